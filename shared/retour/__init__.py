@@ -1,0 +1,10 @@
+"""Retour, the returns hub for partner programs. The way of a return through the code:
+
+channels   what a sender sent, believed and turned into rows        (webhook, shopify, mail, salesforce ...)
+files      the bytes of a file, turned into rows                    (unpack, table)
+normalise  a row and its source's mapping, turned into one Modification or an Unreadable
+intake     a delivery: stored raw, its rows inserted, its orders folded
+apply      an order's records folded into its actions, one conditional write each
+answer     what became of it, told where the sender looks
+domain     what a return means; everything above asks it, it asks nobody
+"""

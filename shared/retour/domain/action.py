@@ -1,0 +1,52 @@
+"""One tracked event of one partner: what was sold, as it was reported (spec 1)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """LOCKED is a question to the clock and PAID one to the statements; neither is ever stored."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    REVERSED = "reversed"
+    LOCKED = "locked"
+    PAID = "paid"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the order in minor units of the action's currency. `line` tells two lines of one SKU apart."""
+
+    line: str
+    sku: str | None
+    category: str | None
+    quantity: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """As reported, immutable. `id` is the merchant's own action id, else `<order key>~<event type>[~<event time>]`."""
+
+    id: str
+    program: str
+    order_key: str
+    order_id: str
+    event_type: str
+    partner: str
+    event_time: datetime
+    currency: str
+    lines: tuple[Line, ...]
+    reported_at: datetime
+    delivery: str
+    locks_at: datetime
+    contract: int
+    promo_code: str | None = None
+    customer_status: str | None = None
+    parent: str | None = None
+
+    @property
+    def amount(self) -> int:
+        return sum(line.amount for line in self.lines)

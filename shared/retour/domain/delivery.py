@@ -1,0 +1,68 @@
+"""One arrival from a source: who sent what, when, and where the answer goes."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from retour.domain.times import compact
+
+
+class Channel(StrEnum):
+    """The way a delivery came in (spec 3)."""
+
+    API = "api"
+    SFTP = "sftp"
+    PULL = "pull"
+    EMAIL = "email"
+    SALESFORCE = "salesforce"
+    CONSOLE = "console"
+    CASCADE = "cascade"
+
+
+class Kind(StrEnum):
+    """How the raw bytes of a delivery are to be read."""
+
+    MODIFICATIONS = "modifications"
+    HOOK = "hook"
+    FILE = "file"
+    SALESFORCE = "salesforce"
+    ACTIONS = "actions"
+    PROGRAM = "program"
+    DECISION = "decision"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """The header of one arrival, written once with its raw bytes before anything is answered.
+
+    `identity` recognises a repeat of the very same delivery (webhook-id, Idempotency-Key, Message-ID with attachment
+    hash, object key with version, SHA-256) within its source. `facts` are the few headers a reader needs again, never a
+    secret. `reply` says where the answer goes in the channel's own terms.
+    """
+
+    id: str
+    program: str
+    channel: Channel
+    source: str
+    kind: Kind
+    identity: str
+    received_at: datetime
+    sha256: str
+    size: int
+    name: str = ""
+    sender: str = ""
+    held: str = ""
+    body_key: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    reply: Mapping[str, str] = field(default_factory=dict)
+
+
+def delivery_id(received_at: datetime, program: str, source: str, identity: str) -> str:
+    """The public id of a delivery: its receipt in UTC to the millisecond, then 40 bits of what identifies it.
+
+    It carries its own day, so it finds its own item.
+    """
+    digest = hashlib.blake2b(f"{program}\0{source}\0{identity}".encode(), digest_size=5).hexdigest()
+    return f"{compact(received_at)}-{digest}"

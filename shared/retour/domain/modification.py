@@ -1,0 +1,141 @@
+"""One requested change of one action, normalised: immutable once inserted (spec 3 and 4)."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from retour.domain.delivery import Channel
+
+
+@dataclass(frozen=True, slots=True)
+class Reverse:
+    """Nothing of the target remains to be paid."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetTotal:
+    """The target's amount from now on is this."""
+
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class SetQuantity:
+    """So many units remain sold; their amount is the share of the original line, or the one given."""
+
+    quantity: int
+    amount: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TakeBack:
+    """This came back: an amount, or so many units, or both (the amount counts).
+
+    `of_total` is the order total the amount is a part of, where a shop speaks of totals with tax and shipping: what is
+    taken back then is sale × amount ÷ of_total. `clamp` takes what is left when more came back than was sold.
+    """
+
+    amount: Decimal | None = None
+    quantity: int | None = None
+    of_total: Decimal | None = None
+    clamp: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Approve:
+    """Marked for locking. `restores`: it also brings a reversed action back, as one person's decision may."""
+
+    restores: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """The lines return to what they were before the reversal in force."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetStatus:
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reattribute:
+    partner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    undoes: str
+
+
+Change = Reverse | SetTotal | SetQuantity | TakeBack | Approve | Restore | SetStatus | Reattribute | Undo
+
+VERBS: dict[type[Change], str] = {
+    Reverse: "reverse",
+    SetTotal: "set_total",
+    SetQuantity: "set_quantity",
+    TakeBack: "take_back",
+    Approve: "approve",
+    Restore: "restore",
+    SetStatus: "set_status",
+    Reattribute: "reattribute",
+    Undo: "undo",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where exactly a record came from: `sftp/acme/may.csv` line 7, and the proof of it."""
+
+    delivery: str
+    object: str
+    place: str
+    sha256: str
+    sender: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Modification:
+    """`identity` and `content` are hashes (see `identify`); `attempt` names the delivery of a new try after a refusal.
+
+    `orders_by` is the time the fold sorts by: the source's own, never later than the receipt, where the source is
+    declared to order so, else the receipt.
+    """
+
+    identity: str
+    content: str
+    attempt: str = ""
+    program: str
+    channel: Channel
+    source: str
+    namespace: str
+    reference: str | None
+    provenance: Provenance
+    order_key: str | None
+    action_id: str | None
+    event_type: str | None
+    sku: str | None
+    line: str | None
+    change: Change
+    currency: str | None
+    reason: str | None
+    disposition: str | None
+    note: str | None
+    occurred_at: datetime | None
+    received_at: datetime
+    orders_by: datetime
+
+    @property
+    def id(self) -> str:
+        """24 hex digits, the same whenever and wherever the same record is read again."""
+        return digest(self.identity, self.content, self.attempt)
+
+    @property
+    def verb(self) -> str:
+        return VERBS[type(self.change)]
+
+
+def digest(*parts: str) -> str:
+    """96 bits over texts, each set off from the next."""
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=12).hexdigest()

@@ -1,0 +1,46 @@
+"""What became of a modification (spec 3)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    APPLIED = "applied"
+    UNCHANGED = "unchanged"
+    DUPLICATE = "duplicate"
+    SUPERSEDED = "superseded"
+    REFUSED = "refused"
+    WAITING = "waiting"
+    HELD = "held"
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """Amount and payout of the action before and after, in minor units, and the contract version that priced it."""
+
+    currency: str
+    amount_before: int
+    amount_after: int
+    payout_before: int
+    payout_after: int
+    contract: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """The answer to one record of a delivery: its place, what became of it, and why in a stable code."""
+
+    place: str
+    outcome: Outcome
+    code: str = ""
+    details: Mapping[str, str] = field(default_factory=dict)
+    column: str = ""
+    modification: str = ""
+    reference: str = ""
+    order: str = ""
+    action: str = ""
+    applied_at: datetime | None = None
+    effect: Effect | None = None
+    raw: str = ""

@@ -1,0 +1,49 @@
+"""What channels and readers hand over: rows in the sender's words, with their place."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One record as the sender wrote it.
+
+    `place` is where a person finds it again: the line of a file (the header is line 1), the number of a record in a
+    list (from 1), or a path such as `refunds[2]`. `fields` are the sender's own column names and texts; empty cells are
+    left out. `raw` is the record exactly as it came, for the file of rejected rows.
+    """
+
+    place: str
+    fields: Mapping[str, str]
+    raw: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A record that cannot become a modification: why, where, and what right would look like.
+
+    `code` is one of `codes.json`; `details` fill the placeholders of its sentence; `column` names the cell at fault.
+    """
+
+    place: str
+    code: str
+    details: Mapping[str, str] = field(default_factory=dict)
+    column: str = ""
+    raw: str = ""
+    order: str = ""
+    reference: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A delivery that cannot be read at all, or must not be: one code, one sentence for the whole of it."""
+
+    code: str
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A genuine payload that says nothing we act on (a thin ping, a topic we do not use): stored and listed."""
+
+    why: str
