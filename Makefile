@@ -1,0 +1,75 @@
+# Needs python3 (3.11 or later) and make; everything else is fetched, pinned by hash, into .venv and .venv-local.
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+UV := $(BIN)/uv
+# $(call sync,python,lock files): uv brings its own certificates; where a company's proxy has another, the system knows it.
+sync = $(UV) pip sync --quiet --require-hashes --python $(1) $(2) 2>/dev/null || UV_SYSTEM_CERTS=1 $(UV) pip sync --quiet --require-hashes --python $(1) $(2)
+
+.PHONY: install demo test check build lock clean
+.DEFAULT_GOAL := install
+
+install: .venv/.installed .venv-local/.installed
+	@:
+
+.venv/bin/uv: requirements/uv.txt
+	@test -n "$(PYTHON)" || { echo "Retour needs Python 3.11 or later: install it, or say make PYTHON=/path/to/python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { rm -rf .venv; \
+		echo "Python could not make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@echo "fetching the packages (once)"
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --force-reinstall -r requirements/uv.txt
+	@touch $@
+
+.venv/.installed: .venv/bin/uv requirements/dev.txt requirements/uv.txt pyproject.toml
+	@$(call sync,$(BIN)/python,requirements/dev.txt requirements/uv.txt)
+	@$(UV) pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
+	@touch $@
+
+# The embedded AWS pins its own boto3, so it lives apart, together with what the functions import.
+.venv-local/.installed: .venv/bin/uv requirements/local.txt
+	@test -x .venv-local/bin/python || $(BIN)/python -m venv --without-pip .venv-local
+	@$(call sync,.venv-local/bin/python,requirements/local.txt)
+	@touch $@
+
+.venv-sam/.installed: .venv/bin/uv requirements/sam.txt
+	@test -x .venv-sam/bin/python || $(BIN)/python -m venv --without-pip .venv-sam
+	@$(call sync,.venv-sam/bin/python,requirements/sam.txt)
+	@touch $@
+
+# make demo          leaves the hub up; Ctrl-C stops it
+# make demo EXIT=1   stops by itself; exit code 0 only if every payout is the expected one
+demo: install
+	@$(BIN)/retour demo $(if $(EXIT),--exit)
+
+test: install
+	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+
+check: install .venv-sam/.installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy --strict shared/retour functions infra/local
+	$(BIN)/cfn-lint template.yaml infra/*.yaml
+	SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --region eu-central-1
+	$(MAKE) --no-print-directory test
+
+# sam build needs the very interpreter of the Lambda runtime on PATH, and a pyenv shim does not count.
+RUNTIME = $(shell sed -n 's/^ *Runtime: *\(python3\.[0-9]*\).*/\1/p' template.yaml | head -1)
+INTERPRETER = $(firstword $(shell for p in $(HOME)/.pyenv/versions/$(RUNTIME:python%=%)*/bin /usr/local/bin /usr/bin \
+	$(subst :, ,$(PATH)); do case $$p in */shims) ;; *) test -x $$p/$(RUNTIME) && echo $$p;; esac; done))
+
+build: install .venv-sam/.installed
+	@test -n "$(INTERPRETER)" || { echo "sam build needs $(RUNTIME) on PATH: install it (pyenv install $(RUNTIME:python%=%))"; exit 1; }
+	PATH="$(INTERPRETER):$$PATH" SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam build
+
+# Renew the pins: every package with its hashes, for every Python and platform, without naming a registry.
+COMPILE := $(UV) pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-header
+lock: install
+	$(COMPILE) requirements/uv.in -o requirements/uv.txt
+	$(COMPILE) pyproject.toml --extra hub --extra dev -o requirements/dev.txt
+	$(COMPILE) infra/local/requirements.txt -o requirements/local.txt
+	$(COMPILE) requirements/sam.in -o requirements/sam.txt
+
+clean:
+	rm -rf .venv .venv-local .venv-sam .aws-sam build
