@@ -1,0 +1,295 @@
+"""The port people see: HTTP and HTTPS on one port, forwarded byte for byte to the API of the deployed stack.
+
+What API Gateway does in the cloud it does here: it limits the body, adds X-Forwarded-*, and lets nothing through that
+only holds for one hop. Until the stack stands it answers 503 with Retry-After.
+"""
+
+import hmac
+import http.client
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+BODY_LIMIT = 6 * 1024 * 1024
+CLIENT_SECONDS = 60
+UPSTREAM_SECONDS = 60
+TLS_HANDSHAKE = b"\x16"
+FORWARDED = ("/v1/",)
+FORWARDED_EXACTLY = ("/", "/openapi.json", "/healthz")
+HOP_BY_HOP = {
+    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
+    "trailers", "transfer-encoding", "upgrade", "expect",
+}  # fmt: skip
+OURS = {"host", "content-length", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-port", "x-forwarded-host"}
+
+
+class Refused(Exception):
+    """A request that never reaches the API, with the status and the sentence to answer."""
+
+    def __init__(self, status: HTTPStatus, code: str, detail: str):
+        super().__init__(detail)
+        self.status, self.code, self.detail = status, code, detail
+
+
+Passed = Callable[[str, str, int], None]
+Page = Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """What the front needs once the stack stands.
+
+    `passed` is called with method, path and status after the API answered and before the answer is passed on, so that
+    what an answer promises can be kept first. `pages` are the hub's own, opened by the admin key alone.
+    """
+
+    api_base: str
+    admin_key: str
+    passed: Passed
+    pages: Mapping[str, Page]
+
+
+class Front(ThreadingHTTPServer):
+    """Listens from the start; `open` lets requests through."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 128
+
+    def __init__(self, listening: socket.socket, tls: ssl.SSLContext):
+        self.tls = tls
+        self.opened: Open | None = None
+        self.connections = threading.local()
+        super().__init__(listening.getsockname()[:2], Exchange, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listening
+        self.server_address = listening.getsockname()[:2]
+        self.server_port = self.server_address[1]
+        self.server_activate()
+
+    def open(self, opened: Open) -> None:
+        self.opened = opened
+
+    def start(self) -> None:
+        threading.Thread(target=self.serve_forever, args=(0.1,), name="front", daemon=True).start()
+
+    def stop(self) -> None:
+        self.shutdown()
+        self.server_close()
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """In the connection's own thread, so that a client that says nothing keeps nobody waiting."""
+        request.settimeout(CLIENT_SECONDS)
+        secure = request.recv(1, socket.MSG_PEEK) == TLS_HANDSHAKE
+        if secure:
+            request = self.tls.wrap_socket(request, server_side=True)
+        try:
+            Exchange(request, client_address, self)
+        finally:
+            if secure:
+                self.shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hung up, or spoke neither HTTP nor TLS, is no news; the connection is closed by the caller."""
+
+
+class Exchange(BaseHTTPRequestHandler):
+    """One connection of one client."""
+
+    protocol_version = "HTTP/1.1"
+    server_version = "retour"
+    sys_version = ""
+    timeout = CLIENT_SECONDS
+    server: Front
+
+    def setup(self) -> None:
+        super().setup()
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+
+    def forward(self) -> None:
+        try:
+            path = self.plain_path()
+            opened = self.server.opened
+            body = self.body()
+            if opened is None:
+                raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "STARTING", "The hub is starting; try again in a second.")
+            if path in opened.pages:
+                self.page(opened, path)
+            elif path in FORWARDED_EXACTLY or path.startswith(FORWARDED):
+                self.exchange(opened, path, body)
+            else:
+                raise Refused(HTTPStatus.NOT_FOUND, "NOT_FOUND", "There is nothing at this path; see /openapi.json.")
+        except Refused as refused:
+            self.refuse(refused)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = forward
+
+    def plain_path(self) -> str:
+        if self.path.startswith(("http://", "https://")):
+            parts = urlsplit(self.path)
+            self.path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        path = self.path.partition("?")[0]
+        if ".." in path.split("/"):
+            raise Refused(HTTPStatus.BAD_REQUEST, "BAD_REQUEST", "A path must not contain '..'.")
+        return path
+
+    def body(self) -> bytes:
+        """The whole body, as API Gateway reads it before it calls a function."""
+        lengths = {text.strip() for value in self.headers.get_all("content-length", []) for text in value.split(",")}
+        coding = self.headers.get("transfer-encoding")
+        if coding is not None:
+            if lengths or coding.strip().lower() != "chunked":
+                raise Refused(HTTPStatus.BAD_REQUEST, "BAD_REQUEST", "How long the body is must be said once.")
+            return b"".join(self.chunks())
+        if not lengths:
+            return b""
+        text = lengths.pop()
+        if lengths or not text.isascii() or not text.isdigit():
+            raise Refused(HTTPStatus.BAD_REQUEST, "BAD_REQUEST", "Content-Length must be one whole number.")
+        if len(text) > 12 or int(text) > BODY_LIMIT:
+            raise too_large()
+        body = self.rfile.read(int(text))
+        if len(body) < int(text):
+            raise Refused(HTTPStatus.BAD_REQUEST, "BAD_REQUEST", "The body ended before its Content-Length.")
+        return body
+
+    def chunks(self) -> Iterator[bytes]:
+        total = 0
+        while True:
+            head = self.rfile.readline(1026).partition(b";")[0].strip()
+            try:
+                size = int(head, 16)
+            except ValueError:
+                size = -1
+            if size < 0 or len(head) > 16:
+                raise Refused(HTTPStatus.BAD_REQUEST, "BAD_REQUEST", "The body is not chunked as it says.")
+            if size == 0:
+                while self.rfile.readline(65537).strip():
+                    pass
+                return
+            total += size
+            if total > BODY_LIMIT:
+                raise too_large()
+            yield self.rfile.read(size)
+            self.rfile.readline(3)
+
+    def handle_expect_100(self) -> bool:
+        """Lets a client send its body only when it will be read."""
+        length = self.headers.get("content-length", "")
+        if length.isdigit() and int(length) > BODY_LIMIT:
+            self.refuse(too_large())
+            return False
+        return super().handle_expect_100()
+
+    def exchange(self, opened: Open, path: str, body: bytes) -> None:
+        target = urlsplit(opened.api_base)
+        upstream = http.client.HTTPConnection(target.hostname or "", target.port, timeout=UPSTREAM_SECONDS)
+        try:
+            upstream.putrequest(
+                self.command, target.path.rstrip("/") + self.path, skip_host=True, skip_accept_encoding=True
+            )
+            for name, value in self.passed_on(target.netloc, body):
+                upstream.putheader(name, value)
+            upstream.endheaders(body)
+            answer = upstream.getresponse()
+        except (OSError, http.client.HTTPException):
+            upstream.close()
+            raise Refused(
+                HTTPStatus.SERVICE_UNAVAILABLE, "UNAVAILABLE", "The API did not answer; try again in a second."
+            ) from None
+        try:
+            if self.command not in ("GET", "HEAD", "OPTIONS"):
+                opened.passed(self.command, path, answer.status)
+            self.pass_back(answer)
+        finally:
+            upstream.close()
+
+    def passed_on(self, host: str, body: bytes) -> Iterator[tuple[str, str]]:
+        named = {name.strip().lower() for name in self.headers.get("connection", "").split(",")}
+        dropped = HOP_BY_HOP | OURS | named
+        yield "Host", host
+        yield from ((name, value) for name, value in self.headers.items() if name.lower() not in dropped)
+        secure = isinstance(self.connection, ssl.SSLSocket)
+        earlier = self.headers.get("x-forwarded-for")
+        client = str(self.client_address[0])
+        yield "X-Forwarded-For", f"{earlier}, {client}" if earlier else client
+        yield "X-Forwarded-Proto", "https" if secure else "http"
+        yield "X-Forwarded-Port", str(self.server.server_port)
+        yield "X-Forwarded-Host", self.headers.get("host", "")
+        if body or self.command in ("POST", "PUT", "PATCH"):
+            yield "Content-Length", str(len(body))
+
+    def pass_back(self, answer: http.client.HTTPResponse) -> None:
+        self.send_response_only(answer.status, answer.reason)
+        for name, value in answer.getheaders():
+            if name.lower() not in HOP_BY_HOP | {"server"}:
+                self.send_header(name, value)
+        empty = self.command == "HEAD" or answer.status in (204, 304) or answer.status < 200
+        measured = answer.getheader("content-length") is not None
+        chunked = not empty and not measured
+        if chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        if empty:
+            return
+        while block := answer.read1(65536):
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(block), block) if chunked else block)
+        if chunked:
+            self.wfile.write(b"0\r\n\r\n")
+
+    def page(self, opened: Open, path: str) -> None:
+        scheme, _, key = self.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(key.strip().encode(), opened.admin_key.encode()):
+            raise Refused(HTTPStatus.UNAUTHORIZED, "UNAUTHORIZED", "This page opens to the admin key of the hub.")
+        self.answer(HTTPStatus.OK, "application/json", opened.pages[path]())
+
+    def refuse(self, refused: Refused) -> None:
+        problem = {
+            "type": f"/problems/{refused.code.lower().replace('_', '-')}",
+            "title": refused.status.phrase,
+            "status": int(refused.status),
+            "detail": refused.detail,
+            "code": refused.code,
+        }
+        # What is left of a body that was not read would be taken for the next request.
+        self.close_connection = True
+        self.answer(refused.status, "application/problem+json", problem)
+
+    def answer(self, status: HTTPStatus, kind: str, document: Any) -> None:
+        body = json.dumps(document).encode()
+        self.send_response_only(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            self.send_header("Retry-After", "1")
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What the standard library refuses, such as a line that is no request, in our own words."""
+        status = HTTPStatus(code)
+        self.command = getattr(self, "command", None) or "GET"
+        if not hasattr(self, "request_version"):
+            self.request_version = "HTTP/1.1"
+        self.refuse(Refused(status, status.name, f"{message or status.phrase}."))
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Calls are in the API's own log."""
+
+
+def too_large() -> Refused:
+    return Refused(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "BODY_TOO_LARGE",
+        "A body may have 6 MB; ask POST /v1/programs/{program}/uploads where to put a larger file.",
+    )

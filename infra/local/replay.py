@@ -1,0 +1,67 @@
+"""After an unclean stop: everything that was ever stored is taken in again, in the order in which it came.
+
+Only S3 objects survive a kill of the embedded AWS. Records are deterministic, and taking one in twice changes nothing,
+so whether the tables are empty or whole, the same ledger comes out. Nothing leaves the house meanwhile.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+ENVELOPES = "deliveries/"
+ANSWERS = ("receipt_", "result_", "rejected_")
+
+
+class Functions(Protocol):
+    """As much of the Lambda client as is needed here."""
+
+    def invoke(self, *, FunctionName: str, InvocationType: str, Payload: str) -> Mapping[str, Any]: ...
+
+
+class FunctionFailed(Exception):
+    """A function that ended with an error instead of an answer."""
+
+
+def call(functions: Functions, name: str, event: dict[str, Any]) -> Any:
+    """The function's answer; FunctionFailed when it has none."""
+    answer = functions.invoke(FunctionName=name, InvocationType="RequestResponse", Payload=json.dumps(event))
+    said = answer["Payload"].read()
+    if "FunctionError" in answer:
+        raise FunctionFailed(f"{name}: {said.decode('utf-8', 'replace')[:500]}")
+    return json.loads(said) if said else None
+
+
+def envelopes(s3: "S3Client", bucket: str) -> list[str]:
+    """The keys of all deliveries, oldest first: their ids begin with the moment of receipt."""
+    return sorted(key for key in keys(s3, bucket, ENVELOPES) if key.endswith(".json"))
+
+
+def replay(
+    functions: Functions, name: str, deliveries: list[str], progress: Callable[[int], None]
+) -> list[tuple[str, FunctionFailed]]:
+    """Takes each delivery in again; what failed and why."""
+    failed = []
+    for number, key in enumerate(deliveries, 1):
+        try:
+            call(functions, name, {"replay": key, "outward": False})
+        except FunctionFailed as failure:
+            failed.append((key, failure))
+        progress(number)
+    return failed
+
+
+def unanswered(s3: "S3Client", bucket: str, is_temporary: Callable[[str], bool]) -> Iterator[str]:
+    """Whole uploads that nobody has acknowledged beside them: their event was lost with the process."""
+    present = set(keys(s3, bucket, "sftp/"))
+    for key in sorted(present):
+        folder, _, name = key.rpartition("/")
+        if not is_temporary(name) and not name.startswith(ANSWERS[:2]) and f"{folder}/receipt_{name}" not in present:
+            yield key
+
+
+def keys(s3: "S3Client", bucket: str, prefix: str) -> Iterator[str]:
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        yield from (item["Key"] for item in page.get("Contents", ()))

@@ -1,0 +1,461 @@
+"""The SFTP server of the local hub: what Transfer Family is in the cloud.
+
+One user per source, key login only. A user sees one flat folder, which is the source's prefix of the inbox. A file
+goes up as one object when its client closes it, and then the event that Transfer Family sends is raised; a file whose
+connection ends first leaves nothing. A file under a temporary name lies there without an event until it is renamed.
+"""
+
+import asyncio
+import os
+import secrets
+import stat
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from pathlib import Path
+from socket import socket
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+import asyncssh
+from asyncssh.constants import (
+    FILEXFER_TYPE_DIRECTORY,
+    FILEXFER_TYPE_REGULAR,
+    FXF_APPEND,
+    FXF_CREAT,
+    FXF_EXCL,
+    FXF_READ,
+    FXF_TRUNC,
+    FXF_WRITE,
+)
+from botocore.exceptions import BotoCoreError, ClientError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+T = TypeVar("T")
+
+SIZE_LIMIT = 1024 * 1024 * 1024
+LOGIN_SECONDS = 30
+NAME_BYTES = 255
+TEMPORARY = ("*.tmp", "*.part", "*.filepart", ".*", "~*")
+FOLDERS_REFUSED = "there is one folder for all files here; folders cannot be made or removed"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who may log in as `user`, and which source's folder that opens."""
+
+    user: str
+    program: str
+    source: str
+    public_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that went up whole."""
+
+    user: str
+    bucket: str
+    key: str
+    size: int
+    etag: str
+    client: str
+    session: str
+    started_at: datetime
+    ended_at: datetime
+
+    def event(self) -> dict[str, Any]:
+        """The `detail` of Transfer Family's "SFTP Server File Upload Completed"."""
+        return {
+            "protocol": "SFTP",
+            "bytes": self.size,
+            "client-ip": self.client,
+            "failure-code": "",
+            "failure-message": "",
+            "status-code": "COMPLETED",
+            "start-timestamp": self.started_at.isoformat().replace("+00:00", "Z"),
+            "end-timestamp": self.ended_at.isoformat().replace("+00:00", "Z"),
+            "etag": self.etag,
+            "file-path": f"/{self.bucket}/{self.key}",
+            "server-id": "s-local",
+            "username": self.user,
+            "session-id": self.session,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    name: str
+    size: int
+    modified_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """One source's folder: the objects right below a prefix of the inbox."""
+
+    s3: "S3Client"
+    bucket: str
+    prefix: str
+
+    def entries(self) -> Iterator[Entry]:
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.prefix, Delimiter="/")
+        for page in pages:
+            for item in page.get("Contents", ()):
+                name = item["Key"].removeprefix(self.prefix)
+                if name:
+                    yield Entry(name, item["Size"], item["LastModified"])
+
+    def entry(self, name: str) -> Entry | None:
+        try:
+            head = self.s3.head_object(Bucket=self.bucket, Key=self.prefix + name)
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                return None
+            raise
+        return Entry(name, head["ContentLength"], head["LastModified"])
+
+    def put(self, name: str, stream: BinaryIO) -> str:
+        """The object's ETag."""
+        answer = self.s3.put_object(Bucket=self.bucket, Key=self.prefix + name, Body=stream)
+        return answer["ETag"].strip('"')
+
+    def fetch(self, name: str, into: BinaryIO) -> None:
+        self.s3.download_fileobj(self.bucket, self.prefix + name, into)
+
+    def move(self, old: str, new: str) -> str:
+        """The new object's ETag."""
+        source = {"Bucket": self.bucket, "Key": self.prefix + old}
+        self.s3.copy(source, self.bucket, self.prefix + new)  # type: ignore[arg-type]
+        self.remove(old)
+        return self.s3.head_object(Bucket=self.bucket, Key=self.prefix + new)["ETag"].strip('"')
+
+    def remove(self, name: str) -> None:
+        self.s3.delete_object(Bucket=self.bucket, Key=self.prefix + name)
+
+
+@dataclass(slots=True)
+class OpenFile:
+    name: str
+    scratch: BinaryIO
+    writes: bool
+    started_at: datetime
+    broken: bool = False
+
+
+def is_temporary(name: str) -> bool:
+    return any(fnmatchcase(name.lower(), pattern) for pattern in TEMPORARY)
+
+
+class Drop(asyncssh.SFTPServer):
+    """One session of one user."""
+
+    def __init__(
+        self,
+        chan: "asyncssh.SSHServerChannel[bytes]",
+        user: str,
+        folder: Folder,
+        uploaded: Callable[[Upload], None],
+        scratch: Path,
+        limit: int,
+    ):
+        super().__init__(chan)
+        self.user, self.folder, self.uploaded, self.scratch, self.limit = user, folder, uploaded, scratch, limit
+        peer = chan.get_extra_info("peername")
+        self.client = str(peer[0]) if peer else ""
+        self.session = secrets.token_hex(8)
+
+    def format_user(self, uid: int | None) -> str:
+        return "retour"
+
+    def format_group(self, gid: int | None) -> str:
+        return "retour"
+
+    async def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> object:
+        name = file_name(path)
+        writes = bool(pflags & (FXF_WRITE | FXF_APPEND))
+        present = await told(self.folder.entry, name)
+        if present is None and not (writes and pflags & FXF_CREAT):
+            raise asyncssh.SFTPNoSuchFile(f"there is no file {name} here")
+        if present is not None and writes and pflags & FXF_EXCL:
+            raise asyncssh.SFTPFailure(f"{name} exists already")
+        if present is not None and present.size and writes and not pflags & FXF_TRUNC:
+            raise asyncssh.SFTPOpUnsupported(f"{name} cannot be resumed or changed in place: send the whole file again")
+        scratch = tempfile.TemporaryFile(dir=self.scratch)  # noqa: SIM115 it lives as long as the client's handle
+        file = OpenFile(name, scratch, writes, datetime.now(UTC))
+        if present is not None and pflags & FXF_READ and not pflags & FXF_TRUNC:
+            await told(self.folder.fetch, name, file.scratch)
+        return file
+
+    async def read(self, file_obj: object, offset: int, size: int) -> bytes:
+        file = opened(file_obj)
+        file.scratch.seek(offset)
+        return file.scratch.read(size)
+
+    async def write(self, file_obj: object, offset: int, data: bytes) -> int:
+        file = opened(file_obj)
+        if not file.writes:
+            raise asyncssh.SFTPPermissionDenied(f"{file.name} was opened for reading")
+        if offset + len(data) > self.limit:
+            file.broken = True
+            raise asyncssh.SFTPFailure(f"a file may have {self.limit // 1024 // 1024} MB here")
+        file.scratch.seek(offset)
+        return file.scratch.write(data)
+
+    async def close(self, file_obj: object) -> None:
+        file = opened(file_obj)
+        # When a connection ends, what its client left open is closed from within the handling of that end: such a file
+        # is a part of one, and nobody was told that it arrived.
+        abandoned = sys.exc_info()[0] is not None
+        try:
+            if not file.writes or file.broken or abandoned:
+                return
+            file.scratch.flush()
+            size = os.fstat(file.scratch.fileno()).st_size
+            file.scratch.seek(0)
+            etag = await told(self.folder.put, file.name, file.scratch)
+            if not is_temporary(file.name):
+                await self.announce(file.name, size, etag, file.started_at)
+        finally:
+            file.scratch.close()
+
+    async def announce(self, name: str, size: int, etag: str, started_at: datetime) -> None:
+        upload = Upload(
+            user=self.user,
+            bucket=self.folder.bucket,
+            key=self.folder.prefix + name,
+            size=size,
+            etag=etag,
+            client=self.client,
+            session=self.session,
+            started_at=started_at,
+            ended_at=datetime.now(UTC),
+        )
+        await told(self.uploaded, upload)
+
+    async def stat(self, path: bytes) -> asyncssh.SFTPAttrs:
+        if is_root(path):
+            return folder_attributes()
+        name = file_name(path)
+        entry = await told(self.folder.entry, name)
+        if entry is None:
+            raise asyncssh.SFTPNoSuchFile(f"there is no file {name} here")
+        return attributes(entry.size, entry.modified_at)
+
+    async def lstat(self, path: bytes) -> asyncssh.SFTPAttrs:
+        return await self.stat(path)
+
+    async def fstat(self, file_obj: object) -> asyncssh.SFTPAttrs:
+        file = opened(file_obj)
+        file.scratch.flush()
+        return attributes(os.fstat(file.scratch.fileno()).st_size, file.started_at)
+
+    async def setstat(self, path: bytes, attrs: asyncssh.SFTPAttrs) -> None:
+        """Modes and times that a client wants kept are accepted; an object has none."""
+        await self.stat(path)
+
+    async def lsetstat(self, path: bytes, attrs: asyncssh.SFTPAttrs) -> None:
+        await self.stat(path)
+
+    async def fsetstat(self, file_obj: object, attrs: asyncssh.SFTPAttrs) -> None:
+        file = opened(file_obj)
+        if attrs.size is not None and file.writes:
+            if attrs.size > self.limit:
+                raise asyncssh.SFTPFailure(f"a file may have {self.limit // 1024 // 1024} MB here")
+            file.scratch.truncate(attrs.size)
+
+    async def scandir(self, path: bytes) -> AsyncIterator[asyncssh.SFTPName]:
+        if not is_root(path):
+            raise asyncssh.SFTPNotADirectory("there is one folder here, /")
+        for dots in (b".", b".."):
+            yield asyncssh.SFTPName(dots, attrs=folder_attributes())
+        for entry in await told(lambda: list(self.folder.entries())):
+            yield asyncssh.SFTPName(entry.name.encode(), attrs=attributes(entry.size, entry.modified_at))
+
+    async def remove(self, path: bytes) -> None:
+        name = file_name(path)
+        if await told(self.folder.entry, name) is None:
+            raise asyncssh.SFTPNoSuchFile(f"there is no file {name} here")
+        await told(self.folder.remove, name)
+
+    async def rename(self, oldpath: bytes, newpath: bytes) -> None:
+        new = file_name(newpath)
+        if await told(self.folder.entry, new) is not None:
+            raise asyncssh.SFTPFileAlreadyExists(f"{new} exists already")
+        await self.posix_rename(oldpath, newpath)
+
+    async def posix_rename(self, oldpath: bytes, newpath: bytes) -> None:
+        old, new = file_name(oldpath), file_name(newpath)
+        entry = await told(self.folder.entry, old)
+        if entry is None:
+            raise asyncssh.SFTPNoSuchFile(f"there is no file {old} here")
+        if old == new:
+            return
+        etag = await told(self.folder.move, old, new)
+        if is_temporary(old) and not is_temporary(new):
+            await self.announce(new, entry.size, etag, entry.modified_at)
+
+    async def realpath(self, path: bytes) -> bytes:
+        return b"/" + b"/".join(steps(path))
+
+    def mkdir(self, path: bytes, attrs: asyncssh.SFTPAttrs) -> None:
+        raise asyncssh.SFTPPermissionDenied(FOLDERS_REFUSED)
+
+    def rmdir(self, path: bytes) -> None:
+        raise asyncssh.SFTPPermissionDenied(FOLDERS_REFUSED)
+
+    def readlink(self, path: bytes) -> bytes:
+        raise asyncssh.SFTPNoSuchFile("there are no links here")
+
+    def symlink(self, oldpath: bytes, newpath: bytes) -> None:
+        raise asyncssh.SFTPOpUnsupported("there are no links here")
+
+    def link(self, oldpath: bytes, newpath: bytes) -> None:
+        raise asyncssh.SFTPOpUnsupported("there are no links here")
+
+    def statvfs(self, path: bytes) -> asyncssh.SFTPVFSAttrs:
+        raise asyncssh.SFTPOpUnsupported("the folder has no size of its own")
+
+    def fstatvfs(self, file_obj: object) -> asyncssh.SFTPVFSAttrs:
+        raise asyncssh.SFTPOpUnsupported("the folder has no size of its own")
+
+    def fsync(self, file_obj: object) -> None:
+        """A file is safe when its close is answered, not before."""
+
+
+class Door(asyncssh.SSHServer):
+    """Who gets in: a user of a source, with a key of that source."""
+
+    def __init__(self, account: Callable[[str], Account | None]):
+        self.account = account
+
+    def begin_auth(self, username: str) -> bool:
+        return True
+
+    def public_key_auth_supported(self) -> bool:
+        return True
+
+    def password_auth_supported(self) -> bool:
+        return False
+
+    def kbdint_auth_supported(self) -> bool:
+        return False
+
+    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        account = self.account(username)
+        return account is not None and any(says(text, key) for text in account.public_keys)
+
+
+def says(text: str, key: asyncssh.SSHKey) -> bool:
+    try:
+        return asyncssh.import_public_key(text) == key
+    except asyncssh.KeyImportError:
+        return False
+
+
+async def listen(
+    listening: socket,
+    host_key: Path,
+    account: Callable[[str], Account | None],
+    folder: Callable[[Account], Folder],
+    uploaded: Callable[[Upload], None],
+    scratch: Path,
+    limit: int = SIZE_LIMIT,
+) -> asyncssh.SSHAcceptor:
+    """Serves SFTP, and nothing else that SSH can do, until it is closed."""
+
+    def session(chan: "asyncssh.SSHServerChannel[bytes]") -> Drop:
+        found = account(str(chan.get_extra_info("username")))
+        if found is None:
+            raise asyncssh.PermissionDenied("the source of this user is gone")
+        return Drop(chan, found.user, folder(found), uploaded, scratch, limit)
+
+    return await asyncssh.listen(
+        sock=listening,
+        server_factory=lambda: Door(account),
+        server_host_keys=[str(host_key)],
+        sftp_factory=session,
+        allow_scp=False,
+        allow_pty=False,
+        agent_forwarding=False,
+        x11_forwarding=False,
+        line_editor=False,
+        login_timeout=LOGIN_SECONDS,
+        keepalive_interval=60,
+        server_version="retour",
+    )
+
+
+def steps(path: bytes) -> list[bytes]:
+    """The parts of a path, confined: `..` never leads above the folder."""
+    found: list[bytes] = []
+    for part in path.split(b"/"):
+        if part == b"..":
+            del found[-1:]
+        elif part not in (b"", b"."):
+            found.append(part)
+    return found
+
+
+def is_root(path: bytes) -> bool:
+    return not steps(path)
+
+
+def file_name(path: bytes) -> str:
+    parts = steps(path)
+    if not parts:
+        raise asyncssh.SFTPFailure("/ is the folder, not a file")
+    if len(parts) > 1:
+        raise asyncssh.SFTPNoSuchFile("there is one folder here, /: put the file into it")
+    try:
+        name = parts[0].decode()
+    except UnicodeDecodeError:
+        raise asyncssh.SFTPFailure("a file name must be UTF-8") from None
+    if len(parts[0]) > NAME_BYTES or not name.isprintable():
+        raise asyncssh.SFTPFailure(f"a file name must be printable and have at most {NAME_BYTES} bytes")
+    return name
+
+
+def opened(file_obj: object) -> OpenFile:
+    assert isinstance(file_obj, OpenFile)
+    return file_obj
+
+
+def attributes(size: int, modified_at: datetime) -> asyncssh.SFTPAttrs:
+    seconds = int(modified_at.timestamp())
+    return asyncssh.SFTPAttrs(
+        type=FILEXFER_TYPE_REGULAR,
+        size=size,
+        uid=0,
+        gid=0,
+        permissions=stat.S_IFREG | 0o600,
+        atime=seconds,
+        mtime=seconds,
+        nlink=1,
+    )
+
+
+def folder_attributes() -> asyncssh.SFTPAttrs:
+    now = int(datetime.now(UTC).timestamp())
+    return asyncssh.SFTPAttrs(
+        type=FILEXFER_TYPE_DIRECTORY,
+        size=0,
+        uid=0,
+        gid=0,
+        permissions=stat.S_IFDIR | 0o700,
+        atime=now,
+        mtime=now,
+        nlink=1,
+    )
+
+
+async def told(call: Callable[..., T], *arguments: Any) -> T:
+    """What a blocking call gives, run beside the loop; the storage's own trouble becomes a failure the client sees."""
+    try:
+        return await asyncio.to_thread(call, *arguments)
+    except (BotoCoreError, ClientError, OSError) as error:
+        raise asyncssh.SFTPFailure("the file could not be stored or read; try again") from error

@@ -1,0 +1,305 @@
+"""The SMTP listener of the local hub: what SES receiving is in the cloud.
+
+It takes mail for addresses that are formed like a source's, `<program>.<source>.<token>@<mail domain>`, and says of
+none whether it exists. What it takes is stored as it came, below the headers that SES would put on top, and then the
+same event is handed to the function that reads mail, again and again until it was read.
+
+Nobody on loopback has an SPF record or a DKIM key. So `dmarc=pass` means here: the domain of the envelope's sender is
+the domain of the one address in From. That is DMARC's alignment, without the proof that only a real domain can give.
+"""
+
+import asyncio
+import json
+import logging
+import re
+import secrets
+import ssl
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email import message_from_bytes
+from email.message import Message
+from email.parser import BytesHeaderParser
+from email.utils import format_datetime, getaddresses
+from pathlib import Path
+from socket import socket
+from typing import Any
+
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+SIZE_LIMIT = 40 * 1024 * 1024
+RECEIVER = "retour.local"
+LOCAL_PART = re.compile(r"[a-z][a-z0-9-]{1,30}\.[a-z][a-z0-9_-]{0,30}\.[a-z0-9]{16,}", re.ASCII | re.IGNORECASE)
+NO_SUCH_ADDRESS = "550 5.1.1 No mailbox of this form here"
+TAKEN = "250 2.0.0 Taken as {}"
+NOT_TAKEN = "451 4.3.0 Could not be stored just now, please send it again"
+ATTEMPTS = 5
+AT_ONCE = 4
+
+log = logging.getLogger("retour.local.smtp")
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """One message as it came through the door."""
+
+    id: str
+    sender: str
+    recipients: tuple[str, ...]
+    raw: bytes
+    peer: str
+    helo: str
+    received_at: datetime
+
+
+def is_source_address(address: str, domain: str) -> bool:
+    local, _, host = address.rpartition("@")
+    return host.lower() == domain.lower() and LOCAL_PART.fullmatch(local) is not None
+
+
+def aligned(mail: Mail) -> tuple[bool, str]:
+    """Whether the envelope's sender and the From are of one domain, and the domain of the From."""
+    named = BytesHeaderParser().parsebytes(mail.raw).get_all("from", [])
+    addresses = getaddresses([str(value) for value in named])
+    if len(named) != 1 or len(addresses) != 1:
+        return False, "invalid"
+    domain = plain(addresses[0][1].rpartition("@")[2].lower())
+    return bool(domain) and domain == mail.sender.rpartition("@")[2].lower(), domain or "invalid"
+
+
+def stamped(mail: Mail) -> bytes:
+    """The message below our own headers. Whatever alike it brought stays further down, where nobody looks for ours."""
+    passed, domain = aligned(mail)
+    verdict = "pass" if passed else "fail"
+    headers = [
+        f"Return-Path: <{plain(mail.sender)}>",
+        f"Received: from {plain(mail.helo) or 'unknown'} ([{mail.peer}]) by {RECEIVER} with SMTP id {mail.id}",
+        f" for {plain(mail.recipients[0])}; {format_datetime(mail.received_at)}",
+        "X-SES-Spam-Verdict: PASS",
+        "X-SES-Virus-Verdict: PASS",
+        f"Authentication-Results: {RECEIVER}; spf=none smtp.mailfrom={plain(mail.sender) or '<>'};",
+        f" dkim=none; dmarc={verdict} header.from={domain}",
+    ]
+    return "".join(f"{line}\r\n" for line in headers).encode("utf-8", "replace") + mail.raw
+
+
+def event(mail: Mail) -> dict[str, Any]:
+    """What SES hands to a function for this mail."""
+    passed, _ = aligned(mail)
+    message = BytesHeaderParser().parsebytes(stamped(mail))
+    at = mail.received_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {
+        "Records": [
+            {
+                "eventSource": "aws:ses",
+                "eventVersion": "1.0",
+                "ses": {
+                    "mail": {
+                        "timestamp": at,
+                        "source": mail.sender,
+                        "messageId": mail.id,
+                        "destination": list(mail.recipients),
+                        "headersTruncated": False,
+                        "headers": [{"name": name, "value": str(value)} for name, value in message.items()],
+                        "commonHeaders": dict(common_headers(message, mail.sender)),
+                    },
+                    "receipt": {
+                        "timestamp": at,
+                        "processingTimeMillis": 1,
+                        "recipients": list(mail.recipients),
+                        "spamVerdict": {"status": "PASS"},
+                        "virusVerdict": {"status": "PASS"},
+                        "spfVerdict": {"status": "GRAY"},
+                        "dkimVerdict": {"status": "GRAY"},
+                        "dmarcVerdict": {"status": "PASS" if passed else "FAIL"},
+                        **({} if passed else {"dmarcPolicy": "none"}),
+                        "action": {"type": "Lambda", "invocationType": "Event", "functionArn": ""},
+                    },
+                },
+            }
+        ]
+    }
+
+
+def common_headers(message: Message, sender: str) -> Iterator[tuple[str, Any]]:
+    yield "returnPath", sender
+    for key, name in (("from", "from"), ("to", "to"), ("cc", "cc"), ("replyTo", "reply-to")):
+        if values := message.get_all(name):
+            yield key, [str(value) for value in values]
+    for key, name in (("date", "date"), ("messageId", "message-id"), ("subject", "subject")):
+        if name in message:
+            yield key, str(message[name])
+
+
+def plain(text: str) -> str:
+    """What a stranger said, so that it cannot end our header or begin another."""
+    return "".join(sign for sign in text if sign.isprintable() and sign not in "<>;()")
+
+
+class Listener(SMTP):
+    """Mail programs write lines longer than the 998 signs that the standard allows; SES takes them, so does this."""
+
+    line_length_limit = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Reception:
+    """The answers to RCPT and DATA."""
+
+    domain: str
+    take: Callable[[Mail], Awaitable[None]]
+
+    async def handle_RCPT(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if not is_source_address(address, self.domain):
+            return NO_SUCH_ADDRESS
+        envelope.rcpt_tos.append(address)
+        return "250 2.1.5 OK"
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        mail = Mail(
+            id=secrets.token_hex(20),
+            sender=envelope.mail_from or "",
+            recipients=tuple(envelope.rcpt_tos),
+            raw=content(envelope),
+            peer=str(session.peer[0]) if session.peer else "",
+            helo=session.host_name or "",
+            received_at=datetime.now(UTC),
+        )
+        try:
+            await self.take(mail)
+        except Exception:
+            log.exception("a mail could not be stored")
+            return NOT_TAKEN
+        return TAKEN.format(mail.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Outbox:
+    """Takes every mail that the embedded AWS sends, for any address, and keeps it where it can be read."""
+
+    folder: Path
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{secrets.token_hex(4)}"
+        kept = {
+            "from": envelope.mail_from or "",
+            "to": list(envelope.rcpt_tos),
+            "raw": content(envelope).decode("utf-8", "surrogateescape"),
+        }
+        await asyncio.to_thread(write_whole, self.folder / f"{name}.json", json.dumps(kept))
+        return TAKEN.format(name)
+
+
+def content(envelope: Envelope) -> bytes:
+    said = envelope.content or b""
+    return said.encode() if isinstance(said, str) else said
+
+
+def sent_mails(folder: Path) -> list[dict[str, Any]]:
+    """Every mail that was sent, oldest first, as a person would want to read it."""
+    return [readable(path.stem, json.loads(path.read_text())) for path in sorted(folder.glob("*.json"))]
+
+
+def readable(name: str, kept: dict[str, Any]) -> dict[str, Any]:
+    raw = str(kept["raw"])
+    message = message_from_bytes(raw.encode("utf-8", "surrogateescape"))
+    parts = [part for part in message.walk() if not part.is_multipart()]
+    texts = [part for part in parts if part.get_content_type() == "text/plain" and not part.get_filename()]
+    return {
+        "id": name,
+        "sent_at": datetime.strptime(name.partition("-")[0], "%Y%m%dT%H%M%S.%f").replace(tzinfo=UTC).isoformat(),
+        "from": kept["from"],
+        "to": kept["to"],
+        "subject": str(message.get("subject", "")),
+        "text": "\n".join(decoded(part) for part in texts),
+        "attachments": [
+            {"name": part.get_filename(), "type": part.get_content_type(), "text": decoded(part)}
+            for part in parts
+            if part.get_filename()
+        ],
+        "raw": raw,
+    }
+
+
+def decoded(part: Message) -> str:
+    body = part.get_payload(decode=True)
+    if not isinstance(body, bytes):
+        return ""
+    try:
+        return body.decode(part.get_content_charset() or "utf-8", "replace")
+    except LookupError:
+        return body.decode("utf-8", "replace")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """The file is there whole or not at all, whatever happens meanwhile."""
+    beside = path.with_suffix(".new")
+    beside.write_text(text)
+    beside.chmod(0o600)
+    beside.replace(path)
+
+
+class Delivery:
+    """Hands mails that were taken to the function that reads them.
+
+    Each waits as a small file until it was read, so that neither a failing function nor a kill loses one.
+    """
+
+    def __init__(self, waiting: Path, store: Callable[[str, bytes], None], read: Callable[[dict[str, Any]], None]):
+        self.waiting, self.store, self.read = waiting, store, read
+        self.slots = asyncio.Semaphore(AT_ONCE)
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    async def take(self, mail: Mail) -> None:
+        """Stored when this returns; read soon after."""
+        path = self.waiting / f"{mail.id}.json"
+        await asyncio.to_thread(self.store, mail.id, stamped(mail))
+        await asyncio.to_thread(write_whole, path, json.dumps(event(mail)))
+        self.hand_over(path)
+
+    def resume(self) -> None:
+        """What an earlier run left unread."""
+        for path in sorted(self.waiting.glob("*.json"), key=lambda path: path.stat().st_mtime):
+            self.hand_over(path)
+
+    def hand_over(self, path: Path) -> None:
+        task = asyncio.create_task(self.until_read(path))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def until_read(self, path: Path) -> None:
+        for attempt in range(ATTEMPTS):
+            async with self.slots:
+                try:
+                    await asyncio.to_thread(self.read, json.loads(path.read_text()))
+                except Exception as error:
+                    log.warning("mail %s could not be read yet: %s", path.stem, error)
+                else:
+                    path.unlink()
+                    return
+            await asyncio.sleep(2**attempt)
+        log.error("mail %s was given up after %d attempts; it is tried again at the next start", path.stem, ATTEMPTS)
+
+    async def stop(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+
+async def listen(listening: socket, handler: Reception | Outbox, tls: ssl.SSLContext | None = None) -> asyncio.Server:
+    """Serves SMTP, with STARTTLS where a certificate is given, until it is closed."""
+    loop = asyncio.get_running_loop()
+    return await loop.create_server(
+        lambda: Listener(
+            handler,
+            data_size_limit=SIZE_LIMIT,
+            enable_SMTPUTF8=True,
+            hostname=RECEIVER,
+            ident="Retour",
+            tls_context=tls,
+            loop=loop,
+        ),
+        sock=listening,
+    )
