@@ -1,0 +1,49 @@
+"""What the names of files mean: ours, not yet whole, or a sender's; and what our answers to a file are called."""
+
+import re
+import unicodedata
+from fnmatch import fnmatchcase
+
+OURS = ("receipt_", "result_")
+TEMPORARY = ("*.tmp", "*.part", "*.filepart", ".*", "~*")
+LONGEST = 150
+
+
+def skipped(name: str) -> str:
+    """Why a file of this name is not read, or nothing: `ours` (an answer we wrote), `temporary` (not whole yet)."""
+    plain = base(name).lower()
+    if plain.startswith(OURS):
+        return "ours"
+    if any(fnmatchcase(plain, pattern) for pattern in TEMPORARY):
+        return "temporary"
+    return ""
+
+
+def base(name: str) -> str:
+    """The last part of a path of any system."""
+    return re.split(r"[/\\]", name)[-1]
+
+
+def safe(name: str) -> str:
+    """A sender's name of a file as we may show it, store it and write it beside theirs: no folders, no odd signs."""
+    plain = base(unicodedata.normalize("NFC", name))
+    plain = "".join(sign if sign.isprintable() and sign not in '<>:"|?*' else "_" for sign in plain).strip(" .")
+    stem, dot, ending = plain.rpartition(".")
+    if len(plain) > LONGEST:
+        plain = stem[: LONGEST - len(ending) - 1] + dot + ending if dot and len(ending) < 12 else plain[:LONGEST]
+    return plain or "file"
+
+
+def receipt(name: str) -> str:
+    return f"receipt_{name}"
+
+
+def result(name: str) -> str:
+    return f"result_{name}.csv"
+
+
+def rejected(name: str) -> str:
+    """The file of refused rows; those of an archive come unpacked."""
+    if name.lower().endswith(".gz"):
+        name = name[:-3]
+    return f"rejected_{name}.csv" if name.lower().endswith(".zip") else f"rejected_{name}"

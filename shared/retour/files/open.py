@@ -1,0 +1,93 @@
+"""The bytes of a file to its rows: unpacked, recognised by content, read by the one reader of its format."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from io import BufferedReader
+from typing import BinaryIO
+
+from retour.domain.program import Source
+from retour.domain.row import Refusal, Row, Unreadable
+from retour.files import table
+from retour.files.layout import Layout, layout_of
+from retour.files.opened import Opened
+from retour.files.sniff import sniff
+from retour.files.text import HEAD, TooLarge, buffered
+from retour.files.unpack import Member, unpack
+
+Reader = Callable[[BufferedReader, Source, Layout, str], Opened | Refusal]
+
+READERS: Mapping[str, Reader] = {"TEXT": table.read}
+ARCHIVES = frozenset(("ZIP", "GZIP"))
+
+
+def open_file(name: str, stream: BinaryIO, source: Source, layout: str = "modifications") -> Opened | Refusal:
+    """A file as its source describes it, or why none of it can be read. Never raises for anything a file may hold.
+
+    Rows are read from the stream while they are asked for; it must stay open that long.
+    """
+    shape = layout_of(source, layout)
+    whole = buffered(stream)
+    try:
+        kind = sniff(whole.peek(HEAD)[:HEAD])
+    except TooLarge:
+        return Refusal("FILE_TOO_LARGE", {"line": "1", "limit": ""})
+    if kind not in ARCHIVES:
+        return _read(whole, source, shape, "")
+    unpacked = unpack(kind, name, whole)
+    if isinstance(unpacked, Refusal):
+        return unpacked
+    return _all(unpacked.members, len(unpacked.skipped), source, shape)
+
+
+def _read(stream: BufferedReader, source: Source, layout: Layout, prefix: str) -> Opened | Refusal:
+    head = stream.peek(HEAD)[:HEAD]
+    if not head:
+        return Refusal("FILE_EMPTY")
+    kind = sniff(head)
+    if kind in ARCHIVES:
+        return Refusal("ARCHIVE_NESTED", {"member": ""})
+    reader = READERS.get(kind)
+    if reader is None:
+        return Refusal("UNSUPPORTED_FORMAT", {"found": kind})
+    return reader(stream, source, layout, prefix)
+
+
+def _all(members: Sequence[Member], skipped: int, source: Source, layout: Layout) -> Opened | Refusal:
+    """The rows of several files as those of one; they must be of one layout, so that refused rows can be given back."""
+    several = len(members) > 1
+    counts: Counter[str] = Counter({"not a file of rows": skipped} if skipped else {})
+
+    def begin(member: Member) -> Opened | Refusal:
+        opened = _read(buffered(member.open()), source, layout, f"{member.name}:" if several else "")
+        if isinstance(opened, Refusal):
+            return Refusal(opened.code, {**opened.details, "member": member.name})
+        return opened
+
+    first = begin(members[0])
+    if isinstance(first, Refusal):
+        return first
+    for member in members[1:]:
+        other = begin(member)
+        if isinstance(other, Refusal):
+            return other
+        if (other.rejected_head, other.encoding) != (first.rejected_head, first.encoding):
+            return Refusal("ARCHIVE_MIXED", {"member": member.name, "other": members[0].name})
+
+    def rows() -> Iterator[Row | Unreadable]:
+        for member in members:
+            opened = begin(member)
+            if isinstance(opened, Refusal):
+                raise RuntimeError(f"{member.name} was read before and now is refused: {opened.code}")
+            yield from opened.rows
+            counts.update(opened.skipped)
+
+    return Opened(
+        header=first.header,
+        layout=first.layout,
+        rows=rows(),
+        rejected_head=first.rejected_head,
+        encoding=first.encoding,
+        newline=first.newline,
+        delimiter=first.delimiter,
+        skipped=counts,
+    )

@@ -1,0 +1,52 @@
+"""What a file is, by its first bytes; names and declared types prove nothing."""
+
+MAGIC = (
+    (b"\x1f\x8b", "GZIP"),
+    (b"\xd0\xcf\x11\xe0", "XLS"),
+    (b"%PDF", "PDF"),
+    (b"\x78\x9f\x3e\x22", "TNEF"),
+    (b"\x89PNG", "PNG"),
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"GIF8", "GIF"),
+    (b"7z\xbc\xaf", "7Z"),
+    (b"Rar!", "RAR"),
+    (b"BZh", "BZIP2"),
+    (b"\xfd7zXZ", "XZ"),
+    (b"\x28\xb5\x2f\xfd", "ZSTD"),
+    (b"{\\rtf", "RTF"),
+    (b"-----BEGIN PGP", "PGP"),
+)
+MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+CONTROL = bytes(set(range(9)) | set(range(14, 32)) - {0x1A, 0x1B})
+
+
+def sniff(head: bytes) -> str:
+    """`ZIP`, `GZIP`, `XML`, `JSON`, `TEXT` or what else it is; bytes that are none of all these as `89 50 4E 47`."""
+    if head.startswith(b"PK\x03\x04") or head.startswith(b"PK\x05\x06"):
+        office = b"[Content_Types].xml" in head or b"xl/workbook" in head
+        return "XLSX" if office else "ODS" if b"mimetypeapplication/vnd.oasis" in head else "ZIP"
+    for magic, kind in MAGIC:
+        if head.startswith(magic):
+            return kind
+    text = plain(head)
+    start = text.lstrip()
+    if start.startswith(b"<"):
+        return "HTML" if start[:15].lower().startswith((b"<!doctype html", b"<html")) else "XML"
+    if start.startswith((b"{", b"[{", b"[\n", b"[ ", b"[\r", b"[]")):
+        return "JSON"
+    odd = len(text) - len(text.translate(None, CONTROL))
+    return "TEXT" if odd <= len(text) // 20 + 1 else head[:4].hex(" ").upper()
+
+
+def plain(head: bytes) -> bytes:
+    """The bytes without a byte order mark and, for UTF-16, without the zero bytes between the letters."""
+    for mark in MARKS:
+        if head.startswith(mark):
+            head = head[len(mark) :]
+            return head if mark == MARKS[0] else head.replace(b"\0", b"")
+    pairs = len(head) // 2
+    for parity in (0, 1):
+        zeros = head[parity : 2 * pairs : 2].count(0)
+        if pairs and zeros > 0.4 * pairs and head[1 - parity : 2 * pairs : 2].count(0) < 0.05 * pairs:
+            return head.replace(b"\0", b"")
+    return head

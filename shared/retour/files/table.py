@@ -1,0 +1,333 @@
+"""Delimited text to rows: never guessed, never swallowed, every line accounted for (spec 7).
+
+A row is refused by itself when its line is enough to say why. Only a quote that never closes makes all that follows
+doubtful; from its line on every line is refused.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from io import BufferedReader
+from itertools import islice
+
+from retour.domain.program import Source
+from retour.domain.row import Refusal, Row, Unreadable
+from retour.files import layout as layouts
+from retour.files.layout import Layout, fold
+from retour.files.opened import Opened
+from retour.files.text import FILE_BYTES, LINE_SIGNS, UNDECODED, UNREADABLE, TooLarge, encoded, encoding_of, lines
+from retour.files.text import HEAD as HEAD_BYTES
+
+DELIMITERS = (",", ";", "\t", "|")
+HEADER_WITHIN = 50
+CELL_SIGNS = 10_000
+RECORD_LINES = 100
+TOTALS = frozenset(
+    [
+        *("total", "totals", "subtotal", "grand total", "sum", "sums"),
+        *("summe", "summen", "gesamt", "gesamtsumme", "zwischensumme", "somme", "sous-total", "total général"),
+    ]
+)
+SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+WRAPPED = re.compile(r'="(.*)"', re.DOTALL)
+DAMAGED = re.compile(r"[0-9]([.,][0-9]+)?[eE]\+[0-9]+|#(REF!|N/A|NAME\?|VALUE!|NULL!|DIV/0!|NUM!)|#{3,}")
+
+
+class Quote(Enum):
+    """What can be wrong with the quotes of a line."""
+
+    OPEN = "open"
+    MISPLACED = "misplaced"
+
+
+def cells_of(text: str, delimiter: str) -> list[str] | Quote:
+    """The cells of one record. A quote counts at the beginning of a cell only, and must end with the cell."""
+    if '"' not in text:
+        return text.split(delimiter)
+    cells: list[str] = []
+    at, end = 0, len(text)
+    while True:
+        start = at
+        while start < end and text[start] == " ":
+            start += 1
+        if start < end and text[start] == '"':
+            close = text.find('"', start + 1)
+            while close != -1 and text.startswith('"', close + 1):
+                close = text.find('"', close + 2)
+            if close == -1:
+                return Quote.OPEN
+            cells.append(text[start + 1 : close].replace('""', '"'))
+            at = close + 1
+            while at < end and text[at] == " ":
+                at += 1
+            if at < end and text[at] != delimiter:
+                return Quote.MISPLACED
+        else:
+            stop = text.find(delimiter, at)
+            stop = end if stop == -1 else stop
+            cells.append(text[at:stop])
+            at = stop
+        if at >= end:
+            return cells
+        at += 1
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How the rows of one table read: its columns, in order, and how they are set apart."""
+
+    header: tuple[str, ...]
+    written: tuple[str, ...]
+    line: int
+    delimiter: str
+    layout: Layout
+    prefix: str = ""
+
+    @property
+    def narrowest(self) -> int:
+        """Cells a row must have at least: columns without a name at the end may be missing."""
+        named = [at for at, name in enumerate(self.header, 1) if name]
+        return named[-1]
+
+
+@dataclass(slots=True)
+class Numbered:
+    """Physical lines and the number of the last one read."""
+
+    source: Iterator[str]
+    number: int = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        text = next(self.source)
+        self.number += 1
+        return text
+
+
+def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "") -> Opened | Refusal:
+    """The rows of a delimited text, or why none can be read. `prefix` goes before the line number in places."""
+    encoding = encoding_of(stream.peek(HEAD_BYTES)[:HEAD_BYTES], source.mapping.get("encoding"))
+    if encoding is None:
+        return Refusal("ENCODING_UNCLEAR", {"line": "1"})
+    numbered = Numbered(lines(stream, encoding))
+    try:
+        first = list(islice(numbered, HEADER_WITHIN))
+    except TooLarge:
+        return Refusal("FILE_TOO_LARGE", {"line": "1", "limit": megabytes(FILE_BYTES)})
+    if not "".join(first).strip("\x1a \t\r\n"):
+        return Refusal("FILE_EMPTY")
+    shape = shape_of(first, source, layout, prefix)
+    if isinstance(shape, Refusal):
+        return shape
+    head, rest = first[: shape.line], first[shape.line :]
+    newline = next((end for end in ("\r\n", "\n", "\r") if head[-1].endswith(end)), "\n")
+    whole = "".join(head) if head[-1].endswith(newline) else "".join(head) + newline
+    skipped = Counter({"preamble": shape.line - 1} if shape.line > 1 else {})
+    after = Numbered(_chain(rest, numbered), shape.line)
+    return Opened(
+        header=shape.header,
+        layout=layout.name,
+        rows=_rows(after, shape, skipped),
+        rejected_head=encoding.mark + encoded(whole, encoding.codec),
+        encoding=encoding.codec,
+        newline=newline,
+        delimiter=shape.delimiter,
+        skipped=skipped,
+    )
+
+
+def _chain(first: Sequence[str], then: Iterator[str]) -> Iterator[str]:
+    yield from first
+    yield from then
+
+
+def shape_of(first: Sequence[str], source: Source, layout: Layout, prefix: str = "") -> Shape | Refusal:
+    """The header among the first lines: the one with most of the names we know, the earliest of equals."""
+    separator = SEPARATOR.fullmatch(first[0])
+    declared = source.mapping.get("delimiter") or (separator[1] if separator else None)
+    best: tuple[int, Shape] | None = None
+    for number, text in enumerate(first, 1):
+        for delimiter in (declared,) if declared else DELIMITERS:
+            cells = cells_of(text.rstrip("\r\n"), delimiter)
+            if isinstance(cells, Quote):
+                continue
+            points = layouts.score(cells, layout)
+            if points > (best[0] if best else 0):
+                header = layouts.spelled(cells, layout)
+                best = points, Shape(header, tuple(cells), number, delimiter, layout, prefix)
+    if best:
+        return layouts.fault(best[1].header, layout, best[1].line) or best[1]
+    for number, text in enumerate(first, 1):
+        if UNDECODED.search(text):
+            return Refusal("ENCODING_UNCLEAR", {"line": str(number)})
+    expected = sorted(layout.required | layout.identity) if not layout.closed else layout.known
+    return Refusal("HEADER_NOT_FOUND", {"lines": str(len(first)), "expected": ", ".join(expected)})
+
+
+def _rows(numbered: Numbered, shape: Shape, skipped: Counter[str]) -> Iterator[Row | Unreadable]:
+    try:
+        yield from _records(numbered, shape, skipped)
+    except TooLarge:
+        line = numbered.number + 1
+        yield Unreadable(place(shape, line), "FILE_TOO_LARGE", {"line": str(line), "limit": megabytes(FILE_BYTES)})
+
+
+def _records(numbered: Numbered, shape: Shape, skipped: Counter[str]) -> Iterator[Row | Unreadable]:
+    for raw in numbered:
+        number = numbered.number
+        text = raw.rstrip("\r\n")
+        if not text.isprintable() and (fault := _unprintable(text, number, shape)):
+            if text.strip("\x1a"):
+                yield _unreadable(fault[0], fault[1], number, raw, shape)
+            else:
+                skipped["blank"] += 1
+            continue
+        if len(text) > CELL_SIGNS and len(text) > LINE_SIGNS:
+            details = {"line": str(number), "limit": str(LINE_SIGNS)}
+            yield _unreadable("CELL_TOO_LONG", details, number, raw, shape)
+            continue
+        cells: list[str] | Quote = text.split(shape.delimiter) if '"' not in text else cells_of(text, shape.delimiter)
+        if cells is Quote.OPEN:
+            taken = [raw]
+            cells = _continued(taken, numbered, shape)
+            if cells is Quote.OPEN:
+                yield from _doubtful(taken, numbered, number, shape, skipped)
+                return
+            raw = "".join(taken)
+        if isinstance(cells, Quote):
+            yield _unreadable("QUOTE_MISPLACED", {"line": str(number)}, number, raw, shape)
+            continue
+        row = _row(cells, raw, number, shape)
+        if isinstance(row, str):
+            skipped[row] += 1
+        else:
+            yield row
+
+
+def _continued(taken: list[str], numbered: Numbered, shape: Shape) -> list[str] | Quote:
+    """The cells of a record whose quote is open at the end of its first line; `taken` receives its lines.
+
+    Still open when the text ends, when it grows beyond all measure, or when one of its lines looks like a record of its
+    own: then a quote is missing, and neighbours would be swallowed.
+    """
+    length = len(taken[0])
+    for raw in numbered:
+        taken.append(raw)
+        length += len(raw)
+        text = raw.rstrip("\r\n")
+        if len(taken) > RECORD_LINES or length > CELL_SIGNS or _stands_alone(text, shape) or UNREADABLE.search(text):
+            return Quote.OPEN
+        if '"' in text:
+            cells = cells_of("".join(taken).rstrip("\r\n"), shape.delimiter)
+            if not isinstance(cells, Quote):
+                return [cell.replace("\r\n", "\n") for cell in cells]
+            if cells is Quote.MISPLACED:
+                return Quote.OPEN
+    return Quote.OPEN
+
+
+def _stands_alone(text: str, shape: Shape) -> bool:
+    cells = text.split(shape.delimiter)
+    if len(shape.header) < 2 or len(cells) != len(shape.header):
+        return False
+    named = [cell.strip() for name, cell in zip(shape.header, cells, strict=True) if name in shape.layout.identity]
+    return any(cell and " " not in cell for cell in named)
+
+
+def _doubtful(
+    taken: Sequence[str], numbered: Numbered, start: int, shape: Shape, skipped: Counter[str]
+) -> Iterator[Unreadable]:
+    """Every line from the one whose quote never closes, each refused by itself so that each is given back."""
+    details = {"line": str(start)}
+    for number, raw in enumerate(taken, start):
+        if raw.strip():
+            yield Unreadable(place(shape, number), "QUOTE_NOT_CLOSED", details, raw=raw)
+        else:
+            skipped["blank"] += 1
+    for raw in numbered:
+        if raw.strip():
+            yield Unreadable(place(shape, numbered.number), "QUOTE_NOT_CLOSED", details, raw=raw)
+        else:
+            skipped["blank"] += 1
+
+
+def _unprintable(text: str, number: int, shape: Shape) -> tuple[str, Mapping[str, str]] | None:
+    if not (found := UNREADABLE.search(text)):
+        return None
+    if UNDECODED.search(text):
+        return "ENCODING_UNCLEAR", {"line": str(number)}
+    character = f"U+{ord(found[0]):04X}"
+    return "NOT_TEXT", {"line": str(number), "character": character, "column": str(found.start() + 1)}
+
+
+def _row(cells: list[str], raw: str, number: int, shape: Shape) -> Row | Unreadable | str:
+    """A row, why it is none, or the reason to skip its line."""
+    if len(cells) != len(shape.header):
+        while len(cells) > len(shape.header) and not cells[-1].strip():
+            cells.pop()
+        if not any(cell.strip() for cell in cells):
+            return "blank"
+        if _totals(cells, {}, shape):
+            return "totals"
+        if not shape.narrowest <= len(cells) <= len(shape.header):
+            details = {"line": str(number), "found": str(len(cells)), "expected": str(len(shape.header))}
+            return _unreadable("ROW_WIDTH", details, number, raw, shape)
+    fields = {name: value for name, cell in zip(shape.header, cells, strict=False) if (value := cell.strip())}
+    if not fields:
+        return "blank"
+    if cells[0] == shape.written[0] and [fold(cell) for cell in cells] == [fold(cell) for cell in shape.written]:
+        return "repeated header"
+    if _totals(cells, fields, shape):
+        return "totals"
+    if fields.pop("", None) is not None or (len(cells) == 1 and any(sign in raw for sign in DELIMITERS)):
+        details = {"line": str(number), "found": str(len(cells)), "expected": str(len([n for n in shape.header if n]))}
+        return _unreadable("ROW_WIDTH", details, number, raw, shape)
+    for name, value in fields.items():
+        if len(value) > CELL_SIGNS:
+            details = {"line": str(number), "limit": str(CELL_SIGNS)}
+            return _unreadable("CELL_TOO_LONG", details, number, raw, shape, name, fields)
+        if value[0] == "=" and (inner := WRAPPED.fullmatch(value)):
+            fields[name] = inner[1]
+    for name in shape.layout.ids & {name for name, value in fields.items() if value}:
+        value = fields[name]
+        if value[0] == "'" and value[1:].isalnum():
+            fields[name] = value[1:]
+        elif DAMAGED.fullmatch(value):
+            details = {"line": str(number), "column": name, "value": value[:40]}
+            return _unreadable("DAMAGED_ID", details, number, raw, shape, name, fields)
+    return Row(place(shape, number), {name: value for name, value in fields.items() if value}, raw)
+
+
+def _totals(cells: Sequence[str], fields: Mapping[str, str], shape: Shape) -> bool:
+    """Whether a line only sums up the others: it says so in its first text, and names no order."""
+    first = next((cell.strip() for cell in cells if cell.strip()), "")
+    if first.rstrip(" :=").casefold() not in TOTALS:
+        return False
+    return all(fields.get(name, first) == first for name in shape.layout.identity)
+
+
+def _unreadable(
+    code: str,
+    details: Mapping[str, str],
+    number: int,
+    raw: str,
+    shape: Shape,
+    column: str = "",
+    fields: Mapping[str, str] | None = None,
+) -> Unreadable:
+    cells = fields or {}
+    order = next((cells[name] for name in shape.layout.known if name in shape.layout.identity and name in cells), "")
+    reference = cells.get(shape.layout.reference, "")
+    return Unreadable(place(shape, number), code, details, column, raw, order[:128], reference[:128])
+
+
+def place(shape: Shape, number: int) -> str:
+    return f"{shape.prefix}{number}"
+
+
+def megabytes(size: int) -> str:
+    return str(size >> 20)

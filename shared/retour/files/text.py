@@ -1,0 +1,156 @@
+"""Bytes to physical lines: the encoding decided once, every line decoded strictly, none longer than a bound."""
+
+import codecs
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+HEAD = 1 << 16
+LINE_BYTES = 1 << 20
+LINE_SIGNS = 200_000
+FILE_BYTES = 1 << 30
+
+# Signs no text for people has. Surrogates stand for bytes that the encoding does not have (see `decoded`).
+UNREADABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ufeff\ud800-\udfff\ufffe\uffff]")
+UNDECODED = re.compile("[\ud800-\udfff]")
+
+
+class TooLarge(Exception):
+    """More bytes than a file may have; known only while it is read."""
+
+
+class Reads(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+class Bounded(io.RawIOBase):
+    """A stream of unknown kind as one that fills every read and stops with TooLarge after so many bytes."""
+
+    def __init__(self, stream: Reads, limit: int = FILE_BYTES) -> None:
+        self.stream, self.left = stream, limit
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
+        filled = 0
+        while filled < len(buffer) and (piece := self.stream.read(len(buffer) - filled)):
+            buffer[filled : filled + len(piece)] = piece
+            filled += len(piece)
+        self.left -= filled
+        if self.left < 0:
+            raise TooLarge
+        return filled
+
+
+def buffered(stream: BinaryIO | Reads) -> io.BufferedReader:
+    """A stream whose first 64 KB can be looked at before they are read."""
+    return io.BufferedReader(Bounded(stream), HEAD)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """`codec` without its byte order mark, `mark` the mark as it came, `wide` where a sign is two bytes."""
+
+    codec: str
+    mark: bytes = b""
+    fallback: bool = False
+
+    @property
+    def wide(self) -> bool:
+        return self.codec.startswith("utf-16")
+
+
+def encoding_of(head: bytes, declared: str | None) -> Encoding | None:
+    """What a text is written in: its byte order mark; else UTF-16 by its zero bytes; else UTF-8, or what is declared.
+
+    None when it is UTF-32 or the declared name is no encoding we know. Nothing is ever guessed from the letters.
+    """
+    if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return None
+    for mark, codec in (
+        (codecs.BOM_UTF8, "utf-8"),
+        (codecs.BOM_UTF16_LE, "utf-16-le"),
+        (codecs.BOM_UTF16_BE, "utf-16-be"),
+    ):
+        if head.startswith(mark):
+            return Encoding(codec, mark)
+    pairs = len(head) // 2
+    low, high = head[0 : 2 * pairs : 2].count(0), head[1 : 2 * pairs : 2].count(0)
+    if pairs and high > 0.4 * pairs and low < 0.05 * pairs:
+        return Encoding("utf-16-le")
+    if pairs and low > 0.4 * pairs and high < 0.05 * pairs:
+        return Encoding("utf-16-be")
+    try:
+        name = codecs.lookup(declared or "utf-8").name
+        plain = "a,\n".encode(name) == b"a,\n"
+    except (LookupError, UnicodeError):
+        return None
+    if name in ("utf-8", "utf-8-sig"):
+        return Encoding("utf-8")
+    return Encoding(name, fallback=True) if plain else None
+
+
+def decoded(data: bytes, encoding: Encoding) -> str:
+    """The text of a line. Bytes it cannot mean come as lone surrogates, so that `encoded` gives back the very same.
+
+    Where an encoding of single bytes is declared, a line that reads as UTF-8 too is left undecoded: it could be either.
+    """
+    if encoding.fallback and not data.isascii():
+        try:
+            data.decode("utf-8")
+        except UnicodeDecodeError:
+            return data.decode(encoding.codec, "surrogateescape")
+        return data.decode("ascii", "surrogateescape")
+    try:
+        return data.decode(encoding.codec)
+    except UnicodeDecodeError:
+        return data.decode(encoding.codec, "surrogateescape")
+
+
+def encoded(text: str, codec: str) -> bytes:
+    """The bytes a raw text came from."""
+    return text.encode(codec, "surrogatepass" if codec.startswith("utf-16") else "surrogateescape")
+
+
+def lines(stream: io.BufferedReader, encoding: Encoding) -> Iterator[str]:
+    """The physical lines with their ends. One longer than the bound comes cut, and is then longer than LINE_SIGNS.
+
+    A line ends with LF, or with CR where the text begins with lines that do (old Macintosh).
+    """
+    head = stream.peek(HEAD)[:HEAD]
+    stream.read(len(encoding.mark))
+    lf, cr = (encoded("\n", encoding.codec), encoded("\r", encoding.codec)) if encoding.wide else (b"\n", b"\r")
+    if lf not in head and cr in head:
+        yield from _pieces(stream, encoding, "\r")
+    elif encoding.wide:
+        yield from _pieces(stream, encoding, "\n")
+    else:
+        while data := stream.readline(LINE_BYTES):
+            if len(data) == LINE_BYTES and not data.endswith(b"\n"):
+                while (more := stream.readline(LINE_BYTES)) and not more.endswith(b"\n"):
+                    pass
+            yield decoded(data, encoding)
+
+
+def _pieces(stream: io.BufferedReader, encoding: Encoding, end: str) -> Iterator[str]:
+    errors = "surrogatepass" if encoding.wide else "surrogateescape"
+    decoder = codecs.getincrementaldecoder(encoding.codec)(errors)
+    pending = ""
+    cut = False
+    while data := stream.read(HEAD):
+        *whole, pending = (pending + decoder.decode(data)).split(end)
+        for line in whole:
+            if not cut:
+                yield line + end
+            cut = False
+        if len(pending) > LINE_BYTES:
+            if not cut:
+                yield pending
+            pending, cut = "", True
+    left = decoder.getstate()[0]
+    if not cut and (pending or left):
+        # Half a sign at the end cannot be decoded; it is shown as one.
+        yield pending + "".join(chr(0xDC00 + byte) for byte in left)

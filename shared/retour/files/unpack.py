@@ -1,0 +1,123 @@
+"""Archives to their files, within budgets: what an archive says about its own sizes is never believed."""
+
+import gzip
+import io
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from tempfile import SpooledTemporaryFile
+from typing import IO, BinaryIO, cast
+
+from retour.domain.row import Refusal
+from retour.files import names
+from retour.files.text import FILE_BYTES, Reads, TooLarge
+
+PACKED_BYTES = 256 << 20
+UNPACKED_BYTES = FILE_BYTES
+RATIO = 200
+RATIO_FROM = 4 << 20
+ENTRIES = 100
+SPOOL = 8 << 20
+PIECE = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One file of an archive; `open` begins it anew each time."""
+
+    name: str
+    open: Callable[[], BinaryIO]
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """The files of an archive that are to be read, each read through once already, and how many are not to be."""
+
+    members: tuple[Member, ...]
+    skipped: Sequence[str]
+
+
+def unpack(kind: str, name: str, stream: Reads) -> Unpacked | Refusal:
+    """The members of a `zip` or `gzip`. All is read once before any row, so that a damaged archive changes nothing."""
+    try:
+        packed = spooled(stream)
+    except TooLarge:
+        return Refusal("FILE_TOO_LARGE", {"line": "1", "limit": str(PACKED_BYTES >> 20)})
+    return _zip(packed) if kind == "ZIP" else _gzip(name, packed)
+
+
+def spooled(stream: Reads, limit: int = PACKED_BYTES) -> BinaryIO:
+    """A copy of a stream in which one can go back: in memory while small, else in a file that goes away by itself."""
+    copy = SpooledTemporaryFile(SPOOL)  # noqa: SIM115 - lives as long as the rows that are read from it
+    size = 0
+    while piece := stream.read(PIECE):
+        size += len(piece)
+        if size > limit:
+            copy.close()
+            raise TooLarge
+        copy.write(piece)
+    copy.seek(0)
+    return cast(BinaryIO, copy)
+
+
+def _gzip(name: str, packed: BinaryIO) -> Unpacked | Refusal:
+    member = names.safe(name.removesuffix(".gz").removesuffix(".GZ"))
+
+    def begin() -> BinaryIO:
+        packed.seek(0)
+        return cast(BinaryIO, gzip.GzipFile(fileobj=packed))
+
+    packed_size = packed.seek(0, io.SEEK_END)
+    fault = _read_through(begin, member, packed_size, UNPACKED_BYTES)
+    return fault if isinstance(fault, Refusal) else Unpacked((Member(member, begin),), ())
+
+
+def _zip(packed: BinaryIO) -> Unpacked | Refusal:
+    try:
+        archive = zipfile.ZipFile(packed)
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError):
+        return Refusal("ARCHIVE_DAMAGED", {"member": ""})
+    entries = archive.infolist()
+    if len(entries) > ENTRIES:
+        return Refusal("ARCHIVE_TOO_MANY", {"limit": str(ENTRIES)})
+    members: list[Member] = []
+    skipped: list[str] = []
+    left = UNPACKED_BYTES
+    for entry in entries:
+        shown = names.safe(entry.filename)
+        if entry.is_dir() or entry.filename.startswith("__MACOSX/") or names.skipped(entry.filename):
+            skipped.append(shown)
+            continue
+        if entry.flag_bits & 1:
+            return Refusal("ARCHIVE_ENCRYPTED", {"member": shown})
+        begin = _opener(archive, entry)
+        size = _read_through(begin, shown, entry.compress_size, left)
+        if isinstance(size, Refusal):
+            return size
+        left -= size
+        members.append(Member(shown, begin))
+    if not members:
+        return Refusal("ARCHIVE_EMPTY", {"skipped": str(len(skipped))})
+    return Unpacked(tuple(members), skipped)
+
+
+def _opener(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Callable[[], BinaryIO]:
+    def begin() -> BinaryIO:
+        return cast(BinaryIO, archive.open(entry))
+
+    return begin
+
+
+def _read_through(begin: Callable[[], IO[bytes]], name: str, packed: int, limit: int) -> int | Refusal:
+    """The true size of a member, its checksum proved on the way; a Refusal as soon as it grows beyond its budget."""
+    size = 0
+    try:
+        with begin() as stream:
+            while piece := stream.read(PIECE):
+                size += len(piece)
+                if size > limit or (size > RATIO_FROM and size > RATIO * max(packed, 1)):
+                    return Refusal("ARCHIVE_TOO_LARGE", {"limit": str(UNPACKED_BYTES >> 20)})
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError, ValueError):
+        return Refusal("ARCHIVE_DAMAGED", {"member": name})
+    return size
