@@ -1,0 +1,84 @@
+"""Where we may connect to. A host name written by a merchant must not lead into our own network.
+
+The name is resolved once, every address it has is checked, and the connection goes to a checked address: asking again
+would let the name's owner answer differently the second time. The name itself stays for TLS and host keys.
+"""
+
+import socket
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from retour.remote import RemoteError, words
+
+Resolve = Callable[[str, int], list[str]]
+
+# Reachable inside clouds only, though they look public.
+PLATFORM = frozenset({IPv4Address("168.63.129.16")})
+PUBLIC_V6 = IPv6Network("2000::/3")
+NAT64 = IPv6Network("64:ff9b::/96")
+# Where old Pythons and the registries disagree, the registries count.
+NOT_PUBLIC = (IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"), IPv4Network("224.0.0.0/4"))
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """Every address the name has now, in the system's order of preference."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def public(address: str) -> bool:
+    """True only for an address that anybody on the internet reaches.
+
+    Not loopback, private, link-local (where clouds keep their metadata service), carrier NAT, multicast, unique-local,
+    nor an IPv6 address that hides such a one.
+    """
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(ip, IPv4Address):
+        return ip.is_global and ip not in PLATFORM and not any(ip in network for network in NOT_PUBLIC)
+    if ip in NAT64:
+        return public(str(IPv4Address(int(ip) & 0xFFFF_FFFF)))
+    return ip in PUBLIC_V6 and ip.is_global and not ip.is_multicast and all(map(public, hidden(ip)))
+
+
+def hidden(ip: IPv6Address) -> list[str]:
+    """The IPv4 addresses that an IPv6 address of a tunnel leads to."""
+    if ip.sixtofour is not None:
+        return [str(ip.sixtofour)]
+    return [str(inner) for inner in ip.teredo or ()]
+
+
+def checked(host: str, port: int, *, allow_private: bool = False, resolve: Resolve = resolve) -> list[str]:
+    """The addresses of a host, all of them checked. RemoteError when one is not public or the name has none."""
+    try:
+        addresses = resolve(host, port)
+    except (OSError, UnicodeError) as error:
+        raise RemoteError(
+            "HOST_NOT_FOUND", f"The name {words(host)} cannot be resolved ({words(error)}). Is it written correctly?"
+        ) from error
+    if not addresses:
+        raise RemoteError("HOST_NOT_FOUND", f"The name {words(host)} has no address.")
+    refused = [] if allow_private else [address for address in addresses if not public(address)]
+    if refused:
+        raise RemoteError(
+            "ADDRESS_NOT_ALLOWED",
+            f"{words(host)} leads to {refused[0]}, which is not an address on the public internet. "
+            "Retour connects to public addresses only; give the host by its public name.",
+            lasting=True,
+        )
+    return addresses
+
+
+def connect(
+    host: str, port: int, timeout: float, *, allow_private: bool = False, resolve: Resolve = resolve
+) -> socket.socket:
+    """A TCP connection to a checked address of the host: the first that answers."""
+    failure: OSError | None = None
+    for address in checked(host, port, allow_private=allow_private, resolve=resolve):
+        try:
+            return socket.create_connection((address, port), timeout)
+        except OSError as error:
+            failure = error
+    raise RemoteError("UNREACHABLE", f"{words(host)}, port {port}, cannot be reached: {words(failure)}.") from failure

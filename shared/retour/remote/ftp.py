@@ -1,0 +1,378 @@
+"""A merchant's FTP or FTPS server, by the standard library, with what real servers need added.
+
+The control connection is spoken in latin-1, which passes every byte: servers list names in UTF-8, in cp1252, or both.
+"""
+
+import contextlib
+import ftplib
+import re
+import socket
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, BinaryIO
+
+from retour.remote import Remote, RemoteError, address, on_the_wire, readable, words
+
+BLOCK = 1 << 18
+ATTEMPTS = 3
+UNIX_LINE = re.compile(
+    r"(?P<type>[-dlbcps])\S{9}\S*\s+(?:\d+\s+)?\S+\s+(?:\S+\s+)?(?P<size>\d+)\s+"
+    r"(?P<stamp>\w{3}\s+\d{1,2}\s+(?:\d{1,2}:\d{2}|\d{4})) (?P<name>.+)"
+)
+DOS_LINE = re.compile(
+    r"(?P<stamp>\d{2}-\d{2}-\d{2,4}\s+\d{2}:\d{2}(?:[AP]M)?)\s+(?P<size><DIR>|<JUNCTION>|\d+) (?P<name>.+)"
+)
+NOT_KNOWN = ("500", "501", "502", "504")
+BROKEN = (OSError, EOFError, ftplib.error_temp)
+
+
+class Line(ftplib.FTP_TLS):
+    """ftplib's client: to checked addresses only, TLS from the first byte if implicit, sessions reused for data.
+
+    vsftpd and ProFTPD as shipped refuse a data connection that does not resume the control connection's TLS session;
+    that is their guard against stolen data connections, so we resume it instead of asking for it to be switched off.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None, implicit: bool, open_to: Callable[[], socket.socket]) -> None:
+        super().__init__(encoding="latin-1", context=tls or ssl.create_default_context())
+        self._tls = tls
+        self._implicit = implicit
+        self._open_to = open_to
+
+    def open(self, host: str, timeout: float) -> str:
+        """Connects and greets; `host` is the name that the certificate must carry."""
+        self.host = host
+        self.timeout = timeout
+        self.sock = self._open_to()
+        self.sock.settimeout(timeout)
+        self.af = self.sock.family
+        if self._implicit and self._tls:
+            self.sock = self._tls.wrap_socket(self.sock, server_hostname=host)
+        self.file = self.sock.makefile("r", encoding=self.encoding)
+        self.welcome = self.getresp()
+        return self.welcome
+
+    def ntransfercmd(self, cmd: str, rest: int | str | None = None) -> tuple[socket.socket, int | None]:
+        data, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
+        control = self.sock
+        if isinstance(control, ssl.SSLSocket) and self._tls:
+            data = self._tls.wrap_socket(data, server_hostname=self.host, session=control.session)
+        return data, size
+
+
+class Ftp:
+    """A Server by FTP or FTPS, logged in. Made by `connect`."""
+
+    def __init__(self, log_in: Callable[[], Line], secrets: tuple[str, ...]) -> None:
+        self._log_in = log_in
+        self._secrets = secrets
+        self._wire: dict[str, str] = {}
+        self._start()
+
+    def _start(self) -> None:
+        self._line = self._log_in()
+        self._home = self._line.pwd()
+        self._line.voidcmd("TYPE I")
+        self._here: str | None = None
+
+    def files(self, folder: str, wanted: Callable[[str], bool]) -> list[Remote]:
+        with self._talk(f"list {folder}"):
+            self._go(folder)
+            found = []
+            for wire, size, modified, stamp, sure in self._entries():
+                name = readable(wire)
+                self._wire[name] = wire
+                if sure or not wanted(name):
+                    found.append(Remote(name, size, modified, stamp))
+                elif (asked := self._ask(name, stamp)) is not None:
+                    found.append(asked)
+            return found
+
+    def _entries(self) -> Iterator[tuple[str, int | None, datetime | None, str, bool]]:
+        """(name on the wire, size, modified, stamp, sure): `sure` when size and time need not be asked for."""
+        try:
+            lines = self._lines("MLSD")
+        except ftplib.error_perm as error:
+            if not str(error).startswith(NOT_KNOWN):
+                raise
+        else:
+            for line in lines:
+                facts_text, _, name = line.partition(" ")
+                facts = dict(fact.lower().partition("=")[::2] for fact in facts_text.rstrip(";").split(";"))
+                kind = facts.get("type", "file")
+                if kind == "file":
+                    size = int(facts["size"]) if facts.get("size", "").isdigit() else None
+                    modified = utc(facts.get("modify", ""))
+                    yield name, size, modified, facts.get("modify", ""), size is not None and modified is not None
+                elif "link" in kind:  # its size is the link's; whether it leads to a file, SIZE will tell
+                    yield name, None, None, "", False
+            return
+        lines = [line for line in self._lines("LIST") if line.strip() and not re.match(r"(?i)total \d+\s*$", line)]
+        shapes = [match for line in lines if (match := UNIX_LINE.fullmatch(line) or DOS_LINE.fullmatch(line))]
+        if len(shapes) == len(lines):
+            for match in shapes:
+                kind, name = match.groupdict().get("type", "-"), match["name"]
+                if kind == "l":
+                    yield name.partition(" -> ")[0], None, None, "", False
+                elif kind == "-" and match["size"].isdigit():
+                    yield name, int(match["size"]), None, match["stamp"], False
+            return
+        for name in self._lines("NLST"):
+            if name not in (".", ".."):
+                yield name.rsplit("/", 1)[-1], None, None, "", False
+
+    def _lines(self, command: str) -> list[str]:
+        lines: list[str] = []
+        try:
+            self._line.retrlines(command, lines.append)
+        except ftplib.error_perm as error:
+            # Several servers say so of an empty folder.
+            if not (command == "NLST" and str(error).startswith("550")):
+                raise
+        finally:
+            self._line.voidcmd("TYPE I")  # listings leave ASCII mode behind, in which ProFTPD refuses SIZE
+        return lines
+
+    def look(self, folder: str, name: str) -> Remote | None:
+        with self._talk(f"look at {name}"):
+            self._go(folder)
+            return self._ask(name, "")
+
+    def _ask(self, name: str, stamp: str) -> Remote | None:
+        """Size and time by SIZE and MDTM, in UTC; None when SIZE says that this is no file."""
+        wire = self._on_wire(name)
+        try:
+            size = self._line.size(wire)
+        except ftplib.error_perm as error:
+            if not str(error).startswith(NOT_KNOWN):
+                return None
+            size = None
+        try:
+            time = self._line.voidcmd(f"MDTM {wire}")[4:].strip()
+        except ftplib.error_perm:
+            time = ""
+        return Remote(name, size, utc(time), time or stamp)
+
+    def fetch(self, folder: str, name: str, into: BinaryIO) -> int:
+        with self._talk(f"fetch {name}"):
+            got = 0
+            attempts = ATTEMPTS
+            self._go(folder)
+            before = self._ask(name, "")
+            while True:
+                try:
+                    for block in self._blocks(name, got):
+                        into.write(block)
+                        got += len(block)
+                    if before is None or before.size is None or got == before.size:
+                        return got
+                    problem = f"{got} of {before.size} bytes came"
+                except BROKEN as error:
+                    problem = words(error, *self._secrets) or type(error).__name__
+                attempts -= 1
+                if not attempts or (before is not None and before.size is not None and got > before.size):
+                    raise RemoteError("INCOMPLETE", f"{name} could not be fetched whole: {problem}.")
+                with contextlib.suppress(*BROKEN):
+                    self._line.close()
+                self._start()
+                self._go(folder)
+                if self._ask(name, "") != before:
+                    raise RemoteError("CHANGED", f"{name} changed on the server while it was being fetched.")
+
+    def _blocks(self, name: str, start: int) -> Iterator[bytes]:
+        data = self._line.transfercmd(f"RETR {self._on_wire(name)}", rest=start or None)
+        try:
+            while block := data.recv(BLOCK):
+                yield block
+        finally:
+            hang_up(data)
+        self._line.voidresp()
+
+    def put(self, folder: str, name: str, body: bytes) -> None:
+        temporary, final = on_the_wire(f"{name}.part"), on_the_wire(name)
+        with self._talk(f"put {name}"):
+            self._go(folder)
+            try:
+                self._store(temporary, body)
+            except ftplib.error_perm:
+                self._line.delete(temporary)  # left by a broken attempt, and the server does not overwrite
+                self._store(temporary, body)
+            try:
+                self._line.rename(temporary, final)
+            except ftplib.error_perm:
+                try:
+                    self._line.delete(final)  # our own earlier answer
+                    self._line.rename(temporary, final)
+                except ftplib.error_perm:
+                    with contextlib.suppress(ftplib.error_perm):
+                        self._line.delete(temporary)
+                    raise
+
+    def _store(self, wire: str, body: bytes) -> None:
+        data = self._line.transfercmd(f"STOR {wire}")
+        try:
+            data.sendall(body)
+        finally:
+            hang_up(data)
+        self._line.voidresp()
+        try:
+            size = self._line.size(wire)
+        except ftplib.error_perm:
+            return
+        if size is not None and size != len(body):
+            raise RemoteError("INCOMPLETE", f"Only {size} of {len(body)} bytes of {readable(wire)} arrived.")
+
+    def delete(self, folder: str, name: str) -> None:
+        with self._talk(f"delete {name}"):
+            self._go(folder)
+            self._line.delete(self._on_wire(name))
+
+    def close(self) -> None:
+        with contextlib.suppress(*BROKEN, ftplib.Error):
+            self._line.quit()
+        self._line.close()
+
+    def _on_wire(self, name: str) -> str:
+        return self._wire.get(name, on_the_wire(name))
+
+    def _go(self, folder: str) -> None:
+        """Into the folder; by CWD, because commands with a path in them fail on spaces at some servers."""
+        if self._here == folder:
+            return
+        self._here = None
+        if not folder.startswith("/") and self._home:
+            self._line.cwd(self._home)
+        try:
+            if folder not in ("", "."):
+                self._line.cwd(on_the_wire(folder))
+        except ftplib.error_perm as error:
+            raise RemoteError(
+                "FOLDER_NOT_FOUND", f"The server does not open the folder {folder}: {words(error, *self._secrets)}"
+            ) from error
+        self._here = folder
+
+    @contextlib.contextmanager
+    def _talk(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except ftplib.Error as error:
+            raise RemoteError("REFUSED", f"Could not {doing}: {words(error, *self._secrets)}") from error
+        except (OSError, EOFError, ValueError) as error:
+            said = words(error, *self._secrets) or type(error).__name__
+            raise RemoteError("CONNECTION_BROKEN", f"Could not {doing}: {said}") from error
+
+
+def connect(
+    options: Mapping[str, Any],
+    secret: Mapping[str, str],
+    *,
+    timeout: float,
+    allow_private: bool = False,
+    resolve: address.Resolve = address.resolve,
+) -> Ftp:
+    """Logs in as the source's options say. Plain FTP only where they allow it; else TLS, the certificate verified."""
+    plain = options["protocol"] == "ftp"
+    if plain and options.get("allow_plain") is not True:
+        raise RemoteError(
+            "PLAIN_FTP_NOT_ALLOWED",
+            "Plain FTP sends the password and the files readable for everybody on the way. Use protocol: ftps or "
+            "sftp; if the merchant has nothing else, set allow_plain: true.",
+            lasting=True,
+        )
+    password = secret.get("password", "")
+    if not password:
+        raise RemoteError("NO_CREDENTIALS", "No password is stored for this source.", lasting=True)
+    host, implicit = options["host"], bool(options.get("implicit"))
+    port = int(options.get("port", 990 if implicit and not plain else 21))
+    tls = None if plain else context(options)
+
+    def log_in() -> Line:
+        line = Line(
+            tls, implicit, lambda: address.connect(host, port, timeout, allow_private=allow_private, resolve=resolve)
+        )
+        try:
+            line.open(host, timeout)
+            if tls and not implicit:
+                secure(line, host)
+            try:
+                # FTP_TLS.login would ask for TLS by itself; whether to, is decided above.
+                ftplib.FTP.login(line, options.get("user", ""), password)
+            except ftplib.error_perm as error:
+                raise RemoteError(
+                    "LOGIN_REFUSED",
+                    f"{host} refuses the login of {options.get('user', '')}: {words(error, password)}",
+                    lasting=True,
+                ) from error
+            if tls:
+                line.voidcmd("PBSZ 0")
+                line.voidcmd("PROT P")
+        except BaseException:
+            line.close()
+            raise
+        return line
+
+    with_words = {"host": host, "port": port, "secret": password}
+    return Ftp(lambda: explained(log_in, **with_words), (password,))
+
+
+def secure(line: Line, host: str) -> None:
+    """AUTH TLS, before anything secret is said."""
+    try:
+        line.auth()
+    except ftplib.error_perm as error:
+        raise RemoteError(
+            "TLS_NOT_OFFERED",
+            f"{host} does not speak TLS here: {words(error)}. Ask the merchant for FTPS or SFTP (is it implicit: true, "
+            "on port 990?); plain FTP needs protocol: ftp and allow_plain: true.",
+            lasting=True,
+        ) from error
+
+
+def explained(log_in: Callable[[], Line], host: str, port: int, secret: str) -> Line:
+    """The login, its failures in words an admin can act on."""
+    try:
+        return log_in()
+    except ssl.SSLCertVerificationError as error:
+        raise RemoteError(
+            "CERTIFICATE_NOT_TRUSTED",
+            f"The certificate of {host} is not trusted: {words(error.verify_message)}. If the merchant runs an own "
+            "authority, put its certificate (PEM) into options.ca; host must be a name in the certificate.",
+            lasting=True,
+        ) from error
+    except ssl.SSLError as error:
+        raise RemoteError("TLS_FAILED", f"No TLS with {host}, port {port}: {words(error)}.") from error
+    except (OSError, EOFError, ftplib.Error) as error:
+        said = words(error, secret) or "it hung up"
+        raise RemoteError("UNREACHABLE", f"{host}, port {port}, does not let us start: {said}.") from error
+
+
+def context(options: Mapping[str, Any]) -> ssl.SSLContext:
+    """Certificates verified against the system's authorities, or against the source's own alone."""
+    ca = options.get("ca")
+    try:
+        tls = ssl.create_default_context(cadata=ca or None)
+    except (ssl.SSLError, ValueError) as error:
+        raise RemoteError(
+            "BAD_OPTION", f"options.ca is not a certificate in PEM form: {words(error)}.", lasting=True
+        ) from error
+    if options.get("max_tls") == "1.2":
+        tls.maximum_version = ssl.TLSVersion.TLSv1_2
+    return tls
+
+
+def hang_up(data: socket.socket) -> None:
+    """Closes a data connection. Many servers drop TLS without its goodbye; the length check finds what was cut."""
+    if isinstance(data, ssl.SSLSocket):
+        with contextlib.suppress(OSError, ValueError):
+            data.unwrap()
+    data.close()
+
+
+def utc(time: str) -> datetime | None:
+    """A time of MLSD or MDTM, always UTC: 20261121232459, at some servers with fractions."""
+    match = re.fullmatch(r"(\d{14})(?:\.\d+)?", time)
+    try:
+        return datetime.strptime(match[1], "%Y%m%d%H%M%S").replace(tzinfo=UTC) if match else None
+    except ValueError:
+        return None

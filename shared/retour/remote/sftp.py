@@ -1,0 +1,319 @@
+"""A merchant's SFTP server, by asyncssh: approved host keys only, outdated algorithms only where the source says so."""
+
+import asyncio
+import contextlib
+import stat
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, BinaryIO, TypeVar
+
+import asyncssh
+from asyncssh.encryption import get_default_encryption_algs, get_encryption_algs
+from asyncssh.kex import get_default_kex_algs, get_kex_algs
+from asyncssh.mac import get_default_mac_algs, get_mac_algs
+from asyncssh.public_key import get_default_public_key_algs, get_public_key_algs
+
+from retour.remote import Remote, RemoteError, address, on_the_wire, readable, words
+
+T = TypeVar("T")
+BLOCK = 1 << 22
+ATTEMPTS = 3
+OUTDATED = ("gss-", "sha1", "md5", "-cbc", "arcfour", "blowfish", "cast128", "3des", "ssh-rsa", "ssh-dss", "umac-64")
+RSA = ("rsa-sha2-512", "rsa-sha2-256")
+SAME_AS = {"ssh-rsa": RSA}
+
+
+class Sftp:
+    """A Server by SFTP, logged in. Made by `connect`. Its event loop is its own affair."""
+
+    def __init__(self, log_in: Callable[[], Coroutine[Any, Any, asyncssh.SSHClientConnection]], timeout: float) -> None:
+        self._log_in = log_in
+        self._timeout = timeout
+        self._wire: dict[str, str] = {}
+        self._loop = asyncio.Runner()
+        self._connection: asyncssh.SSHClientConnection | None = None
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self) -> None:
+        self._connection = self._loop.run(self._log_in())
+        with talk("open SFTP"):
+            self._client = self._wait(self._connection.start_sftp_client(path_encoding="latin-1"))
+
+    def _wait(self, work: Awaitable[T]) -> T:
+        return self._loop.run(asyncio.wait_for(work, self._timeout))
+
+    def files(self, folder: str, wanted: Callable[[str], bool]) -> list[Remote]:
+        found = []
+        try:
+            entries = self._wait(self._client.readdir(on_the_wire(folder or ".")))
+        except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath, asyncssh.SFTPPermissionDenied) as error:
+            raise RemoteError(
+                "FOLDER_NOT_FOUND", f"The server does not open the folder {folder}: {words(error)}"
+            ) from error
+        except (asyncssh.Error, OSError, TimeoutError) as error:
+            raise broken(f"list {folder}", error) from error
+        for entry in entries:
+            wire = str(entry.filename)
+            name = readable(wire)
+            kind = stat.S_IFMT(entry.attrs.permissions or 0)
+            if kind in (0, stat.S_IFREG):
+                self._wire[name] = wire
+                found.append(remote(name, entry.attrs))
+            elif kind == stat.S_IFLNK:
+                self._wire[name] = wire
+                if not wanted(name):
+                    found.append(Remote(name, None, None))
+                elif (target := self.look(folder, name)) is not None:
+                    found.append(target)
+        return found
+
+    def look(self, folder: str, name: str) -> Remote | None:
+        with talk(f"look at {name}"):
+            try:
+                attrs = self._wait(self._client.stat(self._path(folder, name)))
+            except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath):
+                return None
+        return remote(name, attrs) if stat.S_IFMT(attrs.permissions or 0) in (0, stat.S_IFREG) else None
+
+    def fetch(self, folder: str, name: str, into: BinaryIO) -> int:
+        got = 0
+        before = self.look(folder, name)
+        for attempt in range(ATTEMPTS):
+            try:
+                for block in self._blocks(self._path(folder, name), got):
+                    into.write(block)
+                    got += len(block)
+                problem = f"{got} of {before.size if before else 0} bytes came"
+                if before is None or before.size is None or got == before.size:
+                    return got
+            except (asyncssh.ConnectionLost, asyncssh.SFTPConnectionLost, OSError, TimeoutError) as error:
+                problem = words(error) or type(error).__name__
+            except asyncssh.Error as error:
+                raise RemoteError("REFUSED", f"Could not fetch {name}: {words(error)}") from error
+            if attempt + 1 < ATTEMPTS:
+                self._hang_up()
+                self._start()
+                if self.look(folder, name) != before:
+                    raise RemoteError("CHANGED", f"{name} changed on the server while it was being fetched.")
+        raise RemoteError("INCOMPLETE", f"{name} could not be fetched whole: {problem}.")
+
+    def _blocks(self, path: str, start: int) -> Iterator[bytes]:
+        file = self._wait(self._client.open(path, "rb"))
+        try:
+            while isinstance(block := self._wait(file.read(BLOCK, start)), bytes) and block:
+                start += len(block)
+                yield block
+        finally:
+            with contextlib.suppress(asyncssh.Error, OSError, TimeoutError):
+                self._wait(file.close())
+
+    def put(self, folder: str, name: str, body: bytes) -> None:
+        temporary, final = self._path(folder, f"{name}.part"), self._path(folder, name)
+        with talk(f"put {name}"):
+            self._wait(self._store(temporary, body))
+            try:
+                self._wait(self._client.posix_rename(temporary, final))
+            except asyncssh.SFTPError:
+                with contextlib.suppress(asyncssh.SFTPNoSuchFile, asyncssh.SFTPFailure):
+                    self._wait(self._client.remove(final))  # our own earlier answer
+                self._wait(self._client.rename(temporary, final))
+
+    async def _store(self, path: str, body: bytes) -> None:
+        async with self._client.open(path, "wb") as file:
+            await file.write(body)
+        size = (await self._client.stat(path)).size
+        if size is not None and size != len(body):
+            raise RemoteError("INCOMPLETE", f"Only {size} of {len(body)} bytes of {readable(path)} arrived.")
+
+    def delete(self, folder: str, name: str) -> None:
+        with talk(f"delete {name}"):
+            self._wait(self._client.remove(self._path(folder, name)))
+
+    def close(self) -> None:
+        self._hang_up()
+        self._loop.close()
+
+    def _hang_up(self) -> None:
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            with contextlib.suppress(asyncssh.Error, OSError, TimeoutError):
+                connection.abort()
+                self._wait(connection.wait_closed())
+
+    def _path(self, folder: str, name: str) -> str:
+        wire = self._wire.get(name, on_the_wire(name))
+        return f"{on_the_wire(folder).rstrip('/') or ''}/{wire}" if folder not in ("", ".") else wire
+
+
+def remote(name: str, attrs: asyncssh.SFTPAttrs) -> Remote:
+    if attrs.mtime is None:
+        return Remote(name, attrs.size, None)
+    modified = datetime.fromtimestamp(int(attrs.mtime), UTC)
+    return Remote(name, attrs.size, modified, modified.strftime("%Y%m%d%H%M%S"))
+
+
+@contextlib.contextmanager
+def talk(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except (asyncssh.Error, OSError, TimeoutError) as error:
+        raise broken(doing, error) from error
+
+
+def broken(doing: str, error: Exception) -> RemoteError:
+    refused = isinstance(error, asyncssh.SFTPError) and not isinstance(error, asyncssh.SFTPConnectionLost)
+    return RemoteError(
+        "REFUSED" if refused else "CONNECTION_BROKEN", f"Could not {doing}: {words(error) or type(error).__name__}"
+    )
+
+
+class Pins(asyncssh.SSHClient):
+    """Believes the approved host keys only, and remembers what was shown instead."""
+
+    def __init__(self, approved: Sequence[asyncssh.SSHKey]) -> None:
+        self.approved = approved
+        self.shown: asyncssh.SSHKey | None = None
+
+    def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
+        self.shown = key
+        return any(key.public_data == approved.public_data for approved in self.approved)
+
+
+def connect(
+    options: Mapping[str, Any],
+    secret: Mapping[str, str],
+    *,
+    timeout: float,
+    allow_private: bool = False,
+    resolve: address.Resolve = address.resolve,
+) -> Sftp:
+    """Logs in as the source's options say, by the stored key or password."""
+    host, port = options["host"], int(options.get("port", 22))
+    password = secret.get("password") or None
+    approved = [host_key(line) for line in options.get("host_keys", ())]
+    keys = [private_key(secret)] if secret.get("private_key") else []
+    if not password and not keys:
+        raise RemoteError("NO_CREDENTIALS", "No password and no private key is stored for this source.", lasting=True)
+    algorithms = allowed(options.get("legacy_algorithms", ()), approved)
+
+    async def log_in() -> asyncssh.SSHClientConnection:
+        pins = Pins(approved)
+        plug = address.connect(host, port, timeout, allow_private=allow_private, resolve=resolve)
+        plug.setblocking(False)
+        try:
+            return await asyncio.wait_for(
+                asyncssh.connect(
+                    host,
+                    port,
+                    sock=plug,
+                    client_factory=lambda: pins,
+                    known_hosts=([], [], []),
+                    username=options["user"],
+                    password=password,
+                    client_keys=keys or None,
+                    agent_path=None,
+                    config=None,
+                    gss_kex=False,
+                    gss_auth=False,
+                    login_timeout=timeout,
+                    keepalive_interval=timeout,
+                    **algorithms,
+                ),
+                timeout,
+            )
+        except BaseException as error:
+            plug.close()
+            raise explained(error, host, port, options["user"], pins, password) from error
+
+    return Sftp(log_in, timeout)
+
+
+def explained(error: BaseException, host: str, port: int, user: str, pins: Pins, password: str | None) -> BaseException:
+    """The failed start, in words an admin can act on."""
+    said = words(error, password or "") or type(error).__name__
+    match error:
+        case asyncssh.HostKeyNotVerifiable() if pins.shown is not None:
+            return not_approved(host, pins.shown, bool(pins.approved))
+        case asyncssh.PermissionDenied():
+            return RemoteError("LOGIN_REFUSED", f"{host} refuses the login of {user}: {said}.", lasting=True)
+        case asyncssh.KeyExchangeFailed():
+            return RemoteError(
+                "NO_COMMON_ALGORITHM",
+                f"{host} speaks only SSH algorithms that are outdated: {said}. If the server cannot be updated, "
+                "name what it offers in options.legacy_algorithms.",
+                lasting=True,
+            )
+        case asyncssh.Error() | OSError() | TimeoutError():
+            return RemoteError("UNREACHABLE", f"{host}, port {port}, does not let us start: {said}.")
+    return error
+
+
+def not_approved(host: str, shown: asyncssh.SSHKey, others: bool) -> RemoteError:
+    line = shown.export_public_key("openssh").decode().strip()
+    line = " ".join(line.split()[:2])
+    known = (
+        "It is none of those approved for this source: either the merchant changed it, or this is another machine. "
+        if others
+        else "No key is approved for this source yet. "
+    )
+    return RemoteError(
+        "HOST_KEY_NOT_APPROVED",
+        f"{host} showed the host key {shown.get_fingerprint()} ({shown.get_algorithm()}). {known}"
+        "Ask the merchant for the fingerprint on another way than this connection; if it is the same, add this line to "
+        f'the source\'s options.host_keys and apply the program: "{line}"',
+        lasting=True,
+    )
+
+
+def host_key(line: str) -> asyncssh.SSHKey:
+    try:
+        return asyncssh.import_public_key(line)
+    except (asyncssh.KeyImportError, ValueError) as error:
+        raise RemoteError(
+            "BAD_OPTION",
+            f'A line of options.host_keys is not a host key ({words(error)}); it looks like "ssh-ed25519 AAAA…".',
+            lasting=True,
+        ) from error
+
+
+def private_key(secret: Mapping[str, str]) -> asyncssh.SSHKey:
+    try:
+        return asyncssh.import_private_key(secret["private_key"], secret.get("passphrase"))
+    except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError) as error:
+        raise RemoteError(
+            "BAD_PRIVATE_KEY", "The private key stored for this source cannot be read; PEM or OpenSSH form is needed.",
+            lasting=True,
+        ) from error  # fmt: skip
+
+
+def allowed(named: Sequence[str], approved: Sequence[asyncssh.SSHKey]) -> dict[str, list[str]]:
+    """The algorithms to offer: asyncssh's defaults without what is outdated, then what the source names.
+
+    Approved host keys come first, so that a server with several shows one of those.
+    """
+    every = {
+        "kex_algs": (get_default_kex_algs(), get_kex_algs()),
+        "encryption_algs": (get_default_encryption_algs(), get_encryption_algs()),
+        "mac_algs": (get_default_mac_algs(), get_mac_algs()),
+        "server_host_key_algs": (get_default_public_key_algs(), get_public_key_algs()),
+    }
+    known = {name.decode() for _, names in every.values() for name in names}
+    unknown = [name for name in named if name not in known]
+    if unknown:
+        raise RemoteError(
+            "BAD_OPTION", f"options.legacy_algorithms names {words(unknown[0])}, which is no SSH algorithm we know.",
+            lasting=True,
+        )  # fmt: skip
+    chosen: dict[str, list[str]] = {}
+    for kind, (usual, possible) in every.items():
+        names = [name.decode() for name in usual if not any(part in name.decode() for part in OUTDATED)]
+        names += [name for name in named if name.encode() in possible and name not in names]
+        chosen[kind] = names
+    hosts = chosen["server_host_key_algs"]
+    first = [name for key in approved for name in SAME_AS.get(key.get_algorithm(), (key.get_algorithm(),))]
+    chosen["server_host_key_algs"] = list(dict.fromkeys([*(name for name in first if name in hosts), *hosts]))
+    return chosen
