@@ -370,8 +370,9 @@ def _texts(page: _Page, value: Any, path: Path) -> Iterator[Fault]:
 def _currency(page: _Page, body: Mapping[str, Any], path: Path) -> Iterator[Fault]:
     code = body.get("currency")
     if code is not None and code not in exponents():
-        right = _closest(code, exponents())
-        yield page.fault((*path, "currency"), f"{code!r} is no currency of ISO 4217 in use{right}")
+        alike = next((known for known in sorted(exponents()) if known[:2] == code[:2]), "")
+        right = f"did you mean `{alike}`?" if alike else "for example EUR"
+        yield page.fault((*path, "currency"), f"{code!r} is no currency of ISO 4217 in use; {right}")
 
 
 def _zone(page: _Page, body: Mapping[str, Any], path: Path) -> Iterator[Fault]:
