@@ -1,0 +1,169 @@
+"""Retour's own template in the embedded AWS.
+
+The template goes through AWS's own SAM translator and is then deployed as it is: nothing is taken out, so whatever the
+emulator does not know makes the deployment fail. Code goes up as source only; the libraries that the functions import
+lie in the emulator's own environment.
+"""
+
+import hashlib
+import io
+import json
+import logging
+import time
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+REGION = "us-east-1"
+ACCOUNT = "000000000000"
+ARTIFACTS = "retour-artifacts"
+DEPLOY_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A stack in the embedded AWS: where its API answers, and what its template says of itself."""
+
+    api_base: str
+    outputs: Mapping[str, str]
+
+
+def deploy(endpoint: str, *, parameters: Mapping[str, str], root: Path, stack: str = "retour") -> Deployed:
+    """Create the stack from `root`/template.yaml, or bring it up to date in place; what it keeps stays."""
+    from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
+
+    template = yaml_parse((root / "template.yaml").read_text())
+    artifacts = _Artifacts(endpoint)
+    _upload(artifacts, template, root, parameters)
+    body = _translated(template, parameters)
+    url = artifacts.put(f"{_digest(body)}.json", body)
+    outputs = _settle(endpoint, stack, url, parameters)
+    return Deployed(f"{endpoint}/_aws/execute-api/{outputs['ApiId']}/$default", outputs)
+
+
+def _root() -> boto3.Session:
+    return boto3.Session(region_name=REGION, aws_access_key_id="test", aws_secret_access_key="test")
+
+
+def client(service: str, endpoint: str) -> Any:
+    """A boto3 client of the embedded AWS, as its root user."""
+    session: Any = _root()
+    return session.client(
+        service,
+        endpoint_url=endpoint,
+        config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}),
+    )
+
+
+class _Artifacts:
+    """The bucket with what a deployment is made of."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+        self._s3 = client("s3", endpoint)
+        self._s3.create_bucket(Bucket=ARTIFACTS)
+
+    def put(self, key: str, body: bytes) -> str:
+        self._s3.put_object(Bucket=ARTIFACTS, Key=key, Body=body)
+        return f"{self._endpoint}/{ARTIFACTS}/{key}"
+
+
+def _upload(artifacts: _Artifacts, template: dict[str, Any], root: Path, parameters: Mapping[str, str]) -> None:
+    """Put up what the template names by local path, and name it by its object instead."""
+    layer = _zip(root / "shared/retour", "python/retour")
+    # A version of a function is published when the name of its code changes; the layer and the settings make one too.
+    everything_else = _digest(layer + json.dumps(dict(parameters), sort_keys=True).encode())
+    for resource in template["Resources"].values():
+        properties = resource.get("Properties", {})
+        match resource["Type"]:
+            case "AWS::Serverless::Function":
+                code = _zip(root / properties["CodeUri"], "")
+                name = f"{Path(properties['CodeUri']).name}-{_digest(code)}-{everything_else}.zip"
+                properties["CodeUri"] = {"Bucket": ARTIFACTS, "Key": name}
+                artifacts.put(name, code)
+            case "AWS::Serverless::LayerVersion":
+                name = f"layer-{_digest(layer)}.zip"
+                properties["ContentUri"] = {"Bucket": ARTIFACTS, "Key": name}
+                artifacts.put(name, layer)
+            case "AWS::CloudFormation::Stack":
+                child = (root / properties["TemplateURL"]).read_bytes()
+                properties["TemplateURL"] = artifacts.put(f"{_digest(child)}.yaml", child)
+
+
+def _translated(template: dict[str, Any], parameters: Mapping[str, str]) -> bytes:
+    from samtranslator.parser.parser import Parser  # type: ignore[import-untyped]
+    from samtranslator.translator.translator import Translator  # type: ignore[import-untyped]
+
+    logging.getLogger("samtranslator").setLevel(logging.WARNING)
+    translator = Translator(managed_policy_map={}, sam_parser=Parser(), boto_session=_root())
+    return json.dumps(translator.translate(template, dict(parameters)), sort_keys=True).encode()
+
+
+def _settle(endpoint: str, stack: str, url: str, parameters: Mapping[str, str]) -> dict[str, str]:
+    """Create or update, wait, and return the outputs."""
+    cloudformation = client("cloudformation", endpoint)
+    wanted = {
+        "StackName": stack,
+        "TemplateURL": url,
+        "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+        "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+    }
+    if _exists(cloudformation, stack):
+        try:
+            cloudformation.update_stack(**wanted)
+        except ClientError as error:
+            if "No updates are to be performed" not in error.response["Error"]["Message"]:
+                raise
+    else:
+        cloudformation.create_stack(**wanted)
+    deadline = time.monotonic() + DEPLOY_SECONDS
+    while True:
+        found = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
+        status = found["StackStatus"]
+        if status in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
+            return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+        if not status.endswith("IN_PROGRESS") or time.monotonic() > deadline:
+            raise RuntimeError(f"stack {stack} is {status}: " + "; ".join(_complaints(cloudformation, stack)))
+        time.sleep(0.02)
+
+
+def _exists(cloudformation: Any, stack: str) -> bool:
+    try:
+        found = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
+    except ClientError as error:
+        if "does not exist" in error.response["Error"]["Message"]:
+            return False
+        raise
+    if found["StackStatus"] == "ROLLBACK_COMPLETE":
+        # What a first deployment that failed leaves behind can only be deleted.
+        cloudformation.delete_stack(StackName=stack)
+        return False
+    return True
+
+
+def _complaints(cloudformation: Any, stack: str) -> Iterator[str]:
+    events = cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
+    for event in reversed(events):
+        if event["ResourceStatus"].endswith("FAILED"):
+            yield f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', 'no reason given')}"
+
+
+def _zip(folder: Path, prefix: str) -> bytes:
+    """The sources below `folder`, always the same bytes for the same sources."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                name = str(Path(prefix) / path.relative_to(folder))
+                archive.writestr(zipfile.ZipInfo(name), path.read_bytes(), zipfile.ZIP_DEFLATED)
+    return packed.getvalue()
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

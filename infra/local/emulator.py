@@ -1,0 +1,130 @@
+"""The embedded AWS: MiniStack in a process of its own, on loopback only."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PYTHON = ROOT / ".venv-local/bin/python"
+REGION = "us-east-1"
+READY_SECONDS = 30.0
+# It saves its state only when it ends of itself, and that can take seconds with a large table.
+SAVE_SECONDS = 15.0
+
+
+@contextmanager
+def emulator(data: Path, port: int, *, auth: bool = False, persist: bool = True) -> Iterator[str]:
+    """Run the embedded AWS on `port` for as long as the block lasts; yields its endpoint URL.
+
+    What it keeps lies below `data`: after a clean end everything, after a kill the S3 objects alone. With `auth` the
+    functions may do only what their roles allow. An orphan that an earlier, killed run left on `data` is ended first.
+    """
+    data = data.resolve()
+    data.mkdir(parents=True, exist_ok=True)
+    _end_orphan(data)
+    # Every worker leaves its unpacked code behind when it is killed.
+    shutil.rmtree(data / "tmp", ignore_errors=True)
+    for folder in ("tmp", "state", "s3"):
+        (data / folder).mkdir(exist_ok=True)
+    with (data / "emulator.log").open("ab") as log:
+        process = subprocess.Popen(
+            [str(PYTHON), "-m", "ministack"],
+            env=_environment(data, port, auth=auth, persist=persist),
+            cwd=data,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            # Ctrl-C in the terminal must reach the hub alone, which then ends things in their order.
+            start_new_session=True,
+        )
+    (data / "emulator.pid").write_text(str(process.pid))
+    endpoint = f"http://127.0.0.1:{port}"
+    try:
+        _wait_until_ready(process, endpoint, data / "emulator.log")
+        yield endpoint
+    finally:
+        _end(process)
+        (data / "emulator.pid").unlink(missing_ok=True)
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _environment(data: Path, port: int, *, auth: bool, persist: bool) -> dict[str, str]:
+    """All that the emulator, and so every function in it, sees of this machine."""
+    saved = "1" if persist else "0"
+    return {
+        "PATH": os.defpath,
+        "HOME": str(data),
+        "TMPDIR": str(data / "tmp"),
+        "LANG": "C.UTF-8",
+        "GATEWAY_PORT": str(port),
+        "BIND_HOST": "127.0.0.1",
+        "MINISTACK_HOST": "127.0.0.1",
+        "MINISTACK_REGION": REGION,
+        "AUTH": "true" if auth else "false",
+        "SFTP_ENABLED": "0",
+        "IOT_MTLS_ENABLED": "0",
+        "PERSIST_STATE": saved,
+        "STATE_DIR": str(data / "state"),
+        "S3_PERSIST": saved,
+        "S3_DATA_DIR": str(data / "s3"),
+        "LOG_LEVEL": "WARNING",
+    }
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], endpoint: str, log: Path) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"the embedded AWS ended with code {process.returncode} while starting; see {log}")
+        try:
+            with urllib.request.urlopen(f"{endpoint}/_ministack/ready", timeout=1):
+                return
+        except (urllib.error.URLError, TimeoutError, ConnectionError):
+            time.sleep(0.02)
+    raise TimeoutError(f"the embedded AWS did not answer on {endpoint} within {READY_SECONDS:.0f} s; see {log}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(SAVE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _end_orphan(data: Path) -> None:
+    pid_file = data / "emulator.pid"
+    if not pid_file.exists():
+        return
+    pid = int(pid_file.read_text() or "0")
+    if pid and _is_emulator(pid):
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + SAVE_SECONDS
+        while _is_emulator(pid):
+            if time.monotonic() > deadline:
+                os.kill(pid, signal.SIGKILL)
+                deadline = time.monotonic() + SAVE_SECONDS
+            time.sleep(0.05)
+    pid_file.unlink()
+
+
+def _is_emulator(pid: int) -> bool:
+    """Whether `pid` is still ours: the number may have been given to another process since."""
+    shown = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return "-m ministack" in shown.stdout
