@@ -1,0 +1,75 @@
+"""A file of actions in pieces that the API takes at once. What is right in it the hub says."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePath
+
+ACTIONS_MAX = 500
+
+
+class Unfit(Exception):
+    """The file cannot be cut; the text says where, and what right looks like."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """`skipped` is how many lines or records of the file lie before those of this piece."""
+
+    body: bytes
+    media_type: str
+    actions: int
+    skipped: int
+
+
+def pieces(name: str, body: bytes, limit: int = ACTIONS_MAX) -> list[Piece]:
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Unfit(f"not UTF-8 from byte {error.start + 1} on; save it as UTF-8") from error
+    if PurePath(name).suffix.lower() == ".json":
+        return list(of_json(text, limit))
+    try:
+        return list(of_csv(text, limit))
+    except csv.Error as error:
+        raise Unfit(str(error)) from error
+
+
+def of_json(text: str, limit: int) -> Iterator[Piece]:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Unfit(f"not JSON: {error}") from error
+    records = document if isinstance(document, list) else [document]
+    for first in range(0, len(records), limit):
+        part = records[first : first + limit]
+        yield Piece(json.dumps(part).encode(), "application/json", len(part), first)
+
+
+def of_csv(text: str, limit: int) -> Iterator[Piece]:
+    """Every piece has the header; the rows of one order stay together."""
+    lines = text.splitlines(keepends=True)
+    header = next(iter(lines), "")
+    delimiter = max(",;\t|", key=header.count)
+    names = [name.strip().strip('"') for name in header.strip().split(delimiter)]
+    key = [number for number, name in enumerate(names) if name in ("action_id", "order_id")]
+    rows = csv.reader(io.StringIO("".join(lines[1:]), newline=""), delimiter=delimiter)
+    begun = ended = count = 0
+    last: list[str] | None = None
+    for cells in rows:
+        action = [cells[number] for number in key if number < len(cells)]
+        if action != last or not key:
+            if count == limit:
+                yield piece(header, lines, begun, ended, count)
+                begun, count = ended, 0
+            count += 1
+        last, ended = action, rows.line_num
+    if count:
+        yield piece(header, lines, begun, ended, count)
+
+
+def piece(header: str, lines: list[str], begun: int, ended: int, count: int) -> Piece:
+    body = header + "".join(lines[1 + begun : 1 + ended])
+    return Piece(body.encode(), "text/csv; charset=utf-8", count, begun)

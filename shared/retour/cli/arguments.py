@@ -1,0 +1,189 @@
+"""What can be said to `retour`. Every command names the function that carries it out; it is loaded only then."""
+
+import argparse
+import os
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+Run = Callable[[argparse.Namespace], int]
+
+EXIT_CODES = "exit codes: 0 done, 1 refused or rows failed, 2 wrong usage"
+PORT = 8400
+
+
+def later(where: str) -> Run:
+    """`module:function` below retour.cli, imported when it is called."""
+    module, name = where.split(":")
+
+    def run(arguments: argparse.Namespace) -> int:
+        function: Run = getattr(import_module(f"retour.cli.{module}"), name)
+        return function(arguments)
+
+    return run
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="retour",
+        description="Retour, the returns hub for partner programs.",
+        epilog=f"`retour COMMAND --help` explains each. {EXIT_CODES}.",
+    )
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(
+        name: str, where: str, summary: str, *parents: argparse.ArgumentParser, into: Any = None, more: str = ""
+    ) -> Any:
+        made = (into or commands).add_parser(
+            name,
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}. {more}".strip(),
+            epilog=EXIT_CODES,
+            parents=list(parents),
+        )
+        made.set_defaults(run=later(where))
+        return made
+
+    hub, program, listing = hub_options(), program_options(), listing_options()
+
+    up = command("up", "up:up", "run the whole hub on this machine", more="Everything listens on 127.0.0.1 only.")
+    up.add_argument("--port", type=port, default=PORT, help="of the API (default %(default)s)")
+    up.add_argument("--data", metavar="DIR", default=".retour", help="where it keeps everything (default %(default)s)")
+    up.add_argument("--now", metavar="ISO", help="run the business clock from this moment, e.g. 2026-11-21T12:00:00Z")
+    up.add_argument("--ready-file", metavar="FILE", help="written when everything answers (default DIR/ready.json)")
+
+    demo = command(
+        "demo", "demo:demo", "show one return over each of the five channels, on this machine",
+        more="It brings a hub up with data of its own and leaves it running until Ctrl-C.",
+    )  # fmt: skip
+    demo.add_argument("--exit", action="store_true", help="stop by itself; 0 only if every payout is the expected one")
+    demo.add_argument(
+        "--port", type=port, default=PORT, help="of the API; a free one if it is taken (default %(default)s)"
+    )
+
+    programs = commands.add_parser("program", help="apply, list, show and check programs", epilog=EXIT_CODES)
+    program_commands = programs.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    apply = command("apply", "programs:apply", "put a program (YAML or JSON) into force", hub, into=program_commands)
+    apply.add_argument("file", metavar="FILE", type=Path)
+    command("list", "programs:listed", "list the programs", hub, listing, into=program_commands)
+    show = command("show", "programs:show", "show a program as it was applied", hub, into=program_commands)
+    show.add_argument("program", metavar="PROGRAM", nargs="?", default=os.environ.get("RETOUR_PROGRAM"))
+    show.add_argument("--json", action="store_true", help="as JSON")
+    check = command(
+        "check", "programs:check", "check a program file, line by line, without any hub", into=program_commands
+    )
+    check.add_argument("file", metavar="FILE", type=Path)
+
+    report = command(
+        "report", "deliveries:report", "report partner actions from a CSV or JSON file", hub, program,
+        more="CSV: one row per line of the order, with the header action_id, order_id, event_type, partner, "
+        "event_time, currency, sku, line, category, quantity, amount, promo_code, customer_status, parent; "
+        "only what is needed. JSON: one action or a list of them, as the API takes them.",
+    )  # fmt: skip
+    report.add_argument("file", metavar="FILE", type=Path)
+    report.add_argument("--json", action="store_true", help="the outcomes as JSON")
+
+    send = command("send", "deliveries:send", "send a file of returns and wait for what becomes of it", hub, program)
+    send.add_argument("file", metavar="FILE", type=Path)
+    send.add_argument("--source", metavar="S", help="the source it comes from; not needed where only one fits")
+    send.add_argument("--channel", choices=("api", "sftp", "email"), default="api", help="(default %(default)s)")
+    send.add_argument("--dry-run", action="store_true", help="show what would happen, write nothing (api only)")
+    send.add_argument("--no-wait", action="store_true", help="do not wait for the outcome")
+    send.add_argument("--json", action="store_true", help="the batch as JSON")
+    reach = send.add_argument_group("where a hub in the cloud takes files and mail (a local hub is known)")
+    reach.add_argument("--host", metavar="HOST[:PORT]", help="SFTP or SMTP server")
+    reach.add_argument("--user", help="SFTP user")
+    reach.add_argument("--identity", metavar="KEYFILE", help="private key of the SFTP user")
+    reach.add_argument("--to", metavar="ADDRESS", help="mail address of the source")
+    reach.add_argument("--from", metavar="ADDRESS", dest="sender", help="your mail address")
+
+    pull = command("pull", "deliveries:pull", "visit the merchant's own server now instead of tonight", hub, program)
+    pull.add_argument("--source", metavar="S", help="the source to visit (default: every one of channel pull)")
+    pull.add_argument("--no-wait", action="store_true", help="do not wait for what is found")
+    pull.add_argument("--json", action="store_true", help="the batches as JSON")
+
+    actions = command(
+        "actions", "ledger:actions", "list the actions, or show one with its whole history", hub, program, listing
+    )
+    actions.add_argument("id", metavar="ID", nargs="?", help="an action id or an order id")
+    actions.add_argument("--partner", help="of this partner only")
+    actions.add_argument("--state", choices=("pending", "approved", "reversed", "locked"), help="in this state only")
+
+    modifications = command(
+        "modifications", "ledger:modifications", "list the modification records", hub, program, listing
+    )
+    modifications.add_argument("--outcome", help="applied, refused, waiting, held, duplicate, unchanged or superseded")
+    modifications.add_argument("--batch", metavar="ID", help="of this delivery only")
+    modifications.add_argument("--order", metavar="ID", help="of this order only")
+
+    batches = command(
+        "batches", "ledger:batches", "list the deliveries, or show one with its rows", hub, program, listing
+    )
+    batches.add_argument("id", metavar="ID", nargs="?")
+    batches.add_argument("--source", metavar="S", help="of this source only")
+    batches.add_argument("--result", metavar="FILE", help="save the result file of the batch (`-`: to the screen)")
+    batches.add_argument("--rejected", metavar="FILE", help="save the refused rows, to be corrected and sent again")
+    batches.add_argument("--raw", metavar="FILE", help="save what the sender sent, byte for byte")
+
+    for name, summary in (
+        ("release", "let a held batch or row go on"),
+        ("discard", "drop a held batch or row for good"),
+    ):
+        decision = command(name, f"decisions:{name}", summary, hub, program)
+        decision.add_argument("id", metavar="ID", help="of a batch or of a modification")
+        decision.add_argument("--note", help="why; kept in the history")
+
+    keys = command("keys", "keys:keys", "show what it takes to use each source, or hand a secret over", hub, program)
+    keys.add_argument("--source", metavar="S", help="the source whose secret it is")
+    keys.add_argument(
+        "--set", choices=("password", "private_key", "signing"), help="read it from the keyboard or a pipe"
+    )
+    keys.add_argument("--json", action="store_true", help="as JSON")
+
+    redrive = command("redrive", "decisions:redrive", "try again what had failed and was put aside", hub)
+    redrive.add_argument("--json", action="store_true", help="as JSON")
+
+    doctor = command("doctor", "doctor:doctor", "check everything in reach, and say what to do", hub)
+    doctor.add_argument("--mail", action="store_true", help="show the mails that a local hub has sent")
+    doctor.add_argument("--json", action="store_true", help="as JSON")
+    return top
+
+
+def hub_options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    group = options.add_argument_group("which hub (default: the local one that is running)")
+    group.add_argument("--url", default=os.environ.get("RETOUR_URL"), help="its address, or RETOUR_URL")
+    group.add_argument("--key", default=os.environ.get("RETOUR_KEY"), help="a key of it, or RETOUR_KEY")
+    group.add_argument("--ready-file", metavar="FILE", help="the ready-file of a local hub")
+    group.add_argument("--data", metavar="DIR", help="the data folder of a local hub (default .retour)")
+    return options
+
+
+def program_options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument(
+        "--program", metavar="P", default=os.environ.get("RETOUR_PROGRAM"),
+        help="the program, or RETOUR_PROGRAM; not needed where there is only one",
+    )  # fmt: skip
+    return options
+
+
+def listing_options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("--json", action="store_true", help="as JSON")
+    options.add_argument("--limit", type=whole, default=50, help="at most so many; 0: all (default %(default)s)")
+    return options
+
+
+def port(text: str) -> int:
+    number = whole(text)
+    if number > 65535:
+        raise argparse.ArgumentTypeError(f"{text} is no port; 1 to 65535 is right")
+    return number
+
+
+def whole(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
+    return int(text)

@@ -1,0 +1,213 @@
+"""Where the hub is, and one call to it."""
+
+import json
+import ssl
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+READY = Path(".retour/ready.json")
+SECONDS = 60
+PATIENCE_SECONDS = 60
+BUSY = (429, 502, 503, 504)
+
+
+class NoHub(Exception):
+    """Nobody answers, or it is not known where to ask. The text says what to do."""
+
+
+class Usage(Exception):
+    """The command cannot be carried out as it was said."""
+
+
+class Refused(Exception):
+    """The hub said no, with a problem document (RFC 9457) or at least a status."""
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        super().__init__(status)
+        self.status = status
+        self.problem = problem
+
+    @property
+    def code(self) -> str:
+        return str(self.problem.get("code", ""))
+
+    def sentence(self) -> str:
+        detail = self.problem.get("detail") or self.problem.get("title")
+        if self.status in (401, 403) and not detail:
+            detail = "The key does not open this. Give another with --key, or set RETOUR_KEY."
+        said = str(detail or f"The hub answered with status {self.status}.")
+        places = [
+            " · ".join(
+                str(error[key]) for key in ("line", "key", "place", "column", "detail", "explanation") if error.get(key)
+            )
+            for error in self.problem.get("errors", ())
+            if isinstance(error, Mapping)
+        ]
+        return "\n".join([said, *(f"  {place}" for place in places)])
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def document(self) -> Any:
+        return json.loads(self.body) if self.body else {}
+
+
+@dataclass(frozen=True)
+class Hub:
+    """One hub, as whoever holds this key. `ready` is the ready-file of a local one, else empty; `folder` holds it."""
+
+    url: str
+    key: str
+    ready: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+    sleep: Callable[[float], None] = time.sleep
+
+    def get(self, path: str, **query: Any) -> Any:
+        return self.call("GET", path, query=query).document
+
+    def post(self, path: str, document: Any = None, **query: Any) -> Any:
+        body = b"" if document is None else json.dumps(document).encode()
+        return self.call("POST", path, body, query=query).document
+
+    def items(self, path: str, limit: int, **query: Any) -> dict[str, Any]:
+        """A list from the hub, page after page, up to the limit (0: all of it)."""
+        found: list[Any] = []
+        cursor = None
+        while True:
+            page = self.get(path, cursor=cursor, limit=min(limit - len(found), 100) if limit else None, **query)
+            found += page.get("items", [])
+            cursor = page.get("next")
+            if not cursor or (limit and len(found) >= limit):
+                return {**page, "items": found[: limit or None], "next": cursor}
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        query: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """The hub's answer below 400; Refused above. A hub that is starting or busy is asked again for a minute.
+
+        Asking again is safe: the hub recognises a delivery it has already taken in.
+        """
+        asked = {name: text(value) for name, value in (query or {}).items() if value is not None}
+        url = self.url.rstrip("/") + path + ("?" + urllib.parse.urlencode(asked) if asked else "")
+        sent = {"Accept": "application/json", **(headers or {})}
+        if self.key:
+            sent["Authorization"] = f"Bearer {self.key}"
+        if body is not None:
+            sent["Content-Type"] = content_type
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            answer = self._once(urllib.request.Request(url, body, sent, method=method))
+            if answer.status < 400:
+                return answer
+            wait = answer.headers.get("retry-after", "1")
+            pause = min(float(wait) if wait.isdigit() else 1.0, 10.0)
+            if answer.status not in BUSY or time.monotonic() + pause > deadline:
+                raise Refused(answer.status, problem(answer.body))
+            self.sleep(pause)
+
+    def _once(self, request: urllib.request.Request) -> Answer:
+        try:
+            with urllib.request.urlopen(request, timeout=SECONDS, context=self._trust()) as response:
+                return Answer(response.status, lowered(response.headers), response.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return Answer(error.code, lowered(error.headers), error.read())
+        except (OSError, HTTPException) as error:
+            raise NoHub(self._nobody(error)) from error
+
+    def _trust(self) -> ssl.SSLContext | None:
+        if not self.url.startswith("https:"):
+            return None
+        own = self.folder / "ca.pem" if self.folder else None
+        return ssl.create_default_context(cafile=str(own) if own and own.exists() else None)
+
+    def _nobody(self, error: Exception) -> str:
+        why = getattr(error, "reason", error)
+        if self.ready:
+            return f"No hub answers at {self.url} ({why}). Start it with `retour up` and try again."
+        return f"No hub answers at {self.url} ({why}). Check the address (--url or RETOUR_URL) and the network."
+
+
+def text(value: Any) -> str:
+    return {True: "true", False: "false"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+
+
+def lowered(headers: Any) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def problem(body: bytes) -> Mapping[str, Any]:
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return {}
+    if not isinstance(document, dict):
+        return {}
+    # A gateway in front of the hub says {"message": …}.
+    return document if "detail" in document or "title" in document else {"detail": document.get("message")}
+
+
+def connect(
+    *, url: str | None, key: str | None, ready_file: str | None, data: str | None, program: str | None = None
+) -> Hub:
+    """The hub that was named; else the local one, by its ready-file.
+
+    On the local hub a command about one program uses that program's own key, and any other the admin's.
+    """
+    if url:
+        if not key:
+            raise Usage("A hub at --url (or RETOUR_URL) needs a key as well: --key, or RETOUR_KEY.")
+        return Hub(url=url, key=key)
+    path = found(ready_file, data)
+    if path is None:
+        raise NoHub(
+            "No hub is known here. Start one on this machine with `retour up`, or name yours:\n"
+            "  --url https://… --key rk_…   (or RETOUR_URL and RETOUR_KEY)"
+        )
+    try:
+        ready = json.loads(path.read_text("utf-8"))
+        admin, url = str(ready["admin_key"]), str(ready["api"])
+    except (ValueError, KeyError, TypeError):
+        raise NoHub(f"{path} is no ready-file of a hub. Start the hub again: `retour up`.") from None
+    own = ready.get("programs", {}).get(program or "", {}).get("api_key")
+    return Hub(url=url, key=key or own or admin, ready=ready, folder=path.parent)
+
+
+def found(ready_file: str | None, data: str | None) -> Path | None:
+    """The ready-file that was named, or the one of this folder or the nearest above it."""
+    if ready_file or data:
+        path = Path(ready_file) if ready_file else Path(str(data)) / "ready.json"
+        return path if path.is_file() else None
+    here = Path.cwd()
+    return next((path for folder in (here, *here.parents) if (path := folder / READY).is_file()), None)
+
+
+def until(
+    ask: Callable[[], Any], *, seconds: float, every: float = 0.25, sleep: Callable[[float], None] = time.sleep
+) -> Iterator[Any]:
+    """What `ask` says, again and again, until the seconds are over."""
+    deadline = time.monotonic() + seconds
+    while True:
+        yield ask()
+        if time.monotonic() + every > deadline:
+            return
+        sleep(every)

@@ -1,0 +1,248 @@
+"""retour report | send | pull: what goes into the hub, and what became of it."""
+
+import argparse
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from retour.cli import transports
+from retour.cli.client import Hub, Refused, Usage, until
+from retour.cli.hub import access, content, hub_and_program, only, sources
+from retour.cli.ledger import show_batch
+from retour.cli.screen import counted, progress, say, show_json, table
+
+FILE_MAX = 4 * 1024 * 1024
+OPEN = ("arriving", "working")
+# A large file is worked on for minutes; after this long without an end it is better looked at later.
+WAIT_SECONDS = 600
+ARRIVE_SECONDS = 120
+FAILED = ("refused", "held")
+
+
+def report(arguments: argparse.Namespace) -> int:
+    from retour.cli.actions_file import Unfit, pieces
+
+    try:
+        parts = pieces(arguments.file.name, content(arguments.file))
+    except Unfit as wrong:
+        raise Usage(f"{arguments.file}: {wrong}") from wrong
+    if not parts:
+        raise Usage(f"{arguments.file} has no actions.")
+    hub, program = hub_and_program(arguments)
+    outcomes: list[dict[str, Any]] = []
+    with progress("reporting actions", total=sum(part.actions for part in parts)) as bar:
+        for part in parts:
+            path = f"/v1/programs/{program}/actions"
+            answer = hub.call("POST", path, part.body, content_type=part.media_type).document
+            if answer["state"] == "refused" and not answer["outcomes"]:
+                raise Refused(0, {"code": answer.get("code"), "detail": answer.get("explanation")})
+            outcomes += [placed(outcome, part.skipped) for outcome in answer["outcomes"]]
+            bar.advance(part.actions)
+    counts = Counter(str(outcome["outcome"]) for outcome in outcomes)
+    if arguments.json:
+        show_json({"counts": counts, "outcomes": outcomes})
+    else:
+        say(f"{len(outcomes)} actions: {counted(counts)}.")
+        failed = [outcome for outcome in outcomes if outcome["outcome"] in FAILED]
+        if failed:
+            columns = ("record", "order_id", "outcome", "code", "explanation")
+            table(columns, ([row.get(column) for column in columns] for row in failed))
+    return 1 if any(outcome in FAILED for outcome in counts) else 0
+
+
+def placed(outcome: Mapping[str, Any], skipped: int) -> dict[str, Any]:
+    """With the place in the whole file, where only a piece of it was sent."""
+    record = str(outcome["record"])
+    return {**outcome, "record": str(int(record) + skipped) if record.isdigit() else record}
+
+
+def send(arguments: argparse.Namespace) -> int:
+    body = content(arguments.file)
+    if arguments.dry_run and arguments.channel != "api":
+        raise Usage("A dry run is answered at once, which only --channel api can do.")
+    hub, program = hub_and_program(arguments)
+    source = arguments.source or the_source(hub, program, arguments.channel)
+    name = arguments.file.name
+    if arguments.channel == "api":
+        batch = upload(hub, program, source, name, body, dry_run=arguments.dry_run)
+        if not (arguments.no_wait or arguments.dry_run):
+            batch = finished(hub, program, batch)
+    else:
+        before = ids(hub, program, source)
+        with progress(f"sending {name} by {arguments.channel}"):
+            if arguments.channel == "sftp":
+                transports.sftp(login(arguments, hub, program, source), arguments.file, name)
+            else:
+                transports.mail(envelope(arguments, hub, program, source), name, body)
+        if arguments.no_wait:
+            say(f"{name} is sent.")
+            return 0
+        found = arrived(hub, program, source, before, sha256=hashlib.sha256(body).hexdigest(), name=name)
+        if found is None:
+            raise Refused(0, {"detail": missing(arguments.channel, name)})
+        batch = finished(hub, program, found)
+    if arguments.json:
+        show_json(batch)
+    else:
+        show_batch(batch)
+    return verdict(batch)
+
+
+def missing(channel: str, name: str) -> str:
+    if channel == "email":
+        return (
+            f"The mail with {name} was taken, but nothing of it arrived within {ARRIVE_SECONDS} seconds. Mail from an "
+            "address that the source does not allow is dropped: see `allow_from` in the program, and `retour batches`."
+        )
+    return f"{name} was uploaded, but the hub has not seen it within {ARRIVE_SECONDS} seconds: `retour doctor`."
+
+
+def pull(arguments: argparse.Namespace) -> int:
+    hub, program = hub_and_program(arguments)
+    chosen = [arguments.source] if arguments.source else of_channel(hub, program, "pull")
+    if not chosen:
+        raise Usage(f"Program {program} has no source of channel pull.")
+    batches: list[Mapping[str, Any]] = []
+    failed = False
+    for source in chosen:
+        with progress(f"visiting the server of {source}"):
+            before = ids(hub, program, source)
+            answer = hub.post(f"/v1/programs/{program}/sources/{source}/pull")
+            visit = answer if arguments.no_wait else visited(hub, program, source, answer)
+        new = [] if arguments.no_wait else [item for item in recent(hub, program, source) if item["id"] not in before]
+        batches += [finished(hub, program, item) for item in new]
+        if not arguments.json:
+            say(told(source, visit, len(new), waited=not arguments.no_wait))
+        failed = failed or visit.get("state") == "failed"
+    if arguments.json:
+        show_json({"items": batches})
+    else:
+        for batch in batches:
+            show_batch(batch)
+    return 1 if failed or any(verdict(batch) for batch in batches) else 0
+
+
+def told(source: str, visit: Mapping[str, Any], new: int, *, waited: bool) -> str:
+    if visit.get("explanation"):
+        return f"{source}: {visit['explanation']}"
+    if not waited:
+        return f"{source}: the visit is under way; `retour batches --source {source}` shows what it finds."
+    return f"{source}: visited, {new} new file{'' if new == 1 else 's'}."
+
+
+def visited(hub: Hub, program: str, source: str, asked_at: str) -> Mapping[str, Any]:
+    """The visit that was asked for, as the hub tells it when it is over."""
+    path = f"/v1/programs/{program}/sources/{source}/test"
+    for found in until(lambda: hub.post(path, {}), seconds=ARRIVE_SECONDS):
+        visit = found.get("last_visit") or {}
+        if str(visit.get("at", "")) >= asked_at:
+            return dict(visit)
+    raise Refused(0, {"detail": f"The visit to the server of {source} is not over yet: see `retour doctor`."})
+
+
+def upload(hub: Hub, program: str, source: str, name: str, body: bytes, *, dry_run: bool = False) -> dict[str, Any]:
+    """The batch a file became, by the API: at once, or by a pre-signed address where it is too large for that."""
+    query = {"name": name, "source": source, "dry_run": True if dry_run else None}
+    with progress(f"sending {name}"):
+        if len(body) <= FILE_MAX:
+            answer = hub.call(
+                "POST", f"/v1/programs/{program}/files", body, query=query, content_type="application/octet-stream"
+            )
+            batch: dict[str, Any] = answer.document
+        else:
+            if dry_run:
+                raise Usage(f"A dry run takes files of up to {FILE_MAX // 1024 // 1024} MB; send a part of {name}.")
+            batch = hub.post(f"/v1/programs/{program}/uploads", None, name=name, source=source)
+            transports.put(batch["url"], body)
+    return batch
+
+
+def finished(hub: Hub, program: str, batch: Mapping[str, Any]) -> dict[str, Any]:
+    """The batch when it is done, refused or held."""
+    identity = batch.get("id") or batch["batch"]
+    path = f"/v1/programs/{program}/batches/{identity}"
+    with progress(f"{batch.get('name') or identity}: working") as bar:
+        for state in until(lambda: hub.get(path), seconds=WAIT_SECONDS):
+            if state["state"] not in OPEN:
+                return dict(state)
+            bar.say(f"{state.get('name') or identity}: {counted(state.get('counts', {}))}")
+    raise Refused(
+        0, {"detail": f"{identity} is still being worked on: `retour batches {identity}` shows how far it is."}
+    )
+
+
+def arrived(
+    hub: Hub, program: str, source: str, before: set[str], *, sha256: str, name: str
+) -> Mapping[str, Any] | None:
+    """The new delivery of a source that has these very bytes, or at least that name."""
+    with progress(f"{name}: arriving"):
+        for items in until(lambda: recent(hub, program, source), seconds=ARRIVE_SECONDS):
+            for item in items:
+                if item["id"] not in before and (item.get("sha256") == sha256 or item.get("name") == name):
+                    found: Mapping[str, Any] = item
+                    return found
+    return None
+
+
+def recent(hub: Hub, program: str, source: str) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = hub.items(f"/v1/programs/{program}/batches", 50, source=source)["items"]
+    return [item for item in items if item.get("source") == source]
+
+
+def ids(hub: Hub, program: str, source: str) -> set[str]:
+    return {str(item["id"]) for item in recent(hub, program, source)}
+
+
+def the_source(hub: Hub, program: str, channel: str) -> str:
+    """The only source of the channel that takes files; of several for the API the one of kind standard."""
+    names = of_channel(hub, program, channel)
+    if channel == "api" and len(names) > 1:
+        declared = sources(hub, program)
+        standard = [name for name in names if declared[name].get("kind", "standard") == "standard"]
+        names = standard or names
+    return only(names, f"source of channel {channel}", "--source")
+
+
+def of_channel(hub: Hub, program: str, channel: str) -> list[str]:
+    return [name for name, source in sources(hub, program).items() if source["channel"] == channel]
+
+
+def login(arguments: argparse.Namespace, hub: Hub, program: str, source: str) -> transports.Login:
+    known = access(hub, program, source)
+    address = hub.ready.get("sftp", {})
+    host, port = host_and_port(arguments.host, address, 22)
+    user = arguments.user or known.get("user")
+    if not host or not user:
+        raise Usage("Where to? Say --host and --user (and --identity, the private key) of the SFTP server.")
+    return transports.Login(
+        host=host,
+        port=port,
+        user=str(user),
+        identity=arguments.identity or known.get("private_key_file"),
+        known_hosts=hub.folder / "known_hosts" if hub.folder and not arguments.host else None,
+    )
+
+
+def envelope(arguments: argparse.Namespace, hub: Hub, program: str, source: str) -> transports.Envelope:
+    known = access(hub, program, source)
+    host, port = host_and_port(arguments.host, hub.ready.get("smtp", {}), 25)
+    recipient, sender = arguments.to or known.get("address"), arguments.sender or known.get("sender")
+    if not host or not recipient or not sender:
+        raise Usage("Say --host of your mail server, --to the address of the source and --from your own address.")
+    return transports.Envelope(host=host, port=port, sender=str(sender), recipient=str(recipient))
+
+
+def host_and_port(said: str | None, known: Mapping[str, Any], usual: int) -> tuple[str, int]:
+    if not said:
+        return str(known.get("host", "")), int(known.get("port", usual))
+    host, _, port = said.partition(":")
+    if port and not port.isdigit():
+        raise Usage(f"{said} is no host; write it as sftp.example.com or sftp.example.com:2222.")
+    return host, int(port or usual)
+
+
+def verdict(batch: Mapping[str, Any]) -> int:
+    """1 where the batch or any row of it was refused or waits for a person."""
+    failed = batch.get("state") in FAILED or any(batch.get("counts", {}).get(outcome) for outcome in FAILED)
+    return 1 if failed else 0

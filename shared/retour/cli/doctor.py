@@ -1,0 +1,156 @@
+"""retour doctor: everything in reach, and what to do about what is wrong."""
+
+import argparse
+import smtplib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from retour.cli import transports
+from retour.cli.client import Hub, NoHub, Refused, Usage
+from retour.cli.hub import hub_of
+from retour.cli.screen import out, progress, say, show_json, table
+
+OK, WARNING, FAILED = "ok", "warning", "failed"
+MARKS = {OK: "[green]✓[/]", WARNING: "[yellow]![/]", FAILED: "[red]✗[/]"}
+SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """`fix` is what to do about it, for a person."""
+
+    name: str
+    state: str
+    detail: str = ""
+    fix: str = ""
+
+
+def doctor(arguments: argparse.Namespace) -> int:
+    hub = hub_of(arguments)
+    if arguments.mail:
+        return mails(hub, as_json=arguments.json)
+    found: list[Check] = []
+    with progress("checking") as bar:
+        for name, look in checks(hub):
+            bar.say(f"checking {name}")
+            found += look()
+    if arguments.json:
+        show_json({"checks": [asdict(check) for check in found]})
+    else:
+        console = out()
+        for check in found:
+            console.print(MARKS.get(check.state, "·"), f"{check.name}: {check.detail}", soft_wrap=True)
+            if check.fix and check.state != OK:
+                console.print("   →", check.fix, style="bold", soft_wrap=True, markup=False)
+        bad = sum(check.state == FAILED for check in found)
+        say(
+            "Everything in reach is well."
+            if all(check.state == OK for check in found)
+            else f"{bad} of {len(found)} failed."
+        )
+    return 1 if any(check.state == FAILED for check in found) else 0
+
+
+def checks(hub: Hub) -> Iterator[tuple[str, Callable[[], list[Check]]]]:
+    yield "the API", lambda: [api(hub)]
+    yield "the inside of the hub", lambda: inside(hub)
+    if "sftp" in hub.ready:
+        for program, source, access in of_channel(hub, "sftp"):
+            yield f"SFTP of {source}", lambda p=program, s=source, a=access: [sftp(hub, p, s, a)]  # type: ignore[misc]
+    if "smtp" in hub.ready:
+        yield "SMTP", lambda: [smtp(hub.ready["smtp"])]
+
+
+def of_channel(hub: Hub, channel: str) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    for program, body in hub.ready.get("programs", {}).items():
+        for source, access in body.get("sources", {}).items():
+            if access.get("channel") == channel:
+                yield program, source, access
+
+
+def api(hub: Hub) -> Check:
+    hub.call("GET", "/healthz")
+    return Check("API", OK, hub.url)
+
+
+def inside(hub: Hub) -> list[Check]:
+    """What the hub says about its own queues, sources and keys."""
+    try:
+        said = hub.get("/v1/doctor")
+    except Refused as refused:
+        if refused.status in (401, 403):
+            return [
+                Check(
+                    "key", FAILED, "this key does not open the doctor's page", "Use an admin key: --key or RETOUR_KEY."
+                )
+            ]
+        if refused.status == 404:
+            return [Check("inside", WARNING, "this hub has no page for it", "Deploy its newest version.")]
+        return [Check("inside", FAILED, refused.sentence(), "Look into the logs of the function `api`.")]
+    return [
+        Check(
+            str(each.get("name", "")), str(each.get("state", OK)), str(each.get("detail", "")), str(each.get("fix", ""))
+        )
+        for each in said.get("checks", ())
+    ]
+
+
+def sftp(hub: Hub, program: str, source: str, access: Mapping[str, Any]) -> Check:
+    """A login with the source's own key, by the OpenSSH client."""
+    name = f"SFTP login of {program}/{source}"
+    where = hub.ready["sftp"]
+    known_hosts = hub.folder / "known_hosts" if hub.folder else None
+    login = transports.Login(
+        host=where["host"], port=where["port"], user=access["user"], identity=access.get("private_key_file"),
+        known_hosts=known_hosts,
+    )  # fmt: skip
+    try:
+        ended = transports.sftp_run(login, "ls\n")
+    except (NoHub, Usage) as wrong:
+        return Check(name, WARNING, str(wrong))
+    if ended.returncode:
+        said = (ended.stderr.strip().splitlines() or ["no reason given"])[-1]
+        if "REMOTE HOST IDENTIFICATION" in ended.stderr or "Host key verification" in ended.stderr:
+            return Check(
+                name,
+                FAILED,
+                "the server has another host key than before",
+                f"If the data folder is new: rm {known_hosts}",
+            )
+        return Check(name, FAILED, said, "Is the private key the one whose public key the source declares?")
+    return Check(name, OK, f"{login.user}@{login.host}:{login.port}")
+
+
+def smtp(where: Mapping[str, Any]) -> Check:
+    try:
+        with smtplib.SMTP(where["host"], where["port"], timeout=SECONDS) as server:
+            server.noop()
+    except (OSError, smtplib.SMTPException) as error:
+        return Check(
+            "SMTP", FAILED, f"nobody answers at {where['host']}:{where['port']} ({error})", "Start the hub again."
+        )
+    return Check("SMTP", OK, f"{where['host']}:{where['port']}")
+
+
+def mails(hub: Hub, *, as_json: bool) -> int:
+    found = sent_mails(hub)
+    if as_json:
+        show_json({"items": found})
+    elif not found:
+        say("No mail was sent yet.")
+    else:
+        columns = ("at", "to", "subject", "attachments")
+        rows = ((*(listed(item.get(column)) for column in columns),) for item in found)
+        table(columns, rows)
+    return 0
+
+
+def sent_mails(hub: Hub) -> list[dict[str, Any]]:
+    """What a local hub has sent, newest last."""
+    found: list[dict[str, Any]] = hub.get("/v1/mails").get("items", [])
+    return found
+
+
+def listed(value: Any) -> str:
+    return ", ".join(str(each) for each in value) if isinstance(value, list) else str(value or "")

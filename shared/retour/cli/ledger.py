@@ -1,0 +1,175 @@
+"""retour actions | modifications | batches: what the hub knows."""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from retour.cli.client import Hub, Refused, Usage
+from retour.cli.hub import hub_and_program
+from retour.cli.screen import counted, facts, progress, say, show_json, table
+
+OUTCOMES_SHOWN = 20
+
+
+def actions(arguments: argparse.Namespace) -> int:
+    hub, program = hub_and_program(arguments)
+    path = f"/v1/programs/{program}/actions"
+    if arguments.id:
+        action = the_action(hub, path, arguments.id)
+        show_json(action) if arguments.json else show_action(action)
+        return 0
+    found = hub.items(path, arguments.limit, partner=arguments.partner, state=arguments.state)
+    if arguments.json:
+        show_json(found)
+        return 0
+    columns = ("id", "order_id", "partner", "state", "currency", "amount", "payout", "locks_at", "changes")
+    table(columns, ([item.get(column) for column in columns] for item in found["items"]))
+    more(found)
+    return 0
+
+
+def the_action(hub: Hub, path: str, wanted: str) -> dict[str, Any]:
+    """By its own id; else the newest action of the order of that id."""
+    try:
+        return dict(hub.get(f"{path}/{quote(wanted, safe='')}"))
+    except Refused as refused:
+        if refused.status != 404:
+            raise
+        items = hub.items(path, 1, order_id=wanted)["items"]
+        if not items:
+            raise
+        return dict(hub.get(f"{path}/{quote(items[0]['id'], safe='')}"))
+
+
+def show_action(action: Mapping[str, Any]) -> None:
+    names = (
+        "id",
+        "order_id",
+        "event_type",
+        "partner",
+        "event_time",
+        "state",
+        "currency",
+        "amount",
+        "payout",
+        "locks_at",
+    )
+    facts((name, action.get(name)) for name in names)
+    say("")
+    rows = []
+    for item in action.get("items", ()):
+        sold = item.get("sold", {})
+        rows.append(
+            (
+                item.get("line"),
+                item.get("sku"),
+                item.get("quantity"),
+                sold.get("quantity"),
+                item.get("amount"),
+                item.get("payout"),
+            )
+        )
+    table(("line", "sku", "quantity", "sold", "amount", "payout"), rows)
+    if action.get("history"):
+        say("")
+        columns = ("received_at", "channel", "source", "place", "change", "outcome", "code", "reason")
+        effects = [
+            (*(event.get(column) for column in columns), moved(event.get("effect"), "payout"))
+            for event in action["history"]
+        ]
+        table((*columns, "payout before → after"), effects)
+
+
+def modifications(arguments: argparse.Namespace) -> int:
+    hub, program = hub_and_program(arguments)
+    wanted = {"outcome": arguments.outcome, "batch": arguments.batch, "order_id": arguments.order}
+    found = hub.items(f"/v1/programs/{program}/modifications", arguments.limit, **wanted)
+    if arguments.json:
+        show_json(found)
+        return 0
+    columns = ("id", "received_at", "channel", "source", "order_id", "change", "outcome", "code")
+    rows = ((*(item.get(column) for column in columns), moved(item.get("effect"), "payout")) for item in found["items"])
+    table((*columns, "payout before → after"), rows)
+    more(found)
+    return 0
+
+
+def batches(arguments: argparse.Namespace) -> int:
+    hub, program = hub_and_program(arguments)
+    path = f"/v1/programs/{program}/batches"
+    files = {what: getattr(arguments, what) for what in ("result", "rejected", "raw") if getattr(arguments, what)}
+    if arguments.id:
+        for what, target in files.items():
+            save(hub, f"{path}/{quote(arguments.id, safe='')}/{what}", target)
+        if files:
+            return 0
+        batch = hub.get(f"{path}/{quote(arguments.id, safe='')}")
+        show_json(batch) if arguments.json else show_batch(batch)
+        return 0
+    if files:
+        raise Usage("Of which batch? Name it: retour batches ID --result FILE")
+    found = hub.items(path, arguments.limit, source=arguments.source)
+    if arguments.json:
+        show_json(found)
+        return 0
+    columns = ("id", "received_at", "channel", "source", "name", "state", "rows")
+    rows = ((*(item.get(column) for column in columns), counted(item.get("counts") or {})) for item in found["items"])
+    table((*columns, "counts"), rows)
+    more(found)
+    return 0
+
+
+def save(hub: Hub, path: str, target: str) -> None:
+    with progress("fetching"):
+        body = hub.call("GET", path).body
+    if target == "-":
+        sys.stdout.buffer.write(body)
+        return
+    try:
+        Path(target).write_bytes(body)
+    except OSError as error:
+        raise Usage(f"{target} cannot be written: {error.strerror}.") from error
+    say(f"{target}: {len(body)} bytes.")
+
+
+def show_batch(batch: Mapping[str, Any]) -> None:
+    identity = batch.get("id") or batch.get("batch")
+    dry = "dry run, nothing is written: " if batch.get("dry_run") else ""
+    say(f"{batch.get('name') or identity}: {dry}{batch.get('state', 'done')}, {counted(batch.get('counts') or {})}.")
+    if batch.get("explanation"):
+        say(f"  {batch['explanation']}" + (f" [{batch['code']}]" if batch.get("code") else ""))
+    facts((name, batch.get(name)) for name in ("id", "channel", "source", "received_at", "answer"))
+    outcomes = list(batch.get("outcomes") or ())
+    if not outcomes:
+        return
+    # What failed comes first: it is what somebody has to do something about.
+    outcomes.sort(key=lambda outcome: outcome.get("outcome") not in ("refused", "held", "waiting"))
+    columns = ("record", "order_id", "outcome", "code")
+    rows = (
+        (
+            *(row.get(column) for column in columns),
+            moved(row.get("effect"), "amount"),
+            moved(row.get("effect"), "payout"),
+            row.get("explanation"),
+        )
+        for row in outcomes[:OUTCOMES_SHOWN]
+    )
+    table((*columns, "amount before → after", "payout before → after", "explanation"), rows)
+    total = sum((batch.get("counts") or {}).values()) or len(outcomes)
+    if total > OUTCOMES_SHOWN:
+        say(f"… and {total - OUTCOMES_SHOWN} more: retour batches {identity} --result FILE")
+
+
+def moved(effect: Mapping[str, Any] | None, what: str) -> str:
+    """`8.00 → 6.40 EUR`"""
+    if not effect:
+        return ""
+    return f"{effect[what]['before']} → {effect[what]['after']} {effect['currency']}"
+
+
+def more(found: Mapping[str, Any]) -> None:
+    if found.get("next"):
+        say("… there are more: --limit 0 shows all.", style="dim")

@@ -1,0 +1,98 @@
+"""What people see: tables and progress on a terminal, JSON for programs, complaints on standard error."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+# A pipe has no width; a table folded at 80 columns is of no use in a log.
+PIPE_WIDTH = 180
+GREEN, RED, YELLOW, DIM = "green", "red", "yellow", "dim"
+COLOURS = {
+    "applied": GREEN, "done": GREEN, "approved": GREEN, "ok": GREEN,
+    "refused": RED, "reversed": RED, "failed": RED,
+    "waiting": YELLOW, "held": YELLOW, "warning": YELLOW,
+    "unchanged": DIM, "duplicate": DIM, "superseded": DIM, "arriving": DIM,
+    "pending": "cyan", "working": "cyan", "locked": "magenta", "paid": "magenta",
+}  # fmt: skip
+
+
+def out() -> Console:
+    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, soft_wrap=False)
+
+
+def err() -> Console:
+    return Console(stderr=True, highlight=False)
+
+
+def say(sentence: str, style: str | None = None) -> None:
+    out().print(Text(sentence, style=style or ""), soft_wrap=True)
+
+
+def complain(sentence: str, code: str = "") -> None:
+    line = Text("retour: ", style="bold red").append(sentence, style="not bold default")
+    if code:
+        line.append(f" [{code}]", style="dim")
+    err().print(line, soft_wrap=True)
+
+
+def show_json(document: Any) -> None:
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def cell(value: Any) -> Text:
+    if value is None:
+        return Text("")
+    words = str(value)
+    return Text(words, style=COLOURS.get(words, ""))
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
+    grid = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        right = column in ("amount", "payout", "rows", "size", "quantity", "sold")
+        grid.add_column(column, justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*(value if isinstance(value, Text) else cell(value) for value in row))
+    out().print(grid)
+
+
+def facts(pairs: Iterable[tuple[str, Any]]) -> None:
+    """One thing, fact by fact; what is empty is left out."""
+    grid = Table.grid(padding=(0, 2))
+    for name, value in pairs:
+        if value not in (None, "", {}, []):
+            grid.add_row(Text(name, style="dim"), cell(value))
+    out().print(grid)
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """`3 applied, 1 refused`"""
+    return ", ".join(f"{number} {outcome}" for outcome, number in counts.items() if number) or "nothing"
+
+
+@contextmanager
+def progress(what: str, total: int | None = None) -> Iterator["Bar"]:
+    """A bar on the terminal (a spinner where the end is not known); nothing where nobody looks."""
+    columns = [SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn()]
+    counter = MofNCompleteColumn() if total else TimeElapsedColumn()
+    with Progress(*columns, counter, console=err(), transient=True, disable=not sys.stderr.isatty()) as bars:
+        yield Bar(bars, bars.add_task(what, total=total))
+
+
+class Bar:
+    def __init__(self, bars: Progress, task: TaskID) -> None:
+        self._bars = bars
+        self._task = task
+
+    def advance(self, by: int = 1) -> None:
+        self._bars.advance(self._task, by)
+
+    def say(self, what: str) -> None:
+        self._bars.update(self._task, description=what)

@@ -1,0 +1,31 @@
+"""retour up: the whole hub on this machine."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import retour
+from retour.cli.client import Usage
+
+ROOT = Path(retour.__file__).resolve().parents[2]
+INFRA = ROOT / "infra"
+
+
+def up(arguments: argparse.Namespace) -> int:
+    """Becomes the hub's own process, so that Ctrl-C and SIGTERM reach it alone."""
+    command, environment = local_hub(arguments.data, arguments.port, ready_file=arguments.ready_file, now=arguments.now)
+    sys.stdout.flush()
+    os.execve(command[0], command, environment)
+
+
+def local_hub(
+    data: str | Path, port: int, *, ready_file: str | Path | None = None, now: str | None = None
+) -> tuple[list[str], dict[str, str]]:
+    """The command that runs the local hub, and its environment."""
+    if not (INFRA / "local/__main__.py").is_file():
+        raise Usage("The local hub runs from a checkout of Retour: git clone, make install, .venv/bin/retour up")
+    command = [sys.executable, "-m", "local", "--port", str(port), "--data", str(data)]
+    command += ["--ready-file", str(ready_file or Path(data) / "ready.json")]
+    command += ["--now", now] if now else []
+    return command, {**os.environ, "PYTHONPATH": str(INFRA)}
