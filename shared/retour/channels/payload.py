@@ -1,0 +1,206 @@
+"""A sender's JSON, read strictly: UTF-8, no key twice, every number in the sender's own digits, never a float."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from retour.domain import times
+from retour.domain.money import NotAnAmount, decimal
+from retour.domain.program import Source
+from retour.domain.row import Refusal, Row, Unreadable
+
+SHOWN_MAX = 60
+NOTE_BYTES = 500
+LAST_SECOND = 253402300799
+INT_DIGITS_MAX = 18
+
+
+class Number(str):
+    """A number that is no whole number of up to 18 digits: its literal, digit by digit as it was sent."""
+
+    __slots__ = ()
+
+
+class Doubled(dict[str, Any]):
+    """An object that names the key `twice` twice: which value was meant cannot be known."""
+
+    twice = ""
+
+
+def parse(text: str) -> Any | Refusal:
+    """The JSON value of a text, or why there is none."""
+    try:
+        return DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        return Refusal("NOT_JSON", {"line": str(error.lineno), "column": str(error.colno)})
+    except RecursionError:
+        return Refusal("NESTED_TOO_DEEP")
+
+
+def decoded(body: bytes) -> str | Refusal:
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        return Refusal("NOT_UTF8", {"byte": str(error.start + 1)})
+
+
+def document(body: bytes) -> Mapping[str, Any] | Refusal:
+    """The one object a shop sends."""
+    text = decoded(body)
+    value = text if isinstance(text, Refusal) else parse(text)
+    if isinstance(value, Refusal):
+        return value
+    if twice := doubled_key(value):
+        return Refusal("DUPLICATE_KEY", {"key": shown(twice)})
+    if not isinstance(value, dict):
+        return Refusal("NOT_AN_OBJECT", {"value": shown(value)})
+    return value
+
+
+def doubled_key(value: Any) -> str | None:
+    """A key that some object within the value names twice."""
+    inside = [value]
+    while inside:
+        here = inside.pop()
+        if isinstance(here, Doubled):
+            return here.twice
+        if isinstance(here, dict):
+            inside.extend(here.values())
+        elif isinstance(here, list):
+            inside.extend(here)
+    return None
+
+
+def elements(text: str, start: int) -> Iterator[tuple[Any, str]]:
+    """Each element of the valid JSON list that opens at `start`, with its text exactly as it came."""
+    at = _skip(text, start + 1)
+    while text[at] != "]":
+        value, end = DECODER.raw_decode(text, at)
+        yield value, text[at:end]
+        at = _skip(text, end)
+        if text[at] == ",":
+            at = _skip(text, at + 1)
+
+
+def row(place: str, fields: Mapping[str, str | None], raw: str = "") -> Row | Unreadable:
+    """A row of the fields that are filled in; unreadable when one holds half a character and so cannot be stored."""
+    filled = {name: text for name, text in fields.items() if text}
+    for name, text in filled.items():
+        if not storable(text):
+            return Unreadable(place, "NOT_UNICODE", {"field": name}, column=name, raw=raw, **whose(filled))
+    return Row(place, filled, raw)
+
+
+def whose(fields: Mapping[str, Any]) -> dict[str, str]:
+    """What tells a person which record it was, as far as it can be told."""
+    known = {"order": fields.get("order_id"), "reference": fields.get("reference")}
+    return {name: text for name, text in known.items() if isinstance(text, str) and storable(text)}
+
+
+def storable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def shown(value: Any) -> str:
+    """A value as it can stand in a sentence: short, on one line, in the sender's notation."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    text = " ".join(text.encode("utf-8", "replace").decode().split())
+    return text if len(text) <= SHOWN_MAX else text[: SHOWN_MAX - 1] + "…"
+
+
+def text_of(value: Any) -> str | None:
+    """An id as text: a text as it is, a whole number by its digits; nothing else is an id."""
+    if isinstance(value, Number):
+        return str(value) if value.isdecimal() else None
+    if isinstance(value, str):
+        return value.strip() or None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return None
+
+
+def amount_of(value: Any) -> Decimal | None:
+    """A decimal from a text or from the literal digits of a number."""
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    try:
+        return decimal(text) if isinstance(text, str) else None
+    except NotAnAmount:
+        return None
+
+
+def moment(seconds: Any) -> str | None:
+    """Whole seconds since 1970 as a time in UTC."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int) or not 0 <= seconds <= LAST_SECOND:
+        return None
+    return times.text(datetime.fromtimestamp(seconds, UTC))
+
+
+def at(value: Any, path: str) -> Any:
+    """What lies at `name` or, a dot for each step down, at `order.name`; None when it is not there."""
+    if isinstance(value, Mapping) and path in value:
+        return value[path]
+    for step in path.split("."):
+        value = value.get(step) if isinstance(value, Mapping) else None
+    return value
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def note(value: Any) -> str | None:
+    """As much of a sender's remark as a record keeps."""
+    if not isinstance(value, str):
+        return None
+    return value.strip().encode("utf-8", "replace")[:NOTE_BYTES].decode("utf-8", "ignore")
+
+
+def no_order(topic: str, field: str, reference: str | None) -> Unreadable:
+    """A payload in which the field that the source names for the order id holds none."""
+    details = {"topic": topic, "field": field}
+    return Unreadable("1", "ORDER_ID_NOT_SENT", details, column=field, reference=reference or "")
+
+
+def reason(word: Any, source: Source, ours: Mapping[str, str]) -> str | None:
+    """The reason a shop's word stands for; a word that the source's own mapping knows is left to it."""
+    if not isinstance(word, str):
+        return None
+    return word if word in source.mapping.get("reasons", {}) else ours.get(word)
+
+
+def status_change(word: str, source: Source, ours: Mapping[str, str]) -> str | None:
+    """What an order's arrival in a status asks for, by the source's own mapping, else by ours; None: nothing."""
+    verb = source.mapping.get("statuses", {}).get(word, ours.get(word))
+    return verb if isinstance(verb, str) else None
+
+
+def _number(literal: str) -> int | Number:
+    return int(literal) if len(literal) <= INT_DIGITS_MAX else Number(literal)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    doubled, seen = Doubled(found), set()
+    for name, _ in pairs:
+        if name in seen:
+            doubled.twice = name
+            break
+        seen.add(name)
+    return doubled
+
+
+def _skip(text: str, at: int) -> int:
+    return WHITESPACE.match(text, at).end()  # type: ignore[union-attr]  # it matches nothing as well
+
+
+WHITESPACE = re.compile(r"[ \t\n\r]*")
+DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=Number, parse_int=_number, parse_constant=Number)

@@ -1,0 +1,47 @@
+"""Signatures over the exact bytes of a body. Whatever a header holds, the answer is yes or no."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+WINDOW_SECONDS = 300
+SIGNATURES_MAX = 20
+
+
+def body_signed(body: bytes, header: str, secrets: Sequence[str]) -> bool:
+    """base64 of HMAC-SHA256 over the body, keyed by the secret's own text."""
+    signature = _base64(header.strip())
+    return any(signed(secret.encode(), body, [signature]) for secret in secrets if secret)
+
+
+def standard_webhook(body: bytes, headers: Mapping[str, str], keys: Iterable[bytes], now: datetime) -> bool:
+    """Standard Webhooks: `v1,` and base64 of HMAC-SHA256 over `id.timestamp.body`; one of several is enough."""
+    identity, moment = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
+    if not identity or not identity.isascii() or not fresh(moment, now):
+        return False
+    offered = [part.partition(",") for part in headers.get("webhook-signature", "").split()[:SIGNATURES_MAX]]
+    signatures = [_base64(value) for version, _, value in offered if version == "v1"]
+    content = b".".join((identity.encode(), moment.encode(), body))
+    return any(signed(key, content, signatures) for key in keys if key)
+
+
+def fresh(timestamp: str, now: datetime) -> bool:
+    """Whole seconds since 1970, not more than five minutes from now either way."""
+    digits = timestamp.isascii() and timestamp.isdecimal() and len(timestamp) <= 12
+    return digits and abs(now.timestamp() - int(timestamp)) <= WINDOW_SECONDS
+
+
+def signed(key: bytes, content: bytes, signatures: Iterable[bytes]) -> bool:
+    expected = hmac.new(key, content, hashlib.sha256).digest()
+    return any(hmac.compare_digest(expected, signature) for signature in signatures)
+
+
+def _base64(text: str) -> bytes:
+    """The bytes a text stands for; none when it is no base64, which no digest equals."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return b""

@@ -1,0 +1,62 @@
+"""Whose webhooks Retour understands, and what all of them share."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from importlib import import_module
+from typing import Protocol, cast
+
+from retour.domain.program import Source
+from retour.domain.row import Ignored, Refusal, Row, Unreadable
+
+KINDS = ("standard", "shopify", "woocommerce", "stripe", "bigcommerce")
+HEADER_MAX = 200
+
+
+class Hooks(Protocol):
+    """One kind of sender. Headers come with lower-case names; nothing here raises, whatever was sent."""
+
+    def verify(self, body: bytes, headers: Mapping[str, str], secrets: Sequence[str], now: datetime) -> bool:
+        """True only for the exact bytes that a holder of one of the secrets signed; `now` is the real clock."""
+
+    def identity(self, body: bytes, headers: Mapping[str, str]) -> str:
+        """The same for every repeat of one delivery, and for nothing else."""
+
+    def facts(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """The few headers that `rows` needs again; never a signature."""
+
+    def rows(
+        self, body: bytes, headers: Mapping[str, str], source: Source
+    ) -> Sequence[Row | Unreadable] | Ignored | Refusal:
+        """What the body asks for; its facts are headers enough."""
+
+
+def hooks(kind: str) -> Hooks:
+    """The reader of a source's kind, loaded when it is first needed. A source that names none sends `standard`."""
+    kind = kind or "standard"
+    if kind not in KINDS:
+        raise ValueError(f"{kind!r} is none of {', '.join(KINDS)}")
+    return cast(Hooks, import_module(f"retour.channels.{kind}"))
+
+
+def is_ping(kind: str, body: bytes) -> bool:
+    """WooCommerce tries a new webhook's address with an unsigned form and wants exactly 200; it says nothing else."""
+    return kind == "woocommerce" and PING.fullmatch(body) is not None
+
+
+def header_identity(body: bytes, header: str) -> str:
+    """The sender's own id of the delivery where it is usable as a key, else the body's SHA-256."""
+    return header if _plain(header) else hashlib.sha256(body).hexdigest()
+
+
+def chosen(headers: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+    """Those of the named headers that were sent and are plain short text."""
+    return {name: headers[name] for name in names if _plain(headers.get(name, ""))}
+
+
+def _plain(text: str) -> bool:
+    return 0 < len(text) <= HEADER_MAX and text.isascii() and text.isprintable()
+
+
+PING = re.compile(rb"webhook_id=\d{1,20}")
