@@ -1,0 +1,686 @@
+"""A Salesforce organisation on this machine, near enough that unmodified simple-salesforce works against it.
+
+TLS on loopback with a certificate for *.salesforce.com from an authority of our own; the JWT login with its signature
+checked; queries with pages; records; collections with an error per record; sessions that expire; limits; and Outbound
+Messages sent as Salesforce sends them: at most 100 in one, the latest state, repeated until acknowledged.
+`/control/…` on the plain listener is what an admin would do by hand (`GET /control/` lists it).
+
+    python -m local.salesforce --data DIR        in infra/, for a look around
+"""
+
+import argparse
+import json
+import random
+import re
+import ssl
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, unquote, urlsplit
+from xml.sax.saxutils import escape
+
+from local import soql
+from retour.channels.salesforce import id18
+
+if TYPE_CHECKING:
+    import trustme
+
+ORG = "00D5e000001Ret0EAC"
+MY_DOMAIN = "acme.my"
+HOSTS = ("login.salesforce.com", "test.salesforce.com", "*.my.salesforce.com", "*.sandbox.my.salesforce.com")
+TEXT, NUMBER, MOMENT, PICKLIST = "string", "double", "datetime", "picklist"
+SYSTEM = {
+    "Id": "id", "Name": TEXT, "CreatedDate": MOMENT, "LastModifiedDate": MOMENT, "SystemModstamp": MOMENT,
+    "LastModifiedById": "reference", "IsDeleted": "boolean",
+}  # fmt: skip
+OURS = {"Retour_State__c": (TEXT, 40), "Retour_Message__c": (TEXT, 255), "Retour_Last_Sync__c": (MOMENT, 0)}
+OBJECTS: dict[str, dict[str, tuple[str, int]]] = {
+    "Case": {
+        "CaseNumber": (TEXT, 30), "Subject": (TEXT, 255), "Status": (PICKLIST, 0), "Reason": (PICKLIST, 0),
+        "Description": (TEXT, 32000), "Order_Number__c": (TEXT, 128), "Refund__c": (NUMBER, 0),
+        "Refund_Quantity__c": (NUMBER, 0), "Sku__c": (TEXT, 100), "CurrencyIsoCode": (PICKLIST, 0),
+        "Reason__c": (PICKLIST, 0), **OURS,
+    },
+    "Order": {"OrderNumber": (TEXT, 128), "Status": (PICKLIST, 0), "TotalAmount": (NUMBER, 0), **OURS},
+}  # fmt: skip
+PREFIXES = {"Case": "500", "Order": "801"}
+ADMIN, INTEGRATION = "0055e00000ADM0AAA", "0055e00000RET0AAA"
+BATCH_MAX = 100
+KEPT_SECONDS = 24 * 3600
+BACKOFF_MAX = 2 * 3600.0
+BODY_MAX = 10_000_000
+ACKNOWLEDGED = re.compile(rb"<(?:\w+:)?Ack(?:\s[^>]*)?>\s*true\s*</(?:\w+:)?Ack>")
+
+Answer = tuple[int, Any]
+
+
+class Problem(Exception):
+    """An answer that is an error: status, errorCode and message as Salesforce words them."""
+
+    def __init__(self, status: int, code: str, message: str, fields: list[str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.fields = fields or []
+
+
+@dataclass
+class Notification:
+    id: str
+    record: str
+    queued_at: float
+    tries: int = 0
+    next_try: float = 0.0
+    error: str = ""
+
+
+@dataclass
+class Outbound:
+    """Where Outbound Messages go, and how badly. `watch`: the fields whose change sends one."""
+
+    url: str = ""
+    object: str = "Case"
+    fields: list[str] = field(default_factory=lambda: ["Id"])
+    watch: list[str] = field(default_factory=lambda: ["Status"])
+    paused: bool = False
+    duplicates: bool = False
+    reorder: bool = False
+    first_retry_seconds: float = 1.0
+
+
+@dataclass
+class Faults:
+    """What goes wrong next, so many times each. `status` 0 with `seconds`: only slow."""
+
+    status: int = 0
+    count: int = 0
+    seconds: float = 0.0
+    locked: dict[str, int] = field(default_factory=dict)
+
+
+class Organisation:
+    """The state of the simulated organisation. Every public method holds the lock; kept in a file if one is given."""
+
+    def __init__(self, my_domain: str, file: Path | None, page: int, now: Callable[[], datetime]) -> None:
+        self.my_domain = my_domain
+        self.page = page
+        self.now = now
+        self.lock = threading.RLock()
+        self.records: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in OBJECTS}
+        self.fields = {name: dict(fields) for name, fields in OBJECTS.items()}
+        self.apps: dict[str, dict[str, str]] = {}
+        self.sessions: dict[str, str] = {}
+        self.locators: dict[str, list[dict[str, Any]]] = {}
+        self.outbound = Outbound()
+        self.queue: list[Notification] = []
+        self.faults = Faults()
+        self.used, self.total = 0, 100_000
+        self.logins = 0
+        self.serial = 0
+        self.delivered = 0
+        self._file = file
+        if file and file.exists():
+            kept = json.loads(file.read_text("utf-8"))
+            self.records, self.apps, self.serial = kept["records"], kept["apps"], kept["serial"]
+            self.fields = {name: {f: (t[0], t[1]) for f, t in each.items()} for name, each in kept["fields"].items()}
+            self.outbound = Outbound(**kept["outbound"])
+            self.queue = [Notification(**each) for each in kept["queue"]]
+
+    def keep(self) -> None:
+        """Write the state, whole or not at all."""
+        if self._file:
+            state = {
+                "records": self.records, "fields": self.fields, "apps": self.apps, "serial": self.serial,
+                "outbound": vars(self.outbound), "queue": [vars(each) for each in self.queue],
+            }  # fmt: skip
+            fresh = self._file.with_suffix(".new")
+            fresh.write_text(json.dumps(state), "utf-8")
+            fresh.replace(self._file)
+
+    def new_id(self, prefix: str) -> str:
+        self.serial += 1
+        return id18(f"{prefix}5e{self.serial:010d}") or ""
+
+    # Logging in
+
+    def login(self, form: Mapping[str, str]) -> Answer:
+        import jwt
+
+        if form.get("grant_type") != "urn:ietf:params:oauth:grant-type:jwt-bearer":
+            return 400, {"error": "unsupported_grant_type", "error_description": "grant type not supported"}
+        assertion = form.get("assertion", "")
+        try:
+            claims = jwt.decode(assertion, options={"verify_signature": False})
+            app = self.apps.get(str(claims.get("iss")))
+            if app is None:
+                return 400, {"error": "invalid_client_id", "error_description": "client identifier invalid"}
+            audience = [f"https://{host}.salesforce.com" for host in ("login", "test", self.my_domain)]
+            # The library writes exp as a text, which Salesforce takes.
+            claims = jwt.decode(
+                assertion, app["public_key"], algorithms=["RS256"], audience=audience, options={"verify_exp": False}
+            )
+            left = float(claims["exp"]) - time.time()
+        except jwt.InvalidAudienceError:
+            return 400, {"error": "invalid_grant", "error_description": "audience is invalid"}
+        except (jwt.PyJWTError, KeyError, ValueError, TypeError):
+            return 400, {"error": "invalid_grant", "error_description": "invalid assertion"}
+        if not -5 <= left <= 300:
+            return 400, {"error": "invalid_grant", "error_description": "expired authorization code"}
+        if claims.get("sub") != app["username"]:
+            return 400, {"error": "invalid_grant", "error_description": "user hasn't approved this consumer"}
+        with self.lock:
+            self.logins += 1
+            token = f"{ORG}!AQ{self.logins:06d}{random.getrandbits(128):032x}"
+            self.sessions[token] = INTEGRATION
+        return 200, {"access_token": token, "token_type": "Bearer", "scope": "api", "id": f"{ORG}/{INTEGRATION}"}
+
+    # Records
+
+    def described(self, name: str) -> dict[str, tuple[str, int]]:
+        if name not in self.fields:
+            raise Problem(404, "NOT_FOUND", "The requested resource does not exist")
+        return {each: (kind, 0) for each, kind in SYSTEM.items()} | self.fields[name]
+
+    def checked(self, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Values that may be written; a Problem for an unknown or read-only field, a wrong type, a text too long."""
+        fields = self.described(name)
+        good: dict[str, Any] = {}
+        for key, value in values.items():
+            if key == "attributes":
+                continue
+            if key not in fields or (key in SYSTEM and key != "Name"):
+                raise Problem(400, "INVALID_FIELD", f"No such column '{key}' on sobject of type {name}", [key])
+            kind, length = fields[key]
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if value is not None and kind == NUMBER and not number:
+                raise Problem(400, "JSON_PARSER_ERROR", f"Cannot deserialize instance of double from {value!r}", [key])
+            if kind == TEXT and length and len(str(value or "")) > length:
+                message = f"data value too large: {str(value)[:40]} (max length={length})"
+                raise Problem(400, "STRING_TOO_LONG", message, [key])
+            if value is not None and kind == MOMENT:
+                try:
+                    datetime.fromisoformat(str(value))
+                except ValueError:
+                    message = f"Cannot deserialize instance of datetime from {value!r}"
+                    raise Problem(400, "JSON_PARSER_ERROR", message, [key]) from None
+            good[key] = float(value) if kind == NUMBER and value is not None else value
+        return good
+
+    def save(self, name: str, record: str | None, values: Mapping[str, Any], user: str) -> str:
+        """Create or change a record. A watched field changed by anybody but the integration user queues a message."""
+        with self.lock:
+            good = self.checked(name, values)
+            stamp = self.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
+            if record is None:
+                record = self.new_id(PREFIXES.get(name, "a00"))
+                before: dict[str, Any] = {"Id": record, "CreatedDate": stamp, "IsDeleted": False}
+                before |= {"CaseNumber": f"{self.serial:08d}"} if name == "Case" else {}
+            else:
+                before = self.found(name, record)
+            after = before | good | {"LastModifiedDate": stamp, "SystemModstamp": stamp, "LastModifiedById": user}
+            self.records[name][after["Id"]] = after
+            out = self.outbound
+            changed = any(before.get(each) != after.get(each) for each in out.watch)
+            if out.url and name == out.object and user != INTEGRATION and changed:
+                self.queue.append(Notification(self.new_id("04l"), after["Id"], time.time()))
+            self.keep()
+            return str(after["Id"])
+
+    def found(self, name: str, record: str) -> dict[str, Any]:
+        self.described(name)
+        known = self.records[name].get(id18(record) or "")
+        if known is None:
+            raise Problem(404, "NOT_FOUND", "Provided external ID field does not exist or is not accessible: " + record)
+        if known["IsDeleted"]:
+            raise Problem(404, "ENTITY_IS_DELETED", "entity is deleted")
+        return known
+
+    def view(self, name: str, record: Mapping[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
+        url = f"/services/data/v63.0/sobjects/{name}/{record['Id']}"
+        seen: dict[str, Any] = {"attributes": {"type": name, "url": url}}
+        for path in fields:
+            parts = path.split(".")
+            seen[parts[0]] = record.get(parts[0]) if len(parts) > 1 else soql.at(record, path)
+        return seen
+
+    def query(self, text: str, deleted: bool) -> Any:
+        query = soql.parse(text, self.now())
+        with self.lock:
+            if query.object not in self.fields:
+                raise Problem(400, "INVALID_TYPE", f"sObject type '{query.object}' is not supported.")
+            fields = self.described(query.object)
+            for path in sorted(query.named):
+                known = path in fields or ("." in path and path.split(".")[0].endswith(("__r", "Owner", "Account")))
+                if not known:
+                    message = f"No such column '{path}' on entity '{query.object}'"
+                    raise Problem(400, "INVALID_FIELD", message)
+            visible = [each for each in self.records[query.object].values() if deleted or not each["IsDeleted"]]
+            found = query.run(visible)
+            if query.counts:
+                return {"totalSize": len(found), "done": True, "records": []}
+            self.serial += 1
+            locator = f"01g5e{self.serial:010d}"
+            self.locators[locator] = [self.view(query.object, each, query.fields) for each in found]
+            return self.more(locator, 0)
+
+    def more(self, locator: str, start: int) -> Any:
+        if locator not in self.locators:
+            raise Problem(400, "INVALID_QUERY_LOCATOR", "invalid query locator")
+        records = self.locators[locator]
+        end = start + self.page
+        answer: dict[str, Any] = {"totalSize": len(records), "done": end >= len(records), "records": records[start:end]}
+        if not answer["done"]:
+            answer["nextRecordsUrl"] = f"/services/data/v63.0/query/{locator}-{end}"
+        return answer
+
+    def collection(self, body: Any, user: str, create: bool) -> list[dict[str, Any]]:
+        records = body.get("records") if isinstance(body, dict) else None
+        if not isinstance(records, list) or not 0 < len(records) <= 200:
+            raise Problem(400, "JSON_PARSER_ERROR", "records must be a list of 1 to 200")
+        if len({each.get("attributes", {}).get("type") for each in records}) > 10:
+            raise Problem(400, "INVALID_INPUT", "too many types in one call")
+        return [self.one(each, user, create) for each in records]
+
+    def one(self, each: dict[str, Any], user: str, create: bool) -> dict[str, Any]:
+        record = None if create else str(each.get("id") or each.get("Id") or "")
+        values = {key: value for key, value in each.items() if key not in ("id", "Id", "attributes")}
+        with self.lock:
+            try:
+                if record and self.faults.locked.get(record, 0) > 0:
+                    self.faults.locked[record] -= 1
+                    raise Problem(400, "UNABLE_TO_LOCK_ROW", "unable to obtain exclusive access to this record")
+                return {
+                    "id": self.save(each["attributes"]["type"], record, values, user),
+                    "success": True,
+                    "errors": [],
+                }
+            except Problem as problem:
+                error = {"statusCode": problem.code, "message": str(problem), "fields": problem.fields}
+                return {"success": False, "errors": [error]}
+            except (KeyError, TypeError):
+                error = {"statusCode": "INVALID_INPUT", "message": "attributes.type is missing", "fields": []}
+                return {"success": False, "errors": [error]}
+
+    # Outbound Messages
+
+    def due(self) -> list[Notification]:
+        with self.lock:
+            at = time.time()
+            self.queue = [each for each in self.queue if at - each.queued_at < KEPT_SECONDS]
+            ready = [each for each in self.queue if each.next_try <= at]
+            if self.outbound.paused or not self.outbound.url:
+                return []
+            if self.outbound.reorder:
+                random.shuffle(ready)
+            return ready[:BATCH_MAX]
+
+    def envelope(self, batch: list[Notification]) -> bytes:
+        """The message as Salesforce writes it: what the record is now, empty fields left out."""
+        out = self.outbound
+        with self.lock:
+            notifications = "".join(self._notification(each, out) for each in batch)
+        host = f"https://{self.my_domain}.salesforce.com/services/Soap"
+        return (
+            '<?xml version="1.0" encoding="UTF-8"?>'
+            '<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"'
+            ' xmlns:xsd="http://www.w3.org/2001/XMLSchema" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">'
+            '<soapenv:Body><notifications xmlns="http://soap.sforce.com/2005/09/outbound">'
+            f"<OrganizationId>{ORG}</OrganizationId><ActionId>04k5e0000000001AAA</ActionId>"
+            f'<SessionId xsi:nil="true"/><EnterpriseUrl>{host}/c/63.0/{ORG}</EnterpriseUrl>'
+            f"<PartnerUrl>{host}/u/63.0/{ORG}</PartnerUrl>{notifications}"
+            "</notifications></soapenv:Body></soapenv:Envelope>"
+        ).encode()
+
+    def _notification(self, each: Notification, out: Outbound) -> str:
+        record = self.records[out.object][each.record]
+        names = ["Id", *(name for name in out.fields if name != "Id")]
+        values = ((name, record.get(name)) for name in names)
+        inside = "".join(f"<sf:{n}>{escape(str(v))}</sf:{n}>" for n, v in values if v is not None)
+        return (
+            f'<Notification><Id>{each.id}</Id><sObject xsi:type="sf:{out.object}"'
+            f' xmlns:sf="urn:sobject.enterprise.soap.sforce.com">{inside}</sObject></Notification>'
+        )
+
+    def settle(self, batch: list[Notification], error: str) -> None:
+        with self.lock:
+            if not error:
+                done = {each.id for each in batch}
+                self.queue = [each for each in self.queue if each.id not in done]
+                self.delivered += len(batch)
+            for each in batch if error else ():
+                each.tries += 1
+                each.error = error
+                wait = min(self.outbound.first_retry_seconds * 2 ** (each.tries - 1), BACKOFF_MAX)
+                each.next_try = time.time() + wait
+            self.keep()
+
+
+def send(url: str, message: bytes) -> str:
+    """POST one message; the reason it counts as not delivered, or nothing."""
+    request = urllib.request.Request(url, message, {"Content-Type": "text/xml; charset=utf-8", "SOAPAction": '""'})
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open(request, timeout=60) as response:
+            answer = response.read(100_000)
+    except (OSError, urllib.error.URLError, ValueError) as error:
+        return str(error)
+    return "" if ACKNOWLEDGED.search(answer) else "the answer is no acknowledgement"
+
+
+# The front door
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_version = "sfdcedge"
+    org: Organisation
+    plain: bool
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def handle_any(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        if length > BODY_MAX:
+            return self.reply(413, [{"message": "body too large", "errorCode": "REQUEST_TOO_LARGE"}])
+        self.body = self.rfile.read(length)
+        url = urlsplit(self.path)
+        try:
+            if url.path.startswith("/control"):
+                return self.reply(*self.control(url.path.removeprefix("/control").strip("/")))
+            if url.path == "/services/oauth2/token" and self.command == "POST":
+                status, answer = self.org.login({k: v[0] for k, v in parse_qs(self.body.decode()).items()})
+                if status == 200:
+                    answer["instance_url"] = self.instance_url()
+                return self.reply(status, answer)
+            self.fault()
+            user = self.user()
+            asked = {key: value[0] for key, value in parse_qs(url.query).items()}
+            self.reply(*self.data(unquote(url.path), asked, user))
+        except Problem as problem:
+            body = {"message": str(problem), "errorCode": problem.code}
+            self.reply(problem.status, [body | ({"fields": problem.fields} if problem.fields else {})])
+        except soql.Malformed as problem:
+            self.reply(400, [{"message": str(problem), "errorCode": problem.code}])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            self.reply(400, [{"message": f"{type(error).__name__}: {error}", "errorCode": "JSON_PARSER_ERROR"}])
+
+    do_GET = do_POST = do_PATCH = do_DELETE = handle_any
+
+    def reply(self, status: int, answer: Any) -> None:
+        body = b"" if answer is None else json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        if body:
+            self.send_header("Content-Type", "application/json;charset=UTF-8")
+        self.send_header("Sforce-Limit-Info", f"api-usage={self.org.used}/{self.org.total}")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def instance_url(self) -> str:
+        host = self.headers.get("Host", "")
+        return f"https://{self.org.my_domain}.salesforce.com" if host.endswith(".salesforce.com") else f"https://{host}"
+
+    def fault(self) -> None:
+        faults = self.org.faults
+        with self.org.lock:
+            hit = faults.count > 0
+            faults.count -= hit
+        if hit:
+            time.sleep(faults.seconds)
+            if faults.status:
+                raise Problem(faults.status, "SERVER_UNAVAILABLE", "The server is too busy")
+
+    def user(self) -> str:
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ").removeprefix("OAuth ")
+        user = self.org.sessions.get(token)
+        if user is None:
+            raise Problem(401, "INVALID_SESSION_ID", "Session expired or invalid")
+        with self.org.lock:
+            if self.org.used >= self.org.total:
+                raise Problem(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
+            self.org.used += 1
+        return user
+
+    def json(self) -> Any:
+        return json.loads(self.body or b"{}")
+
+    def data(self, path: str, asked: Mapping[str, str], user: str) -> Answer:
+        match [self.command, *path.strip("/").split("/")]:
+            case ["GET", "services", "data"]:
+                return 200, [{"label": "Local", "url": "/services/data/v63.0", "version": "63.0"}]
+            case ["GET", "services", "data", _, "limits"]:
+                left = self.org.total - self.org.used
+                return 200, {"DailyApiRequests": {"Max": self.org.total, "Remaining": max(left, 0)}}
+            case ["GET", "services", "data", _, ("query" | "queryAll") as way]:
+                return 200, self.org.query(asked.get("q", ""), way == "queryAll")
+            case ["GET", "services", "data", _, "query" | "queryAll", locator]:
+                name, _, start = locator.rpartition("-")
+                return 200, self.org.more(name, int(start))
+            case ["GET", "services", "data", _, "sobjects"]:
+                return 200, {"sobjects": [{"name": name, "queryable": True} for name in self.org.fields]}
+            case ["GET", "services", "data", _, "sobjects", name, "describe"]:
+                known = self.org.described(name).items()
+                listed = [{"name": each, "type": kind, "length": length} for each, (kind, length) in known]
+                return 200, {"name": name, "keyPrefix": PREFIXES.get(name, "a00"), "fields": listed}
+            case ["POST", "services", "data", _, "sobjects", name]:
+                saved = self.org.save(name, None, self.json(), user)
+                return 201, {"id": saved, "success": True, "errors": []}
+            case ["GET", "services", "data", _, "sobjects", name, record]:
+                found = self.org.found(name, record)
+                fields = tuple(asked["fields"].split(",")) if "fields" in asked else tuple(self.org.described(name))
+                return 200, self.org.view(name, found, fields)
+            case ["PATCH", "services", "data", _, "sobjects", name, record]:
+                self.org.found(name, record)
+                self.org.save(name, record, self.json(), user)
+                return 204, None
+            case ["DELETE", "services", "data", _, "sobjects", name, record]:
+                with self.org.lock:
+                    self.org.found(name, record)["IsDeleted"] = True
+                    self.org.keep()
+                return 204, None
+            case [("PATCH" | "POST") as verb, "services", "data", _, "composite", "sobjects"]:
+                return 200, self.org.collection(self.json(), user, verb == "POST")
+        raise Problem(404, "NOT_FOUND", "The requested resource does not exist")
+
+    def control(self, what: str) -> Answer:
+        """What an admin does by hand. Only on the plain listener, only asked by its own loopback name."""
+        host = self.headers.get("Host", "").rpartition(":")[0]
+        if not self.plain or host not in ("127.0.0.1", "localhost"):
+            raise Problem(404, "NOT_FOUND", "The requested resource does not exist")
+        if self.command == "POST" and "json" not in self.headers.get("Content-Type", ""):
+            raise Problem(415, "UNSUPPORTED_MEDIA_TYPE", "Send JSON with Content-Type: application/json")
+        asked = {key: value[0] for key, value in parse_qs(urlsplit(self.path).query).items()}
+        with self.org.lock:
+            return 200, control(self.org, self.command, what, asked, self.json())
+
+
+CONTROLS = {
+    "GET records?object=Case": "all records of an object",
+    "POST records": '{"object": "Case", "records": [{"Id": "only to change one", "Status": "Returned"}]}',
+    "POST status": '{"object": "Case", "id": "500…", "status": "Returned"}',
+    "POST sessions/expire": "{}: every session ends now",
+    "POST limits": '{"used": 80000, "total": 100000}',
+    "POST faults": '{"status": 503, "count": 2, "seconds": 0, "locked": {"500…": 1}}',
+    "POST fields": '{"object": "Case", "fields": {"Shade__c": ["string", 40]}}',
+    "POST apps": '{"consumer_key": "…", "username": "…", "public_key": "PEM"}',
+    "GET outbound": "the queue, the settings and how many were delivered",
+    "POST outbound": '{"url": "http://127.0.0.1:8400/v1/…", "paused": false, "duplicates": true, "reorder": true}',
+}
+
+
+def control(org: Organisation, verb: str, what: str, asked: Mapping[str, str], body: Any) -> Any:
+    match verb, what:
+        case "GET", "":
+            counts = {name: len(records) for name, records in org.records.items()}
+            usage = {"used": org.used, "total": org.total, "logins": org.logins, "sessions": len(org.sessions)}
+            return {"org_id": ORG, "domain": org.my_domain, "records": counts, **usage, "controls": CONTROLS}
+        case "GET", "records":
+            return {"records": list(org.records[asked.get("object", "Case")].values())}
+        case "POST", "records":
+            name = body.get("object", "Case")
+            return {"ids": [_save(org, name, dict(each)) for each in body["records"]]}
+        case "POST", "status":
+            return {"ids": [_save(org, body.get("object", "Case"), {"Id": body["id"], "Status": body["status"]})]}
+        case "POST", "sessions/expire":
+            org.sessions.clear()
+        case "POST", "limits":
+            org.used, org.total = int(body.get("used", org.used)), int(body.get("total", org.total))
+        case "POST", "faults":
+            org.faults = Faults(**body)
+        case "POST", "fields":
+            added = {each: (kind, int(length)) for each, (kind, length) in body["fields"].items()}
+            org.fields.setdefault(body["object"], {}).update(added)
+            org.records.setdefault(body["object"], {})
+        case "POST", "apps":
+            org.apps[body["consumer_key"]] = {"username": body["username"], "public_key": body["public_key"]}
+        case "POST", "outbound":
+            org.outbound = Outbound(**(vars(org.outbound) | body))
+        case "GET", "outbound":
+            queue = [vars(each) for each in org.queue]
+            return {"settings": vars(org.outbound), "queue": queue, "delivered": org.delivered}
+        case _:
+            raise Problem(404, "NOT_FOUND", f"No such control; there are: {', '.join(CONTROLS)}")
+    org.keep()
+    return {"ok": True}
+
+
+def _save(org: Organisation, name: str, values: dict[str, Any]) -> str:
+    record = values.pop("Id", None)
+    return org.save(name, record, values, ADMIN)
+
+
+@dataclass
+class Simulator:
+    """A running organisation. `connect` is where its TLS listens, `url` the plain address of its controls."""
+
+    org: Organisation
+    connect: str
+    url: str
+    ca_pem: str
+    _servers: tuple[ThreadingHTTPServer, ...]
+    _stopped: threading.Event
+    _threads: list[threading.Thread] = field(default_factory=list)
+
+    @property
+    def org_id(self) -> str:
+        return ORG
+
+    def register(self, consumer_key: str, username: str, public_key: str) -> None:
+        """Know an external client app: who signs with the other half of this key may act as this user."""
+        with self.org.lock:
+            self.org.apps[consumer_key] = {"username": username, "public_key": public_key}
+            self.org.keep()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        for server in self._servers:
+            server.shutdown()
+            server.server_close()
+        for thread in self._threads:
+            thread.join(5)
+
+
+def start(
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    ca: "trustme.CA | None" = None,
+    data: Path | None = None,
+    control_port: int = 0,
+    my_domain: str = MY_DOMAIN,
+    page: int = 2000,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Simulator:
+    """An organisation that answers on two ports of `host`, 0 for any free one. `data` keeps records over a restart.
+
+    `now` stamps the records; signatures, tokens and TLS keep the real time. `page` is how many records a query answers
+    at once.
+    """
+    import trustme
+
+    ca = ca or trustme.CA()
+    certificate = ca.issue_cert(*HOSTS, "localhost", host)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(tls)
+    if data:
+        data.mkdir(parents=True, exist_ok=True)
+    org = Organisation(my_domain, data / "salesforce.json" if data else None, page, now)
+    secure = Server((host, port), type("Secure", (Handler,), {"org": org, "plain": False}))
+    secure.tls = tls
+    plain = Server((host, control_port), type("Plain", (Handler,), {"org": org, "plain": True}))
+    stopped = threading.Event()
+    threads = [
+        threading.Thread(target=secure.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True),
+        threading.Thread(target=plain.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True),
+        threading.Thread(target=_send_messages, args=(org, stopped), daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
+    return Simulator(
+        org=org,
+        connect=f"{host}:{secure.server_address[1]}",
+        url=f"http://{host}:{plain.server_address[1]}",
+        ca_pem=ca.cert_pem.bytes().decode(),
+        _servers=(secure, plain),
+        _stopped=stopped,
+        _threads=threads,
+    )
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    tls: ssl.SSLContext | None = None
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        # The handshake happens in the connection's own thread: a silent client holds up nobody.
+        if self.tls is not None:
+            request.settimeout(30)
+            try:
+                request = self.tls.wrap_socket(request, server_side=True)
+            except OSError:
+                return
+        try:
+            super().finish_request(request, client_address)
+        except OSError:
+            pass
+        finally:
+            request.close()
+
+
+def _send_messages(org: Organisation, stopped: threading.Event) -> None:
+    while not stopped.wait(0.05):
+        batch = org.due()
+        if not batch:
+            continue
+        message = org.envelope(batch)
+        error = send(org.outbound.url, message)
+        if org.outbound.duplicates:
+            send(org.outbound.url, message)
+        org.settle(batch, error)
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(description="A Salesforce organisation on this machine")
+    asked.add_argument("--port", type=int, default=0)
+    asked.add_argument("--data", type=Path)
+    options = asked.parse_args()
+    simulator = start(port=options.port, data=options.data)
+    authority = (options.data or Path()) / "salesforce-ca.pem"
+    authority.write_text(simulator.ca_pem, "utf-8")
+    print(f"TLS at {simulator.connect}, its authority in {authority}; controls at {simulator.url}/control/")
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        simulator.stop()
+
+
+if __name__ == "__main__":
+    main()
