@@ -17,19 +17,22 @@ PYTHON = ROOT / ".venv-local/bin/python"
 REGION = "us-east-1"
 READY_SECONDS = 30.0
 # It saves its state only when it ends of itself, and that can take seconds with a large table.
-SAVE_SECONDS = 15.0
+SAVE_SECONDS = 20.0
 
 
 @contextmanager
-def emulator(data: Path, port: int, *, auth: bool = False, persist: bool = True) -> Iterator[str]:
+def emulator(data: Path, port: int, *, auth: bool = False, persist: bool = True, relay: str = "") -> Iterator[str]:
     """Run the embedded AWS on `port` for as long as the block lasts; yields its endpoint URL.
 
     What it keeps lies below `data`: after a clean end everything, after a kill the S3 objects alone. With `auth` the
-    functions may do only what their roles allow. An orphan that an earlier, killed run left on `data` is ended first.
+    functions may do only what their roles allow. Mail that functions send goes on to the SMTP server `relay`. An orphan that an earlier, killed run left on `data` is ended first.
     """
     data = data.resolve()
     data.mkdir(parents=True, exist_ok=True)
-    _end_orphan(data)
+    if was_killed(data):
+        # The last state that was saved is of an earlier day than the objects, and must not pass for the present.
+        shutil.rmtree(data / "state", ignore_errors=True)
+        (data / "emulator.pid").unlink()
     # Every worker leaves its unpacked code behind when it is killed.
     shutil.rmtree(data / "tmp", ignore_errors=True)
     for folder in ("tmp", "state", "s3"):
@@ -37,7 +40,7 @@ def emulator(data: Path, port: int, *, auth: bool = False, persist: bool = True)
     with (data / "emulator.log").open("ab") as log:
         process = subprocess.Popen(
             [str(PYTHON), "-m", "ministack"],
-            env=_environment(data, port, auth=auth, persist=persist),
+            env=_environment(data, port, auth=auth, persist=persist, relay=relay),
             cwd=data,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -51,8 +54,30 @@ def emulator(data: Path, port: int, *, auth: bool = False, persist: bool = True)
         _wait_until_ready(process, endpoint, data / "emulator.log")
         yield endpoint
     finally:
-        _end(process)
-        (data / "emulator.pid").unlink(missing_ok=True)
+        if _end(process):
+            (data / "emulator.pid").unlink()
+
+
+def was_killed(data: Path) -> bool:
+    """Whether the last run on `data` ended without saving its state, so that only the S3 objects are left of it.
+
+    An orphan still running is told to end, and so to save.
+    """
+    pid_file = data / "emulator.pid"
+    if not pid_file.exists():
+        return False
+    pid = int(pid_file.read_text() or "0")
+    if not _is_emulator(pid):
+        return True
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + SAVE_SECONDS
+    while _is_emulator(pid):
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGKILL)
+            return True
+        time.sleep(0.05)
+    pid_file.unlink()
+    return False
 
 
 def free_port() -> int:
@@ -63,7 +88,7 @@ def free_port() -> int:
         return port
 
 
-def _environment(data: Path, port: int, *, auth: bool, persist: bool) -> dict[str, str]:
+def _environment(data: Path, port: int, *, auth: bool, persist: bool, relay: str) -> dict[str, str]:
     """All that the emulator, and so every function in it, sees of this machine."""
     saved = "1" if persist else "0"
     return {
@@ -83,6 +108,7 @@ def _environment(data: Path, port: int, *, auth: bool, persist: bool) -> dict[st
         "S3_PERSIST": saved,
         "S3_DATA_DIR": str(data / "s3"),
         "LOG_LEVEL": "WARNING",
+        **({"SMTP_HOST": relay} if relay else {}),
     }
 
 
@@ -99,32 +125,18 @@ def _wait_until_ready(process: subprocess.Popen[bytes], endpoint: str, log: Path
     raise TimeoutError(f"the embedded AWS did not answer on {endpoint} within {READY_SECONDS:.0f} s; see {log}")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes]) -> bool:
+    """End the emulator; whether it had the time to save its state."""
     process.terminate()
     try:
-        process.wait(SAVE_SECONDS)
+        return process.wait(SAVE_SECONDS) == 0
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def _end_orphan(data: Path) -> None:
-    pid_file = data / "emulator.pid"
-    if not pid_file.exists():
-        return
-    pid = int(pid_file.read_text() or "0")
-    if pid and _is_emulator(pid):
-        os.kill(pid, signal.SIGTERM)
-        deadline = time.monotonic() + SAVE_SECONDS
-        while _is_emulator(pid):
-            if time.monotonic() > deadline:
-                os.kill(pid, signal.SIGKILL)
-                deadline = time.monotonic() + SAVE_SECONDS
-            time.sleep(0.05)
-    pid_file.unlink()
+        return False
 
 
 def _is_emulator(pid: int) -> bool:
     """Whether `pid` is still ours: the number may have been given to another process since."""
     shown = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return "-m ministack" in shown.stdout
+    return pid > 0 and "-m ministack" in shown.stdout

@@ -4,6 +4,7 @@ The embedded AWS forgets its secrets and its table when it is killed. Keys that 
 must survive that, so every change is copied here before it is answered.
 """
 
+import base64
 import hashlib
 import json
 import os
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 KEY_PREFIX = "K#"
-SCAN_SEGMENT = 1000
 
 
 @dataclass(slots=True)
@@ -57,6 +57,38 @@ def digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
+def made(channel: str, kind: str) -> dict[str, Any]:
+    """New secrets for a source; none where its channel needs none, or where its keys stand in the program."""
+    match channel, kind:
+        case "api", "standard":
+            return {"signing": ["whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()]}
+        case "api", _:
+            return {"signing": [secrets.token_hex(32)]}
+        case "pull", _:
+            return {"password": secrets.token_urlsafe(18)}
+        case "email", _:
+            return {"tokens": [base64.b32encode(secrets.token_bytes(16)).decode().rstrip("=").lower()]}
+        case "salesforce", _:
+            return {"tokens": [secrets.token_urlsafe(32)], "private_key": rsa_key()}
+    return {}
+
+
+def rsa_key() -> str:
+    """A private key as PEM: the only kind that Salesforce takes."""
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def public_half(private_key: str) -> str:
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+    key = load_pem_private_key(private_key.encode(), None)
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
 @dataclass(frozen=True, slots=True)
 class Vault:
     """The table's keys and the Secrets Manager of the running stack."""
@@ -78,26 +110,26 @@ class Vault:
             self.put_key(hashed, document)
         self.admit(kept.admin_key, {"program": "*", "role": "admin", "name": "local hub"})
 
-    def take_over(self, kept: Kept, programs: Iterable[str]) -> Kept:
-        """What was kept and what the stack holds now, with an API key for every program."""
+    def complete(self, kept: Kept, documents: Mapping[str, Mapping[str, Any]]) -> Kept:
+        """What was kept and what the stack holds now, with an API key for every program and a secret for every source
+        whose channel needs one."""
         own = dict(kept.programs)
-        for program in programs:
-            if program not in own:
-                own[program] = f"rk_{program}_{secrets.token_urlsafe(24)}"
-                self.admit(own[program], {"program": program, "role": "merchant", "name": "local hub"})
-        sources = {name: self.manager.get_secret_value(SecretId=name)["SecretString"] for name in self.names()}
+        for program in documents.keys() - own.keys():
+            own[program] = f"rk_{program}_{secrets.token_urlsafe(24)}"
+            self.admit(own[program], {"program": program, "role": "merchant", "name": "local hub"})
+        names = set(self.names())
+        for program, document in documents.items():
+            for source, body in document.get("sources", {}).items():
+                name = f"{self.prefix}{program}/{source}"
+                if name not in names and (secret := made(body["channel"], body.get("kind", "standard"))):
+                    self.manager.create_secret(Name=name, SecretString=json.dumps(secret))
+                    names.add(name)
+        sources = {name: self.manager.get_secret_value(SecretId=name)["SecretString"] for name in sorted(names)}
         return Kept(kept.admin_key, own, sources, dict(self.keys()))
 
     def source(self, kept: Kept, program: str, source: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(kept.sources.get(f"{self.prefix}{program}/{source}", "{}"))
         return found
-
-    def set_source(self, program: str, source: str, secret: Mapping[str, Any]) -> None:
-        name, text = f"{self.prefix}{program}/{source}", json.dumps(secret)
-        if name in set(self.names()):
-            self.manager.put_secret_value(SecretId=name, SecretString=text)
-        else:
-            self.manager.create_secret(Name=name, SecretString=text)
 
     def admit(self, key: str, opens: Mapping[str, str]) -> None:
         self.put_key(digest(key), json.dumps(opens))
