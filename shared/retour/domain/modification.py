@@ -1,6 +1,7 @@
 """One requested change of one action, normalised: immutable once inserted (spec 3 and 4)."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -94,6 +95,12 @@ class Provenance:
     sha256: str
     sender: str
 
+    @property
+    def position(self) -> int:
+        """The number within the delivery, for the order of what arrived together."""
+        numbers = re.findall(r"\d+", self.place)
+        return int(numbers[-1]) if numbers else 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Modification:
@@ -130,6 +137,16 @@ class Modification:
     def id(self) -> str:
         """24 hex digits, the same whenever and wherever the same record is read again."""
         return digest(self.identity, self.content, self.attempt)
+
+    @property
+    def home(self) -> str:
+        """The key it is kept under: its order, or `@` and the action id while no order is known for that."""
+        return self.order_key or f"@{self.action_id}"
+
+    @property
+    def public_id(self) -> str:
+        """The id people see; it carries its home, so it finds itself."""
+        return f"{self.home}~{self.id}"
 
     @property
     def verb(self) -> str:

@@ -1,4 +1,4 @@
-"""A program as its merchant wrote it: event types, sources and contracts. The document's shape is program.schema.json."""
+"""A program as its merchant wrote it: event types, sources, contracts. Its document's shape is program.schema.json."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 
 def instant(text: str) -> datetime:
-    """An ISO 8601 text with an offset, as UTC to the millisecond. ValueError without an offset: a zone is never guessed."""
+    """An ISO 8601 text with an offset, as UTC to the millisecond. ValueError without one: a zone is never guessed."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no offset")

@@ -1,0 +1,44 @@
+"""The stable codes of refusals and warnings; their sentences lie in codes.json, their numbers are booked in heads."""
+
+import json
+from enum import StrEnum
+from functools import cache
+from importlib.resources import files
+
+
+class Code(StrEnum):
+    """What the fold can say (spec 5.5). A number, once given in codes.json, is never given again."""
+
+    ACTION_LOCKED = "ACTION_LOCKED"
+    ACTION_NOT_FOUND = "ACTION_NOT_FOUND"
+    ACTION_REVERSED = "ACTION_REVERSED"
+    MODIFICATION_LIMIT = "MODIFICATION_LIMIT"
+    CURRENCY_MISMATCH = "CURRENCY_MISMATCH"
+    UNKNOWN_ITEM = "UNKNOWN_ITEM"
+    ITEM_NEEDED = "ITEM_NEEDED"
+    QUANTITY_EXCEEDS_SOLD = "QUANTITY_EXCEEDS_SOLD"
+    AMOUNT_EXCEEDS_SALE = "AMOUNT_EXCEEDS_SALE"
+    AMOUNT_NEGATIVE = "AMOUNT_NEGATIVE"
+    AMOUNT_TOO_FINE = "AMOUNT_TOO_FINE"
+    EVENT_TYPE_NEEDED = "EVENT_TYPE_NEEDED"
+    REFERENCE_REUSED = "REFERENCE_REUSED"
+    CLAMPED_TO_SALE = "CLAMPED_TO_SALE"
+    NEAR_MODIFICATION_LIMIT = "NEAR_MODIFICATION_LIMIT"
+    CHANGE_NOT_OFFERED = "CHANGE_NOT_OFFERED"
+    SUPERSEDED = "SUPERSEDED"
+
+
+@cache
+def sentences() -> dict[str, dict[str, str]]:
+    """Code to its sentence per language, with placeholders."""
+    return json.loads(files("retour.domain").joinpath("codes.json").read_text("utf-8"))  # type: ignore[no-any-return]
+
+
+@cache
+def numbers() -> dict[str, int]:
+    return {code: int(body["number"]) for code, body in sentences().items() if "number" in body}
+
+
+@cache
+def by_number() -> dict[int, str]:
+    return {number: code for code, number in numbers().items()}

@@ -1,0 +1,53 @@
+"""The particulars of a code, found again from what is stored: so a sentence can be told years later."""
+
+from collections.abc import Mapping
+
+from retour.domain.action import Action
+from retour.domain.decide import Head, Order
+from retour.domain.modification import Modification
+from retour.domain.money import exponent, to_text
+from retour.domain.standing import targeted
+from retour.domain.times import text
+
+
+def details(order: Order, head: Head | None, record: Modification, waiting_days: int) -> Mapping[str, str]:
+    """What the placeholders of any of the fold's sentences may ask about one record."""
+    known = {
+        "order": record.order_key or record.action_id or "",
+        "reference": record.reference or "",
+        "received_at": text(record.received_at),
+        "currency": record.currency or "",
+        "change": record.verb,
+        "waiting_days": str(waiting_days),
+        "event_types": ", ".join(sorted({action.event_type for action in order.actions})),
+        "amount": f"{amount:f}" if (amount := getattr(record.change, "amount", None)) is not None else "",
+        "item": item(record),
+    }
+    action = order.action(head.action) if head else None
+    if action is None or head is None:
+        return known
+    return known | of_action(action, head, record)
+
+
+def of_action(action: Action, head: Head, record: Modification) -> Mapping[str, str]:
+    meant = targeted(action, record)
+    lines = meant if isinstance(meant, list) else range(len(action.lines))
+    rests = head.standing.rests
+    return {
+        "order": action.order_id,
+        "locks_at": text(action.locks_at),
+        "sale_currency": action.currency,
+        "places": str(exponent(action.currency)),
+        "items": ", ".join(dict.fromkeys(line.sku or line.line for line in action.lines)),
+        "sale": f"{to_text(sum(action.lines[i].amount for i in lines), action.currency)} {action.currency}",
+        "left": f"{to_text(sum(rests[i].amount for i in lines), action.currency)} {action.currency}",
+        "quantity_sold": str(sum(action.lines[i].quantity for i in lines)),
+        "quantity_left": str(sum(rests[i].quantity for i in lines)),
+        "changes": str(head.changes),
+    }
+
+
+def item(record: Modification) -> str:
+    if record.sku and record.line:
+        return f"{record.sku} (line {record.line})"
+    return record.sku or record.line or record.order_key or record.action_id or ""

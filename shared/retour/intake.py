@@ -1,0 +1,503 @@
+"""A delivery taken in: stored raw first, its rows inserted, its orders folded, what became of each row told.
+
+Every channel comes through here, and so does a replay: a delivery read again is the same delivery.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from retour import report
+from retour.apply import adopt, expire, settle
+from retour.channels import records
+from retour.channels import salesforce as salesforce_records
+from retour.channels.webhook import hooks
+from retour.domain.action import Action
+from retour.domain.contract import Contract
+from retour.domain.decide import Order, effect
+from retour.domain.delivery import Delivery, Kind
+from retour.domain.explain import details
+from retour.domain.modification import Modification
+from retour.domain.outcome import Outcome, Result
+from retour.domain.program import Program, Source
+from retour.domain.row import Ignored, Refusal, Row, Unreadable
+from retour.domain.times import instant
+from retour.normalise import Read, Reading
+from retour.store.items import delivery_from
+from retour.store.ledger import Ledger
+from retour.store.rehearsal import Rehearsal
+
+if TYPE_CHECKING:
+    from retour.program_file import Fault
+    from retour.wiring import Hub
+
+RECORDS_MAX = 2_000
+ACTIONS_MAX = 50
+LISTED = 100
+INLINE = (Kind.MODIFICATIONS, Kind.HOOK, Kind.SALESFORCE)
+ARRIVED, DONE, HELD, REFUSED, IGNORED = "arriving", "done", "held", "refused", "ignored"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """A delivery and what became of it. `code` says why a whole one was refused, held or ignored."""
+
+    delivery: Delivery
+    state: str
+    code: str = ""
+    details: Mapping[str, str] = field(default_factory=dict)
+    results: Sequence[Result] = ()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return dict(Counter(result.outcome.value for result in self.results))
+
+
+def announce(hub: "Hub", delivery: Delivery) -> None:
+    """Write the header of a file that will be put at `body_key` right after; it is open until it was taken in."""
+    hub.deliveries(delivery.program).put(delivery, None, ARRIVED, {})
+
+
+def receive(hub: "Hub", delivery: Delivery, body: bytes | None) -> Batch:
+    """Store a delivery and take it in. With `body` None its bytes already lie at `body_key`.
+
+    Received again, after a crash or by a redelivered event, it comes to the same end.
+    """
+    if delivery.kind is Kind.FILE:
+        return receive_file(hub, delivery, body)
+    assert body is not None
+    if delivery.kind is Kind.ACTIONS:
+        hub.deliveries(delivery.program).put(delivery, body, DONE, {})
+        return take_actions(hub, delivery, report.from_json(body))
+    program = hub.program_of(delivery)
+    source = program.sources[delivery.source]
+    rows = rows_of(delivery, body, source)
+    if not isinstance(rows, Sequence):
+        return put_away(hub, delivery, body, rows)
+    reads = list(Reading(program, source, delivery).modifications(rows))
+    stored = hub.deliveries(program.id).put(delivery, body, DONE, {"rows": index_of(reads)})
+    results = take_rows(hub.ledger(program.id), program, reads, hub.now())
+    remind_waiting(hub, program, stored, results)
+    return Batch(delivery=stored, state=DONE, results=results)
+
+
+def receive_file(hub: "Hub", delivery: Delivery, body: bytes | None) -> Batch:
+    """A file: its header stays open until every row is done and its outcomes lie beside it for the answer."""
+    deliveries = hub.deliveries(delivery.program)
+    header = deliveries.get(delivery.id)
+    if header is not None and header.state not in (ARRIVED, HELD):
+        return Batch(delivery=header.delivery, state=header.state, code=header.report.get("code", ""))
+    if header is None:
+        delivery = deliveries.put(delivery, body, ARRIVED, {})
+    else:
+        delivery = header.delivery
+    if delivery.held and (header is None or header.state == ARRIVED):
+        return hold(hub, delivery)
+    return take_file(hub, delivery, hub.inbox.read(delivery.body_key))
+
+
+def take_file(hub: "Hub", delivery: Delivery, body: bytes) -> Batch:
+    from retour.files.open import open_file
+
+    program = hub.program_of(delivery)
+    layout = delivery.facts.get("layout", "modifications")
+    source = program.sources.get(delivery.source) or Source(name=delivery.source, channel=delivery.channel)
+    opened = open_file(delivery.name, BytesIO(body), source, layout)
+    if isinstance(opened, Refusal):
+        batch = Batch(delivery=delivery, state=REFUSED, code=opened.code, details=opened.details)
+    elif layout == "actions":
+        batch = take_actions(hub, delivery, report.from_rows(opened.rows))
+    else:
+        reads = list(Reading(program, source, delivery).modifications(opened.rows))
+        results = take_rows(hub.ledger(program.id), program, reads, hub.now())
+        remind_waiting(hub, program, delivery, results)
+        batch = Batch(delivery=delivery, state=DONE, results=results)
+    keep_outcomes(hub, batch)
+    hub.deliveries(program.id).close(delivery, report_of(batch), batch.state)
+    return batch
+
+
+def rows_of(delivery: Delivery, body: bytes, source: Source) -> Sequence[Row | Unreadable] | Ignored | Refusal:
+    """The rows of a delivery that is no file, by the one reader of its kind."""
+    match delivery.kind:
+        case Kind.HOOK:
+            return hooks(source.kind).rows(body, delivery.facts, source)
+        case Kind.SALESFORCE:
+            return salesforce_records.rows(body, delivery.facts, source)
+    return records.rows(body)
+
+
+def dry_run(hub: "Hub", delivery: Delivery, body: bytes) -> Batch:
+    """What `receive` would come to, row by row, with nothing written."""
+    program = hub.program_of(delivery)
+    source = program.sources[delivery.source]
+    rows: Iterable[Row | Unreadable] | Ignored | Refusal
+    if delivery.kind is Kind.FILE:
+        from retour.files.open import open_file
+
+        opened = open_file(delivery.name, BytesIO(body), source)
+        rows = opened if isinstance(opened, Refusal) else opened.rows
+    else:
+        rows = rows_of(delivery, body, source)
+    if isinstance(rows, Refusal):
+        return Batch(delivery=delivery, state=REFUSED, code=rows.code, details=rows.details)
+    if isinstance(rows, Ignored):
+        return Batch(delivery=delivery, state=IGNORED, details={"why": rows.why})
+    reads = list(Reading(program, source, delivery).modifications(rows))
+    rehearsal = Rehearsal(program.id, hub.ledger(program.id))
+    return Batch(delivery=delivery, state="dry run", results=take_rows(rehearsal, program, reads, hub.now()))
+
+
+# What became of it
+
+
+def put_away(hub: "Hub", delivery: Delivery, body: bytes, found: Ignored | Refusal) -> Batch:
+    """A payload that says nothing we act on, or that cannot be read at all: stored, listed, never dropped silently."""
+    if isinstance(found, Ignored):
+        batch = Batch(delivery=delivery, state=IGNORED, details={"why": found.why})
+    else:
+        batch = Batch(delivery=delivery, state=REFUSED, code=found.code, details=found.details)
+    deliveries = hub.deliveries(delivery.program)
+    stored = deliveries.put(delivery, body, DONE, {})
+    deliveries.close(stored, report_of(batch), batch.state)
+    return replace(batch, delivery=stored)
+
+
+def hold(hub: "Hub", delivery: Delivery) -> Batch:
+    """Nothing of it takes effect until a person has looked."""
+    batch = Batch(delivery=delivery, state=HELD, code=delivery.held)
+    deliveries = hub.deliveries(delivery.program)
+    deliveries.remind("held", delivery.received_at, delivery.id, {"code": delivery.held, "source": delivery.source})
+    deliveries.put(delivery, None, HELD, report_of(batch))
+    return batch
+
+
+def report_of(batch: Batch) -> dict[str, Any]:
+    return {
+        "code": batch.code,
+        "details": dict(batch.details),
+        "counts": batch.counts,
+        "total": len(batch.results),
+    }
+
+
+def index_of(reads: Sequence[tuple[Row | Unreadable, Read]]) -> list[Any]:
+    """The rows of an inline delivery, as short as can be: place and record, or place and why it is unreadable."""
+    return [
+        [read.place, read.code, dict(read.details), read.column, read.order]
+        if isinstance(read, Unreadable)
+        else [row.place, read.public_id]
+        for row, read in reads
+    ]
+
+
+def keep_outcomes(hub: "Hub", batch: Batch) -> None:
+    """The outcomes of a file as JSON lines, for the answer and for whoever asks later."""
+    from retour.views import result_document
+
+    program = hub.program_of(batch.delivery)
+    lines = [json.dumps(result_document(result, program.language), ensure_ascii=False) for result in batch.results]
+    key = f"results/{batch.delivery.program}/{batch.delivery.id}/outcomes.jsonl"
+    hub.inbox.put(key, "\n".join(lines).encode())
+
+
+def remind_waiting(hub: "Hub", program: Program, delivery: Delivery, results: Sequence[Result]) -> None:
+    """List what waits for its action, so that it is given up in time and its sender gets a second answer."""
+    deliveries = hub.deliveries(program.id)
+    deadline = delivery.received_at + timedelta(days=program.waiting_days)
+    for result in results:
+        if result.outcome is Outcome.WAITING:
+            home, _, subject = result.modification.rpartition("~")
+            deliveries.remind("waiting", deadline, subject, {"delivery": delivery.id, "home": home})
+
+
+def tell_settled(hub: "Hub", program: Program, key: str) -> None:
+    """Ask for the second answer to every record of an order that waited and was settled; send first, then forget."""
+    deliveries = hub.deliveries(program.id)
+    order = hub.ledger(program.id).order(key)
+    first = min((action.reported_at for action in order.actions), default=None)
+    for record in order.records:
+        if (first is None or record.received_at <= first) and order.booked(record.id):
+            deadline = record.received_at + timedelta(days=program.waiting_days)
+            reminder = deliveries.reminded("waiting", deadline, record.id)
+            if reminder:
+                settled(hub, program.id, reminder["delivery"], [f"{key}~{record.id}"])
+                deliveries.forget("waiting", deadline, record.id)
+
+
+def settled(hub: "Hub", program_id: str, delivery_id: str, modifications: Sequence[str]) -> None:
+    hub.send(
+        "answers",
+        {"program": program_id, "delivery": delivery_id, "what": "settled", "modifications": list(modifications)},
+    )
+
+
+def expire_waiting(hub: "Hub", program: Program) -> int:
+    """Refuse what has waited for its action too long, and ask for its second answer; how many that were."""
+    ledger, deliveries = hub.ledger(program.id), hub.deliveries(program.id)
+    overdue = list(deliveries.due("waiting", hub.now()))
+    for subject, reminder in overdue:
+        home = reminder["home"]
+        key = (ledger.order_key_of(home[1:]) if home.startswith("@") else None) or home
+        if key != home:
+            adopt(ledger, home[1:], key)
+        expire(ledger, key, [subject], program.contracts, hub.now())
+        settled(hub, program.id, reminder["delivery"], [f"{key}~{subject}"])
+        deliveries.forget("waiting", instant(reminder["deadline"]), subject)
+    return len(overdue)
+
+
+# Rows
+
+
+def take_rows(
+    ledger: Ledger, program: Program, reads: Sequence[tuple[Row | Unreadable, Read]], now: datetime
+) -> list[Result]:
+    """Insert every modification, fold every order touched; one result per row, in the order of the rows."""
+    results: dict[int, Result] = {}
+    orders: dict[str, list[tuple[int, Modification]]] = {}
+    for number, (_, read) in enumerate(reads):
+        if isinstance(read, Unreadable):
+            results[number] = unreadable(read)
+        else:
+            placed = at_home(ledger, program, read)
+            orders.setdefault(placed.home, []).append((number, placed))
+    for key, numbered in orders.items():
+        told = take_order(ledger, program, key, [modification for _, modification in numbered], now)
+        results |= {number: result for (number, _), result in zip(numbered, told, strict=True)}
+    return [
+        replace(results[number], raw=row.raw) if row.raw else results[number] for number, (row, _) in enumerate(reads)
+    ]
+
+
+def unreadable(read: Unreadable) -> Result:
+    return Result(
+        place=read.place,
+        outcome=Outcome.REFUSED,
+        code=read.code,
+        details=read.details,
+        column=read.column,
+        reference=read.reference,
+        order=read.order,
+        raw=read.raw,
+    )
+
+
+def at_home(ledger: Ledger, program: Program, modification: Modification) -> Modification:
+    """With its order key, where only an action id was given: the id's own order, or the one a derived id carries."""
+    if modification.order_key is not None or modification.action_id is None:
+        return modification
+    key = ledger.order_key_of(modification.action_id)
+    if key is None:
+        before, tilde, event_type = modification.action_id.partition("~")
+        key = before if tilde and event_type.partition("~")[0] in program.event_types else None
+    return replace(modification, order_key=key)
+
+
+def take_order(
+    ledger: Ledger, program: Program, key: str, modifications: Sequence[Modification], now: datetime
+) -> list[Result]:
+    """The records of one order: each inserted unless it stands there, one fold, one write."""
+    order = inserted(ledger, ledger.order(key), modifications)
+    order = settle(ledger, key, program.contracts, now, order)
+    known = {record.id for record in order.records}
+    attempts = {m.id: attempt for m in modifications if m.id in known and (attempt := tried_again(order, m))}
+    if attempts:
+        order = inserted(ledger, order, list(attempts.values()))
+        order = settle(ledger, key, program.contracts, now, order)
+    if key.startswith("@"):
+        order = moved_meanwhile(ledger, program, key, now) or order
+    return [told(order, m, attempts.get(m.id), program) if m.id in known else too_many(m) for m in modifications]
+
+
+def inserted(ledger: Ledger, order: Order, modifications: Iterable[Modification]) -> Order:
+    """The order with the records that were not there yet, as many as it may hold."""
+    known = {record.id: record for record in order.records}
+    for modification in modifications:
+        if modification.id not in known and len(known) < RECORDS_MAX:
+            known[modification.id] = ledger.insert(modification) or modification
+    return replace(order, records=list(known.values()))
+
+
+def tried_again(order: Order, modification: Modification) -> Modification | None:
+    """A refusal uses nothing up: the same record in a new delivery is a new attempt (spec 4)."""
+    same = [
+        record
+        for record in order.records
+        if (record.identity, record.content) == (modification.identity, modification.content)
+    ]
+    mine = modification.provenance.delivery
+    if any(record.provenance.delivery == mine for record in same):
+        return None
+    outcomes = [booked[1].outcome for record in same if (booked := order.booked(record.id))]
+    refused = len(outcomes) == len(same) and all(outcome is Outcome.REFUSED for outcome in outcomes)
+    return replace(modification, attempt=mine) if refused else None
+
+
+def told(order: Order, asked: Modification, attempt: Modification | None, program: Program) -> Result:
+    """What became of one row; for a repeat, the first outcome again."""
+    own = attempt or standing_for(order, asked)
+    booked = order.booked(own.id)
+    repeated = (own.provenance.delivery, own.provenance.place) != (asked.provenance.delivery, asked.provenance.place)
+    result = Result(
+        place=asked.provenance.place,
+        outcome=Outcome.WAITING,
+        code="WAITING",
+        details={"order": asked.order_key or asked.action_id or "", "waiting_days": str(program.waiting_days)},
+        modification=own.public_id,
+        reference=asked.reference or "",
+        order=asked.order_key or "",
+        action=asked.action_id or "",
+    )
+    if booked is not None:
+        head, entry = booked
+        result = replace(
+            result,
+            outcome=entry.outcome,
+            code=entry.code,
+            details=details(order, head, own, program.waiting_days),
+            action=head.action,
+            applied_at=entry.applied_at,
+            effect=effect(order, head, entry, program.contracts),
+        )
+    return replace(result, outcome=Outcome.DUPLICATE) if repeated else result
+
+
+def standing_for(order: Order, asked: Modification) -> Modification:
+    """The record that holds this row's content: its own of this delivery, else the first that was not refused."""
+    same = [record for record in order.records if (record.identity, record.content) == (asked.identity, asked.content)]
+    mine = [record for record in same if record.provenance.delivery == asked.provenance.delivery]
+    kept = [
+        record
+        for record in same
+        if (found := order.booked(record.id)) is None or found[1].outcome is not Outcome.REFUSED
+    ]
+    return next(iter(mine or kept or same), asked)
+
+
+def too_many(modification: Modification) -> Result:
+    return Result(
+        place=modification.provenance.place,
+        outcome=Outcome.REFUSED,
+        code="ORDER_TOO_LARGE",
+        details={"order": modification.home, "most": f"{RECORDS_MAX:,}"},
+        reference=modification.reference or "",
+        order=modification.order_key or "",
+    )
+
+
+def moved_meanwhile(ledger: Ledger, program: Program, key: str, now: datetime) -> Order | None:
+    """The action was reported between our look and our insert: whoever sees both copies the record over."""
+    order_key = ledger.order_key_of(key[1:])
+    if order_key is None:
+        return None
+    adopt(ledger, key[1:], order_key)
+    return settle(ledger, order_key, program.contracts, now)
+
+
+# Actions
+
+
+def take_actions(hub: "Hub", delivery: Delivery, reports: Iterable[report.Report | Unreadable] | Refusal) -> Batch:
+    """Report actions, first write wins; what waited for them is folded in the same breath."""
+    if isinstance(reports, Refusal):
+        return Batch(delivery=delivery, state=REFUSED, code=reports.code, details=reports.details)
+    program = hub.program_of(delivery)
+    ledger = hub.ledger(program.id)
+    results = []
+    for reported in reports:
+        read = reported if isinstance(reported, Unreadable) else report.action(reported, program, delivery)
+        if isinstance(read, Unreadable):
+            results.append(unreadable(read))
+            continue
+        result = report_action(ledger, read, program.contracts, hub.now())
+        results.append(replace(result, place=reported.place, raw=reported.raw))
+        tell_settled(hub, program, read.order_key)
+    return Batch(delivery=delivery, state=DONE, results=results)
+
+
+def report_action(ledger: Ledger, action: Action, contracts: Sequence[Contract], now: datetime) -> Result:
+    refused = Result(
+        place="", outcome=Outcome.REFUSED, order=action.order_id, action=action.id, details={"action": action.id}
+    )
+    order = ledger.order(action.order_key)
+    own_id = "~" not in action.id or not action.id.startswith(f"{action.order_key}~{action.event_type}")
+    if own_id and ledger.name(action.id, action.order_key) != action.order_key:
+        return replace(refused, code="ACTION_EXISTS")
+    if sum(a.event_type == action.event_type for a in order.actions) >= ACTIONS_MAX and not order.action(action.id):
+        return replace(refused, code="TOO_MANY_ACTIONS", details={"order": action.order_id, "most": str(ACTIONS_MAX)})
+    standing = order.action(action.id) or ledger.report(action)
+    if standing is None:
+        order = replace(order, actions=[*order.actions, action])
+    elif order.action(action.id) is None:
+        order = ledger.order(action.order_key)
+    if own_id and adopt(ledger, action.id, action.order_key):
+        order = ledger.order(action.order_key)
+    settle(ledger, action.order_key, contracts, now, order)
+    if standing is None:
+        return replace(refused, outcome=Outcome.APPLIED, details={})
+    if report.says_the_same(standing, action):
+        ours = standing.delivery == action.delivery
+        return replace(refused, outcome=Outcome.APPLIED if ours else Outcome.DUPLICATE, details={})
+    return replace(refused, code="ACTION_EXISTS")
+
+
+# Again
+
+
+def release(hub: "Hub", delivery: Delivery) -> Batch:
+    """Take in a held delivery after all, as received when it came."""
+    batch = take_file(hub, delivery, hub.inbox.read(delivery.body_key))
+    hub.deliveries(delivery.program).forget("held", delivery.received_at, delivery.id)
+    return batch
+
+
+def discard(hub: "Hub", delivery: Delivery) -> Batch:
+    """Nothing of a held delivery takes effect; it stays stored."""
+    batch = Batch(delivery=delivery, state=REFUSED, code="DISCARDED")
+    deliveries = hub.deliveries(delivery.program)
+    deliveries.close(delivery, report_of(batch), REFUSED)
+    deliveries.forget("held", delivery.received_at, delivery.id)
+    return batch
+
+
+def replay(hub: "Hub", key: str) -> Batch | None:
+    """Take in again what an envelope kept: where only objects survived, the ledger is rebuilt from them, in order."""
+    delivery = delivery_from(json.loads(hub.inbox.read(key)))
+    deliveries = hub.deliveries(delivery.program)
+    if delivery.kind is Kind.PROGRAM:
+        apply_program(hub, delivery, hub.inbox.read(delivery.body_key))
+        return None
+    if delivery.kind is Kind.DECISION:
+        return decide(hub, delivery, hub.inbox.read(delivery.body_key))
+    try:
+        body = hub.inbox.read(delivery.body_key)
+    except KeyError:
+        deliveries.put(delivery, None, ARRIVED, {})
+        return None
+    return receive(hub, delivery, None if delivery.kind is Kind.FILE else body)
+
+
+def apply_program(hub: "Hub", delivery: Delivery, body: bytes) -> "tuple[Program, bool] | list[Fault]":
+    """Record a program document as its next version; a wrong one changes nothing and is told line by line."""
+    from retour import program_file
+
+    document = program_file.read(body.decode("utf-8", "replace"))
+    if isinstance(document, list):
+        return document
+    hub.deliveries(delivery.program).put(delivery, body, DONE, {})
+    return hub.programs.apply(document, delivery.received_at, delivery.id)
+
+
+def decide(hub: "Hub", delivery: Delivery, body: bytes) -> Batch | None:
+    """A person's decision on a held delivery, stored as a delivery of its own before it is carried out."""
+    asked = json.loads(body)
+    hub.deliveries(delivery.program).put(delivery, body, DONE, {})
+    header = hub.deliveries(delivery.program).get(asked["delivery"])
+    if header is None or header.state != HELD:
+        return None
+    return release(hub, header.delivery) if asked["decision"] == "release" else discard(hub, header.delivery)

@@ -1,0 +1,319 @@
+"""A row in the sender's words and its source's mapping, turned into one Modification, or the reason why not (spec 3).
+
+What a program can change (reasons, mapping, amount meaning, limits) is judged here, once, and stored in the record.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import cached_property
+from zoneinfo import ZoneInfo
+
+from retour.domain.delivery import Channel, Delivery
+from retour.domain.modification import (
+    Approve,
+    Change,
+    Modification,
+    Provenance,
+    Restore,
+    Reverse,
+    SetQuantity,
+    SetTotal,
+    TakeBack,
+    digest,
+)
+from retour.domain.money import NotAnAmount, decimal, exponents
+from retour.domain.program import OrderKeyRule, Program, Source
+from retour.domain.row import Row, Unreadable
+from retour.domain.times import milliseconds
+
+FIELDS = (
+    "reference", "order_id", "action_id", "event_type", "sku", "line", "change", "amount", "currency", "quantity",
+    "status", "partner", "undoes", "reason", "disposition", "note", "occurred_at",
+)  # fmt: skip
+FROM_ADAPTERS = ("order_total", "source_version")
+CHANGES = ("reverse", "set_total", "set_quantity", "take_back", "approve", "restore")
+AMOUNT_MEANS = ("set_total", "take_back", "difference")
+KEY_BYTES = 128
+TEXT_MAX = 500
+QUANTITY_MAX = 1_000_000
+GROUPED = {",": re.compile(r"-?\d{1,3}(\.\d{3})+(,\d+)?$"), ".": re.compile(r"-?\d{1,3}(,\d{3})+(\.\d+)?$")}
+
+
+class Wrong(Exception):
+    """A cell that cannot be read: carries what an Unreadable says of it."""
+
+    def __init__(self, code: str, column: str, **details: str) -> None:
+        super().__init__(code)
+        self.code, self.column, self.details = code, column, details
+
+
+def plain(name: str) -> str:
+    """A column name without case, spaces, `_` and `-`."""
+    return re.sub(r"[\s_\-]", "", name).casefold()
+
+
+def order_key(order_id: str, rule: OrderKeyRule) -> str:
+    """The key all records of an order share: NFC, trimmed, then as the program writes its order ids (spec 4)."""
+    key = unicodedata.normalize("NFC", order_id).strip()
+    if rule.strip_prefix and key.startswith(rule.strip_prefix):
+        key = key[len(rule.strip_prefix) :]
+    if rule.fold_case:
+        key = key.casefold()
+    return key.rjust(rule.pad, "0")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the rows of one delivery read: its program, its source, and where and when it came from."""
+
+    program: Program
+    source: Source
+    delivery: Delivery
+
+    @cached_property
+    def columns(self) -> Mapping[str, str]:
+        """Plain column name to field: the source's own names, else Retour's."""
+        named = self.source.mapping.get("columns", {})
+        own = {plain(field): field for field in (*FIELDS, *FROM_ADAPTERS) if field not in named}
+        return own | {
+            plain(column): field
+            for field, columns in named.items()
+            for column in ([columns] if isinstance(columns, str) else columns)
+        }
+
+    @cached_property
+    def constants(self) -> Mapping[str, str]:
+        return {field: str(value) for field, value in self.source.mapping.get("constants", {}).items()}
+
+    def modifications(self, rows: Iterable[Row | Unreadable]) -> Iterable[tuple[Row | Unreadable, "Read"]]:
+        """Each row with what it reads as, in order; none is left out."""
+        for row in rows:
+            yield row, row if isinstance(row, Unreadable) else self.modification(row)
+
+    def modification(self, row: Row) -> "Read":
+        cells = {**self.constants}
+        for column, text in row.fields.items():
+            field = self.columns.get(plain(column))
+            if field and text.strip():
+                cells[field] = text.strip()
+        try:
+            return self._read(cells, row)
+        except Wrong as wrong:
+            return Unreadable(
+                place=row.place,
+                code=wrong.code,
+                details=wrong.details,
+                column=self._sender_column(wrong.column, row),
+                raw=row.raw,
+                order=cells.get("order_id") or cells.get("action_id") or "",
+                reference=cells.get("reference", ""),
+            )
+
+    def _read(self, cells: Mapping[str, str], row: Row) -> Modification:
+        source, delivery = self.source, self.delivery
+        key = self._order_key(cells)
+        action_id = self._short(cells, "action_id")
+        if key is None and action_id is None:
+            raise Wrong("ORDER_ID_MISSING", "order_id")
+        event_type = cells.get("event_type") or source.event_type
+        if event_type is not None and event_type not in self.program.event_types:
+            raise Wrong("UNKNOWN_EVENT_TYPE", "event_type", value=event_type, known=listed(self.program.event_types))
+        change = self._change(cells)
+        currency = self._currency(cells)
+        occurred_at = self._occurred_at(cells)
+        reference, sku, line = (self._short(cells, field) for field in ("reference", "sku", "line"))
+        by_source_time = source.order_by == "occurred_at" and occurred_at is not None
+        return Modification(
+            identity=self._identity(cells, row.place, reference, key or f"@{action_id}", event_type, sku, line),
+            content=content(change, currency),
+            program=self.program.id,
+            channel=delivery.channel,
+            source=source.name,
+            namespace=source.namespace,
+            reference=reference,
+            provenance=Provenance(
+                delivery.id, delivery.name or delivery.kind, row.place, delivery.sha256, delivery.sender
+            ),
+            order_key=key,
+            action_id=action_id,
+            event_type=event_type,
+            sku=sku,
+            line=line,
+            change=change,
+            currency=currency if has_amount(change) else None,
+            reason=self._reason(cells),
+            disposition=self._short(cells, "disposition"),
+            note=self._short(cells, "note", TEXT_MAX),
+            occurred_at=occurred_at,
+            received_at=delivery.received_at,
+            orders_by=min(occurred_at, delivery.received_at)
+            if by_source_time and occurred_at
+            else delivery.received_at,
+        )
+
+    def _order_key(self, cells: Mapping[str, str]) -> str | None:
+        order_id = cells.get("order_id")
+        if order_id is None:
+            return None
+        key = order_key(order_id, self.program.order_key)
+        if not key or len(key.encode()) > KEY_BYTES or not key.isprintable() or key.startswith("@"):
+            raise Wrong("ORDER_ID_UNUSABLE", "order_id", value=order_id[:40], bytes=str(KEY_BYTES))
+        return key
+
+    def _identity(
+        self,
+        cells: Mapping[str, str],
+        place: str,
+        reference: str | None,
+        target: str,
+        event_type: str | None,
+        sku: str | None,
+        line: str | None,
+    ) -> str:
+        if reference is None:
+            return digest("", self.source.name, self.delivery.identity, place)
+        version = cells.get("source_version", "")
+        return digest(self.source.namespace, reference, version, target, event_type or "", sku or "", line or "")
+
+    def _change(self, cells: Mapping[str, str]) -> Change:
+        source = self.source
+        verb = cells.get("change", "").lower()
+        status = cells.get("status")
+        translated = source.mapping.get("statuses", {})
+        if not verb and status is not None and translated:
+            if status not in translated:
+                raise Wrong("UNKNOWN_STATUS", "status", value=status, known=listed(translated))
+            verb = translated[status]
+        amount = self._amount(cells, "amount")
+        quantity = self._quantity(cells)
+        if not verb:
+            verb = source.amount_means or ("set_quantity" if quantity is not None and amount is None else "")
+        if verb == "set_total" and amount is None and quantity is not None:
+            verb = "set_quantity"
+        if verb == "difference":
+            verb, amount = difference(amount)
+        if verb not in CHANGES:
+            code = "CHANGE_NOT_OFFERED" if verb in ("set_status", "reattribute", "undo") else "UNKNOWN_CHANGE"
+            raise Wrong(code if verb else "CHANGE_NEEDED", "change", value=verb, change=verb, known=listed(CHANGES))
+        match verb:
+            case "reverse":
+                return Reverse()
+            case "restore":
+                return Restore()
+            case "approve":
+                return Approve(restores=source.approve_restores or self.delivery.channel is Channel.CONSOLE)
+            case "set_total":
+                if amount is None:
+                    raise Wrong("AMOUNT_NEEDED", "amount", change=verb)
+                return SetTotal(amount)
+            case "set_quantity":
+                if quantity is None:
+                    raise Wrong("QUANTITY_NEEDED", "quantity", change=verb)
+                return SetQuantity(quantity, amount)
+        if amount is None and quantity is None:
+            raise Wrong("AMOUNT_NEEDED", "amount", change=verb)
+        return TakeBack(amount, quantity, self._amount(cells, "order_total"), source.excess == "clamp")
+
+    def _amount(self, cells: Mapping[str, str], field: str) -> Decimal | None:
+        text = cells.get(field)
+        if text is None:
+            return None
+        mark = self.source.mapping.get("decimal")
+        number = text
+        if mark:
+            if GROUPED[mark].match(text):
+                number = text.replace("." if mark == "," else ",", "")
+            number = number.replace(",", ".") if mark == "," and "." not in number else number
+        try:
+            amount = decimal(number)
+        except NotAnAmount:
+            raise Wrong("NOT_AN_AMOUNT", field, value=text[:40], mark=mark or ".") from None
+        if amount < 0 and self.source.amount_means != "difference":
+            raise Wrong("AMOUNT_NEGATIVE", field)
+        return amount
+
+    def _quantity(self, cells: Mapping[str, str]) -> int | None:
+        text = cells.get("quantity")
+        if text is None:
+            return None
+        if not (text.isascii() and text.isdigit()) or len(text) > 9 or int(text) > QUANTITY_MAX:
+            raise Wrong("NOT_A_QUANTITY", "quantity", value=text[:40])
+        return int(text)
+
+    def _currency(self, cells: Mapping[str, str]) -> str | None:
+        currency = cells.get("currency", "").upper() or self.source.currency
+        if currency and currency not in exponents():
+            raise Wrong("UNKNOWN_CURRENCY", "currency", value=currency[:40])
+        return currency
+
+    def _reason(self, cells: Mapping[str, str]) -> str | None:
+        given = cells.get("reason")
+        if given is None:
+            return self.source.default_reason
+        reason = self.source.mapping.get("reasons", {}).get(given, given)
+        if reason not in self.program.reasons:
+            raise Wrong("UNKNOWN_REASON", "reason", value=given[:40], known=listed(self.program.reasons))
+        return str(reason)
+
+    def _occurred_at(self, cells: Mapping[str, str]) -> datetime | None:
+        text = cells.get("occurred_at")
+        if text is None:
+            return None
+        pattern = self.source.mapping.get("date")
+        try:
+            moment = datetime.strptime(text, pattern) if pattern else datetime.fromisoformat(text)
+            if moment.tzinfo is None:
+                moment = moment.replace(tzinfo=ZoneInfo(self.source.time_zone))
+            return milliseconds(moment)
+        except (ValueError, OverflowError):
+            raise Wrong(
+                "NOT_A_TIME", "occurred_at", value=text[:40], pattern=pattern or "2026-11-21T09:30:00+01:00"
+            ) from None
+
+    def _short(self, cells: Mapping[str, str], field: str, most: int = KEY_BYTES) -> str | None:
+        text = cells.get(field)
+        if text is None:
+            return None
+        text = unicodedata.normalize("NFC", text)
+        if len(text.encode()) > most or not (text.isprintable() or field == "note"):
+            raise Wrong("TEXT_UNUSABLE", field, field=field, bytes=str(most))
+        return text
+
+    def _sender_column(self, field: str, row: Row) -> str:
+        """The sender's own name of a field's column, where the row has it."""
+        return next((column for column in row.fields if self.columns.get(plain(column)) == field), field)
+
+
+Read = Modification | Unreadable
+
+
+def difference(amount: Decimal | None) -> tuple[str, Decimal | None]:
+    """A signed difference: what is below zero came back; a sale cannot grow by a return."""
+    if amount is None:
+        raise Wrong("AMOUNT_NEEDED", "amount", change="difference")
+    if amount > 0:
+        raise Wrong("DIFFERENCE_POSITIVE", "amount", value=str(amount))
+    return "take_back", -amount
+
+
+def has_amount(change: Change) -> bool:
+    return getattr(change, "amount", None) is not None
+
+
+def content(change: Change, currency: str | None) -> str:
+    """What makes two records of one identity the same: change, amount, currency, quantity (spec 4)."""
+    amount = getattr(change, "amount", None)
+    return digest(
+        type(change).__name__,
+        "" if amount is None else f"{amount.normalize():f}",
+        (currency or "") if has_amount(change) else "",
+        str(getattr(change, "quantity", None)),
+    )
+
+
+def listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))

@@ -1,0 +1,203 @@
+"""Partner actions as they are reported: JSON of the API or Retour's own CSV, one row per line, turned into Actions."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from retour.domain.action import Action, Line
+from retour.domain.contract import terms_at
+from retour.domain.delivery import Delivery
+from retour.domain.money import NotAnAmount, decimal, exponents, to_minor
+from retour.domain.program import Program
+from retour.domain.row import Refusal, Row, Unreadable
+from retour.domain.times import milliseconds
+from retour.normalise import KEY_BYTES, QUANTITY_MAX, Wrong, listed, order_key
+
+OF_ACTION = (
+    "action_id", "order_id", "event_type", "partner", "event_time", "currency", "promo_code", "customer_status",
+    "parent",
+)  # fmt: skip
+OF_LINE = ("line", "sku", "category", "quantity", "amount")
+MINOR_MAX = 10**12
+LINES_MAX = 200
+ACTIONS_MAX = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One action in the reporter's words: its own fields, and those of each line (none: the order's one amount)."""
+
+    place: str
+    fields: Mapping[str, str]
+    lines: Sequence[Mapping[str, str]]
+    raw: str = ""
+
+
+def from_json(body: bytes) -> list[Report | Unreadable] | Refusal:
+    """An action, or a list of up to 500, in the shape of the API."""
+    try:
+        value = json.loads(body, parse_float=str, parse_int=str, parse_constant=str)
+    except (ValueError, RecursionError):
+        return Refusal("NOT_JSON", {})
+    if isinstance(value, dict) and set(value) == {"actions"}:
+        value = value["actions"]
+    records = value if isinstance(value, list) else [value]
+    if len(records) > ACTIONS_MAX:
+        return Refusal("TOO_MANY_RECORDS", {"count": str(len(records)), "most": str(ACTIONS_MAX)})
+    return [from_record(str(number), record) for number, record in enumerate(records, 1)]
+
+
+def from_record(place: str, record: Any) -> Report | Unreadable:
+    if not isinstance(record, dict):
+        return Unreadable(place, "NOT_AN_ACTION", {})
+    items = record.get("items")
+    lines = items if isinstance(items, list) else [{"amount": record.get("amount")}]
+    for name in {*record, *(key for line in lines if isinstance(line, dict) for key in line)}:
+        if name not in (*OF_ACTION, *OF_LINE, "items"):
+            return Unreadable(place, "UNKNOWN_FIELD", {"field": name, "closest": listed((*OF_ACTION, "items"))}, name)
+    if not lines or len(lines) > LINES_MAX or not all(isinstance(line, dict) for line in lines):
+        return Unreadable(place, "ITEMS_UNUSABLE", {"most": str(LINES_MAX)}, "items")
+    return Report(place, texts(record, OF_ACTION), [texts(line, OF_LINE) for line in lines])
+
+
+def texts(record: Mapping[str, Any], names: Sequence[str]) -> dict[str, str]:
+    found = {name: record[name] for name in names if record.get(name) not in (None, "")}
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in found.items()}
+
+
+def from_rows(rows: Iterator[Row | Unreadable]) -> Iterator[Report | Unreadable]:
+    """Rows of a CSV: those of one action stand together; later ones may leave out what the first said."""
+    first: Row | None = None
+    lines: list[Mapping[str, str]] = []
+    raw: list[str] = []
+
+    def whole() -> Iterator[Report]:
+        if first is not None:
+            yield Report(first.place, first.fields, lines, "".join(raw))
+
+    for row in rows:
+        if isinstance(row, Unreadable):
+            yield from whole()
+            first = None
+            yield row
+            continue
+        goes_on = first is not None and all(
+            row.fields.get(name, first.fields.get(name)) == first.fields.get(name)
+            for name in ("action_id", "order_id", "event_type")
+        )
+        if not goes_on:
+            yield from whole()
+            first, lines, raw = row, [], []
+        lines.append({name: row.fields[name] for name in OF_LINE if name in row.fields})
+        raw.append(row.raw)
+    yield from whole()
+
+
+def action(report: Report, program: Program, delivery: Delivery) -> Action | Unreadable:
+    """The action a report describes, with its lock fixed by the contract valid when it was received."""
+    try:
+        return _action(report, program, delivery)
+    except Wrong as wrong:
+        fields = report.fields
+        order = fields.get("order_id", fields.get("action_id", ""))
+        return Unreadable(report.place, wrong.code, wrong.details, wrong.column, report.raw, order)
+
+
+def _action(report: Report, program: Program, delivery: Delivery) -> Action:
+    fields = report.fields
+    for name in ("order_id", "event_type", "partner", "event_time"):
+        if not fields.get(name):
+            raise Wrong("FIELD_MISSING", name, field=name)
+    for name in OF_ACTION:
+        value = fields.get(name, "")
+        if len(value.encode()) > KEY_BYTES or not value.isprintable():
+            raise Wrong("TEXT_UNUSABLE", name, field=name, bytes=str(KEY_BYTES))
+    key = order_key(fields["order_id"], program.order_key)
+    if not key or key.startswith("@") or len(key.encode()) > KEY_BYTES:
+        raise Wrong("ORDER_ID_UNUSABLE", "order_id", value=fields["order_id"], bytes=str(KEY_BYTES))
+    event_type = program.event_types.get(fields["event_type"])
+    if event_type is None:
+        raise Wrong("UNKNOWN_EVENT_TYPE", "event_type", value=fields["event_type"], known=listed(program.event_types))
+    currency = fields.get("currency", program.currency).upper()
+    if currency not in exponents():
+        raise Wrong("UNKNOWN_CURRENCY", "currency", value=currency)
+    event_time = instant_of(fields["event_time"], program)
+    if event_time > delivery.received_at:
+        raise Wrong("EVENT_IN_FUTURE", "event_time", value=fields["event_time"])
+    terms = terms_at(program.contracts, event_type.name, fields["partner"], delivery.received_at)
+    if terms is None:
+        raise Wrong("CONTRACT_MISSING", "event_type", value=event_type.name, partner=fields["partner"])
+    repeated = f"~{event_time:%Y%m%dT%H%M%S}" if event_type.repeated_orders else ""
+    return Action(
+        id=fields.get("action_id") or f"{key}~{event_type.name}{repeated}",
+        program=program.id,
+        order_key=key,
+        order_id=fields["order_id"],
+        event_type=event_type.name,
+        partner=fields["partner"],
+        event_time=event_time,
+        currency=currency,
+        lines=tuple(line_of(number, line, currency) for number, line in enumerate(report.lines, 1)),
+        reported_at=delivery.received_at,
+        delivery=delivery.id,
+        locks_at=terms.locks_at(event_time),
+        contract=terms.number,
+        promo_code=fields.get("promo_code"),
+        customer_status=fields.get("customer_status"),
+        parent=fields.get("parent"),
+    )
+
+
+def line_of(number: int, line: Mapping[str, str], currency: str) -> Line:
+    for name in ("line", "sku", "category"):
+        value = line.get(name, "")
+        if len(value.encode()) > KEY_BYTES or not value.isprintable():
+            raise Wrong("TEXT_UNUSABLE", name, field=name, bytes=str(KEY_BYTES))
+    quantity = line.get("quantity", "1")
+    if not (quantity.isascii() and quantity.isdigit()) or not 1 <= int(quantity[:9]) <= QUANTITY_MAX:
+        raise Wrong("NOT_A_QUANTITY", "quantity", value=quantity[:40])
+    return Line(
+        line=line.get("line", str(number)),
+        sku=line.get("sku"),
+        category=line.get("category"),
+        quantity=int(quantity),
+        amount=minor_of(line.get("amount"), currency),
+    )
+
+
+def minor_of(text: str | None, currency: str) -> int:
+    if text is None:
+        raise Wrong("FIELD_MISSING", "amount", field="amount")
+    try:
+        amount: Decimal = decimal(text)
+        minor = to_minor(amount, currency)
+    except NotAnAmount:
+        raise Wrong("NOT_AN_AMOUNT", "amount", value=text[:40], mark=".") from None
+    if minor < 0:
+        raise Wrong("AMOUNT_NEGATIVE", "amount")
+    if minor >= MINOR_MAX:
+        raise Wrong("AMOUNT_TOO_LARGE", "amount", value=text[:40])
+    return minor
+
+
+def instant_of(text: str, program: Program) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+        return milliseconds(moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(program.time_zone)))
+    except (ValueError, OverflowError):
+        raise Wrong("NOT_A_TIME", "event_time", value=text[:40], pattern="2026-11-21T09:30:00+01:00") from None
+
+
+def says_the_same(one: Action, other: Action) -> bool:
+    """Whether two reports of an action differ in nothing but when and how they came."""
+    return one == replace(
+        other,
+        reported_at=one.reported_at,
+        delivery=one.delivery,
+        locks_at=one.locks_at,
+        contract=one.contract,
+    )

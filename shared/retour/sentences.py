@@ -1,0 +1,40 @@
+"""Every code's sentence, in the language of who reads it: what is wrong, where, and what right looks like."""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+
+PLACES = (
+    ("retour.domain", "codes.json"),
+    ("retour", "normalise.json"),
+    ("retour", "report.json"),
+    ("retour.channels", "sentences.json"),
+    ("retour.files", "sentences.json"),
+)
+
+
+@cache
+def all_sentences() -> Mapping[str, Mapping[str, str]]:
+    """Code to language to sentence. A code stands in one place only; a test keeps it so."""
+    found: dict[str, Mapping[str, str]] = {}
+    for package, name in PLACES:
+        found |= json.loads(files(package).joinpath(name).read_text("utf-8"))
+    return found
+
+
+class _Known(dict[str, str]):
+    """A detail that nobody could give is shown as a dash, not as an error."""
+
+    def __missing__(self, key: str) -> str:
+        return "–"
+
+
+def sentence(code: str, details: Mapping[str, str], language: str = "en") -> str:
+    """The sentence of a code; empty for no code, the code itself where no sentence is known."""
+    if not code:
+        return ""
+    texts = all_sentences().get(code)
+    if texts is None:
+        return code
+    return texts.get(language, texts["en"]).format_map(_Known(details))

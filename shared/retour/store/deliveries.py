@@ -1,0 +1,165 @@
+"""Deliveries of one program: a header each, its raw body inside or in the inbox, and what still waits for a person.
+
+A header finds itself by its id, which carries its day. The open ones are listed apart: they are the low-water mark that
+holds back the fence of a lock (spec 5.4).
+"""
+
+import json
+import re
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from retour.domain.delivery import Delivery
+from retour.domain.times import text
+from retour.store.inbox import Inbox
+from retour.store.items import delivery_document, delivery_from, document, read, s
+
+INLINE_MAX = 6 * 1024
+"""Bytes of a compressed body kept in the header; an object costs as much to put as eight write units."""
+SHARDS = 4
+DELIVERY_ID = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{10}")
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A delivery with what is known of its processing: the intake's report, or the rows of an inline one."""
+
+    delivery: Delivery
+    state: str
+    report: Mapping[str, Any]
+    inline: bytes | None
+
+
+@dataclass(frozen=True)
+class Deliveries:
+    """`envelopes`: keep a copy of every header and body as objects, where objects are all that survives a kill."""
+
+    client: Any
+    table: str
+    program: str
+    inbox: Inbox
+    envelopes: bool = False
+
+    def put(self, delivery: Delivery, body: bytes | None, state: str, report: Mapping[str, Any]) -> Delivery:
+        """Write header and raw body, durable when this returns. `body` None: it lies, or will lie, at `body_key`.
+
+        A delivery that is not `done` is listed as open until it is closed.
+        """
+        packed = zlib.compress(body, 6) if body is not None else b""
+        inline = body is not None and not delivery.body_key and len(packed) <= INLINE_MAX
+        if body is not None and not delivery.body_key and (not inline or self.envelopes):
+            delivery = replace(delivery, body_key=f"raw/{self.program}/{delivery.id}")
+            self.inbox.put(delivery.body_key, body)
+        if self.envelopes:
+            envelope = json.dumps(delivery_document(delivery), ensure_ascii=False)
+            self.inbox.put(f"deliveries/{delivery.id}.json", envelope.encode())
+        if state != "done":
+            self._list_open(delivery)
+        self._write(delivery, state, report, packed if inline else None)
+        return delivery
+
+    def close(self, delivery: Delivery, report: Mapping[str, Any], state: str = "done") -> None:
+        """Write what became of an open delivery and take it off the open ones."""
+        header = self.get(delivery.id)
+        self._write(delivery, state, report, header.inline if header else None)
+        self.client.delete_item(TableName=self.table, Key=self._open_key(delivery))
+
+    def get(self, delivery_id: str) -> Header | None:
+        if not DELIVERY_ID.fullmatch(delivery_id):
+            return None
+        found = self.client.get_item(TableName=self.table, Key=self._key(delivery_id), ConsistentRead=True).get("Item")
+        return self._header(found) if found else None
+
+    def body(self, header: Header) -> bytes:
+        """The raw bytes exactly as they came."""
+        if header.inline is not None:
+            return zlib.decompress(header.inline)
+        return self.inbox.read(header.delivery.body_key)
+
+    def newest(self, day: str, before: str | None = None, most: int = 50) -> list[Header]:
+        """The headers of one UTC day (YYYYMMDD), newest first, older than the id `before`."""
+        found: list[Header] = []
+        for shard in range(SHARDS):
+            condition = "PK = :pk AND SK < :before" if before else "PK = :pk"
+            values = {":pk": s(f"D#{self.program}#{day}#{shard}")} | ({":before": s(before)} if before else {})
+            answer = self.client.query(
+                TableName=self.table,
+                KeyConditionExpression=condition,
+                ExpressionAttributeValues=values,
+                ScanIndexForward=False,
+                Limit=most,
+            )
+            found += [self._header(item) for item in answer["Items"]]
+        return sorted(found, key=lambda header: header.delivery.id, reverse=True)[:most]
+
+    def open(self) -> Iterator[Delivery]:
+        """Deliveries not finished yet, oldest first."""
+        pages = self.client.get_paginator("query").paginate(
+            TableName=self.table,
+            KeyConditionExpression="PK = :pk",
+            ExpressionAttributeValues={":pk": s(f"O#{self.program}")},
+            ConsistentRead=True,
+        )
+        for page in pages:
+            for item in page["Items"]:
+                yield delivery_from(read(item))
+
+    # What needs a person or a later moment
+
+    def remind(self, kind: str, deadline: datetime, subject: str, doc: Mapping[str, Any]) -> None:
+        """List something (waiting, held, refused, silent) by its deadline; again changes nothing."""
+        item = {"PK": s(f"T#{self.program}#{kind}"), "SK": s(f"{text(deadline)}#{subject}"), "doc": document(doc)}
+        self.client.put_item(TableName=self.table, Item=item)
+
+    def forget(self, kind: str, deadline: datetime, subject: str) -> bool:
+        """Take it off the list; True for the one caller who did."""
+        key = {"PK": s(f"T#{self.program}#{kind}"), "SK": s(f"{text(deadline)}#{subject}")}
+        gone = self.client.delete_item(TableName=self.table, Key=key, ReturnValues="ALL_OLD")
+        return "Attributes" in gone
+
+    def reminded(self, kind: str, deadline: datetime, subject: str) -> Mapping[str, Any] | None:
+        key = {"PK": s(f"T#{self.program}#{kind}"), "SK": s(f"{text(deadline)}#{subject}")}
+        found = self.client.get_item(TableName=self.table, Key=key, ConsistentRead=True).get("Item")
+        return read(found) if found else None
+
+    def due(self, kind: str, now: datetime | None = None) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """(subject, doc) of what is listed of a kind, up to a moment, by deadline."""
+        condition, values = "PK = :pk", {":pk": s(f"T#{self.program}#{kind}")}
+        if now is not None:
+            condition, values = "PK = :pk AND SK < :now", values | {":now": s(text(now))}
+        pages = self.client.get_paginator("query").paginate(
+            TableName=self.table, KeyConditionExpression=condition, ExpressionAttributeValues=values
+        )
+        for page in pages:
+            for item in page["Items"]:
+                deadline, _, subject = item["SK"]["S"].partition("#")
+                yield subject, {"deadline": deadline, **read(item)}
+
+    def _write(self, delivery: Delivery, state: str, report: Mapping[str, Any], inline: bytes | None) -> None:
+        item = {
+            **self._key(delivery.id),
+            "st": s(state),
+            "doc": document(delivery_document(delivery)),
+            "rep": document(report),
+        }
+        if inline is not None:
+            item["raw"] = {"B": inline}
+        self.client.put_item(TableName=self.table, Item=item)
+
+    def _header(self, item: Mapping[str, Any]) -> Header:
+        inline = item["raw"]["B"] if "raw" in item else None
+        return Header(delivery_from(read(item)), item["st"]["S"], read(item, "rep"), inline)
+
+    def _key(self, delivery_id: str) -> dict[str, Any]:
+        day, shard = delivery_id[:8], int(delivery_id[-1], 16) % SHARDS
+        return {"PK": s(f"D#{self.program}#{day}#{shard}"), "SK": s(delivery_id)}
+
+    def _list_open(self, delivery: Delivery) -> None:
+        item = {**self._open_key(delivery), "doc": document(delivery_document(delivery))}
+        self.client.put_item(TableName=self.table, Item=item)
+
+    def _open_key(self, delivery: Delivery) -> dict[str, Any]:
+        return {"PK": s(f"O#{self.program}"), "SK": s(delivery.id)}

@@ -1,0 +1,175 @@
+"""One program's ledger in DynamoDB: orders with their actions, records and heads (design.md, where things are kept).
+
+The only commit point is the first-write-wins insert of an immutable item; a head is written by one conditional update
+on the version seen.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from retour.domain.action import Action
+from retour.domain.decide import Head, Order, resume
+from retour.domain.modification import Modification
+from retour.store.items import (
+    Item,
+    action_from,
+    action_item,
+    entry_bytes,
+    head_from,
+    head_item,
+    modification_from,
+    modification_item,
+    n,
+    s,
+)
+
+LOG_OPEN = 16
+"""Entries a head carries before the older ones are sealed into a page of their own."""
+
+
+class Ledger(Protocol):
+    """What the flow needs of a program's ledger; the table keeps it, and so does a rehearsal in memory."""
+
+    def order(self, key: str) -> Order:
+        """What is kept under an order key (or `@action id`), strongly consistent; empty when nothing is."""
+
+    def insert(self, modification: Modification) -> Modification | None:
+        """First write wins: None when inserted, else the record that stands there."""
+
+    def report(self, action: Action) -> Action | None:
+        """First write wins: None when reported, else the action that stands there."""
+
+    def write_head(self, order_key: str, head: Head, seen: Head | None, action: Action | None) -> bool:
+        """Write a head if its version is still the one seen; False when somebody was faster."""
+
+    def order_key_of(self, action_id: str) -> str | None:
+        """The order key of a merchant's action id; None while nobody reported it."""
+
+    def name(self, action_id: str, order_key: str) -> str:
+        """Give an action id to an order, first write wins; the order key that holds it."""
+
+
+@dataclass(frozen=True)
+class TableLedger:
+    """`client` is a boto3 DynamoDB client."""
+
+    client: Any
+    table: str
+    program: str
+
+    def order(self, key: str) -> Order:
+        items = list(self._partition(self._partition_key(key)))
+        actions = [action_from(item) for item in items if item["SK"]["S"].startswith("C#")]
+        records = [modification_from(item) for item in items if item["SK"]["S"].startswith("M#")]
+        pages = [item for item in items if item["SK"]["S"].startswith("E#")]
+        heads = {}
+        for item in items:
+            if not item["SK"]["S"].startswith("H#"):
+                continue
+            action_id = item["SK"]["S"][2:]
+            action = next((action for action in actions if action.id == action_id), None)
+            own = [page for page in pages if page["SK"]["S"].rpartition("#")[0] == f"E#{action_id}"]
+            head = head_from(item, own, action)
+            heads[action_id] = resume(action, head, records) if action else head
+        return Order(key=key, actions=actions, records=records, heads=heads)
+
+    def insert(self, modification: Modification) -> Modification | None:
+        standing = self._put_new({"PK": s(self._partition_key(modification.home)), **modification_item(modification)})
+        return modification_from(standing) if standing else None
+
+    def report(self, action: Action) -> Action | None:
+        standing = self._put_new({"PK": s(self._partition_key(action.order_key)), **action_item(action)})
+        return action_from(standing) if standing else None
+
+    def write_head(self, order_key: str, head: Head, seen: Head | None, action: Action | None) -> bool:
+        partition = self._partition_key(order_key)
+        head = self._sealed(partition, head, seen)
+        item = {"PK": s(partition), **head_item(head, action)}
+        condition = (
+            {"ConditionExpression": "attribute_not_exists(PK)"}
+            if seen is None
+            else {
+                "ConditionExpression": "v = :seen AND attribute_not_exists(fin)",
+                "ExpressionAttributeValues": {":seen": n(seen.version)},
+            }
+        )
+        try:
+            self.client.put_item(TableName=self.table, Item=item, **condition)
+        except self.client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def order_key_of(self, action_id: str) -> str | None:
+        found = self.client.get_item(
+            TableName=self.table,
+            Key={"PK": s(self._partition_key(f"@{action_id}")), "SK": s("=")},
+            ConsistentRead=True,
+        ).get("Item")
+        return found["ord"]["S"] if found else None
+
+    def name(self, action_id: str, order_key: str) -> str:
+        standing = self._put_new({"PK": s(self._partition_key(f"@{action_id}")), "SK": s("="), "ord": s(order_key)})
+        return standing["ord"]["S"] if standing else order_key
+
+    def heads_by_lock(self, lock_day: str, event_day: str) -> Iterator[tuple[str, str]]:
+        """(order partition, action id) of what locks on a day, by event time (GSI1)."""
+        yield from self._keys("GSI1", "GSI1PK", f"L#{self.program}#{lock_day}#{event_day}")
+
+    def heads_by_partner(self, partner: str, month: str) -> Iterator[tuple[str, str]]:
+        """(order partition, action id) of a partner's actions of an event month, by lock (GSI2)."""
+        yield from self._keys("GSI2", "GSI2PK", f"P#{self.program}#{partner}#{month}")
+
+    def _keys(self, index: str, attribute: str, value: str) -> Iterator[tuple[str, str]]:
+        pages = self.client.get_paginator("query").paginate(
+            TableName=self.table,
+            IndexName=index,
+            KeyConditionExpression=f"{attribute} = :value",
+            ExpressionAttributeValues={":value": s(value)},
+        )
+        for page in pages:
+            for item in page["Items"]:
+                yield item["PK"]["S"].split("#", 2)[2], item["SK"]["S"][2:]
+
+    def _sealed(self, partition: str, head: Head, seen: Head | None) -> Head:
+        """The head with its older entries put away in pages; a page is put before the write that drops it.
+
+        Only what was seen written is sealed, so whoever puts a page puts the same bytes.
+        """
+        written = len(seen.log) if seen else 0
+        while len(head.log) - head.sealed > LOG_OPEN and head.sealed + LOG_OPEN <= written:
+            entries = head.log[head.sealed : head.sealed + LOG_OPEN]
+            page: Item = {
+                "PK": s(partition),
+                "SK": s(f"E#{head.action}#{head.sealed // LOG_OPEN:04d}"),
+                "log": {"B": b"".join(entry_bytes(entry) for entry in entries)},
+            }
+            self.client.put_item(TableName=self.table, Item=page)
+            head = replace(head, sealed=head.sealed + LOG_OPEN)
+        return head
+
+    def _put_new(self, item: Item) -> Mapping[str, Any] | None:
+        """Insert, or the item that already stands at this key."""
+        try:
+            self.client.put_item(
+                TableName=self.table,
+                Item=item,
+                ConditionExpression="attribute_not_exists(PK)",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except self.client.exceptions.ConditionalCheckFailedException as failure:
+            return failure.response["Item"]  # type: ignore[no-any-return]
+        return None
+
+    def _partition(self, partition: str) -> Iterator[Mapping[str, Any]]:
+        pages = self.client.get_paginator("query").paginate(
+            TableName=self.table,
+            KeyConditionExpression="PK = :pk",
+            ExpressionAttributeValues={":pk": s(partition)},
+            ConsistentRead=True,
+        )
+        for page in pages:
+            yield from page["Items"]
+
+    def _partition_key(self, home: str) -> str:
+        return f"I#{self.program}#{home[1:]}" if home.startswith("@") else f"A#{self.program}#{home}"

@@ -1,0 +1,55 @@
+"""Small facts a source keeps between its visits: files seen, watermarks, digests, idempotency keys, leases."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from retour.store.items import read, s
+
+
+@dataclass(frozen=True)
+class SourceState:
+    """`S#<program>.<source>` items; a document each under a key of the caller's."""
+
+    client: Any
+    table: str
+    program: str
+    source: str
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        found = self.client.get_item(TableName=self.table, Key=self._key(key), ConsistentRead=True).get("Item")
+        return read(found) if found else None
+
+    def put(self, key: str, doc: Mapping[str, Any]) -> None:
+        self.client.put_item(TableName=self.table, Item=self._item(key, doc))
+
+    def claim(self, key: str, doc: Mapping[str, Any]) -> bool:
+        """First write wins: True for the one caller who wrote."""
+        try:
+            self.client.put_item(
+                TableName=self.table, Item=self._item(key, doc), ConditionExpression="attribute_not_exists(PK)"
+            )
+        except self.client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def delete(self, key: str) -> None:
+        self.client.delete_item(TableName=self.table, Key=self._key(key))
+
+    def list(self, prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        pages = self.client.get_paginator("query").paginate(
+            TableName=self.table,
+            KeyConditionExpression="PK = :pk AND begins_with(SK, :prefix)",
+            ExpressionAttributeValues={":pk": self._key("")["PK"], ":prefix": s(f"#{prefix}")},
+            ConsistentRead=True,
+        )
+        for page in pages:
+            for item in page["Items"]:
+                yield item["SK"]["S"][1:], read(item)
+
+    def _item(self, key: str, doc: Mapping[str, Any]) -> dict[str, Any]:
+        return {**self._key(key), "doc": s(json.dumps(doc, ensure_ascii=False, separators=(",", ":")))}
+
+    def _key(self, key: str) -> dict[str, Any]:
+        return {"PK": s(f"S#{self.program}.{self.source}"), "SK": s(f"#{key}")}

@@ -1,0 +1,184 @@
+"""The only reader of the environment and the only builder of clients."""
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache, cached_property
+from typing import Any
+
+from retour.domain.delivery import Delivery
+from retour.domain.program import Program
+from retour.domain.times import milliseconds
+from retour.store.deliveries import Deliveries
+from retour.store.inbox import Inbox
+from retour.store.ledger import TableLedger
+from retour.store.programs import Principal, Programs
+from retour.store.secrets import Secrets
+from retour.store.state import SourceState
+
+PROGRAM_SECONDS = 30
+QUEUES = ("answers", "pulls", "writebacks", "parked")
+
+
+class NoProgram(Exception):
+    """A program that is not there; for whoever asks from outside that is the same 404 as a foreign one."""
+
+
+@dataclass
+class Hub:
+    """What the functions share in one process. Clients are built when first used; `outward` False: nothing leaves."""
+
+    environment: Mapping[str, str]
+    outward: bool = True
+    _programs: dict[str, tuple[float, Program]] = field(default_factory=dict)
+
+    # Time
+
+    def now(self) -> datetime:
+        """The business clock: UTC to the millisecond. Only the local hub may shift it."""
+        return milliseconds(self.real_now() + self._offset)
+
+    def real_now(self) -> datetime:
+        """The clock of signatures, TLS and tokens; nothing ever shifts it."""
+        return datetime.now(UTC)
+
+    @cached_property
+    def _offset(self) -> timedelta:
+        return timedelta(seconds=float(self.environment.get("CLOCK_OFFSET_SECONDS") or 0))
+
+    # Programs and who may touch them
+
+    @cached_property
+    def programs(self) -> Programs:
+        return Programs(self._dynamodb, self._table)
+
+    def program(self, program_id: str) -> Program | None:
+        """The newest version, at most half a minute old."""
+        kept = self._programs.get(program_id)
+        if kept is None or kept[0] < time.monotonic():
+            program = self.programs.get(program_id)
+            if program is None:
+                return None
+            kept = self._programs[program_id] = (time.monotonic() + PROGRAM_SECONDS, program)
+        return kept[1]
+
+    def program_of(self, delivery: Delivery) -> Program:
+        program = self.program(delivery.program)
+        if program is None:
+            raise NoProgram(delivery.program)
+        return program
+
+    def forget_program(self, program_id: str) -> None:
+        """Read it anew next time: it was just changed here."""
+        self._programs.pop(program_id, None)
+
+    def principal(self, key: str) -> Principal | None:
+        return self.programs.principal(key)
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        return Secrets(self._client("secretsmanager"), self.environment["STACK"])
+
+    def secret(self, program_id: str, source: str) -> dict[str, Any]:
+        """What a source's sender and we know and nobody else; empty when nothing was ever agreed."""
+        return self.secrets.get(program_id, source)
+
+    # Store
+
+    def ledger(self, program_id: str) -> TableLedger:
+        return TableLedger(self._dynamodb, self._table, program_id)
+
+    def deliveries(self, program_id: str) -> Deliveries:
+        envelopes = self.environment.get("KEEP_ENVELOPES") == "1"
+        return Deliveries(self._dynamodb, self._table, program_id, self.inbox, envelopes)
+
+    def state(self, program_id: str, source: str) -> SourceState:
+        return SourceState(self._dynamodb, self._table, program_id, source)
+
+    @cached_property
+    def inbox(self) -> Inbox:
+        return Inbox(self._client("s3"), self.environment["INBOX_BUCKET"])
+
+    # Outward
+
+    def send(self, queue: str, message: Mapping[str, Any], delay_seconds: int = 0) -> None:
+        """Put a message on one of our own queues; during a replay nothing is sent."""
+        if self.outward:
+            self._sqs.send_message(
+                QueueUrl=self._queue_url(queue), MessageBody=json.dumps(message), DelaySeconds=delay_seconds
+            )
+
+    def queue_depths(self) -> dict[str, int]:
+        """Messages waiting per queue."""
+        attribute = "ApproximateNumberOfMessages"
+        return {
+            queue: int(
+                self._sqs.get_queue_attributes(QueueUrl=self._queue_url(queue), AttributeNames=[attribute])[
+                    "Attributes"
+                ][attribute]
+            )
+            for queue in QUEUES
+            if self.environment.get(f"{queue.upper()}_QUEUE")
+        }
+
+    def mail(self, raw: bytes, sender: str, to: Sequence[str]) -> None:
+        """Send one mail as it is, through SES."""
+        if self.outward:
+            self._client("ses").send_raw_email(Source=sender, Destinations=list(to), RawMessage={"Data": raw})
+
+    @property
+    def mail_domain(self) -> str:
+        return self.environment.get("MAIL_DOMAIN", "")
+
+    @property
+    def mail_from(self) -> str:
+        return self.environment.get("MAIL_FROM", "")
+
+    @property
+    def api_url(self) -> str:
+        return self.environment.get("API_URL", "")
+
+    @property
+    def allow_private_hosts(self) -> bool:
+        """Only the local hub visits servers on private addresses."""
+        return self.environment.get("ALLOW_PRIVATE_HOSTS") == "1"
+
+    @property
+    def salesforce_connect(self) -> str | None:
+        """host:port where the local hub's Salesforce simulator answers for *.salesforce.com."""
+        return self.environment.get("SALESFORCE_CONNECT") or None
+
+    @property
+    def salesforce_ca(self) -> str | None:
+        return self.environment.get("SALESFORCE_CA") or None
+
+    # Clients
+
+    @property
+    def _table(self) -> str:
+        return self.environment["LEDGER_TABLE"]
+
+    def _queue_url(self, queue: str) -> str:
+        return self.environment[f"{queue.upper()}_QUEUE"]
+
+    @cached_property
+    def _dynamodb(self) -> Any:
+        return self._client("dynamodb")
+
+    @cached_property
+    def _sqs(self) -> Any:
+        return self._client("sqs")
+
+    def _client(self, service: str) -> Any:
+        import boto3
+
+        return boto3.client(service)
+
+
+@cache
+def hub() -> Hub:
+    """The one hub of this process."""
+    return Hub(os.environ, outward=os.environ.get("OUTWARD") != "off")
