@@ -1,6 +1,7 @@
 """Which line of a table is its header, and what its columns are called: our own layouts, and a source's mapping."""
 
 import json
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -61,8 +62,8 @@ def layout_of(source: Source, name: str = "modifications") -> Layout:
 
 
 def fold(name: str) -> str:
-    """Column names are compared without case, outer blanks and the width of inner ones."""
-    return " ".join(unicodedata.normalize("NFC", name).split()).casefold()
+    """Column names are compared without case, blanks, `_` and `-`."""
+    return re.sub(r"[\s_\-]", "", unicodedata.normalize("NFC", name)).casefold()
 
 
 def spelled(cells: Sequence[str], layout: Layout) -> tuple[str, ...]:

@@ -17,6 +17,8 @@ from retour.files.unpack import Member, unpack
 Reader = Callable[[BufferedReader, Source, Layout, str], Opened | Refusal]
 
 READERS: Mapping[str, Reader] = {"TEXT": table.read}
+# Contents that are no file of rows, and have more to be said about them than that.
+REFUSED = {"TNEF": "FILE_WINMAIL", "ENCRYPTED": "FILE_ENCRYPTED", "MAIL": "MAIL_WITHOUT_FILE"}
 ARCHIVES = frozenset(("ZIP", "GZIP"))
 
 
@@ -48,7 +50,7 @@ def _read(stream: BufferedReader, source: Source, layout: Layout, prefix: str) -
         return Refusal("ARCHIVE_NESTED", {"member": ""})
     reader = READERS.get(kind)
     if reader is None:
-        return Refusal("UNSUPPORTED_FORMAT", {"found": kind})
+        return Refusal(REFUSED.get(kind, "UNSUPPORTED_FORMAT"), {"found": kind})
     return reader(stream, source, layout, prefix)
 
 

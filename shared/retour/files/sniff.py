@@ -14,20 +14,26 @@ MAGIC = (
     (b"\xfd7zXZ", "XZ"),
     (b"\x28\xb5\x2f\xfd", "ZSTD"),
     (b"{\\rtf", "RTF"),
+    (b"-----BEGIN PGP MESSAGE", "ENCRYPTED"),
     (b"-----BEGIN PGP", "PGP"),
+    (b"Return-Path:", "MAIL"),
+    (b"Received:", "MAIL"),
 )
 MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+CMS = bytes.fromhex("06092a864886f70d0107")
 CONTROL = bytes(set(range(9)) | set(range(14, 32)) - {0x1A, 0x1B})
 
 
 def sniff(head: bytes) -> str:
-    """`ZIP`, `GZIP`, `XML`, `JSON`, `TEXT` or what else it is; bytes that are none of all these as `89 50 4E 47`."""
+    """`TEXT`, `ZIP`, `XML`, `ENCRYPTED`, `MAIL` or what else it is; unknown bytes as `89 50 4E 47`."""
     if head.startswith(b"PK\x03\x04") or head.startswith(b"PK\x05\x06"):
         office = b"[Content_Types].xml" in head or b"xl/workbook" in head
         return "XLSX" if office else "ODS" if b"mimetypeapplication/vnd.oasis" in head else "ZIP"
     for magic, kind in MAGIC:
         if head.startswith(magic):
             return kind
+    if head[:1] == b"\x30" and CMS in head[:32]:
+        return "S/MIME" if head[head.index(CMS) + len(CMS)] == 2 else "ENCRYPTED"
     text = plain(head)
     start = text.lstrip()
     if start.startswith(b"<"):

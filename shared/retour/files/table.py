@@ -7,10 +7,10 @@ doubtful; from its line on every line is refused.
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from io import BufferedReader
-from itertools import islice
+from itertools import chain, islice
 
 from retour.domain.program import Source
 from retour.domain.row import Refusal, Row, Unreadable
@@ -127,7 +127,7 @@ def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "
     newline = next((end for end in ("\r\n", "\n", "\r") if head[-1].endswith(end)), "\n")
     whole = "".join(head) if head[-1].endswith(newline) else "".join(head) + newline
     skipped = Counter({"preamble": shape.line - 1} if shape.line > 1 else {})
-    after = Numbered(_chain(rest, numbered), shape.line)
+    after = Numbered(chain(rest, numbered), shape.line)
     return Opened(
         header=shape.header,
         layout=layout.name,
@@ -138,11 +138,6 @@ def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "
         delimiter=shape.delimiter,
         skipped=skipped,
     )
-
-
-def _chain(first: Sequence[str], then: Iterator[str]) -> Iterator[str]:
-    yield from first
-    yield from then
 
 
 def shape_of(first: Sequence[str], source: Source, layout: Layout, prefix: str = "") -> Shape | Refusal:
@@ -188,7 +183,8 @@ def _records(numbered: Numbered, shape: Shape, skipped: Counter[str]) -> Iterato
             continue
         if len(text) > CELL_SIGNS and len(text) > LINE_SIGNS:
             details = {"line": str(number), "limit": str(LINE_SIGNS)}
-            yield _unreadable("CELL_TOO_LONG", details, number, raw, shape)
+            whole = raw if raw.endswith(("\n", "\r")) else ""
+            yield _unreadable("CELL_TOO_LONG", details, number, whole, shape)
             continue
         cells: list[str] | Quote = text.split(shape.delimiter) if '"' not in text else cells_of(text, shape.delimiter)
         if cells is Quote.OPEN:
@@ -243,16 +239,19 @@ def _doubtful(
 ) -> Iterator[Unreadable]:
     """Every line from the one whose quote never closes, each refused by itself so that each is given back."""
     details = {"line": str(start)}
-    for number, raw in enumerate(taken, start):
+    refused: Unreadable | None = None
+    following = ((numbered.number, raw) for raw in numbered)
+    for number, raw in chain(enumerate(taken, start), following):
         if raw.strip():
-            yield Unreadable(place(shape, number), "QUOTE_NOT_CLOSED", details, raw=raw)
-        else:
+            if refused:
+                yield refused
+            refused = Unreadable(place(shape, number), "QUOTE_NOT_CLOSED", details, raw=raw)
+        elif refused:
+            # A blank line may lie within the doubtful cell: it stays with the line before it.
+            refused = replace(refused, raw=refused.raw + raw)
             skipped["blank"] += 1
-    for raw in numbered:
-        if raw.strip():
-            yield Unreadable(place(shape, numbered.number), "QUOTE_NOT_CLOSED", details, raw=raw)
-        else:
-            skipped["blank"] += 1
+    if refused:
+        yield refused
 
 
 def _unprintable(text: str, number: int, shape: Shape) -> tuple[str, Mapping[str, str]] | None:

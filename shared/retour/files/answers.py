@@ -1,0 +1,109 @@
+"""What a sender finds beside the file they sent: every row's outcome, the refused rows to correct, the receipt."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from datetime import datetime
+from functools import cache
+from importlib.resources import files
+
+from retour.domain import money, times
+from retour.domain.outcome import Outcome, Result
+from retour.domain.row import Unreadable
+from retour.files import names
+from retour.files.opened import Opened
+from retour.files.text import encoded
+
+Sentence = Callable[[str, Mapping[str, str]], str]
+
+COLUMNS = (
+    "line", "reference", "order_id", "action_id", "outcome", "code", "explanation",
+    "payout_before", "payout_after", "currency", "modification",
+)  # fmt: skip
+MARK = b"\xef\xbb\xbf"
+BATCH = 500
+
+
+def result_csv(results: Iterable[Result], sentence: Sentence, payouts: bool = True) -> Iterator[bytes]:
+    """Every row with its outcome, as CSV that a spreadsheet opens as it is: UTF-8 with its mark, no cell a formula.
+
+    `payouts=False` leaves the columns of payout out, for receivers who must not see them.
+    """
+    columns = [name for name in COLUMNS if payouts or not name.startswith("payout")]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, columns, extrasaction="ignore", lineterminator="\r\n")
+    writer.writeheader()
+    mark = MARK
+    for count, result in enumerate(results, 1):
+        writer.writerow({name: harmless(value) for name, value in _cells(result, sentence).items()})
+        if count % BATCH == 0:
+            yield mark + out.getvalue().encode("utf-8", "replace")
+            mark = b""
+            out.seek(0)
+            out.truncate()
+    yield mark + out.getvalue().encode("utf-8", "replace")
+
+
+def _cells(result: Result, sentence: Sentence) -> dict[str, str]:
+    effect = result.effect
+    return {
+        "line": result.place,
+        "reference": result.reference,
+        "order_id": result.order,
+        "action_id": result.action,
+        "outcome": str(result.outcome),
+        "code": result.code,
+        "explanation": sentence(result.code, result.details) if result.code else "",
+        "payout_before": money.to_text(effect.payout_before, effect.currency) if effect else "",
+        "payout_after": money.to_text(effect.payout_after, effect.currency) if effect else "",
+        "currency": effect.currency if effect else "",
+        "modification": result.modification,
+    }
+
+
+def harmless(text: str) -> str:
+    """A cell that a spreadsheet shows and never runs. A plain negative number stays one."""
+    if not text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")):
+        return text
+    try:
+        money.decimal(text)
+    except money.NotAnAmount:
+        return "'" + text
+    return text
+
+
+def rejected(opened: Opened, results: Iterable[Result]) -> Iterator[bytes]:
+    """The refused rows in exactly the layout they came in: corrected and sent again, they are read as they were."""
+    return _file(opened, (result.raw for result in results if result.outcome is Outcome.REFUSED))
+
+
+def rejected_again(opened: Opened, places: Container[str]) -> Iterator[bytes]:
+    """The same from the file itself, opened once more: the rows at these places, and those that cannot be read."""
+    return _file(opened, (row.raw for row in opened.rows if row.place in places or isinstance(row, Unreadable)))
+
+
+def _file(opened: Opened, raws: Iterable[str]) -> Iterator[bytes]:
+    yield opened.rejected_head
+    before = "\n"
+    for raw in raws:
+        if raw:
+            between = "" if before.endswith(("\n", "\r")) else opened.newline
+            yield encoded(between + raw, opened.encoding)
+            before = raw
+
+
+@cache
+def _texts() -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = json.loads(files("retour.files").joinpath("receipt.json").read_text("utf-8"))
+    return found
+
+
+def receipt_text(language: str, name: str, size: int, sha256: str, received_at: datetime, delivery: str) -> bytes:
+    """What `receipt_<name>` says: the file arrived whole, when, and how to recognise it."""
+    texts = _texts()["receipt"]
+    sentence = texts.get(language, texts["en"])
+    at = times.text(received_at)
+    answers = {"result": names.result(name), "rejected": names.rejected(name)}
+    text = sentence.format(name=name, size=size, sha256=sha256, received_at=at, delivery=delivery, **answers)
+    return text.encode("utf-8", "replace")
