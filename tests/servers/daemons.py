@@ -18,7 +18,7 @@ from typing import Any
 import asyncssh
 import trustme
 
-from servers.install import HOME
+from tests.servers.install import HOME
 
 HOST = "files.merchant.test"
 USER, PASSWORD = "retour", "s3cret-und-lang"

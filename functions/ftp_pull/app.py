@@ -1,0 +1,27 @@
+"""A merchant's own server is visited: new files come into the inbox, or an answer is left there."""
+
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+
+from retour.intake import announce
+from retour.remote.visit import errand
+from retour.wiring import hub
+
+logger = Logger()
+pulls = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
+
+
+def run(record: SQSRecord) -> None:
+    try:
+        logger.info("errand done", **errand(hub(), announce, record.json_body))
+    except Exception as error:
+        logger.warning("errand failed, to be tried again", reason=type(error).__name__, detail=str(error)[:200])
+        raise
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: Any) -> Any:
+    return process_partial_response(event=event, record_handler=run, processor=pulls, context=context)

@@ -1,0 +1,481 @@
+"""A visit to a merchant's server: which files are taken, each exactly once, and how an answer is left there.
+
+What has been taken is remembered here and never read from the folder: moving or deleting files is not possible
+everywhere, and not ours to do unless the source says so.
+"""
+
+import hashlib
+import re
+import secrets
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, BinaryIO, Protocol, cast
+from zoneinfo import ZoneInfo
+
+from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
+from retour.domain.program import Program, Source
+from retour.domain.times import instant, text
+from retour.files import names
+from retour.remote import Remote, RemoteError, Server, words
+
+DAILY = "05:00"
+SETTLED = timedelta(seconds=60)
+OLD_ENOUGH = timedelta(minutes=2)
+LOOKS = 10
+LARGEST = 400 * 1024 * 1024
+IN_MEMORY = 8 * 1024 * 1024
+TIMEOUT = 20.0
+ENOUGH = timedelta(minutes=10)
+LISTED = 100
+MARKERS = (".done", ".ok", ".ctl")
+WHY = {
+    "pattern": "its name does not match the pattern",
+    "ours": "our own answer",
+    "temporary": "its name says that it is not whole yet",
+    "marker": "only says that another file is whole",
+    "name": "its name has a folder or unprintable signs in it",
+    "taken": "taken before",
+    "content": "the same content was taken before",
+    "growing": "perhaps still being written",
+    "large": f"larger than {LARGEST // 1024 // 1024} MB: use the API's upload",
+    "later": "left for the next visit",
+}
+
+
+class State(Protocol):
+    def get(self, key: str) -> dict[str, Any] | None: ...
+    def put(self, key: str, doc: Mapping[str, Any]) -> None: ...
+    def claim(self, key: str, doc: Mapping[str, Any]) -> bool: ...
+    def delete(self, key: str) -> None: ...
+
+
+class Inbox(Protocol):
+    def put(self, key: str, body: bytes | BinaryIO) -> None: ...
+    def read(self, key: str) -> bytes: ...
+    def size(self, key: str) -> int: ...
+
+
+class House(Protocol):
+    """What a visit needs of the hub (wiring.py)."""
+
+    @property
+    def inbox(self) -> Inbox: ...
+    @property
+    def outward(self) -> bool: ...
+    @property
+    def allow_private_hosts(self) -> bool: ...
+    def now(self) -> datetime: ...
+    def real_now(self) -> datetime: ...
+    def secret(self, program: str, source: str, /) -> Mapping[str, Any]: ...
+    def state(self, program: str, source: str, /) -> State: ...
+    def program(self, program: str, /) -> Program | None: ...
+    def send(self, queue: str, message: dict[str, Any], /, delay_seconds: int = 0) -> None: ...
+
+
+class NotVisited(Exception):
+    """A visit that nobody waits for has failed: to be tried again, and to ring the alarm if that does not help."""
+
+
+def errand(hub: House, announce: Callable[[Any, Delivery], None], message: Mapping[str, Any]) -> dict[str, Any]:
+    """Does what a message of `pulls` asks for: visit a server, or leave an answer there. Tells what to log."""
+    program = hub.program(message["program"])
+    source = program.sources.get(message["source"]) if program else None
+    about = {"program": message["program"], "source": message["source"]}
+    if program is None or source is None or source.channel is not Channel.PULL:
+        return {**about, "dropped": "there is no such source any more"}
+    if "put" in message:
+        return {**about, "not_left": leave(hub, program.id, source, **message["put"])}
+    if not hub.outward:
+        raise NotVisited("nothing leaves the house now")
+    asked = message.get("visit", "")
+    report = visit(hub, announce, program.id, source, asked=asked, look=message.get("look", 1))
+    if report.failed and not asked:
+        raise NotVisited(report.errors[0]["code"])
+    return {**about, "seen": report.seen, "fetched": len(report.fetched), "failed": report.failed}
+
+
+# When, and which
+
+
+def due(source: Source, now: datetime, last: datetime | None) -> bool:
+    """Whether the daily visit of a source is owed: its time of day (in its own zone) has come since the last visit.
+
+    A day has exactly one such moment: one that the clocks skip in spring counts as if they had not been changed yet,
+    one that comes twice in autumn counts the first time. A missed one stays owed until the next.
+    """
+    zone = ZoneInfo(source.time_zone)
+    at = time.fromisoformat(source.options.get("at", DAILY))
+    today = now.astimezone(zone).date()
+    if last is None:
+        return moment(today, at, zone) <= now
+    owed = max(slot for day in (today, today - timedelta(days=1)) if (slot := moment(day, at, zone)) <= now)
+    return last < owed
+
+
+def moment(day: date, at: time, zone: ZoneInfo) -> datetime:
+    return datetime.combine(day, at, tzinfo=zone).astimezone(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A file as an earlier visit saw it."""
+
+    size: int | None
+    stamp: str
+    at: datetime
+
+
+def unwanted(name: str, pattern: str) -> str:
+    """Why a file of this name is none of ours to take; empty when it is."""
+    if names.base(name) != name or not name.isprintable() or name in (".", ".."):
+        return "name"
+    if skipped := names.skipped(name):
+        return skipped
+    if not matches(name, pattern):
+        return "pattern"
+    return "marker" if name.lower().endswith(MARKERS) else ""
+
+
+def matches(name: str, pattern: str) -> bool:
+    """* for any characters, ? for one, nothing else is special; case does not count."""
+    signs = {"*": ".*", "?": "."}
+    expression = "".join(signs.get(sign, re.escape(sign)) for sign in pattern)
+    return re.fullmatch(expression, name, re.IGNORECASE | re.DOTALL) is not None
+
+
+def whole(file: Remote, listing: Mapping[str, Remote], before: Look | None, now: datetime) -> bool:
+    """Whether a file is surely not being written any more.
+
+    It was last changed two minutes ago, or it is as it was a minute ago or longer, or the merchant says so by a file
+    beside it (`orders.csv.done` or `orders.done`) that is not older than it.
+    """
+    if file.modified is not None and now - file.modified >= OLD_ENOUGH:
+        return True
+    if before is not None and (before.size, before.stamp) == (file.size, file.stamp) and now - before.at >= SETTLED:
+        return True
+    stem = file.name.rpartition(".")[0] or file.name
+    for marker in (listing.get((base + ending).lower()) for base in (file.name, stem) for ending in MARKERS):
+        if marker is not None and (not marker.modified or not file.modified or marker.modified >= file.modified):
+            return True
+    return False
+
+
+def unchanged(one: Remote, other: Remote) -> bool:
+    """Whether two looks show the same state, as far as both tell."""
+    same_time = one.modified == other.modified if one.modified and other.modified else True
+    return same_time and (one.size == other.size or one.size is None or other.size is None)
+
+
+# The visit
+
+
+@dataclass(slots=True)
+class Report:
+    """What a visit found and did, for the admin of the source. No secrets, bounded in size."""
+
+    id: str
+    started: datetime
+    server: str
+    seen: int = 0
+    fetched: list[dict[str, Any]] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
+    not_taken: list[dict[str, str]] = field(default_factory=list)
+    deleted: int = 0
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    looks_again: bool = False
+    finished: datetime | None = None
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.errors)
+
+    def skip(self, name: str, why: str, **more: str) -> None:
+        self.skipped[why] += 1
+        if len(self.not_taken) < LISTED:
+            self.not_taken.append({"name": words(name), "why": why, "explanation": WHY[why], **more})
+
+    def fail(self, error: RemoteError, name: str = "") -> None:
+        if len(self.errors) < LISTED:
+            about = {"name": words(name)} if name else {}
+            self.errors.append({"code": error.code, "words": error.sentence, "lasting": error.lasting, **about})
+
+    def explanation(self) -> str:
+        """The visit in a sentence or two."""
+        parts = [f"{count(len(self.fetched))} fetched"]
+        parts += [f"{number} skipped ({WHY[why]})" for why, number in sorted(self.skipped.items())]
+        parts += [f"{self.deleted} deleted there"] if self.deleted else []
+        said = f"{count(self.seen)} seen, {', '.join(parts)}."
+        if self.looks_again:
+            said += " What is perhaps still being written is looked at again in a minute."
+        if self.errors:
+            said = f"{self.errors[0]['words']} {said if self.seen else ''}".strip()
+        return said
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "state": "failed" if self.failed else "done",
+            "explanation": self.explanation(),
+            "started": text(self.started),
+            "finished": text(self.finished or self.started),
+            "server": self.server,
+            "seen": self.seen,
+            "fetched": self.fetched[:LISTED],
+            "skipped": dict(self.skipped),
+            "not_taken": self.not_taken,
+            "deleted": self.deleted,
+            "errors": self.errors,
+            "looks_again": self.looks_again,
+        }
+
+
+def count(files: int) -> str:
+    return f"{files} file{'' if files == 1 else 's'}"
+
+
+def open_server(options: Mapping[str, Any], secret: Mapping[str, Any], allow_private: bool) -> Server:
+    """The merchant's server, logged in. The library of the one protocol that is spoken is loaded, no other."""
+    if options["protocol"] == "sftp":
+        from retour.remote import sftp
+
+        return sftp.connect(options, secret, timeout=TIMEOUT, allow_private=allow_private)
+    from retour.remote import ftp
+
+    return ftp.connect(options, secret, timeout=TIMEOUT, allow_private=allow_private)
+
+
+Open = Callable[[Mapping[str, Any], Mapping[str, Any], bool], Server]
+
+
+def visit(
+    hub: House,
+    announce: Callable[[Any, Delivery], None],
+    program: str,
+    source: Source,
+    *,
+    asked: str = "",
+    look: int = 1,
+    open_server: Open = open_server,
+) -> Report:
+    """Takes every new, whole file of the source's folder into the inbox, the oldest first, and reports.
+
+    `asked` names the visit for whoever waits for its report; `look` counts the looks at files still being written.
+    Receipts go by the business clock, the age of files by the real one: the merchant's server knows no other.
+    """
+    state = hub.state(program, source.name)
+    options = source.options
+    report = Report(asked or secrets.token_hex(8), hub.now(), place(options))
+    started = hub.real_now()
+    try:
+        server = open_server(options, hub.secret(program, source.name), hub.allow_private_hosts)
+        try:
+            errand = Errand(hub, announce, program, source, server, state, report)
+            for file in errand.ready():
+                if hub.real_now() - started > ENOUGH:
+                    report.skip(file.name, "later")
+                    report.looks_again = True
+                else:
+                    errand.run(file)
+        finally:
+            server.close()
+    except RemoteError as error:
+        report.fail(error)
+    report.looks_again |= bool(report.skipped["growing"]) and look < LOOKS
+    report.finished = hub.now()
+    state.put("last-visit", report.document())
+    if report.looks_again:
+        hub.send("pulls", {"program": program, "source": source.name, "look": look + 1}, delay_seconds=60)
+    return report
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """One visit under way: a server logged in, and what it finds going into the inbox and the report."""
+
+    hub: House
+    announce: Callable[[Any, Delivery], None]
+    program: str
+    source: Source
+    server: Server
+    state: State
+    report: Report
+
+    @property
+    def folder(self) -> str:
+        return str(self.source.options.get("folder", ""))
+
+    def ready(self) -> Iterator[Remote]:
+        """The files to fetch now, oldest first. What is perhaps still being written is noted for the next look."""
+        pattern = self.source.options.get("pattern", "*")
+        files = self.server.files(self.folder, lambda name: not unwanted(name, pattern) or marker(name))
+        now = self.hub.real_now()
+        self.report.seen = len(files)
+        listing = {file.name.lower(): file for file in files}
+        for file in sorted(files, key=lambda file: (file.modified or now, file.name)):
+            if why := unwanted(file.name, pattern):
+                self.report.skip(file.name, why)
+            elif file.size is not None and file.size > LARGEST:
+                self.report.skip(file.name, "large")
+            elif (taken := self.state.get(self.key("file", file))) is not None:
+                self.report.skip(file.name, "taken", delivery=taken["delivery"])
+                self.clear(file)
+            else:
+                looked = self.state.get(self.key("look", file))
+                before = Look(looked["size"], looked["stamp"], instant(looked["at"])) if looked else None
+                if whole(file, listing, before, now):
+                    yield file
+                else:
+                    if before is None or (before.size, before.stamp) != (file.size, file.stamp):
+                        seen = {"size": file.size, "stamp": file.stamp, "at": text(now)}
+                        self.state.put(self.key("look", file), seen)
+                    self.report.skip(file.name, "growing")
+
+    def run(self, file: Remote) -> None:
+        """Fetches one file; what is wrong with it alone does not keep the others back."""
+        try:
+            self.take(file)
+        except RemoteError as error:
+            if error.code == "CHANGED":
+                self.report.skip(file.name, "growing")
+            elif error.code == "TOO_LARGE":
+                self.report.skip(file.name, "large")
+            elif error.code in ("REFUSED", "INCOMPLETE"):
+                self.report.fail(error, file.name)
+            else:
+                raise
+
+    def take(self, file: Remote) -> None:
+        """Into the inbox, exactly once, whatever happens in between.
+
+        The claim on the content says under which id it goes in. Whoever dies after it is followed by a visit that
+        finds the claim not fulfilled and does the rest under the same id, so nothing is lost and nothing is doubled.
+        """
+        with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as spool:
+            counted = Counted(cast(BinaryIO, spool))
+            self.server.fetch(self.folder, file.name, cast(BinaryIO, counted))
+            received = self.hub.now()
+            after = self.server.look(self.folder, file.name)
+            if after is not None and not unchanged(file, after):
+                raise RemoteError("CHANGED", f"{file.name} changed while it was being fetched.")
+            delivery = self.delivery(file, counted.sha256.hexdigest(), counted.size, received)
+            claim = f"content#{delivery.sha256}"
+            mine: dict[str, Any] = {
+                "delivery": delivery.id,
+                "received_at": text(received),
+                "name": delivery.name,
+                "stored": False,
+            }
+            if not self.state.claim(claim, mine):
+                mine = self.state.get(claim) or mine
+            fresh = not mine["stored"]
+            if fresh:
+                delivery = self.delivery(
+                    file, delivery.sha256, delivery.size, instant(mine["received_at"]), mine["name"]
+                )
+                if not self.lies_in_inbox(delivery):
+                    self.announce(self.hub, delivery)
+                    spool.seek(0)
+                    self.hub.inbox.put(delivery.body_key, cast(BinaryIO, spool))
+                self.state.put(claim, {**mine, "stored": True})
+        if file.size is not None or file.stamp:
+            self.state.put(self.key("file", file), {"delivery": mine["delivery"], "name": file.name})
+        self.state.delete(self.key("look", file))
+        if fresh:
+            self.report.fetched.append({"name": words(file.name), "size": delivery.size, "delivery": delivery.id})
+        else:
+            self.report.skip(file.name, "content", delivery=mine["delivery"])
+        self.clear(file)
+
+    def delivery(self, file: Remote, digest: str, size: int, received: datetime, name: str = "") -> Delivery:
+        key = delivery_id(received, self.program, self.source.name, digest)
+        name = name or names.safe(file.name)
+        folder = self.source.options.get("result_folder")
+        return Delivery(
+            id=key,
+            program=self.program,
+            channel=Channel.PULL,
+            source=self.source.name,
+            kind=Kind.FILE,
+            identity=digest,
+            received_at=received,
+            sha256=digest,
+            size=size,
+            name=name,
+            sender=f"{self.source.options.get('user', '')}@{self.source.options['host']}",
+            body_key=f"pull/{self.program}/{self.source.name}/{key}/{name}",
+            reply={"folder": folder} if folder else {},
+        )
+
+    def lies_in_inbox(self, delivery: Delivery) -> bool:
+        try:
+            return self.hub.inbox.size(delivery.body_key) == delivery.size
+        except KeyError:
+            return False
+
+    def clear(self, file: Remote) -> None:
+        """Deletes a file that the inbox has, if the source says so and it is still the one we took."""
+        if self.source.options.get("delete") is not True or not self.hub.outward:
+            return
+        try:
+            now = self.server.look(self.folder, file.name)
+            if now is not None and unchanged(file, now):
+                self.server.delete(self.folder, file.name)
+                self.report.deleted += 1
+        except RemoteError as error:
+            self.report.fail(error, file.name)
+
+    def key(self, kind: str, file: Remote) -> str:
+        """`file` names this very state of the file, `look` the file whatever its state."""
+        parts = [self.folder, file.name, *([str(file.size), file.stamp] if kind == "file" else [])]
+        digest = hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
+        return f"{kind}#{digest}"
+
+
+class Counted:
+    """Writes through, with length and SHA-256 of all that was written, and an end to it."""
+
+    def __init__(self, into: BinaryIO) -> None:
+        self.into = into
+        self.size = 0
+        self.sha256 = hashlib.sha256()
+
+    def write(self, block: bytes) -> int:
+        self.size += len(block)
+        if self.size > LARGEST:
+            raise RemoteError("TOO_LARGE", WHY["large"])
+        self.sha256.update(block)
+        return self.into.write(block)
+
+
+def marker(name: str) -> bool:
+    return name.lower().endswith(MARKERS)
+
+
+def place(options: Mapping[str, Any]) -> str:
+    port = f":{options['port']}" if "port" in options else ""
+    return f"{options['protocol']}://{options['host']}{port}/{options.get('folder', '').lstrip('/')}"
+
+
+# The way back
+
+
+def leave(hub: House, program: str, source: Source, name: str, key: str, *, open_server: Open = open_server) -> str:
+    """Leaves an answer that lies in the inbox in the source's result folder; returns why not, or nothing.
+
+    Nothing leaves the house while it is being rebuilt. RemoteError when the server does not let us.
+    """
+    folder = source.options.get("result_folder")
+    if not folder:
+        return "the source has no result_folder"
+    if not hub.outward:
+        return "nothing leaves the house now"
+    body = hub.inbox.read(key)
+    server = open_server(source.options, hub.secret(program, source.name), hub.allow_private_hosts)
+    try:
+        server.put(folder, name, body)
+    finally:
+        server.close()
+    return ""
