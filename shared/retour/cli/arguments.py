@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--ready-file", metavar="FILE", help="written when everything answers (default DIR/ready.json)")
 
     demo = command(
-        "demo", "demo:demo", "show one return over each of the five channels, on this machine",
+        "demo", "demo.show:demo", "show one return over each of the five channels, on this machine",
         more="It brings a hub up with data of its own and leaves it running until Ctrl-C.",
     )  # fmt: skip
     demo.add_argument("--exit", action="store_true", help="stop by itself; 0 only if every payout is the expected one")

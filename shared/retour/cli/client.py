@@ -137,7 +137,7 @@ class Hub:
     def _trust(self) -> ssl.SSLContext | None:
         if not self.url.startswith("https:"):
             return None
-        own = self.folder / "ca.pem" if self.folder else None
+        own = self.folder / "tls/ca.pem" if self.folder else None
         return ssl.create_default_context(cafile=str(own) if own and own.exists() else None)
 
     def _nobody(self, error: Exception) -> str:
@@ -189,7 +189,7 @@ def connect(
     except (ValueError, KeyError, TypeError):
         raise NoHub(f"{path} is no ready-file of a hub. Start the hub again: `retour up`.") from None
     own = ready.get("programs", {}).get(program or "", {}).get("api_key")
-    return Hub(url=url, key=key or own or admin, ready=ready, folder=path.parent)
+    return Hub(url=url, key=key or own or admin, ready=ready, folder=path.resolve().parent)
 
 
 def found(ready_file: str | None, data: str | None) -> Path | None:

@@ -5,6 +5,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from retour.cli import transports
 from retour.cli.client import Hub, Refused, Usage, until
@@ -103,42 +104,35 @@ def pull(arguments: argparse.Namespace) -> int:
     chosen = [arguments.source] if arguments.source else of_channel(hub, program, "pull")
     if not chosen:
         raise Usage(f"Program {program} has no source of channel pull.")
-    batches: list[Mapping[str, Any]] = []
-    failed = False
+    visits: list[Mapping[str, Any]] = []
+    batches: list[dict[str, Any]] = []
     for source in chosen:
+        path = f"/v1/programs/{program}/sources/{quote(source, safe='')}"
         with progress(f"visiting the server of {source}"):
-            before = ids(hub, program, source)
-            answer = hub.post(f"/v1/programs/{program}/sources/{source}/pull")
-            visit = answer if arguments.no_wait else visited(hub, program, source, answer)
-        new = [] if arguments.no_wait else [item for item in recent(hub, program, source) if item["id"] not in before]
-        batches += [finished(hub, program, item) for item in new]
+            visit = hub.post(f"{path}/pull", {})
+            if not arguments.no_wait:
+                visit = visited(hub, path, visit)
+                batches += [finished(hub, program, {"id": taken["delivery"]}) for taken in visit["fetched"]]
+        visits.append(visit)
         if not arguments.json:
-            say(told(source, visit, len(new), waited=not arguments.no_wait))
-        failed = failed or visit.get("state") == "failed"
+            under_way = f"the visit is under way; `retour batches --source {source}` shows what it finds."
+            say(f"{source}: {visit.get('explanation') or under_way}")
     if arguments.json:
-        show_json({"items": batches})
+        show_json({"visits": visits, "items": batches})
     else:
         for batch in batches:
             show_batch(batch)
+    failed = any(visit["state"] == "failed" for visit in visits)
     return 1 if failed or any(verdict(batch) for batch in batches) else 0
 
 
-def told(source: str, visit: Mapping[str, Any], new: int, *, waited: bool) -> str:
-    if visit.get("explanation"):
-        return f"{source}: {visit['explanation']}"
-    if not waited:
-        return f"{source}: the visit is under way; `retour batches --source {source}` shows what it finds."
-    return f"{source}: visited, {new} new file{'' if new == 1 else 's'}."
-
-
-def visited(hub: Hub, program: str, source: str, asked_at: str) -> Mapping[str, Any]:
-    """The visit that was asked for, as the hub tells it when it is over."""
-    path = f"/v1/programs/{program}/sources/{source}/test"
-    for found in until(lambda: hub.post(path, {}), seconds=ARRIVE_SECONDS):
-        visit = found.get("last_visit") or {}
-        if str(visit.get("at", "")) >= asked_at:
+def visited(hub: Hub, path: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The visit that was asked for, as the hub reports it when it is over."""
+    for source in until(lambda: hub.post(f"{path}/test", {}), seconds=ARRIVE_SECONDS):
+        visit = source.get("last_visit") or {}
+        if str(visit.get("started", "")) >= str(asked["asked_at"]):
             return dict(visit)
-    raise Refused(0, {"detail": f"The visit to the server of {source} is not over yet: see `retour doctor`."})
+    raise Refused(0, {"detail": "The visit is not over yet; `retour doctor` shows its report later."})
 
 
 def upload(hub: Hub, program: str, source: str, name: str, body: bytes, *, dry_run: bool = False) -> dict[str, Any]:

@@ -1,0 +1,41 @@
+"""A merchant's own FTPS server, in a process of its own: `python -m retour.cli.demo.merchant FD < settings.json`
+
+It serves one folder to one user on a socket that is listening already, until its standard input ends.
+"""
+
+import json
+import socket
+import sys
+import threading
+
+
+def main() -> None:
+    from pyftpdlib.authorizers import DummyAuthorizer
+    from pyftpdlib.handlers import TLS_FTPHandler
+    from pyftpdlib.servers import ThreadedFTPServer
+
+    settings = json.loads(sys.stdin.readline())
+    users = DummyAuthorizer()
+    users.add_user(settings["user"], settings["password"], settings["folder"], perm="elradfmwMT")
+    handler = type(
+        "Merchant",
+        (TLS_FTPHandler,),
+        {
+            "authorizer": users,
+            "certfile": settings["certificate"],
+            "keyfile": settings["certificate"],
+            "tls_control_required": True,
+            "tls_data_required": True,
+            "banner": "A merchant's server",
+        },
+    )
+    server = ThreadedFTPServer(socket.socket(fileno=int(sys.argv[1])), handler)
+    threading.Thread(target=lambda: (sys.stdin.read(), server.close_all()), daemon=True).start()
+    server.serve_forever(handle_exit=False)
+
+
+if __name__ == "__main__":
+    import logging
+
+    logging.basicConfig(level=logging.WARNING)
+    main()

@@ -1,0 +1,148 @@
+"""The stage of the demo: a hub with data of its own, and a merchant's FTPS server beside it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from retour.cli.client import Hub, NoHub, connect
+from retour.cli.up import local_hub
+
+START_SECONDS = 120
+STOP_SECONDS = 45
+# A pull leaves a file alone that may still be growing; this one has not changed for an hour.
+SETTLED_SECONDS = 3600
+
+
+def free_port(wanted: int) -> int:
+    """The wanted port, or where it is taken another one."""
+    for number in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", number))
+            except OSError:
+                continue
+            port: int = probe.getsockname()[1]
+            return port
+    raise NoHub("No port is free on 127.0.0.1.")
+
+
+@contextmanager
+def running_hub(data: Path, port: int, log: Path) -> Iterator[Hub]:
+    """A local hub for as long as the block lasts."""
+    ready = data / "ready.json"
+    command, environment = local_hub(data, port, ready_file=ready)
+    with log.open("wb") as written:
+        # Of its own session, so that Ctrl-C reaches the demo alone, which then stops things in their order.
+        process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=written, stderr=written, start_new_session=True
+        )
+    try:
+        yield wait_until_ready(process, ready, log)
+    finally:
+        stop(process)
+
+
+def wait_until_ready(process: "subprocess.Popen[bytes]", ready: Path, log: Path) -> Hub:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise NoHub(f"The hub did not start; the last it said, in {log}:\n{tail(log)}")
+        if ready.is_file():
+            return connect(url=None, key=None, ready_file=str(ready), data=None)
+        time.sleep(0.1)
+    raise NoHub(f"The hub was not ready after {START_SECONDS} seconds; the last it said, in {log}:\n{tail(log)}")
+
+
+def tail(log: Path, lines: int = 15) -> str:
+    return "\n".join("  " + line for line in log.read_text("utf-8", "replace").splitlines()[-lines:])
+
+
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is not None:
+        return
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merchant:
+    """The merchant's server: where it is, who trusts it, and its folders on this disk."""
+
+    port: int
+    certificate_authority: str
+    user: str
+    password: str
+    out: Path
+    answers: Path
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """What a program says about it."""
+        return {
+            "protocol": "ftps", "host": "127.0.0.1", "port": self.port, "user": self.user, "folder": "/out",
+            "pattern": "*.csv", "result_folder": "/in", "ca": self.certificate_authority,
+        }  # fmt: skip
+
+    def lay_out(self, name: str, content: bytes) -> None:
+        """A file that has lain there for an hour."""
+        file = self.out / name
+        file.write_bytes(content)
+        then = time.time() - SETTLED_SECONDS
+        os.utime(file, (then, then))
+
+
+@contextmanager
+def merchant_server(folder: Path, password: str, user: str = "retour") -> Iterator[Merchant]:
+    """A merchant's FTPS server for as long as the block lasts."""
+    import trustme
+
+    out, answers = folder / "files/out", folder / "files/in"
+    out.mkdir(parents=True, exist_ok=True)
+    answers.mkdir(parents=True, exist_ok=True)
+    authority = trustme.CA()
+    certificate = folder / "certificate.pem"
+    authority.issue_cert("127.0.0.1", "localhost").private_key_and_cert_chain_pem.write_to_path(str(certificate))
+    certificate.chmod(0o600)
+    with socket.create_server(("127.0.0.1", 0)) as listening, (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "retour.cli.demo.merchant", str(listening.fileno())],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            pass_fds=(listening.fileno(),),
+            start_new_session=True,
+        )
+        assert process.stdin
+        settings = {
+            "folder": str(folder / "files"),
+            "certificate": str(certificate),
+            "user": user,
+            "password": password,
+        }
+        process.stdin.write(json.dumps(settings).encode() + b"\n")
+        process.stdin.flush()
+        try:
+            yield Merchant(
+                port=listening.getsockname()[1],
+                certificate_authority=authority.cert_pem.bytes().decode(),
+                user=user,
+                password=password,
+                out=out,
+                answers=answers,
+            )
+        finally:
+            stop(process)
