@@ -50,7 +50,7 @@ check: install .venv-sam/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict shared/retour functions infra/local
-	$(BIN)/cfn-lint template.yaml infra/*.yaml
+	$(BIN)/cfn-lint $$(grep -l "^AWSTemplateFormatVersion" template.yaml infra/*.yaml)
 	SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam validate --lint --region eu-central-1
 	$(MAKE) --no-print-directory test
 
