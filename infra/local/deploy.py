@@ -12,6 +12,7 @@ import logging
 import time
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,11 +40,21 @@ def deploy(endpoint: str, *, parameters: Mapping[str, str], root: Path, stack: s
     from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
     template = yaml_parse((root / "template.yaml").read_text())
+    parameters = {**parameters, "InboxBucket": _inbox(endpoint, f"{stack}-inbox")}
     artifacts = _Artifacts(endpoint)
+    # A stack of its own: the emulator cannot update a nested one without losing the attributes of what stays the same.
+    storage = template["Resources"].pop("Storage")["Properties"]
+    child = (root / storage["TemplateURL"]).read_bytes()
+    defaults = {name: str(declared["Default"]) for name, declared in template["Parameters"].items()}
+    wanted = {name: {**defaults, **parameters}[value["Ref"]] for name, value in storage["Parameters"].items()}
+    kept = _settle(endpoint, f"{stack}-storage", artifacts.put(f"{_digest(child)}.yaml", child), wanted)
     _upload(artifacts, template, root, parameters)
     body = _translated(template, parameters)
-    url = artifacts.put(f"{_digest(body)}.json", body)
-    outputs = _settle(endpoint, stack, url, parameters)
+    for name, value in kept.items():
+        body = body.replace(json.dumps({"Fn::GetAtt": ["Storage", f"Outputs.{name}"]}), json.dumps(value))
+        body = body.replace(f"${{Storage.Outputs.{name}}}", value)
+    code = body.encode()
+    outputs = _settle(endpoint, stack, artifacts.put(f"{_digest(code)}.json", code), parameters)
     return Deployed(f"{endpoint}/_aws/execute-api/{outputs['ApiId']}/$default", outputs)
 
 
@@ -61,17 +72,28 @@ def client(service: str, endpoint: str) -> Any:
     )
 
 
+def _inbox(endpoint: str, bucket: str) -> str:
+    """The inbox, beside the stack: a killed emulator forgets its stacks, but finds its objects again."""
+    s3 = client("s3", endpoint)
+    with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
+        s3.create_bucket(Bucket=bucket)
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={"EventBridgeConfiguration": {}})
+    return bucket
+
+
 class _Artifacts:
     """The bucket with what a deployment is made of."""
 
     def __init__(self, endpoint: str) -> None:
-        self._endpoint = endpoint
         self._s3 = client("s3", endpoint)
-        self._s3.create_bucket(Bucket=ARTIFACTS)
+        with suppress(self._s3.exceptions.BucketAlreadyOwnedByYou):
+            self._s3.create_bucket(Bucket=ARTIFACTS)
 
     def put(self, key: str, body: bytes) -> str:
         self._s3.put_object(Bucket=ARTIFACTS, Key=key, Body=body)
-        return f"{self._endpoint}/{ARTIFACTS}/{key}"
+        # Without the endpoint's port, which changes: another address would be another template.
+        return f"https://s3.amazonaws.com/{ARTIFACTS}/{key}"
 
 
 def _upload(artifacts: _Artifacts, template: dict[str, Any], root: Path, parameters: Mapping[str, str]) -> None:
@@ -91,18 +113,15 @@ def _upload(artifacts: _Artifacts, template: dict[str, Any], root: Path, paramet
                 name = f"layer-{_digest(layer)}.zip"
                 properties["ContentUri"] = {"Bucket": ARTIFACTS, "Key": name}
                 artifacts.put(name, layer)
-            case "AWS::CloudFormation::Stack":
-                child = (root / properties["TemplateURL"]).read_bytes()
-                properties["TemplateURL"] = artifacts.put(f"{_digest(child)}.yaml", child)
 
 
-def _translated(template: dict[str, Any], parameters: Mapping[str, str]) -> bytes:
+def _translated(template: dict[str, Any], parameters: Mapping[str, str]) -> str:
     from samtranslator.parser.parser import Parser  # type: ignore[import-untyped]
     from samtranslator.translator.translator import Translator  # type: ignore[import-untyped]
 
     logging.getLogger("samtranslator").setLevel(logging.WARNING)
     translator = Translator(managed_policy_map={}, sam_parser=Parser(), boto_session=_root())
-    return json.dumps(translator.translate(template, dict(parameters)), sort_keys=True).encode()
+    return json.dumps(translator.translate(template, dict(parameters)), sort_keys=True)
 
 
 def _settle(endpoint: str, stack: str, url: str, parameters: Mapping[str, str]) -> dict[str, str]:

@@ -25,7 +25,8 @@ def emulator(data: Path, port: int, *, auth: bool = False, persist: bool = True,
     """Run the embedded AWS on `port` for as long as the block lasts; yields its endpoint URL.
 
     What it keeps lies below `data`: after a clean end everything, after a kill the S3 objects alone. With `auth` the
-    functions may do only what their roles allow. Mail that functions send goes on to the SMTP server `relay`. An orphan that an earlier, killed run left on `data` is ended first.
+    functions may do only what their roles allow. Mail that functions send goes on to the SMTP server `relay`. An orphan
+    that an earlier, killed run left on `data` is ended first.
     """
     data = data.resolve()
     data.mkdir(parents=True, exist_ok=True)
