@@ -38,7 +38,6 @@ MAIL_DOMAIN = "in.retour.test"
 CHANGES_KEYS = re.compile(r"/v1/programs/[^/]+(/sources/[^/]+/secret|/keys(/.*)?)?")
 # Beside the port of the front, so that they are easy to remember and the same after every start.
 BESIDE = {"sftp": 22, "smtp": 25, "salesforce": 43, "controls": 44, "aws": 66}
-SAVED_WITHIN = 15.0
 DRAIN_SECONDS = 60.0
 WATCH_SECONDS = 10.0
 
@@ -387,20 +386,19 @@ def deployed(endpoint: str, parameters: Mapping[str, str]) -> Stack:
 
 @asynccontextmanager
 async def embedded_aws(settings: Settings, ports: "Ports") -> AsyncIterator[str]:
-    """The emulator; the mark of a running hub goes only when it had the time to save its state."""
-    running = emulator(
-        settings.data / "aws", ports.number("aws"), auth=settings.auth, relay=f"{HOST}:{ports.number('outbox')}"
-    )
+    """The emulator; the mark of a running hub goes only after a whole run whose state was saved at its end."""
+    data = settings.data / "aws"
+    relay = f"{HOST}:{ports.number('outbox')}"
+    running = emulator(data, ports.number("aws"), auth=settings.auth, relay=relay)
     endpoint = await asyncio.to_thread(running.__enter__)
-    failed = True
     try:
         yield endpoint
-        failed = False
-    finally:
-        began = time.monotonic()
+    except BaseException:
         await asyncio.to_thread(running.__exit__, None, None, None)
-        if not failed and time.monotonic() - began < SAVED_WITHIN:
-            (settings.data / "running").unlink(missing_ok=True)
+        raise
+    await asyncio.to_thread(running.__exit__, None, None, None)
+    if not (data / "emulator.pid").exists():
+        (settings.data / "running").unlink(missing_ok=True)
 
 
 def connect_salesforce(programs: Programs, simulator: salesforce.Simulator, api: str) -> None:
