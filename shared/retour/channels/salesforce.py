@@ -40,7 +40,7 @@ _SAID = (
     "note",
 )  # fmt: skip
 _VALUES = {
-    "set_total": ("amount",),
+    "set_total": ("amount", "quantity"),
     "take_back": ("amount", "quantity"),
     "set_quantity": ("quantity", "amount"),
     "set_status": ("status",),
@@ -225,11 +225,17 @@ def entry(
     return body | ({"taken": dict(taken)} if taken else {})
 
 
+def change_of(fields: Mapping[str, str], source: Source) -> str | None:
+    """The change that a record's status means; None if it means none."""
+    change = source.options["statuses"].get(_named(fields, source).get("status", ""))
+    return None if change is None else str(change)
+
+
 def level(fields: Mapping[str, str], source: Source) -> dict[str, str]:
     """What a record says came back, and of what, if its status takes back; else nothing."""
-    said = _named(fields, source)
-    if source.options["statuses"].get(said.get("status", "")) != "take_back":
+    if change_of(fields, source) != "take_back":
         return {}
+    said = _named(fields, source)
     return {name: said[name] for name in (*_TARGET, "amount", "quantity") if name in said}
 
 
@@ -246,10 +252,10 @@ def rows(body: bytes, _facts: Mapping[str, str], source: Source) -> Sequence[Row
 
 
 def _row(place: str, entry: Mapping[str, Any], source: Source) -> Row | Unreadable | None:
-    said = _named(entry["fields"], source)
-    change = source.options["statuses"].get(said.get("status", ""))
+    change = change_of(entry["fields"], source)
     if change is None:
         return None
+    said = _named(entry["fields"], source)
     values = {name: said[name] for name in _VALUES.get(change, ()) if name in said}
     raw = json.dumps({"Id": entry["id"]} | entry["fields"], ensure_ascii=False)
     taken = entry.get("taken", {})

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from simple_salesforce.api import Salesforce
 
 API_VERSION = "63.0"
-CONNECT_SECONDS, READ_SECONDS = 3.05, 10.0
 IDS_MAX = 200
 PAGE = 2000
 WRITES_MAX = 200
@@ -105,7 +104,7 @@ def session(connect: str | None, ca: str | None, timeout: tuple[float, float]) -
 
 
 def domain_of(written: str) -> str:
-    """`acme.my`, `acme--uat.sandbox.my`, `login` or `test`, however a person wrote it; a lasting RemoteError for anything else."""
+    """`acme.my`, `acme--uat.sandbox.my`, `login` or `test`, however written; else a lasting RemoteError."""
     domain = written.strip().lower().removeprefix("https://").rstrip("/").removesuffix(".salesforce.com")
     if not _DOMAIN.fullmatch(domain):
         raise _refused(f"{written!r} is no Salesforce domain: write the My Domain, such as acme.my, or login or test")
@@ -121,7 +120,7 @@ def client(
     *,
     connect: str | None = None,
     ca: str | None = None,
-    timeout: tuple[float, float] = (CONNECT_SECONDS, READ_SECONDS),
+    timeout: tuple[float, float] = (3.05, 10.0),
 ) -> "Client":
     """The client of one integration user, kept while the process lives so that one login serves many calls."""
     return Client(domain_of(domain), username, consumer_key, private_key, session(connect, ca, timeout))

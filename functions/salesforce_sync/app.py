@@ -1,0 +1,55 @@
+"""What no push told is found by the schedule; what the queue brings is read or written back."""
+
+import time
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from retour.remote import RemoteError
+from retour.salesforce_sync import errand, reconcile, sources
+from retour.wiring import hub
+
+RESERVE_SECONDS = 45
+logger = Logger()
+messages = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> Any:
+    end = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS
+    if "Records" not in event:
+        return reconcile_all(end)
+
+    def run(record: SQSRecord) -> None:
+        try:
+            logger.info("errand done", **errand(hub(), record.json_body, lambda: time.monotonic() < end))
+        except RemoteError as error:
+            logger.warning("errand failed", code=error.code, why=str(error), lasting=error.lasting)
+            # What a person has to put right first is not tried again; the next reconcile finds what was not read.
+            if not error.lasting:
+                raise
+
+    return process_partial_response(event=event, record_handler=run, processor=messages, context=context)
+
+
+def reconcile_all(end: float) -> None:
+    """Every source gets its share of the time, so that one with much to tell keeps no other waiting."""
+    programs = [program for each in hub().programs.ids() if (program := hub().program(each))]
+    waiting = [(program, source) for program in programs for source in sources(program)]
+    surprises = []
+    for done, (program, source) in enumerate(waiting):
+        until = time.monotonic() + (end - time.monotonic()) / (len(waiting) - done)
+        named = {"program": program.id, "source": source.name}
+        try:
+            told = reconcile(hub(), program, source, lambda until=until: time.monotonic() < until)  # type: ignore[misc]
+            logger.info("reconciled", **named, seen=told.records, changed=told.changed, whole=told.whole)
+        except RemoteError as error:
+            logger.warning("not reconciled", **named, code=error.code, why=str(error))
+        except Exception as error:
+            logger.exception("not reconciled", **named)
+            surprises.append(error)
+    if surprises:
+        raise surprises[0]

@@ -1,0 +1,351 @@
+"""Salesforce and the ledger kept alike: records read back and taken in, missed ones found, outcomes written back.
+
+What a source keeps (its state):
+`record#<id>`        how far this record was taken in: count of changes, digest, SystemModstamp, what it says came back
+`change#<id>#<n>`    its n-th change as read, claimed by the first reader; it is delivered before any later one
+`watermark`          the newest SystemModstamp that the reconcile has seen
+`written#<id>`       what was last written back
+"""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+from retour.channels.salesforce import (
+    Push,
+    Resync,
+    as_read,
+    change_of,
+    digest,
+    entry,
+    id18,
+    level,
+    paths,
+    same_id,
+)
+from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
+from retour.domain.money import to_text
+from retour.domain.outcome import Outcome, Result
+from retour.domain.program import Program, Source
+from retour.domain.times import instant, text
+from retour.intake import Batch, receive
+from retour.remote import RemoteError
+from retour.sentences import sentence
+
+if TYPE_CHECKING:
+    from retour.remote.salesforce import Client, Written
+    from retour.wiring import Hub
+
+# Transactions commit minutes after the stamps they carry.
+OVERLAP = timedelta(minutes=15)
+SPARED = timedelta(minutes=30)
+DELIVERY_MAX = 200
+TOKENS_LIVE = 2
+# Seconds to connect and to wait for an answer: while a sender waits for us, and while nobody does.
+QUICK, PATIENT = (3.05, 8.0), (5.0, 60.0)
+MESSAGE_MAX = 255
+STATE_MAX = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """How a reconcile ended. `whole`: everything up to now was seen; else the next run goes on."""
+
+    records: int
+    changed: int
+    whole: bool
+    spared: bool = False
+
+
+class State(Protocol):
+    def get(self, key: str) -> dict[str, Any] | None: ...
+    def put(self, key: str, doc: Mapping[str, Any]) -> None: ...
+    def claim(self, key: str, doc: Mapping[str, Any]) -> bool: ...
+
+
+# Who and where
+
+
+def sources(program: Program) -> list[Source]:
+    return [source for source in program.sources.values() if source.channel is Channel.SALESFORCE]
+
+
+def client_of(hub: "Hub", program: Program, source: Source, *, patient: bool = False) -> "Client":
+    """The client of a source's integration user; a lasting RemoteError while something of it is not set up."""
+    from retour.remote.salesforce import client
+
+    options, secret = source.options, hub.secret(program.id, source.name)
+    missing = [name for name in ("username", "consumer_key") if not options.get(name)]
+    missing += [] if secret.get("private_key") else ["private_key"]
+    if missing:
+        told = f"The source {source.name} cannot log in to Salesforce: {', '.join(missing)} is not set."
+        raise RemoteError("SALESFORCE_NOT_SET_UP", told, lasting=True)
+    return client(
+        options.get("domain", "login"),
+        options["username"],
+        options["consumer_key"],
+        secret["private_key"],
+        connect=hub.salesforce_connect,
+        ca=hub.salesforce_ca,
+        timeout=PATIENT if patient else QUICK,
+    )
+
+
+# In
+
+
+def read_back(hub: "Hub", program: Program, source: Source, ids: Sequence[str]) -> list[Batch]:
+    """Read these records as they are now and take in what changed."""
+    records = client_of(hub, program, source).read(source.options["object"], paths(source), ids)
+    return take_in(hub, program, source, records)
+
+
+def hinted(hub: "Hub", program: Program, source: Source, ids: Sequence[str]) -> list[Batch]:
+    """What a push is for. Where Salesforce does not answer now, the reading is put off (and the error told)."""
+    try:
+        return read_back(hub, program, source, ids)
+    except RemoteError as error:
+        if not error.lasting:
+            message = {"program": program.id, "source": source.name, "read": list(ids)}
+            hub.send("writebacks", message, delay_seconds=30)
+        raise
+
+
+def reconcile(hub: "Hub", program: Program, source: Source, time_left: Callable[[], bool]) -> Reconciled:
+    """Take in whatever changed since the last time, page by page; the watermark follows what is safely stored."""
+    from retour.remote.salesforce import SPARING_FROM
+
+    state = hub.state(program.id, source.name)
+    mark = state.get("watermark") or {}
+    if mark.get("spared_until", "") > text(hub.now()):
+        return Reconciled(0, 0, whole=False, spared=True)
+    salesforce = client_of(hub, program, source, patient=True)
+    since = instant(mark["modified"]) - OVERLAP if "modified" in mark else None
+    seen = changed = 0
+    for page in salesforce.changed(source.options["object"], paths(source), since):
+        batches = take_in(hub, program, source, page)
+        seen += len(page)
+        changed += sum(len(batch.results) for batch in batches)
+        newest = max(mark.get("modified", ""), text(instant(page[-1]["SystemModstamp"])))
+        mark = {"modified": newest}
+        spared = salesforce.usage >= SPARING_FROM
+        state.put("watermark", mark | ({"spared_until": text(hub.now() + SPARED)} if spared else {}))
+        if spared or not time_left():
+            return Reconciled(seen, changed, whole=False, spared=spared)
+    return Reconciled(seen, changed, whole=True)
+
+
+def take_in(hub: "Hub", program: Program, source: Source, records: Sequence[Mapping[str, Any]]) -> list[Batch]:
+    """What of these records is new, as deliveries of at most 200 changes, those of one record in their order."""
+    state = hub.state(program.id, source.name)
+    batches: list[Batch] = []
+    for start in range(0, len(records), DELIVERY_MAX):
+        queues = [changes_of(state, source, each) for each in records[start : start + DELIVERY_MAX]]
+        while queues := [changes for changes in queues if changes]:
+            first = [with_taken(state, changes.pop(0)) for changes in queues]
+            telling = [change for change in first if change_of(change["fields"], source)]
+            for change in first:
+                if change not in telling:
+                    remembered(state, source, change, refused=False)
+            if telling:
+                batches.append(deliver(hub, program, source, telling))
+    return batches
+
+
+def with_taken(state: State, change: Mapping[str, Any]) -> dict[str, Any]:
+    """A change with what its record had said came back until then."""
+    taken = (state.get(f"record#{change['id']}") or {}).get("taken", {})
+    return entry(change["id"], change["version"], change["modified"], change["fields"], taken)
+
+
+def changes_of(state: State, source: Source, record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The changes of one record that are not known to be delivered, oldest first: claimed ones, then what it says now.
+
+    A reading older than one already claimed says nothing: two readers may overtake each other.
+    """
+    id = id18(record["Id"]) or record["Id"]
+    fields, modified = as_read(record, source), text(instant(record["SystemModstamp"]))
+    now = digest(fields)
+    while True:
+        known = state.get(f"record#{id}") or {"version": 0, "digest": "", "modified": ""}
+        if (known["digest"], known["modified"]) == (now, modified):
+            return []
+        pending: list[dict[str, Any]] = []
+        while claimed := state.get(change_key(id, known["version"] + 1)):
+            pending.append(claimed)
+            known = known_from(claimed)
+        never_told = known["version"] == 0 and change_of(fields, source) is None
+        if known["digest"] == now or modified < known["modified"] or never_told:
+            return pending
+        change = entry(id, known["version"] + 1, modified, fields, {})
+        if state.claim(change_key(id, change["version"]), change):
+            return [*pending, change]
+
+
+def known_from(change: Mapping[str, Any]) -> dict[str, Any]:
+    return {"version": change["version"], "digest": digest(change["fields"]), "modified": change["modified"]}
+
+
+def change_key(record: str, version: int) -> str:
+    return f"change#{record}#{version:06d}"
+
+
+def deliver(hub: "Hub", program: Program, source: Source, entries: Sequence[dict[str, Any]]) -> Batch:
+    """One delivery of changes, at most one a record. Only when it is taken in are they known as delivered."""
+    body = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
+    # The same changes are the same delivery, whoever reads them again.
+    versions = json.dumps([[each["id"], each["version"]] for each in entries])
+    identity = hashlib.blake2b(versions.encode(), digest_size=16).hexdigest()
+    batch = receive(hub, delivery_of(hub, program, source, identity, body), body)
+    remember(hub, program, source, body, batch.results)
+    news = write_backs(entries, batch.results, program.language)
+    if news and source.options.get("write_back"):
+        hub.send("writebacks", {"program": program.id, "source": source.name, "records": news})
+    return batch
+
+
+def remember(hub: "Hub", program: Program, source: Source, body: bytes, results: Sequence[Result]) -> None:
+    """Know the records of a delivery as taken in: after `receive`, and again when stored deliveries are replayed."""
+    state = hub.state(program.id, source.name)
+    refused = {result.place for result in results if result.outcome is Outcome.REFUSED}
+    for place, each in enumerate(json.loads(body), 1):
+        remembered(state, source, each, refused=str(place) in refused)
+
+
+def remembered(state: State, source: Source, change: Mapping[str, Any], *, refused: bool) -> None:
+    key = f"record#{change['id']}"
+    if ((state.get(key) or {}).get("version", 0)) > change["version"]:
+        return
+    taken = ({} if refused else level(change["fields"], source)) or change.get("taken", {})
+    state.put(key, known_from(change) | ({"taken": taken} if taken else {}))
+
+
+def keep_unread(hub: "Hub", program: Program, source: Source, body: bytes) -> Batch:
+    """A genuine sender's message that cannot be read: stored and listed as refused, for a person to look at."""
+    identity = hashlib.sha256(body).hexdigest()
+    return receive(hub, delivery_of(hub, program, source, identity, body), body)
+
+
+def delivery_of(hub: "Hub", program: Program, source: Source, identity: str, body: bytes) -> Delivery:
+    received_at = hub.now()
+    return Delivery(
+        id=delivery_id(received_at, program.id, source.name, identity),
+        program=program.id,
+        channel=Channel.SALESFORCE,
+        source=source.name,
+        kind=Kind.SALESFORCE,
+        identity=identity,
+        received_at=received_at,
+        sha256=hashlib.sha256(body).hexdigest(),
+        size=len(body),
+        name=source.options["object"],
+        sender=source.options["org_id"],
+    )
+
+
+# Back
+
+
+def write_backs(entries: Sequence[Mapping[str, Any]], results: Sequence[Result], language: str) -> list[dict[str, Any]]:
+    """What the records of a delivery are to be told."""
+    by_place = {result.place: result for result in results}
+    told = ((each, by_place.get(str(place))) for place, each in enumerate(entries, 1))
+    return [{"id": each["id"], "version": each["version"], **news(result, language)} for each, result in told if result]
+
+
+def news(result: Result, language: str) -> dict[str, str]:
+    """A result as it stands on a record: its outcome, and why or what it did."""
+    outcome, effect = result.outcome, result.effect
+    if outcome is Outcome.DUPLICATE and effect:
+        outcome = Outcome.APPLIED
+    message = sentence(result.code, result.details, language)
+    if not message and effect:
+        before, after = (to_text(amount, effect.currency) for amount in (effect.amount_before, effect.amount_after))
+        message = f"{result.order}: {before} → {after} {effect.currency}"
+    return {"state": outcome.value, "message": message}
+
+
+def write_back(hub: "Hub", program: Program, source: Source, records: Sequence[Mapping[str, Any]]) -> "list[Written]":
+    """Write outcomes to the fields the source names for them; one result for each record written to.
+
+    What a record was already told is not written again, nor is an older word over a newer one. Only our own fields are
+    written, and none of them is mapped: our writing is never read as a change.
+    """
+    from retour.remote.salesforce import WRITES_MAX
+
+    names = source.options.get("write_back") or {}
+    state = hub.state(program.id, source.name)
+    newest: dict[str, Mapping[str, Any]] = {}
+    for record in records:
+        before = newest.get(record["id"]) or state.get(f"written#{record['id']}") or {}
+        version = record.get("version", before.get("version", 0))
+        fresh = (before.get("state"), before.get("message")) != (record["state"], record["message"])
+        if fresh and version >= before.get("version", 0):
+            newest[record["id"]] = {"state": record["state"], "message": record["message"], "version": version}
+    if not (hub.outward and names and newest):
+        return []
+    results: list[Written] = []
+    salesforce = client_of(hub, program, source, patient=True)
+    ids = list(newest)
+    for start in range(0, len(ids), WRITES_MAX):
+        part = {id: values(newest[id], names, text(hub.now())) for id in ids[start : start + WRITES_MAX]}
+        written = salesforce.write(source.options["object"], part)
+        for each in written:
+            if each.ok:
+                state.put(f"written#{each.record}", newest[each.record])
+        results += written
+    return results
+
+
+def values(record: Mapping[str, Any], names: Mapping[str, str], now: str) -> dict[str, str]:
+    said = {"state": record["state"][:STATE_MAX], "message": shortened(record["message"]), "synced": now}
+    return {field: said[name] for name, field in names.items()}
+
+
+def shortened(message: str) -> str:
+    return message if len(message) <= MESSAGE_MAX else message[: MESSAGE_MAX - 1] + "…"
+
+
+def errand(hub: "Hub", message: Mapping[str, Any], time_left: Callable[[], bool]) -> dict[str, Any]:
+    """One message of the queue: records to read that a push could not, a reconcile, or outcomes to write back."""
+    program = hub.program(message["program"])
+    source = program.sources.get(message["source"]) if program else None
+    told = {"program": message["program"], "source": message["source"]}
+    if program is None or source is None or source.channel is not Channel.SALESFORCE:
+        return told | {"dropped": "the source is gone"}
+    if "read" in message:
+        return told | {"changed": sum(len(batch.results) for batch in read_back(hub, program, source, message["read"]))}
+    if "reconcile" in message:
+        return told | asdict(reconcile(hub, program, source, time_left))
+    written = write_back(hub, program, source, message["records"])
+    if any(each.later for each in written):
+        raise RemoteError("SALESFORCE_BUSY", "Salesforce could not write some records now.")
+    refused = [f"{each.record} {each.code}" for each in written if not each.ok]
+    return told | {"written": sum(each.ok for each in written), "refused": refused}
+
+
+# The doors
+
+
+def genuine(hub: "Hub", program_id: str, source_name: str, token: str) -> tuple[Program, Source] | None:
+    """The program and source whose live token this is. Missing, foreign and wrong look alike, also to the clock."""
+    program = hub.program(program_id)
+    source = program.sources.get(source_name) if program else None
+    tokens = hub.secret(program_id, source_name).get("tokens", []) if source else []
+    held = [hmac.compare_digest(known.encode(), token.encode()) for known in tokens[-TOKENS_LIVE:] or ["-" * 22]]
+    if program is None or source is None or source.channel is not Channel.SALESFORCE or not (tokens and any(held)):
+        return None
+    return program, source
+
+
+def told_of(hub: "Hub", hint: Push | Resync) -> Iterator[tuple[Program, Source]]:
+    """The sources that listen to this object of this organisation."""
+    for program_id in hub.programs.ids():
+        program = hub.program(program_id)
+        for source in sources(program) if program else ():
+            if same_id(hint.org, source.options["org_id"]) and hint.object == source.options["object"]:
+                yield program, source
