@@ -50,12 +50,13 @@ def written(ledger: Ledger, order: Order, folded: Order) -> Order | None:
     return replace(folded, heads=heads)
 
 
-def adopt(ledger: Ledger, action_id: str, key: str) -> bool:
-    """Copy to an order what waited beside one of its action ids; True when there was anything."""
-    waiting = ledger.order(f"@{action_id}").records
+def adopt(ledger: Ledger, action_id: str, order: Order) -> Order:
+    """Copy to an order what waited beside one of its action ids; the same order when there was nothing new."""
+    known = {record.id for record in order.records}
+    waiting = [record for record in ledger.order(f"@{action_id}").records if record.id not in known]
     for record in waiting:
-        ledger.insert(replace(record, order_key=key))
-    return bool(waiting)
+        ledger.insert(replace(record, order_key=order.key))
+    return ledger.order(order.key) if waiting else order
 
 
 def expire(

@@ -27,6 +27,7 @@ from retour.domain.program import Program, Source
 from retour.domain.row import Ignored, Refusal, Row, Unreadable
 from retour.domain.times import instant
 from retour.normalise import Read, Reading
+from retour.store import outcomes
 from retour.store.items import delivery_from
 from retour.store.ledger import Ledger
 from retour.store.rehearsal import Rehearsal
@@ -89,15 +90,12 @@ def receive_file(hub: "Hub", delivery: Delivery, body: bytes | None) -> Batch:
     """A file: its header stays open until every row is done and its outcomes lie beside it for the answer."""
     deliveries = hub.deliveries(delivery.program)
     header = deliveries.get(delivery.id)
-    if header is not None and header.state not in (ARRIVED, HELD):
+    if header is not None and header.state != ARRIVED:
         return Batch(delivery=header.delivery, state=header.state, code=header.report.get("code", ""))
-    if header is None:
-        delivery = deliveries.put(delivery, body, ARRIVED, {})
-    else:
-        delivery = header.delivery
-    if delivery.held and (header is None or header.state == ARRIVED):
-        return hold(hub, delivery)
-    return take_file(hub, delivery, hub.inbox.read(delivery.body_key))
+    stored = header.delivery if header else deliveries.put(delivery, body, ARRIVED, {})
+    if stored.held:
+        return hold(hub, stored)
+    return take_file(hub, stored, body if body is not None else hub.inbox.read(stored.body_key))
 
 
 def take_file(hub: "Hub", delivery: Delivery, body: bytes) -> Batch:
@@ -116,7 +114,7 @@ def take_file(hub: "Hub", delivery: Delivery, body: bytes) -> Batch:
         results = take_rows(hub.ledger(program.id), program, reads, hub.now())
         remind_waiting(hub, program, delivery, results)
         batch = Batch(delivery=delivery, state=DONE, results=results)
-    keep_outcomes(hub, batch)
+    outcomes.keep(hub.inbox, delivery, batch.results)
     hub.deliveries(program.id).close(delivery, report_of(batch), batch.state)
     return batch
 
@@ -195,16 +193,6 @@ def index_of(reads: Sequence[tuple[Row | Unreadable, Read]]) -> list[Any]:
     ]
 
 
-def keep_outcomes(hub: "Hub", batch: Batch) -> None:
-    """The outcomes of a file as JSON lines, for the answer and for whoever asks later."""
-    from retour.views import result_document
-
-    program = hub.program_of(batch.delivery)
-    lines = [json.dumps(result_document(result, program.language), ensure_ascii=False) for result in batch.results]
-    key = f"results/{batch.delivery.program}/{batch.delivery.id}/outcomes.jsonl"
-    hub.inbox.put(key, "\n".join(lines).encode())
-
-
 def remind_waiting(hub: "Hub", program: Program, delivery: Delivery, results: Sequence[Result]) -> None:
     """List what waits for its action, so that it is given up in time and its sender gets a second answer."""
     deliveries = hub.deliveries(program.id)
@@ -215,17 +203,16 @@ def remind_waiting(hub: "Hub", program: Program, delivery: Delivery, results: Se
             deliveries.remind("waiting", deadline, subject, {"delivery": delivery.id, "home": home})
 
 
-def tell_settled(hub: "Hub", program: Program, key: str) -> None:
+def tell_settled(hub: "Hub", program: Program, order: Order) -> None:
     """Ask for the second answer to every record of an order that waited and was settled; send first, then forget."""
     deliveries = hub.deliveries(program.id)
-    order = hub.ledger(program.id).order(key)
     first = min((action.reported_at for action in order.actions), default=None)
     for record in order.records:
         if (first is None or record.received_at <= first) and order.booked(record.id):
             deadline = record.received_at + timedelta(days=program.waiting_days)
             reminder = deliveries.reminded("waiting", deadline, record.id)
             if reminder:
-                settled(hub, program.id, reminder["delivery"], [f"{key}~{record.id}"])
+                settled(hub, program.id, reminder["delivery"], [record.public_id])
                 deliveries.forget("waiting", deadline, record.id)
 
 
@@ -244,7 +231,7 @@ def expire_waiting(hub: "Hub", program: Program) -> int:
         home = reminder["home"]
         key = (ledger.order_key_of(home[1:]) if home.startswith("@") else None) or home
         if key != home:
-            adopt(ledger, home[1:], key)
+            adopt(ledger, home[1:], ledger.order(key))
         expire(ledger, key, [subject], program.contracts, hub.now())
         settled(hub, program.id, reminder["delivery"], [f"{key}~{subject}"])
         deliveries.forget("waiting", instant(reminder["deadline"]), subject)
@@ -395,8 +382,7 @@ def moved_meanwhile(ledger: Ledger, program: Program, key: str, now: datetime) -
     order_key = ledger.order_key_of(key[1:])
     if order_key is None:
         return None
-    adopt(ledger, key[1:], order_key)
-    return settle(ledger, order_key, program.contracts, now)
+    return settle(ledger, order_key, program.contracts, now, adopt(ledger, key[1:], ledger.order(order_key)))
 
 
 # Actions
@@ -414,39 +400,54 @@ def take_actions(hub: "Hub", delivery: Delivery, reports: Iterable[report.Report
         if isinstance(read, Unreadable):
             results.append(unreadable(read))
             continue
-        result = report_action(ledger, read, program.contracts, hub.now())
+        result, order = report_action(ledger, read, program.contracts, hub.now())
         results.append(replace(result, place=reported.place, raw=reported.raw))
-        tell_settled(hub, program, read.order_key)
+        if order is not None:
+            tell_settled(hub, program, order)
     return Batch(delivery=delivery, state=DONE, results=results)
 
 
-def report_action(ledger: Ledger, action: Action, contracts: Sequence[Contract], now: datetime) -> Result:
+def report_action(
+    ledger: Ledger, action: Action, contracts: Sequence[Contract], now: datetime
+) -> tuple[Result, Order | None]:
+    """One action reported, and its order folded with whatever waited for it."""
     refused = Result(
         place="", outcome=Outcome.REFUSED, order=action.order_id, action=action.id, details={"action": action.id}
     )
+    if action.named and ledger.name(action.id, action.order_key) != action.order_key:
+        return replace(refused, code="ACTION_EXISTS"), None
     order = ledger.order(action.order_key)
-    own_id = "~" not in action.id or not action.id.startswith(f"{action.order_key}~{action.event_type}")
-    if own_id and ledger.name(action.id, action.order_key) != action.order_key:
-        return replace(refused, code="ACTION_EXISTS")
-    if sum(a.event_type == action.event_type for a in order.actions) >= ACTIONS_MAX and not order.action(action.id):
-        return replace(refused, code="TOO_MANY_ACTIONS", details={"order": action.order_id, "most": str(ACTIONS_MAX)})
-    standing = order.action(action.id) or ledger.report(action)
+    standing = order.action(action.id)
     if standing is None:
-        order = replace(order, actions=[*order.actions, action])
-    elif order.action(action.id) is None:
-        order = ledger.order(action.order_key)
-    if own_id and adopt(ledger, action.id, action.order_key):
-        order = ledger.order(action.order_key)
-    settle(ledger, action.order_key, contracts, now, order)
-    if standing is None:
-        return replace(refused, outcome=Outcome.APPLIED, details={})
+        if sum(a.event_type == action.event_type for a in order.actions) >= ACTIONS_MAX:
+            details = {"order": action.order_id, "most": str(ACTIONS_MAX)}
+            return replace(refused, code="TOO_MANY_ACTIONS", details=details), None
+        standing = ledger.report(action)
+        order = replace(order, actions=[*order.actions, standing or action])
+    if action.named:
+        order = adopt(ledger, action.id, order)
+    order = settle(ledger, order.key, contracts, now, order)
+    if standing is None or (standing.delivery == action.delivery and report.says_the_same(standing, action)):
+        return replace(refused, outcome=Outcome.APPLIED, details={}), order
     if report.says_the_same(standing, action):
-        ours = standing.delivery == action.delivery
-        return replace(refused, outcome=Outcome.APPLIED if ours else Outcome.DUPLICATE, details={})
-    return replace(refused, code="ACTION_EXISTS")
+        return replace(refused, outcome=Outcome.DUPLICATE, details={}), order
+    return replace(refused, code="ACTION_EXISTS"), order
 
 
 # Again
+
+
+def fold_again(hub: "Hub", program_id: str, home: str) -> None:
+    """Fold what somebody inserted and did not fold, and answer what was waiting."""
+    program = hub.program(program_id)
+    if program is None:
+        raise LookupError(program_id)
+    ledger = hub.ledger(program_id)
+    order = ledger.order((ledger.order_key_of(home[1:]) if home.startswith("@") else None) or home)
+    for action in order.actions:
+        if action.named:
+            order = adopt(ledger, action.id, order)
+    tell_settled(hub, program, settle(ledger, order.key, program.contracts, hub.now(), order))
 
 
 def release(hub: "Hub", delivery: Delivery) -> Batch:
@@ -479,7 +480,13 @@ def replay(hub: "Hub", key: str) -> Batch | None:
     except KeyError:
         deliveries.put(delivery, None, ARRIVED, {})
         return None
-    return receive(hub, delivery, None if delivery.kind is Kind.FILE else body)
+    batch = receive(hub, delivery, None if delivery.kind is Kind.FILE else body)
+    if delivery.kind is Kind.SALESFORCE and batch.results:
+        from retour.salesforce_sync import remember
+
+        program = hub.program_of(delivery)
+        remember(hub, program, program.sources[delivery.source], body, batch.results)
+    return batch
 
 
 def apply_program(hub: "Hub", delivery: Delivery, body: bytes) -> "tuple[Program, bool] | list[Fault]":

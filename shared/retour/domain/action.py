@@ -48,5 +48,10 @@ class Action:
     parent: str | None = None
 
     @property
+    def named(self) -> bool:
+        """Whether the merchant gave the id; a derived one begins with the order key and the event type."""
+        return not self.id.startswith(f"{self.order_key}~{self.event_type}")
+
+    @property
     def amount(self) -> int:
         return sum(line.amount for line in self.lines)

@@ -29,7 +29,7 @@ def details(order: Order, head: Head | None, record: Modification, waiting_days:
     return known | of_action(action, head, record)
 
 
-def of_action(action: Action, head: Head, record: Modification) -> Mapping[str, str]:
+def of_action(action: Action, head: Head, record: Modification) -> dict[str, str]:
     meant = targeted(action, record)
     lines = meant if isinstance(meant, list) else range(len(action.lines))
     rests = head.standing.rests

@@ -1,0 +1,25 @@
+"""A delivery was taken in: tell its sender what became of it."""
+
+import json
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from retour.answer import tell
+from retour.wiring import hub
+
+logger = Logger(service="answer")
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+    failed = []
+    for record in event["Records"]:
+        message = json.loads(record["body"])
+        try:
+            tell(hub(), message)
+            logger.info("answer given", program=message["program"], delivery=message["delivery"], what=message["what"])
+        except Exception:
+            logger.exception("answer not given", program=message["program"], delivery=message["delivery"])
+            failed.append({"itemIdentifier": record["messageId"]})
+    return {"batchItemFailures": failed}

@@ -1,0 +1,85 @@
+"""What became of every row of a file, kept beside its raw bytes as JSON lines."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from retour.domain.delivery import Delivery
+from retour.domain.outcome import Effect, Outcome, Result
+from retour.domain.times import instant, text
+from retour.store.inbox import Inbox
+
+
+def keep(inbox: Inbox, delivery: Delivery, results: Sequence[Result]) -> None:
+    lines = (json.dumps(document(result), ensure_ascii=False, separators=(",", ":")) for result in results)
+    inbox.put(key(delivery), "\n".join(lines).encode())
+
+
+def kept(inbox: Inbox, delivery: Delivery) -> Iterator[Result]:
+    """In the order of the rows; nothing when the file was never taken in."""
+    try:
+        body = inbox.read(key(delivery))
+    except KeyError:
+        return
+    for line in body.splitlines():
+        yield result_from(json.loads(line))
+
+
+def key(delivery: Delivery) -> str:
+    return folder(delivery) + "outcomes.jsonl"
+
+
+def folder(delivery: Delivery) -> str:
+    """Where everything about a delivery's answer lies."""
+    return f"results/{delivery.program}/{delivery.id}/"
+
+
+def document(result: Result) -> dict[str, Any]:
+    doc = {
+        "place": result.place,
+        "outcome": result.outcome,
+        "code": result.code,
+        "details": dict(result.details),
+        "column": result.column,
+        "modification": result.modification,
+        "reference": result.reference,
+        "order": result.order,
+        "action": result.action,
+        "applied_at": text(result.applied_at) if result.applied_at else "",
+        "effect": effect_document(result.effect),
+    }
+    return {name: value for name, value in doc.items() if value}
+
+
+def effect_document(effect: Effect | None) -> dict[str, Any]:
+    if effect is None:
+        return {}
+    return {
+        "currency": effect.currency,
+        "amount": [effect.amount_before, effect.amount_after],
+        "payout": [effect.payout_before, effect.payout_after],
+        "contract": effect.contract,
+    }
+
+
+def result_from(doc: Mapping[str, Any]) -> Result:
+    return Result(
+        place=doc["place"],
+        outcome=Outcome(doc["outcome"]),
+        code=doc.get("code", ""),
+        details=doc.get("details", {}),
+        column=doc.get("column", ""),
+        modification=doc.get("modification", ""),
+        reference=doc.get("reference", ""),
+        order=doc.get("order", ""),
+        action=doc.get("action", ""),
+        applied_at=instant(doc["applied_at"]) if "applied_at" in doc else None,
+        effect=effect_from(doc.get("effect")),
+    )
+
+
+def effect_from(doc: Mapping[str, Any] | None) -> Effect | None:
+    if not doc:
+        return None
+    (amount_before, amount_after), (payout_before, payout_after) = doc["amount"], doc["payout"]
+    return Effect(doc["currency"], amount_before, amount_after, payout_before, payout_after, doc["contract"])
