@@ -1,0 +1,452 @@
+"""What the hub knows, as the JSON that people and programs get (design.md, contracts with users)."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any
+
+from retour import report
+from retour.domain.action import Action
+from retour.domain.contract import Contract
+from retour.domain.decide import Head, Order
+from retour.domain.delivery import Delivery, Kind
+from retour.domain.modification import Modification
+from retour.domain.money import to_text
+from retour.domain.outcome import Effect, Outcome, Result
+from retour.domain.program import Program
+from retour.domain.row import Refusal, Unreadable
+from retour.domain.times import text
+from retour.intake import Batch, told, unreadable
+from retour.sentences import sentence
+from retour.store import outcomes
+from retour.store.deliveries import Deliveries, Header
+from retour.store.ledger import Ledger
+
+ORDERS_MAX = 300
+"""Orders looked at for one page of a list."""
+ACTION_BYTES = 200
+"""About as long as the report of an action is."""
+DAYS_MAX = 60
+"""Days without a delivery passed over for one page."""
+
+Document = dict[str, Any]
+
+
+# One thing
+
+
+def effect_document(effect: Effect | None) -> Document | None:
+    if effect is None:
+        return None
+
+    def money(minor: int) -> str:
+        return to_text(minor, effect.currency)
+
+    return {
+        "currency": effect.currency,
+        "amount": {"before": money(effect.amount_before), "after": money(effect.amount_after)},
+        "payout": {"before": money(effect.payout_before), "after": money(effect.payout_after)},
+        "contract": effect.contract,
+    }
+
+
+def result_document(result: Result, language: str) -> Document:
+    """The answer to one record of a delivery."""
+    document: Document = {
+        "record": result.place,
+        "id": result.modification,
+        "reference": result.reference,
+        "order_id": result.order,
+        "action_id": result.action,
+        "outcome": result.outcome.value,
+        "code": result.code,
+        "explanation": sentence(result.code, result.details, language),
+        "applied_at": text(result.applied_at) if result.applied_at else None,
+        "effect": effect_document(result.effect),
+    }
+    if result.column:
+        document["column"] = result.column
+    return document
+
+
+def answer_document(batch: Batch, language: str) -> Document:
+    """What a caller hears at once: the batch and one outcome per record."""
+    document: Document = {
+        "batch": batch.delivery.id,
+        "state": batch.state,
+        "counts": batch.counts,
+        "outcomes": [result_document(result, language) for result in batch.results],
+    }
+    return document | whole(batch.code, batch.details, language)
+
+
+def rehearsal_document(batch: Batch, language: str) -> Document:
+    """What would happen; there is no batch to ask for later."""
+    state = "refused" if batch.state == "refused" else "done"
+    return answer_document(batch, language) | {"batch": None, "state": state, "dry_run": True}
+
+
+def whole(code: str, details: Mapping[str, str], language: str) -> Document:
+    """Why a delivery as a whole was refused, held or ignored; nothing where it was not."""
+    if code:
+        return {"code": code, "explanation": sentence(code, details, language)}
+    return {"explanation": details["why"]} if details.get("why") else {}
+
+
+def change_document(record: Modification) -> Document:
+    """The change and its values, by the names they are sent with."""
+    values = {
+        name: getattr(record.change, name, None) for name in ("amount", "quantity", "status", "partner", "undoes")
+    }
+    amount = values["amount"]
+    return {"change": record.verb, **values, "amount": f"{amount:f}" if amount is not None else None}
+
+
+def modification_document(order: Order, record: Modification, program: Program) -> Document:
+    """A record as it was sent, where it came from, and what became of it."""
+    outcome = result_document(told(order, record, record, program), program.language)
+    return {
+        "id": record.public_id,
+        "program": record.program,
+        "channel": record.channel.value,
+        "source": record.source,
+        "reference": record.reference,
+        "order_id": record.order_key,
+        "action_id": outcome["action_id"] or record.action_id,
+        "event_type": record.event_type,
+        "sku": record.sku,
+        "line": record.line,
+        **change_document(record),
+        "currency": record.currency,
+        "reason": record.reason,
+        "disposition": record.disposition,
+        "note": record.note,
+        "occurred_at": text(record.occurred_at) if record.occurred_at else None,
+        "received_at": text(record.received_at),
+        "batch": record.provenance.delivery,
+        "object": record.provenance.object,
+        "place": record.provenance.place,
+        "sha256": record.provenance.sha256,
+        "sender": record.provenance.sender,
+        **{name: outcome[name] for name in ("outcome", "code", "explanation", "applied_at", "effect")},
+    }
+
+
+def action_line(action: Action, head: Head, now: datetime) -> Document:
+    """An action as lists show it."""
+    return {
+        "id": action.id,
+        "program": action.program,
+        "order_id": action.order_id,
+        "event_type": action.event_type,
+        "partner": action.partner,
+        "event_time": text(action.event_time),
+        "reported_at": text(action.reported_at),
+        "currency": action.currency,
+        "state": head.state(now).value,
+        "amount": to_text(head.standing.amount, action.currency),
+        "payout": to_text(head.payout, action.currency),
+        "locks_at": text(action.locks_at),
+        "contract": head.standing.contract,
+        "changes": head.changes,
+        "promo_code": action.promo_code,
+        "customer_status": action.customer_status,
+        "parent": action.parent,
+    }
+
+
+def action_document(order: Order, action: Action, head: Head, program: Program, now: datetime) -> Document:
+    """An action with its lines and everything that was ever said about it, in the order in which it was booked."""
+    terms = program.contracts[head.standing.contract - 1]
+    records = [record for entry in head.log if (record := order.record(entry.id)) is not None]
+    return {
+        **action_line(action, head, now),
+        "items": [
+            {
+                "line": line.line,
+                "sku": line.sku,
+                "category": line.category,
+                "quantity": rest.quantity,
+                "amount": to_text(rest.amount, action.currency),
+                "payout": to_text(terms.payout.of(rest.amount), action.currency),
+                "sold": {"quantity": line.quantity, "amount": to_text(line.amount, action.currency)},
+            }
+            for line, rest in zip(action.lines, head.standing.rests, strict=True)
+        ],
+        "history": [modification_document(order, record, program) for record in records],
+    }
+
+
+def batch_document(header: Header, program: Program, counts: Mapping[str, int]) -> Document:
+    """A delivery and what became of it, without its records."""
+    delivery, facts = header.delivery, header.report
+    path = f"/v1/programs/{delivery.program}/batches/{delivery.id}"
+    document: Document = {
+        "id": delivery.id,
+        "program": delivery.program,
+        "channel": delivery.channel.value,
+        "source": delivery.source,
+        "kind": delivery.kind.value,
+        "name": delivery.name,
+        "state": header.state,
+        "received_at": text(delivery.received_at),
+        "sender": delivery.sender,
+        "sha256": delivery.sha256,
+        "size": delivery.size,
+        "rows": facts.get("total") or len(facts.get("rows", ())) or sum(counts.values()),
+        "counts": dict(counts),
+        "answer": facts.get("answer", ""),
+        "links": {"raw": f"{path}/raw"},
+    }
+    if delivery.kind is not Kind.PROGRAM and header.state in ("done", "refused"):
+        document["links"] |= {"result": f"{path}/result", "rejected": f"{path}/rejected"}
+    return document | whole(facts.get("code", ""), facts.get("details", {}), program.language)
+
+
+def contract_document(contract: Contract) -> Document:
+    return {
+        "number": contract.number,
+        "name": contract.name,
+        "version": contract.version,
+        "event_type": contract.event_type,
+        "partners": sorted(contract.partners),
+        "valid_from": contract.valid_from.isoformat(),
+        "recorded_at": text(contract.recorded_at),
+        "payout": f"{contract.payout.percent}%",
+        "lock": {"days_after_event": contract.lock.days_after_event},
+    }
+
+
+# Found by what people know
+
+
+@dataclass
+class Reader:
+    """One request's view of a program's ledger: an order that many rows name is read once."""
+
+    program: Program
+    ledger: Ledger
+    deliveries: Deliveries
+    now: datetime
+    orders: dict[str, Order] = field(default_factory=dict)
+
+    def order(self, key: str) -> Order:
+        if key not in self.orders:
+            self.orders[key] = self.ledger.order(key)
+        return self.orders[key]
+
+    def action(self, action_id: str) -> tuple[Order, Action, Head] | None:
+        """By the merchant's own id, or the one made of order key and event type."""
+        for key in self._homes(action_id):
+            order = self.order(key)
+            action, head = order.action(action_id), order.heads.get(action_id)
+            if action is not None and head is not None:
+                return order, action, head
+        return None
+
+    def _homes(self, action_id: str) -> Iterator[str]:
+        named = self.ledger.order_key_of(action_id)
+        if named is not None:
+            yield named
+        parts = action_id.split("~")
+        for cut in range(1, len(parts)):
+            if parts[cut] in self.program.event_types:
+                yield "~".join(parts[:cut])
+
+    def modification(self, public_id: str) -> tuple[Order, Modification] | None:
+        """By its public id, which carries its order; what waited under an action id is at that action's order by now."""
+        home, _, digits = public_id.rpartition("~")
+        for key in self._where(home):
+            order = self.order(key)
+            record = order.record(digits)
+            if record is not None:
+                return order, record
+        return None
+
+    def _where(self, home: str) -> Iterator[str]:
+        if home.startswith("@"):
+            yield from self._homes(home[1:])
+        if home:
+            yield home
+
+    def results(self, header: Header, skip: int = 0) -> Iterator[Result]:
+        """What became of the records of a delivery: of a file as it was then, else as the ledger says now."""
+        match header.delivery.kind:
+            case Kind.FILE:
+                yield from islice(outcomes.kept(self.deliveries.inbox, header.delivery), skip, None)
+            case Kind.ACTIONS:
+                yield from self.reported(header.delivery, report.from_json(self.deliveries.body(header)), skip)
+            case _:
+                yield from (self._result(header, row) for row in header.report.get("rows", ())[skip:])
+
+    def counts(self, header: Header) -> dict[str, int]:
+        """How many records came to which outcome; empty where a list would have to look too many up."""
+        told_then: dict[str, int] = header.report.get("counts", {})
+        rows = len(header.report.get("rows", ())) or header.delivery.size // ACTION_BYTES
+        if told_then or header.delivery.kind is Kind.FILE or len(self.orders) + rows > ORDERS_MAX:
+            return dict(told_then)
+        return dict(Counter(result.outcome.value for result in self.results(header)))
+
+    def _result(self, header: Header, row: Sequence[Any]) -> Result:
+        if len(row) > 2:
+            place, code, details, column, order = row
+            return unreadable(Unreadable(place, code, details, column, order=order))
+        place, public_id = row
+        found = self.modification(public_id)
+        if found is None:
+            return Result(place=place, outcome=Outcome.REFUSED, code="ORDER_TOO_LARGE", modification=public_id)
+        order, record = found
+        own = replace(record.provenance, delivery=header.delivery.id, place=place)
+        return told(order, replace(record, provenance=own), None, self.program)
+
+    def reported(
+        self, delivery: Delivery, read: Sequence["report.Report | Unreadable"] | Refusal, skip: int = 0
+    ) -> Iterator[Result]:
+        """What becomes, or became, of reports of actions in this delivery."""
+        for one in () if isinstance(read, Refusal) else read[skip:]:
+            action = one if isinstance(one, Unreadable) else report.action(one, self.program, delivery)
+            if isinstance(action, Unreadable):
+                yield unreadable(action)
+            else:
+                yield self._reported(one.place, action)
+
+    def _reported(self, place: str, action: Action) -> Result:
+        standing = self.order(action.order_key).action(action.id)
+        result = Result(place=place, outcome=Outcome.APPLIED, order=action.order_id, action=action.id)
+        if standing is None or standing.delivery == action.delivery:
+            return result
+        if report.says_the_same(standing, action):
+            return replace(result, outcome=Outcome.DUPLICATE)
+        return replace(result, outcome=Outcome.REFUSED, code="ACTION_EXISTS", details={"action": action.id})
+
+    # Documents of the records of a delivery, for lists
+
+    def modifications(self, header: Header, skip: int) -> Iterator[Document | None]:
+        """The modifications a delivery brought; None for rows that are another's or no modification."""
+        if is_of_actions(header.delivery):
+            return
+        for result in self.results(header, skip):
+            found = self.modification(result.modification) if result.modification else None
+            own = found is not None and found[1].provenance.delivery == header.delivery.id
+            yield modification_document(*found, self.program) if found and own else None
+
+    def actions(self, header: Header, skip: int) -> Iterator[Document | None]:
+        """The actions a delivery was the first to report."""
+        if not is_of_actions(header.delivery):
+            return
+        for result in self.results(header, skip):
+            found = self.action(result.action) if result.action else None
+            own = found is not None and found[1].delivery == header.delivery.id
+            yield action_line(*found[1:], self.now) if found and own else None
+
+
+def is_of_actions(delivery: Delivery) -> bool:
+    return delivery.kind is Kind.ACTIONS or delivery.facts.get("layout") == "actions"
+
+
+# Lists, newest first
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How far a list came: a day, a delivery of it, and how many records of that. No delivery: the whole day is next."""
+
+    day: str
+    delivery: str = ""
+    record: int = 0
+
+    def cursor(self) -> str:
+        return f"{self.day}.{self.delivery}.{self.record}"
+
+
+def place_of(cursor: str) -> Place | None:
+    """None for a cursor that no list gave."""
+    found = CURSOR.fullmatch(cursor)
+    if found is None or not is_day(found["day"]):
+        return None
+    return Place(found["day"], found["delivery"] or "", int(found["record"]))
+
+
+DELIVERY_ID = r"\d{8}T\d{9}Z-[0-9a-f]{10}"
+CURSOR = re.compile(rf"(?P<day>\d{{8}})\.(?P<delivery>{DELIVERY_ID})?\.(?P<record>\d{{1,7}})", re.ASCII)
+
+
+def is_delivery_id(text: str) -> bool:
+    return re.fullmatch(DELIVERY_ID, text, re.ASCII) is not None
+
+
+def is_day(text: str) -> bool:
+    try:
+        return datetime.strptime(text, "%Y%m%d").year > 1970
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    items: list[Document]
+    next: Place | None
+
+    def document(self) -> Document:
+        return {"items": self.items, "next": self.next.cursor() if self.next else None}
+
+
+def headers(deliveries: Deliveries, start: Place, last_day: str) -> Iterator[Header | Place]:
+    """Headers from a place on, newest first, down to the first day of the program.
+
+    A Place instead of a header says that the search stops there for now: so many days had nothing.
+    """
+    if start.delivery and start.record:
+        begun = deliveries.get(start.delivery)
+        if begun is not None:
+            yield begun
+    day, before = start.day, start.delivery or None
+    for _ in range(DAYS_MAX):
+        if day < last_day:
+            return
+        while found := deliveries.newest(day, before):
+            yield from found
+            before = found[-1].delivery.id
+        day, before = day_before(day), None
+    if day >= last_day:
+        yield Place(day)
+
+
+def day_before(day: str) -> str:
+    return f"{datetime.strptime(day, '%Y%m%d') - timedelta(days=1):%Y%m%d}"
+
+
+def batches(reader: Reader, start: Place, last_day: str, limit: int, wanted: Callable[[Header], bool]) -> Page:
+    items: list[Document] = []
+    for seen in headers(reader.deliveries, start, last_day):
+        if isinstance(seen, Place):
+            return Page(items, seen)
+        if wanted(seen):
+            items.append(batch_document(seen, reader.program, reader.counts(seen)))
+        if len(items) == limit or len(reader.orders) >= ORDERS_MAX:
+            return Page(items, Place(seen.delivery.id[:8], seen.delivery.id))
+    return Page(items, None)
+
+
+def records(
+    reader: Reader,
+    start: Place,
+    last_day: str,
+    limit: int,
+    rows: Callable[[Header, int], Iterator[Document | None]],
+) -> Page:
+    """A list of records of deliveries: `rows` gives a document for each from a number on, None for one not wanted."""
+    items: list[Document] = []
+    for seen in headers(reader.deliveries, start, last_day):
+        if isinstance(seen, Place):
+            return Page(items, seen)
+        skip = start.record if seen.delivery.id == start.delivery else 0
+        for number, document in enumerate(rows(seen, skip), skip + 1):
+            if document is not None:
+                items.append(document)
+            if len(items) == limit or len(reader.orders) >= ORDERS_MAX:
+                return Page(items, Place(seen.delivery.id[:8], seen.delivery.id, number))
+    return Page(items, None)
