@@ -12,9 +12,12 @@ LINE_BYTES = 1 << 20
 LINE_SIGNS = 200_000
 FILE_BYTES = 1 << 30
 
-# Signs no text for people has. Surrogates stand for bytes that the encoding does not have (see `decoded`).
-UNREADABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ufeff\ud800-\udfff\ufffe\uffff]")
-UNDECODED = re.compile("[\ud800-\udfff]")
+# Bytes that cannot be decoded stand as signs of their own, out of the last private ones of Unicode, so that a raw text
+# can be stored anywhere and still gives back the very same bytes.
+UNDECODED = re.compile("[\U0010ff00-\U0010ffff]")
+UNDECODED_FROM = 0x10FF00
+# Signs no text for people has.
+UNREADABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ufeff\ufffe\uffff\U0010ff00-\U0010ffff]")
 
 
 class TooLarge(Exception):
@@ -93,8 +96,21 @@ def encoding_of(head: bytes, declared: str | None) -> Encoding | None:
     return Encoding(name, fallback=True) if plain else None
 
 
+def _keep(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return _kept(error.object[error.start : error.end]), error.end
+
+
+codecs.register_error("retour.keep", _keep)
+
+
+def _kept(data: bytes) -> str:
+    return "".join(chr(UNDECODED_FROM + byte) for byte in data)
+
+
 def decoded(data: bytes, encoding: Encoding) -> str:
-    """The text of a line. Bytes it cannot mean come as lone surrogates, so that `encoded` gives back the very same.
+    """The text of a line, with UNDECODED signs for bytes that mean nothing in its encoding.
 
     Where an encoding of single bytes is declared, a line that reads as UTF-8 too is left undecoded: it could be either.
     """
@@ -102,17 +118,17 @@ def decoded(data: bytes, encoding: Encoding) -> str:
         try:
             data.decode("utf-8")
         except UnicodeDecodeError:
-            return data.decode(encoding.codec, "surrogateescape")
-        return data.decode("ascii", "surrogateescape")
-    try:
-        return data.decode(encoding.codec)
-    except UnicodeDecodeError:
-        return data.decode(encoding.codec, "surrogateescape")
+            return data.decode(encoding.codec, "retour.keep")
+        return data.decode("ascii", "retour.keep")
+    text = data.decode(encoding.codec, "retour.keep")
+    return data.decode("ascii", "retour.keep") if b"\xf4\x8f" in data else text
 
 
 def encoded(text: str, codec: str) -> bytes:
     """The bytes a raw text came from."""
-    return text.encode(codec, "surrogatepass" if codec.startswith("utf-16") else "surrogateescape")
+    pieces = UNDECODED.split(text)
+    kept = [bytes([ord(sign) - UNDECODED_FROM]) for sign in UNDECODED.findall(text)]
+    return b"".join(piece.encode(codec) + byte for piece, byte in zip(pieces, [*kept, b""], strict=True))
 
 
 def lines(stream: io.BufferedReader, encoding: Encoding) -> Iterator[str]:
@@ -136,8 +152,7 @@ def lines(stream: io.BufferedReader, encoding: Encoding) -> Iterator[str]:
 
 
 def _pieces(stream: io.BufferedReader, encoding: Encoding, end: str) -> Iterator[str]:
-    errors = "surrogatepass" if encoding.wide else "surrogateescape"
-    decoder = codecs.getincrementaldecoder(encoding.codec)(errors)
+    decoder = codecs.getincrementaldecoder(encoding.codec)("retour.keep")
     pending = ""
     cut = False
     while data := stream.read(HEAD):
@@ -150,7 +165,6 @@ def _pieces(stream: io.BufferedReader, encoding: Encoding, end: str) -> Iterator
             if not cut:
                 yield pending
             pending, cut = "", True
-    left = decoder.getstate()[0]
-    if not cut and (pending or left):
-        # Half a sign at the end cannot be decoded; it is shown as one.
-        yield pending + "".join(chr(0xDC00 + byte) for byte in left)
+    pending += decoder.decode(b"", final=True)
+    if pending and not cut:
+        yield pending

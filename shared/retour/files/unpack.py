@@ -44,7 +44,7 @@ def unpack(kind: str, name: str, stream: Reads) -> Unpacked | Refusal:
         packed = spooled(stream)
     except TooLarge:
         return Refusal("FILE_TOO_LARGE", {"line": "1", "limit": str(PACKED_BYTES >> 20)})
-    return _zip(packed) if kind == "ZIP" else _gzip(name, packed)
+    return _zip(name, packed) if kind == "ZIP" else _gzip(name, packed)
 
 
 def spooled(stream: Reads, limit: int = PACKED_BYTES) -> BinaryIO:
@@ -73,11 +73,11 @@ def _gzip(name: str, packed: BinaryIO) -> Unpacked | Refusal:
     return fault if isinstance(fault, Refusal) else Unpacked((Member(member, begin),), ())
 
 
-def _zip(packed: BinaryIO) -> Unpacked | Refusal:
+def _zip(name: str, packed: BinaryIO) -> Unpacked | Refusal:
     try:
         archive = zipfile.ZipFile(packed)
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError):
-        return Refusal("ARCHIVE_DAMAGED", {"member": ""})
+        return Refusal("ARCHIVE_DAMAGED", {"member": names.safe(name)})
     entries = archive.infolist()
     if len(entries) > ENTRIES:
         return Refusal("ARCHIVE_TOO_MANY", {"limit": str(ENTRIES)})

@@ -1,0 +1,91 @@
+"""A file landed in the inbox: it is read, its rows are taken in, and its answer is asked for."""
+
+import hashlib
+from datetime import datetime, timedelta
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
+from retour.domain.program import Program
+from retour.domain.times import instant
+from retour.files import names
+from retour.files.answers import receipt_text
+from retour.intake import receive
+from retour.wiring import NoProgram, hub
+
+logger = Logger(service="file_drop")
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], _context: Any) -> None:
+    detail = event["detail"]
+    delivery = uploaded(detail) if "file-path" in detail else announced(detail["object"]["key"])
+    if delivery is None:
+        return
+    batch = receive(hub(), delivery, None)
+    hub().send("answers", {"program": delivery.program, "delivery": delivery.id, "what": "batch"})
+    logger.info("file taken in", delivery=delivery.id, state=batch.state, code=batch.code, rows=batch.counts)
+
+
+def announced(key: str) -> Delivery | None:
+    """The delivery that said before that this object would come; it stands in the key."""
+    _, program, _, id, *_ = [*key.split("/"), "", "", ""]
+    header = hub().deliveries(program).get(id)
+    if header is None:
+        logger.warning("file without a delivery left alone", key=key)
+    return header.delivery if header else None
+
+
+def uploaded(detail: dict[str, Any]) -> Delivery | None:
+    """The delivery of a whole upload by SFTP: its bytes kept where the uploader cannot touch them, its receipt written.
+
+    Its identity is the object in this state, so that the event told twice is one delivery, and the same file uploaded
+    again is another.
+    """
+    key = detail["file-path"].lstrip("/").partition("/")[2]
+    _, program_id, source, path = key.split("/", 3)
+    name = names.safe(path)
+    if why := names.skipped(path):
+        logger.info("upload left alone", program=program_id, source=source, why=why)
+        return None
+    program = hub().program(program_id)
+    if program is None:
+        raise NoProgram(program_id)
+    at = received_at(detail["end-timestamp"])
+    identity = f"{key}@{detail['etag']}"
+    id = delivery_id(at, program_id, source, identity)
+    if known := hub().deliveries(program_id).get(id):
+        return known.delivery
+    body = hub().inbox.read(key)
+    delivery = Delivery(
+        id=id,
+        program=program_id,
+        channel=Channel.SFTP,
+        source=source,
+        kind=Kind.FILE,
+        identity=identity,
+        received_at=at,
+        sha256=hashlib.sha256(body).hexdigest(),
+        size=len(body),
+        name=name,
+        sender=detail.get("username", ""),
+        body_key=f"raw/{program_id}/{id}",
+        reply={"folder": key.rpartition("/")[0], "name": name},
+    )
+    hub().inbox.put(delivery.body_key, body)
+    leave_receipt(program, delivery)
+    return delivery
+
+
+def leave_receipt(program: Program, delivery: Delivery) -> None:
+    text = receipt_text(
+        program.language, delivery.name, delivery.size, delivery.sha256, delivery.received_at, delivery.id
+    )
+    hub().inbox.put(f"{delivery.reply['folder']}/{names.receipt(delivery.name)}", text)
+
+
+def received_at(ended: str) -> datetime:
+    """When the upload was complete, on the business clock: whole seconds away, so that it is the same each time."""
+    offset = timedelta(seconds=round((hub().now() - hub().real_now()).total_seconds()))
+    return instant(ended) + offset

@@ -1,0 +1,101 @@
+"""A mail came to the address of a source: if it is believed, its files go into the inbox, where they are read."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from retour.channels import mail
+from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
+from retour.domain.program import Program, Source
+from retour.domain.times import instant
+from retour.intake import announce
+from retour.wiring import hub
+
+logger = Logger(service="inbound_email")
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], _context: Any) -> None:
+    for record in event["Records"]:
+        arrived, receipt = record["ses"]["mail"], record["ses"]["receipt"]
+        for program, source in addressed(receipt["recipients"]):
+            raw = hub().inbox.read(f"mail/{arrived['messageId']}")
+            match screened(raw, source, arrived, receipt):
+                case mail.Quiet(why):
+                    logger.info("mail dropped", program=program.id, source=source.name, why=why)
+                case mail.Rejected(_, found):
+                    whole = mail.Attachment("mail.eml", raw)
+                    deliver(program, source, found, whole, received_at(arrived), "")
+                case mail.Held(found):
+                    for file in found.files:
+                        deliver(program, source, found, file, received_at(arrived), "UNAUTHENTICATED")
+                case mail.Accepted() as found:
+                    for file in found.files:
+                        deliver(program, source, found, file, received_at(arrived), "")
+
+
+def addressed(recipients: list[str]) -> Iterator[tuple[Program, Source]]:
+    """The sources whose address and live token stand in the envelope, each once."""
+    seen = set()
+    for recipient in recipients:
+        address = mail.address(recipient, hub().mail_domain)
+        program = hub().program(address.program) if address else None
+        source = program.sources.get(address.source) if address and program else None
+        if not (address and program and source and source.channel is Channel.EMAIL):
+            logger.info("mail dropped", why="no source has this address")
+        elif not mail.is_token(address.token, hub().secret(program.id, source.name).get("tokens", ())):
+            logger.info("mail dropped", program=program.id, source=source.name, why="the token is not live")
+        elif (program.id, source.name) not in seen:
+            seen.add((program.id, source.name))
+            yield program, source
+
+
+def screened(
+    raw: bytes, source: Source, arrived: Mapping[str, Any], receipt: Mapping[str, Any]
+) -> mail.Accepted | mail.Held | mail.Rejected | mail.Quiet:
+    return mail.screen(
+        raw,
+        source,
+        envelope_sender=arrived.get("source") or "",
+        domain=hub().mail_domain,
+        dmarc=receipt.get("dmarcVerdict", {}).get("status"),
+        virus=receipt.get("virusVerdict", {}).get("status"),
+    )
+
+
+def received_at(arrived: Mapping[str, Any]) -> datetime:
+    """When SES took the mail, on the business clock: whole seconds away, so that it is the same each time."""
+    offset = timedelta(seconds=round((hub().now() - hub().real_now()).total_seconds()))
+    return instant(arrived["timestamp"]) + offset
+
+
+def deliver(
+    program: Program, source: Source, found: mail.Accepted, file: mail.Attachment, at: datetime, held: str
+) -> None:
+    """Announce a file, then put it into the inbox: from there it goes the way of every file."""
+    sha256 = hashlib.sha256(file.content).hexdigest()
+    identity = f"{found.message_id} {sha256}"
+    id = delivery_id(at, program.id, source.name, identity)
+    to = {"to": found.sender, "message_id": found.message_id, "subject": found.subject}
+    delivery = Delivery(
+        id=id,
+        program=program.id,
+        channel=Channel.EMAIL,
+        source=source.name,
+        kind=Kind.FILE,
+        identity=identity,
+        received_at=at,
+        sha256=sha256,
+        size=len(file.content),
+        name=file.name,
+        sender=found.sender,
+        held=held,
+        body_key=f"email/{program.id}/{source.name}/{id}/{file.name}",
+        reply={} if found.automatic else to,
+    )
+    announce(hub(), delivery)
+    hub().inbox.put(delivery.body_key, file.content)
+    logger.info("file taken from mail", delivery=id, program=program.id, source=source.name, size=delivery.size)
