@@ -1,12 +1,13 @@
-"""Salesforce says that records may have changed (an Outbound Message, or a change event of Event Relay): read them back."""
+"""Salesforce says that records may have changed (Outbound Message, change event of Event Relay): read them back."""
 
 import base64
 from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from retour.channels.salesforce import ACK, Push, Refusal, change_event, outbound_message, same_id
-from retour.domain.row import Ignored
+from retour.channels.salesforce import ACK, Push, change_event, outbound_message, same_id
+from retour.domain.program import Program, Source
+from retour.domain.row import Ignored, Refusal
 from retour.problem import problem
 from retour.remote import RemoteError
 from retour.salesforce_sync import genuine, hinted, keep_unread, told_of
@@ -18,17 +19,18 @@ logger = Logger()
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any] | None:
-    return relayed(event) if "detail-type" in event else outbound(event)
+    if "detail-type" in event:
+        relayed(event)
+        return None
+    return outbound(event)
 
 
 def outbound(event: dict[str, Any]) -> dict[str, Any]:
-    """One acknowledgement covers the whole message: nothing in it that we cannot use may make it come again for a day."""
+    """One acknowledgement covers the whole message: what we cannot use must not make all of it come again for a day."""
     path = event["pathParameters"]
     found = genuine(hub(), path["program"], path["source"], path["token"])
     if found is None:
-        return problem(
-            401, "NOT_GENUINE", "The address is not one of ours", "Copy it again from the source's settings."
-        )
+        return problem(401, "NOT_GENUINE", "The address is not one of ours", "Copy the source's address again.")
     program, source = found
     body = body_of(event)
     if len(body) > BODY_MAX:
@@ -39,11 +41,9 @@ def outbound(event: dict[str, Any]) -> dict[str, Any]:
         logger.warning("message kept unread", delivery=batch.delivery.id, why=push.details["why"])
         return acknowledged()
     if not same_id(push.org, source.options["org_id"]):
-        logger.warning("message of another organisation refused", program=program.id, source=source.name, org=push.org)
-        return problem(
-            401, "OTHER_ORGANISATION", "The message comes from another organisation",
-            f"This source is for {source.options['org_id']}. A copied sandbox needs a source of its own.",
-        )  # fmt: skip
+        logger.warning("message of another organisation refused", program=program.id, source=source.name)
+        detail = f"This source is for {source.options['org_id']}. A copied sandbox needs a source of its own."
+        return problem(401, "OTHER_ORGANISATION", "The message comes from another organisation", detail)
     look(program, source, push)
     return acknowledged()
 
@@ -51,7 +51,7 @@ def outbound(event: dict[str, Any]) -> dict[str, Any]:
 def relayed(event: dict[str, Any]) -> None:
     hint = change_event(event)
     if isinstance(hint, Ignored):
-        logger.info("change event ignored", why=hint.why, id=event.get("id"))
+        logger.info("change event ignored", why=hint.why)
         return
     for program, source in told_of(hub(), hint):
         if isinstance(hint, Push):
@@ -60,16 +60,14 @@ def relayed(event: dict[str, Any]) -> None:
             hub().send("writebacks", {"program": program.id, "source": source.name, "reconcile": True})
 
 
-def look(program: Any, source: Any, push: Push) -> None:
+def look(program: Program, source: Source, push: Push) -> None:
     try:
         batches = hinted(hub(), program, source, push.records)
     except RemoteError as error:
         logger.warning("records not read back", program=program.id, source=source.name, code=error.code, why=str(error))
     else:
         changed = sum(len(batch.results) for batch in batches)
-        logger.info(
-            "records read back", program=program.id, source=source.name, told=len(push.records), changed=changed
-        )
+        logger.info("records read back", program=program.id, source=source.name, changed=changed)
 
 
 def acknowledged() -> dict[str, Any]:

@@ -42,7 +42,7 @@ def reconcile_all(end: float) -> None:
     surprises = []
     for done, (program, source) in enumerate(waiting):
         until = time.monotonic() + (end - time.monotonic()) / (len(waiting) - done)
-        named = {"program": program.id, "source": source.name}
+        named: dict[str, Any] = {"program": program.id, "source": source.name}
         try:
             told = reconcile(hub(), program, source, lambda until=until: time.monotonic() < until)  # type: ignore[misc]
             logger.info("reconciled", **named, seen=told.records, changed=told.changed, whole=told.whole)

@@ -346,6 +346,8 @@ def told_of(hub: "Hub", hint: Push | Resync) -> Iterator[tuple[Program, Source]]
     """The sources that listen to this object of this organisation."""
     for program_id in hub.programs.ids():
         program = hub.program(program_id)
-        for source in sources(program) if program else ():
+        if program is None:
+            continue
+        for source in sources(program):
             if same_id(hint.org, source.options["org_id"]) and hint.object == source.options["object"]:
                 yield program, source
