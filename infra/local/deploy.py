@@ -121,7 +121,15 @@ def _translated(template: dict[str, Any], parameters: Mapping[str, str]) -> str:
 
     logging.getLogger("samtranslator").setLevel(logging.WARNING)
     translator = Translator(managed_policy_map={}, sam_parser=Parser(), boto_session=_root())
-    return json.dumps(translator.translate(template, dict(parameters)), sort_keys=True)
+    translated = translator.translate(template, dict(parameters))
+    resources = translated["Resources"]
+    for name, resource in list(resources.items()):
+        if "StartingPosition" in resource.get("Properties", {}):
+            # The emulator's streams begin anew with it, yet a mapping would go on at its old position and see nothing
+            # for long. What came before a deployment is swept up by the hub.
+            resource["Properties"]["StartingPosition"] = "LATEST"
+            resources[f"{name}{time.time_ns()}"] = resources.pop(name)
+    return json.dumps(translated, sort_keys=True)
 
 
 def _settle(endpoint: str, stack: str, url: str, parameters: Mapping[str, str]) -> dict[str, str]:
