@@ -279,8 +279,8 @@ class Exchange(BaseHTTPRequestHandler):
         """What the standard library refuses, such as a line that is no request, in our own words."""
         status = HTTPStatus(code)
         self.command = getattr(self, "command", None) or "GET"
-        if not hasattr(self, "request_version"):
-            self.request_version = "HTTP/1.1"
+        # What could not be read counts as HTTP/0.9, which would get an answer without a head.
+        self.request_version = "HTTP/1.1"
         self.refuse(Refused(status, status.name, f"{message or status.phrase}."))
 
     def log_message(self, format: str, *args: Any) -> None:

@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email import message_from_bytes
+from email.header import decode_header, make_header
 from email.message import Message
 from email.parser import BytesHeaderParser
 from email.utils import format_datetime, getaddresses
@@ -207,17 +208,17 @@ def readable(name: str, kept: dict[str, Any]) -> dict[str, Any]:
     message = message_from_bytes(raw.encode("utf-8", "surrogateescape"))
     parts = [part for part in message.walk() if not part.is_multipart()]
     texts = [part for part in parts if part.get_content_type() == "text/plain" and not part.get_filename()]
+    files = [part for part in parts if part.get_filename()]
     return {
         "id": name,
-        "sent_at": datetime.strptime(name.partition("-")[0], "%Y%m%dT%H%M%S.%f").replace(tzinfo=UTC).isoformat(),
+        "at": datetime.strptime(name.partition("-")[0], "%Y%m%dT%H%M%S.%f").replace(tzinfo=UTC).isoformat(),
         "from": kept["from"],
         "to": kept["to"],
-        "subject": str(message.get("subject", "")),
-        "text": "\n".join(decoded(part) for part in texts),
-        "attachments": [
-            {"name": part.get_filename(), "type": part.get_content_type(), "text": decoded(part)}
-            for part in parts
-            if part.get_filename()
+        "subject": str(make_header(decode_header(message.get("subject", "")))),
+        "text": "\n".join(decoded(part).replace("\r\n", "\n") for part in texts),
+        "attachments": [part.get_filename() for part in files],
+        "files": [
+            {"name": part.get_filename(), "type": part.get_content_type(), "text": decoded(part)} for part in files
         ],
         "raw": raw,
     }

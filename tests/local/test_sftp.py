@@ -48,7 +48,7 @@ class Server:
         async def session() -> Any:
             options = {"username": "acme.warehouse", "client_keys": [str(self.keys / "warehouse")], "known_hosts": None}
             async with (
-                asyncssh.connect("127.0.0.1", self.port, **options) as connection,  # type: ignore[arg-type]
+                asyncssh.connect("127.0.0.1", self.port, **options) as connection,
                 connection.start_sftp_client() as sftp,
             ):
                 return await talk(sftp)
@@ -202,7 +202,7 @@ def test_nobody_else_gets_in(server: Server, user: str, key: str) -> None:
 def test_there_is_no_shell_and_no_tunnel(server: Server) -> None:
     async def tries() -> None:
         options = {"username": "acme.warehouse", "client_keys": [str(server.keys / "warehouse")], "known_hosts": None}
-        async with asyncssh.connect("127.0.0.1", server.port, **options) as connection:  # type: ignore[arg-type]
+        async with asyncssh.connect("127.0.0.1", server.port, **options) as connection:
             with pytest.raises(asyncssh.ChannelOpenError):
                 await connection.run("id", check=True)
             with pytest.raises(asyncssh.ChannelOpenError):
