@@ -43,14 +43,15 @@ class Refused(Exception):
         if self.status in (401, 403) and not detail:
             detail = "The key does not open this. Give another with --key, or set RETOUR_KEY."
         said = str(detail or f"The hub answered with status {self.status}.")
-        places = [
-            " · ".join(
-                str(error[key]) for key in ("line", "key", "place", "column", "detail", "explanation") if error.get(key)
-            )
-            for error in self.problem.get("errors", ())
-            if isinstance(error, Mapping)
-        ]
-        return "\n".join([said, *(f"  {place}" for place in places)])
+        places = [place(error) for error in self.problem.get("errors", ()) if isinstance(error, Mapping)]
+        return "\n".join([said, *(f"  {each}" for each in places)])
+
+
+def place(error: Mapping[str, Any]) -> str:
+    """`line 4, column 3, currency: …`, with what is known of it."""
+    where = [f"{what} {error[what]}" for what in ("line", "column") if error.get(what)]
+    where += [str(error["key"])] if error.get("key") else []
+    return ": ".join(filter(None, (", ".join(where), str(error.get("detail", "")))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +110,15 @@ class Hub:
         asked = {name: text(value) for name, value in (query or {}).items() if value is not None}
         url = self.url.rstrip("/") + path + ("?" + urllib.parse.urlencode(asked) if asked else "")
         sent = {"Accept": "application/json", **(headers or {})}
-        if self.key:
-            sent["Authorization"] = f"Bearer {self.key}"
         if body is not None:
             sent["Content-Type"] = content_type
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
-            answer = self._once(urllib.request.Request(url, body, sent, method=method))
+            request = urllib.request.Request(url, body, sent, method=method)
+            if self.key:
+                # A large file is fetched from where the answer points to, which the key is no business of.
+                request.add_unredirected_header("Authorization", f"Bearer {self.key}")
+            answer = self._once(request)
             if answer.status < 400:
                 return answer
             wait = answer.headers.get("retry-after", "1")
@@ -126,7 +129,7 @@ class Hub:
 
     def _once(self, request: urllib.request.Request) -> Answer:
         try:
-            with urllib.request.urlopen(request, timeout=SECONDS, context=self._trust()) as response:
+            with self._opener().open(request, timeout=SECONDS) as response:
                 return Answer(response.status, lowered(response.headers), response.read())
         except urllib.error.HTTPError as error:
             with error:
@@ -134,11 +137,14 @@ class Hub:
         except (OSError, HTTPException) as error:
             raise NoHub(self._nobody(error)) from error
 
-    def _trust(self) -> ssl.SSLContext | None:
-        if not self.url.startswith("https:"):
-            return None
+    def _opener(self) -> urllib.request.OpenerDirector:
+        """Trusts a local hub's own authority, and never asks a proxy for what is on this machine."""
         own = self.folder / "tls/ca.pem" if self.folder else None
-        return ssl.create_default_context(cafile=str(own) if own and own.exists() else None)
+        context = ssl.create_default_context(cafile=str(own) if own and own.exists() else None)
+        handlers: list[urllib.request.BaseHandler] = [urllib.request.HTTPSHandler(context=context)]
+        if urllib.parse.urlsplit(self.url).hostname in ("127.0.0.1", "localhost", "::1"):
+            handlers.append(urllib.request.ProxyHandler({}))
+        return urllib.request.build_opener(*handlers)
 
     def _nobody(self, error: Exception) -> str:
         why = getattr(error, "reason", error)

@@ -65,9 +65,19 @@ def signature(secret: str, body: bytes, timestamp: int) -> dict[str, str]:
 
 def https_post(url: str, headers: Mapping[str, str], body: bytes, authority: Path) -> tuple[int, bytes]:
     if not shutil.which("curl"):
-        answer = Hub(url=url, key="", folder=authority.parent).call("POST", "", body, headers=headers)
+        answer = Hub(url=url, key="", folder=authority.parents[1]).call("POST", "", body, headers=headers)
         return answer.status, answer.body
-    command = ["curl", "--silent", "--show-error", "--max-time", str(SECONDS), "--cacert", str(authority)]
+    command = [
+        "curl",
+        "--silent",
+        "--show-error",
+        "--noproxy",
+        "*",
+        "--max-time",
+        str(SECONDS),
+        "--cacert",
+        str(authority),
+    ]
     for name, value in headers.items():
         command += ["--header", f"{name}: {value}"]
     command += ["--data-binary", "@-", "--write-out", "\n%{http_code}", url]
@@ -150,7 +160,8 @@ def ask(url: str, document: Any = None) -> Any:
     body = None if document is None else json.dumps(document).encode()
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
     try:
-        with urllib.request.urlopen(request, timeout=SECONDS) as response:
+        # On this machine: no proxy has anything to do with it.
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=SECONDS) as response:
             return json.load(response)
     except OSError as error:
         raise NoHub(f"The Salesforce simulator does not answer: {error}") from error

@@ -1,0 +1,351 @@
+"""The commands as a person types them, against a hub that answers what the test lays out."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli.fake_hub import Asked, FakeHub, Said
+
+from retour.cli import main
+
+P = "/v1/programs/acme"
+EFFECT = {
+    "currency": "EUR",
+    "amount": {"before": "100.00", "after": "80.00"},
+    "payout": {"before": "8.00", "after": "6.40"},
+    "contract": 1,
+}
+APPLIED = {
+    "record": "2",
+    "order_id": "A-1",
+    "outcome": "applied",
+    "code": "",
+    "explanation": "Applied.",
+    "effect": EFFECT,
+}
+REFUSED = {
+    "record": "3", "order_id": "A-2", "outcome": "refused", "code": "UNKNOWN_ITEM", "explanation": "No SKU X here.",
+}  # fmt: skip
+SOURCES = {
+    "orders": {"channel": "api", "kind": "standard"},
+    "shop": {"channel": "api", "kind": "shopify"},
+    "warehouse": {"channel": "sftp"},
+    "erp": {"channel": "pull"},
+}
+
+
+def batch(state: str = "done", **more: Any) -> dict[str, Any]:
+    return {"id": "20261121T120000000Z-ab", "name": "returns.csv", "state": state, "counts": {"applied": 1}, **more}
+
+
+@pytest.fixture
+def retour(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
+    monkeypatch.setenv("RETOUR_URL", hub.url)
+    monkeypatch.setenv("RETOUR_KEY", "rk_admin_x")
+    hub.says("GET /v1/programs", {"items": [{"program": "acme", "name": "Acme", "version": 3}], "next": None})
+    hub.says(f"GET {P}", {"program": "acme", "version": 3, "document": {"program": "acme", "sources": SOURCES}})
+    return hub
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "returns.csv"
+    path.write_bytes(b"order_id,change\nA-1,reverse\n")
+    return path
+
+
+def test_wrong_usage_is_2(retour: FakeHub, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["send"])
+    assert caught.value.code == 2
+    assert main(["batches", "--result", "out.csv"]) == 2
+    assert "Of which batch?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [[], ["program"], ["send"], ["demo"], ["keys"], ["doctor"]])
+def test_help_never_needs_a_hub(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([*command, "--help"])
+    assert caught.value.code == 0
+    assert "exit codes: 0 done, 1 refused or rows failed, 2 wrong usage" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_refusal_is_a_sentence_with_its_code_and_1(retour: FakeHub, capsys: pytest.CaptureFixture[str]) -> None:
+    retour.refuses("GET /v1/programs", 401, "UNAUTHORIZED", "This key opens nothing here.")
+    assert main(["program", "list"]) == 1
+    assert capsys.readouterr().err == "retour: This key opens nothing here. [UNAUTHORIZED]\n"
+
+
+def test_a_program_goes_to_the_hub_as_it_was_written(
+    retour: FakeHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = b"# my program\nprogram: acme\nname: Acme\n"
+    (tmp_path / "acme.yaml").write_bytes(text)
+    made = {"version": 1, "changed": True, "api_key": "rk_acme_1", "credentials": {"orders": {"secret": "whsec_1"}}}
+    retour.says(f"PUT {P}", {"program": "acme", **made}, 201)
+    assert main(["program", "apply", "acme.yaml"]) == 0
+    [put] = retour.of(f"PUT {P}")
+    assert put.body == text
+    assert put.headers["content-type"] == "application/yaml"
+    out = capsys.readouterr().out
+    assert "Program acme is in force, version 1." in out
+    assert "rk_acme_1" in out
+    assert "whsec_1" in out
+
+
+def test_a_wrong_program_is_told_line_by_line(
+    retour: FakeHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "acme.json").write_text('{"program": "acme"}')
+    errors = [{"line": 2, "column": 1, "key": "currency", "detail": "`currency` is missing"}]
+    retour.refuses(f"PUT {P}", 422, "PROGRAM_WRONG", "The program has 1 fault.", errors=errors)
+    assert main(["program", "apply", "acme.json"]) == 1
+    assert "  line 2, column 1, currency: `currency` is missing" in capsys.readouterr().err
+    assert retour.asked[0].headers["content-type"] == "application/json"
+
+
+def test_a_program_is_checked_without_any_hub(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "acme.yaml").write_text("program: acme\ncurrency: EURO\ntime_zone: Europe/Berlin\n")
+    assert main(["program", "check", "acme.yaml"]) == 1
+    said = capsys.readouterr().err
+    assert "acme.yaml:line 2" in said
+    assert "EURO" in said
+
+
+def test_a_file_that_names_no_program_asks_no_hub(
+    retour: FakeHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "x.yaml").write_text("name: Acme\n")
+    assert main(["program", "apply", "x.yaml"]) == 1
+    assert "`program` is missing" in capsys.readouterr().err
+    assert retour.asked == []
+
+
+def test_programs_are_listed_and_shown(retour: FakeHub, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["program", "list"]) == 0
+    assert "acme" in capsys.readouterr().out
+    assert main(["program", "list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["items"][0]["version"] == 3
+    assert main(["program", "show", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["document"]["sources"] == SOURCES
+
+
+def test_actions_are_reported_and_failed_rows_are_1(
+    retour: FakeHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sales.csv").write_bytes(b"order_id,amount\nA-1,1.00\nA-2,x\n")
+    outcomes = [{**APPLIED, "effect": None}, {**REFUSED, "code": "NOT_AN_AMOUNT", "explanation": "x is no amount."}]
+    retour.says(f"POST {P}/actions", {"batch": "b", "state": "done", "counts": {}, "outcomes": outcomes})
+    assert main(["report", "sales.csv", "--program", "acme"]) == 1
+    [posted] = retour.of(f"POST {P}/actions")
+    assert posted.body == b"order_id,amount\nA-1,1.00\nA-2,x\n"
+    out = capsys.readouterr().out
+    assert "2 actions: 1 applied, 1 refused." in out
+    assert "x is no amount." in out
+    retour.says(f"POST {P}/actions", {"batch": "b", "state": "done", "counts": {}, "outcomes": outcomes[:1]})
+    assert main(["report", "sales.csv", "--program", "acme", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["counts"] == {"applied": 1}
+
+
+def test_the_line_of_a_long_file_is_the_line_of_the_file(
+    retour: FakeHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = "".join(f"A-{n},1.00\n" for n in range(501))
+    (tmp_path / "sales.csv").write_text("order_id,amount\n" + rows)
+
+    def report(asked: Asked) -> Said:
+        lines = asked.body.decode().splitlines()[1:]
+        outcomes = [
+            {"record": str(line), "order_id": row.split(",")[0], "outcome": "refused", "code": "X", "explanation": ""}
+            for line, row in enumerate(lines, 2)
+        ]
+        return Said(200, {"batch": "b", "state": "done", "counts": {}, "outcomes": outcomes})
+
+    retour.answers[f"POST {P}/actions"] = report
+    assert main(["report", "sales.csv", "--program", "acme", "--json"]) == 1
+    last = json.loads(capsys.readouterr().out)["outcomes"][-1]
+    assert (last["record"], last["order_id"]) == ("502", "A-500")
+    assert len(retour.of(f"POST {P}/actions")) == 2
+
+
+def test_a_file_goes_to_the_only_source_that_takes_files_and_is_waited_for(
+    retour: FakeHub, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    retour.says(f"POST {P}/files", {"batch": batch()["id"], "state": "arriving", "counts": {}, "outcomes": []}, 202)
+    path = f"GET {P}/batches/{batch()['id']}"
+    retour.answers[path] = [Said(200, batch("working")), Said(200, batch(outcomes=[APPLIED]))]
+    assert main(["send", "returns.csv"]) == 0
+    [posted] = retour.of(f"POST {P}/files")
+    assert posted.query == {"name": "returns.csv", "source": "orders"}
+    assert posted.body == file.read_bytes()
+    out = capsys.readouterr().out
+    assert "returns.csv: done, 1 applied." in out
+    assert "8.00 → 6.40 EUR" in out
+
+
+@pytest.mark.parametrize("counts", [{"applied": 1, "refused": 1}, {"held": 1}])
+def test_a_failed_row_is_1(retour: FakeHub, file: Path, counts: dict[str, int]) -> None:
+    retour.says(f"POST {P}/files", {"batch": "b", "state": "arriving", "counts": {}, "outcomes": []}, 202)
+    retour.says(f"GET {P}/batches/b", batch(counts=counts, outcomes=[REFUSED]))
+    assert main(["send", "returns.csv", "--program", "acme"]) == 1
+
+
+def test_a_file_that_is_refused_whole_is_1_and_says_why(
+    retour: FakeHub, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    retour.says(f"POST {P}/files", {"batch": "b", "state": "arriving", "counts": {}, "outcomes": []}, 202)
+    retour.says(f"GET {P}/batches/b", batch("refused", counts={}, code="EMPTY_FILE", explanation="The file is empty."))
+    assert main(["send", "returns.csv", "--program", "acme"]) == 1
+    assert "The file is empty. [EMPTY_FILE]" in capsys.readouterr().out
+
+
+def test_a_dry_run_asks_for_one_and_waits_for_nothing(
+    retour: FakeHub, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = {"batch": None, "state": "done", "dry_run": True, "counts": {"applied": 1}, "outcomes": [APPLIED]}
+    retour.says(f"POST {P}/files", answer)
+    assert main(["send", "returns.csv", "--source", "shop", "--dry-run"]) == 0
+    assert retour.of(f"POST {P}/files")[0].query == {"name": "returns.csv", "source": "shop", "dry_run": "true"}
+    assert "dry run, nothing is written" in capsys.readouterr().out
+    assert main(["send", "returns.csv", "--channel", "sftp", "--dry-run"]) == 2
+
+
+def test_a_large_file_goes_to_a_presigned_address(retour: FakeHub, tmp_path: Path) -> None:
+    body = b"order_id,change\n" + b"A-1,reverse\n" * 400_000
+    (tmp_path / "large.csv").write_bytes(body)
+    retour.says(f"POST {P}/uploads", {"batch": "b", "url": f"{retour.url}/bucket/key", "method": "PUT"}, 201)
+    retour.says("PUT /bucket/key", b"")
+    retour.says(f"GET {P}/batches/b", batch())
+    assert main(["send", "large.csv"]) == 0
+    [put] = retour.of("PUT /bucket/key")
+    assert hashlib.sha256(put.body).digest() == hashlib.sha256(body).digest()
+    assert "authorization" not in put.headers
+
+
+def test_a_source_that_is_not_clear_is_asked_for(
+    retour: FakeHub, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both = {"a": {"channel": "api"}, "b": {"channel": "api", "kind": "standard"}}
+    retour.says(f"GET {P}", {"program": "acme", "version": 3, "document": {"program": "acme", "sources": both}})
+    assert main(["send", "returns.csv"]) == 2
+    assert "--source with one of: a, b" in capsys.readouterr().err
+
+
+def test_a_pull_waits_for_its_own_visit_and_shows_what_it_took(
+    retour: FakeHub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    retour.says(
+        f"POST {P}/sources/erp/pull",
+        {"source": "erp", "state": "visiting", "asked_at": "2026-11-21T12:00:01.000Z"},
+        202,
+    )
+    earlier = {"started": "2026-11-21T05:30:00.000Z", "state": "done", "fetched": [], "explanation": "earlier"}
+    ours = {
+        "started": "2026-11-21T12:00:01.500Z", "state": "done", "explanation": "2 files seen, 1 file fetched.",
+        "fetched": [{"name": "r.csv", "delivery": "b"}],
+    }  # fmt: skip
+    retour.answers[f"POST {P}/sources/erp/test"] = [Said(200, {"last_visit": earlier}), Said(200, {"last_visit": ours})]
+    retour.says(f"GET {P}/batches/b", batch(outcomes=[APPLIED]))
+    assert main(["pull"]) == 0
+    out = capsys.readouterr().out
+    assert "erp: 2 files seen, 1 file fetched." in out
+    assert "8.00 → 6.40 EUR" in out
+
+
+def test_a_visit_that_failed_is_1(retour: FakeHub, capsys: pytest.CaptureFixture[str]) -> None:
+    retour.says(f"POST {P}/sources/erp/pull", {"source": "erp", "state": "visiting", "asked_at": "2026"}, 202)
+    visit = {"started": "2026-11-21", "state": "failed", "fetched": [], "explanation": "The server does not answer."}
+    retour.says(f"POST {P}/sources/erp/test", {"last_visit": visit})
+    assert main(["pull", "--source", "erp", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["visits"][0]["explanation"] == "The server does not answer."
+
+
+def test_actions_are_listed_and_one_is_found_by_its_order(retour: FakeHub, capsys: pytest.CaptureFixture[str]) -> None:
+    line = {
+        "id": "A-1~sale", "order_id": "A-1", "partner": "blog", "state": "pending", "currency": "EUR",
+        "amount": "80.00", "payout": "6.40", "locks_at": "2026-12-21T23:00:00.000Z", "changes": 1,
+    }  # fmt: skip
+    item = {
+        "line": "1",
+        "sku": "BOOT",
+        "quantity": 1,
+        "amount": "80.00",
+        "payout": "6.40",
+        "sold": {"quantity": 2, "amount": "100.00"},
+    }
+    event = {
+        **APPLIED,
+        "change": "take_back",
+        "channel": "api",
+        "source": "orders",
+        "received_at": "2026-11-21T12:00:00.000Z",
+    }
+    retour.says(f"GET {P}/actions", {"items": [line], "next": None})
+    retour.says(f"GET {P}/actions/A-1~sale", {**line, "items": [item], "history": [event]})
+    assert main(["actions", "--state", "pending", "--partner", "blog"]) == 0
+    assert {"state": "pending", "partner": "blog"}.items() <= retour.asked[-1].query.items()
+    assert "A-1~sale" in capsys.readouterr().out
+    assert main(["actions", "A-1"]) == 0
+    out = capsys.readouterr().out
+    assert "BOOT" in out
+    assert "8.00 → 6.40 EUR" in out
+    assert retour.asked[-2].query["order_id"] == "A-1"
+
+
+def test_an_unknown_action_is_1(retour: FakeHub, capsys: pytest.CaptureFixture[str]) -> None:
+    retour.says(f"GET {P}/actions", {"items": [], "next": None})
+    retour.refuses(f"GET {P}/actions/Z", 404, "NOT_FOUND", "There is no action Z.")
+    assert main(["actions", "Z"]) == 1
+    assert "There is no action Z." in capsys.readouterr().err
+
+
+def test_modifications_are_listed_with_what_they_moved(retour: FakeHub, capsys: pytest.CaptureFixture[str]) -> None:
+    record = {**APPLIED, "id": "A-1~ff", "change": "take_back", "channel": "api", "source": "orders"}
+    retour.says(f"GET {P}/modifications", {"items": [record], "next": None})
+    assert main(["modifications", "--outcome", "applied", "--order", "A-1"]) == 0
+    assert retour.asked[-1].query == {"outcome": "applied", "order_id": "A-1", "limit": "50"}
+    assert "8.00 → 6.40 EUR" in capsys.readouterr().out
+    assert main(["modifications", "--json", "--limit", "0"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"items": [record], "next": None}
+    assert "limit" not in retour.asked[-1].query
+
+
+def test_batches_and_their_files(retour: FakeHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    retour.says(f"GET {P}/batches", {"items": [batch(channel="sftp", source="warehouse")], "next": "more"})
+    assert main(["batches", "--source", "warehouse", "--limit", "1"]) == 0
+    assert "--limit 0 shows all" in capsys.readouterr().out
+    retour.says(f"GET {P}/batches/b/result", b"line,outcome\r\n2,applied\r\n")
+    assert main(["batches", "b", "--result", str(tmp_path / "out.csv")]) == 0
+    assert (tmp_path / "out.csv").read_bytes() == b"line,outcome\r\n2,applied\r\n"
+
+
+def test_decisions_go_to_batches_or_to_single_records(retour: FakeHub) -> None:
+    identity = batch()["id"]
+    retour.says(f"POST {P}/batches/{identity}/release", batch())
+    retour.says(f"GET {P}/batches/{identity}", batch(outcomes=[APPLIED]))
+    retour.says(f"POST {P}/modifications/A-1~ff/discard", {"outcome": "refused", "explanation": "Discarded."})
+    assert main(["release", identity]) == 0
+    assert main(["discard", "A-1~ff", "--note", "sent twice"]) == 0
+    assert retour.asked[-1].document == {"note": "sent twice"}
+
+
+def test_secrets_come_from_standard_input_only(
+    retour: FakeHub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import io
+
+    retour.says(f"PUT {P}/sources/erp/secret", {"source": "erp", "holds": ["password"]})
+    monkeypatch.setattr("sys.stdin", io.StringIO("s3cret\n"))
+    assert main(["keys", "--source", "erp", "--set", "password"]) == 0
+    assert retour.asked[-1].document == {"password": "s3cret"}
+    assert "s3cret" not in capsys.readouterr().out
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert main(["keys", "--source", "erp", "--set", "password"]) == 2
+
+
+def test_redrive_says_what_was_set_going(retour: FakeHub, capsys: pytest.CaptureFixture[str]) -> None:
+    retour.says("POST /v1/redrive", {"moved": {"parked": 2, "answers": 0}})
+    assert main(["redrive"]) == 0
+    assert capsys.readouterr().out == "parked: 2 set going again.\n"
