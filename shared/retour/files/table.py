@@ -282,8 +282,10 @@ def _row(cells: list[str], raw: str, number: int, shape: Shape) -> Row | Unreada
         return "repeated header"
     if _totals(cells, fields, shape):
         return "totals"
-    if fields.pop("", None) is not None or (len(cells) == 1 and any(sign in raw for sign in DELIMITERS)):
-        details = {"line": str(number), "found": str(len(cells)), "expected": str(len([n for n in shape.header if n]))}
+    # A cell below no name, or (where there is one column only) a separator of any kind: the row is not what it seems.
+    parts = max(len(raw.split(sign)) for sign in DELIMITERS) if len(shape.header) == 1 else 1
+    if fields.pop("", None) is not None or parts > 1:
+        details = {"line": str(number), "found": str(max(parts, len(cells))), "expected": str(shape.narrowest)}
         return _unreadable("ROW_WIDTH", details, number, raw, shape)
     for name, value in fields.items():
         if len(value) > CELL_SIGNS:

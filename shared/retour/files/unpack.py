@@ -66,7 +66,7 @@ def _gzip(name: str, packed: BinaryIO) -> Unpacked | Refusal:
 
     def begin() -> BinaryIO:
         packed.seek(0)
-        return cast(BinaryIO, gzip.GzipFile(fileobj=packed))
+        return cast(BinaryIO, gzip.GzipFile(fileobj=packed, mode="rb"))
 
     packed_size = packed.seek(0, io.SEEK_END)
     fault = _read_through(begin, member, packed_size, UNPACKED_BYTES)
@@ -85,7 +85,7 @@ def _zip(name: str, packed: BinaryIO) -> Unpacked | Refusal:
     skipped: list[str] = []
     left = UNPACKED_BYTES
     for entry in entries:
-        shown = names.safe(entry.filename)
+        shown = _shown(entry.filename, members)
         if entry.is_dir() or entry.filename.startswith("__MACOSX/") or names.skipped(entry.filename):
             skipped.append(shown)
             continue
@@ -100,6 +100,13 @@ def _zip(name: str, packed: BinaryIO) -> Unpacked | Refusal:
     if not members:
         return Refusal("ARCHIVE_EMPTY", {"skipped": str(len(skipped))})
     return Unpacked(tuple(members), skipped)
+
+
+def _shown(path: str, before: Sequence[Member]) -> str:
+    """A name no other member has, for rows are told apart by it."""
+    shown = "/".join(names.safe(part) for part in path.split("/") if part) or "file"
+    times = 1 + sum(member.name == shown or member.name.startswith(f"{shown} (") for member in before)
+    return f"{shown} ({times})" if times > 1 else shown
 
 
 def _opener(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Callable[[], BinaryIO]:
