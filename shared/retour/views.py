@@ -257,7 +257,7 @@ class Reader:
                 yield "~".join(parts[:cut])
 
     def modification(self, public_id: str) -> tuple[Order, Modification] | None:
-        """By its public id, which carries its order; what waited under an action id is at that action's order by now."""
+        """By its public id, which carries its order; what waited under an action id has moved to its order."""
         home, _, digits = public_id.rpartition("~")
         for key in self._where(home):
             order = self.order(key)
@@ -352,7 +352,7 @@ def is_of_actions(delivery: Delivery) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """How far a list came: a day, a delivery of it, and how many records of that. No delivery: the whole day is next."""
+    """How far a list came: a day, a delivery of it, and how many records of it. No delivery: all of the day is next."""
 
     day: str
     delivery: str = ""
