@@ -137,7 +137,7 @@ def parser() -> argparse.ArgumentParser:
     keys = command("keys", "keys:keys", "show what it takes to use each source, or hand a secret over", hub, program)
     keys.add_argument("--source", metavar="S", help="the source whose secret it is")
     keys.add_argument(
-        "--set", choices=("password", "private_key", "signing"), help="read it from the keyboard or a pipe"
+        "--set", choices=("password", "private_key", "signing", "tokens"), help="read it from the keyboard or a pipe"
     )
     keys.add_argument("--json", action="store_true", help="as JSON")
 

@@ -2,6 +2,7 @@
 
 import argparse
 import smtplib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from retour.cli import transports
 from retour.cli.client import Hub, NoHub, Refused, Usage
 from retour.cli.hub import hub_of
-from retour.cli.screen import out, progress, say, show_json, table
+from retour.cli.screen import facts, out, progress, say, show_json
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
 MARKS = {OK: "[green]✓[/]", WARNING: "[yellow]![/]", FAILED: "[red]✗[/]"}
@@ -75,25 +76,55 @@ def api(hub: Hub) -> Check:
 
 
 def inside(hub: Hub) -> list[Check]:
-    """What the hub says about its own queues, sources and keys."""
+    """What the hub says about its own queues, deliveries and sources."""
     try:
         said = hub.get("/v1/doctor")
     except Refused as refused:
         if refused.status in (401, 403):
-            return [
-                Check(
-                    "key", FAILED, "this key does not open the doctor's page", "Use an admin key: --key or RETOUR_KEY."
-                )
-            ]
-        if refused.status == 404:
-            return [Check("inside", WARNING, "this hub has no page for it", "Deploy its newest version.")]
-        return [Check("inside", FAILED, refused.sentence(), "Look into the logs of the function `api`.")]
-    return [
-        Check(
-            str(each.get("name", "")), str(each.get("state", OK)), str(each.get("detail", "")), str(each.get("fix", ""))
-        )
-        for each in said.get("checks", ())
-    ]
+            return [Check("key", FAILED, "it does not open this hub", "Give another with --key, or set RETOUR_KEY.")]
+        return [Check("inside", FAILED, refused.sentence(), "Look into the log of the function `api`.")]
+    return [*queues(said.get("queues", {})), *(check for each in said["programs"].items() for check in program(*each))]
+
+
+def queues(waiting: Mapping[str, int]) -> Iterator[Check]:
+    aside = {name: number for name, number in waiting.items() if number and set_aside(name)}
+    for name, number in aside.items():
+        yield Check(f"queue {name}", WARNING, f"{number} set aside after repeated failures", "retour redrive")
+    if waiting and not aside:
+        under_way = sum(waiting.values())
+        yield Check("queues", OK, f"nothing was set aside, {under_way} under way")
+
+
+def set_aside(queue: str) -> bool:
+    return queue.lower().endswith(("dead", "parked"))
+
+
+def program(name: str, found: Mapping[str, Any]) -> Iterator[Check]:
+    attention, unfinished = found.get("attention", ()), found.get("open", ())
+    for kind, number in Counter(str(item.get("kind", "open")) for item in attention).items():
+        yield Check(f"program {name}", WARNING, f"{number} {kind}", FIXES.get(kind, "retour modifications"))
+    if not attention:
+        yield Check(f"program {name}", OK, f"nothing needs a person, {len(unfinished)} deliveries under way")
+    for source, known in found.get("sources", {}).items():
+        yield heard(f"{name}/{source}", known)
+
+
+def heard(name: str, known: Mapping[str, Any]) -> Check:
+    """When a source was heard of last, and how the last visit to its server went."""
+    visit = known.get("last_visit") or {}
+    if visit.get("state") == "failed":
+        fix = "See its options in the program and its password: retour keys."
+        return Check(f"source {name}", FAILED, str(visit.get("explanation", "the last visit failed")), fix)
+    last = known.get("last_received_at")
+    visited = f", last visit {visit['started']}" if visit.get("started") else ""
+    return Check(f"source {name}", OK, (f"last delivery {last}" if last else "no delivery yet") + visited)
+
+
+FIXES = {
+    "held": "retour batches, then retour release ID or retour discard ID",
+    "waiting": "Report the actions these wait for, or leave them: they are refused when their time is over.",
+    "refused": "retour batches ID --rejected FILE, correct it, and send it again.",
+}
 
 
 def sftp(hub: Hub, program: str, source: str, access: Mapping[str, Any]) -> Check:
@@ -140,9 +171,10 @@ def mails(hub: Hub, *, as_json: bool) -> int:
     elif not found:
         say("No mail was sent yet.")
     else:
-        columns = ("at", "to", "subject", "attachments")
-        rows = ((*(listed(item.get(column)) for column in columns),) for item in found)
-        table(columns, rows)
+        for item in found:
+            names = ", ".join(str(part["name"]) for part in item.get("attachments", ()))
+            facts([("at", item["sent_at"]), ("to", item["to"]), ("subject", item["subject"]), ("attached", names)])
+            say(str(item.get("text", "")).strip() + "\n")
     return 0
 
 
@@ -150,7 +182,3 @@ def sent_mails(hub: Hub) -> list[dict[str, Any]]:
     """What a local hub has sent, newest last."""
     found: list[dict[str, Any]] = hub.get("/v1/mails").get("items", [])
     return found
-
-
-def listed(value: Any) -> str:
-    return ", ".join(str(each) for each in value) if isinstance(value, list) else str(value or "")
