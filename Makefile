@@ -56,8 +56,8 @@ check: install .venv-sam/.installed
 
 # sam build needs the very interpreter of the Lambda runtime on PATH, and a pyenv shim does not count.
 RUNTIME = $(shell sed -n 's/^ *Runtime: *\(python3\.[0-9]*\).*/\1/p' template.yaml | head -1)
-INTERPRETER = $(firstword $(shell for p in $(HOME)/.pyenv/versions/$(RUNTIME:python%=%)*/bin /usr/local/bin /usr/bin \
-	$(subst :, ,$(PATH)); do case $$p in */shims) ;; *) test -x $$p/$(RUNTIME) && echo $$p;; esac; done))
+FOLDERS = $(wildcard $(HOME)/.pyenv/versions/$(RUNTIME:python%=%)*/bin) $(filter-out %/shims,$(subst :, ,$(PATH)))
+INTERPRETER = $(firstword $(foreach folder,$(FOLDERS),$(if $(wildcard $(folder)/$(RUNTIME)),$(folder))))
 
 build: install .venv-sam/.installed
 	@test -n "$(INTERPRETER)" || { echo "sam build needs $(RUNTIME) on PATH: install it (pyenv install $(RUNTIME:python%=%))"; exit 1; }
