@@ -7,7 +7,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from local.hub import CannotStart, Settings, until_told
+from local.folder import CannotStart
+from local.hub import Settings, until_told
 
 
 def main() -> int:

@@ -1,52 +1,57 @@
 """The local hub: everything that runs in the cloud, on loopback, in the order that loses nothing."""
 
 import asyncio
-import fcntl
 import json
 import logging
 import os
 import re
-import shutil
 import signal
-import socket
-import ssl
-import tempfile
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncssh
-import trustme
+from botocore.exceptions import EndpointConnectionError
 
 from local import replay, salesforce, secrets, sftp, smtp
 from local.deploy import Deployed, client, deploy
 from local.emulator import emulator
+from local.folder import (
+    HOST,
+    CannotStart,
+    Ports,
+    certificate_authority,
+    front_socket,
+    held,
+    key_pair,
+    prepared,
+    server_tls,
+    write_whole,
+)
 from local.front import Front, Open
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = Path(__file__).resolve().parent / "sample/acme.yaml"
-HOST = "127.0.0.1"
 STACK = "retour"
 MAIL_DOMAIN = "in.retour.test"
 CHANGES_KEYS = re.compile(r"/v1/programs/[^/]+(/sources/[^/]+/secret|/keys(/.*)?)?")
-# Beside the port of the front, so that they are easy to remember and the same after every start.
-BESIDE = {"sftp": 22, "smtp": 25, "salesforce": 43, "controls": 44, "aws": 66}
 DRAIN_SECONDS = 60.0
-WATCH_SECONDS = 10.0
+ROUND_SECONDS = 10.0
 
 log = logging.getLogger("retour.local")
+T = TypeVar("T")
 Say = Callable[[str], None]
 
 
-class CannotStart(Exception):
-    """Why the hub does not start, and what to do about it."""
+class Stopped(Exception):
+    """Ctrl-C or SIGTERM came while the hub was still starting."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,9 +213,18 @@ class Programs:
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-async def run(settings: Settings, say: Say, stop: asyncio.Event) -> None:
+async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
     """Serves until `stop` is set, then ends everything in its order."""
+
+    async def step(call: Callable[..., T], *arguments: Any) -> T:
+        """Something that takes a while, and is done whole: a half-started emulator could not be ended."""
+        done = await asyncio.to_thread(call, *arguments)
+        if stop.is_set():
+            raise Stopped
+        return done
+
     settings.ready_file.unlink(missing_ok=True)
+    settings.ready_file.parent.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as ending:
         data = prepared(settings.data)
         ending.enter_context(held(data))
@@ -248,7 +262,7 @@ async def run(settings: Settings, say: Say, stop: asyncio.Event) -> None:
             "SalesforceCa": str(data / "tls/ca.pem"),
         }
         quiet = {"Outward": "off"} if unclean else {}
-        stack = await asyncio.to_thread(deployed, endpoint, parameters | quiet)
+        stack = await step(deployed, endpoint, parameters | quiet)
         kept = secrets.load(data / "secrets.json")
         first = not kept.programs
         vault = secrets.Vault(
@@ -258,37 +272,38 @@ async def run(settings: Settings, say: Say, stop: asyncio.Event) -> None:
             stack.client("secretsmanager"),
         )
         programs = Programs(settings, stack, vault, kept)
-        await asyncio.to_thread(vault.put_back, kept)
+        await step(vault.put_back, kept)
         programs.keep(kept)
         if unclean:
-            await asyncio.to_thread(taken_in_again, stack, say)
-            stack = await asyncio.to_thread(deployed, endpoint, parameters)
+            await step(taken_in_again, stack, say, stop)
+            stack = await step(deployed, endpoint, parameters)
             programs.stack = stack
-        await asyncio.to_thread(programs.refresh)
+        await step(programs.refresh)
         if first and not programs.documents:
-            await asyncio.to_thread(programs.apply, SAMPLE)
-            await asyncio.to_thread(programs.refresh)
+            await step(programs.apply, SAMPLE)
+            await step(programs.refresh)
 
         events = stack.client("events")
         s3 = stack.client("s3")
 
-        def uploaded(upload: sftp.Upload) -> None:
-            entry = {
-                "Source": "aws.transfer",
-                "DetailType": "SFTP Server File Upload Completed",
-                "Detail": json.dumps(upload.event()),
-            }
-            events.put_events(Entries=[entry])
+        def raise_event(detail: str) -> None:
+            kind = "SFTP Server File Upload Completed"
+            events.put_events(Entries=[{"Source": "aws.transfer", "DetailType": kind, "Detail": detail}])
 
-        for key in await asyncio.to_thread(lambda: list(replay.unanswered(s3, stack.bucket, sftp.is_temporary))):
-            await asyncio.to_thread(uploaded, raised_again(s3, stack.bucket, key))
-
+        announcer = sftp.Announcer(
+            data / "uploads",
+            timedelta(seconds=settings.clock_offset_seconds),
+            raise_event,
+            lambda delivery: present(s3, stack.bucket, f"deliveries/{delivery}.json"),
+        )
+        await step(announcer.look_after, 0)
+        key_pair(data / "keys/sftp_host_key")
         door = await sftp.listen(
             ports.listening("sftp"),
-            host_key(data / "keys/sftp_host_key"),
+            data / "keys/sftp_host_key",
             programs.account,
             lambda account: sftp.Folder(s3, stack.bucket, f"sftp/{account.program}/{account.source}/"),
-            uploaded,
+            announcer.uploaded,
             data / "uploading",
         )
         ending.push_async_callback(closed, door)
@@ -311,45 +326,47 @@ async def run(settings: Settings, say: Say, stop: asyncio.Event) -> None:
 
         def tell() -> None:
             connect_salesforce(programs, simulator, api)
-            write_ready(
-                settings.ready_file,
-                {
-                    "api": api,
-                    "console": f"{api}/",
-                    "sftp": {"host": HOST, "port": ports.number("sftp")},
-                    "smtp": {"host": HOST, "port": ports.number("smtp")},
-                    "salesforce_simulator": simulator.url,
-                    "aws_endpoint": endpoint,
-                    "admin_key": programs.kept.admin_key,
-                    "programs": programs.described(api),
-                },
-            )
+            ready = {
+                "api": api,
+                "console": f"{api}/",
+                "sftp": {"host": HOST, "port": ports.number("sftp")},
+                "smtp": {"host": HOST, "port": ports.number("smtp")},
+                "salesforce_simulator": simulator.url,
+                "aws_endpoint": endpoint,
+                "admin_key": programs.kept.admin_key,
+                "programs": programs.described(api),
+            }
+            write_whole(settings.ready_file, json.dumps(ready, indent=1) + "\n")
 
         programs.changed.append(tell)
-        await asyncio.to_thread(tell)
+        await step(tell)
         ending.callback(settings.ready_file.unlink, missing_ok=True)
         say(addresses(settings, api, ports, simulator.url, endpoint, sorted(programs.documents)))
-        await until(stop, programs)
+        await until(stop, programs.watch, announcer.look_after)
+        await asyncio.to_thread(programs.watch)
         say("Stopping; what is kept is being saved …")
 
 
-async def until(stop: asyncio.Event, programs: Programs) -> None:
-    while not stop.is_set():
-        try:
-            await asyncio.wait_for(stop.wait(), WATCH_SECONDS)
-        except TimeoutError:
+async def until(stop: threading.Event, *rounds: Callable[[], None]) -> None:
+    """Waits for the end, making its rounds now and then."""
+    while not await asyncio.to_thread(stop.wait, ROUND_SECONDS):
+        for look in rounds:
             try:
-                await asyncio.to_thread(programs.watch)
-            except Exception as error:
-                raise CannotStart(f"The embedded AWS no longer answers ({error}). Start the hub again.") from error
+                await asyncio.to_thread(look)
+            except EndpointConnectionError as error:
+                raise CannotStart("The embedded AWS is gone. Start the hub again: nothing is lost.") from error
+            except Exception:
+                log.exception("a look at what is kept failed")
 
 
-def taken_in_again(stack: Stack, say: Say) -> None:
+def taken_in_again(stack: Stack, say: Say, stop: threading.Event) -> None:
     s3 = stack.client("s3")
     stored = replay.envelopes(s3, stack.bucket)
     say(f"The last run did not end of itself; {len(stored)} deliveries are taken in again.")
 
     def progress(number: int) -> None:
+        if stop.is_set():
+            raise Stopped
         if number % 500 == 0:
             say(f"  {number} of {len(stored)}")
 
@@ -422,13 +439,8 @@ def control(simulator: salesforce.Simulator, outbound: Mapping[str, Any]) -> Non
         pass
 
 
-def raised_again(s3: Any, bucket: str, key: str) -> sftp.Upload:
-    head = s3.head_object(Bucket=bucket, Key=key)
-    _, program, source, _ = key.split("/", 3)
-    at = head["LastModified"]
-    return sftp.Upload(
-        f"{program}.{source}", bucket, key, head["ContentLength"], head["ETag"].strip('"'), HOST, "", at, at
-    )
+def present(s3: Any, bucket: str, key: str) -> bool:
+    return any(item["Key"] == key for item in s3.list_objects_v2(Bucket=bucket, Prefix=key).get("Contents", ()))
 
 
 def put(s3: Any, bucket: str, key: str, body: bytes) -> None:
@@ -438,121 +450,6 @@ def put(s3: Any, bucket: str, key: str, body: bytes) -> None:
 async def closed(door: asyncssh.SSHAcceptor) -> None:
     door.close()
     await door.wait_closed()
-
-
-# The data folder
-
-
-def prepared(data: Path) -> Path:
-    """The folder with its rooms, for its owner alone; what an earlier run was just receiving is not there any more."""
-    shutil.rmtree(data / "uploading", ignore_errors=True)
-    for room in ("", "aws", "keys", "mail", "salesforce", "sent", "tls", "uploading"):
-        (data / room).mkdir(parents=True, exist_ok=True, mode=0o700)
-    return data
-
-
-@contextmanager
-def held(data: Path) -> Iterator[None]:
-    """One hub a folder."""
-    with (data / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CannotStart(f"Another hub runs on {data}. Stop it, or say --data with another folder.") from None
-        yield
-
-
-def certificate_authority(folder: Path) -> trustme.CA:
-    """The hub's own, made once; whoever trusts ca.pem trusts its HTTPS, its SMTP and its Salesforce simulator."""
-    public, private = folder / "ca.pem", folder / "ca.key"
-    if public.exists() and private.exists():
-        return trustme.CA.from_pem(public.read_bytes(), private.read_bytes())
-    authority = trustme.CA(organization_name="Retour local hub")
-    write_private(private, authority.private_key_pem.bytes().decode())
-    write_private(public, authority.cert_pem.bytes().decode())
-    return authority
-
-
-def server_tls(authority: trustme.CA) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    authority.issue_cert("localhost", HOST).configure_cert(context)
-    return context
-
-
-def host_key(path: Path) -> Path:
-    key_pair(path)
-    return path
-
-
-def key_pair(path: Path) -> str:
-    """The public half of the key in this file, made if there is none."""
-    if not path.exists():
-        key = asyncssh.generate_private_key("ssh-ed25519", comment=path.name)
-        write_private(path, key.export_private_key().decode())
-    return asyncssh.read_private_key(path).export_public_key().decode().strip()
-
-
-def write_private(path: Path, text: str) -> None:
-    """Whole or not at all, for its owner alone."""
-    handle, fresh = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-    os.replace(fresh, path)
-
-
-def write_ready(path: Path, ready: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_private(path, json.dumps(ready, indent=1) + "\n")
-
-
-# Ports
-
-
-def front_socket(port: int) -> socket.socket:
-    try:
-        return bound(port)
-    except OSError as error:
-        raise CannotStart(f"Port {port} is taken ({error.strerror}). Say --port with another one.") from None
-
-
-def bound(port: int) -> socket.socket:
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((HOST, port))
-    except OSError:
-        listening.close()
-        raise
-    return listening
-
-
-class Ports:
-    """The ports beside the front's: those of the last run, else the usual ones, else any that is free."""
-
-    def __init__(self, front: int, remembered: Path):
-        self.remembered = remembered
-        usual = {name: front + step for name, step in BESIDE.items()} if 0 < front < 65000 else {}
-        last = json.loads(remembered.read_text()) if remembered.exists() else {}
-        self.wanted: dict[str, int] = usual | last
-        self.taken: dict[str, int] = {}
-
-    def listening(self, name: str) -> socket.socket:
-        try:
-            found = bound(self.taken.get(name) or self.wanted.get(name, 0))
-        except OSError:
-            found = bound(0)
-        self.taken[name] = int(found.getsockname()[1])
-        return found
-
-    def number(self, name: str) -> int:
-        """For a server that binds its port itself."""
-        if name not in self.taken:
-            self.listening(name).close()
-        return self.taken[name]
-
-    def save(self) -> None:
-        self.remembered.write_text(json.dumps(self.taken))
 
 
 def kind_of(source: Mapping[str, Any]) -> str:
@@ -581,21 +478,10 @@ def addresses(settings: Settings, api: str, ports: Ports, simulator: str, endpoi
 
 async def until_told(settings: Settings, say: Say) -> None:
     """Runs the hub until Ctrl-C or SIGTERM, even while it is still starting."""
-    stop = asyncio.Event()
-    running = asyncio.current_task()
-    assert running is not None
-
-    def told() -> None:
-        if stop.is_set():
-            return
-        stop.set()
-        if not settings.ready_file.exists():
-            running.cancel()
-
+    stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, told)
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
         await run(settings, say, stop)
-    except asyncio.CancelledError:
-        if not stop.is_set():
-            raise
+    except Stopped:
+        say("Stopped before it was ready.")

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 ENVELOPES = "deliveries/"
-ANSWERS = ("receipt_", "result_", "rejected_")
 
 
 class Functions(Protocol):
@@ -51,15 +50,6 @@ def replay(
             failed.append((key, failure))
         progress(number)
     return failed
-
-
-def unanswered(s3: "S3Client", bucket: str, is_temporary: Callable[[str], bool]) -> Iterator[str]:
-    """Whole uploads that nobody has acknowledged beside them: their event was lost with the process."""
-    present = set(keys(s3, bucket, "sftp/"))
-    for key in sorted(present):
-        folder, _, name = key.rpartition("/")
-        if not is_temporary(name) and not name.startswith(ANSWERS[:2]) and f"{folder}/receipt_{name}" not in present:
-            yield key
 
 
 def keys(s3: "S3Client", bucket: str, prefix: str) -> Iterator[str]:

@@ -7,12 +7,13 @@ must survive that, so every change is copied here before it is answered.
 import base64
 import hashlib
 import json
-import os
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from local.folder import write_whole
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -44,13 +45,8 @@ def load(path: Path) -> Kept:
 
 def save(path: Path, kept: Kept) -> None:
     """Whole or not at all, and for its owner's eyes only."""
-    beside = path.with_suffix(".new")
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        document = {name: getattr(kept, name) for name in ("admin_key", "programs", "sources", "keys")}
-        json.dump(document, file, indent=1, sort_keys=True)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    document = {name: getattr(kept, name) for name in ("admin_key", "programs", "sources", "keys")}
+    write_whole(path, json.dumps(document, indent=1, sort_keys=True))
 
 
 def digest(key: str) -> str:

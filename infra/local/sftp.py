@@ -6,15 +6,16 @@ connection ends first leaves nothing. A file under a temporary name lies there w
 """
 
 import asyncio
+import json
 import os
 import secrets
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from fnmatch import fnmatchcase
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from socket import socket
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
@@ -32,6 +33,11 @@ from asyncssh.constants import (
 )
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local.folder import write_whole
+from retour.domain.delivery import delivery_id
+from retour.domain.times import milliseconds, text
+from retour.files import names
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
@@ -40,7 +46,7 @@ T = TypeVar("T")
 SIZE_LIMIT = 1024 * 1024 * 1024
 LOGIN_SECONDS = 30
 NAME_BYTES = 255
-TEMPORARY = ("*.tmp", "*.part", "*.filepart", ".*", "~*")
+PATIENCE_SECONDS = 60
 FOLDERS_REFUSED = "there is one folder for all files here; folders cannot be made or removed"
 
 
@@ -58,7 +64,8 @@ class Account:
 class Upload:
     """A file that went up whole."""
 
-    user: str
+    program: str
+    source: str
     bucket: str
     key: str
     size: int
@@ -67,6 +74,15 @@ class Upload:
     session: str
     started_at: datetime
     ended_at: datetime
+
+    @property
+    def name(self) -> str:
+        return self.key.rpartition("/")[2]
+
+    def delivery(self, clock_offset: timedelta) -> str:
+        """The id of the delivery that this upload becomes."""
+        identity = f"{self.key}@{self.etag}"
+        return delivery_id(milliseconds(self.ended_at) + clock_offset, self.program, self.source, identity)
 
     def event(self) -> dict[str, Any]:
         """The `detail` of Transfer Family's "SFTP Server File Upload Completed"."""
@@ -77,12 +93,12 @@ class Upload:
             "failure-code": "",
             "failure-message": "",
             "status-code": "COMPLETED",
-            "start-timestamp": self.started_at.isoformat().replace("+00:00", "Z"),
-            "end-timestamp": self.ended_at.isoformat().replace("+00:00", "Z"),
+            "start-timestamp": text(self.started_at),
+            "end-timestamp": text(milliseconds(self.ended_at)),
             "etag": self.etag,
             "file-path": f"/{self.bucket}/{self.key}",
             "server-id": "s-local",
-            "username": self.user,
+            "username": f"{self.program}.{self.source}",
             "session-id": self.session,
         }
 
@@ -148,7 +164,36 @@ class OpenFile:
 
 
 def is_temporary(name: str) -> bool:
-    return any(fnmatchcase(name.lower(), pattern) for pattern in TEMPORARY)
+    return names.skipped(name) == "temporary"
+
+
+class Announcer:
+    """Raises the event of each upload, until its delivery is stored.
+
+    An event is told to its function once and is then forgotten, so each upload waits as a small file until the
+    function stored a delivery for it: neither a failing function nor a kill loses a file whose close was answered.
+    """
+
+    def __init__(
+        self, waiting: Path, clock_offset: timedelta, raise_event: Callable[[str], None], stored: Callable[[str], bool]
+    ):
+        self.waiting, self.clock_offset = waiting, clock_offset
+        self.raise_event, self.stored = raise_event, stored
+
+    def uploaded(self, upload: Upload) -> None:
+        detail = json.dumps(upload.event())
+        if not names.skipped(upload.name):
+            write_whole(self.waiting / f"{upload.delivery(self.clock_offset)}.json", detail)
+        self.raise_event(detail)
+
+    def look_after(self, patience: float = PATIENCE_SECONDS) -> None:
+        """Tell again what was told so many seconds ago and is not stored yet."""
+        for path in sorted(self.waiting.glob("*.json")):
+            if self.stored(path.stem):
+                path.unlink()
+            elif path.stat().st_mtime < time.time() - patience:
+                self.raise_event(path.read_text())
+                os.utime(path)
 
 
 class Drop(asyncssh.SFTPServer):
@@ -157,14 +202,15 @@ class Drop(asyncssh.SFTPServer):
     def __init__(
         self,
         chan: "asyncssh.SSHServerChannel[bytes]",
-        user: str,
+        account: Account,
         folder: Folder,
         uploaded: Callable[[Upload], None],
         scratch: Path,
         limit: int,
     ):
         super().__init__(chan)
-        self.user, self.folder, self.uploaded, self.scratch, self.limit = user, folder, uploaded, scratch, limit
+        self.account, self.folder, self.uploaded = account, folder, uploaded
+        self.scratch, self.limit = scratch, limit
         peer = chan.get_extra_info("peername")
         self.client = str(peer[0]) if peer else ""
         self.session = secrets.token_hex(8)
@@ -225,7 +271,8 @@ class Drop(asyncssh.SFTPServer):
 
     async def announce(self, name: str, size: int, etag: str, started_at: datetime) -> None:
         upload = Upload(
-            user=self.user,
+            program=self.account.program,
+            source=self.account.source,
             bucket=self.folder.bucket,
             key=self.folder.prefix + name,
             size=size,
@@ -347,12 +394,12 @@ class Door(asyncssh.SSHServer):
 
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
         account = self.account(username)
-        return account is not None and any(says(text, key) for text in account.public_keys)
+        return account is not None and any(says(line, key) for line in account.public_keys)
 
 
-def says(text: str, key: asyncssh.SSHKey) -> bool:
+def says(line: str, key: asyncssh.SSHKey) -> bool:
     try:
-        return asyncssh.import_public_key(text) == key
+        return asyncssh.import_public_key(line) == key
     except asyncssh.KeyImportError:
         return False
 
@@ -372,7 +419,7 @@ async def listen(
         found = account(str(chan.get_extra_info("username")))
         if found is None:
             raise asyncssh.PermissionDenied("the source of this user is gone")
-        return Drop(chan, found.user, folder(found), uploaded, scratch, limit)
+        return Drop(chan, found, folder(found), uploaded, scratch, limit)
 
     return await asyncssh.listen(
         sock=listening,

@@ -28,6 +28,8 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from local.folder import write_whole
+
 SIZE_LIMIT = 40 * 1024 * 1024
 RECEIVER = "retour.local"
 LOCAL_PART = re.compile(r"[a-z][a-z0-9-]{1,30}\.[a-z][a-z0-9_-]{0,30}\.[a-z0-9]{16,}", re.ASCII | re.IGNORECASE)
@@ -232,14 +234,6 @@ def decoded(part: Message) -> str:
         return body.decode(part.get_content_charset() or "utf-8", "replace")
     except LookupError:
         return body.decode("utf-8", "replace")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """The file is there whole or not at all, whatever happens meanwhile."""
-    beside = path.with_suffix(".new")
-    beside.write_text(text)
-    beside.chmod(0o600)
-    beside.replace(path)
 
 
 class Delivery:

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import trustme
 
+from local.folder import bound, server_tls
 from local.front import BODY_LIMIT, Front, Open
-from local.hub import bound, server_tls
 
 KEY = "rk_admin_secret"
 

@@ -17,7 +17,7 @@ import asyncssh
 import pytest
 
 from local.deploy import client
-from local.hub import key_pair
+from local.folder import key_pair
 from local.sftp import Account, Folder, Upload, listen
 
 LIMIT = 3 * 1024 * 1024

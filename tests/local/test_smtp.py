@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import trustme
 
-from local.hub import bound, server_tls
+from local.folder import bound, server_tls
 from local.smtp import Delivery, Mail, Outbox, Reception, aligned, event, is_source_address, listen, sent_mails, stamped
 
 DOMAIN = "in.retour.test"

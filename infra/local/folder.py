@@ -1,0 +1,124 @@
+"""The data folder of a local hub, its keys and certificates, and the ports it listens on."""
+
+import fcntl
+import json
+import os
+import shutil
+import socket
+import ssl
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import asyncssh
+import trustme
+
+HOST = "127.0.0.1"
+# Beside the port of the front, so that they are easy to remember and the same after every start.
+BESIDE = {"sftp": 22, "smtp": 25, "salesforce": 43, "controls": 44, "aws": 66}
+
+
+class CannotStart(Exception):
+    """Why the hub does not start, and what to do about it."""
+
+
+def prepared(data: Path) -> Path:
+    """The folder with its rooms, for its owner alone; what an earlier run was just receiving is not there any more."""
+    shutil.rmtree(data / "uploading", ignore_errors=True)
+    for room in ("", "aws", "keys", "mail", "salesforce", "sent", "tls", "uploading", "uploads"):
+        (data / room).mkdir(parents=True, exist_ok=True, mode=0o700)
+    return data
+
+
+@contextmanager
+def held(data: Path) -> Iterator[None]:
+    """One hub a folder."""
+    with (data / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CannotStart(f"Another hub runs on {data}. Stop it, or say --data with another folder.") from None
+        yield
+
+
+def certificate_authority(folder: Path) -> trustme.CA:
+    """The hub's own, made once; whoever trusts ca.pem trusts its HTTPS, its SMTP and its Salesforce simulator."""
+    public, private = folder / "ca.pem", folder / "ca.key"
+    if public.exists() and private.exists():
+        return trustme.CA.from_pem(public.read_bytes(), private.read_bytes())
+    authority = trustme.CA(organization_name="Retour local hub")
+    write_whole(private, authority.private_key_pem.bytes().decode())
+    write_whole(public, authority.cert_pem.bytes().decode())
+    return authority
+
+
+def server_tls(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    authority.issue_cert("localhost", HOST).configure_cert(context)
+    return context
+
+
+def key_pair(path: Path) -> str:
+    """The public half of the key in this file, made if there is none."""
+    if not path.exists():
+        key = asyncssh.generate_private_key("ssh-ed25519", comment=path.name)
+        write_whole(path, key.export_private_key().decode())
+    return asyncssh.read_private_key(path).export_public_key().decode().strip()
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Whole or not at all, for its owner alone."""
+    handle, fresh = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(handle, "w", errors="surrogateescape") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(fresh, path)
+
+
+def front_socket(port: int) -> socket.socket:
+    try:
+        return bound(port)
+    except OSError as error:
+        raise CannotStart(f"Port {port} is taken ({error.strerror}). Say --port with another one.") from None
+
+
+def bound(port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((HOST, port))
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+class Ports:
+    """The ports beside the front's: those of the last run, else the usual ones, else any that is free."""
+
+    def __init__(self, front: int, remembered: Path):
+        self.remembered = remembered
+        usual = {name: front + step for name, step in BESIDE.items()} if 0 < front < 65000 else {}
+        last = json.loads(remembered.read_text()) if remembered.exists() else {}
+        self.wanted: dict[str, int] = usual | last
+        self.taken: dict[str, int] = {}
+
+    def listening(self, name: str) -> socket.socket:
+        try:
+            found = bound(self.taken.get(name) or self.wanted.get(name, 0))
+        except OSError:
+            found = bound(0)
+        self.taken[name] = int(found.getsockname()[1])
+        return found
+
+    def number(self, name: str) -> int:
+        """For a server that binds its port itself."""
+        if name not in self.taken:
+            self.listening(name).close()
+        return self.taken[name]
+
+    def save(self) -> None:
+        self.remembered.write_text(json.dumps(self.taken))
