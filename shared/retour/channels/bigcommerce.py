@@ -19,7 +19,7 @@ REASONS = {"Cancelled": "CANCELLED", "Declined": "PAYMENT_FAILED"}
 
 def verify(body: bytes, headers: Mapping[str, str], secrets: Sequence[str], now: datetime) -> bool:
     """Standard Webhooks, keyed by the client secret's own text (BigCommerce gives it in base64 to the verifier)."""
-    return signature.standard_webhook(body, headers, (secret.encode() for secret in secrets), now)
+    return signature.standard_webhook(body, headers, map(signature.text_key, secrets), now)
 
 
 def identity(body: bytes, headers: Mapping[str, str]) -> str:
@@ -36,10 +36,7 @@ def rows(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[Ro
         return event
     scope, number = event.get("scope"), payload.text_of(payload.at(event, "data.id"))
     if scope == "store/order/refund/created":
-        return Ignored(
-            f"BigCommerce says that order {payload.shown(number)} was refunded, but not how much. "
-            "Subscribe to store/order/statusUpdated for full refunds, and send partial ones by file or API."
-        )
+        return _amount_unknown(number)
     if scope != "store/order/statusUpdated":
         return Ignored(f"Scope {payload.shown(scope)} is not used. Subscribe to store/order/statusUpdated.")
     if number is None:
@@ -47,6 +44,8 @@ def rows(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[Ro
     status_id = payload.at(event, "data.status.new_status_id")
     status = STATUS_NAMES.get(status_id, "") if isinstance(status_id, int) else ""
     verb = payload.status_change(status, source, STATUSES)
+    if verb is None and status == "Partially Refunded":
+        return _amount_unknown(number)
     if verb is None:
         return Ignored(f"Order {number} went to status {payload.shown(status or status_id)}, which changes nothing.")
     fields = {
@@ -58,3 +57,10 @@ def rows(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[Ro
         "occurred_at": payload.moment(event.get("created_at")),
     }
     return (payload.row("1", fields),)
+
+
+def _amount_unknown(number: str | None) -> Ignored:
+    return Ignored(
+        f"BigCommerce says that order {payload.shown(number)} was refunded, but not how much. Full refunds are read "
+        "from store/order/statusUpdated; send partial ones by file or API."
+    )

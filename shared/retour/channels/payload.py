@@ -12,8 +12,9 @@ from retour.domain.money import NotAnAmount, decimal
 from retour.domain.program import Source
 from retour.domain.row import Refusal, Row, Unreadable
 
-SHOWN_MAX = 60
+SHOWN_MAX = 64
 NOTE_BYTES = 500
+FIELD_BYTES = 128
 LAST_SECOND = 253402300799
 INT_DIGITS_MAX = 18
 
@@ -86,18 +87,22 @@ def elements(text: str, start: int) -> Iterator[tuple[Any, str]]:
 
 
 def row(place: str, fields: Mapping[str, str | None], raw: str = "") -> Row | Unreadable:
-    """A row of the fields that are filled in; unreadable when one holds half a character and so cannot be stored."""
+    """A row of the fields that are filled in; unreadable when one cannot be stored: half a character, or too much."""
     filled = {name: text for name, text in fields.items() if text}
     for name, text in filled.items():
         if not storable(text):
             return Unreadable(place, "NOT_UNICODE", {"field": name}, column=name, raw=raw, **whose(filled))
+        most = NOTE_BYTES if name == "note" else FIELD_BYTES
+        if len(text.encode()) > most:
+            details = {"field": name, "bytes": str(most)}
+            return Unreadable(place, "TEXT_UNUSABLE", details, column=name, raw=raw, **whose(filled))
     return Row(place, filled, raw)
 
 
 def whose(fields: Mapping[str, Any]) -> dict[str, str]:
     """What tells a person which record it was, as far as it can be told."""
     known = {"order": fields.get("order_id"), "reference": fields.get("reference")}
-    return {name: text for name, text in known.items() if isinstance(text, str) and storable(text)}
+    return {name: shown(text) for name, text in known.items() if isinstance(text, str) and storable(text)}
 
 
 def storable(text: str) -> bool:

@@ -46,6 +46,7 @@ def _read(place: str, record: Any, raw: str) -> Row | Unreadable:
     whose = payload.whose(record)
     if isinstance(record, payload.Doubled):
         key = payload.shown(record.twice)
+        whose = payload.whose({name: value for name, value in record.items() if name != record.twice})
         return Unreadable(place, "DUPLICATE_KEY", {"key": key}, column=key, raw=raw, **whose)
     fields: dict[str, str | None] = {}
     for name, value in record.items():

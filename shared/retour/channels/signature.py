@@ -14,7 +14,7 @@ SIGNATURES_MAX = 20
 def body_signed(body: bytes, header: str, secrets: Sequence[str]) -> bool:
     """base64 of HMAC-SHA256 over the body, keyed by the secret's own text."""
     signature = _base64(header.strip())
-    return any(signed(secret.encode(), body, [signature]) for secret in secrets if secret)
+    return any(signed(text_key(secret), body, [signature]) for secret in secrets if secret)
 
 
 def standard_webhook(body: bytes, headers: Mapping[str, str], keys: Iterable[bytes], now: datetime) -> bool:
@@ -26,6 +26,11 @@ def standard_webhook(body: bytes, headers: Mapping[str, str], keys: Iterable[byt
     signatures = [_base64(value) for version, _, value in offered if version == "v1"]
     content = b".".join((identity.encode(), moment.encode(), body))
     return any(signed(key, content, signatures) for key in keys if key)
+
+
+def text_key(secret: str) -> bytes:
+    """The key of a sender that takes the secret's own text for it."""
+    return secret.encode("utf-8", "surrogatepass")
 
 
 def fresh(timestamp: str, now: datetime) -> bool:

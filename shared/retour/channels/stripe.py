@@ -34,7 +34,7 @@ def verify(body: bytes, headers: Mapping[str, str], secrets: Sequence[str], now:
         return False
     offered = [_hex(value) for name, _, value in parts if name == "v1"][: signature.SIGNATURES_MAX]
     content = moments[0].encode() + b"." + body
-    return any(signature.signed(secret.encode(), content, offered) for secret in secrets if secret)
+    return any(signature.signed(signature.text_key(secret), content, offered) for secret in secrets if secret)
 
 
 def identity(body: bytes, headers: Mapping[str, str]) -> str:
@@ -63,17 +63,24 @@ def rows(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[Ro
 def _refund(event: Mapping[str, Any], refund: Mapping[str, Any], source: Source) -> Reading:
     if _by_charge(source):
         return Ignored("This source reads charge.refunded (amount_means: set_total), so refund events are not used.")
-    before = payload.at(event, "data.previous_attributes.status")
-    return _one_refund("1", refund, {}, source, before, str(event["type"]))
+    return _one_refund("1", refund, {}, source, _had_counted(event), str(event["type"]))
 
 
-def _one_refund(place: str, refund: Any, charge: Mapping[str, Any], source: Source, before: Any, topic: str) -> Reading:
+def _had_counted(event: Mapping[str, Any]) -> bool:
+    """Whether the refund may have succeeded before what this event tells; not every event says what was before."""
+    changed = payload.at(event, "data.previous_attributes")
+    return not isinstance(changed, Mapping) or changed.get("status") == "succeeded"
+
+
+def _one_refund(
+    place: str, refund: Any, charge: Mapping[str, Any], source: Source, had_counted: bool, topic: str
+) -> Reading:
     reference, status = payload.text_of(payload.at(refund, "id")), payload.at(refund, "status")
     order = _order_id(refund, source) or _order_id(charge, source)
     if reference is None:
         return (Unreadable(place, "REFERENCE_NOT_SENT", {"field": "id"}, "id"),)
     whose = payload.whose({"order_id": order, "reference": reference})
-    if status in ("failed", "canceled") and before == "succeeded":
+    if status in ("failed", "canceled") and had_counted:
         return (Unreadable(place, "REFUND_FAILED", {"refund": reference}, "status", **whose),)
     if status != "succeeded":
         return Ignored(f"Refund {payload.shown(reference)} is {payload.shown(status)}; only succeeded ones count.")
@@ -99,7 +106,7 @@ def _charge(event: Mapping[str, Any], charge: Mapping[str, Any], source: Source)
     if not _by_charge(source):
         listed = payload.listed(payload.at(charge, "refunds.data"))
         read = [
-            _one_refund(f"refunds.data[{n}]", refund, charge, source, None, "charge.refunded")
+            _one_refund(f"refunds.data[{n}]", refund, charge, source, False, "charge.refunded")
             for n, refund in enumerate(listed, start=1)
         ]
         return tuple(row for reading in read if not isinstance(reading, Ignored) for row in reading) or Ignored(
@@ -111,6 +118,9 @@ def _charge(event: Mapping[str, Any], charge: Mapping[str, Any], source: Source)
         fields["change"] = "set_total"
         return (_priced("1", fields, {"amount": {**charge, "amount": left}}, order, source, "charge.refunded"),)
     before = payload.at(event, "data.previous_attributes.amount_refunded")
+    if before is None:
+        whose = payload.whose({"order_id": order, "reference": fields["reference"]})
+        return (Unreadable("1", "PREVIOUS_SUM_NOT_SENT", {"charge": reference}, "amount_refunded", **whose),)
     step = _less(back, before)
     fields["change"] = "take_back"
     amounts = {"amount": {**charge, "amount": step}, "order_total": charge}

@@ -57,7 +57,7 @@ def _order(number: str, order: Mapping[str, Any], source: Source) -> Sequence[Ro
     refunds = payload.listed(order.get("refunds"))
     status = order.get("status")
     status = status if isinstance(status, str) else ""
-    if _wholly(refunds, order):
+    if payload.status_change(status, source, STATUSES) != "reverse" and _wholly(refunds, order):
         status = "refunded"
     verb = payload.status_change(status, source, STATUSES)
     changed: tuple[Row | Unreadable, ...] = ()

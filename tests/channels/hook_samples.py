@@ -1,0 +1,60 @@
+"""The samples of senders' webhooks: a body exactly as it is sent and, beside it, how it reads from which source.
+
+After a wanted change `python -m tests.channels.hook_samples` writes all readings anew: read the diff.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from retour.channels import webhook
+from retour.domain.delivery import Channel
+from retour.domain.program import Source
+from retour.domain.row import Ignored, Refusal, Row, Unreadable
+
+SAMPLES = Path(__file__).parents[1] / "samples" / "hooks"
+
+
+def samples(kind: str) -> list[Path]:
+    return sorted(path for path in (SAMPLES / kind).glob("*.json") if not path.name.endswith(".reading.json"))
+
+
+def expected(sample: Path) -> dict[str, Any]:
+    return json.loads(sample.with_suffix(".reading.json").read_text("utf-8"))  # type: ignore[no-any-return]
+
+
+def source(kind: str, **said: Any) -> Source:
+    mapping = MappingProxyType(said.pop("mapping", {}))
+    return Source(name="shop", channel=Channel.API, kind=kind, mapping=mapping, **said)
+
+
+def reading(sample: Path) -> Any:
+    """How a sample reads today, in the notation of the files beside the samples."""
+    kind, said = sample.parent.name, expected(sample)
+    return told(webhook.hooks(kind).rows(sample.read_bytes(), said["facts"], source(kind, **said["source"])))
+
+
+def told(read: Sequence[Row | Unreadable] | Ignored | Refusal) -> Any:
+    if isinstance(read, Ignored):
+        return {"ignored": read.why}
+    if isinstance(read, Refusal):
+        return {"refused": read.code, **read.details}
+    return [
+        {"place": row.place, **row.fields}
+        if isinstance(row, Row)
+        else {"place": row.place, "unreadable": row.code, **row.details, "order": row.order, "reference": row.reference}
+        for row in read
+    ]
+
+
+def bless() -> None:
+    for kind in webhook.KINDS:
+        for sample in samples(kind):
+            written = json.dumps({**expected(sample), "reading": reading(sample)}, indent=2, ensure_ascii=False)
+            sample.with_suffix(".reading.json").write_text(written + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    bless()

@@ -1,0 +1,479 @@
+"""The webhook function through its front door, and what all kinds of senders have in common."""
+
+import base64
+import importlib.util
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import boto3
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from moto import mock_aws
+from tests.channels.hook_samples import SAMPLES, expected, reading, samples, source
+from tests.channels.hook_signing import signed
+
+from retour import wiring
+from retour.channels import webhook
+from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
+from retour.domain.row import Ignored, Refusal, Row, Unreadable
+from retour.intake import receive
+from retour.report import from_json
+from retour.sentences import all_sentences
+from retour.store.deliveries import Deliveries
+
+ROOT = Path(__file__).parents[2]
+NOW = datetime(2026, 11, 22, 0, 30, tzinfo=UTC)
+SECRETS = {
+    "standard": "whsec_" + base64.b64encode(b"retour-retour-retour-000").decode(),
+    "shopify": "shpss_0123456789abcdef",
+    "woocommerce": "Ck!7 <woo> geheim",
+    "stripe": "whsec_stripeEndpointSecret",
+    "bigcommerce": "c1ient5ecretTextAsShown",
+}
+HEADERS = (
+    "webhook-id", "webhook-timestamp", "webhook-signature", "x-shopify-hmac-sha256", "x-shopify-event-id",
+    "x-shopify-webhook-id", "x-shopify-topic", "x-wc-webhook-signature", "x-wc-webhook-topic",
+    "x-wc-webhook-delivery-id", "stripe-signature",
+)  # fmt: skip
+ALL = [sample for kind in webhook.KINDS for sample in samples(kind)]
+VALID = [sample for sample in ALL if sample.stem not in ("cut_off", "mixed")]
+
+
+@pytest.mark.parametrize("sample", ALL, ids=lambda sample: f"{sample.parent.name}/{sample.stem}")
+def test_every_sample_reads_as_the_file_beside_it_says(sample: Path) -> None:
+    assert reading(sample) == expected(sample)["reading"]
+
+
+def test_every_kind_has_samples_and_every_reading_its_sample() -> None:
+    assert {sample.parent.name for sample in ALL} == set(webhook.KINDS)
+    readings = {path.name.removesuffix(".reading.json") for path in SAMPLES.glob("*/*.reading.json")}
+    assert readings == {sample.stem for sample in ALL}
+
+
+def test_every_code_that_a_sample_reads_as_has_its_sentence() -> None:
+    codes = set()
+    for sample in ALL:
+        said = expected(sample)["reading"]
+        rows = said if isinstance(said, list) else [said]
+        codes |= {row.get("unreadable") or row.get("refused") for row in rows} - {None}
+    assert len(codes) > 8
+    assert codes <= all_sentences().keys()
+
+
+def test_rows_need_no_header_but_the_facts() -> None:
+    """What is replayed years later has its facts alone, and they hold no signature."""
+    for sample in ALL:
+        kind, said = sample.parent.name, expected(sample)
+        hooks = webhook.hooks(kind)
+        headers = said["facts"] | signed(kind, sample.read_bytes(), SECRETS[kind], NOW)
+        facts = hooks.facts(headers)
+        assert not any("signature" in name or "hmac" in name for name in facts)
+        told = [hooks.rows(sample.read_bytes(), given, source(kind, **said["source"])) for given in (headers, facts)]
+        assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("kind", webhook.KINDS)
+def test_only_the_exact_bytes_under_a_live_secret_are_believed(kind: str) -> None:
+    hooks, body, secret = webhook.hooks(kind), b'{"id": 1}', SECRETS[kind]
+    headers = signed(kind, body, secret, NOW)
+    assert hooks.verify(body, headers, [secret], NOW)
+    assert hooks.verify(body, headers, [SECRETS["standard"][:-8] + "AAAAAAA=", secret], NOW), "the second live secret"
+    assert not hooks.verify(body + b" ", headers, [secret], NOW)
+    assert not hooks.verify(body, headers, ["whsec_" + base64.b64encode(b"another secret, 24 bytes").decode()], NOW)
+    assert not hooks.verify(body, headers, [], NOW)
+    assert not hooks.verify(body, headers, [""], NOW)
+    assert not hooks.verify(body, {}, [secret], NOW)
+
+
+@pytest.mark.parametrize("kind", webhook.KINDS)
+def test_a_secret_that_is_no_secret_opens_nothing(kind: str) -> None:
+    """An empty key is one that anybody holds."""
+    body = b"{}"
+    for empty in ("", "whsec_", "whsec_!!", "whsec_===="):
+        for forged in (
+            signed(kind, body, empty, NOW),
+            signed(kind, body, "whsec_" + base64.b64encode(b"").decode(), NOW),
+        ):
+            if kind in ("stripe", "shopify", "woocommerce", "bigcommerce") and empty:
+                continue  # There the text itself is the secret, whatever it looks like.
+            assert not webhook.hooks(kind).verify(body, forged, [empty], NOW)
+
+
+KEYS = (
+    "id", "order_id", "type", "data", "object", "metadata", "refunds", "refund_line_items", "transactions", "status",
+    "order_adjustments", "total", "scope", "amount", "currency", "created", "modifications", "change", "subtotal",
+    "subtotal_set", "shop_money", "line_item", "kind", "sku", "quantity", "cancelled_at", "amount_refunded", "refunded",
+)  # fmt: skip
+texts = st.text(max_size=60) | st.sampled_from(["v1,", "v1,====", "t=1,v1=00", "t=9" * 20, "\ud800", "v1,é"])
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(["1.00", "refund"]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=6),
+    max_leaves=25,
+)
+bodies = (
+    st.binary(max_size=200)
+    | st.sampled_from([sample.read_bytes() for sample in ALL])
+    | values.map(lambda value: json.dumps(value).encode())
+)
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """A sample in which some value, at any depth, is another one."""
+    document = json.loads(draw(st.sampled_from(VALID)).read_bytes())
+    holder: Any = document
+    while isinstance(holder, dict | list) and holder:
+        key = draw(st.sampled_from(sorted(holder) if isinstance(holder, dict) else range(len(holder))))
+        if not isinstance(holder[key], dict | list) or not holder[key] or draw(st.booleans()):
+            holder[key] = draw(values)
+            break
+        holder = holder[key]
+    return json.dumps(document).encode()
+
+
+topics = st.sampled_from(["refunds/create", "orders/cancelled", "order.updated", "", "x"])
+
+
+@given(
+    kind=st.sampled_from(webhook.KINDS),
+    body=bodies | damaged(),
+    headers=st.dictionaries(st.sampled_from(HEADERS), texts, max_size=6),
+    secrets=st.lists(texts, max_size=3),
+    topic=topics,
+)
+def test_nothing_that_is_sent_makes_a_reader_raise(
+    kind: str, body: bytes, headers: dict[str, str], secrets: list[str], topic: str
+) -> None:
+    hooks = webhook.hooks(kind)
+    assert hooks.verify(body, headers, secrets, NOW) is False
+    key = hooks.identity(body, headers)
+    assert 0 < len(key.encode()) <= 300
+    headers |= {"x-shopify-topic": topic, "x-wc-webhook-topic": topic}
+    for name, value in hooks.facts(headers).items():
+        assert (name + value).isascii()
+    for basis in ("goods", "order_total"):
+        for means in (None, "set_total"):
+            read = hooks.rows(body, headers, source(kind, basis=basis, amount_means=means))
+            assert isinstance(read, Ignored | Refusal) or read is not None
+            for row in () if isinstance(read, Ignored | Refusal) else read:
+                said = row.fields if isinstance(row, Row) else {**row.details, "order": row.order, "r": row.reference}
+                assert all(isinstance(text, str) and len(text.encode()) <= 500 for text in said.values())
+                assert isinstance(row, Unreadable) or "change" in row.fields or kind == "standard"
+
+
+def test_an_identity_is_a_key_whatever_the_header_holds() -> None:
+    for kind in webhook.KINDS:
+        for header in ("x" * 5000, "é", "a\nb", ""):
+            headers = dict.fromkeys(HEADERS, header)
+            assert len(webhook.hooks(kind).identity(b"{}", headers)) == 64
+
+
+def test_a_kind_that_is_none_is_a_mistake_of_ours() -> None:
+    with pytest.raises(ValueError, match="magento"):
+        webhook.hooks("magento")
+
+
+# The function
+
+
+PROGRAM = {
+    "program": "acme",
+    "currency": "EUR",
+    "time_zone": "Europe/Berlin",
+    "event_types": {"sale": {}},
+    "contracts": {
+        "standard": {
+            "event_type": "sale", "valid_from": "2026-01-01", "payout": "8%", "lock": {"days_after_event": 30}
+        }
+    },
+    "sources": {
+        **{kind: {"channel": "api", "kind": kind, "event_type": "sale"} for kind in webhook.KINDS},
+        "plain": {"channel": "api", "event_type": "sale"},
+        "drop": {"channel": "sftp", "event_type": "sale"},
+    },
+}  # fmt: skip
+
+
+class Door:
+    """The function and what lies behind it."""
+
+    def __init__(self, app: ModuleType, hub: wiring.Hub) -> None:
+        self.app, self.hub = app, hub
+
+    def post(
+        self, body: bytes, headers: dict[str, str], *, to: str = "standard", program: str = "acme", **more: Any
+    ) -> Any:
+        event = {
+            "version": "2.0",
+            "pathParameters": {"program": program, "source": to},
+            "headers": headers,
+            "body": body.decode(),
+            "isBase64Encoded": False,
+            **more,
+        }
+        return self.app.handler(event, Context())
+
+    def send(self, kind: str, body: bytes, **headers: str) -> Any:
+        facts = {name.replace("_", "-"): value for name, value in headers.items()}
+        given = facts | signed(kind, body, SECRETS[kind], self.hub.real_now())
+        return self.post(body, given, to=kind)
+
+    def order(self, key: str) -> Any:
+        return self.hub.ledger("acme").order(key)
+
+    @property
+    def deliveries(self) -> Deliveries:
+        return self.hub.deliveries("acme")
+
+    def stored(self) -> int:
+        return sum(len(self.deliveries.newest(day)) for day in {f"{self.hub.now():%Y%m%d}"})
+
+
+class Context:
+    function_name = "webhook"
+    memory_limit_in_mb = 256
+    invoked_function_arn = "arn:aws:lambda:eu-central-1:000000000000:function:webhook"
+    aws_request_id = "1"
+
+
+@pytest.fixture
+def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
+    for name, value in {
+        "AWS_DEFAULT_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x",
+        "LEDGER_TABLE": "ledger", "INBOX_BUCKET": "inbox", "STACK": "test",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    with mock_aws():
+        make_storage()
+        wiring.hub.cache_clear()
+        hub = wiring.hub()
+        hub.programs.apply(PROGRAM, hub.now(), "first")
+        for kind in webhook.KINDS:
+            hub.secrets.put("acme", kind, {"signing": [SECRETS[kind]]})
+        hub.secrets.put("acme", "plain", {"signing": [SECRETS["standard"]]})
+        yield Door(load(), hub)
+        wiring.hub.cache_clear()
+
+
+def make_storage() -> None:
+    keys = ["PK", "SK", "GSI1PK", "GSI1SK", "GSI2PK", "GSI2SK"]
+    boto3.client("dynamodb").create_table(
+        TableName="ledger",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in keys],
+        KeySchema=[{"AttributeName": "PK", "KeyType": "HASH"}, {"AttributeName": "SK", "KeyType": "RANGE"}],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": index,
+                "KeySchema": [
+                    {"AttributeName": f"{index}PK", "KeyType": "HASH"},
+                    {"AttributeName": f"{index}SK", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            }
+            for index in ("GSI1", "GSI2")
+        ],
+    )
+    boto3.client("s3").create_bucket(Bucket="inbox", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+
+
+def load() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("webhook_app", ROOT / "functions/webhook/app.py")
+    assert spec and spec.loader
+    app = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(app)
+    return app
+
+
+def report(door: Door, **action: Any) -> None:
+    """An action that is there to be corrected."""
+    told = {"event_type": "sale", "partner": "P1", "currency": "EUR", "event_time": "2026-11-20T10:00:00Z", **action}
+    body, now = json.dumps(told).encode(), door.hub.now()
+    assert not isinstance(from_json(body), Refusal)
+    receive(
+        door.hub,
+        Delivery(
+            id=delivery_id(now, "acme", "reports", told["order_id"]),
+            program="acme",
+            channel=Channel.API,
+            source="reports",
+            kind=Kind.ACTIONS,
+            identity=told["order_id"],
+            received_at=now,
+            sha256="0" * 64,
+            size=len(body),
+        ),
+        body,
+    )
+
+
+def read(answer: Any) -> tuple[int, Any]:
+    return answer["statusCode"], json.loads(answer["body"])
+
+
+def sample(name: str) -> bytes:
+    return (SAMPLES / f"{name}.json").read_bytes()
+
+
+def test_a_signed_record_is_stored_applied_and_answered_at_once(door: Door) -> None:
+    report(door, order_id="1042", amount="100.00")
+    status, batch = read(door.send("standard", sample("standard/one")))
+    assert status == 200
+    assert (batch["state"], batch["counts"]) == ("done", {"applied": 1})
+    assert batch["outcomes"][0]["effect"]["amount"] == {"before": "100.00", "after": "80.00"}
+    assert batch["outcomes"][0]["effect"]["payout"] == {"before": "8.00", "after": "6.40"}
+    header = door.deliveries.get(batch["batch"])
+    assert header is not None
+    assert door.deliveries.body(header) == sample("standard/one")
+
+
+def test_a_source_without_a_kind_takes_standard_webhooks(door: Door) -> None:
+    body = sample("standard/one")
+    headers = signed("standard", body, SECRETS["standard"], door.hub.real_now())
+    assert read(door.post(body, headers, to="plain"))[0] == 200
+
+
+def test_the_same_delivery_again_changes_nothing(door: Door) -> None:
+    report(door, order_id="1042", amount="100.00")
+    first = read(door.send("standard", sample("standard/one"), webhook_id="msg_1"))[1]
+    again = read(door.send("standard", sample("standard/one"), webhook_id="msg_1"))[1]
+    assert (first["counts"], again["counts"]) == ({"applied": 1}, {"duplicate": 1})
+    assert len(door.order("1042").records) == 1
+
+
+def test_bytes_that_no_secret_signed_get_401_and_leave_nothing(door: Door) -> None:
+    body = sample("standard/one")
+    headers = signed("standard", body, SECRETS["standard"], door.hub.real_now())
+    answer = door.post(body.replace(b"20.00", b"90.00"), headers)
+    assert answer["headers"]["content-type"] == "application/problem+json"
+    status, problem = read(answer)
+    assert (status, problem["status"], problem["code"]) == (401, 401, "SIGNATURE_INVALID")
+    assert door.stored() == 0
+    assert door.order("1042").records == []
+
+
+def test_a_body_in_base64_is_verified_as_the_bytes_it_stands_for(door: Door) -> None:
+    body = '{"order_id": "10\u00a042", "change": "reverse"}'.encode()
+    headers = signed("standard", body, SECRETS["standard"], door.hub.real_now())
+    assert read(door.post(base64.b64encode(body), headers, isBase64Encoded=True))[0] == 200
+    assert read(door.post(base64.b64encode(body), headers))[0] == 401, "the text of the encoding is not what was signed"
+    assert read(door.post(b"no base64!", headers, isBase64Encoded=True))[0] == 401
+
+
+def test_header_names_are_read_in_any_case(door: Door) -> None:
+    body = sample("shopify/refund_two_lines")
+    headers = {"X-Shopify-Topic": "refunds/create"}
+    headers |= {name.title(): v for name, v in signed("shopify", body, SECRETS["shopify"], NOW).items()}
+    status, batch = read(door.post(body, headers, to="shopify"))
+    assert (status, batch["counts"]) == (200, {"waiting": 2})
+
+
+@pytest.mark.parametrize(
+    ("program", "to"),
+    [
+        ("ghost", "standard"), ("acme", "ghost"), ("acme", "drop"), ("acme", ""), ("", "standard"),
+        ("ACME", "standard"),
+        ("a" * 3000, "standard"), ("acme", "s" * 3000), ("acme#1", "standard"),
+    ],
+)  # fmt: skip
+def test_foreign_and_missing_are_the_same_404(door: Door, program: str, to: str) -> None:
+    body = sample("standard/one")
+    headers = signed("standard", body, SECRETS["standard"], door.hub.real_now())
+    first = read(door.post(body, headers, to="ghost", program="ghost"))
+    assert read(door.post(body, headers, to=to, program=program)) == first
+    assert first[0] == 404
+
+
+def test_more_than_a_megabyte_is_413(door: Door) -> None:
+    body = b'{"note": "' + b"x" * 1024 * 1024 + b'"}'
+    headers = signed("standard", body, SECRETS["standard"], door.hub.real_now())
+    assert read(door.post(body, headers))[1]["code"] == "BODY_TOO_LARGE"
+    assert door.stored() == 0
+
+
+def test_a_megabyte_of_records_is_kept_whole(door: Door) -> None:
+    records = [{"order_id": f"{n}", "change": "reverse", "note": "ä" * 250, "reference": f"R{n}"} for n in range(500)]
+    body = json.dumps(records).encode() + b" " * 200_000
+    status, batch = read(door.send("standard", body))
+    assert (status, batch["counts"]) == (200, {"waiting": 500})
+    header = door.deliveries.get(batch["batch"])
+    assert header is not None
+    assert door.deliveries.body(header) == body
+
+
+def test_the_worst_list_of_records_is_answered_and_never_an_error(door: Door) -> None:
+    """Every field as long as it may be or longer, five hundred times: its index must still fit into one header."""
+    fields = ("order_id", "reference", "change", "status", "reason", "event_type")
+    for length, times in ((42, 500), (700, 60)):
+        body = json.dumps([dict.fromkeys(fields, "\u20ac" * length)] * times, ensure_ascii=False).encode()
+        status, batch = read(door.send("standard", body))
+        assert (status, batch["counts"]) == (200, {"refused": times})
+
+
+def test_a_genuine_body_that_is_no_json_is_kept_and_refused_with_200(door: Door) -> None:
+    status, batch = read(door.send("standard", sample("standard/cut_off")))
+    assert (status, batch["state"], batch["code"]) == (200, "refused", "NOT_JSON")
+    assert "line 1, column 42" in batch["explanation"]
+    header = door.deliveries.get(batch["batch"])
+    assert header is not None
+    assert door.deliveries.body(header) == sample("standard/cut_off")
+
+
+def test_a_payload_that_says_nothing_is_kept_and_said_to_be_ignored(door: Door) -> None:
+    status, batch = read(door.send("bigcommerce", sample("bigcommerce/refund_created")))
+    assert (status, batch["state"]) == (200, "ignored")
+    assert "how much" in batch["explanation"]
+    assert door.deliveries.get(batch["batch"]) is not None
+
+
+def test_one_bad_record_spoils_no_other(door: Door) -> None:
+    _, batch = read(door.send("standard", sample("standard/mixed")))
+    assert [outcome["code"] for outcome in batch["outcomes"]] == [
+        "WAITING", "AMOUNT_NOT_TEXT", "UNKNOWN_FIELD", "FIELD_NOT_TEXT", "DUPLICATE_KEY", "NOT_AN_OBJECT", "WAITING",
+        "NOT_UNICODE",
+    ]  # fmt: skip
+    assert 'in quotes: "20.00"' in batch["outcomes"][1]["explanation"]
+    assert "order_id" in batch["outcomes"][2]["explanation"]
+
+
+def test_the_ping_of_a_new_woocommerce_webhook_gets_200_and_leaves_nothing(door: Door) -> None:
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    assert read(door.post(b"webhook_id=17", form, to="woocommerce"))[0] == 200
+    assert read(door.post(b"webhook_id=17&x=1", form, to="woocommerce"))[0] == 401
+    assert read(door.post(b"webhook_id=17", form, to="shopify"))[0] == 401
+    assert door.stored() == 0
+
+
+def test_a_refund_by_shopify_takes_back_its_lines(door: Door) -> None:
+    items = [{"sku": "SHOE-42", "quantity": 2, "amount": "100.00"}, {"sku": "SOCK-M", "quantity": 4, "amount": "33.60"}]
+    report(door, order_id="450789469", items=items)
+    body = sample("shopify/refund_two_lines")
+    _, batch = read(door.send("shopify", body, x_shopify_topic="refunds/create", x_shopify_webhook_id="w1"))
+    assert batch["counts"] == {"applied": 2}
+    assert batch["outcomes"][-1]["effect"]["amount"]["after"] == "66.80"
+    _, again = read(door.send("shopify", body, x_shopify_topic="refunds/create", x_shopify_webhook_id="w2"))
+    assert again["counts"] == {"duplicate": 2}, "a second subscription"
+
+
+def test_one_stripe_refund_told_by_two_events_counts_once(door: Door) -> None:
+    report(door, order_id="1042", amount="119.00")
+    listed = json.loads(sample("stripe/charge_refunded_with_its_list"))
+    for event in (sample("stripe/refund_created"), sample("stripe/refund_updated"), json.dumps(listed).encode()):
+        _, batch = read(door.send("stripe", event))
+    assert batch["counts"] == {"duplicate": 1}
+    assert len(door.order("1042").records) == 1
+
+
+def test_a_dispute_reverses_and_its_being_won_restores(door: Door) -> None:
+    report(door, order_id="1042", amount="119.00")
+    created = read(door.send("stripe", sample("stripe/dispute_created")))[1]["outcomes"][0]
+    escalated = read(door.send("stripe", sample("stripe/dispute_escalated")))[1]["outcomes"][0]
+    won = read(door.send("stripe", sample("stripe/dispute_won")))[1]["outcomes"][0]
+    assert (created["outcome"], created["effect"]["amount"]["after"]) == ("applied", "0.00")
+    assert escalated["outcome"] == "duplicate"
+    assert (won["outcome"], won["effect"]["amount"]["after"]) == ("applied", "119.00")
