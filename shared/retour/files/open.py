@@ -10,7 +10,7 @@ from retour.domain.row import Refusal, Row, Unreadable
 from retour.files import table
 from retour.files.layout import Layout, layout_of
 from retour.files.opened import Opened
-from retour.files.sniff import sniff
+from retour.files.sniff import UNKNOWN, sniff
 from retour.files.text import HEAD, TooLarge, buffered
 from retour.files.unpack import Member, unpack
 
@@ -48,10 +48,17 @@ def _read(stream: BufferedReader, source: Source, layout: Layout, prefix: str) -
     kind = sniff(head)
     if kind in ARCHIVES:
         return Refusal("ARCHIVE_NESTED", {"member": ""})
-    reader = READERS.get(kind)
-    if reader is None:
-        return Refusal(REFUSED.get(kind, "UNSUPPORTED_FORMAT"), {"found": kind})
-    return reader(stream, source, layout, prefix)
+    if kind in READERS:
+        return READERS[kind](stream, source, layout, prefix)
+    if kind == UNKNOWN:
+        # Text with much rubbish in it, if it has a header all the same.
+        opened = table.read(stream, source, layout, prefix)
+        return opened if isinstance(opened, Opened) else unsupported(head[:4].hex(" ").upper())
+    return Refusal(REFUSED[kind]) if kind in REFUSED else unsupported(kind)
+
+
+def unsupported(found: str) -> Refusal:
+    return Refusal("UNSUPPORTED_FORMAT", {"found": found})
 
 
 def _all(members: Sequence[Member], skipped: int, source: Source, layout: Layout) -> Opened | Refusal:

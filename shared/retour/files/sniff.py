@@ -19,13 +19,14 @@ MAGIC = (
     (b"Return-Path:", "MAIL"),
     (b"Received:", "MAIL"),
 )
+UNKNOWN = ""
 MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 CMS = bytes.fromhex("06092a864886f70d0107")
 CONTROL = bytes(set(range(9)) | set(range(14, 32)) - {0x1A, 0x1B})
 
 
 def sniff(head: bytes) -> str:
-    """`TEXT`, `ZIP`, `XML`, `ENCRYPTED`, `MAIL` or what else it is; unknown bytes as `89 50 4E 47`."""
+    """`TEXT`, `ZIP`, `XML`, `ENCRYPTED`, `MAIL` or what else it is; UNKNOWN where nothing tells."""
     if head.startswith(b"PK\x03\x04") or head.startswith(b"PK\x05\x06"):
         office = b"[Content_Types].xml" in head or b"xl/workbook" in head
         return "XLSX" if office else "ODS" if b"mimetypeapplication/vnd.oasis" in head else "ZIP"
@@ -41,7 +42,7 @@ def sniff(head: bytes) -> str:
     if start.startswith((b"{", b"[{", b"[\n", b"[ ", b"[\r", b"[]")):
         return "JSON"
     odd = len(text) - len(text.translate(None, CONTROL))
-    return "TEXT" if odd <= len(text) // 20 + 1 else head[:4].hex(" ").upper()
+    return "TEXT" if odd <= len(text) // 20 + 1 else UNKNOWN
 
 
 def plain(head: bytes) -> bytes:

@@ -1,0 +1,84 @@
+import csv
+import io
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import pytest
+
+from retour.domain.delivery import Channel
+from retour.domain.outcome import Effect, Outcome, Result
+from retour.domain.program import Source
+from retour.files.answers import harmless, receipt_text, rejected, result_csv
+from retour.files.open import open_file
+from retour.files.opened import Opened
+
+
+def say(code: str, details: Mapping[str, str]) -> str:
+    return f"{code} {details}"
+
+
+def table(content: bytes) -> list[dict[str, str]]:
+    assert content.startswith(b"\xef\xbb\xbf")
+    return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline="")))
+
+
+def test_every_row_has_its_outcome() -> None:
+    effect = Effect("EUR", 10000, 8000, 800, 640, 1)
+    results = [
+        Result(place="2", outcome=Outcome.APPLIED, reference="R-1", order="A-1", modification="A-1~ab", effect=effect),
+        Result(place="3", outcome=Outcome.REFUSED, order="=cmd|' /C calc'!A0", code="ACTION_LOCKED"),
+    ]
+    first, second = table(b"".join(result_csv(results, say)))
+    assert first == {
+        "line": "2", "reference": "R-1", "order_id": "A-1", "action_id": "", "outcome": "applied", "code": "",
+        "explanation": "", "payout_before": "8.00", "payout_after": "6.40", "currency": "EUR", "modification": "A-1~ab",
+    }  # fmt: skip
+    assert second["order_id"] == "'=cmd|' /C calc'!A0"
+    assert second["explanation"] == "ACTION_LOCKED {}"
+    assert "payout_before" not in table(b"".join(result_csv(results, say, payouts=False)))[0]
+
+
+def test_a_long_result_comes_in_pieces_that_make_one_file() -> None:
+    results = (Result(place=str(line), outcome=Outcome.WAITING) for line in range(2, 1702))
+    pieces = list(result_csv(results, say))
+    assert len(pieces) > 3
+    assert [row["line"] for row in table(b"".join(pieces))] == [str(line) for line in range(2, 1702)]
+    assert table(b"".join(result_csv([], say))) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+49", "+49"),
+        ("-12.50", "-12.50"),
+        ("-1+1", "'-1+1"),
+        ("@x", "'@x"),
+        ("\tx", "'\tx"),
+        ("x", "x"),
+    ],
+)
+def test_no_cell_is_a_formula(text: str, shown: str) -> None:
+    assert harmless(text) == shown
+
+
+def test_only_refused_rows_are_rejected_in_the_bytes_they_came_in() -> None:
+    content = "\ufeffsep=;\r\norder_id;change;note\r\nA-1;reverse;ä\r\nA-2;reverse;ö\nA-3;reverse;ü".encode()
+    opened = open_file("x", io.BytesIO(content), Source(name="s", channel=Channel.SFTP))
+    assert isinstance(opened, Opened)
+    outcomes = (Outcome.REFUSED, Outcome.APPLIED, Outcome.REFUSED)
+    results = [
+        Result(place=row.place, outcome=outcome, raw=row.raw)
+        for row, outcome in zip(opened.rows, outcomes, strict=True)
+    ]
+    assert b"".join(rejected(opened, results)) == content.replace("A-2;reverse;ö\n".encode(), b"")
+    turned = b"".join(rejected(opened, [results[2], results[0]]))
+    assert turned.endswith("A-3;reverse;ü\r\nA-1;reverse;ä\r\n".encode())
+
+
+@pytest.mark.parametrize("language", ["en", "de", "fr", "xx"])
+def test_the_receipt_names_the_file_and_its_answers(language: str) -> None:
+    text = receipt_text(language, "may.csv", 12, "ab" * 32, datetime(2026, 5, 1, tzinfo=UTC), "20260501T-x").decode()
+    for part in ("may.csv", "12", "ab" * 32, "2026-05-01T00:00:00.000Z", "20260501T-x", "result_may.csv.csv"):
+        assert part in text
+    assert "{" not in text

@@ -1,0 +1,187 @@
+"""Whatever is in a table, every line is a row, is refused with its place, or is counted as skipped."""
+
+import io
+import tracemalloc
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from retour.domain.delivery import Channel
+from retour.domain.program import Source
+from retour.domain.row import Refusal, Row, Unreadable
+from retour.files.answers import rejected_again
+from retour.files.open import open_file
+from retour.files.opened import Opened
+
+SIGNS = st.text(alphabet="aZ1\",; \t\x00\u00a0\u00e9\u20ac='+E#.\r\ufeff", max_size=14)
+BODIES = st.lists(st.one_of(SIGNS, st.sampled_from(('A-1,x,"', '"', 'A-2,"b', "A-3,c,d", '"e\'e",f,"g"'))), max_size=12)
+ENDS = st.sampled_from(("\n", "\r\n"))
+ENCODINGS = st.sampled_from(("utf-8", "utf-8-sig", "utf-16", "cp1252"))
+HEADER = "order_id,change,note"
+
+
+def source(**mapping: Any) -> Source:
+    return Source(name="s", channel=Channel.SFTP, mapping=mapping)
+
+
+def opened(content: bytes, **mapping: Any) -> Opened:
+    found = open_file("x.csv", io.BytesIO(content), source(**mapping))
+    assert isinstance(found, Opened), found
+    return found
+
+
+def rows(content: bytes, **mapping: Any) -> list[Row | Unreadable]:
+    return list(opened(content, **mapping).rows)
+
+
+def content_of(lines: list[str], end: str, encoding: str) -> bytes:
+    return end.join([HEADER, *lines, ""]).encode(encoding, "replace")
+
+
+def telling(text: str) -> list[str]:
+    """The lines that say anything: what is only blanks, separators and quotes may be skipped."""
+    return [line for line in text.replace("\r\n", "\n").split("\n") if line.strip(' ,"\r\t\x1a\u00a0')]
+
+
+@given(BODIES, ENDS, ENCODINGS)
+@settings(max_examples=300, deadline=None)
+def test_no_line_is_lost_or_read_twice(lines: list[str], end: str, encoding: str) -> None:
+    found = opened(content_of(lines, end, encoding), encoding="cp1252" if encoding == "cp1252" else None)
+    text = content_of(lines, end, encoding).decode(encoding).partition(end)[2]
+    assert telling("".join(row.raw for row in found.rows)) == telling(text)
+
+
+@given(BODIES, ENDS, ENCODINGS, st.sets(st.integers(0, 12)))
+@settings(max_examples=300, deadline=None)
+def test_rejected_rows_read_again_as_they_were(lines: list[str], end: str, encoding: str, refused: set[int]) -> None:
+    mapping = {"encoding": "cp1252"} if encoding == "cp1252" else {}
+    content = content_of(lines, end, encoding)
+    first = rows(content, **mapping)
+    places = {row.place for number, row in enumerate(first) if number in refused}
+    kept = [row for row in first if row.place in places or isinstance(row, Unreadable)]
+    again = b"".join(rejected_again(opened(content, **mapping), places))
+    assert [essence(row) for row in rows(again, **mapping)] == [essence(row) for row in kept]
+    assert again.startswith(content[: content.index("note".encode(encoding)[-1:])])
+
+
+def essence(row: Row | Unreadable) -> tuple[str, str | Mapping[str, str]]:
+    return row.raw.rstrip("\r\n"), row.fields if isinstance(row, Row) else row.code
+
+
+@given(st.binary(max_size=300))
+@settings(max_examples=300, deadline=None)
+def test_no_bytes_raise(content: bytes) -> None:
+    for data in (
+        content,
+        b"order_id,change\n" + content,
+        b"\xff\xfe" + "order_id,change\n".encode("utf-16-le") + content,
+    ):
+        found = open_file("x", io.BytesIO(data), source())
+        if isinstance(found, Opened):
+            list(found.rows)
+
+
+def test_bytes_that_are_no_text_are_given_back_exactly() -> None:
+    content = b"order_id,change,note\nA-1,reverse,\xff\xfe\xf4\x8f\xbf\xbf\nA-2,reverse,fine\n"
+    first, second = rows(content)
+    assert isinstance(first, Unreadable)
+    assert first.code == "ENCODING_UNCLEAR"
+    first.raw.encode()
+    assert isinstance(second, Row)
+    assert b"".join(rejected_again(opened(content), ())) == content.replace(b"A-2,reverse,fine\n", b"")
+
+
+def test_neighbours_are_not_swallowed_by_a_quote_that_closes_in_another_row() -> None:
+    content = b'order_id,change,note\nA-1,reverse,"oops\nA-2,reverse,x\nA-3,reverse,y"\nA-4,reverse,z\n'
+    assert [(row.place, getattr(row, "code", "")) for row in rows(content)] == [
+        (str(line), "QUOTE_NOT_CLOSED") for line in (2, 3, 4, 5)
+    ]
+
+
+def test_a_note_over_several_lines_is_one_row() -> None:
+    content = b'order_id,change,note\r\nA-1,reverse,"first, with comma\r\n\r\nthird"\r\nA-2,reverse,\r\n'
+    first, second = rows(content)
+    assert isinstance(first, Row)
+    assert (first.place, first.fields["note"]) == ("2", "first, with comma\n\nthird")
+    assert second.place == "5"
+
+
+def test_a_line_beyond_all_measure_is_refused_and_the_next_is_read() -> None:
+    long = b"A-1,reverse," + b"x" * 3_000_000 + b"\n"
+    first, second = rows(b"order_id,change,note\n" + long + b"A-2,reverse,\n")
+    assert isinstance(first, Unreadable)
+    assert (first.code, first.raw) == ("CELL_TOO_LONG", "")
+    assert second.place == "3"
+
+
+def test_a_long_cell_is_refused_and_given_back() -> None:
+    long = "A-1,reverse," + "x" * 20_000 + "\n"
+    (row,) = rows(f"order_id,change,note\n{long}".encode())
+    assert isinstance(row, Unreadable)
+    assert (row.code, row.column, row.raw, row.order) == ("CELL_TOO_LONG", "note", long, "A-1")
+
+
+def test_declared_bytes_that_read_as_utf_8_too_are_not_guessed() -> None:
+    (row,) = rows(b"order_id,change,note\nA-1,reverse,\xc3\xa9\n", encoding="cp1252")
+    assert isinstance(row, Unreadable)
+    assert row.code == "ENCODING_UNCLEAR"
+
+
+def test_an_unknown_encoding_is_a_refusal() -> None:
+    for encoding in ("klingon", "base64", "utf-7-imap"):
+        found = open_file("x", io.BytesIO(b"order_id,change\n"), source(encoding=encoding))
+        assert isinstance(found, Refusal)
+        assert found.code == "ENCODING_UNCLEAR"
+
+
+def test_the_declared_delimiter_wins() -> None:
+    found = open_file("x", io.BytesIO(b"order_id,change\nA-1,reverse\n"), source(delimiter=";"))
+    assert isinstance(found, Refusal)
+    (row,) = rows(b"order_id|change\nA-1|reverse\n", delimiter="|")
+    assert isinstance(row, Row)
+
+
+def test_mapped_columns_come_in_the_mapping_s_spelling() -> None:
+    columns = {"order_id": "Bestell-Nr.", "amount": "Betrag", "note": "Notiz"}
+    (row,) = rows(b"Kunde;BESTELL-NR.;betrag \nx;A-1;5\n", columns=columns)
+    assert isinstance(row, Row)
+    assert row.fields == {"Kunde": "x", "Bestell-Nr.": "A-1", "Betrag": "5"}
+
+
+class Endless:
+    """A file of so many rows that is never in memory as a whole."""
+
+    def __init__(self, count: int) -> None:
+        self.pieces = self.made(count)
+
+    def made(self, count: int) -> Iterator[bytes]:
+        yield b"order_id,change,note\n"
+        for number in range(0, count, 100):
+            yield b"".join(b'A-%d,reverse,"a note"\n' % at for at in range(number, number + 100))
+
+    def read(self, _size: int, /) -> bytes:
+        return next(self.pieces, b"")
+
+
+class Stream(Endless):
+    left = b""
+
+    def read(self, size: int, /) -> bytes:
+        data = self.left or next(self.pieces, b"")
+        self.left = data[size:]
+        return data[:size]
+
+
+def test_memory_is_flat_in_rows() -> None:
+    def peak(count: int) -> int:
+        found = open_file("x", Stream(count), source())  # type: ignore[arg-type]
+        assert isinstance(found, Opened)
+        tracemalloc.start()
+        assert sum(1 for _ in found.rows) == count
+        highest = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return highest
+
+    assert peak(40_000) < peak(1_000) + 100_000
