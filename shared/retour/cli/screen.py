@@ -49,7 +49,7 @@ def show_json(document: Any) -> None:
 def cell(value: Any) -> Text:
     if value is None:
         return Text("")
-    words = str(value)
+    words = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return Text(words, style=COLOURS.get(words, ""))
 
 

@@ -18,9 +18,9 @@ from urllib.parse import quote
 
 from rich.text import Text
 
-from retour.cli.client import READY, Hub, NoHub, Refused, connect
+from retour.cli.client import READY, Hub, NoHub, Refused, Usage, connect
 from retour.cli.demo.senders import SENDERS, Answered, Scene
-from retour.cli.demo.stage import free_port, merchant_server, running_hub
+from retour.cli.demo.stage import end_orphan, free_port, merchant_server, running_hub
 from retour.cli.demo.story import Return, Seen, Story, actions, differences, tell
 from retour.cli.hub import access
 from retour.cli.screen import COLOURS, complain, counted, out, progress, say, table
@@ -74,6 +74,7 @@ def own_data() -> Iterator[Path]:
                 yield Path(passing).resolve()
             return
         data = (FOLDER / "demo").resolve()
+        end_orphan(data)
         shutil.rmtree(data, ignore_errors=True)
         yield folder(data)
 
@@ -120,7 +121,7 @@ def shown(scene: Scene, story: Story) -> dict[str, Seen]:
             bar.say(f"sending: {CHANNELS[each.channel]}")
             try:
                 answered[each.order_id] = SENDERS[each.channel](scene, each)
-            except (Refused, NoHub, KeyError) as trouble:
+            except (Refused, NoHub, Usage, KeyError) as trouble:
                 seen[each.order_id] = Seen(trouble=said(trouble))
             bar.advance()
     with progress("waiting for what becomes of them", total=len(story.returns)) as bar:

@@ -78,6 +78,21 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
+def end_orphan(data: Path) -> None:
+    """Ends the hub that a demo left running on this data when it was killed."""
+    try:
+        pid = int((data / "running").read_text())
+    except (OSError, ValueError):
+        return
+    shown = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    if "-m local --port" not in shown.stdout or str(data) not in shown.stdout:
+        return
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while (data / "running").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merchant:
     """The merchant's server: where it is, who trusts it, and its folders on this disk."""
