@@ -6,12 +6,13 @@ Every daemon serves `root/out` (where the merchant leaves files) and `root/in` (
 import contextlib
 import grp
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,12 @@ class Daemon:
     root: Path
     options: dict[str, Any]
     secret: dict[str, str]
-    folders: dict[str, str] = field(default_factory=lambda: {"out": "/out", "in": "/in"})
+
+    def clear(self) -> None:
+        """Both folders empty, as at the start."""
+        for folder in ("out", "in"):
+            shutil.rmtree(self.root / folder)
+        site(self.root.parent)
 
     def leave(self, name: str, body: bytes, age: float = 3600) -> Path:
         """The merchant leaves a file, as of `age` seconds ago."""
@@ -63,8 +69,11 @@ class Identity:
 
 
 def identity(folder: Path) -> Identity:
-    authority = trustme.CA()
-    authority.issue_cert(HOST).private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
+    # vsftpd's TLS 1.2 wants RSA.
+    authority = trustme.CA(key_type=trustme.KeyType.RSA)
+    authority.issue_cert(HOST, key_type=trustme.KeyType.RSA).private_key_and_cert_chain_pem.write_to_path(
+        str(folder / "server.pem")
+    )
     os.chmod(folder / "server.pem", 0o600)
     host = asyncssh.generate_private_key("ssh-ed25519")
     host.write_private_key(str(folder / "host_key"))
@@ -92,20 +101,18 @@ def free_port() -> int:
 
 
 def site(folder: Path) -> Path:
-    """out/ and in/ of one server, writable by the one user all of them serve as."""
+    """out/ and in/ of one server, writable by the one account all of them serve as."""
     root = folder / "site"
+    for path in (folder, root, root / "out", root / "in"):
+        path.mkdir(exist_ok=True)
+        path.chmod(0o755)
     for name in ("out", "in"):
-        (root / name).mkdir(parents=True)
         os.chown(root / name, OWNER, OWNER)
-    path = folder
-    while path != path.parent and path.stat().st_uid == os.geteuid():
-        path.chmod(path.stat().st_mode | 0o011 if path != folder else 0o755)
-        path = path.parent
     return root
 
 
 @contextlib.contextmanager
-def running(folder: Path, port: int, *command: str | Path, ready: Callable[[], bool] | None = None) -> Iterator[None]:
+def running(folder: Path, port: int, *command: str | Path) -> Iterator[None]:
     """The daemon in the foreground, from the moment it answers until the end of the block."""
     log = folder / "daemon.log"
     with log.open("ab") as output:
@@ -263,4 +270,18 @@ def openssh(folder: Path, identity: Identity, *extra: str) -> Iterator[Daemon]:
     ):  # fmt: skip
         options = {"protocol": "sftp", "host": HOST, "port": port, "user": ACCOUNT, "folder": "out",
                    "result_folder": "in", "host_keys": [identity.host_key]}  # fmt: skip
-        yield Daemon("openssh", port, root, options, {"private_key": identity.client_key})
+        yield Daemon("openssh-sftp", port, root, options, {"private_key": identity.client_key})
+
+
+KINDS: dict[str, Callable[[Path, Identity], contextlib.AbstractContextManager[Daemon]]] = {
+    "vsftpd-plain": lambda folder, keys: vsftpd(folder, keys, "plain"),
+    "vsftpd-explicit": lambda folder, keys: vsftpd(folder, keys, "explicit"),
+    "vsftpd-implicit": lambda folder, keys: vsftpd(folder, keys, "implicit"),
+    "proftpd-plain": lambda folder, keys: proftpd(folder, keys, "plain"),
+    "proftpd-explicit": lambda folder, keys: proftpd(folder, keys, "explicit"),
+    "proftpd-implicit": lambda folder, keys: proftpd(folder, keys, "implicit"),
+    "proftpd-sftp": lambda folder, keys: proftpd(folder, keys, "sftp"),
+    "pureftpd-plain": lambda folder, keys: pureftpd(folder, keys, "plain"),
+    "pureftpd-explicit": lambda folder, keys: pureftpd(folder, keys, "explicit"),
+    "openssh-sftp": lambda folder, keys: openssh(folder, keys),
+}

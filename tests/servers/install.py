@@ -6,6 +6,7 @@ Debian's packages of the FTP servers conflict with each other, so they are downl
 side. Needs Debian 12 with its package lists (apt-get update) and a network, once; later runs find everything there.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -27,20 +28,26 @@ PACKAGES = {
 }  # fmt: skip
 
 
-def installed(home: Path = HOME) -> bool:
-    return all((home / server / ".unpacked").exists() for server in PACKAGES)
-
-
 def possible() -> str:
     """Why the servers cannot be had here; empty when they can."""
     if not shutil.which("apt-get") or not shutil.which("dpkg"):
         return "the real servers come from Debian packages, and there is no apt-get here"
+    if "VERSION_CODENAME=bookworm" not in Path("/etc/os-release").read_text():
+        return "the real servers are packages of Debian 12, and this is another system"
     if os.geteuid() != 0:
         return "the FTP servers start as root only"
     return ""
 
 
 def install(home: Path = HOME) -> None:
+    """All servers in place; several test processes may ask at once."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        unpack(home)
+
+
+def unpack(home: Path) -> None:
     for server, packages in PACKAGES.items():
         root = home / server
         if (root / ".unpacked").exists():

@@ -85,7 +85,7 @@ class Ftp:
                 self._wire[name] = wire
                 if sure or not wanted(name):
                     found.append(Remote(name, size, modified, stamp))
-                elif (asked := self._ask(name, stamp)) is not None:
+                elif (asked := self._ask(name, size, stamp)) is not None:
                     found.append(asked)
             return found
 
@@ -137,17 +137,17 @@ class Ftp:
     def look(self, folder: str, name: str) -> Remote | None:
         with self._talk(f"look at {name}"):
             self._go(folder)
-            return self._ask(name, "")
+            return self._ask(name)
 
-    def _ask(self, name: str, stamp: str) -> Remote | None:
-        """Size and time by SIZE and MDTM, in UTC; None when SIZE says that this is no file."""
+    def _ask(self, name: str, listed: int | None = None, stamp: str = "") -> Remote | None:
+        """Size and time by SIZE and MDTM, in UTC, else as listed; None when SIZE says that this is no file."""
         wire = self._on_wire(name)
+        size = listed
         try:
             size = self._line.size(wire)
         except ftplib.error_perm as error:
             if not str(error).startswith(NOT_KNOWN):
                 return None
-            size = None
         try:
             time = self._line.voidcmd(f"MDTM {wire}")[4:].strip()
         except ftplib.error_perm:
@@ -159,7 +159,7 @@ class Ftp:
             got = 0
             attempts = ATTEMPTS
             self._go(folder)
-            before = self._ask(name, "")
+            before = self._ask(name)
             while True:
                 try:
                     for block in self._blocks(name, got):
@@ -177,7 +177,7 @@ class Ftp:
                     self._line.close()
                 self._start()
                 self._go(folder)
-                if self._ask(name, "") != before:
+                if self._ask(name) != before:
                     raise RemoteError("CHANGED", f"{name} changed on the server while it was being fetched.")
 
     def _blocks(self, name: str, start: int) -> Iterator[bytes]:

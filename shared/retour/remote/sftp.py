@@ -114,7 +114,13 @@ class Sftp:
     def put(self, folder: str, name: str, body: bytes) -> None:
         temporary, final = self._path(folder, f"{name}.part"), self._path(folder, name)
         with talk(f"put {name}"):
-            self._wait(self._store(temporary, body))
+            try:
+                self._wait(self._store(temporary, body))
+            except asyncssh.SFTPError:
+                self._wait(
+                    self._client.remove(temporary)
+                )  # left by a broken attempt, and the server does not overwrite
+                self._wait(self._store(temporary, body))
             try:
                 self._wait(self._client.posix_rename(temporary, final))
             except asyncssh.SFTPError:
@@ -241,10 +247,11 @@ def explained(error: BaseException, host: str, port: int, user: str, pins: Pins,
         case asyncssh.PermissionDenied():
             return RemoteError("LOGIN_REFUSED", f"{host} refuses the login of {user}: {said}.", lasting=True)
         case asyncssh.KeyExchangeFailed():
+            offered = words(str(error).rpartition(" received ")[2])
             return RemoteError(
                 "NO_COMMON_ALGORITHM",
-                f"{host} speaks only SSH algorithms that are outdated: {said}. If the server cannot be updated, "
-                "name what it offers in options.legacy_algorithms.",
+                f"{host} offers only outdated SSH algorithms: {offered}. If the server cannot be updated, name what is "
+                "needed of them in options.legacy_algorithms.",
                 lasting=True,
             )
         case asyncssh.Error() | OSError() | TimeoutError():

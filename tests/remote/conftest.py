@@ -1,0 +1,177 @@
+"""Real servers on loopback, and a hub in memory: what visits are tested with."""
+
+import contextlib
+import io
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pytest
+from tests.servers.daemons import KINDS, Daemon, Identity, identity
+from tests.servers.install import install, possible
+
+from retour.domain.delivery import Channel, Delivery
+from retour.domain.program import Program, Source
+from retour.remote import Server, ftp, sftp
+
+
+class Killed(BaseException):
+    """The process is gone between two steps."""
+
+
+@dataclass
+class State:
+    docs: dict[str, dict[str, Any]]
+    step: Callable[[], None]
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        return self.docs.get(key)
+
+    def put(self, key: str, doc: Mapping[str, Any]) -> None:
+        self.step()
+        self.docs[key] = dict(doc)
+
+    def claim(self, key: str, doc: Mapping[str, Any]) -> bool:
+        self.step()
+        if key in self.docs:
+            return False
+        self.docs[key] = dict(doc)
+        return True
+
+    def delete(self, key: str) -> None:
+        self.step()
+        self.docs.pop(key, None)
+
+
+@dataclass
+class Inbox:
+    step: Callable[[], None]
+    objects: dict[str, bytes] = field(default_factory=dict)
+    puts: list[str] = field(default_factory=list)
+
+    def put(self, key: str, body: bytes | BinaryIO) -> None:
+        self.step()
+        self.objects[key] = body if isinstance(body, bytes) else body.read()
+        self.puts.append(key)
+
+    def read(self, key: str) -> bytes:
+        return self.objects[key]
+
+    def size(self, key: str) -> int:
+        return len(self.objects[key])
+
+
+class House:
+    """The hub as far as a visit knows it. It can die at its n-th write."""
+
+    def __init__(self) -> None:
+        self.writes_left: int | None = None
+        self.docs: dict[str, dict[str, Any]] = {}
+        self.inbox = Inbox(self.step)
+        self.outward = True
+        self.allow_private_hosts = True
+        self.secrets: dict[str, Any] = {}
+        self.sent: list[tuple[str, dict[str, Any], int]] = []
+        self.announced: list[Delivery] = []
+        self.later = timedelta()
+
+    def step(self) -> None:
+        if self.writes_left is not None:
+            if self.writes_left == 0:
+                raise Killed
+            self.writes_left -= 1
+
+    def announce(self, _hub: object, delivery: Delivery) -> None:
+        self.step()
+        self.announced.append(delivery)
+
+    def real_now(self) -> datetime:
+        return datetime.now(UTC) + self.later
+
+    def now(self) -> datetime:
+        moment = self.real_now()
+        return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+    def secret(self, _program: str, _source: str) -> Mapping[str, Any]:
+        return self.secrets
+
+    def state(self, _program: str, _source: str) -> State:
+        return State(self.docs, self.step)
+
+    def program(self, _program: str) -> Program | None:
+        return None
+
+    def send(self, queue: str, message: dict[str, Any], delay_seconds: int = 0) -> None:
+        self.sent.append((queue, message, delay_seconds))
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+@pytest.fixture(scope="session")
+def workshop() -> Iterator[Path]:
+    """A folder that the servers' account may enter, which pytest's own are not."""
+    if reason := possible():
+        pytest.skip(reason)
+    install()
+    folder = Path(tempfile.mkdtemp(prefix="retour-servers-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def keys(workshop: Path) -> Identity:
+    folder = workshop / "keys"
+    folder.mkdir()
+    return identity(folder)
+
+
+@pytest.fixture(scope="session")
+def start(workshop: Path, keys: Identity) -> Iterator[Callable[[str], Daemon]]:
+    """Starts each kind of server at its first use, once."""
+    with contextlib.ExitStack() as stack:
+        running: dict[str, Daemon] = {}
+
+        def start(kind: str) -> Daemon:
+            if kind not in running:
+                running[kind] = stack.enter_context(KINDS[kind](workshop / kind, keys))
+            running[kind].clear()
+            return running[kind]
+
+        yield start
+
+
+@pytest.fixture(params=sorted(KINDS))
+def daemon(request: pytest.FixtureRequest, start: Callable[[str], Daemon]) -> Daemon:
+    """Every kind of server in turn, its folders empty."""
+    return start(request.param)
+
+
+def resolve(_host: str, _port: int) -> list[str]:
+    return ["127.0.0.1"]
+
+
+def log_in(
+    options: Mapping[str, Any], secret: Mapping[str, Any], allow_private: bool = True, timeout: float = 8
+) -> Server:
+    """As a visit does, with the test's name service and little patience."""
+    if options["protocol"] == "sftp":
+        return sftp.connect(options, secret, timeout=timeout, allow_private=allow_private, resolve=resolve)
+    return ftp.connect(options, secret, timeout=timeout, allow_private=allow_private, resolve=resolve)
+
+
+def source(daemon: Daemon, **options: Any) -> Source:
+    return Source(name="erp", channel=Channel.PULL, time_zone="Europe/Berlin", options={**daemon.options, **options})
+
+
+def fetched(server: Server, folder: str, name: str) -> bytes:
+    into = io.BytesIO()
+    assert server.fetch(folder, name, into) == len(into.getvalue())
+    return into.getvalue()

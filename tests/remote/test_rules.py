@@ -1,0 +1,172 @@
+"""Which files are taken and when: the decisions, without any server."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from retour.domain.delivery import Channel
+from retour.domain.program import Source
+from retour.domain.times import instant
+from retour.remote import Remote, readable, words
+from retour.remote.visit import Look, Report, due, matches, unchanged, unwanted, whole
+
+NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+
+
+def erp(at: str | None = "05:30", zone: str = "Europe/Berlin") -> Source:
+    options = {"protocol": "ftps", "host": "h", "user": "u"} | ({"at": at} if at else {})
+    return Source(name="erp", channel=Channel.PULL, time_zone=zone, options=options)
+
+
+@pytest.mark.parametrize(
+    ("now", "last", "owed"),
+    [
+        ("2026-05-04T05:29:59+02:00", None, False),
+        ("2026-05-04T05:30:00+02:00", None, True),
+        ("2026-05-04T05:29:59+02:00", "2026-05-03T05:31:00+02:00", False),
+        ("2026-05-04T05:30:00+02:00", "2026-05-03T05:31:00+02:00", True),
+        ("2026-05-04T23:59:00+02:00", "2026-05-03T05:31:00+02:00", True),
+        ("2026-05-05T00:10:00+02:00", "2026-05-03T05:31:00+02:00", True),  # the whole day was missed
+        ("2026-05-04T05:45:00+02:00", "2026-05-04T05:30:00+02:00", False),
+        ("2026-05-04T05:30:00+02:00", "2026-05-04T04:00:00+02:00", True),  # somebody's own visit came before
+        ("2026-05-04T18:00:00+02:00", "2026-05-04T17:00:00+02:00", False),
+        ("2026-05-20T18:00:00+02:00", "2026-05-01T17:00:00+02:00", True),
+    ],
+)
+def test_due_once_a_day_in_the_sources_zone(now: str, last: str | None, owed: bool) -> None:
+    assert due(erp(), instant(now), instant(last) if last else None) is owed
+
+
+@pytest.mark.parametrize(
+    ("at", "first", "last"),
+    [
+        # 2026-03-29: 02:00 becomes 03:00. 2026-10-25: 03:00 becomes 02:00.
+        ("02:30", "2026-03-28T00:00:00+01:00", "2026-03-31T00:00:00+02:00"),
+        ("02:30", "2026-10-24T00:00:00+02:00", "2026-10-27T00:00:00+01:00"),
+        ("00:00", "2026-10-24T00:00:00+02:00", "2026-10-27T00:00:00+01:00"),
+    ],
+)
+def test_days_on_which_the_clocks_change_have_one_visit_each(at: str, first: str, last: str) -> None:
+    now, visits, visited = instant(first), [], instant(first) - timedelta(seconds=1)
+    while now < instant(last):
+        if due(erp(at), now, visited):
+            visited = now
+            visits.append(now)
+        now += timedelta(minutes=15)
+    assert len(visits) == 3
+
+
+def test_without_a_time_of_its_own_a_source_is_visited_early_in_the_morning() -> None:
+    visited = instant("2026-05-03T12:00:00+02:00")
+    assert not due(erp(None), instant("2026-05-04T04:59:00+02:00"), visited)
+    assert due(erp(None), instant("2026-05-04T05:00:00+02:00"), visited)
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "fits"),
+    [
+        ("returns.csv", "*.csv", True),
+        ("RETURNS.CSV", "*.csv", True),
+        ("returns.csv.bak", "*.csv", False),
+        ("returns_1.csv", "returns_?.csv", True),
+        ("returns_12.csv", "returns_?.csv", False),
+        ("[a].csv", "[a].csv", True),
+        ("a.csv", "[a].csv", False),
+        ("axcsv", "a.csv", False),
+        ("a(1)+.csv", "a(1)+*", True),
+        ("anything", "*", True),
+    ],
+)
+def test_pattern(name: str, pattern: str, fits: bool) -> None:
+    assert matches(name, pattern) is fits
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("returns.csv", ""),
+        ("rejected_returns.csv", ""),
+        ("receipt_returns.csv", "ours"),
+        ("result_returns.csv.csv", "ours"),
+        ("returns.csv.part", "temporary"),
+        ("returns.tmp", "temporary"),
+        (".returns.csv", "temporary"),
+        ("returns.csv.done", "marker"),
+        ("../returns.csv", "name"),
+        ("a\\b.csv", "name"),
+        ("a\nb.csv", "name"),
+        ("..", "name"),
+    ],
+)
+def test_names_that_are_not_for_us(name: str, why: str) -> None:
+    assert unwanted(name, "*") == why
+
+
+def file(size: int | None = 10, age: float | None = 1, name: str = "a.csv") -> Remote:
+    modified = None if age is None else NOW - timedelta(seconds=age)
+    return Remote(name, size, modified, modified.isoformat() if modified else "May 4 12:00")
+
+
+def seen(of: Remote, seconds: float) -> Look:
+    return Look(of.size, of.stamp, NOW - timedelta(seconds=seconds))
+
+
+YOUNG, OLD, TIMELESS, BLIND = file(), file(age=120), file(age=None), Remote("a.csv", None, None)
+
+
+@pytest.mark.parametrize(
+    ("of", "before", "ready"),
+    [
+        (OLD, None, True),
+        (file(age=119), None, False),
+        (file(age=-3600), None, False),  # the server's clock is wrong
+        (file(age=-3600), seen(file(age=-3600), 60), True),
+        (YOUNG, None, False),
+        (YOUNG, seen(YOUNG, 60), True),
+        (YOUNG, seen(YOUNG, 59.9), False),
+        (YOUNG, seen(file(size=9), 600), False),
+        (YOUNG, seen(file(age=30), 600), False),
+        (TIMELESS, None, False),
+        (TIMELESS, seen(TIMELESS, 61), True),
+        (BLIND, None, False),
+        (BLIND, seen(BLIND, 61), True),
+    ],
+)
+def test_a_file_is_taken_when_it_rests(of: Remote, before: Look | None, ready: bool) -> None:
+    assert whole(of, {}, before, NOW) is ready
+
+
+@pytest.mark.parametrize("marker", ["a.csv.done", "A.CSV.OK", "a.ctl"])
+def test_a_marker_beside_it_says_that_a_file_is_whole(marker: str) -> None:
+    assert whole(YOUNG, {marker.lower(): file(age=0, name=marker)}, None, NOW)
+    assert whole(YOUNG, {marker.lower(): Remote(marker, 0, None)}, None, NOW)
+
+
+def test_yesterdays_marker_says_nothing_of_todays_file() -> None:
+    assert not whole(YOUNG, {"a.csv.done": file(age=86400, name="a.csv.done")}, None, NOW)
+    assert not whole(YOUNG, {"b.csv.done": file(age=0, name="b.csv.done")}, None, NOW)
+
+
+def test_looks_are_compared_as_far_as_both_tell() -> None:
+    assert unchanged(YOUNG, YOUNG) and unchanged(TIMELESS, YOUNG) and unchanged(BLIND, OLD)
+    assert not unchanged(YOUNG, OLD) and not unchanged(YOUNG, file(size=11))
+
+
+def test_what_the_other_side_says_is_one_short_line_without_our_secret() -> None:
+    assert words("530 no\r\n\x1b[31m for  s3cret\x00 " + "x" * 900, "s3cret", "").startswith("530 no [31m for ***")
+    assert len(words("y" * 5000)) == 300
+
+
+def test_names_are_read_as_utf_8_else_as_cp1252() -> None:
+    assert readable("Rückgabe.csv".encode().decode("latin-1")) == "Rückgabe.csv"
+    assert readable("Rückgabe €.csv".encode("cp1252").decode("latin-1")) == "Rückgabe €.csv"
+
+
+def test_a_report_stays_small_and_says_how_many() -> None:
+    report = Report("v1", NOW, "ftps://h/out")
+    for number in range(5000):
+        report.skip("f" * 200 + str(number), "taken", delivery="d")
+    document = report.document()
+    assert document["skipped"] == {"taken": 5000} and len(document["not_taken"]) == 100
+    assert "5000 skipped (taken before)" in document["explanation"]
+    assert len(str(document)) < 100_000

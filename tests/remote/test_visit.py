@@ -1,0 +1,291 @@
+"""Visits: each file once, whole, in order, whatever dies in between."""
+
+import json
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, BinaryIO
+
+import pytest
+from tests.remote.conftest import House, Killed, log_in, source
+from tests.servers.daemons import Daemon
+
+from retour.domain.delivery import Channel, Kind
+from retour.domain.program import Source
+from retour.remote import Remote, RemoteError
+from retour.remote.visit import LOOKS, Report, leave, visit
+
+
+@pytest.fixture
+def go(house: House, daemon: Daemon) -> Callable[..., Report]:
+    """A visit to the daemon, as if `later` than now."""
+    house.secrets = dict(daemon.secret)
+
+    def go(later: float = 0, **options: Any) -> Report:
+        house.later = timedelta(seconds=later)
+        options = {"pattern": "*.csv", **options}
+        return visit(house, house.announce, "acme", source(daemon, **options), open_server=log_in)
+
+    return go
+
+
+def test_a_week_at_a_merchants_server(house: House, daemon: Daemon, go: Callable[..., Report]) -> None:
+    daemon.leave("returns 1.csv", b"old", age=7200)
+    daemon.leave("Rückgaben.csv", b"older", age=9000)
+    daemon.leave("growing.csv", b"half", age=-3600)  # and a clock that is an hour ahead
+    daemon.leave("result_a.csv.csv", b"ours")
+    daemon.leave("notes.txt", b"no")
+    first = go()
+    assert [taken["name"] for taken in first.fetched] == ["Rückgaben.csv", "returns 1.csv"]
+    assert first.skipped == {"growing": 1, "ours": 1, "pattern": 1} and first.seen == 5 and not first.errors
+    assert house.sent == [("pulls", {"program": "acme", "source": "erp", "look": 2}, 60)]
+    announced = {delivery.name: delivery for delivery in house.announced}
+    for name, body in (("Rückgaben.csv", b"older"), ("returns 1.csv", b"old")):
+        delivery = announced[name]
+        assert (delivery.channel, delivery.kind, delivery.size) == (Channel.PULL, Kind.FILE, len(body))
+        assert delivery.identity == delivery.sha256 and delivery.reply == {"folder": daemon.options["result_folder"]}
+        assert delivery.body_key == f"pull/acme/erp/{delivery.id}/{name}"
+        assert house.inbox.objects[delivery.body_key] == body
+
+    with (daemon.root / "out" / "growing.csv").open("ab") as more:
+        more.write(b" and half")
+    os.utime(daemon.root / "out" / "growing.csv", (2_000_000_000, 2_000_000_000))
+    assert go(61).fetched == [] and go(100).fetched == []
+    again = go(122)
+    assert [taken["name"] for taken in again.fetched] == ["growing.csv"]
+    assert again.skipped["taken"] == 2 and not again.looks_again
+    assert house.inbox.objects[house.announced[-1].body_key] == b"half and half"
+
+    daemon.leave("returns 1.csv", b"new", age=600)
+    assert [taken["name"] for taken in go().fetched] == ["returns 1.csv"]
+    daemon.leave("copy of returns 1.csv", b"old", age=600)
+    copied = go()
+    assert copied.fetched == [] and copied.skipped["content"] == 1
+    assert go().skipped["content"] == 0  # known by now without fetching it
+    assert len(house.announced) == len(house.inbox.puts) == 4
+    assert len(list((daemon.root / "out").iterdir())) == 6  # nothing is deleted unless the source says so
+
+
+def test_deletes_only_when_told_and_only_what_the_inbox_has(
+    house: House, daemon: Daemon, go: Callable[..., Report]
+) -> None:
+    daemon.leave("a.csv", b"a")
+    daemon.leave("b.csv", b"a", age=1800)
+    daemon.leave("young.csv", b"y", age=0)
+    daemon.leave("notes.txt", b"n")
+    assert go().deleted == 0
+    report = go(delete=True)
+    assert report.deleted == 2 and sorted(path.name for path in (daemon.root / "out").iterdir()) == [
+        "notes.txt",
+        "young.csv",
+    ]
+    assert list(house.inbox.objects.values()) == [b"a"]
+
+
+def test_an_answer_is_left_in_the_result_folder(house: House, daemon: Daemon) -> None:
+    house.secrets = dict(daemon.secret)
+    house.inbox.objects["results/acme/d/result.csv"] = b"line,outcome\n"
+    key = "results/acme/d/result.csv"
+    assert leave(house, "acme", source(daemon), "result_a.csv.csv", key, open_server=log_in) == ""
+    assert (daemon.root / "in" / "result_a.csv.csv").read_bytes() == b"line,outcome\n"
+    without = source(daemon, result_folder="")
+    assert "no result_folder" in leave(house, "acme", without, "x", key, open_server=log_in)
+    house.outward = False
+    assert "nothing leaves" in leave(house, "acme", source(daemon), "result_b.csv", key, open_server=log_in)
+    assert [path.name for path in (daemon.root / "in").iterdir()] == ["result_a.csv.csv"]
+
+
+# With a server in memory, to let things happen at the worst moment
+
+
+class Shelf:
+    """A server of a few files; `during` happens while one is being fetched."""
+
+    def __init__(self, **files: bytes) -> None:
+        self.files_there = {f"{name}.csv": body for name, body in files.items()}
+        self.changed = dict.fromkeys(self.files_there, datetime(2026, 1, 1, tzinfo=UTC))
+        self.fetches: list[str] = []
+        self.during: Callable[[], None] = lambda: None
+        self.closed = 0
+
+    def files(self, _folder: str, _wanted: Callable[[str], bool]) -> list[Remote]:
+        return [self.one(name) for name in self.files_there]
+
+    def one(self, name: str) -> Remote:
+        return Remote(name, len(self.files_there[name]), self.changed[name], str(self.changed[name]))
+
+    def look(self, _folder: str, name: str) -> Remote | None:
+        return self.one(name) if name in self.files_there else None
+
+    def fetch(self, _folder: str, name: str, into: BinaryIO) -> int:
+        self.fetches.append(name)
+        body = self.files_there[name]
+        self.during()
+        into.write(body)
+        return len(body)
+
+    def put(self, _folder: str, name: str, body: bytes) -> None:
+        self.files_there[name] = body
+
+    def delete(self, _folder: str, name: str) -> None:
+        del self.files_there[name]
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def erp(**options: Any) -> Source:
+    given = {"protocol": "ftps", "host": "ftp.example", "user": "retour", "folder": "/out", **options}
+    return Source(name="erp", channel=Channel.PULL, options=given)
+
+
+def go_to(house: House, shelf: Shelf, look: int = 1, asked: str = "", **options: Any) -> Report:
+    return visit(
+        house, house.announce, "acme", erp(**options), look=look, asked=asked, open_server=lambda *given: shelf
+    )
+
+
+@pytest.mark.parametrize("delete", [False, True])
+def test_death_at_any_step_neither_loses_nor_doubles(delete: bool) -> None:
+    deaths = 0
+    for step in range(100):
+        house, shelf = House(), Shelf(a=b"one", b=b"two", c=b"one")
+        house.writes_left = step
+        try:
+            go_to(house, shelf, delete=delete)
+        except Killed:
+            deaths += 1
+        else:
+            break
+        assert shelf.closed == 1
+        house.writes_left = None
+        go_to(house, shelf, delete=delete)
+        last = go_to(house, shelf, delete=delete)
+        assert last.fetched == [] and not last.errors
+        # One object for each content, each announced before under the id it lies under.
+        assert sorted(house.inbox.objects.values()) == [b"one", b"two"], step
+        assert len(house.inbox.puts) == 2, step
+        announced = {delivery.id: delivery for delivery in house.announced}
+        assert {delivery.body_key for delivery in announced.values()} == set(house.inbox.objects)
+        assert all(announced[key].received_at == one.received_at for key, one in announced.items())
+        assert len(shelf.files_there) == (0 if delete else 3)
+    assert deaths > 10
+
+
+def test_the_second_attempt_keeps_the_first_receipt() -> None:
+    house, shelf = House(), Shelf(a=b"one")
+    house.writes_left = 2  # claimed and announced, not put
+    with pytest.raises(Killed):
+        go_to(house, shelf)
+    house.writes_left, house.later = None, timedelta(hours=5)
+    go_to(house, shelf)
+    first, second = house.announced
+    assert first == second and list(house.inbox.objects) == [first.body_key]
+
+
+def test_a_file_that_changes_under_our_hands_is_not_taken() -> None:
+    house, shelf = House(), Shelf(a=b"half", b=b"whole")
+
+    def grow() -> None:
+        shelf.files_there["a.csv"] = b"half and more"
+
+    shelf.during = grow
+    report = go_to(house, shelf)
+    assert report.skipped == {"growing": 1} and [one["name"] for one in report.fetched] == ["b.csv"]
+    assert report.looks_again and list(house.inbox.objects.values()) == [b"whole"]
+
+
+def test_a_file_replaced_after_it_was_fetched_is_not_deleted() -> None:
+    house, shelf = House(), Shelf(a=b"one")
+    put = house.inbox.put
+
+    def put_and_replace(key: str, body: bytes | BinaryIO) -> None:
+        put(key, body)
+        shelf.files_there["a.csv"] = b"the next"
+
+    house.inbox.put = put_and_replace  # type: ignore[method-assign]
+    assert go_to(house, shelf, delete=True).deleted == 0
+    assert shelf.files_there == {"a.csv": b"the next"}
+
+
+def test_a_file_taken_away_after_it_was_fetched_is_kept() -> None:
+    house, shelf = House(), Shelf(a=b"one")
+    shelf.during = shelf.files_there.clear
+    assert len(go_to(house, shelf, delete=True).fetched) == 1
+    assert list(house.inbox.objects.values()) == [b"one"]
+
+
+def test_one_bad_file_does_not_keep_the_others_back() -> None:
+    house, shelf = House(), Shelf(a=b"one", b=b"two")
+
+    def refuse() -> None:
+        if shelf.fetches[-1] == "a.csv":
+            raise RemoteError("REFUSED", "Could not fetch a.csv: 550 Permission denied")
+
+    shelf.during = refuse
+    report = go_to(house, shelf)
+    assert [one["name"] for one in report.fetched] == ["b.csv"]
+    assert report.errors == [
+        {
+            "code": "REFUSED", "words": "Could not fetch a.csv: 550 Permission denied", "lasting": False,
+            "name": "a.csv",
+        }
+    ]  # fmt: skip
+    assert house.docs["last-visit"]["state"] == "failed"
+
+
+def test_a_file_above_the_limit_is_left_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    house, shelf = House(), Shelf(a=b"12345678901", b=b"1234567890")
+    monkeypatch.setattr("retour.remote.visit.LARGEST", 10)
+    report = go_to(house, shelf)
+    assert report.skipped == {"large": 1} and list(house.inbox.objects.values()) == [b"1234567890"]
+
+
+def test_a_server_that_sends_more_than_it_said_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    house, shelf = House(), Shelf(a=b"1")
+    monkeypatch.setattr("retour.remote.visit.LARGEST", 10)
+
+    def endless(_folder: str, _name: str, into: BinaryIO) -> int:
+        while True:
+            into.write(b"xxx")
+
+    monkeypatch.setattr(shelf, "fetch", endless)
+    assert go_to(house, shelf).skipped == {"large": 1} and not house.announced
+
+
+def test_looks_at_a_file_that_never_rests_come_to_an_end() -> None:
+    house, shelf = House(), Shelf(log=b"x")
+    shelf.changed["log.csv"] = datetime.now(UTC)
+    for look in range(1, LOOKS + 1):
+        go_to(house, shelf, look=look)
+    assert [message["look"] for _, message, _ in house.sent] == list(range(2, LOOKS + 1))
+
+
+def test_a_long_visit_is_continued_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    house, shelf = House(), Shelf(a=b"one", b=b"two")
+
+    def linger() -> None:
+        house.later = timedelta(minutes=11)
+
+    shelf.during = linger
+    report = go_to(house, shelf)
+    assert len(report.fetched) == 1 and report.skipped == {"later": 1} and len(house.sent) == 1
+    assert len(go_to(house, shelf).fetched) == 1
+
+
+def test_the_report_is_kept_for_whoever_asked_and_tells_no_secret() -> None:
+    house = House()
+    house.secrets = {"password": "s3cret"}
+
+    def refuse(*_: object) -> Shelf:
+        raise RemoteError("LOGIN_REFUSED", "ftp.example refuses the login of retour: 530 Login incorrect.")
+
+    visit(house, house.announce, "acme", erp(), asked="v-7", open_server=refuse)
+    kept = house.docs["last-visit"]
+    assert (kept["id"], kept["state"], kept["seen"]) == ("v-7", "failed", 0)
+    assert kept["explanation"] == "ftp.example refuses the login of retour: 530 Login incorrect."
+    assert kept["server"] == "ftps://ftp.example/out" and "s3cret" not in json.dumps(kept)
+    assert house.sent == []
+    go_to(house, Shelf(a=b"one"), asked="v-8")
+    assert house.docs["last-visit"]["id"] == "v-8"
+    assert house.docs["last-visit"]["explanation"] == "1 file seen, 1 file fetched."
