@@ -1,25 +1,188 @@
-"""What all tests share."""
+"""The embedded AWS with Retour's real storage, one per test process, and a hub that works on it."""
 
+import hashlib
+import itertools
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+import yaml
+
+from retour import intake
+from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
+from retour.intake import Batch
+from retour.wiring import Hub
+from tests.meter import Meter
+
+ROOT = Path(__file__).resolve().parents[1]
+START = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
+PROGRAMS = itertools.count(1)
+
+os.environ.update(
+    AWS_ACCESS_KEY_ID="test",
+    AWS_SECRET_ACCESS_KEY="test",
+    AWS_DEFAULT_REGION="us-east-1",
+    POWERTOOLS_TRACE_DISABLED="true",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--bless", action="store_true", help="write the expected readings of the samples anew")
 
 
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """What the functions read, on an embedded AWS with the real storage template."""
+    from local.emulator import emulator, free_port
+
+    with emulator(tmp_path_factory.mktemp("aws"), free_port(), persist=False) as endpoint:
+        os.environ["AWS_ENDPOINT_URL"] = endpoint
+        cloudformation = boto3.client("cloudformation")
+        cloudformation.create_stack(StackName="storage", TemplateBody=(ROOT / "infra/storage.yaml").read_text())
+        cloudformation.get_waiter("stack_create_complete").wait(
+            StackName="storage", WaiterConfig={"Delay": 1, "MaxAttempts": 20}
+        )
+        resources = {
+            one["LogicalResourceId"]: one["PhysicalResourceId"]
+            for one in cloudformation.describe_stack_resources(StackName="storage")["StackResources"]
+        }
+        sqs = boto3.client("sqs")
+        queues = {
+            f"{name.upper()}_QUEUE": sqs.create_queue(QueueName=name)["QueueUrl"]
+            for name in ("answers", "pulls", "writebacks", "parked")
+        }
+        yield {
+            "LEDGER_TABLE": resources["Ledger"],
+            "INBOX_BUCKET": resources["Inbox"],
+            "STACK": "test",
+            "MAIL_DOMAIN": "in.retour.test",
+            "MAIL_FROM": "returns@in.retour.test",
+            **queues,
+        }
+        del os.environ["AWS_ENDPOINT_URL"]
+
+
+@dataclass
+class Clock:
+    """Business time that moves a second with every look, so that what comes later is later."""
+
+    moment: datetime = START
+
+    def __call__(self) -> datetime:
+        self.moment += timedelta(seconds=1)
+        return self.moment
+
+
+@dataclass
+class House:
+    """One program on a hub, and the ways to send it something through the front door of the intake."""
+
+    hub: Hub
+    program: str
+    clock: Clock
+    sent: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    serial: Iterator[int] = field(default_factory=itertools.count)
+
+    def delivery(self, kind: Kind, body: bytes, source: str, channel: Channel, **more: Any) -> Delivery:
+        now = self.hub.now()
+        identity = more.pop("identity", None) or f"{next(self.serial)}"
+        return Delivery(
+            id=delivery_id(now, self.program, source, identity),
+            program=self.program,
+            channel=channel,
+            source=source,
+            kind=kind,
+            identity=identity,
+            received_at=now,
+            sha256=hashlib.sha256(body).hexdigest(),
+            size=len(body),
+            **more,
+        )
+
+    def apply(self, document: dict[str, Any]) -> None:
+        body = yaml.safe_dump({**document, "program": self.program}).encode()
+        delivery = self.delivery(Kind.PROGRAM, body, "", Channel.CONSOLE)
+        applied = intake.apply_program(self.hub, delivery, body)
+        assert isinstance(applied, tuple), applied
+        self.hub.forget_program(self.program)
+
+    def report(self, *actions: dict[str, Any], **more: Any) -> Batch:
+        usual = {"event_type": "sale", "partner": "nordlicht", "event_time": "2026-11-01T12:00:00+01:00"}
+        body = json.dumps([{**usual, **action} for action in actions]).encode()
+        return intake.receive(self.hub, self.delivery(Kind.ACTIONS, body, "", Channel.API, **more), body)
+
+    def modify(self, *records: dict[str, Any], source: str = "erp", **more: Any) -> Batch:
+        body = json.dumps(list(records)).encode()
+        return intake.receive(self.hub, self.delivery(Kind.MODIFICATIONS, body, source, Channel.API, **more), body)
+
+    def file(self, body: bytes, name: str = "may.csv", source: str = "warehouse", **more: Any) -> Batch:
+        delivery = self.delivery(Kind.FILE, body, source, Channel.SFTP, name=name, **more)
+        return intake.receive(self.hub, delivery, body)
+
+    def payouts(self, order: str) -> dict[str, tuple[int, int, str]]:
+        """Action id to amount, payout and state of an order, as the table says."""
+        now = self.clock.moment
+        heads = self.hub.ledger(self.program).order(order).heads.values()
+        return {
+            head.action: (head.standing.amount, head.payout, head.state(now).value) for head in heads if head.action
+        }
+
+
+PROGRAM: dict[str, Any] = {
+    "name": "Acme Shoes",
+    "currency": "EUR",
+    "time_zone": "Europe/Berlin",
+    "event_types": {"sale": {}, "lead": {}},
+    "contracts": {
+        "standard": {
+            "event_type": "sale",
+            "valid_from": "2026-01-01",
+            "payout": "8%",
+            "lock": {"days_after_event": 30},
+        },
+        "leads": {
+            "event_type": "lead",
+            "valid_from": "2026-01-01",
+            "payout": "100%",
+            "lock": {"days_after_event": 10},
+        },
+    },
+    "sources": {
+        "erp": {"channel": "api", "kind": "standard"},
+        "till": {"channel": "api", "kind": "standard", "order_by": "occurred_at"},
+        "shop": {"channel": "api", "kind": "standard", "basis": "order_total"},
+        "warehouse": {"channel": "sftp"},
+    },
+}
+
+
 @pytest.fixture
-def as_blessed(request: pytest.FixtureRequest) -> Callable[[Path, Any], None]:
-    """Compare a reading with the one in the file beside its sample; with --bless, write it for a person to review."""
+def house(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> House:
+    """A program of its own on the embedded AWS; business time begins on 2 November 2026."""
+    clock = Clock()
+    hub = Hub(environment)
+    monkeypatch.setattr(hub, "now", clock)
+    house = House(hub, f"acme-{os.getpid()}-{next(PROGRAMS)}", clock)
 
-    def compare(expected: Path, reading: Any) -> None:
-        if request.config.getoption("--bless"):
-            expected.write_text(json.dumps(reading, ensure_ascii=False, indent=1) + "\n", "utf-8")
-        assert expected.exists(), f"{expected.name} is missing; pytest --bless writes it"
-        assert reading == json.loads(expected.read_text("utf-8"))
+    def send(queue: str, message: dict[str, Any], delay_seconds: int = 0) -> None:
+        house.sent.append((queue, message))
 
-    return compare
+    monkeypatch.setattr(hub, "send", send)
+    house.apply(PROGRAM)
+    return house
+
+
+@pytest.fixture
+def metered(house: House) -> Callable[[], Meter]:
+    """Count the write units of the house's table from now on."""
+
+    def start() -> Meter:
+        return Meter.watching(house.hub._dynamodb)
+
+    return start

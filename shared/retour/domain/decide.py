@@ -14,7 +14,8 @@ from retour.domain.standing import Standing, as_reported, step
 CHANGES_MAX = 1_000
 CHANGES_WARNED = 900
 NO_ACTION = ""
-ACCEPTED = (Outcome.APPLIED, Outcome.UNCHANGED)
+ACCEPTED = (Outcome.APPLIED, Outcome.UNCHANGED, Outcome.SUPERSEDED)
+"""What counts in the fold. A superseded record has its place in it too: later ones may build on what it left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,24 +177,21 @@ def decide(order: Order, action: Action, head: Head, record: Modification, contr
     """One record against one action: refused with a reason a person can check, or its place in the replay."""
     standing = head.standing
 
-    def refused(code: Code, outcome: Outcome = Outcome.REFUSED) -> Decision:
-        return Decision(outcome, code, standing, standing.contract)
+    def refused(code: Code) -> Decision:
+        return Decision(Outcome.REFUSED, code, standing, standing.contract)
 
     accepted = accepted_records(order, head)
     holder = reference_holder(order, record)
     if holder is not None:
-        same = holder.content == record.content
-        return refused(Code.REFERENCE_REUSED) if not same else Decision(
-            Outcome.DUPLICATE, "", standing, standing.contract
-        )  # fmt: skip
+        if holder.content == record.content:
+            return Decision(Outcome.DUPLICATE, "", standing, standing.contract)
+        return refused(Code.REFERENCE_REUSED)
     if head.locks_at is not None and record.received_at >= head.locks_at:
         return refused(Code.ACTION_LOCKED)
     if head.changes >= CHANGES_MAX and not isinstance(record.change, SetStatus):
         return refused(Code.MODIFICATION_LIMIT)
     if record.currency is not None and record.currency != action.currency:
         return refused(Code.CURRENCY_MISMATCH)
-    if any(supersedes(other, record) for other, _ in accepted):
-        return refused(Code.SUPERSEDED, Outcome.SUPERSEDED)
     terms = terms_at(contracts, action.event_type, action.partner, max(record.received_at, action.reported_at))
     contract = terms.number if terms else standing.contract
     comes_last = all(in_order(other) < in_order(record) for other, _ in accepted)
@@ -205,6 +203,8 @@ def decide(order: Order, action: Action, head: Head, record: Modification, contr
     if isinstance(result, Code):
         return refused(result)
     code, after = result.warning or "", replace(result, warning=None)
+    if any(supersedes(other, record) for other, _ in accepted):
+        return Decision(Outcome.SUPERSEDED, Code.SUPERSEDED, after, contract)
     outcome = Outcome.UNCHANGED if after == standing else Outcome.APPLIED
     if not code and outcome is Outcome.APPLIED and head.changes + 1 >= CHANGES_WARNED:
         code = Code.NEAR_MODIFICATION_LIMIT

@@ -1,0 +1,98 @@
+"""Short ways to say an action, a record and a contract in tests of pure rules."""
+
+import itertools
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from retour.domain.action import Action, Line
+from retour.domain.contract import Contract, Lock, Payout
+from retour.domain.decide import Order, fold
+from retour.domain.delivery import Channel
+from retour.domain.modification import Change, Modification, Provenance, digest
+
+REPORTED = datetime(2026, 11, 1, 12, tzinfo=UTC)
+SERIAL = itertools.count()
+
+
+def contract(percent: str = "8", days: int = 30, number: int = 1, **more: Any) -> Contract:
+    usual: dict[str, Any] = {
+        "name": "standard",
+        "version": number,
+        "event_type": "sale",
+        "partners": frozenset(),
+        "valid_from": date(2026, 1, 1),
+        "recorded_at": datetime(2026, 1, 1, tzinfo=UTC),
+        "payout": Payout(Decimal(percent)),
+        "lock": Lock(days),
+        "time_zone": "Europe/Berlin",
+    }
+    return Contract(number=number, **(usual | more))
+
+
+CONTRACT = contract()
+
+
+def action(*lines: tuple[str, int, int], currency: str = "EUR", **more: Any) -> Action:
+    """Lines as (SKU, quantity, minor units); by default one of 100.00."""
+    sold = lines or (("S1", 1, 10000),)
+    usual: dict[str, Any] = {
+        "id": "A~sale",
+        "program": "acme",
+        "order_key": "A",
+        "order_id": "A",
+        "event_type": "sale",
+        "partner": "nordlicht",
+        "event_time": REPORTED,
+        "reported_at": REPORTED,
+        "delivery": "d",
+        "locks_at": CONTRACT.locks_at(REPORTED),
+        "contract": 1,
+    }
+    numbered = tuple(Line(str(n), sku, None, quantity, amount) for n, (sku, quantity, amount) in enumerate(sold, 1))
+    return Action(currency=currency, lines=numbered, **(usual | more))
+
+
+def record(change: Change, hours: float = 1, **more: Any) -> Modification:
+    """A record received so many hours after the report; `occurred` hours sort it where the source says so."""
+    received_at = REPORTED + timedelta(hours=hours)
+    occurred = more.pop("occurred", None)
+    reference = more.pop("reference", None)
+    serial = f"{next(SERIAL)}"
+    usual: dict[str, Any] = {
+        "identity": digest(reference or serial),
+        "content": digest(repr(change)),
+        "program": "acme",
+        "channel": Channel.API,
+        "source": "erp",
+        "namespace": "erp",
+        "reference": reference,
+        "provenance": Provenance(serial, "modifications", "1", "", ""),
+        "order_key": "A",
+        "action_id": None,
+        "event_type": None,
+        "sku": None,
+        "line": None,
+        "currency": None,
+        "reason": None,
+        "disposition": None,
+        "note": None,
+        "occurred_at": None,
+        "received_at": received_at,
+        "orders_by": received_at if occurred is None else REPORTED + timedelta(hours=occurred),
+    }
+    return Modification(change=change, **(usual | more))
+
+
+def folded(sold: Action, records: Sequence[Modification], contracts: Sequence[Contract] = (CONTRACT,)) -> Order:
+    return fold(Order(key="A", actions=[sold], records=list(records)), contracts, REPORTED + timedelta(days=90))
+
+
+def told(order: Order) -> list[tuple[str, str]]:
+    """Outcome and code of each record, in the order of the log."""
+    return [(entry.outcome.value, entry.code) for entry in order.heads["A~sale"].log]
+
+
+def rests(order: Order) -> list[tuple[int, int]]:
+    return [(rest.amount, rest.quantity) for rest in order.heads["A~sale"].standing.rests]

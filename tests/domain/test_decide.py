@@ -1,0 +1,270 @@
+"""The fold: tables of cases a person can check against spec 3 to 5, then properties over any history."""
+
+import random
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.domain.cases import CONTRACT, REPORTED, action, contract, folded, record, rests, told
+
+from retour.domain.action import State
+from retour.domain.decide import Order, fold
+from retour.domain.modification import (
+    Approve,
+    Change,
+    Modification,
+    Restore,
+    Reverse,
+    SetQuantity,
+    SetTotal,
+    TakeBack,
+)
+from retour.domain.standing import GONE
+
+D = Decimal
+TWO_LINES = (("S1", 3, 10000), ("S2", 1, 5000))
+
+
+@pytest.mark.parametrize(
+    ("change", "target", "left"),
+    [
+        (Reverse(), {}, [(0, 0), (0, 0)]),
+        (Reverse(), {"sku": "S1"}, [(0, 0), (5000, 1)]),
+        (SetTotal(D("75.00")), {}, [(5000, 3), (2500, 1)]),
+        (SetTotal(D("0")), {}, [(0, 0), (0, 0)]),
+        (SetTotal(D("10.00")), {"line": "2"}, [(10000, 3), (1000, 1)]),
+        (SetQuantity(2), {"sku": "S1"}, [(6667, 2), (5000, 1)]),
+        (SetQuantity(0), {"sku": "S2"}, [(10000, 3), (0, 0)]),
+        (SetQuantity(2, D("50.00")), {"sku": "S1"}, [(5000, 2), (5000, 1)]),
+        (TakeBack(D("15.00")), {}, [(9000, 3), (4500, 1)]),
+        (TakeBack(quantity=1), {"sku": "S1"}, [(6667, 2), (5000, 1)]),
+        (TakeBack(D("20.00"), 1), {"sku": "S1"}, [(8000, 2), (5000, 1)]),
+        (TakeBack(D("119.00"), of_total=D("178.50")), {}, [(3333, 3), (1667, 1)]),
+        (TakeBack(D("200.00"), clamp=True), {}, [(0, 0), (0, 0)]),
+    ],
+)
+def test_what_a_change_leaves(change: Change, target: dict[str, str], left: list[tuple[int, int]]) -> None:
+    order = folded(action(*TWO_LINES), [record(change, **target)])
+    assert told(order)[0][0] == "applied"
+    assert rests(order) == left
+
+
+@pytest.mark.parametrize(
+    ("change", "more", "code"),
+    [
+        (TakeBack(D("150.01")), {}, "AMOUNT_EXCEEDS_SALE"),
+        (TakeBack(D("50.01")), {"sku": "S2"}, "AMOUNT_EXCEEDS_SALE"),
+        (SetTotal(D("150.01")), {}, "AMOUNT_EXCEEDS_SALE"),
+        (TakeBack(quantity=4), {"sku": "S1"}, "QUANTITY_EXCEEDS_SOLD"),
+        (SetQuantity(4), {"sku": "S1"}, "QUANTITY_EXCEEDS_SOLD"),
+        (TakeBack(quantity=1), {}, "ITEM_NEEDED"),
+        (SetQuantity(1), {}, "ITEM_NEEDED"),
+        (Reverse(), {"sku": "S9"}, "UNKNOWN_ITEM"),
+        (Reverse(), {"sku": "S1", "line": "2"}, "UNKNOWN_ITEM"),
+        (TakeBack(D("1.001")), {}, "AMOUNT_TOO_FINE"),
+        (TakeBack(D("1.00")), {"currency": "USD"}, "CURRENCY_MISMATCH"),
+        (Reverse(), {"hours": 24 * 31}, "ACTION_LOCKED"),
+    ],
+)
+def test_what_is_refused(change: Change, more: dict[str, object], code: str) -> None:
+    order = folded(action(*TWO_LINES), [record(change, **more)])  # type: ignore[arg-type]
+    assert told(order) == [("refused", code)]
+    assert rests(order) == [(10000, 3), (5000, 1)]
+
+
+def test_the_last_millisecond_before_the_lock_is_in_time() -> None:
+    sold = action()
+    hours = (sold.locks_at - REPORTED) / timedelta(hours=1)
+    moment = timedelta(milliseconds=1) / timedelta(hours=1)
+    assert told(folded(sold, [record(Reverse(), hours - moment)])) == [("applied", "")]
+    assert told(folded(sold, [record(Reverse(), hours)])) == [("refused", "ACTION_LOCKED")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcomes", "left", "state"),
+    [
+        ([Reverse(), Reverse()], ["applied", "unchanged"], 0, State.REVERSED),
+        ([Reverse(), Restore()], ["applied", "applied"], 15000, State.PENDING),
+        ([Restore()], ["unchanged"], 15000, State.PENDING),
+        ([Approve(), Approve()], ["applied", "unchanged"], 15000, State.APPROVED),
+        ([Approve(), TakeBack(D("10"))], ["applied", "applied"], 14000, State.APPROVED),
+        ([Reverse(), Approve()], ["applied", "refused ACTION_REVERSED"], 0, State.REVERSED),
+        ([Reverse(), Approve(restores=True)], ["applied", "applied"], 15000, State.PENDING),
+        ([Reverse(), TakeBack(D("1"))], ["applied", "refused ACTION_REVERSED"], 0, State.REVERSED),
+        ([Reverse(), TakeBack(D("1"), clamp=True)], ["applied", "unchanged CLAMPED_TO_SALE"], 0, State.REVERSED),
+        ([TakeBack(D("50")), Reverse(), Restore()], ["applied"] * 3, 10000, State.PENDING),
+        ([TakeBack(D("150")), Restore()], ["applied"] * 2, 15000, State.PENDING),
+        ([SetTotal(D("0")), SetTotal(D("20"))], ["applied"] * 2, 2000, State.PENDING),
+        ([SetTotal(D("80")), SetTotal(D("80"))], ["applied", "unchanged"], 8000, State.PENDING),
+    ],
+)
+def test_states(changes: list[Change], outcomes: list[str], left: int, state: State) -> None:
+    order = folded(action(*TWO_LINES), [record(change, n) for n, change in enumerate(changes, 1)])
+    assert [f"{outcome} {code}".strip() for outcome, code in told(order)] == outcomes
+    head = order.heads["A~sale"]
+    assert (head.standing.amount, head.state(REPORTED)) == (left, state)
+
+
+def test_amount_zero_does_not_reverse_what_was_worth_nothing() -> None:
+    worthless = action(("S1", 1, 0))
+    order = folded(worthless, [record(SetTotal(D("0")))])
+    assert told(order) == [("unchanged", "")]
+    order = folded(worthless, [record(Reverse())])
+    assert order.heads["A~sale"].state(REPORTED) is State.REVERSED
+
+
+def test_only_its_own_source_takes_a_reversal_back_by_a_total() -> None:
+    by_a_person = record(Reverse(), 1, source="console")
+    nightly_total = record(SetTotal(D("150")), 2)
+    assert told(folded(action(*TWO_LINES), [by_a_person, nightly_total]))[1] == ("refused", "ACTION_REVERSED")
+
+
+def test_locked_is_a_question_to_the_clock() -> None:
+    sold = action()
+    head = folded(sold, []).heads["A~sale"]
+    assert head.state(sold.locks_at - timedelta(milliseconds=1)) is State.PENDING
+    assert head.state(sold.locks_at) is State.LOCKED
+
+
+def test_units_of_a_line_sum_to_it() -> None:
+    singly = [record(TakeBack(quantity=1), n, sku="S1") for n in (1, 2, 3)]
+    order = folded(action(("S1", 3, 10000)), singly)
+    amounts = [entry.amount for entry in order.heads["A~sale"].log]
+    assert amounts == [6667, 3333, 0]
+
+
+def test_lines_of_one_sku_form_a_pool_in_line_order() -> None:
+    order = folded(action(("S1", 2, 4000), ("S1", 2, 6000)), [record(TakeBack(quantity=3), sku="S1")])
+    assert rests(order) == [(0, 0), (3000, 1)]
+
+
+def test_an_older_end_result_of_the_same_source_is_superseded() -> None:
+    newer = record(SetTotal(D("80")), 2, occurred=2)
+    older = record(SetTotal(D("90")), 3, occurred=1)
+    order = folded(action(), [newer])
+    again = fold(Order(key="A", actions=order.actions, records=[newer, older], heads=order.heads), [CONTRACT], REPORTED)
+    assert told(again) == [("applied", ""), ("superseded", "SUPERSEDED")]
+    other_source = record(SetTotal(D("90")), 3, occurred=1, source="till")
+    once_more = fold(
+        Order(key="A", actions=order.actions, records=[newer, other_source], heads=order.heads), [CONTRACT], REPORTED
+    )
+    assert told(once_more)[1][0] == "unchanged"
+    assert once_more.heads["A~sale"].standing.amount == 8000
+
+
+def test_a_thousand_changes_and_no_more() -> None:
+    sold = action(("S1", 1, 10_000_00))
+    records = [record(TakeBack(D("1.00")), n / 10) for n in range(1002)]
+    log = folded(sold, records).heads["A~sale"].log
+    assert [entry.code for entry in log[:899]] == [""] * 899
+    assert {entry.code for entry in log[899:1000]} == {"NEAR_MODIFICATION_LIMIT"}
+    assert [entry.code for entry in log[1000:]] == ["MODIFICATION_LIMIT"] * 2
+
+
+def test_the_version_valid_at_the_modification_prices_it_and_nothing_booked_moves() -> None:
+    first = contract("8")
+    second = contract("10", number=2, recorded_at=REPORTED + timedelta(hours=5))
+    early, late = record(TakeBack(D("10")), 1), record(TakeBack(D("10")), 6)
+    log = folded(action(), [early, late], [first, second]).heads["A~sale"].log
+    assert [(entry.payout, entry.contract) for entry in log] == [(720, 1), (800, 2)]
+    approved = folded(action(), [record(Approve(), 6)], [first, second]).heads["A~sale"]
+    assert approved.payout == 800
+
+
+def test_another_action_of_the_order_is_told_apart_by_time_or_id() -> None:
+    old = action(id="A~sale~1", reported_at=REPORTED)
+    new = action(id="A~sale~2", reported_at=REPORTED + timedelta(hours=10))
+    order = Order(
+        key="A",
+        actions=[old, new],
+        records=[record(Reverse(), 5), record(Reverse(), 11), record(Restore(), 12, action_id="A~sale~1")],
+    )
+    heads = fold(order, [CONTRACT], REPORTED).heads
+    assert [len(heads[name].log) for name in ("A~sale~1", "A~sale~2")] == [2, 1]
+
+
+CHANGES = st.one_of(
+    st.just(Reverse()),
+    st.just(Restore()),
+    st.builds(Approve, st.booleans()),
+    st.builds(lambda cents: SetTotal(D(cents).scaleb(-2)), st.integers(0, 16000)),
+    st.builds(SetQuantity, st.integers(0, 4)),
+    st.builds(
+        lambda cents, units, clamp: TakeBack(D(cents).scaleb(-2) if cents is not None else None, units, None, clamp),
+        st.one_of(st.none(), st.integers(0, 8000)),
+        st.one_of(st.none(), st.integers(0, 3)),
+        st.booleans(),
+    ).filter(lambda change: change.amount is not None or change.quantity is not None),
+)
+TARGETS = st.sampled_from([{}, {"sku": "S1"}, {"sku": "S2"}, {"line": "2"}])
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Modification]:
+    return [
+        record(
+            draw(CHANGES),
+            hours,
+            occurred=draw(st.one_of(st.none(), st.integers(1, hours))),
+            source=draw(st.sampled_from(["erp", "till"])),
+            **draw(TARGETS),
+        )
+        for hours in range(1, draw(st.integers(0, 12)) + 1)
+    ]
+
+
+@given(histories())
+def test_after_any_history_a_full_reversal_nets_to_zero(history: list[Modification]) -> None:
+    order = folded(action(*TWO_LINES), [*history, record(Reverse(), 100)])
+    head = order.heads["A~sale"]
+    assert (head.standing.amount, head.payout) == (0, 0)
+    booked = [10000 + 5000, *(entry.amount for entry in head.log)]
+    assert booked[0] + sum(after - before for before, after in zip(booked, booked[1:], strict=False)) == 0
+
+
+@given(histories())
+def test_no_line_leaves_its_bounds_and_what_is_reversed_is_at_zero(history: list[Modification]) -> None:
+    sold = action(*TWO_LINES)
+    head = folded(sold, history).heads["A~sale"]
+    for rest, line in zip(head.standing.rests, sold.lines, strict=True):
+        assert 0 <= rest.quantity <= line.quantity
+        assert rest.amount >= 0
+    assert head.standing.amount <= sold.amount
+    assert (head.standing.reversal is not None) == all(rest == GONE for rest in head.standing.rests)
+
+
+@given(histories(), st.integers(0, 12))
+def test_folding_in_two_goes_or_twice_books_every_record_once_and_rewrites_nothing(
+    history: list[Modification], cut: int
+) -> None:
+    first = folded(action(*TWO_LINES), history[:cut])
+    whole = fold(Order(key="A", actions=first.actions, records=history, heads=first.heads), [CONTRACT], REPORTED)
+    assert whole.heads["A~sale"].log[: len(first.heads["A~sale"].log)] == first.heads["A~sale"].log
+    assert sorted(entry.id for entry in whole.heads["A~sale"].log) == sorted(one.id for one in history)
+    assert fold(whole, [CONTRACT], REPORTED) == whole
+
+
+@settings(max_examples=300)
+@given(st.integers(0, 2**32))
+def test_end_results_of_an_ordered_source_make_the_same_ledger_in_any_order(seed: int) -> None:
+    """Every record arrives twice and shuffled; the source's own time orders them."""
+    dice = random.Random(seed)
+    changes: list[Change] = [
+        dice.choice([Reverse(), SetTotal(D(dice.randint(0, 15000)).scaleb(-2))]) for _ in range(dice.randint(1, 8))
+    ]
+    in_order = [record(change, 50, occurred=n, reference=f"r{n}") for n, change in enumerate(changes, 1)]
+    ledgers = []
+    for _ in range(2):
+        dice.shuffle(in_order)
+        order = Order(key="A", actions=[action(*TWO_LINES)])
+        for arrived in in_order * 2:
+            known = {one.id for one in order.records}
+            records = [*order.records] if arrived.id in known else [*order.records, arrived]
+            order = fold(
+                Order(key="A", actions=order.actions, records=records, heads=order.heads), [CONTRACT], REPORTED
+            )
+        head = order.heads["A~sale"]
+        ledgers.append((rests(order), head.payout, head.state(REPORTED), head.locks_at))
+    assert ledgers[0] == ledgers[1]

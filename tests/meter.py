@@ -1,0 +1,97 @@
+"""Write units as AWS counts them: by the bytes of items and of what changes in indexes, not by an emulator's guess."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+UNIT = 1024
+INDEXES = (("GSI1PK", "GSI1SK"), ("GSI2PK", "GSI2SK"))
+KEY = ("PK", "SK")
+
+Item = Mapping[str, Any]
+
+
+def attribute_bytes(value: Mapping[str, Any]) -> int:
+    """The size of one attribute value by AWS's rules."""
+    ((kind, content),) = value.items()
+    match kind:
+        case "S":
+            return len(content.encode())
+        case "N":
+            digits = content.lstrip("-").replace(".", "").strip("0")
+            return math.ceil(len(digits) / 2) + 1 + content.startswith("-")
+        case "B":
+            return len(content)
+        case "BOOL" | "NULL":
+            return 1
+        case "L":
+            return 3 + sum(1 + attribute_bytes(inner) for inner in content)
+        case "M":
+            return 3 + sum(1 + len(name.encode()) + attribute_bytes(inner) for name, inner in content.items())
+    raise ValueError(f"no size is known for {kind}")
+
+
+def item_bytes(item: Item) -> int:
+    return sum(len(name.encode()) + attribute_bytes(value) for name, value in item.items())
+
+
+def units(size: int) -> int:
+    return max(1, math.ceil(size / UNIT))
+
+
+def index_units(before: Item | None, after: Item | None) -> int:
+    """Keys-only indexes: nothing while the keys stay, one for an entry that comes or goes, two for one that moves."""
+    total = 0
+    for names in INDEXES:
+        old = tuple(before[name]["S"] for name in names) if before and all(name in before for name in names) else None
+        new = tuple(after[name]["S"] for name in names) if after and all(name in after for name in names) else None
+        if old != new:
+            total += (old is not None) + (new is not None)
+    return total
+
+
+@dataclass
+class Meter:
+    """Counts every write that goes through one boto3 client."""
+
+    items: dict[tuple[str, str], Item] = field(default_factory=dict)
+    written: int = 0
+    calls: list[tuple[str, str, int]] = field(default_factory=list)
+
+    @classmethod
+    def watching(cls, client: Any) -> "Meter":
+        meter = cls()
+        events = client.meta.events
+        for operation in ("PutItem", "DeleteItem"):
+            events.register(f"before-parameter-build.dynamodb.{operation}", meter._asked)
+            events.register(f"after-call.dynamodb.{operation}", meter._answered)
+        for operation in ("UpdateItem", "BatchWriteItem", "TransactWriteItems", "ExecuteStatement"):
+            events.register(f"before-parameter-build.dynamodb.{operation}", _unknown)
+        return meter
+
+    def _asked(self, params: Mapping[str, Any], context: dict[str, Any], **_: Any) -> None:
+        context["metered"] = params
+
+    def _answered(self, http_response: Any, parsed: Mapping[str, Any], context: Mapping[str, Any], **_: Any) -> None:
+        params = context["metered"]
+        item = params.get("Item")
+        key = tuple((item or params["Key"])[name]["S"] for name in KEY)
+        before = self.items.get(key)
+        failed = http_response.status_code >= 300
+        if failed:
+            standing = parsed.get("Item") or before
+            cost = units(item_bytes(standing)) if standing else 1
+        else:
+            sizes = [item_bytes(one) for one in (before, item) if one]
+            cost = units(max(sizes, default=0)) + index_units(before, item)
+            if item:
+                self.items[key] = item
+            else:
+                self.items.pop(key, None)
+        self.written += cost
+        self.calls.append((key[0], key[1], cost))
+
+
+def _unknown(model: Any, **_: Any) -> None:
+    raise AssertionError(f"the meter cannot count {model.name} yet")
