@@ -202,7 +202,7 @@ def test_a_status_becomes_a_change() -> None:
         "reference": CASE,
         "source_version": "3",
         "change": "reverse",
-        "occurred_at": "2026-11-21T23:24:59.000Z",
+        "occurred_at": "2026-11-21T23:24:59.003Z",
         "order_id": "A-1",
         "reason": "Damaged",
     }

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from xml.parsers import expat
@@ -272,11 +273,16 @@ def _row(place: str, entry: Mapping[str, Any], source: Source) -> Row | Unreadab
         "reference": str(entry["id"]),
         "source_version": str(int(entry["version"])),
         "change": change,
-        "occurred_at": text(instant(entry["modified"])),
+        "occurred_at": text(_moment(entry["modified"], int(entry["version"]))),
         **{name: said[name] for name in _SAID if name in said},
         **values,
     }
     return Row(place, fields, raw)
+
+
+def _moment(modified: str, version: int) -> datetime:
+    """SystemModstamp counts whole seconds; the count of changes tells those of one record within a second apart."""
+    return instant(modified) + timedelta(milliseconds=min(version, 999))
 
 
 def _more(values: Mapping[str, str], taken: Mapping[str, str]) -> dict[str, str] | str:
