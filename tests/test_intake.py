@@ -1,5 +1,6 @@
 """Deliveries through the front door of the intake, on the embedded AWS with the real storage."""
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -220,7 +221,8 @@ def test_killed_while_an_action_is_reported_what_waited_still_comes_home(
 
 def test_a_dry_run_says_what_would_happen_and_writes_nothing(house: House, metered: Callable[[], Meter]) -> None:
     house.report(SALE)
-    body = b'[{"order_id":"A-1","change":"take_back","amount":"20.00"},{"order_id":"A-1","change":"take_back","amount":"90.00"}]'
+    record = {"order_id": "A-1", "change": "take_back", "amount": "20.00"}
+    body = json.dumps([record, {**record, "amount": "90.00"}]).encode()
     meter = metered()
     batch = intake.dry_run(house.hub, house.delivery(Kind.MODIFICATIONS, body, "erp", Channel.API), body)
     assert outcomes(batch) == [("applied", ""), ("refused", "AMOUNT_EXCEEDS_SALE")]

@@ -9,6 +9,7 @@ PLACES = (
     ("retour.domain", "codes.json"),
     ("retour", "normalise.json"),
     ("retour", "report.json"),
+    ("retour", "intake.json"),
     ("retour.channels", "sentences.json"),
     ("retour.files", "sentences.json"),
 )
