@@ -10,7 +10,7 @@ from retour.intake import announce
 from retour.remote.visit import errand
 from retour.wiring import hub
 
-logger = Logger()
+logger = Logger(service="ftp_pull")
 pulls = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
 
 

@@ -23,6 +23,12 @@ class Killed(BaseException):
     """The process is gone between two steps."""
 
 
+ACME = Program(
+    id="acme", name="Acme", currency="EUR", time_zone="Europe/Berlin", version=1, event_types={}, sources={},
+    contracts=(), reasons=frozenset(),
+)  # fmt: skip
+
+
 @dataclass
 class State:
     docs: dict[str, dict[str, Any]]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO
 
 import pytest
-from tests.remote.conftest import House, Killed, log_in, source
+from tests.remote.conftest import ACME, House, Killed, log_in, source
 from tests.servers.daemons import Daemon
 
 from retour.domain.delivery import Channel, Kind
@@ -24,7 +24,7 @@ def go(house: House, daemon: Daemon) -> Callable[..., Report]:
     def go(later: float = 0, **options: Any) -> Report:
         house.later = timedelta(seconds=later)
         options = {"pattern": "*.csv", **options}
-        return visit(house, house.announce, "acme", source(daemon, **options), open_server=log_in)
+        return visit(house, house.announce, ACME, source(daemon, **options), open_server=log_in)
 
     return go
 
@@ -43,9 +43,13 @@ def test_a_week_at_a_merchants_server(house: House, daemon: Daemon, go: Callable
     for name, body in (("Rückgaben.csv", b"older"), ("returns 1.csv", b"old")):
         delivery = announced[name]
         assert (delivery.channel, delivery.kind, delivery.size) == (Channel.PULL, Kind.FILE, len(body))
-        assert delivery.identity == delivery.sha256 and delivery.reply == {"folder": daemon.options["result_folder"]}
+        assert delivery.identity == delivery.sha256 and delivery.reply == {
+            "folder": daemon.options["result_folder"],
+            "name": name,
+        }
         assert delivery.body_key == f"pull/acme/erp/{delivery.id}/{name}"
         assert house.inbox.objects[delivery.body_key] == body
+        assert delivery.sha256 in (daemon.root / "in" / f"receipt_{name}").read_text()
 
     with (daemon.root / "out" / "growing.csv").open("ab") as more:
         more.write(b" and half")
@@ -140,9 +144,7 @@ def erp(**options: Any) -> Source:
 
 
 def go_to(house: House, shelf: Shelf, look: int = 1, asked: str = "", **options: Any) -> Report:
-    return visit(
-        house, house.announce, "acme", erp(**options), look=look, asked=asked, open_server=lambda *given: shelf
-    )
+    return visit(house, house.announce, ACME, erp(**options), look=look, asked=asked, open_server=lambda *given: shelf)
 
 
 @pytest.mark.parametrize("delete", [False, True])
@@ -280,7 +282,7 @@ def test_the_report_is_kept_for_whoever_asked_and_tells_no_secret() -> None:
     def refuse(*_: object) -> Shelf:
         raise RemoteError("LOGIN_REFUSED", "ftp.example refuses the login of retour: 530 Login incorrect.")
 
-    visit(house, house.announce, "acme", erp(), asked="v-7", open_server=refuse)
+    visit(house, house.announce, ACME, erp(), asked="v-7", open_server=refuse)
     kept = house.docs["last-visit"]
     assert (kept["id"], kept["state"], kept["seen"]) == ("v-7", "failed", 0)
     assert kept["explanation"] == "ftp.example refuses the login of retour: 530 Login incorrect."
@@ -289,3 +291,15 @@ def test_the_report_is_kept_for_whoever_asked_and_tells_no_secret() -> None:
     go_to(house, Shelf(a=b"one"), asked="v-8")
     assert house.docs["last-visit"]["id"] == "v-8"
     assert house.docs["last-visit"]["explanation"] == "1 file seen, 1 file fetched."
+
+
+def test_a_receipt_that_cannot_be_left_is_told_and_the_file_taken_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    house, shelf = House(), Shelf(a=b"one")
+
+    def refuse(_folder: str, name: str, _body: bytes) -> None:
+        raise RemoteError("REFUSED", f"Could not put {name}: 550 Permission denied")
+
+    monkeypatch.setattr(shelf, "put", refuse)
+    report = go_to(house, shelf, result_folder="/in")
+    assert len(report.fetched) == len(house.inbox.objects) == 1
+    assert report.errors[0]["words"] == "Could not put receipt_a.csv: 550 Permission denied"

@@ -19,6 +19,7 @@ from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
 from retour.domain.program import Program, Source
 from retour.domain.times import instant, text
 from retour.files import names
+from retour.files.answers import receipt_text
 from retour.remote import Remote, RemoteError, Server, words
 
 DAILY = "05:00"
@@ -91,7 +92,7 @@ def errand(hub: House, announce: Callable[[Any, Delivery], None], message: Mappi
     if not hub.outward:
         raise NotVisited("nothing leaves the house now")
     asked = message.get("visit", "")
-    report = visit(hub, announce, program.id, source, asked=asked, look=message.get("look", 1))
+    report = visit(hub, announce, program, source, asked=asked, look=message.get("look", 1))
     if report.failed and not asked:
         raise NotVisited(report.errors[0]["code"])
     return {**about, "seen": report.seen, "fetched": len(report.fetched), "failed": report.failed}
@@ -253,7 +254,7 @@ Open = Callable[[Mapping[str, Any], Mapping[str, Any], bool], Server]
 def visit(
     hub: House,
     announce: Callable[[Any, Delivery], None],
-    program: str,
+    program: Program,
     source: Source,
     *,
     asked: str = "",
@@ -265,12 +266,12 @@ def visit(
     `asked` names the visit for whoever waits for its report; `look` counts the looks at files still being written.
     Receipts go by the business clock, the age of files by the real one: the merchant's server knows no other.
     """
-    state = hub.state(program, source.name)
+    state = hub.state(program.id, source.name)
     options = source.options
     report = Report(asked or secrets.token_hex(8), hub.now(), place(options))
     started = hub.real_now()
     try:
-        server = open_server(options, hub.secret(program, source.name), hub.allow_private_hosts)
+        server = open_server(options, hub.secret(program.id, source.name), hub.allow_private_hosts)
         try:
             errand = Errand(hub, announce, program, source, server, state, report)
             for file in errand.ready():
@@ -287,7 +288,7 @@ def visit(
     report.finished = hub.now()
     state.put("last-visit", report.document())
     if report.looks_again:
-        hub.send("pulls", {"program": program, "source": source.name, "look": look + 1}, delay_seconds=60)
+        hub.send("pulls", {"program": program.id, "source": source.name, "look": look + 1}, delay_seconds=60)
     return report
 
 
@@ -297,7 +298,7 @@ class Errand:
 
     hub: House
     announce: Callable[[Any, Delivery], None]
-    program: str
+    program: Program
     source: Source
     server: Server
     state: State
@@ -380,6 +381,7 @@ class Errand:
                     spool.seek(0)
                     self.hub.inbox.put(delivery.body_key, cast(BinaryIO, spool))
                 self.state.put(claim, {**mine, "stored": True})
+                self.leave_receipt(delivery, file)
         if file.size is not None or file.stamp:
             self.state.put(self.key("file", file), {"delivery": mine["delivery"], "name": file.name})
         self.state.delete(self.key("look", file))
@@ -390,12 +392,12 @@ class Errand:
         self.clear(file)
 
     def delivery(self, file: Remote, digest: str, size: int, received: datetime, name: str = "") -> Delivery:
-        key = delivery_id(received, self.program, self.source.name, digest)
+        key = delivery_id(received, self.program.id, self.source.name, digest)
         name = name or names.safe(file.name)
         folder = self.source.options.get("result_folder")
         return Delivery(
             id=key,
-            program=self.program,
+            program=self.program.id,
             channel=Channel.PULL,
             source=self.source.name,
             kind=Kind.FILE,
@@ -405,8 +407,8 @@ class Errand:
             size=size,
             name=name,
             sender=f"{self.source.options.get('user', '')}@{self.source.options['host']}",
-            body_key=f"pull/{self.program}/{self.source.name}/{key}/{name}",
-            reply={"folder": folder} if folder else {},
+            body_key=f"pull/{self.program.id}/{self.source.name}/{key}/{name}",
+            reply={"folder": folder, "name": name} if folder else {},
         )
 
     def lies_in_inbox(self, delivery: Delivery) -> bool:
@@ -414,6 +416,23 @@ class Errand:
             return self.hub.inbox.size(delivery.body_key) == delivery.size
         except KeyError:
             return False
+
+    def leave_receipt(self, delivery: Delivery, file: Remote) -> None:
+        """Tells the merchant, where answers are looked for, that the file has arrived."""
+        if not delivery.reply:
+            return
+        body = receipt_text(
+            self.program.language,
+            delivery.name,
+            delivery.size,
+            delivery.sha256,
+            delivery.received_at,
+            delivery.id,
+        )
+        try:
+            self.server.put(delivery.reply["folder"], names.receipt(delivery.name), body)
+        except RemoteError as error:
+            self.report.fail(error, file.name)
 
     def clear(self, file: Remote) -> None:
         """Deletes a file that the inbox has, if the source says so and it is still the one we took."""
