@@ -1,6 +1,7 @@
 """The embedded AWS: MiniStack in a process of its own, on loopback only."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -18,6 +19,7 @@ REGION = "us-east-1"
 READY_SECONDS = 30.0
 # It saves its state only when it ends of itself, and that can take seconds with a large table.
 SAVE_SECONDS = 20.0
+QUEUE_ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/(?=000000000000/)")
 
 
 @contextmanager
@@ -38,6 +40,7 @@ def emulator(data: Path, port: int, *, auth: bool = False, persist: bool = True,
     shutil.rmtree(data / "tmp", ignore_errors=True)
     for folder in ("tmp", "state", "s3"):
         (data / folder).mkdir(exist_ok=True)
+    _readdress_queues(data / "state", port)
     with (data / "emulator.log").open("ab") as log:
         process = subprocess.Popen(
             [str(PYTHON), "-m", "ministack"],
@@ -87,6 +90,14 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _readdress_queues(state: Path, port: int) -> None:
+    """Queues are known by their address, port included; without this, nobody would read them on another port."""
+    for service in ("sqs", "lambda", "cloudformation"):
+        saved = state / f"{service}.json"
+        if saved.exists():
+            saved.write_text(QUEUE_ADDRESS.sub(f"http://127.0.0.1:{port}/", saved.read_text()))
 
 
 def _environment(data: Path, port: int, *, auth: bool, persist: bool, relay: str) -> dict[str, str]:
