@@ -390,15 +390,19 @@ def drained(stack: Stack) -> None:
 
 def deployed(endpoint: str, parameters: Mapping[str, str]) -> Stack:
     stack = Stack(deploy(endpoint, parameters=parameters, root=ROOT, stack=STACK), endpoint)
-    # SES sends only from domains that proved to be the sender's, and to strangers only outside its sandbox.
-    stack.client("ses").verify_domain_identity(Domain=MAIL_DOMAIN)
-    stack.client("sesv2").put_account_details(
+    may_send(endpoint)
+    return stack
+
+
+def may_send(endpoint: str) -> None:
+    """SES sends only from domains that proved to be the sender's, and to strangers only outside its sandbox."""
+    client("ses", endpoint).verify_domain_identity(Domain=MAIL_DOMAIN)
+    client("sesv2", endpoint).put_account_details(
         MailType="TRANSACTIONAL",
         WebsiteURL="https://retour.test",
         ProductionAccessEnabled=True,
         UseCaseDescription="Answers to those who mailed a file.",
     )
-    return stack
 
 
 @asynccontextmanager

@@ -53,6 +53,13 @@ def digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
+def completed(secret: dict[str, Any], channel: str, kind: str) -> dict[str, Any]:
+    """What is there, with what is missing: whoever made the tokens of a Salesforce source may not have made its key."""
+    if secret and (channel != "salesforce" or secret.keys() >= {"tokens", "private_key"}):
+        return secret
+    return made(channel, kind) | secret
+
+
 def made(channel: str, kind: str) -> dict[str, Any]:
     """New secrets for a source; none where its channel needs none, or where its keys stand in the program."""
     match channel, kind:
@@ -98,10 +105,7 @@ class Vault:
         """Everything that was kept opens again what it opened before."""
         known = set(self.names())
         for name, text in kept.sources.items():
-            if name in known:
-                self.manager.put_secret_value(SecretId=name, SecretString=text)
-            else:
-                self.manager.create_secret(Name=name, SecretString=text)
+            self.put_secret(name, text, name in known)
         for hashed, document in kept.keys.items():
             self.put_key(hashed, document)
         self.admit(kept.admin_key, {"program": "*", "role": "admin", "name": "local hub"})
@@ -113,19 +117,26 @@ class Vault:
         for program in documents.keys() - own.keys():
             own[program] = f"rk_{program}_{secrets.token_urlsafe(24)}"
             self.admit(own[program], {"program": program, "role": "merchant", "name": "local hub"})
-        names = set(self.names())
+        held = {name: self.manager.get_secret_value(SecretId=name)["SecretString"] for name in self.names()}
         for program, document in documents.items():
             for source, body in document.get("sources", {}).items():
                 name = f"{self.prefix}{program}/{source}"
-                if name not in names and (secret := made(body["channel"], body.get("kind", "standard"))):
-                    self.manager.create_secret(Name=name, SecretString=json.dumps(secret))
-                    names.add(name)
-        sources = {name: self.manager.get_secret_value(SecretId=name)["SecretString"] for name in sorted(names)}
-        return Kept(kept.admin_key, own, sources, dict(self.keys()))
+                there = json.loads(held.get(name, "{}"))
+                secret = completed(there, body["channel"], body.get("kind", "standard"))
+                if secret != there:
+                    self.put_secret(name, json.dumps(secret), name in held)
+                    held[name] = json.dumps(secret)
+        return Kept(kept.admin_key, own, held, dict(self.keys()))
 
     def source(self, kept: Kept, program: str, source: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(kept.sources.get(f"{self.prefix}{program}/{source}", "{}"))
         return found
+
+    def put_secret(self, name: str, text: str, known: bool) -> None:
+        if known:
+            self.manager.put_secret_value(SecretId=name, SecretString=text)
+        else:
+            self.manager.create_secret(Name=name, SecretString=text)
 
     def admit(self, key: str, opens: Mapping[str, str]) -> None:
         self.put_key(digest(key), json.dumps(opens))

@@ -17,7 +17,10 @@ from typing import Any
 import pytest
 import trustme
 
+from local.deploy import client
+from local.emulator import emulator, free_port
 from local.folder import bound, server_tls
+from local.hub import may_send
 from local.smtp import Delivery, Mail, Outbox, Reception, aligned, event, is_source_address, listen, sent_mails, stamped
 
 DOMAIN = "in.retour.test"
@@ -250,6 +253,25 @@ def test_half_a_conversation_leaves_nothing(server: Server) -> None:
             time.sleep(0.05)
     time.sleep(0.2)
     assert not server.stored and not server.read
+
+
+def test_what_functions_send_by_ses_lands_in_the_outbox(tmp_path: Path) -> None:
+    listening = bound(0)
+    relay = f"127.0.0.1:{listening.getsockname()[1]}"
+    (tmp_path / "sent").mkdir()
+    with loop_in_a_thread() as run:
+        running = run(listen(listening, Outbox(tmp_path / "sent")))
+        with emulator(tmp_path, free_port(), persist=False, relay=relay) as endpoint:
+            may_send(endpoint)
+            client("ses", endpoint).send_raw_email(
+                Source=f"returns@{DOMAIN}",
+                Destinations=["someone@anywhere.example"],
+                RawMessage={"Data": message(f"returns@{DOMAIN}").as_bytes()},
+            )
+            eventually(lambda: sent_mails(tmp_path / "sent"))
+        run(closed(running))
+    [sent] = sent_mails(tmp_path / "sent")
+    assert sent["to"] == ["someone@anywhere.example"] and sent["attachments"] == ["may.csv"]
 
 
 def test_the_outbox_shows_what_was_sent(tmp_path: Path) -> None:

@@ -1,0 +1,103 @@
+"""Keys and secrets outlive an AWS that forgot them."""
+
+import base64
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.deploy import client
+from local.secrets import Kept, Vault, digest, load, public_half, save
+
+DOCUMENTS = {
+    "acme": {
+        "sources": {
+            "orders": {"channel": "api"},
+            "shop": {"channel": "api", "kind": "shopify"},
+            "erp": {"channel": "pull"},
+            "mail": {"channel": "email"},
+            "crm": {"channel": "salesforce"},
+            "warehouse": {"channel": "sftp"},
+        }
+    }
+}
+
+
+@pytest.fixture
+def vault(aws: str) -> Vault:
+    dynamodb, manager = client("dynamodb", aws), client("secretsmanager", aws)
+    forget(dynamodb, manager)
+    return Vault("keys", "retour/test/", dynamodb, manager)
+
+
+def forget(dynamodb: Any, manager: Any) -> None:
+    if "keys" in dynamodb.list_tables()["TableNames"]:
+        dynamodb.delete_table(TableName="keys")
+    dynamodb.create_table(
+        TableName="keys",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("PK", "SK")],
+        KeySchema=[{"AttributeName": "PK", "KeyType": "HASH"}, {"AttributeName": "SK", "KeyType": "RANGE"}],
+    )
+    for secret in manager.list_secrets()["SecretList"]:
+        manager.delete_secret(SecretId=secret["Name"], ForceDeleteWithoutRecovery=True)
+
+
+def opened(vault: Vault, key: str) -> Any:
+    item = {"PK": {"S": f"K#{digest(key)}"}, "SK": {"S": "K"}}
+    found = vault.dynamodb.get_item(TableName=vault.table, Key=item)
+    return json.loads(found["Item"]["doc"]["S"]) if "Item" in found else None
+
+
+def test_every_source_gets_what_its_channel_needs(vault: Vault) -> None:
+    kept = vault.complete(Kept(admin_key="rk_admin_x"), DOCUMENTS)
+    orders = vault.source(kept, "acme", "orders")["signing"][0]
+    assert len(base64.b64decode(orders.removeprefix("whsec_"), validate=True)) == 32
+    assert len(vault.source(kept, "acme", "shop")["signing"][0]) == 64
+    assert len(vault.source(kept, "acme", "erp")["password"]) >= 22
+    token = vault.source(kept, "acme", "mail")["tokens"][0]
+    assert len(token) == 26 and token == token.lower() and token.isalnum()
+    crm = vault.source(kept, "acme", "crm")
+    assert len(crm["tokens"][0]) >= 22 and "BEGIN PUBLIC KEY" in public_half(crm["private_key"])
+    assert vault.source(kept, "acme", "warehouse") == {}
+    assert opened(vault, kept.programs["acme"]) == {"program": "acme", "role": "merchant", "name": "local hub"}
+
+
+def test_what_exists_is_left_as_it_is(vault: Vault) -> None:
+    vault.manager.create_secret(Name="retour/test/acme/erp", SecretString='{"password": "theirs"}')
+    vault.manager.create_secret(Name="retour/other/acme/erp", SecretString="{}")
+    kept = vault.complete(Kept(admin_key="rk_admin_x"), DOCUMENTS)
+    assert vault.source(kept, "acme", "erp") == {"password": "theirs"}
+    assert all(name.startswith("retour/test/") for name in kept.sources)
+    assert vault.complete(kept, DOCUMENTS) == kept
+
+
+def test_a_salesforce_source_with_tokens_alone_gets_its_key(vault: Vault) -> None:
+    vault.manager.create_secret(Name="retour/test/acme/crm", SecretString='{"tokens": ["abc"]}')
+    crm = vault.source(vault.complete(Kept(admin_key="rk_admin_x"), DOCUMENTS), "acme", "crm")
+    assert crm["tokens"] == ["abc"] and "private_key" in crm
+
+
+def test_after_a_kill_the_same_keys_open_the_same(vault: Vault, tmp_path: Path) -> None:
+    kept = vault.complete(load(tmp_path / "secrets.json"), DOCUMENTS)
+    vault.admit("rk_acme_given_to_somebody", {"program": "acme", "role": "merchant", "name": "shop"})
+    kept = vault.complete(kept, DOCUMENTS)
+    save(tmp_path / "secrets.json", kept)
+    forget(vault.dynamodb, vault.manager)
+    again = load(tmp_path / "secrets.json")
+    vault.put_back(again)
+    assert vault.complete(again, DOCUMENTS).sources == kept.sources
+    assert opened(vault, "rk_acme_given_to_somebody")["name"] == "shop"
+    assert opened(vault, kept.programs["acme"])["program"] == "acme"
+    assert opened(vault, kept.admin_key)["program"] == "*"
+
+
+def test_the_file_is_for_its_owner_alone_and_holds_no_key_of_others(vault: Vault, tmp_path: Path) -> None:
+    path = tmp_path / "secrets.json"
+    vault.admit("rk_acme_given_to_somebody", {"program": "acme", "role": "merchant", "name": "shop"})
+    save(path, vault.complete(load(path), DOCUMENTS))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert "rk_acme_given_to_somebody" not in path.read_text()
+    assert list(tmp_path.iterdir()) == [path]
