@@ -111,8 +111,8 @@ class Reading:
                 details=wrong.details,
                 column=self._sender_column(wrong.column, row),
                 raw=row.raw,
-                order=shown(cells.get("order_id") or cells.get("action_id") or ""),
-                reference=shown(cells.get("reference", "")),
+                order=(cells.get("order_id") or cells.get("action_id") or "")[:KEY_BYTES],
+                reference=cells.get("reference", "")[:KEY_BYTES],
             )
 
     def _read(self, cells: Mapping[str, str], row: Row) -> Modification:
@@ -257,7 +257,7 @@ class Reading:
     def _currency(self, cells: Mapping[str, str]) -> str | None:
         currency = cells.get("currency", "").upper() or self.source.currency
         if currency and currency not in exponents():
-            raise Wrong("UNKNOWN_CURRENCY", "currency", value=currency[:40])
+            raise Wrong("UNKNOWN_CURRENCY", "currency", value=shown(currency))
         return currency
 
     def _reason(self, cells: Mapping[str, str]) -> str | None:
