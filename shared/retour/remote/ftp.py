@@ -35,7 +35,8 @@ class Line(ftplib.FTP_TLS):
     """
 
     def __init__(self, tls: ssl.SSLContext | None, implicit: bool, open_to: Callable[[], socket.socket]) -> None:
-        super().__init__(encoding="latin-1", context=tls or ssl.create_default_context())
+        # Without TLS the context is never used, and a bare one costs no reading of certificates.
+        super().__init__(encoding="latin-1", context=tls or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
         self._tls = tls
         self._implicit = implicit
         self._open_to = open_to
