@@ -387,6 +387,7 @@ def send(url: str, message: bytes) -> str:
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "sfdcedge"
+    wbufsize = -1  # Head and body in one packet: two wait for each other's acknowledgement.
     org: Organisation
 
     def log_message(self, format: str, *args: Any) -> None:
