@@ -387,6 +387,8 @@ def lacking(hub: Hub, opened: Program, found: Source) -> Iterator[tuple[str, str
             yield "neither password nor private key is known", f"{by_hand} password"
         case Channel.SALESFORCE if not kept.get("private_key"):
             yield "the private key to log in with is not known", f"{by_hand} private_key"
+        case Channel.SALESFORCE if not (found.options.get("username") and found.options.get("consumer_key")):
+            yield "nobody is named to log in as", "Add username and consumer_key to the options of the source."
         case Channel.SFTP if not found.options.get("public_keys"):
             yield "no public key is declared", "Add the sender's key to options.public_keys of the source."
     if found.channel is Channel.PULL:
@@ -622,10 +624,20 @@ def raw(hub: Hub, opened: Program, segment: str) -> Bytes:
     name = delivery.name or f"{delivery.id}.json"
     if header.inline is None and delivery.size > ANSWER_MAX:
         return Bytes(name=name, url=hub.inbox.presign_get(delivery.body_key, LINK_SECONDS))
+    body = arrived(reader, header)
+    if body is None:
+        raise not_found("The file of this batch has not arrived yet.")
+    return Bytes(name=name, body=body)
+
+
+def arrived(reader: Reader, header: Header) -> bytes | None:
+    """The raw bytes; None while the file that was announced is not there."""
     try:
-        return Bytes(name=name, body=reader.deliveries.body(header))
+        if header.inline is None:
+            reader.deliveries.inbox.size(header.delivery.body_key)
+        return reader.deliveries.body(header)
     except KeyError:
-        raise not_found("The file of this batch has not arrived yet.") from None
+        return None
 
 
 def result(hub: Hub, opened: Program, segment: str) -> Bytes:
@@ -722,10 +734,9 @@ def replay(hub: Hub, opened: Program, segment: str) -> Document:
     if header.delivery.kind in (Kind.PROGRAM, Kind.DECISION) or header.state == intake.HELD:
         detail = "Programs and decisions are not read again, and a held batch is released or discarded."
         raise Refused(409, "NOT_REPLAYABLE", "Batch cannot be read again", detail)
-    try:
-        body = reader.deliveries.body(header)
-    except KeyError:
-        raise Refused(409, "NOT_ARRIVED", "File not there yet", "The file of this batch has not arrived yet.") from None
+    body = arrived(reader, header)
+    if body is None:
+        raise Refused(409, "NOT_ARRIVED", "File not there yet", "The file of this batch has not arrived yet.")
     if header.delivery.kind is Kind.FILE:
         intake.take_file(at(hub, opened), header.delivery, body)
         hub.send("answers", {"program": opened.id, "delivery": header.delivery.id, "what": "batch"})
@@ -804,7 +815,8 @@ def program_checks(hub: Hub, opened: Program) -> Iterator[Document]:
         listed = list(islice(deliveries.due(kind), LOOKED_AT))
         if listed:
             first = ", ".join(subject for subject, _ in listed[:3])
-            yield check(f"{opened.id}: {kind}", "warning", f"{len(listed)}: {first}", fix)
+            state = "ok" if kind == "waiting" else "warning"
+            yield check(f"{opened.id}: {kind}", state, f"{len(listed)}: {first}", fix)
     for source_ in opened.sources.values():
         wrong = [*lacking(hub, opened, source_)]
         for detail, fix in wrong:
