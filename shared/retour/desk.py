@@ -2,6 +2,7 @@
 
 import base64
 import json
+import logging
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -49,6 +50,7 @@ from retour.store.programs import Principal
 from retour.views import Document, Page, Place, Reader
 from retour.wiring import Hub, NoProgram
 
+logger = logging.getLogger(__name__)
 OWN = (CONSOLE, ACTIONS)
 """Names of what is no source of any program: the deliveries of people, and reports of actions."""
 CRYPTOGRAPHY = find_spec("cryptography") is not None
@@ -751,28 +753,33 @@ def replay(hub: Hub, opened: Program, segment: str) -> Document:
 
 def redrive(hub: Hub, principal: Principal) -> Document:
     """What was set aside is folded, and files whose news was lost are read, as many as one call has time for."""
-    parked = fold_parked(hub) if principal.is_admin else 0
+    folded, failed = fold_parked(hub) if principal.is_admin else (0, 0)
     taken = 0
     for name in hub.programs.ids() if principal.is_admin else [principal.program]:
         for delivery in islice(hub.deliveries(name).open(), REDRIVEN_MAX - taken):
             taken += taken_up(hub, delivery)
-    moved = {"parked": parked, "files": taken}
-    return {"redriven": sum(moved.values()), "moved": moved}
+    return {"redriven": folded + taken, "moved": {"parked": folded, "files": taken}, "failed": failed}
 
 
-def fold_parked(hub: Hub) -> int:
-    count = 0
+def fold_parked(hub: Hub) -> tuple[int, int]:
+    """How many parked orders are folded now, and how many still cannot be: those stay parked."""
+    folded = failed = 0
     queue = hub.environment["PARKED_QUEUE"]
-    while count < REDRIVEN_MAX:
+    while folded + failed < REDRIVEN_MAX:
         found = hub._sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", ())
         for message in found:
             order = json.loads(message["Body"])
-            intake.fold_again(hub, order["program"], order["home"])
+            try:
+                intake.fold_again(hub, order["program"], order["home"])
+            except Exception:
+                logger.exception("order stays parked", extra={"program": order["program"]})
+                failed += 1
+                continue
             hub._sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
-            count += 1
+            folded += 1
         if not found:
             break
-    return count
+    return folded, failed
 
 
 def taken_up(hub: Hub, delivery: Delivery) -> bool:
