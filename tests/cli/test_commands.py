@@ -5,10 +5,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from moto import mock_aws
 from tests.cli.fake_hub import Asked, FakeHub, Said
 
 from retour.cli import main
+from retour.store.programs import Programs
 
 P = "/v1/programs/acme"
 EFFECT = {
@@ -350,3 +353,36 @@ def test_redrive_says_what_was_set_going(retour: FakeHub, capsys: pytest.Capture
     retour.says("POST /v1/redrive", {"moved": {"parked": 2, "answers": 0}})
     assert main(["redrive"]) == 0
     assert capsys.readouterr().out == "parked: 2 set going again.\n"
+
+
+def test_a_further_key_is_shown_once(retour: FakeHub, capsys: pytest.CaptureFixture[str]) -> None:
+    retour.says(f"POST {P}/keys", {"key": "rk_acme_new", "name": "till 5", "role": "merchant"}, 201)
+    assert main(["keys", "--create", "till 5"]) == 0
+    assert retour.asked[-1].document == {"name": "till 5"}
+    assert capsys.readouterr().out.startswith("rk_acme_new\n")
+
+
+@mock_aws
+def test_the_first_key_of_a_stack_is_made_with_its_owners_credentials(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    key = {"AttributeName": "PK", "KeyType": "HASH"}, {"AttributeName": "SK", "KeyType": "RANGE"}
+    named = [{"AttributeName": name, "AttributeType": "S"} for name in ("PK", "SK")]
+    table = {
+        "Type": "AWS::DynamoDB::Table",
+        "Properties": {"KeySchema": key, "AttributeDefinitions": named, "BillingMode": "PAY_PER_REQUEST"},
+    }
+    outputs = {"LedgerTable": {"Value": {"Ref": "Table"}}, "ApiUrl": {"Value": "https://api.example"}}
+    template = json.dumps({"Resources": {"Table": table}, "Outputs": outputs})
+    boto3.client("cloudformation").create_stack(StackName="hub", TemplateBody=template)
+    assert main(["keys", "--install", "hub"]) == 0
+    url, made = capsys.readouterr().out.splitlines()
+    assert url == "export RETOUR_URL=https://api.example"
+    [stack] = boto3.client("cloudformation").describe_stacks(StackName="hub")["Stacks"]
+    ledger = next(each["OutputValue"] for each in stack["Outputs"] if each["OutputKey"] == "LedgerTable")
+    found = Programs(boto3.client("dynamodb"), ledger).principal(made.removeprefix("export RETOUR_KEY="))
+    assert found is not None
+    assert found.is_admin
+    assert main(["keys", "--install", "none"]) == 1
+    assert "AWS says" in capsys.readouterr().err

@@ -133,7 +133,13 @@ def parser() -> argparse.ArgumentParser:
         decision = command(name, f"decisions:{name}", summary, hub, program)
         decision.add_argument("id", metavar="ID", help="of the batch")
 
-    keys = command("keys", "keys:keys", "show what it takes to use each source, or hand a secret over", hub, program)
+    keys = command(
+        "keys", "keys:keys", "show what it takes to use each source, make a key, or hand a secret over", hub, program
+    )
+    keys.add_argument("--create", metavar="NAME", help="make a further API key of the program; it is shown once")
+    keys.add_argument(
+        "--install", metavar="STACK", help="make the first admin key of a deployed stack, with your AWS credentials"
+    )
     keys.add_argument("--source", metavar="S", help="the source whose secret it is")
     keys.add_argument(
         "--set", choices=("password", "private_key", "signing", "tokens"), help="read it from the keyboard or a pipe"

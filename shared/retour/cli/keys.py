@@ -1,20 +1,27 @@
-"""retour keys: what it takes to use each source, and the secrets that somebody else made."""
+"""retour keys: what it takes to use each source, new keys, and the secrets that somebody else made."""
 
 import argparse
 import getpass
 import json
+import secrets
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from retour.cli.client import Hub, Usage
-from retour.cli.hub import hub_and_program
+from retour.cli.client import Hub, NoHub, Usage
+from retour.cli.hub import hub_and_program, hub_of
 from retour.cli.screen import say, show_json, table
 
 
 def keys(arguments: argparse.Namespace) -> int:
+    if arguments.install:
+        return first_key(arguments.install)
     hub, program = hub_and_program(arguments)
+    if arguments.create:
+        made = hub_of(arguments).post(f"/v1/programs/{program}/keys", {"name": arguments.create})
+        shown_once(made["key"], as_json=arguments.json)
+        return 0
     if arguments.set:
         return hand_over(hub, program, arguments.source, arguments.set)
     known = hub.ready.get("programs", {}).get(program) or {"sources": hub.get(f"/v1/programs/{program}")["sources"]}
@@ -54,3 +61,35 @@ def hand_over(hub: Hub, program: str, source: str | None, what: str) -> int:
 
 
 LISTS = ("signing", "tokens")
+
+
+def first_key(stack: str) -> int:
+    """The key of whoever installed the stack: nobody has one yet who could make it, so it takes their AWS credentials.
+
+    It is written as the hub itself writes keys: only its hash, in the ledger's table.
+    """
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from retour.store.programs import ANY, Principal, Programs
+
+    try:
+        [described] = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", ())}
+        if "LedgerTable" not in outputs:
+            raise Usage(f"The stack {stack} is no Retour: it has no output LedgerTable.")
+        key = f"rk_admin_{secrets.token_urlsafe(24)}"
+        Programs(boto3.client("dynamodb"), outputs["LedgerTable"]).grant(key, Principal(ANY, "admin", "installation"))
+    except (BotoCoreError, ClientError) as error:
+        raise NoHub(f"AWS says: {error}") from error
+    say(f"export RETOUR_URL={outputs['ApiUrl']}")
+    say(f"export RETOUR_KEY={key}")
+    return 0
+
+
+def shown_once(key: str, *, as_json: bool) -> None:
+    if as_json:
+        show_json({"key": key})
+    else:
+        say(key)
+        say("Keep it now: only its hash is stored, and it is not shown again.", style="dim")
