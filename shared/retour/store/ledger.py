@@ -31,7 +31,7 @@ LOG_OPEN = 16
 class Ledger(Protocol):
     """What the flow needs of a program's ledger; the table keeps it, and so does a rehearsal in memory."""
 
-    def order(self, key: str) -> Order:
+    def order(self, key: str, contracts: Sequence[Contract]) -> Order:
         """What is kept under an order key (or `@action id`), strongly consistent; empty when nothing is."""
 
     def insert(self, modification: Modification) -> Modification | None:
@@ -58,7 +58,7 @@ class TableLedger:
     table: str
     program: str
 
-    def order(self, key: str) -> Order:
+    def order(self, key: str, contracts: Sequence[Contract]) -> Order:
         items = list(self._partition(self._partition_key(key)))
         actions = [action_from(item) for item in items if item["SK"]["S"].startswith("C#")]
         records = [modification_from(item) for item in items if item["SK"]["S"].startswith("M#")]
@@ -70,8 +70,8 @@ class TableLedger:
             action_id = item["SK"]["S"][2:]
             action = next((action for action in actions if action.id == action_id), None)
             own = [page for page in pages if page["SK"]["S"].rpartition("#")[0] == f"E#{action_id}"]
-            head = head_from(item, own, action)
-            heads[action_id] = resume(action, head, records) if action else head
+            head = head_from(item, own)
+            heads[action_id] = resume(action, head, records, contracts) if action else head
         return Order(key=key, actions=actions, records=records, heads=heads)
 
     def insert(self, modification: Modification) -> Modification | None:
