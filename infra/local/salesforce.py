@@ -495,8 +495,8 @@ class Handler(BaseHTTPRequestHandler):
         host = self.headers.get("Host", "").rpartition(":")[0]
         if not self.plain or host not in ("127.0.0.1", "localhost"):
             raise Problem(404, "NOT_FOUND", "The requested resource does not exist")
-        if self.command == "POST" and "json" not in self.headers.get("Content-Type", ""):
-            raise Problem(415, "UNSUPPORTED_MEDIA_TYPE", "Send JSON with Content-Type: application/json")
+        if "Origin" in self.headers:
+            raise Problem(403, "FUNCTIONALITY_NOT_ENABLED", "No web page has business here")
         asked = {key: value[0] for key, value in parse_qs(urlsplit(self.path).query).items()}
         with self.org.lock:
             return 200, control(self.org, self.command, what, asked, self.json())

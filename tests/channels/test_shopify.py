@@ -11,7 +11,7 @@ from tests.channels.hook_samples import SAMPLES, source
 from tests.channels.hook_signing import base64_of, mac
 
 from retour.channels import shopify
-from retour.domain.row import Ignored, Row, Unreadable
+from retour.domain.row import Ignored, Refusal, Row, Unreadable
 
 GOOD = base64_of(mac(b"s", b"{}"))
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -82,6 +82,18 @@ def test_money_in_two_currencies_is_never_added() -> None:
     (row,) = read(REFUND | {"transactions": two}, basis="order_total")
     assert isinstance(row, Unreadable)
     assert (row.code, row.details) == ("CURRENCIES_MIXED", {"currencies": "EUR, USD"})
+
+
+@pytest.mark.parametrize("status", ["failure", "error"])
+def test_money_that_did_not_move_is_no_money(status: str) -> None:
+    transaction = {"kind": "refund", "status": status, "amount": "5.00", "currency": "EUR"}
+    assert isinstance(read(REFUND | {"transactions": [transaction], "refund_line_items": []}), Ignored)
+
+
+def test_a_key_named_twice_at_any_depth_is_refused() -> None:
+    body = json.dumps(REFUND).replace('"quantity": 1,', '"quantity": 1, "quantity": 2,', 1).encode()
+    refused = shopify.rows(body, {"x-shopify-topic": "refunds/create"}, source("shopify"))
+    assert refused == Refusal("DUPLICATE_KEY", {"key": "quantity"})
 
 
 def test_a_long_note_is_cut_and_never_in_the_middle_of_a_character() -> None:

@@ -142,6 +142,13 @@ def test_only_what_succeeded_counts(status: Any) -> None:
     assert isinstance(read(event), Ignored)
 
 
+@pytest.mark.parametrize("status", ["lost", "warning_closed", "charge_refunded", None])
+def test_only_a_dispute_that_was_won_restores(status: Any) -> None:
+    event = json.loads((SAMPLES / "stripe/dispute_won.json").read_text())
+    event["data"]["object"]["status"] = status
+    assert isinstance(read(event), Ignored)
+
+
 def test_an_order_id_is_metadata_first() -> None:
     event = refund(metadata={"payment_intent": "from metadata", "order.no": "7"})
     assert read(event, order_id_field="payment_intent")[0].fields["order_id"] == "from metadata"

@@ -338,6 +338,18 @@ def test_a_source_without_a_kind_takes_standard_webhooks(door: Door) -> None:
     assert read(door.post(body, headers, to="plain"))[0] == 200
 
 
+def test_signatures_keep_the_real_clock_whatever_the_business_clock_says(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLOCK_OFFSET_SECONDS", str(40 * 86400))
+    wiring.hub.cache_clear()
+    status, batch = read(door.send("standard", sample("standard/one")))
+    header = door.deliveries.get(batch["batch"])
+    assert status == 200
+    assert header is not None
+    assert (header.delivery.received_at - door.hub.real_now()).days in (39, 40)
+
+
 def test_the_same_delivery_again_changes_nothing(door: Door) -> None:
     report(door, order_id="1042", amount="100.00")
     first = read(door.send("standard", sample("standard/one"), webhook_id="msg_1"))[1]

@@ -160,8 +160,9 @@ def test_death_at_any_step_neither_loses_nor_doubles(delete: bool) -> None:
         else:
             break
         assert shelf.closed == 1
-        house.writes_left = None
+        house.writes_left, house.later = None, timedelta(minutes=1)
         go_to(house, shelf, delete=delete)
+        house.later = timedelta(minutes=2)
         last = go_to(house, shelf, delete=delete)
         assert last.fetched == [] and not last.errors
         # One object for each content, each announced before under the id it lies under.
@@ -303,3 +304,15 @@ def test_a_receipt_that_cannot_be_left_is_told_and_the_file_taken_all_the_same(m
     report = go_to(house, shelf, result_folder="/in")
     assert len(report.fetched) == len(house.inbox.objects) == 1
     assert report.errors[0]["words"] == "Could not put receipt_a.csv: 550 Permission denied"
+
+
+def test_our_own_file_of_refused_rows_comes_back_only_when_corrected() -> None:
+    house, shelf = House(), Shelf()
+    house.inbox.objects["results/acme/d/rejected"] = b"order_id\nA-x\n"
+    where = erp(result_folder="/out")
+    leave(house, "acme", where, "rejected_a.csv", "results/acme/d/rejected", open_server=lambda *given: shelf)
+    shelf.changed["rejected_a.csv"] = datetime(2026, 1, 1, tzinfo=UTC)
+    assert go_to(house, shelf, result_folder="/out").skipped == {"content": 1} and not house.announced
+    shelf.files_there["rejected_a.csv"] = b"order_id\nA-1\n"
+    shelf.changed["rejected_a.csv"] = datetime(2026, 1, 2, tzinfo=UTC)
+    assert [one["name"] for one in go_to(house, shelf).fetched] == ["rejected_a.csv"]

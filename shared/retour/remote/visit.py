@@ -497,4 +497,7 @@ def leave(hub: House, program: str, source: Source, name: str, key: str, *, open
         server.put(folder, name, body)
     finally:
         server.close()
+    # Where answers are left in the folder that is visited, our own file of refused rows must not come in as new.
+    ours = {"delivery": "", "received_at": text(hub.now()), "name": name, "stored": True}
+    hub.state(program, source.name).claim(f"content#{hashlib.sha256(body).hexdigest()}", ours)
     return ""

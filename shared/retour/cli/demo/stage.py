@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -84,13 +85,24 @@ def end_orphan(data: Path) -> None:
         pid = int((data / "running").read_text())
     except (OSError, ValueError):
         return
-    shown = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    if "-m local --port" not in shown.stdout or str(data) not in shown.stdout:
+    shown = command_of(pid)
+    if "-m local --port" not in shown or str(data) not in shown:
         return
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
     while (data / "running").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
+
+
+def command_of(pid: int) -> str:
+    """Linux tells it in /proc, where `ps` may not be installed; elsewhere `ps` does."""
+    told = Path(f"/proc/{pid}/cmdline")
+    if told.exists():
+        return told.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+    if not shutil.which("ps"):
+        return ""
+    shown = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return shown.stdout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,457 @@
+"""Which mails are believed, which files are found in them, and what the answer says and does not say."""
+
+import io
+import zipfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from email.mime.message import MIMEMessage
+from email.mime.multipart import MIMEMultipart
+from email.mime.text import MIMEText
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from retour.channels import mail
+from retour.channels.mail import Accepted, Address, Held, Quiet, Rejected
+from retour.domain.delivery import Channel
+from retour.domain.program import Source
+
+ROWS = b"order_id,change\r\nA-1,reverse\r\n"
+TOP = (
+    "Return-Path: <bounces@shop.example>\r\n"
+    "Received: from mx.shop.example (mx.shop.example [192.0.2.1]) by inbound-smtp.eu-west-1.amazonaws.com\r\n"
+    " with SMTP id 8f2 for acme.mail.k3x@in.retour.test; Mon, 02 Nov 2026 09:00:00 +0000 (UTC)\r\n"
+    "X-SES-Spam-Verdict: PASS\r\n"
+    "Authentication-Results: amazonses.com;\r\n"
+    " spf=pass (spfCheck: domain of shop.example) client-ip=192.0.2.1; envelope-from=bounces@shop.example;\r\n"
+    " dkim=pass header.i=@shop.example;\r\n"
+    " dmarc={verdict} (p=none; dis=none) header.from={domain};\r\n"
+)
+
+
+def source(**options: Any) -> Source:
+    return Source(name="mail", channel=Channel.EMAIL, options={"allow_from": ["Returns@shop.example"], **options})
+
+
+def letter(attach: bool = True, **headers: str) -> EmailMessage:
+    message = EmailMessage()
+    message["From"] = headers.pop("From", "Jane at the shop <returns@shop.example>")
+    message["To"] = "acme.mail.k3x@in.retour.test"
+    message["Subject"] = "May returns"
+    message["Message-ID"] = "<m1@shop.example>"
+    for name, value in headers.items():
+        message[name.replace("_", "-")] = value
+    message.set_content("Please find the file attached.\n")
+    if attach:
+        message.add_attachment(ROWS, maintype="text", subtype="csv", filename="may.csv")
+    return message
+
+
+def stamped(message: Any, verdict: str = "pass", domain: str = "shop.example", top: str = TOP) -> bytes:
+    content = message if isinstance(message, bytes) else message.as_bytes(policy=policy.SMTP)
+    return top.format(verdict=verdict, domain=domain).encode() + content
+
+
+def screen(raw: bytes, **more: Any) -> Accepted | Held | Rejected | Quiet:
+    given = {"source": source(), "envelope_sender": "bounces@shop.example", "domain": "in.retour.test", **more}
+    return mail.screen(raw, **given)
+
+
+def accepted(raw: bytes, **more: Any) -> Accepted:
+    found = screen(raw, **more)
+    assert isinstance(found, Accepted), found
+    return found
+
+
+# Addresses
+
+
+@pytest.mark.parametrize(
+    ("recipient", "found"),
+    [
+        ("acme.mail.k3xk3xk3xk3xk3xk3xk3x2@in.retour.test", Address("acme", "mail", "k3xk3xk3xk3xk3xk3xk3x2")),
+        ("ACME.Mail.K3XK3XK3XK3XK3XK3XK3X2@IN.Retour.Test", Address("acme", "mail", "k3xk3xk3xk3xk3xk3xk3x2")),
+        ("<acme.mail.k3xk3xk3xk3xk3xk3xk3x2+may@in.retour.test>", Address("acme", "mail", "k3xk3xk3xk3xk3xk3xk3x2")),
+        ("acme.mail.k3xk3xk3xk3xk3xk3xk3x2@elsewhere.test", None),
+        ("acme.mail@in.retour.test", None),
+        ("acme.mail.short@in.retour.test", None),
+        ("", None),
+    ],
+)
+def test_addresses(recipient: str, found: Address | None) -> None:
+    assert mail.address(recipient, "in.retour.test") == found
+
+
+def test_two_tokens_may_be_live() -> None:
+    assert mail.is_token("new", ["old", "NEW"])
+    assert mail.is_token("old", ["old", "new"])
+    assert not mail.is_token("älter", ["old", "new"])
+    assert not mail.is_token("", [])
+
+
+# Belief
+
+
+def test_a_believed_mail_brings_its_file() -> None:
+    found = accepted(stamped(letter()), dmarc="PASS", virus="PASS")
+    assert (found.sender, found.message_id, found.subject) == (
+        "returns@shop.example",
+        "<m1@shop.example>",
+        "May returns",
+    )
+    assert [(file.name, file.content) for file in found.files] == [("may.csv", ROWS)]
+    assert not found.automatic
+
+
+@pytest.mark.parametrize("verdict", ["fail", "none", "temperror", "bestguesspass", "passed"])
+def test_without_dmarc_it_is_dropped_or_held(verdict: str) -> None:
+    raw = stamped(letter(), verdict)
+    assert screen(raw) == Quiet("DMARC did not pass")
+    held = screen(raw, source=source(accept_unauthenticated=True))
+    assert isinstance(held, Held)
+    assert held.mail.files[0].content == ROWS
+
+
+def test_the_receiver_s_own_verdict_beside_the_mail_takes_belief_away() -> None:
+    assert screen(stamped(letter()), dmarc="FAIL") == Quiet("DMARC did not pass")
+    assert screen(stamped(letter()), dmarc="GRAY") == Quiet("DMARC did not pass")
+    assert screen(stamped(letter()), virus="FAIL") == Quiet("the virus scan did not pass")
+
+
+DMARC = "dmarc={verdict} (p=none; dis=none) header.from={domain}"
+FORGED = "Authentication-Results: amazonses.com; dmarc=pass header.from=shop.example\r\n"
+
+
+@pytest.mark.parametrize(
+    "top",
+    [
+        TOP.format(verdict="fail", domain="shop.example") + FORGED,
+        TOP.replace("amazonses.com;", "mx.evil.example;", 1) + FORGED,
+        TOP.partition("Authentication-Results")[0] + "Received: from evil by evil\r\n" + FORGED,
+        TOP.partition("Authentication-Results")[0],
+        TOP.replace(DMARC, "dmarc=fail (dmarc=pass header.from=shop.example)"),
+        TOP.replace(f" {DMARC};\r\n", ""),
+        TOP.replace("client-ip=192.0.2.1", "smtp.mailfrom=x dmarc=pass header.from=shop.example").replace(DMARC, ""),
+    ],
+)  # fmt: skip
+def test_forged_verdicts_are_not_believed(top: str) -> None:
+    assert screen(stamped(letter(), top=top)) == Quiet("DMARC did not pass")
+
+
+def test_the_verdict_must_be_about_the_domain_of_the_from() -> None:
+    assert screen(stamped(letter(), domain="evil.example")) == Quiet("DMARC did not pass")
+
+
+@pytest.mark.parametrize(
+    "sender",
+    [
+        "other@shop.example",
+        '"returns@shop.example" <evil@evil.example>',
+        "returns@shop.example <evil@evil.example>",
+        "=?utf-8?q?returns=40shop=2Eexample?= <evil@evil.example>",
+    ],
+)
+def test_only_listed_senders(sender: str) -> None:
+    assert screen(stamped(f"From: {sender}\r\n\r\n".encode())) == Quiet("the From is not on the source's list")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"From: returns@shop.example, evil@evil.example\r\n",
+        b"From: returns@shop.example\r\nFrom: returns@shop.example\r\n",
+        b"From: <returns@shop.example> <evil@evil.example>\r\n",
+        b"From: returns@shop.example)evil@evil.example\r\n",
+        b"From: group:returns@shop.example;\r\n",
+        b"From: \r\n",
+        b"From: ret\xffurns@shop.example\r\n",
+        b"Subject: none\r\n",
+    ],
+)
+def test_the_from_is_exactly_one_address(header: bytes) -> None:
+    assert screen(stamped(header + b"\r\n")) == Quiet("the From is not exactly one address")
+
+
+@pytest.mark.parametrize(
+    "sender", ["RETURNS@Shop.Example", '"Doe, Jane" <returns@shop.example>', "returns@shop.example (Jane)"]
+)
+def test_ways_to_write_an_address(sender: str) -> None:
+    message = letter()
+    raw = message.as_bytes(policy=policy.SMTP).replace(b"Jane at the shop <returns@shop.example>", sender.encode())
+    assert accepted(stamped(raw)).sender.lower() == "returns@shop.example"
+
+
+# Loops
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Auto_Submitted": "auto-replied"},
+        {"Auto_Submitted": "auto-notified; x=1"},
+        {"Precedence": "auto_reply"},
+        {"Precedence": "junk"},
+    ],
+)  # fmt: skip
+def test_automatic_replies_are_dropped(headers: dict[str, Any]) -> None:
+    assert screen(stamped(letter(**headers))) == Quiet("an automatic reply")
+
+
+def test_bounces_and_reports_are_dropped() -> None:
+    assert isinstance(screen(stamped(letter()), envelope_sender=""), Quiet)
+    assert isinstance(screen(stamped(letter()), envelope_sender="<>"), Quiet)
+    assert isinstance(screen(stamped(letter(), top=TOP.replace("<bounces@shop.example>", "<>", 1))), Quiet)
+    report = MIMEMultipart("report", report_type="delivery-status")
+    report["From"] = "returns@shop.example"
+    report.attach(MIMEMessage(letter()))
+    assert screen(stamped(report)) == Quiet("a report about another mail")
+
+
+def test_mails_of_our_own_domain_are_dropped() -> None:
+    raw = stamped(letter(From="returns@in.retour.test"), domain="in.retour.test")
+    assert screen(raw, source=source(allow_from=["returns@in.retour.test"])) == Quiet("a mail from our own domain")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Auto_Submitted": "auto-generated"},
+        {"Precedence": "bulk"},
+        {"List_Id": "<x>"},
+        {"X_Auto_Response_Suppress": "All"},
+    ],
+)  # fmt: skip
+def test_a_program_s_mail_is_taken_and_not_answered(headers: dict[str, Any]) -> None:
+    assert accepted(stamped(letter(**headers))).automatic
+    assert not accepted(stamped(letter(Auto_Submitted="no"))).automatic
+
+
+# Files
+
+
+def test_files_are_found_wherever_they_hang() -> None:
+    inner = letter()
+    inner.replace_header("Subject", "inner")
+    related = MIMEMultipart("related")
+    related.attach(MIMEText("<html><body>hello</body></html>", "html"))
+    related.attach(part("application/x-excel", b"order_id,change\nA-2,reverse\n", "inline.csv"))
+    outer = MIMEMultipart("mixed")
+    outer["From"] = "returns@shop.example"
+    outer.attach(MIMEText("see below"))
+    outer.attach(related)
+    outer.attach(MIMEMessage(inner))
+    found = accepted(stamped(outer))
+    assert sorted(file.name for file in found.files) == ["inline.csv", "may.csv"]
+
+
+def part(content_type: str, content: bytes, name: str = "", disposition: str = "attachment") -> EmailMessage:
+    message = EmailMessage()
+    maintype, _, subtype = content_type.partition("/")
+    message.set_content(content, maintype=maintype, subtype=subtype)
+    del message["Content-Disposition"]
+    if disposition:
+        message.add_header("Content-Disposition", disposition, **({"filename": name} if name else {}))
+    return message
+
+
+def test_the_file_may_be_the_whole_mail() -> None:
+    raw = b"From: returns@shop.example\r\nContent-Type: text/csv; name=may.csv\r\n\r\n" + ROWS
+    assert accepted(stamped(raw)).files[0].content == ROWS
+
+
+def bundle(*parts: EmailMessage) -> bytes:
+    outer = MIMEMultipart("mixed")
+    outer["From"] = "returns@shop.example"
+    outer.attach(MIMEText("text"))
+    for one in parts:
+        outer.attach(one)
+    return stamped(outer)
+
+
+@pytest.mark.parametrize(
+    "looks",
+    [
+        part("image/png", b"\x89PNG\r\n\x1a\n123", "logo.png"),
+        part("application/octet-stream", b"GIF89a...", "unknown.bin"),
+        part("text/html", b"<html>signature</html>", "signature.html"),
+        part("text/calendar", b"BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n", "invite.ics"),
+        part("application/pkcs7-signature", b"\x30\x82\x01\x01", "smime.p7s"),
+        part("application/pgp-signature", b"-----BEGIN PGP SIGNATURE-----\n", "signature.asc"),
+        part("text/csv", ROWS, "result_may.csv.csv"),
+        part("text/csv", ROWS, "may.csv"),
+        part("text/csv", b"  \r\n", "empty.csv"),
+    ],
+    ids=lambda one: str(one.get_filename()),
+)
+def test_what_only_decorates_a_mail_is_left_out(looks: EmailMessage) -> None:
+    found = accepted(bundle(part("text/csv", ROWS, "may.csv"), looks))
+    assert [file.name for file in found.files] == ["may.csv"]
+    assert found.ignored == 2
+
+
+@pytest.mark.parametrize(
+    "declared", ["application/octet-stream", "image/png", "application/x-excel", "text/html", "text/plain"]
+)
+def test_the_declared_type_proves_nothing(declared: str) -> None:
+    assert accepted(bundle(part(declared, ROWS, "may.dat"))).files[0].content == ROWS
+
+
+def test_archives_encrypted_and_hidden_files_are_handed_on_to_be_refused_in_their_own_words() -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("may.csv", ROWS)
+    enveloped = bytes.fromhex("30800609 2a864886f70d010703 a080".replace(" ", "")) + b"..."
+    contents = [out.getvalue(), b"\x78\x9f\x3e\x22\x01\x00", b"-----BEGIN PGP MESSAGE-----\n\nx\n", enveloped]
+    for content in contents:
+        found = accepted(bundle(part("application/octet-stream", content)))
+        assert found.files[0].content == content
+
+
+@pytest.mark.parametrize(
+    ("headers", "name"),
+    [
+        (b'Content-Disposition: attachment; filename="may.csv"', "may.csv"),
+        (b"Content-Disposition: attachment; filename*=utf-8''R%C3%BCck.csv", "Rück.csv"),
+        (b"Content-Disposition: attachment; filename=\"=?utf-8?Q?R=C3=BCck=2Ecsv?=\"", "Rück.csv"),
+        (b"Content-Disposition: attachment; filename==?utf-8?B?UsO8Y2suY3N2?=", "Rück.csv"),
+        (b"Content-Disposition: attachment; filename=This is a test.csv", "This is a test.csv"),
+        (b"Content-Disposition: attachment\r\nContent-Type: text/csv; name=may.csv", "may.csv"),
+        (b'Content-Disposition: attachment; filename*0="ma"; filename*1="y.csv"', "may.csv"),
+        (b'Content-Disposition: attachment; filename="C:\\\\TEMP\\\\may.csv"', "may.csv"),
+        (b'Content-Disposition: attachment; filename="../../etc/may.csv"', "may.csv"),
+        (b"Content-Disposition: attachment; filename=\"=?x-unknown?B?bWF5?=\"", "may"),
+        (b"Content-Disposition: attachment", "attachment-1.csv"),
+        (b"Content-Disposition: ;;=attachment; filename*=broken''%ZZ", "%ZZ"),
+    ],
+)  # fmt: skip
+def test_file_names(headers: bytes, name: str) -> None:
+    raw = (
+        b"From: returns@shop.example\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+        + headers
+        + b"\r\n\r\n"
+        + ROWS
+        + b"\r\n--b--\r\n"
+    )
+    found = screen(stamped(raw))
+    assert isinstance(found, Accepted), found
+    assert found.files[0].name == name
+
+
+def test_a_mail_without_a_file_is_answered_when_believed_and_dropped_otherwise() -> None:
+    assert isinstance(screen(stamped(letter(attach=False))), Rejected)
+    unproved = screen(stamped(letter(attach=False), "fail"), source=source(accept_unauthenticated=True))
+    assert isinstance(unproved, Quiet)
+
+
+def nested(depth: int) -> bytes:
+    message = letter()
+    for _ in range(depth):
+        outer = MIMEMultipart("mixed")
+        outer["From"] = "returns@shop.example"
+        outer.attach(MIMEMessage(message))
+        message = outer  # type: ignore[assignment]
+    return stamped(message)
+
+
+def deep(depth: int) -> bytes:
+    """Nested far beyond what the parser goes into."""
+    head = b"From: returns@shop.example\r\n"
+    return stamped(head + b"Content-Type: message/rfc822\r\n\r\n" * depth + b"x")
+
+
+@pytest.mark.parametrize(
+    "built",
+    [
+        lambda: nested(12),
+        lambda: deep(5000),
+        lambda: bundle(*(part("text/csv", ROWS + b"%d" % number, f"{number}.csv") for number in range(21))),
+        lambda: bundle(
+            *(part("image/png", b"\x89PNG", "x.png") for _ in range(300)), part("text/csv", ROWS, "may.csv")
+        ),
+    ],
+    ids=["deep", "very deep", "many files", "many parts"],
+)
+def test_mails_built_beyond_measure_are_refused(built: Callable[[], bytes]) -> None:
+    found = screen(built())
+    assert isinstance(found, Rejected)
+    assert found.code == "MAIL_WITHOUT_FILE"
+
+
+def test_a_file_within_measure_is_still_found() -> None:
+    assert accepted(nested(3)).files[0].content == ROWS
+
+
+@given(st.binary(max_size=400), st.integers(0, 2))
+@settings(max_examples=300, deadline=None)
+def test_no_mail_raises(noise: bytes, kind: int) -> None:
+    boundary = b"From: returns@shop.example\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+    raw = (noise, stamped(b"From: returns@shop.example\r\n" + noise), stamped(boundary + noise + b"\r\n--b--"))[kind]
+    screen(raw)
+
+
+# The answer
+
+
+def answered(**more: Any) -> EmailMessage:
+    given: dict[str, Any] = {
+        "language": "en",
+        "program": "Acme Shoes",
+        "sender": "returns@in.retour.test",
+        "to": {
+            "to": "returns@shop.example",
+            "message_id": "<m1@shop.example>",
+            "subject": "Re: May\r\nBcc: x@y.example",
+        },
+        "name": "may.csv",
+        "delivery": "20261102T090000000Z-0123456789",
+        "at": datetime(2026, 11, 2, 9, tzinfo=UTC),
+        "counts": {"applied": 3, "refused": 30, "waiting": 1},
+        "lines": [(str(line), "Line says why.") for line in range(2, 32)],
+        "rejected": ("rejected_may.csv", ROWS),
+        **more,
+    }
+    found = message_from_bytes(mail.reply(**given), policy=policy.default)
+    assert isinstance(found, EmailMessage)
+    return found
+
+
+def test_the_answer_says_what_became_of_the_rows() -> None:
+    answer = answered()
+    assert answer["To"] == "returns@shop.example"
+    assert answer["Auto-Submitted"] == "auto-replied"
+    assert answer["In-Reply-To"] == answer["References"] == "<m1@shop.example>"
+    assert answer["Subject"] == "Re: May Bcc: x@y.example"
+    assert "Bcc" not in answer
+    body = answer.get_body()
+    assert body is not None
+    text = body.get_content()
+    for said in (
+        "34  Rows in total",
+        "3  applied",
+        "30  refused",
+        "1  waiting",
+        "Line 2: Line says",
+        "and 10 more",
+        "rejected_may.csv",
+    ):
+        assert said in text
+    (attachment,) = answer.iter_attachments()
+    assert (attachment.get_filename(), attachment.get_content()) == ("rejected_may.csv", ROWS)
+
+
+@pytest.mark.parametrize("language", ["en", "de", "fr"])
+def test_each_language_says_all_of_it(language: str) -> None:
+    body = answered(language=language, refusal="Because.", to={"to": "x@shop.example"}).get_body()
+    assert body is not None
+    text = body.get_content()
+    assert "Because." in text
+    assert "{" not in text
+
+
+def test_an_answer_is_never_read_as_a_mail_to_us() -> None:
+    raw = stamped(answered().as_bytes(), domain="in.retour.test")
+    assert screen(raw, source=source(allow_from=["returns@in.retour.test"])) == Quiet("an automatic reply")
