@@ -11,7 +11,7 @@ from retour.channels import mail
 from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
 from retour.domain.program import Program, Source
 from retour.domain.times import instant
-from retour.intake import announce
+from retour.intake import ARRIVED, announce
 from retour.wiring import hub
 
 logger = Logger(service="inbound_email")
@@ -96,6 +96,9 @@ def deliver(
         body_key=f"email/{program.id}/{source.name}/{id}/{file.name}",
         reply={} if found.automatic else to,
     )
+    known = hub().deliveries(program.id).get(id)
+    if known is not None and known.state != ARRIVED:
+        return
     announce(hub(), delivery)
     hub().inbox.put(delivery.body_key, file.content)
     logger.info("file taken from mail", delivery=id, program=program.id, source=source.name, size=delivery.size)

@@ -90,6 +90,8 @@ def bound(port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((HOST, port))
+        # Only a socket that listens keeps others from binding the same port.
+        listening.listen(128)
     except OSError:
         listening.close()
         raise

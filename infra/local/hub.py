@@ -224,9 +224,9 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
         return done
 
     settings.ready_file.unlink(missing_ok=True)
-    settings.ready_file.parent.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as ending:
         data = prepared(settings.data)
+        settings.ready_file.parent.mkdir(parents=True, exist_ok=True)
         ending.enter_context(held(data))
         authority = certificate_authority(data / "tls")
         tls = server_tls(authority)
@@ -288,7 +288,7 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
 
         def raise_event(detail: str) -> None:
             kind = "SFTP Server File Upload Completed"
-            events.put_events(Entries=[{"Source": "aws.transfer", "DetailType": kind, "Detail": detail}])
+            events.put_events(Entries=[{"Source": "retour.sftp", "DetailType": kind, "Detail": detail}])
 
         announcer = sftp.Announcer(
             data / "uploads",

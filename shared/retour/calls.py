@@ -5,24 +5,23 @@ import binascii
 import hashlib
 import json
 import re
-import secrets
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 from urllib.parse import quote, unquote
 
 from retour.domain.action import Action
-from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
-from retour.domain.program import Program, Source
+from retour.domain.delivery import Channel
+from retour.domain.program import Source
 from retour.domain.times import text
 from retour.files import names
 from retour.problem import problem
 from retour.store.programs import Principal
 from retour.store.state import SourceState
-from retour.views import Place, Reader, is_delivery_id, place_of
-from retour.wiring import Hub, NoProgram
+from retour.views import Place, is_delivery_id, place_of
+from retour.wiring import Hub
 
 JSON_MAX = 1024 * 1024
 FILE_MAX = 4 * 1024 * 1024
@@ -38,8 +37,6 @@ PAGE_MAX = 100
 PAGE = 50
 CONSOLE = "console"
 ACTIONS = "actions"
-OWN = (CONSOLE, ACTIONS)
-"""Names of what is no source of any program: the deliveries of people, and reports of actions."""
 JSON_TYPES = ("application/json",)
 CSV_TYPES = ("text/csv",)
 YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "text/plain", *JSON_TYPES)
@@ -187,11 +184,12 @@ def plain_path(path: str) -> str:
     found = IDS.fullmatch(path)
     if found is None:
         return path
-    before, own_id, verb = found.groups(default="")
-    return before + quote(unquote(own_id, errors="replace"), safe="") + verb
+    before, id_, verb = found.groups(default="")
+    return before + quote(unquote(id_, errors="replace"), safe="") + verb
 
 
-def own_id(segment: str) -> str:
+def named(segment: str) -> str:
+    """The id that a segment of a plain path stands for."""
     return unquote(segment, errors="replace")
 
 
@@ -207,112 +205,7 @@ def principal_of(hub: Hub, call: Call) -> Principal:
     return found
 
 
-def program_of(hub: Hub, principal: Principal, program_id: str) -> Program:
-    """As it was applied last: whoever applies a program and calls again means the new one."""
-    program = hub.programs.get(program_id) if principal.may(program_id) and PROGRAM_ID.fullmatch(program_id) else None
-    if program is None:
-        raise not_found("There is no such program, or this key does not open it.")
-    return with_own_sources(program)
-
-
-def source_of(program: Program, name: str, channel: Channel | None = None) -> Source:
-    source = program.sources.get(name) if name not in OWN else None
-    if source is None or channel not in (None, source.channel):
-        raise not_found(f"The program {program.id} has no such source.")
-    return source
-
-
-def source_for_api(call: Call, program: Program) -> Source:
-    """The source a call names; else the program's first one of channel api and kind standard, else one of Retour's own.
-
-    Its name scopes references, so it must not depend on anything that changes from call to call.
-    """
-    named = call.query.get("source")
-    if named is not None:
-        return source_of(program, named)
-    fitting = (s for s in program.sources.values() if s.channel is Channel.API and s.kind in ("", "standard"))
-    return next(fitting, program.sources[Channel.API.value])
-
-
-def with_own_sources(program: Program) -> Program:
-    """A program with the sources that no document declares: people's decisions, and calls where it has no source."""
-    own = {
-        name: Source(name=name, channel=channel, namespace=name, time_zone=program.time_zone)
-        for name, channel in ((Channel.API.value, Channel.API), (CONSOLE, Channel.CONSOLE))
-        if name not in program.sources
-    }
-    return replace(program, sources={**program.sources, **own})
-
-
-@dataclass(frozen=True)
-class Desk:
-    """The hub as one call uses it: programs are as applied last, and have Retour's own sources as well."""
-
-    hub: Hub
-    programs_read: dict[str, Program] = field(default_factory=dict)
-
-    def program_of(self, delivery: Delivery) -> Program:
-        if delivery.program not in self.programs_read:
-            program = self.hub.programs.get(delivery.program)
-            if program is None:
-                raise NoProgram(delivery.program)
-            self.programs_read[delivery.program] = with_own_sources(program)
-        return self.programs_read[delivery.program]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.hub, name)
-
-
-def desk(hub: Hub, *known: Program) -> Hub:
-    return cast(Hub, Desk(hub, {program.id: program for program in known}))
-
-
-def reader_of(hub: Hub, program: Program) -> Reader:
-    return Reader(program, hub.ledger(program.id), hub.deliveries(program.id), hub.now())
-
-
-def days(hub: Hub, program: Program) -> tuple[str, str]:
-    """Today, and the day of the program's first version: nothing was delivered before."""
-    first = hub.programs.versions(program.id)[-1].recorded_at[:10].replace("-", "")
-    today = f"{hub.now():%Y%m%d}"
-    return max(today, first), first
-
-
 # What a call becomes
-
-
-def delivery_of(
-    call: Call,
-    hub: Hub,
-    principal: Principal,
-    program: Program,
-    source: str,
-    kind: Kind,
-    identity: str = "",
-    **more: Any,
-) -> Delivery:
-    """A delivery of these bytes. A call with an Idempotency-Key is that key's, else it is known by what it says."""
-    received_at = hub.now()
-    identity = identity or (f"{kind}#{call.key}" if call.key else call.sha256)
-    return Delivery(
-        id=delivery_id(received_at, program.id, source, identity),
-        program=program.id,
-        channel=Channel.CONSOLE if source == CONSOLE else Channel.API,
-        source=source,
-        kind=kind,
-        identity=identity,
-        received_at=received_at,
-        sha256=call.sha256,
-        size=len(call.body),
-        sender=principal.name,
-        **more,
-    )
-
-
-def file_delivery(delivery: Delivery, name: str) -> Delivery:
-    """The same as a file in the inbox, under its own name."""
-    key = f"api/{delivery.program}/{delivery.source}/{delivery.id}/{name}"
-    return replace(delivery, kind=Kind.FILE, name=name, body_key=key)
 
 
 def file_name(call: Call) -> str:
@@ -412,62 +305,6 @@ def once(state: SourceState, call: Call, answer: Callable[[], Answered]) -> Answ
     return given
 
 
-# Secrets
-
-
-def made(source: Source) -> dict[str, Any]:
-    """New secrets for a source whose channel has some that we choose; others are handed over by who made them."""
-    match source.channel:
-        case Channel.API if source.kind in ("", "standard"):
-            return {"signing": ["whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()]}
-        case Channel.API:
-            return {"signing": [secrets.token_hex(32)]}
-        case Channel.EMAIL:
-            return {"tokens": [base64.b32encode(secrets.token_bytes(16)).decode().rstrip("=").lower()]}
-        case Channel.SALESFORCE:
-            return {"tokens": [secrets.token_urlsafe(32)]}
-    return {}
-
-
-def new_key(program: str) -> str:
-    return f"rk_{program}_{secrets.token_urlsafe(24)}"
-
-
-def credentials(hub: Hub, program: Program) -> dict[str, dict[str, str]]:
-    """Makes the secrets that sources lack; what it takes to use these sources, to be shown this once."""
-    shown: dict[str, dict[str, str]] = {}
-    for name, source in program.sources.items():
-        fresh = made(source)
-        if fresh and not hub.secrets.get(program.id, name):
-            hub.secrets.put(program.id, name, fresh)
-            shown[name] = access(hub, program, source) | secret_access(hub, program, source, fresh)
-    return shown
-
-
-def access(hub: Hub, program: Program, source: Source) -> dict[str, str]:
-    """How a source is used, without what is secret."""
-    match source.channel:
-        case Channel.API:
-            return {"url": f"{hub.api_url}/v1/programs/{program.id}/hooks/{source.name}"}
-        case Channel.SFTP:
-            return {"user": f"{program.id}.{source.name}"}
-        case Channel.PULL:
-            options = source.options
-            return {"server": f"{options['protocol']}://{options['host']}", "user": options["user"]}
-    return {}
-
-
-def secret_access(hub: Hub, program: Program, source: Source, secret: Mapping[str, Any]) -> dict[str, str]:
-    match source.channel:
-        case Channel.API:
-            return {"secret": secret["signing"][0]}
-        case Channel.EMAIL:
-            return {"address": f"{program.id}.{source.name}.{secret['tokens'][0]}@{hub.mail_domain}"}
-        case Channel.SALESFORCE:
-            return {"url": f"{hub.api_url}/v1/programs/{program.id}/salesforce/{source.name}/{secret['tokens'][0]}"}
-    return {}
-
-
 def handed_over(call: Call, source: Source) -> dict[str, Any]:
     """A secret that somebody else made, as it will be kept."""
     given = call.document()
@@ -494,7 +331,8 @@ def handed_over(call: Call, source: Source) -> dict[str, Any]:
     return given
 
 
-def usable(value: Any) -> bool:
-    return (
-        isinstance(value, str) and 8 <= len(value) <= 16384 and not any(0xD800 <= ord(sign) < 0xE000 for sign in value)
-    )
+def usable(value: Any, name: str) -> bool:
+    least = {"password": 1, "tokens": 22}.get(name, 8)
+    if not isinstance(value, str) or not least <= len(value) <= SECRET_MAX:
+        return False
+    return value.startswith("-----BEGIN ") and value.isascii() if name == "private_key" else value.isprintable()

@@ -39,6 +39,8 @@ CHANGES = ("reverse", "set_total", "set_quantity", "take_back", "approve", "rest
 AMOUNT_MEANS = ("set_total", "take_back", "difference")
 KEY_BYTES = 128
 TEXT_MAX = 500
+LISTED_MAX = 240
+SHOWN_MAX = 40
 QUANTITY_MAX = 1_000_000
 GROUPED = {",": re.compile(r"-?\d{1,3}(\.\d{3})+(,\d+)?$"), ".": re.compile(r"-?\d{1,3}(,\d{3})+(\.\d+)?$")}
 
@@ -109,8 +111,8 @@ class Reading:
                 details=wrong.details,
                 column=self._sender_column(wrong.column, row),
                 raw=row.raw,
-                order=cells.get("order_id") or cells.get("action_id") or "",
-                reference=cells.get("reference", ""),
+                order=(cells.get("order_id") or cells.get("action_id") or "")[:KEY_BYTES],
+                reference=cells.get("reference", "")[:KEY_BYTES],
             )
 
     def _read(self, cells: Mapping[str, str], row: Row) -> Modification:
@@ -121,7 +123,9 @@ class Reading:
             raise Wrong("ORDER_ID_MISSING", "order_id")
         event_type = cells.get("event_type") or source.event_type
         if event_type is not None and event_type not in self.program.event_types:
-            raise Wrong("UNKNOWN_EVENT_TYPE", "event_type", value=event_type, known=listed(self.program.event_types))
+            raise Wrong(
+                "UNKNOWN_EVENT_TYPE", "event_type", value=shown(event_type), known=listed(self.program.event_types)
+            )
         change = self._change(cells)
         currency = self._currency(cells)
         occurred_at = self._occurred_at(cells)
@@ -161,7 +165,7 @@ class Reading:
             return None
         key = order_key(order_id, self.program.order_key)
         if not key or len(key.encode()) > KEY_BYTES or not key.isprintable() or key.startswith("@"):
-            raise Wrong("ORDER_ID_UNUSABLE", "order_id", value=order_id[:40], bytes=str(KEY_BYTES))
+            raise Wrong("ORDER_ID_UNUSABLE", "order_id", value=shown(order_id), bytes=str(KEY_BYTES))
         return key
 
     def _identity(
@@ -186,7 +190,7 @@ class Reading:
         translated = source.mapping.get("statuses", {})
         if not verb and status is not None and translated:
             if status not in translated:
-                raise Wrong("UNKNOWN_STATUS", "status", value=status, known=listed(translated))
+                raise Wrong("UNKNOWN_STATUS", "status", value=shown(status), known=listed(translated))
             verb = translated[status]
         amount = self._amount(cells, "amount")
         quantity = self._quantity(cells)
@@ -198,7 +202,13 @@ class Reading:
             verb, amount = difference(amount)
         if verb not in CHANGES:
             code = "CHANGE_NOT_OFFERED" if verb in ("set_status", "reattribute", "undo") else "UNKNOWN_CHANGE"
-            raise Wrong(code if verb else "CHANGE_NEEDED", "change", value=verb, change=verb, known=listed(CHANGES))
+            raise Wrong(
+                code if verb else "CHANGE_NEEDED",
+                "change",
+                value=shown(verb),
+                change=shown(verb),
+                known=listed(CHANGES),
+            )
         match verb:
             case "reverse":
                 return Reverse()
@@ -231,7 +241,7 @@ class Reading:
         try:
             amount = decimal(number)
         except NotAnAmount:
-            raise Wrong("NOT_AN_AMOUNT", field, value=text[:40], mark=mark or ".") from None
+            raise Wrong("NOT_AN_AMOUNT", field, value=shown(text), mark=mark or ".") from None
         if amount < 0 and self.source.amount_means != "difference":
             raise Wrong("AMOUNT_NEGATIVE", field)
         return amount
@@ -241,13 +251,13 @@ class Reading:
         if text is None:
             return None
         if not (text.isascii() and text.isdigit()) or len(text) > 9 or int(text) > QUANTITY_MAX:
-            raise Wrong("NOT_A_QUANTITY", "quantity", value=text[:40])
+            raise Wrong("NOT_A_QUANTITY", "quantity", value=shown(text))
         return int(text)
 
     def _currency(self, cells: Mapping[str, str]) -> str | None:
         currency = cells.get("currency", "").upper() or self.source.currency
         if currency and currency not in exponents():
-            raise Wrong("UNKNOWN_CURRENCY", "currency", value=currency[:40])
+            raise Wrong("UNKNOWN_CURRENCY", "currency", value=shown(currency))
         return currency
 
     def _reason(self, cells: Mapping[str, str]) -> str | None:
@@ -256,7 +266,7 @@ class Reading:
             return self.source.default_reason
         reason = self.source.mapping.get("reasons", {}).get(given, given)
         if reason not in self.program.reasons:
-            raise Wrong("UNKNOWN_REASON", "reason", value=given[:40], known=listed(self.program.reasons))
+            raise Wrong("UNKNOWN_REASON", "reason", value=shown(given), known=listed(self.program.reasons))
         return str(reason)
 
     def _occurred_at(self, cells: Mapping[str, str]) -> datetime | None:
@@ -271,7 +281,7 @@ class Reading:
             return milliseconds(moment)
         except (ValueError, OverflowError):
             raise Wrong(
-                "NOT_A_TIME", "occurred_at", value=text[:40], pattern=pattern or "2026-11-21T09:30:00+01:00"
+                "NOT_A_TIME", "occurred_at", value=shown(text), pattern=pattern or "2026-11-21T09:30:00+01:00"
             ) from None
 
     def _short(self, cells: Mapping[str, str], field: str, most: int = KEY_BYTES) -> str | None:
@@ -316,4 +326,11 @@ def content(change: Change, currency: str | None) -> str:
 
 
 def listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names))
+    """Names for a sentence; of many only the first, for a person reads the sentence and a header keeps it."""
+    text = ", ".join(sorted(names))
+    return text if len(text) <= LISTED_MAX else text[:LISTED_MAX].rpartition(",")[0] + ", …"
+
+
+def shown(value: str) -> str:
+    """A sender's text as a sentence quotes it."""
+    return value if len(value) <= SHOWN_MAX else value[: SHOWN_MAX - 1] + "…"

@@ -15,7 +15,7 @@ from retour.domain.money import NotAnAmount, decimal, exponents, to_minor
 from retour.domain.program import Program
 from retour.domain.row import Refusal, Row, Unreadable
 from retour.domain.times import milliseconds
-from retour.normalise import KEY_BYTES, QUANTITY_MAX, Wrong, listed, order_key
+from retour.normalise import KEY_BYTES, QUANTITY_MAX, Wrong, listed, order_key, shown
 
 OF_ACTION = (
     "action_id", "order_id", "event_type", "partner", "event_time", "currency", "promo_code", "customer_status",
@@ -58,7 +58,9 @@ def from_record(place: str, record: Any) -> Report | Unreadable:
     lines = items if isinstance(items, list) else [{"amount": record.get("amount")}]
     for name in {*record, *(key for line in lines if isinstance(line, dict) for key in line)}:
         if name not in (*OF_ACTION, *OF_LINE, "items"):
-            return Unreadable(place, "UNKNOWN_FIELD", {"field": name, "closest": listed((*OF_ACTION, "items"))}, name)
+            return Unreadable(
+                place, "UNKNOWN_FIELD", {"field": shown(name), "closest": listed((*OF_ACTION, "items"))}, name
+            )
     if not lines or len(lines) > LINES_MAX or not all(isinstance(line, dict) for line in lines):
         return Unreadable(place, "ITEMS_UNUSABLE", {"most": str(LINES_MAX)}, "items")
     return Report(place, texts(record, OF_ACTION), [texts(line, OF_LINE) for line in lines])
@@ -118,16 +120,18 @@ def _action(report: Report, program: Program, delivery: Delivery) -> Action:
             raise Wrong("TEXT_UNUSABLE", name, field=name, bytes=str(KEY_BYTES))
     key = order_key(fields["order_id"], program.order_key)
     if not key or key.startswith("@") or len(key.encode()) > KEY_BYTES:
-        raise Wrong("ORDER_ID_UNUSABLE", "order_id", value=fields["order_id"], bytes=str(KEY_BYTES))
+        raise Wrong("ORDER_ID_UNUSABLE", "order_id", value=shown(fields["order_id"]), bytes=str(KEY_BYTES))
     event_type = program.event_types.get(fields["event_type"])
     if event_type is None:
-        raise Wrong("UNKNOWN_EVENT_TYPE", "event_type", value=fields["event_type"], known=listed(program.event_types))
+        raise Wrong(
+            "UNKNOWN_EVENT_TYPE", "event_type", value=shown(fields["event_type"]), known=listed(program.event_types)
+        )
     currency = fields.get("currency", program.currency).upper()
     if currency not in exponents():
-        raise Wrong("UNKNOWN_CURRENCY", "currency", value=currency)
+        raise Wrong("UNKNOWN_CURRENCY", "currency", value=shown(currency))
     event_time = instant_of(fields["event_time"], program)
     if event_time > delivery.received_at:
-        raise Wrong("EVENT_IN_FUTURE", "event_time", value=fields["event_time"])
+        raise Wrong("EVENT_IN_FUTURE", "event_time", value=shown(fields["event_time"]))
     terms = terms_at(program.contracts, event_type.name, fields["partner"], delivery.received_at)
     if terms is None:
         raise Wrong("CONTRACT_MISSING", "event_type", value=event_type.name, partner=fields["partner"])
@@ -159,7 +163,7 @@ def line_of(number: int, line: Mapping[str, str], currency: str) -> Line:
             raise Wrong("TEXT_UNUSABLE", name, field=name, bytes=str(KEY_BYTES))
     quantity = line.get("quantity", "1")
     if not (quantity.isascii() and quantity.isdigit()) or not 1 <= int(quantity[:9]) <= QUANTITY_MAX:
-        raise Wrong("NOT_A_QUANTITY", "quantity", value=quantity[:40])
+        raise Wrong("NOT_A_QUANTITY", "quantity", value=shown(quantity))
     return Line(
         line=line.get("line", str(number)),
         sku=line.get("sku"),
@@ -176,11 +180,11 @@ def minor_of(text: str | None, currency: str) -> int:
         amount: Decimal = decimal(text)
         minor = to_minor(amount, currency)
     except NotAnAmount:
-        raise Wrong("NOT_AN_AMOUNT", "amount", value=text[:40], mark=".") from None
+        raise Wrong("NOT_AN_AMOUNT", "amount", value=shown(text), mark=".") from None
     if minor < 0:
         raise Wrong("AMOUNT_NEGATIVE", "amount")
     if minor >= MINOR_MAX:
-        raise Wrong("AMOUNT_TOO_LARGE", "amount", value=text[:40])
+        raise Wrong("AMOUNT_TOO_LARGE", "amount", value=shown(text))
     return minor
 
 
@@ -189,7 +193,7 @@ def instant_of(text: str, program: Program) -> datetime:
         moment = datetime.fromisoformat(text)
         return milliseconds(moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(program.time_zone)))
     except (ValueError, OverflowError):
-        raise Wrong("NOT_A_TIME", "event_time", value=text[:40], pattern="2026-11-21T09:30:00+01:00") from None
+        raise Wrong("NOT_A_TIME", "event_time", value=shown(text), pattern="2026-11-21T09:30:00+01:00") from None
 
 
 def says_the_same(one: Action, other: Action) -> bool:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -20,6 +20,7 @@ from retour.domain.program import Program
 from retour.domain.row import Refusal, Unreadable
 from retour.domain.times import text
 from retour.intake import Batch, told, unreadable
+from retour.normalise import order_key
 from retour.sentences import sentence
 from retour.store import outcomes
 from retour.store.deliveries import Deliveries, Header
@@ -29,6 +30,7 @@ ORDERS_MAX = 300
 """Orders looked at for one page of a list."""
 ACTION_BYTES = 200
 """About as long as the report of an action is."""
+ID_MAX = 300
 DAYS_MAX = 60
 """Days without a delivery passed over for one page."""
 
@@ -87,6 +89,10 @@ def rehearsal_document(batch: Batch, language: str) -> Document:
     """What would happen; there is no batch to ask for later."""
     state = "refused" if batch.state == "refused" else "done"
     return answer_document(batch, language) | {"batch": None, "state": state, "dry_run": True}
+
+
+def count(results: Iterable[Result]) -> dict[str, int]:
+    return dict(Counter(result.outcome.value for result in results))
 
 
 def whole(code: str, details: Mapping[str, str], language: str) -> Document:
@@ -240,12 +246,28 @@ class Reader:
 
     def action(self, action_id: str) -> tuple[Order, Action, Head] | None:
         """By the merchant's own id, or the one made of order key and event type."""
-        for key in self._homes(action_id):
+        for key in self._homes(action_id) if is_key(action_id) else ():
             order = self.order(key)
             action, head = order.action(action_id), order.heads.get(action_id)
             if action is not None and head is not None:
                 return order, action, head
         return None
+
+    def order_named(self, order_id: str) -> Order:
+        """By the order id as a sender writes it."""
+        key = order_key(order_id, self.program.order_key)
+        return self.order(key) if is_key(key) else Order(key="")
+
+    def of_order(self, order_id: str | None, action_id: str | None) -> Iterator[Document]:
+        """The modifications of an order, or of one action, newest first."""
+        found = self.action(action_id) if action_id is not None else None
+        order = found[0] if found else self.order_named(order_id) if order_id is not None else Order(key="")
+        if found is None and action_id is not None and is_key(f"@{action_id}"):
+            order = self.order(f"@{action_id}")
+        for record in sorted(order.records, key=lambda one: (one.received_at, one.id), reverse=True):
+            document = modification_document(order, record, self.program)
+            if action_id in (None, document["action_id"]):
+                yield document
 
     def _homes(self, action_id: str) -> Iterator[str]:
         named = self.ledger.order_key_of(action_id)
@@ -259,7 +281,7 @@ class Reader:
     def modification(self, public_id: str) -> tuple[Order, Modification] | None:
         """By its public id, which carries its order; what waited under an action id has moved to its order."""
         home, _, digits = public_id.rpartition("~")
-        for key in self._where(home):
+        for key in self._where(home) if is_key(home) else ():
             order = self.order(key)
             record = order.record(digits)
             if record is not None:
@@ -269,8 +291,7 @@ class Reader:
     def _where(self, home: str) -> Iterator[str]:
         if home.startswith("@"):
             yield from self._homes(home[1:])
-        if home:
-            yield home
+        yield home
 
     def results(self, header: Header, skip: int = 0) -> Iterator[Result]:
         """What became of the records of a delivery: of a file as it was then, else as the ledger says now."""
@@ -288,7 +309,7 @@ class Reader:
         rows = len(header.report.get("rows", ())) or header.delivery.size // ACTION_BYTES
         if told_then or header.delivery.kind is Kind.FILE or len(self.orders) + rows > ORDERS_MAX:
             return dict(told_then)
-        return dict(Counter(result.outcome.value for result in self.results(header)))
+        return count(self.results(header))
 
     def _result(self, header: Header, row: Sequence[Any]) -> Result:
         if len(row) > 2:
@@ -341,6 +362,11 @@ class Reader:
             found = self.action(result.action) if result.action else None
             own = found is not None and found[1].delivery == header.delivery.id
             yield action_line(*found[1:], self.now) if found and own else None
+
+
+def is_key(text: str) -> bool:
+    """Whether anything could be kept under it."""
+    return 0 < len(text) <= ID_MAX and text.isprintable()
 
 
 def is_of_actions(delivery: Delivery) -> bool:

@@ -208,7 +208,7 @@ def test_a_dry_run_asks_for_one_and_waits_for_nothing(
     retour.says(f"POST {P}/files", answer)
     assert main(["send", "returns.csv", "--source", "shop", "--dry-run"]) == 0
     assert retour.of(f"POST {P}/files")[0].query == {"name": "returns.csv", "source": "shop", "dry_run": "true"}
-    assert "dry run, nothing is written" in capsys.readouterr().out
+    assert "dry run: nothing is written; it would be done, 1 applied." in capsys.readouterr().out
     assert main(["send", "returns.csv", "--channel", "sftp", "--dry-run"]) == 2
 
 
@@ -321,14 +321,16 @@ def test_batches_and_their_files(retour: FakeHub, tmp_path: Path, capsys: pytest
     assert (tmp_path / "out.csv").read_bytes() == b"line,outcome\r\n2,applied\r\n"
 
 
-def test_decisions_go_to_batches_or_to_single_records(retour: FakeHub) -> None:
+def test_a_held_batch_is_released_or_discarded(retour: FakeHub, capsys: pytest.CaptureFixture[str]) -> None:
     identity = batch()["id"]
-    retour.says(f"POST {P}/batches/{identity}/release", batch())
+    retour.says(f"POST {P}/batches/{identity}/release", batch("working"))
     retour.says(f"GET {P}/batches/{identity}", batch(outcomes=[APPLIED]))
-    retour.says(f"POST {P}/modifications/A-1~ff/discard", {"outcome": "refused", "explanation": "Discarded."})
+    retour.says(f"POST {P}/batches/{identity}/discard", batch("refused"))
     assert main(["release", identity]) == 0
-    assert main(["discard", "A-1~ff", "--note", "sent twice"]) == 0
+    assert "8.00 → 6.40 EUR" in capsys.readouterr().out
+    assert main(["discard", identity, "--note", "sent twice"]) == 0
     assert retour.asked[-1].document == {"note": "sent twice"}
+    assert "returns.csv is discarded" in capsys.readouterr().out
 
 
 def test_secrets_come_from_standard_input_only(

@@ -13,14 +13,10 @@ from retour.cli import main
 
 WELL: dict[str, Any] = {
     "now": "2026-11-21T12:00:00.000Z",
-    "queues": {"AnswersQueue": 1, "ParkedQueue": 0, "AnswersDead": 0},
-    "programs": {
-        "acme": {
-            "open": ["20261121T120000000Z-ab"],
-            "attention": [],
-            "sources": {"orders": {"last_received_at": "2026-11-21T11:59:00.000Z"}, "erp": {}},
-        }
-    },
+    "checks": [
+        {"name": "queue answers", "state": "ok", "detail": "1 waiting", "fix": ""},
+        {"name": "acme: source orders", "state": "ok", "detail": "last delivery 2026-11-21T11:59:00.000Z", "fix": ""},
+    ],
 }
 
 
@@ -55,18 +51,21 @@ def test_all_is_well(tmp_path: Path, hub: FakeHub, capsys: pytest.CaptureFixture
 def test_what_needs_a_person_is_named_with_what_to_do(
     tmp_path: Path, hub: FakeHub, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    visit = {"state": "failed", "explanation": "The server does not take the password.", "started": "2026"}
-    attention = [{"kind": "held"}, {"kind": "held"}, {"kind": "waiting"}]
-    acme = {"open": [], "attention": attention, "sources": {"erp": {"last_visit": visit}}}
+    erp = {
+        "name": "acme: source erp",
+        "state": "failed",
+        "detail": "The password is wrong.",
+        "fix": "Hand over another.",
+    }
+    dead = {"name": "queue parked", "state": "warning", "detail": "3 set aside", "fix": "retour redrive"}
     ready(tmp_path, hub)
     hub.says("GET /healthz", {"status": "ok"})
-    hub.says("GET /v1/doctor", {**WELL, "queues": {"AnswersDead": 3}, "programs": {"acme": acme}})
+    hub.says("GET /v1/doctor", {**WELL, "checks": [erp, dead]})
     assert main(["doctor"]) == 1
     out = capsys.readouterr().out
-    assert "queue AnswersDead: 3 set aside after repeated failures" in out
-    assert "retour redrive" in out
-    assert "program acme: 2 held" in out
-    assert "The server does not take the password." in out
+    assert "acme: source erp: The password is wrong.\n   → Hand over another." in out
+    assert "queue parked: 3 set aside\n   → retour redrive" in out
+    assert "1 failed, 1 to look at." in out
 
 
 def test_a_server_that_does_not_answer_fails(
@@ -94,8 +93,8 @@ def test_a_wrong_key_is_named(tmp_path: Path, hub: FakeHub, capsys: pytest.Captu
 
 def test_mails_that_were_sent_are_shown(tmp_path: Path, hub: FakeHub, capsys: pytest.CaptureFixture[str]) -> None:
     mail = {
-        "sent_at": "2026-11-21T12:00:00+00:00", "to": ["a@shop.example"], "subject": "Re: returns",
-        "text": "2 rows: 1 applied, 1 refused.", "attachments": [{"name": "rejected_returns.csv"}],
+        "at": "2026-11-21T12:00:00+00:00", "to": ["a@shop.example"], "subject": "Re: returns",
+        "text": "2 rows: 1 applied, 1 refused.", "attachments": ["rejected_returns.csv"],
     }  # fmt: skip
     ready(tmp_path, hub)
     hub.says("GET /v1/mails", {"items": [mail], "next": None})

@@ -43,6 +43,7 @@ class Running:
 @contextmanager
 def running_hub(tmp: Path, *arguments: str) -> Iterator[Running]:
     """`retour up` on `tmp`/data with any free port; stopped by SIGTERM at the end."""
+    tmp.mkdir(parents=True, exist_ok=True)
     ready_file = tmp / "ready.json"
     ready_file.unlink(missing_ok=True)
     command = [sys.executable, "-m", "local", "--port", "0", "--data", str(tmp / "data")]

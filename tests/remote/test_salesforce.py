@@ -12,7 +12,9 @@ import pytest
 from tests.remote.salesforce_house import DOCUMENT, KEY, USER, House, Killed, key_pair
 from tests.remote.salesforce_house import house as open_house
 
+from retour.channels.salesforce import as_read, entry
 from retour.domain.outcome import Outcome
+from retour.domain.times import instant, text
 from retour.intake import receive
 from retour.remote import RemoteError
 from retour.remote.salesforce import Client, Written, client, domain_of, session
@@ -478,3 +480,21 @@ def test_a_delivery_taken_in_again_comes_to_the_same_end(house: House) -> None:
     again = receive(house, batch.delivery, body)
     assert [result.outcome for result in again.results] == [Outcome.APPLIED]
     assert house.left("A-1") == 7000
+
+
+def test_a_number_that_another_reader_claimed_stays_its(house: House) -> None:
+    house.sell("A-1")
+    record = house.record("Partly returned", Refund__c=30)
+    stamp = house.seen(record)["SystemModstamp"]
+    older = entry(record, 1, text(instant(stamp)), as_read(house.seen(record), crm(house)), {})
+    house.record("Partly returned", record=record, Refund__c=50)
+    claim = house.facts.claim
+
+    def overtaken(key: str, change: Any) -> bool:
+        house.facts.docs.setdefault(f"change#{record}#000001", older)
+        return claim(key, change)
+
+    house.facts.claim = overtaken
+    assert sync(house, record) == ["applied", "applied"]
+    assert house.left("A-1") == 5000
+    assert house.facts.docs[f"change#{record}#000001"] == older

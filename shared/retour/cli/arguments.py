@@ -131,7 +131,7 @@ def parser() -> argparse.ArgumentParser:
         ("discard", "drop a held batch or row for good"),
     ):
         decision = command(name, f"decisions:{name}", summary, hub, program)
-        decision.add_argument("id", metavar="ID", help="of a batch or of a modification")
+        decision.add_argument("id", metavar="ID", help="of the batch")
         decision.add_argument("--note", help="why; kept in the history")
 
     keys = command("keys", "keys:keys", "show what it takes to use each source, or hand a secret over", hub, program)

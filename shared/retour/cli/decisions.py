@@ -1,7 +1,6 @@
 """retour release | discard | redrive: what a person decides."""
 
 import argparse
-from typing import Any
 from urllib.parse import quote
 
 from retour.cli.deliveries import finished, verdict
@@ -20,16 +19,14 @@ def discard(arguments: argparse.Namespace) -> int:
 
 def decide(arguments: argparse.Namespace, what: str) -> int:
     hub, program = hub_and_program(arguments)
-    # A modification's id begins with its order key and a tilde, a batch's with its day.
-    kind = "modifications" if "~" in arguments.id else "batches"
-    path = f"/v1/programs/{program}/{kind}/{quote(arguments.id, safe='')}/{what}"
-    answer: Any = hub.post(path, {"note": arguments.note} if arguments.note else {})
-    if kind == "batches" and what == "release":
-        batch = finished(hub, program, {"id": arguments.id})
-        show_batch(batch)
-        return verdict(batch)
-    say(str(answer.get("explanation") or f"{arguments.id}: {answer.get('outcome') or answer.get('state') or 'done'}."))
-    return 0
+    path = f"/v1/programs/{program}/batches/{quote(arguments.id, safe='')}/{what}"
+    batch = hub.post(path, {"note": arguments.note} if arguments.note else {})
+    if what == "discard":
+        say(f"{batch.get('name') or arguments.id} is discarded; nothing of it takes effect.")
+        return 0
+    batch = finished(hub, program, {"id": arguments.id})
+    show_batch(batch)
+    return verdict(batch)
 
 
 def redrive(arguments: argparse.Namespace) -> int:

@@ -27,6 +27,9 @@ class Check:
     fix: str = ""
 
 
+FACTS = ("name", "state", "detail", "fix")
+
+
 def doctor(arguments: argparse.Namespace) -> int:
     hub = hub_of(arguments)
     if arguments.mail:
@@ -44,12 +47,9 @@ def doctor(arguments: argparse.Namespace) -> int:
             console.print(MARKS.get(check.state, "·"), f"{check.name}: {check.detail}", soft_wrap=True)
             if check.fix and check.state != OK:
                 console.print("   →", check.fix, style="bold", soft_wrap=True, markup=False)
-        bad = sum(check.state == FAILED for check in found)
-        say(
-            "Everything in reach is well."
-            if all(check.state == OK for check in found)
-            else f"{bad} of {len(found)} failed."
-        )
+        counts = Counter(check.state for check in found)
+        well = counts[OK] == len(found)
+        say("Everything in reach is well." if well else f"{counts[FAILED]} failed, {counts[WARNING]} to look at.")
     return 1 if any(check.state == FAILED for check in found) else 0
 
 
@@ -83,48 +83,7 @@ def inside(hub: Hub) -> list[Check]:
         if refused.status in (401, 403):
             return [Check("key", FAILED, "it does not open this hub", "Give another with --key, or set RETOUR_KEY.")]
         return [Check("inside", FAILED, refused.sentence(), "Look into the log of the function `api`.")]
-    return [*queues(said.get("queues", {})), *(check for each in said["programs"].items() for check in program(*each))]
-
-
-def queues(waiting: Mapping[str, int]) -> Iterator[Check]:
-    aside = {name: number for name, number in waiting.items() if number and set_aside(name)}
-    for name, number in aside.items():
-        yield Check(f"queue {name}", WARNING, f"{number} set aside after repeated failures", "retour redrive")
-    if waiting and not aside:
-        under_way = sum(waiting.values())
-        yield Check("queues", OK, f"nothing was set aside, {under_way} under way")
-
-
-def set_aside(queue: str) -> bool:
-    return queue.lower().endswith(("dead", "parked"))
-
-
-def program(name: str, found: Mapping[str, Any]) -> Iterator[Check]:
-    attention, unfinished = found.get("attention", ()), found.get("open", ())
-    for kind, number in Counter(str(item.get("kind", "open")) for item in attention).items():
-        yield Check(f"program {name}", WARNING, f"{number} {kind}", FIXES.get(kind, "retour modifications"))
-    if not attention:
-        yield Check(f"program {name}", OK, f"nothing needs a person, {len(unfinished)} deliveries under way")
-    for source, known in found.get("sources", {}).items():
-        yield heard(f"{name}/{source}", known)
-
-
-def heard(name: str, known: Mapping[str, Any]) -> Check:
-    """When a source was heard of last, and how the last visit to its server went."""
-    visit = known.get("last_visit") or {}
-    if visit.get("state") == "failed":
-        fix = "See its options in the program and its password: retour keys."
-        return Check(f"source {name}", FAILED, str(visit.get("explanation", "the last visit failed")), fix)
-    last = known.get("last_received_at")
-    visited = f", last visit {visit['started']}" if visit.get("started") else ""
-    return Check(f"source {name}", OK, (f"last delivery {last}" if last else "no delivery yet") + visited)
-
-
-FIXES = {
-    "held": "retour batches, then retour release ID or retour discard ID",
-    "waiting": "Report the actions these wait for, or leave them: they are refused when their time is over.",
-    "refused": "retour batches ID --rejected FILE, correct it, and send it again.",
-}
+    return [Check(**{name: str(each.get(name, "")) for name in FACTS}) for each in said["checks"]]
 
 
 def sftp(hub: Hub, program: str, source: str, access: Mapping[str, Any]) -> Check:
@@ -172,8 +131,7 @@ def mails(hub: Hub, *, as_json: bool) -> int:
         say("No mail was sent yet.")
     else:
         for item in found:
-            names = ", ".join(str(part["name"]) for part in item.get("attachments", ()))
-            facts([("at", item["sent_at"]), ("to", item["to"]), ("subject", item["subject"]), ("attached", names)])
+            facts((name, item[name]) for name in ("at", "to", "subject", "attachments"))
             say(str(item.get("text", "")).strip() + "\n")
     return 0
 

@@ -136,8 +136,8 @@ def save(hub: Hub, path: str, target: str) -> None:
 
 
 def show_batch(batch: Mapping[str, Any]) -> None:
-    identity = batch.get("id") or batch.get("batch")
-    dry = "dry run, nothing is written: " if batch.get("dry_run") else ""
+    identity = batch.get("id") or batch.get("batch") or "dry run"
+    dry = "nothing is written; it would be " if batch.get("dry_run") else ""
     say(f"{batch.get('name') or identity}: {dry}{batch.get('state', 'done')}, {counted(batch.get('counts') or {})}.")
     if batch.get("explanation"):
         say(f"  {batch['explanation']}" + (f" [{batch['code']}]" if batch.get("code") else ""))

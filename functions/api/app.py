@@ -1,0 +1,290 @@
+"""The API: every route below /v1 but the two where shops and Salesforce call."""
+
+from dataclasses import replace
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
+
+from retour import desk, intake
+from retour.calls import Call, Refused, call_of, not_found, once, plain_path, principal_of
+from retour.domain.program import Program
+from retour.store.programs import Principal
+from retour.wiring import Hub, hub
+
+logger = Logger(service="api")
+app = APIGatewayHttpResolver()
+OPEN = ("/healthz", "/openapi.json", "/v1/program.schema.json")
+Answer = tuple[Any, int]
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    if "replay" in event:
+        batch = intake.replay(desk.at(hub() if event.get("outward", True) else quiet_hub()), event["replay"])
+        return {"state": batch.state if batch else "done"}
+    answer = app.resolve({**event, "rawPath": plain_path(event["rawPath"])}, context)
+    logger.info("call answered", method=call_of(event).method, status=answer["statusCode"])
+    return answer
+
+
+@cache
+def quiet_hub() -> Hub:
+    """A hub that rebuilds and tells nobody."""
+    return replace(hub(), outward=False)
+
+
+# Who calls, and whether for the first time
+
+
+def believed(app: APIGatewayHttpResolver, next_middleware: NextMiddleware) -> Response[Any]:
+    call = call_of(app.current_event.raw_event)
+    app.context["call"] = call
+    if call.path not in OPEN:
+        app.context["principal"] = principal_of(hub(), call)
+    return next_middleware(app)
+
+
+def not_twice(app: APIGatewayHttpResolver, next_middleware: NextMiddleware) -> Response[Any]:
+    """An Idempotency-Key is honoured on every POST."""
+    call: Call = app.context["call"]
+    if call.method != "POST":
+        return next_middleware(app)
+
+    def answer() -> tuple[int, Any]:
+        given = next_middleware(app)
+        return given.status_code, given.body
+
+    status, document = once(hub().state(*desk.keeper(call, app.context["principal"])), call, answer)
+    return Response(status, "application/json", document)
+
+
+app.use([believed, not_twice])
+
+
+def refused(why: Refused) -> Response[str]:
+    headers = dict(why.answer["headers"])
+    return Response(why.answer["statusCode"], headers.pop("content-type"), why.answer["body"], headers)
+
+
+def no_such_path(_error: NotFoundError) -> Response[str]:
+    return refused(not_found("There is nothing at this path for this method; see /openapi.json."))
+
+
+app.exception_handler(Refused)(refused)
+app.not_found(no_such_path)
+
+
+def called() -> Call:
+    return app.context["call"]  # type: ignore[no-any-return]
+
+
+def caller() -> Principal:
+    return app.context["principal"]  # type: ignore[no-any-return]
+
+
+def opened(program: str) -> Program:
+    return desk.program_of(hub(), caller(), program)
+
+
+# For everybody
+
+
+@app.get("/healthz")
+def healthz() -> Answer:
+    return {"status": "ok"}, 200
+
+
+@app.get("/openapi.json")
+def openapi() -> Response[str]:
+    return published("openapi.json", "application/json")
+
+
+@app.get("/v1/program.schema.json")
+def program_schema() -> Response[str]:
+    return published("program.schema.json", "application/schema+json")
+
+
+def published(name: str, media_type: str) -> Response[str]:
+    return Response(200, media_type, files("retour").joinpath(name).read_text("utf-8"))
+
+
+# Programs and their sources
+
+
+@app.get("/v1/programs")
+def list_programs() -> Answer:
+    return desk.programs(hub(), caller()), 200
+
+
+@app.get("/v1/programs/<program>")
+def show_program(program: str) -> Answer:
+    return desk.program(hub(), opened(program)), 200
+
+
+@app.put("/v1/programs/<program>")
+def apply_program(program: str) -> Answer:
+    applied = desk.apply_program(hub(), called(), caller(), program)
+    logger.info("program applied", program=program, version=applied["version"], changed=applied["changed"])
+    return applied, 201 if "api_key" in applied else 200
+
+
+@app.post("/v1/programs/<program>/keys")
+def create_key(program: str) -> Answer:
+    return desk.create_key(hub(), called(), caller(), opened(program)), 201
+
+
+@app.get("/v1/programs/<program>/sources/<source>")
+def show_source(program: str, source: str) -> Answer:
+    return desk.source(hub(), opened(program), source), 200
+
+
+@app.post("/v1/programs/<program>/sources/<source>/pull")
+def pull(program: str, source: str) -> Answer:
+    return desk.pull(hub(), opened(program), source), 202
+
+
+@app.post("/v1/programs/<program>/sources/<source>/test")
+def test_source(program: str, source: str) -> Answer:
+    return desk.test(hub(), opened(program), source), 200
+
+
+@app.put("/v1/programs/<program>/sources/<source>/secret")
+def set_secret(program: str, source: str) -> Answer:
+    return desk.set_secret(hub(), called(), opened(program), source), 200
+
+
+# What came back
+
+
+@app.post("/v1/programs/<program>/modifications")
+def send_modifications(program: str) -> Answer:
+    return desk.take_modifications(hub(), called(), caller(), opened(program)), 200
+
+
+@app.get("/v1/programs/<program>/modifications")
+def list_modifications(program: str) -> Answer:
+    return desk.modifications(hub(), called(), opened(program)), 200
+
+
+@app.get("/v1/programs/<program>/modifications/<modification>")
+def show_modification(program: str, modification: str) -> Answer:
+    return desk.modification(hub(), opened(program), modification), 200
+
+
+@app.post("/v1/programs/<program>/files")
+def send_file(program: str) -> Answer:
+    answer = desk.take_file(hub(), called(), caller(), opened(program))
+    return answer, 200 if called().is_dry_run else 202
+
+
+@app.post("/v1/programs/<program>/uploads")
+def prepare_upload(program: str) -> Answer:
+    return desk.upload(hub(), called(), caller(), opened(program)), 201
+
+
+# What was sold
+
+
+@app.post("/v1/programs/<program>/actions")
+def report_actions(program: str) -> Answer:
+    return desk.take_actions(hub(), called(), caller(), opened(program)), 200
+
+
+@app.get("/v1/programs/<program>/actions")
+def list_actions(program: str) -> Answer:
+    return desk.actions(hub(), called(), opened(program)), 200
+
+
+@app.get("/v1/programs/<program>/actions/<action>")
+def show_action(program: str, action: str) -> Answer:
+    return desk.action(hub(), opened(program), action), 200
+
+
+@app.post("/v1/programs/<program>/actions/<action>/approve")
+def approve_action(program: str, action: str) -> Answer:
+    return desk.decide(hub(), called(), caller(), opened(program), action, "approve"), 200
+
+
+@app.post("/v1/programs/<program>/actions/<action>/reverse")
+def reverse_action(program: str, action: str) -> Answer:
+    return desk.decide(hub(), called(), caller(), opened(program), action, "reverse"), 200
+
+
+@app.post("/v1/programs/<program>/actions/<action>/modify")
+def modify_action(program: str, action: str) -> Answer:
+    return desk.decide(hub(), called(), caller(), opened(program), action, "modify"), 200
+
+
+@app.post("/v1/programs/<program>/actions/<action>/restore")
+def restore_action(program: str, action: str) -> Answer:
+    return desk.decide(hub(), called(), caller(), opened(program), action, "restore"), 200
+
+
+# Deliveries
+
+
+@app.get("/v1/programs/<program>/batches")
+def list_batches(program: str) -> Answer:
+    return desk.batches(hub(), called(), opened(program)), 200
+
+
+@app.get("/v1/programs/<program>/batches/<batch>")
+def show_batch(program: str, batch: str) -> Answer:
+    return desk.batch(hub(), opened(program), batch), 200
+
+
+@app.get("/v1/programs/<program>/batches/<batch>/raw")
+def raw_batch(program: str, batch: str) -> Response[bytes]:
+    return handed_out(desk.raw(hub(), opened(program), batch))
+
+
+@app.get("/v1/programs/<program>/batches/<batch>/result")
+def result_of_batch(program: str, batch: str) -> Response[bytes]:
+    return handed_out(desk.result(hub(), opened(program), batch))
+
+
+@app.get("/v1/programs/<program>/batches/<batch>/rejected")
+def rejected_of_batch(program: str, batch: str) -> Response[bytes]:
+    return handed_out(desk.rejected(hub(), opened(program), batch))
+
+
+def handed_out(found: desk.Bytes) -> Response[bytes]:
+    """Bytes for a file of their own, never for a browser to show; too many of them lie at an address for a while."""
+    headers = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
+    if found.url:
+        return Response(307, None, b"", {**headers, "location": found.url})
+    headers["content-disposition"] = f"attachment; filename*=UTF-8''{found.quoted_name}"
+    return Response(200, found.media_type, found.body, headers)
+
+
+@app.post("/v1/programs/<program>/batches/<batch>/release")
+def release_batch(program: str, batch: str) -> Answer:
+    return desk.settle(hub(), called(), caller(), opened(program), batch, "release"), 200
+
+
+@app.post("/v1/programs/<program>/batches/<batch>/discard")
+def discard_batch(program: str, batch: str) -> Answer:
+    return desk.settle(hub(), called(), caller(), opened(program), batch, "discard"), 200
+
+
+@app.post("/v1/programs/<program>/batches/<batch>/replay")
+def replay_batch(program: str, batch: str) -> Answer:
+    return desk.replay(hub(), opened(program), batch), 200
+
+
+# Operation
+
+
+@app.post("/v1/redrive")
+def redrive() -> Answer:
+    return desk.redrive(hub(), caller()), 200
+
+
+@app.get("/v1/doctor")
+def doctor() -> Answer:
+    return desk.findings(hub(), caller()), 200

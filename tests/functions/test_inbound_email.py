@@ -1,0 +1,227 @@
+"""inbound_email and file_drop through their front doors: SES's event in, and the ledger and the answer after."""
+
+import copy
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.policy import SMTP
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from functions.file_drop import app as file_drop
+from functions.inbound_email import app
+from tests.conftest import PROGRAM, House
+
+from local.smtp import Mail, event, stamped
+from retour.answer import tell
+from retour.intake import release
+from retour.store.deliveries import Header
+
+OLD, TOKEN = "old4old4old4old4old4old4", "k3xk3xk3xk3xk3xk3xk3xk3x"
+ROWS = b"reference,order_id,change,amount\r\nR-1,A-1,set_total,80.00\r\nR-2,A-1,set_total,1e5\r\n"
+CONTEXT = SimpleNamespace(
+    function_name="inbound_email",
+    memory_limit_in_mb=1024,
+    invoked_function_arn="arn:aws:lambda:us-east-1:000000000000:function:inbound_email",
+    aws_request_id="1",
+)
+
+
+class Mailbox:
+    """The mail address of a source, and what comes of mails to it."""
+
+    def __init__(self, house: House) -> None:
+        self.house, self.count, self.sent = house, 0, list[tuple[bytes, str, list[str]]]()
+        self.address = f"{house.program}.post.{TOKEN}@in.retour.test"
+
+    def setting(self, **options: Any) -> None:
+        """Only listed senders may write here, whatever else is set."""
+        source = {"channel": "email", "options": {"allow_from": ["returns@shop.example"], **options}}
+        self.house.apply({**copy.deepcopy(PROGRAM), "sources": {**PROGRAM["sources"], "post": source}})
+
+    def take(
+        self,
+        *files: tuple[str, bytes],
+        to: str = "",
+        sender: str = "returns@shop.example",
+        envelope: str = "bounces@shop.example",
+        times: int = 1,
+        **headers: str,
+    ) -> list[Header]:
+        """The deliveries a mail becomes, after everything it sets off."""
+        message = EmailMessage()
+        message["From"] = sender
+        message["Subject"] = "May"
+        message["Message-ID"] = f"<{self.count}@shop.example>"
+        for name, value in headers.items():
+            message[name.replace("_", "-")] = value
+        message.set_content("attached\n")
+        for name, content in files:
+            message.add_attachment(content, maintype="application", subtype="octet-stream", filename=name)
+        return self.arrives(message.as_bytes(policy=SMTP), to or self.address, envelope, times)
+
+    def arrives(self, raw: bytes, to: str, envelope: str = "bounces@shop.example", times: int = 1) -> list[Header]:
+        self.count += 1
+        mail = Mail(
+            id=f"{self.house.program}-{self.count}",
+            sender=envelope,
+            recipients=(to,),
+            raw=raw,
+            peer="192.0.2.1",
+            helo="mx",
+            received_at=datetime(2026, 11, 3, 9, 0, self.count, 123456, tzinfo=UTC),
+        )
+        inbox = self.house.hub.inbox
+        inbox.put(f"mail/{mail.id}", stamped(mail))
+        before = set(self.keys())
+        for _ in range(times):
+            app.handler(event(mail), CONTEXT)
+            for key in sorted(set(self.keys()) - before):
+                file_drop.handler({"source": "aws.s3", "detail": {"object": {"key": key}}}, CONTEXT)
+        deliveries = self.house.hub.deliveries(self.house.program)
+        found = [deliveries.get(key.split("/")[3]) for key in sorted(set(self.keys()) - before)]
+        return [header for header in found if header]
+
+    def keys(self) -> list[str]:
+        return list(self.house.hub.inbox.keys(f"email/{self.house.program}/"))
+
+    def answers(self) -> list[EmailMessage]:
+        """The mails that answering what was asked for sends."""
+        from email import message_from_bytes, policy
+
+        asked = [message for queue, message in self.house.sent if queue == "answers"]
+        self.house.sent.clear()
+        for message in asked:
+            tell(self.house.hub, message)
+        mails = [message_from_bytes(raw, policy=policy.default) for raw, _, _ in self.sent]
+        self.sent.clear()
+        return [mail for mail in mails if isinstance(mail, EmailMessage)]
+
+
+@pytest.fixture
+def mailbox(house: House, monkeypatch: pytest.MonkeyPatch) -> Mailbox:
+    mailbox = Mailbox(house)
+    mailbox.setting()
+    house.hub.secrets.put(house.program, "post", {"tokens": [OLD, TOKEN]})
+    house.report({"order_id": "A-1", "amount": "100.00", "currency": "EUR"})
+    monkeypatch.setattr(app, "hub", lambda: house.hub)
+    monkeypatch.setattr(file_drop, "hub", lambda: house.hub)
+    monkeypatch.setattr(house.hub, "real_now", lambda: house.clock.moment)
+    monkeypatch.setattr(house.hub, "now", lambda: house.clock.moment)
+    monkeypatch.setattr(house.hub, "mail", lambda raw, sender, to: mailbox.sent.append((raw, sender, list(to))))
+    return mailbox
+
+
+def amount(house: House) -> int:
+    [(left, _, _)] = house.payouts("A-1").values()
+    return left
+
+
+def test_a_mailed_file_changes_the_action_and_is_answered(mailbox: Mailbox) -> None:
+    [header] = mailbox.take(("may.csv", ROWS))
+    delivery = header.delivery
+    assert (header.state, header.report["counts"]) == ("done", {"applied": 1, "refused": 1})
+    assert amount(mailbox.house) == 8000
+    assert delivery.received_at == datetime(2026, 11, 3, 9, 0, 1, 123000, tzinfo=UTC)
+    assert (delivery.name, delivery.sender, delivery.size) == ("may.csv", "returns@shop.example", len(ROWS))
+    [answer] = mailbox.answers()
+    assert (answer["To"], answer["In-Reply-To"]) == ("returns@shop.example", "<0@shop.example>")
+    [rejected] = answer.iter_attachments()
+    assert rejected.get_filename() == "rejected_may.csv"
+    assert rejected.get_content() == ROWS.replace(b"R-1,A-1,set_total,80.00\r\n", b"")
+
+
+def test_told_twice_it_is_taken_once(mailbox: Mailbox) -> None:
+    [header] = mailbox.take(("may.csv", ROWS), times=3)
+    assert (header.state, header.report["counts"]) == ("done", {"applied": 1, "refused": 1})
+    assert len(mailbox.answers()) == 1
+
+
+def test_each_file_is_a_delivery(mailbox: Mailbox) -> None:
+    headers = mailbox.take(
+        ("1.csv", ROWS), ("2.csv", ROWS.replace(b"80", b"70")), ("copy.csv", ROWS), ("x.pdf", b"%PDF-1.7")
+    )
+    assert sorted((header.delivery.name, header.state) for header in headers) == [
+        ("1.csv", "done"),
+        ("2.csv", "done"),
+        ("x.pdf", "refused"),
+    ]
+
+
+def test_either_live_token_opens_in_any_case(mailbox: Mailbox) -> None:
+    for token in (OLD, TOKEN.upper()):
+        assert mailbox.take(("may.csv", ROWS), to=mailbox.address.replace(TOKEN, token))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda mailbox: {"to": mailbox.address.replace(TOKEN, "x" * 24)},
+        lambda mailbox: {"to": mailbox.address.replace(".post.", ".warehouse.")},
+        lambda mailbox: {"to": mailbox.address.replace(".post.", ".nosuch.")},
+        lambda mailbox: {"to": mailbox.address.replace(mailbox.house.program, "nosuch")},
+        lambda mailbox: {"to": "postmaster@in.retour.test"},
+        lambda mailbox: {"sender": "stranger@shop.example"},
+        lambda mailbox: {"envelope": "bounces@evil.example"},
+        lambda mailbox: {"envelope": ""},
+        lambda mailbox: {"Auto_Submitted": "auto-replied"},
+    ],
+    ids=["token", "channel", "source", "program", "address", "sender", "forged", "bounce", "automatic"],
+)
+def test_what_is_not_believed_leaves_nothing_and_hears_nothing(
+    mailbox: Mailbox, wrong: Callable[[Mailbox], dict[str, Any]]
+) -> None:
+    assert mailbox.take(("may.csv", ROWS), **wrong(mailbox)) == []
+    assert mailbox.answers() == []
+    assert amount(mailbox.house) == 10000
+
+
+def test_an_unproved_mail_waits_for_a_person_where_the_source_says_so(mailbox: Mailbox) -> None:
+    mailbox.setting(accept_unauthenticated=True)
+    [header] = mailbox.take(("may.csv", ROWS), envelope="bounces@other.example")
+    assert (header.state, header.delivery.held) == ("held", "UNAUTHENTICATED")
+    assert amount(mailbox.house) == 10000
+    [answer] = mailbox.answers()
+    assert answer["To"] == "returns@shop.example"
+    release(mailbox.house.hub, header.delivery)
+    assert amount(mailbox.house) == 8000
+
+
+def test_a_mail_without_a_file_is_a_refused_delivery_with_an_answer(mailbox: Mailbox) -> None:
+    [header] = mailbox.take()
+    assert (header.state, header.report["code"], header.delivery.name) == ("refused", "MAIL_WITHOUT_FILE", "mail.eml")
+    [answer] = mailbox.answers()
+    body = answer.get_body()
+    assert body is not None
+    assert "Attach the file itself" in body.get_content()
+
+
+def test_a_program_s_mail_is_taken_and_not_answered(mailbox: Mailbox) -> None:
+    [header] = mailbox.take(("may.csv", ROWS), Auto_Submitted="auto-generated")
+    assert header.state == "done"
+    assert mailbox.answers() == []
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"\x78\x9f\x3e\x22\x01\x00", "FILE_WINMAIL"),
+        (b"-----BEGIN PGP MESSAGE-----\n", "FILE_ENCRYPTED"),
+        (b"order_id,skuu,change\n", "UNKNOWN_COLUMN"),
+    ],
+)
+def test_files_that_cannot_be_read_are_answered_in_words(mailbox: Mailbox, content: bytes, code: str) -> None:
+    [header] = mailbox.take(("winmail.dat", content))
+    assert (header.state, header.report["code"]) == ("refused", code)
+    [answer] = mailbox.answers()
+    assert "not taken in" in str(answer.get_body())
+
+
+def test_bytes_that_are_no_text_come_back_as_they_were(mailbox: Mailbox) -> None:
+    content = "order_id,change,note\r\nA-1,approve,Größe\r\n".encode("cp1252")
+    [header] = mailbox.take(("may.csv", content))
+    assert header.report["counts"] == {"refused": 1}
+    [answer] = mailbox.answers()
+    [rejected] = answer.iter_attachments()
+    assert rejected.get_content() == content
