@@ -530,7 +530,7 @@ def actions(hub: Hub, call: Call, opened: Program) -> Document:
     if "order_id" in query:
         order = reader.order_named(query["order_id"])
         found = sorted(order.actions, key=lambda one: (one.reported_at, one.id), reverse=True)
-        lines = (views.action_line(one, order.heads[one.id], reader.now) for one in found if one.id in order.heads)
+        lines = (views.action_line(one, order.heads[one.id], reader.program, reader.now) for one in found if one.id in order.heads)
         return {"items": [line for line in lines if wanted(line)], "next": None}
     today, first = days(hub, opened)
 

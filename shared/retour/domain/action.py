@@ -29,7 +29,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """As reported, immutable. `rate` is what one unit of its currency is in the program's, frozen at the event. `id` is the merchant's own action id, else `<order key>~<event type>[~<event time>]`."""
+    """As reported, immutable. `id` is the merchant's own action id, else `<order key>~<event type>[~<event time>]`.
+
+    `rate` is what one unit of its currency is in the program's, frozen at the event.
+    """
 
     id: str
     program: str

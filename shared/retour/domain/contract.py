@@ -104,7 +104,7 @@ class Contract:
         return self.recorded_at <= moment and self.valid_from <= local_day(moment, self.time_zone)
 
     def pays(self, action: Action, rests: Sequence[tuple[int, int]]) -> tuple[Paid, ...]:
-        """The commission of every line for what is left of it, (amount, quantity) each, by the first rule that holds."""
+        """Every line's commission for what is left of it, (amount, quantity) each, by the first rule that holds."""
         ranks = [self.rank(action, line) for line in action.lines]
         amounts = [0] * len(ranks)
         for rank in sorted({rank for rank in ranks if rank}):

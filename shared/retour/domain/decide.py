@@ -251,9 +251,7 @@ def with_entry(
         standing.reversal is not None,
     )
     counts = decision.outcome is Outcome.APPLIED and not isinstance(record.change, SetStatus | Release | Discard)
-    after = replace(
-        head, standing=standing, payout=payout, log=(*head.log, entry), changes=head.changes + counts
-    )
+    after = replace(head, standing=standing, payout=payout, log=(*head.log, entry), changes=head.changes + counts)
     return replace(order, heads={**order.heads, action.id: after})
 
 
@@ -364,7 +362,7 @@ def supersedes(other: Modification, record: Modification) -> bool:
 
 
 def repeats_undone_reversal(accepted: Sequence[Priced], head: Head, record: Modification) -> bool:
-    """A reversal without a reference, of a source whose own reversal of the same target was since restored or undone."""
+    """A reversal without reference, of a source whose own reversal of the same target was since restored or undone."""
     if not isinstance(record.change, Reverse) or record.reference is not None or head.standing.reversal:
         return False
     if record.channel is Channel.CONSOLE:
@@ -380,31 +378,35 @@ def repeats_undone_reversal(accepted: Sequence[Priced], head: Head, record: Modi
 
 
 def looks_like(order: Order, head: Head, record: Modification, taken: int) -> str | None:
-    """What to do with a change whose effect equals one already applied from elsewhere (spec 4): hold or confirms."""
-    days = int(record.doubles.get("days", 0))
-    if not isinstance(record.change, Reverse | TakeBack | SetTotal | SetQuantity) or taken <= 0 or not days:
+    """What to do with a change whose effect equals one already applied from elsewhere: `hold` it, or it `confirms`.
+
+    Each change is confirmed once: a second equal one from the confirming source is another return.
+    """
+    if not isinstance(record.change, Reverse | TakeBack | SetTotal | SetQuantity) or taken <= 0:
         return None
-    confirmed = {entry.id for entry in head.log if entry.code == Code.POSSIBLE_DUPLICATE}
-    paired = sum(entry.outcome is Outcome.DUPLICATE for entry in head.log if entry.id in confirmed)
-    found: list[str] = []
-    before = None
-    for entry in head.log:
-        effect = (before.amount if before else None, entry.amount)
-        before = entry
-        other = order.record(entry.id)
-        if other is None or entry.outcome is not Outcome.APPLIED:
-            continue
-        at_first = effect[0] if effect[0] is not None else sum_before(order, head)
-        if at_first - entry.amount == taken and doubtful_pair(other, record, timedelta(days=days)):
-            found.append(record.doubles.get(other.source, "hold"))
-    if "hold" in found:
+    policies = [record.doubles.get(other.source, "hold") for other in doubles(order, head, record, taken)]
+    if "hold" in policies:
         return "hold"
-    return "confirms" if found.count("confirms") > paired else None
+    confirmed = sum(entry.outcome is Outcome.DUPLICATE and entry.code == Code.POSSIBLE_DUPLICATE for entry in head.log)
+    return "confirms" if policies.count("confirms") > confirmed else None
 
 
-def sum_before(order: Order, head: Head) -> int:
+def doubles(order: Order, head: Head, record: Modification, taken: int | None = None) -> list[Modification]:
+    """The applied changes a record may be the second word about: of equal effect, from elsewhere, not long ago."""
     action = order.action(head.action)
-    return action.amount if action else 0
+    window = timedelta(days=int(record.doubles.get("days", 0)))
+    if action is None or not window:
+        return []
+    found = []
+    before = action.amount
+    for entry in head.log:
+        other = order.record(entry.id)
+        took = before - entry.amount
+        alike = entry.outcome is Outcome.APPLIED and took > 0 and taken in (None, took)
+        if other is not None and other.id != record.id and alike and doubtful_pair(other, record, window):
+            found.append(other)
+        before = entry.amount
+    return found
 
 
 def doubtful_pair(other: Modification, record: Modification, window: timedelta) -> bool:
@@ -442,7 +444,7 @@ def stepped(
     terms: Contract,
     contracts: Sequence[Contract],
 ) -> Standing | Code:
-    """The standing with one record more: one step where it comes last, else everything replayed with it in its place."""
+    """The standing with one record more: one step where it comes last, else all replayed with it in its place."""
     comes_last = all(in_order(other) < in_order(record) for other, _ in accepted)
     if comes_last and not isinstance(record.change, Undo):
         return step(action, standing, record, terms)
@@ -472,6 +474,15 @@ def replay(
             warning = after.warning
         standing = replace(after, warning=None)
     return replace(standing, warning=warning)
+
+
+def undo_blockers(order: Order, head: Head, record: Modification) -> list[str]:
+    """The later records that may build on what an undo would take away: those to undo first."""
+    named = order.record(named_record(record) or "")
+    if named is None:
+        return []
+    later = [other for other, _ in accepted_records(order, head) if in_order(other) > in_order(named)]
+    return [other.public_id for other in later if isinstance(other.change, TakeBack | SetTotal | SetQuantity | Restore)]
 
 
 def resume(action: Action, head: Head, records: Sequence[Modification], contracts: Sequence[Contract]) -> Head:

@@ -19,9 +19,9 @@ class Restart(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AfterEvent:
-    """Months and days after the event day, or after the end of its month. `at_end`: the last of these days still counts.
+    """Months and days after the event day, or after the end of its month.
 
-    `sticky`: a month's end plus months is a month's end.
+    `at_end`: the last of these days still counts. `sticky`: a month's end plus months is a month's end.
     """
 
     days: int
@@ -106,7 +106,7 @@ def after_approval(rule: LockRule, countdown: Countdown, received_at: datetime, 
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """What a partner is told: from `day` on the credit is certain. `certain_soon` False: at the earliest, moving daily."""
+    """From `day` on the credit is certain: as expected if nothing changes, or at the earliest, moving daily."""
 
     day: date
     expected: bool

@@ -105,7 +105,7 @@ def lines_changed(
             result = dict.fromkeys(target, GONE)
         case Restore():
             return restored(action, standing, target, terms.number)
-        case SetTotal() | SetQuantity() as change if standing.reversal and standing.reversal.source != modification.source:
+        case SetTotal() | SetQuantity() as change if reversed_by_another(standing, modification):
             return unless_nothing_asked(change, standing)
         case SetTotal() as change:
             result = total_set(action, standing, target, change)
@@ -145,6 +145,10 @@ def reattributed(action: Action, standing: Standing, partner: str, terms: Contra
     now, then = standing.countdown, at_report(terms.lock, action.event_time, terms.time_zone)
     later = None if now.locks_at is None or then.locks_at is None else max(now.locks_at, then.locks_at)
     return replace(standing, partner=partner, contract=terms.number, countdown=replace(now, locks_at=later))
+
+
+def reversed_by_another(standing: Standing, modification: Modification) -> bool:
+    return standing.reversal is not None and standing.reversal.source != modification.source
 
 
 def unless_nothing_asked(change: SetTotal | SetQuantity, standing: Standing) -> Standing | Code:

@@ -12,6 +12,7 @@ from retour.domain.codes import by_number, numbers
 from retour.domain.contract import Contract, contract_of
 from retour.domain.decide import Entry, Head
 from retour.domain.delivery import Channel, Delivery, Kind
+from retour.domain.lock import Countdown
 from retour.domain.modification import (
     VERBS,
     Approve,
@@ -30,7 +31,6 @@ from retour.domain.modification import (
     TakeBack,
     Undo,
 )
-from retour.domain.lock import Countdown
 from retour.domain.outcome import Outcome
 from retour.domain.standing import Standing
 from retour.domain.times import instant, text
