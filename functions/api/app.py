@@ -72,7 +72,7 @@ def refused(why: Refused) -> Response[str]:
 
 
 def no_such_path(_error: NotFoundError) -> Response[str]:
-    return refused(not_found("There is nothing at this path for this method; see /openapi.json."))
+    raise not_found("There is nothing at this path for this method; see /openapi.json.")
 
 
 app.exception_handler(Refused)(refused)
@@ -259,7 +259,8 @@ def handed_out(found: desk.Bytes) -> Response[bytes]:
     if found.url:
         return Response(307, None, b"", {**headers, "location": found.url})
     headers["content-disposition"] = f"attachment; filename*=UTF-8''{found.quoted_name}"
-    return Response(200, found.media_type, found.body, headers)
+    headers["content-type"] = found.media_type
+    return Response(200, None, found.body, headers)
 
 
 @app.post("/v1/programs/<program>/batches/<batch>/release")

@@ -21,7 +21,8 @@ def main() -> int:
     chosen = options.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("asyncssh").setLevel(logging.CRITICAL)
-    logging.getLogger("mail").setLevel(logging.ERROR)
+    for chatty in ("mail", "samtranslator"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
     data = chosen.data.resolve()
     settings = Settings(
         port=chosen.port,

@@ -1,8 +1,9 @@
 """Retour's own template in the embedded AWS.
 
-The template goes through AWS's own SAM translator and is then deployed as it is: nothing is taken out, so whatever the
-emulator does not know makes the deployment fail. Code goes up as source only; the libraries that the functions import
-lie in the emulator's own environment.
+The template goes through AWS's own SAM translator and is then deployed: nothing is taken out, so whatever the emulator
+does not know makes the deployment fail. Three things are put differently, each where it is done and with its reason:
+the storage is a stack of its own, the inbox lies beside it, and the stream's mapping is new with every deployment.
+Code goes up as source only; the libraries that the functions import lie in the emulator's own environment.
 """
 
 import hashlib
@@ -22,7 +23,6 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 REGION = "us-east-1"
-ACCOUNT = "000000000000"
 ARTIFACTS = "retour-artifacts"
 DEPLOY_SECONDS = 60.0
 
@@ -119,7 +119,7 @@ def _translated(template: dict[str, Any], parameters: Mapping[str, str]) -> str:
     from samtranslator.parser.parser import Parser  # type: ignore[import-untyped]
     from samtranslator.translator.translator import Translator  # type: ignore[import-untyped]
 
-    logging.getLogger("samtranslator").setLevel(logging.WARNING)
+    logging.getLogger("samtranslator").setLevel(logging.ERROR)
     translator = Translator(managed_policy_map={}, sam_parser=Parser(), boto_session=_root())
     translated = translator.translate(template, dict(parameters))
     resources = translated["Resources"]
@@ -170,6 +170,7 @@ def _exists(cloudformation: Any, stack: str) -> bool:
     if found["StackStatus"] == "ROLLBACK_COMPLETE":
         # What a first deployment that failed leaves behind can only be deleted.
         cloudformation.delete_stack(StackName=stack)
+        cloudformation.get_waiter("stack_delete_complete").wait(StackName=stack, WaiterConfig={"Delay": 1})
         return False
     return True
 

@@ -47,13 +47,15 @@ class Open:
     """What the front needs once the stack stands.
 
     `passed` is called with method, path and status after the API answered and before the answer is passed on, so that
-    what an answer promises can be kept first. `pages` are the hub's own, opened by the admin key alone.
+    what an answer promises can be kept first. `pages` are the hub's own, opened by the admin key alone; `welcome` is
+    what a browser shows that comes without a path.
     """
 
     api_base: str
     admin_key: str
     passed: Passed
     pages: Mapping[str, Page]
+    welcome: str = ""
 
 
 class Front(ThreadingHTTPServer):
@@ -122,6 +124,8 @@ class Exchange(BaseHTTPRequestHandler):
                 raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "STARTING", "The hub is starting; try again in a second.")
             if path in opened.pages:
                 self.page(opened, path)
+            elif path == "/" and opened.welcome:
+                self.answer(HTTPStatus.OK, "text/plain; charset=utf-8", opened.welcome.encode())
             elif path in FORWARDED_EXACTLY or path.startswith(FORWARDED):
                 self.exchange(opened, path, body)
             else:
@@ -248,7 +252,7 @@ class Exchange(BaseHTTPRequestHandler):
         scheme, _, key = self.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not hmac.compare_digest(key.strip().encode(), opened.admin_key.encode()):
             raise Refused(HTTPStatus.UNAUTHORIZED, "UNAUTHORIZED", "This page opens to the admin key of the hub.")
-        self.answer(HTTPStatus.OK, "application/json", opened.pages[path]())
+        self.answer(HTTPStatus.OK, "application/json", json.dumps(opened.pages[path]()).encode())
 
     def refuse(self, refused: Refused) -> None:
         problem = {
@@ -260,10 +264,9 @@ class Exchange(BaseHTTPRequestHandler):
         }
         # What is left of a body that was not read would be taken for the next request.
         self.close_connection = True
-        self.answer(refused.status, "application/problem+json", problem)
+        self.answer(refused.status, "application/problem+json", json.dumps(problem).encode())
 
-    def answer(self, status: HTTPStatus, kind: str, document: Any) -> None:
-        body = json.dumps(document).encode()
+    def answer(self, status: HTTPStatus, kind: str, body: bytes) -> None:
         self.send_response_only(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))

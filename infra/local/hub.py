@@ -42,6 +42,12 @@ SAMPLE = Path(__file__).resolve().parent / "sample/acme.yaml"
 STACK = "retour"
 MAIL_DOMAIN = "in.retour.test"
 CHANGES_KEYS = re.compile(r"/v1/programs/[^/]+(/sources/[^/]+/secret|/keys(/.*)?)?")
+WELCOME = """Retour, the returns hub, runs here.
+
+/openapi.json   what can be asked of it, and how
+/healthz        does it answer?
+/v1/programs    the programs that your key opens (Authorization: Bearer)
+"""
 DRAIN_SECONDS = 60.0
 ROUND_SECONDS = 10.0
 
@@ -79,6 +85,9 @@ class Stack:
     @property
     def bucket(self) -> str:
         return self.output("InboxBucket")
+
+    def send(self, queue: str, message: Mapping[str, str]) -> None:
+        self.client("sqs").send_message(QueueUrl=self.output(queue), MessageBody=json.dumps(message))
 
     def call(self, function: str, event: dict[str, Any]) -> Any:
         return replay.call(self.client("lambda"), self.output(function), event)
@@ -275,9 +284,11 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
         await step(vault.put_back, kept)
         programs.keep(kept)
         if unclean:
-            await step(taken_in_again, stack, say, stop)
+            owed = await step(taken_in_again, stack, say, stop)
             stack = await step(deployed, endpoint, parameters)
             programs.stack = stack
+            for message in owed:
+                await step(stack.send, "AnswersQueue", message)
         await step(programs.refresh)
         if first and not programs.documents:
             await step(programs.apply, SAMPLE)
@@ -322,7 +333,7 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
             return {"items": smtp.sent_mails(data / "sent"), "next": None}
 
         pages = {"/local/mails": mails, "/v1/mails": mails}
-        front.open(Open(stack.deployed.api_base, programs.kept.admin_key, programs.passed, pages))
+        front.open(Open(stack.deployed.api_base, programs.kept.admin_key, programs.passed, pages, WELCOME))
 
         def tell() -> None:
             connect_salesforce(programs, simulator, api)
@@ -359,7 +370,8 @@ async def until(stop: threading.Event, *rounds: Callable[[], None]) -> None:
                 log.exception("a look at what is kept failed")
 
 
-def taken_in_again(stack: Stack, say: Say, stop: threading.Event) -> None:
+def taken_in_again(stack: Stack, say: Say, stop: threading.Event) -> list[dict[str, str]]:
+    """Rebuilds the ledger from what was stored; returns the answers that senders are still owed."""
     s3 = stack.client("s3")
     stored = replay.envelopes(s3, stack.bucket)
     say(f"The last run did not end of itself; {len(stored)} deliveries are taken in again.")
@@ -373,6 +385,7 @@ def taken_in_again(stack: Stack, say: Say, stop: threading.Event) -> None:
     for key, failure in replay.replay(stack.client("lambda"), stack.output("ApiFunction"), stored, progress):
         say(f"  {key} could not be taken in again: {failure}")
     drained(stack)
+    return list(replay.unanswered(s3, stack.bucket, stored))
 
 
 def drained(stack: Stack) -> None:

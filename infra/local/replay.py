@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 ENVELOPES = "deliveries/"
+NEWEST = 500
 
 
 class Functions(Protocol):
@@ -50,6 +51,16 @@ def replay(
             failed.append((key, failure))
         progress(number)
     return failed
+
+
+def unanswered(s3: "S3Client", bucket: str, deliveries: list[str]) -> Iterator[dict[str, str]]:
+    """What to ask of the answers' queue: the newest files whose answer nobody had begun to write when the end came."""
+    begun = {key.split("/")[2] for key in keys(s3, bucket, "results/") if key.endswith("/result.csv")}
+    for key in deliveries[-NEWEST:]:
+        if key.removeprefix(ENVELOPES).removesuffix(".json") not in begun:
+            delivery = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+            if delivery["kind"] == "file":
+                yield {"program": delivery["program"], "delivery": delivery["id"], "what": "batch"}
 
 
 def keys(s3: "S3Client", bucket: str, prefix: str) -> Iterator[str]:

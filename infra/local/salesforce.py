@@ -3,7 +3,7 @@
 TLS on loopback with a certificate for *.salesforce.com from an authority of our own; the JWT login with its signature
 checked; queries with pages; records; collections with an error per record; sessions that expire; limits; and Outbound
 Messages sent as Salesforce sends them: at most 100 in one, the latest state, repeated until acknowledged.
-`/control/…` on the plain listener is what an admin would do by hand (`GET /control/` lists it).
+`/control/…` is what an admin would do by hand (`GET /control/` lists it).
 
     python -m local.salesforce --data DIR        in infra/, for a look around
 """
@@ -12,6 +12,8 @@ import argparse
 import json
 import random
 import re
+import secrets
+import socket
 import ssl
 import threading
 import time
@@ -56,6 +58,7 @@ BATCH_MAX = 100
 KEPT_SECONDS = 24 * 3600
 BACKOFF_MAX = 2 * 3600.0
 BODY_MAX = 10_000_000
+TLS_HANDSHAKE = b"\x16"
 ACKNOWLEDGED = re.compile(rb"<(?:\w+:)?Ack(?:\s[^>]*)?>\s*true\s*</(?:\w+:)?Ack>")
 
 Answer = tuple[int, Any]
@@ -177,9 +180,13 @@ class Organisation:
             return 400, {"error": "invalid_grant", "error_description": "user hasn't approved this consumer"}
         with self.lock:
             self.logins += 1
-            token = f"{ORG}!AQ{self.logins:06d}{random.getrandbits(128):032x}"
-            self.sessions[token] = INTEGRATION
+            token = self.new_session(INTEGRATION)
         return 200, {"access_token": token, "token_type": "Bearer", "scope": "api", "id": f"{ORG}/{INTEGRATION}"}
+
+    def new_session(self, user: str) -> str:
+        token = f"{ORG}!AQ{secrets.token_hex(24)}"
+        self.sessions[token] = user
+        return token
 
     # Records
 
@@ -380,8 +387,8 @@ def send(url: str, message: bytes) -> str:
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "sfdcedge"
+    wbufsize = -1  # Head and body in one packet: two wait for each other's acknowledgement.
     org: Organisation
-    plain: bool
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -491,9 +498,9 @@ class Handler(BaseHTTPRequestHandler):
         raise Problem(404, "NOT_FOUND", "The requested resource does not exist")
 
     def control(self, what: str) -> Answer:
-        """What an admin does by hand. Only on the plain listener, only asked by its own loopback name."""
+        """What an admin does by hand: asked by a loopback name, and by no web page."""
         host = self.headers.get("Host", "").rpartition(":")[0]
-        if not self.plain or host not in ("127.0.0.1", "localhost"):
+        if host not in ("127.0.0.1", "localhost"):
             raise Problem(404, "NOT_FOUND", "The requested resource does not exist")
         if "Origin" in self.headers:
             raise Problem(403, "FUNCTIONALITY_NOT_ENABLED", "No web page has business here")
@@ -506,6 +513,7 @@ CONTROLS = {
     "GET records?object=Case": "all records of an object",
     "POST records": '{"object": "Case", "records": [{"Id": "only to change one", "Status": "Returned"}]}',
     "POST status": '{"object": "Case", "id": "500…", "status": "Returned"}',
+    "POST sessions": '{"user": "005…"}: a session id, for simple-salesforce with instance_url and session_id',
     "POST sessions/expire": "{}: every session ends now",
     "POST limits": '{"used": 80000, "total": 100000}',
     "POST faults": '{"status": 503, "count": 2, "seconds": 0, "locked": {"500…": 1}}',
@@ -529,6 +537,8 @@ def control(org: Organisation, verb: str, what: str, asked: Mapping[str, str], b
             return {"ids": [_save(org, name, dict(each)) for each in body["records"]]}
         case "POST", "status":
             return {"ids": [_save(org, body.get("object", "Case"), {"Id": body["id"], "Status": body["status"]})]}
+        case "POST", "sessions":
+            return {"session_id": org.new_session(body.get("user", ADMIN))}
         case "POST", "sessions/expire":
             org.sessions.clear()
         case "POST", "limits":
@@ -613,9 +623,8 @@ def start(
     if data:
         data.mkdir(parents=True, exist_ok=True)
     org = Organisation(my_domain, data / "salesforce.json" if data else None, page, now)
-    secure = Server((host, port), type("Secure", (Handler,), {"org": org, "plain": False}))
-    secure.tls = tls
-    plain = Server((host, control_port), type("Plain", (Handler,), {"org": org, "plain": True}))
+    handler = type("Here", (Handler,), {"org": org})
+    secure, plain = Server((host, port), handler, tls), Server((host, control_port), handler, tls)
     stopped = threading.Event()
     threads = [
         threading.Thread(target=secure.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True),
@@ -636,18 +645,20 @@ def start(
 
 
 class Server(ThreadingHTTPServer):
+    """Speaks TLS to who begins with a handshake and plain HTTP to who does not, on the same port."""
+
     daemon_threads = True
-    tls: ssl.SSLContext | None = None
+
+    def __init__(self, address: tuple[str, int], handler: type[Handler], tls: ssl.SSLContext) -> None:
+        super().__init__(address, handler)
+        self.tls = tls
 
     def finish_request(self, request: Any, client_address: Any) -> None:
-        # The handshake happens in the connection's own thread: a silent client holds up nobody.
-        if self.tls is not None:
-            request.settimeout(30)
-            try:
-                request = self.tls.wrap_socket(request, server_side=True)
-            except OSError:
-                return
+        # In the connection's own thread: a silent client holds up nobody.
+        request.settimeout(30)
         try:
+            if request.recv(1, socket.MSG_PEEK) == TLS_HANDSHAKE:
+                request = self.tls.wrap_socket(request, server_side=True)
             super().finish_request(request, client_address)
         except OSError:
             pass

@@ -17,6 +17,7 @@ from retour.domain.delivery import Channel
 from retour.domain.program import Source
 from retour.domain.times import text
 from retour.files import names
+from retour.normalise import KEY_BYTES
 from retour.problem import problem
 from retour.store.programs import Principal
 from retour.store.state import SourceState
@@ -29,6 +30,7 @@ PROGRAM_MAX = 256 * 1024
 DECISION_MAX = 64 * 1024
 UPLOAD_MAX = 400 * 1024 * 1024
 UPLOAD_SECONDS = 900
+NOT_KNOWN = -1
 LINK_SECONDS = 300
 ANSWER_MAX = 4 * 1024 * 1024
 KEPT_ANSWER_MAX = 256 * 1024
@@ -107,7 +109,11 @@ class Call:
         return value == "true"
 
     def within(self, most: int, types: tuple[str, ...] = ()) -> bytes:
-        """The body, if it is neither too large nor of a type that is not read here."""
+        """The body, if there is one, neither too large nor of a type that is not read here."""
+        if not self.body:
+            raise Refused(
+                400, "BODY_EMPTY", "Body is empty", "There is nothing in the body; send what should be taken in."
+            )
         if len(self.body) > most:
             detail = f"The body has {len(self.body)} bytes; here it may have {most}."
             raise Refused(413, "BODY_TOO_LARGE", "Body too large", detail)
@@ -213,7 +219,7 @@ def file_name(call: Call) -> str:
     if not given.strip():
         raise bad_query("name", given, "the file's name, such as may.csv,")
     name = names.safe(given)
-    if why := names.skipped(name):
+    if why := names.skipped(given) or names.skipped(name):
         ours = "receipt_ and result_ are how our own answers are called"
         detail = f"`name` is {name!r}; {ours if why == 'ours' else 'such a name says that the file is not whole yet'}."
         raise Refused(422, "FILE_NAME_NOT_TAKEN", "File name not taken", detail)
@@ -221,7 +227,10 @@ def file_name(call: Call) -> str:
 
 
 def upload_size(call: Call) -> int:
-    given = call.query.get("size", "0")
+    """What the caller says; NOT_KNOWN where it says nothing."""
+    given = call.query.get("size")
+    if given is None:
+        return NOT_KNOWN
     if not (given.isascii() and given.isdigit()):
         raise bad_query("size", given, "a whole number of bytes")
     if int(given[:15]) > UPLOAD_MAX:
@@ -255,10 +264,11 @@ def decision(call: Call, action: Action, verb: str) -> bytes:
     record = {
         **given,
         "order_id": action.order_id,
-        "action_id": action.id,
         "event_type": action.event_type,
         "change": change,
     }
+    if len(action.id.encode()) <= KEY_BYTES:  # else it is made of a long order id and the event type, which say enough
+        record["action_id"] = action.id
     if not given.get("reference") and call.key:
         record["reference"] = call.key
     return json.dumps(record, ensure_ascii=False).encode("utf-8", "surrogatepass")

@@ -447,7 +447,7 @@ def upload(hub: Hub, call: Call, principal: Principal, opened: Program) -> Docum
     name, size, source = file_name(call), upload_size(call), source_for_api(call, opened)
     identity = f"upload#{call.key or secrets.token_hex(16)}"
     empty = delivery_of(call, hub, principal, opened.id, source.name, Kind.FILE, identity)
-    delivery = as_file(replace(empty, sha256="", size=size), name)
+    delivery = as_file(replace(empty, sha256=views.NO_HASH, size=size), name)
     intake.announce(hub, delivery)
     url = hub.inbox.presign_put(delivery.body_key, UPLOAD_SECONDS)
     return {"batch": delivery.id, "url": url, "method": "PUT", "expires_at": expires(hub.now())}

@@ -49,6 +49,7 @@ TOKENS_LIVE = 2
 QUICK, PATIENT = (3.05, 8.0), (5.0, 60.0)
 MESSAGE_MAX = 255
 STATE_MAX = 40
+STAMPS = ("LastModifiedDate", "LastModifiedById", "SystemModstamp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,11 +344,14 @@ def genuine(hub: "Hub", program_id: str, source_name: str, token: str) -> tuple[
 
 
 def told_of(hub: "Hub", hint: Push | Resync) -> Iterator[tuple[Program, Source]]:
-    """The sources that listen to this object of this organisation."""
+    """The sources that listen to this object of this organisation, unless it tells them of their own writing."""
     for program_id in hub.programs.ids():
         program = hub.program(program_id)
         if program is None:
             continue
         for source in sources(program):
-            if same_id(hint.org, source.options["org_id"]) and hint.object == source.options["object"]:
+            listens = same_id(hint.org, source.options["org_id"]) and hint.object == source.options["object"]
+            own = {*source.options.get("write_back", {}).values(), *STAMPS}
+            written = isinstance(hint, Push) and hint.fields and own.issuperset(hint.fields)
+            if listens and not written:
                 yield program, source

@@ -31,6 +31,8 @@ ORDERS_MAX = 300
 ACTION_BYTES = 200
 """About as long as the report of an action is."""
 ID_MAX = 300
+NO_HASH = "-"
+"""Of an upload that was announced and is not there yet."""
 DAYS_MAX = 60
 """Days without a delivery passed over for one page."""
 
@@ -205,8 +207,8 @@ def batch_document(header: Header, program: Program, counts: Mapping[str, int]) 
         "state": header.state,
         "received_at": text(delivery.received_at),
         "sender": delivery.sender,
-        "sha256": delivery.sha256,
-        "size": delivery.size,
+        "sha256": "" if delivery.sha256 == NO_HASH else delivery.sha256,
+        "size": max(delivery.size, 0),
         "rows": facts.get("total") or len(facts.get("rows", ())) or sum(counts.values()),
         "counts": dict(counts),
         "answer": facts.get("answer", ""),

@@ -149,6 +149,12 @@ def test_a_change_event_names_records() -> None:
     assert change_event(event(changeType="GAP_UPDATE")) == Push(ORG, "Case", (CASE,))
 
 
+def test_a_change_event_may_say_which_fields() -> None:
+    hint = change_event(event(changedFields=["Status", "LastModifiedDate"]))
+    assert isinstance(hint, Push)
+    assert hint.fields == ("Status", "LastModifiedDate")
+
+
 def test_the_shapes_a_change_event_comes_in() -> None:
     relayed = event()
     flat = relayed | {"detail": relayed["detail"]["payload"]}

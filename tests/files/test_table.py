@@ -185,3 +185,8 @@ def test_memory_is_flat_in_rows() -> None:
         return highest
 
     assert peak(40_000) < peak(1_000) + 100_000
+
+
+def test_what_follows_an_unclosed_quote_is_given_back_to_the_byte() -> None:
+    content = b'order_id,change,note\nA-1,reverse,"open\n\n \nA-2,reverse,x\r\nA-3'
+    assert b"".join(rejected_again(opened(content), ())) == content

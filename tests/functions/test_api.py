@@ -1,23 +1,21 @@
 """The API through its front door: events as the gateway sends them, on the real storage."""
 
 import base64
-import importlib.util
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote, unquote
 
 import pytest
 import yaml
+from functions.api import app
 from tests.conftest import PROGRAM, House
 
 from retour.domain.delivery import Channel
 from retour.store.programs import Principal
 
-ROOT = Path(__file__).resolve().parents[2]
 CONTEXT = SimpleNamespace(function_name="api", memory_limit_in_mb=1024, invoked_function_arn="arn", aws_request_id="1")
 SALE = {"event_type": "sale", "partner": "nordlicht", "event_time": "2026-11-01T12:00:00+01:00", "currency": "EUR"}
 
@@ -33,20 +31,10 @@ class Answer:
         return json.loads(self.body)
 
 
-@pytest.fixture(scope="module")
-def api() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("api_app", ROOT / "functions/api/app.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @dataclass(frozen=True)
 class Caller:
     """A client of the API that holds one key."""
 
-    api: ModuleType
     key: str
     program: str
 
@@ -68,27 +56,35 @@ class Caller:
             "body": base64.b64encode(raw).decode(),
             "isBase64Encoded": True,
         }
-        said = self.api.handler(event, CONTEXT)
+        said = app.handler(event, CONTEXT)
         text = said.get("body") or ""
         found = base64.b64decode(text) if said.get("isBase64Encoded") else text.encode()
         return Answer(said["statusCode"], {k.lower(): v for k, v in said.get("headers", {}).items()}, found)
 
 
 @pytest.fixture
-def call(house: House, api: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[Caller]:
-    """The program's own key."""
-    monkeypatch.setattr(api, "hub", lambda: house.hub)
-    api.quiet_hub.cache_clear()
-    key = f"rk_{house.program}_0123456789abcdef"
-    house.hub.programs.grant(key, Principal(house.program, "merchant", "till 4"))
-    yield Caller(api, key, house.program)
+def admin(house: House, monkeypatch: pytest.MonkeyPatch) -> Caller:
+    """An administrator's key, and a program of its own that was applied with it."""
+    monkeypatch.setattr(app, "hub", lambda: house.hub)
+    app.quiet_hub.cache_clear()
+    house.program = f"{house.program}-api"
+    key = f"rk_admin_{house.program}"
+    house.hub.programs.grant(key, Principal("*", "admin", "operator"))
+    caller = Caller(key, house.program)
+    assert caller("PUT", "/v1/programs/{p}", text_of(house.program)).status == 201
+    return caller
 
 
 @pytest.fixture
-def admin(call: Caller, house: House) -> Caller:
-    key = f"rk_admin_{house.program}"
-    house.hub.programs.grant(key, Principal("*", "admin", "operator"))
-    return Caller(call.api, key, house.program)
+def call(admin: Caller, house: House) -> Caller:
+    """The program's own key."""
+    key = f"rk_{house.program}_0123456789abcdef"
+    house.hub.programs.grant(key, Principal(house.program, "merchant", "till 4"))
+    return Caller(key, house.program)
+
+
+def text_of(program: str, **changes: Any) -> bytes:
+    return yaml.safe_dump({**PROGRAM, "program": program, **changes}).encode()
 
 
 MODIFICATIONS = "/v1/programs/{p}/modifications"
@@ -435,20 +431,20 @@ def test_a_query_that_means_nothing_is_told_what_would(call: Caller, query: dict
 
 
 def test_without_a_key_nothing_opens_but_the_papers(call: Caller) -> None:
-    nobody = Caller(call.api, "", call.program)
+    nobody = Caller("", call.program)
     for path in ("/healthz", "/openapi.json", "/v1/program.schema.json"):
         assert nobody("GET", path).status == 200
     for key in ("", "rk_wrong", "rk_\ud800", "x" * 5000, "rk_ü"):
-        answer = Caller(call.api, key, call.program)("POST", MODIFICATIONS, take_back("F-1"))
+        answer = Caller(key, call.program)("POST", MODIFICATIONS, take_back("F-1"))
         assert answer.status == 401 and answer.headers["www-authenticate"].startswith("Bearer")
         assert answer.json["code"] == "UNAUTHORIZED"
     assert call("GET", MODIFICATIONS).json["items"] == []
 
 
 def test_foreign_and_missing_are_the_same_404(call: Caller, house: House) -> None:
-    house.hub.programs.apply({**PROGRAM, "program": f"{house.program}x"}, house.hub.now(), "d")
-    foreign = Caller(call.api, call.key, f"{house.program}x")
-    missing = Caller(call.api, call.key, "no-such-program")
+    house.hub.programs.apply({**PROGRAM, "program": f"{house.program[:-4]}"}, house.hub.now(), "d")
+    foreign = Caller(call.key, f"{house.program[:-4]}")
+    missing = Caller(call.key, "no-such-program")
     for method, path, body in (
         ("GET", "/v1/programs/{p}", None),
         ("GET", BATCHES, None),
@@ -529,10 +525,6 @@ def test_a_record_that_means_nothing_is_an_outcome(call: Caller, record: dict[st
 # Programs
 
 
-def text_of(program: str, **changes: Any) -> bytes:
-    return yaml.safe_dump({**PROGRAM, "program": program, **changes}).encode()
-
-
 def test_an_administrator_applies_a_new_program_and_its_secrets_are_shown_once(admin: Caller, house: House) -> None:
     name = f"{house.program}-new"
     sources = {
@@ -540,7 +532,7 @@ def test_an_administrator_applies_a_new_program_and_its_secrets_are_shown_once(a
         "mail": {"channel": "email", "options": {"allow_from": ["a@shop.example"]}},
         "shop": {"channel": "api", "kind": "shopify"},
     }
-    client = Caller(admin.api, admin.key, name)
+    client = Caller(admin.key, name)
     dry = client("PUT", "/v1/programs/{p}", text_of(name, sources=sources), query={"dry_run": "true"})
     assert dry.json == {"program": name, "version": 1, "changed": True, "dry_run": True, "batch": None}
     made = client("PUT", "/v1/programs/{p}", text_of(name, sources=sources), content_type="application/yaml")
@@ -551,7 +543,7 @@ def test_an_administrator_applies_a_new_program_and_its_secrets_are_shown_once(a
     again = client("PUT", "/v1/programs/{p}", text_of(name, sources=sources))
     assert again.status == 200
     assert {k: v for k, v in again.json.items() if k != "batch"} == {"program": name, "version": 1, "changed": False}
-    own = Caller(admin.api, made.json["api_key"], name)
+    own = Caller(made.json["api_key"], name)
     shown = own("GET", "/v1/programs/{p}")
     assert shown.json["document"]["sources"] == sources and shown.json["version"] == 1
     for secret in (credentials["erp"]["secret"], credentials["mail"]["address"], made.json["api_key"]):
@@ -607,7 +599,7 @@ def test_an_administrator_sees_queues_and_makes_keys(admin: Caller, call: Caller
     assert "queue parked" in names
     assert not any(one["name"].startswith("queue") for one in call("GET", "/v1/doctor").json["checks"])
     made = admin("POST", "/v1/programs/{p}/keys", {"name": "till 5"})
-    assert made.status == 201 and Caller(call.api, made.json["key"], call.program)("GET", ACTIONS).status == 200
+    assert made.status == 201 and Caller(made.json["key"], call.program)("GET", ACTIONS).status == 200
     assert call("POST", "/v1/programs/{p}/keys", {"name": "more"}).status == 403
 
 
@@ -630,6 +622,6 @@ def test_a_replay_of_everything_stored_gives_the_same_ledger(
     before = call("GET", path).json
     for key in sorted(house.hub.inbox.keys("deliveries/")):
         if json.loads(house.hub.inbox.read(key))["program"] == house.program:
-            call.api.handler({"replay": key, "outward": False}, CONTEXT)
+            app.handler({"replay": key, "outward": False}, CONTEXT)
     assert call("GET", path).json == before
     assert before["amount"] == "75.00"

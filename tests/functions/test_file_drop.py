@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -26,10 +27,10 @@ def upload(house: House, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]
     monkeypatch.setattr(house.hub, "now", lambda: moment + timedelta(hours=1))
     monkeypatch.setattr(house.hub, "real_now", lambda: moment + timedelta(hours=1))
 
-    def upload(name: str, content: bytes, seconds: int = 5, program: str = "") -> None:
-        """The file lies in the source's folder, and Transfer says so."""
-        key = f"sftp/{program or house.program}/warehouse/{name}"
-        house.hub.inbox.put(key, content)
+    def upload(name: str, content: bytes, seconds: int = 5, lies: bytes | None = None) -> None:
+        """The file lies in the source's folder (or, by now, another one), and Transfer says so."""
+        key = f"sftp/{house.program}/warehouse/{name}"
+        house.hub.inbox.put(key, content if lies is None else lies)
         detail = {
             "file-path": f"/{house.hub.environment['INBOX_BUCKET']}/{key}",
             "bytes": len(content),
@@ -65,13 +66,11 @@ def test_an_upload_is_taken_in_and_answered_beside(house: House, upload: Callabl
 
 
 def test_an_event_told_twice_is_one_delivery_whatever_lies_there_by_then(
-    house: House, upload: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    house: House, upload: Callable[..., None]
 ) -> None:
     upload("may.csv", ROWS)
     first = asked(house)[0]["delivery"]
-    key = f"sftp/{house.program}/warehouse/may.csv"
-    upload("may.csv", ROWS)
-    house.hub.inbox.put(key, b"overwritten")
+    upload("may.csv", ROWS, lies=b"overwritten")
     assert {message["delivery"] for message in asked(house)} == {first}
     header = house.hub.deliveries(house.program).get(first)
     assert header is not None
@@ -107,8 +106,6 @@ def test_a_file_that_is_none_is_refused_with_a_receipt(house: House, upload: Cal
 def test_an_announced_file_is_taken_in_when_it_lies_there(house: House, upload: Callable[..., None]) -> None:
     delivery = house.delivery(Kind.FILE, ROWS, "warehouse", Channel.PULL, name="may.csv", body_key="x")
     key = f"pull/{house.program}/warehouse/{delivery.id}/may.csv"
-    from dataclasses import replace
-
     announce(house.hub, replace(delivery, body_key=key))
     house.hub.inbox.put(key, ROWS)
     app.handler({"source": "aws.s3", "detail": {"object": {"key": key}}}, CONTEXT)

@@ -138,6 +138,11 @@ def test_told_twice_it_is_taken_once(mailbox: Mailbox) -> None:
     assert len(mailbox.answers()) == 1
 
 
+def test_an_address_named_twice_is_one(mailbox: Mailbox) -> None:
+    labelled = mailbox.address.replace("@", "+may@")
+    assert [program.id for program, _ in app.addressed([mailbox.address, labelled])] == [mailbox.house.program]
+
+
 def test_each_file_is_a_delivery(mailbox: Mailbox) -> None:
     headers = mailbox.take(
         ("1.csv", ROWS), ("2.csv", ROWS.replace(b"80", b"70")), ("copy.csv", ROWS), ("x.pdf", b"%PDF-1.7")

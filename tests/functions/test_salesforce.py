@@ -173,6 +173,14 @@ def test_a_change_event_is_a_hint_like_any_other(org: Organisation) -> None:
     assert org.left() == 0
 
 
+def test_an_event_of_our_own_writing_costs_no_call(org: Organisation) -> None:
+    record = org.record("Returned")
+    app.handler(event(recordIds=[record], changedFields=["Retour_State__c", "LastModifiedDate"]), CONTEXT)
+    assert org.simulator.org.logins == 0
+    app.handler(event(recordIds=[record], changedFields=["Retour_State__c", "Status"]), CONTEXT)
+    assert org.left() == 0
+
+
 def test_an_event_of_another_object_or_organisation_is_nobodys(org: Organisation) -> None:
     record = org.record("Returned")
     app.handler(event(recordIds=[record], entityName="Account"), CONTEXT)

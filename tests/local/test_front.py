@@ -210,6 +210,14 @@ def test_only_the_api_is_forwarded(front: Running) -> None:
         assert front.ask("GET", path)[1]["path"].endswith(path)
 
 
+def test_a_browser_without_a_path_is_welcome(front: Running) -> None:
+    front.front.open(Open(front.api_base, KEY, lambda *_: None, {}, "Retour runs here."))
+    connection = http.client.HTTPConnection("127.0.0.1", front.port, timeout=10)
+    connection.request("GET", "/")
+    assert connection.getresponse().read() == b"Retour runs here."
+    connection.close()
+
+
 def test_a_head_request_has_no_body(front: Running) -> None:
     answer, said = front.ask("HEAD", "/healthz")
     assert answer.status == 200 and said is None

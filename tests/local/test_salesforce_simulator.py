@@ -198,8 +198,22 @@ def test_usage_is_told_and_the_limit_refuses(simulator: Simulator, http: request
         salesforce.query("SELECT Id FROM Case")
 
 
-def test_controls_are_not_on_the_tls_side(simulator: Simulator, http: requests.Session) -> None:
+def test_a_person_may_use_the_library_without_an_adapter(
+    simulator: Simulator, http: requests.Session, tmp_path: Path
+) -> None:
+    session = requests.Session()
+    session.trust_env, session.verify = False, http.verify
+    known = ask(simulator, "sessions", {})
+    salesforce = Salesforce(instance_url=simulator.url, session_id=known["session_id"], session=session)
+    [record] = cases(simulator, 1)
+    assert salesforce.Case.update(record, {"Status": "Returned"}) == 204
+    assert salesforce.Case.get(record)["Status"] == "Returned"
+
+
+def test_controls_answer_loopback_names_only_and_no_web_page(simulator: Simulator, http: requests.Session) -> None:
     assert http.get("https://acme.my.salesforce.com/control/records").status_code == 404
+    assert requests.get(f"{simulator.url}/control/", headers={"Host": "evil.example:80"}, timeout=5).status_code == 404
+    assert requests.post(f"{simulator.url}/control/limits", headers={"Origin": "x"}, timeout=5).status_code == 403
 
 
 def test_records_outlive_a_restart(tmp_path: Path) -> None:

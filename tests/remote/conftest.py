@@ -160,6 +160,24 @@ def daemon(request: pytest.FixtureRequest, start: Callable[[str], Daemon]) -> Da
     return start(request.param)
 
 
+@pytest.fixture(scope="session")
+def lines() -> Iterator[dict[str, Server]]:
+    """Servers that stay logged in from test to test."""
+    with contextlib.ExitStack() as stack:
+        open_lines: dict[str, Server] = {}
+        yield open_lines
+        for server in open_lines.values():
+            stack.callback(server.close)
+
+
+@pytest.fixture
+def server(daemon: Daemon, lines: dict[str, Server]) -> Server:
+    """The daemon's one long visit: what one test did on it must not trouble the next."""
+    if daemon.name not in lines:
+        lines[daemon.name] = log_in(daemon.options, daemon.secret)
+    return lines[daemon.name]
+
+
 def resolve(_host: str, _port: int) -> list[str]:
     return ["127.0.0.1"]
 

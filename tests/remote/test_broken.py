@@ -169,6 +169,16 @@ def test_a_server_that_knows_neither_time_nor_size_by_command(
     assert files[" b c.csv"].size == 3
 
 
+def test_a_folder_without_end_is_told(
+    whimsical: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retour.remote.ftp.LINES", 3)
+    with closing(log_in(whimsical(lines=UNIX, deaf=("MLSD",)), {"password": "p"})) as server:
+        with pytest.raises(RemoteError) as told:
+            server.files("", lambda name: True)
+        assert told.value.code == "FOLDER_TOO_FULL"
+
+
 class Wire:
     """Between us and a server: cuts the first connections after so many bytes."""
 

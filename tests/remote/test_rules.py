@@ -75,6 +75,7 @@ def test_without_a_time_of_its_own_a_source_is_visited_early_in_the_morning() ->
         ("axcsv", "a.csv", False),
         ("a(1)+.csv", "a(1)+*", True),
         ("anything", "*", True),
+        ("a" * 250, "*a" * 90 + "b", False),  # and quickly
     ],
 )
 def test_pattern(name: str, pattern: str, fits: bool) -> None:

@@ -316,3 +316,16 @@ def test_our_own_file_of_refused_rows_comes_back_only_when_corrected() -> None:
     shelf.files_there["rejected_a.csv"] = b"order_id\nA-1\n"
     shelf.changed["rejected_a.csv"] = datetime(2026, 1, 2, tzinfo=UTC)
     assert [one["name"] for one in go_to(house, shelf).fetched] == ["rejected_a.csv"]
+
+
+def test_a_server_that_drips_is_left_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    house, shelf = House(), Shelf(a=b"1", b=b"2")
+
+    def drip(_folder: str, _name: str, into: BinaryIO) -> int:
+        while True:
+            into.write(b"x")
+            house.later += timedelta(seconds=19)
+
+    monkeypatch.setattr(shelf, "fetch", drip)
+    report = go_to(house, shelf)
+    assert [error["code"] for error in report.errors] == ["TOO_SLOW"] and shelf.closed == 1

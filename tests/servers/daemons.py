@@ -39,9 +39,8 @@ class Daemon:
 
     def clear(self) -> None:
         """Both folders empty, as at the start."""
-        for folder in ("out", "in"):
-            shutil.rmtree(self.root / folder)
-        site(self.root.parent)
+        for path in [*(self.root / "out").iterdir(), *(self.root / "in").iterdir()]:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
     def leave(self, name: str, body: bytes, age: float = 3600) -> Path:
         """The merchant leaves a file, as of `age` seconds ago."""

@@ -51,12 +51,13 @@ _TARGET = ("order_id", "action_id", "event_type", "sku", "line", "currency")
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """These records of this organisation may have changed. Ids have 18 characters."""
+    """These records of this organisation may have changed. Ids have 18 characters; `fields`: only these, if known."""
 
     org: str
     object: str
     records: tuple[str, ...]
     notifications: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,9 @@ def change_event(event: Mapping[str, Any]) -> Push | Resync | Ignored:
     # A conversion of field types is told with wildcards in place of ids.
     if None in records:
         return Resync(org, entity)
-    return Push(org, entity, tuple(dict.fromkeys(each for each in records if each)))
+    fields = header.get("changedFields")
+    named = tuple(str(each) for each in fields) if isinstance(fields, list) else ()
+    return Push(org, entity, tuple(dict.fromkeys(each for each in records if each)), fields=named)
 
 
 def _first_with_header(detail: Any) -> Mapping[str, Any] | None:

@@ -132,7 +132,6 @@ def parser() -> argparse.ArgumentParser:
     ):
         decision = command(name, f"decisions:{name}", summary, hub, program)
         decision.add_argument("id", metavar="ID", help="of the batch")
-        decision.add_argument("--note", help="why; kept in the history")
 
     keys = command("keys", "keys:keys", "show what it takes to use each source, or hand a secret over", hub, program)
     keys.add_argument("--source", metavar="S", help="the source whose secret it is")

@@ -20,7 +20,7 @@ def discard(arguments: argparse.Namespace) -> int:
 def decide(arguments: argparse.Namespace, what: str) -> int:
     hub, program = hub_and_program(arguments)
     path = f"/v1/programs/{program}/batches/{quote(arguments.id, safe='')}/{what}"
-    batch = hub.post(path, {"note": arguments.note} if arguments.note else {})
+    batch = hub.post(path, {})
     if what == "discard":
         say(f"{batch.get('name') or arguments.id} is discarded; nothing of it takes effect.")
         return 0

@@ -280,27 +280,35 @@ def _row(cells: list[str], raw: str, number: int, shape: Shape) -> Row | Unreada
         return "blank"
     if cells[0] == shape.written[0] and [fold(cell) for cell in cells] == [fold(cell) for cell in shape.written]:
         return "repeated header"
-    if _totals(cells, fields, shape):
+    if next(iter(fields.values())).rstrip(" :=").casefold() in TOTALS and _totals(cells, fields, shape):
         return "totals"
     # A cell below no name, or (where there is one column only) a separator of any kind: the row is not what it seems.
     parts = max(len(raw.split(sign)) for sign in DELIMITERS) if len(shape.header) == 1 else 1
     if fields.pop("", None) is not None or parts > 1:
         details = {"line": str(number), "found": str(max(parts, len(cells))), "expected": str(shape.narrowest)}
         return _unreadable("ROW_WIDTH", details, number, raw, shape)
-    for name, value in fields.items():
-        if len(value) > CELL_SIGNS:
-            details = {"line": str(number), "limit": str(CELL_SIGNS)}
-            return _unreadable("CELL_TOO_LONG", details, number, raw, shape, name, fields)
-        if value[0] == "=" and (inner := WRAPPED.fullmatch(value)):
-            fields[name] = inner[1]
-    for name in shape.layout.ids & {name for name, value in fields.items() if value}:
+    if len(raw) > CELL_SIGNS:
+        for name, value in fields.items():
+            if len(value) > CELL_SIGNS:
+                details = {"line": str(number), "limit": str(CELL_SIGNS)}
+                return _unreadable("CELL_TOO_LONG", details, number, raw, shape, name, fields)
+    if '="' in raw:
+        unwrapped = {name: _unwrapped(value) for name, value in fields.items()}
+        fields = {name: value for name, value in unwrapped.items() if value}
+    for name in shape.layout.ids & fields.keys():
         value = fields[name]
         if value[0] == "'" and value[1:].isalnum():
             fields[name] = value[1:]
-        elif DAMAGED.fullmatch(value):
+        elif ("+" in value or "#" in value) and DAMAGED.fullmatch(value):
             details = {"line": str(number), "column": name, "value": value[:40]}
             return _unreadable("DAMAGED_ID", details, number, raw, shape, name, fields)
-    return Row(place(shape, number), {name: value for name, value in fields.items() if value}, raw)
+    return Row(place(shape, number), fields, raw)
+
+
+def _unwrapped(value: str) -> str:
+    """What a spreadsheet was told to show as text: `="00123"`."""
+    found = WRAPPED.fullmatch(value)
+    return found[1] if found else value
 
 
 def _totals(cells: Sequence[str], fields: Mapping[str, str], shape: Shape) -> bool:

@@ -16,6 +16,7 @@ from retour.remote import Remote, RemoteError, address, on_the_wire, readable, w
 
 BLOCK = 1 << 18
 ATTEMPTS = 3
+LINES = 50_000
 UNIX_LINE = re.compile(
     r"(?P<type>[-dlbcps])\S{9}\S*\s+(?:\d+\s+)?\S+\s+(?:\S+\s+)?(?P<size>\d+)\s+"
     r"(?P<stamp>\w{3}\s+\d{1,2}\s+(?:\d{1,2}:\d{2}|\d{4})) (?P<name>.+)"
@@ -35,7 +36,8 @@ class Line(ftplib.FTP_TLS):
     """
 
     def __init__(self, tls: ssl.SSLContext | None, implicit: bool, open_to: Callable[[], socket.socket]) -> None:
-        super().__init__(encoding="latin-1", context=tls or ssl.create_default_context())
+        # Without TLS the context is never used, and a bare one costs no reading of certificates.
+        super().__init__(encoding="latin-1", context=tls or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
         self._tls = tls
         self._implicit = implicit
         self._open_to = open_to
@@ -124,14 +126,21 @@ class Ftp:
 
     def _lines(self, command: str) -> list[str]:
         lines: list[str] = []
+
+        def add(line: str) -> None:
+            lines.append(line)
+            if len(lines) > LINES:
+                raise RemoteError("FOLDER_TOO_FULL", f"The folder has more than {LINES} entries; old ones should go.")
+
         try:
-            self._line.retrlines(command, lines.append)
+            self._line.retrlines(command, add)
         except ftplib.error_perm as error:
             # Several servers say so of an empty folder.
             if not (command == "NLST" and str(error).startswith("550")):
                 raise
         finally:
-            self._line.voidcmd("TYPE I")  # listings leave ASCII mode behind, in which ProFTPD refuses SIZE
+            if len(lines) <= LINES:
+                self._line.voidcmd("TYPE I")  # listings leave ASCII mode behind, in which ProFTPD refuses SIZE
         return lines
 
     def look(self, folder: str, name: str) -> Remote | None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 API_VERSION = "63.0"
 IDS_MAX = 200
-PAGE = 2000
+PAGE = 500
 WRITES_MAX = 200
 # The first reconcile of a source looks back so far, by the organisation's own clock.
 FIRST_DAYS = 35

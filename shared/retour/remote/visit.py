@@ -5,13 +5,13 @@ everywhere, and not ours to do unless the source says so.
 """
 
 import hashlib
-import re
 import secrets
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from fnmatch import fnmatchcase
 from typing import Any, BinaryIO, Protocol, cast
 from zoneinfo import ZoneInfo
 
@@ -30,6 +30,7 @@ LARGEST = 400 * 1024 * 1024
 IN_MEMORY = 8 * 1024 * 1024
 TIMEOUT = 20.0
 ENOUGH = timedelta(minutes=10)
+TOO_LONG = timedelta(minutes=13)
 LISTED = 100
 MARKERS = (".done", ".ok", ".ctl")
 WHY = {
@@ -142,9 +143,7 @@ def unwanted(name: str, pattern: str) -> str:
 
 def matches(name: str, pattern: str) -> bool:
     """* for any characters, ? for one, nothing else is special; case does not count."""
-    signs = {"*": ".*", "?": "."}
-    expression = "".join(signs.get(sign, re.escape(sign)) for sign in pattern)
-    return re.fullmatch(expression, name, re.IGNORECASE | re.DOTALL) is not None
+    return fnmatchcase(name.lower(), pattern.lower().replace("[", "[[]"))
 
 
 def whole(file: Remote, listing: Mapping[str, Remote], before: Look | None, now: datetime) -> bool:
@@ -273,7 +272,7 @@ def visit(
     try:
         server = open_server(options, hub.secret(program.id, source.name), hub.allow_private_hosts)
         try:
-            errand = Errand(hub, announce, program, source, server, state, report)
+            errand = Errand(hub, announce, program, source, server, state, report, started + TOO_LONG)
             for file in errand.ready():
                 if hub.real_now() - started > ENOUGH:
                     report.skip(file.name, "later")
@@ -303,6 +302,7 @@ class Errand:
     server: Server
     state: State
     report: Report
+    until: datetime
 
     @property
     def folder(self) -> str:
@@ -355,7 +355,7 @@ class Errand:
         finds the claim not fulfilled and does the rest under the same id, so nothing is lost and nothing is doubled.
         """
         with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as spool:
-            counted = Counted(cast(BinaryIO, spool))
+            counted = Counted(cast(BinaryIO, spool), self.in_time)
             self.server.fetch(self.folder, file.name, cast(BinaryIO, counted))
             received = self.hub.now()
             after = self.server.look(self.folder, file.name)
@@ -390,6 +390,11 @@ class Errand:
         else:
             self.report.skip(file.name, "content", delivery=mine["delivery"])
         self.clear(file)
+
+    def in_time(self) -> None:
+        """A server that only drips must not keep the visits of others waiting."""
+        if self.hub.real_now() > self.until:
+            raise RemoteError("TOO_SLOW", f"The server was too slow: the visit was ended after {TOO_LONG}.")
 
     def delivery(self, file: Remote, digest: str, size: int, received: datetime, name: str = "") -> Delivery:
         key = delivery_id(received, self.program.id, self.source.name, digest)
@@ -456,12 +461,14 @@ class Errand:
 class Counted:
     """Writes through, with length and SHA-256 of all that was written, and an end to it."""
 
-    def __init__(self, into: BinaryIO) -> None:
+    def __init__(self, into: BinaryIO, in_time: Callable[[], None]) -> None:
         self.into = into
+        self.in_time = in_time
         self.size = 0
         self.sha256 = hashlib.sha256()
 
     def write(self, block: bytes) -> int:
+        self.in_time()
         self.size += len(block)
         if self.size > LARGEST:
             raise RemoteError("TOO_LARGE", WHY["large"])

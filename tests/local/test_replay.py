@@ -1,0 +1,72 @@
+"""What is taken in again after a kill, in which order, and which answers are still owed."""
+
+import json
+from collections.abc import Iterator
+from io import BytesIO
+from typing import Any
+
+import pytest
+
+from local.deploy import client
+from local.replay import FunctionFailed, call, envelopes, replay, unanswered
+
+
+class Functions:
+    """A Lambda that keeps what it was asked, and fails where it is told to."""
+
+    def __init__(self, failing: str = "") -> None:
+        self.failing = failing
+        self.asked: list[dict[str, Any]] = []
+
+    def invoke(self, *, FunctionName: str, InvocationType: str, Payload: str) -> dict[str, Any]:
+        event = json.loads(Payload)
+        self.asked.append(event)
+        failed = bool(self.failing) and self.failing in event.get("replay", "")
+        answer = b'{"errorMessage": "no"}' if failed else b'{"state": "done"}'
+        return {"Payload": BytesIO(answer), **({"FunctionError": "Unhandled"} if failed else {})}
+
+
+@pytest.fixture
+def bucket(aws: str) -> Iterator[tuple[Any, str]]:
+    s3 = client("s3", aws)
+    s3.create_bucket(Bucket="replay-test")
+    yield s3, "replay-test"
+    for item in s3.list_objects_v2(Bucket="replay-test").get("Contents", ()):
+        s3.delete_object(Bucket="replay-test", Key=item["Key"])
+
+
+def stored(bucket: tuple[Any, str], day: str, kind: str = "file") -> str:
+    id_ = f"202611{day}T000000000Z-0123456789"
+    envelope = json.dumps({"id": id_, "program": "acme", "kind": kind}).encode()
+    bucket[0].put_object(Bucket=bucket[1], Key=f"deliveries/{id_}.json", Body=envelope)
+    return id_
+
+
+def test_in_the_order_of_receipt_and_with_nothing_leaving_the_house(bucket: tuple[Any, str]) -> None:
+    ids = [stored(bucket, day) for day in ("20", "03", "11")]
+    functions, seen = Functions(), list[int]()
+    assert replay(functions, "api", envelopes(*bucket), seen.append) == []
+    wanted = [{"replay": f"deliveries/{id_}.json", "outward": False} for id_ in sorted(ids)]
+    assert functions.asked == wanted and seen == [1, 2, 3]
+
+
+def test_what_fails_is_told_and_the_rest_goes_on(bucket: tuple[Any, str]) -> None:
+    first, second = stored(bucket, "01"), stored(bucket, "02")
+    functions = Functions(failing=first)
+    [(key, failure)] = replay(functions, "api", envelopes(*bucket), lambda _: None)
+    assert key == f"deliveries/{first}.json" and isinstance(failure, FunctionFailed)
+    assert functions.asked[-1]["replay"] == f"deliveries/{second}.json"
+
+
+def test_only_a_file_whose_answer_was_not_begun_is_owed_one(bucket: tuple[Any, str]) -> None:
+    answered, owed = stored(bucket, "01"), stored(bucket, "02")
+    stored(bucket, "03", kind="modifications")
+    bucket[0].put_object(Bucket=bucket[1], Key=f"results/acme/{answered}/result.csv", Body=b"")
+    bucket[0].put_object(Bucket=bucket[1], Key=f"results/acme/{owed}/outcomes.jsonl", Body=b"")
+    assert list(unanswered(*bucket, envelopes(*bucket))) == [{"program": "acme", "delivery": owed, "what": "batch"}]
+
+
+def test_a_function_that_fails_is_no_answer() -> None:
+    assert call(Functions(), "api", {"replay": "x"}) == {"state": "done"}
+    with pytest.raises(FunctionFailed, match="no"):
+        call(Functions(failing="x"), "api", {"replay": "x"})
