@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -146,6 +146,9 @@ CASES = [
     ("  mail:", "  a-name-of-31-characters-in-all:", 40, "sources.a-name-of-31-characters-in-all", None),
     ("  mail:", "  Mail:", 40, "sources.Mail", "lower-case letter"),
     ("program: acme", "program: admin", 1, "program", "reserved"),
+    ("  mail:", "  console:", 40, "sources.console", "reserved"),
+    ("amount: Betrag}", "amount: [Betrag, Summe]}", 29, "", None),
+    ("amount: Betrag}", "amount: []}", 29, "sources.warehouse.mapping.columns.amount", "at least one"),
     ("name: Acme Shoes", 'name: "Acme\\nShoes"', 2, "name", "one line"),
     ("name: Acme Shoes", "program: other", 2, "program", "stands twice, first in line 1"),
     ("name: Acme Shoes", "name: !!python/object:os.system x", 2, "name", "tag"),
@@ -188,6 +191,7 @@ def test_nonsense_is_told_and_never_a_crash(text: str) -> None:
     assert all(fault.line >= 1 and fault.column >= 1 and fault.sentence for fault in found)
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.text(alphabet=st.characters(codec=None, exclude_categories=()), max_size=60), st.integers(0, len(ACME)))
 def test_any_text_anywhere_is_read_or_told(noise: str, place: int) -> None:
     found = read(ACME[:place] + noise + ACME[place:])

@@ -23,23 +23,23 @@ class CannotStart(Exception):
     """Why the hub does not start, and what to do about it."""
 
 
-def prepared(data: Path) -> Path:
-    """The folder with its rooms, for its owner alone; what an earlier run was just receiving is not there any more."""
-    shutil.rmtree(data / "uploading", ignore_errors=True)
-    for room in ("", "aws", "keys", "mail", "salesforce", "sent", "tls", "uploading", "uploads"):
-        (data / room).mkdir(parents=True, exist_ok=True, mode=0o700)
-    return data
-
-
 @contextmanager
-def held(data: Path) -> Iterator[None]:
-    """One hub a folder."""
+def held(data: Path) -> Iterator[Path]:
+    """The folder, made for its owner alone if need be, and for one hub alone."""
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (data / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise CannotStart(f"Another hub runs on {data}. Stop it, or say --data with another folder.") from None
-        yield
+        yield data
+
+
+def prepare(data: Path) -> None:
+    """Its rooms; what an earlier run was just receiving is not there any more."""
+    shutil.rmtree(data / "uploading", ignore_errors=True)
+    for room in ("aws", "keys", "mail", "salesforce", "sent", "tls", "uploading", "uploads"):
+        (data / room).mkdir(exist_ok=True, mode=0o700)
 
 
 def certificate_authority(folder: Path) -> trustme.CA:

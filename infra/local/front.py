@@ -237,9 +237,11 @@ class Exchange(BaseHTTPRequestHandler):
                 self.send_header(name, value)
         empty = self.command == "HEAD" or answer.status in (204, 304) or answer.status < 200
         measured = answer.getheader("content-length") is not None
-        chunked = not empty and not measured
+        chunked = not empty and not measured and self.request_version != "HTTP/1.0"
         if chunked:
             self.send_header("Transfer-Encoding", "chunked")
+        elif not empty and not measured:
+            self.close_connection = True
         self.end_headers()
         if empty:
             return

@@ -31,7 +31,7 @@ from local.folder import (
     front_socket,
     held,
     key_pair,
-    prepared,
+    prepare,
     server_tls,
     write_whole,
 )
@@ -232,11 +232,11 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
             raise Stopped
         return done
 
-    settings.ready_file.unlink(missing_ok=True)
     async with AsyncExitStack() as ending:
-        data = prepared(settings.data)
+        data = ending.enter_context(held(settings.data))
+        settings.ready_file.unlink(missing_ok=True)
         settings.ready_file.parent.mkdir(parents=True, exist_ok=True)
-        ending.enter_context(held(data))
+        prepare(data)
         authority = certificate_authority(data / "tls")
         tls = server_tls(authority)
         ports = Ports(settings.port, data / "ports.json")
@@ -354,13 +354,14 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
         ending.callback(settings.ready_file.unlink, missing_ok=True)
         say(addresses(settings, api, ports, simulator.url, endpoint, sorted(programs.documents)))
         await until(stop, programs.watch, announcer.look_after)
-        await asyncio.to_thread(programs.watch)
         say("Stopping; what is kept is being saved …")
 
 
 async def until(stop: threading.Event, *rounds: Callable[[], None]) -> None:
-    """Waits for the end, making its rounds now and then."""
-    while not await asyncio.to_thread(stop.wait, ROUND_SECONDS):
+    """Waits for the end, making its rounds now and then, and once more at the end."""
+    ended = False
+    while not ended:
+        ended = await asyncio.to_thread(stop.wait, ROUND_SECONDS)
         for look in rounds:
             try:
                 await asyncio.to_thread(look)

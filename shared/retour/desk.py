@@ -2,6 +2,7 @@
 
 import base64
 import json
+import logging
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -49,6 +50,7 @@ from retour.store.programs import Principal
 from retour.views import Document, Page, Place, Reader
 from retour.wiring import Hub, NoProgram
 
+logger = logging.getLogger(__name__)
 OWN = (CONSOLE, ACTIONS)
 """Names of what is no source of any program: the deliveries of people, and reports of actions."""
 CRYPTOGRAPHY = find_spec("cryptography") is not None
@@ -386,6 +388,8 @@ def lacking(hub: Hub, opened: Program, found: Source) -> Iterator[tuple[str, str
             yield "neither password nor private key is known", f"{by_hand} password"
         case Channel.SALESFORCE if not kept.get("private_key"):
             yield "the private key to log in with is not known", f"{by_hand} private_key"
+        case Channel.SALESFORCE if not (found.options.get("username") and found.options.get("consumer_key")):
+            yield "nobody is named to log in as", "Add username and consumer_key to the options of the source."
         case Channel.SFTP if not found.options.get("public_keys"):
             yield "no public key is declared", "Add the sender's key to options.public_keys of the source."
     if found.channel is Channel.PULL:
@@ -625,10 +629,20 @@ def raw(hub: Hub, opened: Program, segment: str) -> Bytes:
     name = delivery.name or f"{delivery.id}.json"
     if header.inline is None and delivery.size > ANSWER_MAX:
         return Bytes(name=name, url=hub.inbox.presign_get(delivery.body_key, LINK_SECONDS))
+    body = arrived(reader, header)
+    if body is None:
+        raise not_found("The file of this batch has not arrived yet.")
+    return Bytes(name=name, body=body)
+
+
+def arrived(reader: Reader, header: Header) -> bytes | None:
+    """The raw bytes; None while the file that was announced is not there."""
     try:
-        return Bytes(name=name, body=reader.deliveries.body(header))
+        if header.inline is None:
+            reader.deliveries.inbox.size(header.delivery.body_key)
+        return reader.deliveries.body(header)
     except KeyError:
-        raise not_found("The file of this batch has not arrived yet.") from None
+        return None
 
 
 def result(hub: Hub, opened: Program, segment: str) -> Bytes:
@@ -725,10 +739,9 @@ def replay(hub: Hub, opened: Program, segment: str) -> Document:
     if header.delivery.kind in (Kind.PROGRAM, Kind.DECISION) or header.state == intake.HELD:
         detail = "Programs and decisions are not read again, and a held batch is released or discarded."
         raise Refused(409, "NOT_REPLAYABLE", "Batch cannot be read again", detail)
-    try:
-        body = reader.deliveries.body(header)
-    except KeyError:
-        raise Refused(409, "NOT_ARRIVED", "File not there yet", "The file of this batch has not arrived yet.") from None
+    body = arrived(reader, header)
+    if body is None:
+        raise Refused(409, "NOT_ARRIVED", "File not there yet", "The file of this batch has not arrived yet.")
     if header.delivery.kind is Kind.FILE:
         intake.take_file(at(hub, opened), header.delivery, body)
         hub.send("answers", {"program": opened.id, "delivery": header.delivery.id, "what": "batch"})
@@ -743,28 +756,33 @@ def replay(hub: Hub, opened: Program, segment: str) -> Document:
 
 def redrive(hub: Hub, principal: Principal) -> Document:
     """What was set aside is folded, and files whose news was lost are read, as many as one call has time for."""
-    parked = fold_parked(hub) if principal.is_admin else 0
+    folded, failed = fold_parked(hub) if principal.is_admin else (0, 0)
     taken = 0
     for name in hub.programs.ids() if principal.is_admin else [principal.program]:
         for delivery in islice(hub.deliveries(name).open(), REDRIVEN_MAX - taken):
             taken += taken_up(hub, delivery)
-    moved = {"parked": parked, "files": taken}
-    return {"redriven": sum(moved.values()), "moved": moved}
+    return {"redriven": folded + taken, "moved": {"parked": folded, "files": taken}, "failed": failed}
 
 
-def fold_parked(hub: Hub) -> int:
-    count = 0
+def fold_parked(hub: Hub) -> tuple[int, int]:
+    """How many parked orders are folded now, and how many still cannot be: those stay parked."""
+    folded = failed = 0
     queue = hub.environment["PARKED_QUEUE"]
-    while count < REDRIVEN_MAX:
+    while folded + failed < REDRIVEN_MAX:
         found = hub._sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", ())
         for message in found:
             order = json.loads(message["Body"])
-            intake.fold_again(hub, order["program"], order["home"])
+            try:
+                intake.fold_again(hub, order["program"], order["home"])
+            except Exception:
+                logger.exception("order stays parked", extra={"program": order["program"]})
+                failed += 1
+                continue
             hub._sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
-            count += 1
+            folded += 1
         if not found:
             break
-    return count
+    return folded, failed
 
 
 def taken_up(hub: Hub, delivery: Delivery) -> bool:
@@ -807,7 +825,8 @@ def program_checks(hub: Hub, opened: Program) -> Iterator[Document]:
         listed = list(islice(deliveries.due(kind), LOOKED_AT))
         if listed:
             first = ", ".join(subject for subject, _ in listed[:3])
-            yield check(f"{opened.id}: {kind}", "warning", f"{len(listed)}: {first}", fix)
+            state = "ok" if kind == "waiting" else "warning"
+            yield check(f"{opened.id}: {kind}", state, f"{len(listed)}: {first}", fix)
     for source_ in opened.sources.values():
         wrong = [*lacking(hub, opened, source_)]
         for detail, fix in wrong:

@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     from yaml.error import Mark
     from yaml.nodes import Node
 
-SIZE_MAX = 256 * 1024
+SIZE_MAX = 128 * 1024
 DEPTH_MAX = 20
 FAULTS_MAX = 50
 LISTED_MAX = 14
 MAIL_LOCAL_PART_MAX = 64
 MAIL_TOKEN = 26
 RESERVED_PROGRAMS = {"admin"}
+RESERVED_SOURCES = {"console", "actions"}
+"""What Retour itself calls the deliveries of people and the reports of actions."""
 SECRET_WORDS = {"password", "passwd", "secret", "secrets", "private_key", "token", "tokens", "signing", "api_key"}
 
 Path = tuple[str | int, ...]
@@ -438,6 +440,8 @@ def _pays(page: _Page, currency: str, text: str | None, path: Path) -> Iterator[
 
 def _source(page: _Page, document: Mapping[str, Any], name: str, source: Mapping[str, Any]) -> Iterator[Fault]:
     path = ("sources", name)
+    if name in RESERVED_SOURCES:
+        yield page.fault(path, f"{name!r} is reserved; choose another name", at_key=True)
     yield from _event_type(page, document, source, path)
     yield from _currency(page, source, path)
     yield from _zone(page, source, path)

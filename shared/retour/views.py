@@ -19,7 +19,7 @@ from retour.domain.outcome import Effect, Outcome, Result
 from retour.domain.program import Program
 from retour.domain.row import Refusal, Unreadable
 from retour.domain.times import text
-from retour.intake import Batch, told, unreadable
+from retour.intake import ARRIVED, HELD, Batch, told, unreadable
 from retour.normalise import order_key
 from retour.sentences import sentence
 from retour.store import outcomes
@@ -302,6 +302,8 @@ class Reader:
     def results(self, header: Header, skip: int = 0) -> Iterator[Result]:
         """What became of the records of a delivery: of a file as it was then, else as the ledger says now."""
         match header.delivery.kind:
+            case Kind.FILE if header.state in (ARRIVED, HELD):
+                return
             case Kind.FILE:
                 yield from islice(outcomes.kept(self.deliveries.inbox, header.delivery), skip, None)
             case Kind.ACTIONS:

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote, unquote
@@ -14,6 +14,7 @@ from functions.api import app
 from tests.conftest import PROGRAM, House
 
 from retour.domain.delivery import Channel
+from retour.domain.modification import Modification
 from retour.store.programs import Principal
 
 CONTEXT = SimpleNamespace(function_name="api", memory_limit_in_mb=1024, invoked_function_arn="arn", aws_request_id="1")
@@ -336,6 +337,29 @@ def test_a_file_whose_news_was_lost_is_taken_in_by_a_redrive(call: Caller, house
     assert call("GET", f"{ACTIONS}/D-2~sale").json["changes"] == 1
 
 
+def test_a_parked_order_is_folded_by_an_administrators_redrive_and_what_cannot_be_stays(
+    admin: Caller, call: Caller, house: House
+) -> None:
+    sold(call, "D-9")
+    house.hub.ledger(house.program).insert(unfolded(house, call))
+    queue = house.hub.environment["PARKED_QUEUE"]
+    for parked in ({"program": house.program, "home": "D-9"}, {"program": "gone", "home": "x"}):
+        house.hub._sqs.send_message(QueueUrl=queue, MessageBody=json.dumps(parked))
+    assert call("GET", f"{ACTIONS}/D-9~sale").json["changes"] == 0
+    answer = admin("POST", "/v1/redrive", {}).json
+    assert (answer["moved"]["parked"], answer["failed"]) == (1, 1)
+    assert call("GET", f"{ACTIONS}/D-9~sale").json["changes"] == 1
+    house.hub._sqs.purge_queue(QueueUrl=queue)
+
+
+def unfolded(house: House, call: Caller) -> Modification:
+    """A record as a worker leaves it that is killed between insert and fold."""
+    answer = call("POST", MODIFICATIONS, take_back("D-8")).json
+    record = house.hub.ledger(house.program).order("D-8").records[0]
+    assert answer["counts"] == {"waiting": 1}
+    return replace(record, order_key="D-9")
+
+
 @pytest.mark.parametrize("name", ["", " ", "result_may.csv", "receipt_x", ".hidden", "x.part"])
 def test_a_name_of_ours_or_of_something_unfinished_is_not_taken(call: Caller, name: str) -> None:
     assert call("POST", FILES, b"a", query={"name": name}).status in (400, 422)
@@ -609,7 +633,7 @@ def test_an_administrator_sees_queues_and_makes_keys(admin: Caller, call: Caller
 def test_a_replay_of_everything_stored_gives_the_same_ledger(
     call: Caller, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(house.hub.environment, "KEEP_ENVELOPES", "1")  # type: ignore[arg-type]
+    monkeypatch.setitem(house.hub.environment, "KEEP_ENVELOPES", "1")
     path = f"{ACTIONS}/{sold(call, 'H-1')}"
     call("POST", MODIFICATIONS, take_back("H-1"))
     call("POST", f"{path}/modify", {"change": "take_back", "amount": "5.00"})

@@ -166,6 +166,12 @@ def test_a_chunked_body_and_a_chunked_answer(front: Running) -> None:
     connection.close()
 
 
+def test_an_old_client_gets_its_answer_unchunked(front: Running) -> None:
+    said = front.raw(b"GET /v1/stream HTTP/1.0\r\n\r\n")
+    head, _, body = said.partition(b"\r\n\r\n")
+    assert b"Transfer-Encoding" not in head and json.loads(body)["method"] == "GET"
+
+
 def test_a_body_above_the_limit_is_refused_before_it_is_read(front: Running) -> None:
     head = f"POST /v1/x HTTP/1.1\r\nHost: x\r\nContent-Length: {BODY_LIMIT + 1}\r\n\r\n".encode()
     said = front.raw(head)

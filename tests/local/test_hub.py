@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.local.conftest import Running, running_hub
+from tests.local.conftest import INFRA, Running, running_hub
 
 OWN_PROGRAM = {
     "program": "shoes",
@@ -157,8 +157,9 @@ def test_a_first_start_then_a_kill_then_the_same_ledger(home: Path) -> None:
             assert ledger(beside, "acme") == {}
             answer = ask(beside, "POST", "/v1/programs/acme/actions", action("A-1", "1.00"))
             assert answer["batch"].startswith("20310501T10")
-        taken = subprocess.run(
-            [*third.process.args[:3], "--port", "0", "--data", third.data],  # type: ignore[index]
-            capture_output=True, text=True, timeout=30, env={"PYTHONPATH": "infra", "PATH": "/usr/bin:/bin"},
-        )  # fmt: skip
+        command = [*third.process.args[:3], "--port", "0", "--data", third.data]  # type: ignore[index]
+        command += ["--ready-file", str(home / "ready.json")]
+        environment = {"PYTHONPATH": str(INFRA), "PATH": "/usr/bin:/bin"}
+        taken = subprocess.run(command, capture_output=True, text=True, timeout=30, env=environment)
         assert taken.returncode == 1 and "Another hub runs on" in taken.stderr
+        assert (home / "ready.json").exists()

@@ -57,8 +57,13 @@ def n(value: int) -> Item:
 
 def document(value: Mapping[str, Any]) -> Item:
     """JSON text without what is empty: half the size and a tenth of the work of a nested map."""
-    kept = {key: inner for key, inner in value.items() if inner not in (None, "", [], {}, False)}
+    kept = {key: inner for key, inner in value.items() if not is_empty(inner)}
     return s(json.dumps(kept, ensure_ascii=False, separators=(",", ":")))
+
+
+def is_empty(value: Any) -> bool:
+    """Nothing said; zero is something."""
+    return value is None or value is False or value in ("", [], {})
 
 
 def read(item: Mapping[str, Any], name: str = "doc") -> dict[str, Any]:
@@ -143,7 +148,7 @@ def change_parts(change: Change) -> list[Any]:
     """The verb, then its values in their order; trailing empty ones left out."""
     values = [getattr(change, name) for name in change.__dataclass_fields__]
     parts = [VERBS[type(change)], *(str(v) if isinstance(v, Decimal) else v for v in values)]
-    while parts[-1] in (None, False):
+    while is_empty(parts[-1]):
         parts.pop()
     return parts
 
@@ -350,7 +355,7 @@ def delivery_from(doc: Mapping[str, Any]) -> Delivery:
         id=doc["id"],
         program=doc["program"],
         channel=Channel(doc["channel"]),
-        source=doc["source"],
+        source=doc.get("source", ""),
         kind=Kind(doc["kind"]),
         identity=doc["identity"],
         received_at=instant(doc["received_at"]),
