@@ -147,6 +147,7 @@ CASES = [
     ("  mail:", "  Mail:", 40, "sources.Mail", "lower-case letter"),
     ("program: acme", "program: admin", 1, "program", "reserved"),
     ("  mail:", "  console:", 40, "sources.console", "reserved"),
+    ("  mail:", "  api:", 40, "sources.api", "call this one 'email'"),
     ("amount: Betrag}", "amount: [Betrag, Summe]}", 29, "", None),
     ("amount: Betrag}", "amount: []}", 29, "sources.warehouse.mapping.columns.amount", "at least one"),
     ("name: Acme Shoes", 'name: "Acme\\nShoes"', 2, "name", "one line"),

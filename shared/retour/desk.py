@@ -83,9 +83,9 @@ def source_for_api(call: Call, program: Program) -> Source:
 
     Its name scopes references, so it must not depend on anything that changes from call to call.
     """
-    named = call.query.get("source")
-    if named is not None:
-        return source_of(program, named)
+    asked = call.query.get("source")
+    if asked is not None:
+        return source_of(program, asked)
     fitting = (s for s in program.sources.values() if s.channel is Channel.API and s.kind in ("", "standard"))
     return next(fitting, program.sources[Channel.API.value])
 

@@ -452,6 +452,9 @@ def _source(page: _Page, document: Mapping[str, Any], name: str, source: Mapping
     path = ("sources", name)
     if name in RESERVED_SOURCES:
         yield page.fault(path, f"{name!r} is reserved; choose another name", at_key=True)
+    if name == "api" and source["channel"] != "api":
+        sentence = f"a source called 'api' is one of channel api; call this one {source['channel']!r}, for example"
+        yield page.fault(path, sentence, at_key=True)
     yield from _event_type(page, document, source, path)
     yield from _currency(page, source, path)
     yield from _zone(page, source, path)

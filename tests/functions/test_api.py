@@ -172,6 +172,21 @@ def test_what_comes_too_early_waits_and_is_applied_by_the_report(call: Caller) -
     assert batch["outcomes"][0]["outcome"] == "applied"
 
 
+def test_records_belong_to_the_named_source_else_to_the_first_standard_one_else_to_the_api_itself(
+    call: Caller, house: House
+) -> None:
+    def source_of(**query: str) -> str:
+        batch = call("POST", MODIFICATIONS, take_back("A-8", f"{len(query) + 1}"), query=query).json["batch"]
+        return str(call("GET", f"{BATCHES}/{batch}").json["source"])
+
+    assert source_of() == next(iter(yaml.safe_load(text_of(house.program))["sources"])) == "erp"
+    assert source_of(source="till") == "till"
+    assert call("POST", MODIFICATIONS, take_back("A-8"), query={"source": "none"}).status == 404
+    assert call("POST", MODIFICATIONS, take_back("A-8"), query={"source": "console"}).status == 404
+    assert call("PUT", "/v1/programs/{p}", text_of(house.program, sources={})).status == 200
+    assert source_of() == "api"
+
+
 def test_an_action_is_reported_once(call: Caller) -> None:
     action = sold(call, "A-5")
     again = call("POST", ACTIONS, {**SALE, "order_id": "A-5", "amount": "100.00"}).json
