@@ -55,9 +55,9 @@ def _cells(result: Result, sentence: Sentence) -> dict[str, str]:
         "outcome": str(result.outcome),
         "code": result.code,
         "explanation": sentence(result.code, result.details) if result.code else "",
-        "payout_before": money.to_text(effect.payout_before, effect.payout_currency) if effect else "",
-        "payout_after": money.to_text(effect.payout_after, effect.payout_currency) if effect else "",
-        "currency": effect.payout_currency if effect else "",
+        "payout_before": money.to_text(effect.payout_before, effect.currency) if effect else "",
+        "payout_after": money.to_text(effect.payout_after, effect.currency) if effect else "",
+        "currency": effect.currency if effect else "",
         "modification": result.modification,
     }
 
