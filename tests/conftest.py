@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from retour import intake
+from retour.domain.decide import Order
 from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
 from retour.intake import Batch
 from retour.wiring import Hub
@@ -110,25 +111,31 @@ class House:
         delivery = self.delivery(Kind.PROGRAM, body, "", Channel.CONSOLE)
         applied = intake.apply_program(self.hub, delivery, body)
         assert isinstance(applied, tuple), applied
-        self.hub.forget_program(self.program)
 
     def report(self, *actions: dict[str, Any], **more: Any) -> Batch:
         usual = {"event_type": "sale", "partner": "nordlicht", "event_time": "2026-11-01T12:00:00+01:00"}
         body = json.dumps([{**usual, **action} for action in actions]).encode()
         return intake.receive(self.hub, self.delivery(Kind.ACTIONS, body, "", Channel.API, **more), body)
 
-    def modify(self, *records: dict[str, Any], source: str = "erp", **more: Any) -> Batch:
+    def modify(
+        self, *records: dict[str, Any], source: str = "erp", channel: Channel = Channel.API, **more: Any
+    ) -> Batch:
         body = json.dumps(list(records)).encode()
-        return intake.receive(self.hub, self.delivery(Kind.MODIFICATIONS, body, source, Channel.API, **more), body)
+        return intake.receive(self.hub, self.delivery(Kind.MODIFICATIONS, body, source, channel, **more), body)
 
     def file(self, body: bytes, name: str = "may.csv", source: str = "warehouse", **more: Any) -> Batch:
         delivery = self.delivery(Kind.FILE, body, source, Channel.SFTP, name=name, **more)
         return intake.receive(self.hub, delivery, body)
 
+    def order(self, key: str) -> Order:
+        program = self.hub.program(self.program)
+        assert program is not None
+        return self.hub.ledger(program).order(key)
+
     def payouts(self, order: str) -> dict[str, tuple[int, int, str]]:
         """Action id to amount, payout and state of an order, as the table says."""
         now = self.clock.moment
-        heads = self.hub.ledger(self.program).order(order).heads.values()
+        heads = self.order(order).heads.values()
         return {
             head.action: (head.standing.amount, head.payout, head.state(now).value) for head in heads if head.action
         }

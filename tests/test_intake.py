@@ -46,7 +46,35 @@ def test_a_reference_counts_within_its_namespace(house: House) -> None:
     house.report(SALE)
     record = {"reference": "1", "order_id": "A-1", "change": "take_back", "amount": "20.00"}
     house.modify(record)
-    assert outcomes(house.modify(record, source="till")) == [("applied", "")]
+    assert outcomes(house.modify({**record, "amount": "30.00"}, source="till")) == [("applied", "")]
+
+
+def test_an_equal_effect_from_elsewhere_is_held_until_a_person_has_looked(house: House) -> None:
+    house.report(SALE)
+    record = {"reference": "1", "order_id": "A-1", "change": "take_back", "amount": "20.00"}
+    house.modify(record)
+    held = house.modify({**record, "reference": "refund-9"}, source="till")
+    assert outcomes(held) == [("held", "POSSIBLE_DUPLICATE")]
+    assert house.payouts("A-1") == {"A-1~sale": (8000, 640, "pending")}
+    name = held.results[0].modification
+    released = house.modify({"order_id": "A-1", "change": "release", "undoes": name}, channel=Channel.CONSOLE)
+    assert outcomes(released) == [("applied", "")]
+    assert house.payouts("A-1") == {"A-1~sale": (6000, 480, "pending")}
+    again = house.modify({"order_id": "A-1", "change": "release", "undoes": name}, channel=Channel.CONSOLE)
+    assert outcomes(again) == [("refused", "NOT_HELD")]
+
+
+def test_undo_leaves_a_record_out_and_the_others_keep_their_meaning(house: House) -> None:
+    house.report(SALE)
+    first = house.modify({"reference": "1", "order_id": "A-1", "change": "take_back", "amount": "20.00"})
+    house.modify({"reference": "2", "order_id": "A-1", "change": "take_back", "amount": "30.00"})
+    undo = house.modify(
+        {"reference": "u", "order_id": "A-1", "change": "undo", "undoes": first.results[0].modification}
+    )
+    assert outcomes(undo) == [("applied", "")]
+    assert house.payouts("A-1") == {"A-1~sale": (7000, 560, "pending")}
+    house.modify({"reference": "v", "order_id": "A-1", "change": "undo", "undoes": undo.results[0].modification})
+    assert house.payouts("A-1") == {"A-1~sale": (5000, 400, "pending")}
 
 
 def test_a_refusal_uses_nothing_up(house: House) -> None:
@@ -106,7 +134,7 @@ def test_what_waits_too_long_is_refused_and_answered(house: House) -> None:
     assert intake.expire_waiting(house.hub, program) == 0
     house.clock.moment = batch.delivery.received_at.replace(month=12, day=30)
     assert intake.expire_waiting(house.hub, program) == 2
-    order = house.hub.ledger(house.program).order("nowhere")
+    order = house.order("nowhere")
     (record,) = order.records
     booked = order.booked(record.id)
     assert booked is not None and (booked[1].outcome, booked[1].code) == (Outcome.REFUSED, "ACTION_NOT_FOUND")
@@ -236,7 +264,7 @@ def test_a_modification_costs_two_write_units_and_its_delivery_one_header(
     house.report(*({"order_id": f"W-{n}", "amount": "100.00"} for n in range(20)))
     meter = metered()
     for number in range(20):
-        house.hub.ledger(house.program).order(f"W-{number}")
+        house.order(f"W-{number}")
     for number in range(20):
         record = {
             "reference": f"refund-{number:08d}",
@@ -271,7 +299,7 @@ def test_a_long_log_is_sealed_in_pages_and_read_whole(house: House) -> None:
     house.report({"order_id": "L-1", "amount": "100.00"})
     for number in range(40):
         house.modify({"reference": f"r{number}", "order_id": "L-1", "change": "take_back", "amount": "1.00"})
-    order = house.hub.ledger(house.program).order("L-1")
+    order = house.order("L-1")
     head = order.heads["L-1~sale"]
     assert len(head.log) == 40
     assert head.sealed == 32

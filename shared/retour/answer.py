@@ -60,7 +60,7 @@ def tell_settled(
     hub: "Hub", program: Program, source: Source | None, header: Header, modifications: Sequence[str]
 ) -> str:
     """The second answer: records that waited for their action and were settled now."""
-    reader = Reader(program, hub.ledger(program.id), hub.deliveries(program.id), hub.now())
+    reader = Reader(program, hub.ledger(program), hub.deliveries(program.id), hub.now())
     found = [order_and_record for id_ in modifications if (order_and_record := reader.modification(id_))]
     results = [told(order, record, None, program) for order, record in found]
     if header.delivery.channel is Channel.SALESFORCE:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from retour.domain.contract import Contract
 from retour.domain.decide import Head, Order, fold, give_up
 from retour.domain.modification import Modification
 from retour.store.ledger import Ledger
@@ -19,7 +18,6 @@ class Contended(Exception):
 def settle(
     ledger: Ledger,
     key: str,
-    contracts: Sequence[Contract],
     now: datetime,
     known: Order | None = None,
     then: Callable[[Order], Order] = lambda order: order,
@@ -30,7 +28,7 @@ def settle(
     """
     order = known or ledger.order(key)
     for _ in range(TRIES):
-        folded = written(ledger, order, then(fold(order, contracts, now)))
+        folded = written(ledger, order, then(fold(order, ledger.contracts, now)))
         if folded is not None:
             return folded
         order = ledger.order(key)
@@ -59,14 +57,12 @@ def adopt(ledger: Ledger, action_id: str, order: Order) -> Order:
     return ledger.order(order.key) if waiting else order
 
 
-def expire(
-    ledger: Ledger, key: str, overdue: Sequence[str], contracts: Sequence[Contract], now: datetime
-) -> Sequence[Modification]:
+def expire(ledger: Ledger, key: str, overdue: Sequence[str], now: datetime) -> Sequence[Modification]:
     """Refuse the overdue records of an order that still wait; those for which that was so."""
 
     def refuse(order: Order) -> Order:
         return give_up(order, [record for record in order.records if record.id in overdue], now)
 
     before = ledger.order(key)
-    settle(ledger, key, contracts, now, known=before, then=refuse)
+    settle(ledger, key, now, known=before, then=refuse)
     return [record for record in before.records if record.id in overdue and before.booked(record.id) is None]

@@ -124,7 +124,7 @@ def at(hub: Hub, *known: Program) -> Hub:
 
 
 def reader_of(hub: Hub, program: Program) -> Reader:
-    return Reader(program, hub.ledger(program.id), hub.deliveries(program.id), hub.now())
+    return Reader(program, hub.ledger(program), hub.deliveries(program.id), hub.now())
 
 
 def days(hub: Hub, program: Program) -> tuple[str, str]:
@@ -291,7 +291,6 @@ def apply_program(hub: Hub, call: Call, principal: Principal, program_id: str) -
     if isinstance(applied, list):
         raise AssertionError(f"judged right before it was stored, wrong after: {applied}")
     now_in_force, fresh = applied
-    hub.forget_program(program_id)
     if made_now := credentials(hub, now_in_force):
         shown["credentials"] = made_now
     return {"program": program_id, "version": now_in_force.version, "changed": fresh, "batch": delivery.id, **shown}
@@ -534,7 +533,11 @@ def actions(hub: Hub, call: Call, opened: Program) -> Document:
     if "order_id" in query:
         order = reader.order_named(query["order_id"])
         found = sorted(order.actions, key=lambda one: (one.reported_at, one.id), reverse=True)
-        lines = (views.action_line(one, order.heads[one.id], reader.now) for one in found if one.id in order.heads)
+        lines = (
+            views.action_line(one, order.heads[one.id], reader.program, reader.now)
+            for one in found
+            if one.id in order.heads
+        )
         return {"items": [line for line in lines if wanted(line)], "next": None}
     today, first = days(hub, opened)
 

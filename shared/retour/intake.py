@@ -17,7 +17,6 @@ from retour.channels import records
 from retour.channels import salesforce as salesforce_records
 from retour.channels.webhook import hooks
 from retour.domain.action import Action
-from retour.domain.contract import Contract
 from retour.domain.decide import Order, effect
 from retour.domain.delivery import Delivery, Kind
 from retour.domain.explain import details
@@ -81,7 +80,7 @@ def receive(hub: "Hub", delivery: Delivery, body: bytes | None) -> Batch:
         return put_away(hub, delivery, body, rows)
     reads = list(Reading(program, source, delivery).modifications(rows))
     stored = hub.deliveries(program.id).put(delivery, body, DONE, {"rows": index_of(reads)})
-    results = take_rows(hub.ledger(program.id), program, reads, hub.now())
+    results = take_rows(hub.ledger(program), program, reads, hub.now())
     remind_waiting(hub, program, stored, results)
     return Batch(delivery=stored, state=DONE, results=results)
 
@@ -111,7 +110,7 @@ def take_file(hub: "Hub", delivery: Delivery, body: bytes) -> Batch:
         batch = take_actions(hub, delivery, report.from_rows(opened.rows))
     else:
         reads = list(Reading(program, source, delivery).modifications(opened.rows))
-        results = take_rows(hub.ledger(program.id), program, reads, hub.now())
+        results = take_rows(hub.ledger(program), program, reads, hub.now())
         remind_waiting(hub, program, delivery, results)
         batch = Batch(delivery=delivery, state=DONE, results=results)
     outcomes.keep(hub.inbox, delivery, batch.results)
@@ -146,7 +145,7 @@ def dry_run(hub: "Hub", delivery: Delivery, body: bytes) -> Batch:
     if isinstance(rows, Ignored):
         return Batch(delivery=delivery, state=IGNORED, details={"why": rows.why})
     reads = list(Reading(program, source, delivery).modifications(rows))
-    rehearsal = Rehearsal(program.id, hub.ledger(program.id))
+    rehearsal = Rehearsal(program.contracts, hub.ledger(program))
     return Batch(delivery=delivery, state="dry run", results=take_rows(rehearsal, program, reads, hub.now()))
 
 
@@ -225,14 +224,14 @@ def settled(hub: "Hub", program_id: str, delivery_id: str, modifications: Sequen
 
 def expire_waiting(hub: "Hub", program: Program) -> int:
     """Refuse what has waited for its action too long, and ask for its second answer; how many that were."""
-    ledger, deliveries = hub.ledger(program.id), hub.deliveries(program.id)
+    ledger, deliveries = hub.ledger(program), hub.deliveries(program.id)
     overdue = list(deliveries.due("waiting", hub.now()))
     for subject, reminder in overdue:
         home = reminder["home"]
         key = (ledger.order_key_of(home[1:]) if home.startswith("@") else None) or home
         if key != home:
             adopt(ledger, home[1:], ledger.order(key))
-        expire(ledger, key, [subject], program.contracts, hub.now())
+        expire(ledger, key, [subject], hub.now())
         settled(hub, program.id, reminder["delivery"], [f"{key}~{subject}"])
         deliveries.forget("waiting", instant(reminder["deadline"]), subject)
     return len(overdue)
@@ -290,12 +289,12 @@ def take_order(
 ) -> list[Result]:
     """The records of one order: each inserted unless it stands there, one fold, one write."""
     order = inserted(ledger, ledger.order(key), modifications)
-    order = settle(ledger, key, program.contracts, now, order)
+    order = settle(ledger, key, now, order)
     known = {record.id for record in order.records}
     attempts = {m.id: attempt for m in modifications if m.id in known and (attempt := tried_again(order, m))}
     if attempts:
         order = inserted(ledger, order, list(attempts.values()))
-        order = settle(ledger, key, program.contracts, now, order)
+        order = settle(ledger, key, now, order)
     if key.startswith("@"):
         order = moved_meanwhile(ledger, program, key, now) or order
     return [told(order, m, attempts.get(m.id), program) if m.id in known else too_many(m) for m in modifications]
@@ -382,7 +381,7 @@ def moved_meanwhile(ledger: Ledger, program: Program, key: str, now: datetime) -
     order_key = ledger.order_key_of(key[1:])
     if order_key is None:
         return None
-    return settle(ledger, order_key, program.contracts, now, adopt(ledger, key[1:], ledger.order(order_key)))
+    return settle(ledger, order_key, now, adopt(ledger, key[1:], ledger.order(order_key)))
 
 
 # Actions
@@ -393,23 +392,21 @@ def take_actions(hub: "Hub", delivery: Delivery, reports: Iterable[report.Report
     if isinstance(reports, Refusal):
         return Batch(delivery=delivery, state=REFUSED, code=reports.code, details=reports.details)
     program = hub.program_of(delivery)
-    ledger = hub.ledger(program.id)
+    ledger = hub.ledger(program)
     results = []
     for reported in reports:
         read = reported if isinstance(reported, Unreadable) else report.action(reported, program, delivery)
         if isinstance(read, Unreadable):
             results.append(unreadable(read))
             continue
-        result, order = report_action(ledger, read, program.contracts, hub.now())
+        result, order = report_action(ledger, read, hub.now())
         results.append(replace(result, place=reported.place, raw=reported.raw))
         if order is not None:
             tell_settled(hub, program, order)
     return Batch(delivery=delivery, state=DONE, results=results)
 
 
-def report_action(
-    ledger: Ledger, action: Action, contracts: Sequence[Contract], now: datetime
-) -> tuple[Result, Order | None]:
+def report_action(ledger: Ledger, action: Action, now: datetime) -> tuple[Result, Order | None]:
     """One action reported, and its order folded with whatever waited for it."""
     refused = Result(
         place="", outcome=Outcome.REFUSED, order=action.order_id, action=action.id, details={"action": action.id}
@@ -426,7 +423,7 @@ def report_action(
         order = replace(order, actions=[*order.actions, standing or action])
     if action.named:
         order = adopt(ledger, action.id, order)
-    order = settle(ledger, order.key, contracts, now, order)
+    order = settle(ledger, order.key, now, order)
     if standing is None or (standing.delivery == action.delivery and report.says_the_same(standing, action)):
         return replace(refused, outcome=Outcome.APPLIED, details={}), order
     if report.says_the_same(standing, action):
@@ -442,12 +439,12 @@ def fold_again(hub: "Hub", program_id: str, home: str) -> None:
     program = hub.program(program_id)
     if program is None:
         raise LookupError(program_id)
-    ledger = hub.ledger(program_id)
+    ledger = hub.ledger(program)
     order = ledger.order((ledger.order_key_of(home[1:]) if home.startswith("@") else None) or home)
     for action in order.actions:
         if action.named:
             order = adopt(ledger, action.id, order)
-    tell_settled(hub, program, settle(ledger, order.key, program.contracts, hub.now(), order))
+    tell_settled(hub, program, settle(ledger, order.key, hub.now(), order))
 
 
 def release(hub: "Hub", delivery: Delivery) -> Batch:

@@ -16,13 +16,19 @@ from retour.domain.delivery import Channel, Delivery
 from retour.domain.modification import (
     Approve,
     Change,
+    Discard,
     Modification,
     Provenance,
+    Reattribute,
+    Release,
+    Reprice,
     Restore,
     Reverse,
     SetQuantity,
+    SetStatus,
     SetTotal,
     TakeBack,
+    Undo,
     digest,
 )
 from retour.domain.money import NotAnAmount, decimal, exponents
@@ -35,7 +41,10 @@ FIELDS = (
     "status", "partner", "undoes", "reason", "disposition", "note", "occurred_at",
 )  # fmt: skip
 FROM_ADAPTERS = ("order_total", "source_version")
-CHANGES = ("reverse", "set_total", "set_quantity", "take_back", "approve", "restore")
+CHANGES = (
+    "reverse", "set_total", "set_quantity", "take_back", "approve", "restore", "set_status", "reattribute", "undo",
+)  # fmt: skip
+BY_PEOPLE = ("reprice", "release", "discard")
 AMOUNT_MEANS = ("set_total", "take_back", "difference")
 KEY_BYTES = 128
 TEXT_MAX = 500
@@ -154,10 +163,16 @@ class Reading:
             note=self._short(cells, "note", TEXT_MAX),
             occurred_at=occurred_at,
             received_at=delivery.received_at,
+            doubles=self._doubles(),
             orders_by=min(occurred_at, delivery.received_at)
             if by_source_time and occurred_at
             else delivery.received_at,
         )
+
+    def _doubles(self) -> Mapping[str, str]:
+        """What the program says today of changes that look like one already applied; kept in the record."""
+        days = self.program.possible_duplicate_days
+        return {"days": str(days), **self.source.possible_duplicates} if days else {}
 
     def _order_key(self, cells: Mapping[str, str]) -> str | None:
         order_id = cells.get("order_id")
@@ -192,6 +207,10 @@ class Reading:
             if status not in translated:
                 raise Wrong("UNKNOWN_STATUS", "status", value=shown(status), known=listed(translated))
             verb = translated[status]
+        disposition = self._disposition(cells)
+        if not verb and disposition is not None:
+            verb = disposition.get("change", "set_status")
+            cells = {**cells, "status": disposition.get("state", cells["disposition"])}
         amount = self._amount(cells, "amount")
         quantity = self._quantity(cells)
         if not verb:
@@ -200,20 +219,27 @@ class Reading:
             verb = "set_quantity"
         if verb == "difference":
             verb, amount = difference(amount)
-        if verb not in CHANGES:
-            code = "CHANGE_NOT_OFFERED" if verb in ("set_status", "reattribute", "undo") else "UNKNOWN_CHANGE"
-            raise Wrong(
-                code if verb else "CHANGE_NEEDED",
-                "change",
-                value=shown(verb),
-                change=shown(verb),
-                known=listed(CHANGES),
-            )
+        by_a_person = self.delivery.channel is Channel.CONSOLE and verb in BY_PEOPLE
+        if verb not in CHANGES and not by_a_person:
+            code = "UNKNOWN_CHANGE" if verb else "CHANGE_NEEDED"
+            raise Wrong(code, "change", value=shown(verb), known=listed(CHANGES))
         match verb:
             case "reverse":
                 return Reverse()
             case "restore":
                 return Restore()
+            case "set_status":
+                return SetStatus(self._needed(cells, "status", verb))
+            case "reattribute":
+                return Reattribute(self._needed(cells, "partner", verb))
+            case "undo":
+                return Undo(self._needed(cells, "undoes", verb))
+            case "release":
+                return Release(self._needed(cells, "undoes", verb))
+            case "discard":
+                return Discard(self._needed(cells, "undoes", verb))
+            case "reprice":
+                return Reprice()
             case "approve":
                 return Approve(restores=source.approve_restores or self.delivery.channel is Channel.CONSOLE)
             case "set_total":
@@ -227,6 +253,22 @@ class Reading:
         if amount is None and quantity is None:
             raise Wrong("AMOUNT_NEEDED", "amount", change=verb)
         return TakeBack(amount, quantity, self._amount(cells, "order_total"), source.excess == "clamp")
+
+    def _disposition(self, cells: Mapping[str, str]) -> Mapping[str, str] | None:
+        """The merchant's own code, if its event type has such; they are told apart by case."""
+        code, event_type = cells.get("disposition"), cells.get("event_type") or self.source.event_type
+        declared = self.program.event_types[event_type].dispositions if event_type else {}
+        if code is None or not declared:
+            return None
+        if code not in declared:
+            raise Wrong("UNKNOWN_DISPOSITION", "disposition", value=shown(code), known=listed(declared))
+        return declared[code]
+
+    def _needed(self, cells: Mapping[str, str], field: str, verb: str) -> str:
+        text = self._short(cells, field)
+        if text is None:
+            raise Wrong("FIELD_NEEDED", field, field=field, change=verb)
+        return text
 
     def _amount(self, cells: Mapping[str, str], field: str) -> Decimal | None:
         text = cells.get(field)
@@ -322,6 +364,7 @@ def content(change: Change, currency: str | None) -> str:
         "" if amount is None else f"{amount.normalize():f}",
         (currency or "") if has_amount(change) else "",
         str(getattr(change, "quantity", None)),
+        *(str(getattr(change, name, "")) for name in ("status", "partner", "undoes", "held")),
     )
 
 

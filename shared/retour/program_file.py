@@ -6,13 +6,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from decimal import Decimal
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from retour.domain.contract import Percent, pay_of
 from retour.domain.money import exponents
 from retour.domain.program import REASONS
 
@@ -259,7 +259,7 @@ def _faults(error: "ValidationError", page: _Page) -> Iterator[Fault]:
             yield page.fault(path, "one item stands here twice; keep one of them")
         case "not":
             key = rule["required"][0]
-            sentence = f"`{key}` says nothing for channel {instance['channel']}; only sources of channel api have one"
+            sentence = f"`{key}` says nothing for channel {instance.get('channel')}; only sources of channel api have one"
             yield page.fault((*path, key), sentence, at_key=True)
         case _:
             yield page.fault(path, f"{_shown(instance)} is not right here. {_described(own)}")
@@ -415,14 +415,37 @@ def _contracts(page: _Page, document: Mapping[str, Any]) -> Iterator[Fault]:
             date.fromisoformat(body["valid_from"])
         except ValueError:
             yield page.fault((*path, "valid_from"), f"there is no day {body['valid_from']}; write it as 2026-01-31")
-        if Decimal(body["payout"].rstrip("% ")) > 100:
-            yield page.fault((*path, "payout"), f"{body['payout']} is more than the sale; 0% to 100% is right")
+        if ("payout" in body) == ("rules" in body):
+            yield page.fault(path, "say what is paid, either as `payout: 8%` or as ranked `rules`", at_key=True)
+        yield from _lock(page, body["lock"], (*path, "lock"))
+        yield from _pays(page, document["currency"], body.get("payout"), (*path, "payout"))
+        for number, rule in enumerate(body.get("rules", ())):
+            yield from _pays(page, document["currency"], rule["pays"], (*path, "rules", number, "pays"))
     for name in document["event_types"]:
         if not any(body["event_type"] == name and "partners" not in body for body in contracts.values()):
             sentence = (
                 f"no contract pays for {name!r} to all partners; add one with `event_type: {name}` and no partners"
             )
             yield page.fault(("event_types", name), sentence, at_key=True)
+
+
+def _lock(page: _Page, lock: Mapping[str, Any], path: Path) -> Iterator[Fault]:
+    """One way of locking, not parts of several."""
+    ways = {name.partition("after_")[2] or "open" for name in lock if "_after_" in name or name == "open_ended"}
+    if len(ways) != 1:
+        yield page.fault(path, "one way of locking is right, such as `days_after_event: 30`", at_key=True)
+
+
+def _pays(page: _Page, currency: str, text: str | None, path: Path) -> Iterator[Fault]:
+    if text is None:
+        return
+    try:
+        pay = pay_of(text, currency, per_order=False)
+    except ValueError:
+        yield page.fault(path, f"{text} is no amount of {currency}; write a share such as 8%, or such as 5.00")
+        return
+    if isinstance(pay, Percent) and pay.percent > 100:
+        yield page.fault(path, f"{text} is more than the sale; 0% to 100% is right")
 
 
 def _source(page: _Page, document: Mapping[str, Any], name: str, source: Mapping[str, Any]) -> Iterator[Fault]:

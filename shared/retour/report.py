@@ -9,8 +9,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from retour.domain.action import Action, Line
+from retour.domain.calendar import local_day
 from retour.domain.contract import terms_at
 from retour.domain.delivery import Delivery
+from retour.domain.lock import at_report
 from retour.domain.money import NotAnAmount, decimal, exponents, to_minor
 from retour.domain.program import Program
 from retour.domain.row import Refusal, Row, Unreadable
@@ -130,12 +132,18 @@ def _action(report: Report, program: Program, delivery: Delivery) -> Action:
     if currency not in exponents():
         raise Wrong("UNKNOWN_CURRENCY", "currency", value=shown(currency))
     event_time = instant_of(fields["event_time"], program)
+    happened_at = event_time
     if event_time > delivery.received_at:
         raise Wrong("EVENT_IN_FUTURE", "event_time", value=shown(fields["event_time"]))
     terms = terms_at(program.contracts, event_type.name, fields["partner"], delivery.received_at)
     if terms is None:
-        raise Wrong("CONTRACT_MISSING", "event_type", value=event_type.name, partner=fields["partner"])
-    repeated = f"~{event_time:%Y%m%dT%H%M%S}" if event_type.repeated_orders else ""
+        raise Wrong("CONTRACT_MISSING", "event_type", event_type=event_type.name, partner=fields["partner"])
+    repeated = f"~{happened_at:%Y%m%dT%H%M%S}" if event_type.repeated_orders else ""
+    if event_type.late_orders == "submission":
+        event_time = delivery.received_at
+    rate = program.rate(currency, local_day(event_time, program.time_zone))
+    if rate is None:
+        raise Wrong("RATE_MISSING", "currency", value=currency, currency=program.currency)
     return Action(
         id=fields.get("action_id") or f"{key}~{event_type.name}{repeated}",
         program=program.id,
@@ -148,8 +156,9 @@ def _action(report: Report, program: Program, delivery: Delivery) -> Action:
         lines=tuple(line_of(number, line, currency) for number, line in enumerate(report.lines, 1)),
         reported_at=delivery.received_at,
         delivery=delivery.id,
-        locks_at=terms.locks_at(event_time),
+        locks_at=at_report(terms.lock, event_time, program.time_zone).locks_at,
         contract=terms.number,
+        rate=rate,
         promo_code=fields.get("promo_code"),
         customer_status=fields.get("customer_status"),
         parent=fields.get("parent"),
@@ -204,4 +213,11 @@ def says_the_same(one: Action, other: Action) -> bool:
         delivery=one.delivery,
         locks_at=one.locks_at,
         contract=one.contract,
+        rate=one.rate,
+        event_time=one.event_time if counted_from_report(one) else other.event_time,
     )
+
+
+def counted_from_report(action: Action) -> bool:
+    """Whether its event time is the time of its report, as for late orders: two reports then differ in it."""
+    return action.event_time == action.reported_at

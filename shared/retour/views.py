@@ -11,7 +11,7 @@ from typing import Any
 from retour import report
 from retour.domain.action import Action
 from retour.domain.contract import Contract
-from retour.domain.decide import Head, Order
+from retour.domain.decide import Head, Order, paid_lines
 from retour.domain.delivery import Delivery, Kind
 from retour.domain.modification import Modification
 from retour.domain.money import to_text
@@ -46,13 +46,14 @@ def effect_document(effect: Effect | None) -> Document | None:
     if effect is None:
         return None
 
-    def money(minor: int) -> str:
-        return to_text(minor, effect.currency)
+    def money(before: int, after: int, currency: str) -> Document:
+        return {"before": to_text(before, currency), "after": to_text(after, currency)}
 
     return {
         "currency": effect.currency,
-        "amount": {"before": money(effect.amount_before), "after": money(effect.amount_after)},
-        "payout": {"before": money(effect.payout_before), "after": money(effect.payout_after)},
+        "payout_currency": effect.payout_currency,
+        "amount": money(effect.amount_before, effect.amount_after, effect.currency),
+        "payout": money(effect.payout_before, effect.payout_after, effect.payout_currency),
         "contract": effect.contract,
     }
 
@@ -143,21 +144,22 @@ def modification_document(order: Order, record: Modification, program: Program) 
     }
 
 
-def action_line(action: Action, head: Head, now: datetime) -> Document:
+def action_line(action: Action, head: Head, program: Program, now: datetime) -> Document:
     """An action as lists show it."""
     return {
         "id": action.id,
         "program": action.program,
         "order_id": action.order_id,
         "event_type": action.event_type,
-        "partner": action.partner,
+        "partner": head.standing.partner,
         "event_time": text(action.event_time),
         "reported_at": text(action.reported_at),
         "currency": action.currency,
         "state": head.state(now).value,
         "amount": to_text(head.standing.amount, action.currency),
-        "payout": to_text(head.payout, action.currency),
-        "locks_at": text(action.locks_at),
+        "payout": to_text(head.payout, program.currency),
+        "payout_currency": program.currency,
+        "locks_at": text(head.locks_at) if head.locks_at else None,
         "contract": head.standing.contract,
         "changes": head.changes,
         "promo_code": action.promo_code,
@@ -171,7 +173,7 @@ def action_document(order: Order, action: Action, head: Head, program: Program, 
     terms = program.contracts[head.standing.contract - 1]
     records = [record for entry in head.log if (record := order.record(entry.id)) is not None]
     return {
-        **action_line(action, head, now),
+        **action_line(action, head, program, now),
         "items": [
             {
                 "line": line.line,
@@ -179,10 +181,13 @@ def action_document(order: Order, action: Action, head: Head, program: Program, 
                 "category": line.category,
                 "quantity": rest.quantity,
                 "amount": to_text(rest.amount, action.currency),
-                "payout": to_text(terms.payout.of(rest.amount), action.currency),
+                "payout": to_text(paid.amount, terms.currency),
+                "rule": paid.rule,
                 "sold": {"quantity": line.quantity, "amount": to_text(line.amount, action.currency)},
             }
-            for line, rest in zip(action.lines, head.standing.rests, strict=True)
+            for line, rest, paid in zip(
+                action.lines, head.standing.rests, paid_lines(action, head.standing, program.contracts), strict=True
+            )
         ],
         "history": [modification_document(order, record, program) for record in records],
     }
@@ -223,8 +228,7 @@ def contract_document(contract: Contract) -> Document:
         "partners": sorted(contract.partners),
         "valid_from": contract.valid_from.isoformat(),
         "recorded_at": text(contract.recorded_at),
-        "payout": f"{contract.payout.percent}%",
-        "lock": {"days_after_event": contract.lock.days_after_event},
+        "terms": dict(contract.body),
     }
 
 
@@ -365,7 +369,7 @@ class Reader:
         for result in self.results(header, skip):
             found = self.action(result.action) if result.action else None
             own = found is not None and found[1].delivery == header.delivery.id
-            yield action_line(*found[1:], self.now) if found and own else None
+            yield action_line(*found[1:], self.program, self.now) if found and own else None
 
 
 def is_key(text: str) -> bool:

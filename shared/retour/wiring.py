@@ -2,9 +2,9 @@
 
 import json
 import os
-import time
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
 from typing import Any
@@ -19,7 +19,7 @@ from retour.store.programs import Principal, Programs
 from retour.store.secrets import Secrets
 from retour.store.state import SourceState
 
-PROGRAM_SECONDS = 30
+PROGRAM_ID = re.compile(r"[a-z][a-z0-9-]{1,30}")
 QUEUES = ("answers", "pulls", "writebacks", "parked")
 
 
@@ -33,7 +33,6 @@ class Hub:
 
     environment: Mapping[str, str]
     outward: bool = True
-    _programs: dict[str, tuple[float, Program]] = field(default_factory=dict)
 
     # Time
 
@@ -56,24 +55,14 @@ class Hub:
         return Programs(self._dynamodb, self._table)
 
     def program(self, program_id: str) -> Program | None:
-        """The newest version, at most half a minute old."""
-        kept = self._programs.get(program_id)
-        if kept is None or kept[0] < time.monotonic():
-            program = self.programs.get(program_id)
-            if program is None:
-                return None
-            kept = self._programs[program_id] = (time.monotonic() + PROGRAM_SECONDS, program)
-        return kept[1]
+        """The newest version. It is read each time: what was recorded a moment ago prices what comes now."""
+        return self.programs.get(program_id) if PROGRAM_ID.fullmatch(program_id) else None
 
     def program_of(self, delivery: Delivery) -> Program:
         program = self.program(delivery.program)
         if program is None:
             raise NoProgram(delivery.program)
         return program
-
-    def forget_program(self, program_id: str) -> None:
-        """Read it anew next time: it was just changed here."""
-        self._programs.pop(program_id, None)
 
     def principal(self, key: str) -> Principal | None:
         return self.programs.principal(key)
@@ -88,8 +77,8 @@ class Hub:
 
     # Store
 
-    def ledger(self, program_id: str) -> TableLedger:
-        return TableLedger(self._dynamodb, self._table, program_id)
+    def ledger(self, program: Program) -> TableLedger:
+        return TableLedger(self._dynamodb, self._table, program.id, program.contracts)
 
     def deliveries(self, program_id: str) -> Deliveries:
         envelopes = self.environment.get("KEEP_ENVELOPES") == "1"
@@ -175,7 +164,7 @@ class Hub:
     def _client(self, service: str) -> Any:
         import boto3
 
-        return boto3.client(service)
+        return boto3.client(service)  # type: ignore[call-overload]
 
 
 @cache

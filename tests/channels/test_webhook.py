@@ -224,7 +224,9 @@ class Door:
         return self.post(body, given, to=kind)
 
     def order(self, key: str) -> Any:
-        return self.hub.ledger("acme").order(key)
+        program = self.hub.program("acme")
+        assert program is not None
+        return self.hub.ledger(program).order(key)
 
     @property
     def deliveries(self) -> Deliveries:

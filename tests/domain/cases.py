@@ -2,14 +2,14 @@
 
 import itertools
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from retour.domain.action import Action, Line
-from retour.domain.contract import Contract, Lock, Payout
+from retour.domain.contract import Contract, contract_of
 from retour.domain.decide import Order, fold
 from retour.domain.delivery import Channel
+from retour.domain.lock import at_report
 from retour.domain.modification import Change, Modification, Provenance, digest
 
 REPORTED = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -17,18 +17,23 @@ SERIAL = itertools.count()
 
 
 def contract(percent: str = "8", days: int = 30, number: int = 1, **more: Any) -> Contract:
-    usual: dict[str, Any] = {
-        "name": "standard",
-        "version": number,
+    """Terms as they are written in a program; `more` are further keys of the body, or when it was recorded."""
+    recorded_at = more.pop("recorded_at", datetime(2026, 1, 1, tzinfo=UTC))
+    body: dict[str, Any] = {
         "event_type": "sale",
-        "partners": frozenset(),
-        "valid_from": date(2026, 1, 1),
-        "recorded_at": datetime(2026, 1, 1, tzinfo=UTC),
-        "payout": Payout(Decimal(percent)),
-        "lock": Lock(days),
-        "time_zone": "Europe/Berlin",
+        "valid_from": "2026-01-01",
+        "payout": f"{percent}%",
+        "lock": {"days_after_event": days},
     }
-    return Contract(number=number, **(usual | more))
+    return contract_of(
+        "standard",
+        body | more,
+        time_zone="Europe/Berlin",
+        currency="EUR",
+        recorded_at=recorded_at,
+        number=number,
+        version=number,
+    )
 
 
 CONTRACT = contract()
@@ -47,7 +52,7 @@ def action(*lines: tuple[str, int, int], currency: str = "EUR", **more: Any) -> 
         "event_time": REPORTED,
         "reported_at": REPORTED,
         "delivery": "d",
-        "locks_at": CONTRACT.locks_at(REPORTED),
+        "locks_at": at_report(CONTRACT.lock, REPORTED, "Europe/Berlin").locks_at,
         "contract": 1,
     }
     numbered = tuple(Line(str(n), sku, None, quantity, amount) for n, (sku, quantity, amount) in enumerate(sold, 1))

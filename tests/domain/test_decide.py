@@ -2,7 +2,8 @@
 
 import itertools
 import random
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -10,17 +11,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.domain.cases import CONTRACT, REPORTED, action, contract, folded, record, rests, told
 
-from retour.domain.action import State
-from retour.domain.decide import Order, fold
+from retour.domain.action import Line, State
+from retour.domain.decide import ACCEPTED, NO_ACTION, Order, as_of, fold, undo_blockers
+from retour.domain.delivery import Channel
+from retour.domain.lock import at_report
 from retour.domain.modification import (
     Approve,
     Change,
+    Discard,
     Modification,
+    Reattribute,
+    Release,
+    Reprice,
     Restore,
     Reverse,
     SetQuantity,
+    SetStatus,
     SetTotal,
     TakeBack,
+    Undo,
 )
 from retour.domain.standing import GONE
 
@@ -218,7 +227,7 @@ def histories(draw: st.DrawFn) -> list[Modification]:
 
 @given(histories())
 def test_after_any_history_a_full_reversal_nets_to_zero(history: list[Modification]) -> None:
-    order = folded(action(*TWO_LINES), [*history, record(Reverse(), 100)])
+    order = folded(action(*TWO_LINES), [*history, record(Reverse(), 100, reference="at last")])
     head = order.heads["A~sale"]
     assert (head.standing.amount, head.payout) == (0, 0)
     booked = [10000 + 5000, *(entry.amount for entry in head.log)]
@@ -269,3 +278,154 @@ def test_end_results_of_an_ordered_source_make_the_same_ledger_in_any_order(seed
         head = order.heads["A~sale"]
         ledgers.append((rests(order), head.payout, head.state(REPORTED), head.locks_at))
     assert ledgers[0] == ledgers[1]
+
+
+# Undo, status, re-attribution, contracts
+
+
+def test_undo_is_blocked_by_what_builds_on_it() -> None:
+    back = record(SetTotal(D("20")), 1)
+    order = folded(action(), [record(TakeBack(D("90")), 0.5), record(Restore(), 0.7), back])
+    assert told(order) == [("applied", ""), ("unchanged", ""), ("applied", "")]
+    raised = record(SetTotal(D("100")), 1)
+    taken = record(TakeBack(D("80")), 2)
+    lowered = record(SetTotal(D("10")), 0.5)
+    undo = record(Undo(raised.id), 3)
+    order = folded(action(), [lowered, raised, taken, undo])
+    assert told(order)[-1] == ("refused", "UNDO_BLOCKED")
+    assert undo_blockers(order, order.heads["A~sale"], undo) == [taken.public_id]
+
+
+@given(histories(), st.data())
+def test_an_undo_gives_the_ledger_as_if_the_record_had_never_come(
+    history: list[Modification], data: st.DataObject
+) -> None:
+    """Where the undo is applied at all, and no other record was refused or held because of the one undone."""
+    if not history:
+        return
+    undone = data.draw(st.sampled_from(history))
+    with_it = folded(action(*TWO_LINES), [*history, record(Undo(undone.id), 200, reference="undo")])
+    entry = with_it.heads["A~sale"].entry(undone.id)
+    without = folded(action(*TWO_LINES), [one for one in history if one is not undone])
+    same_words = all(
+        with_it.heads["A~sale"].entry(one.id).outcome in ACCEPTED  # type: ignore[union-attr]
+        and without.heads["A~sale"].entry(one.id).outcome in ACCEPTED  # type: ignore[union-attr]
+        for one in history
+        if one is not undone
+    )
+    if entry is not None and entry.outcome in ACCEPTED and same_words and told(with_it)[-1][0] != "refused":
+        assert rests(with_it) == rests(without)
+        assert with_it.heads["A~sale"].payout == without.heads["A~sale"].payout
+
+
+def test_a_reversal_without_reference_that_repeats_an_undone_one_is_held_until_released() -> None:
+    first, again = record(Reverse(), 1), record(Reverse(), 3)
+    order = folded(action(), [first, record(Restore(), 2), again])
+    assert told(order)[-1] == ("held", "REPEATS_UNDONE_REVERSAL")
+    release = record(Release(again.public_id), 4, channel=Channel.CONSOLE)
+    order = fold(replace(order, records=[*order.records, release]), [CONTRACT], REPORTED)
+    assert told(order)[-2:] == [("applied", ""), ("applied", "")]
+    assert order.heads["A~sale"].state(REPORTED) is State.REVERSED
+    discard = record(Discard(again.public_id), 5, channel=Channel.CONSOLE)
+    order = fold(replace(order, records=[*order.records, discard]), [CONTRACT], REPORTED)
+    assert told(order)[-1] == ("refused", "NOT_HELD")
+
+
+RULES = [
+    {"promo_code": ["FREE"], "pays": "0%"},
+    {"category": ["shoes"], "pays": "10%"},
+    {"sku": ["GIFT"], "pays": "1.50 EUR"},
+    {"customer_status": ["new"], "pays": "5.00", "per": "order"},
+    {"pays": "3.5%", "per": "order"},
+]
+
+
+@pytest.mark.parametrize(
+    ("more", "paid"),
+    [
+        ({}, [(1000, 2), (150, 3), (105, 5)]),
+        ({"promo_code": "FREE"}, [(0, 1), (0, 1), (0, 1)]),
+        ({"customer_status": "new"}, [(1000, 2), (150, 3), (500, 4)]),
+    ],
+)
+def test_the_first_rule_that_holds_pays(more: dict[str, str], paid: list[tuple[int, int]]) -> None:
+    lines = (
+        Line("1", "S1", "shoes", 1, 10000),
+        Line("2", "GIFT", None, 1, 2000),
+        Line("3", "S3", "socks", 2, 3000),
+    )
+    sold = replace(action(), lines=lines, **more)
+    terms = contract(rules=RULES)
+    assert [(one.amount, one.rule) for one in terms.pays(sold, [(10000, 1), (2000, 1), (3000, 2)])] == paid
+
+
+def test_a_foreign_sale_is_paid_in_the_programs_currency_at_the_frozen_rate() -> None:
+    yen = replace(action(("S1", 1, 20000), currency="JPY"), rate=D("0.0061"))
+    head = folded(yen, [record(TakeBack(D("5000")), 1, currency="JPY")]).heads["A~sale"]
+    assert head.payout == 732
+    assert folded(yen, [record(Reverse(), 1)]).heads["A~sale"].payout == 0
+
+
+def test_terms_at_the_action_price_what_comes_later() -> None:
+    first = contract("8", terms_basis="at_action")
+    second = contract("10", number=2, recorded_at=REPORTED + timedelta(hours=5))
+    head = folded(action(), [record(TakeBack(D("10")), 6)], [first, second]).heads["A~sale"]
+    assert (head.payout, head.standing.contract) == (720, 1)
+    repriced = folded(action(), [record(Reprice(), 6)], [first, second]).heads["A~sale"]
+    assert (repriced.payout, repriced.standing.contract) == (1000, 2)
+
+
+def test_reattribution_pays_the_other_partner_by_its_own_terms_and_never_locks_earlier() -> None:
+    general = contract("8")
+    special = contract("20", days=10, number=2, partners=["suedwind"])
+    order = folded(action(), [record(Reattribute("suedwind"), 1)], [general, special])
+    head = order.heads["A~sale"]
+    assert (head.standing.partner, head.payout) == ("suedwind", 2000)
+    assert head.locks_at == action().locks_at
+    unknown = contract("8", partners=["nordlicht"])
+    assert told(folded(action(), [record(Reattribute("westwind"), 1)], [unknown])) == [("refused", "CONTRACT_MISSING")]
+
+
+def test_a_status_counts_for_every_action_of_the_order_and_moves_only_locks_that_count_from_it() -> None:
+    counted = contract(lock={"days_after_status": 21, "statuses": ["shipped"]})
+    sold = replace(action(), locks_at=None)
+    other = replace(sold, id="A~lead", event_type="lead")
+    leads = contract(number=2, event_type="lead")
+    other = replace(other, contract=2)
+    shipped = record(SetStatus("shipped"), 24)
+    order = fold(Order(key="A", actions=[sold, other], records=[shipped]), [counted, leads], REPORTED)
+    assert order.heads["A~sale"].locks_at == datetime(2026, 11, 22, 23, tzinfo=UTC)
+    assert order.heads["A~lead"].locks_at is None
+    assert [head.standing.countdown.status for head in order.heads.values()] == ["shipped", "shipped"]
+
+
+def test_approval_locks_an_open_ended_action_at_the_end_of_the_day() -> None:
+    terms = contract(lock={"open_ended": True})
+    sold = replace(action(), locks_at=at_report(terms.lock, REPORTED, "Europe/Berlin").locks_at)
+    assert sold.locks_at == datetime(2028, 10, 31, 23, tzinfo=UTC)
+    head = folded(sold, [record(Approve(), 1)], [terms]).heads["A~sale"]
+    assert head.locks_at == datetime(2026, 11, 1, 23, tzinfo=UTC)
+
+
+def test_what_comes_to_a_final_action_is_booked_beside_it() -> None:
+    order = folded(action(), [record(TakeBack(D("10")), 1)])
+    fenced = replace(order.heads["A~sale"], final=REPORTED + timedelta(days=31))
+    in_time, late = record(TakeBack(D("5")), 2), record(TakeBack(D("5")), 24 * 40)
+    order = fold(
+        replace(order, heads={"A~sale": fenced}, records=[*order.records, in_time, late]), [CONTRACT], REPORTED
+    )
+    assert order.heads["A~sale"] is fenced
+    assert [entry.code for entry in order.heads[NO_ACTION].log] == ["AFTER_FINAL", "ACTION_LOCKED"]
+
+
+def test_as_of_shows_the_past() -> None:
+    order = folded(action(), [record(TakeBack(D("10")), 1)])
+    early = fold(Order(key="A", actions=order.actions, records=order.records[:1]), [CONTRACT], REPORTED)
+    later = record(TakeBack(D("20")), 30)
+    moment = REPORTED + timedelta(days=2)
+    now = fold(replace(early, records=[*early.records, later]), [CONTRACT], moment)
+    assert now.heads["A~sale"].standing.amount == 7000
+    before = as_of(now, [CONTRACT], moment - timedelta(hours=1))
+    assert before.heads["A~sale"].standing.amount == 9000
+    assert before.heads["A~sale"].payout == 720
+    assert as_of(now, [CONTRACT], REPORTED - timedelta(hours=1)).actions == []

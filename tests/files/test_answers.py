@@ -23,7 +23,7 @@ def table(content: bytes) -> list[dict[str, str]]:
 
 
 def test_every_row_has_its_outcome() -> None:
-    effect = Effect("EUR", 10000, 8000, 800, 640, 1)
+    effect = Effect("EUR", "EUR", 10000, 8000, 800, 640, 1)
     results = [
         Result(place="2", outcome=Outcome.APPLIED, reference="R-1", order="A-1", modification="A-1~ab", effect=effect),
         Result(place="3", outcome=Outcome.REFUSED, order="=cmd|' /C calc'!A0", code="ACTION_LOCKED"),

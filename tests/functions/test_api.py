@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote
 import pytest
 import yaml
 from functions.api import app
+from retour.store.ledger import TableLedger
 from tests.conftest import PROGRAM, House
 
 from retour.domain.delivery import Channel
@@ -119,6 +120,7 @@ def test_a_return_is_applied_and_the_answer_says_what_it_came_to(call: Caller) -
     assert (outcome["record"], outcome["reference"], outcome["action_id"]) == ("1", "R-1", action)
     assert outcome["effect"] == {
         "currency": "EUR",
+        "payout_currency": "EUR",
         "amount": {"before": "100.00", "after": "80.00"},
         "payout": {"before": "8.00", "after": "6.40"},
         "contract": 2,
@@ -352,11 +354,17 @@ def test_a_file_whose_news_was_lost_is_taken_in_by_a_redrive(call: Caller, house
     assert call("GET", f"{ACTIONS}/D-2~sale").json["changes"] == 1
 
 
+def ledger(house: House) -> TableLedger:
+    program = house.hub.program(house.program)
+    assert program is not None
+    return house.hub.ledger(program)
+
+
 def test_a_parked_order_is_folded_by_an_administrators_redrive_and_what_cannot_be_stays(
     admin: Caller, call: Caller, house: House
 ) -> None:
     sold(call, "D-9")
-    house.hub.ledger(house.program).insert(unfolded(house, call))
+    ledger(house).insert(unfolded(house, call))
     queue = house.hub.environment["PARKED_QUEUE"]
     for parked in ({"program": house.program, "home": "D-9"}, {"program": "gone", "home": "x"}):
         house.hub._sqs.send_message(QueueUrl=queue, MessageBody=json.dumps(parked))
@@ -370,7 +378,7 @@ def test_a_parked_order_is_folded_by_an_administrators_redrive_and_what_cannot_b
 def unfolded(house: House, call: Caller) -> Modification:
     """A record as a worker leaves it that is killed between insert and fold."""
     answer = call("POST", MODIFICATIONS, take_back("D-8")).json
-    record = house.hub.ledger(house.program).order("D-8").records[0]
+    record = house.order("D-8").records[0]
     assert answer["counts"] == {"waiting": 1}
     return replace(record, order_key="D-9")
 

@@ -19,7 +19,8 @@ from retour.domain.action import Action
 from retour.domain.decide import Head
 from retour.domain.delivery import Channel, Delivery, Kind
 from retour.domain.modification import Modification
-from retour.domain.program import Program, contracts_from, program_from
+from retour.domain.contract import with_versions_of
+from retour.domain.program import Program, program_from
 from retour.intake import take_actions
 from retour.remote.salesforce import client
 from retour.store.rehearsal import Rehearsal
@@ -166,7 +167,7 @@ class House:
         self.life = Life()
         self.facts = Facts(self.life)
         self.kept = Kept(self.life)
-        self.books = Books("acme")
+        self.books = Books(())
         self.books.life = self.life
 
     @property
@@ -185,7 +186,7 @@ class House:
     def program(self, program_id: str) -> Program | None:
         if program_id != "acme":
             return None
-        return program_from(self.document, 1, contracts_from(self.document, (), datetime(2020, 1, 1, tzinfo=UTC)))
+        return program_from(self.document, 1, with_versions_of(self.document, (), datetime(2020, 1, 1, tzinfo=UTC)))
 
     def program_of(self, delivery: Delivery) -> Program:
         return self.acme
@@ -205,7 +206,8 @@ class House:
     def deliveries(self, program_id: str) -> Kept:
         return self.kept
 
-    def ledger(self, program_id: str) -> Rehearsal:
+    def ledger(self, program: Program) -> Rehearsal:
+        self.books.contracts = program.contracts
         return self.books
 
     def send(self, queue: str, message: Mapping[str, Any], delay_seconds: int = 0) -> None:

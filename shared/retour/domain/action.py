@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 
 
@@ -28,7 +29,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """As reported, immutable. `id` is the merchant's own action id, else `<order key>~<event type>[~<event time>]`."""
+    """As reported, immutable. `id` is the merchant's own action id, else `<order key>~<event type>[~<event time>]`.
+
+    `rate` is what one unit of its currency is in the program's, frozen at the event.
+    """
 
     id: str
     program: str
@@ -41,8 +45,9 @@ class Action:
     lines: tuple[Line, ...]
     reported_at: datetime
     delivery: str
-    locks_at: datetime
+    locks_at: datetime | None
     contract: int
+    rate: Decimal = Decimal(1)
     promo_code: str | None = None
     customer_status: str | None = None
     parent: str | None = None

@@ -1,7 +1,12 @@
-"""Days in a program's own time zone."""
+"""Days in a program's own time zone, and the month arithmetic of lock rules (spec 6; vectors in the tests)."""
 
+from calendar import monthrange
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
+
+
+def local_day(moment: datetime, zone: str) -> date:
+    return moment.astimezone(ZoneInfo(zone)).date()
 
 
 def start_of_day(day: date, days_later: int, zone: str) -> datetime:
@@ -11,3 +16,16 @@ def start_of_day(day: date, days_later: int, zone: str) -> datetime:
     """
     local = datetime.combine(day + timedelta(days=days_later), time.min, ZoneInfo(zone))
     return local.astimezone(UTC)
+
+
+def end_of_month(day: date) -> date:
+    return day.replace(day=monthrange(day.year, day.month)[1])
+
+
+def add_months(day: date, months: int, *, sticky: bool = False) -> date:
+    """The same day so many months later, cut to the month's length; `sticky`: a month's end stays a month's end."""
+    total = day.year * 12 + day.month - 1 + months
+    year, month = divmod(total, 12)
+    length = monthrange(year, month + 1)[1]
+    stays_at_end = sticky and day == end_of_month(day)
+    return date(year, month + 1, length if stays_at_end else min(day.day, length))

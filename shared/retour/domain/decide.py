@@ -2,12 +2,27 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from retour.domain.action import Action, State
 from retour.domain.codes import Code
-from retour.domain.contract import Contract, terms_at
-from retour.domain.modification import Modification, Reverse, SetQuantity, SetStatus, SetTotal
+from retour.domain.contract import Basis, Contract, Paid, terms_at
+from retour.domain.delivery import Channel
+from retour.domain.lock import Countdown
+from retour.domain.modification import (
+    Discard,
+    Modification,
+    Reattribute,
+    Release,
+    Reprice,
+    Restore,
+    Reverse,
+    SetQuantity,
+    SetStatus,
+    SetTotal,
+    TakeBack,
+    Undo,
+)
 from retour.domain.outcome import Effect, Outcome
 from retour.domain.standing import Standing, as_reported, step
 
@@ -17,10 +32,16 @@ NO_ACTION = ""
 ACCEPTED = (Outcome.APPLIED, Outcome.UNCHANGED, Outcome.SUPERSEDED)
 """What counts in the fold. A superseded record has its place in it too: later ones may build on what it left."""
 
+Priced = tuple[Modification, int]
+"""A record that counts, with the number of the contract version it was decided under."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one modification came to, booked once: amount and payout are the action's after it."""
+    """What one modification came to, booked once: amount and payout are the action's after it.
+
+    Only a held record is booked twice: held, then as it was decided.
+    """
 
     id: str
     outcome: Outcome
@@ -29,33 +50,43 @@ class Entry:
     amount: int
     payout: int
     contract: int
+    reversed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """What is known of an action after all that was booked. `version` counts its writes.
+    """What is known of an action after all that was booked. `version` counts its writes, `final` is set by the fence.
 
-    The head of `NO_ACTION` books what was refused before it could be said which action it means.
+    The head of `NO_ACTION` books what was refused without a word to say about any action: because none is known, or
+    because the one that is meant is final.
     """
 
     action: str
     version: int
     standing: Standing
     payout: int
-    locks_at: datetime | None
     log: tuple[Entry, ...] = ()
     sealed: int = 0
+    changes: int = 0
+    final: datetime | None = None
 
     @property
-    def changes(self) -> int:
-        return sum(entry.outcome is Outcome.APPLIED for entry in self.log)
+    def locks_at(self) -> datetime | None:
+        return self.standing.countdown.locks_at
+
+    def locked(self, moment: datetime) -> bool:
+        return self.locks_at is not None and moment >= self.locks_at
 
     def state(self, now: datetime) -> State:
-        if self.locks_at and now >= self.locks_at and not self.standing.reversal:
-            return State.LOCKED
         if self.standing.reversal:
             return State.REVERSED
+        if self.locked(now):
+            return State.LOCKED
         return State.APPROVED if self.standing.approved else State.PENDING
+
+    def entry(self, modification_id: str) -> Entry | None:
+        """The last word on a record."""
+        return next((entry for entry in reversed(self.log) if entry.id == modification_id), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,11 +105,11 @@ class Order:
         return next((record for record in self.records if record.id == modification_id), None)
 
     def booked(self, modification_id: str) -> tuple[Head, Entry] | None:
-        """The head and entry that tell what became of a record; None while it waits."""
+        """A head and the last entry that tells what became of a record; None while it waits."""
         for head in self.heads.values():
-            for entry in head.log:
-                if entry.id == modification_id:
-                    return head, entry
+            entry = head.entry(modification_id)
+            if entry is not None:
+                return head, entry
         return None
 
 
@@ -99,132 +130,220 @@ def fold(order: Order, contracts: Sequence[Contract], now: datetime) -> Order:
     if NO_ACTION in order.heads:
         heads[NO_ACTION] = order.heads[NO_ACTION]
     order = replace(order, heads=heads)
-    booked = {entry.id for head in heads.values() for entry in head.log}
     for record in sorted(order.records, key=in_order):
-        if record.id in booked:
+        meant = actions_meant(order, record)
+        if isinstance(meant, Code):
+            order = refused_unassigned(order, record, meant, now)
             continue
-        meant = action_meant(order.actions, record)
-        if meant is None:
-            continue
-        order = (
-            refused_unassigned(order, record, meant, now)
-            if isinstance(meant, Code)
-            else booked_on(order, meant, record, contracts, now)
-        )
+        for action in meant:
+            if order.heads[action.id].entry(record.id) is None:
+                order = booked_on(order, action, record, contracts, now)
     return order
 
 
 def give_up(order: Order, records: Sequence[Modification], now: datetime) -> Order:
     """The order with these records refused, if they still wait: their action never came."""
     for record in records:
-        if order.booked(record.id) is None:
-            order = refused_unassigned(order, record, Code.ACTION_NOT_FOUND, now)
+        order = refused_unassigned(order, record, Code.ACTION_NOT_FOUND, now)
     return order
 
 
 def first_head(action: Action, contracts: Sequence[Contract]) -> Head:
     standing = as_reported(action)
-    return Head(
-        action=action.id,
-        version=0,
-        standing=standing,
-        payout=payout_of(standing, contracts),
-        locks_at=action.locks_at,
-    )
+    return Head(action=action.id, version=0, standing=standing, payout=payout_of(action, standing, contracts))
 
 
-def payout_of(standing: Standing, contracts: Sequence[Contract]) -> int:
-    """Each line's commission, rounded once per line, by the contract version that priced the lines last."""
-    terms = contracts[standing.contract - 1]
-    return sum(terms.payout.of(rest.amount) for rest in standing.rests)
+def payout_of(action: Action, standing: Standing, contracts: Sequence[Contract]) -> int:
+    return sum(paid.amount for paid in paid_lines(action, standing, contracts))
 
 
-def action_meant(actions: Sequence[Action], record: Modification) -> Action | Code | None:
-    """The action a record means (spec 4): by its id, else of the order the newest reported before the record came."""
+def paid_lines(action: Action, standing: Standing, contracts: Sequence[Contract]) -> tuple[Paid, ...]:
+    """Each line's commission by the contract version that priced the lines last."""
+    return contracts[standing.contract - 1].pays(action, [(rest.amount, rest.quantity) for rest in standing.rests])
+
+
+# Which action
+
+
+def actions_meant(order: Order, record: Modification) -> Sequence[Action] | Code:
+    """The actions a record means (spec 4); none while they are not known."""
+    named = named_record(record)
+    if named is not None:
+        heads = [head for head in order.heads.values() if head.entry(named) is not None]
+        found = [action for head in heads if (action := order.action(head.action)) is not None]
+        return found or Code.UNDO_NOT_FOUND
     if record.action_id is not None:
-        return next((action for action in actions if action.id == record.action_id), None)
-    event_types = {action.event_type for action in actions}
-    if record.event_type is None and len(event_types) > 1:
+        return [action for action in order.actions if action.id == record.action_id]
+    of_type = [action for action in order.actions if record.event_type in (None, action.event_type)]
+    if isinstance(record.change, SetStatus):
+        return of_type
+    if len({action.event_type for action in of_type}) > 1:
         return Code.EVENT_TYPE_NEEDED
-    of_type = [a for a in actions if record.event_type in (None, a.event_type)]
-    before = [a for a in of_type if a.reported_at <= record.received_at]
-    if before:
-        return max(before, key=lambda a: (a.reported_at, a.event_time, a.id))
-    return min(of_type, key=lambda a: (a.reported_at, a.event_time, a.id), default=None)
+    before = [action for action in of_type if action.reported_at <= record.received_at]
+    by_report = [(action.reported_at, action.event_time, action.id) for action in (before or of_type)]
+    if not by_report:
+        return []
+    _, _, chosen = max(by_report) if before else min(by_report)
+    return [action for action in of_type if action.id == chosen]
+
+
+def named_record(record: Modification) -> str | None:
+    """The id of the record that an undo, a release or a discard speaks of."""
+    match record.change:
+        case Undo(named) | Release(named) | Discard(named):
+            return named.rpartition("~")[2]
+    return None
 
 
 def refused_unassigned(order: Order, record: Modification, code: Code, now: datetime) -> Order:
-    """Refused before any action could be named: booked under the order itself."""
+    """Refused without a word to say about any action: booked under the order itself, unless it is booked already."""
+    if order.booked(record.id) is not None:
+        return order
     head = order.heads.get(NO_ACTION) or Head(
-        action=NO_ACTION, version=0, standing=Standing((), (), 0), payout=0, locks_at=None
+        action=NO_ACTION, version=0, standing=Standing((), (), 0, "", Countdown(None)), payout=0
     )
     entry = Entry(record.id, Outcome.REFUSED, code, now, 0, 0, 0)
     return replace(order, heads={**order.heads, NO_ACTION: replace(head, log=(*head.log, entry))})
+
+
+# Booking
 
 
 def booked_on(
     order: Order, action: Action, record: Modification, contracts: Sequence[Contract], now: datetime
 ) -> Order:
     head = order.heads[action.id]
+    if head.final is not None:
+        code = Code.ACTION_LOCKED if head.locked(record.received_at) else Code.AFTER_FINAL
+        return refused_unassigned(order, record, code, now)
     decision = decide(order, action, head, record, contracts)
-    payout = payout_of(decision.standing, contracts)
-    entry = Entry(record.id, decision.outcome, decision.code, now, decision.standing.amount, payout, decision.contract)
-    after = replace(head, standing=decision.standing, payout=payout, log=(*head.log, entry))
+    order = with_entry(order, action, record, decision, contracts, now)
+    held = order.record(named_record(record) or "")
+    if decision.outcome is Outcome.APPLIED and held is not None:
+        head = order.heads[action.id]
+        if isinstance(record.change, Release):
+            again = decide(order, action, head, held, contracts, released=True)
+            return with_entry(order, action, held, again, contracts, now)
+        if isinstance(record.change, Discard):
+            again = Decision(Outcome.REFUSED, Code.DISCARDED, head.standing, head.standing.contract)
+            return with_entry(order, action, held, again, contracts, now)
+    return order
+
+
+def with_entry(
+    order: Order,
+    action: Action,
+    record: Modification,
+    decision: Decision,
+    contracts: Sequence[Contract],
+    now: datetime,
+) -> Order:
+    head, standing = order.heads[action.id], decision.standing
+    payout = payout_of(action, standing, contracts)
+    entry = Entry(
+        record.id,
+        decision.outcome,
+        decision.code,
+        now,
+        standing.amount,
+        payout,
+        decision.contract,
+        standing.reversal is not None,
+    )
+    counts = decision.outcome is Outcome.APPLIED and not isinstance(record.change, SetStatus | Release | Discard)
+    after = replace(head, standing=standing, payout=payout, log=(*head.log, entry), changes=head.changes + counts)
     return replace(order, heads={**order.heads, action.id: after})
 
 
-def decide(order: Order, action: Action, head: Head, record: Modification, contracts: Sequence[Contract]) -> Decision:
-    """One record against one action: refused with a reason a person can check, or its place in the replay."""
+# The decision
+
+
+def decide(
+    order: Order,
+    action: Action,
+    head: Head,
+    record: Modification,
+    contracts: Sequence[Contract],
+    *,
+    released: bool = False,
+) -> Decision:
+    """One record against one action: a reason a person can check, or what it leaves when it has its place."""
     standing = head.standing
 
-    def refused(code: Code) -> Decision:
-        return Decision(Outcome.REFUSED, code, standing, standing.contract)
+    def stays(outcome: Outcome, code: str = "") -> Decision:
+        return Decision(outcome, code, standing, standing.contract)
 
-    accepted = accepted_records(order, head)
     holder = reference_holder(order, record)
     if holder is not None:
-        if holder.content == record.content:
-            return Decision(Outcome.DUPLICATE, "", standing, standing.contract)
-        return refused(Code.REFERENCE_REUSED)
-    if head.locks_at is not None and record.received_at >= head.locks_at:
-        return refused(Code.ACTION_LOCKED)
-    if head.changes >= CHANGES_MAX and not isinstance(record.change, SetStatus):
-        return refused(Code.MODIFICATION_LIMIT)
+        same = holder.content == record.content
+        return stays(Outcome.DUPLICATE) if same else stays(Outcome.REFUSED, Code.REFERENCE_REUSED)
+    if head.locked(record.received_at):
+        if isinstance(record.change, SetStatus):
+            return stays(Outcome.UNCHANGED)
+        return stays(Outcome.REFUSED, Code.ACTION_LOCKED)
+    if head.changes >= CHANGES_MAX and not isinstance(record.change, SetStatus | Release | Discard):
+        return stays(Outcome.REFUSED, Code.MODIFICATION_LIMIT)
     if record.currency is not None and record.currency != action.currency:
-        return refused(Code.CURRENCY_MISMATCH)
-    terms = terms_at(contracts, action.event_type, action.partner, max(record.received_at, action.reported_at))
-    contract = terms.number if terms else standing.contract
-    comes_last = all(in_order(other) < in_order(record) for other, _ in accepted)
-    result = (
-        step(action, standing, record, contract)
-        if comes_last
-        else replay(action, [*accepted, (record, contract)], warned=record)
-    )
+        return stays(Outcome.REFUSED, Code.CURRENCY_MISMATCH)
+    terms = terms_for(action, standing, record, contracts)
+    if terms is None:
+        return stays(Outcome.REFUSED, Code.CONTRACT_MISSING)
+    if isinstance(record.change, Release | Discard):
+        return stays(Outcome.APPLIED) if is_held(head, record) else stays(Outcome.REFUSED, Code.NOT_HELD)
+    accepted = accepted_records(order, head)
+    if not released and repeats_undone_reversal(accepted, head, record):
+        return stays(Outcome.HELD, Code.REPEATS_UNDONE_REVERSAL)
+    result = stepped(action, standing, accepted, record, terms, contracts)
     if isinstance(result, Code):
-        return refused(result)
-    code, after = result.warning or "", replace(result, warning=None)
+        return stays(Outcome.REFUSED, Code.UNDO_BLOCKED if isinstance(record.change, Undo) else result)
+    warning, after = result.warning or "", replace(result, warning=None)
+    double = None if released else looks_like(order, head, record, standing.amount - after.amount)
+    if double is not None:
+        return stays(Outcome.DUPLICATE if double == "confirms" else Outcome.HELD, Code.POSSIBLE_DUPLICATE)
     if any(supersedes(other, record) for other, _ in accepted):
-        return Decision(Outcome.SUPERSEDED, Code.SUPERSEDED, after, contract)
-    outcome = Outcome.UNCHANGED if after == standing else Outcome.APPLIED
-    if not code and outcome is Outcome.APPLIED and head.changes + 1 >= CHANGES_WARNED:
-        code = Code.NEAR_MODIFICATION_LIMIT
-    return Decision(outcome, code, after, contract)
+        return Decision(Outcome.SUPERSEDED, Code.SUPERSEDED, after, terms.number)
+    if after == standing:
+        return Decision(Outcome.UNCHANGED, warning, after, terms.number)
+    near = head.changes + 1 >= CHANGES_WARNED and not isinstance(record.change, SetStatus)
+    return Decision(Outcome.APPLIED, warning or (Code.NEAR_MODIFICATION_LIMIT if near else ""), after, terms.number)
 
 
-def accepted_records(order: Order, head: Head) -> list[tuple[Modification, int]]:
-    """What counts, with the contract version each was priced by."""
+def terms_for(
+    action: Action, standing: Standing, record: Modification, contracts: Sequence[Contract]
+) -> Contract | None:
+    """The version that prices a change: by the basis that the action's own contract agreed (spec 6)."""
+    partner = record.change.partner if isinstance(record.change, Reattribute) else standing.partner
+    moment = max(record.received_at, action.reported_at)
+    if contracts[action.contract - 1].basis is Basis.AT_ACTION and not isinstance(record.change, Reprice):
+        if partner == action.partner:
+            return contracts[action.contract - 1]
+        moment = action.reported_at
+    return terms_at(contracts, action.event_type, partner, moment)
+
+
+def accepted_records(order: Order, head: Head) -> list[Priced]:
+    """What counts, with the contract version each was decided under."""
     contracts = {entry.id: entry.contract for entry in head.log if entry.outcome in ACCEPTED}
     return [(record, contracts[record.id]) for record in order.records if record.id in contracts]
 
 
 def reference_holder(order: Order, record: Modification) -> Modification | None:
     """The first record of the same identity that was not refused: it holds the reference (spec 4)."""
-    rivals = {other.id: other for other in order.records if other.identity == record.identity}
+    rivals = {other.id: other for other in order.records if other.identity == record.identity and other is not record}
+    if not rivals:
+        return None
     for head in order.heads.values():
         for entry in head.log:
-            if entry.outcome is not Outcome.REFUSED and entry.id in rivals:
-                return rivals[entry.id]
+            if entry.id in rivals and entry.outcome is not Outcome.REFUSED and entry.id != record.id:
+                last = head.entry(entry.id)
+                if last is not None and last.outcome is not Outcome.REFUSED:
+                    return rivals[entry.id]
     return None
+
+
+def is_held(head: Head, record: Modification) -> bool:
+    entry = head.entry(named_record(record) or "")
+    return entry is not None and entry.outcome is Outcome.HELD
 
 
 def supersedes(other: Modification, record: Modification) -> bool:
@@ -239,12 +358,104 @@ def supersedes(other: Modification, record: Modification) -> bool:
     )
 
 
+# What only a person can tell
+
+
+def repeats_undone_reversal(accepted: Sequence[Priced], head: Head, record: Modification) -> bool:
+    """A reversal without reference, of a source whose own reversal of the same target was since restored or undone."""
+    if not isinstance(record.change, Reverse) or record.reference is not None or head.standing.reversal:
+        return False
+    if record.channel is Channel.CONSOLE:
+        return False
+    undone = undone_ids(accepted)
+    restores = [other for other, _ in accepted if isinstance(other.change, Restore) and other.id not in undone]
+    return any(
+        isinstance(other.change, Reverse)
+        and (other.source, other.sku, other.line) == (record.source, record.sku, record.line)
+        and (other.id in undone or any(in_order(other) < in_order(restore) for restore in restores))
+        for other, _ in accepted
+    )
+
+
+def looks_like(order: Order, head: Head, record: Modification, taken: int) -> str | None:
+    """What to do with a change whose effect equals one already applied from elsewhere: `hold` it, or it `confirms`.
+
+    Each change is confirmed once: a second equal one from the confirming source is another return.
+    """
+    if not isinstance(record.change, Reverse | TakeBack | SetTotal | SetQuantity) or taken <= 0:
+        return None
+    policies = [record.doubles.get(other.source, "hold") for other in doubles(order, head, record, taken)]
+    if "hold" in policies:
+        return "hold"
+    confirmed = sum(entry.outcome is Outcome.DUPLICATE and entry.code == Code.POSSIBLE_DUPLICATE for entry in head.log)
+    return "confirms" if policies.count("confirms") > confirmed else None
+
+
+def doubles(order: Order, head: Head, record: Modification, taken: int | None = None) -> list[Modification]:
+    """The applied changes a record may be the second word about: of equal effect, from elsewhere, not long ago."""
+    action = order.action(head.action)
+    window = timedelta(days=int(record.doubles.get("days", 0)))
+    if action is None or not window:
+        return []
+    found = []
+    before = action.amount
+    for entry in head.log:
+        other = order.record(entry.id)
+        took = before - entry.amount
+        alike = entry.outcome is Outcome.APPLIED and took > 0 and taken in (None, took)
+        if other is not None and other.id != record.id and alike and doubtful_pair(other, record, window):
+            found.append(other)
+        before = entry.amount
+    return found
+
+
+def doubtful_pair(other: Modification, record: Modification, window: timedelta) -> bool:
+    """From another namespace, or without reference from an earlier delivery of the same source; within the window."""
+    if abs(record.received_at - other.received_at) > window:
+        return False
+    if other.namespace != record.namespace:
+        return True
+    same_delivery = other.provenance.delivery == record.provenance.delivery
+    return record.reference is None and other.reference is None and not same_delivery
+
+
+# Replay
+
+
 def in_order(record: Modification) -> tuple[datetime, datetime, int, str]:
     return record.orders_by, record.received_at, record.provenance.position, record.id
 
 
+def undone_ids(accepted: Sequence[Priced]) -> set[str]:
+    """The records left out: those an undo names that is not left out itself. Only a newer undo can leave one out."""
+    undone: set[str] = set()
+    undos = [record for record, _ in accepted if isinstance(record.change, Undo)]
+    for undo in sorted(undos, key=in_order, reverse=True):
+        if undo.id not in undone:
+            undone.add(named_record(undo) or "")
+    return undone
+
+
+def stepped(
+    action: Action,
+    standing: Standing,
+    accepted: Sequence[Priced],
+    record: Modification,
+    terms: Contract,
+    contracts: Sequence[Contract],
+) -> Standing | Code:
+    """The standing with one record more: one step where it comes last, else all replayed with it in its place."""
+    comes_last = all(in_order(other) < in_order(record) for other, _ in accepted)
+    if comes_last and not isinstance(record.change, Undo):
+        return step(action, standing, record, terms)
+    return replay(action, [*accepted, (record, terms.number)], contracts, warned=record)
+
+
 def replay(
-    action: Action, accepted: Sequence[tuple[Modification, int]], warned: Modification | None = None
+    action: Action,
+    accepted: Sequence[Priced],
+    contracts: Sequence[Contract],
+    warned: Modification | None = None,
 ) -> Standing | Code:
     """The standing after these records in their order; the code of the first that cannot be.
 
@@ -252,14 +463,49 @@ def replay(
     """
     standing = as_reported(action)
     warning: Code | None = None
+    undone = undone_ids(accepted)
     for record, contract in sorted(accepted, key=lambda one: in_order(one[0])):
-        after = step(action, standing, record, contract)
+        if record.id in undone:
+            continue
+        after = step(action, standing, record, contracts[contract - 1])
         if isinstance(after, Code):
             return after
         if record is warned:
             warning = after.warning
         standing = replace(after, warning=None)
     return replace(standing, warning=warning)
+
+
+def undo_blockers(order: Order, head: Head, record: Modification) -> list[str]:
+    """The later records that may build on what an undo would take away: those to undo first."""
+    named = order.record(named_record(record) or "")
+    if named is None:
+        return []
+    later = [other for other, _ in accepted_records(order, head) if in_order(other) > in_order(named)]
+    return [other.public_id for other in later if isinstance(other.change, TakeBack | SetTotal | SetQuantity | Restore)]
+
+
+def resume(action: Action, head: Head, records: Sequence[Modification], contracts: Sequence[Contract]) -> Head:
+    """A head as it was written, its standing worked out again from the records it booked."""
+    order = Order(key=action.order_key, records=records)
+    standing = replay(action, accepted_records(order, head), contracts)
+    if isinstance(standing, Code):
+        raise ValueError(f"the booked records of {action.id} no longer fold: {standing}")
+    return replace(head, standing=standing)
+
+
+def as_of(order: Order, contracts: Sequence[Contract], moment: datetime) -> Order:
+    """The order as it stood at a past moment: what had been reported, and what had been booked by then."""
+    actions = [action for action in order.actions if action.reported_at <= moment]
+    records = [record for record in order.records if record.received_at <= moment]
+    heads: dict[str, Head] = {}
+    for action in actions:
+        head = order.heads.get(action.id) or first_head(action, contracts)
+        log = tuple(entry for entry in head.log if entry.applied_at <= moment)
+        final = head.final if head.final and head.final <= moment else None
+        then = resume(action, replace(head, log=log, final=final), records, contracts)
+        heads[action.id] = replace(then, payout=payout_of(action, then.standing, contracts))
+    return Order(key=order.key, actions=actions, records=records, heads=heads)
 
 
 def effect(order: Order, head: Head, entry: Entry, contracts: Sequence[Contract]) -> Effect | None:
@@ -271,18 +517,10 @@ def effect(order: Order, head: Head, entry: Entry, contracts: Sequence[Contract]
     before = head.log[at - 1] if at else None
     return Effect(
         currency=action.currency,
+        payout_currency=contracts[entry.contract - 1].currency,
         amount_before=before.amount if before else action.amount,
         amount_after=entry.amount,
-        payout_before=before.payout if before else payout_of(as_reported(action), contracts),
+        payout_before=before.payout if before else payout_of(action, as_reported(action), contracts),
         payout_after=entry.payout,
         contract=entry.contract,
     )
-
-
-def resume(action: Action, head: Head, records: Sequence[Modification]) -> Head:
-    """A head as it was written, its standing worked out again from the records it booked."""
-    order = Order(key=action.order_key, records=records)
-    standing = replay(action, accepted_records(order, head))
-    if isinstance(standing, Code):
-        raise ValueError(f"the booked records of {action.id} no longer fold: {standing}")
-    return replace(head, standing=standing)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from retour.domain.action import Action
-from retour.domain.decide import Head, Order
+from retour.domain.decide import Head, Order, doubles, named_record, undo_blockers
 from retour.domain.modification import Modification
 from retour.domain.money import exponent, to_text
 from retour.domain.standing import targeted
@@ -22,20 +22,25 @@ def details(order: Order, head: Head | None, record: Modification, waiting_days:
         "event_types": ", ".join(sorted({action.event_type for action in order.actions})),
         "amount": f"{amount:f}" if (amount := getattr(record.change, "amount", None)) is not None else "",
         "item": item(record),
+        "named": named_record(record) or "",
     }
     action = order.action(head.action) if head else None
     if action is None or head is None:
         return known
-    return known | of_action(action, head, record)
+    return known | of_action(order, action, head, record)
 
 
-def of_action(action: Action, head: Head, record: Modification) -> dict[str, str]:
+def of_action(order: Order, action: Action, head: Head, record: Modification) -> dict[str, str]:
     meant = targeted(action, record)
     lines = meant if isinstance(meant, list) else range(len(action.lines))
     rests = head.standing.rests
     return {
         "order": action.order_id,
-        "locks_at": text(action.locks_at),
+        "locks_at": text(head.locks_at) if head.locks_at else "",
+        "event_type": action.event_type,
+        "partner": head.standing.partner,
+        "double": ", ".join(other.public_id for other in doubles(order, head, record)),
+        "blockers": ", ".join(undo_blockers(order, head, record)),
         "sale_currency": action.currency,
         "places": str(exponent(action.currency)),
         "items": ", ".join(dict.fromkeys(line.sku or line.line for line in action.lines)),

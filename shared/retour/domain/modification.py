@@ -2,7 +2,8 @@
 
 import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
@@ -57,20 +58,58 @@ class Restore:
 
 @dataclass(frozen=True, slots=True)
 class SetStatus:
+    """The order has this status now; it counts for all actions of the order."""
+
     status: str
 
 
 @dataclass(frozen=True, slots=True)
 class Reattribute:
+    """Another partner brought the order; from now on under that partner's terms."""
+
     partner: str
 
 
 @dataclass(frozen=True, slots=True)
 class Undo:
+    """That record is left out of the fold; the others keep their meaning and their contract version."""
+
     undoes: str
 
 
-Change = Reverse | SetTotal | SetQuantity | TakeBack | Approve | Restore | SetStatus | Reattribute | Undo
+@dataclass(frozen=True, slots=True)
+class Reprice:
+    """The lines stay; the newest terms price them from now on. Only ever on purpose, by a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A held record is decided after all, as received when it came."""
+
+    held: str
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """A held record takes no effect; it stays stored."""
+
+    held: str
+
+
+Change = (
+    Reverse
+    | SetTotal
+    | SetQuantity
+    | TakeBack
+    | Approve
+    | Restore
+    | SetStatus
+    | Reattribute
+    | Undo
+    | Reprice
+    | Release
+    | Discard
+)
 
 VERBS: dict[type[Change], str] = {
     Reverse: "reverse",
@@ -82,6 +121,9 @@ VERBS: dict[type[Change], str] = {
     SetStatus: "set_status",
     Reattribute: "reattribute",
     Undo: "undo",
+    Reprice: "reprice",
+    Release: "release",
+    Discard: "discard",
 }
 
 
@@ -107,7 +149,8 @@ class Modification:
     """`identity` and `content` are hashes (see `identify`); `attempt` names the delivery of a new try after a refusal.
 
     `orders_by` is the time the fold sorts by: the source's own, never later than the receipt, where the source is
-    declared to order so, else the receipt.
+    declared to order so, else the receipt. `doubles` is what its program says of a change that looks like one already
+    applied: by the other's source `hold`, `apply` or `confirms`, under `days` how long that is looked for (0: never).
     """
 
     identity: str
@@ -132,6 +175,7 @@ class Modification:
     occurred_at: datetime | None
     received_at: datetime
     orders_by: datetime
+    doubles: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def id(self) -> str:

@@ -18,9 +18,13 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """Amount and payout of the action before and after, in minor units, and the contract version that priced it."""
+    """Amount and payout of the action before and after, in minor units, and the contract version that priced it.
+
+    The payout is in the program's currency, whatever the sale was in.
+    """
 
     currency: str
+    payout_currency: str
     amount_before: int
     amount_after: int
     payout_before: int

@@ -1,14 +1,15 @@
 """A program as its merchant wrote it: event types, sources, contracts. Its document's shape is program.schema.json."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-from retour.domain.contract import Contract, Lock, Payout
+from retour.domain.contract import Contract
 from retour.domain.delivery import Channel
+from retour.domain.money import decimal
 
 WAITING_DAYS = 35
 REASONS = (
@@ -41,6 +42,7 @@ class Source:
     default_reason: str | None = None
     order_id_field: str | None = None
     approve_restores: bool = False
+    possible_duplicates: Mapping[str, str] = field(default_factory=dict)
     expected_by: str | None = None
     mapping: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -48,8 +50,24 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventType:
+    """`late_orders` SUBMISSION: an order that is reported late counts from its report, as impact.com does.
+
+    `dispositions` are the merchant's own codes: each may move the status its partner sees and change the action.
+    """
+
     name: str
     repeated_orders: bool = False
+    parent: str | None = None
+    late_orders: str = "event"
+    dispositions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """One unit of a foreign currency in the program's, from a day on until a newer one."""
+
+    valid_from: date
+    rate: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +96,16 @@ class Program:
     waiting_days: int = WAITING_DAYS
     raw_days: int = 400
     language: str = "en"
+    possible_duplicate_days: int = 14
+    hold_at_lock_hours: int = 72
+    rates: Mapping[str, Sequence[Rate]] = field(default_factory=dict)
+
+    def rate(self, currency: str, day: date) -> Decimal | None:
+        """What one unit of a currency is in the program's on a day: the newest rate from before it; None: not known."""
+        if currency == self.currency:
+            return Decimal(1)
+        valid = [rate for rate in self.rates.get(currency, ()) if rate.valid_from <= day]
+        return max(valid, key=lambda rate: rate.valid_from).rate if valid else None
 
 
 def program_from(document: Mapping[str, Any], version: int, contracts: tuple[Contract, ...]) -> Program:
@@ -101,12 +129,18 @@ def program_from(document: Mapping[str, Any], version: int, contracts: tuple[Con
         waiting_days=document.get("waiting_days", WAITING_DAYS),
         raw_days=document.get("raw_days", 400),
         language=document.get("language", "en"),
+        possible_duplicate_days=document.get("possible_duplicate_days", 14),
+        hold_at_lock_hours=document.get("hold_at_lock_hours", 72),
+        rates={
+            currency: [Rate(date.fromisoformat(one["from"]), decimal(str(one["rate"]))) for one in rates]
+            for currency, rates in document.get("fx", {}).items()
+        },
     )
 
 
 COMMON = {
     "kind", "event_type", "order_by", "currency", "amount_means", "basis", "default_reason",
-    "order_id_field", "approve_restores", "expected_by",
+    "order_id_field", "approve_restores", "expected_by", "possible_duplicates",
 }  # fmt: skip
 
 
@@ -122,30 +156,3 @@ def source_from(name: str, body: Mapping[str, Any], zone: str) -> Source:
         options=MappingProxyType(dict(body.get("options", {}))),
         **{key: body[key] for key in COMMON & body.keys()},
     )
-
-
-def contracts_from(
-    document: Mapping[str, Any], known: tuple[Contract, ...], recorded_at: datetime
-) -> tuple[Contract, ...]:
-    """All contract versions after this document is recorded: the known ones, then those it adds or changes.
-
-    A contract whose terms are unchanged keeps its version; nothing is ever rewritten.
-    """
-    versions = list(known)
-    for name, body in document["contracts"].items():
-        terms = Contract(
-            number=len(versions) + 1,
-            name=name,
-            version=1 + max((c.version for c in versions if c.name == name), default=0),
-            event_type=body["event_type"],
-            partners=frozenset(body.get("partners", ())),
-            valid_from=date.fromisoformat(str(body["valid_from"])),
-            recorded_at=recorded_at,
-            payout=Payout(percent=Decimal(str(body["payout"]).rstrip("% "))),
-            lock=Lock(days_after_event=body["lock"]["days_after_event"]),
-            time_zone=document["time_zone"],
-        )
-        latest = max((c for c in versions if c.name == name), key=lambda c: c.version, default=None)
-        if latest is None or not latest.says_the_same(terms):
-            versions.append(terms)
-    return tuple(versions)

@@ -6,14 +6,22 @@ from decimal import Decimal
 
 from retour.domain.action import Action
 from retour.domain.codes import Code
+from retour.domain.contract import Contract
+from retour.domain.lock import Countdown, after_approval, after_status, at_report
 from retour.domain.modification import (
     Approve,
+    Discard,
     Modification,
+    Reattribute,
+    Release,
+    Reprice,
     Restore,
     Reverse,
     SetQuantity,
+    SetStatus,
     SetTotal,
     TakeBack,
+    Undo,
 )
 from retour.domain.money import NotAnAmount, allocate, portion, to_minor
 
@@ -44,6 +52,8 @@ class Standing:
     rests: tuple[Rest, ...]
     zeroed: tuple[Rest | None, ...]
     contract: int
+    partner: str
+    countdown: Countdown
     approved: bool = False
     reversal: Reversal | None = None
     warning: Code | None = None
@@ -58,43 +68,87 @@ def as_reported(action: Action) -> Standing:
         rests=tuple(Rest(line.amount, line.quantity) for line in action.lines),
         zeroed=(None,) * len(action.lines),
         contract=action.contract,
+        partner=action.partner,
+        countdown=Countdown(action.locks_at),
     )
 
 
-def step(action: Action, standing: Standing, modification: Modification, contract: int) -> Standing | Code:
-    """The standing after one modification, or the reason why it cannot be. `contract` prices it if lines move."""
+def step(action: Action, standing: Standing, modification: Modification, terms: Contract) -> Standing | Code:
+    """The standing after one modification, or the reason why it cannot be. `terms` price it if lines move."""
     standing = replace(standing, warning=None)
+    match modification.change:
+        case SetStatus(status):
+            return with_status(standing, status, modification, terms)
+        case Reattribute(partner):
+            return reattributed(action, standing, partner, terms)
+        case Reprice():
+            return replace(standing, contract=terms.number)
+        case Approve(restores):
+            if standing.reversal is None:
+                return approved(standing, modification, terms)
+            whole = range(len(action.lines))
+            return restored(action, standing, whole, terms.number) if restores else Code.ACTION_REVERSED
+        case Undo() | Release() | Discard():
+            return standing
     target = targeted(action, modification)
     if isinstance(target, Code):
         return target
+    return lines_changed(action, standing, target, modification, terms)
+
+
+def lines_changed(
+    action: Action, standing: Standing, target: Sequence[int], modification: Modification, terms: Contract
+) -> Standing | Code:
+    result: dict[int, Rest] | Code
     match modification.change:
         case Reverse():
-            return moved(action, standing, dict.fromkeys(target, GONE), modification, contract)
+            result = dict.fromkeys(target, GONE)
         case Restore():
-            return restored(action, standing, target, contract)
-        case Approve(restores):
-            if standing.reversal is None:
-                return replace(standing, approved=True)
-            return restored(action, standing, target, contract) if restores else Code.ACTION_REVERSED
-        case SetTotal() | SetQuantity() as change:
-            if standing.reversal and standing.reversal.source != modification.source:
-                return unless_nothing_asked(change, standing)
-            result = (
-                total_set(action, standing, target, change)
-                if isinstance(change, SetTotal)
-                else quantity_set(action, target, change)
-            )
+            return restored(action, standing, target, terms.number)
+        case SetTotal() | SetQuantity() as change if reversed_by_another(standing, modification):
+            return unless_nothing_asked(change, standing)
+        case SetTotal() as change:
+            result = total_set(action, standing, target, change)
+        case SetQuantity() as change:
+            result = quantity_set(action, target, change)
+        case TakeBack(clamp=True) if standing.reversal:
+            return replace(standing, warning=Code.CLAMPED_TO_SALE)
+        case TakeBack() if standing.reversal:
+            return Code.ACTION_REVERSED
         case TakeBack() as change:
-            if standing.reversal:
-                return replace(standing, warning=Code.CLAMPED_TO_SALE) if change.clamp else Code.ACTION_REVERSED
             result = taken_back(action, standing, target, change)
         case _:
             return Code.CHANGE_NOT_OFFERED
     if isinstance(result, Code):
         return result
     clamped = isinstance(modification.change, TakeBack) and takes_more_than_left(action, standing, target, modification)
-    after = moved(action, standing, result, modification, contract)
+    after = moved(action, standing, result, modification, terms.number)
     return replace(after, warning=Code.CLAMPED_TO_SALE) if clamped else after
+
+
+def with_status(standing: Standing, status: str, modification: Modification, terms: Contract) -> Standing:
+    when, received_at = modification.orders_by, modification.received_at
+    return replace(
+        standing, countdown=after_status(terms.lock, standing.countdown, status, when, received_at, terms.time_zone)
+    )
+
+
+def approved(standing: Standing, modification: Modification, terms: Contract) -> Standing:
+    countdown = after_approval(terms.lock, standing.countdown, modification.received_at, terms.time_zone)
+    return replace(standing, approved=True, countdown=countdown)
+
+
+def reattributed(action: Action, standing: Standing, partner: str, terms: Contract) -> Standing:
+    """Out of one partner and into another under the other's terms; the lock never gets earlier."""
+    if partner == standing.partner:
+        return standing
+    now, then = standing.countdown, at_report(terms.lock, action.event_time, terms.time_zone)
+    later = None if now.locks_at is None or then.locks_at is None else max(now.locks_at, then.locks_at)
+    return replace(standing, partner=partner, contract=terms.number, countdown=replace(now, locks_at=later))
+
+
+def reversed_by_another(standing: Standing, modification: Modification) -> bool:
+    return standing.reversal is not None and standing.reversal.source != modification.source
 
 
 def unless_nothing_asked(change: SetTotal | SetQuantity, standing: Standing) -> Standing | Code:
@@ -240,7 +294,8 @@ def moved(
     reversal = None
     if reverses:
         reversal = standing.reversal or Reversal(modification.source, standing.rests)
-    return Standing(
+    return replace(
+        standing,
         rests=tuple(GONE for _ in after) if reverses else after,
         zeroed=tuple(
             (before if before != GONE else memory) if rest == GONE or reverses else None
@@ -263,9 +318,10 @@ def restored(action: Action, standing: Standing, target: Sequence[int], contract
         )
     if rests == standing.rests and standing.reversal is None:
         return standing
-    return Standing(
+    return replace(
+        standing,
         rests=rests,
         zeroed=tuple(memory if rest == GONE else None for rest, memory in zip(rests, standing.zeroed, strict=True)),
         contract=contract,
-        approved=standing.approved,
+        reversal=None,
     )

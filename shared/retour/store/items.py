@@ -3,22 +3,26 @@
 import json
 import struct
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from retour.domain.action import Action, Line
 from retour.domain.codes import by_number, numbers
-from retour.domain.contract import Contract, Lock, Payout
+from retour.domain.contract import Contract, contract_of
 from retour.domain.decide import Entry, Head
 from retour.domain.delivery import Channel, Delivery, Kind
+from retour.domain.lock import Countdown
 from retour.domain.modification import (
     VERBS,
     Approve,
     Change,
+    Discard,
     Modification,
     Provenance,
     Reattribute,
+    Release,
+    Reprice,
     Restore,
     Reverse,
     SetQuantity,
@@ -36,7 +40,11 @@ Item = dict[str, Any]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 OUTCOMES = tuple(Outcome)
 ENTRY = struct.Struct(">12sBB6s5s5sH")
-"""32 bytes: id, outcome, code number, applied_at in ms, amount and payout in minor units, contract number."""
+"""32 bytes: id, outcome, code number, applied_at in ms, amount and payout in minor units, contract number; the highest
+bit of the last says whether the action is reversed after it."""
+REVERSED = 0x8000
+NEVER = "9999-12-31"
+"""The lock day of what nothing has fixed yet."""
 
 
 def s(value: str) -> Item:
@@ -99,6 +107,7 @@ def modification_item(modification: Modification) -> Item:
                 "occ": text(m.occurred_at) if m.occurred_at else None,
                 "rcv": text(m.received_at),
                 "srt": text(m.orders_by) if m.orders_by != m.received_at else None,
+                "dbl": dict(m.doubles),
             }
         ),
     }
@@ -131,6 +140,7 @@ def modification_from(item: Mapping[str, Any]) -> Modification:
         occurred_at=instant(doc["occ"]) if "occ" in doc else None,
         received_at=received_at,
         orders_by=instant(doc["srt"]) if "srt" in doc else received_at,
+        doubles=doc.get("dbl", {}),
     )
 
 
@@ -170,6 +180,12 @@ def change_from(parts: Sequence[Any]) -> Change:
             return Reattribute(values[0])
         case "undo":
             return Undo(values[0])
+        case "reprice":
+            return Reprice()
+        case "release":
+            return Release(values[0])
+        case "discard":
+            return Discard(values[0])
     raise ValueError(f"no change is called {verb!r}")
 
 
@@ -192,8 +208,9 @@ def action_item(action: Action) -> Item:
                 "lns": [[line.line, line.sku, line.category, line.quantity, line.amount] for line in a.lines],
                 "rpt": text(a.reported_at),
                 "dlv": a.delivery,
-                "lck": text(a.locks_at),
+                "lck": text(a.locks_at) if a.locks_at else None,
                 "con": a.contract,
+                "fx": str(a.rate) if a.rate != 1 else None,
                 "prm": a.promo_code,
                 "cst": a.customer_status,
                 "par": a.parent,
@@ -216,8 +233,9 @@ def action_from(item: Mapping[str, Any]) -> Action:
         lines=tuple(Line(*line) for line in doc["lns"]),
         reported_at=instant(doc["rpt"]),
         delivery=doc["dlv"],
-        locks_at=instant(doc["lck"]),
+        locks_at=instant(doc["lck"]) if "lck" in doc else None,
         contract=doc["con"],
+        rate=Decimal(doc.get("fx", 1)),
         promo_code=doc.get("prm"),
         customer_status=doc.get("cst"),
         parent=doc.get("par"),
@@ -233,7 +251,7 @@ def entry_bytes(entry: Entry) -> bytes:
         milliseconds.to_bytes(6, "big"),
         entry.amount.to_bytes(5, "big"),
         entry.payout.to_bytes(5, "big"),
-        entry.contract,
+        entry.contract | (REVERSED if entry.reversed else 0),
     )
 
 
@@ -246,14 +264,18 @@ def entries_from(packed: bytes) -> tuple[Entry, ...]:
             applied_at=EPOCH + timedelta(milliseconds=int.from_bytes(applied, "big")),
             amount=int.from_bytes(amount, "big"),
             payout=int.from_bytes(payout, "big"),
-            contract=contract,
+            contract=contract & ~REVERSED,
+            reversed=bool(contract & REVERSED),
         )
         for id_, outcome, code, applied, amount, payout, contract in ENTRY.iter_unpack(packed)
     )
 
 
 def head_item(head: Head, action: Action | None) -> Item:
-    """What a list shows without reading the records, and the open end of the log."""
+    """What a list shows without reading the records, and the open end of the log.
+
+    A final head leaves the lock index: the locker finds only what is still to do.
+    """
     item: Item = {
         "SK": s(f"H#{head.action}"),
         "v": n(head.version),
@@ -265,34 +287,42 @@ def head_item(head: Head, action: Action | None) -> Item:
         return item
     standing = head.standing
     state = "R" if standing.reversal else "A" if standing.approved else "P"
-    lock_day, event_day = action.locks_at.date().isoformat(), action.event_time.date().isoformat()
-    return item | {
+    event_day = action.event_time.date().isoformat()
+    item |= {
         "st": s(state),
-        "lk": s(text(action.locks_at)),
         "am": n(standing.amount),
         "po": n(head.payout),
         "rs": s(",".join(f"{rest.amount}:{rest.quantity}" for rest in standing.rests)),
         "ch": n(head.changes),
         "cn": n(standing.contract),
-        "GSI1PK": s(f"L#{action.program}#{lock_day}#{event_day}"),
+        "GSI2PK": s(f"P#{action.program}#{standing.partner}#{event_day[:7]}"),
+        "GSI2SK": s(f"{text(head.locks_at) if head.locks_at else NEVER}#{action.id}"),
+    }
+    if head.final:
+        return item | {"fin": s(text(head.final))}
+    return item | {
+        "GSI1PK": s(f"L#{action.program}#{lock_day(head)}#{event_day}"),
         "GSI1SK": s(f"{text(action.event_time)}#{action.id}"),
-        "GSI2PK": s(f"P#{action.program}#{action.partner}#{event_day[:7]}"),
-        "GSI2SK": s(f"{text(action.locks_at)}#{action.id}"),
     }
 
 
-def head_from(item: Mapping[str, Any], pages: Sequence[Mapping[str, Any]], action: Action | None) -> Head:
+def lock_day(head: Head) -> str:
+    return head.locks_at.date().isoformat() if head.locks_at else NEVER
+
+
+def head_from(item: Mapping[str, Any], pages: Sequence[Mapping[str, Any]]) -> Head:
     """The head without its standing, which `decide.resume` works out again from the records."""
     sealed = int(item["sealed"]["N"]) if "sealed" in item else 0
     packed = b"".join(page["log"]["B"] for page in pages)[: sealed * ENTRY.size] + item["log"]["B"]
     return Head(
         action=item["SK"]["S"][2:],
         version=int(item["v"]["N"]),
-        standing=Standing((), (), 0),
+        standing=Standing((), (), 0, "", Countdown(None)),
         payout=int(item["po"]["N"]) if "po" in item else 0,
-        locks_at=action.locks_at if action else None,
         log=entries_from(packed),
         sealed=sealed,
+        changes=int(item["ch"]["N"]) if "ch" in item else 0,
+        final=instant(item["fin"]["S"]) if "fin" in item else None,
     )
 
 
@@ -346,26 +376,20 @@ def contract_document(contract: Contract) -> dict[str, Any]:
         "number": c.number,
         "name": c.name,
         "version": c.version,
-        "event_type": c.event_type,
-        "partners": sorted(c.partners),
-        "valid_from": c.valid_from.isoformat(),
         "recorded_at": text(c.recorded_at),
-        "percent": str(c.payout.percent),
-        "days_after_event": c.lock.days_after_event,
         "time_zone": c.time_zone,
+        "currency": c.currency,
+        "body": dict(c.body),
     }
 
 
 def contract_from(doc: Mapping[str, Any]) -> Contract:
-    return Contract(
-        number=doc["number"],
-        name=doc["name"],
-        version=doc["version"],
-        event_type=doc["event_type"],
-        partners=frozenset(doc.get("partners", ())),
-        valid_from=date.fromisoformat(doc["valid_from"]),
-        recorded_at=instant(doc["recorded_at"]),
-        payout=Payout(Decimal(doc["percent"])),
-        lock=Lock(doc["days_after_event"]),
+    return contract_of(
+        doc["name"],
+        doc["body"],
         time_zone=doc["time_zone"],
+        currency=doc["currency"],
+        recorded_at=instant(doc["recorded_at"]),
+        number=doc["number"],
+        version=doc["version"],
     )

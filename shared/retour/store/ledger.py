@@ -4,11 +4,12 @@ The only commit point is the first-write-wins insert of an immutable item; a hea
 on the version seen.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from retour.domain.action import Action
+from retour.domain.contract import Contract
 from retour.domain.decide import Head, Order, resume
 from retour.domain.modification import Modification
 from retour.store.items import (
@@ -30,6 +31,10 @@ LOG_OPEN = 16
 
 class Ledger(Protocol):
     """What the flow needs of a program's ledger; the table keeps it, and so does a rehearsal in memory."""
+
+    @property
+    def contracts(self) -> Sequence[Contract]:
+        """Every contract version the program has recorded; a head books their numbers."""
 
     def order(self, key: str) -> Order:
         """What is kept under an order key (or `@action id`), strongly consistent; empty when nothing is."""
@@ -57,6 +62,7 @@ class TableLedger:
     client: Any
     table: str
     program: str
+    contracts: Sequence[Contract]
 
     def order(self, key: str) -> Order:
         items = list(self._partition(self._partition_key(key)))
@@ -70,8 +76,8 @@ class TableLedger:
             action_id = item["SK"]["S"][2:]
             action = next((action for action in actions if action.id == action_id), None)
             own = [page for page in pages if page["SK"]["S"].rpartition("#")[0] == f"E#{action_id}"]
-            head = head_from(item, own, action)
-            heads[action_id] = resume(action, head, records) if action else head
+            head = head_from(item, own)
+            heads[action_id] = resume(action, head, records, self.contracts) if action else head
         return Order(key=key, actions=actions, records=records, heads=heads)
 
     def insert(self, modification: Modification) -> Modification | None:

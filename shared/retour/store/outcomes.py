@@ -56,6 +56,7 @@ def effect_document(effect: Effect | None) -> dict[str, Any]:
         return {}
     return {
         "currency": effect.currency,
+        "payout_currency": effect.payout_currency,
         "amount": [effect.amount_before, effect.amount_after],
         "payout": [effect.payout_before, effect.payout_after],
         "contract": effect.contract,
@@ -82,4 +83,12 @@ def effect_from(doc: Mapping[str, Any] | None) -> Effect | None:
     if not doc:
         return None
     (amount_before, amount_after), (payout_before, payout_after) = doc["amount"], doc["payout"]
-    return Effect(doc["currency"], amount_before, amount_after, payout_before, payout_after, doc["contract"])
+    return Effect(
+        currency=doc["currency"],
+        payout_currency=doc["payout_currency"],
+        amount_before=amount_before,
+        amount_after=amount_after,
+        payout_before=payout_before,
+        payout_after=payout_after,
+        contract=doc["contract"],
+    )

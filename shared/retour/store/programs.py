@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from retour.domain.program import Program, contracts_from, program_from
+from retour.domain.contract import with_versions_of
+from retour.domain.program import Program, program_from
 from retour.domain.times import text
 from retour.store.items import contract_document, contract_from, read, s
 
@@ -84,7 +85,7 @@ class Programs:
             known = tuple(contract_from(contract) for contract in doc["contracts"])
             if doc["document"] == document:
                 return program_from(document, doc["version"], known), False
-            contracts = contracts_from(document, known, recorded_at)
+            contracts = with_versions_of(document, known, recorded_at)
             version = doc["version"] + 1
             body = {
                 "version": version,

@@ -1,8 +1,10 @@
 """A ledger that writes nothing: what would happen, on top of what stands. Dry runs use it, and so do tests."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from retour.domain.action import Action
+from retour.domain.contract import Contract
 from retour.domain.decide import Head, Order
 from retour.domain.modification import Modification
 from retour.store.ledger import Ledger
@@ -12,7 +14,7 @@ from retour.store.ledger import Ledger
 class Rehearsal:
     """Reads through to `under` once per order and keeps every write to itself; without `under` it starts empty."""
 
-    program: str
+    contracts: Sequence[Contract]
     under: Ledger | None = None
     orders: dict[str, Order] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
