@@ -36,6 +36,7 @@ install: .venv/.installed .venv-local/.installed
 .venv-sam/.installed: .venv/bin/uv requirements/sam.txt
 	@test -x .venv-sam/bin/python || $(BIN)/python -m venv --without-pip .venv-sam
 	@$(call sync,.venv-sam/bin/python,requirements/sam.txt)
+	@echo '*' > .venv-sam/.gitignore
 	@touch $@
 
 # make demo          leaves the hub up; Ctrl-C stops it
