@@ -42,7 +42,7 @@ AT_ONCE = 4
 log = logging.getLogger("retour.local.smtp")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Mail:
     """One message as it came through the door."""
 
@@ -145,7 +145,7 @@ class Listener(SMTP):
     line_length_limit = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reception:
     """The answers to RCPT and DATA."""
 
@@ -178,7 +178,7 @@ class Reception:
         return TAKEN.format(mail.id)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Outbox:
     """Takes every mail that the embedded AWS sends, for any address, and keeps it where it can be read."""
 
