@@ -125,6 +125,13 @@ def test_amount_zero_does_not_reverse_what_was_worth_nothing() -> None:
     assert order.heads["A~sale"].state(REPORTED) is State.REVERSED
 
 
+def test_a_higher_total_gives_back_what_lines_have_lost_and_no_line_exceeds_its_sale() -> None:
+    history = [record(Reverse(), 1), record(Restore(), 2, sku="S1"), record(SetTotal(D("120.00")), 3)]
+    order = folded(action(*TWO_LINES), [*history, record(Restore(), 4)])
+    assert [entry.amount for entry in order.heads["A~sale"].log] == [0, 10000, 12000, 12000]
+    assert rests(order) == [(10000, 3), (2000, 1)]
+
+
 def test_only_its_own_source_takes_a_reversal_back_by_a_total() -> None:
     by_a_person = record(Reverse(), 1, source="console")
     nightly_total = record(SetTotal(D("150")), 2)

@@ -169,17 +169,18 @@ def targeted(action: Action, modification: Modification) -> list[int] | Code:
 
 
 def total_set(action: Action, standing: Standing, target: Sequence[int], change: SetTotal) -> dict[int, Rest] | Code:
+    """A lower total is spread by what the lines have, a higher one by what they have lost: none exceeds its sale."""
     total = minor(change.amount, action)
     if isinstance(total, Code):
         return total
-    if total > sum(action.lines[i].amount for i in target):
+    sold, have = [action.lines[i].amount for i in target], [standing.rests[i].amount for i in target]
+    if total > sum(sold):
         return Code.AMOUNT_EXCEEDS_SALE
-    weights = [standing.rests[i].amount for i in target]
     if total == 0:
-        return dict.fromkeys(target, GONE) if any(weights) else {}
-    if not any(weights):
-        weights = [action.lines[i].amount for i in target]
-    parts = allocate(total, weights)
+        return dict.fromkeys(target, GONE) if any(have) else {}
+    lost = [was - now for was, now in zip(sold, have, strict=True)]
+    raised = allocate(total - sum(have), lost) if total > sum(have) else None
+    parts = [now + more for now, more in zip(have, raised, strict=True)] if raised else allocate(total, have)
     return {
         i: Rest(part, standing.rests[i].quantity or (action.lines[i].quantity if part else 0))
         for i, part in zip(target, parts, strict=True)
