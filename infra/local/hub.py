@@ -121,7 +121,7 @@ class Programs:
             self.kept = kept
 
     def watch(self) -> None:
-        """Secrets that somebody set in Secrets Manager itself are kept as well."""
+        """Secrets that somebody set in Parameter Store itself are kept as well."""
         with self.lock:
             self.keep(self.vault.complete(self.kept, self.documents))
 
@@ -276,9 +276,9 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
         first = not kept.programs
         vault = secrets.Vault(
             stack.output("LedgerTable"),
-            f"retour/{STACK}/",
+            f"/retour/{STACK}/",
             stack.client("dynamodb"),
-            stack.client("secretsmanager"),
+            stack.client("ssm"),
         )
         programs = Programs(settings, stack, vault, kept)
         await step(vault.put_back, kept)

@@ -17,7 +17,7 @@ from local.folder import write_whole
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_ssm import SSMClient
 
 KEY_PREFIX = "K#"
 
@@ -27,7 +27,7 @@ class Kept:
     """What stands in secrets.json.
 
     `keys` are the items of the table by which API keys are believed: digests, and what each opens. `sources` are the
-    texts of Secrets Manager by name. `programs` are the API keys that this hub made for its programs itself.
+    texts of Parameter Store by name. `programs` are the API keys that this hub made for its programs itself.
     """
 
     admin_key: str
@@ -94,18 +94,17 @@ def public_half(private_key: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Vault:
-    """The table's keys and the Secrets Manager of the running stack."""
+    """The table's keys and the secrets in the running stack's Parameter Store."""
 
     table: str
     prefix: str
     dynamodb: "DynamoDBClient"
-    manager: "SecretsManagerClient"
+    manager: "SSMClient"
 
     def put_back(self, kept: Kept) -> None:
         """Everything that was kept opens again what it opened before."""
-        known = set(self.names())
         for name, text in kept.sources.items():
-            self.put_secret(name, text, name in known)
+            self.put_secret(name, text)
         for hashed, document in kept.keys.items():
             self.put_key(hashed, document)
         self.admit(kept.admin_key, {"program": "*", "role": "admin", "name": "local hub"})
@@ -117,14 +116,14 @@ class Vault:
         for program in documents.keys() - own.keys():
             own[program] = f"rk_{program}_{secrets.token_urlsafe(24)}"
             self.admit(own[program], {"program": program, "role": "merchant", "name": "local hub"})
-        held = {name: self.manager.get_secret_value(SecretId=name)["SecretString"] for name in self.names()}
+        held = dict(self.secrets())
         for program, document in documents.items():
             for source, body in document.get("sources", {}).items():
                 name = f"{self.prefix}{program}/{source}"
                 there = json.loads(held.get(name, "{}"))
                 secret = completed(there, body["channel"], body.get("kind", "standard"))
                 if secret != there:
-                    self.put_secret(name, json.dumps(secret), name in held)
+                    self.put_secret(name, json.dumps(secret))
                     held[name] = json.dumps(secret)
         return Kept(kept.admin_key, own, held, dict(self.keys()))
 
@@ -132,11 +131,8 @@ class Vault:
         found: dict[str, Any] = json.loads(kept.sources.get(f"{self.prefix}{program}/{source}", "{}"))
         return found
 
-    def put_secret(self, name: str, text: str, known: bool) -> None:
-        if known:
-            self.manager.put_secret_value(SecretId=name, SecretString=text)
-        else:
-            self.manager.create_secret(Name=name, SecretString=text)
+    def put_secret(self, name: str, text: str) -> None:
+        self.manager.put_parameter(Name=name, Value=text, Type="SecureString", Overwrite=True)
 
     def admit(self, key: str, opens: Mapping[str, str]) -> None:
         self.put_key(digest(key), json.dumps(opens))
@@ -156,6 +152,10 @@ class Vault:
             for item in page["Items"]:
                 yield item["PK"]["S"].removeprefix(KEY_PREFIX), item["doc"]["S"]
 
-    def names(self) -> Iterable[str]:
-        for page in self.manager.get_paginator("list_secrets").paginate():
-            yield from (item["Name"] for item in page["SecretList"] if item["Name"].startswith(self.prefix))
+    def secrets(self) -> Iterable[tuple[str, str]]:
+        """Name and text of every secret of this stack."""
+        pages = self.manager.get_paginator("get_parameters_by_path").paginate(
+            Path=self.prefix, Recursive=True, WithDecryption=True
+        )
+        for page in pages:
+            yield from ((item["Name"], item["Value"]) for item in page["Parameters"])

@@ -69,7 +69,7 @@ class Hub:
 
     @cached_property
     def secrets(self) -> Secrets:
-        return Secrets(self._client("secretsmanager"), self.environment["STACK"])
+        return Secrets(self._client("ssm"), self.environment["STACK"])
 
     def secret(self, program_id: str, source: str) -> dict[str, Any]:
         """What a source's sender and we know and nobody else; empty when nothing was ever agreed."""

@@ -110,9 +110,9 @@ def test_the_environment_is_what_the_wiring_reads(stack: Running) -> None:
         ("WebhookFunction", "s3", "put_object", {"Bucket": "$BUCKET", "Key": "results/1"}),
         ("WebhookFunction", "s3", "list_objects_v2", {"Bucket": "$BUCKET"}),
         ("WebhookFunction", "s3", "delete_object", {"Bucket": "$BUCKET", "Key": "raw/1"}),
-        ("WebhookFunction", "secretsmanager", "get_secret_value", {"SecretId": "retour/other/acme/shop"}),
+        ("WebhookFunction", "ssm", "get_parameter", {"Name": "/retour/other/acme/shop"}),
         ("AnswerFunction", "s3", "put_object", {"Bucket": "$BUCKET", "Key": "api/acme/shop/1"}),
-        ("ApplyFunction", "secretsmanager", "get_secret_value", {"SecretId": "retour/retour/acme/shop"}),
+        ("ApplyFunction", "ssm", "get_parameter", {"Name": "/retour/retour/acme/shop"}),
         ("FtpPullFunction", "s3", "put_object", {"Bucket": "$BUCKET", "Key": "email/acme/1"}),
         ("InboundEmailFunction", "s3", "put_object", {"Bucket": "$BUCKET", "Key": "sftp/acme/1"}),
         ("ApiFunction", "s3", "put_object", {"Bucket": "$BUCKET", "Key": "sftp/acme/shop/1"}),
@@ -127,11 +127,9 @@ def test_what_a_function_need_not_do_is_refused(
 
 
 def test_what_a_function_must_do_is_granted(stack: Running) -> None:
-    stack.client("secretsmanager").create_secret(Name="retour/retour/acme/shop", SecretString="{}")
-    secret = {"SecretId": "retour/retour/acme/shop"}
-    assert stack.refused("WebhookFunction", "secretsmanager", "get_secret_value", **secret) == ""
-    made = {"Name": "retour/retour/acme/new", "SecretString": "{}"}
-    assert stack.refused("ApiFunction", "secretsmanager", "create_secret", **made) == ""
+    made = {"Name": "/retour/retour/acme/shop", "Value": "{}", "Type": "SecureString"}
+    assert stack.refused("ApiFunction", "ssm", "put_parameter", **made) == ""
+    assert stack.refused("WebhookFunction", "ssm", "get_parameter", Name=made["Name"]) == ""
     stored = {"Bucket": "$BUCKET", "Key": "sftp/acme/orders/result_may.csv"}
     assert stack.refused("AnswerFunction", "s3", "put_object", **stored) == ""
     parked = {"QueueUrl": stack.output("ParkedQueue"), "MessageBody": "{}"}

@@ -27,9 +27,9 @@ DOCUMENTS = {
 
 @pytest.fixture
 def vault(aws: str) -> Vault:
-    dynamodb, manager = client("dynamodb", aws), client("secretsmanager", aws)
+    dynamodb, manager = client("dynamodb", aws), client("ssm", aws)
     forget(dynamodb, manager)
-    return Vault("keys", "retour/test/", dynamodb, manager)
+    return Vault("keys", "/retour/test/", dynamodb, manager)
 
 
 def forget(dynamodb: Any, manager: Any) -> None:
@@ -41,8 +41,8 @@ def forget(dynamodb: Any, manager: Any) -> None:
         AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("PK", "SK")],
         KeySchema=[{"AttributeName": "PK", "KeyType": "HASH"}, {"AttributeName": "SK", "KeyType": "RANGE"}],
     )
-    for secret in manager.list_secrets()["SecretList"]:
-        manager.delete_secret(SecretId=secret["Name"], ForceDeleteWithoutRecovery=True)
+    for parameter in manager.get_parameters_by_path(Path="/retour/", Recursive=True)["Parameters"]:
+        manager.delete_parameter(Name=parameter["Name"])
 
 
 def opened(vault: Vault, key: str) -> Any:
@@ -66,16 +66,16 @@ def test_every_source_gets_what_its_channel_needs(vault: Vault) -> None:
 
 
 def test_what_exists_is_left_as_it_is(vault: Vault) -> None:
-    vault.manager.create_secret(Name="retour/test/acme/erp", SecretString='{"password": "theirs"}')
-    vault.manager.create_secret(Name="retour/other/acme/erp", SecretString="{}")
+    vault.put_secret("/retour/test/acme/erp", '{"password": "theirs"}')
+    vault.put_secret("/retour/other/acme/erp", "{}")
     kept = vault.complete(Kept(admin_key="rk_admin_x"), DOCUMENTS)
     assert vault.source(kept, "acme", "erp") == {"password": "theirs"}
-    assert all(name.startswith("retour/test/") for name in kept.sources)
+    assert all(name.startswith("/retour/test/") for name in kept.sources)
     assert vault.complete(kept, DOCUMENTS) == kept
 
 
 def test_a_salesforce_source_with_tokens_alone_gets_its_key(vault: Vault) -> None:
-    vault.manager.create_secret(Name="retour/test/acme/crm", SecretString='{"tokens": ["abc"]}')
+    vault.put_secret("/retour/test/acme/crm", '{"tokens": ["abc"]}')
     crm = vault.source(vault.complete(Kept(admin_key="rk_admin_x"), DOCUMENTS), "acme", "crm")
     assert crm["tokens"] == ["abc"] and "private_key" in crm
 

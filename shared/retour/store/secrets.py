@@ -1,4 +1,7 @@
-"""What a source and its sender share, in Secrets Manager: one secret per source, read at most once a minute."""
+"""What a source and its sender share, in Parameter Store: one encrypted text per source, read at most once a minute.
+
+Parameter Store keeps and encrypts such texts for nothing; Secrets Manager would cost every idle source money.
+"""
 
 import json
 import time
@@ -11,7 +14,7 @@ SECONDS = 60
 
 @dataclass
 class Secrets:
-    """`client` is a boto3 Secrets Manager client; secrets are named `retour/<stack>/<program>/<source>`."""
+    """`client` is a boto3 SSM client; the parameters are named `/retour/<stack>/<program>/<source>`."""
 
     client: Any
     stack: str
@@ -25,19 +28,16 @@ class Secrets:
         return kept[1]
 
     def put(self, program: str, source: str, value: Mapping[str, Any]) -> None:
-        name, text = self.name(program, source), json.dumps(value)
-        try:
-            self.client.create_secret(Name=name, SecretString=text)
-        except self.client.exceptions.ResourceExistsException:
-            self.client.put_secret_value(SecretId=name, SecretString=text)
+        name = self.name(program, source)
+        self.client.put_parameter(Name=name, Value=json.dumps(value), Type="SecureString", Overwrite=True)
         self._read.pop(name, None)
 
     def name(self, program: str, source: str) -> str:
-        return f"retour/{self.stack}/{program}/{source}"
+        return f"/retour/{self.stack}/{program}/{source}"
 
     def _get(self, name: str) -> dict[str, Any]:
         try:
-            text = self.client.get_secret_value(SecretId=name)["SecretString"]
-        except self.client.exceptions.ResourceNotFoundException:
+            text = self.client.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
+        except self.client.exceptions.ParameterNotFound:
             return {}
         return json.loads(text)  # type: ignore[no-any-return]
