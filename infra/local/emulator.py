@@ -150,5 +150,10 @@ def _end(process: subprocess.Popen[bytes]) -> bool:
 
 def _is_emulator(pid: int) -> bool:
     """Whether `pid` is still ours: the number may have been given to another process since."""
+    if pid <= 0:
+        return False
+    command = Path(f"/proc/{pid}/cmdline")
+    if Path("/proc/self").exists():
+        return command.exists() and b"-m\0ministack" in command.read_bytes()
     shown = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return pid > 0 and "-m ministack" in shown.stdout
+    return "-m ministack" in shown.stdout
