@@ -214,8 +214,7 @@ def booked_on(
 ) -> Order:
     head = order.heads[action.id]
     if head.final is not None:
-        code = Code.ACTION_LOCKED if head.locked(record.received_at) else Code.AFTER_FINAL
-        return refused_unassigned(order, record, code, now)
+        return refused_unassigned(order, record, too_late(head, record) or Code.AFTER_FINAL, now)
     decision = decide(order, action, head, record, contracts)
     order = with_entry(order, action, record, decision, contracts, now)
     held = order.record(named_record(record) or "")
@@ -277,10 +276,11 @@ def decide(
     if holder is not None:
         same = holder.content == record.content
         return stays(Outcome.DUPLICATE) if same else stays(Outcome.REFUSED, Code.REFERENCE_REUSED)
-    if head.locked(record.received_at):
+    late = too_late(head, record)
+    if late is not None:
         if isinstance(record.change, SetStatus):
             return stays(Outcome.UNCHANGED)
-        return stays(Outcome.REFUSED, Code.ACTION_LOCKED)
+        return stays(Outcome.REFUSED, late)
     if head.changes >= CHANGES_MAX and not isinstance(record.change, SetStatus | Release | Discard):
         return stays(Outcome.REFUSED, Code.MODIFICATION_LIMIT)
     if record.currency is not None and record.currency != action.currency:
@@ -306,6 +306,19 @@ def decide(
         return Decision(Outcome.UNCHANGED, warning, after, terms.number)
     near = head.changes + 1 >= CHANGES_WARNED and not isinstance(record.change, SetStatus)
     return Decision(Outcome.APPLIED, warning or (Code.NEAR_MODIFICATION_LIMIT if near else ""), after, terms.number)
+
+
+def too_late(head: Head, record: Modification) -> Code | None:
+    """What keeps a record from an action that locks: its receipt, or that a person decided on it when no time was left.
+
+    A decision on what is held may come as long as the fence waits for it.
+    """
+    if record.counts_after is not None:
+        if head.locked(record.counts_after):
+            return Code.NOT_RELEASED_IN_TIME
+        if isinstance(record.change, Release | Discard):
+            return None
+    return Code.ACTION_LOCKED if head.locked(record.received_at) else None
 
 
 def terms_for(

@@ -151,6 +151,7 @@ class Modification:
     `orders_by` is the time the fold sorts by: the source's own, never later than the receipt, where the source is
     declared to order so, else the receipt. `doubles` is what its program says of a change that looks like one already
     applied: by the other's source `hold`, `apply` or `confirms`, under `days` how long that is looked for (0: never).
+    `counts_after` is set where a person had to decide: only actions that lock later may still be changed by it.
     """
 
     identity: str
@@ -176,6 +177,7 @@ class Modification:
     received_at: datetime
     orders_by: datetime
     doubles: Mapping[str, str] = field(default_factory=dict)
+    counts_after: datetime | None = None
 
     @property
     def id(self) -> str:

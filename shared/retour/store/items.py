@@ -108,6 +108,7 @@ def modification_item(modification: Modification) -> Item:
                 "rcv": text(m.received_at),
                 "srt": text(m.orders_by) if m.orders_by != m.received_at else None,
                 "dbl": dict(m.doubles),
+                "cts": text(m.counts_after) if m.counts_after else None,
             }
         ),
     }
@@ -141,6 +142,7 @@ def modification_from(item: Mapping[str, Any]) -> Modification:
         received_at=received_at,
         orders_by=instant(doc["srt"]) if "srt" in doc else received_at,
         doubles=doc.get("dbl", {}),
+        counts_after=instant(doc["cts"]) if "cts" in doc else None,
     )
 
 
@@ -274,7 +276,7 @@ def entries_from(packed: bytes) -> tuple[Entry, ...]:
 def head_item(head: Head, action: Action | None) -> Item:
     """What a list shows without reading the records, and the open end of the log.
 
-    A final head leaves the lock index: the locker finds only what is still to do.
+    A final head leaves the lock index: the locker finds only what is still to do, and by the instant what is due.
     """
     item: Item = {
         "SK": s(f"H#{head.action}"),
@@ -302,11 +304,12 @@ def head_item(head: Head, action: Action | None) -> Item:
         return item | {"fin": s(text(head.final))}
     return item | {
         "GSI1PK": s(f"L#{action.program}#{lock_day(head)}#{event_day}"),
-        "GSI1SK": s(f"{text(action.event_time)}#{action.id}"),
+        "GSI1SK": s(f"{text(head.locks_at) if head.locks_at else NEVER}#{text(action.event_time)}#{action.id}"),
     }
 
 
 def lock_day(head: Head) -> str:
+    """The UTC day of the lock."""
     return head.locks_at.date().isoformat() if head.locks_at else NEVER
 
 
