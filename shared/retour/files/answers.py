@@ -55,9 +55,9 @@ def _cells(result: Result, sentence: Sentence) -> dict[str, str]:
         "outcome": str(result.outcome),
         "code": result.code,
         "explanation": sentence(result.code, result.details) if result.code else "",
-        "payout_before": money.to_text(effect.payout_before, effect.currency) if effect else "",
-        "payout_after": money.to_text(effect.payout_after, effect.currency) if effect else "",
-        "currency": effect.currency if effect else "",
+        "payout_before": money.to_text(effect.payout_before, effect.payout_currency) if effect else "",
+        "payout_after": money.to_text(effect.payout_after, effect.payout_currency) if effect else "",
+        "currency": effect.payout_currency if effect else "",
         "modification": result.modification,
     }
 
@@ -84,6 +84,9 @@ def rejected_again(opened: Opened, places: Container[str]) -> Iterator[bytes]:
 
 
 def _file(opened: Opened, raws: Iterable[str]) -> Iterator[bytes]:
+    if opened.write:
+        yield from opened.write(raw for raw in raws if raw)
+        return
     yield opened.rejected_head
     before = "\n"
     for raw in raws:
@@ -91,6 +94,7 @@ def _file(opened: Opened, raws: Iterable[str]) -> Iterator[bytes]:
             between = "" if before.endswith(("\n", "\r")) else opened.newline
             yield encoded(between + raw, opened.encoding)
             before = raw
+    yield opened.rejected_tail
 
 
 @cache

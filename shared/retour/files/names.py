@@ -43,7 +43,6 @@ def result(name: str) -> str:
 
 
 def rejected(name: str) -> str:
-    """The file of refused rows; those of an archive come unpacked."""
-    if name.lower().endswith(".gz"):
-        name = name[:-3]
+    """The file of refused rows; those of an archive come unpacked, those of a message plain."""
+    name = re.sub(r"\.(gz|pgp|gpg|asc)$", "", name, flags=re.IGNORECASE)
     return f"rejected_{name}.csv" if name.lower().endswith(".zip") else f"rejected_{name}"

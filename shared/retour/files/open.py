@@ -1,13 +1,15 @@
 """The bytes of a file to its rows: unpacked, recognised by content, read by the one reader of its format."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from io import BufferedReader
 from typing import BinaryIO
 
 from retour.domain.program import Source
 from retour.domain.row import Refusal, Row, Unreadable
-from retour.files import table
+from retour.files import jsonlines, table, workbook, xml
 from retour.files.layout import Layout, layout_of
 from retour.files.opened import Opened
 from retour.files.sniff import UNKNOWN, sniff
@@ -16,16 +18,25 @@ from retour.files.unpack import Member, unpack
 
 Reader = Callable[[BufferedReader, Source, Layout, str], Opened | Refusal]
 
-READERS: Mapping[str, Reader] = {"TEXT": table.read}
+READERS: Mapping[str, Reader] = {"TEXT": table.read, "XML": xml.read, "JSON": jsonlines.read, "XLSX": workbook.read}
 # Contents that are no file of rows, and have more to be said about them than that.
-REFUSED = {"TNEF": "FILE_WINMAIL", "ENCRYPTED": "FILE_ENCRYPTED", "MAIL": "MAIL_WITHOUT_FILE"}
+REFUSED = {
+    "TNEF": "FILE_WINMAIL",
+    "ENCRYPTED": "FILE_ENCRYPTED",
+    "OPENPGP": "FILE_ENCRYPTED",
+    "XLS": "WORKBOOK_OLD",
+    "MAIL": "MAIL_WITHOUT_FILE",
+}
 ARCHIVES = frozenset(("ZIP", "GZIP"))
 
 
-def open_file(name: str, stream: BinaryIO, source: Source, layout: str = "modifications") -> Opened | Refusal:
+def open_file(
+    name: str, stream: BinaryIO, source: Source, layout: str = "modifications", keys: Sequence[str] = ()
+) -> Opened | Refusal:
     """A file as its source describes it, or why none of it can be read. Never raises for anything a file may hold.
 
-    Rows are read from the stream while they are asked for; it must stay open that long.
+    Rows are read from the stream while they are asked for; it must stay open that long. `keys` are the source's secret
+    OpenPGP keys, armored.
     """
     shape = layout_of(source, layout)
     whole = buffered(stream)
@@ -33,6 +44,18 @@ def open_file(name: str, stream: BinaryIO, source: Source, layout: str = "modifi
         kind = sniff(whole.peek(HEAD)[:HEAD])
     except TooLarge:
         return Refusal("FILE_TOO_LARGE", {"line": "1", "limit": ""})
+    signed = bool(source.options.get("require_signature"))
+    if kind == "OPENPGP":
+        from retour.files.pgp import decrypted
+
+        inside = decrypted(whole, keys, source.options.get("signers") or (), signed)
+        if isinstance(inside, Refusal):
+            return inside
+        whole = buffered(inside)
+        kind = sniff(whole.peek(HEAD)[:HEAD])
+        name = re.sub(r"\.(pgp|gpg|asc)$", "", name, flags=re.IGNORECASE)
+    elif signed:
+        return Refusal("PGP_NOT_SIGNED")
     if kind not in ARCHIVES:
         return _read(whole, source, shape, "")
     unpacked = unpack(kind, name, whole)
@@ -90,13 +113,4 @@ def _all(members: Sequence[Member], skipped: int, source: Source, layout: Layout
             yield from opened.rows
             counts.update(opened.skipped)
 
-    return Opened(
-        header=first.header,
-        layout=first.layout,
-        rows=rows(),
-        rejected_head=first.rejected_head,
-        encoding=first.encoding,
-        newline=first.newline,
-        delimiter=first.delimiter,
-        skipped=counts,
-    )
+    return replace(first, rows=rows(), skipped=counts)

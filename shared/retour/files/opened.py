@@ -1,7 +1,7 @@
 """A file that can be read, whatever its format."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from retour.domain.row import Row, Unreadable
@@ -12,8 +12,9 @@ class Opened:
     """Its header, and its rows as they come.
 
     `rejected_head` is everything up to the first row exactly as it came, `encoding` and `newline` what its rows are
-    written in: with the raw text of refused rows they make a file of the same layout. `skipped` counts, while rows are
-    read, the lines that are no rows (blank, totals, repeated header, preamble).
+    written in: with the raw text of refused rows, and `rejected_tail` after them, they make a file of the same layout.
+    Where a file is more than text, `write` makes it from the raw texts. `skipped` counts, while rows are read, the
+    lines that are no rows (blank, totals, repeated header, preamble).
     """
 
     header: tuple[str, ...]
@@ -24,3 +25,5 @@ class Opened:
     newline: str
     delimiter: str = ""
     skipped: Counter[str] = field(default_factory=Counter)
+    rejected_tail: bytes = b""
+    write: Callable[[Iterable[str]], Iterator[bytes]] | None = None

@@ -1,5 +1,7 @@
 """What a file is, by its first bytes; names and declared types prove nothing."""
 
+import re
+
 MAGIC = (
     (b"\x1f\x8b", "GZIP"),
     (b"\xd0\xcf\x11\xe0", "XLS"),
@@ -14,11 +16,15 @@ MAGIC = (
     (b"\xfd7zXZ", "XZ"),
     (b"\x28\xb5\x2f\xfd", "ZSTD"),
     (b"{\\rtf", "RTF"),
-    (b"-----BEGIN PGP MESSAGE", "ENCRYPTED"),
+    (b"-----BEGIN PGP MESSAGE", "OPENPGP"),
+    (b"-----BEGIN PGP SIGNED MESSAGE", "OPENPGP"),
     (b"-----BEGIN PGP", "PGP"),
     (b"Return-Path:", "MAIL"),
     (b"Received:", "MAIL"),
 )
+# An OpenPGP message without armor begins with a packet that names the key it is for: tag 1, in the old or new notation
+# of lengths, of version 3 or 6.
+PACKETS = re.compile(rb"(?:\x84.|\x85..|\xc1[\x00-\xbf]|\xc1[\xc0-\xdf].)[\x03\x06]", re.DOTALL)
 UNKNOWN = ""
 MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 CMS = bytes.fromhex("06092a864886f70d0107")
@@ -28,13 +34,15 @@ CONTROL = bytes(set(range(9)) | set(range(14, 32)) - {0x1A, 0x1B})
 def sniff(head: bytes) -> str:
     """`TEXT`, `ZIP`, `XML`, `ENCRYPTED`, `MAIL` or what else it is; UNKNOWN where nothing tells."""
     if head.startswith(b"PK\x03\x04") or head.startswith(b"PK\x05\x06"):
-        office = b"[Content_Types].xml" in head or b"xl/workbook" in head
+        office = b"[Content_Types].xml" in head or b"xl/workbook" in head or b"xl/worksheets/" in head
         return "XLSX" if office else "ODS" if b"mimetypeapplication/vnd.oasis" in head else "ZIP"
     for magic, kind in MAGIC:
         if head.startswith(magic):
             return kind
     if head[:1] == b"\x30" and CMS in head[:32]:
         return "S/MIME" if head[head.index(CMS) + len(CMS)] == 2 else "ENCRYPTED"
+    if PACKETS.match(head):
+        return "OPENPGP"
     text = plain(head)
     start = text.lstrip()
     if start.startswith(b"<"):

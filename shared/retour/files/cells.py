@@ -1,0 +1,93 @@
+"""What the fields of a record must be like, whatever format they came in."""
+
+from collections.abc import Iterable, Mapping
+
+from retour.domain.row import Row, Unreadable
+from retour.files.layout import Layout, fold
+from retour.files.table import CELL_SIGNS, DAMAGED
+from retour.files.text import UNDECODED, UNREADABLE
+
+
+class Spelling(dict[str, str]):
+    """A sender's name of a field in the layout's spelling, found once for each name; unknown names as they are."""
+
+    def __init__(self, layout: Layout) -> None:
+        super().__init__()
+        self.known = {fold(name): name for name in layout.known}
+
+    def __missing__(self, name: str) -> str:
+        spelled = self.known.get(fold(name), name)
+        if len(self) < 10_000:
+            self[name] = spelled
+        return spelled
+
+
+def row(place: str, fields: Mapping[str, str], raw: str, line: int, layout: Layout) -> Row | Unreadable:
+    """A record of these fields, or what is wrong with one of them."""
+    for name, value in fields.items():
+        if len(value) > CELL_SIGNS:
+            details = {"line": str(line), "limit": str(CELL_SIGNS)}
+            return unreadable(place, "CELL_TOO_LONG", details, name, raw, fields, layout)
+        if not value.isprintable() and (found := UNREADABLE.search(value)):
+            if UNDECODED.match(found[0]):
+                return unreadable(place, "ENCODING_UNCLEAR", {"line": str(line)}, name, raw, fields, layout)
+            details = {"line": str(line), "character": f"U+{ord(found[0]):04X}", "column": str(found.start() + 1)}
+            return unreadable(place, "NOT_TEXT", details, name, raw, fields, layout)
+    for name in layout.ids & fields.keys():
+        if DAMAGED.fullmatch(fields[name]):
+            details = {"line": str(line), "column": name, "value": fields[name][:40]}
+            return unreadable(place, "DAMAGED_ID", details, name, raw, fields, layout)
+    return Row(place, fields, raw)
+
+
+def unreadable(
+    place: str,
+    code: str,
+    details: Mapping[str, str],
+    column: str,
+    raw: str,
+    fields: Mapping[str, str],
+    layout: Layout,
+) -> Unreadable:
+    """Why a record cannot be read, with what tells a person which one it was."""
+    order = next((fields[name] for name in layout.known if name in layout.identity and name in fields), "")
+    reference = fields.get(layout.reference, "")
+    return Unreadable(place, code, details, column[:64], raw, whole(order), whole(reference))
+
+
+def whole(text: str) -> str:
+    """As much of an id as is shown, with nothing in it that cannot be stored."""
+    return "" if UNREADABLE.search(text) or not _storable(text) else text[:128]
+
+
+def _storable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """The known name that an unknown one looks most like."""
+    from difflib import get_close_matches
+
+    return get_close_matches(name[:64].lower(), list(known), n=1, cutoff=0)[0]
+
+
+def shown(text: str) -> str:
+    """A sender's text as it can stand in a sentence: short, on one line, of signs that can be stored."""
+    text = " ".join(text.encode("utf-8", "replace").decode().split())
+    return text if len(text) <= 40 else text[:39] + "…"
+
+
+class Places:
+    """Where records begin: the line, and the column as well where an earlier one begins on the same line."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix, self.last = prefix, 0
+
+    def at(self, line: int, column: int) -> str:
+        place = f"{self.prefix}{line}" if line != self.last else f"{self.prefix}{line}:{column}"
+        self.last = line
+        return place

@@ -1,0 +1,162 @@
+"""OpenPGP: files encrypted for a source's keys and signed by its senders; the key pairs for it.
+
+A message is decrypted in a process of its own with bounded memory, time and output: whatever it holds, ours survives.
+The library is asked for only where a file needs it.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import BinaryIO
+
+from retour.domain.row import Refusal
+from retour.files.text import Reads, TooLarge
+from retour.files.unpack import PACKED_BYTES, PIECE, RATIO, RATIO_FROM, UNPACKED_BYTES
+
+SECONDS = 120
+MEMORY_BYTES = 768 << 20
+CHILD = "from retour.files.pgp import child; child()"
+FAULTS = {"key": "PGP_NO_KEY", "signature": "PGP_NOT_SIGNED", "damaged": "PGP_DAMAGED"}
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """Both halves of a key, armored: the secret one for the source, the public one to give out."""
+
+    secret: str
+    public: str
+    fingerprint: str
+
+
+def make_key_pair(name: str) -> KeyPair:
+    """A new pair for encrypting and signing, in the form that all OpenPGP programs read."""
+    from pysequoia import Tsk
+
+    pair = Tsk.generate(name)
+    public = pair.extract_certificate()
+    return KeyPair(str(pair), str(public), public.fingerprint)
+
+
+def fault_of_key(text: str, secret: bool) -> str:
+    """Why a text is no key that can be used here: `not a key`, `secret`, `public`, `expired`, `revoked`; or nothing."""
+    from pysequoia import Cert, Tsk
+
+    try:
+        key = Cert.from_bytes(text.encode())
+        if key.has_secret_keys != secret:
+            return "secret" if key.has_secret_keys else "public"
+        if secret:
+            Tsk.from_bytes(text.encode()).decryptor()
+    except Exception:
+        return "not a key"
+    return "revoked" if key.is_revoked else ""
+
+
+def decrypted(
+    stream: Reads, keys: Sequence[str], signers: Sequence[str], require_signature: bool
+) -> BinaryIO | Refusal:
+    """What a message says, with one of these keys; signed by one of the signers where that is required."""
+    if find_spec("pysequoia") is None:
+        return Refusal("PGP_NOT_OFFERED")
+    with TemporaryDirectory(prefix="retour-") as folder:
+        packed, plain = Path(folder, "packed"), Path(folder, "plain")
+        try:
+            size = put_down(stream, packed)
+        except TooLarge:
+            return too_large()
+        limit = min(UNPACKED_BYTES, max(RATIO_FROM, RATIO * size))
+        asked = {
+            "packed": str(packed),
+            "plain": str(plain),
+            "keys": list(keys),
+            "signers": list(signers),
+            "required": require_signature,
+            "limit": limit,
+        }
+        try:
+            done = subprocess.run(
+                [sys.executable, "-c", CHILD],
+                input=json.dumps(asked).encode(),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                timeout=SECONDS,
+                cwd=folder,
+                env={"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return too_large()
+        said = done.stdout.decode("ascii", "replace").strip()
+        if said == "done":
+            return plain.open("rb")
+        return Refusal(FAULTS[said]) if said in FAULTS else too_large()
+
+
+def too_large() -> Refusal:
+    return Refusal("PGP_TOO_LARGE", {"limit": str(UNPACKED_BYTES >> 20)})
+
+
+def put_down(stream: Reads, path: Path) -> int:
+    """Copy a stream into a file; its size."""
+    size = 0
+    with path.open("wb") as file:
+        while piece := stream.read(PIECE):
+            size += len(piece)
+            if size > PACKED_BYTES:
+                raise TooLarge
+            file.write(piece)
+    return size
+
+
+def child() -> None:
+    """The process that decrypts: it says `done`, or what is wrong; and nothing if it had to be stopped."""
+    asked = json.loads(sys.stdin.buffer.read())
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (asked["limit"], asked["limit"]))
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    print(outcome(asked["packed"], asked["plain"], asked["keys"], asked["signers"], asked["required"]))
+
+
+def outcome(packed: str, plain: str, keys: Sequence[str], signers: Sequence[str], required: bool) -> str:
+    """Decrypt one file into another with whichever key fits."""
+    from pysequoia import Cert, Tsk, decrypt_file, verify
+
+    known = [Cert.from_bytes(signer.encode()) for signer in signers]
+    store = (lambda _ids: known) if required else None
+    with open(packed, "rb") as file:
+        clear = file.read(64).lstrip().startswith(b"-----BEGIN PGP SIGNED MESSAGE")
+    if clear:
+        # Its text stands open, but what belongs to it only its signature tells.
+        try:
+            said = verify(file=packed, store=lambda _ids: known)
+        except RuntimeError as error:
+            return fault(error)
+        Path(plain).write_bytes(said.bytes or b"")
+        return "done"
+    faults = {"key"}
+    # A message that is only signed is read as well, and needs no key: any will do.
+    for key in keys or [str(Tsk.generate("none"))]:
+        decryptor = Tsk.from_bytes(key.encode()).decryptor()
+        try:
+            decrypt_file(decryptor=decryptor, input=packed, output=plain, store=store)
+        except RuntimeError as error:
+            faults.add(fault(error))
+            continue
+        return "done"
+    return next(said for said in ("signature", "damaged", "key") if said in faults)
+
+
+def fault(error: RuntimeError) -> str:
+    """Which of our faults the library means."""
+    text = str(error).partition("\n")[0]
+    if "ignature" in text:
+        return "signature"
+    return "key" if "No key to decrypt" in text else "damaged"

@@ -1,0 +1,410 @@
+"""XML to rows: one element a record, its children and attributes the fields; streamed, without DTD, within budgets.
+
+What a record element is called is found where the document begins: the element with most of the names we know. A record
+that is wrong is refused by itself. Where the document itself breaks off or breaks its rules, the records before stand,
+and every one that begins after is refused and given back.
+"""
+
+import codecs
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from io import BufferedReader
+from itertools import pairwise
+from xml.parsers import expat
+
+from retour.domain.program import Source
+from retour.domain.row import Refusal, Row, Unreadable
+from retour.files import layout as layouts
+from retour.files.cells import Places, Spelling, closest, row, shown, unreadable
+from retour.files.layout import Layout, fold
+from retour.files.opened import Opened
+from retour.files.table import CELL_SIGNS, megabytes
+from retour.files.text import FILE_BYTES, HEAD, TooLarge, encoded, encoding_of
+
+PIECE = 1 << 16
+DEPTH = 64
+TOKEN_BYTES = 1 << 20
+RECORD_BYTES = 1 << 18
+TAG_SIGNS = 1_000
+FIELDS = 500
+SINGULAR = {"modifications": "modification", "actions": "action"}
+DECLARED = re.compile(rb"""<\?xml[^>]{0,200}?\sencoding\s*=\s*["']([A-Za-z][\w.\-]{0,40})["']""")
+NO_FIELDS = ("xmlns", "xsi:", "xml:")
+
+
+class Doctype(Exception):
+    """The document has a DTD. Nothing in one is needed here, and all attacks by entities begin with it."""
+
+
+class TooDeep(Exception):
+    """More elements within one another than any document of records has, or a tag longer than any."""
+
+
+def parser_of() -> expat.XMLParserType:
+    """A parser that refuses a DTD before anything in it is looked at."""
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartDoctypeDeclHandler = _doctype
+    return parser
+
+
+def _doctype(*_parts: object) -> None:
+    raise Doctype
+
+
+def local(name: str) -> str:
+    return name.rpartition(":")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the records of one document are found: their tag, how deep they lie, where the first begins and in what."""
+
+    tag: str
+    level: int
+    header: tuple[str, ...]
+    begin: int
+    around: tuple[str, ...]
+
+
+def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "") -> Opened | Refusal:
+    """The records of an XML document, or why none can be read. `prefix` goes before the line number in places."""
+    head = stream.peek(HEAD)[:HEAD]
+    codec = codec_of(head)
+    if codec is None:
+        return Refusal("ENCODING_UNCLEAR", {"line": "1"})
+    plan = plan_of(head, layout)
+    if isinstance(plan, Refusal):
+        return plan
+    before = head[: plan.begin]
+    indent = re.search(r"[\r\n]*[ \t]*$", before.decode(codec, "ignore"))
+    newline = indent[0] if indent and "\n" in indent[0] else "\n"
+    skipped: Counter[str] = Counter()
+    tail = "".join(f"\n</{name}>" for name in reversed(plan.around)) + "\n"
+    return Opened(
+        header=plan.header,
+        layout=layout.name,
+        rows=Document(plan, layout, codec, prefix, skipped).rows(stream),
+        rejected_head=before,
+        encoding=codec,
+        newline=newline,
+        skipped=skipped,
+        rejected_tail=encoded(tail, codec),
+    )
+
+
+def codec_of(head: bytes) -> str | None:
+    """What the document is written in, by its mark, its zero bytes or its own declaration; None where unknown."""
+    found = encoding_of(head, None)
+    if found is None or found.wide:
+        return found.codec if found else None
+    declared = DECLARED.match(head[len(found.mark) :].lstrip())
+    try:
+        return codecs.lookup(declared[1].decode()).name if declared and not found.mark else "utf-8"
+    except LookupError:
+        return None
+
+
+def plan_of(head: bytes, layout: Layout) -> Plan | Refusal:
+    """What in a document is a record, by its beginning."""
+    scout = Scout(layout)
+    try:
+        scout.parser.Parse(head, len(head) < HEAD)
+    except Doctype:
+        return Refusal("XML_DTD", {"line": str(scout.parser.CurrentLineNumber)})
+    except TooDeep:
+        return Refusal("XML_TOO_DEEP", {"line": str(scout.parser.CurrentLineNumber), "limit": str(DEPTH)})
+    except (expat.ExpatError, ValueError, LookupError) as error:
+        if not scout.first:
+            return Refusal("XML_BROKEN", where(scout.parser, error))
+    if plan := scout.plan():
+        return plan
+    return Refusal("XML_NO_RECORDS", {"expected": ", ".join(sorted(layout.required | layout.identity))})
+
+
+def where(parser: expat.XMLParserType, error: Exception) -> Mapping[str, str]:
+    line = getattr(error, "lineno", parser.CurrentLineNumber)
+    return {"line": str(line), "column": str(getattr(error, "offset", 0) + 1)}
+
+
+class Scout:
+    """Looks at the beginning of a document for the element that a record is."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.open: list[tuple[str, list[str]]] = []
+        self.first: dict[str, tuple[int, int, tuple[str, ...]]] = {}
+        self.best: tuple[int, str, tuple[str, ...]] = (0, "", ())
+        self.children = 0
+        self.parser = parser_of()
+        self.parser.StartElementHandler = self.start
+        self.parser.EndElementHandler = self.end
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        if len(self.open) >= DEPTH:
+            raise TooDeep
+        if local(name) not in self.first:
+            around = tuple(outer for outer, _ in self.open)
+            self.first[local(name)] = self.parser.CurrentByteIndex, len(self.open) + 1, around
+        self.children += len(self.open) == 1
+        self.open.append((name, [given for given in attributes if not given.startswith(NO_FIELDS)]))
+
+    def end(self, name: str) -> None:
+        _, names = self.open.pop()
+        points = layouts.score(names, self.layout) if names and self.open else 0
+        if points > self.best[0]:
+            self.best = points, local(name), layouts.spelled(names, self.layout)
+        if self.open and local(name) not in self.open[-1][1]:
+            self.open[-1][1].append(local(name))
+
+    def plan(self) -> Plan | None:
+        _, tag, header = self.best
+        while not tag and len(self.open) > 1:
+            # A first record longer than what is looked at.
+            self.end(self.open[-1][0])
+            _, tag, header = self.best
+        if not tag:
+            named = SINGULAR.get(self.layout.name, "modification")
+            tag = next((name for name, (_, level, _) in self.first.items() if fold(name) == named and level > 1), "")
+        if tag:
+            begin, level, around = self.first[tag]
+            return Plan(tag, level, header, begin, around)
+        if self.first and not self.children:
+            root = next(iter(self.first))
+            return Plan(SINGULAR.get(self.layout.name, "modification"), 2, (), 0, (root,))
+        return None
+
+
+@dataclass(slots=True)
+class Record:
+    """A record while its element is open. `fault` is the first thing wrong with it: code, details, column."""
+
+    begin: int
+    line: int
+    column: int
+    place: str
+    fields: dict[str, str] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
+    path: list[str] = field(default_factory=list)
+    fault: tuple[str, Mapping[str, str], str] | None = None
+
+    def wrong(self, code: str, column: str = "", **details: str) -> None:
+        if self.fault is None:
+            self.fault = code, {"line": str(self.line), **details}, column
+
+
+class Document:
+    """One document while it is read: expat's events in, whole records out."""
+
+    def __init__(self, plan: Plan, layout: Layout, codec: str, prefix: str, skipped: Counter[str]) -> None:
+        self.plan, self.layout, self.codec, self.skipped = plan, layout, codec, skipped
+        self.spelling = Spelling(layout)
+        self.known = frozenset(layout.known)
+        self.places = Places(prefix)
+        self.width = 2 if codec.startswith("utf-16") else 1
+        self.depth = 0
+        self.record: Record | None = None
+        self.text: list[str] = []
+        self.length = 0
+        self.leaf = False
+        self.done: list[Row | Unreadable] = []
+        self.window = bytearray()
+        self.base = 0
+        self.finished = plan.begin, 1, 1
+        self.parser = parser_of()
+        self.parser.StartElementHandler = self.start
+        self.parser.EndElementHandler = self.end
+        self.parser.CharacterDataHandler = self.data
+
+    def rows(self, stream: BufferedReader) -> Iterator[Row | Unreadable]:
+        """Every record in order."""
+        fed = 0
+        try:
+            while data := stream.read(PIECE):
+                self.window += data
+                fed += len(data)
+                self.parser.Parse(data, False)
+                yield from self.done
+                self.done.clear()
+                if fed - self.parser.CurrentByteIndex > TOKEN_BYTES:
+                    raise TooDeep
+                self._forget(fed)
+            self.parser.Parse(b"", True)
+            yield from self.done
+        except TooLarge:
+            line = self.parser.CurrentLineNumber
+            details = {"line": str(line), "limit": megabytes(FILE_BYTES)}
+            yield from self.done
+            yield Unreadable(self.places.at(line, self.parser.CurrentColumnNumber + 1), "FILE_TOO_LARGE", details)
+        except (expat.ExpatError, TooDeep, Doctype, ValueError, LookupError) as error:
+            yield from self.done
+            yield from self._rest(stream, where(self.parser, error))
+
+    def _forget(self, fed: int) -> None:
+        """Keep of what was read only what the record that is open began with."""
+        keep = fed
+        if self.record:
+            keep = self.record.begin
+            if fed - keep > RECORD_BYTES:
+                self.record.wrong("CELL_TOO_LONG", limit=str(RECORD_BYTES))
+                self.record.fields.clear()
+                keep = fed
+        if keep > self.base:
+            del self.window[: keep - self.base]
+            self.base = keep
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        record = self.record
+        if record is None:
+            self.depth += 1
+            if self.depth > DEPTH:
+                raise TooDeep
+            tag = local(name)
+            if tag != self.plan.tag:
+                if self.depth != self.plan.level:
+                    return
+                if not self.layout.closed:
+                    self.skipped[f"element {tag[:40]}"] += 1
+                    return
+            line, column = self.parser.CurrentLineNumber, self.parser.CurrentColumnNumber + 1
+            record = self.record = Record(self.parser.CurrentByteIndex, line, column, self.places.at(line, column))
+            if tag != self.plan.tag:
+                record.wrong("XML_ELEMENT", tag, found=shown(tag), expected=self.plan.tag)
+            for given, value in attributes.items():
+                self._put(record, given, value)
+        else:
+            if self.text and not "".join(self.text).isspace():
+                record.wrong("XML_STRAY_TEXT", value=shown("".join(self.text)))
+            if len(record.path) >= DEPTH:
+                raise TooDeep
+            tag = local(name)
+            if tag == self.plan.tag:
+                record.wrong("XML_ELEMENT", tag, found=shown(tag), expected=f"/{self.plan.tag}")
+            record.path.append(tag)
+            if attributes:
+                for given, value in attributes.items():
+                    self._put(record, f"{'/'.join(record.path)}/@{given}", value)
+        self.text.clear()
+        self.length = 0
+        self.leaf = True
+
+    def data(self, text: str) -> None:
+        record = self.record
+        if record is not None:
+            self.length += len(text)
+            if self.length <= CELL_SIGNS:
+                self.text.append(text)
+            elif not text.isspace():
+                record.wrong("CELL_TOO_LONG", limit=str(CELL_SIGNS))
+
+    def end(self, _name: str) -> None:
+        record = self.record
+        if record is None:
+            self.depth -= 1
+            return
+        text = self.text
+        value = (text[0] if len(text) == 1 else "".join(text)).strip() if text else ""
+        text.clear()
+        self.length = 0
+        path = record.path
+        if path and self.leaf:
+            self._put(record, path[0] if len(path) == 1 else "/".join(path), value)
+        elif value:
+            record.wrong("XML_STRAY_TEXT", value=shown(value))
+        self.leaf = False
+        if path:
+            path.pop()
+        else:
+            self._finish(record)
+
+    def _put(self, record: Record, name: str, value: str) -> None:
+        if name.rpartition("@")[2].startswith(NO_FIELDS):
+            return
+        spelled = self.spelling[local(name)]
+        if spelled in record.seen:
+            if spelled in self.known:
+                record.wrong("XML_FIELD_TWICE", spelled, field=shown(spelled))
+            return
+        if spelled not in self.known and self.layout.closed:
+            near = closest(spelled, self.layout.known)
+            record.wrong("UNKNOWN_FIELD", spelled, field=shown(spelled), closest=near)
+        if len(record.seen) >= FIELDS:
+            record.wrong("ROW_WIDTH", found=f"> {FIELDS}", expected=str(len(self.plan.header)))
+            return
+        record.seen.add(spelled)
+        if value:
+            record.fields[spelled] = value
+
+    def _finish(self, record: Record) -> None:
+        self.record = None
+        self.depth -= 1
+        end = self._end_of_tag(self.parser.CurrentByteIndex)
+        raw = ""
+        if record.begin >= self.base and end - record.begin <= RECORD_BYTES:
+            raw = bytes(self.window[record.begin - self.base : end - self.base]).decode(self.codec, "retour.keep")
+        self.finished = end, self.parser.CurrentLineNumber, self.parser.CurrentColumnNumber + 1
+        if record.fault:
+            code, details, column = record.fault
+            self.done.append(unreadable(record.place, code, details, column, raw, record.fields, self.layout))
+        else:
+            self.done.append(row(record.place, record.fields, raw, record.line, self.layout))
+
+    def _end_of_tag(self, index: int) -> int:
+        """Where the closing tag ends that begins here; an empty element's has ended already."""
+        at = index - self.base
+        opening, closing = encoded("</", self.codec), encoded(">", self.codec)
+        if not self.window.startswith(opening, at):
+            return index
+        found = self.window.find(closing, at)
+        while found != -1 and (found - at) % self.width:
+            found = self.window.find(closing, found + 1)
+        return self.base + found + len(closing)
+
+    def _rest(self, stream: BufferedReader, details: Mapping[str, str]) -> Iterator[Unreadable]:
+        """Every record that begins where the document can no longer be trusted; at least one refusal says so."""
+        record = self.record
+        begin, line, column = (record.begin, record.line, record.column) if record else self.finished
+        tag = rf"(?:[^<>\s/:]+:)?{re.escape(self.plan.tag)}"
+        opening, closing = re.compile(rf"<{tag}(?=[\s/>])"), re.compile(rf"</{tag}\s*>")
+        left = bytes(self.window[max(begin - self.base, 0) :])
+        told = False
+        for piece in pieces(texts(left, stream, self.codec), opening):
+            if opening.match(piece):
+                ends = [found.end() for found in closing.finditer(piece)]
+                raw = piece[: ends[-1]] if ends else piece.rstrip()
+                place = record.place if record and not told else self.places.at(line, column)
+                yield Unreadable(place, "XML_BROKEN", details, raw=raw if len(raw) <= RECORD_BYTES else "")
+                told = True
+            line += piece.count("\n")
+            column = len(piece) - piece.rfind("\n") if "\n" in piece else column + len(piece)
+        if not told:
+            yield Unreadable(self.places.at(line, column), "XML_BROKEN", details)
+
+
+def texts(left: bytes, stream: BufferedReader, codec: str) -> Iterator[str]:
+    """What is left of a document as text, whatever it holds."""
+    decoder = codecs.getincrementaldecoder(codec)("retour.keep")
+    yield decoder.decode(left)
+    try:
+        while data := stream.read(PIECE):
+            yield decoder.decode(data)
+    except TooLarge:
+        pass
+    yield decoder.decode(b"", True)
+
+
+def pieces(parts: Iterable[str], opening: re.Pattern[str]) -> Iterator[str]:
+    """A text cut before every opening tag; a piece longer than any record is cut as well."""
+    pending = ""
+    for part in parts:
+        pending += part
+        begins = [found.start() for found in opening.finditer(pending, 1)]
+        for start, end in pairwise([0, *begins]):
+            yield pending[start:end]
+        pending = pending[begins[-1] :] if begins else pending
+        if len(pending) > TOKEN_BYTES:
+            yield pending[:-TAG_SIGNS]
+            pending = pending[-TAG_SIGNS:]
+    yield pending
