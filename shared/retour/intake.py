@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from retour import report
+from retour import cascade, report
 from retour.apply import adopt, expire, settle
 from retour.channels import records
 from retour.channels import salesforce as salesforce_records
@@ -297,6 +297,7 @@ def take_order(
         order = settle(ledger, key, now, order)
     if key.startswith("@"):
         order = moved_meanwhile(ledger, program, key, now) or order
+    order = cascade.carry(ledger, order, now)
     return [told(order, m, attempts.get(m.id), program) if m.id in known else too_many(m) for m in modifications]
 
 
@@ -413,6 +414,8 @@ def report_action(ledger: Ledger, action: Action, now: datetime) -> tuple[Result
     )
     if action.named and ledger.name(action.id, action.order_key) != action.order_key:
         return replace(refused, code="ACTION_EXISTS"), None
+    if action.parent:
+        ledger.bind(action.parent, action)
     order = ledger.order(action.order_key)
     standing = order.action(action.id)
     if standing is None:
@@ -423,7 +426,9 @@ def report_action(ledger: Ledger, action: Action, now: datetime) -> tuple[Result
         order = replace(order, actions=[*order.actions, standing or action])
     if action.named:
         order = adopt(ledger, action.id, order)
-    order = settle(ledger, order.key, now, order)
+    order = cascade.carry(ledger, settle(ledger, order.key, now, order), now)
+    if action.parent:
+        order = cascade.carry_to(ledger, order, now)
     if standing is None or (standing.delivery == action.delivery and report.says_the_same(standing, action)):
         return replace(refused, outcome=Outcome.APPLIED, details={}), order
     if report.says_the_same(standing, action):
@@ -444,7 +449,10 @@ def fold_again(hub: "Hub", program_id: str, home: str) -> None:
     for action in order.actions:
         if action.named:
             order = adopt(ledger, action.id, order)
-    tell_settled(hub, program, settle(ledger, order.key, hub.now(), order))
+    order = cascade.carry(ledger, settle(ledger, order.key, hub.now(), order), hub.now())
+    order = cascade.carry_to(ledger, order, hub.now())
+    cascade.list_children(hub.deliveries(program_id), ledger, order)
+    tell_settled(hub, program, order)
 
 
 def release(hub: "Hub", delivery: Delivery) -> Batch:

@@ -161,7 +161,7 @@ def _action(report: Report, program: Program, delivery: Delivery) -> Action:
         rate=rate,
         promo_code=fields.get("promo_code"),
         customer_status=fields.get("customer_status"),
-        parent=fields.get("parent"),
+        parent=fields.get("parent") or (f"{key}~{event_type.parent}" if event_type.parent else None),
     )
 
 

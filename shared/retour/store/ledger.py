@@ -54,6 +54,12 @@ class Ledger(Protocol):
     def name(self, action_id: str, order_key: str) -> str:
         """Give an action id to an order, first write wins; the order key that holds it."""
 
+    def bind(self, parent: str, child: Action) -> None:
+        """Say below a parent's action id that this is a child of it; again changes nothing."""
+
+    def children(self, parent: str) -> Sequence[tuple[str, str]]:
+        """(order key, action id) of what was said to be a child of an action id; not all need be reported yet."""
+
 
 @dataclass(frozen=True)
 class TableLedger:
@@ -117,6 +123,24 @@ class TableLedger:
     def name(self, action_id: str, order_key: str) -> str:
         standing = self._put_new({"PK": s(self._partition_key(f"@{action_id}")), "SK": s("="), "ord": s(order_key)})
         return standing["ord"]["S"] if standing else order_key
+
+    def bind(self, parent: str, child: Action) -> None:
+        item = {
+            "PK": s(self._partition_key(f"@{parent}")),
+            "SK": s(f"P#{child.order_key}#{child.id}"),
+            "ord": s(child.order_key),
+            "act": s(child.id),
+        }
+        self.client.put_item(TableName=self.table, Item=item)
+
+    def children(self, parent: str) -> Sequence[tuple[str, str]]:
+        pages = self.client.get_paginator("query").paginate(
+            TableName=self.table,
+            KeyConditionExpression="PK = :pk AND begins_with(SK, :children)",
+            ExpressionAttributeValues={":pk": s(self._partition_key(f"@{parent}")), ":children": s("P#")},
+            ConsistentRead=True,
+        )
+        return [(item["ord"]["S"], item["act"]["S"]) for page in pages for item in page["Items"]]
 
     def heads_by_lock(self, lock_day: str, event_day: str) -> Iterator[tuple[str, str]]:
         """(order partition, action id) of what locks on a day, by event time (GSI1)."""

@@ -18,6 +18,7 @@ class Rehearsal:
     under: Ledger | None = None
     orders: dict[str, Order] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
+    bound: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
     def order(self, key: str) -> Order:
         if key not in self.orders:
@@ -53,3 +54,10 @@ class Rehearsal:
 
     def name(self, action_id: str, order_key: str) -> str:
         return self.order_key_of(action_id) or self.names.setdefault(action_id, order_key)
+
+    def bind(self, parent: str, child: Action) -> None:
+        self.bound.setdefault(parent, []).append((child.order_key, child.id))
+
+    def children(self, parent: str) -> Sequence[tuple[str, str]]:
+        known = self.under.children(parent) if self.under else ()
+        return sorted({*known, *self.bound.get(parent, ())})

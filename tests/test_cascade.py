@@ -1,0 +1,213 @@
+"""What the reversal of a parent does to its children, on the real storage and through the intake."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from retour import cascade, intake
+from retour.channels import records
+from retour.domain.decide import Order
+from retour.domain.delivery import Channel, Kind
+from retour.domain.modification import Modification
+from retour.domain.outcome import Outcome
+from retour.domain.row import Refusal
+from retour.normalise import Reading
+from retour.store.ledger import TableLedger
+from retour.store.rehearsal import Rehearsal
+from tests.conftest import PROGRAM, House
+
+
+def with_policy(house: House, policy: str, **children: Any) -> None:
+    """Sales whose contract says what becomes of their children; `children` are more of the leads' contract."""
+    contracts = PROGRAM["contracts"]
+    house.apply(
+        {
+            **PROGRAM,
+            "event_types": {"sale": {}, "lead": {"parent": "sale"}},
+            "contracts": {
+                "standard": {**contracts["standard"], "cascade": policy},
+                "leads": {**contracts["leads"], **children},
+            },
+        }
+    )
+
+
+def family(house: House, number: int, *, parent: str = "P-1~sale") -> None:
+    house.report({"order_id": f"C-{number}", "event_type": "lead", "amount": "5.00", "parent": parent})
+
+
+def state(house: House, order: str) -> list[str]:
+    return [state for _, _, state in house.payouts(order).values()]
+
+
+def ledger(house: House) -> TableLedger:
+    program = house.hub.program(house.program)
+    assert program is not None
+    return house.hub.ledger(program)
+
+
+def listed(house: House, kind: str) -> list[str]:
+    return [subject for subject, _ in house.hub.deliveries(house.program).due(kind)]
+
+
+def derived(order: Order) -> list[Modification]:
+    return [record for record in order.records if record.channel == "cascade"]
+
+
+def test_a_reversal_reaches_every_child_and_its_restore_takes_it_back(house: House) -> None:
+    with_policy(house, "cascade")
+    house.report({"order_id": "P-1", "amount": "100.00"})
+    family(house, 1)
+    family(house, 2)
+    house.modify({"order_id": "P-1", "change": "reverse", "reason": "ITEM_RETURNED"})
+    assert state(house, "C-1") == state(house, "C-2") == ["reversed"]
+    [record] = derived(house.order("C-1"))
+    [cause] = house.order("P-1").records
+    assert (record.reference, record.reason, record.received_at) == (
+        cause.public_id,
+        "ITEM_RETURNED",
+        cause.received_at,
+    )
+    house.modify({"order_id": "P-1", "change": "restore"})
+    assert state(house, "C-1") == state(house, "C-2") == ["pending"]
+    assert house.payouts("C-1")["C-1~lead"][:2] == (500, 500)
+    house.modify({"order_id": "P-1", "change": "reverse", "reference": "again"})
+    assert state(house, "C-1") == ["reversed"]
+
+
+def test_undoing_the_parents_reversal_leaves_a_child_reversed_that_was_so_by_itself(house: House) -> None:
+    with_policy(house, "cascade")
+    house.report({"order_id": "P-1", "amount": "100.00"})
+    family(house, 1)
+    house.modify({"order_id": "C-1", "change": "reverse"})
+    [reversal] = house.modify({"order_id": "P-1", "change": "reverse"}).results
+    house.modify({"order_id": "P-1", "change": "undo", "undoes": reversal.modification})
+    assert state(house, "P-1") == ["pending"]
+    assert state(house, "C-1") == ["reversed"]
+
+
+def test_a_child_reported_after_its_parents_reversal_is_reversed_too(house: House) -> None:
+    with_policy(house, "cascade")
+    house.report({"order_id": "P-1", "amount": "100.00"})
+    house.modify({"order_id": "P-1", "change": "reverse"})
+    family(house, 1)
+    assert state(house, "C-1") == ["reversed"]
+    assert house.payouts("C-1")["C-1~lead"][1] == 0
+
+
+def test_a_parent_without_a_name_is_the_action_of_the_same_order_that_the_event_type_says(house: House) -> None:
+    with_policy(house, "cascade")
+    house.report(
+        {"action_id": "SALE-7", "order_id": "P-1", "amount": "100.00"},
+        {"order_id": "P-1", "event_type": "lead", "amount": "5.00"},
+    )
+    house.modify({"action_id": "SALE-7", "change": "reverse"})
+    assert sorted(state for _, _, state in house.payouts("P-1").values()) == ["reversed", "reversed"]
+
+
+@pytest.mark.parametrize("policy", ["none", "warn"])
+def test_other_policies_leave_the_child_and_only_warn_lists_it(house: House, policy: str) -> None:
+    with_policy(house, policy)
+    house.report({"order_id": "P-1", "amount": "100.00"})
+    family(house, 1)
+    house.modify({"order_id": "P-1", "change": "reverse"})
+    intake.fold_again(house.hub, house.program, "P-1")
+    assert state(house, "C-1") == ["pending"]
+    assert listed(house, cascade.WARNED) == (["C-1~lead"] if policy == "warn" else [])
+    house.modify({"order_id": "P-1", "change": "restore"})
+    intake.fold_again(house.hub, house.program, "P-1")
+    assert listed(house, cascade.WARNED) == []
+
+
+def test_a_child_that_had_locked_is_listed_as_an_orphan_until_the_parent_is_back(house: House) -> None:
+    with_policy(house, "cascade")
+    house.report({"order_id": "P-1", "amount": "100.00"})
+    family(house, 1)
+    house.clock.moment += timedelta(days=12)
+    house.modify({"order_id": "P-1", "change": "reverse"})
+    intake.fold_again(house.hub, house.program, "P-1")
+    assert state(house, "C-1") == ["locked"]
+    assert listed(house, cascade.ORPHAN) == ["C-1~lead"]
+    order = house.order("P-1")
+    assert not cascade.owed(ledger(house), order, order.actions[0])
+    house.modify({"order_id": "P-1", "change": "restore"})
+    intake.fold_again(house.hub, house.program, "P-1")
+    assert listed(house, cascade.ORPHAN) == []
+
+
+def test_a_kill_before_the_children_leaves_them_owed_and_the_stream_makes_it_up(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_policy(house, "cascade")
+    house.report({"order_id": "P-1", "amount": "100.00"})
+    family(house, 1)
+    family(house, 2)
+
+    def killed(*_: Any) -> Order:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(cascade, "settle", killed)
+        with pytest.raises(KeyboardInterrupt):
+            house.modify({"order_id": "P-1", "change": "reverse"})
+    order = house.order("P-1")
+    assert cascade.owed(ledger(house), order, order.actions[0])
+    for home in ("P-1", "C-1"):
+        intake.fold_again(house.hub, house.program, home)
+    order = house.order("P-1")
+    assert state(house, "C-1") == state(house, "C-2") == ["reversed"]
+    assert not cascade.owed(ledger(house), order, order.actions[0])
+    assert len(derived(house.order("C-1"))) == 1
+
+
+def test_working_it_out_again_changes_nothing(house: House) -> None:
+    with_policy(house, "cascade")
+    house.report({"order_id": "P-1", "amount": "100.00"})
+    family(house, 1)
+    house.modify({"order_id": "P-1", "change": "reverse"})
+    before = house.order("C-1")
+    for home in ("P-1", "C-1", "P-1"):
+        intake.fold_again(house.hub, house.program, home)
+    assert house.order("C-1") == before
+
+
+def test_it_goes_five_deep_and_no_further(house: House) -> None:
+    with_policy(house, "cascade", cascade="cascade")
+    house.report({"order_id": "P-1", "amount": "100.00"})
+    parent = "P-1~sale"
+    for depth in range(1, 8):
+        family(house, depth, parent=parent)
+        parent = f"C-{depth}~lead"
+    house.modify({"order_id": "P-1", "change": "reverse"})
+    for home in ("P-1", *(f"C-{depth}" for depth in range(1, 8))):
+        intake.fold_again(house.hub, house.program, home)
+    assert [state(house, f"C-{depth}") for depth in range(1, 8)] == [["reversed"]] * 5 + [["pending"]] * 2
+
+
+def test_two_that_call_each_other_parent_come_to_an_end(house: House) -> None:
+    with_policy(house, "cascade", cascade="cascade")
+    family(house, 1, parent="C-2~lead")
+    family(house, 2, parent="C-1~lead")
+    house.modify({"order_id": "C-1", "change": "reverse"})
+    assert state(house, "C-1") == state(house, "C-2") == ["reversed"]
+    [record] = derived(house.order("C-1"))
+    booked = house.order("C-1").booked(record.id)
+    assert booked is not None and booked[1].outcome is Outcome.UNCHANGED
+
+
+def test_a_rehearsal_shows_the_children_and_writes_nothing(house: House) -> None:
+    with_policy(house, "cascade")
+    house.report({"order_id": "P-1", "amount": "100.00"})
+    family(house, 1)
+    program = house.hub.program(house.program)
+    assert program is not None
+    body = b'{"order_id": "P-1", "change": "reverse"}'
+    delivery = house.delivery(Kind.MODIFICATIONS, body, "erp", Channel.API)
+    rows = records.rows(body)
+    assert not isinstance(rows, Refusal)
+    rehearsal = Rehearsal(program.contracts, ledger(house))
+    reads = list(Reading(program, program.sources["erp"], delivery).modifications(rows))
+    intake.take_rows(rehearsal, program, reads, house.clock())
+    assert rehearsal.orders["C-1"].heads["C-1~lead"].payout == 0
+    assert state(house, "C-1") == ["pending"]
