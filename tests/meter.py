@@ -1,13 +1,17 @@
 """Write units as AWS counts them: by the bytes of items and of what changes in indexes, not by an emulator's guess."""
 
+import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 UNIT = 1024
 INDEXES = (("GSI1PK", "GSI1SK"), ("GSI2PK", "GSI2SK"))
 KEY = ("PK", "SK")
+INSERTED = re.compile(r"'(\w+)': \?")
 
 Item = Mapping[str, Any]
 
@@ -17,10 +21,10 @@ def attribute_bytes(value: Mapping[str, Any]) -> int:
     ((kind, content),) = value.items()
     match kind:
         case "S":
-            return len(content.encode())
+            return len(str(content).encode())
         case "N":
             digits = content.lstrip("-").replace(".", "").strip("0")
-            return math.ceil(len(digits) / 2) + 1 + content.startswith("-")
+            return math.ceil(len(digits) / 2) + 1 + int(content.startswith("-"))
         case "B":
             return len(content)
         case "BOOL" | "NULL":
@@ -58,6 +62,7 @@ class Meter:
     items: dict[tuple[str, str], Item] = field(default_factory=dict)
     written: int = 0
     calls: list[tuple[str, str, int]] = field(default_factory=list)
+    lock: Lock = field(default_factory=Lock)
 
     @classmethod
     def watching(cls, client: Any) -> "Meter":
@@ -66,6 +71,8 @@ class Meter:
         for operation in ("PutItem", "DeleteItem"):
             events.register(f"before-parameter-build.dynamodb.{operation}", meter._asked)
             events.register(f"after-call.dynamodb.{operation}", meter._answered)
+        events.register("before-call.dynamodb.BatchExecuteStatement", meter._asked_many)
+        events.register("after-call.dynamodb.BatchExecuteStatement", meter._answered_many)
         for operation in ("UpdateItem", "BatchWriteItem", "TransactWriteItems", "ExecuteStatement"):
             events.register(f"before-parameter-build.dynamodb.{operation}", _unknown)
         return meter
@@ -73,14 +80,27 @@ class Meter:
     def _asked(self, params: Mapping[str, Any], context: dict[str, Any], **_: Any) -> None:
         context["metered"] = params
 
+    def _asked_many(self, params: Mapping[str, Any], context: dict[str, Any], **_: Any) -> None:
+        """A batch of inserts, from its body as it goes over the wire."""
+        context["metered"] = [
+            {"Item": dict(zip(INSERTED.findall(one["Statement"]), one["Parameters"], strict=True))}
+            for one in json.loads(params["body"])["Statements"]
+            if one["Statement"].startswith("INSERT")
+        ]
+
+    def _answered_many(self, parsed: Mapping[str, Any], context: Mapping[str, Any], **_: Any) -> None:
+        for params, one in zip(context["metered"], parsed["Responses"], strict=False):
+            self._count(params, "Error" in one, one.get("Error", {}).get("Item"))
+
     def _answered(self, http_response: Any, parsed: Mapping[str, Any], context: Mapping[str, Any], **_: Any) -> None:
-        params = context["metered"]
+        self._count(context["metered"], http_response.status_code >= 300, parsed.get("Item"))
+
+    def _count(self, params: Mapping[str, Any], failed: bool, stands: Item | None) -> None:
         item = params.get("Item")
         key = tuple((item or params["Key"])[name]["S"] for name in KEY)
         before = self.items.get(key)
-        failed = http_response.status_code >= 300
         if failed:
-            standing = parsed.get("Item") or before
+            standing = stands or before
             cost = units(item_bytes(standing)) if standing else 1
         else:
             sizes = [item_bytes(one) for one in (before, item) if one]
@@ -89,8 +109,9 @@ class Meter:
                 self.items[key] = item
             else:
                 self.items.pop(key, None)
-        self.written += cost
-        self.calls.append((key[0], key[1], cost))
+        with self.lock:
+            self.written += cost
+            self.calls.append((key[0], key[1], cost))
 
 
 def _unknown(model: Any, **_: Any) -> None:

@@ -5,7 +5,7 @@ Every channel comes through here, and so does a replay: a delivery read again is
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from io import BytesIO
@@ -18,17 +18,18 @@ from retour.channels import salesforce as salesforce_records
 from retour.channels.webhook import hooks
 from retour.domain.action import Action
 from retour.domain.decide import Order, effect
-from retour.domain.delivery import Delivery, Kind
+from retour.domain.delivery import Channel, Delivery, Kind
 from retour.domain.explain import details
 from retour.domain.modification import Modification
 from retour.domain.outcome import Outcome, Result
 from retour.domain.program import Program, Source
 from retour.domain.row import Ignored, Refusal, Row, Unreadable
-from retour.domain.times import instant
+from retour.domain.times import instant, text
 from retour.normalise import Read, Reading
 from retour.store import outcomes
+from retour.store.bulk import CONNECTIONS, Ahead, batched, order_keys
 from retour.store.items import delivery_from
-from retour.store.ledger import Ledger
+from retour.store.ledger import Ledger, TableLedger
 from retour.store.rehearsal import Rehearsal
 
 if TYPE_CHECKING:
@@ -38,19 +39,26 @@ if TYPE_CHECKING:
 RECORDS_MAX = 2_000
 ACTIONS_MAX = 50
 LISTED = 100
+MANY = 8
+"""From so many on, what can be done for all at once is."""
+ORDERS_AT_ONCE = 500
 INLINE = (Kind.MODIFICATIONS, Kind.HOOK, Kind.SALESFORCE)
 ARRIVED, DONE, HELD, REFUSED, IGNORED = "arriving", "done", "held", "refused", "ignored"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """A delivery and what became of it. `code` says why a whole one was refused, held or ignored."""
+    """A delivery and what became of it. `code` says why a whole one was refused, held or ignored.
+
+    `skipped` counts the lines of a file that are no rows, by what they are.
+    """
 
     delivery: Delivery
     state: str
     code: str = ""
     details: Mapping[str, str] = field(default_factory=dict)
     results: Sequence[Result] = ()
+    skipped: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -74,7 +82,7 @@ def receive(hub: "Hub", delivery: Delivery, body: bytes | None) -> Batch:
         hub.deliveries(delivery.program).put(delivery, body, DONE, {})
         return take_actions(hub, delivery, report.from_json(body))
     program = hub.program_of(delivery)
-    source = program.sources[delivery.source]
+    source = program.source(delivery.source, delivery.channel)
     rows = rows_of(delivery, body, source)
     if not isinstance(rows, Sequence):
         return put_away(hub, delivery, body, rows)
@@ -102,7 +110,7 @@ def take_file(hub: "Hub", delivery: Delivery, body: bytes) -> Batch:
 
     program = hub.program_of(delivery)
     layout = delivery.facts.get("layout", "modifications")
-    source = program.sources.get(delivery.source) or Source(name=delivery.source, channel=delivery.channel)
+    source = program.source(delivery.source, delivery.channel)
     opened = open_file(delivery.name, BytesIO(body), source, layout)
     if isinstance(opened, Refusal):
         batch = Batch(delivery=delivery, state=REFUSED, code=opened.code, details=opened.details)
@@ -113,6 +121,8 @@ def take_file(hub: "Hub", delivery: Delivery, body: bytes) -> Batch:
         results = take_rows(hub.ledger(program), program, reads, hub.now())
         remind_waiting(hub, program, delivery, results)
         batch = Batch(delivery=delivery, state=DONE, results=results)
+    if not isinstance(opened, Refusal):
+        batch = replace(batch, skipped=dict(opened.skipped))
     outcomes.keep(hub.inbox, delivery, batch.results)
     hub.deliveries(program.id).close(delivery, report_of(batch), batch.state)
     return batch
@@ -131,7 +141,7 @@ def rows_of(delivery: Delivery, body: bytes, source: Source) -> Sequence[Row | U
 def dry_run(hub: "Hub", delivery: Delivery, body: bytes) -> Batch:
     """What `receive` would come to, row by row, with nothing written."""
     program = hub.program_of(delivery)
-    source = program.sources[delivery.source]
+    source = program.source(delivery.source, delivery.channel)
     rows: Iterable[Row | Unreadable] | Ignored | Refusal
     if delivery.kind is Kind.FILE:
         from retour.files.open import open_file
@@ -179,6 +189,7 @@ def report_of(batch: Batch) -> dict[str, Any]:
         "details": dict(batch.details),
         "counts": batch.counts,
         "total": len(batch.results),
+        **({"skipped": dict(batch.skipped)} if batch.skipped else {}),
     }
 
 
@@ -246,15 +257,17 @@ def take_rows(
     """Insert every modification, fold every order touched; one result per row, in the order of the rows."""
     results: dict[int, Result] = {}
     orders: dict[str, list[tuple[int, Modification]]] = {}
+    order_key_of = names_known(ledger, [read for _, read in reads if isinstance(read, Modification)])
     for number, (_, read) in enumerate(reads):
         if isinstance(read, Unreadable):
             results[number] = unreadable(read)
         else:
-            placed = at_home(ledger, program, read)
+            placed = at_home(order_key_of, program, read)
             orders.setdefault(placed.home, []).append((number, placed))
-    for key, numbered in orders.items():
-        told = take_order(ledger, program, key, [modification for _, modification in numbered], now)
-        results |= {number: result for (number, _), result in zip(numbered, told, strict=True)}
+    for some in batched(orders.items(), ORDERS_AT_ONCE):
+        asked = {key: [modification for _, modification in numbered] for key, numbered in some}
+        for (_, numbered), told in zip(some, take_orders(ledger, program, asked, now), strict=True):
+            results |= {number: result for (number, _), result in zip(numbered, told, strict=True)}
     return [
         replace(results[number], raw=row.raw) if row.raw else results[number] for number, (row, _) in enumerate(reads)
     ]
@@ -273,15 +286,41 @@ def unreadable(read: Unreadable) -> Result:
     )
 
 
-def at_home(ledger: Ledger, program: Program, modification: Modification) -> Modification:
-    """With its order key, where only an action id was given: the id's own order, or the one a derived id carries."""
+def names_known(ledger: Ledger, modifications: Sequence[Modification]) -> Callable[[str], str | None]:
+    """What says of an action id to which order it belongs; many are looked up at once."""
+    ids = {m.action_id for m in modifications if m.action_id is not None and m.order_key is None}
+    if len(ids) < MANY or not isinstance(ledger, TableLedger):
+        return ledger.order_key_of
+    return order_keys(ledger, ids).get
+
+
+def at_home(order_key_of: Callable[[str], str | None], program: Program, modification: Modification) -> Modification:
+    """With its order key, where only an action id was given."""
     if modification.order_key is not None or modification.action_id is None:
         return modification
-    key = ledger.order_key_of(modification.action_id)
+    return replace(modification, order_key=home_of(order_key_of, program, modification.action_id))
+
+
+def home_of(order_key_of: Callable[[str], str | None], program: Program, action_id: str) -> str | None:
+    """The order key of an action id: that of the order it was given to, or the one a derived id carries."""
+    key = order_key_of(action_id)
     if key is None:
-        before, tilde, event_type = modification.action_id.partition("~")
+        before, tilde, event_type = action_id.partition("~")
         key = before if tilde and event_type.partition("~")[0] in program.event_types else None
-    return replace(modification, order_key=key)
+    return key
+
+
+def take_orders(
+    ledger: Ledger, program: Program, orders: Mapping[str, Sequence[Modification]], now: datetime
+) -> Sequence[list[Result]]:
+    """The records of each order. Of many, what can be read and inserted before the folds is, at once."""
+    if len(orders) < MANY or not isinstance(ledger, TableLedger):
+        return [take_order(ledger, program, key, asked, now) for key, asked in orders.items()]
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        ahead = Ahead.of(ledger, orders, RECORDS_MAX, pool)
+        return list(pool.map(lambda key: take_order(ahead, program, key, orders[key], now), orders))
 
 
 def take_order(
@@ -480,10 +519,15 @@ def replay(hub: "Hub", key: str) -> Batch | None:
         return None
     if delivery.kind is Kind.DECISION:
         return decide(hub, delivery, hub.inbox.read(delivery.body_key))
+    body: bytes | None
     try:
         body = hub.inbox.read(delivery.body_key)
     except KeyError:
         deliveries.put(delivery, None, ARRIVED, {})
+        body = None
+    if delivery.channel is Channel.PULL:
+        fetched(hub, delivery, body is not None)
+    if body is None:
         return None
     batch = receive(hub, delivery, None if delivery.kind is Kind.FILE else body)
     if delivery.kind is Kind.SALESFORCE and batch.results:
@@ -492,6 +536,17 @@ def replay(hub: "Hub", key: str) -> Batch | None:
         program = hub.program_of(delivery)
         remember(hub, program, program.sources[delivery.source], body, batch.results)
     return batch
+
+
+def fetched(hub: "Hub", delivery: Delivery, stored: bool) -> None:
+    """Remember that a visit fetched this, or was about to, so that the next does not do it again under another id."""
+    doc = {
+        "delivery": delivery.id,
+        "received_at": text(delivery.received_at),
+        "name": delivery.name,
+        "stored": stored,
+    }
+    hub.state(delivery.program, delivery.source).put(f"content#{delivery.sha256}", doc)
 
 
 def apply_program(hub: "Hub", delivery: Delivery, body: bytes) -> "tuple[Program, bool] | list[Fault]":

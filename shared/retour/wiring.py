@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
@@ -12,6 +12,7 @@ from typing import Any
 from retour.domain.delivery import Delivery
 from retour.domain.program import Program
 from retour.domain.times import milliseconds
+from retour.store.bulk import CONNECTIONS, ready
 from retour.store.deliveries import Deliveries
 from retour.store.inbox import Inbox
 from retour.store.ledger import TableLedger
@@ -100,6 +101,23 @@ class Hub:
                 QueueUrl=self._queue_url(queue), MessageBody=json.dumps(message), DelaySeconds=delay_seconds
             )
 
+    def received(self, queue: str, most: int) -> Iterator[tuple[dict[str, Any], str]]:
+        """Up to so many messages of a queue, each with what says to `done` that it is; else it comes back later."""
+        taken = 0
+        while taken < most:
+            found = self._sqs.receive_message(
+                QueueUrl=self._queue_url(queue), MaxNumberOfMessages=min(10, most - taken)
+            ).get("Messages", ())
+            if not found:
+                return
+            for message in found:
+                yield json.loads(message["Body"]), message["ReceiptHandle"]
+            taken += len(found)
+
+    def done(self, queue: str, receipt: str) -> None:
+        """Take a message that was received off its queue for good."""
+        self._sqs.delete_message(QueueUrl=self._queue_url(queue), ReceiptHandle=receipt)
+
     def queue_depths(self) -> dict[str, int]:
         """Messages waiting per queue."""
         attribute = "ApproximateNumberOfMessages"
@@ -155,7 +173,7 @@ class Hub:
 
     @cached_property
     def _dynamodb(self) -> Any:
-        return self._client("dynamodb")
+        return ready(self._client("dynamodb"))
 
     @cached_property
     def _sqs(self) -> Any:
@@ -163,8 +181,12 @@ class Hub:
 
     def _client(self, service: str) -> Any:
         import boto3
+        from botocore.config import Config
 
-        return boto3.client(service)  # type: ignore[call-overload]
+        # Addresses handed out are signed as every region wants it, not in the old way of the oldest region.
+        signature = "s3v4" if service == "s3" else None
+        config = Config(max_pool_connections=CONNECTIONS, signature_version=signature)
+        return boto3.client(service, config=config)  # type: ignore[call-overload]
 
 
 @cache

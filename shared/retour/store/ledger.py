@@ -5,13 +5,15 @@ on the version seen.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Protocol
 
 from retour.domain.action import Action
 from retour.domain.contract import Contract
 from retour.domain.decide import Head, Order, resume
 from retour.domain.modification import Modification
+from retour.domain.times import instant, text
 from retour.store.items import (
     Item,
     action_from,
@@ -19,6 +21,7 @@ from retour.store.items import (
     entry_bytes,
     head_from,
     head_item,
+    lock_day,
     modification_from,
     modification_item,
     n,
@@ -61,17 +64,36 @@ class Ledger(Protocol):
         """(order key, action id) of what was said to be a child of an action id; not all need be reported yet."""
 
 
+@dataclass(frozen=True, slots=True)
+class LockPartition:
+    """What locks on a UTC day and happened on another; `empty_since`: when the locker first found nothing there."""
+
+    lock_day: str
+    event_day: str
+    empty_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An action that is not final, by its place in the lock index."""
+
+    order_key: str
+    action: str
+    locks_at: datetime
+
+
 @dataclass(frozen=True)
 class TableLedger:
-    """`client` is a boto3 DynamoDB client."""
+    """`client` is a boto3 DynamoDB client. One is made for each request: what it has listed it does not list again."""
 
     client: Any
     table: str
     program: str
     contracts: Sequence[Contract]
+    listed: set[LockPartition] = field(default_factory=set, compare=False)
 
     def order(self, key: str) -> Order:
-        items = list(self._partition(self._partition_key(key)))
+        items = list(self._partition(self.partition_key(key)))
         actions = [action_from(item) for item in items if item["SK"]["S"].startswith("C#")]
         records = [modification_from(item) for item in items if item["SK"]["S"].startswith("M#")]
         pages = [item for item in items if item["SK"]["S"].startswith("E#")]
@@ -87,16 +109,18 @@ class TableLedger:
         return Order(key=key, actions=actions, records=records, heads=heads)
 
     def insert(self, modification: Modification) -> Modification | None:
-        standing = self._put_new({"PK": s(self._partition_key(modification.home)), **modification_item(modification)})
+        standing = self._put_new({"PK": s(self.partition_key(modification.home)), **modification_item(modification)})
         return modification_from(standing) if standing else None
 
     def report(self, action: Action) -> Action | None:
-        standing = self._put_new({"PK": s(self._partition_key(action.order_key)), **action_item(action)})
+        standing = self._put_new({"PK": s(self.partition_key(action.order_key)), **action_item(action)})
         return action_from(standing) if standing else None
 
     def write_head(self, order_key: str, head: Head, seen: Head | None, action: Action | None) -> bool:
-        partition = self._partition_key(order_key)
+        partition = self.partition_key(order_key)
         head = self._sealed(partition, head, seen)
+        if action is not None:
+            self._list_lock(head, seen, action)
         item = {"PK": s(partition), **head_item(head, action)}
         condition = (
             {"ConditionExpression": "attribute_not_exists(PK)"}
@@ -115,18 +139,18 @@ class TableLedger:
     def order_key_of(self, action_id: str) -> str | None:
         found = self.client.get_item(
             TableName=self.table,
-            Key={"PK": s(self._partition_key(f"@{action_id}")), "SK": s("=")},
+            Key={"PK": s(self.partition_key(f"@{action_id}")), "SK": s("=")},
             ConsistentRead=True,
         ).get("Item")
         return found["ord"]["S"] if found else None
 
     def name(self, action_id: str, order_key: str) -> str:
-        standing = self._put_new({"PK": s(self._partition_key(f"@{action_id}")), "SK": s("="), "ord": s(order_key)})
+        standing = self._put_new({"PK": s(self.partition_key(f"@{action_id}")), "SK": s("="), "ord": s(order_key)})
         return standing["ord"]["S"] if standing else order_key
 
     def bind(self, parent: str, child: Action) -> None:
         item = {
-            "PK": s(self._partition_key(f"@{parent}")),
+            "PK": s(self.partition_key(f"@{parent}")),
             "SK": s(f"P#{child.order_key}#{child.id}"),
             "ord": s(child.order_key),
             "act": s(child.id),
@@ -137,10 +161,95 @@ class TableLedger:
         pages = self.client.get_paginator("query").paginate(
             TableName=self.table,
             KeyConditionExpression="PK = :pk AND begins_with(SK, :children)",
-            ExpressionAttributeValues={":pk": s(self._partition_key(f"@{parent}")), ":children": s("P#")},
+            ExpressionAttributeValues={":pk": s(self.partition_key(f"@{parent}")), ":children": s("P#")},
             ConsistentRead=True,
         )
         return [(item["ord"]["S"], item["act"]["S"]) for page in pages for item in page["Items"]]
+
+    # Locks
+
+    def lock_partitions(self, until: str) -> Iterator[LockPartition]:
+        """What may hold actions that lock up to a UTC day, by lock day; never one too few."""
+        pages = self.client.get_paginator("query").paginate(
+            TableName=self.table,
+            KeyConditionExpression="PK = :pk AND SK < :end",
+            ExpressionAttributeValues={":pk": s(f"L#{self.program}"), ":end": s(f"D#{until}$")},
+            ConsistentRead=True,
+        )
+        for page in pages:
+            for item in page["Items"]:
+                _, lock, event = item["SK"]["S"].split("#")
+                yield LockPartition(lock, event, instant(item["emp"]["S"]) if "emp" in item else None)
+
+    def due(self, partition: LockPartition, until: datetime) -> Iterator[Due]:
+        """What is not final in a partition and locks up to a moment, by lock (GSI1)."""
+        pages = self.client.get_paginator("query").paginate(
+            TableName=self.table,
+            IndexName="GSI1",
+            KeyConditionExpression="GSI1PK = :value AND GSI1SK < :end",
+            ExpressionAttributeValues={":value": s(self._lock_index(partition)), ":end": s(f"{text(until)}$")},
+        )
+        for page in pages:
+            for item in page["Items"]:
+                locks_at = instant(item["GSI1SK"]["S"].partition("#")[0])
+                yield Due(item["PK"]["S"].split("#", 2)[2], item["SK"]["S"][2:], locks_at)
+
+    def is_empty(self, partition: LockPartition) -> bool:
+        answer = self.client.query(
+            TableName=self.table,
+            IndexName="GSI1",
+            KeyConditionExpression="GSI1PK = :value",
+            ExpressionAttributeValues={":value": s(self._lock_index(partition))},
+            Limit=1,
+        )
+        return not answer["Items"]
+
+    def mark_empty(self, partition: LockPartition, now: datetime) -> None:
+        """Remember since when nothing was found in a partition; whoever lists it anew wipes that out."""
+        item = {**self._lock_key(partition), "emp": s(text(now))}
+        condition = "attribute_exists(PK) AND attribute_not_exists(emp)"
+        self._put_if(item, condition)
+
+    def unlist(self, partition: LockPartition) -> None:
+        """Take an empty partition off the list, unless somebody listed it anew since it was marked.
+
+        A head is written within a quarter of an hour of its listing and shows in the index soon after; so a mark that
+        is older by far, on a partition that is still empty, tells that nobody is on the way to it.
+        """
+        assert partition.empty_since is not None
+        try:
+            self.client.delete_item(
+                TableName=self.table,
+                Key=self._lock_key(partition),
+                ConditionExpression="emp = :mark",
+                ExpressionAttributeValues={":mark": s(text(partition.empty_since))},
+            )
+        except self.client.exceptions.ConditionalCheckFailedException:
+            return
+
+    def _list_lock(self, head: Head, seen: Head | None, action: Action) -> None:
+        """Before a head comes to a partition of the lock index, the partition is listed: the index cannot tell which
+        it has. One more unit for a report, none for a modification unless it moves the lock."""
+        partition = LockPartition(lock_day(head), action.event_time.date().isoformat())
+        stays = seen is not None and lock_day(seen) == partition.lock_day
+        if not stays and head.final is None and partition not in self.listed:
+            self.client.put_item(TableName=self.table, Item=self._lock_key(partition))
+            self.listed.add(partition)
+
+    def _lock_key(self, partition: LockPartition) -> Item:
+        return {"PK": s(f"L#{self.program}"), "SK": s(f"D#{partition.lock_day}#{partition.event_day}")}
+
+    def _lock_index(self, partition: LockPartition) -> str:
+        return f"L#{self.program}#{partition.lock_day}#{partition.event_day}"
+
+    def _put_if(self, item: Item, condition: str) -> bool:
+        try:
+            self.client.put_item(TableName=self.table, Item=item, ConditionExpression=condition)
+        except self.client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    # Lists
 
     def heads_by_lock(self, lock_day: str, event_day: str) -> Iterator[tuple[str, str]]:
         """(order partition, action id) of what locks on a day, by event time (GSI1)."""
@@ -201,5 +310,6 @@ class TableLedger:
         for page in pages:
             yield from page["Items"]
 
-    def _partition_key(self, home: str) -> str:
+    def partition_key(self, home: str) -> str:
+        """Where what is kept under an order key, or under `@action id`, lies."""
         return f"I#{self.program}#{home[1:]}" if home.startswith("@") else f"A#{self.program}#{home}"

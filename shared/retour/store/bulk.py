@@ -1,0 +1,160 @@
+"""Many orders at once: read in parallel, their new records inserted in batches, before each is folded by itself.
+
+What boto3 spends on an item it spends on making the request's body. Here the body is made ready and handed over where
+botocore lets one (its events before a call); endpoint, credentials, signature, connections, retries and errors remain
+botocore's.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from json.encoder import encode_basestring
+from typing import Any, TypeVar
+
+from retour.domain.action import Action
+from retour.domain.contract import Contract
+from retour.domain.decide import Head, Order
+from retour.domain.modification import Modification
+from retour.store.items import modification_from, modification_item, modification_sort, s
+from retour.store.ledger import TableLedger
+
+T = TypeVar("T")
+
+STATEMENTS = 25
+"""The most DynamoDB takes in one batch of statements."""
+KEYS = 100
+CONNECTIONS = 24
+"""Calls under way at once in one process."""
+PLACEHOLDER = [{"Statement": "-"}]
+
+
+def ready(client: Any) -> Any:
+    """A DynamoDB client that takes `Statements=<bytes>`: the body of a batch of statements as it goes over the wire."""
+    client.meta.events.register("before-parameter-build.dynamodb.BatchExecuteStatement", _set_aside)
+    client.meta.events.register("before-call.dynamodb.BatchExecuteStatement", _hand_over)
+    return client
+
+
+def _set_aside(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+    if isinstance(params["Statements"], bytes):
+        context["ready_body"] = params["Statements"]
+        params["Statements"] = PLACEHOLDER
+
+
+def _hand_over(params: dict[str, Any], context: Mapping[str, Any], **_: Any) -> None:
+    if "ready_body" in context:
+        params["body"] = context["ready_body"]
+
+
+def insert_body(table: str, items: Sequence[tuple[str, str, str]]) -> bytes:
+    """The body of a batch that inserts (PK, SK, doc), each only where nothing stands yet."""
+    statement = json.dumps(f"INSERT INTO \"{table}\" VALUE {{'PK': ?, 'SK': ?, 'doc': ?}}")
+    before = f'{{"Statement":{statement},"ReturnValuesOnConditionCheckFailure":"ALL_OLD","Parameters":[{{"S":'
+    quoted = encode_basestring
+    return (
+        '{"Statements":['
+        + ",".join([f'{before}{quoted(pk)}}},{{"S":{quoted(sk)}}},{{"S":{quoted(doc)}}}]}}' for pk, sk, doc in items])
+        + "]}"
+    ).encode()
+
+
+def batched(things: Iterable[T], most: int) -> Iterator[list[T]]:
+    source = iter(things)
+    while some := list(islice(source, most)):
+        yield some
+
+
+def insert_all(ledger: TableLedger, modifications: Sequence[Modification], pool: Executor) -> list[Modification | None]:
+    """For each in turn what `Ledger.insert` says of it: None when inserted, else the record that stands there."""
+    batches = list(batched(modifications, STATEMENTS))
+    return list(chain.from_iterable(pool.map(lambda batch: _insert(ledger, batch), batches)))
+
+
+def _insert(ledger: TableLedger, modifications: Sequence[Modification]) -> list[Modification | None]:
+    items = []
+    for modification in modifications:
+        item = modification_item(modification)
+        items.append((ledger.partition_key(modification.home), item["SK"]["S"], item["doc"]["S"]))
+    answer = ledger.client.batch_execute_statement(Statements=insert_body(ledger.table, items))
+    return [
+        None if "Error" not in response else _standing(ledger, modification, response)
+        for modification, response in zip(modifications, answer["Responses"], strict=True)
+    ]
+
+
+def _standing(ledger: TableLedger, modification: Modification, response: Mapping[str, Any]) -> Modification | None:
+    """What stands where an insert was refused. Whatever else went wrong with one is tried again by itself."""
+    error = response["Error"]
+    if error["Code"] != "DuplicateItem":
+        return ledger.insert(modification)
+    key = {"PK": s(ledger.partition_key(modification.home)), "SK": s(modification_sort(modification))}
+    item = error.get("Item") or ledger.client.get_item(TableName=ledger.table, Key=key, ConsistentRead=True)["Item"]
+    return modification_from(item)
+
+
+def order_keys(ledger: TableLedger, action_ids: Iterable[str]) -> dict[str, str]:
+    """Which orders the merchant's action ids belong to, as far as they were reported."""
+    found: dict[str, str] = {}
+    for some in batched(dict.fromkeys(action_ids), KEYS):
+        named = {ledger.partition_key(f"@{action_id}"): action_id for action_id in some}
+        asked: Mapping[str, Any] = {
+            ledger.table: {"Keys": [{"PK": s(pk), "SK": s("=")} for pk in named], "ConsistentRead": True}
+        }
+        while asked:
+            answer = ledger.client.batch_get_item(RequestItems=asked)
+            for item in answer["Responses"].get(ledger.table, ()):
+                found[named[item["PK"]["S"]]] = item["ord"]["S"]
+            asked = answer.get("UnprocessedKeys") or {}
+    return found
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """A ledger that has read these orders and inserted these records already; it says of each what it found, once."""
+
+    under: TableLedger
+    orders: dict[str, Order] = field(default_factory=dict)
+    inserted: dict[tuple[str, str], Modification | None] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, under: TableLedger, wanted: Mapping[str, Sequence[Modification]], most: int, pool: Executor) -> "Ahead":
+        """`most`: records an order may have; what might go beyond is left to be inserted one by one."""
+        orders = dict(zip(wanted, pool.map(under.order, wanted), strict=True))
+        new: dict[tuple[str, str], Modification] = {}
+        for key, modifications in wanted.items():
+            records = orders[key].records
+            if len(records) + len(modifications) <= most:
+                known = {record.id for record in records}
+                new |= {(key, m.id): m for m in reversed(modifications) if m.id not in known}
+        return cls(under, orders, dict(zip(new, insert_all(under, list(new.values()), pool), strict=True)))
+
+    @property
+    def contracts(self) -> Sequence[Contract]:
+        return self.under.contracts
+
+    def order(self, key: str) -> Order:
+        return self.orders.pop(key, None) or self.under.order(key)
+
+    def insert(self, modification: Modification) -> Modification | None:
+        place = (modification.home, modification.id)
+        return self.inserted.pop(place) if place in self.inserted else self.under.insert(modification)
+
+    def report(self, action: Action) -> Action | None:
+        return self.under.report(action)
+
+    def write_head(self, order_key: str, head: Head, seen: Head | None, action: Action | None) -> bool:
+        return self.under.write_head(order_key, head, seen, action)
+
+    def order_key_of(self, action_id: str) -> str | None:
+        return self.under.order_key_of(action_id)
+
+    def name(self, action_id: str, order_key: str) -> str:
+        return self.under.name(action_id, order_key)
+
+    def bind(self, parent: str, child: Action) -> None:
+        self.under.bind(parent, child)
+
+    def children(self, parent: str) -> Sequence[tuple[str, str]]:
+        return self.under.children(parent)
