@@ -25,7 +25,7 @@ Answer = tuple[Any, int]
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if "replay" in event:
-        batch = intake.replay(desk.at(hub() if event.get("outward", True) else quiet_hub()), event["replay"])
+        batch = intake.replay(hub() if event.get("outward", True) else quiet_hub(), event["replay"])
         return {"state": batch.state if batch else "done"}
     answer = app.resolve({**event, "rawPath": plain_path(event["rawPath"])}, context)
     logger.info("call answered", method=call_of(event).method, status=answer["statusCode"])

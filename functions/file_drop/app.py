@@ -6,12 +6,13 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
+from retour.arrival import NO_HASH, complete
 from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
 from retour.domain.program import Program
 from retour.domain.times import instant
 from retour.files import names
 from retour.files.answers import receipt_text
-from retour.intake import receive
+from retour.intake import ARRIVED, receive
 from retour.wiring import NoProgram, hub
 
 logger = Logger(service="file_drop")
@@ -20,7 +21,7 @@ logger = Logger(service="file_drop")
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: Any) -> None:
     detail = event["detail"]
-    delivery = uploaded(detail) if "file-path" in detail else announced(detail["object"]["key"])
+    delivery = announced(event) if "object" in detail else uploaded(detail)
     if delivery is None:
         return
     batch = receive(hub(), delivery, None)
@@ -28,32 +29,41 @@ def handler(event: dict[str, Any], _context: Any) -> None:
     logger.info("file taken in", delivery=delivery.id, state=batch.state, code=batch.code, rows=batch.counts)
 
 
-def announced(key: str) -> Delivery | None:
+def announced(event: dict[str, Any]) -> Delivery | None:
     """The delivery that said before that this object would come; it stands in the key."""
-    _, program, _, id, *_ = [*key.split("/"), "", "", ""]
+    found = event["detail"]["object"]
+    _, program, _, id, *_ = [*str(found["key"]).split("/"), "", "", ""]
     header = hub().deliveries(program).get(id)
     if header is None:
-        logger.warning("file without a delivery left alone", key=key)
-    return header.delivery if header else None
+        logger.warning("file without a delivery left alone", key=found["key"])
+        return None
+    if header.state == ARRIVED and header.delivery.sha256 == NO_HASH:
+        at = received_at(event["time"])
+        return complete(hub(), header.delivery, at, found["size"], found.get("version-id", ""))
+    return header.delivery
 
 
 def uploaded(detail: dict[str, Any]) -> Delivery | None:
     """The delivery of a whole upload by SFTP: its bytes kept where the uploader cannot touch them, its receipt written.
 
     Its identity is the object in this state, so that the event told twice is one delivery, and the same file uploaded
-    again is another.
+    again is another. A file that went up under a temporary name is whole when it is renamed.
     """
-    key = detail["file-path"].lstrip("/").partition("/")[2]
+    renamed = "renamed-file-path" in detail
+    key = str(detail["renamed-file-path" if renamed else "file-path"]).lstrip("/").partition("/")[2]
     _, program_id, source, path = key.split("/", 3)
     name = names.safe(path)
-    if why := names.skipped(path):
+    why = names.skipped(path)
+    if renamed and names.skipped(detail["original-file-path"]) != "temporary":
+        why = why or "taken in under its first name"
+    if why:
         logger.info("upload left alone", program=program_id, source=source, why=why)
         return None
     program = hub().program(program_id)
     if program is None:
         raise NoProgram(program_id)
     at = received_at(detail["end-timestamp"])
-    identity = f"{key}@{detail['etag']}"
+    identity = f"{key}@{detail.get('etag', 'renamed')}"
     id = delivery_id(at, program_id, source, identity)
     if known := hub().deliveries(program_id).get(id):
         return known.delivery

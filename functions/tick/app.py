@@ -4,6 +4,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
+from retour.arrival import close_missing
 from retour.due import ask_for_visits, list_silent
 from retour.intake import expire_waiting
 from retour.wiring import Hub, hub
@@ -24,7 +25,10 @@ def asked(h: Hub, program_id: str) -> bool:
         program = h.program(program_id)
         if program is not None:
             visits, expired, silent = ask_for_visits(h, program), expire_waiting(h, program), list_silent(h, program)
-            logger.info("clock looked at", program=program_id, visits=visits, expired=expired, silent=silent)
+            missing = close_missing(h, program)
+            logger.info(
+                "clock looked at", program=program_id, visits=visits, expired=expired, silent=silent, missing=missing
+            )
     except Exception:
         logger.exception("program not looked after", program=program_id)
         return False

@@ -44,7 +44,7 @@ def tell(hub: "Hub", message: Mapping[str, Any]) -> str:
     header = hub.deliveries(message["program"]).get(message["delivery"])
     if program is None or header is None:
         raise LookupError(message["delivery"])
-    source = program.sources.get(header.delivery.source)
+    source = program.source(header.delivery.source, header.delivery.channel)
     if message["what"] == "settled":
         return tell_settled(hub, program, source, header, message["modifications"])
     if header.delivery.kind is not Kind.FILE:
@@ -56,9 +56,7 @@ def tell(hub: "Hub", message: Mapping[str, Any]) -> str:
     return left
 
 
-def tell_settled(
-    hub: "Hub", program: Program, source: Source | None, header: Header, modifications: Sequence[str]
-) -> str:
+def tell_settled(hub: "Hub", program: Program, source: Source, header: Header, modifications: Sequence[str]) -> str:
     """The second answer: records that waited for their action and were settled now."""
     reader = Reader(program, hub.ledger(program), hub.deliveries(program.id), hub.now())
     found = [order_and_record for id_ in modifications if (order_and_record := reader.modification(id_))]
@@ -75,7 +73,7 @@ def tell_settled(
     return leave(hub, program, source, header, results, answer, again=modifications[0])
 
 
-def written(hub: "Hub", program: Program, source: Source | None, header: Header, results: Sequence[Result]) -> Answer:
+def written(hub: "Hub", program: Program, source: Source, header: Header, results: Sequence[Result]) -> Answer:
     """The answer's files, kept beside the outcomes whatever the channel."""
     delivery = header.delivery
     name = names.safe(delivery.name)
@@ -100,7 +98,7 @@ def whole(header: Header) -> Result:
     return Result(place="", outcome=outcome, code=report.get("code", ""), details=report.get("details", {}))
 
 
-def refused_rows(hub: "Hub", source: Source | None, delivery: Delivery, results: Sequence[Result]) -> bytes:
+def refused_rows(hub: "Hub", source: Source, delivery: Delivery, results: Sequence[Result]) -> bytes:
     from retour.files.open import open_file
 
     places = {result.place for result in results if result.outcome is Outcome.REFUSED}
@@ -108,15 +106,14 @@ def refused_rows(hub: "Hub", source: Source | None, delivery: Delivery, results:
         return b""
     body = hub.inbox.read(delivery.body_key)
     layout = delivery.facts.get("layout", "modifications")
-    stand_in = Source(name=delivery.source, channel=delivery.channel)
-    opened = open_file(delivery.name, BytesIO(body), source or stand_in, layout)
+    opened = open_file(delivery.name, BytesIO(body), source, layout)
     return b"" if isinstance(opened, Refusal) else b"".join(rejected_again(opened, places))
 
 
 def leave(
     hub: "Hub",
     program: Program,
-    source: Source | None,
+    source: Source,
     header: Header,
     results: Sequence[Result],
     answer: Answer,
@@ -126,7 +123,7 @@ def leave(
     match header.delivery.channel:
         case Channel.SFTP:
             return beside(hub, header.delivery, answer)
-        case Channel.PULL if source is not None and source.options.get("result_folder"):
+        case Channel.PULL if source.options.get("result_folder"):
             return in_result_folder(hub, header.delivery, source, answer)
         case Channel.EMAIL:
             return by_mail(hub, program, header, results, answer, again)

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote, unquote
 
+from retour.arrival import UPLOAD_MAX
 from retour.domain.action import Action
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
@@ -28,7 +29,6 @@ JSON_MAX = 1024 * 1024
 FILE_MAX = 4 * 1024 * 1024
 PROGRAM_MAX = 128 * 1024
 DECISION_MAX = 64 * 1024
-UPLOAD_MAX = 400 * 1024 * 1024
 UPLOAD_SECONDS = 900
 NOT_KNOWN = -1
 LINK_SECONDS = 300

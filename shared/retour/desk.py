@@ -5,14 +5,14 @@ import json
 import logging
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from itertools import islice
-from typing import Any, cast
+from typing import Any
 from urllib.parse import quote
 
-from retour import intake, report, views
+from retour import arrival, intake, report, views
 from retour.calls import (
     ACTIONS,
     ANSWER_MAX,
@@ -48,11 +48,9 @@ from retour.store import outcomes
 from retour.store.deliveries import Header
 from retour.store.programs import Principal
 from retour.views import Document, Page, Place, Reader
-from retour.wiring import Hub, NoProgram
+from retour.wiring import Hub
 
 logger = logging.getLogger(__name__)
-OWN = (CONSOLE, ACTIONS)
-"""Names of what is no source of any program: the deliveries of people, and reports of actions."""
 CRYPTOGRAPHY = find_spec("cryptography") is not None
 """A library too heavy to bring along for one key: where it is not there, the key is made elsewhere and handed over."""
 REDRIVEN_MAX = 20
@@ -68,11 +66,11 @@ def program_of(hub: Hub, principal: Principal, program_id: str) -> Program:
     program = hub.programs.get(program_id) if principal.may(program_id) and PROGRAM_ID.fullmatch(program_id) else None
     if program is None:
         raise not_found("There is no such program, or this key does not open it.")
-    return with_own_sources(program)
+    return program
 
 
 def source_of(program: Program, name: str, channel: Channel | None = None) -> Source:
-    source = program.sources.get(name) if name not in OWN else None
+    source = program.sources.get(name)
     if source is None or channel not in (None, source.channel):
         raise not_found(f"The program {program.id} has no such source.")
     return source
@@ -87,40 +85,7 @@ def source_for_api(call: Call, program: Program) -> Source:
     if asked is not None:
         return source_of(program, asked)
     fitting = (s for s in program.sources.values() if s.channel is Channel.API and s.kind in ("", "standard"))
-    return next(fitting, program.sources[Channel.API.value])
-
-
-def with_own_sources(program: Program) -> Program:
-    """A program with the sources that no document declares: people's decisions, and calls where it has no source."""
-    own = {
-        name: Source(name=name, channel=channel, namespace=name, time_zone=program.time_zone)
-        for name, channel in ((Channel.API.value, Channel.API), (CONSOLE, Channel.CONSOLE))
-        if name not in program.sources
-    }
-    return replace(program, sources={**program.sources, **own})
-
-
-@dataclass(frozen=True)
-class Desk:
-    """The hub as one call uses it: programs are as applied last, and have Retour's own sources as well."""
-
-    hub: Hub
-    programs_read: dict[str, Program] = field(default_factory=dict)
-
-    def program_of(self, delivery: Delivery) -> Program:
-        if delivery.program not in self.programs_read:
-            program = self.hub.programs.get(delivery.program)
-            if program is None:
-                raise NoProgram(delivery.program)
-            self.programs_read[delivery.program] = with_own_sources(program)
-        return self.programs_read[delivery.program]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.hub, name)
-
-
-def at(hub: Hub, *known: Program) -> Hub:
-    return cast(Hub, Desk(hub, {program.id: program for program in known}))
+    return next(fitting, program.source(Channel.API.value, Channel.API))
 
 
 def reader_of(hub: Hub, program: Program) -> Reader:
@@ -380,7 +345,7 @@ def lacking(hub: Hub, opened: Program, found: Source) -> Iterator[tuple[str, str
     """What is wrong with a source, and what to do about it."""
     kept, by_hand = hub.secret(opened.id, found.name), f"retour keys --program {opened.id} --source {found.name} --set"
     match found.channel:
-        case Channel.API if not kept.get("signing") and found.name in opened.sources:
+        case Channel.API if not kept.get("signing"):
             yield "no signing secret is known", f"{by_hand} signing"
         case Channel.EMAIL if not kept.get("tokens"):
             yield "it has no address yet", "Apply the program again."
@@ -413,10 +378,8 @@ def take_modifications(hub: Hub, call: Call, principal: Principal, opened: Progr
     source = source_for_api(call, opened)
     delivery = delivery_of(call, hub, principal, opened.id, source.name, Kind.MODIFICATIONS)
     if call.is_dry_run:
-        return views.rehearsal_document(
-            readable(intake.dry_run(at(hub, opened), delivery, body), opened), opened.language
-        )
-    return views.answer_document(readable(intake.receive(at(hub, opened), delivery, body), opened), opened.language)
+        return views.rehearsal_document(readable(intake.dry_run(hub, delivery, body), opened), opened.language)
+    return views.answer_document(readable(intake.receive(hub, delivery, body), opened), opened.language)
 
 
 def readable(batch: intake.Batch, opened: Program) -> intake.Batch:
@@ -434,7 +397,7 @@ def take_file(hub: Hub, call: Call, principal: Principal, opened: Program) -> Do
     source = source_for_api(call, opened)
     delivery = as_file(delivery_of(call, hub, principal, opened.id, source.name, Kind.FILE), name)
     if call.is_dry_run:
-        return views.rehearsal_document(intake.dry_run(at(hub, opened), delivery, body), opened.language)
+        return views.rehearsal_document(intake.dry_run(hub, delivery, body), opened.language)
     intake.announce(hub, delivery)
     hub.inbox.put(delivery.body_key, body)
     return views.answer_document(intake.Batch(delivery=delivery, state=intake.ARRIVED), opened.language)
@@ -450,7 +413,7 @@ def upload(hub: Hub, call: Call, principal: Principal, opened: Program) -> Docum
     name, size, source = file_name(call), upload_size(call), source_for_api(call, opened)
     identity = f"upload#{call.key or secrets.token_hex(16)}"
     empty = delivery_of(call, hub, principal, opened.id, source.name, Kind.FILE, identity)
-    delivery = as_file(replace(empty, sha256=views.NO_HASH, size=size), name)
+    delivery = as_file(replace(empty, sha256=arrival.NO_HASH, size=size), name)
     intake.announce(hub, delivery)
     url = hub.inbox.presign_put(delivery.body_key, UPLOAD_SECONDS)
     return {"batch": delivery.id, "url": url, "method": "PUT", "expires_at": expires(hub.now())}
@@ -506,7 +469,7 @@ def take_actions(hub: Hub, call: Call, principal: Principal, opened: Program) ->
         return rehearsed(hub, opened, delivery, body)
     if delivery.kind is Kind.FILE:
         hub.inbox.put(delivery.body_key, body)
-    batch = intake.receive(at(hub, opened), delivery, None if delivery.kind is Kind.FILE else body)
+    batch = intake.receive(hub, delivery, None if delivery.kind is Kind.FILE else body)
     return views.answer_document(readable(batch, opened), opened.language)
 
 
@@ -562,7 +525,7 @@ def decide(hub: Hub, call: Call, principal: Principal, opened: Program, segment:
     form = replace(call, body=decision(call, found[1], verb))
     identity = f"decision#{call.key or secrets.token_hex(16)}"
     delivery = delivery_of(form, hub, principal, opened.id, CONSOLE, Kind.MODIFICATIONS, identity)
-    batch = intake.receive(at(hub, opened), delivery, form.body)
+    batch = intake.receive(hub, delivery, form.body)
     return views.answer_document(readable(batch, opened), opened.language)
 
 
@@ -680,7 +643,9 @@ def rejected(hub: Hub, opened: Program, segment: str) -> Bytes:
         return kept
     results = [*reader.results(header)]
     if delivery.kind is Kind.FILE:
-        return Bytes(name=name, body=refused_rows(hub, opened.sources.get(delivery.source), delivery, results))
+        return Bytes(
+            name=name, body=refused_rows(hub, opened.source(delivery.source, delivery.channel), delivery, results)
+        )
     places = {one.place for one in results if one.outcome is Outcome.REFUSED}
     return Bytes(name=name, media_type="application/json", body=refused_records(reader, header, places))
 
@@ -727,7 +692,7 @@ def settle(hub: Hub, call: Call, principal: Principal, opened: Program, segment:
     asked = {"delivery": header.delivery.id, "decision": what, "note": str(note)[:500]}
     form = replace(call, body=json.dumps(asked).encode())
     delivery = delivery_of(form, hub, principal, opened.id, CONSOLE, Kind.DECISION, f"{what}#{header.delivery.id}")
-    intake.decide(at(hub, opened), delivery, form.body)
+    intake.decide(hub, delivery, form.body)
     hub.send("answers", {"program": opened.id, "delivery": header.delivery.id, "what": "batch"})
     return batch_shown(reader, header_of(reader, segment))
 
@@ -743,10 +708,10 @@ def replay(hub: Hub, opened: Program, segment: str) -> Document:
     if body is None:
         raise Refused(409, "NOT_ARRIVED", "File not there yet", "The file of this batch has not arrived yet.")
     if header.delivery.kind is Kind.FILE:
-        intake.take_file(at(hub, opened), header.delivery, body)
+        intake.take_file(hub, header.delivery, body)
         hub.send("answers", {"program": opened.id, "delivery": header.delivery.id, "what": "batch"})
     else:
-        intake.receive(at(hub, opened), header.delivery, body)
+        intake.receive(hub, header.delivery, body)
     fresh = reader_of(hub, opened)
     return batch_shown(fresh, header_of(fresh, segment))
 
@@ -767,21 +732,15 @@ def redrive(hub: Hub, principal: Principal) -> Document:
 def fold_parked(hub: Hub) -> tuple[int, int]:
     """How many parked orders are folded now, and how many still cannot be: those stay parked."""
     folded = failed = 0
-    queue = hub.environment["PARKED_QUEUE"]
-    while folded + failed < REDRIVEN_MAX:
-        found = hub._sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", ())
-        for message in found:
-            order = json.loads(message["Body"])
-            try:
-                intake.fold_again(hub, order["program"], order["home"])
-            except Exception:
-                logger.exception("order stays parked", extra={"program": order["program"]})
-                failed += 1
-                continue
-            hub._sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+    for order, receipt in hub.received("parked", REDRIVEN_MAX):
+        try:
+            intake.fold_again(hub, order["program"], order["home"])
+        except Exception:
+            logger.exception("order stays parked", extra={"program": order["program"]})
+            failed += 1
+        else:
+            hub.done("parked", receipt)
             folded += 1
-        if not found:
-            break
     return folded, failed
 
 

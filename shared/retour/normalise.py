@@ -12,7 +12,7 @@ from decimal import Decimal
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
-from retour.domain.delivery import Channel, Delivery
+from retour.domain.delivery import Channel, Delivery, Kind
 from retour.domain.modification import (
     Approve,
     Change,
@@ -89,7 +89,8 @@ class Reading:
     def columns(self) -> Mapping[str, str]:
         """Plain column name to field: the source's own names, else Retour's."""
         named = self.source.mapping.get("columns", {})
-        own = {plain(field): field for field in (*FIELDS, *FROM_ADAPTERS) if field not in named}
+        adapted = FROM_ADAPTERS if self.delivery.kind in (Kind.HOOK, Kind.SALESFORCE) else ()
+        own = {plain(field): field for field in (*FIELDS, *adapted) if field not in named}
         return own | {
             plain(column): field
             for field, columns in named.items()

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 from retour import report
+from retour.arrival import NO_HASH
 from retour.domain.action import Action
 from retour.domain.contract import Contract
 from retour.domain.decide import Head, Order, paid_lines
@@ -31,8 +32,6 @@ ORDERS_MAX = 300
 ACTION_BYTES = 200
 """About as long as the report of an action is."""
 ID_MAX = 300
-NO_HASH = "-"
-"""Of an upload that was announced and is not there yet."""
 DAYS_MAX = 60
 """Days without a delivery passed over for one page."""
 
@@ -211,6 +210,7 @@ def batch_document(header: Header, program: Program, counts: Mapping[str, int]) 
         "size": max(delivery.size, 0),
         "rows": facts.get("total") or len(facts.get("rows", ())) or sum(counts.values()),
         "counts": dict(counts),
+        "skipped": facts.get("skipped", {}),
         "answer": facts.get("answer", ""),
         "links": {"raw": f"{path}/raw"},
     }

@@ -100,6 +100,15 @@ class Program:
     hold_at_lock_hours: int = 72
     rates: Mapping[str, Sequence[Rate]] = field(default_factory=dict)
 
+    def source(self, name: str, channel: Channel) -> Source:
+        """A source as the document declares it; else one of which nothing is declared.
+
+        Retour's own are such: people's decisions, and calls where there is no source for them. So is one that a later
+        version of the program no longer has.
+        """
+        own = Source(name=name, channel=channel, namespace=name, time_zone=self.time_zone)
+        return self.sources.get(name, own)
+
     def rate(self, currency: str, day: date) -> Decimal | None:
         """What one unit of a currency is in the program's on a day: the newest rate from before it; None: not known."""
         if currency == self.currency:

@@ -15,21 +15,24 @@ class Inbox:
     def put(self, key: str, body: bytes | BinaryIO, metadata: Mapping[str, str] = {}) -> None:
         self.client.put_object(Bucket=self.bucket, Key=key, Body=body, Metadata=dict(metadata))
 
-    def open(self, key: str) -> BinaryIO:
-        """The object's bytes as a stream; KeyError when it is not there."""
+    def open(self, key: str, version: str = "") -> BinaryIO:
+        """The object's bytes as a stream, the newest or those of a version; KeyError when it is not there."""
+        of = {"VersionId": version} if version else {}
         try:
-            return self.client.get_object(Bucket=self.bucket, Key=key)["Body"]  # type: ignore[no-any-return]
+            return self.client.get_object(Bucket=self.bucket, Key=key, **of)["Body"]  # type: ignore[no-any-return]
         except self.client.exceptions.NoSuchKey:
             raise KeyError(key) from None
 
-    def read(self, key: str) -> bytes:
-        return self.open(key).read()
+    def read(self, key: str, version: str = "") -> bytes:
+        return self.open(key, version).read()
 
     def size(self, key: str) -> int:
         """Bytes of an object; KeyError when it is not there."""
         try:
             return int(self.client.head_object(Bucket=self.bucket, Key=key)["ContentLength"])
-        except self.client.exceptions.ClientError:
+        except self.client.exceptions.ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+                raise
             raise KeyError(key) from None
 
     def keys(self, prefix: str) -> Iterator[str]:

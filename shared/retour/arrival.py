@@ -1,0 +1,64 @@
+"""Files that were announced before their bytes came: whole now, too large, or never there."""
+
+import hashlib
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from retour.domain.delivery import Delivery, Kind
+from retour.domain.program import Program
+from retour.intake import ARRIVED, REFUSED, Batch, report_of
+
+if TYPE_CHECKING:
+    from retour.wiring import Hub
+
+UPLOAD_MAX = 400 * 1024 * 1024
+ARRIVES_WITHIN = timedelta(days=1)
+NO_HASH = "-"
+"""Of an upload whose address was asked for and whose bytes nobody knows yet."""
+
+
+def complete(hub: "Hub", delivery: Delivery, at: datetime, size: int, version: str) -> Delivery:
+    """An upload whose bytes are there now counts as received at this moment, and not when its address was asked for.
+
+    Whoever has the address may put there again; this version of it is kept where nobody can.
+    """
+    deliveries = hub.deliveries(delivery.program)
+    known = replace(delivery, received_at=max(at, delivery.received_at), size=size)
+    if size > UPLOAD_MAX:
+        refuse(hub, known, "UPLOAD_TOO_LARGE", {"size": f"{size:,}", "most": f"{UPLOAD_MAX:,}"})
+        return known
+    body = hub.inbox.read(delivery.body_key, version)
+    kept = replace(
+        known,
+        sha256=hashlib.sha256(body).hexdigest(),
+        size=len(body),
+        body_key=f"raw/{delivery.program}/{delivery.id}",
+    )
+    hub.inbox.put(kept.body_key, body)
+    return deliveries.put(kept, None, ARRIVED, {})
+
+
+def close_missing(hub: "Hub", program: Program) -> int:
+    """Refuse announced files that never came, since what is open holds back what is final; how many that were."""
+    late = [one for one in hub.deliveries(program.id).open() if one.received_at < hub.now() - ARRIVES_WITHIN]
+    missing = [delivery for delivery in late if never_came(hub, delivery)]
+    for delivery in missing:
+        refuse(hub, delivery, "NEVER_ARRIVED", {"name": delivery.name})
+    return len(missing)
+
+
+def never_came(hub: "Hub", delivery: Delivery) -> bool:
+    header = hub.deliveries(delivery.program).get(delivery.id)
+    if delivery.kind is not Kind.FILE or header is None or header.state != ARRIVED:
+        return False
+    try:
+        hub.inbox.size(header.delivery.body_key)
+    except KeyError:
+        return True
+    return False
+
+
+def refuse(hub: "Hub", delivery: Delivery, code: str, details: dict[str, str]) -> None:
+    batch = Batch(delivery=delivery, state=REFUSED, code=code, details=details)
+    hub.deliveries(delivery.program).close(delivery, report_of(batch), REFUSED)
