@@ -35,8 +35,13 @@ def call(functions: Functions, name: str, event: dict[str, Any]) -> Any:
 
 
 def envelopes(s3: "S3Client", bucket: str) -> list[str]:
-    """The keys of all deliveries, oldest first: their ids begin with the moment of receipt."""
-    return sorted(key for key in keys(s3, bucket, ENVELOPES) if key.endswith(".json"))
+    """The keys of all deliveries, oldest first. An upload is older by its id than by its receipt."""
+
+    def received(key: str) -> tuple[str, str]:
+        envelope = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+        return envelope["received_at"], key
+
+    return sorted((key for key in keys(s3, bucket, ENVELOPES) if key.endswith(".json")), key=received)
 
 
 def replay(

@@ -11,11 +11,11 @@ from urllib.parse import quote, unquote
 import pytest
 import yaml
 from functions.api import app
-from retour.store.ledger import TableLedger
 from tests.conftest import PROGRAM, House
 
 from retour.domain.delivery import Channel
 from retour.domain.modification import Modification
+from retour.store.ledger import TableLedger
 from retour.store.programs import Principal
 
 CONTEXT = SimpleNamespace(function_name="api", memory_limit_in_mb=1024, invoked_function_arn="arn", aws_request_id="1")

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from tests.conftest import House
 from tests.functions.test_inbound_email import CONTEXT, amount
 
 from retour.answer import tell
+from retour.arrival import NO_HASH, UPLOAD_MAX
 from retour.domain.delivery import Channel, Kind
 from retour.domain.times import text
 from retour.intake import announce
@@ -117,3 +118,79 @@ def test_an_announced_file_is_taken_in_when_it_lies_there(house: House, upload: 
 def test_objects_nobody_announced_are_left_alone(house: House, upload: Callable[..., None], key: str) -> None:
     app.handler({"source": "aws.s3", "detail": {"object": {"key": key.format(house.program)}}}, CONTEXT)
     assert asked(house) == []
+
+
+def test_a_file_that_went_up_under_a_temporary_name_is_taken_in_when_it_is_renamed(
+    house: House, upload: Callable[..., None]
+) -> None:
+    upload("may.csv.part", ROWS)
+    folder = f"sftp/{house.program}/warehouse"
+    house.hub.inbox.put(f"{folder}/may.csv", ROWS)
+
+    def renamed(old: str, new: str) -> None:
+        bucket = house.hub.environment["INBOX_BUCKET"]
+        detail = {
+            "original-file-path": f"/{bucket}/{folder}/{old}",
+            "renamed-file-path": f"/{bucket}/{folder}/{new}",
+            "end-timestamp": text(house.clock.moment + timedelta(seconds=9)),
+            "status-code": "COMPLETED",
+            "username": f"{house.program}.warehouse",
+        }
+        app.handler({"source": "aws.transfer", "detail": detail}, CONTEXT)
+
+    renamed("may.csv.part", "may.csv")
+    renamed("may.csv.part", "may.csv")
+    assert amount(house) == 8000
+    assert len({message["delivery"] for message in asked(house)}) == 1
+    renamed("may.csv", "taken_may.csv")
+    assert len({message["delivery"] for message in asked(house)}) == 1, "its first name was whole already"
+
+
+def address(house: House) -> tuple[str, str]:
+    """An upload that was announced: its delivery and the key that its address opens."""
+    delivery = house.delivery(Kind.FILE, b"", "erp", Channel.API, name="may.csv")
+    key = f"api/{house.program}/erp/{delivery.id}/may.csv"
+    announce(house.hub, replace(delivery, sha256=NO_HASH, size=-1, body_key=key))
+    return delivery.id, key
+
+
+def put(house: House, key: str, at: datetime, size: int = len(ROWS), version: str = "") -> None:
+    found = {"key": key, "size": size, **({"version-id": version} if version else {})}
+    app.handler({"source": "aws.s3", "time": text(at), "detail": {"object": found}}, CONTEXT)
+
+
+def test_an_upload_counts_as_received_when_it_is_there_and_not_when_its_address_was_asked_for(
+    house: House, upload: Callable[..., None]
+) -> None:
+    id, key = address(house)
+    house.hub.inbox.put(key, ROWS)
+    there = house.hub.real_now() + timedelta(minutes=7)
+    put(house, key, there)
+    header = house.hub.deliveries(house.program).get(id)
+    assert header is not None and header.state == "done"
+    assert header.delivery.received_at == there
+    assert (header.delivery.sha256, header.delivery.size) == (hashlib.sha256(ROWS).hexdigest(), len(ROWS))
+    [record] = house.order("A-1").records
+    assert record.received_at == there
+
+
+def test_what_is_put_to_the_same_address_later_changes_nothing(house: House, upload: Callable[..., None]) -> None:
+    id, key = address(house)
+    s3 = house.hub.inbox.client
+    first = s3.put_object(Bucket=house.hub.inbox.bucket, Key=key, Body=ROWS)["VersionId"]
+    house.hub.inbox.put(key, b"order_id;change;amount\nA-1;set_total;1.00\n")
+    for _ in range(2):
+        put(house, key, house.hub.real_now(), version=first)
+    assert amount(house) == 8000
+    header = house.hub.deliveries(house.program).get(id)
+    assert header is not None
+    assert house.hub.deliveries(house.program).body(header) == ROWS
+
+
+def test_an_upload_that_is_too_large_is_refused_unread(house: House, upload: Callable[..., None]) -> None:
+    id, key = address(house)
+    put(house, key, house.hub.real_now(), size=UPLOAD_MAX + 1)
+    header = house.hub.deliveries(house.program).get(id)
+    assert header is not None
+    assert (header.state, header.report["code"]) == ("refused", "UPLOAD_TOO_LARGE")
+    assert list(house.hub.deliveries(house.program).open()) == []

@@ -8,7 +8,9 @@ import pytest
 from functions.tick import app
 from tests.conftest import PROGRAM, House
 
+from retour.domain.delivery import Channel, Kind
 from retour.domain.times import text
+from retour.intake import announce
 
 CONTEXT = SimpleNamespace(function_name="tick", memory_limit_in_mb=512, invoked_function_arn="arn", aws_request_id="1")
 DEPOT = {"protocol": "ftps", "host": "ftp.merchant.example", "user": "retour", "at": "05:30"}
@@ -61,6 +63,23 @@ def test_what_waits_too_long_is_refused(clocked: House) -> None:
     order = clocked.order("T-1")
     booked = order.booked(order.records[0].id)
     assert booked is not None and booked[1].code == "ACTION_NOT_FOUND"
+
+
+def test_a_file_that_was_announced_and_never_came_is_refused_after_a_day(clocked: House) -> None:
+    deliveries = clocked.hub.deliveries(clocked.program)
+    never, there = (
+        clocked.delivery(Kind.FILE, b"", "erp", Channel.API, name="may.csv", body_key=f"api/{clocked.program}/{name}")
+        for name in ("never", "there")
+    )
+    for delivery in (never, there):
+        announce(clocked.hub, delivery)
+    clocked.hub.inbox.put(there.body_key, b"")
+    tick(clocked, never.received_at + timedelta(hours=23))
+    assert {delivery.id for delivery in deliveries.open()} == {never.id, there.id}
+    tick(clocked, never.received_at + timedelta(hours=25))
+    assert [delivery.id for delivery in deliveries.open()] == [there.id]
+    header = deliveries.get(never.id)
+    assert header is not None and (header.state, header.report["code"]) == ("refused", "NEVER_ARRIVED")
 
 
 def test_a_source_that_should_have_spoken_is_listed_until_it_speaks(clocked: House) -> None:

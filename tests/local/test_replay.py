@@ -35,9 +35,10 @@ def bucket(aws: str) -> Iterator[tuple[Any, str]]:
         s3.delete_object(Bucket="replay-test", Key=item["Key"])
 
 
-def stored(bucket: tuple[Any, str], day: str, kind: str = "file") -> str:
+def stored(bucket: tuple[Any, str], day: str, kind: str = "file", received: str = "") -> str:
     id_ = f"202611{day}T000000000Z-0123456789"
-    envelope = json.dumps({"id": id_, "program": "acme", "kind": kind}).encode()
+    received_at = f"2026-11-{received or day}T00:00:00.000Z"
+    envelope = json.dumps({"id": id_, "program": "acme", "kind": kind, "received_at": received_at}).encode()
     bucket[0].put_object(Bucket=bucket[1], Key=f"deliveries/{id_}.json", Body=envelope)
     return id_
 
@@ -48,6 +49,11 @@ def test_in_the_order_of_receipt_and_with_nothing_leaving_the_house(bucket: tupl
     assert replay(functions, "api", envelopes(*bucket), seen.append) == []
     wanted = [{"replay": f"deliveries/{id_}.json", "outward": False} for id_ in sorted(ids)]
     assert functions.asked == wanted and seen == [1, 2, 3]
+
+
+def test_an_upload_is_as_old_as_its_bytes_and_not_as_its_address(bucket: tuple[Any, str]) -> None:
+    upload, between = stored(bucket, "01", received="03"), stored(bucket, "02")
+    assert envelopes(*bucket) == [f"deliveries/{between}.json", f"deliveries/{upload}.json"]
 
 
 def test_what_fails_is_told_and_the_rest_goes_on(bucket: tuple[Any, str]) -> None:
