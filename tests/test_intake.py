@@ -215,8 +215,8 @@ def test_a_held_delivery_takes_effect_only_when_released_and_as_received_then(ho
     assert house.payouts("A-1") == {"A-1~sale": (10000, 800, "pending")}
     house.hub.inbox.put(held.delivery.body_key, body)
     assert intake.receive(house.hub, held.delivery, None).state == "held"
-    house.clock.moment = held.delivery.received_at.replace(month=12, day=20)
-    released = intake.release(house.hub, held.delivery)
+    house.clock.moment = held.delivery.received_at.replace(month=12, day=3)
+    released = intake.release(house.hub, held.delivery, house.hub.now())
     assert outcomes(released) == [("applied", "")]
     assert house.payouts("A-1") == {"A-1~sale": (0, 0, "reversed")}
 

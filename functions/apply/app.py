@@ -27,7 +27,8 @@ def touched(records: list[dict[str, Any]]) -> list[tuple[str, str]]:
 def fold_or_park(h: Hub, program: str, home: str) -> None:
     """A stream must not stop at one order: what cannot be folded now goes to the queue of its own."""
     try:
-        fold_again(h, program, home)
+        for modification in fold_again(h, program, home):
+            logger.error("received in time, came after final", program=program, modification=modification)
     except Exception:
         logger.exception("order parked", program=program)
         h.send("parked", {"program": program, "home": home})

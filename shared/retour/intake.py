@@ -17,9 +17,11 @@ from retour.channels import records
 from retour.channels import salesforce as salesforce_records
 from retour.channels.webhook import hooks
 from retour.domain.action import Action
-from retour.domain.decide import Order, effect
+from retour.domain.codes import Code
+from retour.domain.decide import NO_ACTION, Order, effect
 from retour.domain.delivery import Channel, Delivery, Kind
 from retour.domain.explain import details
+from retour.domain.make_good import concerned, make_good
 from retour.domain.modification import Modification
 from retour.domain.outcome import Outcome, Result
 from retour.domain.program import Program, Source
@@ -105,7 +107,8 @@ def receive_file(hub: "Hub", delivery: Delivery, body: bytes | None) -> Batch:
     return take_file(hub, stored, body if body is not None else hub.inbox.read(stored.body_key))
 
 
-def take_file(hub: "Hub", delivery: Delivery, body: bytes) -> Batch:
+def take_file(hub: "Hub", delivery: Delivery, body: bytes, released_at: datetime | None = None) -> Batch:
+    """Take every row of a file in. `released_at`: when a person let it go on, if it was held."""
     from retour.files.open import open_file
 
     program = hub.program_of(delivery)
@@ -118,6 +121,9 @@ def take_file(hub: "Hub", delivery: Delivery, body: bytes) -> Batch:
         batch = take_actions(hub, delivery, report.from_rows(opened.rows))
     else:
         reads = list(Reading(program, source, delivery).modifications(opened.rows))
+        if released_at is not None:
+            counts_after = program.patience_from(released_at)
+            reads = [(row, released(read, counts_after)) for row, read in reads]
         results = take_rows(hub.ledger(program), program, reads, hub.now())
         remind_waiting(hub, program, delivery, results)
         batch = Batch(delivery=delivery, state=DONE, results=results)
@@ -386,7 +392,8 @@ def told(order: Order, asked: Modification, attempt: Modification | None, progra
             outcome=entry.outcome,
             code=entry.code,
             details=details(order, head, own, program.waiting_days),
-            action=head.action,
+            action=concerned(order, head, own).action,
+            make_good=make_good(order, head, own, entry.code, program.contracts),
             applied_at=entry.applied_at,
             effect=effect(order, head, entry, program.contracts),
         )
@@ -478,8 +485,12 @@ def report_action(ledger: Ledger, action: Action, now: datetime) -> tuple[Result
 # Again
 
 
-def fold_again(hub: "Hub", program_id: str, home: str) -> None:
-    """Fold what somebody inserted and did not fold, and answer what was waiting."""
+def fold_again(hub: "Hub", program_id: str, home: str) -> list[str]:
+    """Fold what somebody inserted and did not fold, and answer what was waiting.
+
+    Every record comes by here once it was inserted. The ids of those that were received in time and came when their
+    action was final already, newly listed: that must not happen, and is never dropped.
+    """
     program = hub.program(program_id)
     if program is None:
         raise LookupError(program_id)
@@ -492,11 +503,33 @@ def fold_again(hub: "Hub", program_id: str, home: str) -> None:
     order = cascade.carry_to(ledger, order, hub.now())
     cascade.list_children(hub.deliveries(program_id), ledger, order)
     tell_settled(hub, program, order)
+    return list_after_final(hub, program_id, order)
 
 
-def release(hub: "Hub", delivery: Delivery) -> Batch:
-    """Take in a held delivery after all, as received when it came."""
-    batch = take_file(hub, delivery, hub.inbox.read(delivery.body_key))
+def list_after_final(hub: "Hub", program_id: str, order: Order) -> list[str]:
+    deliveries, newly = hub.deliveries(program_id), []
+    beside = order.heads.get(NO_ACTION)
+    for entry in beside.log if beside else ():
+        record = order.record(entry.id) if entry.code == Code.AFTER_FINAL else None
+        if beside is None or record is None:
+            continue
+        if deliveries.reminded("alarm", record.received_at, record.public_id) is None:
+            action = concerned(order, beside, record).action
+            doc = {"code": entry.code, "action": action, "delivery": record.provenance.delivery}
+            deliveries.remind("alarm", record.received_at, record.public_id, doc)
+            newly.append(record.public_id)
+    return newly
+
+
+def released(read: Read, counts_after: datetime) -> Read:
+    """A record as its late release leaves it: actions that were to be final before are out of its reach."""
+    return read if isinstance(read, Unreadable) else replace(read, counts_after=counts_after)
+
+
+def release(hub: "Hub", delivery: Delivery, released_at: datetime) -> Batch:
+    """Take in a held delivery after all, as received when it came. The fence waits for it like for any at work."""
+    hub.deliveries(delivery.program).list_open(delivery, ARRIVED)
+    batch = take_file(hub, delivery, hub.inbox.read(delivery.body_key), released_at)
     hub.deliveries(delivery.program).forget("held", delivery.received_at, delivery.id)
     return batch
 
@@ -567,4 +600,6 @@ def decide(hub: "Hub", delivery: Delivery, body: bytes) -> Batch | None:
     header = hub.deliveries(delivery.program).get(asked["delivery"])
     if header is None or header.state != HELD:
         return None
-    return release(hub, header.delivery) if asked["decision"] == "release" else discard(hub, header.delivery)
+    if asked["decision"] == "release":
+        return release(hub, header.delivery, delivery.received_at)
+    return discard(hub, header.delivery)

@@ -168,6 +168,9 @@ class Reading:
             orders_by=min(occurred_at, delivery.received_at)
             if by_source_time and occurred_at
             else delivery.received_at,
+            counts_after=self.program.patience_from(delivery.received_at)
+            if isinstance(change, Release | Discard)
+            else None,
         )
 
     def _doubles(self) -> Mapping[str, str]:

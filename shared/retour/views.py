@@ -16,7 +16,7 @@ from retour.domain.decide import Head, Order, paid_lines
 from retour.domain.delivery import Delivery, Kind
 from retour.domain.modification import Modification
 from retour.domain.money import to_text
-from retour.domain.outcome import Effect, Outcome, Result
+from retour.domain.outcome import Effect, MakeGood, Outcome, Result
 from retour.domain.program import Program
 from retour.domain.row import Refusal, Unreadable
 from retour.domain.times import text
@@ -57,6 +57,18 @@ def effect_document(effect: Effect | None) -> Document | None:
     }
 
 
+def make_good_document(owed: MakeGood) -> Document:
+    """What settles a change that came too late: what it would have taken from the sale and from the payout."""
+    document: Document = {
+        "partner": owed.partner,
+        "amount": to_text(owed.amount, owed.currency),
+        "currency": owed.currency,
+        "payout": to_text(owed.payout, owed.payout_currency),
+        "payout_currency": owed.payout_currency,
+    }
+    return document | ({"also": make_good_document(owed.also)} if owed.also else {})
+
+
 def result_document(result: Result, language: str) -> Document:
     """The answer to one record of a delivery."""
     document: Document = {
@@ -71,6 +83,8 @@ def result_document(result: Result, language: str) -> Document:
         "applied_at": text(result.applied_at) if result.applied_at else None,
         "effect": effect_document(result.effect),
     }
+    if result.make_good:
+        document["make_good"] = make_good_document(result.make_good)
     if result.column:
         document["column"] = result.column
     return document
@@ -140,6 +154,7 @@ def modification_document(order: Order, record: Modification, program: Program) 
         "sha256": record.provenance.sha256,
         "sender": record.provenance.sender,
         **{name: outcome[name] for name in ("outcome", "code", "explanation", "applied_at", "effect")},
+        **({"make_good": outcome["make_good"]} if "make_good" in outcome else {}),
     }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from retour.domain.action import Action
 from retour.domain.decide import Head, Order, doubles, named_record, undo_blockers
+from retour.domain.make_good import concerned
 from retour.domain.modification import Modification
 from retour.domain.money import exponent, to_text
 from retour.domain.standing import targeted
@@ -24,6 +25,7 @@ def details(order: Order, head: Head | None, record: Modification, waiting_days:
         "item": item(record),
         "named": named_record(record) or "",
     }
+    head = concerned(order, head, record) if head else None
     action = order.action(head.action) if head else None
     if action is None or head is None:
         return known

@@ -33,6 +33,21 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MakeGood:
+    """What a change that came too late would have moved, in minor units: below zero the partner gives back.
+
+    `also`: what another partner gets where the change would have moved the action from one to the other.
+    """
+
+    partner: str
+    currency: str
+    payout_currency: str
+    amount: int
+    payout: int
+    also: "MakeGood | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """The answer to one record of a delivery: its place, what became of it, and why in a stable code."""
 
@@ -47,4 +62,5 @@ class Result:
     action: str = ""
     applied_at: datetime | None = None
     effect: Effect | None = None
+    make_good: MakeGood | None = None
     raw: str = ""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
@@ -108,6 +108,10 @@ class Program:
         """
         own = Source(name=name, channel=channel, namespace=name, time_zone=self.time_zone)
         return self.sources.get(name, own)
+
+    def patience_from(self, decided_at: datetime) -> datetime:
+        """Which locks a decision on what is held still reaches: those after this moment."""
+        return decided_at - timedelta(hours=self.hold_at_lock_hours)
 
     def rate(self, currency: str, day: date) -> Decimal | None:
         """What one unit of a currency is in the program's on a day: the newest rate from before it; None: not known."""

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from retour.domain.delivery import Delivery
+from retour.domain.fence import LowWater
 from retour.domain.times import text
 from retour.store.inbox import Inbox
 from retour.store.items import delivery_document, delivery_from, document, read, s
@@ -57,7 +58,7 @@ class Deliveries:
             envelope = json.dumps(delivery_document(delivery), ensure_ascii=False)
             self.inbox.put(f"deliveries/{delivery.id}.json", envelope.encode())
         if state != "done":
-            self._list_open(delivery)
+            self.list_open(delivery, state)
         self._write(delivery, state, report, packed if inline else None)
         return delivery
 
@@ -97,6 +98,22 @@ class Deliveries:
 
     def open(self) -> Iterator[Delivery]:
         """Deliveries not finished yet, oldest first."""
+        yield from (delivery_from(read(item)) for item in self._open())
+
+    def low_water(self) -> LowWater:
+        """How far back something may still come that was received: the oldest at work, and the oldest held."""
+        working = held = None
+        for item in self._open():
+            received_at = delivery_from(read(item)).received_at
+            if item.get("st", {}).get("S") != "held":
+                working = min(received_at, working or received_at)
+            else:
+                held = min(received_at, held or received_at)
+            if working and held:
+                break
+        return LowWater(working, held)
+
+    def _open(self) -> Iterator[Mapping[str, Any]]:
         pages = self.client.get_paginator("query").paginate(
             TableName=self.table,
             KeyConditionExpression="PK = :pk",
@@ -104,8 +121,7 @@ class Deliveries:
             ConsistentRead=True,
         )
         for page in pages:
-            for item in page["Items"]:
-                yield delivery_from(read(item))
+            yield from page["Items"]
 
     # What needs a person or a later moment
 
@@ -157,8 +173,9 @@ class Deliveries:
         day, shard = delivery_id[:8], int(delivery_id[-1], 16) % SHARDS
         return {"PK": s(f"D#{self.program}#{day}#{shard}"), "SK": s(delivery_id)}
 
-    def _list_open(self, delivery: Delivery) -> None:
-        item = {**self._open_key(delivery), "doc": document(delivery_document(delivery))}
+    def list_open(self, delivery: Delivery, state: str) -> None:
+        """List a delivery as one that is not finished, and in which state."""
+        item = {**self._open_key(delivery), "st": s(state), "doc": document(delivery_document(delivery))}
         self.client.put_item(TableName=self.table, Item=item)
 
     def _open_key(self, delivery: Delivery) -> dict[str, Any]:

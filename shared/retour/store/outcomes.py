@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from retour.domain.delivery import Delivery
-from retour.domain.outcome import Effect, Outcome, Result
+from retour.domain.outcome import Effect, MakeGood, Outcome, Result
 from retour.domain.times import instant, text
 from retour.store.inbox import Inbox
 
@@ -47,6 +48,7 @@ def document(result: Result) -> dict[str, Any]:
         "action": result.action,
         "applied_at": text(result.applied_at) if result.applied_at else "",
         "effect": effect_document(result.effect),
+        "make_good": asdict(result.make_good) if result.make_good else None,
     }
     return {name: value for name, value in doc.items() if value}
 
@@ -76,7 +78,12 @@ def result_from(doc: Mapping[str, Any]) -> Result:
         action=doc.get("action", ""),
         applied_at=instant(doc["applied_at"]) if "applied_at" in doc else None,
         effect=effect_from(doc.get("effect")),
+        make_good=make_good_from(doc.get("make_good")),
     )
+
+
+def make_good_from(doc: Mapping[str, Any] | None) -> MakeGood | None:
+    return MakeGood(**{**doc, "also": make_good_from(doc.get("also"))}) if doc else None
 
 
 def effect_from(doc: Mapping[str, Any] | None) -> Effect | None:

@@ -1,0 +1,43 @@
+"""Every quarter of an hour: what can no longer change, and nothing is on its way to, becomes final."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from retour.locking import lock
+from retour.wiring import Hub, hub
+
+RESERVE_SECONDS = 30.0
+"""Kept back of the function's time, so that what was begun is done."""
+
+logger = Logger(service="lock")
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: Any) -> None:
+    programs = [event["program"]] if "program" in event else hub().programs.ids()
+    end = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS
+    failed = [program for n, program in enumerate(programs) if not locked(hub(), program, share(end, programs[n:]))]
+    if failed:
+        raise RuntimeError(f"programs not locked: {', '.join(failed)}")
+
+
+def share(end: float, left: list[str]) -> Callable[[], bool]:
+    """Each program has its share of the time; what one does not need, the next ones have."""
+    until = time.monotonic() + (end - time.monotonic()) / len(left)
+    return lambda: time.monotonic() < until
+
+
+def locked(h: Hub, program_id: str, has_time: Callable[[], bool]) -> bool:
+    """One program's trouble keeps no other from its turn."""
+    try:
+        program = h.program(program_id)
+        counts = lock(h, program, has_time) if program is not None else Counter[str]()
+        logger.info("locks looked at", extra={"program": program_id, **counts})
+    except Exception:
+        logger.exception("program not locked", program=program_id)
+        return False
+    return not counts.get("failed")

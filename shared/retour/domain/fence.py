@@ -1,0 +1,60 @@
+"""The fence: an action becomes final once nothing that was received before its lock can still come (spec 5.4)."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from retour.domain.codes import Code
+from retour.domain.decide import Entry, Head, Order
+from retour.domain.outcome import Outcome
+
+GRACE = timedelta(minutes=10)
+"""How long after its lock an action stays open for what was received before and is just being written."""
+
+
+@dataclass(frozen=True, slots=True)
+class LowWater:
+    """The receipts of the oldest deliveries still open: on their way or at work, and held for a person."""
+
+    working: datetime | None = None
+    held: datetime | None = None
+
+    def holds_back(self, locks_at: datetime, now: datetime, patience: timedelta) -> bool:
+        """Whether something received before this lock may still come. What is held waits for a person only so long."""
+        if self.working is not None and self.working < locks_at:
+            return True
+        return self.held is not None and self.held < locks_at and now < locks_at + patience
+
+
+def is_ready(head: Head, now: datetime, water: LowWater, patience: timedelta) -> bool:
+    """Whether a folded head may become final now."""
+    if head.final is not None or head.locks_at is None or now < head.locks_at + GRACE:
+        return False
+    if held_records(head) and now < head.locks_at + patience:
+        return False
+    return not water.holds_back(head.locks_at, now, patience)
+
+
+def held_records(head: Head) -> list[str]:
+    """The records whose last word is that they are held."""
+    last = {entry.id: entry.outcome for entry in head.log}
+    return [id_ for id_, outcome in last.items() if outcome is Outcome.HELD]
+
+
+def fenced(order: Order, name: str, now: datetime) -> Order:
+    """The order with one of its actions final; what is still held there was not released in time."""
+    head = order.heads[name]
+    standing = head.standing
+    refused = tuple(
+        Entry(
+            id_,
+            Outcome.REFUSED,
+            Code.NOT_RELEASED_IN_TIME,
+            now,
+            standing.amount,
+            head.payout,
+            standing.contract,
+            standing.reversal is not None,
+        )
+        for id_ in held_records(head)
+    )
+    return replace(order, heads={**order.heads, name: replace(head, log=(*head.log, *refused), final=now)})

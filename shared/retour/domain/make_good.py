@@ -1,0 +1,52 @@
+"""What a change would have moved that came too late: the make-good that settles it (spec 5.5)."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from retour.domain.codes import Code
+from retour.domain.contract import Contract
+from retour.domain.decide import Head, Order, accepted_records, actions_meant, payout_of, stepped, terms_for
+from retour.domain.modification import Modification
+from retour.domain.outcome import MakeGood
+
+TOO_LATE = (Code.ACTION_LOCKED, Code.AFTER_FINAL, Code.NOT_RELEASED_IN_TIME)
+
+
+def concerned(order: Order, head: Head, record: Modification) -> Head:
+    """The head of the action a booked record speaks of, also where it was booked beside it since that is final."""
+    if order.action(head.action) is not None:
+        return head
+    meant = actions_meant(order, record)
+    heads = (
+        [order.heads[action.id] for action in meant if action.id in order.heads] if not isinstance(meant, Code) else []
+    )
+    return next((one for one in heads if one.final is not None), head)
+
+
+def make_good(
+    order: Order, head: Head, record: Modification, code: str, contracts: Sequence[Contract]
+) -> MakeGood | None:
+    """What it takes to settle a record that was refused for coming too late; None where nothing would have moved."""
+    head = concerned(order, head, record)
+    action = order.action(head.action)
+    if code not in TOO_LATE or action is None or record.currency not in (None, action.currency):
+        return None
+    terms = terms_for(action, head.standing, record, contracts)
+    if terms is None:
+        return None
+    others = [one for one in accepted_records(order, head) if one[0].id != record.id]
+    after = stepped(action, head.standing, others, record, terms, contracts)
+    if isinstance(after, Code):
+        return None
+    moved = MakeGood(
+        partner=head.standing.partner,
+        currency=action.currency,
+        payout_currency=terms.currency,
+        amount=after.amount - head.standing.amount,
+        payout=payout_of(action, after, contracts) - head.payout,
+    )
+    if after.partner == head.standing.partner:
+        return moved if moved.amount or moved.payout else None
+    # Out of one partner and into another: what the one gives back, and beside it what the other gets.
+    to_other = replace(moved, partner=after.partner, amount=after.amount, payout=head.payout + moved.payout)
+    return replace(moved, amount=-head.standing.amount, payout=-head.payout, also=to_other)

@@ -1,0 +1,122 @@
+"""The locker makes due actions final: it finds them by the lock index, folds their orders, and sets the fence.
+
+Nothing is remembered between its runs: an action leaves the index by becoming final, so whoever runs next, after an end
+of the time or a crash, goes on with what is left. Two at once do the same work, and one of them writes.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from retour import cascade
+from retour.apply import adopt, settle
+from retour.domain.decide import Order
+from retour.domain.fence import GRACE, LowWater, fenced, is_ready
+from retour.domain.program import Program
+from retour.store.ledger import Due, Ledger, LockPartition, TableLedger
+
+if TYPE_CHECKING:
+    from retour.wiring import Hub
+
+AT_ONCE = 16
+"""Orders looked at side by side."""
+CHUNK = 500
+"""Actions between two looks at the clock."""
+EMPTY = timedelta(hours=1)
+"""How long a partition must have been empty before it is taken off the list."""
+
+log = logging.getLogger(__name__)
+
+
+def lock(hub: "Hub", program: Program, has_time: Callable[[], bool] = lambda: True) -> Counter[str]:
+    """Make final what is due, as far as the time allows.
+
+    Counts: `final`, `held_back` by deliveries still open, `open` for another reason, `failed`, and `left` (1) when
+    the time was over before the end.
+    """
+    ledger, counts = hub.ledger(program), Counter[str]()
+    for partition in list(ledger.lock_partitions(hub.now().date().isoformat())):
+        if not has_time():
+            return counts + Counter(left=1)
+        counts += lock_partition(hub, program, ledger, partition, has_time)
+    return counts
+
+
+def lock_partition(
+    hub: "Hub", program: Program, ledger: TableLedger, partition: LockPartition, has_time: Callable[[], bool]
+) -> Counter[str]:
+    counts = Counter[str]()
+    found = ledger.due(partition, hub.now() - GRACE)
+    while chunk := list(islice(found, CHUNK)):
+        # The moment first, then what is open, then the orders: so nothing that closes meanwhile is overlooked.
+        now = hub.now()
+        water = hub.deliveries(program.id).low_water()
+        counts += lock_orders(ledger, chunk, water, now, timedelta(hours=program.hold_at_lock_hours))
+        if not has_time():
+            return counts + Counter(left=1)
+    if not counts and ledger.is_empty(partition):
+        tidy(ledger, partition, hub.real_now())
+    return counts
+
+
+def lock_orders(
+    ledger: Ledger, due: Iterable[Due], water: LowWater, now: datetime, patience: timedelta
+) -> Counter[str]:
+    """Make final what of this may be, an order at a time; one order's trouble keeps no other from its turn."""
+    counts, orders = Counter[str](), dict[str, list[str]]()
+    for one in due:
+        if water.holds_back(one.locks_at, now, patience):
+            counts["held_back"] += 1
+        else:
+            orders.setdefault(one.order_key, []).append(one.action)
+
+    def made_final(key: str) -> Counter[str]:
+        try:
+            final = sum(fence(ledger, key, orders[key], water, now, patience).values())
+        except Exception:
+            log.exception("order not fenced", extra={"order": key})
+            return Counter(failed=len(orders[key]))
+        return Counter(final=final, open=len(orders[key]) - final)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for made in pool.map(made_final, orders):
+            counts += made
+    return counts
+
+
+def fence(
+    ledger: Ledger, key: str, actions: Iterable[str], water: LowWater, now: datetime, patience: timedelta
+) -> Mapping[str, bool]:
+    """Fold an order and set the fence of those of its actions that are ready, in one write each: is each final now?
+
+    A parent waits until its children have what they are owed.
+    """
+    order = ledger.order(key)
+    for name in actions:
+        action = order.action(name)
+        if action is not None and action.named:
+            order = adopt(ledger, name, order)
+
+    def then(folded: Order) -> Order:
+        for name in actions:
+            action, head = folded.action(name), folded.heads.get(name)
+            if action is None or head is None or not is_ready(head, now, water, patience):
+                continue
+            if not cascade.owed(ledger, folded, action):
+                folded = fenced(folded, name, now)
+        return folded
+
+    heads = settle(ledger, key, now, known=order, then=then).heads
+    return {name: name in heads and heads[name].final is not None for name in actions}
+
+
+def tidy(ledger: TableLedger, partition: LockPartition, real_now: datetime) -> None:
+    """A partition that has been empty for long enough is taken off the list, by the real clock."""
+    if partition.empty_since is None:
+        ledger.mark_empty(partition, real_now)
+    elif real_now - partition.empty_since >= EMPTY:
+        ledger.unlist(partition)
