@@ -309,7 +309,7 @@ def listed(stream: BufferedReader, encoding: Encoding, frame: Frame, records: Re
                 window.skip()
         ended(window, frame)
     except Broken as broken:
-        yield from _rest(window, broken.args[0], records, number)
+        yield from _rest(window, broken.args[0], records, number, frame)
 
 
 def ended(window: Window, frame: Frame) -> None:
@@ -334,13 +334,12 @@ def ended(window: Window, frame: Frame) -> None:
         raise Broken(window.at)
 
 
-def _rest(window: Window, at: int, records: Records, number: int) -> Iterator[Unreadable]:
+def _rest(window: Window, at: int, records: Records, number: int, frame: Frame) -> Iterator[Unreadable]:
     line, column = window.place(at)
     details = {"line": str(line), "column": str(column)}
     told = False
     for piece in pieces(window.rest(), NEXT):
-        last = piece.rfind("}")
-        raw = piece[: last + 1].lstrip(", \t\r\n") if last != -1 else piece.strip(", \t\r\n]")
+        raw = without_end(piece, frame).strip(", \t\r\n")
         if raw and (not told or NEXT.match(piece)):
             number += 1
             told = True
@@ -350,3 +349,11 @@ def _rest(window: Window, at: int, records: Records, number: int) -> Iterator[Un
         yield too_large(f"{records.prefix}{number + 1}", line)
     elif not told:
         yield Unreadable(f"{records.prefix}{number + 1}", "JSON_BROKEN", details)
+
+
+def without_end(piece: str, frame: Frame) -> str:
+    """A piece of the text without what closes the whole list."""
+    text = piece.rstrip()
+    if "}" in frame.tail and text.endswith("}") and text[:-1].rstrip().endswith("]"):
+        text = text[:-1].rstrip()
+    return text[:-1] if frame.tail and text.endswith("]") else text

@@ -9,16 +9,19 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from retour.domain.row import Refusal
 from retour.files.text import Reads, TooLarge
 from retour.files.unpack import PACKED_BYTES, PIECE, RATIO, RATIO_FROM, UNPACKED_BYTES
+
+Key = TypeVar("Key")
 
 SECONDS = 120
 MEMORY_BYTES = 768 << 20
@@ -42,21 +45,6 @@ def make_key_pair(name: str) -> KeyPair:
     pair = Tsk.generate(name)
     public = pair.extract_certificate()
     return KeyPair(str(pair), str(public), public.fingerprint)
-
-
-def fault_of_key(text: str, secret: bool) -> str:
-    """Why a text is no key that can be used here: `not a key`, `secret`, `public`, `expired`, `revoked`; or nothing."""
-    from pysequoia import Cert, Tsk
-
-    try:
-        key = Cert.from_bytes(text.encode())
-        if key.has_secret_keys != secret:
-            return "secret" if key.has_secret_keys else "public"
-        if secret:
-            Tsk.from_bytes(text.encode()).decryptor()
-    except Exception:
-        return "not a key"
-    return "revoked" if key.is_revoked else ""
 
 
 def decrypted(
@@ -129,7 +117,7 @@ def outcome(packed: str, plain: str, keys: Sequence[str], signers: Sequence[str]
     """Decrypt one file into another with whichever key fits."""
     from pysequoia import Cert, Tsk, decrypt_file, verify
 
-    known = [Cert.from_bytes(signer.encode()) for signer in signers]
+    known = usable(Cert.from_bytes, signers)
     store = (lambda _ids: known) if required else None
     with open(packed, "rb") as file:
         clear = file.read(64).lstrip().startswith(b"-----BEGIN PGP SIGNED MESSAGE")
@@ -143,15 +131,24 @@ def outcome(packed: str, plain: str, keys: Sequence[str], signers: Sequence[str]
         return "done"
     faults = {"key"}
     # A message that is only signed is read as well, and needs no key: any will do.
-    for key in keys or [str(Tsk.generate("none"))]:
-        decryptor = Tsk.from_bytes(key.encode()).decryptor()
+    for key in usable(Tsk.from_bytes, keys) or [Tsk.generate("none")]:
         try:
-            decrypt_file(decryptor=decryptor, input=packed, output=plain, store=store)
+            decrypt_file(decryptor=key.decryptor(), input=packed, output=plain, store=store)
         except RuntimeError as error:
             faults.add(fault(error))
             continue
         return "done"
     return next(said for said in ("signature", "damaged", "key") if said in faults)
+
+
+def usable(read: Callable[[bytes], Key], texts: Sequence[str]) -> list[Key]:
+    """The keys among these texts; one that is none takes nothing from the others."""
+    found = []
+    for text in texts:
+        # Its own kind of error is all the library promises.
+        with suppress(Exception):
+            found.append(read(text.encode()))
+    return found
 
 
 def fault(error: RuntimeError) -> str:

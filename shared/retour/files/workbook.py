@@ -119,7 +119,10 @@ def opened(book: "Book", layout: Layout, prefix: str) -> Opened | Refusal:
                     first.append(line)
         except BROKEN:
             raise Unusable("WORKBOOK_DAMAGED", part=sheet.part) from None
-        shape = shape_of(first, layout, f"{prefix}{sheet.name}!")
+        meant = layouts.meant([trimmed(line.cells) for line in first], layout)
+        if isinstance(meant, Refusal):
+            return meant
+        shape = shape_of(first, meant, f"{prefix}{sheet.name}!") if not meant.positions else None
         if shape is None:
             skipped[f"sheet {sheet.name[:40]}"] += 1
         else:
@@ -130,6 +133,7 @@ def opened(book: "Book", layout: Layout, prefix: str) -> Opened | Refusal:
     if len(found) > 1:
         return Refusal("SHEETS_SEVERAL", {"sheets": shown(", ".join(sheet.name for sheet, _, _ in found))})
     sheet, shape, first = found[0]
+    layout = shape.layout
     if fault := layouts.fault(shape.header, layout, shape.line):
         return fault
     head = [line.cells for line in first if line.number <= shape.line]
@@ -154,14 +158,20 @@ def shape_of(first: Sequence[Line], layout: Layout, prefix: str) -> Shape | None
     best = 0
     shape = None
     for line in first:
-        cells = list(line.cells)
-        while cells and not cells[-1].strip():
-            cells.pop()
+        cells = trimmed(line.cells)
         points = layouts.score(cells, layout) if cells else 0
         if points > best:
             best = points
             shape = Shape(layouts.spelled(cells, layout), tuple(cells), line.number, "\t", layout, prefix)
     return shape
+
+
+def trimmed(cells: Sequence[str]) -> list[str]:
+    """A row up to its last cell that says something."""
+    kept = list(cells)
+    while kept and not kept[-1].strip():
+        kept.pop()
+    return kept
 
 
 def rows(

@@ -79,8 +79,8 @@ def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "
     if isinstance(plan, Refusal):
         return plan
     before = head[: plan.begin]
-    indent = re.search(r"[\r\n]*[ \t]*$", before.decode(codec, "ignore"))
-    newline = indent[0] if indent and "\n" in indent[0] else "\n"
+    text = before.decode(codec, "ignore")
+    _, line_end, indent = text[len(text.rstrip(" \t\r\n")) :].rpartition("\n")
     skipped: Counter[str] = Counter()
     tail = "".join(f"\n</{name}>" for name in reversed(plan.around)) + "\n"
     return Opened(
@@ -89,7 +89,7 @@ def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "
         rows=Document(plan, layout, codec, prefix, skipped).rows(stream),
         rejected_head=before,
         encoding=codec,
-        newline=newline,
+        newline="\n" + indent if line_end else "\n",
         skipped=skipped,
         rejected_tail=encoded(tail, codec),
     )
@@ -136,8 +136,8 @@ class Scout:
         self.layout = layout
         self.open: list[tuple[str, list[str]]] = []
         self.first: dict[str, tuple[int, int, tuple[str, ...]]] = {}
+        self.levels: list[int] = []
         self.best: tuple[int, str, tuple[str, ...]] = (0, "", ())
-        self.children = 0
         self.parser = parser_of()
         self.parser.StartElementHandler = self.start
         self.parser.EndElementHandler = self.end
@@ -148,7 +148,8 @@ class Scout:
         if local(name) not in self.first:
             around = tuple(outer for outer, _ in self.open)
             self.first[local(name)] = self.parser.CurrentByteIndex, len(self.open) + 1, around
-        self.children += len(self.open) == 1
+        if len(self.open) == len(self.levels):
+            self.levels.append(self.parser.CurrentByteIndex)
         self.open.append((name, [given for given in attributes if not given.startswith(NO_FIELDS)]))
 
     def end(self, name: str) -> None:
@@ -165,13 +166,16 @@ class Scout:
             # A first record longer than what is looked at.
             self.end(self.open[-1][0])
             _, tag, header = self.best
-        if not tag:
+        if not tag or self.layout.closed:
             named = SINGULAR.get(self.layout.name, "modification")
-            tag = next((name for name, (_, level, _) in self.first.items() if fold(name) == named and level > 1), "")
+            ours = (name for name, (_, level, _) in self.first.items() if fold(name) == named and level > 1)
+            tag = next(ours, tag)
         if tag:
             begin, level, around = self.first[tag]
+            # Where no other element belongs, one that stands before the first record is a row to be refused.
+            begin = self.levels[level - 1] if self.layout.closed else begin
             return Plan(tag, level, header, begin, around)
-        if self.first and not self.children:
+        if len(self.levels) == 1:
             root = next(iter(self.first))
             return Plan(SINGULAR.get(self.layout.name, "modification"), 2, (), 0, (root,))
         return None

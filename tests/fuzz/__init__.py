@@ -1,0 +1,353 @@
+"""Samples turned into rubbish by a seeded chance: no reader may raise, lose a record, or give one back twice."""
+
+import io
+import json
+import random
+import re
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+from retour.domain.delivery import Channel
+from retour.domain.program import Source
+from retour.domain.row import Refusal, Row, Unreadable
+from retour.files.answers import rejected_again
+from retour.files.open import open_file
+from retour.files.opened import Opened
+from tests.files.workbooks import header, number, row, shared, text, workbook
+
+PLAIN = Source(name="s", channel=Channel.SFTP)
+MAPPED = Source(
+    name="s",
+    channel=Channel.SFTP,
+    mapping={"columns": {"order_id": "nr", "amount": "betrag"}, "decimal": ",", "encoding": "cp1252"},
+)
+Rows = Sequence[Row | Unreadable]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One reader: whole samples, signs that mean something to it, and what must hold of everything it reads."""
+
+    seeds: Sequence[bytes]
+    tokens: Sequence[bytes]
+    check: Callable[[bytes, Opened, Rows], None]
+    wrap: Callable[[bytes], bytes] = bytes
+
+
+def mutated(data: bytes, target: Target, chance: random.Random) -> bytes:
+    """A sample after a few accidents."""
+    for _ in range(chance.choice((1, 1, 1, 2, 3, 8))):
+        at, end = sorted(chance.randrange(len(data) + 1) for _ in range(2))
+        end = min(end, at + chance.choice((1, 2, 8, 64, 4096)))
+        match chance.randrange(7):
+            case 0:
+                data = data[:at] + data[end:]
+            case 1:
+                data = data[:end] + data[at:]
+            case 2:
+                data = data[:at] + bytes([chance.randrange(256)]) + data[at + 1 :]
+            case 3:
+                data = data[:at] + chance.choice(target.tokens) + data[at:]
+            case 4:
+                data = data[:at] + chance.choice(target.tokens) + data[end:]
+            case 5:
+                data = data[:at] if chance.random() < 0.3 else data
+            case 6:
+                other = chance.choice(target.seeds)
+                data = data[:at] + other[chance.randrange(len(other)) :]
+    return data
+
+
+def tried(target: Target, chance: random.Random) -> str:
+    """One mutated sample read, given back and read again: `read`, or the code of its refusal."""
+    content = mutated(chance.choice(target.seeds), target, chance)
+    source = chance.choice((PLAIN, PLAIN, MAPPED))
+    whole = target.wrap(content)
+    opened = open_file("x", io.BytesIO(whole), source)
+    if isinstance(opened, Refusal):
+        return opened.code
+    rows = list(opened.rows)
+    places = [found.place for found in rows]
+    assert len(set(places)) == len(places), "two records at one place"
+    assert all(
+        isinstance(value, str) and value for found in rows if isinstance(found, Row) for value in found.fields.values()
+    )
+    json.dumps([[found.place, found.raw] for found in rows]).encode()
+    target.check(content, opened, rows)
+    again = b"".join(rejected_again(open_again(whole, source), set(places)))
+    back = open_file("x", io.BytesIO(again), source)
+    if isinstance(back, Opened):
+        list(back.rows)
+    return "read"
+
+
+def open_again(whole: bytes, source: Source) -> Opened:
+    opened = open_file("x", io.BytesIO(whole), source)
+    assert isinstance(opened, Opened), "a file reads differently the second time"
+    return opened
+
+
+# What must hold
+
+
+def lines_are_accounted_for(content: bytes, opened: Opened, rows: Rows) -> None:
+    """Every line with anything on it is the header's, a row's, or counted as skipped."""
+    if re.search(rb"\r(?!\n)|\0|^\xef\xbb\xbf|^\xff\xfe|^\xfe\xff", content) or not all(found.raw for found in rows):
+        return
+    blank = b" \t\r\n\x1a" + (b"," if not opened.delimiter else opened.delimiter.encode()) + b'"'
+    lines = [line for line in content.split(b"\n") if line.strip(blank)]
+    head = sum(1 for line in opened.rejected_head.split(b"\n") if line.strip(blank))
+    told = sum(1 for found in rows for line in found.raw.split("\n") if line.strip(blank.decode()))
+    others = opened.skipped["totals"] + opened.skipped["repeated header"]
+    assert len(lines) == head + told + others, (len(lines), head, told, others)
+
+
+def record_tags_are_accounted_for(content: bytes, opened: Opened, rows: Rows) -> None:
+    """Every record that begins in the document is in what one row, read or refused, gives back."""
+    begin = rb"<(?:[^<>\s/:]+:)?(?:modification|retoure)(?=[\s/>])"
+    if (
+        opened.encoding != "utf-8"
+        or b"<!" in content
+        or content.count(b"<?") > 1
+        or not all(found.raw for found in rows)
+    ):
+        return
+    tags = set(re.findall(begin, content[len(opened.rejected_head) :]))
+    if len(tags) != 1 or not rows or not re.match(begin, rows[0].raw.encode()):
+        return
+    begun = len(re.findall(begin, content[len(opened.rejected_head) :]))
+    told = sum(len(re.findall(begin, found.raw.encode())) for found in rows)
+    assert begun == told, (begun, told)
+
+
+def records_are_accounted_for(content: bytes, opened: Opened, rows: Rows) -> None:
+    """Valid JSON has as many rows as records; of broken JSON every piece of a record comes back."""
+    if opened.newline == "\n" and opened.encoding == "utf-8" and opened.rejected_head == b"":
+        lines = [line for line in content.split(b"\n") if line.strip(b" \t\r\n\x1a")]
+        if all(found.raw.count("\n") <= 1 for found in rows) and re.search(rb"\r(?!\n)", content) is None:
+            assert len(lines) == len(rows) or len(rows) == 1, (len(lines), len(rows))
+        return
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        inside = content[len(opened.rejected_head) :]
+        if opened.encoding == "utf-8" and all(found.raw for found in rows[:-1]):
+            told = sum(found.raw.count("order_id") for found in rows)
+            assert told == inside.count(b"order_id"), (told, inside.count(b"order_id"))
+        return
+    if opened.rejected_head == b"":
+        assert len(rows) == 1
+        return
+    records = value if isinstance(value, list) else next((v for v in value.values() if isinstance(v, list)), [value])
+    assert len(records) == len(rows), (len(records), len(rows))
+
+
+def sheet_rows_are_accounted_for(content: bytes, opened: Opened, rows: Rows) -> None:
+    """As many rows as another parser sees below the header, whatever is in them."""
+    if any(found.code == "SHEET_BROKEN" for found in rows if isinstance(found, Unreadable)):
+        return
+    try:
+        document = ElementTree.fromstring(content)
+    except ElementTree.ParseError:
+        # It is stricter about namespaces, which mean nothing here.
+        return
+    seen = [element for element in document.iter() if element.tag.rpartition("}")[2] == "row"]
+    below, line = 0, 0
+    header_cells = opened.rejected_head.decode().rstrip("\n").rpartition("\n")[2].split("\t")
+    for element in seen:
+        below += 1
+        values = ["".join(cell.itertext()) for cell in element]
+        if not line and [value for value in values if value] == [cell for cell in header_cells if cell]:
+            line, below = 1, 0
+    skipped = sum(opened.skipped[kind] for kind in ("blank", "totals", "repeated header"))
+    if line:
+        assert below == len(rows) + skipped, (below, len(rows), skipped)
+
+
+# Samples
+
+
+def csv_seeds() -> list[bytes]:
+    plain = "reference,order_id,change,amount,note\n" + "".join(
+        f'R-{n},A-{n},take_back,{n}.50,"a ""quoted"" note, of {n}"\n' for n in range(1, 8)
+    )
+    mapped = "Kopf;;\nnr;betrag;Grund\n" + "".join(f'{n};"1.{n:03},50";größer\n' for n in range(1, 8)) + "Summe;7;\n"
+    return [
+        plain.encode(),
+        plain.replace("\n", "\r\n").encode(),
+        mapped.encode("cp1252"),
+        plain.replace(",", "\t").encode("utf-16"),
+    ]
+
+
+def xml_seeds() -> list[bytes]:
+    records = "".join(
+        f"  <modification><reference>R-{n}</reference><order_id>A-{n}</order_id><change>reverse</change>"
+        f"<note>a &amp; b {n}</note></modification>\n"
+        for n in range(1, 8)
+    )
+    own = f'<?xml version="1.0" encoding="UTF-8"?>\n<modifications>\n{records}</modifications>\n'
+    mapped = "<export><kopf>x</kopf><retouren>" + "".join(
+        f'<retoure nr="{n}"><betrag>{n},50</betrag><lager><ort>K</ort></lager></retoure>' for n in range(1, 8)
+    )
+    return [own.encode(), own.replace("UTF-8", "UTF-16").encode("utf-16"), f"{mapped}</retouren></export>".encode()]
+
+
+def json_seeds() -> list[bytes]:
+    records = [
+        {"reference": f"R-{n}", "order_id": f"A-{n}", "change": "take_back", "amount": f"{n}.50", "quantity": n}
+        for n in range(1, 8)
+    ]
+    lines = "".join(json.dumps(record) + "\n" for record in records)
+    return [
+        json.dumps(records).encode(),
+        json.dumps({"modifications": records}, indent=1).encode(),
+        lines.encode(),
+        json.dumps([{"nr": n, "betrag": n + 0.5, "order_id": None} for n in range(1, 8)]).encode(),
+    ]
+
+
+SHEET = (
+    '<?xml version="1.0"?><worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>'
+    + header(1, "reference", "order_id", "change", "amount", "occurred_at")
+    + "".join(
+        row(
+            n,
+            text(f"A{n}", f"R-{n}"),
+            shared(f"B{n}", n % 3),
+            text(f"C{n}", "take_back"),
+            number(f"D{n}", f"{n}.5"),
+            number(f"E{n}", "46143.5", 1),
+        )
+        for n in range(2, 70)
+    )
+    + "</sheetData></worksheet>"
+)
+STRINGS = "".join(f"<si><t>A-{n}</t></si>" for n in range(3))
+
+
+def in_workbook(sheet: bytes) -> bytes:
+    """A mutated sheet in a workbook that is sound otherwise."""
+    out = io.BytesIO()
+    sound = io.BytesIO(workbook(("S", ""), strings=STRINGS, styles=(0, 14)))
+    with zipfile.ZipFile(sound) as before, zipfile.ZipFile(out, "w") as after:
+        for name in before.namelist():
+            after.writestr(name, sheet if name.endswith("sheet1.xml") else before.read(name))
+    return out.getvalue()
+
+
+def nothing_more(_content: bytes, _opened: Opened, _rows: Rows) -> None:
+    """Only what holds of every reader."""
+
+
+MARKS = (
+    b"\xef\xbb\xbf",
+    b"\xff\xfe",
+    b"\0",
+    b"\r",
+    b"\n",
+    b"\r\n",
+    b"\x1a",
+    b"\xff",
+    b"\xed\xa0\x80",
+    b"\xf4\x8f\xbc\x80",
+    b"9" * 20_000,
+)
+TARGETS: Mapping[str, Target] = {
+    "table": Target(
+        csv_seeds(),
+        (*MARKS, b'"', b'""', b",", b";", b"\t", b"|", b'="', b"\n\n", b"Total,", b"1,2E+12"),
+        lines_are_accounted_for,
+    ),
+    "xml": Target(
+        xml_seeds(),
+        (
+            *MARKS,
+            b"<",
+            b">",
+            b"&",
+            b"&x;",
+            b"&#0;",
+            b"&#x110000;",
+            b"<!--",
+            b"-->",
+            b"<![CDATA[",
+            b"]]>",
+            b"<?x",
+            b"<!DOCTYPE x [",
+            b"</modification>",
+            b"<modification>",
+            b"<modification/>",
+            b"</modifications>",
+            b"x:",
+            b'a="b"',
+            b"<a>" * 100,
+        ),
+        record_tags_are_accounted_for,
+    ),
+    "json": Target(
+        json_seeds(),
+        (
+            *MARKS,
+            b"{",
+            b"}",
+            b"[",
+            b"]",
+            b",",
+            b":",
+            b'"',
+            b"\\",
+            b"\\ud800",
+            b"\\u0000",
+            b"null",
+            b"1e999999",
+            b"-0",
+            b"NaN",
+            b"[" * 5000,
+            b'{"a":' * 3000,
+            b"{}",
+            b'"order_id":',
+        ),
+        records_are_accounted_for,
+    ),
+    "sheet": Target(
+        (
+            SHEET.encode(),
+            SHEET.replace("<", "<x:")
+            .replace("<x:/", "</x:")
+            .replace("<x:?", "<?")
+            .replace("xmlns=", "xmlns:x=")
+            .encode(),
+        ),
+        (
+            *MARKS,
+            b"<row>",
+            b"</row>",
+            b'<row r="9">',
+            b"<c>",
+            b"</c>",
+            b"<v>",
+            b"</v>",
+            b't="s"',
+            b't="b"',
+            b's="1"',
+            b's="99"',
+            b'r="XFD1048576"',
+            b'r="A0"',
+            b"<f>",
+            b"</f>",
+            b"1E+300",
+            b"1e5000000",
+            b"_x0000_",
+            b"<!DOCTYPE x [",
+            b"<is><t>",
+        ),
+        sheet_rows_are_accounted_for,
+        in_workbook,
+    ),
+    "workbook": Target(
+        (in_workbook(SHEET.encode()),), (*MARKS, b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"), nothing_more
+    ),
+}
