@@ -15,7 +15,9 @@ def main() -> int:
     options = argparse.ArgumentParser(prog="retour up", description="Run the whole hub on loopback.")
     options.add_argument("--port", type=int, default=8400, help="where the API answers (default 8400; 0: any)")
     options.add_argument("--data", type=Path, default=Path(".retour"), help="where everything is kept")
-    options.add_argument("--now", type=moment, help="what the business clock shows at the start, as ISO 8601")
+    options.add_argument(
+        "--now", type=moment, help="what the business clock shows at the start, as ISO 8601 (default: as it was left)"
+    )
     options.add_argument("--ready-file", type=Path, help="written when everything answers (default DATA/ready.json)")
     options.add_argument("--auth", action="store_true", help="functions may do only what their roles allow")
     chosen = options.parse_args()
@@ -28,7 +30,7 @@ def main() -> int:
         port=chosen.port,
         data=data,
         ready_file=(chosen.ready_file or data / "ready.json").resolve(),
-        clock_offset_seconds=round((chosen.now - datetime.now(UTC)).total_seconds()) if chosen.now else 0,
+        clock_offset_seconds=round((chosen.now - datetime.now(UTC)).total_seconds()) if chosen.now else None,
         auth=chosen.auth,
     )
     try:

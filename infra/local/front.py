@@ -11,7 +11,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -40,6 +40,7 @@ class Refused(Exception):
 
 Passed = Callable[[str, str, int], None]
 Page = Callable[[], Any]
+Knob = Callable[[bytes], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Open:
 
     `passed` is called with method, path and status after the API answered and before the answer is passed on, so that
     what an answer promises can be kept first. `pages` are the hub's own, opened by the admin key alone; `welcome` is
-    what a browser shows that comes without a path.
+    what a browser shows that comes without a path. `knobs` are what POST to a page does.
     """
 
     api_base: str
@@ -56,6 +57,7 @@ class Open:
     passed: Passed
     pages: Mapping[str, Page]
     welcome: str = ""
+    knobs: Mapping[str, Knob] = field(default_factory=dict)
 
 
 class Front(ThreadingHTTPServer):
@@ -123,7 +125,7 @@ class Exchange(BaseHTTPRequestHandler):
             if opened is None:
                 raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "STARTING", "The hub is starting; try again in a second.")
             if path in opened.pages:
-                self.page(opened, path)
+                self.page(opened, path, body)
             elif path == "/" and opened.welcome:
                 self.answer(HTTPStatus.OK, "text/plain; charset=utf-8", opened.welcome.encode())
             elif path in FORWARDED_EXACTLY or path.startswith(FORWARDED):
@@ -250,11 +252,12 @@ class Exchange(BaseHTTPRequestHandler):
         if chunked:
             self.wfile.write(b"0\r\n\r\n")
 
-    def page(self, opened: Open, path: str) -> None:
+    def page(self, opened: Open, path: str, body: bytes) -> None:
         scheme, _, key = self.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not hmac.compare_digest(key.strip().encode(), opened.admin_key.encode()):
             raise Refused(HTTPStatus.UNAUTHORIZED, "UNAUTHORIZED", "This page opens to the admin key of the hub.")
-        self.answer(HTTPStatus.OK, "application/json", json.dumps(opened.pages[path]()).encode())
+        turned = opened.knobs[path](body) if self.command == "POST" and path in opened.knobs else opened.pages[path]()
+        self.answer(HTTPStatus.OK, "application/json", json.dumps(turned).encode())
 
     def refuse(self, refused: Refused) -> None:
         problem = {

@@ -13,7 +13,6 @@ import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +20,7 @@ import asyncssh
 from botocore.exceptions import EndpointConnectionError
 
 from local import replay, salesforce, secrets, sftp, smtp
+from local.clock import Clock, Dial
 from local.deploy import Deployed, client, deploy
 from local.emulator import emulator
 from local.folder import (
@@ -65,7 +65,7 @@ class Settings:
     port: int
     data: Path
     ready_file: Path
-    clock_offset_seconds: int = 0
+    clock_offset_seconds: int | None = None
     auth: bool = False
 
 
@@ -239,6 +239,7 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
         prepare(data)
         authority = certificate_authority(data / "tls")
         tls = server_tls(authority)
+        clock = Clock(data / "clock.json", settings.clock_offset_seconds)
         ports = Ports(settings.port, data / "ports.json")
         front = Front(front_socket(settings.port), tls)
         front.start()
@@ -257,21 +258,23 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
             ca=authority,
             data=data / "salesforce",
             control_port=ports.number("controls"),
-            now=lambda: datetime.fromtimestamp(time.time() + settings.clock_offset_seconds, UTC),
+            now=clock.now,
         )
         ending.callback(simulator.stop)
         ports.save()
 
-        parameters = {
-            "Local": "true",
-            "MailDomain": MAIL_DOMAIN,
-            "ApiUrl": api,
-            "ClockOffsetSeconds": str(settings.clock_offset_seconds),
-            "SalesforceConnect": simulator.connect,
-            "SalesforceCa": str(data / "tls/ca.pem"),
-        }
+        def parameters() -> dict[str, str]:
+            return {
+                "Local": "true",
+                "MailDomain": MAIL_DOMAIN,
+                "ApiUrl": api,
+                "ClockOffsetSeconds": str(clock.offset_seconds),
+                "SalesforceConnect": simulator.connect,
+                "SalesforceCa": str(data / "tls/ca.pem"),
+            }
+
         quiet = {"Outward": "off"} if unclean else {}
-        stack = await step(deployed, endpoint, parameters | quiet)
+        stack = await step(deployed, endpoint, parameters() | quiet)
         kept = secrets.load(data / "secrets.json")
         first = not kept.programs
         vault = secrets.Vault(
@@ -285,7 +288,7 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
         programs.keep(kept)
         if unclean:
             owed = await step(taken_in_again, stack, say, stop)
-            stack = await step(deployed, endpoint, parameters)
+            stack = await step(deployed, endpoint, parameters())
             programs.stack = stack
             for message in owed:
                 await step(stack.send, "AnswersQueue", message)
@@ -303,7 +306,7 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
 
         announcer = sftp.Announcer(
             data / "uploads",
-            timedelta(seconds=settings.clock_offset_seconds),
+            clock.offset,
             raise_event,
             lambda delivery: present(s3, stack.bucket, f"deliveries/{delivery}.json"),
         )
@@ -332,8 +335,18 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
         def mails() -> Any:
             return {"items": smtp.sent_mails(data / "sent"), "next": None}
 
-        pages = {"/local/mails": mails, "/v1/mails": mails}
-        front.open(Open(stack.deployed.api_base, programs.kept.admin_key, programs.passed, pages, WELCOME))
+        def follow() -> None:
+            programs.stack = deployed(endpoint, parameters())
+            announcer.clock_offset = clock.offset
+            for function in ("TickFunction", "LockFunction"):
+                try:
+                    programs.stack.call(function, {})
+                except replay.FunctionFailed:
+                    log.exception("not everything that became due was looked after")
+
+        pages = {"/local/mails": mails, "/v1/mails": mails, "/local/clock": clock.document}
+        knobs = {"/local/clock": Dial(clock, follow).turn}
+        front.open(Open(stack.deployed.api_base, programs.kept.admin_key, programs.passed, pages, WELCOME, knobs))
 
         def tell() -> None:
             connect_salesforce(programs, simulator, api)

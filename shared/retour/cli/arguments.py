@@ -146,6 +146,16 @@ def parser() -> argparse.ArgumentParser:
     )
     keys.add_argument("--json", action="store_true", help="as JSON")
 
+    clock = command(
+        "clock", "clock:clock", "show the business clock of a local hub, or advance it", hub,
+        more="`retour clock`, `retour clock advance 31d`, `retour clock advance --to 2026-12-24T09:00:00Z`. "
+        "Receipts, locks and countdowns follow it; signatures, TLS and tokens keep the real one.",
+    )  # fmt: skip
+    clock.add_argument("what", nargs="?", choices=("show", "advance"), default="show", help="(default %(default)s)")
+    clock.add_argument("by", metavar="DURATION", nargs="?", help="such as 31d, 12h, 90m or 1d12h")
+    clock.add_argument("--to", metavar="ISO", help="to this moment instead")
+    clock.add_argument("--json", action="store_true", help="as JSON")
+
     redrive = command("redrive", "decisions:redrive", "try again what had failed and was put aside", hub)
     redrive.add_argument("--json", action="store_true", help="as JSON")
 
