@@ -70,7 +70,7 @@ class Identity:
 def identity(folder: Path) -> Identity:
     # vsftpd's TLS 1.2 wants RSA.
     authority = trustme.CA(key_type=trustme.KeyType.RSA)
-    authority.issue_cert(HOST, key_type=trustme.KeyType.RSA).private_key_and_cert_chain_pem.write_to_path(
+    authority.issue_cert(HOST, "127.0.0.1", key_type=trustme.KeyType.RSA).private_key_and_cert_chain_pem.write_to_path(
         str(folder / "server.pem")
     )
     os.chmod(folder / "server.pem", 0o600)
