@@ -10,7 +10,7 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 
-from retour import desk, intake
+from retour import acts, desk, intake
 from retour.calls import Call, Refused, call_of, not_found, once, plain_path, principal_of
 from retour.domain.program import Program
 from retour.store.programs import Principal
@@ -176,6 +176,11 @@ def show_modification(program: str, modification: str) -> Answer:
     return desk.modification(hub(), opened(program), modification), 200
 
 
+@app.post("/v1/programs/<program>/modifications/<modification>/<act>")
+def settle_modification(program: str, modification: str, act: str) -> Answer:
+    return acts.settle(hub(), called(), caller(), opened(program), modification, act), 200
+
+
 @app.post("/v1/programs/<program>/files")
 def send_file(program: str) -> Answer:
     answer = desk.take_file(hub(), called(), caller(), opened(program))
@@ -205,24 +210,14 @@ def show_action(program: str, action: str) -> Answer:
     return desk.action(hub(), opened(program), action), 200
 
 
-@app.post("/v1/programs/<program>/actions/<action>/approve")
-def approve_action(program: str, action: str) -> Answer:
-    return desk.decide(hub(), called(), caller(), opened(program), action, "approve"), 200
+@app.post("/v1/programs/<program>/actions/acts")
+def act_on_actions(program: str) -> Answer:
+    return acts.acts(hub(), called(), caller(), opened(program)), 200
 
 
-@app.post("/v1/programs/<program>/actions/<action>/reverse")
-def reverse_action(program: str, action: str) -> Answer:
-    return desk.decide(hub(), called(), caller(), opened(program), action, "reverse"), 200
-
-
-@app.post("/v1/programs/<program>/actions/<action>/modify")
-def modify_action(program: str, action: str) -> Answer:
-    return desk.decide(hub(), called(), caller(), opened(program), action, "modify"), 200
-
-
-@app.post("/v1/programs/<program>/actions/<action>/restore")
-def restore_action(program: str, action: str) -> Answer:
-    return desk.decide(hub(), called(), caller(), opened(program), action, "restore"), 200
+@app.post("/v1/programs/<program>/actions/<action>/<act>")
+def act_on_action(program: str, action: str, act: str) -> Answer:
+    return acts.act(hub(), called(), caller(), opened(program), action, act), 200
 
 
 # Deliveries
@@ -271,6 +266,11 @@ def release_batch(program: str, batch: str) -> Answer:
 @app.post("/v1/programs/<program>/batches/<batch>/discard")
 def discard_batch(program: str, batch: str) -> Answer:
     return desk.settle(hub(), called(), caller(), opened(program), batch, "discard"), 200
+
+
+@app.post("/v1/programs/<program>/batches/<batch>/undo")
+def undo_batch(program: str, batch: str) -> Answer:
+    return acts.undo_batch(hub(), called(), caller(), opened(program), batch), 200
 
 
 @app.post("/v1/programs/<program>/batches/<batch>/replay")

@@ -13,12 +13,10 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from retour.arrival import UPLOAD_MAX
-from retour.domain.action import Action
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
 from retour.domain.times import text
 from retour.files import names
-from retour.normalise import KEY_BYTES
 from retour.problem import problem
 from retour.store.programs import Principal
 from retour.store.state import SourceState
@@ -178,7 +176,9 @@ def call_of(event: Mapping[str, Any]) -> Call:
 
 
 IDS = re.compile(
-    r"(/v1/programs/[^/]+/(?:actions|modifications)/)(.+?)(/(?:approve|reverse|modify|restore))?", re.DOTALL
+    r"(/v1/programs/[^/]+/(?:actions|modifications)/)(.+?)"
+    r"(/(?:approve|reverse|modify|restore|reattribute|undo|reprice|status|release|discard))?",
+    re.DOTALL,
 )
 
 
@@ -243,35 +243,6 @@ def upload_size(call: Call) -> int:
 
 def expires(now: datetime) -> str:
     return text(now + timedelta(seconds=UPLOAD_SECONDS))
-
-
-VERBS = ("approve", "reverse", "modify", "restore")
-VALUES = ("reference", "sku", "line", "amount", "currency", "quantity", "reason", "disposition", "note")
-MODIFYING = ("set_total", "set_quantity", "take_back")
-
-
-def decision(call: Call, action: Action, verb: str) -> bytes:
-    """One person's decision on one action as the record it is, its reference the form's own id."""
-    given = call.document()
-    change = given.pop("change", verb) if verb == "modify" else verb
-    unknown = next((name for name in given if name not in VALUES), None)
-    if unknown is not None:
-        detail = f"`{str(unknown)[:80]}` is not known here; known are: {', '.join(VALUES)}."
-        raise Refused(422, "UNKNOWN_FIELD", "Field not known", detail)
-    if verb == "modify" and change not in MODIFYING:
-        detail = f"`change` says what the values mean: one of {', '.join(MODIFYING)}."
-        raise Refused(422, "CHANGE_NEEDED", "Change not said", detail)
-    record = {
-        **given,
-        "order_id": action.order_id,
-        "event_type": action.event_type,
-        "change": change,
-    }
-    if len(action.id.encode()) <= KEY_BYTES:  # else it is made of a long order id and the event type, which say enough
-        record["action_id"] = action.id
-    if not given.get("reference") and call.key:
-        record["reference"] = call.key
-    return json.dumps(record, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 def batch_id(segment: str) -> str:

@@ -29,7 +29,6 @@ from retour.calls import (
     Call,
     Refused,
     batch_id,
-    decision,
     expires,
     file_name,
     handed_over,
@@ -37,7 +36,6 @@ from retour.calls import (
     not_found,
     upload_size,
 )
-from retour.domain.action import State
 from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
 from retour.domain.outcome import Outcome, Result
 from retour.domain.program import Program, Source
@@ -487,22 +485,22 @@ def rehearsed(hub: Hub, opened: Program, delivery: Delivery, body: bytes) -> Doc
 
 
 def actions(hub: Hub, call: Call, opened: Program) -> Document:
-    reader, query, limit = reader_of(hub, opened), call.query, call.limit()
-    state = call.one_of("state", tuple(State))
+    """By order, by partner or by lock; else all of them, by when they were reported, newest first."""
+    from retour import listing
+
+    reader, limit = reader_of(hub, opened), call.limit()
+    filter_ = listing.filter_of({name: call.query[name] for name in listing.NAMES if name in call.query}, opened)
+    if filter_.order_id is not None:
+        found = sorted(listing.found(hub, reader, filter_), key=lambda one: (one[1].reported_at, one[1].id))
+        lines = [views.action_line(action, head, opened, reader.now) for _, action, head in reversed(found)]
+        return {"items": lines, "next": None}
+    if filter_.is_indexed:
+        return listing.page(hub, reader, call, filter_)
+    today, first = days(hub, opened)
 
     def wanted(one: Document | None) -> bool:
-        return one is not None and state in (None, one["state"]) and query.get("partner") in (None, one["partner"])
-
-    if "order_id" in query:
-        order = reader.order_named(query["order_id"])
-        found = sorted(order.actions, key=lambda one: (one.reported_at, one.id), reverse=True)
-        lines = (
-            views.action_line(one, order.heads[one.id], reader.program, reader.now)
-            for one in found
-            if one.id in order.heads
-        )
-        return {"items": [line for line in lines if wanted(line)], "next": None}
-    today, first = days(hub, opened)
+        asked = {"state": filter_.state, "event_type": filter_.event_type}
+        return one is not None and all(value in (None, one[name]) for name, value in asked.items())
 
     def rows(header: Header, skip: int) -> Iterator[Document | None]:
         yield from (one if wanted(one) else None for one in reader.actions(header, skip))
@@ -515,18 +513,6 @@ def action(hub: Hub, opened: Program, segment: str) -> Document:
     if found is None:
         raise not_found("There is no such action in this program.")
     return views.action_document(*found, opened, hub.now())
-
-
-def decide(hub: Hub, call: Call, principal: Principal, opened: Program, segment: str, verb: str) -> Document:
-    """One person's decision on one action: a modification of channel console."""
-    found = reader_of(hub, opened).action(named(segment))
-    if found is None:
-        raise not_found("There is no such action in this program.")
-    form = replace(call, body=decision(call, found[1], verb))
-    identity = f"decision#{call.key or secrets.token_hex(16)}"
-    delivery = delivery_of(form, hub, principal, opened.id, CONSOLE, Kind.MODIFICATIONS, identity)
-    batch = intake.receive(hub, delivery, form.body)
-    return views.answer_document(readable(batch, opened), opened.language)
 
 
 # Deliveries
@@ -797,6 +783,8 @@ def program_checks(hub: Hub, opened: Program) -> Iterator[Document]:
 
 ATTENTION = {
     "held": "retour release ID, or retour discard ID",
+    "orphan": "Their parents were reversed after these had locked: settle each with a make-good.",
+    "child": "Their parents were reversed: look whether these should be, too (retour act reverse ID).",
     "waiting": "Report the actions; what waits is applied by itself.",
     "silent": "Ask the sender why nothing came.",
 }

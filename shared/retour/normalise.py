@@ -245,7 +245,8 @@ class Reading:
             case "reprice":
                 return Reprice()
             case "approve":
-                return Approve(restores=source.approve_restores or self.delivery.channel is Channel.CONSOLE)
+                by_one_person = self.delivery.channel is Channel.CONSOLE and "bulk" not in self.delivery.facts
+                return Approve(restores=source.approve_restores or by_one_person)
             case "set_total":
                 if amount is None:
                     raise Wrong("AMOUNT_NEEDED", "amount", change=verb)

@@ -251,24 +251,26 @@ class TableLedger:
 
     # Lists
 
-    def heads_by_lock(self, lock_day: str, event_day: str) -> Iterator[tuple[str, str]]:
-        """(order partition, action id) of what locks on a day, by event time (GSI1)."""
-        yield from self._keys("GSI1", "GSI1PK", f"L#{self.program}#{lock_day}#{event_day}")
+    def heads_by_lock(self, lock_day: str, event_day: str, after: str = "") -> Iterator[tuple[str, str, str]]:
+        """(order key, action id, sort key) of what is not final and locks on a day, by lock, from a sort key on."""
+        yield from self._keys("GSI1", f"L#{self.program}#{lock_day}#{event_day}", after)
 
-    def heads_by_partner(self, partner: str, month: str) -> Iterator[tuple[str, str]]:
-        """(order partition, action id) of a partner's actions of an event month, by lock (GSI2)."""
-        yield from self._keys("GSI2", "GSI2PK", f"P#{self.program}#{partner}#{month}")
+    def heads_by_partner(self, partner: str, month: str, after: str = "") -> Iterator[tuple[str, str, str]]:
+        """(order key, action id, sort key) of a partner's actions of an event month, the last to lock first."""
+        yield from self._keys("GSI2", f"P#{self.program}#{partner}#{month}", after, backward=True)
 
-    def _keys(self, index: str, attribute: str, value: str) -> Iterator[tuple[str, str]]:
+    def _keys(self, index: str, value: str, after: str, *, backward: bool = False) -> Iterator[tuple[str, str, str]]:
+        beyond = "<" if backward else ">"
         pages = self.client.get_paginator("query").paginate(
             TableName=self.table,
             IndexName=index,
-            KeyConditionExpression=f"{attribute} = :value",
-            ExpressionAttributeValues={":value": s(value)},
+            KeyConditionExpression=f"{index}PK = :value AND {index}SK {beyond} :after",
+            ExpressionAttributeValues={":value": s(value), ":after": s(after or (":" if backward else " "))},
+            ScanIndexForward=not backward,
         )
         for page in pages:
             for item in page["Items"]:
-                yield item["PK"]["S"].split("#", 2)[2], item["SK"]["S"][2:]
+                yield item["PK"]["S"].split("#", 2)[2], item["SK"]["S"][2:], item[f"{index}SK"]["S"]
 
     def _sealed(self, partition: str, head: Head, seen: Head | None) -> Head:
         """The head with its older entries put away in pages; a page is put before the write that drops it.

@@ -12,17 +12,21 @@ from retour.store.ledger import Ledger
 
 @dataclass
 class Rehearsal:
-    """Reads through to `under` once per order and keeps every write to itself; without `under` it starts empty."""
+    """Reads through to `under` once per order and keeps every write to itself; without `under` it starts empty.
+
+    `found` are the orders as they were read.
+    """
 
     contracts: Sequence[Contract]
     under: Ledger | None = None
     orders: dict[str, Order] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
+    found: dict[str, Order] = field(default_factory=dict)
     bound: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
     def order(self, key: str) -> Order:
         if key not in self.orders:
-            self.orders[key] = self.under.order(key) if self.under else Order(key=key)
+            self.found[key] = self.orders[key] = self.under.order(key) if self.under else Order(key=key)
         return self.orders[key]
 
     def insert(self, modification: Modification) -> Modification | None:

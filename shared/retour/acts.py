@@ -1,0 +1,389 @@
+"""What people do to actions, one or many at once: each act a record of channel console, all of one act one delivery."""
+
+import csv
+import io
+import json
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from retour import desk, intake, views
+from retour.calls import CONSOLE, JSON_MAX, Call, Refused, named, not_found
+from retour.channels import records
+from retour.domain.action import Action
+from retour.domain.decide import Head, Order, accepted_records, undone_ids
+from retour.domain.delivery import Delivery, Kind
+from retour.domain.modification import Discard, Modification, Release, digest
+from retour.domain.money import to_text
+from retour.domain.outcome import Outcome, Result
+from retour.domain.program import Program
+from retour.domain.row import Refusal
+from retour.normalise import KEY_BYTES, Reading, order_key
+from retour.store.deliveries import Header
+from retour.store.programs import Principal
+from retour.store.rehearsal import Rehearsal
+from retour.views import Document, Reader
+from retour.wiring import Hub
+
+ACTS = ("approve", "reverse", "modify", "restore", "reattribute", "undo", "reprice", "status")
+SETTLING = ("undo", "release", "discard")
+MODIFYING = ("set_total", "set_quantity", "take_back")
+COMMON = ("reference", "reason", "disposition", "note")
+VALUES: Mapping[str, tuple[str, ...]] = {
+    "approve": (),
+    "reverse": ("sku", "line"),
+    "modify": ("change", "sku", "line", "amount", "currency", "quantity"),
+    "restore": ("sku", "line"),
+    "reattribute": ("partner",),
+    "undo": ("undoes",),
+    "reprice": (),
+    "status": ("status",),
+}
+"""What may be said beside the act, and what COMMON says of all."""
+NEEDED = {"reattribute": "partner", "status": "status", "reverse": "reason", "modify": "change"}
+ACTIONS_MAX = 500
+BULK = {"bulk": "1"}
+"""Of a delivery that acts on many: approving does not restore what somebody reversed."""
+CSV_COLUMNS = ("order_id", "change", "undoes", "reason", "note")
+
+Chosen = tuple[Order, Action, Head]
+
+
+# What is asked
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One act with its values, as a person filled it in."""
+
+    act: str
+    values: Mapping[str, Any]
+    reference: str
+
+    def record(self, chosen: Chosen, *, many: bool) -> dict[str, Any]:
+        """The record it makes for one action. Of many, each has a reference of its own: an order may have several."""
+        order, action, head = chosen
+        reference = f"{self.reference}#{digest(action.order_key, action.id)}" if many else self.reference
+        values = {name: value for name, value in self.values.items() if name not in ("reference", "change")}
+        if self.act == "undo" and "undoes" not in values:
+            values["undoes"] = last_change(order, action, head)
+        return {
+            **values,
+            **({"reference": reference} if self.reference else {}),
+            **whose(action),
+            "change": {"modify": self.values.get("change"), "status": "set_status"}.get(self.act, self.act),
+        }
+
+
+def form_of(call: Call, opened: Program, act: str, given: Mapping[str, Any]) -> Form:
+    known = (*VALUES[act], *COMMON)
+    unknown = next((name for name in given if name not in known), None)
+    if unknown is not None:
+        detail = f"`{str(unknown)[:80]}` is not known here; known are: {', '.join(known)}."
+        raise Refused(422, "UNKNOWN_FIELD", "Field not known", detail)
+    needed = NEEDED.get(act)
+    if act == "modify" and given.get("change") not in MODIFYING:
+        detail = f"`change` says what the values mean: one of {', '.join(MODIFYING)}."
+        raise Refused(422, "CHANGE_NEEDED", "Change not said", detail)
+    if act == "reverse" and not given.get("reason"):
+        detail = f"A reversal says why: `reason` is one of {', '.join(sorted(opened.reasons))}."
+        raise Refused(422, "REASON_NEEDED", "Reason not said", detail)
+    if needed and not given.get(needed):
+        raise Refused(422, "FIELD_NEEDED", "Value not said", f"The act {act} needs `{needed}`.")
+    return Form(act, given, reference_of(call, given))
+
+
+def reference_of(call: Call, given: Mapping[str, Any]) -> str:
+    """The form's own id, else the Idempotency-Key; a long one is cut to what identifies it."""
+    said = given.get("reference") or call.key
+    if not isinstance(said, str) or len(said.encode("utf-8", "surrogatepass")) <= KEY_BYTES // 2:
+        return said if isinstance(said, str) else str(said)
+    return digest(said)
+
+
+def whose(action: Action) -> dict[str, str]:
+    found = {"order_id": action.order_id, "event_type": action.event_type}
+    # A longer id is made of a long order id and the event type, which say enough.
+    return found | ({"action_id": action.id} if len(action.id.encode()) <= KEY_BYTES else {})
+
+
+def last_change(order: Order, action: Action, head: Head) -> str:
+    """The newest record that changed an action and was not undone since."""
+    undone = undone_ids(accepted_records(order, head))
+    for entry in reversed(head.log):
+        record = order.record(entry.id)
+        counts = record is not None and not isinstance(record.change, Release | Discard) and record.verb != "undo"
+        if record is not None and counts and entry.outcome is Outcome.APPLIED and record.id not in undone:
+            return record.public_id
+    detail = f"Nothing was changed on {action.id} that could be undone."
+    raise Refused(409, "NOTHING_TO_UNDO", "Nothing to undo", detail)
+
+
+# One, or many
+
+
+def act(hub: Hub, call: Call, principal: Principal, opened: Program, segment: str, what: str) -> Document:
+    """One person's act on one action."""
+    if what not in ACTS:
+        raise not_found(f"There is no such act; there are: {', '.join(ACTS)}.")
+    found = desk.reader_of(hub, opened).action(named(segment))
+    if found is None:
+        raise not_found("There is no such action in this program.")
+    form = form_of(call, opened, what, call.document())
+    return carried_out(hub, call, principal, opened, [form.record(found, many=False)], {})
+
+
+def acts(hub: Hub, call: Call, principal: Principal, opened: Program) -> Document:
+    """One act on many actions: those named, or those a filter finds."""
+    given = call.document(JSON_MAX)
+    what, ids, wanted = given.pop("act", None), given.pop("actions", None), given.pop("filter", None)
+    if what not in ACTS:
+        raise Refused(422, "ACT_NEEDED", "Act not said", f"`act` is one of {', '.join(ACTS)}.")
+    if (ids is None) == (wanted is None):
+        detail = "Say which: `actions` is a list of action ids, or `filter` an object such as a list of actions takes."
+        raise Refused(422, "ACTIONS_NEEDED", "Actions not said", detail)
+    form = form_of(call, opened, what, given)
+    reader = desk.reader_of(hub, opened)
+    chosen = named_actions(reader, ids) if wanted is None else filtered_actions(hub, opened, reader, wanted)
+    made = [form.record(one, many=True) for one in chosen if what != "undo" or has_change(*one)]
+    return carried_out(hub, call, principal, opened, made, BULK)
+
+
+def has_change(order: Order, action: Action, head: Head) -> bool:
+    try:
+        return bool(last_change(order, action, head))
+    except Refused:
+        return False
+
+
+def named_actions(reader: Reader, ids: Any) -> list[Chosen]:
+    if not isinstance(ids, list) or not 1 <= len(ids) <= ACTIONS_MAX or not all(isinstance(one, str) for one in ids):
+        raise Refused(
+            422, "ACTIONS_NEEDED", "Actions not said", f"`actions` is a list of 1 to {ACTIONS_MAX} action ids."
+        )
+    found = {one: reader.action(one) for one in ids}
+    missing = [one for one, chosen in found.items() if chosen is None]
+    if missing:
+        detail = f"There is no such action in this program: {', '.join(one[:80] for one in missing[:5])}."
+        raise Refused(422, "ACTION_UNKNOWN", "Action not known", detail, missing=missing[:100])
+    return [chosen for chosen in found.values() if chosen is not None]
+
+
+def filtered_actions(hub: Hub, opened: Program, reader: Reader, wanted: Any) -> list[Chosen]:
+    from retour import listing
+
+    filter_ = listing.filter_of(wanted if isinstance(wanted, dict) else {"filter": wanted}, opened)
+    found: list[Chosen] = []
+    for one in listing.found(hub, reader, filter_):
+        found.append(one)
+        if len(found) > ACTIONS_MAX:
+            detail = f"More than {ACTIONS_MAX} actions match; say a narrower filter, and repeat for the rest."
+            raise Refused(422, "TOO_MANY_ACTIONS_MATCH", "Too many at once", detail)
+    if not found:
+        raise Refused(422, "NO_ACTION_MATCHES", "Nothing to do", "No action matches the filter.")
+    return found
+
+
+def carried_out(
+    hub: Hub,
+    call: Call,
+    principal: Principal,
+    opened: Program,
+    made: Sequence[Mapping[str, Any]],
+    facts: Mapping[str, str],
+) -> Document:
+    """The records taken in as one delivery; or, as a dry run, what that would come to."""
+    if not made:
+        raise Refused(409, "NOTHING_TO_UNDO", "Nothing to undo", "Nothing was changed here that could be undone.")
+    body = json.dumps(made[0] if len(made) == 1 and not facts else made, ensure_ascii=False)
+    form = replace(call, body=body.encode("utf-8", "surrogatepass"))
+    identity = f"decision#{call.key or secrets.token_hex(16)}"
+    delivery = desk.delivery_of(form, hub, principal, opened.id, CONSOLE, Kind.MODIFICATIONS, identity, facts=facts)
+    if call.is_dry_run:
+        return rehearsed(hub, opened, delivery, form.body)
+    return views.answer_document(desk.readable(intake.receive(hub, delivery, form.body), opened), opened.language)
+
+
+# What it would come to
+
+
+def rehearsed(hub: Hub, opened: Program, delivery: Delivery, body: bytes) -> Document:
+    """Each record's outcome and effect, what its children would get, and what every partner would gain or lose."""
+    rows = records.rows(body)
+    if isinstance(rows, Refusal):
+        batch = intake.Batch(delivery=delivery, state=intake.REFUSED, code=rows.code, details=rows.details)
+        return views.rehearsal_document(desk.readable(batch, opened), opened.language)
+    source = opened.source(delivery.source, delivery.channel)
+    reads = list(Reading(opened, source, delivery).modifications(rows))
+    rehearsal = Rehearsal(opened.contracts, hub.ledger(opened))
+    results = intake.take_rows(rehearsal, opened, reads, hub.now())
+    batch = intake.Batch(delivery=delivery, state="dry run", results=results)
+    return {
+        **views.rehearsal_document(batch, opened.language),
+        "partners": partners(rehearsal, opened),
+        "children": children(rehearsal, opened, results),
+    }
+
+
+def partners(rehearsal: Rehearsal, opened: Program) -> list[Document]:
+    """What each partner is paid before and after, of the actions that a rehearsal changed."""
+    before: dict[str, int] = {}
+    after: dict[str, int] = {}
+    changed: dict[str, int] = {}
+    for old, new in moved_heads(rehearsal):
+        before[old.standing.partner] = before.get(old.standing.partner, 0) + old.payout
+        after[new.standing.partner] = after.get(new.standing.partner, 0) + new.payout
+        for partner in {old.standing.partner, new.standing.partner}:
+            changed[partner] = changed.get(partner, 0) + 1
+    return [
+        {
+            "partner": partner,
+            "actions": changed[partner],
+            "currency": opened.currency,
+            "payout": {
+                "before": to_text(before.get(partner, 0), opened.currency),
+                "after": to_text(after.get(partner, 0), opened.currency),
+                "difference": to_text(after.get(partner, 0) - before.get(partner, 0), opened.currency),
+            },
+        }
+        for partner in sorted(changed)
+    ]
+
+
+def moved_heads(rehearsal: Rehearsal) -> Iterator[tuple[Head, Head]]:
+    for key, order in rehearsal.orders.items():
+        seen = rehearsal.found.get(key)
+        for name, head in order.heads.items():
+            old = seen.heads.get(name) if seen else None
+            if name and old is not None and (old.payout, old.standing) != (head.payout, head.standing):
+                yield old, head
+
+
+def children(rehearsal: Rehearsal, opened: Program, results: Sequence[Result]) -> list[Document]:
+    """What the cascade would do to actions that nobody named."""
+    named_ids = {result.modification for result in results}
+    return [
+        views.modification_document(order, record, opened)
+        for key, order in rehearsal.orders.items()
+        for record in order.records
+        if record.channel == "cascade"
+        and record.public_id not in named_ids
+        and (key not in rehearsal.found or rehearsal.found[key].record(record.id) is None)
+    ]
+
+
+# Undo of a delivery; undo, release and discard of a record
+
+
+def undo_batch(hub: Hub, call: Call, principal: Principal, opened: Program, segment: str) -> Document:
+    """A new delivery that undoes each record of one that was applied, the newest first.
+
+    Of many records it is a file, read like every file. A dry run looks at the first 500 then, and says so.
+    """
+    reader = desk.reader_of(hub, opened)
+    header = desk.header_of(reader, segment)
+    said = call.document()
+    unknown = next((name for name in said if name not in ("reason", "note", "reference")), None)
+    if unknown is not None:
+        raise Refused(422, "UNKNOWN_FIELD", "Field not known", f"`{str(unknown)[:80]}` is not known here.")
+    if header.delivery.kind in (Kind.PROGRAM, Kind.DECISION) or views.is_of_actions(header.delivery):
+        detail = "Only a batch of modifications can be undone: actions are reversed, a program is applied anew."
+        raise Refused(409, "NOT_UNDOABLE", "Batch cannot be undone", detail)
+    if header.state != intake.DONE:
+        detail = f"The batch is {header.state}; only one that is done can be undone."
+        raise Refused(409, "NOT_UNDOABLE", "Batch cannot be undone", detail)
+    applied = list(applied_of(reader, header))[::-1]
+    if not applied:
+        raise Refused(409, "NOTHING_TO_UNDO", "Nothing to undo", "Nothing of this batch was applied.")
+    about = {name: str(said[name]) for name in ("reason", "note") if said.get(name)}
+    reference = reference_of(call, said)
+    made = [
+        {
+            "order_id": order_id,
+            "change": "undo",
+            "undoes": modification,
+            **about,
+            **({"reference": f"{reference}#{digest(modification)}"} if reference else {}),
+        }
+        for order_id, modification in applied
+    ]
+    if len(made) <= ACTIONS_MAX:
+        return carried_out(hub, call, principal, opened, made, BULK)
+    if call.is_dry_run:
+        return carried_out(hub, call, principal, opened, made[:ACTIONS_MAX], BULK) | {
+            "looked": {"records": ACTIONS_MAX, "of": len(made)}
+        }
+    form = replace(call, body=as_csv(made))
+    identity = f"decision#{call.key or secrets.token_hex(16)}"
+    empty = desk.delivery_of(form, hub, principal, opened.id, CONSOLE, Kind.FILE, identity, facts=BULK)
+    delivery = desk.as_file(empty, f"undo_{header.delivery.id}.csv")
+    intake.announce(hub, delivery)
+    hub.inbox.put(delivery.body_key, form.body)
+    return views.answer_document(intake.Batch(delivery=delivery, state=intake.ARRIVED), opened.language)
+
+
+def applied_of(reader: Reader, header: Header) -> Iterator[tuple[str, str]]:
+    """Order id and public id of each record of a delivery that was applied, by now."""
+    for result in reader.results(header):
+        if not result.modification or result.outcome not in (Outcome.APPLIED, Outcome.WAITING, Outcome.HELD):
+            continue
+        home = result.modification.rpartition("~")[0]
+        reads_the_same = not home.startswith("@") and order_key(home, reader.program.order_key) == home
+        if result.outcome is Outcome.APPLIED and reads_the_same:
+            yield home, result.modification
+            continue
+        found = reader.modification(result.modification)
+        booked = found[0].booked(found[1].id) if found else None
+        if found and booked and booked[1].outcome is Outcome.APPLIED:
+            yield order_id_of(found[0], booked[0].action), found[1].public_id
+
+
+def order_id_of(order: Order, action_id: str) -> str:
+    """As it was reported: read again, it means the same order key."""
+    action = order.action(action_id)
+    return action.order_id if action is not None else order.key
+
+
+def as_csv(made: Iterable[Mapping[str, str]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ("reference", *CSV_COLUMNS), restval="")
+    writer.writeheader()
+    writer.writerows(made)
+    return text.getvalue().encode("utf-8", "surrogatepass")
+
+
+def settle(hub: Hub, call: Call, principal: Principal, opened: Program, segment: str, what: str) -> Document:
+    """Undo one record; or let a held one go on, or drop it."""
+    if what not in SETTLING:
+        raise not_found(f"There is no such act; there are: {', '.join(SETTLING)}.")
+    found = desk.reader_of(hub, opened).modification(named(segment))
+    if found is None:
+        raise not_found("There is no such modification in this program.")
+    order, record = found
+    booked = order.booked(record.id)
+    if booked is None:
+        detail = "This record waits for its action; there is nothing to decide before that is reported."
+        raise Refused(409, "STILL_WAITING", "Record still waits", detail)
+    if what != "undo" and booked[1].outcome is not Outcome.HELD:
+        detail = f"The record is {booked[1].outcome}; only a held one can be released or discarded."
+        raise Refused(409, "NOT_HELD", "Record is not held", detail)
+    given = call.document()
+    unknown = next((name for name in given if name not in COMMON), None)
+    if unknown is not None:
+        detail = f"`{str(unknown)[:80]}` is not known here; known are: {', '.join(COMMON)}."
+        raise Refused(422, "UNKNOWN_FIELD", "Field not known", detail)
+    reference = reference_of(call, given)
+    made = {
+        **{name: value for name, value in given.items() if name != "reference"},
+        **({"reference": reference} if reference else {}),
+        "order_id": order_id_of(order, booked[0].action),
+        "change": what,
+        "undoes": named_by(record),
+    }
+    return carried_out(hub, call, principal, opened, [made], {})
+
+
+def named_by(record: Modification) -> str:
+    """A public id as a record may carry it; of a very long order only the part that is unique."""
+    return record.public_id if len(record.public_id.encode()) <= KEY_BYTES else f"~{record.id}"
