@@ -1,18 +1,17 @@
 """A file landed in the inbox: it is read, its rows are taken in, and its answer is asked for."""
 
 import hashlib
-from datetime import datetime, timedelta
 from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from retour.arrival import NO_HASH, complete
+from retour.arrival import NO_HASH, complete, on_our_clock
 from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
 from retour.domain.program import Program
 from retour.domain.times import instant
 from retour.files import names
 from retour.files.answers import receipt_text
-from retour.intake import ARRIVED, receive
+from retour.intake import ARRIVED, WORKING, receive
 from retour.wiring import NoProgram, hub
 
 logger = Logger(service="file_drop")
@@ -25,6 +24,9 @@ def handler(event: dict[str, Any], _context: Any) -> None:
     if delivery is None:
         return
     batch = receive(hub(), delivery, None)
+    if batch.state == WORKING:
+        logger.info("large file on its way", delivery=delivery.id, size=delivery.size)
+        return
     hub().send("answers", {"program": delivery.program, "delivery": delivery.id, "what": "batch"})
     logger.info("file taken in", delivery=delivery.id, state=batch.state, code=batch.code, rows=batch.counts)
 
@@ -38,7 +40,7 @@ def announced(event: dict[str, Any]) -> Delivery | None:
         logger.warning("file without a delivery left alone", key=found["key"])
         return None
     if header.state == ARRIVED and header.delivery.sha256 == NO_HASH:
-        at = received_at(event["time"])
+        at = on_our_clock(hub(), instant(event["time"]))
         return complete(hub(), header.delivery, at, found["size"], found.get("version-id", ""))
     return header.delivery
 
@@ -62,7 +64,7 @@ def uploaded(detail: dict[str, Any]) -> Delivery | None:
     program = hub().program(program_id)
     if program is None:
         raise NoProgram(program_id)
-    at = received_at(detail["end-timestamp"])
+    at = on_our_clock(hub(), instant(detail["end-timestamp"]))
     identity = f"{key}@{detail.get('etag', 'renamed')}"
     id = delivery_id(at, program_id, source, identity)
     if known := hub().deliveries(program_id).get(id):
@@ -93,9 +95,3 @@ def leave_receipt(program: Program, delivery: Delivery) -> None:
         program.language, delivery.name, delivery.size, delivery.sha256, delivery.received_at, delivery.id
     )
     hub().inbox.put(f"{delivery.reply['folder']}/{names.receipt(delivery.name)}", text)
-
-
-def received_at(ended: str) -> datetime:
-    """When the upload was complete, on the business clock: whole seconds away, so that it is the same each time."""
-    offset = timedelta(seconds=round((hub().now() - hub().real_now()).total_seconds()))
-    return instant(ended) + offset

@@ -739,7 +739,7 @@ def taken_up(hub: Hub, delivery: Delivery) -> bool:
         hub.inbox.size(delivery.body_key)
     except KeyError:
         return False
-    intake.receive(hub, delivery, None)
+    intake.receive(hub, arrival.lying_there(hub, header.delivery), None)
     hub.send("answers", {"program": delivery.program, "delivery": delivery.id, "what": "batch"})
     return True
 

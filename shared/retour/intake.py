@@ -552,8 +552,11 @@ def replay(hub: "Hub", key: str) -> Batch | None:
         return None
     if delivery.kind is Kind.DECISION:
         return decide(hub, delivery, hub.inbox.read(delivery.body_key))
+    from retour.arrival import lying_there
+
     body: bytes | None
     try:
+        delivery = lying_there(hub, delivery)
         body = hub.inbox.read(delivery.body_key)
     except KeyError:
         deliveries.put(delivery, None, ARRIVED, {})

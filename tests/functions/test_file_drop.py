@@ -12,7 +12,7 @@ from tests.conftest import House
 from tests.functions.test_inbound_email import CONTEXT, amount
 
 from retour.answer import tell
-from retour.arrival import NO_HASH, UPLOAD_MAX
+from retour.arrival import NO_HASH, UPLOAD_MAX, lying_there
 from retour.domain.delivery import Channel, Kind
 from retour.domain.times import text
 from retour.intake import announce
@@ -194,3 +194,15 @@ def test_an_upload_that_is_too_large_is_refused_unread(house: House, upload: Cal
     assert header is not None
     assert (header.state, header.report["code"]) == ("refused", "UPLOAD_TOO_LARGE")
     assert list(house.hub.deliveries(house.program).open()) == []
+
+
+def test_an_upload_whose_news_was_lost_counts_from_when_it_was_put(house: House, upload: Callable[..., None]) -> None:
+    id, key = address(house)
+    house.hub.inbox.put(key, ROWS)
+    header = house.hub.deliveries(house.program).get(id)
+    assert header is not None
+    found = lying_there(house.hub, header.delivery)
+    assert found.received_at == max(header.delivery.received_at, house.hub.inbox.put_at(key))
+    assert house.hub.inbox.read(found.body_key) == ROWS and found.body_key.startswith("raw/")
+    with pytest.raises(KeyError):
+        lying_there(house.hub, replace(header.delivery, body_key="api/nowhere"))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, BinaryIO
 
 
@@ -25,6 +26,16 @@ class Inbox:
 
     def read(self, key: str, version: str = "") -> bytes:
         return self.open(key, version).read()
+
+    def put_at(self, key: str) -> datetime:
+        """When an object was put, by the real clock; KeyError when it is not there."""
+        try:
+            at: datetime = self.client.head_object(Bucket=self.bucket, Key=key)["LastModified"]
+        except self.client.exceptions.ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+                raise
+            raise KeyError(key) from None
+        return at
 
     def size(self, key: str) -> int:
         """Bytes of an object; KeyError when it is not there."""
