@@ -135,10 +135,26 @@ def fold(order: Order, contracts: Sequence[Contract], now: datetime) -> Order:
         if isinstance(meant, Code):
             order = refused_unassigned(order, record, meant, now)
             continue
+        if settled_elsewhere(order, record):
+            continue
         for action in meant:
             if order.heads[action.id].entry(record.id) is None:
                 order = booked_on(order, action, record, contracts, now)
     return order
+
+
+def settled_elsewhere(order: Order, record: Modification) -> bool:
+    """Whether a word was said on a record before an action came that it would mean today; that word stays.
+
+    Only a status, and what speaks of one, goes on to every action of the order as they come.
+    """
+    head = order.heads.get(NO_ACTION)
+    if head is not None and head.entry(record.id) is not None:
+        return True
+    about = record
+    while (named := order.record(named_record(about) or "")) is not None:
+        about = named
+    return not isinstance(about.change, SetStatus) and order.booked(record.id) is not None
 
 
 def give_up(order: Order, records: Sequence[Modification], now: datetime) -> Order:
