@@ -133,7 +133,10 @@ def test_no_records() -> None:
     assert isinstance(found, Refusal) and found.code == "JSON_NO_RECORDS"
 
 
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), max_size=30), st.booleans())
+@given(
+    st.lists(st.text(st.characters(max_codepoint=0x10EFFF, exclude_categories=["Cs"]), max_size=8), max_size=30),
+    st.booleans(),
+)
 def test_every_record_comes_out_once_with_its_own_text(orders: list[str], by_line: bool) -> None:
     records = [json.dumps({"order_id": f"A{order}Z"}, ensure_ascii=False) for order in orders]
     content = "\n".join(records) if by_line else f"[{','.join(records)}]"
@@ -142,6 +145,13 @@ def test_every_record_comes_out_once_with_its_own_text(orders: list[str], by_lin
     for row, order in zip(found, orders, strict=True):
         if isinstance(row, Row):
             assert row.fields["order_id"] == f"A{order}Z"
+
+
+def test_signs_we_use_ourselves_come_back_as_they_came() -> None:
+    odd = json.dumps({"order_id": "A-\U0010ff41"}, ensure_ascii=False)
+    for content, only in ((f"[{good(1)},{odd}]", f"[{odd}\n]\n"), (f"{good(1)}\n{odd}\n", f"{odd}\n")):
+        assert codes(content.encode()) == ["", "ENCODING_UNCLEAR"]
+        assert b"".join(rejected_again(opened(content.encode()), ())) == only.encode()
 
 
 def test_hostile_json_stays_within_memory_and_time(tmp_path: Path) -> None:

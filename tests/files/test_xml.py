@@ -140,7 +140,10 @@ def test_what_follows_a_break_is_refused_and_given_back() -> None:
 @given(
     st.lists(
         st.text(
-            st.characters(codec="utf-8", exclude_characters="\r", exclude_categories=["Cc", "Cs", "Cn"]), max_size=8
+            st.characters(
+                codec="utf-8", max_codepoint=0x10EFFF, exclude_characters="\r", exclude_categories=["Cc", "Cs", "Cn"]
+            ),
+            max_size=8,
         ),
         max_size=12,
     )
@@ -154,6 +157,12 @@ def test_every_record_comes_out_once_with_its_own_text(orders: list[str]) -> Non
     for row, order in zip(found, orders, strict=True):
         if isinstance(row, Row):
             assert row.fields["order_id"] == f"A{order}Z"
+
+
+def test_signs_we_use_ourselves_come_back_as_they_came() -> None:
+    content = document(record("A-\U0010ff41"), record("A-2"))
+    assert codes(content) == ["ENCODING_UNCLEAR", ""]
+    assert b"".join(rejected_again(opened(content), ())) == document(record("A-\U0010ff41"))
 
 
 HEAD = b'<?xml version="1.0"?>\n'

@@ -23,6 +23,8 @@ MAPPED = Source(
     channel=Channel.SFTP,
     mapping={"columns": {"order_id": "nr", "amount": "betrag"}, "decimal": ",", "encoding": "cp1252"},
 )
+# No record of a file this short is too long to be given back.
+SHORT = 100_000
 Rows = Sequence[Row | Unreadable]
 
 
@@ -107,18 +109,14 @@ def lines_are_accounted_for(content: bytes, opened: Opened, rows: Rows) -> None:
 def record_tags_are_accounted_for(content: bytes, opened: Opened, rows: Rows) -> None:
     """Every record that begins in the document is in what one row, read or refused, gives back."""
     begin = rb"<(?:[^<>\s/:]+:)?(?:modification|retoure)(?=[\s/>])"
-    if (
-        opened.encoding != "utf-8"
-        or b"<!" in content
-        or content.count(b"<?") > 1
-        or not all(found.raw for found in rows)
-    ):
+    if opened.encoding != "utf-8" or b"<!" in content or content.count(b"<?") > 1 or len(content) > SHORT:
         return
-    tags = set(re.findall(begin, content[len(opened.rejected_head) :]))
-    if len(tags) != 1 or not rows or not re.match(begin, rows[0].raw.encode()):
-        return
-    begun = len(re.findall(begin, content[len(opened.rejected_head) :]))
+    left = content[len(opened.rejected_head) :]
+    begun = len(re.findall(begin, left))
     told = sum(len(re.findall(begin, found.raw.encode())) for found in rows)
+    assert told <= begun, (begun, told)
+    if len(set(re.findall(begin, left))) != 1 or not rows or not re.match(begin, rows[0].raw.encode()):
+        return
     assert begun == told, (begun, told)
 
 

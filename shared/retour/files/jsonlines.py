@@ -251,6 +251,10 @@ class Window:
         except TooLarge:
             data, self.cut = b"", True
         self.ended = not data
+        if b"\xf4\x8f" in (pending := self.decoder.getstate()[0] + data):
+            # Signs that stand for undecoded bytes in our own texts: from here on every byte beyond ASCII is kept so.
+            self.decoder = codecs.getincrementaldecoder("ascii")("retour.keep")
+            data = pending
         return self.decoder.decode(data, self.ended)
 
     def rest(self) -> Iterator[str]:

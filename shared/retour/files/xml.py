@@ -21,7 +21,7 @@ from retour.files.cells import Places, Spelling, closest, row, shown, unreadable
 from retour.files.layout import Layout, fold
 from retour.files.opened import Opened
 from retour.files.table import CELL_SIGNS, megabytes
-from retour.files.text import FILE_BYTES, HEAD, TooLarge, encoded, encoding_of
+from retour.files.text import FILE_BYTES, HEAD, Encoding, TooLarge, decoded, encoded, encoding_of
 
 PIECE = 1 << 16
 DEPTH = 64
@@ -247,9 +247,11 @@ class Document:
             yield from self._rest(stream, where(self.parser, error))
 
     def _forget(self, fed: int) -> None:
-        """Keep of what was read only what the record that is open began with."""
-        keep = fed
-        if self.record:
+        """Keep of what was read only the record, or the tag, that is open."""
+        if self.record is None:
+            keep = self.parser.CurrentByteIndex
+            self.finished = keep, self.parser.CurrentLineNumber, self.parser.CurrentColumnNumber + 1
+        else:
             keep = self.record.begin
             if fed - keep > RECORD_BYTES:
                 self.record.wrong("CELL_TOO_LONG", limit=str(RECORD_BYTES))
@@ -347,7 +349,7 @@ class Document:
         end = self._end_of_tag(self.parser.CurrentByteIndex)
         raw = ""
         if record.begin >= self.base and end - record.begin <= RECORD_BYTES:
-            raw = bytes(self.window[record.begin - self.base : end - self.base]).decode(self.codec, "retour.keep")
+            raw = decoded(bytes(self.window[record.begin - self.base : end - self.base]), Encoding(self.codec))
         self.finished = end, self.parser.CurrentLineNumber, self.parser.CurrentColumnNumber + 1
         if record.fault:
             code, details, column = record.fault
@@ -377,7 +379,7 @@ class Document:
         for piece in pieces(texts(left, stream, self.codec), opening):
             if opening.match(piece):
                 ends = [found.end() for found in closing.finditer(piece)]
-                raw = piece[: ends[-1]] if ends else piece.rstrip()
+                raw = piece[: ends[-1]] if ends else piece
                 place = record.place if record and not told else self.places.at(line, column)
                 yield Unreadable(place, "XML_BROKEN", details, raw=raw if len(raw) <= RECORD_BYTES else "")
                 told = True
