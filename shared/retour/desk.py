@@ -538,13 +538,20 @@ def batches(hub: Hub, call: Call, opened: Program) -> Document:
 def batch(hub: Hub, opened: Program, segment: str) -> Document:
     """One delivery with the outcomes of its first records."""
     reader = reader_of(hub, opened)
-    return batch_shown(reader, header_of(reader, segment))
+    header = header_of(reader, segment)
+    document = batch_shown(reader, header)
+    if header.state == intake.WORKING:
+        from retour.large import Progress
+
+        document["progress"] = Progress.of(hub.work(opened.id, header.delivery.id)).document(hub.now())
+    return document
 
 
 def batch_shown(reader: Reader, header: Header) -> Document:
     opened = reader.program
-    results = [*reader.results(header)]
-    counts = header.report.get("counts") or views.count(results)
+    counts = header.report.get("counts")
+    results = [*islice(reader.results(header), intake.LISTED if counts else None)]
+    counts = counts or views.count(results)
     document = views.batch_document(header, opened, counts)
     document["outcomes"] = [views.result_document(result, opened.language) for result in results[: intake.LISTED]]
     return document

@@ -30,6 +30,7 @@ from retour.domain.times import instant, text
 from retour.normalise import Read, Reading
 from retour.store import outcomes
 from retour.store.bulk import CONNECTIONS, Ahead, batched, order_keys
+from retour.store.inbox import Stream
 from retour.store.items import delivery_from
 from retour.store.ledger import Ledger, TableLedger
 from retour.store.rehearsal import Rehearsal
@@ -44,15 +45,19 @@ LISTED = 100
 MANY = 8
 """From so many on, what can be done for all at once is."""
 ORDERS_AT_ONCE = 500
+ROWS_IN_ONE_PIECE = 2_000
+SIGNS_IN_ONE_PIECE = 1_000_000
 INLINE = (Kind.MODIFICATIONS, Kind.HOOK, Kind.SALESFORCE)
-ARRIVED, DONE, HELD, REFUSED, IGNORED = "arriving", "done", "held", "refused", "ignored"
+ARRIVED, WORKING, DONE, HELD = "arriving", "working", "done", "held"
+REFUSED, IGNORED = "refused", "ignored"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """A delivery and what became of it. `code` says why a whole one was refused, held or ignored.
 
-    `skipped` counts the lines of a file that are no rows, by what they are.
+    `skipped` counts the lines of a file that are no rows, by what they are. A file too large to hold its results has
+    their `totals` alone.
     """
 
     delivery: Delivery
@@ -61,10 +66,11 @@ class Batch:
     details: Mapping[str, str] = field(default_factory=dict)
     results: Sequence[Result] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
+    totals: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[str, int]:
-        return dict(Counter(result.outcome.value for result in self.results))
+        return dict(self.totals or Counter(result.outcome.value for result in self.results))
 
 
 def announce(hub: "Hub", delivery: Delivery) -> None:
@@ -104,27 +110,34 @@ def receive_file(hub: "Hub", delivery: Delivery, body: bytes | None) -> Batch:
     stored = header.delivery if header else deliveries.put(delivery, body, ARRIVED, {})
     if stored.held:
         return hold(hub, stored)
-    return take_file(hub, stored, body if body is not None else hub.inbox.read(stored.body_key))
+    return take_file(hub, stored, body)
 
 
-def take_file(hub: "Hub", delivery: Delivery, body: bytes, released_at: datetime | None = None) -> Batch:
-    """Take every row of a file in. `released_at`: when a person let it go on, if it was held."""
+def take_file(
+    hub: "Hub", delivery: Delivery, body: bytes | None = None, released_at: datetime | None = None
+) -> Batch:
+    """Take every row of a file in: in one piece, or, when they are too many for that, by the way of large files.
+
+    `released_at`: when a person let it go on, if it was held.
+    """
     from retour.files.open import open_file
 
     program = hub.program_of(delivery)
     layout = delivery.facts.get("layout", "modifications")
     source = program.source(delivery.source, delivery.channel)
-    opened = open_file(delivery.name, BytesIO(body), source, layout)
+    stream = BytesIO(body) if body is not None else Stream(hub.inbox.pieces(delivery.body_key))
+    opened = open_file(delivery.name, stream, source, layout)
     if isinstance(opened, Refusal):
         batch = Batch(delivery=delivery, state=REFUSED, code=opened.code, details=opened.details)
     elif layout == "actions":
         batch = take_actions(hub, delivery, report.from_rows(opened.rows))
     else:
-        reads = list(Reading(program, source, delivery).modifications(opened.rows))
-        if released_at is not None:
-            counts_after = program.patience_from(released_at)
-            reads = [(row, released(read, counts_after)) for row, read in reads]
-        results = take_rows(hub.ledger(program), program, reads, hub.now())
+        rows = in_one_piece(opened.rows)
+        if rows is None:
+            from retour import large
+
+            return large.begin(hub, delivery, body, released_at)
+        results = take_rows(hub.ledger(program), program, read_rows(program, delivery, rows, released_at), hub.now())
         remind_waiting(hub, program, delivery, results)
         batch = Batch(delivery=delivery, state=DONE, results=results)
     if not isinstance(opened, Refusal):
@@ -132,6 +145,29 @@ def take_file(hub: "Hub", delivery: Delivery, body: bytes, released_at: datetime
     outcomes.keep(hub.inbox, delivery, batch.results)
     hub.deliveries(program.id).close(delivery, report_of(batch), batch.state)
     return batch
+
+
+def read_rows(
+    program: Program, delivery: Delivery, rows: Iterable[Row | Unreadable], released_at: datetime | None = None
+) -> Sequence[tuple[Row | Unreadable, Read]]:
+    """Each row with what it reads as."""
+    reading = Reading(program, program.source(delivery.source, delivery.channel), delivery)
+    if released_at is None:
+        return list(reading.modifications(rows))
+    counts_after = program.patience_from(released_at)
+    return [(row, released(read, counts_after)) for row, read in reading.modifications(rows)]
+
+
+def in_one_piece(rows: Iterable[Row | Unreadable]) -> list[Row | Unreadable] | None:
+    """All the rows, or None as soon as they are too many to be taken in at once."""
+    taken: list[Row | Unreadable] = []
+    signs = 0
+    for row in rows:
+        taken.append(row)
+        signs += len(row.raw)
+        if len(taken) > ROWS_IN_ONE_PIECE or signs > SIGNS_IN_ONE_PIECE:
+            return None
+    return taken
 
 
 def rows_of(delivery: Delivery, body: bytes, source: Source) -> Sequence[Row | Unreadable] | Ignored | Refusal:
@@ -194,7 +230,7 @@ def report_of(batch: Batch) -> dict[str, Any]:
         "code": batch.code,
         "details": dict(batch.details),
         "counts": batch.counts,
-        "total": len(batch.results),
+        "total": sum(batch.counts.values()),
         **({"skipped": dict(batch.skipped)} if batch.skipped else {}),
     }
 

@@ -5,8 +5,8 @@ What a program can change (reasons, mapping, amount meaning, limits) is judged h
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
@@ -31,10 +31,11 @@ from retour.domain.modification import (
     Undo,
     digest,
 )
-from retour.domain.money import NotAnAmount, decimal, exponents
+from retour.domain.money import NotAnAmount, exponents
 from retour.domain.program import OrderKeyRule, Program, Source
-from retour.domain.row import Row, Unreadable
+from retour.domain.row import Row, Unreadable, line_of
 from retour.domain.times import milliseconds
+from retour.numbers import Ambiguous, ForeignCurrency, number
 
 FIELDS = (
     "reference", "order_id", "action_id", "event_type", "sku", "line", "change", "amount", "currency", "quantity",
@@ -51,7 +52,6 @@ TEXT_MAX = 500
 LISTED_MAX = 240
 SHOWN_MAX = 40
 QUANTITY_MAX = 1_000_000
-GROUPED = {",": re.compile(r"-?\d{1,3}(\.\d{3})+(,\d+)?$"), ".": re.compile(r"-?\d{1,3}(,\d{3})+(\.\d+)?$")}
 
 
 class Wrong(Exception):
@@ -64,7 +64,7 @@ class Wrong(Exception):
 
 def plain(name: str) -> str:
     """A column name without case, spaces, `_` and `-`."""
-    return re.sub(r"[\s_\-]", "", name).casefold()
+    return re.sub(r"[\s_\-]", "", unicodedata.normalize("NFC", name)).casefold()
 
 
 def order_key(order_id: str, rule: OrderKeyRule) -> str:
@@ -102,28 +102,70 @@ class Reading:
         return {field: str(value) for field, value in self.source.mapping.get("constants", {}).items()}
 
     def modifications(self, rows: Iterable[Row | Unreadable]) -> Iterable[tuple[Row | Unreadable, "Read"]]:
-        """Each row with what it reads as, in order; none is left out."""
+        """Each row with what it reads as, in order; none is left out.
+
+        A line that became several rows stands or falls whole, since it is the line that its sender can correct.
+        """
+        line: list[tuple[Row | Unreadable, Read]] = []
         for row in rows:
-            yield row, row if isinstance(row, Unreadable) else self.modification(row)
+            if line and line_of(row.place) != line_of(line[0][0].place):
+                yield from whole(line)
+                line = []
+            read = row if isinstance(row, Unreadable) else self.modification(row)
+            if line_of(row.place) == row.place:
+                yield row, read
+            else:
+                line.append((row, read))
+        yield from whole(line)
+
+    def home(self, row: Row) -> str:
+        """The key a row's record will be kept under, as far as the row alone can tell; empty when it cannot."""
+        reading = self._of(row)
+        cells = reading._cells(row)
+        try:
+            key = reading._order_key(cells)
+        except Wrong:
+            return ""
+        return key or (f"@{cells['action_id']}" if "action_id" in cells else "")
 
     def modification(self, row: Row) -> "Read":
-        cells = {**self.constants}
-        for column, text in row.fields.items():
-            field = self.columns.get(plain(column))
-            if field and text.strip():
-                cells[field] = text.strip()
+        reading = self._of(row)
+        cells = reading._cells(row)
         try:
-            return self._read(cells, row)
+            return reading._read(cells, row)
         except Wrong as wrong:
             return Unreadable(
                 place=row.place,
                 code=wrong.code,
                 details=wrong.details,
-                column=self._sender_column(wrong.column, row),
+                column=reading._sender_column(wrong.column, row),
                 raw=row.raw,
                 order=(cells.get("order_id") or cells.get("action_id") or "")[:KEY_BYTES],
                 reference=cells.get("reference", "")[:KEY_BYTES],
             )
+
+    def _of(self, row: Row) -> "Reading":
+        """This reading, or for a row in a known layout of another system the reading of that."""
+        if not row.layout:
+            return self
+        if row.layout not in self._by_layout:
+            from retour.files.known import as_read
+
+            self._by_layout[row.layout] = replace(self, source=as_read(self.source, row.layout))
+        return self._by_layout[row.layout]
+
+    @cached_property
+    def _by_layout(self) -> dict[str, "Reading"]:
+        return {}
+
+    def _cells(self, row: Row) -> dict[str, str]:
+        """What stands in the row, by field."""
+        cells = {**self.constants}
+        for column, text in row.fields.items():
+            field = self.columns.get(plain(column))
+            if field and text.strip():
+                cells[field] = text.strip()
+        return cells
 
     def _read(self, cells: Mapping[str, str], row: Row) -> Modification:
         source, delivery = self.source, self.delivery
@@ -131,7 +173,7 @@ class Reading:
         action_id = self._short(cells, "action_id")
         if key is None and action_id is None:
             raise Wrong("ORDER_ID_MISSING", "order_id")
-        event_type = cells.get("event_type") or source.event_type
+        event_type = self._event_type(cells)
         if event_type is not None and event_type not in self.program.event_types:
             raise Wrong(
                 "UNKNOWN_EVENT_TYPE", "event_type", value=shown(event_type), known=listed(self.program.event_types)
@@ -178,10 +220,18 @@ class Reading:
         days = self.program.possible_duplicate_days
         return {"days": str(days), **self.source.possible_duplicates} if days else {}
 
+    def _event_type(self, cells: Mapping[str, str]) -> str | None:
+        given = cells.get("event_type")
+        if given is None:
+            return self.source.event_type
+        return alike(self.source.mapping.get("event_types", {}), given) or given
+
     def _order_key(self, cells: Mapping[str, str]) -> str | None:
         order_id = cells.get("order_id")
         if order_id is None:
             return None
+        if order_id.isascii() and order_id.isdigit():
+            order_id = order_id.rjust(self.source.mapping.get("order_id_width", 0), "0")
         key = order_key(order_id, self.program.order_key)
         if not key or len(key.encode()) > KEY_BYTES or not key.isprintable() or key.startswith("@"):
             raise Wrong("ORDER_ID_UNUSABLE", "order_id", value=shown(order_id), bytes=str(KEY_BYTES))
@@ -208,9 +258,10 @@ class Reading:
         status = cells.get("status")
         translated = source.mapping.get("statuses", {})
         if not verb and status is not None and translated:
-            if status not in translated:
+            meant = alike(translated, status)
+            if meant is None:
                 raise Wrong("UNKNOWN_STATUS", "status", value=shown(status), known=listed(translated))
-            verb = translated[status]
+            verb = meant
         disposition = self._disposition(cells)
         if not verb and disposition is not None:
             verb = disposition.get("change", "set_status")
@@ -222,7 +273,7 @@ class Reading:
         if verb == "set_total" and amount is None and quantity is not None:
             verb = "set_quantity"
         if verb == "difference":
-            verb, amount = difference(amount)
+            verb, amount, quantity = difference(amount, quantity)
         by_a_person = self.delivery.channel is Channel.CONSOLE and verb in BY_PEOPLE
         if verb not in CHANGES and not by_a_person:
             code = "UNKNOWN_CHANGE" if verb else "CHANGE_NEEDED"
@@ -261,7 +312,7 @@ class Reading:
 
     def _disposition(self, cells: Mapping[str, str]) -> Mapping[str, str] | None:
         """The merchant's own code, if its event type has such; they are told apart by case."""
-        code, event_type = cells.get("disposition"), cells.get("event_type") or self.source.event_type
+        code, event_type = cells.get("disposition"), self._event_type(cells)
         declared = self.program.event_types[event_type].dispositions if event_type else {}
         if code is None or not declared:
             return None
@@ -280,13 +331,12 @@ class Reading:
         if text is None:
             return None
         mark = self.source.mapping.get("decimal")
-        number = text
-        if mark:
-            if GROUPED[mark].match(text):
-                number = text.replace("." if mark == "," else ",", "")
-            number = number.replace(",", ".") if mark == "," and "." not in number else number
         try:
-            amount = decimal(number)
+            amount = number(text, mark, cells.get("currency", "").upper() or None)
+        except Ambiguous:
+            raise Wrong("AMOUNT_AMBIGUOUS", field, value=shown(text)) from None
+        except ForeignCurrency:
+            raise Wrong("AMOUNT_OTHER_CURRENCY", field, value=shown(text), currency=cells["currency"]) from None
         except NotAnAmount:
             raise Wrong("NOT_AN_AMOUNT", field, value=shown(text), mark=mark or ".") from None
         if amount < 0 and self.source.amount_means != "difference":
@@ -297,7 +347,8 @@ class Reading:
         text = cells.get("quantity")
         if text is None:
             return None
-        if not (text.isascii() and text.isdigit()) or len(text) > 9 or int(text) > QUANTITY_MAX:
+        digits = text.removeprefix("-") if self.source.amount_means == "difference" else text
+        if not (digits.isascii() and digits.isdigit()) or len(digits) > 9 or int(digits) > QUANTITY_MAX:
             raise Wrong("NOT_A_QUANTITY", "quantity", value=shown(text))
         return int(text)
 
@@ -311,7 +362,9 @@ class Reading:
         given = cells.get("reason")
         if given is None:
             return self.source.default_reason
-        reason = self.source.mapping.get("reasons", {}).get(given, given)
+        reason = alike(self.source.mapping.get("reasons", {}), given) or given
+        if reason not in self.program.reasons:
+            reason = self.source.mapping.get("reason_otherwise", reason)
         if reason not in self.program.reasons:
             raise Wrong("UNKNOWN_REASON", "reason", value=shown(given), known=listed(self.program.reasons))
         return str(reason)
@@ -320,16 +373,18 @@ class Reading:
         text = cells.get("occurred_at")
         if text is None:
             return None
-        pattern = self.source.mapping.get("date")
+        declared = self.source.mapping.get("date")
+        patterns = [declared] if isinstance(declared, str) else declared or []
+        read = {moment for pattern in patterns if (moment := dated(text, pattern))} if patterns else {dated(text, None)}
+        moment = read.pop() if len(read) == 1 else None
         try:
-            moment = datetime.strptime(text, pattern) if pattern else datetime.fromisoformat(text)
-            if moment.tzinfo is None:
-                moment = moment.replace(tzinfo=ZoneInfo(self.source.time_zone))
-            return milliseconds(moment)
-        except (ValueError, OverflowError):
-            raise Wrong(
-                "NOT_A_TIME", "occurred_at", value=shown(text), pattern=pattern or "2026-11-21T09:30:00+01:00"
-            ) from None
+            if moment is not None:
+                zone = ZoneInfo(self.source.time_zone)
+                return milliseconds(moment.replace(tzinfo=zone) if moment.tzinfo is None else moment)
+        except OverflowError:
+            pass
+        right = " / ".join(patterns) or "2026-11-21T09:30:00+01:00"
+        raise Wrong("NOT_A_TIME", "occurred_at", value=shown(text), pattern=right)
 
     def _short(self, cells: Mapping[str, str], field: str, most: int = KEY_BYTES) -> str | None:
         text = cells.get(field)
@@ -348,13 +403,41 @@ class Reading:
 Read = Modification | Unreadable
 
 
-def difference(amount: Decimal | None) -> tuple[str, Decimal | None]:
+def difference(amount: Decimal | None, quantity: int | None) -> tuple[str, Decimal | None, int | None]:
     """A signed difference: what is below zero came back; a sale cannot grow by a return."""
-    if amount is None:
+    if amount is None and quantity is None:
         raise Wrong("AMOUNT_NEEDED", "amount", change="difference")
-    if amount > 0:
+    if amount is not None and amount > 0:
         raise Wrong("DIFFERENCE_POSITIVE", "amount", value=str(amount))
-    return "take_back", -amount
+    if not amount and quantity is not None and quantity > 0:
+        raise Wrong("DIFFERENCE_POSITIVE", "quantity", value=str(quantity))
+    units = abs(quantity) if quantity else None
+    return "take_back", None if not amount and units else -(amount or Decimal(0)), units
+
+
+def alike(translated: Mapping[str, str], given: str) -> str | None:
+    """What a text is translated to: as it is written, else without regard to case, blanks, `_` and `-`."""
+    if given in translated:
+        return translated[given]
+    return next((meant for text, meant in translated.items() if plain(text) == plain(given)), None)
+
+
+def dated(text: str, pattern: str | None) -> datetime | None:
+    try:
+        return datetime.strptime(text, pattern) if pattern else datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def whole(line: Sequence[tuple[Row | Unreadable, "Read"]]) -> Iterable[tuple[Row | Unreadable, "Read"]]:
+    """The rows of one line; where one of them cannot be read, none of them is."""
+    wrong = next((read for _, read in line if isinstance(read, Unreadable)), None)
+    for row, read in line:
+        if wrong is None or isinstance(read, Unreadable):
+            yield row, read
+        else:
+            details = {"place": wrong.place, "line": line_of(row.place)}
+            yield row, Unreadable(row.place, "LINE_REFUSED", details, "", row.raw, read.order_key or "")
 
 
 def has_amount(change: Change) -> bool:

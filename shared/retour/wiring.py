@@ -19,8 +19,10 @@ from retour.store.ledger import TableLedger
 from retour.store.programs import Principal, Programs
 from retour.store.secrets import Secrets
 from retour.store.state import SourceState
+from retour.store.work import Work
 
 PROGRAM_ID = re.compile(r"[a-z][a-z0-9-]{1,30}")
+AGAIN_MAX = 50
 QUEUES = ("answers", "pulls", "writebacks", "parked")
 
 
@@ -91,6 +93,31 @@ class Hub:
     @cached_property
     def inbox(self) -> Inbox:
         return Inbox(self._client("s3"), self.environment["INBOX_BUCKET"])
+
+    def work(self, program_id: str, delivery_id: str) -> Work:
+        return Work(self.inbox, self._dynamodb, self._table, program_id, delivery_id)
+
+    def hand_over(self, delivery: Delivery, more: Mapping[str, str]) -> bool:
+        """Give a large file to the state machine that takes it in; False where there is none, as during a replay.
+
+        Given again while it is on its way, it is on its way once.
+        """
+        machine = self.environment.get("FILES_MACHINE")
+        if not machine or not self.outward:
+            return False
+        states = self._client("stepfunctions")
+        document = json.dumps({"program": delivery.program, "delivery": delivery.id, **more})
+        name = delivery.id
+        for again in range(AGAIN_MAX):
+            try:
+                states.start_execution(stateMachineArn=machine, name=name, input=document)
+                return True
+            except states.exceptions.ExecutionAlreadyExists:
+                execution = f"{machine.replace(':stateMachine:', ':execution:', 1)}:{name}"
+                if states.describe_execution(executionArn=execution)["status"] == "RUNNING":
+                    return True
+                name = f"{delivery.id}-{again + 2}"
+        raise RuntimeError(f"{delivery.id} was taken in {AGAIN_MAX} times")
 
     # Outward
 

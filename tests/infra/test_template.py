@@ -37,6 +37,7 @@ FREE_WHEN_IDLE = {
     "AWS::SQS::QueuePolicy",
     "AWS::Serverless::Function",
     "AWS::Serverless::LayerVersion",
+    "AWS::Serverless::StateMachine",
 }
 FREE_ALARMS = 10
 LOCAL_ONLY = {

@@ -10,10 +10,11 @@ from typing import BinaryIO
 from retour.domain.program import Source
 from retour.domain.row import Refusal, Row, Unreadable
 from retour.files import jsonlines, table, workbook, xml
-from retour.files.layout import Layout, layout_of
+from retour.files.known import expected, understood
+from retour.files.layout import Layout
 from retour.files.opened import Opened
 from retour.files.sniff import UNKNOWN, sniff
-from retour.files.text import HEAD, TooLarge, buffered
+from retour.files.text import HEAD, Reads, TooLarge, buffered
 from retour.files.unpack import Member, unpack
 
 Reader = Callable[[BufferedReader, Source, Layout, str], Opened | Refusal]
@@ -31,14 +32,14 @@ ARCHIVES = frozenset(("ZIP", "GZIP"))
 
 
 def open_file(
-    name: str, stream: BinaryIO, source: Source, layout: str = "modifications", keys: Sequence[str] = ()
+    name: str, stream: BinaryIO | Reads, source: Source, layout: str = "modifications", keys: Sequence[str] = ()
 ) -> Opened | Refusal:
     """A file as its source describes it, or why none of it can be read. Never raises for anything a file may hold.
 
     Rows are read from the stream while they are asked for; it must stay open that long. `keys` are the source's secret
     OpenPGP keys, armored.
     """
-    shape = layout_of(source, layout)
+    shape = expected(source, layout)
     whole = buffered(stream)
     try:
         kind = sniff(whole.peek(HEAD)[:HEAD])
@@ -57,11 +58,11 @@ def open_file(
     elif signed:
         return Refusal("PGP_NOT_SIGNED")
     if kind not in ARCHIVES:
-        return _read(whole, source, shape, "")
+        return understood(_read(whole, source, shape, ""), source, layout)
     unpacked = unpack(kind, name, whole)
     if isinstance(unpacked, Refusal):
         return unpacked
-    return _all(unpacked.members, len(unpacked.skipped), source, shape)
+    return understood(_all(unpacked.members, len(unpacked.skipped), source, shape), source, layout)
 
 
 def _read(stream: BufferedReader, source: Source, layout: Layout, prefix: str) -> Opened | Refusal:

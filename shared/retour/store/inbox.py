@@ -1,9 +1,13 @@
 """The one bucket everything that is a file arrives in; raw bodies and answers lie there as well."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from typing import Any, BinaryIO
+
+PIECE = 8 << 20
+"""More than the least that S3 takes as a part of an upload."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,40 @@ class Inbox:
 
     def read(self, key: str, version: str = "") -> bytes:
         return self.open(key, version).read()
+
+    def pieces(self, key: str, size: int = PIECE) -> Iterator[bytes]:
+        """The object's bytes, so many at a time, each got for itself: no connection has to last; KeyError as above."""
+        start = 0
+        while True:
+            try:
+                got = self.client.get_object(Bucket=self.bucket, Key=key, Range=f"bytes={start}-{start + size - 1}")
+            except self.client.exceptions.NoSuchKey:
+                raise KeyError(key) from None
+            except self.client.exceptions.ClientError as error:
+                if error.response["Error"]["Code"] == "InvalidRange":  # Of an object without any bytes.
+                    return
+                raise
+            yield got["Body"].read()
+            start += size
+            if start >= int(got["ContentRange"].rpartition("/")[2]):
+                return
+
+    def put_pieces(self, key: str, pieces: Iterable[bytes]) -> None:
+        """Put an object whose size nobody knows yet, holding a piece of it at a time; there is all of it or nothing."""
+        filled = joined(pieces, PIECE)
+        first, second = next(filled, b""), next(filled, None)
+        if second is None:
+            return self.put(key, first)
+        about = {"Bucket": self.bucket, "Key": key}
+        upload = self.client.create_multipart_upload(**about)["UploadId"]
+        parts = [
+            {
+                "PartNumber": number,
+                "ETag": self.client.upload_part(**about, UploadId=upload, PartNumber=number, Body=piece)["ETag"],
+            }
+            for number, piece in enumerate(chain((first, second), filled), 1)
+        ]
+        self.client.complete_multipart_upload(**about, UploadId=upload, MultipartUpload={"Parts": parts})
 
     def put_at(self, key: str) -> datetime:
         """When an object was put, by the real clock; KeyError when it is not there."""
@@ -62,3 +100,43 @@ class Inbox:
         return self.client.generate_presigned_url(  # type: ignore[no-any-return]
             "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=seconds
         )
+
+
+@dataclass
+class Stream:
+    """The pieces of an object as something that is read; `taken` says how far."""
+
+    source: Iterator[bytes]
+    rest: memoryview = field(default_factory=lambda: memoryview(b""))
+    taken: int = 0
+
+    def read(self, size: int, /) -> bytes:
+        if not self.rest:
+            self.rest = memoryview(next(self.source, b""))
+        got, self.rest = bytes(self.rest[:size]), self.rest[size:]
+        self.taken += len(got)
+        return got
+
+
+def joined(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """The same bytes in pieces of at least so many, but for the last."""
+    waiting: list[bytes] = []
+    length = 0
+    for piece in pieces:
+        waiting.append(piece)
+        length += len(piece)
+        if length >= size:
+            yield b"".join(waiting)
+            waiting, length = [], 0
+    if waiting:
+        yield b"".join(waiting)
+
+
+def lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines of a text that comes in pieces, without their ends."""
+    rest = b""
+    for piece in pieces:
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from whole
+    if rest:
+        yield rest

@@ -8,22 +8,21 @@ from typing import Any
 from retour.domain.delivery import Delivery
 from retour.domain.outcome import Effect, MakeGood, Outcome, Result
 from retour.domain.times import instant, text
-from retour.store.inbox import Inbox
+from retour.store.inbox import Inbox, lines
 
 
 def keep(inbox: Inbox, delivery: Delivery, results: Sequence[Result]) -> None:
-    lines = (json.dumps(document(result), ensure_ascii=False, separators=(",", ":")) for result in results)
-    inbox.put(key(delivery), "\n".join(lines).encode())
+    told = (json.dumps(document(result), ensure_ascii=False, separators=(",", ":")) for result in results)
+    inbox.put(key(delivery), "\n".join(told).encode())
 
 
 def kept(inbox: Inbox, delivery: Delivery) -> Iterator[Result]:
     """In the order of the rows; nothing when the file was never taken in."""
     try:
-        body = inbox.read(key(delivery))
+        for line in lines(inbox.pieces(key(delivery))):
+            yield result_from(json.loads(line))
     except KeyError:
         return
-    for line in body.splitlines():
-        yield result_from(json.loads(line))
 
 
 def key(delivery: Delivery) -> str:

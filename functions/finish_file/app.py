@@ -1,0 +1,18 @@
+"""The end of a large file: the outcomes in the order of its rows, the delivery closed, the answer asked for."""
+
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from retour.large import delivery_of, finish
+from retour.wiring import hub
+
+logger = Logger(service="finish_file")
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], _context: Any) -> None:
+    delivery = delivery_of(hub(), event)
+    batch = finish(hub(), delivery)
+    hub().send("answers", {"program": delivery.program, "delivery": delivery.id, "what": "batch"})
+    logger.info("file taken in", delivery=delivery.id, state=batch.state, counts=batch.counts)

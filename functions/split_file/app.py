@@ -1,0 +1,19 @@
+"""A large file is read once, from first to last, and its rows are laid into buckets by their order."""
+
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from retour.large import delivery_of, split
+from retour.wiring import hub
+
+logger = Logger(service="split_file")
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+    delivery = delivery_of(hub(), event)
+    more = {name: event[name] for name in ("released_at",) if name in event}
+    work = split(hub(), delivery, more)
+    logger.info("file split", delivery=delivery.id, size=delivery.size, buckets=len(work.items()))
+    return {**event, "inbox": hub().inbox.bucket, "manifest": work.manifest}

@@ -1,0 +1,249 @@
+"""A file too large for one piece: its rows split by order into buckets, a worker for each, the outcomes merged.
+
+All rows of an order meet in one bucket: one read, one fold, one write. Every step may be killed and run again; it
+writes the same names with the same content, and the ledger refuses what it has.
+"""
+
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from retour.domain.delivery import Delivery
+from retour.domain.outcome import Outcome
+from retour.domain.row import Refusal, Row
+from retour.domain.times import instant, text
+from retour.intake import (
+    ARRIVED,
+    DONE,
+    MANY,
+    WORKING,
+    Batch,
+    home_of,
+    read_rows,
+    remind_waiting,
+    report_of,
+    take_rows,
+)
+from retour.normalise import Reading
+from retour.store import outcomes
+from retour.store.bulk import batched, order_keys
+from retour.store.inbox import Stream
+from retour.store.ledger import TableLedger
+from retour.store.work import Numbered, Work, row_text
+
+if TYPE_CHECKING:
+    from retour.wiring import Hub
+
+BUCKET_BYTES = 512 * 1024
+"""Of the file, for each bucket: some six thousand rows."""
+BUCKETS = (2, 512)
+PACKED = 8
+"""How many times its size an archive may well unpack to."""
+HELD_SIGNS = 8 << 20
+"""Of rows held back before the buckets are written out, so that memory stays as it is."""
+ROWS_AT_ONCE = 2_000
+WRITERS = 8
+READ = "read"
+
+
+class Incomplete(Exception):
+    """Rows in are not rows out. Nothing of the ledger is wrong by it, but the answer would be."""
+
+
+def begin(hub: "Hub", delivery: Delivery, body: bytes | None, released_at: datetime | None = None) -> Batch:
+    """Set a large file on its way; where there is no state machine, the same steps are done here and now."""
+    if not delivery.body_key:
+        assert body is not None
+        delivery = replace(delivery, body_key=f"raw/{delivery.program}/{delivery.id}")
+        hub.inbox.put(delivery.body_key, body)
+        hub.deliveries(delivery.program).put(delivery, None, ARRIVED, {})
+    more = {"released_at": text(released_at)} if released_at else {}
+    if hub.hand_over(delivery, more):
+        return Batch(delivery=delivery, state=WORKING)
+    for item in split(hub, delivery, more).items():
+        take_bucket(hub, delivery, item)
+    return finish(hub, delivery)
+
+
+def delivery_of(hub: "Hub", item: Mapping[str, Any]) -> Delivery:
+    """The delivery that a step of the state machine is about."""
+    header = hub.deliveries(item["program"]).get(item["delivery"])
+    if header is None:
+        raise LookupError(item["delivery"])
+    return header.delivery
+
+
+# The reader
+
+
+def split(hub: "Hub", delivery: Delivery, more: Mapping[str, str]) -> Work:
+    """Read the file once, from first to last, and put each row with its number into the bucket of its order.
+
+    `more` goes with every bucket to its worker.
+    """
+    from retour.files.open import open_file
+
+    program = hub.program_of(delivery)
+    work = hub.work(program.id, delivery.id)
+    work.forget()
+    hub.deliveries(program.id).put(delivery, None, WORKING, {})
+    source = program.source(delivery.source, delivery.channel)
+    stream = Stream(hub.inbox.pieces(delivery.body_key))
+    opened = open_file(delivery.name, stream, source, delivery.facts.get("layout", "modifications"))
+    if isinstance(opened, Refusal):
+        raise RuntimeError(f"{delivery.id} was read before and now is refused: {opened.code}")
+    reading = Reading(program, source, delivery)
+    progress = {"started_at": text(hub.now()), "size": delivery.size}
+    rows = 0
+    with ThreadPoolExecutor(WRITERS) as pool:
+        buckets = Buckets(work, how_many(delivery), pool)
+        for some in batched(enumerate(opened.rows, 1), ROWS_AT_ONCE):
+            for numbered, home in zip(some, homes(hub.ledger(program), reading, some), strict=True):
+                buckets.add(home, *numbered)
+            rows = some[-1][0]
+            if buckets.signs > HELD_SIGNS:
+                buckets.write()
+                work.put_summary(READ, {**progress, "rows": rows, "bytes": stream.taken})
+        buckets.write()
+    work.put_manifest(buckets.written, more)
+    work.put_summary(READ, {**progress, "rows": rows, "total": rows, "skipped": dict(opened.skipped)})
+    return work
+
+
+def how_many(delivery: Delivery) -> int:
+    """Buckets for a file, known before its rows are."""
+    packed = delivery.name.lower().endswith((".zip", ".gz", ".xlsx", ".pgp", ".gpg"))
+    least, most = BUCKETS
+    return min(most, max(least, delivery.size * (PACKED if packed else 1) // BUCKET_BYTES))
+
+
+def homes(ledger: TableLedger, reading: Reading, some: Sequence[Numbered]) -> Iterator[str]:
+    """Where each row's record will be kept, so that an order named by its id and by its action's meets itself."""
+    told = [reading.home(row) if isinstance(row, Row) else "" for _, row in some]
+    ids = {home[1:] for home in told if home.startswith("@")}
+    known = order_keys(ledger, ids) if len(ids) >= MANY else {}
+    key_of = known.get if len(ids) >= MANY else ledger.order_key_of
+    named = {action_id: home_of(key_of, reading.program, action_id) for action_id in ids}
+    return ((named[home[1:]] or home) if home.startswith("@") else home for home in told)
+
+
+@dataclass
+class Buckets:
+    """The rows of so many buckets, held until they are written out together."""
+
+    work: Work
+    count: int
+    pool: ThreadPoolExecutor
+    held: dict[int, list[str]] = field(default_factory=dict)
+    signs: int = 0
+    segment: int = 0
+    written: dict[int, list[int]] = field(default_factory=dict)
+
+    def add(self, home: str, number: int, row: Any) -> None:
+        line = row_text(number, row)
+        bucket = zlib.crc32((home or str(number)).encode("utf-8", "surrogatepass")) % self.count
+        self.held.setdefault(bucket, []).append(line)
+        self.signs += len(line)
+
+    def write(self) -> None:
+        list(self.pool.map(lambda one: self.work.put_rows(one[0], self.segment, one[1]), self.held.items()))
+        for bucket in self.held:
+            self.written.setdefault(bucket, []).append(self.segment)
+        self.held, self.signs, self.segment = {}, 0, self.segment + 1
+
+
+# The workers
+
+
+def take_bucket(hub: "Hub", delivery: Delivery, item: Mapping[str, Any]) -> Mapping[str, int]:
+    """Take in the rows of one bucket, keep their outcomes, and say how many came to what."""
+    program = hub.program_of(delivery)
+    work = hub.work(program.id, delivery.id)
+    numbered = list(work.rows(item["bucket"], item["segments"]))
+    released_at = instant(item["released_at"]) if "released_at" in item else None
+    reads = read_rows(program, delivery, (row for _, row in numbered), released_at)
+    results = take_rows(hub.ledger(program), program, reads, hub.now())
+    remind_waiting(hub, program, delivery, results)
+    told = ((number, outcomes.document(result)) for (number, _), result in zip(numbered, results, strict=True))
+    work.put_outcomes(item["bucket"], told)
+    counts = Counter(result.outcome.value for result in results)
+    work.put_summary(f"{item['bucket']:05d}", {"counts": counts})
+    return counts
+
+
+# The end
+
+
+def finish(hub: "Hub", delivery: Delivery) -> Batch:
+    """Merge the outcomes in the order of the rows and close the delivery, if every row that went in came out."""
+    work = hub.work(delivery.program, delivery.id)
+    done = Progress.of(work)
+    merged = Counted(work.outcomes())
+    hub.inbox.put_pieces(outcomes.key(delivery), merged)
+    rows_out = {"told": sum(done.counts.values()), "merged": merged.lines}
+    if done.total is None or set(rows_out.values()) != {done.total}:
+        raise Incomplete(f"{delivery.id}: {done.total} rows in, out {rows_out}")
+    batch = Batch(delivery=delivery, state=DONE, totals=done.counts, skipped=done.skipped)
+    hub.deliveries(delivery.program).close(delivery, report_of(batch), DONE)
+    return batch
+
+
+@dataclass
+class Counted:
+    """Lines, each with its end, that count themselves while they are read."""
+
+    source: Iterable[bytes]
+    lines: int = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for line in self.source:
+            self.lines += 1
+            yield line + b"\n"
+
+
+# How far it has come
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Of a large file: rows read so far, and all of them once that is known; what became of those done."""
+
+    read: int
+    total: int | None
+    counts: Mapping[str, int]
+    skipped: Mapping[str, int]
+    started_at: datetime | None
+
+    @classmethod
+    def of(cls, work: Work) -> "Progress":
+        summaries = work.summaries()
+        read = summaries.pop(READ, {})
+        counts: Counter[str] = Counter()
+        for summary in summaries.values():
+            counts.update(summary["counts"])
+        started_at = instant(read["started_at"]) if read else None
+        return cls(read.get("rows", 0), read.get("total"), dict(counts), read.get("skipped", {}), started_at)
+
+    def document(self, now: datetime) -> dict[str, Any]:
+        """As people and programs watch it; what cannot be known yet is left out."""
+        done = sum(self.counts.values())
+        refused, repeated = (self.counts.get(outcome, 0) for outcome in (Outcome.REFUSED, Outcome.DUPLICATE))
+        found: dict[str, Any] = {
+            "read": self.read,
+            "recorded": done - refused - repeated,
+            "applied": self.counts.get(Outcome.APPLIED, 0),
+            "refused": refused,
+            "duplicate": repeated,
+        }
+        if self.total is not None:
+            found["total"] = self.total
+        if self.started_at and done and (passed := (now - self.started_at) / timedelta(seconds=1)) > 0:
+            rate = done / passed
+            found["per_second"] = round(rate, 1)
+            if self.total is not None:
+                found["seconds_left"] = round((self.total - done) / rate)
+        return found

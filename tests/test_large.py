@@ -1,0 +1,258 @@
+"""Large files: split, taken in by bucket, merged; the same ledger and answer as in one piece, killed or not."""
+
+import io
+import json
+import tracemalloc
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from retour import intake, large
+from retour.domain.delivery import Channel, Delivery, Kind
+from retour.domain.row import Row, Unreadable
+from retour.store import outcomes
+from retour.store.inbox import Stream
+from retour.store.work import row_from, row_text
+from tests.conftest import House
+
+HEADER = "reference,order_id,action_id,change,amount,currency\n"
+
+
+@pytest.fixture
+def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large begins early, so that the tests stay quick."""
+    monkeypatch.setattr(intake, "ROWS_IN_ONE_PIECE", 40)
+    monkeypatch.setattr(large, "BUCKET_BYTES", 1024)
+    monkeypatch.setattr(large, "HELD_SIGNS", 6_000)
+    monkeypatch.setattr(large, "ROWS_AT_ONCE", 30)
+
+
+def rows(orders: int) -> Iterator[str]:
+    """Three rows an order, far apart, one named by its action; some of them bad, some repeated."""
+    for n in range(orders):
+        yield f"r{n},A-{n},,take_back,10.00,EUR\n"
+    yield "bad,A-1,,take_back,1e3,EUR\n"
+    for n in range(orders):
+        yield f"s{n},,A-{n}~sale,take_back,20.00,EUR\n"
+    yield "r0,A-0,,take_back,10.00,EUR\n"
+    yield "u0,UNKNOWN,,take_back,1.00,EUR\n"
+    for n in range(orders):
+        yield f"t{n},A-{n},,set_total,{2 * n}.00,EUR\n"
+
+
+def a_file(orders: int, letter: str = "A") -> bytes:
+    """The same for another letter, but for the references and the order that nobody knows."""
+    text = "".join(rows(orders)).replace("A-", f"{letter}-").replace("UNKNOWN", f"{letter}-X")
+    return (HEADER + "\n".join(f"{letter}{line}" for line in text.splitlines())).encode()
+
+
+def report(house: House, orders: int, letter: str = "A") -> None:
+    actions = [{"order_id": f"{letter}-{n}", "amount": "100.00", "currency": "EUR"} for n in range(orders)]
+    for start in range(0, orders, 100):
+        house.report(*actions[start : start + 100])
+
+
+def kept(house: House, delivery: Delivery) -> list[dict[str, Any]]:
+    return [outcomes.document(result) for result in outcomes.kept(house.hub.inbox, delivery)]
+
+
+def ledger(house: House, orders: int, letter: str = "A") -> list[dict[str, tuple[int, int, str]]]:
+    return [house.payouts(f"{letter}-{n}") for n in range(orders)]
+
+
+def without_ids(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What does not depend on the delivery or the moment."""
+    return [
+        {k: v for k, v in one.items() if k not in ("modification", "applied_at", "reference", "details")}
+        for one in told
+    ]
+
+
+def test_split_or_in_one_piece_comes_to_the_same(house: House, request: pytest.FixtureRequest) -> None:
+    report(house, 30)
+    whole = house.file(a_file(30), name="whole.csv")
+    expected = json.dumps(without_ids(kept(house, whole.delivery)))
+    amounts = json.dumps(ledger(house, 30))
+
+    request.getfixturevalue("small_limits")
+    report(house, 30, "Z")
+    batch = house.file(a_file(30, "Z"), name="split.csv")
+    assert batch.counts == whole.counts
+    assert json.dumps(without_ids(kept(house, batch.delivery))) == expected.replace("A-", "Z-")
+    assert json.dumps(ledger(house, 30, "Z")) == amounts.replace("A-", "Z-")
+    header = house.hub.deliveries(house.program).get(batch.delivery.id)
+    assert header is not None
+    assert (header.state, header.report["total"]) == ("done", 93)
+    assert list(house.hub.deliveries(house.program).open()) == []
+    keys = list(house.hub.inbox.keys(f"work/{house.program}/"))
+    assert len([key for key in keys if "/outcomes/" in key]) > 1
+
+
+@pytest.mark.usefixtures("small_limits")
+def test_all_rows_of_an_order_meet_one_worker_and_one_write(house: House) -> None:
+    report(house, 30)
+    house.file(a_file(30))
+    heads = [head for n in range(30) for head in house.order(f"A-{n}").heads.values()]
+    assert {head.version for head in heads} == {2}, "reported once, written once"
+
+
+@pytest.mark.usefixtures("small_limits")
+def test_steps_run_again_change_nothing(house: House) -> None:
+    report(house, 30)
+    batch = house.file(a_file(30))
+    before, amounts = kept(house, batch.delivery), ledger(house, 30)
+    work = house.hub.work(house.program, batch.delivery.id)
+    for _ in range(2):
+        large.split(house.hub, batch.delivery, {})
+        for item in reversed(work.items()):
+            large.take_bucket(house.hub, batch.delivery, item)
+            large.take_bucket(house.hub, batch.delivery, item)
+        again = large.finish(house.hub, batch.delivery)
+        assert again.counts == batch.counts
+        assert kept(house, batch.delivery) == before
+        assert ledger(house, 30) == amounts
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.usefixtures("small_limits")
+@pytest.mark.parametrize("operation", ["BatchExecuteStatement", "PutItem", "Query"])
+def test_a_worker_killed_anywhere_and_begun_again_ends_as_if_nothing_was(
+    house: House, operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report(house, 30)
+    monkeypatch.setattr(house.hub, "hand_over", lambda delivery, more: True)
+    delivery = house.file(a_file(30)).delivery
+    work = large.split(house.hub, delivery, {})
+    calls = 0
+
+    def die(**_: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls % 2 == 0:
+            raise Killed
+
+    events = house.hub._dynamodb.meta.events
+    killed = 0
+    for item in work.items():
+        for attempt in range(60):
+            event = f"{'before' if attempt % 2 else 'after'}-call.dynamodb.{operation}"
+            events.register(event, die, unique_id="die")
+            try:
+                large.take_bucket(house.hub, delivery, item)
+                break
+            except Killed:
+                killed += 1
+            finally:
+                events.unregister(event, unique_id="die")
+            if attempt > 3:
+                large.take_bucket(house.hub, delivery, item)
+                break
+    assert killed
+    batch = large.finish(house.hub, delivery)
+    assert batch.counts == {"applied": 90, "refused": 1, "duplicate": 1, "waiting": 1}
+    assert {amounts[f"A-{n}~sale"][0] for n, amounts in enumerate(ledger(house, 30))} == {200 * n for n in range(30)}
+
+
+@pytest.mark.usefixtures("small_limits")
+def test_a_bucket_that_is_missing_is_not_passed_over(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(house.hub, "hand_over", lambda delivery, more: True)
+    batch = house.file(a_file(30))
+    assert batch.state == "working"
+    work = large.split(house.hub, batch.delivery, {})
+    first, *others = work.items()
+    for item in others:
+        large.take_bucket(house.hub, batch.delivery, item)
+    with pytest.raises((large.Incomplete, KeyError)):
+        large.finish(house.hub, batch.delivery)
+    header = house.hub.deliveries(house.program).get(batch.delivery.id)
+    assert header is not None and header.state == "working"
+    large.take_bucket(house.hub, batch.delivery, first)
+    assert large.finish(house.hub, batch.delivery).counts["waiting"] == 91
+
+
+@pytest.mark.usefixtures("small_limits")
+def test_progress_tells_what_is_read_and_what_is_done(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    report(house, 30)
+    monkeypatch.setattr(house.hub, "hand_over", lambda delivery, more: True)
+    delivery = house.file(a_file(30)).delivery
+    work = house.hub.work(house.program, delivery.id)
+    assert large.Progress.of(work).document(house.hub.now()) == {
+        "read": 0, "recorded": 0, "applied": 0, "refused": 0, "duplicate": 0,
+    }  # fmt: skip
+    large.split(house.hub, delivery, {})
+    assert large.Progress.of(work).document(house.hub.now())["total"] == 93
+    for item in work.items()[:-1]:
+        large.take_bucket(house.hub, delivery, item)
+    midway = large.Progress.of(work).document(house.hub.now())
+    assert 0 < midway["recorded"] < 93
+    assert midway["per_second"] > 0 and midway["seconds_left"] >= 0
+    large.take_bucket(house.hub, delivery, work.items()[-1])
+    done = large.Progress.of(work).document(house.hub.now())
+    assert (done["recorded"], done["applied"], done["refused"], done["duplicate"]) == (91, 90, 1, 1)
+    assert done["seconds_left"] == 0
+
+
+@pytest.mark.usefixtures("small_limits")
+def test_archives_are_split_as_well(house: House) -> None:
+    report(house, 20)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("a.csv", a_file(20))
+        archive.writestr("b.csv", HEADER + "zz,A-3,,take_back,0.01,EUR\n")
+    batch = house.file(packed.getvalue(), name="both.zip")
+    assert sum(batch.counts.values()) == 64
+    places = [result.place for result in outcomes.kept(house.hub.inbox, batch.delivery)]
+    assert places[:2] == ["a.csv:2", "a.csv:3"] and places[-1] == "b.csv:2"
+
+
+def test_more_rows_take_no_more_memory_while_they_are_read(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(house.hub, "hand_over", lambda delivery, more: True)
+    monkeypatch.setattr(large, "HELD_SIGNS", 200_000)
+    monkeypatch.setattr(large, "ROWS_AT_ONCE", 500)
+
+    def growth(count: int) -> int:
+        body = (HEADER + "".join(f"r{n},A-{n},,take_back,10.00,EUR\n" for n in range(count))).encode()
+        delivery = house.delivery(Kind.FILE, body, "warehouse", Channel.SFTP, name=f"{count}.csv")
+        delivery = intake.receive(house.hub, delivery, body).delivery
+        del body
+        tracemalloc.start()
+        large.split(house.hub, delivery, {})
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return peak
+
+    growth(2_500)
+    assert growth(20_000) < growth(5_000) + 1_500_000
+
+
+def test_rows_pass_through_their_work_files_unchanged() -> None:
+    for row in (
+        Row("7", {"order_id": "A\n1", "note": "\u2028\U0010ff41 \ud800"}, raw='"A\n1"\r\n'),
+        Unreadable("a.csv:9", "QUOTE_MISPLACED", {"line": "9"}, "amount", "raw\n", "A-1", "r1"),
+    ):
+        line = row_text(12, row)
+        assert "\n" not in line
+        assert row_from(json.loads(line)) == (12, row)
+
+
+def test_a_stream_gives_every_byte_once() -> None:
+    body = bytes(range(256)) * 40
+    stream = Stream(iter([body[:1000], body[1000:1001], body[1001:]]))
+    taken = b"".join(iter(lambda: stream.read(77), b""))
+    assert taken == body
+    assert stream.taken == len(body)
+
+
+def test_an_object_of_unknown_size_is_put_in_pieces(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    inbox = house.hub.inbox
+    lines = [b"%d\n" % n for n in range(1_300_000)]
+    inbox.put_pieces("results/x/pieces", lines)
+    assert inbox.size("results/x/pieces") == sum(map(len, lines))
+    assert b"".join(inbox.pieces("results/x/pieces", 1 << 20)) == b"".join(lines)
+    inbox.put_pieces("results/x/one", [b"a", b"b"])
+    assert inbox.read("results/x/one") == b"ab"
