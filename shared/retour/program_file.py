@@ -480,9 +480,17 @@ def _mapping_sense(page: _Page, document: Mapping[str, Any], source: Mapping[str
     if "encoding" in mapping and not _is_encoding(mapping["encoding"]):
         right = "for example utf-8, utf-16, cp1252 or iso-8859-15"
         yield page.fault((*path, "mapping", "encoding"), f"{mapping['encoding']!r} is no encoding of text; {right}")
-    if "date" in mapping and not _is_date_format(mapping["date"]):
-        right = "day, month and year are needed, such as %d.%m.%Y"
-        yield page.fault((*path, "mapping", "date"), f"{mapping['date']!r} does not tell one day from another; {right}")
+    for form in [mapping["date"]] if isinstance(mapping.get("date"), str) else mapping.get("date", ()):
+        if not _is_date_format(form):
+            right = "day, month and year are needed, such as %d.%m.%Y"
+            yield page.fault((*path, "mapping", "date"), f"{form!r} does not tell one day from another; {right}")
+    if "layout" in mapping and mapping["layout"] != "own" and mapping.get("columns"):
+        sentence = "the layout says which column is which; take `columns` out, or the layout"
+        yield page.fault((*path, "mapping", "columns"), sentence, at_key=True)
+    for given, event_type in mapping.get("event_types", {}).items():
+        if event_type not in document["event_types"]:
+            sentence = f"{event_type!r} is no event type of this program{_meant(event_type, document['event_types'])}"
+            yield page.fault((*path, "mapping", "event_types", given), sentence)
 
 
 def _is_encoding(name: str) -> bool:

@@ -10,6 +10,10 @@ from decimal import Decimal
 from retour.domain.delivery import Channel
 
 
+ITEMS_MAX = 1_000
+"""More than a line has items."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reverse:
     """Nothing of the target remains to be paid."""
@@ -139,9 +143,9 @@ class Provenance:
 
     @property
     def position(self) -> int:
-        """The number within the delivery, for the order of what arrived together."""
-        numbers = re.findall(r"\d+", self.place)
-        return int(numbers[-1]) if numbers else 0
+        """The number within the delivery, for the order of what arrived together: the line, then the item in it."""
+        found = re.search(r"(\d+)(?:\.(\d+))?\D*$", self.place)
+        return int(found[1]) * ITEMS_MAX + int(found[2] or 0) if found else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

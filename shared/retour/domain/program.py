@@ -44,6 +44,7 @@ class Source:
     approve_restores: bool = False
     possible_duplicates: Mapping[str, str] = field(default_factory=dict)
     expected_by: str | None = None
+    thresholds: Mapping[str, Any] = field(default_factory=dict)
     mapping: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -153,7 +154,7 @@ def program_from(document: Mapping[str, Any], version: int, contracts: tuple[Con
 
 COMMON = {
     "kind", "event_type", "order_by", "currency", "amount_means", "basis", "default_reason",
-    "order_id_field", "approve_restores", "expected_by", "possible_duplicates",
+    "order_id_field", "approve_restores", "expected_by", "possible_duplicates", "thresholds",
 }  # fmt: skip
 
 

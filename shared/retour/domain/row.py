@@ -1,7 +1,10 @@
 """What channels and readers hand over: rows in the sender's words, with their place."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+ITEM = re.compile(r"(?<=\d)\.\d+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -9,13 +12,15 @@ class Row:
     """One record as the sender wrote it.
 
     `place` is where a person finds it again: the line of a file (the header is line 1), the number of a record in a
-    list (from 1), or a path such as `refunds[2]`. `fields` are the sender's own column names and texts; empty cells are
-    left out. `raw` is the record exactly as it came, for the file of rejected rows.
+    list (from 1), or a path such as `refunds[2]`; an item of a line that holds several is `7.2`. `fields` are the sender's own column names and texts; empty cells are
+    left out. `raw` is the record exactly as it came, for the file of rejected rows. `layout` is the known layout of
+    another system that its file was recognised as.
     """
 
     place: str
     fields: Mapping[str, str]
     raw: str = ""
+    layout: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +52,8 @@ class Ignored:
     """A genuine payload that says nothing we act on (a thin ping, a topic we do not use): stored and listed."""
 
     why: str
+
+
+def line_of(place: str) -> str:
+    """The place of the line that an item stands in; any other place is its own."""
+    return ITEM.sub("", place)

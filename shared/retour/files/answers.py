@@ -10,7 +10,7 @@ from importlib.resources import files
 
 from retour.domain import money, times
 from retour.domain.outcome import Outcome, Result
-from retour.domain.row import Unreadable
+from retour.domain.row import Unreadable, line_of
 from retour.files import names
 from retour.files.opened import Opened
 from retour.files.text import encoded
@@ -75,12 +75,22 @@ def harmless(text: str) -> str:
 
 def rejected(opened: Opened, results: Iterable[Result]) -> Iterator[bytes]:
     """The refused rows in exactly the layout they came in: corrected and sent again, they are read as they were."""
-    return _file(opened, (result.raw for result in results if result.outcome is Outcome.REFUSED))
+    return _file(opened, once((one.place, one.raw) for one in results if one.outcome is Outcome.REFUSED))
 
 
 def rejected_again(opened: Opened, places: Container[str]) -> Iterator[bytes]:
     """The same from the file itself, opened once more: the rows at these places, and those that cannot be read."""
-    return _file(opened, (row.raw for row in opened.rows if row.place in places or isinstance(row, Unreadable)))
+    found = (row for row in opened.rows if row.place in places or isinstance(row, Unreadable))
+    return _file(opened, once((row.place, row.raw) for row in found))
+
+
+def once(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """The raw text of each line, however many of its items are given back."""
+    before = None
+    for place, raw in rows:
+        if line_of(place) != before or line_of(place) == place:
+            yield raw
+        before = line_of(place)
 
 
 def _file(opened: Opened, raws: Iterable[str]) -> Iterator[bytes]:

@@ -4,13 +4,29 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Protocol
 
 from retour.domain.program import Source
 from retour.domain.row import Refusal
+
+
+class Owner(Protocol):
+    """Whose layout it is, where that is another system."""
+
+    @property
+    def title(self) -> str: ...
+
+    def claims(self, names: frozenset[str]) -> bool: ...
+
+    def lacks(self, names: Iterable[str]) -> Sequence[str]: ...
+
+    def twice(self, names: Sequence[str]) -> str: ...
+
+    def looks(self, cells: Sequence[str]) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +35,9 @@ class Layout:
 
     `known` are all names we read, each in the spelling the mapping uses; `identity` name what a row is about (one of
     them must be there); `required` must all be there; `ids` are texts that only look like numbers. `closed`: no other
-    column is allowed, for a misspelt `sku` would turn the return of one item into that of the whole order.
+    column is allowed, for a misspelt `sku` would turn the return of one item into that of the whole order. `others` are
+    what a file may turn out to be instead; `told` the names a sentence lists; `positions` the columns of a layout whose
+    files have no header.
     """
 
     name: str
@@ -29,6 +47,10 @@ class Layout:
     ids: frozenset[str]
     reference: str
     closed: bool
+    others: "tuple[Layout, ...]" = ()
+    told: tuple[str, ...] = ()
+    owner: Owner | None = None
+    positions: tuple[str, ...] = ()
 
 
 @cache
@@ -77,6 +99,31 @@ def spelled(cells: Sequence[str], layout: Layout) -> tuple[str, ...]:
     return tuple(names)
 
 
+def meant(heads: Sequence[Sequence[str]], layout: Layout) -> Layout | Refusal:
+    """The one layout that claims a file, by what may be its header; two that do are a refusal."""
+    if not layout.others:
+        return layout
+    for cells in heads:
+        if len(cells) < 2:
+            continue
+        names = frozenset(fold(cell) for cell in cells if cell.strip())
+        claiming = [other for other in layout.others if other.owner and other.owner.claims(names)]
+        if score(cells, layout) and fault(spelled(cells, layout), layout, 0) is None:
+            if not claiming or all(cell.strip() in layout.known for cell in cells if cell.strip()):
+                return layout
+            claiming.append(layout)
+        if len(claiming) > 1:
+            titles = [other.owner.title if other.owner else "Retour" for other in claiming]
+            return Refusal("LAYOUT_AMBIGUOUS", {"layouts": "; ".join(sorted(titles))})
+        if claiming:
+            return claiming[0]
+    if not any(score(cells, layout) for cells in heads):
+        for other in layout.others:
+            if other.positions and other.owner and any(other.owner.looks(cells) for cells in heads):
+                return other
+    return layout
+
+
 def score(cells: Sequence[str], layout: Layout) -> int:
     """How many known names a line holds; 0 when it cannot be a header."""
     names = set(spelled(cells, layout))
@@ -89,10 +136,14 @@ def fault(names: Sequence[str], layout: Layout, line: int) -> Refusal | None:
     twice = [name for name, times in Counter(names).items() if times > 1 and name]
     if twice:
         return Refusal("COLUMN_TWICE", {"line": str(line), "column": twice[0]})
+    if layout.owner and (again := layout.owner.twice(names)):
+        return Refusal("COLUMN_TWICE", {"line": str(line), "column": again})
+    if layout.owner and (lacking := layout.owner.lacks(names)):
+        return Refusal("COLUMN_MISSING", {"line": str(line), "columns": ", ".join(lacking)})
     if missing := layout.required - set(names):
         return Refusal("COLUMN_MISSING", {"line": str(line), "columns": ", ".join(sorted(missing))})
     unknown = [name for name in names if name and name not in layout.known]
     if layout.closed and unknown:
-        expected = ", ".join(layout.known)
+        expected = ", ".join(layout.told or layout.known)
         return Refusal("UNKNOWN_COLUMN", {"line": str(line), "columns": ", ".join(unknown[:5]), "expected": expected})
     return None

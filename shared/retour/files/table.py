@@ -124,13 +124,13 @@ def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "
     if isinstance(shape, Refusal):
         return shape
     head, rest = first[: shape.line], first[shape.line :]
-    newline = next((end for end in ("\r\n", "\n", "\r") if head[-1].endswith(end)), "\n")
-    whole = "".join(head) if head[-1].endswith(newline) else "".join(head) + newline
+    newline = next((end for end in ("\r\n", "\n", "\r") if first[shape.line - 1].endswith(end)), "\n")
+    whole = "".join(head) if not head or head[-1].endswith(newline) else "".join(head) + newline
     skipped = Counter({"preamble": shape.line - 1} if shape.line > 1 else {})
     after = Numbered(chain(rest, numbered), shape.line)
     return Opened(
         header=shape.header,
-        layout=layout.name,
+        layout=shape.layout.name,
         rows=_rows(after, shape, skipped),
         rejected_head=encoding.mark + encoded(whole, encoding.codec),
         encoding=encoding.codec,
@@ -144,9 +144,16 @@ def shape_of(first: Sequence[str], source: Source, layout: Layout, prefix: str =
     """The header among the first lines: the one with most of the names we know, the earliest of equals."""
     separator = SEPARATOR.fullmatch(first[0])
     declared = source.mapping.get("delimiter") or (separator[1] if separator else None)
+    delimiters = (declared,) if declared else DELIMITERS
+    meant = layouts.meant(list(_heads(first, delimiters)), layout)
+    if isinstance(meant, Refusal):
+        return meant
+    layout = meant
+    if layout.positions:
+        return _without_header(first, delimiters, layout, prefix)
     best: tuple[int, Shape] | None = None
     for number, text in enumerate(first, 1):
-        for delimiter in (declared,) if declared else DELIMITERS:
+        for delimiter in delimiters:
             cells = cells_of(text.rstrip("\r\n"), delimiter)
             if isinstance(cells, Quote):
                 continue
@@ -159,8 +166,26 @@ def shape_of(first: Sequence[str], source: Source, layout: Layout, prefix: str =
     for number, text in enumerate(first, 1):
         if UNDECODED.search(text):
             return Refusal("ENCODING_UNCLEAR", {"line": str(number)})
-    expected = sorted(layout.required | layout.identity) if not layout.closed else layout.known
+    expected = sorted(layout.required | layout.identity) if not layout.closed else layout.told or layout.known
     return Refusal("HEADER_NOT_FOUND", {"lines": str(len(first)), "expected": ", ".join(expected)})
+
+
+def _heads(first: Sequence[str], delimiters: Sequence[str]) -> Iterator[Sequence[str]]:
+    for text in first:
+        for delimiter in delimiters:
+            cells = cells_of(text.rstrip("\r\n"), delimiter)
+            if not isinstance(cells, Quote):
+                yield cells
+
+
+def _without_header(first: Sequence[str], delimiters: Sequence[str], layout: Layout, prefix: str) -> Shape | Refusal:
+    """A table whose first line is a row already: its columns are known by their places."""
+    for text in first:
+        for delimiter in delimiters:
+            cells = cells_of(text.rstrip("\r\n"), delimiter)
+            if not isinstance(cells, Quote) and layout.owner and layout.owner.looks(cells):
+                return Shape(layout.positions, layout.positions, 0, delimiter, layout, prefix)
+    return Refusal("HEADER_NOT_FOUND", {"lines": str(len(first)), "expected": ", ".join(layout.positions)})
 
 
 def _rows(numbered: Numbered, shape: Shape, skipped: Counter[str]) -> Iterator[Row | Unreadable]:

@@ -1,0 +1,84 @@
+"""Numbers as people and spreadsheets write them, to exact decimals; what could mean two things is refused."""
+
+import re
+import unicodedata
+from decimal import Decimal
+
+from retour.domain.money import NotAnAmount, decimal, exponents
+
+GROUPS = " '’   "
+"""Signs that only ever stand between groups of three: blank, apostrophes, no-break, narrow and thin blank."""
+MINUS = str.maketrans({"−": "-", "﹣": "-", "－": "-", "‐": "-", "–": "-"})
+SIGNS = {"€": {"EUR"}, "£": {"GBP", "EGP", "FKP", "GIP", "SHP", "SSP", "SYP", "LBP", "SDG"}, "¥": {"JPY", "CNY"}}
+CODE = re.compile(r"(?:([A-Z]{3})[   ]?)?([^A-Z]*?)(?:[   ]?([A-Z]{3}))?", re.DOTALL)
+GROUPED = {
+    "": re.compile(rf"\d{{1,3}}([{GROUPS}])\d{{3}}(?:\1\d{{3}})*"),
+    ",": re.compile(r"\d{1,3}(?:,\d{3})+"),
+    ".": re.compile(r"\d{1,3}(?:\.\d{3})+"),
+}
+
+
+class Ambiguous(ValueError):
+    """The text reads as two numbers: `1,234` is more than a thousand, or little more than one."""
+
+
+class ForeignCurrency(ValueError):
+    """The amount is written in another currency than its record names."""
+
+
+def number(text: str, mark: str | None = None, currency: str | None = None) -> Decimal:
+    """The number a text is. `mark` is the decimal mark the source declares; undeclared it is the point.
+
+    Understood are grouping, minus signs of any kind, before or after, parentheses, currency signs and codes.
+    NotAnAmount, Ambiguous or ForeignCurrency where it is not one number.
+    """
+    digits = text.strip()
+    if digits.isascii() and digits.replace(".", "", 1).removeprefix("-").isdigit() and mark != ",":
+        return decimal(digits)
+    digits = digits.translate(MINUS)
+    negative = digits.startswith("(") and digits.endswith(")")
+    digits = without_currency(digits[1:-1] if negative else digits, currency)
+    sign = digits[:1] if digits[:1] in ("-", "+") else digits[-1:] if digits[-1:] in ("-", "+") else ""
+    if sign:
+        digits = (digits[1:] if digits.startswith(sign) else digits[:-1]).strip(GROUPS)
+    if sign and negative:
+        raise NotAnAmount(text)
+    digits = without_currency(digits, currency)
+    value = decimal(plain(digits, mark))
+    return -value if negative or sign == "-" else value
+
+
+def plain(digits: str, mark: str | None) -> str:
+    """Digits with a point before the decimals and no grouping."""
+    if not digits.strip("0123456789.") and digits.count(".") < 2 and mark != ",":
+        return digits
+    if mark is None and GROUPED[","].fullmatch(digits):
+        raise Ambiguous(digits)
+    point = mark or "."
+    whole, found, cents = digits.partition(point)
+    if point in cents or (found and not cents):
+        raise NotAnAmount(digits)
+    for group in ("", "," if point == "." else "."):
+        if GROUPED[group].fullmatch(whole):
+            whole = re.sub(r"\D", "", whole)
+            break
+    return f"{whole}.{cents}" if found else whole
+
+
+def without_currency(digits: str, currency: str | None) -> str:
+    """Without the sign or code of a currency before or after it, which must not contradict the record's."""
+    for sign in {one for one in digits if unicodedata.category(one) == "Sc"}:
+        if currency and sign in SIGNS and currency not in SIGNS[sign]:
+            raise ForeignCurrency(digits)
+    bare = "".join(one for one in digits if unicodedata.category(one) != "Sc").strip(GROUPS)
+    found = CODE.fullmatch(bare)
+    if found:
+        for code in (found[1], found[3]):
+            if code is None:
+                continue
+            if code not in exponents():
+                raise NotAnAmount(digits)
+            if currency and code != currency:
+                raise ForeignCurrency(digits)
+        bare = found[2].strip(GROUPS)
+    return bare
