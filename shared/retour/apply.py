@@ -49,9 +49,13 @@ def written(ledger: Ledger, order: Order, folded: Order) -> Order | None:
 
 
 def adopt(ledger: Ledger, action_id: str, order: Order) -> Order:
-    """Copy to an order what waited beside one of its action ids; the same order when there was nothing new."""
+    """Copy to an order what waited beside one of its action ids; the same order when there was nothing new.
+
+    What was given up there is refused for good: it comes no more.
+    """
     known = {record.id for record in order.records}
-    waiting = [record for record in ledger.order(f"@{action_id}").records if record.id not in known]
+    beside = ledger.order(f"@{action_id}")
+    waiting = [record for record in beside.records if record.id not in known and beside.booked(record.id) is None]
     for record in waiting:
         ledger.insert(replace(record, order_key=order.key))
     return ledger.order(order.key) if waiting else order
