@@ -196,7 +196,7 @@ class Senders:
 
     def release(self) -> None:
         """A person looks at the doubtful mail and lets it go on, with the command line."""
-        [held, *_] = eventually(lambda: self.batches(source="doubtful", state="held"))
+        [held, *_] = eventually(lambda: self.batches(source="doubtful", state="held"), 40)
         self.retour("release", held["id"], "--program", "acme")
 
     def retour(self, *said: str) -> str:
@@ -307,7 +307,7 @@ def answered(senders: Senders) -> None:
 
     folder = senders.merchant.root / "in"
     wanted = {"receipt_mai.csv", "result_mai.csv.csv", "rejected_mai.csv"}
-    eventually(lambda: wanted <= {path.name for path in folder.iterdir()})
+    eventually(lambda: wanted <= {path.name for path in folder.iterdir()}, 40)
     assert "CURRENCY_MISMATCH" in (folder / "result_mai.csv.csv").read_text()
 
     mails = eventually(lambda: len(found := senders.mails()) >= 2 and found)
@@ -418,3 +418,37 @@ def test_everything_twice_and_in_another_order_is_the_same_ledger(tmp_path: Path
             senders.retour("discard", held["id"], "--program", "acme")
         time.sleep(0.5)
         assert told(hub) == LEFT
+
+
+@pytest.mark.xdist_group("hub")
+def test_what_was_acknowledged_before_the_power_went_takes_effect_after_it(tmp_path: Path, merchant: Daemon) -> None:
+    """Killed right behind the last acknowledgement, with files, mails and pushes still on their way."""
+    merchant.clear()
+    with running_hub(tmp_path) as hub:
+        senders = Senders(hub, merchant, tmp_path)
+        senders.set_up()
+        senders.report()
+        senders.leave()
+        senders.approve()
+        asked = ask(hub, "POST", f"/v1/programs/acme/uploads?name=big.csv&size={len(UPLOADED)}", None, senders.key)
+        senders.standard()
+        senders.native()
+        senders.mail("doubtful", DOUBTED, "robot@elsewhere.example")
+        senders.case()
+        senders.mail("mail", MAILED)
+        put(asked["url"], UPLOADED)
+        senders.drop()
+        hub.kill()
+
+    with running_hub(tmp_path) as hub:
+        senders = Senders(hub, merchant, tmp_path)
+        senders.release()
+        eventually(lambda: told(hub) == LEFT)
+        answered(senders)
+        before = ledger(hub, "acme"), len(senders.mails())
+        hub.kill()
+
+    with running_hub(tmp_path) as hub:
+        senders = Senders(hub, merchant, tmp_path)
+        time.sleep(1)
+        assert (ledger(hub, "acme"), len(senders.mails())) == before

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 ENVELOPES = "deliveries/"
 NEWEST = 500
+ON_THEIR_WAY = 20
 
 
 class Functions(Protocol):
@@ -59,8 +60,13 @@ def replay(
 
 
 def unanswered(s3: "S3Client", bucket: str, deliveries: list[str]) -> Iterator[dict[str, str]]:
-    """What to ask of the answers' queue: the newest files whose answer nobody had begun to write when the end came."""
-    begun = {key.split("/")[2] for key in keys(s3, bucket, "results/") if key.endswith("/result.csv")}
+    """What to ask of the answers' queue: the newest files whose answer nobody had begun to write when the end came.
+
+    And the last ones that may still have been on their way to a merchant's server: to leave them twice changes nothing.
+    """
+    written = [key.split("/") for key in keys(s3, bucket, "results/")]
+    begun = {id_ for _, _, id_, *name in written if name == ["result.csv"]}
+    begun -= set(sorted(id_ for _, _, id_, *name in written if name[-1].startswith("result_"))[-ON_THEIR_WAY:])
     for key in deliveries[-NEWEST:]:
         if key.removeprefix(ENVELOPES).removesuffix(".json") not in begun:
             delivery = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())

@@ -72,6 +72,13 @@ def test_only_a_file_whose_answer_was_not_begun_is_owed_one(bucket: tuple[Any, s
     assert list(unanswered(*bucket, envelopes(*bucket))) == [{"program": "acme", "delivery": owed, "what": "batch"}]
 
 
+def test_an_answer_that_may_have_been_on_its_way_to_a_merchants_server_is_left_again(bucket: tuple[Any, str]) -> None:
+    pulled = stored(bucket, "01")
+    for name in ("result.csv", "result_may.csv.csv"):
+        bucket[0].put_object(Bucket=bucket[1], Key=f"results/acme/{pulled}/{name}", Body=b"")
+    assert [message["delivery"] for message in unanswered(*bucket, envelopes(*bucket))] == [pulled]
+
+
 def test_a_function_that_fails_is_no_answer() -> None:
     assert call(Functions(), "api", {"replay": "x"}) == {"state": "done"}
     with pytest.raises(FunctionFailed, match="no"):
