@@ -5,11 +5,11 @@ What a program can change (reasons, mapping, amount meaning, limits) is judged h
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, lru_cache
 from zoneinfo import ZoneInfo
 
 from retour.domain.delivery import Channel, Delivery, Kind
@@ -51,6 +51,7 @@ KEY_BYTES = 128
 TEXT_MAX = 500
 LISTED_MAX = 240
 SHOWN_MAX = 40
+KEPT = 4_096
 QUANTITY_MAX = 1_000_000
 
 
@@ -161,11 +162,26 @@ class Reading:
     def _cells(self, row: Row) -> dict[str, str]:
         """What stands in the row, by field."""
         cells = {**self.constants}
+        field_of = self._field_of
         for column, text in row.fields.items():
-            field = self.columns.get(plain(column))
-            if field and text.strip():
-                cells[field] = text.strip()
+            field = field_of(column)
+            if field and (text := text.strip()):
+                cells[field] = text
         return cells
+
+    # What rows have in common is worked out once and kept for so many texts.
+
+    @cached_property
+    def _field_of(self) -> Callable[[str], str | None]:
+        return lru_cache(KEPT)(lambda column: self.columns.get(plain(column)))
+
+    @cached_property
+    def _moment_of(self) -> Callable[[str], datetime]:
+        return lru_cache(KEPT)(self._moment)
+
+    @cached_property
+    def _reason_of(self) -> Callable[[str], str]:
+        return lru_cache(KEPT)(self._translated_reason)
 
     def _read(self, cells: Mapping[str, str], row: Row) -> Modification:
         source, delivery = self.source, self.delivery
@@ -181,7 +197,7 @@ class Reading:
         change = self._change(cells)
         currency = self._currency(cells)
         occurred_at = self._occurred_at(cells)
-        reference, sku, line = (self._short(cells, field) for field in ("reference", "sku", "line"))
+        reference, sku, line = self._short(cells, "reference"), self._short(cells, "sku"), self._short(cells, "line")
         by_source_time = source.order_by == "occurred_at" and occurred_at is not None
         return Modification(
             identity=self._identity(cells, row.place, reference, key or f"@{action_id}", event_type, sku, line),
@@ -206,7 +222,7 @@ class Reading:
             note=self._short(cells, "note", TEXT_MAX),
             occurred_at=occurred_at,
             received_at=delivery.received_at,
-            doubles=self._doubles(),
+            doubles=self._doubles,
             orders_by=min(occurred_at, delivery.received_at)
             if by_source_time and occurred_at
             else delivery.received_at,
@@ -215,6 +231,7 @@ class Reading:
             else None,
         )
 
+    @cached_property
     def _doubles(self) -> Mapping[str, str]:
         """What the program says today of changes that look like one already applied; kept in the record."""
         days = self.program.possible_duplicate_days
@@ -360,8 +377,9 @@ class Reading:
 
     def _reason(self, cells: Mapping[str, str]) -> str | None:
         given = cells.get("reason")
-        if given is None:
-            return self.source.default_reason
+        return self.source.default_reason if given is None else self._reason_of(given)
+
+    def _translated_reason(self, given: str) -> str:
         reason = alike(self.source.mapping.get("reasons", {}), given) or given
         if reason not in self.program.reasons:
             reason = self.source.mapping.get("reason_otherwise", reason)
@@ -371,8 +389,9 @@ class Reading:
 
     def _occurred_at(self, cells: Mapping[str, str]) -> datetime | None:
         text = cells.get("occurred_at")
-        if text is None:
-            return None
+        return None if text is None else self._moment_of(text)
+
+    def _moment(self, text: str) -> datetime:
         declared = self.source.mapping.get("date")
         patterns = [declared] if isinstance(declared, str) else declared or []
         read = {moment for pattern in patterns if (moment := dated(text, pattern))} if patterns else {dated(text, None)}
@@ -390,8 +409,9 @@ class Reading:
         text = cells.get(field)
         if text is None:
             return None
-        text = unicodedata.normalize("NFC", text)
-        if len(text.encode()) > most or not (text.isprintable() or field == "note"):
+        if not text.isascii():
+            text = unicodedata.normalize("NFC", text)
+        if len(text) > most or len(text.encode()) > most or not (text.isprintable() or field == "note"):
             raise Wrong("TEXT_UNUSABLE", field, field=field, bytes=str(most))
         return text
 
@@ -446,13 +466,15 @@ def has_amount(change: Change) -> bool:
 
 def content(change: Change, currency: str | None) -> str:
     """What makes two records of one identity the same: change, amount, currency, quantity (spec 4)."""
+    kind = type(change)
+    own = kind.__dataclass_fields__
     amount = getattr(change, "amount", None)
     return digest(
-        type(change).__name__,
+        kind.__name__,
         "" if amount is None else f"{amount.normalize():f}",
-        (currency or "") if has_amount(change) else "",
+        "" if amount is None else currency or "",
         str(getattr(change, "quantity", None)),
-        *(str(getattr(change, name, "")) for name in ("status", "partner", "undoes", "held")),
+        *[str(getattr(change, name)) if name in own else "" for name in ("status", "partner", "undoes", "held")],
     )
 
 
