@@ -7,6 +7,7 @@ from aws_lambda_powertools import Logger
 from retour.arrival import close_missing
 from retour.due import ask_for_visits, list_silent
 from retour.intake import expire_waiting
+from retour.rollup import roll_up
 from retour.wiring import Hub, hub
 
 logger = Logger(service="tick")
@@ -25,9 +26,15 @@ def asked(h: Hub, program_id: str) -> bool:
         program = h.program(program_id)
         if program is not None:
             visits, expired, silent = ask_for_visits(h, program), expire_waiting(h, program), list_silent(h, program)
-            missing = close_missing(h, program)
+            missing, whole = close_missing(h, program), roll_up(h, program)
             logger.info(
-                "clock looked at", program=program_id, visits=visits, expired=expired, silent=silent, missing=missing
+                "clock looked at",
+                program=program_id,
+                visits=visits,
+                expired=expired,
+                silent=silent,
+                missing=missing,
+                rolled_up=whole,
             )
     except Exception:
         logger.exception("program not looked after", program=program_id)

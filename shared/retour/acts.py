@@ -15,11 +15,11 @@ from retour.domain.action import Action
 from retour.domain.decide import Head, Order, accepted_records, undone_ids
 from retour.domain.delivery import Delivery, Kind
 from retour.domain.modification import Discard, Modification, Release, digest
-from retour.domain.money import to_text
 from retour.domain.outcome import Outcome, Result
 from retour.domain.program import Program
 from retour.domain.row import Refusal
 from retour.normalise import KEY_BYTES, Reading, order_key
+from retour.preview import partners
 from retour.store.deliveries import Header
 from retour.store.programs import Principal
 from retour.store.rehearsal import Rehearsal
@@ -224,40 +224,6 @@ def rehearsed(hub: Hub, opened: Program, delivery: Delivery, body: bytes) -> Doc
         "partners": partners(rehearsal, opened),
         "children": children(rehearsal, opened, results),
     }
-
-
-def partners(rehearsal: Rehearsal, opened: Program) -> list[Document]:
-    """What each partner is paid before and after, of the actions that a rehearsal changed."""
-    before: dict[str, int] = {}
-    after: dict[str, int] = {}
-    changed: dict[str, int] = {}
-    for old, new in moved_heads(rehearsal):
-        before[old.standing.partner] = before.get(old.standing.partner, 0) + old.payout
-        after[new.standing.partner] = after.get(new.standing.partner, 0) + new.payout
-        for partner in {old.standing.partner, new.standing.partner}:
-            changed[partner] = changed.get(partner, 0) + 1
-    return [
-        {
-            "partner": partner,
-            "actions": changed[partner],
-            "currency": opened.currency,
-            "payout": {
-                "before": to_text(before.get(partner, 0), opened.currency),
-                "after": to_text(after.get(partner, 0), opened.currency),
-                "difference": to_text(after.get(partner, 0) - before.get(partner, 0), opened.currency),
-            },
-        }
-        for partner in sorted(changed)
-    ]
-
-
-def moved_heads(rehearsal: Rehearsal) -> Iterator[tuple[Head, Head]]:
-    for key, order in rehearsal.orders.items():
-        seen = rehearsal.found.get(key)
-        for name, head in order.heads.items():
-            old = seen.heads.get(name) if seen else None
-            if name and old is not None and (old.payout, old.standing) != (head.payout, head.standing):
-                yield old, head
 
 
 def children(rehearsal: Rehearsal, opened: Program, results: Sequence[Result]) -> list[Document]:

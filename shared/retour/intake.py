@@ -5,7 +5,7 @@ Every channel comes through here, and so does a replay: a delivery read again is
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from io import BytesIO
@@ -47,6 +47,9 @@ MANY = 8
 ORDERS_AT_ONCE = 500
 ROWS_IN_ONE_PIECE = 2_000
 SIGNS_IN_ONE_PIECE = 1_000_000
+WITHIN = "within"
+"""The fact of a file that was weighed and found in order: read again, it is not weighed again."""
+WEIGHED = ("THRESHOLD_EXCEEDED", "TOTALS_DOUBTFUL", "RETURNS_DOUBTFUL")
 INLINE = (Kind.MODIFICATIONS, Kind.HOOK, Kind.SALESFORCE)
 ARRIVED, WORKING, DONE, HELD = "arriving", "working", "done", "held"
 REFUSED, IGNORED = "refused", "ignored"
@@ -57,7 +60,7 @@ class Batch:
     """A delivery and what became of it. `code` says why a whole one was refused, held or ignored.
 
     `skipped` counts the lines of a file that are no rows, by what they are. A file too large to hold its results has
-    their `totals` alone.
+    their `totals` alone. `preview` is what a held one, or a dry run, would come to.
     """
 
     delivery: Delivery
@@ -67,6 +70,7 @@ class Batch:
     results: Sequence[Result] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
     totals: Mapping[str, int] = field(default_factory=dict)
+    preview: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -113,9 +117,7 @@ def receive_file(hub: "Hub", delivery: Delivery, body: bytes | None) -> Batch:
     return take_file(hub, stored, body)
 
 
-def take_file(
-    hub: "Hub", delivery: Delivery, body: bytes | None = None, released_at: datetime | None = None
-) -> Batch:
+def take_file(hub: "Hub", delivery: Delivery, body: bytes | None = None, released_at: datetime | None = None) -> Batch:
     """Take every row of a file in: in one piece, or, when they are too many for that, by the way of large files.
 
     `released_at`: when a person let it go on, if it was held.
@@ -133,6 +135,11 @@ def take_file(
         batch = take_actions(hub, delivery, report.from_rows(opened.rows))
     else:
         rows = in_one_piece(opened.rows)
+        if released_at is None and not is_weighed(delivery, source):
+            pieces = [rows] if rows is not None else again_in_pieces(hub, program, delivery, body)
+            delivery, held = weighed(hub, program, source, delivery, pieces)
+            if held is not None:
+                return held
         if rows is None:
             from retour import large
 
@@ -145,6 +152,41 @@ def take_file(
     outcomes.keep(hub.inbox, delivery, batch.results)
     hub.deliveries(program.id).close(delivery, report_of(batch), batch.state)
     return batch
+
+
+def is_weighed(delivery: Delivery, source: Source) -> bool:
+    """Whether a file has nothing to be weighed by, or was weighed before and found in order."""
+    return not source.thresholds or delivery.facts.get("thresholds") == WITHIN
+
+
+def weighed(
+    hub: "Hub", program: Program, source: Source, delivery: Delivery, pieces: Iterable[Sequence[Row | Unreadable]]
+) -> tuple[Delivery, Batch | None]:
+    """The file with the verdict on it written down, and held where it is above a threshold of its source."""
+    from retour import thresholds
+
+    excess, weight = thresholds.examine(hub, program, source, (read_rows(program, delivery, piece) for piece in pieces))
+    if excess is None:
+        delivery = replace(delivery, facts={**delivery.facts, "thresholds": WITHIN})
+        hub.deliveries(program.id).put(delivery, None, ARRIVED, {})
+        return delivery, None
+    thresholds.keep(hub, delivery, weight)
+    facts = {**delivery.facts, **{f"{HELD}_{name}": value for name, value in excess.details.items()}}
+    delivery = replace(delivery, held=excess.code, facts=facts)
+    return delivery, hold(hub, delivery, thresholds.preview_of(weight, program))
+
+
+def again_in_pieces(
+    hub: "Hub", program: Program, delivery: Delivery, body: bytes | None
+) -> Iterator[Sequence[Row | Unreadable]]:
+    """The rows of a large file, read from the beginning."""
+    from retour.files.open import open_file
+
+    source = program.source(delivery.source, delivery.channel)
+    stream = BytesIO(body) if body is not None else Stream(hub.inbox.pieces(delivery.body_key))
+    opened = open_file(delivery.name, stream, source, delivery.facts.get("layout", "modifications"))
+    if not isinstance(opened, Refusal):
+        yield from batched(opened.rows, ORDERS_AT_ONCE)
 
 
 def read_rows(
@@ -198,7 +240,35 @@ def dry_run(hub: "Hub", delivery: Delivery, body: bytes) -> Batch:
         return Batch(delivery=delivery, state=IGNORED, details={"why": rows.why})
     reads = list(Reading(program, source, delivery).modifications(rows))
     rehearsal = Rehearsal(program.contracts, hub.ledger(program))
-    return Batch(delivery=delivery, state="dry run", results=take_rows(rehearsal, program, reads, hub.now()))
+    results = take_rows(rehearsal, program, reads, hub.now())
+    return Batch(
+        delivery=delivery,
+        state="dry run",
+        results=results,
+        preview=warned(hub, program, source, reads, results, rehearsal),
+    )
+
+
+def warned(
+    hub: "Hub",
+    program: Program,
+    source: Source,
+    reads: Sequence[tuple[Row | Unreadable, Read]],
+    results: Sequence[Result],
+    rehearsal: Rehearsal,
+) -> dict[str, Any]:
+    """What a rehearsal comes to for every partner, and what would hold it if it were sent."""
+    from retour import thresholds
+    from retour.preview import partner_documents, total_document
+
+    weight = thresholds.Weight()
+    weight.add(reads, results, rehearsal)
+    excess = thresholds.judged(hub, program, source, weight)
+    return {
+        "partners": partner_documents(weight.moved, program),
+        "total": total_document(weight.moved, program),
+        "warnings": [{"code": one.code, "details": dict(one.details)} for one in (excess,) if one is not None],
+    }
 
 
 # What became of it
@@ -216,9 +286,10 @@ def put_away(hub: "Hub", delivery: Delivery, body: bytes, found: Ignored | Refus
     return replace(batch, delivery=stored)
 
 
-def hold(hub: "Hub", delivery: Delivery) -> Batch:
-    """Nothing of it takes effect until a person has looked."""
-    batch = Batch(delivery=delivery, state=HELD, code=delivery.held)
+def hold(hub: "Hub", delivery: Delivery, preview: Mapping[str, Any] | None = None) -> Batch:
+    """Nothing of it takes effect until a person has looked. Why is a fact of the delivery: a replay knows it, too."""
+    told = {name.removeprefix(f"{HELD}_"): value for name, value in delivery.facts.items() if name.startswith(HELD)}
+    batch = Batch(delivery=delivery, state=HELD, code=delivery.held, details=told, preview=preview or {})
     deliveries = hub.deliveries(delivery.program)
     deliveries.remind("held", delivery.received_at, delivery.id, {"code": delivery.held, "source": delivery.source})
     deliveries.put(delivery, None, HELD, report_of(batch))
@@ -232,6 +303,7 @@ def report_of(batch: Batch) -> dict[str, Any]:
         "counts": batch.counts,
         "total": sum(batch.counts.values()),
         **({"skipped": dict(batch.skipped)} if batch.skipped else {}),
+        **({"preview": dict(batch.preview)} if batch.preview else {}),
     }
 
 
@@ -566,6 +638,13 @@ def release(hub: "Hub", delivery: Delivery, released_at: datetime) -> Batch:
     """Take in a held delivery after all, as received when it came. The fence waits for it like for any at work."""
     hub.deliveries(delivery.program).list_open(delivery, ARRIVED)
     batch = take_file(hub, delivery, hub.inbox.read(delivery.body_key), released_at)
+    if delivery.held in WEIGHED and batch.state == DONE:
+        from retour.thresholds import differing
+
+        differs = differing(hub, batch)
+        if differs is not None:
+            told = {**report_of(batch), "differs": differs[:LISTED], "differing": len(differs)}
+            hub.deliveries(delivery.program).close(delivery, told, batch.state)
     hub.deliveries(delivery.program).forget("held", delivery.received_at, delivery.id)
     return batch
 

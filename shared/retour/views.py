@@ -10,10 +10,12 @@ from typing import Any
 
 from retour import report
 from retour.arrival import NO_HASH
+from retour.domain import paid
 from retour.domain.action import Action
 from retour.domain.contract import Contract
-from retour.domain.decide import Head, Order, paid_lines
+from retour.domain.decide import CHANGES_MAX, Head, Order, effect, paid_lines
 from retour.domain.delivery import Delivery, Kind
+from retour.domain.explain import details
 from retour.domain.modification import Modification
 from retour.domain.money import to_text
 from retour.domain.outcome import Effect, MakeGood, Outcome, Result
@@ -104,7 +106,13 @@ def answer_document(batch: Batch, language: str) -> Document:
 def rehearsal_document(batch: Batch, language: str) -> Document:
     """What would happen; there is no batch to ask for later."""
     state = "refused" if batch.state == "refused" else "done"
-    return answer_document(batch, language) | {"batch": None, "state": state, "dry_run": True}
+    document = answer_document(batch, language) | {"batch": None, "state": state, "dry_run": True}
+    if batch.preview:
+        warnings = [
+            {**one, "explanation": sentence(one["code"], one["details"], language)} for one in batch.preview["warnings"]
+        ]
+        document |= {**batch.preview, "warnings": warnings}
+    return document
 
 
 def count(results: Iterable[Result]) -> dict[str, int]:
@@ -174,8 +182,10 @@ def action_line(action: Action, head: Head, program: Program, now: datetime) -> 
         "payout": to_text(head.payout, program.currency),
         "payout_currency": program.currency,
         "locks_at": text(head.locks_at) if head.locks_at else None,
+        "final_at": text(head.final) if head.final else None,
         "contract": head.standing.contract,
         "changes": head.changes,
+        "changes_left": max(CHANGES_MAX - head.changes, 0),
         "promo_code": action.promo_code,
         "customer_status": action.customer_status,
         "parent": action.parent,
@@ -185,9 +195,11 @@ def action_line(action: Action, head: Head, program: Program, now: datetime) -> 
 def action_document(order: Order, action: Action, head: Head, program: Program, now: datetime) -> Document:
     """An action with its lines and everything that was ever said about it, in the order in which it was booked."""
     terms = program.contracts[head.standing.contract - 1]
-    records = [record for entry in head.log if (record := order.record(entry.id)) is not None]
     return {
         **action_line(action, head, program, now),
+        "sentence": told_in(paid.payment(order, action, head, program.contracts), program.language),
+        "credit": credit_document(paid.credited(order, action, head, program.contracts, now), program.language),
+        "rate": f"{action.rate:f}",
         "items": [
             {
                 "line": line.line,
@@ -203,8 +215,61 @@ def action_document(order: Order, action: Action, head: Head, program: Program, 
                 action.lines, head.standing.rests, paid_lines(action, head.standing, program.contracts), strict=True
             )
         ],
-        "history": [modification_document(order, record, program) for record in records],
+        "history": history(order, action, head, program),
     }
+
+
+def history(order: Order, action: Action, head: Head, program: Program) -> list[Document]:
+    """Every entry of the log: who said what and where, what it came to, by which terms, and by the other basis."""
+    basis, payouts = paid.by_other_basis(order, action, head, program.contracts)
+    told_: list[Document] = []
+    for entry, otherwise in zip(head.log, payouts, strict=True):
+        record = order.record(entry.id)
+        if record is None:
+            continue
+        terms = program.contracts[entry.contract - 1]
+        particulars = details(order, head, record, program.waiting_days)
+        other = {"basis": basis.value, "payout": to_text(otherwise, terms.currency)}
+        told_.append(
+            {
+                **modification_document(order, record, program),
+                "outcome": entry.outcome.value,
+                "code": entry.code,
+                "explanation": sentence(entry.code, particulars, program.language),
+                "applied_at": text(entry.applied_at),
+                "effect": effect_document(effect(order, head, entry, program.contracts)),
+                "terms": {"number": terms.number, "name": terms.name, "version": terms.version},
+                "other_basis": other if otherwise != entry.payout else None,
+            }
+        )
+    return told_
+
+
+def told_in(parts: Sequence[paid.Said], language: str) -> str:
+    """One sentence: what is paid, then why."""
+    first, *why = [sentence(part.code, with_days(part.details, language), language) for part in parts]
+    colon = " : " if language == "fr" else ": "
+    return f"{first}{colon}{'; '.join(why)}." if why else f"{first}."
+
+
+def with_days(details: Mapping[str, str], language: str) -> Mapping[str, str]:
+    """Days as people write them in a language."""
+    return {name: day_in(value, language) if name.endswith("day") else value for name, value in details.items()}
+
+
+def day_in(day: str, language: str) -> str:
+    if not day:
+        return "–"
+    year, month, number = day.split("-")
+    names = sentence("MONTHS", {}, language).split()
+    return sentence("DAY", {"day": str(int(number)), "month": names[int(month) - 1], "year": year}, language)
+
+
+def credit_document(credited: paid.Credited | None, language: str) -> Document | None:
+    if credited is None:
+        return None
+    why = sentence(credited.said.code, with_days(credited.said.details, language), language)
+    return {credited.kind: credited.day, "why": why}
 
 
 def batch_document(header: Header, program: Program, counts: Mapping[str, int]) -> Document:
@@ -231,6 +296,7 @@ def batch_document(header: Header, program: Program, counts: Mapping[str, int]) 
     }
     if delivery.kind is not Kind.PROGRAM and header.state in ("done", "refused"):
         document["links"] |= {"result": f"{path}/result", "rejected": f"{path}/rejected"}
+    document |= {name: facts[name] for name in ("preview", "differs", "differing") if name in facts}
     return document | whole(facts.get("code", ""), facts.get("details", {}), program.language)
 
 

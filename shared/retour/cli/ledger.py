@@ -142,6 +142,7 @@ def show_batch(batch: Mapping[str, Any]) -> None:
     if batch.get("explanation"):
         say(f"  {batch['explanation']}" + (f" [{batch['code']}]" if batch.get("code") else ""))
     facts((name, batch.get(name)) for name in ("id", "channel", "source", "received_at", "answer"))
+    show_preview(batch)
     outcomes = list(batch.get("outcomes") or ())
     if not outcomes:
         return
@@ -161,6 +162,39 @@ def show_batch(batch: Mapping[str, Any]) -> None:
     total = sum((batch.get("counts") or {}).values()) or len(outcomes)
     if total > OUTCOMES_SHOWN:
         say(f"… and {total - OUTCOMES_SHOWN} more: retour batches {identity} --result FILE")
+
+
+def show_preview(batch: Mapping[str, Any]) -> None:
+    """What it would come to for the partners, what is doubtful about it, and what a release changed of that."""
+    preview = batch.get("preview") or batch
+    for warning in preview.get("warnings") or ():
+        say(f"  {warning['explanation']} [{warning['code']}]", style="yellow")
+    if preview.get("counts") and preview is not batch:
+        say(f"  It would be: {counted(preview['counts'])}.")
+    rows = [
+        (
+            one["partner"],
+            one["actions"],
+            *(one["payout"][name] for name in ("before", "after", "difference")),
+            one["currency"],
+        )
+        for one in preview.get("partners") or ()
+    ]
+    if rows:
+        total = preview["total"]
+        rows.append(
+            ("all partners", "", *(total["payout"][n] for n in ("before", "after", "difference")), total["currency"])
+        )
+        table(("partner", "actions", "payout before", "after", "difference", ""), rows)
+    if "differs" in batch:
+        say(f"  {batch['differing']} rows came out differently than the preview had shown.")
+        table(
+            ("record", "shown", "now"),
+            (
+                (row["record"], *(" ".join(filter(None, row[when].values())) for when in ("shown", "now")))
+                for row in batch["differs"][:OUTCOMES_SHOWN]
+            ),
+        )
 
 
 def moved(effect: Mapping[str, Any] | None, what: str) -> str:

@@ -1,7 +1,8 @@
 """Layouts of other systems, each a data file in `layouts/`: recognised by their header, read as what they mean there.
 
 A layout says which of its columns is which of ours, what amounts and quantities mean, and how its reasons read. A row
-that holds several items becomes several rows, `7.1`, `7.2`. Two layouts that both claim a file is a refusal, never a guess.
+that holds several items becomes several rows, `7.1`, `7.2`. Two layouts that both claim a file are a refusal,
+never a guess.
 """
 
 import json

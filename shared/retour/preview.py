@@ -1,0 +1,63 @@
+"""What a delivery would come to, partner by partner, by a rehearsal that writes nothing."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from retour.domain.decide import Head
+from retour.domain.money import to_text
+from retour.domain.program import Program
+from retour.store.rehearsal import Rehearsal
+
+Document = dict[str, Any]
+Moved = dict[str, list[int]]
+"""By partner: payout before, payout after, actions that changed."""
+
+
+def partners(rehearsal: Rehearsal, program: Program) -> list[Document]:
+    """What each partner is paid before and after, of the actions that a rehearsal changed."""
+    return partner_documents(moved_by_partner(rehearsal), program)
+
+
+def moved_by_partner(rehearsal: Rehearsal) -> Moved:
+    moved: Moved = {}
+    for old, new in moved_heads(rehearsal):
+        moved.setdefault(old.standing.partner, [0, 0, 0])[0] += old.payout
+        moved.setdefault(new.standing.partner, [0, 0, 0])[1] += new.payout
+        for partner in {old.standing.partner, new.standing.partner}:
+            moved[partner][2] += 1
+    return moved
+
+
+def partner_documents(moved: Moved, program: Program) -> list[Document]:
+    return [
+        {
+            "partner": partner,
+            "actions": actions,
+            "currency": program.currency,
+            "payout": payout_document(before, after, program.currency),
+        }
+        for partner, (before, after, actions) in sorted(moved.items())
+    ]
+
+
+def total_document(moved: Moved, program: Program) -> Document:
+    """All partners together."""
+    before, after = (sum(one[at] for one in moved.values()) for at in (0, 1))
+    return {"currency": program.currency, "payout": payout_document(before, after, program.currency)}
+
+
+def payout_document(before: int, after: int, currency: str) -> dict[str, str]:
+    return {
+        "before": to_text(before, currency),
+        "after": to_text(after, currency),
+        "difference": to_text(after - before, currency),
+    }
+
+
+def moved_heads(rehearsal: Rehearsal) -> Iterator[tuple[Head, Head]]:
+    for key, order in rehearsal.orders.items():
+        seen = rehearsal.found.get(key)
+        for name, head in order.heads.items():
+            old = seen.heads.get(name) if seen else None
+            if name and old is not None and (old.payout, old.standing) != (head.payout, head.standing):
+                yield old, head

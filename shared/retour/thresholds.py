@@ -1,0 +1,218 @@
+"""Whether a file looks wrong as a whole: weighed by a rehearsal before anything of it is recorded (spec 7).
+
+A file above a threshold of its source is held for a person. What it would have come to is kept, so that its release can
+tell what came out differently.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from retour.domain.codes import Code
+from retour.domain.delivery import Delivery
+from retour.domain.modification import Modification, SetTotal, TakeBack
+from retour.domain.money import to_text
+from retour.domain.outcome import Outcome, Result
+from retour.domain.program import Program, Source
+from retour.domain.row import Row, Unreadable
+from retour.normalise import Read
+from retour.preview import Moved, moved_by_partner, moved_heads, partner_documents, total_document
+from retour.rollup import pending_payout, roll_up
+from retour.store import outcomes
+from retour.store.rehearsal import Rehearsal
+
+if TYPE_CHECKING:
+    from retour.intake import Batch
+    from retour.wiring import Hub
+
+JUDGED_FROM = 20
+"""Rows from which on the meaning of amounts shows."""
+UNCHANGED_SHARE = Decimal("0.5")
+EXCEEDING_SHARE = Decimal("0.2")
+HIT_MOST = 5
+LISTED = 2_000
+"""Rows of which a preview is kept: a file in one piece has no more."""
+EXCEEDING = {Code.AMOUNT_EXCEEDS_SALE, Code.QUANTITY_EXCEEDS_SOLD, Code.CLAMPED_TO_SALE, Code.ACTION_REVERSED}
+
+Reads = Sequence[tuple[Row | Unreadable, Read]]
+
+
+@dataclass(frozen=True, slots=True)
+class Excess:
+    """What is above its limit, as its sentence tells it."""
+
+    code: str
+    details: Mapping[str, str]
+
+
+@dataclass
+class Weight:
+    """What a file would come to, added up while its rows are rehearsed."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    codes: Counter[str] = field(default_factory=Counter)
+    verbs: Counter[str] = field(default_factory=Counter)
+    unchanged_totals: int = 0
+    exceeding: int = 0
+    taken_back: int = 0
+    moved: Moved = field(default_factory=dict)
+    results: list[Result] = field(default_factory=list)
+
+    @property
+    def rows(self) -> int:
+        return self.counts.total()
+
+    def add(self, reads: Reads, results: Sequence[Result], rehearsal: Rehearsal) -> None:
+        self.results += results[: max(0, LISTED - len(self.results))]
+        for (_, read), result in zip(reads, results, strict=True):
+            self.counts[result.outcome.value] += 1
+            if result.code:
+                self.codes[result.code] += 1
+            if isinstance(read, Modification):
+                self.judge(read, result)
+        for old, new in moved_heads(rehearsal):
+            self.taken_back += max(0, old.payout - new.payout)
+        for partner, numbers in moved_by_partner(rehearsal).items():
+            before = self.moved.setdefault(partner, [0, 0, 0])
+            self.moved[partner] = [a + b for a, b in zip(before, numbers, strict=True)]
+
+    def judge(self, read: Modification, result: Result) -> None:
+        match read.change:
+            case SetTotal():
+                self.verbs["set_total"] += 1
+                self.unchanged_totals += result.outcome is Outcome.UNCHANGED
+            case TakeBack():
+                self.verbs["take_back"] += 1
+                self.exceeding += result.code in EXCEEDING
+
+
+def weigh(hub: "Hub", program: Program, pieces: Iterable[Reads]) -> Weight:
+    """Rehearse the rows, a piece at a time so that memory stays as it is."""
+    from retour.intake import take_rows
+
+    weight = Weight()
+    for reads in pieces:
+        rehearsal = Rehearsal(program.contracts, hub.ledger(program))
+        weight.add(reads, take_rows(rehearsal, program, reads, hub.now()), rehearsal)
+    return weight
+
+
+def excess_of(weight: Weight, source: Source, pending: int | None) -> Excess | None:
+    """The first of a source's thresholds that a file exceeds; None: it may be recorded.
+
+    Where no night is known on which anything was pending, there is nothing to take a share of.
+    """
+    limits = source.thresholds
+    bad = weight.counts[Outcome.REFUSED.value]
+    if "bad_rows" in limits and weight.rows and above(bad, weight.rows, limits["bad_rows"]):
+        return exceeded("bad_rows", bad, weight.rows, limits["bad_rows"])
+    limit = limits.get("pending_taken_back")
+    if limit and pending and above(weight.taken_back, pending, limit):
+        return exceeded("pending_taken_back", weight.taken_back, pending, limit)
+    return doubt_of(weight) if limits.get("doubtful_meaning", True) else None
+
+
+def doubt_of(weight: Weight) -> Excess | None:
+    """Whether the amounts look as if they meant something else than was declared."""
+    totals, returns = weight.verbs["set_total"], weight.verbs["take_back"]
+    if totals >= JUDGED_FROM and weight.unchanged_totals > UNCHANGED_SHARE * totals:
+        details = {"share": percent(weight.unchanged_totals, totals), "limit": percent_text(UNCHANGED_SHARE)}
+        return Excess("TOTALS_DOUBTFUL", details)
+    if returns >= JUDGED_FROM and weight.exceeding > EXCEEDING_SHARE * returns:
+        details = {"share": percent(weight.exceeding, returns), "limit": percent_text(EXCEEDING_SHARE)}
+        return Excess("RETURNS_DOUBTFUL", details)
+    return None
+
+
+def above(part: int, whole: int, limit: str) -> bool:
+    return part * 100 > Decimal(limit.removesuffix("%")) * whole
+
+
+def exceeded(what: str, part: int, whole: int, limit: str) -> Excess:
+    return Excess("THRESHOLD_EXCEEDED", {"threshold": what, "value": percent(part, whole), "limit": limit})
+
+
+def percent(part: int, whole: int) -> str:
+    return percent_text(Decimal(part) / whole)
+
+
+def percent_text(share: Decimal) -> str:
+    return f"{share * 100:.1f}".removesuffix(".0") + "%"
+
+
+def preview_of(weight: Weight, program: Program) -> dict[str, Any]:
+    """What a held file would come to, short enough for its header: the partners are those hit most."""
+    hit = sorted(weight.moved.items(), key=lambda one: (one[1][1] - one[1][0], one[0]))[:HIT_MOST]
+    return {
+        "counts": dict(weight.counts),
+        "codes": dict(weight.codes.most_common(20)),
+        "total": total_document(weight.moved, program),
+        "partners": partner_documents(dict(hit), program),
+    }
+
+
+def hit_most(weight: Weight, program: Program) -> str:
+    """`nordlicht -12.00 EUR` and so on, for a sentence."""
+    unit = program.currency
+    hit = sorted((after - before, partner) for partner, (before, after, _) in weight.moved.items())[:HIT_MOST]
+    return ", ".join(f"{partner} {to_text(moved, unit)} {unit}" for moved, partner in hit) or "–"
+
+
+def examine(hub: "Hub", program: Program, source: Source, pieces: Iterable[Reads]) -> tuple[Excess | None, Weight]:
+    """Weigh a file against the thresholds of its source."""
+    weight = weigh(hub, program, pieces)
+    if "pending_taken_back" in source.thresholds and pending_payout(hub, program) is None:
+        roll_up(hub, program)
+    return judged(hub, program, source, weight), weight
+
+
+def judged(hub: "Hub", program: Program, source: Source, weight: Weight) -> Excess | None:
+    """What a person should look at first, by the thresholds of the source; without any, whether its amounts mean what
+    they should."""
+    pending = None
+    if "pending_taken_back" in source.thresholds:
+        pending = pending_payout(hub, program)
+    excess = excess_of(weight, source, pending)
+    if excess is not None:
+        excess = Excess(excess.code, {**excess.details, "partners": hit_most(weight, program)})
+    return excess
+
+
+# What a release came to, against what was shown
+
+
+def keep(hub: "Hub", delivery: Delivery, weight: Weight) -> None:
+    lines = [json.dumps(outcomes.document(result), ensure_ascii=False) for result in weight.results]
+    counts = json.dumps(dict(weight.counts))
+    hub.inbox.put(kept_at(delivery), "\n".join([counts, *lines]).encode("utf-8", "surrogatepass"))
+
+
+def differing(hub: "Hub", batch: "Batch") -> list[dict[str, Any]] | None:
+    """The rows that came out otherwise than they were shown when the file was held; None where nothing was shown."""
+    try:
+        kept = hub.inbox.read(kept_at(batch.delivery)).decode("utf-8", "surrogatepass").split("\n")
+    except KeyError:
+        return None
+    shown = {result.place: result for result in map(outcomes.result_from, map(json.loads, kept[1:]))}
+    found = []
+    for now in batch.results:
+        then = shown.get(now.place)
+        if then is not None and word(then) != word(now):
+            found.append({"record": now.place, "shown": word(then), "now": word(now)})
+    return found
+
+
+def word(result: Result) -> dict[str, str]:
+    effect = result.effect
+    return {
+        "outcome": result.outcome.value,
+        "code": result.code,
+        "payout": to_text(effect.payout_after, effect.payout_currency) if effect else "",
+    }
+
+
+def kept_at(delivery: Delivery) -> str:
+    return f"{outcomes.folder(delivery)}preview.jsonl"
