@@ -7,7 +7,7 @@ UV := $(BIN)/uv
 # $(call sync,python,lock files): uv brings its own certificates; where a company's proxy has another, the system knows it.
 sync = $(UV) pip sync --quiet --require-hashes --python $(1) $(2) 2>/dev/null || UV_SYSTEM_CERTS=1 $(UV) pip sync --quiet --require-hashes --python $(1) $(2)
 
-.PHONY: install demo test check build lock clean
+.PHONY: install demo test fuzz check build lock clean
 .DEFAULT_GOAL := install
 
 install: .venv/.installed .venv-local/.installed
@@ -46,6 +46,10 @@ demo: install
 
 test: install
 	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+
+# make fuzz ARGS="--seconds 60 --seed 7 xml"
+fuzz: install
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 check: install .venv-sam/.installed
 	$(BIN)/ruff format --check .

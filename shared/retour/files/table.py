@@ -200,16 +200,16 @@ def _records(numbered: Numbered, shape: Shape, skipped: Counter[str]) -> Iterato
     for raw in numbered:
         number = numbered.number
         text = raw.rstrip("\r\n")
-        if not text.isprintable() and (fault := _unprintable(text, number, shape)):
+        if not text.isprintable() and (fault := unprintable(text, number, shape)):
             if text.strip("\x1a"):
-                yield _unreadable(fault[0], fault[1], number, raw, shape)
+                yield unreadable(fault[0], fault[1], number, raw, shape)
             else:
                 skipped["blank"] += 1
             continue
         if len(text) > CELL_SIGNS and len(text) > LINE_SIGNS:
             details = {"line": str(number), "limit": str(LINE_SIGNS)}
             whole = raw if raw.endswith(("\n", "\r")) else ""
-            yield _unreadable("CELL_TOO_LONG", details, number, whole, shape)
+            yield unreadable("CELL_TOO_LONG", details, number, whole, shape)
             continue
         cells: list[str] | Quote = text.split(shape.delimiter) if '"' not in text else cells_of(text, shape.delimiter)
         if cells is Quote.OPEN:
@@ -220,9 +220,9 @@ def _records(numbered: Numbered, shape: Shape, skipped: Counter[str]) -> Iterato
                 return
             raw = "".join(taken)
         if isinstance(cells, Quote):
-            yield _unreadable("QUOTE_MISPLACED", {"line": str(number)}, number, raw, shape)
+            yield unreadable("QUOTE_MISPLACED", {"line": str(number)}, number, raw, shape)
             continue
-        row = _row(cells, raw, number, shape)
+        row = row_of(cells, raw, number, shape)
         if isinstance(row, str):
             skipped[row] += 1
         else:
@@ -279,7 +279,7 @@ def _doubtful(
         yield refused
 
 
-def _unprintable(text: str, number: int, shape: Shape) -> tuple[str, Mapping[str, str]] | None:
+def unprintable(text: str, number: int, shape: Shape) -> tuple[str, Mapping[str, str]] | None:
     if not (found := UNREADABLE.search(text)):
         return None
     if UNDECODED.search(text):
@@ -288,7 +288,7 @@ def _unprintable(text: str, number: int, shape: Shape) -> tuple[str, Mapping[str
     return "NOT_TEXT", {"line": str(number), "character": character, "column": str(found.start() + 1)}
 
 
-def _row(cells: list[str], raw: str, number: int, shape: Shape) -> Row | Unreadable | str:
+def row_of(cells: list[str], raw: str, number: int, shape: Shape) -> Row | Unreadable | str:
     """A row, why it is none, or the reason to skip its line."""
     if len(cells) != len(shape.header):
         while len(cells) > len(shape.header) and not cells[-1].strip():
@@ -299,7 +299,7 @@ def _row(cells: list[str], raw: str, number: int, shape: Shape) -> Row | Unreada
             return "totals"
         if not shape.narrowest <= len(cells) <= len(shape.header):
             details = {"line": str(number), "found": str(len(cells)), "expected": str(len(shape.header))}
-            return _unreadable("ROW_WIDTH", details, number, raw, shape)
+            return unreadable("ROW_WIDTH", details, number, raw, shape)
     fields = {name: value for name, cell in zip(shape.header, cells, strict=False) if (value := cell.strip())}
     if not fields:
         return "blank"
@@ -311,12 +311,12 @@ def _row(cells: list[str], raw: str, number: int, shape: Shape) -> Row | Unreada
     parts = max(len(raw.split(sign)) for sign in DELIMITERS) if len(shape.header) == 1 else 1
     if fields.pop("", None) is not None or parts > 1:
         details = {"line": str(number), "found": str(max(parts, len(cells))), "expected": str(shape.narrowest)}
-        return _unreadable("ROW_WIDTH", details, number, raw, shape)
+        return unreadable("ROW_WIDTH", details, number, raw, shape)
     if len(raw) > CELL_SIGNS:
         for name, value in fields.items():
             if len(value) > CELL_SIGNS:
                 details = {"line": str(number), "limit": str(CELL_SIGNS)}
-                return _unreadable("CELL_TOO_LONG", details, number, raw, shape, name, fields)
+                return unreadable("CELL_TOO_LONG", details, number, raw, shape, name, fields)
     if '="' in raw:
         unwrapped = {name: _unwrapped(value) for name, value in fields.items()}
         fields = {name: value for name, value in unwrapped.items() if value}
@@ -326,7 +326,7 @@ def _row(cells: list[str], raw: str, number: int, shape: Shape) -> Row | Unreada
             fields[name] = value[1:]
         elif ("+" in value or "#" in value) and DAMAGED.fullmatch(value):
             details = {"line": str(number), "column": name, "value": value[:40]}
-            return _unreadable("DAMAGED_ID", details, number, raw, shape, name, fields)
+            return unreadable("DAMAGED_ID", details, number, raw, shape, name, fields)
     return Row(place(shape, number), fields, raw)
 
 
@@ -344,7 +344,7 @@ def _totals(cells: Sequence[str], fields: Mapping[str, str], shape: Shape) -> bo
     return all(fields.get(name, first) == first for name in shape.layout.identity)
 
 
-def _unreadable(
+def unreadable(
     code: str,
     details: Mapping[str, str],
     number: int,

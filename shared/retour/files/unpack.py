@@ -20,6 +20,8 @@ RATIO_FROM = 4 << 20
 ENTRIES = 100
 SPOOL = 8 << 20
 PIECE = 1 << 16
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""What is unpacked in pieces of bounded size; the others give all that one packed block holds at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ def _zip(name: str, packed: BinaryIO) -> Unpacked | Refusal:
             continue
         if entry.flag_bits & 1:
             return Refusal("ARCHIVE_ENCRYPTED", {"member": shown})
+        if entry.compress_type not in METHODS:
+            return Refusal("ARCHIVE_METHOD", {"member": shown})
         begin = _opener(archive, entry)
         size = _read_through(begin, shown, entry.compress_size, left)
         if isinstance(size, Refusal):

@@ -189,7 +189,7 @@ def rows(
             if len(cells) < width:
                 cells += [""] * (width - len(cells))
             raw = text_of(cells)
-            found = fault(line, raw, shape, ids) or table._row(cells, raw, number, shape)
+            found = fault(line, raw, shape, ids) or table.row_of(cells, raw, number, shape)
             if isinstance(found, str):
                 skipped[found] += 1
             else:
@@ -202,19 +202,19 @@ def fault(line: Line, raw: str, shape: Shape, ids: frozenset[int]) -> Unreadable
     """What is wrong with a row that only a workbook can have wrong."""
     at = {"line": str(line.number)}
     if line.long:
-        return table._unreadable("CELL_TOO_LONG", {**at, "limit": str(CELL_SIGNS)}, line.number, raw, shape)
+        return table.unreadable("CELL_TOO_LONG", {**at, "limit": str(CELL_SIGNS)}, line.number, raw, shape)
     if line.far:
         details = {**at, "found": str(line.far), "expected": str(len(shape.header))}
-        return table._unreadable("ROW_WIDTH", details, line.number, raw, shape)
+        return table.unreadable("ROW_WIDTH", details, line.number, raw, shape)
     if line.formula:
-        return table._unreadable("CELL_NOT_CALCULATED", {**at, "cell": line.formula}, line.number, raw, shape)
+        return table.unreadable("CELL_NOT_CALCULATED", {**at, "cell": line.formula}, line.number, raw, shape)
     for column in line.inexact:
         if column in ids:
             name, value = shape.header[column], line.cells[column]
             details = {**at, "column": name, "value": value[:40]}
-            return table._unreadable("DAMAGED_ID", details, line.number, raw, shape, name)
-    if not raw.replace("\t", "").isprintable() and (odd := table._unprintable(raw, line.number, shape)):
-        return table._unreadable(odd[0], odd[1], line.number, raw, shape)
+            return table.unreadable("DAMAGED_ID", details, line.number, raw, shape, name)
+    if not raw.replace("\t", "").isprintable() and (odd := table.unprintable(raw, line.number, shape)):
+        return table.unreadable(odd[0], odd[1], line.number, raw, shape)
     return None
 
 
