@@ -196,7 +196,7 @@ class Senders:
 
     def release(self) -> None:
         """A person looks at the doubtful mail and lets it go on, with the command line."""
-        [held, *_] = eventually(lambda: self.batches(source="doubtful", state="held"), 40)
+        [held, *_] = eventually(lambda: self.batches(source="doubtful", state="held"))
         self.retour("release", held["id"], "--program", "acme")
 
     def retour(self, *said: str) -> str:
@@ -307,7 +307,7 @@ def answered(senders: Senders) -> None:
 
     folder = senders.merchant.root / "in"
     wanted = {"receipt_mai.csv", "result_mai.csv.csv", "rejected_mai.csv"}
-    eventually(lambda: wanted <= {path.name for path in folder.iterdir()}, 40)
+    eventually(lambda: wanted <= {path.name for path in folder.iterdir()})
     assert "CURRENCY_MISMATCH" in (folder / "result_mai.csv.csv").read_text()
 
     mails = eventually(lambda: len(found := senders.mails()) >= 2 and found)
