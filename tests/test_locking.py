@@ -160,6 +160,25 @@ def test_what_is_released_at_the_last_moment_counts_however_long_it_takes(
     assert house.payouts("A-1") == {"A-1~sale": (8000, 640, "locked")}
 
 
+@pytest.mark.parametrize(("hours", "outcome"), [(71, "applied"), (73, "refused")])
+def test_a_held_record_may_be_released_as_long_as_the_fence_waits(house: House, hours: int, outcome: str) -> None:
+    usual = {"order_id": "A-1", "change": "take_back", "amount": "20.00"}
+    house.report({"order_id": "A-1", "amount": "100.00"})
+    house.modify(usual)
+    [held] = house.modify(usual, source="shop").results
+    assert (held.outcome.value, held.code) == ("held", "POSSIBLE_DUPLICATE")
+    house.clock.moment = LOCK + timedelta(hours=hours)
+    decision = {"order_id": "A-1", "change": "release", "undoes": held.modification}
+    [release] = house.modify(decision, source="console", channel=Channel.CONSOLE).results
+    assert (release.outcome.value, release.code) == (outcome, "" if hours < 72 else "NOT_RELEASED_IN_TIME")
+    expected = (6000, 480, "locked") if outcome == "applied" else (8000, 640, "locked")
+    assert house.payouts("A-1") == {"A-1~sale": expected}
+    assert run(house, LOCK + timedelta(hours=80)) == Counter(final=1)
+    [head] = house.order("A-1").heads.values()
+    entry = head.entry(held.modification.rpartition("~")[2])
+    assert entry is not None and entry.code == ("" if outcome == "applied" else "NOT_RELEASED_IN_TIME")
+
+
 def test_what_shows_up_in_time_after_final_is_an_alarm_that_stays_listed(house: House) -> None:
     house.report({"order_id": "A-1", "amount": "100.00"})
     body = json.dumps([{"reference": "r-1", "order_id": "A-1", "change": "take_back", "amount": "20.00"}]).encode()

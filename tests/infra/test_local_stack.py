@@ -118,6 +118,8 @@ def test_the_environment_is_what_the_wiring_reads(stack: Running) -> None:
         ("ApiFunction", "s3", "put_object", {"Bucket": "$BUCKET", "Key": "sftp/acme/shop/1"}),
         ("ApiFunction", "lambda", "list_functions", {}),
         ("TickFunction", "ses", "list_identities", {}),
+        ("LockFunction", "s3", "get_object", {"Bucket": "$BUCKET", "Key": "raw/1"}),
+        ("LockFunction", "sqs", "list_queues", {}),
     ],
 )
 def test_what_a_function_need_not_do_is_refused(
