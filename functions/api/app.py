@@ -207,7 +207,7 @@ def list_actions(program: str) -> Answer:
 
 @app.get("/v1/programs/<program>/actions/<action>")
 def show_action(program: str, action: str) -> Answer:
-    return desk.action(hub(), opened(program), action), 200
+    return desk.action(hub(), called(), opened(program), action), 200
 
 
 @app.post("/v1/programs/<program>/actions/acts")

@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote
 from retour.arrival import UPLOAD_MAX
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
-from retour.domain.times import text
+from retour.domain.times import instant, text
 from retour.files import names
 from retour.problem import problem
 from retour.store.programs import Principal
@@ -146,6 +146,20 @@ class Call:
         if found is None:
             raise bad_query("cursor", cursor or "", "the `next` of the page before")
         return found
+
+    def moment(self, name: str, now: datetime) -> datetime | None:
+        """A past moment; a time without offset means nothing certain and is refused."""
+        value = self.query.get(name)
+        if value is None:
+            return None
+        try:
+            # A plus sign that nobody encoded arrives as a space.
+            moment = instant(value.replace(" ", "+"))
+        except (ValueError, OverflowError):
+            raise bad_query(name, value, "a time such as 2026-11-21T09:30:00+01:00") from None
+        if moment > now:
+            raise bad_query(name, value, "a moment that has passed")
+        return moment
 
     def one_of(self, name: str, known: tuple[str, ...]) -> str | None:
         value = self.query.get(name)

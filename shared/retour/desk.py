@@ -36,6 +36,7 @@ from retour.calls import (
     not_found,
     upload_size,
 )
+from retour.domain.decide import as_of
 from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
 from retour.domain.outcome import Outcome, Result
 from retour.domain.program import Program, Source
@@ -508,11 +509,19 @@ def actions(hub: Hub, call: Call, opened: Program) -> Document:
     return views.records(reader, call.place(today), first, limit, rows).document()
 
 
-def action(hub: Hub, opened: Program, segment: str) -> Document:
+def action(hub: Hub, call: Call, opened: Program, segment: str) -> Document:
+    """One action with its whole history; with `as_of`, as it stood at a past moment."""
     found = reader_of(hub, opened).action(named(segment))
     if found is None:
         raise not_found("There is no such action in this program.")
-    return views.action_document(*found, opened, hub.now())
+    moment = call.moment("as_of", hub.now())
+    if moment is None:
+        return views.action_document(*found, opened, hub.now())
+    order = as_of(found[0], opened.contracts, moment)
+    then, head = order.action(found[1].id), order.heads.get(found[1].id)
+    if then is None or head is None:
+        raise not_found(f"This action had not been reported by {text(moment)}.")
+    return {**views.action_document(order, then, head, opened, moment), "as_of": text(moment)}
 
 
 # Deliveries

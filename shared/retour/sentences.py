@@ -7,6 +7,7 @@ from importlib.resources import files
 
 PLACES = (
     ("retour.domain", "codes.json"),
+    ("retour.domain", "paid.json"),
     ("retour", "normalise.json"),
     ("retour", "report.json"),
     ("retour", "intake.json"),
