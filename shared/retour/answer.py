@@ -99,14 +99,13 @@ def whole(header: Header) -> Result:
 
 
 def refused_rows(hub: "Hub", source: Source, delivery: Delivery, results: Sequence[Result]) -> bytes:
-    from retour.files.open import open_file
+    from retour.opening import open_delivery
 
     places = {result.place for result in results if result.outcome is Outcome.REFUSED}
     if not places:
         return b""
     body = hub.inbox.read(delivery.body_key)
-    layout = delivery.facts.get("layout", "modifications")
-    opened = open_file(delivery.name, BytesIO(body), source, layout)
+    opened = open_delivery(hub, delivery, source, BytesIO(body))
     return b"" if isinstance(opened, Refusal) else b"".join(rejected_again(opened, places))
 
 

@@ -122,13 +122,13 @@ def take_file(hub: "Hub", delivery: Delivery, body: bytes | None = None, release
 
     `released_at`: when a person let it go on, if it was held.
     """
-    from retour.files.open import open_file
+    from retour.opening import open_delivery
 
     program = hub.program_of(delivery)
     layout = delivery.facts.get("layout", "modifications")
     source = program.source(delivery.source, delivery.channel)
     stream = BytesIO(body) if body is not None else Stream(hub.inbox.pieces(delivery.body_key))
-    opened = open_file(delivery.name, stream, source, layout)
+    opened = open_delivery(hub, delivery, source, stream)
     if isinstance(opened, Refusal):
         batch = Batch(delivery=delivery, state=REFUSED, code=opened.code, details=opened.details)
     elif layout == "actions":
@@ -180,11 +180,11 @@ def again_in_pieces(
     hub: "Hub", program: Program, delivery: Delivery, body: bytes | None
 ) -> Iterator[Sequence[Row | Unreadable]]:
     """The rows of a large file, read from the beginning."""
-    from retour.files.open import open_file
+    from retour.opening import open_delivery
 
     source = program.source(delivery.source, delivery.channel)
     stream = BytesIO(body) if body is not None else Stream(hub.inbox.pieces(delivery.body_key))
-    opened = open_file(delivery.name, stream, source, delivery.facts.get("layout", "modifications"))
+    opened = open_delivery(hub, delivery, source, stream)
     if not isinstance(opened, Refusal):
         yield from batched(opened.rows, ORDERS_AT_ONCE)
 
@@ -228,9 +228,9 @@ def dry_run(hub: "Hub", delivery: Delivery, body: bytes) -> Batch:
     source = program.source(delivery.source, delivery.channel)
     rows: Iterable[Row | Unreadable] | Ignored | Refusal
     if delivery.kind is Kind.FILE:
-        from retour.files.open import open_file
+        from retour.opening import open_delivery
 
-        opened = open_file(delivery.name, BytesIO(body), source)
+        opened = open_delivery(hub, delivery, source, BytesIO(body))
         rows = opened if isinstance(opened, Refusal) else opened.rows
     else:
         rows = rows_of(delivery, body, source)

@@ -85,7 +85,7 @@ def split(hub: "Hub", delivery: Delivery, more: Mapping[str, str]) -> Work:
 
     `more` goes with every bucket to its worker.
     """
-    from retour.files.open import open_file
+    from retour.opening import open_delivery
 
     program = hub.program_of(delivery)
     work = hub.work(program.id, delivery.id)
@@ -93,7 +93,7 @@ def split(hub: "Hub", delivery: Delivery, more: Mapping[str, str]) -> Work:
     hub.deliveries(program.id).put(delivery, None, WORKING, {})
     source = program.source(delivery.source, delivery.channel)
     stream = Stream(hub.inbox.pieces(delivery.body_key))
-    opened = open_file(delivery.name, stream, source, delivery.facts.get("layout", "modifications"))
+    opened = open_delivery(hub, delivery, source, stream)
     if isinstance(opened, Refusal):
         raise RuntimeError(f"{delivery.id} was read before and now is refused: {opened.code}")
     reading = Reading(program, source, delivery)

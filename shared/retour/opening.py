@@ -1,0 +1,63 @@
+"""A delivered file opened, with the OpenPGP keys of its source where it is encrypted for them; the making of such keys.
+
+A secret key lies in Parameter Store beside the source's other secrets, each under a name of its own, for two of them
+fill one parameter. The public halves are no secret and lie with what the source remembers.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from retour.domain.delivery import Delivery
+from retour.domain.program import Source
+from retour.domain.row import Refusal
+from retour.domain.times import text
+from retour.files.opened import Opened
+from retour.files.text import Reads
+
+if TYPE_CHECKING:
+    from retour.wiring import Hub
+
+KEYS_LIVE = 4
+"""So many a source has at once; a further one takes the place of the oldest."""
+MADE = "openpgp"
+
+
+def open_delivery(hub: "Hub", delivery: Delivery, source: Source, stream: BinaryIO | Reads) -> Opened | Refusal:
+    """The file of a delivery by the one reader of its format."""
+    from retour.files.open import open_file
+
+    layout = delivery.facts.get("layout", "modifications")
+    return open_file(delivery.name, stream, source, layout, lambda: secret_keys(hub, delivery.program, source.name))
+
+
+def secret_keys(hub: "Hub", program: str, source: str) -> Sequence[str]:
+    """The live keys of a source, armored, the newest first."""
+    held = (hub.secret(program, parameter(source, key["slot"])) for key in public_keys(hub, program, source))
+    return [secret["secret_key"] for secret in held if "secret_key" in secret]
+
+
+def public_keys(hub: "Hub", program: str, source: str) -> Sequence[dict[str, Any]]:
+    """What senders encrypt for, the newest first."""
+    made: Sequence[dict[str, Any]] = (hub.state(program, source).get(MADE) or {}).get("keys", ())
+    return made
+
+
+def new_key(hub: "Hub", program: str, source: str) -> dict[str, Any]:
+    """A further key pair of a source: the secret half is kept and never shown, the public one is told."""
+    from retour.files.pgp import make_key_pair
+
+    before = public_keys(hub, program, source)[: KEYS_LIVE - 1]
+    slot = min(set(range(KEYS_LIVE)) - {key["slot"] for key in before})
+    pair = make_key_pair(f"{program}/{source}")
+    hub.secrets.put(program, parameter(source, slot), {"secret_key": pair.secret})
+    # The comments that the library writes above the key are for people; other programs stumble over them.
+    public = re.sub(r"(?m)^Comment: .*\n", "", pair.public)
+    made = {"slot": slot, "fingerprint": pair.fingerprint, "public_key": public, "made_at": text(hub.now())}
+    hub.state(program, source).put(MADE, {"keys": [made, *before]})
+    return made
+
+
+def parameter(source: str, slot: int) -> str:
+    """A name that no source can have, so that no key takes the place of another secret."""
+    return f"{source}.openpgp.{slot}"
