@@ -7,7 +7,7 @@ UV := $(BIN)/uv
 # $(call sync,python,lock files): uv brings its own certificates; where a company's proxy has another, the system knows it.
 sync = $(UV) pip sync --quiet --require-hashes --python $(1) $(2) 2>/dev/null || UV_SYSTEM_CERTS=1 $(UV) pip sync --quiet --require-hashes --python $(1) $(2)
 
-.PHONY: install demo test fuzz check build lock clean
+.PHONY: install demo test fuzz soak check build lock clean
 .DEFAULT_GOAL := install
 
 install: .venv/.installed .venv-local/.installed
@@ -51,6 +51,11 @@ test: install
 fuzz: install
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
+# make soak                              a million histories over two processes
+# make soak ARGS="--seed 7 -v"           one of them, every store call of it
+soak: install
+	$(BIN)/python -m tests.soak $(ARGS)
+
 check: install .venv-sam/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -72,7 +77,7 @@ build: install .venv-sam/.installed
 COMPILE := $(UV) pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-header
 lock: install
 	$(COMPILE) requirements/uv.in -o requirements/uv.txt
-	$(COMPILE) pyproject.toml --extra hub --extra dev -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra hub --extra pgp --extra dev -o requirements/dev.txt
 	$(COMPILE) infra/local/requirements.txt -o requirements/local.txt
 	$(COMPILE) requirements/sam.in -o requirements/sam.txt
 

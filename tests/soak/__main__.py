@@ -1,0 +1,59 @@
+"""`python -m tests.soak --seed N -v` plays one history and prints all of it; without a seed, as many as asked for."""
+
+import argparse
+import sys
+import time
+import traceback
+from concurrent.futures import ProcessPoolExecutor, as_completed
+
+from tests.soak.run import Bad, first_bad
+from tests.soak.weave import Weaver
+
+CHUNK = 2_000
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser.add_argument("--seed", type=int, help="play this one history")
+    parser.add_argument("-v", "--verbose", action="store_true", help="print every store call of it")
+    parser.add_argument("--histories", type=int, default=1_000_000)
+    parser.add_argument("--first", type=int, default=0, help="the seed to begin with")
+    parser.add_argument("--processes", type=int, default=2)
+    asked = parser.parse_args()
+    if asked.seed is not None:
+        return one(asked.seed, asked.verbose)
+    started, done = time.monotonic(), 0
+    last = asked.first + asked.histories
+    with ProcessPoolExecutor(asked.processes) as pool:
+        chunks = [range(seed, min(seed + CHUNK, last)) for seed in range(asked.first, last, CHUNK)]
+        running = [pool.submit(first_bad, chunk) for chunk in chunks]
+        for chunk in as_completed(running):
+            bad = chunk.result()
+            if bad:
+                for other in running:
+                    other.cancel()
+                print(f"\n{bad}", file=sys.stderr)
+                return 1
+            done = min(done + CHUNK, asked.histories)
+            rate = done / (time.monotonic() - started)
+            left = (asked.histories - done) / rate / 60
+            print(f"\r{done:>11,} histories, {rate:,.0f} a second, {left:.0f} min left ", end="", flush=True)
+    print(f"\n{asked.histories:,} histories, and every promise kept")
+    return 0
+
+
+def one(seed: int, verbose: bool) -> int:
+    weaver = Weaver(trace=[] if verbose else None)
+    bad = first_bad(range(seed, seed + 1), weaver)
+    print(*(weaver.trace or ()), sep="\n")
+    if bad is None:
+        print(f"seed {seed}: every promise kept")
+        return 0
+    if verbose and isinstance(bad, Bad):
+        traceback.print_exception(bad.error)
+    print(bad, file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,259 @@
+"""A second opinion of what remains of an action, in the words of the spec and in plain steps: everything that counts,
+in the order it happened, from the sale on. It shares no arithmetic with the fold."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from fractions import Fraction
+from math import floor
+from zoneinfo import ZoneInfo
+
+from retour.domain.action import Action
+from retour.domain.contract import Contract
+from retour.domain.modification import Modification
+
+
+class CannotBe(Exception):
+    """The spec refuses this change on this standing."""
+
+
+@dataclass
+class Remains:
+    amounts: list[int]
+    units: list[int]
+    memory: list[tuple[int, int] | None]
+    partner: str
+    contract: int
+    lock: datetime | None
+    approved: bool = False
+    reversed_by: str | None = None
+    before: list[tuple[int, int]] | None = None
+
+
+def remains(action: Action, counted: Iterable[tuple[Modification, int]], contracts: Sequence[Contract]) -> Remains:
+    """What is left after these records (each with the contract version it was decided under), whatever their order."""
+    state = Remains(
+        amounts=[line.amount for line in action.lines],
+        units=[line.quantity for line in action.lines],
+        memory=[None for _ in action.lines],
+        partner=action.partner,
+        contract=action.contract,
+        lock=action.locks_at,
+    )
+    line_up = sorted(counted, key=lambda one: age(one[0]))
+    gone: set[str] = set()
+    for record, _ in reversed(line_up):
+        if record.verb == "undo" and record.id not in gone:
+            gone.add(named(record))
+    for record, version in line_up:
+        if record.id not in gone:
+            apply(action, state, record, contracts[version - 1])
+    return state
+
+
+def age(record: Modification) -> tuple[datetime, datetime, int, str]:
+    return record.orders_by, record.received_at, record.provenance.position, record.id
+
+
+def named(record: Modification) -> str:
+    return str(getattr(record.change, "undoes", getattr(record.change, "held", ""))).split("~")[-1]
+
+
+def payout(action: Action, state: Remains, contracts: Sequence[Contract]) -> int:
+    """The histories' contracts pay a percentage of every line."""
+    percent = Fraction(str(contracts[state.contract - 1].body["payout"]).rstrip("%"))
+    return sum(nearest(amount * percent / 100) for amount in state.amounts)
+
+
+def apply(action: Action, state: Remains, record: Modification, terms: Contract) -> None:
+    change, verb = record.change, record.verb
+    every = range(len(action.lines))
+    if verb in ("set_status", "undo", "release", "discard"):
+        return
+    if verb == "reattribute":
+        partner = change.partner  # type: ignore[union-attr]
+        if partner != state.partner:
+            state.partner, state.contract = partner, terms.number
+            if state.lock is not None:
+                state.lock = max(state.lock, lock_by(terms, action))
+        return
+    if verb == "approve":
+        if state.before is None:
+            state.approved = True
+        elif change.restores:  # type: ignore[union-attr]
+            bring_back(state, every, terms)
+        else:
+            raise CannotBe
+        return
+    meant = [
+        i for i in every if record.sku in (None, action.lines[i].sku) and record.line in (None, action.lines[i].line)
+    ]
+    if not meant:
+        raise CannotBe
+    if verb == "restore":
+        bring_back(state, meant, terms)
+        return
+    wanted = list(zip(state.amounts, state.units, strict=True))
+    if verb == "reverse":
+        for i in meant:
+            wanted[i] = (0, 0)
+    elif verb in ("set_total", "set_quantity") and state.before is not None and state.reversed_by != record.source:
+        if (change.quantity if verb == "set_quantity" else change.amount) != 0:  # type: ignore[union-attr]
+            raise CannotBe
+        return
+    elif verb == "set_total":
+        set_total(action, state, meant, cents(change.amount), wanted)  # type: ignore[union-attr]
+    elif verb == "set_quantity":
+        set_quantity(action, meant, change, wanted)
+    elif verb == "take_back":
+        if state.before is not None:
+            if not change.clamp:  # type: ignore[union-attr]
+                raise CannotBe
+            return
+        take_back(action, state, meant, change, wanted)
+    settle(action, state, record, wanted, terms)
+
+
+def set_total(action: Action, state: Remains, meant: list[int], total: int, wanted: list[tuple[int, int]]) -> None:
+    sold, have = [action.lines[i].amount for i in meant], [state.amounts[i] for i in meant]
+    if total > sum(sold):
+        raise CannotBe
+    if total == 0:
+        if any(have):
+            for i in meant:
+                wanted[i] = (0, 0)
+        return
+    if total > sum(have):
+        lost = [s - h for s, h in zip(sold, have, strict=True)]
+        parts = [h + more for h, more in zip(have, spread(total - sum(have), lost), strict=True)]
+    else:
+        parts = spread(total, have)
+    for i, part in zip(meant, parts, strict=True):
+        wanted[i] = (part, state.units[i] or (action.lines[i].quantity if part else 0))
+
+
+def set_quantity(action: Action, meant: list[int], change: object, wanted: list[tuple[int, int]]) -> None:
+    one_item(action, meant)
+    missing = sum(action.lines[i].quantity for i in meant) - change.quantity  # type: ignore[attr-defined]
+    if missing < 0:
+        raise CannotBe
+    if change.quantity == 0:  # type: ignore[attr-defined]
+        for i in meant:
+            wanted[i] = (0, 0)
+        return
+    for i in meant:
+        line = action.lines[i]
+        left = max(line.quantity - missing, 0)
+        missing -= line.quantity - left
+        wanted[i] = (nearest(Fraction(line.amount * left, line.quantity)), left)
+    if change.amount is not None:  # type: ignore[attr-defined]
+        total = cents(change.amount)  # type: ignore[attr-defined]
+        if total > sum(action.lines[i].amount for i in meant):
+            raise CannotBe
+        for i, part in zip(meant, spread(total, [wanted[i][0] for i in meant]), strict=True):
+            wanted[i] = (part, wanted[i][1])
+
+
+def take_back(action: Action, state: Remains, meant: list[int], change: object, wanted: list[tuple[int, int]]) -> None:
+    units, amount = change.quantity, change.amount  # type: ignore[attr-defined]
+    clamp = change.clamp  # type: ignore[attr-defined]
+    if units is not None:
+        one_item(action, meant)
+        if units > sum(state.units[i] for i in meant) and not clamp:
+            raise CannotBe
+        for i in meant:
+            line, out = action.lines[i], min(units, state.units[i])
+            units -= out
+            gone = line.quantity - state.units[i]
+            worth = nearest(Fraction(line.amount * (gone + out), line.quantity))
+            worth -= nearest(Fraction(line.amount * gone, line.quantity))
+            wanted[i] = (max(state.amounts[i] - worth, 0), state.units[i] - out)
+    if amount is not None:
+        left = [state.amounts[i] for i in meant]
+        taken = cents(amount)
+        if taken > sum(left) and not clamp:
+            raise CannotBe
+        for i, part in zip(meant, spread(min(taken, sum(left)), left), strict=True):
+            wanted[i] = (state.amounts[i] - part, wanted[i][1])
+
+
+def settle(
+    action: Action, state: Remains, record: Modification, wanted: list[tuple[int, int]], terms: Contract
+) -> None:
+    """The lines as wanted; with nothing left of what was worth something the action is reversed."""
+    have = list(zip(state.amounts, state.units, strict=True))
+    whole = record.sku is None and record.line is None
+    if wanted == have and not (record.verb == "reverse" and whole):
+        return
+    nothing = sum(amount for amount, _ in wanted) == 0
+    down = nothing and (action.amount > 0 or record.verb == "reverse")
+    if down:
+        wanted = [(0, 0) for _ in wanted]
+    for i, (was, now) in enumerate(zip(have, wanted, strict=True)):
+        if now != (0, 0):
+            state.memory[i] = None
+        elif was != (0, 0):
+            state.memory[i] = was
+    if down and state.before is None:
+        state.before, state.reversed_by = have, record.source
+    if not down:
+        state.before = state.reversed_by = None
+    if wanted != have:
+        state.contract = terms.number
+    state.approved = state.approved and not down
+    state.amounts, state.units = [a for a, _ in wanted], [u for _, u in wanted]
+
+
+def bring_back(state: Remains, meant: Iterable[int], terms: Contract) -> None:
+    """The lines as before the reversal in force; of some lines, as before each went to zero."""
+    have = list(zip(state.amounts, state.units, strict=True))
+    chosen = list(meant)
+    if state.before is not None and len(chosen) == len(have):
+        back = list(state.before)
+    else:
+        back = [
+            (memory or now) if i in chosen and now == (0, 0) else now
+            for i, (now, memory) in enumerate(zip(have, state.memory, strict=True))
+        ]
+    if back == have and state.before is None:
+        return
+    state.memory = [memory if now == (0, 0) else None for now, memory in zip(back, state.memory, strict=True)]
+    state.amounts, state.units = [a for a, _ in back], [u for _, u in back]
+    state.before = state.reversed_by = None
+    state.contract = terms.number
+
+
+def one_item(action: Action, meant: list[int]) -> None:
+    if len({action.lines[i].sku for i in meant}) != 1:
+        raise CannotBe
+
+
+def cents(amount: object) -> int:
+    exact = Fraction(str(amount)) * 100
+    if exact.denominator != 1 or exact < 0:
+        raise CannotBe
+    return int(exact)
+
+
+def nearest(value: Fraction) -> int:
+    """Halves away from zero; nothing here is below it."""
+    return floor(value + Fraction(1, 2))
+
+
+def spread(total: int, weights: Sequence[int]) -> list[int]:
+    """By weight, the cents left over to the largest remainders, ties to the earlier line."""
+    if not any(weights):
+        weights = [1] * len(weights)
+    exact = [Fraction(total * weight, sum(weights)) for weight in weights]
+    parts = [floor(part) for part in exact]
+    left = total - sum(parts)
+    for i in sorted(range(len(parts)), key=lambda i: (parts[i] - exact[i], i))[:left]:
+        parts[i] += 1
+    return parts
+
+
+def lock_by(terms: Contract, action: Action) -> datetime:
+    """The end of the last day, in the program's time zone; the histories' contracts lock so many days after."""
+    zone = ZoneInfo(terms.time_zone)
+    day = action.event_time.astimezone(zone).date() + timedelta(days=terms.body["lock"]["days_after_event"] + 1)
+    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(action.event_time.tzinfo)

@@ -1,0 +1,249 @@
+"""The protocol broken on purpose, one promise at a time: the histories must notice every one of these."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from retour import apply, intake, locking, normalise
+from retour.domain import decide
+from retour.domain.action import Action
+from retour.domain.codes import Code
+from retour.domain.decide import Head, Order
+from retour.domain.fence import LowWater
+from retour.domain.modification import Modification, Undo, digest
+from retour.domain.outcome import Outcome
+from retour.store import items
+from retour.store.ledger import TableLedger
+from tests.soak.world import ACME, TABLE
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`replaced`: (module or class, name, what stands there instead); `ledger` the store that breaks its word."""
+
+    why: str
+    replaced: Sequence[tuple[Any, str, Any]] = ()
+    ledger: type[TableLedger] = TableLedger
+
+    @contextmanager
+    def loose(self) -> Iterator[type[TableLedger]]:
+        kept = [(owner, name, getattr(owner, name)) for owner, name, _ in self.replaced]
+        for owner, name, instead in self.replaced:
+            setattr(owner, name, instead)
+        try:
+            yield self.ledger
+        finally:
+            for owner, name, original in kept:
+                setattr(owner, name, original)
+
+
+# Stores
+
+
+class WithoutVersionCheck(TableLedger):
+    def write_head(self, order_key: str, head: Head, seen: Head | None, action: Action | None) -> bool:
+        partition = self.partition_key(order_key)
+        head = self._sealed(partition, head, seen)
+        self.client.put_item(TableName=TABLE, Item={"PK": items.s(partition), **items.head_item(head, action)})
+        return True
+
+
+class OverwritesReceipt(TableLedger):
+    def insert(self, modification: Modification) -> Modification | None:
+        standing = super().insert(modification)
+        if standing is None or standing.received_at >= modification.received_at:
+            return standing
+        later = replace(standing, received_at=modification.received_at, orders_by=modification.orders_by)
+        pk = self.partition_key(later.home)
+        self.client.put_item(TableName=TABLE, Item={"PK": items.s(pk), **items.modification_item(later)})
+        return later
+
+
+class InsertsBlindly(TableLedger):
+    def insert(self, modification: Modification) -> Modification | None:
+        pk = self.partition_key(modification.home)
+        self.client.put_item(TableName=TABLE, Item={"PK": items.s(pk), **items.modification_item(modification)})
+        return None
+
+
+class CountsByAdding(TableLedger):
+    """The count of changes is a counter beside the head, added to before the head is written."""
+
+    def write_head(self, order_key: str, head: Head, seen: Head | None, action: Action | None) -> bool:
+        counter = {"PK": items.s(f"N#{ACME}#{order_key}"), "SK": items.s(head.action)}
+        found = self.client.get_item(TableName=TABLE, Key=counter).get("Item")
+        more = head.changes - (seen.changes if seen else 0)
+        count = (int(found["n"]["N"]) if found else 0) + more
+        self.client.put_item(TableName=TABLE, Item={**counter, "n": items.n(count)})
+        return super().write_head(order_key, replace(head, changes=count), seen, action)
+
+
+class SealsWhatIsNotWritten(TableLedger):
+    def _sealed(self, partition: str, head: Head, seen: Head | None) -> Head:
+        return super()._sealed(partition, head, replace(head, sealed=seen.sealed if seen else 0))
+
+
+class SealsAfterwards(TableLedger):
+    """The page is put after the update that drops its entries."""
+
+    def write_head(self, order_key: str, head: Head, seen: Head | None, action: Action | None) -> bool:
+        put, pages = self.client.put_item, []
+
+        class Later:
+            exceptions = self.client.exceptions
+
+            def put_item(self, **call: Any) -> Any:
+                return pages.append(call) if call["Item"]["SK"]["S"].startswith("E#") else put(**call)
+
+        written = TableLedger.write_head(replace(self, client=Later()), order_key, head, seen, action)
+        for page in pages if written else ():
+            put(**page)
+        return written
+
+
+# Rules
+
+
+def holder_even_refused(order: Order, record: Modification) -> Modification | None:
+    for other in order.records:
+        if other.identity == record.identity and other is not record and order.booked(other.id):
+            return other
+    return None
+
+
+def by_the_clock(original: Callable[..., Any]) -> Callable[..., Any]:
+    """The lock is asked for once, when a delivery begins: what passes then is never asked again."""
+    passed: set[str] = set()
+
+    def take_order(ledger: Any, program: Any, key: str, modifications: Sequence[Modification], now: datetime) -> Any:
+        heads = ledger.order(key).heads.values()
+        if not any(head.locked(now) for head in heads):
+            passed.update(modification.id for modification in modifications)
+        return original(ledger, program, key, modifications, now)
+
+    def too_late(head: Head, record: Modification) -> Code | None:
+        return None if record.id in passed else decide_too_late(head, record)
+
+    decide_too_late = decide.too_late
+    take_order.too_late = too_late  # type: ignore[attr-defined]
+    return take_order
+
+
+CHECKED_ONCE = by_the_clock(intake.take_order)
+BOOK = decide.booked_on
+
+
+def undo_that_rewrites(order: Order, action: Action, record: Modification, contracts: Any, now: datetime) -> Order:
+    order = BOOK(order, action, record, contracts, now)
+    if isinstance(record.change, Undo):
+        head = order.heads[action.id]
+        undone = decide.named_record(record)
+        log = tuple(replace(e, outcome=Outcome.REFUSED) if e.id == undone else e for e in head.log)
+        return replace(order, heads={**order.heads, action.id: replace(head, log=log)})
+    return order
+
+
+def attempt_without_delivery(order: Order, modification: Modification) -> Modification | None:
+    attempt = TRIED(order, modification)
+    return replace(attempt, attempt="again") if attempt else None
+
+
+TRIED = intake.tried_again
+
+
+def acknowledged_before_written(ledger: Any, order: Order, modifications: Any) -> Order:
+    known = {record.id: record for record in order.records}
+    known |= {one.id: one for one in modifications if one.id not in known}
+    return replace(order, records=list(known.values()))
+
+
+def whatever_was_written(ledger: Any, order: Order, folded: Order) -> Order:
+    heads = {}
+    for name, head in folded.heads.items():
+        seen = order.heads.get(name)
+        if head is not seen:
+            head = replace(head, version=seen.version + 1 if seen else 1)
+            ledger.write_head(order.key, head, seen, order.action(name))
+        heads[name] = head
+    return replace(folded, heads=heads)
+
+
+def identified_by_arrival(self: Any, cells: Mapping[str, str], place: str, reference: str | None, *rest: Any) -> str:
+    if reference is None:
+        return digest("", self.source.name, self.delivery.id, place)
+    return IDENTITY(self, cells, place, reference, *rest)
+
+
+IDENTITY = normalise.Reading._identity
+
+
+def nobody_looks_again(hub: Any, program_id: str, home: str) -> None:
+    program = hub.program(program_id)
+    ledger = hub.ledger(program)
+    apply.settle(ledger, home, hub.now(), ledger.order(home))
+
+
+def fold_from_the_start(order: Order, contracts: Any, now: datetime) -> Order:
+    """Each fold books everything anew: by whatever the terms and the order are now."""
+    heads = {
+        name: replace(decide.first_head(action, contracts), version=head.version, sealed=head.sealed)
+        for name, head in order.heads.items()
+        if (action := order.action(name)) and head.final is None
+    }
+    return FOLD(replace(order, heads={**order.heads, **heads}), contracts, now)
+
+
+FOLD = decide.fold
+
+
+def drawn_away(order: Order, record: Modification) -> bool:
+    return False
+
+
+def never_held_back(self: LowWater, locks_at: datetime, now: datetime, patience: Any) -> bool:
+    return False
+
+
+MUTANTS: dict[str, Mutant] = {
+    "no version check": Mutant("two workers write the same head, the later wins", ledger=WithoutVersionCheck),
+    "receipt overwritten": Mutant("a redelivery moves received_at", ledger=OverwritesReceipt),
+    "insert without condition": Mutant("the second write of a record wins", ledger=InsertsBlindly),
+    "counter added to": Mutant("a lost race or a kill counts a change twice", ledger=CountsByAdding),
+    "page sealed by a loser": Mutant("entries nobody wrote are sealed", ledger=SealsWhatIsNotWritten),
+    "page put afterwards": Mutant("a kill between drops sealed entries", ledger=SealsAfterwards),
+    "lock checked at the start only": Mutant(
+        "what waited is accepted after the lock",
+        [(intake, "take_order", CHECKED_ONCE), (decide, "too_late", CHECKED_ONCE.too_late)],  # type: ignore[attr-defined]
+    ),
+    "fence without low-water mark": Mutant(
+        "final while a delivery received in time is still open", [(LowWater, "holds_back", never_held_back)]
+    ),
+    "refused keeps its reference": Mutant(
+        "a refusal uses the reference up", [(decide, "reference_holder", holder_even_refused)]
+    ),
+    "attempt without its delivery": Mutant(
+        "the third try is taken for the second", [(intake, "tried_again", attempt_without_delivery)]
+    ),
+    "waiting forgotten": Mutant(
+        "what waits beside an action id stays there",
+        [(intake, "adopt", lambda ledger, action_id, order: order), (locking, "adopt", lambda _l, _i, order: order)],
+    ),
+    "nobody looks again": Mutant(
+        "reported between the look and the insert",
+        [(intake, "moved_meanwhile", lambda *_: None), (intake, "fold_again", nobody_looks_again)],
+    ),
+    "undo rewrites": Mutant("the undone record's entry is changed", [(decide, "booked_on", undo_that_rewrites)]),
+    "acknowledged before written": Mutant(
+        "an answer without an insert", [(intake, "inserted", acknowledged_before_written)]
+    ),
+    "loser believes itself": Mutant("a lost write is told as booked", [(apply, "written", whatever_was_written)]),
+    "identity by arrival": Mutant(
+        "a redelivered row is another record", [(normalise.Reading, "_identity", identified_by_arrival)]
+    ),
+    "fold from the start": Mutant("booked outcomes are decided again", [(apply, "fold", fold_from_the_start)]),
+    "drawn away by a later action": Mutant(
+        "a record is booked again on an action that came later", [(decide, "settled_elsewhere", drawn_away)]
+    ),
+}

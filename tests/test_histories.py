@@ -1,0 +1,63 @@
+"""Histories of a ledger by seed (tests/soak): ten thousand keep every promise, and no broken protocol survives them."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from retour.apply import expire
+from retour.domain.decide import NO_ACTION, Order, fold
+from retour.domain.modification import Reverse, Undo
+from retour.intake import report_action
+from retour.store.rehearsal import Rehearsal
+from tests.domain.cases import CONTRACT, REPORTED, action, record
+from tests.soak.mutants import MUTANTS
+from tests.soak.run import first_bad
+
+CHUNK = 1_250
+MUTANT_SEEDS = 10_000
+
+
+@pytest.mark.parametrize("chunk", range(8))
+def test_every_promise_is_kept(chunk: int) -> None:
+    bad = first_bad(range(chunk * CHUNK, (chunk + 1) * CHUNK))
+    assert bad is None, bad
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_the_histories_notice(name: str) -> None:
+    """A broken protocol is found by its seeds; how many it takes is printed with -s."""
+    with MUTANTS[name].loose() as ledger:
+        bad = first_bad(range(MUTANT_SEEDS), ledger_type=ledger)
+    assert bad is not None, f"{MUTANTS[name].why}, and nobody noticed"
+    print(f"{name}: seed {bad.seed}: {bad.error}")
+
+
+# What histories found, in its simplest form
+
+
+def test_a_record_stays_with_the_action_it_was_booked_on_when_a_newer_one_is_written_late() -> None:
+    """The newer action was received before the record and written after it: it was reversed as well."""
+    old, new = action(id="A~sale~1"), action(id="A~sale~2", reported_at=REPORTED + timedelta(hours=1))
+    reverse = record(Reverse(), 2)
+    first = fold(Order(key="A", actions=[old], records=[reverse]), [CONTRACT], REPORTED)
+    both = fold(replace(first, actions=[old, new]), [CONTRACT], REPORTED)
+    assert [len(both.heads[one.id].log) for one in (old, new)] == [1, 0]
+
+
+def test_an_undo_refused_before_its_record_was_booked_stays_refused() -> None:
+    early = record(Reverse(), 1)
+    undo = record(Undo(early.id), 2)
+    before = fold(Order(key="A", records=[undo]), [CONTRACT], REPORTED)
+    after = fold(replace(before, actions=[action()], records=[early, undo]), [CONTRACT], REPORTED)
+    assert [head.action for head in after.heads.values() if head.entry(undo.id)] == [NO_ACTION]
+    assert after.heads["A~sale"].standing.amount == 0
+
+
+def test_what_was_given_up_under_an_action_id_is_not_taken_over_when_the_id_is_reported() -> None:
+    ledger = Rehearsal([CONTRACT])
+    waiting = record(Reverse(), 1, order_key=None, action_id="X1")
+    ledger.insert(waiting)
+    expire(ledger, "@X1", [waiting.id], REPORTED + timedelta(days=36))
+    report_action(ledger, action(id="X1"), REPORTED + timedelta(days=37))
+    assert ledger.order("A").records == ()
