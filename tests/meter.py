@@ -89,7 +89,8 @@ class Meter:
         ]
 
     def _answered_many(self, parsed: Mapping[str, Any], context: Mapping[str, Any], **_: Any) -> None:
-        for params, one in zip(context["metered"], parsed["Responses"], strict=False):
+        asked = context["metered"]
+        for params, one in zip(asked, parsed.get("Responses") or [{}] * len(asked), strict=False):
             self._count(params, "Error" in one, one.get("Error", {}).get("Item"))
 
     def _answered(self, http_response: Any, parsed: Mapping[str, Any], context: Mapping[str, Any], **_: Any) -> None:

@@ -69,8 +69,7 @@ def test_a_statement_refused_for_another_reason_is_tried_by_itself(house: House)
     client = house.hub._dynamodb
 
     def throttle(parsed: dict[str, Any], **_: Any) -> None:
-        if "Responses" in parsed:
-            parsed["Responses"][1] = {"Error": {"Code": "ThrottlingError", "Message": "slow down"}}
+        parsed["Responses"] = [{}, {"Error": {"Code": "ThrottlingError", "Message": "slow down"}}, {}]
 
     client.meta.events.register("after-call.dynamodb.BatchExecuteStatement", throttle)
     # The throttled one was in truth inserted: as after an answer that got lost, what stands is the same record.
@@ -94,7 +93,9 @@ def test_ordinary_batches_still_pass(house: House) -> None:
     insert_all(ledger, modifications(house, 1))
     statement = f"SELECT SK FROM \"{ledger.table}\" WHERE PK = '{ledger.partition_key('B-0')}' AND SK = 'M#nothing'"
     answer = house.hub._dynamodb.batch_execute_statement(Statements=[{"Statement": statement}])
-    assert "Error" not in answer["Responses"][0]
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 200
+    nowhere = house.hub._dynamodb.batch_execute_statement(Statements=[{"Statement": 'SELECT SK FROM "nowhere"'}])
+    assert "Error" in nowhere["Responses"][0]
 
 
 def test_names_are_looked_up_many_at_once(house: House) -> None:

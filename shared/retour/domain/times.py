@@ -1,6 +1,7 @@
 """Instants as text. Inside the domain an instant is an aware datetime in UTC, cut to the millisecond."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 
 def instant(text: str) -> datetime:
@@ -16,8 +17,9 @@ def milliseconds(moment: datetime) -> datetime:
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
+@lru_cache(1_024)
 def text(moment: datetime) -> str:
-    """2026-11-21T23:24:59.123Z"""
+    """2026-11-21T23:24:59.123Z; the rows of one file share most of their moments."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

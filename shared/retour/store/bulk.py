@@ -6,6 +6,7 @@ botocore's.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -27,13 +28,18 @@ STATEMENTS = 25
 KEYS = 100
 CONNECTIONS = 24
 """Calls under way at once in one process."""
+SAYS_SOMETHING = re.compile(rb'"(Error|Item)"')
 PLACEHOLDER = [{"Statement": "-"}]
 
 
 def ready(client: Any) -> Any:
-    """A DynamoDB client that takes `Statements=<bytes>`: the body of a batch of statements as it goes over the wire."""
+    """A DynamoDB client that takes `Statements=<bytes>`: the body of a batch of statements as it goes over the wire.
+
+    An answer in which nothing went wrong and nothing was found comes without its `Responses`.
+    """
     client.meta.events.register("before-parameter-build.dynamodb.BatchExecuteStatement", _set_aside)
     client.meta.events.register("before-call.dynamodb.BatchExecuteStatement", _hand_over)
+    client.meta.events.register("before-parse.dynamodb.BatchExecuteStatement", _nothing_wrong)
     return client
 
 
@@ -46,6 +52,12 @@ def _set_aside(params: dict[str, Any], context: dict[str, Any], **_: Any) -> Non
 def _hand_over(params: dict[str, Any], context: Mapping[str, Any], **_: Any) -> None:
     if "ready_body" in context:
         params["body"] = context["ready_body"]
+
+
+def _nothing_wrong(response_dict: dict[str, Any], **_: Any) -> None:
+    """An answer that speaks of no error and gives no item is not worth taking apart."""
+    if response_dict["status_code"] == 200 and not SAYS_SOMETHING.search(response_dict["body"]):
+        response_dict["body"] = b"{}"
 
 
 def insert_body(table: str, items: Sequence[tuple[str, str, str]]) -> bytes:
@@ -78,9 +90,10 @@ def _insert(ledger: TableLedger, modifications: Sequence[Modification]) -> list[
         item = modification_item(modification)
         items.append((ledger.partition_key(modification.home), item["SK"]["S"], item["doc"]["S"]))
     answer = ledger.client.batch_execute_statement(Statements=insert_body(ledger.table, items))
+    responses = answer.get("Responses") or [{}] * len(items)
     return [
         None if "Error" not in response else _standing(ledger, modification, response)
-        for modification, response in zip(modifications, answer["Responses"], strict=True)
+        for modification, response in zip(modifications, responses, strict=True)
     ]
 
 

@@ -57,13 +57,15 @@ def n(value: int) -> Item:
 
 def document(value: Mapping[str, Any]) -> Item:
     """JSON text without what is empty: half the size and a tenth of the work of a nested map."""
-    kept = {key: inner for key, inner in value.items() if not is_empty(inner)}
-    return s(json.dumps(kept, ensure_ascii=False, separators=(",", ":")))
+    return s(encode({key: inner for key, inner in value.items() if not is_empty(inner)}))
+
+
+encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def is_empty(value: Any) -> bool:
     """Nothing said; zero is something."""
-    return value is None or value is False or value in ("", [], {})
+    return not value and (value is None or value is False or value in ("", [], {}))
 
 
 def read(item: Mapping[str, Any], name: str = "doc") -> dict[str, Any]:
