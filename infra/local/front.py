@@ -21,8 +21,9 @@ BODY_LIMIT = 6 * 1024 * 1024
 CLIENT_SECONDS = 60
 UPSTREAM_SECONDS = 60
 TLS_HANDSHAKE = b"\x16"
-FORWARDED = ("/v1/",)
-FORWARDED_EXACTLY = ("/", "/openapi.json", "/healthz")
+FORWARDED = ("/v1/", "/console/", "/my/", "/static/")
+FORWARDED_EXACTLY = ("/", "/console", "/openapi.json", "/healthz")
+SIGN_IN = "/console/sign-in"
 HOP_BY_HOP = {
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
     "trailers", "transfer-encoding", "upgrade", "expect",
@@ -211,7 +212,7 @@ class Exchange(BaseHTTPRequestHandler):
                 HTTPStatus.SERVICE_UNAVAILABLE, "UNAVAILABLE", "The API did not answer; try again in a second."
             ) from None
         try:
-            if self.command not in ("GET", "HEAD", "OPTIONS"):
+            if self.command not in ("GET", "HEAD", "OPTIONS") or (path == SIGN_IN and "?" in self.path):
                 opened.passed(self.command, path, answer.status)
             self.pass_back(answer)
         finally:

@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,19 +36,14 @@ from local.folder import (
     server_tls,
     write_whole,
 )
-from local.front import Front, Open
+from local.front import SIGN_IN, Front, Open
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = Path(__file__).resolve().parent / "sample/acme.yaml"
 STACK = "retour"
 MAIL_DOMAIN = "in.retour.test"
 CHANGES_KEYS = re.compile(r"/v1/programs/[^/]+(/sources/[^/]+/secret|/keys(/.*)?)?")
-WELCOME = """Retour, the returns hub, runs here.
-
-/openapi.json   what can be asked of it, and how
-/healthz        does it answer?
-/v1/programs    the programs that your key opens (Authorization: Bearer)
-"""
+APPLIES = re.compile(r"/console/[^/]+/setup/program")
 DRAIN_SECONDS = 60.0
 ROUND_SECONDS = 10.0
 
@@ -292,6 +288,7 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
             programs.stack = stack
             for message in owed:
                 await step(stack.send, "AnswersQueue", message)
+            await step(looked_after, stack)
         await step(programs.refresh)
         if first and not programs.documents:
             await step(programs.apply, SAMPLE)
@@ -338,21 +335,30 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
         def follow() -> None:
             programs.stack = deployed(endpoint, parameters())
             announcer.clock_offset = clock.offset
-            for function in ("TickFunction", "LockFunction"):
-                try:
-                    programs.stack.call(function, {})
-                except replay.FunctionFailed:
-                    log.exception("not everything that became due was looked after")
+            looked_after(programs.stack)
 
         pages = {"/local/mails": mails, "/v1/mails": mails, "/local/clock": clock.document}
         knobs = {"/local/clock": Dial(clock, follow).turn}
-        front.open(Open(stack.deployed.api_base, programs.kept.admin_key, programs.passed, pages, WELCOME, knobs))
+
+        link = [await step(sign_in_link, stack, api)]
+
+        def passed(method: str, path: str, status: int) -> None:
+            """Once somebody came in by the link, the ready-file has another; a program applied by hand is kept."""
+            programs.passed(method, path, status)
+            try:
+                if path == SIGN_IN and status == HTTPStatus.SEE_OTHER:
+                    link[0] = sign_in_link(programs.stack, api)
+                    tell()
+                elif method == "POST" and APPLIES.fullmatch(path) and status < HTTPStatus.BAD_REQUEST:
+                    programs.refresh()
+            except Exception:
+                log.exception("what came of %s %s could not be kept", method, path)
 
         def tell() -> None:
             connect_salesforce(programs, simulator, api)
             ready = {
                 "api": api,
-                "console": f"{api}/",
+                "console": link[0],
                 "sftp": {"host": HOST, "port": ports.number("sftp")},
                 "smtp": {"host": HOST, "port": ports.number("smtp")},
                 "salesforce_simulator": simulator.url,
@@ -362,10 +368,11 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
             }
             write_whole(settings.ready_file, json.dumps(ready, indent=1) + "\n")
 
+        front.open(Open(stack.deployed.api_base, programs.kept.admin_key, passed, pages, knobs=knobs))
         programs.changed.append(tell)
         await step(tell)
         ending.callback(settings.ready_file.unlink, missing_ok=True)
-        say(addresses(settings, api, ports, simulator.url, endpoint, sorted(programs.documents)))
+        say(addresses(settings, api, ports, simulator.url, endpoint, sorted(programs.documents), link[0]))
         await until(stop, programs.watch, announcer.look_after)
         say("Stopping; what is kept is being saved …")
 
@@ -384,6 +391,11 @@ async def until(stop: threading.Event, *rounds: Callable[[], None]) -> None:
                 log.exception("a look at what is kept failed")
 
 
+def sign_in_link(stack: Stack, api: str) -> str:
+    """A link that signs whoever runs the hub in, once."""
+    return f"{api}{stack.call('ConsoleFunction', {'sign_in': {'name': 'admin'}})['path']}"
+
+
 def taken_in_again(stack: Stack, say: Say, stop: threading.Event) -> list[dict[str, str]]:
     """Rebuilds the ledger from what was stored; returns the answers that senders are still owed."""
     s3 = stack.client("s3")
@@ -400,6 +412,15 @@ def taken_in_again(stack: Stack, say: Say, stop: threading.Event) -> list[dict[s
         say(f"  {key} could not be taken in again: {failure}")
     drained(stack)
     return list(replay.unanswered(s3, stack.bucket, stored))
+
+
+def looked_after(stack: Stack) -> None:
+    """What became due by the clock, now and not at the next quarter of an hour: visits, expiries, locks."""
+    for function in ("TickFunction", "LockFunction"):
+        try:
+            stack.call(function, {})
+        except replay.FunctionFailed:
+            log.exception("not everything that became due was looked after")
 
 
 def drained(stack: Stack) -> None:
@@ -492,9 +513,12 @@ def kind_of(source: Mapping[str, Any]) -> str:
     return ""
 
 
-def addresses(settings: Settings, api: str, ports: Ports, simulator: str, endpoint: str, programs: list[str]) -> str:
+def addresses(
+    settings: Settings, api: str, ports: Ports, simulator: str, endpoint: str, programs: list[str], console: str
+) -> str:
     data = settings.data
     rows = [
+        ("Console", f"{console}  (signs you in, once)"),
         ("API", f"{api}  (and https, trusted with {data / 'tls/ca.pem'})"),
         ("SFTP", f"{HOST} port {ports.number('sftp')}  (user <program>.<source>, keys in {data / 'keys'})"),
         ("SMTP", f"{HOST} port {ports.number('smtp')}  (mail for <program>.<source>.<token>@{MAIL_DOMAIN})"),

@@ -11,7 +11,7 @@ import yaml
 from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
 ROOT = Path(__file__).resolve().parents[2]
-CHILDREN = ("storage", "sftp", "email", "alarms")
+CHILDREN = ("storage", "sftp", "email", "alarms", "sign-in")
 # What AWS charges for by use alone, or not at all. Only sftp.yaml may have more.
 FREE_WHEN_IDLE = {
     "AWS::ApiGatewayV2::Api",
@@ -210,6 +210,11 @@ def test_nothing_but_sftp_costs_money_while_nothing_happens() -> None:
         assert {resource["Type"] for resource in template["Resources"].values()} <= FREE_WHEN_IDLE
     assert TEMPLATE["Parameters"]["EnableSftp"]["Default"] == "false"
     assert TEMPLATE["Resources"]["Sftp"]["Condition"] == "HasSftp"
+    assert TEMPLATE["Parameters"]["EnableSignIn"]["Default"] == "false"
+    assert TEMPLATE["Resources"]["SignIn"]["Condition"] == "HasSignIn"
+    assert not {
+        properties.get("UserPoolAddOns") for properties in of_type(NESTED["sign-in"], "AWS::Cognito::UserPool").values()
+    } - {None}
     assert NESTED["storage"]["Resources"]["Ledger"]["Properties"]["BillingMode"] == "PAY_PER_REQUEST"
 
 
@@ -261,7 +266,8 @@ def test_every_operation_of_the_openapi_document_has_a_route_and_the_reverse() -
     assert len(operations) > 10
     for operation in operations:
         assert operation in routes() or operation.split(" ")[1].startswith("/v1/"), operation
-    assert {key for key in routes() if "{proxy+}" not in key} <= operations
+    pages = {key for key, function in routes().items() if function == "ConsoleFunction.Alias"}
+    assert {key for key in routes() if "{proxy+}" not in key} - pages <= operations
 
 
 def test_each_route_leads_to_its_function_and_may_call_it() -> None:
@@ -269,6 +275,11 @@ def test_each_route_leads_to_its_function_and_may_call_it() -> None:
         "POST /v1/programs/{program}/hooks/{source}": "WebhookFunction.Alias",
         "POST /v1/programs/{program}/salesforce/{source}/{token}": "SalesforceFunction.Alias",
         "ANY /v1/{proxy+}": "ApiFunction.Alias",
+        "GET /": "ConsoleFunction.Alias",
+        "GET /console": "ConsoleFunction.Alias",
+        "ANY /console/{proxy+}": "ConsoleFunction.Alias",
+        "ANY /my/{proxy+}": "ConsoleFunction.Alias",
+        "GET /static/{proxy+}": "ConsoleFunction.Alias",
         "GET /openapi.json": "ApiFunction.Alias",
         "GET /healthz": "ApiFunction.Alias",
     }

@@ -1,0 +1,21 @@
+"""The console: every page that people see, and the partner portal."""
+
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from retour.console import people, routes
+from retour.wiring import hub
+
+logger = Logger(service="console")
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+    if "sign_in" in event:
+        link = people.link_event(hub(), event)
+        logger.info("sign-in link made")
+        return link
+    answer = routes.answer(hub(), event)
+    logger.info("page answered", method=event["requestContext"]["http"]["method"], status=answer["statusCode"])
+    return answer

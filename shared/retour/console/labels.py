@@ -1,0 +1,257 @@
+"""The words for states, outcomes, changes and channels, each with its icon and its colour."""
+
+from datetime import date, timedelta
+
+from retour.console.words import Words
+from retour.domain.contract import Contract, Flat, Percent
+from retour.domain.lock import AfterEvent, AfterStatus, LockRule, OpenEnded
+
+
+def term(text: str) -> str:
+    """Marks a text for the catalogs; it is translated where it is shown."""
+    return text
+
+
+LABELS = {
+    "state": {
+        "pending": term("Pending"),
+        "approved": term("Approved"),
+        "reversed": term("Reversed"),
+        "locked": term("Locked"),
+        "paid": term("Paid"),
+    },
+    "outcome": {
+        "applied": term("Applied"),
+        "unchanged": term("Unchanged"),
+        "duplicate": term("Duplicate"),
+        "superseded": term("Superseded"),
+        "refused": term("Refused"),
+        "waiting": term("Waiting"),
+        "held": term("Held"),
+    },
+    "delivery": {
+        "arriving": term("Arriving"),
+        "working": term("Working"),
+        "held": term("Held"),
+        "done": term("Done"),
+        "refused": term("Refused whole"),
+        "ignored": term("Not for us"),
+        "undone": term("Undone"),
+    },
+    "change": {
+        "reverse": term("Reverse"),
+        "set_total": term("Set total"),
+        "set_quantity": term("Set quantity"),
+        "take_back": term("Take back"),
+        "approve": term("Approve"),
+        "restore": term("Restore"),
+        "set_status": term("Set status"),
+        "reattribute": term("Re-attribute"),
+        "undo": term("Undo"),
+        "reprice": term("Reprice"),
+        "release": term("Release"),
+        "discard": term("Discard"),
+    },
+    "channel": {
+        "api": term("API and webhooks"),
+        "sftp": term("SFTP"),
+        "pull": term("Pulled file"),
+        "email": term("Email"),
+        "salesforce": term("Salesforce"),
+        "console": term("Console"),
+        "cascade": term("Cascade"),
+    },
+    "role": {
+        "admin": term("Administrator"),
+        "operator": term("Operator"),
+        "manager": term("Partner manager"),
+        "finance": term("Finance"),
+        "partner": term("Partner"),
+    },
+    "reason": {
+        "ITEM_RETURNED": term("Item returned"),
+        "ITEM_OUT_OF_STOCK": term("Out of stock"),
+        "ORDER_ERROR": term("Error in the order"),
+        "ORDER_UPDATE": term("Order changed"),
+        "CANCELLED": term("Cancelled"),
+        "PAYMENT_FAILED": term("Payment failed"),
+        "CHARGEBACK": term("Chargeback"),
+        "CONS_FRAUD": term("Fraud by the customer"),
+        "CONS_ERROR": term("Error of the customer"),
+        "CONS_INFO_INVALID": term("Customer data not valid"),
+        "PUB_ACT_DISPUTE": term("Disputed by the partner"),
+        "ADV_ACT_DISPUTE": term("Disputed by the merchant"),
+        "NOT_COMPLIANCE_TERMS": term("Against the terms"),
+        "TEST_ACTION": term("Test order"),
+        "PARTNER_NOT_ACTIVE": term("Partner not active"),
+        "CREDITED_DIFFERENT_MP": term("Credited to another partner"),
+        "DUPLICATE": term("Order counted twice"),
+        "OTHER": term("Other"),
+    },
+}
+LOOKS = {
+    "pending": ("neutral", "ring"),
+    "approved": ("info", "check"),
+    "reversed": ("bad", "back"),
+    "locked": ("solid", "lock"),
+    "paid": ("ok", "coin"),
+    "applied": ("ok", "check"),
+    "unchanged": ("neutral", "equal"),
+    "duplicate": ("neutral", "copy"),
+    "superseded": ("neutral", "skip"),
+    "refused": ("bad", "cross"),
+    "waiting": ("wait", "glass"),
+    "held": ("hold", "pause"),
+    "arriving": ("info", "half"),
+    "working": ("info", "half"),
+    "done": ("ok", "check"),
+    "ignored": ("neutral", "skip"),
+    "undone": ("neutral", "back"),
+}
+
+
+def label(words: Words, kind: str, name: str) -> str:
+    """A name that has no word, such as a merchant's own reason, stands for itself."""
+    known = LABELS[kind].get(name)
+    return words.say(known) if known else name
+
+
+def look(name: str) -> tuple[str, str]:
+    return LOOKS.get(name, ("neutral", "ring"))
+
+
+def forbidden(words: Words, what: str) -> str:
+    match what:
+        case "see" | "own":
+            return words.say("This page is for people of another role.")
+        case "send" | "decide":
+            return words.say("Operators and partner managers can do this; your role can look.")
+        case "act":
+            return words.say("Partner managers can do this; your role can look.")
+    return words.say("Administrators can do this.")
+
+
+def problem_title(words: Words, status: int) -> str:
+    match status:
+        case 403:
+            return words.say("Not with your role")
+        case 404:
+            return words.say("Not found")
+        case 409:
+            return words.say("Changed meanwhile")
+        case 500:
+            return words.say("Our fault")
+    return words.say("Not possible")
+
+
+def kind(words: Words, name: str) -> str:
+    """What a delivery without a name is."""
+    match name:
+        case "modifications":
+            return words.say("Call with modifications")
+        case "hook":
+            return words.say("Webhook")
+        case "salesforce":
+            return words.say("Records read from Salesforce")
+        case "actions":
+            return words.say("Report of actions")
+        case "program":
+            return words.say("Version of the program")
+        case "decision":
+            return words.say("Decision on a held delivery")
+    return words.say("File")
+
+
+def lock_rule(words: Words, rule: LockRule) -> str:
+    """When an action locks, in words."""
+    say, count = words.say, words.count
+    match rule:
+        case AfterStatus(days, statuses):
+            text = count(
+                "%(number)s day after the status %(statuses)s",
+                "%(number)s days after the status %(statuses)s",
+                days,
+                statuses=", ".join(sorted(statuses)),
+            )
+        case OpenEnded(days):
+            text = count("when it is approved, at latest %(number)s day after the event",
+                         "when it is approved, at latest %(number)s days after the event", days)  # fmt: skip
+        case AfterEvent(days, months, from_month_end):
+            parts = [count("%(number)s month", "%(number)s months", months)] if months else []
+            parts += [count("%(number)s day", "%(number)s days", days)] if days or not months else []
+            span = say("%(one)s and %(other)s", one=parts[0], other=parts[1]) if len(parts) == 2 else parts[0]
+            text = (
+                say("%(span)s after the end of the event’s month", span=span)
+                if from_month_end
+                else say("%(span)s after the event", span=span)
+            )
+    return text
+
+
+def rule(words: Words, contract: Contract, rank: int) -> str:
+    """One ranked rule of a contract as a sentence."""
+    say = words.say
+    one = contract.rules[rank - 1]
+    match one.pay:
+        case Percent(percent, per_order):
+            amount = words.percent(percent / 100)
+            text = say("%(rank)s: %(amount)s of the order", rank=rank, amount=amount) if per_order else say(
+                "%(rank)s: %(amount)s of the item", rank=rank, amount=amount)  # fmt: skip
+        case Flat(amount_, per_order):
+            amount = words.minor(amount_, contract.currency)
+            text = say("%(rank)s: %(amount)s per order", rank=rank, amount=amount) if per_order else say(
+                "%(rank)s: %(amount)s per unit", rank=rank, amount=amount)  # fmt: skip
+    conditions = [
+        (say("category"), one.categories), (say("item"), one.skus), (say("promo code"), one.promo_codes),
+        (say("customer status"), one.customer_statuses),
+    ]  # fmt: skip
+    said = "; ".join(f"{name} {', '.join(sorted(values))}" for name, values in conditions if values)
+    return f"{text} ({said})" if said else text
+
+
+CASES = {
+    "held": (term("Held"), "hold", "pause"),
+    "waiting": (term("Waiting"), "wait", "glass"),
+    "silent": (term("Silent"), "wait", "glass"),
+    "refused": (term("Refused whole"), "bad", "cross"),
+    "alarm": (term("Too late"), "bad", "cross"),
+    "orphan": (term("Orphan"), "wait", "glass"),
+}
+
+
+def case(words: Words, name: str) -> str:
+    return words.say(CASES[name][0])
+
+
+def case_look(name: str) -> tuple[str, str]:
+    return CASES[name][1:]
+
+
+def source(words: Words, name: str) -> str:
+    """A source, or one of Retour's own feeds."""
+    match name:
+        case "console":
+            return words.say("People, in the console")
+        case "actions":
+            return words.say("Reports of actions")
+        case "":
+            return words.say("Versions of the program")
+    return name
+
+
+def role_says(words: Words, role: str) -> str:
+    say = words.say
+    match role:
+        case "admin":
+            return say("Everything, and the set-up")
+        case "manager":
+            return say("Send files, decide on held deliveries, approve, reverse and modify actions")
+        case "operator":
+            return say("Send files, decide on held deliveries")
+        case "finance":
+            return say("Look at everything, and export")
+    return say("Look at their own credit only")
+
+
+def next_day(day: date) -> str:
+    return (day + timedelta(days=1)).isoformat()

@@ -1,0 +1,171 @@
+"""Signing in at an OpenID provider (Amazon Cognito): authorization code with PKCE, nothing kept in the browser."""
+
+import base64
+import hashlib
+import hmac
+import json
+import logging
+import secrets
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from retour.console.people import Grant, grants_of_groups, hashed, kept
+from retour.domain.times import instant, text
+from retour.wiring import Hub
+
+logger = logging.getLogger(__name__)
+COOKIE = "retour_login"
+MINUTES = 10
+SECONDS = 10
+LEEWAY = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    issuer: str
+    client: str
+    sign_in: str
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Where to send the browser, and what it keeps meanwhile."""
+
+    address: str
+    browser: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    name: str
+    grants: tuple[Grant, ...]
+    back: str
+
+
+def settings(hub: Hub) -> Settings | None:
+    """None where nobody set a provider up."""
+    given = hub.environment
+    issuer, client = given.get("SIGN_IN_ISSUER", ""), given.get("SIGN_IN_CLIENT", "")
+    return Settings(issuer, client, given.get("SIGN_IN_URL", "")) if issuer and client else None
+
+
+def origin(hub: Hub) -> str:
+    """Where people log in, for the policy on forms."""
+    found = settings(hub)
+    parts = urlsplit(found.sign_in) if found else None
+    return f"{parts.scheme}://{parts.netloc}" if parts and parts.netloc else ""
+
+
+@cache
+def discovered(issuer: str) -> Mapping[str, Any]:
+    """What the provider says of itself. Asked once per process."""
+    found: Mapping[str, Any] = json.loads(fetched(f"{issuer}/.well-known/openid-configuration"))
+    if found["issuer"] != issuer:
+        raise ValueError("the provider calls itself otherwise")
+    return found
+
+
+def fetched(address: str, form: Mapping[str, str] | None = None) -> bytes:
+    body = urlencode(form).encode() if form is not None else None
+    with urllib.request.urlopen(urllib.request.Request(address, body), timeout=SECONDS) as answer:
+        return bytes(answer.read(1 << 20))
+
+
+def start(hub: Hub, address: str, back: str) -> Started | None:
+    found = settings(hub)
+    if found is None:
+        return None
+    state, nonce, verifier, browser = (secrets.token_urlsafe(32) for _ in range(4))
+    ends = hub.real_now() + timedelta(minutes=MINUTES)
+    doc = {"nonce": nonce, "verifier": verifier, "browser": hashed(browser), "back": back, "ends": text(ends)}
+    kept(hub).put(f"login#{hashed(state)}", doc)
+    challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
+    query = {
+        "response_type": "code",
+        "client_id": found.client,
+        "redirect_uri": f"{address}/console/callback",
+        "scope": "openid email",
+        "state": state,
+        "nonce": nonce,
+        "code_challenge": challenge,
+        "code_challenge_method": "S256",
+    }
+    return Started(f"{discovered(found.issuer)['authorization_endpoint']}?{urlencode(query)}", browser)
+
+
+def finish(hub: Hub, address: str, query: Mapping[str, str], browser: str) -> Known | Failed:
+    """Who came back, if it is the browser that went, with a code that the provider turns into a token for us."""
+    found = settings(hub)
+    key = f"login#{hashed(query.get('state', ''))}"
+    begun = kept(hub).get(key)
+    if found is None or begun is None:
+        return Failed("not begun here")
+    kept(hub).delete(key)
+    if instant(begun["ends"]) <= hub.real_now() or not hmac.compare_digest(begun["browser"], hashed(browser)):
+        return Failed("another browser, or too late")
+    if "code" not in query:
+        return Failed("declined")
+    try:
+        claims = verified(found, exchanged(found, address, query["code"], begun["verifier"]))
+    except (OSError, ValueError, KeyError) as error:
+        logger.warning("sign-in failed", extra={"why": type(error).__name__})
+        return Failed("not verified")
+    if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), begun["nonce"].encode()):
+        return Failed("another's answer")
+    grants = grants_of_groups(claims.get("cognito:groups") or ())
+    if not grants:
+        return Failed("nothing opened")
+    return Known(str(claims.get("email") or claims["sub"]), grants, begun["back"])
+
+
+def exchanged(found: Settings, address: str, code: str, verifier: str) -> str:
+    form = {
+        "grant_type": "authorization_code",
+        "client_id": found.client,
+        "code": code,
+        "redirect_uri": f"{address}/console/callback",
+        "code_verifier": verifier,
+    }
+    token: str = json.loads(fetched(discovered(found.issuer)["token_endpoint"], form))["id_token"]
+    return token
+
+
+@cache
+def keys_of(address: str) -> Any:
+    import jwt
+
+    return jwt.PyJWKClient(address, cache_keys=True, timeout=SECONDS)
+
+
+def verified(found: Settings, token: str) -> Mapping[str, Any]:
+    """The claims of a token that this provider signed for us and that is still good; ValueError otherwise."""
+    import jwt
+
+    try:
+        key = keys_of(discovered(found.issuer)["jwks_uri"]).get_signing_key_from_jwt(token)
+        claims: Mapping[str, Any] = jwt.decode(
+            token,
+            key,
+            algorithms=["RS256"],
+            audience=found.client,
+            issuer=found.issuer,
+            leeway=LEEWAY,
+            options={"require": ["exp", "iat", "sub", "aud", "iss"]},
+        )
+    except jwt.PyJWTError as error:
+        raise ValueError(str(error)) from error
+    if claims.get("token_use", "id") != "id":
+        raise ValueError("no id token")
+    return claims

@@ -1,0 +1,195 @@
+"""Which view answers which address, who may see it, and what becomes of what goes wrong."""
+
+import logging
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from retour.calls import PROGRAM_ID, Refused
+from retour.console import actions, deliveries, oidc, people, portal, send, setup, signing, today
+from retour.console.request import Request, Response, answer_of, page, request_of, to
+from retour.console.visit import STATIC, Stop, Visit, static_names
+from retour.console.words import Words, language_of
+from retour.wiring import Hub
+
+logger = logging.getLogger(__name__)
+View = Callable[[Visit], Response]
+LETTERS = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
+FORM_MAX = 64 * 1024
+UPLOADS_MAX = 5 * 1024 * 1024
+TYPES = {".css": "text/css", ".js": "text/javascript", ".txt": "text/plain", ".svg": "image/svg+xml"}
+
+
+@dataclass(frozen=True)
+class Route:
+    """`needs`: what a role must allow in the program of the path; empty for pages that anybody may ask for."""
+
+    method: str
+    pattern: re.Pattern[str]
+    view: View
+    needs: str = ""
+
+
+def route(method: str, path: str, view: View, needs: str = "") -> Route:
+    names = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)
+    return Route(method, re.compile(re.sub(r"\{(\w+):rest\}", r"(?P<\1>.+)", names)), view, needs)
+
+
+PROGRAM = "/console/{program}"
+ROUTES = (
+    route("GET", "/console/sign-in", signing.sign_in),
+    route("GET", "/console/login", signing.log_in),
+    route("GET", "/console/callback", signing.callback),
+    route("POST", "/console/sign-out", signing.sign_out),
+    route("POST", "/console/preferences", signing.preferences),
+    route("GET", f"{PROGRAM}/today", today.today, "see"),
+    route("GET", f"{PROGRAM}/inbox", today.inbox, "see"),
+    route("GET", f"{PROGRAM}/search", today.search, "see"),
+    route("GET", f"{PROGRAM}/deliveries", deliveries.index, "see"),
+    route("GET", f"{PROGRAM}/deliveries/{{batch}}", deliveries.show, "see"),
+    route("GET", f"{PROGRAM}/deliveries/{{batch}}/(?P<what>raw|result|rejected)", deliveries.hand_out, "see"),
+    route("POST", f"{PROGRAM}/deliveries/{{batch}}/(?P<what>release|discard|replay)", deliveries.settle, "decide"),
+    route("GET", f"{PROGRAM}/actions", actions.index, "see"),
+    route("GET", f"{PROGRAM}/actions.csv", actions.export, "see"),
+    route("POST", f"{PROGRAM}/actions-bulk", actions.bulk, "act"),
+    route("POST", f"{PROGRAM}/action/preview", actions.preview, "act"),
+    route("POST", f"{PROGRAM}/action/decide", actions.decide, "act"),
+    route("GET", f"{PROGRAM}/action", actions.show, "see"),
+    route("GET", f"{PROGRAM}/modification", actions.modification, "see"),
+    route("POST", f"{PROGRAM}/modification", actions.settle, "act"),
+    route("GET", f"{PROGRAM}/partners", portal.partners, "see"),
+    route("GET", f"{PROGRAM}/send", send.form, "send"),
+    route("POST", f"{PROGRAM}/send", send.take, "send"),
+    route("GET", f"{PROGRAM}/dry-runs/{{run}}", send.dry_run, "send"),
+    route("POST", f"{PROGRAM}/dry-runs/{{run}}", send.apply, "send"),
+    route("GET", f"{PROGRAM}/setup", setup.index, "see"),
+    route("GET", f"{PROGRAM}/setup/sources/{{source}}", setup.source, "see"),
+    route("POST", f"{PROGRAM}/setup/sources/{{source}}/test", setup.test, "set up"),
+    route("GET", f"{PROGRAM}/setup/versions/{{version}}", setup.version, "see"),
+    route("GET", f"{PROGRAM}/setup/program", setup.edit, "set up"),
+    route("POST", f"{PROGRAM}/setup/program", setup.save, "set up"),
+    route("GET", f"{PROGRAM}/setup/contracts", setup.contracts, "see"),
+    route("GET", f"{PROGRAM}/setup/lock", setup.lock, "see"),
+    route("GET", f"{PROGRAM}/setup/people", setup.people_page, "set up"),
+    route("POST", f"{PROGRAM}/setup/people", setup.invite, "set up"),
+    route("GET", "/my/credit", portal.credit),
+    route("GET", "/my/credit.csv", portal.credit_csv),
+    route("GET", "/my/changes", portal.changes),
+    route("GET", "/my/order", portal.order),
+    route("GET", "/my/calendar", portal.calendar_page),
+    route("POST", "/my/calendar", portal.renew_calendar),
+    route("GET", r"/my/calendar/(?P<token>[\w-]{20,80})\.ics", portal.calendar),
+)
+
+
+def answer(hub: Hub, event: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer to one event of the HTTP API."""
+    request = request_of(event)
+    if request.method == "HEAD":
+        found = respond(hub, replace(request, method="GET"))
+        return {**answer_of(request, found, oidc.origin(hub)), "body": "", "isBase64Encoded": False}
+    return answer_of(request, respond(hub, request), oidc.origin(hub))
+
+
+def respond(hub: Hub, request: Request) -> Response:
+    if request.path.startswith("/static/"):
+        return static(request)
+    visit = Visit(hub, request, words_for(hub, request))
+    try:
+        return routed(visit)
+    except Stop as stop:
+        return stop.response
+    except Refused as refused:
+        status = int(refused.answer["statusCode"])
+        return visit.not_found().response if status == 404 else visit.problem(status, visit.told(refused))
+    except Exception:
+        reference = "-".join("".join(secrets.choice(LETTERS) for _ in range(4)) for _ in range(2))
+        logger.exception("page failed, reference %s", reference)
+        said = visit.words.say("This did not work, and the fault is ours. Nothing you sent before is lost.")
+        return visit.problem(500, said, reference)
+
+
+def words_for(hub: Hub, request: Request, usual: str = "en", zone: str = "UTC") -> Words:
+    language = language_of(request.cookies.get("retour_language"), request.headers.get("accept-language", ""), usual)
+    return Words(language, zone, hub.now())
+
+
+def routed(visit: Visit) -> Response:
+    request, hub = visit.request, visit.hub
+    person = people.person_of(hub, request.cookies)
+    visit = replace(visit, person=person)
+    if request.path in ("/", "/console", "/console/", "/my", "/my/"):
+        return home(visit)
+    allowed = []
+    for one in ROUTES:
+        found = one.pattern.fullmatch(request.path)
+        if found is None:
+            continue
+        allowed.append(one.method)
+        if one.method == request.method:
+            return opened(replace(visit, part=found.groupdict()), one)
+    if allowed:
+        return visit.problem(405, visit.words.say("This address does not take such a request."))
+    program = re.fullmatch(r"/console/([^/]+)/?", request.path)
+    if program and request.method == "GET":
+        return to(f"/console/{program[1]}/today")
+    raise visit.not_found()
+
+
+def opened(visit: Visit, one: Route) -> Response:
+    """The view, once it is sure that this person may have it of this program."""
+    request, person = visit.request, visit.person
+    program_id = visit.part.get("program")
+    if person is None and (program_id or request.path.startswith("/my/")) and one.view is not portal.calendar:
+        return signing.ask(visit)
+    if program_id is not None:
+        visit = with_program(visit, program_id)
+        if one.needs == "see" and not visit.may("see"):
+            raise visit.not_found()
+        visit.needs(one.needs)
+    if request.method == "POST":
+        most = UPLOADS_MAX if one.view is send.take else FORM_MAX * 4
+        if len(request.body) > most:
+            raise Stop(visit.problem(413, visit.words.say("What you sent is too large for this page.")))
+        if person is None:
+            return signing.ask(visit)
+        visit.believed()
+    return one.view(visit)
+
+
+def with_program(visit: Visit, program_id: str) -> Visit:
+    """A foreign program and a missing one look the same."""
+    person = visit.someone
+    known = PROGRAM_ID.fullmatch(program_id) and any(grant.opens(program_id) for grant in person.grants)
+    program = visit.hub.programs.get(program_id) if known else None
+    if program is None:
+        raise visit.not_found()
+    words = words_for(visit.hub, visit.request, program.language, program.time_zone)
+    return replace(visit, opened=program, words=words)
+
+
+def home(visit: Visit) -> Response:
+    person = visit.person
+    if person is None:
+        return to("/console/sign-in")
+    if visit.programs and not visit.request.path.startswith("/my"):
+        return to(f"/console/{visit.programs[0]}/today")
+    if person.own:
+        return to("/my/credit")
+    return visit.render("empty_house.html")
+
+
+def static(request: Request) -> Response:
+    name = request.path.removeprefix("/static/")
+    found = next((plain for plain, hashed in static_names().items() if hashed == name), None)
+    if found is None:
+        return page("Not found", 404)
+    path = STATIC / found
+    headers = {
+        "content-type": TYPES[path.suffix] + "; charset=utf-8",
+        "cache-control": "public, max-age=31536000, immutable",
+        "vary": "Accept-Encoding",
+    }
+    return Response(200, path.read_bytes(), headers)
