@@ -11,12 +11,10 @@ from typing import Any
 from retour import report
 from retour.arrival import NO_HASH
 from retour.domain import paid
-from retour.domain import paid
 from retour.domain.action import Action
 from retour.domain.contract import Contract
 from retour.domain.decide import CHANGES_MAX, Head, Order, effect, paid_lines
 from retour.domain.delivery import Delivery, Kind
-from retour.domain.explain import details
 from retour.domain.explain import details
 from retour.domain.modification import Modification
 from retour.domain.money import to_text
