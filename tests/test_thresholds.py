@@ -1,4 +1,4 @@
-"""A file that looks wrong as a whole is held before anything of it is recorded, and told apart from one that does not."""
+"""A file that looks wrong as a whole is held before anything of it is recorded; one that does not is taken in."""
 
 import json
 from dataclasses import replace

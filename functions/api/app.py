@@ -153,9 +153,19 @@ def test_source(program: str, source: str) -> Answer:
     return desk.test(hub(), opened(program), source), 200
 
 
+@app.post("/v1/programs/<program>/sources/<source>/check")
+def check_file(program: str, source: str) -> Answer:
+    return desk.check_file(hub(), called(), caller(), opened(program), source), 200
+
+
 @app.put("/v1/programs/<program>/sources/<source>/secret")
 def set_secret(program: str, source: str) -> Answer:
     return desk.set_secret(hub(), called(), opened(program), source), 200
+
+
+@app.post("/v1/programs/<program>/sources/<source>/openpgp")
+def make_openpgp_key(program: str, source: str) -> Answer:
+    return desk.new_openpgp_key(hub(), opened(program), source), 201
 
 
 # What came back

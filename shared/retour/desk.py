@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
-from retour import arrival, intake, report, views
+from retour import arrival, intake, opening, report, views
 from retour.calls import (
     ACTIONS,
     ANSWER_MAX,
@@ -140,7 +140,7 @@ def made(source: Source) -> dict[str, Any]:
     """New secrets for a source whose channel has some that we choose; others are handed over by who made them."""
     match source.channel:
         case Channel.API if source.kind in ("", "standard"):
-            return {"signing": ["whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()]}
+            return {"signing": [signing_secret()]}
         case Channel.API:
             return {"signing": [secrets.token_hex(32)]}
         case Channel.EMAIL:
@@ -148,6 +148,11 @@ def made(source: Source) -> dict[str, Any]:
         case Channel.SALESFORCE:
             return {"tokens": [secrets.token_urlsafe(32)], **({"private_key": rsa_key()} if CRYPTOGRAPHY else {})}
     return {}
+
+
+def signing_secret() -> str:
+    """As Standard Webhooks write one."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def rsa_key() -> str:
@@ -163,9 +168,12 @@ def credentials(hub: Hub, program: Program) -> dict[str, dict[str, str]]:
     """Makes the secrets that sources lack; what it takes to use these sources, to be shown this once."""
     shown: dict[str, dict[str, str]] = {}
     for name, source in program.sources.items():
-        fresh = made(source)
-        if fresh and not hub.secrets.get(program.id, name):
-            hub.secrets.put(program.id, name, fresh)
+        held = hub.secrets.get(program.id, name)
+        fresh = made(source) if not held else {}
+        if source.options.get("callback") and "callback" not in held:
+            fresh["callback"] = [signing_secret()]
+        if fresh:
+            hub.secrets.put(program.id, name, {**held, **fresh})
             shown[name] = access(hub, program, source) | secret_access(hub, program, source, fresh)
     return shown
 
@@ -186,7 +194,8 @@ def access(hub: Hub, program: Program, source: Source) -> dict[str, str]:
 def secret_access(hub: Hub, program: Program, source: Source, secret: Mapping[str, Any]) -> dict[str, str]:
     match source.channel:
         case Channel.API:
-            return {"secret": secret["signing"][0]}
+            told = {"secret": secret.get("signing"), "callback_secret": secret.get("callback")}
+            return {what: live[0] for what, live in told.items() if live}
         case Channel.EMAIL:
             return {"address": f"{program.id}.{source.name}.{secret['tokens'][0]}@{hub.mail_domain}"}
         case Channel.SALESFORCE:
@@ -312,6 +321,7 @@ def source(hub: Hub, opened: Program, name: str) -> Document:
         "kind": found.kind,
         "event_type": found.event_type,
         **access(hub, opened, found),
+        "openpgp": [told_key(key) for key in opening.public_keys(hub, opened.id, name)],
         "last_received_at": last_received(hub, opened, name),
         "last_visit": visit,
     }
@@ -362,11 +372,35 @@ def lacking(hub: Hub, opened: Program, found: Source) -> Iterator[tuple[str, str
             yield f"the last visit failed: {visit.get('explanation', '')}", f"retour pull --program {opened.id}"
 
 
+def check_file(hub: Hub, call: Call, principal: Principal, opened: Program, name: str) -> Document:
+    """How the source would read a file, row by row in words; nothing is written."""
+    from retour.check import check as checked
+
+    found = source_of(opened, name)
+    delivery = delivery_of(call, hub, principal, opened.id, found.name, Kind.FILE, name=file_name(call))
+    return checked(hub, opened, found, delivery, call.within(FILE_MAX))
+
+
 def set_secret(hub: Hub, call: Call, opened: Program, name: str) -> Document:
     found = source_of(opened, name)
     held = {**hub.secrets.get(opened.id, name), **handed_over(call, found)}
     hub.secrets.put(opened.id, name, held)
     return {"source": name, "holds": sorted(held)}
+
+
+def new_openpgp_key(hub: Hub, opened: Program, name: str) -> Document:
+    """A further key pair that senders may encrypt for; its public half. The ones before stay live."""
+    found = source_of(opened, name)
+    if found.channel is Channel.SALESFORCE:
+        raise Refused(422, "SECRET_NOT_NEEDED", "No key here", "A source of channel salesforce brings no files.")
+    if find_spec("pysequoia") is None:
+        detail = sentence("PGP_NOT_OFFERED", {}, opened.language)
+        raise Refused(422, "PGP_NOT_OFFERED", "OpenPGP is not offered", detail)
+    return {"source": name, **told_key(opening.new_key(hub, opened.id, name))}
+
+
+def told_key(key: Mapping[str, Any]) -> Document:
+    return {what: key[what] for what in ("fingerprint", "public_key", "made_at")}
 
 
 # What came back

@@ -11,6 +11,7 @@ PLACES = (
     ("retour", "normalise.json"),
     ("retour", "report.json"),
     ("retour", "intake.json"),
+    ("retour", "check.json"),
     ("retour.channels", "sentences.json"),
     ("retour.files", "sentences.json"),
 )

@@ -71,9 +71,14 @@ def parser() -> argparse.ArgumentParser:
     show.add_argument("program", metavar="PROGRAM", nargs="?", default=os.environ.get("RETOUR_PROGRAM"))
     show.add_argument("--json", action="store_true", help="as JSON")
     check = command(
-        "check", "programs:check", "check a program file, line by line, without any hub", into=program_commands
-    )
+        "check", "check:check", "check a program file, or how a source would read a file of returns",
+        hub, program, into=program_commands,
+        more="Without --source: FILE is a program, checked line by line without any hub. With --source: FILE is a sample "
+        "of returns; it is shown row by row as it would be read, and nothing is written.",
+    )  # fmt: skip
     check.add_argument("file", metavar="FILE", type=Path)
+    check.add_argument("--source", metavar="S", help="the source that would bring such a file")
+    check.add_argument("--json", action="store_true", help="as JSON")
 
     report = command(
         "report", "deliveries:report", "report partner actions from a CSV or JSON file", hub, program,
@@ -103,12 +108,31 @@ def parser() -> argparse.ArgumentParser:
     pull.add_argument("--no-wait", action="store_true", help="do not wait for what is found")
     pull.add_argument("--json", action="store_true", help="the batches as JSON")
 
+    which = filter_options()
     actions = command(
-        "actions", "ledger:actions", "list the actions, or show one with its whole history", hub, program, listing
+        "actions",
+        "actions:actions",
+        "list the actions, or show one with its whole history",
+        hub,
+        program,
+        listing,
+        which,
     )
     actions.add_argument("id", metavar="ID", nargs="?", help="an action id or an order id")
-    actions.add_argument("--partner", help="of this partner only")
-    actions.add_argument("--state", choices=("pending", "approved", "reversed", "locked"), help="in this state only")
+    actions.add_argument("--as-of", metavar="ISO", help="one as it stood at that moment")
+
+    acts = commands.add_parser("act", help="approve, reverse, modify actions and more", epilog=EXIT_CODES)
+    act_commands = acts.add_subparsers(title="acts", metavar="ACT", required=True)
+    for name, (summary, *options) in ACTS.items():
+        act = command(name, "acts:act", summary, hub, program, which, into=act_commands)
+        act.add_argument("ids", metavar="ID", nargs="*", help="of the action; several, or filters instead, at once")
+        for option in ("--reason", "--note", "--disposition", *options):
+            act.add_argument(option, **ACT_OPTIONS.get(option, {}))
+        act.add_argument(
+            "--dry-run", action="store_true", help="show what each partner would gain or lose; write nothing"
+        )
+        act.add_argument("--json", action="store_true", help="as JSON")
+        act.set_defaults(act=name, **{one: None for one in ACT_VALUES if f"--{one.replace('_', '-')}" not in options})
 
     modifications = command(
         "modifications", "ledger:modifications", "list the modification records", hub, program, listing
@@ -127,11 +151,16 @@ def parser() -> argparse.ArgumentParser:
     batches.add_argument("--raw", metavar="FILE", help="save what the sender sent, byte for byte")
 
     for name, summary in (
+        ("undo", "undo a modification, or all of a batch"),
         ("release", "let a held batch or row go on"),
         ("discard", "drop a held batch or row for good"),
     ):
-        decision = command(name, f"decisions:{name}", summary, hub, program)
-        decision.add_argument("id", metavar="ID", help="of the batch")
+        decision = command(name, f"acts:{name}", summary, hub, program)
+        decision.add_argument("id", metavar="ID", help="of the modification or the batch")
+        decision.add_argument("--reason", help="one of the program's reasons")
+        decision.add_argument("--note", help="for those who look later")
+        decision.add_argument("--dry-run", action="store_true", help="show what would happen, write nothing")
+        decision.add_argument("--json", action="store_true", help="as JSON")
 
     keys = command(
         "keys", "keys:keys", "show what it takes to use each source, make a key, or hand a secret over", hub, program
@@ -142,8 +171,14 @@ def parser() -> argparse.ArgumentParser:
     )
     keys.add_argument("--source", metavar="S", help="the source whose secret it is")
     keys.add_argument(
-        "--set", choices=("password", "private_key", "signing", "tokens"), help="read it from the keyboard or a pipe"
+        "--set",
+        choices=("password", "private_key", "signing", "callback", "tokens"),
+        help="read it from the keyboard or a pipe",
     )
+    keys.add_argument(
+        "--pgp", action="store_true", help="make an OpenPGP key pair for the source's files; the public half is shown"
+    )
+    keys.add_argument("--out", type=Path, metavar="FILE", help="write the public key of --pgp there")
     keys.add_argument("--json", action="store_true", help="as JSON")
 
     clock = command(
@@ -163,6 +198,45 @@ def parser() -> argparse.ArgumentParser:
     doctor.add_argument("--mail", action="store_true", help="show the mails that a local hub has sent")
     doctor.add_argument("--json", action="store_true", help="as JSON")
     return top
+
+
+ACTS: dict[str, tuple[str, ...]] = {
+    "approve": ("mark actions for locking; one that is reversed is restored",),
+    "reverse": ("reverse actions, or one item of them", "--sku", "--line"),
+    "modify": (
+        "change what is left of an action or an item", "--change", "--amount", "--currency", "--quantity", "--sku", "--line",
+    ),
+    "restore": ("bring back what was reversed", "--sku", "--line"),
+    "reattribute": ("give actions to another partner", "--partner-to"),
+    "undo": ("undo a record of an action; without --record its newest change", "--record"),
+    "reprice": ("price actions by the newest terms",),
+    "status": ("say which status an order has", "--to"),
+}  # fmt: skip
+ACT_VALUES = ("change", "sku", "line", "amount", "currency", "quantity", "partner_to", "to", "record")
+ACT_OPTIONS: dict[str, dict[str, Any]] = {
+    "--reason": {"help": "one of the program's reasons; a reversal needs one"},
+    "--note": {"help": "for those who look later"},
+    "--disposition": {"help": "the merchant's own code"},
+    "--change": {
+        "choices": ("set_total", "set_quantity", "take_back"), "required": True, "help": "what the values mean",
+    },
+    "--amount": {"metavar": "20.00", "help": "in the currency of the sale"},
+    "--quantity": {"metavar": "N"},
+    "--partner-to": {"metavar": "PARTNER", "required": True, "help": "whose it is from now on"},
+    "--to": {"metavar": "STATUS", "required": True},
+    "--record": {"metavar": "ID", "help": "of the modification"},
+}  # fmt: skip
+
+
+def filter_options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    group = options.add_argument_group("which actions")
+    group.add_argument("--partner", help="of this partner only")
+    group.add_argument("--state", choices=("pending", "approved", "reversed", "locked"), help="in this state only")
+    group.add_argument("--event-type", metavar="TYPE", help="of this event type only")
+    group.add_argument("--locks-after", metavar="DAY", help="that lock on this day or later, e.g. 2026-11-30")
+    group.add_argument("--locks-before", metavar="DAY", help="that lock before this day")
+    return options
 
 
 def hub_options() -> argparse.ArgumentParser:

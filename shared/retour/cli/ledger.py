@@ -1,4 +1,4 @@
-"""retour actions | modifications | batches: what the hub knows."""
+"""retour modifications | batches: what the hub knows."""
 
 import argparse
 import sys
@@ -7,80 +7,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from retour.cli.client import Hub, Refused, Usage
+from retour.cli.client import Hub, Usage
 from retour.cli.hub import hub_and_program
 from retour.cli.screen import counted, facts, progress, say, show_json, table
 
 OUTCOMES_SHOWN = 20
-
-
-def actions(arguments: argparse.Namespace) -> int:
-    hub, program = hub_and_program(arguments)
-    path = f"/v1/programs/{program}/actions"
-    if arguments.id:
-        action = the_action(hub, path, arguments.id)
-        show_json(action) if arguments.json else show_action(action)
-        return 0
-    found = hub.items(path, arguments.limit, partner=arguments.partner, state=arguments.state)
-    if arguments.json:
-        show_json(found)
-        return 0
-    columns = ("id", "order_id", "partner", "state", "currency", "amount", "payout", "locks_at", "changes")
-    table(columns, ([item.get(column) for column in columns] for item in found["items"]))
-    more(found)
-    return 0
-
-
-def the_action(hub: Hub, path: str, wanted: str) -> dict[str, Any]:
-    """By its own id; else the newest action of the order of that id."""
-    try:
-        return dict(hub.get(f"{path}/{quote(wanted, safe='')}"))
-    except Refused as refused:
-        if refused.status != 404:
-            raise
-        items = hub.items(path, 1, order_id=wanted)["items"]
-        if not items:
-            raise
-        return dict(hub.get(f"{path}/{quote(items[0]['id'], safe='')}"))
-
-
-def show_action(action: Mapping[str, Any]) -> None:
-    names = (
-        "id",
-        "order_id",
-        "event_type",
-        "partner",
-        "event_time",
-        "state",
-        "currency",
-        "amount",
-        "payout",
-        "locks_at",
-    )
-    facts((name, action.get(name)) for name in names)
-    say("")
-    rows = []
-    for item in action.get("items", ()):
-        sold = item.get("sold", {})
-        rows.append(
-            (
-                item.get("line"),
-                item.get("sku"),
-                item.get("quantity"),
-                sold.get("quantity"),
-                item.get("amount"),
-                item.get("payout"),
-            )
-        )
-    table(("line", "sku", "quantity", "sold", "amount", "payout"), rows)
-    if action.get("history"):
-        say("")
-        columns = ("received_at", "channel", "source", "place", "change", "outcome", "code", "reason")
-        effects = [
-            (*(event.get(column) for column in columns), moved(event.get("effect"), "payout"))
-            for event in action["history"]
-        ]
-        table((*columns, "payout before → after"), effects)
 
 
 def modifications(arguments: argparse.Namespace) -> int:

@@ -65,20 +65,22 @@ def layouts() -> dict[str, dict[str, list[str]]]:
 def layout_of(source: Source, name: str = "modifications") -> Layout:
     """What files of this source look like: its mapping's columns where it has some, else the layout of that name."""
     own = layouts()[name]
-    columns: Mapping[str, str] = source.mapping.get("columns") or {}
+    columns: Mapping[str, str | Sequence[str]] = source.mapping.get("columns") or {}
     given = set(source.mapping.get("constants") or ())
-    spelling = {field: str(columns.get(field, field)) for field in own["columns"]}
+    spelled = {field: columns.get(field, field) for field in own["columns"]}
+    spelling = {field: (names,) if isinstance(names, str) else tuple(names) for field, names in spelled.items()}
     identity = [field for field in own["identity"] if field in columns or not columns]
     return Layout(
         name="mapped" if columns else name,
-        known=tuple(dict.fromkeys(spelling.values())),
-        identity=frozenset(spelling[field] for field in identity or own["identity"]),
+        known=tuple(dict.fromkeys(name for names in spelling.values() for name in names)),
+        identity=frozenset(name for field in identity or own["identity"] for name in spelling[field]),
         required=frozenset(
-            spelling[field] for field in columns if field in spelling and field not in {*own["optional"], *identity}
-        )
-        - {spelling[field] for field in given if field in spelling},
-        ids=frozenset(spelling[field] for field in own["ids"]),
-        reference=spelling.get("reference", ""),
+            spelling[field][0]
+            for field in columns
+            if field in spelling and field not in {*own["optional"], *identity, *given} and len(spelling[field]) == 1
+        ),
+        ids=frozenset(name for field in own["ids"] for name in spelling[field]),
+        reference=spelling.get("reference", ("",))[0],
         closed=not columns,
     )
 

@@ -1,0 +1,131 @@
+"""A sample is read as its source would read it and told in words; what is suggested is marked so and never applied."""
+
+from typing import Any
+
+import pytest
+
+from retour.check import check, date_of, decimal_of
+from retour.domain.delivery import Channel, Kind
+from tests.conftest import PROGRAM, House
+
+GERMAN = (
+    b"Bestellnummer;Artikelnummer;Retourenmenge;Betrag;Datum;Farbe\n"
+    b"A-1;boot;1;40,00;24.11.2026;rot\nA-2;boot;1;1.040,00;25.11.2026;blau\n"
+)
+
+
+def checked(
+    house: House, body: bytes, source: str = "warehouse", name: str = "sample.csv", **more: Any
+) -> dict[str, Any]:
+    sources = {**PROGRAM["sources"], source: {"channel": "sftp", **more}}
+    house.apply({**PROGRAM, "sources": sources})
+    program = house.hub.program(house.program)
+    assert program is not None
+    delivery = house.delivery(Kind.FILE, body, source, Channel.API, name=name)
+    return check(house.hub, program, program.sources[source], delivery, body)
+
+
+def test_every_row_is_told_in_words_and_nothing_is_written(house: House) -> None:
+    house.report({"order_id": "A-1", "amount": "100.00", "currency": "EUR"})
+    header = b"order_id,sku,change,amount,quantity,reason\n"
+    body = header + b"A-1,,take_back,40,,OTHER\nA-2,boot,set_quantity,,1,\nA-3,,reverse,,,WHY\n"
+    found = checked(house, body)
+    assert [row["explanation"] for row in found["rows"][:2]] == [
+        "Order A-1: 40 is taken back.",
+        "Order A-2, item boot: units that remain sold: 1.",
+    ]
+    assert found["rows"][2]["code"] == "UNKNOWN_REASON" and found["rows"][2]["column"] == "reason"
+    assert found["counts"] == {"rows": 3, "readable": 2, "refused": 1}
+    assert found["written"] is False and not house.order("A-1").records
+
+
+def test_a_foreign_header_brings_a_suggestion_that_is_not_applied(house: House) -> None:
+    found = checked(house, GERMAN, amount_means="take_back")
+    assert (found["state"], found["code"]) == ("refused", "HEADER_NOT_FOUND")
+    suggestion = found["suggestion"]
+    assert suggestion["applied"] is False
+    assert suggestion["mapping"] == {
+        "columns": {
+            "order_id": "Bestellnummer",
+            "sku": "Artikelnummer",
+            "quantity": "Retourenmenge",
+            "amount": "Betrag",
+            "occurred_at": "Datum",
+        },
+        "decimal": ",",
+        "date": "%d.%m.%Y",
+    }
+    assert [row["explanation"] for row in suggestion["rows"]] == [
+        "Order A-1, item boot: 40.00 is taken back.",
+        "Order A-2, item boot: 1040.00 is taken back.",
+    ]
+    again = checked(house, GERMAN, amount_means="take_back")
+    assert again["state"] == "refused"
+
+
+def test_the_suggested_mapping_put_into_the_program_reads_the_file(house: House) -> None:
+    mapping = checked(house, GERMAN)["suggestion"]["mapping"]
+    found = checked(house, GERMAN, amount_means="take_back", mapping=mapping)
+    assert (found["state"], found["counts"]["refused"]) == ("readable", 0)
+    assert {one["column"]: one["field"] for one in found["columns"]}["Farbe"] == ""
+    assert found["warnings"][0]["code"] == "CHECK_UNKNOWN_COLUMNS" and "Farbe" in found["warnings"][0]["explanation"]
+
+
+def test_amounts_that_could_mean_two_things_are_shown_in_both_readings(house: House) -> None:
+    house.report({"order_id": "A-1", "amount": "100.00", "currency": "EUR"})
+    found = checked(house, b"order_id,amount\nA-1,30.00\n")
+    assert [one["code"] for one in found["warnings"]] == ["CHECK_MEANING_OPEN"]
+    assert {one["amount_means"]: one["total"]["payout"]["difference"] for one in found["readings"]} == {
+        "set_total": "-5.60",
+        "take_back": "-2.40",
+    }
+    assert found["readings"][0]["example"] == "Order A-1: worth 30.00 from now on."
+    declared = checked(house, b"order_id,amount\nA-1,30.00\n", amount_means="take_back")
+    assert not declared["warnings"] and [one["declared"] for one in declared["readings"]] == [False, True]
+
+
+def test_a_file_that_says_itself_what_it_means_has_one_reading(house: House) -> None:
+    assert checked(house, b"order_id,change,amount\nA-1,take_back,30.00\n")["readings"] == []
+    found = checked(house, b"PID,OID,AMOUNT\n1,A-1,30.00\n")
+    assert found["readings"] == [] and found["layout"]["id"] == "pepperjam" and "replaces" in found["layout"]["means"]
+
+
+def test_two_columns_that_could_be_one_field_are_left_to_the_person(house: House) -> None:
+    found = checked(house, b"Bestellnummer,Betrag,Erstattungsbetrag\nA-1,3.00,2.00\n")
+    suggestion = found["suggestion"]
+    assert "amount" not in suggestion["mapping"]["columns"]
+    assert suggestion["unsure"][0]["code"] == "CHECK_UNSURE"
+    assert "Betrag, Erstattungsbetrag" in suggestion["unsure"][0]["explanation"]
+
+
+def test_a_misspelt_column_is_refused_and_its_file_told(house: House) -> None:
+    found = checked(house, b"order_id,skus,change\nA-1,boot,reverse\n")
+    assert found["code"] == "UNKNOWN_COLUMN" and "skus" in found["explanation"]
+
+
+@pytest.mark.parametrize("body", [b"", b"\x00\x01", b"PK\x03\x04junk", b"<x/>", b"[]", b"\xff\xfe", b"a", b"%PDF-1.4"])
+def test_no_file_makes_it_fall(house: House, body: bytes) -> None:
+    assert checked(house, body)["written"] is False
+
+
+@pytest.mark.parametrize(
+    ("amounts", "mark"),
+    [
+        (["1,50", "20"], ","), (["1.040,00", "3,5"], ","), (["1,234", "5,678"], ""), (["1,040.00"], "."),
+        (["12.50", "3"], ""), (["1,50", "2.50"], ""), (["x"], ""), ([], ""), (["1,50", ""], ","),
+    ],
+)  # fmt: skip
+def test_a_decimal_mark_is_suggested_only_without_doubt(amounts: list[str], mark: str) -> None:
+    assert decimal_of(amounts) == mark
+
+
+@pytest.mark.parametrize(
+    ("dates", "form"),
+    [
+        (["24.11.2026", "01.02.2026"], "%d.%m.%Y"), (["24/11/2026", "01/02/2026"], "%d/%m/%Y"),
+        (["11/24/2026", "01/02/2026"], "%m/%d/%Y"), (["01/02/2026"], "?"), (["2026-11-24"], ""), (["soon"], ""),
+        ([], ""),
+    ],
+)  # fmt: skip
+def test_a_way_to_read_dates_is_suggested_only_without_doubt(dates: list[str], form: str) -> None:
+    assert date_of(dates) == form
