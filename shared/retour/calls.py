@@ -43,11 +43,13 @@ YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yam
 PROGRAM_ID = re.compile(r"[a-z][a-z0-9-]{1,30}", re.ASCII)
 SHORT = re.compile(r"[\x21-\x7e]{1,255}")
 SECRETS = {
-    Channel.API: ("signing",),
+    Channel.API: ("signing", "callback"),
     Channel.PULL: ("password", "private_key"),
     Channel.EMAIL: ("tokens",),
     Channel.SALESFORCE: ("tokens", "private_key"),
 }
+
+SEVERAL = ("signing", "callback", "tokens")
 
 
 class Refused(Exception):
@@ -311,9 +313,9 @@ def handed_over(call: Call, source: Source) -> dict[str, Any]:
         if name not in known:
             detail = f"`{str(name)[:80]}` is no secret of channel {source.channel}; right are: {', '.join(known)}."
             raise Refused(422, "UNKNOWN_FIELD", "Field not known", detail)
-        texts = value if name in ("signing", "tokens") else [value]
+        texts = value if name in SEVERAL else [value]
         if not isinstance(texts, list) or not 1 <= len(texts) <= 2 or not all(usable(one, name) for one in texts):
-            shape = "a list of one or two texts" if name in ("signing", "tokens") else "a text"
+            shape = "a list of one or two texts" if name in SEVERAL else "a text"
             raise Refused(
                 422,
                 "SECRET_UNUSABLE",

@@ -22,6 +22,8 @@ def keys(arguments: argparse.Namespace) -> int:
         made = hub_of(arguments).post(f"/v1/programs/{program}/keys", {"name": arguments.create})
         shown_once(made["key"], as_json=arguments.json)
         return 0
+    if arguments.pgp:
+        return key_pair(hub, program, arguments)
     if arguments.set:
         return hand_over(hub, program, arguments.source, arguments.set)
     known = hub.ready.get("programs", {}).get(program) or {"sources": hub.get(f"/v1/programs/{program}")["sources"]}
@@ -60,7 +62,23 @@ def hand_over(hub: Hub, program: str, source: str | None, what: str) -> int:
     return 0
 
 
-LISTS = ("signing", "tokens")
+def key_pair(hub: Hub, program: str, arguments: argparse.Namespace) -> int:
+    """A further OpenPGP key of a source: the secret half stays with the hub, the public one is for the sender."""
+    if not arguments.source:
+        raise Usage("Of which source? retour keys --source S --pgp")
+    made = hub.post(f"/v1/programs/{program}/sources/{quote(arguments.source, safe='')}/openpgp", {})
+    if arguments.out:
+        arguments.out.write_text(made["public_key"], "ascii")
+    if arguments.json:
+        show_json(made)
+    elif arguments.out:
+        say(f"{arguments.out}: the public key {made['fingerprint']}, for those who send files to {made['source']}.")
+    else:
+        sys.stdout.write(made["public_key"])
+    return 0
+
+
+LISTS = ("signing", "callback", "tokens")
 
 
 def first_key(stack: str) -> int:
