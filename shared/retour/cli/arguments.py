@@ -129,7 +129,7 @@ def parser() -> argparse.ArgumentParser:
         for option in ("--reason", "--note", "--disposition", *options):
             act.add_argument(option, **ACT_OPTIONS.get(option, {}))
         act.add_argument(
-            "--dry-run", action="store_true", help="show what each partner would gain or lose; write nothing"
+            "--dry-run", action="store_true", help="show what each partner would get; write nothing"
         )
         act.add_argument("--json", action="store_true", help="as JSON")
         act.set_defaults(act=name, **{one: None for one in ACT_VALUES if f"--{one.replace('_', '-')}" not in options})
@@ -204,7 +204,8 @@ ACTS: dict[str, tuple[str, ...]] = {
     "approve": ("mark actions for locking; one that is reversed is restored",),
     "reverse": ("reverse actions, or one item of them", "--sku", "--line"),
     "modify": (
-        "change what is left of an action or an item", "--change", "--amount", "--currency", "--quantity", "--sku", "--line",
+        "change what is left of an action or an item",
+        "--change", "--amount", "--currency", "--quantity", "--sku", "--line",
     ),
     "restore": ("bring back what was reversed", "--sku", "--line"),
     "reattribute": ("give actions to another partner", "--partner-to"),
