@@ -104,6 +104,9 @@ class TableLedger:
             action_id = item["SK"]["S"][2:]
             action = next((action for action in actions if action.id == action_id), None)
             own = [page for page in pages if page["SK"]["S"].rpartition("#")[0] == f"E#{action_id}"]
+            if len(own) * LOG_OPEN < int(item.get("sealed", n(0))["N"]):
+                # A query of several pages is no snapshot: entries were sealed between the look at pages and at heads.
+                return self.order(key)
             head = head_from(item, own)
             heads[action_id] = resume(action, head, records, self.contracts) if action else head
         return Order(key=key, actions=actions, records=records, heads=heads)
