@@ -61,3 +61,8 @@ def test_what_was_given_up_under_an_action_id_is_not_taken_over_when_the_id_is_r
     expire(ledger, "@X1", [waiting.id], REPORTED + timedelta(days=36))
     report_action(ledger, action(id="X1"), REPORTED + timedelta(days=37))
     assert ledger.order("A").records == ()
+
+
+def test_entries_sealed_while_an_order_is_read_are_not_forgotten() -> None:
+    """Seed 7232: the pages of the log were read before, the head after it was sealed."""
+    assert first_bad([7232]) is None
