@@ -297,3 +297,15 @@ def test_the_page_of_another_program_is_not_opened_by_a_cursor(call: Caller, hou
     assert cursor
     stranger = Caller(call.key, "acme")
     assert stranger("GET", ACTIONS, query={"state": "pending", "cursor": cursor}).status == 404
+
+
+def test_impacts_conversion_file_reports_actions(call: Caller) -> None:
+    file = (
+        "CampaignId,ActionTrackerId,EventDate,OrderId,MediaId,CustomerId,CurrencyCode,Amount,Category,Sku,Quantity\n"
+        "100,sale,2026-11-01T12:00:00+01:00,I-1,nordlicht,C-1,EUR,60.00,shoes,S-1,1\n"
+        "100,sale,2026-11-01T12:00:00+01:00,I-1,nordlicht,C-1,EUR,40.00,bags,S-2,2\n"
+    )
+    answer = call("POST", ACTIONS, file.encode(), content_type="text/csv")
+    assert answer.json["counts"] == {"applied": 1}, answer.body
+    document = shown(call, "I-1~sale")
+    assert (document["amount"], [one["category"] for one in document["items"]]) == ("100.00", ["shoes", "bags"])
