@@ -6,11 +6,11 @@ from decimal import Decimal
 
 from retour.domain.money import NotAnAmount, decimal, exponents
 
-GROUPS = " '’   "
+GROUPS = " '\u2019\u00a0\u202f\u2009"
 """Signs that only ever stand between groups of three: blank, apostrophes, no-break, narrow and thin blank."""
 MINUS = str.maketrans({"−": "-", "﹣": "-", "－": "-", "‐": "-", "–": "-"})
 SIGNS = {"€": {"EUR"}, "£": {"GBP", "EGP", "FKP", "GIP", "SHP", "SSP", "SYP", "LBP", "SDG"}, "¥": {"JPY", "CNY"}}
-CODE = re.compile(r"(?:([A-Z]{3})[   ]?)?([^A-Z]*?)(?:[   ]?([A-Z]{3}))?", re.DOTALL)
+CODE = re.compile(rf"(?:([A-Z]{{3}})[{GROUPS}]?)?([^A-Z]*?)(?:[{GROUPS}]?([A-Z]{{3}}))?", re.DOTALL)
 GROUPED = {
     "": re.compile(rf"\d{{1,3}}([{GROUPS}])\d{{3}}(?:\1\d{{3}})*"),
     ",": re.compile(r"\d{1,3}(?:,\d{3})+"),
@@ -62,6 +62,8 @@ def plain(digits: str, mark: str | None) -> str:
         if GROUPED[group].fullmatch(whole):
             whole = re.sub(r"\D", "", whole)
             break
+    if not whole.isdigit():
+        raise NotAnAmount(digits)
     return f"{whole}.{cents}" if found else whole
 
 
