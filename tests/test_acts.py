@@ -54,9 +54,12 @@ def shown(house: House, action: str) -> Any:
 @pytest.mark.parametrize(
     ("language", "sentence"),
     [
-        ("en", "Pays 4.80 EUR to nordlicht: 60.00 EUR shoes at 8 % (standard v2, rule 2); 40.00 EUR came back on 2 Nov. 2026."),
-        ("de", "Zahlt 4.80 EUR an nordlicht: 60.00 EUR shoes zu 8 % (standard v2, Regel 2); 40.00 EUR kamen am 2. Nov. 2026 zurück."),
-        ("fr", "Verse 4.80 EUR à nordlicht : 60.00 EUR shoes à 8 % (standard v2, règle 2); 40.00 EUR sont revenus le 2 nov. 2026."),
+        ("en", "Pays 4.80 EUR to nordlicht: 60.00 EUR shoes at 8 % (standard v2, rule 2); "
+               "40.00 EUR came back on 2 Nov. 2026."),
+        ("de", "Zahlt 4.80 EUR an nordlicht: 60.00 EUR shoes zu 8 % (standard v2, Regel 2); "
+               "40.00 EUR kamen am 2. Nov. 2026 zurück."),
+        ("fr", "Verse 4.80 EUR à nordlicht : 60.00 EUR shoes à 8 % (standard v2, règle 2); "
+               "40.00 EUR sont revenus le 2 nov. 2026."),
     ],
 )  # fmt: skip
 def test_one_sentence_says_which_rule_paid_what_and_why(house: House, language: str, sentence: str) -> None:
@@ -178,8 +181,12 @@ def test_credit_is_earliest_and_moves_daily_until_the_status_is_reached_and_then
 
 @pytest.mark.parametrize(
     ("restart", "expected", "why"),
-    [("any_change", "2026-12-01", "any change"), ("leaving", "2026-11-26", "21 days after 5"), ("never", "2026-11-26", "21 days after 5")],
-)  # fmt: skip
+    [
+        ("any_change", "2026-12-01", "any change"),
+        ("leaving", "2026-11-26", "21 days after 5"),
+        ("never", "2026-11-26", "21 days after 5"),
+    ],
+)
 def test_the_restart_policy_says_whether_a_second_dispatch_counts(
     house: House, restart: str, expected: str, why: str
 ) -> None:
@@ -240,8 +247,9 @@ def test_it_says_how_many_changes_are_left(house: House) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "code"), [(898, ""), (899, "NEAR_MODIFICATION_LIMIT"), (999, "NEAR_MODIFICATION_LIMIT"), (1000, "MODIFICATION_LIMIT")]
-)  # fmt: skip
+    ("changes", "code"),
+    [(898, ""), (899, "NEAR_MODIFICATION_LIMIT"), (999, "NEAR_MODIFICATION_LIMIT"), (1000, "MODIFICATION_LIMIT")],
+)
 def test_it_warns_from_the_nine_hundredth_change_and_refuses_the_thousand_and_first(changes: int, code: str) -> None:
     sold = action()
     head = replace(first_head(sold, [CONTRACT]), changes=changes)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.conftest import House
+from tests.conftest import PROGRAM, House
 from tests.functions.test_api import ACTIONS, BATCHES, MODIFICATIONS, Caller, admin, call, sold, take_back
 
 ACTS = f"{ACTIONS}/acts"
@@ -103,7 +103,7 @@ def test_undo_without_a_name_takes_back_the_newest_change_and_then_the_one_befor
 
 
 def test_repricing_is_previewed_and_then_books_the_newest_terms(call: Caller, admin: Caller) -> None:
-    from tests.functions.test_api import PROGRAM, text_of
+    from tests.functions.test_api import text_of
 
     action = sold(call, "A-1")
     contracts = PROGRAM["contracts"]
@@ -193,6 +193,24 @@ def test_a_delivery_is_undone_whole_after_a_dry_run(call: Caller) -> None:
     assert call("POST", path, {"note": "wrong file"}).json["counts"] == {"applied": 4}
     assert [state(call, one)[1] for one in ids] == ["100.00", "100.00", "95.00"]
     assert call("POST", path, {}).json["counts"] == {"unchanged": 4}
+
+
+def test_the_undo_of_many_records_is_a_file_read_like_every_file(
+    call: Caller, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from retour import acts, intake
+
+    monkeypatch.setattr(acts, "ACTIONS_MAX", 2)
+    ids = [sold(call, f"A-{n}") for n in range(3)]
+    sent = call("POST", MODIFICATIONS, [take_back(f"A-{n}", reference=f"r{n}") for n in range(3)]).json
+    path = f"{BATCHES}/{sent['batch']}/undo"
+    assert call("POST", path, {}, query=DRY).json["looked"] == {"records": 2, "of": 3}
+    answer = call("POST", path, {"note": "wrong, \"all\" of it"}).json
+    assert answer["state"] == "arriving"
+    header = house.hub.deliveries(call.program).get(answer["batch"])
+    assert header is not None
+    assert intake.receive(house.hub, header.delivery, None).counts == {"applied": 3}
+    assert {state(call, one)[1] for one in ids} == {"100.00"}
 
 
 def test_reports_and_programs_are_not_undone(call: Caller) -> None:
