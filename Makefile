@@ -7,7 +7,7 @@ UV := $(BIN)/uv
 # $(call sync,python,lock files): uv brings its own certificates; where a company's proxy has another, the system knows it.
 sync = $(UV) pip sync --quiet --require-hashes --python $(1) $(2) 2>/dev/null || UV_SYSTEM_CERTS=1 $(UV) pip sync --quiet --require-hashes --python $(1) $(2)
 
-.PHONY: install demo test fuzz soak check build lock clean
+.PHONY: install bench demo test fuzz soak check build lock clean
 .DEFAULT_GOAL := install
 
 install: .venv/.installed .venv-local/.installed
@@ -38,6 +38,16 @@ install: .venv/.installed .venv-local/.installed
 	@$(call sync,.venv-sam/bin/python,requirements/sam.txt)
 	@echo '*' > .venv-sam/.gitignore
 	@touch $@
+
+.venv-bench/.installed: .venv/bin/uv requirements/bench.txt
+	@test -x .venv-bench/bin/python || $(BIN)/python -m venv --without-pip .venv-bench
+	@$(call sync,.venv-bench/bin/python,requirements/bench.txt)
+	@echo '*' > .venv-bench/.gitignore
+	@touch $@
+
+# make bench ARGS="reader --quick"
+bench: install .venv-bench/.installed
+	@PYTHONPATH=infra:shared $(BIN)/python -m bench $(ARGS)
 
 # make demo          leaves the hub up; Ctrl-C stops it
 # make demo EXIT=1   stops by itself; exit code 0 only if every payout is the expected one
@@ -80,6 +90,7 @@ lock: install
 	$(COMPILE) pyproject.toml --extra hub --extra pgp --extra dev -o requirements/dev.txt
 	$(COMPILE) infra/local/requirements.txt -o requirements/local.txt
 	$(COMPILE) requirements/sam.in -o requirements/sam.txt
+	$(COMPILE) requirements/bench.in -o requirements/bench.txt
 
 clean:
-	rm -rf .venv .venv-local .venv-sam .aws-sam build
+	rm -rf .venv .venv-local .venv-sam .venv-bench .aws-sam build
