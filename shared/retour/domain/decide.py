@@ -428,8 +428,10 @@ def doubles(order: Order, head: Head, record: Modification, taken: int | None = 
         return []
     found = []
     before = action.amount
+    # Each id is a hash: looked up one by one, a thousand changes of one action would take minutes to fold.
+    records = {other.id: other for other in order.records}
     for entry in head.log:
-        other = order.record(entry.id)
+        other = records.get(entry.id)
         took = before - entry.amount
         alike = entry.outcome is Outcome.APPLIED and took > 0 and taken in (None, took)
         if other is not None and other.id != record.id and alike and doubtful_pair(other, record, window):
