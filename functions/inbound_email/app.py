@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -12,6 +13,7 @@ from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
 from retour.domain.program import Program, Source
 from retour.domain.times import instant
 from retour.intake import ARRIVED, announce
+from retour.opening import proved_by_signature
 from retour.wiring import hub
 
 logger = Logger(service="inbound_email")
@@ -23,7 +25,7 @@ def handler(event: dict[str, Any], _context: Any) -> None:
         arrived, receipt = record["ses"]["mail"], record["ses"]["receipt"]
         for program, source in addressed(receipt["recipients"]):
             raw = hub().inbox.read(f"mail/{arrived['messageId']}")
-            match screened(raw, source, arrived, receipt):
+            match screened(raw, program, source, arrived, receipt):
                 case mail.Quiet(why):
                     logger.info("mail dropped", program=program.id, source=source.name, why=why)
                 case mail.Rejected(_, found):
@@ -54,7 +56,7 @@ def addressed(recipients: list[str]) -> Iterator[tuple[Program, Source]]:
 
 
 def screened(
-    raw: bytes, source: Source, arrived: Mapping[str, Any], receipt: Mapping[str, Any]
+    raw: bytes, program: Program, source: Source, arrived: Mapping[str, Any], receipt: Mapping[str, Any]
 ) -> mail.Accepted | mail.Held | mail.Rejected | mail.Quiet:
     return mail.screen(
         raw,
@@ -63,6 +65,7 @@ def screened(
         domain=hub().mail_domain,
         dmarc=receipt.get("dmarcVerdict", {}).get("status"),
         virus=receipt.get("virusVerdict", {}).get("status"),
+        signed=partial(proved_by_signature, hub(), program, source, arrived["messageId"]),
     )
 
 

@@ -1,17 +1,21 @@
 """What became of a delivery, told where its sender looks: beside the upload, in the result folder, by mail (spec 7)."""
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from retour import callback
 from retour.domain.delivery import Channel, Delivery, Kind
 from retour.domain.outcome import Outcome, Result
 from retour.domain.program import Program, Source
 from retour.domain.row import Refusal
 from retour.files import names
 from retour.files.answers import rejected_again, result_csv
+from retour.files.sniff import sniff
+from retour.files.text import HEAD
 from retour.intake import HELD, told
 from retour.salesforce_sync import news as salesforce_news
 from retour.sentences import sentence
@@ -52,7 +56,9 @@ def tell(hub: "Hub", message: Mapping[str, Any]) -> str:
     results = list(outcomes.kept(hub.inbox, header.delivery))
     answer = written(hub, program, source, header, results)
     left = leave(hub, program, source, header, results, answer, again="")
-    hub.deliveries(program.id).close(header.delivery, {**header.report, "answer": left}, header.state)
+    told = replace(header, report={**header.report, "answer": left})
+    hub.deliveries(program.id).close(told.delivery, told.report, told.state)
+    callback.tell(hub, program, source, told, results)
     return left
 
 
@@ -65,6 +71,7 @@ def tell_settled(hub: "Hub", program: Program, source: Source, header: Header, m
         news = [{"id": result.reference, **salesforce_news(result, program.language)} for result in results]
         hub.send("writebacks", {"program": program.id, "source": header.delivery.source, "records": news})
         return "Salesforce"
+    callback.tell(hub, program, source, header, results, again=modifications[0])
     if header.delivery.kind is not Kind.FILE:
         return ""
     name = f"settled_{modifications[0].rpartition('~')[2]}_{header.delivery.name}"
@@ -82,7 +89,7 @@ def written(hub: "Hub", program: Program, source: Source, header: Header, result
     answer = Answer(
         names.result(name),
         b"".join(result_csv(told, say, payouts=delivery.channel is Channel.API)),
-        names.rejected(name),
+        names.rejected(re.sub(r"\.(pgp|gpg|asc)$", "", name, flags=re.IGNORECASE)),
         refused_rows(hub, source, delivery, results),
     )
     hub.inbox.put(outcomes.folder(delivery) + "result.csv", answer.result)
@@ -171,11 +178,16 @@ def by_mail(hub: "Hub", program: Program, header: Header, results: Sequence[Resu
         lines=[
             (result.place, sentence(result.code, result.details, program.language)) for result in refused[:LINES_TOLD]
         ],
-        rejected=(answer.rejected_name, answer.rejected) if answer.rejected else None,
+        rejected=(answer.rejected_name, answer.rejected) if answer.rejected and not sealed(hub, delivery) else None,
     )
     hub.mail(raw, hub.mail_from, [to])
     sent.put(mark, {"at": hub.now().isoformat()})
     return f"mail to {to}"
+
+
+def sealed(hub: "Hub", delivery: Delivery) -> bool:
+    """Whether a file came encrypted: its rows are not sent back by mail for anybody on the way to read."""
+    return sniff(hub.inbox.read(delivery.body_key)[:HEAD]) == "OPENPGP"
 
 
 def counted(results: Sequence[Result]) -> dict[str, int]:

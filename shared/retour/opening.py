@@ -4,18 +4,23 @@ A secret key lies in Parameter Store beside the source's other secrets, each und
 fill one parameter. The public halves are no secret and lie with what the source remembers.
 """
 
+import hashlib
 import re
 from collections.abc import Sequence
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from retour.domain.delivery import Delivery
-from retour.domain.program import Source
+from retour.domain.program import Program, Source
 from retour.domain.row import Refusal
 from retour.domain.times import text
 from retour.files.opened import Opened
-from retour.files.text import Reads
+from retour.files.sniff import sniff
+from retour.files.text import HEAD, Reads
+from retour.files.unpack import PIECE
 
 if TYPE_CHECKING:
+    from retour.channels.mail import Attachment
     from retour.wiring import Hub
 
 KEYS_LIVE = 4
@@ -35,6 +40,28 @@ def secret_keys(hub: "Hub", program: str, source: str) -> Sequence[str]:
     """The live keys of a source, armored, the newest first."""
     held = (hub.secret(program, parameter(source, key["slot"])) for key in public_keys(hub, program, source))
     return [secret["secret_key"] for secret in held if "secret_key" in secret]
+
+
+def proved_by_signature(hub: "Hub", program: Program, source: Source, mail: str, file: "Attachment") -> bool:
+    """Whether a mailed file is signed by one of the source's signers, and brings what no mail brought before.
+
+    A mail that nothing else proves may be another's copy of an old one. What was signed is remembered by what it says,
+    since its wrapping can be made anew; `mail` is our receiver's own number of the mail, the same when told again.
+    """
+    from retour.files.pgp import decrypted
+
+    if sniff(file.content[:HEAD]) != "OPENPGP":
+        return False
+    said = decrypted(BytesIO(file.content), secret_keys(hub, program.id, source.name), source.options["signers"], True)
+    if isinstance(said, Refusal):
+        return False
+    digest = hashlib.sha256()
+    with said:
+        while piece := said.read(PIECE):
+            digest.update(piece)
+    seen = hub.state(program.id, source.name)
+    mark = f"signed#{digest.hexdigest()}"
+    return seen.claim(mark, {"mail": mail}) or (seen.get(mark) or {}).get("mail") == mail
 
 
 def public_keys(hub: "Hub", program: str, source: str) -> Sequence[dict[str, Any]]:

@@ -365,7 +365,7 @@ def _texts(page: _Page, value: Any, path: Path) -> Iterator[Fault]:
         case list():
             for number, inner in enumerate(value):
                 yield from _texts(page, inner, (*path, number))
-        case str() if path[-1] not in ("ca", "delimiter") and any(ord(letter) < 32 for letter in value):
+        case str() if not {"ca", "delimiter", "signers"} & {*path[-2:]} and any(ord(letter) < 32 for letter in value):
             yield page.fault(path, "there is a line break or control character in it; write it in one line")
 
 

@@ -14,6 +14,7 @@ from functions.inbound_email import app
 from tests.conftest import PROGRAM, House
 
 from local.smtp import Mail, event, stamped
+from retour import opening
 from retour.answer import tell
 from retour.intake import release
 from retour.store.deliveries import Header
@@ -189,7 +190,7 @@ def test_an_unproved_mail_waits_for_a_person_where_the_source_says_so(mailbox: M
     assert amount(mailbox.house) == 10000
     [answer] = mailbox.answers()
     assert answer["To"] == "returns@shop.example"
-    release(mailbox.house.hub, header.delivery)
+    release(mailbox.house.hub, header.delivery, mailbox.house.hub.now())
     assert amount(mailbox.house) == 8000
 
 
@@ -212,7 +213,7 @@ def test_a_program_s_mail_is_taken_and_not_answered(mailbox: Mailbox) -> None:
     ("content", "code"),
     [
         (b"\x78\x9f\x3e\x22\x01\x00", "FILE_WINMAIL"),
-        (b"-----BEGIN PGP MESSAGE-----\n", "FILE_ENCRYPTED"),
+        (b"-----BEGIN PGP MESSAGE-----\n", "PGP_DAMAGED"),
         (b"order_id,skuu,change\n", "UNKNOWN_COLUMN"),
     ],
 )
@@ -230,3 +231,53 @@ def test_bytes_that_are_no_text_come_back_as_they_were(mailbox: Mailbox) -> None
     [answer] = mailbox.answers()
     [rejected] = answer.iter_attachments()
     assert rejected.get_content() == content
+
+
+# Signed with OpenPGP
+
+
+def keys_of(mailbox: Mailbox) -> tuple[Any, Any]:
+    """The public key that the source gives out, and the sender's own pair, registered there."""
+    pgp = pytest.importorskip("retour.files.pgp")
+    pysequoia = pytest.importorskip("pysequoia")
+    sender = pgp.make_key_pair("sender")
+    mailbox.setting(signers=[sender.public])
+    made = opening.new_key(mailbox.house.hub, mailbox.house.program, "post")
+    return pysequoia.Cert.from_bytes(made["public_key"].encode()), pysequoia.Tsk.from_bytes(sender.secret.encode())
+
+
+def sealed(content: bytes, recipient: Any, sender: Any = None) -> bytes:
+    import pysequoia
+
+    signer = sender.signer() if sender else None
+    made: bytes = pysequoia.encrypt(signer=signer, recipients=[recipient], bytes=content, armor=True)
+    return made
+
+
+def unproved(mailbox: Mailbox, *files: tuple[str, bytes], **more: Any) -> list[Header]:
+    """A mail that DMARC does not prove."""
+    return mailbox.take(*files, envelope="nobody@elsewhere.example", **more)
+
+
+def test_a_file_signed_by_a_registered_key_proves_itself_once(mailbox: Mailbox) -> None:
+    recipient, sender = keys_of(mailbox)
+    signed = sealed(ROWS, recipient, sender)
+    [header] = unproved(mailbox, ("may.csv.pgp", signed), times=2)
+    assert (header.state, header.report["counts"]) == ("done", {"applied": 1, "refused": 1})
+    assert amount(mailbox.house) == 8000
+    [answer] = mailbox.answers()
+    assert not list(answer.iter_attachments()), "what came encrypted does not go back in the clear"
+    assert unproved(mailbox, ("may.csv.pgp", signed)) == []
+    assert unproved(mailbox, ("may.csv.pgp", sealed(ROWS, recipient))) == []
+    assert unproved(mailbox, ("may.csv", ROWS)) == []
+    assert unproved(mailbox, ("june.csv.pgp", sealed(ROWS + b"\r\n", recipient, sender)), ("may.csv", ROWS)) == []
+    assert unproved(mailbox, ("july.csv.pgp", sealed(ROWS + b"\n", recipient, sender)), sender="eve@shop.example") == []
+
+
+def test_a_signed_file_that_comes_again_is_held_where_the_source_holds(mailbox: Mailbox) -> None:
+    recipient, sender = keys_of(mailbox)
+    signers = mailbox.house.hub.programs.get(mailbox.house.program).sources["post"].options["signers"]  # type: ignore[union-attr]
+    mailbox.setting(signers=signers, accept_unauthenticated=True)
+    [first] = unproved(mailbox, ("may.csv.pgp", sealed(ROWS, recipient, sender)))
+    [again] = unproved(mailbox, ("may.csv.pgp", sealed(ROWS, recipient, sender)))
+    assert (first.state, again.state) == ("done", "held")

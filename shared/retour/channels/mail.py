@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -119,10 +119,13 @@ def screen(
     dmarc: str | None = None,
     virus: str | None = None,
     receivers: Sequence[str] = RECEIVERS,
+    signed: Callable[[Attachment], bool] = lambda _file: False,
 ) -> Accepted | Held | Rejected | Quiet:
     """What to do with a mail to a source. Never raises, whatever the mail looks like.
 
     `dmarc` and `virus` are the receiver's verdicts where it tells them beside the mail; they can only take belief away.
+    `signed` says whether a registered key signed a file, which proves it whatever its mail looks like; it is asked
+    only where DMARC did not prove the mail, and only if the source has signers.
     """
     head = BytesHeaderParser(policy=policy.default).parsebytes(raw)
     headers = Headers(head)
@@ -136,7 +139,8 @@ def screen(
     if sender.lower() not in {str(allowed).lower() for allowed in source.options.get("allow_from", ())}:
         return Quiet("the From is not on the source's list")
     believed = dmarc in (None, "PASS") and dmarc_passed(headers, sender.rpartition("@")[2], receivers)
-    if not believed and not source.options.get("accept_unauthenticated", False):
+    provable = believed or bool(source.options.get("signers"))
+    if not provable and not source.options.get("accept_unauthenticated", False):
         return Quiet("DMARC did not pass")
     try:
         found, ignored, excess = _files(message_from_bytes(raw, policy=policy.default))
@@ -152,7 +156,9 @@ def screen(
     )
     if excess or not found:
         return Rejected("MAIL_WITHOUT_FILE", taken) if believed else Quiet("nothing to hold")
-    return taken if believed else Held(taken)
+    if believed or (provable and all(map(signed, found))):
+        return taken
+    return Held(taken) if source.options.get("accept_unauthenticated", False) else Quiet("DMARC did not pass")
 
 
 class Headers:
