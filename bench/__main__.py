@@ -1,7 +1,7 @@
-"""`make bench`: everything that was promised about speed, size and cost, measured now, on this machine, side by side.
+"""`make bench`: what was promised about speed, size and cost, measured now, on this machine, side by side.
 
-`python -m bench [reader path memory units cost cold xlsx] [--quick]`. Figures are CPU time, medians of several runs that
-take turns, each in a process of its own; only ratios mean something elsewhere.
+`python -m bench [reader path memory units cost cold xlsx] [--quick]`. Figures are CPU time, medians of several runs
+that take turns, each in a process of its own; only ratios mean something elsewhere.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ def told(python: Path | str, *arguments: str) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
 
 
-def in_turns(rounds: int, commands: dict[str, tuple[str, ...]]) -> dict[str, list[dict[str, Any]]]:
+def in_turns(rounds: int, commands: Mapping[str, tuple[str, ...]]) -> dict[str, list[dict[str, Any]]]:
     """Every way measured so many times, in another order each time."""
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in commands}
     for turn in range(rounds):
@@ -53,7 +53,7 @@ def in_turns(rounds: int, commands: dict[str, tuple[str, ...]]) -> dict[str, lis
 
 
 def median(runs: Sequence[dict[str, Any]], of: str) -> float:
-    return statistics.median(run[of] for run in runs)
+    return float(statistics.median(run[of] for run in runs))
 
 
 def title(text: str) -> None:
@@ -122,7 +122,7 @@ def path(folder: Path, quick: bool) -> float:
     for name, runs in found.items():
         rate = statistics.median(run["rows"] / run["wall"] for run in runs)
         print(f"  {name:42}{each[name] * 1e6:>16.1f}{rate:>15,.0f}{median(runs, 'peak'):>9.0f}")
-    ours, usual = each["retour"], each["csv.DictReader + pydantic + batch_writer"]
+    ours, usual = float(each["retour"]), each["csv.DictReader + pydantic + batch_writer"]
     why = "botocore makes, signs and sends a request of 25 rows in over a millisecond, and that is kept on purpose"
     verdict("share of the usual way's CPU", ours / usual, 0.25, at_most=True, why=why)
     return ours

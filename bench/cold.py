@@ -39,7 +39,11 @@ def handler(name: str, event: Any) -> Any:
 
 def main(name: str) -> None:
     event = json.loads(os.environ.get("BENCH_EVENT", "null"))
-    said = usual() if name == "boto3 and one put" else handler(name, event)
+    said = None
+    if name == "boto3 and one put":
+        usual()
+    else:
+        said = handler(name, event)
     modules = [
         one for one in ("aws_lambda_powertools", "zoneinfo", "pydantic", "simple_salesforce") if one in sys.modules
     ]

@@ -1,4 +1,4 @@
-"""Stores that keep nothing in memory, so that what grows is the code under measurement: a folder, and a table of sand."""
+"""Stores that keep nothing in memory, so that what grows is the code itself: a folder, and a table of sand."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any
 
 from retour.domain.delivery import Delivery
@@ -92,7 +92,7 @@ class Hub:
 
     @cached_property
     def inbox(self) -> Inbox:
-        return Inbox(self._client("s3"), self.environment["INBOX_BUCKET"])
+        return Inbox(partial(self._client, "s3"), self.environment["INBOX_BUCKET"])
 
     def work(self, program_id: str, delivery_id: str) -> Work:
         return Work(self.inbox, self._dynamodb, self._table, program_id, delivery_id)

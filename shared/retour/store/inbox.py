@@ -1,8 +1,9 @@
 """The one bucket everything that is a file arrives in; raw bodies and answers lie there as well."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from itertools import chain
 from typing import Any, BinaryIO
 
@@ -12,10 +13,16 @@ PIECE = 8 << 20
 
 @dataclass(frozen=True)
 class Inbox:
-    """`client` is a boto3 S3 client. Keys: `<prefix>/<program>/...`; metadata values are ASCII."""
+    """`connect` builds a boto3 S3 client, which many a request never needs. Keys: `<prefix>/<program>/...`; metadata
+    values are ASCII.
+    """
 
-    client: Any
+    connect: Callable[[], Any]
     bucket: str
+
+    @cached_property
+    def client(self) -> Any:
+        return self.connect()
 
     def put(self, key: str, body: bytes | BinaryIO, metadata: Mapping[str, str] = {}) -> None:
         self.client.put_object(Bucket=self.bucket, Key=key, Body=body, Metadata=dict(metadata))
