@@ -386,3 +386,17 @@ def test_the_first_key_of_a_stack_is_made_with_its_owners_credentials(
     assert found.is_admin
     assert main(["keys", "--install", "none"]) == 1
     assert "AWS says" in capsys.readouterr().err
+
+
+def test_an_openpgp_key_is_saved_for_the_sender(
+    retour: FakeHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nxjME\n-----END PGP PUBLIC KEY BLOCK-----\n"
+    made = {"source": "erp", "fingerprint": "9A9C", "public_key": key, "made_at": "2026-11-02T09:00:00.000Z"}
+    retour.says(f"POST {P}/sources/erp/openpgp", made, 201)
+    assert main(["keys", "--source", "erp", "--pgp"]) == 0
+    assert capsys.readouterr().out == key
+    assert main(["keys", "--source", "erp", "--pgp", "--out", str(tmp_path / "erp.asc")]) == 0
+    assert (tmp_path / "erp.asc").read_text() == key
+    assert "9A9C" in capsys.readouterr().out
+    assert main(["keys", "--pgp"]) == 2

@@ -672,3 +672,21 @@ def test_a_replay_of_everything_stored_gives_the_same_ledger(
             app.handler({"replay": key, "outward": False}, CONTEXT)
     assert call("GET", path).json == before
     assert before["amount"] == "75.00"
+
+
+def test_an_openpgp_key_is_made_and_only_its_public_half_is_ever_told(call: Caller, house: House) -> None:
+    pysequoia = pytest.importorskip("pysequoia")
+    made = call("POST", "/v1/programs/{p}/sources/erp/openpgp")
+    assert made.status == 201 and made.json["source"] == "erp"
+    recipient = pysequoia.Cert.from_bytes(made.json["public_key"].encode())
+    again = call("POST", "/v1/programs/{p}/sources/erp/openpgp").json
+    shown = call("GET", "/v1/programs/{p}/sources/erp")
+    assert [key["fingerprint"] for key in shown.json["openpgp"]] == [again["fingerprint"], made.json["fingerprint"]]
+    assert b"PRIVATE" not in made.body + shown.body
+    body = pysequoia.encrypt(recipients=[recipient], bytes=b"order_id,change,reference\nA-77,reverse,R-1\n")
+    rehearsed = call(
+        "POST", "/v1/programs/{p}/files", body, query={"name": "m.pgp", "source": "erp", "dry_run": "true"}
+    )
+    assert (rehearsed.status, rehearsed.json["counts"]) == (200, {"waiting": 1})
+    assert call("POST", "/v1/programs/{p}/sources/none/openpgp").status == 404
+    assert Caller("rk_wrong", call.program)("POST", "/v1/programs/{p}/sources/erp/openpgp").status == 401

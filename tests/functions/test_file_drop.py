@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 from functions.file_drop import app
-from tests.conftest import House
+from tests.conftest import PROGRAM, House
 from tests.functions.test_inbound_email import CONTEXT, amount
 
 from retour.answer import tell
 from retour.arrival import NO_HASH, UPLOAD_MAX, lying_there
 from retour.domain.delivery import Channel, Kind
 from retour.domain.times import text
+from retour.files.pgp import make_key_pair
 from retour.intake import announce
+from retour.opening import new_key, public_keys, secret_keys
 
 ROWS = b"order_id;change;amount\nA-1;set_total;80.00\nA-1;set_total;x\n"
 
@@ -206,3 +208,40 @@ def test_an_upload_whose_news_was_lost_counts_from_when_it_was_put(house: House,
     assert house.hub.inbox.read(found.body_key) == ROWS and found.body_key.startswith("raw/")
     with pytest.raises(KeyError):
         lying_there(house.hub, replace(header.delivery, body_key="api/nowhere"))
+
+
+def test_an_encrypted_and_signed_upload_is_read_and_answered(house: House, upload: Callable[..., None]) -> None:
+    pysequoia = pytest.importorskip("pysequoia")
+    sender = make_key_pair("sender")
+    declared = {"channel": "sftp", "options": {"require_signature": True, "signers": [sender.public]}}
+    house.apply({**PROGRAM, "sources": {**PROGRAM["sources"], "warehouse": declared}})
+    older, newer = (new_key(house.hub, house.program, "warehouse") for _ in range(2))
+    assert older["fingerprint"] != newer["fingerprint"]
+    signer = pysequoia.Tsk.from_bytes(sender.secret.encode()).signer()
+
+    def sealed(content: bytes, key: dict[str, Any], signer: Any = signer) -> bytes:
+        recipient = pysequoia.Cert.from_bytes(key["public_key"].encode())
+        made: bytes = pysequoia.encrypt(signer=signer, recipients=[recipient], bytes=content, armor=False)
+        return made
+
+    upload("may.csv.pgp", sealed(ROWS, older))
+    assert amount(house) == 8000
+    upload("june.csv.gpg", sealed(ROWS.replace(b"80.00", b"70.00"), newer), seconds=6)
+    assert amount(house) == 7000
+    upload("july.csv.pgp", sealed(ROWS.replace(b"80.00", b"60.00"), newer, None), seconds=7)
+    upload("plain.csv", ROWS.replace(b"80.00", b"60.00"), seconds=8)
+    assert amount(house) == 7000
+    for message in asked(house):
+        tell(house.hub, message)
+    folder = f"sftp/{house.program}/warehouse/"
+    assert house.hub.inbox.read(f"{folder}rejected_may.csv") == ROWS.replace(b"A-1;set_total;80.00\n", b"")
+    for name in ("july.csv.pgp", "plain.csv"):
+        assert b"PGP_NOT_SIGNED" in house.hub.inbox.read(f"{folder}result_{name}.csv")
+
+
+def test_a_fifth_key_takes_the_place_of_the_oldest(house: House) -> None:
+    pytest.importorskip("pysequoia")
+    made = [new_key(house.hub, house.program, "warehouse")["fingerprint"] for _ in range(5)]
+    assert [key["fingerprint"] for key in public_keys(house.hub, house.program, "warehouse")] == made[:0:-1]
+    secrets = secret_keys(house.hub, house.program, "warehouse")
+    assert len(set(secrets)) == 4 and all("PRIVATE KEY" in secret for secret in secrets)
