@@ -64,7 +64,9 @@ def test_a_foreign_header_brings_a_suggestion_that_is_not_applied(house: House) 
 
 
 def test_the_suggested_mapping_put_into_the_program_reads_the_file(house: House) -> None:
-    mapping = checked(house, GERMAN)["suggestion"]["mapping"]
+    suggestion = checked(house, GERMAN)["suggestion"]
+    assert [one["amount_means"] for one in suggestion["readings"]] == ["set_total", "take_back"]
+    mapping = suggestion["mapping"]
     found = checked(house, GERMAN, amount_means="take_back", mapping=mapping)
     assert (found["state"], found["counts"]["refused"]) == ("readable", 0)
     assert {one["column"]: one["field"] for one in found["columns"]}["Farbe"] == ""

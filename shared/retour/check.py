@@ -54,7 +54,7 @@ def check(hub: "Hub", program: Program, source: Source, delivery: Delivery, body
     document: Document = {"name": delivery.name, "source": source.name, "written": False}
     if isinstance(opened, Refusal):
         refused = {"code": opened.code, "explanation": sentence(opened.code, opened.details, language)}
-        return {**document, "state": "refused", **refused, **suggested(program, source, delivery, body)}
+        return {**document, "state": "refused", **refused, **suggested(hub, program, source, delivery, body)}
     reads = sample(program, source, delivery, opened)
     unknown = [name for name in opened.header if name and not is_read(name, opened, source)]
     warnings = [told("CHECK_UNKNOWN_COLUMNS", language, columns=", ".join(unknown))] if unknown else []
@@ -75,7 +75,7 @@ def check(hub: "Hub", program: Program, source: Source, delivery: Delivery, body
         "rows": rows_told(reads, program),
         "warnings": warnings,
         "readings": readings,
-        **(suggested(program, source, delivery, body) if unknown else {}),
+        **(suggested(hub, program, source, delivery, body) if unknown else {}),
     }
 
 
@@ -210,7 +210,7 @@ def vocabulary() -> Mapping[str, str]:
     return {name: field for field, names in listed.items() for name in (field, *names)}
 
 
-def suggested(program: Program, source: Source, delivery: Delivery, body: bytes) -> Document:
+def suggested(hub: "Hub", program: Program, source: Source, delivery: Delivery, body: bytes) -> Document:
     """A mapping by the names of the columns and the looks of their cells, and the sample as it would read then."""
     found = looked_at(source, body)
     if found is None:
@@ -249,6 +249,9 @@ def suggested(program: Program, source: Source, delivery: Delivery, body: bytes)
             "mapping": mapping,
             "unsure": unsure,
             "rows": rows_told(reads, program),
+            "readings": both_readings(hub, program, trial, delivery, body, opened)
+            if isinstance(opened, Opened)
+            else [],
         }
     }
 

@@ -109,11 +109,12 @@ class Reading:
         """
         line: list[tuple[Row | Unreadable, Read]] = []
         for row in rows:
-            if line and line_of(row.place) != line_of(line[0][0].place):
+            of_line = line_of(row.place)
+            if line and of_line != line_of(line[0][0].place):
                 yield from whole(line)
                 line = []
             read = row if isinstance(row, Unreadable) else self.modification(row)
-            if line_of(row.place) == row.place:
+            if of_line == row.place:
                 yield row, read
             else:
                 line.append((row, read))

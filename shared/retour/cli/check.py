@@ -89,6 +89,7 @@ def suggestion(found: Mapping[str, Any]) -> None:
     if found["rows"]:
         say("With this mapping the file would read:")
         rows_told(found["rows"])
+    readings(found.get("readings"))
 
 
 def quoted(text: str) -> str:

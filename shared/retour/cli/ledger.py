@@ -117,13 +117,13 @@ def show_preview(batch: Mapping[str, Any]) -> None:
             ("all partners", "", *(total["payout"][n] for n in ("before", "after", "difference")), total["currency"])
         )
         table(("partner", "actions", "payout before", "after", "difference", ""), rows)
-    if "differs" in batch:
+    if "differing" in batch:
         say(f"  {batch['differing']} rows came out differently than the preview had shown.")
         table(
             ("record", "shown", "now"),
             (
                 (row["record"], *(" ".join(filter(None, row[when].values())) for when in ("shown", "now")))
-                for row in batch["differs"][:OUTCOMES_SHOWN]
+                for row in (batch.get("differs") or ())[:OUTCOMES_SHOWN]
             ),
         )
 

@@ -56,4 +56,4 @@ class Ignored:
 
 def line_of(place: str) -> str:
     """The place of the line that an item stands in; any other place is its own."""
-    return ITEM.sub("", place)
+    return ITEM.sub("", place) if "." in place else place
