@@ -57,7 +57,10 @@ def test_a_large_file_goes_by_the_state_machine(tmp_path: Path) -> None:
         }
         body, expected = the_file()
         started = time.monotonic()
-        batch = ask(hub, "POST", "/v1/programs/acme/files?name=large.csv", body)["batch"]
+        upload = ask(hub, "POST", f"/v1/programs/acme/uploads?name=large.csv&size={len(body)}")
+        batch = upload["batch"]
+        with urllib.request.urlopen(urllib.request.Request(upload["url"], body, method="PUT"), timeout=60) as put:
+            assert put.status == 200
         seen: list[dict[str, Any]] = []
         while (shown := ask(hub, "GET", f"/v1/programs/acme/batches/{batch}"))["state"] in ("arriving", "working"):
             if "progress" in shown and shown["progress"] not in seen:
