@@ -146,7 +146,7 @@ def opened(visit: Visit, one: Route) -> Response:
         return signing.ask(visit)
     if program_id is not None:
         visit = with_program(visit, program_id)
-        if one.needs == "see" and not visit.may("see"):
+        if not visit.may("see"):
             raise visit.not_found()
         visit.needs(one.needs)
     if request.method == "POST":

@@ -205,6 +205,7 @@ def today(visit: Visit) -> Response:
     for one, header in zip(shown, latest, strict=False):
         if not one["counts"] and len(reader.orders) < HEADS:
             one["counts"] = reader.counts(header)
+        one["rows"] = one["rows"] or sum(one["counts"].values())
     return visit.render(
         "today.html",
         cases=found[:CASES],

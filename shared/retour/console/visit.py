@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined
 from markupsafe import Markup
 
 from retour.calls import Call, Refused
@@ -49,12 +49,18 @@ def hashed_name(path: Path) -> str:
     return f"{path.stem}.{digest}{path.suffix}"
 
 
+class Absent(StrictUndefined):
+    """A fact a document may lack: it can be asked whether it is there, and never be shown."""
+
+    __bool__ = Undefined.__bool__  # type: ignore[assignment]
+
+
 @cache
 def templates() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
-        undefined=StrictUndefined,
+        undefined=Absent,
         trim_blocks=True,
         lstrip_blocks=True,
     )

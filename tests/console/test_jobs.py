@@ -1,0 +1,252 @@
+"""Each person's main job, page by page, from the form to what the ledger says afterwards."""
+
+import csv
+import io
+from collections.abc import Callable
+from urllib.parse import quote
+
+from tests.conftest import House
+from tests.console.conftest import Console
+
+from retour import intake
+from retour.domain.delivery import Channel, Kind
+
+Sold = Callable[..., None]
+CSV = b"reference,order_id,change,amount,currency,reason\r\nR-1,A-1,take_back,20.00,EUR,ITEM_RETURNED\r\n"
+
+
+def action(console: Console, order: str, act: str = "") -> str:
+    return f"{console.base}/action?id={order}~sale" + (f"&act={act}" if act else "")
+
+
+# Partner managers
+
+
+def test_a_reversal_is_previewed_done_with_its_reason_and_undone(console: Console, sold: Sold, house: House) -> None:
+    sold("A-1")
+    browser = console.person("manager", name="Ana")
+    form = browser.get(action(console, "A-1", "reverse")).form("/action/decide")
+    shown = browser.post(f"{console.base}/action/preview", **form, reason="CANCELLED")
+    assert "8.00\N{NO-BREAK SPACE}EUR → 0.00\N{NO-BREAK SPACE}EUR" in shown.text
+    assert house.payouts("A-1")["A-1~sale"] == (10000, 800, "pending")
+    done = browser.send(form, reason="CANCELLED", note="rang us")
+    assert done.status == 303
+    assert house.payouts("A-1")["A-1~sale"] == (0, 0, "reversed")
+    page = browser.get(done.location).text
+    assert "Pays nothing to nordlicht" in page and "rang us" in page and "Ana" in page
+    record = house.order("A-1").records[0]
+    assert (record.channel, record.provenance.sender, record.reason) == (Channel.CONSOLE, "Ana", "CANCELLED")
+    undo = browser.get(f"{console.base}/modification?id={quote(record.public_id)}").form("/modification")
+    assert browser.send(undo, what="undo").status == 303
+    assert house.payouts("A-1")["A-1~sale"] == (10000, 800, "pending")
+
+
+def test_a_double_click_is_one_change(console: Console, sold: Sold, house: House) -> None:
+    sold("A-1")
+    browser = console.person("manager")
+    form = browser.get(action(console, "A-1", "modify")).form("/action/decide")
+    for _ in range(2):
+        assert browser.send(form, change="take_back", amount="20.00").status == 303
+    assert house.payouts("A-1")["A-1~sale"][0] == 8000
+
+
+def test_what_is_wrong_stands_in_the_form_and_what_was_typed_stays(console: Console, sold: Sold, house: House) -> None:
+    sold("A-1")
+    browser = console.person("manager")
+    form = browser.get(action(console, "A-1", "modify")).form("/action/decide")
+    answer = browser.send(form, change="take_back", amount="900.00", note="typed")
+    assert answer.status == 422 and 'value="900.00"' in answer.text and 'value="typed"' in answer.text
+    assert 'role="alert"' in answer.text and "100.00" in answer.text
+    reverse = browser.get(action(console, "A-1", "reverse")).form("/action/decide")
+    unsaid = browser.send(reverse)
+    assert unsaid.status == 422 and "choose a reason" in unsaid.text
+    assert not house.order("A-1").records
+
+
+def test_a_lost_race_says_who_was_faster_and_keeps_what_was_typed(console: Console, sold: Sold, house: House) -> None:
+    sold("A-1")
+    ana, ben = console.person("manager", name="Ana"), console.person("manager", name="Ben")
+    late = ben.get(action(console, "A-1", "modify")).form("/action/decide")
+    form = ana.get(action(console, "A-1", "reverse")).form("/action/decide")
+    assert ana.send(form, reason="CANCELLED").status == 303
+    answer = ben.send(late, change="set_total", amount="70.00")
+    assert answer.status == 409
+    assert "Ana" in answer.text and "Changed meanwhile" in answer.text and 'value="70.00"' in answer.text
+    assert len(house.order("A-1").records) == 1
+
+
+def test_re_attribution_moves_the_credit(console: Console, sold: Sold, house: House) -> None:
+    sold("A-1")
+    browser = console.person("manager")
+    form = browser.get(action(console, "A-1", "reattribute")).form("/action/decide")
+    assert browser.send(form, partner="schuhblog", note="wrong cookie").status == 303
+    assert house.order("A-1").heads["A-1~sale"].standing.partner == "schuhblog"
+    assert browser.get(f"{console.base}/actions?partner=schuhblog").text.count("A-1") >= 1
+
+
+def test_many_are_previewed_in_groups_and_done_as_one_delivery(console: Console, sold: Sold, house: House) -> None:
+    sold("A-1", "A-2", partner="nordlicht")
+    sold("A-3", partner="schuhblog")
+    house.modify({"order_id": "A-3", "change": "reverse", "reason": "CANCELLED"})
+    browser = console.person("manager")
+    form = browser.get(f"{console.base}/actions").form("/actions-bulk")
+    preview = browser.post(
+        form["action"] + "?", **{**form, "act": "reverse", "reason": "CANCELLED", "all": "1", "f_state": "pending"}
+    )
+    assert preview.status == 200 and "2 actions will change" in preview.text and "nordlicht" in preview.text
+    assert "−16.00\N{NO-BREAK SPACE}EUR" in preview.text
+    assert house.payouts("A-1")["A-1~sale"][2] == "pending"
+    done = browser.send(preview.form("/actions-bulk"), reason="CANCELLED", step="do")
+    assert done.status == 303 and "/deliveries/" in done.location
+    assert "2 rows in = 2 applied" in browser.get(done.location).said
+    assert [house.payouts(order)[f"{order}~sale"][2] for order in ("A-1", "A-2")] == ["reversed"] * 2
+
+
+def test_the_list_exports_what_it_filters_and_no_formula(console: Console, sold: Sold, house: House) -> None:
+    sold("=A-1", partner="nordlicht")
+    sold("A-2", partner="schuhblog")
+    answer = console.person("finance").get(f"{console.base}/actions.csv?partner=nordlicht")
+    rows = list(csv.DictReader(io.StringIO(answer.body.decode("utf-8-sig"))))
+    assert [row["order_id"] for row in rows] == ["'=A-1"]
+    assert rows[0]["payout"] == "8.00" and rows[0]["currency"] == "EUR"
+
+
+def test_any_past_moment_can_be_looked_at_and_offers_no_acts(console: Console, sold: Sold, house: House) -> None:
+    sold("A-1")
+    before = house.clock.moment.isoformat()
+    house.modify({"order_id": "A-1", "change": "reverse", "reason": "CANCELLED"})
+    browser = console.person("manager")
+    past = browser.get(f"{action(console, 'A-1')}&as_of={quote(before)}").text
+    assert "As it stood on" in past and "Pays 8.00" in past and "act=restore" not in past
+    assert "act=restore" in browser.get(action(console, "A-1")).text
+
+
+# Operations
+
+
+def test_refused_rows_are_grouped_and_found_again(console: Console, sold: Sold, house: House) -> None:
+    sold("A-1")
+    batch = house.modify(
+        {"order_id": "A-1", "change": "take_back", "amount": "20.00", "currency": "EUR"},
+        {"order_id": "A-1", "change": "take_back", "sku": "X-1", "amount": "1.00", "currency": "EUR"},
+        {"order_id": "A-1", "change": "take_back", "sku": "X-2", "amount": "1.00", "currency": "EUR"},
+    )
+    browser = console.person("operator")
+    page = browser.get(f"{console.base}/deliveries/{batch.delivery.id}").said
+    assert "2 ×" in page and "UNKNOWN_ITEM" in page and "3 rows in" in page
+    only = browser.get(f"{console.base}/deliveries/{batch.delivery.id}?outcome=applied").text
+    assert only.count("data-row") == 1
+    for what in ("raw", "result", "rejected"):
+        answer = browser.get(f"{console.base}/deliveries/{batch.delivery.id}/{what}")
+        assert answer.status == 200 and answer.headers["content-disposition"].startswith("attachment"), what
+    assert browser.get(f"{console.base}/search?q={batch.delivery.id}").location.endswith(batch.delivery.id)
+    assert browser.get(f"{console.base}/search?q=A-1").location.endswith("A-1~sale")
+    assert browser.get(f"{console.base}/search?q=nobody").status == 404
+
+
+def held_file(house: House) -> str:
+    body = CSV
+    key = f"sftp/{house.program}/warehouse/may.csv"
+    house.hub.inbox.put(key, body)
+    delivery = house.delivery(
+        Kind.FILE, body, "warehouse", Channel.SFTP, name="may.csv", held="SENDER_UNAUTHENTICATED", body_key=key
+    )
+    batch = intake.receive(house.hub, delivery, None)
+    assert batch.state == "held"
+    return batch.delivery.id
+
+
+def test_a_held_file_needs_somebody_and_is_released(console: Console, sold: Sold, house: House) -> None:
+    sold("A-1")
+    batch = held_file(house)
+    browser = console.person("operator", name="Olga")
+    assert batch in browser.get(f"{console.base}/today").text
+    assert batch in browser.get(f"{console.base}/inbox?kind=held").text
+    form = browser.get(f"{console.base}/deliveries/{batch}").form("/release")
+    assert browser.send(form, note="looked at").status == 303
+    assert house.payouts("A-1")["A-1~sale"][0] == 8000
+    again = browser.send(form)
+    assert again.status == 409
+    assert batch not in browser.get(f"{console.base}/inbox").text
+
+
+def test_a_held_file_is_discarded(console: Console, sold: Sold, house: House) -> None:
+    sold("A-1")
+    batch = held_file(house)
+    browser = console.person("operator")
+    form = browser.get(f"{console.base}/deliveries/{batch}").form("/release")
+    discard = {**form, "action": form["action"].replace("release", "discard")}
+    assert browser.send(discard).status == 303
+    assert house.payouts("A-1")["A-1~sale"][0] == 10000
+
+
+def test_a_file_is_tried_before_it_is_sent(console: Console, sold: Sold, house: House) -> None:
+    sold("A-1")
+    browser = console.person("operator")
+    form = browser.get(f"{console.base}/send").form("/send")
+    answer = browser.upload(form, "may.csv", CSV + b"R-2,A-1,take_back,5000.00,EUR,ITEM_RETURNED\r\n", source="")
+    assert answer.status == 303
+    page = browser.get(answer.location)
+    assert "2 rows in = 1 applied · 1 refused" in page.said and "−1.60\N{NO-BREAK SPACE}EUR" in page.text
+    assert not house.order("A-1").records
+    sold("A-9")
+    house.modify({"order_id": "A-1", "change": "reverse", "reason": "CANCELLED"})
+    changed = browser.send(page.form("/dry-runs/"))
+    assert changed.status == 409 and "Something changed since you looked" in changed.text
+    done = browser.send(changed.form("/dry-runs/"))
+    assert done.status == 303 and "/deliveries/" in done.location
+    waiting = browser.get(done.location.partition("?")[0])
+    assert "every 2s" in waiting.text
+    delivery = house.hub.deliveries(house.program).get(done.location.split("/")[-1].partition("?")[0])
+    assert delivery is not None
+    intake.receive(house.hub, delivery.delivery, None)
+    followed = browser.get(done.location.partition("?")[0], hx_request="true")
+    assert followed.headers["hx-refresh"] == "true"
+
+
+def test_a_form_without_a_file_says_so_beside_the_field(console: Console) -> None:
+    browser = console.person("operator")
+    answer = browser.upload(browser.get(f"{console.base}/send").form("/send"), "", b"")
+    assert answer.status == 422 and "aria-invalid" in answer.text and "Choose a file" in answer.text
+
+
+# Set-up
+
+
+def test_a_program_is_compared_before_it_is_applied(console: Console, house: House) -> None:
+    browser = console.person("admin")
+    page = browser.get(f"{console.base}/setup/program")
+    text = page.text.partition('spellcheck="false">')[2].partition("</textarea>")[0]
+    form = page.form("/setup/program")
+    wrong = browser.send(form, text=text.replace("EUR", "EURO"))
+    assert wrong.status == 422 and "EURO" in wrong.text and "Line" in wrong.text
+    shown = browser.send(form, text=text.replace("Acme Shoes", "Acme Boots"))
+    assert "+name: Acme Boots" in shown.text and house.hub.programs.get(house.program).version == 1  # type: ignore[union-attr]
+    done = browser.send(shown.form("/setup/program"), text=text.replace("Acme Shoes", "Acme Boots"), step="save")
+    assert "New credentials" in done.text and "whsec_" in done.text
+    assert "-name: Acme Shoes" in browser.get(f"{console.base}/setup/versions/2").text
+    late = browser.send(form, text=text, step="save")
+    assert late.status == 409 and "version 2 meanwhile" in late.text
+
+
+def test_a_source_is_tested_and_a_contract_explained(console: Console, sold: Sold) -> None:
+    sold("A-1")
+    browser = console.person("admin")
+    form = browser.get(f"{console.base}/setup/sources/warehouse").form("/test")
+    assert "no public key" in browser.send(form).text
+    assert "8.00\N{NO-BREAK SPACE}EUR" in browser.get(f"{console.base}/setup/contracts?order=A-1").text
+    lock = browser.get(f"{console.base}/setup/lock?contract=standard&day=2026-10-31").text
+    assert "An order of 31 Oct 2026 can change until 1 Dec 2026, 00:00" in lock
+    assert browser.get(f"{console.base}/setup/lock?day=yesterday").status == 422
+
+
+def test_an_administrator_lets_a_partner_in(console: Console, sold: Sold) -> None:
+    sold("A-1")
+    admin = console.person("admin")
+    form = admin.get(f"{console.base}/setup/people").form("/setup/people")
+    assert admin.send(form, name="Nora", role="partner", partner="").status == 422
+    shown = admin.send(form, name="Nora", role="partner", partner="nordlicht").text
+    link = shown.partition('<code id="link">https://retour.test')[2].partition("<")[0]
+    nora = console.visitor()
+    assert nora.get(link).status == 303
+    assert "A-1" in nora.get("/my/credit").text
