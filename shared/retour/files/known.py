@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
@@ -23,6 +23,7 @@ from retour.files.opened import Opened
 from retour.numbers import Ambiguous, ForeignCurrency, number
 
 INDEX_MAX = 50
+NAMES_KEPT = 4096
 INDEX = re.compile(r"(.*?\D)(\d{0,2})")
 ID_FIELDS = ("reference", "order_id", "action_id", "sku")
 OWN = "own"
@@ -42,7 +43,7 @@ class Known:
     """One layout of another system; `body` is its data file."""
 
     id: str
-    body: Mapping[str, Any] = field(hash=False)
+    body: Mapping[str, Any] = field(compare=False)
 
     @property
     def title(self) -> str:
@@ -73,6 +74,9 @@ class Known:
 
     def field_of(self, column: str) -> tuple[str, str]:
         """The field of a column and the index of its item; the first item may have none or 1."""
+        return field_of(self, column)
+
+    def looked_up(self, column: str) -> tuple[str, str]:
         folded = fold(column)
         if folded in self.fields:
             one = self.fields[folded]
@@ -318,6 +322,12 @@ def is_kind(text: str, kind: str) -> bool:
         case "date":
             return re.fullmatch(r"\d{1,4}[-/.]?\d{1,2}[-/.]?\d{1,4}([ T].*)?", text) is not None
     return bool(text)
+
+
+@lru_cache(NAMES_KEPT)
+def field_of(known: Known, column: str) -> tuple[str, str]:
+    """A file has the same columns in every row."""
+    return known.looked_up(column)
 
 
 @cache
