@@ -150,7 +150,9 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Modification:
-    """`identity` and `content` are hashes (see `identify`); `attempt` names the delivery of a new try after a refusal.
+    """`identity` and `content` are hashes; `attempt` names the delivery of a new try after a refusal.
+
+    `id` is made of these three: 24 hex digits, the same whenever and wherever the same record is read again.
 
     `orders_by` is the time the fold sorts by: the source's own, never later than the receipt, where the source is
     declared to order so, else the receipt. `doubles` is what its program says of a change that looks like one already
@@ -182,11 +184,10 @@ class Modification:
     orders_by: datetime
     doubles: Mapping[str, str] = field(default_factory=dict)
     counts_after: datetime | None = None
+    id: str = field(init=False)
 
-    @property
-    def id(self) -> str:
-        """24 hex digits, the same whenever and wherever the same record is read again."""
-        return digest(self.identity, self.content, self.attempt)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", digest(self.identity, self.content, self.attempt))
 
     @property
     def home(self) -> str:
