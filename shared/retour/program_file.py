@@ -259,7 +259,9 @@ def _faults(error: "ValidationError", page: _Page) -> Iterator[Fault]:
             yield page.fault(path, "one item stands here twice; keep one of them")
         case "not":
             key = rule["required"][0]
-            sentence = f"`{key}` says nothing for channel {instance.get('channel')}; only sources of channel api have one"
+            sentence = (
+                f"`{key}` says nothing for channel {instance.get('channel')}; only sources of channel api have one"
+            )
             yield page.fault((*path, key), sentence, at_key=True)
         case _:
             yield page.fault(path, f"{_shown(instance)} is not right here. {_described(own)}")

@@ -47,8 +47,8 @@ class Provider:
             return 400, {"error": "invalid_grant"}
         now = int(time.time())
         claims = {
-            "iss": self.issuer, "aud": CLIENT, "sub": "7d93", "email": "ana@acme.example", "token_use": "id", "iat": now,
-            "exp": now + 300, "nonce": asked["nonce"], "cognito:groups": self.groups, **self.claims,
+            "iss": self.issuer, "aud": CLIENT, "sub": "7d93", "email": "ana@acme.example", "token_use": "id",
+            "iat": now, "exp": now + 300, "nonce": asked["nonce"], "cognito:groups": self.groups, **self.claims,
         }  # fmt: skip
         return 200, {"id_token": jwt.encode(claims, self.signs_with or self.key, "RS256", {"kid": "k1"})}
 

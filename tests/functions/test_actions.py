@@ -205,7 +205,7 @@ def test_the_undo_of_many_records_is_a_file_read_like_every_file(
     sent = call("POST", MODIFICATIONS, [take_back(f"A-{n}", reference=f"r{n}") for n in range(3)]).json
     path = f"{BATCHES}/{sent['batch']}/undo"
     assert call("POST", path, {}, query=DRY).json["looked"] == {"records": 2, "of": 3}
-    answer = call("POST", path, {"note": "wrong, \"all\" of it"}).json
+    answer = call("POST", path, {"note": 'wrong, "all" of it'}).json
     assert answer["state"] == "arriving"
     header = house.hub.deliveries(call.program).get(answer["batch"])
     assert header is not None

@@ -73,8 +73,8 @@ def parser() -> argparse.ArgumentParser:
     check = command(
         "check", "check:check", "check a program file, or how a source would read a file of returns",
         hub, program, into=program_commands,
-        more="Without --source: FILE is a program, checked line by line without any hub. With --source: FILE is a sample "
-        "of returns; it is shown row by row as it would be read, and nothing is written.",
+        more="Without --source: FILE is a program, checked line by line without any hub. With --source: FILE is a "
+        "sample of returns; it is shown row by row as it would be read, and nothing is written.",
     )  # fmt: skip
     check.add_argument("file", metavar="FILE", type=Path)
     check.add_argument("--source", metavar="S", help="the source that would bring such a file")
@@ -128,9 +128,7 @@ def parser() -> argparse.ArgumentParser:
         act.add_argument("ids", metavar="ID", nargs="*", help="of the action; several, or filters instead, at once")
         for option in ("--reason", "--note", "--disposition", *options):
             act.add_argument(option, **ACT_OPTIONS.get(option, {}))
-        act.add_argument(
-            "--dry-run", action="store_true", help="show what each partner would get; write nothing"
-        )
+        act.add_argument("--dry-run", action="store_true", help="show what each partner would get; write nothing")
         act.add_argument("--json", action="store_true", help="as JSON")
         act.set_defaults(act=name, **{one: None for one in ACT_VALUES if f"--{one.replace('_', '-')}" not in options})
 

@@ -9,7 +9,6 @@ from decimal import Decimal
 
 from retour.domain.delivery import Channel
 
-
 ITEMS_MAX = 1_000
 """More than a line has items."""
 

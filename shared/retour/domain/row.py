@@ -12,9 +12,9 @@ class Row:
     """One record as the sender wrote it.
 
     `place` is where a person finds it again: the line of a file (the header is line 1), the number of a record in a
-    list (from 1), or a path such as `refunds[2]`; an item of a line that holds several is `7.2`. `fields` are the sender's own column names and texts; empty cells are
-    left out. `raw` is the record exactly as it came, for the file of rejected rows. `layout` is the known layout of
-    another system that its file was recognised as.
+    list (from 1), or a path such as `refunds[2]`; an item of a line that holds several is `7.2`. `fields` are the
+    sender's own column names and texts; empty cells are left out. `raw` is the record exactly as it came, for the file
+    of rejected rows. `layout` is the known layout of another system that its file was recognised as.
     """
 
     place: str

@@ -32,12 +32,16 @@ ARCHIVES = frozenset(("ZIP", "GZIP"))
 
 
 def open_file(
-    name: str, stream: BinaryIO | Reads, source: Source, layout: str = "modifications", keys: Callable[[], Sequence[str]] = tuple
+    name: str,
+    stream: BinaryIO | Reads,
+    source: Source,
+    layout: str = "modifications",
+    keys: Callable[[], Sequence[str]] = tuple,
 ) -> Opened | Refusal:
     """A file as its source describes it, or why none of it can be read. Never raises for anything a file may hold.
 
-    Rows are read from the stream while they are asked for; it must stay open that long. `keys` gives the source's secret
-    OpenPGP keys, armored; it is asked only where there is a message to decrypt.
+    Rows are read from the stream while they are asked for; it must stay open that long. `keys` gives the source's
+    secret OpenPGP keys, armored; it is asked only where there is a message to decrypt.
     """
     shape = expected(source, layout)
     whole = buffered(stream)
