@@ -46,6 +46,25 @@ QUOTED = re.compile(r'"[^"]*"|\\.|\[[^\]]*\]|_.|\*.')
 ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
 NUMBER = re.compile(r"[+-]?[0-9]{1,400}(\.[0-9]{0,400})?([eE][+-]?[0-9]{1,3})?")
 CELL = re.compile(r"([A-Z]{1,3})[0-9]{1,7}")
+# A row as all programs write it: known attributes in one order, values without entities, markup or control signs. The
+# last group of CELLS takes any sign that is none of that.
+ROW_END = b"</row>"
+ROW = re.compile(
+    rb'\s*<row r="([0-9]{1,8})"(?: spans="[0-9: ]{1,40}")?(?: s="[0-9]{1,5}")?(?: customFormat="[01a-z]{1,5}")?'
+    rb'(?: ht="[0-9.]{1,20}")?(?: customHeight="[01a-z]{1,5}")?(?: x14ac:dyDescent="[0-9.]{1,20}")?>'
+)
+TEXT = "[^<>&\x00-\x1f\ufffe\uffff]+"
+CELLS = re.compile(
+    '<c r="([A-Z]{1,3})[0-9]{1,7}"(?: s="([0-9]{1,5})")?(?: t="([A-Za-z]{1,9})")?(?:/>|></c>|>'
+    f'(?:<v>({TEXT})</v>|<is><t(?: xml:space="preserve")?>({TEXT})</t></is>)</c>)|(.)',
+    re.DOTALL,
+)
+OTHER = 5
+MARKED = re.compile(rb"<[!?]")
+BEGINNING = re.compile(
+    rb"""\s*(?:<\?xml version=["']1.0["'](?: encoding=["'](?i:utf-8)["'])?"""
+    rb"""(?: standalone=["'](?:yes|no)["'])?\s*\?>)?[^!?]*\Z"""
+)
 SHOWN_DIGITS = Context(prec=15)
 LAST_DAY = 2_958_466
 DAMAGES = (
@@ -262,11 +281,8 @@ class Book:
 
     def lines(self, sheet: Sheet) -> Iterator[Line]:
         """The rows of a sheet, from its beginning."""
-        reader = SheetReader(self)
         with self.archive.open(self.parts[sheet.part]) as part:
-            for _ in fed(reader.parser, part):
-                yield from reader.done
-                reader.done.clear()
+            yield from SheetReader(self).lines(part)
 
     def number(self, text: str, look: Look) -> str:
         """What a cell with this number says."""
@@ -514,11 +530,106 @@ class SheetReader:
         self.length = 0
         self.collecting = self.valued = self.formula = self.phonetic = False
         self.columns: dict[str, int] = {}
+        self.parsed = 0
+        self.sheet_depth = 0
         self.numbers = lru_cache(maxsize=4096)(book.number)
         self.names: dict[str, str] = {}
         self.plain = Look()
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._end
+
+    def lines(self, part: IO[bytes]) -> Iterator[Line]:
+        """The rows of the sheet. Those written as all programs write them are read without the parser.
+
+        The parser gets everything else, and so sees the same document without these rows; where it is not right
+        between two rows, or anything stands there that could hide one (a comment, CDATA), it gets all the rest.
+        """
+        rest = b""
+        fast = True
+        while data := part.read(PIECE):
+            data = rest + data
+            at = 0
+            while fast and (end := data.find(ROW_END, at)) != -1:
+                end += len(ROW_END)
+                if not self._between_rows() or not self._plain_row(data, at, end):
+                    piece = data[at:end]
+                    self._parse(piece)
+                    # What a declaration says about the encoding is the parser's to know.
+                    fast = not MARKED.search(piece) if self.sheet_depth else bool(BEGINNING.match(piece))
+                    self.sheet_depth = self.depth
+                at = end
+            rest = data[at:]
+            if not fast or len(rest) > TOKEN_BYTES:
+                fast = False
+                self._parse(rest)
+                rest = b""
+            yield from self.done
+            self.done.clear()
+        self._parse(rest)
+        self.parser.Parse(b"", True)
+        yield from self.done
+        self.done.clear()
+
+    def _parse(self, data: bytes) -> None:
+        self.parser.Parse(data, False)
+        self.parsed += len(data)
+        if self.parsed - self.parser.CurrentByteIndex > TOKEN_BYTES:
+            raise TooDeep
+
+    def _between_rows(self) -> bool:
+        return self.row is None and 0 < self.sheet_depth == self.depth
+
+    def _plain_row(self, data: bytes, start: int, end: int) -> bool:
+        """Read a row that holds nothing unusual; False, and nothing is changed, if it does."""
+        begin = ROW.match(data, start, end)
+        if begin is None:
+            return False
+        try:
+            body = data[begin.end() : end - len(ROW_END)].decode()
+        except UnicodeDecodeError:
+            return False
+        number = int(begin[1])
+        found = CELLS.findall(body)
+        if number <= self.number or (found and found[-1][OTHER]) or any(one[OTHER] for one in found):
+            return False
+        row = Building(number)
+        self.column = -1
+        self.formula = False
+        columns, strings, cells = self.columns, self.book.strings, row.cells
+        count = len(strings)
+        for letters, style, kind, value, text, _ in found:
+            column = columns.get(letters)
+            if column is None:
+                column = columns[letters] = column_of(letters)
+            if column <= self.column:
+                return False
+            self.column = column
+            if value:
+                if kind == "s":
+                    if not value.isdecimal() or len(value) > 9 or (place := int(value)) >= count:
+                        return False
+                    value = strings[place]
+                    row.long = row.long or len(value) > CELL_SIGNS
+                elif not kind or kind == "n":
+                    if len(value) > CELL_SIGNS:
+                        return False
+                    self.style = style
+                    value = self._number(value, row)
+                else:
+                    return False
+            elif text:
+                if kind != "inlineStr" or len(text) > CELL_SIGNS:
+                    return False
+                value = unescaped(text)
+            if value:
+                if column >= COLUMNS:
+                    return False
+                if column > len(cells):
+                    cells += [""] * (column - len(cells))
+                cells.append(value)
+        self.number = number
+        self.done.append(Line(number, cells, row.inexact, 0, "", row.long))
+        return True
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self.depth += 1
@@ -577,11 +688,7 @@ class SheetReader:
         if column is None:
             if not CELL.fullmatch(place):
                 raise ValueError("no place of a cell")
-            column = 0
-            for letter in letters:
-                column = column * 26 + ord(letter) - 64
-            column -= 1
-            self.columns[letters] = column
+            column = self.columns[letters] = column_of(letters)
         if column <= self.column:
             raise ValueError("cells out of order")
         return column
@@ -684,6 +791,13 @@ def in_pattern(moment: datetime, pattern: str) -> str:
     if (moment.hour, moment.minute, moment.second, moment.microsecond) == (0, 0, 0, 0) and moment.tzinfo is None:
         return moment.date().isoformat()
     return moment.isoformat(timespec="milliseconds" if moment.microsecond else "seconds")
+
+
+def column_of(letters: str) -> int:
+    column = 0
+    for letter in letters:
+        column = column * 26 + ord(letter) - 64
+    return column - 1
 
 
 def letters_of(column: int) -> str:
