@@ -7,7 +7,7 @@ UV := $(BIN)/uv
 # $(call sync,python,lock files): uv brings its own certificates; where a company's proxy has another, the system knows it.
 sync = $(UV) pip sync --quiet --require-hashes --python $(1) $(2) 2>/dev/null || UV_SYSTEM_CERTS=1 $(UV) pip sync --quiet --require-hashes --python $(1) $(2)
 
-.PHONY: install bench demo test fuzz soak check build lock clean
+.PHONY: install bench demo test test-browser fuzz soak check build lock clean
 .DEFAULT_GOAL := install
 
 install: .venv/.installed .venv-local/.installed
@@ -65,6 +65,11 @@ fuzz: install
 # make soak ARGS="--seed 7 -v"           one of them, every store call of it
 soak: install
 	$(BIN)/python -m tests.soak $(ARGS)
+
+# What people do in a real browser, on a local hub; fetches chromium and axe-core first.
+test-browser: install
+	$(BIN)/python tests/browser/install.py
+	RETOUR_BROWSER=must $(BIN)/pytest -q tests/browser $(ARGS)
 
 check: install .venv-sam/.installed
 	$(BIN)/ruff format --check .

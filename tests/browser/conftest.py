@@ -1,0 +1,79 @@
+"""A chromium without a window on a local hub of its own; skipped where there is no chromium."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.browser import install
+from tests.browser.hub import LocalHub, local_hub
+
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+Visitor = Callable[..., Any]
+
+
+@pytest.fixture(scope="session")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalHub]:
+    if why := install.missing():
+        if os.environ.get("RETOUR_BROWSER") == "must":
+            pytest.fail(why)
+        pytest.skip(why)
+    with local_hub(tmp_path_factory.mktemp("hub")) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def chromium(hub: LocalHub) -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(install.CHROMIUM), headless=True, args=[*FLAGS])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def admin(hub: LocalHub, chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The session of who runs the hub, come in by the link of the ready-file."""
+    path = tmp_path_factory.mktemp("sessions") / "admin.json"
+    context = chromium.new_context()
+    page = context.new_page()
+    page.goto(hub.ready["console"])
+    assert page.url.endswith("/today")
+    context.storage_state(path=path)
+    context.close()
+    return path
+
+
+@pytest.fixture
+def visitor(hub: LocalHub, chromium: Any, admin: Path) -> Iterator[Visitor]:
+    """A new browser for a role: signed in by a link that the administrator makes on the page for people."""
+    with ExitStack() as ending:
+
+        def come(role: str = "admin", program: str = "acme", partner: str = "", name: str = "Ana", **more: Any) -> Any:
+            state = {"storage_state": admin} if role == "admin" else {}
+            context = ending.enter_context(chromium.new_context(base_url=hub.api, **state, **more))
+            page = context.new_page()
+            page.set_default_timeout(15_000)
+            page.faults = faults = []
+            page.on("pageerror", lambda error: faults.append(str(error)))
+            page.on("console", lambda said: faults.append(said.text) if "Content Security" in said.text else None)
+            if role != "admin":
+                page.goto(link_for(role, program, partner, name))
+            return page
+
+        def link_for(role: str, program: str, partner: str, name: str) -> str:
+            with chromium.new_context(base_url=hub.api, storage_state=admin) as context:
+                page = context.new_page()
+                page.goto(f"/console/{program}/setup/people")
+                page.fill("#name", name)
+                page.select_option("#role", role)
+                page.fill("#partner", partner)
+                page.click("main form button")
+                return str(page.inner_text("#link"))
+
+        yield come
