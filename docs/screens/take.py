@@ -8,6 +8,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "infra")]
 HERE = Path(__file__).parent
 LOOKS = (("", 1280, "light"), ("-phone", 390, "dark"))
+ON_THE_PHONE = ("today", "actions", "action", "reverse", "credit")
 
 
 def main() -> None:
@@ -40,6 +41,8 @@ def main() -> None:
                 )
                 shown = look.new_page()
                 for name, path in pages.items():
+                    if suffix and name not in ON_THE_PHONE:
+                        continue
                     shown.goto(path)
                     shown.wait_for_timeout(400)
                     shown.screenshot(path=HERE / f"{name}{suffix}.png", full_page=not suffix)

@@ -7,6 +7,8 @@ import pytest
 from tests.browser.conftest import Visitor
 from tests.browser.hub import LocalHub
 
+pytestmark = pytest.mark.xdist_group("browser")
+
 FILE = "reference,order_id,change,amount,currency,reason\r\nF-1,A-1012,take_back,11.00,EUR,ITEM_RETURNED\r\n"
 
 

@@ -6,6 +6,8 @@ import pytest
 from tests.browser import install
 from tests.browser.conftest import Visitor
 
+pytestmark = pytest.mark.xdist_group("browser")
+
 PAGES = {
     "today": "/console/acme/today",
     "inbox": "/console/acme/inbox",
