@@ -13,6 +13,7 @@ from typing import Any
 import boto3
 import pytest
 import yaml
+from hypothesis import HealthCheck, settings
 
 from retour import intake
 from retour.domain.decide import Order
@@ -24,6 +25,10 @@ from tests.meter import Meter
 ROOT = Path(__file__).resolve().parents[1]
 START = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 PROGRAMS = itertools.count(1)
+
+# A slow machine is no fault of the code under test.
+settings.register_profile("retour", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("retour")
 
 os.environ.update(
     AWS_ACCESS_KEY_ID="test",

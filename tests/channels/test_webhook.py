@@ -2,7 +2,9 @@
 
 import base64
 import importlib.util
+import itertools
 import json
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +15,6 @@ import boto3
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from moto import mock_aws
 from tests.channels.hook_samples import SAMPLES, expected, reading, samples, source
 from tests.channels.hook_signing import signed
 
@@ -27,6 +28,7 @@ from retour.sentences import all_sentences
 from retour.store.deliveries import Deliveries
 
 ROOT = Path(__file__).parents[2]
+DOORS = itertools.count()
 NOW = datetime(2026, 11, 22, 0, 30, tzinfo=UTC)
 SECRETS = {
     "standard": "whsec_" + base64.b64encode(b"retour-retour-retour-000").decode(),
@@ -244,28 +246,26 @@ class Context:
 
 
 @pytest.fixture
-def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
-    for name, value in {
-        "AWS_DEFAULT_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x",
-        "LEDGER_TABLE": "ledger", "INBOX_BUCKET": "inbox", "STACK": "test",
-    }.items():  # fmt: skip
-        monkeypatch.setenv(name, value)
-    with mock_aws():
-        make_storage()
-        wiring.hub.cache_clear()
-        hub = wiring.hub()
-        hub.programs.apply(PROGRAM, hub.now(), "first")
-        for kind in webhook.KINDS:
-            hub.secrets.put("acme", kind, {"signing": [SECRETS[kind]]})
-        hub.secrets.put("acme", "plain", {"signing": [SECRETS["standard"]]})
-        yield Door(load(), hub)
-        wiring.hub.cache_clear()
+def door(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
+    """Storage of its own on the embedded AWS, so that nothing stored means nothing at all."""
+    name = f"door-{os.getpid()}-{next(DOORS)}"
+    for key, value in {**environment, "LEDGER_TABLE": name, "INBOX_BUCKET": name, "STACK": name}.items():
+        monkeypatch.setenv(key, value)
+    make_storage(name)
+    wiring.hub.cache_clear()
+    hub = wiring.hub()
+    hub.programs.apply(PROGRAM, hub.now(), "first")
+    for kind in webhook.KINDS:
+        hub.secrets.put("acme", kind, {"signing": [SECRETS[kind]]})
+    hub.secrets.put("acme", "plain", {"signing": [SECRETS["standard"]]})
+    yield Door(load(), hub)
+    wiring.hub.cache_clear()
 
 
-def make_storage() -> None:
+def make_storage(name: str) -> None:
     keys = ["PK", "SK", "GSI1PK", "GSI1SK", "GSI2PK", "GSI2SK"]
     boto3.client("dynamodb").create_table(
-        TableName="ledger",
+        TableName=name,
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in keys],
         KeySchema=[{"AttributeName": "PK", "KeyType": "HASH"}, {"AttributeName": "SK", "KeyType": "RANGE"}],
@@ -281,7 +281,7 @@ def make_storage() -> None:
             for index in ("GSI1", "GSI2")
         ],
     )
-    boto3.client("s3").create_bucket(Bucket="inbox", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    boto3.client("s3").create_bucket(Bucket=name)
 
 
 def load() -> ModuleType:

@@ -84,7 +84,7 @@ def test_a_message_reaches_its_worker_and_only_what_failed_stays(stack: Running,
 
 def test_both_schedules_stand(stack: Running) -> None:
     schedules = stack.client("scheduler").list_schedules()["Schedules"]
-    assert {schedule["Name"] for schedule in schedules} == {"retour-tick", "retour-reconcile"}
+    assert {schedule["Name"] for schedule in schedules} == {"retour-tick", "retour-reconcile", "retour-lock"}
 
 
 def test_the_environment_is_what_the_wiring_reads(stack: Running) -> None:
