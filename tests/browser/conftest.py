@@ -42,8 +42,10 @@ def admin(hub: LocalHub, chromium: Any, tmp_path_factory: pytest.TempPathFactory
     path = tmp_path_factory.mktemp("sessions") / "admin.json"
     context = chromium.new_context()
     page = context.new_page()
-    page.goto(hub.ready["console"])
+    link = hub.ready["console"]
+    page.goto(link)
     assert page.url.endswith("/today")
+    assert hub.ready["console"] != link, "the ready-file has the next one"
     context.storage_state(path=path)
     context.close()
     return path

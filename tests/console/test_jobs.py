@@ -144,6 +144,21 @@ def test_refused_rows_are_grouped_and_found_again(console: Console, sold: Sold, 
     assert browser.get(f"{console.base}/search?q=nobody").status == 404
 
 
+def test_a_delivery_is_undone_whole_after_a_look(console: Console, sold: Sold, house: House) -> None:
+    sold("A-1", "A-2")
+    records = [{"order_id": order, "change": "reverse", "reason": "CANCELLED"} for order in ("A-1", "A-2")]
+    batch = house.modify(*records).delivery.id
+    browser = console.person("manager")
+    preview = browser.send(browser.get(f"{console.base}/deliveries/{batch}").form("/undo"))
+    assert preview.status == 200 and "+16.00" in preview.text and "2 applied" in preview.said
+    assert house.payouts("A-1")["A-1~sale"][2] == "reversed"
+    assert browser.send(preview.form("/undo"), step="do").status == 303
+    assert [house.payouts(order)[f"{order}~sale"][2] for order in ("A-1", "A-2")] == ["pending"] * 2
+    assert browser.send(preview.form("/undo"), step="do").status == 303
+    assert len(house.order("A-1").records) == 2, "a double click is one undo"
+    assert console.person("operator").get(f"{console.base}/deliveries/{batch}").text.count("/undo") == 0
+
+
 def held_file(house: House) -> str:
     body = CSV
     key = f"sftp/{house.program}/warehouse/may.csv"

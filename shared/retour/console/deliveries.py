@@ -1,5 +1,6 @@
 """What came in, from where, and what became of it."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -7,7 +8,7 @@ from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
-from retour import desk, intake, views
+from retour import acts, desk, intake, views
 from retour.calls import Refused
 from retour.console.request import Response, download, to
 from retour.console.visit import Visit
@@ -20,6 +21,8 @@ from retour.views import Document, Page, Place
 PAGE = 25
 ROWS = 50
 ROWS_LOOKED_AT = 20_000
+FEW_ROWS = 20
+LISTED_ORDERS = 60
 ORDER = ("refused", "held", "waiting", "applied", "unchanged", "duplicate", "superseded")
 
 
@@ -42,7 +45,25 @@ def listed(visit: Visit, limit: int) -> Page:
             and (not text or text in delivery.name.lower() or text in delivery.id.lower())
         )
 
-    return views.batches(visit.reader, start, first, limit, wanted)
+    items: list[Document] = []
+    for seen in views.headers(visit.reader.deliveries, start, first):
+        if isinstance(seen, Place):
+            return Page(items, seen)
+        if wanted(seen):
+            items.append(line_of(visit, seen))
+        if len(items) == limit:
+            return Page(items, Place(seen.delivery.id[:8], seen.delivery.id))
+    return Page(items, None)
+
+
+def line_of(visit: Visit, header: Header) -> Document:
+    """As a list shows it. Outcomes that are not kept are looked up for short ones only, so that no list is dear."""
+    counts = header.report.get("counts")
+    if counts is None:
+        rows = len(header.report.get("rows", ()))
+        known = 0 < rows <= FEW_ROWS and len(visit.reader.orders) + rows <= LISTED_ORDERS
+        counts = visit.reader.counts(header) if known else {}
+    return views.batch_document(header, visit.program, counts)
 
 
 def day_of(text: str | None) -> str | None:
@@ -111,6 +132,10 @@ def show(visit: Visit) -> Response:
         effect=effect_of(results),
         lines=held_facts(visit, header),
         of_actions=views.is_of_actions(header.delivery),
+        can_undo=state == intake.DONE
+        and bool(counts.get("applied"))
+        and visit.may("act")
+        and not views.is_of_actions(header.delivery),
         can_settle=state == intake.HELD and visit.may("decide"),
         can_replay=header.delivery.kind not in (Kind.PROGRAM, Kind.DECISION)
         and state not in (intake.HELD, intake.ARRIVED)
@@ -175,8 +200,6 @@ def settle(visit: Visit) -> Response:
     """Release, discard, or read again."""
     batch, what = visit.part["batch"], visit.part["what"]
     body: dict[str, Any] = {"note": visit.request.form.get("note", "")}
-    import json
-
     call = visit.call("POST", json.dumps(body).encode(), visit.request.form.get("form", ""))
     try:
         if what == "replay":
@@ -188,6 +211,25 @@ def settle(visit: Visit) -> Response:
             return visit.problem(409, visit.told(refused))
         raise
     return to(f"{visit.base}/deliveries/{quote(batch)}?told={what}")
+
+
+def undo(visit: Visit) -> Response:
+    """A delivery taken back whole: first what that would come to, then, confirmed, a delivery of its own."""
+    form, batch = visit.request.form, visit.part["batch"]
+    confirmed = form.get("step") == "do"
+    given = {name: form[name].strip() for name in ("reason", "note") if form.get(name, "").strip()}
+    query = {} if confirmed else {"dry_run": "true"}
+    call = visit.call("POST", json.dumps(given).encode(), form.get("form", ""), query)
+    try:
+        answer = acts.undo_batch(visit.hub, call, visit.principal, visit.spoken, batch)
+    except Refused as refused:
+        if int(refused.answer["statusCode"]) == 409:
+            return visit.problem(409, visit.told(refused))
+        raise
+    if confirmed:
+        return to(f"{visit.base}/deliveries/{quote(answer['batch'])}?told=apply")
+    header = desk.header_of(visit.reader, batch)
+    return visit.render("undo.html", answer=answer, batch=batch, name=header.delivery.name, given=given)
 
 
 def since(visit: Visit, days: int) -> list[Header]:

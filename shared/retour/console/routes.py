@@ -51,6 +51,7 @@ ROUTES = (
     route("GET", f"{PROGRAM}/deliveries/{{batch}}", deliveries.show, "see"),
     route("GET", f"{PROGRAM}/deliveries/{{batch}}/(?P<what>raw|result|rejected)", deliveries.hand_out, "see"),
     route("POST", f"{PROGRAM}/deliveries/{{batch}}/(?P<what>release|discard|replay)", deliveries.settle, "decide"),
+    route("POST", f"{PROGRAM}/deliveries/{{batch}}/undo", deliveries.undo, "act"),
     route("GET", f"{PROGRAM}/actions", actions.index, "see"),
     route("GET", f"{PROGRAM}/actions.csv", actions.export, "see"),
     route("POST", f"{PROGRAM}/actions-bulk", actions.bulk, "act"),

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from retour import desk, views
 from retour.calls import Call, Refused
-from retour.console.deliveries import since
+from retour.console.deliveries import line_of, since
 from retour.console.people import LINK_HOURS, ROLES, Grant, new_link
 from retour.console.request import Response, to
 from retour.console.visit import Stop, Visit
@@ -53,7 +53,7 @@ def source(visit: Visit, findings: list[str] | None = None) -> Response:
         source=found,
         access=desk.access(visit.hub, visit.program, found),
         findings=findings,
-        items=[views.batch_document(one, visit.program, visit.reader.counts(one)) for one in last],
+        items=[line_of(visit, one) for one in last],
         visit_report=visit.hub.state(visit.program.id, found.name).get("last-visit"),
     )
 

@@ -200,12 +200,7 @@ def today(visit: Visit) -> Response:
     if visit.request.query.get("block") == "needs":
         return visit.render("needs.html", cases=found[:CASES], more=len(found) > CASES, last=next(iter(latest), None))
     days, cut = locks(visit)
-    reader = visit.reader
-    shown = [views.batch_document(one, visit.program, one.report.get("counts") or {}) for one in latest[:10]]
-    for one, header in zip(shown, latest, strict=False):
-        if not one["counts"] and len(reader.orders) < HEADS:
-            one["counts"] = reader.counts(header)
-        one["rows"] = one["rows"] or sum(one["counts"].values())
+    shown = [deliveries.line_of(visit, one) for one in latest[:10]]
     return visit.render(
         "today.html",
         cases=found[:CASES],
