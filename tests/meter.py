@@ -73,7 +73,9 @@ class Meter:
             events.register(f"after-call.dynamodb.{operation}", meter._answered)
         events.register("before-call.dynamodb.BatchExecuteStatement", meter._asked_many)
         events.register("after-call.dynamodb.BatchExecuteStatement", meter._answered_many)
-        for operation in ("UpdateItem", "BatchWriteItem", "TransactWriteItems", "ExecuteStatement"):
+        events.register("before-parameter-build.dynamodb.TransactWriteItems", meter._asked)
+        events.register("after-call.dynamodb.TransactWriteItems", meter._answered_all)
+        for operation in ("UpdateItem", "BatchWriteItem", "ExecuteStatement"):
             events.register(f"before-parameter-build.dynamodb.{operation}", _unknown)
         return meter
 
@@ -96,16 +98,25 @@ class Meter:
     def _answered(self, http_response: Any, parsed: Mapping[str, Any], context: Mapping[str, Any], **_: Any) -> None:
         self._count(context["metered"], http_response.status_code >= 300, parsed.get("Item"))
 
-    def _count(self, params: Mapping[str, Any], failed: bool, stands: Item | None) -> None:
+    def _answered_all(self, http_response: Any, context: Mapping[str, Any], **_: Any) -> None:
+        for one in context["metered"]["TransactItems"]:
+            if "ConditionCheck" in one:
+                with self.lock:
+                    self.written += 2
+                continue
+            self._count(one["Put"], http_response.status_code >= 300, None, times=2)
+
+    def _count(self, params: Mapping[str, Any], failed: bool, stands: Item | None, times: int = 1) -> None:
+        """`times`: an item of a transaction is written twice, prepared and done; its index entries once."""
         item = params.get("Item")
         key = tuple((item or params["Key"])[name]["S"] for name in KEY)
         before = self.items.get(key)
         if failed:
             standing = stands or before
-            cost = units(item_bytes(standing)) if standing else 1
+            cost = times * units(item_bytes(standing)) if standing else times
         else:
             sizes = [item_bytes(one) for one in (before, item) if one]
-            cost = units(max(sizes, default=0)) + index_units(before, item)
+            cost = times * units(max(sizes, default=0)) + index_units(before, item)
             if item:
                 self.items[key] = item
             else:

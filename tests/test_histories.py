@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from retour.apply import expire
+from retour.apply import expire, settle, written
 from retour.domain.decide import NO_ACTION, Order, fold
 from retour.domain.modification import Reverse, Undo
 from retour.intake import report_action
@@ -66,3 +66,41 @@ def test_what_was_given_up_under_an_action_id_is_not_taken_over_when_the_id_is_r
 def test_entries_sealed_while_an_order_is_read_are_not_forgotten() -> None:
     """Seed 7232: the pages of the log were read before, the head after it was sealed."""
     assert first_bad([7232]) is None
+
+
+@pytest.mark.parametrize("seed", [2873, 1819])
+def test_what_is_given_up_or_booked_under_newer_terms_meanwhile(seed: int) -> None:
+    """2873: given up beside an action id that was just given to an order. 1819: reported under a contract version that
+    the other worker did not know."""
+    assert first_bad([seed]) is None
+
+
+def test_all_heads_of_an_order_are_written_together() -> None:
+    """Whoever saw one action of two shares its head with whoever saw both, and loses."""
+    ledger = Rehearsal([CONTRACT])
+    first, second = action(id="A~sale~1"), action(id="A~sale~2", reported_at=REPORTED + timedelta(hours=1))
+    report_action(ledger, first, REPORTED)
+    ledger.insert(record(Reverse(), 2))
+    one = ledger.order("A")
+    ledger.report(second)
+    settle(ledger, "A", REPORTED)
+    assert written(ledger, one, fold(one, [CONTRACT], REPORTED), REPORTED) is None
+
+
+def test_who_gives_up_a_record_meets_who_books_it() -> None:
+    ledger = Rehearsal([CONTRACT])
+    report_action(ledger, action(), REPORTED)
+    ledger.insert(record(Reverse(), 2))
+    later = REPORTED + timedelta(days=3)
+    settle(ledger, "A", later)
+    assert set(ledger.order("A").heads) == {"A~sale", NO_ACTION}
+    assert len(ledger.order("A").heads["A~sale"].log) == 1
+
+
+def test_nothing_is_given_up_beside_an_action_id_that_has_its_order() -> None:
+    ledger = Rehearsal([CONTRACT])
+    waiting = record(Reverse(), 1, order_key=None, action_id="X1")
+    ledger.insert(waiting)
+    ledger.name("X1", "A")
+    expire(ledger, "@X1", [waiting.id], REPORTED + timedelta(days=36))
+    assert ledger.order("@X1").booked(waiting.id) is None

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from retour.domain.decide import Head, Order, fold, give_up
+from retour.domain.decide import NO_ACTION, Order, fold, give_up, named_record, unassigned_head
 from retour.domain.modification import Modification
-from retour.store.ledger import Ledger
+from retour.store.ledger import HeadChange, Ledger
 
 TRIES = 20
+WAITED = timedelta(days=1)
+"""From this age on a record may be given up; nothing is given up younger."""
 
 
 class Contended(Exception):
@@ -24,28 +26,56 @@ def settle(
 ) -> Order:
     """Fold an order and write the heads that changed, again from the start when somebody else was faster.
 
+    What lies beside an action id is left to the id's order once there is one.
     `known` spares the first read. `then` is a further pure step after the fold, such as giving up what waits too long.
     """
     order = known or ledger.order(key)
     for _ in range(TRIES):
-        folded = written(ledger, order, then(fold(order, ledger.contracts, now)))
+        folded = written(ledger, order, then(fold(order, ledger.contracts, now)), now)
         if folded is not None:
             return folded
         order = ledger.order(key)
+        if key.startswith("@") and ledger.order_key_of(key[1:]) is not None:
+            return order
     raise Contended(key)
 
 
-def written(ledger: Ledger, order: Order, folded: Order) -> Order | None:
-    """The folded order with its heads written; None when one of them was no longer as seen."""
-    heads: dict[str, Head] = {}
-    for name, head in folded.heads.items():
+def written(ledger: Ledger, order: Order, folded: Order, now: datetime) -> Order | None:
+    """The folded order with its heads written; None when one of them was no longer as seen.
+
+    The heads of an order are written together, the unchanged ones too: who saw less of the order shares one with who
+    saw more, and so no record is booked on two of them.
+    """
+    changed = [name for name, head in folded.heads.items() if head is not order.heads.get(name)]
+    if not changed:
+        return folded
+    heads = dict(folded.heads)
+    # A final head is never written again: the head of no action stands for it.
+    final = any(head.final for head in order.heads.values())
+    if (final and len(heads) > 1) or beside_no_action(order, folded, changed, now):
+        heads.setdefault(NO_ACTION, unassigned_head())
+    changes = []
+    for name, head in heads.items():
         seen = order.heads.get(name)
-        if head is not seen:
-            head = replace(head, version=seen.version + 1 if seen else 1)
-            if not ledger.write_head(order.key, head, seen, order.action(name)):
-                return None
-        heads[name] = head
-    return replace(folded, heads=heads)
+        if seen is None or seen.final is None:
+            heads[name] = replace(head, version=seen.version + 1 if seen else 1)
+            changes.append(HeadChange(heads[name], seen, order.action(name)))
+    return replace(folded, heads=heads) if ledger.write_heads(order.key, changes) else None
+
+
+def beside_no_action(order: Order, folded: Order, changed: Sequence[str], now: datetime) -> bool:
+    """Whether a record is booked that somebody who does not know the action may be refusing in this moment."""
+    for name in changed:
+        seen = order.heads.get(name)
+        booked = folded.heads[name].log[len(seen.log) if seen else 0 :]
+        if booked and seen is None:
+            return True
+        for entry in booked:
+            record = folded.record(entry.id)
+            assert record is not None, "what is booked is a record of the order"
+            if named_record(record) is not None or now - record.received_at >= WAITED:
+                return True
+    return False
 
 
 def adopt(ledger: Ledger, action_id: str, order: Order) -> Order:

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 RECORDS_MAX = 2_000
 ACTIONS_MAX = 50
+HEADS_MAX = 90
+"""Of an order, of whatever types: all its heads are written in one transaction, which has room for a hundred."""
 LISTED = 100
 MANY = 8
 """From so many on, what can be done for all at once is."""
@@ -352,14 +354,25 @@ def expire_waiting(hub: "Hub", program: Program) -> int:
     ledger, deliveries = hub.ledger(program), hub.deliveries(program.id)
     overdue = list(deliveries.due("waiting", hub.now()))
     for subject, reminder in overdue:
-        home = reminder["home"]
-        key = (ledger.order_key_of(home[1:]) if home.startswith("@") else None) or home
-        if key != home:
-            adopt(ledger, home[1:], ledger.order(key))
-        expire(ledger, key, [subject], hub.now())
+        key = given_up(ledger, reminder["home"], subject, hub.now())
         settled(hub, program.id, reminder["delivery"], [f"{key}~{subject}"])
         deliveries.forget("waiting", instant(reminder["deadline"]), subject)
     return len(overdue)
+
+
+def given_up(ledger: Ledger, home: str, subject: str, now: datetime) -> str:
+    """Refuse a record that still waits, there or with the order that has its action id by now; where it lies."""
+    if home.startswith("@"):
+        order_key = ledger.order_key_of(home[1:])
+        if order_key is None:
+            expire(ledger, home, [subject], now)
+            order_key = ledger.order_key_of(home[1:])
+            if order_key is None or ledger.order(home).booked(subject) is not None:
+                return home
+        adopt(ledger, home[1:], ledger.order(order_key))
+        home = order_key
+    expire(ledger, home, [subject], now)
+    return home
 
 
 # Rows
@@ -451,6 +464,7 @@ def take_order(
     if key.startswith("@"):
         order = moved_meanwhile(ledger, program, key, now) or order
     order = cascade.carry(ledger, order, now)
+    program = replace(program, contracts=tuple(ledger.contracts))
     return [told(order, m, attempts.get(m.id), program) if m.id in known else too_many(m) for m in modifications]
 
 
@@ -573,8 +587,9 @@ def report_action(ledger: Ledger, action: Action, now: datetime) -> tuple[Result
     order = ledger.order(action.order_key)
     standing = order.action(action.id)
     if standing is None:
-        if sum(a.event_type == action.event_type for a in order.actions) >= ACTIONS_MAX:
-            details = {"order": action.order_id, "most": str(ACTIONS_MAX)}
+        alike = sum(a.event_type == action.event_type for a in order.actions)
+        if alike >= ACTIONS_MAX or len(order.actions) >= HEADS_MAX:
+            details = {"order": action.order_id, "most": str(min(ACTIONS_MAX, HEADS_MAX))}
             return replace(refused, code="TOO_MANY_ACTIONS", details=details), None
         standing = ledger.report(action)
         order = replace(order, actions=[*order.actions, standing or action])

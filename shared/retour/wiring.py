@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property, partial
 from typing import Any
 
+from retour.domain.contract import Contract
 from retour.domain.delivery import Delivery
 from retour.domain.program import Program
 from retour.domain.times import milliseconds
@@ -81,7 +82,10 @@ class Hub:
     # Store
 
     def ledger(self, program: Program) -> TableLedger:
-        return TableLedger(self._dynamodb, self._table, program.id, program.contracts)
+        def newest() -> Sequence[Contract]:
+            return (self.programs.get(program.id) or program).contracts
+
+        return TableLedger(self._dynamodb, self._table, program.id, program.contracts, newest)
 
     def deliveries(self, program_id: str) -> Deliveries:
         envelopes = self.environment.get("KEEP_ENVELOPES") == "1"

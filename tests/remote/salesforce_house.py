@@ -1,7 +1,7 @@
 """A simulated organisation and a hub in memory, joined: what the Salesforce tests run on."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,14 +15,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from local.salesforce import ADMIN, ORG, Simulator, start
 from retour import report
-from retour.domain.action import Action
 from retour.domain.contract import with_versions_of
-from retour.domain.decide import Head
 from retour.domain.delivery import Channel, Delivery, Kind
 from retour.domain.modification import Modification
 from retour.domain.program import Program, program_from
 from retour.intake import take_actions
 from retour.remote.salesforce import client
+from retour.store.ledger import HeadChange
 from retour.store.rehearsal import Rehearsal
 
 KEY, USER, TOKEN = "3MVG9retour", "retour@acme.example", "t0k3nt0k3nt0k3nt0k3nt0"
@@ -147,9 +146,9 @@ class Books(Rehearsal):
         self.life.step()
         return super().insert(modification)
 
-    def write_head(self, order_key: str, head: Head, seen: Head | None, action: Action | None) -> bool:
+    def write_heads(self, order_key: str, changes: Sequence[HeadChange]) -> bool:
         self.life.step()
-        return super().write_head(order_key, head, seen, action)
+        return super().write_heads(order_key, changes)
 
 
 @dataclass
@@ -236,7 +235,7 @@ class House:
 
     def left(self, order: str) -> int:
         """What of the order's sale remains, in cents."""
-        [head] = self.books.order(order).heads.values()
+        [head] = [head for head in self.books.order(order).heads.values() if head.action]
         return head.standing.amount
 
     def record(self, status: str, order: str = "A-1", record: str | None = None, **fields: Any) -> str:

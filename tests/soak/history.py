@@ -103,7 +103,7 @@ def history(dice: random.Random) -> History:
         eager=dice.choice([0.0, 0.3]),
         page=dice.choice([1_000_000, 1_000_000, 3]),
     )
-    past.steps = ordered(dice, past) if past.ordered else mixed(dice, several=past.restless == 0.0)
+    past.steps = ordered(dice, past) if past.ordered else mixed(dice)
     return past
 
 
@@ -161,9 +161,9 @@ def end_result(dice: random.Random, number: int) -> dict[str, Any]:
     return said
 
 
-def mixed(dice: random.Random, several: bool) -> list[dict[str, Any]]:
+def mixed(dice: random.Random) -> list[dict[str, Any]]:
     """Anything: orders of several actions, ids before their orders, twins, quotes of the same numbers, locks."""
-    steps: list[dict[str, Any]] = [report(actions(dice, several), dice) for _ in range(dice.randint(1, 2))]
+    steps: list[dict[str, Any]] = [report(actions(dice), dice) for _ in range(dice.randint(1, 2))]
     pool = [something(dice, n) for n in range(dice.randint(2, 6))]
     for source in dice.choices(["erp", "erp", "shop", "till", "twin"], k=dice.randint(1, 4)):
         some = [dice.choice(pool) for _ in range(dice.randint(1, 3))]
@@ -181,8 +181,7 @@ def mixed(dice: random.Random, several: bool) -> list[dict[str, Any]]:
     if dice.random() < 0.5:
         at = dice.randint(len(steps) // 3, len(steps))
         steps.insert(at, {"do": "wait", "hours": dice.choice([1, 24 * 21, 24 * 21])})
-        if several:
-            steps.insert(at + 1, {"do": "expire"})
+        steps.insert(at + 1, {"do": "expire"})
     if dice.random() < 0.6:
         # 1 December 00:00 in Berlin ends the thirtieth day after the event.
         at = dice.randint(len(steps) // 3, len(steps))
@@ -194,7 +193,7 @@ def mixed(dice: random.Random, several: bool) -> list[dict[str, Any]]:
     return steps
 
 
-def actions(dice: random.Random, several: bool) -> list[dict[str, Any]]:
+def actions(dice: random.Random) -> list[dict[str, Any]]:
     offered = [
         {"order_id": "A", "event_type": "sale"},
         {"order_id": "A", "event_type": "sale", "action_id": "X1"},
@@ -202,7 +201,7 @@ def actions(dice: random.Random, several: bool) -> list[dict[str, Any]]:
         {"order_id": "B", "event_type": "sale", "action_id": "X2"},
         {"order_id": "B", "event_type": "sale"},
     ]
-    some = dice.sample(offered, k=dice.randint(1, 3)) if several else [offered[0], dice.choice(offered[3:4])]
+    some = dice.sample(offered, k=dice.randint(1, 3))
     return [{**one, "partner": "p1", "event_time": EVENT, "items": lines(dice)} for one in some]
 
 

@@ -205,7 +205,7 @@ def as_declared(world: World, orders: list[Order]) -> None:
     """A source whose own time orders what it says: only what was said counts, not how it came."""
     (order,) = [order for order in orders if order.actions or order.records]
     (action,) = order.actions
-    (head,) = order.heads.values()
+    head = order.heads[action.id]
     said = {one["reference"] for one in world.past.sent if one.get("sku") != "unknown"}
     firsts: dict[str, Modification] = {}
     of_reference: dict[str, list[Modification]] = defaultdict(list)

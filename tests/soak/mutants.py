@@ -15,7 +15,7 @@ from retour.domain.fence import LowWater
 from retour.domain.modification import Modification, Undo, digest
 from retour.domain.outcome import Outcome
 from retour.store import items
-from retour.store.ledger import TableLedger
+from retour.store.ledger import HeadChange, TableLedger
 from tests.soak.world import ACME, TABLE
 
 
@@ -43,10 +43,9 @@ class Mutant:
 
 
 class WithoutVersionCheck(TableLedger):
-    def write_head(self, order_key: str, head: Head, seen: Head | None, action: Action | None) -> bool:
-        partition = self.partition_key(order_key)
-        head = self._sealed(partition, head, seen)
-        self.client.put_item(TableName=TABLE, Item={"PK": items.s(partition), **items.head_item(head, action)})
+    def write_heads(self, order_key: str, changes: Sequence[HeadChange]) -> bool:
+        for change in changes:
+            self.client.put_item(TableName=TABLE, Item=self._put_of(self.partition_key(order_key), change)["Item"])
         return True
 
 
@@ -71,13 +70,27 @@ class InsertsBlindly(TableLedger):
 class CountsByAdding(TableLedger):
     """The count of changes is a counter beside the head, added to before the head is written."""
 
-    def write_head(self, order_key: str, head: Head, seen: Head | None, action: Action | None) -> bool:
-        counter = {"PK": items.s(f"N#{ACME}#{order_key}"), "SK": items.s(head.action)}
+    def write_heads(self, order_key: str, changes: Sequence[HeadChange]) -> bool:
+        return super().write_heads(order_key, [self.counted(order_key, change) for change in changes])
+
+    def counted(self, order_key: str, change: HeadChange) -> HeadChange:
+        counter = {"PK": items.s(f"N#{ACME}#{order_key}"), "SK": items.s(change.head.action)}
         found = self.client.get_item(TableName=TABLE, Key=counter).get("Item")
-        more = head.changes - (seen.changes if seen else 0)
+        more = change.head.changes - (change.seen.changes if change.seen else 0)
         count = (int(found["n"]["N"]) if found else 0) + more
         self.client.put_item(TableName=TABLE, Item={**counter, "n": items.n(count)})
-        return super().write_head(order_key, replace(head, changes=count), seen, action)
+        return replace(change, head=replace(change.head, changes=count))
+
+
+class WritesHeadsAlone(TableLedger):
+    """Only what changed is written: two who see different actions of an order do not meet."""
+
+    def write_heads(self, order_key: str, changes: Sequence[HeadChange]) -> bool:
+        def says_more(change: HeadChange) -> bool:
+            seen = change.seen
+            return seen is None or (seen.log, seen.final) != (change.head.log, change.head.final)
+
+        return super().write_heads(order_key, [change for change in changes if says_more(change)] or changes)
 
 
 class SealsWhatIsNotWritten(TableLedger):
@@ -88,16 +101,17 @@ class SealsWhatIsNotWritten(TableLedger):
 class SealsAfterwards(TableLedger):
     """The page is put after the update that drops its entries."""
 
-    def write_head(self, order_key: str, head: Head, seen: Head | None, action: Action | None) -> bool:
+    def write_heads(self, order_key: str, changes: Sequence[HeadChange]) -> bool:
         put, pages = self.client.put_item, []
 
         class Later:
             exceptions = self.client.exceptions
+            transact_write_items = self.client.transact_write_items
 
             def put_item(self, **call: Any) -> Any:
                 return pages.append(call) if call["Item"]["SK"]["S"].startswith("E#") else put(**call)
 
-        written = TableLedger.write_head(replace(self, client=Later()), order_key, head, seen, action)
+        written = TableLedger.write_heads(replace(self, client=Later()), order_key, changes)
         for page in pages if written else ():
             put(**page)
         return written
@@ -159,15 +173,11 @@ def acknowledged_before_written(ledger: Any, order: Order, modifications: Any) -
     return replace(order, records=list(known.values()))
 
 
-def whatever_was_written(ledger: Any, order: Order, folded: Order) -> Order:
-    heads = {}
-    for name, head in folded.heads.items():
-        seen = order.heads.get(name)
-        if head is not seen:
-            head = replace(head, version=seen.version + 1 if seen else 1)
-            ledger.write_head(order.key, head, seen, order.action(name))
-        heads[name] = head
-    return replace(folded, heads=heads)
+def whatever_was_written(ledger: Any, order: Order, folded: Order, now: datetime) -> Order:
+    return WRITTEN(ledger, order, folded, now) or folded
+
+
+WRITTEN = apply.written
 
 
 def identified_by_arrival(self: Any, cells: Mapping[str, str], place: str, reference: str | None, *rest: Any) -> str:
@@ -211,6 +221,10 @@ MUTANTS: dict[str, Mutant] = {
     "receipt overwritten": Mutant("a redelivery moves received_at", ledger=OverwritesReceipt),
     "insert without condition": Mutant("the second write of a record wins", ledger=InsertsBlindly),
     "counter added to": Mutant("a lost race or a kill counts a change twice", ledger=CountsByAdding),
+    "heads written alone": Mutant("a record is booked on two actions", ledger=WritesHeadsAlone),
+    "given up and booked": Mutant(
+        "a record is given up while its action is reported", [(apply, "beside_no_action", lambda *_: False)]
+    ),
     "page sealed by a loser": Mutant("entries nobody wrote are sealed", ledger=SealsWhatIsNotWritten),
     "page put afterwards": Mutant("a kill between drops sealed entries", ledger=SealsAfterwards),
     "lock checked at the start only": Mutant(

@@ -3,7 +3,7 @@
 Every call is a place where another worker may go on or this one may be killed.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any, BinaryIO
@@ -20,8 +20,20 @@ class ConditionalCheckFailedException(Exception):
         self.response = {"Item": standing}
 
 
+class TransactionConflictException(Exception):
+    """Here nothing takes long enough to be in the way of another; the name is asked for all the same."""
+
+
+class TransactionCanceledException(Exception):
+    def __init__(self, codes: list[str]) -> None:
+        super().__init__("the transaction was cancelled")
+        self.response = {"CancellationReasons": [{"Code": code} for code in codes]}
+
+
 class Exceptions:
     ConditionalCheckFailedException = ConditionalCheckFailedException
+    TransactionConflictException = TransactionConflictException
+    TransactionCanceledException = TransactionCanceledException
 
 
 @dataclass
@@ -55,6 +67,28 @@ class Table:
             self.items.setdefault(pk, {})[sk] = Item
 
         self.weaver.call(f"put {Item['PK']['S']} {Item['SK']['S']} {ConditionExpression}", do)
+        return {}
+
+    def transact_write_items(self, *, TransactItems: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        """All of these puts, or none; what is only checked is not to be there."""
+        puts = [one["Put"] for one in TransactItems if "Put" in one]
+        absent = [one["ConditionCheck"] for one in TransactItems if "ConditionCheck" in one]
+        assert len({(put["Item"]["PK"]["S"], put["Item"]["SK"]["S"]) for put in puts}) == len(puts) <= 100
+
+        def do() -> None:
+            kept = [
+                holds(put["ConditionExpression"], put.get("ExpressionAttributeValues", {}), self.standing(put["Item"]))
+                for put in puts
+            ] + [holds(check["ConditionExpression"], {}, self.standing(check["Key"])) for check in absent]
+            if not all(kept):
+                raise TransactionCanceledException(["None" if kept else "ConditionalCheckFailed" for kept in kept])
+            for put in puts:
+                pk, sk = put["Item"]["PK"]["S"], put["Item"]["SK"]["S"]
+                self.watch(pk, sk, self.standing(put["Item"]), put["Item"])
+                self.items.setdefault(pk, {})[sk] = put["Item"]
+
+        names = " ".join(put["Item"]["SK"]["S"] for put in puts)
+        self.weaver.call(f"transact {puts[0]['Item']['PK']['S']} {names}", do)
         return {}
 
     def get_item(self, *, TableName: str, Key: Mapping[str, Item], ConsistentRead: bool = False) -> Mapping[str, Any]:

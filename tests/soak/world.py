@@ -85,7 +85,7 @@ class World:
         return programs()[self.version]
 
     def ledger(self, program: Program) -> TableLedger:
-        return self.ledger_type(self.table, TABLE, ACME, program.contracts)
+        return self.ledger_type(self.table, TABLE, ACME, program.contracts, lambda: self.program(ACME).contracts)
 
     def deliveries(self, program_id: str) -> Deliveries:
         return Deliveries(self.table, TABLE, ACME, self.inbox)  # type: ignore[arg-type]
@@ -122,15 +122,9 @@ class World:
             self.weaver.queue.insert(dice.randint(0, len(self.weaver.queue)), self.job(again))
 
         def work(job: Job) -> None:
-            known = self.version
             try:
                 run(step, job)
             except Contended:
-                lost(job)
-            except IndexError:
-                # It read what a newer contract version booked, and does not know that one: it fails and is tried again.
-                if known == self.version:
-                    raise
                 lost(job)
 
         return Job(

@@ -215,11 +215,14 @@ def refused_unassigned(order: Order, record: Modification, code: Code, now: date
     """Refused without a word to say about any action: booked under the order itself, unless it is booked already."""
     if order.booked(record.id) is not None:
         return order
-    head = order.heads.get(NO_ACTION) or Head(
-        action=NO_ACTION, version=0, standing=Standing((), (), 0, "", Countdown(None)), payout=0
-    )
+    head = order.heads.get(NO_ACTION) or unassigned_head()
     entry = Entry(record.id, Outcome.REFUSED, code, now, 0, 0, 0)
     return replace(order, heads={**order.heads, NO_ACTION: replace(head, log=(*head.log, entry))})
+
+
+def unassigned_head() -> Head:
+    """The head of no action, before anything is booked under it."""
+    return Head(action=NO_ACTION, version=0, standing=Standing((), (), 0, "", Countdown(None)), payout=0)
 
 
 # Booking

@@ -16,10 +16,10 @@ from typing import Any, TypeVar
 
 from retour.domain.action import Action
 from retour.domain.contract import Contract
-from retour.domain.decide import Head, Order
+from retour.domain.decide import Order
 from retour.domain.modification import Modification
 from retour.store.items import modification_from, modification_item, modification_sort, s
-from retour.store.ledger import TableLedger
+from retour.store.ledger import HeadChange, TableLedger
 
 T = TypeVar("T")
 
@@ -157,8 +157,8 @@ class Ahead:
     def report(self, action: Action) -> Action | None:
         return self.under.report(action)
 
-    def write_head(self, order_key: str, head: Head, seen: Head | None, action: Action | None) -> bool:
-        return self.under.write_head(order_key, head, seen, action)
+    def write_heads(self, order_key: str, changes: Sequence[HeadChange]) -> bool:
+        return self.under.write_heads(order_key, changes)
 
     def order_key_of(self, action_id: str) -> str | None:
         return self.under.order_key_of(action_id)

@@ -4,7 +4,7 @@ The only commit point is the first-write-wins insert of an immutable item; a hea
 on the version seen.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
@@ -32,6 +32,15 @@ LOG_OPEN = 16
 """Entries a head carries before the older ones are sealed into a page of their own."""
 
 
+@dataclass(frozen=True, slots=True)
+class HeadChange:
+    """A head to write, in the place of the one seen; `action` is None for the head of no action."""
+
+    head: Head
+    seen: Head | None
+    action: Action | None
+
+
 class Ledger(Protocol):
     """What the flow needs of a program's ledger; the table keeps it, and so does a rehearsal in memory."""
 
@@ -48,8 +57,11 @@ class Ledger(Protocol):
     def report(self, action: Action) -> Action | None:
         """First write wins: None when reported, else the action that stands there."""
 
-    def write_head(self, order_key: str, head: Head, seen: Head | None, action: Action | None) -> bool:
-        """Write a head if its version is still the one seen; False when somebody was faster."""
+    def write_heads(self, order_key: str, changes: Sequence[HeadChange]) -> bool:
+        """Write these heads of an order, all or none, if each is still the one seen; False when somebody was faster.
+
+        Beside an action id (`@action id`) nothing is written any more once the id has its order.
+        """
 
     def order_key_of(self, action_id: str) -> str | None:
         """The order key of a merchant's action id; None while nobody reported it."""
@@ -82,22 +94,26 @@ class Due:
     locks_at: datetime
 
 
-@dataclass(frozen=True)
+@dataclass
 class TableLedger:
-    """`client` is a boto3 DynamoDB client. One is made for each request: what it has listed it does not list again."""
+    """`client` is a boto3 DynamoDB client. One is made for each request: what it has listed it does not list again.
+
+    `newest` reads the program's contracts again, for when an order was booked under one that was recorded meanwhile.
+    """
 
     client: Any
     table: str
     program: str
     contracts: Sequence[Contract]
+    newest: Callable[[], Sequence[Contract]] | None = None
     listed: set[LockPartition] = field(default_factory=set, compare=False)
 
     def order(self, key: str) -> Order:
-        items = list(self._partition(self.partition_key(key)))
+        items = self._partition(self.partition_key(key))
         actions = [action_from(item) for item in items if item["SK"]["S"].startswith("C#")]
         records = [modification_from(item) for item in items if item["SK"]["S"].startswith("M#")]
         pages = [item for item in items if item["SK"]["S"].startswith("E#")]
-        heads = {}
+        heads: dict[str, Head] = {}
         for item in items:
             if not item["SK"]["S"].startswith("H#"):
                 continue
@@ -107,9 +123,19 @@ class TableLedger:
             if len(own) * LOG_OPEN < int(item.get("sealed", n(0))["N"]):
                 # A query of several pages is no snapshot: entries were sealed between the look at pages and at heads.
                 return self.order(key)
-            head = head_from(item, own)
-            heads[action_id] = resume(action, head, records, self.contracts) if action else head
+            heads[action_id] = head_from(item, own)
+        self._know_contracts(actions, heads.values())
+        for action in actions:
+            if action.id in heads:
+                heads[action.id] = resume(action, heads[action.id], records, self.contracts)
         return Order(key=key, actions=actions, records=records, heads=heads)
+
+    def _know_contracts(self, actions: Iterable[Action], heads: Iterable[Head]) -> None:
+        """What was booked under a contract version recorded since the program was read is read with that version."""
+        reported = max((action.contract for action in actions), default=0)
+        booked = max((entry.contract for head in heads for entry in head.log), default=0)
+        if max(reported, booked) > len(self.contracts) and self.newest is not None:
+            self.contracts = self.newest()
 
     def insert(self, modification: Modification) -> Modification | None:
         standing = self._put_new({"PK": s(self.partition_key(modification.home)), **modification_item(modification)})
@@ -117,27 +143,52 @@ class TableLedger:
 
     def report(self, action: Action) -> Action | None:
         standing = self._put_new({"PK": s(self.partition_key(action.order_key)), **action_item(action)})
-        return action_from(standing) if standing else None
+        if standing is None:
+            return None
+        first = action_from(standing)
+        self._know_contracts([first], ())
+        return first
 
-    def write_head(self, order_key: str, head: Head, seen: Head | None, action: Action | None) -> bool:
+    def write_heads(self, order_key: str, changes: Sequence[HeadChange]) -> bool:
         partition = self.partition_key(order_key)
-        head = self._sealed(partition, head, seen)
-        if action is not None:
-            self._list_lock(head, seen, action)
-        item = {"PK": s(partition), **head_item(head, action)}
-        condition = (
-            {"ConditionExpression": "attribute_not_exists(PK)"}
-            if seen is None
-            else {
-                "ConditionExpression": "v = :seen AND attribute_not_exists(fin)",
-                "ExpressionAttributeValues": {":seen": n(seen.version)},
+        writes = [{"Put": self._put_of(partition, change)} for change in changes]
+        if order_key.startswith("@"):
+            unnamed = {
+                "TableName": self.table,
+                "Key": {"PK": s(partition), "SK": s("=")},
+                "ConditionExpression": "attribute_not_exists(PK)",
             }
-        )
+            writes.append({"ConditionCheck": unnamed})
         try:
-            self.client.put_item(TableName=self.table, Item=item, **condition)
-        except self.client.exceptions.ConditionalCheckFailedException:
+            if len(writes) == 1:
+                self.client.put_item(**writes[0]["Put"])
+            else:
+                self.client.transact_write_items(TransactItems=writes)
+        except (
+            self.client.exceptions.ConditionalCheckFailedException,
+            self.client.exceptions.TransactionConflictException,
+        ):
+            return False
+        except self.client.exceptions.TransactionCanceledException as failure:
+            codes = {reason["Code"] for reason in failure.response["CancellationReasons"]}
+            if not codes & {"ConditionalCheckFailed", "TransactionConflict"}:
+                raise
             return False
         return True
+
+    def _put_of(self, partition: str, change: HeadChange) -> dict[str, Any]:
+        """One head's conditional write; what must be there before it is put there."""
+        head, seen = self._sealed(partition, change.head, change.seen), change.seen
+        if change.action is not None:
+            self._list_lock(head, seen, change.action)
+        put = {"TableName": self.table, "Item": {"PK": s(partition), **head_item(head, change.action)}}
+        if seen is None:
+            return {**put, "ConditionExpression": "attribute_not_exists(PK)"}
+        return {
+            **put,
+            "ConditionExpression": "v = :seen AND attribute_not_exists(fin)",
+            "ExpressionAttributeValues": {":seen": n(seen.version)},
+        }
 
     def order_key_of(self, action_id: str) -> str | None:
         found = self.client.get_item(
@@ -303,9 +354,22 @@ class TableLedger:
             )
         except self.client.exceptions.ConditionalCheckFailedException as failure:
             return failure.response["Item"]  # type: ignore[no-any-return]
+        except self.client.exceptions.TransactionConflictException:
+            # Somebody's transaction is asking in this moment whether the item is there: it is over in the next.
+            return self._put_new(item)
         return None
 
-    def _partition(self, partition: str) -> Iterator[Mapping[str, Any]]:
+    def _partition(self, partition: str) -> Sequence[Mapping[str, Any]]:
+        """A partition's items at one moment: what takes several pages is read until it says the same twice."""
+        pages = list(self._pages(partition))
+        while len(pages) > 1:
+            again = list(self._pages(partition))
+            if again == pages:
+                break
+            pages = again
+        return [item for page in pages for item in page]
+
+    def _pages(self, partition: str) -> Iterator[Sequence[Mapping[str, Any]]]:
         pages = self.client.get_paginator("query").paginate(
             TableName=self.table,
             KeyConditionExpression="PK = :pk",
@@ -313,7 +377,7 @@ class TableLedger:
             ConsistentRead=True,
         )
         for page in pages:
-            yield from page["Items"]
+            yield page["Items"]
 
     def partition_key(self, home: str) -> str:
         """Where what is kept under an order key, or under `@action id`, lies."""

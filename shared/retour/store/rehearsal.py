@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 
 from retour.domain.action import Action
 from retour.domain.contract import Contract
-from retour.domain.decide import Head, Order
+from retour.domain.decide import Order
 from retour.domain.modification import Modification
-from retour.store.ledger import Ledger
+from retour.store.ledger import HeadChange, Ledger
 
 
 @dataclass
@@ -27,6 +27,7 @@ class Rehearsal:
     def order(self, key: str) -> Order:
         if key not in self.orders:
             self.found[key] = self.orders[key] = self.under.order(key) if self.under else Order(key=key)
+            self.contracts = self.under.contracts if self.under else self.contracts
         return self.orders[key]
 
     def insert(self, modification: Modification) -> Modification | None:
@@ -43,12 +44,16 @@ class Rehearsal:
             self.orders[order.key] = replace(order, actions=[*order.actions, action])
         return standing
 
-    def write_head(self, order_key: str, head: Head, seen: Head | None, action: Action | None) -> bool:
+    def write_heads(self, order_key: str, changes: Sequence[HeadChange]) -> bool:
         order = self.order(order_key)
-        standing = order.heads.get(head.action)
-        if (standing and standing.version) != (seen and seen.version):
+        if order_key.startswith("@") and self.order_key_of(order_key[1:]) is not None:
             return False
-        self.orders[order_key] = replace(order, heads={**order.heads, head.action: head})
+        for change in changes:
+            standing = order.heads.get(change.head.action)
+            if (standing and standing.version) != (change.seen and change.seen.version):
+                return False
+        heads = {change.head.action: change.head for change in changes}
+        self.orders[order_key] = replace(order, heads={**order.heads, **heads})
         return True
 
     def order_key_of(self, action_id: str) -> str | None:
