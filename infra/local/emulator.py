@@ -36,6 +36,7 @@ def emulator(data: Path, port: int, *, auth: bool = False, persist: bool = True,
         # The last state that was saved is of an earlier day than the objects, and must not pass for the present.
         shutil.rmtree(data / "state", ignore_errors=True)
         (data / "emulator.pid").unlink()
+    _end_workers(data)
     # Every worker leaves its unpacked code behind when it is killed.
     shutil.rmtree(data / "tmp", ignore_errors=True)
     for folder in ("tmp", "state", "s3"):
@@ -146,6 +147,17 @@ def _end(process: subprocess.Popen[bytes]) -> bool:
         process.kill()
         process.wait()
         return False
+
+
+def _end_workers(data: Path) -> None:
+    """End what functions a killed emulator left running: they would go on, and write into the tables of the next one."""
+    mark = os.fsencode(data / "tmp") + b"/"
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (process / "cmdline").read_bytes():
+                os.kill(int(process.name), signal.SIGKILL)
+        except (OSError, ProcessLookupError):
+            continue
 
 
 def _is_emulator(pid: int) -> bool:
