@@ -19,11 +19,11 @@ from tests.conftest import PROGRAM
 from tests.meter import Meter
 
 from local.emulator import emulator, free_port
-from retour.domain.action import Action, Line
-from retour.domain.contract import with_versions_of
-from retour.domain.decide import first_head
-from retour.domain.fence import GRACE
-from retour.domain.lock import at_report
+from retour.domain.actions.action import Action, Line
+from retour.domain.actions.contract import with_versions_of
+from retour.domain.actions.decide import first_head
+from retour.domain.actions.fence import GRACE
+from retour.domain.actions.lock import at_report
 from retour.domain.program import Program, program_from
 from retour.locking import lock
 from retour.store.bulk import batched

@@ -33,7 +33,7 @@ def client_for(port: str, ca: str) -> Any:
 def retour(path: Path, port: str, ca: str) -> Callable[[], int]:
     """Retour's own reader, normaliser and bulk insert."""
     from bench.house import reading
-    from retour.domain.modification import Modification
+    from retour.domain.actions.modification import Modification
     from retour.domain.row import Refusal
     from retour.files.open import open_file
     from retour.store.bulk import CONNECTIONS, batched, insert_all, ready

@@ -16,7 +16,7 @@ import yaml
 from hypothesis import HealthCheck, settings
 
 from retour import intake
-from retour.domain.decide import Order
+from retour.domain.actions.decide import Order
 from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
 from retour.intake import Batch
 from retour.wiring import Hub

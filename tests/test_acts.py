@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from retour import desk, views
-from retour.domain.decide import CHANGES_MAX, Order, as_of, first_head, fold
+from retour.api import desk, views
+from retour.domain.actions.decide import CHANGES_MAX, Order, as_of, first_head, fold
+from retour.domain.actions.modification import SetTotal
 from retour.domain.delivery import Channel
-from retour.domain.modification import SetTotal
 from retour.domain.program import Program
 from retour.files.layout import layouts
 from tests.conftest import PROGRAM, House

@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 import trustme
 
-from retour import callback, desk, intake
+from retour import callback, intake
 from retour.answer import tell
+from retour.api import desk
 from retour.domain.delivery import Channel, Kind
 from retour.remote import RemoteError
 from tests.conftest import PROGRAM, House

@@ -7,10 +7,10 @@ import pytest
 
 from retour import cascade, intake
 from retour.channels import records
-from retour.domain.decide import Order
+from retour.domain.actions.decide import Order
+from retour.domain.actions.modification import Modification
+from retour.domain.actions.outcome import Outcome
 from retour.domain.delivery import Channel, Kind
-from retour.domain.modification import Modification
-from retour.domain.outcome import Outcome
 from retour.domain.row import Refusal
 from retour.normalise import Reading
 from retour.store.ledger import TableLedger

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from retour import intake
+from retour.domain.actions.outcome import Outcome
 from retour.domain.delivery import Channel, Kind
-from retour.domain.outcome import Outcome
 from tests.conftest import House
 from tests.meter import Meter
 

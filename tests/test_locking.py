@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from retour import intake, locking
+from retour.domain.actions.fence import GRACE
 from retour.domain.delivery import Channel, Kind
-from retour.domain.fence import GRACE
 from retour.domain.program import Program
 from retour.store.ledger import TableLedger
 from tests.conftest import PROGRAM, House

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from retour.domain.actions.modification import Modification, TakeBack
 from retour.domain.delivery import Channel, Delivery, Kind
-from retour.domain.modification import Modification, TakeBack
 from retour.domain.program import program_from
 from retour.domain.row import Unreadable
 from retour.files.open import open_file

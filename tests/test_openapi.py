@@ -13,7 +13,7 @@ import yaml
 from openapi_spec_validator import validate
 
 ROOT = Path(__file__).resolve().parents[1]
-SERVED = ROOT / "shared/retour/openapi.json"
+SERVED = ROOT / "shared/retour/api/openapi.json"
 METHODS = {"get", "post", "put", "delete", "patch"}
 ELSEWHERE = {
     ("POST", "/v1/programs/{program}/hooks/{source}"),

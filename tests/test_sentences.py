@@ -7,7 +7,7 @@ from string import Formatter
 
 import pytest
 
-from retour.domain.codes import Code, numbers
+from retour.domain.actions.codes import Code, numbers
 from retour.sentences import PLACES, all_sentences, sentence
 
 LANGUAGES = ("en", "de", "fr")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from retour import intake, rollup
+from retour.domain.actions.outcome import Outcome
 from retour.domain.delivery import Channel, Kind
-from retour.domain.outcome import Outcome
 from retour.domain.row import line_of
 from retour.intake import DONE, HELD, Batch
 from retour.sentences import sentence

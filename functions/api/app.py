@@ -10,8 +10,9 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 
-from retour import acts, desk, intake
-from retour.calls import Call, Refused, call_of, not_found, once, plain_path, principal_of
+from retour import acts, intake
+from retour.api import desk
+from retour.api.calls import Call, Refused, call_of, not_found, once, plain_path, principal_of
 from retour.domain.program import Program
 from retour.store.programs import Principal
 from retour.wiring import Hub, hub
@@ -101,7 +102,7 @@ def healthz() -> Answer:
 
 @app.get("/openapi.json")
 def openapi() -> Response[str]:
-    return published("openapi.json", "application/json")
+    return published("api/openapi.json", "application/json")
 
 
 @app.get("/v1/program.schema.json")

@@ -5,10 +5,10 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
+from retour.api.problem import problem
 from retour.channels.salesforce import ACK, Push, change_event, outbound_message, same_id
 from retour.domain.program import Program, Source
 from retour.domain.row import Ignored, Refusal
-from retour.problem import problem
 from retour.remote import RemoteError
 from retour.salesforce_sync import genuine, hinted, keep_unread, told_of
 from retour.wiring import hub

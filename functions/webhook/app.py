@@ -10,12 +10,12 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
+from retour.api.problem import problem
+from retour.api.views import answer_document
 from retour.channels.webhook import Hooks, hooks, is_ping
 from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
 from retour.domain.program import Program, Source
 from retour.intake import receive
-from retour.problem import problem
-from retour.views import answer_document
 from retour.wiring import hub
 
 BODY_MAX = 1024 * 1024

@@ -150,7 +150,7 @@ def _end(process: subprocess.Popen[bytes]) -> bool:
 
 
 def _end_workers(data: Path) -> None:
-    """End what functions a killed emulator left running: they would go on, and write into the tables of the next one."""
+    """End what a killed emulator left running: its functions would go on, into the tables of the next one."""
     mark = os.fsencode(data / "tmp") + b"/"
     for process in Path("/proc").glob("[0-9]*"):
         try:

@@ -6,5 +6,6 @@ normalise  a row and its source's mapping, turned into one Modification or an Un
 intake     a delivery: stored raw, its rows inserted, its orders folded
 apply      an order's records folded into its actions, one conditional write each
 answer     what became of it, told where the sender looks
-domain     what a return means; everything above asks it, it asks nobody
+domain     what a return means; everything above asks it, it asks nobody (actions: the fold and all it reads)
+api        calls read, what they ask for done, answered as JSON; console and command line stand beside it
 """

@@ -8,14 +8,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from retour import desk, intake, views
-from retour.calls import CONSOLE, JSON_MAX, Call, Refused, named, not_found
+from retour import intake
+from retour.api import desk, views
+from retour.api.calls import CONSOLE, JSON_MAX, Call, Refused, named, not_found
+from retour.api.views import Document, Reader
 from retour.channels import records
-from retour.domain.action import Action
-from retour.domain.decide import Head, Order, accepted_records, undone_ids
+from retour.domain.actions.action import Action
+from retour.domain.actions.decide import Head, Order, accepted_records, undone_ids
+from retour.domain.actions.modification import Discard, Modification, Release, digest
+from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Delivery, Kind
-from retour.domain.modification import Discard, Modification, Release, digest
-from retour.domain.outcome import Outcome, Result
 from retour.domain.program import Program
 from retour.domain.row import Refusal
 from retour.normalise import KEY_BYTES, Reading, order_key
@@ -23,7 +25,6 @@ from retour.preview import partners
 from retour.store.deliveries import Header
 from retour.store.programs import Principal
 from retour.store.rehearsal import Rehearsal
-from retour.views import Document, Reader
 from retour.wiring import Hub
 
 ACTS = ("approve", "reverse", "modify", "restore", "reattribute", "undo", "reprice", "status")
@@ -171,7 +172,7 @@ def named_actions(reader: Reader, ids: Any) -> list[Chosen]:
 
 
 def filtered_actions(hub: Hub, opened: Program, reader: Reader, wanted: Any) -> list[Chosen]:
-    from retour import listing
+    from retour.api import listing
 
     filter_ = listing.filter_of(wanted if isinstance(wanted, dict) else {"filter": wanted}, opened)
     found: list[Chosen] = []

@@ -8,8 +8,9 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from retour import callback
+from retour.api.views import Reader
+from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Channel, Delivery, Kind
-from retour.domain.outcome import Outcome, Result
 from retour.domain.program import Program, Source
 from retour.domain.row import Refusal
 from retour.files import names
@@ -21,7 +22,6 @@ from retour.salesforce_sync import news as salesforce_news
 from retour.sentences import sentence
 from retour.store import outcomes
 from retour.store.deliveries import Header
-from retour.views import Reader
 
 if TYPE_CHECKING:
     from retour.wiring import Hub

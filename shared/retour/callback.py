@@ -19,9 +19,9 @@ from threading import Timer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from retour import views
+from retour.api import views
+from retour.domain.actions.outcome import Result
 from retour.domain.delivery import Channel
-from retour.domain.outcome import Result
 from retour.domain.program import Program, Source
 from retour.domain.times import text
 from retour.intake import LISTED

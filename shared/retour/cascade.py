@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from retour.apply import settle
-from retour.domain.action import Action
-from retour.domain.contract import Cascade, Contract
-from retour.domain.decide import Entry, Head, Order
+from retour.domain.actions.action import Action
+from retour.domain.actions.contract import Cascade, Contract
+from retour.domain.actions.decide import Entry, Head, Order
+from retour.domain.actions.modification import Change, Modification, Reverse, Undo, digest
+from retour.domain.actions.outcome import Outcome
 from retour.domain.delivery import Channel
-from retour.domain.modification import Change, Modification, Reverse, Undo, digest
-from retour.domain.outcome import Outcome
 from retour.store.deliveries import Deliveries
 from retour.store.ledger import Ledger
 

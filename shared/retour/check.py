@@ -15,8 +15,8 @@ from io import BytesIO
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from retour.domain.actions.modification import Modification, SetQuantity, TakeBack
 from retour.domain.delivery import Delivery
-from retour.domain.modification import Modification, SetQuantity, TakeBack
 from retour.domain.program import Program, Source
 from retour.domain.row import Refusal, Row, Unreadable
 from retour.files.known import all_known

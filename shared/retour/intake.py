@@ -16,14 +16,14 @@ from retour.apply import adopt, expire, settle
 from retour.channels import records
 from retour.channels import salesforce as salesforce_records
 from retour.channels.webhook import hooks
-from retour.domain.action import Action
-from retour.domain.codes import Code
-from retour.domain.decide import NO_ACTION, Order, effect
+from retour.domain.actions.action import Action
+from retour.domain.actions.codes import Code
+from retour.domain.actions.decide import NO_ACTION, Order, effect
+from retour.domain.actions.explain import details
+from retour.domain.actions.make_good import concerned, make_good
+from retour.domain.actions.modification import Modification
+from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Channel, Delivery, Kind
-from retour.domain.explain import details
-from retour.domain.make_good import concerned, make_good
-from retour.domain.modification import Modification
-from retour.domain.outcome import Outcome, Result
 from retour.domain.program import Program, Source
 from retour.domain.row import Ignored, Refusal, Row, Unreadable
 from retour.domain.times import instant, text

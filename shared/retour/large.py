@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from retour.domain.actions.outcome import Outcome
 from retour.domain.delivery import Delivery
-from retour.domain.outcome import Outcome
 from retour.domain.row import Refusal, Row
 from retour.domain.times import instant, text
 from retour.intake import (

@@ -12,8 +12,7 @@ from decimal import Decimal
 from functools import cached_property, lru_cache
 from zoneinfo import ZoneInfo
 
-from retour.domain.delivery import Channel, Delivery, Kind
-from retour.domain.modification import (
+from retour.domain.actions.modification import (
     Approve,
     Change,
     Discard,
@@ -31,6 +30,7 @@ from retour.domain.modification import (
     Undo,
     digest,
 )
+from retour.domain.delivery import Channel, Delivery, Kind
 from retour.domain.money import NotAnAmount, exponents
 from retour.domain.program import OrderKeyRule, Program, Source
 from retour.domain.row import Row, Unreadable, line_of

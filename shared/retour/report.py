@@ -8,11 +8,11 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from retour.domain.action import Action, Line
+from retour.domain.actions.action import Action, Line
+from retour.domain.actions.contract import terms_at
+from retour.domain.actions.lock import at_report
 from retour.domain.calendar import local_day
-from retour.domain.contract import terms_at
 from retour.domain.delivery import Delivery
-from retour.domain.lock import at_report
 from retour.domain.money import NotAnAmount, decimal, exponents, to_minor
 from retour.domain.program import Program
 from retour.domain.row import Refusal, Row, Unreadable

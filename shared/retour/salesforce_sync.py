@@ -27,9 +27,9 @@ from retour.channels.salesforce import (
     paths,
     same_id,
 )
+from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
 from retour.domain.money import to_text
-from retour.domain.outcome import Outcome, Result
 from retour.domain.program import Program, Source
 from retour.domain.times import instant, text
 from retour.intake import Batch, receive

@@ -6,8 +6,8 @@ from functools import cache
 from importlib.resources import files
 
 PLACES = (
-    ("retour.domain", "codes.json"),
-    ("retour.domain", "paid.json"),
+    ("retour.domain.actions", "codes.json"),
+    ("retour.domain.actions", "paid.json"),
     ("retour", "normalise.json"),
     ("retour", "report.json"),
     ("retour", "intake.json"),

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from retour.domain.codes import Code
+from retour.domain.actions.codes import Code
+from retour.domain.actions.modification import Modification, SetTotal, TakeBack
+from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Delivery
-from retour.domain.modification import Modification, SetTotal, TakeBack
 from retour.domain.money import to_text
-from retour.domain.outcome import Outcome, Result
 from retour.domain.program import Program, Source
 from retour.domain.row import Row, Unreadable
 from retour.normalise import Read

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from retour.domain.action import Action, Line
-from retour.domain.contract import Contract, contract_of
-from retour.domain.decide import Order, fold
+from retour.domain.actions.action import Action, Line
+from retour.domain.actions.contract import Contract, contract_of
+from retour.domain.actions.decide import Order, fold
+from retour.domain.actions.lock import at_report
+from retour.domain.actions.modification import Change, Modification, Provenance, digest
 from retour.domain.delivery import Channel
-from retour.domain.lock import at_report
-from retour.domain.modification import Change, Modification, Provenance, digest
 
 REPORTED = datetime(2026, 11, 1, 12, tzinfo=UTC)
 SERIAL = itertools.count()

@@ -11,11 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.domain.cases import CONTRACT, REPORTED, action, contract, folded, record, rests, told
 
-from retour.domain.action import Line, State
-from retour.domain.decide import ACCEPTED, NO_ACTION, Order, as_of, fold, undo_blockers
-from retour.domain.delivery import Channel
-from retour.domain.lock import at_report
-from retour.domain.modification import (
+from retour.domain.actions.action import Line, State
+from retour.domain.actions.decide import ACCEPTED, NO_ACTION, Order, as_of, fold, undo_blockers
+from retour.domain.actions.lock import at_report
+from retour.domain.actions.modification import (
     Approve,
     Change,
     Discard,
@@ -31,7 +30,8 @@ from retour.domain.modification import (
     TakeBack,
     Undo,
 )
-from retour.domain.standing import GONE
+from retour.domain.actions.standing import GONE
+from retour.domain.delivery import Channel
 
 D = Decimal
 TWO_LINES = (("S1", 3, 10000), ("S2", 1, 5000))

@@ -7,11 +7,11 @@ from decimal import Decimal
 import pytest
 from tests.domain.cases import CONTRACT, REPORTED, action, contract, folded, record, told
 
-from retour.domain.decide import NO_ACTION, Order, fold
-from retour.domain.fence import GRACE, LowWater, fenced, held_records, is_ready
-from retour.domain.lock import at_report
-from retour.domain.make_good import make_good
-from retour.domain.modification import (
+from retour.domain.actions.decide import NO_ACTION, Order, fold
+from retour.domain.actions.fence import GRACE, LowWater, fenced, held_records, is_ready
+from retour.domain.actions.lock import at_report
+from retour.domain.actions.make_good import make_good
+from retour.domain.actions.modification import (
     Change,
     Discard,
     Modification,
@@ -23,7 +23,7 @@ from retour.domain.modification import (
     SetTotal,
     TakeBack,
 )
-from retour.domain.outcome import Outcome
+from retour.domain.actions.outcome import Outcome
 
 PATIENCE = timedelta(hours=72)
 DRY = LowWater()

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from retour.domain.actions.outcome import Effect, Outcome, Result
 from retour.domain.delivery import Channel
-from retour.domain.outcome import Effect, Outcome, Result
 from retour.domain.program import Source
 from retour.files.answers import harmless, receipt_text, rejected, result_csv
 from retour.files.open import open_file

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from tests.files.workbooks import header, workbook
 
+from retour.domain.actions.modification import Modification
 from retour.domain.delivery import Channel, Delivery, Kind
-from retour.domain.modification import Modification
 from retour.domain.program import Program, program_from
 from retour.domain.row import Refusal, Row, Unreadable, line_of
 from retour.files.answers import rejected_again

@@ -13,8 +13,8 @@ import yaml
 from functions.api import app
 from tests.conftest import PROGRAM, House
 
+from retour.domain.actions.modification import Modification
 from retour.domain.delivery import Channel
-from retour.domain.modification import Modification
 from retour.store.ledger import TableLedger
 from retour.store.programs import Principal
 

@@ -13,7 +13,7 @@ from tests.remote.salesforce_house import DOCUMENT, KEY, USER, House, Killed, ke
 from tests.remote.salesforce_house import house as open_house
 
 from retour.channels.salesforce import as_read, entry
-from retour.domain.outcome import Outcome
+from retour.domain.actions.outcome import Outcome
 from retour.domain.times import instant, text
 from retour.intake import receive
 from retour.remote import RemoteError

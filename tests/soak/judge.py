@@ -3,12 +3,12 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from retour.domain.action import Action
-from retour.domain.codes import Code
-from retour.domain.decide import ACCEPTED, Entry, Head, Order
+from retour.domain.actions.action import Action
+from retour.domain.actions.codes import Code
+from retour.domain.actions.decide import ACCEPTED, Entry, Head, Order
+from retour.domain.actions.modification import Modification
+from retour.domain.actions.outcome import Outcome
 from retour.domain.delivery import Kind
-from retour.domain.modification import Modification
-from retour.domain.outcome import Outcome
 from tests.soak import model
 from tests.soak.history import programs
 from tests.soak.world import World, Wrong

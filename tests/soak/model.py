@@ -8,9 +8,9 @@ from fractions import Fraction
 from math import floor
 from zoneinfo import ZoneInfo
 
-from retour.domain.action import Action
-from retour.domain.contract import Contract
-from retour.domain.modification import Modification
+from retour.domain.actions.action import Action
+from retour.domain.actions.contract import Contract
+from retour.domain.actions.modification import Modification
 
 
 class CannotBe(Exception):

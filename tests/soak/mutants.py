@@ -7,13 +7,13 @@ from datetime import datetime
 from typing import Any
 
 from retour import apply, intake, locking, normalise
-from retour.domain import decide
-from retour.domain.action import Action
-from retour.domain.codes import Code
-from retour.domain.decide import Head, Order
-from retour.domain.fence import LowWater
-from retour.domain.modification import Modification, Undo, digest
-from retour.domain.outcome import Outcome
+from retour.domain.actions import decide
+from retour.domain.actions.action import Action
+from retour.domain.actions.codes import Code
+from retour.domain.actions.decide import Head, Order
+from retour.domain.actions.fence import LowWater
+from retour.domain.actions.modification import Modification, Undo, digest
+from retour.domain.actions.outcome import Outcome
 from retour.store import items
 from retour.store.ledger import HeadChange, TableLedger
 from tests.soak.world import ACME, TABLE

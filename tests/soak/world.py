@@ -13,14 +13,14 @@ from typing import Any
 
 from retour import intake, locking
 from retour.apply import Contended
-from retour.domain import decide, modification
-from retour.domain.action import Action
-from retour.domain.contract import Contract
-from retour.domain.decide import Entry, Head, Order
+from retour.domain.actions import decide, modification
+from retour.domain.actions.action import Action
+from retour.domain.actions.contract import Contract
+from retour.domain.actions.decide import Entry, Head, Order
+from retour.domain.actions.fence import GRACE
+from retour.domain.actions.modification import Modification
+from retour.domain.actions.outcome import Outcome
 from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
-from retour.domain.fence import GRACE
-from retour.domain.modification import Modification
-from retour.domain.outcome import Outcome
 from retour.domain.program import Program
 from retour.intake import Batch
 from retour.normalise import Reading

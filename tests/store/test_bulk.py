@@ -9,8 +9,8 @@ import pytest
 from tests.conftest import House
 from tests.meter import Meter
 
+from retour.domain.actions.modification import Modification, SetTotal
 from retour.domain.delivery import Channel, Kind
-from retour.domain.modification import Modification, SetTotal
 from retour.domain.money import decimal
 from retour.domain.row import Row
 from retour.normalise import Reading

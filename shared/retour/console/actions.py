@@ -9,17 +9,18 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from retour import acts, listing, views
-from retour.calls import Refused
+from retour import acts
+from retour.api import listing, views
+from retour.api.calls import Refused
+from retour.api.listing import Filter
+from retour.api.views import Document
 from retour.console import charts
 from retour.console.request import Response, download, to
 from retour.console.visit import Stop, Visit
-from retour.domain.action import Action, State
-from retour.domain.decide import Head, Order, as_of, payout_of
-from retour.domain.outcome import Outcome
+from retour.domain.actions.action import Action, State
+from retour.domain.actions.decide import Head, Order, as_of, payout_of
+from retour.domain.actions.outcome import Outcome
 from retour.domain.times import instant
-from retour.listing import Filter
-from retour.views import Document
 
 PAGE = "50"
 COLUMNS = (

@@ -8,15 +8,16 @@ from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
-from retour import acts, desk, intake, views
-from retour.calls import Refused
+from retour import acts, intake
+from retour.api import desk, views
+from retour.api.calls import Refused
+from retour.api.views import Document, Page, Place
 from retour.console.request import Response, download, to
 from retour.console.visit import Visit
+from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Channel, Kind
 from retour.domain.money import to_text
-from retour.domain.outcome import Outcome, Result
 from retour.store.deliveries import Header
-from retour.views import Document, Page, Place
 
 PAGE = 25
 ROWS = 50

@@ -8,22 +8,22 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
-from retour import listing, views
+from retour.api import listing, views
+from retour.api.listing import Filter
 from retour.console import charts
 from retour.console.actions import as_csv
 from retour.console.people import Grant, hashed, kept
 from retour.console.request import Response, download
 from retour.console.visit import Visit
 from retour.console.words import Words, language_of
-from retour.domain.action import Action, State
-from retour.domain.decide import Head, Order, effect
-from retour.domain.lock import AfterEvent, AfterStatus, Credit
-from retour.domain.lock import credit as credit_of
+from retour.domain.actions.action import Action, State
+from retour.domain.actions.decide import Head, Order, effect
+from retour.domain.actions.lock import AfterEvent, AfterStatus, Credit
+from retour.domain.actions.lock import credit as credit_of
+from retour.domain.actions.outcome import Outcome
 from retour.domain.money import to_text
-from retour.domain.outcome import Outcome
 from retour.domain.program import Program
 from retour.domain.times import text
-from retour.listing import Filter
 
 PAGE = 50
 ALL = 300

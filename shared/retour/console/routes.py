@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from retour.calls import PROGRAM_ID, Refused
+from retour.api.calls import PROGRAM_ID, Refused
 from retour.console import actions, deliveries, oidc, people, portal, send, setup, signing, today
 from retour.console.request import Request, Response, answer_of, page, request_of, to
 from retour.console.visit import STATIC, Stop, Visit, static_names

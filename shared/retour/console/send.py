@@ -6,16 +6,17 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
-from retour import desk, intake, views
-from retour.calls import FILE_MAX, Call, Refused, file_name
+from retour import intake
+from retour.api import desk, views
+from retour.api.calls import FILE_MAX, Call, Refused, file_name
+from retour.api.views import Document
 from retour.console.deliveries import groups_of
 from retour.console.request import Response, to
 from retour.console.visit import Stop, Visit
+from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Kind
-from retour.domain.outcome import Outcome, Result
 from retour.domain.times import instant, text
 from retour.store.state import SourceState
-from retour.views import Document
 
 KEPT_HOURS = 24
 LOOKED_UP = 300

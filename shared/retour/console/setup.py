@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from retour import desk, views
-from retour.calls import Call, Refused
+from retour.api import desk, views
+from retour.api.calls import Call, Refused
+from retour.api.views import Document
 from retour.console.deliveries import line_of, since
 from retour.console.people import LINK_HOURS, ROLES, Grant, new_link
 from retour.console.request import Response, to
 from retour.console.visit import Stop, Visit
+from retour.domain.actions.contract import Contract, terms_at
+from retour.domain.actions.lock import AfterEvent, at_report
 from retour.domain.calendar import end_of_month, local_day
-from retour.domain.contract import Contract, terms_at
-from retour.domain.lock import AfterEvent, at_report
 from retour.store.deliveries import Header
 from retour.store.programs import ProgramVersion
-from retour.views import Document
 
 MONTHS = 13
 DAYS = 60

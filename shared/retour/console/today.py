@@ -9,11 +9,11 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from retour import listing, views
+from retour.api import listing, views
 from retour.console import charts, deliveries
 from retour.console.request import Response, to
 from retour.console.visit import Visit
-from retour.domain.action import State
+from retour.domain.actions.action import State
 from retour.domain.calendar import local_day
 from retour.domain.times import instant
 from retour.store.deliveries import Header

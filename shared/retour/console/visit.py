@@ -14,7 +14,8 @@ from urllib.parse import quote, urlencode
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined
 from markupsafe import Markup
 
-from retour.calls import Call, Refused
+from retour.api.calls import Call, Refused
+from retour.api.views import Reader
 from retour.console import labels
 from retour.console.people import MAY, Person
 from retour.console.request import Request, Response, page
@@ -22,7 +23,6 @@ from retour.console.words import NAMES, Words
 from retour.domain.calendar import local_day
 from retour.domain.program import Program
 from retour.store.programs import ANY, Principal
-from retour.views import Reader
 from retour.wiring import Hub
 
 HERE = Path(__file__).parent

@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 
 from retour.domain import money, times
-from retour.domain.outcome import Outcome, Result
+from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.row import Unreadable, line_of
 from retour.files import names
 from retour.files.opened import Opened

@@ -14,10 +14,10 @@ from itertools import chain, islice
 from json.encoder import encode_basestring
 from typing import Any, TypeVar
 
-from retour.domain.action import Action
-from retour.domain.contract import Contract
-from retour.domain.decide import Order
-from retour.domain.modification import Modification
+from retour.domain.actions.action import Action
+from retour.domain.actions.contract import Contract
+from retour.domain.actions.decide import Order
+from retour.domain.actions.modification import Modification
 from retour.store.items import modification_from, modification_item, modification_sort, s
 from retour.store.ledger import HeadChange, TableLedger
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from retour.domain.actions.fence import LowWater
 from retour.domain.delivery import Delivery
-from retour.domain.fence import LowWater
 from retour.domain.times import text
 from retour.store.inbox import Inbox
 from retour.store.items import delivery_document, delivery_from, document, read, s

@@ -7,13 +7,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from retour.domain.action import Action, Line
-from retour.domain.codes import by_number, numbers
-from retour.domain.contract import Contract, contract_of
-from retour.domain.decide import Entry, Head
-from retour.domain.delivery import Channel, Delivery, Kind
-from retour.domain.lock import Countdown
-from retour.domain.modification import (
+from retour.domain.actions.action import Action, Line
+from retour.domain.actions.codes import by_number, numbers
+from retour.domain.actions.contract import Contract, contract_of
+from retour.domain.actions.decide import Entry, Head
+from retour.domain.actions.lock import Countdown
+from retour.domain.actions.modification import (
     VERBS,
     Approve,
     Change,
@@ -31,8 +30,9 @@ from retour.domain.modification import (
     TakeBack,
     Undo,
 )
-from retour.domain.outcome import Outcome
-from retour.domain.standing import Standing
+from retour.domain.actions.outcome import Outcome
+from retour.domain.actions.standing import Standing
+from retour.domain.delivery import Channel, Delivery, Kind
 from retour.domain.times import instant, text
 
 Item = dict[str, Any]

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
-from retour.domain.action import Action
-from retour.domain.contract import Contract
-from retour.domain.decide import Head, Order, resume
-from retour.domain.modification import Modification
+from retour.domain.actions.action import Action
+from retour.domain.actions.contract import Contract
+from retour.domain.actions.decide import Head, Order, resume
+from retour.domain.actions.modification import Modification
 from retour.domain.times import instant, text
 from retour.store.items import (
     Item,

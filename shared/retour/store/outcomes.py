@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from retour.domain.actions.outcome import Effect, MakeGood, Outcome, Result
 from retour.domain.delivery import Delivery
-from retour.domain.outcome import Effect, MakeGood, Outcome, Result
 from retour.domain.times import instant, text
 from retour.store.inbox import Inbox, lines
 

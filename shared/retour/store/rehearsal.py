@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from retour.domain.action import Action
-from retour.domain.contract import Contract
-from retour.domain.decide import Order
-from retour.domain.modification import Modification
+from retour.domain.actions.action import Action
+from retour.domain.actions.contract import Contract
+from retour.domain.actions.decide import Order
+from retour.domain.actions.modification import Modification
 from retour.store.ledger import HeadChange, Ledger
 
 

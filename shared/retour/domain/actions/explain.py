@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from retour.domain.action import Action
-from retour.domain.decide import Head, Order, doubles, named_record, undo_blockers
-from retour.domain.make_good import concerned
-from retour.domain.modification import Modification
+from retour.domain.actions.action import Action
+from retour.domain.actions.decide import Head, Order, doubles, named_record, undo_blockers
+from retour.domain.actions.make_good import concerned
+from retour.domain.actions.modification import Modification
+from retour.domain.actions.standing import targeted
 from retour.domain.money import exponent, to_text
-from retour.domain.standing import targeted
 from retour.domain.times import text
 
 

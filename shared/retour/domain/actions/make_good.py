@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from retour.domain.codes import Code
-from retour.domain.contract import Contract
-from retour.domain.decide import Head, Order, accepted_records, actions_meant, payout_of, stepped, terms_for
-from retour.domain.modification import Modification
-from retour.domain.outcome import MakeGood
+from retour.domain.actions.codes import Code
+from retour.domain.actions.contract import Contract
+from retour.domain.actions.decide import Head, Order, accepted_records, actions_meant, payout_of, stepped, terms_for
+from retour.domain.actions.modification import Modification
+from retour.domain.actions.outcome import MakeGood
 
 TOO_LATE = (Code.ACTION_LOCKED, Code.AFTER_FINAL, Code.NOT_RELEASED_IN_TIME)
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
-from retour.domain.action import Action
-from retour.domain.calendar import local_day
-from retour.domain.codes import Code
-from retour.domain.contract import Basis, Contract, Flat, Percent, terms_at
-from retour.domain.decide import (
+from retour.domain.actions.action import Action
+from retour.domain.actions.codes import Code
+from retour.domain.actions.contract import Basis, Contract, Flat, Percent, terms_at
+from retour.domain.actions.decide import (
     ACCEPTED,
     Entry,
     Head,
@@ -25,12 +24,13 @@ from retour.domain.decide import (
     terms_for,
     undone_ids,
 )
-from retour.domain.lock import AfterStatus, OpenEnded, Restart
-from retour.domain.lock import credit as credit_of
-from retour.domain.modification import Approve, Modification, Reattribute, SetStatus, Undo
+from retour.domain.actions.lock import AfterStatus, OpenEnded, Restart
+from retour.domain.actions.lock import credit as credit_of
+from retour.domain.actions.modification import Approve, Modification, Reattribute, SetStatus, Undo
+from retour.domain.actions.outcome import Outcome
+from retour.domain.actions.standing import as_reported, step
+from retour.domain.calendar import local_day
 from retour.domain.money import to_text
-from retour.domain.outcome import Outcome
-from retour.domain.standing import as_reported, step
 
 # Who is paid what
 

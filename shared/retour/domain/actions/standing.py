@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from retour.domain.action import Action
-from retour.domain.codes import Code
-from retour.domain.contract import Contract
-from retour.domain.lock import Countdown, after_approval, after_status, at_report
-from retour.domain.modification import (
+from retour.domain.actions.action import Action
+from retour.domain.actions.codes import Code
+from retour.domain.actions.contract import Contract
+from retour.domain.actions.lock import Countdown, after_approval, after_status, at_report
+from retour.domain.actions.modification import (
     Approve,
     Discard,
     Modification,

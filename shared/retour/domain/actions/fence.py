@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from retour.domain.codes import Code
-from retour.domain.decide import Entry, Head, Order
-from retour.domain.outcome import Outcome
+from retour.domain.actions.codes import Code
+from retour.domain.actions.decide import Entry, Head, Order
+from retour.domain.actions.outcome import Outcome
 
 GRACE = timedelta(minutes=10)
 """How long after its lock an action stays open for what was received before and is just being written."""

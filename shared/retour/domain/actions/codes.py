@@ -41,7 +41,7 @@ class Code(StrEnum):
 @cache
 def sentences() -> dict[str, dict[str, str]]:
     """Code to its sentence per language, with placeholders."""
-    return json.loads(files("retour.domain").joinpath("codes.json").read_text("utf-8"))  # type: ignore[no-any-return]
+    return json.loads(files("retour.domain.actions").joinpath("codes.json").read_text("utf-8"))  # type: ignore[no-any-return]
 
 
 @cache

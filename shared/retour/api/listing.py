@@ -14,15 +14,15 @@ from datetime import date, datetime
 from functools import partial
 from typing import Any
 
-from retour import views
-from retour.calls import Call, Refused, bad_query
-from retour.domain.action import Action, State
+from retour.api import views
+from retour.api.calls import Call, Refused, bad_query
+from retour.api.views import Document, Reader
+from retour.domain.actions.action import Action, State
+from retour.domain.actions.decide import Head, Order
 from retour.domain.calendar import add_months, local_day, start_of_day
-from retour.domain.decide import Head, Order
 from retour.domain.program import Program
 from retour.domain.times import instant, text
 from retour.store.ledger import TableLedger
-from retour.views import Document, Reader
 from retour.wiring import Hub
 
 HEADS_MAX = 300

@@ -10,15 +10,15 @@ from typing import Any
 
 from retour import report
 from retour.arrival import NO_HASH
-from retour.domain import paid
-from retour.domain.action import Action
-from retour.domain.contract import Contract
-from retour.domain.decide import CHANGES_MAX, Head, Order, effect, paid_lines
+from retour.domain.actions import paid
+from retour.domain.actions.action import Action
+from retour.domain.actions.contract import Contract
+from retour.domain.actions.decide import CHANGES_MAX, Head, Order, effect, paid_lines
+from retour.domain.actions.explain import details
+from retour.domain.actions.modification import Modification
+from retour.domain.actions.outcome import Effect, MakeGood, Outcome, Result
 from retour.domain.delivery import Delivery, Kind
-from retour.domain.explain import details
-from retour.domain.modification import Modification
 from retour.domain.money import to_text
-from retour.domain.outcome import Effect, MakeGood, Outcome, Result
 from retour.domain.program import Program
 from retour.domain.row import Refusal, Unreadable
 from retour.domain.times import text

@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from retour.domain.action import Action, State
-from retour.domain.codes import Code
-from retour.domain.contract import Basis, Contract, Paid, terms_at
-from retour.domain.delivery import Channel
-from retour.domain.lock import Countdown
-from retour.domain.modification import (
+from retour.domain.actions.action import Action, State
+from retour.domain.actions.codes import Code
+from retour.domain.actions.contract import Basis, Contract, Paid, terms_at
+from retour.domain.actions.lock import Countdown
+from retour.domain.actions.modification import (
     Discard,
     Modification,
     Reattribute,
@@ -23,8 +22,9 @@ from retour.domain.modification import (
     TakeBack,
     Undo,
 )
-from retour.domain.outcome import Effect, Outcome
-from retour.domain.standing import Standing, as_reported, step
+from retour.domain.actions.outcome import Effect, Outcome
+from retour.domain.actions.standing import Standing, as_reported, step
+from retour.domain.delivery import Channel
 
 CHANGES_MAX = 1_000
 CHANGES_WARNED = 900

@@ -12,8 +12,9 @@ from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
-from retour import arrival, intake, opening, report, views
-from retour.calls import (
+from retour import arrival, intake, opening, report
+from retour.api import views
+from retour.api.calls import (
     ACTIONS,
     ANSWER_MAX,
     CONSOLE,
@@ -36,9 +37,10 @@ from retour.calls import (
     not_found,
     upload_size,
 )
-from retour.domain.decide import as_of
+from retour.api.views import Document, Page, Place, Reader
+from retour.domain.actions.decide import as_of
+from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
-from retour.domain.outcome import Outcome, Result
 from retour.domain.program import Program, Source
 from retour.domain.row import Refusal
 from retour.domain.times import text
@@ -46,7 +48,6 @@ from retour.sentences import sentence
 from retour.store import outcomes
 from retour.store.deliveries import Header
 from retour.store.programs import Principal
-from retour.views import Document, Page, Place, Reader
 from retour.wiring import Hub
 
 logger = logging.getLogger(__name__)
@@ -521,7 +522,7 @@ def rehearsed(hub: Hub, opened: Program, delivery: Delivery, body: bytes) -> Doc
 
 def actions(hub: Hub, call: Call, opened: Program) -> Document:
     """By order, by partner or by lock; else all of them, by when they were reported, newest first."""
-    from retour import listing
+    from retour.api import listing
 
     reader, limit = reader_of(hub, opened), call.limit()
     filter_ = listing.filter_of({name: call.query[name] for name in listing.NAMES if name in call.query}, opened)

@@ -1,0 +1,1 @@
+"""The API: a call read, what it asks for done, the answer as JSON."""
