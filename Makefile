@@ -65,7 +65,7 @@ fuzz: install
 # make soak ARGS="--seed 7 -v"           one of them, every store call of it
 soak: install
 	$(BIN)/python -m tests.soak $(ARGS)
-	RETOUR_LARGE_ROWS=100000 $(BIN)/pytest -q tests/local/test_large_files.py
+	$(if $(ARGS),,RETOUR_LARGE_ROWS=100000 $(BIN)/pytest -q tests/local/test_large_files.py)
 
 # What people do in a real browser, on a local hub; fetches chromium and axe-core first.
 test-browser: install
