@@ -16,7 +16,7 @@ from retour.domain.delivery import Channel
 from retour.domain.program import Source
 from retour.domain.row import Refusal, Row
 from retour.files.open import open_file
-from retour.files import jsonlines, workbook, xml
+from retour.files import jsonlines, xml
 
 limit = int(sys.argv[3]) << 20
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

@@ -146,7 +146,7 @@ def test_refused_lines_are_given_back_once_and_read_again(sample: Path) -> None:
 
 def test_every_layout_has_a_sample_and_is_known_to_the_schema() -> None:
     assert {path.parent.name for path in FILES} == set(all_known())
-    schema = json.loads((Path(__file__).parents[2] / "shared/retour/program.schema.json").read_text())
+    schema = json.loads((Path(__file__).parents[2] / "shared/retour/setup/program.schema.json").read_text())
     offered = set(schema["$defs"]["mapping"]["properties"]["layout"]["enum"])
     assert offered == {"own", *(name for name, known in all_known().items() if known.kind == "modifications")}
 

@@ -14,10 +14,11 @@ from tests.files.workbooks import header, number, row, shared, text, workbook
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
 from retour.domain.row import Refusal, Row, Unreadable
-from retour.files import workbook as reader
 from retour.files.answers import rejected_again
 from retour.files.open import open_file
 from retour.files.opened import Opened
+from retour.files.workbook.sheet import text_of
+from retour.files.workbook.write import written
 
 
 def found_in(content: bytes, **mapping: Any) -> Opened | Refusal:
@@ -218,8 +219,8 @@ def test_no_dtd_in_any_part() -> None:
 @given(st.lists(st.tuples(*[st.text(st.characters(exclude_categories=["Cs"]), max_size=6)] * 3), max_size=8))
 def test_what_is_written_reads_the_same(table: list[tuple[str, str, str]]) -> None:
     head = [["order_id", "amount", "note"]]
-    raws = [reader.text_of([f"A{first}Z", second, third]) for first, second, third in table]
-    found = rows(b"".join(reader.written("S", head, raws, frozenset((0,)))))
+    raws = [text_of([f"A{first}Z", second, third]) for first, second, third in table]
+    found = rows(b"".join(written("S", head, raws, frozenset((0,)))))
     assert [row_.raw.replace("\r\n", "\n").replace("\r", "\n") for row_ in found] == [
         raw.replace("\r\n", "\n").replace("\r", "\n") for raw in raws
     ]

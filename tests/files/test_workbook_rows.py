@@ -8,10 +8,11 @@ import pytest
 
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
-from retour.files import workbook
 from retour.files.text import buffered
+from retour.files.workbook import write, xlsx
+from retour.files.workbook.sheet import Broken
 
-PARTS = workbook.PARTS | {"xl/workbook.xml": workbook.WORKBOOK.format(name="s")}
+PARTS = write.PARTS | {"xl/workbook.xml": write.WORKBOOK.format(name="s")}
 CELLS = [
     '<c r="{c}{r}"><v>12.50</v></c>', '<c r="{c}{r}" t="n"><v>007</v></c>', '<c r="{c}{r}" s="1"><v>1e5</v></c>',
     '<c r="{c}{r}" t="s"><v>0</v></c>', '<c r="{c}{r}" t="s"><v>9</v></c>', '<c r="{c}{r}" t="s"><v></v></c>',
@@ -55,32 +56,32 @@ def sheet(chance: random.Random) -> bytes:
         rows.append(f"{start.format(r=number)}{cells}</row>")
         if chance.random() < 0.08:
             rows.append(chance.choice(BETWEEN))
-    head = chance.choice(["", workbook.MADE, '<?xml version="1.0" encoding="iso-8859-1"?>'])
-    made = f'{head}<worksheet xmlns="{workbook.NAMESPACE}"><sheetData>{"".join(rows)}</sheetData></worksheet>'.encode()
+    head = chance.choice(["", write.MADE, '<?xml version="1.0" encoding="iso-8859-1"?>'])
+    made = f'{head}<worksheet xmlns="{write.NAMESPACE}"><sheetData>{"".join(rows)}</sheetData></worksheet>'.encode()
     return made if chance.random() < 0.95 else made[: chance.randrange(len(made))]
 
 
 def lines(content: bytes) -> list[object]:
     """Every row of a sheet, and what broke it off."""
     out = io.BytesIO()
-    strings = f'<sst xmlns="{workbook.NAMESPACE}"><si><t>first</t></si><si><t>second</t></si></sst>'
+    strings = f'<sst xmlns="{write.NAMESPACE}"><si><t>first</t></si><si><t>second</t></si></sst>'
     with zipfile.ZipFile(out, "w") as archive:
         for name, part in {**PARTS, "xl/sharedStrings.xml": strings}.items():
             archive.writestr(name, part)
         archive.writestr("xl/worksheets/sheet1.xml", content)
     out.seek(0)
-    book = workbook.Book(buffered(out), Source(name="s", channel=Channel.SFTP))
+    book = xlsx.Book(buffered(out), Source(name="s", channel=Channel.SFTP))
     found: list[object] = []
     try:
         for line in book.lines(book.sheets[0]):
             found.append((line.number, line.cells, [*line.inexact], line.far, line.formula, line.long))
-    except workbook.BROKEN:
+    except Broken:
         found.append("broken")
     return found
 
 
 def test_with_and_without_the_parser_a_sheet_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = workbook.SheetReader._plain_row
+    plain = xlsx.SheetReader._plain_row
     taken = []
 
     def counted(*given: object) -> bool:
@@ -89,9 +90,9 @@ def test_with_and_without_the_parser_a_sheet_is_the_same(monkeypatch: pytest.Mon
 
     for seed in range(1500):
         content = sheet(random.Random(seed))
-        monkeypatch.setattr(workbook, "PIECE", random.Random(seed).choice([7, 100, 1 << 16]))
-        monkeypatch.setattr(workbook.SheetReader, "_plain_row", counted)
+        monkeypatch.setattr(xlsx, "PIECE", random.Random(seed).choice([7, 100, 1 << 16]))
+        monkeypatch.setattr(xlsx.SheetReader, "_plain_row", counted)
         fast = lines(content)
-        monkeypatch.setattr(workbook.SheetReader, "_plain_row", lambda *_: False)
+        monkeypatch.setattr(xlsx.SheetReader, "_plain_row", lambda *_: False)
         assert fast == lines(content), (seed, content)
     assert sum(taken) > 1000 and not all(taken)

@@ -9,17 +9,18 @@ from typing import BinaryIO
 
 from retour.domain.program import Source
 from retour.domain.row import Refusal, Row, Unreadable
-from retour.files import jsonlines, table, workbook, xml
+from retour.files import jsonlines, table, xml
 from retour.files.known import expected, understood
 from retour.files.layout import Layout
 from retour.files.opened import Opened
 from retour.files.sniff import UNKNOWN, sniff
 from retour.files.text import HEAD, Reads, TooLarge, buffered
 from retour.files.unpack import Member, unpack
+from retour.files.workbook import xlsx
 
 Reader = Callable[[BufferedReader, Source, Layout, str], Opened | Refusal]
 
-READERS: Mapping[str, Reader] = {"TEXT": table.read, "XML": xml.read, "JSON": jsonlines.read, "XLSX": workbook.read}
+READERS: Mapping[str, Reader] = {"TEXT": table.read, "XML": xml.read, "JSON": jsonlines.read, "XLSX": xlsx.read}
 # Contents that are no file of rows, and have more to be said about them than that.
 REFUSED = {
     "TNEF": "FILE_WINMAIL",

@@ -1,0 +1,180 @@
+"""The rows of a workbook, whatever it is packed in.
+
+The sheet with a header we know is read; two such sheets are a refusal. Refused rows go back as a workbook of text
+cells, for a spreadsheet damages ids in CSV.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from retour.domain.row import Refusal, Row, Unreadable
+from retour.files import layout as layouts
+from retour.files import table
+from retour.files.cells import shown
+from retour.files.layout import Layout
+from retour.files.opened import Opened
+from retour.files.table import CELL_SIGNS, HEADER_WITHIN, Shape
+from retour.files.workbook.values import Unusable
+from retour.files.workbook.write import written
+
+COLUMNS = 1_000
+SHEETS = 100
+
+
+class Broken(Exception):
+    """A sheet that cannot be read any further."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """One visible sheet: its name and its part of the archive."""
+
+    name: str
+    part: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row of a sheet: its cells as text up to its last, and what about them is doubtful."""
+
+    number: int
+    cells: list[str]
+    inexact: Sequence[int] = ()
+    far: int = 0
+    formula: str = ""
+    long: bool = False
+
+
+class Book(Protocol):
+    """A workbook: its visible sheets with their rows, and the names of the others."""
+
+    sheets: list[Sheet]
+    hidden: list[str]
+
+    def lines(self, sheet: Sheet) -> Iterator[Line]:
+        """The rows of a sheet, from its beginning; Broken where it breaks off."""
+
+
+def opened(book: Book, layout: Layout, prefix: str) -> Opened | Refusal:
+    """Its rows, or why none can be read. Places are `sheet!7`."""
+    skipped = Counter({f"hidden sheet {name[:40]}": 1 for name in book.hidden})
+    found: list[tuple[Sheet, Shape, list[Line]]] = []
+    for sheet in book.sheets:
+        first: list[Line] = []
+        try:
+            for line in book.lines(sheet):
+                if len(first) == HEADER_WITHIN:
+                    break
+                if any(cell.strip() for cell in line.cells):
+                    first.append(line)
+        except Broken:
+            raise Unusable("WORKBOOK_DAMAGED", part=sheet.part) from None
+        meant = layouts.meant([trimmed(line.cells) for line in first], layout)
+        if isinstance(meant, Refusal):
+            return meant
+        shape = shape_of(first, meant, f"{prefix}{sheet.name}!") if not meant.positions else None
+        if shape is None:
+            skipped[f"sheet {sheet.name[:40]}"] += 1
+        else:
+            found.append((sheet, shape, first))
+    if not found:
+        expected = sorted(layout.required | layout.identity) if not layout.closed else layout.known
+        return Refusal("HEADER_NOT_FOUND", {"lines": str(HEADER_WITHIN), "expected": ", ".join(expected)})
+    if len(found) > 1:
+        return Refusal("SHEETS_SEVERAL", {"sheets": shown(", ".join(sheet.name for sheet, _, _ in found))})
+    sheet, shape, first = found[0]
+    layout = shape.layout
+    if fault := layouts.fault(shape.header, layout, shape.line):
+        return fault
+    head = [line.cells for line in first if line.number <= shape.line]
+    if len(head) > 1:
+        skipped["preamble"] = len(head) - 1
+    ids = frozenset(at for at, name in enumerate(shape.header) if name in layout.ids)
+    return Opened(
+        header=shape.header,
+        layout=layout.name,
+        rows=rows(book, sheet, shape, ids, skipped),
+        rejected_head="".join(f"{text_of(cells)}\n" for cells in head).encode("utf-8", "replace"),
+        encoding="utf-8",
+        newline="\n",
+        delimiter="\t",
+        skipped=skipped,
+        write=lambda raws: written(sheet.name, head, raws, ids),
+    )
+
+
+def shape_of(first: Sequence[Line], layout: Layout, prefix: str) -> Shape | None:
+    """The header among the first rows: the one with most of the names we know, the earliest of equals."""
+    best = 0
+    shape = None
+    for line in first:
+        cells = trimmed(line.cells)
+        points = layouts.score(cells, layout) if cells else 0
+        if points > best:
+            best = points
+            shape = Shape(layouts.spelled(cells, layout), tuple(cells), line.number, "\t", layout, prefix)
+    return shape
+
+
+def trimmed(cells: Sequence[str]) -> list[str]:
+    """A row up to its last cell that says something."""
+    kept = list(cells)
+    while kept and not kept[-1].strip():
+        kept.pop()
+    return kept
+
+
+def rows(
+    book: Book, sheet: Sheet, shape: Shape, ids: frozenset[int], skipped: Counter[str]
+) -> Iterator[Row | Unreadable]:
+    """Every row below the header; where the sheet breaks off, one refusal for what would have followed."""
+    number = shape.line
+    width = len(shape.header)
+    try:
+        for line in book.lines(sheet):
+            if line.number <= shape.line:
+                continue
+            number = line.number
+            cells = line.cells
+            if len(cells) < width:
+                cells += [""] * (width - len(cells))
+            raw = text_of(cells)
+            found = fault(line, raw, shape, ids) or table.row_of(cells, raw, number, shape)
+            if isinstance(found, str):
+                skipped[found] += 1
+            else:
+                yield found
+    except Broken:
+        yield Unreadable(table.place(shape, number + 1), "SHEET_BROKEN", {"line": str(number + 1)})
+
+
+def fault(line: Line, raw: str, shape: Shape, ids: frozenset[int]) -> Unreadable | None:
+    """What is wrong with a row that only a workbook can have wrong."""
+    at = {"line": str(line.number)}
+    if line.long:
+        return table.unreadable("CELL_TOO_LONG", {**at, "limit": str(CELL_SIGNS)}, line.number, raw, shape)
+    if line.far:
+        details = {**at, "found": str(line.far), "expected": str(len(shape.header))}
+        return table.unreadable("ROW_WIDTH", details, line.number, raw, shape)
+    if line.formula:
+        return table.unreadable("CELL_NOT_CALCULATED", {**at, "cell": line.formula}, line.number, raw, shape)
+    for column in line.inexact:
+        if column in ids:
+            name, value = shape.header[column], line.cells[column]
+            details = {**at, "column": name, "value": value[:40]}
+            return table.unreadable("DAMAGED_ID", details, line.number, raw, shape, name)
+    if not raw.replace("\t", "").isprintable() and (odd := table.unprintable(raw, line.number, shape)):
+        return table.unreadable(odd[0], odd[1], line.number, raw, shape)
+    return None
+
+
+def text_of(cells: Sequence[str]) -> str:
+    """Cells as one record of text, tabs between them."""
+    text = "\t".join(cells)
+    if '"' not in text and "\n" not in text and "\r" not in text and text.count("\t") < len(cells):
+        return text
+    return "\t".join(
+        f'"{cell.replace(chr(34), chr(34) * 2)}"' if any(sign in cell for sign in '"\t\n\r') else cell for cell in cells
+    )

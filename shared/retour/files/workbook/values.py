@@ -1,0 +1,158 @@
+"""What a cell of a workbook says: numbers by their written digits, dates by the style of their cell."""
+
+import re
+from array import array
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Context, Decimal
+
+from retour.domain.program import Source
+from retour.domain.row import Refusal
+
+SHARED_BYTES = 48 << 20
+EXACT = 1 << 53
+DATES = frozenset([*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)])
+ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
+QUOTED = re.compile(r'"[^"]*"|\\.|\[[^\]]*\]|_.|\*.')
+NUMBER = re.compile(r"[+-]?[0-9]{1,400}(\.[0-9]{0,400})?([eE][+-]?[0-9]{1,3})?")
+SHOWN_DIGITS = Context(prec=15)
+LAST_DAY = 2_958_466
+
+
+class Unusable(Exception):
+    """A workbook of which nothing can be read; carries the Refusal."""
+
+    def __init__(self, code: str, **details: str) -> None:
+        super().__init__(code)
+        self.refusal = Refusal(code, details)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a cell's style changes what its number says: a date, or an id filled up with zeros."""
+
+    date: bool = False
+    digits: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """How one workbook's numbers are read: where its days begin to count, and how the source writes what they say."""
+
+    since_1904: bool = False
+    mark: str = "."
+    pattern: str = ""
+
+    @classmethod
+    def of(cls, source: Source, since_1904: bool) -> "Values":
+        return cls(since_1904, str(source.mapping.get("decimal") or "."), str(source.mapping.get("date") or ""))
+
+    def number(self, text: str, look: Look) -> str:
+        """What a cell with this number says."""
+        if look.date and (moment := moment_of(text, self.since_1904)):
+            return in_pattern(moment, self.pattern)
+        plain = decimal_of(text)
+        if look.digits and plain.isdigit():
+            return plain.zfill(look.digits)
+        return plain.replace(".", self.mark) if self.mark != "." else plain
+
+
+@dataclass
+class Texts:
+    """The strings that a workbook's cells share, kept as one run of bytes: a million are no more than their text."""
+
+    bytes: bytearray = field(default_factory=bytearray)
+    ends: "array[int]" = field(default_factory=lambda: array("L", [0]))
+
+    def __getitem__(self, number: int) -> str:
+        return self.bytes[self.ends[number] : self.ends[number + 1]].decode("utf-8", "surrogatepass")
+
+    def __len__(self) -> int:
+        return len(self.ends) - 1
+
+    def add(self, text: str) -> None:
+        """Unusable where they have become more than can be held."""
+        self.bytes += text.encode("utf-8", "surrogatepass")
+        self.ends.append(len(self.bytes))
+        if len(self.bytes) + self.ends.itemsize * len(self.ends) > SHARED_BYTES:
+            raise Unusable("WORKBOOK_TOO_LARGE", limit=f"{SHARED_BYTES >> 20} MB")
+
+
+def look_of(number: str, formats: dict[str, str]) -> Look:
+    code = formats.get(number, "")
+    if not code:
+        return Look(date=number.isdigit() and len(number) < 4 and int(number) in DATES)
+    if set(code) == {"0"} and len(code) > 1:
+        return Look(digits=min(len(code), 32))
+    bare = QUOTED.sub("", code).lower().partition(";")[0]
+    return Look(date="general" not in bare and any(sign in bare for sign in "ymdhs"))
+
+
+def exact(text: str) -> bool:
+    """Whether a whole number is surely the one meant: a spreadsheet keeps 15 digits and fills up with zeros."""
+    digits = text.lstrip("-")
+    if not digits.isdecimal() or len(digits) < 16:
+        return True
+    return len(digits) == 16 and int(digits) < EXACT and digits[-1] != "0"
+
+
+def decimal_of(text: str) -> str:
+    """A number's digits without exponent; of more than a spreadsheet shows, those that it shows. Else as it stands."""
+    text = text.strip()
+    if not NUMBER.fullmatch(text):
+        return text
+    number = Decimal(text)
+    if number != number.to_integral_value() and len(number.as_tuple().digits) > SHOWN_DIGITS.prec:
+        number = SHOWN_DIGITS.plus(number)
+    plain = f"{number:f}"
+    if "." in plain:
+        plain = plain.rstrip("0").rstrip(".")
+    return "0" if plain in ("-0", "") else plain
+
+
+def moment_of(text: str, since_1904: bool) -> datetime | None:
+    """The moment a number stands for, to the millisecond; None before the first day that all programs agree on."""
+    text = text.strip()
+    if not NUMBER.fullmatch(text) or len(text) > 40:
+        return None
+    number = Decimal(text)
+    if not (0 if since_1904 else 61) <= number < LAST_DAY - (1462 if since_1904 else 0):
+        return None
+    day = int(number)
+    part = int(((number - day) * 86_400_000).to_integral_value())
+    return datetime(1904, 1, 1) + timedelta(day - (0 if since_1904 else 1462), milliseconds=part)
+
+
+def dated(text: str, pattern: str) -> str:
+    try:
+        return in_pattern(datetime.fromisoformat(text.strip()), pattern)
+    except ValueError:
+        return text
+
+
+def in_pattern(moment: datetime, pattern: str) -> str:
+    """A date as the source writes its dates, so that it is read like all others."""
+    if pattern:
+        return moment.strftime(pattern)
+    if (moment.hour, moment.minute, moment.second, moment.microsecond) == (0, 0, 0, 0) and moment.tzinfo is None:
+        return moment.date().isoformat()
+    return moment.isoformat(timespec="milliseconds" if moment.microsecond else "seconds")
+
+
+def column_of(letters: str) -> int:
+    column = 0
+    for letter in letters:
+        column = column * 26 + ord(letter) - 64
+    return column - 1
+
+
+def letters_of(column: int) -> str:
+    letters = ""
+    column += 1
+    while column:
+        column, rest = divmod(column - 1, 26)
+        letters = chr(65 + rest) + letters
+    return letters
+
+
+# The way back
