@@ -13,6 +13,7 @@ from tests.domain.cases import CONTRACT, REPORTED, action, contract, folded, rec
 
 from retour.domain.actions.action import Line, State
 from retour.domain.actions.decide import ACCEPTED, NO_ACTION, Order, as_of, fold, undo_blockers
+from retour.domain.actions.explain import details
 from retour.domain.actions.lock import at_report
 from retour.domain.actions.modification import (
     Approve,
@@ -301,6 +302,18 @@ def test_undo_is_blocked_by_what_builds_on_it() -> None:
     order = folded(action(), [lowered, raised, taken, undo])
     assert told(order)[-1] == ("refused", "UNDO_BLOCKED")
     assert undo_blockers(order, order.heads["A~sale"], undo) == [taken.public_id]
+
+
+def test_what_comes_late_never_blames_the_action_for_what_was_booked_since() -> None:
+    """A held reversal, released after a later return was booked, is before it: the action is not reversed at all."""
+    first, restored = record(Reverse(), 1), record(Restore(), 2)
+    held, taken = record(Reverse(), 3), record(TakeBack(D("10")), 4)
+    release = record(Release(held.public_id), 5, channel=Channel.CONSOLE)
+    order = folded(action(), [first, restored, held, taken, release])
+    head = order.heads["A~sale"]
+    assert told(order)[-1] == ("refused", "LATER_CHANGES_STAND")
+    assert head.state(REPORTED) is State.PENDING
+    assert details(order, head, held, 35)["blockers"] == taken.public_id
 
 
 @given(histories(), st.data())

@@ -482,18 +482,19 @@ def stepped(
     comes_last = all(in_order(other) < in_order(record) for other, _ in accepted)
     if comes_last and not isinstance(record.change, Undo):
         return step(action, standing, record, terms)
-    return replay(action, [*accepted, (record, terms.number)], contracts, warned=record)
+    return replay(action, [*accepted, (record, terms.number)], contracts, newest=record)
 
 
 def replay(
     action: Action,
     accepted: Sequence[Priced],
     contracts: Sequence[Contract],
-    warned: Modification | None = None,
+    newest: Modification | None = None,
 ) -> Standing | Code:
     """The standing after these records in their order; the code of the first that cannot be.
 
-    Of warnings only the one about `warned` is kept.
+    `newest` is the one that is being decided, the others were: of warnings only its own is kept, and where one of the
+    others cannot be any more, it is because of this one.
     """
     standing = as_reported(action)
     warning: Code | None = None
@@ -503,16 +504,17 @@ def replay(
             continue
         after = step(action, standing, record, contracts[contract - 1])
         if isinstance(after, Code):
-            return after
-        if record is warned:
+            return after if newest in (None, record) else Code.LATER_CHANGES_STAND
+        if record is newest:
             warning = after.warning
         standing = replace(after, warning=None)
     return replace(standing, warning=warning)
 
 
 def undo_blockers(order: Order, head: Head, record: Modification) -> list[str]:
-    """The later records that may build on what an undo would take away: those to undo first."""
-    named = order.record(named_record(record) or "")
+    """The later records that may build on what an undo, or a record that comes late, would change: to undo first."""
+    name = named_record(record)
+    named = record if name is None else order.record(name)
     if named is None:
         return []
     later = [other for other, _ in accepted_records(order, head) if in_order(other) > in_order(named)]

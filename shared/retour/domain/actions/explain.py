@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from retour.domain.actions.action import Action
+from retour.domain.actions.codes import Code
 from retour.domain.actions.decide import Head, Order, doubles, named_record, undo_blockers
 from retour.domain.actions.make_good import concerned
 from retour.domain.actions.modification import Modification
@@ -42,7 +43,7 @@ def of_action(order: Order, action: Action, head: Head, record: Modification) ->
         "event_type": action.event_type,
         "partner": head.standing.partner,
         "double": ", ".join(other.public_id for other in doubles(order, head, record)),
-        "blockers": ", ".join(undo_blockers(order, head, record)),
+        "blockers": ", ".join(undo_blockers(order, head, record)) if is_blocked(head, record) else "",
         "sale_currency": action.currency,
         "places": str(exponent(action.currency)),
         "items": ", ".join(dict.fromkeys(line.sku or line.line for line in action.lines)),
@@ -52,6 +53,12 @@ def of_action(order: Order, action: Action, head: Head, record: Modification) ->
         "quantity_left": str(sum(rests[i].quantity for i in lines)),
         "changes": str(head.changes),
     }
+
+
+def is_blocked(head: Head, record: Modification) -> bool:
+    """Whether others stand in its way; only then it is worth to look for them among a thousand."""
+    entry = head.entry(record.id)
+    return entry is not None and entry.code in (Code.UNDO_BLOCKED, Code.LATER_CHANGES_STAND)
 
 
 def item(record: Modification) -> str:
