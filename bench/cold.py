@@ -62,8 +62,9 @@ def events(hub: Any) -> dict[str, Any]:
     import boto3
 
     from bench.units import report, sent
-    from retour import intake, large
     from retour.domain.delivery import Channel, Kind
+    from retour.intake import large
+    from retour.intake.receive import announce
 
     report(hub, [f"S-{n}" for n in range(50)])
     boto3.client("secretsmanager").create_secret(
@@ -81,14 +82,14 @@ def events(hub: Any) -> dict[str, Any]:
         Kind.FILE, content.encode(), Channel.API, "warehouse", name="x.csv", body_key="api/acme/warehouse/x.csv"
     )
     hub.inbox.put(file.body_key, content.encode())
-    intake.announce(hub, file)
+    announce(hub, file)
     work = large.split(hub, file, {})
     about = {"program": "acme", "delivery": file.id}
     small = sent(Kind.FILE, content.encode(), Channel.API, "warehouse", name="y.csv")
     key = f"api/acme/warehouse/{small.id}/y.csv"
     small = replace(small, body_key=key)
     hub.inbox.put(key, content.encode())
-    intake.announce(hub, small)
+    announce(hub, small)
     keys = {"PK": {"S": "A#acme#S-2"}, "SK": {"S": "M#1"}}
     dropped = {"object": {"key": key, "size": len(content)}, "bucket": {"name": hub.inbox.bucket}}
     return {

@@ -10,8 +10,8 @@ from typing import Any
 from bench import data
 from bench.disk import Folder, House
 from bench.house import delivery
-from retour import large
 from retour.domain.delivery import Delivery
+from retour.intake import large
 
 SAMPLE = 500
 

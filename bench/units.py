@@ -15,8 +15,10 @@ import boto3
 from tests.meter import Meter
 
 from local.emulator import emulator, free_port
-from retour import intake, program_file
 from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
+from retour.intake.receive import receive
+from retour.intake.replay import record_program
+from retour.setup import program_file
 from retour.wiring import Hub
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -54,7 +56,7 @@ def house() -> Iterator[Hub]:
                 "ANSWERS_QUEUE": answers,
             }
         )
-        applied = intake.apply_program(hub, sent(Kind.PROGRAM, b"", Channel.CONSOLE, ""), PROGRAM.encode())
+        applied = record_program(hub, sent(Kind.PROGRAM, b"", Channel.CONSOLE, ""), PROGRAM.encode())
         assert isinstance(applied, tuple), applied
         yield hub
 
@@ -85,7 +87,7 @@ def report(hub: Hub, orders: list[str]) -> None:
                 for order in orders[start : start + 100]
             ]
         ).encode()  # fmt: skip
-        intake.receive(hub, sent(Kind.ACTIONS, body, Channel.API, ""), body)
+        receive(hub, sent(Kind.ACTIONS, body, Channel.API, ""), body)
 
 
 def singles(hub: Hub, meter: Meter) -> tuple[float, float]:
@@ -96,7 +98,7 @@ def singles(hub: Hub, meter: Meter) -> tuple[float, float]:
     for order in orders:
         record = {"reference": order, "order_id": order, "change": "take_back", "amount": "10.00"}
         body = json.dumps({**record, "reason": "ITEM_RETURNED"}).encode()
-        intake.receive(hub, sent(Kind.MODIFICATIONS, body, Channel.API, "warehouse"), body)
+        receive(hub, sent(Kind.MODIFICATIONS, body, Channel.API, "warehouse"), body)
     of_ledger = in_ledger(meter, start)
     return of_ledger / len(orders), (sum(cost for *_, cost in meter.calls[start:]) - of_ledger) / len(orders)
 
@@ -108,7 +110,7 @@ def in_a_file(hub: Hub, meter: Meter, each: int) -> float:
     start = len(meter.calls)
     lines = [f"r{each}/{n}/{order},{order},take_back,1.00,ITEM_RETURNED" for n in range(each) for order in orders]
     body = "\n".join(["reference,order_id,change,amount,reason", *lines]).encode()
-    batch = intake.receive(hub, sent(Kind.FILE, body, Channel.SFTP, "warehouse", name="returns.csv"), body)
+    batch = receive(hub, sent(Kind.FILE, body, Channel.SFTP, "warehouse", name="returns.csv"), body)
     assert batch.counts == {"applied": len(lines)}, batch.counts
     return in_ledger(meter, start) / len(lines)
 

@@ -15,10 +15,11 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, settings
 
-from retour import intake
 from retour.domain.actions.decide import Order
 from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
-from retour.intake import Batch
+from retour.intake.batch import Batch
+from retour.intake.receive import receive
+from retour.intake.replay import record_program
 from retour.wiring import Hub
 from tests.meter import Meter
 
@@ -114,23 +115,23 @@ class House:
     def apply(self, document: dict[str, Any]) -> None:
         body = yaml.safe_dump({**document, "program": self.program}).encode()
         delivery = self.delivery(Kind.PROGRAM, body, "", Channel.CONSOLE)
-        applied = intake.apply_program(self.hub, delivery, body)
+        applied = record_program(self.hub, delivery, body)
         assert isinstance(applied, tuple), applied
 
     def report(self, *actions: dict[str, Any], **more: Any) -> Batch:
         usual = {"event_type": "sale", "partner": "nordlicht", "event_time": "2026-11-01T12:00:00+01:00"}
         body = json.dumps([{**usual, **action} for action in actions]).encode()
-        return intake.receive(self.hub, self.delivery(Kind.ACTIONS, body, "", Channel.API, **more), body)
+        return receive(self.hub, self.delivery(Kind.ACTIONS, body, "", Channel.API, **more), body)
 
     def modify(
         self, *records: dict[str, Any], source: str = "erp", channel: Channel = Channel.API, **more: Any
     ) -> Batch:
         body = json.dumps(list(records)).encode()
-        return intake.receive(self.hub, self.delivery(Kind.MODIFICATIONS, body, source, channel, **more), body)
+        return receive(self.hub, self.delivery(Kind.MODIFICATIONS, body, source, channel, **more), body)
 
     def file(self, body: bytes, name: str = "may.csv", source: str = "warehouse", **more: Any) -> Batch:
         delivery = self.delivery(Kind.FILE, body, source, Channel.SFTP, name=name, **more)
-        return intake.receive(self.hub, delivery, body)
+        return receive(self.hub, delivery, body)
 
     def order(self, key: str) -> Order:
         program = self.hub.program(self.program)

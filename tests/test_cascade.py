@@ -5,13 +5,15 @@ from typing import Any
 
 import pytest
 
-from retour import cascade, intake
+from retour import cascade
 from retour.channels import records
 from retour.domain.actions.decide import Order
 from retour.domain.actions.modification import Modification
 from retour.domain.actions.outcome import Outcome
 from retour.domain.delivery import Channel, Kind
 from retour.domain.row import Refusal
+from retour.intake.again import fold_again
+from retour.intake.rows import take_rows
 from retour.normalise import Reading
 from retour.store.ledger import TableLedger
 from retour.store.rehearsal import Rehearsal
@@ -112,11 +114,11 @@ def test_other_policies_leave_the_child_and_only_warn_lists_it(house: House, pol
     house.report({"order_id": "P-1", "amount": "100.00"})
     family(house, 1)
     house.modify({"order_id": "P-1", "change": "reverse"})
-    intake.fold_again(house.hub, house.program, "P-1")
+    fold_again(house.hub, house.program, "P-1")
     assert state(house, "C-1") == ["pending"]
     assert listed(house, cascade.WARNED) == (["C-1~lead"] if policy == "warn" else [])
     house.modify({"order_id": "P-1", "change": "restore"})
-    intake.fold_again(house.hub, house.program, "P-1")
+    fold_again(house.hub, house.program, "P-1")
     assert listed(house, cascade.WARNED) == []
 
 
@@ -126,13 +128,13 @@ def test_a_child_that_had_locked_is_listed_as_an_orphan_until_the_parent_is_back
     family(house, 1)
     house.clock.moment += timedelta(days=12)
     house.modify({"order_id": "P-1", "change": "reverse"})
-    intake.fold_again(house.hub, house.program, "P-1")
+    fold_again(house.hub, house.program, "P-1")
     assert state(house, "C-1") == ["locked"]
     assert listed(house, cascade.ORPHAN) == ["C-1~lead"]
     order = house.order("P-1")
     assert not cascade.owed(ledger(house), order, order.actions[0])
     house.modify({"order_id": "P-1", "change": "restore"})
-    intake.fold_again(house.hub, house.program, "P-1")
+    fold_again(house.hub, house.program, "P-1")
     assert listed(house, cascade.ORPHAN) == []
 
 
@@ -154,7 +156,7 @@ def test_a_kill_before_the_children_leaves_them_owed_and_the_stream_makes_it_up(
     order = house.order("P-1")
     assert cascade.owed(ledger(house), order, order.actions[0])
     for home in ("P-1", "C-1"):
-        intake.fold_again(house.hub, house.program, home)
+        fold_again(house.hub, house.program, home)
     order = house.order("P-1")
     assert state(house, "C-1") == state(house, "C-2") == ["reversed"]
     assert not cascade.owed(ledger(house), order, order.actions[0])
@@ -168,7 +170,7 @@ def test_working_it_out_again_changes_nothing(house: House) -> None:
     house.modify({"order_id": "P-1", "change": "reverse"})
     before = house.order("C-1")
     for home in ("P-1", "C-1", "P-1"):
-        intake.fold_again(house.hub, house.program, home)
+        fold_again(house.hub, house.program, home)
     assert house.order("C-1") == before
 
 
@@ -181,7 +183,7 @@ def test_it_goes_five_deep_and_no_further(house: House) -> None:
         parent = f"C-{depth}~lead"
     house.modify({"order_id": "P-1", "change": "reverse"})
     for home in ("P-1", *(f"C-{depth}" for depth in range(1, 8))):
-        intake.fold_again(house.hub, house.program, home)
+        fold_again(house.hub, house.program, home)
     assert [state(house, f"C-{depth}") for depth in range(1, 8)] == [["reversed"]] * 5 + [["pending"]] * 2
 
 
@@ -208,6 +210,6 @@ def test_a_rehearsal_shows_the_children_and_writes_nothing(house: House) -> None
     assert not isinstance(rows, Refusal)
     rehearsal = Rehearsal(program.contracts, ledger(house))
     reads = list(Reading(program, program.sources["erp"], delivery).modifications(rows))
-    intake.take_rows(rehearsal, program, reads, house.clock())
+    take_rows(rehearsal, program, reads, house.clock())
     assert rehearsal.orders["C-1"].heads["C-1~lead"].payout == 0
     assert state(house, "C-1") == ["pending"]

@@ -8,7 +8,7 @@ import pytest
 from retour.apply import expire, settle, written
 from retour.domain.actions.decide import NO_ACTION, Order, fold
 from retour.domain.actions.modification import Reverse, Undo
-from retour.intake import report_action
+from retour.intake.actions import report_action
 from retour.store.rehearsal import Rehearsal
 from tests.domain.cases import CONTRACT, REPORTED, action, record
 from tests.soak.mutants import MUTANTS

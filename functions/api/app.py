@@ -10,10 +10,10 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 
-from retour import acts, intake
-from retour.api import desk
+from retour.api import actions, acts, admission, batches, modifications, programs, sources, upkeep
 from retour.api.calls import Call, Refused, call_of, not_found, once, plain_path, principal_of
 from retour.domain.program import Program
+from retour.intake.replay import rebuild
 from retour.store.programs import Principal
 from retour.wiring import Hub, hub
 
@@ -26,7 +26,7 @@ Answer = tuple[Any, int]
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if "replay" in event:
-        batch = intake.replay(hub() if event.get("outward", True) else quiet_hub(), event["replay"])
+        batch = rebuild(hub() if event.get("outward", True) else quiet_hub(), event["replay"])
         return {"state": batch.state if batch else "done"}
     answer = app.resolve({**event, "rawPath": plain_path(event["rawPath"])}, context)
     logger.info("call answered", method=call_of(event).method, status=answer["statusCode"])
@@ -60,7 +60,7 @@ def not_twice(app: APIGatewayHttpResolver, next_middleware: NextMiddleware) -> R
         given = next_middleware(app)
         return given.status_code, given.body
 
-    status, document = once(hub().state(*desk.keeper(call, app.context["principal"])), call, answer)
+    status, document = once(hub().state(*admission.keeper(call, app.context["principal"])), call, answer)
     return Response(status, "application/json", document)
 
 
@@ -89,7 +89,7 @@ def caller() -> Principal:
 
 
 def opened(program: str) -> Program:
-    return desk.program_of(hub(), caller(), program)
+    return admission.program_of(hub(), caller(), program)
 
 
 # For everybody
@@ -107,7 +107,7 @@ def openapi() -> Response[str]:
 
 @app.get("/v1/program.schema.json")
 def program_schema() -> Response[str]:
-    return published("program.schema.json", "application/schema+json")
+    return published("setup/program.schema.json", "application/schema+json")
 
 
 def published(name: str, media_type: str) -> Response[str]:
@@ -119,54 +119,54 @@ def published(name: str, media_type: str) -> Response[str]:
 
 @app.get("/v1/programs")
 def list_programs() -> Answer:
-    return desk.programs(hub(), caller()), 200
+    return programs.programs(hub(), caller()), 200
 
 
 @app.get("/v1/programs/<program>")
 def show_program(program: str) -> Answer:
-    return desk.program(hub(), opened(program)), 200
+    return programs.program(hub(), opened(program)), 200
 
 
 @app.put("/v1/programs/<program>")
 def apply_program(program: str) -> Answer:
-    applied = desk.apply_program(hub(), called(), caller(), program)
+    applied = programs.apply_program(hub(), called(), caller(), program)
     logger.info("program applied", program=program, version=applied["version"], changed=applied["changed"])
     return applied, 201 if "api_key" in applied else 200
 
 
 @app.post("/v1/programs/<program>/keys")
 def create_key(program: str) -> Answer:
-    return desk.create_key(hub(), called(), caller(), opened(program)), 201
+    return programs.create_key(hub(), called(), caller(), opened(program)), 201
 
 
 @app.get("/v1/programs/<program>/sources/<source>")
 def show_source(program: str, source: str) -> Answer:
-    return desk.source(hub(), opened(program), source), 200
+    return sources.source(hub(), opened(program), source), 200
 
 
 @app.post("/v1/programs/<program>/sources/<source>/pull")
 def pull(program: str, source: str) -> Answer:
-    return desk.pull(hub(), opened(program), source), 202
+    return sources.pull(hub(), opened(program), source), 202
 
 
 @app.post("/v1/programs/<program>/sources/<source>/test")
 def test_source(program: str, source: str) -> Answer:
-    return desk.test(hub(), opened(program), source), 200
+    return sources.test(hub(), opened(program), source), 200
 
 
 @app.post("/v1/programs/<program>/sources/<source>/check")
 def check_file(program: str, source: str) -> Answer:
-    return desk.check_file(hub(), called(), caller(), opened(program), source), 200
+    return sources.check_file(hub(), called(), caller(), opened(program), source), 200
 
 
 @app.put("/v1/programs/<program>/sources/<source>/secret")
 def set_secret(program: str, source: str) -> Answer:
-    return desk.set_secret(hub(), called(), opened(program), source), 200
+    return sources.set_secret(hub(), called(), opened(program), source), 200
 
 
 @app.post("/v1/programs/<program>/sources/<source>/openpgp")
 def make_openpgp_key(program: str, source: str) -> Answer:
-    return desk.new_openpgp_key(hub(), opened(program), source), 201
+    return sources.new_openpgp_key(hub(), opened(program), source), 201
 
 
 # What came back
@@ -174,17 +174,17 @@ def make_openpgp_key(program: str, source: str) -> Answer:
 
 @app.post("/v1/programs/<program>/modifications")
 def send_modifications(program: str) -> Answer:
-    return desk.take_modifications(hub(), called(), caller(), opened(program)), 200
+    return modifications.take_modifications(hub(), called(), caller(), opened(program)), 200
 
 
 @app.get("/v1/programs/<program>/modifications")
 def list_modifications(program: str) -> Answer:
-    return desk.modifications(hub(), called(), opened(program)), 200
+    return modifications.modifications(hub(), called(), opened(program)), 200
 
 
 @app.get("/v1/programs/<program>/modifications/<modification>")
 def show_modification(program: str, modification: str) -> Answer:
-    return desk.modification(hub(), opened(program), modification), 200
+    return modifications.modification(hub(), opened(program), modification), 200
 
 
 @app.post("/v1/programs/<program>/modifications/<modification>/<act>")
@@ -194,13 +194,13 @@ def settle_modification(program: str, modification: str, act: str) -> Answer:
 
 @app.post("/v1/programs/<program>/files")
 def send_file(program: str) -> Answer:
-    answer = desk.take_file(hub(), called(), caller(), opened(program))
+    answer = modifications.take_file(hub(), called(), caller(), opened(program))
     return answer, 200 if called().is_dry_run else 202
 
 
 @app.post("/v1/programs/<program>/uploads")
 def prepare_upload(program: str) -> Answer:
-    return desk.upload(hub(), called(), caller(), opened(program)), 201
+    return modifications.upload(hub(), called(), caller(), opened(program)), 201
 
 
 # What was sold
@@ -208,17 +208,17 @@ def prepare_upload(program: str) -> Answer:
 
 @app.post("/v1/programs/<program>/actions")
 def report_actions(program: str) -> Answer:
-    return desk.take_actions(hub(), called(), caller(), opened(program)), 200
+    return actions.take_actions(hub(), called(), caller(), opened(program)), 200
 
 
 @app.get("/v1/programs/<program>/actions")
 def list_actions(program: str) -> Answer:
-    return desk.actions(hub(), called(), opened(program)), 200
+    return actions.actions(hub(), called(), opened(program)), 200
 
 
 @app.get("/v1/programs/<program>/actions/<action>")
 def show_action(program: str, action: str) -> Answer:
-    return desk.action(hub(), called(), opened(program), action), 200
+    return actions.action(hub(), called(), opened(program), action), 200
 
 
 @app.post("/v1/programs/<program>/actions/acts")
@@ -236,30 +236,30 @@ def act_on_action(program: str, action: str, act: str) -> Answer:
 
 @app.get("/v1/programs/<program>/batches")
 def list_batches(program: str) -> Answer:
-    return desk.batches(hub(), called(), opened(program)), 200
+    return batches.batches(hub(), called(), opened(program)), 200
 
 
 @app.get("/v1/programs/<program>/batches/<batch>")
 def show_batch(program: str, batch: str) -> Answer:
-    return desk.batch(hub(), opened(program), batch), 200
+    return batches.batch(hub(), opened(program), batch), 200
 
 
 @app.get("/v1/programs/<program>/batches/<batch>/raw")
 def raw_batch(program: str, batch: str) -> Response[bytes]:
-    return handed_out(desk.raw(hub(), opened(program), batch))
+    return handed_out(batches.raw(hub(), opened(program), batch))
 
 
 @app.get("/v1/programs/<program>/batches/<batch>/result")
 def result_of_batch(program: str, batch: str) -> Response[bytes]:
-    return handed_out(desk.result(hub(), opened(program), batch))
+    return handed_out(batches.result(hub(), opened(program), batch))
 
 
 @app.get("/v1/programs/<program>/batches/<batch>/rejected")
 def rejected_of_batch(program: str, batch: str) -> Response[bytes]:
-    return handed_out(desk.rejected(hub(), opened(program), batch))
+    return handed_out(batches.rejected(hub(), opened(program), batch))
 
 
-def handed_out(found: desk.Bytes) -> Response[bytes]:
+def handed_out(found: batches.Bytes) -> Response[bytes]:
     """Bytes for a file of their own, never for a browser to show; too many of them lie at an address for a while."""
     headers = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
     if found.url:
@@ -271,12 +271,12 @@ def handed_out(found: desk.Bytes) -> Response[bytes]:
 
 @app.post("/v1/programs/<program>/batches/<batch>/release")
 def release_batch(program: str, batch: str) -> Answer:
-    return desk.settle(hub(), called(), caller(), opened(program), batch, "release"), 200
+    return batches.settle(hub(), called(), caller(), opened(program), batch, "release"), 200
 
 
 @app.post("/v1/programs/<program>/batches/<batch>/discard")
 def discard_batch(program: str, batch: str) -> Answer:
-    return desk.settle(hub(), called(), caller(), opened(program), batch, "discard"), 200
+    return batches.settle(hub(), called(), caller(), opened(program), batch, "discard"), 200
 
 
 @app.post("/v1/programs/<program>/batches/<batch>/undo")
@@ -286,7 +286,7 @@ def undo_batch(program: str, batch: str) -> Answer:
 
 @app.post("/v1/programs/<program>/batches/<batch>/replay")
 def replay_batch(program: str, batch: str) -> Answer:
-    return desk.replay(hub(), opened(program), batch), 200
+    return batches.replay(hub(), opened(program), batch), 200
 
 
 # Operation
@@ -294,9 +294,9 @@ def replay_batch(program: str, batch: str) -> Answer:
 
 @app.post("/v1/redrive")
 def redrive() -> Answer:
-    return desk.redrive(hub(), caller()), 200
+    return upkeep.redrive(hub(), caller()), 200
 
 
 @app.get("/v1/doctor")
 def doctor() -> Answer:
-    return desk.findings(hub(), caller()), 200
+    return upkeep.findings(hub(), caller()), 200

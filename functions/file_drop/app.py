@@ -5,13 +5,14 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from retour.arrival import NO_HASH, complete, on_our_clock
 from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
 from retour.domain.program import Program
 from retour.domain.times import instant
 from retour.files import names
 from retour.files.answers import receipt_text
-from retour.intake import ARRIVED, WORKING, receive
+from retour.intake.arrival import NO_HASH, complete, on_our_clock
+from retour.intake.batch import ARRIVED, WORKING
+from retour.intake.receive import receive
 from retour.wiring import NoProgram, hub
 
 logger = Logger(service="file_drop")

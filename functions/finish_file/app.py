@@ -4,7 +4,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from retour.large import delivery_of, finish
+from retour.intake.large import delivery_of, finish
 from retour.wiring import hub
 
 logger = Logger(service="finish_file")

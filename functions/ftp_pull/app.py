@@ -6,7 +6,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-from retour.intake import announce
+from retour.intake.receive import announce
 from retour.remote.visit import errand
 from retour.wiring import hub
 

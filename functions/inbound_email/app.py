@@ -12,8 +12,9 @@ from retour.channels import mail
 from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
 from retour.domain.program import Program, Source
 from retour.domain.times import instant
-from retour.intake import ARRIVED, announce
-from retour.opening import proved_by_signature
+from retour.intake.batch import ARRIVED
+from retour.intake.opening import proved_by_signature
+from retour.intake.receive import announce
 from retour.wiring import hub
 
 logger = Logger(service="inbound_email")

@@ -7,7 +7,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from retour.locking import lock
+from retour.clock.locking import lock
 from retour.wiring import Hub, hub
 
 RESERVE_SECONDS = 30.0

@@ -4,10 +4,10 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from retour.arrival import close_missing
-from retour.due import ask_for_visits, list_silent
-from retour.intake import expire_waiting
-from retour.rollup import roll_up
+from retour.clock.due import ask_for_visits, list_silent
+from retour.clock.rollup import roll_up
+from retour.intake.arrival import close_missing
+from retour.intake.waiting import expire_waiting
 from retour.wiring import Hub, hub
 
 logger = Logger(service="tick")

@@ -15,7 +15,7 @@ from retour.api.views import answer_document
 from retour.channels.webhook import Hooks, hooks, is_ping
 from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
 from retour.domain.program import Program, Source
-from retour.intake import receive
+from retour.intake.receive import receive
 from retour.wiring import hub
 
 BODY_MAX = 1024 * 1024

@@ -32,7 +32,8 @@ from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
 from retour.domain.money import to_text
 from retour.domain.program import Program, Source
 from retour.domain.times import instant, text
-from retour.intake import Batch, receive
+from retour.intake.batch import Batch
+from retour.intake.receive import receive
 from retour.remote import RemoteError
 from retour.sentences import sentence
 

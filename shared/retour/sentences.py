@@ -10,7 +10,7 @@ PLACES = (
     ("retour.domain.actions", "paid.json"),
     ("retour", "normalise.json"),
     ("retour", "report.json"),
-    ("retour", "intake.json"),
+    ("retour.intake", "intake.json"),
     ("retour", "check.json"),
     ("retour.channels", "sentences.json"),
     ("retour.files", "sentences.json"),

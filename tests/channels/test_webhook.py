@@ -22,8 +22,8 @@ from retour import wiring
 from retour.channels import webhook
 from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
 from retour.domain.row import Ignored, Refusal, Row, Unreadable
-from retour.intake import receive
-from retour.report import from_json
+from retour.intake.receive import receive
+from retour.intake.report import from_json
 from retour.sentences import all_sentences
 from retour.store.deliveries import Deliveries
 

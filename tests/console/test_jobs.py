@@ -8,8 +8,8 @@ from urllib.parse import quote
 from tests.conftest import House
 from tests.console.conftest import Console
 
-from retour import intake
 from retour.domain.delivery import Channel, Kind
+from retour.intake.receive import receive
 
 Sold = Callable[..., None]
 CSV = b"reference,order_id,change,amount,currency,reason\r\nR-1,A-1,take_back,20.00,EUR,ITEM_RETURNED\r\n"
@@ -166,7 +166,7 @@ def held_file(house: House) -> str:
     delivery = house.delivery(
         Kind.FILE, body, "warehouse", Channel.SFTP, name="may.csv", held="SENDER_UNAUTHENTICATED", body_key=key
     )
-    batch = intake.receive(house.hub, delivery, None)
+    batch = receive(house.hub, delivery, None)
     assert batch.state == "held"
     return batch.delivery.id
 
@@ -214,7 +214,7 @@ def test_a_file_is_tried_before_it_is_sent(console: Console, sold: Sold, house: 
     assert "every 2s" in waiting.text
     delivery = house.hub.deliveries(house.program).get(done.location.split("/")[-1].partition("?")[0])
     assert delivery is not None
-    intake.receive(house.hub, delivery.delivery, None)
+    receive(house.hub, delivery.delivery, None)
     followed = browser.get(done.location.partition("?")[0], hx_request="true")
     assert followed.headers["hx-refresh"] == "true"
 

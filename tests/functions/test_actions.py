@@ -198,7 +198,8 @@ def test_a_delivery_is_undone_whole_after_a_dry_run(call: Caller) -> None:
 def test_the_undo_of_many_records_is_a_file_read_like_every_file(
     call: Caller, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from retour import acts, intake
+    from retour.api import acts
+    from retour.intake.receive import receive
 
     monkeypatch.setattr(acts, "ACTIONS_MAX", 2)
     ids = [sold(call, f"A-{n}") for n in range(3)]
@@ -209,7 +210,7 @@ def test_the_undo_of_many_records_is_a_file_read_like_every_file(
     assert answer["state"] == "arriving"
     header = house.hub.deliveries(call.program).get(answer["batch"])
     assert header is not None
-    assert intake.receive(house.hub, header.delivery, None).counts == {"applied": 3}
+    assert receive(house.hub, header.delivery, None).counts == {"applied": 3}
     assert {state(call, one)[1] for one in ids} == {"100.00"}
 
 

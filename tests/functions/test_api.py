@@ -412,15 +412,15 @@ def test_a_held_delivery_is_released_by_a_decision_that_is_stored_too(call: Call
 
 
 def hold(house: House, body: bytes, name: str) -> str:
-    from retour import intake
     from retour.domain.delivery import Kind
+    from retour.intake.receive import receive
 
     key = f"raw/{house.program}/{name}"
     house.hub.inbox.put(key, body)
     delivery = house.delivery(
         Kind.FILE, body, "warehouse", Channel.EMAIL, name=f"{name}.csv", held="UNAUTHENTICATED", body_key=key
     )
-    assert intake.receive(house.hub, delivery, None).state == "held"
+    assert receive(house.hub, delivery, None).state == "held"
     return delivery.id
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from tests.conftest import PROGRAM, House
 from tests.functions.test_api import SALE, Caller, admin, call, text_of
 
-from retour import intake
+from retour.intake.receive import receive
 
 FILES = "/v1/programs/{p}/files"
 ACTIONS = "/v1/programs/{p}/actions"
@@ -49,7 +49,7 @@ def test_a_held_file_is_shown_with_what_it_would_do_and_released(admin: Caller, 
     batch = call("POST", FILES, body, query={"name": "may.csv", "source": "drop"}).json["batch"]
     header = house.hub.deliveries(call.program).get(batch)
     assert header is not None
-    intake.receive(house.hub, header.delivery, None)
+    receive(house.hub, header.delivery, None)
     shown = call("GET", f"/v1/programs/{{p}}/batches/{batch}").json
     assert (shown["state"], shown["code"], shown["counts"]) == ("held", "THRESHOLD_EXCEEDED", {})
     assert "50%" in shown["explanation"] and "40%" in shown["explanation"]

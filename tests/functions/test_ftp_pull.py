@@ -16,7 +16,7 @@ from pyftpdlib.handlers import FTPHandler
 from pyftpdlib.servers import FTPServer
 from tests.conftest import PROGRAM, House
 
-from retour.intake import receive
+from retour.intake.receive import receive
 
 CSV = b"reference,order_id,change\nR-1,A-1,reverse\n"
 CONTEXT = SimpleNamespace(

@@ -10,7 +10,7 @@ from tests.conftest import PROGRAM, House
 
 from retour.domain.delivery import Channel, Kind
 from retour.domain.times import text
-from retour.intake import announce
+from retour.intake.receive import announce
 
 CONTEXT = SimpleNamespace(function_name="tick", memory_limit_in_mb=512, invoked_function_arn="arn", aws_request_id="1")
 DEPOT = {"protocol": "ftps", "host": "ftp.merchant.example", "user": "retour", "at": "05:30"}

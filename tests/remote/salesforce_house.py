@@ -14,12 +14,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from local.salesforce import ADMIN, ORG, Simulator, start
-from retour import report
 from retour.domain.actions.contract import with_versions_of
 from retour.domain.actions.modification import Modification
 from retour.domain.delivery import Channel, Delivery, Kind
 from retour.domain.program import Program, program_from
-from retour.intake import take_actions
+from retour.intake import report
+from retour.intake.actions import take_actions
 from retour.remote.salesforce import client
 from retour.store.ledger import HeadChange
 from retour.store.rehearsal import Rehearsal

@@ -15,7 +15,7 @@ from tests.remote.salesforce_house import house as open_house
 from retour.channels.salesforce import as_read, entry
 from retour.domain.actions.outcome import Outcome
 from retour.domain.times import instant, text
-from retour.intake import receive
+from retour.intake.receive import receive
 from retour.remote import RemoteError
 from retour.remote.salesforce import Client, Written, client, domain_of, session
 from retour.salesforce_sync import (

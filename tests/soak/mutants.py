@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from retour import apply, intake, locking, normalise
+from retour import apply, normalise
+from retour.clock import locking
 from retour.domain.actions import decide
 from retour.domain.actions.action import Action
 from retour.domain.actions.codes import Code
@@ -14,6 +15,7 @@ from retour.domain.actions.decide import Head, Order
 from retour.domain.actions.fence import LowWater
 from retour.domain.actions.modification import Modification, Undo, digest
 from retour.domain.actions.outcome import Outcome
+from retour.intake import actions, again, rows, waiting
 from retour.store import items
 from retour.store.ledger import HeadChange, TableLedger
 from tests.soak.world import ACME, TABLE
@@ -145,7 +147,7 @@ def by_the_clock(original: Callable[..., Any]) -> Callable[..., Any]:
     return take_order
 
 
-CHECKED_ONCE = by_the_clock(intake.take_order)
+CHECKED_ONCE = by_the_clock(rows.take_order)
 BOOK = decide.booked_on
 
 
@@ -164,7 +166,7 @@ def attempt_without_delivery(order: Order, modification: Modification) -> Modifi
     return replace(attempt, attempt="again") if attempt else None
 
 
-TRIED = intake.tried_again
+TRIED = rows.tried_again
 
 
 def acknowledged_before_written(ledger: Any, order: Order, modifications: Any) -> Order:
@@ -229,7 +231,7 @@ MUTANTS: dict[str, Mutant] = {
     "page put afterwards": Mutant("a kill between drops sealed entries", ledger=SealsAfterwards),
     "lock checked at the start only": Mutant(
         "what waited is accepted after the lock",
-        [(intake, "take_order", CHECKED_ONCE), (decide, "too_late", CHECKED_ONCE.too_late)],  # type: ignore[attr-defined]
+        [(rows, "take_order", CHECKED_ONCE), (decide, "too_late", CHECKED_ONCE.too_late)],  # type: ignore[attr-defined]
     ),
     "fence without low-water mark": Mutant(
         "final while a delivery received in time is still open", [(LowWater, "holds_back", never_held_back)]
@@ -238,19 +240,19 @@ MUTANTS: dict[str, Mutant] = {
         "a refusal uses the reference up", [(decide, "reference_holder", holder_even_refused)]
     ),
     "attempt without its delivery": Mutant(
-        "the third try is taken for the second", [(intake, "tried_again", attempt_without_delivery)]
+        "the third try is taken for the second", [(rows, "tried_again", attempt_without_delivery)]
     ),
     "waiting forgotten": Mutant(
         "what waits beside an action id stays there",
-        [(intake, "adopt", lambda ledger, action_id, order: order), (locking, "adopt", lambda _l, _i, order: order)],
+        [(room, "adopt", lambda _ledger, _id, order: order) for room in (rows, actions, again, waiting, locking)],
     ),
     "nobody looks again": Mutant(
         "reported between the look and the insert",
-        [(intake, "moved_meanwhile", lambda *_: None), (intake, "fold_again", nobody_looks_again)],
+        [(rows, "moved_meanwhile", lambda *_: None), (again, "fold_again", nobody_looks_again)],
     ),
     "undo rewrites": Mutant("the undone record's entry is changed", [(decide, "booked_on", undo_that_rewrites)]),
     "acknowledged before written": Mutant(
-        "an answer without an insert", [(intake, "inserted", acknowledged_before_written)]
+        "an answer without an insert", [(rows, "inserted", acknowledged_before_written)]
     ),
     "loser believes itself": Mutant("a lost write is told as booked", [(apply, "written", whatever_was_written)]),
     "identity by arrival": Mutant(

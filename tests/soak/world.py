@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from retour import intake, locking
 from retour.apply import Contended
+from retour.clock import locking
 from retour.domain.actions import decide, modification
 from retour.domain.actions.action import Action
 from retour.domain.actions.contract import Contract
@@ -22,7 +22,11 @@ from retour.domain.actions.modification import Modification
 from retour.domain.actions.outcome import Outcome
 from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
 from retour.domain.program import Program
-from retour.intake import Batch
+from retour.intake import again
+from retour.intake.batch import ARRIVED, DONE, Batch, report_of
+from retour.intake.receive import receive, rows_of
+from retour.intake.rows import take_rows
+from retour.intake.waiting import expire_waiting, remind_waiting
 from retour.normalise import Reading
 from retour.store import items
 from retour.store import ledger as ledger_module
@@ -159,7 +163,7 @@ class World:
         if not step.get("file"):
             delivery = step["delivery"] = self.delivery(step, Kind.MODIFICATIONS, body, channel)
             job.name += f" at {delivery.received_at:%d %H:%M:%S.%f}"
-            batch = intake.receive(self, delivery, body)  # type: ignore[arg-type]
+            batch = receive(self, delivery, body)  # type: ignore[arg-type]
             self.answers.append(Acknowledged(delivery, batch))
             return
         deliveries = self.deliveries(ACME)
@@ -167,32 +171,32 @@ class World:
             # Received is what is listed as open: the two are one moment here.
             worker, self.weaver.current = self.weaver.current, None
             delivery = self.files[step["identity"]] = self.delivery(step, Kind.MODIFICATIONS, body, Channel.SFTP)
-            deliveries.put(delivery, body, intake.ARRIVED, {})
+            deliveries.put(delivery, body, ARRIVED, {})
             self.weaver.current = worker
         self.take_file(self.files[step["identity"]], body)
 
     def take_file(self, delivery: Delivery, body: bytes) -> None:
-        """What `intake.take_file` does once the file is read."""
+        """What `take_file` does once the file is read."""
         deliveries, program = self.deliveries(ACME), self.program_of(delivery)
         header = deliveries.get(delivery.id)
-        if header is None or header.state == intake.DONE:
+        if header is None or header.state == DONE:
             return
-        rows = intake.rows_of(delivery, body, program.sources[delivery.source])
+        rows = rows_of(delivery, body, program.sources[delivery.source])
         assert isinstance(rows, Sequence)
         reads = list(Reading(program, program.sources[delivery.source], delivery).modifications(rows))
-        results = intake.take_rows(self.ledger(program), program, reads, self.now())
-        intake.remind_waiting(self, program, delivery, results)  # type: ignore[arg-type]
-        batch = Batch(delivery=delivery, state=intake.DONE, results=results)
-        deliveries.close(delivery, intake.report_of(batch), batch.state)
+        results = take_rows(self.ledger(program), program, reads, self.now())
+        remind_waiting(self, program, delivery, results)  # type: ignore[arg-type]
+        batch = Batch(delivery=delivery, state=DONE, results=results)
+        deliveries.close(delivery, report_of(batch), batch.state)
         self.answers.append(Acknowledged(delivery, batch))
 
     def do_report(self, step: dict[str, Any], job: Job) -> None:
         body = json.dumps(step["actions"]).encode()
         delivery = step["delivery"] = self.delivery(step, Kind.ACTIONS, body)
-        self.answers.append(Acknowledged(delivery, intake.receive(self, delivery, body)))  # type: ignore[arg-type]
+        self.answers.append(Acknowledged(delivery, receive(self, delivery, body)))  # type: ignore[arg-type]
 
     def do_fold(self, step: dict[str, Any], job: Job) -> None:
-        intake.fold_again(self, ACME, step["home"])  # type: ignore[arg-type]
+        again.fold_again(self, ACME, step["home"])  # type: ignore[arg-type]
 
     def do_wait(self, step: dict[str, Any], job: Job) -> None:
         """Time passes; a request that lasted too long is ended by the machinery it runs on."""
@@ -205,7 +209,7 @@ class World:
         self.version = min(self.version + 1, len(programs()) - 1)
 
     def do_expire(self, step: dict[str, Any], job: Job) -> None:
-        intake.expire_waiting(self, self.program(ACME))  # type: ignore[arg-type]
+        expire_waiting(self, self.program(ACME))  # type: ignore[arg-type]
 
     def do_decide(self, step: dict[str, Any], job: Job) -> None:
         """A person looks at what is there, and decides on one of them."""

@@ -14,11 +14,11 @@ from urllib.parse import quote, unquote
 
 from retour.api.problem import problem
 from retour.api.views import Place, is_delivery_id, place_of
-from retour.arrival import UPLOAD_MAX
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
 from retour.domain.times import instant, text
 from retour.files import names
+from retour.intake.arrival import UPLOAD_MAX
 from retour.store.programs import Principal
 from retour.store.state import SourceState
 from retour.wiring import Hub

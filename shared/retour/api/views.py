@@ -8,8 +8,6 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from retour import report
-from retour.arrival import NO_HASH
 from retour.domain.actions import paid
 from retour.domain.actions.action import Action
 from retour.domain.actions.contract import Contract
@@ -22,7 +20,10 @@ from retour.domain.money import to_text
 from retour.domain.program import Program
 from retour.domain.row import Refusal, Unreadable
 from retour.domain.times import text
-from retour.intake import ARRIVED, HELD, Batch, told, unreadable
+from retour.intake import report
+from retour.intake.arrival import NO_HASH
+from retour.intake.batch import ARRIVED, HELD, Batch
+from retour.intake.rows import told, unreadable
 from retour.normalise import order_key
 from retour.sentences import sentence
 from retour.store import outcomes

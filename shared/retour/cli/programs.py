@@ -69,7 +69,7 @@ def check(arguments: argparse.Namespace) -> int:
 
 def read(path: Path, body: bytes) -> dict[str, Any] | None:
     """The document; None, after a sentence for each line at fault, when it is wrong."""
-    from retour.program_file import read as judged
+    from retour.setup.program_file import read as judged
 
     try:
         text = body.decode("utf-8-sig")

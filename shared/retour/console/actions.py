@@ -9,8 +9,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from retour import acts
-from retour.api import listing, views
+from retour.api import acts, listing, views
 from retour.api.calls import Refused
 from retour.api.listing import Filter
 from retour.api.views import Document

@@ -8,8 +8,7 @@ from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
-from retour import acts, intake
-from retour.api import desk, views
+from retour.api import acts, admission, batches, views
 from retour.api.calls import Refused
 from retour.api.views import Document, Page, Place
 from retour.console.request import Response, download, to
@@ -17,6 +16,7 @@ from retour.console.visit import Visit
 from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Channel, Kind
 from retour.domain.money import to_text
+from retour.intake.batch import ARRIVED, DONE, HELD
 from retour.store.deliveries import Header
 
 PAGE = 25
@@ -30,7 +30,7 @@ ORDER = ("refused", "held", "waiting", "applied", "unchanged", "duplicate", "sup
 def listed(visit: Visit, limit: int) -> Page:
     """Deliveries by the filters of this address, newest first."""
     query, program = visit.request.query, visit.program
-    today, first = desk.days(visit.hub, program)
+    today, first = admission.days(visit.hub, program)
     start = views.place_of(query.get("cursor", "")) or Place(today)
     if (until := day_of(query.get("to"))) and not query.get("cursor"):
         start = Place(min(until, today))
@@ -82,7 +82,7 @@ def index(visit: Visit) -> Response:
         older=older,
         filters=filters,
         channels=[channel.value for channel in Channel],
-        states=desk.STATES,
+        states=batches.STATES,
         sources=[*visit.program.sources],
     )
 
@@ -101,7 +101,7 @@ class Group:
 
 
 def show(visit: Visit) -> Response:
-    header = desk.header_of(visit.reader, visit.part["batch"])
+    header = batches.header_of(visit.reader, visit.part["batch"])
     state = header.state
     if visit.request.wants_block:
         if state in ("arriving", "working"):
@@ -133,13 +133,13 @@ def show(visit: Visit) -> Response:
         effect=effect_of(results),
         lines=held_facts(visit, header),
         of_actions=views.is_of_actions(header.delivery),
-        can_undo=state == intake.DONE
+        can_undo=state == DONE
         and bool(counts.get("applied"))
         and visit.may("act")
         and not views.is_of_actions(header.delivery),
-        can_settle=state == intake.HELD and visit.may("decide"),
+        can_settle=state == HELD and visit.may("decide"),
         can_replay=header.delivery.kind not in (Kind.PROGRAM, Kind.DECISION)
-        and state not in (intake.HELD, intake.ARRIVED)
+        and state not in (HELD, ARRIVED)
         and visit.may("decide"),
     )
 
@@ -182,14 +182,14 @@ def effect_of(results: list[Result]) -> list[Document]:
 
 def held_facts(visit: Visit, header: Header) -> list[tuple[str, str]]:
     """What made it held, as it was measured."""
-    if header.state != intake.HELD:
+    if header.state != HELD:
         return []
     return [(name, str(value)) for name, value in header.report.get("details", {}).items() if value]
 
 
 def hand_out(visit: Visit) -> Response:
     batch, opened = visit.part["batch"], visit.program
-    found = {"raw": desk.raw, "result": desk.result, "rejected": desk.rejected}[visit.part["what"]](
+    found = {"raw": batches.raw, "result": batches.result, "rejected": batches.rejected}[visit.part["what"]](
         visit.hub, opened, batch
     )
     if found.url:
@@ -204,9 +204,9 @@ def settle(visit: Visit) -> Response:
     call = visit.call("POST", json.dumps(body).encode(), visit.request.form.get("form", ""))
     try:
         if what == "replay":
-            desk.replay(visit.hub, visit.program, batch)
+            batches.replay(visit.hub, visit.program, batch)
         else:
-            desk.settle(visit.hub, call, visit.principal, visit.program, batch, what)
+            batches.settle(visit.hub, call, visit.principal, visit.program, batch, what)
     except Refused as refused:
         if int(refused.answer["statusCode"]) == 409:
             return visit.problem(409, visit.told(refused))
@@ -229,13 +229,13 @@ def undo(visit: Visit) -> Response:
         raise
     if confirmed:
         return to(f"{visit.base}/deliveries/{quote(answer['batch'])}?told=apply")
-    header = desk.header_of(visit.reader, batch)
+    header = batches.header_of(visit.reader, batch)
     return visit.render("undo.html", answer=answer, batch=batch, name=header.delivery.name, given=given)
 
 
 def since(visit: Visit, days: int) -> list[Header]:
     """The headers of the last days, newest first, as many as a page may look at."""
-    today, first = desk.days(visit.hub, visit.program)
+    today, first = admission.days(visit.hub, visit.program)
     from_day = max(f"{visit.hub.now() - timedelta(days=days):%Y%m%d}", first)
     return [one for one in islice(views.headers(visit.reader.deliveries, Place(today), from_day), 300)
             if isinstance(one, Header)]  # fmt: skip

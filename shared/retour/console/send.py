@@ -6,8 +6,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
-from retour import intake
-from retour.api import desk, views
+from retour.api import admission, modifications, views
 from retour.api.calls import FILE_MAX, Call, Refused, file_name
 from retour.api.views import Document
 from retour.console.deliveries import groups_of
@@ -16,6 +15,8 @@ from retour.console.visit import Stop, Visit
 from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Kind
 from retour.domain.times import instant, text
+from retour.intake.batch import Batch
+from retour.intake.rehearse import rehearse
 from retour.store.state import SourceState
 
 KEPT_HOURS = 24
@@ -109,12 +110,12 @@ def shown(visit: Visit, doc: dict[str, Any], body: bytes, changed: bool = False)
     )
 
 
-def rehearsed(visit: Visit, doc: dict[str, Any], body: bytes) -> intake.Batch:
+def rehearsed(visit: Visit, doc: dict[str, Any], body: bytes) -> Batch:
     call = call_of(visit, doc["name"], doc["source"], body)
-    source = desk.source_for_api(call, visit.program).name
-    delivery = desk.delivery_of(call, visit.hub, visit.principal, visit.program.id, source, Kind.FILE)
+    source = admission.source_for_api(call, visit.program).name
+    delivery = admission.delivery_of(call, visit.hub, visit.principal, visit.program.id, source, Kind.FILE)
     delivery = replace(delivery, name=doc["name"], body_key=doc["key"])
-    return intake.dry_run(visit.hub, delivery, body)
+    return rehearse(visit.hub, delivery, body)
 
 
 def total_of(results: list[Result]) -> list[Document]:
@@ -167,7 +168,7 @@ def apply(visit: Visit) -> Response:
         return shown(visit, doc, body, changed=True)
     call = call_of(visit, doc["name"], doc["source"], body, f"dry-run-{visit.part['run']}")
     try:
-        batch = desk.take_file(visit.hub, call, visit.principal, visit.program)["batch"]
+        batch = modifications.take_file(visit.hub, call, visit.principal, visit.program)["batch"]
     except Refused as refused:
         raise Stop(visit.problem(422, visit.told(refused))) from None
     runs(visit).put(visit.part["run"], {**doc, "batch": batch})

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from retour.api import desk, views
+from retour.api import admission, credentials, programs, sources, views
 from retour.api.calls import Call, Refused
 from retour.api.views import Document
 from retour.console.deliveries import line_of, since
@@ -30,7 +30,7 @@ def index(visit: Visit) -> Response:
             "name": name,
             "source": source,
             "last": latest.get(name),
-            "access": desk.access(visit.hub, visit.program, source),
+            "access": credentials.access(visit.hub, visit.program, source),
         }
         for name, source in visit.program.sources.items()
         if name in visit.hub.programs.versions(visit.program.id)[0].document.get("sources", {})
@@ -46,12 +46,12 @@ def newest_by_source(visit: Visit) -> Mapping[str, Header]:
 
 
 def source(visit: Visit, findings: list[str] | None = None) -> Response:
-    found = desk.source_of(visit.program, visit.part["source"])
+    found = admission.source_of(visit.program, visit.part["source"])
     last = [one for one in since(visit, DAYS) if one.delivery.source == found.name][:10]
     return visit.render(
         "source.html",
         source=found,
-        access=desk.access(visit.hub, visit.program, found),
+        access=credentials.access(visit.hub, visit.program, found),
         findings=findings,
         items=[line_of(visit, one) for one in last],
         visit_report=visit.hub.state(visit.program.id, found.name).get("last-visit"),
@@ -61,11 +61,11 @@ def source(visit: Visit, findings: list[str] | None = None) -> Response:
 def test(visit: Visit) -> Response:
     """What is missing or wrong, as far as it can be told; of a pulled source a visit is made as well."""
     name = visit.part["source"]
-    found = desk.source_of(visit.program, name)
-    report = desk.test(visit.hub, visit.program, name)
+    found = admission.source_of(visit.program, name)
+    report = sources.test(visit.hub, visit.program, name)
     findings = [str(one) for one in report["findings"]]
     if found.channel == "pull" and not findings:
-        desk.pull(visit.hub, visit.program, name)
+        sources.pull(visit.hub, visit.program, name)
     return source(visit, findings)
 
 
@@ -151,7 +151,7 @@ def save(visit: Visit) -> Response:
         )
         return program_page(visit, text, [], difference(written(visit, newest), text), newest.version, said, 409)
     try:
-        answer = desk.apply_program(visit.hub, call, visit.principal, visit.program.id)
+        answer = programs.apply_program(visit.hub, call, visit.principal, visit.program.id)
     except Refused as refused:
         import json
 

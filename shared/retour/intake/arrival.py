@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from retour.domain.delivery import Delivery, Kind
 from retour.domain.program import Program
-from retour.intake import ARRIVED, REFUSED, Batch, report_of
+from retour.intake.batch import ARRIVED, REFUSED, Batch, report_of
 
 if TYPE_CHECKING:
     from retour.wiring import Hub

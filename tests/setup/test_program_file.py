@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from retour.domain.program import REASONS, program_from
-from retour.program_file import FAULTS_MAX, SIZE_MAX, Fault, read, schema
+from retour.setup.program_file import FAULTS_MAX, SIZE_MAX, Fault, read, schema
 
 ACME = """\
 program: acme

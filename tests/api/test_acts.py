@@ -7,15 +7,15 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from tests.conftest import PROGRAM, House
+from tests.domain.cases import CONTRACT, action, record
 
-from retour.api import desk, views
+from retour.api import admission, views
 from retour.domain.actions.decide import CHANGES_MAX, Order, as_of, first_head, fold
 from retour.domain.actions.modification import SetTotal
 from retour.domain.delivery import Channel
 from retour.domain.program import Program
 from retour.files.layout import layouts
-from tests.conftest import PROGRAM, House
-from tests.domain.cases import CONTRACT, action, record
 
 RULES = [
     {"category": ["bags"], "pays": "10%"},
@@ -46,7 +46,7 @@ def with_terms(house: House, *, language: str = "en", **terms: Any) -> None:
 
 def shown(house: House, action: str) -> Any:
     program = program_of(house)
-    found = desk.reader_of(house.hub, program).action(action)
+    found = admission.reader_of(house.hub, program).action(action)
     assert found is not None
     return json.loads(json.dumps(views.action_document(*found, program, house.clock.moment)))
 

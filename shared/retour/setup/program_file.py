@@ -68,7 +68,7 @@ def read(text: str) -> dict[str, Any] | list[Fault]:
 @cache
 def schema() -> dict[str, Any]:
     """program.schema.json, as it is published."""
-    published: dict[str, Any] = json.loads(files("retour").joinpath("program.schema.json").read_text("utf-8"))
+    published: dict[str, Any] = json.loads(files("retour.setup").joinpath("program.schema.json").read_text("utf-8"))
     return published
 
 

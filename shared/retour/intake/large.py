@@ -16,18 +16,9 @@ from retour.domain.actions.outcome import Outcome
 from retour.domain.delivery import Delivery
 from retour.domain.row import Refusal, Row
 from retour.domain.times import instant, text
-from retour.intake import (
-    ARRIVED,
-    DONE,
-    MANY,
-    WORKING,
-    Batch,
-    home_of,
-    read_rows,
-    remind_waiting,
-    report_of,
-    take_rows,
-)
+from retour.intake.batch import ARRIVED, DONE, WORKING, Batch, report_of
+from retour.intake.rows import MANY, home_of, read_rows, take_rows
+from retour.intake.waiting import remind_waiting
 from retour.normalise import Reading
 from retour.store import outcomes
 from retour.store.bulk import batched, order_keys
@@ -85,7 +76,7 @@ def split(hub: "Hub", delivery: Delivery, more: Mapping[str, str]) -> Work:
 
     `more` goes with every bucket to its worker.
     """
-    from retour.opening import open_delivery
+    from retour.intake.opening import open_delivery
 
     program = hub.program_of(delivery)
     work = hub.work(program.id, delivery.id)

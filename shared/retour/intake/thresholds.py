@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from retour.clock.rollup import pending_payout, roll_up
 from retour.domain.actions.codes import Code
 from retour.domain.actions.modification import Modification, SetTotal, TakeBack
 from retour.domain.actions.outcome import Outcome, Result
@@ -18,14 +19,13 @@ from retour.domain.delivery import Delivery
 from retour.domain.money import to_text
 from retour.domain.program import Program, Source
 from retour.domain.row import Row, Unreadable
+from retour.intake.preview import Moved, moved_by_partner, moved_heads, partner_documents, total_document
 from retour.normalise import Read
-from retour.preview import Moved, moved_by_partner, moved_heads, partner_documents, total_document
-from retour.rollup import pending_payout, roll_up
 from retour.store import outcomes
 from retour.store.rehearsal import Rehearsal
 
 if TYPE_CHECKING:
-    from retour.intake import Batch
+    from retour.intake.batch import Batch
     from retour.wiring import Hub
 
 JUDGED_FROM = 20
@@ -91,7 +91,7 @@ class Weight:
 
 def weigh(hub: "Hub", program: Program, pieces: Iterable[Reads]) -> Weight:
     """Rehearse the rows, a piece at a time so that memory stays as it is."""
-    from retour.intake import take_rows
+    from retour.intake.rows import take_rows
 
     weight = Weight()
     for reads in pieces:

@@ -4,17 +4,22 @@ import json
 from collections.abc import Callable
 
 import pytest
-
-from retour import intake
-from retour.domain.actions.outcome import Outcome
-from retour.domain.delivery import Channel, Kind
 from tests.conftest import House
 from tests.meter import Meter
+
+from retour.domain.actions.outcome import Outcome
+from retour.domain.delivery import Channel, Kind
+from retour.intake.again import fold_again
+from retour.intake.batch import Batch
+from retour.intake.decision import release
+from retour.intake.receive import receive
+from retour.intake.rehearse import rehearse
+from retour.intake.waiting import expire_waiting
 
 SALE = {"order_id": "A-1", "amount": "100.00"}
 
 
-def outcomes(batch: intake.Batch) -> list[tuple[str, str]]:
+def outcomes(batch: Batch) -> list[tuple[str, str]]:
     return [(result.outcome.value, result.code) for result in batch.results]
 
 
@@ -131,15 +136,15 @@ def test_what_waits_too_long_is_refused_and_answered(house: House) -> None:
     )
     program = house.hub.program(house.program)
     assert program is not None
-    assert intake.expire_waiting(house.hub, program) == 0
+    assert expire_waiting(house.hub, program) == 0
     house.clock.moment = batch.delivery.received_at.replace(month=12, day=30)
-    assert intake.expire_waiting(house.hub, program) == 2
+    assert expire_waiting(house.hub, program) == 2
     order = house.order("nowhere")
     (record,) = order.records
     booked = order.booked(record.id)
     assert booked is not None and (booked[1].outcome, booked[1].code) == (Outcome.REFUSED, "ACTION_NOT_FOUND")
     assert len([message for queue, message in house.sent if queue == "answers"]) == 2
-    assert intake.expire_waiting(house.hub, program) == 0
+    assert expire_waiting(house.hub, program) == 0
     again = house.modify({"reference": "r1", "order_id": "nowhere", "change": "reverse"})
     assert outcomes(again) == [("waiting", "WAITING")]
 
@@ -202,7 +207,7 @@ def test_a_file_is_taken_in_row_by_row_and_its_redelivery_changes_nothing(house:
     header = house.hub.deliveries(house.program).get(batch.delivery.id)
     assert header is not None and header.state == "done"
     assert list(house.hub.deliveries(house.program).open()) == []
-    again = intake.receive(house.hub, batch.delivery, body)
+    again = receive(house.hub, batch.delivery, body)
     assert (again.state, again.results) == ("done", ())
     assert house.payouts("A-1") == {"A-1~sale": (9000, 720, "pending")}
 
@@ -214,9 +219,9 @@ def test_a_held_delivery_takes_effect_only_when_released_and_as_received_then(ho
     assert held.state == "held"
     assert house.payouts("A-1") == {"A-1~sale": (10000, 800, "pending")}
     house.hub.inbox.put(held.delivery.body_key, body)
-    assert intake.receive(house.hub, held.delivery, None).state == "held"
+    assert receive(house.hub, held.delivery, None).state == "held"
     house.clock.moment = held.delivery.received_at.replace(month=12, day=3)
-    released = intake.release(house.hub, held.delivery, house.hub.now())
+    released = release(house.hub, held.delivery, house.hub.now())
     assert outcomes(released) == [("applied", "")]
     assert house.payouts("A-1") == {"A-1~sale": (0, 0, "reversed")}
 
@@ -224,11 +229,11 @@ def test_a_held_delivery_takes_effect_only_when_released_and_as_received_then(ho
 def test_killed_between_insert_and_fold_nothing_is_lost(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     house.report(SALE)
     with monkeypatch.context() as killed:
-        killed.setattr("retour.intake.settle", lambda *_: (_ for _ in ()).throw(SystemExit("killed")))
+        killed.setattr("retour.intake.rows.settle", lambda *_: (_ for _ in ()).throw(SystemExit("killed")))
         with pytest.raises(SystemExit):
             house.modify({"reference": "r1", "order_id": "A-1", "change": "take_back", "amount": "20.00"})
     assert house.payouts("A-1") == {"A-1~sale": (10000, 800, "pending")}
-    intake.fold_again(house.hub, house.program, "A-1")
+    fold_again(house.hub, house.program, "A-1")
     assert house.payouts("A-1") == {"A-1~sale": (8000, 640, "pending")}
     repeat = house.modify({"reference": "r1", "order_id": "A-1", "change": "take_back", "amount": "20.00"})
     assert outcomes(repeat) == [("duplicate", "")]
@@ -239,10 +244,10 @@ def test_killed_while_an_action_is_reported_what_waited_still_comes_home(
 ) -> None:
     house.modify({"reference": "r1", "action_id": "M.5", "change": "reverse"})
     with monkeypatch.context() as killed:
-        killed.setattr("retour.intake.adopt", lambda *_: (_ for _ in ()).throw(SystemExit("killed")))
+        killed.setattr("retour.intake.actions.adopt", lambda *_: (_ for _ in ()).throw(SystemExit("killed")))
         with pytest.raises(SystemExit):
             house.report({"order_id": "C-1", "action_id": "M.5", "amount": "10.00"})
-    intake.fold_again(house.hub, house.program, "C-1")
+    fold_again(house.hub, house.program, "C-1")
     assert house.payouts("C-1") == {"M.5": (0, 0, "reversed")}
     assert [message["what"] for queue, message in house.sent if queue == "answers"] == ["settled"]
 
@@ -252,7 +257,7 @@ def test_a_dry_run_says_what_would_happen_and_writes_nothing(house: House, meter
     record = {"order_id": "A-1", "change": "take_back", "amount": "20.00"}
     body = json.dumps([record, {**record, "amount": "90.00"}]).encode()
     meter = metered()
-    batch = intake.dry_run(house.hub, house.delivery(Kind.MODIFICATIONS, body, "erp", Channel.API), body)
+    batch = rehearse(house.hub, house.delivery(Kind.MODIFICATIONS, body, "erp", Channel.API), body)
     assert outcomes(batch) == [("applied", ""), ("refused", "AMOUNT_EXCEEDS_SALE")]
     assert meter.written == 0
     assert house.payouts("A-1") == {"A-1~sale": (10000, 800, "pending")}

@@ -24,7 +24,7 @@ from retour.domain.actions.outcome import Result
 from retour.domain.delivery import Channel
 from retour.domain.program import Program, Source
 from retour.domain.times import text
-from retour.intake import LISTED
+from retour.intake.batch import LISTED
 from retour.remote import RemoteError, words
 from retour.remote.address import connect
 from retour.store.deliveries import Header

@@ -7,7 +7,7 @@ from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from retour import callback
+from retour.answer import callback
 from retour.api.views import Reader
 from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Channel, Delivery, Kind
@@ -17,7 +17,8 @@ from retour.files import names
 from retour.files.answers import rejected_again, result_csv
 from retour.files.sniff import sniff
 from retour.files.text import HEAD
-from retour.intake import HELD, told
+from retour.intake.batch import HELD
+from retour.intake.rows import told
 from retour.salesforce_sync import news as salesforce_news
 from retour.sentences import sentence
 from retour.store import outcomes
@@ -106,7 +107,7 @@ def whole(header: Header) -> Result:
 
 
 def refused_rows(hub: "Hub", source: Source, delivery: Delivery, results: Sequence[Result]) -> bytes:
-    from retour.opening import open_delivery
+    from retour.intake.opening import open_delivery
 
     places = {result.place for result in results if result.outcome is Outcome.REFUSED}
     if not places:

@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.conftest import House
 
-from retour import intake, large
 from retour.domain.delivery import Channel, Delivery, Kind
 from retour.domain.row import Row, Unreadable
+from retour.intake import file, large
+from retour.intake.receive import receive
 from retour.store import outcomes
 from retour.store.inbox import Stream
 from retour.store.work import row_from, row_text
-from tests.conftest import House
 
 HEADER = "reference,order_id,action_id,change,amount,currency\n"
 
@@ -23,7 +24,7 @@ HEADER = "reference,order_id,action_id,change,amount,currency\n"
 @pytest.fixture
 def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Large begins early, so that the tests stay quick."""
-    monkeypatch.setattr(intake, "ROWS_IN_ONE_PIECE", 40)
+    monkeypatch.setattr(file, "ROWS_IN_ONE_PIECE", 40)
     monkeypatch.setattr(large, "BUCKET_BYTES", 1024)
     monkeypatch.setattr(large, "HELD_SIGNS", 6_000)
     monkeypatch.setattr(large, "ROWS_AT_ONCE", 30)
@@ -218,7 +219,7 @@ def test_more_rows_take_no_more_memory_while_they_are_read(house: House, monkeyp
     def growth(count: int) -> int:
         body = (HEADER + "".join(f"r{n},A-{n},,take_back,10.00,EUR\n" for n in range(count))).encode()
         delivery = house.delivery(Kind.FILE, body, "warehouse", Channel.SFTP, name=f"{count}.csv")
-        delivery = intake.receive(house.hub, delivery, body).delivery
+        delivery = receive(house.hub, delivery, body).delivery
         del body
         tracemalloc.start()
         large.split(house.hub, delivery, {})

@@ -11,14 +11,17 @@ from threading import Lock
 from typing import Any
 
 import pytest
+from tests.conftest import PROGRAM, House
+from tests.meter import Meter
 
-from retour import intake, locking
+from retour.clock import locking
 from retour.domain.actions.fence import GRACE
 from retour.domain.delivery import Channel, Kind
 from retour.domain.program import Program
+from retour.intake.again import fold_again
+from retour.intake.decision import release
+from retour.intake.receive import announce, receive
 from retour.store.ledger import TableLedger
-from tests.conftest import PROGRAM, House
-from tests.meter import Meter
 
 LOCK = datetime(2026, 12, 1, 23, 0, tzinfo=UTC)
 """Of what the house reports by default: 30 days after 1 November in Berlin."""
@@ -68,7 +71,7 @@ def test_nobody_has_to_run_for_an_action_to_be_locked(house: House) -> None:
 def test_the_fence_folds_what_nobody_folded_yet(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     house.report({"order_id": "A-1", "amount": "100.00"})
     with monkeypatch.context() as killed:
-        killed.setattr("retour.intake.settle", lambda *_: (_ for _ in ()).throw(SystemExit("killed")))
+        killed.setattr("retour.intake.rows.settle", lambda *_: (_ for _ in ()).throw(SystemExit("killed")))
         with pytest.raises(SystemExit):
             house.modify({"order_id": "A-1", "change": "take_back", "amount": "20.00"})
     assert run(house) == Counter(final=1)
@@ -79,8 +82,8 @@ def test_what_waits_beside_the_merchants_own_id_is_folded_too(house: House, monk
     house.report({"order_id": "A-1", "action_id": "N-1", "amount": "100.00"})
     with monkeypatch.context() as earlier:
         # As if the look for the order had been made just before the report.
-        earlier.setattr("retour.intake.at_home", lambda _names, _program, modification: modification)
-        earlier.setattr("retour.intake.moved_meanwhile", lambda *_: None)
+        earlier.setattr("retour.intake.rows.at_home", lambda _names, _program, modification: modification)
+        earlier.setattr("retour.intake.rows.moved_meanwhile", lambda *_: None)
         house.modify({"action_id": "N-1", "change": "take_back", "amount": "20.00"})
     assert house.payouts("A-1") == {"N-1": (10000, 800, "pending")}
     assert run(house) == Counter(final=1)
@@ -107,7 +110,7 @@ def file_on_its_way(house: House, **more: Any) -> Any:
     body = b"reference,order_id,change,amount\nr-9,A-1,take_back,20.00\n"
     key = f"api/{house.program}/warehouse/x/late.csv"
     delivery = house.delivery(Kind.FILE, body, "warehouse", Channel.SFTP, name="late.csv", body_key=key, **more)
-    intake.announce(house.hub, delivery)
+    announce(house.hub, delivery)
     house.hub.inbox.put(key, body)
     return delivery
 
@@ -117,7 +120,7 @@ def test_a_file_received_in_time_is_waited_for_and_counts(house: House) -> None:
     house.clock.moment = LOCK - timedelta(minutes=1)
     delivery = file_on_its_way(house)
     assert run(house, DUE + timedelta(days=9)) == Counter(held_back=1)
-    batch = intake.receive(house.hub, delivery, None)
+    batch = receive(house.hub, delivery, None)
     assert batch.counts == {"applied": 1}
     assert run(house, DUE + timedelta(days=9)) == Counter(final=1)
     assert house.payouts("A-1") == {"A-1~sale": (8000, 640, "locked")}
@@ -133,14 +136,14 @@ def test_a_file_received_after_the_lock_is_not_waited_for(house: House) -> None:
 def test_a_held_file_is_waited_for_three_days_and_then_does_not_count(house: House) -> None:
     house.report({"order_id": "A-1", "amount": "100.00"})
     held = file_on_its_way(house, held="UNAUTHENTICATED")
-    assert intake.receive(house.hub, held, None).state == "held"
+    assert receive(house.hub, held, None).state == "held"
     patience = timedelta(hours=72)
     assert run(house, LOCK + patience - timedelta(minutes=1)) == Counter(held_back=1)
     assert run(house, LOCK + patience) == Counter(final=1)
-    [result] = intake.release(house.hub, held, house.hub.now()).results
+    [result] = release(house.hub, held, house.hub.now()).results
     assert (result.outcome.value, result.code, result.action) == ("refused", "NOT_RELEASED_IN_TIME", "A-1~sale")
     assert result.make_good is not None and result.make_good.payout == -160
-    assert intake.fold_again(house.hub, house.program, "A-1") == [], "foreseen, and no reason for an alarm"
+    assert fold_again(house.hub, house.program, "A-1") == [], "foreseen, and no reason for an alarm"
 
 
 def test_what_is_released_at_the_last_moment_counts_however_long_it_takes(
@@ -148,14 +151,14 @@ def test_what_is_released_at_the_last_moment_counts_however_long_it_takes(
 ) -> None:
     house.report({"order_id": "A-1", "amount": "100.00"})
     held = file_on_its_way(house, held="UNAUTHENTICATED")
-    intake.receive(house.hub, held, None)
+    receive(house.hub, held, None)
     released_at = LOCK + timedelta(hours=72) - timedelta(minutes=1)
     with monkeypatch.context() as killed:
-        killed.setattr("retour.intake.take_rows", lambda *_: (_ for _ in ()).throw(SystemExit("killed")))
+        killed.setattr("retour.intake.file.take_rows", lambda *_: (_ for _ in ()).throw(SystemExit("killed")))
         with pytest.raises(SystemExit):
-            intake.release(house.hub, held, released_at)
+            release(house.hub, held, released_at)
     assert run(house, LOCK + timedelta(hours=80)) == Counter(held_back=1)
-    assert intake.release(house.hub, held, released_at).counts == {"applied": 1}
+    assert release(house.hub, held, released_at).counts == {"applied": 1}
     assert run(house, LOCK + timedelta(hours=80)) == Counter(final=1)
     assert house.payouts("A-1") == {"A-1~sale": (8000, 640, "locked")}
 
@@ -184,10 +187,10 @@ def test_what_shows_up_in_time_after_final_is_an_alarm_that_stays_listed(house: 
     body = json.dumps([{"reference": "r-1", "order_id": "A-1", "change": "take_back", "amount": "20.00"}]).encode()
     lost = house.delivery(Kind.MODIFICATIONS, body, "erp", Channel.API)
     assert run(house) == Counter(final=1)
-    [result] = intake.receive(house.hub, lost, body).results
+    [result] = receive(house.hub, lost, body).results
     assert (result.outcome.value, result.code) == ("refused", "AFTER_FINAL")
-    assert intake.fold_again(house.hub, house.program, "A-1") == [result.modification]
-    assert intake.fold_again(house.hub, house.program, "A-1") == [], "once"
+    assert fold_again(house.hub, house.program, "A-1") == [result.modification]
+    assert fold_again(house.hub, house.program, "A-1") == [], "once"
     [(subject, doc)] = house.hub.deliveries(house.program).due("alarm")
     assert (subject, doc["action"], doc["delivery"]) == (result.modification, "A-1~sale", lost.id)
     assert house.payouts("A-1") == {"A-1~sale": (10000, 800, "locked")}
@@ -390,7 +393,7 @@ def story(house: House, name: str) -> None:
         {"order_id": f"{name}-2", "amount": "40.00"},
     )
     with pytest.MonkeyPatch.context() as unfolded:
-        unfolded.setattr("retour.intake.settle", lambda *_: (_ for _ in ()).throw(SystemExit("killed")))
+        unfolded.setattr("retour.intake.rows.settle", lambda *_: (_ for _ in ()).throw(SystemExit("killed")))
         with pytest.raises(SystemExit):
             house.modify({**usual, "action_id": f"{name}-x", "amount": "10.00"})
     house.modify({**usual, "reference": "a", "order_id": f"{name}-2", "amount": "5.00"})
@@ -463,7 +466,7 @@ def test_a_record_that_comes_while_the_fence_is_set_is_in_or_beside_it_and_never
     def meanwhile(self: TableLedger, *args: Any) -> bool:
         if not outcomes:
             outcomes.append("")
-            outcomes[0] = intake.receive(house.hub, in_time, body).results[0].outcome.value
+            outcomes[0] = receive(house.hub, in_time, body).results[0].outcome.value
         return write_heads(self, *args)
 
     with pytest.MonkeyPatch.context() as racing:

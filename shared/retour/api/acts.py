@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from retour import intake
-from retour.api import desk, views
+from retour.api import admission, batches, modifications, views
 from retour.api.calls import CONSOLE, JSON_MAX, Call, Refused, named, not_found
 from retour.api.views import Document, Reader
 from retour.channels import records
@@ -20,8 +19,11 @@ from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Delivery, Kind
 from retour.domain.program import Program
 from retour.domain.row import Refusal
+from retour.intake.batch import ARRIVED, DONE, REFUSED, Batch
+from retour.intake.preview import partners
+from retour.intake.receive import announce, receive
+from retour.intake.rows import take_rows
 from retour.normalise import KEY_BYTES, Reading, order_key
-from retour.preview import partners
 from retour.store.deliveries import Header
 from retour.store.programs import Principal
 from retour.store.rehearsal import Rehearsal
@@ -128,7 +130,7 @@ def act(hub: Hub, call: Call, principal: Principal, opened: Program, segment: st
     """One person's act on one action."""
     if what not in ACTS:
         raise not_found(f"There is no such act; there are: {', '.join(ACTS)}.")
-    found = desk.reader_of(hub, opened).action(named(segment))
+    found = admission.reader_of(hub, opened).action(named(segment))
     if found is None:
         raise not_found("There is no such action in this program.")
     form = form_of(call, opened, what, call.document())
@@ -145,7 +147,7 @@ def acts(hub: Hub, call: Call, principal: Principal, opened: Program) -> Documen
         detail = "Say which: `actions` is a list of action ids, or `filter` an object such as a list of actions takes."
         raise Refused(422, "ACTIONS_NEEDED", "Actions not said", detail)
     form = form_of(call, opened, what, given)
-    reader = desk.reader_of(hub, opened)
+    reader = admission.reader_of(hub, opened)
     chosen = named_actions(reader, ids) if wanted is None else filtered_actions(hub, opened, reader, wanted)
     made = [form.record(one, many=True) for one in chosen if what != "undo" or has_change(*one)]
     return carried_out(hub, call, principal, opened, made, BULK)
@@ -200,10 +202,12 @@ def carried_out(
     body = json.dumps(made[0] if len(made) == 1 and not facts else made, ensure_ascii=False)
     form = replace(call, body=body.encode("utf-8", "surrogatepass"))
     identity = f"decision#{call.key or secrets.token_hex(16)}"
-    delivery = desk.delivery_of(form, hub, principal, opened.id, CONSOLE, Kind.MODIFICATIONS, identity, facts=facts)
+    delivery = admission.delivery_of(
+        form, hub, principal, opened.id, CONSOLE, Kind.MODIFICATIONS, identity, facts=facts
+    )
     if call.is_dry_run:
         return rehearsed(hub, opened, delivery, form.body)
-    return views.answer_document(desk.readable(intake.receive(hub, delivery, form.body), opened), opened.language)
+    return views.answer_document(modifications.readable(receive(hub, delivery, form.body), opened), opened.language)
 
 
 # What it would come to
@@ -213,13 +217,13 @@ def rehearsed(hub: Hub, opened: Program, delivery: Delivery, body: bytes) -> Doc
     """Each record's outcome and effect, what its children would get, and what every partner would gain or lose."""
     rows = records.rows(body)
     if isinstance(rows, Refusal):
-        batch = intake.Batch(delivery=delivery, state=intake.REFUSED, code=rows.code, details=rows.details)
-        return views.rehearsal_document(desk.readable(batch, opened), opened.language)
+        batch = Batch(delivery=delivery, state=REFUSED, code=rows.code, details=rows.details)
+        return views.rehearsal_document(modifications.readable(batch, opened), opened.language)
     source = opened.source(delivery.source, delivery.channel)
     reads = list(Reading(opened, source, delivery).modifications(rows))
     rehearsal = Rehearsal(opened.contracts, hub.ledger(opened))
-    results = intake.take_rows(rehearsal, opened, reads, hub.now())
-    batch = intake.Batch(delivery=delivery, state="dry run", results=results)
+    results = take_rows(rehearsal, opened, reads, hub.now())
+    batch = Batch(delivery=delivery, state="dry run", results=results)
     return {
         **views.rehearsal_document(batch, opened.language),
         "partners": partners(rehearsal, opened),
@@ -248,8 +252,8 @@ def undo_batch(hub: Hub, call: Call, principal: Principal, opened: Program, segm
 
     Of many records it is a file, read like every file. A dry run looks at the first 500 then, and says so.
     """
-    reader = desk.reader_of(hub, opened)
-    header = desk.header_of(reader, segment)
+    reader = admission.reader_of(hub, opened)
+    header = batches.header_of(reader, segment)
     said = call.document()
     unknown = next((name for name in said if name not in ("reason", "note", "reference")), None)
     if unknown is not None:
@@ -257,7 +261,7 @@ def undo_batch(hub: Hub, call: Call, principal: Principal, opened: Program, segm
     if header.delivery.kind in (Kind.PROGRAM, Kind.DECISION) or views.is_of_actions(header.delivery):
         detail = "Only a batch of modifications can be undone: actions are reversed, a program is applied anew."
         raise Refused(409, "NOT_UNDOABLE", "Batch cannot be undone", detail)
-    if header.state != intake.DONE:
+    if header.state != DONE:
         detail = f"The batch is {header.state}; only one that is done can be undone."
         raise Refused(409, "NOT_UNDOABLE", "Batch cannot be undone", detail)
     applied = list(applied_of(reader, header))[::-1]
@@ -283,11 +287,11 @@ def undo_batch(hub: Hub, call: Call, principal: Principal, opened: Program, segm
         }
     form = replace(call, body=as_csv(made))
     identity = f"decision#{call.key or secrets.token_hex(16)}"
-    empty = desk.delivery_of(form, hub, principal, opened.id, CONSOLE, Kind.FILE, identity, facts=BULK)
-    delivery = desk.as_file(empty, f"undo_{header.delivery.id}.csv")
-    intake.announce(hub, delivery)
+    empty = admission.delivery_of(form, hub, principal, opened.id, CONSOLE, Kind.FILE, identity, facts=BULK)
+    delivery = modifications.as_file(empty, f"undo_{header.delivery.id}.csv")
+    announce(hub, delivery)
     hub.inbox.put(delivery.body_key, form.body)
-    return views.answer_document(intake.Batch(delivery=delivery, state=intake.ARRIVED), opened.language)
+    return views.answer_document(Batch(delivery=delivery, state=ARRIVED), opened.language)
 
 
 def applied_of(reader: Reader, header: Header) -> Iterator[tuple[str, str]]:
@@ -324,7 +328,7 @@ def settle(hub: Hub, call: Call, principal: Principal, opened: Program, segment:
     """Undo one record; or let a held one go on, or drop it."""
     if what not in SETTLING:
         raise not_found(f"There is no such act; there are: {', '.join(SETTLING)}.")
-    found = desk.reader_of(hub, opened).modification(named(segment))
+    found = admission.reader_of(hub, opened).modification(named(segment))
     if found is None:
         raise not_found("There is no such modification in this program.")
     order, record = found

@@ -16,13 +16,14 @@ from typing import Any
 
 import pytest
 import trustme
-
-from retour import callback, intake
-from retour.answer import tell
-from retour.api import desk
-from retour.domain.delivery import Channel, Kind
-from retour.remote import RemoteError
 from tests.conftest import PROGRAM, House
+
+from retour.answer import callback
+from retour.answer.tell import tell
+from retour.api import batches, credentials
+from retour.domain.delivery import Channel, Kind
+from retour.intake.receive import receive
+from retour.remote import RemoteError
 
 ROWS = b"reference,order_id,change,amount\nR-1,A-1,set_total,80.00\nR-2,A-1,set_total,x\n"
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
@@ -91,7 +92,7 @@ def sent(erp: House, content: bytes = ROWS) -> dict[str, Any]:
     """A file is taken in; the message that asks for its answer."""
     delivery = erp.delivery(Kind.FILE, content, "erp", Channel.API, name="may.csv", body_key=f"raw/{erp.program}/may")
     erp.hub.inbox.put(delivery.body_key, content)
-    intake.receive(erp.hub, delivery, None)
+    receive(erp.hub, delivery, None)
     return {"program": erp.program, "delivery": delivery.id, "what": "batch"}
 
 
@@ -106,7 +107,7 @@ def test_a_file_that_is_done_is_told_once_as_its_batch(erp: House, receiver: Rec
     assert (batch["id"], batch["counts"]) == (message["delivery"], {"applied": 1, "refused": 1})
     program = erp.hub.program(erp.program)
     assert program is not None
-    assert batch == json.loads(json.dumps(desk.batch(erp.hub, program, message["delivery"])))
+    assert batch == json.loads(json.dumps(batches.batch(erp.hub, program, message["delivery"])))
     [(headers, _)] = receiver.calls
     assert headers["webhook-id"] == f"{message['delivery']}.done"
 
@@ -207,7 +208,7 @@ def test_applying_a_program_makes_a_secret_of_its_own_and_shows_it_once(erp: Hou
     program = erp.hub.program(erp.program)
     assert program is not None
     erp.hub.secrets.put(erp.program, "erp", {"signing": [SECRET]})
-    shown = desk.credentials(erp.hub, program)["erp"]
+    shown = credentials.credentials(erp.hub, program)["erp"]
     held = erp.hub.secrets.get(erp.program, "erp")
     assert held["signing"] == [SECRET] and held["callback"] == [shown["callback_secret"]] and "secret" not in shown
-    assert desk.credentials(erp.hub, program).get("erp") is None
+    assert credentials.credentials(erp.hub, program).get("erp") is None

@@ -6,14 +6,19 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from tests.conftest import PROGRAM, House
 
-from retour import intake, rollup
+from retour.clock import rollup
 from retour.domain.actions.outcome import Outcome
 from retour.domain.delivery import Channel, Kind
 from retour.domain.row import line_of
-from retour.intake import DONE, HELD, Batch
+from retour.intake import file
+from retour.intake.batch import DONE, HELD, Batch
+from retour.intake.decision import decide
+from retour.intake.holding import hold
+from retour.intake.receive import receive
+from retour.intake.rehearse import rehearse
 from retour.sentences import sentence
-from tests.conftest import PROGRAM, House
 
 HEADER = "order_id,change,amount\n"
 
@@ -33,7 +38,7 @@ def sold(house: House, count: int, amount: str = "100.00", partner: str = "nordl
 
 def decided(house: House, held: Batch, what: str) -> Batch | None:
     body = json.dumps({"delivery": held.delivery.id, "decision": what}).encode()
-    return intake.decide(house.hub, house.delivery(Kind.DECISION, body, "console", Channel.CONSOLE), body)
+    return decide(house.hub, house.delivery(Kind.DECISION, body, "console", Channel.CONSOLE), body)
 
 
 def listed_held(house: House) -> list[str]:
@@ -45,7 +50,7 @@ def drop(house: House, body: bytes, name: str = "may.csv") -> Batch:
     delivery = house.delivery(Kind.FILE, body, "warehouse", Channel.SFTP, name=name)
     delivery = replace(delivery, body_key=f"raw/{house.program}/{delivery.id}")
     house.hub.inbox.put(delivery.body_key, body)
-    return intake.receive(house.hub, delivery, None)
+    return receive(house.hub, delivery, None)
 
 
 def rows(*lines: str) -> bytes:
@@ -112,7 +117,7 @@ def test_the_same_event_again_finds_it_held(house: House) -> None:
     with_thresholds(house, {"bad_rows": "20%"})
     sold(house, 1)
     held = drop(house, rows("A-1,take_back,10", "A-1,take_back,x"))
-    again = intake.receive(house.hub, held.delivery, None)
+    again = receive(house.hub, held.delivery, None)
     assert (again.state, again.code) == (HELD, held.code)
 
 
@@ -120,7 +125,7 @@ def test_a_replay_from_objects_alone_knows_the_verdict_and_why(house: House) -> 
     with_thresholds(house, {"bad_rows": "20%"})
     sold(house, 1)
     held = drop(house, rows("A-1,take_back,10", "A-1,take_back,x"))
-    assert intake.hold(house.hub, held.delivery).details == held.details
+    assert hold(house.hub, held.delivery).details == held.details
 
 
 def test_a_large_part_of_what_was_pending_last_night_holds_the_file(house: House) -> None:
@@ -205,8 +210,8 @@ def test_a_source_without_thresholds_is_never_weighed(house: House) -> None:
 def test_a_file_too_large_for_one_piece_is_weighed_too(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     with_thresholds(house, {"bad_rows": "20%"})
     sold(house, 2)
-    monkeypatch.setattr(intake, "ROWS_IN_ONE_PIECE", 1)
-    monkeypatch.setattr(intake, "ORDERS_AT_ONCE", 1)
+    monkeypatch.setattr(file, "ROWS_IN_ONE_PIECE", 1)
+    monkeypatch.setattr(file, "ORDERS_AT_ONCE", 1)
     batch = drop(house, rows("A-1,take_back,10", "A-2,take_back,x"))
     assert (batch.state, batch.code) == (HELD, "THRESHOLD_EXCEEDED")
     assert not house.order("A-1").records
@@ -219,7 +224,7 @@ def test_a_dry_run_tells_what_every_partner_would_gain_or_lose_and_writes_nothin
     body = rows("A-1,take_back,10", "A-3,reverse,", "A-2,take_back,x")
     before = [house.order(f"A-{n}") for n in (1, 2, 3)]
     delivery = house.delivery(Kind.FILE, body, "warehouse", Channel.API, name="may.csv")
-    batch = intake.dry_run(house.hub, delivery, body)
+    batch = rehearse(house.hub, delivery, body)
     assert [result.outcome for result in batch.results] == [Outcome.APPLIED, Outcome.APPLIED, Outcome.REFUSED]
     assert [(one["partner"], one["payout"]) for one in batch.preview["partners"]] == [
         ("nordlicht", {"before": "8.00", "after": "7.20", "difference": "-0.80"}),
@@ -267,7 +272,7 @@ def test_units_that_amazon_took_back_are_valued_by_their_line(house: House) -> N
 
 @pytest.mark.parametrize("share", ["0%", "12.5%", "100%"])
 def test_shares_are_exact(share: str) -> None:
-    from retour.thresholds import above
+    from retour.intake.thresholds import above
 
     limit = Decimal(share[:-1])
     assert not above(int(limit * 8), 800, share)

@@ -25,8 +25,8 @@ from retour.files.open import READERS, open_file
 from retour.files.opened import Opened
 from retour.files.sniff import sniff
 from retour.files.text import HEAD, TooLarge, buffered
+from retour.intake.preview import moved_by_partner, total_document
 from retour.normalise import Read, Reading
-from retour.preview import moved_by_partner, total_document
 from retour.sentences import sentence
 from retour.store.rehearsal import Rehearsal
 
@@ -185,7 +185,7 @@ def both_readings(
 
 
 def reading(hub: "Hub", program: Program, means: str, reads: Reads, declared: bool) -> Document:
-    from retour.intake import take_rows
+    from retour.intake.rows import take_rows
 
     rehearsal = Rehearsal(program.contracts, hub.ledger(program))
     results = take_rows(rehearsal, program, reads, hub.now())

@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-
-from retour.check import check, date_of, decimal_of
-from retour.domain.delivery import Channel, Kind
 from tests.conftest import PROGRAM, House
+
+from retour.domain.delivery import Channel, Kind
+from retour.setup.check import check, date_of, decimal_of
 
 GERMAN = (
     b"Bestellnummer;Artikelnummer;Retourenmenge;Betrag;Datum;Farbe\n"

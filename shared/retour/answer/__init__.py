@@ -1,0 +1,1 @@
+"""What became of a delivery, told where its sender looks."""

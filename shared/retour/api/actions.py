@@ -1,0 +1,88 @@
+"""Actions reported and looked up."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from retour.api import views
+from retour.api.admission import days, delivery_of, reader_of
+from retour.api.calls import ACTIONS, CSV_TYPES, JSON_MAX, JSON_TYPES, Call, Refused, named, not_found
+from retour.api.modifications import readable
+from retour.api.views import Document
+from retour.domain.actions.decide import as_of
+from retour.domain.delivery import Delivery, Kind
+from retour.domain.program import Program
+from retour.domain.row import Refusal
+from retour.domain.times import text
+from retour.intake import report
+from retour.intake.batch import DONE, REFUSED, Batch
+from retour.intake.receive import receive
+from retour.store.deliveries import Header
+from retour.store.programs import Principal
+from retour.wiring import Hub
+
+
+def take_actions(hub: Hub, call: Call, principal: Principal, opened: Program) -> Document:
+    """As JSON, or as CSV with one row a line."""
+    body = call.within(JSON_MAX, (*JSON_TYPES, *CSV_TYPES))
+    delivery = delivery_of(call, hub, principal, opened.id, ACTIONS, Kind.ACTIONS)
+    if call.media_type in CSV_TYPES:
+        key = f"raw/{opened.id}/{delivery.id}"
+        delivery = replace(delivery, kind=Kind.FILE, name="actions.csv", facts={"layout": "actions"}, body_key=key)
+    if call.is_dry_run:
+        return rehearsed(hub, opened, delivery, body)
+    if delivery.kind is Kind.FILE:
+        hub.inbox.put(delivery.body_key, body)
+    batch = receive(hub, delivery, None if delivery.kind is Kind.FILE else body)
+    return views.answer_document(readable(batch, opened), opened.language)
+
+
+def rehearsed(hub: Hub, opened: Program, delivery: Delivery, body: bytes) -> Document:
+    if delivery.kind is Kind.FILE:
+        raise Refused(
+            422, "DRY_RUN_NOT_OFFERED", "No dry run of this", "Send the actions as JSON to see what they come to."
+        )
+    read = report.from_json(body)
+    results = list(reader_of(hub, opened).reported(delivery, read))
+    batch = Batch(delivery=delivery, state=DONE, results=results)
+    if isinstance(read, Refusal):
+        batch = replace(batch, state=REFUSED, code=read.code, details=read.details)
+    return views.rehearsal_document(readable(batch, opened), opened.language)
+
+
+def actions(hub: Hub, call: Call, opened: Program) -> Document:
+    """By order, by partner or by lock; else all of them, by when they were reported, newest first."""
+    from retour.api import listing
+
+    reader, limit = reader_of(hub, opened), call.limit()
+    filter_ = listing.filter_of({name: call.query[name] for name in listing.NAMES if name in call.query}, opened)
+    if filter_.order_id is not None:
+        found = sorted(listing.found(hub, reader, filter_), key=lambda one: (one[1].reported_at, one[1].id))
+        lines = [views.action_line(action, head, opened, reader.now) for _, action, head in reversed(found)]
+        return {"items": lines, "next": None}
+    if filter_.is_indexed:
+        return listing.page(hub, reader, call, filter_)
+    today, first = days(hub, opened)
+
+    def wanted(one: Document | None) -> bool:
+        asked = {"state": filter_.state, "event_type": filter_.event_type}
+        return one is not None and all(value in (None, one[name]) for name, value in asked.items())
+
+    def rows(header: Header, skip: int) -> Iterator[Document | None]:
+        yield from (one if wanted(one) else None for one in reader.actions(header, skip))
+
+    return views.records(reader, call.place(today), first, limit, rows).document()
+
+
+def action(hub: Hub, call: Call, opened: Program, segment: str) -> Document:
+    """One action with its whole history; with `as_of`, as it stood at a past moment."""
+    found = reader_of(hub, opened).action(named(segment))
+    if found is None:
+        raise not_found("There is no such action in this program.")
+    moment = call.moment("as_of", hub.now())
+    if moment is None:
+        return views.action_document(*found, opened, hub.now())
+    order = as_of(found[0], opened.contracts, moment)
+    then, head = order.action(found[1].id), order.heads.get(found[1].id)
+    if then is None or head is None:
+        raise not_found(f"This action had not been reported by {text(moment)}.")
+    return {**views.action_document(order, then, head, opened, moment), "as_of": text(moment)}

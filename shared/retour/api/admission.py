@@ -1,0 +1,83 @@
+"""Who calls, and what is opened to them."""
+
+from typing import Any
+
+from retour.api.calls import CONSOLE, PROGRAM_ID, Call, not_found
+from retour.api.views import Reader
+from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
+from retour.domain.program import Program, Source
+from retour.store.programs import Principal
+from retour.wiring import Hub
+
+
+def program_of(hub: Hub, principal: Principal, program_id: str) -> Program:
+    """As it was applied last: whoever applies a program and calls again means the new one."""
+    program = hub.programs.get(program_id) if principal.may(program_id) and PROGRAM_ID.fullmatch(program_id) else None
+    if program is None:
+        raise not_found("There is no such program, or this key does not open it.")
+    return program
+
+
+def source_of(program: Program, name: str, channel: Channel | None = None) -> Source:
+    source = program.sources.get(name)
+    if source is None or channel not in (None, source.channel):
+        raise not_found(f"The program {program.id} has no such source.")
+    return source
+
+
+def source_for_api(call: Call, program: Program) -> Source:
+    """The source a call names; else the program's first one of channel api and kind standard, else one of Retour's own.
+
+    Its name scopes references, so it must not depend on anything that changes from call to call.
+    """
+    asked = call.query.get("source")
+    if asked is not None:
+        return source_of(program, asked)
+    fitting = (s for s in program.sources.values() if s.channel is Channel.API and s.kind in ("", "standard"))
+    return next(fitting, program.source(Channel.API.value, Channel.API))
+
+
+def reader_of(hub: Hub, program: Program) -> Reader:
+    return Reader(program, hub.ledger(program), hub.deliveries(program.id), hub.now())
+
+
+def days(hub: Hub, program: Program) -> tuple[str, str]:
+    """Today, and the day of the program's first version: nothing was delivered before."""
+    first = hub.programs.versions(program.id)[-1].recorded_at[:10].replace("-", "")
+    today = f"{hub.now():%Y%m%d}"
+    return max(today, first), first
+
+
+def keeper(call: Call, principal: Principal) -> tuple[str, str]:
+    """Where a caller's Idempotency-Keys are kept: apart for everybody, and per program for who opens several."""
+    part = call.path.split("/")
+    named_program = part[3] if len(part) > 3 and PROGRAM_ID.fullmatch(part[3]) else ""
+    return principal.program, f"calls.{named_program}"
+
+
+def delivery_of(
+    call: Call,
+    hub: Hub,
+    principal: Principal,
+    program_id: str,
+    source: str,
+    kind: Kind,
+    identity: str = "",
+    **more: Any,
+) -> Delivery:
+    """A delivery of these bytes. A call with an Idempotency-Key is that key's, else it is known by what it says."""
+    received_at = hub.now()
+    identity = identity or (f"{kind}#{call.key}" if call.key else call.sha256)
+    return Delivery(
+        id=delivery_id(received_at, program_id, source, identity),
+        program=program_id,
+        channel=Channel.CONSOLE if source == CONSOLE else Channel.API,
+        source=source,
+        kind=kind,
+        identity=identity,
+        received_at=received_at,
+        sha256=call.sha256,
+        size=len(call.body),
+        sender=principal.name,
+        **more,
+    )

@@ -1,0 +1,219 @@
+"""Deliveries looked up, their bytes handed out, and decided upon."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from urllib.parse import quote
+
+from retour.api import views
+from retour.api.admission import days, delivery_of, reader_of
+from retour.api.calls import ANSWER_MAX, CONSOLE, LINK_SECONDS, Call, Refused, batch_id, not_found
+from retour.api.views import Document, Page, Reader
+from retour.domain.actions.outcome import Outcome, Result
+from retour.domain.delivery import Channel, Kind
+from retour.domain.program import Program
+from retour.domain.row import Refusal
+from retour.intake.batch import ARRIVED, HELD, LISTED, WORKING
+from retour.intake.decision import decide
+from retour.intake.file import take_file
+from retour.intake.receive import receive
+from retour.sentences import sentence
+from retour.store import outcomes
+from retour.store.deliveries import Header
+from retour.store.programs import Principal
+from retour.wiring import Hub
+
+STATES = ("arriving", "working", "held", "done", "refused", "ignored")
+
+
+def batches(hub: Hub, call: Call, opened: Program) -> Document:
+    query = call.query
+    channel, state = call.one_of("channel", tuple(Channel)), call.one_of("state", STATES)
+
+    def wanted(header: Header) -> bool:
+        delivery = header.delivery
+        return (
+            query.get("source") in (None, delivery.source)
+            and channel in (None, delivery.channel)
+            and state in (None, header.state)
+        )
+
+    today, first = days(hub, opened)
+    page: Page = views.batches(reader_of(hub, opened), call.place(today), first, call.limit(), wanted)
+    return page.document()
+
+
+def batch(hub: Hub, opened: Program, segment: str) -> Document:
+    """One delivery with the outcomes of its first records."""
+    reader = reader_of(hub, opened)
+    header = header_of(reader, segment)
+    document = batch_shown(reader, header)
+    if header.state == WORKING:
+        from retour.intake.large import Progress
+
+        document["progress"] = Progress.of(hub.work(opened.id, header.delivery.id)).document(hub.now())
+    return document
+
+
+def batch_shown(reader: Reader, header: Header) -> Document:
+    opened = reader.program
+    counts = header.report.get("counts")
+    results = [*islice(reader.results(header), LISTED if counts else None)]
+    counts = counts or views.count(results)
+    document = views.batch_document(header, opened, counts)
+    document["outcomes"] = [views.result_document(result, opened.language) for result in results[:LISTED]]
+    return document
+
+
+def header_of(reader: Reader, segment: str) -> Header:
+    header = reader.deliveries.get(batch_id(segment))
+    if header is None:
+        raise not_found("There is no such batch in this program.")
+    return header
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bytes:
+    """What is handed out as a file; `url` instead where it is too large for an answer."""
+
+    name: str
+    media_type: str = "application/octet-stream"
+    body: bytes = b""
+    url: str = ""
+
+    @property
+    def quoted_name(self) -> str:
+        return quote(self.name, safe="")
+
+
+def raw(hub: Hub, opened: Program, segment: str) -> Bytes:
+    reader = reader_of(hub, opened)
+    header = header_of(reader, segment)
+    delivery = header.delivery
+    name = delivery.name or f"{delivery.id}.json"
+    if header.inline is None and delivery.size > ANSWER_MAX:
+        return Bytes(name=name, url=hub.inbox.presign_get(delivery.body_key, LINK_SECONDS))
+    body = arrived(reader, header)
+    if body is None:
+        raise not_found("The file of this batch has not arrived yet.")
+    return Bytes(name=name, body=body)
+
+
+def arrived(reader: Reader, header: Header) -> bytes | None:
+    """The raw bytes; None while the file that was announced is not there."""
+    try:
+        if header.inline is None:
+            reader.deliveries.inbox.size(header.delivery.body_key)
+        return reader.deliveries.body(header)
+    except KeyError:
+        return None
+
+
+def result(hub: Hub, opened: Program, segment: str) -> Bytes:
+    """Every record with its outcome, as CSV."""
+    from retour.files import names
+    from retour.files.answers import result_csv
+
+    reader = reader_of(hub, opened)
+    header = answered(reader, segment)
+    name = names.result(header.delivery.name or header.delivery.id)
+    if kept := kept_answer(hub, header, "result.csv", name):
+        return kept
+    say = partial(sentence, language=opened.language)
+    return Bytes(name=name, media_type="text/csv", body=b"".join(result_csv(told(reader, header), say)))
+
+
+def told(reader: Reader, header: Header) -> Iterable[Result]:
+    """Every record's result; of a delivery that could not be read one line that says so."""
+    results = [*reader.results(header)]
+    report_ = header.report
+    whole = Result(place="", outcome=Outcome.REFUSED, code=report_.get("code", ""), details=report_.get("details", {}))
+    return results or ([whole] if report_.get("code") else [])
+
+
+def rejected(hub: Hub, opened: Program, segment: str) -> Bytes:
+    """Only the refused records, as they came."""
+    from retour.answer.tell import refused_rows
+    from retour.files import names
+
+    reader = reader_of(hub, opened)
+    header = answered(reader, segment)
+    delivery = header.delivery
+    name = names.rejected(delivery.name or f"{delivery.id}.json")
+    if kept := kept_answer(hub, header, "rejected", name):
+        return kept
+    results = [*reader.results(header)]
+    if delivery.kind is Kind.FILE:
+        return Bytes(
+            name=name, body=refused_rows(hub, opened.source(delivery.source, delivery.channel), delivery, results)
+        )
+    places = {one.place for one in results if one.outcome is Outcome.REFUSED}
+    return Bytes(name=name, media_type="application/json", body=refused_records(reader, header, places))
+
+
+def refused_records(reader: Reader, header: Header, places: set[str]) -> bytes:
+    """The refused records of a JSON body as a list, each exactly as it stood there."""
+    from retour.channels import records
+
+    if header.delivery.kind is not Kind.MODIFICATIONS:
+        raise not_found("What a shop, Salesforce or a person sent cannot be corrected and sent again as a file.")
+    rows = records.rows(reader.deliveries.body(header))
+    raws = [row.raw for row in rows if row.place in places] if not isinstance(rows, Refusal) else []
+    return ("[" + ",\n".join(raws) + "]\n").encode("utf-8", "surrogatepass")
+
+
+def answered(reader: Reader, segment: str) -> Header:
+    header = header_of(reader, segment)
+    if header.delivery.kind in (Kind.PROGRAM, Kind.DECISION) or header.state in (ARRIVED, HELD):
+        raise not_found("This batch has no result, or none yet.")
+    return header
+
+
+def kept_answer(hub: Hub, header: Header, what: str, name: str) -> Bytes | None:
+    """What the answer of a file left in the inbox."""
+    if header.delivery.kind is not Kind.FILE:
+        return None
+    key = outcomes.folder(header.delivery) + what
+    try:
+        if hub.inbox.size(key) > ANSWER_MAX:
+            return Bytes(name=name, url=hub.inbox.presign_get(key, LINK_SECONDS))
+        return Bytes(name=name, body=hub.inbox.read(key))
+    except KeyError:
+        return None
+
+
+def settle(hub: Hub, call: Call, principal: Principal, opened: Program, segment: str, what: str) -> Document:
+    """A person's decision on a held delivery, itself a delivery."""
+    reader = reader_of(hub, opened)
+    header = header_of(reader, segment)
+    if header.state != HELD:
+        detail = f"The batch is {header.state}; only a held one can be released or discarded."
+        raise Refused(409, "NOT_HELD", "Batch is not held", detail)
+    note = call.document().get("note", "")
+    asked = {"delivery": header.delivery.id, "decision": what, "note": str(note)[:500]}
+    form = replace(call, body=json.dumps(asked).encode())
+    delivery = delivery_of(form, hub, principal, opened.id, CONSOLE, Kind.DECISION, f"{what}#{header.delivery.id}")
+    decide(hub, delivery, form.body)
+    hub.send("answers", {"program": opened.id, "delivery": header.delivery.id, "what": "batch"})
+    return batch_shown(reader, header_of(reader, segment))
+
+
+def replay(hub: Hub, opened: Program, segment: str) -> Document:
+    """The raw bytes read again; what is recorded stays, what was lost on the way is done now."""
+    reader = reader_of(hub, opened)
+    header = header_of(reader, segment)
+    if header.delivery.kind in (Kind.PROGRAM, Kind.DECISION) or header.state == HELD:
+        detail = "Programs and decisions are not read again, and a held batch is released or discarded."
+        raise Refused(409, "NOT_REPLAYABLE", "Batch cannot be read again", detail)
+    body = arrived(reader, header)
+    if body is None:
+        raise Refused(409, "NOT_ARRIVED", "File not there yet", "The file of this batch has not arrived yet.")
+    if header.delivery.kind is Kind.FILE:
+        take_file(hub, header.delivery, body)
+        hub.send("answers", {"program": opened.id, "delivery": header.delivery.id, "what": "batch"})
+    else:
+        receive(hub, header.delivery, body)
+    fresh = reader_of(hub, opened)
+    return batch_shown(fresh, header_of(fresh, segment))

@@ -1,0 +1,116 @@
+"""Modifications and files handed in, and records looked up."""
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import replace
+
+from retour.api import views
+from retour.api.admission import days, delivery_of, reader_of, source_for_api
+from retour.api.batches import header_of
+from retour.api.calls import (
+    FILE_MAX,
+    JSON_MAX,
+    JSON_TYPES,
+    UPLOAD_SECONDS,
+    Call,
+    Refused,
+    expires,
+    file_name,
+    named,
+    not_found,
+    upload_size,
+)
+from retour.api.views import Document, Place, Reader
+from retour.domain.actions.outcome import Outcome
+from retour.domain.delivery import Delivery, Kind
+from retour.domain.program import Program
+from retour.intake import arrival
+from retour.intake.batch import ARRIVED, REFUSED, Batch
+from retour.intake.receive import announce, receive
+from retour.intake.rehearse import rehearse
+from retour.sentences import sentence
+from retour.store.deliveries import Header
+from retour.store.programs import Principal
+from retour.wiring import Hub
+
+
+def take_modifications(hub: Hub, call: Call, principal: Principal, opened: Program) -> Document:
+    body = call.within(JSON_MAX, JSON_TYPES)
+    source = source_for_api(call, opened)
+    delivery = delivery_of(call, hub, principal, opened.id, source.name, Kind.MODIFICATIONS)
+    if call.is_dry_run:
+        return views.rehearsal_document(readable(rehearse(hub, delivery, body), opened), opened.language)
+    return views.answer_document(readable(receive(hub, delivery, body), opened), opened.language)
+
+
+def readable(batch: Batch, opened: Program) -> Batch:
+    """A batch whose body could be read. One that could not is stored all the same."""
+    if batch.state != REFUSED:
+        return batch
+    status = 413 if batch.code == "TOO_MANY_RECORDS" else 400
+    detail = sentence(batch.code, batch.details, opened.language)
+    raise Refused(status, batch.code, "Body cannot be read", detail)
+
+
+def take_file(hub: Hub, call: Call, principal: Principal, opened: Program) -> Document:
+    """Stored under its name in the inbox, where it is read like every other file."""
+    name, body = file_name(call), call.within(FILE_MAX)
+    source = source_for_api(call, opened)
+    delivery = as_file(delivery_of(call, hub, principal, opened.id, source.name, Kind.FILE), name)
+    if call.is_dry_run:
+        return views.rehearsal_document(rehearse(hub, delivery, body), opened.language)
+    announce(hub, delivery)
+    hub.inbox.put(delivery.body_key, body)
+    return views.answer_document(Batch(delivery=delivery, state=ARRIVED), opened.language)
+
+
+def as_file(delivery: Delivery, name: str) -> Delivery:
+    key = f"api/{delivery.program}/{delivery.source}/{delivery.id}/{name}"
+    return replace(delivery, name=name, body_key=key)
+
+
+def upload(hub: Hub, call: Call, principal: Principal, opened: Program) -> Document:
+    """An address for one larger file; what is put there is read like every other file."""
+    name, size, source = file_name(call), upload_size(call), source_for_api(call, opened)
+    identity = f"upload#{call.key or secrets.token_hex(16)}"
+    empty = delivery_of(call, hub, principal, opened.id, source.name, Kind.FILE, identity)
+    delivery = as_file(replace(empty, sha256=arrival.NO_HASH, size=size), name)
+    announce(hub, delivery)
+    url = hub.inbox.presign_put(delivery.body_key, UPLOAD_SECONDS)
+    return {"batch": delivery.id, "url": url, "method": "PUT", "expires_at": expires(hub.now())}
+
+
+def modifications(hub: Hub, call: Call, opened: Program) -> Document:
+    """By order, action or batch; else all of them, newest first."""
+    reader, query, limit = reader_of(hub, opened), call.query, call.limit()
+    outcome = call.one_of("outcome", tuple(Outcome))
+
+    def wanted(one: Document | None) -> bool:
+        return one is not None and outcome in (None, one["outcome"]) and query.get("source") in (None, one["source"])
+
+    if "order_id" in query or "action_id" in query:
+        of_order = reader.of_order(query.get("order_id"), query.get("action_id"))
+        return {"items": [one for one in of_order if wanted(one)], "next": None}
+    today, first = days(hub, opened)
+    place = call.place(today)
+    if "batch" in query:
+        place, first = within_batch(reader, query["batch"], place)
+
+    def rows(header: Header, skip: int) -> Iterator[Document | None]:
+        if query.get("batch") in (None, header.delivery.id):
+            yield from (one if wanted(one) else None for one in reader.modifications(header, skip))
+
+    return views.records(reader, place, first, limit, rows).document()
+
+
+def within_batch(reader: Reader, batch: str, place: Place) -> tuple[Place, str]:
+    """From just before a batch (or from where the list was) to the end of its day."""
+    own = header_of(reader, batch).delivery.id
+    return (place if place.delivery else Place(own[:8], f"{own}~")), own[:8]
+
+
+def modification(hub: Hub, opened: Program, segment: str) -> Document:
+    found = reader_of(hub, opened).modification(named(segment))
+    if found is None:
+        raise not_found("There is no such modification in this program.")
+    return views.modification_document(*found, opened)

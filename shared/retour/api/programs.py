@@ -1,0 +1,117 @@
+"""Programs and their keys, as the API reads and writes them."""
+
+import secrets
+from typing import Any
+
+from retour.api import views
+from retour.api.admission import delivery_of
+from retour.api.calls import CONSOLE, PROGRAM_ID, PROGRAM_MAX, YAML_TYPES, Call, Refused, not_found
+from retour.api.credentials import access, credentials
+from retour.api.views import Document
+from retour.domain.delivery import Kind
+from retour.domain.program import Program
+from retour.intake.replay import record_program
+from retour.store.programs import Principal
+from retour.wiring import Hub
+
+
+def programs(hub: Hub, principal: Principal) -> Document:
+    """One line for each program the key opens."""
+    found = []
+    for name in hub.programs.ids() if principal.is_admin else [principal.program]:
+        newest = next(iter(hub.programs.versions(name)), None)
+        if newest is not None:
+            document = newest.document
+            found.append(
+                {
+                    "program": name,
+                    "name": document.get("name", name),
+                    "currency": document["currency"],
+                    "time_zone": document["time_zone"],
+                    "version": newest.version,
+                    "applied_at": newest.recorded_at,
+                    "sources": [*document.get("sources", {})],
+                }
+            )
+    return {"items": found, "next": None}
+
+
+def program(hub: Hub, opened: Program) -> Document:
+    newest = hub.programs.versions(opened.id)[0]
+    return {
+        "program": opened.id,
+        "name": opened.name,
+        "currency": opened.currency,
+        "time_zone": opened.time_zone,
+        "version": newest.version,
+        "applied_at": newest.recorded_at,
+        "document": newest.document,
+        "contracts": [views.contract_document(contract) for contract in opened.contracts],
+        "sources": {
+            name: {"channel": source.channel.value, "kind": source.kind, **access(hub, opened, source)}
+            for name, source in opened.sources.items()
+            if name in newest.document.get("sources", {})
+        },
+    }
+
+
+def apply_program(hub: Hub, call: Call, principal: Principal, program_id: str) -> Document:
+    """A document as the program's next version; the secrets its new sources need are shown in this answer only."""
+    known = hub.programs.get(program_id) if principal.may(program_id) and PROGRAM_ID.fullmatch(program_id) else None
+    if known is None and not (principal.is_admin and PROGRAM_ID.fullmatch(program_id)):
+        raise not_found("There is no such program, or this key does not open it.")
+    document = program_document(call, program_id)
+    changed = known is None or hub.programs.versions(program_id)[0].document != document
+    if call.is_dry_run:
+        version = (known.version if known else 0) + changed
+        return {"program": program_id, "version": version, "changed": changed, "dry_run": True, "batch": None}
+    shown: Document = {}
+    if known is None:
+        shown["api_key"] = new_key(hub, program_id, "first key")
+    delivery = delivery_of(call, hub, principal, program_id, CONSOLE, Kind.PROGRAM, name=f"{program_id}.yaml")
+    applied = record_program(hub, delivery, call.body)
+    if isinstance(applied, list):
+        raise AssertionError(f"judged right before it was stored, wrong after: {applied}")
+    now_in_force, fresh = applied
+    if made_now := credentials(hub, now_in_force):
+        shown["credentials"] = made_now
+    return {"program": program_id, "version": now_in_force.version, "changed": fresh, "batch": delivery.id, **shown}
+
+
+def program_document(call: Call, program_id: str) -> dict[str, Any]:
+    from retour.setup import program_file
+
+    try:
+        document = program_file.read(call.within(PROGRAM_MAX, YAML_TYPES).decode("utf-8"))
+    except UnicodeDecodeError:
+        raise Refused(400, "NOT_UTF8", "Program is not UTF-8", "Save the program as UTF-8 and send it again.") from None
+    if isinstance(document, list):
+        errors = [
+            {"line": fault.line, "column": fault.column, "key": fault.key, "detail": fault.sentence}
+            for fault in document
+        ]
+        count = "One thing is" if len(errors) == 1 else f"{len(errors)} things are"
+        raise Refused(
+            422, "PROGRAM_INVALID", "The program is not right", f"{count} wrong with the program.", errors=errors
+        )
+    if document["program"] != program_id:
+        detail = f"The document is of program {document['program']}; send it to /v1/programs/{document['program']}."
+        raise Refused(422, "PROGRAM_MISMATCH", "Another program's document", detail)
+    return document
+
+
+def new_key(hub: Hub, program_id: str, name: str) -> str:
+    """A key that opens one program. Only its hash is kept."""
+    key = f"rk_{program_id}_{secrets.token_urlsafe(24)}"
+    hub.programs.grant(key, Principal(program_id, "merchant", name))
+    return key
+
+
+def create_key(hub: Hub, call: Call, principal: Principal, opened: Program) -> Document:
+    """A further key of a program, shown this once; only an administrator makes keys."""
+    if not principal.is_admin:
+        raise Refused(403, "ADMIN_ONLY", "Not with this key", "Keys are made with an administrator's key.")
+    name = call.document().get("name", "key")
+    if not isinstance(name, str) or not 1 <= len(name) <= 100 or not name.isprintable():
+        raise Refused(422, "NAME_UNUSABLE", "Name not usable", "`name` is a text of 1 to 100 printable signs.")
+    return {"key": new_key(hub, opened.id, name), "name": name, "role": "merchant"}

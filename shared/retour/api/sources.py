@@ -1,0 +1,115 @@
+"""A source of a program: what is known of it, and what can be asked of it."""
+
+import secrets
+from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
+from itertools import islice
+from typing import Any
+
+from retour.api import views
+from retour.api.admission import days, delivery_of, source_of
+from retour.api.calls import FILE_MAX, Call, Refused, file_name, handed_over
+from retour.api.credentials import access
+from retour.api.views import Document, Place
+from retour.domain.delivery import Channel, Kind
+from retour.domain.program import Program, Source
+from retour.domain.times import text
+from retour.intake import opening
+from retour.sentences import sentence
+from retour.store.deliveries import Header
+from retour.store.programs import Principal
+from retour.wiring import Hub
+
+LOOKED_AT = 50
+
+
+def source(hub: Hub, opened: Program, name: str) -> Document:
+    """How a source is set up and used, and when it was last heard of."""
+    found = source_of(opened, name)
+    visit = hub.state(opened.id, name).get("last-visit") if found.channel is Channel.PULL else None
+    return {
+        "source": name,
+        "channel": found.channel.value,
+        "kind": found.kind,
+        "event_type": found.event_type,
+        **access(hub, opened, found),
+        "openpgp": [told_key(key) for key in opening.public_keys(hub, opened.id, name)],
+        "last_received_at": last_received(hub, opened, name),
+        "last_visit": visit,
+    }
+
+
+def last_received(hub: Hub, opened: Program, name: str) -> str | None:
+    """Of the newest deliveries; None also where a source was silent for longer."""
+    today, first = days(hub, opened)
+    for seen in islice(views.headers(hub.deliveries(opened.id), Place(today), first), LOOKED_AT):
+        if isinstance(seen, Header) and seen.delivery.source == name:
+            return text(seen.delivery.received_at)
+    return None
+
+
+def pull(hub: Hub, opened: Program, name: str) -> Document:
+    """Asks for a visit now; its report is the source's `last_visit` of this id."""
+    found = source_of(opened, name, Channel.PULL)
+    visit = secrets.token_hex(8)
+    hub.send("pulls", {"program": opened.id, "source": found.name, "visit": visit})
+    return {"source": name, "state": "visiting", "visit": visit, "asked_at": text(hub.now())}
+
+
+def test(hub: Hub, opened: Program, name: str) -> Document:
+    """What is missing or wrong about a source, as far as it can be told without asking the other side."""
+    missing = [detail for detail, _fix in lacking(hub, opened, source_of(opened, name))]
+    return {**source(hub, opened, name), "ready": not missing, "findings": missing}
+
+
+def lacking(hub: Hub, opened: Program, found: Source) -> Iterator[tuple[str, str]]:
+    """What is wrong with a source, and what to do about it."""
+    kept, by_hand = hub.secret(opened.id, found.name), f"retour keys --program {opened.id} --source {found.name} --set"
+    match found.channel:
+        case Channel.API if not kept.get("signing"):
+            yield "no signing secret is known", f"{by_hand} signing"
+        case Channel.EMAIL if not kept.get("tokens"):
+            yield "it has no address yet", "Apply the program again."
+        case Channel.PULL if not (kept.get("password") or kept.get("private_key")):
+            yield "neither password nor private key is known", f"{by_hand} password"
+        case Channel.SALESFORCE if not kept.get("private_key"):
+            yield "the private key to log in with is not known", f"{by_hand} private_key"
+        case Channel.SALESFORCE if not (found.options.get("username") and found.options.get("consumer_key")):
+            yield "nobody is named to log in as", "Add username and consumer_key to the options of the source."
+        case Channel.SFTP if not found.options.get("public_keys"):
+            yield "no public key is declared", "Add the sender's key to options.public_keys of the source."
+    if found.channel is Channel.PULL:
+        visit = hub.state(opened.id, found.name).get("last-visit") or {}
+        if visit.get("state") == "failed":
+            yield f"the last visit failed: {visit.get('explanation', '')}", f"retour pull --program {opened.id}"
+
+
+def check_file(hub: Hub, call: Call, principal: Principal, opened: Program, name: str) -> Document:
+    """How the source would read a file, row by row in words; nothing is written."""
+    from retour.setup.check import check as checked
+
+    found = source_of(opened, name)
+    delivery = delivery_of(call, hub, principal, opened.id, found.name, Kind.FILE, name=file_name(call))
+    return checked(hub, opened, found, delivery, call.within(FILE_MAX))
+
+
+def set_secret(hub: Hub, call: Call, opened: Program, name: str) -> Document:
+    found = source_of(opened, name)
+    held = {**hub.secrets.get(opened.id, name), **handed_over(call, found)}
+    hub.secrets.put(opened.id, name, held)
+    return {"source": name, "holds": sorted(held)}
+
+
+def new_openpgp_key(hub: Hub, opened: Program, name: str) -> Document:
+    """A further key pair that senders may encrypt for; its public half. The ones before stay live."""
+    found = source_of(opened, name)
+    if found.channel is Channel.SALESFORCE:
+        raise Refused(422, "SECRET_NOT_NEEDED", "No key here", "A source of channel salesforce brings no files.")
+    if find_spec("pysequoia") is None:
+        detail = sentence("PGP_NOT_OFFERED", {}, opened.language)
+        raise Refused(422, "PGP_NOT_OFFERED", "OpenPGP is not offered", detail)
+    return {"source": name, **told_key(opening.new_key(hub, opened.id, name))}
+
+
+def told_key(key: Mapping[str, Any]) -> Document:
+    return {what: key[what] for what in ("fingerprint", "public_key", "made_at")}

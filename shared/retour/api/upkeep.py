@@ -1,0 +1,109 @@
+"""What the installation itself needs: parked work taken up again, and findings."""
+
+import logging
+from collections.abc import Iterator
+from itertools import islice
+
+from retour.api.sources import LOOKED_AT, lacking
+from retour.api.views import Document
+from retour.domain.delivery import Delivery, Kind
+from retour.domain.program import Program
+from retour.domain.times import text
+from retour.intake import arrival
+from retour.intake.again import fold_again
+from retour.intake.batch import ARRIVED
+from retour.intake.receive import receive
+from retour.store.programs import Principal
+from retour.wiring import Hub
+
+logger = logging.getLogger(__name__)
+REDRIVEN_MAX = 20
+
+
+def redrive(hub: Hub, principal: Principal) -> Document:
+    """What was set aside is folded, and files whose news was lost are read, as many as one call has time for."""
+    folded, failed = fold_parked(hub) if principal.is_admin else (0, 0)
+    taken = 0
+    for name in hub.programs.ids() if principal.is_admin else [principal.program]:
+        for delivery in islice(hub.deliveries(name).open(), REDRIVEN_MAX - taken):
+            taken += taken_up(hub, delivery)
+    return {"redriven": folded + taken, "moved": {"parked": folded, "files": taken}, "failed": failed}
+
+
+def fold_parked(hub: Hub) -> tuple[int, int]:
+    """How many parked orders are folded now, and how many still cannot be: those stay parked."""
+    folded = failed = 0
+    for order, receipt in hub.received("parked", REDRIVEN_MAX):
+        try:
+            fold_again(hub, order["program"], order["home"])
+        except Exception:
+            logger.exception("order stays parked", extra={"program": order["program"]})
+            failed += 1
+        else:
+            hub.done("parked", receipt)
+            folded += 1
+    return folded, failed
+
+
+def taken_up(hub: Hub, delivery: Delivery) -> bool:
+    """Whether an open delivery whose bytes are there was taken in now; a held one waits for its person."""
+    header = hub.deliveries(delivery.program).get(delivery.id)
+    if header is None or header.state != ARRIVED or delivery.kind is not Kind.FILE:
+        return False
+    try:
+        hub.inbox.size(delivery.body_key)
+    except KeyError:
+        return False
+    receive(hub, arrival.lying_there(hub, header.delivery), None)
+    hub.send("answers", {"program": delivery.program, "delivery": delivery.id, "what": "batch"})
+    return True
+
+
+def findings(hub: Hub, principal: Principal) -> Document:
+    """What is well and what is not, each with what to do about it."""
+    checks: list[Document] = []
+    if principal.is_admin:
+        checks += [queue_check(name, depth) for name, depth in hub.queue_depths().items()]
+    for name in hub.programs.ids() if principal.is_admin else [principal.program]:
+        opened = hub.programs.get(name)
+        if opened is not None:
+            checks += program_checks(hub, opened)
+    return {"now": text(hub.now()), "checks": checks}
+
+
+def queue_check(name: str, depth: int) -> Document:
+    if name == "parked" and depth:
+        return check(f"queue {name}", "warning", f"{depth} orders could not be folded", "retour redrive")
+    return check(f"queue {name}", "ok", f"{depth} waiting")
+
+
+def program_checks(hub: Hub, opened: Program) -> Iterator[Document]:
+    deliveries = hub.deliveries(opened.id)
+    waiting = [delivery.id for delivery in islice(deliveries.open(), LOOKED_AT)]
+    yield check(f"{opened.id}: deliveries", "ok", f"{len(waiting)} open")
+    for kind, fix in ATTENTION.items():
+        listed = list(islice(deliveries.due(kind), LOOKED_AT))
+        if listed:
+            first = ", ".join(subject for subject, _ in listed[:3])
+            state = "ok" if kind == "waiting" else "warning"
+            yield check(f"{opened.id}: {kind}", state, f"{len(listed)}: {first}", fix)
+    for source_ in opened.sources.values():
+        wrong = [*lacking(hub, opened, source_)]
+        for detail, fix in wrong:
+            failed = detail.startswith("the last visit")
+            yield check(f"{opened.id}: source {source_.name}", "failed" if failed else "warning", detail, fix)
+        if not wrong:
+            yield check(f"{opened.id}: source {source_.name}", "ok", source_.channel.value)
+
+
+ATTENTION = {
+    "held": "retour release ID, or retour discard ID",
+    "orphan": "Their parents were reversed after these had locked: settle each with a make-good.",
+    "child": "Their parents were reversed: look whether these should be, too (retour act reverse ID).",
+    "waiting": "Report the actions; what waits is applied by itself.",
+    "silent": "Ask the sender why nothing came.",
+}
+
+
+def check(name: str, state: str, detail: str, fix: str = "") -> Document:
+    return {"name": name, "state": state, "detail": detail, "fix": fix}

@@ -1,0 +1,50 @@
+"""What a person decided on a held delivery: released after all, or discarded."""
+
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from retour.domain.delivery import Delivery
+from retour.intake.batch import ARRIVED, DONE, HELD, LISTED, REFUSED, Batch, report_of
+from retour.intake.file import take_file
+
+if TYPE_CHECKING:
+    from retour.wiring import Hub
+
+WEIGHED = ("THRESHOLD_EXCEEDED", "TOTALS_DOUBTFUL", "RETURNS_DOUBTFUL")
+
+
+def release(hub: "Hub", delivery: Delivery, released_at: datetime) -> Batch:
+    """Take in a held delivery after all, as received when it came. The fence waits for it like for any at work."""
+    hub.deliveries(delivery.program).list_open(delivery, ARRIVED)
+    batch = take_file(hub, delivery, hub.inbox.read(delivery.body_key), released_at)
+    if delivery.held in WEIGHED and batch.state == DONE:
+        from retour.intake.thresholds import differing
+
+        differs = differing(hub, batch)
+        if differs is not None:
+            told = {**report_of(batch), "differs": differs[:LISTED], "differing": len(differs)}
+            hub.deliveries(delivery.program).close(delivery, told, batch.state)
+    hub.deliveries(delivery.program).forget("held", delivery.received_at, delivery.id)
+    return batch
+
+
+def discard(hub: "Hub", delivery: Delivery) -> Batch:
+    """Nothing of a held delivery takes effect; it stays stored."""
+    batch = Batch(delivery=delivery, state=REFUSED, code="DISCARDED")
+    deliveries = hub.deliveries(delivery.program)
+    deliveries.close(delivery, report_of(batch), REFUSED)
+    deliveries.forget("held", delivery.received_at, delivery.id)
+    return batch
+
+
+def decide(hub: "Hub", delivery: Delivery, body: bytes) -> Batch | None:
+    """A person's decision on a held delivery, stored as a delivery of its own before it is carried out."""
+    asked = json.loads(body)
+    hub.deliveries(delivery.program).put(delivery, body, DONE, {})
+    header = hub.deliveries(delivery.program).get(asked["delivery"])
+    if header is None or header.state != HELD:
+        return None
+    if asked["decision"] == "release":
+        return release(hub, header.delivery, delivery.received_at)
+    return discard(hub, header.delivery)

@@ -1,0 +1,75 @@
+"""A delivery taken in: stored raw first, its rows inserted, its orders folded, what became of each row told.
+
+Every channel comes through here, and so does a replay: a delivery read again is the same delivery.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from retour.channels import records
+from retour.channels import salesforce as salesforce_records
+from retour.channels.webhook import hooks
+from retour.domain.delivery import Delivery, Kind
+from retour.domain.program import Source
+from retour.domain.row import Ignored, Refusal, Row, Unreadable
+from retour.intake import report
+from retour.intake.actions import take_actions
+from retour.intake.batch import ARRIVED, DONE, IGNORED, REFUSED, Batch, index_of, report_of
+from retour.intake.file import receive_file
+from retour.intake.rows import take_rows
+from retour.intake.waiting import remind_waiting
+from retour.normalise import Reading
+
+if TYPE_CHECKING:
+    from retour.wiring import Hub
+
+
+def announce(hub: "Hub", delivery: Delivery) -> None:
+    """Write the header of a file that will be put at `body_key` right after; it is open until it was taken in."""
+    hub.deliveries(delivery.program).put(delivery, None, ARRIVED, {})
+
+
+def receive(hub: "Hub", delivery: Delivery, body: bytes | None) -> Batch:
+    """Store a delivery and take it in. With `body` None its bytes already lie at `body_key`.
+
+    Received again, after a crash or by a redelivered event, it comes to the same end.
+    """
+    if delivery.kind is Kind.FILE:
+        return receive_file(hub, delivery, body)
+    assert body is not None
+    if delivery.kind is Kind.ACTIONS:
+        hub.deliveries(delivery.program).put(delivery, body, DONE, {})
+        return take_actions(hub, delivery, report.from_json(body))
+    program = hub.program_of(delivery)
+    source = program.source(delivery.source, delivery.channel)
+    rows = rows_of(delivery, body, source)
+    if not isinstance(rows, Sequence):
+        return put_away(hub, delivery, body, rows)
+    reads = list(Reading(program, source, delivery).modifications(rows))
+    stored = hub.deliveries(program.id).put(delivery, body, DONE, {"rows": index_of(reads)})
+    results = take_rows(hub.ledger(program), program, reads, hub.now())
+    remind_waiting(hub, program, stored, results)
+    return Batch(delivery=stored, state=DONE, results=results)
+
+
+def rows_of(delivery: Delivery, body: bytes, source: Source) -> Sequence[Row | Unreadable] | Ignored | Refusal:
+    """The rows of a delivery that is no file, by the one reader of its kind."""
+    match delivery.kind:
+        case Kind.HOOK:
+            return hooks(source.kind).rows(body, delivery.facts, source)
+        case Kind.SALESFORCE:
+            return salesforce_records.rows(body, delivery.facts, source)
+    return records.rows(body)
+
+
+def put_away(hub: "Hub", delivery: Delivery, body: bytes, found: Ignored | Refusal) -> Batch:
+    """A payload that says nothing we act on, or that cannot be read at all: stored, listed, never dropped silently."""
+    if isinstance(found, Ignored):
+        batch = Batch(delivery=delivery, state=IGNORED, details={"why": found.why})
+    else:
+        batch = Batch(delivery=delivery, state=REFUSED, code=found.code, details=found.details)
+    deliveries = hub.deliveries(delivery.program)
+    stored = deliveries.put(delivery, body, DONE, {})
+    deliveries.close(stored, report_of(batch), batch.state)
+    return replace(batch, delivery=stored)

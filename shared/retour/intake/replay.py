@@ -1,0 +1,69 @@
+"""The ledger built anew from what was kept: deliveries, decisions and program documents, in their order."""
+
+import json
+from typing import TYPE_CHECKING
+
+from retour.domain.delivery import Channel, Delivery, Kind
+from retour.domain.program import Program
+from retour.domain.times import text
+from retour.intake.batch import ARRIVED, DONE, Batch
+from retour.intake.decision import decide
+from retour.intake.receive import receive
+from retour.store.items import delivery_from
+
+if TYPE_CHECKING:
+    from retour.setup.program_file import Fault
+    from retour.wiring import Hub
+
+
+def rebuild(hub: "Hub", key: str) -> Batch | None:
+    """Take in again what an envelope kept: where only objects survived, the ledger is rebuilt from them, in order."""
+    delivery = delivery_from(json.loads(hub.inbox.read(key)))
+    deliveries = hub.deliveries(delivery.program)
+    if delivery.kind is Kind.PROGRAM:
+        record_program(hub, delivery, hub.inbox.read(delivery.body_key))
+        return None
+    if delivery.kind is Kind.DECISION:
+        return decide(hub, delivery, hub.inbox.read(delivery.body_key))
+    from retour.intake.arrival import lying_there
+
+    body: bytes | None
+    try:
+        delivery = lying_there(hub, delivery)
+        body = hub.inbox.read(delivery.body_key)
+    except KeyError:
+        deliveries.put(delivery, None, ARRIVED, {})
+        body = None
+    if delivery.channel is Channel.PULL:
+        fetched(hub, delivery, body is not None)
+    if body is None:
+        return None
+    batch = receive(hub, delivery, None if delivery.kind is Kind.FILE else body)
+    if delivery.kind is Kind.SALESFORCE and batch.results:
+        from retour.salesforce_sync import remember
+
+        program = hub.program_of(delivery)
+        remember(hub, program, program.sources[delivery.source], body, batch.results)
+    return batch
+
+
+def fetched(hub: "Hub", delivery: Delivery, stored: bool) -> None:
+    """Remember that a visit fetched this, or was about to, so that the next does not do it again under another id."""
+    doc = {
+        "delivery": delivery.id,
+        "received_at": text(delivery.received_at),
+        "name": delivery.name,
+        "stored": stored,
+    }
+    hub.state(delivery.program, delivery.source).put(f"content#{delivery.sha256}", doc)
+
+
+def record_program(hub: "Hub", delivery: Delivery, body: bytes) -> "tuple[Program, bool] | list[Fault]":
+    """Record a program document as its next version; a wrong one changes nothing and is told line by line."""
+    from retour.setup import program_file
+
+    document = program_file.read(body.decode("utf-8", "replace"))
+    if isinstance(document, list):
+        return document
+    hub.deliveries(delivery.program).put(delivery, body, DONE, {})
+    return hub.programs.apply(document, delivery.received_at, delivery.id)

@@ -1,0 +1,215 @@
+"""The rows of a delivery: each inserted unless it stands there, its order folded, what became of it told."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from retour import cascade
+from retour.apply import adopt, settle
+from retour.domain.actions.decide import Order, effect
+from retour.domain.actions.explain import details
+from retour.domain.actions.make_good import concerned, make_good
+from retour.domain.actions.modification import Modification
+from retour.domain.actions.outcome import Outcome, Result
+from retour.domain.delivery import Delivery
+from retour.domain.program import Program
+from retour.domain.row import Row, Unreadable
+from retour.normalise import Read, Reading
+from retour.store.bulk import CONNECTIONS, Ahead, batched, order_keys
+from retour.store.ledger import Ledger, TableLedger
+
+RECORDS_MAX = 2_000
+MANY = 8
+"""From so many on, what can be done for all at once is."""
+ORDERS_AT_ONCE = 500
+
+
+def read_rows(
+    program: Program, delivery: Delivery, rows: Iterable[Row | Unreadable], released_at: datetime | None = None
+) -> Sequence[tuple[Row | Unreadable, Read]]:
+    """Each row with what it reads as."""
+    reading = Reading(program, program.source(delivery.source, delivery.channel), delivery)
+    if released_at is None:
+        return list(reading.modifications(rows))
+    counts_after = program.patience_from(released_at)
+    return [(row, released(read, counts_after)) for row, read in reading.modifications(rows)]
+
+
+def take_rows(
+    ledger: Ledger, program: Program, reads: Sequence[tuple[Row | Unreadable, Read]], now: datetime
+) -> list[Result]:
+    """Insert every modification, fold every order touched; one result per row, in the order of the rows."""
+    results: dict[int, Result] = {}
+    orders: dict[str, list[tuple[int, Modification]]] = {}
+    order_key_of = names_known(ledger, [read for _, read in reads if isinstance(read, Modification)])
+    for number, (_, read) in enumerate(reads):
+        if isinstance(read, Unreadable):
+            results[number] = unreadable(read)
+        else:
+            placed = at_home(order_key_of, program, read)
+            orders.setdefault(placed.home, []).append((number, placed))
+    for some in batched(orders.items(), ORDERS_AT_ONCE):
+        asked = {key: [modification for _, modification in numbered] for key, numbered in some}
+        for (_, numbered), told in zip(some, take_orders(ledger, program, asked, now), strict=True):
+            results |= {number: result for (number, _), result in zip(numbered, told, strict=True)}
+    return [
+        replace(results[number], raw=row.raw) if row.raw else results[number] for number, (row, _) in enumerate(reads)
+    ]
+
+
+def unreadable(read: Unreadable) -> Result:
+    return Result(
+        place=read.place,
+        outcome=Outcome.REFUSED,
+        code=read.code,
+        details=read.details,
+        column=read.column,
+        reference=read.reference,
+        order=read.order,
+        raw=read.raw,
+    )
+
+
+def names_known(ledger: Ledger, modifications: Sequence[Modification]) -> Callable[[str], str | None]:
+    """What says of an action id to which order it belongs; many are looked up at once."""
+    ids = {m.action_id for m in modifications if m.action_id is not None and m.order_key is None}
+    if len(ids) < MANY or not isinstance(ledger, TableLedger):
+        return ledger.order_key_of
+    return order_keys(ledger, ids).get
+
+
+def at_home(order_key_of: Callable[[str], str | None], program: Program, modification: Modification) -> Modification:
+    """With its order key, where only an action id was given."""
+    if modification.order_key is not None or modification.action_id is None:
+        return modification
+    return replace(modification, order_key=home_of(order_key_of, program, modification.action_id))
+
+
+def home_of(order_key_of: Callable[[str], str | None], program: Program, action_id: str) -> str | None:
+    """The order key of an action id: that of the order it was given to, or the one a derived id carries."""
+    key = order_key_of(action_id)
+    if key is None:
+        before, tilde, event_type = action_id.partition("~")
+        key = before if tilde and event_type.partition("~")[0] in program.event_types else None
+    return key
+
+
+def take_orders(
+    ledger: Ledger, program: Program, orders: Mapping[str, Sequence[Modification]], now: datetime
+) -> Sequence[list[Result]]:
+    """The records of each order. Of many, what can be read and inserted before the folds is, at once."""
+    if len(orders) < MANY or not isinstance(ledger, TableLedger):
+        return [take_order(ledger, program, key, asked, now) for key, asked in orders.items()]
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        ahead = Ahead.of(ledger, orders, RECORDS_MAX, pool)
+        return list(pool.map(lambda key: take_order(ahead, program, key, orders[key], now), orders))
+
+
+def take_order(
+    ledger: Ledger, program: Program, key: str, modifications: Sequence[Modification], now: datetime
+) -> list[Result]:
+    """The records of one order: each inserted unless it stands there, one fold, one write."""
+    order = inserted(ledger, ledger.order(key), modifications)
+    order = settle(ledger, key, now, order)
+    known = {record.id for record in order.records}
+    attempts = {m.id: attempt for m in modifications if m.id in known and (attempt := tried_again(order, m))}
+    if attempts:
+        order = inserted(ledger, order, list(attempts.values()))
+        order = settle(ledger, key, now, order)
+    if key.startswith("@"):
+        order = moved_meanwhile(ledger, program, key, now) or order
+    order = cascade.carry(ledger, order, now)
+    program = replace(program, contracts=tuple(ledger.contracts))
+    return [told(order, m, attempts.get(m.id), program) if m.id in known else too_many(m) for m in modifications]
+
+
+def inserted(ledger: Ledger, order: Order, modifications: Iterable[Modification]) -> Order:
+    """The order with the records that were not there yet, as many as it may hold."""
+    known = {record.id: record for record in order.records}
+    for modification in modifications:
+        if modification.id not in known and len(known) < RECORDS_MAX:
+            known[modification.id] = ledger.insert(modification) or modification
+    return replace(order, records=list(known.values()))
+
+
+def tried_again(order: Order, modification: Modification) -> Modification | None:
+    """A refusal uses nothing up: the same record in a new delivery is a new attempt (spec 4)."""
+    same = [
+        record
+        for record in order.records
+        if (record.identity, record.content) == (modification.identity, modification.content)
+    ]
+    mine = modification.provenance.delivery
+    if any(record.provenance.delivery == mine for record in same):
+        return None
+    outcomes = [booked[1].outcome for record in same if (booked := order.booked(record.id))]
+    refused = len(outcomes) == len(same) and all(outcome is Outcome.REFUSED for outcome in outcomes)
+    return replace(modification, attempt=mine) if refused else None
+
+
+def told(order: Order, asked: Modification, attempt: Modification | None, program: Program) -> Result:
+    """What became of one row; for a repeat, the first outcome again."""
+    own = attempt or standing_for(order, asked)
+    booked = order.booked(own.id)
+    repeated = (own.provenance.delivery, own.provenance.place) != (asked.provenance.delivery, asked.provenance.place)
+    result = Result(
+        place=asked.provenance.place,
+        outcome=Outcome.WAITING,
+        code="WAITING",
+        details={"order": asked.order_key or asked.action_id or "", "waiting_days": str(program.waiting_days)},
+        modification=own.public_id,
+        reference=asked.reference or "",
+        order=asked.order_key or "",
+        action=asked.action_id or "",
+    )
+    if booked is not None:
+        head, entry = booked
+        result = replace(
+            result,
+            outcome=entry.outcome,
+            code=entry.code,
+            details=details(order, head, own, program.waiting_days),
+            action=concerned(order, head, own).action,
+            make_good=make_good(order, head, own, entry.code, program.contracts),
+            applied_at=entry.applied_at,
+            effect=effect(order, head, entry, program.contracts),
+        )
+    return replace(result, outcome=Outcome.DUPLICATE) if repeated else result
+
+
+def standing_for(order: Order, asked: Modification) -> Modification:
+    """The record that holds this row's content: its own of this delivery, else the first that was not refused."""
+    same = [record for record in order.records if (record.identity, record.content) == (asked.identity, asked.content)]
+    mine = [record for record in same if record.provenance.delivery == asked.provenance.delivery]
+    kept = [
+        record
+        for record in same
+        if (found := order.booked(record.id)) is None or found[1].outcome is not Outcome.REFUSED
+    ]
+    return next(iter(mine or kept or same), asked)
+
+
+def too_many(modification: Modification) -> Result:
+    return Result(
+        place=modification.provenance.place,
+        outcome=Outcome.REFUSED,
+        code="ORDER_TOO_LARGE",
+        details={"order": modification.home, "most": f"{RECORDS_MAX:,}"},
+        reference=modification.reference or "",
+        order=modification.order_key or "",
+    )
+
+
+def moved_meanwhile(ledger: Ledger, program: Program, key: str, now: datetime) -> Order | None:
+    """The action was reported between our look and our insert: whoever sees both copies the record over."""
+    order_key = ledger.order_key_of(key[1:])
+    if order_key is None:
+        return None
+    return settle(ledger, order_key, now, adopt(ledger, key[1:], ledger.order(order_key)))
+
+
+def released(read: Read, counts_after: datetime) -> Read:
+    """A record as its late release leaves it: actions that were to be final before are out of its reach."""
+    return read if isinstance(read, Unreadable) else replace(read, counts_after=counts_after)
