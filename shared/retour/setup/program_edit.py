@@ -1,0 +1,124 @@
+"""One part of a written program changed, and nothing else of it: comments, order and quotes stay where they are."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from retour.setup.program_file import read
+
+if TYPE_CHECKING:
+    from yaml.nodes import MappingNode, Node, ScalarNode
+
+Keys = tuple[str, ...]
+WIDTH = 110
+
+
+def rewritten(text: str, wanted: Mapping[str, Any]) -> str:
+    """A valid program's text, changed so that it says what is wanted.
+
+    What is JSON, or written so that no part of it can be exchanged alone, is written anew from the first line.
+    """
+    before = read(text)
+    if isinstance(before, list):
+        raise ValueError(f"this is no valid program to change: {before[0]}")
+    if before == wanted:
+        return text
+    if text.lstrip("\ufeff \r\n").startswith("{"):
+        return json.dumps(wanted, ensure_ascii=False, indent=2) + "\n"
+    patched = text
+    for path in differing(before, wanted):
+        patched = patch(patched, path, wanted)
+    return patched if read(patched) == wanted else dumped(wanted)
+
+
+def differing(old: Mapping[str, Any], new: Mapping[str, Any], above: Keys = ()) -> Iterator[Keys]:
+    """The smallest groups and values that are not the same."""
+    for key in {**old, **new}:
+        one, other = old.get(key), new.get(key)
+        if isinstance(one, dict) and isinstance(other, dict) and one and other:
+            yield from differing(one, other, (*above, key))
+        elif (key in old) != (key in new) or one != other:
+            yield (*above, key)
+
+
+def patch(text: str, path: Keys, wanted: Mapping[str, Any]) -> str:
+    """The text with the part exchanged that holds this place and stands alone; as it was where there is none."""
+    import yaml
+
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    value: Any = wanted
+    for depth, key in enumerate(path, 1):
+        pair = pair_of(node, key) if isinstance(node, yaml.MappingNode) else None
+        stays = key in value
+        value = value.get(key)
+        if pair is None:
+            return added(text, node, key, value) if isinstance(node, yaml.MappingNode) else text
+        if depth == len(path) or not isinstance(pair[1], yaml.MappingNode) or is_flow(pair[1]):
+            return exchanged(text, pair, value) if stays else removed(text, pair)
+        node = pair[1]
+    return text
+
+
+def pair_of(node: "MappingNode", key: str) -> "tuple[ScalarNode, Node] | None":
+    return next((pair for pair in node.value if pair[0].value == key), None)
+
+
+def is_flow(node: "Node") -> bool:
+    return bool(getattr(node, "flow_style", False))
+
+
+def exchanged(text: str, pair: "tuple[ScalarNode, Node]", value: Any) -> str:
+    name, old = pair
+    start, column = name.start_mark.index, name.start_mark.column
+    keeps_line = is_flow(old) or not isinstance(value, dict | list)
+    return f"{text[:start]}{pair_text(name.value, value, column, flow=keeps_line)}{text[end_of(old) :]}"
+
+
+def removed(text: str, pair: "tuple[ScalarNode, Node]") -> str:
+    start = text.rfind("\n", 0, pair[0].start_mark.index) + 1
+    end = text.find("\n", end_of(pair[1]))
+    return text[:start] + (text[end + 1 :] if end >= 0 else "")
+
+
+def added(text: str, parent: "MappingNode", key: str, value: Any) -> str:
+    column, end = parent.value[0][0].start_mark.column, end_of(parent.value[-1][1])
+    line_end = text.find("\n", end)
+    at = line_end if line_end >= 0 else len(text)
+    return text[:at] + "\n" + " " * column + pair_text(key, value, column, flow=False) + text[at:]
+
+
+def end_of(node: "Node") -> int:
+    """Where a node's own text ends; a block reaches up to the next token, past the comments between them."""
+    if node.value and not is_flow(node) and not isinstance(node.value, str):
+        last = node.value[-1]
+        return end_of(last[1] if isinstance(last, tuple) else last)
+    end: int = node.end_mark.index
+    return end
+
+
+def pair_text(key: str, value: Any, column: int, *, flow: bool) -> str:
+    """`key: value` in the line of its key, or below it where it is longer than a line."""
+    if flow or not isinstance(value, dict | list):
+        line = dumped({key: value}, flow=True, width=10**6).strip()[1:-1]
+        if len(line) + column <= WIDTH and "\n" not in line:
+            return line
+    return ("\n" + " " * column).join(dumped({key: value}, width=WIDTH - column).rstrip("\n").split("\n"))
+
+
+def dumped(value: Any, *, flow: bool | None = None, width: int = WIDTH) -> str:
+    """As people write programs: what holds only plain values stands in one line, days without quotes."""
+    import yaml
+
+    class Indented(yaml.SafeDumper):
+        def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+            super().increase_indent(flow, False)
+
+    nested = (
+        flow is None and isinstance(value, dict) and not any(isinstance(one, dict | list) for one in value.values())
+    )
+    style = False if nested else flow
+    said: str = yaml.dump(
+        value, Dumper=Indented, sort_keys=False, allow_unicode=True, default_flow_style=style, width=width
+    )
+    return re.sub(r"(?<=[ :])'(\d{4}-\d\d-\d\d)'(?=[\n,}]|$)", r"\1", said)
