@@ -84,8 +84,7 @@ def client_of(hub: "Hub", program: Program, source: Source, *, patient: bool = F
     missing = [name for name in ("username", "consumer_key") if not options.get(name)]
     missing += [] if secret.get("private_key") else ["private_key"]
     if missing:
-        told = f"The source {source.name} cannot log in to Salesforce: {', '.join(missing)} is not set."
-        raise RemoteError("SALESFORCE_NOT_SET_UP", told, lasting=True)
+        raise RemoteError("SALESFORCE_NOT_SET_UP", lasting=True, source=source.name, missing=", ".join(missing))
     return client(
         options.get("domain", "login"),
         options["username"],
@@ -325,7 +324,7 @@ def errand(hub: "Hub", message: Mapping[str, Any], time_left: Callable[[], bool]
         return told | asdict(reconcile(hub, program, source, time_left))
     written = write_back(hub, program, source, message["records"])
     if any(each.later for each in written):
-        raise RemoteError("SALESFORCE_BUSY", "Salesforce could not write some records now.")
+        raise RemoteError("SALESFORCE_BUSY")
     refused = [f"{each.record} {each.code}" for each in written if not each.ok]
     return told | {"written": sum(each.ok for each in written), "refused": refused}
 

@@ -14,6 +14,7 @@ PLACES = (
     ("retour", "check.json"),
     ("retour.channels", "sentences.json"),
     ("retour.files", "sentences.json"),
+    ("retour.remote", "sentences.json"),
 )
 
 

@@ -223,7 +223,7 @@ def test_one_bad_file_does_not_keep_the_others_back() -> None:
 
     def refuse() -> None:
         if shelf.fetches[-1] == "a.csv":
-            raise RemoteError("REFUSED", "Could not fetch a.csv: 550 Permission denied")
+            raise RemoteError("REFUSED", doing="fetch a.csv", said="550 Permission denied")
 
     shelf.during = refuse
     report = go_to(house, shelf)
@@ -281,12 +281,12 @@ def test_the_report_is_kept_for_whoever_asked_and_tells_no_secret() -> None:
     house.secrets = {"password": "s3cret"}
 
     def refuse(*_: object) -> Shelf:
-        raise RemoteError("LOGIN_REFUSED", "ftp.example refuses the login of retour: 530 Login incorrect.")
+        raise RemoteError("LOGIN_REFUSED", host="ftp.example", user="retour", said="530 Login incorrect.")
 
     visit(house, house.announce, ACME, erp(), asked="v-7", open_server=refuse)
     kept = house.docs["last-visit"]
     assert (kept["id"], kept["state"], kept["seen"]) == ("v-7", "failed", 0)
-    assert kept["explanation"] == "ftp.example refuses the login of retour: 530 Login incorrect."
+    assert kept["explanation"].startswith("ftp.example refuses the login of retour: 530 Login incorrect. Compare")
     assert kept["server"] == "ftps://ftp.example/out" and "s3cret" not in json.dumps(kept)
     assert house.sent == []
     go_to(house, Shelf(a=b"one"), asked="v-8")
@@ -298,7 +298,7 @@ def test_a_receipt_that_cannot_be_left_is_told_and_the_file_taken_all_the_same(m
     house, shelf = House(), Shelf(a=b"one")
 
     def refuse(_folder: str, name: str, _body: bytes) -> None:
-        raise RemoteError("REFUSED", f"Could not put {name}: 550 Permission denied")
+        raise RemoteError("REFUSED", doing=f"put {name}", said="550 Permission denied")
 
     monkeypatch.setattr(shelf, "put", refuse)
     report = go_to(house, shelf, result_folder="/in")

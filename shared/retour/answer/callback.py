@@ -90,7 +90,7 @@ def signed(body: bytes, identity: str, at: datetime, secrets: Sequence[str]) -> 
         base64.b64encode(hmac.new(key_of(secret), content, hashlib.sha256).digest()).decode() for secret in secrets
     ]
     if not signatures:
-        raise RemoteError("NO_SECRET", "No secret to sign callbacks with is known; apply the program again.")
+        raise RemoteError("NO_SECRET")
     return {
         "webhook-id": identity,
         "webhook-timestamp": moment,
@@ -118,13 +118,11 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, allow_private: bo
     parts = urlsplit(url)
     host, secure = parts.hostname or "", parts.scheme == "https"
     if not secure and not allow_private:
-        raise RemoteError(
-            "TLS_NEEDED", f"{words(host)} is to be called without TLS. Give an https address.", lasting=True
-        )
+        raise RemoteError("TLS_NEEDED", lasting=True, host=host)
     try:
         port = parts.port or (443 if secure else 80)
     except ValueError as error:
-        raise RemoteError("ADDRESS_NOT_ALLOWED", f"{words(url)} has no usable port.", lasting=True) from error
+        raise RemoteError("PORT_UNUSABLE", lasting=True, url=url) from error
     sock = connect(host, port, seconds / 2, allow_private=allow_private)
 
     def stop() -> None:
@@ -146,9 +144,9 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, allow_private: bo
         connection.request("POST", path, body, sent)
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise RemoteError("UNREACHABLE", f"{words(host)} did not take the answer: {words(error)}.") from error
+        raise RemoteError("UNREACHABLE", host=host, port=port, said=words(error)) from error
     finally:
         alarm.cancel()
         sock.close()
     if not 200 <= status < 300:
-        raise RemoteError("CALLBACK_REFUSED", f"{words(host)} answered the callback with {status}; 2xx is expected.")
+        raise RemoteError("CALLBACK_REFUSED", host=host, status=status)

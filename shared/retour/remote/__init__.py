@@ -3,7 +3,20 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
+
+from retour.sentences import sentence
+
+WORDS_MAX = 300
+DETAIL_MAX = 1000
+"""Long enough for an SSH host key in one line."""
+
+Watch = Callable[[str, dict[str, Any]], None]
+"""Told of each step of getting in as it is done: its name, and what was seen."""
+
+
+def nobody(_step: str, _seen: dict[str, Any]) -> None:
+    """Watches nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +58,31 @@ class Server(Protocol):
 
 
 class RemoteError(Exception):
-    """The other side, or what we know about it, does not let us work. The sentence is for the admin of the source."""
+    """The other side, or what we know about it, does not let us work. Its sentences are for the admin of the source.
 
-    def __init__(self, code: str, sentence: str, *, lasting: bool = False) -> None:
-        super().__init__(sentence)
+    `details` fill them in; `said` among them are the other side's own words. `lasting`: trying again changes nothing
+    until a person does something.
+    """
+
+    def __init__(self, code: str, *, lasting: bool = False, **details: object) -> None:
         self.code = code
-        self.sentence = sentence
+        self.details = {name: words(value, most=DETAIL_MAX) for name, value in details.items()}
         self.lasting = lasting
-        """True when trying again changes nothing until a person does something."""
+        super().__init__(self.sentence)
+
+    @property
+    def sentence(self) -> str:
+        """In English, for reports and logs."""
+        return sentence(self.code, self.details)
 
 
-def words(said: object, *secrets: str) -> str:
+def words(said: object, *secrets: str, most: int = WORDS_MAX) -> str:
     """What the other side said, fit for a report: one line, short, and without our own secrets if it echoes them."""
     text = str(said)
     for secret in secrets:
         if secret:
             text = text.replace(secret, "***")
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:300]
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:most]
 
 
 def readable(wire: str) -> str:

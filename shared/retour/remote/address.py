@@ -55,19 +55,12 @@ def checked(host: str, port: int, *, allow_private: bool = False, resolve: Resol
     try:
         addresses = resolve(host, port)
     except (OSError, UnicodeError) as error:
-        raise RemoteError(
-            "HOST_NOT_FOUND", f"The name {words(host)} cannot be resolved ({words(error)}). Is it written correctly?"
-        ) from error
+        raise RemoteError("HOST_NOT_FOUND", host=host, said=words(error)) from error
     if not addresses:
-        raise RemoteError("HOST_NOT_FOUND", f"The name {words(host)} has no address.")
+        raise RemoteError("HOST_NOT_FOUND", host=host, said="no address")
     refused = [] if allow_private else [address for address in addresses if not public(address)]
     if refused:
-        raise RemoteError(
-            "ADDRESS_NOT_ALLOWED",
-            f"{words(host)} leads to {refused[0]}, which is not an address on the public internet. "
-            "Retour connects to public addresses only; give the host by its public name.",
-            lasting=True,
-        )
+        raise RemoteError("ADDRESS_NOT_ALLOWED", lasting=True, host=host, address=refused[0])
     return addresses
 
 
@@ -81,4 +74,4 @@ def connect(
             return socket.create_connection((address, port), timeout)
         except OSError as error:
             failure = error
-    raise RemoteError("UNREACHABLE", f"{words(host)}, port {port}, cannot be reached: {words(failure)}.") from failure
+    raise RemoteError("UNREACHABLE", host=host, port=port, said=words(failure)) from failure

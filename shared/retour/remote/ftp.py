@@ -5,6 +5,7 @@ The control connection is spoken in latin-1, which passes every byte: servers li
 
 import contextlib
 import ftplib
+import hashlib
 import re
 import socket
 import ssl
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
-from retour.remote import Remote, RemoteError, address, on_the_wire, readable, words
+from retour.remote import Remote, RemoteError, Watch, address, nobody, on_the_wire, readable, words
 
 BLOCK = 1 << 18
 ATTEMPTS = 3
@@ -130,7 +131,7 @@ class Ftp:
         def add(line: str) -> None:
             lines.append(line)
             if len(lines) > LINES:
-                raise RemoteError("FOLDER_TOO_FULL", f"The folder has more than {LINES} entries; old ones should go.")
+                raise RemoteError("FOLDER_TOO_FULL", most=LINES)
 
         try:
             self._line.retrlines(command, add)
@@ -181,13 +182,13 @@ class Ftp:
                     problem = words(error, *self._secrets) or type(error).__name__
                 attempts -= 1
                 if not attempts or (before is not None and before.size is not None and got > before.size):
-                    raise RemoteError("INCOMPLETE", f"{name} could not be fetched whole: {problem}.")
+                    raise RemoteError("INCOMPLETE", name=name, said=problem)
                 with contextlib.suppress(*BROKEN):
                     self._line.close()
                 self._start()
                 self._go(folder)
                 if self._ask(name) != before:
-                    raise RemoteError("CHANGED", f"{name} changed on the server while it was being fetched.")
+                    raise RemoteError("CHANGED", name=name)
 
     def _blocks(self, name: str, start: int) -> Iterator[bytes]:
         data = self._line.transfercmd(f"RETR {self._on_wire(name)}", rest=start or None)
@@ -230,7 +231,7 @@ class Ftp:
         except ftplib.error_perm:
             return
         if size is not None and size != len(body):
-            raise RemoteError("INCOMPLETE", f"Only {size} of {len(body)} bytes of {readable(wire)} arrived.")
+            raise RemoteError("INCOMPLETE", name=readable(wire), said=f"{size} of {len(body)} bytes")
 
     def delete(self, folder: str, name: str) -> None:
         with self._talk(f"delete {name}"):
@@ -256,9 +257,7 @@ class Ftp:
             if folder not in ("", "."):
                 self._line.cwd(on_the_wire(folder))
         except ftplib.error_perm as error:
-            raise RemoteError(
-                "FOLDER_NOT_FOUND", f"The server does not open the folder {folder}: {words(error, *self._secrets)}"
-            ) from error
+            raise RemoteError("FOLDER_NOT_FOUND", folder=folder, said=words(error, *self._secrets)) from error
         self._here = folder
 
     @contextlib.contextmanager
@@ -266,10 +265,10 @@ class Ftp:
         try:
             yield
         except ftplib.Error as error:
-            raise RemoteError("REFUSED", f"Could not {doing}: {words(error, *self._secrets)}") from error
+            raise RemoteError("REFUSED", doing=doing, said=words(error, *self._secrets)) from error
         except (OSError, EOFError, ValueError) as error:
             said = words(error, *self._secrets) or type(error).__name__
-            raise RemoteError("CONNECTION_BROKEN", f"Could not {doing}: {said}") from error
+            raise RemoteError("CONNECTION_BROKEN", doing=doing, said=said) from error
 
 
 def connect(
@@ -279,20 +278,16 @@ def connect(
     timeout: float,
     allow_private: bool = False,
     resolve: address.Resolve = address.resolve,
+    watch: Watch = nobody,
 ) -> Ftp:
     """Logs in as the source's options say. Plain FTP only where they allow it; else TLS, the certificate verified."""
     plain = options["protocol"] == "ftp"
     if plain and options.get("allow_plain") is not True:
-        raise RemoteError(
-            "PLAIN_FTP_NOT_ALLOWED",
-            "Plain FTP sends the password and the files readable for everybody on the way. Use protocol: ftps or "
-            "sftp; if the merchant has nothing else, set allow_plain: true.",
-            lasting=True,
-        )
+        raise RemoteError("PLAIN_FTP_NOT_ALLOWED", lasting=True)
     password = secret.get("password", "")
     if not password:
-        raise RemoteError("NO_CREDENTIALS", "No password is stored for this source.", lasting=True)
-    host, implicit = options["host"], bool(options.get("implicit"))
+        raise RemoteError("NO_CREDENTIALS", lasting=True)
+    host, user, implicit = options["host"], options.get("user", ""), bool(options.get("implicit"))
     port = int(options.get("port", 990 if implicit and not plain else 21))
     tls = None if plain else context(options)
 
@@ -301,21 +296,22 @@ def connect(
             tls, implicit, lambda: address.connect(host, port, timeout, allow_private=allow_private, resolve=resolve)
         )
         try:
-            line.open(host, timeout)
+            welcome = line.open(host, timeout)
+            watch("connect", {"host": host, "port": port, "said": words(welcome)})
             if tls and not implicit:
                 secure(line, host)
+            watch("trust", certificate(line.sock))
             try:
                 # FTP_TLS.login would ask for TLS by itself; whether to, is decided above.
-                ftplib.FTP.login(line, options.get("user", ""), password)
+                ftplib.FTP.login(line, user, password)
             except ftplib.error_perm as error:
                 raise RemoteError(
-                    "LOGIN_REFUSED",
-                    f"{host} refuses the login of {options.get('user', '')}: {words(error, password)}",
-                    lasting=True,
+                    "LOGIN_REFUSED", lasting=True, host=host, user=user, said=words(error, password)
                 ) from error
             if tls:
                 line.voidcmd("PBSZ 0")
                 line.voidcmd("PROT P")
+            watch("login", {"host": host, "user": user})
         except BaseException:
             line.close()
             raise
@@ -325,17 +321,21 @@ def connect(
     return Ftp(lambda: explained(log_in, **with_words), (password,))
 
 
+def certificate(sock: socket.socket | None) -> dict[str, Any]:
+    """What the server proved itself with, for a person to compare; nothing where it speaks in the open."""
+    if not isinstance(sock, ssl.SSLSocket):
+        return {}
+    digest = hashlib.sha256(sock.getpeercert(binary_form=True) or b"").hexdigest().upper()
+    until = dict(sock.getpeercert() or {}).get("notAfter", "")
+    return {"certificate": "SHA256:" + ":".join(re.findall("..", digest)), "until": str(until)}
+
+
 def secure(line: Line, host: str) -> None:
     """AUTH TLS, before anything secret is said."""
     try:
         line.auth()
     except ftplib.error_perm as error:
-        raise RemoteError(
-            "TLS_NOT_OFFERED",
-            f"{host} does not speak TLS here: {words(error)}. Ask the merchant for FTPS or SFTP (is it implicit: true, "
-            "on port 990?); plain FTP needs protocol: ftp and allow_plain: true.",
-            lasting=True,
-        ) from error
+        raise RemoteError("TLS_NOT_OFFERED", lasting=True, host=host, said=words(error)) from error
 
 
 def explained(log_in: Callable[[], Line], host: str, port: int, secret: str) -> Line:
@@ -343,17 +343,13 @@ def explained(log_in: Callable[[], Line], host: str, port: int, secret: str) -> 
     try:
         return log_in()
     except ssl.SSLCertVerificationError as error:
-        raise RemoteError(
-            "CERTIFICATE_NOT_TRUSTED",
-            f"The certificate of {host} is not trusted: {words(error.verify_message)}. If the merchant runs an own "
-            "authority, put its certificate (PEM) into options.ca; host must be a name in the certificate.",
-            lasting=True,
-        ) from error
+        said = words(error.verify_message)
+        raise RemoteError("CERTIFICATE_NOT_TRUSTED", lasting=True, host=host, said=said) from error
     except ssl.SSLError as error:
-        raise RemoteError("TLS_FAILED", f"No TLS with {host}, port {port}: {words(error)}.") from error
+        raise RemoteError("TLS_FAILED", host=host, port=port, said=words(error)) from error
     except (OSError, EOFError, ftplib.Error) as error:
         said = words(error, secret) or "it hung up"
-        raise RemoteError("UNREACHABLE", f"{host}, port {port}, does not let us start: {said}.") from error
+        raise RemoteError("NOT_STARTED", host=host, port=port, said=said) from error
 
 
 def context(options: Mapping[str, Any]) -> ssl.SSLContext:
@@ -362,9 +358,8 @@ def context(options: Mapping[str, Any]) -> ssl.SSLContext:
     try:
         tls = ssl.create_default_context(cadata=ca or None)
     except (ssl.SSLError, ValueError) as error:
-        raise RemoteError(
-            "BAD_OPTION", f"options.ca is not a certificate in PEM form: {words(error)}.", lasting=True
-        ) from error
+        right = "-----BEGIN CERTIFICATE----- …"
+        raise RemoteError("BAD_OPTION", lasting=True, option="ca", said=words(error), right=right) from error
     if options.get("max_tls") == "1.2":
         tls.maximum_version = ssl.TLSVersion.TLSv1_2
     return tls

@@ -238,12 +238,12 @@ class Client:
 
 def _unavailable(why: str) -> RemoteError:
     """It cannot answer now (network, 5xx, limits, locks): the same again later may work."""
-    return RemoteError("SALESFORCE_UNAVAILABLE", f"Salesforce does not answer now: {words(why)}.")
+    return RemoteError("SALESFORCE_UNAVAILABLE", said=words(why))
 
 
 def _refused(why: str) -> RemoteError:
     """It answered no: wrong credentials, an unknown field, no permission."""
-    return RemoteError("SALESFORCE_REFUSED", f"Salesforce refused: {words(why)}.", lasting=True)
+    return RemoteError("SALESFORCE_REFUSED", lasting=True, said=words(why))
 
 
 def _check_key(pem: str) -> None:

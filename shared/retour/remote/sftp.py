@@ -13,7 +13,7 @@ from asyncssh.kex import get_default_kex_algs, get_kex_algs
 from asyncssh.mac import get_default_mac_algs, get_mac_algs
 from asyncssh.public_key import get_default_public_key_algs, get_public_key_algs
 
-from retour.remote import Remote, RemoteError, address, on_the_wire, readable, words
+from retour.remote import Remote, RemoteError, Watch, address, nobody, on_the_wire, readable, words
 
 T = TypeVar("T")
 BLOCK = 1 << 22
@@ -51,9 +51,7 @@ class Sftp:
         try:
             entries = self._wait(self._client.readdir(on_the_wire(folder or ".")))
         except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath, asyncssh.SFTPPermissionDenied) as error:
-            raise RemoteError(
-                "FOLDER_NOT_FOUND", f"The server does not open the folder {folder}: {words(error)}"
-            ) from error
+            raise RemoteError("FOLDER_NOT_FOUND", folder=folder, said=words(error)) from error
         except (asyncssh.Error, OSError, TimeoutError) as error:
             raise broken(f"list {folder}", error) from error
         for entry in entries:
@@ -93,13 +91,13 @@ class Sftp:
             except (asyncssh.ConnectionLost, asyncssh.SFTPConnectionLost, OSError, TimeoutError) as error:
                 problem = words(error) or type(error).__name__
             except asyncssh.Error as error:
-                raise RemoteError("REFUSED", f"Could not fetch {name}: {words(error)}") from error
+                raise RemoteError("REFUSED", doing=f"fetch {name}", said=words(error)) from error
             if attempt + 1 < ATTEMPTS:
                 self._hang_up()
                 self._start()
                 if self.look(folder, name) != before:
-                    raise RemoteError("CHANGED", f"{name} changed on the server while it was being fetched.")
-        raise RemoteError("INCOMPLETE", f"{name} could not be fetched whole: {problem}.")
+                    raise RemoteError("CHANGED", name=name)
+        raise RemoteError("INCOMPLETE", name=name, said=problem)
 
     def _blocks(self, path: str, start: int) -> Iterator[bytes]:
         file = self._wait(self._client.open(path, "rb"))
@@ -133,7 +131,7 @@ class Sftp:
             await file.write(body)
         size = (await self._client.stat(path)).size
         if size is not None and size != len(body):
-            raise RemoteError("INCOMPLETE", f"Only {size} of {len(body)} bytes of {readable(path)} arrived.")
+            raise RemoteError("INCOMPLETE", name=readable(path), said=f"{size} of {len(body)} bytes")
 
     def delete(self, folder: str, name: str) -> None:
         with talk(f"delete {name}"):
@@ -172,9 +170,8 @@ def talk(doing: str) -> Iterator[None]:
 
 def broken(doing: str, error: Exception) -> RemoteError:
     refused = isinstance(error, asyncssh.SFTPError) and not isinstance(error, asyncssh.SFTPConnectionLost)
-    return RemoteError(
-        "REFUSED" if refused else "CONNECTION_BROKEN", f"Could not {doing}: {words(error) or type(error).__name__}"
-    )
+    code = "REFUSED" if refused else "CONNECTION_BROKEN"
+    return RemoteError(code, doing=doing, said=words(error) or type(error).__name__)
 
 
 class Pins(asyncssh.SSHClient):
@@ -196,6 +193,7 @@ def connect(
     timeout: float,
     allow_private: bool = False,
     resolve: address.Resolve = address.resolve,
+    watch: Watch = nobody,
 ) -> Sftp:
     """Logs in as the source's options say, by the stored key or password."""
     host, port = options["host"], int(options.get("port", 22))
@@ -203,15 +201,16 @@ def connect(
     approved = [host_key(line) for line in options.get("host_keys", ())]
     keys = [private_key(secret)] if secret.get("private_key") else []
     if not password and not keys:
-        raise RemoteError("NO_CREDENTIALS", "No password and no private key is stored for this source.", lasting=True)
+        raise RemoteError("NO_CREDENTIALS", lasting=True)
     algorithms = allowed(options.get("legacy_algorithms", ()), approved)
 
     async def log_in() -> asyncssh.SSHClientConnection:
         pins = Pins(approved)
         plug = address.connect(host, port, timeout, allow_private=allow_private, resolve=resolve)
         plug.setblocking(False)
+        watch("connect", {"host": host, "port": port})
         try:
-            return await asyncio.wait_for(
+            connection = await asyncio.wait_for(
                 asyncssh.connect(
                     host,
                     port,
@@ -233,7 +232,12 @@ def connect(
             )
         except BaseException as error:
             plug.close()
+            if isinstance(error, asyncssh.PermissionDenied) and pins.shown is not None:
+                watch("trust", proof(pins.shown))
             raise explained(error, host, port, options["user"], pins, password) from error
+        watch("trust", proof(pins.shown) if pins.shown else {})
+        watch("login", {"host": host, "user": options["user"]})
+        return connection
 
     return Sftp(log_in, timeout)
 
@@ -245,56 +249,39 @@ def explained(error: BaseException, host: str, port: int, user: str, pins: Pins,
         case asyncssh.HostKeyNotVerifiable() if pins.shown is not None:
             return not_approved(host, pins.shown, bool(pins.approved))
         case asyncssh.PermissionDenied():
-            return RemoteError("LOGIN_REFUSED", f"{host} refuses the login of {user}: {said}.", lasting=True)
+            return RemoteError("LOGIN_REFUSED", lasting=True, host=host, user=user, said=f"{said}.")
         case asyncssh.KeyExchangeFailed():
             offered = words(str(error).rpartition(" received ")[2])
-            return RemoteError(
-                "NO_COMMON_ALGORITHM",
-                f"{host} offers only outdated SSH algorithms: {offered}. If the server cannot be updated, name what is "
-                "needed of them in options.legacy_algorithms.",
-                lasting=True,
-            )
+            return RemoteError("NO_COMMON_ALGORITHM", lasting=True, host=host, said=offered)
         case asyncssh.Error() | OSError() | TimeoutError():
-            return RemoteError("UNREACHABLE", f"{host}, port {port}, does not let us start: {said}.")
+            return RemoteError("NOT_STARTED", host=host, port=port, said=said)
     return error
 
 
 def not_approved(host: str, shown: asyncssh.SSHKey, others: bool) -> RemoteError:
-    line = shown.export_public_key("openssh").decode().strip()
-    line = " ".join(line.split()[:2])
-    known = (
-        "It is none of those approved for this source: either the merchant changed it, or this is another machine. "
-        if others
-        else "No key is approved for this source yet. "
-    )
-    return RemoteError(
-        "HOST_KEY_NOT_APPROVED",
-        f"{host} showed the host key {shown.get_fingerprint()} ({shown.get_algorithm()}). {known}"
-        "Ask the merchant for the fingerprint on another way than this connection; if it is the same, add this line to "
-        f'the source\'s options.host_keys and apply the program: "{line}"',
-        lasting=True,
-    )
+    code = "HOST_KEY_CHANGED" if others else "HOST_KEY_NOT_APPROVED"
+    line = " ".join(shown.export_public_key("openssh").decode().split()[:2])
+    return RemoteError(code, lasting=True, host=host, line=line, **proof(shown))
+
+
+def proof(shown: asyncssh.SSHKey) -> dict[str, Any]:
+    """What the server proved itself with, for a person to compare."""
+    return {"fingerprint": shown.get_fingerprint(), "algorithm": shown.get_algorithm()}
 
 
 def host_key(line: str) -> asyncssh.SSHKey:
     try:
         return asyncssh.import_public_key(line)
     except (asyncssh.KeyImportError, ValueError) as error:
-        raise RemoteError(
-            "BAD_OPTION",
-            f'A line of options.host_keys is not a host key ({words(error)}); it looks like "ssh-ed25519 AAAA…".',
-            lasting=True,
-        ) from error
+        right = "ssh-ed25519 AAAA…"
+        raise RemoteError("BAD_OPTION", lasting=True, option="host_keys", said=words(error), right=right) from error
 
 
 def private_key(secret: Mapping[str, str]) -> asyncssh.SSHKey:
     try:
         return asyncssh.import_private_key(secret["private_key"], secret.get("passphrase"))
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError) as error:
-        raise RemoteError(
-            "BAD_PRIVATE_KEY", "The private key stored for this source cannot be read; PEM or OpenSSH form is needed.",
-            lasting=True,
-        ) from error  # fmt: skip
+        raise RemoteError("BAD_PRIVATE_KEY", lasting=True) from error
 
 
 def allowed(named: Sequence[str], approved: Sequence[asyncssh.SSHKey]) -> dict[str, list[str]]:
@@ -311,10 +298,10 @@ def allowed(named: Sequence[str], approved: Sequence[asyncssh.SSHKey]) -> dict[s
     known = {name.decode() for _, names in every.values() for name in names}
     unknown = [name for name in named if name not in known]
     if unknown:
+        said = f"{words(unknown[0])} is no SSH algorithm we know"
         raise RemoteError(
-            "BAD_OPTION", f"options.legacy_algorithms names {words(unknown[0])}, which is no SSH algorithm we know.",
-            lasting=True,
-        )  # fmt: skip
+            "BAD_OPTION", lasting=True, option="legacy_algorithms", said=said, right="diffie-hellman-group14-sha1"
+        )
     chosen: dict[str, list[str]] = {}
     for kind, (usual, possible) in every.items():
         names = [name.decode() for name in usual if not any(part in name.decode() for part in OUTDATED)]

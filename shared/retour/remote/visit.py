@@ -20,7 +20,7 @@ from retour.domain.program import Program, Source
 from retour.domain.times import instant, text
 from retour.files import names
 from retour.files.answers import receipt_text
-from retour.remote import Remote, RemoteError, Server, words
+from retour.remote import Remote, RemoteError, Server, Watch, nobody, words
 
 DAILY = "05:00"
 SETTLED = timedelta(seconds=60)
@@ -236,15 +236,17 @@ def count(files: int) -> str:
     return f"{files} file{'' if files == 1 else 's'}"
 
 
-def open_server(options: Mapping[str, Any], secret: Mapping[str, Any], allow_private: bool) -> Server:
+def open_server(
+    options: Mapping[str, Any], secret: Mapping[str, Any], allow_private: bool, watch: Watch = nobody
+) -> Server:
     """The merchant's server, logged in. The library of the one protocol that is spoken is loaded, no other."""
     if options["protocol"] == "sftp":
         from retour.remote import sftp
 
-        return sftp.connect(options, secret, timeout=TIMEOUT, allow_private=allow_private)
+        return sftp.connect(options, secret, timeout=TIMEOUT, allow_private=allow_private, watch=watch)
     from retour.remote import ftp
 
-    return ftp.connect(options, secret, timeout=TIMEOUT, allow_private=allow_private)
+    return ftp.connect(options, secret, timeout=TIMEOUT, allow_private=allow_private, watch=watch)
 
 
 Open = Callable[[Mapping[str, Any], Mapping[str, Any], bool], Server]
@@ -360,7 +362,7 @@ class Errand:
             received = self.hub.now()
             after = self.server.look(self.folder, file.name)
             if after is not None and not unchanged(file, after):
-                raise RemoteError("CHANGED", f"{file.name} changed while it was being fetched.")
+                raise RemoteError("CHANGED", name=file.name)
             delivery = self.delivery(file, counted.sha256.hexdigest(), counted.size, received)
             claim = f"content#{delivery.sha256}"
             mine: dict[str, Any] = {
@@ -394,7 +396,7 @@ class Errand:
     def in_time(self) -> None:
         """A server that only drips must not keep the visits of others waiting."""
         if self.hub.real_now() > self.until:
-            raise RemoteError("TOO_SLOW", f"The server was too slow: the visit was ended after {TOO_LONG}.")
+            raise RemoteError("TOO_SLOW", most=TOO_LONG)
 
     def delivery(self, file: Remote, digest: str, size: int, received: datetime, name: str = "") -> Delivery:
         key = delivery_id(received, self.program.id, self.source.name, digest)
@@ -471,7 +473,7 @@ class Counted:
         self.in_time()
         self.size += len(block)
         if self.size > LARGEST:
-            raise RemoteError("TOO_LARGE", WHY["large"])
+            raise RemoteError("TOO_LARGE", most=LARGEST // 1024 // 1024)
         self.sha256.update(block)
         return self.into.write(block)
 
