@@ -49,6 +49,8 @@ def test_the_guard_bites() -> None:
     assert {"demo", "test", "check"} <= TARGETS
 
 
-def test_ci_runs_the_readmes_test_command() -> None:
-    assert "make test" in (ROOT / "README.md").read_text()
-    assert (ROOT / ".ci/run").read_text().rstrip().endswith("make test")
+def test_ci_runs_the_readmes_test_commands() -> None:
+    told = (ROOT / "README.md").read_text().partition("The tests:\n\n```sh\n")[2].partition("```")[0]
+    commands = [line.partition("#")[0].strip() for line in told.splitlines()]
+    assert commands == ["make test", "make test-browser"]
+    assert (ROOT / ".ci/run").read_text().splitlines()[-2:] == commands
