@@ -10,7 +10,7 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 
-from retour.api import actions, acts, admission, batches, modifications, programs, sources, upkeep
+from retour.api import actions, acts, admission, batches, corrections, modifications, programs, sources, upkeep
 from retour.api.calls import Call, Refused, call_of, not_found, once, plain_path, principal_of
 from retour.domain.program import Program
 from retour.intake.replay import rebuild
@@ -282,6 +282,11 @@ def discard_batch(program: str, batch: str) -> Answer:
 @app.post("/v1/programs/<program>/batches/<batch>/undo")
 def undo_batch(program: str, batch: str) -> Answer:
     return acts.undo_batch(hub(), called(), caller(), opened(program), batch), 200
+
+
+@app.post("/v1/programs/<program>/batches/<batch>/corrections")
+def correct_batch(program: str, batch: str) -> Answer:
+    return corrections.correct(hub(), called(), caller(), opened(program), batch), 200
 
 
 @app.post("/v1/programs/<program>/batches/<batch>/replay")

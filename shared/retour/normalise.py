@@ -90,7 +90,9 @@ class Reading:
     def columns(self) -> Mapping[str, str]:
         """Plain column name to field: the source's own names, else Retour's."""
         named = self.source.mapping.get("columns", {})
-        adapted = FROM_ADAPTERS if self.delivery.kind in (Kind.HOOK, Kind.SALESFORCE) else ()
+        # Corrected rows are a file, and have the fields of what they were before.
+        kind = self.delivery.facts.get("of", self.delivery.kind)
+        adapted = FROM_ADAPTERS if kind in (Kind.HOOK, Kind.SALESFORCE) else ()
         own = {plain(field): field for field in (*FIELDS, *adapted) if field not in named}
         return own | {
             plain(column): field
@@ -292,8 +294,8 @@ class Reading:
             verb = "set_quantity"
         if verb == "difference":
             verb, amount, quantity = difference(amount, quantity)
-        by_a_person = self.delivery.channel is Channel.CONSOLE and verb in BY_PEOPLE
-        if verb not in CHANGES and not by_a_person:
+        by_a_person = self.delivery.channel is Channel.CONSOLE and not self.delivery.facts.get("corrects")
+        if verb not in CHANGES and not (by_a_person and verb in BY_PEOPLE):
             code = "UNKNOWN_CHANGE" if verb else "CHANGE_NEEDED"
             raise Wrong(code, "change", value=shown(verb), known=listed(CHANGES))
         match verb:

@@ -30,9 +30,12 @@ MADE = "openpgp"
 
 def open_delivery(hub: "Hub", delivery: Delivery, source: Source, stream: BinaryIO | Reads) -> Opened | Refusal:
     """The file of a delivery by the one reader of its format."""
+    from retour.files.corrected import LAYOUT, open_corrected
     from retour.files.open import open_file
 
     layout = delivery.facts.get("layout", "modifications")
+    if layout == LAYOUT:
+        return open_corrected(stream, source, delivery.facts.get("known", ""))
     return open_file(delivery.name, stream, source, layout, lambda: secret_keys(hub, delivery.program, source.name))
 
 

@@ -1,6 +1,7 @@
 """The ledger built anew from what was kept: deliveries, decisions and program documents, in their order."""
 
 import json
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 from retour.domain.delivery import Channel, Delivery, Kind
@@ -38,6 +39,11 @@ def rebuild(hub: "Hub", key: str) -> Batch | None:
         fetched(hub, delivery, body is not None)
     if body is None:
         return None
+    if "corrects" in delivery.facts:
+        from retour.files import corrected
+        from retour.intake.correction import link
+
+        link(hub, delivery, [place for place, _ in corrected.read(BytesIO(body))])
     batch = receive(hub, delivery, None if delivery.kind is Kind.FILE else body)
     if delivery.kind is Kind.SALESFORCE and batch.results:
         from retour.salesforce_sync import remember

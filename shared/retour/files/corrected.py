@@ -1,0 +1,65 @@
+"""Rows that a person corrected, one a line: the place each had where it was refused, and its columns as they are now.
+
+The columns have the names that its sender gave them, so the mapping of its source reads them as it reads a file.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import BinaryIO
+
+from retour.domain.program import Source
+from retour.domain.row import Row, Unreadable, line_of
+from retour.files import cells
+from retour.files.known import all_known, expected
+from retour.files.layout import Layout
+from retour.files.opened import Opened
+from retour.files.text import Reads, buffered
+
+LAYOUT = "corrected"
+
+Corrected = tuple[str, Mapping[str, str]]
+"""A place, and the columns of the row there."""
+
+
+def written(rows: Iterable[Corrected]) -> bytes:
+    lines = (json.dumps([place, dict(columns)], ensure_ascii=False) for place, columns in rows)
+    return "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogatepass")
+
+
+def read(stream: BinaryIO | Reads) -> Iterator[Corrected]:
+    """What was written, in its order."""
+    for line in buffered(stream):
+        place, columns = json.loads(line.decode("utf-8", "surrogatepass"))
+        yield place, columns
+
+
+def open_corrected(stream: BinaryIO | Reads, source: Source, known: str) -> Opened:
+    """The corrected rows as their source reads them; `known` names the layout of another system that they are in."""
+    return Opened(
+        header=(),
+        layout=known or LAYOUT,
+        rows=rows(read(stream), source, known),
+        rejected_head=b"",
+        encoding="utf-8",
+        newline="\n",
+    )
+
+
+def rows(corrected: Iterable[Corrected], source: Source, known: str) -> Iterator[Row | Unreadable]:
+    other = all_known().get(known)
+    layout = other.layout if other else expected(source)
+    for number, (place, columns) in enumerate(corrected, 1):
+        row = row_of(number, place, columns, layout)
+        # An item of a row that was taken apart is corrected by itself.
+        if other is None or isinstance(row, Unreadable):
+            yield row
+        elif line_of(place) != place:
+            yield Row(place, row.fields, row.raw, known)
+        else:
+            yield from other.rows([row], source)
+
+
+def row_of(number: int, place: str, columns: Mapping[str, str], layout: Layout) -> Row | Unreadable:
+    spelling = cells.Spelling(layout)
+    filled = {spelling[name]: text for name, value in columns.items() if (text := value.strip())}
+    return cells.row(place, filled, json.dumps(dict(columns), ensure_ascii=False), number, layout)
