@@ -154,7 +154,8 @@ def test_a_filter_means_what_a_list_with_it_shows(call: Caller) -> None:
     [
         {"act": "approve"},
         {"act": "approve", "actions": []},
-        {"act": "approve", "actions": ["A"] * 501},
+        {"act": "approve", "actions": ["A"] * 10_001},
+        {"act": "modify", "actions": ["A"], "items": [{"line": "1", "quantity": 0}]},
         {"act": "approve", "actions": ["nobody~sale"]},
         {"act": "approve", "actions": [7]},
         {"act": "approve", "filter": "all"},
@@ -173,6 +174,51 @@ def test_two_actions_of_one_order_each_have_their_part_in_a_bulk_act(call: Calle
     body = {"act": "modify", "change": "take_back", "amount": "10.00", "actions": ids}
     assert call("POST", ACTS, body, idempotency_key="k").json["counts"] == {"applied": 2}
     assert {state(call, one)[1] for one in ids} == {"90.00"}
+
+
+def test_more_than_can_be_waited_for_become_a_file_of_those_that_were_found(
+    call: Caller, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from retour.api import acts
+    from retour.intake.receive import receive
+
+    monkeypatch.setattr(acts, "AT_ONCE", 2)
+    ids = [sold(call, f"A-{n}", action_id=f"X-{n}" if n else None) for n in range(3)]
+    asked = {"act": "reverse", "reason": "CANCELLED", "filter": {"state": "pending"}}
+    preview = call("POST", ACTS, asked, query=DRY).json
+    assert sorted(preview["chosen"]) == sorted(ids) and preview["counts"] == {"applied": 3}
+    late = sold(call, "A-late")
+    named = {name: value for name, value in asked.items() if name != "filter"} | {"actions": preview["chosen"]}
+    answer = call("POST", ACTS, {**named, "note": "shop, closed"}, idempotency_key="k").json
+    assert answer["state"] == "arriving"
+    header = house.hub.deliveries(call.program).get(answer["batch"])
+    assert header is not None and header.delivery.facts == {"bulk": "1"}
+    assert receive(house.hub, header.delivery, None).counts == {"applied": 3}
+    assert {state(call, one)[0] for one in ids} == {"reversed"} and state(call, late)[0] == "pending"
+
+
+def test_several_items_are_modified_as_one_act_with_how_the_action_would_stand(call: Caller) -> None:
+    items = [{"sku": "S1", "quantity": 2, "amount": "60.00"}, {"sku": "S2", "quantity": 1, "amount": "40.00"}]
+    action = sold(call, "A-1", items=items)
+    body = {"items": [{"line": "1", "quantity": 1}, {"sku": "S2", "amount": "10.00"}], "reason": "ITEM_RETURNED"}
+    path = f"{ACTIONS}/{action}/modify"
+    preview = call("POST", path, body, query=DRY).json
+    (standing,) = preview["standings"]
+    assert standing["amount"] == {"before": "100.00", "after": "40.00", "difference": "-60.00"}
+    assert standing["payout"] == {"before": "8.00", "after": "3.20", "difference": "-4.80"}
+    assert standing["rules"] == [1] and standing["sentence"].startswith("Pays 3.20 EUR to nordlicht")
+    assert call("POST", path, body, idempotency_key="k").json["counts"] == {"applied": 2}
+    assert state(call, action)[1] == "40.00"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"items": []}, {"items": [{"line": "1"}]}, {"items": [{"quantity": 1}]}, {"items": [7]},
+     {"items": [{"line": "1", "quantity": 1}], "change": "set_total"}, {"items": [{"line": "1", "x": 1}]}],
+)  # fmt: skip
+def test_items_that_are_not_clear_are_refused(call: Caller, body: dict[str, Any]) -> None:
+    answer = call("POST", f"{ACTIONS}/{sold(call, 'A-1')}/modify", body)
+    assert (answer.status, answer.json["code"]) == (422, "ITEMS_UNUSABLE")
 
 
 # A delivery, and a record
@@ -201,7 +247,8 @@ def test_the_undo_of_many_records_is_a_file_read_like_every_file(
     from retour.api import acts
     from retour.intake.receive import receive
 
-    monkeypatch.setattr(acts, "ACTIONS_MAX", 2)
+    monkeypatch.setattr(acts, "AT_ONCE", 2)
+    monkeypatch.setattr(acts, "REHEARSED_MAX", 2)
     ids = [sold(call, f"A-{n}") for n in range(3)]
     sent = call("POST", MODIFICATIONS, [take_back(f"A-{n}", reference=f"r{n}") for n in range(3)]).json
     path = f"{BATCHES}/{sent['batch']}/undo"

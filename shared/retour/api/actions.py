@@ -54,18 +54,18 @@ def actions(hub: Hub, call: Call, opened: Program) -> Document:
     from retour.api import listing
 
     reader, limit = reader_of(hub, opened), call.limit()
-    filter_ = listing.filter_of({name: call.query[name] for name in listing.NAMES if name in call.query}, opened)
+    asked = {name: call.query[name] for name in listing.NAMES if name in call.query}
+    filter_ = listing.filter_of(asked, opened, call.query.get("sort", "lock"))
     if filter_.order_id is not None:
         found = sorted(listing.found(hub, reader, filter_), key=lambda one: (one[1].reported_at, one[1].id))
-        lines = [views.action_line(action, head, opened, reader.now) for _, action, head in reversed(found)]
+        lines = [listing.line(reader, one) for one in reversed(found)]
         return {"items": lines, "next": None}
-    if filter_.is_indexed:
+    if filter_.is_indexed or "sort" in call.query:
         return listing.page(hub, reader, call, filter_)
     today, first = days(hub, opened)
 
     def wanted(one: Document | None) -> bool:
-        asked = {"state": filter_.state, "event_type": filter_.event_type}
-        return one is not None and all(value in (None, one[name]) for name, value in asked.items())
+        return one is not None and filter_.takes_line(one)
 
     def rows(header: Header, skip: int) -> Iterator[Document | None]:
         yield from (one if wanted(one) else None for one in reader.actions(header, skip))

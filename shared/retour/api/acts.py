@@ -4,11 +4,11 @@ import csv
 import io
 import json
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from retour.api import admission, batches, modifications, views
+from retour.api import admission, batches, listing, modifications, views
 from retour.api.calls import CONSOLE, JSON_MAX, Call, Refused, named, not_found
 from retour.api.views import Document, Reader
 from retour.channels import records
@@ -18,12 +18,13 @@ from retour.domain.actions.modification import Discard, Modification, Release, d
 from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Delivery, Kind
 from retour.domain.program import Program
-from retour.domain.row import Refusal
+from retour.domain.row import Refusal, Row, Unreadable
 from retour.intake.batch import ARRIVED, DONE, REFUSED, Batch
 from retour.intake.preview import partners
 from retour.intake.receive import announce, receive
 from retour.intake.rows import take_rows
 from retour.normalise import KEY_BYTES, Reading, order_key
+from retour.store.bulk import batched
 from retour.store.deliveries import Header
 from retour.store.programs import Principal
 from retour.store.rehearsal import Rehearsal
@@ -45,10 +46,17 @@ VALUES: Mapping[str, tuple[str, ...]] = {
 }
 """What may be said beside the act, and what COMMON says of all."""
 NEEDED = {"reattribute": "partner", "status": "status", "reverse": "reason", "modify": "change"}
-ACTIONS_MAX = 500
+ITEM = ("line", "sku", "quantity", "amount")
+"""What may be said of one item, where several are modified at once."""
+AT_ONCE = 500
+"""Records that are taken in while the caller waits; more become a file, which is read like every file."""
+ACTIONS_MAX = 10_000
+REHEARSED_MAX = 2_000
+"""Records that a dry run looks at; of more it says how far it looked."""
+SHOWN_MAX = 20
+"""Actions whose standing a dry run shows beside the outcomes of its records."""
 BULK = {"bulk": "1"}
 """Of a delivery that acts on many: approving does not restore what somebody reversed."""
-CSV_COLUMNS = ("order_id", "change", "undoes", "reason", "note")
 
 Chosen = tuple[Order, Action, Head]
 
@@ -64,29 +72,42 @@ class Form:
     values: Mapping[str, Any]
     reference: str
 
-    def record(self, chosen: Chosen, *, many: bool) -> dict[str, Any]:
-        """The record it makes for one action. Of many, each has a reference of its own: an order may have several."""
-        order, action, head = chosen
-        reference = f"{self.reference}#{digest(action.order_key, action.id)}" if many else self.reference
-        values = {name: value for name, value in self.values.items() if name not in ("reference", "change")}
-        if self.act == "undo" and "undoes" not in values:
-            values["undoes"] = last_change(order, action, head)
-        return {
-            **values,
-            **({"reference": reference} if self.reference else {}),
-            **whose(action),
-            "change": {"modify": self.values.get("change"), "status": "set_status"}.get(self.act, self.act),
-        }
+    def records(self, action: Action, **more: str) -> list[dict[str, Any]]:
+        """The records it makes for one action: one, or one for each item it names."""
+        values = {name: value for name, value in self.values.items() if name not in ("reference", "change", "items")}
+        verb = {"modify": self.values.get("change"), "status": "set_status"}.get(self.act, self.act)
+        if "items" not in self.values:
+            return [{**values, **more, **self.referred(""), **whose(action), "change": verb}]
+        return [
+            {**values, **item, **self.referred(f"#{number}"), **whose(action), "change": verb_of(item)}
+            for number, item in enumerate(self.values["items"], 1)
+        ]
+
+    def record_of_many(self, action: Action, **more: str) -> dict[str, Any]:
+        """The record for one of several actions. Each has a reference of its own: an order may have several."""
+        (made,) = self.records(action, **more)
+        return made | self.referred(f"#{digest(action.order_key, action.id)}")
+
+    def referred(self, part: str) -> dict[str, str]:
+        return {"reference": f"{self.reference}{part}"} if self.reference else {}
+
+
+def verb_of(item: Mapping[str, Any]) -> str:
+    """Of an item its new quantity is said, its new amount, or both."""
+    return "set_quantity" if item.get("quantity") is not None else "set_total"
 
 
 def form_of(call: Call, opened: Program, act: str, given: Mapping[str, Any]) -> Form:
-    known = (*VALUES[act], *COMMON)
+    known = (*VALUES[act], *COMMON, *(("items",) if act == "modify" else ()))
     unknown = next((name for name in given if name not in known), None)
     if unknown is not None:
         detail = f"`{str(unknown)[:80]}` is not known here; known are: {', '.join(known)}."
         raise Refused(422, "UNKNOWN_FIELD", "Field not known", detail)
     needed = NEEDED.get(act)
-    if act == "modify" and given.get("change") not in MODIFYING:
+    if act == "modify" and "items" in given:
+        check_items(given)
+        needed = None
+    elif act == "modify" and given.get("change") not in MODIFYING:
         detail = f"`change` says what the values mean: one of {', '.join(MODIFYING)}."
         raise Refused(422, "CHANGE_NEEDED", "Change not said", detail)
     if act == "reverse" and not given.get("reason"):
@@ -95,6 +116,24 @@ def form_of(call: Call, opened: Program, act: str, given: Mapping[str, Any]) -> 
     if needed and not given.get(needed):
         raise Refused(422, "FIELD_NEEDED", "Value not said", f"The act {act} needs `{needed}`.")
     return Form(act, given, reference_of(call, given))
+
+
+def check_items(given: Mapping[str, Any]) -> None:
+    """Several items of one action, each with its new quantity, its new amount, or both; no other values beside."""
+    items = given["items"]
+    beside = next((name for name in VALUES["modify"] if name in given), None)
+    fit = isinstance(items, list) and 1 <= len(items) <= AT_ONCE and beside is None
+    if not fit or not all(isinstance(item, dict) and is_item(item) for item in items):
+        detail = (
+            "`items` is a list of objects, each with `line` or `sku` and its new `quantity`, `amount` or both, "
+            "and stands in the place of `change` and its values."
+        )
+        raise Refused(422, "ITEMS_UNUSABLE", "Items not usable", detail)
+
+
+def is_item(item: Mapping[str, Any]) -> bool:
+    named_ = item.get("line") is not None or item.get("sku") is not None
+    return set(item) <= set(ITEM) and named_ and (item.get("quantity") is not None or item.get("amount") is not None)
 
 
 def reference_of(call: Call, given: Mapping[str, Any]) -> str:
@@ -134,7 +173,9 @@ def act(hub: Hub, call: Call, principal: Principal, opened: Program, segment: st
     if found is None:
         raise not_found("There is no such action in this program.")
     form = form_of(call, opened, what, call.document())
-    return carried_out(hub, call, principal, opened, [form.record(found, many=False)], {})
+    order, action, head = found
+    undoes = {"undoes": last_change(order, action, head)} if what == "undo" and "undoes" not in form.values else {}
+    return carried_out(hub, call, principal, opened, form.records(action, **undoes), {})
 
 
 def acts(hub: Hub, call: Call, principal: Principal, opened: Program) -> Document:
@@ -147,42 +188,46 @@ def acts(hub: Hub, call: Call, principal: Principal, opened: Program) -> Documen
         detail = "Say which: `actions` is a list of action ids, or `filter` an object such as a list of actions takes."
         raise Refused(422, "ACTIONS_NEEDED", "Actions not said", detail)
     form = form_of(call, opened, what, given)
+    if "items" in form.values:
+        detail = "Items are those of one action; of many, say `change` and its values."
+        raise Refused(422, "ITEMS_UNUSABLE", "Items not usable", detail)
     reader = admission.reader_of(hub, opened)
-    chosen = named_actions(reader, ids) if wanted is None else filtered_actions(hub, opened, reader, wanted)
-    made = [form.record(one, many=True) for one in chosen if what != "undo" or has_change(*one)]
-    return carried_out(hub, call, principal, opened, made, BULK)
+    chosen = named_actions(hub, reader, ids) if wanted is None else filtered_actions(hub, opened, reader, wanted)
+    made = [form.record_of_many(action, **more) for action in chosen for more in besides(reader, form, action)]
+    answer = carried_out_on_many(hub, call, principal, opened, made, f"{what}.csv")
+    return answer | ({"chosen": [action.id for action in chosen]} if call.is_dry_run and wanted is not None else {})
 
 
-def has_change(order: Order, action: Action, head: Head) -> bool:
+def besides(reader: Reader, form: Form, action: Action) -> list[dict[str, str]]:
+    """What a record says beyond its form: an undo names the newest change, and there is none where nothing changed."""
+    if form.act != "undo" or "undoes" in form.values:
+        return [{}]
+    order = reader.order(action.order_key)
     try:
-        return bool(last_change(order, action, head))
+        return [{"undoes": last_change(order, action, order.heads[action.id])}]
     except Refused:
-        return False
+        return []
 
 
-def named_actions(reader: Reader, ids: Any) -> list[Chosen]:
+def named_actions(hub: Hub, reader: Reader, ids: Any) -> list[Action]:
     if not isinstance(ids, list) or not 1 <= len(ids) <= ACTIONS_MAX or not all(isinstance(one, str) for one in ids):
         raise Refused(
             422, "ACTIONS_NEEDED", "Actions not said", f"`actions` is a list of 1 to {ACTIONS_MAX} action ids."
         )
-    found = {one: reader.action(one) for one in ids}
-    missing = [one for one, chosen in found.items() if chosen is None]
+    found = listing.named(hub, reader, ids)
+    missing = [one for one in dict.fromkeys(ids) if one not in found]
     if missing:
         detail = f"There is no such action in this program: {', '.join(one[:80] for one in missing[:5])}."
         raise Refused(422, "ACTION_UNKNOWN", "Action not known", detail, missing=missing[:100])
-    return [chosen for chosen in found.values() if chosen is not None]
+    return list(found.values())
 
 
-def filtered_actions(hub: Hub, opened: Program, reader: Reader, wanted: Any) -> list[Chosen]:
-    from retour.api import listing
-
+def filtered_actions(hub: Hub, opened: Program, reader: Reader, wanted: Any) -> list[Action]:
     filter_ = listing.filter_of(wanted if isinstance(wanted, dict) else {"filter": wanted}, opened)
-    found: list[Chosen] = []
-    for one in listing.found(hub, reader, filter_):
-        found.append(one)
-        if len(found) > ACTIONS_MAX:
-            detail = f"More than {ACTIONS_MAX} actions match; say a narrower filter, and repeat for the rest."
-            raise Refused(422, "TOO_MANY_ACTIONS_MATCH", "Too many at once", detail)
+    found = listing.matching(hub, reader, filter_, ACTIONS_MAX + 1)
+    if len(found) > ACTIONS_MAX:
+        detail = f"More than {ACTIONS_MAX} actions match; say a narrower filter, and repeat for the rest."
+        raise Refused(422, "TOO_MANY_ACTIONS_MATCH", "Too many at once", detail)
     if not found:
         raise Refused(422, "NO_ACTION_MATCHES", "Nothing to do", "No action matches the filter.")
     return found
@@ -206,29 +251,81 @@ def carried_out(
         form, hub, principal, opened.id, CONSOLE, Kind.MODIFICATIONS, identity, facts=facts
     )
     if call.is_dry_run:
-        return rehearsed(hub, opened, delivery, form.body)
+        return rehearsed(hub, opened, delivery, made)
     return views.answer_document(modifications.readable(receive(hub, delivery, form.body), opened), opened.language)
+
+
+def carried_out_on_many(
+    hub: Hub,
+    call: Call,
+    principal: Principal,
+    opened: Program,
+    made: Sequence[Mapping[str, Any]],
+    name: str,
+) -> Document:
+    """Records of many actions as one delivery. Where they are too many to wait for, it is a file of this name.
+
+    A dry run looks at the first 2,000, and says so where there are more.
+    """
+    if call.is_dry_run:
+        answer = carried_out(hub, call, principal, opened, made[:REHEARSED_MAX], BULK)
+        looked = {"looked": {"records": REHEARSED_MAX, "of": len(made)}} if len(made) > REHEARSED_MAX else {}
+        return answer | looked
+    if len(made) <= AT_ONCE:
+        return carried_out(hub, call, principal, opened, made, BULK)
+    form = replace(call, body=as_csv(made))
+    identity = f"decision#{call.key or secrets.token_hex(16)}"
+    empty = admission.delivery_of(form, hub, principal, opened.id, CONSOLE, Kind.FILE, identity, facts=BULK)
+    delivery = modifications.as_file(empty, name)
+    announce(hub, delivery)
+    hub.inbox.put(delivery.body_key, form.body)
+    return views.answer_document(Batch(delivery=delivery, state=ARRIVED), opened.language)
+
+
+def as_csv(made: Sequence[Mapping[str, Any]]) -> bytes:
+    """In Retour's own layout, with the columns these records need."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [name for name in records.FIELDS if any(name in one for one in made)], restval="")
+    writer.writeheader()
+    writer.writerows(made)
+    return text.getvalue().encode("utf-8", "surrogatepass")
 
 
 # What it would come to
 
 
-def rehearsed(hub: Hub, opened: Program, delivery: Delivery, body: bytes) -> Document:
-    """Each record's outcome and effect, what its children would get, and what every partner would gain or lose."""
-    rows = records.rows(body)
-    if isinstance(rows, Refusal):
-        batch = Batch(delivery=delivery, state=REFUSED, code=rows.code, details=rows.details)
-        return views.rehearsal_document(modifications.readable(batch, opened), opened.language)
+def rehearsed(hub: Hub, opened: Program, delivery: Delivery, made: Sequence[Mapping[str, Any]]) -> Document:
+    """Each record's outcome and effect, how the first actions would stand, what the cascade would do to others, and
+    what every partner would gain or lose."""
+    rows: list[Row | Unreadable] = []
+    for some in batched(made, records.RECORDS_MAX):
+        read = records.rows(json.dumps(some, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+        if isinstance(read, Refusal):
+            batch = Batch(delivery=delivery, state=REFUSED, code=read.code, details=read.details)
+            return views.rehearsal_document(modifications.readable(batch, opened), opened.language)
+        rows += [replace(row, place=str(number)) for number, row in enumerate(read, len(rows) + 1)]
     source = opened.source(delivery.source, delivery.channel)
     reads = list(Reading(opened, source, delivery).modifications(rows))
-    rehearsal = Rehearsal(opened.contracts, hub.ledger(opened))
+    rehearsal = Rehearsal.ahead(hub.ledger(opened), {read.home for _, read in reads if isinstance(read, Modification)})
     results = take_rows(rehearsal, opened, reads, hub.now())
     batch = Batch(delivery=delivery, state="dry run", results=results)
     return {
         **views.rehearsal_document(batch, opened.language),
         "partners": partners(rehearsal, opened),
         "children": children(rehearsal, opened, results),
+        "standings": standings(rehearsal, opened, results),
     }
+
+
+def standings(rehearsal: Rehearsal, opened: Program, results: Sequence[Result]) -> list[Document]:
+    """How the first of the actions would stand: who would be paid what, by which terms, and by those of the order."""
+    found: list[Document] = []
+    for action_id in list(dict.fromkeys(result.action for result in results if result.action))[:SHOWN_MAX]:
+        for key, before in rehearsal.found.items():
+            action, after = before.action(action_id), rehearsal.orders[key]
+            if action is not None and action_id in before.heads and action_id in after.heads:
+                found.append(views.standing_document(after, action, before.heads[action_id], opened))
+    return found
 
 
 def children(rehearsal: Rehearsal, opened: Program, results: Sequence[Result]) -> list[Document]:
@@ -250,7 +347,7 @@ def children(rehearsal: Rehearsal, opened: Program, results: Sequence[Result]) -
 def undo_batch(hub: Hub, call: Call, principal: Principal, opened: Program, segment: str) -> Document:
     """A new delivery that undoes each record of one that was applied, the newest first.
 
-    Of many records it is a file, read like every file. A dry run looks at the first 500 then, and says so.
+    Of many records it is a file, read like every file.
     """
     reader = admission.reader_of(hub, opened)
     header = batches.header_of(reader, segment)
@@ -279,19 +376,7 @@ def undo_batch(hub: Hub, call: Call, principal: Principal, opened: Program, segm
         }
         for order_id, modification in applied
     ]
-    if len(made) <= ACTIONS_MAX:
-        return carried_out(hub, call, principal, opened, made, BULK)
-    if call.is_dry_run:
-        return carried_out(hub, call, principal, opened, made[:ACTIONS_MAX], BULK) | {
-            "looked": {"records": ACTIONS_MAX, "of": len(made)}
-        }
-    form = replace(call, body=as_csv(made))
-    identity = f"decision#{call.key or secrets.token_hex(16)}"
-    empty = admission.delivery_of(form, hub, principal, opened.id, CONSOLE, Kind.FILE, identity, facts=BULK)
-    delivery = modifications.as_file(empty, f"undo_{header.delivery.id}.csv")
-    announce(hub, delivery)
-    hub.inbox.put(delivery.body_key, form.body)
-    return views.answer_document(Batch(delivery=delivery, state=ARRIVED), opened.language)
+    return carried_out_on_many(hub, call, principal, opened, made, f"undo_{header.delivery.id}.csv")
 
 
 def applied_of(reader: Reader, header: Header) -> Iterator[tuple[str, str]]:
@@ -314,14 +399,6 @@ def order_id_of(order: Order, action_id: str) -> str:
     """As it was reported: read again, it means the same order key."""
     action = order.action(action_id)
     return action.order_id if action is not None else order.key
-
-
-def as_csv(made: Iterable[Mapping[str, str]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, ("reference", *CSV_COLUMNS), restval="")
-    writer.writeheader()
-    writer.writerows(made)
-    return text.getvalue().encode("utf-8", "surrogatepass")
 
 
 def settle(hub: Hub, call: Call, principal: Principal, opened: Program, segment: str, what: str) -> Document:

@@ -8,34 +8,44 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from functools import partial
 from typing import Any
+from urllib.parse import unquote
 
 from retour.api import views
 from retour.api.calls import Call, Refused, bad_query
-from retour.api.views import Document, Reader
+from retour.api.views import Document, Reader, is_key
 from retour.domain.actions.action import Action, State
 from retour.domain.actions.decide import Head, Order
+from retour.domain.actions.outcome import Outcome
 from retour.domain.calendar import add_months, local_day, start_of_day
 from retour.domain.program import Program
 from retour.domain.times import instant, text
+from retour.store import bulk
 from retour.store.ledger import TableLedger
 from retour.wiring import Hub
 
 HEADS_MAX = 300
-"""Actions looked at for one page of a list."""
+"""Actions looked at for one page of a list, and the most that can be sorted by what no index knows."""
 LOOKED_MAX = 3_000
-"""Actions looked at for one act on all that match."""
+"""Actions looked at, with all their records, for one file of all that match."""
+LOOKED_AT_ONCE = 2_000
+MATCHED_AMONG = 40_000
+"""Heads looked at for one act on all that match."""
 MONTHS_BACK = 24
 """Before a program's first version: an action may have happened before anybody reported it here."""
 NEVER = "9999-12-31"
 BYTES_MAX = 2_000
-NAMES = ("state", "partner", "event_type", "order_id", "locks_after", "locks_before")
+NAMED = ("state", "partner", "event_type", "promo_code")
+"""Of these a filter says the one that is meant, or those that are not: `not_partner`."""
+NAMES = (*NAMED, *(f"not_{name}" for name in NAMED), "order_id", "locks_after", "locks_before")
 INDEXED = (State.PENDING, State.APPROVED)
 """States in which no action is final, so that the lock index has all of them."""
+SORTS = ("lock", "-lock", "event", "-event")
+"""What the lock index can be read by: the lock, or the UTC day of the event; `-` the last first."""
 
 Chosen = tuple[Order, Action, Head]
 Seen = tuple[str, str, str, str]
@@ -44,31 +54,55 @@ Seen = tuple[str, str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Locks from an instant on, and before another, in UTC; what is empty holds for all."""
+    """Locks from an instant on, and before another, in UTC; what is empty holds for all.
+
+    `sort` is one of SORTS; a partner's actions come by event month and are not sorted otherwise.
+    """
 
     state: str | None = None
     partner: str | None = None
     event_type: str | None = None
+    promo_code: str | None = None
     order_id: str | None = None
     locks_after: str | None = None
     locks_before: str | None = None
+    not_state: frozenset[str] = frozenset()
+    not_partner: frozenset[str] = frozenset()
+    not_event_type: frozenset[str] = frozenset()
+    not_promo_code: frozenset[str] = frozenset()
+    sort: str = "lock"
 
     @property
     def is_indexed(self) -> bool:
         return bool(self.partner or self.locks_after or self.locks_before or self.state in INDEXED)
 
     def fits(self, action: Action, head: Head, now: datetime) -> bool:
-        locks_at = text(head.locks_at) if head.locks_at else ""
+        return self.takes(action, head.state(now), head.standing.partner, head.locks_at)
+
+    def takes(self, action: Action, state: str, partner: str, locks_at: datetime | None) -> bool:
+        """Whether an action is meant, by what its head says of it."""
+        return self.takes_line(
+            {
+                "state": state,
+                "partner": partner,
+                "event_type": action.event_type,
+                "promo_code": action.promo_code,
+                "locks_at": text(locks_at) if locks_at else None,
+            }
+        )
+
+    def takes_line(self, line: Document) -> bool:
+        """The same of an action as lists show it."""
+        locks_at = line["locks_at"] or NEVER
         return (
-            self.state in (None, head.state(now))
-            and self.partner in (None, head.standing.partner)
-            and self.event_type in (None, action.event_type)
-            and (self.locks_after is None or (locks_at or NEVER) >= self.locks_after)
-            and (self.locks_before is None or ("" < locks_at < self.locks_before))
+            all(getattr(self, name) in (None, line[name]) for name in NAMED)
+            and all(line[name] not in getattr(self, f"not_{name}") for name in NAMED)
+            and (self.locks_after is None or locks_at >= self.locks_after)
+            and (self.locks_before is None or locks_at < self.locks_before)
         )
 
 
-def filter_of(given: Mapping[str, Any], opened: Program) -> Filter:
+def filter_of(given: Mapping[str, Any], opened: Program, sort: str = "lock") -> Filter:
     unknown = next((name for name in given if name not in NAMES), None)
     if unknown is not None:
         detail = f"`{str(unknown)[:80]}` is no filter; right are: {', '.join(NAMES)}."
@@ -79,11 +113,27 @@ def filter_of(given: Mapping[str, Any], opened: Program) -> Filter:
     state = given.get("state")
     if state is not None and state not in tuple(State):
         raise bad_query("state", state, " or ".join(State))
+    if sort not in SORTS:
+        raise bad_query("sort", sort, " or ".join(SORTS))
     return Filter(
-        **{name: given.get(name) for name in ("state", "partner", "event_type", "order_id")},
+        state=state,
+        partner=given.get("partner"),
+        event_type=given.get("event_type"),
+        promo_code=given.get("promo_code"),
+        order_id=given.get("order_id"),
+        not_state=several(given.get("not_state")),
+        not_partner=several(given.get("not_partner")),
+        not_event_type=several(given.get("not_event_type")),
+        not_promo_code=several(given.get("not_promo_code")),
         locks_after=moment(given, "locks_after", opened),
         locks_before=moment(given, "locks_before", opened),
+        sort=sort,
     )
+
+
+def several(given: str | None) -> frozenset[str]:
+    """Values with commas between them; a comma of a value itself is written %2C."""
+    return frozenset(unquote(value) for value in (given or "").split(",") if value)
 
 
 def moment(given: Mapping[str, str], name: str, opened: Program) -> str | None:
@@ -112,7 +162,7 @@ def page(hub: Hub, reader: Reader, call: Call, filter_: Filter) -> Document:
         looked, last = looked + 1, seen
         found = looked_up(reader, seen)
         if found and filter_.fits(found[1], found[2], reader.now):
-            items.append(views.action_line(found[1], found[2], reader.program, reader.now))
+            items.append(line(reader, found))
         if len(items) == limit or looked == HEADS_MAX:
             break
     else:
@@ -123,10 +173,48 @@ def page(hub: Hub, reader: Reader, call: Call, filter_: Filter) -> Document:
         "looked": {
             "actions": looked,
             "through": last[0].partition("#")[0] if last else None,
-            "by": "partner" if filter_.partner else "lock",
+            "by": "partner" if filter_.partner else filter_.sort.removeprefix("-"),
             "final": bool(filter_.partner),
         },
     }
+
+
+def line(reader: Reader, chosen: Chosen) -> Document:
+    """An action as lists show it, with the last that changed it."""
+    order, action, head = chosen
+    return {
+        **views.action_line(action, head, reader.program, reader.now),
+        "last_change": last_change(order, head),
+    }
+
+
+def last_change(order: Order, head: Head) -> Document | None:
+    for entry in reversed(head.log):
+        record = order.record(entry.id) if entry.outcome is Outcome.APPLIED else None
+        if record is not None:
+            return {
+                "id": record.public_id,
+                "change": record.verb,
+                "reason": record.reason,
+                "disposition": record.disposition,
+                "channel": record.channel.value,
+                "applied_at": text(entry.applied_at),
+            }
+    return None
+
+
+def few(hub: Hub, reader: Reader, filter_: Filter) -> list[Document] | None:
+    """All that match, to be sorted by whatever they say; None where that would be too many to look at."""
+    if filter_.order_id is not None:
+        return [line(reader, one) for one in found(hub, reader, filter_)]
+    items: list[Document] = []
+    for looked, seen in enumerate(candidates(hub, reader, filter_, None)):
+        if looked == HEADS_MAX:
+            return None
+        chosen = looked_up(reader, seen)
+        if chosen and filter_.fits(chosen[1], chosen[2], reader.now):
+            items.append(line(reader, chosen))
+    return items
 
 
 def found(hub: Hub, reader: Reader, filter_: Filter) -> Iterator[Chosen]:
@@ -138,11 +226,43 @@ def found(hub: Hub, reader: Reader, filter_: Filter) -> Iterator[Chosen]:
         return
     for looked, seen in enumerate(candidates(hub, reader, filter_, None)):
         if looked == LOOKED_MAX:
-            detail = f"More than {LOOKED_MAX} actions would have to be looked at; say a narrower filter."
-            raise Refused(422, "FILTER_TOO_WIDE", "Filter too wide", detail)
+            raise too_wide(LOOKED_MAX)
         chosen = looked_up(reader, seen)
         if chosen and filter_.fits(chosen[1], chosen[2], reader.now):
             yield chosen
+
+
+def matching(hub: Hub, reader: Reader, filter_: Filter, most: int) -> list[Action]:
+    """All that match, up to so many, by what their heads say: no records are read, so that many can be looked at."""
+    if filter_.order_id is not None:
+        return [action for _, action, _ in found(hub, reader, filter_)]
+    matched: list[Action] = []
+    places = ((order_key, action) for _, _, order_key, action in candidates(hub, reader, filter_, None))
+    for looked, some in enumerate(bulk.batched(places, LOOKED_AT_ONCE)):
+        if looked * LOOKED_AT_ONCE >= MATCHED_AMONG:
+            raise too_wide(MATCHED_AMONG)
+        matched += [
+            one.action
+            for one in bulk.listed(hub.ledger(reader.program), some)
+            if filter_.takes(one.action, one.state(reader.now), one.partner, one.locks_at)
+        ]
+        if len(matched) >= most:
+            break
+    return matched[:most]
+
+
+def named(hub: Hub, reader: Reader, ids: Sequence[str]) -> dict[str, Action]:
+    """Those of these action ids that were reported; no records are read."""
+    ledger = hub.ledger(reader.program)
+    known = bulk.order_keys(ledger, [one for one in ids if is_key(one)])
+    places = [(key, one) for one in ids if is_key(one) for key in reader.homes(one, known.get(one))]
+    there = {one.action.id: one.action for one in bulk.listed(ledger, places)}
+    return {one: there[one] for one in dict.fromkeys(ids) if one in there}
+
+
+def too_wide(most: int) -> Refused:
+    detail = f"More than {most} actions would have to be looked at; say a narrower filter."
+    return Refused(422, "FILTER_TOO_WIDE", "Filter too wide", detail)
 
 
 def looked_up(reader: Reader, seen: Seen) -> Chosen | None:
@@ -154,29 +274,45 @@ def looked_up(reader: Reader, seen: Seen) -> Chosen | None:
 def candidates(hub: Hub, reader: Reader, filter_: Filter, start: tuple[str, str] | None) -> Iterator[Seen]:
     """What the fitting index holds, from a place in it on."""
     ledger: TableLedger = hub.ledger(reader.program)
-    if filter_.partner:
-        names: Iterator[str] = months(hub, reader)
-    else:
-        names = lock_partitions(ledger, filter_)
-    for name in names:
-        if start and (name > start[0] if filter_.partner else name < start[0]):
+    backward = bool(filter_.partner) or filter_.sort.startswith("-")
+    place = (lambda name: name) if filter_.partner else SORTED_BY[filter_.sort.removeprefix("-")]
+    for name in months(hub, reader) if filter_.partner else lock_partitions(ledger, filter_):
+        if start and name != start[0] and (place(name) > place(start[0])) == backward:
             continue
         after = start[1] if start and name == start[0] else ""
-        lock_day, _, event_day = name.partition("#")
-        rows = (
-            ledger.heads_by_partner(filter_.partner, name, after)
-            if filter_.partner
-            else ledger.heads_by_lock(lock_day, event_day, after)
-        )
+        if filter_.partner:
+            rows = ledger.heads_by_partner(filter_.partner, name, after)
+        else:
+            lock_day, _, event_day = name.partition("#")
+            rows = ledger.heads_by_lock(lock_day, event_day, after, backward=backward)
         for order_key, action, sort in rows:
             yield name, sort, order_key, action
 
 
+def by_lock(name: str) -> str:
+    return name
+
+
+def by_event(name: str) -> str:
+    lock_day, _, event_day = name.partition("#")
+    return f"{event_day}#{lock_day}"
+
+
+SORTED_BY = {"lock": by_lock, "event": by_event}
+"""How the partitions of the lock index follow each other: their names are `lock day#event day`."""
+
+
 def lock_partitions(ledger: TableLedger, filter_: Filter) -> Iterator[str]:
     last = (filter_.locks_before or NEVER)[:10]
-    for partition in ledger.lock_partitions(last):
-        if filter_.locks_after is None or partition.lock_day >= filter_.locks_after[:10]:
-            yield f"{partition.lock_day}#{partition.event_day}"
+    listed = (
+        f"{partition.lock_day}#{partition.event_day}"
+        for partition in ledger.lock_partitions(last)
+        if filter_.locks_after is None or partition.lock_day >= filter_.locks_after[:10]
+    )
+    if filter_.sort == "lock":
+        yield from listed
+    else:
+        yield from sorted(listed, key=SORTED_BY[filter_.sort.removeprefix("-")], reverse=filter_.sort.startswith("-"))
 
 
 def months(hub: Hub, reader: Reader) -> Iterator[str]:
@@ -195,7 +331,7 @@ def months(hub: Hub, reader: Reader) -> Iterator[str]:
 def sealed(hub: Hub, program: Program, filter_: Filter, place: tuple[str, str]) -> str:
     """A place in a list, signed together with the list it is of, so that it means nothing anywhere else."""
     body = base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
-    said = "\0".join((program.id, json.dumps(asdict(filter_), sort_keys=True), body))
+    said = "\0".join((program.id, json.dumps(asdict(filter_), sort_keys=True, default=sorted), body))
     mark = hmac.new(secret(hub, program), said.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:32]
     return f"{body}.{mark}"
 

@@ -220,6 +220,33 @@ def action_document(order: Order, action: Action, head: Head, program: Program, 
     }
 
 
+def standing_document(order: Order, action: Action, seen: Head, program: Program) -> Document:
+    """How an action stands, beside how it was seen before: payout, amount, terms, and the payout by the others."""
+    head = order.heads[action.id]
+    terms = program.contracts[head.standing.contract - 1]
+    basis, payouts = paid.by_other_basis(order, action, head, program.contracts)
+    other = payouts[-1] if payouts else head.payout
+
+    def money(before: int, after: int, currency: str) -> Document:
+        return {name: to_text(value, currency) for name, value in
+                (("before", before), ("after", after), ("difference", after - before))}  # fmt: skip
+
+    return {
+        "id": action.id,
+        "partner": head.standing.partner,
+        "sentence": told_in(paid.payment(order, action, head, program.contracts), program.language),
+        "currency": action.currency,
+        "amount": money(seen.standing.amount, head.standing.amount, action.currency),
+        "payout_currency": program.currency,
+        "payout": money(seen.payout, head.payout, program.currency),
+        "terms": {"number": terms.number, "name": terms.name, "version": terms.version},
+        "rules": sorted({line.rule for line in paid_lines(action, head.standing, program.contracts) if line.rule}),
+        "other_basis": {"basis": basis.value, "payout": to_text(other, terms.currency)}
+        if other != head.payout
+        else None,
+    }
+
+
 def history(order: Order, action: Action, head: Head, program: Program) -> list[Document]:
     """Every entry of the log: who said what and where, what it came to, by which terms, and by the other basis."""
     basis, payouts = paid.by_other_basis(order, action, head, program.contracts)
@@ -358,7 +385,10 @@ class Reader:
                 yield document
 
     def _homes(self, action_id: str) -> Iterator[str]:
-        named = self.ledger.order_key_of(action_id)
+        return self.homes(action_id, self.ledger.order_key_of(action_id))
+
+    def homes(self, action_id: str, named: str | None) -> Iterator[str]:
+        """Where an action may be kept: under the order key its id was given to, or under one that its id is made of."""
         if named is not None:
             yield named
         parts = action_id.split("~")

@@ -8,17 +8,27 @@ botocore's.
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import chain, islice
 from json.encoder import encode_basestring
 from typing import Any, TypeVar
 
-from retour.domain.actions.action import Action
+from retour.domain.actions.action import Action, State
 from retour.domain.actions.contract import Contract
 from retour.domain.actions.decide import Order
 from retour.domain.actions.modification import Modification
-from retour.store.items import modification_from, modification_item, modification_sort, s
+from retour.domain.times import instant
+from retour.store.items import (
+    NEVER,
+    Item,
+    action_from,
+    modification_from,
+    modification_item,
+    modification_sort,
+    s,
+)
 from retour.store.ledger import HeadChange, TableLedger
 
 T = TypeVar("T")
@@ -28,6 +38,8 @@ STATEMENTS = 25
 KEYS = 100
 CONNECTIONS = 24
 """Calls under way at once in one process."""
+LOOKING = 8
+"""Of them, those of one look at many actions: each brings a hundred items."""
 SAYS_SOMETHING = re.compile(rb'"(Error|Item)"')
 PLACEHOLDER = [{"Statement": "-"}]
 
@@ -120,6 +132,62 @@ def order_keys(ledger: TableLedger, action_ids: Iterable[str]) -> dict[str, str]
             for item in answer["Responses"].get(ledger.table, ()):
                 found[named[item["PK"]["S"]]] = item["ord"]["S"]
             asked = answer.get("UnprocessedKeys") or {}
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An action with what its head tells a list; its records were not read."""
+
+    action: Action
+    partner: str
+    locks_at: datetime | None
+    is_reversed: bool
+    is_approved: bool
+
+    def state(self, now: datetime) -> State:
+        if self.is_reversed:
+            return State.REVERSED
+        if self.locks_at is not None and now >= self.locks_at:
+            return State.LOCKED
+        return State.APPROVED if self.is_approved else State.PENDING
+
+
+def listed(ledger: TableLedger, places: Iterable[tuple[str, str]]) -> list[Listed]:
+    """What lists know of actions, each by its order key and its id, in their order; what is not there is left out."""
+    wanted = list(dict.fromkeys(places))
+    with ThreadPoolExecutor(LOOKING) as pool:
+        found: dict[tuple[str, str], Item] = {}
+        for some in pool.map(lambda few: _items(ledger, few), batched(wanted, KEYS // 2)):
+            found |= some
+    pairs = ((key, f"C#{action}", f"H#{action}") for key, action in wanted)
+    return [
+        _listed(found[partition, reported], found[partition, head])
+        for partition, reported, head in ((ledger.partition_key(key), c, h) for key, c, h in pairs)
+        if (partition, reported) in found and (partition, head) in found
+    ]
+
+
+def _listed(reported: Item, head: Item) -> Listed:
+    locks = head["GSI2SK"]["S"].partition("#")[0]
+    return Listed(
+        action=action_from(reported),
+        partner=head["GSI2PK"]["S"].split("#", 2)[2].rpartition("#")[0],
+        locks_at=None if locks == NEVER else instant(locks),
+        is_reversed=head["st"]["S"] == "R",
+        is_approved=head["st"]["S"] == "A",
+    )
+
+
+def _items(ledger: TableLedger, places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Item]:
+    """The report and the head of each action, by partition and sort key."""
+    keys = [{"PK": s(ledger.partition_key(key)), "SK": s(f"{kind}#{id_}")} for key, id_ in places for kind in "CH"]
+    asked: Mapping[str, Any] = {ledger.table: {"Keys": keys, "ConsistentRead": True}}
+    found: dict[tuple[str, str], Item] = {}
+    while asked:
+        answer = ledger.client.batch_get_item(RequestItems=asked)
+        found |= {(item["PK"]["S"], item["SK"]["S"]): item for item in answer["Responses"].get(ledger.table, ())}
+        asked = answer.get("UnprocessedKeys") or {}
     return found
 
 

@@ -107,6 +107,7 @@ class TableLedger:
     contracts: Sequence[Contract]
     newest: Callable[[], Sequence[Contract]] | None = None
     listed: set[LockPartition] = field(default_factory=set, compare=False)
+    marked: set[str] = field(default_factory=set, compare=False)
 
     def order(self, key: str) -> Order:
         items = self._partition(self.partition_key(key))
@@ -181,6 +182,7 @@ class TableLedger:
         head, seen = self._sealed(partition, change.head, change.seen), change.seen
         if change.action is not None:
             self._list_lock(head, seen, change.action)
+            self._mark_final(head, change.action)
         put = {"TableName": self.table, "Item": {"PK": s(partition), **head_item(head, change.action)}}
         if seen is None:
             return {**put, "ConditionExpression": "attribute_not_exists(PK)"}
@@ -290,6 +292,14 @@ class TableLedger:
             self.client.put_item(TableName=self.table, Item=self._lock_key(partition))
             self.listed.add(partition)
 
+    def _mark_final(self, head: Head, action: Action) -> None:
+        """Before a head leaves the lock index its partner's month is marked, once a run: there the count finds it."""
+        month = f"{action.event_time:%Y-%m}#{head.standing.partner}"
+        if head.final is not None and month not in self.marked:
+            key = {"PK": s(f"L#{self.program}"), "SK": s(f"M#{month}")}
+            self.client.put_item(TableName=self.table, Item={**key, "fin": s(text(head.final))})
+            self.marked.add(month)
+
     def _lock_key(self, partition: LockPartition) -> Item:
         return {"PK": s(f"L#{self.program}"), "SK": s(f"D#{partition.lock_day}#{partition.event_day}")}
 
@@ -305,9 +315,11 @@ class TableLedger:
 
     # Lists
 
-    def heads_by_lock(self, lock_day: str, event_day: str, after: str = "") -> Iterator[tuple[str, str, str]]:
+    def heads_by_lock(
+        self, lock_day: str, event_day: str, after: str = "", *, backward: bool = False
+    ) -> Iterator[tuple[str, str, str]]:
         """(order key, action id, sort key) of what is not final and locks on a day, by lock, from a sort key on."""
-        yield from self._keys("GSI1", f"L#{self.program}#{lock_day}#{event_day}", after)
+        yield from self._keys("GSI1", f"L#{self.program}#{lock_day}#{event_day}", after, backward=backward)
 
     def heads_by_partner(self, partner: str, month: str, after: str = "") -> Iterator[tuple[str, str, str]]:
         """(order key, action id, sort key) of a partner's actions of an event month, the last to lock first."""

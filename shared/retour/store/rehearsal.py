@@ -1,13 +1,15 @@
 """A ledger that writes nothing: what would happen, on top of what stands. Dry runs use it, and so do tests."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from retour.domain.actions.action import Action
 from retour.domain.actions.contract import Contract
 from retour.domain.actions.decide import Order
 from retour.domain.actions.modification import Modification
-from retour.store.ledger import HeadChange, Ledger
+from retour.store.bulk import CONNECTIONS
+from retour.store.ledger import HeadChange, Ledger, TableLedger
 
 
 @dataclass
@@ -23,6 +25,14 @@ class Rehearsal:
     names: dict[str, str] = field(default_factory=dict)
     found: dict[str, Order] = field(default_factory=dict)
     bound: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+
+    @classmethod
+    def ahead(cls, under: TableLedger, keys: Iterable[str]) -> "Rehearsal":
+        """With these orders read already, many at a time."""
+        wanted = list(keys)
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            found = dict(zip(wanted, pool.map(under.order, wanted), strict=True))
+        return cls(under.contracts, under, dict(found), found=found)
 
     def order(self, key: str) -> Order:
         if key not in self.orders:
