@@ -22,9 +22,9 @@ from local.emulator import emulator, free_port
 from retour.clock.locking import lock
 from retour.domain.actions.action import Action, Line
 from retour.domain.actions.contract import with_versions_of
-from retour.domain.actions.decide import first_head
 from retour.domain.actions.fence import GRACE
 from retour.domain.actions.lock import at_report
+from retour.domain.actions.order import first_head
 from retour.domain.program import Program, program_from
 from retour.store.bulk import batched
 from retour.store.items import Item, action_item, head_item, s

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, settings
 
-from retour.domain.actions.decide import Order
+from retour.domain.actions.order import Order
 from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
 from retour.intake.batch import Batch
 from retour.intake.receive import receive

@@ -7,8 +7,8 @@ import pytest
 
 from retour import cascade
 from retour.channels import records
-from retour.domain.actions.decide import Order
 from retour.domain.actions.modification import Modification
+from retour.domain.actions.order import Order
 from retour.domain.actions.outcome import Outcome
 from retour.domain.delivery import Channel, Kind
 from retour.domain.row import Refusal

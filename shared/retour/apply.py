@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from retour.domain.actions.decide import NO_ACTION, Order, fold, give_up, named_record, unassigned_head
+from retour.domain.actions.fold import fold, give_up
 from retour.domain.actions.modification import Modification
+from retour.domain.actions.order import NO_ACTION, Order, named_record, unassigned_head
 from retour.store.ledger import HeadChange, Ledger
 
 TRIES = 20

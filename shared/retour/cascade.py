@@ -11,8 +11,8 @@ from datetime import datetime
 from retour.apply import settle
 from retour.domain.actions.action import Action
 from retour.domain.actions.contract import Cascade, Contract
-from retour.domain.actions.decide import Entry, Head, Order
 from retour.domain.actions.modification import Change, Modification, Reverse, Undo, digest
+from retour.domain.actions.order import Entry, Head, Order
 from retour.domain.actions.outcome import Outcome
 from retour.domain.delivery import Channel
 from retour.store.deliveries import Deliveries

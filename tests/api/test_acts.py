@@ -11,8 +11,11 @@ from tests.conftest import PROGRAM, House
 from tests.domain.cases import CONTRACT, action, record
 
 from retour.api import admission, views
-from retour.domain.actions.decide import CHANGES_MAX, Order, as_of, first_head, fold
+from retour.domain.actions.decide import CHANGES_MAX
+from retour.domain.actions.fold import fold
 from retour.domain.actions.modification import SetTotal
+from retour.domain.actions.order import Order, first_head
+from retour.domain.actions.replay import as_of
 from retour.domain.delivery import Channel
 from retour.domain.program import Program
 from retour.files.layout import layouts

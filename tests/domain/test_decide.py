@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.domain.cases import CONTRACT, REPORTED, action, contract, folded, record, rests, told
 
 from retour.domain.actions.action import Line, State
-from retour.domain.actions.decide import ACCEPTED, NO_ACTION, Order, as_of, fold, undo_blockers
 from retour.domain.actions.explain import details
+from retour.domain.actions.fold import fold
 from retour.domain.actions.lock import at_report
 from retour.domain.actions.modification import (
     Approve,
@@ -31,6 +31,8 @@ from retour.domain.actions.modification import (
     TakeBack,
     Undo,
 )
+from retour.domain.actions.order import NO_ACTION, Order
+from retour.domain.actions.replay import ACCEPTED, as_of, undo_blockers
 from retour.domain.actions.standing import GONE
 from retour.domain.delivery import Channel
 

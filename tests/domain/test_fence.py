@@ -7,8 +7,8 @@ from decimal import Decimal
 import pytest
 from tests.domain.cases import CONTRACT, REPORTED, action, contract, folded, record, told
 
-from retour.domain.actions.decide import NO_ACTION, Order, fold
 from retour.domain.actions.fence import GRACE, LowWater, fenced, held_records, is_ready
+from retour.domain.actions.fold import fold
 from retour.domain.actions.lock import at_report
 from retour.domain.actions.make_good import make_good
 from retour.domain.actions.modification import (
@@ -23,6 +23,7 @@ from retour.domain.actions.modification import (
     SetTotal,
     TakeBack,
 )
+from retour.domain.actions.order import NO_ACTION, Order
 from retour.domain.actions.outcome import Outcome
 
 PATIENCE = timedelta(hours=72)

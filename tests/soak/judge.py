@@ -5,9 +5,10 @@ from collections.abc import Iterator
 
 from retour.domain.actions.action import Action
 from retour.domain.actions.codes import Code
-from retour.domain.actions.decide import ACCEPTED, Entry, Head, Order
 from retour.domain.actions.modification import Modification
+from retour.domain.actions.order import Entry, Head, Order
 from retour.domain.actions.outcome import Outcome
+from retour.domain.actions.replay import ACCEPTED
 from retour.domain.delivery import Kind
 from tests.soak import model
 from tests.soak.history import programs

@@ -8,12 +8,12 @@ from typing import Any
 
 from retour import apply, normalise
 from retour.clock import locking
-from retour.domain.actions import decide
+from retour.domain.actions import decide, fold
 from retour.domain.actions.action import Action
 from retour.domain.actions.codes import Code
-from retour.domain.actions.decide import Head, Order
 from retour.domain.actions.fence import LowWater
 from retour.domain.actions.modification import Modification, Undo, digest
+from retour.domain.actions.order import Head, Order, first_head, named_record
 from retour.domain.actions.outcome import Outcome
 from retour.intake import actions, again, rows, waiting
 from retour.store import items
@@ -148,14 +148,14 @@ def by_the_clock(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 CHECKED_ONCE = by_the_clock(rows.take_order)
-BOOK = decide.booked_on
+BOOK = fold.booked_on
 
 
 def undo_that_rewrites(order: Order, action: Action, record: Modification, contracts: Any, now: datetime) -> Order:
     order = BOOK(order, action, record, contracts, now)
     if isinstance(record.change, Undo):
         head = order.heads[action.id]
-        undone = decide.named_record(record)
+        undone = named_record(record)
         log = tuple(replace(e, outcome=Outcome.REFUSED) if e.id == undone else e for e in head.log)
         return replace(order, heads={**order.heads, action.id: replace(head, log=log)})
     return order
@@ -200,14 +200,14 @@ def nobody_looks_again(hub: Any, program_id: str, home: str) -> None:
 def fold_from_the_start(order: Order, contracts: Any, now: datetime) -> Order:
     """Each fold books everything anew: by whatever the terms and the order are now."""
     heads = {
-        name: replace(decide.first_head(action, contracts), version=head.version, sealed=head.sealed)
+        name: replace(first_head(action, contracts), version=head.version, sealed=head.sealed)
         for name, head in order.heads.items()
         if (action := order.action(name)) and head.final is None
     }
     return FOLD(replace(order, heads={**order.heads, **heads}), contracts, now)
 
 
-FOLD = decide.fold
+FOLD = fold.fold
 
 
 def drawn_away(order: Order, record: Modification) -> bool:
@@ -231,7 +231,10 @@ MUTANTS: dict[str, Mutant] = {
     "page put afterwards": Mutant("a kill between drops sealed entries", ledger=SealsAfterwards),
     "lock checked at the start only": Mutant(
         "what waited is accepted after the lock",
-        [(rows, "take_order", CHECKED_ONCE), (decide, "too_late", CHECKED_ONCE.too_late)],  # type: ignore[attr-defined]
+        [
+            (rows, "take_order", CHECKED_ONCE),
+            *[(room, "too_late", CHECKED_ONCE.too_late) for room in (decide, fold)],  # type: ignore[attr-defined]
+        ],
     ),
     "fence without low-water mark": Mutant(
         "final while a delivery received in time is still open", [(LowWater, "holds_back", never_held_back)]
@@ -250,7 +253,7 @@ MUTANTS: dict[str, Mutant] = {
         "reported between the look and the insert",
         [(rows, "moved_meanwhile", lambda *_: None), (again, "fold_again", nobody_looks_again)],
     ),
-    "undo rewrites": Mutant("the undone record's entry is changed", [(decide, "booked_on", undo_that_rewrites)]),
+    "undo rewrites": Mutant("the undone record's entry is changed", [(fold, "booked_on", undo_that_rewrites)]),
     "acknowledged before written": Mutant(
         "an answer without an insert", [(rows, "inserted", acknowledged_before_written)]
     ),
@@ -260,6 +263,6 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "fold from the start": Mutant("booked outcomes are decided again", [(apply, "fold", fold_from_the_start)]),
     "drawn away by a later action": Mutant(
-        "a record is booked again on an action that came later", [(decide, "settled_elsewhere", drawn_away)]
+        "a record is booked again on an action that came later", [(fold, "settled_elsewhere", drawn_away)]
     ),
 }

@@ -13,12 +13,12 @@ from typing import Any
 
 from retour.apply import Contended
 from retour.clock import locking
-from retour.domain.actions import decide, modification
+from retour.domain.actions import modification, replay
 from retour.domain.actions.action import Action
 from retour.domain.actions.contract import Contract
-from retour.domain.actions.decide import Entry, Head, Order
 from retour.domain.actions.fence import GRACE
 from retour.domain.actions.modification import Modification
+from retour.domain.actions.order import Entry, Head, Order
 from retour.domain.actions.outcome import Outcome
 from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
 from retour.domain.program import Program
@@ -331,7 +331,7 @@ def quick() -> Iterator[None]:
             resumed[key] = (resume(action, head, records, contracts).standing, action, head.log, records)
         return replace(head, standing=resumed[key][0])
 
-    resume = decide.resume
+    resume = replay.resume
     changed: list[tuple[Any, str, Any]] = [
         (ledger_module, "resume", resume_once),
         (ledger_module, "LOG_OPEN", ENTRIES_OPEN),

@@ -8,7 +8,7 @@ from retour.api.admission import days, delivery_of, reader_of
 from retour.api.calls import ACTIONS, CSV_TYPES, JSON_MAX, JSON_TYPES, Call, Refused, named, not_found
 from retour.api.modifications import readable
 from retour.api.views import Document
-from retour.domain.actions.decide import as_of
+from retour.domain.actions.replay import as_of
 from retour.domain.delivery import Delivery, Kind
 from retour.domain.program import Program
 from retour.domain.row import Refusal

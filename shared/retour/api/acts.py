@@ -13,9 +13,10 @@ from retour.api.calls import CONSOLE, JSON_MAX, Call, Refused, named, not_found
 from retour.api.views import Document, Reader
 from retour.channels import records
 from retour.domain.actions.action import Action
-from retour.domain.actions.decide import Head, Order, accepted_records, undone_ids
 from retour.domain.actions.modification import Discard, Modification, Release, digest
+from retour.domain.actions.order import Head, Order
 from retour.domain.actions.outcome import Outcome, Result
+from retour.domain.actions.replay import accepted_records, undone_ids
 from retour.domain.delivery import Delivery, Kind
 from retour.domain.program import Program
 from retour.domain.row import Refusal, Row, Unreadable

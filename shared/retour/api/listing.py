@@ -19,7 +19,7 @@ from retour.api import views
 from retour.api.calls import Call, Refused, bad_query
 from retour.api.views import Document, Reader, is_key
 from retour.domain.actions.action import Action, State
-from retour.domain.actions.decide import Head, Order
+from retour.domain.actions.order import Head, Order
 from retour.domain.actions.outcome import Outcome
 from retour.domain.calendar import add_months, local_day, start_of_day
 from retour.domain.program import Program

@@ -11,9 +11,10 @@ from typing import Any
 from retour.domain.actions import paid
 from retour.domain.actions.action import Action
 from retour.domain.actions.contract import Contract
-from retour.domain.actions.decide import CHANGES_MAX, Head, Order, effect, paid_lines
+from retour.domain.actions.decide import CHANGES_MAX
 from retour.domain.actions.explain import details
 from retour.domain.actions.modification import Modification
+from retour.domain.actions.order import Head, Order, effect, paid_lines
 from retour.domain.actions.outcome import Effect, MakeGood, Outcome, Result
 from retour.domain.delivery import Delivery, Kind
 from retour.domain.money import to_text

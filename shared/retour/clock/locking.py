@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from retour import cascade
 from retour.apply import adopt, settle
-from retour.domain.actions.decide import Order
 from retour.domain.actions.fence import GRACE, LowWater, fenced, is_ready
+from retour.domain.actions.order import Order
 from retour.domain.program import Program
 from retour.store.ledger import Due, Ledger, LockPartition, TableLedger
 

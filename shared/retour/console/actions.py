@@ -17,8 +17,9 @@ from retour.console import charts
 from retour.console.request import Response, download, to
 from retour.console.visit import Stop, Visit
 from retour.domain.actions.action import Action, State
-from retour.domain.actions.decide import Head, Order, as_of, payout_of
+from retour.domain.actions.order import Head, Order, payout_of
 from retour.domain.actions.outcome import Outcome
+from retour.domain.actions.replay import as_of
 from retour.domain.times import instant
 
 PAGE = "50"

@@ -17,9 +17,9 @@ from retour.console.request import Response, download
 from retour.console.visit import Visit
 from retour.console.words import Words, language_of
 from retour.domain.actions.action import Action, State
-from retour.domain.actions.decide import Head, Order, effect
 from retour.domain.actions.lock import AfterEvent, AfterStatus, Credit
 from retour.domain.actions.lock import credit as credit_of
+from retour.domain.actions.order import Head, Order, effect
 from retour.domain.actions.outcome import Outcome
 from retour.domain.money import to_text
 from retour.domain.program import Program

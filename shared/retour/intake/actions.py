@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from retour import cascade
 from retour.apply import adopt, settle
 from retour.domain.actions.action import Action
-from retour.domain.actions.decide import Order
+from retour.domain.actions.order import Order
 from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Delivery
 from retour.domain.row import Refusal, Unreadable

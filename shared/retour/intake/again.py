@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from retour import cascade
 from retour.apply import adopt, settle
 from retour.domain.actions.codes import Code
-from retour.domain.actions.decide import NO_ACTION, Order
 from retour.domain.actions.make_good import concerned
+from retour.domain.actions.order import NO_ACTION, Order
 from retour.intake.waiting import tell_settled
 
 if TYPE_CHECKING:

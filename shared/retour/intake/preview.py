@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from retour.domain.actions.decide import Head
+from retour.domain.actions.order import Head
 from retour.domain.money import to_text
 from retour.domain.program import Program
 from retour.store.rehearsal import Rehearsal

@@ -6,10 +6,10 @@ from datetime import datetime
 
 from retour import cascade
 from retour.apply import adopt, settle
-from retour.domain.actions.decide import Order, effect
 from retour.domain.actions.explain import details
 from retour.domain.actions.make_good import concerned, make_good
 from retour.domain.actions.modification import Modification
+from retour.domain.actions.order import Order, effect
 from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Delivery
 from retour.domain.program import Program

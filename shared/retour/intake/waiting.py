@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from retour.apply import adopt, expire
-from retour.domain.actions.decide import Order
+from retour.domain.actions.order import Order
 from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Delivery
 from retour.domain.program import Program

@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 
 from retour.domain.actions.action import Action, State
 from retour.domain.actions.contract import Contract
-from retour.domain.actions.decide import Order
 from retour.domain.actions.modification import Modification
+from retour.domain.actions.order import Order
 from retour.domain.times import instant
 from retour.store.items import (
     NEVER,

@@ -10,7 +10,6 @@ from typing import Any
 from retour.domain.actions.action import Action, Line
 from retour.domain.actions.codes import by_number, numbers
 from retour.domain.actions.contract import Contract, contract_of
-from retour.domain.actions.decide import Entry, Head
 from retour.domain.actions.lock import Countdown
 from retour.domain.actions.modification import (
     VERBS,
@@ -30,6 +29,7 @@ from retour.domain.actions.modification import (
     TakeBack,
     Undo,
 )
+from retour.domain.actions.order import Entry, Head
 from retour.domain.actions.outcome import Outcome
 from retour.domain.actions.standing import Standing
 from retour.domain.delivery import Channel, Delivery, Kind
@@ -316,7 +316,7 @@ def lock_day(head: Head) -> str:
 
 
 def head_from(item: Mapping[str, Any], pages: Sequence[Mapping[str, Any]]) -> Head:
-    """The head without its standing, which `decide.resume` works out again from the records."""
+    """The head without its standing, which `replay.resume` works out again from the records."""
     sealed = int(item["sealed"]["N"]) if "sealed" in item else 0
     packed = b"".join(page["log"]["B"] for page in pages)[: sealed * ENTRY.size] + item["log"]["B"]
     return Head(

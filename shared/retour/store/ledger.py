@@ -11,8 +11,9 @@ from typing import Any, Protocol
 
 from retour.domain.actions.action import Action
 from retour.domain.actions.contract import Contract
-from retour.domain.actions.decide import Head, Order, resume
 from retour.domain.actions.modification import Modification
+from retour.domain.actions.order import Head, Order
+from retour.domain.actions.replay import resume
 from retour.domain.times import instant, text
 from retour.store.items import (
     Item,

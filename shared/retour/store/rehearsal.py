@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 
 from retour.domain.actions.action import Action
 from retour.domain.actions.contract import Contract
-from retour.domain.actions.decide import Order
 from retour.domain.actions.modification import Modification
+from retour.domain.actions.order import Order
 from retour.store.bulk import CONNECTIONS
 from retour.store.ledger import HeadChange, Ledger, TableLedger
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from retour.domain.actions.codes import Code
-from retour.domain.actions.decide import Entry, Head, Order
+from retour.domain.actions.order import Entry, Head, Order
 from retour.domain.actions.outcome import Outcome
 
 GRACE = timedelta(minutes=10)

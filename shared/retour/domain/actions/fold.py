@@ -1,0 +1,133 @@
+"""The fold: an order's records, each decided once, become the standing and the log of its actions (spec 5)."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from retour.domain.actions.action import Action
+from retour.domain.actions.codes import Code
+from retour.domain.actions.contract import Contract
+from retour.domain.actions.decide import Decision, decide, too_late
+from retour.domain.actions.modification import Discard, Modification, Release, SetStatus
+from retour.domain.actions.order import NO_ACTION, Entry, Order, first_head, named_record, payout_of, unassigned_head
+from retour.domain.actions.outcome import Outcome
+from retour.domain.actions.replay import in_order
+
+
+def fold(order: Order, contracts: Sequence[Contract], now: datetime) -> Order:
+    """The order with every record booked that can be; heads that did not change are the same objects.
+
+    Folding again changes nothing. Records whose action is not known yet stay unbooked: they wait.
+    """
+    heads = {action.id: order.heads.get(action.id) or first_head(action, contracts) for action in order.actions}
+    if NO_ACTION in order.heads:
+        heads[NO_ACTION] = order.heads[NO_ACTION]
+    order = replace(order, heads=heads)
+    for record in sorted(order.records, key=in_order):
+        meant = actions_meant(order, record)
+        if isinstance(meant, Code):
+            order = refused_unassigned(order, record, meant, now)
+            continue
+        if settled_elsewhere(order, record):
+            continue
+        for action in meant:
+            if order.heads[action.id].entry(record.id) is None:
+                order = booked_on(order, action, record, contracts, now)
+    return order
+
+
+def settled_elsewhere(order: Order, record: Modification) -> bool:
+    """Whether a word was said on a record before an action came that it would mean today; that word stays.
+
+    Only a status, and what speaks of one, goes on to every action of the order as they come.
+    """
+    head = order.heads.get(NO_ACTION)
+    if head is not None and head.entry(record.id) is not None:
+        return True
+    about = record
+    while (named := order.record(named_record(about) or "")) is not None:
+        about = named
+    return not isinstance(about.change, SetStatus) and order.booked(record.id) is not None
+
+
+def give_up(order: Order, records: Sequence[Modification], now: datetime) -> Order:
+    """The order with these records refused, if they still wait: their action never came."""
+    for record in records:
+        order = refused_unassigned(order, record, Code.ACTION_NOT_FOUND, now)
+    return order
+
+
+def actions_meant(order: Order, record: Modification) -> Sequence[Action] | Code:
+    """The actions a record means (spec 4); none while they are not known."""
+    named = named_record(record)
+    if named is not None:
+        heads = [head for head in order.heads.values() if head.entry(named) is not None]
+        found = [action for head in heads if (action := order.action(head.action)) is not None]
+        return found or Code.UNDO_NOT_FOUND
+    if record.action_id is not None:
+        return [action for action in order.actions if action.id == record.action_id]
+    of_type = [action for action in order.actions if record.event_type in (None, action.event_type)]
+    if isinstance(record.change, SetStatus):
+        return of_type
+    if len({action.event_type for action in of_type}) > 1:
+        return Code.EVENT_TYPE_NEEDED
+    before = [action for action in of_type if action.reported_at <= record.received_at]
+    by_report = [(action.reported_at, action.event_time, action.id) for action in (before or of_type)]
+    if not by_report:
+        return []
+    _, _, chosen = max(by_report) if before else min(by_report)
+    return [action for action in of_type if action.id == chosen]
+
+
+def refused_unassigned(order: Order, record: Modification, code: Code, now: datetime) -> Order:
+    """Refused without a word to say about any action: booked under the order itself, unless it is booked already."""
+    if order.booked(record.id) is not None:
+        return order
+    head = order.heads.get(NO_ACTION) or unassigned_head()
+    entry = Entry(record.id, Outcome.REFUSED, code, now, 0, 0, 0)
+    return replace(order, heads={**order.heads, NO_ACTION: replace(head, log=(*head.log, entry))})
+
+
+def booked_on(
+    order: Order, action: Action, record: Modification, contracts: Sequence[Contract], now: datetime
+) -> Order:
+    head = order.heads[action.id]
+    if head.final is not None:
+        return refused_unassigned(order, record, too_late(head, record) or Code.AFTER_FINAL, now)
+    decision = decide(order, action, head, record, contracts)
+    order = with_entry(order, action, record, decision, contracts, now)
+    held = order.record(named_record(record) or "")
+    if decision.outcome is Outcome.APPLIED and held is not None:
+        head = order.heads[action.id]
+        if isinstance(record.change, Release):
+            again = decide(order, action, head, held, contracts, released=True)
+            return with_entry(order, action, held, again, contracts, now)
+        if isinstance(record.change, Discard):
+            again = Decision(Outcome.REFUSED, Code.DISCARDED, head.standing, head.standing.contract)
+            return with_entry(order, action, held, again, contracts, now)
+    return order
+
+
+def with_entry(
+    order: Order,
+    action: Action,
+    record: Modification,
+    decision: Decision,
+    contracts: Sequence[Contract],
+    now: datetime,
+) -> Order:
+    head, standing = order.heads[action.id], decision.standing
+    payout = payout_of(action, standing, contracts)
+    entry = Entry(
+        record.id,
+        decision.outcome,
+        decision.code,
+        now,
+        standing.amount,
+        payout,
+        decision.contract,
+        standing.reversal is not None,
+    )
+    counts = decision.outcome is Outcome.APPLIED and not isinstance(record.change, SetStatus | Release | Discard)
+    after = replace(head, standing=standing, payout=payout, log=(*head.log, entry), changes=head.changes + counts)
+    return replace(order, heads={**order.heads, action.id: after})

@@ -1,0 +1,136 @@
+"""An order with its actions, its records and what was booked of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from retour.domain.actions.action import Action, State
+from retour.domain.actions.contract import Contract, Paid
+from retour.domain.actions.lock import Countdown
+from retour.domain.actions.modification import Discard, Modification, Release, Undo
+from retour.domain.actions.outcome import Effect, Outcome
+from retour.domain.actions.standing import Standing, as_reported
+
+NO_ACTION = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one modification came to, booked once: amount and payout are the action's after it.
+
+    Only a held record is booked twice: held, then as it was decided.
+    """
+
+    id: str
+    outcome: Outcome
+    code: str
+    applied_at: datetime
+    amount: int
+    payout: int
+    contract: int
+    reversed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """What is known of an action after all that was booked. `version` counts its writes, `final` is set by the fence.
+
+    The head of `NO_ACTION` books what was refused without a word to say about any action: because none is known, or
+    because the one that is meant is final.
+    """
+
+    action: str
+    version: int
+    standing: Standing
+    payout: int
+    log: tuple[Entry, ...] = ()
+    sealed: int = 0
+    changes: int = 0
+    final: datetime | None = None
+
+    @property
+    def locks_at(self) -> datetime | None:
+        return self.standing.countdown.locks_at
+
+    def locked(self, moment: datetime) -> bool:
+        return self.locks_at is not None and moment >= self.locks_at
+
+    def state(self, now: datetime) -> State:
+        if self.standing.reversal:
+            return State.REVERSED
+        if self.locked(now):
+            return State.LOCKED
+        return State.APPROVED if self.standing.approved else State.PENDING
+
+    def entry(self, modification_id: str) -> Entry | None:
+        """The last word on a record."""
+        return next((entry for entry in reversed(self.log) if entry.id == modification_id), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """Everything one order's partition holds. `heads` lacks those not written yet."""
+
+    key: str
+    actions: Sequence[Action] = ()
+    records: Sequence[Modification] = ()
+    heads: Mapping[str, Head] = field(default_factory=dict)
+
+    def action(self, action_id: str) -> Action | None:
+        return next((action for action in self.actions if action.id == action_id), None)
+
+    def record(self, modification_id: str) -> Modification | None:
+        return next((record for record in self.records if record.id == modification_id), None)
+
+    def booked(self, modification_id: str) -> tuple[Head, Entry] | None:
+        """A head and the last entry that tells what became of a record; None while it waits."""
+        for head in self.heads.values():
+            entry = head.entry(modification_id)
+            if entry is not None:
+                return head, entry
+        return None
+
+
+def first_head(action: Action, contracts: Sequence[Contract]) -> Head:
+    standing = as_reported(action)
+    return Head(action=action.id, version=0, standing=standing, payout=payout_of(action, standing, contracts))
+
+
+def payout_of(action: Action, standing: Standing, contracts: Sequence[Contract]) -> int:
+    return sum(paid.amount for paid in paid_lines(action, standing, contracts))
+
+
+def paid_lines(action: Action, standing: Standing, contracts: Sequence[Contract]) -> tuple[Paid, ...]:
+    """Each line's commission by the contract version that priced the lines last."""
+    return contracts[standing.contract - 1].pays(action, [(rest.amount, rest.quantity) for rest in standing.rests])
+
+
+def named_record(record: Modification) -> str | None:
+    """The id of the record that an undo, a release or a discard speaks of."""
+    match record.change:
+        case Undo(named) | Release(named) | Discard(named):
+            return named.rpartition("~")[2]
+    return None
+
+
+def unassigned_head() -> Head:
+    """The head of no action, before anything is booked under it."""
+    return Head(action=NO_ACTION, version=0, standing=Standing((), (), 0, "", Countdown(None)), payout=0)
+
+
+def effect(order: Order, head: Head, entry: Entry, contracts: Sequence[Contract]) -> Effect | None:
+    """Amount and payout before and after one booked entry; None where no action is concerned."""
+    action = order.action(head.action)
+    if action is None:
+        return None
+    at = head.log.index(entry)
+    before = head.log[at - 1] if at else None
+    return Effect(
+        currency=action.currency,
+        payout_currency=contracts[entry.contract - 1].currency,
+        amount_before=before.amount if before else action.amount,
+        amount_after=entry.amount,
+        payout_before=before.payout if before else payout_of(action, as_reported(action), contracts),
+        payout_after=entry.payout,
+        contract=entry.contract,
+    )
