@@ -6,7 +6,8 @@ import pytest
 from tests.conftest import PROGRAM, House
 
 from retour.domain.delivery import Channel, Kind
-from retour.setup.check import check, date_of, decimal_of
+from retour.setup.check import check
+from retour.setup.suggest import date_of, decimal_of
 
 GERMAN = (
     b"Bestellnummer;Artikelnummer;Retourenmenge;Betrag;Datum;Farbe\n"
@@ -131,3 +132,74 @@ def test_a_decimal_mark_is_suggested_only_without_doubt(amounts: list[str], mark
 )  # fmt: skip
 def test_a_way_to_read_dates_is_suggested_only_without_doubt(dates: list[str], form: str) -> None:
     assert date_of(dates) == form
+
+
+def test_any_header_is_told_with_what_stands_below_it(house: House) -> None:
+    found = checked(house, b"Retouren Mai\n\nVorgang;Geld;Wann\nA-1;1,50;03.04.2026\nA-2;2,50;03.05.2026\n")
+    assert found["state"] == "refused" and "suggestion" not in found
+    assert [(one["column"], one["field"], one["values"]) for one in found["columns"]] == [
+        ("Vorgang", "", ["A-1", "A-2"]),
+        ("Geld", "", ["1,50", "2,50"]),
+        ("Wann", "", ["03.04.2026", "03.05.2026"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("a.json", b'[{"Vorgang": "A-1", "Geld": "1.50"}]'),
+        ("a.jsonl", b'{"Vorgang": "A-1", "Geld": "1.50"}\n{"Vorgang": "A-2", "Geld": "2"}\n'),
+        ("a.xml", b"<all><one><Vorgang>A-1</Vorgang><Geld>1.50</Geld></one></all>"),
+    ],
+)
+def test_any_names_are_found_in_every_format(house: House, name: str, body: bytes) -> None:
+    found = checked(house, body, name=name)
+    assert [(one["column"], one["values"][0]) for one in found["columns"]] == [("Vorgang", "A-1"), ("Geld", "1.50")]
+
+
+def test_an_encrypted_sample_is_opened_with_the_keys_of_its_source(house: House) -> None:
+    pysequoia = pytest.importorskip("pysequoia")
+    from retour.intake.opening import new_key
+
+    house.apply({**PROGRAM, "sources": {**PROGRAM["sources"], "warehouse": {"channel": "sftp"}}})
+    key = new_key(house.hub, house.program, "warehouse")["public_key"]
+    sealed = bytes(pysequoia.encrypt(bytes=GERMAN, recipients=[pysequoia.Cert.from_bytes(key.encode())]))
+    assert b"A-1" not in sealed
+    found = checked(house, sealed, name="may.csv.pgp")
+    assert found["suggestion"]["mapping"]["columns"]["order_id"] == "Bestellnummer"
+    read = checked(house, sealed, name="may.csv.pgp", amount_means="take_back", mapping=found["suggestion"]["mapping"])
+    assert (read["state"], read["counts"]["readable"]) == ("readable", 2)
+
+
+def test_the_words_of_a_sender_are_told_with_what_they_mean(house: House) -> None:
+    rows = b"A-1,take_back,R1,1\nA-2,take_back,OTHER,1\nA-3,take_back,R9,1\nA-4,take_back,R1,2\n"
+    body = b"order_id,change,reason,amount\n" + rows
+    found = checked(house, body, mapping={"reasons": {"R1": "ITEM_RETURNED"}})
+    assert found["values"]["reason"] == [
+        {"value": "R1", "rows": 2, "means": "ITEM_RETURNED"},
+        {"value": "OTHER", "rows": 1, "means": "OTHER"},
+        {"value": "R9", "rows": 1, "means": ""},
+    ]
+
+
+def test_dates_and_numbers_are_choices_and_never_guessed(house: House) -> None:
+    body = b"Bestellnummer;Betrag;Datum\nA-1;1,234;04/05/26\nA-2;2,345;06/05/26\n"
+    found = checked(house, body)
+    assert found["suggestion"]["mapping"] == {
+        "columns": {"order_id": "Bestellnummer", "amount": "Betrag", "occurred_at": "Datum"}
+    }
+    mapped = checked(house, body, mapping=found["suggestion"]["mapping"])
+    assert [(one["form"], one["reads"], one["unread"]) for one in mapped["decimals"]] == [
+        ("", "", 2), (".", "1234", 0), (",", "1.234", 0),
+    ]  # fmt: skip
+    assert {one["form"]: one["reads"] for one in mapped["dates"]} == {
+        "": "", "%d/%m/%y": "2026-05-04", "%m/%d/%y": "2026-04-05",
+    }  # fmt: skip
+
+
+def test_what_is_below_zero_may_be_a_difference(house: House) -> None:
+    house.report({"order_id": "A-1", "amount": "100.00", "currency": "EUR"})
+    readings = checked(house, b"order_id,amount\nA-1,-30.00\n")["readings"]
+    assert [one["amount_means"] for one in readings] == ["set_total", "take_back", "difference"]
+    assert readings[2]["counts"] == {"applied": 1} and readings[2]["total"]["payout"]["difference"] == "-2.40"
+    assert readings[0]["codes"] == {"AMOUNT_NEGATIVE": 1}

@@ -167,7 +167,8 @@ class Records:
             if self.layout.closed:
                 near = closest(name, self.layout.known)
                 return "UNKNOWN_FIELD", {"field": shown(name), "closest": near}, shown(name)
-            return value if type(value) is str and storable(value) else ""
+            is_text = isinstance(value, str) if self.layout.of_any_names else type(value) is str
+            return value if is_text and storable(value) else ""
         if isinstance(value, Number):
             if self.layout.closed and name == "amount":
                 return "AMOUNT_NOT_TEXT", details, name

@@ -344,6 +344,8 @@ def all_known() -> Mapping[str, Known]:
 def expected(source: Source, name: str = "modifications") -> Layout:
     """What files of a source may look like: the layout it pins, its own mapping's, else Retour's own or a known one."""
     own = layout_of(source, name)
+    if own.of_any_names:
+        return own
     pinned = source.mapping.get("layout")
     if name == "modifications" and isinstance(pinned, str) and pinned in all_known():
         return all_known()[pinned].layout

@@ -51,6 +51,12 @@ class Layout:
     told: tuple[str, ...] = ()
     owner: Owner | None = None
     positions: tuple[str, ...] = ()
+    of_any_names: bool = False
+
+
+ANY_NAMES = "any names"
+"""Asked for as a layout: whatever the header says, for a file that is looked at and not taken in."""
+NUMBER = re.compile(r"[\s\d.,:/+-]+")
 
 
 @cache
@@ -64,6 +70,8 @@ def layouts() -> dict[str, dict[str, list[str]]]:
 
 def layout_of(source: Source, name: str = "modifications") -> Layout:
     """What files of this source look like: its mapping's columns where it has some, else the layout of that name."""
+    if name == ANY_NAMES:
+        return Layout(name, (), frozenset(), frozenset(), frozenset(), "", closed=False, of_any_names=True)
     own = layouts()[name]
     columns: Mapping[str, str | Sequence[str]] = source.mapping.get("columns") or {}
     given = set(source.mapping.get("constants") or ())
@@ -128,6 +136,9 @@ def meant(heads: Sequence[Sequence[str]], layout: Layout) -> Layout | Refusal:
 
 def score(cells: Sequence[str], layout: Layout) -> int:
     """How many known names a line holds; 0 when it cannot be a header."""
+    if layout.of_any_names:
+        said = [cell.strip() for cell in cells if cell.strip()]
+        return 0 if any(NUMBER.fullmatch(cell) for cell in said) else len(said)
     names = set(spelled(cells, layout))
     hits = len(names & set(layout.known))
     return hits if names & layout.identity and (hits > 1 or len(cells) == 1) else 0

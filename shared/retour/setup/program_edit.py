@@ -76,13 +76,14 @@ def exchanged(text: str, pair: "tuple[ScalarNode, Node]", value: Any) -> str:
 
 
 def removed(text: str, pair: "tuple[ScalarNode, Node]") -> str:
-    start = text.rfind("\n", 0, pair[0].start_mark.index) + 1
+    start: int = text.rfind("\n", 0, pair[0].start_mark.index) + 1
     end = text.find("\n", end_of(pair[1]))
     return text[:start] + (text[end + 1 :] if end >= 0 else "")
 
 
 def added(text: str, parent: "MappingNode", key: str, value: Any) -> str:
-    column, end = parent.value[0][0].start_mark.column, end_of(parent.value[-1][1])
+    column: int = parent.value[0][0].start_mark.column
+    end = end_of(parent.value[-1][1])
     line_end = text.find("\n", end)
     at = line_end if line_end >= 0 else len(text)
     return text[:at] + "\n" + " " * column + pair_text(key, value, column, flow=False) + text[at:]
