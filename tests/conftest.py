@@ -21,7 +21,7 @@ from retour.intake.batch import Batch
 from retour.intake.receive import receive
 from retour.intake.replay import record_program
 from retour.wiring import Hub
-from tests.meter import Meter
+from tests.meter import Looks, Meter
 
 ROOT = Path(__file__).resolve().parents[1]
 START = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
@@ -197,5 +197,15 @@ def metered(house: House) -> Callable[[], Meter]:
 
     def start() -> Meter:
         return Meter.watching(house.hub._dynamodb)
+
+    return start
+
+
+@pytest.fixture
+def looks(house: House) -> Callable[[], Looks]:
+    """Count what is read of the house's table from now on."""
+
+    def start() -> Looks:
+        return Looks.watching(house.hub._dynamodb)
 
     return start

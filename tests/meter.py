@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from threading import Lock
@@ -128,3 +129,42 @@ class Meter:
 
 def _unknown(model: Any, **_: Any) -> None:
     raise AssertionError(f"the meter cannot count {model.name} yet")
+
+
+@dataclass
+class Looks:
+    """Counts what is read through one boto3 client: requests of all kinds, and the items a table looked at for them.
+
+    A key that is asked for and not there counts as one: it is paid for like one.
+    """
+
+    requests: int = 0
+    items: int = 0
+    asked: Counter[str] = field(default_factory=Counter)
+    lock: Lock = field(default_factory=Lock)
+
+    @classmethod
+    def watching(cls, client: Any) -> "Looks":
+        looks = cls()
+        client.meta.events.register("before-call.dynamodb", looks._asked)
+        for operation in ("GetItem", "BatchGetItem", "Query"):
+            client.meta.events.register(f"before-parameter-build.dynamodb.{operation}", looks._wanted)
+            client.meta.events.register(f"after-call.dynamodb.{operation}", looks._answered)
+        return looks
+
+    def _asked(self, model: Any, **_: Any) -> None:
+        with self.lock:
+            self.requests += 1
+            self.asked[model.name] += 1
+
+    def _wanted(self, params: Mapping[str, Any], context: dict[str, Any], **_: Any) -> None:
+        context["wanted"] = sum(len(one["Keys"]) for one in params.get("RequestItems", {}).values()) or 1
+
+    def _answered(self, parsed: Mapping[str, Any], context: Mapping[str, Any], **_: Any) -> None:
+        with self.lock:
+            self.items += parsed.get("ScannedCount", context["wanted"])
+
+    def clear(self) -> None:
+        with self.lock:
+            self.requests = self.items = 0
+            self.asked.clear()

@@ -1,78 +1,308 @@
-"""Once a night: what is still to be paid, by lock day and state. What a file would take back is a share of it.
+"""What a program's actions come to, counted every night over the indexes and kept for pages, thresholds and partners.
 
-The newest whole one counts, whatever happened since, so that two files of one day are judged alike.
+A count is of one moment, its *run*. It goes on in pieces, each written once, so that whoever runs next continues where
+the time was over. What locks later is found by the lock index; what is locked already by its partner's index, month by
+month, and months in which nothing moves any more are not read again: a count costs what is open, not what ever was.
 """
 
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
+from retour.clock.tally import OPEN, WINDOW, Counted, Tally, count_order, count_returns, count_state
+from retour.domain.actions.contract import Contract
+from retour.domain.actions.make_good import TOO_LATE
+from retour.domain.actions.order import Order
+from retour.domain.actions.outcome import Outcome
+from retour.domain.calendar import end_of_month, local_day
 from retour.domain.program import Program
-from retour.domain.times import text
+from retour.domain.times import instant, text
+from retour.store.bulk import batched
 from retour.store.items import NEVER
-from retour.store.rollups import TOTAL, RollUps
+from retour.store.ledger import TableLedger
+from retour.store.rollups import Line, RollUps
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
 
-HEADS_AT_ONCE = 50_000
-"""Actions read in one run; what is left, the next one reads."""
+NIGHT = timedelta(hours=3)
+"""So long after midnight, in the program's time zone, what was counted before is of yesterday."""
+PIECE = 2_000
+"""Actions counted between two looks at the clock."""
+SMALL = 1_000
+"""A program that has no more to count is counted again whenever something came."""
+GIVEN_UP = timedelta(days=1)
+"""After so long a count that was begun is begun anew."""
+KEPT = timedelta(days=3)
+ON_A_PAGE = 50
+LARGEST = 20
+"""Partners of which the whole program's picture tells."""
+ORDERS_AT_ONCE = 8
 DAYS_BACK = 7
-NAMES = {"P": "pending", "A": "approved", "R": "reversed"}
-OPEN = ("pending", "approved")
+
+Document = dict[str, Any]
+Place = tuple[str, str]
+"""A partition of an index, and a sort key in it after which to go on."""
 
 
-def roll_up(hub: "Hub", program: Program) -> bool:
-    """Write tonight's roll-up, or go on with it; whether it is whole now."""
-    day = today(hub, program)
-    ledger, rollups = hub.ledger(program), rollups_of(hub, program)
-    if rollups.total(day):
-        return True
-    done = rollups.parts(day)
-    left = HEADS_AT_ONCE
-    for partition in list(ledger.lock_partitions(NEVER)):
-        name = f"{partition.lock_day}#{partition.event_day}"
-        if name in done:
-            continue
-        if left <= 0:
-            return False
-        states: dict[str, dict[str, int]] = {}
-        named = ((order, action) for order, action, _ in ledger.heads_by_lock(partition.lock_day, partition.event_day))
-        for state, payout in rollups.heads(named):
-            of_state = states.setdefault(NAMES[state], {"actions": 0, "payout": 0})
-            of_state["actions"] += 1
-            of_state["payout"] += payout
-            left -= 1
-        done[name] = {"currency": program.currency, "states": states}
-        rollups.put(day, name, done[name])
-    rollups.put(day, TOTAL, {"currency": program.currency, "at": text(hub.now()), "states": summed(done)})
-    return True
-
-
-def summed(parts: dict[str, dict[str, Any]]) -> dict[str, dict[str, int]]:
-    states: dict[str, dict[str, int]] = {}
-    for part in parts.values():
-        for state, counted in part.get("states", {}).items():
-            of_state = states.setdefault(state, {"actions": 0, "payout": 0})
-            for what, number in counted.items():
-                of_state[what] += number
-    return states
-
-
-def pending_payout(hub: "Hub", program: Program) -> int | None:
-    """What was still to be paid in the newest whole roll-up; None while there is none."""
+def roll_up(hub: "Hub", program: Program, has_time: Callable[[], bool] = lambda: True, *, now: bool = False) -> bool:
+    """Count if it is due, or go on with what was begun; whether the newest count is whole. `now`: somebody asks."""
     rollups = rollups_of(hub, program)
-    day = hub.now().astimezone(ZoneInfo(program.time_zone)).date()
-    for back in range(DAYS_BACK):
-        if total := rollups.total((day - timedelta(days=back)).isoformat()):
-            return sum(int(total.get("states", {}).get(state, {}).get("payout", 0)) for state in OPEN)
-    return None
-
-
-def today(hub: "Hub", program: Program) -> str:
-    return hub.now().astimezone(ZoneInfo(program.time_zone)).date().isoformat()
+    run = run_at_work(hub, program, rollups, now)
+    return run is None or Count(hub, program, rollups, hub.ledger(program), run).go_on(has_time)
 
 
 def rollups_of(hub: "Hub", program: Program) -> RollUps:
     ledger = hub.ledger(program)
     return RollUps(ledger.client, ledger.table, program.id)
+
+
+def run_at_work(hub: "Hub", program: Program, rollups: RollUps, asked: bool) -> str | None:
+    """The count to go on with, begun if one is due; None: there is nothing to do."""
+    moment, summary, at_work = hub.now(), rollups.summary(), rollups.at_work()
+    begun: str | None = at_work["run"] if at_work else None
+    is_open = begun is not None and (summary is None or begun > summary["at"])
+    if begun and is_open and moment - instant(begun) < GIVEN_UP:
+        return begun
+    if not asked and summary is not None and not is_due(hub, program, summary, moment):
+        return None
+    run = text(moment)
+    if rollups.begin(run, begun):
+        return run
+    return str((rollups.at_work() or {"run": run})["run"])
+
+
+def is_due(hub: "Hub", program: Program, summary: Mapping[str, Any], now: datetime) -> bool:
+    at, zone = instant(summary["at"]), program.time_zone
+    if local_day(at - NIGHT, zone) < local_day(now - NIGHT, zone):
+        return True
+    return int(summary["looked"]) <= SMALL and something_came(hub, program, at, now)
+
+
+def something_came(hub: "Hub", program: Program, since: datetime, now: datetime) -> bool:
+    deliveries = hub.deliveries(program.id)
+    days = (now.date() - since.date()).days
+    newest = (deliveries.newest(f"{now - timedelta(days=back):%Y%m%d}", most=1) for back in range(days + 1))
+    return any(found and found[0].delivery.received_at >= since for found in newest)
+
+
+@dataclass
+class Count:
+    """One count on its way. `partners` is what was added up so far of each."""
+
+    hub: "Hub"
+    program: Program
+    rollups: RollUps
+    ledger: TableLedger
+    run: str
+    partners: dict[str, Tally] = field(default_factory=dict)
+    looked: int = 0
+
+    @property
+    def at(self) -> datetime:
+        return instant(self.run)
+
+    def go_on(self, has_time: Callable[[], bool]) -> bool:
+        """As far as the time allows; whether all of it is counted and written."""
+        if not self.open_counted(has_time):
+            return False
+        pieces = list(self.rollups.pieces(self.run))
+        months = self.rollups.months()
+        if not self.locked_counted(pieces, months, has_time):
+            return False
+        for doc in [*pieces, *months.values()]:
+            self.looked += int(doc.get("looked", 0)) if doc.get("run", self.run) == self.run else 0
+            for partner, numbers in doc.get("partners", {}).items():
+                self.partners.setdefault(partner, Tally()).merge(Tally(numbers))
+        self.write()
+        return True
+
+    # What locks later, and what locked and is not final yet
+
+    def open_counted(self, has_time: Callable[[], bool]) -> bool:
+        last = self.rollups.last_piece(self.run)
+        number, place = (last[0], last[1].get("next")) if last else (0, ["", ""])
+        if place is None:
+            return True
+        for some in batched(self.open_from((place[0], place[1])), PIECE):
+            number += 1
+            doc = self.piece([line[1:] for line in some]) | {"next": some[-1][0]}
+            if not self.put_piece(number, doc) or not has_time():
+                return False
+        return self.put_piece(number + 1, {})
+
+    def put_piece(self, number: int, doc: Document) -> bool:
+        return self.rollups.put_piece(self.run, number, doc, self.hub.real_now() + KEPT)
+
+    def open_from(self, start: Place) -> Iterator[tuple[Place, str, str]]:
+        for partition in list(self.ledger.lock_partitions(NEVER)):
+            name = f"{partition.lock_day}#{partition.event_day}"
+            if name >= start[0]:
+                after = start[1] if name == start[0] else ""
+                for order, action, sort in self.ledger.heads_by_lock(partition.lock_day, partition.event_day, after):
+                    yield (name, sort), order, action
+
+    def piece(self, named: Sequence[tuple[str, str]]) -> Document:
+        """What locks later by partner; of what is locked only whose month it is in."""
+        lines = self.rollups.lines(named)
+        later = [line for line in lines if not self.is_locked(line)]
+        months = {f"{line.month}#{line.partner}" for line in lines if self.is_locked(line)}
+        return {"partners": self.by_partner(later), "months": sorted(months), "looked": len(lines)}
+
+    def is_locked(self, line: Line) -> bool:
+        return line.locks_at is not None and line.locks_at <= self.at
+
+    # What is locked, whether final or not
+
+    def locked_counted(
+        self, pieces: Sequence[Document], months: dict[str, Document], has_time: Callable[[], bool]
+    ) -> bool:
+        """The months of partners in which something can have moved since they were counted, counted anew."""
+        marks = self.rollups.marks()
+        seen = {name for piece in pieces for name in piece.get("months", ())}
+        for name in sorted({*marks, *seen}):
+            doc = months.get(name, {})
+            if doc.get("run") == self.run and "next" not in doc:
+                continue
+            if doc and not doc.get("moves") and doc.get("mark") == marks.get(name, "") and name not in seen:
+                continue
+            whole = self.month_counted(name, doc, marks.get(name, ""), months, has_time)
+            if not whole or not has_time():
+                return False
+        return True
+
+    def month_counted(
+        self, name: str, doc: Document, mark: str, months: dict[str, Document], has_time: Callable[[], bool]
+    ) -> bool:
+        month, _, partner = name.partition("#")
+        last_day = end_of_month(date.fromisoformat(f"{month}-01"))
+        moves = last_day >= (self.at - WINDOW).date() - timedelta(days=1)
+        new: Document = {"run": self.run, "mark": mark, "looked": 0, "partners": {}, "moves": moves}
+        if doc.get("run") == self.run:
+            new = doc
+        after, tally = new.pop("next", f"{self.run}$"), Tally(new["partners"].get(partner, {}))
+        for some in batched(self.ledger.heads_by_partner(partner, month, after), PIECE):
+            lines = self.rollups.lines([(order, action) for order, action, _ in some])
+            for counted, numbers in self.by_partner(lines, locked=True).items():
+                if counted == partner:
+                    tally.merge(Tally(numbers))
+            new = new | {"looked": new["looked"] + len(lines), "partners": {partner: tally.numbers}}
+            if not has_time():
+                months[name] = new | {"next": some[-1][2]}
+                self.rollups.put_month(name, months[name])
+                return False
+        months[name] = new
+        self.rollups.put_month(name, new)
+        return True
+
+    # Adding up
+
+    def by_partner(self, lines: Sequence[Line], *, locked: bool = False) -> dict[str, Any]:
+        tallies: dict[str, Tally] = {}
+        recent, to_read = [], []
+        beside = self.rollups.spoken_of_beside([line.order_key for line in lines]) if locked else set()
+        for line in lines:
+            if line.event_time is None or self.in_window(line.event_time):
+                recent.append(line)
+                if line.event_time is None or line.changes or line.order_key in beside or has_late(line):
+                    to_read.append(line)
+        orders = self.read({line.order_key for line in to_read})
+        for line in lines:
+            tally = tallies.setdefault(line.partner, Tally())
+            state = "locked" if locked and line.state != "reversed" else line.state
+            event_time = line.event_time
+            if event_time is None:
+                action = orders[line.order_key].action(line.action)
+                assert action is not None
+                event_time = action.event_time
+            one = Counted(state, line.payout, line.locks_at, event_time)
+            count_state(tally, one, self.contract(line.contract))
+            if self.in_window(event_time):
+                count_order(tally, one)
+        for line in to_read:
+            order = orders[line.order_key]
+            action, head = order.action(line.action), order.heads.get(line.action)
+            if action is not None and head is not None and self.in_window(action.event_time):
+                count_returns(tallies[line.partner], order, action, head, self.ledger.contracts)
+        return {partner: tally.numbers for partner, tally in tallies.items()}
+
+    def in_window(self, event_time: datetime) -> bool:
+        return event_time >= self.at - WINDOW
+
+    def read(self, keys: set[str]) -> Mapping[str, Order]:
+        if not keys:
+            return {}
+        with ThreadPoolExecutor(ORDERS_AT_ONCE) as pool:
+            return dict(zip(sorted(keys), pool.map(self.ledger.order, sorted(keys)), strict=True))
+
+    def contract(self, number: int) -> Contract:
+        """Also one that was recorded since the program was read."""
+        if number > len(self.ledger.contracts) and self.ledger.newest is not None:
+            self.ledger.contracts = self.ledger.newest()
+        return self.ledger.contracts[number - 1]
+
+    # What is kept of it
+
+    def write(self) -> None:
+        """Partners first, the summary last: whoever reads a partner older than the summary knows that it is gone."""
+        ranked = sorted(self.partners, key=self.rank)
+        with ThreadPoolExecutor(ORDERS_AT_ONCE) as pool:
+            list(pool.map(self.write_partner, ranked))
+        pages = list(batched(ranked, ON_A_PAGE))
+        for number, some in enumerate(pages):
+            self.rollups.put_page(number, {"at": self.run, "lines": [self.short(partner) for partner in some]})
+        total = Tally()
+        for tally in self.partners.values():
+            total.merge(tally)
+        largest = sorted(ranked, key=lambda partner: -self.partners[partner].orders[0])[:LARGEST]
+        before = self.rollups.summary() or {}
+        self.rollups.put_summary(
+            {
+                "at": self.run,
+                "looked": self.looked,
+                "partners": len(ranked),
+                "pages": len(pages),
+                "numbers": total.numbers,
+                "largest": [self.short(partner) for partner in largest],
+                "night": self.night(before, total),
+            }
+        )
+
+    def night(self, before: Mapping[str, Any], total: Tally) -> Document:
+        """The first count of a day is the one by which all files of that day are judged."""
+        day = local_day(self.at, self.program.time_zone).isoformat()
+        if before.get("night", {}).get("day") == day:
+            return dict(before["night"])
+        return {"day": day, "open": sum(total.payout(state, self.program.currency) for state in OPEN)}
+
+    def rank(self, partner: str) -> tuple[int, str]:
+        tally = self.partners[partner]
+        return -sum(tally.payout(state, self.program.currency) for state in OPEN), partner
+
+    def write_partner(self, partner: str) -> None:
+        self.rollups.put_partner(partner, {"at": self.run, "numbers": self.partners[partner].numbers})
+
+    def short(self, partner: str) -> Document:
+        """What a list of partners says of one."""
+        numbers = self.partners[partner].numbers
+        return {"partner": partner, "numbers": {name: numbers[name] for name in SHORT if name in numbers}}
+
+
+SHORT = ("states", "orders", "late")
+
+
+def has_late(line: Line) -> bool:
+    late = any(entry.outcome is Outcome.REFUSED and entry.code in TOO_LATE for entry in line.open_log)
+    return late or line.is_sealed
+
+
+def pending_payout(hub: "Hub", program: Program) -> int | None:
+    """What was still to be paid at the first count of the newest day; None while there is none, or none lately."""
+    summary = rollups_of(hub, program).summary()
+    if summary is None:
+        return None
+    oldest = local_day(hub.now(), program.time_zone) - timedelta(days=DAYS_BACK)
+    night = summary["night"]
+    return int(night["open"]) if date.fromisoformat(night["day"]) > oldest else None

@@ -299,6 +299,7 @@ def head_item(head: Head, action: Action | None) -> Item:
         "rs": s(",".join(f"{rest.amount}:{rest.quantity}" for rest in standing.rests)),
         "ch": n(head.changes),
         "cn": n(standing.contract),
+        "evt": s(text(action.event_time)),
         "GSI2PK": s(f"P#{action.program}#{standing.partner}#{event_day[:7]}"),
         "GSI2SK": s(f"{text(head.locks_at) if head.locks_at else NEVER}#{action.id}"),
     }

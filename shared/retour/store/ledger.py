@@ -7,6 +7,7 @@ on the version seen.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from threading import Lock
 from typing import Any, Protocol
 
 from retour.domain.actions.action import Action
@@ -109,6 +110,7 @@ class TableLedger:
     newest: Callable[[], Sequence[Contract]] | None = None
     listed: set[LockPartition] = field(default_factory=set, compare=False)
     marked: set[str] = field(default_factory=set, compare=False)
+    marking: Lock = field(default_factory=Lock, compare=False, repr=False)
 
     def order(self, key: str) -> Order:
         items = self._partition(self.partition_key(key))
@@ -296,10 +298,13 @@ class TableLedger:
     def _mark_final(self, head: Head, action: Action) -> None:
         """Before a head leaves the lock index its partner's month is marked, once a run: there the count finds it."""
         month = f"{action.event_time:%Y-%m}#{head.standing.partner}"
-        if head.final is not None and month not in self.marked:
-            key = {"PK": s(f"L#{self.program}"), "SK": s(f"M#{month}")}
-            self.client.put_item(TableName=self.table, Item={**key, "fin": s(text(head.final))})
-            self.marked.add(month)
+        if head.final is None:
+            return
+        with self.marking:
+            if month not in self.marked:
+                key = {"PK": s(f"L#{self.program}"), "SK": s(f"M#{month}")}
+                self.client.put_item(TableName=self.table, Item={**key, "fin": s(text(head.final))})
+                self.marked.add(month)
 
     def _lock_key(self, partition: LockPartition) -> Item:
         return {"PK": s(f"L#{self.program}"), "SK": s(f"D#{partition.lock_day}#{partition.event_day}")}

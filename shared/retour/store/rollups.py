@@ -1,55 +1,212 @@
-"""What a program's actions came to on one night: written by name, so that a run that was cut off goes on."""
+"""What a program's actions came to, as it was counted: kept ready, so that no page counts by reading.
 
-from collections.abc import Iterable, Iterator, Mapping
+`L#<program>` holds the newest count (the summary, a document for each partner, partners by what is pending) and what
+the next one starts from: partner months with final actions, and what each came to. `L#<program>#<run>` holds the pieces
+of a count at work. `R#<program>` holds what came in, a document for each UTC day.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from datetime import datetime
 from typing import Any
 
-from retour.store.items import document, read, s
+from retour.domain.actions.order import Entry
+from retour.domain.times import instant
+from retour.store.items import NEVER, Item, encode, entries_from, n, read, s
 
 AT_ONCE = 100
 """Keys of one batch of reads."""
-TOTAL = "="
+STATES = {"P": "pending", "A": "approved", "R": "reversed"}
+MARK, MONTH, PARTNER, PAGE, SUMMARY, AT_WORK = "M#", "N#", "P#", "R#", "S", "T"
+"""Sort keys that come after those of the lock partitions (`D#…`), which are listed up to a day."""
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What a head says by itself, without its order; `open_log` are the entries not sealed away."""
+
+    order_key: str
+    action: str
+    state: str
+    payout: int
+    contract: int
+    changes: int
+    partner: str
+    month: str
+    locks_at: datetime | None
+    event_time: datetime | None
+    open_log: Sequence[Entry]
+    is_sealed: bool
+
+
+def line_of(item: Mapping[str, Any]) -> Line:
+    _, program, order_key = item["PK"]["S"].split("#", 2)
+    locks_at = item["GSI2SK"]["S"].partition("#")[0]
+    of_partner = item["GSI2PK"]["S"].removeprefix(f"P#{program}#")
+    return Line(
+        order_key=order_key,
+        action=item["SK"]["S"][2:],
+        state=STATES[item["st"]["S"]],
+        payout=int(item["po"]["N"]),
+        contract=int(item["cn"]["N"]),
+        changes=int(item["ch"]["N"]),
+        partner=of_partner[:-8],
+        month=of_partner[-7:],
+        locks_at=None if locks_at == NEVER else instant(locks_at),
+        event_time=instant(item["evt"]["S"]) if "evt" in item else None,
+        open_log=entries_from(item["log"]["B"]),
+        is_sealed="sealed" in item,
+    )
 
 
 @dataclass(frozen=True)
 class RollUps:
-    """`R#<program>#<day>` items, a document each: one for every partition of the lock index, and their total."""
+    """`client` is a boto3 DynamoDB client."""
 
     client: Any
     table: str
     program: str
 
-    def put(self, day: str, name: str, doc: Mapping[str, Any]) -> None:
-        self.client.put_item(TableName=self.table, Item={**self._key(day, name), "doc": document(doc)})
+    # Read by pages
 
-    def total(self, day: str) -> dict[str, Any] | None:
-        found = self.client.get_item(TableName=self.table, Key=self._key(day, TOTAL), ConsistentRead=True).get("Item")
-        return read(found) if found else None
+    def summary(self) -> Document | None:
+        return self._get(SUMMARY)
 
-    def parts(self, day: str) -> dict[str, dict[str, Any]]:
-        pages = self.client.get_paginator("query").paginate(
+    def partner(self, partner: str) -> Document | None:
+        return self._get(f"{PARTNER}{partner}")
+
+    def page(self, number: int) -> Document | None:
+        """Partners by what is pending, so many a page, from page 0."""
+        return self._get(f"{PAGE}{number:05d}")
+
+    def days(self, days: Sequence[str]) -> dict[str, Document]:
+        """What came in on these UTC days (YYYYMMDD), as far as it is counted."""
+        keys = [{"PK": s(f"R#{self.program}"), "SK": s(day)} for day in days]
+        return {item["SK"]["S"]: read(item) for item in self._batch(keys)}
+
+    def counted_until(self) -> datetime | None:
+        """Up to when the days are counted."""
+        found = self._get("=", "R")
+        return instant(found["until"]) if found else None
+
+    # Written by the count
+
+    def put_summary(self, doc: Document) -> None:
+        self._put(SUMMARY, doc)
+
+    def put_partner(self, partner: str, doc: Document) -> None:
+        self._put(f"{PARTNER}{partner}", doc)
+
+    def put_page(self, number: int, doc: Document) -> None:
+        self._put(f"{PAGE}{number:05d}", doc)
+
+    def put_day(self, day: str, doc: Document) -> None:
+        self._put(day, doc, "R")
+
+    def put_counted_until(self, until: str, again: Sequence[str]) -> None:
+        self._put("=", {"until": until, "again": list(again)}, "R")
+
+    def counted(self) -> Document | None:
+        return self._get("=", "R")
+
+    # A count at work
+
+    def at_work(self) -> Document | None:
+        return self._get(AT_WORK)
+
+    def begin(self, run: str, before: str | None) -> bool:
+        """First write wins: True for the one caller who begins the count that follows the one before."""
+        item = {**self._key(AT_WORK), "run": s(run), "doc": s(encode({"run": run}))}
+        more: Document = {"ConditionExpression": "attribute_not_exists(PK)"}
+        if before is not None:
+            more = {"ConditionExpression": "#run = :before", "ExpressionAttributeNames": {"#run": "run"},
+                    "ExpressionAttributeValues": {":before": s(before)}}  # fmt: skip
+        return self._put_if(item, **more)
+
+    def put_piece(self, run: str, number: int, doc: Document, until: datetime) -> bool:
+        """First write wins; a piece is gone some time after `until`."""
+        item = {
+            "PK": s(f"L#{self.program}#{run}"),
+            "SK": s(f"{number:06d}"),
+            "doc": s(encode(doc)),
+            "ttl": n(int(until.timestamp())),
+        }
+        return self._put_if(item, ConditionExpression="attribute_not_exists(PK)")
+
+    def pieces(self, run: str) -> Iterator[Document]:
+        yield from (read(item) for item in self._query(f"L#{self.program}#{run}", ""))
+
+    def last_piece(self, run: str) -> tuple[int, Document] | None:
+        answer = self.client.query(
             TableName=self.table,
             KeyConditionExpression="PK = :pk",
-            ExpressionAttributeValues={":pk": self._key(day, TOTAL)["PK"]},
+            ExpressionAttributeValues={":pk": s(f"L#{self.program}#{run}")},
+            ScanIndexForward=False,
+            Limit=1,
             ConsistentRead=True,
         )
-        found = {item["SK"]["S"]: read(item) for page in pages for item in page["Items"]}
-        return {name: doc for name, doc in found.items() if name != TOTAL}
+        found = next(iter(answer["Items"]), None)
+        return (int(found["SK"]["S"]), read(found)) if found else None
 
-    def heads(self, named: Iterable[tuple[str, str]]) -> Iterator[tuple[str, int]]:
-        """State (`P`, `A` or `R`) and payout of the heads of these (order key, action id)."""
-        keys = iter(named)
-        while some := list(islice(keys, AT_ONCE)):
-            wanted = [{"PK": s(f"A#{self.program}#{order}"), "SK": s(f"H#{action}")} for order, action in some]
-            while wanted:
-                answer = self.client.batch_get_item(
-                    RequestItems={self.table: {"Keys": wanted, "ProjectionExpression": "st, po"}}
-                )
-                for item in answer["Responses"].get(self.table, ()):
-                    if "st" in item:
-                        yield item["st"]["S"], int(item["po"]["N"])
-                wanted = answer.get("UnprocessedKeys", {}).get(self.table, {}).get("Keys", [])
+    def marks(self) -> dict[str, str]:
+        """Partner months (`2026-11#partner`) with final actions, and when the last of them became so."""
+        return {item["SK"]["S"][2:]: item["fin"]["S"] for item in self._query(f"L#{self.program}", MARK)}
 
-    def _key(self, day: str, name: str) -> dict[str, Any]:
-        return {"PK": s(f"R#{self.program}#{day}"), "SK": s(name)}
+    def months(self) -> dict[str, Document]:
+        """What the locked actions of each partner month came to when it was counted last."""
+        return {item["SK"]["S"][2:]: read(item) for item in self._query(f"L#{self.program}", MONTH)}
+
+    def put_month(self, name: str, doc: Document) -> None:
+        self._put(f"{MONTH}{name}", doc)
+
+    # Heads
+
+    def lines(self, named: Sequence[tuple[str, str]]) -> list[Line]:
+        """The heads of these (order key, action id)."""
+        keys = [{"PK": s(f"A#{self.program}#{order}"), "SK": s(f"H#{action}")} for order, action in named]
+        return [line_of(item) for item in self._batch(keys) if "GSI2PK" in item]
+
+    def spoken_of_beside(self, orders: Sequence[str]) -> set[str]:
+        """Which of these orders have something booked under the order itself: their actions were final, or unknown."""
+        keys = [{"PK": s(f"A#{self.program}#{order}"), "SK": s("H#")} for order in dict.fromkeys(orders)]
+        return {item["PK"]["S"].split("#", 2)[2] for item in self._batch(keys, "PK")}
+
+    def _batch(self, keys: Sequence[Item], names: str = "") -> Iterator[Mapping[str, Any]]:
+        for start in range(0, len(keys), AT_ONCE):
+            asked: Document = {"Keys": keys[start : start + AT_ONCE]} | (
+                {"ProjectionExpression": names} if names else {}
+            )
+            while asked.get("Keys"):
+                answer = self.client.batch_get_item(RequestItems={self.table: asked})
+                yield from answer["Responses"].get(self.table, ())
+                asked = answer.get("UnprocessedKeys", {}).get(self.table, {})
+
+    def _query(self, partition: str, prefix: str) -> Iterator[Mapping[str, Any]]:
+        condition, values = "PK = :pk", {":pk": s(partition)}
+        if prefix:
+            condition, values = "PK = :pk AND begins_with(SK, :prefix)", values | {":prefix": s(prefix)}
+        pages = self.client.get_paginator("query").paginate(
+            TableName=self.table, KeyConditionExpression=condition, ExpressionAttributeValues=values,
+            ConsistentRead=True,
+        )  # fmt: skip
+        for page in pages:
+            yield from page["Items"]
+
+    def _get(self, name: str, kind: str = "L") -> Document | None:
+        answer = self.client.get_item(TableName=self.table, Key=self._key(name, kind), ConsistentRead=True)
+        return read(answer["Item"]) if "Item" in answer else None
+
+    def _put(self, name: str, doc: Document, kind: str = "L") -> None:
+        self.client.put_item(TableName=self.table, Item={**self._key(name, kind), "doc": s(encode(doc))})
+
+    def _put_if(self, item: Item, **condition: Any) -> bool:
+        try:
+            self.client.put_item(TableName=self.table, Item=item, **condition)
+        except self.client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def _key(self, name: str, kind: str = "L") -> Item:
+        return {"PK": s(f"{kind}#{self.program}"), "SK": s(name)}
