@@ -5,6 +5,7 @@ import json
 import tracemalloc
 import zipfile
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -183,19 +184,37 @@ def test_progress_tells_what_is_read_and_what_is_done(house: House, monkeypatch:
     delivery = house.file(a_file(30)).delivery
     work = house.hub.work(house.program, delivery.id)
     assert large.Progress.of(work).document(house.hub.now()) == {
-        "read": 0, "recorded": 0, "applied": 0, "refused": 0, "duplicate": 0,
+        "percent": 0, "read": 0, "recorded": 0, "applied": 0, "refused": 0, "duplicate": 0,
     }  # fmt: skip
     large.split(house.hub, delivery, {})
     assert large.Progress.of(work).document(house.hub.now())["total"] == 93
     for item in work.items()[:-1]:
         large.take_bucket(house.hub, delivery, item)
     midway = large.Progress.of(work).document(house.hub.now())
-    assert 0 < midway["recorded"] < 93
+    assert 0 < midway["recorded"] < 93 and 10 < midway["percent"] < 100
     assert midway["per_second"] > 0 and midway["seconds_left"] >= 0
     large.take_bucket(house.hub, delivery, work.items()[-1])
     done = large.Progress.of(work).document(house.hub.now())
     assert (done["recorded"], done["applied"], done["refused"], done["duplicate"]) == (91, 90, 1, 1)
-    assert done["seconds_left"] == 0
+    assert (done["seconds_left"], done["percent"]) == (0, 100)
+
+
+@pytest.mark.usefixtures("small_limits")
+@pytest.mark.parametrize("orders", [5, 30])
+def test_a_file_says_what_it_did_to_payouts_and_that_it_came_before(house: House, orders: int) -> None:
+    report(house, orders)
+    sent = "".join(f"r{n},A-{n},,take_back,10.00,EUR\n" for n in range(orders * 2 if orders > 5 else orders))
+    body = (HEADER + sent).encode()
+    first = house.file(body)
+    header = house.hub.deliveries(house.program).get(first.delivery.id)
+    assert header is not None and header.report["effect"] == {"EUR": -80 * orders}
+    house.clock.moment += timedelta(days=1)
+    for other, same_as in ((body, first.delivery.id), (body + b"\n", "")):
+        again = house.file(other)
+        kept_ = house.hub.deliveries(house.program).get(again.delivery.id)
+        assert kept_ is not None and kept_.report["counts"].keys() == {"duplicate"}
+        assert kept_.report.get("same_as", "") == same_as
+        assert "effect" not in kept_.report
 
 
 @pytest.mark.usefixtures("small_limits")

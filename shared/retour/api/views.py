@@ -325,8 +325,15 @@ def batch_document(header: Header, program: Program, counts: Mapping[str, int]) 
     }
     if delivery.kind is not Kind.PROGRAM and header.state in ("done", "refused"):
         document["links"] |= {"result": f"{path}/result", "rejected": f"{path}/rejected"}
-    document |= {name: facts[name] for name in ("preview", "differs", "differing") if name in facts}
+    if "effect" in facts:
+        document["effect"] = effects(facts["effect"])
+    document |= {name: facts[name] for name in ("preview", "differs", "differing", "same_as") if name in facts}
     return document | whole(facts.get("code", ""), facts.get("details", {}), program.language)
+
+
+def effects(moved: Mapping[str, int]) -> list[Document]:
+    """What payouts changed by together, by currency."""
+    return [{"currency": currency, "change": to_text(change, currency)} for currency, change in moved.items()]
 
 
 def contract_document(contract: Contract) -> Document:

@@ -1,11 +1,11 @@
 """A delivery and what became of it, as everything after the intake sees it."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from retour.domain.actions.outcome import Result
+from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Delivery
 from retour.domain.row import Row, Unreadable
 from retour.normalise import Read
@@ -20,7 +20,8 @@ class Batch:
     """A delivery and what became of it. `code` says why a whole one was refused, held or ignored.
 
     `skipped` counts the lines of a file that are no rows, by what they are. A file too large to hold its results has
-    their `totals` alone. `preview` is what a held one, or a dry run, would come to.
+    their `totals` and what they `moved` alone. `preview` is what a held one, or a dry run, would come to; `same_as` the
+    delivery that brought the very same file before, where this one changed nothing.
     """
 
     delivery: Delivery
@@ -30,11 +31,26 @@ class Batch:
     results: Sequence[Result] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
     totals: Mapping[str, int] = field(default_factory=dict)
+    moved: Mapping[str, int] = field(default_factory=dict)
     preview: Mapping[str, Any] = field(default_factory=dict)
+    same_as: str = ""
 
     @property
     def counts(self) -> dict[str, int]:
         return dict(self.totals or Counter(result.outcome.value for result in self.results))
+
+    @property
+    def effect(self) -> dict[str, int]:
+        return dict(self.moved or payouts_moved(self.results))
+
+
+def payouts_moved(results: Iterable[Result]) -> dict[str, int]:
+    """What applied rows together did to payouts, in minor units by currency."""
+    moved: Counter[str] = Counter()
+    for one in results:
+        if one.effect is not None and one.outcome is Outcome.APPLIED:
+            moved[one.effect.payout_currency] += one.effect.payout_after - one.effect.payout_before
+    return dict(moved)
 
 
 def report_of(batch: Batch) -> dict[str, Any]:
@@ -43,6 +59,8 @@ def report_of(batch: Batch) -> dict[str, Any]:
         "details": dict(batch.details),
         "counts": batch.counts,
         "total": sum(batch.counts.values()),
+        **({"effect": batch.effect} if batch.effect else {}),
+        **({"same_as": batch.same_as} if batch.same_as else {}),
         **({"skipped": dict(batch.skipped)} if batch.skipped else {}),
         **({"preview": dict(batch.preview)} if batch.preview else {}),
     }

@@ -13,6 +13,7 @@ from retour.intake import report
 from retour.intake.actions import take_actions
 from retour.intake.batch import ARRIVED, DONE, HELD, REFUSED, Batch, report_of
 from retour.intake.holding import hold
+from retour.intake.repeat import same_file
 from retour.intake.rows import ORDERS_AT_ONCE, read_rows, take_rows
 from retour.intake.waiting import remind_waiting
 from retour.store import outcomes
@@ -70,6 +71,8 @@ def take_file(hub: "Hub", delivery: Delivery, body: bytes | None = None, release
         results = take_rows(hub.ledger(program), program, read_rows(program, delivery, rows, released_at), hub.now())
         remind_waiting(hub, program, delivery, results)
         batch = Batch(delivery=delivery, state=DONE, results=results)
+        first = next(iter(results), None)
+        batch = replace(batch, same_as=same_file(hub, program, delivery, batch.counts, first))
     if not isinstance(opened, Refusal):
         batch = replace(batch, skipped=dict(opened.skipped))
     outcomes.keep(hub.inbox, delivery, batch.results)

@@ -16,7 +16,8 @@ from retour.domain.actions.outcome import Outcome
 from retour.domain.delivery import Delivery
 from retour.domain.row import Refusal, Row
 from retour.domain.times import instant, text
-from retour.intake.batch import ARRIVED, DONE, WORKING, Batch, report_of
+from retour.intake.batch import ARRIVED, DONE, WORKING, Batch, payouts_moved, report_of
+from retour.intake.repeat import same_file
 from retour.intake.rows import MANY, home_of, read_rows, take_rows
 from retour.intake.waiting import remind_waiting
 from retour.normalise import Reading
@@ -162,7 +163,7 @@ def take_bucket(hub: "Hub", delivery: Delivery, item: Mapping[str, Any]) -> Mapp
     told = ((number, outcomes.document(result)) for (number, _), result in zip(numbered, results, strict=True))
     work.put_outcomes(item["bucket"], told)
     counts = Counter(result.outcome.value for result in results)
-    work.put_summary(f"{item['bucket']:05d}", {"counts": counts})
+    work.put_summary(f"{item['bucket']:05d}", {"counts": counts, "moved": payouts_moved(results)})
     return counts
 
 
@@ -178,7 +179,11 @@ def finish(hub: "Hub", delivery: Delivery) -> Batch:
     rows_out = {"told": sum(done.counts.values()), "merged": merged.lines}
     if done.total is None or set(rows_out.values()) != {done.total}:
         raise Incomplete(f"{delivery.id}: {done.total} rows in, out {rows_out}")
-    batch = Batch(delivery=delivery, state=DONE, totals=done.counts, skipped=done.skipped)
+    first = next(outcomes.kept(hub.inbox, delivery), None)
+    same_as = same_file(hub, hub.program_of(delivery), delivery, done.counts, first)
+    batch = Batch(
+        delivery=delivery, state=DONE, totals=done.counts, skipped=done.skipped, moved=done.moved, same_as=same_as
+    )
     hub.deliveries(delivery.program).close(delivery, report_of(batch), DONE)
     return batch
 
@@ -201,29 +206,51 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Of a large file: rows read so far, and all of them once that is known; what became of those done."""
+    """Of a large file: rows read so far, and all of them once that is known; what became of those done.
+
+    `share` is how much of the file was read.
+    """
 
     read: int
     total: int | None
     counts: Mapping[str, int]
     skipped: Mapping[str, int]
     started_at: datetime | None
+    moved: Mapping[str, int] = field(default_factory=dict)
+    share: float = 0.0
 
     @classmethod
     def of(cls, work: Work) -> "Progress":
         summaries = work.summaries()
         read = summaries.pop(READ, {})
         counts: Counter[str] = Counter()
+        moved: Counter[str] = Counter()
         for summary in summaries.values():
             counts.update(summary["counts"])
-        started_at = instant(read["started_at"]) if read else None
-        return cls(read.get("rows", 0), read.get("total"), dict(counts), read.get("skipped", {}), started_at)
+            moved.update(summary.get("moved", {}))
+        return cls(
+            read.get("rows", 0),
+            read.get("total"),
+            dict(counts),
+            read.get("skipped", {}),
+            instant(read["started_at"]) if read else None,
+            dict(moved),
+            min(1.0, read.get("bytes", 0) / read["size"]) if read.get("size") else 0.0,
+        )
+
+    @property
+    def percent(self) -> int:
+        """Of the whole way: reading the file is the first tenth of it, dealing with its rows the rest."""
+        if not self.total:
+            return int(10 * self.share)
+        return 10 + 90 * sum(self.counts.values()) // self.total
 
     def document(self, now: datetime) -> dict[str, Any]:
         """As people and programs watch it; what cannot be known yet is left out."""
         done = sum(self.counts.values())
         refused, repeated = (self.counts.get(outcome, 0) for outcome in (Outcome.REFUSED, Outcome.DUPLICATE))
         found: dict[str, Any] = {
+            "percent": self.percent,
             "read": self.read,
             "recorded": done - refused - repeated,
             "applied": self.counts.get(Outcome.APPLIED, 0),
