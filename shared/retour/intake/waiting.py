@@ -47,9 +47,14 @@ def settled(hub: "Hub", program_id: str, delivery_id: str, modifications: Sequen
 
 
 def expire_waiting(hub: "Hub", program: Program) -> int:
-    """Refuse what has waited for its action too long, and ask for its second answer; how many that were."""
+    """Refuse what has waited for its action too long, and ask for its second answer; how many that were.
+
+    What a file brought that is not all taken in is spared: read again, it could be taken over by an action that came.
+    """
     ledger, deliveries = hub.ledger(program), hub.deliveries(program.id)
     overdue = list(deliveries.due("waiting", hub.now()))
+    at_work = {delivery.id for delivery in deliveries.open()} if overdue else set()
+    overdue = [(subject, reminder) for subject, reminder in overdue if reminder["delivery"] not in at_work]
     for subject, reminder in overdue:
         key = given_up(ledger, reminder["home"], subject, hub.now())
         settled(hub, program.id, reminder["delivery"], [f"{key}~{subject}"])
