@@ -8,6 +8,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from retour.clock.locking import lock
+from retour.clock.turns import share
 from retour.wiring import Hub, hub
 
 RESERVE_SECONDS = 30.0
@@ -20,15 +21,11 @@ logger = Logger(service="lock")
 def handler(event: dict[str, Any], context: Any) -> None:
     programs = [event["program"]] if "program" in event else hub().programs.ids()
     end = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS
-    failed = [program for n, program in enumerate(programs) if not locked(hub(), program, share(end, programs[n:]))]
+    failed = [
+        program for n, program in enumerate(programs) if not locked(hub(), program, share(end, len(programs) - n))
+    ]
     if failed:
         raise RuntimeError(f"programs not locked: {', '.join(failed)}")
-
-
-def share(end: float, left: list[str]) -> Callable[[], bool]:
-    """Each program has its share of the time; what one does not need, the next ones have."""
-    until = time.monotonic() + (end - time.monotonic()) / len(left)
-    return lambda: time.monotonic() < until
 
 
 def locked(h: Hub, program_id: str, has_time: Callable[[], bool]) -> bool:

@@ -70,18 +70,3 @@ def test_an_order_that_could_not_be_fenced_is_told(due: House, monkeypatch: pyte
     with pytest.raises(RuntimeError, match=due.program):
         app.handler({"program": due.program}, context())
     assert not is_final(due)
-
-
-def test_each_program_has_its_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = [0.0]
-    monkeypatch.setattr(app, "time", SimpleNamespace(monotonic=lambda: clock[0]))
-    first = app.share(90.0, ["a", "b", "c"])
-    clock[0] = 29.0
-    assert first()
-    clock[0] = 31.0
-    assert not first()
-    second = app.share(90.0, ["b", "c"])
-    clock[0] = 60.0
-    assert second()
-    clock[0] = 61.0
-    assert not second()

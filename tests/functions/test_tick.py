@@ -12,7 +12,13 @@ from retour.domain.delivery import Channel, Kind
 from retour.domain.times import text
 from retour.intake.receive import announce
 
-CONTEXT = SimpleNamespace(function_name="tick", memory_limit_in_mb=512, invoked_function_arn="arn", aws_request_id="1")
+CONTEXT = SimpleNamespace(
+    function_name="tick",
+    memory_limit_in_mb=512,
+    invoked_function_arn="arn",
+    aws_request_id="1",
+    get_remaining_time_in_millis=lambda: 900_000,
+)
 DEPOT = {"protocol": "ftps", "host": "ftp.merchant.example", "user": "retour", "at": "05:30"}
 PULL: dict[str, Any] = {"channel": "pull", "options": DEPOT}
 

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from heapq import merge
 from typing import Any
 
 from retour.domain.actions.fence import LowWater
@@ -95,6 +96,22 @@ class Deliveries:
             )
             found += [self._header(item) for item in answer["Items"]]
         return sorted(found, key=lambda header: header.delivery.id, reverse=True)[:most]
+
+    def between(self, start: str, end: str) -> Iterator[Header]:
+        """The headers of one UTC day with ids from a moment on and before another (20261121T23…), oldest first."""
+
+        def of_shard(shard: int) -> Iterator[Mapping[str, Any]]:
+            values = {":pk": f"D#{self.program}#{start[:8]}#{shard}", ":start": start, ":end": end}
+            pages = self.client.get_paginator("query").paginate(
+                TableName=self.table,
+                KeyConditionExpression="PK = :pk AND SK BETWEEN :start AND :end",
+                ExpressionAttributeValues={name: s(value) for name, value in values.items()},
+            )
+            for page in pages:
+                yield from page["Items"]
+
+        for item in merge(*map(of_shard, range(SHARDS)), key=lambda item: item["SK"]["S"]):
+            yield self._header(item)
 
     def open(self) -> Iterator[Delivery]:
         """Deliveries not finished yet, oldest first."""

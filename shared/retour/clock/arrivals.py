@@ -1,0 +1,136 @@
+"""What came in, counted for every hour that is over, by source: so that no page counts deliveries by reading them.
+
+What an hour brought is counted once it is closed, and again as long as something of it is not finished.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from retour.api.views import ACTION_BYTES, Reader, count
+from retour.clock.rollup import rollups_of
+from retour.domain.delivery import Kind
+from retour.domain.program import Program
+from retour.domain.times import compact, instant, text
+from retour.intake.batch import DONE, IGNORED, REFUSED
+from retour.store.bulk import batched
+from retour.store.deliveries import Header
+
+if TYPE_CHECKING:
+    from retour.wiring import Hub
+
+HOUR = timedelta(hours=1)
+SETTLED = timedelta(minutes=5)
+"""So long after its end an hour is closed."""
+DAYS_BACK = timedelta(days=15)
+"""How far back a program is counted that was never counted."""
+UNFINISHED = timedelta(days=3)
+"""So long an hour is counted again while something of it is held or at work."""
+ROWS_MAX = 20_000
+"""Rows of an hour whose outcomes are looked up; the others are told as not looked at."""
+REFUSED_MOST = 20
+"""Deliveries of a source refused whole that are listed for an hour."""
+AT_ONCE = 8
+TOGETHER = 64
+SOME_HOURS = 4
+"""Of how many hours of a day at once it is asked first whether the day brought anything."""
+FINISHED = (DONE, REFUSED, IGNORED, "undone")
+NOT_LOOKED_AT = "rows"
+
+Document = dict[str, Any]
+
+
+def count_arrivals(hub: "Hub", program: Program, has_time: Callable[[], bool] = lambda: True) -> int:
+    """Count the hours that closed since the last time; how many there were."""
+    rollups, now = rollups_of(hub, program), hub.now()
+    known = rollups.counted() or {}
+    until = hour_of(now - SETTLED)
+    again = {hour for hour in known.get("again", ()) if now - instant(hour) < UNFINISHED}
+    start = instant(known["until"]) if known else first_hour(hub, program, now)
+    hours = sorted({*map(instant, again), *hours_between(start, until)})
+    done = 0
+    for day, of_day in groupby(hours, key=lambda hour: f"{hour:%Y%m%d}"):
+        counted = rollups.days([day]).get(day, {"hours": {}})
+        closed = list(of_day)
+        for hour in closed if anything_came(hub, program, day, closed) else ():
+            doc, is_finished = counted_hour(hub, program, hour)
+            if doc:
+                counted["hours"][f"{hour:%H}"] = doc
+            again = again - {text(hour)} if is_finished else again | {text(hour)}
+        start, done = max(start, closed[-1] + HOUR), done + len(closed)
+        if counted["hours"]:
+            rollups.put_day(day, counted)
+        rollups.put_counted_until(text(start), sorted(again))
+        if not has_time():
+            break
+    return done
+
+
+def hour_of(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)
+
+
+def hours_between(start: datetime, end: datetime) -> Iterator[datetime]:
+    while start < end:
+        yield start
+        start += HOUR
+
+
+def first_hour(hub: "Hub", program: Program, now: datetime) -> datetime:
+    known_since = instant(hub.programs.versions(program.id)[-1].recorded_at)
+    return hour_of(max(known_since, now - DAYS_BACK))
+
+
+def anything_came(hub: "Hub", program: Program, day: str, hours: Sequence[datetime]) -> bool:
+    return len(hours) < SOME_HOURS or bool(hub.deliveries(program.id).newest(day, most=1))
+
+
+def counted_hour(hub: "Hub", program: Program, hour: datetime) -> tuple[Document, bool]:
+    """What each source brought in an hour, and whether all of it is finished."""
+    doc: Document = {}
+    left, is_finished = ROWS_MAX, True
+    headers = hub.deliveries(program.id).between(compact(hour), compact(hour + HOUR))
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for some in batched(headers, TOGETHER):
+            looked_at = []
+            for header in some:
+                rows = rows_of(header)
+                looked_at.append(rows <= left)
+                left -= rows if rows <= left else 0
+            found = pool.map(lambda one: counts_of(hub, program, *one), zip(some, looked_at, strict=True))
+            for header, counts in zip(some, found, strict=True):
+                add(doc, header, counts)
+                is_finished = is_finished and header.state in FINISHED
+    return doc, is_finished
+
+
+def add(doc: Document, header: Header, counts: Mapping[str, int]) -> None:
+    """One delivery to what its source brought."""
+    delivery = header.delivery
+    of_source = doc.setdefault(delivery.source, {"deliveries": 0, "counts": {}})
+    of_source |= {"channel": delivery.channel.value, "last": delivery.id, "deliveries": of_source["deliveries"] + 1}
+    of_source["counts"] = dict(Counter(of_source["counts"]) + Counter(counts))
+    if header.state == REFUSED and header.report.get("code") != "DISCARDED":
+        listed = of_source.setdefault("refused", [])
+        listed += [[delivery.id, delivery.name]] if len(listed) < REFUSED_MOST else []
+
+
+def rows_of(header: Header) -> int:
+    if header.report.get("counts") is not None:
+        return 0
+    per_size = header.delivery.size // ACTION_BYTES if header.delivery.kind is Kind.ACTIONS else 0
+    return len(header.report.get("rows", ())) or per_size
+
+
+def counts_of(hub: "Hub", program: Program, header: Header, looked_at: bool) -> Mapping[str, int]:
+    """Of files it is kept what became of their rows; of calls and webhooks the ledger knows."""
+    known: Mapping[str, int] | None = header.report.get("counts")
+    if known is not None or header.state not in FINISHED:
+        return known or {}
+    if not looked_at:
+        return {NOT_LOOKED_AT: rows_of(header)}
+    reader = Reader(program, hub.ledger(program), hub.deliveries(program.id), hub.now())
+    return count(reader.results(header))
