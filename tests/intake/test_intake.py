@@ -149,6 +149,24 @@ def test_what_waits_too_long_is_refused_and_answered(house: House) -> None:
     assert outcomes(again) == [("waiting", "WAITING")]
 
 
+def test_what_a_file_brought_waits_at_least_as_long_as_the_file_is_at_work(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given up before, and applied when the file is read again to its end, it would have had two ends."""
+    body = b"reference,action_id,change\nr1,M.9,reverse\n"
+    delivery = house.delivery(Kind.FILE, body, "warehouse", Channel.SFTP, name="may.csv", identity="may")
+    with monkeypatch.context() as killed:
+        killed.setattr("retour.store.outcomes.keep", lambda *_: (_ for _ in ()).throw(SystemExit("killed")))
+        with pytest.raises(SystemExit):
+            receive(house.hub, delivery, body)
+    program = house.hub.program(house.program)
+    assert program is not None
+    house.clock.moment = delivery.received_at.replace(month=12, day=30)
+    assert expire_waiting(house.hub, program) == 0
+    assert receive(house.hub, delivery, body).counts == {"waiting": 1}
+    assert expire_waiting(house.hub, program) == 1
+
+
 def test_actions_are_reported_once(house: House) -> None:
     assert outcomes(house.report(SALE)) == [("applied", "")]
     assert outcomes(house.report(SALE)) == [("duplicate", "")]
