@@ -151,7 +151,7 @@ def pull(program: str, source: str) -> Answer:
 
 @app.post("/v1/programs/<program>/sources/<source>/test")
 def test_source(program: str, source: str) -> Answer:
-    return sources.test(hub(), opened(program), source), 200
+    return sources.test(hub(), caller(), opened(program), source), 200
 
 
 @app.post("/v1/programs/<program>/sources/<source>/check")
@@ -161,7 +161,7 @@ def check_file(program: str, source: str) -> Answer:
 
 @app.put("/v1/programs/<program>/sources/<source>/secret")
 def set_secret(program: str, source: str) -> Answer:
-    return sources.set_secret(hub(), called(), opened(program), source), 200
+    return sources.set_secret(hub(), called(), caller(), opened(program), source), 200
 
 
 @app.post("/v1/programs/<program>/sources/<source>/openpgp")

@@ -1,4 +1,4 @@
-"""A merchant's own server is visited: new files come into the inbox, or an answer is left there."""
+"""A merchant's own server is visited: new files come into the inbox, an answer is left there, or it is only tried."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from retour.intake.receive import announce
 from retour.remote.visit import errand
+from retour.trial import run as trial
 from retour.wiring import hub
 
 logger = Logger(service="ftp_pull")
@@ -15,8 +16,12 @@ pulls = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
 
 
 def run(record: SQSRecord) -> None:
+    message = record.json_body
     try:
-        logger.info("errand done", **errand(hub(), announce, record.json_body))
+        if "trial" in message:
+            logger.info("trial done", **trial.errand(hub(), message))
+        else:
+            logger.info("errand done", **errand(hub(), announce, message))
     except Exception as error:
         logger.warning("errand failed, to be tried again", reason=type(error).__name__, detail=str(error)[:200])
         raise

@@ -15,6 +15,8 @@ from retour.domain.times import instant
 from retour.intake.batch import ARRIVED
 from retour.intake.opening import proved_by_signature
 from retour.intake.receive import announce
+from retour.setup.credentials import used
+from retour.trial import mail as trial
 from retour.wiring import hub
 
 logger = Logger(service="inbound_email")
@@ -26,7 +28,11 @@ def handler(event: dict[str, Any], _context: Any) -> None:
         arrived, receipt = record["ses"]["mail"], record["ses"]["receipt"]
         for program, source in addressed(receipt["recipients"]):
             raw = hub().inbox.read(f"mail/{arrived['messageId']}")
-            match screened(raw, program, source, arrived, receipt):
+            verdict = screened(raw, program, source, arrived, receipt)
+            if trial.seen(hub(), program, source, verdict):
+                logger.info("mail of a trial seen", program=program.id, source=source.name)
+                continue
+            match verdict:
                 case mail.Quiet(why):
                     logger.info("mail dropped", program=program.id, source=source.name, why=why)
                 case mail.Rejected(_, found):
@@ -53,6 +59,7 @@ def addressed(recipients: list[str]) -> Iterator[tuple[Program, Source]]:
             logger.info("mail dropped", program=program.id, source=source.name, why="the token is not live")
         elif (program.id, source.name) not in seen:
             seen.add((program.id, source.name))
+            used(hub(), program.id, source.name, "tokens", address.token)
             yield program, source
 
 

@@ -1,4 +1,4 @@
-"""What no push told is found by the schedule; what the queue brings is read or written back."""
+"""What no push told is found by the schedule; what the queue brings is read, written back or only tried."""
 
 import time
 from typing import Any
@@ -10,6 +10,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from retour.remote import RemoteError
 from retour.salesforce_sync import errand, reconcile, sources
+from retour.trial import run as trial
 from retour.wiring import hub
 
 RESERVE_SECONDS = 45
@@ -24,8 +25,12 @@ def handler(event: dict[str, Any], context: LambdaContext) -> Any:
         return reconcile_all(end)
 
     def run(record: SQSRecord) -> None:
+        message = record.json_body
         try:
-            logger.info("errand done", **errand(hub(), record.json_body, lambda: time.monotonic() < end))
+            if "trial" in message:
+                logger.info("trial done", **trial.errand(hub(), message))
+            else:
+                logger.info("errand done", **errand(hub(), message, lambda: time.monotonic() < end))
         except RemoteError as error:
             logger.warning("errand failed", code=error.code, why=str(error), lasting=error.lasting)
             # What a person has to put right first is not tried again; the next reconcile finds what was not read.

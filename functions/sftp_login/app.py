@@ -5,7 +5,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from retour.domain.delivery import Channel
+from retour.setup.logins import login
 from retour.wiring import hub
 
 logger = Logger(service="sftp_login")
@@ -14,19 +14,15 @@ logger = Logger(service="sftp_login")
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """Transfer compares the keys; an empty answer lets nobody in. The user is `<program>.<source>`."""
-    program_id, _, source_name = event["username"].partition(".")
-    program = hub().program(program_id) if source_name else None
-    source = program.sources.get(source_name) if program else None
-    keys = source.options.get("public_keys", []) if source and source.channel is Channel.SFTP else []
-    if not keys:
+    found = login(hub(), event["username"])
+    if found is None:
         logger.warning("login refused", server=event.get("serverId"))
         return {}
-    logger.info("login looked up", program=program_id, source=source_name, keys=len(keys))
-    return admission(hub().environment["SFTP_ROLE"], hub().environment["INBOX_BUCKET"], program_id, source_name, keys)
+    logger.info("login looked up", program=found.program.id, source=found.source.name, keys=len(found.keys))
+    return admission(hub().environment["SFTP_ROLE"], hub().environment["INBOX_BUCKET"], found.folder, found.keys)
 
 
-def admission(role: str, bucket: str, program: str, source: str, keys: list[str]) -> dict[str, Any]:
-    folder = f"sftp/{program}/{source}"
+def admission(role: str, bucket: str, folder: str, keys: list[str]) -> dict[str, Any]:
     arn = f"arn:{role.split(':')[1]}:s3:::{bucket}"
     objects = {
         "Effect": "Allow",
@@ -41,7 +37,7 @@ def admission(role: str, bucket: str, program: str, source: str, keys: list[str]
     }
     return {
         "Role": role,
-        "PublicKeys": list(keys),
+        "PublicKeys": keys,
         "HomeDirectoryType": "LOGICAL",
         "HomeDirectoryDetails": json.dumps([{"Entry": "/", "Target": f"/{bucket}/{folder}"}]),
         "Policy": json.dumps({"Version": "2012-10-17", "Statement": [objects, listing]}),

@@ -5,17 +5,18 @@ import binascii
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aws_lambda_powertools import Logger
 
 from retour.api.problem import problem
 from retour.api.views import answer_document
-from retour.channels.webhook import Hooks, hooks, is_ping
+from retour.channels.webhook import Hooks, hooks, is_ping, is_trial
 from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
 from retour.domain.program import Program, Source
 from retour.intake.receive import receive
+from retour.setup.credentials import used
 from retour.wiring import hub
 
 BODY_MAX = 1024 * 1024
@@ -34,14 +35,24 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
         detail = f"The body has {len(body)} bytes; a webhook may have {BODY_MAX}. Send more as a file."
         return problem(413, "BODY_TOO_LARGE", "Body too large", detail)
     sender = hooks(source.kind)
-    if not sender.verify(body, headers, hub().secret(program.id, source.name).get("signing", ()), hub().real_now()):
+    signed_with = believed(sender, body, headers, hub().secret(program.id, source.name).get("signing", ()))
+    if signed_with is None:
         if is_ping(source.kind, body):
             return answer({"state": "ignored", "explanation": "The address of this webhook works."})
         logger.warning("webhook not believed", program=program.id, source=source.name)
         return problem(401, "SIGNATURE_INVALID", "Signature invalid", unbelieved(source))
+    if is_trial(body):
+        return answer({"state": "ignored", "explanation": "This address works, and the signature is believed."})
     batch = receive(hub(), delivery_of(program, source, sender, body, headers), body)
+    used(hub(), program.id, source.name, "signing", signed_with)
     logger.info("webhook taken in", batch=batch.delivery.id, state=batch.state, counts=batch.counts)
     return answer(answer_document(batch, program.language))
+
+
+def believed(sender: Hooks, body: bytes, headers: Mapping[str, str], secrets: Sequence[str]) -> str | None:
+    """The live secret that signed these bytes."""
+    now = hub().real_now()
+    return next((secret for secret in secrets if sender.verify(body, headers, [secret], now)), None)
 
 
 def source_of(event: Mapping[str, Any]) -> tuple[Program, Source] | None:

@@ -42,8 +42,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = Path(__file__).resolve().parent / "sample/acme.yaml"
 STACK = "retour"
 MAIL_DOMAIN = "in.retour.test"
-CHANGES_KEYS = re.compile(r"/v1/programs/[^/]+(/sources/[^/]+/secret|/keys(/.*)?)?")
-APPLIES = re.compile(r"/console/[^/]+/setup/program")
+CHANGES_KEYS = re.compile(r"/v1/programs/[^/]+(/sources/[^/]+/secrets?(/.*)?|/keys(/.*)?)?")
+APPLIES = re.compile(r"/console/[^/]+/setup/(program|keys|sources)(/.*)?")
 DRAIN_SECONDS = 60.0
 ROUND_SECONDS = 10.0
 
@@ -170,7 +170,8 @@ class Programs:
         match source["channel"]:
             case "api":
                 url = f"{api}/v1/programs/{program}/hooks/{name}"
-                return {"url": url, "secret": next(iter(secret.get("signing", ())), "")}
+                told = {"url": url, "secret": next(iter(secret.get("signing", ())), "")}
+                return told | ({"callback_secret": secret["callback"][0]} if secret.get("callback") else {})
             case "sftp":
                 return {"user": f"{program}.{name}", "private_key_file": str(self.key_file(program, name))}
             case "pull":
@@ -257,12 +258,15 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
             now=clock.now,
         )
         ending.callback(simulator.stop)
+        sftp_door = ports.listening("sftp")
+        ending.callback(sftp_door.close)
         ports.save()
 
         def parameters() -> dict[str, str]:
             return {
                 "Local": "true",
                 "MailDomain": MAIL_DOMAIN,
+                "SftpAddress": f"{HOST}:{ports.number('sftp')}",
                 "ApiUrl": api,
                 "ClockOffsetSeconds": str(clock.offset_seconds),
                 "SalesforceConnect": simulator.connect,
@@ -310,7 +314,7 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
         await step(announcer.look_after, 0)
         key_pair(data / "keys/sftp_host_key")
         door = await sftp.listen(
-            ports.listening("sftp"),
+            sftp_door,
             data / "keys/sftp_host_key",
             programs.account,
             lambda account: sftp.Folder(s3, stack.bucket, f"sftp/{account.program}/{account.source}/"),

@@ -475,7 +475,10 @@ class Handler(BaseHTTPRequestHandler):
                 return 200, {"sobjects": [{"name": name, "queryable": True} for name in self.org.fields]}
             case ["GET", "services", "data", _, "sobjects", name, "describe"]:
                 known = self.org.described(name).items()
-                listed = [{"name": each, "type": kind, "length": length} for each, (kind, length) in known]
+                listed = [
+                    {"name": each, "type": kind, "length": length, "updateable": each not in SYSTEM or each == "Name"}
+                    for each, (kind, length) in known
+                ]
                 return 200, {"name": name, "keyPrefix": PREFIXES.get(name, "a00"), "fields": listed}
             case ["POST", "services", "data", _, "sobjects", name]:
                 saved = self.org.save(name, None, self.json(), user)

@@ -4,7 +4,6 @@ The embedded AWS forgets its secrets and its table when it is killed. Keys that 
 must survive that, so every change is copied here before it is answered.
 """
 
-import base64
 import hashlib
 import json
 import secrets
@@ -14,6 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local.folder import write_whole
+from retour.domain.delivery import Channel
+from retour.domain.program import Source, source_from
+from retour.setup.credentials import missing
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -53,36 +55,10 @@ def digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def completed(secret: dict[str, Any], channel: str, kind: str) -> dict[str, Any]:
-    """What is there, with what is missing: whoever made the tokens of a Salesforce source may not have made its key."""
-    if secret and (channel != "salesforce" or secret.keys() >= {"tokens", "private_key"}):
-        return secret
-    return made(channel, kind) | secret
-
-
-def made(channel: str, kind: str) -> dict[str, Any]:
-    """New secrets for a source; none where its channel needs none, or where its keys stand in the program."""
-    match channel, kind:
-        case "api", "standard":
-            return {"signing": ["whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()]}
-        case "api", _:
-            return {"signing": [secrets.token_hex(32)]}
-        case "pull", _:
-            return {"password": secrets.token_urlsafe(18)}
-        case "email", _:
-            return {"tokens": [base64.b32encode(secrets.token_bytes(16)).decode().rstrip("=").lower()]}
-        case "salesforce", _:
-            return {"tokens": [secrets.token_urlsafe(32)], "private_key": rsa_key()}
-    return {}
-
-
-def rsa_key() -> str:
-    """A private key as PEM: the only kind that Salesforce takes."""
-    from cryptography.hazmat.primitives.asymmetric import rsa
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+def completed(secret: Mapping[str, Any], source: Source) -> dict[str, Any]:
+    """What is there, with what is missing. A merchant's server on this machine is made for a password of ours."""
+    own = {"password": secrets.token_urlsafe(18)} if source.channel is Channel.PULL and not secret else {}
+    return {**own, **missing(source, secret), **secret}
 
 
 def public_half(private_key: str) -> str:
@@ -121,7 +97,7 @@ class Vault:
             for source, body in document.get("sources", {}).items():
                 name = f"{self.prefix}{program}/{source}"
                 there = json.loads(held.get(name, "{}"))
-                secret = completed(there, body["channel"], body.get("kind", "standard"))
+                secret = completed(there, source_from(source, body, "UTC"))
                 if secret != there:
                     self.put_secret(name, json.dumps(secret))
                     held[name] = json.dumps(secret)

@@ -36,6 +36,7 @@ from retour.intake.batch import Batch
 from retour.intake.receive import receive
 from retour.remote import RemoteError
 from retour.sentences import sentence
+from retour.setup.credentials import used
 
 if TYPE_CHECKING:
     from retour.remote.salesforce import Client, Written
@@ -340,6 +341,7 @@ def genuine(hub: "Hub", program_id: str, source_name: str, token: str) -> tuple[
     held = [hmac.compare_digest(known.encode(), token.encode()) for known in tokens[-TOKENS_LIVE:] or ["-" * 22]]
     if program is None or source is None or source.channel is not Channel.SALESFORCE or not (tokens and any(held)):
         return None
+    used(hub, program.id, source.name, "tokens", token)
     return program, source
 
 

@@ -15,6 +15,7 @@ PLACES = (
     ("retour.channels", "sentences.json"),
     ("retour.files", "sentences.json"),
     ("retour.remote", "sentences.json"),
+    ("retour.trial", "sentences.json"),
 )
 
 

@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property, partial
 from typing import Any
@@ -37,6 +37,7 @@ class Hub:
 
     environment: Mapping[str, str]
     outward: bool = True
+    _last: dict[str, datetime] = field(default_factory=dict, repr=False)
 
     # Time
 
@@ -47,6 +48,14 @@ class Hub:
     def real_now(self) -> datetime:
         """The clock of signatures, TLS and tokens; nothing ever shifts it."""
         return datetime.now(UTC)
+
+    def seldom(self, what: str, every: timedelta) -> bool:
+        """True at most once in a while for the same thing, as far as this process remembers."""
+        now = self.real_now()
+        if self._last.get(what, now - every) > now - every:
+            return False
+        self._last[what] = now
+        return True
 
     @cached_property
     def _offset(self) -> timedelta:
@@ -167,6 +176,17 @@ class Hub:
         if self.outward:
             self._client("ses").send_raw_email(Source=sender, Destinations=list(to), RawMessage={"Data": raw})
 
+    def receipt_rules(self) -> list[dict[str, Any]]:
+        """The rules by which SES takes mail in: those of the one active set of the region."""
+        found: list[dict[str, Any]] = self._client("ses").describe_active_receipt_rule_set().get("Rules", [])
+        return found
+
+    def signs_mail(self, domain: str) -> bool:
+        """Whether SES signs mails from this domain (DKIM), so that receivers believe them."""
+        answer = self._client("ses").get_identity_dkim_attributes(Identities=[domain])
+        dkim = answer["DkimAttributes"].get(domain, {})
+        return bool(dkim.get("DkimEnabled")) and dkim.get("DkimVerificationStatus") == "Success"
+
     @property
     def mail_domain(self) -> str:
         return self.environment.get("MAIL_DOMAIN", "")
@@ -174,6 +194,16 @@ class Hub:
     @property
     def mail_from(self) -> str:
         return self.environment.get("MAIL_FROM", "")
+
+    @property
+    def receives_mail(self) -> str:
+        """`ses`, where a rule set of SES takes mail in; `smtp`, where the local hub does; empty, where nobody does."""
+        return self.environment.get("RECEIVES_MAIL", "")
+
+    @property
+    def sftp_address(self) -> str:
+        """host:port of our SFTP server; empty where there is none."""
+        return self.environment.get("SFTP_ADDRESS", "")
 
     @property
     def api_url(self) -> str:

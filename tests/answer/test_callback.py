@@ -18,12 +18,12 @@ import pytest
 import trustme
 from tests.conftest import PROGRAM, House
 
-from retour.answer import callback
 from retour.answer.tell import tell
-from retour.api import batches, credentials
+from retour.api import batches
 from retour.domain.delivery import Channel, Kind
 from retour.intake.receive import receive
-from retour.remote import RemoteError
+from retour.remote import RemoteError, https
+from retour.setup import credentials
 
 ROWS = b"reference,order_id,change,amount\nR-1,A-1,set_total,80.00\nR-2,A-1,set_total,x\n"
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
@@ -177,7 +177,7 @@ def test_a_stranger_with_another_certificate_gets_nothing(
 
 def test_without_tls_only_the_local_hub_calls() -> None:
     with pytest.raises(RemoteError) as refused:
-        callback.post("http://shop.example/", b"", {}, allow_private=False)
+        https.post("http://shop.example/", b"", {}, allow_private=False)
     assert refused.value.code == "TLS_NEEDED" and refused.value.lasting
 
 
@@ -197,9 +197,9 @@ def test_a_receiver_that_trickles_is_left_in_time() -> None:
         thread = threading.Thread(target=trickle)
         thread.start()
         begun = time.monotonic()
-        with pytest.raises(RemoteError, match="did not take"):
+        with pytest.raises(RemoteError, match="cannot be reached"):
             url = f"http://127.0.0.1:{server.getsockname()[1]}/"
-            callback.post(url, b"{}", {}, allow_private=True, seconds=1)
+            https.post(url, b"{}", {}, allow_private=True, seconds=1)
         assert time.monotonic() - begun < 3
         thread.join()
 
@@ -208,7 +208,7 @@ def test_applying_a_program_makes_a_secret_of_its_own_and_shows_it_once(erp: Hou
     program = erp.hub.program(erp.program)
     assert program is not None
     erp.hub.secrets.put(erp.program, "erp", {"signing": [SECRET]})
-    shown = credentials.credentials(erp.hub, program)["erp"]
+    shown = credentials.credentials(erp.hub, program, "Ana")["erp"]
     held = erp.hub.secrets.get(erp.program, "erp")
     assert held["signing"] == [SECRET] and held["callback"] == [shown["callback_secret"]] and "secret" not in shown
-    assert credentials.credentials(erp.hub, program).get("erp") is None
+    assert credentials.credentials(erp.hub, program, "Ana").get("erp") is None

@@ -188,11 +188,17 @@ def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
+WITHOUT_RESOURCE = ["ses:DescribeActiveReceiptRuleSet", "ses:GetIdentityDkimAttributes"]
+"""What AWS lets nobody limit: settings of SES, to be read only."""
+
+
 def test_no_policy_has_a_wildcard_action_or_resource() -> None:
     assert len(list(statements())) > 20
     for name, statement in statements():
         for action in listed(statement["Action"]):
             assert "*" not in action, (name, action)
+        if listed(statement["Action"]) == WITHOUT_RESOURCE:
+            continue
         for resource in map(in_the_cloud, listed(statement["Resource"])):
             assert resource != "*", name
             text = str(resource.get("Fn::Sub", "")) if isinstance(resource, dict) else resource
@@ -229,7 +235,7 @@ def test_an_active_receipt_rule_set_is_never_taken_over() -> None:
     # CloudFormation cannot activate a rule set, only a custom resource or a function could.
     types = {resource["Type"] for resource in NESTED["email"]["Resources"].values()}
     assert types == {"AWS::SES::ReceiptRuleSet", "AWS::SES::ReceiptRule", "AWS::Lambda::Permission"}
-    assert all("ActiveReceiptRuleSet" not in str(statement) for _, statement in statements())
+    assert all("SetActiveReceiptRuleSet" not in str(statement) for _, statement in statements())
 
 
 def test_what_only_the_local_hub_may_set_is_absent_in_the_cloud() -> None:

@@ -1,32 +1,24 @@
-"""The answer of a source of channel api, posted to where its program says, signed as Standard Webhooks say.
-
-A receiver is somebody else's machine: reached at public addresses only, by TLS, in bounded time, never redirected.
-"""
+"""The answer of a source of channel api, posted to where its program says, signed as Standard Webhooks say."""
 
 import base64
 import binascii
-import hashlib
-import hmac
-import http.client
 import json
 import logging
-import socket
-import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
-from threading import Timer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from retour.api import views
+from retour.channels import signature
 from retour.domain.actions.outcome import Result
 from retour.domain.delivery import Channel
 from retour.domain.program import Program, Source
 from retour.domain.times import text
 from retour.intake.batch import LISTED
-from retour.remote import RemoteError, words
-from retour.remote.address import connect
+from retour.remote import RemoteError
+from retour.remote.https import post
 from retour.store.deliveries import Header
 
 if TYPE_CHECKING:
@@ -34,8 +26,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SECONDS = 10
-"""For the whole call: ten of them fit into the time of the function that answers."""
 SETTLED = "batch.settled"
 
 
@@ -67,12 +57,10 @@ def tell(
     identity = f"{delivery.id}.{what}"
     try:
         secrets = hub.secret(program.id, source.name).get("callback", ())
-        post(
-            url,
-            body,
-            signed(body, identity, hub.real_now(), secrets),
-            allow_private=hub.allow_private_hosts,
-        )
+        headers = signed(body, identity, hub.real_now(), secrets)
+        status = post(url, body, headers, allow_private=hub.allow_private_hosts)
+        if not 200 <= status < 300:
+            raise RemoteError("CALLBACK_REFUSED", host=urlsplit(url).hostname, status=status)
     except RemoteError as error:
         if not error.lasting:
             raise
@@ -84,18 +72,9 @@ def tell(
 
 def signed(body: bytes, identity: str, at: datetime, secrets: Sequence[str]) -> dict[str, str]:
     """The headers that prove a body: one signature for each live secret."""
-    moment = str(int(at.timestamp()))
-    content = b".".join((identity.encode(), moment.encode(), body))
-    signatures = [
-        base64.b64encode(hmac.new(key_of(secret), content, hashlib.sha256).digest()).decode() for secret in secrets
-    ]
-    if not signatures:
+    if not secrets:
         raise RemoteError("NO_SECRET")
-    return {
-        "webhook-id": identity,
-        "webhook-timestamp": moment,
-        "webhook-signature": " ".join(f"v1,{signature}" for signature in signatures),
-    }
+    return signature.standard_webhook_headers(body, identity, map(key_of, secrets), at)
 
 
 def key_of(secret: str) -> bytes:
@@ -105,48 +84,3 @@ def key_of(secret: str) -> bytes:
         if encoded != secret:
             return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
     return secret.encode()
-
-
-def encrypted(sock: socket.socket, host: str) -> ssl.SSLSocket:
-    """The same connection as TLS, before a word was said."""
-    context = ssl.create_default_context()
-    return context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
-
-
-def post(url: str, body: bytes, headers: Mapping[str, str], *, allow_private: bool, seconds: float = SECONDS) -> None:
-    """Post a body; RemoteError unless the receiver says 2xx within the time."""
-    parts = urlsplit(url)
-    host, secure = parts.hostname or "", parts.scheme == "https"
-    if not secure and not allow_private:
-        raise RemoteError("TLS_NEEDED", lasting=True, host=host)
-    try:
-        port = parts.port or (443 if secure else 80)
-    except ValueError as error:
-        raise RemoteError("PORT_UNUSABLE", lasting=True, url=url) from error
-    sock = connect(host, port, seconds / 2, allow_private=allow_private)
-
-    def stop() -> None:
-        with suppress(OSError):
-            socket.socket.shutdown(sock, socket.SHUT_RDWR)
-
-    # A receiver that gives its answer byte by byte is stopped as well: each of them would begin a timeout anew.
-    alarm = Timer(seconds, stop)
-    alarm.daemon = True
-    alarm.start()
-    try:
-        if secure:
-            sock = tls = encrypted(sock, host)
-            tls.do_handshake()
-        connection = http.client.HTTPConnection(host, port)
-        connection.sock = sock
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        sent: dict[str, Any] = {"content-type": "application/json", "user-agent": "Retour", **headers}
-        connection.request("POST", path, body, sent)
-        status = connection.getresponse().status
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise RemoteError("UNREACHABLE", host=host, port=port, said=words(error)) from error
-    finally:
-        alarm.cancel()
-        sock.close()
-    if not 200 <= status < 300:
-        raise RemoteError("CALLBACK_REFUSED", host=host, status=status)

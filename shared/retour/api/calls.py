@@ -19,6 +19,7 @@ from retour.domain.program import Source
 from retour.domain.times import instant, text
 from retour.files import names
 from retour.intake.arrival import UPLOAD_MAX
+from retour.setup.credentials import SEVERAL
 from retour.store.programs import Principal
 from retour.store.state import SourceState
 from retour.wiring import Hub
@@ -48,8 +49,6 @@ SECRETS = {
     Channel.EMAIL: ("tokens",),
     Channel.SALESFORCE: ("tokens", "private_key"),
 }
-
-SEVERAL = ("signing", "callback", "tokens")
 
 
 class Refused(Exception):

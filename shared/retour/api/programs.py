@@ -6,11 +6,11 @@ from typing import Any
 from retour.api import views
 from retour.api.admission import delivery_of
 from retour.api.calls import CONSOLE, PROGRAM_ID, PROGRAM_MAX, YAML_TYPES, Call, Refused, not_found
-from retour.api.credentials import access, credentials
 from retour.api.views import Document
 from retour.domain.delivery import Kind
 from retour.domain.program import Program
 from retour.intake.replay import record_program
+from retour.setup.credentials import access, credentials
 from retour.store.programs import Principal
 from retour.wiring import Hub
 
@@ -73,7 +73,7 @@ def apply_program(hub: Hub, call: Call, principal: Principal, program_id: str) -
     if isinstance(applied, list):
         raise AssertionError(f"judged right before it was stored, wrong after: {applied}")
     now_in_force, fresh = applied
-    if made_now := credentials(hub, now_in_force):
+    if made_now := credentials(hub, now_in_force, principal.name):
         shown["credentials"] = made_now
     return {"program": program_id, "version": now_in_force.version, "changed": fresh, "batch": delivery.id, **shown}
 

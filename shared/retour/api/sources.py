@@ -9,15 +9,18 @@ from typing import Any
 from retour.api import views
 from retour.api.admission import days, delivery_of, source_of
 from retour.api.calls import FILE_MAX, Call, Refused, file_name, handed_over
-from retour.api.credentials import access
 from retour.api.views import Document, Place
 from retour.domain.delivery import Channel, Kind
 from retour.domain.program import Program, Source
 from retour.domain.times import text
 from retour.intake import opening
 from retour.sentences import sentence
+from retour.setup import credentials
+from retour.setup.credentials import access
 from retour.store.deliveries import Header
 from retour.store.programs import Principal
+from retour.trial.run import begin
+from retour.trial.steps import Trial
 from retour.wiring import Hub
 
 LOOKED_AT = 50
@@ -36,6 +39,7 @@ def source(hub: Hub, opened: Program, name: str) -> Document:
         "openpgp": [told_key(key) for key in opening.public_keys(hub, opened.id, name)],
         "last_received_at": last_received(hub, opened, name),
         "last_visit": visit,
+        "test": tested(hub, opened, name),
     }
 
 
@@ -56,10 +60,18 @@ def pull(hub: Hub, opened: Program, name: str) -> Document:
     return {"source": name, "state": "visiting", "visit": visit, "asked_at": text(hub.now())}
 
 
-def test(hub: Hub, opened: Program, name: str) -> Document:
-    """What is missing or wrong about a source, as far as it can be told without asking the other side."""
-    missing = [detail for detail, _fix in lacking(hub, opened, source_of(opened, name))]
+def test(hub: Hub, principal: Principal, opened: Program, name: str) -> Document:
+    """Tries the connection. Where another function has to, its steps follow as the source's `test`."""
+    found = source_of(opened, name)
+    missing = [detail for detail, _fix in lacking(hub, opened, found)]
+    begin(hub, opened, found, principal.name)
     return {**source(hub, opened, name), "ready": not missing, "findings": missing}
+
+
+def tested(hub: Hub, opened: Program, name: str) -> Document | None:
+    """The last trial of the connection, step by step."""
+    trial = Trial.kept(hub.state(opened.id, name))
+    return trial.document(opened.language, hub.now()) if trial else None
 
 
 def lacking(hub: Hub, opened: Program, found: Source) -> Iterator[tuple[str, str]]:
@@ -93,11 +105,12 @@ def check_file(hub: Hub, call: Call, principal: Principal, opened: Program, name
     return checked(hub, opened, found, delivery, call.within(FILE_MAX))
 
 
-def set_secret(hub: Hub, call: Call, opened: Program, name: str) -> Document:
+def set_secret(hub: Hub, call: Call, principal: Principal, opened: Program, name: str) -> Document:
     found = source_of(opened, name)
-    held = {**hub.secrets.get(opened.id, name), **handed_over(call, found)}
-    hub.secrets.put(opened.id, name, held)
-    return {"source": name, "holds": sorted(held)}
+    return {
+        "source": name,
+        "holds": credentials.hand_over(hub, opened, found, handed_over(call, found), principal.name),
+    }
 
 
 def new_openpgp_key(hub: Hub, opened: Program, name: str) -> Document:

@@ -22,6 +22,10 @@ def verify(body: bytes, headers: Mapping[str, str], secrets: Sequence[str], now:
     return signature.standard_webhook(body, headers, map(signature.text_key, secrets), now)
 
 
+def signed(body: bytes, secrets: Sequence[str], now: datetime) -> dict[str, str]:
+    return signature.standard_webhook_headers(body, header_identity(body, ""), map(signature.text_key, secrets), now)
+
+
 def identity(body: bytes, headers: Mapping[str, str]) -> str:
     return header_identity(body, headers.get("webhook-id", ""))
 

@@ -31,6 +31,10 @@ def verify(body: bytes, headers: Mapping[str, str], secrets: Sequence[str], now:
     return signature.body_signed(body, headers.get("x-shopify-hmac-sha256", ""), secrets)
 
 
+def signed(body: bytes, secrets: Sequence[str], now: datetime) -> dict[str, str]:
+    return {"x-shopify-hmac-sha256": signature.body_signature(body, secrets[0])}
+
+
 def identity(body: bytes, headers: Mapping[str, str]) -> str:
     """One event reaches us once per subscription, under one Event-Id but several Webhook-Ids.
 

@@ -9,6 +9,8 @@ leaves, and `refund.*` is not.
 The order id is looked for in the object's metadata, then among its own fields (`payment_intent`).
 """
 
+import hashlib
+import hmac
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -35,6 +37,13 @@ def verify(body: bytes, headers: Mapping[str, str], secrets: Sequence[str], now:
     offered = [_hex(value) for name, _, value in parts if name == "v1"][: signature.SIGNATURES_MAX]
     content = moments[0].encode() + b"." + body
     return any(signature.signed(signature.text_key(secret), content, offered) for secret in secrets if secret)
+
+
+def signed(body: bytes, secrets: Sequence[str], now: datetime) -> dict[str, str]:
+    moment = str(int(now.timestamp()))
+    content = moment.encode() + b"." + body
+    offered = (hmac.new(signature.text_key(secret), content, hashlib.sha256).hexdigest() for secret in secrets)
+    return {"stripe-signature": ",".join([f"t={moment}", *(f"v1={one}" for one in offered)])}
 
 
 def identity(body: bytes, headers: Mapping[str, str]) -> str:

@@ -20,6 +20,9 @@ class Hooks(Protocol):
     def verify(self, body: bytes, headers: Mapping[str, str], secrets: Sequence[str], now: datetime) -> bool:
         """True only for the exact bytes that a holder of one of the secrets signed; `now` is the real clock."""
 
+    def signed(self, body: bytes, secrets: Sequence[str], now: datetime) -> dict[str, str]:
+        """The headers by which a holder of these secrets proves a body, as this kind of sender does."""
+
     def identity(self, body: bytes, headers: Mapping[str, str]) -> str:
         """The same for every repeat of one delivery, and for nothing else."""
 
@@ -45,6 +48,11 @@ def is_ping(kind: str, body: bytes) -> bool:
     return kind == "woocommerce" and PING.fullmatch(body) is not None
 
 
+def is_trial(body: bytes) -> bool:
+    """A signed call that only asks whether its signature is believed: nothing is stored of it."""
+    return TRIAL.fullmatch(body) is not None
+
+
 def header_identity(body: bytes, header: str) -> str:
     """The sender's own id of the delivery where it is usable as a key, else the body's SHA-256."""
     return header if _plain(header) else hashlib.sha256(body).hexdigest()
@@ -60,3 +68,4 @@ def _plain(text: str) -> bool:
 
 
 PING = re.compile(rb"webhook_id=\d{1,20}")
+TRIAL = re.compile(rb'\{"type": ?"retour\.test"(?:, ?"id": ?"[\w-]{1,64}")?\}')

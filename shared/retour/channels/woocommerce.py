@@ -24,6 +24,10 @@ def verify(body: bytes, headers: Mapping[str, str], secrets: Sequence[str], now:
     return signature.body_signed(body, headers.get("x-wc-webhook-signature", ""), secrets)
 
 
+def signed(body: bytes, secrets: Sequence[str], now: datetime) -> dict[str, str]:
+    return {"x-wc-webhook-signature": signature.body_signature(body, secrets[0])}
+
+
 def identity(body: bytes, headers: Mapping[str, str]) -> str:
     """A Delivery-ID is made of the webhook and the second, so two orders can share one: the bytes are part of it."""
     delivery = headers.get("x-wc-webhook-delivery-id", "")

@@ -9,6 +9,7 @@ import hashlib
 import re
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
@@ -18,6 +19,7 @@ from retour.remote import Remote, RemoteError, Watch, address, nobody, on_the_wi
 BLOCK = 1 << 18
 ATTEMPTS = 3
 LINES = 50_000
+LISTING_SECONDS = 120
 UNIX_LINE = re.compile(
     r"(?P<type>[-dlbcps])\S{9}\S*\s+(?:\d+\s+)?\S+\s+(?:\S+\s+)?(?P<size>\d+)\s+"
     r"(?P<stamp>\w{3}\s+\d{1,2}\s+(?:\d{1,2}:\d{2}|\d{4})) (?P<name>.+)"
@@ -128,8 +130,12 @@ class Ftp:
     def _lines(self, command: str) -> list[str]:
         lines: list[str] = []
 
+        until = time.monotonic() + LISTING_SECONDS
+
         def add(line: str) -> None:
             lines.append(line)
+            if time.monotonic() > until:
+                raise RemoteError("TOO_SLOW", most=f"{LISTING_SECONDS} s")
             if len(lines) > LINES:
                 raise RemoteError("FOLDER_TOO_FULL", most=LINES)
 

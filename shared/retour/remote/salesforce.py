@@ -175,6 +175,20 @@ class Client:
             raise _unavailable("the answer does not match the records written")
         return [_written(record, result) for record, result in zip(fields, answer, strict=True)]
 
+    def log_in(self) -> None:
+        """A new token; RemoteError when none is given."""
+        self._salesforce = None
+        self._call(lambda sf: sf.session_id)
+
+    def fields(self, name: str) -> dict[str, bool]:
+        """The fields of an object that this user sees, and whether it may change each."""
+        described = self._call(lambda sf: sf.restful(f"sobjects/{_name(name)}/describe"))
+        return {field["name"]: bool(field.get("updateable")) for field in described["fields"]}
+
+    def look(self, name: str, paths: Iterable[str]) -> int:
+        """One record by these paths, or none; RemoteError where one of them leads nowhere."""
+        return len(self._query(_select(name, paths) + " LIMIT 1"))
+
     @property
     def usage(self) -> Decimal:
         """The share of the organisation's calls of the last 24 hours, as the last answer told it."""

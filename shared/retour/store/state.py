@@ -34,6 +34,19 @@ class SourceState:
             return False
         return True
 
+    def renew(self, key: str, doc: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+        """Write a document of one moment unless one is there that is not older than `before`; whether it was written."""
+        try:
+            self.client.put_item(
+                TableName=self.table,
+                Item=self._item(key, doc),
+                ConditionExpression="attribute_not_exists(PK) OR doc < :before",
+                ExpressionAttributeValues={":before": self._item(key, before)["doc"]},
+            )
+        except self.client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
     def delete(self, key: str) -> None:
         self.client.delete_item(TableName=self.table, Key=self._key(key))
 

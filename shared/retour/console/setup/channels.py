@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
-from retour.api import admission, credentials, sources
+from retour.api import admission, sources
 from retour.console.deliveries import line_of, since
 from retour.console.request import Response
 from retour.console.visit import Visit
+from retour.setup import credentials
 from retour.store.deliveries import Header
 
 DAYS = 60
@@ -50,7 +51,7 @@ def test(visit: Visit) -> Response:
     """What is missing or wrong, as far as it can be told; of a pulled source a visit is made as well."""
     name = visit.part["source"]
     found = admission.source_of(visit.program, name)
-    report = sources.test(visit.hub, visit.program, name)
+    report = sources.test(visit.hub, visit.principal, visit.program, name)
     findings = [str(one) for one in report["findings"]]
     if found.channel == "pull" and not findings:
         sources.pull(visit.hub, visit.program, name)

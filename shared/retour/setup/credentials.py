@@ -1,0 +1,220 @@
+"""What a source and its sender share: made once, shown once, two of a kind live while one is changed for the next.
+
+Parameter Store holds the secrets themselves. Beside the source stands who made, handed over or revoked which of them
+and when, known by a digest of it; and, at most once an hour, when each was last used.
+"""
+
+import base64
+import hashlib
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from retour.domain.delivery import Channel
+from retour.domain.program import Program, Source
+from retour.domain.times import text
+from retour.setup.logins import user
+
+if TYPE_CHECKING:
+    from retour.wiring import Hub
+
+CRYPTOGRAPHY = find_spec("cryptography") is not None
+"""A library too heavy to bring along for one key: where it is not there, the key is made elsewhere and handed over."""
+SEVERAL = ("signing", "callback", "tokens")
+LIVE = 2
+TAIL = 4
+LOG = "secrets"
+LOGGED = 50
+HOUR = timedelta(hours=1)
+
+
+class TwoLive(Exception):
+    """A third one would silently end the oldest, and whoever uses it."""
+
+
+# Made
+
+
+def wanted(source: Source) -> tuple[str, ...]:
+    """The secrets of a source that we choose; others are handed over by who made them."""
+    match source.channel:
+        case Channel.API:
+            return ("signing", "callback") if source.options.get("callback") else ("signing",)
+        case Channel.EMAIL:
+            return ("tokens",)
+        case Channel.SALESFORCE:
+            return ("tokens", "private_key") if CRYPTOGRAPHY else ("tokens",)
+    return ()
+
+
+def new(source: Source, what: str) -> str:
+    match what:
+        case "signing" if source.kind not in ("", "standard"):
+            return secrets.token_hex(32)
+        case "signing" | "callback":
+            return signing_secret()
+        case "tokens" if source.channel is Channel.EMAIL:
+            return base64.b32encode(secrets.token_bytes(16)).decode().rstrip("=").lower()
+        case "tokens":
+            return secrets.token_urlsafe(32)
+    return rsa_key()
+
+
+def missing(source: Source, held: Mapping[str, Any]) -> dict[str, Any]:
+    """New secrets for what a source has none of yet; a list that was emptied stays so."""
+    lacking = (what for what in wanted(source) if what not in held)
+    return {what: [new(source, what)] if what in SEVERAL else new(source, what) for what in lacking}
+
+
+def signing_secret() -> str:
+    """As Standard Webhooks write one."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def rsa_key() -> str:
+    """A private key as PEM: the only kind that Salesforce takes."""
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+# Shown
+
+
+def credentials(hub: "Hub", program: Program, by: str) -> dict[str, dict[str, str]]:
+    """Makes the secrets that sources lack; what it takes to use these sources, to be shown this once."""
+    shown: dict[str, dict[str, str]] = {}
+    for name, source in program.sources.items():
+        held = hub.secrets.get(program.id, name)
+        if fresh := missing(source, held):
+            hub.secrets.put(program.id, name, {**held, **fresh})
+            logged(hub, program, source, "made", by, named(fresh))
+            shown[name] = access(hub, program, source) | secret_access(hub, program, source, fresh)
+    return shown
+
+
+def access(hub: "Hub", program: Program, source: Source) -> dict[str, str]:
+    """How a source is used, without what is secret."""
+    match source.channel:
+        case Channel.API:
+            return {"url": f"{hub.api_url}/v1/programs/{program.id}/hooks/{source.name}"}
+        case Channel.SFTP:
+            server = {"server": f"sftp://{hub.sftp_address}"} if hub.sftp_address else {}
+            return {**server, "user": user(program, source)}
+        case Channel.PULL:
+            options = source.options
+            return {"server": f"{options['protocol']}://{options['host']}", "user": options["user"]}
+    return {}
+
+
+def secret_access(hub: "Hub", program: Program, source: Source, secret: Mapping[str, Any]) -> dict[str, str]:
+    """What of new secrets their senders have to be given."""
+    told = {what: secret[what][0] for what in SEVERAL if secret.get(what)}
+    match source.channel:
+        case Channel.API:
+            names = {"signing": "secret", "callback": "callback_secret"}
+            return {names[what]: value for what, value in told.items()}
+        case Channel.EMAIL if told:
+            return {"address": f"{program.id}.{source.name}.{told['tokens']}@{hub.mail_domain}"}
+        case Channel.SALESFORCE if told:
+            return {"url": f"{hub.api_url}/v1/programs/{program.id}/salesforce/{source.name}/{told['tokens']}"}
+    return {}
+
+
+# Kept
+
+
+def named(secret: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(what, value) of each single secret."""
+    lists = ((what, value if isinstance(value, list) else [value]) for what, value in secret.items())
+    return [(what, one) for what, values in lists for one in values]
+
+
+def id_of(what: str, value: str) -> str:
+    """By which a secret is spoken of. Only of random ones a digest is told: a password could be guessed from it."""
+    return hashlib.sha256(value.encode()).hexdigest()[:12] if what in SEVERAL else what
+
+
+def held(hub: "Hub", program: Program, source: Source) -> list[dict[str, Any]]:
+    """Every live secret of a source, the newest first: which it is, who made it and when, when it was last used."""
+    state = hub.state(program.id, source.name)
+    changes = log(hub, program, source)
+    found = []
+    for what, value in named(hub.secret(program.id, source.name)):
+        id = id_of(what, value)
+        made: dict[str, Any] = next((one for one in reversed(changes) if one["id"] == id), {})
+        used = state.get(f"used#{id}") or {}
+        found.append(
+            {
+                "what": what,
+                "id": id,
+                "tail": value[-TAIL:] if what in SEVERAL else "",
+                "made_at": made.get("at"),
+                "made_by": made.get("by", ""),
+                "last_used_at": used.get("at"),
+            }
+        )
+    return found
+
+
+def log(hub: "Hub", program: Program, source: Source) -> Sequence[dict[str, Any]]:
+    """Who did what to a source's secrets, oldest first."""
+    changes: Sequence[dict[str, Any]] = (hub.state(program.id, source.name).get(LOG) or {}).get("changes", ())
+    return changes
+
+
+def logged(hub: "Hub", program: Program, source: Source, act: str, by: str, which: Iterable[tuple[str, str]]) -> None:
+    at = text(hub.now())
+    news = [{"act": act, "what": what, "id": id_of(what, value), "at": at, "by": by} for what, value in which]
+    changes = [*log(hub, program, source), *news][-LOGGED:]
+    hub.state(program.id, source.name).put(LOG, {"changes": changes})
+
+
+# Changed
+
+
+def hand_over(hub: "Hub", program: Program, source: Source, given: Mapping[str, Any], by: str) -> list[str]:
+    """Secrets that somebody else made take the place of the ones before; the names of all that is held now."""
+    before = hub.secrets.get(program.id, source.name)
+    hub.secrets.put(program.id, source.name, {**before, **given})
+    logged(hub, program, source, "handed over", by, (one for one in named(given) if one not in named(before)))
+    return sorted({**before, **given})
+
+
+def rotate(hub: "Hub", program: Program, source: Source, what: str, by: str) -> dict[str, str]:
+    """A second secret, live beside the first until that is revoked; what its sender has to be given, shown once."""
+    before = hub.secrets.get(program.id, source.name)
+    live = before.get(what, [])
+    if len(live) >= LIVE:
+        raise TwoLive
+    fresh = new(source, what)
+    hub.secrets.put(program.id, source.name, {**before, what: [fresh, *live]})
+    logged(hub, program, source, "made", by, [(what, fresh)])
+    return secret_access(hub, program, source, {what: [fresh]})
+
+
+def revoke(hub: "Hub", program: Program, source: Source, what: str, id: str, by: str) -> dict[str, Any] | None:
+    """Ends a secret for good; what was known of it, or None where none of this id is live."""
+    found = next((one for one in held(hub, program, source) if (one["what"], one["id"]) == (what, id)), None)
+    if found is None or what not in SEVERAL:
+        return None
+    before = hub.secrets.get(program.id, source.name)
+    gone = [value for value in before[what] if id_of(what, value) == id]
+    hub.secrets.put(program.id, source.name, {**before, what: [one for one in before[what] if one not in gone]})
+    logged(hub, program, source, "revoked", by, [(what, value) for value in gone])
+    return found
+
+
+# Used
+
+
+def used(hub: "Hub", program: str, source: str, what: str, value: str) -> None:
+    """Somebody proved themselves by this secret. Written at most once an hour, by whichever process comes first."""
+    key = f"used#{id_of(what, value)}"
+    if hub.seldom(f"{program}.{source}.{key}", HOUR):
+        now = hub.now()
+        hub.state(program, source).renew(key, {"at": text(now)}, {"at": text(now - HOUR)})

@@ -1,0 +1,46 @@
+"""Our own address of a source's webhooks: a signed call is believed, a forged one is turned away. Nothing is stored."""
+
+import json
+import secrets
+from typing import TYPE_CHECKING
+
+from retour.channels.webhook import Hooks, hooks
+from retour.domain.program import Program, Source
+from retour.remote import RemoteError
+from retour.remote.https import post
+from retour.setup.credentials import access, signing_secret
+from retour.trial.steps import Course
+
+if TYPE_CHECKING:
+    from retour.wiring import Hub
+
+SECONDS = 8
+BELIEVED, FORGED = 200, 401
+
+
+def attempt(hub: "Hub", program: Program, source: Source, course: Course) -> None:
+    live = hub.secret(program.id, source.name).get("signing", [])
+    if not live:
+        raise RemoteError("SIGNING_SECRET_MISSING", source=source.name)
+    course.done("secret", count=len(live))
+
+    url, sender = access(hub, program, source)["url"], hooks(source.kind)
+    status = called(hub, url, sender, live)
+    if status not in (BELIEVED, FORGED):
+        raise RemoteError("HOOK_NOT_THERE", url=url, status=status)
+    course.done("address", url=url)
+    if status == FORGED:
+        raise RemoteError("HOOK_NOT_BELIEVED")
+    course.done("believed", kind=source.kind or "standard")
+
+    status = called(hub, url, sender, [signing_secret()])
+    if status != FORGED:
+        raise RemoteError("HOOK_BELIEVES_ANYBODY", status=status)
+    course.done("forged", status=status)
+
+
+def called(hub: "Hub", url: str, sender: Hooks, signed_with: list[str]) -> int:
+    """The status with which our own address answers a call that asks for nothing."""
+    body = json.dumps({"type": "retour.test", "id": secrets.token_hex(8)}).encode()
+    headers = sender.signed(body, signed_with, hub.real_now())
+    return post(url, body, headers, allow_private=hub.allow_private_hosts, seconds=SECONDS)

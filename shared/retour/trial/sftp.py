@@ -1,0 +1,52 @@
+"""Our SFTP server: keys that can be used, a login that lets them in, a server that answers, a folder that is seen."""
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from retour.domain.program import Program, Source
+from retour.remote import RemoteError, address, words
+from retour.setup.logins import comment, fingerprint, login, user
+from retour.trial.steps import Course
+
+if TYPE_CHECKING:
+    from retour.wiring import Hub
+
+SECONDS = 8
+LISTED = 1000
+USUAL_PORT = 22
+
+
+def attempt(hub: "Hub", program: Program, source: Source, course: Course) -> None:
+    keys = source.options.get("public_keys", ())
+    if not keys:
+        raise RemoteError("SFTP_WITHOUT_KEY", source=source.name)
+    for number, line in enumerate(keys, 1):
+        if fingerprint(line) is None:
+            raise RemoteError("SFTP_KEY_UNREADABLE", number=number, key=f"{line[:30]}…")
+    course.done("keys", count=len(keys), keys=", ".join(f"{comment(one)} {fingerprint(one)}".strip() for one in keys))
+
+    name = user(program, source)
+    let_in = login(hub, name)
+    if let_in is None:
+        raise RemoteError("SFTP_LOGIN_UNKNOWN", user=name)
+    course.done("login", user=name, count=len(let_in.keys))
+
+    if not hub.sftp_address:
+        raise RemoteError("SFTP_NOT_OFFERED")
+    course.done("server", address=hub.sftp_address, said=greeting(hub.sftp_address, hub.allow_private_hosts))
+
+    lying = sum(1 for _ in islice(hub.inbox.keys(f"{let_in.folder}/"), LISTED))
+    course.done("folder", folder="/", count=lying)
+
+
+def greeting(where: str, allow_private: bool) -> str:
+    """What the server says first, before anybody is known: `SSH-2.0-…`."""
+    host, _, port = where.partition(":")
+    with address.connect(host, int(port or USUAL_PORT), SECONDS, allow_private=allow_private) as sock:
+        try:
+            said = words(sock.recv(255).decode("latin-1"))
+        except OSError as error:
+            said = words(error)
+    if not said.startswith("SSH-"):
+        raise RemoteError("NOT_STARTED", host=host, port=port or USUAL_PORT, said=said)
+    return said
