@@ -68,6 +68,8 @@ ROUTES = (
     route("GET", f"{PROGRAM}/setup", setup.channels.index, "see"),
     route("GET", f"{PROGRAM}/setup/sources/{{source}}", setup.channels.source, "see"),
     route("POST", f"{PROGRAM}/setup/sources/{{source}}/test", setup.channels.test, "set up"),
+    route("GET", f"{PROGRAM}/setup/sources/{{source}}/mapping", setup.mapping.start, "set up"),
+    route("POST", f"{PROGRAM}/setup/sources/{{source}}/mapping", setup.mapping.edit, "set up"),
     route("GET", f"{PROGRAM}/setup/versions/{{version}}", setup.versions.version, "see"),
     route("GET", f"{PROGRAM}/setup/program", setup.versions.edit, "set up"),
     route("POST", f"{PROGRAM}/setup/program", setup.versions.save, "set up"),
@@ -83,6 +85,8 @@ ROUTES = (
     route("POST", "/my/calendar", portal.renew_calendar),
     route("GET", r"/my/calendar/(?P<token>[\w-]{20,80})\.ics", portal.calendar),
 )
+
+TAKING_FILES = (send.take, setup.mapping.edit)
 
 
 def answer(hub: Hub, event: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,7 +155,7 @@ def opened(visit: Visit, one: Route) -> Response:
             raise visit.not_found()
         visit.needs(one.needs)
     if request.method == "POST":
-        most = UPLOADS_MAX if one.view is send.take else FORM_MAX * 4
+        most = UPLOADS_MAX if one.view in TAKING_FILES else FORM_MAX * 4
         if len(request.body) > most:
             raise Stop(visit.problem(413, visit.words.say("What you sent is too large for this page.")))
         if person is None:

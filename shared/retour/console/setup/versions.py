@@ -1,7 +1,10 @@
-"""The program itself: its versions, what each of them changed, and the next one."""
+"""The program itself: its versions, what each of them changed, and the next one, looked at before it is applied."""
 
 import difflib
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from retour.api import programs
 from retour.api.calls import Call, Refused
@@ -10,19 +13,30 @@ from retour.console.request import Response, to
 from retour.console.visit import Visit
 from retour.store.programs import ProgramVersion
 
+CONTEXT = 2
+"""Lines shown around what differs."""
+
 
 def versions_of(visit: Visit) -> list[ProgramVersion]:
     return visit.hub.programs.versions(visit.program.id)
 
 
 def written(visit: Visit, version: ProgramVersion) -> str:
-    """The document as somebody wrote it, with its comments."""
+    """The document as somebody wrote it, with its comments; written anew once the raw text is no longer kept."""
     header = visit.reader.deliveries.get(version.delivery)
-    if header is not None:
-        return visit.reader.deliveries.body(header).decode("utf-8", "replace")
-    import yaml
+    try:
+        if header is not None:
+            return visit.reader.deliveries.body(header).decode("utf-8", "replace")
+    except KeyError:
+        pass
+    from retour.setup.program_edit import dumped
 
-    return str(yaml.safe_dump(dict(version.document), sort_keys=False, allow_unicode=True))
+    return dumped(dict(version.document))
+
+
+def author(visit: Visit, version: ProgramVersion) -> str:
+    header = visit.reader.deliveries.get(version.delivery)
+    return header.delivery.sender if header else ""
 
 
 @dataclass(frozen=True)
@@ -35,12 +49,91 @@ class Changed:
 
 def difference(old: str, new: str) -> list[Changed]:
     found = []
-    for line in difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=2):
+    for line in difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=CONTEXT):
         if line.startswith(("---", "+++")):
             continue
         how = {"+": "plus", "-": "minus"}.get(line[:1], "same")
         found.append(Changed(how, line))
     return found
+
+
+# The next version
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A next version: its text, and what it changes since `version`, or what is wrong with it.
+
+    `said` is why it was not applied; `changes` None: it was not compared yet.
+    """
+
+    text: str
+    version: int
+    changes: Sequence[Changed] | None = None
+    faults: Sequence[Document] = field(default_factory=tuple)
+    said: str = ""
+
+    @property
+    def status(self) -> int:
+        return 422 if self.faults else 409 if self.said else 200
+
+
+def proposed(visit: Visit, text: str, said: str = "") -> Proposal:
+    """Judged as PUT of the program judges it, and compared with what is in force; nothing is written."""
+    newest = versions_of(visit)[0]
+    try:
+        programs.apply_program(visit.hub, put(visit, text, dry_run=True), visit.principal, visit.program.id)
+    except Refused as refused:
+        return faulty(text, newest.version, refused)
+    return Proposal(text, newest.version, difference(written(visit, newest), text), said=said)
+
+
+def applied(visit: Visit, text: str, seen: str) -> Response | Proposal:
+    """The next version, in force; or why not: it is wrong, or somebody applied one after `seen` was looked at."""
+    newest = versions_of(visit)[0]
+    if seen != str(newest.version):
+        return proposed(visit, text, overtaken(visit, newest))
+    try:
+        answer = programs.apply_program(visit.hub, put(visit, text), visit.principal, visit.program.id)
+    except Refused as refused:
+        return faulty(text, newest.version, refused)
+    if answer.get("credentials"):
+        return visit.render("credentials.html", credentials=answer["credentials"])
+    return to(f"{visit.base}/setup/versions/{answer['version']}")
+
+
+def overtaken(visit: Visit, newest: ProgramVersion) -> str:
+    return visit.words.say(
+        "Somebody applied version %(version)s meanwhile (%(who)s, %(ago)s); what you typed is kept, compare once more.",
+        version=newest.version,
+        who=author(visit, newest) or "–",
+        ago=visit.words.ago(newest.recorded_at),
+    )
+
+
+def put(visit: Visit, text: str, dry_run: bool = False) -> Call:
+    return Call(
+        method="PUT",
+        path=visit.request.path,
+        query={"dry_run": "true"} if dry_run else {},
+        headers={"content-type": "application/yaml"},
+        body=text.encode("utf-8", "replace"),
+    )
+
+
+def faulty(text: str, version: int, refused: Refused) -> Proposal:
+    document = json.loads(refused.answer["body"])
+    return Proposal(text, version, faults=document.get("errors", ()), said=document["detail"])
+
+
+def with_document(visit: Visit, wanted: Mapping[str, Any]) -> str:
+    """The text in force, changed to say what is wanted and otherwise left as it was written."""
+    from retour.setup.program_edit import rewritten
+
+    return rewritten(written(visit, versions_of(visit)[0]), wanted)
+
+
+# Pages
 
 
 def version(visit: Visit) -> Response:
@@ -50,12 +143,11 @@ def version(visit: Visit) -> Response:
         raise visit.not_found()
     one, before = every[at], every[at + 1] if at + 1 < len(every) else None
     text = written(visit, one)
-    header = visit.reader.deliveries.get(one.delivery)
     return visit.render(
         "version.html",
         one=one,
         text=text,
-        by=header.delivery.sender if header else "",
+        by=author(visit, one),
         before=before,
         changes=difference(written(visit, before), text) if before else [],
         newest=every[0].version,
@@ -63,53 +155,17 @@ def version(visit: Visit) -> Response:
 
 
 def edit(visit: Visit) -> Response:
-    return visit.render(
-        "program.html",
-        text=written(visit, versions_of(visit)[0]),
-        faults=[],
-        changes=None,
-        version=visit.program.version,
-    )
+    newest = versions_of(visit)[0]
+    return page(visit, Proposal(written(visit, newest), newest.version))
 
 
 def save(visit: Visit) -> Response:
     """First what it changes, then, confirmed, the next version. The secrets new sources need are shown once, here."""
     form = visit.request.form
     text = form.get("text", "").replace("\r\n", "\n")
-    newest = versions_of(visit)[0]
-    call = Call(
-        method="PUT",
-        path=visit.request.path,
-        query={} if form.get("step") == "save" else {"dry_run": "true"},
-        headers={"content-type": "application/yaml"},
-        body=text.encode("utf-8", "replace"),
-    )
-    if form.get("step") == "save" and form.get("version") != str(newest.version):
-        said = visit.words.say(
-            "Somebody applied version %(version)s meanwhile; compare once more.", version=newest.version
-        )
-        return program_page(visit, text, [], difference(written(visit, newest), text), newest.version, said, 409)
-    try:
-        answer = programs.apply_program(visit.hub, call, visit.principal, visit.program.id)
-    except Refused as refused:
-        import json
-
-        document = json.loads(refused.answer["body"])
-        return program_page(visit, text, document.get("errors", []), None, newest.version, document["detail"], 422)
-    if call.is_dry_run:
-        return program_page(visit, text, [], difference(written(visit, newest), text), newest.version, "", 200)
-    if answer.get("credentials"):
-        return visit.render("credentials.html", credentials=answer["credentials"])
-    return to(f"{visit.base}/setup/versions/{answer['version']}")
+    found = applied(visit, text, form.get("version", "")) if form.get("step") == "save" else proposed(visit, text)
+    return found if isinstance(found, Response) else page(visit, found)
 
 
-def program_page(
-    visit: Visit,
-    text: str,
-    faults: list[Document],
-    changes: list[Changed] | None,
-    version: int,
-    said: str,
-    status: int,
-) -> Response:
-    return visit.render("program.html", status, text=text, faults=faults, changes=changes, version=version, said=said)
+def page(visit: Visit, proposal: Proposal) -> Response:
+    return visit.render("program.html", proposal.status, proposal=proposal)

@@ -1,0 +1,189 @@
+"""Setting up: a mapping drawn on a file, terms tried before they hold, the calendar of locks, the program itself."""
+
+import re
+from collections.abc import Callable
+from html import unescape
+from typing import Any
+
+import pytest
+from tests.conftest import PROGRAM, House
+from tests.console.conftest import Answer, Browser, Console
+
+FIXED = "\N{NO-BREAK SPACE}"
+Sold = Callable[..., None]
+GERMAN = (
+    b"Bestellnummer;Artikel;Wert;Datum;Grund;Farbe\r\n"
+    b"A-1;SHOE;40,00;04/05/26;R1;rot\r\nA-2;SHOE;1.040,00;06/05/26;R2;blau\r\n"
+)
+
+
+def mapping(console: Console, source: str = "warehouse") -> str:
+    return f"{console.base}/setup/sources/{source}/mapping"
+
+
+def uploaded(console: Console, browser: Browser, body: bytes = GERMAN, source: str = "warehouse") -> Answer:
+    form = browser.get(mapping(console, source)).form("/mapping")
+    return browser.upload(form, "may.csv", body)
+
+
+def fields(answer: Answer) -> dict[str, str]:
+    """What the editor's form would send: hidden fields, what is chosen and checked, and what is typed."""
+    inner = answer.body.decode().partition('<form id="editor"')[2].partition("</form>")[0]
+    head = inner.partition(">")[0]
+    found = {"action": unescape(re.search(r'action="([^"]*)"', head)[1])}  # type: ignore[index]
+    for attributes in re.findall(r"<input([^>]*)>", inner):
+        one = {name: unescape(value) for name, value in re.findall(r'([\w-]+)="([^"]*)"', attributes)}
+        if one.get("type") not in ("checkbox", "radio") or " checked" in attributes:
+            found[one["name"]] = one.get("value", "")
+    for name, options in re.findall(r'<select[^>]*name="([^"]*)"[^>]*>(.*?)</select>', inner, re.DOTALL):
+        chosen = re.search(r'<option value="([^"]*)"[^>]* selected', options)
+        first = re.search(r'<option value="([^"]*)"', options)
+        found[unescape(name)] = unescape((chosen or first)[1]) if chosen or first else ""  # type: ignore[index]
+    return found
+
+
+def in_force(house: House, source: str = "warehouse") -> dict[str, Any]:
+    found: dict[str, Any] = house.hub.programs.versions(house.program)[0].document["sources"][source]
+    return found
+
+
+# Mapping
+
+
+def test_a_mapping_is_suggested_corrected_and_saved_as_the_next_version(
+    console: Console, sold: Sold, house: House
+) -> None:
+    sold("A-1")
+    browser = console.person("admin")
+    page = uploaded(console, browser)
+    assert page.status == 200 and page.text.count(">suggested<") == 5
+    form = fields(page)
+    assert form["column:1"] == "order_id" and form["column:6"] == ""
+    assert form["decimal"] == "," and form["date"] == "", "what could be two days is left to the person"
+    assert "%d/%m/%y: 04/05/26 = 4 May 2026" in page.text and "%m/%d/%y: 04/05/26 = 5 Apr 2026" in page.text
+    form |= {"date": "%d/%m/%y", "reason-means:1": "ITEM_RETURNED", "reason-means:2": "ORDER_ERROR"}
+    read = browser.send(form)
+    assert "2 rows: 0 read, 2 not read" in read.said, "nobody said what the amount means"
+    assert f"payouts −4.80{FIXED}EUR" in read.text and f"payouts −3.20{FIXED}EUR" in read.text
+    form = fields(read) | {"amount_means": "take_back"}
+    read = browser.send(form)
+    assert "2 rows: 2 read, 0 not read" in read.said
+    assert "Order A-1, item SHOE: 40.00 is taken back." in read.text and "Item returned" in read.said
+    assert in_force(house) == {"channel": "sftp"}, "nothing is saved before it is shown"
+    shown = browser.send(fields(read), step="show")
+    assert "amount_means: take_back" in shown.text and "Apply as version 2" in shown.text
+    done = browser.send(fields(shown), step="save")
+    assert done.status in (200, 303)
+    assert in_force(house) == {
+        "channel": "sftp",
+        "amount_means": "take_back",
+        "mapping": {
+            "columns": {
+                "order_id": "Bestellnummer",
+                "sku": "Artikel",
+                "amount": "Wert",
+                "reason": "Grund",
+                "occurred_at": "Datum",
+            },
+            "reasons": {"R1": "ITEM_RETURNED", "R2": "ORDER_ERROR"},
+            "decimal": ",",
+            "date": "%d/%m/%y",
+        },
+    }
+    assert not house.order("A-1").records
+
+
+def test_a_mapping_keeps_what_the_file_does_not_show(console: Console, house: House) -> None:
+    declared = {
+        "columns": {"order_id": ["Nr", "Bestellnummer"], "quantity": ["Menge", "Anzahl"], "amount": "Betrag"},
+        "reasons": {"R7": "CANCELLED"},
+        "encoding": "cp1252",
+        "decimal": ",",
+    }
+    source = {"channel": "sftp", "amount_means": "take_back", "mapping": declared}
+    house.apply({**PROGRAM, "sources": {**PROGRAM["sources"], "warehouse": source}})
+    browser = console.person("admin")
+    page = uploaded(console, browser, b"bestellnummer;Betrag;Grund\r\nA-1;1,50;R1\r\n")
+    assert "It cannot be read so" not in page.text and "Declared, and not in this file" in page.text
+    form = fields(page)
+    assert form["keep:quantity"] == "1" and form["column:1"] == "order_id"
+    shown = browser.send(form, **{"column:3": "reason", "reason-means:1": "", "step": "show"})
+    first = browser.send(fields(shown), **{"reason-means:1": "ITEM_RETURNED", "step": "show"})
+    assert browser.send(fields(first), step="save").status in (200, 303)
+    assert in_force(house)["mapping"] == {
+        **declared,
+        "columns": {**declared["columns"], "reason": "Grund"},
+        "reasons": {"R7": "CANCELLED", "R1": "ITEM_RETURNED"},
+    }
+
+
+def test_a_declared_column_that_no_file_has_any_more_is_named_and_taken_out(console: Console, house: House) -> None:
+    source = {"channel": "sftp", "mapping": {"columns": {"order_id": "Nr", "quantity": "Menge"}}}
+    house.apply({**PROGRAM, "sources": {"warehouse": source}})
+    browser = console.person("admin")
+    page = uploaded(console, browser, b"Nr;Stand\nA-1;Retoure\n")
+    assert "It cannot be read so" in page.text and "Menge" in page.said
+    form = fields(page)
+    del form["keep:quantity"]
+    again = browser.send(form, **{"column:2": "status"})
+    again = browser.send(fields(again), **{"status-means:1": "reverse"})
+    assert "1 row: 1 read, 0 not read" in again.said and "Order A-1: reversed" in again.text
+
+
+def test_two_columns_cannot_be_one_field_and_the_choice_stays(console: Console, house: House) -> None:
+    browser = console.person("admin")
+    form = fields(uploaded(console, browser))
+    answer = browser.send(form, **{"column:6": "amount", "step": "save", "version": "1"})
+    assert answer.status == 422 and "Another column is read as this already" in answer.text
+    assert fields(answer)["column:6"] == "amount" and in_force(house) == {"channel": "sftp"}
+
+
+def test_somebody_was_faster_and_the_drawn_mapping_is_compared_with_theirs(console: Console, house: House) -> None:
+    browser = console.person("admin")
+    shown = browser.send(fields(uploaded(console, browser)), step="show")
+    house.apply({**PROGRAM, "name": "Acme Boots"})
+    late = browser.send(fields(shown), step="save")
+    assert late.status == 409 and "applied version 2 meanwhile" in late.text and "Apply as version 3" in late.text
+    assert browser.send(fields(late), step="save").status in (200, 303)
+    document = house.hub.programs.versions(house.program)[0].document
+    assert document["name"] == "Acme Boots" and document["sources"]["warehouse"]["mapping"]["decimal"] == ","
+
+
+def test_a_known_layout_needs_no_mapping(console: Console) -> None:
+    page = uploaded(console, console.person("admin"), b"PID,OID,AMOUNT\n1,A-1,30.00\n")
+    assert "Recognised as Pepperjam" in page.text and "it needs no mapping" in page.text
+    assert "column:1" not in fields(page) and "step" not in page.text.partition("</form>")[0].partition("editor")[2]
+
+
+def test_the_newest_file_of_a_source_is_a_sample(console: Console, house: House) -> None:
+    house.file(b"order_id,change,reason\nA-1,reverse,CANCELLED\nA-2,vanish,CANCELLED\n", name="tuesday.csv")
+    browser = console.person("admin")
+    start = browser.get(mapping(console))
+    form = next(one for one in start.forms() if "delivery" in one)
+    page = browser.send(form)
+    assert "Order A-1: reversed" in page.text and page.text.index("vanish") < page.text.index("Order A-1: reversed")
+    block = browser.ask("POST", form["action"], b"", {"hx-request": "true"})
+    assert block.status == 403, "a block needs the form's own token as well"
+
+
+def test_a_change_is_answered_with_the_editor_alone(console: Console) -> None:
+    browser = console.person("admin")
+    form = fields(uploaded(console, browser))
+    browser.headers["hx-request"] = "true"
+    block = browser.send(form, amount_means="take_back")
+    assert block.status == 200 and block.text.lstrip().startswith("<form") and "<html" not in block.text
+
+
+@pytest.mark.parametrize("packed", ["", "x", "eJw=", "\N{SNOWMAN}", "A" * 5000])
+def test_a_sample_that_is_none_is_told(console: Console, packed: str) -> None:
+    browser = console.person("admin")
+    form = fields(uploaded(console, browser))
+    answer = browser.send(form, sample=packed)
+    assert answer.status == 422 and 'role="alert"' in answer.text
+
+
+def test_only_administrators_draw_mappings_and_only_of_sources_with_files(console: Console, house: House) -> None:
+    assert console.person("manager").get(mapping(console)).status == 403
+    house.apply({**PROGRAM, "sources": {"hooks": {"channel": "api", "kind": "shopify", "event_type": "sale"}}})
+    assert console.person("admin").get(mapping(console, "hooks")).status == 404
+    assert console.person("admin").get(mapping(console, "nothing")).status == 404
