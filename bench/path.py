@@ -36,10 +36,11 @@ def retour(path: Path, port: str, ca: str) -> Callable[[], int]:
     from retour.domain.actions.modification import Modification
     from retour.domain.row import Refusal
     from retour.files.open import open_file
-    from retour.store.bulk import CONNECTIONS, batched, insert_all, ready
+    from retour.store.bulk import CONNECTIONS, batched, insert_all
     from retour.store.ledger import TableLedger
+    from retour.store.wire import ready
 
-    ledger = TableLedger(ready(client_for(port, ca)), "ledger", "acme", ())
+    ledger = TableLedger(ready(client_for(port, ca), ca), "ledger", "acme", ())
     read = reading()
 
     def run() -> int:

@@ -1,12 +1,6 @@
-"""Many orders at once: read in parallel, their new records inserted in batches, before each is folded by itself.
-
-What boto3 spends on an item it spends on making the request's body. Here the body is made ready and handed over where
-botocore lets one (its events before a call); endpoint, credentials, signature, connections, retries and errors remain
-botocore's.
-"""
+"""Many orders at once: read in parallel, their new records inserted in batches, before each is folded by itself."""
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -40,36 +34,6 @@ CONNECTIONS = 24
 """Calls under way at once in one process."""
 LOOKING = 8
 """Of them, those of one look at many actions: each brings a hundred items."""
-SAYS_SOMETHING = re.compile(rb'"(Error|Item)"')
-PLACEHOLDER = [{"Statement": "-"}]
-
-
-def ready(client: Any) -> Any:
-    """A DynamoDB client that takes `Statements=<bytes>`: the body of a batch of statements as it goes over the wire.
-
-    An answer in which nothing went wrong and nothing was found comes without its `Responses`.
-    """
-    client.meta.events.register("before-parameter-build.dynamodb.BatchExecuteStatement", _set_aside)
-    client.meta.events.register("before-call.dynamodb.BatchExecuteStatement", _hand_over)
-    client.meta.events.register("before-parse.dynamodb.BatchExecuteStatement", _nothing_wrong)
-    return client
-
-
-def _set_aside(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
-    if isinstance(params["Statements"], bytes):
-        context["ready_body"] = params["Statements"]
-        params["Statements"] = PLACEHOLDER
-
-
-def _hand_over(params: dict[str, Any], context: Mapping[str, Any], **_: Any) -> None:
-    if "ready_body" in context:
-        params["body"] = context["ready_body"]
-
-
-def _nothing_wrong(response_dict: dict[str, Any], **_: Any) -> None:
-    """An answer that speaks of no error and gives no item is not worth taking apart."""
-    if response_dict["status_code"] == 200 and not SAYS_SOMETHING.search(response_dict["body"]):
-        response_dict["body"] = b"{}"
 
 
 def insert_body(table: str, items: Sequence[tuple[str, str, str]]) -> bytes:
