@@ -1,6 +1,6 @@
 """The words for states, outcomes, changes and channels, each with its icon and its colour."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from retour.console.words import Words
 from retour.domain.actions.contract import Contract, Flat, Percent
@@ -261,6 +261,21 @@ def source(words: Words, name: str) -> str:
         case "":
             return words.say("Versions of the program")
     return name
+
+
+def threshold(words: Words, name: str) -> str:
+    """What was measured of a file before anything of it was recorded."""
+    match name:
+        case "bad_rows":
+            return words.say("Share of its rows that would be refused")
+        case "pending_taken_back":
+            return words.say("Share of the pending payouts that it would take back")
+    return name
+
+
+def day_of(delivery_id: str) -> datetime:
+    """When a delivery came, as its id says."""
+    return datetime.strptime(delivery_id.partition("-")[0] + "+0000", "%Y%m%dT%H%M%S%fZ%z")
 
 
 def role_says(words: Words, role: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from retour.api.calls import PROGRAM_ID, Refused
-from retour.console import actions, deliveries, oidc, people, portal, send, setup, signing, today
+from retour.console import actions, deliveries, delivery, oidc, people, portal, rows, send, setup, signing, today
 from retour.console.request import Request, Response, answer_of, page, request_of, to
 from retour.console.visit import STATIC, Stop, Visit, static_names
 from retour.console.words import Words, language_of
@@ -48,10 +48,14 @@ ROUTES = (
     route("GET", f"{PROGRAM}/inbox", today.inbox, "see"),
     route("GET", f"{PROGRAM}/search", today.search, "see"),
     route("GET", f"{PROGRAM}/deliveries", deliveries.index, "see"),
-    route("GET", f"{PROGRAM}/deliveries/{{batch}}", deliveries.show, "see"),
-    route("GET", f"{PROGRAM}/deliveries/{{batch}}/(?P<what>raw|result|rejected)", deliveries.hand_out, "see"),
-    route("POST", f"{PROGRAM}/deliveries/{{batch}}/(?P<what>release|discard|replay)", deliveries.settle, "decide"),
-    route("POST", f"{PROGRAM}/deliveries/{{batch}}/undo", deliveries.undo, "act"),
+    route("POST", f"{PROGRAM}/deliveries-bulk", deliveries.bulk, "decide"),
+    route("GET", f"{PROGRAM}/deliveries/{{batch}}", delivery.show, "see"),
+    route("GET", f"{PROGRAM}/deliveries/{{batch}}/(?P<what>raw|result|rejected)", delivery.hand_out, "see"),
+    route("POST", f"{PROGRAM}/deliveries/{{batch}}/(?P<what>release|discard|replay)", delivery.settle, "decide"),
+    route("POST", f"{PROGRAM}/deliveries/{{batch}}/undo", delivery.undo, "act"),
+    route("GET", f"{PROGRAM}/deliveries/{{batch}}/row", rows.row, "decide"),
+    route("POST", f"{PROGRAM}/deliveries/{{batch}}/row", rows.send, "decide"),
+    route("POST", f"{PROGRAM}/deliveries/{{batch}}/mend", rows.mend, "decide"),
     route("GET", f"{PROGRAM}/actions", actions.index, "see"),
     route("GET", f"{PROGRAM}/actions.csv", actions.export, "see"),
     route("POST", f"{PROGRAM}/actions-bulk", actions.bulk, "act"),

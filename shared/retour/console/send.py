@@ -9,7 +9,7 @@ from urllib.parse import quote
 from retour.api import admission, modifications, views
 from retour.api.calls import FILE_MAX, Call, Refused, file_name
 from retour.api.views import Document
-from retour.console.deliveries import groups_of
+from retour.console.delivery import groups_of
 from retour.console.request import Response, to
 from retour.console.visit import Stop, Visit
 from retour.domain.actions.outcome import Outcome, Result

@@ -150,6 +150,15 @@ class Words:
         """Whole days on the calendar; 0 is today."""
         return (self.local(moment).date() - self.local(self.now).date()).days
 
+    def left(self, seconds: int) -> str:
+        """How much longer something takes; of a few seconds nothing is promised."""
+        if seconds < 5:
+            return self.say("a few seconds left")
+        if seconds < 90:
+            return self.count("%(number)s second left", "%(number)s seconds left", seconds)
+        minutes = -(-seconds // 60)
+        return self.count("%(number)s minute left", "%(number)s minutes left", minutes)
+
     def until(self, moment: datetime | str | None) -> str:
         if not moment:
             return ""

@@ -3,7 +3,19 @@
 const rows = () => [...document.querySelectorAll("[data-row]")];
 const typing = (at) => at.matches("input, select, textarea, [contenteditable]");
 let gone = false;
+// The form of a row opens below it; asked for again, or by Escape, it closes.
+const closeForm = (fix) => { if (fix) { const link = fix.previousElementSibling.querySelector("[data-correct]"); fix.remove(); link.focus(); } return fix; };
+const formOf = (link) => { const next = link.closest("tr").nextElementSibling; return next && next.matches(".fix") ? next : null; };
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("[data-correct]");
+  if (link && closeForm(formOf(link))) { event.preventDefault(); event.stopPropagation(); }
+}, true);
+document.addEventListener("htmx:after:swap", () => {
+  const at = document.activeElement, fix = at && at.matches("[data-correct]") && formOf(at);
+  if (fix) (fix.querySelector("[data-focus]") || fix.querySelector("input:not([type=hidden])")).focus();
+});
 document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && closeForm(event.target.closest("tr.fix"))) return;
   if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
   if (document.documentElement.dataset.keys === "off") return;
   if (gone) {
@@ -19,6 +31,12 @@ document.addEventListener("keydown", (event) => {
     const next = all[event.key === "j" ? at + 1 : Math.max(at - 1, 0)];
     const link = next && next.querySelector("th a, td a");
     if (link) { link.focus(); link.scrollIntoView({ block: "nearest" }); }
+  }
+  if (event.key === "c" || event.key === "n") {
+    const links = [...document.querySelectorAll("[data-correct]")], row = document.activeElement.closest("[data-row]");
+    const at = links.findIndex((link) => row && row.contains(link));
+    const link = event.key === "c" ? links[at] : links[(at + 1) % links.length];
+    if (link) { link.focus(); link.scrollIntoView({ block: "nearest" }); if (event.key === "c") link.click(); }
   }
   if (event.key === "x") {
     const row = document.activeElement.closest("[data-row]"), box = row && row.querySelector("input[type=checkbox]");

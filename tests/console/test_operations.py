@@ -1,0 +1,241 @@
+"""Operations: a refused row put right in its place, many by one rule, deliveries decided together, what is held."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.conftest import PROGRAM, House
+from tests.console.conftest import Answer, Browser, Console
+
+from retour.console import delivery as delivery_page
+from retour.domain.delivery import Channel, Kind
+from retour.intake import file, large
+from retour.intake.receive import receive
+
+Sold = Callable[..., None]
+HEADER = "reference,order_id,change,amount,currency,reason\r\n"
+EURO = "\N{NO-BREAK SPACE}EUR"
+MINUS = "\N{MINUS SIGN}"
+
+
+def dropped(house: House, *rows: str, name: str = "may.csv", source: str = "warehouse", **more: Any) -> str:
+    """A file that came by SFTP, and was read."""
+    body = (HEADER + "".join(f"{row}\r\n" for row in rows)).encode()
+    key = f"sftp/{house.program}/{source}/{house.clock.moment:%H%M%S%f}/{name}"
+    house.hub.inbox.put(key, body)
+    found = house.delivery(Kind.FILE, body, source, Channel.SFTP, name=name, body_key=key, **more)
+    return receive(house.hub, found, None).delivery.id
+
+
+def page(console: Console, browser: Browser, batch: str, query: str = "") -> Answer:
+    return browser.get(f"{console.base}/deliveries/{batch}{query}")
+
+
+def row_form(answer: Answer) -> dict[str, str]:
+    return answer.form("/row")
+
+
+WRONG = ("R-1,A-1,take_back,20.00,EUR,ITEM_RETURNED", "R-2,A-2,take_back,3x,EUR,ITEM_RETURNED")
+
+
+def test_a_refused_row_is_corrected_in_its_own_columns(console: Console, sold: Sold, house: House) -> None:
+    sold("A-1", "A-2")
+    batch = dropped(house, *WRONG)
+    browser = console.person("operator", name="Ole")
+    shown = page(console, browser, batch)
+    assert "Correct" in shown.text and "row?place=3" in shown.text
+    form = browser.get(f"{console.base}/deliveries/{batch}/row?place=3")
+    assert 'name="c.amount" value="3x"' in form.text and 'aria-invalid="true"' in form.text
+    assert form.text.index('class="field fault"') < form.text.index('name="c.amount"') < form.text.index("c.currency")
+    assert "3x" in form.text.partition('class="wrong"')[2].partition("</p>")[0]
+    block = browser.get(f"{console.base}/deliveries/{batch}/row?place=3", hx_request="true")
+    assert block.text.startswith('<tr class="fix">') and "<html" not in block.text
+    typed = {**row_form(form), "c.amount": "4x", "c.reference": "R-2"}
+    wrong = browser.send(typed)
+    assert wrong.status == 422 and 'value="4x"' in wrong.text and "4x" in wrong.said
+    asked = {"content-type": "application/x-www-form-urlencoded", "hx-request": "true"}
+    typed_well = body_of({**typed, "c.amount": "30.00"})
+    checked = browser.ask("POST", f"{console.base}/deliveries/{batch}/row?step=check", typed_well, asked)
+    assert checked.status == 200 and "This would happen:" in checked.text and f"8.00{EURO} → 5.60{EURO}" in checked.text
+    assert house.payouts("A-2")["A-2~sale"][0] == 10000, "nothing was sent by looking"
+    sent = browser.send({**typed, "c.amount": "30.00"})
+    assert sent.status == 303
+    assert house.payouts("A-2")["A-2~sale"][0] == 7000
+    after = browser.get(sent.location)
+    assert "3 was sent again." in after.said and "Corrected by Ole:" in after.said
+    assert "row?place=3" not in after.text
+    record = house.order("A-2").records[-1]
+    assert (record.channel, record.source, record.provenance.sender) == (Channel.CONSOLE, "warehouse", "Ole")
+    new = page(console, browser, record.provenance.delivery)
+    assert "Corrects" in new.said and f"/deliveries/{batch}" in new.text and "1 row in = 1 applied" in new.said
+    again = browser.send({**typed, "c.amount": "30.00"})
+    assert again.location == sent.location, "a double click is one delivery"
+
+
+def body_of(fields: dict[str, str]) -> bytes:
+    from urllib.parse import urlencode
+
+    return urlencode({name: value for name, value in fields.items() if name != "action"}).encode()
+
+
+def test_the_next_refused_row_is_offered_after_each(console: Console, sold: Sold, house: House) -> None:
+    sold("A-1")
+    batch = dropped(house, "R-1,A-1,take_back,1x,EUR,", "R-2,A-1,take_back,2x,EUR,", "R-3,A-1,take_back,3x,EUR,")
+    browser = console.person("operator")
+    for place, following in (("3", "4"), ("4", "2"), ("2", "")):
+        form = row_form(browser.get(f"{console.base}/deliveries/{batch}/row?place={place}"))
+        answer = browser.get(browser.send({**form, "c.amount": "1.00", "c.reason": "CANCELLED"}).location)
+        assert ("Next refused row:" in answer.said) == bool(following)
+        assert f"row?place={following}" in answer.text if following else "row?place=" not in answer.text
+    assert house.payouts("A-1")["A-1~sale"][0] == 9700
+    taken = browser.get(f"{console.base}/deliveries/{batch}/row?place=2")
+    assert "has corrected this row already" in taken.said
+    assert browser.get(f"{console.base}/deliveries/{batch}/row?place=9").status == 404
+
+
+def test_who_may_only_look_is_offered_no_correction(console: Console, sold: Sold, house: House) -> None:
+    sold("A-1", "A-2")
+    batch = dropped(house, *WRONG)
+    browser = console.person("finance")
+    assert "row?place" not in page(console, browser, batch).text
+    assert browser.get(f"{console.base}/deliveries/{batch}/row?place=3").status == 403
+
+
+def test_one_wrong_value_is_mended_in_many_rows_after_a_look(console: Console, sold: Sold, house: House) -> None:
+    sold("A-1", "A-2", "A-3")
+    batch = dropped(house, *(f"R-{n},A-{n},take_back,10.00,EUR,RETURN" for n in (1, 2, 3)))
+    browser = console.person("operator")
+    shown = page(console, browser, batch)
+    assert "In 3 rows set reason RETURN to" in shown.said
+    form = shown.form("/mend")
+    assert browser.send(form, to=" ").status == 422
+    preview = browser.send(form, to="ITEM_RETURNED")
+    assert "In 3 rows reason would say ITEM_RETURNED in the place of RETURN: 3 applied" in preview.said
+    assert f"{MINUS}2.40{EURO}" in preview.text
+    assert house.payouts("A-1")["A-1~sale"][0] == 10000
+    done = browser.send(preview.form("/mend"), step="do")
+    assert done.status == 303 and "3 rows in = 3 applied" in browser.get(done.location).said
+    assert [house.payouts(f"A-{n}")[f"A-{n}~sale"][0] for n in (1, 2, 3)] == [9000] * 3
+    after = page(console, browser, batch)
+    assert after.said.count("Corrected by Ana:") == 3 and "/mend" not in after.text
+    assert browser.send(form, to="ITEM_RETURNED").status == 409
+
+
+# The list
+
+
+def test_the_list_says_what_each_did_to_payouts_and_what_came_before(
+    console: Console, sold: Sold, house: House
+) -> None:
+    sold("A-1", "A-2")
+    rows = ("R-1,A-1,take_back,20.00,EUR,ITEM_RETURNED",)
+    first = dropped(house, *rows)
+    house.clock.moment += timedelta(days=3)
+    again = dropped(house, *rows)
+    house.modify({"order_id": "A-2", "change": "take_back", "amount": "10.00", "currency": "EUR"})
+    browser = console.person("operator")
+    listed = browser.get(f"{console.base}/deliveries")
+    assert f"{MINUS}1.60{EURO}" in listed.text and f"{MINUS}0.80{EURO}" in listed.text
+    assert "Same file as 2 Nov 2026; nothing changed." in listed.said
+    shown = page(console, browser, again)
+    assert "Same file as 2 Nov 2026; nothing changed." in shown.said and f"/deliveries/{first}" in shown.text
+
+
+def test_a_large_file_shows_how_far_it_is_in_page_title_and_list(
+    console: Console, sold: Sold, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sold(*(f"A-{n}" for n in range(8)))
+    monkeypatch.setattr(file, "ROWS_IN_ONE_PIECE", 2)
+    monkeypatch.setattr(house.hub, "hand_over", lambda delivery, more: True)
+    batch = dropped(house, *(f"R-{n},A-{n},take_back,1.00,EUR,CANCELLED" for n in range(8)))
+    header = house.hub.deliveries(house.program).get(batch)
+    assert header is not None
+    work = large.split(house.hub, header.delivery, {})
+    first, second = work.items()
+    large.take_bucket(house.hub, header.delivery, first)
+    browser = console.person("operator")
+    shown = page(console, browser, batch)
+    percent = large.Progress.of(work).percent
+    assert 10 < percent < 100 and f"<title>{percent} % · may.csv" in shown.text
+    assert "of 8 rows." in shown.said and f'max="100" value="{percent}"' in shown.text and "every 2s" in shown.text
+    house.clock.moment += timedelta(minutes=3)
+    block = browser.get(f"{console.base}/deliveries/{batch}", hx_request="true")
+    assert f"<title>{percent} % · may.csv</title>" in block.text and "every 5s" in block.text
+    assert f"{percent} %" in browser.get(f"{console.base}/deliveries").said
+    large.take_bucket(house.hub, header.delivery, second)
+    large.finish(house.hub, header.delivery)
+    assert browser.get(f"{console.base}/deliveries/{batch}", hx_request="true").headers["hx-refresh"] == "true"
+    assert "8 rows in = 8 applied" in page(console, browser, batch).said
+
+
+# Held
+
+
+HELD: dict[str, Any] = {
+    **PROGRAM,
+    "sources": {**PROGRAM["sources"], "warehouse": {"channel": "sftp", "thresholds": {"bad_rows": "10%"}}},
+}
+HALF_BAD = ("R-1,A-1,take_back,20.00,EUR,ITEM_RETURNED", "R-2,A-2,take_back,3x,EUR,ITEM_RETURNED")
+
+
+def test_a_held_file_says_why_how_much_and_whom_it_hits(console: Console, sold: Sold, house: House) -> None:
+    house.apply(HELD)
+    sold("A-1", "A-2")
+    batch = dropped(house, *HALF_BAD)
+    browser = console.person("operator", name="Ole")
+    shown = page(console, browser, batch).said
+    assert "Share of its rows that would be refused" in shown and "50%" in shown and "10%" in shown
+    assert "2 rows in = 1 applied · 1 refused" in shown and f"{MINUS}1.60{EURO}" in shown and "nordlicht" in shown
+    assert f"Release, {MINUS}1.60{EURO}" in shown
+    done = browser.send(page(console, browser, batch).form("/release"), note="looked at it")
+    assert done.status == 303 and house.payouts("A-1")["A-1~sale"][0] == 8000
+    assert "row?place=3" in page(console, browser, batch).text
+
+
+def test_a_discard_of_many_rows_asks_for_their_number(
+    console: Console, sold: Sold, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery_page, "MANY", 1)
+    house.apply(HELD)
+    sold("A-1", "A-2")
+    batch = dropped(house, *HALF_BAD)
+    browser = console.person("operator")
+    form = page(console, browser, batch).form("/release")
+    discard = f"{console.base}/deliveries/{batch}/discard"
+    for typed in ("", "3"):
+        assert browser.post(discard, **form, rows=typed).status == 422
+    assert page(console, browser, batch).said.count("Held: a person has to decide") == 1
+    assert browser.post(discard, **form, rows="2").status == 303
+    assert "Refused whole" in page(console, browser, batch).said
+
+
+def test_several_are_decided_at_once_with_an_outcome_each(console: Console, sold: Sold, house: House) -> None:
+    house.apply(HELD)
+    sold("A-1", "A-2", "A-3")
+    held = [dropped(house, *HALF_BAD, name=name) for name in ("may.csv",)]
+    held.append(dropped(house, "R-8,A-3,take_back,50.00,EUR,CANCELLED", "R-9,A-3,take_back,x,EUR,", name="june.csv"))
+    plain = house.modify({"order_id": "A-1", "change": "approve"}).delivery.id
+    browser = console.person("operator")
+    form = browser.get(f"{console.base}/deliveries").form("deliveries-bulk")
+    assert browser.send(form, what="release").status == 422
+    fields = {name: value for name, value in form.items() if name != "action"}
+    ids = "&".join(f"ids={one}" for one in [*held, plain])
+    kind = {"content-type": "application/x-www-form-urlencoded"}
+    preview = browser.ask(
+        "POST", form["action"], (f"{body_of({**fields, 'what': 'release'}).decode()}&{ids}").encode(), kind
+    )
+    assert "It is not held." in preview.said and f"Release 2 deliveries, {MINUS}5.60{EURO}" in preview.said
+    assert house.payouts("A-3")["A-3~sale"][0] == 10000
+    confirmed = {**fields, "what": "release", "step": "do", "note": "fine"}
+    done = browser.ask("POST", form["action"], f"{body_of(confirmed).decode()}&{ids}".encode(), kind)
+    assert "2 of 3 were done." in done.said and done.said.count("1 applied · 1 refused") == 2
+    assert [house.payouts(order)[f"{order}~sale"][0] for order in ("A-1", "A-3")] == [8000, 5000]
+    assert console.person("finance").send(form, what="release").status in (403, 404)
+    replayed = browser.ask(
+        "POST",
+        form["action"],
+        f"{body_of({**fields, 'what': 'replay', 'step': 'do'}).decode()}&ids={plain}".encode(),
+        kind,
+    )
+    assert "1 of 1 was done." in replayed.said
