@@ -17,6 +17,7 @@ from retour.domain.program import Source
 from retour.domain.row import Refusal, Row
 from retour.files.open import open_file
 from retour.files import jsonlines, xml
+from retour.files.workbook import xls, xlsx
 
 limit = int(sys.argv[3]) << 20
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

@@ -1,6 +1,7 @@
 """Whatever is in a table, every line is a row, is refused with its place, or is counted as skipped."""
 
 import io
+import time
 import tracemalloc
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -190,3 +191,11 @@ def test_memory_is_flat_in_rows() -> None:
 def test_what_follows_an_unclosed_quote_is_given_back_to_the_byte() -> None:
     content = b'order_id,change,note\nA-1,reverse,"open\n\n \nA-2,reverse,x\r\nA-3'
     assert b"".join(rejected_again(opened(content), ())) == content
+
+
+def test_very_many_columns_are_no_header_and_cost_no_time() -> None:
+    started = time.process_time()
+    for content in ("order_id," + "x," * 90_000 + "\n", ("order_id," * 9_000 + "\n") * 50):
+        found = open_file("x.csv", io.BytesIO(content.encode()), source())
+        assert isinstance(found, Refusal) and found.code == "HEADER_NOT_FOUND"
+    assert time.process_time() - started < 5

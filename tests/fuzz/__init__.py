@@ -15,6 +15,8 @@ from retour.domain.row import Refusal, Row, Unreadable
 from retour.files.answers import rejected_again
 from retour.files.open import open_file
 from retour.files.opened import Opened
+from retour.files.workbook import xls
+from tests.files import old_workbooks as old
 from tests.files.workbooks import header, number, row, shared, text, workbook
 
 PLAIN = Source(name="s", channel=Channel.SFTP)
@@ -236,6 +238,17 @@ def in_workbook(sheet: bytes) -> bytes:
     return out.getvalue()
 
 
+OLD_CELLS = old.header("reference", "order_id", "change", "amount", "occurred_at") + b"".join(
+    old.text(n, 0, f"R-{n}")
+    + old.shared(n, 1, n % 3)
+    + old.text(n, 2, "take_back")
+    + (old.number(n, 3, n + 0.5) if n % 2 else old.formula(n, 3, b"\0\0\0\0\0\0\x29\x40"))
+    + old.packed(n, 4, 46143 << 2 | 2, 1)
+    for n in range(1, 70)
+)
+OLD_STREAM = old.stream(("S", OLD_CELLS), extra=old.strings("A-0", "A-1", "A-€"), styles=(0, 14))
+
+
 def nothing_more(_content: bytes, _opened: Opened, _rows: Rows) -> None:
     """Only what holds of every reader."""
 
@@ -344,6 +357,15 @@ TARGETS: Mapping[str, Target] = {
         ),
         sheet_rows_are_accounted_for,
         in_workbook,
+    ),
+    "records": Target(
+        (OLD_STREAM, old.stream(("S", OLD_CELLS), styles=(0, 14), version=0x500)),
+        (*MARKS, *(old.record(kind, b"\1" * 12) for kind in xls.CELLS), old.EOF, old.bof(0x10), old.strings("x")),
+        nothing_more,
+        old.compound,
+    ),
+    "compound": Target(
+        (old.compound(OLD_STREAM),), (*MARKS, b"\xfe\xff\xff\xff", b"\xff\xff\xff\xff", b"\1\0\0\0"), nothing_more
     ),
     "workbook": Target(
         (in_workbook(SHEET.encode()),), (*MARKS, b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"), nothing_more

@@ -13,6 +13,9 @@ from typing import Protocol
 from retour.domain.program import Source
 from retour.domain.row import Refusal
 
+COLUMNS = 1_000
+"""The most that a header may have."""
+
 
 class Owner(Protocol):
     """Whose layout it is, where that is another system."""
@@ -102,10 +105,11 @@ def spelled(cells: Sequence[str], layout: Layout) -> tuple[str, ...]:
     """The header in the layout's spelling; unknown names as they are, and told apart where they repeat."""
     spelling = {fold(name): name for name in layout.known}
     names: list[str] = []
+    times: Counter[str] = Counter()
     for cell in cells:
         name = spelling.get(fold(cell), cell.strip())
-        times = 1 + sum(1 for earlier in names if earlier == name)
-        names.append(f"{name} ({times})" if name and times > 1 and name not in layout.known else name)
+        times[name] += 1
+        names.append(f"{name} ({times[name]})" if name and times[name] > 1 and name not in layout.known else name)
     return tuple(names)
 
 
@@ -114,7 +118,7 @@ def meant(heads: Sequence[Sequence[str]], layout: Layout) -> Layout | Refusal:
     if not layout.others:
         return layout
     for cells in heads:
-        if len(cells) < 2:
+        if not 2 <= len(cells) <= COLUMNS:
             continue
         names = frozenset(fold(cell) for cell in cells if cell.strip())
         claiming = [other for other in layout.others if other.owner and other.owner.claims(names)]
@@ -136,6 +140,8 @@ def meant(heads: Sequence[Sequence[str]], layout: Layout) -> Layout | Refusal:
 
 def score(cells: Sequence[str], layout: Layout) -> int:
     """How many known names a line holds; 0 when it cannot be a header."""
+    if len(cells) > COLUMNS:
+        return 0
     if layout.of_any_names:
         said = [cell.strip() for cell in cells if cell.strip()]
         return 0 if any(NUMBER.fullmatch(cell) for cell in said) else len(said)

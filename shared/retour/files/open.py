@@ -16,17 +16,22 @@ from retour.files.opened import Opened
 from retour.files.sniff import UNKNOWN, sniff
 from retour.files.text import HEAD, Reads, TooLarge, buffered
 from retour.files.unpack import Member, unpack
-from retour.files.workbook import xlsx
+from retour.files.workbook import xls, xlsx
 
 Reader = Callable[[BufferedReader, Source, Layout, str], Opened | Refusal]
 
-READERS: Mapping[str, Reader] = {"TEXT": table.read, "XML": xml.read, "JSON": jsonlines.read, "XLSX": xlsx.read}
+READERS: Mapping[str, Reader] = {
+    "TEXT": table.read,
+    "XML": xml.read,
+    "JSON": jsonlines.read,
+    "XLSX": xlsx.read,
+    "XLS": xls.read,
+}
 # Contents that are no file of rows, and have more to be said about them than that.
 REFUSED = {
     "TNEF": "FILE_WINMAIL",
     "ENCRYPTED": "FILE_ENCRYPTED",
     "OPENPGP": "FILE_ENCRYPTED",
-    "XLS": "WORKBOOK_OLD",
     "MAIL": "MAIL_WITHOUT_FILE",
 }
 ARCHIVES = frozenset(("ZIP", "GZIP"))

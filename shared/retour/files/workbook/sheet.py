@@ -6,7 +6,7 @@ cells, for a spreadsheet damages ids in CSV.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from retour.domain.row import Refusal, Row, Unreadable
@@ -16,10 +16,10 @@ from retour.files.cells import shown
 from retour.files.layout import Layout
 from retour.files.opened import Opened
 from retour.files.table import CELL_SIGNS, HEADER_WITHIN, Shape
+from retour.files.text import LINE_SIGNS
 from retour.files.workbook.values import Unusable
 from retour.files.workbook.write import written
 
-COLUMNS = 1_000
 SHEETS = 100
 
 
@@ -64,7 +64,7 @@ def opened(book: Book, layout: Layout, prefix: str) -> Opened | Refusal:
     for sheet in book.sheets:
         first: list[Line] = []
         try:
-            for line in book.lines(sheet):
+            for line in bounded(book.lines(sheet)):
                 if len(first) == HEADER_WITHIN:
                     break
                 if any(cell.strip() for cell in line.cells):
@@ -105,6 +105,12 @@ def opened(book: Book, layout: Layout, prefix: str) -> Opened | Refusal:
     )
 
 
+def bounded(lines: Iterator[Line]) -> Iterator[Line]:
+    """The same, but for rows with more text in all their cells than any record has: of those, only that they are."""
+    for line in lines:
+        yield line if sum(map(len, line.cells)) <= LINE_SIGNS else replace(line, cells=[], long=True)
+
+
 def shape_of(first: Sequence[Line], layout: Layout, prefix: str) -> Shape | None:
     """The header among the first rows: the one with most of the names we know, the earliest of equals."""
     best = 0
@@ -133,7 +139,7 @@ def rows(
     number = shape.line
     width = len(shape.header)
     try:
-        for line in book.lines(sheet):
+        for line in bounded(book.lines(sheet)):
             if line.number <= shape.line:
                 continue
             number = line.number

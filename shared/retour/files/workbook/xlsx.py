@@ -14,12 +14,12 @@ from xml.parsers import expat
 from retour.domain.program import Source
 from retour.domain.row import Refusal
 from retour.files.cells import shown
-from retour.files.layout import Layout
+from retour.files.layout import COLUMNS, Layout
 from retour.files.opened import Opened
 from retour.files.table import CELL_SIGNS
 from retour.files.text import TooLarge
 from retour.files.unpack import PIECE, RATIO, RATIO_FROM, UNPACKED_BYTES, spooled
-from retour.files.workbook.sheet import COLUMNS, SHEETS, Broken, Line, Sheet, opened
+from retour.files.workbook.sheet import SHEETS, Broken, Line, Sheet, opened
 from retour.files.workbook.values import (
     ESCAPED,
     Look,
@@ -123,7 +123,7 @@ class Book:
         if entry is None:
             raise Unusable("WORKBOOK_DAMAGED", part=part)
         if entry.flag_bits & 1:
-            raise Unusable("WORKBOOK_OLD")
+            raise Unusable("FILE_ENCRYPTED")
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             # No program writes others, and they are unpacked in pieces of any size.
             raise Unusable("WORKBOOK_DAMAGED", part=part)

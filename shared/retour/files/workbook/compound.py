@@ -1,0 +1,184 @@
+"""A compound file (OLE2, in which Office packed its documents until 2003): its streams, all chains within bounds."""
+
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from struct import error as Short
+from struct import unpack_from
+from typing import BinaryIO
+
+HEADER = 512
+LISTED_IN_HEADER = 109
+ENTRY = 128
+DIRECTORY_BYTES = 4 << 20
+MINI_SHIFT = 6
+SMALL = 4096
+LAST = 0xFFFFFFFA
+"""Numbers from here on are no sectors: the end of a chain, a free one, one of the tables' own."""
+NONE = 0xFFFFFFFF
+STREAM, ROOT = 2, 5
+
+
+class Damaged(Exception):
+    """A compound file, or a stream in it, that does not hold together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A stream of the file, read at any place."""
+
+    file: BinaryIO
+    places: "array[int]"
+    shift: int
+    size: int
+
+    def read(self, at: int, size: int) -> bytes:
+        """So many bytes from there on; fewer only at its end."""
+        end = min(at + size, self.size)
+        pieces = []
+        while at < end:
+            sector, offset = at >> self.shift, at & ((1 << self.shift) - 1)
+            last = sector
+            # Neighbours in the stream mostly are neighbours in the file.
+            while (last + 1) << self.shift < end and self.places[last + 1] == self.places[last] + (1 << self.shift):
+                last += 1
+            want = min(((last + 1) << self.shift), end) - at
+            self.file.seek(self.places[sector] + offset)
+            piece = self.file.read(want)
+            if len(piece) < want:
+                raise Damaged("cut off")
+            pieces.append(piece)
+            at += want
+        return b"".join(pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the directory says of a stream: where it begins, and how long it is."""
+
+    start: int
+    size: int
+
+
+class Compound:
+    """The streams that lie at the top of a compound file, by their names."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        size = file.seek(0, 2)
+        file.seek(0)
+        head = file.read(HEADER)
+        try:
+            self.shift, self.mini_shift = unpack_from("<HH", head, 30)
+            directory, cutoff, mini, difat = (unpack_from("<I", head, at)[0] for at in (48, 56, 60, 68))
+            listed = array("I", head[76:HEADER]) if len(head) == HEADER else array("I")
+        except Short:
+            raise Damaged("header") from None
+        if self.shift not in (9, 12) or self.mini_shift != MINI_SHIFT or cutoff != SMALL or not listed:
+            raise Damaged("header")
+        self.count = max(0, -(-size >> self.shift) - 1)
+        self.next = self._table(listed, difat)
+        self.mini = mini
+        self.root, self.entries = self._directory(directory)
+
+    def stream(self, name: str) -> Stream:
+        entry = self.entries[name]
+        if entry.size >= SMALL:
+            return self._stream(entry)
+        inside = self._stream(self.root)
+        if inside.size > self.count << self.shift:
+            raise Damaged("small streams")
+        following = self._words(self.chain(self.mini, self.next, self.count))
+        chain = self.chain(entry.start, following, len(following))
+        places = array("Q")
+        for number in chain:
+            sector, offset = (number << MINI_SHIFT) >> self.shift, (number << MINI_SHIFT) & ((1 << self.shift) - 1)
+            if sector >= len(inside.places):
+                raise Damaged("small streams")
+            places.append(inside.places[sector] + offset)
+        return whole(Stream(self.file, places, MINI_SHIFT, entry.size))
+
+    def _stream(self, entry: Entry) -> Stream:
+        sectors = self.chain(entry.start, self.next, self.count)
+        places = array("Q", (self._place(sector) for sector in sectors))
+        return whole(Stream(self.file, places, self.shift, entry.size))
+
+    def chain(self, start: int, following: "array[int]", most: int) -> "array[int]":
+        """The sectors of a chain in turn; none comes twice, so there are at most as many as there are."""
+        found = array("I")
+        while start < LAST:
+            if start >= len(following) or len(found) >= most:
+                raise Damaged("chain")
+            found.append(start)
+            start = following[start]
+        return found
+
+    def _table(self, listed: "array[int]", difat: int) -> "array[int]":
+        """For every sector the one that follows it, from the sectors which that table itself lies in."""
+        tables = array("I", (one for one in listed if one < LAST))
+        for _ in range(self.count):
+            if difat >= LAST:
+                break
+            more = self._words(array("I", [difat]))
+            tables.extend(one for one in more[:-1] if one < LAST)
+            difat = more[-1]
+        if len(tables) << (self.shift - 2) > self.count + (LISTED_IN_HEADER << (self.shift - 2)):
+            raise Damaged("table")
+        return self._words(tables)
+
+    def _words(self, sectors: "array[int]") -> "array[int]":
+        words = array("I")
+        for sector in sectors:
+            words.frombytes(self._sector(sector))
+        return words
+
+    def _directory(self, start: int) -> tuple[Entry, Mapping[str, Entry]]:
+        sectors = self.chain(start, self.next, self.count)
+        if len(sectors) << self.shift > DIRECTORY_BYTES:
+            raise Damaged("directory")
+        listed = b"".join(map(self._sector, sectors))
+        if len(listed) < ENTRY or listed[66] != ROOT:
+            raise Damaged("directory")
+        found = {}
+        (child,) = unpack_from("<I", listed, 76)
+        for at in beside(listed, child):
+            length, kind = unpack_from("<HB", listed, at + 64)
+            if kind == STREAM and 2 <= length <= 64:
+                name = listed[at : at + length - 2].decode("utf-16-le", "replace")
+                found[name] = entry_at(listed, at, self.shift)
+        return entry_at(listed, 0, self.shift), found
+
+    def _sector(self, sector: int) -> bytes:
+        self.file.seek(self._place(sector))
+        data = self.file.read(1 << self.shift)
+        if len(data) < 1 << self.shift:
+            raise Damaged("cut off")
+        return data
+
+    def _place(self, sector: int) -> int:
+        place: int = (sector + 1) << self.shift
+        return place
+
+
+def whole(stream: Stream) -> Stream:
+    if stream.size > len(stream.places) << stream.shift:
+        raise Damaged("cut off")
+    return stream
+
+
+def entry_at(listed: bytes, at: int, shift: int) -> Entry:
+    # Files with short sectors have sizes of four bytes, and may have anything in the next four.
+    return Entry(*unpack_from("<II" if shift == 9 else "<IQ", listed, at + 116))
+
+
+def beside(listed: bytes, child: int) -> Iterator[int]:
+    """Where the entries of one folder lie: a tree of left and right neighbours, each seen once."""
+    seen: set[int] = set()
+    left = [child]
+    while left:
+        number = left.pop()
+        if number == NONE or number in seen or (number + 1) * ENTRY > len(listed):
+            continue
+        seen.add(number)
+        yield number * ENTRY
+        left += unpack_from("<II", listed, number * ENTRY + 68)

@@ -1,0 +1,449 @@
+"""An XLS workbook (Excel 5 to 2003) to rows, streamed by ourselves as XLSX is: no file makes us larger than a budget.
+
+A formula is read by the result that was saved with it, unless the file says that it has to be calculated first.
+"""
+
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from io import BufferedReader
+from itertools import chain, groupby, islice, pairwise
+from math import isfinite
+from struct import error as Short
+from struct import pack, unpack, unpack_from
+
+from retour.domain.program import Source
+from retour.domain.row import Refusal
+from retour.files.cells import shown
+from retour.files.layout import Layout
+from retour.files.opened import Opened
+from retour.files.table import CELL_SIGNS
+from retour.files.text import Encoding, TooLarge, decoded
+from retour.files.unpack import PACKED_BYTES, PIECE, spooled
+from retour.files.workbook.compound import Compound, Damaged, Stream
+from retour.files.workbook.sheet import SHEETS, Broken, Line, Sheet, opened
+from retour.files.workbook.values import EXACT, Look, Texts, Unusable, Values, exact, letters_of, look_of
+
+RECORDS = 3_000_000
+"""Of one workbook, counted once for each sheet that says it is made of them."""
+COLUMNS = 256
+CELLS_SORTED = 1_000_000
+"""Of a sheet whose writer put them down in any order."""
+
+
+class Kind:
+    """The kinds of records that are read, by the numbers they have."""
+
+    BOF, EOF, CONTINUE = 0x809, 0x0A, 0x3C
+    FILEPASS, CODEPAGE, DATEMODE, RECALCID = 0x2F, 0x42, 0x22, 0x1C1
+    FORMAT, XF, BOUNDSHEET, SST = 0x41E, 0xE0, 0x85, 0xFC
+    NUMBER, RK, MULRK = 0x203, 0x27E, 0xBD
+    LABELSST, LABEL, RSTRING, BOOLERR = 0xFD, 0x204, 0xD6, 0x205
+    FORMULA, SHRFMLA, ARRAY, TABLE, STRING = 0x06, 0x4BC, 0x221, 0x236, 0x207
+
+
+CELLS = frozenset(
+    (
+        *(Kind.NUMBER, Kind.RK, Kind.MULRK, Kind.LABELSST, Kind.LABEL, Kind.RSTRING),
+        *(Kind.BOOLERR, Kind.FORMULA),
+    )
+)
+BETWEEN = frozenset((Kind.SHRFMLA, Kind.ARRAY, Kind.TABLE))
+"""What may stand between a formula and the text it came to: the formula of several cells."""
+EXCEL_97, EXCEL_5 = 0x600, 0x500
+GLOBALS, WORKSHEET = 0x05, 0x10
+ON_LOAD = 2
+"""The mark of a formula that is to be calculated when the file is opened: what is saved with it may be anything."""
+ERRORS = {0: "#NULL!", 7: "#DIV/0!", 15: "#VALUE!", 23: "#REF!", 29: "#NAME?", 36: "#NUM!", 42: "#N/A"}
+CODECS = {10000: "mac_roman", 32768: "mac_roman", 32769: "cp1252"}
+# Other documents that are packed in the same way, by a stream that each of them has.
+OTHERS = {"WordDocument": "DOC", "PowerPoint Document": "PPT", "__properties_version1.0": "MSG"}
+PLAIN = Look()
+NEAR = 1 << 10
+"""Bytes read for one cell alone."""
+BROKEN = (Damaged, Short, LookupError, ValueError)
+
+
+def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "") -> Opened | Refusal:
+    """The rows of an XLS workbook, or why none can be read."""
+    try:
+        return opened(Book(stream, source), layout, prefix)
+    except Unusable as unusable:
+        return unusable.refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell with something in it. `number` is its value where that is one; `missing`: of a formula, and not saved."""
+
+    row: int
+    column: int
+    text: str = ""
+    number: float | None = None
+    style: int = 0
+    missing: bool = False
+
+
+class Records:
+    """The records of a workbook's stream from a place on, one after another."""
+
+    def __init__(self, stream: Stream, at: int, piece: int = PIECE) -> None:
+        self.stream, self.end, self.piece = stream, at, piece
+        self.held, self.place = b"", 0
+
+    def __iter__(self) -> Iterator[tuple[int, int, bytes]]:
+        """(kind, place, content) of each; Damaged where the stream ends."""
+        while True:
+            yield self.next()
+
+    def next(self) -> tuple[int, int, bytes]:
+        self._have(4)
+        at = self.end - len(self.held) + self.place
+        kind, size = unpack_from("<HH", self.held, self.place)
+        self._have(4 + size)
+        start = self.place + 4
+        self.place = start + size
+        return kind, at, self.held[start : self.place]
+
+    def kind(self) -> int:
+        """Of the next one."""
+        self._have(4)
+        return int(unpack_from("<H", self.held, self.place)[0])
+
+    def continued(self) -> Iterator[bytes]:
+        """The contents of the records that continue the last one."""
+        while self.kind() == Kind.CONTINUE:
+            yield self.next()[2]
+
+    def _have(self, size: int) -> None:
+        if len(self.held) - self.place < size:
+            more = self.stream.read(self.end, max(self.piece, size))
+            self.held = self.held[self.place :] + more
+            self.end += len(more)
+            self.place = 0
+            if len(self.held) < size:
+                raise Damaged("record")
+
+
+@dataclass
+class Pieces:
+    """The content of a record and of those that continue it, as one run of bytes."""
+
+    more: Iterator[bytes]
+    now: bytes = b""
+    at: int = 0
+
+    def next(self) -> None:
+        self.now, self.at = next(self.more, b""), 0
+        if not self.now:
+            raise Damaged("text")
+
+    def take(self, size: int) -> bytes:
+        taken = b""
+        while len(taken) < size:
+            if self.at == len(self.now):
+                self.next()
+            piece = self.now[self.at : self.at + size - len(taken)]
+            self.at += len(piece)
+            taken += piece
+        return taken
+
+    def skip(self, size: int) -> None:
+        while size > (left := len(self.now) - self.at):
+            size -= left
+            self.next()
+        self.at += size
+
+    def text(self, wide: int) -> str:
+        """A text of Excel 97 and later, after its length of so many bytes."""
+        (length,) = unpack("<H" if wide == 2 else "<B", self.take(wide))
+        (flags,) = self.take(1)
+        (runs,) = unpack("<H", self.take(2)) if flags & 8 else (0,)
+        (phonetic,) = unpack("<I", self.take(4)) if flags & 4 else (0,)
+        signs: list[str] = []
+        left = length
+        while left:
+            if self.at == len(self.now):
+                # Where a text is continued, it says again whether its signs have one byte or two.
+                self.next()
+                (flags,) = self.take(1)
+            width = 2 if flags & 1 else 1
+            some = min(left, (len(self.now) - self.at) // width)
+            if not some:
+                raise Damaged("text")
+            piece = self.now[self.at : self.at + some * width]
+            signs.append(piece.decode("utf-16-le", "surrogatepass") if width == 2 else piece.decode("latin-1"))
+            self.at += some * width
+            left -= some
+        self.skip(4 * runs + phonetic)
+        # A sign of two halves may have been parted; half a sign alone means nothing.
+        return "".join(signs).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "retour.keep")
+
+
+class Book:
+    """A workbook's visible sheets, its strings and its styles."""
+
+    def __init__(self, stream: BufferedReader, source: Source) -> None:
+        self.stream = workbook_in(stream)
+        self.version = 0
+        self.encoding = Encoding("ascii", fallback=True)
+        self.since_1904 = self.calculated = False
+        self.hidden: list[str] = []
+        self.sheets: list[Sheet] = []
+        self.starts: dict[str, int] = {}
+        self.orders: dict[str, array[int] | None] = {}
+        self.strings = Texts()
+        self.left = RECORDS
+        formats: dict[str, str] = {}
+        styles: list[str] = []
+        try:
+            self._read_globals(formats, styles)
+        except BROKEN:
+            raise Unusable("WORKBOOK_DAMAGED", part="Workbook") from None
+        if not self.sheets:
+            raise Unusable("WORKBOOK_DAMAGED", part="Workbook")
+        self.looks = [look_of(style, formats) for style in styles]
+        self.values = Values.of(source, self.since_1904)
+        self.number = lru_cache(maxsize=4096)(self._number)
+
+    def lines(self, sheet: Sheet) -> Iterator[Line]:
+        """The rows of a sheet that have anything in them; Broken where it breaks off."""
+        try:
+            if sheet.part not in self.orders:
+                self.orders[sheet.part] = self._order(sheet)
+            for row, cells in groupby(self._cells(sheet), key=lambda cell: cell.row):
+                yield self._line(row + 1, cells)
+        except BROKEN:
+            raise Broken from None
+
+    # The workbook as a whole
+
+    def _read_globals(self, formats: dict[str, str], styles: list[str]) -> None:
+        records = Records(self.stream, 0)
+        kind, _, content = records.next()
+        self.version, scope = unpack_from("<HH", content)
+        if kind != Kind.BOF or self.version not in (EXCEL_97, EXCEL_5) or scope != GLOBALS:
+            raise Unusable("WORKBOOK_OLD")
+        for kind, _, content in records:
+            self._spend()
+            match kind:
+                case Kind.EOF:
+                    return
+                case Kind.FILEPASS:
+                    raise Unusable("FILE_ENCRYPTED")
+                case Kind.CODEPAGE:
+                    self.encoding = Encoding(codec_of(*unpack_from("<H", content)), fallback=True)
+                case Kind.DATEMODE:
+                    self.since_1904 = content[:1] == b"\x01"
+                case Kind.RECALCID:
+                    self.calculated = True
+                case Kind.FORMAT:
+                    wide = 2 if self.version == EXCEL_97 else 1
+                    formats[str(unpack_from("<H", content)[0])] = self._text(content[2:], wide)
+                case Kind.XF:
+                    styles.append(str(unpack_from("<H", content, 2)[0]))
+                case Kind.BOUNDSHEET:
+                    self._list(content)
+                case Kind.SST:
+                    self._share(Pieces(chain([content], records.continued())))
+
+    def _list(self, content: bytes) -> None:
+        start, state, kind = unpack_from("<IBB", content)
+        if kind != 0:  # A chart, or macros.
+            return
+        title = shown(self._text(content[6:], 1)) or "sheet"
+        if state & 3:
+            self.hidden.append(title)
+        elif title in self.starts or len(self.sheets) >= SHEETS:
+            raise Damaged("sheets")
+        else:
+            self.sheets.append(Sheet(title, title))
+            self.starts[title] = start
+
+    def _share(self, pieces: Pieces) -> None:
+        _, count = unpack("<II", pieces.take(8))
+        for _ in range(count):
+            self.strings.add(pieces.text(2))
+
+    def _text(self, content: bytes, wide: int, more: Iterable[bytes] = ()) -> str:
+        """A text after its length of so many bytes."""
+        if self.version == EXCEL_97:
+            return Pieces(chain([content], more)).text(wide)
+        (length,) = unpack_from("<H" if wide == 2 else "<B", content)
+        if len(content) < wide + length:
+            raise Damaged("text")
+        return decoded(content[wide : wide + length], self.encoding)
+
+    # A sheet
+
+    def _records(self, records: Records, first: bool = False) -> Iterator[tuple[int, int, bytes]]:
+        """The records of one sheet, without those of the charts within it; counted when they are read first."""
+        depth = 0
+        for kind, at, content in records:
+            if first:
+                self._spend()
+            if kind == Kind.BOF:
+                depth += 1
+                if depth == 1 and unpack_from("<H", content, 2)[0] != WORKSHEET:
+                    raise Damaged("sheet")
+            elif not depth:
+                raise Damaged("sheet")
+            elif kind == Kind.EOF:
+                depth -= 1
+                if not depth:
+                    return
+            elif depth == 1:
+                yield kind, at, content
+
+    def _order(self, sheet: Sheet) -> "array[int] | None":
+        """Where its cells lie, in the order of the sheet, if whoever wrote them put them down in another."""
+
+        def keys() -> Iterator[int]:
+            for kind, at, content in self._records(Records(self.stream, self.starts[sheet.part]), first=True):
+                if kind in CELLS:
+                    row, column = unpack_from("<HH", content)
+                    yield row << 48 | column << 32 | at
+
+        if all(one < other for one, other in pairwise(keys())):
+            return None
+        found = array("Q", islice(keys(), CELLS_SORTED + 1))
+        if len(found) > CELLS_SORTED:
+            raise Unusable("WORKBOOK_TOO_LARGE", limit=f"{CELLS_SORTED:,}")
+        return array("Q", sorted(found))
+
+    def _cells(self, sheet: Sheet) -> Iterator[Cell]:
+        order = self.orders[sheet.part]
+        if order is None:
+            records = Records(self.stream, self.starts[sheet.part])
+            for kind, _, content in self._records(records):
+                if kind in CELLS:
+                    yield from self._cell(kind, content, records)
+            return
+        for key in order:
+            records = Records(self.stream, key & 0xFFFFFFFF, NEAR)
+            kind, _, content = records.next()
+            yield from self._cell(kind, content, records)
+
+    def _cell(self, kind: int, content: bytes, records: Records) -> Iterator[Cell]:
+        row, column, style = unpack_from("<HHH", content)
+        match kind:
+            case Kind.NUMBER:
+                yield Cell(row, column, number=unpack_from("<d", content, 6)[0], style=style)
+            case Kind.RK:
+                yield Cell(row, column, number=short(*unpack_from("<I", content, 6)), style=style)
+            case Kind.MULRK:
+                for step, at in enumerate(range(4, len(content) - 7, 6)):
+                    style, packed = unpack_from("<HI", content, at)
+                    yield Cell(row, column + step, number=short(packed), style=style)
+            case Kind.LABELSST:
+                yield Cell(row, column, self.strings[unpack_from("<I", content, 6)[0]])
+            case Kind.LABEL | Kind.RSTRING:
+                yield Cell(row, column, self._text(content[6:], 2, records.continued()))
+            case Kind.BOOLERR:
+                yield Cell(row, column, flag(content[6], content[7]))
+            case Kind.FORMULA:
+                yield self._result(row, column, style, content, records)
+
+    def _result(self, row: int, column: int, style: int, content: bytes, records: Records) -> Cell:
+        """The cell of a formula, by the result saved with it."""
+        result = content[6:14]
+        if unpack_from("<H", content, 14)[0] & ON_LOAD:
+            return Cell(row, column, missing=True)
+        if result[6:] != b"\xff\xff":
+            return Cell(row, column, number=unpack("<d", result)[0], style=style)
+        match result[0]:
+            case 0:
+                while records.kind() in BETWEEN:
+                    records.next()
+                if records.kind() != Kind.STRING:
+                    return Cell(row, column, missing=True)
+                _, _, text = records.next()
+                return Cell(row, column, self._text(text, 2, records.continued()))
+            case 1 | 2:
+                return Cell(row, column, flag(result[2], result[0] == 2))
+            case 3:
+                # An empty text; of a workbook that no program ever calculated it says nothing.
+                return Cell(row, column, missing=not self.calculated)
+        raise Damaged("formula")
+
+    def _line(self, number: int, found: Iterable[Cell]) -> Line:
+        cells: list[str] = []
+        inexact: list[int] = []
+        formula = ""
+        long = False
+        for cell in found:
+            if not len(cells) <= cell.column < COLUMNS:
+                raise Damaged("two cells in one place, or one outside of any sheet")
+            text = cell.text
+            if cell.number is not None:
+                text, doubtful = self.number(cell.number, cell.style)
+                if doubtful:
+                    inexact.append(cell.column)
+            if cell.missing:
+                formula = formula or f"{letters_of(cell.column)}{number}"
+            long = long or len(text) > CELL_SIGNS
+            if text:
+                cells += [""] * (cell.column - len(cells))
+                cells.append(text)
+        return Line(number, cells, inexact, 0, formula, long)
+
+    def _number(self, number: float, style: int) -> tuple[str, bool]:
+        """What a number says in this style, and whether it may be another than was meant."""
+        look = self.looks[style] if style < len(self.looks) else PLAIN
+        said = self.values.number(digits_of(number), look)
+        return said, look.date or not exact(said)
+
+    def _spend(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise Unusable("WORKBOOK_TOO_LARGE", limit=f"{RECORDS:,}")
+
+
+def workbook_in(stream: BufferedReader) -> Stream:
+    """The stream of the workbook itself in the file it is packed in."""
+    try:
+        packed = Compound(spooled(stream))
+        name = next((name for name in ("Workbook", "Book") if name in packed.entries), "")
+        if "EncryptedPackage" in packed.entries:
+            raise Unusable("FILE_ENCRYPTED")
+        if not name:
+            raise Unusable(
+                "UNSUPPORTED_FORMAT", found=next((OTHERS[one] for one in packed.entries if one in OTHERS), "OLE2")
+            )
+        return packed.stream(name)
+    except TooLarge:
+        raise Unusable("WORKBOOK_TOO_LARGE", limit=f"{PACKED_BYTES >> 20} MB") from None
+    except Damaged:
+        raise Unusable("WORKBOOK_DAMAGED", part="OLE2") from None
+
+
+def codec_of(codepage: int) -> str:
+    """ASCII where the code page is none that is known for sure: other signs are then refused row by row."""
+    name = CODECS.get(codepage, f"cp{codepage}")
+    try:
+        "a".encode(name)
+    except LookupError:
+        return "ascii"
+    return name
+
+
+def short(packed: int) -> float:
+    """A number in four bytes: a whole one, or the better half of any; its last bits say which, and if of a cent."""
+    if packed & 2:
+        number = float(((packed ^ 0x80000000) - 0x80000000) >> 2)
+    else:
+        (number,) = unpack("<d", pack("<II", 0, packed & 0xFFFFFFFC))
+    return number / 100 if packed & 1 else number
+
+
+def digits_of(number: float) -> str:
+    if not isfinite(number):
+        raise Damaged("number")
+    return str(int(number)) if number.is_integer() and abs(number) < EXACT else repr(number)
+
+
+def flag(value: int, is_error: int) -> str:
+    if is_error:
+        return ERRORS[value]
+    return "TRUE" if value else "FALSE"
