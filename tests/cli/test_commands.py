@@ -249,7 +249,7 @@ def test_a_pull_waits_for_its_own_visit_and_shows_what_it_took(
         "started": "2026-11-21T12:00:01.500Z", "state": "done", "explanation": "2 files seen, 1 file fetched.",
         "fetched": [{"name": "r.csv", "delivery": "b"}],
     }  # fmt: skip
-    retour.answers[f"POST {P}/sources/erp/test"] = [Said(200, {"last_visit": earlier}), Said(200, {"last_visit": ours})]
+    retour.answers[f"GET {P}/sources/erp"] = [Said(200, {"last_visit": earlier}), Said(200, {"last_visit": ours})]
     retour.says(f"GET {P}/batches/b", batch(outcomes=[APPLIED]))
     assert main(["pull"]) == 0
     out = capsys.readouterr().out
@@ -260,7 +260,7 @@ def test_a_pull_waits_for_its_own_visit_and_shows_what_it_took(
 def test_a_visit_that_failed_is_1(retour: FakeHub, capsys: pytest.CaptureFixture[str]) -> None:
     retour.says(f"POST {P}/sources/erp/pull", {"source": "erp", "state": "visiting", "asked_at": "2026"}, 202)
     visit = {"started": "2026-11-21", "state": "failed", "fetched": [], "explanation": "The server does not answer."}
-    retour.says(f"POST {P}/sources/erp/test", {"last_visit": visit})
+    retour.says(f"GET {P}/sources/erp", {"last_visit": visit})
     assert main(["pull", "--source", "erp", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["visits"][0]["explanation"] == "The server does not answer."
 
@@ -333,6 +333,32 @@ def test_a_held_batch_is_released_or_discarded(retour: FakeHub, capsys: pytest.C
     assert "8.00 → 6.40 EUR" in capsys.readouterr().out
     assert main(["discard", identity]) == 0
     assert "returns.csv is discarded" in capsys.readouterr().out
+    assert not any(asked.query for asked in retour.asked)
+
+
+def test_a_decision_on_a_batch_is_rehearsed_noted_and_given_as_json(
+    retour: FakeHub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    identity = batch()["id"]
+    rehearsed = batch("done", id=None, name=None, dry_run=True, outcomes=[APPLIED] * 30, counts={"applied": 30})
+    retour.says(f"POST {P}/batches/{identity}/release", rehearsed)
+    assert main(["release", identity, "--dry-run", "--note", "looked at it"]) == 0
+    assert (retour.asked[-1].query, retour.asked[-1].document) == ({"dry_run": "true"}, {"note": "looked at it"})
+    said = capsys.readouterr().out
+    assert "nothing is written" in said and "10 more: --json" in said and "--result" not in said
+    retour.says(f"POST {P}/batches/{identity}/discard", batch("refused"))
+    assert main(["discard", identity, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["state"] == "refused"
+    assert main(["discard", identity, "--reason", "OTHER"]) == 2
+
+
+def test_a_release_says_whether_it_came_out_as_shown(retour: FakeHub, capsys: pytest.CaptureFixture[str]) -> None:
+    identity = batch()["id"]
+    retour.says(f"POST {P}/batches/{identity}/release", batch("working"))
+    retour.says(f"GET {P}/batches/{identity}", batch(outcomes=[APPLIED], differing=0, differs=[]))
+    assert main(["release", identity]) == 0
+    said = capsys.readouterr().out
+    assert "Every row came out as the preview had shown." in said and "shown  now" not in said
 
 
 def test_secrets_come_from_standard_input_only(

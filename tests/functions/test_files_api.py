@@ -55,7 +55,14 @@ def test_a_held_file_is_shown_with_what_it_would_do_and_released(admin: Caller, 
     assert "50%" in shown["explanation"] and "40%" in shown["explanation"]
     assert shown["preview"]["counts"] == {"applied": 1, "refused": 1}
     assert shown["preview"]["partners"][0]["payout"]["difference"] == "-0.80"
-    done = call("POST", f"/v1/programs/{{p}}/batches/{batch}/release", {}).json
+    again = f"/v1/programs/{{p}}/batches/{batch}"
+    rehearsed = call("POST", f"{again}/release", {}, query={"dry_run": "true"}).json
+    assert (rehearsed["dry_run"], rehearsed["counts"]) == (True, {"applied": 1, "refused": 1})
+    dropped = call("POST", f"{again}/discard", {}, query={"dry_run": "true"}).json
+    assert (dropped["dry_run"], dropped["code"]) == (True, "DISCARDED")
+    assert call("GET", again).json["state"] == "held"
+    assert call("GET", f"{ACTIONS}/A-0~sale").json["amount"] == "100.00"
+    done = call("POST", f"{again}/release", {}).json
     assert (done["state"], done["counts"], done["differing"]) == ("done", {"applied": 1, "refused": 1}, 0)
     assert call("GET", f"{ACTIONS}/A-0~sale").json["amount"] == "90.00"
 

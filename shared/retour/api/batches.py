@@ -9,16 +9,17 @@ from urllib.parse import quote
 
 from retour.api import views
 from retour.api.admission import days, delivery_of, reader_of
-from retour.api.calls import ANSWER_MAX, CONSOLE, LINK_SECONDS, Call, Refused, batch_id, not_found
+from retour.api.calls import ANSWER_MAX, CONSOLE, FILE_MAX, LINK_SECONDS, Call, Refused, batch_id, not_found
 from retour.api.views import Document, Page, Reader
 from retour.domain.actions.outcome import Outcome, Result
-from retour.domain.delivery import Channel, Kind
+from retour.domain.delivery import Channel, Delivery, Kind
 from retour.domain.program import Program
 from retour.domain.row import Refusal
-from retour.intake.batch import ARRIVED, HELD, LISTED, WORKING
+from retour.intake.batch import ARRIVED, HELD, LISTED, REFUSED, WORKING, Batch
 from retour.intake.decision import decide
 from retour.intake.file import take_file
 from retour.intake.receive import receive
+from retour.intake.rehearse import rehearse
 from retour.sentences import sentence
 from retour.store import outcomes
 from retour.store.deliveries import Header
@@ -191,6 +192,8 @@ def settle(hub: Hub, call: Call, principal: Principal, opened: Program, segment:
     if header.state != HELD:
         detail = f"The batch is {header.state}; only a held one can be released or discarded."
         raise Refused(409, "NOT_HELD", "Batch is not held", detail)
+    if call.is_dry_run:
+        return settled_dry(hub, opened, header.delivery, what)
     note = call.document().get("note", "")
     asked = {"delivery": header.delivery.id, "decision": what, "note": str(note)[:500]}
     form = replace(call, body=json.dumps(asked).encode())
@@ -198,6 +201,17 @@ def settle(hub: Hub, call: Call, principal: Principal, opened: Program, segment:
     decide(hub, delivery, form.body)
     hub.send("answers", {"program": opened.id, "delivery": header.delivery.id, "what": "batch"})
     return batch_shown(reader, header_of(reader, segment))
+
+
+def settled_dry(hub: Hub, opened: Program, delivery: Delivery, what: str) -> Document:
+    """What a decision on a held delivery would come to now; it stays held."""
+    if what == "discard":
+        return views.rehearsal_document(Batch(delivery=delivery, state=REFUSED, code="DISCARDED"), opened.language)
+    if delivery.size > FILE_MAX:
+        detail = f"The file has {delivery.size} bytes; up to {FILE_MAX} are rehearsed. Its preview is in the batch."
+        raise Refused(413, "BODY_TOO_LARGE", "File too large to be rehearsed", detail)
+    body = hub.inbox.read(delivery.body_key)
+    return views.rehearsal_document(rehearse(hub, delivery, body, hub.now()), opened.language)
 
 
 def replay(hub: Hub, opened: Program, segment: str) -> Document:

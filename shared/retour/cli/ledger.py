@@ -93,7 +93,8 @@ def show_batch(batch: Mapping[str, Any]) -> None:
     table((*columns, "amount before → after", "payout before → after", "explanation"), rows)
     total = sum((batch.get("counts") or {}).values()) or len(outcomes)
     if total > OUTCOMES_SHOWN:
-        say(f"… and {total - OUTCOMES_SHOWN} more: retour batches {identity} --result FILE")
+        all_of_them = "--json" if batch.get("dry_run") else f"retour batches {identity} --result FILE"
+        say(f"… and {total - OUTCOMES_SHOWN} more: {all_of_them}")
 
 
 def show_preview(batch: Mapping[str, Any]) -> None:
@@ -118,7 +119,9 @@ def show_preview(batch: Mapping[str, Any]) -> None:
             ("all partners", "", *(total["payout"][n] for n in ("before", "after", "difference")), total["currency"])
         )
         table(("partner", "actions", "payout before", "after", "difference", ""), rows)
-    if "differing" in batch:
+    if batch.get("differing") == 0:
+        say("  Every row came out as the preview had shown.")
+    elif "differing" in batch:
         say(f"  {batch['differing']} rows came out differently than the preview had shown.")
         table(
             ("record", "shown", "now"),

@@ -1,6 +1,7 @@
 """What a delivery would come to, row by row and partner by partner, with nothing written."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +11,16 @@ from retour.domain.program import Program, Source
 from retour.domain.row import Ignored, Refusal, Row, Unreadable
 from retour.intake.batch import IGNORED, REFUSED, Batch
 from retour.intake.receive import rows_of
-from retour.intake.rows import take_rows
-from retour.normalise import Read, Reading
+from retour.intake.rows import read_rows, take_rows
+from retour.normalise import Read
 from retour.store.rehearsal import Rehearsal
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
 
 
-def rehearse(hub: "Hub", delivery: Delivery, body: bytes) -> Batch:
-    """What `receive` would come to, row by row, with nothing written."""
+def rehearse(hub: "Hub", delivery: Delivery, body: bytes, released_at: datetime | None = None) -> Batch:
+    """What `receive` would come to, row by row, with nothing written; or the release of what was held."""
     program = hub.program_of(delivery)
     source = program.source(delivery.source, delivery.channel)
     rows: Iterable[Row | Unreadable] | Ignored | Refusal
@@ -34,7 +35,7 @@ def rehearse(hub: "Hub", delivery: Delivery, body: bytes) -> Batch:
         return Batch(delivery=delivery, state=REFUSED, code=rows.code, details=rows.details)
     if isinstance(rows, Ignored):
         return Batch(delivery=delivery, state=IGNORED, details={"why": rows.why})
-    reads = list(Reading(program, source, delivery).modifications(rows))
+    reads = list(read_rows(program, delivery, rows, released_at))
     rehearsal = Rehearsal(program.contracts, hub.ledger(program))
     results = take_rows(rehearsal, program, reads, hub.now())
     return Batch(
