@@ -10,7 +10,18 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 
-from retour.api import actions, acts, admission, batches, corrections, modifications, programs, sources, upkeep
+from retour.api import (
+    actions,
+    acts,
+    admission,
+    batches,
+    corrections,
+    keys,
+    modifications,
+    programs,
+    sources,
+    upkeep,
+)
 from retour.api.calls import Call, Refused, call_of, not_found, once, plain_path, principal_of
 from retour.domain.program import Program
 from retour.intake.replay import rebuild
@@ -134,9 +145,19 @@ def apply_program(program: str) -> Answer:
     return applied, 201 if "api_key" in applied else 200
 
 
+@app.get("/v1/programs/<program>/keys")
+def list_keys(program: str) -> Answer:
+    return keys.listed(hub(), opened(program)), 200
+
+
 @app.post("/v1/programs/<program>/keys")
 def create_key(program: str) -> Answer:
-    return programs.create_key(hub(), called(), caller(), opened(program)), 201
+    return keys.create(hub(), called(), caller(), opened(program)), 201
+
+
+@app.post("/v1/programs/<program>/keys/<key>/revoke")
+def revoke_key(program: str, key: str) -> Answer:
+    return keys.revoke(hub(), caller(), opened(program), key), 200
 
 
 @app.get("/v1/programs/<program>/sources/<source>")
@@ -161,12 +182,27 @@ def check_file(program: str, source: str) -> Answer:
 
 @app.put("/v1/programs/<program>/sources/<source>/secret")
 def set_secret(program: str, source: str) -> Answer:
-    return sources.set_secret(hub(), called(), caller(), opened(program), source), 200
+    return keys.set_secret(hub(), called(), caller(), opened(program), source), 200
+
+
+@app.get("/v1/programs/<program>/sources/<source>/secrets")
+def list_secrets(program: str, source: str) -> Answer:
+    return keys.secrets_of(hub(), opened(program), source), 200
+
+
+@app.post("/v1/programs/<program>/sources/<source>/secrets/<what>/rotate")
+def rotate_secret(program: str, source: str, what: str) -> Answer:
+    return keys.rotate_secret(hub(), caller(), opened(program), source, what), 201
+
+
+@app.post("/v1/programs/<program>/sources/<source>/secrets/<what>/<secret>/revoke")
+def revoke_secret(program: str, source: str, what: str, secret: str) -> Answer:
+    return keys.revoke_secret(hub(), caller(), opened(program), source, what, secret), 200
 
 
 @app.post("/v1/programs/<program>/sources/<source>/openpgp")
 def make_openpgp_key(program: str, source: str) -> Answer:
-    return sources.new_openpgp_key(hub(), opened(program), source), 201
+    return keys.new_openpgp_key(hub(), caller(), opened(program), source), 201
 
 
 # What came back

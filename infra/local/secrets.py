@@ -8,6 +8,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from local.folder import write_whole
 from retour.domain.delivery import Channel
 from retour.domain.program import Source, source_from
 from retour.setup.credentials import missing
+from retour.store.programs import key_item
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -114,8 +116,14 @@ class Vault:
         self.put_key(digest(key), json.dumps(opens))
 
     def put_key(self, hashed: str, document: str) -> None:
-        item = {"PK": {"S": KEY_PREFIX + hashed}, "SK": {"S": "K"}, "doc": {"S": document}}
-        self.dynamodb.put_item(TableName=self.table, Item=item)
+        """What the table knows of it beside, such as its last use, stays."""
+        with suppress(self.dynamodb.exceptions.ConditionalCheckFailedException):
+            self.dynamodb.put_item(
+                TableName=self.table,
+                Item=key_item(hashed, document),
+                ConditionExpression="attribute_not_exists(PK) OR doc <> :doc",
+                ExpressionAttributeValues={":doc": {"S": document}},
+            )
 
     def keys(self) -> Iterable[tuple[str, str]]:
         pages = self.dynamodb.get_paginator("scan").paginate(

@@ -78,7 +78,7 @@ class Hub:
         return program
 
     def principal(self, key: str) -> Principal | None:
-        return self.programs.principal(key)
+        return self.programs.principal(key, self.now())
 
     @cached_property
     def secrets(self) -> Secrets:

@@ -33,6 +33,8 @@ NOT_KNOWN = -1
 LINK_SECONDS = 300
 ANSWER_MAX = 4 * 1024 * 1024
 KEPT_ANSWER_MAX = 256 * 1024
+SHOWN_ONCE = re.compile(r"/v1/programs/[^/]+/(keys|sources/[^/]+/secrets/[^/]+/rotate)")
+"""Calls whose answer is a secret: it is kept nowhere, not even to be given again."""
 SECRET_MAX = 16 * 1024
 PAGE_MAX = 100
 PAGE = 50
@@ -288,6 +290,9 @@ def once(state: SourceState, call: Call, answer: Callable[[], Answered]) -> Answ
         if kept["fingerprint"] != mine["fingerprint"]:
             detail = "This Idempotency-Key was used for another call. Use a new key for a new call."
             raise Refused(422, "IDEMPOTENCY_KEY_REUSED", "Idempotency-Key used before", detail)
+        if kept.get("shown"):
+            detail = "This call was carried out; what it made was shown once. If it is lost, revoke it and call anew."
+            raise Refused(409, "ANSWER_SHOWN_ONCE", "Answer was shown once", detail)
         if "answer" in kept:
             status, document = json.loads(zlib.decompress(base64.b64decode(kept["answer"])))
             return status, document
@@ -296,6 +301,9 @@ def once(state: SourceState, call: Call, answer: Callable[[], Answered]) -> Answ
     except Refused:
         state.delete(place)
         raise
+    if SHOWN_ONCE.fullmatch(call.path):
+        state.put(place, {**mine, "shown": True})
+        return given
     packed = base64.b64encode(zlib.compress(json.dumps(given).encode())).decode()
     state.put(place, {**mine, "answer": packed} if len(packed) < KEPT_ANSWER_MAX else mine)
     return given

@@ -1,11 +1,11 @@
-"""Programs and their keys, as the API reads and writes them."""
+"""Programs, as the API reads and writes them."""
 
-import secrets
 from typing import Any
 
 from retour.api import views
 from retour.api.admission import delivery_of
 from retour.api.calls import CONSOLE, PROGRAM_ID, PROGRAM_MAX, YAML_TYPES, Call, Refused, not_found
+from retour.api.keys import new_key
 from retour.api.views import Document
 from retour.domain.delivery import Kind
 from retour.domain.program import Program
@@ -67,7 +67,7 @@ def apply_program(hub: Hub, call: Call, principal: Principal, program_id: str) -
         return {"program": program_id, "version": version, "changed": changed, "dry_run": True, "batch": None}
     shown: Document = {}
     if known is None:
-        shown["api_key"] = new_key(hub, program_id, "first key")
+        shown["api_key"], _ = new_key(hub, program_id, "first key", principal.name)
     delivery = delivery_of(call, hub, principal, program_id, CONSOLE, Kind.PROGRAM, name=f"{program_id}.yaml")
     applied = record_program(hub, delivery, call.body)
     if isinstance(applied, list):
@@ -98,20 +98,3 @@ def program_document(call: Call, program_id: str) -> dict[str, Any]:
         detail = f"The document is of program {document['program']}; send it to /v1/programs/{document['program']}."
         raise Refused(422, "PROGRAM_MISMATCH", "Another program's document", detail)
     return document
-
-
-def new_key(hub: Hub, program_id: str, name: str) -> str:
-    """A key that opens one program. Only its hash is kept."""
-    key = f"rk_{program_id}_{secrets.token_urlsafe(24)}"
-    hub.programs.grant(key, Principal(program_id, "merchant", name))
-    return key
-
-
-def create_key(hub: Hub, call: Call, principal: Principal, opened: Program) -> Document:
-    """A further key of a program, shown this once; only an administrator makes keys."""
-    if not principal.is_admin:
-        raise Refused(403, "ADMIN_ONLY", "Not with this key", "Keys are made with an administrator's key.")
-    name = call.document().get("name", "key")
-    if not isinstance(name, str) or not 1 <= len(name) <= 100 or not name.isprintable():
-        raise Refused(422, "NAME_UNUSABLE", "Name not usable", "`name` is a text of 1 to 100 printable signs.")
-    return {"key": new_key(hub, opened.id, name), "name": name, "role": "merchant"}

@@ -1,21 +1,18 @@
 """A source of a program: what is known of it, and what can be asked of it."""
 
 import secrets
-from collections.abc import Iterator, Mapping
-from importlib.util import find_spec
+from collections.abc import Iterator
 from itertools import islice
-from typing import Any
 
 from retour.api import views
 from retour.api.admission import days, delivery_of, source_of
-from retour.api.calls import FILE_MAX, Call, Refused, file_name, handed_over
+from retour.api.calls import FILE_MAX, Call, file_name
+from retour.api.keys import told_key
 from retour.api.views import Document, Place
 from retour.domain.delivery import Channel, Kind
 from retour.domain.program import Program, Source
 from retour.domain.times import text
 from retour.intake import opening
-from retour.sentences import sentence
-from retour.setup import credentials
 from retour.setup.credentials import access
 from retour.store.deliveries import Header
 from retour.store.programs import Principal
@@ -103,26 +100,3 @@ def check_file(hub: Hub, call: Call, principal: Principal, opened: Program, name
     found = source_of(opened, name)
     delivery = delivery_of(call, hub, principal, opened.id, found.name, Kind.FILE, name=file_name(call))
     return checked(hub, opened, found, delivery, call.within(FILE_MAX))
-
-
-def set_secret(hub: Hub, call: Call, principal: Principal, opened: Program, name: str) -> Document:
-    found = source_of(opened, name)
-    return {
-        "source": name,
-        "holds": credentials.hand_over(hub, opened, found, handed_over(call, found), principal.name),
-    }
-
-
-def new_openpgp_key(hub: Hub, opened: Program, name: str) -> Document:
-    """A further key pair that senders may encrypt for; its public half. The ones before stay live."""
-    found = source_of(opened, name)
-    if found.channel is Channel.SALESFORCE:
-        raise Refused(422, "SECRET_NOT_NEEDED", "No key here", "A source of channel salesforce brings no files.")
-    if find_spec("pysequoia") is None:
-        detail = sentence("PGP_NOT_OFFERED", {}, opened.language)
-        raise Refused(422, "PGP_NOT_OFFERED", "OpenPGP is not offered", detail)
-    return {"source": name, **told_key(opening.new_key(hub, opened.id, name))}
-
-
-def told_key(key: Mapping[str, Any]) -> Document:
-    return {what: key[what] for what in ("fingerprint", "public_key", "made_at")}

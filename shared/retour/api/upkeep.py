@@ -7,13 +7,14 @@ from itertools import islice
 from retour.api.sources import LOOKED_AT, lacking
 from retour.api.views import Document
 from retour.domain.delivery import Delivery, Kind
-from retour.domain.program import Program
+from retour.domain.program import Program, Source
 from retour.domain.times import text
 from retour.intake import arrival
 from retour.intake.again import fold_again
 from retour.intake.batch import ARRIVED
 from retour.intake.receive import receive
 from retour.store.programs import Principal
+from retour.trial.steps import Trial
 from retour.wiring import Hub
 
 logger = logging.getLogger(__name__)
@@ -88,12 +89,24 @@ def program_checks(hub: Hub, opened: Program) -> Iterator[Document]:
             state = "ok" if kind == "waiting" else "warning"
             yield check(f"{opened.id}: {kind}", state, f"{len(listed)}: {first}", fix)
     for source_ in opened.sources.values():
-        wrong = [*lacking(hub, opened, source_)]
-        for detail, fix in wrong:
-            failed = detail.startswith("the last visit")
-            yield check(f"{opened.id}: source {source_.name}", "failed" if failed else "warning", detail, fix)
-        if not wrong:
-            yield check(f"{opened.id}: source {source_.name}", "ok", source_.channel.value)
+        yield from source_checks(hub, opened, source_)
+
+
+def source_checks(hub: Hub, opened: Program, source_: Source) -> Iterator[Document]:
+    """What is missing, what the last visit said, and where the last test of the connection stopped."""
+    name, wrong = f"{opened.id}: source {source_.name}", [*lacking(hub, opened, source_)]
+    for detail, fix in wrong:
+        yield check(name, "failed" if detail.startswith("the last visit") else "warning", detail, fix)
+    trial = Trial.kept(hub.state(opened.id, source_.name))
+    told: Document = trial.document("en", hub.now()) if trial else {"steps": [], "state": "never"}
+    for step in told["steps"]:
+        if step["state"] in ("failed", "warned"):
+            again = f"retour program test {source_.name} --program {opened.id}"
+            state = "failed" if step["state"] == "failed" else "warning"
+            yield check(name, state, f"{step['what']}: {step['explanation']}", again)
+    if not wrong and told["state"] not in ("failed", "warned"):
+        tested = f"tested {told['started_at']}, all {len(told['steps'])} steps" if told["state"] == "passed" else ""
+        yield check(name, "ok", f"{source_.channel.value}; {tested or 'never tested to the end'}")
 
 
 ATTENTION = {

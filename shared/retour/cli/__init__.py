@@ -3,7 +3,7 @@
 arguments   what can be said, and the help
 client      where the hub is, and one HTTP call
 screen      tables, progress, sentences
-programs, deliveries, ledger, decisions, keys, doctor, up, demo   the commands
+programs, trials, deliveries, ledger, decisions, keys, doctor, up, demo   the commands
 """
 
 import sys

@@ -62,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
         "--port", type=port, default=PORT, help="of the API; a free one if it is taken (default %(default)s)"
     )
 
-    programs = commands.add_parser("program", help="apply, list, show and check programs", epilog=EXIT_CODES)
+    programs = commands.add_parser("program", help="apply, list, show, check and test programs", epilog=EXIT_CODES)
     program_commands = programs.add_subparsers(title="commands", metavar="COMMAND", required=True)
     apply = command("apply", "programs:apply", "put a program (YAML or JSON) into force", hub, into=program_commands)
     apply.add_argument("file", metavar="FILE", type=Path)
@@ -79,6 +79,15 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("file", metavar="FILE", type=Path)
     check.add_argument("--source", metavar="S", help="the source that would bring such a file")
     check.add_argument("--json", action="store_true", help="as JSON")
+
+    test = command(
+        "test", "trials:test", "try the connection of sources for real, step by step", hub, program,
+        into=program_commands,
+        more="Nothing is fetched, deleted or applied. A source of channel email waits for a mail that you send.",
+    )  # fmt: skip
+    test.add_argument("source", metavar="SOURCE", nargs="*", help="(default: every source of the program)")
+    test.add_argument("--no-wait", action="store_true", help="do not wait for a mail")
+    test.add_argument("--json", action="store_true", help="the steps as JSON")
 
     report = command(
         "report", "deliveries:report", "report partner actions from a CSV or JSON file", hub, program,
@@ -161,11 +170,19 @@ def parser() -> argparse.ArgumentParser:
         decision.add_argument("--json", action="store_true", help="as JSON")
 
     keys = command(
-        "keys", "keys:keys", "show what it takes to use each source, make a key, or hand a secret over", hub, program
-    )
+        "keys", "keys:keys", "show what it takes to use each source; make, list, rotate, revoke keys and secrets",
+        hub, program,
+    )  # fmt: skip
     keys.add_argument("--create", metavar="NAME", help="make a further API key of the program; it is shown once")
     keys.add_argument(
         "--install", metavar="STACK", help="make the first admin key of a deployed stack, with your AWS credentials"
+    )
+    keys.add_argument(
+        "--list", action="store_true", help="the API keys, or with --source its secrets, with their last use"
+    )
+    keys.add_argument("--revoke", metavar="ID", help="end a key, or with --source one of its secrets, for good")
+    keys.add_argument(
+        "--rotate", choices=("signing", "callback", "tokens"), help="make a second secret of --source; shown once"
     )
     keys.add_argument("--source", metavar="S", help="the source whose secret it is")
     keys.add_argument(

@@ -128,7 +128,7 @@ def pull(arguments: argparse.Namespace) -> int:
 
 def visited(hub: Hub, path: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
     """The visit that was asked for, as the hub reports it when it is over."""
-    for source in until(lambda: hub.post(f"{path}/test", {}), seconds=ARRIVE_SECONDS):
+    for source in until(lambda: hub.get(path), seconds=ARRIVE_SECONDS):
         visit = source.get("last_visit") or {}
         if str(visit.get("started", "")) >= str(asked["asked_at"]):
             return dict(visit)

@@ -22,6 +22,12 @@ def keys(arguments: argparse.Namespace) -> int:
         made = hub_of(arguments).post(f"/v1/programs/{program}/keys", {"name": arguments.create})
         shown_once(made["key"], as_json=arguments.json)
         return 0
+    if arguments.list:
+        return listed(hub, program, arguments)
+    if arguments.revoke:
+        return revoke(hub_of(arguments), program, arguments)
+    if arguments.rotate:
+        return rotate(hub, program, arguments)
     if arguments.pgp:
         return key_pair(hub, program, arguments)
     if arguments.set:
@@ -44,6 +50,61 @@ def told(name: str, access: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]
         shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
         if value not in (None, "", [], {}):
             yield name, what, shown
+
+
+KEY_COLUMNS = ("id", "name", "tail", "made_at", "made_by", "last_used_at", "revoked_at")
+SECRET_COLUMNS = ("what", "id", "tail", "made_at", "made_by", "last_used_at")
+
+
+def listed(hub: Hub, program: str, arguments: argparse.Namespace) -> int:
+    """What there is, and when it was last used: to be looked at before anything is revoked."""
+    of_source = bool(arguments.source)
+    found = hub.get(secrets_path(program, arguments.source) if of_source else f"/v1/programs/{program}/keys")
+    if arguments.json:
+        show_json(found)
+    else:
+        columns = SECRET_COLUMNS if of_source else KEY_COLUMNS
+        table(columns, ([item.get(column) or "–" for column in columns] for item in found["items"]))
+    return 0
+
+
+def revoke(hub: Hub, program: str, arguments: argparse.Namespace) -> int:
+    """For good: whoever still uses it is turned away."""
+    path = f"/v1/programs/{program}/keys/{quote(arguments.revoke, safe='')}"
+    if arguments.source:
+        known = hub.get(secrets_path(program, arguments.source))["items"]
+        what = next((item["what"] for item in known if item["id"] == arguments.revoke), None)
+        if what is None:
+            raise Usage(
+                f"{arguments.source} has no secret {arguments.revoke}; retour keys --source S --list shows them."
+            )
+        path = f"{secrets_path(program, arguments.source)}/{what}/{quote(arguments.revoke, safe='')}"
+    gone = hub.post(f"{path}/revoke", {})
+    if arguments.json:
+        show_json(gone)
+    else:
+        used = f"last used {gone['last_used_at']}" if gone.get("last_used_at") else "never used"
+        say(f"{gone.get('name') or gone.get('what')} {gone['id']} is revoked ({used}).")
+    return 0
+
+
+def rotate(hub: Hub, program: str, arguments: argparse.Namespace) -> int:
+    """A second secret: both are believed until the first is revoked."""
+    if not arguments.source:
+        raise Usage(f"Of which source? retour keys --source S --rotate {arguments.rotate}")
+    made = hub.post(f"{secrets_path(program, arguments.source)}/{arguments.rotate}/rotate", {})
+    if arguments.json:
+        show_json(made)
+        return 0
+    for what, value in made.items():
+        if what not in ("source", "what"):
+            say(f"{what}: {value}")
+    say("Keep it now, it is not shown again. Give it to the sender, then revoke the old one.", style="dim")
+    return 0
+
+
+def secrets_path(program: str, source: str) -> str:
+    return f"/v1/programs/{program}/sources/{quote(source, safe='')}/secrets"
 
 
 def hand_over(hub: Hub, program: str, source: str | None, what: str) -> int:

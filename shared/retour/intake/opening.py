@@ -73,7 +73,7 @@ def public_keys(hub: "Hub", program: str, source: str) -> Sequence[dict[str, Any
     return made
 
 
-def new_key(hub: "Hub", program: str, source: str) -> dict[str, Any]:
+def new_key(hub: "Hub", program: str, source: str, by: str = "") -> dict[str, Any]:
     """A further key pair of a source: the secret half is kept and never shown, the public one is told."""
     from retour.files.pgp import make_key_pair
 
@@ -84,8 +84,19 @@ def new_key(hub: "Hub", program: str, source: str) -> dict[str, Any]:
     # The comments that the library writes above the key are for people; other programs stumble over them.
     public = re.sub(r"(?m)^Comment: .*\n", "", pair.public)
     made = {"slot": slot, "fingerprint": pair.fingerprint, "public_key": public, "made_at": text(hub.now())}
+    made["made_by"] = by
     hub.state(program, source).put(MADE, {"keys": [made, *before]})
     return made
+
+
+def end_key(hub: "Hub", program: str, source: str, fingerprint: str) -> dict[str, Any] | None:
+    """Ends a key pair for good: what was encrypted for it alone cannot be read any more. None: there is no such one."""
+    live = public_keys(hub, program, source)
+    gone = next((key for key in live if key["fingerprint"] == fingerprint), None)
+    if gone is not None:
+        hub.secrets.put(program, parameter(source, gone["slot"]), {})
+        hub.state(program, source).put(MADE, {"keys": [key for key in live if key is not gone]})
+    return gone
 
 
 def parameter(source: str, slot: int) -> str:

@@ -89,7 +89,7 @@ def credentials(hub: "Hub", program: Program, by: str) -> dict[str, dict[str, st
     """Makes the secrets that sources lack; what it takes to use these sources, to be shown this once."""
     shown: dict[str, dict[str, str]] = {}
     for name, source in program.sources.items():
-        held = hub.secrets.get(program.id, name)
+        held = hub.secrets.newest(program.id, name)
         if fresh := missing(source, held):
             hub.secrets.put(program.id, name, {**held, **fresh})
             logged(hub, program, source, "made", by, named(fresh))
@@ -168,9 +168,13 @@ def log(hub: "Hub", program: Program, source: Source) -> Sequence[dict[str, Any]
 
 
 def logged(hub: "Hub", program: Program, source: Source, act: str, by: str, which: Iterable[tuple[str, str]]) -> None:
-    at = text(hub.now())
-    news = [{"act": act, "what": what, "id": id_of(what, value), "at": at, "by": by} for what, value in which]
-    changes = [*log(hub, program, source), *news][-LOGGED:]
+    for what, value in which:
+        noted(hub, program, source, act, by, what, id_of(what, value))
+
+
+def noted(hub: "Hub", program: Program, source: Source, act: str, by: str, what: str, id: str) -> None:
+    change = {"act": act, "what": what, "id": id, "at": text(hub.now()), "by": by}
+    changes = [*log(hub, program, source), change][-LOGGED:]
     hub.state(program.id, source.name).put(LOG, {"changes": changes})
 
 
@@ -179,7 +183,7 @@ def logged(hub: "Hub", program: Program, source: Source, act: str, by: str, whic
 
 def hand_over(hub: "Hub", program: Program, source: Source, given: Mapping[str, Any], by: str) -> list[str]:
     """Secrets that somebody else made take the place of the ones before; the names of all that is held now."""
-    before = hub.secrets.get(program.id, source.name)
+    before = hub.secrets.newest(program.id, source.name)
     hub.secrets.put(program.id, source.name, {**before, **given})
     logged(hub, program, source, "handed over", by, (one for one in named(given) if one not in named(before)))
     return sorted({**before, **given})
@@ -187,7 +191,7 @@ def hand_over(hub: "Hub", program: Program, source: Source, given: Mapping[str, 
 
 def rotate(hub: "Hub", program: Program, source: Source, what: str, by: str) -> dict[str, str]:
     """A second secret, live beside the first until that is revoked; what its sender has to be given, shown once."""
-    before = hub.secrets.get(program.id, source.name)
+    before = hub.secrets.newest(program.id, source.name)
     live = before.get(what, [])
     if len(live) >= LIVE:
         raise TwoLive
@@ -202,7 +206,7 @@ def revoke(hub: "Hub", program: Program, source: Source, what: str, id: str, by:
     found = next((one for one in held(hub, program, source) if (one["what"], one["id"]) == (what, id)), None)
     if found is None or what not in SEVERAL:
         return None
-    before = hub.secrets.get(program.id, source.name)
+    before = hub.secrets.newest(program.id, source.name)
     gone = [value for value in before[what] if id_of(what, value) == id]
     hub.secrets.put(program.id, source.name, {**before, what: [one for one in before[what] if one not in gone]})
     logged(hub, program, source, "revoked", by, [(what, value) for value in gone])

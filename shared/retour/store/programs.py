@@ -3,8 +3,9 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from retour.domain.actions.contract import with_versions_of
@@ -13,6 +14,9 @@ from retour.domain.times import text
 from retour.store.items import contract_document, contract_from, read, s
 
 ANY = "*"
+TAIL = 4
+KEYS_LISTED = 100
+NOTED = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,30 @@ class Principal:
     @property
     def is_admin(self) -> bool:
         return self.program == ANY
+
+    @property
+    def may_set_up(self) -> bool:
+        """The installation's admin, or a person who is one in this program; a program's own key is not."""
+        return self.is_admin or self.role == "admin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """A key as it may be told: everything but the key. What is not known, or did not happen, is empty."""
+
+    sha256: str
+    name: str
+    role: str
+    tail: str
+    made_by: str
+    made_at: str
+    last_used_at: str
+    revoked_by: str
+    revoked_at: str
+
+    @property
+    def id(self) -> str:
+        return self.sha256[:12]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +126,70 @@ class Programs:
                 self.client.put_item(TableName=self.table, Item={"PK": s("P#"), "SK": s(program_id)})
                 return program_from(document, version, contracts), True
 
-    def principal(self, key: str) -> Principal | None:
-        """Whom an API key belongs to; only its SHA-256 is kept."""
-        found = self.client.get_item(TableName=self.table, Key=_key_item(key)).get("Item")
-        return Principal(**read(found)) if found else None
+    # Keys
 
-    def grant(self, key: str, principal: Principal) -> None:
-        doc = {"program": principal.program, "role": principal.role, "name": principal.name}
-        self.client.put_item(TableName=self.table, Item={**_key_item(key), "doc": s(json.dumps(doc))})
+    def principal(self, key: str, now: datetime | None = None) -> Principal | None:
+        """Whom an API key belongs to; only its SHA-256 is kept. With `now`, that it was used is noted once an hour."""
+        found = self.client.get_item(TableName=self.table, Key=_key_of(key_hash(key))).get("Item")
+        doc = read(found) if found else {"revoked_at": "never made"}
+        if doc.get("revoked_at"):
+            return None
+        if now is not None and found.get("last_used", s(""))["S"] < text(now - NOTED):
+            self._note_use(found, now)
+        return Principal(doc["program"], doc["role"], doc["name"])
+
+    def grant(self, key: str, principal: Principal, by: str = "", at: datetime | None = None) -> ApiKey:
+        doc = {
+            "program": principal.program,
+            "role": principal.role,
+            "name": principal.name,
+            "tail": key[-TAIL:],
+            "made_by": by,
+            "made_at": text(at) if at else "",
+        }
+        item = key_item(key_hash(key), json.dumps(doc))
+        self.client.put_item(TableName=self.table, Item=item)
+        return _api_key(item)
+
+    def keys(self, program_id: str) -> list[ApiKey]:
+        """Every key that was ever made for a program, the newest first; a revoked one says so."""
+        answer = self.client.query(
+            TableName=self.table,
+            IndexName="GSI1",
+            KeyConditionExpression="GSI1PK = :pk",
+            ExpressionAttributeValues={":pk": s(f"K#{program_id}")},
+            ScanIndexForward=False,
+            Limit=KEYS_LISTED,
+        )
+        keys = ({name: item[name] for name in ("PK", "SK")} for item in answer["Items"])
+        items = (self.client.get_item(TableName=self.table, Key=key, ConsistentRead=True).get("Item") for key in keys)
+        return [_api_key(item) for item in items if item]
+
+    def revoke(self, program_id: str, id: str, by: str, at: datetime) -> ApiKey | None:
+        """Ends a key for good; it stays on the list. None where the program has no live key of this id."""
+        found = next((key for key in self.keys(program_id) if key.id == id and not key.revoked_at), None)
+        if found is None:
+            return None
+        item = self.client.get_item(TableName=self.table, Key=_key_of(found.sha256), ConsistentRead=True)["Item"]
+        doc = {**read(item), "revoked_by": by, "revoked_at": text(at)}
+        self.client.update_item(
+            TableName=self.table,
+            Key=_key_of(found.sha256),
+            UpdateExpression="SET doc = :doc",
+            ExpressionAttributeValues={":doc": s(json.dumps(doc))},
+        )
+        return replace(found, revoked_by=by, revoked_at=text(at))
+
+    def _note_use(self, item: Mapping[str, Any], now: datetime) -> None:
+        """Of several who note it at once one writes."""
+        with suppress(self.client.exceptions.ConditionalCheckFailedException):
+            self.client.update_item(
+                TableName=self.table,
+                Key={name: item[name] for name in ("PK", "SK")},
+                UpdateExpression="SET last_used = :now",
+                ConditionExpression="attribute_not_exists(last_used) OR last_used < :before",
+                ExpressionAttributeValues={":now": s(text(now)), ":before": s(text(now - NOTED))},
+            )
 
     def _newest(self, program_id: str) -> Mapping[str, Any] | None:
         answer = self.client.query(
@@ -127,5 +211,28 @@ class Programs:
         return True
 
 
-def _key_item(key: str) -> dict[str, Any]:
-    return {"PK": s(f"K#{hashlib.sha256(key.encode()).hexdigest()}"), "SK": s("K")}
+def key_hash(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def key_item(sha256: str, doc: str) -> dict[str, Any]:
+    """A key as it is kept: found by its hash when it is used, and by its program (GSI1) when it is listed."""
+    said = json.loads(doc)
+    index = {"GSI1PK": s(f"K#{said['program']}"), "GSI1SK": s(f"{said.get('made_at', '')}#{sha256}")}
+    return {**_key_of(sha256), **index, "doc": s(doc)}
+
+
+def _key_of(sha256: str) -> dict[str, Any]:
+    return {"PK": s(f"K#{sha256}"), "SK": s("K")}
+
+
+def _api_key(item: Mapping[str, Any]) -> ApiKey:
+    sha256, doc = item["PK"]["S"].removeprefix("K#"), read(item)
+    facts = {name: doc.get(name, "") for name in ("tail", "made_by", "made_at", "revoked_by", "revoked_at")}
+    return ApiKey(
+        sha256=sha256,
+        name=doc["name"],
+        role=doc["role"],
+        last_used_at=item.get("last_used", s(""))["S"],
+        **facts,
+    )

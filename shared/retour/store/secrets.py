@@ -27,6 +27,11 @@ class Secrets:
             kept = self._read[name] = (time.monotonic() + SECONDS, self._get(name))
         return kept[1]
 
+    def newest(self, program: str, source: str) -> dict[str, Any]:
+        """As it is this moment, for whoever changes a part of it."""
+        self._read.pop(self.name(program, source), None)
+        return self.get(program, source)
+
     def put(self, program: str, source: str, value: Mapping[str, Any]) -> None:
         name = self.name(program, source)
         self.client.put_parameter(Name=name, Value=json.dumps(value), Type="SecureString", Overwrite=True)

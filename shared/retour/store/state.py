@@ -35,7 +35,7 @@ class SourceState:
         return True
 
     def renew(self, key: str, doc: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
-        """Write a document of one moment unless one is there that is not older than `before`; whether it was written."""
+        """Write a document of one moment unless a newer one than `before` is there; whether it was written."""
         try:
             self.client.put_item(
                 TableName=self.table,
