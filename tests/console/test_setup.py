@@ -94,7 +94,7 @@ def test_a_mapping_is_suggested_corrected_and_saved_as_the_next_version(
 
 
 def test_a_mapping_keeps_what_the_file_does_not_show(console: Console, house: House) -> None:
-    declared = {
+    declared: dict[str, Any] = {
         "columns": {"order_id": ["Nr", "Bestellnummer"], "quantity": ["Menge", "Anzahl"], "amount": "Betrag"},
         "reasons": {"R7": "CANCELLED"},
         "encoding": "cp1252",
@@ -187,3 +187,88 @@ def test_only_administrators_draw_mappings_and_only_of_sources_with_files(consol
     house.apply({**PROGRAM, "sources": {"hooks": {"channel": "api", "kind": "shopify", "event_type": "sale"}}})
     assert console.person("admin").get(mapping(console, "hooks")).status == 404
     assert console.person("admin").get(mapping(console, "nothing")).status == 404
+
+
+def test_what_is_changed_after_looking_is_looked_at_again(console: Console, house: House) -> None:
+    browser = console.person("admin")
+    shown = browser.send(fields(uploaded(console, browser)), step="show")
+    other = browser.send(fields(shown), amount_means="set_total", step="save")
+    assert other.status == 409 and "You changed it after you looked" in other.text
+    assert in_force(house) == {"channel": "sftp"}
+    assert browser.send(fields(other), step="save").status in (200, 303)
+    assert in_force(house)["amount_means"] == "set_total"
+
+
+# Contracts
+
+
+def terms_page(console: Console, name: str = "standard") -> str:
+    return f"{console.base}/setup/contracts/{name}"
+
+
+def test_who_is_paid_what_is_told_for_an_invented_order_by_two_versions(console: Console, house: House) -> None:
+    rules = [
+        {"category": ["bags"], "pays": "12%"},
+        {"category": ["shoes"], "pays": "8%"},
+        {"sku": ["GIFT"], "pays": "1.50"},
+    ]
+    standard = {"event_type": "sale", "valid_from": "2026-01-01", "rules": rules, "lock": {"days_after_event": 30}}
+    house.apply({**PROGRAM, "contracts": {**PROGRAM["contracts"], "standard": standard}})
+    opened = house.hub.programs.get(house.program)
+    assert opened is not None
+    numbers = {one.version: one.number for one in opened.contracts if one.name == "standard"}
+    order = "event_type=sale&partner=nordlicht&day=2026-11-01&category:1=shoes&amount:1=60.00"
+    order += "&category:2=shipping&amount:2=4.90&sku:3=GIFT&quantity:3=2&amount:3=0.00"
+    page = console.person("finance").get(f"{console.base}/setup/contracts?{order}&beside={numbers[1]}")
+    assert f"Rule 2 pays 8% of shoes: 4.80{FIXED}EUR" in page.text
+    assert f"Rule 3 pays 1.50{FIXED}EUR for each unit of GIFT: 3.00{FIXED}EUR" in page.text
+    assert "No rule pays for shipping: nothing" in page.text and f"Total: 7.80{FIXED}EUR" in page.text
+    assert f"Total: 5.19{FIXED}EUR" in page.text, "version 1 beside it"
+    wrong = console.person("finance").get(f"{console.base}/setup/contracts?{order}&day=2026-13-01")
+    assert wrong.status == 422 and "2026-13-01" in wrong.text
+
+
+def test_rules_are_ranked_tried_and_saved_with_their_effect_on_what_is_pending(
+    console: Console, sold: Sold, house: House
+) -> None:
+    sold("A-1", "A-2")
+    browser = console.person("admin")
+    form = fields(browser.get(terms_page(console)))
+    assert form["pays:1"] == "8%" and form["amount:1"] == "60.00"
+    more = browser.send(form, do="add")
+    typed = fields(more) | {"pays:2": "10%", "category:rule:2": 'shoes, "bags, small"', "category:1": "shoes"}
+    tried = browser.send(typed)
+    assert f"Rule 1 pays 8% of shoes: 4.80{FIXED}EUR" in tried.text, "the first that fits pays"
+    first = browser.send(fields(tried), do="up:2")
+    assert fields(first)["pays:1"] == "10%" and fields(first)["category:rule:1"] == 'shoes, "bags, small"'
+    assert f"Rule 1 pays 10% of shoes: 6.00{FIXED}EUR" in first.text
+    assert house.hub.programs.get(house.program).version == 1  # type: ignore[union-attr]
+    shown = browser.send(fields(first), valid_from="2026-11-01", step="show")
+    assert "Nothing is booked by saving" in shown.text and "2 pending actions were looked at" in shown.text
+    assert f"+4.00{FIXED}EUR together" in shown.text and "pays: 10%" in shown.text
+    assert browser.send(fields(shown), step="save").status in (200, 303)
+    saved = house.hub.programs.versions(house.program)[0].document["contracts"]["standard"]
+    assert saved["rules"] == [{"category": ["shoes", "bags, small"], "pays": "10%"}, {"pays": "8%"}]
+    assert "payout" not in saved and saved["lock"] == {"days_after_event": 30}
+    assert house.payouts("A-1")["A-1~sale"][1] == 800, "what is booked stays"
+    house.modify({"order_id": "A-1", "change": "take_back", "amount": "50.00", "currency": "EUR"})
+    assert house.payouts("A-1")["A-1~sale"][1] == 500
+
+
+def test_a_payout_stays_a_payout_and_what_is_wrong_stands_beside_its_field(console: Console, house: House) -> None:
+    browser = console.person("admin")
+    form = fields(browser.get(terms_page(console)))
+    wrong = browser.send(form, **{"pays:1": "eight", "valid_from": "soon", "step": "show"})
+    assert wrong.status == 422 and 'id="w-pays-1"' in wrong.text and 'id="w-from"' in wrong.text
+    assert fields(wrong)["pays:1"] == "eight" and "Not to be worked out until it is right" in wrong.text
+    shown = browser.send(form, **{"pays:1": "9%", "partners": "nordlicht, schuhblog", "step": "show"})
+    assert shown.status == 422 and "no contract pays for 'sale' to all partners" in shown.text
+    shown = browser.send(form, **{"pays:1": "9%", "step": "show"})
+    assert browser.send(fields(shown), step="save").status in (200, 303)
+    assert house.hub.programs.versions(house.program)[0].document["contracts"]["standard"]["payout"] == "9%"
+
+
+def test_contracts_are_edited_by_administrators_alone(console: Console) -> None:
+    assert console.person("manager").get(terms_page(console)).status == 403
+    assert "/setup/contracts/standard" not in console.person("manager").get(f"{console.base}/setup/contracts").text
+    assert console.person("admin").get(terms_page(console, "nothing")).status == 404

@@ -80,7 +80,7 @@ def edit(visit: Visit) -> Response:
     if form.get("step") in ("show", "save") and not draft.wrong:
         text = versions.with_document(visit, with_source(visit, source.name, draft.body))
         if form["step"] == "save":
-            found = versions.applied(visit, text, form.get("version", ""))
+            found = versions.applied(visit, text)
             if isinstance(found, Response):
                 return found
             proposal = found

@@ -1,6 +1,7 @@
 """The program itself: its versions, what each of them changed, and the next one, looked at before it is applied."""
 
 import difflib
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -77,6 +78,11 @@ class Proposal:
     def status(self) -> int:
         return 422 if self.faults else 409 if self.said else 200
 
+    @property
+    def mark(self) -> str:
+        """What was looked at, so that nothing else is applied."""
+        return hashlib.sha256(self.text.encode("utf-8", "replace")).hexdigest()[:24]
+
 
 def proposed(visit: Visit, text: str, said: str = "") -> Proposal:
     """Judged as PUT of the program judges it, and compared with what is in force; nothing is written."""
@@ -88,11 +94,14 @@ def proposed(visit: Visit, text: str, said: str = "") -> Proposal:
     return Proposal(text, newest.version, difference(written(visit, newest), text), said=said)
 
 
-def applied(visit: Visit, text: str, seen: str) -> Response | Proposal:
-    """The next version, in force; or why not: it is wrong, or somebody applied one after `seen` was looked at."""
-    newest = versions_of(visit)[0]
-    if seen != str(newest.version):
+def applied(visit: Visit, text: str) -> Response | Proposal:
+    """The next version, in force; or why not: it is wrong, or something changed after the form's author looked."""
+    newest, form = versions_of(visit)[0], visit.request.form
+    if form.get("version") != str(newest.version):
         return proposed(visit, text, overtaken(visit, newest))
+    if form.get("mark") != Proposal(text, newest.version).mark:
+        said = visit.words.say("You changed it after you looked: this is what it changes now. Nothing was saved.")
+        return proposed(visit, text, said)
     try:
         answer = programs.apply_program(visit.hub, put(visit, text), visit.principal, visit.program.id)
     except Refused as refused:
@@ -163,7 +172,7 @@ def save(visit: Visit) -> Response:
     """First what it changes, then, confirmed, the next version. The secrets new sources need are shown once, here."""
     form = visit.request.form
     text = form.get("text", "").replace("\r\n", "\n")
-    found = applied(visit, text, form.get("version", "")) if form.get("step") == "save" else proposed(visit, text)
+    found = applied(visit, text) if form.get("step") == "save" else proposed(visit, text)
     return found if isinstance(found, Response) else page(visit, found)
 
 
