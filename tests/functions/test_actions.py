@@ -6,6 +6,8 @@ import pytest
 from tests.conftest import PROGRAM, House
 from tests.functions.test_api import ACTIONS, BATCHES, MODIFICATIONS, Caller, admin, call, sold, take_back
 
+from retour.clock.locking import lock
+
 ACTS = f"{ACTIONS}/acts"
 DRY = {"dry_run": "true"}
 
@@ -327,6 +329,30 @@ def test_lists_by_lock_day_partner_and_state_go_through_the_indexes(call: Caller
     assert [one["order_id"] for one in partner["items"]] == ["A-2", "A-0"] and partner["looked"]["by"] == "partner"
     nobody = call("GET", ACTIONS, query={"partner": "nobody"}).json
     assert (nobody["items"], nobody["next"]) == ([], None)
+
+
+def test_what_is_final_is_listed_by_state_without_a_partner_page_by_page(call: Caller, house: House) -> None:
+    for n in range(5):
+        sold(call, f"F-{n}", event_time="2025-06-01T12:00:00+02:00", partner=f"p{n % 2}")
+    sold(call, "OPEN-1")
+    sold(call, "OPEN-2", event_time="2026-10-20T12:00:00+02:00")
+    call("POST", MODIFICATIONS, [{"order_id": "OPEN-1", "change": "reverse"}])
+    program = house.hub.program(house.program)
+    assert program is not None
+    lock(house.hub, program)
+    found: list[str] = []
+    query, pages = {"state": "locked", "limit": "2"}, 0
+    while True:
+        listed = call("GET", ACTIONS, query=query).json
+        assert listed["looked"]["final"] and len(listed["items"]) <= 2
+        found += [one["order_id"] for one in listed["items"]]
+        pages += 1
+        if listed["next"] is None:
+            break
+        query = {**query, "cursor": listed["next"]}
+    assert sorted(found) == [f"F-{n}" for n in range(5)] and pages == 3
+    reversed_ = call("GET", ACTIONS, query={"state": "reversed"}).json
+    assert [one["order_id"] for one in reversed_["items"]] == ["OPEN-1"]
 
 
 def test_pages_of_an_index_hold_each_action_once_and_their_cursors_belong_to_one_list(call: Caller) -> None:

@@ -1,6 +1,7 @@
 """Actions found by the indexes: by when they lock, or by partner and month; page by page, at a known cost.
 
-The lock index holds what is not final; a partner's index holds everything of that partner.
+The lock index holds what is not final; a partner's index holds everything of that partner. Final actions of all
+partners are found by the months that the locker marked.
 """
 
 import base64
@@ -8,10 +9,11 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from functools import partial
+from itertools import islice
 from typing import Any
 from urllib.parse import unquote
 
@@ -33,6 +35,9 @@ HEADS_MAX = 300
 LOOKED_MAX = 3_000
 """Actions looked at, with all their records, for one file of all that match."""
 LOOKED_AT_ONCE = 2_000
+HEADS_AT_ONCE = 50
+PLACES_MAX = 60
+"""Partitions of an index looked into for one page of a list."""
 MATCHED_AMONG = 40_000
 """Heads looked at for one act on all that match."""
 MONTHS_BACK = 24
@@ -42,8 +47,10 @@ BYTES_MAX = 2_000
 NAMED = ("state", "partner", "event_type", "promo_code")
 """Of these a filter says the one that is meant, or those that are not: `not_partner`."""
 NAMES = (*NAMED, *(f"not_{name}" for name in NAMED), "order_id", "locks_after", "locks_before")
-INDEXED = (State.PENDING, State.APPROVED)
-"""States in which no action is final, so that the lock index has all of them."""
+MAYBE_FINAL = (State.LOCKED, State.REVERSED)
+"""States in which an action may be final, and so be in no lock index."""
+FINAL = "~"
+"""Before the name of a partner month among those of lock partitions: what is final follows what is not."""
 SORTS = ("lock", "-lock", "event", "-event")
 """What the lock index can be read by: the lock, or the UTC day of the event; `-` the last first."""
 
@@ -74,7 +81,12 @@ class Filter:
 
     @property
     def is_indexed(self) -> bool:
-        return bool(self.partner or self.locks_after or self.locks_before or self.state in INDEXED)
+        return bool(self.partner or self.locks_after or self.locks_before or self.state)
+
+    @property
+    def takes_final(self) -> bool:
+        """Whether final ones of all partners are looked at too."""
+        return self.partner is None and self.state in MAYBE_FINAL
 
     def fits(self, action: Action, head: Head, now: datetime) -> bool:
         return self.takes(action, head.state(now), head.standing.partner, head.locks_at)
@@ -153,17 +165,26 @@ def moment(given: Mapping[str, str], name: str, opened: Program) -> str | None:
 
 
 def page(hub: Hub, reader: Reader, call: Call, filter_: Filter) -> Document:
-    """So many actions as were asked for, or as could be looked at; how far it looked, and where to go on."""
+    """So many actions as were asked for, or as could be looked at; how far it looked, and where to go on.
+
+    Heads are looked at in batches; with all their records are read only those that are shown.
+    """
     seal = partial(sealed, hub, reader.program, filter_)
     items: list[Document] = []
     looked, last, limit = 0, None, call.limit()
-    start = opened_cursor(call, seal)
-    for seen in candidates(hub, reader, filter_, start):
-        looked, last = looked + 1, seen
-        found = looked_up(reader, seen)
-        if found and filter_.fits(found[1], found[2], reader.now):
-            items.append(line(reader, found))
-        if len(items) == limit or looked == HEADS_MAX:
+    places: set[str] = set()
+    ledger, start = hub.ledger(reader.program), opened_cursor(call, seal)
+    for some in bulk.batched(candidates(hub, reader, filter_, start, final=filter_.takes_final), HEADS_AT_ONCE):
+        meant = fitting(ledger, reader, filter_, some)
+        places |= {seen[0] for seen in some}
+        for seen in some:
+            looked, last = looked + 1, seen
+            found = looked_up(reader, seen) if seen[2:] in meant else None
+            if found and is_of_place(seen, found[2]) and filter_.fits(found[1], found[2], reader.now):
+                items.append(line(reader, found))
+            if len(items) == limit:
+                break
+        if len(items) == limit or looked >= HEADS_MAX or len(places) >= PLACES_MAX:
             break
     else:
         last = None
@@ -172,11 +193,25 @@ def page(hub: Hub, reader: Reader, call: Call, filter_: Filter) -> Document:
         "next": seal(last[:2]) if last else None,
         "looked": {
             "actions": looked,
-            "through": last[0].partition("#")[0] if last else None,
+            "through": last[0].removeprefix(FINAL).partition("#")[0] if last else None,
             "by": "partner" if filter_.partner else filter_.sort.removeprefix("-"),
-            "final": bool(filter_.partner),
+            "final": bool(filter_.partner) or filter_.takes_final,
         },
     }
+
+
+def fitting(ledger: TableLedger, reader: Reader, filter_: Filter, some: Sequence[Seen]) -> set[tuple[str, str]]:
+    """Those of these places that a filter means, by what their heads say."""
+    return {
+        (one.action.order_key, one.action.id)
+        for one in bulk.listed(ledger, [(order_key, action) for _, _, order_key, action in some])
+        if filter_.takes(one.action, one.state(reader.now), one.partner, one.locks_at)
+    }
+
+
+def is_of_place(seen: Seen, head: Head) -> bool:
+    """Whether an action is to be shown where it was found: among the final ones those that are not, are not."""
+    return not seen[0].startswith(FINAL) or head.final is not None
 
 
 def line(reader: Reader, chosen: Chosen) -> Document:
@@ -207,14 +242,13 @@ def few(hub: Hub, reader: Reader, filter_: Filter) -> list[Document] | None:
     """All that match, to be sorted by whatever they say; None where that would be too many to look at."""
     if filter_.order_id is not None:
         return [line(reader, one) for one in found(hub, reader, filter_)]
-    items: list[Document] = []
-    for looked, seen in enumerate(candidates(hub, reader, filter_, None)):
-        if looked == HEADS_MAX:
-            return None
-        chosen = looked_up(reader, seen)
-        if chosen and filter_.fits(chosen[1], chosen[2], reader.now):
-            items.append(line(reader, chosen))
-    return items
+    every = list(islice(candidates(hub, reader, filter_, None, final=filter_.takes_final), HEADS_MAX + 1))
+    if len(every) > HEADS_MAX:
+        return None
+    meant = fitting(hub.ledger(reader.program), reader, filter_, every)
+    chosen = ((seen, looked_up(reader, seen)) for seen in every if seen[2:] in meant)
+    return [line(reader, one) for seen, one in chosen
+            if one and is_of_place(seen, one[2]) and filter_.fits(one[1], one[2], reader.now)]  # fmt: skip
 
 
 def found(hub: Hub, reader: Reader, filter_: Filter) -> Iterator[Chosen]:
@@ -271,22 +305,48 @@ def looked_up(reader: Reader, seen: Seen) -> Chosen | None:
     return (order, action, head) if action is not None and head is not None else None
 
 
-def candidates(hub: Hub, reader: Reader, filter_: Filter, start: tuple[str, str] | None) -> Iterator[Seen]:
-    """What the fitting index holds, from a place in it on."""
+def candidates(
+    hub: Hub, reader: Reader, filter_: Filter, start: tuple[str, str] | None, *, final: bool = False
+) -> Iterator[Seen]:
+    """What the fitting index holds, from a place in it on; `final`: then what is final, of all partners."""
     ledger: TableLedger = hub.ledger(reader.program)
-    backward = bool(filter_.partner) or filter_.sort.startswith("-")
-    place = (lambda name: name) if filter_.partner else SORTED_BY[filter_.sort.removeprefix("-")]
-    for name in months(hub, reader) if filter_.partner else lock_partitions(ledger, filter_):
+    if filter_.partner:
+        names = ((f"{month}#{filter_.partner}", month) for month in months(hub, reader))
+        yield from by_partner(ledger, names, start)
+        return
+    if not (start and start[0].startswith(FINAL)):
+        yield from by_place(ledger, filter_, start)
+        start = None
+    if final:
+        marked = ledger.final_months(start[0].removeprefix(FINAL) if start else "")
+        yield from by_partner(ledger, ((name, f"{FINAL}{name}") for name in marked), start)
+
+
+def by_partner(ledger: TableLedger, names: Iterable[tuple[str, str]], start: tuple[str, str] | None) -> Iterator[Seen]:
+    """Partner months (`2026-11#partner`, and the name of that place), the newest first."""
+    for name, place in names:
+        if start and place > start[0]:
+            continue
+        month, _, partner = name.partition("#")
+        for order_key, action, sort in ledger.heads_by_partner(partner, month, after_of(start, place)):
+            yield place, sort, order_key, action
+
+
+def by_place(ledger: TableLedger, filter_: Filter, start: tuple[str, str] | None) -> Iterator[Seen]:
+    """Partitions of the lock index, in the order that is asked for."""
+    backward = filter_.sort.startswith("-")
+    place = SORTED_BY[filter_.sort.removeprefix("-")]
+    for name in lock_partitions(ledger, filter_):
         if start and name != start[0] and (place(name) > place(start[0])) == backward:
             continue
-        after = start[1] if start and name == start[0] else ""
-        if filter_.partner:
-            rows = ledger.heads_by_partner(filter_.partner, name, after)
-        else:
-            lock_day, _, event_day = name.partition("#")
-            rows = ledger.heads_by_lock(lock_day, event_day, after, backward=backward)
+        lock_day, _, event_day = name.partition("#")
+        rows = ledger.heads_by_lock(lock_day, event_day, after_of(start, name), backward=backward)
         for order_key, action, sort in rows:
             yield name, sort, order_key, action
+
+
+def after_of(start: tuple[str, str] | None, name: str) -> str:
+    return start[1] if start and name == start[0] else ""
 
 
 def by_lock(name: str) -> str:

@@ -30,6 +30,8 @@ from retour.store.items import (
     s,
 )
 
+KEYS_AT_ONCE = 300
+"""Keys of one look into an index: as many as a page of a list looks at."""
 LOG_OPEN = 16
 """Entries a head carries before the older ones are sealed into a page of their own."""
 
@@ -331,7 +333,23 @@ class TableLedger:
         """(order key, action id, sort key) of a partner's actions of an event month, the last to lock first."""
         yield from self._keys("GSI2", f"P#{self.program}#{partner}#{month}", after, backward=True)
 
+    def final_months(self, start: str = "") -> Iterator[str]:
+        """Partner months (`2026-11#partner`) that have final actions, the newest first, from one of them on."""
+        pages = self.client.get_paginator("query").paginate(
+            TableName=self.table,
+            KeyConditionExpression="PK = :pk AND SK BETWEEN :first AND :last",
+            ExpressionAttributeValues={
+                ":pk": s(f"L#{self.program}"), ":first": s("M#"), ":last": s(f"M#{start or '9999'}"),
+            },
+            ScanIndexForward=False,
+            PaginationConfig={"PageSize": KEYS_AT_ONCE},
+        )  # fmt: skip
+        for page in pages:
+            for item in page["Items"]:
+                yield item["SK"]["S"][2:]
+
     def _keys(self, index: str, value: str, after: str, *, backward: bool = False) -> Iterator[tuple[str, str, str]]:
+        """So many at once that who counts all does not ask often, and who wants one page does not read a month."""
         beyond = "<" if backward else ">"
         pages = self.client.get_paginator("query").paginate(
             TableName=self.table,
@@ -339,6 +357,7 @@ class TableLedger:
             KeyConditionExpression=f"{index}PK = :value AND {index}SK {beyond} :after",
             ExpressionAttributeValues={":value": s(value), ":after": s(after or (":" if backward else " "))},
             ScanIndexForward=not backward,
+            PaginationConfig={"PageSize": KEYS_AT_ONCE},
         )
         for page in pages:
             for item in page["Items"]:
