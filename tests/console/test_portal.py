@@ -1,10 +1,16 @@
 """What partners see of their credit, and that they see nothing else."""
 
+import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from html import unescape
 
+import pytest
 from tests.conftest import PROGRAM, House
-from tests.console.conftest import Console
+from tests.console.conftest import Browser, Console
+
+from retour.clock import rollup
+from retour.console import feed, portal
 
 Sold = Callable[..., None]
 PORTAL = ("credit", "changes", "credit.csv")
@@ -59,33 +65,115 @@ def test_the_countdown_is_earliest_until_the_status_and_expected_after_it(consol
     assert "Earliest 23 Nov 2026" in browser.get("/my/credit").text
     house.modify({"order_id": "G-1", "change": "set_status", "status": "shipped"})
     page = browser.get("/my/credit").text
-    assert "Expected 23 Nov 2026" in page and "after shipped on 2 Nov 2026" in page
+    assert "Expected 23 Nov 2026" in page and "21 days after 2 Nov. 2026, when the order became shipped" in page
     house.clock.moment += timedelta(days=3)
     house.modify({"order_id": "G-1", "change": "set_status", "status": "returned"})
     house.modify({"order_id": "G-1", "change": "set_status", "status": "shipped"})
     moved = browser.get("/my/credit").text
-    assert "Expected 26 Nov 2026" in moved and "shipped again on 5 Nov 2026: the 21 days start anew" in moved
+    assert "Expected 26 Nov 2026" in moved and "the 21 days began anew on 5 Nov. 2026" in moved
+
+
+def counted(house: House) -> None:
+    program = house.hub.program(house.program)
+    assert program is not None and rollup.roll_up(house.hub, program, now=True)
+
+
+def calendar_of(console: Console, browser: Browser) -> str:
+    form = browser.get("/my/calendar").form("/my/calendar")
+    return browser.send(form).text.partition('<code id="link">https://retour.test')[2].partition("<")[0]
+
+
+def events(text: str) -> dict[str, dict[str, str]]:
+    """The entries of a calendar by their day."""
+    found = {}
+    for part in text.split("BEGIN:VEVENT")[1:]:
+        fields = dict(line.split(":", 1) for line in part.strip().splitlines() if ":" in line)
+        found[fields["DTSTART;VALUE=DATE"]] = fields
+    return found
 
 
 def test_a_calendar_follows_the_days_and_cancels_those_that_are_gone(
     console: Console, sold: Sold, house: House
 ) -> None:
     sold("A-1", "A-2")
+    counted(house)
     browser = console.person("partner", "nordlicht")
-    form = browser.get("/my/calendar").form("/my/calendar")
-    link = browser.send(form).text.partition('<code id="link">https://retour.test')[2].partition("<")[0]
+    link = calendar_of(console, browser)
     reader = console.visitor()
     first = reader.get(link)
     assert first.status == 200 and first.headers["content-type"].startswith("text/calendar")
-    assert first.text.count("BEGIN:VEVENT") == 1
-    assert "DTSTART;VALUE=DATE:20261202" in first.text and "16.00" in first.text and "SEQUENCE:0" in first.text
-    uid = first.text.partition("UID:")[2].partition("\r\n")[0]
+    one = events(first.text)["20261202"]
+    assert (one["SEQUENCE"], one["STATUS"], one["DTEND;VALUE=DATE"]) == ("0", "CONFIRMED", "20261203")
+    assert "16.00" in one["SUMMARY"] and len(events(first.text)) == 1
+    assert reader.get(link).text == first.text, "nothing was counted since, so nothing is new, the stamp neither"
     house.modify({"order_id": "A-1", "change": "take_back", "amount": "30.00", "currency": "EUR"})
-    second = reader.get(link).text
-    assert f"UID:{uid}" in second and "13.60" in second and "SEQUENCE:1" in second
+    counted(house)
+    second = events(reader.get(link).text)["20261202"]
+    assert (second["UID"], second["SEQUENCE"]) == (one["UID"], "1") and "13.60" in second["SUMMARY"]
     for order in ("A-1", "A-2"):
         house.modify({"order_id": order, "change": "reverse", "reason": "CANCELLED"})
-    gone = reader.get(link).text
-    assert "STATUS:CANCELLED" in gone and "SEQUENCE:2" in gone
-    browser.send(form)
+    counted(house)
+    gone = events(reader.get(link).text)["20261202"]
+    assert (gone["UID"], gone["STATUS"], gone["SEQUENCE"]) == (one["UID"], "CANCELLED", "2")
+    new = calendar_of(console, browser)
     assert reader.get(link).status == 404
+    after = events(reader.get(new).text)["20261202"]
+    assert (after["UID"], after["SEQUENCE"]) == (one["UID"], "2"), "a renewed address tells the same entries on"
+
+
+def test_a_day_that_has_come_stays_and_is_not_cancelled(console: Console, sold: Sold, house: House) -> None:
+    sold("A-1")
+    sold("A-2", event_time="2026-11-02T08:00:00+01:00")
+    counted(house)
+    link = calendar_of(console, console.person("partner", "nordlicht"))
+    reader = console.visitor()
+    assert set(events(reader.get(link).text)) == {"20261202", "20261203"}
+    house.clock.moment = datetime(2026, 12, 2, 3, 0, tzinfo=UTC)
+    counted(house)
+    come = events(reader.get(link).text)
+    assert come["20261202"]["STATUS"] == "CONFIRMED" and come["20261202"]["SEQUENCE"] == "0"
+    house.clock.moment += timedelta(days=120)
+    counted(house)
+    assert events(reader.get(link).text) == {}, "long ago"
+
+
+def test_lines_of_a_calendar_are_folded_and_escaped() -> None:
+    line = feed.folded("SUMMARY:" + "ü" * 100)
+    assert all(len(part.encode()) <= 75 for part in line.split("\r\n"))
+    assert line.replace("\r\n ", "") == "SUMMARY:" + "ü" * 100
+    assert feed.escaped("a,b;c\\d\ne") == "a\\,b\\;c\\\\d\\ne"
+
+
+def test_the_sums_of_a_partner_are_what_was_counted_and_say_when(console: Console, sold: Sold, house: House) -> None:
+    sold("A-1", "A-2")
+    sold("B-1", partner="schuhblog")
+    browser = console.person("partner", "nordlicht")
+    before = browser.get("/my/credit").said
+    assert "Sums are counted every night" in before and "16.00" not in before
+    counted(house)
+    said = browser.get("/my/credit").said
+    assert "Not certain yet" in said and "16.00" in said and "Sums as of 2 Nov 2026" in said
+    house.clock.moment = datetime(2026, 11, 27, 9, tzinfo=UTC)
+    counted(house)
+    assert "16.00\N{NO-BREAK SPACE}EUR of it becomes certain within 7 days" in browser.get("/my/credit").said
+    house.clock.moment = datetime(2026, 12, 2, 3, tzinfo=UTC)
+    counted(house)
+    later = browser.get("/my/credit").said
+    assert "Certain since 2 Dec. 2026" in later and "0.00\N{NO-BREAK SPACE}EUR" in later
+
+
+def test_a_page_of_many_orders_leads_to_the_next(
+    console: Console, sold: Sold, monkeypatch: pytest.MonkeyPatch, house: House
+) -> None:
+    monkeypatch.setattr(portal, "PAGE", 3)
+    sold(*(f"A-{n}" for n in range(7)))
+    browser = console.person("partner", "nordlicht")
+    address, seen = "/my/credit", []
+    while address:
+        page = browser.get(address)
+        seen.append(re.findall(r">(A-\d)</a>", page.text))
+        address = unescape(next(iter(re.findall(r'href="(/my/credit\?program[^"]*)"', page.body.decode())), ""))
+    assert sorted(order for page in seen for order in page) == [f"A-{n}" for n in range(7)]
+    assert [len(page) for page in seen] == [3, 3, 1]
+    other = console.person("partner", "schuhblog")
+    assert other.get("/my/credit?cursor=x.y&program=" + house.program).status == 400

@@ -113,7 +113,7 @@ def add(doc: Document, header: Header, counts: Mapping[str, int]) -> None:
     of_source = doc.setdefault(delivery.source, {"deliveries": 0, "counts": {}})
     of_source |= {"channel": delivery.channel.value, "last": delivery.id, "deliveries": of_source["deliveries"] + 1}
     of_source["counts"] = dict(Counter(of_source["counts"]) + Counter(counts))
-    if header.state == REFUSED and header.report.get("code") != "DISCARDED":
+    if is_refused_whole(header):
         listed = of_source.setdefault("refused", [])
         listed += [[delivery.id, delivery.name]] if len(listed) < REFUSED_MOST else []
 
@@ -134,3 +134,8 @@ def counts_of(hub: "Hub", program: Program, header: Header, looked_at: bool) -> 
         return {NOT_LOOKED_AT: rows_of(header)}
     reader = Reader(program, hub.ledger(program), hub.deliveries(program.id), hub.now())
     return count(reader.results(header))
+
+
+def is_refused_whole(header: Header) -> bool:
+    """By itself, not by a person."""
+    return header.state == REFUSED and header.report.get("code") != "DISCARDED"

@@ -113,23 +113,28 @@ def columns(words: Words, title: str, values: Sequence[tuple[str, int, str]], li
     return svg(title, inner)
 
 
-def histogram(words: Words, title: str, days: Sequence[int], lock_days: int | None) -> Markup:
-    """How many days lay between order and reversal, with the lock line."""
-    last = max([*days, lock_days or 0, 7]) + 1
+def histogram(words: Words, title: str, days: Sequence[tuple[int, int, int]], lock_days: int | None) -> Markup:
+    """(days from order to return, returns, of which too late) with the lock line; what came too late stands out."""
+    last = max([*(day for day, _, _ in days), lock_days or 0, 7]) + 1
     size = max(1, -(-last // 40))
-    counts = [0] * (-(-last // size))
-    for day in days:
-        counts[min(max(day, 0) // size, len(counts) - 1)] += 1
-    most, base = max(counts) or 1, HEIGHT - FOOT
-    step = (WIDTH - 2 * LEFT) / len(counts)
+    bins = [[0, 0] for _ in range(-(-last // size))]
+    for day, count, late in days:
+        held = bins[min(max(day, 0) // size, len(bins) - 1)]
+        held[0] += count
+        held[1] += late
+    most, base = max(count for count, _ in bins) or 1, HEIGHT - FOOT
+    step = (WIDTH - 2 * LEFT) / len(bins)
     inner = Markup('<line class="axis" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(LEFT, base, WIDTH - LEFT, base)
-    for number, count in enumerate(counts):
-        late = lock_days is not None and number * size >= lock_days
-        high = (base - 30) * count / most
-        inner += Markup('<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>').format(
-            "late" if late else "bars", LEFT + number * step + 1, base - high, max(step - 2, 1), high
-        )
-        if number % max(1, len(counts) // 5) == 0:
+    for number, (count, late) in enumerate(bins):
+        bottom = float(base)
+        for shade, part in (("bars", count - late), ("late", late)):
+            high = (base - 30) * part / most
+            bottom -= high
+            if part:
+                inner += Markup('<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>').format(
+                    shade, LEFT + number * step + 1, bottom, max(step - 2, 1), high
+                )
+        if number % max(1, len(bins) // 5) == 0:
             inner += Markup('<text x="{:.1f}" y="{}">{}</text>').format(
                 LEFT + number * step, HEIGHT - 8, words.number(number * size)
             )

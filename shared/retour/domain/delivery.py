@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from retour.domain.times import compact
@@ -66,3 +66,8 @@ def delivery_id(received_at: datetime, program: str, source: str, identity: str)
     """
     digest = hashlib.blake2b(f"{program}\0{source}\0{identity}".encode(), digest_size=5).hexdigest()
     return f"{compact(received_at)}-{digest}"
+
+
+def received_at(delivery: str) -> datetime:
+    """When a delivery was received, as its id says."""
+    return datetime.strptime(delivery.partition("-")[0], "%Y%m%dT%H%M%S%fZ").replace(tzinfo=UTC)

@@ -1,0 +1,135 @@
+"""The merchant's view of partners: what is pending, who brings orders back, and whether the lock is late enough."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from retour.clock.rollup import ON_A_PAGE
+from retour.clock.tally import Tally
+from retour.console import charts, counted
+from retour.console.request import Response
+from retour.console.visit import Visit
+
+FEW = 30
+"""Under so many orders a share says nothing."""
+REASONS = 2
+
+
+@dataclass(frozen=True)
+class Line:
+    """One partner, by the newest count."""
+
+    partner: str
+    tally: Tally
+
+    @property
+    def actions(self) -> int:
+        return sum(actions for _, _, actions, _ in self.tally.by_state())
+
+    def sums(self, state: str) -> list[tuple[str, int]]:
+        return [(currency, payout) for name, currency, _, payout in self.tally.by_state() if name == state]
+
+    @property
+    def orders(self) -> int:
+        return self.tally.orders[0]
+
+    @property
+    def reversed(self) -> int:
+        return self.tally.orders[1]
+
+    @property
+    def is_few(self) -> bool:
+        return self.orders < FEW
+
+    @property
+    def share(self) -> float:
+        return self.reversed / self.orders if self.orders else 0.0
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        return charts.wilson(self.reversed, self.orders)
+
+    @property
+    def late(self) -> list[tuple[str, int, int]]:
+        return [(currency, changes, cost) for currency, (changes, cost) in sorted(self.tally.rows("late").items())]
+
+    @property
+    def reasons(self) -> list[tuple[str, float]]:
+        return reasons_of(self.tally)[:REASONS]
+
+
+def line_of(doc: Mapping[str, Any]) -> Line:
+    return Line(doc["partner"], Tally(doc["numbers"]))
+
+
+def reasons_of(tally: Tally) -> list[tuple[str, float]]:
+    """Each reason with its share of the returns, the most frequent first."""
+    rows = {reason: count for reason, (count,) in tally.rows("reasons").items()}
+    total = sum(rows.values()) or 1
+    return sorted(((reason, count / total) for reason, count in rows.items()), key=lambda one: (-one[1], one[0]))
+
+
+@dataclass(frozen=True)
+class Returns:
+    """How many days after the order something came back: (days, returns, of which too late)."""
+
+    days: list[tuple[int, int, int]]
+    lock_days: int | None
+    late: list[tuple[str, int, int]]
+
+    @property
+    def total(self) -> int:
+        return sum(count for _, count, _ in self.days)
+
+    @property
+    def too_late(self) -> int:
+        return sum(count for _, _, count in self.days)
+
+    @property
+    def nearly_all(self) -> int:
+        """The days within which 99 of 100 came."""
+        left = self.total * 0.99
+        for day, count, _ in self.days:
+            left -= count
+            if left <= 0:
+                return day
+        return 0
+
+
+def returns_of(tally: Tally) -> Returns:
+    days = sorted((int(day), count, late) for day, (count, late) in tally.rows("returns").items())
+    late = [(currency, changes, cost) for currency, (changes, cost) in sorted(tally.rows("late").items())]
+    return Returns(days, tally.lock_days(), late)
+
+
+def index(visit: Visit) -> Response:
+    """Partners by what is pending, a page at a time, with how often their orders come back and when."""
+    words, known = visit.words, counted.counted(visit)
+    asked = visit.request.query.get("page", "1")
+    number = min(int(asked) - 1 if asked.isascii() and asked.isdigit() and len(asked) < 6 else 0, known.pages - 1)
+    page = counted.store(visit).page(max(number, 0)) if known.pages else None
+    rows = [line_of(doc) for doc in page["lines"]] if page else []
+    orders, back = known.total.orders
+    mean = back / orders if orders else 0.0
+    largest = [line for line in map(line_of, known.largest) if line.orders]
+    dots = sorted(largest, key=lambda line: (line.is_few, -line.share, line.partner))
+    returns = returns_of(known.total)
+    return visit.render(
+        "partners.html",
+        counted=known,
+        rows=rows,
+        start=max(number, 0) * ON_A_PAGE,
+        earlier=visit.here(page=str(number), counted=None) if number > 0 else None,
+        later=visit.here(page=str(number + 2), counted=None) if number + 1 < known.pages else None,
+        few=FEW,
+        dots=dots,
+        mean=mean,
+        orders=orders,
+        reversed=back,
+        returns=returns,
+        reasons=reasons_of(known.total),
+        by_partner=charts.intervals(words, words.say("Share of orders reversed, by partner"), [
+            (line.partner, line.share, *line.interval, line.is_few) for line in dots], mean) if dots else "",
+        by_days=charts.histogram(
+            words, words.say("Days from order to return"), returns.days, returns.lock_days) if returns.days else "",
+    )  # fmt: skip
