@@ -11,6 +11,7 @@ from tests.console.conftest import Answer, Browser, Console
 from retour.console import delivery as delivery_page
 from retour.domain.delivery import Channel, Kind
 from retour.intake import file, large
+from retour.intake.again import fold_again
 from retour.intake.receive import receive
 
 Sold = Callable[..., None]
@@ -239,3 +240,49 @@ def test_several_are_decided_at_once_with_an_outcome_each(console: Console, sold
         kind,
     )
     assert "1 of 1 was done." in replayed.said
+
+
+# The inbox
+
+
+def test_possible_duplicates_are_compared_and_decided_in_the_inbox(console: Console, sold: Sold, house: House) -> None:
+    sold("A-1", "A-2")
+    back = {"change": "take_back", "amount": "20.00", "currency": "EUR", "reason": "ITEM_RETURNED"}
+    for order in ("A-1", "A-2"):
+        house.modify({"order_id": order, "reference": f"E-{order}", **back}, source="erp")
+        held = house.modify({"order_id": order, "reference": f"T-{order}", **back}, source="till")
+        assert [one.outcome for one in held.results] == ["held"]
+        fold_again(house.hub, house.program, order)
+    browser = console.person("operator", name="Ole")
+    shown = browser.get(f"{console.base}/inbox")
+    assert shown.said.count("Was applied before") == 2
+    row = shown.text.partition("Reference of the return")[2].partition("</tr>")[0]
+    assert "<mark>T-A-1</mark>" in row and "<mark>E-A-1</mark>" in row
+    assert "<mark>20.00" not in shown.text, "what is the same is not marked"
+    first, second = (form for form in shown.forms() if "/inbox" in form["action"])
+    assert first["form"] != second["form"]
+    assert browser.send(first, what="release").location.endswith("told=release")
+    assert browser.send(second, what="discard").status == 303
+    fold_again(house.hub, house.program, "A-1")
+    assert [house.payouts(order)[f"{order}~sale"][0] for order in ("A-1", "A-2")] == [6000, 8000]
+    assert "Nothing needs you." in browser.get(f"{console.base}/inbox").said
+    fold_again(house.hub, house.program, "A-2")
+    assert list(house.hub.deliveries(house.program).due("held")) == []
+    assert browser.send(first, what="release").status == 409, "it is decided already"
+    assert console.person("finance").send(first, what="release").status == 403
+
+
+def test_a_waiting_row_is_offered_the_order_it_nearly_names(console: Console, sold: Sold, house: House) -> None:
+    sold("0001042", "0001043")
+    batch = dropped(house, "R-1,SO 1042,reverse,,,CANCELLED", "R-2,77,reverse,,,CANCELLED")
+    browser = console.person("operator")
+    shown = browser.get(f"{console.base}/inbox?kind=waiting")
+    assert shown.said.count("Did you mean") == 1 and "Did you mean 0001042?" in shown.said
+    link = shown.text.partition('<a class="button" href="')[2].partition('"')[0]
+    form = browser.get(link)
+    assert 'name="c.order_id" value="0001042"' in form.text
+    assert house.payouts("0001042")["0001042~sale"][2] == "pending", "never by itself"
+    sent = browser.send(row_form(form), **{"c.order_id": "0001042"})
+    assert sent.status == 303 and house.payouts("0001042")["0001042~sale"][2] == "reversed"
+    assert "Corrected by Ana:" in browser.get(f"{console.base}/inbox?kind=waiting").said
+    assert "Corrected by Ana:" in page(console, browser, batch).said

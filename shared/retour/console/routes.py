@@ -8,22 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from retour.api.calls import PROGRAM_ID, Refused
-from retour.console import (
-    actions,
-    counted,
-    deliveries,
-    delivery,
-    feed,
-    oidc,
-    partners,
-    people,
-    portal,
-    rows,
-    send,
-    setup,
-    signing,
-    today,
-)
+from retour.console import actions, deliveries, delivery, inbox, oidc, people, portal, rows, send, setup, signing, today
 from retour.console.request import Request, Response, answer_of, page, request_of, to
 from retour.console.visit import STATIC, Stop, Visit, static_names
 from retour.console.words import Words, language_of
@@ -60,7 +45,8 @@ ROUTES = (
     route("POST", "/console/sign-out", signing.sign_out),
     route("POST", "/console/preferences", signing.preferences),
     route("GET", f"{PROGRAM}/today", today.today, "see"),
-    route("GET", f"{PROGRAM}/inbox", today.inbox, "see"),
+    route("GET", f"{PROGRAM}/inbox", inbox.index, "see"),
+    route("POST", f"{PROGRAM}/inbox", inbox.settle, "decide"),
     route("GET", f"{PROGRAM}/search", today.search, "see"),
     route("GET", f"{PROGRAM}/deliveries", deliveries.index, "see"),
     route("POST", f"{PROGRAM}/deliveries-bulk", deliveries.bulk, "decide"),
@@ -79,8 +65,7 @@ ROUTES = (
     route("GET", f"{PROGRAM}/action", actions.show, "see"),
     route("GET", f"{PROGRAM}/modification", actions.modification, "see"),
     route("POST", f"{PROGRAM}/modification", actions.settle, "act"),
-    route("POST", f"{PROGRAM}/count", counted.refresh, "decide"),
-    route("GET", f"{PROGRAM}/partners", partners.index, "see"),
+    route("GET", f"{PROGRAM}/partners", portal.partners, "see"),
     route("GET", f"{PROGRAM}/send", send.form, "send"),
     route("POST", f"{PROGRAM}/send", send.take, "send"),
     route("GET", f"{PROGRAM}/dry-runs/{{run}}", send.dry_run, "send"),
@@ -94,8 +79,6 @@ ROUTES = (
     route("GET", f"{PROGRAM}/setup/program", setup.versions.edit, "set up"),
     route("POST", f"{PROGRAM}/setup/program", setup.versions.save, "set up"),
     route("GET", f"{PROGRAM}/setup/contracts", setup.contract.contracts, "see"),
-    route("GET", f"{PROGRAM}/setup/contracts/{{contract}}", setup.terms.start, "set up"),
-    route("POST", f"{PROGRAM}/setup/contracts/{{contract}}", setup.terms.edit, "set up"),
     route("GET", f"{PROGRAM}/setup/lock", setup.calendar.lock, "see"),
     route("GET", f"{PROGRAM}/setup/people", setup.access.people_page, "set up"),
     route("POST", f"{PROGRAM}/setup/people", setup.access.invite, "set up"),
@@ -103,9 +86,9 @@ ROUTES = (
     route("GET", "/my/credit.csv", portal.credit_csv),
     route("GET", "/my/changes", portal.changes),
     route("GET", "/my/order", portal.order),
-    route("GET", "/my/calendar", feed.page),
-    route("POST", "/my/calendar", feed.renew),
-    route("GET", r"/my/calendar/(?P<token>[\w-]{20,80})\.ics", feed.calendar),
+    route("GET", "/my/calendar", portal.calendar_page),
+    route("POST", "/my/calendar", portal.renew_calendar),
+    route("GET", r"/my/calendar/(?P<token>[\w-]{20,80})\.ics", portal.calendar),
 )
 
 TAKING_FILES = (send.take, setup.mapping.edit)
@@ -169,7 +152,7 @@ def opened(visit: Visit, one: Route) -> Response:
     """The view, once it is sure that this person may have it of this program."""
     request, person = visit.request, visit.person
     program_id = visit.part.get("program")
-    if person is None and (program_id or request.path.startswith("/my/")) and one.view is not feed.calendar:
+    if person is None and (program_id or request.path.startswith("/my/")) and one.view is not portal.calendar:
         return signing.ask(visit)
     if program_id is not None:
         visit = with_program(visit, program_id)

@@ -12,6 +12,7 @@ from retour.api.corrections import Faulty
 from retour.api.views import Document, result_document
 from retour.console.request import Response, to
 from retour.console.visit import Stop, Visit
+from retour.domain.actions.outcome import Outcome
 from retour.intake import correction
 from retour.store.deliveries import Header
 
@@ -22,9 +23,12 @@ FORMS = "console.forms"
 
 def row(visit: Visit) -> Response:
     """The columns of one row as they were sent, to be changed."""
-    header, found = faulty(visit, visit.request.query.get("place", ""))
+    query = visit.request.query
+    header, found = faulty(visit, query.get("place", ""))
     said = {found.column: str(result_document(found.result, visit.words.language)["explanation"])}
-    return shown(visit, header, found, found.sent.columns, said)
+    # Where the order is not known yet, the inbox may have one that is called nearly the same.
+    nearly = {found.column: query["order"]} if query.get("order") and found.result.outcome is Outcome.WAITING else {}
+    return shown(visit, header, found, {**found.sent.columns, **nearly}, said)
 
 
 def faulty(visit: Visit, place: str) -> tuple[Header, Faulty]:

@@ -7,6 +7,7 @@ from retour.apply import adopt, settle
 from retour.domain.actions.codes import Code
 from retour.domain.actions.make_good import concerned
 from retour.domain.actions.order import NO_ACTION, Order
+from retour.intake.holding import list_held
 from retour.intake.waiting import tell_settled
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def fold_again(hub: "Hub", program_id: str, home: str) -> list[str]:
     order = cascade.carry_to(ledger, order, hub.now())
     cascade.list_children(hub.deliveries(program_id), ledger, order)
     tell_settled(hub, program, order)
+    list_held(hub.deliveries(program_id), order)
     return list_after_final(hub, program_id, order)
 
 

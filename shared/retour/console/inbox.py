@@ -1,0 +1,143 @@
+"""What only a person can decide: each case with what it takes to decide it, and what happens if nobody does."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from urllib.parse import quote
+
+from retour.api import acts, near, views
+from retour.api.calls import Refused
+from retour.api.views import Document
+from retour.console.request import Response, to
+from retour.console.today import KINDS, LOOKED_AT, Case, cases
+from retour.console.visit import Stop, Visit
+from retour.domain.actions.explain import details
+from retour.domain.actions.modification import Modification
+from retour.domain.actions.order import Order
+from retour.domain.actions.outcome import Outcome
+from retour.intake import correction
+from retour.intake.correction import Link
+
+DECISIONS = ("release", "discard")
+LOOKED_UP = 20
+"""Cases of a page of which the orders are looked at."""
+COMPARED = (
+    "channel", "source", "sender", "reference", "received_at", "occurred_at", "change", "amount", "quantity", "sku",
+    "line", "reason", "note",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A held record beside the one it looks like; `fields` are those that one of them has."""
+
+    held: Document
+    other: Document
+    fields: Sequence[str]
+
+    def differs(self, name: str) -> bool:
+        return bool(self.held[name] != self.other[name])
+
+
+@dataclass(frozen=True)
+class Near:
+    """Orders that a waiting row may have meant, and where it can be corrected; `done` where it was."""
+
+    orders: Sequence[str]
+    row: str = ""
+    done: Link | None = None
+
+
+@dataclass(frozen=True)
+class Card:
+    """A case, with what there is to look at: of a possible duplicate both records, of a waiting one near misses."""
+
+    case: Case
+    order: str = ""
+    held: Document | None = None
+    pair: Pair | None = None
+    near: Near | None = None
+
+
+def index(visit: Visit) -> Response:
+    kind = visit.request.query.get("kind", "")
+    dealt = Cards(visit)
+    every = [card for card in map(dealt.card, islice(cases(visit), LOOKED_AT * 2)) if card is not None]
+    return visit.render(
+        "inbox.html",
+        cards=[card for card in every if kind in ("", card.case.kind)],
+        counts={name: sum(card.case.kind == name for card in every) for name in KINDS},
+        kind=kind,
+        kinds=KINDS,
+        told=visit.request.query.get("told", ""),
+    )
+
+
+@dataclass
+class Cards:
+    """One visit's cards: the orders of the first cases are looked up, and how order ids look here once."""
+
+    visit: Visit
+    looked_up: int = 0
+
+    def card(self, case: Case) -> Card | None:
+        """None for a case that was settled meanwhile."""
+        if not case.record or self.looked_up >= LOOKED_UP:
+            return Card(case)
+        self.looked_up += 1
+        found = self.visit.reader.modification(case.record)
+        if found is None:
+            return Card(case)
+        return self.held(case, *found) if case.kind == "held" else self.waiting(case, *found)
+
+    def held(self, case: Case, order: Order, record: Modification) -> Card | None:
+        booked = order.booked(record.id)
+        if booked is None or booked[1].outcome is not Outcome.HELD or booked[0].final:
+            return None
+        program = self.visit.spoken
+        document = views.modification_document(order, record, program)
+        doubles = details(order, booked[0], record, program.waiting_days).get("double", "")
+        other = order.record(doubles.partition(", ")[0].rpartition("~")[2])
+        return Card(case, order.key, document, self.pair(document, order, other) if other else None)
+
+    def pair(self, document: Document, order: Order, other: Modification) -> Pair:
+        twin = views.modification_document(order, other, self.visit.spoken)
+        return Pair(document, twin, [name for name in COMPARED if document[name] or twin[name]])
+
+    def waiting(self, case: Case, order: Order, record: Modification) -> Card:
+        orders = near.near_orders(self.visit.reader, record.order_key, self.shapes) if record.order_key else []
+        if not orders:
+            return Card(case)
+        header = self.visit.reader.deliveries.get(record.provenance.delivery)
+        if header is None or not correction.is_correctable(header.delivery):
+            return Card(case, near=Near(orders))
+        links = correction.links(self.visit.hub, header.delivery)
+        place = record.provenance.place
+        row = f"{self.visit.base}/deliveries/{header.delivery.id}/row?place={quote(place, safe='')}"
+        return Card(case, near=Near(orders, row, correction.corrected_by(links, place)))
+
+    @cached_property
+    def shapes(self) -> list[near.Shape]:
+        return near.shapes(self.visit.hub, self.visit.reader)
+
+
+def settle(visit: Visit) -> Response:
+    """A held record let go on, or dropped."""
+    form = visit.request.form
+    public_id, what = form.get("id", ""), form.get("what", "")
+    if what not in DECISIONS:
+        raise visit.not_found()
+    given: Mapping[str, str] = {"note": form["note"].strip()} if form.get("note", "").strip() else {}
+    call = visit.call("POST", json.dumps(given).encode(), form.get("form", ""))
+    try:
+        answer = acts.settle(visit.hub, call, visit.principal, visit.spoken, quote(public_id, safe=""), what)
+    except Refused as refused:
+        if int(refused.answer["statusCode"]) in (409, 422):
+            raise Stop(visit.problem(409, visit.told(refused))) from None
+        raise
+    outcome = answer["outcomes"][0]
+    if outcome["outcome"] == "refused":
+        raise Stop(visit.problem(409, outcome["explanation"]))
+    return to(f"{visit.base}/inbox?kind=held&told={what}")
