@@ -5,6 +5,7 @@ from datetime import date, datetime, timedelta
 from retour.console.words import Words
 from retour.domain.actions.contract import Contract, Flat, Percent
 from retour.domain.actions.lock import AfterEvent, AfterStatus, LockRule, OpenEnded
+from retour.setup.terms import Priced
 
 
 def term(text: str) -> str:
@@ -231,6 +232,37 @@ def rule(words: Words, contract: Contract, rank: int) -> str:
     ]  # fmt: skip
     said = "; ".join(f"{name} {', '.join(sorted(values))}" for name, values in conditions if values)
     return f"{text} ({said})" if said else text
+
+
+def paid(words: Words, priced: Priced) -> list[str]:
+    """Which rule pays what for an order, the ranks in their order, and what none pays for."""
+    say, terms = words.say, priced.terms
+    told = []
+    for rank in sorted({one.rule for one in priced.paid}, key=lambda rank: rank or len(terms.rules) + 1):
+        at = [number for number, one in enumerate(priced.paid) if one.rule == rank]
+        lines = [priced.action.lines[number] for number in at]
+        names = (line.category or line.sku or say("line %(line)s", line=line.line) for line in lines)
+        what = ", ".join(dict.fromkeys(names))
+        sum_ = words.minor(sum(priced.paid[number].amount for number in at), terms.currency)
+        if not rank:
+            told.append(say("No rule pays for %(what)s: nothing", what=what))
+            continue
+        match terms.rules[rank - 1].pay:
+            case Percent(percent, per_order):
+                text = (
+                    say("Rule %(rank)s pays %(percent)s of %(what)s together: %(sum)s")
+                    if per_order
+                    else say("Rule %(rank)s pays %(percent)s of %(what)s: %(sum)s")
+                )
+                told.append(text % {"rank": rank, "percent": words.percent(percent / 100), "what": what, "sum": sum_})
+            case Flat(flat, per_order):
+                text = (
+                    say("Rule %(rank)s pays %(flat)s once for the order: %(sum)s")
+                    if per_order
+                    else say("Rule %(rank)s pays %(flat)s for each unit of %(what)s: %(sum)s")
+                )
+                told.append(text % {"rank": rank, "flat": words.minor(flat, terms.currency), "what": what, "sum": sum_})
+    return told
 
 
 CASES = {

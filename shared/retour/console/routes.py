@@ -8,7 +8,23 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from retour.api.calls import PROGRAM_ID, Refused
-from retour.console import actions, deliveries, delivery, inbox, oidc, people, portal, rows, send, setup, signing, today
+from retour.console import (
+    actions,
+    counted,
+    deliveries,
+    delivery,
+    feed,
+    inbox,
+    oidc,
+    partners,
+    people,
+    portal,
+    rows,
+    send,
+    setup,
+    signing,
+    today,
+)
 from retour.console.request import Request, Response, answer_of, page, request_of, to
 from retour.console.visit import STATIC, Stop, Visit, static_names
 from retour.console.words import Words, language_of
@@ -65,7 +81,8 @@ ROUTES = (
     route("GET", f"{PROGRAM}/action", actions.show, "see"),
     route("GET", f"{PROGRAM}/modification", actions.modification, "see"),
     route("POST", f"{PROGRAM}/modification", actions.settle, "act"),
-    route("GET", f"{PROGRAM}/partners", portal.partners, "see"),
+    route("POST", f"{PROGRAM}/count", counted.refresh, "decide"),
+    route("GET", f"{PROGRAM}/partners", partners.index, "see"),
     route("GET", f"{PROGRAM}/send", send.form, "send"),
     route("POST", f"{PROGRAM}/send", send.take, "send"),
     route("GET", f"{PROGRAM}/dry-runs/{{run}}", send.dry_run, "send"),
@@ -79,6 +96,8 @@ ROUTES = (
     route("GET", f"{PROGRAM}/setup/program", setup.versions.edit, "set up"),
     route("POST", f"{PROGRAM}/setup/program", setup.versions.save, "set up"),
     route("GET", f"{PROGRAM}/setup/contracts", setup.contract.contracts, "see"),
+    route("GET", f"{PROGRAM}/setup/contracts/{{contract}}", setup.terms.start, "set up"),
+    route("POST", f"{PROGRAM}/setup/contracts/{{contract}}", setup.terms.edit, "set up"),
     route("GET", f"{PROGRAM}/setup/lock", setup.calendar.lock, "see"),
     route("GET", f"{PROGRAM}/setup/people", setup.access.people_page, "set up"),
     route("POST", f"{PROGRAM}/setup/people", setup.access.invite, "set up"),
@@ -86,9 +105,9 @@ ROUTES = (
     route("GET", "/my/credit.csv", portal.credit_csv),
     route("GET", "/my/changes", portal.changes),
     route("GET", "/my/order", portal.order),
-    route("GET", "/my/calendar", portal.calendar_page),
-    route("POST", "/my/calendar", portal.renew_calendar),
-    route("GET", r"/my/calendar/(?P<token>[\w-]{20,80})\.ics", portal.calendar),
+    route("GET", "/my/calendar", feed.page),
+    route("POST", "/my/calendar", feed.renew),
+    route("GET", r"/my/calendar/(?P<token>[\w-]{20,80})\.ics", feed.calendar),
 )
 
 TAKING_FILES = (send.take, setup.mapping.edit)
@@ -152,7 +171,7 @@ def opened(visit: Visit, one: Route) -> Response:
     """The view, once it is sure that this person may have it of this program."""
     request, person = visit.request, visit.person
     program_id = visit.part.get("program")
-    if person is None and (program_id or request.path.startswith("/my/")) and one.view is not portal.calendar:
+    if person is None and (program_id or request.path.startswith("/my/")) and one.view is not feed.calendar:
         return signing.ask(visit)
     if program_id is not None:
         visit = with_program(visit, program_id)
