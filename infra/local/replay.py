@@ -60,15 +60,15 @@ def replay(
 
 
 def unanswered(s3: "S3Client", bucket: str, deliveries: list[str]) -> Iterator[dict[str, str]]:
-    """What to ask of the answers' queue: the newest files whose answer nobody had begun to write when the end came.
+    """What to ask of the answers' queue: the newest files whose senders had not been told when the end came.
 
     And the last ones that may still have been on their way to a merchant's server: to leave them twice changes nothing.
     """
     written = [key.split("/") for key in keys(s3, bucket, "results/")]
-    begun = {id_ for _, _, id_, *name in written if name == ["result.csv"]}
-    begun -= set(sorted(id_ for _, _, id_, *name in written if name[-1].startswith("result_"))[-ON_THEIR_WAY:])
+    told = {id_ for _, _, id_, *name in written if name == ["told"]}
+    told -= set(sorted(id_ for _, _, id_, *name in written if name[-1].startswith("result_"))[-ON_THEIR_WAY:])
     for key in deliveries[-NEWEST:]:
-        if key.removeprefix(ENVELOPES).removesuffix(".json") not in begun:
+        if key.removeprefix(ENVELOPES).removesuffix(".json") not in told:
             delivery = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
             if delivery["kind"] == "file":
                 yield {"program": delivery["program"], "delivery": delivery["id"], "what": "batch"}

@@ -410,7 +410,7 @@ def answered(**more: Any) -> EmailMessage:
         "delivery": "20261102T090000000Z-0123456789",
         "at": datetime(2026, 11, 2, 9, tzinfo=UTC),
         "counts": {"applied": 3, "refused": 30, "waiting": 1},
-        "lines": [(str(line), "Line says why.") for line in range(2, 32)],
+        "lines": [(str(line), "Betrag" if line == 3 else "", "Line says why.") for line in range(2, 32)],
         "rejected": ("rejected_may.csv", ROWS),
         **more,
     }
@@ -435,6 +435,7 @@ def test_the_answer_says_what_became_of_the_rows() -> None:
         "30  refused",
         "1  waiting",
         "Line 2: Line says",
+        "Line 3, column Betrag: Line says",
         "and 10 more",
         "rejected_may.csv",
     ):
@@ -450,6 +451,13 @@ def test_each_language_says_all_of_it(language: str) -> None:
     text = body.get_content()
     assert "Because." in text
     assert "{" not in text
+
+
+def test_a_file_that_waits_for_a_person_was_not_refused() -> None:
+    body = answered(refusal="Somebody will look.", held=True, counts={}, lines=(), rejected=None).get_body()
+    assert body is not None
+    assert "is kept, and nothing of it counts yet: Somebody will look." in body.get_content()
+    assert "not taken in" not in body.get_content()
 
 
 def test_an_answer_is_never_read_as_a_mail_to_us() -> None:

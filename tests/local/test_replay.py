@@ -64,17 +64,20 @@ def test_what_fails_is_told_and_the_rest_goes_on(bucket: tuple[Any, str]) -> Non
     assert functions.asked[-1]["replay"] == f"deliveries/{second}.json"
 
 
-def test_only_a_file_whose_answer_was_not_begun_is_owed_one(bucket: tuple[Any, str]) -> None:
+def test_only_a_file_whose_sender_was_not_told_is_owed_an_answer(bucket: tuple[Any, str]) -> None:
+    """A result that lies there says only that an answer was begun: the mail with it may not have left."""
     answered, owed = stored(bucket, "01"), stored(bucket, "02")
     stored(bucket, "03", kind="modifications")
-    bucket[0].put_object(Bucket=bucket[1], Key=f"results/acme/{answered}/result.csv", Body=b"")
-    bucket[0].put_object(Bucket=bucket[1], Key=f"results/acme/{owed}/outcomes.jsonl", Body=b"")
+    for name in ("result.csv", "told"):
+        bucket[0].put_object(Bucket=bucket[1], Key=f"results/acme/{answered}/{name}", Body=b"")
+    for name in ("outcomes.jsonl", "result.csv"):
+        bucket[0].put_object(Bucket=bucket[1], Key=f"results/acme/{owed}/{name}", Body=b"")
     assert list(unanswered(*bucket, envelopes(*bucket))) == [{"program": "acme", "delivery": owed, "what": "batch"}]
 
 
 def test_an_answer_that_may_have_been_on_its_way_to_a_merchants_server_is_left_again(bucket: tuple[Any, str]) -> None:
     pulled = stored(bucket, "01")
-    for name in ("result.csv", "result_may.csv.csv"):
+    for name in ("result.csv", "told", "result_may.csv.csv"):
         bucket[0].put_object(Bucket=bucket[1], Key=f"results/acme/{pulled}/{name}", Body=b"")
     assert [message["delivery"] for message in unanswered(*bucket, envelopes(*bucket))] == [pulled]
 

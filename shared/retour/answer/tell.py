@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from retour.wiring import Hub
 
 LINES_TOLD = 20
+TOLD = "told"
+"""What lies beside the outcomes once the answer was left: after a power cut it says who need not be told again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ def tell(hub: "Hub", message: Mapping[str, Any]) -> str:
     results = list(outcomes.kept(hub.inbox, header.delivery))
     answer = written(hub, program, source, header, results)
     left = leave(hub, program, source, header, results, answer, again="")
+    hub.inbox.put(outcomes.folder(header.delivery) + TOLD, left.encode())
     told = replace(header, report={**header.report, "answer": left})
     hub.deliveries(program.id).close(told.delivery, told.report, told.state)
     callback.tell(hub, program, source, told, results)
@@ -173,11 +176,14 @@ def by_mail(hub: "Hub", program: Program, header: Header, results: Sequence[Resu
         to=delivery.reply,
         name=delivery.name,
         delivery=delivery.id,
+        again=again.rpartition("~")[2],
         at=hub.now(),
         counts=header.report.get("counts", {}) if not again else counted(results),
         refusal=sentence(header.report.get("code", ""), header.report.get("details", {}), program.language),
+        held=header.state == HELD,
         lines=[
-            (result.place, sentence(result.code, result.details, program.language)) for result in refused[:LINES_TOLD]
+            (result.place, result.column, sentence(result.code, result.details, program.language))
+            for result in refused[:LINES_TOLD]
         ],
         rejected=(answer.rejected_name, answer.rejected) if answer.rejected and not sealed(hub, delivery) else None,
     )

@@ -329,14 +329,17 @@ def reply(
     delivery: str,
     at: datetime,
     counts: Mapping[str, int],
+    again: str = "",
     refusal: str = "",
-    lines: Sequence[tuple[str, str]] = (),
+    held: bool = False,
+    lines: Sequence[tuple[str, str, str]] = (),
     rejected: tuple[str, bytes] | None = None,
 ) -> bytes:
     """The answer to a mail's file: how many rows became what, why the first refused ones were, and those to correct.
 
-    `to` is the delivery's `reply`; `refusal` the sentence of a file not taken in (or held) as a whole; `lines` are
-    place and sentence of refused rows. Amounts, payouts and partners are not told by mail.
+    `to` is the delivery's `reply`; `refusal` the sentence of a file not taken in as a whole, or `held`; `lines` are
+    place, column and sentence of refused rows; `again` names a second answer to the same delivery. Amounts, payouts
+    and partners are not told by mail.
     """
 
     def say(key: str, **parts: str) -> str:
@@ -345,12 +348,15 @@ def reply(
 
     text = [say("arrived", program=program, name=name), ""]
     if refusal:
-        text += [say("unread", sentence=refusal), ""]
+        text += [say("kept" if held else "unread", sentence=refusal), ""]
     if counts:
         figures = [("rows", sum(counts.values())), *((key, counts[key]) for key in _texts() if counts.get(key))]
         text += [*(f"{number:>9}  {say(key)}" for key, number in figures), ""]
     if lines:
-        text += [say("line", place=place, sentence=sentence) for place, sentence in lines[:LISTED]]
+        text += [
+            say("cell" if column else "line", place=place, column=_line(column), sentence=sentence)
+            for place, column, sentence in lines[:LISTED]
+        ]
         more = counts.get("refused", len(lines)) - len(lines[:LISTED])
         text += [*([say("more", count=str(more))] if more > 0 else []), ""]
     if rejected:
@@ -363,7 +369,9 @@ def reply(
     mail["To"] = to["to"]
     mail["Subject"] = say("subject", subject=_line(subject) or name)
     mail["Date"] = at
-    mail["Message-ID"] = f"<{delivery}@{sender.rpartition('@')[2].strip('> ') or 'retour'}>"
+    mail["Message-ID"] = (
+        f"<{'.'.join(filter(None, (delivery, again)))}@{sender.rpartition('@')[2].strip('> ') or 'retour'}>"
+    )
     mail["Auto-Submitted"] = "auto-replied"
     if message_id := _line(to.get("message_id", "")):
         mail["In-Reply-To"] = message_id
