@@ -1,0 +1,283 @@
+"""A source's connection tried through the API's front door: every step told, nothing of it in the ledger."""
+
+import inspect
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from email.message import EmailMessage
+from email.policy import SMTP
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from functions.inbound_email import app as inbound
+from functions.salesforce_sync import app as sync
+from functions.webhook import app as webhook
+from tests.conftest import PROGRAM, House
+from tests.functions.test_api import Caller, admin, call, text_of
+from tests.remote.salesforce_house import KEY, SOURCE, TOKEN, USER, key_pair
+
+from local.salesforce import Simulator, start
+from local.smtp import Mail, event, stamped
+from retour.channels import mail
+from retour.remote.salesforce import client
+from retour.sentences import all_sentences
+from retour.trial.mail import reason
+
+__all__ = ["admin", "call"]
+CONTEXT = SimpleNamespace(
+    function_name="f",
+    memory_limit_in_mb=512,
+    invoked_function_arn="arn",
+    aws_request_id="1",
+    get_remaining_time_in_millis=lambda: 300_000,
+)
+SHOPS = ("standard", "shopify", "woocommerce", "stripe", "bigcommerce")
+SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKJ8mYv1nMfhk4rH2mS0mAnnUC1kOKcEoFLaTf1yF8oK warehouse"
+MAIL = {"channel": "email", "options": {"allow_from": ["returns@shop.example"]}}
+SOURCES: dict[str, Any] = {
+    **{kind: {"channel": "api", "kind": kind} for kind in SHOPS},
+    "depot": {"channel": "sftp", "options": {"public_keys": [SSH_KEY]}},
+    "bare": {"channel": "sftp"},
+    "post": MAIL,
+    "crm": SOURCE,
+}
+
+
+class Front(BaseHTTPRequestHandler):
+    """The gateway's way to the function of webhooks."""
+
+    def do_POST(self) -> None:
+        *_, program, _hooks, source = self.path.split("/")
+        body = self.rfile.read(int(self.headers["content-length"])).decode()
+        found = webhook.handler(
+            {"pathParameters": {"program": program, "source": source}, "headers": dict(self.headers), "body": body},
+            CONTEXT,
+        )
+        self.send_response(found["statusCode"])
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None: ...
+
+
+class Greeter(BaseHTTPRequestHandler):
+    """A server that greets as SSH servers do."""
+
+    def handle(self) -> None:
+        self.request.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+
+
+@pytest.fixture
+def tried(admin: Caller, call: Caller, house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """Tests a source as its merchant does; what the API told of the steps."""
+    servers = [ThreadingHTTPServer(("127.0.0.1", 0), handler) for handler in (Front, Greeter)]
+    for server in servers:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    ports = [server.server_address[1] for server in servers]
+    more = {
+        "API_URL": f"http://127.0.0.1:{ports[0]}", "SFTP_ADDRESS": f"127.0.0.1:{ports[1]}", "ALLOW_PRIVATE_HOSTS": "1",
+        "RECEIVES_MAIL": "smtp",
+    }  # fmt: skip
+    monkeypatch.setattr(house.hub, "environment", {**house.hub.environment, **more})
+    for app in (webhook, inbound, sync):
+        monkeypatch.setattr(app, "hub", lambda: house.hub)
+    assert admin("PUT", "/v1/programs/{p}", text_of(house.program, sources={**PROGRAM["sources"], **SOURCES})).status
+
+    def tried(source: str) -> Any:
+        answer = call("POST", f"/v1/programs/{{p}}/sources/{source}/test")
+        assert answer.status == 200, answer.body
+        return answer.json["test"]
+
+    yield tried
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def states(trial: Any) -> list[str]:
+    return [f"{step['step']} {step['state']}" for step in trial["steps"]]
+
+
+@pytest.mark.parametrize("kind", SHOPS)
+def test_a_webhook_is_believed_as_each_kind_of_shop_signs_and_a_forged_one_is_not(
+    kind: str, tried: Callable[..., Any], call: Caller, house: House
+) -> None:
+    trial = tried(kind)
+    assert trial["state"] == "passed" and trial["by"] == "till 4"
+    assert states(trial) == ["secret done", "address done", "believed done", "forged done"]
+    assert call("GET", "/v1/programs/{p}/batches").json["items"][0]["kind"] == "program", "nothing was stored"
+    assert call("GET", f"/v1/programs/{{p}}/sources/{kind}").json["test"] == trial
+
+
+def test_without_a_live_secret_it_stops_there_and_says_what_to_do(
+    tried: Callable[..., Any], call: Caller, house: House
+) -> None:
+    [secret] = call("GET", "/v1/programs/{p}/sources/shopify/secrets").json["items"]
+    assert call("POST", f"/v1/programs/{{p}}/sources/shopify/secrets/signing/{secret['id']}/revoke").status == 200
+    trial = tried("shopify")
+    assert states(trial) == ["secret failed", "address open", "believed open", "forged open"]
+    assert "retour keys --source shopify --set signing" in trial["steps"][0]["explanation"]
+    checks = call("GET", "/v1/doctor").json["checks"]
+    assert any(check["state"] == "failed" and "Find the signing secret" in check["detail"] for check in checks)
+
+
+def test_the_sftp_server_is_heard_and_the_login_lets_the_keys_in(tried: Callable[..., Any], house: House) -> None:
+    house.hub.inbox.put(f"sftp/{house.program}/depot/may.csv", b"1")
+    trial = tried("depot")
+    assert states(trial) == ["keys done", "login done", "server done", "folder done"], trial
+    said = [step["explanation"] for step in trial["steps"]]
+    assert "warehouse SHA256:" in said[0] and f"{house.program}.depot" in said[1]
+    assert "SSH-2.0-OpenSSH_9.2" in said[2] and said[3].endswith("files in it: 1.")
+    assert states(tried("bare"))[0] == "keys failed"
+
+
+def test_an_installation_without_an_sftp_server_says_so(
+    tried: Callable[..., Any], house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(house.hub.environment, "SFTP_ADDRESS", "")  # type: ignore[arg-type]
+    trial = tried("depot")
+    assert states(trial)[2] == "server failed" and "EnableSftp=true" in trial["steps"][2]["explanation"]
+
+
+# Mail
+
+
+def mailed(house: House, subject: str, *files: str, sender: str = "returns@shop.example") -> None:
+    message = EmailMessage()
+    message["From"], message["Subject"] = sender, subject
+    message.set_content("hello\n")
+    for name in files:
+        message.add_attachment(b"order_id,change\nA-1,reverse\n", "application", "octet-stream", filename=name)
+    token = house.hub.secret(house.program, "post")["tokens"][0]
+    post = Mail(
+        id=f"{house.program}-{subject}".replace(" ", "-"),
+        sender=sender,
+        recipients=(f"{house.program}.post.{token}@in.retour.test",),
+        raw=message.as_bytes(policy=SMTP),
+        peer="192.0.2.1",
+        helo="mx",
+        received_at=house.hub.real_now(),
+    )
+    house.hub.inbox.put(f"mail/{post.id}", stamped(post))
+    inbound.handler(event(post), CONTEXT)
+
+
+def last(call: Caller) -> Any:
+    return call("GET", "/v1/programs/{p}/sources/post").json["test"]
+
+
+def delivered(house: House) -> list[str]:
+    return list(house.hub.inbox.keys(f"email/{house.program}/post/"))
+
+
+def test_a_mail_ticks_the_last_step_and_none_of_its_files_is_taken_in(
+    tried: Callable[..., Any], call: Caller, house: House
+) -> None:
+    trial = tried("post")
+    assert trial["state"] == "waiting" and states(trial)[3] == "mail waiting"
+    assert "returns@shop.example" in trial["steps"][3]["explanation"]
+    mailed(house, "by a stranger", sender="someone@else.example")
+    assert last(call)["state"] == "waiting" and "options.allow_from" in last(call)["steps"][3]["explanation"]
+    mailed(house, "Retour test", "may.csv")
+    assert last(call)["state"] == "passed" and delivered(house) == []
+    [secret] = call("GET", "/v1/programs/{p}/sources/post/secrets").json["items"]
+    assert secret["last_used_at"] and secret["made_by"] == "operator"
+
+
+def test_an_ordinary_mail_ticks_it_as_well_and_is_taken_in(
+    tried: Callable[..., Any], call: Caller, house: House
+) -> None:
+    tried("post")
+    mailed(house, "May returns", "may.csv")
+    assert last(call)["state"] == "passed" and len(delivered(house)) == 1
+    mailed(house, "Retour test again", "june.csv")
+    assert len(delivered(house)) == 2, "nobody waits for a test any more"
+
+
+def test_where_no_mail_comes_the_step_fails_when_its_time_is_over(
+    tried: Callable[..., Any], call: Caller, house: House
+) -> None:
+    tried("post")
+    house.clock.moment += timedelta(minutes=11)
+    assert last(call)["state"] == "failed" and last(call)["steps"][3]["code"] == "MAIL_NOT_SEEN"
+
+
+def test_a_domain_that_no_rule_receives_is_told_and_unsigned_answers_are_a_warning(
+    tried: Callable[..., Any], house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(house.hub.environment, "RECEIVES_MAIL", "ses")  # type: ignore[arg-type]
+    rules: list[dict[str, Any]] = [{"Name": "other", "Enabled": True, "Recipients": ["else.example"]}]
+    monkeypatch.setattr(house.hub, "receipt_rules", lambda: rules)
+    monkeypatch.setattr(house.hub, "signs_mail", lambda domain: False)
+    assert tried("post")["steps"][2]["code"] == "MAIL_RULE_MISSING"
+    rules.append({"Name": "retour-acme", "Enabled": True, "Recipients": ["in.retour.test"]})
+    step = tried("post")["steps"][2]
+    assert (step["state"], step["code"]) == ("warned", "MAIL_ANSWERS_UNSIGNED")
+
+
+def test_every_way_a_mail_is_dropped_has_its_sentence() -> None:
+    source = inspect.getsource(mail)
+    whys = re.findall(r'Quiet\("([^"]+)"\)', source) + re.findall(r'return "(an? [^"]+)"', source)
+    assert len(whys) >= 9
+    for why in whys:
+        assert reason(why) in all_sentences(), why
+
+
+# Salesforce
+
+
+@pytest.fixture
+def organisation(
+    house: House, tried: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Simulator]:
+    private, public = key_pair()
+    simulator = start(now=lambda: house.clock.moment)
+    simulator.register(KEY, USER, public)
+    authority = tmp_path / "ca.pem"
+    authority.write_text(simulator.ca_pem)
+    more = {"SALESFORCE_CONNECT": simulator.connect, "SALESFORCE_CA": str(authority)}
+    monkeypatch.setattr(house.hub, "environment", {**house.hub.environment, **more})
+    house.hub.secrets.put(house.program, "crm", {"tokens": [TOKEN], "private_key": private})
+    client.cache_clear()
+    yield simulator
+    simulator.stop()
+
+
+def worked_off(house: House) -> None:
+    """What the queue of Salesforce's errands brings."""
+    [message] = [message for queue, message in house.sent if queue == "writebacks"]
+    house.sent.clear()
+    record = {"messageId": "m", "body": json.dumps(message), "attributes": {}, "eventSource": "aws:sqs"}
+    assert sync.handler({"Records": [record]}, CONTEXT) == {"batchItemFailures": []}
+
+
+def test_salesforce_is_tried_up_to_the_right_to_write_back(
+    organisation: Simulator, tried: Callable[..., Any], call: Caller, house: House
+) -> None:
+    assert tried("crm")["state"] == "running"
+    worked_off(house)
+    trial = call("GET", "/v1/programs/{p}/sources/crm").json["test"]
+    assert trial["state"] == "passed", trial
+    assert states(trial) == ["secret done", "login done", "query done", "fields done", "write_back done"]
+    assert not organisation.org.records["Case"], "nothing was written"
+
+
+def test_salesforces_own_words_stand_beside_the_step_that_failed(
+    organisation: Simulator, tried: Callable[..., Any], call: Caller, house: House, admin: Caller
+) -> None:
+    options = {**SOURCE["options"], "fields": {**SOURCE["options"]["fields"], "note": "Nowhere__c"}}
+    sources = {**PROGRAM["sources"], "crm": {**SOURCE, "options": options}}
+    assert admin("PUT", "/v1/programs/{p}", text_of(house.program, sources=sources)).status == 200
+    tried("crm")
+    worked_off(house)
+    trial = call("GET", "/v1/programs/{p}/sources/crm").json["test"]
+    assert states(trial)[3] == "fields failed" and "Nowhere__c" in trial["steps"][3]["explanation"]
+    organisation.register(KEY, "other@acme.example", key_pair()[1])
+    house.hub.secrets.put(house.program, "crm", {"tokens": [TOKEN]})
+    tried("crm")
+    worked_off(house)
+    assert call("GET", "/v1/programs/{p}/sources/crm").json["test"]["steps"][0]["code"] == "SALESFORCE_NOT_SET_UP"
