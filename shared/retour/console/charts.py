@@ -9,7 +9,8 @@ from markupsafe import Markup
 from retour.console.words import Words
 
 if TYPE_CHECKING:
-    from retour.console.actions import Step
+    from retour.console.actions.one import Step
+    from retour.domain.actions.lock_days import LockDay
 
 WIDTH, HEIGHT, LEFT, FOOT = 720, 180, 8, 28
 
@@ -19,8 +20,15 @@ def svg(title: str, inner: Markup, width: int = WIDTH, height: int = HEIGHT) -> 
     return Markup(frame).format(width, height, width, height, title, inner)
 
 
-def stairs(words: Words, steps: "Sequence[Step]", locks_at: datetime | None, now: datetime, currency: str) -> Markup:
-    """An action's payout over time, with the lock line."""
+def stairs(
+    words: Words,
+    steps: "Sequence[Step]",
+    locks_at: datetime | None,
+    now: datetime,
+    currency: str,
+    past: datetime | None = None,
+) -> Markup:
+    """An action's payout over time, with the lock line, and a line for the moment it is shown at."""
     first, last = steps[0].at, max([now, steps[-1].at, *([locks_at] if locks_at else [])])
     span = max((last - first).total_seconds(), 1.0)
     top = max(max(step.payout for step in steps), 1)
@@ -54,6 +62,8 @@ def stairs(words: Words, steps: "Sequence[Step]", locks_at: datetime | None, now
         inner += Markup('<text x="{:.1f}" y="{}" text-anchor="{}">{}</text>').format(
             at, HEIGHT - 8, "end" if at > WIDTH / 2 else "start", words.say("locks %(day)s", day=words.day(locks_at))
         )
+    if past is not None and first <= past <= last:
+        inner += Markup('<line class="past" x1="{:.1f}" y1="10" x2="{:.1f}" y2="{}"/>').format(x(past), x(past), base)
     return svg(words.say("The payout over time, up to the lock"), inner)
 
 
@@ -145,6 +155,40 @@ def histogram(words: Words, title: str, days: Sequence[tuple[int, int, int]], lo
             at, "end" if at > WIDTH / 2 else "start",
             words.count("locks after %(number)s day", "locks after %(number)s days", lock_days),
         )  # fmt: skip
+    return svg(title, inner)
+
+
+def locks(words: Words, days: "Sequence[LockDay]", picked: "LockDay") -> Markup:
+    """How many days an order can still change, for orders of each day; the picked one marked."""
+    least, most = min(one.days for one in days), max(one.days for one in days)
+    step, base, top = (WIDTH - 2 * LEFT) / len(days), HEIGHT - FOOT, max(most, 1)
+
+    def height(one: "LockDay") -> float:
+        return base - (base - 30) * one.days / top
+
+    path = f"M{LEFT} {base}"
+    for number, one in enumerate(days):
+        path += f"V{height(one):.1f}H{LEFT + (number + 1) * step:.1f}"
+    inner = Markup('<path class="area" d="{}V{}Z"/>').format(path, base)
+    inner += Markup('<line class="axis" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(LEFT, base, WIDTH - LEFT, base)
+    for number, one in enumerate(days):
+        if one.day.day == 1:
+            x = LEFT + number * step
+            inner += Markup('<line class="axis" x1="{:.1f}" y1="{}" x2="{:.1f}" y2="{}"/>').format(x, base, x, base + 6)
+            if (one.day.month - days[0].day.month) % 3 == 0 or len(days) < 120:
+                inner += Markup('<text x="{:.1f}" y="{}">{}</text>').format(x + 3, HEIGHT - 8, words.month(one.day))
+    x = LEFT + ((picked.day - days[0].day).days + 0.5) * step
+    inner += Markup('<line class="lock" x1="{:.1f}" y1="16" x2="{:.1f}" y2="{}"/>').format(x, x, base)
+    inner += Markup('<text x="{:.1f}" y="12" text-anchor="{}">{}</text>').format(
+        x, "end" if x > WIDTH / 2 else "start",
+        words.count("%(day)s: %(number)s day", "%(day)s: %(number)s days", picked.days, day=words.day(picked.day)),
+    )  # fmt: skip
+    title = (
+        words.count("An order can change for %(number)s day", "An order can change for %(number)s days", most)
+        if least == most
+        else words.say("An order can change for %(least)s to %(most)s days: that depends on its day", least=least,
+                       most=most)
+    )  # fmt: skip
     return svg(title, inner)
 
 

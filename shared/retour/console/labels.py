@@ -5,7 +5,6 @@ from datetime import date, datetime, timedelta
 from retour.console.words import Words
 from retour.domain.actions.contract import Contract, Flat, Percent
 from retour.domain.actions.lock import AfterEvent, AfterStatus, LockRule, OpenEnded
-from retour.setup.terms import Priced
 
 
 def term(text: str) -> str:
@@ -141,6 +140,67 @@ def label(words: Words, kind: str, name: str) -> str:
     return words.say(known) if known else name
 
 
+def done(words: Words, change: str, order: str) -> str:
+    """What was just done to an order, in words."""
+    say = words.say
+    match change:
+        case "approve":
+            return say("Approved %(order)s", order=order)
+        case "reverse":
+            return say("Reversed %(order)s", order=order)
+        case "restore":
+            return say("Restored %(order)s", order=order)
+        case "reattribute":
+            return say("Re-attributed %(order)s", order=order)
+        case "undo":
+            return say("Took back the change of %(order)s", order=order)
+        case "release":
+            return say("Released for %(order)s", order=order)
+        case "discard":
+            return say("Discarded for %(order)s", order=order)
+    return say("Changed %(order)s", order=order)
+
+
+def already(words: Words, order: str) -> str:
+    return words.say("%(order)s was so already; nothing changed", order=order)
+
+
+def step(words: Words, number: int, last: int, at: datetime) -> str:
+    """A place of the slider through an action's past."""
+    if number == last:
+        return words.say("Now")
+    if number == 0:
+        return words.say("As reported, %(time)s", time=words.moment(at))
+    return words.say("After change %(number)s of %(last)s, %(time)s", number=number, last=last, time=words.moment(at))
+
+
+def filter_(words: Words, name: str, value: str) -> str:
+    """A filter in force, in words."""
+    say = words.say
+    match name:
+        case "state":
+            return say("State: %(value)s", value=value)
+        case "not_state":
+            return say("State: not %(value)s", value=value)
+        case "partner":
+            return say("Partner: %(value)s", value=value)
+        case "not_partner":
+            return say("Partner: not %(value)s", value=value)
+        case "event_type":
+            return say("Event type: %(value)s", value=value)
+        case "not_event_type":
+            return say("Event type: not %(value)s", value=value)
+        case "promo_code":
+            return say("Promo code: %(value)s", value=value)
+        case "not_promo_code":
+            return say("Promo code: not %(value)s", value=value)
+        case "locks_after":
+            return say("Locks from %(value)s", value=value)
+        case "locks_before":
+            return say("Locks before %(value)s", value=value)
+    return say("Order: %(value)s", value=value)
+
+
 def look(name: str) -> tuple[str, str]:
     return LOOKS.get(name, ("neutral", "ring"))
 
@@ -232,37 +292,6 @@ def rule(words: Words, contract: Contract, rank: int) -> str:
     ]  # fmt: skip
     said = "; ".join(f"{name} {', '.join(sorted(values))}" for name, values in conditions if values)
     return f"{text} ({said})" if said else text
-
-
-def paid(words: Words, priced: Priced) -> list[str]:
-    """Which rule pays what for an order, the ranks in their order, and what none pays for."""
-    say, terms = words.say, priced.terms
-    told = []
-    for rank in sorted({one.rule for one in priced.paid}, key=lambda rank: rank or len(terms.rules) + 1):
-        at = [number for number, one in enumerate(priced.paid) if one.rule == rank]
-        lines = [priced.action.lines[number] for number in at]
-        names = (line.category or line.sku or say("line %(line)s", line=line.line) for line in lines)
-        what = ", ".join(dict.fromkeys(names))
-        sum_ = words.minor(sum(priced.paid[number].amount for number in at), terms.currency)
-        if not rank:
-            told.append(say("No rule pays for %(what)s: nothing", what=what))
-            continue
-        match terms.rules[rank - 1].pay:
-            case Percent(percent, per_order):
-                text = (
-                    say("Rule %(rank)s pays %(percent)s of %(what)s together: %(sum)s")
-                    if per_order
-                    else say("Rule %(rank)s pays %(percent)s of %(what)s: %(sum)s")
-                )
-                told.append(text % {"rank": rank, "percent": words.percent(percent / 100), "what": what, "sum": sum_})
-            case Flat(flat, per_order):
-                text = (
-                    say("Rule %(rank)s pays %(flat)s once for the order: %(sum)s")
-                    if per_order
-                    else say("Rule %(rank)s pays %(flat)s for each unit of %(what)s: %(sum)s")
-                )
-                told.append(text % {"rank": rank, "flat": words.minor(flat, terms.currency), "what": what, "sum": sum_})
-    return told
 
 
 CASES = {

@@ -13,7 +13,7 @@ from retour.clock.tally import OPEN, Tally
 from retour.console import counted
 from retour.console.people import Grant
 from retour.console.request import Response, download
-from retour.console.actions import as_csv
+from retour.console.spreadsheet import as_csv
 from retour.console.visit import Visit
 from retour.console.words import Words
 from retour.domain.actions.action import Action, State

@@ -54,14 +54,21 @@ def sign_out(visit: Visit) -> Response:
 
 
 def preferences(visit: Visit) -> Response:
-    """Language and colours of this browser."""
+    """Language, colours and keys of this browser."""
     form, request = visit.request.form, visit.request
     cookies = []
     if form.get("language") in LANGUAGES:
         cookies.append(cookie("retour_language", form["language"], request, YEAR))
     if form.get("theme") in THEMES:
         cookies.append(cookie("retour_theme", form["theme"], request, YEAR))
+    if form.get("keys") in ("on", "off"):
+        cookies.append(cookie("retour_keys", form["keys"], request, YEAR))
     return to(local(form.get("back", "")), *cookies)
+
+
+def keys(visit: Visit) -> Response:
+    """What single keys do, and how to turn them off."""
+    return visit.render("keys_page.html") if visit.person else ask(visit)
 
 
 def local(path: str) -> str:

@@ -65,6 +65,8 @@ def templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["path"] = lambda text: quote(str(text), safe="")
+    environment.filters["mark"] = lambda text: hashlib.sha256(str(text).encode("utf-8", "replace")).hexdigest()[:8]
+    environment.filters["day_of"] = lambda moment, words: words.local(moment).date()
     environment.globals["static"] = lambda name: f"/static/{static_names()[name]}"
     environment.globals["icon"] = icon
     return environment
@@ -149,6 +151,7 @@ class Visit:
             "labels": labels,
             "label": lambda kind, name: labels.label(words, kind, name),
             "theme": self.theme,
+            "keys_off": self.request.cookies.get("retour_keys") == "off",
             "languages": NAMES,
             "form_id": secrets.token_urlsafe(12),
         }

@@ -1,76 +1,81 @@
-// Keys, copying, choosing many, dropping a file, and filters that apply when changed. Every page can be read without it.
+// Keys, copying, choosing many, dropping a file, rows that open in place. Every page can be read without it.
 "use strict";
-const rows = () => [...document.querySelectorAll("[data-row]")];
+const first = (query) => document.querySelector(query), every = (query) => [...document.querySelectorAll(query)];
+const on = (name, does, early) => document.addEventListener(name, does, early);
+const boxes = "[data-row] input[type=checkbox]", kept = sessionStorage;
 const typing = (at) => at.matches("input, select, textarea, [contenteditable]");
+const say = (address) => history.replaceState(history.state, "", address);
+// The list one came from: its rows for [ and ], its address for the way back.
+const place = (address) => { const at = new URL(address, location); return at.pathname + at.searchParams.get("id"); };
+const came = JSON.parse(kept.getItem("rows") || "[]"), list = kept.getItem("list"), back = first("a.back");
+if (back && list && place(list) === place(back.href)) back.href = list;
+const walk = (by) => {
+  const at = came.findIndex((one) => place(one) === place(location));
+  if (at >= 0 && came[at + by]) location.href = came[at + by];
+};
 let gone = false;
-// The form of a row opens below it; asked for again, or by Escape, it closes.
-const closeForm = (fix) => { if (fix) { const link = fix.previousElementSibling.querySelector("[data-correct]"); fix.remove(); link.focus(); } return fix; };
-const formOf = (link) => { const next = link.closest("tr").nextElementSibling; return next && next.matches(".fix") ? next : null; };
-document.addEventListener("click", (event) => {
-  const link = event.target.closest("[data-correct]");
-  if (link && closeForm(formOf(link))) { event.preventDefault(); event.stopPropagation(); }
-}, true);
-document.addEventListener("htmx:after:swap", () => {
-  const at = document.activeElement, fix = at && at.matches("[data-correct]") && formOf(at);
-  if (fix) (fix.querySelector("[data-focus]") || fix.querySelector("input:not([type=hidden])")).focus();
-});
-document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && closeForm(event.target.closest("tr.fix"))) return;
+on("keydown", (event) => {
+  const key = event.key, named = (name) => `[data-${name}="${CSS.escape(key)}"]`;
   if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
   if (document.documentElement.dataset.keys === "off") return;
-  if (gone) {
-    gone = false;
-    const link = document.querySelector(`[data-go="${CSS.escape(event.key)}"]`);
-    if (link) { event.preventDefault(); link.click(); }
-    return;
-  }
-  if (event.key === "g") { gone = true; setTimeout(() => { gone = false; }, 1500); return; }
-  if (event.key === "/") { const box = document.querySelector("#search"); if (box) { event.preventDefault(); box.focus(); } }
-  if (event.key === "j" || event.key === "k") {
-    const all = rows(), at = all.findIndex((row) => row.contains(document.activeElement));
-    const next = all[event.key === "j" ? at + 1 : Math.max(at - 1, 0)];
-    const link = next && next.querySelector("th a, td a");
+  if (key === "g" && !gone) { gone = true; setTimeout(() => { gone = false; }, 1500); return; }
+  const rows = every("[data-row]"), at = rows.findIndex((row) => row.contains(document.activeElement)), row = rows[at];
+  let does = gone ? first(named("go")) : row?.querySelector(named("key")) || row?.nextElementSibling?.querySelector(named("key"))
+    || every(named("key")).find((one) => !one.closest("tbody"));
+  gone = false;
+  if (key === "x") does = row?.querySelector("input[type=checkbox]");
+  if (key === "[" || key === "]") walk(key === "]" ? 1 : -1);
+  if (key === "/") { event.preventDefault(); first("#search")?.focus(); }
+  if (key === "j" || key === "k") {
+    const link = rows[key === "j" ? at + 1 : Math.max(at - 1, 0)]?.querySelector("th a, td a");
     if (link) { link.focus(); link.scrollIntoView({ block: "nearest" }); }
   }
-  if (event.key === "c" || event.key === "n") {
-    const links = [...document.querySelectorAll("[data-correct]")], row = document.activeElement.closest("[data-row]");
-    const at = links.findIndex((link) => row && row.contains(link));
-    const link = event.key === "c" ? links[at] : links[(at + 1) % links.length];
-    if (link) { link.focus(); link.scrollIntoView({ block: "nearest" }); if (event.key === "c") link.click(); }
-  }
-  if (event.key === "x") {
-    const row = document.activeElement.closest("[data-row]"), box = row && row.querySelector("input[type=checkbox]");
-    if (box) box.click();
-  }
+  if (does) { event.preventDefault(); does.click(); }
 });
 let last = null;
-document.addEventListener("click", (event) => {
-  const copy = event.target.closest("[data-copy]");
-  if (copy) {
-    navigator.clipboard.writeText(copy.dataset.copy).then(() => { copy.querySelector("span").textContent = copy.dataset.done; });
+on("click", (event) => {
+  const at = (query) => event.target.closest(query), row = at("[data-row][id]"), copy = at("[data-copy]"), shut = at("[data-shut]");
+  if (row && at("th a")) {
+    say("#" + row.id);
+    kept.setItem("list", location.href);
+    kept.setItem("rows", JSON.stringify(every("[data-row] th a").map((one) => one.href)));
   }
-  const box = event.target.closest("[data-row] input[type=checkbox]");
+  if (shut) { event.preventDefault(); say(shut.href); shut.closest("[data-toast]").remove(); }
+  if (at("[href='/console/keys']")) { event.preventDefault(); first("#keys").showModal(); }
+  if (copy) navigator.clipboard.writeText(copy.dataset.copy).then(() => { copy.querySelector("span").textContent = copy.dataset.done; });
+  const box = at(boxes), whole = at("[data-every]");
   if (box) {
-    const all = [...document.querySelectorAll("[data-row] input[type=checkbox]")];
-    if (event.shiftKey && last) {
-      const [from, to] = [all.indexOf(last), all.indexOf(box)].sort((a, b) => a - b);
-      all.slice(from, to + 1).forEach((one) => { one.checked = box.checked; });
-    }
+    const all = every(boxes), [from, to] = [all.indexOf(last), all.indexOf(box)].sort((a, b) => a - b);
+    if (event.shiftKey && last) all.slice(from, to + 1).forEach((one) => { one.checked = box.checked; });
     last = box;
   }
-  const every = event.target.closest("[data-every]");
-  if (every) document.querySelectorAll("[data-row] input[type=checkbox]").forEach((one) => { one.checked = every.checked; });
+  if (whole) every(boxes).forEach((one) => { one.checked = whole.checked; });
 });
-document.addEventListener("change", (event) => {
-  const form = event.target.closest("form[data-filters]");
-  if (form && event.target.matches("select, input[type=date]")) form.requestSubmit();
+// A row opens in its place; what it shows is asked for once, and the address keeps which one is open.
+on("click", (event) => {
+  const more = event.target.closest("a[aria-expanded]");
+  if (!more || event.ctrlKey || event.metaKey) return;
+  const cell = document.getElementById(more.getAttribute("aria-controls")), row = cell.parentElement, here = new URL(more.href);
+  if (!row.hidden) here.searchParams.delete("open");
+  say(here);
+  row.hidden = !row.hidden;
+  more.setAttribute("aria-expanded", !row.hidden);
+  event.preventDefault();
+  if (row.hidden || cell.childElementCount) event.stopImmediatePropagation();
+}, true);
+on("input", ({ target }) => {
+  const name = target.dataset.names && JSON.parse(target.dataset.names)[target.value];
+  if (name) { target.setAttribute("aria-valuetext", name); target.nextElementSibling.value = name; }
 });
-const drop = document.querySelector("[data-drop]");
+on("change", ({ target }) => {
+  const form = target.closest("form[data-filters]");
+  if (form && target.matches("select, input[type=date]")) form.requestSubmit();
+});
+const drop = first("[data-drop]");
 if (drop) {
-  const input = drop.querySelector("input[type=file]");
-  for (const name of ["dragenter", "dragover"]) drop.addEventListener(name, (event) => { event.preventDefault(); drop.classList.add("over"); });
-  for (const name of ["dragleave", "drop"]) drop.addEventListener(name, () => drop.classList.remove("over"));
+  const input = drop.querySelector("input[type=file]"), over = (is) => drop.classList.toggle("over", is);
+  for (const name of ["dragenter", "dragover"]) drop.addEventListener(name, (event) => { event.preventDefault(); over(true); });
+  for (const name of ["dragleave", "drop"]) drop.addEventListener(name, () => over(false));
   drop.addEventListener("drop", (event) => { event.preventDefault(); if (event.dataTransfer.files.length) input.files = event.dataTransfer.files; });
 }
-const wrong = document.querySelector("[data-focus]");
-if (wrong) wrong.focus();
+(first("[data-focus]") || first("tr:target th a"))?.focus();

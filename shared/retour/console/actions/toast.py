@@ -1,0 +1,60 @@
+"""What was just done, said once on the page one comes back to, with the way to take it back."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from urllib.parse import quote
+
+from retour.api import views
+from retour.api.views import Document
+from retour.console import labels
+from retour.console.visit import Visit
+
+LASTING = ("undo", "release", "discard")
+
+
+@dataclass(frozen=True)
+class Toast:
+    """`undoes` is empty where there is nothing to take back."""
+
+    outcome: str
+    text: str
+    action: str
+    record: str
+    undoes: str
+    shut: str
+
+
+def told(visit: Visit) -> Toast | None:
+    """Of the record that this address names as done."""
+    found = visit.reader.modification(visit.request.query.get("told", ""))
+    if found is None:
+        return None
+    one = views.modification_document(*found, visit.spoken)
+    return Toast(
+        outcome=one["outcome"],
+        text=sentence(visit, one),
+        action=one["action_id"] or "",
+        record=one["id"],
+        undoes=one["id"] if can_be_undone(visit, one) else "",
+        shut=visit.here(told=None),
+    )
+
+
+def can_be_undone(visit: Visit, one: Document) -> bool:
+    return one["outcome"] == "applied" and one["change"] not in LASTING and visit.may("act")
+
+
+def sentence(visit: Visit, one: Document) -> str:
+    words, order = visit.words, one["order_id"] or one["action_id"]
+    if one["outcome"] != "applied":
+        return f"{order}: {one['explanation']}" if one["explanation"] else labels.already(words, order)
+    done = labels.done(words, one["change"], order)
+    effect = one["effect"]
+    moved = Decimal(effect["payout"]["after"]) - Decimal(effect["payout"]["before"]) if effect else Decimal(0)
+    return f"{done}, {words.money(moved, effect['payout_currency'], True)}" if moved else done
+
+
+def leading(address: str, record: str) -> str:
+    """An address that tells of a record when it is opened."""
+    mark = "&" if "?" in address else "?"
+    return f"{address}{mark}told={quote(record, safe='')}"
