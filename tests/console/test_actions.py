@@ -239,7 +239,7 @@ def test_lists_are_sorted_by_the_index_or_only_if_all_can_be_looked_at(
     monkeypatch.setattr("retour.api.listing.HEADS_MAX", 2)
     in_vain = browser.get(list_of(console, sort="amount"))
     assert "Too many match to be sorted by “Amount”" in in_vain.text
-    assert orders(in_vain) == ["A-0", "A-2", "A-1"] and 'aria-sort' in in_vain.text.partition("Locks")[0]
+    assert orders(in_vain) == ["A-0", "A-2", "A-1"]
 
 
 @pytest.mark.parametrize("sort", ["lock", "-lock", "event", "-event"])

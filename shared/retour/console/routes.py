@@ -97,6 +97,8 @@ ROUTES = (
     route("GET", f"{PROGRAM}/setup/program", setup.versions.edit, "set up"),
     route("POST", f"{PROGRAM}/setup/program", setup.versions.save, "set up"),
     route("GET", f"{PROGRAM}/setup/contracts", setup.contract.contracts, "see"),
+    route("GET", f"{PROGRAM}/setup/contracts/{{contract}}", setup.terms.start, "set up"),
+    route("POST", f"{PROGRAM}/setup/contracts/{{contract}}", setup.terms.edit, "set up"),
     route("GET", f"{PROGRAM}/setup/lock", setup.calendar.lock, "see"),
     route("GET", f"{PROGRAM}/setup/people", setup.access.people_page, "set up"),
     route("POST", f"{PROGRAM}/setup/people", setup.access.invite, "set up"),
