@@ -188,6 +188,8 @@ class Reading:
 
     def _read(self, cells: Mapping[str, str], row: Row) -> Modification:
         source, delivery = self.source, self.delivery
+        if not source.enabled:
+            raise Wrong("CHANNEL_NOT_ALLOWED", "", source=source.name, channel=source.channel.value)
         key = self._order_key(cells)
         action_id = self._short(cells, "action_id")
         if key is None and action_id is None:

@@ -74,7 +74,8 @@ class State(Protocol):
 
 
 def sources(program: Program) -> list[Source]:
-    return [source for source in program.sources.values() if source.channel is Channel.SALESFORCE]
+    """Those that are switched on; what the others missed is found once they are."""
+    return [source for source in program.sources.values() if source.channel is Channel.SALESFORCE and source.enabled]
 
 
 def client_of(hub: "Hub", program: Program, source: Source, *, patient: bool = False) -> "Client":
@@ -108,6 +109,8 @@ def read_back(hub: "Hub", program: Program, source: Source, ids: Sequence[str]) 
 
 def hinted(hub: "Hub", program: Program, source: Source, ids: Sequence[str]) -> list[Batch]:
     """What a push is for. Where Salesforce does not answer now, the reading is put off (and the error told)."""
+    if not source.enabled:
+        return []
     try:
         return read_back(hub, program, source, ids)
     except RemoteError as error:

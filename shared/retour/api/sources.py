@@ -6,7 +6,7 @@ from itertools import islice
 
 from retour.api import views
 from retour.api.admission import days, delivery_of, source_of
-from retour.api.calls import FILE_MAX, Call, file_name
+from retour.api.calls import FILE_MAX, Call, Refused, file_name
 from retour.api.keys import told_key
 from retour.api.views import Document, Place
 from retour.domain.delivery import Channel, Kind
@@ -52,6 +52,9 @@ def last_received(hub: Hub, opened: Program, name: str) -> str | None:
 def pull(hub: Hub, opened: Program, name: str) -> Document:
     """Asks for a visit now; its report is the source's `last_visit` of this id."""
     found = source_of(opened, name, Channel.PULL)
+    if not found.enabled:
+        detail = f"The source {name} is switched off; set enabled: true and apply the program."
+        raise Refused(422, "SOURCE_OFF", "Source is switched off", detail)
     visit = secrets.token_hex(8)
     hub.send("pulls", {"program": opened.id, "source": found.name, "visit": visit})
     return {"source": name, "state": "visiting", "visit": visit, "asked_at": text(hub.now())}

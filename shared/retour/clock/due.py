@@ -22,7 +22,7 @@ def ask_for_visits(hub: "Hub", program: Program) -> list[str]:
     now = hub.now()
     asked = []
     for source in program.sources.values():
-        if source.channel is not Channel.PULL:
+        if source.channel is not Channel.PULL or not source.enabled:
             continue
         state = hub.state(program.id, source.name)
         last = state.get("last-visit")
@@ -48,7 +48,7 @@ def list_silent(hub: "Hub", program: Program) -> list[str]:
 def overdue(hub: "Hub", program: Program) -> Iterator[Source]:
     now = hub.now()
     for source in program.sources.values():
-        if source.expected_by is None:
+        if source.expected_by is None or not source.enabled:
             continue
         expected = latest(source.expected_by, source.time_zone, now)
         known_since = instant(hub.programs.versions(program.id)[0].recorded_at)

@@ -42,6 +42,7 @@ class Source:
     default_reason: str | None = None
     order_id_field: str | None = None
     approve_restores: bool = False
+    enabled: bool = True
     possible_duplicates: Mapping[str, str] = field(default_factory=dict)
     expected_by: str | None = None
     thresholds: Mapping[str, Any] = field(default_factory=dict)
@@ -154,7 +155,7 @@ def program_from(document: Mapping[str, Any], version: int, contracts: tuple[Con
 
 COMMON = {
     "kind", "event_type", "order_by", "currency", "amount_means", "basis", "default_reason",
-    "order_id_field", "approve_restores", "expected_by", "possible_duplicates", "thresholds",
+    "order_id_field", "approve_restores", "enabled", "expected_by", "possible_duplicates", "thresholds",
 }  # fmt: skip
 
 

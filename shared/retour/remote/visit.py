@@ -90,6 +90,8 @@ def errand(hub: House, announce: Callable[[Any, Delivery], None], message: Mappi
         return {**about, "dropped": "there is no such source any more"}
     if "put" in message:
         return {**about, "not_left": leave(hub, program.id, source, **message["put"])}
+    if not source.enabled:
+        return {**about, "dropped": "the source is switched off"}
     if not hub.outward:
         raise NotVisited("nothing leaves the house now")
     asked = message.get("visit", "")
