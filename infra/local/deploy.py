@@ -78,6 +78,8 @@ def _inbox(endpoint: str, bucket: str) -> str:
     with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
         s3.create_bucket(Bucket=bucket)
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    anybody = {"AllowedMethods": ["PUT"], "AllowedOrigins": ["*"], "AllowedHeaders": ["content-type"]}
+    s3.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [anybody]})
     s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={"EventBridgeConfiguration": {}})
     return bucket
 

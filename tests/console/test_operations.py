@@ -1,5 +1,6 @@
 """Operations: a refused row put right in its place, many by one rule, deliveries decided together, what is held."""
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -9,6 +10,7 @@ from tests.conftest import PROGRAM, House
 from tests.console.conftest import Answer, Browser, Console
 
 from retour.console import delivery as delivery_page
+from retour.console import send
 from retour.domain.delivery import Channel, Kind
 from retour.intake import file, large
 from retour.intake.again import fold_again
@@ -286,3 +288,60 @@ def test_a_waiting_row_is_offered_the_order_it_nearly_names(console: Console, so
     assert sent.status == 303 and house.payouts("0001042")["0001042~sale"][2] == "reversed"
     assert "Corrected by Ana:" in browser.get(f"{console.base}/inbox?kind=waiting").said
     assert "Corrected by Ana:" in page(console, browser, batch).said
+
+
+# A larger file
+
+
+def test_a_larger_file_goes_to_an_address_of_its_own_and_is_sent_from_there(
+    console: Console, sold: Sold, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sold("A-1")
+    monkeypatch.setattr(send, "FILE_MAX", 100)
+    body = (HEADER + "".join(f"R-{n},A-1,take_back,1.00,EUR,CANCELLED\r\n" for n in range(5))).encode()
+    browser = console.person("operator")
+    form = browser.get(f"{console.base}/send")
+    assert f"connect-src 'self' {house.hub.inbox.origin};" in form.headers["content-security-policy"]
+    assert "connect-src 'self';" in browser.get(f"{console.base}/today").headers["content-security-policy"]
+    fields = {"csrf": form.form("/send")["csrf"], "name": "may.csv", "source": "warehouse", "size": str(len(body))}
+    told = json.loads(browser.post(f"{console.base}/send/address", **fields).body)
+    assert told["url"].startswith(house.hub.inbox.origin)
+    early = browser.get(told["then"])
+    assert early.status == 409 and "did not come to its end" in early.text
+    put(told["url"], body)
+    shown = browser.get(told["then"])
+    assert "too large to be shown" in shown.said and not house.order("A-1").records
+    done = browser.send(shown.form("/dry-runs/"))
+    batch = done.location.rpartition("/")[2].partition("?")[0]
+    assert browser.send(shown.form("/dry-runs/")).location == done.location
+    header = house.hub.deliveries(house.program).get(batch)
+    assert header is not None and (header.state, header.delivery.sender) == ("arriving", "Ana")
+    assert house.hub.inbox.read(header.delivery.body_key) == body
+    assert header.delivery.body_key.startswith(f"api/{house.program}/warehouse/")
+    assert "It is being read" in page(console, browser, batch).said
+
+
+def put(url: str, body: bytes) -> None:
+    from urllib.request import Request, urlopen
+
+    with urlopen(Request(url, body, method="PUT"), timeout=10) as answer:
+        assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    ("changed", "status", "said"),
+    [
+        ({"size": ""}, 422, "not empty"),
+        ({"size": "9" * 12}, 413, "up to"),
+        ({"source": "nobody"}, 422, "no such source"),
+        ({"name": "result_may.csv"}, 422, "our own answers"),
+    ],
+)
+def test_an_address_is_given_for_what_can_be_taken_only(
+    console: Console, changed: dict[str, str], status: int, said: str
+) -> None:
+    browser = console.person("operator")
+    fields = {"csrf": browser.get(f"{console.base}/send").form("/send")["csrf"], "name": "may.csv", "size": "5000000"}
+    answer = browser.post(f"{console.base}/send/address", **{**fields, **changed})
+    assert answer.status == status and said in json.loads(answer.body)["wrong"]
+    assert console.person("finance").post(f"{console.base}/send/address", **fields).status == 403

@@ -296,3 +296,8 @@ def test_each_route_leads_to_its_function_and_may_call_it() -> None:
         if permission["Principal"] == "apigateway.amazonaws.com"
     }
     assert allowed == set(routes().values())
+
+
+def test_a_browser_may_put_a_file_into_the_inbox_and_nothing_else() -> None:
+    (rule,) = NESTED["storage"]["Resources"]["Inbox"]["Properties"]["CorsConfiguration"]["CorsRules"]
+    assert (rule["AllowedMethods"], rule["AllowedHeaders"]) == (["PUT"], ["content-type"])

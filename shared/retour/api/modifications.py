@@ -69,12 +69,25 @@ def as_file(delivery: Delivery, name: str) -> Delivery:
     return replace(delivery, name=name, body_key=key)
 
 
-def upload(hub: Hub, call: Call, principal: Principal, opened: Program) -> Document:
-    """An address for one larger file; what is put there is read like every other file."""
-    name, size, source = file_name(call), upload_size(call), source_for_api(call, opened)
+def take_over(hub: Hub, call: Call, principal: Principal, opened: Program, key: str, size: int) -> Document:
+    """A larger file that lies in the inbox already, taken in as if it had just been put there."""
+    delivery = uploaded(hub, call, principal, opened, size)
+    announce(hub, delivery)
+    hub.inbox.duplicate(key, delivery.body_key)
+    return views.answer_document(Batch(delivery=delivery, state=ARRIVED), opened.language)
+
+
+def uploaded(hub: Hub, call: Call, principal: Principal, opened: Program, size: int) -> Delivery:
+    """A file whose bytes come later, and by another way than this call."""
+    name, source = file_name(call), source_for_api(call, opened)
     identity = f"upload#{call.key or secrets.token_hex(16)}"
     empty = delivery_of(call, hub, principal, opened.id, source.name, Kind.FILE, identity)
-    delivery = as_file(replace(empty, sha256=arrival.NO_HASH, size=size), name)
+    return as_file(replace(empty, sha256=arrival.NO_HASH, size=size), name)
+
+
+def upload(hub: Hub, call: Call, principal: Principal, opened: Program) -> Document:
+    """An address for one larger file; what is put there is read like every other file."""
+    delivery = uploaded(hub, call, principal, opened, upload_size(call))
     announce(hub, delivery)
     url = hub.inbox.presign_put(delivery.body_key, UPLOAD_SECONDS)
     return {"batch": delivery.id, "url": url, "method": "PUT", "expires_at": expires(hub.now())}

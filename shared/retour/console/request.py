@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote
 COMPRESSED_FROM = 1024
 TEXTS = ("text/", "image/svg", "application/json", "application/javascript")
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'{connects}; "
     "form-action 'self'{sign_in}; base-uri 'none'; frame-ancestors 'none'"
 )
 
@@ -120,10 +120,13 @@ def request_of(event: Mapping[str, Any]) -> Request:
 
 @dataclass(frozen=True)
 class Response:
+    """`connects`: where the page's script may send to beside us."""
+
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     cookies: tuple[str, ...] = ()
+    connects: str = ""
 
 
 def page(html: str, status: int = 200) -> Response:
@@ -164,7 +167,9 @@ def cookie(name: str, value: str, request: Request, seconds: int | None = None, 
 def answer_of(request: Request, response: Response, sign_in: str = "") -> dict[str, Any]:
     """The answer as the HTTP API takes it, with the headers that every answer has. `sign_in`: where people log in."""
     headers = {
-        "content-security-policy": POLICY.format(sign_in=f" {sign_in}" if sign_in else ""),
+        "content-security-policy": POLICY.format(
+            sign_in=f" {sign_in}" if sign_in else "", connects=f" {response.connects}" if response.connects else ""
+        ),
         "x-content-type-options": "nosniff",
         "referrer-policy": "same-origin",
         "cross-origin-opener-policy": "same-origin",

@@ -86,6 +86,7 @@ ROUTES = (
     route("GET", f"{PROGRAM}/partners", partners.index, "see"),
     route("GET", f"{PROGRAM}/send", send.form, "send"),
     route("POST", f"{PROGRAM}/send", send.take, "send"),
+    route("POST", f"{PROGRAM}/send/address", send.address, "send"),
     route("GET", f"{PROGRAM}/dry-runs/{{run}}", send.dry_run, "send"),
     route("POST", f"{PROGRAM}/dry-runs/{{run}}", send.apply, "send"),
     route("GET", f"{PROGRAM}/setup", setup.channels.index, "see"),

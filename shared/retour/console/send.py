@@ -1,20 +1,21 @@
 """A file sent from here: first what it would do, then, if that is meant, done."""
 
 import secrets
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
 from retour.api import admission, modifications, views
-from retour.api.calls import FILE_MAX, Call, Refused, file_name
+from retour.api.calls import FILE_MAX, UPLOAD_SECONDS, Call, Refused, file_name
 from retour.api.views import Document
 from retour.console.delivery import groups_of
-from retour.console.request import Response, to
+from retour.console.request import Response, document, to
 from retour.console.visit import Stop, Visit
 from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Kind
 from retour.domain.times import instant, text
+from retour.intake.arrival import UPLOAD_MAX
 from retour.intake.batch import Batch
 from retour.intake.rehearse import rehearse
 from retour.store.state import SourceState
@@ -26,7 +27,9 @@ OWN = "console.dry-runs"
 
 
 def form(visit: Visit, wrong: str = "", status: int = 200) -> Response:
-    return visit.render("send.html", status, wrong=wrong, sources=sources(visit), most=FILE_MAX)
+    """Its script puts a larger file to the address it is given, which is not ours."""
+    shown = visit.render("send.html", status, wrong=wrong, sources=sources(visit), most=FILE_MAX, largest=UPLOAD_MAX)
+    return replace(shown, connects=visit.hub.inbox.origin)
 
 
 def sources(visit: Visit) -> list[str]:
@@ -48,18 +51,54 @@ def take(visit: Visit) -> Response:
         return form(
             visit, say("The file is too large for this page; send it by SFTP, or ask the API for an upload."), 413
         )
-    if source and source not in visit.program.sources:
-        return form(visit, say("This program has no such source."), 422)
-    try:
-        name = file_name(call_of(visit, upload.name, source))
-    except Refused as refused:
-        return form(visit, visit.told(refused), 422)
-    run = secrets.token_urlsafe(12).replace("-", "x").replace("_", "y")
-    key = f"raw/{visit.program.id}/dry-run-{run}"
-    visit.hub.inbox.put(key, upload.body)
-    ends = text(visit.hub.real_now() + timedelta(hours=KEPT_HOURS))
-    runs(visit).put(run, {"name": name, "source": source, "key": key, "ends": ends, "by": visit.someone.name})
+    named = checked(visit, upload.name, source)
+    if named.wrong:
+        return form(visit, named.wrong, 422)
+    run, doc = begun(visit, named.name, source)
+    visit.hub.inbox.put(doc["key"], upload.body)
     return to(f"{visit.base}/dry-runs/{run}")
+
+
+def address(visit: Visit) -> Response:
+    """Where a file is put that is too large to come by here, and the page that shows it then."""
+    asked, say = visit.request.form, visit.words.say
+    source, size = asked.get("source", ""), asked.get("size", "")
+    named = checked(visit, asked.get("name", ""), source)
+    if not (size.isascii() and size.isdigit()) or named.wrong:
+        return document({"wrong": named.wrong or say("Choose a file that is not empty.")}, 422)
+    if int(size[:15]) > UPLOAD_MAX:
+        most = visit.words.size(UPLOAD_MAX)
+        return document({"wrong": say("A file may have up to %(size)s. Split it into several.", size=most)}, 413)
+    run, doc = begun(visit, named.name, source)
+    url = visit.hub.inbox.presign_put(doc["key"], UPLOAD_SECONDS)
+    return document({"url": url, "then": f"{visit.base}/dry-runs/{run}"})
+
+
+@dataclass(frozen=True)
+class Named:
+    """A file's name as it is kept; or what is wrong with it, or with its source."""
+
+    name: str
+    wrong: str = ""
+
+
+def checked(visit: Visit, name: str, source: str) -> Named:
+    if source and source not in visit.program.sources:
+        return Named(name, visit.words.say("This program has no such source."))
+    try:
+        return Named(file_name(call_of(visit, name, source)))
+    except Refused as refused:
+        return Named(name, visit.told(refused))
+
+
+def begun(visit: Visit, name: str, source: str) -> tuple[str, dict[str, Any]]:
+    """A dry run that is kept for a day: its id, and where its file lies or will lie."""
+    run = secrets.token_urlsafe(12).replace("-", "x").replace("_", "y")
+    ends = text(visit.hub.real_now() + timedelta(hours=KEPT_HOURS))
+    key = f"raw/{visit.program.id}/dry-run-{run}"
+    doc = {"name": name, "source": source, "key": key, "ends": ends, "by": visit.someone.name}
+    runs(visit).put(run, doc)
+    return run, doc
 
 
 def call_of(visit: Visit, name: str, source: str, body: bytes = b"", key: str = "") -> Call:
@@ -68,16 +107,34 @@ def call_of(visit: Visit, name: str, source: str, body: bytes = b"", key: str = 
     return Call(method="POST", path=visit.request.path, query=query, headers=headers, body=body)
 
 
-def kept(visit: Visit) -> tuple[dict[str, Any], bytes]:
+def kept(visit: Visit) -> dict[str, Any]:
     doc = runs(visit).get(visit.part["run"])
     if doc is None or instant(doc["ends"]) <= visit.hub.real_now():
         raise visit.not_found()
-    return doc, visit.hub.inbox.read(doc["key"])
+    return doc
+
+
+def size_of(visit: Visit, doc: dict[str, Any]) -> int:
+    """Of the kept file; an upload that did not come to its end is none."""
+    try:
+        return visit.hub.inbox.size(doc["key"])
+    except KeyError:
+        said = visit.words.say("The upload of %(name)s did not come to its end. Send it again.", name=doc["name"])
+        raise Stop(visit.problem(409, said)) from None
 
 
 def dry_run(visit: Visit) -> Response:
-    doc, body = kept(visit)
-    return shown(visit, doc, body)
+    doc = kept(visit)
+    size = size_of(visit, doc)
+    if size > FILE_MAX:
+        return unseen(visit, doc, size)
+    return shown(visit, doc, visit.hub.inbox.read(doc["key"]))
+
+
+def unseen(visit: Visit, doc: dict[str, Any], size: int) -> Response:
+    """A file too large to be rehearsed while somebody waits for a page."""
+    return visit.render("dry_run_large.html", name=doc["name"], source=doc["source"], run=visit.part["run"], size=size,
+                        done=doc.get("batch", ""))  # fmt: skip
 
 
 def shown(visit: Visit, doc: dict[str, Any], body: bytes, changed: bool = False) -> Response:
@@ -161,15 +218,20 @@ def fingerprint(results: list[Result]) -> str:
 
 def apply(visit: Visit) -> Response:
     """Sent as a delivery like every other, unless it would do something else than was shown."""
-    doc, body = kept(visit)
+    doc, run = kept(visit), visit.part["run"]
     if doc.get("batch"):
         return to(f"{visit.base}/deliveries/{doc['batch']}?told=apply")
-    if fingerprint(list(rehearsed(visit, doc, body).results)) != visit.request.form.get("seen", ""):
+    size = size_of(visit, doc)
+    body = visit.hub.inbox.read(doc["key"]) if size <= FILE_MAX else b""
+    if body and fingerprint(list(rehearsed(visit, doc, body).results)) != visit.request.form.get("seen", ""):
         return shown(visit, doc, body, changed=True)
-    call = call_of(visit, doc["name"], doc["source"], body, f"dry-run-{visit.part['run']}")
+    call = call_of(visit, doc["name"], doc["source"], body, f"dry-run-{run}")
     try:
-        batch = modifications.take_file(visit.hub, call, visit.principal, visit.program)["batch"]
+        if body:
+            batch = modifications.take_file(visit.hub, call, visit.principal, visit.program)["batch"]
+        else:
+            batch = modifications.take_over(visit.hub, call, visit.principal, visit.program, doc["key"], size)["batch"]
     except Refused as refused:
         raise Stop(visit.problem(422, visit.told(refused))) from None
-    runs(visit).put(visit.part["run"], {**doc, "batch": batch})
+    runs(visit).put(run, {**doc, "batch": batch})
     return to(f"{visit.base}/deliveries/{quote(batch)}?told=apply")

@@ -81,6 +81,11 @@ class Words:
                            locale=self.locale, decimal_quantization=True)
         )  # fmt: skip
 
+    def rate(self, percent: Decimal) -> str:
+        """What a contract agrees, to its last digit."""
+        pattern = "#,##0.######%" if self.language == "en" else "#,##0.######\N{NO-BREAK SPACE}%"
+        return format_percent(percent / 100, format=pattern, locale=self.locale, decimal_quantization=False)
+
     def money(self, amount: str | Decimal | None, currency: str, signed: bool = False) -> str:
         """`−1,204.50 EUR`; the code after the number, so that no sign means two currencies."""
         if amount is None or amount == "":
@@ -98,8 +103,8 @@ class Words:
     def size(self, size: int) -> str:
         if size < 10_000:
             return f"{self.number(size)}{FIXED}B"
-        value = format_decimal(Decimal(size) / 1000, format="#,##0", locale=self.locale)
-        return f"{value}{FIXED}kB"
+        unit, name = (1_000, "kB") if size < 10_000_000 else (1_000_000, "MB")
+        return f"{format_decimal(Decimal(size) / unit, format='#,##0', locale=self.locale)}{FIXED}{name}"
 
     def _minus(self, text: str) -> str:
         return text.replace("-", MINUS).replace("\N{NARROW NO-BREAK SPACE}", FIXED)

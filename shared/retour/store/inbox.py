@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import cached_property
 from itertools import chain
 from typing import Any, BinaryIO
+from urllib.parse import urlsplit
 
 PIECE = 8 << 20
 """More than the least that S3 takes as a part of an upload."""
@@ -102,6 +103,17 @@ class Inbox:
         return self.client.generate_presigned_url(  # type: ignore[no-any-return]
             "put_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=seconds
         )
+
+    def duplicate(self, key: str, to: str) -> None:
+        """Put an object under another key as well, without its bytes coming by here; KeyError when it is not there."""
+        self.size(key)
+        self.client.copy_object(Bucket=self.bucket, Key=to, CopySource={"Bucket": self.bucket, "Key": key})
+
+    @cached_property
+    def origin(self) -> str:
+        """Where an address that was handed out leads: scheme and host."""
+        parts = urlsplit(self.presign_put("-", 1))
+        return f"{parts.scheme}://{parts.netloc}"
 
     def presign_get(self, key: str, seconds: int) -> str:
         return self.client.generate_presigned_url(  # type: ignore[no-any-return]
