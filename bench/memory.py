@@ -10,8 +10,11 @@ from typing import Any
 from bench import data
 from bench.disk import Folder, House
 from bench.house import delivery
+from retour.answer import tell
 from retour.domain.delivery import Delivery
 from retour.intake import large
+from retour.store import outcomes
+from retour.store.deliveries import Header
 
 SAMPLE = 500
 
@@ -29,7 +32,12 @@ def finish(house: Any, sent: Delivery) -> None:
     large.finish(house, sent)
 
 
-STEPS = {"split_file": split, "take_rows": take_rows, "finish_file": finish}
+def answer(house: Any, sent: Delivery) -> None:
+    refused = Header(sent, "done", {"counts": {"refused": 1}}, None)
+    tell.written(house, house.program, house.program.sources["warehouse"], refused)
+
+
+STEPS = {"split_file": split, "take_rows": take_rows, "finish_file": finish, "answer": answer}
 
 
 def prepare(house: House, sent: Delivery, rows: int) -> None:
@@ -41,6 +49,11 @@ def prepare(house: House, sent: Delivery, rows: int) -> None:
         numbers = range(item["bucket"] + 1, rows + 1, len(items))  # type: ignore[operator]
         work.put_outcomes(item["bucket"], ((n, {"place": str(n + 1), **outcome}) for n in numbers))  # type: ignore[arg-type]
         work.put_summary(f"{item['bucket']:05d}", {"counts": {"waiting": len(numbers)}})
+    every = (
+        json.dumps({"place": str(n + 1), "outcome": "refused", "code": "ACTION_LOCKED", "order": "100000000"}) + "\n"
+        for n in range(1, rows + 1)
+    )
+    house.inbox.put_pieces(outcomes.key(sent), (line.encode() for line in every))
     work.put_summary(large.READ, {"rows": rows, "total": rows, "started_at": "2026-11-02T09:00:00.000Z"})
 
 
@@ -57,9 +70,9 @@ def main(step: str, rows: str, folder: str) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             data.write(path, count)
         sent = replace(sent, size=path.stat().st_size)
-        if not measured and step != "split_file":
+        if not measured and step not in ("split_file", "answer"):
             large.split(house, sent, {})  # type: ignore[arg-type]
-        if step == "finish_file":
+        if step in ("finish_file", "answer"):
             prepare(house, sent, count)
         before = peak()
         STEPS[step](house, sent)

@@ -13,7 +13,7 @@ def test_the_reader_refuses_exactly_the_bad_rows(tmp_path: Path) -> None:
     assert readers.retour(path)() == (990, 10)
 
 
-@pytest.mark.parametrize("step", ["split_file", "take_rows", "finish_file"])
+@pytest.mark.parametrize("step", ["split_file", "take_rows", "finish_file", "answer"])
 def test_each_step_of_a_large_file_runs_on_the_measuring_stores(
     step: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,6 +1,5 @@
 """A file landed in the inbox: it is read, its rows are taken in, and its answer is asked for."""
 
-import hashlib
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -70,7 +69,8 @@ def uploaded(detail: dict[str, Any]) -> Delivery | None:
     id = delivery_id(at, program_id, source, identity)
     if known := hub().deliveries(program_id).get(id):
         return known.delivery
-    body = hub().inbox.read(key)
+    body_key = f"raw/{program_id}/{id}"
+    copied = hub().inbox.copy(key, body_key)
     delivery = Delivery(
         id=id,
         program=program_id,
@@ -79,14 +79,13 @@ def uploaded(detail: dict[str, Any]) -> Delivery | None:
         kind=Kind.FILE,
         identity=identity,
         received_at=at,
-        sha256=hashlib.sha256(body).hexdigest(),
-        size=len(body),
+        sha256=copied.sha256,
+        size=copied.size,
         name=name,
         sender=detail.get("username", ""),
-        body_key=f"raw/{program_id}/{id}",
+        body_key=body_key,
         reply={"folder": key.rpartition("/")[0], "name": name},
     )
-    hub().inbox.put(delivery.body_key, body)
     leave_receipt(program, delivery)
     return delivery
 

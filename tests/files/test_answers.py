@@ -8,7 +8,7 @@ import pytest
 from retour.domain.actions.outcome import Effect, Outcome, Result
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
-from retour.files.answers import harmless, receipt_text, rejected, result_csv
+from retour.files.answers import given_back, harmless, receipt_text, result_csv
 from retour.files.open import open_file
 from retour.files.opened import Opened
 
@@ -66,14 +66,9 @@ def test_only_refused_rows_are_rejected_in_the_bytes_they_came_in() -> None:
     content = "\ufeffsep=;\r\norder_id;change;note\r\nA-1;reverse;ä\r\nA-2;reverse;ö\nA-3;reverse;ü".encode()
     opened = open_file("x", io.BytesIO(content), Source(name="s", channel=Channel.SFTP))
     assert isinstance(opened, Opened)
-    outcomes = (Outcome.REFUSED, Outcome.APPLIED, Outcome.REFUSED)
-    results = [
-        Result(place=row.place, outcome=outcome, raw=row.raw)
-        for row, outcome in zip(opened.rows, outcomes, strict=True)
-    ]
-    assert b"".join(rejected(opened, results)) == content.replace("A-2;reverse;ö\n".encode(), b"")
-    turned = b"".join(rejected(opened, [results[2], results[0]]))
-    assert turned.endswith("A-3;reverse;ü\r\nA-1;reverse;ä\r\n".encode())
+    outcomes = {"3": Outcome.REFUSED, "4": Outcome.APPLIED, "5": Outcome.REFUSED}
+    results = [Result(place=place, outcome=outcome) for place, outcome in outcomes.items()]
+    assert b"".join(given_back(opened, results)) == content.replace("A-2;reverse;ö\n".encode(), b"")
 
 
 @pytest.mark.parametrize("language", ["en", "de", "fr", "xx"])
@@ -82,3 +77,16 @@ def test_the_receipt_names_the_file_and_its_answers(language: str) -> None:
     for part in ("may.csv", "12", "ab" * 32, "2026-05-01T00:00:00.000Z", "20260501T-x", "result_may.csv.csv"):
         assert part in text
     assert "{" not in text
+
+
+def test_beside_its_outcomes_a_file_gives_back_its_refused_rows_with_all_their_lines() -> None:
+    """Reported actions have several rows each, and one outcome: a refused one comes back whole."""
+    content = b"order_id,sku,amount\nA-1,x,1\nA-1,y,2\nA-2,x,3\nA-3,x,4\nA-3,y,5\n"
+    found = open_file("x.csv", io.BytesIO(content), Source(name="s", channel=Channel.SFTP), "actions")
+    assert isinstance(found, Opened)
+    results = [
+        Result(place="2", outcome=Outcome.REFUSED),
+        Result(place="4", outcome=Outcome.APPLIED),
+        Result(place="5", outcome=Outcome.REFUSED),
+    ]
+    assert b"".join(given_back(found, results)) == content.replace(b"A-2,x,3\n", b"")

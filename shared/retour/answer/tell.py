@@ -1,28 +1,29 @@
 """What became of a delivery, told where its sender looks: beside the upload, in the result folder, by mail (spec 7)."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from io import BytesIO
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from retour.answer import callback
+from retour.api import views
 from retour.api.views import Reader
 from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Channel, Delivery, Kind
 from retour.domain.program import Program, Source
 from retour.domain.row import Refusal
 from retour.files import names
-from retour.files.answers import rejected_again, result_csv
+from retour.files.answers import given_back, result_csv
 from retour.files.sniff import sniff
 from retour.files.text import HEAD
-from retour.intake.batch import HELD
+from retour.intake.batch import HELD, LISTED
 from retour.intake.rows import told
 from retour.salesforce_sync import news as salesforce_news
 from retour.sentences import sentence
 from retour.store import outcomes
 from retour.store.deliveries import Header
+from retour.store.inbox import Stream
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
@@ -30,16 +31,28 @@ if TYPE_CHECKING:
 LINES_TOLD = 20
 TOLD = "told"
 """What lies beside the outcomes once the answer was left: after a power cut it says who need not be told again."""
+ATTACHED_MAX = 5 << 20
+"""What a mail can carry of refused rows, written out for its way; more are fetched from the hub."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file of an answer: its name, and where its bytes lie in the inbox."""
+
+    name: str
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The two files a sender gets: every row's outcome, and (if any) the refused rows in the layout they came in."""
+    """Every row's outcome, and (if any) the refused rows in the layout they came in."""
 
-    result_name: str
-    result: bytes
-    rejected_name: str
-    rejected: bytes
+    result: File
+    rejected: File | None = None
+
+    @property
+    def files(self) -> Sequence[File]:
+        return (self.result, self.rejected) if self.rejected else (self.result,)
 
 
 def tell(hub: "Hub", message: Mapping[str, Any]) -> str:
@@ -56,13 +69,14 @@ def tell(hub: "Hub", message: Mapping[str, Any]) -> str:
         return tell_settled(hub, program, source, header, message["modifications"])
     if header.delivery.kind is not Kind.FILE:
         return ""
-    results = list(outcomes.kept(hub.inbox, header.delivery))
-    answer = written(hub, program, source, header, results)
-    left = leave(hub, program, source, header, results, answer, again="")
+    answer = written(hub, program, source, header)
+    refused = (one for one in outcomes.kept(hub.inbox, header.delivery) if one.outcome is Outcome.REFUSED)
+    counts = header.report.get("counts", {})
+    left = leave(hub, program, source, header, counts, islice(refused, LINES_TOLD), answer, again="")
     hub.inbox.put(outcomes.folder(header.delivery) + TOLD, left.encode())
     told = replace(header, report={**header.report, "answer": left})
     hub.deliveries(program.id).close(told.delivery, told.report, told.state)
-    callback.tell(hub, program, source, told, results)
+    callback.tell(hub, program, source, told, list(islice(outcomes.kept(hub.inbox, header.delivery), LISTED)))
     return left
 
 
@@ -80,26 +94,38 @@ def tell_settled(hub: "Hub", program: Program, source: Source, header: Header, m
         return ""
     name = f"settled_{modifications[0].rpartition('~')[2]}_{header.delivery.name}"
     say = partial(sentence, language=program.language)
-    answer = Answer(names.result(name), b"".join(result_csv(results, say, payouts=False)), "", b"")
-    return leave(hub, program, source, header, results, answer, again=modifications[0])
+    answer = Answer(File(names.result(name), outcomes.folder(header.delivery) + name))
+    hub.inbox.put_pieces(answer.result.key, result_csv(results, say, payouts=False))
+    refused = (one for one in results if one.outcome is Outcome.REFUSED)
+    return leave(hub, program, source, header, views.count(results), refused, answer, again=modifications[0])
 
 
-def written(hub: "Hub", program: Program, source: Source, header: Header, results: Sequence[Result]) -> Answer:
-    """The answer's files, kept beside the outcomes whatever the channel."""
+def written(hub: "Hub", program: Program, source: Source, header: Header) -> Answer:
+    """The answer's files, kept beside the outcomes whatever the channel; a piece at a time, however many rows."""
     delivery = header.delivery
-    name = names.safe(delivery.name)
+    folder = outcomes.folder(delivery)
     say = partial(sentence, language=program.language)
-    told = results or [whole(header)]
-    answer = Answer(
-        names.result(name),
-        b"".join(result_csv(told, say, payouts=delivery.channel is Channel.API)),
-        names.rejected(re.sub(r"\.(pgp|gpg|asc)$", "", name, flags=re.IGNORECASE)),
-        refused_rows(hub, source, delivery, results),
-    )
-    hub.inbox.put(outcomes.folder(delivery) + "result.csv", answer.result)
-    if answer.rejected:
-        hub.inbox.put(outcomes.folder(delivery) + "rejected", answer.rejected)
-    return answer
+    kept = outcomes.kept(hub.inbox, delivery)
+    first = next(kept, None) or whole(header)
+    answer = Answer(File(names.result(names.safe(delivery.name)), folder + "result.csv"))
+    payouts = delivery.channel is Channel.API
+    hub.inbox.put_pieces(answer.result.key, result_csv(chain([first], kept), say, payouts=payouts))
+    if not header.report.get("counts", {}).get(Outcome.REFUSED):
+        return answer
+    rejected = File(rejected_name(hub, delivery), folder + "rejected")
+    hub.inbox.put_pieces(rejected.key, refused_rows(hub, source, delivery, outcomes.kept(hub.inbox, delivery)))
+    return replace(answer, rejected=rejected)
+
+
+def rejected_name(hub: "Hub", delivery: Delivery) -> str:
+    """Refused rows of an old workbook are given back in one of today."""
+    name = names.rejected(names.safe(delivery.name))
+    return f"{name}x" if name.lower().endswith(".xls") and kind(hub, delivery) == "XLS" else name
+
+
+def kind(hub: "Hub", delivery: Delivery) -> str:
+    """What the file of a delivery is, by its first bytes."""
+    return sniff(next(hub.inbox.pieces(delivery.body_key, HEAD), b""))
 
 
 def whole(header: Header) -> Result:
@@ -109,15 +135,12 @@ def whole(header: Header) -> Result:
     return Result(place="", outcome=outcome, code=report.get("code", ""), details=report.get("details", {}))
 
 
-def refused_rows(hub: "Hub", source: Source, delivery: Delivery, results: Sequence[Result]) -> bytes:
+def refused_rows(hub: "Hub", source: Source, delivery: Delivery, results: Iterable[Result]) -> Iterator[bytes]:
+    """The refused rows of a file, read once more beside the outcomes of all its rows."""
     from retour.intake.opening import open_delivery
 
-    places = {result.place for result in results if result.outcome is Outcome.REFUSED}
-    if not places:
-        return b""
-    body = hub.inbox.read(delivery.body_key)
-    opened = open_delivery(hub, delivery, source, BytesIO(body))
-    return b"" if isinstance(opened, Refusal) else b"".join(rejected_again(opened, places))
+    opened = open_delivery(hub, delivery, source, Stream(hub.inbox.pieces(delivery.body_key)))
+    return iter(()) if isinstance(opened, Refusal) else given_back(opened, results)
 
 
 def leave(
@@ -125,7 +148,8 @@ def leave(
     program: Program,
     source: Source,
     header: Header,
-    results: Sequence[Result],
+    counts: Mapping[str, int],
+    refused: Iterable[Result],
     answer: Answer,
     again: str,
 ) -> str:
@@ -136,30 +160,36 @@ def leave(
         case Channel.PULL if source.options.get("result_folder"):
             return in_result_folder(hub, header.delivery, source, answer)
         case Channel.EMAIL:
-            return by_mail(hub, program, header, results, answer, again)
+            return by_mail(hub, program, header, counts, refused, answer, again)
     return f"/v1/programs/{program.id}/batches/{header.delivery.id}/result"
 
 
 def beside(hub: "Hub", delivery: Delivery, answer: Answer) -> str:
     folder = f"sftp/{delivery.program}/{delivery.source}/"
-    hub.inbox.put(folder + answer.result_name, answer.result)
-    if answer.rejected:
-        hub.inbox.put(folder + answer.rejected_name, answer.rejected)
-    return folder + answer.result_name
+    for file in answer.files:
+        hub.inbox.copy(file.key, folder + file.name)
+    return folder + answer.result.name
 
 
 def in_result_folder(hub: "Hub", delivery: Delivery, source: Source, answer: Answer) -> str:
     """The visiting function has the means to write there; it finds the bytes where they are kept."""
     about = {"program": delivery.program, "source": delivery.source}
     kept = outcomes.folder(delivery)
-    for name, body in ((answer.result_name, answer.result), (answer.rejected_name, answer.rejected)):
-        if body:
-            hub.inbox.put(kept + name, body)
-            hub.send("pulls", {**about, "put": {"name": name, "key": kept + name}})
-    return f"{source.options['result_folder'].rstrip('/')}/{answer.result_name}"
+    for file in answer.files:
+        hub.inbox.copy(file.key, kept + file.name)
+        hub.send("pulls", {**about, "put": {"name": file.name, "key": kept + file.name}})
+    return f"{source.options['result_folder'].rstrip('/')}/{answer.result.name}"
 
 
-def by_mail(hub: "Hub", program: Program, header: Header, results: Sequence[Result], answer: Answer, again: str) -> str:
+def by_mail(
+    hub: "Hub",
+    program: Program,
+    header: Header,
+    counts: Mapping[str, int],
+    refused: Iterable[Result],
+    answer: Answer,
+    again: str,
+) -> str:
     from retour.channels import mail
 
     delivery = header.delivery
@@ -168,7 +198,6 @@ def by_mail(hub: "Hub", program: Program, header: Header, results: Sequence[Resu
     mark = f"answered#{delivery.id}#{again}"
     if not to or sent.get(mark) is not None:
         return f"mail to {to}" if to else ""
-    refused = [result for result in results if result.outcome is Outcome.REFUSED]
     raw = mail.reply(
         language=program.language,
         program=program.name,
@@ -178,24 +207,26 @@ def by_mail(hub: "Hub", program: Program, header: Header, results: Sequence[Resu
         delivery=delivery.id,
         again=again.rpartition("~")[2],
         at=hub.now(),
-        counts=header.report.get("counts", {}) if not again else counted(results),
+        counts=counts,
         refusal=sentence(header.report.get("code", ""), header.report.get("details", {}), program.language),
         held=header.state == HELD,
         lines=[
-            (result.place, result.column, sentence(result.code, result.details, program.language))
-            for result in refused[:LINES_TOLD]
+            (result.place, result.column, sentence(result.code, result.details, program.language)) for result in refused
         ],
-        rejected=(answer.rejected_name, answer.rejected) if answer.rejected and not sealed(hub, delivery) else None,
+        rejected=attached(hub, delivery, answer),
     )
     hub.mail(raw, hub.mail_from, [to])
     sent.put(mark, {"at": hub.now().isoformat()})
     return f"mail to {to}"
 
 
-def sealed(hub: "Hub", delivery: Delivery) -> bool:
-    """Whether a file came encrypted: its rows are not sent back by mail for anybody on the way to read."""
-    return sniff(hub.inbox.read(delivery.body_key)[:HEAD]) == "OPENPGP"
+def attached(hub: "Hub", delivery: Delivery, answer: Answer) -> tuple[str, bytes] | None:
+    """The refused rows, if there are any and a mail can carry them.
 
-
-def counted(results: Sequence[Result]) -> dict[str, int]:
-    return {outcome: sum(r.outcome == outcome for r in results) for outcome in {r.outcome.value for r in results}}
+    Those of a file that came encrypted are not sent back for anybody on the way to read.
+    """
+    if answer.rejected is None or kind(hub, delivery) == "OPENPGP":
+        return None
+    if hub.inbox.size(answer.rejected.key) > ATTACHED_MAX:
+        return None
+    return answer.rejected.name, hub.inbox.read(answer.rejected.key)

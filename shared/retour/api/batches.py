@@ -136,20 +136,19 @@ def told(reader: Reader, header: Header) -> Iterable[Result]:
 
 def rejected(hub: Hub, opened: Program, segment: str) -> Bytes:
     """Only the refused records, as they came."""
-    from retour.answer.tell import refused_rows
+    from retour.answer.tell import refused_rows, rejected_name
     from retour.files import names
 
     reader = reader_of(hub, opened)
     header = answered(reader, segment)
     delivery = header.delivery
-    name = names.rejected(delivery.name or f"{delivery.id}.json")
+    name = rejected_name(hub, delivery) if delivery.kind is Kind.FILE else names.rejected(f"{delivery.id}.json")
     if kept := kept_answer(hub, header, "rejected", name):
         return kept
     results = [*reader.results(header)]
     if delivery.kind is Kind.FILE:
-        return Bytes(
-            name=name, body=refused_rows(hub, opened.source(delivery.source, delivery.channel), delivery, results)
-        )
+        source = opened.source(delivery.source, delivery.channel)
+        return Bytes(name=name, body=b"".join(refused_rows(hub, source, delivery, results)))
     places = {one.place for one in results if one.outcome is Outcome.REFUSED}
     return Bytes(name=name, media_type="application/json", body=refused_records(reader, header, places))
 

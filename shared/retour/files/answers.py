@@ -10,7 +10,7 @@ from importlib.resources import files
 
 from retour.domain import money, times
 from retour.domain.actions.outcome import Outcome, Result
-from retour.domain.row import Unreadable, line_of
+from retour.domain.row import Row, Unreadable, line_of
 from retour.files import names
 from retour.files.opened import Opened
 from retour.files.text import encoded
@@ -73,15 +73,29 @@ def harmless(text: str) -> str:
     return text
 
 
-def rejected(opened: Opened, results: Iterable[Result]) -> Iterator[bytes]:
-    """The refused rows in exactly the layout they came in: corrected and sent again, they are read as they were."""
-    return _file(opened, once((one.place, one.raw) for one in results if one.outcome is Outcome.REFUSED))
-
-
 def rejected_again(opened: Opened, places: Container[str]) -> Iterator[bytes]:
-    """The same from the file itself, opened once more: the rows at these places, and those that cannot be read."""
+    """The rows at these places of a file, and those that cannot be read, in exactly the layout they came in."""
     found = (row for row in opened.rows if row.place in places or isinstance(row, Unreadable))
     return _file(opened, once((row.place, row.raw) for row in found))
+
+
+def given_back(opened: Opened, results: Iterable[Result]) -> Iterator[bytes]:
+    """The refused rows in exactly the layout they came in: corrected and sent again, they are read as they were.
+
+    The outcomes of all rows come in the order of the rows, so that memory stays as it is. A row without an outcome of
+    its own is a further line of the record before it.
+    """
+    return _file(opened, once(_refused(opened.rows, iter(results))))
+
+
+def _refused(rows: Iterable[Row | Unreadable], results: Iterator[Result]) -> Iterator[tuple[str, str]]:
+    following, refused = next(results, None), False
+    for row in rows:
+        if following is not None and following.place == row.place:
+            refused = following.outcome is Outcome.REFUSED
+            following = next(results, None)
+        if refused or isinstance(row, Unreadable):
+            yield row.place, row.raw
 
 
 def once(rows: Iterable[tuple[str, str]]) -> Iterator[str]:

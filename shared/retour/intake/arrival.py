@@ -1,6 +1,5 @@
 """Files that were announced before their bytes came: whole now, too large, or never there."""
 
-import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -28,14 +27,9 @@ def complete(hub: "Hub", delivery: Delivery, at: datetime, size: int, version: s
     if size > UPLOAD_MAX:
         refuse(hub, known, "UPLOAD_TOO_LARGE", {"size": f"{size:,}", "most": f"{UPLOAD_MAX:,}"})
         return known
-    body = hub.inbox.read(delivery.body_key, version)
-    kept = replace(
-        known,
-        sha256=hashlib.sha256(body).hexdigest(),
-        size=len(body),
-        body_key=f"raw/{delivery.program}/{delivery.id}",
-    )
-    hub.inbox.put(kept.body_key, body)
+    body_key = f"raw/{delivery.program}/{delivery.id}"
+    copied = hub.inbox.copy(delivery.body_key, body_key, version)
+    kept = replace(known, sha256=copied.sha256, size=copied.size, body_key=body_key)
     return deliveries.put(kept, None, ARRIVED, {})
 
 

@@ -10,6 +10,9 @@ from retour.domain.delivery import Delivery
 from retour.domain.times import instant, text
 from retour.store.inbox import Inbox, lines
 
+PIECE = 1 << 20
+"""Bytes of the outcomes held while they are read."""
+
 
 def keep(inbox: Inbox, delivery: Delivery, results: Sequence[Result]) -> None:
     told = (json.dumps(document(result), ensure_ascii=False, separators=(",", ":")) for result in results)
@@ -19,7 +22,7 @@ def keep(inbox: Inbox, delivery: Delivery, results: Sequence[Result]) -> None:
 def kept(inbox: Inbox, delivery: Delivery) -> Iterator[Result]:
     """In the order of the rows; nothing when the file was never taken in."""
     try:
-        for line in lines(inbox.pieces(key(delivery))):
+        for line in lines(inbox.pieces(key(delivery), PIECE)):
             yield result_from(json.loads(line))
     except KeyError:
         return
