@@ -146,7 +146,7 @@ def test_a_source_is_tested_and_a_contract_explained(console: Console, sold: Sol
     assert "no public key" in browser.send(form).text
     assert "8.00\N{NO-BREAK SPACE}EUR" in browser.get(f"{console.base}/setup/contracts?order=A-1").text
     lock = browser.get(f"{console.base}/setup/lock?contract=standard&day=2026-10-31").text
-    assert "An order of 31 Oct 2026 can change until 1 Dec 2026, 00:00" in lock
+    assert "An order of 31 Oct 2026 can change until the end of 30 Nov 2026; locked from 1 Dec 2026, 00:00" in lock
     assert browser.get(f"{console.base}/setup/lock?day=yesterday").status == 422
 
 

@@ -272,3 +272,57 @@ def test_contracts_are_edited_by_administrators_alone(console: Console) -> None:
     assert console.person("manager").get(terms_page(console)).status == 403
     assert "/setup/contracts/standard" not in console.person("manager").get(f"{console.base}/setup/contracts").text
     assert console.person("admin").get(terms_page(console, "nothing")).status == 404
+
+
+# Lock calendar
+
+
+@pytest.mark.parametrize(
+    ("lock", "day", "said"),
+    [
+        (
+            {"months_after_month_end": 1, "days_after_month_end": 2},
+            "2027-01-31",
+            "An order of 31 Jan 2027 can change until the end of 2 Mar 2027; locked from 3 Mar 2027, 00:00 (Europe/",
+        ),
+        (
+            {"days_after_event": 30},
+            "2026-11-01",
+            "An order of 1 Nov 2026 can change until the end of 1 Dec 2026; locked from 2 Dec 2026, 00:00 (Europe/",
+        ),
+        (
+            {"days_after_status": 21, "statuses": ["shipped"], "restart": "leaving"},
+            "2026-11-01",
+            "An order that becomes shipped on 1 Nov 2026 can change until the end of 21 Nov 2026;",
+        ),
+        (
+            {"days_after_status": 0, "statuses": ["shipped"]},
+            "2026-11-01",
+            "An order that becomes shipped on 1 Nov 2026 is locked at once.",
+        ),
+        (
+            {"open_ended": True, "days_max": 60},
+            "2026-11-01",
+            "until the end of the day of its approval, at the latest until the end of 31 Dec 2026;",
+        ),
+    ],
+)
+def test_every_kind_of_lock_is_told_for_a_day(
+    console: Console, house: House, lock: dict[str, Any], day: str, said: str
+) -> None:
+    standard = {**PROGRAM["contracts"]["standard"], "lock": lock}
+    house.apply({**PROGRAM, "contracts": {**PROGRAM["contracts"], "standard": standard}})
+    page = console.person("finance").get(f"{console.base}/setup/lock?contract=standard&day={day}")
+    assert page.status == 200 and said in page.text
+    assert page.text.count('<svg class="chart"') == 1 and page.text.count('<th scope="row" class="nowrap">') == 13
+    assert "28 Mar 2027 the clocks change and the day has 23 hours" in page.text or "days_after_event" not in lock
+    assert "29 Feb 2028 is the next leap day" in page.text
+
+
+def test_the_calendar_turns_to_the_picked_day_and_knows_no_day_that_is_none(console: Console) -> None:
+    browser = console.person("finance")
+    later = browser.get(f"{console.base}/setup/lock?contract=standard&day=2028-02-29").text
+    assert "February 2028" in later and "November 2026" not in later
+    for day in ("yesterday", "2026-02-30", "9999-12-01", "0001-01-01x"):
+        assert browser.get(f"{console.base}/setup/lock?contract=standard&day={day}").status == 422
+    assert browser.get(f"{console.base}/setup/lock?contract=nothing").status == 200

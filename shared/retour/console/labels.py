@@ -279,7 +279,7 @@ def rule(words: Words, contract: Contract, rank: int) -> str:
     one = contract.rules[rank - 1]
     match one.pay:
         case Percent(percent, per_order):
-            amount = words.percent(percent / 100)
+            amount = words.rate(percent)
             text = say("%(rank)s: %(amount)s of the order", rank=rank, amount=amount) if per_order else say(
                 "%(rank)s: %(amount)s of the item", rank=rank, amount=amount)  # fmt: skip
         case Flat(amount_, per_order):

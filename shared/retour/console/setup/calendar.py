@@ -1,52 +1,61 @@
-"""When an order of a day locks."""
+"""When an order of each day locks: a year as a picture and a table, one day in words, and the days that surprise."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from datetime import date, timedelta
 
+from retour.console import charts
 from retour.console.request import Response
-from retour.console.setup import contract
+from retour.console.setup import contract, said
 from retour.console.visit import Stop, Visit
 from retour.domain.actions.contract import Contract
-from retour.domain.actions.lock import AfterEvent, at_report
-from retour.domain.calendar import end_of_month, local_day
+from retour.domain.actions.lock import AfterStatus, OpenEnded
+from retour.domain.actions.lock_days import LockDay, lock_day, lock_days, odd_days
+from retour.domain.calendar import add_months, end_of_month
 
 MONTHS = 13
 
 
 @dataclass(frozen=True)
-class Locked:
-    """An order of this day, and from when it can no longer change."""
+class Month:
+    """What a row of the table says: when orders of the first, the middle and the last day lock."""
 
-    day: date
-    at: datetime | None
+    first: date
+    days: tuple[LockDay, LockDay, LockDay]
 
 
 def lock(visit: Visit) -> Response:
     every = contract.current(visit)
     chosen = next((one for one in every if one.name == visit.request.query.get("contract")), every[0])
-    today = local_day(visit.hub.now(), visit.program.time_zone)
-    try:
-        day = date.fromisoformat(visit.request.query.get("day", "")) if visit.request.query.get("day") else today
-        picked = locked(visit, chosen, day)
-    except (ValueError, OverflowError):
-        raise Stop(visit.problem(422, visit.words.say("This is no day; 2026-11-21 is one."))) from None
-    months = []
-    month = today.replace(day=1)
-    for _ in range(MONTHS):
-        last = end_of_month(month)
-        months.append((month, [locked(visit, chosen, one) for one in (month, month.replace(day=15), last)]))
-        month = last + timedelta(days=1)
+    picked = picked_day(visit, chosen)
+    first = visit.today.replace(day=1)
+    days = lock_days(chosen.lock, first, end_of_month(add_months(first, MONTHS - 1)), chosen.time_zone)
+    if not days[0].day <= picked.day <= days[-1].day:
+        first = picked.day.replace(day=1)
+        days = lock_days(chosen.lock, first, end_of_month(add_months(first, MONTHS - 1)), chosen.time_zone)
+    by_day = {one.day: one for one in days}
+    starts = [add_months(first, n) for n in range(MONTHS)]
     return visit.render(
         "lock.html",
+        said=said,
         contracts=every,
         chosen=chosen,
         picked=picked,
-        months=months,
-        by_event=isinstance(chosen.lock, AfterEvent),
+        before=picked.day - timedelta(days=1),
+        after=picked.day + timedelta(days=1),
+        picture=charts.locks(visit.words, days, picked),
+        months=[Month(one, (by_day[one], by_day[one.replace(day=15)], by_day[end_of_month(one)])) for one in starts],
+        odd=odd_days(chosen.lock, days),
+        by_status=isinstance(chosen.lock, AfterStatus),
+        open_ended=isinstance(chosen.lock, OpenEnded),
     )
 
 
-def locked(visit: Visit, contract: Contract, day: date) -> Locked:
-    noon = datetime.combine(day, time(12), ZoneInfo(contract.time_zone)).astimezone(UTC)
-    return Locked(day, at_report(contract.lock, noon, contract.time_zone).locks_at)
+def picked_day(visit: Visit, chosen: Contract) -> LockDay:
+    """Of the address, else today."""
+    asked = visit.request.query.get("day")
+    try:
+        day = date.fromisoformat(asked) if asked else visit.today
+        lock_day(chosen.lock, add_months(day, MONTHS), chosen.time_zone)
+        return lock_day(chosen.lock, day, chosen.time_zone)
+    except (ValueError, OverflowError):
+        raise Stop(visit.problem(422, visit.words.say("This is no day; 2026-11-21 is one."))) from None

@@ -6,6 +6,7 @@ from typing import Any
 
 from retour.api import listing
 from retour.console.request import Response
+from retour.console.setup import said
 from retour.console.visit import Visit
 from retour.domain.actions.action import Action
 from retour.domain.actions.contract import Contract
@@ -97,6 +98,7 @@ def contracts(visit: Visit) -> Response:
     return visit.render(
         "contracts.html",
         422 if found.wrong else 200,
+        said=said,
         contracts=every,
         every=program.contracts,
         asked=found if found else Asked({**usual(visit, every[0]), **query}),

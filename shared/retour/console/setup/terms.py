@@ -10,7 +10,7 @@ from typing import Any
 
 from retour.api import listing
 from retour.console.request import Response
-from retour.console.setup import contract, versions
+from retour.console.setup import contract, said, versions
 from retour.console.setup.contract import Asked
 from retour.console.setup.versions import Proposal
 from retour.console.visit import Visit
@@ -169,6 +169,7 @@ def shown(visit: Visit, in_force: Contract, draft: Draft, asked: Asked, proposal
     return visit.render(
         "terms_editor.html" if block else "terms.html",
         200 if block else 422 if wrong else proposal.status if proposal else 200,
+        said=said,
         in_force=in_force,
         draft=draft,
         asked=asked,

@@ -1,0 +1,128 @@
+"""A lock rule looked at as a calendar: from when an order of each day can no longer change, and which days are odd."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+from itertools import groupby, pairwise
+from zoneinfo import ZoneInfo
+
+from retour.domain.actions.lock import AfterEvent, AfterStatus, Countdown, LockRule, after_status, at_report
+from retour.domain.calendar import local_day, start_of_day
+
+DAY = timedelta(days=1)
+AFFECTED = 3
+"""Order days named for one change of the clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class LockDay:
+    """`day` is the order's, or for a rule that counts from a status the day it is reached; locked from `at` on."""
+
+    day: date
+    at: datetime
+    zone: str
+
+    @property
+    def last(self) -> date:
+        """The last day on which it can still change."""
+        return local_day(self.at - timedelta(milliseconds=1), self.zone)
+
+    @property
+    def locked(self) -> date:
+        return local_day(self.at, self.zone)
+
+    @property
+    def at_midnight(self) -> bool:
+        """Whether the lock falls where one day ends and the next begins."""
+        return self.at == start_of_day(self.locked, 0, self.zone)
+
+    @property
+    def days(self) -> int:
+        return (self.locked - self.day).days
+
+
+def lock_day(rule: LockRule, day: date, zone: str) -> LockDay:
+    """Of an order at noon of that day; an open-ended one at the latest."""
+    noon = datetime.combine(day, time(12), ZoneInfo(zone)).astimezone(UTC)
+    if isinstance(rule, AfterStatus):
+        counted = after_status(rule, Countdown(None), min(rule.statuses), noon, noon, zone)
+    else:
+        counted = at_report(rule, noon, zone)
+    assert counted.locks_at is not None
+    return LockDay(day, counted.locks_at, zone)
+
+
+def lock_days(rule: LockRule, first: date, last: date, zone: str) -> list[LockDay]:
+    return [lock_day(rule, first + n * DAY, zone) for n in range((last - first).days + 1)]
+
+
+# Odd days
+
+
+class Oddity(StrEnum):
+    TOGETHER = "together"
+    """Orders of several days lock at the same moment, since the later month is shorter."""
+    SKIPPED = "skipped"
+    """Days on which no order locks."""
+    CLOCK = "clock"
+    """The clock is changed on the last day of these orders: it has an hour more or less."""
+    LEAP = "leap"
+    """The leap day to come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Odd:
+    """`days` are those of the orders, or for SKIPPED those on which none locks. `hours`: of a day the clock changes."""
+
+    kind: Oddity
+    days: tuple[date, ...]
+    at: datetime | None = None
+    on: date | None = None
+    hours: int = 24
+
+
+def odd_days(rule: LockRule, days: Sequence[LockDay]) -> list[Odd]:
+    """What a person would not expect of these days, by day."""
+    zone = days[0].zone
+    found = [*clock_changes(days), *leap_day(rule, days[0].day, zone)]
+    if not (isinstance(rule, AfterEvent) and rule.from_month_end):
+        found += [*together(days), *skipped(days)]
+    return sorted(found, key=lambda odd: (odd.on or odd.days[0], odd.kind))
+
+
+def together(days: Sequence[LockDay]) -> Iterator[Odd]:
+    for at, group in groupby(days, key=lambda one: one.at):
+        same = tuple(one.day for one in group)
+        if len(same) > 1:
+            yield Odd(Oddity.TOGETHER, same, at)
+
+
+def skipped(days: Sequence[LockDay]) -> Iterator[Odd]:
+    for one, other in pairwise(days):
+        gap = (other.locked - one.locked).days
+        if gap > 1:
+            yield Odd(Oddity.SKIPPED, tuple(one.locked + n * DAY for n in range(1, gap)), on=one.locked)
+
+
+def clock_changes(days: Sequence[LockDay]) -> Iterator[Odd]:
+    zone = days[0].zone
+    by_last: dict[date, list[date]] = {}
+    for one in days:
+        by_last.setdefault(one.last, []).append(one.day)
+    for last, orders in by_last.items():
+        length = start_of_day(last, 1, zone) - start_of_day(last, 0, zone)
+        if length != DAY:
+            hours = round(length / timedelta(hours=1))
+            yield Odd(Oddity.CLOCK, tuple(orders[-AFFECTED:]), on=last, hours=hours)
+
+
+def leap_day(rule: LockRule, first: date, zone: str) -> Iterator[Odd]:
+    """The next 29 February, however far."""
+    year = next(year for year in range(first.year, first.year + 9) if is_leap(year) and date(year, 2, 29) >= first)
+    day = date(year, 2, 29)
+    yield Odd(Oddity.LEAP, (day,), lock_day(rule, day, zone).at)
+
+
+def is_leap(year: int) -> bool:
+    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
