@@ -26,15 +26,15 @@ def test_every_row_has_its_outcome() -> None:
     effect = Effect("EUR", "EUR", 10000, 8000, 800, 640, 1)
     results = [
         Result(place="2", outcome=Outcome.APPLIED, reference="R-1", order="A-1", modification="A-1~ab", effect=effect),
-        Result(place="3", outcome=Outcome.REFUSED, order="=cmd|' /C calc'!A0", code="ACTION_LOCKED"),
+        Result(place="3", outcome=Outcome.REFUSED, order="=cmd|' /C calc'!A0", code="ACTION_LOCKED", column="=Betrag"),
     ]
     first, second = table(b"".join(result_csv(results, say)))
     assert first == {
         "line": "2", "reference": "R-1", "order_id": "A-1", "action_id": "", "outcome": "applied", "code": "",
-        "explanation": "", "payout_before": "8.00", "payout_after": "6.40", "currency": "EUR", "modification": "A-1~ab",
+        "column": "", "explanation": "", "payout_before": "8.00", "payout_after": "6.40", "currency": "EUR", "modification": "A-1~ab",
     }  # fmt: skip
     assert second["order_id"] == "'=cmd|' /C calc'!A0"
-    assert second["explanation"] == "ACTION_LOCKED {}"
+    assert (second["column"], second["explanation"]) == ("'=Betrag", "ACTION_LOCKED {}")
     assert "payout_before" not in table(b"".join(result_csv(results, say, payouts=False)))[0]
 
 

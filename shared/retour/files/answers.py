@@ -18,7 +18,7 @@ from retour.files.text import encoded
 Sentence = Callable[[str, Mapping[str, str]], str]
 
 COLUMNS = (
-    "line", "reference", "order_id", "action_id", "outcome", "code", "explanation",
+    "line", "reference", "order_id", "action_id", "outcome", "code", "column", "explanation",
     "payout_before", "payout_after", "currency", "modification",
 )  # fmt: skip
 MARK = b"\xef\xbb\xbf"
@@ -54,6 +54,7 @@ def _cells(result: Result, sentence: Sentence) -> dict[str, str]:
         "action_id": result.action,
         "outcome": str(result.outcome),
         "code": result.code,
+        "column": result.column,
         "explanation": sentence(result.code, result.details) if result.code else "",
         "payout_before": money.to_text(effect.payout_before, effect.payout_currency) if effect else "",
         "payout_after": money.to_text(effect.payout_after, effect.payout_currency) if effect else "",
