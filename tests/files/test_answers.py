@@ -31,7 +31,8 @@ def test_every_row_has_its_outcome() -> None:
     first, second = table(b"".join(result_csv(results, say)))
     assert first == {
         "line": "2", "reference": "R-1", "order_id": "A-1", "action_id": "", "outcome": "applied", "code": "",
-        "column": "", "explanation": "", "payout_before": "8.00", "payout_after": "6.40", "currency": "EUR", "modification": "A-1~ab",
+        "column": "", "explanation": "", "payout_before": "8.00", "payout_after": "6.40", "currency": "EUR",
+        "modification": "A-1~ab",
     }  # fmt: skip
     assert second["order_id"] == "'=cmd|' /C calc'!A0"
     assert (second["column"], second["explanation"]) == ("'=Betrag", "ACTION_LOCKED {}")
