@@ -36,6 +36,9 @@ ORDERS_MAX = 300
 ACTION_BYTES = 200
 """About as long as the report of an action is."""
 ID_MAX = 300
+HEADERS_AT_ONCE = 50
+HEADERS_MAX = 300
+"""Deliveries looked at for one page."""
 DAYS_MAX = 60
 """Days without a delivery passed over for one page."""
 
@@ -551,19 +554,24 @@ class Page:
 def headers(deliveries: Deliveries, start: Place, last_day: str) -> Iterator[Header | Place]:
     """Headers from a place on, newest first, down to the first day of the program.
 
-    A Place instead of a header says that the search stops there for now: so many days had nothing.
+    A Place instead of a header says that the search stops there for now: so many days, or so many headers, were enough.
     """
     if start.delivery and start.record:
         begun = deliveries.get(start.delivery)
         if begun is not None:
             yield begun
-    day, before = start.day, start.delivery or None
+    day, before, looked = start.day, start.delivery or None, 0
     for _ in range(DAYS_MAX):
         if day < last_day:
             return
-        while found := deliveries.newest(day, before):
+        while found := deliveries.newest(day, before, HEADERS_AT_ONCE):
             yield from found
-            before = found[-1].delivery.id
+            before, looked = found[-1].delivery.id, looked + len(found)
+            if looked >= HEADERS_MAX:
+                yield Place(day, before)
+                return
+            if len(found) < HEADERS_AT_ONCE:
+                break
         day, before = day_before(day), None
     if day >= last_day:
         yield Place(day)

@@ -141,7 +141,8 @@ class Count:
             name = f"{partition.lock_day}#{partition.event_day}"
             if name >= start[0]:
                 after = start[1] if name == start[0] else ""
-                for order, action, sort in self.ledger.heads_by_lock(partition.lock_day, partition.event_day, after):
+                of_day = self.ledger.heads_by_lock(partition.lock_day, partition.event_day, after, at_once=PIECE)
+                for order, action, sort in of_day:
                     yield (name, sort), order, action
 
     def piece(self, named: Sequence[tuple[str, str]]) -> Document:
@@ -183,7 +184,7 @@ class Count:
         if doc.get("run") == self.run:
             new = doc
         after, tally = new.pop("next", f"{self.run}$"), Tally(new["partners"].get(partner, {}))
-        for some in batched(self.ledger.heads_by_partner(partner, month, after), PIECE):
+        for some in batched(self.ledger.heads_by_partner(partner, month, after, at_once=PIECE), PIECE):
             lines = self.rollups.lines([(order, action) for order, action, _ in some])
             for counted, numbers in self.by_partner(lines, locked=True).items():
                 if counted == partner:

@@ -30,8 +30,8 @@ from retour.store.items import (
     s,
 )
 
-KEYS_AT_ONCE = 300
-"""Keys of one look into an index: as many as a page of a list looks at."""
+KEYS_AT_ONCE = 100
+"""Keys of one look into an index, for a page of a list. Who counts all looks at more."""
 LOG_OPEN = 16
 """Entries a head carries before the older ones are sealed into a page of their own."""
 
@@ -324,14 +324,18 @@ class TableLedger:
     # Lists
 
     def heads_by_lock(
-        self, lock_day: str, event_day: str, after: str = "", *, backward: bool = False
+        self, lock_day: str, event_day: str, after: str = "", *, backward: bool = False, at_once: int = KEYS_AT_ONCE
     ) -> Iterator[tuple[str, str, str]]:
         """(order key, action id, sort key) of what is not final and locks on a day, by lock, from a sort key on."""
-        yield from self._keys("GSI1", f"L#{self.program}#{lock_day}#{event_day}", after, backward=backward)
+        value = f"L#{self.program}#{lock_day}#{event_day}"
+        yield from self._keys("GSI1", value, after, backward=backward, at_once=at_once)
 
-    def heads_by_partner(self, partner: str, month: str, after: str = "") -> Iterator[tuple[str, str, str]]:
+    def heads_by_partner(
+        self, partner: str, month: str, after: str = "", *, at_once: int = KEYS_AT_ONCE
+    ) -> Iterator[tuple[str, str, str]]:
         """(order key, action id, sort key) of a partner's actions of an event month, the last to lock first."""
-        yield from self._keys("GSI2", f"P#{self.program}#{partner}#{month}", after, backward=True)
+        value = f"P#{self.program}#{partner}#{month}"
+        yield from self._keys("GSI2", value, after, backward=True, at_once=at_once)
 
     def final_months(self, start: str = "") -> Iterator[str]:
         """Partner months (`2026-11#partner`) that have final actions, the newest first, from one of them on."""
@@ -348,8 +352,9 @@ class TableLedger:
             for item in page["Items"]:
                 yield item["SK"]["S"][2:]
 
-    def _keys(self, index: str, value: str, after: str, *, backward: bool = False) -> Iterator[tuple[str, str, str]]:
-        """So many at once that who counts all does not ask often, and who wants one page does not read a month."""
+    def _keys(
+        self, index: str, value: str, after: str, *, backward: bool, at_once: int
+    ) -> Iterator[tuple[str, str, str]]:
         beyond = "<" if backward else ">"
         pages = self.client.get_paginator("query").paginate(
             TableName=self.table,
@@ -357,7 +362,7 @@ class TableLedger:
             KeyConditionExpression=f"{index}PK = :value AND {index}SK {beyond} :after",
             ExpressionAttributeValues={":value": s(value), ":after": s(after or (":" if backward else " "))},
             ScanIndexForward=not backward,
-            PaginationConfig={"PageSize": KEYS_AT_ONCE},
+            PaginationConfig={"PageSize": at_once},
         )
         for page in pages:
             for item in page["Items"]:
