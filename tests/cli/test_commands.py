@@ -352,6 +352,17 @@ def test_a_decision_on_a_batch_is_rehearsed_noted_and_given_as_json(
     assert main(["discard", identity, "--reason", "OTHER"]) == 2
 
 
+def test_a_released_record_is_shown_with_what_it_moved(retour: FakeHub, capsys: pytest.CaptureFixture[str]) -> None:
+    """The decision itself moves nothing."""
+    still = {**EFFECT, "amount": {"before": "100.00", "after": "100.00"}}
+    decided = {"state": "done", "counts": {"applied": 1}, "outcomes": [{**APPLIED, "effect": still}]}
+    retour.says(f"POST {P}/modifications/A-1~f0/release", decided)
+    retour.says(f"GET {P}/modifications/A-1~f0", {"id": "A-1~f0", "action_id": "A-1~sale", **APPLIED})
+    assert main(["release", "A-1~f0"]) == 0
+    said = capsys.readouterr().out
+    assert "100.00 → 80.00 EUR" in said and "100.00 → 100.00" not in said
+
+
 def test_a_release_says_whether_it_came_out_as_shown(retour: FakeHub, capsys: pytest.CaptureFixture[str]) -> None:
     identity = batch()["id"]
     retour.says(f"POST {P}/batches/{identity}/release", batch("working"))

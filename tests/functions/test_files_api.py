@@ -46,6 +46,8 @@ def test_a_dry_run_of_a_file_shows_rows_partners_and_warnings(admin: Caller, cal
 def test_a_held_file_is_shown_with_what_it_would_do_and_released(admin: Caller, call: Caller, house: House) -> None:
     prepared(admin, call)
     body = b"order_id,change,amount\nA-0,take_back,10\nA-1,take_back,x\n"
+    first = call("POST", FILES, body, query={"name": "may.csv", "source": "drop", "dry_run": "true"}).json
+    assert (first["state"], [one["code"] for one in first["warnings"]]) == ("held", ["THRESHOLD_EXCEEDED"])
     batch = call("POST", FILES, body, query={"name": "may.csv", "source": "drop"}).json["batch"]
     header = house.hub.deliveries(call.program).get(batch)
     assert header is not None
@@ -58,6 +60,7 @@ def test_a_held_file_is_shown_with_what_it_would_do_and_released(admin: Caller, 
     again = f"/v1/programs/{{p}}/batches/{batch}"
     rehearsed = call("POST", f"{again}/release", {}, query={"dry_run": "true"}).json
     assert (rehearsed["dry_run"], rehearsed["counts"]) == (True, {"applied": 1, "refused": 1})
+    assert (rehearsed["state"], rehearsed["warnings"]) == ("done", [])
     dropped = call("POST", f"{again}/discard", {}, query={"dry_run": "true"}).json
     assert (dropped["dry_run"], dropped["code"]) == (True, "DISCARDED")
     assert call("GET", again).json["state"] == "held"

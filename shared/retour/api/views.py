@@ -110,7 +110,7 @@ def answer_document(batch: Batch, language: str) -> Document:
 
 def rehearsal_document(batch: Batch, language: str) -> Document:
     """What would happen; there is no batch to ask for later."""
-    state = "refused" if batch.state == "refused" else "done"
+    state = "refused" if batch.state == "refused" else "held" if batch.preview.get("warnings") else "done"
     document = answer_document(batch, language) | {"batch": None, "state": state, "dry_run": True}
     if batch.preview:
         warnings = [

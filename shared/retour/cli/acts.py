@@ -69,6 +69,9 @@ def settle(arguments: argparse.Namespace, what: str) -> int:
     path = f"/v1/programs/{program}/{kind}/{quote(arguments.id, safe='')}/{what}"
     said = {name: value for name in ("reason", "note") if (value := getattr(arguments, name))}
     answer = hub.post(path, said | form(arguments), dry_run=arguments.dry_run or None)
+    if what == "release" and not (arguments.dry_run or arguments.json or verdict(answer)):
+        # The decision itself moves nothing; the record that it let go does.
+        answer["outcomes"] = [hub.get(path.removesuffix(f"/{what}"))]
     if answer.get("state") == "arriving":
         batch = finished(hub, program, {"id": answer["batch"]})
         show_json(batch) if arguments.json else show_batch(batch)
