@@ -5,11 +5,12 @@ What a program can change (reasons, mapping, amount meaning, limits) is judged h
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from retour.domain.actions.modification import (
@@ -28,7 +29,9 @@ from retour.domain.actions.modification import (
     SetTotal,
     TakeBack,
     Undo,
+    content,
     digest,
+    has_amount,
 )
 from retour.domain.delivery import Channel, Delivery, Kind
 from retour.domain.money import NotAnAmount, exponents
@@ -36,6 +39,11 @@ from retour.domain.program import OrderKeyRule, Program, Source
 from retour.domain.row import Row, Unreadable, line_of
 from retour.domain.times import milliseconds
 from retour.numbers import Ambiguous, ForeignCurrency, number
+
+if TYPE_CHECKING:
+    from retour.files.plain import Plain
+    from retour.kinds import Kind as RowKind
+    from retour.kinds import Kinds
 
 FIELDS = (
     "reference", "order_id", "action_id", "event_type", "sku", "line", "change", "amount", "currency", "quantity",
@@ -104,13 +112,25 @@ class Reading:
     def constants(self) -> Mapping[str, str]:
         return {field: str(value) for field, value in self.source.mapping.get("constants", {}).items()}
 
-    def modifications(self, rows: Iterable[Row | Unreadable]) -> Iterable[tuple[Row | Unreadable, "Read"]]:
-        """Each row with what it reads as, in order; none is left out.
+    def modifications(self, rows: Iterable[Row | Unreadable]) -> Iterator[tuple[Row | Unreadable, "Read"]]:
+        """Each row with what it reads as, in order; none is left out."""
+        from retour.kinds import Kind as RowKind
+
+        for row, checked in self.checked(rows):
+            yield row, checked.record(row) if isinstance(checked, RowKind) else checked
+
+    def checked(self, rows: Iterable[Row | Unreadable]) -> Iterator[tuple[Row | Unreadable, "Read | RowKind"]]:
+        """Each row with the verdict on it, in order; an accepted one with its record, or with the kind that makes it.
 
         A line that became several rows stands or falls whole, since it is the line that its sender can correct.
         """
+        from retour.files.plain import Line
+
         line: list[tuple[Row | Unreadable, Read]] = []
         for row in rows:
+            if isinstance(row, Line):
+                yield row, self._kinds(row.table).read(row)
+                continue
             of_line = line_of(row.place)
             if line and of_line != line_of(line[0][0].place):
                 yield from whole(line)
@@ -121,6 +141,12 @@ class Reading:
             else:
                 line.append((row, read))
         yield from whole(line)
+
+    @cached_property
+    def _kinds(self) -> "Callable[[Plain], Kinds]":
+        from retour.kinds import Kinds
+
+        return cache(lambda table: Kinds(self, table))
 
     def home(self, row: Row) -> str:
         """The key a row's record will be kept under, as far as the row alone can tell; empty when it cannot."""
@@ -165,7 +191,7 @@ class Reading:
     def _cells(self, row: Row) -> dict[str, str]:
         """What stands in the row, by field."""
         cells = {**self.constants}
-        field_of = self._field_of
+        field_of = self.field_of
         for column, text in row.fields.items():
             field = field_of(column)
             if field and (text := text.strip()):
@@ -175,11 +201,11 @@ class Reading:
     # What rows have in common is worked out once and kept for so many texts.
 
     @cached_property
-    def _field_of(self) -> Callable[[str], str | None]:
+    def field_of(self) -> Callable[[str], str | None]:
         return lru_cache(KEPT)(lambda column: self.columns.get(plain(column)))
 
     @cached_property
-    def _moment_of(self) -> Callable[[str], datetime]:
+    def moment_of(self) -> Callable[[str], datetime]:
         return lru_cache(KEPT)(self._moment)
 
     @cached_property
@@ -203,18 +229,23 @@ class Reading:
         currency = self._currency(cells)
         occurred_at = self._occurred_at(cells)
         reference, sku, line = self._short(cells, "reference"), self._short(cells, "sku"), self._short(cells, "line")
-        by_source_time = source.order_by == "occurred_at" and occurred_at is not None
         return Modification(
-            identity=self._identity(cells, row.place, reference, key or f"@{action_id}", event_type, sku, line),
+            identity=self.identity_of(
+                row.place,
+                key or f"@{action_id}",
+                reference=reference,
+                event_type=event_type,
+                sku=sku,
+                line=line,
+                version=cells.get("source_version", ""),
+            ),
             content=content(change, currency),
             program=self.program.id,
             channel=delivery.channel,
             source=source.name,
             namespace=source.namespace,
             reference=reference,
-            provenance=Provenance(
-                delivery.id, delivery.name or delivery.kind, row.place, delivery.sha256, delivery.sender
-            ),
+            provenance=self.provenance(row.place),
             order_key=key,
             action_id=action_id,
             event_type=event_type,
@@ -228,9 +259,7 @@ class Reading:
             occurred_at=occurred_at,
             received_at=delivery.received_at,
             doubles=self._doubles,
-            orders_by=min(occurred_at, delivery.received_at)
-            if by_source_time and occurred_at
-            else delivery.received_at,
+            orders_by=self.orders_by(occurred_at),
             counts_after=self.program.patience_from(delivery.received_at)
             if isinstance(change, Release | Discard)
             else None,
@@ -250,8 +279,9 @@ class Reading:
 
     def _order_key(self, cells: Mapping[str, str]) -> str | None:
         order_id = cells.get("order_id")
-        if order_id is None:
-            return None
+        return None if order_id is None else self.order_key_of(order_id)
+
+    def order_key_of(self, order_id: str) -> str:
         if order_id.isascii() and order_id.isdigit():
             order_id = order_id.rjust(self.source.mapping.get("order_id_width", 0), "0")
         key = order_key(order_id, self.program.order_key)
@@ -259,20 +289,35 @@ class Reading:
             raise Wrong("ORDER_ID_UNUSABLE", "order_id", value=shown(order_id), bytes=str(KEY_BYTES))
         return key
 
-    def _identity(
+    @cached_property
+    def keeps_order_ids(self) -> bool:
+        """Whether an order id of ordinary signs is the key of its order as it stands."""
+        return self.program.order_key == OrderKeyRule() and not self.source.mapping.get("order_id_width")
+
+    def identity_of(
         self,
-        cells: Mapping[str, str],
         place: str,
-        reference: str | None,
         target: str,
+        *,
+        reference: str | None,
         event_type: str | None,
         sku: str | None,
         line: str | None,
+        version: str = "",
     ) -> str:
         if reference is None:
             return digest("", self.source.name, self.delivery.identity, place)
-        version = cells.get("source_version", "")
         return digest(self.source.namespace, reference, version, target, event_type or "", sku or "", line or "")
+
+    def provenance(self, place: str) -> Provenance:
+        delivery = self.delivery
+        return Provenance(delivery.id, delivery.name or delivery.kind, place, delivery.sha256, delivery.sender)
+
+    def orders_by(self, occurred_at: datetime | None) -> datetime:
+        """The time the fold sorts a record by."""
+        received_at = self.delivery.received_at
+        by_source_time = occurred_at is not None and self.source.order_by == "occurred_at"
+        return min(occurred_at, received_at) if by_source_time and occurred_at else received_at
 
     def _change(self, cells: Mapping[str, str]) -> Change:
         source = self.source
@@ -394,7 +439,7 @@ class Reading:
 
     def _occurred_at(self, cells: Mapping[str, str]) -> datetime | None:
         text = cells.get("occurred_at")
-        return None if text is None else self._moment_of(text)
+        return None if text is None else self.moment_of(text)
 
     def _moment(self, text: str) -> datetime:
         declared = self.source.mapping.get("date")
@@ -463,24 +508,6 @@ def whole(line: Sequence[tuple[Row | Unreadable, "Read"]]) -> Iterable[tuple[Row
         else:
             details = {"place": wrong.place, "line": line_of(row.place)}
             yield row, Unreadable(row.place, "LINE_REFUSED", details, "", row.raw, read.order_key or "")
-
-
-def has_amount(change: Change) -> bool:
-    return getattr(change, "amount", None) is not None
-
-
-def content(change: Change, currency: str | None) -> str:
-    """What makes two records of one identity the same: change, amount, currency, quantity (spec 4)."""
-    kind = type(change)
-    own = kind.__dataclass_fields__
-    amount = getattr(change, "amount", None)
-    return digest(
-        kind.__name__,
-        "" if amount is None else f"{amount.normalize():f}",
-        "" if amount is None else currency or "",
-        str(getattr(change, "quantity", None)),
-        *[str(getattr(change, name)) if name in own else "" for name in ("status", "partner", "undoes", "held")],
-    )
 
 
 def listed(names: Iterable[str]) -> str:

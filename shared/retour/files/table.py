@@ -17,10 +17,10 @@ from retour.domain.row import Refusal, Row, Unreadable
 from retour.files import layout as layouts
 from retour.files.layout import Layout, fold
 from retour.files.opened import Opened
+from retour.files.plain import DELIMITERS, Line, Plain, plain_lines
 from retour.files.text import FILE_BYTES, LINE_SIGNS, UNDECODED, UNREADABLE, TooLarge, encoded, encoding_of, lines
 from retour.files.text import HEAD as HEAD_BYTES
 
-DELIMITERS = (",", ";", "\t", "|")
 HEADER_WITHIN = 50
 CELL_SIGNS = 10_000
 RECORD_LINES = 100
@@ -100,12 +100,9 @@ class Numbered:
     number: int = 0
 
     def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        text = next(self.source)
-        self.number += 1
-        return text
+        for text in self.source:
+            self.number += 1
+            yield text
 
 
 def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "") -> Opened | Refusal:
@@ -128,10 +125,11 @@ def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "
     whole = "".join(head) if not head or head[-1].endswith(newline) else "".join(head) + newline
     skipped = Counter({"preamble": shape.line - 1} if shape.line > 1 else {})
     after = Numbered(chain(rest, numbered), shape.line)
+    plain = plain_lines(shape.header, shape.written, shape.delimiter, prefix, source, shape.layout)
     return Opened(
         header=shape.header,
         layout=shape.layout.name,
-        rows=_rows(after, shape, skipped),
+        rows=_rows(after, shape, plain, skipped),
         rejected_head=encoding.mark + encoded(whole, encoding.codec),
         encoding=encoding.codec,
         newline=newline,
@@ -188,17 +186,22 @@ def _without_header(first: Sequence[str], delimiters: Sequence[str], layout: Lay
     return Refusal("HEADER_NOT_FOUND", {"lines": str(len(first)), "expected": ", ".join(layout.positions)})
 
 
-def _rows(numbered: Numbered, shape: Shape, skipped: Counter[str]) -> Iterator[Row | Unreadable]:
+def _rows(numbered: Numbered, shape: Shape, plain: Plain | None, skipped: Counter[str]) -> Iterator[Row | Unreadable]:
     try:
-        yield from _records(numbered, shape, skipped)
+        yield from _records(numbered, shape, plain, skipped)
     except TooLarge:
         line = numbered.number + 1
         yield Unreadable(place(shape, line), "FILE_TOO_LARGE", {"line": str(line), "limit": megabytes(FILE_BYTES)})
 
 
-def _records(numbered: Numbered, shape: Shape, skipped: Counter[str]) -> Iterator[Row | Unreadable]:
+def _records(
+    numbered: Numbered, shape: Shape, plain: Plain | None, skipped: Counter[str]
+) -> Iterator[Row | Unreadable]:
     for raw in numbered:
         number = numbered.number
+        if plain and (found := plain.match(raw)):
+            yield Line(plain, number, found)
+            continue
         text = raw.rstrip("\r\n")
         if not text.isprintable() and (fault := unprintable(text, number, shape)):
             if text.strip("\x1a"):

@@ -5,6 +5,7 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import BinaryIO, Protocol
 
 HEAD = 1 << 16
@@ -144,11 +145,12 @@ def lines(stream: io.BufferedReader, encoding: Encoding) -> Iterator[str]:
     elif encoding.wide:
         yield from _pieces(stream, encoding, "\n")
     else:
-        while data := stream.readline(LINE_BYTES):
+        utf8 = encoding.codec == "utf-8"
+        for data in iter(partial(stream.readline, LINE_BYTES), b""):
             if len(data) == LINE_BYTES and not data.endswith(b"\n"):
                 while (more := stream.readline(LINE_BYTES)) and not more.endswith(b"\n"):
                     pass
-            yield decoded(data, encoding)
+            yield data.decode() if utf8 and data.isascii() else decoded(data, encoding)
 
 
 def _pieces(stream: io.BufferedReader, encoding: Encoding, end: str) -> Iterator[str]:

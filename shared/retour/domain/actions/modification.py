@@ -206,3 +206,19 @@ class Modification:
 def digest(*parts: str) -> str:
     """96 bits over texts, each set off from the next."""
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=12).hexdigest()
+
+
+def has_amount(change: Change) -> bool:
+    return getattr(change, "amount", None) is not None
+
+
+def content(change: Change, currency: str | None) -> str:
+    """What makes two records of one identity the same: change, amount, currency, quantity (spec 4)."""
+    amount = getattr(change, "amount", None)
+    return digest(
+        type(change).__name__,
+        "" if amount is None else f"{amount.normalize():f}",
+        "" if amount is None else currency or "",
+        str(getattr(change, "quantity", None)),
+        *[getattr(change, name, "") for name in ("status", "partner", "undoes", "held")],
+    )

@@ -1,0 +1,126 @@
+"""The plain lines of a table, read at one stroke: nothing about them can be wrong or mean two things.
+
+One expression, made once for a file, says whether a line is plain: signs of ASCII only, no quotes, ids that no
+spreadsheet has damaged, amounts and quantities in digits. What it does not match is no fault; it goes the careful way
+(table.py, normalise.py), the only home of the rules and of what is said where one is broken. What it matches reads the
+careful way just the same, which a test holds against each other.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from retour.domain.program import Source
+from retour.domain.row import Row
+from retour.files.layout import Layout, fold, layouts
+
+DELIMITERS = (",", ";", "\t", "|")
+COLUMNS_MAX = 60
+SIGNS = r"0-9A-Za-z._/:@()&*\-"
+TEXT = rf"([{SIGNS}]{{0,128}}+)"
+WORDS = rf"((?:[{SIGNS}](?:[ {SIGNS}]{{0,126}}[{SIGNS}])?)?)"
+IGNORED = rf"[ {SIGNS}]{{0,128}}+"
+# An id with a digit is neither the word for a total nor the name of a column.
+ORDER = r"(?=[#A-Za-z._/:\-]*+[0-9])(#?[0-9A-Za-z][0-9A-Za-z._/:\-]{0,127}+)"
+QUANTITY = r"([0-9]{1,6}+)"
+TIME = rf"((?:[0-9A-Za-z][ +{SIGNS}]{{0,38}}[0-9A-Za-z])?)"
+END = r"(?:\r?\n|\r)?"
+IDS = ("reference", "action_id", "sku", "line")
+OWN = ("reference", "order_id", "action_id", "sku", "line", "amount", "quantity", "note", "occurred_at")
+"""What is each row's own; in all other fields many rows of a file say the same."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plain:
+    """What the plain lines of one table are like. `fields` are what its columns are to us, empty where nothing."""
+
+    pattern: re.Pattern[str]
+    header: tuple[str, ...]
+    fields: tuple[str, ...]
+    delimiter: str
+    mark: str
+    prefix: str
+
+    @cached_property
+    def match(self) -> Callable[[str], re.Match[str] | None]:
+        return self.pattern.fullmatch
+
+    @cached_property
+    def groups(self) -> Mapping[str, int]:
+        """The group of the pattern that holds a field."""
+        return {field: group for group, field in enumerate(filter(None, self.fields), 1)}
+
+
+class Line(Row):
+    """A plain row, taken apart when somebody asks; it equals the row that says the same."""
+
+    __setattr__ = object.__setattr__
+    layout = ""
+
+    def __init__(self, table: Plain, number: int, found: re.Match[str]) -> None:
+        self.table, self.number, self.found = table, number, found
+
+    @property
+    def place(self) -> str:
+        return f"{self.table.prefix}{self.number}"
+
+    @property
+    def raw(self) -> str:
+        return self.found.string
+
+    @cached_property
+    def fields(self) -> Mapping[str, str]:
+        cells = self.raw.rstrip("\r\n").split(self.table.delimiter)
+        return {name: value for name, cell in zip(self.table.header, cells, strict=True) if (value := cell.strip())}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Row) and (self.place, self.fields, self.raw, self.layout) == (
+            *(other.place, other.fields, other.raw, other.layout),
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def plain_lines(
+    header: Sequence[str], written: Sequence[str], delimiter: str, prefix: str, source: Source, layout: Layout
+) -> Plain | None:
+    """What plain lines below this header are like; None where no line of the table can be told at one stroke."""
+    fields = tuple(fields_of(header, source))
+    own = [field for field in fields if field]
+    mark = source.mapping.get("decimal") or "."
+    if layout.owner or "order_id" not in own or len(set(own)) < len(own) or not 1 < len(fields) <= COLUMNS_MAX:
+        return None
+    order = fields.index("order_id")
+    if header[order] not in layout.identity or any(sign.isdigit() for sign in fold(written[order])):
+        return None
+    if delimiter not in DELIMITERS or mark not in ".," or mark == delimiter or source.amount_means == "difference":
+        return None
+    cells = [cell(name, field, mark) for name, field in zip(header, fields, strict=True)]
+    return Plain(re.compile(re.escape(delimiter).join(cells) + END), tuple(header), fields, delimiter, mark, prefix)
+
+
+def fields_of(header: Sequence[str], source: Source) -> Sequence[str]:
+    """The field of each column, in the spelling of its layout."""
+    columns: Mapping[str, str | Sequence[str]] = source.mapping.get("columns") or {}
+    field_of: dict[str, str] = {}
+    for field in layouts()["modifications"]["columns"]:
+        names = columns.get(field, field)
+        field_of |= dict.fromkeys((names,) if isinstance(names, str) else names, field)
+    return [field_of.get(name, "") for name in header]
+
+
+def cell(name: str, field: str, mark: str) -> str:
+    """What a plain cell of a column is like; below no name there is none."""
+    match field:
+        case "order_id":
+            return ORDER
+        case "amount":
+            return rf"([0-9]{{1,12}}+(?:{re.escape(mark)}[0-9]{{1,3}}+)?+)"
+        case "quantity":
+            return QUANTITY
+        case "occurred_at":
+            return TIME
+        case "":
+            return IGNORED if name else ""
+    return TEXT if field in IDS else WORDS
