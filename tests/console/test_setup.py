@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import replace
 from html import unescape
 from typing import Any
 
@@ -326,3 +328,79 @@ def test_the_calendar_turns_to_the_picked_day_and_knows_no_day_that_is_none(cons
     for day in ("yesterday", "2026-02-30", "9999-12-01", "0001-01-01x"):
         assert browser.get(f"{console.base}/setup/lock?contract=standard&day={day}").status == 422
     assert browser.get(f"{console.base}/setup/lock?contract=nothing").status == 200
+
+
+# The program and what it tracks
+
+
+def test_event_types_are_told_in_sentences(console: Console, house: House) -> None:
+    dispositions = {"NO_SHOW": {"state": "declined", "change": "reverse"}, "WAIT": {"name": "Waiting room"}}
+    types = {
+        "sale": {"late_orders": "submission"},
+        "warranty": {"parent": "sale", "repeated_orders": True},
+        "lead": {"dispositions": dispositions},
+    }
+    standard = {**PROGRAM["contracts"]["standard"], "cascade": "cascade"}
+    contracts = {
+        **PROGRAM["contracts"],
+        "standard": standard,
+        "warranty": deepcopy(standard) | {"event_type": "warranty"},
+    }
+    sources = {**PROGRAM["sources"], "till": {"channel": "api", "event_type": "lead", "amount_means": "set_total"}}
+    house.apply({**PROGRAM, "event_types": types, "contracts": contracts, "sources": sources})
+    said = console.person("finance").get(f"{console.base}/setup/event-types").text
+    assert "Its lock counts from the day it is reported" in said
+    assert "Its parent is the sale of the same order" in said and "It is the parent of: warranty." in said
+    assert "When a parent under “standard” is reversed, this one is reversed too" in said
+    assert "One order may be reported again" in said and "NO_SHOW" in said and "declined" in said
+    assert "amounts are order totals with tax and shipping; more than is left of a sale is cut to that" in said
+    sale, lead = said.partition('id="lead"')[0], said.partition('id="lead"')[2]
+    assert "/setup/sources/till" in lead and "/setup/sources/till" not in sale.partition('id="warranty"')[0]
+
+
+def test_the_program_says_what_is_still_to_be_done(console: Console, sold: Sold, house: House) -> None:
+    browser = console.person("admin")
+    before = browser.get(f"{console.base}/setup/program")
+    assert before.said.count("to do") == 3 and "Each source tried, or heard of: 0 of 4" in before.text
+    sold("A-1")
+    for source in PROGRAM["sources"]:
+        house.modify({"order_id": "A-1", "change": "take_back", "amount": "1.00", "currency": "EUR"}, source=source)
+    after = browser.get(f"{console.base}/setup/program")
+    assert "to do" not in after.said and "4 of 4" in after.text
+
+
+def test_versions_say_who_applied_them_and_lead_to_their_difference(console: Console, house: House) -> None:
+    browser = console.person("admin", name="Ana")
+    page = browser.get(f"{console.base}/setup/program")
+    text = page.text.partition('spellcheck="false">')[2].partition("</textarea>")[0]
+    shown = browser.send(page.form("/setup/program"), text=text.replace("Acme Shoes", "Acme Boots"))
+    done = browser.send(shown.form("/setup/program"), text=text.replace("Acme Shoes", "Acme Boots"), step="save")
+    assert done.status in (200, 303)
+    after = browser.get(f"{console.base}/setup/program").text
+    assert "<td>Ana</td>" in after and "versions/2#changes" in after
+    assert "+name: Acme Boots" in browser.get(f"{console.base}/setup/versions/2").text
+
+
+def test_what_is_wrong_stands_beside_its_line(console: Console) -> None:
+    browser = console.person("admin")
+    page = browser.get(f"{console.base}/setup/program")
+    text = page.text.partition('spellcheck="false">')[2].partition("</textarea>")[0]
+    wrong = browser.send(page.form("/setup/program"), text=text.replace("payout: 8%", "payout: eight"), step="save")
+    assert wrong.status in (409, 422)
+    line = next(n for n, one in enumerate(text.split("\n"), 1) if "payout: 8%" in one)
+    checked = browser.send(page.form("/setup/program"), text=text.replace("payout: 8%", "payout: eight"))
+    assert checked.status == 422 and f"Line {line}" in checked.text
+    assert f"{line:4d}      payout: eight" in checked.text or f"{line:4d}    payout: eight" in checked.text
+    assert "payout: eight" in checked.text.partition("</textarea>")[0], "what was typed is kept"
+    broken = browser.send(page.form("/setup/program"), text="{")
+    assert broken.status == 422 and "Line 1" in broken.text
+
+
+def test_the_text_of_a_version_is_written_anew_once_its_raw_delivery_is_gone(console: Console, house: House) -> None:
+    version = house.hub.programs.versions(house.program)[0]
+    deliveries = house.hub.deliveries(house.program)
+    header = deliveries.get(version.delivery)
+    assert header is not None
+    deliveries._write(replace(header.delivery, body_key="raw/expired"), header.state, header.report, None)
+    page = console.person("admin").get(f"{console.base}/setup/versions/1")
+    assert page.status == 200 and "name: Acme Shoes" in page.text

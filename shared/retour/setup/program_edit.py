@@ -115,6 +115,9 @@ def dumped(value: Any, *, flow: bool | None = None, width: int = WIDTH) -> str:
         def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
             super().increase_indent(flow, False)
 
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
     nested = (
         flow is None and isinstance(value, dict) and not any(isinstance(one, dict | list) for one in value.values())
     )

@@ -132,7 +132,8 @@ def put(visit: Visit, text: str, dry_run: bool = False) -> Call:
 
 def faulty(text: str, version: int, refused: Refused) -> Proposal:
     document = json.loads(refused.answer["body"])
-    return Proposal(text, version, faults=document.get("errors", ()), said=document["detail"])
+    of_the_whole = [{"line": 1, "column": 1, "key": "", "detail": document["detail"]}]
+    return Proposal(text, version, faults=document.get("errors", of_the_whole))
 
 
 def with_document(visit: Visit, wanted: Mapping[str, Any]) -> str:
@@ -161,20 +162,3 @@ def version(visit: Visit) -> Response:
         changes=difference(written(visit, before), text) if before else [],
         newest=every[0].version,
     )
-
-
-def edit(visit: Visit) -> Response:
-    newest = versions_of(visit)[0]
-    return page(visit, Proposal(written(visit, newest), newest.version))
-
-
-def save(visit: Visit) -> Response:
-    """First what it changes, then, confirmed, the next version. The secrets new sources need are shown once, here."""
-    form = visit.request.form
-    text = form.get("text", "").replace("\r\n", "\n")
-    found = applied(visit, text) if form.get("step") == "save" else proposed(visit, text)
-    return found if isinstance(found, Response) else page(visit, found)
-
-
-def page(visit: Visit, proposal: Proposal) -> Response:
-    return visit.render("program.html", proposal.status, proposal=proposal)

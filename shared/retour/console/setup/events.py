@@ -1,0 +1,38 @@
+"""What is tracked: each event type with its parent, its lock, its codes and the sources that speak of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from retour.console.request import Response
+from retour.console.setup import contract
+from retour.console.visit import Visit
+from retour.domain.actions.contract import Contract
+from retour.domain.program import EventType, Source
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """An event type and what the rest of the program says of it; `cascades` are the contracts of its parent's type."""
+
+    event: EventType
+    contracts: Sequence[Contract]
+    sources: Sequence[Source]
+    children: Sequence[str]
+    cascades: Sequence[Contract]
+
+
+def index(visit: Visit) -> Response:
+    program, every = visit.program, contract.current(visit)
+    declared = visit.hub.programs.versions(program.id)[0].document.get("sources", {})
+    sources = [source for name, source in program.sources.items() if name in declared]
+    tracked = [
+        Tracked(
+            event,
+            [one for one in every if one.event_type == event.name],
+            [one for one in sources if one.event_type in (None, event.name)],
+            [other.name for other in program.event_types.values() if other.parent == event.name],
+            [one for one in every if one.event_type == event.parent],
+        )
+        for event in program.event_types.values()
+    ]
+    return visit.render("events.html", tracked=tracked)
