@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import PROGRAM, House
 from tests.console.conftest import Answer, Browser, Console
 
+from retour.clock.due import list_silent
 from retour.console import delivery as delivery_page
 from retour.console import send
 from retour.domain.delivery import Channel, Kind
@@ -345,3 +346,23 @@ def test_an_address_is_given_for_what_can_be_taken_only(
     answer = browser.post(f"{console.base}/send/address", **{**fields, **changed})
     assert answer.status == status and said in json.loads(answer.body)["wrong"]
     assert console.person("finance").post(f"{console.base}/send/address", **fields).status == 403
+
+
+# What did not come
+
+
+def test_a_day_on_which_nothing_came_is_dashed_and_said(console: Console, house: House) -> None:
+    sources = {**PROGRAM["sources"], "warehouse": {"channel": "sftp", "expected_by": "06:00"}}
+    house.apply({**PROGRAM, "sources": sources})
+    program = house.hub.program(house.program)
+    assert program is not None
+    for day in (3, 4, 5, 6):
+        house.clock.moment = house.clock.moment.replace(day=day, hour=4)
+        if day != 5:
+            dropped(house, f"R-{day},A-1,reverse,,,CANCELLED", name=f"{day}.csv")
+        house.clock.moment = house.clock.moment.replace(hour=9)
+        list_silent(house.hub, program)
+        shown = console.person("operator").get(f"{console.base}/today").text
+        line = shown.rpartition('setup/sources/warehouse"')[2].partition("</tr>")[0]
+        assert ("Expected by 06:00, not here" in line) == (day == 5)
+        assert line.count('class="miss"') == ("1 day without what was expected" in line) == (day > 4)

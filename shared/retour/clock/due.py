@@ -16,6 +16,9 @@ from retour.remote.visit import DAILY, due, moment
 if TYPE_CHECKING:
     from retour.wiring import Hub
 
+EXPECTED = "expected#"
+"""What begins the note of a source whether it spoke in time; the day follows."""
+
 
 def ask_for_visits(hub: "Hub", program: Program) -> list[str]:
     """The sources whose daily visit was owed and is now asked for, by one caller a day only."""
@@ -52,7 +55,7 @@ def overdue(hub: "Hub", program: Program) -> Iterator[Source]:
             continue
         expected = latest(source.expected_by, source.time_zone, now)
         known_since = instant(hub.programs.versions(program.id)[0].recorded_at)
-        state, key = hub.state(program.id, source.name), f"expected#{expected.date()}"
+        state, key = hub.state(program.id, source.name), f"{EXPECTED}{expected.date()}"
         if known_since > expected - timedelta(days=1) or state.get(key):
             continue
         silent = not heard(hub, program, source, expected - timedelta(days=1))

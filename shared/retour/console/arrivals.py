@@ -11,10 +11,12 @@ from markupsafe import Markup
 from retour.api import admission, views
 from retour.api.views import Place
 from retour.clock.arrivals import NOT_LOOKED_AT
+from retour.clock.due import EXPECTED
 from retour.console import charts, counted
 from retour.console.visit import Visit
 from retour.domain.calendar import local_day
 from retour.domain.delivery import received_at
+from retour.domain.program import Source
 from retour.domain.times import instant
 from retour.store.deliveries import Header
 
@@ -108,8 +110,9 @@ def lines(visit: Visit) -> list[Line]:
     for name in names:
         declared = program.sources.get(name)
         of_days: Mapping[date, Mapping[str, int]] = counts.get(name, {})
-        missing = local_day(instant(silent[name]), zone) if name in silent else None
-        bars = [(day.isoformat(), of_days.get(day) or {}, day == missing) for day in days]
+        missing = silent_days(visit, declared, days) if declared else set()
+        missing |= {local_day(instant(silent[name]), zone)} if name in silent else set()
+        bars = [(day.isoformat(), of_days.get(day) or {}, day in missing and not of_days.get(day)) for day in days]
         found.append(
             Line(
                 name=name,
@@ -122,6 +125,15 @@ def lines(visit: Visit) -> list[Line]:
             )
         )
     return found
+
+
+def silent_days(visit: Visit, source: Source, days: Sequence[date]) -> set[date]:
+    """The days on which nothing came of what was expected, as it was seen then."""
+    if source.expected_by is None:
+        return set()
+    state = visit.hub.state(visit.program.id, source.name)
+    seen = (one for month in {f"{day:%Y-%m}" for day in days} for one in state.list(f"{EXPECTED}{month}"))
+    return {date.fromisoformat(key.removeprefix(EXPECTED)) for key, doc in seen if doc["silent"]}
 
 
 def known_counts(visit: Visit, header: Header) -> Mapping[str, int]:

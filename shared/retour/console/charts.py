@@ -43,9 +43,11 @@ def stairs(
     for step in steps[1:]:
         path += f"H{x(step.at):.1f}V{y(step.payout):.1f}"
     path += f"H{x(min(now, last)):.1f}"
+    is_open = locks_at is not None and locks_at > now
+    ahead = f"M{x(now):.1f} {y(steps[-1].payout):.1f}H{x(last):.1f}" if is_open else ""
     base = HEIGHT - FOOT
     inner += Markup('<line class="axis" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(LEFT, base, WIDTH - LEFT, base)
-    inner += Markup('<path class="mark" d="{}"/>').format(path)
+    inner += Markup('<path class="mark" d="{}"/><path class="mark ahead" d="{}"/>').format(path, ahead)
     for step in steps:
         inner += Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="4"/>').format(x(step.at), y(step.payout))
     inner += Markup('<text x="{}" y="{}">{}</text>').format(LEFT, 14, words.minor(steps[0].payout, currency))
@@ -92,6 +94,9 @@ def day_bars(words: Words, days: Sequence[tuple[str, Mapping[str, int], bool]], 
             )
     total = sum(sum(counts.values()) for _, counts, _ in days)
     title = words.say("%(name)s: %(total)s rows in 14 days", name=name, total=words.number(total))
+    if gaps := sum(missing for _, _, missing in days):
+        title += "; " + words.count("%(number)s day without what was expected",
+                                    "%(number)s days without what was expected", gaps)  # fmt: skip
     return svg(title, inner, len(days) * (width + gap), height)
 
 

@@ -28,6 +28,8 @@ ROWS_LOOKED_AT = 20_000
 ORDER = ("refused", "held", "waiting", "applied", "unchanged", "duplicate", "superseded")
 RULES = 5
 """Wrong values offered to be mended for each reason of refusal."""
+PROMISED_FROM = timedelta(seconds=5)
+"""Before, nobody can say how much longer a file takes."""
 MANY = 1_000
 """From more rows on, discarding them is confirmed by typing their number."""
 
@@ -135,10 +137,11 @@ def progress_of(visit: Visit, header: Header) -> Document | None:
     every = 2 if passed < timedelta(minutes=1) else 5 if passed < timedelta(minutes=10) else 15
     if header.state == ARRIVED:
         return {"every": every}
-    return {
-        "every": every,
-        **Progress.of(visit.hub.work(visit.program.id, header.delivery.id)).document(visit.hub.now()),
-    }
+    work = visit.hub.work(visit.program.id, header.delivery.id)
+    found = {"every": every, **Progress.of(work).document(visit.hub.now())}
+    if passed < PROMISED_FROM:
+        found.pop("seconds_left", None)
+    return found
 
 
 # Its rows

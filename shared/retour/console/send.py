@@ -1,6 +1,7 @@
 """A file sent from here: first what it would do, then, if that is meant, done."""
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -8,20 +9,20 @@ from urllib.parse import quote
 
 from retour.api import admission, modifications, views
 from retour.api.calls import FILE_MAX, UPLOAD_SECONDS, Call, Refused, file_name
-from retour.api.views import Document
 from retour.console.delivery import groups_of
 from retour.console.request import Response, document, to
 from retour.console.visit import Stop, Visit
 from retour.domain.actions.outcome import Outcome, Result
-from retour.domain.delivery import Kind
+from retour.domain.delivery import Delivery, Kind
+from retour.domain.program import Source
 from retour.domain.times import instant, text
 from retour.intake.arrival import UPLOAD_MAX
-from retour.intake.batch import Batch
+from retour.intake.batch import payouts_moved
 from retour.intake.rehearse import rehearse
+from retour.setup.check import check
 from retour.store.state import SourceState
 
 KEPT_HOURS = 24
-LOOKED_UP = 300
 ROWS = 100
 OWN = "console.dry-runs"
 
@@ -138,28 +139,26 @@ def unseen(visit: Visit, doc: dict[str, Any], size: int) -> Response:
 
 
 def shown(visit: Visit, doc: dict[str, Any], body: bytes, changed: bool = False) -> Response:
-    batch = rehearsed(visit, doc, body)
+    delivery, source = delivery_of(visit, doc, body)
+    batch = rehearse(visit.hub, delivery, body)
     results = list(batch.results)
     language = visit.words.language
     refused = [one for one in results if one.outcome is Outcome.REFUSED]
     rest = [one for one in results if one.outcome is not Outcome.REFUSED]
-    partners, cut = by_partner(visit, results)
+    answer = views.rehearsal_document(replace(batch, results=()), language)
     return visit.render(
         "dry_run.html",
         409 if changed else 200,
         name=doc["name"],
-        source=doc["source"],
+        source=source,
         run=visit.part["run"],
-        state=batch.state,
-        explanation=views.whole(batch.code, batch.details, language).get("explanation", ""),
-        code=batch.code,
+        answer=answer,
+        read=check(visit.hub, visit.spoken, source, delivery, body),
         counts=batch.counts,
         groups=list(groups_of(visit, results)),
         rows=[views.result_document(one, language) for one in [*refused, *rest][:ROWS]],
         total=len(results),
-        partners=partners,
-        cut=cut,
-        sum=total_of(results),
+        sum=views.effects(payouts_moved(results)),
         seen=fingerprint(results),
         changed=changed,
         done=doc.get("batch", ""),
@@ -167,47 +166,15 @@ def shown(visit: Visit, doc: dict[str, Any], body: bytes, changed: bool = False)
     )
 
 
-def rehearsed(visit: Visit, doc: dict[str, Any], body: bytes) -> Batch:
+def delivery_of(visit: Visit, doc: dict[str, Any], body: bytes) -> tuple[Delivery, Source]:
+    """What sending it would make of it."""
     call = call_of(visit, doc["name"], doc["source"], body)
-    source = admission.source_for_api(call, visit.program).name
-    delivery = admission.delivery_of(call, visit.hub, visit.principal, visit.program.id, source, Kind.FILE)
-    delivery = replace(delivery, name=doc["name"], body_key=doc["key"])
-    return rehearse(visit.hub, delivery, body)
+    source = admission.source_for_api(call, visit.program)
+    delivery = admission.delivery_of(call, visit.hub, visit.principal, visit.program.id, source.name, Kind.FILE)
+    return replace(delivery, name=doc["name"], body_key=doc["key"]), source
 
 
-def total_of(results: list[Result]) -> list[Document]:
-    sums: dict[str, int] = {}
-    for one in results:
-        if one.effect is not None and one.outcome is Outcome.APPLIED:
-            change = one.effect.payout_after - one.effect.payout_before
-            sums[one.effect.payout_currency] = sums.get(one.effect.payout_currency, 0) + change
-    return [{"currency": currency, "change": change} for currency, change in sums.items()]
-
-
-def by_partner(visit: Visit, results: list[Result]) -> tuple[list[Document], bool]:
-    """What every partner would gain or lose, of as many actions as a page may look up."""
-    changes: dict[str, list[int]] = {}
-    for one in results:
-        if one.effect is None or one.outcome is not Outcome.APPLIED:
-            continue
-        if len(visit.reader.orders) >= LOOKED_UP:
-            return rows_of(changes), True
-        found = visit.reader.action(one.action)
-        if found:
-            sums = changes.setdefault(found[2].standing.partner, [0, 0])
-            sums[0] += 1
-            sums[1] += one.effect.payout_after - one.effect.payout_before
-    return rows_of(changes), False
-
-
-def rows_of(changes: dict[str, list[int]]) -> list[Document]:
-    return [
-        {"partner": partner, "actions": count, "change": change}
-        for partner, (count, change) in sorted(changes.items(), key=lambda item: item[1][1])
-    ]
-
-
-def fingerprint(results: list[Result]) -> str:
+def fingerprint(results: Sequence[Result]) -> str:
     """What a dry run came to, so that it shows when it comes to something else by the time it is applied."""
     import hashlib
 
@@ -223,7 +190,9 @@ def apply(visit: Visit) -> Response:
         return to(f"{visit.base}/deliveries/{doc['batch']}?told=apply")
     size = size_of(visit, doc)
     body = visit.hub.inbox.read(doc["key"]) if size <= FILE_MAX else b""
-    if body and fingerprint(list(rehearsed(visit, doc, body).results)) != visit.request.form.get("seen", ""):
+    if body and visit.request.form.get("seen", "") != fingerprint(
+        rehearse(visit.hub, delivery_of(visit, doc, body)[0], body).results
+    ):
         return shown(visit, doc, body, changed=True)
     call = call_of(visit, doc["name"], doc["source"], body, f"dry-run-{run}")
     try:
