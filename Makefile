@@ -66,6 +66,7 @@ fuzz: install
 soak: install
 	$(BIN)/python -m tests.soak $(ARGS)
 	$(if $(ARGS),,RETOUR_LARGE_ROWS=100000 $(BIN)/pytest -q tests/local/test_large_files.py)
+	$(if $(ARGS),,RETOUR_LEDGER_ACTIONS=100000 $(BIN)/pytest -q -s tests/console/test_cost.py)
 
 # What people do in a real browser, on a local hub; fetches chromium and axe-core first.
 test-browser: install

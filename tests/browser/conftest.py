@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,44 +39,63 @@ def chromium(hub: LocalHub) -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def admin(hub: LocalHub, chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The session of who runs the hub, come in by the link of the ready-file."""
+    """The session of who runs the hub, come in by the link of the ready-file; and what there is, counted once."""
     path = tmp_path_factory.mktemp("sessions") / "admin.json"
-    context = chromium.new_context()
-    page = context.new_page()
-    link = hub.ready["console"]
-    page.goto(link)
-    assert page.url.endswith("/today")
-    assert hub.ready["console"] != link, "the ready-file has the next one"
-    context.storage_state(path=path)
-    context.close()
+    with chromium.new_context(base_url=hub.api) as context:
+        page = context.new_page()
+        link = hub.ready["console"]
+        page.goto(link)
+        assert page.url.endswith("/today")
+        assert hub.ready["console"] != link, "the ready-file has the next one"
+        for program in ("acme", "zenith"):
+            page.goto(f"/console/{program}/today")
+            page.click("text=Count now")
+            page.wait_for_selector("text=/Sums as of/")
+        context.storage_state(path=path)
     return path
 
 
+@pytest.fixture(scope="session")
+def sessions(
+    hub: LocalHub, chromium: Any, admin: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str, str, str, str], Path]:
+    """The session of a role, once for each person: signed in by a link that the administrator makes for them."""
+    folder = tmp_path_factory.mktemp("people")
+
+    @cache
+    def of(role: str, program: str, partner: str, name: str) -> Path:
+        if role == "admin":
+            return admin
+        with chromium.new_context(base_url=hub.api, storage_state=admin) as context:
+            page = context.new_page()
+            page.goto(f"/console/{program}/setup/people")
+            page.fill("#name", name)
+            page.select_option("#role", role)
+            page.fill("#partner", partner)
+            page.click("main form button")
+            link = str(page.inner_text("#link"))
+        with chromium.new_context(base_url=hub.api) as context:
+            context.new_page().goto(link)
+            path = folder / f"{len(list(folder.iterdir()))}.json"
+            context.storage_state(path=path)
+        return path
+
+    return of
+
+
 @pytest.fixture
-def visitor(hub: LocalHub, chromium: Any, admin: Path) -> Iterator[Visitor]:
-    """A new browser for a role: signed in by a link that the administrator makes on the page for people."""
+def visitor(hub: LocalHub, chromium: Any, sessions: Callable[[str, str, str, str], Path]) -> Iterator[Visitor]:
+    """A new browser for a role; what its pages complain of is in `faults`."""
     with ExitStack() as ending:
 
         def come(role: str = "admin", program: str = "acme", partner: str = "", name: str = "Ana", **more: Any) -> Any:
-            state = {"storage_state": admin} if role == "admin" else {}
-            context = ending.enter_context(chromium.new_context(base_url=hub.api, **state, **more))
+            session = sessions(role, program, partner, name)
+            context = ending.enter_context(chromium.new_context(base_url=hub.api, storage_state=session, **more))
             page = context.new_page()
-            page.set_default_timeout(15_000)
+            page.set_default_timeout(30_000)
             page.faults = faults = []
             page.on("pageerror", lambda error: faults.append(str(error)))
             page.on("console", lambda said: faults.append(said.text) if "Content Security" in said.text else None)
-            if role != "admin":
-                page.goto(link_for(role, program, partner, name))
             return page
-
-        def link_for(role: str, program: str, partner: str, name: str) -> str:
-            with chromium.new_context(base_url=hub.api, storage_state=admin) as context:
-                page = context.new_page()
-                page.goto(f"/console/{program}/setup/people")
-                page.fill("#name", name)
-                page.select_option("#role", role)
-                page.fill("#partner", partner)
-                page.click("main form button")
-                return str(page.inner_text("#link"))
 
         yield come

@@ -1,0 +1,90 @@
+"""An address for every page there is. What looks at all pages takes them from here; a route without one is noticed."""
+
+from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
+
+from retour.console.routes import ROUTES, Route
+
+CONSOLE = {
+    "today": "/console/{program}/today",
+    "needs": "/console/{program}/today?block=needs",
+    "inbox": "/console/{program}/inbox",
+    "inbox-kind": "/console/{program}/inbox?kind=held",
+    "search": "/console/{program}/search?q=nothing-like-it",
+    "deliveries": "/console/{program}/deliveries",
+    "deliveries-filtered": "/console/{program}/deliveries?channel=email",
+    "delivery": "/console/{program}/deliveries/{delivery}",
+    "row": "/console/{program}/deliveries/{delivery}/row?place={row}",
+    "actions": "/console/{program}/actions",
+    "actions-pending": "/console/{program}/actions?state=pending",
+    "actions-locked": "/console/{program}/actions?state=locked",
+    "actions-reversed": "/console/{program}/actions?state=reversed",
+    "actions-partner": "/console/{program}/actions?partner={partner}",
+    "actions-by-event": "/console/{program}/actions?sort=-event",
+    "actions-by-payout": "/console/{program}/actions?sort=payout",
+    "actions-order": "/console/{program}/actions?order_id={order}",
+    "actions-wrong": "/console/{program}/actions?locks_before=never",
+    "action": "/console/{program}/action?id={action}",
+    "reverse": "/console/{program}/action?id={action}&act=reverse",
+    "modify": "/console/{program}/action?id={action}&act=modify",
+    "modification": "/console/{program}/modification?id={modification}",
+    "partners": "/console/{program}/partners",
+    "send": "/console/{program}/send",
+    "dry-run": "/console/{program}/dry-runs/{run}",
+    "setup": "/console/{program}/setup",
+    "source": "/console/{program}/setup/sources/{source}",
+    "source-edit": "/console/{program}/setup/sources/{source}/edit",
+    "source-new": "/console/{program}/setup/new-source?channel=sftp&event_type=sale",
+    "mapping": "/console/{program}/setup/sources/{source}/mapping",
+    "version": "/console/{program}/setup/versions/1",
+    "program": "/console/{program}/setup/program",
+    "event-types": "/console/{program}/setup/event-types",
+    "processing": "/console/{program}/setup/event-types/sale/channels",
+    "access-keys": "/console/{program}/setup/keys",
+    "contracts": "/console/{program}/setup/contracts?order={order}",
+    "contract": "/console/{program}/setup/contracts/{contract}",
+    "lock": "/console/{program}/setup/lock",
+    "people": "/console/{program}/setup/people",
+    "missing": "/console/{program}/nothing",
+    "keys": "/console/keys",
+    "door": "/console/sign-in",
+}
+PORTAL = {
+    "credit": "/my/credit",
+    "changes": "/my/changes",
+    "order": "/my/order?program={program}&id={action}",
+    "calendar": "/my/calendar",
+}
+NO_PAGES = {
+    "actions.csv": "/console/{program}/actions.csv",
+    "raw": "/console/{program}/deliveries/{delivery}/raw",
+    "credit.csv": "/my/credit.csv",
+    "feed": "/my/calendar/{token}.ics",
+    "trial": "/console/{program}/setup/sources/{source}/trial",
+    "login": "/console/login",
+    "callback": "/console/callback",
+}
+"""Files, feeds, and addresses that only lead elsewhere."""
+
+
+def filled(addresses: Mapping[str, str], **names: str) -> dict[str, str]:
+    """The addresses whose blanks are all named."""
+    found = {}
+    for name, address in addresses.items():
+        try:
+            found[name] = address.format(**names)
+        except KeyError:
+            continue
+    return found
+
+
+def without_address() -> list[str]:
+    """The pages that nothing looks at, because no address of these leads to them."""
+    blanks = {name: name * 5 for name in ("program", "delivery", "row", "partner", "order", "action", "modification",
+              "run", "source", "contract", "token")}  # fmt: skip
+    known = [urlsplit(address).path for address in filled(CONSOLE | PORTAL | NO_PAGES, **blanks).values()]
+    return [one.pattern.pattern for one in pages() if not any(one.pattern.fullmatch(path) for path in known)]
+
+
+def pages() -> Iterator[Route]:
+    return (one for one in ROUTES if one.method == "GET")
