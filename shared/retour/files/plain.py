@@ -94,7 +94,7 @@ def plain_lines(
     order = fields.index("order_id")
     if header[order] not in layout.identity or any(sign.isdigit() for sign in fold(written[order])):
         return None
-    if delimiter not in DELIMITERS or mark not in ".," or mark == delimiter or source.amount_means == "difference":
+    if delimiter not in DELIMITERS or mark not in ".," or mark == delimiter:
         return None
     cells = [cell(name, field, mark) for name, field in zip(header, fields, strict=True)]
     return Plain(re.compile(re.escape(delimiter).join(cells) + END), tuple(header), fields, delimiter, mark, prefix)
