@@ -13,13 +13,14 @@ from retour.domain.actions.contract import Contract
 from retour.domain.delivery import Delivery
 from retour.domain.program import Program
 from retour.domain.times import milliseconds
-from retour.store.bulk import CONNECTIONS, ready
+from retour.store.bulk import CONNECTIONS
 from retour.store.deliveries import Deliveries
 from retour.store.inbox import Inbox
 from retour.store.ledger import TableLedger
 from retour.store.programs import Principal, Programs
 from retour.store.secrets import Secrets
 from retour.store.state import SourceState
+from retour.store.wire import ready
 from retour.store.work import Work
 
 PROGRAM_ID = re.compile(r"[a-z][a-z0-9-]{1,30}")
