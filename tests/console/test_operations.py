@@ -54,7 +54,9 @@ def test_a_refused_row_is_corrected_in_its_own_columns(console: Console, sold: S
     assert form.text.index('class="field fault"') < form.text.index('name="c.amount"') < form.text.index("c.currency")
     assert "3x" in form.text.partition('class="wrong"')[2].partition("</p>")[0]
     block = browser.get(f"{console.base}/deliveries/{batch}/row?place=3", hx_request="true")
-    assert block.text.startswith('<tr class="fix">') and "<html" not in block.text
+    assert 'name="c.amount" value="3x"' in block.text and "<html" not in block.text
+    opened = page(console, browser, batch, "?open=3")
+    assert 'name="c.amount" value="3x"' in opened.text and 'aria-expanded="true"' in opened.text
     typed = {**row_form(form), "c.amount": "4x", "c.reference": "R-2"}
     wrong = browser.send(typed)
     assert wrong.status == 422 and 'value="4x"' in wrong.text and "4x" in wrong.said
@@ -155,7 +157,7 @@ def test_a_large_file_shows_how_far_it_is_in_page_title_and_list(
     batch = dropped(house, *(f"R-{n},A-{n},take_back,1.00,EUR,CANCELLED" for n in range(8)))
     header = house.hub.deliveries(house.program).get(batch)
     assert header is not None
-    work = large.split(house.hub, header.delivery, {})
+    work = large.split(house.hub, header.delivery)
     first, second = work.items()
     large.take_bucket(house.hub, header.delivery, first)
     browser = console.person("operator")

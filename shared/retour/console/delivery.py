@@ -12,6 +12,7 @@ from retour.api import acts, batches, corrections, views
 from retour.api.calls import Refused
 from retour.api.corrections import CORRECTABLE, Rule
 from retour.api.views import Document
+from retour.console import rows
 from retour.console.request import Response, download, to
 from retour.console.visit import Stop, Visit
 from retour.domain.actions.outcome import Outcome, Result
@@ -81,6 +82,7 @@ def show(visit: Visit) -> Response:
         sent_again=sent_again(visit, results, links),
         of_actions=views.is_of_actions(header.delivery),
         reasons=sorted(visit.program.reasons),
+        opened=rows.opened(visit, query["open"]) if may["correct"] and query.get("open") else {},
     )
 
 

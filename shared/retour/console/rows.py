@@ -25,42 +25,56 @@ def row(visit: Visit) -> Response:
     """The columns of one row as they were sent, to be changed."""
     query = visit.request.query
     header, found = faulty(visit, query.get("place", ""))
-    said = {found.column: str(result_document(found.result, visit.words.language)["explanation"])}
     # Where the order is not known yet, the inbox may have one that is called nearly the same.
     nearly = {found.column: query["order"]} if query.get("order") and found.result.outcome is Outcome.WAITING else {}
-    return shown(visit, header, found, {**found.sent.columns, **nearly}, said)
+    return shown(visit, values_of(visit, header, found, {**found.sent.columns, **nearly}, said_of(visit, found)))
 
 
 def faulty(visit: Visit, place: str) -> tuple[Header, Faulty]:
     return corrections.one_row(visit.hub, visit.program, visit.part["batch"], place)
 
 
-def shown(
+def shown(visit: Visit, values: Mapping[str, Any], status: int = 200) -> Response:
+    return visit.render("row_form.html" if visit.request.wants_block else "row.html", status, **values)
+
+
+def opened(visit: Visit, place: str) -> Mapping[str, Any]:
+    """What the row shows that is open in its list; nothing where it is not to be corrected."""
+    try:
+        header, found = faulty(visit, place)
+    except Refused:
+        return {}
+    return values_of(visit, header, found, found.sent.columns, said_of(visit, found))
+
+
+def said_of(visit: Visit, found: Faulty) -> dict[str, str]:
+    """Why it was refused, under the column that is at fault."""
+    return {found.column: str(result_document(found.result, visit.words.language)["explanation"])}
+
+
+def values_of(
     visit: Visit,
     header: Header,
     found: Faulty,
     columns: Mapping[str, str],
     wrong: Mapping[str, str],
     preview: Document | None = None,
-    status: int = 200,
-) -> Response:
+) -> dict[str, Any]:
     """`wrong` says under which column what is the matter; what is of no column is under the empty name."""
     have = [*columns] if found.column in ("", *columns) else [*columns, found.column]
     further = correction.further_columns(visit.program, header.delivery, found.sent)
-    done = correction.corrected_by(correction.links(visit.hub, header.delivery), found.sent.place)
-    return visit.render(
-        "row_block.html" if visit.request.wants_block else "row.html",
-        status,
-        batch=header.delivery.id,
-        name=header.delivery.name,
-        found=found,
-        columns={name: columns.get(name, "") for name in have},
-        further=[name for name in further if name not in have],
-        wrong=wrong,
-        preview=preview,
-        done=done,
-        reasons=sorted(visit.program.reasons),
-    )
+    links = correction.links(visit.hub, header.delivery)
+    return {
+        "batch": header.delivery.id,
+        "name": header.delivery.name,
+        "found": found,
+        "columns": {name: columns.get(name, "") for name in have},
+        "further": [name for name in further if name not in have],
+        "wrong": wrong,
+        "preview": preview,
+        "done": correction.corrected_by(links, found.sent.place),
+        "reasons": sorted(visit.program.reasons),
+    }
 
 
 def send(visit: Visit) -> Response:
@@ -96,7 +110,8 @@ def checked(
     if visit.request.wants_block:
         return visit.render("row_checked.html", preview=preview, wrong=wrong)
     said = {name: text for name, text in typed.items() if text or name in found.sent.columns}
-    return shown(visit, header, found, {**found.sent.columns, **said}, wrong, preview, 422 if wrong else 200)
+    values = values_of(visit, header, found, {**found.sent.columns, **said}, wrong, preview)
+    return shown(visit, values, 422 if wrong else 200)
 
 
 def called(visit: Visit, asked: Mapping[str, Any], *, rehearse: bool) -> Document:

@@ -16,6 +16,8 @@ const walk = (by) => {
 let gone = false;
 on("keydown", (event) => {
   const key = event.key, named = (name) => `[data-${name}="${CSS.escape(key)}"]`;
+  const fix = key === "Escape" && event.target.closest("tr.fix > td"), opener = fix && first(`[aria-controls="${fix.id}"]`);
+  if (opener) { opener.click(); opener.focus(); }
   if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
   if (document.documentElement.dataset.keys === "off") return;
   if (key === "g" && !gone) { gone = true; setTimeout(() => { gone = false; }, 1500); return; }
@@ -24,10 +26,14 @@ on("keydown", (event) => {
     || every(named("key")).find((one) => !one.closest("tbody"));
   gone = false;
   if (key === "x") does = row?.querySelector("input[type=checkbox]");
+  if (key === "n") {
+    const links = every("[data-key=c]"), next = links[(links.findIndex((link) => row?.contains(link)) + 1) % links.length];
+    if (next) { next.focus(); next.scrollIntoView({ block: "nearest" }); }
+  }
   if (key === "[" || key === "]") walk(key === "]" ? 1 : -1);
   if (key === "/") { event.preventDefault(); first("#search")?.focus(); }
   if (key === "j" || key === "k") {
-    const link = rows[key === "j" ? at + 1 : Math.max(at - 1, 0)]?.querySelector("th a, td a");
+    const next = rows[key === "j" ? at + 1 : Math.max(at - 1, 0)], link = next?.querySelector("th a") || next?.querySelector("td a");
     if (link) { link.focus(); link.scrollIntoView({ block: "nearest" }); }
   }
   if (does) { event.preventDefault(); does.click(); }
@@ -63,6 +69,10 @@ on("click", (event) => {
   event.preventDefault();
   if (row.hidden || cell.childElementCount) event.stopImmediatePropagation();
 }, true);
+on("htmx:after:swap", () => {
+  const cell = document.getElementById(document.activeElement.getAttribute("aria-controls"));
+  cell?.querySelector("[data-focus]")?.focus();
+});
 on("input", ({ target }) => {
   const name = target.dataset.names && JSON.parse(target.dataset.names)[target.value];
   if (name) { target.setAttribute("aria-valuetext", name); target.nextElementSibling.value = name; }
@@ -78,4 +88,5 @@ if (drop) {
   for (const name of ["dragleave", "drop"]) drop.addEventListener(name, () => over(false));
   drop.addEventListener("drop", (event) => { event.preventDefault(); if (event.dataTransfer.files.length) input.files = event.dataTransfer.files; });
 }
-(first("[data-focus]") || first("tr:target th a"))?.focus();
+first("[data-focus]")?.focus();
+addEventListener("pageshow", () => document.getElementById(location.hash.slice(1))?.querySelector("th a")?.focus());
