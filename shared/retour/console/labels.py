@@ -85,6 +85,38 @@ LABELS = {
         "console": term("Console"),
         "cascade": term("Cascade"),
     },
+    "step": {
+        "open": term("Not yet"),
+        "running": term("Working"),
+        "waiting": term("Waiting"),
+        "done": term("Works"),
+        "warned": term("Look"),
+        "failed": term("Stops here"),
+    },
+    "credential": {
+        "url": term("Address"),
+        "server": term("Server"),
+        "user": term("User"),
+        "address": term("Mail address"),
+        "secret": term("Signing secret"),
+        "callback_secret": term("Secret of the callback"),
+        "key": term("API key"),
+        "openpgp": term("OpenPGP key"),
+    },
+    "secret": {
+        "signing": term("Signing secret"),
+        "callback": term("Secret of the callback"),
+        "tokens": term("Secret address"),
+        "password": term("Password"),
+        "private_key": term("Private key"),
+        "openpgp": term("OpenPGP key"),
+        "public_key": term("SSH public key"),
+    },
+    "secret change": {
+        "made": term("made"),
+        "handed over": term("handed over"),
+        "revoked": term("revoked"),
+    },
     "role": {
         "admin": term("Administrator"),
         "operator": term("Operator"),
@@ -129,6 +161,9 @@ LOOKS = {
     "arriving": ("info", "half"),
     "working": ("info", "half"),
     "done": ("ok", "check"),
+    "running": ("info", "half"),
+    "warned": ("wait", "ring"),
+    "failed": ("bad", "cross"),
     "ignored": ("neutral", "skip"),
     "undone": ("neutral", "back"),
 }
@@ -350,6 +385,37 @@ def threshold(words: Words, name: str) -> str:
 def day_of(delivery_id: str) -> datetime:
     """When a delivery came, as its id says."""
     return datetime.strptime(delivery_id.partition("-")[0] + "+0000", "%Y%m%dT%H%M%S%fZ%z")
+
+
+def channel_says(words: Words, name: str) -> str:
+    """What a channel is, in a line."""
+    say = words.say
+    match name:
+        case "api":
+            return say("Your systems and shops call us: JSON, files and webhooks over HTTPS.")
+        case "sftp":
+            return say("Senders upload files to our SFTP server.")
+        case "pull":
+            return say("We visit the merchant’s FTP, FTPS or SFTP server every day.")
+        case "email":
+            return say("Files are mailed to the source’s own address.")
+    return say("A status changes in Salesforce, and the outcome is written back there.")
+
+
+def choice(words: Words, field: str, value: str) -> str:
+    """What may be chosen in a source's form; names of protocols and shops stand for themselves."""
+    match field, value:
+        case "amount_means", "set_total":
+            return words.say("the new total")
+        case "amount_means", "take_back":
+            return words.say("what came back")
+        case "amount_means", "difference":
+            return words.say("a signed difference")
+        case "kind", "standard":
+            return words.say("Retour’s own JSON")
+        case "default_reason", _:
+            return label(words, "reason", value)
+    return value
 
 
 def role_says(words: Words, role: str) -> str:

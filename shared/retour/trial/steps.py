@@ -152,6 +152,7 @@ class Trial:
             "code": code,
             "explanation": sentence(code, step.details, language),
             "said": step.details.get("said", ""),
+            "pin": step.details.get("line", ""),
             "at": step.at or None,
         }
 

@@ -1,5 +1,31 @@
 """How a program is set up: its sources and their mappings, its contracts, when things lock, its versions, people."""
 
-from retour.console.setup import access, calendar, channels, contract, events, mapping, program, terms, versions
+from retour.console.setup import (
+    access,
+    calendar,
+    channels,
+    contract,
+    events,
+    keys,
+    mapping,
+    program,
+    source_form,
+    terms,
+    trial,
+    versions,
+)
 
-__all__ = ["access", "calendar", "channels", "contract", "events", "mapping", "program", "terms", "versions"]
+__all__ = [
+    "access",
+    "calendar",
+    "channels",
+    "contract",
+    "events",
+    "keys",
+    "mapping",
+    "program",
+    "source_form",
+    "terms",
+    "trial",
+    "versions",
+]

@@ -1,0 +1,249 @@
+"""A source as a form: what its channel needs, said beside each field; saving makes the program's next version."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from retour.api import admission
+from retour.channels.webhook import KINDS
+from retour.console.labels import term
+from retour.console.request import Response, to
+from retour.console.setup import versions
+from retour.console.setup.versions import Proposal
+from retour.console.visit import Visit
+from retour.domain.delivery import Channel
+from retour.normalise import AMOUNT_MEANS
+from retour.setup.logins import fingerprint
+
+PROTOCOLS = ("sftp", "ftps", "ftp")
+LINES, PAIRS, CHOICE, NUMBER, CHECK, TEXT = "lines", "pairs", "choice", "number", "check", "text"
+
+
+@dataclass(frozen=True)
+class Field:
+    """One thing a source says. `path` is where it stands in the source's body; `example` what right looks like."""
+
+    path: tuple[str, ...]
+    label: str
+    hint: str = ""
+    kind: str = TEXT
+    example: str = ""
+    choices: Sequence[str] = ()
+    needed: bool = False
+
+    @property
+    def name(self) -> str:
+        return ".".join(self.path)
+
+    def holds(self, key: str) -> bool:
+        """Whether a place in the source's body is this field's, or within it."""
+        return key == self.name or key.startswith((f"{self.name}[", f"{self.name}."))
+
+    def is_missed(self, said: str) -> bool:
+        return f"`{self.path[-1]}` is missing" in said
+
+    def written(self, body: Mapping[str, Any]) -> str:
+        """What a source says, as a person types it."""
+        value: Any = body
+        for part in self.path:
+            value = value.get(part) if isinstance(value, Mapping) else None
+        match value:
+            case None | False:
+                return ""
+            case True:
+                return "true"
+            case Mapping():
+                return "\n".join(f"{key} = {one}" for key, one in value.items())
+            case list():
+                return "\n".join(map(str, value))
+        return str(value)
+
+    def read(self, typed: str) -> Any:
+        """The value that was typed; None where nothing was."""
+        typed = typed.strip()
+        lines = [line.strip() for line in typed.splitlines() if line.strip()]
+        match self.kind:
+            case "lines":
+                return lines or None
+            case "pairs":
+                pairs = (line.partition("=")[::2] for line in lines)
+                return {key.strip(): value.strip() for key, value in pairs} or None
+            case "number":
+                return int(typed) if typed.isascii() and typed.isdigit() else typed or None
+            case "check":
+                return typed == "true" or None
+        return typed or None
+
+
+PUBLIC_KEYS = Field(
+    ("options", "public_keys"), term("Public keys of the sender"), term("One a line, as in the .pub file."), LINES,
+    "ssh-ed25519 AAAA… warehouse",
+)  # fmt: skip
+HOST_KEYS = Field(
+    ("options", "host_keys"), term("Host keys of the server"), term("SFTP only; the test shows the one to pin."), LINES,
+    "ssh-ed25519 AAAA…",
+)  # fmt: skip
+CHANNEL_FIELDS: Mapping[Channel, tuple[Field, ...]] = {
+    Channel.API: (
+        Field(("kind",), term("Who calls"), term("Retour’s own JSON, or a shop as it sends."), CHOICE, choices=KINDS),
+        Field(
+            ("options", "callback"), term("Call back"), term("Where answers are posted; may stay empty."),
+            example="https://erp.merchant.example/retour",
+        ),
+    ),
+    Channel.SFTP: (PUBLIC_KEYS,),
+    Channel.PULL: (
+        Field(("options", "protocol"), term("Protocol"), kind=CHOICE, choices=PROTOCOLS, needed=True),
+        Field(("options", "host"), term("Server"), example="ftp.merchant.example", needed=True),
+        Field(("options", "port"), term("Port"), term("Empty: the usual one."), NUMBER, "22"),
+        Field(("options", "user"), term("User"), example="retour", needed=True),
+        Field(("options", "folder"), term("Folder"), term("Where the merchant leaves its files."), example="/out"),
+        Field(("options", "pattern"), term("File names"), term("* is anything, ? one sign."), example="*.csv"),
+        Field(("options", "at"), term("Visited at"), term("Every day, in the program’s time zone."), example="05:30"),
+        Field(
+            ("options", "result_folder"), term("Folder for answers"), term("Empty: no answers are left."), example="/in"
+        ),
+        HOST_KEYS,
+    ),
+    Channel.EMAIL: (
+        Field(
+            ("options", "allow_from"), term("Allowed senders"), term("One address a line."), LINES,
+            "returns@shop.example", needed=True,
+        ),
+        Field(
+            ("options", "accept_unauthenticated"),
+            term("Hold mails that nothing proves (no DMARC) for a person, instead of dropping them"), kind=CHECK,
+        ),
+    ),
+    Channel.SALESFORCE: (
+        Field(("options", "org_id"), term("Id of the organisation"), example="00D5e000000abcdEAA", needed=True),
+        Field(("options", "domain"), term("My Domain"), example="acme.my"),
+        Field(("options", "object"), term("Object"), example="Case", needed=True),
+        Field(("options", "username"), term("Integration user"), example="retour@acme.example"),
+        Field(("options", "consumer_key"), term("Consumer key of the app"), term("It is no secret.")),
+        Field(
+            ("options", "fields"), term("Fields"), term("Retour’s field = API name of the record’s field."), PAIRS,
+            "order_id = Order_Number__c", needed=True,
+        ),
+        Field(
+            ("options", "statuses"), term("Statuses"), term("Status of the record = what it means."), PAIRS,
+            "Returned = reverse", needed=True,
+        ),
+    ),
+}  # fmt: skip
+AMOUNT = Field(
+    ("amount_means",), term("Amount means"),
+    term("Retour never guesses: the new total, what came back, or a signed difference."), CHOICE, choices=AMOUNT_MEANS,
+)  # fmt: skip
+REASON = Field(("default_reason",), term("Reason if none is given"), kind=CHOICE)
+EXPECTED = Field(("expected_by",), term("Expected by"), term("If nothing came by then, you are told."), example="06:00")
+
+
+def fields_of(visit: Visit, channel: Channel) -> Iterator[Field]:
+    yield Field(
+        ("event_type",),
+        term("Event type"),
+        term("Of records that name none."),
+        CHOICE,
+        choices=tuple(visit.program.event_types),
+    )
+    yield from CHANNEL_FIELDS[channel]
+    yield AMOUNT
+    yield replace(REASON, choices=sorted(visit.program.reasons))
+    yield EXPECTED
+
+
+@dataclass(frozen=True)
+class Form:
+    """A source that is being written. `wrong` holds, by field, what is not right with it."""
+
+    channel: Channel
+    name: str
+    is_new: bool
+    fields: Sequence[Field]
+    typed: Mapping[str, str]
+    proposal: Proposal | None = None
+    wrong: Mapping[str, str] = field(default_factory=dict)
+
+    def body(self, before: Mapping[str, Any]) -> dict[str, Any]:
+        """The source as the program will say it; what the form does not ask for stays."""
+        body: dict[str, Any] = {"channel": self.channel.value, **before}
+        options = {**body.get("options", {})}
+        for one in self.fields:
+            value = one.read(self.typed.get(one.name, ""))
+            place = options if one.path[0] == "options" else body
+            place.pop(one.path[-1], None)
+            if value is not None:
+                place[one.path[-1]] = value
+        body.pop("options", None)
+        return {**body, "options": options} if options else body
+
+
+def new(visit: Visit) -> Response:
+    channel = channel_asked(visit, visit.request.query.get("channel", ""))
+    typed = {"event_type": visit.request.query.get("event_type", "")}
+    return page(visit, Form(channel, "", True, [*fields_of(visit, channel)], typed))
+
+
+def edit(visit: Visit) -> Response:
+    found = admission.source_of(visit.program, visit.part["source"])
+    body = versions.versions_of(visit)[0].document["sources"][found.name]
+    fields = [*fields_of(visit, found.channel)]
+    typed = {one.name: one.written(body) for one in fields}
+    if (pin := visit.request.query.get("pin", "")) and fingerprint(pin):
+        typed[HOST_KEYS.name] = f"{typed.get(HOST_KEYS.name, '')}\n{pin}".strip()
+    return page(visit, Form(found.channel, found.name, False, fields, typed))
+
+
+def save(visit: Visit) -> Response:
+    """First what it changes, then, confirmed, the next version; what is wrong stands beside its field."""
+    form = visit.request.form
+    is_new = "source" not in visit.part
+    if is_new:
+        name, channel = form.get("name", "").strip(), channel_asked(visit, form.get("channel", ""))
+    else:
+        found = admission.source_of(visit.program, visit.part["source"])
+        name, channel = found.name, found.channel
+    typed = {key: value.replace("\r\n", "\n") for key, value in form.items()}
+    filled = Form(channel, name, is_new, [*fields_of(visit, channel)], typed)
+    document = versions.versions_of(visit)[0].document
+    sources = document.get("sources", {})
+    if is_new and (wrong := unusable(visit, name, sources)):
+        return page(visit, replace(filled, wrong={"name": wrong}))
+    wanted = {**document, "sources": {**sources, name: filled.body(sources.get(name, {}))}}
+    text = versions.with_document(visit, wanted)
+    proposal = versions.applied(visit, text) if form.get("step") == "save" else versions.proposed(visit, text)
+    if isinstance(proposal, Response):
+        return proposal if proposal.status != 303 else to(f"{visit.base}/setup/sources/{name}")
+    return page(visit, replace(filled, wrong=beside(filled, proposal), proposal=proposal))
+
+
+def unusable(visit: Visit, name: str, taken: Mapping[str, Any]) -> str:
+    """Why no new source can have this name."""
+    if not name:
+        return visit.words.say("Give it a name, such as warehouse.")
+    if name in taken:
+        return visit.words.say("There is a source of this name already.")
+    return ""
+
+
+def beside(form: Form, proposal: Proposal) -> dict[str, str]:
+    """What is wrong, by the field it stands in; the rest is told above the form."""
+    found: dict[str, str] = {}
+    for fault in proposal.faults:
+        key, said = str(fault["key"]).removeprefix(f"sources.{form.name}").lstrip("."), str(fault["detail"])
+        places = (one.name for one in form.fields if one.holds(key) or (one.needed and one.is_missed(said)))
+        found.setdefault(next(places, "name" if not key and form.is_new else ""), said)
+    return found
+
+
+def channel_asked(visit: Visit, name: str) -> Channel:
+    found = next((one for one in CHANNEL_FIELDS if one.value == name), None)
+    if found is None:
+        raise visit.not_found()
+    return found
+
+
+def page(visit: Visit, form: Form) -> Response:
+    status = 422 if form.wrong else form.proposal.status if form.proposal else 200
+    return visit.render("source_form.html", status, form=form)
