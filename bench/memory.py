@@ -20,7 +20,7 @@ SAMPLE = 500
 
 
 def split(house: Any, sent: Delivery) -> None:
-    large.split(house, sent, {})
+    large.split(house, sent)
 
 
 def take_rows(house: Any, sent: Delivery) -> None:
@@ -71,7 +71,7 @@ def main(step: str, rows: str, folder: str) -> None:
             data.write(path, count)
         sent = replace(sent, size=path.stat().st_size)
         if not measured and step not in ("split_file", "answer"):
-            large.split(house, sent, {})  # type: ignore[arg-type]
+            large.split(house, sent)  # type: ignore[arg-type]
         if step in ("finish_file", "answer"):
             prepare(house, sent, count)
         before = peak()

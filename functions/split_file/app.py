@@ -13,7 +13,6 @@ logger = Logger(service="split_file")
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     delivery = delivery_of(hub(), event)
-    more = {name: event[name] for name in ("released_at",) if name in event}
-    work = split(hub(), delivery, more)
+    work = split(hub(), delivery)
     logger.info("file split", delivery=delivery.id, size=delivery.size, buckets=len(work.items()))
     return {**event, "inbox": hub().inbox.bucket, "manifest": work.manifest}

@@ -111,7 +111,7 @@ class Hub:
     def work(self, program_id: str, delivery_id: str) -> Work:
         return Work(self.inbox, self._dynamodb, self._table, program_id, delivery_id)
 
-    def hand_over(self, delivery: Delivery, more: Mapping[str, str]) -> bool:
+    def hand_over(self, delivery: Delivery, more: Mapping[str, bool]) -> bool:
         """Give a large file to the state machine that takes it in; False where there is none, as during a replay.
 
         Given again while it is on its way, it is on its way once.
@@ -235,20 +235,31 @@ class Hub:
 
     @cached_property
     def _dynamodb(self) -> Any:
-        return ready(self._client("dynamodb"))
+        return ready(self._client("dynamodb"), self._session.get_config_variable("ca_bundle"))
 
     @cached_property
     def _sqs(self) -> Any:
         return self._client("sqs")
 
+    @cached_property
+    def _session(self) -> Any:
+        """What boto3 has beyond botocore's session is not used here, and takes its time to import."""
+        from botocore.session import get_session
+
+        return get_session()
+
     def _client(self, service: str) -> Any:
-        import boto3
+        from botocore import __version__
         from botocore.config import Config
 
-        # Addresses handed out are signed as every region wants it, not in the old way of the oldest region.
-        signature = "s3v4" if service == "s3" else None
-        config = Config(max_pool_connections=CONNECTIONS, signature_version=signature)
-        return boto3.client(service, config=config)  # type: ignore[call-overload]
+        config = Config(
+            max_pool_connections=CONNECTIONS,
+            # Addresses handed out are signed as every region wants it, not in the old way of the oldest region.
+            signature_version="s3v4" if service == "s3" else None,
+            # Said once; else botocore puts it together anew for each request.
+            user_agent=f"Retour botocore/{__version__}",
+        )
+        return self._session.create_client(service, config=config)
 
 
 @cache

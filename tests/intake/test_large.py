@@ -9,11 +9,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.conftest import House
+from tests.conftest import PROGRAM, House
 
-from retour.domain.delivery import Channel, Delivery, Kind
+from retour.domain.delivery import DRY_RUN, Channel, Delivery, Kind
 from retour.domain.row import Row, Unreadable
 from retour.intake import file, large
+from retour.intake.batch import Batch
+from retour.intake.decision import release
 from retour.intake.receive import receive
 from retour.store import outcomes
 from retour.store.inbox import Stream
@@ -107,7 +109,7 @@ def test_steps_run_again_change_nothing(house: House) -> None:
     before, amounts = kept(house, batch.delivery), ledger(house, 30)
     work = house.hub.work(house.program, batch.delivery.id)
     for _ in range(2):
-        large.split(house.hub, batch.delivery, {})
+        large.split(house.hub, batch.delivery)
         for item in reversed(work.items()):
             large.take_bucket(house.hub, batch.delivery, item)
             large.take_bucket(house.hub, batch.delivery, item)
@@ -129,7 +131,7 @@ def test_a_worker_killed_anywhere_and_begun_again_ends_as_if_nothing_was(
     report(house, 30)
     monkeypatch.setattr(house.hub, "hand_over", lambda delivery, more: True)
     delivery = house.file(a_file(30)).delivery
-    work = large.split(house.hub, delivery, {})
+    work = large.split(house.hub, delivery)
     calls = 0
 
     def die(**_: Any) -> None:
@@ -165,7 +167,7 @@ def test_a_bucket_that_is_missing_is_not_passed_over(house: House, monkeypatch: 
     monkeypatch.setattr(house.hub, "hand_over", lambda delivery, more: True)
     batch = house.file(a_file(30))
     assert batch.state == "working"
-    work = large.split(house.hub, batch.delivery, {})
+    work = large.split(house.hub, batch.delivery)
     first, *others = work.items()
     for item in others:
         large.take_bucket(house.hub, batch.delivery, item)
@@ -186,7 +188,7 @@ def test_progress_tells_what_is_read_and_what_is_done(house: House, monkeypatch:
     assert large.Progress.of(work).document(house.hub.now()) == {
         "percent": 0, "read": 0, "recorded": 0, "applied": 0, "refused": 0, "duplicate": 0,
     }  # fmt: skip
-    large.split(house.hub, delivery, {})
+    large.split(house.hub, delivery)
     assert large.Progress.of(work).document(house.hub.now())["total"] == 93
     for item in work.items()[:-1]:
         large.take_bucket(house.hub, delivery, item)
@@ -241,7 +243,7 @@ def test_more_rows_take_no_more_memory_while_they_are_read(house: House, monkeyp
         delivery = receive(house.hub, delivery, body).delivery
         del body
         tracemalloc.start()
-        large.split(house.hub, delivery, {})
+        large.split(house.hub, delivery)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return peak
@@ -276,3 +278,101 @@ def test_an_object_of_unknown_size_is_put_in_pieces(house: House, monkeypatch: p
     assert b"".join(inbox.pieces("results/x/pieces", 1 << 20)) == b"".join(lines)
     inbox.put_pieces("results/x/one", [b"a", b"b"])
     assert inbox.read("results/x/one") == b"ab"
+
+
+def dry(house: House, body: bytes) -> Batch:
+    delivery = house.delivery(Kind.FILE, body, "warehouse", Channel.SFTP, name="may.csv", facts={DRY_RUN: "1"})
+    return file.receive_file(house.hub, delivery, body)
+
+
+def test_a_dry_run_comes_to_the_same_in_buckets_as_in_one_piece_and_to_what_is_done_then(
+    house: House, request: pytest.FixtureRequest
+) -> None:
+    report(house, 30)
+    body = a_file(30)
+    before = ledger(house, 30)
+    whole = dry(house, body)
+    request.getfixturevalue("small_limits")
+    split = dry(house, body)
+    assert (split.state, split.counts, split.preview) == (whole.state, whole.counts, whole.preview)
+    assert split.state == "dry run"
+    assert [without_ids(kept(house, one.delivery)) for one in (split,)] == [without_ids(kept(house, whole.delivery))]
+    assert ledger(house, 30) == before
+    assert not any(house.order(f"A-{n}").records for n in range(30))
+    partner = split.preview["partners"][0]
+    assert (partner["partner"], partner["actions"]) == ("nordlicht", 30)
+    assert split.preview["worst"][0]["payout"]["before"] == "8.00"
+
+    done = house.file(body, name="may.csv")
+    assert done.counts == split.counts
+    after = sum(payouts[f"A-{n}~sale"][1] for n, payouts in enumerate(ledger(house, 30)))
+    assert split.preview["total"]["payout"]["after"] == f"{after / 100:.2f}"
+
+
+@pytest.mark.usefixtures("small_limits")
+def test_a_dry_run_is_in_no_list_and_found_by_its_id(house: House) -> None:
+    report(house, 30)
+    batch = dry(house, a_file(30))
+    deliveries = house.hub.deliveries(house.program)
+    header = deliveries.get(batch.delivery.id)
+    assert header is not None and (header.state, header.report["total"]) == ("dry run", 93)
+    day = batch.delivery.id[:8]
+    assert batch.delivery.id not in [one.delivery.id for one in deliveries.newest(day, most=1000)]
+    assert list(deliveries.open()) == []
+    assert list(deliveries.due("waiting")) == []
+
+
+@pytest.mark.usefixtures("small_limits")
+def test_a_large_file_above_a_threshold_is_held_by_its_buckets_and_compared_when_released(house: House) -> None:
+    source = {"channel": "sftp", "thresholds": {"pending_taken_back": "10%"}}
+    house.apply({**PROGRAM, "sources": {**PROGRAM["sources"], "warehouse": source}})
+    report(house, 30)
+    held = house.file(a_file(30))
+    assert (held.state, held.code) == ("held", "THRESHOLD_EXCEEDED")
+    assert held.preview["counts"] == {"applied": 90, "refused": 1, "duplicate": 1, "waiting": 1}
+    assert not any(house.order(f"A-{n}").records for n in range(30))
+    house.modify({"reference": "w", "order_id": "A-3", "change": "take_back", "amount": "75", "currency": "EUR"})
+    done = release(house.hub, held.delivery, house.hub.now())
+    assert sum(done.counts.values()) == 93
+    header = house.hub.deliveries(house.program).get(held.delivery.id)
+    assert header is not None and header.state == "done"
+    assert {one["record"] for one in header.report["differs"]} <= {"5", "36", "68"} and header.report["differing"] >= 1
+
+
+@pytest.mark.usefixtures("small_limits")
+def test_a_file_whose_way_ended_goes_on(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    report(house, 30)
+    monkeypatch.setattr(house.hub, "hand_over", lambda delivery, more: True)
+    delivery = house.file(a_file(30)).delivery
+    large.take_bucket(house.hub, delivery, large.split(house.hub, delivery).items()[0])
+    monkeypatch.setattr(house.hub, "hand_over", lambda delivery, more: False)
+    header = house.hub.deliveries(house.program).get(delivery.id)
+    assert header is not None and header.state == "working"
+    batch = large.go_on(house.hub, header.delivery)
+    assert batch.counts == {"applied": 90, "refused": 1, "duplicate": 1, "waiting": 1}
+
+
+ACTION_HEADER = "order_id,event_type,partner,event_time,currency,sku,amount\n"
+
+
+def sales(letter: str) -> bytes:
+    """Of two lines each, the second without what the first said; one is wrong, one comes twice."""
+    lines = [
+        f"{letter}-{n},sale,nordlicht,2026-11-01T12:00:00+01:00,EUR,x,{10 + n}.00\n{letter}-{n},,,,,y,5.00\n"
+        for n in range(60)
+    ]
+    lines.insert(30, f"{letter}-bad,sale,nordlicht,2026-11-01T12:00:00+01:00,XXX,x,1.00\n")
+    return (ACTION_HEADER + "".join(lines) + lines[0]).encode()
+
+
+def test_a_large_file_of_actions_goes_by_buckets_and_comes_to_the_same(
+    house: House, request: pytest.FixtureRequest
+) -> None:
+    whole = house.file(sales("A"), name="sales.csv", facts={"layout": "actions"})
+    request.getfixturevalue("small_limits")
+    split = house.file(sales("Z"), name="sales.csv", facts={"layout": "actions"})
+    assert split.counts == whole.counts == {"applied": 61, "refused": 1}
+    told = json.dumps(without_ids(kept(house, whole.delivery)))
+    assert json.dumps(without_ids(kept(house, split.delivery))) == told.replace("A-", "Z-")
+    assert house.payouts("Z-7") == {"Z-7~sale": (2200, 176, "pending")}
+    assert len([key for key in house.hub.inbox.keys(f"work/{house.program}/") if "/outcomes/" in key]) > 1

@@ -198,7 +198,6 @@ def test_a_file_too_large_for_one_piece_is_weighed_too(house: House, monkeypatch
     with_thresholds(house, {"bad_rows": "20%"})
     sold(house, 2)
     monkeypatch.setattr(file, "ROWS_IN_ONE_PIECE", 1)
-    monkeypatch.setattr(file, "ORDERS_AT_ONCE", 1)
     batch = drop(house, rows("A-1,take_back,10", "A-2,take_back,x"))
     assert (batch.state, batch.code) == (HELD, "THRESHOLD_EXCEEDED")
     assert not house.order("A-1").records

@@ -19,7 +19,7 @@ from retour.domain.actions.outcome import Effect, MakeGood, Outcome, Result
 from retour.domain.delivery import Delivery, Kind
 from retour.domain.money import to_text
 from retour.domain.program import Program
-from retour.domain.row import Refusal, Unreadable
+from retour.domain.row import Refusal, Report, Unreadable
 from retour.domain.times import text
 from retour.intake import report
 from retour.intake.arrival import NO_HASH
@@ -455,7 +455,7 @@ class Reader:
         return told(order, replace(record, provenance=own), None, self.program)
 
     def reported(
-        self, delivery: Delivery, read: Sequence["report.Report | Unreadable"] | Refusal, skip: int = 0
+        self, delivery: Delivery, read: Sequence[Report | Unreadable] | Refusal, skip: int = 0
     ) -> Iterator[Result]:
         """What becomes, or became, of reports of actions in this delivery."""
         for one in () if isinstance(read, Refusal) else read[skip:]:

@@ -8,6 +8,8 @@ from enum import StrEnum
 
 from retour.domain.times import compact
 
+DRY_RUN = "dry_run"
+
 
 class Channel(StrEnum):
     """The way a delivery came in (spec 3)."""
@@ -57,6 +59,11 @@ class Delivery:
     body_key: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
     reply: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_dry_run(self) -> bool:
+        """Whether somebody only asked what would become of it: nothing of it ever takes effect."""
+        return DRY_RUN in self.facts
 
 
 def delivery_id(received_at: datetime, program: str, source: str, identity: str) -> str:

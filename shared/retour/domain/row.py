@@ -1,7 +1,7 @@
 """What channels and readers hand over: rows in the sender's words, with their place."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 ITEM = re.compile(r"(?<=\d)\.\d+$")
@@ -57,3 +57,17 @@ class Ignored:
 def line_of(place: str) -> str:
     """The place of the line that an item stands in; any other place is its own."""
     return ITEM.sub("", place) if "." in place else place
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One action in the reporter's words: its own fields, and those of each line (none: the order's one amount)."""
+
+    place: str
+    fields: Mapping[str, str]
+    lines: Sequence[Mapping[str, str]]
+    raw: str = ""
+
+
+Record = Row | Report | Unreadable
+"""What the readers of files give: one return, one sale, or why it is neither."""

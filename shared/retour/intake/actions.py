@@ -11,7 +11,7 @@ from retour.domain.actions.action import Action
 from retour.domain.actions.order import Order
 from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Delivery
-from retour.domain.row import Refusal, Unreadable
+from retour.domain.row import Refusal, Report, Unreadable
 from retour.intake import report
 from retour.intake.batch import DONE, REFUSED, Batch
 from retour.intake.rows import unreadable
@@ -26,7 +26,7 @@ HEADS_MAX = 90
 """Of an order, of whatever types: all its heads are written in one transaction, which has room for a hundred."""
 
 
-def take_actions(hub: "Hub", delivery: Delivery, reports: Iterable[report.Report | Unreadable] | Refusal) -> Batch:
+def take_actions(hub: "Hub", delivery: Delivery, reports: Iterable[Report | Unreadable] | Refusal) -> Batch:
     """Report actions, first write wins; what waited for them is folded in the same breath."""
     if isinstance(reports, Refusal):
         return Batch(delivery=delivery, state=REFUSED, code=reports.code, details=reports.details)

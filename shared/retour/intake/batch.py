@@ -12,7 +12,7 @@ from retour.normalise import Read
 
 LISTED = 100
 ARRIVED, WORKING, DONE, HELD = "arriving", "working", "done", "held"
-REFUSED, IGNORED = "refused", "ignored"
+REFUSED, IGNORED, DRY_RUN = "refused", "ignored", "dry run"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

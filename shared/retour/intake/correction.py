@@ -20,9 +20,9 @@ from retour.files.corrected import Corrected
 from retour.files.known import all_known
 from retour.files.opened import Opened
 from retour.intake.batch import ARRIVED, Batch
-from retour.intake.file import WITHIN
 from retour.intake.opening import open_delivery
 from retour.intake.receive import receive, rows_of
+from retour.intake.verdict import WITHIN
 from retour.normalise import FIELDS, Reading, plain
 from retour.store.deliveries import Header
 from retour.store.inbox import Stream

@@ -5,26 +5,17 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from retour.domain.delivery import Delivery
-from retour.intake.batch import ARRIVED, DONE, HELD, LISTED, REFUSED, Batch, report_of
+from retour.intake.batch import ARRIVED, DONE, HELD, REFUSED, Batch, report_of
 from retour.intake.file import take_file
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
 
-WEIGHED = ("THRESHOLD_EXCEEDED", "TOTALS_DOUBTFUL", "RETURNS_DOUBTFUL")
-
 
 def release(hub: "Hub", delivery: Delivery, released_at: datetime) -> Batch:
     """Take in a held delivery after all, as received when it came. The fence waits for it like for any at work."""
     hub.deliveries(delivery.program).list_open(delivery, ARRIVED)
-    batch = take_file(hub, delivery, hub.inbox.read(delivery.body_key), released_at)
-    if delivery.held in WEIGHED and batch.state == DONE:
-        from retour.intake.thresholds import differing
-
-        differs = differing(hub, batch)
-        if differs is not None:
-            told = {**report_of(batch), "differs": differs[:LISTED], "differing": len(differs)}
-            hub.deliveries(delivery.program).close(delivery, told, batch.state)
+    batch = take_file(hub, delivery, released_at=released_at)
     hub.deliveries(delivery.program).forget("held", delivery.received_at, delivery.id)
     return batch
 

@@ -1,23 +1,22 @@
 """A file taken in: weighed where its source has thresholds, then in one piece or by the way of large files."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from io import BytesIO
 from typing import TYPE_CHECKING
 
 from retour.domain.delivery import Delivery
-from retour.domain.program import Program, Source
 from retour.domain.row import Refusal, Row, Unreadable
-from retour.intake import report
+from retour.intake import report, thresholds
 from retour.intake.actions import take_actions
-from retour.intake.batch import ARRIVED, DONE, HELD, REFUSED, Batch, report_of
+from retour.intake.batch import ARRIVED, DONE, REFUSED, Batch, report_of
 from retour.intake.holding import hold
 from retour.intake.repeat import same_file
-from retour.intake.rows import ORDERS_AT_ONCE, read_rows, take_rows
+from retour.intake.rows import read_rows, take_rows
+from retour.intake.verdict import is_weighed, rehearsed, weighed
 from retour.intake.waiting import remind_waiting
 from retour.store import outcomes
-from retour.store.bulk import batched
 from retour.store.inbox import Stream
 
 if TYPE_CHECKING:
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
 
 ROWS_IN_ONE_PIECE = 2_000
 SIGNS_IN_ONE_PIECE = 1_000_000
-WITHIN = "within"
-"""The fact of a file that was weighed and found in order: read again, it is not weighed again."""
+ACTIONS = "actions"
 
 
 def receive_file(hub: "Hub", delivery: Delivery, body: bytes | None) -> Batch:
@@ -44,75 +42,57 @@ def receive_file(hub: "Hub", delivery: Delivery, body: bytes | None) -> Batch:
 def take_file(hub: "Hub", delivery: Delivery, body: bytes | None = None, released_at: datetime | None = None) -> Batch:
     """Take every row of a file in: in one piece, or, when they are too many for that, by the way of large files.
 
-    `released_at`: when a person let it go on, if it was held.
+    `released_at`: when a person let it go on, if it was held. Of a dry run all this is rehearsed.
     """
     from retour.intake.opening import open_delivery
 
     program = hub.program_of(delivery)
-    layout = delivery.facts.get("layout", "modifications")
     source = program.source(delivery.source, delivery.channel)
     stream = BytesIO(body) if body is not None else Stream(hub.inbox.pieces(delivery.body_key))
     opened = open_delivery(hub, delivery, source, stream)
     if isinstance(opened, Refusal):
-        batch = Batch(delivery=delivery, state=REFUSED, code=opened.code, details=opened.details)
-    elif layout == "actions":
-        batch = take_actions(hub, delivery, report.from_rows(opened.rows))
-    else:
-        rows = in_one_piece(opened.rows)
-        if released_at is None and not is_weighed(delivery, source):
-            pieces = [rows] if rows is not None else again_in_pieces(hub, program, delivery, body)
-            delivery, held = weighed(hub, program, source, delivery, pieces)
-            if held is not None:
-                return held
-        if rows is None:
-            from retour.intake import large
+        return closed(hub, Batch(delivery=delivery, state=REFUSED, code=opened.code, details=opened.details))
+    to_weigh = delivery.is_dry_run or (released_at is None and not is_weighed(delivery, source))
+    of_actions = delivery.facts.get("layout") == ACTIONS
+    rows = in_one_piece(opened.rows)
+    if rows is None:
+        from retour.intake import large
 
-            return large.begin(hub, delivery, body, released_at)
-        results = take_rows(hub.ledger(program), program, read_rows(program, delivery, rows, released_at), hub.now())
-        remind_waiting(hub, program, delivery, results)
-        batch = Batch(delivery=delivery, state=DONE, results=results)
-        first = next(iter(results), None)
-        batch = replace(batch, same_as=same_file(hub, program, delivery, batch.counts, first))
-    if not isinstance(opened, Refusal):
-        batch = replace(batch, skipped=dict(opened.skipped))
+        return large.begin(hub, delivery, body, released_at, to_weigh and not of_actions)
+    if of_actions:
+        batch = take_actions(hub, delivery, report.from_rows(iter(rows)))
+        return closed(hub, replace(batch, skipped=dict(opened.skipped)))
+    reads = read_rows(program, delivery, rows, released_at)
+    if to_weigh:
+        weight, results = thresholds.weigh(hub, program, reads)
+        if delivery.is_dry_run:
+            return rehearsed(hub, delivery, weight, results, opened.skipped)
+        delivery, held = weighed(hub, delivery, weight, results, ARRIVED)
+        if held is not None:
+            return held
+    results = take_rows(hub.ledger(program), program, reads, hub.now())
+    remind_waiting(hub, program, delivery, results)
+    batch = Batch(delivery=delivery, state=DONE, results=results, skipped=dict(opened.skipped))
+    same_as = same_file(hub, program, delivery, batch.counts, next(iter(results), None))
+    return closed(hub, replace(batch, same_as=same_as))
+
+
+def closed(hub: "Hub", batch: Batch) -> Batch:
+    """A file at its end: its outcomes lie beside it for the answer, its report in its header."""
+    delivery = batch.delivery
     outcomes.keep(hub.inbox, delivery, batch.results)
-    hub.deliveries(program.id).close(delivery, report_of(batch), batch.state)
+    report_ = report_of(batch) | thresholds.compared(hub, delivery, batch.results)
+    hub.deliveries(delivery.program).close(delivery, report_, batch.state)
     return batch
 
 
-def is_weighed(delivery: Delivery, source: Source) -> bool:
-    """Whether a file has nothing to be weighed by, or was weighed before and found in order."""
-    return not source.thresholds or delivery.facts.get("thresholds") == WITHIN
-
-
-def weighed(
-    hub: "Hub", program: Program, source: Source, delivery: Delivery, pieces: Iterable[Sequence[Row | Unreadable]]
-) -> tuple[Delivery, Batch | None]:
-    """The file with the verdict on it written down, and held where it is above a threshold of its source."""
-    from retour.intake import thresholds
-
-    excess, weight = thresholds.examine(hub, program, source, (read_rows(program, delivery, piece) for piece in pieces))
-    if excess is None:
-        delivery = replace(delivery, facts={**delivery.facts, "thresholds": WITHIN})
-        hub.deliveries(program.id).put(delivery, None, ARRIVED, {})
-        return delivery, None
-    thresholds.keep(hub, delivery, weight)
-    facts = {**delivery.facts, **{f"{HELD}_{name}": value for name, value in excess.details.items()}}
-    delivery = replace(delivery, held=excess.code, facts=facts)
-    return delivery, hold(hub, delivery, thresholds.preview_of(weight, program))
-
-
-def again_in_pieces(
-    hub: "Hub", program: Program, delivery: Delivery, body: bytes | None
-) -> Iterator[Sequence[Row | Unreadable]]:
-    """The rows of a large file, read from the beginning."""
+def is_large(hub: "Hub", delivery: Delivery, body: bytes) -> bool:
+    """Whether a file has more rows than are taken in at once."""
     from retour.intake.opening import open_delivery
 
-    source = program.source(delivery.source, delivery.channel)
-    stream = BytesIO(body) if body is not None else Stream(hub.inbox.pieces(delivery.body_key))
-    opened = open_delivery(hub, delivery, source, stream)
-    if not isinstance(opened, Refusal):
-        yield from batched(opened.rows, ORDERS_AT_ONCE)
+    source = hub.program_of(delivery).source(delivery.source, delivery.channel)
+    opened = open_delivery(hub, delivery, source, BytesIO(body))
+    return not isinstance(opened, Refusal) and in_one_piece(opened.rows) is None
 
 
 def in_one_piece(rows: Iterable[Row | Unreadable]) -> list[Row | Unreadable] | None:

@@ -4,21 +4,29 @@ All rows of an order meet in one bucket: one read, one fold, one write. Every st
 writes the same names with the same content, and the ledger refuses what it has.
 """
 
+import json
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from retour.domain.actions.outcome import Outcome
+from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Delivery
-from retour.domain.row import Refusal, Row
+from retour.domain.program import Program
+from retour.domain.row import Record, Refusal, Report, Row
 from retour.domain.times import instant, text
+from retour.intake import report, thresholds
+from retour.intake.actions import take_actions
 from retour.intake.batch import ARRIVED, DONE, WORKING, Batch, payouts_moved, report_of
+from retour.intake.file import ACTIONS
 from retour.intake.repeat import same_file
 from retour.intake.rows import MANY, home_of, read_rows, take_rows
+from retour.intake.thresholds import Reads, Weight
+from retour.intake.verdict import is_weighed, told, weighed
 from retour.intake.waiting import remind_waiting
 from retour.normalise import Reading
 from retour.store import outcomes
@@ -40,25 +48,49 @@ HELD_SIGNS = 8 << 20
 ROWS_AT_ONCE = 2_000
 WRITERS = 8
 READ = "read"
+REHEARSED = "rehearsed"
+RELEASED_AT = "released_at"
 
 
 class Incomplete(Exception):
     """Rows in are not rows out. Nothing of the ledger is wrong by it, but the answer would be."""
 
 
-def begin(hub: "Hub", delivery: Delivery, body: bytes | None, released_at: datetime | None = None) -> Batch:
-    """Set a large file on its way; where there is no state machine, the same steps are done here and now."""
+def begin(
+    hub: "Hub", delivery: Delivery, body: bytes | None, released_at: datetime | None = None, to_weigh: bool = False
+) -> Batch:
+    """Set a large file on its way; where there is no state machine, the same steps are done here and now.
+
+    `to_weigh`: it is rehearsed as a whole before anything of it is recorded.
+    """
     if not delivery.body_key:
         assert body is not None
         delivery = replace(delivery, body_key=f"raw/{delivery.program}/{delivery.id}")
         hub.inbox.put(delivery.body_key, body)
         hub.deliveries(delivery.program).put(delivery, None, ARRIVED, {})
-    more = {"released_at": text(released_at)} if released_at else {}
-    if hub.hand_over(delivery, more):
+    if released_at:
+        delivery = replace(delivery, facts={**delivery.facts, RELEASED_AT: text(released_at)})
+    hub.deliveries(delivery.program).put(delivery, None, WORKING, {})
+    if hub.hand_over(delivery, {"rehearse": to_weigh}):
         return Batch(delivery=delivery, state=WORKING)
-    for item in split(hub, delivery, more).items():
+    items = split(hub, delivery).items()
+    if to_weigh:
+        for item in items:
+            rehearse_bucket(hub, delivery, item)
+        delivery, ended = weigh(hub, delivery)
+        if ended is not None:
+            return ended
+    for item in items:
         take_bucket(hub, delivery, item)
     return finish(hub, delivery)
+
+
+def go_on(hub: "Hub", delivery: Delivery) -> Batch:
+    """The same for a file whose way ended before it did."""
+    source = hub.program_of(delivery).source(delivery.source, delivery.channel)
+    released_at = delivery.facts.get(RELEASED_AT)
+    to_weigh = not released_at and not is_weighed(delivery, source) and not of_actions(delivery)
+    return begin(hub, delivery, None, instant(released_at) if released_at else None, to_weigh)
 
 
 def delivery_of(hub: "Hub", item: Mapping[str, Any]) -> Delivery:
@@ -69,20 +101,20 @@ def delivery_of(hub: "Hub", item: Mapping[str, Any]) -> Delivery:
     return header.delivery
 
 
+def of_actions(delivery: Delivery) -> bool:
+    return delivery.facts.get("layout") == ACTIONS
+
+
 # The reader
 
 
-def split(hub: "Hub", delivery: Delivery, more: Mapping[str, str]) -> Work:
-    """Read the file once, from first to last, and put each row with its number into the bucket of its order.
-
-    `more` goes with every bucket to its worker.
-    """
+def split(hub: "Hub", delivery: Delivery) -> Work:
+    """Read the file once, from first to last, and put each row with its number into the bucket of its order."""
     from retour.intake.opening import open_delivery
 
     program = hub.program_of(delivery)
     work = hub.work(program.id, delivery.id)
     work.forget()
-    hub.deliveries(program.id).put(delivery, None, WORKING, {})
     source = program.source(delivery.source, delivery.channel)
     stream = Stream(hub.inbox.pieces(delivery.body_key))
     opened = open_delivery(hub, delivery, source, stream)
@@ -93,7 +125,8 @@ def split(hub: "Hub", delivery: Delivery, more: Mapping[str, str]) -> Work:
     rows = 0
     with ThreadPoolExecutor(WRITERS) as pool:
         buckets = Buckets(work, how_many(delivery), pool)
-        for some in batched(enumerate(opened.rows, 1), ROWS_AT_ONCE):
+        records = report.from_rows(opened.rows) if of_actions(delivery) else opened.rows
+        for some in batched(enumerate(records, 1), ROWS_AT_ONCE):
             for numbered, home in zip(some, homes(hub.ledger(program), reading, some), strict=True):
                 buckets.add(home, *numbered)
             rows = some[-1][0]
@@ -101,7 +134,7 @@ def split(hub: "Hub", delivery: Delivery, more: Mapping[str, str]) -> Work:
                 buckets.write()
                 work.put_summary(READ, {**progress, "rows": rows, "bytes": stream.taken})
         buckets.write()
-    work.put_manifest(buckets.written, more)
+    work.put_manifest(buckets.written)
     work.put_summary(READ, {**progress, "rows": rows, "total": rows, "skipped": dict(opened.skipped)})
     return work
 
@@ -115,12 +148,21 @@ def how_many(delivery: Delivery) -> int:
 
 def homes(ledger: TableLedger, reading: Reading, some: Sequence[Numbered]) -> Iterator[str]:
     """Where each row's record will be kept, so that an order named by its id and by its action's meets itself."""
-    told = [reading.home(row) if isinstance(row, Row) else "" for _, row in some]
+    told = [home_told(reading, row) for _, row in some]
     ids = {home[1:] for home in told if home.startswith("@")}
     known = order_keys(ledger, ids) if len(ids) >= MANY else {}
     key_of = known.get if len(ids) >= MANY else ledger.order_key_of
     named = {action_id: home_of(key_of, reading.program, action_id) for action_id in ids}
     return ((named[home[1:]] or home) if home.startswith("@") else home for home in told)
+
+
+def home_told(reading: Reading, row: Record) -> str:
+    match row:
+        case Row():
+            return reading.home(row)
+        case Report():
+            return report.home(row, reading.program)
+    return ""
 
 
 @dataclass
@@ -155,16 +197,65 @@ def take_bucket(hub: "Hub", delivery: Delivery, item: Mapping[str, Any]) -> Mapp
     """Take in the rows of one bucket, keep their outcomes, and say how many came to what."""
     program = hub.program_of(delivery)
     work = hub.work(program.id, delivery.id)
-    numbered = list(work.rows(item["bucket"], item["segments"]))
-    released_at = instant(item["released_at"]) if "released_at" in item else None
-    reads = read_rows(program, delivery, (row for _, row in numbered), released_at)
-    results = take_rows(hub.ledger(program), program, reads, hub.now())
-    remind_waiting(hub, program, delivery, results)
-    told = ((number, outcomes.document(result)) for (number, _), result in zip(numbered, results, strict=True))
-    work.put_outcomes(item["bucket"], told)
+    numbers, records = records_of(work, item)
+    if of_actions(delivery):
+        results = take_actions(hub, delivery, (one for one in records if not isinstance(one, Row))).results
+    else:
+        reads = reads_of(program, delivery, records)
+        results = take_rows(hub.ledger(program), program, reads, hub.now())
+        remind_waiting(hub, program, delivery, results)
+    put_outcomes(work, item, numbers, results)
     counts = Counter(result.outcome.value for result in results)
     work.put_summary(f"{item['bucket']:05d}", {"counts": counts, "moved": payouts_moved(results)})
     return counts
+
+
+def rehearse_bucket(hub: "Hub", delivery: Delivery, item: Mapping[str, Any]) -> Mapping[str, int]:
+    """What the rows of one bucket would come to: exactly that, since all rows of an order are among them."""
+    program = hub.program_of(delivery)
+    work = hub.work(program.id, delivery.id)
+    numbers, records = records_of(work, item)
+    weight, results = thresholds.weigh(hub, program, reads_of(program, delivery, records))
+    put_outcomes(work, item, numbers, results)
+    work.put_weight(item["bucket"], weight.document())
+    work.put_summary(f"{REHEARSED}{item['bucket']:05d}", {"rows": weight.rows})
+    return weight.counts
+
+
+def records_of(work: Work, item: Mapping[str, Any]) -> tuple[Sequence[int], Sequence[Record]]:
+    """The records of a bucket, with their numbers in the file apart."""
+    numbered = list(work.rows(item["bucket"], item["segments"]))
+    return [number for number, _ in numbered], [record for _, record in numbered]
+
+
+def reads_of(program: Program, delivery: Delivery, records: Sequence[Record]) -> Reads:
+    released_at = delivery.facts.get(RELEASED_AT)
+    rows = (one for one in records if not isinstance(one, Report))
+    return read_rows(program, delivery, rows, instant(released_at) if released_at else None)
+
+
+def put_outcomes(work: Work, item: Mapping[str, Any], numbers: Sequence[int], results: Sequence[Result]) -> None:
+    told = ((number, outcomes.document(result)) for number, result in zip(numbers, results, strict=True))
+    work.put_outcomes(item["bucket"], told)
+
+
+# The verdict
+
+
+def weigh(hub: "Hub", delivery: Delivery) -> tuple[Delivery, Batch | None]:
+    """What the rehearsal of all buckets comes to: the dry run told, the file held, or None: it goes on."""
+    work = hub.work(delivery.program, delivery.id)
+    done = Progress.of(work)
+    weight = Weight()
+    for one in work.weights():
+        weight.join(one)
+    if weight.rows != done.total:
+        raise Incomplete(f"{delivery.id}: {done.total} rows in, {weight.rows} rehearsed")
+    if delivery.is_dry_run:
+        merge(hub, delivery, work, done)
+        return delivery, told(hub, delivery, weight, done.skipped)
+    first = islice(map(outcomes.result_from, map(json.loads, work.outcomes())), thresholds.LISTED)
+    return weighed(hub, delivery, weight, list(first), WORKING)
 
 
 # The end
@@ -174,18 +265,25 @@ def finish(hub: "Hub", delivery: Delivery) -> Batch:
     """Merge the outcomes in the order of the rows and close the delivery, if every row that went in came out."""
     work = hub.work(delivery.program, delivery.id)
     done = Progress.of(work)
-    merged = Counted(work.outcomes())
-    hub.inbox.put_pieces(outcomes.key(delivery), merged)
-    rows_out = {"told": sum(done.counts.values()), "merged": merged.lines}
-    if done.total is None or set(rows_out.values()) != {done.total}:
-        raise Incomplete(f"{delivery.id}: {done.total} rows in, out {rows_out}")
+    if sum(done.counts.values()) != done.total:
+        raise Incomplete(f"{delivery.id}: {done.total} rows in, {sum(done.counts.values())} taken in")
+    merge(hub, delivery, work, done)
     first = next(outcomes.kept(hub.inbox, delivery), None)
     same_as = same_file(hub, hub.program_of(delivery), delivery, done.counts, first)
     batch = Batch(
         delivery=delivery, state=DONE, totals=done.counts, skipped=done.skipped, moved=done.moved, same_as=same_as
     )
-    hub.deliveries(delivery.program).close(delivery, report_of(batch), DONE)
+    closing = report_of(batch) | thresholds.compared(hub, delivery, outcomes.kept(hub.inbox, delivery))
+    hub.deliveries(delivery.program).close(delivery, closing, DONE)
     return batch
+
+
+def merge(hub: "Hub", delivery: Delivery, work: Work, done: "Progress") -> None:
+    """The outcomes of all buckets in the order of the rows, one for every row that went in."""
+    merged = Counted(work.outcomes())
+    hub.inbox.put_pieces(outcomes.key(delivery), merged)
+    if merged.lines != done.total:
+        raise Incomplete(f"{delivery.id}: {done.total} rows in, {merged.lines} outcomes")
 
 
 @dataclass
@@ -208,7 +306,7 @@ class Counted:
 class Progress:
     """Of a large file: rows read so far, and all of them once that is known; what became of those done.
 
-    `share` is how much of the file was read.
+    `share` is how much of the file was read, `rehearsed` how many rows were weighed before any is recorded.
     """
 
     read: int
@@ -218,6 +316,7 @@ class Progress:
     started_at: datetime | None
     moved: Mapping[str, int] = field(default_factory=dict)
     share: float = 0.0
+    rehearsed: int = 0
 
     @classmethod
     def of(cls, work: Work) -> "Progress":
@@ -225,7 +324,10 @@ class Progress:
         read = summaries.pop(READ, {})
         counts: Counter[str] = Counter()
         moved: Counter[str] = Counter()
-        for summary in summaries.values():
+        rehearsed = [summary for name, summary in summaries.items() if name.startswith(REHEARSED)]
+        for name, summary in summaries.items():
+            if name.startswith(REHEARSED):
+                continue
             counts.update(summary["counts"])
             moved.update(summary.get("moved", {}))
         return cls(
@@ -236,6 +338,7 @@ class Progress:
             instant(read["started_at"]) if read else None,
             dict(moved),
             min(1.0, read.get("bytes", 0) / read["size"]) if read.get("size") else 0.0,
+            sum(summary["rows"] for summary in rehearsed),
         )
 
     @property
@@ -243,7 +346,8 @@ class Progress:
         """Of the whole way: reading the file is the first tenth of it, dealing with its rows the rest."""
         if not self.total:
             return int(10 * self.share)
-        return 10 + 90 * sum(self.counts.values()) // self.total
+        ways = 2 if self.rehearsed else 1
+        return 10 + 90 * (sum(self.counts.values()) + self.rehearsed) // (ways * self.total)
 
     def document(self, now: datetime) -> dict[str, Any]:
         """As people and programs watch it; what cannot be known yet is left out."""
@@ -259,6 +363,8 @@ class Progress:
         }
         if self.total is not None:
             found["total"] = self.total
+        if self.rehearsed:
+            found["rehearsed"] = self.rehearsed
         if self.started_at and done and (passed := (now - self.started_at) / timedelta(seconds=1)) > 0:
             rate = done / passed
             found["per_second"] = round(rate, 1)

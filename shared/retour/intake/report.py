@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -15,7 +15,7 @@ from retour.domain.calendar import local_day
 from retour.domain.delivery import Delivery
 from retour.domain.money import NotAnAmount, decimal, exponents, to_minor
 from retour.domain.program import Program
-from retour.domain.row import Refusal, Row, Unreadable
+from retour.domain.row import Refusal, Report, Row, Unreadable
 from retour.domain.times import milliseconds
 from retour.normalise import KEY_BYTES, QUANTITY_MAX, Wrong, listed, order_key, shown
 
@@ -27,16 +27,6 @@ OF_LINE = ("line", "sku", "category", "quantity", "amount")
 MINOR_MAX = 10**12
 LINES_MAX = 200
 ACTIONS_MAX = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """One action in the reporter's words: its own fields, and those of each line (none: the order's one amount)."""
-
-    place: str
-    fields: Mapping[str, str]
-    lines: Sequence[Mapping[str, str]]
-    raw: str = ""
 
 
 def from_json(body: bytes) -> list[Report | Unreadable] | Refusal:
@@ -99,6 +89,11 @@ def from_rows(rows: Iterator[Row | Unreadable]) -> Iterator[Report | Unreadable]
         lines.append({name: row.fields[name] for name in OF_LINE if name in row.fields})
         raw.append(row.raw)
     yield from whole()
+
+
+def home(report: Report, program: Program) -> str:
+    """Where the action of a report will be kept; nothing where it names no order."""
+    return order_key(report.fields.get("order_id", ""), program.order_key)
 
 
 def action(report: Report, program: Program, delivery: Delivery) -> Action | Unreadable:

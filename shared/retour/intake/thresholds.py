@@ -4,11 +4,13 @@ A file above a threshold of its source is held for a person. What it would have 
 tell what came out differently.
 """
 
+import heapq
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from retour.clock.rollup import pending_payout, roll_up
@@ -19,13 +21,20 @@ from retour.domain.delivery import Delivery
 from retour.domain.money import to_text
 from retour.domain.program import Program, Source
 from retour.domain.row import Row, Unreadable
-from retour.intake.preview import Moved, moved_by_partner, moved_heads, partner_documents, total_document
+from retour.intake.preview import (
+    Moved,
+    moved_by_partner,
+    moved_heads,
+    partner_documents,
+    payout_document,
+    total_document,
+)
+from retour.intake.rows import take_rows
 from retour.normalise import Read
 from retour.store import outcomes
 from retour.store.rehearsal import Rehearsal
 
 if TYPE_CHECKING:
-    from retour.intake.batch import Batch
     from retour.wiring import Hub
 
 JUDGED_FROM = 20
@@ -33,8 +42,12 @@ JUDGED_FROM = 20
 UNCHANGED_SHARE = Decimal("0.5")
 EXCEEDING_SHARE = Decimal("0.2")
 HIT_MOST = 5
+PARTNERS_TOLD = 500
+"""Of a dry run, those hit most: its report has room for so many."""
 LISTED = 2_000
 """Rows of which a preview is kept: a file in one piece has no more."""
+DIFFERS_TOLD = 100
+WEIGHED = ("THRESHOLD_EXCEEDED", "TOTALS_DOUBTFUL", "RETURNS_DOUBTFUL")
 EXCEEDING = {Code.AMOUNT_EXCEEDS_SALE, Code.QUANTITY_EXCEEDS_SOLD, Code.CLAMPED_TO_SALE, Code.ACTION_REVERSED}
 
 Reads = Sequence[tuple[Row | Unreadable, Read]]
@@ -50,7 +63,10 @@ class Excess:
 
 @dataclass
 class Weight:
-    """What a file would come to, added up while its rows are rehearsed."""
+    """What a file would come to, added up while its rows are rehearsed.
+
+    `worst` are the actions that would lose most: id, partner, payout before and after.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
@@ -59,23 +75,46 @@ class Weight:
     exceeding: int = 0
     taken_back: int = 0
     moved: Moved = field(default_factory=dict)
-    results: list[Result] = field(default_factory=list)
+    worst: Sequence[Sequence[Any]] = ()
 
     @property
     def rows(self) -> int:
         return self.counts.total()
 
     def add(self, reads: Reads, results: Sequence[Result], rehearsal: Rehearsal) -> None:
-        self.results += results[: max(0, LISTED - len(self.results))]
         for (_, read), result in zip(reads, results, strict=True):
             self.counts[result.outcome.value] += 1
             if result.code:
                 self.codes[result.code] += 1
             if isinstance(read, Modification):
                 self.judge(read, result)
+        lost = []
         for old, new in moved_heads(rehearsal):
             self.taken_back += max(0, old.payout - new.payout)
-        for partner, numbers in moved_by_partner(rehearsal).items():
+            if old.payout > new.payout:
+                lost.append((old.action, old.standing.partner, old.payout, new.payout))
+        self.rank(lost)
+        self.move(moved_by_partner(rehearsal))
+
+    def join(self, other: Mapping[str, Any]) -> None:
+        """Add what another worker came to, by its document."""
+        self.counts.update(other["counts"])
+        self.codes.update(other["codes"])
+        self.verbs.update(other["verbs"])
+        self.unchanged_totals += other["unchanged_totals"]
+        self.exceeding += other["exceeding"]
+        self.taken_back += other["taken_back"]
+        self.rank(other["worst"])
+        self.move(other["moved"])
+
+    def document(self) -> dict[str, Any]:
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
+    def rank(self, lost: Iterable[Sequence[Any]]) -> None:
+        self.worst = heapq.nlargest(HIT_MOST, [*self.worst, *lost], key=lambda one: (one[2] - one[3], one[0]))
+
+    def move(self, moved: Mapping[str, Sequence[int]]) -> None:
+        for partner, numbers in moved.items():
             before = self.moved.setdefault(partner, [0, 0, 0])
             self.moved[partner] = [a + b for a, b in zip(before, numbers, strict=True)]
 
@@ -89,15 +128,13 @@ class Weight:
                 self.exceeding += result.code in EXCEEDING
 
 
-def weigh(hub: "Hub", program: Program, pieces: Iterable[Reads]) -> Weight:
-    """Rehearse the rows, a piece at a time so that memory stays as it is."""
-    from retour.intake.rows import take_rows
-
+def weigh(hub: "Hub", program: Program, reads: Reads) -> tuple[Weight, Sequence[Result]]:
+    """Rehearse rows among which are all of each order they name."""
+    rehearsal = Rehearsal(program.contracts, hub.ledger(program))
+    results = take_rows(rehearsal, program, reads, hub.now())
     weight = Weight()
-    for reads in pieces:
-        rehearsal = Rehearsal(program.contracts, hub.ledger(program))
-        weight.add(reads, take_rows(rehearsal, program, reads, hub.now()), rehearsal)
-    return weight
+    weight.add(reads, results, rehearsal)
+    return weight, results
 
 
 def excess_of(weight: Weight, source: Source, pending: int | None) -> Excess | None:
@@ -151,7 +188,31 @@ def preview_of(weight: Weight, program: Program) -> dict[str, Any]:
         "codes": dict(weight.codes.most_common(20)),
         "total": total_document(weight.moved, program),
         "partners": partner_documents(dict(hit), program),
+        "worst": worst_documents(weight, program),
     }
+
+
+def dry_run_of(weight: Weight, program: Program, excess: Excess | None) -> dict[str, Any]:
+    """What a dry run came to, partner by partner, and what would hold the file if it were sent."""
+    hit = sorted(weight.moved.items(), key=lambda one: (one[1][1] - one[1][0], one[0]))[:PARTNERS_TOLD]
+    return {
+        "partners": partner_documents(dict(hit), program),
+        "total": total_document(weight.moved, program),
+        "worst": worst_documents(weight, program),
+        "warnings": [{"code": one.code, "details": dict(one.details)} for one in (excess,) if one is not None],
+    }
+
+
+def worst_documents(weight: Weight, program: Program) -> list[dict[str, Any]]:
+    return [
+        {
+            "action_id": action,
+            "partner": partner,
+            "currency": program.currency,
+            "payout": payout_document(before, after, program.currency),
+        }
+        for action, partner, before, after in weight.worst
+    ]
 
 
 def hit_most(weight: Weight, program: Program) -> str:
@@ -161,12 +222,11 @@ def hit_most(weight: Weight, program: Program) -> str:
     return ", ".join(f"{partner} {to_text(moved, unit)} {unit}" for moved, partner in hit) or "–"
 
 
-def examine(hub: "Hub", program: Program, source: Source, pieces: Iterable[Reads]) -> tuple[Excess | None, Weight]:
-    """Weigh a file against the thresholds of its source."""
-    weight = weigh(hub, program, pieces)
+def examine(hub: "Hub", program: Program, source: Source, weight: Weight) -> Excess | None:
+    """What of the thresholds of its source a file exceeds; what is pending is counted now if it never was."""
     if "pending_taken_back" in source.thresholds and pending_payout(hub, program) is None:
         roll_up(hub, program)
-    return judged(hub, program, source, weight), weight
+    return judged(hub, program, source, weight)
 
 
 def judged(hub: "Hub", program: Program, source: Source, weight: Weight) -> Excess | None:
@@ -184,25 +244,30 @@ def judged(hub: "Hub", program: Program, source: Source, weight: Weight) -> Exce
 # What a release came to, against what was shown
 
 
-def keep(hub: "Hub", delivery: Delivery, weight: Weight) -> None:
-    lines = [json.dumps(outcomes.document(result), ensure_ascii=False) for result in weight.results]
+def keep(hub: "Hub", delivery: Delivery, weight: Weight, first: Iterable[Result]) -> None:
+    lines = [json.dumps(outcomes.document(result), ensure_ascii=False) for result in islice(first, LISTED)]
     counts = json.dumps(dict(weight.counts))
     hub.inbox.put(kept_at(delivery), "\n".join([counts, *lines]).encode("utf-8", "surrogatepass"))
 
 
-def differing(hub: "Hub", batch: "Batch") -> list[dict[str, Any]] | None:
-    """The rows that came out otherwise than they were shown when the file was held; None where nothing was shown."""
+def compared(hub: "Hub", delivery: Delivery, results: Iterable[Result]) -> dict[str, Any]:
+    """What of a released file came out otherwise than it was shown when it was held; nothing where nothing was shown.
+
+    Of a large file its first rows were shown, and are looked at.
+    """
+    if delivery.held not in WEIGHED:
+        return {}
     try:
-        kept = hub.inbox.read(kept_at(batch.delivery)).decode("utf-8", "surrogatepass").split("\n")
+        kept = hub.inbox.read(kept_at(delivery)).decode("utf-8", "surrogatepass").split("\n")
     except KeyError:
-        return None
+        return {}
     shown = {result.place: result for result in map(outcomes.result_from, map(json.loads, kept[1:]))}
     found = []
-    for now in batch.results:
+    for now in islice(results, len(shown)):
         then = shown.get(now.place)
         if then is not None and word(then) != word(now):
             found.append({"record": now.place, "shown": word(then), "now": word(now)})
-    return found
+    return {"differs": found[:DIFFERS_TOLD], "differing": len(found)}
 
 
 def word(result: Result) -> dict[str, str]:

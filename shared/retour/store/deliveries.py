@@ -48,17 +48,18 @@ class Deliveries:
     def put(self, delivery: Delivery, body: bytes | None, state: str, report: Mapping[str, Any]) -> Delivery:
         """Write header and raw body, durable when this returns. `body` None: it lies, or will lie, at `body_key`.
 
-        A delivery that is not `done` is listed as open until it is closed.
+        A delivery that is not `done` is listed as open until it is closed. A dry run is in no list: nothing waits for
+        it, nothing is counted of it, and after a kill nobody owes it anything.
         """
         packed = zlib.compress(body, 6) if body is not None else b""
         inline = body is not None and not delivery.body_key and len(packed) <= INLINE_MAX
         if body is not None and not delivery.body_key and (not inline or self.envelopes):
             delivery = replace(delivery, body_key=f"raw/{self.program}/{delivery.id}")
             self.inbox.put(delivery.body_key, body)
-        if self.envelopes:
+        if self.envelopes and not delivery.is_dry_run:
             envelope = json.dumps(delivery_document(delivery), ensure_ascii=False)
             self.inbox.put(f"deliveries/{delivery.id}.json", envelope.encode())
-        if state != "done":
+        if state != "done" and not delivery.is_dry_run:
             self.list_open(delivery, state)
         self._write(delivery, state, report, packed if inline else None)
         return delivery
@@ -72,8 +73,11 @@ class Deliveries:
     def get(self, delivery_id: str) -> Header | None:
         if not DELIVERY_ID.fullmatch(delivery_id):
             return None
-        found = self.client.get_item(TableName=self.table, Key=self._key(delivery_id), ConsistentRead=True).get("Item")
-        return self._header(found) if found else None
+        for key in (self._key(delivery_id), self._dry_key(delivery_id)):
+            found = self.client.get_item(TableName=self.table, Key=key, ConsistentRead=True).get("Item")
+            if found:
+                return self._header(found)
+        return None
 
     def body(self, header: Header) -> bytes:
         """The raw bytes exactly as they came."""
@@ -173,7 +177,7 @@ class Deliveries:
 
     def _write(self, delivery: Delivery, state: str, report: Mapping[str, Any], inline: bytes | None) -> None:
         item = {
-            **self._key(delivery.id),
+            **(self._dry_key if delivery.is_dry_run else self._key)(delivery.id),
             "st": s(state),
             "doc": document(delivery_document(delivery)),
             "rep": document(report),
@@ -189,6 +193,9 @@ class Deliveries:
     def _key(self, delivery_id: str) -> dict[str, Any]:
         day, shard = delivery_id[:8], int(delivery_id[-1], 16) % SHARDS
         return {"PK": s(f"D#{self.program}#{day}#{shard}"), "SK": s(delivery_id)}
+
+    def _dry_key(self, delivery_id: str) -> dict[str, Any]:
+        return {"PK": s(f"DRY#{self.program}"), "SK": s(delivery_id)}
 
     def list_open(self, delivery: Delivery, state: str) -> None:
         """List a delivery as one that is not finished, and in which state."""

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from heapq import merge
 from typing import Any
 
-from retour.domain.row import Row, Unreadable
+from retour.domain.row import Record, Report, Row, Unreadable
 from retour.store.inbox import Inbox, lines
 from retour.store.items import document, read, s
 
 PIECE = 64 * 1024
 """Bytes of each bucket's outcomes held while they are merged."""
 
-Numbered = tuple[int, Row | Unreadable]
+REPORT = "report"
+Numbered = tuple[int, Record]
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,9 @@ class Work:
     def manifest(self) -> str:
         return f"{self._folder}manifest.json"
 
-    def put_manifest(self, segments: Mapping[int, Sequence[int]], more: Mapping[str, str]) -> None:
+    def put_manifest(self, segments: Mapping[int, Sequence[int]]) -> None:
         """One item a bucket, for whoever hands the buckets out: which bucket, and where its rows lie."""
-        about = {"program": self.program, "delivery": self.delivery, **more}
+        about = {"program": self.program, "delivery": self.delivery}
         items = [{**about, "bucket": bucket, "segments": parts} for bucket, parts in sorted(segments.items())]
         self.inbox.put(self.manifest, json.dumps(items).encode())
 
@@ -64,6 +65,15 @@ class Work:
         parts = [lines(self.inbox.pieces(self._outcomes(item["bucket"]), PIECE)) for item in self.items()]
         for line in merge(*parts, key=_number):
             yield line.partition(b" ")[2]
+
+    # What a rehearsal of each bucket came to
+
+    def put_weight(self, bucket: int, weight: Mapping[str, Any]) -> None:
+        self.inbox.put(self._weight(bucket), _text(weight).encode("utf-8", "surrogatepass"))
+
+    def weights(self) -> Iterator[dict[str, Any]]:
+        for item in self.items():
+            yield json.loads(self.inbox.read(self._weight(item["bucket"])))
 
     # How far it has come
 
@@ -97,6 +107,9 @@ class Work:
     def _rows(self, bucket: int, segment: int) -> str:
         return f"{self._folder}rows/{bucket:05d}/{segment:05d}"
 
+    def _weight(self, bucket: int) -> str:
+        return f"{self._folder}weights/{bucket:05d}"
+
     def _outcomes(self, bucket: int) -> str:
         return f"{self._folder}outcomes/{bucket:05d}"
 
@@ -109,8 +122,10 @@ def _text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def row_text(number: int, row: Row | Unreadable) -> str:
+def row_text(number: int, row: Record) -> str:
     """A row on one line, with its number among the file's rows."""
+    if isinstance(row, Report):
+        return _text([number, row.place, dict(row.fields), [dict(line) for line in row.lines], row.raw, REPORT])
     if isinstance(row, Row):
         return _text([number, row.place, row.fields, row.raw, row.layout])
     return _text([number, row.place, row.code, dict(row.details), row.column, row.raw, row.order, row.reference])
@@ -118,4 +133,6 @@ def row_text(number: int, row: Row | Unreadable) -> str:
 
 def row_from(parts: Sequence[Any]) -> Numbered:
     number, *values = parts
+    if values[-1] == REPORT and len(values) == 5:
+        return number, Report(*values[:-1])
     return number, Row(*values) if len(values) == 4 else Unreadable(*values)

@@ -1,0 +1,19 @@
+"""What the rehearsal of a large file comes to: told, held for a person, or it goes on and is taken in."""
+
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from retour.intake.large import delivery_of, weigh
+from retour.wiring import hub
+
+logger = Logger(service="weigh_file")
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+    delivery, ended = weigh(hub(), delivery_of(hub(), event))
+    if ended is not None:
+        hub().send("answers", {"program": delivery.program, "delivery": delivery.id, "what": "batch"})
+    logger.info("file weighed", delivery=delivery.id, state=ended.state if ended else "goes on")
+    return {**event, "ended": ended is not None}

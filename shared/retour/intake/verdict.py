@@ -1,0 +1,63 @@
+"""What a rehearsed file comes to: a dry run told, a file held for a person, or one that may go on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from retour.domain.actions.outcome import Result
+from retour.domain.delivery import Delivery
+from retour.domain.program import Source
+from retour.intake import thresholds
+from retour.intake.batch import DRY_RUN, HELD, Batch, report_of
+from retour.intake.holding import hold
+from retour.intake.thresholds import Weight
+from retour.store import outcomes
+
+if TYPE_CHECKING:
+    from retour.wiring import Hub
+
+WITHIN = "within"
+"""The fact of a file that was weighed and found in order: read again, it is not weighed again."""
+
+
+def is_weighed(delivery: Delivery, source: Source) -> bool:
+    """Whether a file has nothing to be weighed by, or was weighed before and found in order."""
+    return not source.thresholds or delivery.facts.get("thresholds") == WITHIN
+
+
+def weighed(
+    hub: "Hub", delivery: Delivery, weight: Weight, first: Sequence[Result], state: str
+) -> tuple[Delivery, Batch | None]:
+    """The file with the verdict on it written down; held where it is above a threshold of its source.
+
+    `first` are as many of its results as a preview shows, `state` is the one it stays in if it goes on.
+    """
+    program = hub.program_of(delivery)
+    source = program.source(delivery.source, delivery.channel)
+    excess = thresholds.examine(hub, program, source, weight)
+    if excess is None:
+        delivery = replace(delivery, facts={**delivery.facts, "thresholds": WITHIN})
+        hub.deliveries(program.id).put(delivery, None, state, {})
+        return delivery, None
+    thresholds.keep(hub, delivery, weight, first)
+    facts = {**delivery.facts, **{f"{HELD}_{name}": value for name, value in excess.details.items()}}
+    delivery = replace(delivery, held=excess.code, facts=facts)
+    return delivery, hold(hub, delivery, thresholds.preview_of(weight, program))
+
+
+def told(hub: "Hub", delivery: Delivery, weight: Weight, skipped: Mapping[str, int]) -> Batch:
+    """The end of a dry run whose outcomes lie there already: what it came to is its report."""
+    program = hub.program_of(delivery)
+    source = program.source(delivery.source, delivery.channel)
+    preview = thresholds.dry_run_of(weight, program, thresholds.judged(hub, program, source, weight))
+    batch = Batch(delivery=delivery, state=DRY_RUN, totals=dict(weight.counts), skipped=dict(skipped), preview=preview)
+    hub.deliveries(program.id).close(delivery, report_of(batch), DRY_RUN)
+    return batch
+
+
+def rehearsed(
+    hub: "Hub", delivery: Delivery, weight: Weight, results: Sequence[Result], skipped: Mapping[str, int]
+) -> Batch:
+    """The same of a file in one piece."""
+    outcomes.keep(hub.inbox, delivery, results)
+    return replace(told(hub, delivery, weight, skipped), results=results)
