@@ -62,7 +62,7 @@ def test_a_mapping_is_suggested_corrected_and_saved_as_the_next_version(
     form = fields(page)
     assert form["column:1"] == "order_id" and form["column:6"] == ""
     assert form["decimal"] == "," and form["date"] == "", "what could be two days is left to the person"
-    assert "%d/%m/%y: 04/05/26 = 4 May 2026" in page.text and "%m/%d/%y: 04/05/26 = 5 Apr 2026" in page.text
+    assert "%d/%m/%y04/05/26 = 4 May 2026" in page.said and "%m/%d/%y04/05/26 = 5 Apr 2026" in page.said
     form |= {"date": "%d/%m/%y", "reason-means:1": "ITEM_RETURNED", "reason-means:2": "ORDER_ERROR"}
     read = browser.send(form)
     assert "2 rows: 0 read, 2 not read" in read.said, "nobody said what the amount means"

@@ -163,10 +163,9 @@ def histogram(words: Words, title: str, days: Sequence[tuple[int, int, int]], lo
     return svg(title, inner)
 
 
-def locks(words: Words, days: "Sequence[LockDay]", picked: "LockDay") -> Markup:
+def locks(words: Words, title: str, days: "Sequence[LockDay]", picked: "LockDay") -> Markup:
     """How many days an order can still change, for orders of each day; the picked one marked."""
-    least, most = min(one.days for one in days), max(one.days for one in days)
-    step, base, top = (WIDTH - 2 * LEFT) / len(days), HEIGHT - FOOT, max(most, 1)
+    step, base, top = (WIDTH - 2 * LEFT) / len(days), HEIGHT - FOOT, max(1, *(one.days for one in days))
 
     def height(one: "LockDay") -> float:
         return base - (base - 30) * one.days / top
@@ -180,19 +179,13 @@ def locks(words: Words, days: "Sequence[LockDay]", picked: "LockDay") -> Markup:
         if one.day.day == 1:
             x = LEFT + number * step
             inner += Markup('<line class="axis" x1="{:.1f}" y1="{}" x2="{:.1f}" y2="{}"/>').format(x, base, x, base + 6)
-            if (one.day.month - days[0].day.month) % 3 == 0 or len(days) < 120:
+            if (one.day.month - days[0].day.month) % 3 == 0 and x < WIDTH - 90:
                 inner += Markup('<text x="{:.1f}" y="{}">{}</text>').format(x + 3, HEIGHT - 8, words.month(one.day))
     x = LEFT + ((picked.day - days[0].day).days + 0.5) * step
     inner += Markup('<line class="lock" x1="{:.1f}" y1="16" x2="{:.1f}" y2="{}"/>').format(x, x, base)
     inner += Markup('<text x="{:.1f}" y="12" text-anchor="{}">{}</text>').format(
         x, "end" if x > WIDTH / 2 else "start",
         words.count("%(day)s: %(number)s day", "%(day)s: %(number)s days", picked.days, day=words.day(picked.day)),
-    )  # fmt: skip
-    title = (
-        words.count("An order can change for %(number)s day", "An order can change for %(number)s days", most)
-        if least == most
-        else words.say("An order can change for %(least)s to %(most)s days: that depends on its day", least=least,
-                       most=most)
     )  # fmt: skip
     return svg(title, inner)
 

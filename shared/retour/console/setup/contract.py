@@ -67,11 +67,17 @@ def asked(visit: Visit, given: Mapping[str, str], opened: Program) -> Asked:
 
 
 def usual(visit: Visit, terms: Contract) -> dict[str, str]:
-    """An order to begin with, so that the page shows at once how it is meant."""
-    categories = [category for rule in terms.rules for category in sorted(rule.categories)]
+    """An order to begin with, which the first rule pays for: the page shows at once how it is meant."""
+    first = terms.rules[0]
     partner = min(terms.partners, default=visit.words.say("some partner"))
-    about = {"event_type": terms.event_type, "partner": partner, "day": visit.today.isoformat()}
-    return about | {"amount:1": "60.00", "category:1": categories[0] if categories else ""}
+    fits = {
+        "category:1": first.categories,
+        "sku:1": first.skus,
+        "promo_code": first.promo_codes,
+        "customer_status": first.customer_statuses,
+    }
+    about = {"event_type": terms.event_type, "partner": partner, "day": visit.today.isoformat(), "amount:1": "60.00"}
+    return about | {name: min(values, default="") for name, values in fits.items()}
 
 
 # Pages

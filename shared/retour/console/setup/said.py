@@ -1,5 +1,7 @@
 """Terms, locks and odd days in sentences."""
 
+from collections.abc import Sequence
+
 from retour.console.words import Words
 from retour.domain.actions.contract import Flat, Percent
 from retour.domain.actions.lock import AfterStatus, LockRule, OpenEnded, Restart
@@ -60,6 +62,15 @@ def lock(words: Words, one: LockDay, rule: LockRule) -> str:
     if not one.at_midnight:
         return say("An order of %(day)s can change until %(time)s (%(zone)s); then it is locked.", **about)
     return say("An order of %(day)s can change until the end of %(last)s; locked from %(time)s (%(zone)s).", **about)
+
+
+def span(words: Words, days: Sequence[LockDay]) -> str:
+    """What the picture of a year of locks shows."""
+    least, most = min(one.days for one in days), max(one.days for one in days)
+    if least == most:
+        return words.count("An order can change for %(number)s day", "An order can change for %(number)s days", most)
+    text = words.say("An order can change for %(least)s to %(most)s days: that depends on its day")
+    return text % {"least": words.number(least), "most": words.number(most)}
 
 
 def restart(words: Words, rule: AfterStatus) -> str:

@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,12 +51,20 @@ class Changed:
 
 def difference(old: str, new: str) -> list[Changed]:
     found = []
-    for line in difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=CONTEXT):
+    for line in difflib.unified_diff(laid_out(old), laid_out(new), lineterm="", n=CONTEXT):
         if line.startswith(("---", "+++")):
             continue
         how = {"+": "plus", "-": "minus"}.get(line[:1], "same")
         found.append(Changed(how, line))
     return found
+
+
+def laid_out(text: str) -> list[str]:
+    """Its lines; what is JSON has one for each of its values."""
+    if text.lstrip().startswith("{"):
+        with suppress(ValueError):
+            text = json.dumps(json.loads(text), ensure_ascii=False, indent=2)
+    return text.splitlines()
 
 
 # The next version
