@@ -9,7 +9,7 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -30,31 +30,22 @@ def currencies() -> frozenset[str]:
     return frozenset(exponents())
 
 
-def retour_reader(path: Path) -> Callable[[], Found]:
+def retour_rows(path: Path) -> Callable[[], Found]:
     """Rows only: encoding, quotes, lengths, damaged cells; no meaning yet."""
-    from bench.house import reading
-    from retour.domain.row import Refusal, Row
-    from retour.files.open import open_file
-
-    source = reading().source
-
-    def run() -> Found:
-        with path.open("rb") as stream:
-            opened = open_file(path.name, stream, source)
-            assert not isinstance(opened, Refusal)
-            good = bad = 0
-            for row in opened.rows:
-                if isinstance(row, Row):
-                    good += 1
-                else:
-                    bad += 1
-        return good, bad
-
-    return run
+    return retour_to(path, lambda _, rows: ((row, row) for row in rows))
 
 
 def retour(path: Path) -> Callable[[], Found]:
-    """Reader and normaliser: every row ends as a modification with its identity, or as a reason why not."""
+    """Reader and normaliser up to the verdict: each row is accepted, or there is the reason why not."""
+    return retour_to(path, lambda read, rows: read.checked(rows))
+
+
+def retour_records(path: Path) -> Callable[[], Found]:
+    """The same up to the end: each accepted row as its immutable record with its hashes and where it came from."""
+    return retour_to(path, lambda read, rows: read.modifications(rows))
+
+
+def retour_to(path: Path, step: Callable[[Any, Any], Iterable[tuple[Any, Any]]]) -> Callable[[], Found]:
     from bench.house import reading
     from retour.domain.row import Refusal, Unreadable
     from retour.files.open import open_file
@@ -66,7 +57,7 @@ def retour(path: Path) -> Callable[[], Found]:
             opened = open_file(path.name, stream, read.source)
             assert not isinstance(opened, Refusal)
             good = bad = 0
-            for _, one in read.modifications(opened.rows):
+            for _, one in step(read, opened.rows):
                 if isinstance(one, Unreadable):
                     bad += 1
                 else:
@@ -210,9 +201,11 @@ def polars(path: Path) -> Callable[[], Found]:
     return run
 
 
+ROWS_ONLY = "  its reader alone"
 WAYS: dict[str, Callable[[Path], Callable[[], Found]]] = {
-    "retour, reader alone": retour_reader,
-    "retour, reader and normaliser": retour,
+    "retour": retour,
+    ROWS_ONLY: retour_rows,
+    "  and every record made": retour_records,
     "csv.DictReader + pydantic v2": pydantic,
     "csv.DictReader + msgspec": msgspec,
     "pandas + pandera": pandera,

@@ -4,12 +4,12 @@ The first of a kind is read the careful way (normalise.py). From its record thos
 own is put in its place, and hashed.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
-from operator import methodcaller
+from operator import itemgetter, methodcaller
 from re import Match
 from typing import Any
 
@@ -18,7 +18,7 @@ from retour.domain.row import Row, Unreadable
 from retour.files.plain import OWN, Line, Plain
 from retour.normalise import Reading, Wrong
 
-KINDS_MAX = 4_096
+KEPT = 4_096
 TEXTS = ("reference", "action_id", "sku", "line", "note")
 IDENTIFYING = ("reference", "event_type", "sku", "line")
 ALIKE = (
@@ -27,13 +27,53 @@ ALIKE = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
 class Kinds:
     """The kinds met so far among the plain lines of one table, as one reading reads them."""
 
-    reading: Reading
-    table: Plain
-    met: dict[Any, "Kind"] = field(default_factory=dict)
+    def __init__(self, reading: Reading, table: Plain) -> None:
+        self.reading, self.table = reading, table
+        self.met: dict[Any, Kind] = {}
+        self.times: dict[str, datetime | None] = {"": None}
+        common = [group for name, group in table.groups.items() if name not in OWN]
+        self.common_of: Callable[[Match[str]], Any] = methodcaller("group", *common) if common else nothing
+        self.time_of: Callable[[Match[str]], str] = (
+            itemgetter(table.groups["occurred_at"]) if "occurred_at" in table.groups else nothing
+        )
+        self.keeps_order_ids = reading.keeps_order_ids
+
+    def read(self, line: Line) -> "Kind | Modification | Unreadable":
+        """The kind of a line that has nothing wrong; else what it reads as, the careful way."""
+        found = line.found
+        kind = self.met.get(self.common_of(found))
+        if kind is not None and self._fits(found):
+            return kind
+        read = self.reading.modification(line)
+        if kind is None and isinstance(read, Modification) and self._may_stand_for_others(read):
+            self.met[self.common_of(found)] = Kind(self, read)
+        return read
+
+    def _fits(self, found: Match[str]) -> bool:
+        """Whether nothing is wrong with what is a line's own, beyond what its pattern says already."""
+        time = self.time_of(found)
+        return (time in self.times or self._is_time(time)) and (self.keeps_order_ids or self._is_order_id(found))
+
+    def _is_time(self, text: str) -> bool:
+        try:
+            self.moment(text)
+        except Wrong:
+            return False
+        return True
+
+    def _is_order_id(self, found: Match[str]) -> bool:
+        try:
+            return bool(self.order_key(found))
+        except Wrong:
+            return False
+
+    def _may_stand_for_others(self, example: Modification) -> bool:
+        """Not one by which nothing comes back: of differences zero is accepted, and what is above it is not."""
+        is_nothing = isinstance(example.change, TakeBack) and example.change.amount == 0
+        return self._usable and not is_nothing and len(self.met) < KEPT
 
     @cached_property
     def _usable(self) -> bool:
@@ -41,55 +81,21 @@ class Kinds:
         seen = tuple(self.reading.field_of(name) or "" for name in self.table.header)
         return seen == self.table.fields and not self.reading.constants.keys() & set(OWN) & set(seen)
 
-    def read(self, line: Line) -> "Kind | Modification | Unreadable":
-        """The kind of a line that has nothing wrong; else what it reads as, the careful way."""
-        common = self._common(line.found)
-        kind = self.met.get(common)
-        if kind is not None and self._fits(line.found):
-            return kind
-        read = self.reading.modification(line)
-        if kind is None and isinstance(read, Modification) and self._may_stand_for_others(read):
-            self.met[common] = Kind(self, read)
-        return read
-
-    def _may_stand_for_others(self, example: Modification) -> bool:
-        """Not one by which nothing comes back: of differences zero is accepted, and what is above it is not."""
-        is_nothing = isinstance(example.change, TakeBack) and example.change.amount == 0
-        return self._usable and not is_nothing and len(self.met) < KINDS_MAX
-
-    @cached_property
-    def _common(self) -> Callable[[Match[str]], Any]:
-        """What tells the kinds apart: the texts that many rows have in common."""
-        groups = [group for name, group in self.table.groups.items() if name not in OWN]
-        return methodcaller("group", *groups) if groups else lambda _: ""
-
-    def _fits(self, found: Match[str]) -> bool:
-        """Whether nothing is wrong with what is a line's own, beyond what its pattern says already."""
-        try:
-            self.occurred_at(found)
-            return self.reading.keeps_order_ids or bool(self.order_key(found))
-        except Wrong:
-            return False
-
-    @cached_property
-    def tells_time(self) -> bool:
-        return "occurred_at" in self.table.groups
-
-    def occurred_at(self, found: Match[str]) -> datetime | None:
-        text = found[self._occurred_at] if self._occurred_at else ""
-        return self.reading.moment_of(text) if text else None
+    def moment(self, text: str) -> datetime | None:
+        """The time a cell says. The rows of a file have few of them, or all different ones."""
+        if text not in self.times:
+            if len(self.times) == KEPT:
+                self.times = {"": None}
+            self.times[text] = self.reading.moment_of(text.strip()) if text.strip() else None
+        return self.times[text]
 
     def order_key(self, found: Match[str]) -> str:
-        text = found[self._order_id]
-        return text if self.reading.keeps_order_ids else self.reading.order_key_of(text)
+        order_id = found[self.table.groups["order_id"]]
+        return order_id if self.keeps_order_ids else self.reading.order_key_of(order_id)
 
-    @cached_property
-    def _occurred_at(self) -> int:
-        return self.table.groups.get("occurred_at", 0)
 
-    @cached_property
-    def _order_id(self) -> int:
-        return self.table.groups["order_id"]
+def nothing(_: Match[str]) -> str:
+    return ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,9 +109,9 @@ class Kind:
         """The record of another line of this kind."""
         assert isinstance(line, Line)
         kinds, found, place = self.kinds, line.found, line.place
-        same = {**self._same, **{name: found[group] or None for name, group in self._own}}
+        same = {**self._same, **{name: found[group].strip() or None for name, group in self._own}}
         order_key, change = kinds.order_key(found), self._change(found)
-        occurred_at = kinds.occurred_at(found) if kinds.tells_time else self.example.occurred_at
+        occurred_at = kinds.moment(kinds.time_of(found)) if self._tells_time else self.example.occurred_at
         return Modification(
             **same,
             identity=kinds.reading.identity_of(place, order_key, **{name: same[name] for name in IDENTIFYING}),
@@ -118,12 +124,16 @@ class Kind:
         )
 
     @cached_property
-    def _same(self) -> Mapping[str, Any]:
+    def _same(self) -> dict[str, Any]:
         return {name: getattr(self.example, name) for name in (*ALIKE, *TEXTS)}
 
     @cached_property
-    def _own(self) -> Sequence[tuple[str, int]]:
+    def _own(self) -> list[tuple[str, int]]:
         return [(name, group) for name, group in self.kinds.table.groups.items() if name in TEXTS]
+
+    @cached_property
+    def _tells_time(self) -> bool:
+        return "occurred_at" in self.kinds.table.groups
 
     @cached_property
     def _change(self) -> Callable[[Match[str]], Change]:

@@ -467,7 +467,7 @@ class Reading:
 
     def _sender_column(self, field: str, row: Row) -> str:
         """The sender's own name of a field's column, where the row has it."""
-        return next((column for column in row.fields if self.columns.get(plain(column)) == field), field)
+        return next((column for column in row.fields if self.field_of(column) == field), field)
 
 
 Read = Modification | Unreadable

@@ -18,15 +18,13 @@ from retour.files.layout import Layout, fold, layouts
 DELIMITERS = (",", ";", "\t", "|")
 COLUMNS_MAX = 60
 SIGNS = r"0-9A-Za-z._/:@()&*\-"
-TEXT = rf"([{SIGNS}]{{0,128}}+)"
-WORDS = rf"((?:[{SIGNS}](?:[ {SIGNS}]{{0,126}}[{SIGNS}])?)?)"
-IGNORED = rf"[ {SIGNS}]{{0,128}}+"
+ID = rf"[{SIGNS}]{{0,128}}+"
+WORDS = rf"[ {SIGNS}]{{0,64}}+"
 # An id with a digit is neither the word for a total nor the name of a column.
-ORDER = r"(?=[#A-Za-z._/:\-]*+[0-9])(#?[0-9A-Za-z][0-9A-Za-z._/:\-]{0,127}+)"
-QUANTITY = r"([0-9]{1,6}+)"
-TIME = rf"((?:[0-9A-Za-z][ +{SIGNS}]{{0,38}}[0-9A-Za-z])?)"
+ORDER_ID = r"(?=[#A-Za-z._/:\-]*+[0-9])#?[0-9A-Za-z][0-9A-Za-z._/:\-]{0,127}+"
+QUANTITY = r"[0-9]{1,6}+"
+TIME = r"[ 0-9A-Za-z+:./\-]{0,40}+"
 END = r"(?:\r?\n|\r)?"
-IDS = ("reference", "action_id", "sku", "line")
 OWN = ("reference", "order_id", "action_id", "sku", "line", "amount", "quantity", "note", "occurred_at")
 """What is each row's own; in all other fields many rows of a file say the same."""
 
@@ -55,7 +53,9 @@ class Plain:
 class Line(Row):
     """A plain row, taken apart when somebody asks; it equals the row that says the same."""
 
+    # As quick to make as any object: there is one for each line.
     __setattr__ = object.__setattr__
+    __delattr__ = object.__delattr__
     layout = ""
 
     def __init__(self, table: Plain, number: int, found: re.Match[str]) -> None:
@@ -97,7 +97,8 @@ def plain_lines(
     if delimiter not in DELIMITERS or mark not in ".," or mark == delimiter:
         return None
     cells = [cell(name, field, mark) for name, field in zip(header, fields, strict=True)]
-    return Plain(re.compile(re.escape(delimiter).join(cells) + END), tuple(header), fields, delimiter, mark, prefix)
+    grouped = (f"({one})" if field else one for one, field in zip(cells, fields, strict=True))
+    return Plain(re.compile(re.escape(delimiter).join(grouped) + END), tuple(header), fields, delimiter, mark, prefix)
 
 
 def fields_of(header: Sequence[str], source: Source) -> Sequence[str]:
@@ -114,13 +115,15 @@ def cell(name: str, field: str, mark: str) -> str:
     """What a plain cell of a column is like; below no name there is none."""
     match field:
         case "order_id":
-            return ORDER
+            return ORDER_ID
+        case "reference" | "action_id" | "sku" | "line":
+            return ID
         case "amount":
-            return rf"([0-9]{{1,12}}+(?:{re.escape(mark)}[0-9]{{1,3}}+)?+)"
+            return rf"[0-9]{{1,12}}+(?:{re.escape(mark)}[0-9]{{1,3}}+)?+"
         case "quantity":
             return QUANTITY
         case "occurred_at":
             return TIME
         case "":
-            return IGNORED if name else ""
-    return TEXT if field in IDS else WORDS
+            return WORDS if name else ""
+    return WORDS
