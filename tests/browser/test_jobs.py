@@ -17,17 +17,17 @@ def test_a_partner_manager_reverses_with_a_preview_and_undoes(visitor: Visitor, 
     page.goto("/console/acme/actions")
     page.click("text=A-1010")
     page.click("main a:has-text('Reverse')")
-    page.select_option("#reason", "CANCELLED")
-    page.wait_for_selector("#preview >> text=This would happen")
+    page.select_option("#act select[name=reason]", "CANCELLED")
+    page.wait_for_selector(".preview >> text=This would happen")
     assert hub.action("acme", "A-1010~sale")["state"] == "pending"
-    page.fill("#note", "rang us")
+    page.fill("#act input[name=note]", "rang us")
     page.click("#act button.danger")
     page.wait_for_selector("text=Pays nothing to nordlicht")
     seen = hub.action("acme", "A-1010~sale")
     assert (seen["state"], seen["history"][-1]["sender"]) == ("reversed", "Mara")
-    page.click("main a:has-text('Undo') >> nth=-1")
+    page.click(".timeline a:has-text('the record') >> nth=0")
     page.click("#undo button")
-    page.wait_for_selector("text=Undone. The difference is booked")
+    page.wait_for_selector(".toast >> text=Took back the change of A-1010")
     assert hub.action("acme", "A-1010~sale")["state"] == "pending"
     assert not page.faults
 
@@ -35,13 +35,13 @@ def test_a_partner_manager_reverses_with_a_preview_and_undoes(visitor: Visitor, 
 def test_a_partner_manager_modifies_an_item_and_sees_the_payout_while_typing(visitor: Visitor, hub: LocalHub) -> None:
     page = visitor("manager")
     page.goto("/console/acme/action?id=A-1011~sale&act=modify")
-    page.select_option("#line", index=1)
-    page.fill("#amount", "40.00")
-    page.wait_for_selector("#preview >> text=This would happen")
-    assert "payout" in page.inner_text("#preview")
-    assert page.evaluate("document.activeElement.id") == "amount"
+    page.fill("input[name='amount.1']", "60.00")
+    page.wait_for_selector(".preview >> text=This would happen")
+    assert "payout" in page.inner_text(".preview")
+    assert page.evaluate("document.activeElement.name") == "amount.1"
+    page.select_option("#act select[name=reason]", "ITEM_RETURNED")
     page.click("#act button.primary")
-    page.wait_for_selector("text=Take back")
+    page.wait_for_selector(".toast >> text=Changed A-1011")
     assert hub.action("acme", "A-1011~sale")["items"][0]["amount"] == "60.00"
     assert not page.faults
 

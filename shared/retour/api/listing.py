@@ -24,6 +24,7 @@ from retour.domain.actions.action import Action, State
 from retour.domain.actions.order import Head, Order
 from retour.domain.actions.outcome import Outcome
 from retour.domain.calendar import add_months, local_day, start_of_day
+from retour.domain.money import to_text
 from retour.domain.program import Program
 from retour.domain.times import instant, text
 from retour.store import bulk
@@ -239,16 +240,42 @@ def last_change(order: Order, head: Head) -> Document | None:
 
 
 def few(hub: Hub, reader: Reader, filter_: Filter) -> list[Document] | None:
-    """All that match, to be sorted by whatever they say; None where that would be too many to look at."""
-    if filter_.order_id is not None:
-        return [line(reader, one) for one in found(hub, reader, filter_)]
+    """All that match, by what their heads say, to be sorted by that; None where they would be too many to look at."""
     every = list(islice(candidates(hub, reader, filter_, None, final=filter_.takes_final), HEADS_MAX + 1))
     if len(every) > HEADS_MAX:
         return None
-    meant = fitting(hub.ledger(reader.program), reader, filter_, every)
-    chosen = ((seen, looked_up(reader, seen)) for seen in every if seen[2:] in meant)
-    return [line(reader, one) for seen, one in chosen
-            if one and is_of_place(seen, one[2]) and filter_.fits(one[1], one[2], reader.now)]  # fmt: skip
+    listed = bulk.listed(hub.ledger(reader.program), [seen[2:] for seen in every])
+    lines = [head_line(one, reader.program, reader.now) for one in listed]
+    return [line for line in lines if filter_.takes_line(line)]
+
+
+def head_line(one: bulk.Listed, program: Program, now: datetime) -> Document:
+    """What lists sort by, without the action's records."""
+    action = one.action
+    return {
+        "id": action.id,
+        "order_id": action.order_id,
+        "event_type": action.event_type,
+        "partner": one.partner,
+        "event_time": text(action.event_time),
+        "reported_at": text(action.reported_at),
+        "state": one.state(now).value,
+        "amount": to_text(one.amount, action.currency),
+        "payout": to_text(one.payout, program.currency),
+        "locks_at": text(one.locks_at) if one.locks_at else None,
+        "contract": one.contract,
+        "changes": one.changes,
+        "changed_at": text(one.changed_at) if one.changed_at else None,
+        "promo_code": action.promo_code,
+        "customer_status": action.customer_status,
+        "place": (action.order_key, action.id),
+    }
+
+
+def lines_at(reader: Reader, places: Iterable[tuple[str, str]]) -> list[Document]:
+    """The whole lines of a few actions, by order key and id."""
+    chosen = (looked_up(reader, ("", "", *place)) for place in places)
+    return [line(reader, one) for one in chosen if one is not None]
 
 
 def found(hub: Hub, reader: Reader, filter_: Filter) -> Iterator[Chosen]:

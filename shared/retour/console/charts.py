@@ -179,11 +179,11 @@ def locks(words: Words, title: str, days: "Sequence[LockDay]", picked: "LockDay"
         if one.day.day == 1:
             x = LEFT + number * step
             inner += Markup('<line class="axis" x1="{:.1f}" y1="{}" x2="{:.1f}" y2="{}"/>').format(x, base, x, base + 6)
-            if (one.day.month - days[0].day.month) % 3 == 0 and x < WIDTH - 90:
+            if (one.day.month - days[0].day.month) % 4 == 0 and x < WIDTH - 150:
                 inner += Markup('<text x="{:.1f}" y="{}">{}</text>').format(x + 3, HEIGHT - 8, words.month(one.day))
     x = LEFT + ((picked.day - days[0].day).days + 0.5) * step
-    inner += Markup('<line class="lock" x1="{:.1f}" y1="16" x2="{:.1f}" y2="{}"/>').format(x, x, base)
-    inner += Markup('<text x="{:.1f}" y="12" text-anchor="{}">{}</text>').format(
+    inner += Markup('<line class="lock" x1="{:.1f}" y1="22" x2="{:.1f}" y2="{}"/>').format(x, x, base)
+    inner += Markup('<text x="{:.1f}" y="18" text-anchor="{}">{}</text>').format(
         x, "end" if x > WIDTH / 2 else "start",
         words.count("%(day)s: %(number)s day", "%(day)s: %(number)s days", picked.days, day=words.day(picked.day)),
     )  # fmt: skip

@@ -66,7 +66,6 @@ def templates() -> Environment:
     )
     environment.filters["path"] = lambda text: quote(str(text), safe="")
     environment.filters["mark"] = lambda text: hashlib.sha256(str(text).encode("utf-8", "replace")).hexdigest()[:8]
-    environment.filters["day_of"] = lambda moment, words: words.local(moment).date()
     environment.globals["static"] = lambda name: f"/static/{static_names()[name]}"
     environment.globals["icon"] = icon
     return environment

@@ -13,11 +13,13 @@ from retour.domain.actions.action import Action, State
 from retour.domain.actions.contract import Contract
 from retour.domain.actions.modification import Modification
 from retour.domain.actions.order import Order
+from retour.domain.actions.outcome import Outcome
 from retour.domain.times import instant
 from retour.store.items import (
     NEVER,
     Item,
     action_from,
+    entries_from,
     modification_from,
     modification_item,
     modification_sort,
@@ -108,6 +110,11 @@ class Listed:
     locks_at: datetime | None
     is_reversed: bool
     is_approved: bool
+    amount: int
+    payout: int
+    contract: int
+    changes: int
+    changed_at: datetime | None
 
     def state(self, now: datetime) -> State:
         if self.is_reversed:
@@ -133,13 +140,18 @@ def listed(ledger: TableLedger, places: Iterable[tuple[str, str]]) -> list[Liste
 
 
 def _listed(reported: Item, head: Item) -> Listed:
-    locks = head["GSI2SK"]["S"].partition("#")[0]
+    locks, log = head["GSI2SK"]["S"].partition("#")[0], entries_from(head["log"]["B"])
     return Listed(
         action=action_from(reported),
         partner=head["GSI2PK"]["S"].split("#", 2)[2].rpartition("#")[0],
         locks_at=None if locks == NEVER else instant(locks),
         is_reversed=head["st"]["S"] == "R",
         is_approved=head["st"]["S"] == "A",
+        amount=int(head["am"]["N"]),
+        payout=int(head["po"]["N"]),
+        contract=int(head["cn"]["N"]),
+        changes=int(head["ch"]["N"]),
+        changed_at=next((entry.applied_at for entry in log[::-1] if entry.outcome is Outcome.APPLIED), None),
     )
 
 

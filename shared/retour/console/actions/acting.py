@@ -109,7 +109,7 @@ def body_of(visit: Visit, found: Found, act: str, given: Mapping[str, str]) -> d
         if amount is not None and amount != to_text(rest.amount, action.currency):
             new["amount"] = amount
         if new:
-            items.append({"line": line.line, **new})
+            items.append({"line": line.line, **({"sku": line.sku} if line.sku else {}), **new})
     return {**said, "items": items}
 
 
@@ -176,6 +176,9 @@ def differences(visit: Visit, found: Found, version: int, given: Mapping[str, st
     words, now, currency = visit.words, visit.hub.now(), visit.program.currency
     say, money = words.say, words.minor
 
+    def units(quantity: int) -> str:
+        return words.count("%(number)s unit", "%(number)s units", quantity)
+
     def state(one: Head) -> str:
         return labels.label(words, "state", one.state(now).value)
 
@@ -185,7 +188,7 @@ def differences(visit: Visit, found: Found, version: int, given: Mapping[str, st
         (say("Payout"), money(then.payout, currency), money(head.payout, currency), ""),
     ]
     for line, was, is_ in zip(action.lines, then.standing.rests, head.standing.rests, strict=True):
-        typed = [given[name] for name in (f"quantity.{line.line}", f"amount.{line.line}") if name in given]
-        seen, left = (f"{rest.quantity} × {money(rest.amount, action.currency)}" for rest in (was, is_))
-        rows.append((line.sku or say("line %(line)s", line=line.line), seen, left, " × ".join(typed)))
+        typed = [given[name] for name in (f"amount.{line.line}", f"quantity.{line.line}") if name in given]
+        seen, left = (f"{money(rest.amount, action.currency)}, {units(rest.quantity)}" for rest in (was, is_))
+        rows.append((line.sku or say("line %(line)s", line=line.line), seen, left, ", ".join(typed)))
     return rows

@@ -1,6 +1,6 @@
 """The list of actions: which are shown, by what they are sorted, with which columns, and what may follow."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -24,23 +24,21 @@ IDS = ("id", "order_id")
 
 @dataclass(frozen=True)
 class Column:
-    """`fields` are what a file says of it; without `key` there is nothing in it to sort by."""
+    """`fields` are what a file says of it; without `key`, of what heads say, it cannot be sorted by."""
 
     name: str
     title: str
     fields: tuple[str, ...]
-    key: Callable[[Document], Any] | None = None
+    key: str = ""
     number: bool = False
+
+    def sorts_by(self, line: Document) -> Any:
+        return Decimal(line[self.key]) if self.number else line[self.key]
 
 
 def column(name: str, title: str, *fields: str, number: bool = False) -> Column:
     """One that is sorted by the first of its fields."""
-    first, *_ = fields or (name,)
-
-    def key(line: Document) -> Any:
-        return Decimal(line[first]) if number else line[first]
-
-    return Column(name, title, fields or (name,), key, number)
+    return Column(name, title, fields or (name,), (fields or (name,))[0], number)
 
 
 COLUMNS = (
@@ -52,13 +50,13 @@ COLUMNS = (
     column("payout", term("Payout"), "payout", "payout_currency", number=True),
     column("state", term("State")),
     column("lock", term("Locks"), "locks_at"),
-    column("last", term("Last change"), "last_changed_at", "last_change", "last_reason"),
+    Column("last", term("Last change"), ("last_changed_at", "last_change", "last_reason"), "changed_at"),
     column("action", term("Action"), "id"),
     column("promo_code", term("Promo code")),
     column("customer_status", term("Customer status")),
-    column("disposition", term("Disposition")),
+    Column("disposition", term("Disposition"), ("disposition",)),
     column("contract", term("Contract version"), number=True),
-    column("channel", term("Channel of the last change")),
+    Column("channel", term("Channel of the last change"), ("channel",)),
     column("changes", term("Changes"), number=True),
     column("reported", term("Reported"), "reported_at"),
 )
@@ -136,12 +134,13 @@ def wanted(visit: Visit) -> Filter:
 def lines_of(visit: Visit, filter_: Filter) -> Shown:
     """By the index where it knows the order; else sorted here, if all that match can be looked at for one page."""
     hub, reader, query = visit.hub, visit.reader, visit.request.query
-    sort = query.get("sort", "") if query.get("sort", "").removeprefix("-") in BY_NAME else ""
+    if filter_.order_id is not None:
+        return Shown([flat(listing.line(reader, one)) for one in listing.found(hub, reader, filter_)], "")
+    asked = BY_NAME.get(query.get("sort", "").removeprefix("-"))
+    sort = query["sort"] if asked and asked.key else ""
     knows_the_order = sort in ("", *listing.SORTS) and not (sort and filter_.partner)
-    if filter_.order_id is not None or not knows_the_order:
-        found = listing.few(hub, reader, filter_)
-        if found is not None:
-            return sorted_here(visit, [flat(line) for line in found], sort or "lock")
+    if not knows_the_order and (heads := listing.few(hub, reader, filter_)) is not None:
+        return sorted_here(visit, heads, sort)
     cursor = {"cursor": query["cursor"]} if query.get("cursor") else {}
     page = listing.page(hub, reader, visit.call(query={"limit": str(PAGE), **cursor}), filter_)
     by = "" if filter_.partner else filter_.sort
@@ -150,18 +149,18 @@ def lines_of(visit: Visit, filter_: Filter) -> Shown:
     return Shown([flat(line) for line in page["items"]], by, later, page["looked"], in_vain)
 
 
-def sorted_here(visit: Visit, lines: list[Document], sort: str) -> Shown:
-    key = BY_NAME[sort.removeprefix("-")].key
-    assert key is not None
-    named = BY_NAME[sort.removeprefix("-")].fields[0]
-    there = [line for line in lines if line[named] is not None]
-    there.sort(key=lambda line: (key(line), line["id"]), reverse=sort.startswith("-"))
-    lines = [*there, *(line for line in lines if line[named] is None)]
+def sorted_here(visit: Visit, heads: list[Document], sort: str) -> Shown:
+    """One page of them; what has nothing to sort by comes last."""
+    by = BY_NAME[sort.removeprefix("-")]
+    there = [head for head in heads if head[by.key] is not None]
+    there.sort(key=lambda head: (by.sorts_by(head), head["id"]), reverse=sort.startswith("-"))
+    heads = [*there, *(head for head in heads if head[by.key] is None)]
     asked = visit.request.query.get("from", "")
     start = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 6 else 0
-    follow = start + PAGE < len(lines)
+    follow = start + PAGE < len(heads)
     later = visit.here(**{"from": str(start + PAGE)}, told=None, open=None) if follow else None
-    return Shown(lines[start : start + PAGE], sort, later, total=len(lines))
+    lines = listing.lines_at(visit.reader, [head["place"] for head in heads[start : start + PAGE]])
+    return Shown([flat(line) for line in lines], sort, later, total=len(heads))
 
 
 def flat(line: Document) -> Document:

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from zoneinfo import ZoneInfo
 
 from retour.api import views
@@ -89,6 +89,7 @@ def shown(visit: Visit, action_id: str, acting: Acting, status: int = 200) -> Re
             visit.words, steps, found[2].locks_at, visit.hub.now(), visit.program.currency, past.at
         ),
         "reported": action.reported_at,
+        "days": by_day(visit, document["history"], action.reported_at),
         "acting": acting if acting.act in ACTS and may_act else Acting(),
         "acts": possible(document) if may_act else (),
         "past": past,
@@ -120,8 +121,17 @@ def brief_of(visit: Visit, action_id: str) -> Mapping[str, Any]:
         "last": document["history"][: -LAST - 1 : -1],
         "reasons": sorted(visit.program.reasons),
         "undo": last_undoable(document),
-        "back": visit.request.query.get("back") or visit.here(part=None, told=None),
+        "back": list_of(visit),
     }
+
+
+def list_of(visit: Visit) -> str:
+    """The list that a row is opened in: this very address, or the one that htmx asks from."""
+    if not visit.request.wants_block:
+        return visit.here(told=None)
+    at = urlsplit(visit.request.headers.get("hx-current-url", ""))
+    told = [(name, value) for name, value in parse_qsl(at.query) if name != "told"]
+    return f"{at.path}?{urlencode(told)}" if at.path.endswith("/actions") else ""
 
 
 def possible(document: Document) -> tuple[str, ...]:
@@ -146,6 +156,15 @@ def last_undoable(document: Document) -> str:
         if one["outcome"] == "applied" and one["change"] not in toast.LASTING and one["id"] not in undone:
             return str(one["id"])
     return ""
+
+
+def by_day(visit: Visit, history: Sequence[Document], reported_at: datetime) -> list[tuple[date, list[Document]]]:
+    """What came on which day, the newest first, down to the day of the report."""
+    days: dict[date, list[Document]] = {}
+    for entry in reversed(history):
+        days.setdefault(visit.words.local(entry["received_at"]).date(), []).append(entry)
+    days.setdefault(visit.words.local(reported_at).date(), [])
+    return sorted(days.items(), reverse=True)
 
 
 # The past

@@ -55,7 +55,7 @@ def payment(order: Order, action: Action, head: Head, contracts: Sequence[Contra
         days = sorted(local_day(record.received_at, zone).isoformat() for _, record in cuts)
         about = {"amount": f"{to_text(gone, action.currency)} {action.currency}", "day": days[-1]}
         more = {"times": str(len(cuts)), "first_day": days[0]}
-        parts.append(Said("CAME_BACK", about) if len(cuts) == 1 else Said("CAME_BACK_BETWEEN", about | more))
+        parts.append(Said("CAME_BACK", about) if days[0] == days[-1] else Said("CAME_BACK_BETWEEN", about | more))
     return [Said("PAID", {"payout": payout, "partner": partner}), *parts]
 
 
