@@ -28,7 +28,7 @@ OWN_PROGRAM = {
 
 
 def ask(hub: Running, method: str, path: str, body: Any = None, key: str | None = None) -> Any:
-    raw = None if body is None else json.dumps(body).encode()
+    raw = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     headers = {"Authorization": f"Bearer {key or hub.ready['admin_key']}", "Content-Type": "application/json"}
     request = urllib.request.Request(hub.ready["api"] + path, raw, headers, method=method)
     with urllib.request.urlopen(request, timeout=30) as answer:
