@@ -125,13 +125,14 @@ def moved(rules: list[Rule], do: str) -> list[Rule]:
 
 def body_of(declared: Mapping[str, Any], rules: Sequence[Rule], form: Mapping[str, str]) -> dict[str, Any]:
     """The declared terms with these rules; one rule for everything stays a plain payout where it was one."""
-    body = {name: value for name, value in declared.items() if name not in ("payout", "rules", "partners")}
-    body["valid_from"] = form.get("valid_from", "").strip()
-    if partners := listed(form.get("partners", "")):
-        body["partners"] = partners
-    if "payout" in declared and len(rules) == 1 and rules[0].keys() == {"pays"}:
-        return body | {"payout": rules[0]["pays"]}
-    return body | {"rules": list(rules)}
+    stays = "payout" in declared and len(rules) == 1 and rules[0].keys() == {"pays"}
+    said: dict[str, Any] = {
+        "valid_from": form.get("valid_from", "").strip(),
+        "partners": listed(form.get("partners", "")),
+        **({"payout": rules[0]["pays"]} if stays else {"rules": list(rules)}),
+    }
+    kept = {name: value for name, value in declared.items() if name in said or name not in ("payout", "rules")}
+    return {name: value for name, value in (kept | said).items() if value or name == "valid_from"}
 
 
 def drafted(visit: Visit, name: str, body: Mapping[str, Any], rules: Sequence[Rule]) -> Draft:
