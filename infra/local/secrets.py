@@ -17,13 +17,14 @@ from local.folder import write_whole
 from retour.domain.delivery import Channel
 from retour.domain.program import Source, source_from
 from retour.setup.credentials import missing
-from retour.store.programs import key_item
+from retour.store.programs import ANY, Principal, key_document, key_item
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_ssm import SSMClient
 
 KEY_PREFIX = "K#"
+OURS = "local hub"
 
 
 @dataclass(slots=True)
@@ -85,7 +86,7 @@ class Vault:
             self.put_secret(name, text)
         for hashed, document in kept.keys.items():
             self.put_key(hashed, document)
-        self.admit(kept.admin_key, {"program": "*", "role": "admin", "name": "local hub"})
+        self.admit(kept.admin_key, Principal(ANY, "admin", OURS))
 
     def complete(self, kept: Kept, documents: Mapping[str, Mapping[str, Any]]) -> Kept:
         """What was kept and what the stack holds now, with an API key for every program and a secret for every source
@@ -93,7 +94,7 @@ class Vault:
         own = dict(kept.programs)
         for program in documents.keys() - own.keys():
             own[program] = f"rk_{program}_{secrets.token_urlsafe(24)}"
-            self.admit(own[program], {"program": program, "role": "merchant", "name": "local hub"})
+            self.admit(own[program], Principal(program, "merchant", OURS))
         held = dict(self.secrets())
         for program, document in documents.items():
             for source, body in document.get("sources", {}).items():
@@ -112,8 +113,8 @@ class Vault:
     def put_secret(self, name: str, text: str) -> None:
         self.manager.put_parameter(Name=name, Value=text, Type="SecureString", Overwrite=True)
 
-    def admit(self, key: str, opens: Mapping[str, str]) -> None:
-        self.put_key(digest(key), json.dumps(opens))
+    def admit(self, key: str, opens: Principal) -> None:
+        self.put_key(digest(key), key_document(key, opens, OURS, None))
 
     def put_key(self, hashed: str, document: str) -> None:
         """What the table knows of it beside, such as its last use, stays."""

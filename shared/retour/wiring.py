@@ -197,6 +197,11 @@ class Hub:
         return self.environment.get("MAIL_FROM", "")
 
     @property
+    def is_local(self) -> bool:
+        """The hub on one machine: it keeps envelopes to rebuild from, and has keys of its own."""
+        return self.environment.get("KEEP_ENVELOPES") == "1"
+
+    @property
     def receives_mail(self) -> str:
         """`ses`, where a rule set of SES takes mail in; `smtp`, where the local hub does; empty, where nobody does."""
         return self.environment.get("RECEIVES_MAIL", "")

@@ -10,6 +10,7 @@ import pytest
 
 from local.deploy import client
 from local.secrets import Kept, Vault, digest, load, public_half, save
+from retour.store.programs import Principal
 
 DOCUMENTS = {
     "acme": {
@@ -62,7 +63,9 @@ def test_every_source_gets_what_its_channel_needs(vault: Vault) -> None:
     crm = vault.source(kept, "acme", "crm")
     assert len(crm["tokens"][0]) >= 22 and "BEGIN PUBLIC KEY" in public_half(crm["private_key"])
     assert vault.source(kept, "acme", "warehouse") == {}
-    assert opened(vault, kept.programs["acme"]) == {"program": "acme", "role": "merchant", "name": "local hub"}
+    told = opened(vault, kept.programs["acme"])
+    assert (told["program"], told["role"], told["name"]) == ("acme", "merchant", "local hub")
+    assert told["tail"] == kept.programs["acme"][-4:]
 
 
 def test_what_exists_is_left_as_it_is(vault: Vault) -> None:
@@ -82,7 +85,7 @@ def test_a_salesforce_source_with_tokens_alone_gets_its_key(vault: Vault) -> Non
 
 def test_after_a_kill_the_same_keys_open_the_same(vault: Vault, tmp_path: Path) -> None:
     kept = vault.complete(load(tmp_path / "secrets.json"), DOCUMENTS)
-    vault.admit("rk_acme_given_to_somebody", {"program": "acme", "role": "merchant", "name": "shop"})
+    vault.admit("rk_acme_given_to_somebody", Principal("acme", "merchant", "shop"))
     kept = vault.complete(kept, DOCUMENTS)
     save(tmp_path / "secrets.json", kept)
     forget(vault.dynamodb, vault.manager)
@@ -96,7 +99,7 @@ def test_after_a_kill_the_same_keys_open_the_same(vault: Vault, tmp_path: Path) 
 
 def test_the_file_is_for_its_owner_alone_and_holds_no_key_of_others(vault: Vault, tmp_path: Path) -> None:
     path = tmp_path / "secrets.json"
-    vault.admit("rk_acme_given_to_somebody", {"program": "acme", "role": "merchant", "name": "shop"})
+    vault.admit("rk_acme_given_to_somebody", Principal("acme", "merchant", "shop"))
     save(path, vault.complete(load(path), DOCUMENTS))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert "rk_acme_given_to_somebody" not in path.read_text()

@@ -25,6 +25,7 @@ CRYPTOGRAPHY = find_spec("cryptography") is not None
 SEVERAL = ("signing", "callback", "tokens")
 LIVE = 2
 TAIL = 4
+HIDDEN = "…"
 LOG = "secrets"
 LOGGED = 50
 HOUR = timedelta(hours=1)
@@ -98,7 +99,7 @@ def credentials(hub: "Hub", program: Program, by: str) -> dict[str, dict[str, st
 
 
 def access(hub: "Hub", program: Program, source: Source) -> dict[str, str]:
-    """How a source is used, without what is secret."""
+    """How a source is used, without what is secret: that part of an address is a …"""
     match source.channel:
         case Channel.API:
             return {"url": f"{hub.api_url}/v1/programs/{program.id}/hooks/{source.name}"}
@@ -108,7 +109,7 @@ def access(hub: "Hub", program: Program, source: Source) -> dict[str, str]:
         case Channel.PULL:
             options = source.options
             return {"server": f"{options['protocol']}://{options['host']}", "user": options["user"]}
-    return {}
+    return secret_access(hub, program, source, {"tokens": [HIDDEN]})
 
 
 def secret_access(hub: "Hub", program: Program, source: Source, secret: Mapping[str, Any]) -> dict[str, str]:

@@ -139,15 +139,7 @@ class Programs:
         return Principal(doc["program"], doc["role"], doc["name"])
 
     def grant(self, key: str, principal: Principal, by: str = "", at: datetime | None = None) -> ApiKey:
-        doc = {
-            "program": principal.program,
-            "role": principal.role,
-            "name": principal.name,
-            "tail": key[-TAIL:],
-            "made_by": by,
-            "made_at": text(at) if at else "",
-        }
-        item = key_item(key_hash(key), json.dumps(doc))
+        item = key_item(key_hash(key), key_document(key, principal, by, at))
         self.client.put_item(TableName=self.table, Item=item)
         return _api_key(item)
 
@@ -213,6 +205,19 @@ class Programs:
 
 def key_hash(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
+
+
+def key_document(key: str, principal: Principal, by: str, at: datetime | None) -> str:
+    """What is kept of a key: all but itself."""
+    doc = {
+        "program": principal.program,
+        "role": principal.role,
+        "name": principal.name,
+        "tail": key[-TAIL:],
+        "made_by": by,
+        "made_at": text(at) if at else "",
+    }
+    return json.dumps(doc)
 
 
 def key_item(sha256: str, doc: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from retour.channels import mail
 from retour.domain.program import Program, Source
 from retour.remote import RemoteError
+from retour.setup.credentials import access
 from retour.trial.steps import FAILED, WAITING, Course, Trial
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def attempt(hub: "Hub", program: Program, source: Source, course: Course) -> Non
         raise RemoteError("MAIL_NOT_OFFERED")
     if not tokens:
         raise RemoteError("MAIL_WITHOUT_ADDRESS", source=source.name)
-    shown = f"{program.id}.{source.name}.…@{hub.mail_domain}"
+    shown = access(hub, program, source)["address"]
     course.done("address", address=shown, count=len(tokens))
 
     senders = source.options["allow_from"]

@@ -1,11 +1,12 @@
 """Our SFTP server: keys that can be used, a login that lets them in, a server that answers, a folder that is seen."""
 
+from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from retour.domain.program import Program, Source
 from retour.remote import RemoteError, address, words
-from retour.setup.logins import comment, fingerprint, login, user
+from retour.setup.logins import Login, comment, fingerprint, login, user
 from retour.trial.steps import Course
 
 if TYPE_CHECKING:
@@ -17,26 +18,33 @@ USUAL_PORT = 22
 
 
 def attempt(hub: "Hub", program: Program, source: Source, course: Course) -> None:
-    keys = source.options.get("public_keys", ())
+    keys, name = source.options.get("public_keys", ()), user(program, source)
+    if keys or not hub.is_local:
+        declared(source, keys, course)
+        let_in = login(hub, name)
+        if let_in is None:
+            raise RemoteError("SFTP_LOGIN_UNKNOWN", user=name)
+        course.done("login", user=name, count=len(let_in.keys))
+    else:
+        course.warned("keys", "SFTP_ONLY_OUR_OWN_KEY")
+        course.done("login", user=name, count=1)
+
+    if not hub.sftp_address:
+        raise RemoteError("SFTP_NOT_OFFERED")
+    course.done("server", address=hub.sftp_address, said=greeting(hub.sftp_address, hub.allow_private_hosts))
+
+    lying = sum(1 for _ in islice(hub.inbox.keys(f"{Login(program, source).folder}/"), LISTED))
+    course.done("folder", folder="/", count=lying)
+
+
+def declared(source: Source, keys: Sequence[str], course: Course) -> None:
+    """Whether there is a key at all, and each can be used."""
     if not keys:
         raise RemoteError("SFTP_WITHOUT_KEY", source=source.name)
     for number, line in enumerate(keys, 1):
         if fingerprint(line) is None:
             raise RemoteError("SFTP_KEY_UNREADABLE", number=number, key=f"{line[:30]}…")
     course.done("keys", count=len(keys), keys=", ".join(f"{comment(one)} {fingerprint(one)}".strip() for one in keys))
-
-    name = user(program, source)
-    let_in = login(hub, name)
-    if let_in is None:
-        raise RemoteError("SFTP_LOGIN_UNKNOWN", user=name)
-    course.done("login", user=name, count=len(let_in.keys))
-
-    if not hub.sftp_address:
-        raise RemoteError("SFTP_NOT_OFFERED")
-    course.done("server", address=hub.sftp_address, said=greeting(hub.sftp_address, hub.allow_private_hosts))
-
-    lying = sum(1 for _ in islice(hub.inbox.keys(f"{let_in.folder}/"), LISTED))
-    course.done("folder", folder="/", count=lying)
 
 
 def greeting(where: str, allow_private: bool) -> str:

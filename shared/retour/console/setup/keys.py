@@ -1,6 +1,7 @@
 """Keys and secrets: which there are and when each was last used; a new one shown once, an old one ended for good."""
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,8 @@ from retour.api.views import Document
 from retour.console.request import Response, to
 from retour.console.setup.channels import declared
 from retour.console.visit import Visit
-from retour.setup.credentials import SEVERAL, wanted
+from retour.domain.program import Source
+from retour.setup.credentials import LIVE, SEVERAL, wanted
 
 
 @dataclass(frozen=True)
@@ -22,14 +24,7 @@ class Ending:
 
 
 def index(visit: Visit, wrong: str = "", status: int = 200) -> Response:
-    held = {
-        one.name: {
-            "lines": keys.secrets_of(visit.hub, visit.program, one.name),
-            "makes": [what for what in wanted(one) if what in SEVERAL],
-            "channel": one.channel.value,
-        }
-        for one in declared(visit)
-    }
+    held = {one.name: holding(visit, one) for one in declared(visit)}
     return visit.render(
         "secrets.html",
         status,
@@ -39,6 +34,14 @@ def index(visit: Visit, wrong: str = "", status: int = 200) -> Response:
         wrong=wrong,
         name=visit.request.form.get("name", ""),
     )
+
+
+def holding(visit: Visit, source: Source) -> dict[str, Any]:
+    """What a source holds, and of what it may have a second one made."""
+    lines = keys.secrets_of(visit.hub, visit.program, source.name)
+    live = Counter(line["what"] for line in lines["items"])
+    makes = [what for what in wanted(source) if what in SEVERAL and live[what] < LIVE]
+    return {"lines": lines, "makes": makes, "channel": source.channel.value}
 
 
 def ending(visit: Visit, held: dict[str, Any]) -> Ending | None:

@@ -9,7 +9,7 @@ from retour.console.request import Response, to
 from retour.console.visit import Visit
 from retour.domain.program import Source
 from retour.trial.run import begin
-from retour.trial.steps import WAITING, Trial
+from retour.trial.steps import PASSED, WAITING, Trial
 
 MINUTE = 60
 TENTH = 600
@@ -22,6 +22,12 @@ class Tested:
     source: str
     trial: dict[str, Any] | None
     every: int = 0
+    is_fresh: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the steps are worth a look: they move, one of them stopped, or somebody has just asked for them."""
+        return self.every > 0 or self.is_fresh or (self.trial is not None and self.trial["state"] != PASSED)
 
     @property
     def passed(self) -> int:
@@ -34,9 +40,9 @@ def tested(visit: Visit, source: Source) -> Tested:
         return Tested(source.name, None)
     now = visit.hub.now()
     told = found.document(visit.words.language, now)
-    if found.is_over(now):
-        return Tested(source.name, told)
     seconds = (now - found.started_at).total_seconds()
+    if found.is_over(now):
+        return Tested(source.name, told, is_fresh=seconds < MINUTE)
     slow = 5 if seconds > MINUTE or found.state(now) == WAITING else 2
     return Tested(source.name, told, 15 if seconds > TENTH else slow)
 
