@@ -78,6 +78,7 @@ on("input", ({ target }) => {
   if (name) { target.setAttribute("aria-valuetext", name); target.nextElementSibling.value = name; }
 });
 on("change", ({ target }) => {
+  if (target.dataset.names) say(`?${new URLSearchParams(new FormData(target.form))}`);
   const form = target.closest("form[data-filters]");
   if (form && target.matches("select, input[type=date]")) form.requestSubmit();
 });
