@@ -23,8 +23,8 @@ DAYS = 60
 PARTNERS = 20
 DELIVERIES_EACH = 50
 """Actions for which a delivery is listed."""
-CHANGED: dict[int, Change] = {3: Reverse(), 5: TakeBack(decimal("20.00")), 7: Approve()}
-"""Of ten actions these have one change each."""
+CHANGED: dict[int, Change] = {0: TakeBack(decimal("20.00")), 3: Reverse(), 7: Approve()}
+"""Of ten times seven actions these have one change each."""
 WRITTEN_AT_ONCE = 25
 
 
@@ -40,7 +40,7 @@ class Seeded:
     def order(self, number: int) -> Order:
         """The action of a number with its change, folded; final where its lock is a day past."""
         happened = self.now - timedelta(days=number % DAYS, minutes=number % 1_000 + 1)
-        key, rule = f"S-{number:06}", self.program.contracts[0].lock
+        key, terms = f"S-{number:06}", next(one for one in self.program.contracts if one.event_type == "sale")
         action = Action(
             id=f"{key}~sale",
             program=self.program.id,
@@ -53,10 +53,10 @@ class Seeded:
             lines=(Line("1", "SKU-1", "shoes", 1, 10_000),),
             reported_at=happened,
             delivery="20261101T110000000Z-0000000000",
-            locks_at=at_report(rule, happened, self.program.time_zone).locks_at,
-            contract=1,
+            locks_at=at_report(terms.lock, happened, self.program.time_zone).locks_at,
+            contract=terms.number,
         )
-        change = CHANGED.get(number % 10)
+        change = CHANGED.get(number // 7 % 10)
         records = [self.record(action, change)] if change else []
         order = fold(Order(key=key, actions=[action], records=records), self.program.contracts, happened)
         head = replace(order.heads[action.id], version=1)

@@ -40,7 +40,7 @@ def test_an_hour_is_counted_when_it_is_over(house: House) -> None:
     at(house, 10, 5)
     assert count(house) == 1
     assert {name: (one["deliveries"], one["counts"]) for name, one in hours(house)["09"].items()} == {
-        "": (2, {"applied": 2}),
+        "": (1, {"applied": 2}),
         "erp": (2, {"applied": 1, "waiting": 1, "refused": 1}),
     }
     assert count(house) == 0, "once"

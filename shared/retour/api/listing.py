@@ -48,6 +48,7 @@ BYTES_MAX = 2_000
 NAMED = ("state", "partner", "event_type", "promo_code")
 """Of these a filter says the one that is meant, or those that are not: `not_partner`."""
 NAMES = (*NAMED, *(f"not_{name}" for name in NAMED), "order_id", "locks_after", "locks_before")
+OPEN = (State.PENDING, State.APPROVED)
 MAYBE_FINAL = (State.LOCKED, State.REVERSED)
 """States in which an action may be final, and so be in no lock index."""
 FINAL = "~"
@@ -83,6 +84,10 @@ class Filter:
     @property
     def is_indexed(self) -> bool:
         return bool(self.partner or self.locks_after or self.locks_before or self.state)
+
+    def locks_from(self, now: datetime) -> str:
+        """No lock before this can be of what is meant: what is locked is neither pending nor approved."""
+        return max(self.locks_after or "", text(now) if self.state in OPEN else "")
 
     @property
     def takes_final(self) -> bool:
@@ -342,7 +347,7 @@ def candidates(
         yield from by_partner(ledger, names, start)
         return
     if not (start and start[0].startswith(FINAL)):
-        yield from by_place(ledger, filter_, start)
+        yield from by_place(ledger, filter_, start, filter_.locks_from(reader.now))
         start = None
     if final:
         marked = ledger.final_months(start[0].removeprefix(FINAL) if start else "")
@@ -359,16 +364,17 @@ def by_partner(ledger: TableLedger, names: Iterable[tuple[str, str]], start: tup
             yield place, sort, order_key, action
 
 
-def by_place(ledger: TableLedger, filter_: Filter, start: tuple[str, str] | None) -> Iterator[Seen]:
-    """Partitions of the lock index, in the order that is asked for."""
+def by_place(ledger: TableLedger, filter_: Filter, start: tuple[str, str] | None, since: str) -> Iterator[Seen]:
+    """Partitions of the lock index, in the order that is asked for; only what locks from a moment on."""
     backward = filter_.sort.startswith("-")
     place = SORTED_BY[filter_.sort.removeprefix("-")]
-    for name in lock_partitions(ledger, filter_):
+    for name in lock_partitions(ledger, filter_, since):
         if start and name != start[0] and (place(name) > place(start[0])) == backward:
             continue
         lock_day, _, event_day = name.partition("#")
-        rows = ledger.heads_by_lock(lock_day, event_day, after_of(start, name), backward=backward)
-        for order_key, action, sort in rows:
+        after = after_of(start, name)
+        from_now = since if not after and not backward and lock_day == since[:10] else ""
+        for order_key, action, sort in ledger.heads_by_lock(lock_day, event_day, after or from_now, backward=backward):
             yield name, sort, order_key, action
 
 
@@ -389,12 +395,12 @@ SORTED_BY = {"lock": by_lock, "event": by_event}
 """How the partitions of the lock index follow each other: their names are `lock day#event day`."""
 
 
-def lock_partitions(ledger: TableLedger, filter_: Filter) -> Iterator[str]:
+def lock_partitions(ledger: TableLedger, filter_: Filter, since: str) -> Iterator[str]:
     last = (filter_.locks_before or NEVER)[:10]
     listed = (
         f"{partition.lock_day}#{partition.event_day}"
         for partition in ledger.lock_partitions(last)
-        if filter_.locks_after is None or partition.lock_day >= filter_.locks_after[:10]
+        if partition.lock_day >= since[:10]
     )
     if filter_.sort == "lock":
         yield from listed

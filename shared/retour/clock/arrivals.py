@@ -102,7 +102,8 @@ def counted_hour(hub: "Hub", program: Program, hour: datetime) -> tuple[Document
                 left -= rows if rows <= left else 0
             found = pool.map(lambda one: counts_of(hub, program, *one), zip(some, looked_at, strict=True))
             for header, counts in zip(some, found, strict=True):
-                add(doc, header, counts)
+                if header.delivery.kind is not Kind.PROGRAM:
+                    add(doc, header, counts)
                 is_finished = is_finished and header.state in FINISHED
     return doc, is_finished
 

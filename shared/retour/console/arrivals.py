@@ -15,7 +15,7 @@ from retour.clock.due import EXPECTED
 from retour.console import charts, counted
 from retour.console.visit import Visit
 from retour.domain.calendar import local_day
-from retour.domain.delivery import received_at
+from retour.domain.delivery import Kind, received_at
 from retour.domain.program import Source
 from retour.domain.times import instant
 from retour.store.deliveries import Header
@@ -61,7 +61,7 @@ def looked_up(visit: Visit) -> Arrivals:
     }
     today, first = admission.days(visit.hub, visit.program)
     newest = (one for one in views.headers(visit.reader.deliveries, Place(today), max(first, days[-1]))
-              if isinstance(one, Header))  # fmt: skip
+              if isinstance(one, Header) and one.delivery.kind is not Kind.PROGRAM)  # fmt: skip
     latest: list[Header] = []
     since: list[Header] = []
     for header in newest:
