@@ -83,7 +83,7 @@ def events(hub: Any) -> dict[str, Any]:
     )
     hub.inbox.put(file.body_key, content.encode())
     announce(hub, file)
-    work = large.split(hub, file, {})
+    work = large.split(hub, file)
     about = {"program": "acme", "delivery": file.id}
     small = sent(Kind.FILE, content.encode(), Channel.API, "warehouse", name="y.csv")
     key = f"api/acme/warehouse/{small.id}/y.csv"

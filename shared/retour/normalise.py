@@ -55,12 +55,16 @@ CHANGES = (
 )  # fmt: skip
 BY_PEOPLE = ("reprice", "release", "discard")
 AMOUNT_MEANS = ("set_total", "take_back", "difference")
+THOUSANDS = re.compile(r"\D*[1-9]\d{0,2}\.\d{3}\D*")
+EXAMPLE = datetime(2026, 11, 21, 9, 30)
 KEY_BYTES = 128
 TEXT_MAX = 500
 LISTED_MAX = 240
 SHOWN_MAX = 40
 KEPT = 4_096
 QUANTITY_MAX = 1_000_000
+TAKEN_APART = frozenset((Row, Unreadable))
+"""What rows are, but for the plain lines of a table."""
 
 
 class Wrong(Exception):
@@ -114,22 +118,18 @@ class Reading:
 
     def modifications(self, rows: Iterable[Row | Unreadable]) -> Iterator[tuple[Row | Unreadable, "Read"]]:
         """Each row with what it reads as, in order; none is left out."""
-        from retour.kinds import Kind as RowKind
-
         for row, checked in self.checked(rows):
-            yield row, checked.record(row) if isinstance(checked, RowKind) else checked
+            yield row, checked if isinstance(checked, Modification | Unreadable) else checked.record(row)
 
     def checked(self, rows: Iterable[Row | Unreadable]) -> Iterator[tuple[Row | Unreadable, "Read | RowKind"]]:
         """Each row with the verdict on it, in order; an accepted one with its record, or with the kind that makes it.
 
         A line that became several rows stands or falls whole, since it is the line that its sender can correct.
         """
-        from retour.files.plain import Line
-
         line: list[tuple[Row | Unreadable, Read]] = []
         for row in rows:
-            if isinstance(row, Line):
-                yield row, self._kinds(row.table).read(row)
+            if row.__class__ not in TAKEN_APART:
+                yield row, self._kinds(row.table).read(row)  # type: ignore[union-attr, arg-type]
                 continue
             of_line = line_of(row.place)
             if line and of_line != line_of(line[0][0].place):
@@ -211,6 +211,10 @@ class Reading:
     @cached_property
     def _reason_of(self) -> Callable[[str], str]:
         return lru_cache(KEPT)(self._translated_reason)
+
+    @cached_property
+    def _nearest_reason(self) -> Callable[[str], str]:
+        return lru_cache(KEPT)(lambda given: nearest(given, self.program.reasons))
 
     def _read(self, cells: Mapping[str, str], row: Row) -> Modification:
         source, delivery = self.source, self.delivery
@@ -398,6 +402,8 @@ class Reading:
         if text is None:
             return None
         mark = self.source.mapping.get("decimal")
+        if mark is None and self._is_written_by_people and self._may_be_thousands(text, cells):
+            raise Wrong("AMOUNT_AMBIGUOUS", field, value=shown(text))
         try:
             amount = number(text, mark, cells.get("currency", "").upper() or None)
         except Ambiguous:
@@ -405,10 +411,23 @@ class Reading:
         except ForeignCurrency:
             raise Wrong("AMOUNT_OTHER_CURRENCY", field, value=shown(text), currency=cells["currency"]) from None
         except NotAnAmount:
-            raise Wrong("NOT_AN_AMOUNT", field, value=shown(text), mark=mark or ".") from None
+            raise not_an_amount(field, text, mark or ".") from None
         if amount < 0 and self.source.amount_means != "difference":
             raise Wrong("AMOUNT_NEGATIVE", field)
         return amount
+
+    @cached_property
+    def _is_written_by_people(self) -> bool:
+        """Files are, and their programs' ways of writing numbers; what calls the API is told how it writes them."""
+        kind = self.delivery.facts.get("of", self.delivery.kind)
+        return kind == Kind.FILE and "bulk" not in self.delivery.facts
+
+    def _may_be_thousands(self, text: str, cells: Mapping[str, str]) -> bool:
+        """Whether a point could group thousands as well: `12.500`, but of a currency with three decimals it is one."""
+        if THOUSANDS.fullmatch(text) is None:
+            return False
+        currency = cells.get("currency", "").upper() or self.source.currency or self.program.currency
+        return exponents().get(currency, 0) < 3
 
     def _quantity(self, cells: Mapping[str, str]) -> int | None:
         text = cells.get("quantity")
@@ -434,7 +453,7 @@ class Reading:
         if reason not in self.program.reasons:
             reason = self.source.mapping.get("reason_otherwise", reason)
         if reason not in self.program.reasons:
-            raise Wrong("UNKNOWN_REASON", "reason", value=shown(given), known=listed(self.program.reasons))
+            raise Wrong("UNKNOWN_REASON", "reason", value=shown(given), nearest=self._nearest_reason(shown(given)))
         return str(reason)
 
     def _occurred_at(self, cells: Mapping[str, str]) -> datetime | None:
@@ -445,6 +464,9 @@ class Reading:
         declared = self.source.mapping.get("date")
         patterns = [declared] if isinstance(declared, str) else declared or []
         read = {moment for pattern in patterns if (moment := dated(text, pattern))} if patterns else {dated(text, None)}
+        if len(read - {None}) > 1:
+            days = ", ".join(sorted(f"{moment:%Y-%m-%d}" for moment in read if moment))
+            raise Wrong("TIME_AMBIGUOUS", "occurred_at", value=shown(text), days=days)
         moment = read.pop() if len(read) == 1 else None
         try:
             if moment is not None:
@@ -452,7 +474,7 @@ class Reading:
                 return milliseconds(moment.replace(tzinfo=zone) if moment.tzinfo is None else moment)
         except OverflowError:
             pass
-        right = " / ".join(patterns) or "2026-11-21T09:30:00+01:00"
+        right = " / ".join(f"{EXAMPLE:{pattern}}" for pattern in patterns) or "2026-11-21T09:30:00+01:00"
         raise Wrong("NOT_A_TIME", "occurred_at", value=shown(text), pattern=right)
 
     def _short(self, cells: Mapping[str, str], field: str, most: int = KEY_BYTES) -> str | None:
@@ -471,6 +493,16 @@ class Reading:
 
 
 Read = Modification | Unreadable
+
+
+def not_an_amount(field: str, text: str, mark: str) -> Wrong:
+    """Where only the decimal mark is another than the source's, that is said, and which number it would be."""
+    other = "," if mark == "." else "."
+    try:
+        right = f"{number(text, other):f}".replace(".", mark)
+    except (NotAnAmount, Ambiguous, ForeignCurrency):
+        return Wrong("NOT_AN_AMOUNT", field, value=shown(text), mark=mark)
+    return Wrong("AMOUNT_OTHER_MARK", field, value=shown(text), mark=mark, other=other, right=right)
 
 
 def difference(amount: Decimal | None, quantity: int | None) -> tuple[str, Decimal | None, int | None]:
@@ -508,6 +540,15 @@ def whole(line: Sequence[tuple[Row | Unreadable, "Read"]]) -> Iterable[tuple[Row
         else:
             details = {"place": wrong.place, "line": line_of(row.place)}
             yield row, Unreadable(row.place, "LINE_REFUSED", details, "", row.raw, read.order_key or "")
+
+
+def nearest(given: str, known: Iterable[str]) -> str:
+    """The known word that another one is most like; equal but for its case and its blanks is the nearest there is."""
+    from difflib import get_close_matches
+
+    words = {plain(word): word for word in sorted(known)}
+    found = get_close_matches(plain(given), list(words), n=1, cutoff=0)
+    return words[found[0]] if found else ""
 
 
 def listed(names: Iterable[str]) -> str:

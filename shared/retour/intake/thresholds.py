@@ -13,7 +13,6 @@ from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from retour.clock.rollup import pending_payout, roll_up
 from retour.domain.actions.codes import Code
 from retour.domain.actions.modification import Modification, SetTotal, TakeBack
 from retour.domain.actions.outcome import Outcome, Result
@@ -224,9 +223,18 @@ def hit_most(weight: Weight, program: Program) -> str:
 
 def examine(hub: "Hub", program: Program, source: Source, weight: Weight) -> Excess | None:
     """What of the thresholds of its source a file exceeds; what is pending is counted now if it never was."""
-    if "pending_taken_back" in source.thresholds and pending_payout(hub, program) is None:
+    if "pending_taken_back" in source.thresholds and pending_of(hub, program) is None:
+        from retour.clock.rollup import roll_up
+
         roll_up(hub, program)
     return judged(hub, program, source, weight)
+
+
+def pending_of(hub: "Hub", program: Program) -> int | None:
+    """The payout that was pending at the last count; None where nothing was counted yet."""
+    from retour.clock.rollup import pending_payout
+
+    return pending_payout(hub, program)
 
 
 def judged(hub: "Hub", program: Program, source: Source, weight: Weight) -> Excess | None:
@@ -234,7 +242,7 @@ def judged(hub: "Hub", program: Program, source: Source, weight: Weight) -> Exce
     they should."""
     pending = None
     if "pending_taken_back" in source.thresholds:
-        pending = pending_payout(hub, program)
+        pending = pending_of(hub, program)
     excess = excess_of(weight, source, pending)
     if excess is not None:
         excess = Excess(excess.code, {**excess.details, "partners": hit_most(weight, program)})
