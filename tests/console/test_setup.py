@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.conftest import PROGRAM, House
 from tests.console.conftest import Answer, Browser, Console
+from tests.files import workbooks
 
 FIXED = "\N{NO-BREAK SPACE}"
 Sold = Callable[..., None]
@@ -404,3 +405,43 @@ def test_the_text_of_a_version_is_written_anew_once_its_raw_delivery_is_gone(con
     deliveries._write(replace(header.delivery, body_key="raw/expired"), header.state, header.report, None)
     page = console.person("admin").get(f"{console.base}/setup/versions/1")
     assert page.status == 200 and "name: Acme Shoes" in page.text
+
+
+# What a sample may be
+
+
+def encrypted(house: House) -> bytes:
+    from pysequoia import Cert, encrypt
+
+    from retour.intake.opening import new_key
+
+    key = new_key(house.hub, house.program, "warehouse")["public_key"]
+    return bytes(encrypt(bytes=GERMAN, recipients=[Cert.from_bytes(key.encode())]))
+
+
+def as_workbook(_house: House) -> bytes:
+    rows = workbooks.header(1, "Bestellnummer", "Wert")
+    rows += workbooks.row(2, workbooks.text("A2", "A-1"), workbooks.number("B2", "40"))
+    return workbooks.workbook(("Mai", rows))
+
+
+@pytest.mark.parametrize("made", [encrypted, as_workbook])
+def test_a_sample_may_be_encrypted_or_a_workbook(
+    console: Console, house: House, made: Callable[[House], bytes]
+) -> None:
+    pytest.importorskip("pysequoia")
+    browser = console.person("admin")
+    page = uploaded(console, browser, made(house))
+    assert fields(page)["column:1"] == "order_id" and ">suggested<" in page.text
+    again = browser.send(fields(page), amount_means="take_back", default_reason="ITEM_RETURNED")
+    assert again.status == 200 and "A-1" in again.text
+    kept = list(house.hub.inbox.keys(f"raw/{house.program}/"))
+    assert not kept, "nothing of a sample is stored"
+
+
+def test_of_a_long_sample_the_first_lines_travel(console: Console) -> None:
+    rows = "".join(f'A-{n};"zwei\r\nZeilen";1,50\r\n' for n in range(5000))
+    page = uploaded(console, console.person("admin"), f"Bestellnummer;Notiz;Wert\r\n{rows}".encode())
+    assert "It cannot be read so" not in page.text and len(page.body) < 100_000
+    assert "200 rows" in page.said and "Only these first ones were looked at" in page.text
+    assert len(fields(page)["sample"]) < 10_000

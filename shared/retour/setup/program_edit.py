@@ -15,15 +15,16 @@ WIDTH = 110
 
 
 def rewritten(text: str, wanted: Mapping[str, Any]) -> str:
-    """A valid program's text, changed so that it says what is wanted.
+    """A program's text, changed so that it says what is wanted.
 
-    What is JSON, or written so that no part of it can be exchanged alone, is written anew from the first line.
+    What is JSON, or not right any more, or written so that no part of it can be exchanged alone, is written anew from
+    the first line.
     """
     before = read(text)
-    if isinstance(before, list):
-        raise ValueError(f"this is no valid program to change: {before[0]}")
     if before == wanted:
         return text
+    if isinstance(before, list):
+        return dumped(wanted)
     if text.lstrip("\ufeff \r\n").startswith("{"):
         return json.dumps(wanted, ensure_ascii=False, indent=2) + "\n"
     patched = text
