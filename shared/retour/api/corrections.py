@@ -166,17 +166,19 @@ def by_rule(hub: Hub, reader: Reader, header: Header, asked: Any) -> tuple[list[
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The same wrong value in several rows that were refused for the same reason."""
+    """The same wrong value in several rows refused for the same reason; `nearest` is what it may have meant."""
 
     code: str
     column: str
     value: str
     rows: int
+    nearest: str = ""
 
 
 def rules(results: Sequence[Result], done: Sequence[Link]) -> list[Rule]:
     """What may be mended at once, the most frequent first: of refusals that name a column and its value."""
     counted: dict[tuple[str, str, str], int] = {}
+    nearest: dict[tuple[str, str, str], str] = {}
     for one in results:
         value = one.details.get(VALUE_OF.get(one.code, "value"), "")
         column = one.column or correction.AT_FAULT.get(one.code, "")
@@ -184,7 +186,8 @@ def rules(results: Sequence[Result], done: Sequence[Link]) -> list[Rule]:
         if told and correction.corrected_by(done, place_of(one)) is None:
             key = (one.code, column, value)
             counted[key] = counted.get(key, 0) + 1
-    several = [Rule(*key, count) for key, count in counted.items() if count > 1]
+            nearest[key] = one.details.get("nearest", "")
+    several = [Rule(*key, count, nearest[key]) for key, count in counted.items() if count > 1]
     return sorted(several, key=lambda rule: -rule.rows)
 
 

@@ -37,9 +37,6 @@ class Pair:
     other: Document
     fields: Sequence[str]
 
-    def differs(self, name: str) -> bool:
-        return bool(self.held[name] != self.other[name])
-
 
 @dataclass(frozen=True)
 class Near:

@@ -282,6 +282,11 @@ def kind(words: Words, name: str) -> str:
     return words.say("File")
 
 
+def came_in(words: Words, name: str) -> str:
+    """What a record came in: a file by its name, else what kind of call it was."""
+    return kind(words, name) if name in ("modifications", "hook", "salesforce") else name
+
+
 def lock_rule(words: Words, rule: LockRule) -> str:
     """When an action locks, in words."""
     say, count = words.say, words.count
