@@ -1,6 +1,7 @@
 """A source's mapping: names, constants, translations, dates, ids, as its program declares them."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from io import BytesIO
 from typing import Any
 
@@ -97,12 +98,27 @@ def test_dates_are_read_as_declared(declared: Any, text: str, local: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("declared", "text"),
-    [(["%d/%m/%Y", "%m/%d/%Y"], "01/02/2026"), ("%d.%m.%Y", "2026-11-24"), (None, "24.11.2026"), (None, "01/02/2026")],
+    ("declared", "text", "right"),
+    [
+        ("%d.%m.%Y", "2026-11-24", "as 21.11.2026."),
+        (["%d.%m.%Y", "%m/%d/%Y %H:%M"], "24-11-26", "as 21.11.2026 / 11/21/2026 09:30."),
+        (None, "24.11.2026", "as 2026-11-21T09:30:00+01:00."),
+        (None, "01/02/2026", "as 2026-11-21T09:30:00+01:00."),
+    ],
 )
-def test_a_date_that_is_not_one_day_is_refused(declared: Any, text: str) -> None:
+def test_a_date_that_cannot_be_read_is_answered_by_one_that_can(declared: Any, text: str, right: str) -> None:
     mapping = {"date": declared} if declared else {}
-    assert refused(f"order_id,change,occurred_at\nA-1,reverse,{text}\n", mapping=mapping) == "NOT_A_TIME"
+    (found,) = read(f"order_id,change,occurred_at\nA-1,reverse,{text}\n", mapping=mapping)
+    assert isinstance(found, Unreadable) and found.code == "NOT_A_TIME"
+    assert sentence(found.code, found.details).endswith(right)
+
+
+def test_a_date_that_is_not_one_day_is_refused_with_the_days_it_could_be() -> None:
+    mapping = {"date": ["%d/%m/%Y", "%m/%d/%Y"]}
+    (found,) = read("order_id,change,occurred_at\nA-1,reverse,01/02/2026\n", mapping=mapping)
+    assert isinstance(found, Unreadable) and (found.code, found.column) == ("TIME_AMBIGUOUS", "occurred_at")
+    assert "2026-01-02, 2026-02-01" in sentence(found.code, found.details)
+    assert one("order_id,change,occurred_at\nA-1,reverse,24/02/2026\n", mapping=mapping).occurred_at
 
 
 def test_lost_zeros_come_back_only_where_the_width_is_stated() -> None:
@@ -118,6 +134,45 @@ def test_a_doubtful_amount_says_in_which_line_and_column_and_what_would_be_right
     assert isinstance(found, Unreadable)
     assert (found.code, found.place, found.column) == ("AMOUNT_AMBIGUOUS", "2", "amount")
     assert "decimal" in sentence(found.code, found.details)
+
+
+@pytest.mark.parametrize("text", ["12.500", "1.000", "-1.000", "12.500 EUR", "€ 1.234"])
+def test_a_point_before_three_digits_may_group_thousands(text: str) -> None:
+    """Read as decimals, a German's twelve thousand would be twelve and a half."""
+    row = f"order_id,amount\nA-1,{text}\n"
+    assert refused(row, amount_means="take_back") == "AMOUNT_AMBIGUOUS"
+    for mark in ".,":
+        (found,) = read(row, amount_means="take_back", mapping={"decimal": mark})
+        assert not isinstance(found, Unreadable) or found.code == "AMOUNT_NEGATIVE"
+
+
+@pytest.mark.parametrize("text", ["0.500", "1234.500", "12.50", "12.5", "1.0000"])
+def test_what_cannot_group_thousands_has_decimals(text: str) -> None:
+    assert one(f"order_id,amount\nA-1,{text}\n", amount_means="take_back").change == TakeBack(Decimal(text))
+
+
+def test_of_a_currency_with_three_decimals_three_are_no_wonder() -> None:
+    row = "order_id,amount,currency\nA-1,12.500,KWD\n"
+    assert one(row, amount_means="take_back").change == TakeBack(Decimal("12.500"))
+
+
+def test_a_long_file_is_as_careful_with_its_last_line_as_with_its_first() -> None:
+    """Most lines of a plain file are read at one stroke."""
+    rows = "".join(f"R-{n},A-{n},{n}.50\n" for n in range(1, 9))
+    *_, before, last = read(f"reference,order_id,amount\n{rows}R-9,A-9,12.500\n", amount_means="take_back")
+    assert isinstance(before, Modification)
+    assert isinstance(last, Unreadable) and last.code == "AMOUNT_AMBIGUOUS"
+
+
+@pytest.mark.parametrize(
+    ("text", "declared", "right"),
+    [("10,50", None, "10.50"), ("1.234,50", None, "1234.50"), ("1.234.567", None, "1234567"), ("10.50", ",", "10,50")],
+)
+def test_another_decimal_mark_is_named_with_the_number_it_would_be(text: str, declared: str | None, right: str) -> None:
+    mapping = {"decimal": declared} if declared else {}
+    (found,) = read(f"order_id;amount\nA-1;{text}\n", amount_means="take_back", mapping=mapping)
+    assert isinstance(found, Unreadable) and found.code == "AMOUNT_OTHER_MARK"
+    assert f"Write {right}," in sentence(found.code, found.details)
 
 
 def test_a_signed_difference_takes_back_what_is_below_zero() -> None:

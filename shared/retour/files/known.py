@@ -274,7 +274,7 @@ class Known:
                         **base,
                         columns["sku"]: sku,
                         columns["quantity"]: str(units[sku]),
-                        total: f"{worth:f}".replace(".", mark),
+                        total: shortest(worth).replace(".", mark),
                         "change": "set_quantity" if worth else "set_total",
                     }
                     for sku, worth in amounts.items()
@@ -293,6 +293,12 @@ def numbered(row: Row, items: Sequence[Mapping[str, str]]) -> list[Row]:
     if len(items) == 1:
         return [replace(row, fields=items[0])]
     return [replace(row, place=f"{row.place}.{count}", fields=cells) for count, cells in enumerate(items, 1)]
+
+
+def shortest(amount: Decimal) -> str:
+    """A sum as its text, without more decimals than it needs beyond two: three could be taken for thousands."""
+    cents = amount.quantize(Decimal("0.01"))
+    return f"{cents if cents == amount else amount:f}"
 
 
 def ruled(rules: Sequence[Mapping[str, Any]], have: Mapping[str, str]) -> str:

@@ -96,7 +96,8 @@ def plain_lines(
         return None
     if delimiter not in DELIMITERS or mark not in ".," or mark == delimiter:
         return None
-    cells = [cell(name, field, mark) for name, field in zip(header, fields, strict=True)]
+    places = 3 if "decimal" in source.mapping else 2
+    cells = [cell(name, field, mark, places) for name, field in zip(header, fields, strict=True)]
     grouped = (f"({one})" if field else one for one, field in zip(cells, fields, strict=True))
     return Plain(re.compile(re.escape(delimiter).join(grouped) + END), tuple(header), fields, delimiter, mark, prefix)
 
@@ -111,15 +112,18 @@ def fields_of(header: Sequence[str], source: Source) -> Sequence[str]:
     return [field_of.get(name, "") for name in header]
 
 
-def cell(name: str, field: str, mark: str) -> str:
-    """What a plain cell of a column is like; below no name there is none."""
+def cell(name: str, field: str, mark: str, places: int) -> str:
+    """What a plain cell of a column is like; below no name there is none.
+
+    Three places after a mark that nobody declared may be thousands: such an amount goes the careful way.
+    """
     match field:
         case "order_id":
             return ORDER_ID
         case "reference" | "action_id" | "sku" | "line":
             return ID
         case "amount":
-            return rf"[0-9]{{1,12}}+(?:{re.escape(mark)}[0-9]{{1,3}}+)?+"
+            return rf"[0-9]{{1,12}}+(?:{re.escape(mark)}[0-9]{{1,{places}}}+)?+"
         case "quantity":
             return QUANTITY
         case "occurred_at":
