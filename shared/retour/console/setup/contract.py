@@ -1,7 +1,7 @@
 """Who is paid what: the contracts as sentences, and any order priced by them, an existing or an invented one."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from retour.api import listing
@@ -38,7 +38,7 @@ class Asked:
     given: Mapping[str, str]
     orders: Sequence[tuple[Action, Rests]] = ()
     wrong: str = ""
-    lines: int = field(default=LINES)
+    lines: int = LINES
 
     def __bool__(self) -> bool:
         return bool(self.orders or self.wrong)

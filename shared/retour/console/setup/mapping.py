@@ -76,20 +76,25 @@ def edit(visit: Visit) -> Response:
         trial = tried(source, reading["suggestion"]["mapping"])
         draft = Draft({**declared, "mapping": dict(trial.mapping)})
         reading = read(visit, source, sample, draft) | {"suggestion": reading["suggestion"]}
-    proposal: Proposal | None = None
-    if form.get("step") in ("show", "save") and not draft.wrong:
-        text = versions.with_document(visit, with_source(visit, source.name, draft.body))
-        if form["step"] == "save":
-            found = versions.applied(visit, text)
-            if isinstance(found, Response):
-                return found
-            proposal = found
-        else:
-            proposal = versions.proposed(visit, text)
-    template = "mapping_editor.html" if visit.request.wants_block else "mapping.html"
-    status = 200 if visit.request.wants_block else 422 if draft.wrong else proposal.status if proposal else 200
+    found = None if draft.wrong else versions.stepped(visit, with_source(visit, source.name, draft.body))
+    if isinstance(found, Response):
+        return found
     page = page_of(visit, source, sample, draft, reading)
-    return visit.render(template, status, source=source, newest=None, wrong="", page=page, proposal=proposal)
+    return shown(visit, source, page, 422 if draft.wrong else found.status if found else 200, found)
+
+
+def shown(visit: Visit, source: Source, page: Document, status: int, proposal: Proposal | None) -> Response:
+    """The whole page; or the editor alone for whoever only changed something in it."""
+    block = visit.request.wants_block
+    return visit.render(
+        "mapping_editor.html" if block else "mapping.html",
+        200 if block else status,
+        source=source,
+        newest=None,
+        wrong="",
+        page=page,
+        proposal=proposal,
+    )
 
 
 def read(visit: Visit, source: Source, sample: Chosen, draft: Draft) -> Document:

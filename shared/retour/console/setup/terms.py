@@ -55,14 +55,11 @@ def edit(visit: Visit) -> Response:
     rules = moved(from_form(form), form.get("do", ""))
     draft = drafted(visit, in_force.name, body_of(declared, rules, form), rules)
     asked = contract.asked(visit, form, draft.opened or visit.program)
-    proposal: Proposal | None = None
-    if form.get("step") in ("show", "save") and draft.opened:
-        text = versions.with_document(visit, with_contract(visit, in_force.name, draft.body))
-        found = versions.applied(visit, text) if form["step"] == "save" else None
-        if isinstance(found, Response):
-            return found
-        proposal = found or versions.proposed(visit, text)
-    return shown(visit, in_force, draft, asked, proposal)
+    wanted = with_contract(visit, in_force.name, draft.body)
+    found = versions.stepped(visit, wanted) if draft.opened else None
+    if isinstance(found, Response):
+        return found
+    return shown(visit, in_force, draft, asked, found)
 
 
 def chosen(visit: Visit) -> tuple[Contract, dict[str, Any]]:

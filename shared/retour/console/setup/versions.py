@@ -24,13 +24,15 @@ def versions_of(visit: Visit) -> list[ProgramVersion]:
 
 
 def written(visit: Visit, version: ProgramVersion) -> str:
-    """The document as somebody wrote it, with its comments; written anew once the raw text is no longer kept."""
+    """The document as somebody wrote it, with its comments; JSON with a line for each value.
+
+    Once the raw text is no longer kept it is written anew.
+    """
     header = visit.reader.deliveries.get(version.delivery)
-    try:
-        if header is not None:
-            return visit.reader.deliveries.body(header).decode("utf-8", "replace")
-    except KeyError:
-        pass
+    if header is not None:
+        with suppress(KeyError):
+            text = visit.reader.deliveries.body(header).decode("utf-8", "replace")
+            return "\n".join(laid_out(text)) if text.lstrip().startswith("{") else text
     from retour.setup.program_edit import dumped
 
     return dumped(dict(version.document))
@@ -143,6 +145,15 @@ def faulty(text: str, version: int, refused: Refused) -> Proposal:
     document = json.loads(refused.answer["body"])
     of_the_whole = [{"line": 1, "column": 1, "key": "", "detail": document["detail"]}]
     return Proposal(text, version, faults=document.get("errors", of_the_whole))
+
+
+def stepped(visit: Visit, wanted: Mapping[str, Any]) -> Response | Proposal | None:
+    """What a form asks for with the document it draws: to see what saving changes, or to save; None: neither yet."""
+    step = visit.request.form.get("step")
+    if step not in ("show", "save"):
+        return None
+    text = with_document(visit, wanted)
+    return applied(visit, text) if step == "save" else proposed(visit, text)
 
 
 def with_document(visit: Visit, wanted: Mapping[str, Any]) -> str:
