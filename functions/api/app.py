@@ -231,7 +231,7 @@ def settle_modification(program: str, modification: str, act: str) -> Answer:
 @app.post("/v1/programs/<program>/files")
 def send_file(program: str) -> Answer:
     answer = modifications.take_file(hub(), called(), caller(), opened(program))
-    return answer, 200 if called().is_dry_run else 202
+    return answer, 202 if answer["batch"] else 200
 
 
 @app.post("/v1/programs/<program>/uploads")

@@ -297,6 +297,7 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
         if first and not programs.documents:
             await step(programs.apply, SAMPLE)
             await step(programs.refresh)
+        await step(gone_on, programs)
 
         events = stack.client("events")
         s3 = stack.client("s3")
@@ -416,6 +417,14 @@ def taken_in_again(stack: Stack, say: Say, stop: threading.Event) -> list[dict[s
         say(f"  {key} could not be taken in again: {failure}")
     drained(stack)
     return list(replay.unanswered(s3, stack.bucket, stored))
+
+
+def gone_on(programs: Programs) -> None:
+    """What the last run left on its way: files that nobody was told of, and large ones in the middle of theirs."""
+    try:
+        programs.ask("POST", "/v1/redrive", b"{}")
+    except (CannotStart, OSError):
+        log.exception("what was on its way when the last run ended may wait for retour redrive")
 
 
 def looked_after(stack: Stack) -> None:

@@ -2,10 +2,14 @@
 
 from typing import Any
 
+import pytest
 from tests.conftest import PROGRAM, House
 from tests.functions.test_api import SALE, Caller, admin, call, text_of
 
+from retour.answer.tell import tell
+from retour.intake import arrival, file
 from retour.intake.receive import receive
+from retour.wiring import Hub
 
 FILES = "/v1/programs/{p}/files"
 ACTIONS = "/v1/programs/{p}/actions"
@@ -85,3 +89,73 @@ def test_a_check_needs_a_source_a_name_and_a_file(admin: Caller, call: Caller) -
     assert call("POST", CHECK, b"order_id\n").status == 400
     assert call("POST", CHECK, b"", query={"name": "may.csv"}).status == 400
     assert call("POST", CHECK.replace("drop", "nobody"), b"order_id\n", query={"name": "may.csv"}).status == 404
+
+
+def test_a_dry_run_of_a_large_file_is_a_batch_in_no_list(
+    admin: Caller, call: Caller, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared(admin, call)
+    monkeypatch.setattr(file, "ROWS_IN_ONE_PIECE", 3)
+    rows = [f"r{n},A-{n % 3},take_back,{n + 1}.00,ITEM_RETURNED" for n in range(8)]
+    body = "\n".join(["reference,order_id,change,amount,reason", *rows, "r8,A-1,take_back,1x,FRAUD", ""]).encode()
+    asked = {"name": "may.csv", "source": "drop", "dry_run": "true"}
+    said = call("POST", FILES, body, query=asked)
+    assert (said.status, said.json["dry_run"], said.json["state"]) == (202, True, "arriving")
+    batch = f"/v1/programs/{{p}}/batches/{said.json['batch']}"
+    header = house.hub.deliveries(call.program).get(said.json["batch"])
+    assert header is not None
+    assert receive(house.hub, header.delivery, None).state == "dry run"
+    tell(house.hub, {"program": call.program, "delivery": header.delivery.id, "what": "batch"})
+    shown = call("GET", batch).json
+    assert (shown["state"], shown["dry_run"], shown["counts"]) == ("dry run", True, {"applied": 8, "refused": 1})
+    assert [(one["partner"], one["payout"]["difference"]) for one in shown["partners"]] == [
+        ("nordlicht", "-2.16"),
+        ("suedwind", "-0.72"),
+    ]
+    assert shown["total"]["payout"]["difference"] == "-2.88" and shown["warnings"] == []
+    assert [one["record"] for one in shown["outcomes"]] == [str(n) for n in range(2, 11)]
+    assert call("GET", f"{batch}/rejected").body == b"reference,order_id,change,amount,reason\n" + (
+        b"r8,A-1,take_back,1x,FRAUD\n"
+    )
+    assert call("POST", f"{batch}/replay").status == 409
+    assert call("GET", f"{ACTIONS}/A-0~sale").json["history"] == []
+    assert [one["kind"] for one in call("GET", "/v1/programs/{p}/batches").json["items"]].count("file") == 0
+    assert call("GET", "/v1/programs/{p}/modifications").json["items"] == []
+
+    sent = call("POST", FILES, body, query={"name": "may.csv", "source": "drop"}).json["batch"]
+    assert sent != header.delivery.id
+    real = house.hub.deliveries(call.program).get(sent)
+    assert real is not None
+    assert receive(house.hub, real.delivery, None).counts == {"applied": 8, "refused": 1}
+    assert len(call("GET", f"{ACTIONS}/A-0~sale").json["history"]) == 3
+
+
+def test_an_upload_can_be_a_dry_run_too(admin: Caller, call: Caller, house: House) -> None:
+    prepared(admin, call)
+    asked = {"name": "may.csv", "source": "drop", "dry_run": "true"}
+    batch = call("POST", "/v1/programs/{p}/uploads", query=asked, headers={"idempotency-key": "k-1"}).json["batch"]
+    header = house.hub.deliveries(call.program).get(batch)
+    assert header is not None and header.delivery.is_dry_run
+    body = b"order_id,change,amount\nA-0,take_back,10\n"
+    house.hub.inbox.put(header.delivery.body_key, body)
+    put = arrival.complete(house.hub, header.delivery, house.hub.now(), len(body), "")
+    assert receive(house.hub, put, None).state == "dry run"
+    assert call("GET", f"/v1/programs/{{p}}/batches/{batch}").json["counts"] == {"applied": 1}
+    assert call("GET", f"{ACTIONS}/A-0~sale").json["amount"] == "100.00"
+
+
+def test_what_was_left_on_its_way_goes_on(
+    admin: Caller, call: Caller, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared(admin, call)
+    monkeypatch.setattr(file, "ROWS_IN_ONE_PIECE", 3)
+    monkeypatch.setattr(Hub, "hand_over", lambda self, delivery, more: True)
+    body = "\n".join(["order_id,change,amount", *[f"A-{n % 3},take_back,{n + 1}" for n in range(8)]]).encode()
+    batch = call("POST", FILES, body, query={"name": "may.csv", "source": "drop"}).json["batch"]
+    header = house.hub.deliveries(call.program).get(batch)
+    assert header is not None
+    assert receive(house.hub, header.delivery, None).state == "working"
+    monkeypatch.setattr(Hub, "hand_over", lambda self, delivery, more: False)
+    assert call("POST", "/v1/redrive").json["moved"]["files"] == 1
+    shown = call("GET", f"/v1/programs/{{p}}/batches/{batch}").json
+    assert (shown["state"], shown["counts"]) == ("done", {"applied": 8})

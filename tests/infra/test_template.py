@@ -202,8 +202,9 @@ def test_no_policy_has_a_wildcard_action_or_resource() -> None:
         for resource in map(in_the_cloud, listed(statement["Resource"])):
             assert resource != "*", name
             text = str(resource.get("Fn::Sub", "")) if isinstance(resource, dict) else resource
-            # Below a prefix of the inbox, or the secrets of this installation.
-            assert text.count("*") <= 1 and (not text.endswith("*") or text.endswith("/*")), (name, text)
+            # Below a prefix of the inbox, the secrets of this installation, or the ways of its large files.
+            ends = ("/*", "-take-file:*")
+            assert text.count("*") <= 1 and (not text.endswith("*") or text.endswith(ends)), (name, text)
             assert "InboxArn}/*" not in text, name
 
 
@@ -301,3 +302,32 @@ def test_each_route_leads_to_its_function_and_may_call_it() -> None:
 def test_a_browser_may_put_a_file_into_the_inbox_and_nothing_else() -> None:
     (rule,) = NESTED["storage"]["Resources"]["Inbox"]["Properties"]["CorsConfiguration"]["CorsRules"]
     assert (rule["AllowedMethods"], rule["AllowedHeaders"]) == (["PUT"], ["content-type"])
+
+
+def test_every_step_of_a_large_file_names_its_function() -> None:
+    """Of what YAML only refers to again, the translator puts the function's name into one place and no other."""
+
+    def named(value: Any) -> Iterator[int]:
+        if isinstance(value, dict):
+            if len(value) == 1 and next(iter(value)) in ("Ref", "Fn::Sub", "Fn::GetAtt"):
+                yield id(value)
+            for inner in value.values():
+                yield from named(inner)
+        elif isinstance(value, list):
+            for inner in value:
+                yield from named(inner)
+
+    for machine in of_type(TEMPLATE, "AWS::Serverless::StateMachine").values():
+        found = list(named(machine["Definition"]))
+        assert len(found) == len(set(found)) > 4
+
+
+def test_who_hands_a_large_file_over_may_start_its_machine() -> None:
+    allowed = [
+        statement
+        for statement in TEMPLATE["Resources"]["TakeFiles"]["Properties"]["PolicyDocument"]["Statement"]
+        if "states:StartExecution" in statement["Action"]
+    ]
+    assert len(allowed) == 1
+    for name in ("FileDropFunction", "ApiFunction"):
+        assert {"Ref": "TakeFiles"} in FUNCTIONS[name]["Policies"]

@@ -39,7 +39,7 @@ def tell(
     """
     delivery = header.delivery
     url = source.options.get("callback")
-    if delivery.channel is not Channel.API or not url or not hub.outward:
+    if delivery.channel is not Channel.API or delivery.is_dry_run or not url or not hub.outward:
         return
     seen = hub.state(program.id, source.name)
     what = again or header.state

@@ -222,6 +222,8 @@ def replay(hub: Hub, opened: Program, segment: str) -> Document:
     if header.delivery.kind in (Kind.PROGRAM, Kind.DECISION) or header.state == HELD:
         detail = "Programs and decisions are not read again, and a held batch is released or discarded."
         raise Refused(409, "NOT_REPLAYABLE", "Batch cannot be read again", detail)
+    if header.delivery.is_dry_run:
+        raise Refused(409, "NOT_REPLAYABLE", "Batch cannot be read again", "A dry run is asked for anew.")
     body = arrived(reader, header)
     if body is None:
         raise Refused(409, "NOT_ARRIVED", "File not there yet", "The file of this batch has not arrived yet.")

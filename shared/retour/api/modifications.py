@@ -22,10 +22,11 @@ from retour.api.calls import (
 )
 from retour.api.views import Document, Place, Reader
 from retour.domain.actions.outcome import Outcome
-from retour.domain.delivery import Delivery, Kind
+from retour.domain.delivery import DRY_RUN, Delivery, Kind
 from retour.domain.program import Program
 from retour.intake import arrival
 from retour.intake.batch import ARRIVED, REFUSED, Batch
+from retour.intake.file import is_large
 from retour.intake.receive import announce, receive
 from retour.intake.rehearse import rehearse
 from retour.sentences import sentence
@@ -56,17 +57,31 @@ def take_file(hub: Hub, call: Call, principal: Principal, opened: Program) -> Do
     """Stored under its name in the inbox, where it is read like every other file."""
     name, body = file_name(call), call.within(FILE_MAX)
     source = source_for_api(call, opened)
-    delivery = as_file(delivery_of(call, hub, principal, opened.id, source.name, Kind.FILE), name)
+    identity = never_again() if call.is_dry_run else ""
+    delivery = as_file(delivery_of(call, hub, principal, opened.id, source.name, Kind.FILE, identity), name)
     if call.is_dry_run:
-        return views.rehearsal_document(rehearse(hub, delivery, body), opened.language)
+        if not is_large(hub, delivery, body):
+            return views.rehearsal_document(rehearse(hub, delivery, body), opened.language)
+        delivery = as_dry_run(delivery)
     announce(hub, delivery)
     hub.inbox.put(delivery.body_key, body)
-    return views.answer_document(Batch(delivery=delivery, state=ARRIVED), opened.language)
+    answer = views.answer_document(Batch(delivery=delivery, state=ARRIVED), opened.language)
+    return answer | ({"dry_run": True} if delivery.is_dry_run else {})
 
 
 def as_file(delivery: Delivery, name: str) -> Delivery:
     key = f"api/{delivery.program}/{delivery.source}/{delivery.id}/{name}"
     return replace(delivery, name=name, body_key=key)
+
+
+def as_dry_run(delivery: Delivery) -> Delivery:
+    """The same file, of which somebody only asks what would become of it."""
+    return replace(delivery, facts={**delivery.facts, DRY_RUN: "true"})
+
+
+def never_again() -> str:
+    """What a dry run is known by: neither what it says nor the key of what is sent in earnest later."""
+    return f"{DRY_RUN}#{secrets.token_hex(16)}"
 
 
 def take_over(hub: Hub, call: Call, principal: Principal, opened: Program, key: str, size: int) -> Document:
@@ -80,9 +95,10 @@ def take_over(hub: Hub, call: Call, principal: Principal, opened: Program, key: 
 def uploaded(hub: Hub, call: Call, principal: Principal, opened: Program, size: int) -> Delivery:
     """A file whose bytes come later, and by another way than this call."""
     name, source = file_name(call), source_for_api(call, opened)
-    identity = f"upload#{call.key or secrets.token_hex(16)}"
+    identity = never_again() if call.is_dry_run else f"upload#{call.key or secrets.token_hex(16)}"
     empty = delivery_of(call, hub, principal, opened.id, source.name, Kind.FILE, identity)
-    return as_file(replace(empty, sha256=arrival.NO_HASH, size=size), name)
+    delivery = as_file(replace(empty, sha256=arrival.NO_HASH, size=size), name)
+    return as_dry_run(delivery) if call.is_dry_run else delivery
 
 
 def upload(hub: Hub, call: Call, principal: Principal, opened: Program) -> Document:

@@ -11,7 +11,8 @@ from retour.domain.program import Program, Source
 from retour.domain.times import text
 from retour.intake import arrival
 from retour.intake.again import fold_again
-from retour.intake.batch import ARRIVED
+from retour.intake.batch import ARRIVED, WORKING
+from retour.intake.large import go_on
 from retour.intake.receive import receive
 from retour.store.programs import Principal
 from retour.trial.steps import Trial
@@ -47,16 +48,23 @@ def fold_parked(hub: Hub) -> tuple[int, int]:
 
 
 def taken_up(hub: Hub, delivery: Delivery) -> bool:
-    """Whether an open delivery whose bytes are there was taken in now; a held one waits for its person."""
+    """Whether an open delivery whose bytes are there was taken in now, or a large one sees to it that it goes on.
+
+    A held one waits for its person.
+    """
     header = hub.deliveries(delivery.program).get(delivery.id)
-    if header is None or header.state != ARRIVED or delivery.kind is not Kind.FILE:
+    if header is None or header.state not in (ARRIVED, WORKING) or delivery.kind is not Kind.FILE:
         return False
     try:
         hub.inbox.size(delivery.body_key)
     except KeyError:
         return False
-    receive(hub, arrival.lying_there(hub, header.delivery), None)
-    hub.send("answers", {"program": delivery.program, "delivery": delivery.id, "what": "batch"})
+    if header.state == WORKING:
+        batch = go_on(hub, header.delivery)
+    else:
+        batch = receive(hub, arrival.lying_there(hub, header.delivery), None)
+    if batch.state != WORKING:
+        hub.send("answers", {"program": delivery.program, "delivery": delivery.id, "what": "batch"})
     return True
 
 

@@ -23,7 +23,7 @@ from retour.domain.row import Refusal, Report, Unreadable
 from retour.domain.times import text
 from retour.intake import report
 from retour.intake.arrival import NO_HASH
-from retour.intake.batch import ARRIVED, HELD, Batch
+from retour.intake.batch import ARRIVED, DONE, DRY_RUN, HELD, REFUSED, Batch
 from retour.intake.rows import told, unreadable
 from retour.normalise import order_key
 from retour.sentences import sentence
@@ -110,14 +110,17 @@ def answer_document(batch: Batch, language: str) -> Document:
 
 def rehearsal_document(batch: Batch, language: str) -> Document:
     """What would happen; there is no batch to ask for later."""
-    state = "refused" if batch.state == "refused" else "held" if batch.preview.get("warnings") else "done"
+    state = REFUSED if batch.state == REFUSED else HELD if batch.preview.get("warnings") else DONE
     document = answer_document(batch, language) | {"batch": None, "state": state, "dry_run": True}
-    if batch.preview:
-        warnings = [
-            {**one, "explanation": sentence(one["code"], one["details"], language)} for one in batch.preview["warnings"]
-        ]
-        document |= {**batch.preview, "warnings": warnings}
-    return document
+    return document | with_warnings(batch.preview, language)
+
+
+def with_warnings(preview: Mapping[str, Any], language: str) -> Document:
+    """What a dry run came to, its warnings in words."""
+    if "warnings" not in preview:
+        return dict(preview)
+    said = [{**one, "explanation": sentence(one["code"], one["details"], language)} for one in preview["warnings"]]
+    return {**preview, "warnings": said}
 
 
 def count(results: Iterable[Result]) -> dict[str, int]:
@@ -326,11 +329,13 @@ def batch_document(header: Header, program: Program, counts: Mapping[str, int]) 
         "answer": facts.get("answer", ""),
         "links": {"raw": f"{path}/raw"},
     }
-    if delivery.kind is not Kind.PROGRAM and header.state in ("done", "refused"):
+    if delivery.kind is not Kind.PROGRAM and header.state in (DONE, REFUSED, DRY_RUN):
         document["links"] |= {"result": f"{path}/result", "rejected": f"{path}/rejected"}
     if "effect" in facts:
         document["effect"] = effects(facts["effect"])
     document |= {name: facts[name] for name in ("preview", "differs", "differing", "same_as") if name in facts}
+    if delivery.is_dry_run:
+        document |= {"dry_run": True, **with_warnings(document.pop("preview", {}), program.language)}
     return document | whole(facts.get("code", ""), facts.get("details", {}), program.language)
 
 

@@ -61,13 +61,13 @@ def placed(outcome: Mapping[str, Any], skipped: int) -> dict[str, Any]:
 def send(arguments: argparse.Namespace) -> int:
     body = content(arguments.file)
     if arguments.dry_run and arguments.channel != "api":
-        raise Usage("A dry run is answered at once, which only --channel api can do.")
+        raise Usage("A dry run is asked of the hub itself, which only --channel api can do.")
     hub, program = hub_and_program(arguments)
     source = arguments.source or the_source(hub, program, arguments.channel)
     name = arguments.file.name
     if arguments.channel == "api":
         batch = upload(hub, program, source, name, body, dry_run=arguments.dry_run)
-        if not (arguments.no_wait or arguments.dry_run):
+        if batch["batch"] and not arguments.no_wait:
             batch = finished(hub, program, batch)
     else:
         before = ids(hub, program, source)
@@ -145,9 +145,7 @@ def upload(hub: Hub, program: str, source: str, name: str, body: bytes, *, dry_r
             )
             batch: dict[str, Any] = answer.document
         else:
-            if dry_run:
-                raise Usage(f"A dry run takes files of up to {FILE_MAX // 1024 // 1024} MB; send a part of {name}.")
-            batch = hub.post(f"/v1/programs/{program}/uploads", None, name=name, source=source)
+            batch = hub.post(f"/v1/programs/{program}/uploads", None, **query)
             transports.put(batch["url"], body)
     return batch
 

@@ -69,7 +69,10 @@ def save(hub: Hub, path: str, target: str) -> None:
 def show_batch(batch: Mapping[str, Any]) -> None:
     identity = batch.get("id") or batch.get("batch") or "dry run"
     dry = "nothing is written; it would be " if batch.get("dry_run") else ""
-    say(f"{batch.get('name') or identity}: {dry}{batch.get('state', 'done')}, {counted(batch.get('counts') or {})}.")
+    state = batch.get("state", "done")
+    if state == "dry run":
+        state = "held" if batch.get("warnings") else "done"
+    say(f"{batch.get('name') or identity}: {dry}{state}, {counted(batch.get('counts') or {})}.")
     if batch.get("explanation"):
         say(f"  {batch['explanation']}" + (f" [{batch['code']}]" if batch.get("code") else ""))
     known = [(name, batch.get(name)) for name in ("id", "channel", "source", "received_at", "answer")]
@@ -93,7 +96,8 @@ def show_batch(batch: Mapping[str, Any]) -> None:
     table((*columns, "amount before → after", "payout before → after", "explanation"), rows)
     total = sum((batch.get("counts") or {}).values()) or len(outcomes)
     if total > OUTCOMES_SHOWN:
-        all_of_them = "--json" if batch.get("dry_run") else f"retour batches {identity} --result FILE"
+        kept = batch.get("id") or batch.get("batch")
+        all_of_them = f"retour batches {identity} --result FILE" if kept else "--json"
         say(f"… and {total - OUTCOMES_SHOWN} more: {all_of_them}")
 
 
@@ -136,7 +140,8 @@ def moved(effect: Mapping[str, Any] | None, what: str) -> str:
     """`8.00 → 6.40 EUR`"""
     if not effect:
         return ""
-    return f"{effect[what]['before']} → {effect[what]['after']} {effect['currency']}"
+    currency = effect.get("payout_currency", effect["currency"]) if what == "payout" else effect["currency"]
+    return f"{effect[what]['before']} → {effect[what]['after']} {currency}"
 
 
 def more(found: Mapping[str, Any]) -> None:

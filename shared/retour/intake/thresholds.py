@@ -129,7 +129,8 @@ class Weight:
 
 def weigh(hub: "Hub", program: Program, reads: Reads) -> tuple[Weight, Sequence[Result]]:
     """Rehearse rows among which are all of each order they name."""
-    rehearsal = Rehearsal(program.contracts, hub.ledger(program))
+    keys = {read.order_key for _, read in reads if isinstance(read, Modification) and read.order_key}
+    rehearsal = Rehearsal.ahead(hub.ledger(program), keys)
     results = take_rows(rehearsal, program, reads, hub.now())
     weight = Weight()
     weight.add(reads, results, rehearsal)
