@@ -53,7 +53,12 @@ def test_a_reversal_is_previewed_done_with_its_reason_and_undone(console: Consol
     assert done.status == 303
     assert house.payouts("A-1")["A-1~sale"] == (0, 0, "reversed")
     page = browser.get(done.location)
-    assert f"Reversed A-1, −8.00{FIXED}EUR" in page.text and "rang us" in page.text and "Ana" in page.text
+    assert (
+        "(Cancelled)" in page.text
+        and f"Reversed A-1, −8.00{FIXED}EUR" in page.text
+        and "rang us" in page.text
+        and "Ana" in page.text
+    )
     record = house.order("A-1").records[0]
     assert (record.channel, record.provenance.sender, record.reason) == (Channel.CONSOLE, "Ana", "CANCELLED")
     toast = next(form for form in page.forms() if form.get("act") == "undo" and form.get("back"))

@@ -1,7 +1,7 @@
 """One action: why this partner is paid this much, when for certain, and how it stood at any past moment."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -13,6 +13,7 @@ from retour.console import charts, labels
 from retour.console.actions import toast
 from retour.console.request import Response
 from retour.console.visit import Visit
+from retour.domain.actions import paid
 from retour.domain.actions.action import Action
 from retour.domain.actions.order import Head, Order, payout_of
 from retour.domain.actions.outcome import Outcome
@@ -80,6 +81,7 @@ def shown(visit: Visit, action_id: str, acting: Acting, status: int = 200) -> Re
         head = order.heads[action.id]
     document = views.action_document(order, action, head, visit.spoken, past.at or visit.hub.now())
     may_act = visit.may("act") and past.at is None
+    document["sentence"] = sentence_of(visit, order, action, head)
     values = {
         "action": document,
         "version": found[2].version,
@@ -104,6 +106,16 @@ def shown(visit: Visit, action_id: str, acting: Acting, status: int = 200) -> Re
         "only_the_page": visit.request.wants_block,
     }
     return visit.render("action.html", status, **values)
+
+
+def sentence_of(visit: Visit, order: Order, action: Action, head: Head) -> str:
+    """Who is paid what and why, with the reason as the page's language calls it."""
+    parts = []
+    for part in paid.payment(order, action, head, visit.program.contracts):
+        reason = part.details.get("reason")
+        named = {"reason": labels.label(visit.words, "reason", reason)} if reason else {}
+        parts.append(replace(part, details={**part.details, **named}))
+    return views.told_in(parts, visit.words.language)
 
 
 def brief_of(visit: Visit, action_id: str) -> Mapping[str, Any]:
