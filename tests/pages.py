@@ -7,7 +7,6 @@ from retour.console.routes import ROUTES, Route
 
 CONSOLE = {
     "today": "/console/{program}/today",
-    "needs": "/console/{program}/today?block=needs",
     "inbox": "/console/{program}/inbox",
     "inbox-kind": "/console/{program}/inbox?kind=held",
     "search": "/console/{program}/search?q=nothing-like-it",
@@ -52,6 +51,8 @@ CONSOLE = {
     "keys": "/console/keys",
     "door": "/console/sign-in",
 }
+BLOCKS = {"needs": "/console/{program}/today?block=needs"}
+"""Parts of pages that are fetched by themselves."""
 PORTAL = {
     "credit": "/my/credit",
     "changes": "/my/changes",

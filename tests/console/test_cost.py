@@ -48,7 +48,7 @@ class Ledgered:
             "source": "warehouse",
             "contract": "standard",
         }
-        return pages.filled(pages.CONSOLE | pages.PORTAL, **blanks)
+        return pages.filled(pages.CONSOLE | pages.BLOCKS | pages.PORTAL, **blanks)
 
     def looker(self, name: str) -> Browser:
         return self.partner if name in pages.PORTAL else self.clerk
