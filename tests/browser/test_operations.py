@@ -77,9 +77,10 @@ def test_a_large_file_is_dropped_put_to_its_own_address_and_followed(visitor: Vi
     asked: list[tuple[str, str]] = []
     page.on("request", lambda request: asked.append((request.method, request.url)))
     page.click("text=Show what it would do")
-    page.wait_for_selector("text=too large to be shown", timeout=60_000)
+    page.wait_for_url("**/dry-runs/**", timeout=60_000)
     ours = page.url.split("/console")[0]
     assert [url.startswith(ours) for method, url in asked if method == "PUT"] == [False]
+    page.wait_for_selector("text=/2,300 rows in = 2,300 refused/", timeout=120_000)
     page.click("main form button.primary")
     page.wait_for_url("**/deliveries/**")
     page.wait_for_selector("text=/2,300 rows in/", timeout=120_000)

@@ -12,8 +12,8 @@ from tests.console.conftest import Answer, Browser, Console
 from retour.clock.due import list_silent
 from retour.console import delivery as delivery_page
 from retour.console import send
-from retour.domain.delivery import Channel, Kind
-from retour.intake import file, large
+from retour.domain.delivery import Channel, Delivery, Kind
+from retour.intake import arrival, file, large
 from retour.intake.again import fold_again
 from retour.intake.receive import receive
 
@@ -313,15 +313,50 @@ def test_a_larger_file_goes_to_an_address_of_its_own_and_is_sent_from_there(
     assert early.status == 409 and "did not come to its end" in early.text
     put(told["url"], body)
     shown = browser.get(told["then"])
-    assert "too large to be shown" in shown.said and not house.order("A-1").records
+    assert "worked out in the background" in shown.said and "Apply" not in shown.said
+    looked = browser.send(shown.form("/dry-runs/"), step="look")
+    assert looked.status == 303
+    rehearsed = rehearsal(house)
+    assert browser.send(shown.form("/dry-runs/"), step="look").location == looked.location
+    assert rehearsal(house) == rehearsed, "asked for once"
+    assert "It is being read" in browser.get(told["then"]).said
+    receive(house.hub, arrival.lying_there(house.hub, rehearsed), None)
+    assert browser.get(told["then"], hx_request="true").headers["hx-refresh"] == "true"
+    shown = browser.get(told["then"])
+    assert f"5 rows in = 5 applied. Payouts would change by {MINUS}0.40{EURO}" in shown.said
+    assert "nordlicht" in shown.said and not house.order("A-1").records
     done = browser.send(shown.form("/dry-runs/"))
     batch = done.location.rpartition("/")[2].partition("?")[0]
     assert browser.send(shown.form("/dry-runs/")).location == done.location
     header = house.hub.deliveries(house.program).get(batch)
     assert header is not None and (header.state, header.delivery.sender) == ("arriving", "Ana")
+    assert not header.delivery.is_dry_run and header.delivery.body_key.startswith(f"api/{house.program}/warehouse/")
     assert house.hub.inbox.read(header.delivery.body_key) == body
-    assert header.delivery.body_key.startswith(f"api/{house.program}/warehouse/")
     assert "It is being read" in page(console, browser, batch).said
+
+
+def rehearsal(house: House) -> Delivery:
+    """The dry run that somebody asked for in the background."""
+    runs = house.hub.state(house.program, send.OWN).list("")
+    (known,) = [doc["rehearsal"] for _, doc in runs if "rehearsal" in doc]
+    header = house.hub.deliveries(house.program).get(known)
+    assert header is not None and header.delivery.is_dry_run
+    return header.delivery
+
+
+def test_a_file_of_many_rows_is_rehearsed_in_the_background_too(
+    console: Console, sold: Sold, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sold("A-1")
+    monkeypatch.setattr(file, "ROWS_IN_ONE_PIECE", 2)
+    browser = console.person("operator")
+    body = (HEADER + "".join(f"R-{n},A-1,take_back,1.00,EUR,CANCELLED\r\n" for n in range(5))).encode()
+    answer = browser.upload(browser.get(f"{console.base}/send").form("/send"), "may.csv", body, source="warehouse")
+    assert answer.status == 303 and "It is being read" in browser.get(answer.location).said
+    receive(house.hub, arrival.lying_there(house.hub, rehearsal(house)), None)
+    shown = browser.get(answer.location)
+    assert "5 rows in = 5 applied" in shown.said and not house.order("A-1").records
+    assert browser.send(shown.form("/dry-runs/")).status == 303
 
 
 def put(url: str, body: bytes) -> None:

@@ -37,6 +37,7 @@ LABELS = {
         "refused": term("Refused whole"),
         "ignored": term("Not for us"),
         "undone": term("Undone"),
+        "dry run": term("Dry run"),
     },
     "change": {
         "reverse": term("Reverse"),
@@ -166,6 +167,7 @@ LOOKS = {
     "failed": ("bad", "cross"),
     "ignored": ("neutral", "skip"),
     "undone": ("neutral", "back"),
+    "dry run": ("info", "half"),
 }
 
 

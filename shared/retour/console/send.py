@@ -8,8 +8,9 @@ from typing import Any
 from urllib.parse import quote
 
 from retour.api import admission, modifications, views
+from retour.api.batches import batch_shown
 from retour.api.calls import FILE_MAX, UPLOAD_SECONDS, Call, Refused, file_name
-from retour.console.delivery import groups_of
+from retour.console.delivery import groups_of, progress_of
 from retour.console.request import Response, document, to
 from retour.console.visit import Stop, Visit
 from retour.domain.actions.outcome import Outcome, Result
@@ -17,7 +18,8 @@ from retour.domain.delivery import Delivery, Kind
 from retour.domain.program import Source
 from retour.domain.times import instant, text
 from retour.intake.arrival import UPLOAD_MAX
-from retour.intake.batch import payouts_moved
+from retour.intake.batch import ARRIVED, WORKING, payouts_moved
+from retour.intake.file import is_large
 from retour.intake.rehearse import rehearse
 from retour.setup.check import check
 from retour.store.state import SourceState
@@ -57,6 +59,8 @@ def take(visit: Visit) -> Response:
         return form(visit, named.wrong, 422)
     run, doc = begun(visit, named.name, source)
     visit.hub.inbox.put(doc["key"], upload.body)
+    if is_large(visit.hub, delivery_of(visit, doc, upload.body)[0], upload.body):
+        return begin(visit, run, doc)
     return to(f"{visit.base}/dry-runs/{run}")
 
 
@@ -102,8 +106,8 @@ def begun(visit: Visit, name: str, source: str) -> tuple[str, dict[str, Any]]:
     return run, doc
 
 
-def call_of(visit: Visit, name: str, source: str, body: bytes = b"", key: str = "") -> Call:
-    query = {"name": name, **({"source": source} if source else {})}
+def call_of(visit: Visit, name: str, source: str, body: bytes = b"", key: str = "", rehearse: bool = False) -> Call:
+    query = {"name": name, **({"source": source} if source else {}), **({"dry_run": "true"} if rehearse else {})}
     headers = {"idempotency-key": key} if key else {}
     return Call(method="POST", path=visit.request.path, query=query, headers=headers, body=body)
 
@@ -127,15 +131,37 @@ def size_of(visit: Visit, doc: dict[str, Any]) -> int:
 def dry_run(visit: Visit) -> Response:
     doc = kept(visit)
     size = size_of(visit, doc)
-    if size > FILE_MAX:
-        return unseen(visit, doc, size)
+    if "rehearsal" in doc or size > FILE_MAX:
+        return followed(visit, doc, size)
     return shown(visit, doc, visit.hub.inbox.read(doc["key"]))
 
 
-def unseen(visit: Visit, doc: dict[str, Any], size: int) -> Response:
-    """A file too large to be rehearsed while somebody waits for a page."""
-    return visit.render("dry_run_large.html", name=doc["name"], source=doc["source"], run=visit.part["run"], size=size,
-                        done=doc.get("batch", ""))  # fmt: skip
+def begin(visit: Visit, run: str, doc: dict[str, Any]) -> Response:
+    """A file of many rows is rehearsed as large files are taken in; its page follows that."""
+    if "rehearsal" not in doc:
+        call = call_of(visit, doc["name"], doc["source"], rehearse=True)
+        size = size_of(visit, doc)
+        answer = modifications.take_over(visit.hub, call, visit.principal, visit.program, doc["key"], size)
+        runs(visit).put(run, {**doc, "rehearsal": answer["batch"]})
+    return to(f"{visit.base}/dry-runs/{run}")
+
+
+def followed(visit: Visit, doc: dict[str, Any], size: int) -> Response:
+    """How far the dry run of a large file has come, and what it came to."""
+    header = visit.reader.deliveries.get(doc.get("rehearsal", ""))
+    document = batch_shown(replace(visit.reader, program=visit.spoken), header) if header else {}
+    answer = visit.render(
+        "dry_run_large.html" if not visit.request.wants_block else "dry_run_state.html",
+        name=doc["name"],
+        run=visit.part["run"],
+        size=size,
+        done=doc.get("batch", ""),
+        answer=document,
+        progress=progress_of(visit, header) if header else None,
+    )
+    if visit.request.wants_block and document.get("state") not in (ARRIVED, WORKING):
+        return replace(answer, headers={**answer.headers, "hx-refresh": "true"})
+    return answer
 
 
 def shown(visit: Visit, doc: dict[str, Any], body: bytes, changed: bool = False) -> Response:
@@ -186,12 +212,17 @@ def fingerprint(results: Sequence[Result]) -> str:
 def apply(visit: Visit) -> Response:
     """Sent as a delivery like every other, unless it would do something else than was shown."""
     doc, run = kept(visit), visit.part["run"]
+    if visit.request.form.get("step") == "look":
+        return begin(visit, run, doc)
     if doc.get("batch"):
         return to(f"{visit.base}/deliveries/{doc['batch']}?told=apply")
     size = size_of(visit, doc)
     body = visit.hub.inbox.read(doc["key"]) if size <= FILE_MAX else b""
-    if body and visit.request.form.get("seen", "") != fingerprint(
-        rehearse(visit.hub, delivery_of(visit, doc, body)[0], body).results
+    if (
+        body
+        and "rehearsal" not in doc
+        and visit.request.form.get("seen", "")
+        != fingerprint(rehearse(visit.hub, delivery_of(visit, doc, body)[0], body).results)
     ):
         return shown(visit, doc, body, changed=True)
     call = call_of(visit, doc["name"], doc["source"], body, f"dry-run-{run}")

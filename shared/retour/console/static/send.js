@@ -29,6 +29,7 @@
       const told = await answer.json();
       if (!answer.ok) { say(told.wrong || form.dataset.broken); return; }
       await put(told.url, chosen);
+    await fetch(told.then, { method: "POST", body: new URLSearchParams({ csrf: form.elements.csrf.value, step: "look" }) });
       location.assign(told.then);
     } catch { say(form.dataset.broken); }
   });
