@@ -20,6 +20,7 @@ from retour.api import (
     modifications,
     programs,
     sources,
+    terms,
     upkeep,
 )
 from retour.api.calls import Call, Refused, call_of, not_found, once, plain_path, principal_of
@@ -143,6 +144,16 @@ def apply_program(program: str) -> Answer:
     applied = programs.apply_program(hub(), called(), caller(), program)
     logger.info("program applied", program=program, version=applied["version"], changed=applied["changed"])
     return applied, 201 if "api_key" in applied else 200
+
+
+@app.post("/v1/programs/<program>/quote")
+def quote(program: str) -> Answer:
+    return terms.quote(hub(), called(), opened(program)), 200
+
+
+@app.get("/v1/programs/<program>/contracts/<contract>/locks")
+def list_locks(program: str, contract: str) -> Answer:
+    return terms.locks(hub(), called(), opened(program), contract), 200
 
 
 @app.get("/v1/programs/<program>/keys")

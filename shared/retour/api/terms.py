@@ -1,0 +1,113 @@
+"""Contracts asked about: who would be paid what, and when an order of a day locks. Nothing of it is written."""
+
+from collections.abc import Sequence
+from datetime import date
+
+from retour.api.calls import Call, Refused, bad_query, not_found
+from retour.api.views import Document
+from retour.domain.actions.contract import Contract
+from retour.domain.actions.lock_days import LockDay, Odd, lock_days, odd_days
+from retour.domain.money import to_text
+from retour.domain.program import Program
+from retour.domain.row import Unreadable
+from retour.domain.times import text
+from retour.sentences import sentence
+from retour.setup.terms import Priced, invented, priced, sold
+from retour.wiring import Hub
+
+DAYS_MAX = 400
+NOBODYS = "quoted"
+"""The order id of an order that has none."""
+
+
+def quote(hub: Hub, call: Call, opened: Program) -> Document:
+    """An order that nobody reported, by the version that is due for it and by every other that covers it."""
+    given = call.document()
+    now = hub.now()
+    found = invented(opened, {"order_id": NOBODYS, "event_time": text(now), **given}, now)
+    if isinstance(found, Unreadable):
+        detail = sentence(found.code, found.details, opened.language)
+        raise Refused(422, found.code, "Order cannot be priced", detail)
+    versions = [priced(one, found, sold(found)) for one in opened.contracts]
+    due = versions[found.contract - 1]
+    return {
+        "due": priced_document(due),
+        "others": [priced_document(one) for one in versions if one.covers and one is not due],
+    }
+
+
+def priced_document(one: Priced) -> Document:
+    terms, action = one.terms, one.action
+    return {
+        "contract": terms.number,
+        "name": terms.name,
+        "version": terms.version,
+        "valid_from": terms.valid_from.isoformat(),
+        "payout": to_text(one.total, terms.currency),
+        "currency": terms.currency,
+        "items": [
+            {
+                "line": line.line,
+                "sku": line.sku,
+                "category": line.category,
+                "amount": to_text(line.amount, action.currency),
+                "payout": to_text(paid.amount, terms.currency),
+                "rule": paid.rule,
+            }
+            for line, paid in zip(action.lines, one.paid, strict=True)
+        ],
+    }
+
+
+def locks(hub: Hub, call: Call, opened: Program, name: str) -> Document:
+    """From when an order of each day can no longer change, by the newest version of a contract."""
+    terms = newest(opened, name)
+    first, last = (day_of(call, which) for which in ("from", "to"))
+    if not 0 <= (last - first).days < DAYS_MAX:
+        raise bad_query("to", last.isoformat(), f"a day from `from` on, of at most {DAYS_MAX} days")
+    try:
+        days = lock_days(terms.lock, first, last, terms.time_zone)
+        odd = odd_days(terms.lock, days)
+    except (ValueError, OverflowError):
+        raise bad_query("to", last.isoformat(), "a day whose lock still has a date") from None
+    return {
+        "contract": terms.number,
+        "name": terms.name,
+        "version": terms.version,
+        "lock": dict(terms.body["lock"]),
+        "time_zone": terms.time_zone,
+        "days": [lock_document(one) for one in days],
+        "odd": odd_documents(odd),
+    }
+
+
+def newest(opened: Program, name: str) -> Contract:
+    found = [one for one in opened.contracts if one.name == name]
+    if not found:
+        raise not_found(f"The program {opened.id} has no contract of this name.")
+    return found[-1]
+
+
+def day_of(call: Call, name: str) -> date:
+    given = call.query.get(name, "")
+    try:
+        return date.fromisoformat(given)
+    except ValueError:
+        raise bad_query(name, given, "a day such as 2026-11-21") from None
+
+
+def lock_document(one: LockDay) -> Document:
+    return {"day": one.day.isoformat(), "last": one.last.isoformat(), "locks_at": text(one.at)}
+
+
+def odd_documents(odd: Sequence[Odd]) -> list[Document]:
+    return [
+        {
+            "kind": one.kind.value,
+            "days": [day.isoformat() for day in one.days],
+            "locks_at": text(one.at) if one.at else None,
+            "on": one.on.isoformat() if one.on else None,
+            "hours": one.hours,
+        }
+        for one in odd
+    ]
