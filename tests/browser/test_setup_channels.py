@@ -53,7 +53,7 @@ def test_a_webhooks_test_ticks_in_its_card_and_its_secret_is_changed_without_a_g
     page.goto(CHANNELS)
     page.locator('form[action$="/sources/orders/test"] button').click()
     page.wait_for_selector("#test-orders .steps >> text=Be turned away with a forged signature", timeout=PATIENCE)
-    page.wait_for_selector("#test-orders >> text=all 4 steps work", timeout=PATIENCE)
+    page.wait_for_selector("#test-orders >> text=all 5 steps work", timeout=PATIENCE)
     assert page.url.endswith("/channels"), "the card moved, not the page"
     assert source(hub, "orders")["test"]["state"] == "passed"
 

@@ -38,6 +38,21 @@ def attempt(hub: "Hub", program: Program, source: Source, course: Course) -> Non
         raise RemoteError("HOOK_BELIEVES_ANYBODY", status=status)
     course.done("forged", status=status)
 
+    if source.kind in ("", "standard"):
+        called_with_keys(hub, program, course)
+
+
+def called_with_keys(hub: "Hub", program: Program, course: Course) -> None:
+    """Whether anybody may call with a key as well; who only sends webhooks needs none."""
+    live = [key for key in hub.programs.keys(program.id) if not key.revoked_at]
+    newest = max((key.last_used_at for key in live), default="")
+    if not live:
+        course.warned("key", "API_WITHOUT_KEY")
+    elif newest:
+        course.done("key", count=len(live), at=newest)
+    else:
+        course.done("key", "TRIED_API_KEY_UNUSED", count=len(live))
+
 
 def called(hub: "Hub", url: str, sender: Hooks, signed_with: list[str]) -> int:
     """The status with which our own address answers a call that asks for nothing."""

@@ -12,7 +12,7 @@ from retour.remote import RemoteError, words
 from retour.sentences import sentence
 
 STEPS: Mapping[Channel, tuple[str, ...]] = {
-    Channel.API: ("secret", "address", "believed", "forged"),
+    Channel.API: ("secret", "address", "believed", "forged", "key"),
     Channel.SFTP: ("keys", "login", "server", "folder"),
     Channel.PULL: ("secret", "resolve", "connect", "trust", "login", "folder", "newest"),
     Channel.EMAIL: ("address", "senders", "reception", "mail"),
@@ -31,9 +31,10 @@ class State(Protocol):
 
 
 def steps_of(source: Source) -> tuple[str, ...]:
-    """What a trial of this source consists of; one that writes nothing back needs no right to."""
-    steps = STEPS[source.channel]
-    return steps if source.options.get("write_back") else tuple(one for one in steps if one != "write_back")
+    """What a trial consists of: a shop calls with no key, and who writes nothing back needs no right to."""
+    needless = set() if source.kind in ("", "standard") else {"key"}
+    needless |= set() if source.options.get("write_back") else {"write_back"}
+    return tuple(step for step in STEPS[source.channel] if step not in needless)
 
 
 @dataclass(slots=True)
