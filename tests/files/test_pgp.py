@@ -2,6 +2,7 @@
 
 import gzip
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from retour.files.sniff import sniff
 
 pysequoia = pytest.importorskip("pysequoia")
 
+GNUPG = Path(__file__).with_name("gnupg")
 ROWS = b"order_id,change\nA-1,reverse\nA-2,reverse\n"
 OLD, NEW, SIGNER, STRANGER = (pgp.make_key_pair(name) for name in ("old", "new", "signer", "stranger"))
 
@@ -119,3 +121,22 @@ def test_a_pair_is_two_halves_of_one_key() -> None:
 def test_texts_are_no_messages() -> None:
     for text in ("„Bestellung“;x\n", "Ábc;d\n", "…;x\n"):
         assert sniff(text.encode("cp1252")) == "TEXT"
+
+
+@pytest.mark.parametrize(
+    ("name", "free", "signed_for"),
+    [
+        ("signed.asc", "2", "2"),
+        ("signed-only.asc", "2", "2"),
+        ("signed-compressed.asc", "2", "PGP_COMPRESSED"),
+        ("unsigned.asc", "2", "PGP_NOT_SIGNED"),
+    ],
+)
+def test_what_gnupg_makes_is_read_or_answered_by_what_to_tell_it(name: str, free: str, signed_for: str) -> None:
+    """GnuPG compresses unless it is told not to."""
+    content, keys = (GNUPG / name).read_bytes(), ((GNUPG / "source.secret.asc").read_text(),)
+    signers = [(GNUPG / "signer.asc").read_text()]
+    assert read(content, keys) == free
+    assert read(content, (STRANGER.secret, *keys), require_signature=True, signers=signers) == signed_for
+    stranger = read(content, keys, require_signature=True, signers=[STRANGER.public])
+    assert stranger in ("PGP_NOT_SIGNED", "PGP_COMPRESSED")

@@ -9,7 +9,7 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -26,7 +26,12 @@ Key = TypeVar("Key")
 SECONDS = 120
 MEMORY_BYTES = 768 << 20
 CHILD = "from retour.files.pgp import child; child()"
-FAULTS = {"key": "PGP_NO_KEY", "signature": "PGP_NOT_SIGNED", "damaged": "PGP_DAMAGED"}
+FAULTS = {
+    "key": "PGP_NO_KEY",
+    "signature": "PGP_NOT_SIGNED",
+    "compressed": "PGP_COMPRESSED",
+    "damaged": "PGP_DAMAGED",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +122,13 @@ def outcome(packed: str, plain: str, keys: Sequence[str], signers: Sequence[str]
     """Decrypt one file into another with whichever key fits."""
     from pysequoia import Cert, Tsk, decrypt_file, verify
 
-    known = usable(Cert.from_bytes, signers)
-    store = (lambda _ids: known) if required else None
+    known, signed_by = usable(Cert.from_bytes, signers), set[str]()
+
+    def signatures(ids: Sequence[str]) -> list[Cert]:
+        signed_by.update(ids)
+        return known
+
+    store = signatures if required else None
     with open(packed, "rb") as file:
         clear = file.read(64).lstrip().startswith(b"-----BEGIN PGP SIGNED MESSAGE")
     if clear:
@@ -135,10 +145,10 @@ def outcome(packed: str, plain: str, keys: Sequence[str], signers: Sequence[str]
         try:
             decrypt_file(decryptor=key.decryptor(), input=packed, output=plain, store=store)
         except RuntimeError as error:
-            faults.add(fault(error))
+            faults.add(fault(error, signed_by if required else None))
             continue
         return "done"
-    return next(said for said in ("signature", "damaged", "key") if said in faults)
+    return next(said for said in ("signature", "compressed", "damaged", "key") if said in faults)
 
 
 def usable(read: Callable[[bytes], Key], texts: Sequence[str]) -> list[Key]:
@@ -151,9 +161,14 @@ def usable(read: Callable[[bytes], Key], texts: Sequence[str]) -> list[Key]:
     return found
 
 
-def fault(error: RuntimeError) -> str:
-    """Which of our faults the library means."""
+def fault(error: RuntimeError, signed_by: Set[str] | None = None) -> str:
+    """Which of our faults the library means; `signed_by` are the keys that a message names, where they are asked for.
+
+    The library looks for signatures right below the encryption. GnuPG compresses in between, unless told not to.
+    """
     text = str(error).partition("\n")[0]
     if "ignature" in text:
         return "signature"
+    if "message structure" in text and signed_by is not None:
+        return "compressed" if signed_by else "signature"
     return "key" if "No key to decrypt" in text else "damaged"
