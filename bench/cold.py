@@ -59,18 +59,13 @@ def events(hub: Any) -> dict[str, Any]:
     import hashlib
     import hmac
 
-    import boto3
-
     from bench.units import report, sent
     from retour.domain.delivery import Channel, Kind
     from retour.intake import large
     from retour.intake.receive import announce
 
     report(hub, [f"S-{n}" for n in range(50)])
-    boto3.client("secretsmanager").create_secret(
-        Name="retour/bench/acme/shop",
-        SecretString=json.dumps({"signing": ["whsec_" + base64.b64encode(b"k" * 24).decode()]}),
-    )
+    hub.secrets.put("acme", "shop", {"signing": ["whsec_" + base64.b64encode(b"k" * 24).decode()]})
     body = json.dumps({"reference": "1", "order_id": "S-1", "change": "take_back", "amount": "1.00"})
     moment = str(int(time.time()))
     mac = hmac.digest(b"k" * 24, f"msg_1.{moment}.{body}".encode(), hashlib.sha256)

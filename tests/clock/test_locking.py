@@ -356,9 +356,6 @@ class Mortal:
         found = getattr(self.client, name)
         return found if name in ("exceptions", "meta") else lambda *args, **more: self.called(found, *args, **more)
 
-    def get_paginator(self, name: str) -> Any:
-        return MortalPages(self, self.client.get_paginator(name))
-
     def called(self, call: Callable[..., Any], *args: Any, **more: Any) -> Any:
         with self.lock:
             self.calls += 1
@@ -372,17 +369,6 @@ class Mortal:
                 if last:
                     self.dead = True
                     raise Killed
-
-
-@dataclass
-class MortalPages:
-    mortal: Mortal
-    paginator: Any
-
-    def paginate(self, **asked: Any) -> Iterator[Any]:
-        pages = iter(self.paginator.paginate(**asked))
-        while (page := self.mortal.called(next, pages, None)) is not None:
-            yield page
 
 
 def story(house: House, name: str) -> None:

@@ -1,6 +1,6 @@
 """The protocol broken on purpose, one promise at a time: the histories must notice every one of these."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -182,13 +182,13 @@ def whatever_was_written(ledger: Any, order: Order, folded: Order, now: datetime
 WRITTEN = apply.written
 
 
-def identified_by_arrival(self: Any, cells: Mapping[str, str], place: str, reference: str | None, *rest: Any) -> str:
+def identified_by_arrival(self: Any, place: str, target: str, *, reference: str | None, **more: Any) -> str:
     if reference is None:
         return digest("", self.source.name, self.delivery.id, place)
-    return IDENTITY(self, cells, place, reference, *rest)
+    return IDENTITY(self, place, target, reference=reference, **more)
 
 
-IDENTITY = normalise.Reading._identity
+IDENTITY = normalise.Reading.identity_of
 
 
 def nobody_looks_again(hub: Any, program_id: str, home: str) -> None:
@@ -259,7 +259,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "loser believes itself": Mutant("a lost write is told as booked", [(apply, "written", whatever_was_written)]),
     "identity by arrival": Mutant(
-        "a redelivered row is another record", [(normalise.Reading, "_identity", identified_by_arrival)]
+        "a redelivered row is another record", [(normalise.Reading, "identity_of", identified_by_arrival)]
     ),
     "fold from the start": Mutant("booked outcomes are decided again", [(apply, "fold", fold_from_the_start)]),
     "drawn away by a later action": Mutant(

@@ -3,7 +3,7 @@
 Every call is a place where another worker may go on or this one may be killed.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any, BinaryIO
@@ -107,30 +107,29 @@ class Table:
         self.weaver.call(f"delete {Key['PK']['S']} {Key['SK']['S']}", do)
         return {"Attributes": gone[0]} if gone[0] is not None and ReturnValues == "ALL_OLD" else {}
 
-    def get_paginator(self, name: str) -> "Table":
-        assert name == "query"
-        return self
-
-    def paginate(
-        self, *, TableName: str, KeyConditionExpression: str, ExpressionAttributeValues: Mapping[str, Any], **more: Any
-    ) -> Iterator[Mapping[str, Any]]:
+    def query(
+        self,
+        *,
+        TableName: str,
+        KeyConditionExpression: str,
+        ExpressionAttributeValues: Mapping[str, Any],
+        ExclusiveStartKey: Mapping[str, Item] | None = None,
+        **more: Any,
+    ) -> Mapping[str, Any]:
         pk = ExpressionAttributeValues[":pk"]["S"]
         before = ExpressionAttributeValues[":now"]["S"] if "SK < :now" in KeyConditionExpression else None
         assert KeyConditionExpression == ("PK = :pk AND SK < :now" if before else "PK = :pk"), KeyConditionExpression
-        after = ""
-        while True:
-            found: list[Item] = []
+        after = ExclusiveStartKey["SK"]["S"] if ExclusiveStartKey else ""
+        found: list[Item] = []
 
-            def do(after: str = after, found: list[Item] = found) -> None:
-                partition = self.items.get(pk, {})
-                keys = sorted(sk for sk in partition if sk > after and (before is None or sk < before))
-                found += [partition[sk] for sk in keys[: self.page]]
+        def do() -> None:
+            partition = self.items.get(pk, {})
+            keys = sorted(sk for sk in partition if sk > after and (before is None or sk < before))
+            found.extend(partition[sk] for sk in keys[: self.page])
 
-            self.weaver.call(f"query {pk}", do)
-            yield {"Items": found}
-            if len(found) < self.page:
-                return
-            after = found[-1]["SK"]["S"]
+        self.weaver.call(f"query {pk}", do)
+        last = {"LastEvaluatedKey": {"PK": {"S": pk}, "SK": found[-1]["SK"]}} if len(found) == self.page else {}
+        return {"Items": found, **last}
 
 
 def holds(condition: str, values: Mapping[str, Any], old: Item | None) -> bool:

@@ -18,6 +18,7 @@ from retour.domain.delivery import Delivery
 from retour.domain.times import text
 from retour.store.inbox import Inbox
 from retour.store.items import delivery_document, delivery_from, document, read, s
+from retour.store.query import pages
 
 INLINE_MAX = 6 * 1024
 """Bytes of a compressed body kept in the header; an object costs as much to put as eight write units."""
@@ -106,12 +107,13 @@ class Deliveries:
 
         def of_shard(shard: int) -> Iterator[Mapping[str, Any]]:
             values = {":pk": f"D#{self.program}#{start[:8]}#{shard}", ":start": start, ":end": end}
-            pages = self.client.get_paginator("query").paginate(
+            found = pages(
+                self.client,
                 TableName=self.table,
                 KeyConditionExpression="PK = :pk AND SK BETWEEN :start AND :end",
                 ExpressionAttributeValues={name: s(value) for name, value in values.items()},
             )
-            for page in pages:
+            for page in found:
                 yield from page["Items"]
 
         for item in merge(*map(of_shard, range(SHARDS)), key=lambda item: item["SK"]["S"]):
@@ -135,13 +137,14 @@ class Deliveries:
         return LowWater(working, held)
 
     def _open(self) -> Iterator[Mapping[str, Any]]:
-        pages = self.client.get_paginator("query").paginate(
+        found = pages(
+            self.client,
             TableName=self.table,
             KeyConditionExpression="PK = :pk",
             ExpressionAttributeValues={":pk": s(f"O#{self.program}")},
             ConsistentRead=True,
         )
-        for page in pages:
+        for page in found:
             yield from page["Items"]
 
     # What needs a person or a later moment
@@ -167,10 +170,10 @@ class Deliveries:
         condition, values = "PK = :pk", {":pk": s(f"T#{self.program}#{kind}")}
         if now is not None:
             condition, values = "PK = :pk AND SK < :now", values | {":now": s(text(now))}
-        pages = self.client.get_paginator("query").paginate(
-            TableName=self.table, KeyConditionExpression=condition, ExpressionAttributeValues=values
+        found = pages(
+            self.client, TableName=self.table, KeyConditionExpression=condition, ExpressionAttributeValues=values
         )
-        for page in pages:
+        for page in found:
             for item in page["Items"]:
                 deadline, _, subject = item["SK"]["S"].partition("#")
                 yield subject, {"deadline": deadline, **read(item)}

@@ -29,6 +29,7 @@ from retour.store.items import (
     n,
     s,
 )
+from retour.store.query import pages
 
 KEYS_AT_ONCE = 100
 """Keys of one look into an index, for a page of a list. Who counts all looks at more."""
@@ -219,38 +220,41 @@ class TableLedger:
         self.client.put_item(TableName=self.table, Item=item)
 
     def children(self, parent: str) -> Sequence[tuple[str, str]]:
-        pages = self.client.get_paginator("query").paginate(
+        found = pages(
+            self.client,
             TableName=self.table,
             KeyConditionExpression="PK = :pk AND begins_with(SK, :children)",
             ExpressionAttributeValues={":pk": s(self.partition_key(f"@{parent}")), ":children": s("P#")},
             ConsistentRead=True,
         )
-        return [(item["ord"]["S"], item["act"]["S"]) for page in pages for item in page["Items"]]
+        return [(item["ord"]["S"], item["act"]["S"]) for page in found for item in page["Items"]]
 
     # Locks
 
     def lock_partitions(self, until: str) -> Iterator[LockPartition]:
         """What may hold actions that lock up to a UTC day, by lock day; never one too few."""
-        pages = self.client.get_paginator("query").paginate(
+        found = pages(
+            self.client,
             TableName=self.table,
             KeyConditionExpression="PK = :pk AND SK < :end",
             ExpressionAttributeValues={":pk": s(f"L#{self.program}"), ":end": s(f"D#{until}$")},
             ConsistentRead=True,
         )
-        for page in pages:
+        for page in found:
             for item in page["Items"]:
                 _, lock, event = item["SK"]["S"].split("#")
                 yield LockPartition(lock, event, instant(item["emp"]["S"]) if "emp" in item else None)
 
     def due(self, partition: LockPartition, until: datetime) -> Iterator[Due]:
         """What is not final in a partition and locks up to a moment, by lock (GSI1)."""
-        pages = self.client.get_paginator("query").paginate(
+        found = pages(
+            self.client,
             TableName=self.table,
             IndexName="GSI1",
             KeyConditionExpression="GSI1PK = :value AND GSI1SK < :end",
             ExpressionAttributeValues={":value": s(self._lock_index(partition)), ":end": s(f"{text(until)}$")},
         )
-        for page in pages:
+        for page in found:
             for item in page["Items"]:
                 locks_at = instant(item["GSI1SK"]["S"].partition("#")[0])
                 yield Due(item["PK"]["S"].split("#", 2)[2], item["SK"]["S"][2:], locks_at)
@@ -339,16 +343,17 @@ class TableLedger:
 
     def final_months(self, start: str = "") -> Iterator[str]:
         """Partner months (`2026-11#partner`) that have final actions, the newest first, from one of them on."""
-        pages = self.client.get_paginator("query").paginate(
+        found = pages(
+            self.client,
             TableName=self.table,
             KeyConditionExpression="PK = :pk AND SK BETWEEN :first AND :last",
             ExpressionAttributeValues={
                 ":pk": s(f"L#{self.program}"), ":first": s("M#"), ":last": s(f"M#{start or '9999'}"),
             },
             ScanIndexForward=False,
-            PaginationConfig={"PageSize": KEYS_AT_ONCE},
+            Limit=KEYS_AT_ONCE,
         )  # fmt: skip
-        for page in pages:
+        for page in found:
             for item in page["Items"]:
                 yield item["SK"]["S"][2:]
 
@@ -356,15 +361,16 @@ class TableLedger:
         self, index: str, value: str, after: str, *, backward: bool, at_once: int
     ) -> Iterator[tuple[str, str, str]]:
         beyond = "<" if backward else ">"
-        pages = self.client.get_paginator("query").paginate(
+        found = pages(
+            self.client,
             TableName=self.table,
             IndexName=index,
             KeyConditionExpression=f"{index}PK = :value AND {index}SK {beyond} :after",
             ExpressionAttributeValues={":value": s(value), ":after": s(after or (":" if backward else " "))},
             ScanIndexForward=not backward,
-            PaginationConfig={"PageSize": at_once},
+            Limit=at_once,
         )
-        for page in pages:
+        for page in found:
             for item in page["Items"]:
                 yield item["PK"]["S"].split("#", 2)[2], item["SK"]["S"][2:], item[f"{index}SK"]["S"]
 
@@ -412,13 +418,14 @@ class TableLedger:
         return [item for page in pages for item in page]
 
     def _pages(self, partition: str) -> Iterator[Sequence[Mapping[str, Any]]]:
-        pages = self.client.get_paginator("query").paginate(
+        found = pages(
+            self.client,
             TableName=self.table,
             KeyConditionExpression="PK = :pk",
             ExpressionAttributeValues={":pk": s(partition)},
             ConsistentRead=True,
         )
-        for page in pages:
+        for page in found:
             yield page["Items"]
 
     def partition_key(self, home: str) -> str:

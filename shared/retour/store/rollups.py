@@ -13,6 +13,7 @@ from typing import Any
 from retour.domain.actions.order import Entry
 from retour.domain.times import instant
 from retour.store.items import NEVER, Item, encode, entries_from, n, read, s
+from retour.store.query import pages
 
 AT_ONCE = 100
 """Keys of one batch of reads."""
@@ -187,11 +188,12 @@ class RollUps:
         condition, values = "PK = :pk", {":pk": s(partition)}
         if prefix:
             condition, values = "PK = :pk AND begins_with(SK, :prefix)", values | {":prefix": s(prefix)}
-        pages = self.client.get_paginator("query").paginate(
+        found = pages(
+            self.client,
             TableName=self.table, KeyConditionExpression=condition, ExpressionAttributeValues=values,
             ConsistentRead=True,
         )  # fmt: skip
-        for page in pages:
+        for page in found:
             yield from page["Items"]
 
     def _get(self, name: str, kind: str = "L") -> Document | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from retour.store.items import read, s
+from retour.store.query import pages
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,14 @@ class SourceState:
         self.client.delete_item(TableName=self.table, Key=self._key(key))
 
     def list(self, prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        pages = self.client.get_paginator("query").paginate(
+        found = pages(
+            self.client,
             TableName=self.table,
             KeyConditionExpression="PK = :pk AND begins_with(SK, :prefix)",
             ExpressionAttributeValues={":pk": self._key("")["PK"], ":prefix": s(f"#{prefix}")},
             ConsistentRead=True,
         )
-        for page in pages:
+        for page in found:
             for item in page["Items"]:
                 yield item["SK"]["S"][1:], read(item)
 

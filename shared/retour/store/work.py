@@ -12,6 +12,7 @@ from typing import Any
 from retour.domain.row import Record, Report, Row, Unreadable
 from retour.store.inbox import Inbox, lines
 from retour.store.items import document, read, s
+from retour.store.query import pages
 
 PIECE = 64 * 1024
 """Bytes of each bucket's outcomes held while they are merged."""
@@ -83,13 +84,14 @@ class Work:
         self.client.put_item(TableName=self.table, Item=item)
 
     def summaries(self) -> dict[str, dict[str, Any]]:
-        pages = self.client.get_paginator("query").paginate(
+        found = pages(
+            self.client,
             TableName=self.table,
             KeyConditionExpression="PK = :pk",
             ExpressionAttributeValues={":pk": s(self._partition)},
             ConsistentRead=True,
         )
-        return {item["SK"]["S"]: read(item) for page in pages for item in page["Items"]}
+        return {item["SK"]["S"]: read(item) for page in found for item in page["Items"]}
 
     def forget(self) -> None:
         """Begin anew: what an earlier reading of the same file came to counts no more."""

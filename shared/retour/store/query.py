@@ -1,0 +1,14 @@
+"""The pages of a query. Botocore's way to them reads a file of its own first, which every first call would wait for."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def pages(client: Any, **asked: Any) -> Iterator[Mapping[str, Any]]:
+    """Each page as DynamoDB gives it, the next one asked for when it is wanted."""
+    while True:
+        page = client.query(**asked)
+        yield page
+        if "LastEvaluatedKey" not in page:
+            return
+        asked["ExclusiveStartKey"] = page["LastEvaluatedKey"]
