@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from retour.channels import records
-from retour.channels import salesforce as salesforce_records
 from retour.channels.webhook import hooks
 from retour.domain.delivery import Delivery, Kind
 from retour.domain.program import Source
@@ -16,7 +15,6 @@ from retour.domain.row import Ignored, Refusal, Row, Unreadable
 from retour.intake import report
 from retour.intake.actions import take_actions
 from retour.intake.batch import ARRIVED, DONE, IGNORED, REFUSED, Batch, index_of, report_of
-from retour.intake.file import receive_file
 from retour.intake.rows import take_rows
 from retour.intake.waiting import remind_waiting
 from retour.normalise import Reading
@@ -36,6 +34,8 @@ def receive(hub: "Hub", delivery: Delivery, body: bytes | None) -> Batch:
     Received again, after a crash or by a redelivered event, it comes to the same end.
     """
     if delivery.kind is Kind.FILE:
+        from retour.intake.file import receive_file
+
         return receive_file(hub, delivery, body)
     assert body is not None
     if delivery.kind is Kind.ACTIONS:
@@ -59,6 +59,8 @@ def rows_of(delivery: Delivery, body: bytes, source: Source) -> Sequence[Row | U
         case Kind.HOOK:
             return hooks(source.kind).rows(body, delivery.facts, source)
         case Kind.SALESFORCE:
+            from retour.channels import salesforce as salesforce_records
+
             return salesforce_records.rows(body, delivery.facts, source)
     return records.rows(body)
 
