@@ -92,7 +92,10 @@ def allowed(visit: Visit, header: Header, counts: Mapping[str, int]) -> dict[str
     return {
         "undo": header.state == DONE and bool(counts.get("applied")) and visit.may("act") and not of_actions,
         "settle": header.state == HELD and decides,
-        "replay": has_rows(header) and header.state not in (HELD, ARRIVED) and decides,
+        "replay": has_rows(header)
+        and header.state not in (HELD, ARRIVED)
+        and decides
+        and not header.delivery.is_dry_run,
         "correct": header.state == DONE and decides and correction.is_correctable(header.delivery),
     }
 
