@@ -24,6 +24,7 @@ from retour.api import (
     upkeep,
 )
 from retour.api.calls import Call, Refused, call_of, not_found, once, plain_path, principal_of
+from retour.api.described import no_rehearsal
 from retour.domain.program import Program
 from retour.intake.replay import rebuild
 from retour.store.programs import Principal
@@ -59,6 +60,7 @@ def believed(app: APIGatewayHttpResolver, next_middleware: NextMiddleware) -> Re
     app.context["call"] = call
     if call.path not in OPEN:
         app.context["principal"] = principal_of(hub(), call)
+        no_rehearsal(call)
     return next_middleware(app)
 
 

@@ -691,3 +691,27 @@ def test_an_openpgp_key_is_made_and_only_its_public_half_is_ever_told(call: Call
     assert (rehearsed.status, rehearsed.json["counts"]) == (200, {"waiting": 1})
     assert call("POST", "/v1/programs/{p}/sources/none/openpgp").status == 404
     assert Caller("rk_wrong", call.program)("POST", "/v1/programs/{p}/sources/erp/openpgp").status == 401
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/programs/{p}/keys"),
+        ("POST", "/v1/programs/{p}/batches/20261102T090000000Z-zzzzzzzzzz/replay"),
+        ("POST", "/v1/programs/{p}/sources/erp/openpgp"),
+        ("PUT", "/v1/programs/{p}/sources/erp/secret"),
+        ("POST", "/v1/redrive"),
+    ],
+)
+def test_what_cannot_be_rehearsed_is_not_carried_out_instead(
+    admin: Caller, call: Caller, method: str, path: str
+) -> None:
+    answer = admin(method, path.replace("{p}", call.program), {}, query={"dry_run": "true"})
+    assert (answer.status, answer.json["code"]) == (400, "DRY_RUN_NOT_OFFERED")
+
+
+def test_every_act_on_actions_can_be_rehearsed(admin: Caller, call: Caller) -> None:
+    """Its address would also fit the one of an act on a single action."""
+    action = sold(call, "A-1")
+    many = call("POST", f"{ACTIONS}/acts", {"act": "approve", "actions": [action]}, query={"dry_run": "true"})
+    assert many.json["dry_run"] is True and call("GET", f"{ACTIONS}/{action}").json["state"] == "pending"
