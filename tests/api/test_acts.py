@@ -92,7 +92,7 @@ def test_the_sentence_knows_flat_amounts_missing_rules_other_currencies_and_reve
     house.modify({"order_id": "B", "change": "reattribute", "partner": "suedwind"})
     house.modify(*({"order_id": "B", "change": "take_back", "amount": "10.00", "reference": n} for n in "ab"))
     assert shown(house, "B~sale")["sentence"].endswith(
-        "taken over from nordlicht on 2 Nov 2026; 20.00 USD came back in 2 changes from 2 Nov 2026 to 2 Nov 2026."
+        "taken over from nordlicht on 2 Nov 2026; 20.00 USD came back on 2 Nov 2026."
     )
 
 

@@ -1,5 +1,6 @@
 """The count says what the ledger says, wherever it was cut off; and it costs what is open, not what ever was."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.conftest import PROGRAM, House
-from tests.meter import Looks
+from tests.meter import Looks, item_bytes
 
 from retour.clock import locking, rollup
 from retour.clock.tally import Tally
@@ -207,6 +208,17 @@ def test_months_in_which_nothing_moves_are_not_read_again(house: House, looks: C
     assert list(total(house).by_state()) == [("locked", "EUR", 20, 16000), ("pending", "EUR", 1, 800)]
     assert rollups(house).summary()["looked"] == 1
     assert seen.items < 20, seen
+
+
+def test_a_piece_fits_where_every_action_is_of_another_partner_with_a_long_name(house: House) -> None:
+    names = [hashlib.sha256(str(number).encode()).hexdigest() * 4 for number in range(rollup.PIECE)]
+    partners = {name: {"states": {"pending EUR": [1, 800]}, "locks": {"2026-12-02 pending EUR": [1, 800, 800]},
+                       "orders": {"": [1, 0]}, "rules": {"30": [1]}} for name in names}  # fmt: skip
+    store = rollups(house)
+    assert store.put_piece("run", 1, {"partners": partners}, house.hub.real_now())
+    assert next(store.pieces("run"))["partners"] == partners
+    (item,) = store._query(f"L#{house.program}#run", "")
+    assert item_bytes(item) < 400_000
 
 
 def test_a_partner_who_lost_everything_is_gone(house: House) -> None:

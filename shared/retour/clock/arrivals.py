@@ -31,7 +31,7 @@ UNFINISHED = timedelta(days=3)
 """So long an hour is counted again while something of it is held or at work."""
 ROWS_MAX = 20_000
 """Rows of an hour whose outcomes are looked up; the others are told as not looked at."""
-REFUSED_MOST = 20
+REFUSED_MOST = 5
 """Deliveries of a source refused whole that are listed for an hour."""
 AT_ONCE = 8
 TOGETHER = 64

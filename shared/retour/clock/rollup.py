@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 NIGHT = timedelta(hours=3)
 """So long after midnight, in the program's time zone, what was counted before is of yesterday."""
-PIECE = 2_000
+PIECE = 1_000
 """Actions counted between two looks at the clock."""
 SMALL = 1_000
 """A program that has no more to count is counted again whenever something came."""

@@ -5,6 +5,8 @@ the next one starts from: partner months with final actions, and what each came 
 of a count at work. `R#<program>` holds what came in, a document for each UTC day.
 """
 
+import json
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -60,6 +62,11 @@ def line_of(item: Mapping[str, Any]) -> Line:
         open_log=entries_from(item["log"]["B"]),
         is_sealed="sealed" in item,
     )
+
+
+def unpacked(item: Mapping[str, Any]) -> Document:
+    found: Document = json.loads(zlib.decompress(item["doc"]["B"]))
+    return found
 
 
 @dataclass(frozen=True)
@@ -127,17 +134,17 @@ class RollUps:
         return self._put_if(item, **more)
 
     def put_piece(self, run: str, number: int, doc: Document, until: datetime) -> bool:
-        """First write wins; a piece is gone some time after `until`."""
+        """First write wins; a piece is gone some time after `until`. Packed: every action may be another partner's."""
         item = {
             "PK": s(f"L#{self.program}#{run}"),
             "SK": s(f"{number:06d}"),
-            "doc": s(encode(doc)),
+            "doc": {"B": zlib.compress(encode(doc).encode("utf-8", "surrogatepass"))},
             "ttl": n(int(until.timestamp())),
         }
         return self._put_if(item, ConditionExpression="attribute_not_exists(PK)")
 
     def pieces(self, run: str) -> Iterator[Document]:
-        yield from (read(item) for item in self._query(f"L#{self.program}#{run}", ""))
+        yield from map(unpacked, self._query(f"L#{self.program}#{run}", ""))
 
     def last_piece(self, run: str) -> tuple[int, Document] | None:
         answer = self.client.query(
@@ -149,7 +156,7 @@ class RollUps:
             ConsistentRead=True,
         )
         found = next(iter(answer["Items"]), None)
-        return (int(found["SK"]["S"]), read(found)) if found else None
+        return (int(found["SK"]["S"]), unpacked(found)) if found else None
 
     def marks(self) -> dict[str, str]:
         """Partner months (`2026-11#partner`) with final actions, and when the last of them became so."""
