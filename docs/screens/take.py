@@ -8,15 +8,26 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "infra")]
 HERE = Path(__file__).parent
 LOOKS = (("", 1280, "light"), ("-phone", 390, "dark"))
-ON_THE_PHONE = ("today", "actions", "action", "reverse", "credit")
+ON_THE_PHONE = ("today", "deliveries", "delivery", "actions", "action", "reverse", "mapping", "credit")
+LEFT_OUT = (
+    "needs",
+    "inbox-kind",
+    "search",
+    "actions-pending",
+    "actions-locked",
+    "actions-by-event",
+    "actions-by-payout",
+)
+"""Parts of pages, and pages that look like another."""
 
 
 def main() -> None:
     from playwright.sync_api import sync_playwright
+    from tests import pages
     from tests.browser import install
     from tests.browser.conftest import FLAGS
     from tests.browser.hub import local_hub
-    from tests.browser.test_pages import PAGES, PORTAL
+    from tests.browser.test_pages import blanks
 
     with tempfile.TemporaryDirectory() as data, local_hub(Path(data)) as hub, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(install.CHROMIUM), headless=True, args=[*FLAGS])
@@ -31,7 +42,8 @@ def main() -> None:
         link = page.inner_text("#link")
         partner = browser.new_context(base_url=hub.api)
         partner.new_page().goto(link)
-        for pages, state in ((PAGES, context.storage_state()), (PORTAL, partner.storage_state())):
+        named = blanks(hub, page)
+        for addresses, state in ((pages.CONSOLE, context.storage_state()), (pages.PORTAL, partner.storage_state())):
             for suffix, width, colours in LOOKS:
                 look = browser.new_context(
                     base_url=hub.api,
@@ -40,8 +52,8 @@ def main() -> None:
                     storage_state=state,
                 )
                 shown = look.new_page()
-                for name, path in pages.items():
-                    if suffix and name not in ON_THE_PHONE:
+                for name, path in pages.filled(addresses, **named).items():
+                    if name in LEFT_OUT or (suffix and name not in ON_THE_PHONE):
                         continue
                     shown.goto(path)
                     shown.wait_for_timeout(400)

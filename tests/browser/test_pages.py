@@ -21,14 +21,17 @@ HEAVY = 100_000
 FILE = "reference,order_id,change,amount,currency,reason\r\nP-1,A-1013,take_back,11.00,EUR,ITEM_RETURNED\r\n"
 
 
-@pytest.fixture(scope="module")
-def blanks(hub: LocalHub) -> dict[str, str]:
-    """What the addresses of pages name: an action with changes, a delivery with a refused row."""
+def blanks(hub: LocalHub, page: Any) -> dict[str, str]:
+    """What the addresses of pages name: an action with changes, a delivery with a refused row, a file's dry run."""
     batches = hub.call("GET", "/v1/programs/acme/batches?limit=50")["items"]
     refused = next(one for one in batches if one["counts"].get("refused"))
     batch = hub.call("GET", f"/v1/programs/acme/batches/{refused['id']}")
     row = next(one for one in batch["outcomes"] if one["outcome"] == "refused")
     modification = hub.action("acme", "A-1000~sale")["history"][0]["id"]
+    page.goto("/console/acme/send")
+    page.set_input_files("#file", {"name": "may.csv", "mimeType": "text/csv", "buffer": FILE.encode()})
+    page.click("main form button.primary")
+    page.wait_for_url("**/dry-runs/**")
     return {
         "program": "acme",
         "partner": "nordlicht",
@@ -39,17 +42,13 @@ def blanks(hub: LocalHub) -> dict[str, str]:
         "row": row["record"],
         "source": "warehouse",
         "contract": "standard",
+        "run": page.url.rsplit("/", 1)[1],
     }
 
 
 @pytest.fixture
-def addresses(visitor: Visitor, blanks: dict[str, str]) -> dict[str, str]:
-    page = visitor("admin")
-    page.goto("/console/acme/send")
-    page.set_input_files("#file", {"name": "may.csv", "mimeType": "text/csv", "buffer": FILE.encode()})
-    page.click("main form button.primary")
-    page.wait_for_url("**/dry-runs/**")
-    return pages.filled(pages.CONSOLE | pages.PORTAL, **blanks, run=page.url.rsplit("/", 1)[1])
+def addresses(hub: LocalHub, visitor: Visitor) -> dict[str, str]:
+    return pages.filled(pages.CONSOLE | pages.PORTAL, **blanks(hub, visitor("admin")))
 
 
 def test_every_page_has_an_address() -> None:
