@@ -52,7 +52,7 @@ ITEM = ("line", "sku", "quantity", "amount")
 AT_ONCE = 500
 """Records that are taken in while the caller waits; more become a file, which is read like every file."""
 ACTIONS_MAX = 10_000
-REHEARSED_MAX = 2_000
+REHEARSED_MAX = 1_000
 """Records that a dry run looks at; of more it says how far it looked."""
 SHOWN_MAX = 20
 """Actions whose standing a dry run shows beside the outcomes of its records."""
@@ -266,7 +266,7 @@ def carried_out_on_many(
 ) -> Document:
     """Records of many actions as one delivery. Where they are too many to wait for, it is a file of this name.
 
-    A dry run looks at the first 2,000, and says so where there are more.
+    A dry run looks at the first 1,000, and says so where there are more.
     """
     if call.is_dry_run:
         answer = carried_out(hub, call, principal, opened, made[:REHEARSED_MAX], BULK)
