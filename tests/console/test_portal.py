@@ -159,7 +159,7 @@ def test_the_sums_of_a_partner_are_what_was_counted_and_say_when(console: Consol
     house.clock.moment = datetime(2026, 12, 2, 3, tzinfo=UTC)
     counted(house)
     later = browser.get("/my/credit").said
-    assert "Certain since 2 Dec 2026" in later and "0.00\N{NO-BREAK SPACE}EUR" in later
+    assert "2 Dec 2026" in later and "the action is locked." in later and "0.00\N{NO-BREAK SPACE}EUR" in later
 
 
 def test_a_page_of_many_orders_leads_to_the_next(

@@ -62,6 +62,11 @@ class Own:
     def why(self) -> str:
         return self.credit.get("why", "")
 
+    @property
+    def because(self) -> str:
+        """What stands behind the day in the sentence that says why."""
+        return self.why.partition(":")[2].strip()
+
 
 def grants(visit: Visit) -> list[Grant]:
     found = visit.person.own if visit.person else []
