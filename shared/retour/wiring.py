@@ -1,9 +1,11 @@
 """The only reader of the environment and the only builder of clients."""
 
+import gc
 import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property, partial
@@ -30,6 +32,18 @@ QUEUES = ("answers", "pulls", "writebacks", "parked")
 
 class NoProgram(Exception):
     """A program that is not there; for whoever asks from outside that is the same 404 as a foreign one."""
+
+
+@contextmanager
+def collecting_no_garbage() -> Iterator[None]:
+    """What is imported and built here stays; to look for garbage in it again and again is a sixth of a first call."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 @dataclass
@@ -240,7 +254,8 @@ class Hub:
 
     @cached_property
     def _dynamodb(self) -> Any:
-        return ready(self._client("dynamodb"), self._session.get_config_variable("ca_bundle"))
+        client = self._client("dynamodb")
+        return ready(client, self._session.get_config_variable("ca_bundle"))
 
     @cached_property
     def _sqs(self) -> Any:
@@ -253,6 +268,7 @@ class Hub:
 
         return get_session()
 
+    @collecting_no_garbage()
     def _client(self, service: str) -> Any:
         from botocore import __version__
         from botocore.config import Config

@@ -1,0 +1,28 @@
+"""Clients are built without looking for garbage meanwhile, and it is looked for again afterwards, whatever happens."""
+
+import gc
+
+import pytest
+from botocore.exceptions import UnknownServiceError
+
+from retour.wiring import Hub, collecting_no_garbage
+
+
+def test_garbage_is_collected_again_after_a_client_was_built_or_could_not_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    hub = Hub({})
+    assert hub._client("sqs").meta.service_model.service_name == "sqs"
+    assert gc.isenabled()
+    with pytest.raises(UnknownServiceError):
+        hub._client("nothing")
+    assert gc.isenabled()
+
+
+def test_who_collects_no_garbage_at_all_still_does_not() -> None:
+    gc.disable()
+    try:
+        with collecting_no_garbage():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
