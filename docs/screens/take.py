@@ -25,7 +25,7 @@ def main() -> None:
     from playwright.sync_api import sync_playwright
     from tests import pages
     from tests.browser import install
-    from tests.browser.conftest import FLAGS
+    from tests.browser.conftest import FLAGS, count
     from tests.browser.hub import local_hub
     from tests.browser.test_pages import blanks
 
@@ -34,6 +34,7 @@ def main() -> None:
         context = browser.new_context(base_url=hub.api)
         page = context.new_page()
         page.goto(hub.ready["console"])
+        count(page, "acme")
         page.goto("/console/acme/setup/people")
         page.fill("#name", "Nordlicht")
         page.select_option("#role", "partner")

@@ -37,6 +37,13 @@ def chromium(hub: LocalHub) -> Iterator[Any]:
         browser.close()
 
 
+def count(page: Any, program: str) -> None:
+    """Have a program's sums counted, as a person does."""
+    page.goto(f"/console/{program}/today")
+    page.click("text=Count now")
+    page.wait_for_selector("text=/Sums as of/")
+
+
 @pytest.fixture(scope="session")
 def admin(hub: LocalHub, chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The session of who runs the hub, come in by the link of the ready-file; and what there is, counted once."""
@@ -48,9 +55,7 @@ def admin(hub: LocalHub, chromium: Any, tmp_path_factory: pytest.TempPathFactory
         assert page.url.endswith("/today")
         assert hub.ready["console"] != link, "the ready-file has the next one"
         for program in ("acme", "zenith"):
-            page.goto(f"/console/{program}/today")
-            page.click("text=Count now")
-            page.wait_for_selector("text=/Sums as of/")
+            count(page, program)
         context.storage_state(path=path)
     return path
 
