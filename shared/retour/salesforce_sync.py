@@ -80,13 +80,10 @@ def sources(program: Program) -> list[Source]:
 
 def client_of(hub: "Hub", program: Program, source: Source, *, patient: bool = False) -> "Client":
     """The client of a source's integration user; a lasting RemoteError while something of it is not set up."""
+    set_up(hub, program, source)
     from retour.remote.salesforce import client
 
     options, secret = source.options, hub.secret(program.id, source.name)
-    missing = [name for name in ("username", "consumer_key") if not options.get(name)]
-    missing += [] if secret.get("private_key") else ["private_key"]
-    if missing:
-        raise RemoteError("SALESFORCE_NOT_SET_UP", lasting=True, source=source.name, missing=", ".join(missing))
     return client(
         options.get("domain", "login"),
         options["username"],
@@ -96,6 +93,14 @@ def client_of(hub: "Hub", program: Program, source: Source, *, patient: bool = F
         ca=hub.salesforce_ca,
         timeout=PATIENT if patient else QUICK,
     )
+
+
+def set_up(hub: "Hub", program: Program, source: Source) -> None:
+    """A lasting RemoteError while it is not known as whom to log in, or with what."""
+    missing = [name for name in ("username", "consumer_key") if not source.options.get(name)]
+    missing += [] if hub.secret(program.id, source.name).get("private_key") else ["private_key"]
+    if missing:
+        raise RemoteError("SALESFORCE_NOT_SET_UP", lasting=True, source=source.name, missing=", ".join(missing))
 
 
 # In

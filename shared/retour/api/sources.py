@@ -13,10 +13,11 @@ from retour.domain.delivery import Channel, Kind
 from retour.domain.program import Program, Source
 from retour.domain.times import text
 from retour.intake import opening
+from retour.sentences import sentence
 from retour.setup.credentials import access
 from retour.store.deliveries import Header
 from retour.store.programs import Principal
-from retour.trial.run import begin
+from retour.trial.run import begin, lacking
 from retour.trial.steps import Trial
 from retour.wiring import Hub
 
@@ -63,9 +64,9 @@ def pull(hub: Hub, opened: Program, name: str) -> Document:
 def test(hub: Hub, principal: Principal, opened: Program, name: str) -> Document:
     """Tries the connection. Where another function has to, its steps follow as the source's `test`."""
     found = source_of(opened, name)
-    missing = [detail for detail, _fix in lacking(hub, opened, found)]
+    wrong = [*troubles(hub, opened, found)]
     begin(hub, opened, found, principal.name)
-    return {**source(hub, opened, name), "ready": not missing, "findings": missing}
+    return {**source(hub, opened, name), "ready": not wrong, "findings": wrong}
 
 
 def tested(hub: Hub, opened: Program, name: str) -> Document | None:
@@ -74,26 +75,14 @@ def tested(hub: Hub, opened: Program, name: str) -> Document | None:
     return trial.document(opened.language, hub.now()) if trial else None
 
 
-def lacking(hub: Hub, opened: Program, found: Source) -> Iterator[tuple[str, str]]:
-    """What is wrong with a source, and what to do about it."""
-    kept, by_hand = hub.secret(opened.id, found.name), f"retour keys --program {opened.id} --source {found.name} --set"
-    match found.channel:
-        case Channel.API if not kept.get("signing"):
-            yield "no signing secret is known", f"{by_hand} signing"
-        case Channel.EMAIL if not kept.get("tokens"):
-            yield "it has no address yet", "Apply the program again."
-        case Channel.PULL if not (kept.get("password") or kept.get("private_key")):
-            yield "neither password nor private key is known", f"{by_hand} password"
-        case Channel.SALESFORCE if not kept.get("private_key"):
-            yield "the private key to log in with is not known", f"{by_hand} private_key"
-        case Channel.SALESFORCE if not (found.options.get("username") and found.options.get("consumer_key")):
-            yield "nobody is named to log in as", "Add username and consumer_key to the options of the source."
-        case Channel.SFTP if not found.options.get("public_keys"):
-            yield "no public key is declared", "Add the sender's key to options.public_keys of the source."
+def troubles(hub: Hub, opened: Program, found: Source) -> Iterator[str]:
+    """What is wrong with a source, as far as it can be told without asking the other side."""
+    if missing := lacking(hub, opened, found):
+        yield sentence(missing.code, missing.details, opened.language)
     if found.channel is Channel.PULL:
         visit = hub.state(opened.id, found.name).get("last-visit") or {}
         if visit.get("state") == "failed":
-            yield f"the last visit failed: {visit.get('explanation', '')}", f"retour pull --program {opened.id}"
+            yield f"the last visit failed: {visit.get('explanation', '')}"
 
 
 def check_file(hub: Hub, call: Call, principal: Principal, opened: Program, name: str) -> Document:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator
 from itertools import islice
 
-from retour.api.sources import LOOKED_AT, lacking
+from retour.api.sources import LOOKED_AT, troubles
 from retour.api.views import Document
 from retour.domain.delivery import Delivery, Kind
 from retour.domain.program import Program, Source
@@ -102,17 +102,19 @@ def program_checks(hub: Hub, opened: Program) -> Iterator[Document]:
 
 def source_checks(hub: Hub, opened: Program, source_: Source) -> Iterator[Document]:
     """What is missing, what the last visit said, and where the last test of the connection stopped."""
-    name, wrong = f"{opened.id}: source {source_.name}", [*lacking(hub, opened, source_)]
-    for detail, fix in wrong:
-        yield check(name, "failed" if detail.startswith("the last visit") else "warning", detail, fix)
+    name, wrong = f"{opened.id}: source {source_.name}", [*troubles(hub, opened, source_)]
+    again = f"retour program test {source_.name} --program {opened.id}"
+    for detail in wrong:
+        visited = detail.startswith("the last visit")
+        yield check(
+            name, "failed" if visited else "warning", detail, f"retour pull --program {opened.id}" if visited else again
+        )
     trial = Trial.kept(hub.state(opened.id, source_.name))
-    told: Document = trial.document("en", hub.now()) if trial else {"steps": [], "state": "never"}
-    for step in told["steps"]:
-        if step["state"] in ("failed", "warned"):
-            again = f"retour program test {source_.name} --program {opened.id}"
-            state = "failed" if step["state"] == "failed" else "warning"
-            yield check(name, state, f"{step['what']}: {step['explanation']}", again)
-    if not wrong and told["state"] not in ("failed", "warned"):
+    told: Document = trial.document(opened.language, hub.now()) if trial else {"steps": [], "state": "never"}
+    stopped = {"failed": "failed", "warned": "warning"}
+    steps = [one for one in told["steps"] if one["state"] in stopped and one["explanation"] not in wrong]
+    yield from (check(name, stopped[one["state"]], f"{one['what']}: {one['explanation']}", again) for one in steps)
+    if not wrong and not steps:
         tested = f"tested {told['started_at']}, all {len(told['steps'])} steps" if told["state"] == "passed" else ""
         yield check(name, "ok", f"{source_.channel.value}; {tested or 'never tested to the end'}")
 

@@ -19,9 +19,7 @@ BELIEVED, FORGED = 200, 401
 
 
 def attempt(hub: "Hub", program: Program, source: Source, course: Course) -> None:
-    live = hub.secret(program.id, source.name).get("signing", [])
-    if not live:
-        raise RemoteError("SIGNING_SECRET_MISSING", source=source.name)
+    live = signing(hub, program, source)
     course.done("secret", count=len(live))
 
     url, sender = access(hub, program, source)["url"], hooks(source.kind)
@@ -40,6 +38,14 @@ def attempt(hub: "Hub", program: Program, source: Source, course: Course) -> Non
 
     if source.kind in ("", "standard"):
         called_with_keys(hub, program, course)
+
+
+def signing(hub: "Hub", program: Program, source: Source) -> list[str]:
+    """The live secrets that senders sign with; RemoteError while there is none."""
+    live: list[str] = hub.secret(program.id, source.name).get("signing", [])
+    if not live:
+        raise RemoteError("SIGNING_SECRET_MISSING", source=source.name)
+    return live
 
 
 def called_with_keys(hub: "Hub", program: Program, course: Course) -> None:

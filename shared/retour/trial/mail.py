@@ -20,11 +20,9 @@ Verdict = mail.Accepted | mail.Held | mail.Rejected | mail.Quiet
 
 
 def attempt(hub: "Hub", program: Program, source: Source, course: Course) -> None:
-    tokens = hub.secret(program.id, source.name).get("tokens", [])
+    tokens = addresses(hub, program, source)
     if not hub.mail_domain or not hub.receives_mail:
         raise RemoteError("MAIL_NOT_OFFERED")
-    if not tokens:
-        raise RemoteError("MAIL_WITHOUT_ADDRESS", source=source.name)
     shown = access(hub, program, source)["address"]
     course.done("address", address=shown, count=len(tokens))
 
@@ -33,6 +31,14 @@ def attempt(hub: "Hub", program: Program, source: Source, course: Course) -> Non
 
     reception(hub, course)
     course.waiting("mail", "WAITING_EMAIL_MAIL", hub.now() + PATIENCE, address=shown, senders=", ".join(senders))
+
+
+def addresses(hub: "Hub", program: Program, source: Source) -> list[str]:
+    """The live tokens that its addresses have in them; RemoteError while there is none."""
+    tokens: list[str] = hub.secret(program.id, source.name).get("tokens", [])
+    if not tokens:
+        raise RemoteError("MAIL_WITHOUT_ADDRESS", source=source.name)
+    return tokens
 
 
 def reception(hub: "Hub", course: Course) -> None:

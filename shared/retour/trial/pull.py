@@ -27,10 +27,7 @@ def attempt(
     open_server: Open = open_server,
 ) -> None:
     options, secret = source.options, hub.secret(program.id, source.name)
-    held = next((name for name in ("private_key", "password") if secret.get(name)), None)
-    if held is None:
-        raise RemoteError("NO_CREDENTIALS")
-    course.done("secret", f"TRIED_PULL_SECRET_{held.upper()}")
+    course.done("secret", f"TRIED_PULL_SECRET_{credential(hub, program, source).upper()}")
 
     host, port = options["host"], int(options.get("port", PORTS[options["protocol"]]))
     found = address.checked(host, port, allow_private=hub.allow_private_hosts, resolve=resolve)
@@ -52,6 +49,15 @@ def attempt(
             course.warned("newest", "TRIED_PULL_NEWEST_NONE", pattern=pattern)
     finally:
         server.close()
+
+
+def credential(hub: "Hub", program: Program, source: Source) -> str:
+    """What there is to log in with; RemoteError while there is nothing."""
+    secret = hub.secret(program.id, source.name)
+    held = next((name for name in ("private_key", "password") if secret.get(name)), None)
+    if held is None:
+        raise RemoteError("NO_CREDENTIALS", lasting=True)
+    return held
 
 
 def recognised(seen: dict[str, Any]) -> str:

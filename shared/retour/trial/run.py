@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from retour.domain.delivery import Channel
 from retour.domain.program import Program, Source
 from retour.remote import RemoteError
+from retour.salesforce_sync import set_up
 from retour.trial import hooks, mail, pull, salesforce, sftp
 from retour.trial.steps import Course, Trial
 
@@ -23,8 +24,25 @@ TRIES: Mapping[Channel, Try] = {
     Channel.EMAIL: mail.attempt,
     Channel.SALESFORCE: salesforce.attempt,
 }
+NEEDS: Mapping[Channel, Callable[["Hub", Program, Source], object]] = {
+    Channel.API: hooks.signing,
+    Channel.SFTP: sftp.declared,
+    Channel.PULL: pull.credential,
+    Channel.EMAIL: mail.addresses,
+    Channel.SALESFORCE: set_up,
+}
+"""The first step of each, which asks nobody outside."""
 BY_QUEUE: Mapping[Channel, str] = {Channel.PULL: "pulls", Channel.SALESFORCE: "writebacks"}
 """Who has the library to speak to the other side is told by a queue; the others are tried while the caller waits."""
+
+
+def lacking(hub: "Hub", program: Program, source: Source) -> RemoteError | None:
+    """What a source cannot work without and does not have, as far as can be told without asking the other side."""
+    try:
+        NEEDS[source.channel](hub, program, source)
+    except RemoteError as error:
+        return error
+    return None
 
 
 def begin(hub: "Hub", program: Program, source: Source, by: str) -> Trial:

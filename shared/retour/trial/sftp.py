@@ -1,6 +1,5 @@
 """Our SFTP server: keys that can be used, a login that lets them in, a server that answers, a folder that is seen."""
 
-from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,8 @@ USUAL_PORT = 22
 def attempt(hub: "Hub", program: Program, source: Source, course: Course) -> None:
     keys, name = source.options.get("public_keys", ()), user(program, source)
     if keys or not hub.is_local:
-        declared(source, keys, course)
+        found = declared(hub, program, source)
+        course.done("keys", count=len(found), keys=", ".join(found))
         let_in = login(hub, name)
         if let_in is None:
             raise RemoteError("SFTP_LOGIN_UNKNOWN", user=name)
@@ -37,14 +37,15 @@ def attempt(hub: "Hub", program: Program, source: Source, course: Course) -> Non
     course.done("folder", folder="/", count=lying)
 
 
-def declared(source: Source, keys: Sequence[str], course: Course) -> None:
-    """Whether there is a key at all, and each can be used."""
-    if not keys:
+def declared(hub: "Hub", program: Program, source: Source) -> list[str]:
+    """The keys as people compare them; RemoteError while there is none, or one cannot be used."""
+    keys = source.options.get("public_keys", ())
+    if not keys and not hub.is_local:
         raise RemoteError("SFTP_WITHOUT_KEY", source=source.name)
     for number, line in enumerate(keys, 1):
         if fingerprint(line) is None:
             raise RemoteError("SFTP_KEY_UNREADABLE", number=number, key=f"{line[:30]}…")
-    course.done("keys", count=len(keys), keys=", ".join(f"{comment(one)} {fingerprint(one)}".strip() for one in keys))
+    return [f"{comment(line)} {fingerprint(line)}".strip() for line in keys]
 
 
 def greeting(where: str, allow_private: bool) -> str:
