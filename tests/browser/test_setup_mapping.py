@@ -27,7 +27,7 @@ def test_an_administrator_draws_a_mapping_and_the_reading_follows(visitor: Visit
     page.wait_for_selector("text=04/05/26 is no time that can be read")
     assert page.evaluate("document.activeElement.value") == "take_back", "the focus stays where it was"
     page.check("input[name=date][value='%d/%m/%y']")
-    page.wait_for_selector("text=The reason R1 is not known")
+    page.wait_for_selector("text=The reason R1 is not in this")
     page.select_option("#reason-1", "ITEM_RETURNED")
     page.select_option("#reason-2", "ORDER_ERROR")
     page.wait_for_selector("#read >> text=2 read, 0 not read")
@@ -45,6 +45,19 @@ def test_an_administrator_draws_a_mapping_and_the_reading_follows(visitor: Visit
     history = hub.action("acme", "A-1009~sale")["history"]
     assert not [one for one in history if one["object"] == "mai.csv"], "nothing of the sample was written"
     assert not page.faults
+
+
+def test_a_session_that_ended_takes_nothing_of_the_drawing_away(visitor: Visitor) -> None:
+    page = visitor("admin")
+    page.goto("/console/acme/setup/sources/mail/mapping")
+    given(page)
+    page.select_option("#column-4", "note")
+    page.wait_for_selector("#read >> text=2 rows")
+    page.context.clear_cookies()
+    page.check("input[name=amount_means][value=take_back]")
+    page.wait_for_selector("#lost >> text=Your session is over")
+    assert page.input_value("#column-4") == "note" and page.locator("#editor").count() == 1
+    assert page.is_checked("#editor input[name=amount_means][value=take_back]")
 
 
 def test_a_mapping_is_drawn_without_javascript(visitor: Visitor) -> None:
