@@ -437,3 +437,26 @@ def test_an_openpgp_key_is_saved_for_the_sender(
     assert (tmp_path / "erp.asc").read_text() == key
     assert "9A9C" in capsys.readouterr().out
     assert main(["keys", "--pgp"]) == 2
+
+
+def test_refused_rows_are_corrected_one_or_many_at_once(retour: FakeHub, capsys: pytest.CaptureFixture[str]) -> None:
+    identity = "20261122T040000000Z-0123456789"
+    moved = {"before": "8.00", "after": "6.40"}
+    effect = {"currency": "EUR", "payout_currency": "EUR", "amount": moved, "payout": moved, "contract": 1}
+    applied = {"record": "7", "action_id": "A-1~sale", "outcome": "applied", "code": "", "effect": effect}
+    answer = {"batch": "20261122T040100000Z-0123456789", "counts": {"applied": 1}, "outcomes": [applied]}
+    path = f"POST {P}/batches/{identity}/corrections"
+    retour.says(path, answer)
+    assert main(["correct", identity, "--row", "7", "--field", "Betrag=20,00", "--field", "Grund="]) == 0
+    assert json.loads(retour.of(path)[-1].body) == {
+        "rows": [{"record": "7", "fields": {"Betrag": "20,00", "Grund": ""}}]
+    }
+    assert "1 applied" in capsys.readouterr().out
+    retour.says(path, {**answer, "batch": None, "dry_run": True})
+    assert main(["correct", identity, "--set", "reason", "RETURN", "ITEM_RETURNED", "--dry-run"]) == 0
+    asked = retour.of(path)[-1]
+    assert json.loads(asked.body) == {"set": {"column": "reason", "from": "RETURN", "to": "ITEM_RETURNED"}}
+    assert asked.query == {"dry_run": "true"} and "nothing is written" in capsys.readouterr().out
+    wrong = ["--set", "a", "b", "c", "--row", "7", "--field", "a=b"]
+    for said in ([], ["--row", "7"], ["--row", "7", "--field", "amount"], wrong):
+        assert main(["correct", identity, *said]) == 2

@@ -169,6 +169,20 @@ def parser() -> argparse.ArgumentParser:
         decision.add_argument("--dry-run", action="store_true", help="show what would happen, write nothing")
         decision.add_argument("--json", action="store_true", help="as JSON")
 
+    correct = command(
+        "correct", "decisions:correct", "send refused rows of a batch again as they should have been", hub, program
+    )
+    correct.add_argument("id", metavar="BATCH", help="whose rows were refused")
+    correct.add_argument("--row", metavar="PLACE", help="the row, as `retour batches` names it; with --field")
+    correct.add_argument(
+        "--field", metavar="COLUMN=VALUE", action="append", default=[], help="what it should say; several at once"
+    )
+    correct.add_argument(
+        "--set", metavar=("COLUMN", "OLD", "NEW"), nargs=3, help="in every refused row that says OLD, NEW in its place"
+    )
+    correct.add_argument("--dry-run", action="store_true", help="show what would happen, write nothing")
+    correct.add_argument("--json", action="store_true", help="as JSON")
+
     keys = command(
         "keys", "keys:keys", "show what it takes to use each source; make, list, rotate, revoke keys and secrets",
         hub, program,

@@ -1,8 +1,10 @@
-"""retour release | discard | redrive: what a person decides."""
+"""retour release | discard | correct | redrive: what a person decides."""
 
 import argparse
+from typing import Any
 from urllib.parse import quote
 
+from retour.cli.acts import told
 from retour.cli.client import Usage
 from retour.cli.deliveries import finished, verdict
 from retour.cli.hub import hub_and_program, hub_of
@@ -27,6 +29,24 @@ def decide(arguments: argparse.Namespace, what: str) -> int:
     else:
         say(f"{batch.get('name') or arguments.id} is discarded; nothing of it takes effect.")
     return 0 if what == "discard" else verdict(batch)
+
+
+def correct(arguments: argparse.Namespace) -> int:
+    """Refused rows sent again: one with new fields, or many with one value in the place of another."""
+    hub, program = hub_and_program(arguments)
+    if bool(arguments.set) == bool(arguments.row and arguments.field):
+        raise Usage("Say either --set COLUMN OLD NEW, or --row PLACE with --field COLUMN=VALUE.")
+    said: dict[str, Any]
+    if arguments.set:
+        said = {"set": dict(zip(("column", "from", "to"), arguments.set, strict=True))}
+    else:
+        pairs = [field.partition("=") for field in arguments.field]
+        if not all(sign for _, sign, _ in pairs):
+            raise Usage("A field is COLUMN=VALUE, such as --field amount=20.00.")
+        said = {"rows": [{"record": arguments.row, "fields": {name: value for name, _, value in pairs}}]}
+    path = f"/v1/programs/{program}/batches/{quote(arguments.id, safe='')}/corrections"
+    answer = hub.post(path, said, dry_run=arguments.dry_run or None)
+    return told(arguments, answer)
 
 
 def redrive(arguments: argparse.Namespace) -> int:
