@@ -12,7 +12,7 @@ from retour.api.views import Document, Page, Place
 from retour.console import delivery
 from retour.console.request import Response
 from retour.console.visit import Visit
-from retour.domain.delivery import Channel
+from retour.domain.delivery import Channel, received_at
 from retour.intake.batch import HELD, WORKING, payouts_moved
 from retour.intake.large import Progress
 from retour.store.deliveries import Header
@@ -62,6 +62,8 @@ def line_of(visit: Visit, header: Header) -> Document:
     document = views.batch_document(header, visit.program, report.get("counts") or views.count(results))
     if results:
         document["effect"] = views.effects(payouts_moved(results))
+    if "same_as" in document:
+        document["same_on"] = received_at(document["same_as"])
     if header.state == WORKING:
         document["percent"] = Progress.of(visit.hub.work(visit.program.id, header.delivery.id)).percent
     return document

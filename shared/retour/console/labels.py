@@ -389,11 +389,6 @@ def threshold(words: Words, name: str) -> str:
     return name
 
 
-def day_of(delivery_id: str) -> datetime:
-    """When a delivery came, as its id says."""
-    return datetime.strptime(delivery_id.partition("-")[0] + "+0000", "%Y%m%dT%H%M%S%fZ%z")
-
-
 def channel_says(words: Words, name: str) -> str:
     """What a channel is, in a line."""
     say = words.say
