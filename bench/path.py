@@ -21,15 +21,6 @@ from typing import Any, Literal
 THREADS = 16
 
 
-def client_for(port: str, ca: str) -> Any:
-    import boto3
-    from botocore.config import Config
-
-    return boto3.client(
-        "dynamodb", endpoint_url=f"https://127.0.0.1:{port}", verify=ca, config=Config(max_pool_connections=32)
-    )
-
-
 def retour(path: Path, port: str, ca: str) -> Callable[[], int]:
     """Retour's own reader, normaliser and bulk insert."""
     from bench.house import reading
@@ -38,9 +29,10 @@ def retour(path: Path, port: str, ca: str) -> Callable[[], int]:
     from retour.files.open import open_file
     from retour.store.bulk import CONNECTIONS, batched, insert_all
     from retour.store.ledger import TableLedger
-    from retour.store.wire import ready
+    from retour.wiring import Hub
 
-    ledger = TableLedger(ready(client_for(port, ca), ca), "ledger", "acme", ())
+    os.environ.update(AWS_ENDPOINT_URL=f"https://127.0.0.1:{port}", AWS_CA_BUNDLE=ca)
+    ledger = TableLedger(Hub({"LEDGER_TABLE": "ledger"})._dynamodb, "ledger", "acme", ())
     read = reading()
 
     def run() -> int:
