@@ -18,7 +18,7 @@ PYTHON = ROOT / ".venv-local/bin/python"
 REGION = "us-east-1"
 READY_SECONDS = 30.0
 # It saves its state only when it ends of itself, and that can take seconds with a large table.
-SAVE_SECONDS = 20.0
+SAVE_SECONDS = 45.0
 QUEUE_ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/(?=000000000000/)")
 
 

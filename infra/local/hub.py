@@ -11,14 +11,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncssh
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from local import replay, salesforce, secrets, sftp, smtp
 from local.clock import Clock, Dial
@@ -45,6 +45,7 @@ MAIL_DOMAIN = "in.retour.test"
 CHANGES_KEYS = re.compile(r"/v1/programs/[^/]+(/sources/[^/]+/secrets?(/.*)?|/keys(/.*)?)?")
 APPLIES = re.compile(r"/console/[^/]+/setup/(program|keys|sources)(/.*)?")
 DRAIN_SECONDS = 60.0
+PAUSE_SECONDS = 10.0
 ROUND_SECONDS = 10.0
 
 log = logging.getLogger("retour.local")
@@ -297,6 +298,7 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
         if first and not programs.documents:
             await step(programs.apply, SAMPLE)
             await step(programs.refresh)
+        ending.push_async_callback(asyncio.to_thread, paused, programs.stack)
         await step(gone_on, programs)
 
         events = stack.client("events")
@@ -417,6 +419,30 @@ def taken_in_again(stack: Stack, say: Say, stop: threading.Event) -> list[dict[s
         say(f"  {key} could not be taken in again: {failure}")
     drained(stack)
     return list(replay.unanswered(s3, stack.bucket, stored))
+
+
+def paused(stack: Stack) -> None:
+    """Large files stop where they are, for the emulator would not end before them; the next run goes on with them."""
+    states = stack.client("stepfunctions")
+    ways: set[str] = set()
+    deadline = time.monotonic() + PAUSE_SECONDS
+    while time.monotonic() < deadline:
+        running = {"statusFilter": "RUNNING"}
+        machines = [one["stateMachineArn"] for one in states.list_state_machines()["stateMachines"]]
+        found = [one for arn in machines for one in executions(states, stateMachineArn=arn, **running)]
+        ways.update(found)
+        runs = [run["mapRunArn"] for way in ways for run in states.list_map_runs(executionArn=way)["mapRuns"]]
+        found += [one for run in runs for one in executions(states, mapRunArn=run, **running)]
+        if not found:
+            return
+        for one in found:
+            with suppress(ClientError):
+                states.stop_execution(executionArn=one)
+        time.sleep(0.1)
+
+
+def executions(states: Any, **of: str) -> list[str]:
+    return [one["executionArn"] for one in states.list_executions(**of)["executions"]]
 
 
 def gone_on(programs: Programs) -> None:

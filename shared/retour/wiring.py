@@ -147,6 +147,11 @@ class Hub:
                 name = f"{delivery.id}-{again + 2}"
         raise RuntimeError(f"{delivery.id} was taken in {AGAIN_MAX} times")
 
+    @property
+    def hands_over_later(self) -> bool:
+        """Whether this is a replay, after which the large files that were left on their way go on."""
+        return bool(self.environment.get("FILES_MACHINE")) and not self.outward
+
     # Outward
 
     def send(self, queue: str, message: Mapping[str, Any], delay_seconds: int = 0) -> None:

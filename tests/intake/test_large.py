@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.conftest import PROGRAM, House
 
+from retour.answer.tell import tell
 from retour.domain.delivery import DRY_RUN, Channel, Delivery, Kind
 from retour.domain.row import Row, Unreadable
 from retour.intake import file, large
@@ -376,3 +377,17 @@ def test_a_large_file_of_actions_goes_by_buckets_and_comes_to_the_same(
     assert json.dumps(without_ids(kept(house, split.delivery))) == told.replace("A-", "Z-")
     assert house.payouts("Z-7") == {"Z-7~sale": (2200, 176, "pending")}
     assert len([key for key in house.hub.inbox.keys(f"work/{house.program}/") if "/outcomes/" in key]) > 1
+
+
+@pytest.mark.usefixtures("small_limits")
+def test_a_replay_leaves_a_large_file_that_nobody_was_told_of_to_the_machine(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report(house, 30)
+    monkeypatch.setattr(house.hub, "environment", {**house.hub.environment, "FILES_MACHINE": "arn"})
+    monkeypatch.setattr(house.hub, "outward", False)
+    batch = house.file(a_file(30))
+    assert batch.state == "working" and not house.order("A-0").records
+    assert tell(house.hub, {"program": house.program, "delivery": batch.delivery.id, "what": "batch"}) == ""
+    house.hub.inbox.put(outcomes.folder(batch.delivery) + outcomes.TOLD, b"")
+    assert large.go_on(house.hub, batch.delivery).counts["applied"] == 90

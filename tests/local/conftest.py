@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 INFRA = ROOT / "infra"
 START_SECONDS = 60
-STOP_SECONDS = 40
+STOP_SECONDS = 75
 
 
 class Running:

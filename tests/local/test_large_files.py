@@ -44,44 +44,89 @@ def the_file() -> tuple[bytes, Counter[str]]:
     return ("\n".join(lines) + "\n").encode(), expected
 
 
-def test_a_large_file_goes_by_the_state_machine(tmp_path: Path) -> None:
+def sold(hub: Running) -> None:
+    today = time.strftime("%Y-%m-%dT00:00:00Z", time.gmtime())
+    actions = [
+        {"order_id": f"L-{n}", "event_type": "sale", "partner": "blog", "event_time": today, "currency": "EUR",
+         "amount": "1000.00"}
+        for n in range(ORDERS)
+    ]  # fmt: skip
+    for start in range(0, ORDERS, 100):
+        some = json.dumps(actions[start : start + 100]).encode()
+        assert ask(hub, "POST", "/v1/programs/acme/actions", some)["counts"] == {"applied": 100}
+
+
+def put(hub: Running, body: bytes, query: str = "") -> str:
+    """Uploaded by an address of its own; the batch it becomes."""
+    upload = ask(hub, "POST", f"/v1/programs/acme/uploads?name=large.csv&size={len(body)}{query}")
+    with urllib.request.urlopen(urllib.request.Request(upload["url"], body, method="PUT"), timeout=60) as answer:
+        assert answer.status == 200
+    return str(upload["batch"])
+
+
+def ended(hub: Running, batch: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The batch at its end, and every progress that was seen on its way."""
+    started, seen = time.monotonic(), list[dict[str, Any]]()
+    while (shown := ask(hub, "GET", f"/v1/programs/acme/batches/{batch}"))["state"] in ("arriving", "working"):
+        if "progress" in shown and shown["progress"] not in seen:
+            seen.append(shown["progress"])
+        assert time.monotonic() - started < PATIENCE, shown
+        time.sleep(0.1)
+    print(f"{ROWS:,} rows in {time.monotonic() - started:.1f} s: {shown['state']}; progress {seen}")
+    return shown, seen
+
+
+def result_of(hub: Running, batch: str) -> list[list[str]]:
+    started = time.monotonic()
+    while not (result := ask(hub, "GET", f"/v1/programs/acme/batches/{batch}")["answer"]):
+        assert time.monotonic() - started < PATIENCE
+        time.sleep(0.2)
+    return list(csv.reader(ask(hub, "GET", result).decode("utf-8-sig").splitlines()))[1:]
+
+
+def test_a_large_file_goes_by_the_state_machine_and_a_dry_run_before_it_says_what_will_come_of_it(
+    tmp_path: Path,
+) -> None:
     with running_hub(tmp_path) as hub:
-        today = time.strftime("%Y-%m-%dT00:00:00Z", time.gmtime())
-        actions = [
-            {"order_id": f"L-{n}", "event_type": "sale", "partner": "blog", "event_time": today, "currency": "EUR",
-             "amount": "1000.00"}
-            for n in range(ORDERS)
-        ]  # fmt: skip
-        assert ask(hub, "POST", "/v1/programs/acme/actions", json.dumps(actions).encode())["counts"] == {
-            "applied": ORDERS
-        }
+        sold(hub)
         body, expected = the_file()
-        started = time.monotonic()
-        upload = ask(hub, "POST", f"/v1/programs/acme/uploads?name=large.csv&size={len(body)}")
-        batch = upload["batch"]
-        with urllib.request.urlopen(urllib.request.Request(upload["url"], body, method="PUT"), timeout=60) as put:
-            assert put.status == 200
-        seen: list[dict[str, Any]] = []
-        while (shown := ask(hub, "GET", f"/v1/programs/acme/batches/{batch}"))["state"] in ("arriving", "working"):
-            if "progress" in shown and shown["progress"] not in seen:
-                seen.append(shown["progress"])
-            assert time.monotonic() - started < PATIENCE, shown
-            time.sleep(0.1)
-        took = time.monotonic() - started
-        print(f"{ROWS:,} rows in {took:.1f} s; progress {seen}")
+        dry, _ = ended(hub, rehearsed := put(hub, body, "&dry_run=true"))
+        assert (dry["state"], dry["dry_run"]) == ("dry run", True)
+        assert sum(dry["counts"].values()) == ROWS
+        foretold = result_of(hub, rehearsed)
+        action = ask(hub, "GET", "/v1/programs/acme/actions/L-7~sale")
+        assert (action["amount"], action["history"]) == ("1000.00", [])
+
+        batch = put(hub, body)
+        shown, seen = ended(hub, batch)
         assert shown["state"] == "done"
         assert sum(shown["counts"].values()) == ROWS
+        assert shown["counts"] == dry["counts"]
         assert shown["counts"]["refused"] == expected["refused"]
         assert [one["record"] for one in shown["outcomes"][:3]] == ["2", "3", "4"]
         assert seen and all(one["read"] <= ROWS for one in seen)
-        while True:
-            result = ask(hub, "GET", f"/v1/programs/acme/batches/{batch}")["answer"]
-            if result:
-                break
-            assert time.monotonic() - started < PATIENCE
-            time.sleep(0.2)
-        told = list(csv.reader(ask(hub, "GET", result).decode("utf-8-sig").splitlines()))
-        assert [line[0] for line in told[1:]] == [str(n + 2) for n in range(ROWS)]
+        told = result_of(hub, batch)
+        assert [line[0] for line in told] == [str(n + 2) for n in range(ROWS)]
+        outcome_and_code = [line[4:6] for line in told]
+        assert outcome_and_code == [line[4:6] for line in foretold]
+        assert [effect["change"] for effect in shown["effect"]] == [dry["total"]["payout"]["difference"]]
         action = ask(hub, "GET", "/v1/programs/acme/actions/L-7~sale")
         applied = sum(1 for record in action["history"] if record["outcome"] == "applied")
         assert float(action["amount"]) == round(1000 - 0.01 * applied, 2)
+
+
+def test_a_clean_stop_in_the_middle_of_a_large_file_ends_nothing(tmp_path: Path) -> None:
+    with running_hub(tmp_path) as hub:
+        sold(hub)
+        body, expected = the_file()
+        batch = put(hub, body)
+        started = time.monotonic()
+        while not ask(hub, "GET", f"/v1/programs/acme/batches/{batch}").get("progress", {}).get("read"):
+            assert time.monotonic() - started < PATIENCE
+            time.sleep(0.05)
+    with running_hub(tmp_path) as hub:
+        shown, _ = ended(hub, batch)
+        assert shown["state"] == "done"
+        assert sum(shown["counts"].values()) == ROWS
+        assert shown["counts"]["refused"] == expected["refused"]
+        assert len(result_of(hub, batch)) == ROWS

@@ -17,7 +17,7 @@ from retour.files import names
 from retour.files.answers import given_back, result_csv
 from retour.files.sniff import sniff
 from retour.files.text import HEAD
-from retour.intake.batch import HELD, LISTED
+from retour.intake.batch import ARRIVED, HELD, LISTED, WORKING
 from retour.intake.rows import told
 from retour.salesforce_sync import news as salesforce_news
 from retour.sentences import sentence
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from retour.wiring import Hub
 
 LINES_TOLD = 20
-TOLD = "told"
-"""What lies beside the outcomes once the answer was left: after a power cut it says who need not be told again."""
 ATTACHED_MAX = 5 << 20
 """What a mail can carry of refused rows, written out for its way; more are fetched from the hub."""
 
@@ -67,13 +65,13 @@ def tell(hub: "Hub", message: Mapping[str, Any]) -> str:
     source = program.source(header.delivery.source, header.delivery.channel)
     if message["what"] == "settled":
         return tell_settled(hub, program, source, header, message["modifications"])
-    if header.delivery.kind is not Kind.FILE:
+    if header.delivery.kind is not Kind.FILE or header.state in (ARRIVED, WORKING):
         return ""
     answer = written(hub, program, source, header)
     refused = (one for one in outcomes.kept(hub.inbox, header.delivery) if one.outcome is Outcome.REFUSED)
     counts = header.report.get("counts", {})
     left = leave(hub, program, source, header, counts, islice(refused, LINES_TOLD), answer, again="")
-    hub.inbox.put(outcomes.folder(header.delivery) + TOLD, left.encode())
+    hub.inbox.put(outcomes.folder(header.delivery) + outcomes.TOLD, left.encode())
     told = replace(header, report={**header.report, "answer": left})
     hub.deliveries(program.id).close(told.delivery, told.report, told.state)
     callback.tell(hub, program, source, told, list(islice(outcomes.kept(hub.inbox, header.delivery), LISTED)))

@@ -71,7 +71,7 @@ def begin(
     if released_at:
         delivery = replace(delivery, facts={**delivery.facts, RELEASED_AT: text(released_at)})
     hub.deliveries(delivery.program).put(delivery, None, WORKING, {})
-    if hub.hand_over(delivery, {"rehearse": to_weigh}):
+    if hub.hand_over(delivery, {"rehearse": to_weigh}) or (hub.hands_over_later and not is_told(hub, delivery)):
         return Batch(delivery=delivery, state=WORKING)
     items = split(hub, delivery).items()
     if to_weigh:
@@ -83,6 +83,14 @@ def begin(
     for item in items:
         take_bucket(hub, delivery, item)
     return finish(hub, delivery)
+
+
+def is_told(hub: "Hub", delivery: Delivery) -> bool:
+    """Whether its sender was told what became of it: nobody is to be told again by the machine."""
+    try:
+        return hub.inbox.size(outcomes.folder(delivery) + outcomes.TOLD) >= 0
+    except KeyError:
+        return False
 
 
 def go_on(hub: "Hub", delivery: Delivery) -> Batch:

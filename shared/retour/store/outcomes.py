@@ -10,6 +10,8 @@ from retour.domain.delivery import Delivery
 from retour.domain.times import instant, text
 from retour.store.inbox import Inbox, lines
 
+TOLD = "told"
+"""What lies beside the outcomes once the answer was left: after a power cut it says who need not be told again."""
 PIECE = 1 << 20
 """Bytes of the outcomes held while they are read."""
 
