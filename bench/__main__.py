@@ -128,9 +128,7 @@ def path(folder: Path, quick: bool) -> float:
     print(
         "  Of retour: its reader, its records with all their hashes, the items they are stored as, 25 to a conditional"
     )
-    print(
-        "  batch. The usual way writes without a condition, and neither judges amounts exactly nor says where a row stood."
-    )
+    print("  batch. The usual way writes without a condition and does not say where a row stood.")
     ours, usual = float(each["retour"]), each["csv.DictReader + pydantic + batch_writer"]
     why = "half of it is botocore's: what it takes to make, sign and judge a request of 25 rows, kept on purpose"
     verdict("share of the usual way's CPU", ours / usual, 0.25, at_most=True, why=why)
