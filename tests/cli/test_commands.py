@@ -215,6 +215,21 @@ def test_a_dry_run_asks_for_one_and_waits_for_nothing(
     assert main(["send", "returns.csv", "--channel", "sftp", "--dry-run"]) == 2
 
 
+def test_the_dry_run_of_a_large_file_is_waited_for(
+    retour: FakeHub, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    effect = {**APPLIED["effect"], "payout_currency": "USD"}
+    retour.says(f"POST {P}/files", {"batch": "b", "state": "arriving", "dry_run": True, "counts": {}}, 202)
+    told = batch(
+        "dry run", id="b", dry_run=True, outcomes=[{**APPLIED, "effect": effect}] * 30, counts={"applied": 9_000}
+    )
+    retour.says(f"GET {P}/batches/b", told)
+    assert main(["send", "returns.csv", "--source", "shop", "--dry-run"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "nothing is written; it would be done, 9000 applied." in said
+    assert "8.00 → 6.40 USD" in said and "retour batches b --result FILE" in said
+
+
 def test_a_large_file_goes_to_a_presigned_address(retour: FakeHub, tmp_path: Path) -> None:
     body = b"order_id,change\n" + b"A-1,reverse\n" * 400_000
     (tmp_path / "large.csv").write_bytes(body)
