@@ -80,7 +80,8 @@ def test_what_was_typed_before_the_session_ended_is_kept_and_sent_only_when_look
 ) -> None:
     sold("A-1")
     browser = console.person()
-    form = browser.get(f"{console.base}/action?id=A-1~sale&act=reverse").form("/action/decide")
+    forms = browser.get(f"{console.base}/action?id=A-1~sale&act=reverse").forms()
+    form = next(form for form in forms if form.get("act") == "reverse")
     browser.cookies.clear()
     over = browser.send(form, reason="CANCELLED", note="lost parcel")
     assert over.status == 401 and 'value="lost parcel"' in over.text

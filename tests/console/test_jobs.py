@@ -142,8 +142,9 @@ def test_a_program_is_compared_before_it_is_applied(console: Console, house: Hou
 def test_a_source_is_tested_and_a_contract_explained(console: Console, sold: Sold) -> None:
     sold("A-1")
     browser = console.person("admin")
-    form = browser.get(f"{console.base}/setup/sources/warehouse").form("/test")
-    assert "no public key" in browser.send(form).text
+    source = f"{console.base}/setup/sources/warehouse"
+    tried = browser.send(browser.get(source).form("/test"))
+    assert tried.status == 303 and "public key" in browser.get(source).said
     assert "8.00\N{NO-BREAK SPACE}EUR" in browser.get(f"{console.base}/setup/contracts?order=A-1").text
     lock = browser.get(f"{console.base}/setup/lock?contract=standard&day=2026-10-31").text
     assert "An order of 31 Oct 2026 can change until the end of 30 Nov 2026; locked from 1 Dec 2026, 00:00" in lock
