@@ -79,6 +79,10 @@ def test_an_empty_group_is_filled() -> None:
     assert read(rewritten(text, wanted)) == wanted
 
 
+def test_a_text_that_is_not_right_any_more_is_written_anew() -> None:
+    assert read(rewritten(ACME.replace("currency: EUR", "currency: EURO"), document())) == document()
+
+
 def test_the_same_again_changes_no_sign() -> None:
     assert rewritten(ACME, document()) == ACME
 
