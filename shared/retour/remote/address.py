@@ -74,4 +74,5 @@ def connect(
             return socket.create_connection((address, port), timeout)
         except OSError as error:
             failure = error
-    raise RemoteError("UNREACHABLE", host=host, port=port, said=words(getattr(failure, "strerror", "") or failure)) from failure
+    said = words(getattr(failure, "strerror", "") or failure)
+    raise RemoteError("UNREACHABLE", host=host, port=port, said=said) from failure
