@@ -8,7 +8,8 @@ apply      an order's records folded into its actions, one conditional write eac
 cascade    what a change of an action means for the actions that hang on it
 answer     what became of it, told where the sender looks
 clock      what is due when the clock says so: visits, locks, roll-ups
-setup      the program document a merchant writes, and its check against a sample file
+setup      the program document a merchant writes, its credentials, and its check against a sample file
+trial      a source's connection tried for real, step by step
 domain     what a return means; everything above asks it, it asks nobody (actions: the fold and all it reads)
 api        calls read, what they ask for done, answered as JSON; console and command line stand beside it
 """
