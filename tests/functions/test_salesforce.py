@@ -55,7 +55,10 @@ class Organisation:
     def deliveries(self) -> list[tuple[str, str]]:
         """State and code of every delivery of the source, as the table says."""
         hub = self.house.hub
-        items = hub._dynamodb.scan(TableName=hub.environment["LEDGER_TABLE"], ConsistentRead=True)["Items"]
+        pages = hub._dynamodb.get_paginator("scan").paginate(
+            TableName=hub.environment["LEDGER_TABLE"], ConsistentRead=True
+        )
+        items = [item for page in pages for item in page["Items"]]
         mine = [each for each in items if each["PK"]["S"].startswith(f"D#{self.house.program}#")]
         read = [(json.loads(each["doc"]["S"]), json.loads(each["rep"]["S"]), each["st"]["S"]) for each in mine]
         return [(state, report.get("code", "")) for doc, report, state in read if doc.get("source") == "crm"]
