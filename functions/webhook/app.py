@@ -10,8 +10,8 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
+from retour.api.documents import answer_document
 from retour.api.problem import problem
-from retour.api.views import answer_document
 from retour.channels.webhook import Hooks, hooks, is_ping, is_trial
 from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
 from retour.domain.program import Program, Source

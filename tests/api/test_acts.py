@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import PROGRAM, House
 from tests.domain.cases import CONTRACT, action, record
 
-from retour.api import admission, views
+from retour.api import admission, documents
 from retour.domain.actions.decide import CHANGES_MAX
 from retour.domain.actions.fold import fold
 from retour.domain.actions.modification import SetTotal
@@ -51,7 +51,7 @@ def shown(house: House, action: str) -> Any:
     program = program_of(house)
     found = admission.reader_of(house.hub, program).action(action)
     assert found is not None
-    return json.loads(json.dumps(views.action_document(*found, program, house.clock.moment)))
+    return json.loads(json.dumps(documents.action_document(*found, program, house.clock.moment)))
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_an_action_is_shown_as_it_stood_at_any_moment(house: House) -> None:
     told = []
     for moment in moments:
         then = as_of(order, program.contracts, moment)
-        document = views.action_document(then, then.actions[0], then.heads["A~sale"], program, moment)
+        document = documents.action_document(then, then.actions[0], then.heads["A~sale"], program, moment)
         told.append((document["amount"], document["payout"], len(document["history"])))
     assert told == [("100.00", "8.00", 0), ("90.00", "7.20", 1), ("70.00", "5.60", 2)]
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from retour.api import views
+from retour.api import documents
 from retour.channels import signature
 from retour.domain.actions.outcome import Result
 from retour.domain.delivery import Channel
@@ -46,9 +46,9 @@ def tell(
     mark = f"called#{delivery.id}#{what}"
     if seen.get(mark) is not None:
         return
-    counts = header.report.get("counts") or views.count(results)
-    batch = views.batch_document(header, program, counts)
-    batch["outcomes"] = [views.result_document(result, program.language) for result in results[:LISTED]]
+    counts = header.report.get("counts") or documents.count(results)
+    batch = documents.batch_document(header, program, counts)
+    batch["outcomes"] = [documents.result_document(result, program.language) for result in results[:LISTED]]
     at = hub.now()
     body = json.dumps(
         {"type": SETTLED if again else f"batch.{header.state}", "timestamp": text(at), "data": batch},

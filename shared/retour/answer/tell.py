@@ -7,8 +7,8 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from retour.answer import callback
-from retour.api import views
-from retour.api.views import Reader
+from retour.api import documents
+from retour.api.reading import Reader
 from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Channel, Delivery, Kind
 from retour.domain.program import Program, Source
@@ -95,7 +95,7 @@ def tell_settled(hub: "Hub", program: Program, source: Source, header: Header, m
     answer = Answer(File(names.result(name), outcomes.folder(header.delivery) + name))
     hub.inbox.put_pieces(answer.result.key, result_csv(results, say, payouts=False))
     refused = (one for one in results if one.outcome is Outcome.REFUSED)
-    return leave(hub, program, source, header, views.count(results), refused, answer, again=modifications[0])
+    return leave(hub, program, source, header, documents.count(results), refused, answer, again=modifications[0])
 
 
 def written(hub: "Hub", program: Program, source: Source, header: Header) -> Answer:

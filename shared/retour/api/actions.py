@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from retour.api import views
+from retour.api import documents, paging
 from retour.api.admission import days, delivery_of, reader_of
 from retour.api.calls import ACTIONS, CSV_TYPES, JSON_MAX, JSON_TYPES, Call, Refused, named, not_found
+from retour.api.documents import Document
 from retour.api.modifications import readable
-from retour.api.views import Document
 from retour.domain.actions.replay import as_of
 from retour.domain.delivery import Delivery, Kind
 from retour.domain.program import Program
@@ -33,7 +33,7 @@ def take_actions(hub: Hub, call: Call, principal: Principal, opened: Program) ->
     if delivery.kind is Kind.FILE:
         hub.inbox.put(delivery.body_key, body)
     batch = receive(hub, delivery, None if delivery.kind is Kind.FILE else body)
-    return views.answer_document(readable(batch, opened), opened.language)
+    return documents.answer_document(readable(batch, opened), opened.language)
 
 
 def rehearsed(hub: Hub, opened: Program, delivery: Delivery, body: bytes) -> Document:
@@ -46,7 +46,7 @@ def rehearsed(hub: Hub, opened: Program, delivery: Delivery, body: bytes) -> Doc
     batch = Batch(delivery=delivery, state=DONE, results=results)
     if isinstance(read, Refusal):
         batch = replace(batch, state=REFUSED, code=read.code, details=read.details)
-    return views.rehearsal_document(readable(batch, opened), opened.language)
+    return documents.rehearsal_document(readable(batch, opened), opened.language)
 
 
 def actions(hub: Hub, call: Call, opened: Program) -> Document:
@@ -70,7 +70,7 @@ def actions(hub: Hub, call: Call, opened: Program) -> Document:
     def rows(header: Header, skip: int) -> Iterator[Document | None]:
         yield from (one if wanted(one) else None for one in reader.actions(header, skip))
 
-    return views.records(reader, call.place(today), first, limit, rows).document()
+    return paging.records(reader, call.place(today), first, limit, rows).document()
 
 
 def action(hub: Hub, call: Call, opened: Program, segment: str) -> Document:
@@ -80,9 +80,9 @@ def action(hub: Hub, call: Call, opened: Program, segment: str) -> Document:
         raise not_found("There is no such action in this program.")
     moment = call.moment("as_of", hub.now())
     if moment is None:
-        return views.action_document(*found, opened, hub.now())
+        return documents.action_document(*found, opened, hub.now())
     order = as_of(found[0], opened.contracts, moment)
     then, head = order.action(found[1].id), order.heads.get(found[1].id)
     if then is None or head is None:
         raise not_found(f"This action had not been reported by {text(moment)}.")
-    return {**views.action_document(order, then, head, opened, moment), "as_of": text(moment)}
+    return {**documents.action_document(order, then, head, opened, moment), "as_of": text(moment)}

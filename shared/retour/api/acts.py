@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from retour.api import admission, batches, listing, modifications, views
+from retour.api import admission, batches, documents, listing, modifications, reading
 from retour.api.calls import CONSOLE, JSON_MAX, Call, Refused, named, not_found
-from retour.api.views import Document, Reader
+from retour.api.documents import Document
+from retour.api.reading import Reader
 from retour.channels import records
 from retour.domain.actions.action import Action
 from retour.domain.actions.modification import Discard, Modification, Release, digest
@@ -253,7 +254,7 @@ def carried_out(
     )
     if call.is_dry_run:
         return rehearsed(hub, opened, delivery, made)
-    return views.answer_document(modifications.readable(receive(hub, delivery, form.body), opened), opened.language)
+    return documents.answer_document(modifications.readable(receive(hub, delivery, form.body), opened), opened.language)
 
 
 def carried_out_on_many(
@@ -280,7 +281,7 @@ def carried_out_on_many(
     delivery = modifications.as_file(empty, name)
     announce(hub, delivery)
     hub.inbox.put(delivery.body_key, form.body)
-    return views.answer_document(Batch(delivery=delivery, state=ARRIVED), opened.language)
+    return documents.answer_document(Batch(delivery=delivery, state=ARRIVED), opened.language)
 
 
 def as_csv(made: Sequence[Mapping[str, Any]]) -> bytes:
@@ -303,7 +304,7 @@ def rehearsed(hub: Hub, opened: Program, delivery: Delivery, made: Sequence[Mapp
         read = records.rows(json.dumps(some, ensure_ascii=False).encode("utf-8", "surrogatepass"))
         if isinstance(read, Refusal):
             batch = Batch(delivery=delivery, state=REFUSED, code=read.code, details=read.details)
-            return views.rehearsal_document(modifications.readable(batch, opened), opened.language)
+            return documents.rehearsal_document(modifications.readable(batch, opened), opened.language)
         rows += [replace(row, place=str(number)) for number, row in enumerate(read, len(rows) + 1)]
     source = opened.source(delivery.source, delivery.channel)
     reads = list(Reading(opened, source, delivery).modifications(rows))
@@ -311,7 +312,7 @@ def rehearsed(hub: Hub, opened: Program, delivery: Delivery, made: Sequence[Mapp
     results = take_rows(rehearsal, opened, reads, hub.now())
     batch = Batch(delivery=delivery, state="dry run", results=results)
     return {
-        **views.rehearsal_document(batch, opened.language),
+        **documents.rehearsal_document(batch, opened.language),
         "partners": partners(rehearsal, opened),
         "children": children(rehearsal, opened, results),
         "standings": standings(rehearsal, opened, results),
@@ -325,7 +326,7 @@ def standings(rehearsal: Rehearsal, opened: Program, results: Sequence[Result]) 
         for key, before in rehearsal.found.items():
             action, after = before.action(action_id), rehearsal.orders[key]
             if action is not None and action_id in before.heads and action_id in after.heads:
-                found.append(views.standing_document(after, action, before.heads[action_id], opened))
+                found.append(documents.standing_document(after, action, before.heads[action_id], opened))
     return found
 
 
@@ -333,7 +334,7 @@ def children(rehearsal: Rehearsal, opened: Program, results: Sequence[Result]) -
     """What the cascade would do to actions that nobody named."""
     named_ids = {result.modification for result in results}
     return [
-        views.modification_document(order, record, opened)
+        documents.modification_document(order, record, opened)
         for key, order in rehearsal.orders.items()
         for record in order.records
         if record.channel == "cascade"
@@ -356,7 +357,7 @@ def undo_batch(hub: Hub, call: Call, principal: Principal, opened: Program, segm
     unknown = next((name for name in said if name not in ("reason", "note", "reference")), None)
     if unknown is not None:
         raise Refused(422, "UNKNOWN_FIELD", "Field not known", f"`{str(unknown)[:80]}` is not known here.")
-    if header.delivery.kind in (Kind.PROGRAM, Kind.DECISION) or views.is_of_actions(header.delivery):
+    if header.delivery.kind in (Kind.PROGRAM, Kind.DECISION) or reading.is_of_actions(header.delivery):
         detail = "Only a batch of modifications can be undone: actions are reversed, a program is applied anew."
         raise Refused(409, "NOT_UNDOABLE", "Batch cannot be undone", detail)
     if header.state != DONE:

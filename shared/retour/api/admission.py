@@ -3,7 +3,7 @@
 from typing import Any
 
 from retour.api.calls import CONSOLE, PROGRAM_ID, Call, not_found
-from retour.api.views import Reader
+from retour.api.reading import Reader
 from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
 from retour.domain.program import Program, Source
 from retour.store.programs import Principal

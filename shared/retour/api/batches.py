@@ -7,10 +7,12 @@ from functools import partial
 from itertools import islice
 from urllib.parse import quote
 
-from retour.api import views
+from retour.api import documents, paging
 from retour.api.admission import days, delivery_of, reader_of
 from retour.api.calls import ANSWER_MAX, CONSOLE, FILE_MAX, LINK_SECONDS, Call, Refused, batch_id, not_found
-from retour.api.views import Document, Page, Reader
+from retour.api.documents import Document
+from retour.api.paging import Page
+from retour.api.reading import Reader
 from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Channel, Delivery, Kind
 from retour.domain.program import Program
@@ -42,7 +44,7 @@ def batches(hub: Hub, call: Call, opened: Program) -> Document:
         )
 
     today, first = days(hub, opened)
-    page: Page = views.batches(reader_of(hub, opened), call.place(today), first, call.limit(), wanted)
+    page: Page = paging.batches(reader_of(hub, opened), call.place(today), first, call.limit(), wanted)
     return page.document()
 
 
@@ -62,9 +64,9 @@ def batch_shown(reader: Reader, header: Header) -> Document:
     opened = reader.program
     counts = header.report.get("counts")
     results = [*islice(reader.results(header), LISTED if counts else None)]
-    counts = counts or views.count(results)
-    document = views.batch_document(header, opened, counts)
-    document["outcomes"] = [views.result_document(result, opened.language) for result in results[:LISTED]]
+    counts = counts or documents.count(results)
+    document = documents.batch_document(header, opened, counts)
+    document["outcomes"] = [documents.result_document(result, opened.language) for result in results[:LISTED]]
     return document
 
 
@@ -205,14 +207,14 @@ def settle(hub: Hub, call: Call, principal: Principal, opened: Program, segment:
 def settled_dry(hub: Hub, opened: Program, delivery: Delivery, what: str) -> Document:
     """What a decision on a held delivery would come to now; it stays held."""
     if what == "discard":
-        return views.rehearsal_document(Batch(delivery=delivery, state=REFUSED, code="DISCARDED"), opened.language)
+        return documents.rehearsal_document(Batch(delivery=delivery, state=REFUSED, code="DISCARDED"), opened.language)
     if delivery.size > FILE_MAX:
         detail = f"The file has {delivery.size} bytes; up to {FILE_MAX} are rehearsed. Its preview is in the batch."
         raise Refused(413, "BODY_TOO_LARGE", "File too large to be rehearsed", detail)
     batch = rehearse(hub, delivery, hub.inbox.read(delivery.body_key), hub.now())
     # What would hold it when it comes does not hold its release.
     shown = replace(batch, preview={**batch.preview, "warnings": []}) if batch.preview else batch
-    return views.rehearsal_document(shown, opened.language)
+    return documents.rehearsal_document(shown, opened.language)
 
 
 def replay(hub: Hub, opened: Program, segment: str) -> Document:

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote, unquote
 
+from retour.api.paging import Place, is_delivery_id, place_of
 from retour.api.problem import problem
-from retour.api.views import Place, is_delivery_id, place_of
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
 from retour.domain.times import instant, text

@@ -5,11 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from retour.api import views
+from retour.api import documents
 from retour.api.admission import reader_of
 from retour.api.batches import header_of
 from retour.api.calls import JSON_MAX, Call, Refused
-from retour.api.views import Document, Reader
+from retour.api.documents import Document
+from retour.api.reading import Reader
 from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.program import Program
 from retour.domain.row import line_of
@@ -53,8 +54,8 @@ def correct(hub: Hub, call: Call, principal: Principal, opened: Program, segment
     identity = f"correction#{call.key or secrets.token_hex(16)}"
     delivery, body = correction.correction_of(header.delivery, hub.now(), principal.name, identity, rows, known)
     if call.is_dry_run:
-        return views.rehearsal_document(rehearse(hub, delivery, body), opened.language)
-    return views.answer_document(correction.send_again(hub, delivery, body), opened.language)
+        return documents.rehearsal_document(rehearse(hub, delivery, body), opened.language)
+    return documents.answer_document(correction.send_again(hub, delivery, body), opened.language)
 
 
 def correctable(header: Header) -> Header:

@@ -7,7 +7,7 @@ from typing import Any
 
 from retour.api.admission import source_of
 from retour.api.calls import Call, Refused, handed_over, not_found
-from retour.api.views import Document
+from retour.api.documents import Document
 from retour.domain.delivery import Channel
 from retour.domain.program import Program
 from retour.intake import opening

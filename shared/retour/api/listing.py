@@ -17,9 +17,10 @@ from itertools import islice
 from typing import Any
 from urllib.parse import unquote
 
-from retour.api import views
+from retour.api import documents
 from retour.api.calls import Call, Refused, bad_query
-from retour.api.views import Document, Reader, is_key
+from retour.api.documents import Document
+from retour.api.reading import Reader, is_key
 from retour.domain.actions.action import Action, State
 from retour.domain.actions.order import Head, Order
 from retour.domain.actions.outcome import Outcome
@@ -224,7 +225,7 @@ def line(reader: Reader, chosen: Chosen) -> Document:
     """An action as lists show it, with the last that changed it."""
     order, action, head = chosen
     return {
-        **views.action_line(action, head, reader.program, reader.now),
+        **documents.action_line(action, head, reader.program, reader.now),
         "last_change": last_change(order, head),
     }
 

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import replace
 
-from retour.api import views
+from retour.api import documents, paging
 from retour.api.admission import days, delivery_of, reader_of, source_for_api
 from retour.api.batches import header_of
 from retour.api.calls import (
@@ -20,7 +20,9 @@ from retour.api.calls import (
     not_found,
     upload_size,
 )
-from retour.api.views import Document, Place, Reader
+from retour.api.documents import Document
+from retour.api.paging import Place
+from retour.api.reading import Reader
 from retour.domain.actions.outcome import Outcome
 from retour.domain.delivery import DRY_RUN, Delivery, Kind
 from retour.domain.program import Program
@@ -40,8 +42,8 @@ def take_modifications(hub: Hub, call: Call, principal: Principal, opened: Progr
     source = source_for_api(call, opened)
     delivery = delivery_of(call, hub, principal, opened.id, source.name, Kind.MODIFICATIONS)
     if call.is_dry_run:
-        return views.rehearsal_document(readable(rehearse(hub, delivery, body), opened), opened.language)
-    return views.answer_document(readable(receive(hub, delivery, body), opened), opened.language)
+        return documents.rehearsal_document(readable(rehearse(hub, delivery, body), opened), opened.language)
+    return documents.answer_document(readable(receive(hub, delivery, body), opened), opened.language)
 
 
 def readable(batch: Batch, opened: Program) -> Batch:
@@ -61,11 +63,11 @@ def take_file(hub: Hub, call: Call, principal: Principal, opened: Program) -> Do
     delivery = as_file(delivery_of(call, hub, principal, opened.id, source.name, Kind.FILE, identity), name)
     if call.is_dry_run:
         if not is_large(hub, delivery, body):
-            return views.rehearsal_document(rehearse(hub, delivery, body), opened.language)
+            return documents.rehearsal_document(rehearse(hub, delivery, body), opened.language)
         delivery = as_dry_run(delivery)
     announce(hub, delivery)
     hub.inbox.put(delivery.body_key, body)
-    answer = views.answer_document(Batch(delivery=delivery, state=ARRIVED), opened.language)
+    answer = documents.answer_document(Batch(delivery=delivery, state=ARRIVED), opened.language)
     return answer | ({"dry_run": True} if delivery.is_dry_run else {})
 
 
@@ -89,7 +91,7 @@ def take_over(hub: Hub, call: Call, principal: Principal, opened: Program, key: 
     delivery = uploaded(hub, call, principal, opened, size)
     announce(hub, delivery)
     hub.inbox.duplicate(key, delivery.body_key)
-    return views.answer_document(Batch(delivery=delivery, state=ARRIVED), opened.language)
+    return documents.answer_document(Batch(delivery=delivery, state=ARRIVED), opened.language)
 
 
 def uploaded(hub: Hub, call: Call, principal: Principal, opened: Program, size: int) -> Delivery:
@@ -129,7 +131,7 @@ def modifications(hub: Hub, call: Call, opened: Program) -> Document:
         if query.get("batch") in (None, header.delivery.id):
             yield from (one if wanted(one) else None for one in reader.modifications(header, skip))
 
-    return views.records(reader, place, first, limit, rows).document()
+    return paging.records(reader, place, first, limit, rows).document()
 
 
 def within_batch(reader: Reader, batch: str, place: Place) -> tuple[Place, str]:
@@ -142,4 +144,4 @@ def modification(hub: Hub, opened: Program, segment: str) -> Document:
     found = reader_of(hub, opened).modification(named(segment))
     if found is None:
         raise not_found("There is no such modification in this program.")
-    return views.modification_document(*found, opened)
+    return documents.modification_document(*found, opened)

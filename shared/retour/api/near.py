@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from retour.api import listing
-from retour.api.views import Reader
+from retour.api.reading import Reader
 from retour.wiring import Hub
 
 LOOKED_AT = 60

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from retour.api import views
+from retour.api import documents
 from retour.api.admission import delivery_of
 from retour.api.calls import CONSOLE, PROGRAM_ID, PROGRAM_MAX, YAML_TYPES, Call, Refused, not_found
+from retour.api.documents import Document
 from retour.api.keys import new_key
-from retour.api.views import Document
 from retour.domain.delivery import Kind
 from retour.domain.program import Program
 from retour.intake.replay import record_program
@@ -46,7 +46,7 @@ def program(hub: Hub, opened: Program) -> Document:
         "version": newest.version,
         "applied_at": newest.recorded_at,
         "document": newest.document,
-        "contracts": [views.contract_document(contract) for contract in opened.contracts],
+        "contracts": [documents.contract_document(contract) for contract in opened.contracts],
         "sources": {
             name: {"channel": source.channel.value, "kind": source.kind, **access(hub, opened, source)}
             for name, source in opened.sources.items()

@@ -4,11 +4,12 @@ import secrets
 from collections.abc import Iterator
 from itertools import islice
 
-from retour.api import views
+from retour.api import paging
 from retour.api.admission import days, delivery_of, source_of
 from retour.api.calls import FILE_MAX, Call, Refused, file_name
+from retour.api.documents import Document
 from retour.api.keys import told_key
-from retour.api.views import Document, Place
+from retour.api.paging import Place
 from retour.domain.delivery import Channel, Kind
 from retour.domain.program import Program, Source
 from retour.domain.times import text
@@ -44,7 +45,7 @@ def source(hub: Hub, opened: Program, name: str) -> Document:
 def last_received(hub: Hub, opened: Program, name: str) -> str | None:
     """Of the newest deliveries; None also where a source was silent for longer."""
     today, first = days(hub, opened)
-    for seen in islice(views.headers(hub.deliveries(opened.id), Place(today), first), LOOKED_AT):
+    for seen in islice(paging.headers(hub.deliveries(opened.id), Place(today), first), LOOKED_AT):
         if isinstance(seen, Header) and seen.delivery.source == name:
             return text(seen.delivery.received_at)
     return None

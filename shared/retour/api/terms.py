@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from retour.api.calls import Call, Refused, bad_query, not_found
-from retour.api.views import Document
+from retour.api.documents import Document
 from retour.domain.actions.contract import Contract
 from retour.domain.actions.lock_days import LockDay, Odd, lock_days, odd_days
 from retour.domain.money import to_text

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Iterator
 from itertools import islice
 
+from retour.api.documents import Document
 from retour.api.sources import LOOKED_AT, troubles
-from retour.api.views import Document
 from retour.domain.delivery import Delivery, Kind
 from retour.domain.program import Program, Source
 from retour.domain.times import text

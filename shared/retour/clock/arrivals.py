@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from retour.api.views import ACTION_BYTES, Reader, count
+from retour.api.documents import count
+from retour.api.reading import ACTION_BYTES, Reader
 from retour.clock.rollup import rollups_of
 from retour.domain.delivery import Kind
 from retour.domain.program import Program

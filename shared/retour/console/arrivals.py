@@ -8,8 +8,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from retour.api import admission, views
-from retour.api.views import Place
+from retour.api import admission, paging
+from retour.api.paging import Place
 from retour.clock.arrivals import NOT_LOOKED_AT
 from retour.clock.due import EXPECTED
 from retour.console import charts, counted
@@ -60,7 +60,7 @@ def looked_up(visit: Visit) -> Arrivals:
         for hour, brought in doc["hours"].items()
     }
     today, first = admission.days(visit.hub, visit.program)
-    newest = (one for one in views.headers(visit.reader.deliveries, Place(today), max(first, days[-1]))
+    newest = (one for one in paging.headers(visit.reader.deliveries, Place(today), max(first, days[-1]))
               if isinstance(one, Header) and one.delivery.kind is not Kind.PROGRAM)  # fmt: skip
     latest: list[Header] = []
     since: list[Header] = []

@@ -6,9 +6,10 @@ from datetime import timedelta
 from decimal import Decimal
 from itertools import islice
 
-from retour.api import admission, batches, views
+from retour.api import admission, batches, documents, paging
 from retour.api.calls import Refused
-from retour.api.views import Document, Page, Place
+from retour.api.documents import Document
+from retour.api.paging import Page, Place
 from retour.console import delivery
 from retour.console.request import Response
 from retour.console.visit import Visit
@@ -27,7 +28,7 @@ def listed(visit: Visit, limit: int) -> Page:
     """Deliveries by the filters of this address, newest first."""
     query, program = visit.request.query, visit.program
     today, first = admission.days(visit.hub, program)
-    start = views.place_of(query.get("cursor", "")) or Place(today)
+    start = paging.place_of(query.get("cursor", "")) or Place(today)
     if (until := day_of(query.get("to"))) and not query.get("cursor"):
         start = Place(min(until, today))
     first = max(day_of(query.get("from")) or first, first)
@@ -43,7 +44,7 @@ def listed(visit: Visit, limit: int) -> Page:
         )
 
     items: list[Document] = []
-    for seen in views.headers(visit.reader.deliveries, start, first):
+    for seen in paging.headers(visit.reader.deliveries, start, first):
         if isinstance(seen, Place):
             return Page(items, seen)
         if wanted(seen):
@@ -59,9 +60,9 @@ def line_of(visit: Visit, header: Header) -> Document:
     rows = len(report.get("rows", ()))
     few = 0 < rows <= FEW_ROWS and len(visit.reader.orders) + rows <= LISTED_ORDERS
     results = list(visit.reader.results(header)) if few and "counts" not in report else []
-    document = views.batch_document(header, visit.program, report.get("counts") or views.count(results))
+    document = documents.batch_document(header, visit.program, report.get("counts") or documents.count(results))
     if results:
-        document["effect"] = views.effects(payouts_moved(results))
+        document["effect"] = documents.effects(payouts_moved(results))
     if "same_as" in document:
         document["same_on"] = received_at(document["same_as"])
     if header.state == WORKING:
@@ -71,7 +72,7 @@ def line_of(visit: Visit, header: Header) -> Document:
 
 def day_of(text: str | None) -> str | None:
     day = (text or "").replace("-", "")
-    return day if views.is_day(day) else None
+    return day if paging.is_day(day) else None
 
 
 def index(visit: Visit) -> Response:
@@ -93,7 +94,7 @@ def since(visit: Visit, days: int) -> list[Header]:
     """The headers of the last days, newest first, as many as a page may look at."""
     today, first = admission.days(visit.hub, visit.program)
     from_day = max(f"{visit.hub.now() - timedelta(days=days):%Y%m%d}", first)
-    return [one for one in islice(views.headers(visit.reader.deliveries, Place(today), from_day), 300)
+    return [one for one in islice(paging.headers(visit.reader.deliveries, Place(today), from_day), 300)
             if isinstance(one, Header)]  # fmt: skip
 
 

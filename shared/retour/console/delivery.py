@@ -8,10 +8,10 @@ from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
-from retour.api import acts, batches, corrections, views
+from retour.api import acts, batches, corrections, documents, reading
 from retour.api.calls import Refused
 from retour.api.corrections import CORRECTABLE, Rule
-from retour.api.views import Document
+from retour.api.documents import Document
 from retour.console import rows
 from retour.console.request import Response, download, to
 from retour.console.visit import Stop, Visit
@@ -50,7 +50,7 @@ def show(visit: Visit) -> Response:
     if visit.request.wants_block:
         return moved_on(visit, header)
     results = list(islice(visit.reader.results(header), ROWS_LOOKED_AT)) if has_rows(header) else []
-    counts = header.report.get("counts") or views.count(results)
+    counts = header.report.get("counts") or documents.count(results)
     query = visit.request.query
     outcome, code = query.get("outcome", ""), query.get("code", "")
     chosen = [one for one in results if outcome in ("", one.outcome.value) and code in ("", one.code)]
@@ -80,7 +80,7 @@ def show(visit: Visit) -> Response:
         same_as=named(visit, header.report.get("same_as", "")),
         corrects=named(visit, header.delivery.facts.get(CORRECTS, "")),
         sent_again=sent_again(visit, results, links),
-        of_actions=views.is_of_actions(header.delivery),
+        of_actions=reading.is_of_actions(header.delivery),
         reasons=sorted(visit.program.reasons),
         opened=rows.opened(visit, query["open"]) if may["correct"] and query.get("open") else {},
     )
@@ -88,7 +88,7 @@ def show(visit: Visit) -> Response:
 
 def allowed(visit: Visit, header: Header, counts: Mapping[str, int]) -> dict[str, bool]:
     """What this person may do with it as it stands."""
-    of_actions, decides = views.is_of_actions(header.delivery), visit.may("decide")
+    of_actions, decides = reading.is_of_actions(header.delivery), visit.may("decide")
     return {
         "undo": header.state == DONE and bool(counts.get("applied")) and visit.may("act") and not of_actions,
         "settle": header.state == HELD and decides,
@@ -110,15 +110,15 @@ def number_of(text: str | None) -> int:
 
 def document_of(visit: Visit, header: Header, counts: dict[str, int]) -> Document:
     """The API's own document, its sentence in the reader's language."""
-    found = views.batch_document(header, visit.program, counts)
+    found = documents.batch_document(header, visit.program, counts)
     facts = header.report
-    return found | views.whole(facts.get("code", ""), facts.get("details", {}), visit.words.language)
+    return found | documents.whole(facts.get("code", ""), facts.get("details", {}), visit.words.language)
 
 
 def effects_of(header: Header, results: Sequence[Result]) -> list[Document]:
     """What the rows together did to payouts, per currency."""
     kept: Mapping[str, int] | None = header.report.get("effect")
-    return views.effects(payouts_moved(results) if kept is None else kept)
+    return documents.effects(payouts_moved(results) if kept is None else kept)
 
 
 # While it is read
@@ -157,7 +157,7 @@ def row_of(visit: Visit, result: Result, links: Sequence[Link], may_correct: boo
     place = corrections.place_of(result)
     can = result.outcome in CORRECTABLE
     return {
-        **views.result_document(result, visit.words.language),
+        **documents.result_document(result, visit.words.language),
         "raw": result.raw,
         "by": correction.corrected_by(links, place) if can else None,
         "correct": place if can and may_correct else "",
@@ -171,7 +171,7 @@ def groups_of(visit: Visit, results: Sequence[Result], links: Sequence[Link] | N
         if one.outcome is Outcome.REFUSED:
             by_code.setdefault(one.code, []).append(one)
     for code, found in sorted(by_code.items(), key=lambda item: -len(item[1])):
-        first = views.result_document(found[0], visit.words.language)
+        first = documents.result_document(found[0], visit.words.language)
         rules = corrections.rules(found, links) if links is not None else []
         yield Group(code, len(found), str(first["explanation"]), rules[:RULES])
 
@@ -198,7 +198,7 @@ def sent_again(visit: Visit, results: Sequence[Result], links: Sequence[Link]) -
     if batch not in [link.delivery for link in links]:
         return None
     header = batches.header_of(visit.reader, batch)
-    told = [views.result_document(one, visit.words.language) for one in islice(visit.reader.results(header), ROWS)]
+    told = [documents.result_document(one, visit.words.language) for one in islice(visit.reader.results(header), ROWS)]
     places = [corrections.place_of(one) for one in results if one.outcome is Outcome.REFUSED]
     after = places[places.index(place) + 1 :] if place in places else places
     following = (one for one in [*after, *places] if correction.corrected_by(links, one) is None)

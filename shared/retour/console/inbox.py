@@ -7,9 +7,9 @@ from functools import cached_property
 from itertools import islice
 from urllib.parse import quote
 
-from retour.api import acts, near, views
+from retour.api import acts, documents, near
 from retour.api.calls import Refused
-from retour.api.views import Document
+from retour.api.documents import Document
 from retour.console.request import Response, to
 from retour.console.today import KINDS, LOOKED_AT, Case, cases
 from retour.console.visit import Stop, Visit
@@ -94,13 +94,13 @@ class Cards:
         if booked is None or booked[1].outcome is not Outcome.HELD or booked[0].final:
             return None
         program = self.visit.spoken
-        document = views.modification_document(order, record, program)
+        document = documents.modification_document(order, record, program)
         doubles = details(order, booked[0], record, program.waiting_days).get("double", "")
         other = order.record(doubles.partition(", ")[0].rpartition("~")[2])
         return Card(case, order.key, document, self.pair(document, order, other) if other else None)
 
     def pair(self, document: Document, order: Order, other: Modification) -> Pair:
-        twin = views.modification_document(order, other, self.visit.spoken)
+        twin = documents.modification_document(order, other, self.visit.spoken)
         return Pair(document, twin, [name for name in COMPARED if document[name] or twin[name]])
 
     def waiting(self, case: Case, order: Order, record: Modification) -> Card:

@@ -7,7 +7,7 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from retour.api import listing, views
+from retour.api import documents, listing
 from retour.api.listing import Filter
 from retour.clock.tally import OPEN, Tally
 from retour.console import counted
@@ -113,7 +113,7 @@ def every(visit: Visit, partner: str, most: int) -> Iterator[Own]:
 
 def own(visit: Visit, order: Order, action: Action, head: Head) -> Own:
     now, contracts = visit.hub.now(), visit.program.contracts
-    credit = views.credit_document(credited(order, action, head, contracts, now), visit.words.language) or {}
+    credit = documents.credit_document(credited(order, action, head, contracts, now), visit.words.language) or {}
     return Own(visit.program, order, action, head, head.state(now), credit)
 
 
@@ -185,7 +185,7 @@ def changed(inner: Visit, items: list[Own]) -> list[dict[str, Any]]:
                     "action": one.action,
                     "change": record.verb,
                     "reason": record.reason,
-                    "effect": views.effect_document(booked),
+                    "effect": documents.effect_document(booked),
                     "status": getattr(record.change, "status", ""),
                 }
             )
@@ -208,6 +208,6 @@ def order(visit: Visit) -> Response:
         found = inner.reader.action(action_id) if inner.program.id == program_id else None
         if found and found[2].standing.partner == grant.partner:
             one = own(inner, *found)
-            document = views.action_document(*found, inner.spoken, visit.hub.now())
+            document = documents.action_document(*found, inner.spoken, visit.hub.now())
             return inner.render("my_order.html", one=one, action=document, changes=changed(inner, [one]))
     raise visit.not_found()

@@ -9,7 +9,7 @@ from retour.api import corrections
 from retour.api.batches import header_of
 from retour.api.calls import Refused, once
 from retour.api.corrections import Faulty
-from retour.api.views import Document, result_document
+from retour.api.documents import Document, result_document
 from retour.console.request import Response, to
 from retour.console.visit import Stop, Visit
 from retour.domain.actions.outcome import Outcome

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
-from retour.api import admission, modifications, views
+from retour.api import admission, documents, modifications
 from retour.api.batches import batch_shown
 from retour.api.calls import FILE_MAX, UPLOAD_SECONDS, Call, Refused, file_name
 from retour.console.delivery import groups_of, progress_of
@@ -171,7 +171,7 @@ def shown(visit: Visit, doc: dict[str, Any], body: bytes, changed: bool = False)
     language = visit.words.language
     refused = [one for one in results if one.outcome is Outcome.REFUSED]
     rest = [one for one in results if one.outcome is not Outcome.REFUSED]
-    answer = views.rehearsal_document(replace(batch, results=()), language)
+    answer = documents.rehearsal_document(replace(batch, results=()), language)
     return visit.render(
         "dry_run.html",
         409 if changed else 200,
@@ -182,9 +182,9 @@ def shown(visit: Visit, doc: dict[str, Any], body: bytes, changed: bool = False)
         read=check(visit.hub, visit.spoken, source, delivery, body),
         counts=batch.counts,
         groups=list(groups_of(visit, results)),
-        rows=[views.result_document(one, language) for one in [*refused, *rest][:ROWS]],
+        rows=[documents.result_document(one, language) for one in [*refused, *rest][:ROWS]],
         total=len(results),
-        sum=views.effects(payouts_moved(results)),
+        sum=documents.effects(payouts_moved(results)),
         seen=fingerprint(results),
         changed=changed,
         done=doc.get("batch", ""),

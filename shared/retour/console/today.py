@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
-from retour.api import views
+from retour.api import paging
 from retour.clock.arrivals import is_refused_whole
 from retour.console import arrivals, counted, deliveries
 from retour.console.arrivals import DAYS
@@ -53,7 +53,7 @@ def case_of(visit: Visit, kind: str, subject: str, doc: Mapping[str, Any]) -> Ca
     say, words = visit.words.say, visit.words
     deadline = str(doc.get("deadline", ""))
     match kind:
-        case "held" if views.is_delivery_id(subject):
+        case "held" if paging.is_delivery_id(subject):
             said = say("A delivery of %(source)s is held until somebody releases or discards it.",
                        source=doc.get("source", ""))  # fmt: skip
             return Case(kind, said, link_of(visit, subject))
@@ -152,7 +152,7 @@ def search(visit: Visit) -> Response:
     reader = visit.reader
     if not asked:
         return to(f"{visit.base}/today")
-    if views.is_delivery_id(asked) and reader.deliveries.get(asked):
+    if paging.is_delivery_id(asked) and reader.deliveries.get(asked):
         return to(link_of(visit, asked))
     if "~" in asked and reader.modification(asked):
         return to(record_link(visit, asked))

@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined
 from markupsafe import Markup
 
 from retour.api.calls import Call, Refused
-from retour.api.views import Reader
+from retour.api.reading import Reader
 from retour.console import labels
 from retour.console.people import MAY, Person
 from retour.console.request import Request, Response, page

@@ -1,4 +1,4 @@
-"""One program's ledger in DynamoDB: orders with their actions, records and heads (design.md, where things are kept).
+"""One program's ledger in DynamoDB: orders with their actions, records and heads.
 
 The only commit point is the first-write-wins insert of an immutable item; a head is written by one conditional update
 on the version seen.

@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
-from retour.api import acts, views
+from retour.api import acts, documents
 from retour.api.calls import Refused
-from retour.api.views import Document
+from retour.api.documents import Document
 from retour.console import labels
 from retour.console.actions import one, toast
 from retour.console.actions.one import Acting
@@ -157,7 +157,7 @@ def newer_than(visit: Visit, found: Found, version: int) -> list[Document]:
     """The latest changes, as many as writes were missed."""
     order, _, head = found
     records = [record for entry in missed(head, version) if (record := order.record(entry.id)) is not None]
-    return [views.modification_document(order, record, visit.spoken) for record in records]
+    return [documents.modification_document(order, record, visit.spoken) for record in records]
 
 
 def missed(head: Head, version: int) -> Any:

@@ -7,8 +7,8 @@ from typing import Any
 
 from retour.api import listing
 from retour.api.calls import Refused
+from retour.api.documents import Document
 from retour.api.listing import Filter
-from retour.api.views import Document
 from retour.console import counted, labels, today
 from retour.console.actions import one as single
 from retour.console.actions import toast

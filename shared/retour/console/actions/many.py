@@ -8,7 +8,7 @@ from typing import Any
 
 from retour.api import acts, listing
 from retour.api.calls import Refused
-from retour.api.views import Document
+from retour.api.documents import Document
 from retour.console.actions.acting import said_of
 from retour.console.request import Response, to
 from retour.console.visit import Visit

@@ -7,8 +7,8 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from zoneinfo import ZoneInfo
 
-from retour.api import views
-from retour.api.views import Document
+from retour.api import documents
+from retour.api.documents import Document
 from retour.console import charts, labels
 from retour.console.actions import toast
 from retour.console.request import Response
@@ -79,7 +79,7 @@ def shown(visit: Visit, action_id: str, acting: Acting, status: int = 200) -> Re
         if action.id not in order.heads:
             raise visit.not_found()
         head = order.heads[action.id]
-    document = views.action_document(order, action, head, visit.spoken, past.at or visit.hub.now())
+    document = documents.action_document(order, action, head, visit.spoken, past.at or visit.hub.now())
     may_act = visit.may("act") and past.at is None
     document["sentence"] = sentence_of(visit, order, action, head)
     values = {
@@ -115,7 +115,7 @@ def sentence_of(visit: Visit, order: Order, action: Action, head: Head) -> str:
         reason = part.details.get("reason")
         named = {"reason": labels.label(visit.words, "reason", reason)} if reason else {}
         parts.append(replace(part, details={**part.details, **named}))
-    return views.told_in(parts, visit.words.language)
+    return documents.told_in(parts, visit.words.language)
 
 
 def brief_of(visit: Visit, action_id: str) -> Mapping[str, Any]:
@@ -124,7 +124,7 @@ def brief_of(visit: Visit, action_id: str) -> Mapping[str, Any]:
     if found is None:
         return {}
     order, action, head = found
-    document = views.action_document(order, action, head, visit.spoken, visit.hub.now())
+    document = documents.action_document(order, action, head, visit.spoken, visit.hub.now())
     return {
         "action": document,
         "version": head.version,

@@ -8,9 +8,9 @@ from io import BytesIO
 from itertools import islice
 from urllib.parse import quote
 
-from retour.api import acts, batches, views
+from retour.api import acts, batches, documents
 from retour.api.calls import Refused
-from retour.api.views import Document
+from retour.api.documents import Document
 from retour.console.actions import toast
 from retour.console.request import Response, to
 from retour.console.signing import local
@@ -40,7 +40,7 @@ def show(visit: Visit) -> Response:
     if found is None:
         raise visit.not_found()
     order, record = found
-    document = views.modification_document(order, record, visit.spoken)
+    document = documents.modification_document(order, record, visit.spoken)
     header = visit.reader.deliveries.get(record.provenance.delivery)
     holder = reference_holder(order, record)
     return visit.render(
@@ -62,7 +62,7 @@ def entry_of(visit: Visit, document: Document) -> Document:
     if found is None:
         return {}
     order, action, head = found
-    entries = views.history(order, action, head, visit.spoken)
+    entries = documents.history(order, action, head, visit.spoken)
     return next((one for one in reversed(entries) if one["id"] == document["id"]), {})
 
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from urllib.parse import quote
 
-from retour.api import views
-from retour.api.views import Document
+from retour.api import documents
+from retour.api.documents import Document
 from retour.console import labels
 from retour.console.visit import Visit
 
@@ -29,7 +29,7 @@ def told(visit: Visit) -> Toast | None:
     found = visit.reader.modification(visit.request.query.get("told", ""))
     if found is None:
         return None
-    one = views.modification_document(*found, visit.spoken)
+    one = documents.modification_document(*found, visit.spoken)
     return Toast(
         outcome=one["outcome"],
         text=sentence(visit, one),

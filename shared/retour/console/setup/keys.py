@@ -7,7 +7,7 @@ from typing import Any
 
 from retour.api import admission, keys
 from retour.api.calls import Refused
-from retour.api.views import Document
+from retour.api.documents import Document
 from retour.console.request import Response, to
 from retour.console.setup.channels import declared
 from retour.console.visit import Visit

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from retour.api import admission
-from retour.api.views import Document
+from retour.api.documents import Document
 from retour.console.request import Response
 from retour.console.setup import samples, versions
 from retour.console.setup.samples import Chosen

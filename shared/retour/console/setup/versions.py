@@ -10,7 +10,7 @@ from typing import Any
 
 from retour.api import programs
 from retour.api.calls import Call, Refused
-from retour.api.views import Document
+from retour.api.documents import Document
 from retour.console.request import Response, to
 from retour.console.visit import Visit
 from retour.store.programs import ProgramVersion

@@ -1,0 +1,123 @@
+"""Deliveries and their records page by page: where a page begins, how far it looks, where the next one goes on."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from retour.api.documents import Document, batch_document
+from retour.api.reading import ORDERS_MAX, Reader
+from retour.store.deliveries import Deliveries, Header
+
+HEADERS_AT_ONCE = 50
+HEADERS_MAX = 300
+"""Deliveries looked at for one page."""
+DAYS_MAX = 60
+"""Days without a delivery passed over for one page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How far a list came: a day, a delivery of it, and how many records of it. No delivery: all of the day is next."""
+
+    day: str
+    delivery: str = ""
+    record: int = 0
+
+    def cursor(self) -> str:
+        return f"{self.day}.{self.delivery}.{self.record}"
+
+
+def place_of(cursor: str) -> Place | None:
+    """None for a cursor that no list gave."""
+    found = CURSOR.fullmatch(cursor)
+    if found is None or not is_day(found["day"]):
+        return None
+    return Place(found["day"], found["delivery"] or "", int(found["record"]))
+
+
+DELIVERY_ID = r"\d{8}T\d{9}Z-[0-9a-f]{10}"
+CURSOR = re.compile(rf"(?P<day>\d{{8}})\.(?P<delivery>{DELIVERY_ID})?\.(?P<record>\d{{1,7}})", re.ASCII)
+
+
+def is_delivery_id(text: str) -> bool:
+    return re.fullmatch(DELIVERY_ID, text, re.ASCII) is not None
+
+
+def is_day(text: str) -> bool:
+    try:
+        return datetime.strptime(text, "%Y%m%d").year > 1970
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    items: list[Document]
+    next: Place | None
+
+    def document(self) -> Document:
+        return {"items": self.items, "next": self.next.cursor() if self.next else None}
+
+
+def headers(deliveries: Deliveries, start: Place, last_day: str) -> Iterator[Header | Place]:
+    """Headers from a place on, newest first, down to the first day of the program.
+
+    A Place instead of a header says that the search stops there for now: so many days, or so many headers, were enough.
+    """
+    if start.delivery and start.record:
+        begun = deliveries.get(start.delivery)
+        if begun is not None:
+            yield begun
+    day, before, looked = start.day, start.delivery or None, 0
+    for _ in range(DAYS_MAX):
+        if day < last_day:
+            return
+        while found := deliveries.newest(day, before, HEADERS_AT_ONCE):
+            yield from found
+            before, looked = found[-1].delivery.id, looked + len(found)
+            if looked >= HEADERS_MAX:
+                yield Place(day, before)
+                return
+            if len(found) < HEADERS_AT_ONCE:
+                break
+        day, before = day_before(day), None
+    if day >= last_day:
+        yield Place(day)
+
+
+def day_before(day: str) -> str:
+    return f"{datetime.strptime(day, '%Y%m%d') - timedelta(days=1):%Y%m%d}"
+
+
+def batches(reader: Reader, start: Place, last_day: str, limit: int, wanted: Callable[[Header], bool]) -> Page:
+    items: list[Document] = []
+    for seen in headers(reader.deliveries, start, last_day):
+        if isinstance(seen, Place):
+            return Page(items, seen)
+        if wanted(seen):
+            items.append(batch_document(seen, reader.program, reader.counts(seen)))
+        if len(items) == limit or len(reader.orders) >= ORDERS_MAX:
+            return Page(items, Place(seen.delivery.id[:8], seen.delivery.id))
+    return Page(items, None)
+
+
+def records(
+    reader: Reader,
+    start: Place,
+    last_day: str,
+    limit: int,
+    rows: Callable[[Header, int], Iterator[Document | None]],
+) -> Page:
+    """A list of records of deliveries: `rows` gives a document for each from a number on, None for one not wanted."""
+    items: list[Document] = []
+    for seen in headers(reader.deliveries, start, last_day):
+        if isinstance(seen, Place):
+            return Page(items, seen)
+        skip = start.record if seen.delivery.id == start.delivery else 0
+        for number, document in enumerate(rows(seen, skip), skip + 1):
+            if document is not None:
+                items.append(document)
+            if len(items) == limit or len(reader.orders) >= ORDERS_MAX:
+                return Page(items, Place(seen.delivery.id[:8], seen.delivery.id, number))
+    return Page(items, None)

@@ -1,0 +1,178 @@
+"""What is asked for, read from the stores: an order, an action, a record, what became of a delivery."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from retour.api.documents import Document, action_line, count, modification_document
+from retour.domain.actions.action import Action
+from retour.domain.actions.modification import Modification
+from retour.domain.actions.order import Head, Order
+from retour.domain.actions.outcome import Outcome, Result
+from retour.domain.delivery import Delivery, Kind
+from retour.domain.program import Program
+from retour.domain.row import Refusal, Report, Unreadable
+from retour.intake import report
+from retour.intake.batch import ARRIVED, HELD
+from retour.intake.rows import told, unreadable
+from retour.normalise import order_key
+from retour.store import outcomes
+from retour.store.deliveries import Deliveries, Header
+from retour.store.ledger import Ledger
+
+ORDERS_MAX = 300
+"""Orders looked at for one page of a list."""
+ACTION_BYTES = 200
+"""About as long as the report of an action is."""
+ID_MAX = 300
+
+
+@dataclass
+class Reader:
+    """One request's view of a program's ledger: an order that many rows name is read once."""
+
+    program: Program
+    ledger: Ledger
+    deliveries: Deliveries
+    now: datetime
+    orders: dict[str, Order] = field(default_factory=dict)
+
+    def order(self, key: str) -> Order:
+        if key not in self.orders:
+            self.orders[key] = self.ledger.order(key)
+        return self.orders[key]
+
+    def action(self, action_id: str) -> tuple[Order, Action, Head] | None:
+        """By the merchant's own id, or the one made of order key and event type."""
+        for key in self._homes(action_id) if is_key(action_id) else ():
+            order = self.order(key)
+            action, head = order.action(action_id), order.heads.get(action_id)
+            if action is not None and head is not None:
+                return order, action, head
+        return None
+
+    def order_named(self, order_id: str) -> Order:
+        """By the order id as a sender writes it."""
+        key = order_key(order_id, self.program.order_key)
+        return self.order(key) if is_key(key) else Order(key="")
+
+    def of_order(self, order_id: str | None, action_id: str | None) -> Iterator[Document]:
+        """The modifications of an order, or of one action, newest first."""
+        found = self.action(action_id) if action_id is not None else None
+        order = found[0] if found else self.order_named(order_id) if order_id is not None else Order(key="")
+        if found is None and action_id is not None and is_key(f"@{action_id}"):
+            order = self.order(f"@{action_id}")
+        for record in sorted(order.records, key=lambda one: (one.received_at, one.id), reverse=True):
+            document = modification_document(order, record, self.program)
+            if action_id in (None, document["action_id"]):
+                yield document
+
+    def _homes(self, action_id: str) -> Iterator[str]:
+        return self.homes(action_id, self.ledger.order_key_of(action_id))
+
+    def homes(self, action_id: str, named: str | None) -> Iterator[str]:
+        """Where an action may be kept: under the order key its id was given to, or under one that its id is made of."""
+        if named is not None:
+            yield named
+        parts = action_id.split("~")
+        for cut in range(1, len(parts)):
+            if parts[cut] in self.program.event_types:
+                yield "~".join(parts[:cut])
+
+    def modification(self, public_id: str) -> tuple[Order, Modification] | None:
+        """By its public id, which carries its order; what waited under an action id has moved to its order."""
+        home, _, digits = public_id.rpartition("~")
+        for key in self._where(home) if is_key(home) else ():
+            order = self.order(key)
+            record = order.record(digits)
+            if record is not None:
+                return order, record
+        return None
+
+    def _where(self, home: str) -> Iterator[str]:
+        if home.startswith("@"):
+            yield from self._homes(home[1:])
+        yield home
+
+    def results(self, header: Header, skip: int = 0) -> Iterator[Result]:
+        """What became of the records of a delivery: of a file as it was then, else as the ledger says now."""
+        match header.delivery.kind:
+            case Kind.FILE if header.state in (ARRIVED, HELD):
+                return
+            case Kind.FILE:
+                yield from islice(outcomes.kept(self.deliveries.inbox, header.delivery), skip, None)
+            case Kind.ACTIONS:
+                yield from self.reported(header.delivery, report.from_json(self.deliveries.body(header)), skip)
+            case _:
+                yield from (self._result(header, row) for row in header.report.get("rows", ())[skip:])
+
+    def counts(self, header: Header) -> dict[str, int]:
+        """How many records came to which outcome; empty where a list would have to look too many up."""
+        told_then: dict[str, int] = header.report.get("counts", {})
+        rows = len(header.report.get("rows", ())) or header.delivery.size // ACTION_BYTES
+        if told_then or header.delivery.kind is Kind.FILE or len(self.orders) + rows > ORDERS_MAX:
+            return dict(told_then)
+        return count(self.results(header))
+
+    def _result(self, header: Header, row: Sequence[Any]) -> Result:
+        if len(row) > 2:
+            place, code, details, column, order = row
+            return unreadable(Unreadable(place, code, details, column, order=order))
+        place, public_id = row
+        found = self.modification(public_id)
+        if found is None:
+            return Result(place=place, outcome=Outcome.REFUSED, code="ORDER_TOO_LARGE", modification=public_id)
+        order, record = found
+        own = replace(record.provenance, delivery=header.delivery.id, place=place)
+        return told(order, replace(record, provenance=own), None, self.program)
+
+    def reported(
+        self, delivery: Delivery, read: Sequence[Report | Unreadable] | Refusal, skip: int = 0
+    ) -> Iterator[Result]:
+        """What becomes, or became, of reports of actions in this delivery."""
+        for one in () if isinstance(read, Refusal) else read[skip:]:
+            action = one if isinstance(one, Unreadable) else report.action(one, self.program, delivery)
+            if isinstance(action, Unreadable):
+                yield unreadable(action)
+            else:
+                yield self._reported(one.place, action)
+
+    def _reported(self, place: str, action: Action) -> Result:
+        standing = self.order(action.order_key).action(action.id)
+        result = Result(place=place, outcome=Outcome.APPLIED, order=action.order_id, action=action.id)
+        if standing is None or standing.delivery == action.delivery:
+            return result
+        if report.says_the_same(standing, action):
+            return replace(result, outcome=Outcome.DUPLICATE)
+        return replace(result, outcome=Outcome.REFUSED, code="ACTION_EXISTS", details={"action": action.id})
+
+    # Documents of the records of a delivery, for lists
+
+    def modifications(self, header: Header, skip: int) -> Iterator[Document | None]:
+        """The modifications a delivery brought; None for rows that are another's or no modification."""
+        if is_of_actions(header.delivery):
+            return
+        for result in self.results(header, skip):
+            found = self.modification(result.modification) if result.modification else None
+            own = found is not None and found[1].provenance.delivery == header.delivery.id
+            yield modification_document(*found, self.program) if found and own else None
+
+    def actions(self, header: Header, skip: int) -> Iterator[Document | None]:
+        """The actions a delivery was the first to report."""
+        if not is_of_actions(header.delivery):
+            return
+        for result in self.results(header, skip):
+            found = self.action(result.action) if result.action else None
+            own = found is not None and found[1].delivery == header.delivery.id
+            yield action_line(*found[1:], self.program, self.now) if found and own else None
+
+
+def is_key(text: str) -> bool:
+    """Whether anything could be kept under it."""
+    return 0 < len(text) <= ID_MAX and text.isprintable()
+
+
+def is_of_actions(delivery: Delivery) -> bool:
+    return delivery.kind is Kind.ACTIONS or delivery.facts.get("layout") == "actions"
