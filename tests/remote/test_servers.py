@@ -31,8 +31,8 @@ def test_lists_and_fetches_whatever_the_name(daemon: Daemon, server: Server) -> 
     out = daemon.options["folder"]
     files = {file.name: file for file in server.files(out, lambda name: True)}
     assert set(files) == {*names, "leer.csv", "latest.csv"}
-    changed = datetime.fromtimestamp(int(os.stat(daemon.root / "out" / "returns.csv").st_mtime), UTC)
     for name in [*names, "latest.csv"]:
+        changed = datetime.fromtimestamp(int(os.stat(daemon.root / "out" / name).st_mtime), UTC)
         assert (files[name].size, files[name].modified) == (len(BODY), changed)
         assert fetched(server, out, name) == BODY
         assert server.look(out, name) == files[name]
