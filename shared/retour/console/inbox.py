@@ -1,18 +1,17 @@
 """What only a person can decide: each case with what it takes to decide it, and what happens if nobody does."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from urllib.parse import quote
 
-from retour.api import acts, documents, near
-from retour.api.calls import Refused
+from retour.api import documents, near
 from retour.api.documents import Document
+from retour.console.actions.record import settled
 from retour.console.request import Response, to
 from retour.console.today import KINDS, LOOKED_AT, Case, cases
-from retour.console.visit import Stop, Visit
+from retour.console.visit import Visit
 from retour.domain.actions.explain import details
 from retour.domain.actions.modification import Modification
 from retour.domain.actions.order import Order
@@ -122,19 +121,8 @@ class Cards:
 
 def settle(visit: Visit) -> Response:
     """A held record let go on, or dropped."""
-    form = visit.request.form
-    public_id, what = form.get("id", ""), form.get("what", "")
+    what = visit.request.form.get("what", "")
     if what not in DECISIONS:
         raise visit.not_found()
-    given: Mapping[str, str] = {"note": form["note"].strip()} if form.get("note", "").strip() else {}
-    call = visit.call("POST", json.dumps(given).encode(), form.get("form", ""))
-    try:
-        answer = acts.settle(visit.hub, call, visit.principal, visit.spoken, quote(public_id, safe=""), what)
-    except Refused as refused:
-        if int(refused.answer["statusCode"]) in (409, 422):
-            raise Stop(visit.problem(409, visit.told(refused))) from None
-        raise
-    outcome = answer["outcomes"][0]
-    if outcome["outcome"] == "refused":
-        raise Stop(visit.problem(409, outcome["explanation"]))
+    settled(visit, visit.request.form.get("id", ""), what, ("note",))
     return to(f"{visit.base}/inbox?kind=held&told={what}")

@@ -102,10 +102,18 @@ def raw_of(visit: Visit, header: Header, record: Modification) -> Raw | None:
 def settle(visit: Visit) -> Response:
     """Undo a record; or let a held one go on, or drop it."""
     form = visit.request.form
-    public_id, what = form.get("id", ""), form.get("what", "")
+    public_id, what, back = form.get("id", ""), form.get("what", ""), form.get("back", "")
     if what not in acts.SETTLING:
         raise visit.not_found()
-    given = {name: form[name].strip() for name in ("reason", "note") if form.get(name, "").strip()}
+    outcome = settled(visit, public_id, what, ("reason", "note"))
+    here = local(back) if back else f"{visit.base}/modification?id={quote(public_id, safe='')}"
+    return to(toast.leading(here, outcome["id"]))
+
+
+def settled(visit: Visit, public_id: str, what: str, fields: Iterable[str]) -> Document:
+    """What became of a person's decision on a record, given the form's fields of these names; stops with why not."""
+    form = visit.request.form
+    given = {name: form[name].strip() for name in fields if form.get(name, "").strip()}
     call = visit.call("POST", json.dumps(given).encode(), form.get("form", ""))
     try:
         answer = acts.settle(visit.hub, call, visit.principal, visit.spoken, quote(public_id, safe=""), what)
@@ -113,12 +121,7 @@ def settle(visit: Visit) -> Response:
         if int(refused.answer["statusCode"]) in (409, 422):
             raise Stop(visit.problem(409, visit.told(refused))) from None
         raise
-    outcome = answer["outcomes"][0]
+    outcome: Document = answer["outcomes"][0]
     if outcome["outcome"] == "refused":
         raise Stop(visit.problem(409, outcome["explanation"]))
-    back = form.get("back", "")
-    return to(
-        toast.leading(
-            local(back) if back else f"{visit.base}/modification?id={quote(public_id, safe='')}", outcome["id"]
-        )
-    )
+    return outcome
