@@ -53,4 +53,5 @@ def test_ci_runs_the_readmes_test_commands() -> None:
     told = (ROOT / "README.md").read_text().partition("The tests:\n\n```sh\n")[2].partition("```")[0]
     commands = [line.partition("#")[0].strip() for line in told.splitlines()]
     assert commands == ["make test", "make test-browser"]
-    assert (ROOT / ".ci/run").read_text().splitlines()[-2:] == commands
+    run = [line.strip() for line in (ROOT / ".ci/run").read_text().splitlines()]
+    assert [line for line in run if line.startswith("make ")] == commands
