@@ -19,13 +19,13 @@ from tests.conftest import PROGRAM
 from tests.meter import Meter
 
 from local.emulator import emulator, free_port
-from retour.clock.locking import lock
 from retour.domain.actions.action import Action, Line
-from retour.domain.actions.contract import with_versions_of
 from retour.domain.actions.fence import GRACE
-from retour.domain.actions.lock import at_report
 from retour.domain.actions.order import first_head
+from retour.domain.contracts.contract import with_versions_of
+from retour.domain.contracts.lock import at_report
 from retour.domain.program import Program, program_from
+from retour.schedule.locking import lock
 from retour.store.bulk import batched
 from retour.store.items import Item, action_item, head_item, s
 from retour.wiring import Hub

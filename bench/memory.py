@@ -10,9 +10,9 @@ from typing import Any
 from bench import data
 from bench.disk import Folder, House
 from bench.house import delivery
-from retour.answer import tell
 from retour.domain.delivery import Delivery
 from retour.intake import large
+from retour.replies import tell
 from retour.store import outcomes
 from retour.store.deliveries import Header
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from retour.domain.actions.action import Action, Line
 from retour.domain.actions.fold import fold
-from retour.domain.actions.lock import at_report
 from retour.domain.actions.modification import Approve, Change, Modification, Provenance, Reverse, TakeBack
 from retour.domain.actions.order import Order
+from retour.domain.contracts.lock import at_report
 from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
 from retour.domain.money import decimal
 from retour.domain.program import Program

@@ -18,7 +18,7 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
         "retour.store",
         "retour.remote",
         "retour.intake",
-        "retour.apply",
+        "retour.posting",
         "retour.wiring",
         "boto3",
         "botocore",

@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from retour import cascade
 from retour.channels import records
 from retour.domain.actions.modification import Modification
 from retour.domain.actions.order import Order
 from retour.domain.actions.outcome import Outcome
 from retour.domain.delivery import Channel, Kind
 from retour.domain.row import Refusal
-from retour.intake.again import fold_again
-from retour.intake.rows import take_rows
 from retour.normalise import Reading
+from retour.posting import cascade
+from retour.posting.refold import fold_again
+from retour.posting.rows import take_rows
 from retour.store.ledger import TableLedger
 from retour.store.rehearsal import Rehearsal
 from tests.conftest import PROGRAM, House

@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from retour.apply import expire, settle, written
 from retour.domain.actions.fold import fold
 from retour.domain.actions.modification import Reverse, Undo
 from retour.domain.actions.order import NO_ACTION, Order
 from retour.intake.actions import report_action
+from retour.posting.fold import expire, settle, written
 from retour.store.rehearsal import Rehearsal
 from tests.domain.cases import CONTRACT, REPORTED, action, record
 from tests.soak.mutants import MUTANTS

@@ -5,7 +5,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from retour.answer.tell import tell
+from retour.replies.tell import tell
 from retour.wiring import hub
 
 logger = Logger(service="answer")

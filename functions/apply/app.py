@@ -4,7 +4,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from retour.intake.again import fold_again
+from retour.posting.refold import fold_again
 from retour.wiring import Hub, hub
 
 logger = Logger(service="apply")

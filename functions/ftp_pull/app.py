@@ -6,9 +6,9 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
+from retour.connection_test import run as trial
 from retour.intake.receive import announce
 from retour.remote.visit import errand
-from retour.trial import run as trial
 from retour.wiring import hub
 
 logger = Logger(service="ftp_pull")

@@ -9,6 +9,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from retour.channels import mail
+from retour.connection_test import mail as trial
 from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
 from retour.domain.program import Program, Source
 from retour.domain.times import instant
@@ -16,7 +17,6 @@ from retour.intake.batch import ARRIVED
 from retour.intake.opening import proved_by_signature
 from retour.intake.receive import announce
 from retour.setup.credentials import used
-from retour.trial import mail as trial
 from retour.wiring import hub
 
 logger = Logger(service="inbound_email")

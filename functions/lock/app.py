@@ -7,8 +7,8 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from retour.clock.locking import lock
-from retour.clock.turns import share
+from retour.schedule.locking import lock
+from retour.schedule.turns import share
 from retour.wiring import Hub, hub
 
 RESERVE_SECONDS = 30.0

@@ -8,9 +8,9 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, pro
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from retour.connection_test import run as trial
 from retour.remote import RemoteError
 from retour.salesforce_sync import errand, reconcile, sources
-from retour.trial import run as trial
 from retour.wiring import hub
 
 RESERVE_SECONDS = 45

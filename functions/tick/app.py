@@ -7,13 +7,13 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from retour.clock.arrivals import count_arrivals
-from retour.clock.due import ask_for_visits, list_silent
-from retour.clock.rollup import roll_up
-from retour.clock.turns import share
 from retour.domain.program import Program
 from retour.intake.arrival import close_missing
-from retour.intake.waiting import expire_waiting
+from retour.posting.waiting import expire_waiting
+from retour.schedule.arrivals import count_arrivals
+from retour.schedule.due import ask_for_visits, list_silent
+from retour.schedule.rollup import roll_up
+from retour.schedule.turns import share
 from retour.wiring import Hub, hub
 
 RESERVE_SECONDS = 60.0

@@ -14,7 +14,7 @@ PLACES = (
     ("retour.channels", "sentences.json"),
     ("retour.files", "sentences.json"),
     ("retour.remote", "sentences.json"),
-    ("retour.trial", "sentences.json"),
+    ("retour.connection_test", "sentences.json"),
 )
 
 

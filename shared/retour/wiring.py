@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property, partial
 from typing import Any
 
-from retour.domain.actions.contract import Contract
+from retour.domain.contracts.contract import Contract
 from retour.domain.delivery import Delivery
 from retour.domain.program import Program
 from retour.domain.times import milliseconds

@@ -8,9 +8,9 @@ import pytest
 from tests.conftest import House
 from tests.console.conftest import Console
 
+from retour.connection_test.steps import Course, Trial
 from retour.domain.program import Program
 from retour.store.programs import Principal
-from retour.trial.steps import Course, Trial
 
 SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKJ8mYv1nMfhk4rH2mS0mAnnUC1kOKcEoFLaTf1yF8oK warehouse"
 PULL = {"options.protocol": "sftp", "options.host": "ftp.merchant.example", "options.user": "retour"}

@@ -10,9 +10,9 @@ from tests.conftest import PROGRAM, House
 from tests.console.conftest import Browser, Console
 from tests.meter import Looks
 
-from retour.clock.arrivals import count_arrivals
-from retour.clock.rollup import roll_up
 from retour.console.people import Grant, new_link
+from retour.schedule.arrivals import count_arrivals
+from retour.schedule.rollup import roll_up
 
 FEW = 100
 MANY = int(os.environ.get("RETOUR_LEDGER_ACTIONS", "1500"))

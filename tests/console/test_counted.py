@@ -7,8 +7,8 @@ import pytest
 from tests.conftest import House
 from tests.console.conftest import Console
 
-from retour.clock import rollup
-from retour.clock.arrivals import count_arrivals
+from retour.schedule import rollup
+from retour.schedule.arrivals import count_arrivals
 
 Sold = Callable[..., None]
 EURO = "\N{NO-BREAK SPACE}EUR"

@@ -9,13 +9,13 @@ import pytest
 from tests.conftest import PROGRAM, House
 from tests.console.conftest import Answer, Browser, Console
 
-from retour.clock.due import list_silent
 from retour.console import delivery as delivery_page
 from retour.console import send
 from retour.domain.delivery import Channel, Delivery, Kind
 from retour.intake import arrival, file, large
-from retour.intake.again import fold_again
 from retour.intake.receive import receive
+from retour.posting.refold import fold_again
+from retour.schedule.due import list_silent
 
 Sold = Callable[..., None]
 HEADER = "reference,order_id,change,amount,currency,reason\r\n"

@@ -9,8 +9,8 @@ import pytest
 from tests.conftest import PROGRAM, House
 from tests.console.conftest import Browser, Console
 
-from retour.clock import rollup
 from retour.console import feed, portal
+from retour.schedule import rollup
 
 Sold = Callable[..., None]
 PORTAL = ("credit", "changes", "credit.csv")

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from retour.domain.actions.action import Action, Line
-from retour.domain.actions.contract import Contract, contract_of
 from retour.domain.actions.fold import fold
-from retour.domain.actions.lock import at_report
 from retour.domain.actions.modification import Change, Modification, Provenance, digest
 from retour.domain.actions.order import Order
+from retour.domain.contracts.contract import Contract, contract_of
+from retour.domain.contracts.lock import at_report
 from retour.domain.delivery import Channel
 
 REPORTED = datetime(2026, 11, 1, 12, tzinfo=UTC)

@@ -14,7 +14,6 @@ from tests.domain.cases import CONTRACT, REPORTED, action, contract, folded, rec
 from retour.domain.actions.action import Line, State
 from retour.domain.actions.explain import details
 from retour.domain.actions.fold import fold
-from retour.domain.actions.lock import at_report
 from retour.domain.actions.modification import (
     Approve,
     Change,
@@ -34,6 +33,7 @@ from retour.domain.actions.modification import (
 from retour.domain.actions.order import NO_ACTION, Order
 from retour.domain.actions.replay import ACCEPTED, as_of, undo_blockers
 from retour.domain.actions.standing import GONE
+from retour.domain.contracts.lock import at_report
 from retour.domain.delivery import Channel
 
 D = Decimal

@@ -9,7 +9,6 @@ from tests.domain.cases import CONTRACT, REPORTED, action, contract, folded, rec
 
 from retour.domain.actions.fence import GRACE, LowWater, fenced, held_records, is_ready
 from retour.domain.actions.fold import fold
-from retour.domain.actions.lock import at_report
 from retour.domain.actions.make_good import make_good
 from retour.domain.actions.modification import (
     Change,
@@ -25,6 +24,7 @@ from retour.domain.actions.modification import (
 )
 from retour.domain.actions.order import NO_ACTION, Order
 from retour.domain.actions.outcome import Outcome
+from retour.domain.contracts.lock import at_report
 
 PATIENCE = timedelta(hours=72)
 DRY = LowWater()

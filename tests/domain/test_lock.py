@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retour.domain.actions.lock import (
+from retour.domain.calendar import add_months, end_of_month, start_of_day
+from retour.domain.contracts.lock import (
     AfterEvent,
     AfterStatus,
     Countdown,
@@ -18,7 +19,6 @@ from retour.domain.actions.lock import (
     at_report,
     credit,
 )
-from retour.domain.calendar import add_months, end_of_month, start_of_day
 
 BERLIN = "Europe/Berlin"
 ZONES = ["Europe/Berlin", "America/Los_Angeles", "Asia/Kathmandu", "America/Santiago", "UTC"]

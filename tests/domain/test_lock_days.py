@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retour.domain.actions.lock import AfterEvent, AfterStatus, LockRule, OpenEnded, Restart
-from retour.domain.actions.lock_days import Odd, Oddity, lock_day, lock_days, odd_days
+from retour.domain.contracts.lock import AfterEvent, AfterStatus, LockRule, OpenEnded, Restart
+from retour.domain.contracts.lock_days import Odd, Oddity, lock_day, lock_days, odd_days
 
 BERLIN = "Europe/Berlin"
 

@@ -6,7 +6,7 @@ import pytest
 from tests.conftest import PROGRAM, House
 from tests.functions.test_api import ACTIONS, BATCHES, MODIFICATIONS, Caller, admin, call, sold, take_back
 
-from retour.clock.locking import lock
+from retour.schedule.locking import lock
 
 ACTS = f"{ACTIONS}/acts"
 DRY = {"dry_run": "true"}

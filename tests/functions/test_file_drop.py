@@ -11,13 +11,13 @@ from functions.file_drop import app
 from tests.conftest import PROGRAM, House
 from tests.functions.test_inbound_email import CONTEXT, amount
 
-from retour.answer.tell import tell
 from retour.domain.delivery import Channel, Kind
 from retour.domain.times import text
 from retour.files.pgp import make_key_pair
 from retour.intake.arrival import NO_HASH, UPLOAD_MAX, lying_there
 from retour.intake.opening import new_key, public_keys, secret_keys
 from retour.intake.receive import announce
+from retour.replies.tell import tell
 
 ROWS = b"order_id;change;amount\nA-1;set_total;80.00\nA-1;set_total;x\n"
 

@@ -6,9 +6,9 @@ import pytest
 from tests.conftest import PROGRAM, House
 from tests.functions.test_api import SALE, Caller, admin, call, text_of
 
-from retour.answer.tell import tell
 from retour.intake import arrival, file
 from retour.intake.receive import receive
+from retour.replies.tell import tell
 from retour.wiring import Hub
 
 FILES = "/v1/programs/{p}/files"

@@ -14,9 +14,9 @@ from functions.inbound_email import app
 from tests.conftest import PROGRAM, House
 
 from local.smtp import Mail, event, stamped
-from retour.answer.tell import tell
 from retour.intake import opening
 from retour.intake.decision import release
+from retour.replies.tell import tell
 from retour.store.deliveries import Header
 
 OLD, TOKEN = "old4old4old4old4old4old4", "k3xk3xk3xk3xk3xk3xk3xk3x"

@@ -66,7 +66,7 @@ def test_an_order_that_could_not_be_fenced_is_told(due: House, monkeypatch: pyte
     def broken(*_: Any) -> bool:
         raise ConnectionError
 
-    monkeypatch.setattr("retour.cascade.owed", broken)
+    monkeypatch.setattr("retour.posting.cascade.owed", broken)
     with pytest.raises(RuntimeError, match=due.program):
         app.handler({"program": due.program}, context())
     assert not is_final(due)

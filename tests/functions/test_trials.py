@@ -24,9 +24,9 @@ from tests.remote.salesforce_house import KEY, SOURCE, TOKEN, USER, key_pair
 from local.salesforce import Simulator, start
 from local.smtp import Mail, event, stamped
 from retour.channels import mail
+from retour.connection_test.mail import reason
 from retour.remote.salesforce import client
 from retour.sentences import all_sentences
-from retour.trial.mail import reason
 
 __all__ = ["admin", "call"]
 CONTEXT = SimpleNamespace(

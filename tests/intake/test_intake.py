@@ -9,12 +9,12 @@ from tests.meter import Meter
 
 from retour.domain.actions.outcome import Outcome
 from retour.domain.delivery import Channel, Kind
-from retour.intake.again import fold_again
 from retour.intake.batch import Batch
 from retour.intake.decision import release
 from retour.intake.receive import receive
 from retour.intake.rehearse import rehearse
-from retour.intake.waiting import expire_waiting
+from retour.posting.refold import fold_again
+from retour.posting.waiting import expire_waiting
 
 SALE = {"order_id": "A-1", "amount": "100.00"}
 
@@ -247,7 +247,7 @@ def test_a_held_delivery_takes_effect_only_when_released_and_as_received_then(ho
 def test_killed_between_insert_and_fold_nothing_is_lost(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     house.report(SALE)
     with monkeypatch.context() as killed:
-        killed.setattr("retour.intake.rows.settle", lambda *_: (_ for _ in ()).throw(SystemExit("killed")))
+        killed.setattr("retour.posting.rows.settle", lambda *_: (_ for _ in ()).throw(SystemExit("killed")))
         with pytest.raises(SystemExit):
             house.modify({"reference": "r1", "order_id": "A-1", "change": "take_back", "amount": "20.00"})
     assert house.payouts("A-1") == {"A-1~sale": (10000, 800, "pending")}

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from tests.conftest import PROGRAM, House
 
-from retour.answer.tell import tell
 from retour.domain.delivery import DRY_RUN, Channel, Delivery, Kind
 from retour.domain.row import Row, Unreadable
 from retour.intake import file, large
 from retour.intake.batch import Batch
 from retour.intake.decision import release
 from retour.intake.receive import receive
+from retour.replies.tell import tell
 from retour.store import outcomes
 from retour.store.inbox import Stream
 from retour.store.work import row_from, row_text

@@ -8,10 +8,10 @@ from tests.conftest import PROGRAM, House
 
 from retour.api import sources
 from retour.api.calls import Refused
-from retour.clock.due import ask_for_visits
 from retour.domain.actions.outcome import Outcome
 from retour.intake.receive import receive
 from retour.remote.visit import errand
+from retour.schedule.due import ask_for_visits
 
 BACK = {"order_id": "A-1", "change": "take_back", "amount": "20.00", "currency": "EUR", "reference": "R-1"}
 DEPOT = {"channel": "pull", "options": {"protocol": "sftp", "host": "ftp.merchant.example", "user": "u"}}

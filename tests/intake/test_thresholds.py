@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from tests.conftest import PROGRAM, House
 
-from retour.clock import rollup
 from retour.domain.actions.outcome import Outcome
 from retour.domain.delivery import Channel, Kind
 from retour.domain.row import line_of
 from retour.intake import file
 from retour.intake.batch import DONE, HELD, Batch
 from retour.intake.decision import decide
-from retour.intake.holding import hold
 from retour.intake.receive import receive
 from retour.intake.rehearse import rehearse
+from retour.posting.holding import hold
+from retour.schedule import rollup
 from retour.sentences import sentence
 
 HEADER = "order_id,change,amount\n"

@@ -9,11 +9,11 @@ import pytest
 from tests.remote.conftest import ACME, House, resolve, source
 from tests.servers.daemons import PASSWORD, Daemon, Identity
 
+from retour.connection_test import pull
+from retour.connection_test.steps import LONGEST, Course, Trial
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
 from retour.remote import RemoteError, ftp, sftp
-from retour.trial import pull
-from retour.trial.steps import LONGEST, Course, Trial
 
 NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ from tests.conftest import PROGRAM, House
 
 from retour.api import listing
 from retour.api.admission import reader_of
-from retour.domain.actions.contract import Contract
+from retour.domain.contracts.contract import Contract
 from retour.domain.program import Program
 from retour.domain.row import Unreadable
 from retour.setup.terms import Effect, coming, effect, invented, priced, sold, with_terms

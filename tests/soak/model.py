@@ -9,8 +9,8 @@ from math import floor
 from zoneinfo import ZoneInfo
 
 from retour.domain.actions.action import Action
-from retour.domain.actions.contract import Contract
 from retour.domain.actions.modification import Modification
+from retour.domain.contracts.contract import Contract
 
 
 class CannotBe(Exception):

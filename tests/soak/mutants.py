@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 
 from retour import apply, normalise
-from retour.clock import locking
 from retour.domain.actions import decide, fold
 from retour.domain.actions.action import Action
 from retour.domain.actions.codes import Code
@@ -16,6 +15,7 @@ from retour.domain.actions.modification import Modification, Undo, digest
 from retour.domain.actions.order import Head, Order, first_head, named_record
 from retour.domain.actions.outcome import Outcome
 from retour.intake import actions, again, rows, waiting
+from retour.schedule import locking
 from retour.store import items
 from retour.store.ledger import HeadChange, TableLedger
 from tests.soak.world import ACME, TABLE

@@ -11,23 +11,23 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from retour.apply import Contended
-from retour.clock import locking
 from retour.domain.actions import modification, replay
 from retour.domain.actions.action import Action
-from retour.domain.actions.contract import Contract
 from retour.domain.actions.fence import GRACE
 from retour.domain.actions.modification import Modification
 from retour.domain.actions.order import Entry, Head, Order
 from retour.domain.actions.outcome import Outcome
+from retour.domain.contracts.contract import Contract
 from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
 from retour.domain.program import Program
 from retour.intake import again
 from retour.intake.batch import ARRIVED, DONE, Batch, report_of
 from retour.intake.receive import receive, rows_of
-from retour.intake.rows import take_rows
-from retour.intake.waiting import expire_waiting, remind_waiting
 from retour.normalise import Reading
+from retour.posting.fold import Contended
+from retour.posting.rows import take_rows
+from retour.posting.waiting import expire_waiting, remind_waiting
+from retour.schedule import locking
 from retour.store import items
 from retour.store import ledger as ledger_module
 from retour.store.deliveries import Deliveries

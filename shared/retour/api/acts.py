@@ -24,8 +24,8 @@ from retour.domain.row import Refusal, Row, Unreadable
 from retour.intake.batch import ARRIVED, DONE, REFUSED, Batch
 from retour.intake.preview import partners
 from retour.intake.receive import announce, receive
-from retour.intake.rows import take_rows
 from retour.normalise import KEY_BYTES, Reading, order_key
+from retour.posting.rows import take_rows
 from retour.store.bulk import batched
 from retour.store.deliveries import Header
 from retour.store.programs import Principal

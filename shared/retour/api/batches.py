@@ -138,8 +138,8 @@ def told(reader: Reader, header: Header) -> Iterable[Result]:
 
 def rejected(hub: Hub, opened: Program, segment: str) -> Bytes:
     """Only the refused records, as they came."""
-    from retour.answer.tell import refused_rows, rejected_name
     from retour.files import names
+    from retour.replies.tell import refused_rows, rejected_name
 
     reader = reader_of(hub, opened)
     header = answered(reader, segment)

@@ -7,19 +7,19 @@ from typing import Any
 
 from retour.domain.actions import paid
 from retour.domain.actions.action import Action
-from retour.domain.actions.contract import Contract
 from retour.domain.actions.decide import CHANGES_MAX
 from retour.domain.actions.explain import details
 from retour.domain.actions.modification import Modification
 from retour.domain.actions.order import Head, Order, effect, paid_lines
 from retour.domain.actions.outcome import Effect, MakeGood, Result
+from retour.domain.contracts.contract import Contract
 from retour.domain.delivery import Kind
 from retour.domain.money import to_text
 from retour.domain.program import Program
 from retour.domain.times import text
 from retour.intake.arrival import NO_HASH
 from retour.intake.batch import DONE, DRY_RUN, HELD, REFUSED, Batch
-from retour.intake.rows import told
+from retour.posting.rows import told
 from retour.sentences import sentence
 from retour.store.deliveries import Header
 

@@ -16,8 +16,8 @@ from retour.domain.program import Program
 from retour.domain.row import Refusal, Report, Unreadable
 from retour.intake import report
 from retour.intake.batch import ARRIVED, HELD
-from retour.intake.rows import told, unreadable
 from retour.normalise import order_key
+from retour.posting.rows import told, unreadable
 from retour.store import outcomes
 from retour.store.deliveries import Deliveries, Header
 from retour.store.ledger import Ledger

@@ -10,6 +10,8 @@ from retour.api.calls import FILE_MAX, Call, Refused, file_name
 from retour.api.documents import Document
 from retour.api.keys import told_key
 from retour.api.paging import Place
+from retour.connection_test.run import begin, lacking
+from retour.connection_test.steps import Trial
 from retour.domain.delivery import Channel, Kind
 from retour.domain.program import Program, Source
 from retour.domain.times import text
@@ -18,8 +20,6 @@ from retour.sentences import sentence
 from retour.setup.credentials import access
 from retour.store.deliveries import Header
 from retour.store.programs import Principal
-from retour.trial.run import begin, lacking
-from retour.trial.steps import Trial
 from retour.wiring import Hub
 
 LOOKED_AT = 50

@@ -5,8 +5,8 @@ from datetime import date
 
 from retour.api.calls import Call, Refused, bad_query, not_found
 from retour.api.documents import Document
-from retour.domain.actions.contract import Contract
-from retour.domain.actions.lock_days import LockDay, Odd, lock_days, odd_days
+from retour.domain.contracts.contract import Contract
+from retour.domain.contracts.lock_days import LockDay, Odd, lock_days, odd_days
 from retour.domain.money import to_text
 from retour.domain.program import Program
 from retour.domain.row import Unreadable

@@ -6,16 +6,16 @@ from itertools import islice
 
 from retour.api.documents import Document
 from retour.api.sources import LOOKED_AT, troubles
+from retour.connection_test.steps import Trial
 from retour.domain.delivery import Delivery, Kind
 from retour.domain.program import Program, Source
 from retour.domain.times import text
 from retour.intake import arrival
-from retour.intake.again import fold_again
 from retour.intake.batch import ARRIVED, WORKING
 from retour.intake.large import go_on
 from retour.intake.receive import receive
+from retour.posting.refold import fold_again
 from retour.store.programs import Principal
-from retour.trial.steps import Trial
 from retour.wiring import Hub
 
 logger = logging.getLogger(__name__)

@@ -10,14 +10,14 @@ from markupsafe import Markup
 
 from retour.api import admission, paging
 from retour.api.paging import Place
-from retour.clock.arrivals import NOT_LOOKED_AT
-from retour.clock.due import EXPECTED
 from retour.console import charts, counted
 from retour.console.visit import Visit
 from retour.domain.calendar import local_day
 from retour.domain.delivery import Kind, received_at
 from retour.domain.program import Source
 from retour.domain.times import instant
+from retour.schedule.arrivals import NOT_LOOKED_AT
+from retour.schedule.due import EXPECTED
 from retour.store.deliveries import Header
 
 DAYS = 14

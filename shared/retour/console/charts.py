@@ -10,7 +10,7 @@ from retour.console.words import Words
 
 if TYPE_CHECKING:
     from retour.console.actions.one import Step
-    from retour.domain.actions.lock_days import LockDay
+    from retour.domain.contracts.lock_days import LockDay
 
 WIDTH, HEIGHT, LEFT, FOOT = 720, 180, 8, 28
 

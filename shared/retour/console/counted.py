@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from retour.clock.arrivals import count_arrivals
-from retour.clock.rollup import roll_up, rollups_of
-from retour.clock.tally import Tally
-from retour.clock.turns import share
 from retour.console.request import Response, to
 from retour.console.visit import Visit
 from retour.domain.times import instant, text
+from retour.schedule.arrivals import count_arrivals
+from retour.schedule.rollup import roll_up, rollups_of
+from retour.schedule.tally import Tally
+from retour.schedule.turns import share
 from retour.store.rollups import RollUps
 
 PAGES = ("today", "partners", "actions")

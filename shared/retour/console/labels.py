@@ -3,8 +3,8 @@
 from datetime import date, datetime, timedelta
 
 from retour.console.words import Words
-from retour.domain.actions.contract import Contract, Flat, Percent
-from retour.domain.actions.lock import AfterEvent, AfterStatus, LockRule, OpenEnded
+from retour.domain.contracts.contract import Contract, Flat, Percent
+from retour.domain.contracts.lock import AfterEvent, AfterStatus, LockRule, OpenEnded
 
 
 def term(text: str) -> str:

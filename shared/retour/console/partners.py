@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from retour.clock.rollup import ON_A_PAGE
-from retour.clock.tally import Tally
 from retour.console import charts, counted
 from retour.console.request import Response
 from retour.console.visit import Visit
+from retour.schedule.rollup import ON_A_PAGE
+from retour.schedule.tally import Tally
 
 FEW = 30
 """Under so many orders a share says nothing."""

@@ -9,7 +9,6 @@ from typing import Any
 
 from retour.api import documents, listing
 from retour.api.listing import Filter
-from retour.clock.tally import OPEN, Tally
 from retour.console import counted
 from retour.console.people import Grant
 from retour.console.request import Response, download
@@ -23,6 +22,7 @@ from retour.domain.actions.paid import credited
 from retour.domain.money import to_text
 from retour.domain.program import Program
 from retour.domain.times import text
+from retour.schedule.tally import OPEN, Tally
 
 PAGE = 50
 """Orders looked at for a page."""

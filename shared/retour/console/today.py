@@ -9,12 +9,12 @@ from typing import Any
 from urllib.parse import quote
 
 from retour.api import paging
-from retour.clock.arrivals import is_refused_whole
 from retour.console import arrivals, counted, deliveries
 from retour.console.arrivals import DAYS
 from retour.console.counted import Counted
 from retour.console.request import Response, to
 from retour.console.visit import Visit
+from retour.schedule.arrivals import is_refused_whole
 
 WEEKS = 5
 CASES = 7

@@ -7,7 +7,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-from retour.domain.actions.contract import Contract
+from retour.domain.contracts.contract import Contract
 from retour.domain.delivery import Channel
 from retour.domain.money import decimal
 

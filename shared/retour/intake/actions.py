@@ -5,8 +5,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from retour import cascade
-from retour.apply import adopt, settle
 from retour.domain.actions.action import Action
 from retour.domain.actions.order import Order
 from retour.domain.actions.outcome import Outcome, Result
@@ -14,8 +12,10 @@ from retour.domain.delivery import Delivery
 from retour.domain.row import Refusal, Report, Unreadable
 from retour.intake import report
 from retour.intake.batch import DONE, REFUSED, Batch
-from retour.intake.rows import unreadable
-from retour.intake.waiting import tell_settled
+from retour.posting import cascade
+from retour.posting.fold import adopt, settle
+from retour.posting.rows import unreadable
+from retour.posting.waiting import tell_settled
 from retour.store.ledger import Ledger
 
 if TYPE_CHECKING:

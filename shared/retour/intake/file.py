@@ -11,11 +11,11 @@ from retour.domain.row import Refusal, Row, Unreadable
 from retour.intake import report, thresholds
 from retour.intake.actions import take_actions
 from retour.intake.batch import ARRIVED, DONE, REFUSED, Batch, report_of
-from retour.intake.holding import hold
 from retour.intake.repeat import same_file
-from retour.intake.rows import read_rows, take_rows
 from retour.intake.verdict import is_weighed, rehearsed, weighed
-from retour.intake.waiting import remind_waiting
+from retour.posting.holding import hold
+from retour.posting.rows import read_rows, take_rows
+from retour.posting.waiting import remind_waiting
 from retour.store import outcomes
 from retour.store.inbox import Stream
 

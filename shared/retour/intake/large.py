@@ -24,11 +24,11 @@ from retour.intake.actions import take_actions
 from retour.intake.batch import ARRIVED, DONE, WORKING, Batch, payouts_moved, report_of
 from retour.intake.file import ACTIONS
 from retour.intake.repeat import same_file
-from retour.intake.rows import MANY, home_of, read_rows, take_rows
 from retour.intake.thresholds import Reads, Weight
 from retour.intake.verdict import is_weighed, told, weighed
-from retour.intake.waiting import remind_waiting
 from retour.normalise import Reading
+from retour.posting.rows import MANY, home_of, read_rows, take_rows
+from retour.posting.waiting import remind_waiting
 from retour.store import outcomes
 from retour.store.bulk import batched, order_keys
 from retour.store.inbox import Stream

@@ -15,9 +15,9 @@ from retour.domain.row import Ignored, Refusal, Row, Unreadable
 from retour.intake import report
 from retour.intake.actions import take_actions
 from retour.intake.batch import ARRIVED, DONE, IGNORED, REFUSED, Batch, index_of, report_of
-from retour.intake.rows import take_rows
-from retour.intake.waiting import remind_waiting
 from retour.normalise import Reading
+from retour.posting.rows import take_rows
+from retour.posting.waiting import remind_waiting
 
 if TYPE_CHECKING:
     from retour.wiring import Hub

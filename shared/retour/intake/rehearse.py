@@ -10,7 +10,7 @@ from retour.domain.row import Ignored, Refusal, Row, Unreadable
 from retour.intake import thresholds
 from retour.intake.batch import DRY_RUN, IGNORED, REFUSED, Batch
 from retour.intake.receive import rows_of
-from retour.intake.rows import read_rows
+from retour.posting.rows import read_rows
 
 if TYPE_CHECKING:
     from retour.wiring import Hub

@@ -9,9 +9,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from retour.domain.actions.action import Action, Line
-from retour.domain.actions.contract import terms_at
-from retour.domain.actions.lock import at_report
 from retour.domain.calendar import local_day
+from retour.domain.contracts.contract import terms_at
+from retour.domain.contracts.lock import at_report
 from retour.domain.delivery import Delivery
 from retour.domain.money import NotAnAmount, decimal, exponents, to_minor
 from retour.domain.program import Program

@@ -28,8 +28,8 @@ from retour.intake.preview import (
     payout_document,
     total_document,
 )
-from retour.intake.rows import take_rows
 from retour.normalise import Read
+from retour.posting.rows import take_rows
 from retour.store import outcomes
 from retour.store.rehearsal import Rehearsal
 
@@ -225,7 +225,7 @@ def hit_most(weight: Weight, program: Program) -> str:
 def examine(hub: "Hub", program: Program, source: Source, weight: Weight) -> Excess | None:
     """What of the thresholds of its source a file exceeds; what is pending is counted now if it never was."""
     if "pending_taken_back" in source.thresholds and pending_of(hub, program) is None:
-        from retour.clock.rollup import roll_up
+        from retour.schedule.rollup import roll_up
 
         roll_up(hub, program)
     return judged(hub, program, source, weight)
@@ -233,7 +233,7 @@ def examine(hub: "Hub", program: Program, source: Source, weight: Weight) -> Exc
 
 def pending_of(hub: "Hub", program: Program) -> int | None:
     """The payout that was pending at the last count; None where nothing was counted yet."""
-    from retour.clock.rollup import pending_payout
+    from retour.schedule.rollup import pending_payout
 
     return pending_payout(hub, program)
 

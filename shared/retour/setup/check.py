@@ -210,7 +210,7 @@ def possible_readings(sample: Sample, source: Source, opened: Opened, reads: Rea
 
 
 def reading(sample: Sample, means: str, reads: Reads, declared: bool) -> Document:
-    from retour.intake.rows import take_rows
+    from retour.posting.rows import take_rows
 
     program = sample.program
     rehearsal = Rehearsal(program.contracts, sample.hub.ledger(program))

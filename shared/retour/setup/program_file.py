@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from retour.domain.actions.contract import Percent, pay_of
+from retour.domain.contracts.contract import Percent, pay_of
 from retour.domain.money import exponents
 from retour.domain.program import REASONS
 

@@ -10,10 +10,10 @@ from json.encoder import encode_basestring
 from typing import Any, TypeVar
 
 from retour.domain.actions.action import Action, State
-from retour.domain.actions.contract import Contract
 from retour.domain.actions.modification import Modification
 from retour.domain.actions.order import Order
 from retour.domain.actions.outcome import Outcome
+from retour.domain.contracts.contract import Contract
 from retour.domain.times import instant
 from retour.store.items import (
     NEVER,

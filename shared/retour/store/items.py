@@ -11,8 +11,6 @@ from typing import Any
 
 from retour.domain.actions.action import Action, Line
 from retour.domain.actions.codes import by_number, numbers
-from retour.domain.actions.contract import Contract, contract_of
-from retour.domain.actions.lock import Countdown
 from retour.domain.actions.modification import (
     VERBS,
     Approve,
@@ -34,6 +32,8 @@ from retour.domain.actions.modification import (
 from retour.domain.actions.order import Entry, Head
 from retour.domain.actions.outcome import Outcome
 from retour.domain.actions.standing import Standing
+from retour.domain.contracts.contract import Contract, contract_of
+from retour.domain.contracts.lock import Countdown
 from retour.domain.delivery import Channel, Delivery, Kind
 from retour.domain.times import instant, text
 

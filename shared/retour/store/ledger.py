@@ -11,10 +11,10 @@ from threading import Lock
 from typing import Any, Protocol
 
 from retour.domain.actions.action import Action
-from retour.domain.actions.contract import Contract
 from retour.domain.actions.modification import Modification
 from retour.domain.actions.order import Head, Order
 from retour.domain.actions.replay import resume
+from retour.domain.contracts.contract import Contract
 from retour.domain.times import instant, text
 from retour.store.items import (
     Item,

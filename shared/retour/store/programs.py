@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from retour.domain.actions.contract import with_versions_of
+from retour.domain.contracts.contract import with_versions_of
 from retour.domain.program import Program, program_from
 from retour.domain.times import text
 from retour.store.items import contract_document, contract_from, read, s

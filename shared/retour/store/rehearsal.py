@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from retour.domain.actions.action import Action
-from retour.domain.actions.contract import Contract
 from retour.domain.actions.modification import Modification
 from retour.domain.actions.order import Order
+from retour.domain.contracts.contract import Contract
 from retour.store.bulk import CONNECTIONS
 from retour.store.ledger import HeadChange, Ledger, TableLedger
 

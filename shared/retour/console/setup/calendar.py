@@ -7,10 +7,10 @@ from retour.console import charts
 from retour.console.request import Response
 from retour.console.setup import contract, said
 from retour.console.visit import Stop, Visit
-from retour.domain.actions.contract import Contract
-from retour.domain.actions.lock import AfterStatus, OpenEnded
-from retour.domain.actions.lock_days import LockDay, lock_day, lock_days, odd_days
 from retour.domain.calendar import add_months, end_of_month
+from retour.domain.contracts.contract import Contract
+from retour.domain.contracts.lock import AfterStatus, OpenEnded
+from retour.domain.contracts.lock_days import LockDay, lock_day, lock_days, odd_days
 
 MONTHS = 13
 

@@ -9,7 +9,7 @@ from retour.console.request import Response
 from retour.console.setup import said
 from retour.console.visit import Visit
 from retour.domain.actions.action import Action
-from retour.domain.actions.contract import Contract
+from retour.domain.contracts.contract import Contract
 from retour.domain.program import Program
 from retour.domain.row import Unreadable
 from retour.sentences import sentence

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from retour.console.request import Response
 from retour.console.setup import contract
 from retour.console.visit import Visit
-from retour.domain.actions.contract import Contract
+from retour.domain.contracts.contract import Contract
 from retour.domain.program import EventType, Source
 
 

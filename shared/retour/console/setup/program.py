@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from retour.api import listing
+from retour.connection_test.steps import PASSED, WARNED, Trial
 from retour.console.deliveries import since
 from retour.console.request import Response
 from retour.console.setup import versions
 from retour.console.setup.versions import Proposal
 from retour.console.visit import Visit
 from retour.store.programs import ProgramVersion
-from retour.trial.steps import PASSED, WARNED, Trial
 
 DAYS = 60
 AROUND = 2

@@ -14,7 +14,7 @@ from retour.console.setup import contract, said, versions
 from retour.console.setup.contract import Asked
 from retour.console.setup.versions import Proposal
 from retour.console.visit import Visit
-from retour.domain.actions.contract import Contract
+from retour.domain.contracts.contract import Contract
 from retour.domain.program import Program
 from retour.setup.program_file import Fault, read
 from retour.setup.terms import Effect, effect, priced, with_terms

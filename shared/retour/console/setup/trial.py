@@ -5,11 +5,11 @@ from typing import Any
 from urllib.parse import quote
 
 from retour.api import admission
+from retour.connection_test.run import begin
+from retour.connection_test.steps import PASSED, WAITING, Trial
 from retour.console.request import Response, to
 from retour.console.visit import Visit
 from retour.domain.program import Source
-from retour.trial.run import begin
-from retour.trial.steps import PASSED, WAITING, Trial
 
 MINUTE = 60
 TENTH = 600

@@ -6,7 +6,6 @@ from datetime import timedelta
 
 from retour.domain.actions.action import Action
 from retour.domain.actions.codes import Code
-from retour.domain.actions.contract import Basis, Contract, terms_at
 from retour.domain.actions.modification import (
     Discard,
     Modification,
@@ -25,6 +24,7 @@ from retour.domain.actions.order import Head, Order, named_record
 from retour.domain.actions.outcome import Outcome
 from retour.domain.actions.replay import Priced, accepted_records, in_order, stepped, undone_ids
 from retour.domain.actions.standing import Standing
+from retour.domain.contracts.contract import Basis, Contract, terms_at
 from retour.domain.delivery import Channel
 
 CHANGES_MAX = 1_000

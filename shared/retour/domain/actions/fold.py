@@ -6,12 +6,12 @@ from datetime import datetime
 
 from retour.domain.actions.action import Action
 from retour.domain.actions.codes import Code
-from retour.domain.actions.contract import Contract
 from retour.domain.actions.decide import Decision, decide, too_late
 from retour.domain.actions.modification import Discard, Modification, Release, SetStatus
 from retour.domain.actions.order import NO_ACTION, Entry, Order, first_head, named_record, payout_of, unassigned_head
 from retour.domain.actions.outcome import Outcome
 from retour.domain.actions.replay import in_order
+from retour.domain.contracts.contract import Contract
 
 
 def fold(order: Order, contracts: Sequence[Contract], now: datetime) -> Order:

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from retour.domain.actions.codes import Code
-from retour.domain.actions.contract import Contract
 from retour.domain.actions.decide import terms_for
 from retour.domain.actions.fold import actions_meant
 from retour.domain.actions.modification import Modification
 from retour.domain.actions.order import Head, Order, payout_of
 from retour.domain.actions.outcome import MakeGood
 from retour.domain.actions.replay import accepted_records, stepped
+from retour.domain.contracts.contract import Contract
 
 TOO_LATE = (Code.ACTION_LOCKED, Code.AFTER_FINAL, Code.NOT_RELEASED_IN_TIME)
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from retour.domain.actions.action import Action, State
-from retour.domain.actions.contract import Contract, Paid
-from retour.domain.actions.lock import Countdown
 from retour.domain.actions.modification import Discard, Modification, Release, Undo
 from retour.domain.actions.outcome import Effect, Outcome
 from retour.domain.actions.standing import Standing, as_reported
+from retour.domain.contracts.contract import Contract, Paid
+from retour.domain.contracts.lock import Countdown
 
 NO_ACTION = ""
 

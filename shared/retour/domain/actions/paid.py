@@ -10,16 +10,16 @@ from decimal import Decimal
 
 from retour.domain.actions.action import Action
 from retour.domain.actions.codes import Code
-from retour.domain.actions.contract import Basis, Contract, Flat, Percent, terms_at
 from retour.domain.actions.decide import terms_for
-from retour.domain.actions.lock import AfterStatus, OpenEnded, Restart
-from retour.domain.actions.lock import credit as credit_of
 from retour.domain.actions.modification import Approve, Modification, Reattribute, SetStatus, Undo
 from retour.domain.actions.order import Entry, Head, Order, payout_of
 from retour.domain.actions.outcome import Outcome
 from retour.domain.actions.replay import ACCEPTED, Priced, accepted_records, in_order, replay, undone_ids
 from retour.domain.actions.standing import as_reported, step
 from retour.domain.calendar import local_day
+from retour.domain.contracts.contract import Basis, Contract, Flat, Percent, terms_at
+from retour.domain.contracts.lock import AfterStatus, OpenEnded, Restart
+from retour.domain.contracts.lock import credit as credit_of
 from retour.domain.money import to_text
 
 # Who is paid what

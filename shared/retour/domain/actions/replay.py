@@ -6,11 +6,11 @@ from datetime import datetime
 
 from retour.domain.actions.action import Action
 from retour.domain.actions.codes import Code
-from retour.domain.actions.contract import Contract
 from retour.domain.actions.modification import Modification, Restore, SetQuantity, SetTotal, TakeBack, Undo
 from retour.domain.actions.order import Head, Order, first_head, named_record, payout_of
 from retour.domain.actions.outcome import Outcome
 from retour.domain.actions.standing import Standing, as_reported, step
+from retour.domain.contracts.contract import Contract
 
 ACCEPTED = (Outcome.APPLIED, Outcome.UNCHANGED, Outcome.SUPERSEDED)
 """What counts in the fold. A superseded record has its place in it too: later ones may build on what it left."""

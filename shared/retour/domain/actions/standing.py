@@ -6,8 +6,6 @@ from decimal import Decimal
 
 from retour.domain.actions.action import Action
 from retour.domain.actions.codes import Code
-from retour.domain.actions.contract import Contract
-from retour.domain.actions.lock import Countdown, after_approval, after_status, at_report
 from retour.domain.actions.modification import (
     Approve,
     Discard,
@@ -23,6 +21,8 @@ from retour.domain.actions.modification import (
     TakeBack,
     Undo,
 )
+from retour.domain.contracts.contract import Contract
+from retour.domain.contracts.lock import Countdown, after_approval, after_status, at_report
 from retour.domain.money import NotAnAmount, allocate, portion, to_minor
 
 

@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import Any
 
 from retour.domain.actions.action import Action, Line
-from retour.domain.actions.lock import AfterEvent, AfterStatus, LockRule, OpenEnded, Restart
 from retour.domain.calendar import local_day
+from retour.domain.contracts.lock import AfterEvent, AfterStatus, LockRule, OpenEnded, Restart
 from retour.domain.money import allocate, decimal, exponent, half_away, to_minor
 
 

@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from retour import cascade
-from retour.apply import adopt, settle
 from retour.domain.actions.codes import Code
 from retour.domain.actions.make_good import concerned
 from retour.domain.actions.order import NO_ACTION, Order
-from retour.intake.holding import list_held
-from retour.intake.waiting import tell_settled
+from retour.posting import cascade
+from retour.posting.fold import adopt, settle
+from retour.posting.holding import list_held
+from retour.posting.waiting import tell_settled
 
 if TYPE_CHECKING:
     from retour.wiring import Hub

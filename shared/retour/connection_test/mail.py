@@ -5,10 +5,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from retour.channels import mail
+from retour.connection_test.steps import FAILED, WAITING, Course, Trial
 from retour.domain.program import Program, Source
 from retour.remote import RemoteError
 from retour.setup.credentials import access
-from retour.trial.steps import FAILED, WAITING, Course, Trial
 
 if TYPE_CHECKING:
     from retour.wiring import Hub

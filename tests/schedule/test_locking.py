@@ -14,13 +14,13 @@ import pytest
 from tests.conftest import PROGRAM, House
 from tests.meter import Meter
 
-from retour.clock import locking
 from retour.domain.actions.fence import GRACE
 from retour.domain.delivery import Channel, Kind
 from retour.domain.program import Program
-from retour.intake.again import fold_again
 from retour.intake.decision import release
 from retour.intake.receive import announce, receive
+from retour.posting.refold import fold_again
+from retour.schedule import locking
 from retour.store.ledger import TableLedger
 
 LOCK = datetime(2026, 12, 1, 23, 0, tzinfo=UTC)
@@ -71,7 +71,7 @@ def test_nobody_has_to_run_for_an_action_to_be_locked(house: House) -> None:
 def test_the_fence_folds_what_nobody_folded_yet(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     house.report({"order_id": "A-1", "amount": "100.00"})
     with monkeypatch.context() as killed:
-        killed.setattr("retour.intake.rows.settle", lambda *_: (_ for _ in ()).throw(SystemExit("killed")))
+        killed.setattr("retour.posting.rows.settle", lambda *_: (_ for _ in ()).throw(SystemExit("killed")))
         with pytest.raises(SystemExit):
             house.modify({"order_id": "A-1", "change": "take_back", "amount": "20.00"})
     assert run(house) == Counter(final=1)
@@ -82,8 +82,8 @@ def test_what_waits_beside_the_merchants_own_id_is_folded_too(house: House, monk
     house.report({"order_id": "A-1", "action_id": "N-1", "amount": "100.00"})
     with monkeypatch.context() as earlier:
         # As if the look for the order had been made just before the report.
-        earlier.setattr("retour.intake.rows.at_home", lambda _names, _program, modification: modification)
-        earlier.setattr("retour.intake.rows.moved_meanwhile", lambda *_: None)
+        earlier.setattr("retour.posting.rows.at_home", lambda _names, _program, modification: modification)
+        earlier.setattr("retour.posting.rows.moved_meanwhile", lambda *_: None)
         house.modify({"action_id": "N-1", "change": "take_back", "amount": "20.00"})
     assert house.payouts("A-1") == {"N-1": (10000, 800, "pending")}
     assert run(house) == Counter(final=1)
@@ -199,7 +199,7 @@ def test_what_shows_up_in_time_after_final_is_an_alarm_that_stays_listed(house: 
 def test_a_parent_waits_for_its_children(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     house.report({"order_id": "A-1", "amount": "100.00"})
     owed = True
-    monkeypatch.setattr("retour.cascade.owed", lambda _ledger, _order, action: owed and action.id == "A-1~sale")
+    monkeypatch.setattr("retour.posting.cascade.owed", lambda _ledger, _order, action: owed and action.id == "A-1~sale")
     assert run(house) == Counter(open=1)
     owed = False
     assert run(house) == Counter(final=1)
@@ -215,7 +215,7 @@ def test_one_orders_trouble_keeps_no_other_from_its_turn(house: House, monkeypat
         return False
 
     with monkeypatch.context() as trouble:
-        trouble.setattr("retour.cascade.owed", broken)
+        trouble.setattr("retour.posting.cascade.owed", broken)
         assert run(house) == Counter(final=1, failed=1)
     assert run(house) == Counter(final=1)
 
@@ -381,7 +381,7 @@ def story(house: House, name: str) -> None:
         {"order_id": f"{name}-2", "amount": "40.00"},
     )
     with pytest.MonkeyPatch.context() as unfolded:
-        unfolded.setattr("retour.intake.rows.settle", lambda *_: (_ for _ in ()).throw(SystemExit("killed")))
+        unfolded.setattr("retour.posting.rows.settle", lambda *_: (_ for _ in ()).throw(SystemExit("killed")))
         with pytest.raises(SystemExit):
             house.modify({**usual, "action_id": f"{name}-x", "amount": "10.00"})
     house.modify({**usual, "reference": "a", "order_id": f"{name}-2", "amount": "5.00"})

@@ -18,11 +18,11 @@ import pytest
 import trustme
 from tests.conftest import PROGRAM, House
 
-from retour.answer.tell import tell
 from retour.api import batches
 from retour.domain.delivery import Channel, Kind
 from retour.intake.receive import receive
 from retour.remote import RemoteError, https
+from retour.replies.tell import tell
 from retour.setup import credentials
 
 ROWS = b"reference,order_id,change,amount\nR-1,A-1,set_total,80.00\nR-2,A-1,set_total,x\n"

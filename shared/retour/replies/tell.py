@@ -6,7 +6,6 @@ from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from retour.answer import callback
 from retour.api import documents
 from retour.api.reading import Reader
 from retour.domain.actions.outcome import Outcome, Result
@@ -18,7 +17,8 @@ from retour.files.answers import given_back, result_csv
 from retour.files.sniff import sniff
 from retour.files.text import HEAD
 from retour.intake.batch import ARRIVED, HELD, LISTED, WORKING
-from retour.intake.rows import told
+from retour.posting.rows import told
+from retour.replies import callback
 from retour.salesforce_sync import news as salesforce_news
 from retour.sentences import sentence
 from retour.store import outcomes

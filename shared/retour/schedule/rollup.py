@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from retour.clock.tally import OPEN, WINDOW, Counted, Tally, count_order, count_returns, count_state
-from retour.domain.actions.contract import Contract
 from retour.domain.actions.make_good import TOO_LATE
 from retour.domain.actions.order import Order
 from retour.domain.actions.outcome import Outcome
 from retour.domain.calendar import end_of_month, local_day
+from retour.domain.contracts.contract import Contract
 from retour.domain.program import Program
 from retour.domain.times import instant, text
+from retour.schedule.tally import OPEN, WINDOW, Counted, Tally, count_order, count_returns, count_state
 from retour.store.bulk import batched
 from retour.store.items import NEVER
 from retour.store.ledger import TableLedger

@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from retour import cascade
-from retour.apply import adopt, settle
 from retour.domain.actions.fence import GRACE, LowWater, fenced, is_ready
 from retour.domain.actions.order import Order
 from retour.domain.program import Program
+from retour.posting import cascade
+from retour.posting.fold import adopt, settle
 from retour.store.ledger import Due, Ledger, LockPartition, TableLedger
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from retour.clock import turns
+from retour.schedule import turns
 
 
 def test_each_program_has_its_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,12 +9,12 @@ from datetime import date, datetime, timedelta
 
 from retour.domain.actions import paid
 from retour.domain.actions.action import Action
-from retour.domain.actions.contract import Contract
-from retour.domain.actions.lock import LockRule, OpenEnded
 from retour.domain.actions.make_good import TOO_LATE, concerned, make_good
 from retour.domain.actions.order import NO_ACTION, Head, Order
 from retour.domain.actions.outcome import Outcome
 from retour.domain.calendar import local_day
+from retour.domain.contracts.contract import Contract
+from retour.domain.contracts.lock import LockRule, OpenEnded
 
 WINDOW = timedelta(days=90)
 """Returns are told of the orders of so many days."""

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from retour.apply import adopt, expire
 from retour.domain.actions.order import Order
 from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Delivery
 from retour.domain.program import Program
 from retour.domain.times import instant
+from retour.posting.fold import adopt, expire
 from retour.store.ledger import Ledger
 
 if TYPE_CHECKING:

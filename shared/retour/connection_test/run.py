@@ -5,12 +5,12 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from retour.connection_test import hooks, mail, pull, salesforce, sftp
+from retour.connection_test.steps import Course, Trial
 from retour.domain.delivery import Channel
 from retour.domain.program import Program, Source
 from retour.remote import RemoteError
 from retour.salesforce_sync import set_up
-from retour.trial import hooks, mail, pull, salesforce, sftp
-from retour.trial.steps import Course, Trial
 
 if TYPE_CHECKING:
     from retour.wiring import Hub

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from retour.api.documents import count
 from retour.api.reading import ACTION_BYTES, Reader
-from retour.clock.rollup import rollups_of
 from retour.domain.delivery import Kind
 from retour.domain.program import Program
 from retour.domain.times import compact, instant, text
 from retour.intake.batch import DONE, IGNORED, REFUSED
+from retour.schedule.rollup import rollups_of
 from retour.store.bulk import batched
 from retour.store.deliveries import Header
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from retour.connection_test.steps import Course
 from retour.domain.program import Program, Source
 from retour.remote import RemoteError, Server, Watch, address
 from retour.remote.visit import marker, open_server, place, unwanted
-from retour.trial.steps import Course
 
 if TYPE_CHECKING:
     from retour.wiring import Hub

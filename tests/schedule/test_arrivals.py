@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from tests.conftest import House
 
-from retour.clock import arrivals, rollup
 from retour.domain.delivery import Channel, Kind
 from retour.domain.program import Program
 from retour.intake.receive import announce, receive
+from retour.schedule import arrivals, rollup
 
 
 def program_of(house: House) -> Program:

@@ -5,11 +5,11 @@ import secrets
 from typing import TYPE_CHECKING
 
 from retour.channels.webhook import Hooks, hooks
+from retour.connection_test.steps import Course
 from retour.domain.program import Program, Source
 from retour.remote import RemoteError
 from retour.remote.https import post
 from retour.setup.credentials import access, signing_secret
-from retour.trial.steps import Course
 
 if TYPE_CHECKING:
     from retour.wiring import Hub

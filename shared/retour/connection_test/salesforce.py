@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING
 
 from retour.channels.salesforce import paths
+from retour.connection_test.steps import Course
 from retour.domain.program import Program, Source
 from retour.remote import RemoteError
 from retour.salesforce_sync import client_of
-from retour.trial.steps import Course
 
 if TYPE_CHECKING:
     from retour.wiring import Hub

@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from retour import cascade
-from retour.apply import adopt, settle
 from retour.domain.actions.explain import details
 from retour.domain.actions.make_good import concerned, make_good
 from retour.domain.actions.modification import Modification
@@ -15,6 +13,8 @@ from retour.domain.delivery import Delivery
 from retour.domain.program import Program
 from retour.domain.row import Row, Unreadable
 from retour.normalise import Read, Reading
+from retour.posting import cascade
+from retour.posting.fold import adopt, settle
 from retour.store.bulk import CONNECTIONS, Ahead, batched, order_keys
 from retour.store.ledger import Ledger, TableLedger
 

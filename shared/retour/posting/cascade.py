@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from retour.apply import settle
 from retour.domain.actions.action import Action
-from retour.domain.actions.contract import Cascade, Contract
 from retour.domain.actions.modification import Change, Modification, Reverse, Undo, digest
 from retour.domain.actions.order import Entry, Head, Order
 from retour.domain.actions.outcome import Outcome
+from retour.domain.contracts.contract import Cascade, Contract
 from retour.domain.delivery import Channel
+from retour.posting.fold import settle
 from retour.store.deliveries import Deliveries
 from retour.store.ledger import Ledger
 

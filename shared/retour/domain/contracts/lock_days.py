@@ -7,8 +7,8 @@ from enum import StrEnum
 from itertools import groupby, pairwise
 from zoneinfo import ZoneInfo
 
-from retour.domain.actions.lock import AfterEvent, AfterStatus, Countdown, LockRule, after_status, at_report
 from retour.domain.calendar import local_day, start_of_day
+from retour.domain.contracts.lock import AfterEvent, AfterStatus, Countdown, LockRule, after_status, at_report
 
 DAY = timedelta(days=1)
 AFFECTED = 3

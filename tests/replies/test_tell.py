@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from tests.conftest import PROGRAM, House
 
-from retour.answer.tell import tell
 from retour.domain.delivery import Channel, Kind
 from retour.intake.receive import receive
+from retour.replies.tell import tell
 from retour.store import outcomes
 
 ROWS = b"order_id,change,amount\nA-1,take_back,20.00\nA-1,take_back,12x\nA-9,reverse,\n"

@@ -3,10 +3,10 @@
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from retour.connection_test.steps import Course
 from retour.domain.program import Program, Source
 from retour.remote import RemoteError, address, words
 from retour.setup.logins import Login, comment, fingerprint, login, user
-from retour.trial.steps import Course
 
 if TYPE_CHECKING:
     from retour.wiring import Hub

@@ -10,10 +10,10 @@ import pytest
 from tests.conftest import PROGRAM, House
 from tests.meter import Looks, item_bytes
 
-from retour.clock import locking, rollup
-from retour.clock.tally import Tally
 from retour.domain.actions.fence import GRACE
 from retour.domain.program import Program
+from retour.schedule import locking, rollup
+from retour.schedule.tally import Tally
 
 LOCK = datetime(2026, 12, 1, 23, 0, tzinfo=UTC)
 """Of what the house reports by default."""

@@ -1,0 +1,1 @@
+"""Records into the ledger: posted, folded, expired, passed on to children (spec 5)."""
