@@ -20,10 +20,10 @@ from retour.normalise import Reading, Wrong
 
 KEPT = 4_096
 TEXTS = ("reference", "action_id", "sku", "line", "note")
-IDENTIFYING = ("reference", "event_type", "sku", "line")
+IDENTIFYING = ("reference", "event_type", "sku", "line", "subject")
 ALIKE = (
     "program", "channel", "source", "namespace", "event_type", "currency", "reason", "disposition", "received_at",
-    "doubles", "counts_after",
+    "doubles", "counts_after", "version",
 )  # fmt: skip
 
 
@@ -112,6 +112,8 @@ class Kind:
         same = {**self._same, **{name: found[group].strip() or None for name, group in self._own}}
         order_key, change = kinds.order_key(found), self._change(found)
         occurred_at = kinds.moment(kinds.time_of(found)) if self._tells_time else self.example.occurred_at
+        same["subject"] = self._subject or kinds.reading.subject_of(None, same["reference"], change)
+        by_time = kinds.reading.orders_by(occurred_at)
         return Modification(
             **same,
             identity=kinds.reading.identity_of(place, order_key, **{name: same[name] for name in IDENTIFYING}),
@@ -120,12 +122,17 @@ class Kind:
             order_key=order_key,
             change=change,
             occurred_at=occurred_at,
-            orders_by=kinds.reading.orders_by(occurred_at),
+            orders_by=self.example.received_at if same["subject"] else by_time,
         )
 
     @cached_property
     def _same(self) -> dict[str, Any]:
         return {name: getattr(self.example, name) for name in (*ALIKE, *TEXTS)}
+
+    @cached_property
+    def _subject(self) -> str | None:
+        """The subject that the cells of this kind name; those of a source that restates its references differ."""
+        return self.example.subject if "subject" in self.kinds.table.groups else None
 
     @cached_property
     def _own(self) -> list[tuple[str, int]]:

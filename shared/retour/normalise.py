@@ -3,6 +3,7 @@
 What a program can change (reasons, mapping, amount meaning, limits) is judged here, once, and stored in the record.
 """
 
+import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,10 +15,13 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from retour.domain.actions.modification import (
+    OF_SUBJECTS,
+    VERBS,
     Approve,
     Change,
     Discard,
     Modification,
+    Price,
     Provenance,
     Reattribute,
     Release,
@@ -29,9 +33,12 @@ from retour.domain.actions.modification import (
     SetTotal,
     TakeBack,
     Undo,
+    Version,
     content,
     digest,
     has_amount,
+    version_received,
+    version_told,
 )
 from retour.domain.delivery import Channel, Delivery, Kind
 from retour.domain.money import NotAnAmount, exponents
@@ -47,9 +54,14 @@ if TYPE_CHECKING:
 
 FIELDS = (
     "reference", "order_id", "action_id", "event_type", "sku", "line", "change", "amount", "currency", "quantity",
-    "status", "partner", "undoes", "reason", "disposition", "note", "occurred_at",
+    "status", "partner", "undoes", "reason", "disposition", "note", "occurred_at", "subject", "version",
 )  # fmt: skip
-FROM_ADAPTERS = ("order_total", "source_version")
+FROM_ADAPTERS = ("order_total", "total_of", "source_version", "rank", "prices")
+"""Fields that only adapters fill. `total_of`: what the amount is a part of, where its total is not in the message.
+`rank`: the order of states that only move one way, for versions of one second. `prices`: the amount in the other
+currencies of the payload, as JSON: `[{"currency", "amount", "order_total"?}]`."""
+ONLY_MAPPED = ("subject", "version")
+"""A merchant's own columns may be called so by chance: with a mapping, only what it names is read as these."""
 CHANGES = (
     "reverse", "set_total", "set_quantity", "take_back", "approve", "restore", "set_status", "reattribute", "undo",
 )  # fmt: skip
@@ -105,7 +117,8 @@ class Reading:
         # Corrected rows are a file, and have the fields of what they were before.
         kind = self.delivery.facts.get("of", self.delivery.kind)
         adapted = FROM_ADAPTERS if kind in (Kind.HOOK, Kind.SALESFORCE) else ()
-        own = {plain(field): field for field in (*FIELDS, *adapted) if field not in named}
+        hidden = {*named, *(ONLY_MAPPED if named else ())}
+        own = {plain(field): field for field in (*FIELDS, *adapted) if field not in hidden}
         return own | {
             plain(column): field
             for field, columns in named.items()
@@ -233,6 +246,7 @@ class Reading:
         currency = self._currency(cells)
         occurred_at = self._occurred_at(cells)
         reference, sku, line = self._short(cells, "reference"), self._short(cells, "sku"), self._short(cells, "line")
+        subject = self.subject_of(self._short(cells, "subject"), reference, change)
         return Modification(
             identity=self.identity_of(
                 row.place,
@@ -242,6 +256,7 @@ class Reading:
                 sku=sku,
                 line=line,
                 version=cells.get("source_version", ""),
+                subject=subject,
             ),
             content=content(change, currency),
             program=self.program.id,
@@ -263,7 +278,10 @@ class Reading:
             occurred_at=occurred_at,
             received_at=delivery.received_at,
             doubles=self._doubles,
-            orders_by=self.orders_by(occurred_at),
+            orders_by=delivery.received_at if subject else self.orders_by(occurred_at),
+            subject=subject,
+            version=self._version(cells) if subject else None,
+            prices=self._prices(cells),
             counts_after=self.program.patience_from(delivery.received_at)
             if isinstance(change, Release | Discard)
             else None,
@@ -308,10 +326,41 @@ class Reading:
         sku: str | None,
         line: str | None,
         version: str = "",
+        subject: str | None = None,
     ) -> str:
+        if subject is not None:
+            # Every row of a version counts, alike ones too: which of them say the same again is for the fold to see.
+            return digest(self.source.namespace, "subject", subject, self.delivery.identity, place)
         if reference is None:
             return digest("", self.source.name, self.delivery.identity, place)
         return digest(self.source.namespace, reference, version, target, event_type or "", sku or "", line or "")
+
+    def subject_of(self, told: str | None, reference: str | None, change: Change) -> str | None:
+        """What a record speaks of: the subject it names, or its reference where its source tells each one anew."""
+        if told is not None and not isinstance(change, OF_SUBJECTS):
+            raise Wrong("SUBJECT_NOT_FOR_CHANGE", "subject", subject=shown(told), change=VERBS[type(change)])
+        if told is None and self.source.references == "restate" and isinstance(change, OF_SUBJECTS):
+            return reference
+        return told
+
+    def _version(self, cells: Mapping[str, str]) -> Version:
+        received_at, told = self.delivery.received_at, cells.get("version")
+        if told is None:
+            return version_received(received_at, self.delivery.id)
+        try:
+            return version_told(f"{told};{cells['rank']}" if "rank" in cells else told, received_at)
+        except ValueError:
+            raise Wrong("VERSION_UNCLEAR", "version", value=shown(told)) from None
+
+    def _prices(self, cells: Mapping[str, str]) -> tuple[Price, ...]:
+        if "prices" not in cells:
+            return ()
+        told = json.loads(cells["prices"])
+        totals = [one.get("order_total") for one in told]
+        return tuple(
+            Price(one["currency"], Decimal(one["amount"]), Decimal(total) if total else None)
+            for one, total in zip(told, totals, strict=True)
+        )
 
     def provenance(self, place: str) -> Provenance:
         delivery = self.delivery
@@ -379,7 +428,8 @@ class Reading:
                 return SetQuantity(quantity, amount)
         if amount is None and quantity is None:
             raise Wrong("AMOUNT_NEEDED", "amount", change=verb)
-        return TakeBack(amount, quantity, self._amount(cells, "order_total"), source.excess == "clamp")
+        of_total, total_of = self._amount(cells, "order_total"), self._short(cells, "total_of")
+        return TakeBack(amount, quantity, of_total, source.excess == "clamp", total_of)
 
     def _disposition(self, cells: Mapping[str, str]) -> Mapping[str, str] | None:
         """The merchant's own code, if its event type has such; they are told apart by case."""

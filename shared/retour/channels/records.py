@@ -9,9 +9,9 @@ from retour.domain.row import Refusal, Row, Unreadable
 RECORDS_MAX = 500
 FIELDS = (
     "reference", "order_id", "action_id", "event_type", "sku", "line", "change", "amount", "currency", "quantity",
-    "status", "partner", "undoes", "reason", "disposition", "note", "occurred_at",
+    "status", "partner", "undoes", "reason", "disposition", "note", "occurred_at", "subject", "version",
 )  # fmt: skip
-WHOLE_NUMBERS = ("quantity", "line")
+WHOLE_NUMBERS = ("quantity", "line", "version")
 
 
 def rows(body: bytes) -> Sequence[Row | Unreadable] | Refusal:

@@ -25,7 +25,8 @@ class Source:
 
     `mapping` says how its rows read (columns, constants, reasons, statuses, dates, decimal, encoding); `options` is
     what only its channel needs (host and folder of a pull, senders of a mail address, object and organisation of
-    Salesforce ...), as the schema allows it.
+    Salesforce ...), as the schema allows it. `references`: `once`, or `restate` where a reference is a subject that is
+    told anew each time. `prices`: `net` or `gross`, as its program's actions are reported.
     """
 
     name: str
@@ -42,6 +43,9 @@ class Source:
     default_reason: str | None = None
     order_id_field: str | None = None
     approve_restores: bool = False
+    references: str = "once"
+    absent: str = "keep"
+    prices: str | None = None
     enabled: bool = True
     possible_duplicates: Mapping[str, str] = field(default_factory=dict)
     expected_by: str | None = None
@@ -155,7 +159,8 @@ def program_from(document: Mapping[str, Any], version: int, contracts: tuple[Con
 
 COMMON = {
     "kind", "event_type", "order_by", "currency", "amount_means", "basis", "default_reason",
-    "order_id_field", "approve_restores", "enabled", "expected_by", "possible_duplicates", "thresholds",
+    "order_id_field", "approve_restores", "references", "absent", "prices", "enabled", "expected_by",
+    "possible_duplicates", "thresholds",
 }  # fmt: skip
 
 

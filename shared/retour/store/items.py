@@ -17,6 +17,7 @@ from retour.domain.actions.modification import (
     Change,
     Discard,
     Modification,
+    Price,
     Provenance,
     Reattribute,
     Release,
@@ -28,6 +29,9 @@ from retour.domain.actions.modification import (
     SetTotal,
     TakeBack,
     Undo,
+    Version,
+    version_received,
+    version_told,
 )
 from retour.domain.actions.order import Entry, Head
 from retour.domain.actions.outcome import Outcome
@@ -109,6 +113,9 @@ def modification_item(modification: Modification) -> Item:
             "occ": text(m.occurred_at) if m.occurred_at else None,
             "srt": text(m.orders_by) if m.orders_by != m.received_at else None,
             "cts": text(m.counts_after) if m.counts_after else None,
+            "sub": m.subject,
+            "ver": None if m.version is None or m.is_restatement else str(m.version),
+            "prc": [[p.currency, str(p.amount), str(p.of_total) if p.of_total else None] for p in m.prices],
         }
     )
     return {"SK": s(modification_sort(m)), "doc": s(f"{{{_of_delivery(*alike, *m.doubles.items())},{own}}}")}
@@ -173,7 +180,20 @@ def modification_from(item: Mapping[str, Any]) -> Modification:
         orders_by=instant(doc["srt"]) if "srt" in doc else received_at,
         doubles=doc.get("dbl", {}),
         counts_after=instant(doc["cts"]) if "cts" in doc else None,
+        subject=doc.get("sub"),
+        version=version_from(doc, received_at),
+        prices=tuple(price_from(*price) for price in doc.get("prc", ())),
     )
+
+
+def version_from(doc: Mapping[str, Any], received_at: datetime) -> Version | None:
+    if "sub" not in doc:
+        return None
+    return version_told(doc["ver"], received_at) if "ver" in doc else version_received(received_at, doc["dlv"])
+
+
+def price_from(currency: str, amount: str, of_total: str | None) -> Price:
+    return Price(currency, Decimal(amount), Decimal(of_total) if of_total else None)
 
 
 def change_parts(change: Change) -> list[Any]:
@@ -195,12 +215,13 @@ def change_from(parts: Sequence[Any]) -> Change:
         case "set_quantity":
             return SetQuantity(values[0], Decimal(values[1]) if len(values) > 1 else None)
         case "take_back":
-            amount, quantity, of_total, clamp = [*values, None, None, None, None][:4]
+            amount, quantity, of_total, clamp, total_of = [*values, None, None, None, None, None][:5]
             return TakeBack(
                 Decimal(amount) if amount is not None else None,
                 quantity,
                 Decimal(of_total) if of_total is not None else None,
                 bool(clamp),
+                total_of,
             )
         case "approve":
             return Approve(bool(values and values[0]))

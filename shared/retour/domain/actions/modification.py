@@ -4,10 +4,11 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from retour.domain.delivery import Channel
+from retour.domain.times import instant, text
 
 ITEMS_MAX = 1_000
 """More than a line has items."""
@@ -39,12 +40,15 @@ class TakeBack:
 
     `of_total` is the order total the amount is a part of, where a shop speaks of totals with tax and shipping: what is
     taken back then is sale × amount ÷ of_total. `clamp` takes what is left when more came back than was sold.
+    `total_of` names what the amount is a part of (a charge, an order) where the message itself does not know the
+    total: the record waits until another one of the order tells `of_total` of the same name.
     """
 
     amount: Decimal | None = None
     quantity: int | None = None
     of_total: Decimal | None = None
     clamp: bool = False
+    total_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,9 @@ Change = (
     | Discard
 )
 
+OF_SUBJECTS = (Reverse, SetTotal, SetQuantity, TakeBack)
+"""The changes that can say what is taken back of an order because of one subject."""
+
 VERBS: dict[type[Change], str] = {
     Reverse: "reverse",
     SetTotal: "set_total",
@@ -147,6 +154,66 @@ class Provenance:
         return int(found[1]) * ITEMS_MAX + int(found[2] or 0) if found else 0
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Version:
+    """Which statement on a subject is the newer one (spec 4, Subjects): compared field by field.
+
+    `kind` is FORMER for what an older release recorded without version, NUMBER or TIME; `value` the number, or the time
+    in milliseconds since 1970; `rank` orders states of one second that only move one way; `delivery` is filled where no
+    version was told and the receipt stands in for it.
+    """
+
+    kind: int
+    value: int
+    rank: int = 0
+    delivery: str = ""
+
+    def __str__(self) -> str:
+        said = str(self.value) if self.kind == NUMBER else text(EPOCH + timedelta(milliseconds=self.value))
+        return f"{said};{self.rank}" if self.rank else said
+
+
+FORMER, NUMBER, TIME = range(3)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DIGITS_MAX = 15
+
+
+def version_told(said: str, received_at: datetime) -> Version:
+    """A whole number, or an RFC 3339 time, either with `;rank` behind it. A time is never later than the receipt.
+
+    ValueError for anything else.
+    """
+    value, _, rank = said.partition(";")
+    order = whole_number(rank) if rank else 0
+    if value.isascii() and value.isdigit():
+        return Version(NUMBER, whole_number(value), order)
+    return Version(TIME, in_milliseconds(min(instant(value), received_at)), order)
+
+
+def version_received(received_at: datetime, delivery: str) -> Version:
+    """The version of what was told without one: the receipt, then the delivery."""
+    return Version(TIME, in_milliseconds(received_at), 0, delivery)
+
+
+def whole_number(digits: str) -> int:
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > DIGITS_MAX:
+        raise ValueError(f"{digits!r} is not a whole number of at most {DIGITS_MAX} digits")
+    return int(digits)
+
+
+def in_milliseconds(moment: datetime) -> int:
+    return (moment - EPOCH) // timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """The amount of a record in another currency, as its payload told both; `of_total` likewise."""
+
+    currency: str
+    amount: Decimal
+    of_total: Decimal | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Modification:
     """`identity` and `content` are hashes; `attempt` names the delivery of a new try after a refusal.
@@ -157,6 +224,9 @@ class Modification:
     declared to order so, else the receipt. `doubles` is what its program says of a change that looks like one already
     applied: by the other's source `hold`, `apply` or `confirms`, under `days` how long that is looked for (0: never).
     `counts_after` is set where a person had to decide: only actions that lock later may still be changed by it.
+
+    With a `subject` the record says what of the order is taken back because of that subject in total, at this
+    `version` (spec 4). `prices` are the same amount in the other currencies of its payload.
     """
 
     identity: str
@@ -183,10 +253,23 @@ class Modification:
     orders_by: datetime
     doubles: Mapping[str, str] = field(default_factory=dict)
     counts_after: datetime | None = None
+    subject: str | None = None
+    version: Version | None = None
+    prices: tuple[Price, ...] = ()
     id: str = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "id", digest(self.identity, self.content, self.attempt))
+
+    @property
+    def subject_key(self) -> tuple[str, str] | None:
+        """A subject belongs to the namespace of its source: two sources may call different things `1`."""
+        return None if self.subject is None else (self.namespace, self.subject)
+
+    @property
+    def is_restatement(self) -> bool:
+        """Whether its version is its receipt: told again unchanged it is nothing new, and is not stored."""
+        return self.version is not None and bool(self.version.delivery)
 
     @property
     def home(self) -> str:
