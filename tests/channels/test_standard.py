@@ -7,6 +7,9 @@ import pytest
 from tests.channels.hook_signing import base64_of, mac, standard_with
 
 from retour.channels import standard
+from retour.domain.delivery import Channel
+from retour.domain.program import Source
+from retour.domain.row import Refusal, Row, Unreadable
 
 KEY = b"retour-retour-retour-000"
 SECRET = "whsec_" + base64.b64encode(KEY).decode()
@@ -125,3 +128,73 @@ def test_two_secrets_are_live_at_once_and_one_may_be_spoilt() -> None:
 def test_the_identity_is_the_senders_id() -> None:
     assert standard.identity(BODY, {"webhook-id": "msg_1"}) == "msg_1"
     assert standard.identity(BODY, {}) == standard.identity(BODY, {"webhook-id": "m" * 300}) != "msg_1"
+
+
+# Headers and envelope as other Standard Webhooks senders have them (A21)
+
+
+def svix(headers: dict[str, str]) -> dict[str, str]:
+    return {name.replace("webhook-", "svix-"): value for name, value in headers.items()}
+
+
+def test_headers_that_begin_with_svix_are_believed_alike() -> None:
+    headers = svix(standard_with(KEY, BODY, NOW))
+    assert standard.verify(BODY, headers, [SECRET], NOW)
+    assert not standard.verify(BODY + b" ", headers, [SECRET], NOW)
+    assert not standard.verify(BODY, headers, [SECRET], NOW + timedelta(seconds=301))
+    assert standard.identity(BODY, headers) == "msg_1"
+
+
+@pytest.mark.parametrize("name", ["id", "timestamp", "signature"])
+def test_the_two_names_of_a_header_are_never_mixed(name: str) -> None:
+    headers = standard_with(KEY, BODY, NOW)
+    moved = {f"svix-{name}": headers.pop(f"webhook-{name}")}
+    assert not standard.verify(BODY, headers | moved, [SECRET], NOW)
+
+
+SOURCE = Source(name="shop", channel=Channel.API, kind="standard")
+
+
+def read(body: str) -> object:
+    return standard.rows(body.encode(), {}, SOURCE)
+
+
+@pytest.mark.parametrize(
+    ("data", "records"),
+    [
+        ('{"order_id": "1042", "change": "reverse"}', 1),
+        ('[{"order_id": "1", "change": "reverse"}, {"order_id": "2", "change": "reverse"}]', 2),
+        ('{"modifications": [{"order_id": "1", "change": "reverse"}]}', 1),
+    ],
+)
+def test_the_envelope_is_read_as_what_is_in_it(data: str, records: int) -> None:
+    said = f'{{"type": "return.created",\n "timestamp": "2026-11-21T09:30:00Z", "data" : {data} }}'
+    bare, rows = read(data), read(said)
+    assert isinstance(bare, tuple) and isinstance(rows, list) and len(rows) == records
+    for one, other in zip(rows, bare, strict=True):
+        assert one.raw == other.raw
+        assert one.fields == {**other.fields, "occurred_at": "2026-11-21T09:30:00Z"}
+
+
+def test_what_a_record_says_of_its_time_goes_before_the_envelopes() -> None:
+    own = '{"order_id": "1", "change": "reverse", "occurred_at": "2026-11-20T08:00:00Z"}'
+    [row] = read(f'{{"type": "x", "timestamp": "2026-11-21T09:30:00Z", "data": {own}}}')  # type: ignore[misc]
+    assert isinstance(row, Row) and row.fields["occurred_at"] == "2026-11-20T08:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ('{"type": "x", "timestmp": "2026-11-21T09:30:00Z", "data": {}}', "UNKNOWN_FIELD"),
+        ('{"type": "x", "type": "y", "data": {}}', "DUPLICATE_KEY"),
+        ('{"type": "x", "data": 7}', "NOT_RECORDS"),
+    ],
+)
+def test_an_envelope_that_is_not_right_is_refused_by_name(said: str, code: str) -> None:
+    refused = read(said)
+    assert isinstance(refused, Refusal) and refused.code == code
+
+
+def test_a_key_twice_inside_the_envelope_is_that_records_fault() -> None:
+    [row] = read('{"type": "x", "data": {"order_id": "1", "amount": "1.00", "amount": "9.00"}}')  # type: ignore[misc]
+    assert isinstance(row, Unreadable) and (row.code, row.column) == ("DUPLICATE_KEY", "amount")

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -84,6 +84,28 @@ def elements(text: str, start: int) -> Iterator[tuple[Any, str]]:
         at = _skip(text, end)
         if text[at] == ",":
             at = _skip(text, at + 1)
+
+
+def member(text: str, name: str) -> str:
+    """The text of one member of a valid JSON object, exactly as it came."""
+    at = _skip(text, text.index("{") + 1)
+    while text[at] != "}":
+        key, end = DECODER.raw_decode(text, at)
+        start = _skip(text, _skip(text, end) + 1)
+        _, end = DECODER.raw_decode(text, start)
+        if key == name:
+            return text[start:end]
+        at = _skip(text, end)
+        if text[at] == ",":
+            at = _skip(text, at + 1)
+    raise KeyError(name)
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """The known name that is most like this one."""
+    from difflib import get_close_matches
+
+    return get_close_matches(name[:SHOWN_MAX].lower(), known, n=1, cutoff=0)[0]
 
 
 def row(place: str, fields: Mapping[str, str | None], raw: str = "") -> Row | Unreadable:

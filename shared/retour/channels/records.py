@@ -51,7 +51,7 @@ def _read(place: str, record: Any, raw: str) -> Row | Unreadable:
     fields: dict[str, str | None] = {}
     for name, value in record.items():
         if name not in FIELDS:
-            details = {"field": payload.shown(name), "closest": _closest(name)}
+            details = {"field": payload.shown(name), "closest": payload.closest(name, FIELDS)}
             return Unreadable(place, "UNKNOWN_FIELD", details, column=details["field"], raw=raw, **whose)
         if (code := _unfit(name, value)) is not None:
             details = {"field": name, "value": payload.shown(value)}
@@ -73,9 +73,3 @@ def _unfit(name: str, value: Any) -> str | None:
     if value is None or (isinstance(value, str) and not number):
         return None
     return "FIELD_NOT_TEXT"
-
-
-def _closest(name: str) -> str:
-    from difflib import get_close_matches
-
-    return get_close_matches(name[: payload.SHOWN_MAX].lower(), FIELDS, n=1, cutoff=0)[0]

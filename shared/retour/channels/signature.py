@@ -19,13 +19,22 @@ def body_signed(body: bytes, header: str, secrets: Sequence[str]) -> bool:
 
 def standard_webhook(body: bytes, headers: Mapping[str, str], keys: Iterable[bytes], now: datetime) -> bool:
     """Standard Webhooks: `v1,` and base64 of HMAC-SHA256 over `id.timestamp.body`; one of several is enough."""
-    identity, moment = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
+    by = prefix(headers)
+    identity, moment = headers.get(f"{by}-id", ""), headers.get(f"{by}-timestamp", "")
     if not identity or not identity.isascii() or not fresh(moment, now):
         return False
-    offered = [part.partition(",") for part in headers.get("webhook-signature", "").split()[:SIGNATURES_MAX]]
+    offered = [part.partition(",") for part in headers.get(f"{by}-signature", "").split()[:SIGNATURES_MAX]]
     signatures = [_base64(value) for version, _, value in offered if version == "v1"]
     content = b".".join((identity.encode(), moment.encode(), body))
     return any(signed(key, content, signatures) for key in keys if key)
+
+
+def prefix(headers: Mapping[str, str]) -> str:
+    """How the three headers of a Standard Webhook begin: `webhook`, or `svix` as the first of such senders named them.
+
+    All three are read under one name, so that no header of the other name lends its value.
+    """
+    return "svix" if "webhook-id" not in headers and "svix-id" in headers else "webhook"
 
 
 def body_signature(body: bytes, secret: str) -> str:

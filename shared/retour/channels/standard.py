@@ -1,14 +1,16 @@
-"""Retour's own JSON, signed as Standard Webhooks say."""
+"""Retour's own JSON, signed as Standard Webhooks say; bare, or in their envelope `{"type", "timestamp", "data"}`."""
 
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from retour.channels import records, signature
+from retour.channels import payload, records, signature
 from retour.channels.webhook import header_identity
 from retour.domain.program import Source
 from retour.domain.row import Ignored, Refusal, Row, Unreadable
+
+ENVELOPE = ("type", "timestamp", "data", "id")
 
 
 def verify(body: bytes, headers: Mapping[str, str], secrets: Sequence[str], now: datetime) -> bool:
@@ -20,7 +22,7 @@ def signed(body: bytes, secrets: Sequence[str], now: datetime) -> dict[str, str]
 
 
 def identity(body: bytes, headers: Mapping[str, str]) -> str:
-    return header_identity(body, headers.get("webhook-id", ""))
+    return header_identity(body, headers.get(f"{signature.prefix(headers)}-id", ""))
 
 
 def facts(headers: Mapping[str, str]) -> dict[str, str]:
@@ -28,7 +30,25 @@ def facts(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def rows(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[Row | Unreadable] | Ignored | Refusal:
-    return records.rows(body)
+    """Of an envelope its `data`; `timestamp`, the time of the event, where a record says no `occurred_at` itself."""
+    text = payload.decoded(body)
+    value = payload.parse(text) if isinstance(text, str) else text
+    if not isinstance(text, str) or not isinstance(value, dict) or not {"type", "data"} <= value.keys():
+        return records.rows(body)
+    if isinstance(value, payload.Doubled):
+        return Refusal("DUPLICATE_KEY", {"key": payload.shown(value.twice)})
+    beside = next((name for name in value if name not in ENVELOPE), None)
+    if beside is not None:
+        return Refusal("UNKNOWN_FIELD", {"field": payload.shown(beside), "closest": payload.closest(beside, ENVELOPE)})
+    read = records.rows(payload.member(text, "data").encode("utf-8", "surrogatepass"))
+    happened = value.get("timestamp")
+    if isinstance(read, Refusal) or not isinstance(happened, str):
+        return read
+    return [dated(one, happened) if isinstance(one, Row) else one for one in read]
+
+
+def dated(row: Row, happened: str) -> Row | Unreadable:
+    return payload.row(row.place, {"occurred_at": happened, **row.fields}, row.raw)
 
 
 def _key(secret: str) -> bytes:
