@@ -19,7 +19,7 @@ SERIAL = itertools.count()
 
 def contract(percent: str = "8", days: int = 30, number: int = 1, **more: Any) -> Contract:
     """Terms as they are written in a program; `more` are further keys of the body, or when it was recorded."""
-    recorded_at = more.pop("recorded_at", datetime(2026, 1, 1, tzinfo=UTC))
+    name, recorded_at = more.pop("name", "standard"), more.pop("recorded_at", datetime(2026, 1, 1, tzinfo=UTC))
     body: dict[str, Any] = {
         "event_type": "sale",
         "valid_from": "2026-01-01",
@@ -27,7 +27,7 @@ def contract(percent: str = "8", days: int = 30, number: int = 1, **more: Any) -
         "lock": {"days_after_event": days},
     }
     return contract_of(
-        "standard",
+        name,
         body | more,
         time_zone="Europe/Berlin",
         currency="EUR",

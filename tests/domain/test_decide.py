@@ -412,7 +412,7 @@ def test_a_status_counts_for_every_action_of_the_order_and_moves_only_locks_that
     counted = contract(lock={"days_after_status": 21, "statuses": ["shipped"]})
     sold = replace(action(), locks_at=None)
     other = replace(sold, id="A~lead", event_type="lead")
-    leads = contract(number=2, event_type="lead")
+    leads = contract(number=2, event_type="lead", name="leads")
     other = replace(other, contract=2)
     shipped = record(SetStatus("shipped"), 24)
     order = fold(Order(key="A", actions=[sold, other], records=[shipped]), [counted, leads], REPORTED)

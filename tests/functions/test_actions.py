@@ -333,7 +333,7 @@ def test_lists_by_lock_day_partner_and_state_go_through_the_indexes(call: Caller
 
 def test_what_is_final_is_listed_by_state_without_a_partner_page_by_page(call: Caller, house: House) -> None:
     for n in range(5):
-        sold(call, f"F-{n}", event_time="2025-06-01T12:00:00+02:00", partner=f"p{n % 2}")
+        sold(call, f"F-{n}", event_time="2026-06-01T12:00:00+02:00", partner=f"p{n % 2}")
     sold(call, "OPEN-1")
     sold(call, "OPEN-2", event_time="2026-10-20T12:00:00+02:00")
     call("POST", MODIFICATIONS, [{"order_id": "OPEN-1", "change": "reverse"}])

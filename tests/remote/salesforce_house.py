@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from local.salesforce import ADMIN, ORG, Simulator, start
 from retour.domain.actions.modification import Modification
-from retour.domain.contracts.contract import with_versions_of
+from retour.domain.contracts.versions import with_versions_of
 from retour.domain.delivery import Channel, Delivery, Kind
 from retour.domain.program import Program, program_from
 from retour.intake import report

@@ -99,7 +99,7 @@ def test_locked_and_final_ones_are_counted_once_before_and_after_the_fence(house
 
 
 def test_an_action_that_is_final_before_any_night_saw_it_is_found(house: House) -> None:
-    sold(house, "OLD", event_time="2025-06-01T12:00:00+02:00")
+    sold(house, "OLD", event_time="2026-06-01T12:00:00+02:00")
     lock(house)
     assert count(house)
     assert list(total(house).by_state()) == [("locked", "EUR", 1, 800)]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-from retour.domain.contracts.contract import with_versions_of
+from retour.domain.contracts.versions import with_versions_of
 from retour.domain.program import Program, program_from
 
 START = datetime(2026, 11, 2, 9, tzinfo=UTC)

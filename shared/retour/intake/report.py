@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 from retour.domain.actions.action import Action, Line
 from retour.domain.calendar import local_day
-from retour.domain.contracts.contract import terms_at
 from retour.domain.contracts.lock import at_report
+from retour.domain.contracts.versions import terms_at_report
 from retour.domain.delivery import Delivery
 from retour.domain.money import NotAnAmount, decimal, exponents, to_minor
 from retour.domain.program import Program
@@ -130,12 +130,13 @@ def _action(report: Report, program: Program, delivery: Delivery) -> Action:
     happened_at = event_time
     if event_time > delivery.received_at:
         raise Wrong("EVENT_IN_FUTURE", "event_time", value=shown(fields["event_time"]))
-    terms = terms_at(program.contracts, event_type.name, fields["partner"], delivery.received_at)
-    if terms is None:
-        raise Wrong("CONTRACT_MISSING", "event_type", event_type=event_type.name, partner=fields["partner"])
     repeated = f"~{happened_at:%Y%m%dT%H%M%S}" if event_type.repeated_orders else ""
     if event_type.late_orders == "submission":
         event_time = delivery.received_at
+    partner = fields["partner"]
+    terms = terms_at_report(program.contracts, event_type.name, partner, event_time, delivery.received_at)
+    if terms is None:
+        raise Wrong("CONTRACT_MISSING", "event_type", event_type=event_type.name, partner=partner)
     rate = program.rate(currency, local_day(event_time, program.time_zone))
     if rate is None:
         raise Wrong("RATE_MISSING", "currency", value=currency, currency=program.currency)

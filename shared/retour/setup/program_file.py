@@ -413,10 +413,7 @@ def _contracts(page: _Page, document: Mapping[str, Any]) -> Iterator[Fault]:
     for name, body in contracts.items():
         path = ("contracts", name)
         yield from _event_type(page, document, body, path)
-        try:
-            date.fromisoformat(body["valid_from"])
-        except ValueError:
-            yield page.fault((*path, "valid_from"), f"there is no day {body['valid_from']}; write it as 2026-01-31")
+        yield from _span(page, body, path, "valid_from", "valid_until")
         if ("payout" in body) == ("rules" in body):
             yield page.fault(path, "say what is paid, either as `payout: 8%` or as ranked `rules`", at_key=True)
         yield from _lock(page, body["lock"], (*path, "lock"))
@@ -429,6 +426,19 @@ def _contracts(page: _Page, document: Mapping[str, Any]) -> Iterator[Fault]:
                 f"no contract pays for {name!r} to all partners; add one with `event_type: {name}` and no partners"
             )
             yield page.fault(("event_types", name), sentence, at_key=True)
+
+
+def _span(page: _Page, body: Mapping[str, Any], path: Path, first: str, last: str) -> Iterator[Fault]:
+    """Two days that exist, in their order."""
+    days = {}
+    for name in (first, last):
+        try:
+            days[name] = date.fromisoformat(body.get(name, "2026-01-31"))
+        except ValueError:
+            yield page.fault((*path, name), f"there is no day {body[name]}; write it as 2026-01-31")
+    if first in body and last in body and len(days) == 2 and days[last] < days[first]:
+        sentence = f"{body[last]} lies before `{first}`, {body[first]}; the last day is that one or a later one"
+        yield page.fault((*path, last), sentence)
 
 
 def _lock(page: _Page, lock: Mapping[str, Any], path: Path) -> Iterator[Fault]:

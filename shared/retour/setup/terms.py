@@ -8,7 +8,8 @@ from typing import Any
 from retour.domain.actions.action import Action
 from retour.domain.actions.order import Head, Order
 from retour.domain.calendar import start_of_day
-from retour.domain.contracts.contract import Basis, Contract, Paid, terms_at, with_versions_of
+from retour.domain.contracts.contract import Basis, Contract, Paid
+from retour.domain.contracts.versions import terms_at, with_versions_of
 from retour.domain.delivery import Channel, Delivery, Kind
 from retour.domain.program import Program
 from retour.domain.row import Unreadable

@@ -4,13 +4,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from retour.domain.contracts.contract import with_versions_of
+from retour.domain.contracts.contract import Contract
+from retour.domain.contracts.versions import Spans, named_in, spans_after, spans_of, with_versions_of
 from retour.domain.program import Program, program_from
-from retour.domain.times import text
+from retour.domain.times import instant, text
 from retour.store.items import contract_document, contract_from, read, s
 
 ANY = "*"
@@ -71,6 +72,7 @@ class ProgramVersion:
 class Programs:
     client: Any
     table: str
+    _named: dict[tuple[str, int], Spans] = field(default_factory=dict, repr=False, compare=False)
 
     def ids(self) -> list[str]:
         answer = self.client.query(
@@ -87,8 +89,7 @@ class Programs:
         if item is None:
             return None
         doc = read(item)
-        contracts = tuple(contract_from(contract) for contract in doc["contracts"])
-        return program_from(doc["document"], doc["version"], contracts)
+        return program_from(doc["document"], doc["version"], self._contracts(program_id, doc))
 
     def versions(self, program_id: str) -> list[ProgramVersion]:
         """Newest first."""
@@ -110,7 +111,7 @@ class Programs:
         while True:
             newest = self._newest(program_id)
             doc = read(newest) if newest else {"version": 0, "document": None, "contracts": []}
-            known = tuple(contract_from(contract) for contract in doc["contracts"])
+            known = self._contracts(program_id, doc)
             if doc["document"] == document:
                 return program_from(document, doc["version"], known), False
             contracts = with_versions_of(document, known, recorded_at)
@@ -121,6 +122,7 @@ class Programs:
                 "recorded_at": text(recorded_at),
                 "delivery": delivery,
                 "contracts": [contract_document(contract) for contract in contracts],
+                "named": spans_document(spans_of(contracts)),
             }
             if self._add(program_id, version, body):
                 self.client.put_item(TableName=self.table, Item={"PK": s("P#"), "SK": s(program_id)})
@@ -183,6 +185,21 @@ class Programs:
                 ExpressionAttributeValues={":now": s(text(now)), ":before": s(text(now - NOTED))},
             )
 
+    def _contracts(self, program_id: str, doc: Mapping[str, Any]) -> tuple[Contract, ...]:
+        """All contract versions of a stored program version, each with when its name stood in the document."""
+        found = [contract_from(contract) for contract in doc["contracts"]]
+        if "named" in doc or not found:
+            return named_in(found, spans_from(doc.get("named", {})))
+        key = program_id, doc["version"]
+        if key not in self._named:
+            # Written before this was kept: every document up to it says it again.
+            spans: Spans = {}
+            for one in reversed(self.versions(program_id)):
+                if one.version <= doc["version"]:
+                    spans = spans_after(spans, one.document["contracts"], instant(one.recorded_at))
+            self._named[key] = spans
+        return named_in(found, self._named[key])
+
     def _newest(self, program_id: str) -> Mapping[str, Any] | None:
         answer = self.client.query(
             TableName=self.table,
@@ -201,6 +218,18 @@ class Programs:
         except self.client.exceptions.ConditionalCheckFailedException:
             return False
         return True
+
+
+def spans_document(spans: Spans) -> dict[str, list[list[str]]]:
+    """By contract name, when the document named it; of what it still names the end is missing."""
+    return {name: [[text(moment) for moment in span if moment] for span in of_name] for name, of_name in spans.items()}
+
+
+def spans_from(doc: Mapping[str, Any]) -> Spans:
+    return {
+        name: tuple((instant(begun), instant(end[0]) if end else None) for begun, *end in of_name)
+        for name, of_name in doc.items()
+    }
 
 
 def key_hash(key: str) -> str:

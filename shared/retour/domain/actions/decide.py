@@ -24,7 +24,8 @@ from retour.domain.actions.order import Head, Order, named_record
 from retour.domain.actions.outcome import Outcome
 from retour.domain.actions.replay import Priced, accepted_records, in_order, stepped, undone_ids
 from retour.domain.actions.standing import Standing
-from retour.domain.contracts.contract import Basis, Contract, terms_at
+from retour.domain.contracts.contract import Basis, Contract
+from retour.domain.contracts.versions import terms_at, terms_at_report
 from retour.domain.delivery import Channel
 
 CHANGES_MAX = 1_000
@@ -112,7 +113,7 @@ def terms_for(
     if contracts[action.contract - 1].basis is Basis.AT_ACTION and not isinstance(record.change, Reprice):
         if partner == action.partner:
             return contracts[action.contract - 1]
-        moment = action.reported_at
+        return terms_at_report(contracts, action.event_type, partner, action.event_time, action.reported_at)
     return terms_at(contracts, action.event_type, partner, moment)
 
 

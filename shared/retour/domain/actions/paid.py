@@ -17,9 +17,10 @@ from retour.domain.actions.outcome import Outcome
 from retour.domain.actions.replay import ACCEPTED, Priced, accepted_records, in_order, replay, undone_ids
 from retour.domain.actions.standing import as_reported, step
 from retour.domain.calendar import local_day
-from retour.domain.contracts.contract import Basis, Contract, Flat, Percent, terms_at
+from retour.domain.contracts.contract import Basis, Contract, Flat, Percent
 from retour.domain.contracts.lock import AfterStatus, OpenEnded, Restart
 from retour.domain.contracts.lock import credit as credit_of
+from retour.domain.contracts.versions import terms_at
 from retour.domain.money import to_text
 
 # Who is paid what

@@ -1,6 +1,6 @@
 """The terms between a program and its partners, in immutable versions: who is paid what, and when it locks (spec 6)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -8,7 +8,6 @@ from enum import StrEnum
 from typing import Any
 
 from retour.domain.actions.action import Action, Line
-from retour.domain.calendar import local_day
 from retour.domain.contracts.lock import AfterEvent, AfterStatus, LockRule, OpenEnded, Restart
 from retour.domain.money import allocate, decimal, exponent, half_away, to_minor
 
@@ -74,12 +73,17 @@ class Paid:
     rule: int
 
 
+Span = tuple[datetime, datetime | None]
+"""From a moment until another; None: still."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
     """One version of the terms for an event type: of the named partners, or of all when none is named.
 
     `number` counts all contract versions of the program from 1 and is what the ledger books; `version` counts within
-    the name. `body` is the terms as they were written.
+    the name. `body` is the terms as they were written. `named`: when the document in force named the contract. The
+    last day of the terms is `valid_until`.
     """
 
     number: int
@@ -96,12 +100,22 @@ class Contract:
     lock: LockRule
     basis: Basis
     cascade: Cascade
+    named: tuple[Span, ...]
+    valid_until: date | None = None
 
     def covers(self, event_type: str, partner: str) -> bool:
         return self.event_type == event_type and (not self.partners or partner in self.partners)
 
-    def valid_at(self, moment: datetime) -> bool:
-        return self.recorded_at <= moment and self.valid_from <= local_day(moment, self.time_zone)
+    def reach(self, partner: str) -> int:
+        """How wide terms reach that cover the partner: 0 where they name it, 2 where they are for all."""
+        return 0 if partner in self.partners else 2
+
+    def is_named_at(self, moment: datetime) -> bool:
+        """Whether the document in force at the moment has a contract of this name."""
+        return any(begun <= moment and (end is None or moment < end) for begun, end in self.named)
+
+    def has_ended(self, day: date) -> bool:
+        return self.valid_until is not None and self.valid_until < day
 
     def pays(self, action: Action, rests: Sequence[tuple[int, int]]) -> tuple[Paid, ...]:
         """Every line's commission for what is left of it, (amount, quantity) each, by the first rule that holds."""
@@ -155,6 +169,7 @@ def contract_of(
     recorded_at: datetime,
     number: int = 0,
     version: int = 0,
+    named: tuple[Span, ...] = (),
 ) -> Contract:
     """The contract that a document (valid against the program's schema) describes."""
     return Contract(
@@ -172,6 +187,8 @@ def contract_of(
         lock=lock_of(body["lock"]),
         basis=Basis(body.get("terms_basis", Basis.AT_MODIFICATION)),
         cascade=Cascade(body.get("cascade", Cascade.NONE)),
+        named=named or ((recorded_at, None),),
+        valid_until=date.fromisoformat(str(body["valid_until"])) if "valid_until" in body else None,
     )
 
 
@@ -203,30 +220,3 @@ def lock_of(body: Mapping[str, Any]) -> LockRule:
     months = body.get("months_after_month_end" if from_month_end else "months_after_event", 0)
     at_end = body.get("lock_moment", "end") == "end"
     return AfterEvent(days, months, from_month_end, at_end, bool(body.get("month_end_sticky")))
-
-
-def terms_at(contracts: Iterable[Contract], event_type: str, partner: str, moment: datetime) -> Contract | None:
-    """The newest version recorded and valid at that moment; one that names the partner goes before one for all."""
-    valid = [c for c in contracts if c.covers(event_type, partner) and c.valid_at(moment)]
-    return max(valid, key=lambda c: (bool(c.partners), c.valid_from, c.recorded_at, c.version), default=None)
-
-
-def with_versions_of(
-    document: Mapping[str, Any], known: tuple[Contract, ...], recorded_at: datetime
-) -> tuple[Contract, ...]:
-    """All contract versions after this program document is recorded: the known ones, then those it adds or changes."""
-    versions = list(known)
-    for name, body in document["contracts"].items():
-        earlier = [c for c in versions if c.name == name]
-        terms = contract_of(
-            name,
-            body,
-            time_zone=document["time_zone"],
-            currency=document["currency"],
-            recorded_at=recorded_at,
-            number=len(versions) + 1,
-            version=len(earlier) + 1,
-        )
-        if not earlier or not earlier[-1].says_the_same(terms):
-            versions.append(terms)
-    return tuple(versions)

@@ -1,0 +1,94 @@
+"""Which terms hold when: the versions of the contracts, and the documents that name them (spec 6, Terms over time)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime
+from typing import Any
+
+from retour.domain.calendar import local_day
+from retour.domain.contracts.contract import Contract, Span, contract_of
+
+
+def terms_at(
+    contracts: Sequence[Contract], event_type: str, partner: str, moment: datetime, day: date | None = None
+) -> Contract | None:
+    """The terms for a partner at a moment; None where there are none.
+
+    `contracts` are all versions, oldest first. The document in force says which names exist; of each name decides the
+    version recorded last of those that are valid, and when that one has ended, the name has no terms. One that names
+    the partner goes before one for a group and that before one for all; then the later start, then the name.
+    `day`: the day to be valid on, where it is not the moment's own, as the event's at the report.
+    """
+    decided: set[str] = set()
+    found: list[Contract] = []
+    days: dict[str, date] = {}
+    for one in reversed(contracts):
+        if one.name in decided or one.recorded_at > moment:
+            continue
+        today = day or days.get(one.time_zone) or days.setdefault(one.time_zone, local_day(moment, one.time_zone))
+        if one.valid_from > today:
+            continue
+        decided.add(one.name)
+        if one.is_named_at(moment) and not one.has_ended(today) and one.covers(event_type, partner):
+            found.append(one)
+    return min(found, key=lambda one: (one.reach(partner), -one.valid_from.toordinal(), one.name), default=None)
+
+
+def terms_at_report(
+    contracts: Sequence[Contract], event_type: str, partner: str, event_time: datetime, reported_at: datetime
+) -> Contract | None:
+    """The terms by the event's local day, among what was recorded by the report."""
+    if not contracts:
+        return None
+    return terms_at(contracts, event_type, partner, reported_at, local_day(event_time, contracts[-1].time_zone))
+
+
+def with_versions_of(
+    document: Mapping[str, Any], known: Sequence[Contract], recorded_at: datetime
+) -> tuple[Contract, ...]:
+    """All contract versions after this program document is recorded: the known ones, then those it adds or changes."""
+    versions = list(known)
+    for name, body in document["contracts"].items():
+        earlier = [c for c in versions if c.name == name]
+        terms = contract_of(
+            name,
+            body,
+            time_zone=document["time_zone"],
+            currency=document["currency"],
+            recorded_at=recorded_at,
+            number=len(versions) + 1,
+            version=len(earlier) + 1,
+        )
+        if not earlier or not earlier[-1].says_the_same(terms):
+            versions.append(terms)
+    spans = spans_after(spans_of(known), document["contracts"], recorded_at)
+    return named_in(versions, spans)
+
+
+Spans = Mapping[str, tuple[Span, ...]]
+"""By contract name: from when until when the document in force named it."""
+
+
+def spans_of(contracts: Iterable[Contract]) -> Spans:
+    return {one.name: one.named for one in contracts}
+
+
+def named_in(contracts: Iterable[Contract], spans: Spans) -> tuple[Contract, ...]:
+    """The contracts, each with what the documents said about its name."""
+    return tuple(replace(one, named=spans[one.name]) for one in contracts)
+
+
+def spans_after(before: Spans, names: Iterable[str], recorded_at: datetime) -> Spans:
+    """What the documents say after one more is recorded, which names these contracts."""
+    present = set(names)
+    after: dict[str, tuple[Span, ...]] = {}
+    for name in dict.fromkeys([*before, *present]):
+        *ended, last = before.get(name) or ((recorded_at, recorded_at),)
+        begun, end = last
+        if name in present and end is not None:
+            after[name] = (*before.get(name, ()), (recorded_at, None))
+        elif name not in present and end is None:
+            after[name] = (*ended, (begun, recorded_at))
+        else:
+            after[name] = before[name]
+    return after
