@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from retour.domain.row import Row, Unreadable
 from retour.files.layout import Layout, fold
-from retour.files.table import CELL_SIGNS, DAMAGED
+from retour.files.table import CELL_SIGNS, damage
 from retour.files.text import UNDECODED, UNREADABLE
 
 
@@ -34,9 +34,9 @@ def row(place: str, fields: Mapping[str, str], raw: str, line: int, layout: Layo
             details = {"line": str(line), "character": f"U+{ord(found[0]):04X}", "column": str(found.start() + 1)}
             return unreadable(place, "NOT_TEXT", details, name, raw, fields, layout)
     for name in layout.ids & fields.keys():
-        if DAMAGED.fullmatch(fields[name]):
-            details = {"line": str(line), "column": name, "value": fields[name][:40]}
-            return unreadable(place, "DAMAGED_ID", details, name, raw, fields, layout)
+        if code := damage(value := fields[name]):
+            details = {"line": str(line), "column": name, "value": value[:40], "right": value.partition(".")[0][:40]}
+            return unreadable(place, code, details, name, raw, fields, layout)
     return Row(place, fields, raw)
 
 

@@ -166,12 +166,14 @@ class Known:
             }
         )
 
-    def rows(self, rows: Iterable[Row | Unreadable], source: Source) -> Iterator[Row | Unreadable]:
+    def rows(self, rows: Iterable[Row | Unreadable], source: Source, width: int = 0) -> Iterator[Row | Unreadable]:
+        """The rows that the layout means; `width` is how many columns the file has."""
         for row in rows:
             if isinstance(row, Unreadable):
                 yield row
                 continue
             try:
+                self.stands_below_its_header(row, width)
                 yield from self.taken_apart(replace(row, layout=self.id), source)
             except Faulty as faulty:
                 named = {self.field_of(column)[0]: value for column, value in row.fields.items()}
@@ -179,6 +181,18 @@ class Known:
                 yield Unreadable(
                     row.place, faulty.code, {"line": row.place, **faulty.details}, faulty.column, row.raw, order[:128]
                 )
+
+    @cached_property
+    def shapes(self) -> Mapping[str, re.Pattern[str]]:
+        """What cells of some columns always look like; where others stand there, the row has shifted."""
+        return {fold(name): re.compile(shape) for name, shape in self.body.get("shapes", {}).items()}
+
+    def stands_below_its_header(self, row: Row, width: int) -> None:
+        for column, value in row.fields.items() if self.shapes else ():
+            shape = self.shapes.get(fold(column))
+            if shape and not shape.fullmatch(value):
+                found = f"{width}; {column} ← {value[:40]}"
+                raise Faulty("ROW_WIDTH", column, found=str(width), expected=found)
 
     def taken_apart(self, row: Row, source: Source) -> list[Row]:
         cells = dict(row.fields)
@@ -374,7 +388,7 @@ def understood(opened: Opened | Refusal, source: Source, name: str) -> Opened | 
     if means and declared not in (None, means) and source.mapping.get("layout") != known.id:
         details = {"layout": known.title, "id": known.id, "means": means, "declared": str(declared)}
         return Refusal("MEANING_CONTRADICTS", details)
-    return replace(opened, rows=known.rows(opened.rows, source))
+    return replace(opened, rows=known.rows(opened.rows, source, len(opened.header)))
 
 
 def renamed(known: Known, rows: Iterable[Row | Unreadable]) -> Iterator[Row | Unreadable]:

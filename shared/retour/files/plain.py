@@ -18,10 +18,12 @@ from retour.files.layout import Layout, fold, layouts
 DELIMITERS = (",", ";", "\t", "|")
 COLUMNS_MAX = 60
 SIGNS = r"0-9A-Za-z._/:@()&*\-"
-ID = rf"[{SIGNS}]{{0,128}}+"
+NO_FLOAT = r"(?![0-9]++\.0(?:[,;|\t\r\n]|$))"
+ID = rf"{NO_FLOAT}[{SIGNS}]{{0,128}}+"
 WORDS = rf"[ {SIGNS}]{{0,64}}+"
 # An id with a digit is neither the word for a total nor the name of a column.
-ORDER_ID = r"(?=[#A-Za-z._/:\-]*+[0-9])#?[0-9A-Za-z][0-9A-Za-z._/:\-]{0,127}+"
+ORDER_ID = NO_FLOAT + r"(?=[#A-Za-z._/:\-]*+[0-9])#?[0-9A-Za-z][0-9A-Za-z._/:\-]{0,127}+"
+ROW_NUMBER = r"[0-9]{0,18}+"
 QUANTITY = r"[0-9]{1,6}+"
 TIME = r"[ 0-9A-Za-z+:./\-]{0,40}+"
 END = r"(?:\r?\n|\r)?"
@@ -72,7 +74,8 @@ class Line(Row):
     @cached_property
     def fields(self) -> Mapping[str, str]:
         cells = self.raw.rstrip("\r\n").split(self.table.delimiter)
-        return {name: value for name, cell in zip(self.table.header, cells, strict=True) if (value := cell.strip())}
+        named = zip(self.table.header, cells, strict=True)
+        return {name: value for name, cell in named if name and (value := cell.strip())}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Row) and (self.place, self.fields, self.raw, self.layout) == (
@@ -98,6 +101,7 @@ def plain_lines(
         return None
     places = 3 if "decimal" in source.mapping else 2
     cells = [cell(name, field, mark, places) for name, field in zip(header, fields, strict=True)]
+    cells[0] = cells[0] or ROW_NUMBER
     grouped = (f"({one})" if field else one for one, field in zip(cells, fields, strict=True))
     return Plain(re.compile(re.escape(delimiter).join(grouped) + END), tuple(header), fields, delimiter, mark, prefix)
 

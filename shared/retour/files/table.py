@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import cached_property
 from io import BufferedReader
 from itertools import chain, islice
 
@@ -24,15 +25,19 @@ from retour.files.text import HEAD as HEAD_BYTES
 HEADER_WITHIN = 50
 CELL_SIGNS = 10_000
 RECORD_LINES = 100
-TOTALS = frozenset(
-    [
-        *("total", "totals", "subtotal", "grand total", "sum", "sums"),
-        *("summe", "summen", "gesamt", "gesamtsumme", "zwischensumme", "somme", "sous-total", "total général"),
-    ]
+TOTALS = re.compile(
+    r"[*=#\s-]*(?:(?:grand|sub|sous|net|page|end)[\s-]*)?"
+    r"(?:totals?|sums?|summen?|gesamt(?:summe|betrag)?|zwischensummen?|endsumme|insgesamt|sommes?|totaux|totale|totaal|suma"
+    r"|razem|(?:number|count|end) of \w+|counts?|anzahl|nombre|records|zeilen|lignes|trailer|eof|fin de \w+)"
+    r"(?![\w/_-])(?P<more>[^\n]{0,60})",
+    re.IGNORECASE,
 )
+FIGURE = re.compile(r"(?:[A-Za-z]{3}|[^\w\s])?\s?[-+(]?\d[\d.,'\s]{0,30}[-)%]?\s?(?:[A-Za-z]{3}|[^\w\s])?")
 SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 WRAPPED = re.compile(r'="(.*)"', re.DOTALL)
 DAMAGED = re.compile(r"[0-9]([.,][0-9]+)?[eE]\+[0-9]+|#(REF!|N/A|NAME\?|VALUE!|NULL!|DIV/0!|NUM!)|#{3,}")
+AN_ID = re.compile(r"[^\s\d]*\d\S*")
+FLOATED = re.compile(r"[0-9]+\.0")
 
 
 class Quote(Enum):
@@ -43,10 +48,15 @@ class Quote(Enum):
 
 
 def cells_of(text: str, delimiter: str) -> list[str] | Quote:
-    """The cells of one record. A quote counts at the beginning of a cell only, and must end with the cell."""
+    """The cells of one record. A quote counts at the beginning of a cell only, and must end with the cell.
+
+    Within other cells it is a sign like any other, as in 5" pipe; but where one cell has a quote that could open and a
+    later one has what closes it, a separator before the quote is missing, and the cells are not the ones meant.
+    """
     if '"' not in text:
         return text.split(delimiter)
     cells: list[str] = []
+    opened = False
     at, end = 0, len(text)
     while True:
         start = at
@@ -67,14 +77,19 @@ def cells_of(text: str, delimiter: str) -> list[str] | Quote:
         else:
             stop = text.find(delimiter, at)
             stop = end if stop == -1 else stop
-            cells.append(text[at:stop])
+            cell = text[at:stop]
+            if cell.count('"') % 2:
+                if opened and cell.endswith('"'):
+                    return Quote.MISPLACED
+                opened = opened or not cell.endswith('"')
+            cells.append(cell)
             at = stop
         if at >= end:
             return cells
         at += 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Shape:
     """How the rows of one table read: its columns, in order, and how they are set apart."""
 
@@ -85,11 +100,21 @@ class Shape:
     layout: Layout
     prefix: str = ""
 
-    @property
-    def narrowest(self) -> int:
-        """Cells a row must have at least: columns without a name at the end may be missing."""
-        named = [at for at, name in enumerate(self.header, 1) if name]
-        return named[-1]
+    @cached_property
+    def nameless(self) -> tuple[int, ...]:
+        """The columns that have no name, and therefore hold nothing; but for the numbers of the rows (pandas)."""
+        return tuple(at for at, name in enumerate(self.header) if not name)
+
+    @cached_property
+    def named(self) -> int:
+        return len(self.header) - len(self.nameless)
+
+    def is_stray(self, cells: Sequence[str]) -> bool:
+        """Whether a row says something below no name; the numbers of the rows in the first column are put up with."""
+        for at in self.nameless:
+            if (text := cells[at].strip()) and not (at == 0 and text.isascii() and text.isdigit()):
+                return True
+        return False
 
 
 @dataclass(slots=True)
@@ -235,8 +260,8 @@ def _records(
 def _continued(taken: list[str], numbered: Numbered, shape: Shape) -> list[str] | Quote:
     """The cells of a record whose quote is open at the end of its first line; `taken` receives its lines.
 
-    Still open when the text ends, when it grows beyond all measure, or when one of its lines looks like a record of its
-    own: then a quote is missing, and neighbours would be swallowed.
+    Still open when the text ends, when it grows beyond all measure, or when one of its lines is a record of its own by
+    its width and its id: then a quote is missing, and neighbours would be swallowed.
     """
     length = len(taken[0])
     for raw in numbered:
@@ -255,11 +280,12 @@ def _continued(taken: list[str], numbered: Numbered, shape: Shape) -> list[str] 
 
 
 def _stands_alone(text: str, shape: Shape) -> bool:
+    """Whether a further line of a quoted cell is a record by itself: a comment may have as many commas, but no id."""
     cells = text.split(shape.delimiter)
     if len(shape.header) < 2 or len(cells) != len(shape.header):
         return False
     named = [cell.strip() for name, cell in zip(shape.header, cells, strict=True) if name in shape.layout.identity]
-    return any(cell and " " not in cell for cell in named)
+    return any(AN_ID.fullmatch(cell) for cell in named)
 
 
 def _doubtful(
@@ -292,29 +318,25 @@ def unprintable(text: str, number: int, shape: Shape) -> tuple[str, Mapping[str,
 
 
 def row_of(cells: list[str], raw: str, number: int, shape: Shape) -> Row | Unreadable | str:
-    """A row, why it is none, or the reason to skip its line."""
-    if len(cells) != len(shape.header):
-        while len(cells) > len(shape.header) and not cells[-1].strip():
-            cells.pop()
-        if not any(cell.strip() for cell in cells):
-            return "blank"
-        if _totals(cells, {}, shape):
-            return "totals"
-        if not shape.narrowest <= len(cells) <= len(shape.header):
-            details = {"line": str(number), "found": str(len(cells)), "expected": str(len(shape.header))}
-            return unreadable("ROW_WIDTH", details, number, raw, shape)
-    fields = {name: value for name, cell in zip(shape.header, cells, strict=False) if (value := cell.strip())}
-    if not fields:
+    """A row, why it is none, or the reason to skip its line. Its width is the header's, or it is none (spec 7)."""
+    if not any(cell.strip() for cell in cells):
         return "blank"
+    if len(cells) != len(shape.header):
+        if _totals(cells, shape):
+            return "totals"
+        return _of_other_width(len(cells), len(shape.header), number, raw, shape)
     if cells[0] == shape.written[0] and [fold(cell) for cell in cells] == [fold(cell) for cell in shape.written]:
         return "repeated header"
-    if next(iter(fields.values())).rstrip(" :=").casefold() in TOTALS and _totals(cells, fields, shape):
+    if _totals(cells, shape):
         return "totals"
-    # A cell below no name, or (where there is one column only) a separator of any kind: the row is not what it seems.
-    parts = max(len(raw.split(sign)) for sign in DELIMITERS) if len(shape.header) == 1 else 1
-    if fields.pop("", None) is not None or parts > 1:
-        details = {"line": str(number), "found": str(max(parts, len(cells))), "expected": str(shape.narrowest)}
-        return unreadable("ROW_WIDTH", details, number, raw, shape)
+    if shape.is_stray(cells):
+        return _of_other_width(sum(1 for cell in cells if cell.strip()), shape.named, number, raw, shape)
+    fields = {name: value for name, cell in zip(shape.header, cells, strict=True) if name and (value := cell.strip())}
+    if not fields:
+        return "blank"
+    if len(shape.header) == 1 and (parts := max(len(raw.split(sign)) for sign in DELIMITERS)) > 1:
+        # Where there is one column only, a separator of any kind: the row is not what it seems.
+        return _of_other_width(parts, 1, number, raw, shape)
     if len(raw) > CELL_SIGNS:
         for name, value in fields.items():
             if len(value) > CELL_SIGNS:
@@ -326,11 +348,23 @@ def row_of(cells: list[str], raw: str, number: int, shape: Shape) -> Row | Unrea
     for name in shape.layout.ids & fields.keys():
         value = fields[name]
         if value[0] == "'" and value[1:].isalnum():
-            fields[name] = value[1:]
-        elif ("+" in value or "#" in value) and DAMAGED.fullmatch(value):
-            details = {"line": str(number), "column": name, "value": value[:40]}
-            return unreadable("DAMAGED_ID", details, number, raw, shape, name, fields)
+            fields[name] = value = value[1:]
+        if code := damage(value):
+            details = {"line": str(number), "column": name, "value": value[:40], "right": value.partition(".")[0][:40]}
+            return unreadable(code, details, number, raw, shape, name, fields)
     return Row(place(shape, number), fields, raw)
+
+
+def damage(value: str) -> str:
+    """The code of what a program has done to an id, or nothing."""
+    if ("+" in value or "#" in value) and DAMAGED.fullmatch(value):
+        return "DAMAGED_ID"
+    return "ID_WITH_DECIMALS" if value.endswith(".0") and FLOATED.fullmatch(value) else ""
+
+
+def _of_other_width(found: int, expected: int, number: int, raw: str, shape: Shape) -> Unreadable:
+    details = {"line": str(number), "found": str(found), "expected": str(expected)}
+    return unreadable("ROW_WIDTH", details, number, raw, shape)
 
 
 def _unwrapped(value: str) -> str:
@@ -339,12 +373,19 @@ def _unwrapped(value: str) -> str:
     return found[1] if found else value
 
 
-def _totals(cells: Sequence[str], fields: Mapping[str, str], shape: Shape) -> bool:
-    """Whether a line only sums up the others: it says so in its first text, and names no order."""
-    first = next((cell.strip() for cell in cells if cell.strip()), "")
-    if first.rstrip(" :=").casefold() not in TOTALS:
+def _totals(cells: Sequence[str], shape: Shape) -> bool:
+    """Whether a line only sums up the others: its first text says so, it names no order, and the rest are figures."""
+    first, *others = [text for cell in cells if (text := cell.strip())]
+    found = TOTALS.match(first)
+    if not found or found.end() < len(first):
         return False
-    return all(fields.get(name, first) == first for name in shape.layout.identity)
+    if len(cells) == len(shape.header):
+        named = [cell.strip() for name, cell in zip(shape.header, cells, strict=True) if name in shape.layout.identity]
+        if any(text not in ("", first) for text in named):
+            return False
+        if not found["more"].strip(" :=*-"):
+            return True
+    return all(FIGURE.fullmatch(text) or TOTALS.fullmatch(text) for text in others)
 
 
 def unreadable(

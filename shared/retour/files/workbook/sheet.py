@@ -146,6 +146,8 @@ def rows(
             cells = line.cells
             if len(cells) < width:
                 cells += [""] * (width - len(cells))
+            while len(cells) > width and not cells[-1].strip():
+                cells.pop()
             raw = text_of(cells)
             found = fault(line, raw, shape, ids) or table.row_of(cells, raw, number, shape)
             if isinstance(found, str):
