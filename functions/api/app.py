@@ -25,6 +25,7 @@ from retour.api import (
 )
 from retour.api.calls import Call, Refused, call_of, not_found, once, plain_path, principal_of
 from retour.api.described import no_rehearsal
+from retour.api.unavailable import ask_again_when_unavailable
 from retour.domain.program import Program
 from retour.intake.replay import rebuild
 from retour.store.programs import Principal
@@ -37,6 +38,7 @@ Answer = tuple[Any, int]
 
 
 @logger.inject_lambda_context
+@ask_again_when_unavailable(logger)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if "replay" in event:
         batch = rebuild(hub() if event.get("outward", True) else quiet_hub(), event["replay"])

@@ -4,6 +4,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
+from retour.api.unavailable import ask_again_when_unavailable
 from retour.console import people, routes
 from retour.wiring import hub
 
@@ -11,6 +12,7 @@ logger = Logger(service="console")
 
 
 @logger.inject_lambda_context
+@ask_again_when_unavailable(logger)
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     if "sign_in" in event:
         link = people.link_event(hub(), event)

@@ -6,6 +6,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from retour.api.problem import problem
+from retour.api.unavailable import ask_again_when_unavailable
 from retour.channels.salesforce import ACK, Push, change_event, outbound_message, same_id
 from retour.domain.program import Program, Source
 from retour.domain.row import Ignored, Refusal
@@ -18,6 +19,7 @@ logger = Logger()
 
 
 @logger.inject_lambda_context
+@ask_again_when_unavailable(logger)
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any] | None:
     if "detail-type" in event:
         relayed(event)

@@ -12,6 +12,7 @@ from aws_lambda_powertools import Logger
 
 from retour.api.documents import answer_document
 from retour.api.problem import problem
+from retour.api.unavailable import ask_again_when_unavailable
 from retour.channels.webhook import Hooks, hooks, is_ping, is_trial
 from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
 from retour.domain.program import Program, Source
@@ -25,6 +26,7 @@ logger = Logger(service="webhook")
 
 
 @logger.inject_lambda_context
+@ask_again_when_unavailable(logger)
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     found = source_of(event)
     if found is None:

@@ -28,6 +28,17 @@ DEPLOY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
+class Endpoint:
+    """The embedded AWS: its address, and the key that opens it; an open one has none."""
+
+    url: str
+    key: str = ""
+
+    def __str__(self) -> str:
+        return self.url
+
+
+@dataclass(frozen=True, slots=True)
 class Deployed:
     """A stack in the embedded AWS: where its API answers, and what its template says of itself."""
 
@@ -35,7 +46,7 @@ class Deployed:
     outputs: Mapping[str, str]
 
 
-def deploy(endpoint: str, *, parameters: Mapping[str, str], root: Path, stack: str = "retour") -> Deployed:
+def deploy(endpoint: Endpoint | str, *, parameters: Mapping[str, str], root: Path, stack: str = "retour") -> Deployed:
     """Create the stack from `root`/template.yaml, or bring it up to date in place; what it keeps stays."""
     from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
@@ -58,21 +69,27 @@ def deploy(endpoint: str, *, parameters: Mapping[str, str], root: Path, stack: s
     return Deployed(f"{endpoint}/_aws/execute-api/{outputs['ApiId']}/$default", outputs)
 
 
-def _root() -> boto3.Session:
-    return boto3.Session(region_name=REGION, aws_access_key_id="test", aws_secret_access_key="test")
+def _root(key: str = "") -> boto3.Session:
+    return boto3.Session(region_name=REGION, aws_access_key_id="test", aws_secret_access_key=key or "test")
 
 
-def client(service: str, endpoint: str) -> Any:
-    """A boto3 client of the embedded AWS, as its root user."""
-    session: Any = _root()
+def client(service: str, endpoint: Endpoint | str) -> Any:
+    """A boto3 client of the embedded AWS, as its root user; never by a proxy of the environment."""
+    at = endpoint if isinstance(endpoint, Endpoint) else Endpoint(endpoint)
+    session: Any = _root(at.key)
     return session.client(
         service,
-        endpoint_url=endpoint,
-        config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}),
+        endpoint_url=at.url,
+        config=Config(
+            s3={"addressing_style": "path"},
+            signature_version="s3v4" if service == "s3" else None,
+            retries={"max_attempts": 1},
+            proxies={},
+        ),
     )
 
 
-def _inbox(endpoint: str, bucket: str) -> str:
+def _inbox(endpoint: Endpoint | str, bucket: str) -> str:
     """The inbox, beside the stack: a killed emulator forgets its stacks, but finds its objects again."""
     s3 = client("s3", endpoint)
     with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
@@ -87,7 +104,7 @@ def _inbox(endpoint: str, bucket: str) -> str:
 class _Artifacts:
     """The bucket with what a deployment is made of."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: Endpoint | str) -> None:
         self._s3 = client("s3", endpoint)
         with suppress(self._s3.exceptions.BucketAlreadyOwnedByYou):
             self._s3.create_bucket(Bucket=ARTIFACTS)
@@ -134,7 +151,7 @@ def _translated(template: dict[str, Any], parameters: Mapping[str, str]) -> str:
     return json.dumps(translated, sort_keys=True)
 
 
-def _settle(endpoint: str, stack: str, url: str, parameters: Mapping[str, str]) -> dict[str, str]:
+def _settle(endpoint: Endpoint | str, stack: str, url: str, parameters: Mapping[str, str]) -> dict[str, str]:
     """Create or update, wait, and return the outputs."""
     cloudformation = client("cloudformation", endpoint)
     wanted = {

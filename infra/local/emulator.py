@@ -1,4 +1,4 @@
-"""The embedded AWS: MiniStack in a process of its own, on loopback only."""
+"""The embedded AWS: MiniStack in a process of its own, on loopback only, behind the hub's own door (door.py)."""
 
 import os
 import re
@@ -15,20 +15,33 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".venv-local/bin/python"
+DOOR = Path(__file__).resolve().parent / "door.py"
 REGION = "us-east-1"
 READY_SECONDS = 30.0
 # It saves its state only when it ends of itself, and that can take seconds with a large table.
 SAVE_SECONDS = 45.0
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""To this machine itself, whatever proxy the environment names."""
 QUEUE_ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/(?=000000000000/)")
 
 
 @contextmanager
-def emulator(data: Path, port: int, *, auth: bool = False, persist: bool = True, relay: str = "") -> Iterator[str]:
+def emulator(
+    data: Path,
+    port: int,
+    *,
+    auth: bool = False,
+    persist: bool = True,
+    relay: str = "",
+    key: str = "",
+    front: str = "",
+) -> Iterator[str]:
     """Run the embedded AWS on `port` for as long as the block lasts; yields its endpoint URL.
 
     What it keeps lies below `data`: after a clean end everything, after a kill the S3 objects alone. With `auth` the
-    functions may do only what their roles allow. Mail that functions send goes on to the SMTP server `relay`. An orphan
-    that an earlier, killed run left on `data` is ended first.
+    functions may do only what their roles allow. Mail that functions send goes on to the SMTP server `relay`. With
+    `key` it answers only what is signed with it; the pages of `front` may upload to addresses that were signed for
+    them. An orphan that an earlier, killed run left on `data` is ended first.
     """
     data = data.resolve()
     data.mkdir(parents=True, exist_ok=True)
@@ -44,8 +57,9 @@ def emulator(data: Path, port: int, *, auth: bool = False, persist: bool = True,
     _readdress_queues(data / "state", port)
     with (data / "emulator.log").open("ab") as log:
         process = subprocess.Popen(
-            [str(PYTHON), "-m", "ministack"],
-            env=_environment(data, port, auth=auth, persist=persist, relay=relay),
+            # -P: what lies beside the door has names of the standard library.
+            [str(PYTHON), "-P", str(DOOR)],
+            env=_environment(data, port, auth=auth, persist=persist, relay=relay) | _admission(key, front),
             cwd=data,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -125,13 +139,18 @@ def _environment(data: Path, port: int, *, auth: bool, persist: bool, relay: str
     }
 
 
+def _admission(key: str, front: str) -> dict[str, str]:
+    """Who comes in. Functions sign with the secret key they inherit; those with a role of their own show the key."""
+    return {"RETOUR_AWS_KEY": key, "RETOUR_FRONT": front, "AWS_SECRET_ACCESS_KEY": key} if key else {}
+
+
 def _wait_until_ready(process: subprocess.Popen[bytes], endpoint: str, log: Path) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise RuntimeError(f"the embedded AWS ended with code {process.returncode} while starting; see {log}")
         try:
-            with urllib.request.urlopen(f"{endpoint}/_ministack/ready", timeout=1):
+            with DIRECT.open(f"{endpoint}/_ministack/ready", timeout=1):
                 return
         except (urllib.error.URLError, TimeoutError, ConnectionError):
             time.sleep(0.02)
@@ -166,6 +185,6 @@ def _is_emulator(pid: int) -> bool:
         return False
     command = Path(f"/proc/{pid}/cmdline")
     if Path("/proc/self").exists():
-        return command.exists() and b"-m\0ministack" in command.read_bytes()
+        return command.exists() and any(mark in command.read_bytes() for mark in (os.fsencode(DOOR), b"-m\0ministack"))
     shown = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return "-m ministack" in shown.stdout
+    return str(DOOR) in shown.stdout or "-m ministack" in shown.stdout

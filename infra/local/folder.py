@@ -3,6 +3,8 @@
 import fcntl
 import json
 import os
+import re
+import secrets
 import shutil
 import socket
 import ssl
@@ -19,6 +21,10 @@ HOST = "127.0.0.1"
 BESIDE = {"sftp": 22, "smtp": 25, "salesforce": 43, "controls": 44, "aws": 66}
 
 
+ROOM_BYTES = 8 << 20
+"""What a call may take at least: its bytes in two versions, and a function's code unpacked for it."""
+
+
 class CannotStart(Exception):
     """Why the hub does not start, and what to do about it."""
 
@@ -33,6 +39,11 @@ def held(data: Path) -> Iterator[Path]:
         except BlockingIOError:
             raise CannotStart(f"Another hub runs on {data}. Stop it, or say --data with another folder.") from None
         yield data
+
+
+def has_room(data: Path) -> bool:
+    """Whether its disk can take more. One that has no room is asked no more of: not even functions start there."""
+    return shutil.disk_usage(data).free > ROOM_BYTES
 
 
 def prepare(data: Path) -> None:
@@ -58,6 +69,19 @@ def server_tls(authority: trustme.CA) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     authority.issue_cert("localhost", HOST).configure_cert(context)
     return context
+
+
+def aws_key(path: Path) -> str:
+    """The key that opens the embedded AWS, made once and kept as the AWS tools read it (AWS_SHARED_CREDENTIALS_FILE).
+
+    A kept one, for addresses that were signed with it hold over a restart.
+    """
+    kept = re.search(r"^aws_secret_access_key = (\S+)$", path.read_text(), re.MULTILINE) if path.exists() else None
+    if kept:
+        return kept[1]
+    key = secrets.token_urlsafe(32)
+    write_whole(path, f"[default]\naws_access_key_id = test\naws_secret_access_key = {key}\nregion = us-east-1\n")
+    return key
 
 
 def key_pair(path: Path) -> str:

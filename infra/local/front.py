@@ -7,6 +7,7 @@ only holds for one hop. Until the stack stands it answers 503 with Retry-After.
 import hmac
 import http.client
 import json
+import logging
 import socket
 import ssl
 import threading
@@ -16,6 +17,8 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
+
+log = logging.getLogger("retour.local")
 
 BODY_LIMIT = 6 * 1024 * 1024
 CLIENT_SECONDS = 60
@@ -28,7 +31,17 @@ HOP_BY_HOP = {
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
     "trailers", "transfer-encoding", "upgrade", "expect",
 }  # fmt: skip
-OURS = {"host", "content-length", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-port", "x-forwarded-host"}
+KEY_HEADER = "x-retour-key"
+"""By it the embedded AWS knows that a request comes from here (see door.py)."""
+OURS = {
+    KEY_HEADER,
+    "host",
+    "content-length",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-port",
+    "x-forwarded-host",
+}
 
 
 class Refused(Exception):
@@ -50,7 +63,8 @@ class Open:
 
     `passed` is called with method, path and status after the API answered and before the answer is passed on, so that
     what an answer promises can be kept first. `pages` are the hub's own, opened by the admin key alone; `welcome` is
-    what a browser shows that comes without a path. `knobs` are what POST to a page does.
+    what a browser shows that comes without a path. `knobs` are what POST to a page does. `aws_key` opens the embedded
+    AWS; without `has_room` nothing is taken that would have to be kept.
     """
 
     api_base: str
@@ -59,6 +73,8 @@ class Open:
     pages: Mapping[str, Page]
     welcome: str = ""
     knobs: Mapping[str, Knob] = field(default_factory=dict)
+    aws_key: str = ""
+    has_room: Callable[[], bool] = lambda: True
 
 
 class Front(ThreadingHTTPServer):
@@ -196,6 +212,9 @@ class Exchange(BaseHTTPRequestHandler):
         return super().handle_expect_100()
 
     def exchange(self, opened: Open, path: str, body: bytes) -> None:
+        if self.command not in ("GET", "HEAD", "OPTIONS") and not opened.has_room():
+            told = "The disk of the hub's data folder is full; nothing was taken. Make room and send it again."
+            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "DISK_FULL", told)
         target = urlsplit(opened.api_base)
         upstream = http.client.HTTPConnection(target.hostname or "", target.port, timeout=UPSTREAM_SECONDS)
         try:
@@ -204,8 +223,12 @@ class Exchange(BaseHTTPRequestHandler):
             )
             for name, value in self.passed_on(target.netloc, body):
                 upstream.putheader(name, value)
+            if opened.aws_key:
+                upstream.putheader(KEY_HEADER, opened.aws_key)
             upstream.endheaders(body)
             answer = upstream.getresponse()
+            if answer.status == HTTPStatus.BAD_GATEWAY:  # A function that could not be started, or ended on the way.
+                raise http.client.HTTPException
         except (OSError, http.client.HTTPException):
             upstream.close()
             raise Refused(
@@ -213,10 +236,19 @@ class Exchange(BaseHTTPRequestHandler):
             ) from None
         try:
             if self.command not in ("GET", "HEAD", "OPTIONS") or (path == SIGN_IN and "?" in self.path):
-                opened.passed(self.command, path, answer.status)
+                self.keep(opened, path, answer.status)
             self.pass_back(answer)
         finally:
             upstream.close()
+
+    def keep(self, opened: Open, path: str, status: int) -> None:
+        """What an answer promises is kept, or the answer is another one."""
+        try:
+            opened.passed(self.command, path, status)
+        except Exception:
+            log.exception("what %s %s changed could not be kept", self.command, path)
+            told = "This was carried out but could not be kept on this machine; is its disk full? Send it again."
+            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "NOT_KEPT", told) from None
 
     def passed_on(self, host: str, body: bytes) -> Iterator[tuple[str, str]]:
         named = {name.strip().lower() for name in self.headers.get("connection", "").split(",")}

@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,21 +22,23 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from local import replay, salesforce, secrets, sftp, smtp
 from local.clock import Clock, Dial
-from local.deploy import Deployed, client, deploy
-from local.emulator import emulator
+from local.deploy import Deployed, Endpoint, client, deploy
+from local.emulator import DIRECT, emulator
 from local.folder import (
     HOST,
     CannotStart,
     Ports,
+    aws_key,
     certificate_authority,
     front_socket,
+    has_room,
     held,
     key_pair,
     prepare,
     server_tls,
     write_whole,
 )
-from local.front import SIGN_IN, Front, Open
+from local.front import KEY_HEADER, SIGN_IN, Front, Open
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = Path(__file__).resolve().parent / "sample/acme.yaml"
@@ -71,7 +73,7 @@ class Stack:
     """The deployed stack, as its root user sees it."""
 
     deployed: Deployed
-    endpoint: str
+    endpoint: Endpoint
 
     def client(self, service: str) -> Any:
         return client(service, self.endpoint)
@@ -125,10 +127,7 @@ class Programs:
     def passed(self, method: str, path: str, status: int) -> None:
         """Before a change of a program or of its keys is answered, it is kept."""
         if status < 300 and CHANGES_KEYS.fullmatch(path):
-            try:
-                self.refresh()
-            except Exception:
-                log.exception("the keys could not be kept after %s %s", method, path)
+            self.refresh()
 
     def account(self, user: str) -> sftp.Account | None:
         return self.accounts.get(user)
@@ -207,7 +206,11 @@ class Programs:
         self.ask("PUT", f"/v1/programs/{name[1].decode()}", document, "application/yaml")
 
     def ask(self, method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> Any:
-        headers = {"Authorization": f"Bearer {self.kept.admin_key}", "Content-Type": kind}
+        headers = {
+            "Authorization": f"Bearer {self.kept.admin_key}",
+            "Content-Type": kind,
+            KEY_HEADER: self.stack.endpoint.key,
+        }
         request = urllib.request.Request(self.stack.deployed.api_base + path, body, headers, method=method)
         try:
             with DIRECT.open(request, timeout=60) as answer:
@@ -215,9 +218,6 @@ class Programs:
         except urllib.error.HTTPError as error:
             said = error.read(2000).decode("utf-8", "replace")
             raise CannotStart(f"{method} {path} was answered {error.code}: {said}") from error
-
-
-DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
@@ -249,7 +249,7 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
         ending.callback(outbox.close)
         unclean = (data / "running").exists()
         (data / "running").write_text(str(os.getpid()))
-        endpoint = await ending.enter_async_context(embedded_aws(settings, ports))
+        endpoint = await ending.enter_async_context(embedded_aws(settings, ports, api))
         simulator = salesforce.start(
             HOST,
             ports.number("salesforce"),
@@ -352,14 +352,14 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
         def passed(method: str, path: str, status: int) -> None:
             """Once somebody came in by the link, the ready-file has another; a program applied by hand is kept."""
             programs.passed(method, path, status)
-            try:
-                if path == SIGN_IN and status == HTTPStatus.SEE_OTHER:
+            if path == SIGN_IN and status == HTTPStatus.SEE_OTHER:
+                try:
                     link[0] = sign_in_link(programs.stack, api)
                     tell()
-                elif method == "POST" and APPLIES.fullmatch(path) and status < HTTPStatus.BAD_REQUEST:
-                    programs.refresh()
-            except Exception:
-                log.exception("what came of %s %s could not be kept", method, path)
+                except Exception:
+                    log.exception("the next link to sign in could not be told")
+            elif method == "POST" and APPLIES.fullmatch(path) and status < HTTPStatus.BAD_REQUEST:
+                programs.refresh()
 
         def tell() -> None:
             connect_salesforce(programs, simulator, api)
@@ -369,13 +369,14 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
                 "sftp": {"host": HOST, "port": ports.number("sftp")},
                 "smtp": {"host": HOST, "port": ports.number("smtp")},
                 "salesforce_simulator": simulator.url,
-                "aws_endpoint": endpoint,
+                "aws_endpoint": endpoint.url,
                 "admin_key": programs.kept.admin_key,
                 "programs": programs.described(api),
             }
             write_whole(settings.ready_file, json.dumps(ready, indent=1) + "\n")
 
-        front.open(Open(stack.deployed.api_base, programs.kept.admin_key, passed, pages, knobs=knobs))
+        opened = Open(stack.deployed.api_base, programs.kept.admin_key, passed, pages, knobs=knobs)
+        front.open(replace(opened, aws_key=endpoint.key, has_room=lambda: has_room(data)))
         programs.changed.append(tell)
         await step(tell)
         ending.callback(settings.ready_file.unlink, missing_ok=True)
@@ -475,13 +476,13 @@ def drained(stack: Stack) -> None:
             time.sleep(0.1)
 
 
-def deployed(endpoint: str, parameters: Mapping[str, str]) -> Stack:
+def deployed(endpoint: Endpoint, parameters: Mapping[str, str]) -> Stack:
     stack = Stack(deploy(endpoint, parameters=parameters, root=ROOT, stack=STACK), endpoint)
     may_send(endpoint)
     return stack
 
 
-def may_send(endpoint: str) -> None:
+def may_send(endpoint: Endpoint) -> None:
     """SES sends only from domains that proved to be the sender's, and to strangers only outside its sandbox."""
     client("ses", endpoint).verify_domain_identity(Domain=MAIL_DOMAIN)
     client("sesv2", endpoint).put_account_details(
@@ -493,14 +494,15 @@ def may_send(endpoint: str) -> None:
 
 
 @asynccontextmanager
-async def embedded_aws(settings: Settings, ports: "Ports") -> AsyncIterator[str]:
+async def embedded_aws(settings: Settings, ports: "Ports", front: str) -> AsyncIterator[Endpoint]:
     """The emulator; the mark of a running hub goes only after a whole run whose state was saved at its end."""
     data = settings.data / "aws"
     relay = f"{HOST}:{ports.number('outbox')}"
-    running = emulator(data, ports.number("aws"), auth=settings.auth, relay=relay)
+    key = aws_key(data / "credentials")
+    running = emulator(data, ports.number("aws"), auth=settings.auth, relay=relay, key=key, front=front)
     endpoint = await asyncio.to_thread(running.__enter__)
     try:
-        yield endpoint
+        yield Endpoint(endpoint, key)
     except BaseException:
         await asyncio.to_thread(running.__exit__, None, None, None)
         raise
@@ -553,7 +555,7 @@ def kind_of(source: Mapping[str, Any]) -> str:
 
 
 def addresses(
-    settings: Settings, api: str, ports: Ports, simulator: str, endpoint: str, programs: list[str], console: str
+    settings: Settings, api: str, ports: Ports, simulator: str, endpoint: Endpoint, programs: list[str], console: str
 ) -> str:
     data = settings.data
     rows = [
@@ -562,7 +564,7 @@ def addresses(
         ("SFTP", f"{HOST} port {ports.number('sftp')}  (user <program>.<source>, keys in {data / 'keys'})"),
         ("SMTP", f"{HOST} port {ports.number('smtp')}  (mail for <program>.<source>.<token>@{MAIL_DOMAIN})"),
         ("Salesforce", f"{simulator}/control/  (an organisation to try with)"),
-        ("AWS", f"{endpoint}  (embedded)"),
+        ("AWS", f"{endpoint}  (embedded; it opens to the key in {data / 'aws/credentials'})"),
         ("Programs", ", ".join(programs) or "none yet: retour program apply FILE"),
         ("Keys", f"{settings.ready_file}  (addresses, keys and secrets; for your eyes only)"),
     ]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.local.conftest import running_hub
+from tests.local.conftest import Running, running_hub
 from tests.local.test_hub import OWN_PROGRAM, action, ask
 
 from local.clock import Clock, Dial
@@ -69,7 +69,7 @@ def test_the_hub_locks_what_becomes_due_and_a_restart_keeps_the_time(tmp_path: P
         shown = ask(hub, "POST", "/local/clock", {"to": later})
         assert shown["now"] >= later[:19]
         assert ask(hub, "GET", "/v1/programs/shoes/actions/C-1~sale")["state"] == "locked"
-        assert final(hub.ready["aws_endpoint"], "A#shoes#C-1"), "the locker has run, with its own role"
+        assert final(hub, "A#shoes#C-1"), "the locker has run, with its own role"
         change = {"order_id": "C-1", "change": "take_back", "amount": "10.00", "reason": "ITEM_RETURNED"}
         [refused] = ask(hub, "POST", "/v1/programs/shoes/modifications", change)["outcomes"]
         assert (refused["code"], refused["make_good"]["payout"]) == ("ACTION_LOCKED", "-1.00")
@@ -77,9 +77,11 @@ def test_the_hub_locks_what_becomes_due_and_a_restart_keeps_the_time(tmp_path: P
         assert ask(hub, "GET", "/local/clock")["offset_seconds"] == shown["offset_seconds"]
 
 
-def final(endpoint: str, partition: str) -> bool:
-    from local.deploy import client
+def final(hub: Running, partition: str) -> bool:
+    from local.deploy import Endpoint, client
+    from local.folder import aws_key
 
+    endpoint = Endpoint(hub.ready["aws_endpoint"], aws_key(Path(hub.data) / "aws/credentials"))
     outputs = client("cloudformation", endpoint).describe_stacks(StackName="retour")["Stacks"][0]["Outputs"]
     [table] = [one["OutputValue"] for one in outputs if one["OutputKey"] == "LedgerTable"]
     heads = client("dynamodb", endpoint).query(
