@@ -13,22 +13,41 @@ logger = Logger(service="apply")
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: Any) -> None:
     orders = touched(event["Records"])
-    for program, home in orders:
-        fold_or_park(hub(), program, home)
-    logger.info("orders folded", orders=len(orders))
+    lost = [order for order in orders if not fold_or_park(hub(), *order)]
+    logger.info("orders folded", orders=len(orders) - len(lost))
+    # The embedded AWS would tell a failed batch without end and nothing else; there the sweep finds what is left.
+    if lost and not hub().is_local:
+        raise RuntimeError(f"{len(lost)} orders neither folded nor parked")
 
 
 def touched(records: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    """Program and home of each order with news, once, in the order of the news."""
-    keys = [record["dynamodb"]["Keys"]["PK"]["S"].split("#", 2) for record in records]
-    return list(dict.fromkeys((program, rest if kind == "A" else f"@{rest}") for kind, program, rest in keys))
+    """Program and home of each order with news, once, in the order of the news; other items of the table are no news.
+
+    A record and a report lie with their order (`A#`), or beside an action id that no order has yet (`I#`).
+    """
+    found = []
+    for record in records:
+        key = record.get("dynamodb", {}).get("Keys", {}).get("PK", {}).get("S", "")
+        kind, _, rest = key.partition("#")
+        program, between, home = rest.partition("#")
+        if kind in ("A", "I") and between:
+            found.append((program, home if kind == "A" else f"@{home}"))
+    return list(dict.fromkeys(found))
 
 
-def fold_or_park(h: Hub, program: str, home: str) -> None:
-    """A stream must not stop at one order: what cannot be folded now goes to the queue of its own."""
+def fold_or_park(h: Hub, program: str, home: str) -> bool:
+    """A stream must not stop at one order: what cannot be folded now goes to the queue of its own.
+
+    False where even that failed: the batch is told again, the other orders of it are done by then.
+    """
     try:
         for modification in fold_again(h, program, home):
             logger.error("received in time, came after final", program=program, modification=modification)
     except Exception:
         logger.exception("order parked", program=program)
-        h.send("parked", {"program": program, "home": home})
+        try:
+            h.send("parked", {"program": program, "home": home})
+        except Exception:
+            logger.exception("order neither folded nor parked", program=program)
+            return False
+    return True

@@ -10,8 +10,8 @@ from retour.domain.times import instant
 from retour.files import names
 from retour.files.answers import receipt_text
 from retour.intake.arrival import NO_HASH, complete, on_our_clock
-from retour.intake.batch import ARRIVED, WORKING
-from retour.intake.receive import receive
+from retour.intake.attempt import handle
+from retour.intake.batch import ARRIVED
 from retour.wiring import NoProgram, hub
 
 logger = Logger(service="file_drop")
@@ -23,12 +23,8 @@ def handler(event: dict[str, Any], _context: Any) -> None:
     delivery = announced(event) if "object" in detail else uploaded(detail)
     if delivery is None:
         return
-    batch = receive(hub(), delivery, None)
-    if batch.state == WORKING:
-        logger.info("large file on its way", delivery=delivery.id, size=delivery.size)
-        return
-    hub().send("answers", {"program": delivery.program, "delivery": delivery.id, "what": "batch"})
-    logger.info("file taken in", delivery=delivery.id, state=batch.state, code=batch.code, rows=batch.counts)
+    batch = handle(hub(), delivery)
+    logger.info("file handled", delivery=delivery.id, state=batch.state, code=batch.code, rows=batch.counts)
 
 
 def announced(event: dict[str, Any]) -> Delivery | None:

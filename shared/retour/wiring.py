@@ -28,6 +28,8 @@ from retour.store.work import Work
 PROGRAM_ID = re.compile(r"[a-z][a-z0-9-]{1,30}")
 AGAIN_MAX = 50
 QUEUES = ("answers", "pulls", "writebacks", "parked")
+DEAD = ("answers", "pulls", "writebacks", "parked", "files", "mail", "salesforce", "schedules")
+"""Of which there is a dead-letter queue, told to whoever brings its messages back."""
 
 
 class NoProgram(Exception):
@@ -147,6 +149,21 @@ class Hub:
                 name = f"{delivery.id}-{again + 2}"
         raise RuntimeError(f"{delivery.id} was taken in {AGAIN_MAX} times")
 
+    def ways_of(self, delivery: Delivery) -> list[str]:
+        """How each way of a large file through the state machine stands or ended (RUNNING, FAILED, …), oldest first."""
+        machine = self.environment.get("FILES_MACHINE")
+        if not machine:
+            return []
+        states, found = self._client("stepfunctions"), list[str]()
+        for again in range(AGAIN_MAX):
+            name = f"{delivery.id}-{again + 1}" if again else delivery.id
+            execution = f"{machine.replace(':stateMachine:', ':execution:', 1)}:{name}"
+            try:
+                found.append(states.describe_execution(executionArn=execution)["status"])
+            except states.exceptions.ExecutionDoesNotExist:
+                break
+        return found
+
     @property
     def hands_over_later(self) -> bool:
         """Whether this is a replay, after which the large files that were left on their way go on."""
@@ -160,6 +177,10 @@ class Hub:
             self._sqs.send_message(
                 QueueUrl=self._queue_url(queue), MessageBody=json.dumps(message), DelaySeconds=delay_seconds
             )
+
+    def has_queue(self, queue: str) -> bool:
+        """Whether this function was told of a queue."""
+        return bool(self.environment.get(f"{queue.upper()}_QUEUE"))
 
     def received(self, queue: str, most: int) -> Iterator[tuple[dict[str, Any], str]]:
         """Up to so many messages of a queue, each with what says to `done` that it is; else it comes back later."""
@@ -187,8 +208,8 @@ class Hub:
                     "Attributes"
                 ][attribute]
             )
-            for queue in QUEUES
-            if self.environment.get(f"{queue.upper()}_QUEUE")
+            for queue in (*QUEUES, *(f"{name}_dead" for name in DEAD))
+            if self.has_queue(queue)
         }
 
     def mail(self, raw: bytes, sender: str, to: Sequence[str]) -> None:

@@ -1,71 +1,51 @@
 """What the installation itself needs: parked work taken up again, and findings."""
 
-import logging
+import time
+from collections import Counter
 from collections.abc import Iterator
+from datetime import timedelta
 from itertools import islice
 
 from retour.api.documents import Document
 from retour.api.sources import LOOKED_AT, troubles
 from retour.connection_test.steps import Trial
-from retour.domain.delivery import Delivery, Kind
 from retour.domain.program import Program, Source
 from retour.domain.times import text
-from retour.intake import arrival
-from retour.intake.batch import ARRIVED, WORKING
-from retour.intake.large import go_on
-from retour.intake.receive import receive
-from retour.posting.refold import fold_again
+from retour.intake.arrival import NO_HASH
+from retour.intake.batch import HELD
+from retour.operations import redrive as operations
 from retour.store.programs import Principal
 from retour.wiring import Hub
 
-logger = logging.getLogger(__name__)
-REDRIVEN_MAX = 20
+SECONDS = 20.0
+"""Of the thirty that a call has."""
+LATE = timedelta(hours=1)
+"""So long a worker never needs."""
 
 
 def redrive(hub: Hub, principal: Principal) -> Document:
-    """What was set aside is folded, and files whose news was lost are read, as many as one call has time for."""
-    folded, failed = fold_parked(hub) if principal.is_admin else (0, 0)
-    taken = 0
-    for name in hub.programs.ids() if principal.is_admin else [principal.program]:
-        for delivery in islice(hub.deliveries(name).open(), REDRIVEN_MAX - taken):
-            taken += taken_up(hub, delivery)
-    return {"redriven": folded + taken, "moved": {"parked": folded, "files": taken}, "failed": failed}
+    """Dead letters go back, what was set aside is folded, what was left open is read, as much as one call has time for.
 
-
-def fold_parked(hub: Hub) -> tuple[int, int]:
-    """How many parked orders are folded now, and how many still cannot be: those stay parked."""
-    folded = failed = 0
-    for order, receipt in hub.received("parked", REDRIVEN_MAX):
-        try:
-            fold_again(hub, order["program"], order["home"])
-        except Exception:
-            logger.exception("order stays parked", extra={"program": order["program"]})
-            failed += 1
-        else:
-            hub.done("parked", receipt)
-            folded += 1
-    return folded, failed
-
-
-def taken_up(hub: Hub, delivery: Delivery) -> bool:
-    """Whether an open delivery whose bytes are there was taken in now, or a large one sees to it that it goes on.
-
-    A held one waits for its person.
+    What cannot be handled keeps nothing else from its turn.
     """
-    header = hub.deliveries(delivery.program).get(delivery.id)
-    if header is None or header.state not in (ARRIVED, WORKING) or delivery.kind is not Kind.FILE:
-        return False
-    try:
-        hub.inbox.size(delivery.body_key)
-    except KeyError:
-        return False
-    if header.state == WORKING:
-        batch = go_on(hub, header.delivery)
-    else:
-        batch = receive(hub, arrival.lying_there(hub, header.delivery), None)
-    if batch.state != WORKING:
-        hub.send("answers", {"program": delivery.program, "delivery": delivery.id, "what": "batch"})
-    return True
+    end = time.monotonic() + SECONDS
+
+    def has_time() -> bool:
+        return time.monotonic() < end
+
+    counts = Counter[str]()
+    if principal.is_admin:
+        counts += operations.bring_back(hub) + operations.fold_parked(hub, has_time)
+    for name in hub.programs.ids() if principal.is_admin else [principal.program]:
+        counts += operations.take_up_open(hub, name, has_time)
+    moved = {"parked": counts["parked"], "files": counts["files"]}
+    moved |= {queue: counts[queue] for queue in ("answers", "pulls", "writebacks") if counts[queue]}
+    return {
+        "redriven": sum(moved.values()),
+        "moved": moved,
+        "failed": counts["failed"],
+        "left": counts["left"],
+    }
 
 
 def findings(hub: Hub, principal: Principal) -> Document:
@@ -83,13 +63,24 @@ def findings(hub: Hub, principal: Principal) -> Document:
 def queue_check(name: str, depth: int) -> Document:
     if name == "parked" and depth:
         return check(f"queue {name}", "warning", f"{depth} orders could not be folded", "retour redrive")
+    if name.endswith("_dead") and depth:
+        return check(f"queue {name}", "warning", f"{depth} messages were given up after their tries", "retour redrive")
     return check(f"queue {name}", "ok", f"{depth} waiting")
 
 
 def program_checks(hub: Hub, opened: Program) -> Iterator[Document]:
     deliveries = hub.deliveries(opened.id)
-    waiting = [delivery.id for delivery in islice(deliveries.open(), LOOKED_AT)]
-    yield check(f"{opened.id}: deliveries", "ok", f"{len(waiting)} open")
+    waiting = list(islice(deliveries.open_with_state(), LOOKED_AT))
+    late = [
+        one.id
+        for one, state in waiting
+        if state != HELD and one.sha256 != NO_HASH and one.received_at < hub.now() - LATE
+    ]
+    if late:
+        detail = f"{len(late)} left open for more than an hour: {', '.join(late[:3])}"
+        yield check(f"{opened.id}: deliveries", "warning", detail, "retour redrive")
+    else:
+        yield check(f"{opened.id}: deliveries", "ok", f"{len(waiting)} open")
     for kind, fix in ATTENTION.items():
         listed = list(islice(deliveries.due(kind), LOOKED_AT))
         if listed:

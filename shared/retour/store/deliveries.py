@@ -23,6 +23,8 @@ from retour.store.query import pages
 INLINE_MAX = 6 * 1024
 """Bytes of a compressed body kept in the header; an object costs as much to put as eight write units."""
 SHARDS = 4
+STUCK = "stuck"
+"""How an open delivery is listed that some worker took up and could not end."""
 DELIVERY_ID = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{10}")
 
 
@@ -123,12 +125,19 @@ class Deliveries:
         """Deliveries not finished yet, oldest first."""
         yield from (delivery_from(read(item)) for item in self._open())
 
+    def open_with_state(self) -> Iterator[tuple[Delivery, str]]:
+        """The same, each with the state it is listed in: `held` ones wait for a person and not for a worker."""
+        yield from ((delivery_from(read(item)), item.get("st", {}).get("S", "")) for item in self._open())
+
     def low_water(self) -> LowWater:
-        """How far back something may still come that was received: the oldest at work, and the oldest held."""
+        """How far back something may still come that was received: the oldest at work, and the oldest held.
+
+        One that a worker could not end is waited for as long as a held one (spec 5.4).
+        """
         working = held = None
         for item in self._open():
             received_at = delivery_from(read(item)).received_at
-            if item.get("st", {}).get("S") != "held":
+            if item.get("st", {}).get("S") not in ("held", STUCK):
                 working = min(received_at, working or received_at)
             else:
                 held = min(received_at, held or received_at)

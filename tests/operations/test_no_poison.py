@@ -1,0 +1,253 @@
+"""What one delivery does to its worker: it ends with a reference, and everything else goes on."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+from functions.apply import app as stream
+from functions.file_drop import app as file_drop
+from tests.conftest import House
+from tests.functions.test_inbound_email import CONTEXT
+
+from retour.api.upkeep import redrive
+from retour.domain.delivery import Channel, Delivery, Kind
+from retour.intake import attempt
+from retour.intake.receive import announce
+from retour.operations.redrive import take_up_open
+from retour.replies.tell import tell
+from retour.schedule.locking import lock
+from retour.store.deliveries import Header
+from retour.store.programs import Principal
+
+ROWS = b"order_id;change;amount\nA-1;set_total;80.00\n"
+DOWN = ClientError({"Error": {"Code": "ProvisionedThroughputExceededException", "Message": "slow down"}}, "PutItem")
+
+
+@pytest.fixture
+def waiting(house: House, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Delivery]:
+    """A file that was announced and lies there, with nobody at work on it."""
+    house.report({"order_id": "A-1", "amount": "100.00"})
+    monkeypatch.setattr(file_drop, "hub", lambda: house.hub)
+
+    def wait(name: str = "may.csv", body: bytes = ROWS, **more: Any) -> Delivery:
+        delivery = house.delivery(Kind.FILE, body, "warehouse", Channel.SFTP, name=name, body_key="-", **more)
+        key = f"email/{house.program}/warehouse/{delivery.id}/{name}"
+        delivery = replace(delivery, body_key=key)
+        announce(house.hub, delivery)
+        house.hub.inbox.put(key, body)
+        return delivery
+
+    return wait
+
+
+def poisoned(
+    monkeypatch: pytest.MonkeyPatch, at: str, name: str = "poison.csv", error: BaseException | None = None
+) -> None:
+    """Whatever a worker does with the file of this name goes wrong at one place; with any other nothing does."""
+    module, _, function = at.rpartition(".")
+    import importlib
+
+    real = getattr(importlib.import_module(module), function)
+
+    def break_down(*arguments: Any, **more: Any) -> Any:
+        named = [one for one in arguments if isinstance(one, Delivery)]
+        named += [one.delivery for one in arguments if hasattr(one, "delivery")]
+        if any(one.name == name for one in named):
+            raise error or IndexError("string index out of range")
+        return real(*arguments, **more)
+
+    monkeypatch.setattr(at, break_down)
+
+
+def header(house: House, delivery: Delivery) -> Header:
+    found = house.hub.deliveries(house.program).get(delivery.id)
+    assert found is not None
+    return found
+
+
+def amount(house: House) -> int:
+    [(left, _, _)] = house.payouts("A-1").values()
+    return left
+
+
+STEPS = (
+    "retour.intake.opening.open_delivery",
+    "retour.intake.file.read_rows",
+    "retour.intake.file.remind_waiting",
+    "retour.intake.file.same_file",
+    "retour.intake.file.closed",
+)
+
+
+@pytest.mark.parametrize("at", STEPS)
+def test_a_file_that_no_worker_can_handle_ends_refused_with_a_reference(
+    house: House,
+    waiting: Callable[..., Delivery],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    at: str,
+) -> None:
+    poison = waiting("poison.csv")
+    with monkeypatch.context() as broken, caplog.at_level(logging.ERROR):
+        poisoned(broken, at)
+        file_drop.handler({"detail": {"object": {"key": poison.body_key}}}, CONTEXT)
+    ended = header(house, poison)
+    reference = ended.report["details"]["reference"]
+    assert (ended.state, ended.report["code"]) == ("refused", "NOT_HANDLED")
+    assert reference in [getattr(record, "reference", "") for record in caplog.records]
+    assert list(house.hub.deliveries(house.program).open()) == [], "nothing holds the fence"
+    assert ("answers", {"program": house.program, "delivery": poison.id, "what": "batch"}) in house.sent
+    tell(house.hub, {"program": house.program, "delivery": poison.id, "what": "batch"})
+    result = house.hub.inbox.read(f"sftp/{house.program}/warehouse/result_poison.csv.csv")
+    assert reference.encode() in result
+    from retour.intake.file import take_file
+
+    assert take_file(house.hub, ended.delivery).state == "done", "read again once it is mended"
+    assert amount(house) == 8000
+
+
+def test_the_store_that_fails_refuses_nothing_and_all_goes_on_by_itself(
+    house: House, waiting: Callable[..., Delivery], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliveries = [waiting(f"{n}.csv", ROWS.replace(b"80", b"%d" % left)) for n, left in enumerate((80, 70, 40))]
+    for error in (DOWN, EndpointConnectionError(endpoint_url="http://x"), TimeoutError(), *[DOWN] * 6):
+        with monkeypatch.context() as down:
+            down.setattr(attempt, "receive", lambda *_, fault=error: (_ for _ in ()).throw(fault))
+            assert take_up_open(house.hub, house.program) == {"failed": 3}
+            with pytest.raises(type(error)):
+                attempt.handle(house.hub, deliveries[0])
+    assert take_up_open(house.hub, house.program) == {"files": 3}
+    assert {header(house, one).state for one in deliveries} == {"done"}
+    assert amount(house) == 4000
+
+
+@pytest.mark.parametrize("at", STEPS)
+def test_a_file_that_kills_every_worker_is_refused_and_keeps_nobody_waiting(
+    house: House, waiting: Callable[..., Delivery], monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    poison, good = waiting("poison.csv"), waiting("good.csv")
+    poisoned(monkeypatch, at, error=SystemExit("out of memory"))
+    monkeypatch.setattr(attempt, "give_back", lambda *_: None)  # A process that is gone gives nothing back.
+    deaths = 0
+    for _ in range(attempt.DEATHS + 2):
+        try:
+            take_up_open(house.hub, house.program)
+        except SystemExit:
+            deaths += 1
+        assert deaths <= 1 or header(house, good).state == "done", "what killed before comes last"
+    assert deaths == attempt.DEATHS
+    assert (header(house, poison).state, header(house, poison).report["code"]) == ("refused", "NOT_HANDLED")
+    assert header(house, good).state == "done"
+
+
+def test_a_redrive_takes_up_what_lost_its_event_behind_many_held_ones(
+    house: House, waiting: Callable[..., Delivery], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(20):
+        held = waiting(f"held-{n}.csv", held="UNAUTHENTICATED")
+        attempt.handle(house.hub, held)
+    poison, lost = waiting("poison.csv"), waiting("lost.csv")
+    poisoned(monkeypatch, "retour.intake.file.read_rows")
+    answer = redrive(house.hub, Principal(house.program, "admin", "acme"))
+    assert (answer["moved"]["files"], answer["failed"], answer["left"]) == (2, 0, 0)
+    assert header(house, lost).state == "done" and header(house, poison).state == "refused"
+    assert sum(1 for _ in house.hub.deliveries(house.program).open()) == 20
+
+
+def test_the_others_become_final_in_time_beside_one_that_no_worker_can_end(
+    house: House, waiting: Callable[..., Delivery], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck = waiting("poison.csv")
+    with monkeypatch.context() as down:
+        down.setattr(attempt, "receive", lambda *_: (_ for _ in ()).throw(DOWN))
+        assert take_up_open(house.hub, house.program) == {"failed": 1}
+    program = house.hub.program(house.program)
+    assert program is not None
+    [head] = house.order("A-1").heads.values()
+    assert head.locks_at is not None
+    house.clock.moment = head.locks_at + timedelta(hours=71)
+    assert lock(house.hub, program)["held_back"] == 1
+    house.clock.moment = head.locks_at + timedelta(hours=73)
+    assert lock(house.hub, program)["final"] == 1
+    assert header(house, stuck).state == "arriving", "and it is still taken up"
+
+
+@pytest.fixture
+def streamed(house: House, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[dict[str, Any]]]:
+    """Every item that the table holds, as the stream tells of it."""
+    monkeypatch.setattr(stream, "hub", lambda: house.hub)
+
+    def records() -> list[dict[str, Any]]:
+        pages = house.hub._dynamodb.get_paginator("scan").paginate(TableName=house.hub._table)
+        return [
+            {"eventName": "INSERT", "dynamodb": {"Keys": {"PK": item["PK"], "SK": item["SK"]}}}
+            for page in pages
+            for item in page["Items"]
+        ]
+
+    return records
+
+
+def kinds(records: list[dict[str, Any]]) -> Iterator[str]:
+    for record in records:
+        yield record["dynamodb"]["Keys"]["PK"]["S"].partition("#")[0]
+
+
+def test_the_stream_function_is_right_for_every_item_of_the_table(
+    house: House, waiting: Callable[..., Delivery], streamed: Callable[[], list[dict[str, Any]]]
+) -> None:
+    attempt.handle(house.hub, waiting())
+    house.modify({"action_id": "unknown", "change": "reverse", "reason": "CANCELLED"})
+    others = [
+        {"PK": "M#2026-11", "SK": "M#x"}, {"PK": "A#", "SK": "M#x"}, {"PK": "A#only", "SK": "C#x"},
+        {"PK": "A#nosuch-program#1", "SK": "M#x"}, {"PK": "R#acme#2026-11", "SK": "M#2026-11"}, {},
+    ]  # fmt: skip
+    odd = [{"dynamodb": {"Keys": {name: {"S": value} for name, value in keys.items()}}} for keys in others]
+    told = streamed()
+    assert {"A", "I", "D", "T", "P"} <= set(kinds(told))
+    mine = [one for one in told if f"#{house.program}#" in one["dynamodb"]["Keys"]["PK"]["S"]]
+    stream.handler({"Records": [*odd, *mine, {}]}, CONTEXT)
+    parked = [message for queue, message in house.sent if queue == "parked"]
+    assert parked == [{"program": "nosuch-program", "home": "1"}]
+
+
+def test_one_record_of_a_batch_stops_no_other(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "hub", lambda: house.hub)
+    house.report({"order_id": "A-1", "amount": "100.00"}, {"order_id": "A-2", "amount": "100.00"})
+    seen: list[str] = []
+
+    def fold(_hub: Any, _program: str, home: str) -> list[str]:
+        seen.append(home)
+        if home == "A-1":
+            raise RuntimeError
+        return []
+
+    def send(*_: Any) -> None:
+        raise DOWN
+
+    monkeypatch.setattr(stream, "fold_again", fold)
+    keys = [{"dynamodb": {"Keys": {"PK": {"S": f"A#{house.program}#{key}"}}}} for key in ("A-1", "A-2")]
+    stream.handler({"Records": keys}, CONTEXT)
+    assert seen == ["A-1", "A-2"]
+    monkeypatch.setattr(house.hub, "send", send)
+    with pytest.raises(RuntimeError, match="1 orders"):
+        stream.handler({"Records": keys}, CONTEXT)
+    assert seen == ["A-1", "A-2"] * 2, "the rest of the batch is done first"
+
+
+def test_a_dead_letter_goes_back_to_its_queue(house: House) -> None:
+    sqs = house.hub._sqs
+    dead = sqs.create_queue(QueueName=f"{house.program}-dead")["QueueUrl"]
+    house.hub.environment = {**house.hub.environment, "ANSWERS_DEAD_QUEUE": dead, "FILES_DEAD_QUEUE": dead}
+    message = {"program": house.program, "delivery": "x", "what": "batch"}
+    sqs.send_message(QueueUrl=dead, MessageBody=json.dumps(message))
+    admin = Principal("*", "admin", "admin")
+    answer = redrive(house.hub, admin)
+    assert answer["moved"]["answers"] == 1
+    assert ("answers", message) in house.sent
+    assert redrive(house.hub, admin)["moved"].get("answers") is None
