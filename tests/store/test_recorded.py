@@ -1,0 +1,134 @@
+"""Ledgers that earlier releases wrote: read by this one, every action shows exactly what was booked.
+
+What is stored is the only home of what was booked. `tests/fixtures/record_ledger.py` tells how the files were made.
+"""
+
+import base64
+import gzip
+import itertools
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from functions.api import app
+from tests.channels.test_webhook import make_storage
+from tests.conftest import Clock
+from tests.functions.test_api import Caller
+from tests.ledger import WRITTEN_AT_ONCE
+
+from retour.api.documents import action_document, modification_document
+from retour.store.bulk import batched
+from retour.store.programs import Principal
+from retour.wiring import Hub
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+RECORDED = sorted(path.name for path in FIXTURES.glob("ledger_*.json.gz"))
+TABLES = itertools.count()
+STANDS = (
+    "id", "program", "order_id", "event_type", "partner", "event_time", "reported_at", "currency", "state", "amount",
+    "payout", "payout_currency", "locks_at", "final_at", "contract", "changes", "rate", "items", "sentence", "credit",
+)  # fmt: skip
+BOOKED = (
+    "id", "channel", "source", "reference", "order_id", "action_id", "event_type", "sku", "line", "change", "amount",
+    "quantity", "status", "partner", "undoes", "currency", "reason", "disposition", "note", "occurred_at",
+    "received_at", "batch", "object", "place", "sha256", "sender", "outcome", "code", "applied_at", "effect",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Read:
+    """A recorded ledger in a table of its own, and what it showed when it was recorded."""
+
+    hub: Hub
+    clock: Clock
+    program: str
+    shown: Mapping[str, Any]
+    orders: tuple[str, ...]
+
+
+def load(name: str, environment: dict[str, str], patch: pytest.MonkeyPatch) -> Read:
+    recorded = json.loads(gzip.decompress((FIXTURES / name).read_bytes()))
+    table = f"recorded-{os.getpid()}-{next(TABLES)}"
+    make_storage(table)
+    hub, clock = Hub({**environment, "LEDGER_TABLE": table, "INBOX_BUCKET": table, "STACK": table}), Clock()
+    clock.moment = datetime.fromisoformat(recorded["at"])
+    patch.setattr(hub, "now", clock)
+    patch.setattr(hub, "real_now", lambda: clock.moment)
+    patch.setattr(hub, "send", lambda queue, message, delay_seconds=0: None)
+    for some in batched(recorded["items"], WRITTEN_AT_ONCE):
+        asked: Any = {table: [{"PutRequest": {"Item": stored(item)}} for item in some]}
+        while asked:
+            asked = hub._dynamodb.batch_write_item(RequestItems=asked).get("UnprocessedItems")
+    orders = dict.fromkeys(item["PK"]["S"].split("#", 2)[2] for item in recorded["items"] if item["PK"]["S"][0] == "A")
+    return Read(hub, clock, recorded["program"], recorded["shown"], tuple(orders))
+
+
+def stored(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Bytes are Base64 in the file."""
+    return {name: {"B": base64.b64decode(value["B"])} if "B" in value else dict(value) for name, value in item.items()}
+
+
+def chosen(document: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: document[name] for name in names}
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_every_action_and_record_shows_what_was_booked(
+    name: str, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = load(name, environment, monkeypatch)
+    program = read.hub.program(read.program)
+    assert program is not None
+    ledger, now = read.hub.ledger(program), read.clock.moment
+    actions, records = 0, 0
+    for key in read.orders:
+        order = ledger.order(key)
+        for action in order.actions:
+            was = read.shown["actions"][action.id]
+            document = json.loads(json.dumps(action_document(order, action, order.heads[action.id], program, now)))
+            assert chosen(document, STANDS) == chosen(was, STANDS), action.id
+            assert [chosen(one, BOOKED) for one in document["history"]] == [
+                chosen(one, BOOKED) for one in was["history"]
+            ], action.id
+            actions += 1
+        for record in order.records:
+            document = json.loads(json.dumps(modification_document(order, record, program)))
+            assert chosen(document, BOOKED) == chosen(read.shown["records"][record.public_id], BOOKED)
+            records += 1
+    assert (actions, records) == (len(read.shown["actions"]), len(read.shown["records"]))
+    assert actions > 100 and records > 1_000
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_it_is_shown_by_the_api_and_stays_as_it_is_when_it_is_folded_again(
+    name: str, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading and folding an old ledger books nothing."""
+    from retour.posting.refold import fold_again
+
+    read = load(name, environment, monkeypatch)
+    monkeypatch.setattr(app, "hub", lambda: read.hub)
+    app.quiet_hub.cache_clear()
+    read.hub.programs.grant("rk_recorded", Principal(read.program, "merchant", "till 4"))
+    call = Caller("rk_recorded", read.program)
+    before = items(read.hub)
+    for key in read.orders:
+        if key != "limit":
+            fold_again(read.hub, read.program, key)
+    assert items(read.hub) == before
+    for action in ("take-amount~sale", "undo~sale", "pool~sale", "shipped~shipped", "child-1~lead", "ACT-1"):
+        was = read.shown["actions"][action]
+        answer = call("GET", f"/v1/programs/{{p}}/actions/{action}")
+        assert answer.status == 200, answer.body
+        assert chosen(answer.json, STANDS) == chosen(was, STANDS)
+
+
+def items(hub: Hub) -> list[dict[str, Any]]:
+    pages = hub._dynamodb.get_paginator("scan").paginate(TableName=hub.environment["LEDGER_TABLE"], ConsistentRead=True)
+    found = [item for page in pages for item in page["Items"] if item["PK"]["S"][:2] == "A#"]
+    return sorted(found, key=lambda item: (item["PK"]["S"], item["SK"]["S"]))
