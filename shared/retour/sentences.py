@@ -8,6 +8,7 @@ from importlib.resources import files
 PLACES = (
     ("retour.domain.actions", "codes.json"),
     ("retour.domain.actions", "paid.json"),
+    ("retour.domain.contracts", "terms.json"),
     ("retour", "normalise.json"),
     ("retour.intake", "sentences.json"),
     ("retour.setup", "sentences.json"),

@@ -20,6 +20,7 @@ SERIAL = itertools.count()
 def contract(percent: str = "8", days: int = 30, number: int = 1, **more: Any) -> Contract:
     """Terms as they are written in a program; `more` are further keys of the body, or when it was recorded."""
     name, recorded_at = more.pop("name", "standard"), more.pop("recorded_at", datetime(2026, 1, 1, tzinfo=UTC))
+    groups, lists = more.pop("groups_of_program", None), more.pop("lists_of_program", None)
     body: dict[str, Any] = {
         "event_type": "sale",
         "valid_from": "2026-01-01",
@@ -34,6 +35,8 @@ def contract(percent: str = "8", days: int = 30, number: int = 1, **more: Any) -
         recorded_at=recorded_at,
         number=number,
         version=number,
+        groups=groups,
+        lists=lists,
     )
 
 

@@ -16,6 +16,7 @@ from retour.domain.contracts.contract import Contract
 from retour.domain.delivery import Kind
 from retour.domain.money import to_text
 from retour.domain.program import Program
+from retour.domain.said import Said
 from retour.domain.times import text
 from retour.intake.arrival import NO_HASH
 from retour.intake.batch import DONE, DRY_RUN, HELD, REFUSED, Batch
@@ -174,6 +175,8 @@ def action_line(action: Action, head: Head, program: Program, now: datetime) -> 
         "changes_left": max(CHANGES_MAX - head.changes, 0),
         "promo_code": action.promo_code,
         "customer_status": action.customer_status,
+        "country": action.country,
+        "payment_method": action.payment_method,
         "parent": action.parent,
     }
 
@@ -258,7 +261,7 @@ def history(order: Order, action: Action, head: Head, program: Program) -> list[
     return told_
 
 
-def told_in(parts: Sequence[paid.Said], language: str) -> str:
+def told_in(parts: Sequence[Said], language: str) -> str:
     """One sentence: what is paid, then why."""
     first, *why = [sentence(part.code, with_days(part.details, language), language) for part in parts]
     colon = " : " if language == "fr" else ": "
@@ -330,6 +333,9 @@ def contract_document(contract: Contract) -> Document:
         "event_type": contract.event_type,
         "partners": sorted(contract.partners),
         "valid_from": contract.valid_from.isoformat(),
+        "valid_until": contract.valid_until.isoformat() if contract.valid_until else None,
+        "groups": sorted(contract.for_groups),
+        "lists": {name: entries.sha256 for name, entries in contract.lists.items()},
         "recorded_at": text(contract.recorded_at),
         "terms": dict(contract.body),
     }

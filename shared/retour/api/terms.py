@@ -74,7 +74,7 @@ def locks(hub: Hub, call: Call, opened: Program, name: str) -> Document:
         "contract": terms.number,
         "name": terms.name,
         "version": terms.version,
-        "lock": dict(terms.body["lock"]),
+        "lock": terms.body["lock"],
         "time_zone": terms.time_zone,
         "days": [lock_document(one) for one in days],
         "odd": odd_documents(odd),

@@ -92,7 +92,8 @@ def parser() -> argparse.ArgumentParser:
     report = command(
         "report", "deliveries:report", "report partner actions from a CSV or JSON file", hub, program,
         more="CSV: one row per line of the order, with the header action_id, order_id, event_type, partner, "
-        "event_time, currency, sku, line, category, quantity, amount, promo_code, customer_status, parent; "
+        "event_time, currency, sku, line, category, quantity, amount, promo_code, customer_status, parent, "
+        "country, payment_method; "
         "only what is needed. JSON: one action or a list of them, as the API takes them.",
     )  # fmt: skip
     report.add_argument("file", metavar="FILE", type=Path)

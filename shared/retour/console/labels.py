@@ -3,8 +3,11 @@
 from datetime import date, datetime, timedelta
 
 from retour.console.words import Words
-from retour.domain.contracts.contract import Contract, Flat, Percent
+from retour.domain.contracts.contract import Contract
 from retour.domain.contracts.lock import AfterEvent, AfterStatus, LockRule, OpenEnded
+from retour.domain.contracts.pay import Flat, Percent
+from retour.domain.said import Said
+from retour.sentences import sentence
 
 
 def term(text: str) -> str:
@@ -315,6 +318,21 @@ def lock_rule(words: Words, rule: LockRule) -> str:
     return text
 
 
+def locks(words: Words, contract: Contract) -> str:
+    """When the actions of a contract lock, in words: the ranked ways by what they ask, the last for all others."""
+    *ranked, last = contract.locks
+    told = [
+        words.say(
+            "%(rule)s (%(asked)s)",
+            rule=lock_rule(words, one.rule),
+            asked="; ".join(asked(words, ask.said()) for ask in one.asks),
+        )
+        for one in ranked
+    ]
+    others = lock_rule(words, last.rule)
+    return "; ".join([*told, words.say("all others %(rule)s", rule=others)]) if told else others
+
+
 def rule(words: Words, contract: Contract, rank: int) -> str:
     """One ranked rule of a contract as a sentence."""
     say = words.say
@@ -328,12 +346,14 @@ def rule(words: Words, contract: Contract, rank: int) -> str:
             amount = words.minor(amount_, contract.currency)
             text = say("%(rank)s: %(amount)s per order", rank=rank, amount=amount) if per_order else say(
                 "%(rank)s: %(amount)s per unit", rank=rank, amount=amount)  # fmt: skip
-    conditions = [
-        (say("category"), one.categories), (say("item"), one.skus), (say("promo code"), one.promo_codes),
-        (say("customer status"), one.customer_statuses),
-    ]  # fmt: skip
-    said = "; ".join(f"{name} {', '.join(sorted(values))}" for name, values in conditions if values)
+    said = "; ".join(asked(words, part) for part in one.said(contract.currency))
     return f"{text} ({said})" if said else text
+
+
+def asked(words: Words, part: Said) -> str:
+    """One thing that terms ask, in words."""
+    days = {"day": words.day(date.fromisoformat(part.details["day"]))} if "day" in part.details else {}
+    return sentence(part.code, {**part.details, **days}, words.language)
 
 
 CASES = {

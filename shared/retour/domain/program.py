@@ -87,7 +87,8 @@ class OrderKeyRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """One version of a program. `contracts` holds every contract version ever recorded, oldest first."""
+    """One version of a program. `contracts` holds every contract version ever recorded, oldest first; `lists` are those
+    that were uploaded, by name, with the hash of their content."""
 
     id: str
     name: str
@@ -105,6 +106,7 @@ class Program:
     possible_duplicate_days: int = 14
     hold_at_lock_hours: int = 72
     rates: Mapping[str, Sequence[Rate]] = field(default_factory=dict)
+    lists: Mapping[str, str] = field(default_factory=dict)
 
     def source(self, name: str, channel: Channel) -> Source:
         """A source as the document declares it; else one of which nothing is declared.
@@ -127,7 +129,12 @@ class Program:
         return max(valid, key=lambda rate: rate.valid_from).rate if valid else None
 
 
-def program_from(document: Mapping[str, Any], version: int, contracts: tuple[Contract, ...]) -> Program:
+def program_from(
+    document: Mapping[str, Any],
+    version: int,
+    contracts: tuple[Contract, ...],
+    lists: Mapping[str, str] | None = None,
+) -> Program:
     """The program that a document (valid against program.schema.json) describes."""
     zone = document["time_zone"]
     return Program(
@@ -154,6 +161,7 @@ def program_from(document: Mapping[str, Any], version: int, contracts: tuple[Con
             currency: [Rate(date.fromisoformat(one["from"]), decimal(str(one["rate"]))) for one in rates]
             for currency, rates in document.get("fx", {}).items()
         },
+        lists=lists or {},
     )
 
 

@@ -21,12 +21,14 @@ from retour.normalise import KEY_BYTES, QUANTITY_MAX, Wrong, listed, order_key, 
 
 OF_ACTION = (
     "action_id", "order_id", "event_type", "partner", "event_time", "currency", "promo_code", "customer_status",
-    "parent",
+    "parent", "country", "payment_method",
 )  # fmt: skip
 OF_LINE = ("line", "sku", "category", "quantity", "amount")
 MINOR_MAX = 10**12
 LINES_MAX = 200
 ACTIONS_MAX = 500
+COUNTRY = 2
+"""Letters of a country's code (ISO 3166)."""
 
 
 def from_json(body: bytes) -> list[Report | Unreadable] | Refusal:
@@ -140,7 +142,10 @@ def _action(report: Report, program: Program, delivery: Delivery) -> Action:
     rate = program.rate(currency, local_day(event_time, program.time_zone))
     if rate is None:
         raise Wrong("RATE_MISSING", "currency", value=currency, currency=program.currency)
-    return Action(
+    country = fields.get("country", "").upper() or None
+    if country and not (len(country) == COUNTRY and country.isascii() and country.isalpha()):
+        raise Wrong("NOT_A_COUNTRY", "country", value=shown(fields["country"]))
+    reported = Action(
         id=fields.get("action_id") or f"{key}~{event_type.name}{repeated}",
         program=program.id,
         order_key=key,
@@ -152,13 +157,16 @@ def _action(report: Report, program: Program, delivery: Delivery) -> Action:
         lines=tuple(line_of(number, line, currency) for number, line in enumerate(report.lines, 1)),
         reported_at=delivery.received_at,
         delivery=delivery.id,
-        locks_at=at_report(terms.lock, event_time, program.time_zone).locks_at,
+        locks_at=None,
         contract=terms.number,
         rate=rate,
         promo_code=fields.get("promo_code"),
         customer_status=fields.get("customer_status"),
+        country=country,
+        payment_method=fields.get("payment_method"),
         parent=fields.get("parent") or (f"{key}~{event_type.parent}" if event_type.parent else None),
     )
+    return replace(reported, locks_at=at_report(terms.lock_for(reported), event_time, program.time_zone).locks_at)
 
 
 def line_of(number: int, line: Mapping[str, str], currency: str) -> Line:

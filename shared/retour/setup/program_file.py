@@ -12,7 +12,10 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from retour.domain.contracts.contract import Percent, pay_of
+from retour.domain.contracts.conditions import Named
+from retour.domain.contracts.lock_terms import lock_faults
+from retour.domain.contracts.pay import pay_fault
+from retour.domain.contracts.rule import rule_faults
 from retour.domain.money import exponents
 from retour.domain.program import REASONS
 
@@ -50,14 +53,16 @@ class Fault:
         return f"{where}, {self.key}: {self.sentence}" if self.key else f"{where}: {self.sentence}"
 
 
-def read(text: str) -> dict[str, Any] | list[Fault]:
+def read(text: str, lists: Iterable[str] | None = None) -> dict[str, Any] | list[Fault]:
     """The document, valid in all that can be judged without asking anybody, or everything that is wrong with it.
 
-    Dates stay texts. The faults come in the order of the lines, at most fifty of them.
+    `lists` are the names of those that were uploaded; None: nobody knows, every name may be one. Dates stay texts. The
+    faults come in the order of the lines, at most fifty of them.
     """
     page = _parse(text)
     if isinstance(page, Fault):
         return [page]
+    page.lists = frozenset(lists if lists is not None else _lists_spoken_of(page.document))
     faults = page.faults or [*_against_schema(page)] or [*_against_sense(page)]
     if faults:
         return sorted(set(faults))[:FAULTS_MAX]
@@ -74,12 +79,13 @@ def schema() -> dict[str, Any]:
 
 @dataclass(slots=True)
 class _Page:
-    """A document with the place of every key and value in its text."""
+    """A document with the place of every key and value in its text; and the lists that were uploaded for it."""
 
     document: Any = None
     keys: dict[Path, tuple[int, int]] = field(default_factory=dict)
     values: dict[Path, tuple[int, int]] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    lists: frozenset[str] = frozenset()
 
     def fault(self, path: Path, sentence: str, *, at_key: bool = False) -> Fault:
         line, column = (self.keys if at_key else self.values).get(path) or self.values.get(path) or (1, 1)
@@ -410,18 +416,30 @@ def _event_type(page: _Page, document: Mapping[str, Any], body: Mapping[str, Any
 
 def _contracts(page: _Page, document: Mapping[str, Any]) -> Iterator[Fault]:
     contracts = document["contracts"]
+    program = Named(
+        document["currency"],
+        frozenset(document.get("groups", {})),
+        frozenset(document.get("lists", {})) | page.lists,
+    )
+    for name, entries in document.get("lists", {}).items():
+        yield from _entries(page, entries, ("lists", name))
     for name, body in contracts.items():
         path = ("contracts", name)
         yield from _event_type(page, document, body, path)
         yield from _span(page, body, path, "valid_from", "valid_until")
         if ("payout" in body) == ("rules" in body):
             yield page.fault(path, "say what is paid, either as `payout: 8%` or as ranked `rules`", at_key=True)
-        yield from _lock(page, body["lock"], (*path, "lock"))
-        yield from _pays(page, document["currency"], body.get("payout"), (*path, "payout"))
+        for group in [one for one in body.get("groups", ()) if one not in program.groups]:
+            place = (*path, "groups", body["groups"].index(group))
+            yield page.fault(place, f"there is no group {group!r}{_meant(group, sorted(program.groups))}")
+        for inner, sentence in lock_faults(body["lock"], program):
+            yield page.fault((*path, "lock", *inner), sentence, at_key=True)
+        if "payout" in body and (wrong := pay_fault(body["payout"], program.currency)):
+            yield page.fault((*path, "payout"), wrong)
         for number, rule in enumerate(body.get("rules", ())):
-            yield from _pays(page, document["currency"], rule["pays"], (*path, "rules", number, "pays"))
+            yield from _rule(page, body, rule, (*path, "rules", number), program)
     for name in document["event_types"]:
-        if not any(body["event_type"] == name and "partners" not in body for body in contracts.values()):
+        if not any(body["event_type"] == name and _is_for_all(body) for body in contracts.values()):
             sentence = (
                 f"no contract pays for {name!r} to all partners; add one with `event_type: {name}` and no partners"
             )
@@ -441,23 +459,42 @@ def _span(page: _Page, body: Mapping[str, Any], path: Path, first: str, last: st
         yield page.fault((*path, last), sentence)
 
 
-def _lock(page: _Page, lock: Mapping[str, Any], path: Path) -> Iterator[Fault]:
-    """One way of locking, not parts of several."""
-    ways = {name.partition("after_")[2] or "open" for name in lock if "_after_" in name or name == "open_ended"}
-    if len(ways) != 1:
-        yield page.fault(path, "one way of locking is right, such as `days_after_event: 30`", at_key=True)
+def _lists_spoken_of(document: Any) -> Iterator[str]:
+    match document:
+        case {"list": str(name)}:
+            yield name
+        case dict():
+            for inner in document.values():
+                yield from _lists_spoken_of(inner)
+        case list():
+            for inner in document:
+                yield from _lists_spoken_of(inner)
 
 
-def _pays(page: _Page, currency: str, text: str | None, path: Path) -> Iterator[Fault]:
-    if text is None:
-        return
-    try:
-        pay = pay_of(text, currency, per_order=False)
-    except ValueError:
-        yield page.fault(path, f"{text} is no amount of {currency}; write a share such as 8%, or such as 5.00")
-        return
-    if isinstance(pay, Percent) and pay.percent > 100:
-        yield page.fault(path, f"{text} is more than the sale; 0% to 100% is right")
+def _is_for_all(contract: Mapping[str, Any]) -> bool:
+    return "partners" not in contract and "groups" not in contract
+
+
+def _rule(
+    page: _Page, contract: Mapping[str, Any], rule: Mapping[str, Any], path: Path, program: Named
+) -> Iterator[Fault]:
+    for inner, sentence in rule_faults(rule, program):
+        yield page.fault((*path, *inner), sentence)
+    wrong_days = [*_span(page, rule, path, "from", "until")]
+    yield from wrong_days
+    if not wrong_days and rule.get("until", "9999") < contract["valid_from"]:
+        sentence = f"{rule['until']} lies before the contract begins, {contract['valid_from']}: the rule never holds"
+        yield page.fault((*path, "until"), f"{sentence}; write a later day, or take the rule out")
+    if not wrong_days and rule.get("from", "") > contract.get("valid_until", "9999"):
+        sentence = f"{rule['from']} lies after the contract ends, {contract['valid_until']}: the rule never holds"
+        yield page.fault((*path, "from"), f"{sentence}; write an earlier day, or take the rule out")
+
+
+def _entries(page: _Page, entries: Iterable[str], path: Path) -> Iterator[Fault]:
+    for number, entry in enumerate(entries):
+        if "*" in entry[:-1]:
+            sentence = f"{_shown(entry)}: a star stands only at the end, for everything that begins so"
+            yield page.fault((*path, number), sentence)
 
 
 def _source(page: _Page, document: Mapping[str, Any], name: str, source: Mapping[str, Any]) -> Iterator[Fault]:

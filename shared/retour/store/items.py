@@ -2,7 +2,7 @@
 
 import json
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -38,6 +38,7 @@ from retour.domain.actions.outcome import Outcome
 from retour.domain.actions.standing import Standing
 from retour.domain.contracts.contract import Contract, contract_of
 from retour.domain.contracts.lock import Countdown
+from retour.domain.contracts.named_list import Entries
 from retour.domain.delivery import Channel, Delivery, Kind
 from retour.domain.times import instant, text
 
@@ -266,6 +267,8 @@ def action_item(action: Action) -> Item:
                 "fx": str(a.rate) if a.rate != 1 else None,
                 "prm": a.promo_code,
                 "cst": a.customer_status,
+                "cty": a.country,
+                "pay": a.payment_method,
                 "par": a.parent,
             }
         ),
@@ -291,6 +294,8 @@ def action_from(item: Mapping[str, Any]) -> Action:
         rate=Decimal(doc.get("fx", 1)),
         promo_code=doc.get("prm"),
         customer_status=doc.get("cst"),
+        country=doc.get("cty"),
+        payment_method=doc.get("pay"),
         parent=doc.get("par"),
     )
 
@@ -435,10 +440,13 @@ def contract_document(contract: Contract) -> dict[str, Any]:
         "time_zone": c.time_zone,
         "currency": c.currency,
         "body": dict(c.body),
+        **({"groups": {name: sorted(members) for name, members in c.groups.items()}} if c.groups else {}),
+        **({"lists": {name: entries.sha256 for name, entries in c.lists.items()}} if c.lists else {}),
     }
 
 
-def contract_from(doc: Mapping[str, Any]) -> Contract:
+def contract_from(doc: Mapping[str, Any], list_of: Callable[[str], Entries]) -> Contract:
+    """`list_of` gives a list by the hash of its content."""
     return contract_of(
         doc["name"],
         doc["body"],
@@ -447,4 +455,6 @@ def contract_from(doc: Mapping[str, Any]) -> Contract:
         recorded_at=instant(doc["recorded_at"]),
         number=doc["number"],
         version=doc["version"],
+        groups=doc.get("groups"),
+        lists={name: list_of(sha256) for name, sha256 in doc.get("lists", {}).items()},
     )

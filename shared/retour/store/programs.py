@@ -2,17 +2,20 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cached_property, partial
 from typing import Any
 
 from retour.domain.contracts.contract import Contract
+from retour.domain.contracts.named_list import Entries
 from retour.domain.contracts.versions import Spans, named_in, spans_after, spans_of, with_versions_of
 from retour.domain.program import Program, program_from
 from retour.domain.times import instant, text
 from retour.store.items import contract_document, contract_from, read, s
+from retour.store.lists import NamedLists, StoredList
 
 ANY = "*"
 TAIL = 4
@@ -62,10 +65,13 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class ProgramVersion:
+    """`lists`: those that were uploaded, by name, with the hash of their content."""
+
     version: int
     document: Mapping[str, Any]
     recorded_at: str
     delivery: str
+    lists: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ class Programs:
         if item is None:
             return None
         doc = read(item)
-        return program_from(doc["document"], doc["version"], self._contracts(program_id, doc))
+        return program_from(doc["document"], doc["version"], self._contracts(program_id, doc), doc.get("lists", {}))
 
     def versions(self, program_id: str) -> list[ProgramVersion]:
         """Newest first."""
@@ -100,21 +106,46 @@ class Programs:
             ScanIndexForward=False,
         )
         docs = [read(item) for item in answer["Items"]]
-        return [ProgramVersion(doc["version"], doc["document"], doc["recorded_at"], doc["delivery"]) for doc in docs]
+        return [
+            ProgramVersion(doc["version"], doc["document"], doc["recorded_at"], doc["delivery"], doc.get("lists", {}))
+            for doc in docs
+        ]
 
     def apply(self, document: Mapping[str, Any], recorded_at: datetime, delivery: str) -> tuple[Program, bool]:
         """Record a valid document as the program's next version; the same document again makes none.
 
         Returns the program and whether a version was made. Versions are only ever added.
         """
-        program_id = document["program"]
+        for entries in document.get("lists", {}).values():
+            self.lists.save(document["program"], entries)
+        return self._record(document["program"], recorded_at, delivery, lambda _: document)
+
+    def put_list(
+        self, program_id: str, name: str, entries: Iterable[str], recorded_at: datetime, delivery: str
+    ) -> tuple[Program, bool]:
+        """A named list from now on; what speaks of it becomes a new version. The same entries again change nothing."""
+        uploaded = {name: self.lists.save(program_id, entries).sha256}
+        return self._record(program_id, recorded_at, delivery, lambda document: document, uploaded)
+
+    def _record(
+        self,
+        program_id: str,
+        recorded_at: datetime,
+        delivery: str,
+        next_document: Callable[[Any], Mapping[str, Any]],
+        uploaded: Mapping[str, str] | None = None,
+    ) -> tuple[Program, bool]:
         while True:
             newest = self._newest(program_id)
             doc = read(newest) if newest else {"version": 0, "document": None, "contracts": []}
             known = self._contracts(program_id, doc)
-            if doc["document"] == document:
-                return program_from(document, doc["version"], known), False
-            contracts = with_versions_of(document, known, recorded_at)
+            before = doc.get("lists", {})
+            document, lists = next_document(doc["document"]), before | (uploaded or {})
+            if (doc["document"], before) == (document, lists):
+                return program_from(document, doc["version"], known, lists), False
+            contracts = with_versions_of(
+                document, known, recorded_at, {name: self._list(program_id, sha256) for name, sha256 in lists.items()}
+            )
             version = doc["version"] + 1
             body = {
                 "version": version,
@@ -123,10 +154,18 @@ class Programs:
                 "delivery": delivery,
                 "contracts": [contract_document(contract) for contract in contracts],
                 "named": spans_document(spans_of(contracts)),
+                **({"lists": lists} if lists else {}),
             }
             if self._add(program_id, version, body):
                 self.client.put_item(TableName=self.table, Item={"PK": s("P#"), "SK": s(program_id)})
-                return program_from(document, version, contracts), True
+                return program_from(document, version, contracts, lists), True
+
+    @cached_property
+    def lists(self) -> NamedLists:
+        return NamedLists(self.client, self.table)
+
+    def _list(self, program_id: str, sha256: str) -> Entries:
+        return StoredList(self.lists, program_id, sha256)
 
     # Keys
 
@@ -187,7 +226,7 @@ class Programs:
 
     def _contracts(self, program_id: str, doc: Mapping[str, Any]) -> tuple[Contract, ...]:
         """All contract versions of a stored program version, each with when its name stood in the document."""
-        found = [contract_from(contract) for contract in doc["contracts"]]
+        found = [contract_from(contract, partial(self._list, program_id)) for contract in doc["contracts"]]
         if "named" in doc or not found:
             return named_in(found, spans_from(doc.get("named", {})))
         key = program_id, doc["version"]

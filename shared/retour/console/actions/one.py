@@ -86,6 +86,7 @@ def shown(visit: Visit, action_id: str, acting: Acting, status: int = 200) -> Re
         "action": document,
         "version": found[2].version,
         "contract": visit.program.contracts[head.standing.contract - 1],
+        "lock": paid.lock_rule(order, action, head, visit.program.contracts),
         "steps": steps,
         "picture": charts.stairs(
             visit.words, steps, found[2].locks_at, visit.hub.now(), visit.program.currency, past.at

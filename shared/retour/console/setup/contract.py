@@ -9,6 +9,7 @@ from retour.console.request import Response
 from retour.console.setup import said
 from retour.console.visit import Visit
 from retour.domain.actions.action import Action
+from retour.domain.contracts.conditions import OneOf
 from retour.domain.contracts.contract import Contract
 from retour.domain.program import Program
 from retour.domain.row import Unreadable
@@ -17,7 +18,7 @@ from retour.setup.terms import Priced, Rests, invented, left, priced, sold
 
 LINES = 3
 """Items that an order can be invented with."""
-ABOUT = ("event_type", "partner", "day", "promo_code", "customer_status")
+ABOUT = ("event_type", "partner", "day", "promo_code", "customer_status", "country", "payment_method")
 ITEM = ("category", "sku", "quantity", "amount")
 
 
@@ -70,12 +71,9 @@ def usual(visit: Visit, terms: Contract) -> dict[str, str]:
     """An order to begin with, which the first rule pays for: the page shows at once how it is meant."""
     first = terms.rules[0]
     partner = min(terms.partners, default=visit.words.say("some partner"))
-    fits = {
-        "category:1": first.categories,
-        "sku:1": first.skus,
-        "promo_code": first.promo_codes,
-        "customer_status": first.customer_statuses,
-    }
+    asks = {ask.word: ask.wanted for ask in first.asks if not ask.negated}
+    values = {word: wanted.values for word, wanted in asks.items() if isinstance(wanted, OneOf)}
+    fits = {f"{word}:1": values.get(word, ()) for word in ITEM[:2]} | {word: values.get(word, ()) for word in ABOUT[3:]}
     about = {"event_type": terms.event_type, "partner": partner, "day": visit.today.isoformat(), "amount:1": "60.00"}
     return about | {name: min(values, default="") for name, values in fits.items()}
 

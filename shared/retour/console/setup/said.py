@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from retour.console.words import Words
-from retour.domain.contracts.contract import Flat, Percent
 from retour.domain.contracts.lock import AfterStatus, LockRule, OpenEnded, Restart
 from retour.domain.contracts.lock_days import LockDay, Odd, Oddity
+from retour.domain.contracts.pay import Flat, Percent
 from retour.setup.terms import Priced
 
 

@@ -50,6 +50,8 @@ class Action:
     rate: Decimal = Decimal(1)
     promo_code: str | None = None
     customer_status: str | None = None
+    country: str | None = None
+    payment_method: str | None = None
     parent: str | None = None
 
     @property

@@ -1,7 +1,7 @@
 """An order with its actions, its records and what was booked of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from retour.domain.actions.action import Action, State
@@ -102,7 +102,13 @@ def payout_of(action: Action, standing: Standing, contracts: Sequence[Contract])
 
 def paid_lines(action: Action, standing: Standing, contracts: Sequence[Contract]) -> tuple[Paid, ...]:
     """Each line's commission by the contract version that priced the lines last."""
-    return contracts[standing.contract - 1].pays(action, [(rest.amount, rest.quantity) for rest in standing.rests])
+    rests = [(rest.amount, rest.quantity) for rest in standing.rests]
+    return contracts[standing.contract - 1].pays(as_of_partner(action, standing), rests)
+
+
+def as_of_partner(action: Action, standing: Standing) -> Action:
+    """The action as its terms look at it: of the partner that it belongs to now."""
+    return action if action.partner == standing.partner else replace(action, partner=standing.partner)
 
 
 def named_record(record: Modification) -> str | None:

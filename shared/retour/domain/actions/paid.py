@@ -3,35 +3,26 @@
 Parts of sentences as codes of paid.json; whoever shows them puts them together in the language of the program.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import Decimal
 
 from retour.domain.actions.action import Action
 from retour.domain.actions.codes import Code
 from retour.domain.actions.decide import terms_for
-from retour.domain.actions.modification import Approve, Modification, Reattribute, SetStatus, Undo
-from retour.domain.actions.order import Entry, Head, Order, payout_of
+from retour.domain.actions.modification import Modification, Reattribute, Undo
+from retour.domain.actions.order import Entry, Head, Order, as_of_partner, payout_of
 from retour.domain.actions.outcome import Outcome
 from retour.domain.actions.replay import ACCEPTED, Priced, accepted_records, in_order, replay, undone_ids
 from retour.domain.actions.standing import as_reported, step
 from retour.domain.calendar import local_day
-from retour.domain.contracts.contract import Basis, Contract, Flat, Percent
-from retour.domain.contracts.lock import AfterStatus, OpenEnded, Restart
+from retour.domain.contracts.contract import Basis, Contract
+from retour.domain.contracts.lock import AfterStatus, LockRule, OpenEnded, Restart
 from retour.domain.contracts.lock import credit as credit_of
-from retour.domain.contracts.versions import terms_at
 from retour.domain.money import to_text
+from retour.domain.said import Said
 
 # Who is paid what
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """One part of what is to be told: its code in paid.json, and what fills it. Days are ISO texts, named `…day`."""
-
-    code: str
-    details: Mapping[str, str]
 
 
 def payment(order: Order, action: Action, head: Head, contracts: Sequence[Contract]) -> list[Said]:
@@ -62,36 +53,28 @@ def payment(order: Order, action: Action, head: Head, contracts: Sequence[Contra
 
 def by_rule(action: Action, head: Head, terms: Contract) -> Iterator[Said]:
     """What is left of the sale, by the rule that pays for it."""
-    paid = terms.pays(action, [(rest.amount, rest.quantity) for rest in head.standing.rests])
-    left = [i for i, rest in enumerate(head.standing.rests) if rest.amount or rest.quantity]
-    for rank in sorted({paid[i].rule for i in left}, key=lambda rank: rank or len(terms.rules) + 1):
-        of_rule = [i for i in left if paid[i].rule == rank]
-        amount = sum(head.standing.rests[i].amount for i in of_rule)
-        categories = dict.fromkeys(category for i in of_rule if (category := action.lines[i].category))
-        about = {
-            "amount": f"{to_text(amount, action.currency)} {action.currency}",
-            "what": f" {', '.join(categories)}" if categories else "",
-            "contract": terms.name,
-            "version": str(terms.version),
-            "rule": str(rank),
-        }
-        if not rank:
-            yield Said("PAID_NO_RULE", about)
+    rests = [(rest.amount, rest.quantity) for rest in head.standing.rests]
+    left = [i for i, rest in enumerate(rests) if rest != (0, 0)]
+    said_by: dict[str, str] = {"contract": terms.name, "version": str(terms.version)}
+
+    def what(places: Sequence[int]) -> dict[str, str]:
+        categories = dict.fromkeys(category for i in places if (category := action.lines[i].category))
+        return said_by | {"what": f" {', '.join(categories)}" if categories else ""}
+
+    paid: set[int] = set()
+    for share in terms.shares(as_of_partner(action, head.standing), rests):
+        of_rule = [i for i in share.lines if i in left]
+        paid.update(of_rule)
+        if not of_rule:
             continue
-        match terms.rules[rank - 1].pay:
-            case Percent(percent) if action.currency == terms.currency:
-                yield Said("PAID_PERCENT", about | {"percent": plain(percent)})
-            case Percent(percent):
-                converted = {"percent": plain(percent), "rate": plain(action.rate), "currency": terms.currency}
-                yield Said("PAID_PERCENT_CONVERTED", about | converted)
-            case Flat(flat, per_order):
-                units = sum(head.standing.rests[i].quantity for i in of_rule)
-                each = {"flat": f"{to_text(flat, terms.currency)} {terms.currency}", "quantity": str(units)}
-                yield Said("PAID_ONCE" if per_order else "PAID_EACH", about | each)
-
-
-def plain(number: Decimal) -> str:
-    return f"{number.normalize():f}"
+        rule = terms.rules[share.rank - 1]
+        said = rule.pay.said([rests[i] for i in of_rule], share.uncapped, action, terms.currency)
+        yield Said(said.code, what(of_rule) | {"rule": str(share.rank), **said.details})
+        if rule.at_most is not None and share.uncapped > rule.at_most:
+            yield Said("PAID_AT_MOST", {"at_most": f"{to_text(rule.at_most, terms.currency)} {terms.currency}"})
+    if unpaid := [i for i in left if i not in paid]:
+        amount = sum(rests[i][0] for i in unpaid)
+        yield Said("PAID_NO_RULE", what(unpaid) | {"amount": f"{to_text(amount, action.currency)} {action.currency}"})
 
 
 def counted(order: Order, head: Head) -> list[tuple[Entry, Modification]]:
@@ -128,9 +111,9 @@ def credited(order: Order, action: Action, head: Head, contracts: Sequence[Contr
     """When the partner's credit is certain, as it looks now; None for what is reversed, and while nobody can say."""
     if head.standing.reversal is not None:
         return None
-    terms = lock_terms(order, action, head, contracts, now)
-    countdown = head.standing.countdown
-    found = credit_of(terms.lock, countdown, now, terms.time_zone)
+    terms = lock_terms(order, action, head, contracts)
+    rule, countdown = lock_rule(order, action, head, contracts), head.standing.countdown
+    found = credit_of(rule, countdown, now, terms.time_zone)
     if found is None:
         return None
     about = {"day": found.day.isoformat(), "status": countdown.status or "–"}
@@ -144,28 +127,32 @@ def credited(order: Order, action: Action, head: Head, contracts: Sequence[Contr
 
     if head.locked(now):
         return told("expected", "CREDIT_LOCKED")
-    match terms.lock:
+    match rule:
         case OpenEnded() if head.standing.approved:
             return told("expected", "CREDIT_APPROVED")
         case OpenEnded():
             return told("latest", "CREDIT_OPEN")
         case AfterStatus(days, statuses, restart):
-            rule = {"days": str(days), "statuses": ", ".join(sorted(statuses))}
+            counted_from = {"days": str(days), "statuses": ", ".join(sorted(statuses))}
             if countdown.locks_at is None:
-                return told("earliest", "CREDIT_LEFT" if countdown.first else "CREDIT_NOT_REACHED", **rule)
+                return told("earliest", "CREDIT_LEFT" if countdown.first else "CREDIT_NOT_REACHED", **counted_from)
             if countdown.since == countdown.first:
-                return told("expected", "CREDIT_COUNTING", **rule)
-            return told("expected", "CREDIT_RESTARTED" if restart is Restart.ANY_CHANGE else "CREDIT_CAME_BACK", **rule)
+                return told("expected", "CREDIT_COUNTING", **counted_from)
+            return told(
+                "expected", "CREDIT_RESTARTED" if restart is Restart.ANY_CHANGE else "CREDIT_CAME_BACK", **counted_from
+            )
     return told("expected", "CREDIT_FIXED")
 
 
-def lock_terms(order: Order, action: Action, head: Head, contracts: Sequence[Contract], now: datetime) -> Contract:
-    """The version whose lock rule is in force: what moved the lock last; where nothing fixed it yet, what would now."""
-    own = contracts[action.contract - 1]
-    if head.locks_at is None and own.basis is Basis.AT_MODIFICATION:
-        return terms_at(contracts, action.event_type, head.standing.partner, now) or own
-    moving = [entry for entry, record in counted(order, head) if isinstance(record.change, SetStatus | Approve)]
-    return contracts[moving[-1].contract - 1] if moving else own
+def lock_terms(order: Order, action: Action, head: Head, contracts: Sequence[Contract]) -> Contract:
+    """The version whose lock rule is in force: that of the report, or of the re-attribution since (spec 6)."""
+    taken = {record.id for record in taken_over(order, head)}
+    entry = next((entry for entry, record in counted(order, head) if record.id in taken), None)
+    return contracts[(entry.contract if entry else action.contract) - 1]
+
+
+def lock_rule(order: Order, action: Action, head: Head, contracts: Sequence[Contract]) -> LockRule:
+    return lock_terms(order, action, head, contracts).lock_for(as_of_partner(action, head.standing))
 
 
 # The other basis

@@ -1,15 +1,19 @@
 """The terms between a program and its partners, in immutable versions: who is paid what, and when it locks (spec 6)."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime
-from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from retour.domain.actions.action import Action, Line
-from retour.domain.contracts.lock import AfterEvent, AfterStatus, LockRule, OpenEnded, Restart
-from retour.domain.money import allocate, decimal, exponent, half_away, to_minor
+from retour.domain.actions.action import Action
+from retour.domain.calendar import local_day
+from retour.domain.contracts.conditions import Sale, mentioned
+from retour.domain.contracts.lock import LockRule
+from retour.domain.contracts.lock_terms import RankedLock, locks_of
+from retour.domain.contracts.named_list import Entries
+from retour.domain.contracts.pay import Rests, capped, converted
+from retour.domain.contracts.rule import Rule, rule_of
 
 
 class Basis(StrEnum):
@@ -28,44 +32,6 @@ class Cascade(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Percent:
-    """Of the amount: of every line, rounded once per line, or of the order as one line."""
-
-    percent: Decimal
-    per_order: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Flat:
-    """Minor units of the program's currency: for every unit sold that has not come back, or once for the order."""
-
-    amount: int
-    per_order: bool = False
-
-
-Pay = Percent | Flat
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """What is paid where all its conditions hold; an empty condition holds for everything."""
-
-    pay: Pay
-    categories: frozenset[str] = frozenset()
-    skus: frozenset[str] = frozenset()
-    promo_codes: frozenset[str] = frozenset()
-    customer_statuses: frozenset[str] = frozenset()
-
-    def holds(self, action: Action, line: Line) -> bool:
-        return (
-            (not self.categories or line.category in self.categories)
-            and (not self.skus or line.sku in self.skus)
-            and (not self.promo_codes or action.promo_code in self.promo_codes)
-            and (not self.customer_statuses or action.customer_status in self.customer_statuses)
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Paid:
     """What one line pays, in minor units of the program's currency, and the rank of the rule that says so (0: none)."""
 
@@ -77,13 +43,24 @@ Span = tuple[datetime, datetime | None]
 """From a moment until another; None: still."""
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one rule pays: the places of its lines, and what each pays of it; `uncapped` is their sum before a cap."""
+
+    rank: int
+    lines: tuple[int, ...]
+    amounts: tuple[int, ...]
+    uncapped: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
-    """One version of the terms for an event type: of the named partners, or of all when none is named.
+    """One version of the terms for an event type: of the named partners and groups, or of all when none is named.
 
     `number` counts all contract versions of the program from 1 and is what the ledger books; `version` counts within
-    the name. `body` is the terms as they were written. `named`: when the document in force named the contract. The
-    last day of the terms is `valid_until`.
+    the name. `body` is the terms as they were written, `groups` the members of the groups and `lists` the lists that
+    they speak of: a version is complete. `named`: when the document in force named the contract. The last day of the
+    terms is `valid_until`.
     """
 
     number: int
@@ -97,18 +74,31 @@ class Contract:
     partners: frozenset[str]
     valid_from: date
     rules: tuple[Rule, ...]
-    lock: LockRule
+    locks: tuple[RankedLock, ...]
     basis: Basis
     cascade: Cascade
     named: tuple[Span, ...]
     valid_until: date | None = None
+    for_groups: frozenset[str] = frozenset()
+    groups: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    lists: Mapping[str, Entries] = field(default_factory=dict)
+
+    # Whom it is for, and when
 
     def covers(self, event_type: str, partner: str) -> bool:
-        return self.event_type == event_type and (not self.partners or partner in self.partners)
+        return self.event_type == event_type and self.reach(partner) is not None
 
-    def reach(self, partner: str) -> int:
-        """How wide terms reach that cover the partner: 0 where they name it, 2 where they are for all."""
-        return 0 if partner in self.partners else 2
+    def reach(self, partner: str) -> int | None:
+        """How far terms reach that cover a partner: 0 where they name it, 1 its group, 2 all; None: they do not."""
+        if partner in self.partners:
+            return 0
+        if any(partner in self.groups[group] for group in self.for_groups):
+            return 1
+        return None if self.partners or self.for_groups else 2
+
+    @property
+    def is_for_all(self) -> bool:
+        return not self.partners and not self.for_groups
 
     def is_named_at(self, moment: datetime) -> bool:
         """Whether the document in force at the moment has a contract of this name."""
@@ -117,47 +107,58 @@ class Contract:
     def has_ended(self, day: date) -> bool:
         return self.valid_until is not None and self.valid_until < day
 
-    def pays(self, action: Action, rests: Sequence[tuple[int, int]]) -> tuple[Paid, ...]:
+    # When an action locks
+
+    @property
+    def lock(self) -> LockRule:
+        """How an action locks of which nothing special holds."""
+        return self.locks[-1].rule
+
+    def lock_for(self, action: Action) -> LockRule:
+        """How an action locks, by what was reported of it: the same whenever it is asked."""
+        if len(self.locks) == 1:
+            return self.lock
+        sale = self.sale(action)
+        return next((one.rule for one in self.locks if one.holds(sale)), self.lock)
+
+    # Who is paid what
+
+    def pays(self, action: Action, rests: Rests) -> tuple[Paid, ...]:
         """Every line's commission for what is left of it, (amount, quantity) each, by the first rule that holds."""
-        ranks = [self.rank(action, line) for line in action.lines]
-        amounts = [0] * len(ranks)
+        paid = [Paid(0, 0)] * len(action.lines)
+        for share in self.shares(action, rests):
+            for i, amount in zip(share.lines, share.amounts, strict=True):
+                paid[i] = Paid(amount, share.rank)
+        return tuple(paid)
+
+    def shares(self, action: Action, rests: Rests) -> list[Share]:
+        """The same, rule by rule in their order; what none pays is left out."""
+        ranks = self.ranks(action)
+        found = []
         for rank in sorted({rank for rank in ranks if rank}):
-            of_rule = [i for i, own in enumerate(ranks) if own == rank]
-            paid = self._rule_pays(self.rules[rank - 1].pay, action, [rests[i] for i in of_rule])
-            for i, amount in zip(of_rule, paid, strict=True):
-                amounts[i] = amount
-        return tuple(Paid(amount, rank) for amount, rank in zip(amounts, ranks, strict=True))
+            rule, places = self.rules[rank - 1], tuple(i for i, own in enumerate(ranks) if own == rank)
+            amounts = rule.pay.pays([rests[i] for i in places], action, self.currency)
+            found.append(Share(rank, places, tuple(capped(amounts, rule.at_most)), sum(amounts)))
+        return found
 
-    def rank(self, action: Action, line: Line) -> int:
-        """The rank of the first rule that holds for a line; 0 when none does."""
-        return next((rank for rank, rule in enumerate(self.rules, 1) if rule.holds(action, line)), 0)
+    def ranks(self, action: Action) -> list[int]:
+        """Of every line the rank of the first rule that holds for it; 0 when none does."""
+        sale = self.sale(action)
+        ranked = list(enumerate(self.rules, 1))
+        return [next((rank for rank, rule in ranked if rule.holds(sale, line)), 0) for line in action.lines]
 
-    def _rule_pays(self, pay: Pay, action: Action, rests: Sequence[tuple[int, int]]) -> Sequence[int]:
-        amounts = [amount for amount, _ in rests]
-        match pay:
-            case Percent(percent, per_order=False):
-                return [half_away(self.converted(amount, action) * percent / 100) for amount in amounts]
-            case Percent(percent):
-                return allocate(half_away(self.converted(sum(amounts), action) * percent / 100), amounts)
-            case Flat(flat, per_order=False):
-                return [flat * quantity for _, quantity in rests]
-            case Flat(flat):
-                left = [amount or quantity for amount, quantity in rests]
-                return allocate(flat, left) if any(left) else [0] * len(rests)
-
-    def converted(self, amount: int, action: Action) -> Decimal:
-        """Minor units of the action's currency in those of the program's, at the rate frozen on the action."""
-        places = exponent(self.currency) - exponent(action.currency)
-        return (Decimal(amount) * action.rate).scaleb(places)
+    def sale(self, action: Action) -> Sale:
+        groups = frozenset(name for name, members in self.groups.items() if action.partner in members)
+        value = converted(action.amount, action, self.currency)
+        return Sale(action, local_day(action.event_time, self.time_zone), value, groups)
 
     def says_the_same(self, other: "Contract") -> bool:
         """The same terms, whatever their version."""
-        return (self.name, self.time_zone, self.currency, self.body) == (
-            other.name,
-            other.time_zone,
-            other.currency,
-            other.body,
-        )
+        return self._said() == other._said()
+
+    def _said(self) -> tuple[Any, ...]:
+        lists = {name: entries.sha256 for name, entries in self.lists.items()}
+        return self.name, self.time_zone, self.currency, self.body, self.groups, lists
 
 
 def contract_of(
@@ -170,8 +171,15 @@ def contract_of(
     number: int = 0,
     version: int = 0,
     named: tuple[Span, ...] = (),
+    groups: Mapping[str, Iterable[str]] | None = None,
+    lists: Mapping[str, Entries] | None = None,
 ) -> Contract:
-    """The contract that a document (valid against the program's schema) describes."""
+    """The contract that a document (valid against the program's schema) describes.
+
+    `groups` and `lists` are those of the program; a contract keeps the ones that it speaks of.
+    """
+    groups_named, lists_named = spoken_of(body)
+    own_lists = {one: lists[one] for one in sorted(lists_named)} if lists else {}
     return Contract(
         number=number,
         name=name,
@@ -183,40 +191,24 @@ def contract_of(
         event_type=body["event_type"],
         partners=frozenset(body.get("partners", ())),
         valid_from=date.fromisoformat(str(body["valid_from"])),
-        rules=tuple(rule_of(rule, currency) for rule in body.get("rules") or [{"pays": body["payout"]}]),
-        lock=lock_of(body["lock"]),
+        rules=tuple(rule_of(rule, currency, own_lists) for rule in body.get("rules") or [{"pays": body["payout"]}]),
+        locks=locks_of(body["lock"], currency, own_lists),
         basis=Basis(body.get("terms_basis", Basis.AT_MODIFICATION)),
         cascade=Cascade(body.get("cascade", Cascade.NONE)),
         named=named or ((recorded_at, None),),
         valid_until=date.fromisoformat(str(body["valid_until"])) if "valid_until" in body else None,
+        for_groups=frozenset(body.get("groups", ())),
+        groups={one: frozenset(groups[one]) for one in sorted(groups_named)} if groups else {},
+        lists=own_lists,
     )
 
 
-def rule_of(body: Mapping[str, Any], currency: str) -> Rule:
-    return Rule(
-        pay=pay_of(str(body["pays"]), currency, per_order=body.get("per") == "order"),
-        categories=frozenset(body.get("category", ())),
-        skus=frozenset(body.get("sku", ())),
-        promo_codes=frozenset(body.get("promo_code", ())),
-        customer_statuses=frozenset(body.get("customer_status", ())),
-    )
-
-
-def pay_of(text: str, currency: str, *, per_order: bool) -> Pay:
-    """`8%`, or a flat amount of the program's currency such as `5.00` or `5.00 EUR`."""
-    if text.endswith("%"):
-        return Percent(decimal(text[:-1].strip()), per_order)
-    return Flat(to_minor(decimal(text.removesuffix(currency).strip()), currency), per_order)
-
-
-def lock_of(body: Mapping[str, Any]) -> LockRule:
-    if "days_after_status" in body:
-        restart = Restart(body.get("restart", Restart.ANY_CHANGE))
-        return AfterStatus(body["days_after_status"], frozenset(body["statuses"]), restart)
-    if body.get("open_ended"):
-        return OpenEnded(body.get("days_max", OpenEnded().days_max))
-    from_month_end = "days_after_month_end" in body or "months_after_month_end" in body
-    days = body.get("days_after_month_end" if from_month_end else "days_after_event", 0)
-    months = body.get("months_after_month_end" if from_month_end else "months_after_event", 0)
-    at_end = body.get("lock_moment", "end") == "end"
-    return AfterEvent(days, months, from_month_end, at_end, bool(body.get("month_end_sticky")))
+def spoken_of(body: Mapping[str, Any]) -> tuple[set[str], set[str]]:
+    """The groups and the lists that terms speak of by name."""
+    ranked = body["lock"] if isinstance(body["lock"], list) else [body["lock"]]
+    groups: set[str] = set(body.get("groups", ()))
+    lists: set[str] = set()
+    for one in (*body.get("rules", ()), *ranked):
+        groups.update(mentioned(one, "partner_group"))
+        lists.update(item["list"] for item in mentioned(one) if isinstance(item, Mapping))
+    return groups, lists

@@ -7,6 +7,7 @@ from typing import Any
 
 from retour.domain.calendar import local_day
 from retour.domain.contracts.contract import Contract, Span, contract_of
+from retour.domain.contracts.named_list import Entries, named_list
 
 
 def terms_at(
@@ -31,7 +32,7 @@ def terms_at(
         decided.add(one.name)
         if one.is_named_at(moment) and not one.has_ended(today) and one.covers(event_type, partner):
             found.append(one)
-    return min(found, key=lambda one: (one.reach(partner), -one.valid_from.toordinal(), one.name), default=None)
+    return min(found, key=lambda one: (one.reach(partner) or 0, -one.valid_from.toordinal(), one.name), default=None)
 
 
 def terms_at_report(
@@ -44,9 +45,16 @@ def terms_at_report(
 
 
 def with_versions_of(
-    document: Mapping[str, Any], known: Sequence[Contract], recorded_at: datetime
+    document: Mapping[str, Any],
+    known: Sequence[Contract],
+    recorded_at: datetime,
+    lists: Mapping[str, Entries] | None = None,
 ) -> tuple[Contract, ...]:
-    """All contract versions after this program document is recorded: the known ones, then those it adds or changes."""
+    """All contract versions after this program document is recorded: the known ones, then those it adds or changes.
+
+    `lists` are those that were uploaded by then; a list that the document writes out goes before them.
+    """
+    written = {name: named_list(entries) for name, entries in document.get("lists", {}).items()}
     versions = list(known)
     for name, body in document["contracts"].items():
         earlier = [c for c in versions if c.name == name]
@@ -58,6 +66,8 @@ def with_versions_of(
             recorded_at=recorded_at,
             number=len(versions) + 1,
             version=len(earlier) + 1,
+            groups=document.get("groups"),
+            lists={**(lists or {}), **written},
         )
         if not earlier or not earlier[-1].says_the_same(terms):
             versions.append(terms)

@@ -1,0 +1,256 @@
+"""What terms may ask of an action: one entry a condition says how it is written, judged and told (spec 6).
+
+Everything is judged on the action as it was reported, whenever it is priced: no return moves an order over a threshold.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from retour.domain.actions.action import Action, Line
+from retour.domain.contracts.named_list import ENTRY_MAX, Entries
+from retour.domain.money import NotAnAmount, decimal, to_minor, to_text
+from retour.domain.said import Said
+
+NOT = "not"
+VALUES_MAX = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Sale:
+    """An action as terms look at it: its event's day in the program's time zone, what the order was worth in minor
+    units of the program's currency, and the groups its partner belongs to."""
+
+    action: Action
+    day: date
+    value: Decimal
+    groups: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """One of these values, or one of an entry of these lists."""
+
+    values: frozenset[str]
+    lists: tuple[tuple[str, Entries], ...] = ()
+
+    def holds(self, found: Sequence[str]) -> bool:
+        return any(value in self.values or any(value in entries for _, entries in self.lists) for value in found)
+
+    def __str__(self) -> str:
+        return ", ".join([*sorted(self.values), *(f"@{name}" for name, _ in self.lists)])
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """From `low` on and below `high`, in minor units of `currency`; None: no such end."""
+
+    low: int | None
+    high: int | None
+    currency: str
+
+    def holds(self, found: Decimal) -> bool:
+        return (self.low is None or found >= self.low) and (self.high is None or found < self.high)
+
+    def __str__(self) -> str:
+        ends = ("" if end is None else to_text(end, self.currency) for end in (self.low, self.high))
+        return f"{'..'.join(ends)} {self.currency}"
+
+
+Wanted = OneOf | Between
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One thing that terms may ask. `word` is its key in the program, `code` its sentence.
+
+    `found` is what an action has of it: of its line where `of_line`. `is_amount`: it is a range of money, not a list.
+    """
+
+    word: str
+    about: str
+    found: Callable[[Sale, Line | None], Any]
+    of_line: bool = False
+    is_amount: bool = False
+    pattern: str = ""
+    example: str = ""
+
+    @property
+    def code(self) -> str:
+        return f"TERM_{self.word.upper()}"
+
+    def parsed(self, body: Any, currency: str, lists: Mapping[str, Entries]) -> Wanted:
+        if self.is_amount:
+            ends = [
+                to_minor(decimal(str(body[name])), currency) if name in body else None for name in ("from", "below")
+            ]
+            return Between(ends[0], ends[1], currency)
+        named = [item["list"] for item in body if isinstance(item, Mapping)]
+        return OneOf(
+            frozenset(item for item in body if isinstance(item, str)), tuple((name, lists[name]) for name in named)
+        )
+
+    def faults(self, body: Any, program: "Named") -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """What is wrong with it although it has the right shape, and where below its key."""
+        if self.is_amount:
+            yield from _amount_faults(body, program.currency)
+            return
+        for number, item in enumerate(body):
+            if isinstance(item, Mapping) and item["list"] not in program.lists:
+                known = ", ".join(sorted(program.lists)) or "none yet"
+                sentence = (
+                    f"there is no list {item['list']!r}; known are: {known}. Upload it first, or add it to `lists`"
+                )
+                yield (number, "list"), sentence
+            if self.word == "partner_group" and isinstance(item, str) and item not in program.groups:
+                known = ", ".join(sorted(program.groups)) or "none yet"
+                yield (number,), f"there is no group {item!r}; known are: {known}. Add it to `groups`"
+
+    def schema(self) -> dict[str, Any]:
+        if self.is_amount:
+            amount = {"type": "string", "pattern": "^[0-9]{1,12}([.][0-9]{1,4})?$", "examples": ["100.00"]}
+            ends = {
+                "from": {"description": "At least this much.", **amount},
+                "below": {"description": "Less than this.", **amount},
+            }
+            return {
+                "description": self.about, "type": "object", "additionalProperties": False, "minProperties": 1,
+                "properties": ends, "examples": [{"from": "100.00"}],
+            }  # fmt: skip
+        item: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": ENTRY_MAX}
+        if self.pattern:
+            item |= {"pattern": self.pattern, "description": self.about, "examples": [self.example]}
+        elif self.word != "partner_group":
+            named = {"list": {"description": "The name of a list.", "type": "string", "minLength": 1}}
+            item |= {
+                "type": ["string", "object"], "additionalProperties": False, "required": ["list"], "properties": named,
+            }  # fmt: skip
+        return {
+            "description": self.about, "type": "array", "minItems": 1, "maxItems": VALUES_MAX, "uniqueItems": True,
+            "items": item,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a document may speak of by name: its groups and lists; and the currency its amounts are in."""
+
+    currency: str
+    groups: frozenset[str] = frozenset()
+    lists: frozenset[str] = frozenset()
+
+
+def _amount_faults(body: Mapping[str, Any], currency: str) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    ends: dict[str, int] = {}
+    for name in ("from", "below"):
+        if name in body:
+            try:
+                ends[name] = to_minor(decimal(str(body[name])), currency)
+            except NotAnAmount:
+                right = to_text(10_000, currency)
+                yield (name,), f"{body[name]} is no amount of {currency}; write it such as {right}"
+    if len(ends) == 2 and ends["from"] >= ends["below"]:
+        yield ("below",), f"{body['below']} is not more than `from`, {body['from']}: nothing lies between them"
+
+
+def _line(read: Callable[[Line], str | None]) -> Callable[[Sale, Line | None], Sequence[str]]:
+    return lambda _, line: [value] if line and (value := read(line)) is not None else []
+
+
+def _action(read: Callable[[Action], str | None]) -> Callable[[Sale, Line | None], Sequence[str]]:
+    return lambda sale, _: [value] if (value := read(sale.action)) is not None else []
+
+
+CONDITIONS: Mapping[str, Condition] = {
+    one.word: one
+    for one in (
+        Condition("category", "Lines of one of these categories.", _line(lambda line: line.category), of_line=True),
+        Condition("sku", "Lines of one of these SKUs.", _line(lambda line: line.sku), of_line=True),
+        Condition("promo_code", "Actions with one of these promo codes.", _action(lambda action: action.promo_code)),
+        Condition(
+            "customer_status",
+            "Actions of customers with one of these statuses.",
+            _action(lambda action: action.customer_status),
+        ),
+        Condition(
+            "country",
+            "Actions of customers in one of these countries (ISO 3166, two letters).",
+            _action(lambda action: action.country),
+            pattern="^[A-Z]{2}$",
+            example="DE",
+        ),
+        Condition(
+            "payment_method",
+            "Actions paid in one of these ways, as they are reported.",
+            _action(lambda action: action.payment_method),
+        ),
+        Condition(
+            "currency",
+            "Actions in one of these original currencies (ISO 4217).",
+            _action(lambda action: action.currency),
+            pattern="^[A-Z]{3}$",
+            example="USD",
+        ),
+        Condition(
+            "order_value",
+            "Actions worth so much when they were reported, in the program's currency.",
+            lambda sale, _: sale.value,
+            is_amount=True,
+        ),
+        Condition("partner_group", "Actions of partners in one of these groups.", lambda sale, _: [*sale.groups]),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A condition as terms write it; `negated`: it must not hold."""
+
+    word: str
+    wanted: Wanted
+    negated: bool = False
+
+    def holds(self, sale: Sale, line: Line | None) -> bool:
+        return self.wanted.holds(CONDITIONS[self.word].found(sale, line)) is not self.negated
+
+    def said(self) -> Said:
+        code = CONDITIONS[self.word].code
+        return Said(f"{code}_NOT" if self.negated else code, {"values": str(self.wanted)})
+
+
+def asks_of(body: Mapping[str, Any], currency: str, lists: Mapping[str, Entries]) -> tuple[Ask, ...]:
+    """What a rule, or a ranked lock, asks: its conditions, then those below `not`."""
+    return tuple(
+        Ask(word, condition.parsed(said[word], currency, lists), negated)
+        for said, negated in ((body, False), (body.get(NOT, {}), True))
+        for word, condition in CONDITIONS.items()
+        if word in said
+    )
+
+
+def condition_faults(body: Mapping[str, Any], program: Named) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    for above, said in (((), body), ((NOT,), body.get(NOT, {}))):
+        for word, condition in CONDITIONS.items():
+            if word in said:
+                for place, sentence in condition.faults(said[word], program):
+                    yield (*above, word, *place), sentence
+
+
+def condition_schemas(*, of_line: bool = True) -> dict[str, Any]:
+    """The keys of a rule's conditions; without those that ask of single lines for what holds for a whole action."""
+    known = {word: one.schema() for word, one in CONDITIONS.items() if of_line or not one.of_line}
+    negated = {
+        "description": "Conditions of which none may hold; what was not reported does not hold.",
+        "type": "object", "additionalProperties": False, "minProperties": 1, "properties": known,
+    }  # fmt: skip
+    return {**known, NOT: negated}
+
+
+def mentioned(body: Mapping[str, Any], word: str | None = None) -> Iterator[Any]:
+    """Every value below a rule's conditions, plain or below `not`; of one condition where it is named."""
+    for said in (body, body.get(NOT, {})):
+        for name, condition in CONDITIONS.items():
+            if name in said and word in (None, name) and not condition.is_amount:
+                yield from said[name]

@@ -1,0 +1,44 @@
+"""Named lists of SKUs, categories or codes: exact, or everything with a beginning; never changed, only replaced."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+ENTRIES_MAX = 20_000
+ENTRY_MAX = 128
+REST = "*"
+
+
+class Entries(Protocol):
+    """The entries of a list, known by the hash of their content."""
+
+    @property
+    def sha256(self) -> str: ...
+
+    def __contains__(self, value: str, /) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class NamedList:
+    """`beginnings` are the entries that end in `*`, without it, and `lengths` how long they are."""
+
+    sha256: str
+    exact: frozenset[str]
+    beginnings: frozenset[str]
+    lengths: tuple[int, ...]
+
+    def __contains__(self, value: str, /) -> bool:
+        return value in self.exact or any(value[:length] in self.beginnings for length in self.lengths)
+
+
+def named_list(entries: Iterable[str]) -> NamedList:
+    """The same list whatever the order of its entries."""
+    said = {*entries}
+    beginnings = {entry[:-1] for entry in said if entry.endswith(REST)}
+    return NamedList(
+        sha256=hashlib.sha256("\n".join(sorted(said)).encode()).hexdigest(),
+        exact=frozenset(entry for entry in said if not entry.endswith(REST)),
+        beginnings=frozenset(beginnings),
+        lengths=tuple(sorted({len(beginning) for beginning in beginnings})),
+    )

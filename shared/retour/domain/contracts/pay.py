@@ -1,0 +1,133 @@
+"""What a rule pays: one entry a kind says how it is written, worked out and told, and what caps it (spec 6)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from retour.domain.actions.action import Action
+from retour.domain.money import NotAnAmount, allocate, decimal, exponent, half_away, to_minor, to_text
+from retour.domain.said import Said
+
+PERCENT_MAX = 100
+PERCENT_DIGITS = 7
+
+Rests = Sequence[tuple[int, int]]
+"""Of each line the amount and the units that are left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Percent:
+    """Of the amount: of every line, rounded once per line, or of the order as one line."""
+
+    percent: Decimal
+    per_order: bool = False
+
+    def pays(self, rests: Rests, action: Action, currency: str) -> list[int]:
+        amounts = [amount for amount, _ in rests]
+        if self.per_order:
+            return allocate(self.of(sum(amounts), action, currency), amounts)
+        return [self.of(amount, action, currency) for amount in amounts]
+
+    def of(self, amount: int, action: Action, currency: str) -> int:
+        return half_away(converted(amount, action, currency) * self.percent / 100)
+
+    def said(self, rests: Rests, paid: int, action: Action, currency: str) -> Said:
+        """The sum at the share; where the lines were rounded otherwise than their sum would be, what they came to."""
+        amount = sum(amount for amount, _ in rests)
+        about = {"percent": plain(self.percent), "amount": f"{to_text(amount, action.currency)} {action.currency}"}
+        code = "PAID_PERCENT"
+        if action.currency != currency:
+            code, about = f"{code}_CONVERTED", about | {"rate": plain(action.rate), "currency": currency}
+        if paid != self.of(amount, action, currency):
+            about |= {"lines": str(len(rests)), "paid": f"{to_text(paid, currency)} {currency}"}
+            code = f"{code}_BY_LINE"
+        return Said(code, about)
+
+
+@dataclass(frozen=True, slots=True)
+class Flat:
+    """Minor units of the program's currency: for every unit sold that has not come back, or once for the order."""
+
+    amount: int
+    per_order: bool = False
+
+    def pays(self, rests: Rests, _action: Action, _currency: str) -> list[int]:
+        if not self.per_order:
+            return [self.amount * quantity for _, quantity in rests]
+        left = [amount or quantity for amount, quantity in rests]
+        return allocate(self.amount, left) if any(left) else [0] * len(rests)
+
+    def said(self, rests: Rests, _paid: int, _action: Action, currency: str) -> Said:
+        units = sum(quantity for _, quantity in rests)
+        about = {"flat": f"{to_text(self.amount, currency)} {currency}", "quantity": str(units)}
+        return Said("PAID_ONCE" if self.per_order else "PAID_EACH", about)
+
+
+Pay = Percent | Flat
+
+
+def pay_of(text: str, currency: str, *, per_order: bool) -> Pay:
+    """`8%`, or a flat amount of the program's currency such as `5.00` or `5.00 EUR`; NotAnAmount for all else."""
+    if text.endswith("%"):
+        return Percent(decimal(text[:-1].strip()), per_order)
+    return Flat(to_minor(decimal(text.removesuffix(currency).strip()), currency), per_order)
+
+
+def pay_fault(text: str, currency: str) -> str | None:
+    """What is wrong with a payout, and what is right."""
+    try:
+        pay = pay_of(text, currency, per_order=False)
+    except NotAnAmount:
+        return f"{text} is no amount of {currency}; write a share such as 8%, or such as {to_text(500, currency)}"
+    if isinstance(pay, Percent):
+        if pay.percent > PERCENT_MAX:
+            return f"{text} is more than the sale; 0% to 100% is right"
+        if len(pay.percent.as_tuple().digits) > PERCENT_DIGITS:
+            return f"{text} has more than {PERCENT_DIGITS} digits; write a share such as 8% or 7.25%"
+    return None
+
+
+def cap_fault(text: str, currency: str) -> str | None:
+    """What is wrong with the most that a rule pays for an action."""
+    try:
+        to_minor(decimal(text), currency)
+    except NotAnAmount:
+        return f"{text} is no amount of {currency}; write the most it pays such as {to_text(5000, currency)}"
+    return None
+
+
+def capped(paid: Sequence[int], at_most: int | None) -> Sequence[int]:
+    """The parts as they are, or cut to a sum by largest remainder."""
+    return paid if at_most is None or sum(paid) <= at_most else allocate(at_most, paid)
+
+
+def converted(amount: int, action: Action, currency: str) -> Decimal:
+    """Minor units of the action's currency in those of the program's, at the rate frozen on the action."""
+    places = exponent(currency) - exponent(action.currency)
+    return (Decimal(amount) * action.rate).scaleb(places)
+
+
+def plain(number: Decimal) -> str:
+    return f"{number.normalize():f}"
+
+
+PAY_SCHEMA = {
+    "description": "What is paid: a share such as `8%`, or a flat amount of the program's currency such as `5.00`, "
+    "quoted.",
+    "type": "string",
+    "pattern": "^[0-9]{1,9}([.][0-9]{1,6})? ?(%|[A-Z]{3})?$",
+    "examples": ["8%", "7.5%", "5.00"],
+}
+CAP_SCHEMA = {
+    "description": "The most that the rule pays for one action, in the program's currency; its lines share it.",
+    "type": "string",
+    "pattern": "^[0-9]{1,9}([.][0-9]{1,6})?$",
+    "examples": ["50.00"],
+}
+PER_SCHEMA = {
+    "description": "Whether the rule pays every item (a share of each line, a flat amount per unit) or the order as "
+    "one.",
+    "type": "string",
+    "enum": ["item", "order"],
+    "default": "item",
+}

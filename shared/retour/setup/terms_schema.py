@@ -1,0 +1,36 @@
+"""What the program's schema and the documents say of terms, from the terms themselves."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from retour.domain.contracts.conditions import CONDITIONS, NOT
+from retour.domain.contracts.lock_terms import WAYS, lock_schema, locks_schema
+from retour.domain.contracts.pay import PAY_SCHEMA
+from retour.domain.contracts.rule import rule_schema
+
+
+def definitions() -> Mapping[str, Mapping[str, Any]]:
+    """The parts of program.schema.json below `$defs` that terms declare."""
+    return {"payout": PAY_SCHEMA, "rule": rule_schema(), "lock": lock_schema(), "locks": locks_schema()}
+
+
+def rules_table() -> list[str]:
+    """What a rule may say, as rows of a table."""
+    rows = [(word, body) for word, body in rule_schema()["properties"].items() if word not in (*CONDITIONS, NOT)]
+    return [
+        "| key of a rule | says |",
+        "|---|---|",
+        f"| `pays` | {PAY_SCHEMA['description']} |",
+        *(f"| `{word}` | {body['description']} |" for word, body in rows if word != "pays"),
+        *(f"| `{word}` | {one.about} |" for word, one in CONDITIONS.items()),
+        f"| `{NOT}` | {rule_schema()['properties'][NOT]['description']} |",
+    ]
+
+
+def locks_table() -> list[str]:
+    """The ways of locking, as rows of a table."""
+    return [
+        "| `lock` | the action locks |",
+        "|---|---|",
+        *(f"| {', '.join(f'`{key}`' for key in way.leading)} | {way.about} |" for way in WAYS),
+    ]
