@@ -8,7 +8,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from retour.schedule.locking import lock
-from retour.schedule.turns import share
+from retour.schedule.turns import Share, turns
 from retour.wiring import Hub, hub
 
 RESERVE_SECONDS = 30.0
@@ -19,11 +19,9 @@ logger = Logger(service="lock")
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: Any) -> None:
-    programs = [event["program"]] if "program" in event else hub().programs.ids()
     end = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS
-    failed = [
-        program for n, program in enumerate(programs) if not locked(hub(), program, share(end, len(programs) - n))
-    ]
+    named = [(event["program"], Share(end))] if "program" in event else turns(hub(), "lock", end)
+    failed = [program for program, has_time in named if not locked(hub(), program, has_time)]
     if failed:
         raise RuntimeError(f"programs not locked: {', '.join(failed)}")
 

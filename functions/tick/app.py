@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -13,7 +12,7 @@ from retour.posting.waiting import expire_waiting
 from retour.schedule.arrivals import count_arrivals
 from retour.schedule.due import ask_for_visits, list_silent
 from retour.schedule.rollup import roll_up
-from retour.schedule.turns import share
+from retour.schedule.turns import Share, turns
 from retour.wiring import Hub, hub
 
 RESERVE_SECONDS = 60.0
@@ -24,32 +23,44 @@ logger = Logger(service="tick")
 
 @logger.inject_lambda_context
 def handler(_event: dict[str, Any], context: Any) -> None:
-    programs = hub().programs.ids()
-    failed = {program for program in programs if not looked_after(hub(), program, due)}
     end = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS
-    for n, program in enumerate(programs):
-        if not looked_after(hub(), program, partial(counted, has_time=share(end, len(programs) - n))):
-            failed.add(program)
+    failed = []
+    for program, has_time in turns(hub(), "tick", end):
+        if not looked_after(hub(), program, has_time):
+            failed.append(program)
     if failed:
         raise RuntimeError(f"programs not looked after: {', '.join(sorted(failed))}")
 
 
-def looked_after(h: Hub, program_id: str, look: Callable[[Hub, Program], Mapping[str, Any]]) -> bool:
-    """One program's trouble keeps no other from its turn."""
+def looked_after(h: Hub, program_id: str, has_time: Share) -> bool:
+    """One program's trouble keeps no other from its turn, and one duty's trouble no other duty."""
+    done: dict[str, Any] = {}
+    is_whole = True
     try:
         program = h.program(program_id)
-        if program is not None:
-            logger.info("clock looked at", extra={"program": program_id, **look(h, program)})
     except Exception:
-        logger.exception("program not looked after", program=program_id)
+        logger.exception("program not read", program=program_id)
         return False
-    return True
+    if program is None:
+        return True
+    for name, duty in DUTIES.items():
+        try:
+            done[name] = duty(h, program, has_time.part(SHARES.get(name, 1.0)))
+        except Exception:
+            logger.exception("duty not done", program=program_id, duty=name)
+            is_whole = False
+    logger.info("clock looked at", extra={"program": program_id, **done})
+    return is_whole
 
 
-def due(h: Hub, program: Program) -> Mapping[str, Any]:
-    visits, expired, silent = ask_for_visits(h, program), expire_waiting(h, program), list_silent(h, program)
-    return {"visits": visits, "expired": expired, "silent": silent, "missing": close_missing(h, program)}
-
-
-def counted(h: Hub, program: Program, has_time: Callable[[], bool]) -> Mapping[str, Any]:
-    return {"arrivals": count_arrivals(h, program, has_time), "rolled_up": roll_up(h, program, has_time)}
+DUTIES: Mapping[str, Callable[[Hub, Program, Callable[[], bool]], Any]] = {
+    "visits": lambda h, program, _: ask_for_visits(h, program),
+    "silent": lambda h, program, _: list_silent(h, program),
+    "missing": lambda h, program, _: close_missing(h, program),
+    "expired": expire_waiting,
+    "arrivals": count_arrivals,
+    "rolled_up": roll_up,
+}
+"""What is looked at for each program, in this order; each goes on at the next tick where its time was over."""
+SHARES = {"expired": 1 / 3, "arrivals": 1 / 2}
+"""Of what is left of a program's time; the last has all that the others leave."""

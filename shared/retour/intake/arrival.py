@@ -48,7 +48,8 @@ def on_our_clock(hub: "Hub", moment: datetime) -> datetime:
 
 def close_missing(hub: "Hub", program: Program) -> int:
     """Refuse announced files that never came, since what is open holds back what is final; how many that were."""
-    late = [one for one in hub.deliveries(program.id).open() if one.received_at < hub.now() - ARRIVES_WITHIN]
+    announced = hub.deliveries(program.id).open(ARRIVED)
+    late = [one for one in announced if one.received_at < hub.now() - ARRIVES_WITHIN]
     missing = [delivery for delivery in late if never_came(hub, delivery)]
     for delivery in missing:
         refuse(hub, delivery, "NEVER_ARRIVED", {"name": delivery.name})

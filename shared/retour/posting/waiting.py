@@ -1,8 +1,12 @@
 """What waits for its action: remembered, settled when that comes, given up in time."""
 
-from collections.abc import Sequence
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from itertools import chain, groupby
+from typing import TYPE_CHECKING, Any
 
 from retour.domain.actions.order import Order
 from retour.domain.actions.outcome import Outcome, Result
@@ -10,10 +14,20 @@ from retour.domain.delivery import Delivery
 from retour.domain.program import Program
 from retour.domain.times import instant
 from retour.posting.fold import adopt, expire
+from retour.store.bulk import batched
 from retour.store.ledger import Ledger
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
+
+IN_A_MESSAGE = 300
+"""Records named in one message, which may have 256 KB."""
+TOGETHER = 20_000
+"""Records of one deadline held at once."""
+AT_ONCE = 16
+"""Orders folded side by side."""
+
+log = logging.getLogger(__name__)
 
 
 def remind_waiting(hub: "Hub", program: Program, delivery: Delivery, results: Sequence[Result]) -> None:
@@ -39,27 +53,74 @@ def tell_settled(hub: "Hub", program: Program, order: Order) -> None:
                 deliveries.forget("waiting", deadline, record.id)
 
 
-def settled(hub: "Hub", program_id: str, delivery_id: str, modifications: Sequence[str]) -> None:
-    hub.send(
-        "answers",
-        {"program": program_id, "delivery": delivery_id, "what": "settled", "modifications": list(modifications)},
-    )
+def settled(hub: "Hub", program_id: str, delivery_id: str, ids: Sequence[str]) -> None:
+    """Ask for the second answer of a delivery. Of more records than a message can carry the list lies in the inbox."""
+    message = {"program": program_id, "delivery": delivery_id, "what": "settled", "modifications": list(ids)}
+    if len(ids) > IN_A_MESSAGE:
+        key = f"results/{program_id}/{delivery_id}/settled_{ids[0].rpartition('~')[2]}.json"
+        hub.inbox.put(key, json.dumps(list(ids)).encode())
+        message |= {"modifications": list(ids[:1]), "listed": key}
+    hub.send("answers", message)
 
 
-def expire_waiting(hub: "Hub", program: Program) -> int:
-    """Refuse what has waited for its action too long, and ask for its second answer; how many that were.
+def expire_waiting(hub: "Hub", program: Program, has_time: Callable[[], bool] = lambda: True) -> int:
+    """Refuse what has waited for its action too long; how many that were.
 
-    What a file brought that is not all taken in is spared: read again, it could be taken over by an action that came.
+    Each delivery gets one second answer for all of its rows, for they wait equally long. Orders are folded side by
+    side; one that cannot be folded keeps no other waiting, and is tried again by the next. What a file brought that is
+    not all taken in is spared: read again, it could be taken over by an action that came.
     """
     ledger, deliveries = hub.ledger(program), hub.deliveries(program.id)
-    overdue = list(deliveries.due("waiting", hub.now()))
-    at_work = {delivery.id for delivery in deliveries.open()} if overdue else set()
-    overdue = [(subject, reminder) for subject, reminder in overdue if reminder["delivery"] not in at_work]
-    for subject, reminder in overdue:
-        key = given_up(ledger, reminder["home"], subject, hub.now())
-        settled(hub, program.id, reminder["delivery"], [f"{key}~{subject}"])
-        deliveries.forget("waiting", instant(reminder["deadline"]), subject)
-    return len(overdue)
+    overdue = deliveries.due("waiting", hub.now())
+    first = next(overdue, None)
+    if first is None:
+        return 0
+    at_work = set(deliveries.open_ids())
+    done = 0
+    for together in of_one_delivery(chain([first], overdue)):
+        delivery_id = together[0][1]["delivery"]
+        if delivery_id in at_work:
+            continue
+        ended = expire_rows(ledger, together, hub.now())
+        if ended:
+            settled(hub, program.id, delivery_id, [public_id for public_id, _, _ in ended])
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                list(pool.map(lambda one: deliveries.forget("waiting", one[2], one[1]), ended))
+        done += len(ended)
+        if not has_time():
+            break
+    return done
+
+
+Reminder = tuple[str, Mapping[str, Any]]
+
+
+def of_one_delivery(reminders: Iterable[Reminder]) -> Iterator[list[Reminder]]:
+    """Reminders of one deadline by their delivery; of one that brought very many rows so many at a time."""
+    for _, of_deadline in groupby(reminders, key=lambda one: one[1]["deadline"]):
+        for some in batched(of_deadline, TOGETHER):
+            for delivery in dict.fromkeys(doc["delivery"] for _, doc in some):
+                yield [one for one in some if one[1]["delivery"] == delivery]
+
+
+def expire_rows(ledger: Ledger, reminders: Iterable[Reminder], now: datetime) -> list[tuple[str, str, datetime]]:
+    """Public id, subject and deadline of each record that waits no more."""
+    homes: dict[str, list[Reminder]] = {}
+    for subject, doc in reminders:
+        homes.setdefault(doc["home"], []).append((subject, doc))
+
+    def expired(home: str) -> list[tuple[str, str, datetime]]:
+        try:
+            rows = homes[home]
+            keys = [given_up(ledger, home, subject, now) for subject, _ in rows]
+        except Exception:
+            log.exception("what waits there could not be given up", extra={"order": home})
+            return []
+        ended = zip(keys, rows, strict=True)
+        return [(f"{key}~{subject}", subject, instant(doc["deadline"])) for key, (subject, doc) in ended]
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return sorted(chain.from_iterable(pool.map(expired, homes)))
 
 
 def given_up(ledger: Ledger, home: str, subject: str, now: datetime) -> str:

@@ -1,6 +1,8 @@
 """What became of a delivery, told where its sender looks: beside the upload, in the result folder, by mail (spec 7)."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
@@ -22,6 +24,7 @@ from retour.replies import callback
 from retour.salesforce_sync import news as salesforce_news
 from retour.sentences import sentence
 from retour.store import outcomes
+from retour.store.bulk import batched
 from retour.store.deliveries import Header
 from retour.store.inbox import Stream
 
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
     from retour.wiring import Hub
 
 LINES_TOLD = 20
+LOOKED_UP_AT_ONCE = 8
+NEWS_TOGETHER = 200
+"""Salesforce records of which one message on the queue tells."""
 ATTACHED_MAX = 5 << 20
 """What a mail can carry of refused rows, written out for its way; more are fetched from the hub."""
 
@@ -64,7 +70,9 @@ def tell(hub: "Hub", message: Mapping[str, Any]) -> str:
         raise LookupError(message["delivery"])
     source = program.source(header.delivery.source, header.delivery.channel)
     if message["what"] == "settled":
-        return tell_settled(hub, program, source, header, message["modifications"])
+        listed = message.get("listed")
+        named = json.loads(hub.inbox.read(listed)) if listed else message["modifications"]
+        return tell_settled(hub, program, source, header, named)
     if header.delivery.kind is not Kind.FILE or header.state in (ARRIVED, WORKING):
         return ""
     answer = written(hub, program, source, header)
@@ -81,11 +89,13 @@ def tell(hub: "Hub", message: Mapping[str, Any]) -> str:
 def tell_settled(hub: "Hub", program: Program, source: Source, header: Header, modifications: Sequence[str]) -> str:
     """The second answer: records that waited for their action and were settled now."""
     reader = Reader(program, hub.ledger(program), hub.deliveries(program.id), hub.now())
-    found = [order_and_record for id_ in modifications if (order_and_record := reader.modification(id_))]
-    results = [told(order, record, None, program) for order, record in found]
+    with ThreadPoolExecutor(LOOKED_UP_AT_ONCE) as pool:
+        found = list(pool.map(reader.modification, modifications))
+    results = [told(one[0], one[1], None, program) for one in found if one]
     if header.delivery.channel is Channel.SALESFORCE:
-        news = [{"id": result.reference, **salesforce_news(result, program.language)} for result in results]
-        hub.send("writebacks", {"program": program.id, "source": header.delivery.source, "records": news})
+        for some in batched(results, NEWS_TOGETHER):
+            news = [{"id": result.reference, **salesforce_news(result, program.language)} for result in some]
+            hub.send("writebacks", {"program": program.id, "source": header.delivery.source, "records": news})
         return "Salesforce"
     callback.tell(hub, program, source, header, results, again=modifications[0])
     if header.delivery.kind is not Kind.FILE:
@@ -95,7 +105,8 @@ def tell_settled(hub: "Hub", program: Program, source: Source, header: Header, m
     answer = Answer(File(names.result(name), outcomes.folder(header.delivery) + name))
     hub.inbox.put_pieces(answer.result.key, result_csv(results, say, payouts=False))
     refused = (one for one in results if one.outcome is Outcome.REFUSED)
-    return leave(hub, program, source, header, documents.count(results), refused, answer, again=modifications[0])
+    counts = documents.count(results)
+    return leave(hub, program, source, header, counts, islice(refused, LINES_TOLD), answer, again=modifications[0])
 
 
 def written(hub: "Hub", program: Program, source: Source, header: Header) -> Answer:

@@ -1,12 +1,12 @@
 """What came in, counted for every hour that is over, by source: so that no page counts deliveries by reading them.
 
-What an hour brought is counted once it is closed, and again as long as something of it is not finished.
+What an hour brought is counted once it is closed, and again whenever something of it that was open is finished.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,7 @@ SOME_HOURS = 4
 """Of how many hours of a day at once it is asked first whether the day brought anything."""
 FINISHED = (DONE, REFUSED, IGNORED, "undone")
 NOT_LOOKED_AT = "rows"
+NOT_KNOWN = -1
 
 Document = dict[str, Any]
 
@@ -49,25 +50,44 @@ def count_arrivals(hub: "Hub", program: Program, has_time: Callable[[], bool] = 
     rollups, now = rollups_of(hub, program), hub.now()
     known = rollups.counted() or {}
     until = hour_of(now - SETTLED)
-    again = {hour for hour in known.get("again", ()) if now - instant(hour) < UNFINISHED}
+    opened = open_by_hour(hub, program) if known.get("again") else Counter[str]()
+    again = {hour: seen for hour, seen in seen_open(known).items() if now - instant(hour) < UNFINISHED}
+    changed = [hour for hour, seen in again.items() if opened[hour] != seen]
     start = instant(known["until"]) if known else first_hour(hub, program, now)
-    hours = sorted({*map(instant, again), *hours_between(start, until)})
+    hours = sorted({*map(instant, changed), *hours_between(start, until)})
     done = 0
     for day, of_day in groupby(hours, key=lambda hour: f"{hour:%Y%m%d}"):
         counted = rollups.days([day]).get(day, {"hours": {}})
         closed = list(of_day)
         for hour in closed if anything_came(hub, program, day, closed) else ():
-            doc, is_finished = counted_hour(hub, program, hour)
+            doc, unfinished = counted_hour(hub, program, hour)
             if doc:
                 counted["hours"][f"{hour:%H}"] = doc
-            again = again - {text(hour)} if is_finished else again | {text(hour)}
+            again.pop(text(hour), None)
+            if unfinished:
+                again[text(hour)] = unfinished
         start, done = max(start, closed[-1] + HOUR), done + len(closed)
         if counted["hours"]:
             rollups.put_day(day, counted)
-        rollups.put_counted_until(text(start), sorted(again))
+        rollups.put_counted_until(text(start), again)
         if not has_time():
             break
     return done
+
+
+def seen_open(known: Mapping[str, Any]) -> dict[str, int]:
+    """Hours with something unfinished, and how much of them was open when they were counted last.
+
+    An older release kept the hours alone: they are counted again.
+    """
+    again = known.get("again", {})
+    return dict(again) if isinstance(again, Mapping) else dict.fromkeys(again, NOT_KNOWN)
+
+
+def open_by_hour(hub: "Hub", program: Program) -> "Counter[str]":
+    """How many deliveries of each hour are open."""
+    ids = hub.deliveries(program.id).open_ids()
+    return Counter(text(datetime.strptime(id_[:11], "%Y%m%dT%H").replace(tzinfo=UTC)) for id_ in ids)
 
 
 def hour_of(moment: datetime) -> datetime:
@@ -81,7 +101,7 @@ def hours_between(start: datetime, end: datetime) -> Iterator[datetime]:
 
 
 def first_hour(hub: "Hub", program: Program, now: datetime) -> datetime:
-    known_since = instant(hub.programs.versions(program.id)[-1].recorded_at)
+    known_since = hub.programs.first_recorded_at(program.id)
     return hour_of(max(known_since, now - DAYS_BACK))
 
 
@@ -89,10 +109,10 @@ def anything_came(hub: "Hub", program: Program, day: str, hours: Sequence[dateti
     return len(hours) < SOME_HOURS or bool(hub.deliveries(program.id).newest(day, most=1))
 
 
-def counted_hour(hub: "Hub", program: Program, hour: datetime) -> tuple[Document, bool]:
-    """What each source brought in an hour, and whether all of it is finished."""
+def counted_hour(hub: "Hub", program: Program, hour: datetime) -> tuple[Document, int]:
+    """What each source brought in an hour, and how many deliveries of it are not finished."""
     doc: Document = {}
-    left, is_finished = ROWS_MAX, True
+    left, unfinished = ROWS_MAX, 0
     headers = hub.deliveries(program.id).between(compact(hour), compact(hour + HOUR))
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for some in batched(headers, TOGETHER):
@@ -105,8 +125,8 @@ def counted_hour(hub: "Hub", program: Program, hour: datetime) -> tuple[Document
             for header, counts in zip(some, found, strict=True):
                 if header.delivery.kind is not Kind.PROGRAM:
                     add(doc, header, counts)
-                is_finished = is_finished and header.state in FINISHED
-    return doc, is_finished
+                unfinished += header.state not in FINISHED
+    return doc, unfinished
 
 
 def add(doc: Document, header: Header, counts: Mapping[str, int]) -> None:

@@ -9,13 +9,13 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from heapq import merge
 from typing import Any
 
 from retour.domain.actions.fence import LowWater
 from retour.domain.delivery import Delivery
-from retour.domain.times import text
+from retour.domain.times import compact, text
 from retour.store.inbox import Inbox
 from retour.store.items import delivery_document, delivery_from, document, read, s
 from retour.store.query import pages
@@ -121,9 +121,33 @@ class Deliveries:
         for item in merge(*map(of_shard, range(SHARDS)), key=lambda item: item["SK"]["S"]):
             yield self._header(item)
 
-    def open(self) -> Iterator[Delivery]:
-        """Deliveries not finished yet, oldest first."""
-        yield from (delivery_from(read(item)) for item in self._open())
+    def newest_of_sources(self, start: datetime, end: datetime) -> dict[str, datetime]:
+        """When the newest delivery of each source was received, as far as any was since a moment, up to another."""
+        newest: dict[str, datetime] = {}
+        for back in range((end.date() - start.date()).days + 1):
+            day = f"{start + timedelta(days=back):%Y%m%d}"
+            for shard in range(SHARDS):
+                values = {":pk": s(f"D#{self.program}#{day}#{shard}"), ":start": s(compact(start))}
+                found = pages(
+                    self.client,
+                    TableName=self.table,
+                    KeyConditionExpression="PK = :pk AND SK >= :start",
+                    ExpressionAttributeValues=values,
+                    ProjectionExpression="doc",
+                )
+                for delivery in (delivery_from(read(item)) for page in found for item in page["Items"]):
+                    newest[delivery.source] = max(delivery.received_at, newest.get(delivery.source, start))
+        return newest
+
+    def open(self, state: str | None = None) -> Iterator[Delivery]:
+        """Deliveries not finished yet, or those of them in one state, oldest first."""
+        for item in self._open():
+            if state is None or item.get("st", {}).get("S") == state:
+                yield delivery_from(read(item))
+
+    def open_ids(self) -> Iterator[str]:
+        """The ids of deliveries not finished yet, oldest first."""
+        yield from (item["SK"]["S"] for item in self._open())
 
     def open_with_state(self) -> Iterator[tuple[Delivery, str]]:
         """The same, each with the state it is listed in: `held` ones wait for a person and not for a worker."""

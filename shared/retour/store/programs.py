@@ -16,6 +16,7 @@ from retour.domain.program import Program, program_from
 from retour.domain.times import instant, text
 from retour.store.items import contract_document, contract_from, read, s
 from retour.store.lists import NamedLists, StoredList
+from retour.store.query import pages
 
 ANY = "*"
 TAIL = 4
@@ -81,13 +82,14 @@ class Programs:
     _named: dict[tuple[str, int], Spans] = field(default_factory=dict, repr=False, compare=False)
 
     def ids(self) -> list[str]:
-        answer = self.client.query(
+        found = pages(
+            self.client,
             TableName=self.table,
             KeyConditionExpression="PK = :pk",
             ExpressionAttributeValues={":pk": s("P#")},
             ConsistentRead=True,
         )
-        return [item["SK"]["S"] for item in answer["Items"]]
+        return [item["SK"]["S"] for page in found for item in page["Items"]]
 
     def get(self, program_id: str) -> Program | None:
         """The newest version, with every contract version ever recorded."""
@@ -110,6 +112,25 @@ class Programs:
             ProgramVersion(doc["version"], doc["document"], doc["recorded_at"], doc["delivery"], doc.get("lists", {}))
             for doc in docs
         ]
+
+    def recorded_at(self, program_id: str) -> datetime:
+        """When the newest version was recorded; KeyError without any."""
+        item = self._newest(program_id)
+        if item is None:
+            raise KeyError(program_id)
+        return instant(read(item)["recorded_at"])
+
+    def first_recorded_at(self, program_id: str) -> datetime:
+        """When the first version was recorded; KeyError without any."""
+        answer = self.client.query(
+            TableName=self.table,
+            KeyConditionExpression="PK = :pk AND begins_with(SK, :versions)",
+            ExpressionAttributeValues={":pk": s(f"P#{program_id}"), ":versions": s("V#")},
+            Limit=1,
+        )
+        if not answer["Items"]:
+            raise KeyError(program_id)
+        return instant(read(answer["Items"][0])["recorded_at"])
 
     def apply(self, document: Mapping[str, Any], recorded_at: datetime, delivery: str) -> tuple[Program, bool]:
         """Record a valid document as the program's next version; the same document again makes none.

@@ -113,8 +113,9 @@ class RollUps:
     def put_day(self, day: str, doc: Document) -> None:
         self._put(day, doc, "R")
 
-    def put_counted_until(self, until: str, again: Sequence[str]) -> None:
-        self._put("=", {"until": until, "again": list(again)}, "R")
+    def put_counted_until(self, until: str, again: Mapping[str, int]) -> None:
+        """`again`: hours with something open, and how much of each."""
+        self._put("=", {"until": until, "again": dict(again)}, "R")
 
     def counted(self) -> Document | None:
         return self._get("=", "R")
