@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from retour.channels import mail
+from retour.channels.attachments import Attachment
 from retour.connection_test import mail as trial
 from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
 from retour.domain.program import Program, Source
@@ -36,14 +38,12 @@ def handler(event: dict[str, Any], _context: Any) -> None:
                 case mail.Quiet(why):
                     logger.info("mail dropped", program=program.id, source=source.name, why=why)
                 case mail.Rejected(_, found):
-                    whole = mail.Attachment("mail.eml", raw)
-                    deliver(program, source, found, whole, received_at(arrived), "")
+                    whole = Attachment("mail.eml", raw)
+                    deliver_all(program, source, replace(found, files=(whole,)), received_at(arrived), "")
                 case mail.Held(found):
-                    for file in found.files:
-                        deliver(program, source, found, file, received_at(arrived), "UNAUTHENTICATED")
+                    deliver_all(program, source, found, received_at(arrived), "UNAUTHENTICATED")
                 case mail.Accepted() as found:
-                    for file in found.files:
-                        deliver(program, source, found, file, received_at(arrived), "")
+                    deliver_all(program, source, found, received_at(arrived), "")
 
 
 def addressed(recipients: list[str]) -> Iterator[tuple[Program, Source]]:
@@ -83,15 +83,25 @@ def received_at(arrived: Mapping[str, Any]) -> datetime:
     return instant(arrived["timestamp"]) + offset
 
 
-def deliver(
-    program: Program, source: Source, found: mail.Accepted, file: mail.Attachment, at: datetime, held: str
-) -> None:
-    """Announce a file, then put it into the inbox: from there it goes the way of every file."""
+def deliver_all(program: Program, source: Source, found: mail.Accepted, at: datetime, held: str) -> None:
+    """Each file of a mail is a delivery; the mail is answered once, when all of them are done."""
+    deliveries = [delivery_of(program, source, found, file, at, held) for file in found.files]
+    together = " ".join(delivery.id for delivery in deliveries)
+    for delivery, file in zip(deliveries, found.files, strict=True):
+        if len(deliveries) > 1 and delivery.reply:
+            delivery = replace(delivery, reply={**delivery.reply, "together": together})
+        deliver(delivery, file)
+
+
+def delivery_of(
+    program: Program, source: Source, found: mail.Accepted, file: Attachment, at: datetime, held: str
+) -> Delivery:
     sha256 = hashlib.sha256(file.content).hexdigest()
     identity = f"{found.message_id} {sha256}"
     id = delivery_id(at, program.id, source.name, identity)
     to = {"to": found.sender, "message_id": found.message_id, "subject": found.subject}
-    delivery = Delivery(
+    facts = {"ignored": "\n".join(found.ignored)[:1000], "charset": file.charset}
+    return Delivery(
         id=id,
         program=program.id,
         channel=Channel.EMAIL,
@@ -105,11 +115,17 @@ def deliver(
         sender=found.sender,
         held=held,
         body_key=f"email/{program.id}/{source.name}/{id}/{file.name}",
+        facts={name: fact for name, fact in facts.items() if fact},
         reply={} if found.automatic else to,
     )
-    known = hub().deliveries(program.id).get(id)
+
+
+def deliver(delivery: Delivery, file: Attachment) -> None:
+    """Announce a file, then put it into the inbox: from there it goes the way of every file."""
+    known = hub().deliveries(delivery.program).get(delivery.id)
     if known is not None and known.state != ARRIVED:
         return
     announce(hub(), delivery)
     hub().inbox.put(delivery.body_key, file.content)
-    logger.info("file taken from mail", delivery=id, program=program.id, source=source.name, size=delivery.size)
+    program, source = delivery.program, delivery.source
+    logger.info("file taken from mail", delivery=delivery.id, program=program, source=source, size=delivery.size)

@@ -1,11 +1,15 @@
 """Which mails are believed, which files are found in them, and what the answer says and does not say."""
 
+import base64
+import binascii
 import io
+import struct
 import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
-from email.message import EmailMessage
+from email.message import EmailMessage, Message
+from email.mime.base import MIMEBase
 from email.mime.message import MIMEMessage
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
@@ -16,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retour.channels import mail
-from retour.channels.mail import Accepted, Address, Held, Quiet, Rejected
+from retour.channels.mail import Accepted, Address, Held, Quiet, Rejected, Told
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
 
@@ -263,7 +267,7 @@ def test_the_file_may_be_the_whole_mail() -> None:
     assert accepted(stamped(raw)).files[0].content == ROWS
 
 
-def bundle(*parts: EmailMessage) -> bytes:
+def bundle(*parts: Message) -> bytes:
     outer = MIMEMultipart("mixed")
     outer["From"] = "returns@shop.example"
     outer.attach(MIMEText("text"))
@@ -290,7 +294,8 @@ def bundle(*parts: EmailMessage) -> bytes:
 def test_what_only_decorates_a_mail_is_left_out(looks: EmailMessage) -> None:
     found = accepted(bundle(part("text/csv", ROWS, "may.csv"), looks))
     assert [file.name for file in found.files] == ["may.csv"]
-    assert found.ignored == 2
+    signs = "signature" in looks.get_content_type()
+    assert found.ignored == (() if signs else (looks.get_filename(),))
 
 
 @pytest.mark.parametrize(
@@ -393,6 +398,126 @@ def test_no_mail_raises(noise: bytes, kind: int) -> None:
     screen(raw)
 
 
+WORDS = (
+    b"=?\xc3\xbctf-8?q?returns?=", b"=?utf-8?b?////?=", b"=?idna?q?x?=", b"=?undefined?q?x=FF?=", b"=?utf-8*xx?q?a?=",
+    b"idna''%ff.csv", b"utf-7''+AAA", b"''", b"=?utf-8?q?=?=", b"unknown-8bit''%80", b"\xff\xfe", b"\"", b";;=", b"(((",
+    b"*0*=a; filename*9=b", b"hex", b"rot13", b"base64", b"x-uuencode", b"quoted-printable", b"8bit", b"\x00",
+)  # fmt: skip
+HEADERS = (
+    b"Subject", b"From", b"To", b"Message-ID", b"MIME-Version", b"Content-Type", b"Content-Disposition",
+    b"Content-Transfer-Encoding", b"Auto-Submitted", b"Precedence", b"Return-Path", b"Date", b"List-Id",
+)  # fmt: skip
+PATTERNS = (
+    b"%s", b"attachment; filename=%s", b"attachment; filename*=%s", b"text/csv; charset=%s", b"text/csv; name*=%s",
+    b"multipart/mixed; boundary=%s", b"multipart/mixed; boundary*=%s", b"message/rfc822; %s", b"<%s@shop.example>",
+)  # fmt: skip
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(HEADERS), st.sampled_from(PATTERNS), st.sampled_from(WORDS)), max_size=6),
+    st.sampled_from((ROWS, b"--x\r\n\r\n" + ROWS + b"--x--\r\n", b"begin 644 a.csv\r\n#86)C\r\n`\r\nend\r\n", b"")),
+)
+@settings(max_examples=600, deadline=None)
+def test_no_header_name_or_charset_raises(headers: list[tuple[bytes, bytes, bytes]], body: bytes) -> None:
+    sender = b"" if any(name == b"From" for name, _, _ in headers) else b"From: returns@shop.example\r\n"
+    lines = b"".join(name + b": " + pattern % word + b"\r\n" for name, pattern, word in headers)
+    found = screen(stamped(sender + lines + b"\r\n" + body), source=source(accept_unauthenticated=True))
+    kept = found.mail if isinstance(found, Held | Rejected) else found
+    if isinstance(kept, Accepted):
+        reply = mail.reply(
+            Told("a.csv", "d"),
+            language="fr",
+            program="Acme",
+            sender="returns@in.retour.test",
+            to={"to": kept.sender, "subject": kept.subject, "message_id": kept.message_id},
+            at=datetime(2026, 11, 2, 9, tzinfo=UTC),
+        )
+        assert reply.startswith(b"From: returns@in.retour.test")
+
+
+def test_a_subject_and_a_name_in_charsets_that_are_none() -> None:
+    head = (
+        b"From: returns@shop.example\r\nMessage-ID: <a@shop.example>\r\nMIME-Version: 1.0\r\nContent-Type: text/csv\r\n"
+    )
+    subject = head + b"Subject: =?\xc3\xbctf-8?q?returns?=\r\nContent-Disposition: attachment; filename=x.csv\r\n\r\n"
+    named = head + b"Subject: returns\r\nContent-Disposition: attachment; filename*=idna''%ff.csv\r\n\r\n"
+    for letter_ in (subject, named):
+        found = accepted(stamped(letter_ + ROWS))
+        assert found.subject == "returns" and [file.content for file in found.files] == [ROWS]
+
+
+def test_beside_a_table_what_is_none_is_named_and_left_out() -> None:
+    found = accepted(
+        bundle(
+            part("image/png", b"\x89PNG....", "logo.png"),
+            part("application/pdf", b"%PDF-1.7 ...", "letter.pdf"),
+            part("text/plain", b"This mail is confidential, and meant for you.\r\n", "disclaimer.txt"),
+            part("text/csv", ROWS, "may.csv"),
+        )
+    )
+    assert [file.name for file in found.files] == ["may.csv"]
+    assert found.ignored == ("logo.png", "letter.pdf", "disclaimer.txt")
+
+
+def test_a_letter_alone_is_handed_on_to_be_refused_in_its_own_words() -> None:
+    assert [file.name for file in accepted(bundle(part("application/pdf", b"%PDF-1.7", "a.pdf"))).files] == ["a.pdf"]
+
+
+def test_a_second_table_that_cannot_be_read_is_no_disclaimer() -> None:
+    found = accepted(bundle(part("text/csv", ROWS, "may.csv"), part("text/csv", b"ordre,was\r\n1,2\r\n", "june.csv")))
+    assert [file.name for file in found.files] == ["may.csv", "june.csv"] and not found.ignored
+
+
+def test_forwarded_and_packed_files_are_opened() -> None:
+    inside = letter().as_bytes(policy=policy.SMTP)
+    encoded = MIMEBase("message", "rfc822")
+    encoded["Content-Transfer-Encoding"] = "base64"
+    encoded._payload = base64.encodebytes(inside).decode()  # type: ignore[attr-defined]
+    assert [file.name for file in accepted(bundle(encoded)).files] == ["may.csv"]
+    for name in ("forwarded.eml", "FW.EML"):
+        found = accepted(bundle(part("application/octet-stream", inside, name)))
+        assert [(file.name, file.content) for file in found.files] == [("may.csv", ROWS)]
+
+
+def test_uuencoded_rows_in_the_text_are_a_file() -> None:
+    lines = b"".join(binascii.b2a_uu(ROWS[at : at + 45]) for at in range(0, len(ROWS), 45))
+    body = letter(attach=False)
+    body.set_content("Hello\n\nbegin 644 may.csv\n" + lines.decode() + "`\nend\n")
+    assert [(file.name, file.content) for file in accepted(stamped(body)).files] == [("may.csv", ROWS)]
+
+
+def winmail(*files: tuple[str, str, bytes]) -> bytes:
+    def attribute(level: int, number: int, value: bytes) -> bytes:
+        return struct.pack("<BII", level, number, len(value)) + value + struct.pack("<H", sum(value) & 0xFFFF)
+
+    packed = b"\x78\x9f\x3e\x22\x01\x00" + attribute(1, 0x89006, struct.pack("<I", 0x10000))
+    for short, long, content in files:
+        wide = long.encode("utf-16-le") + b"\0\0"
+        named = struct.pack("<IHH", 2, 3, 0x8001) + b"g" * 16 + struct.pack("<III", 0, 7, 5)
+        named += struct.pack("<HHII", 0x1F, 0x3707, 1, len(wide)) + wide + b"\0" * (-len(wide) % 4)
+        packed += attribute(2, 0x69002, b"\0" * 14) + attribute(2, 0x18010, short.encode() + b"\0")
+        packed += attribute(2, 0x6800F, content) + (attribute(2, 0x69005, named) if long else b"")
+    return packed
+
+
+def test_outlook_s_winmail_is_opened() -> None:
+    packed = winmail(("MAY~1.CSV", "Retouren Mai.csv", ROWS), ("LOGO.PNG", "", b"\x89PNG..."))
+    found = accepted(bundle(part("application/ms-tnef", packed, "winmail.dat")))
+    assert [(file.name, file.content) for file in found.files] == [("Retouren Mai.csv", ROWS)]
+    assert found.ignored == ("LOGO.PNG",)
+    for cut in range(len(packed)):
+        assert isinstance(
+            screen(stamped(bundle(part("application/ms-tnef", packed[:cut], "w.dat")))), Accepted | Rejected
+        )
+
+
+def test_the_charset_of_a_part_is_kept() -> None:
+    found = accepted(
+        bundle(part('text/csv; charset="ISO-8859-1"', "order_id,note\r\nA-1,größe\r\n".encode("latin-1"), "a.csv"))
+    )
+    assert [file.charset for file in found.files] == ["iso-8859-1"]
+
+
 # The answer
 
 
@@ -414,7 +539,8 @@ def answered(**more: Any) -> EmailMessage:
         "rejected": ("rejected_may.csv", ROWS),
         **more,
     }
-    found = message_from_bytes(mail.reply(**given), policy=policy.default)
+    about = {name: given.pop(name) for name in ("language", "program", "sender", "to", "at")}
+    found = message_from_bytes(mail.reply(Told(**given), **about), policy=policy.default)
     assert isinstance(found, EmailMessage)
     return found
 

@@ -151,8 +151,8 @@ def test_each_file_is_a_delivery(mailbox: Mailbox) -> None:
     assert sorted((header.delivery.name, header.state) for header in headers) == [
         ("1.csv", "done"),
         ("2.csv", "done"),
-        ("x.pdf", "refused"),
     ]
+    assert {"ignored copy.csv": 1, "ignored x.pdf": 1}.items() <= headers[0].report["skipped"].items()
 
 
 def test_either_live_token_opens_in_any_case(mailbox: Mailbox) -> None:
@@ -281,3 +281,46 @@ def test_a_signed_file_that_comes_again_is_held_where_the_source_holds(mailbox: 
     [first] = unproved(mailbox, ("may.csv.pgp", sealed(ROWS, recipient, sender)))
     [again] = unproved(mailbox, ("may.csv.pgp", sealed(ROWS, recipient, sender)))
     assert (first.state, again.state) == ("done", "held")
+
+
+def test_several_files_of_a_mail_are_answered_together(mailbox: Mailbox) -> None:
+    june = ROWS.replace(b"R-", b"J-").replace(b"80.00", b"70.00")
+    mailbox.take(("may.csv", ROWS), ("june.csv", june), ("logo.png", b"\x89PNG\r\n"), ("terms.txt", b"We ask you to"))
+    (answer,) = mailbox.answers()
+    body = answer.get_body()
+    assert body is not None
+    text = body.get_content()
+    assert text.count("2  Rows in total") == 2 and text.count("1  refused") == 2
+    assert "may.csv" in text and "june.csv" in text and "no file of rows: logo.png, terms.txt" in text
+    names = sorted(str(part.get_filename()) for part in answer.iter_attachments())
+    assert names == ["rejected_june.csv", "rejected_may.csv"]
+    assert mailbox.answers() == []
+
+
+def test_the_charset_that_a_part_declares_counts(mailbox: Mailbox) -> None:
+    rows = "reference,order_id,change,amount,note\r\nR-1,A-1,set_total,80.00,Größe passt nicht\r\n".encode("cp1252")
+    raw = (
+        b"From: returns@shop.example\r\nMessage-ID: <c@shop.example>\r\nSubject: May\r\nMIME-Version: 1.0\r\n"
+        b"Content-Type: text/csv; charset=windows-1252; name=may.csv\r\n"
+        b"Content-Disposition: attachment; filename=may.csv\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + rows
+    )
+    (header,) = mailbox.arrives(raw, mailbox.address)
+    assert header.report["counts"] == {"applied": 1}
+
+
+@pytest.mark.parametrize("name", ["bad_subject", "bad_filename"])
+def test_headers_in_charsets_that_are_none_bring_their_file(mailbox: Mailbox, name: str) -> None:
+    wrong = {"bad_subject": b"Subject: =?\xc3\xbctf-8?q?May?=\r\n", "bad_filename": b"Subject: May\r\n"}[name]
+    named = {"bad_subject": b"filename=x.csv", "bad_filename": b"filename*=idna''%ff.csv"}[name]
+    raw = (
+        b"From: returns@shop.example\r\nMessage-ID: <b@shop.example>\r\nMIME-Version: 1.0\r\nContent-Type: text/csv\r\n"
+        + wrong
+        + b"Content-Disposition: attachment; "
+        + named
+        + b"\r\n\r\n"
+        + ROWS
+    )
+    (header,) = mailbox.arrives(raw, mailbox.address)
+    assert header.report["counts"] == {"applied": 1, "refused": 1}
+    (answer,) = mailbox.answers()
+    assert answer["Subject"] == "Re: May"

@@ -7,28 +7,22 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from email import message_from_bytes, policy
-from email.errors import HeaderParseError
-from email.header import decode_header, make_header
+from email import policy
 from email.message import EmailMessage, Message
 from email.parser import BytesHeaderParser
 from functools import cache
 from importlib.resources import files
 
+from retour.channels.attachments import Attachment, as_text, declared_type, files_of, words
 from retour.domain.program import Source
-from retour.files import names
-from retour.files.sniff import sniff
-from retour.files.text import HEAD
 
 RECEIVERS = ("amazonses.com", "retour.local")
-DEPTH = 10
-PARTS = 200
-FILES = 20
 LISTED = 20
+NOT_READ = {"left_out": "ignored ", "own_answer": "own answer ", "temporary": "temporary file "}
+"""What an answer names as not read, by how it is counted among what is skipped."""
 
 ADDRESS = re.compile(r"([a-z][a-z0-9-]{1,30})\.([a-z0-9_-]{1,64})\.([a-z0-9]{16,64})(?:\+[^@]*)?@(.+)")
 ONE = r'([^<>\s@"(),;:\\]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)'
@@ -36,14 +30,6 @@ NAMED_FROM = re.compile(rf'\s*(?:"(?:[^"\\]|\\.)*"|[^"<>,;:()\\])*<{ONE}>\s*')
 BARE_FROM = re.compile(rf"\s*{ONE}\s*(?:\([^()]*\)\s*)?")
 COMMENT = re.compile(r"\([^()]*\)")
 DMARC_PASS = re.compile(r"\s*dmarc\s*=\s*pass\s.*?\bheader\.from\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE | re.DOTALL)
-BARE_NAME = re.compile(r"(?:file)?name=(?![\"'*])([^;\"\r\n]*)", re.IGNORECASE)
-
-SIGNATURES = frozenset(
-    f"application/{kind}"
-    for kind in ("pkcs7-signature", "x-pkcs7-signature", "pgp-signature", "pgp-encrypted", "pgp-keys")
-)
-BODIES = frozenset(("text/plain", "text/html", "text/enriched"))
-NO_FILES = frozenset(("PNG", "JPEG", "GIF", "HTML", "PGP"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,27 +40,15 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
-class Attachment:
-    """A file as it was attached; its name is only for people."""
-
-    name: str
-    content: bytes
-
-    @property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.content).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
 class Accepted:
-    """A mail and its files. `automatic`: a program sent it, so it gets no answer; `ignored`: parts not read."""
+    """A mail and its files. `automatic`: a program sent it, so it gets no answer; `ignored`: what is not read of it."""
 
     sender: str
     message_id: str
     subject: str
     files: tuple[Attachment, ...]
     automatic: bool = False
-    ignored: int = 0
+    ignored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,21 +116,18 @@ def screen(
     provable = believed or bool(source.options.get("signers"))
     if not provable and not source.options.get("accept_unauthenticated", False):
         return Quiet("DMARC did not pass")
-    try:
-        found, ignored, excess = _files(message_from_bytes(raw, policy=policy.default))
-    except RecursionError:
-        found, ignored, excess = [], 0, True
+    found = files_of(raw, source)
     taken = Accepted(
         sender=sender,
         message_id=headers.text("message-id").strip()[:250] or f"<{hashlib.sha256(raw).hexdigest()}>",
         subject=headers.text("subject")[:200],
-        files=tuple(found),
+        files=tuple(found.files),
         automatic=_automatic(headers),
-        ignored=ignored,
+        ignored=tuple(found.ignored),
     )
-    if excess or not found:
+    if found.excess or not found.files:
         return Rejected("MAIL_WITHOUT_FILE", taken) if believed else Quiet("nothing to hold")
-    if believed or (provable and all(map(signed, found))):
+    if believed or (provable and all(map(signed, found.files))):
         return taken
     return Held(taken) if source.options.get("accept_unauthenticated", False) else Quiet("DMARC did not pass")
 
@@ -172,9 +143,7 @@ class Headers:
 
     def text(self, name: str) -> str:
         """The first of a name as a person reads it: encoded words decoded, nothing that could begin a new header."""
-        value = next(iter(self.all(name)), "")
-        with suppress(HeaderParseError, LookupError, ValueError):
-            value = str(make_header(decode_header(value)))
+        value = words(as_text(next(iter(self.all(name)), "")))
         return "".join(sign for sign in value if sign.isprintable())
 
 
@@ -214,7 +183,7 @@ def _loop(headers: Headers, mail: Message, sender: str, envelope_sender: str, do
         return "an empty envelope sender: a bounce"
     if any(value not in ("no", "auto-generated") for value in submitted):
         return "an automatic reply"
-    if mail.get_content_type() == "multipart/report":
+    if declared_type(mail) == "multipart/report":
         return "a report about another mail"
     if any(value.strip().lower() in ("auto_reply", "junk") for value in headers.all("precedence")):
         return "an automatic reply"
@@ -233,153 +202,82 @@ def _automatic(headers: Headers) -> bool:
     )
 
 
-def _files(mail: Message) -> tuple[list[Attachment], int, bool]:
-    """The files of a mail, wherever they hang; the count of parts that are none; whether it is built beyond measure."""
-    found: list[Attachment] = []
-    ignored = 0
-    for count, (depth, part) in enumerate(_leaves(mail), 1):
-        if count > PARTS or depth > DEPTH:
-            return found, ignored, True
-        attachment = _attachment(part, len(found) + 1)
-        if attachment is None or attachment.sha256 in {other.sha256 for other in found}:
-            ignored += 1
-        else:
-            found.append(attachment)
-    return found, ignored, len(found) > FILES
-
-
-def _leaves(mail: Message) -> Iterator[tuple[int, Message]]:
-    """Every part that holds content, with its depth; forwarded mails are gone into."""
-    waiting: list[tuple[int, Message]] = [(0, mail)]
-    while waiting:
-        depth, part = waiting.pop()
-        inner = part.get_payload()
-        if isinstance(inner, list) and depth <= DEPTH:
-            waiting.extend((depth + 1, child) for child in reversed(inner) if isinstance(child, Message))
-        else:
-            yield depth, part
-
-
-def _attachment(part: Message, number: int) -> Attachment | None:
-    """A part as a file, or None for what is the text, the looks or the signature of a mail. Its content decides."""
-    declared = part.get_content_type()
-    if declared in SIGNATURES:
-        return None
-    content = part.get_payload(decode=True)
-    if not isinstance(content, bytes) or not content.strip():
-        return None
-    name = file_name(part)
-    attached = (part.get_content_disposition() or "").lower() == "attachment"
-    if declared in BODIES and not name and not attached:
-        return None
-    kind = sniff(content[:HEAD])
-    if kind in NO_FILES or content.lstrip()[:15].upper().startswith((b"BEGIN:VCALENDAR", b"BEGIN:VCARD")):
-        return None
-    if names.skipped(name):
-        return None
-    ending = {"TEXT": ".csv", "ZIP": ".zip", "GZIP": ".gz"}.get(kind, "")
-    return Attachment(names.safe(name) if name else f"attachment-{number}{ending}", content)
-
-
-def file_name(part: Message) -> str:
-    """The name of an attachment as its sender meant it, or nothing.
-
-    The two readings of the standard library fail on different mails: the strict one where a name is an encoded word
-    without quotes or has blanks without quotes, the lenient one elsewhere. The strict one is asked first.
-    """
-    raw = {name.lower(): str(value) for name, value in part.raw_items()}
-    for header in ("content-disposition", "content-type"):
-        if (bare := BARE_NAME.search(raw.get(header, ""))) and " " in bare[1].strip() and "=?" not in bare[1]:
-            return bare[1].strip()
-    try:
-        strict = part.get_filename() or ""
-    except (HeaderParseError, LookupError, ValueError, IndexError, AttributeError, TypeError):
-        strict = ""
-    if strict and not _suspicious(strict):
-        return strict
-    lenient = Message(policy=policy.compat32)
-    for header in ("content-disposition", "content-type"):
-        if header in raw:
-            lenient[header] = raw[header]
-    try:
-        found = lenient.get_filename() or ""
-        decoded = str(make_header(decode_header(found))) if "=?" in found else found
-    except (HeaderParseError, LookupError, ValueError, IndexError, TypeError):
-        decoded = ""
-    return decoded if decoded and not _suspicious(decoded) else strict or decoded
-
-
-def _suspicious(name: str) -> bool:
-    return "=?" in name or "\ufffd" in name or not name.isprintable()
-
-
 @cache
 def _texts() -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = json.loads(files("retour.channels").joinpath("mail.json").read_text("utf-8"))
     return found
 
 
-def reply(
-    *,
-    language: str,
-    program: str,
-    sender: str,
-    to: Mapping[str, str],
-    name: str,
-    delivery: str,
-    at: datetime,
-    counts: Mapping[str, int],
-    again: str = "",
-    refusal: str = "",
-    held: bool = False,
-    lines: Sequence[tuple[str, str, str]] = (),
-    rejected: tuple[str, bytes] | None = None,
-) -> bytes:
-    """The answer to a mail's file: how many rows became what, why the first refused ones were, and those to correct.
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an answer says of one file.
 
-    `to` is the delivery's `reply`; `refusal` the sentence of a file not taken in as a whole, or `held`; `lines` are
-    place, column and sentence of refused rows; `again` names a second answer to the same delivery. Amounts, payouts
-    and partners are not told by mail.
+    `refusal` is the sentence of a file not taken in as a whole, or `held`; `lines` are place, column and sentence of
+    refused rows; `skipped` what is no row, by what it is; `rejected` the refused rows to correct.
     """
 
-    def say(key: str, **parts: str) -> str:
-        texts = _texts()[key]
-        return texts.get(language, texts["en"]).format(**parts)
+    name: str
+    delivery: str
+    counts: Mapping[str, int] = field(default_factory=dict)
+    refusal: str = ""
+    held: bool = False
+    lines: Sequence[tuple[str, str, str]] = ()
+    rejected: tuple[str, bytes] | None = None
+    skipped: Mapping[str, int] = field(default_factory=dict)
 
-    text = [say("arrived", program=program, name=name), ""]
-    if refusal:
-        text += [say("kept" if held else "unread", sentence=refusal), ""]
-    if counts:
-        figures = [("rows", sum(counts.values())), *((key, counts[key]) for key in _texts() if counts.get(key))]
-        text += [*(f"{number:>9}  {say(key)}" for key, number in figures), ""]
-    if lines:
-        text += [
-            say("cell" if column else "line", place=place, column=_line(column), sentence=sentence)
-            for place, column, sentence in lines[:LISTED]
-        ]
-        more = counts.get("refused", len(lines)) - len(lines[:LISTED])
-        text += [*([say("more", count=str(more))] if more > 0 else []), ""]
-    if rejected:
-        text += [say("attached", name=rejected[0]), ""]
-    text.append(say("delivery", delivery=delivery))
 
+def reply(
+    *files: Told, language: str, program: str, sender: str, to: Mapping[str, str], at: datetime, again: str = ""
+) -> bytes:
+    """The one answer to a mail: of each file how many rows became what, why rows were refused, those to correct.
+
+    `to` is the delivery's `reply`; `again` names a second answer to the same delivery. Amounts, payouts and partners
+    are not told by mail.
+    """
+    text = [line for told in files for line in lines_of(told, language, program)]
     mail = EmailMessage(policy=policy.SMTP)
     subject = re.sub(r"^(\s*(re|aw|antw|sv|rép)\s*:)+\s*", "", to.get("subject", ""), flags=re.IGNORECASE)
     mail["From"] = sender
     mail["To"] = to["to"]
-    mail["Subject"] = say("subject", subject=_line(subject) or name)
+    mail["Subject"] = say("subject", language, subject=_line(subject) or files[0].name)
     mail["Date"] = at
-    mail["Message-ID"] = (
-        f"<{'.'.join(filter(None, (delivery, again)))}@{sender.rpartition('@')[2].strip('> ') or 'retour'}>"
-    )
+    own = ".".join(filter(None, (files[0].delivery, again)))
+    mail["Message-ID"] = f"<{own}@{sender.rpartition('@')[2].strip('> ') or 'retour'}>"
     mail["Auto-Submitted"] = "auto-replied"
     if message_id := _line(to.get("message_id", "")):
         mail["In-Reply-To"] = message_id
         mail["References"] = message_id
     mail.set_content("\n".join(text) + "\n")
-    if rejected:
-        mail.add_attachment(rejected[1], maintype="application", subtype="octet-stream", filename=rejected[0])
+    for name, content in (told.rejected for told in files if told.rejected):
+        mail.add_attachment(content, maintype="application", subtype="octet-stream", filename=name)
     return mail.as_bytes()
+
+
+def lines_of(told: Told, language: str, program: str) -> list[str]:
+    text = [say("arrived", language, program=program, name=told.name), ""]
+    if told.refusal:
+        text += [say("kept" if told.held else "unread", language, sentence=told.refusal), ""]
+    if counts := told.counts:
+        figures = [("rows", sum(counts.values())), *((key, counts[key]) for key in _texts() if counts.get(key))]
+        text += [*(f"{number:>9}  {say(key, language)}" for key, number in figures), ""]
+    if told.lines:
+        text += [
+            say("cell" if column else "line", language, place=place, column=_line(column), sentence=sentence)
+            for place, column, sentence in told.lines[:LISTED]
+        ]
+        more = counts.get("refused", len(told.lines)) - len(told.lines[:LISTED])
+        text += [*([say("more", language, count=str(more))] if more > 0 else []), ""]
+    if told.rejected:
+        text += [say("attached", language, name=told.rejected[0]), ""]
+    for key, kind in NOT_READ.items():
+        if left := [_line(what.removeprefix(kind)) for what in told.skipped if what.startswith(kind)]:
+            text += [say(key, language, names=", ".join(left[:LISTED])), ""]
+    return [*text, say("delivery", language, delivery=told.delivery)]
+
+
+def say(key: str, language: str, **parts: str) -> str:
+    texts = _texts()[key]
+    return texts.get(language, texts["en"]).format(**parts)
 
 
 def _line(text: str) -> str:

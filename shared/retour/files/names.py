@@ -6,6 +6,12 @@ from fnmatch import fnmatchcase
 
 OURS = ("receipt_", "result_")
 TEMPORARY = ("*.tmp", "*.part", "*.filepart", ".*", "~*")
+SYSTEMS = (".ds_store", "thumbs.db", "desktop.ini")
+TABLES = tuple(
+    f".{ending}{packed}"
+    for ending in ("csv", "tsv", "tab", "psv", "xlsx", "xlsm", "xls", "xlsb", "ods", "xml", "json", "jsonl", "ndjson")
+    for packed in ("", ".gz", ".pgp", ".gpg", ".asc")
+)
 LONGEST = 150
 
 
@@ -17,6 +23,16 @@ def skipped(name: str) -> str:
     if any(fnmatchcase(plain, pattern) for pattern in TEMPORARY):
         return "temporary"
     return ""
+
+
+def is_table(name: str) -> bool:
+    """Whether a file is called like one of rows, so that it is no README beside one."""
+    return base(name).lower().endswith(TABLES)
+
+
+def is_made_by_systems(name: str) -> bool:
+    """Whether a file is one that a system puts beside others unasked (AppleDouble, lists of folders)."""
+    return name.startswith("__MACOSX/") or base(name).startswith("._") or base(name).lower() in SYSTEMS
 
 
 def base(name: str) -> str:

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from retour.domain.program import Source
 from retour.domain.row import Refusal, Row, Unreadable
-from retour.files import jsonlines, table, xml
+from retour.files import jsonlines, names, table, xml
 from retour.files.known import expected, understood
 from retour.files.layout import Layout
 from retour.files.opened import Opened
@@ -34,6 +34,10 @@ REFUSED = {
     "OPENPGP": "FILE_ENCRYPTED",
     "MAIL": "MAIL_WITHOUT_FILE",
 }
+FOREIGN = frozenset(
+    ("HEADER_NOT_FOUND", "UNSUPPORTED_FORMAT", "ENCODING_UNCLEAR", "FILE_EMPTY", "XML_NO_RECORDS", "JSON_NO_RECORDS")
+)
+"""Why a README cannot be read; what is locked or packed once more may well hold rows."""
 ARCHIVES = frozenset(("ZIP", "GZIP"))
 
 
@@ -72,7 +76,7 @@ def open_file(
     unpacked = unpack(kind, name, whole)
     if isinstance(unpacked, Refusal):
         return unpacked
-    return understood(_all(unpacked.members, len(unpacked.skipped), source, shape), source, layout)
+    return understood(_all(unpacked.members, unpacked.skipped, source, shape), source, layout)
 
 
 def _read(stream: BufferedReader, source: Source, layout: Layout, prefix: str) -> Opened | Refusal:
@@ -95,22 +99,34 @@ def unsupported(found: str) -> Refusal:
     return Refusal("UNSUPPORTED_FORMAT", {"found": found})
 
 
-def _all(members: Sequence[Member], skipped: int, source: Source, layout: Layout) -> Opened | Refusal:
-    """The rows of several files as those of one; they must be of one layout, so that refused rows can be given back."""
-    several = len(members) > 1
-    counts: Counter[str] = Counter({"not a file of rows": skipped} if skipped else {})
+def _all(members: Sequence[Member], skipped: Sequence[str], source: Source, layout: Layout) -> Opened | Refusal:
+    """The rows of several files as those of one; they must be of one layout, so that refused rows can be given back.
 
-    def begin(member: Member) -> Opened | Refusal:
+    What is no file of rows (a README, a PDF) is left out and named, where there is one beside it.
+    """
+    counts: Counter[str] = Counter(skipped)
+
+    def begin(member: Member, several: bool = True) -> Opened | Refusal:
         opened = _read(buffered(member.open()), source, layout, f"{member.name}:" if several else "")
         if isinstance(opened, Refusal):
             return Refusal(opened.code, {**opened.details, "member": member.name})
         return opened
 
-    first = begin(members[0])
+    tried = {member.name: begin(member) for member in members} if len(members) > 1 else {}
+    foreign = {
+        name
+        for name, opened in tried.items()
+        if isinstance(opened, Refusal) and opened.code in FOREIGN and not names.is_table(name)
+    }
+    if len(foreign) < len(members):
+        counts.update(f"ignored {name}" for name in foreign)
+        members = [member for member in members if member.name not in foreign]
+    several = len(members) > 1
+    first = begin(members[0], several)
     if isinstance(first, Refusal):
         return first
     for member in members[1:]:
-        other = begin(member)
+        other = tried[member.name]
         if isinstance(other, Refusal):
             return other
         if (other.rejected_head, other.encoding) != (first.rejected_head, first.encoding):
@@ -118,7 +134,7 @@ def _all(members: Sequence[Member], skipped: int, source: Source, layout: Layout
 
     def rows() -> Iterator[Row | Unreadable]:
         for member in members:
-            opened = begin(member)
+            opened = begin(member, several)
             if isinstance(opened, Refusal):
                 raise RuntimeError(f"{member.name} was read before and now is refused: {opened.code}")
             yield from opened.rows

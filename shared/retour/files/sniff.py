@@ -26,6 +26,9 @@ MAGIC = (
 # of lengths, of version 3 or 6.
 PACKETS = re.compile(rb"(?:\x84.|\x85..|\xc1[\x00-\xbf]|\xc1[\xc0-\xdf].)[\x03\x06]", re.DOTALL)
 UNKNOWN = ""
+PICTURES = frozenset(("PNG", "JPEG", "GIF"))
+NO_TABLES = PICTURES | {"PDF", "RTF", "HTML", "PGP"}
+"""What comes beside tables and is none: logos, letters, disclaimers."""
 MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 CMS = bytes.fromhex("06092a864886f70d0107")
 CONTROL = bytes(set(range(9)) | set(range(14, 32)) - {0x1A, 0x1B})

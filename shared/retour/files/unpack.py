@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -18,8 +19,11 @@ UNPACKED_BYTES = FILE_BYTES
 RATIO = 200
 RATIO_FROM = 4 << 20
 ENTRIES = 100
+DIRECTORY_BYTES = 1 << 18
+TAIL = (1 << 16) + 200
 SPOOL = 8 << 20
 PIECE = 1 << 16
+SKIPPED = {"ours": "own answer", "temporary": "temporary file"}
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """What is unpacked in pieces of bounded size; the others give all that one packed block holds at once."""
 
@@ -34,7 +38,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """The files of an archive that are to be read, each read through once already, and how many are not to be."""
+    """The files of an archive that are to be read, each read through once already, and why others are not (names)."""
 
     members: tuple[Member, ...]
     skipped: Sequence[str]
@@ -76,9 +80,11 @@ def _gzip(name: str, packed: BinaryIO) -> Unpacked | Refusal:
 
 
 def _zip(name: str, packed: BinaryIO) -> Unpacked | Refusal:
+    if directory_bytes(packed) > DIRECTORY_BYTES:
+        return Refusal("ARCHIVE_TOO_MANY", {"limit": str(ENTRIES)})
     try:
         archive = zipfile.ZipFile(packed)
-    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError):
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, struct.error):
         return Refusal("ARCHIVE_DAMAGED", {"member": names.safe(name)})
     entries = archive.infolist()
     if len(entries) > ENTRIES:
@@ -88,8 +94,10 @@ def _zip(name: str, packed: BinaryIO) -> Unpacked | Refusal:
     left = UNPACKED_BYTES
     for entry in entries:
         shown = _shown(entry.filename, members)
-        if entry.is_dir() or entry.filename.startswith("__MACOSX/") or names.skipped(entry.filename):
-            skipped.append(shown)
+        if entry.filename.endswith("/"):
+            continue
+        if why := "ignored" if names.is_made_by_systems(entry.filename) else names.skipped(entry.filename):
+            skipped.append(f"{SKIPPED.get(why, why)} {shown}")
             continue
         if entry.flag_bits & 1:
             return Refusal("ARCHIVE_ENCRYPTED", {"member": shown})
@@ -104,6 +112,26 @@ def _zip(name: str, packed: BinaryIO) -> Unpacked | Refusal:
     if not members:
         return Refusal("ARCHIVE_EMPTY", {"skipped": str(len(skipped))})
     return Unpacked(tuple(members), skipped)
+
+
+def directory_bytes(packed: BinaryIO) -> int:
+    """How large an archive says its list of entries is: what the standard library would hold in memory, all of it.
+
+    0 where nothing says so; it reads no more than this, whatever else the archive holds.
+    """
+    size = packed.seek(0, io.SEEK_END)
+    packed.seek(max(size - TAIL, 0))
+    tail = packed.read(TAIL)
+    packed.seek(0)
+    at = tail.rfind(b"PK\x05\x06")
+    if at == -1 or len(tail) - at < 22:
+        return 0
+    (told,) = struct.unpack_from("<I", tail, at + 12)
+    wide = tail.rfind(b"PK\x06\x06", 0, at)
+    if wide != -1 and len(tail) - wide >= 48:
+        (told_wide,) = struct.unpack_from("<Q", tail, wide + 40)
+        told = max(told_wide, told if told != 0xFFFFFFFF else 0)
+    return int(told)
 
 
 def _shown(path: str, before: Sequence[Member]) -> str:

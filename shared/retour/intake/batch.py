@@ -61,9 +61,14 @@ def report_of(batch: Batch) -> dict[str, Any]:
         "total": sum(batch.counts.values()),
         **({"effect": batch.effect} if batch.effect else {}),
         **({"same_as": batch.same_as} if batch.same_as else {}),
-        **({"skipped": dict(batch.skipped)} if batch.skipped else {}),
+        **({"skipped": skipped} if (skipped := {**ignored(batch.delivery), **batch.skipped}) else {}),
         **({"preview": dict(batch.preview)} if batch.preview else {}),
     }
+
+
+def ignored(delivery: Delivery) -> dict[str, int]:
+    """What came with a file in its mail and was not read, as lines that are no rows are counted."""
+    return {f"ignored {name}": 1 for name in delivery.facts.get("ignored", "").split("\n") if name}
 
 
 def index_of(reads: Sequence[tuple[Row | Unreadable, Read]]) -> list[Any]:

@@ -7,7 +7,9 @@ fill one parameter. The public halves are no secret and lie with what the source
 import hashlib
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from io import BytesIO
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from retour.domain.delivery import Delivery
@@ -20,7 +22,7 @@ from retour.files.text import HEAD, Reads
 from retour.files.unpack import PIECE
 
 if TYPE_CHECKING:
-    from retour.channels.mail import Attachment
+    from retour.channels.attachments import Attachment
     from retour.wiring import Hub
 
 KEYS_LIVE = 4
@@ -34,9 +36,17 @@ def open_delivery(hub: "Hub", delivery: Delivery, source: Source, stream: Binary
     from retour.files.open import open_file
 
     layout = delivery.facts.get("layout", "modifications")
+    source = in_its_charset(source, delivery.facts.get("charset", ""))
     if layout == LAYOUT:
         return open_corrected(stream, source, delivery.facts.get("known", ""))
     return open_file(delivery.name, stream, source, layout, lambda: secret_keys(hub, delivery.program, source.name))
+
+
+def in_its_charset(source: Source, charset: str) -> Source:
+    """A source as a file is read whose mail declares its charset; what the source itself declares goes before."""
+    if not charset or "encoding" in source.mapping or charset in ("us-ascii", "utf-8"):
+        return source
+    return replace(source, mapping=MappingProxyType({**source.mapping, "encoding": charset}))
 
 
 def secret_keys(hub: "Hub", program: str, source: str) -> Sequence[str]:

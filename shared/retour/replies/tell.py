@@ -18,7 +18,7 @@ from retour.files import names
 from retour.files.answers import given_back, result_csv
 from retour.files.sniff import sniff
 from retour.files.text import HEAD
-from retour.intake.batch import ARRIVED, HELD, LISTED, WORKING
+from retour.intake.batch import ARRIVED, HELD, LISTED, WORKING, ignored
 from retour.posting.rows import told
 from retour.replies import callback
 from retour.salesforce_sync import news as salesforce_news
@@ -29,6 +29,7 @@ from retour.store.deliveries import Header
 from retour.store.inbox import Stream
 
 if TYPE_CHECKING:
+    from retour.channels.mail import Told
     from retour.wiring import Hub
 
 LINES_TOLD = 20
@@ -199,34 +200,67 @@ def by_mail(
     answer: Answer,
     again: str,
 ) -> str:
+    """One answer to a mail, however many files it brought: told when the last of them is done."""
     from retour.channels import mail
 
     delivery = header.delivery
     to = delivery.reply.get("to", "")
+    together = [] if again else delivery.reply.get("together", "").split()
     sent = hub.state(program.id, delivery.source)
-    mark = f"answered#{delivery.id}#{again}"
+    mark = f"answered#{min(together, default=delivery.id)}#{again}"
     if not to or sent.get(mark) is not None:
         return f"mail to {to}" if to else ""
+    others = [hub.deliveries(program.id).get(id) for id in together if id != delivery.id]
+    if any(other is None or other.state in (ARRIVED, WORKING) for other in others):
+        return ""
+    files = [said(hub, program, header, counts, refused, answer)]
+    files += [said_of(hub, program, other) for other in others if other is not None]
     raw = mail.reply(
+        *files,
         language=program.language,
         program=program.name,
         sender=hub.mail_from,
         to=delivery.reply,
-        name=delivery.name,
-        delivery=delivery.id,
         again=again.rpartition("~")[2],
         at=hub.now(),
-        counts=counts,
-        refusal=sentence(header.report.get("code", ""), header.report.get("details", {}), program.language),
-        held=header.state == HELD,
-        lines=[
-            (result.place, result.column, sentence(result.code, result.details, program.language)) for result in refused
-        ],
-        rejected=attached(hub, delivery, answer),
     )
     hub.mail(raw, hub.mail_from, [to])
     sent.put(mark, {"at": hub.now().isoformat()})
     return f"mail to {to}"
+
+
+def said(
+    hub: "Hub",
+    program: Program,
+    header: Header,
+    counts: Mapping[str, int],
+    refused: Iterable[Result],
+    answer: Answer,
+) -> "Told":
+    """What a mail says of one file."""
+    from retour.channels.mail import Told
+
+    report = header.report
+    return Told(
+        name=header.delivery.name,
+        delivery=header.delivery.id,
+        counts=counts,
+        refusal=sentence(report.get("code", ""), report.get("details", {}), program.language),
+        held=header.state == HELD,
+        lines=[
+            (result.place, result.column, sentence(result.code, result.details, program.language)) for result in refused
+        ],
+        rejected=attached(hub, header.delivery, answer),
+        skipped={**ignored(header.delivery), **report.get("skipped", {})},
+    )
+
+
+def said_of(hub: "Hub", program: Program, header: Header) -> "Told":
+    """The same of another file of the mail, which is done already."""
+    source = program.source(header.delivery.source, header.delivery.channel)
+    answer = written(hub, program, source, header)
+    refused = (one for one in outcomes.kept(hub.inbox, header.delivery) if one.outcome is Outcome.REFUSED)
+    return said(hub, program, header, header.report.get("counts", {}), islice(refused, LINES_TOLD), answer)
 
 
 def attached(hub: "Hub", delivery: Delivery, answer: Answer) -> tuple[str, bytes] | None:

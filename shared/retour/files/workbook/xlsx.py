@@ -2,6 +2,7 @@
 
 import posixpath
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from retour.files.layout import COLUMNS, Layout
 from retour.files.opened import Opened
 from retour.files.table import CELL_SIGNS
 from retour.files.text import TooLarge
-from retour.files.unpack import PIECE, RATIO, RATIO_FROM, UNPACKED_BYTES, spooled
+from retour.files.unpack import PIECE, RATIO, RATIO_FROM, UNPACKED_BYTES, directory_bytes, spooled
 from retour.files.workbook.sheet import SHEETS, Broken, Line, Sheet, opened
 from retour.files.workbook.values import (
     ESCAPED,
@@ -35,6 +36,7 @@ from retour.files.workbook.values import (
 from retour.files.xml import TOKEN_BYTES, Doctype, TooDeep, local, parser_of
 
 ENTRIES = 2_000
+DIRECTORY_BYTES = 1 << 20
 PART_BYTES = 8 << 20
 DEPTH = 32
 CELL = re.compile(r"([A-Z]{1,3})[0-9]{1,7}")
@@ -66,6 +68,7 @@ DAMAGES = (
     NotImplementedError,
     ValueError,
     LookupError,
+    struct.error,
 )
 BROKEN = (expat.ExpatError, Doctype, TooDeep, *DAMAGES)
 
@@ -87,6 +90,8 @@ class Book:
         except TooLarge:
             raise Unusable("WORKBOOK_TOO_LARGE", limit=f"{UNPACKED_BYTES >> 20} MB") from None
         self.size = packed.seek(0, 2)
+        if directory_bytes(packed) > DIRECTORY_BYTES:
+            raise Unusable("WORKBOOK_TOO_LARGE", limit=str(ENTRIES))
         try:
             self.archive = zipfile.ZipFile(packed)
         except DAMAGES:
