@@ -90,7 +90,13 @@ def events(hub: Any) -> dict[str, Any]:
     keys = {"PK": {"S": "A#acme#S-2"}, "SK": {"S": "M#1"}}
     dropped = {"object": {"key": key, "size": len(content)}, "bucket": {"name": hub.inbox.bucket}}
     return {
-        "webhook": {"pathParameters": {"program": "acme", "source": "shop"}, "headers": headers, "body": body},
+        "webhook": {
+            "rawPath": "/v1/programs/acme/hooks/shop",
+            "requestContext": {"http": {"method": "POST"}},
+            "pathParameters": {"program": "acme", "source": "shop"},
+            "headers": headers,
+            "body": body,
+        },
         "take_rows": work.items()[0],
         "apply": {"Records": [{"dynamodb": {"Keys": keys}}]},
         "split_file": about,

@@ -23,8 +23,10 @@ from retour.api import (
     terms,
     upkeep,
 )
-from retour.api.calls import Call, Refused, call_of, not_found, once, plain_path, principal_of
-from retour.api.described import no_rehearsal
+from retour.api.calls import Call, Refused, call_of, once, plain_path, principal_of, refuse_odd_path
+from retour.api.described import methods, no_route, understand
+from retour.api.problem import accepted_language
+from retour.api.time_limit import answered_in_time
 from retour.api.unavailable import ask_again_when_unavailable
 from retour.domain.program import Program
 from retour.intake.replay import rebuild
@@ -34,6 +36,7 @@ from retour.wiring import Hub, hub
 logger = Logger(service="api")
 app = APIGatewayHttpResolver()
 OPEN = ("/healthz", "/openapi.json", "/v1/program.schema.json")
+FOR_PAGES = {"access-control-allow-origin": "*"}
 Answer = tuple[Any, int]
 
 
@@ -43,8 +46,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if "replay" in event:
         batch = rebuild(hub() if event.get("outward", True) else quiet_hub(), event["replay"])
         return {"state": batch.state if batch else "done"}
-    answer = app.resolve({**event, "rawPath": plain_path(event["rawPath"])}, context)
-    logger.info("call answered", method=call_of(event).method, status=answer["statusCode"])
+    call = call_of(event)
+    answer = answered_in_time(call, context, lambda: resolved(event, context))
+    logger.info("call answered", method=call.method, status=answer["statusCode"])
     return answer
 
 
@@ -54,22 +58,35 @@ def quiet_hub() -> Hub:
     return replace(hub(), outward=False)
 
 
-# Who calls, and whether for the first time
+def resolved(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """HEAD is GET without its body."""
+    http = event["requestContext"]["http"]
+    plain = {**event, "rawPath": plain_path(event["rawPath"])}
+    if http["method"].upper() != "HEAD":
+        return app.resolve(plain, context)
+    shown = {**plain, "requestContext": {**event["requestContext"], "http": {**http, "method": "GET"}}}
+    return {**app.resolve(shown, context), "body": "", "isBase64Encoded": False}
 
 
-def believed(app: APIGatewayHttpResolver, next_middleware: NextMiddleware) -> Response[Any]:
+# Who calls, what is understood of the call, and whether it comes for the first time
+
+
+def admitted(app: APIGatewayHttpResolver, next_middleware: NextMiddleware) -> Response[Any]:
     call = call_of(app.current_event.raw_event)
     app.context["call"] = call
+    refuse_odd_path(call)
+    if call.method == "OPTIONS":
+        return options(call)
     if call.path not in OPEN:
         app.context["principal"] = principal_of(hub(), call)
-        no_rehearsal(call)
+    understand(call)
     return next_middleware(app)
 
 
 def not_twice(app: APIGatewayHttpResolver, next_middleware: NextMiddleware) -> Response[Any]:
     """An Idempotency-Key is honoured on every POST."""
     call: Call = app.context["call"]
-    if call.method != "POST":
+    if call.method != "POST" or call.path in OPEN:
         return next_middleware(app)
 
     def answer() -> tuple[int, Any]:
@@ -80,20 +97,32 @@ def not_twice(app: APIGatewayHttpResolver, next_middleware: NextMiddleware) -> R
     return Response(status, "application/json", document)
 
 
-app.use([believed, not_twice])
+app.use([admitted, not_twice])
 
 
 def refused(why: Refused) -> Response[str]:
-    headers = dict(why.answer["headers"])
-    return Response(why.answer["statusCode"], headers.pop("content-type"), why.answer["body"], headers)
+    """In the program's language; where no program was opened, in one that the caller accepts."""
+    answer = why.answer(app.context.get("language") or accepted_language(called().headers))
+    headers = dict(answer["headers"])
+    return Response(answer["statusCode"], headers.pop("content-type"), answer["body"], headers)
 
 
 def no_such_path(_error: NotFoundError) -> Response[str]:
-    raise not_found("There is nothing at this path for this method; see /openapi.json.")
+    raise no_route(called())
 
 
 app.exception_handler(Refused)(refused)
 app.not_found(no_such_path)
+
+
+def options(call: Call) -> Response[str]:
+    """What is possible at a path. Web pages of other origins may read what is open to everybody, and nothing else."""
+    allowed = ", ".join((*methods(call.path), "OPTIONS"))
+    if not methods(call.path):
+        raise no_route(call)
+    if call.path not in OPEN and "access-control-request-method" in call.headers:
+        raise Refused("CORS_NOT_OFFERED", headers={"allow": allowed})
+    return Response(204, None, "", {"allow": allowed, **(FOR_PAGES if call.path in OPEN else {})})
 
 
 def called() -> Call:
@@ -105,7 +134,9 @@ def caller() -> Principal:
 
 
 def opened(program: str) -> Program:
-    return admission.program_of(hub(), caller(), program)
+    found = admission.program_of(hub(), caller(), program)
+    app.context["language"] = found.language
+    return found
 
 
 # For everybody
@@ -127,7 +158,7 @@ def program_schema() -> Response[str]:
 
 
 def published(name: str, media_type: str) -> Response[str]:
-    return Response(200, media_type, files("retour").joinpath(name).read_text("utf-8"))
+    return Response(200, media_type, files("retour").joinpath(name).read_text("utf-8"), {**FOR_PAGES})
 
 
 # Programs and their sources
@@ -145,6 +176,8 @@ def show_program(program: str) -> Answer:
 
 @app.put("/v1/programs/<program>")
 def apply_program(program: str) -> Answer:
+    if known := admission.known_program(hub(), caller(), program):
+        app.context["language"] = known.language
     applied = programs.apply_program(hub(), called(), caller(), program)
     logger.info("program applied", program=program, version=applied["version"], changed=applied["changed"])
     return applied, 201 if "api_key" in applied else 200

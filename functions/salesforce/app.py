@@ -1,11 +1,13 @@
 """Salesforce says that records may have changed (Outbound Message, change event of Event Relay): read them back."""
 
-import base64
 from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from retour.api.problem import problem
+from retour.api.calls import Call, Refused, call_of, refuse_odd_path
+from retour.api.described import know_words
+from retour.api.problem import accepted_language
+from retour.api.time_limit import answered_in_time
 from retour.api.unavailable import ask_again_when_unavailable
 from retour.channels.salesforce import ACK, Push, change_event, outbound_message, same_id
 from retour.domain.program import Program, Source
@@ -20,32 +22,40 @@ logger = Logger()
 
 @logger.inject_lambda_context
 @ask_again_when_unavailable(logger)
-def handler(event: dict[str, Any], _context: Any) -> dict[str, Any] | None:
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any] | None:
     if "detail-type" in event:
         relayed(event)
         return None
-    return outbound(event)
+    call = call_of(event)
+    return answered_in_time(call, context, lambda: answered(call, event["pathParameters"]))
 
 
-def outbound(event: dict[str, Any]) -> dict[str, Any]:
+def answered(call: Call, path: dict[str, str]) -> dict[str, Any]:
+    language = accepted_language(call.headers)
+    try:
+        refuse_odd_path(call)
+        found = genuine(hub(), path["program"], path["source"], path["token"])
+        if found is None:
+            raise Refused("NOT_GENUINE")
+        language = found[0].language
+        return outbound(call, *found)
+    except Refused as refused:
+        return refused.answer(language)
+
+
+def outbound(call: Call, program: Program, source: Source) -> dict[str, Any]:
     """One acknowledgement covers the whole message: what we cannot use must not make all of it come again for a day."""
-    path = event["pathParameters"]
-    found = genuine(hub(), path["program"], path["source"], path["token"])
-    if found is None:
-        return problem(401, "NOT_GENUINE", "The address is not one of ours", "Copy the source's address again.")
-    program, source = found
-    body = body_of(event)
-    if len(body) > BODY_MAX:
-        return problem(413, "BODY_TOO_LARGE", "The message is too large", f"At most {BODY_MAX:,} bytes are taken.")
-    push = outbound_message(body)
+    know_words(call, [])
+    if len(call.body) > BODY_MAX:
+        raise Refused("BODY_TOO_LARGE", size=str(len(call.body)), most=str(BODY_MAX))
+    push = outbound_message(call.body)
     if isinstance(push, Refusal):
-        batch = keep_unread(hub(), program, source, body)
+        batch = keep_unread(hub(), program, source, call.body)
         logger.warning("message kept unread", delivery=batch.delivery.id, why=push.details["why"])
         return acknowledged()
     if not same_id(push.org, source.options["org_id"]):
         logger.warning("message of another organisation refused", program=program.id, source=source.name)
-        detail = f"This source is for {source.options['org_id']}. A copied sandbox needs a source of its own."
-        return problem(401, "OTHER_ORGANISATION", "The message comes from another organisation", detail)
+        raise Refused("OTHER_ORGANISATION", org=str(source.options["org_id"]))
     look(program, source, push)
     return acknowledged()
 
@@ -74,8 +84,3 @@ def look(program: Program, source: Source, push: Push) -> None:
 
 def acknowledged() -> dict[str, Any]:
     return {"statusCode": 200, "headers": {"content-type": "text/xml; charset=utf-8"}, "body": ACK}
-
-
-def body_of(event: dict[str, Any]) -> bytes:
-    body: str = event.get("body") or ""
-    return base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 
+LANGUAGES = ("en", "de", "fr")
 PLACES = (
     ("retour.domain.actions", "codes.json"),
     ("retour.domain.actions", "paid.json"),
@@ -42,4 +43,9 @@ def sentence(code: str, details: Mapping[str, str], language: str = "en") -> str
     texts = all_sentences().get(code)
     if texts is None:
         return code
+    return filled(texts, details, language)
+
+
+def filled(texts: Mapping[str, str], details: Mapping[str, str], language: str) -> str:
+    """A text in a language, else in English, with its details."""
     return texts.get(language, texts["en"]).format_map(_Known(details))

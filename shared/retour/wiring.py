@@ -105,6 +105,10 @@ class Hub:
         """What a source's sender and we know and nobody else; empty when nothing was ever agreed."""
         return self.secrets.get(program_id, source)
 
+    def secret_again(self, program_id: str, source: str) -> dict[str, Any]:
+        """The same read anew, for whoever was not believed: a secret made a moment ago works at once."""
+        return self.secrets.again(program_id, source)
+
     # Store
 
     def ledger(self, program: Program) -> TableLedger:

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.channels.hook_samples import SAMPLES, expected, reading, samples, source
 from tests.channels.hook_signing import signed
+from tests.gateway import hook
 
 from retour import wiring
 from retour.channels import webhook
@@ -220,15 +221,7 @@ class Door:
     def post(
         self, body: bytes, headers: dict[str, str], *, to: str = "standard", program: str = "acme", **more: Any
     ) -> Any:
-        event = {
-            "version": "2.0",
-            "pathParameters": {"program": program, "source": to},
-            "headers": headers,
-            "body": body.decode(),
-            "isBase64Encoded": False,
-            **more,
-        }
-        return self.app.handler(event, Context())
+        return self.app.handler({**hook(program, to, body, headers), **more}, Context())
 
     def send(self, kind: str, body: bytes, **headers: str) -> Any:
         facts = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -384,7 +377,8 @@ def test_bytes_that_no_secret_signed_get_401_and_leave_nothing(door: Door) -> No
 def test_a_body_in_base64_is_verified_as_the_bytes_it_stands_for(door: Door) -> None:
     body = '{"order_id": "10\u00a042", "change": "reverse"}'.encode()
     headers = signed("standard", body, SECRETS["standard"], door.hub.real_now())
-    assert read(door.post(base64.b64encode(body), headers, isBase64Encoded=True))[0] == 200
+    for kind in ("application/json", "application/octet-stream"):
+        assert read(door.post(body, {**headers, "content-type": kind}))[0] == 200
     assert read(door.post(base64.b64encode(body), headers))[0] == 401, "the text of the encoding is not what was signed"
     assert read(door.post(b"no base64!", headers, isBase64Encoded=True))[0] == 401
 
@@ -405,12 +399,13 @@ def test_header_names_are_read_in_any_case(door: Door) -> None:
         ("a" * 3000, "standard"), ("acme", "s" * 3000), ("acme#1", "standard"),
     ],
 )  # fmt: skip
-def test_foreign_and_missing_are_the_same_404(door: Door, program: str, to: str) -> None:
+def test_foreign_and_missing_are_what_is_not_believed(door: Door, program: str, to: str) -> None:
+    """Nobody learns by an address whether there is such a program or source."""
     body = sample("standard/one")
     headers = signed("standard", body, SECRETS["standard"], door.hub.real_now())
-    first = read(door.post(body, headers, to="ghost", program="ghost"))
-    assert read(door.post(body, headers, to=to, program=program)) == first
-    assert first[0] == 404
+    forged = read(door.post(body + b" ", headers))
+    assert read(door.post(body, headers, to=to, program=program)) == forged
+    assert forged[0] == 401
 
 
 def test_more_than_a_megabyte_is_413(door: Door) -> None:
@@ -467,10 +462,70 @@ def test_one_bad_record_spoils_no_other(door: Door) -> None:
 
 def test_the_ping_of_a_new_woocommerce_webhook_gets_200_and_leaves_nothing(door: Door) -> None:
     form = {"content-type": "application/x-www-form-urlencoded"}
-    assert read(door.post(b"webhook_id=17", form, to="woocommerce"))[0] == 200
     assert read(door.post(b"webhook_id=17&x=1", form, to="woocommerce"))[0] == 401
-    assert read(door.post(b"webhook_id=17", form, to="shopify"))[0] == 401
+    pinged = read(door.post(b"webhook_id=17", form, to="woocommerce"))
+    for to, program in (("shopify", "acme"), ("ghost", "acme"), ("woocommerce", "ghost")):
+        assert read(door.post(b"webhook_id=17", form, to=to, program=program)) == pinged, "no address is told apart"
     assert door.stored() == 0
+
+
+def test_a_secret_made_a_moment_ago_is_believed_at_once(door: Door) -> None:
+    body, fresh = b'{"order_id": "1042", "change": "reverse"}', "whsec_" + base64.b64encode(b"z" * 24).decode()
+    assert read(door.send("standard", body))[0] == 200, "the secrets are read and kept"
+    name = door.hub.secrets.name("acme", "standard")
+    door.hub.secrets.client.put_parameter(  # Another process of the hub rotates it.
+        Name=name, Value=json.dumps({"signing": [fresh, SECRETS["standard"]]}), Type="SecureString", Overwrite=True
+    )
+    assert read(door.post(body, signed("standard", body, fresh, door.hub.real_now())))[0] == 200
+
+
+def test_forgeries_are_not_as_many_questions_to_the_parameter_store(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    secrets = door.hub.secrets
+    monkeypatch.setattr(secrets, "_get", lambda name, get=secrets._get: asked.append(name) or get(name))
+    headers = signed("standard", b"{}", "whsec_" + base64.b64encode(b"q" * 24).decode(), door.hub.real_now())
+    for _ in range(20):
+        assert read(door.post(b"{}", headers))[0] == 401
+    assert len(asked) <= 3
+
+
+@pytest.mark.parametrize("query", ["dryrun=true", "dry_run=true", "source=erp"])
+def test_a_query_word_at_a_webhooks_address_is_named_to_who_is_believed_only(door: Door, query: str) -> None:
+    body = sample("standard/one")
+    headers = signed("standard", body, SECRETS["standard"], door.hub.real_now())
+    said = dict([query.split("=")])
+    status, problem = read(door.post(body, headers, queryStringParameters=said))
+    assert (status, query.partition("=")[0] in problem["detail"]) == (400, True)
+    assert door.stored() == 0
+    assert read(door.post(body + b" ", headers, queryStringParameters=said))[1]["code"] == "SIGNATURE_INVALID"
+
+
+def test_a_webhook_that_is_not_utf8_is_refused_by_name_after_its_signature(door: Door) -> None:
+    """D16. Under a type that keeps bytes the signature holds, and what is wrong is an outcome."""
+    body = '{"order_id": "1042", "change": "reverse", "note": "größer"}'.encode("latin-1")
+    headers = signed("standard", body, SECRETS["standard"], door.hub.real_now())
+    status, batch = read(door.post(body, {**headers, "content-type": "application/octet-stream"}))
+    assert (status, batch["state"], batch["code"]) == (200, "refused", "NOT_UTF8")
+    stored = door.stored()
+    status, problem = read(door.post(body, headers))
+    assert (status, problem["code"]) == (415, "BYTES_NOT_KEPT") and "application/octet-stream" in problem["detail"]
+    assert read(door.post(body, headers, to="ghost"))[1] == problem, "no address is told apart"
+    assert door.stored() == stored
+
+
+def test_a_replaced_character_that_the_sender_wrote_itself_is_kept(door: Door) -> None:
+    body = '{"order_id": "1042", "change": "reverse", "note": "gr\ufffd\ufffder"}'.replace("\\ufffd", "\ufffd").encode()
+    assert "\ufffd".encode() in body
+    headers = signed("standard", body, SECRETS["standard"], door.hub.real_now())
+    assert read(door.post(body, headers))[0] == 200
+
+
+def test_a_control_character_in_the_path_is_400_for_everybody(door: Door) -> None:
+    for program in ("acme", "ghost"):
+        status, problem = read(door.post(b"{}", {}, program=program, rawPath=f"/v1/programs/{program}/hooks/a\nb"))
+        assert (status, problem["code"]) == (400, "PATH_INVALID")
 
 
 def test_a_refund_by_shopify_takes_back_its_lines(door: Door) -> None:

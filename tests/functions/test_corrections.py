@@ -136,7 +136,7 @@ def test_the_senders_own_columns_and_mapping_hold(admin: Caller, call: Caller, h
     _, torn = corrections.one_row(house.hub, program(house, call), batch, "4")
     assert torn.result.code == "ROW_WIDTH" and torn.sent.columns["Betrag"] == "2,00"
     wrong = call("POST", path(batch), {"rows": [{"record": "2", "fields": {"betrag ": "1"}}]})
-    assert (wrong.status, wrong.json["code"]) == (422, "UNKNOWN_FIELD")
+    assert (wrong.status, wrong.json["code"]) == (400, "UNKNOWN_FIELD")
     rows = [
         {"record": "2", "fields": {"Betrag": "12,50", "Grund": "ITEM_RETURNED"}},
         {"record": "4", "fields": {"Grund": "CANCELLED"}},

@@ -9,6 +9,7 @@ import pytest
 from functions.webhook import app as webhook
 from tests.conftest import House
 from tests.functions.test_api import Caller, admin, call, text_of
+from tests.gateway import hook
 
 from retour.channels.standard import signed
 
@@ -70,14 +71,8 @@ def test_only_an_administrator_makes_and_revokes_and_only_own_keys_are_seen(
 def hooked(house: House, secret: str, number: int) -> int:
     record = {"order_id": "A-1", "change": "reverse", "reason": "CANCELLED", "reference": f"R-{number}"}
     body = json.dumps(record).encode()
-    found = webhook.handler(
-        {
-            "pathParameters": {"program": house.program, "source": "erp"},
-            "headers": signed(body, [secret], house.hub.real_now()),
-            "body": body.decode(),
-        },
-        CONTEXT,
-    )
+    headers = signed(body, [secret], house.hub.real_now())
+    found = webhook.handler(hook(house.program, "erp", body, headers), CONTEXT)
     return int(found["statusCode"])
 
 

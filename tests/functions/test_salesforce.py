@@ -1,16 +1,17 @@
 """salesforce and salesforce_sync through their front doors: messages and events in, the ledger and the record after."""
 
-import base64
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from functions.salesforce import app
 from functions.salesforce_sync import app as sync
+from tests import gateway
 from tests.conftest import PROGRAM, House
 from tests.remote.salesforce_house import KEY, SOURCE, TOKEN, USER, key_pair
 
@@ -44,9 +45,10 @@ class Organisation:
         return self.simulator.org.envelope([Notification(f"04l{n:015d}", each, 0) for n, each in enumerate(records)])
 
     def post(self, body: bytes, token: str = TOKEN, source: str = "crm", encoded: bool = False) -> Any:
-        text = base64.b64encode(body).decode() if encoded else body.decode()
         path = {"program": self.house.program, "source": source, "token": token}
-        return app.handler({"pathParameters": path, "body": text, "isBase64Encoded": encoded}, CONTEXT)
+        address = f"/v1/programs/{self.house.program}/salesforce/{source}/{quote(token)}"
+        kind = "application/octet-stream" if encoded else "text/xml; charset=utf-8"
+        return app.handler(gateway.event("POST", address, body, {"content-type": kind}, path), CONTEXT)
 
     def left(self) -> int:
         [(amount, _, _)] = self.house.payouts("A-1").values()

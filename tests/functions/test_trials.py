@@ -19,6 +19,7 @@ from functions.salesforce_sync import app as sync
 from functions.webhook import app as webhook
 from tests.conftest import PROGRAM, House
 from tests.functions.test_api import Caller, admin, call, text_of
+from tests.gateway import hook
 from tests.remote.salesforce_house import KEY, SOURCE, TOKEN, USER, key_pair
 
 from local.salesforce import Simulator, start
@@ -53,11 +54,8 @@ class Front(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         *_, program, _hooks, source = self.path.split("/")
-        body = self.rfile.read(int(self.headers["content-length"])).decode()
-        found = webhook.handler(
-            {"pathParameters": {"program": program, "source": source}, "headers": dict(self.headers), "body": body},
-            CONTEXT,
-        )
+        body = self.rfile.read(int(self.headers["content-length"]))
+        found = webhook.handler(hook(program, source, body, dict(self.headers)), CONTEXT)
         self.send_response(found["statusCode"])
         self.end_headers()
 

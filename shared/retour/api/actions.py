@@ -33,20 +33,18 @@ def take_actions(hub: Hub, call: Call, principal: Principal, opened: Program) ->
     if delivery.kind is Kind.FILE:
         hub.inbox.put(delivery.body_key, body)
     batch = receive(hub, delivery, None if delivery.kind is Kind.FILE else body)
-    return documents.answer_document(readable(batch, opened), opened.language)
+    return documents.answer_document(readable(batch), opened.language)
 
 
 def rehearsed(hub: Hub, opened: Program, delivery: Delivery, body: bytes) -> Document:
     if delivery.kind is Kind.FILE:
-        raise Refused(
-            422, "DRY_RUN_NOT_OFFERED", "No dry run of this", "Send the actions as JSON to see what they come to."
-        )
+        raise Refused("DRY_RUN_NOT_OFFERED", entry="DRY_RUN_OF_CSV")
     read = report.from_json(body)
     results = list(reader_of(hub, opened).reported(delivery, read))
     batch = Batch(delivery=delivery, state=DONE, results=results)
     if isinstance(read, Refusal):
         batch = replace(batch, state=REFUSED, code=read.code, details=read.details)
-    return documents.rehearsal_document(readable(batch, opened), opened.language)
+    return documents.rehearsal_document(readable(batch), opened.language)
 
 
 def actions(hub: Hub, call: Call, opened: Program) -> Document:
@@ -77,12 +75,12 @@ def action(hub: Hub, call: Call, opened: Program, segment: str) -> Document:
     """One action with its whole history; with `as_of`, as it stood at a past moment."""
     found = reader_of(hub, opened).action(named(segment))
     if found is None:
-        raise not_found("There is no such action in this program.")
+        raise not_found("action")
     moment = call.moment("as_of", hub.now())
     if moment is None:
         return documents.action_document(*found, opened, hub.now())
     order = as_of(found[0], opened.contracts, moment)
     then, head = order.action(found[1].id), order.heads.get(found[1].id)
     if then is None or head is None:
-        raise not_found(f"This action had not been reported by {text(moment)}.")
+        raise not_found("not_yet", moment=text(moment))
     return {**documents.action_document(order, then, head, opened, moment), "as_of": text(moment)}

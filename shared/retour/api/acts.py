@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from retour.api import admission, batches, documents, listing, modifications, reading
-from retour.api.calls import CONSOLE, JSON_MAX, Call, Refused, named, not_found
+from retour.api.calls import CONSOLE, JSON_MAX, Call, Refused, know_fields, named, not_found
 from retour.api.documents import Document
 from retour.api.reading import Reader
 from retour.channels import records
@@ -47,6 +47,8 @@ VALUES: Mapping[str, tuple[str, ...]] = {
     "status": ("status",),
 }
 """What may be said beside the act, and what COMMON says of all."""
+FORM = tuple(dict.fromkeys((*COMMON, *(name for names in VALUES.values() for name in names), "items")))
+"""What may be said in the form of any act."""
 NEEDED = {"reattribute": "partner", "status": "status", "reverse": "reason", "modify": "change"}
 ITEM = ("line", "sku", "quantity", "amount")
 """What may be said of one item, where several are modified at once."""
@@ -100,23 +102,17 @@ def verb_of(item: Mapping[str, Any]) -> str:
 
 
 def form_of(call: Call, opened: Program, act: str, given: Mapping[str, Any]) -> Form:
-    known = (*VALUES[act], *COMMON, *(("items",) if act == "modify" else ()))
-    unknown = next((name for name in given if name not in known), None)
-    if unknown is not None:
-        detail = f"`{str(unknown)[:80]}` is not known here; known are: {', '.join(known)}."
-        raise Refused(422, "UNKNOWN_FIELD", "Field not known", detail)
+    know_fields(given, (*VALUES[act], *COMMON, *(("items",) if act == "modify" else ())))
     needed = NEEDED.get(act)
     if act == "modify" and "items" in given:
         check_items(given)
         needed = None
     elif act == "modify" and given.get("change") not in MODIFYING:
-        detail = f"`change` says what the values mean: one of {', '.join(MODIFYING)}."
-        raise Refused(422, "CHANGE_NEEDED", "Change not said", detail)
+        raise Refused("CHANGE_NEEDED", known=", ".join(MODIFYING))
     if act == "reverse" and not given.get("reason"):
-        detail = f"A reversal says why: `reason` is one of {', '.join(sorted(opened.reasons))}."
-        raise Refused(422, "REASON_NEEDED", "Reason not said", detail)
+        raise Refused("REASON_NEEDED", known=", ".join(sorted(opened.reasons)))
     if needed and not given.get(needed):
-        raise Refused(422, "FIELD_NEEDED", "Value not said", f"The act {act} needs `{needed}`.")
+        raise Refused("FIELD_NEEDED", act=act, field=needed)
     return Form(act, given, reference_of(call, given))
 
 
@@ -126,11 +122,7 @@ def check_items(given: Mapping[str, Any]) -> None:
     beside = next((name for name in VALUES["modify"] if name in given), None)
     fit = isinstance(items, list) and 1 <= len(items) <= AT_ONCE and beside is None
     if not fit or not all(isinstance(item, dict) and is_item(item) for item in items):
-        detail = (
-            "`items` is a list of objects, each with `line` or `sku` and its new `quantity`, `amount` or both, "
-            "and stands in the place of `change` and its values."
-        )
-        raise Refused(422, "ITEMS_UNUSABLE", "Items not usable", detail)
+        raise Refused("ITEMS_UNUSABLE", "shape")
 
 
 def is_item(item: Mapping[str, Any]) -> bool:
@@ -160,8 +152,7 @@ def last_change(order: Order, action: Action, head: Head) -> str:
         counts = record is not None and not isinstance(record.change, Release | Discard) and record.verb != "undo"
         if record is not None and counts and entry.outcome is Outcome.APPLIED and record.id not in undone:
             return record.public_id
-    detail = f"Nothing was changed on {action.id} that could be undone."
-    raise Refused(409, "NOTHING_TO_UNDO", "Nothing to undo", detail)
+    raise Refused("NOTHING_TO_UNDO", "action", action=action.id)
 
 
 # One, or many
@@ -170,11 +161,11 @@ def last_change(order: Order, action: Action, head: Head) -> str:
 def act(hub: Hub, call: Call, principal: Principal, opened: Program, segment: str, what: str) -> Document:
     """One person's act on one action."""
     if what not in ACTS:
-        raise not_found(f"There is no such act; there are: {', '.join(ACTS)}.")
+        raise not_found("act", known=", ".join(ACTS))
     found = admission.reader_of(hub, opened).action(named(segment))
     if found is None:
-        raise not_found("There is no such action in this program.")
-    form = form_of(call, opened, what, call.document())
+        raise not_found("action")
+    form = form_of(call, opened, what, call.document(*FORM))
     order, action, head = found
     undoes = {"undoes": last_change(order, action, head)} if what == "undo" and "undoes" not in form.values else {}
     return carried_out(hub, call, principal, opened, form.records(action, **undoes), {})
@@ -182,17 +173,15 @@ def act(hub: Hub, call: Call, principal: Principal, opened: Program, segment: st
 
 def acts(hub: Hub, call: Call, principal: Principal, opened: Program) -> Document:
     """One act on many actions: those named, or those a filter finds."""
-    given = call.document(JSON_MAX)
+    given = call.document("act", "actions", "filter", *FORM, most=JSON_MAX)
     what, ids, wanted = given.pop("act", None), given.pop("actions", None), given.pop("filter", None)
     if what not in ACTS:
-        raise Refused(422, "ACT_NEEDED", "Act not said", f"`act` is one of {', '.join(ACTS)}.")
+        raise Refused("ACT_NEEDED", known=", ".join(ACTS))
     if (ids is None) == (wanted is None):
-        detail = "Say which: `actions` is a list of action ids, or `filter` an object such as a list of actions takes."
-        raise Refused(422, "ACTIONS_NEEDED", "Actions not said", detail)
+        raise Refused("ACTIONS_NEEDED")
     form = form_of(call, opened, what, given)
     if "items" in form.values:
-        detail = "Items are those of one action; of many, say `change` and its values."
-        raise Refused(422, "ITEMS_UNUSABLE", "Items not usable", detail)
+        raise Refused("ITEMS_UNUSABLE", "many")
     reader = admission.reader_of(hub, opened)
     chosen = named_actions(hub, reader, ids) if wanted is None else filtered_actions(hub, opened, reader, wanted)
     made = [form.record_of_many(action, **more) for action in chosen for more in besides(reader, form, action)]
@@ -213,14 +202,12 @@ def besides(reader: Reader, form: Form, action: Action) -> list[dict[str, str]]:
 
 def named_actions(hub: Hub, reader: Reader, ids: Any) -> list[Action]:
     if not isinstance(ids, list) or not 1 <= len(ids) <= ACTIONS_MAX or not all(isinstance(one, str) for one in ids):
-        raise Refused(
-            422, "ACTIONS_NEEDED", "Actions not said", f"`actions` is a list of 1 to {ACTIONS_MAX} action ids."
-        )
+        raise Refused("ACTIONS_NEEDED", "ids", most=str(ACTIONS_MAX))
     found = listing.named(hub, reader, ids)
     missing = [one for one in dict.fromkeys(ids) if one not in found]
     if missing:
-        detail = f"There is no such action in this program: {', '.join(one[:80] for one in missing[:5])}."
-        raise Refused(422, "ACTION_UNKNOWN", "Action not known", detail, missing=missing[:100])
+        ids_ = ", ".join(one[:80] for one in missing[:5])
+        raise Refused("ACTION_UNKNOWN", members={"missing": missing[:100]}, ids=ids_)
     return list(found.values())
 
 
@@ -228,10 +215,9 @@ def filtered_actions(hub: Hub, opened: Program, reader: Reader, wanted: Any) -> 
     filter_ = listing.filter_of(wanted if isinstance(wanted, dict) else {"filter": wanted}, opened)
     found = listing.matching(hub, reader, filter_, ACTIONS_MAX + 1)
     if len(found) > ACTIONS_MAX:
-        detail = f"More than {ACTIONS_MAX} actions match; say a narrower filter, and repeat for the rest."
-        raise Refused(422, "TOO_MANY_ACTIONS_MATCH", "Too many at once", detail)
+        raise Refused("TOO_MANY_ACTIONS_MATCH", most=str(ACTIONS_MAX))
     if not found:
-        raise Refused(422, "NO_ACTION_MATCHES", "Nothing to do", "No action matches the filter.")
+        raise Refused("NO_ACTION_MATCHES")
     return found
 
 
@@ -245,7 +231,7 @@ def carried_out(
 ) -> Document:
     """The records taken in as one delivery; or, as a dry run, what that would come to."""
     if not made:
-        raise Refused(409, "NOTHING_TO_UNDO", "Nothing to undo", "Nothing was changed here that could be undone.")
+        raise Refused("NOTHING_TO_UNDO")
     body = json.dumps(made[0] if len(made) == 1 and not facts else made, ensure_ascii=False)
     form = replace(call, body=body.encode("utf-8", "surrogatepass"))
     identity = f"decision#{call.key or secrets.token_hex(16)}"
@@ -254,7 +240,7 @@ def carried_out(
     )
     if call.is_dry_run:
         return rehearsed(hub, opened, delivery, made)
-    return documents.answer_document(modifications.readable(receive(hub, delivery, form.body), opened), opened.language)
+    return documents.answer_document(modifications.readable(receive(hub, delivery, form.body)), opened.language)
 
 
 def carried_out_on_many(
@@ -304,7 +290,7 @@ def rehearsed(hub: Hub, opened: Program, delivery: Delivery, made: Sequence[Mapp
         read = records.rows(json.dumps(some, ensure_ascii=False).encode("utf-8", "surrogatepass"))
         if isinstance(read, Refusal):
             batch = Batch(delivery=delivery, state=REFUSED, code=read.code, details=read.details)
-            return documents.rehearsal_document(modifications.readable(batch, opened), opened.language)
+            return documents.rehearsal_document(modifications.readable(batch), opened.language)
         rows += [replace(row, place=str(number)) for number, row in enumerate(read, len(rows) + 1)]
     source = opened.source(delivery.source, delivery.channel)
     reads = list(Reading(opened, source, delivery).modifications(rows))
@@ -353,19 +339,14 @@ def undo_batch(hub: Hub, call: Call, principal: Principal, opened: Program, segm
     """
     reader = admission.reader_of(hub, opened)
     header = batches.header_of(reader, segment)
-    said = call.document()
-    unknown = next((name for name in said if name not in ("reason", "note", "reference")), None)
-    if unknown is not None:
-        raise Refused(422, "UNKNOWN_FIELD", "Field not known", f"`{str(unknown)[:80]}` is not known here.")
+    said = call.document("reason", "note", "reference")
     if header.delivery.kind in (Kind.PROGRAM, Kind.DECISION) or reading.is_of_actions(header.delivery):
-        detail = "Only a batch of modifications can be undone: actions are reversed, a program is applied anew."
-        raise Refused(409, "NOT_UNDOABLE", "Batch cannot be undone", detail)
+        raise Refused("NOT_UNDOABLE", "kind")
     if header.state != DONE:
-        detail = f"The batch is {header.state}; only one that is done can be undone."
-        raise Refused(409, "NOT_UNDOABLE", "Batch cannot be undone", detail)
+        raise Refused("NOT_UNDOABLE", "state", state=header.state)
     applied = list(applied_of(reader, header))[::-1]
     if not applied:
-        raise Refused(409, "NOTHING_TO_UNDO", "Nothing to undo", "Nothing of this batch was applied.")
+        raise Refused("NOTHING_TO_UNDO", "batch")
     about = {name: str(said[name]) for name in ("reason", "note") if said.get(name)}
     reference = reference_of(call, said)
     made = [
@@ -406,23 +387,17 @@ def order_id_of(order: Order, action_id: str) -> str:
 def settle(hub: Hub, call: Call, principal: Principal, opened: Program, segment: str, what: str) -> Document:
     """Undo one record; or let a held one go on, or drop it."""
     if what not in SETTLING:
-        raise not_found(f"There is no such act; there are: {', '.join(SETTLING)}.")
+        raise not_found("act", known=", ".join(SETTLING))
     found = admission.reader_of(hub, opened).modification(named(segment))
     if found is None:
-        raise not_found("There is no such modification in this program.")
+        raise not_found("modification")
     order, record = found
     booked = order.booked(record.id)
     if booked is None:
-        detail = "This record waits for its action; there is nothing to decide before that is reported."
-        raise Refused(409, "STILL_WAITING", "Record still waits", detail)
+        raise Refused("STILL_WAITING")
     if what != "undo" and booked[1].outcome is not Outcome.HELD:
-        detail = f"The record is {booked[1].outcome}; only a held one can be released or discarded."
-        raise Refused(409, "NOT_HELD", "Record is not held", detail)
-    given = call.document()
-    unknown = next((name for name in given if name not in COMMON), None)
-    if unknown is not None:
-        detail = f"`{str(unknown)[:80]}` is not known here; known are: {', '.join(COMMON)}."
-        raise Refused(422, "UNKNOWN_FIELD", "Field not known", detail)
+        raise Refused("NOT_HELD", "record", state=booked[1].outcome)
+    given = call.document(*COMMON)
     reference = reference_of(call, given)
     made = {
         **{name: value for name, value in given.items() if name != "reference"},

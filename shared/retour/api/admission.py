@@ -12,16 +12,20 @@ from retour.wiring import Hub
 
 def program_of(hub: Hub, principal: Principal, program_id: str) -> Program:
     """As it was applied last: whoever applies a program and calls again means the new one."""
-    program = hub.programs.get(program_id) if principal.may(program_id) and PROGRAM_ID.fullmatch(program_id) else None
+    program = known_program(hub, principal, program_id)
     if program is None:
-        raise not_found("There is no such program, or this key does not open it.")
+        raise not_found("program")
     return program
+
+
+def known_program(hub: Hub, principal: Principal, program_id: str) -> Program | None:
+    return hub.programs.get(program_id) if principal.may(program_id) and PROGRAM_ID.fullmatch(program_id) else None
 
 
 def source_of(program: Program, name: str, channel: Channel | None = None) -> Source:
     source = program.sources.get(name)
     if source is None or channel not in (None, source.channel):
-        raise not_found(f"The program {program.id} has no such source.")
+        raise not_found("source", program=program.id)
     return source
 
 

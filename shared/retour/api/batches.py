@@ -73,7 +73,7 @@ def batch_shown(reader: Reader, header: Header) -> Document:
 def header_of(reader: Reader, segment: str) -> Header:
     header = reader.deliveries.get(batch_id(segment))
     if header is None:
-        raise not_found("There is no such batch in this program.")
+        raise not_found("batch")
     return header
 
 
@@ -100,7 +100,7 @@ def raw(hub: Hub, opened: Program, segment: str) -> Bytes:
         return Bytes(name=name, url=hub.inbox.presign_get(delivery.body_key, LINK_SECONDS))
     body = arrived(reader, header)
     if body is None:
-        raise not_found("The file of this batch has not arrived yet.")
+        raise not_found("not_arrived")
     return Bytes(name=name, body=body)
 
 
@@ -160,7 +160,7 @@ def refused_records(reader: Reader, header: Header, places: set[str]) -> bytes:
     from retour.channels import records
 
     if header.delivery.kind is not Kind.MODIFICATIONS:
-        raise not_found("What a shop, Salesforce or a person sent cannot be corrected and sent again as a file.")
+        raise not_found("no_rejected")
     rows = records.rows(reader.deliveries.body(header))
     raws = [row.raw for row in rows if row.place in places] if not isinstance(rows, Refusal) else []
     return ("[" + ",\n".join(raws) + "]\n").encode("utf-8", "surrogatepass")
@@ -169,7 +169,7 @@ def refused_records(reader: Reader, header: Header, places: set[str]) -> bytes:
 def answered(reader: Reader, segment: str) -> Header:
     header = header_of(reader, segment)
     if header.delivery.kind in (Kind.PROGRAM, Kind.DECISION) or header.state in (ARRIVED, HELD):
-        raise not_found("This batch has no result, or none yet.")
+        raise not_found("no_result")
     return header
 
 
@@ -191,11 +191,10 @@ def settle(hub: Hub, call: Call, principal: Principal, opened: Program, segment:
     reader = reader_of(hub, opened)
     header = header_of(reader, segment)
     if header.state != HELD:
-        detail = f"The batch is {header.state}; only a held one can be released or discarded."
-        raise Refused(409, "NOT_HELD", "Batch is not held", detail)
+        raise Refused("NOT_HELD", "batch", state=header.state)
     if call.is_dry_run:
         return settled_dry(hub, opened, header.delivery, what)
-    note = call.document().get("note", "")
+    note = call.document("note").get("note", "")
     asked = {"delivery": header.delivery.id, "decision": what, "note": str(note)[:500]}
     form = replace(call, body=json.dumps(asked).encode())
     delivery = delivery_of(form, hub, principal, opened.id, CONSOLE, Kind.DECISION, f"{what}#{header.delivery.id}")
@@ -209,8 +208,7 @@ def settled_dry(hub: Hub, opened: Program, delivery: Delivery, what: str) -> Doc
     if what == "discard":
         return documents.rehearsal_document(Batch(delivery=delivery, state=REFUSED, code="DISCARDED"), opened.language)
     if delivery.size > FILE_MAX:
-        detail = f"The file has {delivery.size} bytes; up to {FILE_MAX} are rehearsed. Its preview is in the batch."
-        raise Refused(413, "BODY_TOO_LARGE", "File too large to be rehearsed", detail)
+        raise Refused("BODY_TOO_LARGE", "rehearsed", size=str(delivery.size), most=str(FILE_MAX))
     batch = rehearse(hub, delivery, hub.inbox.read(delivery.body_key), hub.now())
     # What would hold it when it comes does not hold its release.
     shown = replace(batch, preview={**batch.preview, "warnings": []}) if batch.preview else batch
@@ -222,13 +220,12 @@ def replay(hub: Hub, opened: Program, segment: str) -> Document:
     reader = reader_of(hub, opened)
     header = header_of(reader, segment)
     if header.delivery.kind in (Kind.PROGRAM, Kind.DECISION) or header.state == HELD:
-        detail = "Programs and decisions are not read again, and a held batch is released or discarded."
-        raise Refused(409, "NOT_REPLAYABLE", "Batch cannot be read again", detail)
+        raise Refused("NOT_REPLAYABLE", "kind")
     if header.delivery.is_dry_run:
-        raise Refused(409, "NOT_REPLAYABLE", "Batch cannot be read again", "A dry run is asked for anew.")
+        raise Refused("NOT_REPLAYABLE", "dry_run")
     body = arrived(reader, header)
     if body is None:
-        raise Refused(409, "NOT_ARRIVED", "File not there yet", "The file of this batch has not arrived yet.")
+        raise Refused("NOT_ARRIVED")
     if header.delivery.kind is Kind.FILE:
         take_file(hub, header.delivery, body)
         hub.send("answers", {"program": opened.id, "delivery": header.delivery.id, "what": "batch"})

@@ -5,17 +5,21 @@ import binascii
 import hashlib
 import json
 import re
+import unicodedata
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote, unquote
 
 from retour.api.paging import Place, is_delivery_id, place_of
-from retour.api.problem import problem
+from retour.api.problem import Refused as Refused
+from retour.api.problem import shown
+from retour.channels import payload
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
+from retour.domain.row import Refusal
 from retour.domain.times import instant, text
 from retour.files import names
 from retour.intake.arrival import UPLOAD_MAX
@@ -43,6 +47,7 @@ ACTIONS = "actions"
 JSON_TYPES = ("application/json",)
 CSV_TYPES = ("text/csv",)
 YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "text/plain", *JSON_TYPES)
+REPLACED = "\ufffd".encode()
 PROGRAM_ID = re.compile(r"[a-z][a-z0-9-]{1,30}", re.ASCII)
 SHORT = re.compile(r"[\x21-\x7e]{1,255}")
 SECRETS = {
@@ -53,23 +58,13 @@ SECRETS = {
 }
 
 
-class Refused(Exception):
-    """A call that cannot be carried out; `answer` is the problem document that says why."""
-
-    def __init__(self, status: int, code: str, title: str, detail: str = "", **more: Any) -> None:
-        super().__init__(code)
-        self.answer = problem(status, code, title, detail, **more)
-
-
-def not_found(what: str = "There is no such thing here, or this key does not open it.") -> Refused:
+def not_found(what: str = "", **details: str) -> Refused:
     """The same for what is missing and for what is another's."""
-    return Refused(404, "NOT_FOUND", "Not found", what)
+    return Refused("NOT_FOUND", what, details)
 
 
 def unbelieved() -> Refused:
-    detail = "Send a key of this hub in the header `Authorization: Bearer rk_...`."
-    headers = {"www-authenticate": 'Bearer realm="retour"'}
-    return Refused(401, "UNAUTHORIZED", "Key missing or wrong", detail, headers=headers)
+    return Refused("UNAUTHORIZED", headers={"www-authenticate": 'Bearer realm="retour"'})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +76,10 @@ class Call:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
+    raw_query: str = ""
+    """The query as it was sent: a word that stands in it twice is one in `query`."""
+    is_text: bool = False
+    """The gateway handed the body over as text: under such content types it replaces what is not UTF-8."""
 
     @property
     def is_dry_run(self) -> bool:
@@ -91,8 +90,7 @@ class Call:
         """The Idempotency-Key; empty when none was sent."""
         found = self.headers.get("idempotency-key", "")
         if found and not SHORT.fullmatch(found):
-            detail = "An Idempotency-Key is 1 to 255 printable ASCII characters without spaces."
-            raise Refused(400, "IDEMPOTENCY_KEY_INVALID", "Idempotency-Key not usable", detail)
+            raise Refused("IDEMPOTENCY_KEY_INVALID")
         return found
 
     @property
@@ -100,46 +98,72 @@ class Call:
         return hashlib.sha256(self.body).hexdigest()
 
     @property
+    def is_json(self) -> bool:
+        return self.media_type in JSON_TYPES or self.media_type in YAML_TYPES
+
+    @property
     def media_type(self) -> str:
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @property
+    def may_be_altered(self) -> bool:
+        """Whether these may not be the bytes that were sent: a replaced one is there, or as many are not there."""
+        told = self.headers.get("content-length", "")
+        return self.is_text and (REPLACED in self.body or (told.isdecimal() and int(told) != len(self.body)))
+
+    @property
+    def is_altered(self) -> bool:
+        """Whether bytes were replaced for certain. Where as many are there as were sent, the sender's text held it."""
+        return self.is_text and REPLACED in self.body and self.headers.get("content-length") != str(len(self.body))
 
     def flag(self, name: str) -> bool:
         value = self.query.get(name, "false")
         if value not in ("true", "false"):
-            raise bad_query(name, value, "true or false")
+            raise bad_query(name, value, "flag")
         return value == "true"
 
     def within(self, most: int, types: tuple[str, ...] = ()) -> bytes:
         """The body, if there is one, neither too large nor of a type that is not read here."""
         if not self.body:
-            raise Refused(
-                400, "BODY_EMPTY", "Body is empty", "There is nothing in the body; send what should be taken in."
-            )
+            raise Refused("BODY_EMPTY")
         if len(self.body) > most:
-            detail = f"The body has {len(self.body)} bytes; here it may have {most}."
-            raise Refused(413, "BODY_TOO_LARGE", "Body too large", detail)
+            raise Refused("BODY_TOO_LARGE", size=str(len(self.body)), most=str(most))
         if types and self.media_type not in ("", *types):
-            detail = f"The body is said to be {self.media_type[:80]}; send {types[0]}."
-            raise Refused(415, "UNSUPPORTED_MEDIA_TYPE", "Content type not read here", detail)
+            raise Refused("UNSUPPORTED_MEDIA_TYPE", type=shown(self.media_type), right=types[0])
+        if self.may_be_altered and not (types and self.is_json):
+            raise Refused("BYTES_NOT_KEPT", type=shown(self.media_type))
+        if self.is_altered:
+            raise Refused("NOT_UTF8", "body")
         return self.body
 
-    def document(self, most: int = DECISION_MAX) -> dict[str, Any]:
-        """The body as a JSON object; without a body an empty one."""
-        body = self.within(most, JSON_TYPES) if self.body else b"{}"
-        try:
-            value = json.loads(body.decode("utf-8"), parse_float=str, parse_constant=str)
-        except (ValueError, RecursionError):
-            detail = 'The body is no JSON in UTF-8. Send an object such as {"reason": "CANCELLED"}.'
-            raise Refused(400, "NOT_JSON", "Body is no JSON", detail) from None
+    def document(self, *known: str, most: int = DECISION_MAX) -> dict[str, Any]:
+        """The body as a JSON object of these fields; without a body an empty one.
+
+        As strict as the bodies of records: UTF-8, no key twice at any depth, no number that a float may have been.
+        """
+        value = self.value(most) if self.body.strip() else {}
         if not isinstance(value, dict):
-            detail = 'The body is JSON but no object. Send an object such as {"reason": "CANCELLED"}.'
-            raise Refused(400, "NOT_AN_OBJECT", "Body is no object", detail)
+            raise Refused("NOT_AN_OBJECT", "document")
+        know_fields(value, known)
+        return value
+
+    def value(self, most: int) -> Any:
+        text_ = payload.decoded(self.within(most, JSON_TYPES))
+        value = payload.parse(text_) if isinstance(text_, str) else text_
+        if isinstance(value, Refusal):
+            about = {"NOT_JSON": "document"}.get(value.code, "")
+            raise Refused(value.code, about, value.details)
+        if twice := payload.doubled_key(value):
+            raise Refused("DUPLICATE_KEY", key=payload.shown(twice))
+        for one in payload.leaves(value):
+            if isinstance(one, payload.Number):
+                raise Refused("NUMBER_NOT_WHOLE", value=shown(one))
         return value
 
     def limit(self) -> int:
         value = self.query.get("limit", str(PAGE))
         if not (value.isascii() and value.isdigit()) or not 1 <= int(value[:9]) <= PAGE_MAX:
-            raise bad_query("limit", value, f"a whole number from 1 to {PAGE_MAX}")
+            raise bad_query("limit", value, "limit", most=str(PAGE_MAX))
         return int(value)
 
     def place(self, today: str) -> Place:
@@ -147,7 +171,7 @@ class Call:
         cursor = self.query.get("cursor")
         found = place_of(cursor) if cursor else Place(today)
         if found is None:
-            raise bad_query("cursor", cursor or "", "the `next` of the page before")
+            raise bad_query("cursor", cursor or "", "cursor")
         return found
 
     def moment(self, name: str, now: datetime) -> datetime | None:
@@ -159,21 +183,32 @@ class Call:
             # A plus sign that nobody encoded arrives as a space.
             moment = instant(value.replace(" ", "+"))
         except (ValueError, OverflowError):
-            raise bad_query(name, value, "a time such as 2026-11-21T09:30:00+01:00") from None
+            raise bad_query(name, value, "time") from None
         if moment > now:
-            raise bad_query(name, value, "a moment that has passed")
+            raise bad_query(name, value, "past")
         return moment
 
     def one_of(self, name: str, known: tuple[str, ...]) -> str | None:
         value = self.query.get(name)
         if value is not None and value not in known:
-            raise bad_query(name, value, " or ".join(known))
+            raise bad_query(name, value, "word", known=", ".join(known))
         return value
 
 
-def bad_query(name: str, value: str, right: str) -> Refused:
-    detail = f"`{name}` is {value[:80]!r}; {right} is right."
-    return Refused(400, "QUERY_INVALID", "Query not usable", detail)
+def bad_query(name: str, value: str, right: str, **details: str) -> Refused:
+    return Refused("QUERY_INVALID", right, details, name=name, value=shown(value))
+
+
+def know_fields(given: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Refuse what nobody would read, with the nearest name that would be: nothing of the call is done."""
+    unknown = next((name for name in given if name not in known), None)
+    if unknown is None:
+        return
+    if not known:
+        raise Refused("UNKNOWN_FIELD", "none", field=shown(unknown))
+    raise Refused(
+        "UNKNOWN_FIELD", field=shown(unknown), closest=payload.closest(unknown, known), known=", ".join(known)
+    )
 
 
 def call_of(event: Mapping[str, Any]) -> Call:
@@ -189,6 +224,8 @@ def call_of(event: Mapping[str, Any]) -> Call:
         query=event.get("queryStringParameters") or {},
         headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
         body=body,
+        raw_query=event.get("rawQueryString") or "",
+        is_text=not event.get("isBase64Encoded"),
     )
 
 
@@ -197,6 +234,13 @@ IDS = re.compile(
     r"(/(?:approve|reverse|modify|restore|reattribute|undo|reprice|status|release|discard))?",
     re.DOTALL,
 )
+
+
+def refuse_odd_path(call: Call) -> None:
+    """No id has a control character: one in a path, encoded or not, is a fault of the caller."""
+    for position, character in enumerate(unquote(call.path, errors="replace"), 1):
+        if unicodedata.category(character) in ("Cc", "Zl", "Zp"):
+            raise Refused("PATH_INVALID", character=f"U+{ord(character):04X}", position=str(position))
 
 
 def plain_path(path: str) -> str:
@@ -234,12 +278,10 @@ def principal_of(hub: Hub, call: Call) -> Principal:
 def file_name(call: Call) -> str:
     given = call.query.get("name", "")
     if not given.strip():
-        raise bad_query("name", given, "the file's name, such as may.csv,")
+        raise bad_query("name", given, "file_name")
     name = names.safe(given)
     if why := names.skipped(given) or names.skipped(name):
-        ours = "receipt_ and result_ are how our own answers are called"
-        detail = f"`name` is {name!r}; {ours if why == 'ours' else 'such a name says that the file is not whole yet'}."
-        raise Refused(422, "FILE_NAME_NOT_TAKEN", "File name not taken", detail)
+        raise Refused("FILE_NAME_NOT_TAKEN", why, name=shown(name))
     return name
 
 
@@ -249,12 +291,9 @@ def upload_size(call: Call) -> int:
     if given is None:
         return NOT_KNOWN
     if not (given.isascii() and given.isdigit()):
-        raise bad_query("size", given, "a whole number of bytes")
+        raise bad_query("size", given, "size")
     if int(given[:15]) > UPLOAD_MAX:
-        detail = (
-            f"The file has {given[:15]} bytes; it may have {UPLOAD_MAX}. Split it into several, each with the header."
-        )
-        raise Refused(413, "BODY_TOO_LARGE", "File too large", detail)
+        raise Refused("BODY_TOO_LARGE", "upload", size=given[:15], most=str(UPLOAD_MAX))
     return int(given)
 
 
@@ -264,7 +303,7 @@ def expires(now: datetime) -> str:
 
 def batch_id(segment: str) -> str:
     if not is_delivery_id(segment):
-        raise not_found("There is no such batch in this program.")
+        raise not_found("batch")
     return segment
 
 
@@ -288,11 +327,9 @@ def once(state: SourceState, call: Call, answer: Callable[[], Answered]) -> Answ
     if not state.claim(place, mine):
         kept = state.get(place) or mine
         if kept["fingerprint"] != mine["fingerprint"]:
-            detail = "This Idempotency-Key was used for another call. Use a new key for a new call."
-            raise Refused(422, "IDEMPOTENCY_KEY_REUSED", "Idempotency-Key used before", detail)
+            raise Refused("IDEMPOTENCY_KEY_REUSED")
         if kept.get("shown"):
-            detail = "This call was carried out; what it made was shown once. If it is lost, revoke it and call anew."
-            raise Refused(409, "ANSWER_SHOWN_ONCE", "Answer was shown once", detail)
+            raise Refused("ANSWER_SHOWN_ONCE")
         if "answer" in kept:
             status, document = json.loads(zlib.decompress(base64.b64decode(kept["answer"])))
             return status, document
@@ -311,27 +348,16 @@ def once(state: SourceState, call: Call, answer: Callable[[], Answered]) -> Answ
 
 def handed_over(call: Call, source: Source) -> dict[str, Any]:
     """A secret that somebody else made, as it will be kept."""
-    given = call.document()
     known = SECRETS.get(source.channel, ())
     if not known:
-        detail = f"A source of channel {source.channel} has no secret; its keys stand in the program."
-        raise Refused(422, "SECRET_NOT_NEEDED", "No secret here", detail)
+        raise Refused("SECRET_NOT_NEEDED", channel=source.channel)
+    given = call.document(*known)
     for name, value in given.items():
-        if name not in known:
-            detail = f"`{str(name)[:80]}` is no secret of channel {source.channel}; right are: {', '.join(known)}."
-            raise Refused(422, "UNKNOWN_FIELD", "Field not known", detail)
         texts = value if name in SEVERAL else [value]
         if not isinstance(texts, list) or not 1 <= len(texts) <= 2 or not all(usable(one, name) for one in texts):
-            shape = "a list of one or two texts" if name in SEVERAL else "a text"
-            raise Refused(
-                422,
-                "SECRET_UNUSABLE",
-                "Secret not usable",
-                f"`{name}` is {shape}, long enough to be one, in plain signs.",
-            )
+            raise Refused("SECRET_UNUSABLE", "several" if name in SEVERAL else "", name=name)
     if not given:
-        detail = f"Nothing was handed over; right are: {', '.join(known)}."
-        raise Refused(422, "SECRET_UNUSABLE", "Secret not usable", detail)
+        raise Refused("SECRET_UNUSABLE", "nothing", known=", ".join(known))
     return given
 
 

@@ -10,6 +10,7 @@ from retour.api.admission import reader_of
 from retour.api.batches import header_of
 from retour.api.calls import JSON_MAX, Call, Refused
 from retour.api.documents import Document
+from retour.api.problem import shown
 from retour.api.reading import Reader
 from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.program import Program
@@ -43,10 +44,9 @@ def correct(hub: Hub, call: Call, principal: Principal, opened: Program, segment
     """Rows of a batch, as `rows` or `set` says, sent again as a delivery of their own over the same source."""
     reader = reader_of(hub, opened)
     header = correctable(header_of(reader, segment))
-    given = call.document(JSON_MAX)
-    if set(given) not in ({"rows"}, {"set"}):
-        detail = "Say `rows`, a list of rows with their new fields, or `set`, one value for another in many rows."
-        raise Refused(422, "ROWS_NEEDED", "Rows not said", detail)
+    given = call.document("rows", "set", most=JSON_MAX)
+    if len(given) != 1:
+        raise Refused("ROWS_NEEDED")
     if "rows" in given:
         rows, known = by_hand(hub, reader, header, given["rows"])
     else:
@@ -60,11 +60,9 @@ def correct(hub: Hub, call: Call, principal: Principal, opened: Program, segment
 
 def correctable(header: Header) -> Header:
     if not correction.is_correctable(header.delivery):
-        detail = "Rows of files, calls and webhooks are corrected here; what people did and what Salesforce has is not."
-        raise Refused(409, "NOT_CORRECTABLE", "Rows not corrected here", detail)
+        raise Refused("NOT_CORRECTABLE", "kind")
     if header.state != DONE:
-        detail = f"The batch is {header.state}; only rows of one that is done can be corrected."
-        raise Refused(409, "NOT_CORRECTABLE", "Rows not corrected here", detail)
+        raise Refused("NOT_CORRECTABLE", "state", state=header.state)
     return header
 
 
@@ -96,15 +94,11 @@ def faulty(hub: Hub, reader: Reader, header: Header, results: Mapping[str, Resul
 def by_hand(hub: Hub, reader: Reader, header: Header, asked: Any) -> tuple[list[Corrected], str]:
     """Each row as it was sent, but for the columns that are said anew."""
     if not isinstance(asked, list) or not 1 <= len(asked) <= ROWS_MAX or not all(is_row(one) for one in asked):
-        detail = (
-            f'`rows` is a list of 1 to {ROWS_MAX} objects such as {{"record": "7", "fields": {{"amount": "20.00"}}}}.'
-        )
-        raise Refused(422, "ROWS_NEEDED", "Rows not said", detail)
+        raise Refused("ROWS_NEEDED", "shape", most=str(ROWS_MAX))
     results = faulty_rows(reader, header)
     missing = [one["record"] for one in asked if one["record"] not in results]
     if missing:
-        detail = f"No refused row of this batch stands there: {', '.join(place[:40] for place in missing[:5])}."
-        raise Refused(422, "ROW_UNKNOWN", "Row not known", detail)
+        raise Refused("ROW_UNKNOWN", places=", ".join(place[:40] for place in missing[:5]))
     new = {one["record"]: one["fields"] for one in asked}
     rows: list[Corrected] = []
     known = ""
@@ -128,8 +122,7 @@ def is_row(one: Any) -> bool:
 def merged(one: Faulty, fields: Mapping[str, str]) -> dict[str, str]:
     unknown = next((name for name in fields if name not in (*one.sent.columns, one.column, *FIELDS)), None)
     if unknown is not None:
-        detail = f"`{unknown[:80]}` is no column of this row; it has: {', '.join(one.sent.columns)[:500]}."
-        raise Refused(422, "UNKNOWN_FIELD", "Column not known", detail)
+        raise Refused("UNKNOWN_FIELD", "column", field=shown(unknown), known=", ".join(one.sent.columns)[:500])
     return {**one.sent.columns, **fields}
 
 
@@ -140,8 +133,7 @@ def by_rule(hub: Hub, reader: Reader, header: Header, asked: Any) -> tuple[list[
         isinstance(value, str) and len(value) <= VALUE_MAX for value in asked.values()
     )
     if not told or not set(names) <= set(asked) <= {*names, "code"}:
-        detail = '`set` is an object such as {"column": "reason", "from": "RETURN", "to": "ITEM_RETURNED"}.'
-        raise Refused(422, "RULE_NEEDED", "Rule not said", detail)
+        raise Refused("RULE_NEEDED")
     column, old, new = (asked[name].strip() for name in names)
     done = correction.links(hub, header.delivery)
     results = {
@@ -157,8 +149,7 @@ def by_rule(hub: Hub, reader: Reader, header: Header, asked: Any) -> tuple[list[
             rows.append((one.sent.place, {**one.sent.columns, name: new}))
             known = one.sent.known
     if not rows:
-        detail = f"In no refused row that is still to be corrected says {column[:80]} {old[:80]!r}."
-        raise Refused(409, "NO_ROW_MATCHES", "Nothing to do", detail)
+        raise Refused("NO_ROW_MATCHES", column=shown(column), value=shown(old))
     return rows, known
 
 
@@ -202,5 +193,5 @@ def one_row(hub: Hub, opened: Program, segment: str, place: str) -> tuple[Header
     result = faulty_rows(reader, header).get(place)
     found = next(faulty(hub, reader, header, {place: result}), None) if result else None
     if found is None:
-        raise Refused(404, "NOT_FOUND", "Not found", "There is no refused row at this place of the batch.")
+        raise Refused("NOT_FOUND", "row")
     return header, found

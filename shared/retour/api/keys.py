@@ -11,7 +11,6 @@ from retour.api.documents import Document
 from retour.domain.delivery import Channel
 from retour.domain.program import Program
 from retour.intake import opening
-from retour.sentences import sentence
 from retour.setup import credentials, logins
 from retour.store.programs import ApiKey, Principal
 from retour.wiring import Hub
@@ -49,9 +48,9 @@ def new_key(hub: Hub, program_id: str, name: str, by: str) -> tuple[str, ApiKey]
 def create(hub: Hub, call: Call, principal: Principal, opened: Program) -> Document:
     """A further key of a program, shown this once."""
     only_admins(principal)
-    name = call.document().get("name", "key")
+    name = call.document("name").get("name", "key")
     if not isinstance(name, str) or not 1 <= len(name) <= NAME_MAX or not name.isprintable():
-        raise Refused(422, "NAME_UNUSABLE", "Name not usable", f"`name` is a text of 1 to {NAME_MAX} printable signs.")
+        raise Refused("NAME_UNUSABLE", most=str(NAME_MAX))
     key, kept = new_key(hub, opened.id, name, principal.name)
     return {"key": key, **shown(kept)}
 
@@ -61,14 +60,13 @@ def revoke(hub: Hub, principal: Principal, opened: Program, id: str) -> Document
     only_admins(principal)
     gone = hub.programs.revoke(opened.id, id, principal.name, hub.now())
     if gone is None:
-        raise not_found("The program has no live key of this id.")
+        raise not_found("key")
     return shown(gone)
 
 
 def only_admins(principal: Principal) -> None:
     if not principal.may_set_up:
-        detail = "Keys are made and revoked with an administrator's key."
-        raise Refused(403, "ADMIN_ONLY", "Not with this key", detail)
+        raise Refused("ADMIN_ONLY")
 
 
 # The secrets of sources
@@ -110,14 +108,12 @@ def rotate_secret(hub: Hub, principal: Principal, opened: Program, name: str, wh
     """A second one, live beside the first."""
     found = source_of(opened, name)
     if what not in credentials.wanted(found) or what not in credentials.SEVERAL:
-        known = ", ".join(one for one in credentials.wanted(found) if one in credentials.SEVERAL) or "nothing"
-        detail = f"Of source {name} Retour makes {known}; what others made is handed over with PUT …/secret."
-        raise Refused(422, "SECRET_NOT_MADE_HERE", "Not made here", detail)
+        known = ", ".join(one for one in credentials.wanted(found) if one in credentials.SEVERAL)
+        raise Refused("SECRET_NOT_MADE_HERE", "" if known else "nothing", source=name, known=known)
     try:
         told = credentials.rotate(hub, opened, found, what, principal.name)
     except credentials.TwoLive:
-        detail = "Two are live. Revoke the one that nobody uses any more, then make a new one."
-        raise Refused(409, "TWO_SECRETS_LIVE", "Two are live", detail) from None
+        raise Refused("TWO_SECRETS_LIVE") from None
     return {"source": name, "what": what, **told}
 
 
@@ -132,7 +128,7 @@ def revoke_secret(hub: Hub, principal: Principal, opened: Program, name: str, wh
     else:
         gone = credentials.revoke(hub, opened, found, what, id, principal.name)
     if gone is None:
-        raise not_found("The source has no live secret of this kind and id.")
+        raise not_found("secret")
     return {"source": name, **gone, "revoked_by": principal.name}
 
 
@@ -140,10 +136,9 @@ def new_openpgp_key(hub: Hub, principal: Principal, opened: Program, name: str) 
     """A further key pair that senders may encrypt for; its public half. The ones before stay live."""
     found = source_of(opened, name)
     if found.channel is Channel.SALESFORCE:
-        raise Refused(422, "SECRET_NOT_NEEDED", "No key here", "A source of channel salesforce brings no files.")
+        raise Refused("SECRET_NOT_NEEDED", "files")
     if find_spec("pysequoia") is None:
-        detail = sentence("PGP_NOT_OFFERED", {}, opened.language)
-        raise Refused(422, "PGP_NOT_OFFERED", "OpenPGP is not offered", detail)
+        raise Refused("PGP_NOT_OFFERED")
     made = opening.new_key(hub, opened.id, name, principal.name)
     credentials.noted(hub, opened, found, "made", principal.name, OPENPGP, made["fingerprint"])
     return {"source": name, **told_key(made)}

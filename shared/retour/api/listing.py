@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from retour.api import documents
-from retour.api.calls import Call, Refused, bad_query
+from retour.api.calls import Call, Refused, bad_query, know_fields
 from retour.api.documents import Document
 from retour.api.reading import Reader, is_key
 from retour.domain.actions.action import Action, State
@@ -122,18 +122,15 @@ class Filter:
 
 
 def filter_of(given: Mapping[str, Any], opened: Program, sort: str = "lock") -> Filter:
-    unknown = next((name for name in given if name not in NAMES), None)
-    if unknown is not None:
-        detail = f"`{str(unknown)[:80]}` is no filter; right are: {', '.join(NAMES)}."
-        raise Refused(422, "UNKNOWN_FIELD", "Filter not known", detail)
+    know_fields(given, NAMES)
     for name, value in given.items():
         if not isinstance(value, str):
-            raise bad_query(name, str(value), "a text")
+            raise bad_query(name, str(value), "text")
     state = given.get("state")
     if state is not None and state not in tuple(State):
-        raise bad_query("state", state, " or ".join(State))
+        raise bad_query("state", state, "word", known=", ".join(State))
     if sort not in SORTS:
-        raise bad_query("sort", sort, " or ".join(SORTS))
+        raise bad_query("sort", sort, "word", known=", ".join(SORTS))
     return Filter(
         state=state,
         partner=given.get("partner"),
@@ -165,7 +162,7 @@ def moment(given: Mapping[str, str], name: str, opened: Program) -> str | None:
             return text(start_of_day(date.fromisoformat(value), 0, opened.time_zone))
         return text(instant(value))
     except (ValueError, OverflowError):
-        raise bad_query(name, value, "2026-11-21 or 2026-11-21T09:30:00+01:00") from None
+        raise bad_query(name, value, "moment") from None
 
 
 # Found
@@ -328,8 +325,7 @@ def named(hub: Hub, reader: Reader, ids: Sequence[str]) -> dict[str, Action]:
 
 
 def too_wide(most: int) -> Refused:
-    detail = f"More than {most} actions would have to be looked at; say a narrower filter."
-    return Refused(422, "FILTER_TOO_WIDE", "Filter too wide", detail)
+    return Refused("FILTER_TOO_WIDE", most=str(most))
 
 
 def looked_up(reader: Reader, seen: Seen) -> Chosen | None:
@@ -454,4 +450,4 @@ def opened_cursor(call: Call, seal: Any) -> tuple[str, str] | None:
             return found
     except (ValueError, KeyError, IndexError, TypeError, RecursionError):
         pass
-    raise bad_query("cursor", given, "the `next` of the page before, of the same list")
+    raise bad_query("cursor", given, "cursor_of_list")

@@ -22,6 +22,7 @@ from retour.api.calls import (
 )
 from retour.api.documents import Document
 from retour.api.paging import Place
+from retour.api.problem import problems
 from retour.api.reading import Reader
 from retour.domain.actions.outcome import Outcome
 from retour.domain.delivery import DRY_RUN, Delivery, Kind
@@ -31,7 +32,6 @@ from retour.intake.batch import ARRIVED, REFUSED, Batch
 from retour.intake.file import is_large
 from retour.intake.receive import announce, receive
 from retour.intake.rehearse import rehearse
-from retour.sentences import sentence
 from retour.store.deliveries import Header
 from retour.store.programs import Principal
 from retour.wiring import Hub
@@ -42,17 +42,16 @@ def take_modifications(hub: Hub, call: Call, principal: Principal, opened: Progr
     source = source_for_api(call, opened)
     delivery = delivery_of(call, hub, principal, opened.id, source.name, Kind.MODIFICATIONS)
     if call.is_dry_run:
-        return documents.rehearsal_document(readable(rehearse(hub, delivery, body), opened), opened.language)
-    return documents.answer_document(readable(receive(hub, delivery, body), opened), opened.language)
+        return documents.rehearsal_document(readable(rehearse(hub, delivery, body)), opened.language)
+    return documents.answer_document(readable(receive(hub, delivery, body)), opened.language)
 
 
-def readable(batch: Batch, opened: Program) -> Batch:
+def readable(batch: Batch) -> Batch:
     """A batch whose body could be read. One that could not is stored all the same."""
     if batch.state != REFUSED:
         return batch
-    status = 413 if batch.code == "TOO_MANY_RECORDS" else 400
-    detail = sentence(batch.code, batch.details, opened.language)
-    raise Refused(status, batch.code, "Body cannot be read", detail)
+    entry = batch.code if batch.code in problems() else "UNREADABLE"
+    raise Refused(batch.code, "record", batch.details, entry=entry)
 
 
 def take_file(hub: Hub, call: Call, principal: Principal, opened: Program) -> Document:
@@ -143,5 +142,5 @@ def within_batch(reader: Reader, batch: str, place: Place) -> tuple[Place, str]:
 def modification(hub: Hub, opened: Program, segment: str) -> Document:
     found = reader_of(hub, opened).modification(named(segment))
     if found is None:
-        raise not_found("There is no such modification in this program.")
+        raise not_found("modification")
     return documents.modification_document(*found, opened)

@@ -1,29 +1,90 @@
-"""What went wrong with a request, as an RFC 9457 problem document."""
+"""What went wrong with a request, as an RFC 9457 problem document, in the language of who reads it.
+
+`problems.json` holds, by code, the HTTP status, the title (the same for every problem of its kind) and the sentences
+that say what is wrong this time and what right looks like.
+"""
 
 import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
+from retour.sentences import LANGUAGES, filled, sentence
+
 MEDIA_TYPE = "application/problem+json"
+SHOWN_MAX = 80
 
 
-def problem(
-    status: int, code: str, title: str, detail: str = "", *, headers: dict[str, str] | None = None, **more: Any
-) -> dict[str, Any]:
-    """An HTTP API (payload 2.0) answer.
+class Refused(Exception):
+    """A call that cannot be carried out.
 
-    `code` is stable and for machines, `title` the same for every problem of its kind, `detail` says what is wrong this
-    time and what right looks like. `more` are further members of the document.
+    `code` is stable and for machines; `about` chooses among a code's sentences, which details fill in; without such a
+    sentence it is the one that records are refused with. `entry` is the code whose status and title hold, where it is
+    another. `members` are further members of the document, `headers` of the answer.
     """
-    document: dict[str, Any] = {
-        "type": f"/problems/{code.lower().replace('_', '-')}",
-        "title": title,
-        "status": status,
-        "code": code,
-    }
-    if detail:
-        document["detail"] = detail
-    return {
-        "statusCode": status,
-        "headers": {"content-type": MEDIA_TYPE, **(headers or {})},
-        "body": json.dumps(document | more, ensure_ascii=False),
-    }
+
+    def __init__(
+        self,
+        code: str,
+        about: str = "",
+        details: Mapping[str, str] | None = None,
+        /,
+        *,
+        entry: str = "",
+        headers: Mapping[str, str] | None = None,
+        members: Mapping[str, Any] | None = None,
+        **more: str,
+    ) -> None:
+        super().__init__(code)
+        self.code, self.about, self.details = code, about, {**(details or {}), **more}
+        self.entry = problems()[entry or code]
+        self.headers, self.members = dict(headers or {}), dict(members or {})
+
+    @property
+    def status(self) -> int:
+        return int(self.entry["status"])
+
+    def detail(self, language: str) -> str:
+        texts = self.entry["sentences"].get(self.about)
+        return filled(texts, self.details, language) if texts else sentence(self.code, self.details, language)
+
+    def document(self, language: str) -> dict[str, Any]:
+        document: dict[str, Any] = {
+            "type": f"/problems/{self.code.lower().replace('_', '-')}",
+            "title": filled(self.entry["title"], {}, language),
+            "status": self.status,
+            "code": self.code,
+        }
+        detail = self.detail(language)
+        return document | ({"detail": detail} if detail else {}) | self.members
+
+    def answer(self, language: str) -> dict[str, Any]:
+        """An HTTP API (payload 2.0) answer."""
+        return {
+            "statusCode": self.status,
+            "headers": {"content-type": MEDIA_TYPE, "content-language": language, **self.headers},
+            "body": json.dumps(self.document(language), ensure_ascii=False),
+        }
+
+
+@cache
+def problems() -> Mapping[str, Any]:
+    found: Mapping[str, Any] = json.loads(files("retour.api").joinpath("problems.json").read_text("utf-8"))
+    return found
+
+
+def accepted_language(headers: Mapping[str, str]) -> str:
+    """The first language a caller accepts that we speak, else English; for who has no program, and so no language."""
+    return next((tag for tag in tags(headers.get("accept-language", "")) if tag in LANGUAGES), "en")
+
+
+def tags(accepted: str) -> Iterator[str]:
+    for one in accepted.split(","):
+        yield one.partition(";")[0].strip().lower()[:2]
+
+
+def shown(text: Any) -> str:
+    """What somebody sent, as it can stand in a sentence."""
+    plain = " ".join(str(text).encode("utf-8", "replace").decode().split())
+    return plain if len(plain) <= SHOWN_MAX else f"{plain[: SHOWN_MAX - 1]}…"

@@ -59,7 +59,7 @@ def apply_program(hub: Hub, call: Call, principal: Principal, program_id: str) -
     """A document as the program's next version; the secrets its new sources need are shown in this answer only."""
     known = hub.programs.get(program_id) if principal.may(program_id) and PROGRAM_ID.fullmatch(program_id) else None
     if known is None and not (principal.is_admin and PROGRAM_ID.fullmatch(program_id)):
-        raise not_found("There is no such program, or this key does not open it.")
+        raise not_found("program")
     document = program_document(call, program_id)
     changed = known is None or hub.programs.versions(program_id)[0].document != document
     if call.is_dry_run:
@@ -84,17 +84,14 @@ def program_document(call: Call, program_id: str) -> dict[str, Any]:
     try:
         document = program_file.read(call.within(PROGRAM_MAX, YAML_TYPES).decode("utf-8"))
     except UnicodeDecodeError:
-        raise Refused(400, "NOT_UTF8", "Program is not UTF-8", "Save the program as UTF-8 and send it again.") from None
+        raise Refused("NOT_UTF8", "program") from None
     if isinstance(document, list):
         errors = [
             {"line": fault.line, "column": fault.column, "key": fault.key, "detail": fault.sentence}
             for fault in document
         ]
-        count = "One thing is" if len(errors) == 1 else f"{len(errors)} things are"
-        raise Refused(
-            422, "PROGRAM_INVALID", "The program is not right", f"{count} wrong with the program.", errors=errors
-        )
+        about = "one" if len(errors) == 1 else "several"
+        raise Refused("PROGRAM_INVALID", about, members={"errors": errors}, count=str(len(errors)))
     if document["program"] != program_id:
-        detail = f"The document is of program {document['program']}; send it to /v1/programs/{document['program']}."
-        raise Refused(422, "PROGRAM_MISMATCH", "Another program's document", detail)
+        raise Refused("PROGRAM_MISMATCH", program=str(document["program"]))
     return document

@@ -55,8 +55,7 @@ def pull(hub: Hub, opened: Program, name: str) -> Document:
     """Asks for a visit now; its report is the source's `last_visit` of this id."""
     found = source_of(opened, name, Channel.PULL)
     if not found.enabled:
-        detail = f"The source {name} is switched off; set enabled: true and apply the program."
-        raise Refused(422, "SOURCE_OFF", "Source is switched off", detail)
+        raise Refused("SOURCE_OFF", source=name)
     visit = secrets.token_hex(8)
     hub.send("pulls", {"program": opened.id, "source": found.name, "visit": visit})
     return {"source": name, "state": "visiting", "visit": visit, "asked_at": text(hub.now())}

@@ -11,7 +11,7 @@ from retour.domain.money import to_text
 from retour.domain.program import Program
 from retour.domain.row import Unreadable
 from retour.domain.times import text
-from retour.sentences import sentence
+from retour.intake.report import OF_ACTION
 from retour.setup.terms import Priced, invented, priced, sold
 from retour.wiring import Hub
 
@@ -22,12 +22,12 @@ NOBODYS = "quoted"
 
 def quote(hub: Hub, call: Call, opened: Program) -> Document:
     """An order that nobody reported, by the version that is due for it and by every other that covers it."""
-    given = call.document()
+    given = call.document(*OF_ACTION, "items", "amount")
     now = hub.now()
     found = invented(opened, {"order_id": NOBODYS, "event_time": text(now), **given}, now)
     if isinstance(found, Unreadable):
-        detail = sentence(found.code, found.details, opened.language)
-        raise Refused(422, found.code, "Order cannot be priced", detail)
+        entry = found.code if found.code == "UNKNOWN_FIELD" else "ORDER_NOT_PRICED"
+        raise Refused(found.code, "record", found.details, entry=entry)
     versions = [priced(one, found, sold(found)) for one in opened.contracts]
     due = versions[found.contract - 1]
     return {
@@ -64,12 +64,12 @@ def locks(hub: Hub, call: Call, opened: Program, name: str) -> Document:
     terms = newest(opened, name)
     first, last = (day_of(call, which) for which in ("from", "to"))
     if not 0 <= (last - first).days < DAYS_MAX:
-        raise bad_query("to", last.isoformat(), f"a day from `from` on, of at most {DAYS_MAX} days")
+        raise bad_query("to", last.isoformat(), "span", most=str(DAYS_MAX))
     try:
         days = lock_days(terms.lock, first, last, terms.time_zone)
         odd = odd_days(terms.lock, days)
     except (ValueError, OverflowError):
-        raise bad_query("to", last.isoformat(), "a day whose lock still has a date") from None
+        raise bad_query("to", last.isoformat(), "dated") from None
     return {
         "contract": terms.number,
         "name": terms.name,
@@ -84,7 +84,7 @@ def locks(hub: Hub, call: Call, opened: Program, name: str) -> Document:
 def newest(opened: Program, name: str) -> Contract:
     found = [one for one in opened.contracts if one.name == name]
     if not found:
-        raise not_found(f"The program {opened.id} has no contract of this name.")
+        raise not_found("contract", program=opened.id)
     return found[-1]
 
 
@@ -93,7 +93,7 @@ def day_of(call: Call, name: str) -> date:
     try:
         return date.fromisoformat(given)
     except ValueError:
-        raise bad_query(name, given, "a day such as 2026-11-21") from None
+        raise bad_query(name, given, "day") from None
 
 
 def lock_document(one: LockDay) -> Document:

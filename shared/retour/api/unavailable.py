@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from retour.api.problem import problem
+from retour.api.problem import Refused, accepted_language
 
 RETRY_SECONDS = 5
 SERVER_ERROR = 500
@@ -37,9 +37,8 @@ def ask_again_when_unavailable(logger: Any) -> Callable[[Handler], Handler]:
                 if "requestContext" not in event or not is_unavailable(error):
                     raise
                 logger.exception("store not available")
-                detail = "Nothing of this call is certain to be stored. Send it again, unchanged, in a few seconds."
-                headers = {"retry-after": str(RETRY_SECONDS)}
-                return problem(503, "UNAVAILABLE", "Not available now", detail, headers=headers)
+                refused = Refused("UNAVAILABLE", headers={"retry-after": str(RETRY_SECONDS)})
+                return refused.answer(accepted_language(event.get("headers") or {}))
 
         return handle
 

@@ -75,6 +75,19 @@ def doubled_key(value: Any) -> str | None:
     return None
 
 
+def leaves(value: Any) -> Iterator[Any]:
+    """Everything in a value that is neither an object nor a list."""
+    inside = [value]
+    while inside:
+        here = inside.pop()
+        if isinstance(here, dict):
+            inside.extend(here.values())
+        elif isinstance(here, list):
+            inside.extend(here)
+        else:
+            yield here
+
+
 def elements(text: str, start: int) -> Iterator[tuple[Any, str]]:
     """Each element of the valid JSON list that opens at `start`, with its text exactly as it came."""
     at = _skip(text, start + 1)

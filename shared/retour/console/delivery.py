@@ -249,7 +249,7 @@ def settle(visit: Visit) -> Response:
     try:
         decided(visit, batch, what)
     except Refused as refused:
-        if int(refused.answer["statusCode"]) == 409:
+        if refused.status == 409:
             return visit.problem(409, visit.told(refused))
         raise
     return to(f"{visit.base}/deliveries/{quote(batch)}?told={what}")
@@ -289,7 +289,7 @@ def undo(visit: Visit) -> Response:
     try:
         answer = acts.undo_batch(visit.hub, call, visit.principal, visit.spoken, batch)
     except Refused as refused:
-        if int(refused.answer["statusCode"]) == 409:
+        if refused.status == 409:
             return visit.problem(409, visit.told(refused))
         raise
     if confirmed:

@@ -146,7 +146,7 @@ def respond(hub: Hub, request: Request) -> Response:
     except Stop as stop:
         return stop.response
     except Refused as refused:
-        status = int(refused.answer["statusCode"])
+        status = refused.status
         return visit.not_found().response if status == 404 else visit.problem(status, visit.told(refused))
     except Exception:
         reference = "-".join("".join(secrets.choice(LETTERS) for _ in range(4)) for _ in range(2))

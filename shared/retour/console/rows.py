@@ -87,7 +87,7 @@ def send(visit: Visit) -> Response:
     try:
         preview = called(visit, asked, rehearse=True)
     except Refused as refused:
-        if int(refused.answer["statusCode"]) != 422:
+        if refused.status not in (400, 422):
             raise
         return checked(visit, header, found, typed, {"": visit.told(refused)}, None)
     wrong = wrong_of(visit, header, found, preview)
@@ -145,7 +145,7 @@ def mend(visit: Visit) -> Response:
         if not wrong:
             answer = called(visit, {"set": rule}, rehearse=form.get("step") != "do")
     except Refused as refused:
-        if int(refused.answer["statusCode"]) == 409:
+        if refused.status == 409:
             raise Stop(visit.problem(409, visit.told(refused))) from None
         raise
     if form.get("step") == "do" and not wrong:

@@ -201,6 +201,4 @@ class Visit:
 
     def told(self, refused: Refused) -> str:
         """What the API would have said."""
-        import json
-
-        return str(json.loads(refused.answer["body"]).get("detail", ""))
+        return refused.detail(self.words.language)

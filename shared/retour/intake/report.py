@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from retour.channels import payload
 from retour.domain.actions.action import Action, Line
 from retour.domain.calendar import local_day
 from retour.domain.contracts.lock import at_report
@@ -32,32 +33,43 @@ COUNTRY = 2
 
 
 def from_json(body: bytes) -> list[Report | Unreadable] | Refusal:
-    """An action, or a list of up to 500, in the shape of the API."""
-    try:
-        value = json.loads(body, parse_float=str, parse_int=str, parse_constant=str)
-    except (ValueError, RecursionError):
-        return Refusal("NOT_JSON", {})
-    if isinstance(value, dict) and set(value) == {"actions"}:
-        value = value["actions"]
-    records = value if isinstance(value, list) else [value]
-    if len(records) > ACTIONS_MAX:
-        return Refusal("TOO_MANY_RECORDS", {"count": str(len(records)), "most": str(ACTIONS_MAX)})
-    return [from_record(str(number), record) for number, record in enumerate(records, 1)]
+    """An action, or a list of up to 500, in the shape of the API; one that is wrong spoils no other."""
+    text = payload.decoded(body)
+    value = payload.parse(text) if isinstance(text, str) else text
+    if isinstance(value, Refusal) or not isinstance(text, str):
+        return value if isinstance(value, Refusal) else Refusal("NOT_UTF8")
+    listed = text
+    if isinstance(value, dict) and "actions" in value:
+        if isinstance(value, payload.Doubled):
+            return Refusal("DUPLICATE_KEY", {"key": payload.shown(value.twice)})
+        if beside := next((name for name in value if name != "actions"), None):
+            return Refusal("UNKNOWN_FIELD", {"field": payload.shown(beside), "closest": "actions"})
+        value, listed = value["actions"], payload.member(text, "actions")
+    if not isinstance(value, list):
+        return [from_record("1", value, listed.strip())]
+    if len(value) > ACTIONS_MAX:
+        return Refusal("TOO_MANY_RECORDS", {"count": str(len(value)), "most": str(ACTIONS_MAX)})
+    records = payload.elements(listed, listed.index("["))
+    return [from_record(str(number), record, raw) for number, (record, raw) in enumerate(records, 1)]
 
 
-def from_record(place: str, record: Any) -> Report | Unreadable:
+def from_record(place: str, record: Any, raw: str = "") -> Report | Unreadable:
     if not isinstance(record, dict):
-        return Unreadable(place, "NOT_AN_ACTION", {})
+        return Unreadable(place, "NOT_AN_ACTION", {}, raw=raw)
+    if (twice := payload.doubled_key(record)) is not None:
+        key = payload.shown(twice)
+        return Unreadable(place, "DUPLICATE_KEY", {"key": key}, key, raw)
     items = record.get("items")
     lines = items if isinstance(items, list) else [{"amount": record.get("amount")}]
-    for name in {*record, *(key for line in lines if isinstance(line, dict) for key in line)}:
-        if name not in (*OF_ACTION, *OF_LINE, "items"):
-            return Unreadable(
-                place, "UNKNOWN_FIELD", {"field": shown(name), "closest": listed((*OF_ACTION, "items"))}, name
-            )
+    known: list[tuple[str, tuple[str, ...]]] = [(name, (*OF_ACTION, "items", "amount")) for name in record]
+    known += [(name, OF_LINE) for line in lines if isinstance(line, dict) for name in line]
+    for name, names in known:
+        if name not in names:
+            details = {"field": payload.shown(name), "closest": payload.closest(name, names)}
+            return Unreadable(place, "UNKNOWN_FIELD", details, details["field"], raw)
     if not lines or len(lines) > LINES_MAX or not all(isinstance(line, dict) for line in lines):
-        return Unreadable(place, "ITEMS_UNUSABLE", {"most": str(LINES_MAX)}, "items")
-    return Report(place, texts(record, OF_ACTION), [texts(line, OF_LINE) for line in lines])
+        return Unreadable(place, "ITEMS_UNUSABLE", {"most": str(LINES_MAX)}, "items", raw)
+    return Report(place, texts(record, OF_ACTION), [texts(line, OF_LINE) for line in lines], raw)
 
 
 def texts(record: Mapping[str, Any], names: Sequence[str]) -> dict[str, str]:

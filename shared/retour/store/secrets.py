@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 SECONDS = 60
+AGAIN_SECONDS = 2
 
 
 @dataclass
@@ -19,6 +20,7 @@ class Secrets:
     client: Any
     stack: str
     _read: dict[str, tuple[float, dict[str, Any]]] = field(default_factory=dict)
+    _again: dict[str, float] = field(default_factory=dict)
 
     def get(self, program: str, source: str) -> dict[str, Any]:
         name = self.name(program, source)
@@ -31,6 +33,15 @@ class Secrets:
         """As it is this moment, for whoever changes a part of it."""
         self._read.pop(self.name(program, source), None)
         return self.get(program, source)
+
+    def again(self, program: str, source: str) -> dict[str, Any]:
+        """The same for whoever was not believed with what is kept; nothing new where somebody was not just now, so that
+        forgeries do not become as many questions to Parameter Store."""
+        name, now = self.name(program, source), time.monotonic()
+        if self._again.get(name, 0.0) > now:
+            return {}
+        self._again[name] = now + AGAIN_SECONDS
+        return self.newest(program, source)
 
     def put(self, program: str, source: str, value: Mapping[str, Any]) -> None:
         name = self.name(program, source)

@@ -132,14 +132,13 @@ def rehearsed(visit: Visit, found: Found, act: str, given: Mapping[str, str]) ->
     try:
         return call_for(visit, found, act, given, rehearse=True), {}
     except Refused as refused:
-        if int(refused.answer["statusCode"]) == 404:
+        if refused.status == 404:
             raise
         return None, said_of(visit, refused)
 
 
 def said_of(visit: Visit, refused: Refused) -> dict[str, str]:
     """The field a refusal speaks of, and what is wrong with it."""
-    document = json.loads(refused.answer["body"])
     say = visit.words.say
     known = {
         "REASON_NEEDED": say("Say why: choose a reason."),
@@ -147,7 +146,7 @@ def said_of(visit: Visit, refused: Refused) -> dict[str, str]:
         "NOTHING_TO_UNDO": say("Nothing was changed here that could be undone."),
         "NO_ACTION_MATCHES": say("No action matches these filters any more."),
     }
-    return {AT.get(document["code"], "form"): known.get(document["code"], document.get("detail", ""))}
+    return {AT.get(refused.code, "form"): known.get(refused.code, visit.told(refused))}
 
 
 # A lost race

@@ -118,7 +118,7 @@ def settled(visit: Visit, public_id: str, what: str, fields: Iterable[str]) -> D
     try:
         answer = acts.settle(visit.hub, call, visit.principal, visit.spoken, quote(public_id, safe=""), what)
     except Refused as refused:
-        if int(refused.answer["statusCode"]) in (409, 422):
+        if refused.status in (409, 422):
             raise Stop(visit.problem(409, visit.told(refused))) from None
         raise
     outcome: Document = answer["outcomes"][0]

@@ -63,7 +63,7 @@ def create(visit: Visit) -> Response:
     try:
         made = keys.create(visit.hub, call, visit.principal, visit.program)
     except Refused as refused:
-        if refused.answer["statusCode"] != 422:
+        if refused.status != 422:
             raise
         said = visit.words.say("Name the key after who uses it, in 1 to 100 signs.")
         return index(visit, said, 422)
@@ -89,7 +89,7 @@ def rotate(visit: Visit) -> Response:
     try:
         made = keys.rotate_secret(visit.hub, visit.principal, visit.program, name, form.get("what", ""))
     except Refused as refused:
-        if refused.answer["statusCode"] != 409:
+        if refused.status != 409:
             raise
         said = visit.words.say("Two are live. Revoke the one that nobody uses any more, then make a new one.")
         return index(visit, said, 409)
@@ -107,7 +107,7 @@ def hand_over(visit: Visit) -> Response:
     try:
         keys.set_secret(visit.hub, call, visit.principal, visit.program, found.name)
     except Refused as refused:
-        if refused.answer["statusCode"] != 422:
+        if refused.status != 422:
             raise
         return visit.problem(422, visit.words.say("This is no such secret: %(said)s", said=visit.told(refused)))
     return to(f"{visit.base}/setup/sources/{found.name}")

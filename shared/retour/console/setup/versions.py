@@ -101,7 +101,7 @@ def proposed(visit: Visit, text: str, said: str = "") -> Proposal:
     try:
         programs.apply_program(visit.hub, put(visit, text, dry_run=True), visit.principal, visit.program.id)
     except Refused as refused:
-        return faulty(text, newest.version, refused)
+        return faulty(visit, text, newest.version, refused)
     return Proposal(text, newest.version, difference(written(visit, newest), text), said=said)
 
 
@@ -116,7 +116,7 @@ def applied(visit: Visit, text: str) -> Response | Proposal:
     try:
         answer = programs.apply_program(visit.hub, put(visit, text), visit.principal, visit.program.id)
     except Refused as refused:
-        return faulty(text, newest.version, refused)
+        return faulty(visit, text, newest.version, refused)
     if answer.get("credentials"):
         return visit.render("credentials.html", credentials=answer["credentials"])
     return to(f"{visit.base}/setup/versions/{answer['version']}")
@@ -141,10 +141,9 @@ def put(visit: Visit, text: str, dry_run: bool = False) -> Call:
     )
 
 
-def faulty(text: str, version: int, refused: Refused) -> Proposal:
-    document = json.loads(refused.answer["body"])
-    of_the_whole = [{"line": 1, "column": 1, "key": "", "detail": document["detail"]}]
-    return Proposal(text, version, faults=document.get("errors", of_the_whole))
+def faulty(visit: Visit, text: str, version: int, refused: Refused) -> Proposal:
+    of_the_whole = [{"line": 1, "column": 1, "key": "", "detail": visit.told(refused)}]
+    return Proposal(text, version, faults=refused.members.get("errors", of_the_whole))
 
 
 def stepped(visit: Visit, wanted: Mapping[str, Any]) -> Response | Proposal | None:
