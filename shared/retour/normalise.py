@@ -24,6 +24,7 @@ from retour.domain.actions.modification import (
     Price,
     Provenance,
     Reattribute,
+    Refold,
     Release,
     Reprice,
     Restore,
@@ -65,7 +66,7 @@ ONLY_MAPPED = ("subject", "version")
 CHANGES = (
     "reverse", "set_total", "set_quantity", "take_back", "approve", "restore", "set_status", "reattribute", "undo",
 )  # fmt: skip
-BY_PEOPLE = ("reprice", "release", "discard")
+BY_PEOPLE = ("reprice", "refold", "release", "discard")
 AMOUNT_MEANS = ("set_total", "take_back", "difference")
 THOUSANDS = re.compile(r"\D*[1-9]\d{0,2}\.\d{3}\D*")
 EXAMPLE = datetime(2026, 11, 21, 9, 30)
@@ -415,6 +416,8 @@ class Reading:
                 return Discard(self._needed(cells, "undoes", verb))
             case "reprice":
                 return Reprice()
+            case "refold":
+                return Refold()
             case "approve":
                 by_one_person = self.delivery.channel is Channel.CONSOLE and "bulk" not in self.delivery.facts
                 return Approve(restores=source.approve_restores or by_one_person)

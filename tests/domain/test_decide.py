@@ -14,6 +14,7 @@ from tests.domain.cases import CONTRACT, REPORTED, action, contract, folded, rec
 from retour.domain.actions.action import Line, State
 from retour.domain.actions.explain import details
 from retour.domain.actions.fold import fold
+from retour.domain.actions.lines import GONE
 from retour.domain.actions.modification import (
     Approve,
     Change,
@@ -32,7 +33,6 @@ from retour.domain.actions.modification import (
 )
 from retour.domain.actions.order import NO_ACTION, Order
 from retour.domain.actions.replay import ACCEPTED, as_of, undo_blockers
-from retour.domain.actions.standing import GONE
 from retour.domain.contracts.lock import at_report
 from retour.domain.delivery import Channel
 
@@ -252,7 +252,7 @@ def test_no_line_leaves_its_bounds_and_what_is_reversed_is_at_zero(history: list
         assert 0 <= rest.quantity <= line.quantity
         assert rest.amount >= 0
     assert head.standing.amount <= sold.amount
-    assert (head.standing.reversal is not None) == all(rest == GONE for rest in head.standing.rests)
+    assert (head.standing.is_reversed) == all(rest == GONE for rest in head.standing.rests)
 
 
 @given(histories(), st.integers(0, 12))

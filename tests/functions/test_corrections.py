@@ -228,14 +228,14 @@ def test_records_of_calls_and_webhooks_are_corrected_too(admin: Caller, call: Ca
     assert amount(call, "A-0") == "79.50"
     refund = {
         "id": 77, "order_id": "A-9", "created_at": "2026-11-02T10:00:00+01:00", "transactions": [],
-        "refund_line_items": [{"quantity": 1, "subtotal": "100.00", "line_item": {"sku": "X-1"}}],
+        "refund_line_items": [{"quantity": 1, "subtotal": "140.00", "line_item": {"sku": "X-1"}}],
     }  # fmt: skip
     body = json.dumps({**refund, "order_id": "A-3"}).encode()
     delivery = here(house, call, Kind.HOOK, body, "shopify", facts={"x-shopify-topic": "refunds/create"})
     taken = receive(house.hub, delivery, body)
-    assert [one.code for one in taken.results] == ["UNKNOWN_ITEM"], taken
+    assert [one.code for one in taken.results] == ["AMOUNT_EXCEEDS_SALE"], taken
     place = taken.results[0].place
-    done = call("POST", path(taken.delivery.id), {"rows": [{"record": place, "fields": {"sku": ""}}]}).json
+    done = call("POST", path(taken.delivery.id), {"rows": [{"record": place, "fields": {"amount": "100.00"}}]}).json
     assert done["counts"] == {"applied": 1}
     assert call("GET", f"{ACTIONS}/A-3~sale").json["amount"] == "0.00"
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from retour import apply, normalise
+from retour import normalise
 from retour.domain.actions import decide, fold
 from retour.domain.actions.action import Action
 from retour.domain.actions.codes import Code
@@ -14,7 +14,9 @@ from retour.domain.actions.fence import LowWater
 from retour.domain.actions.modification import Modification, Undo, digest
 from retour.domain.actions.order import Head, Order, first_head, named_record
 from retour.domain.actions.outcome import Outcome
-from retour.intake import actions, again, rows, waiting
+from retour.intake import actions
+from retour.posting import fold as posting
+from retour.posting import refold, rows, waiting
 from retour.schedule import locking
 from retour.store import items
 from retour.store.ledger import HeadChange, TableLedger
@@ -179,7 +181,7 @@ def whatever_was_written(ledger: Any, order: Order, folded: Order, now: datetime
     return WRITTEN(ledger, order, folded, now) or folded
 
 
-WRITTEN = apply.written
+WRITTEN = posting.written
 
 
 def identified_by_arrival(self: Any, place: str, target: str, *, reference: str | None, **more: Any) -> str:
@@ -194,7 +196,7 @@ IDENTITY = normalise.Reading.identity_of
 def nobody_looks_again(hub: Any, program_id: str, home: str) -> None:
     program = hub.program(program_id)
     ledger = hub.ledger(program)
-    apply.settle(ledger, home, hub.now(), ledger.order(home))
+    posting.settle(ledger, home, hub.now(), ledger.order(home))
 
 
 def fold_from_the_start(order: Order, contracts: Any, now: datetime) -> Order:
@@ -225,7 +227,7 @@ MUTANTS: dict[str, Mutant] = {
     "counter added to": Mutant("a lost race or a kill counts a change twice", ledger=CountsByAdding),
     "heads written alone": Mutant("a record is booked on two actions", ledger=WritesHeadsAlone),
     "given up and booked": Mutant(
-        "a record is given up while its action is reported", [(apply, "beside_no_action", lambda *_: False)]
+        "a record is given up while its action is reported", [(posting, "beside_no_action", lambda *_: False)]
     ),
     "page sealed by a loser": Mutant("entries nobody wrote are sealed", ledger=SealsWhatIsNotWritten),
     "page put afterwards": Mutant("a kill between drops sealed entries", ledger=SealsAfterwards),
@@ -247,21 +249,21 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "waiting forgotten": Mutant(
         "what waits beside an action id stays there",
-        [(room, "adopt", lambda _ledger, _id, order: order) for room in (rows, actions, again, waiting, locking)],
+        [(room, "adopt", lambda _ledger, _id, order: order) for room in (rows, actions, refold, waiting, locking)],
     ),
     "nobody looks again": Mutant(
         "reported between the look and the insert",
-        [(rows, "moved_meanwhile", lambda *_: None), (again, "fold_again", nobody_looks_again)],
+        [(rows, "moved_meanwhile", lambda *_: None), (refold, "fold_again", nobody_looks_again)],
     ),
     "undo rewrites": Mutant("the undone record's entry is changed", [(fold, "booked_on", undo_that_rewrites)]),
     "acknowledged before written": Mutant(
         "an answer without an insert", [(rows, "inserted", acknowledged_before_written)]
     ),
-    "loser believes itself": Mutant("a lost write is told as booked", [(apply, "written", whatever_was_written)]),
+    "loser believes itself": Mutant("a lost write is told as booked", [(posting, "written", whatever_was_written)]),
     "identity by arrival": Mutant(
         "a redelivered row is another record", [(normalise.Reading, "identity_of", identified_by_arrival)]
     ),
-    "fold from the start": Mutant("booked outcomes are decided again", [(apply, "fold", fold_from_the_start)]),
+    "fold from the start": Mutant("booked outcomes are decided again", [(posting, "fold", fold_from_the_start)]),
     "drawn away by a later action": Mutant(
         "a record is booked again on an action that came later", [(fold, "settled_elsewhere", drawn_away)]
     ),

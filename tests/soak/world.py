@@ -20,10 +20,10 @@ from retour.domain.actions.outcome import Outcome
 from retour.domain.contracts.contract import Contract
 from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
 from retour.domain.program import Program
-from retour.intake import again
 from retour.intake.batch import ARRIVED, DONE, Batch, report_of
 from retour.intake.receive import receive, rows_of
 from retour.normalise import Reading
+from retour.posting import refold
 from retour.posting.fold import Contended
 from retour.posting.rows import take_rows
 from retour.posting.waiting import expire_waiting, remind_waiting
@@ -196,7 +196,7 @@ class World:
         self.answers.append(Acknowledged(delivery, receive(self, delivery, body)))  # type: ignore[arg-type]
 
     def do_fold(self, step: dict[str, Any], job: Job) -> None:
-        again.fold_again(self, ACME, step["home"])  # type: ignore[arg-type]
+        refold.fold_again(self, ACME, step["home"])  # type: ignore[arg-type]
 
     def do_wait(self, step: dict[str, Any], job: Job) -> None:
         """Time passes; a request that lasted too long is ended by the machinery it runs on."""

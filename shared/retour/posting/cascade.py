@@ -215,4 +215,4 @@ def depth_of(record: Modification) -> int:
 
 def stands_reversed(order: Order, action: Action) -> bool:
     head = order.heads.get(action.id)
-    return head is not None and head.standing.reversal is not None
+    return head is not None and head.standing.is_reversed

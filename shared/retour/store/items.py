@@ -11,6 +11,7 @@ from typing import Any
 
 from retour.domain.actions.action import Action, Line
 from retour.domain.actions.codes import by_number, numbers
+from retour.domain.actions.lines import Rest
 from retour.domain.actions.modification import (
     VERBS,
     Approve,
@@ -20,6 +21,7 @@ from retour.domain.actions.modification import (
     Price,
     Provenance,
     Reattribute,
+    Refold,
     Release,
     Reprice,
     Restore,
@@ -33,11 +35,10 @@ from retour.domain.actions.modification import (
     version_received,
     version_told,
 )
-from retour.domain.actions.order import Entry, Head
+from retour.domain.actions.order import Booked, Entry, Head
 from retour.domain.actions.outcome import Outcome
-from retour.domain.actions.standing import Standing
+from retour.domain.actions.standing import UNASSIGNED
 from retour.domain.contracts.contract import Contract, contract_of
-from retour.domain.contracts.lock import Countdown
 from retour.domain.contracts.named_list import Entries
 from retour.domain.delivery import Channel, Delivery, Kind
 from retour.domain.times import instant, text
@@ -236,6 +237,8 @@ def change_from(parts: Sequence[Any]) -> Change:
             return Undo(values[0])
         case "reprice":
             return Reprice()
+        case "refold":
+            return Refold()
         case "release":
             return Release(values[0])
         case "discard":
@@ -344,7 +347,7 @@ def head_item(head: Head, action: Action | None) -> Item:
     if action is None:
         return item
     standing = head.standing
-    state = "R" if standing.reversal else "A" if standing.approved else "P"
+    state = "R" if standing.is_reversed else "A" if standing.approved else "P"
     event_day = action.event_time.date().isoformat()
     item |= {
         "st": s(state),
@@ -353,6 +356,7 @@ def head_item(head: Head, action: Action | None) -> Item:
         "rs": s(",".join(f"{rest.amount}:{rest.quantity}" for rest in standing.rests)),
         "ch": n(head.changes),
         "cn": n(standing.contract),
+        "ru": n(head.rules),
         "evt": s(text(action.event_time)),
         "GSI2PK": s(f"P#{action.program}#{standing.partner}#{event_day[:7]}"),
         "GSI2SK": s(f"{text(head.locks_at) if head.locks_at else NEVER}#{action.id}"),
@@ -377,12 +381,27 @@ def head_from(item: Mapping[str, Any], pages: Sequence[Mapping[str, Any]]) -> He
     return Head(
         action=item["SK"]["S"][2:],
         version=int(item["v"]["N"]),
-        standing=Standing((), (), 0, "", Countdown(None)),
+        standing=UNASSIGNED,
         payout=int(item["po"]["N"]) if "po" in item else 0,
         log=entries_from(packed),
         sealed=sealed,
         changes=int(item["ch"]["N"]) if "ch" in item else 0,
         final=instant(item["fin"]["S"]) if "fin" in item else None,
+        rules=int(item["ru"]["N"]) if "ru" in item else 1,
+        booked=booked_from(item) if "rs" in item else None,
+    )
+
+
+def booked_from(item: Mapping[str, Any]) -> Booked:
+    """How an action stood when its head was written."""
+    lines = (line.split(":") for line in item["rs"]["S"].split(","))
+    locks = item["GSI2SK"]["S"].partition("#")[0]
+    return Booked(
+        rests=tuple(Rest(int(amount), int(quantity)) for amount, quantity in lines),
+        is_reversed=item["st"]["S"] == "R",
+        is_approved=item["st"]["S"] == "A",
+        contract=int(item["cn"]["N"]),
+        locks_at=None if locks == NEVER else instant(locks),
     )
 
 

@@ -18,6 +18,7 @@ from retour.domain.actions.action import Action
 from retour.domain.actions.order import Head, Order, payout_of
 from retour.domain.actions.outcome import Outcome
 from retour.domain.actions.replay import as_of
+from retour.domain.actions.standing import lock_rule
 from retour.domain.times import instant, text
 
 ACTS = ("approve", "reverse", "modify", "restore", "reattribute", "undo")
@@ -86,7 +87,7 @@ def shown(visit: Visit, action_id: str, acting: Acting, status: int = 200) -> Re
         "action": document,
         "version": found[2].version,
         "contract": visit.program.contracts[head.standing.contract - 1],
-        "lock": paid.lock_rule(order, action, head, visit.program.contracts),
+        "lock": lock_rule(action, head.standing, visit.program.contracts),
         "steps": steps,
         "picture": charts.stairs(
             visit.words, steps, found[2].locks_at, visit.hub.now(), visit.program.currency, past.at

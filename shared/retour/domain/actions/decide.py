@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from retour.domain.actions.action import Action
 from retour.domain.actions.codes import Code
+from retour.domain.actions.lines import as_meant, claims_of
 from retour.domain.actions.modification import (
     Discard,
     Modification,
@@ -20,10 +21,11 @@ from retour.domain.actions.modification import (
     TakeBack,
     Undo,
 )
-from retour.domain.actions.order import Head, Order, named_record
+from retour.domain.actions.order import Head, Order, named_record, payout_of
 from retour.domain.actions.outcome import Outcome
-from retour.domain.actions.replay import Priced, accepted_records, in_order, stepped, undone_ids
-from retour.domain.actions.standing import Standing
+from retour.domain.actions.replay import Priced, accepted_records, stepped, undone_ids
+from retour.domain.actions.standing import Standing, as_reported, place_of, step
+from retour.domain.actions.subjects import has_newer, repeats
 from retour.domain.contracts.contract import Basis, Contract
 from retour.domain.contracts.versions import terms_at, terms_at_report
 from retour.domain.delivery import Channel
@@ -55,19 +57,20 @@ def decide(
     def stays(outcome: Outcome, code: str = "") -> Decision:
         return Decision(outcome, code, standing, standing.contract)
 
-    holder = reference_holder(order, record)
+    holder = None if record.subject else reference_holder(order, record)
     if holder is not None:
         same = holder.content == record.content
         return stays(Outcome.DUPLICATE) if same else stays(Outcome.REFUSED, Code.REFERENCE_REUSED)
     late = too_late(head, record)
     if late is not None:
         if isinstance(record.change, SetStatus):
-            return stays(Outcome.UNCHANGED)
+            return stays(Outcome.UNCHANGED, Code.STATUS_AFTER_LOCK)
         return stays(Outcome.REFUSED, late)
     if head.changes >= CHANGES_MAX and not isinstance(record.change, SetStatus | Release | Discard):
         return stays(Outcome.REFUSED, Code.MODIFICATION_LIMIT)
-    if record.currency is not None and record.currency != action.currency:
-        return stays(Outcome.REFUSED, Code.CURRENCY_MISMATCH)
+    meant = as_meant(action, record)
+    if isinstance(meant, Code):
+        return stays(Outcome.REFUSED, meant)
     terms = terms_for(action, standing, record, contracts)
     if terms is None:
         return stays(Outcome.REFUSED, Code.CONTRACT_MISSING)
@@ -76,19 +79,60 @@ def decide(
     accepted = accepted_records(order, head)
     if not released and repeats_undone_reversal(accepted, head, record):
         return stays(Outcome.HELD, Code.REPEATS_UNDONE_REVERSAL)
+    if is_told_again(action, standing, meant):
+        return stays(Outcome.DUPLICATE)
     result = stepped(action, standing, accepted, record, terms, contracts)
     if isinstance(result, Code):
+        if is_idle_for_now(action, record, terms, contracts):
+            idle = replace(standing, idle={**standing.idle, record.id: result})
+            return Decision(Outcome.UNCHANGED, result, idle, terms.number)
         return stays(Outcome.REFUSED, Code.UNDO_BLOCKED if isinstance(record.change, Undo) else result)
     warning, after = result.warning or "", replace(result, warning=None)
     double = None if released else looks_like(order, head, record, standing.amount - after.amount)
     if double is not None:
         return stays(Outcome.DUPLICATE if double == "confirms" else Outcome.HELD, Code.POSSIBLE_DUPLICATE)
-    if any(supersedes(other, record) for other, _ in accepted):
+    if is_superseded(standing, accepted, record):
         return Decision(Outcome.SUPERSEDED, Code.SUPERSEDED, after, terms.number)
-    if after == standing:
+    if not differs(action, standing, after, contracts):
         return Decision(Outcome.UNCHANGED, warning, after, terms.number)
     near = head.changes + 1 >= CHANGES_WARNED and not isinstance(record.change, SetStatus)
     return Decision(Outcome.APPLIED, warning or (Code.NEAR_MODIFICATION_LIMIT if near else ""), after, terms.number)
+
+
+def is_told_again(action: Action, standing: Standing, record: Modification) -> bool:
+    """Whether another delivery told the same version of a subject with the same content."""
+    subject = standing.subjects.get(record.subject_key) if record.subject_key else None
+    claims = claims_of(action, record) if subject else ()
+    return subject is not None and not isinstance(claims, Code) and repeats(subject, record, claims)
+
+
+def is_idle_for_now(action: Action, record: Modification, terms: Contract, contracts: Sequence[Contract]) -> bool:
+    """Whether a record that cannot be at its place keeps it: one ordered by its source's own time, right in itself.
+
+    What stands before it may be another thing once an earlier one has come, and arrival must not decide (spec 5.1).
+    """
+    if record.orders_by == record.received_at or isinstance(record.change, Undo):
+        return False
+    return not isinstance(step(action, as_reported(action), record, terms, contracts), Code)
+
+
+def differs(action: Action, before: Standing, after: Standing, contracts: Sequence[Contract]) -> bool:
+    """Whether anything that a person can see moved."""
+
+    def seen(standing: Standing) -> tuple[object, ...]:
+        return (
+            standing.rests, standing.partner, standing.countdown, standing.approved, standing.is_reversed,
+            standing.own_priced.contract,
+        )  # fmt: skip
+
+    return seen(before) != seen(after) or payout_of(action, before, contracts) != payout_of(action, after, contracts)
+
+
+def is_superseded(standing: Standing, accepted: Sequence[Priced], record: Modification) -> bool:
+    """Whether a newer word on the same has come already: of its subject, or of its source on its target."""
+    if record.subject_key is not None:
+        return has_newer(standing.subjects.get(record.subject_key), record)
+    return any(supersedes(other, record) for other, _ in accepted)
 
 
 def too_late(head: Head, record: Modification) -> Code | None:
@@ -140,7 +184,8 @@ def supersedes(other: Modification, record: Modification) -> bool:
     """A change that states an end result gives way to a newer one of the same source on the same target."""
     ends = Reverse | SetTotal | SetQuantity
     return (
-        isinstance(record.change, ends)
+        other.subject is None
+        and isinstance(record.change, ends)
         and isinstance(other.change, ends)
         and other.source == record.source
         and (other.sku, other.line) == (record.sku, record.line)
@@ -150,7 +195,9 @@ def supersedes(other: Modification, record: Modification) -> bool:
 
 def repeats_undone_reversal(accepted: Sequence[Priced], head: Head, record: Modification) -> bool:
     """A reversal without reference, of a source whose own reversal of the same target was since restored or undone."""
-    if not isinstance(record.change, Reverse) or record.reference is not None or head.standing.reversal:
+    if not isinstance(record.change, Reverse) or record.reference is not None or record.subject is not None:
+        return False
+    if head.standing.is_reversed:
         return False
     if record.channel is Channel.CONSOLE:
         return False
@@ -158,8 +205,9 @@ def repeats_undone_reversal(accepted: Sequence[Priced], head: Head, record: Modi
     restores = [other for other, _ in accepted if isinstance(other.change, Restore) and other.id not in undone]
     return any(
         isinstance(other.change, Reverse)
+        and other.subject is None
         and (other.source, other.sku, other.line) == (record.source, record.sku, record.line)
-        and (other.id in undone or any(in_order(other) < in_order(restore) for restore in restores))
+        and (other.id in undone or any(place_of(other) < place_of(restore) for restore in restores))
         for other, _ in accepted
     )
 
@@ -205,4 +253,5 @@ def doubtful_pair(other: Modification, record: Modification, window: timedelta) 
     if other.namespace != record.namespace:
         return True
     same_delivery = other.provenance.delivery == record.provenance.delivery
-    return record.reference is None and other.reference is None and not same_delivery
+    has_name = record.reference or record.subject or other.reference or other.subject
+    return not has_name and not same_delivery

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from retour.domain.actions.action import Action
 from retour.domain.actions.codes import Code
 from retour.domain.actions.decide import doubles
+from retour.domain.actions.lines import targeted
 from retour.domain.actions.make_good import concerned
 from retour.domain.actions.modification import Modification
 from retour.domain.actions.order import Head, Order, named_record
 from retour.domain.actions.replay import undo_blockers
-from retour.domain.actions.standing import targeted
 from retour.domain.money import exponent, to_text
 from retour.domain.times import text
 

@@ -53,7 +53,7 @@ def fenced(order: Order, name: str, now: datetime) -> Order:
             standing.amount,
             head.payout,
             standing.contract,
-            standing.reversal is not None,
+            standing.is_reversed,
         )
         for id_ in held_records(head)
     )

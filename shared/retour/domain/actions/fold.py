@@ -7,10 +7,22 @@ from datetime import datetime
 from retour.domain.actions.action import Action
 from retour.domain.actions.codes import Code
 from retour.domain.actions.decide import Decision, decide, too_late
-from retour.domain.actions.modification import Discard, Modification, Release, SetStatus
-from retour.domain.actions.order import NO_ACTION, Entry, Order, first_head, named_record, payout_of, unassigned_head
+from retour.domain.actions.modification import Discard, Modification, Refold, Release, SetStatus
+from retour.domain.actions.order import (
+    NO_ACTION,
+    RULES,
+    Entry,
+    Head,
+    Order,
+    first_head,
+    lacks_total,
+    named_record,
+    payout_of,
+    unassigned_head,
+    with_total,
+)
 from retour.domain.actions.outcome import Outcome
-from retour.domain.actions.replay import in_order
+from retour.domain.actions.standing import place_of
 from retour.domain.contracts.contract import Contract
 
 
@@ -23,7 +35,10 @@ def fold(order: Order, contracts: Sequence[Contract], now: datetime) -> Order:
     if NO_ACTION in order.heads:
         heads[NO_ACTION] = order.heads[NO_ACTION]
     order = replace(order, heads=heads)
-    for record in sorted(order.records, key=in_order):
+    for record in sorted(order.records, key=place_of):
+        record = with_total(order, record)
+        if lacks_total(record):
+            continue
         meant = actions_meant(order, record)
         if isinstance(meant, Code):
             order = refused_unassigned(order, record, meant, now)
@@ -126,8 +141,24 @@ def with_entry(
         standing.amount,
         payout,
         decision.contract,
-        standing.reversal is not None,
+        standing.is_reversed,
     )
-    counts = decision.outcome is Outcome.APPLIED and not isinstance(record.change, SetStatus | Release | Discard)
-    after = replace(head, standing=standing, payout=payout, log=(*head.log, entry), changes=head.changes + counts)
+    after = replace(
+        head,
+        standing=standing,
+        payout=payout,
+        log=(*head.log, entry),
+        changes=head.changes + counts_as_change(order, head, record, decision),
+        rules=RULES if isinstance(record.change, Refold) else head.rules,
+    )
     return replace(order, heads={**order.heads, action.id: after})
+
+
+def counts_as_change(order: Order, head: Head, record: Modification, decision: Decision) -> bool:
+    """Whether a record counts towards the limit of changes; of a subject only its first applied one does."""
+    if decision.outcome is not Outcome.APPLIED or isinstance(record.change, SetStatus | Release | Discard):
+        return False
+    if record.subject_key is None:
+        return True
+    of_subject = {other.id for other in order.records if other.subject_key == record.subject_key}
+    return not any(entry.id in of_subject and entry.outcome is Outcome.APPLIED for entry in head.log)

@@ -90,6 +90,11 @@ class Reprice:
 
 
 @dataclass(frozen=True, slots=True)
+class Refold:
+    """What older rules booked gives way to what the records come to by today's. Only ever on purpose, by a person."""
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """A held record is decided after all, as received when it came."""
 
@@ -114,6 +119,7 @@ Change = (
     | Reattribute
     | Undo
     | Reprice
+    | Refold
     | Release
     | Discard
 )
@@ -132,6 +138,7 @@ VERBS: dict[type[Change], str] = {
     Reattribute: "reattribute",
     Undo: "undo",
     Reprice: "reprice",
+    Refold: "refold",
     Release: "release",
     Discard: "discard",
 }

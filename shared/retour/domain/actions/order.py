@@ -3,15 +3,19 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
 
 from retour.domain.actions.action import Action, State
-from retour.domain.actions.modification import Discard, Modification, Release, Undo
+from retour.domain.actions.lines import Rests
+from retour.domain.actions.modification import Discard, Modification, Release, TakeBack, Undo
 from retour.domain.actions.outcome import Effect, Outcome
-from retour.domain.actions.standing import Standing, as_reported
+from retour.domain.actions.standing import UNASSIGNED, Standing, as_of_partner, as_reported, place_of
 from retour.domain.contracts.contract import Contract, Paid
-from retour.domain.contracts.lock import Countdown
 
 NO_ACTION = ""
+RULES = 2
+"""The number of the rules by which actions are folded. 2: subjects; amount and units of a line reach zero together; the
+lock rule of the report stays; a reversal ends an approval with its lock (docs/decisions.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +36,21 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Booked:
+    """How an action stood when its head was written: what lists show of it."""
+
+    rests: Rests
+    is_reversed: bool
+    is_approved: bool
+    contract: int
+    locks_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
     """What is known of an action after all that was booked. `version` counts its writes, `final` is set by the fence.
+
+    `rules` is the number of the rules it was folded by, and `booked` what was written of it under those.
 
     The head of `NO_ACTION` books what was refused without a word to say about any action: because none is known, or
     because the one that is meant is final.
@@ -47,6 +64,8 @@ class Head:
     sealed: int = 0
     changes: int = 0
     final: datetime | None = None
+    rules: int = RULES
+    booked: Booked | None = None
 
     @property
     def locks_at(self) -> datetime | None:
@@ -56,7 +75,7 @@ class Head:
         return self.locks_at is not None and moment >= self.locks_at
 
     def state(self, now: datetime) -> State:
-        if self.standing.reversal:
+        if self.standing.is_reversed:
             return State.REVERSED
         if self.locked(now):
             return State.LOCKED
@@ -69,12 +88,16 @@ class Head:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """Everything one order's partition holds. `heads` lacks those not written yet."""
+    """Everything one order's partition holds. `heads` lacks those not written yet.
+
+    `totals` are the order totals that messages without a record told, by namespace and name (`TakeBack.total_of`).
+    """
 
     key: str
     actions: Sequence[Action] = ()
     records: Sequence[Modification] = ()
     heads: Mapping[str, Head] = field(default_factory=dict)
+    totals: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
 
     def action(self, action_id: str) -> Action | None:
         return next((action for action in self.actions if action.id == action_id), None)
@@ -106,11 +129,6 @@ def paid_lines(action: Action, standing: Standing, contracts: Sequence[Contract]
     return contracts[standing.contract - 1].pays(as_of_partner(action, standing), rests)
 
 
-def as_of_partner(action: Action, standing: Standing) -> Action:
-    """The action as its terms look at it: of the partner that it belongs to now."""
-    return action if action.partner == standing.partner else replace(action, partner=standing.partner)
-
-
 def named_record(record: Modification) -> str | None:
     """The id of the record that an undo, a release or a discard speaks of."""
     match record.change:
@@ -121,7 +139,31 @@ def named_record(record: Modification) -> str | None:
 
 def unassigned_head() -> Head:
     """The head of no action, before anything is booked under it."""
-    return Head(action=NO_ACTION, version=0, standing=Standing((), (), 0, "", Countdown(None)), payout=0)
+    return Head(action=NO_ACTION, version=0, standing=UNASSIGNED, payout=0)
+
+
+def with_total(order: Order, record: Modification) -> Modification:
+    """The record with the order total its amount is a part of, where another message of the order told that."""
+    change = record.change
+    if not isinstance(change, TakeBack) or change.total_of is None or change.of_total is not None:
+        return record
+    name = (record.namespace, change.total_of)
+    told = [
+        other
+        for other in order.records
+        if isinstance(other.change, TakeBack)
+        and (other.namespace, other.change.total_of) == name
+        and other.change.of_total is not None
+    ]
+    first = min(told, key=place_of, default=None)
+    total = first.change.of_total if first and isinstance(first.change, TakeBack) else order.totals.get(name)
+    return record if total is None else replace(record, change=replace(change, of_total=total))
+
+
+def lacks_total(record: Modification) -> bool:
+    """Whether a record waits for the order total that its amount is a part of; nothing needs no total."""
+    change = record.change
+    return isinstance(change, TakeBack) and bool(change.total_of and change.amount) and change.of_total is None
 
 
 def effect(order: Order, head: Head, entry: Entry, contracts: Sequence[Contract]) -> Effect | None:

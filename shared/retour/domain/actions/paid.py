@@ -10,14 +10,14 @@ from datetime import datetime
 from retour.domain.actions.action import Action
 from retour.domain.actions.codes import Code
 from retour.domain.actions.decide import terms_for
-from retour.domain.actions.modification import Modification, Reattribute, Undo
-from retour.domain.actions.order import Entry, Head, Order, as_of_partner, payout_of
+from retour.domain.actions.modification import Modification, Reattribute
+from retour.domain.actions.order import Entry, Head, Order, payout_of
 from retour.domain.actions.outcome import Outcome
-from retour.domain.actions.replay import ACCEPTED, Priced, accepted_records, in_order, replay, undone_ids
-from retour.domain.actions.standing import as_reported, step
+from retour.domain.actions.replay import ACCEPTED, Priced, accepted_records, stepped, undone_ids
+from retour.domain.actions.standing import as_of_partner, as_reported, lock_rule, lock_terms
 from retour.domain.calendar import local_day
 from retour.domain.contracts.contract import Basis, Contract
-from retour.domain.contracts.lock import AfterStatus, LockRule, OpenEnded, Restart
+from retour.domain.contracts.lock import AfterStatus, OpenEnded, Restart
 from retour.domain.contracts.lock import credit as credit_of
 from retour.domain.money import to_text
 from retour.domain.said import Said
@@ -30,7 +30,7 @@ def payment(order: Order, action: Action, head: Head, contracts: Sequence[Contra
     zone = contracts[0].time_zone
     partner = head.standing.partner
     cuts = [(entry, record) for entry, record in counted(order, head) if reduces(head, action, entry)]
-    if head.standing.reversal is not None:
+    if head.standing.is_reversed:
         last = cuts[-1] if cuts else None
         day = local_day(last[1].received_at, zone).isoformat() if last else ""
         return [
@@ -109,18 +109,18 @@ class Credited:
 
 def credited(order: Order, action: Action, head: Head, contracts: Sequence[Contract], now: datetime) -> Credited | None:
     """When the partner's credit is certain, as it looks now; None for what is reversed, and while nobody can say."""
-    if head.standing.reversal is not None:
+    if head.standing.is_reversed:
         return None
-    terms = lock_terms(order, action, head, contracts)
-    rule, countdown = lock_rule(order, action, head, contracts), head.standing.countdown
-    found = credit_of(rule, countdown, now, terms.time_zone)
+    countdown, zone = head.standing.countdown, lock_terms(head.standing, contracts).time_zone
+    rule = lock_rule(action, head.standing, contracts)
+    found = credit_of(rule, countdown, now, zone)
     if found is None:
         return None
     about = {"day": found.day.isoformat(), "status": countdown.status or "–"}
     if countdown.since is not None:
-        about["since_day"] = local_day(countdown.since, terms.time_zone).isoformat()
+        about["since_day"] = local_day(countdown.since, zone).isoformat()
     if countdown.first is not None:
-        about["first_day"] = local_day(countdown.first, terms.time_zone).isoformat()
+        about["first_day"] = local_day(countdown.first, zone).isoformat()
 
     def told(kind: str, code: str, **more: str) -> Credited:
         return Credited(kind, found.day.isoformat(), Said(code, about | more))
@@ -144,17 +144,6 @@ def credited(order: Order, action: Action, head: Head, contracts: Sequence[Contr
     return told("expected", "CREDIT_FIXED")
 
 
-def lock_terms(order: Order, action: Action, head: Head, contracts: Sequence[Contract]) -> Contract:
-    """The version whose lock rule is in force: that of the report, or of the re-attribution since (spec 6)."""
-    taken = {record.id for record in taken_over(order, head)}
-    entry = next((entry for entry, record in counted(order, head) if record.id in taken), None)
-    return contracts[(entry.contract if entry else action.contract) - 1]
-
-
-def lock_rule(order: Order, action: Action, head: Head, contracts: Sequence[Contract]) -> LockRule:
-    return lock_terms(order, action, head, contracts).lock_for(as_of_partner(action, head.standing))
-
-
 # The other basis
 
 
@@ -165,22 +154,14 @@ def by_other_basis(order: Order, action: Action, head: Head, contracts: Sequence
     agreed = [replace(one, basis=other) if one is own else one for one in contracts]
     standing = as_reported(action)
     payouts: list[int] = []
-    payout = payout_of(action, standing, contracts)
     taken: list[Priced] = []
-    newest = None
+    by_id = {record.id: record for record, _ in accepted_records(order, head)}
     for entry in head.log:
-        record = order.record(entry.id)
+        record = by_id.get(entry.id)
         if record is not None and entry.outcome in ACCEPTED:
             terms = terms_for(action, standing, record, agreed) or contracts[entry.contract - 1]
+            after = stepped(action, standing, taken, record, terms, contracts)
             taken.append((record, terms.number))
-            place = in_order(record)
-            comes_last = newest is None or newest < place
-            newest = place if newest is None else max(newest, place)
-            if comes_last and not isinstance(record.change, Undo):
-                after = step(action, standing, record, terms)
-            else:
-                after = replay(action, taken, contracts)
             standing = standing if isinstance(after, Code) else replace(after, warning=None)
-            payout = payout_of(action, standing, contracts)
-        payouts.append(payout)
+        payouts.append(payout_of(action, standing, contracts))
     return other, payouts

@@ -6,10 +6,20 @@ from datetime import datetime
 
 from retour.domain.actions.action import Action
 from retour.domain.actions.codes import Code
+from retour.domain.actions.lines import Rest
 from retour.domain.actions.modification import Modification, Restore, SetQuantity, SetTotal, TakeBack, Undo
-from retour.domain.actions.order import Head, Order, first_head, named_record, payout_of
+from retour.domain.actions.order import (
+    RULES,
+    Booked,
+    Head,
+    Order,
+    first_head,
+    named_record,
+    payout_of,
+    with_total,
+)
 from retour.domain.actions.outcome import Outcome
-from retour.domain.actions.standing import Standing, as_reported, step
+from retour.domain.actions.standing import Standing, as_reported, place_of, step
 from retour.domain.contracts.contract import Contract
 
 ACCEPTED = (Outcome.APPLIED, Outcome.UNCHANGED, Outcome.SUPERSEDED)
@@ -20,19 +30,19 @@ Priced = tuple[Modification, int]
 
 def accepted_records(order: Order, head: Head) -> list[Priced]:
     """What counts, with the contract version each was decided under."""
-    contracts = {entry.id: entry.contract for entry in head.log if entry.outcome in ACCEPTED}
-    return [(record, contracts[record.id]) for record in order.records if record.id in contracts]
-
-
-def in_order(record: Modification) -> tuple[datetime, datetime, int, str]:
-    return record.orders_by, record.received_at, record.provenance.position, record.id
+    contracts = {
+        entry.id: entry.contract
+        for entry in head.log
+        if entry.outcome in ACCEPTED and entry.code != Code.STATUS_AFTER_LOCK
+    }
+    return [(with_total(order, record), contracts[record.id]) for record in order.records if record.id in contracts]
 
 
 def undone_ids(accepted: Sequence[Priced]) -> set[str]:
     """The records left out: those an undo names that is not left out itself. Only a newer undo can leave one out."""
     undone: set[str] = set()
     undos = [record for record, _ in accepted if isinstance(record.change, Undo)]
-    for undo in sorted(undos, key=in_order, reverse=True):
+    for undo in sorted(undos, key=place_of, reverse=True):
         if undo.id not in undone:
             undone.add(named_record(undo) or "")
     return undone
@@ -46,56 +56,97 @@ def stepped(
     terms: Contract,
     contracts: Sequence[Contract],
 ) -> Standing | Code:
-    """The standing with one record more: one step where it comes last, else all replayed with it in its place."""
-    comes_last = all(in_order(other) < in_order(record) for other, _ in accepted)
+    """The standing with one record more: one step where it comes last, else all replayed with it in its place.
+
+    One ordered by its source's own time may leave a later one idle at its place, as if the two had come in order. No
+    other takes the ground from what was booked since: it is refused.
+    """
+    comes_last = all(place_of(other) < place_of(record) for other, _ in accepted)
     if comes_last and not isinstance(record.change, Undo):
-        return step(action, standing, record, terms)
-    return replay(action, [*accepted, (record, terms.number)], contracts, newest=record)
+        return step(action, standing, record, terms, contracts)
+    after = replay(action, [*accepted, (record, terms.number)], contracts, standing, newest=record)
+    if record.id in after.idle:
+        return after.idle[record.id]
+    newly_idle = after.idle.keys() - standing.idle.keys()
+    if newly_idle and record.orders_by == record.received_at:
+        return Code.LATER_CHANGES_STAND
+    return after
 
 
 def replay(
     action: Action,
     accepted: Sequence[Priced],
     contracts: Sequence[Contract],
+    since: Standing | None = None,
     newest: Modification | None = None,
-) -> Standing | Code:
-    """The standing after these records in their order; the code of the first that cannot be.
+) -> Standing:
+    """The standing after these records in their order. Those that cannot be at their place are idle there.
 
-    `newest` is the one that is being decided, the others were: of warnings only its own is kept, and where one of the
-    others cannot be any more, it is because of this one.
+    `since`: the standing so far, for what it kept of older rules. Of warnings only that of the `newest` record is kept.
     """
-    standing = as_reported(action)
+    standing = as_reported(action, frozenset(undone_ids(accepted)))
+    if since is not None:
+        standing = replace(standing, drift=since.drift)
+    idle: dict[str, Code] = {}
     warning: Code | None = None
-    undone = undone_ids(accepted)
-    for record, contract in sorted(accepted, key=lambda one: in_order(one[0])):
-        if record.id in undone:
+    for record, contract in sorted(accepted, key=lambda one: place_of(one[0])):
+        if record.id in standing.undone and record.subject is None:
             continue
-        after = step(action, standing, record, contracts[contract - 1])
+        after = step(action, standing, record, contracts[contract - 1], contracts)
         if isinstance(after, Code):
-            return after if newest in (None, record) else Code.LATER_CHANGES_STAND
+            idle[record.id] = after
+            continue
         if record is newest:
             warning = after.warning
         standing = replace(after, warning=None)
-    return replace(standing, warning=warning)
+    return replace(standing, warning=warning, idle=idle)
 
 
 def undo_blockers(order: Order, head: Head, record: Modification) -> list[str]:
-    """The later records that may build on what an undo, or a record that comes late, would change: to undo first."""
+    """The later records that may build on what an undo would change: to undo first."""
     name = named_record(record)
     named = record if name is None else order.record(name)
     if named is None:
         return []
-    later = [other for other, _ in accepted_records(order, head) if in_order(other) > in_order(named)]
+    later = [other for other, _ in accepted_records(order, head) if place_of(other) > place_of(named)]
     return [other.public_id for other in later if isinstance(other.change, TakeBack | SetTotal | SetQuantity | Restore)]
 
 
 def resume(action: Action, head: Head, records: Sequence[Modification], contracts: Sequence[Contract]) -> Head:
-    """A head as it was written, its standing worked out again from the records it booked."""
+    """A head as it was written, its standing worked out again from the records it booked.
+
+    What older rules booked is shown as it was booked: nothing changes by being read.
+    """
     order = Order(key=action.order_key, records=records)
     standing = replay(action, accepted_records(order, head), contracts)
-    if isinstance(standing, Code):
-        raise ValueError(f"the booked records of {action.id} no longer fold: {standing}")
+    if head.booked is not None and head.rules < RULES:
+        standing = as_booked(standing, head.booked)
     return replace(head, standing=standing)
+
+
+def as_booked(standing: Standing, booked: Booked) -> Standing:
+    """The standing as older rules left it; what today's rules would change of it is kept as drift."""
+    drift = tuple(
+        Rest(was.amount - now.amount, was.quantity - now.quantity)
+        for was, now in zip(booked.rests, standing.rests, strict=True)
+    )
+    is_settled = booked.is_reversed == standing.is_reversed and not any(rest != Rest(0, 0) for rest in drift)
+    countdown = replace(standing.countdown, locks_at=booked.locks_at)
+    standing = replace(
+        standing,
+        countdown=countdown,
+        contract=booked.contract,
+        approved=booked.is_approved or (standing.approved and booked.is_reversed),
+    )
+    if is_settled:
+        return standing
+    return replace(
+        standing,
+        rests=booked.rests,
+        drift=drift,
+        reversal=standing.reversal if booked.is_reversed else None,
+        emptied=booked.is_reversed and standing.reversal is None,
+    )
 
 
 def as_of(order: Order, contracts: Sequence[Contract], moment: datetime) -> Order:
@@ -107,6 +158,6 @@ def as_of(order: Order, contracts: Sequence[Contract], moment: datetime) -> Orde
         head = order.heads.get(action.id) or first_head(action, contracts)
         log = tuple(entry for entry in head.log if entry.applied_at <= moment)
         final = head.final if head.final and head.final <= moment else None
-        then = resume(action, replace(head, log=log, final=final), records, contracts)
+        then = resume(action, replace(head, log=log, final=final, booked=None), records, contracts)
         heads[action.id] = replace(then, payout=payout_of(action, then.standing, contracts))
     return Order(key=order.key, actions=actions, records=records, heads=heads)

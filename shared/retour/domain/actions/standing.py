@@ -1,16 +1,33 @@
-"""What remains of an action after some of its modifications: line arithmetic only (spec 3, Lines)."""
+"""How an action stands after some of its modifications: lines, partner, approval, countdown, and what prices it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from decimal import Decimal
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from retour.domain.actions.action import Action
 from retour.domain.actions.codes import Code
+from retour.domain.actions.lines import (
+    GONE,
+    Rest,
+    Rests,
+    as_meant,
+    as_sold,
+    before_claims,
+    claims_of,
+    exceeds,
+    left_of,
+    level,
+    set_quantity,
+    set_total,
+    take_back,
+    targeted,
+)
 from retour.domain.actions.modification import (
     Approve,
     Discard,
     Modification,
     Reattribute,
+    Refold,
     Release,
     Reprice,
     Restore,
@@ -21,308 +38,353 @@ from retour.domain.actions.modification import (
     TakeBack,
     Undo,
 )
+from retour.domain.actions.subjects import (
+    Place,
+    Priced,
+    Subject,
+    Subjects,
+    Told,
+    newest_price,
+    with_record,
+    without_newest,
+)
 from retour.domain.contracts.contract import Contract
-from retour.domain.contracts.lock import Countdown, after_approval, after_status, at_report
-from retour.domain.money import NotAnAmount, allocate, portion, to_minor
-
-
-@dataclass(frozen=True, slots=True)
-class Rest:
-    """What is left of one line: minor units and units sold that have not come back."""
-
-    amount: int
-    quantity: int
-
-
-GONE = Rest(0, 0)
+from retour.domain.contracts.lock import Countdown, LockRule, after_approval, after_reattribution, after_status
 
 
 @dataclass(frozen=True, slots=True)
 class Reversal:
-    """The reversal in force: whose word it was, and the lines before it."""
+    """The reversal in force by a record without subject: whose word it was, and the lines before it."""
 
     source: str
-    before: tuple[Rest, ...]
+    before: Rests
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """`zeroed` remembers, per line at zero, what it was before; `contract` last priced the lines."""
+    """`own` is what the records without subject leave of the lines, `rests` what is left once the subjects have taken
+    theirs. `contract` prices it; `own_priced` is what priced the lines without the subjects.
 
-    rests: tuple[Rest, ...]
-    zeroed: tuple[Rest | None, ...]
-    contract: int
+    `before_zero` remembers, per line at zero, what it was before; `reversal` is the one in force by a record without
+    subject, `emptied` whether the subjects leave nothing. `lock_contract` gave the lock rule. `lock_unapproved` is the
+    lock as it was before the approval. `undone` and `idle` are the records left out: by an undo, and because they
+    cannot be at their place any more. `drift`: what older rules had booked beside what the records come to today.
+    """
+
+    own: Rests
+    rests: Rests
+    before_zero: tuple[Rest | None, ...]
     partner: str
     countdown: Countdown
-    approved: bool = False
+    contract: int
+    own_priced: Priced
+    lock_contract: int
     reversal: Reversal | None = None
+    emptied: bool = False
+    approved: bool = False
+    lock_unapproved: datetime | None = None
+    subjects: Subjects = field(default_factory=dict)
+    undone: Collection[str] = frozenset()
+    idle: Mapping[str, Code] = field(default_factory=dict)
+    drift: Rests = ()
     warning: Code | None = None
 
     @property
     def amount(self) -> int:
         return sum(rest.amount for rest in self.rests)
 
+    @property
+    def is_reversed(self) -> bool:
+        return self.reversal is not None or self.emptied
 
-def as_reported(action: Action) -> Standing:
+
+UNASSIGNED = Standing((), (), (), "", Countdown(None), 0, Priced(0), 0)
+"""Of no action: nothing is sold and nothing left."""
+
+
+def as_reported(action: Action, undone: Collection[str] = frozenset()) -> Standing:
     return Standing(
-        rests=tuple(Rest(line.amount, line.quantity) for line in action.lines),
-        zeroed=(None,) * len(action.lines),
-        contract=action.contract,
+        own=as_sold(action),
+        rests=as_sold(action),
+        before_zero=(None,) * len(action.lines),
         partner=action.partner,
         countdown=Countdown(action.locks_at),
+        contract=action.contract,
+        own_priced=Priced(action.contract),
+        lock_contract=action.contract,
+        undone=undone,
     )
 
 
-def step(action: Action, standing: Standing, modification: Modification, terms: Contract) -> Standing | Code:
-    """The standing after one modification, or the reason why it cannot be. `terms` price it if lines move."""
+def place_of(record: Modification) -> Place:
+    """What the fold sorts records by: the source's own time where it is declared so, the receipt, the place, the id."""
+    return record.orders_by, record.received_at, record.provenance.position, record.id
+
+
+def step(
+    action: Action, standing: Standing, record: Modification, terms: Contract, contracts: Sequence[Contract]
+) -> Standing | Code:
+    """The standing after one record more, or the reason why it cannot be. `terms` price it if lines move."""
+    meant = as_meant(action, record)
+    if isinstance(meant, Code):
+        return meant
     standing = replace(standing, warning=None)
-    match modification.change:
+    after = (
+        step_subject(action, standing, meant, terms)
+        if meant.subject
+        else step_own(action, standing, meant, terms, contracts)
+    )
+    return after if isinstance(after, Code) else combine(action, after)
+
+
+def step_own(
+    action: Action, standing: Standing, record: Modification, terms: Contract, contracts: Sequence[Contract]
+) -> Standing | Code:
+    match record.change:
         case SetStatus(status):
-            return with_status(standing, status, modification, terms)
+            return change_status(action, standing, status, record, contracts)
         case Reattribute(partner):
-            return reattributed(action, standing, partner, terms)
+            return reattribute(action, standing, partner, record, terms)
         case Reprice():
-            return replace(standing, contract=terms.number)
-        case Approve(restores):
-            if standing.reversal is None:
-                return approved(standing, modification, terms)
+            return replace(standing, own_priced=Priced(terms.number, place_of(record)))
+        case Refold():
+            return replace(standing, drift=())
+        case Approve(restores) if standing.is_reversed:
             whole = range(len(action.lines))
-            return restored(action, standing, whole, terms.number) if restores else Code.ACTION_REVERSED
+            return restore(action, standing, whole, record, terms) if restores else Code.ACTION_REVERSED
+        case Approve():
+            return approve(action, standing, record, contracts)
         case Undo() | Release() | Discard():
             return standing
-    target = targeted(action, modification)
+    target = targeted(action, record)
     if isinstance(target, Code):
         return target
-    return lines_changed(action, standing, target, modification, terms)
+    if isinstance(record.change, Restore):
+        return restore(action, standing, target, record, terms)
+    return change_lines(action, standing, target, record, terms)
 
 
-def lines_changed(
-    action: Action, standing: Standing, target: Sequence[int], modification: Modification, terms: Contract
+def step_subject(action: Action, standing: Standing, record: Modification, terms: Contract) -> Standing | Code:
+    """One statement more on a subject. It is refused only for what is wrong in itself."""
+    claims = claims_of(action, record)
+    if isinstance(claims, Code):
+        return claims
+    key, version = record.subject_key, record.version
+    assert key is not None and version is not None, "the record names its subject"
+    told = Told(
+        record.id,
+        record.content,
+        version,
+        record.provenance.delivery,
+        claims,
+        place_of(record),
+        terms.number,
+    )
+    subject = with_record(standing.subjects.get(key, Subject()), told, standing.undone)
+    clamps = isinstance(record.change, TakeBack) and exceeds(
+        action, as_sold(action), [i for claim in claims for i in claim.target], record.change
+    )
+    return replace(
+        standing, subjects={**standing.subjects, key: subject}, warning=Code.CLAMPED_TO_SALE if clamps else None
+    )
+
+
+# Lines
+
+
+def change_lines(
+    action: Action, standing: Standing, target: Sequence[int], record: Modification, terms: Contract
 ) -> Standing | Code:
+    """Reverse and take back act on what the records without subject leave; a total says what is left with all."""
     result: dict[int, Rest] | Code
-    match modification.change:
+    match record.change:
         case Reverse():
             result = dict.fromkeys(target, GONE)
-        case Restore():
-            return restored(action, standing, target, terms.number)
-        case SetTotal() | SetQuantity() as change if reversed_by_another(standing, modification):
-            return unless_nothing_asked(change, standing)
+        case SetTotal() | SetQuantity() as change if is_reversed_by_another(standing, record):
+            return standing if asked(change) == 0 else Code.ACTION_REVERSED
         case SetTotal() as change:
-            result = total_set(action, standing, target, change)
+            result = total_left(action, standing, set_total(action, standing.rests, target, change), asked(change))
         case SetQuantity() as change:
-            result = quantity_set(action, target, change)
+            result = total_left(action, standing, set_quantity(action, target, change), asked(change))
         case TakeBack(clamp=True) if standing.reversal:
             return replace(standing, warning=Code.CLAMPED_TO_SALE)
         case TakeBack() if standing.reversal:
             return Code.ACTION_REVERSED
         case TakeBack() as change:
-            result = taken_back(action, standing, target, change)
+            result = take_back(action, standing.own, target, change)
         case _:
             return Code.CHANGE_NOT_OFFERED
     if isinstance(result, Code):
         return result
-    clamped = isinstance(modification.change, TakeBack) and takes_more_than_left(action, standing, target, modification)
-    after = moved(action, standing, result, modification, terms.number)
-    return replace(after, warning=Code.CLAMPED_TO_SALE) if clamped else after
+    clamps = isinstance(record.change, TakeBack) and exceeds(action, standing.own, target, record.change)
+    after = move(action, standing, result, record, terms.number)
+    return replace(after, warning=Code.CLAMPED_TO_SALE) if clamps else after
 
 
-def with_status(standing: Standing, status: str, modification: Modification, terms: Contract) -> Standing:
-    when, received_at = modification.orders_by, modification.received_at
-    return replace(
-        standing, countdown=after_status(terms.lock, standing.countdown, status, when, received_at, terms.time_zone)
-    )
+def asked(change: SetTotal | SetQuantity) -> object:
+    return change.amount if isinstance(change, SetTotal) else change.quantity
 
 
-def approved(standing: Standing, modification: Modification, terms: Contract) -> Standing:
-    countdown = after_approval(terms.lock, standing.countdown, modification.received_at, terms.time_zone)
-    return replace(standing, approved=True, countdown=countdown)
-
-
-def reattributed(action: Action, standing: Standing, partner: str, terms: Contract) -> Standing:
-    """Out of one partner and into another under the other's terms; the lock never gets earlier."""
-    if partner == standing.partner:
-        return standing
-    now, then = standing.countdown, at_report(terms.lock, action.event_time, terms.time_zone)
-    later = None if now.locks_at is None or then.locks_at is None else max(now.locks_at, then.locks_at)
-    return replace(standing, partner=partner, contract=terms.number, countdown=replace(now, locks_at=later))
-
-
-def reversed_by_another(standing: Standing, modification: Modification) -> bool:
-    return standing.reversal is not None and standing.reversal.source != modification.source
-
-
-def unless_nothing_asked(change: SetTotal | SetQuantity, standing: Standing) -> Standing | Code:
+def is_reversed_by_another(standing: Standing, record: Modification) -> bool:
     """Only the source of a reversal may take it back by a later total; from others, only zero agrees with it."""
-    asked = change.amount if isinstance(change, SetTotal) else change.quantity
-    return standing if asked == 0 else Code.ACTION_REVERSED
+    return standing.reversal is not None and standing.reversal.source != record.source
 
 
-def targeted(action: Action, modification: Modification) -> list[int] | Code:
-    """The lines meant: one line, the pool of a SKU in line order, or all of them."""
-    sku, line = modification.sku, modification.line
-    found = [
-        i
-        for i, sold in enumerate(action.lines)
-        if (sku is None or sold.sku == sku) and (line is None or sold.line == line)
-    ]
-    return found or Code.UNKNOWN_ITEM
+def total_left(
+    action: Action, standing: Standing, wanted: dict[int, Rest] | Code, total: object
+) -> dict[int, Rest] | Code:
+    """What has to be left without the subjects so that `wanted` is left with them; zero holds whatever they say."""
+    if isinstance(wanted, Code) or total == 0 or not standing.subjects:
+        return wanted
+    left = tuple(wanted.get(i, rest) for i, rest in enumerate(standing.rests))
+    own = before_claims(action, left, [subject.statement for subject in standing.subjects.values()])
+    return dict(enumerate(own))
 
 
-def total_set(action: Action, standing: Standing, target: Sequence[int], change: SetTotal) -> dict[int, Rest] | Code:
-    """A lower total is spread by what the lines have, a higher one by what they have lost: none exceeds its sale."""
-    total = minor(change.amount, action)
-    if isinstance(total, Code):
-        return total
-    sold, have = [action.lines[i].amount for i in target], [standing.rests[i].amount for i in target]
-    if total > sum(sold):
-        return Code.AMOUNT_EXCEEDS_SALE
-    if total == 0:
-        return dict.fromkeys(target, GONE) if any(have) else {}
-    lost = [was - now for was, now in zip(sold, have, strict=True)]
-    raised = allocate(total - sum(have), lost) if total > sum(have) else None
-    parts = [now + more for now, more in zip(have, raised, strict=True)] if raised else allocate(total, have)
-    return {
-        i: Rest(part, standing.rests[i].quantity or (action.lines[i].quantity if part else 0))
-        for i, part in zip(target, parts, strict=True)
-    }
-
-
-def quantity_set(action: Action, target: Sequence[int], change: SetQuantity) -> dict[int, Rest] | Code:
-    if not one_item(action, target):
-        return Code.ITEM_NEEDED
-    returned = sum(action.lines[i].quantity for i in target) - change.quantity
-    if returned < 0:
-        return Code.QUANTITY_EXCEEDS_SOLD
-    if change.quantity == 0:
-        return dict.fromkeys(target, GONE)
-    rests: dict[int, Rest] = {}
-    for i in target:
-        sold = action.lines[i]
-        left = sold.quantity - min(returned, sold.quantity)
-        returned -= sold.quantity - left
-        rests[i] = Rest(portion(sold.amount, left, sold.quantity) if sold.quantity else sold.amount, left)
-    if change.amount is None:
-        return rests
-    total = minor(change.amount, action)
-    if isinstance(total, Code):
-        return total
-    if total > sum(action.lines[i].amount for i in target):
-        return Code.AMOUNT_EXCEEDS_SALE
-    parts = allocate(total, [rests[i].amount for i in target])
-    return {i: Rest(part, rests[i].quantity) for i, part in zip(target, parts, strict=True)}
-
-
-def taken_back(action: Action, standing: Standing, target: Sequence[int], change: TakeBack) -> dict[int, Rest] | Code:
-    rests = {i: standing.rests[i] for i in target}
-    if change.quantity is not None:
-        if not one_item(action, target):
-            return Code.ITEM_NEEDED
-        if change.quantity > sum(rest.quantity for rest in rests.values()) and not change.clamp:
-            return Code.QUANTITY_EXCEEDS_SOLD
-        rests = units_taken(action, rests, change.quantity)
-    if change.amount is None:
-        return rests
-    taken = taken_amount(action, change)
-    if isinstance(taken, Code):
-        return taken
-    left = [standing.rests[i].amount for i in target]
-    if taken > sum(left) and not change.clamp:
-        return Code.AMOUNT_EXCEEDS_SALE
-    parts = allocate(min(taken, sum(left)), left)
-    return {i: Rest(have - part, rests[i].quantity) for i, have, part in zip(target, left, parts, strict=True)}
-
-
-def units_taken(action: Action, rests: dict[int, Rest], units: int) -> dict[int, Rest]:
-    """Units leave the pool in line order; each is worth its share of the original line, so that all sum to the line."""
-    after: dict[int, Rest] = {}
-    for i, rest in rests.items():
-        sold = action.lines[i]
-        taken = min(units, rest.quantity)
-        units -= taken
-        gone = sold.quantity - rest.quantity
-        share = (
-            portion(sold.amount, gone + taken, sold.quantity) - portion(sold.amount, gone, sold.quantity)
-            if sold.quantity
-            else 0
-        )
-        after[i] = Rest(rest.amount - min(share, rest.amount), rest.quantity - taken)
-    return after
-
-
-def taken_amount(action: Action, change: TakeBack) -> int | Code:
-    assert change.amount is not None
-    taken = minor(change.amount, action)
-    if isinstance(taken, Code) or not change.of_total:
-        return taken
-    whole = minor(change.of_total, action)
-    return whole if isinstance(whole, Code) else portion(action.amount, taken, whole)
-
-
-def takes_more_than_left(action: Action, standing: Standing, target: Sequence[int], modification: Modification) -> bool:
-    change = modification.change
-    assert isinstance(change, TakeBack)
-    if change.amount is not None:
-        taken = taken_amount(action, change)
-        return isinstance(taken, int) and taken > sum(standing.rests[i].amount for i in target)
-    return change.quantity is not None and change.quantity > sum(standing.rests[i].quantity for i in target)
-
-
-def one_item(action: Action, target: Sequence[int]) -> bool:
-    """A number of units means something only within one SKU (or the one line there is)."""
-    return len({action.lines[i].sku for i in target}) == 1
-
-
-def minor(amount: Decimal, action: Action) -> int | Code:
-    if amount < 0:
-        return Code.AMOUNT_NEGATIVE
-    try:
-        return to_minor(amount, action.currency)
-    except NotAnAmount:
-        return Code.AMOUNT_TOO_FINE
-
-
-def moved(
-    action: Action, standing: Standing, rests: dict[int, Rest], modification: Modification, contract: int
-) -> Standing:
+def move(action: Action, standing: Standing, own: dict[int, Rest], record: Modification, contract: int) -> Standing:
     """The lines replaced; all at zero is a reversal, anything above zero ends one."""
-    after = tuple(rests.get(i, rest) for i, rest in enumerate(standing.rests))
-    whole_order = modification.sku is None and modification.line is None
-    if after == standing.rests and not (isinstance(modification.change, Reverse) and whole_order):
+    after = tuple(own.get(i, rest) for i, rest in enumerate(standing.own))
+    is_whole = record.sku is None and record.line is None
+    reverses_whole = isinstance(record.change, Reverse) and is_whole
+    if after == standing.own and not reverses_whole:
         return standing
-    nothing_left = not any(rest.amount for rest in after)
-    was_worth_something = any(line.amount for line in action.lines)
-    reverses = nothing_left and (was_worth_something or isinstance(modification.change, Reverse))
+    reverses = is_nothing_left(action, after) or reverses_whole
     reversal = None
     if reverses:
-        reversal = standing.reversal or Reversal(modification.source, standing.rests)
+        reversal = standing.reversal or Reversal(record.source, standing.own)
     return replace(
         standing,
-        rests=tuple(GONE for _ in after) if reverses else after,
-        zeroed=tuple(
+        own=tuple(GONE for _ in after) if reverses else after,
+        before_zero=tuple(
             (before if before != GONE else memory) if rest == GONE or reverses else None
-            for before, rest, memory in zip(standing.rests, after, standing.zeroed, strict=True)
+            for before, rest, memory in zip(standing.own, after, standing.before_zero, strict=True)
         ),
-        contract=contract if after != standing.rests else standing.contract,
-        approved=standing.approved and not reverses,
+        own_priced=Priced(contract, place_of(record)) if after != standing.own else standing.own_priced,
         reversal=reversal,
     )
 
 
-def restored(action: Action, standing: Standing, target: Sequence[int], contract: int) -> Standing:
-    """The lines as before the reversal in force; of a single item, as before it went to zero."""
+def is_nothing_left(action: Action, rests: Rests) -> bool:
+    """Whether every line is at zero; a sale that was worth nothing is judged by its units."""
+    if any(line.amount for line in action.lines):
+        return not any(rest.amount for rest in rests)
+    return any(line.quantity for line in action.lines) and not any(rest.quantity for rest in rests)
+
+
+def restore(
+    action: Action, standing: Standing, target: Sequence[int], record: Modification, terms: Contract
+) -> Standing:
+    """The lines as before the reversal in force; of a single item, as before it went to zero.
+
+    Every subject that takes something of what is brought back is left out until it says something else (spec 4).
+    """
     if standing.reversal and len(target) == len(action.lines):
-        rests = standing.reversal.before
+        own = standing.reversal.before
     else:
-        rests = tuple(
-            standing.zeroed[i] or rest if i in target and rest == GONE else rest
-            for i, rest in enumerate(standing.rests)
+        own = tuple(
+            standing.before_zero[i] or rest if i in target and rest == GONE else rest
+            for i, rest in enumerate(standing.own)
         )
-    if rests == standing.rests and standing.reversal is None:
+    left_out = {
+        key: without_newest(subject, standing.undone)
+        for key, subject in standing.subjects.items()
+        if any(set(claim.target) & set(target) for claim in subject.statement)
+    }
+    if own == standing.own and standing.reversal is None and not left_out:
         return standing
     return replace(
         standing,
-        rests=rests,
-        zeroed=tuple(memory if rest == GONE else None for rest, memory in zip(rests, standing.zeroed, strict=True)),
-        contract=contract,
+        own=own,
+        before_zero=tuple(
+            memory if rest == GONE else None for rest, memory in zip(own, standing.before_zero, strict=True)
+        ),
+        own_priced=Priced(terms.number, place_of(record)),
         reversal=None,
+        subjects={**standing.subjects, **left_out},
+    )
+
+
+def combine(action: Action, standing: Standing) -> Standing:
+    """What is left, and what prices it, of the records without subject and the statements of all subjects.
+
+    A reversal ends an approval and the lock it set, by whatever word and however it ends (spec 5.2).
+    """
+    statements = [subject.statement for subject in standing.subjects.values() if subject.statement]
+    rests = left_of(action, standing.own, statements) if standing.subjects else standing.own
+    if standing.drift and any(rest != GONE for rest in rests):
+        rests = drifted(action, rests, standing.drift)
+    emptied = bool(statements) and is_nothing_left(action, rests)
+    if emptied:
+        rests = tuple(GONE for _ in rests)
+    priced = newest_price((subject.priced for subject in standing.subjects.values()), standing.own_priced)
+    after = replace(standing, rests=rests, emptied=emptied, contract=priced.contract)
+    if after.is_reversed and after.approved:
+        countdown = replace(after.countdown, locks_at=after.lock_unapproved)
+        return replace(after, approved=False, countdown=countdown, lock_unapproved=None)
+    return after
+
+
+def drifted(action: Action, rests: Rests, drift: Rests) -> Rests:
+    """What older rules booked stays beside what is decided by today's, until it is folded anew on purpose."""
+    return tuple(
+        level(
+            sold,
+            Rest(
+                min(max(rest.amount + extra.amount, 0), sold.amount),
+                min(max(rest.quantity + extra.quantity, 0), sold.quantity),
+            ),
+        )
+        for sold, rest, extra in zip(action.lines, rests, drift, strict=True)
+    )
+
+
+# Status, approval, partner
+
+
+def as_of_partner(action: Action, standing: Standing) -> Action:
+    """The action as its terms look at it: of the partner that it belongs to now."""
+    return action if action.partner == standing.partner else replace(action, partner=standing.partner)
+
+
+def lock_terms(standing: Standing, contracts: Sequence[Contract]) -> Contract:
+    """The version whose lock rule is in force: that of the report, or of the re-attribution since (spec 6)."""
+    return contracts[standing.lock_contract - 1]
+
+
+def lock_rule(action: Action, standing: Standing, contracts: Sequence[Contract]) -> LockRule:
+    return lock_terms(standing, contracts).lock_for(as_of_partner(action, standing))
+
+
+def change_status(
+    action: Action, standing: Standing, status: str, record: Modification, contracts: Sequence[Contract]
+) -> Standing:
+    """A status received at or after the lock counts in no fold (spec 5.2)."""
+    countdown, zone = standing.countdown, lock_terms(standing, contracts).time_zone
+    if countdown.locks_at is not None and record.received_at >= countdown.locks_at:
+        return standing
+    rule = lock_rule(action, standing, contracts)
+    moved = after_status(rule, countdown, status, record.orders_by, record.received_at, zone)
+    return replace(standing, countdown=moved)
+
+
+def approve(action: Action, standing: Standing, record: Modification, contracts: Sequence[Contract]) -> Standing:
+    if standing.approved:
+        return standing
+    rule, zone = lock_rule(action, standing, contracts), lock_terms(standing, contracts).time_zone
+    countdown = after_approval(rule, standing.countdown, record.received_at, zone)
+    return replace(standing, approved=True, countdown=countdown, lock_unapproved=standing.countdown.locks_at)
+
+
+def reattribute(action: Action, standing: Standing, partner: str, record: Modification, terms: Contract) -> Standing:
+    """Out of one partner and into another under the other's terms; countdown, approval and lock go with it."""
+    if partner == standing.partner:
+        return standing
+    rule = terms.lock_for(replace(action, partner=partner))
+    countdown = after_reattribution(rule, standing.countdown, action.event_time, record.received_at, terms.time_zone)
+    return replace(
+        standing,
+        partner=partner,
+        own_priced=Priced(terms.number, place_of(record)),
+        lock_contract=terms.number,
+        countdown=countdown,
     )

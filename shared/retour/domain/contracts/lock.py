@@ -104,6 +104,26 @@ def after_approval(rule: LockRule, countdown: Countdown, received_at: datetime, 
     return replace(countdown, locks_at=min(lock, countdown.locks_at or lock))
 
 
+def after_reattribution(
+    rule: LockRule, countdown: Countdown, event_time: datetime, received_at: datetime, zone: str
+) -> Countdown:
+    """The countdown under another partner's rule: the lock never gets earlier nor lost, nor comes before the receipt.
+
+    A countdown that runs goes on with the days of the new rule; where that one starts from other statuses, it keeps
+    its lock.
+    """
+    if isinstance(rule, AfterStatus):
+        if countdown.since is None or countdown.status not in rule.statuses:
+            return countdown
+        then = start_of_day(local_day(countdown.since, zone), rule.days, zone)
+    else:
+        fixed = at_report(rule, event_time, zone).locks_at
+        then = received_at if fixed is None else fixed
+    if countdown.locks_at is None:
+        return replace(countdown, locks_at=max(then, received_at))
+    return replace(countdown, locks_at=max(then, countdown.locks_at))
+
+
 @dataclass(frozen=True, slots=True)
 class Credit:
     """From `day` on the credit is certain: as expected if nothing changes, or at the earliest, moving daily."""

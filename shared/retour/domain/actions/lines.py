@@ -1,0 +1,346 @@
+"""Line arithmetic (spec 3, Lines): what a change leaves of an action's lines, in minor units and in units sold.
+
+A line never goes below zero nor above its sale, and its amount and its units reach zero together.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from retour.domain.actions.action import Action, Line
+from retour.domain.actions.codes import Code
+from retour.domain.actions.modification import (
+    Modification,
+    Reverse,
+    SetQuantity,
+    SetTotal,
+    TakeBack,
+)
+from retour.domain.money import NotAnAmount, allocate, portion, to_minor
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What is left of one line: minor units and units sold that have not come back."""
+
+    amount: int
+    quantity: int
+
+
+GONE = Rest(0, 0)
+Rests = tuple[Rest, ...]
+
+
+def as_sold(action: Action) -> Rests:
+    return tuple(Rest(line.amount, line.quantity) for line in action.lines)
+
+
+def level(sold: Line, rest: Rest) -> Rest:
+    """A line without amount has no unit left, and one without units no amount; a sale of 0 is judged by its units."""
+    if (sold.amount and rest.amount <= 0) or (sold.quantity and rest.quantity <= 0):
+        return GONE
+    return rest
+
+
+# What a record means of an action
+
+
+def as_meant(action: Action, record: Modification) -> Modification | Code:
+    """The record in the action's currency; and where the action is one line without SKU, of that line.
+
+    Such a line takes an amount of any item. Units of an item that it does not know stay unknown.
+    """
+    if record.currency not in (None, action.currency):
+        price = next((price for price in record.prices if price.currency == action.currency), None)
+        if price is None:
+            return Code.CURRENCY_MISMATCH
+        change = record.change
+        if isinstance(change, TakeBack):
+            change = replace(change, amount=price.amount, of_total=price.of_total or change.of_total)
+        elif isinstance(change, SetTotal | SetQuantity):
+            change = replace(change, amount=price.amount)
+        record = replace(record, change=change, currency=action.currency)
+    if matching(action, record) or len(action.lines) != 1 or action.lines[0].sku is not None:
+        return record
+    match record.change:
+        case TakeBack(amount=amount) as taken if amount is not None:
+            return replace(record, sku=None, line=None, change=replace(taken, quantity=None))
+        case SetTotal():
+            return replace(record, sku=None, line=None)
+        case SetQuantity(amount=amount) if amount is not None:
+            return replace(record, sku=None, line=None, change=SetTotal(amount))
+    return record
+
+
+def matching(action: Action, record: Modification) -> list[int]:
+    sku, line = record.sku, record.line
+    return [
+        i
+        for i, sold in enumerate(action.lines)
+        if (sku is None or sold.sku == sku) and (line is None or sold.line == line)
+    ]
+
+
+def targeted(action: Action, record: Modification) -> list[int] | Code:
+    """The lines meant: one line, the pool of a SKU in line order, or all of them."""
+    return matching(action, record) or Code.UNKNOWN_ITEM
+
+
+def is_one_item(action: Action, target: Sequence[int]) -> bool:
+    """A number of units means something only within one SKU (or the one line there is)."""
+    return len({action.lines[i].sku for i in target}) == 1
+
+
+def minor(amount: Decimal, action: Action) -> int | Code:
+    if amount < 0:
+        return Code.AMOUNT_NEGATIVE
+    try:
+        return to_minor(amount, action.currency)
+    except NotAnAmount:
+        return Code.AMOUNT_TOO_FINE
+
+
+def taken_amount(action: Action, change: TakeBack) -> int | Code:
+    """The amount in minor units; of an order total, the same share of the sale."""
+    assert change.amount is not None
+    taken = minor(change.amount, action)
+    if isinstance(taken, Code) or not change.of_total:
+        return taken
+    whole = minor(change.of_total, action)
+    return whole if isinstance(whole, Code) else portion(action.amount, taken, whole)
+
+
+# What a change leaves
+
+
+def set_total(action: Action, rests: Rests, target: Sequence[int], change: SetTotal) -> dict[int, Rest] | Code:
+    """A lower total is spread by what the lines have, a higher one by what they have lost: none exceeds its sale."""
+    total = minor(change.amount, action)
+    if isinstance(total, Code):
+        return total
+    sold, have = [action.lines[i].amount for i in target], [rests[i].amount for i in target]
+    if total > sum(sold):
+        return Code.AMOUNT_EXCEEDS_SALE
+    if total == 0:
+        return dict.fromkeys(target, GONE) if any(have) else {}
+    lost = [was - now for was, now in zip(sold, have, strict=True)]
+    raised = allocate(total - sum(have), lost) if total > sum(have) else None
+    parts = [now + more for now, more in zip(have, raised, strict=True)] if raised else allocate(total, have)
+    return {
+        i: level(action.lines[i], Rest(part, rests[i].quantity or (action.lines[i].quantity if part else 0)))
+        for i, part in zip(target, parts, strict=True)
+    }
+
+
+def set_quantity(action: Action, target: Sequence[int], change: SetQuantity) -> dict[int, Rest] | Code:
+    if not is_one_item(action, target):
+        return Code.ITEM_NEEDED
+    returned = sum(action.lines[i].quantity for i in target) - change.quantity
+    if returned < 0:
+        return Code.QUANTITY_EXCEEDS_SOLD
+    if change.quantity == 0:
+        return dict.fromkeys(target, GONE)
+    rests: dict[int, Rest] = {}
+    for i in target:
+        sold = action.lines[i]
+        left = sold.quantity - min(returned, sold.quantity)
+        returned -= sold.quantity - left
+        rests[i] = Rest(portion(sold.amount, left, sold.quantity) if sold.quantity else sold.amount, left)
+    if change.amount is not None:
+        total = minor(change.amount, action)
+        if isinstance(total, Code):
+            return total
+        if total > sum(action.lines[i].amount for i in target):
+            return Code.AMOUNT_EXCEEDS_SALE
+        parts = allocate(total, [rests[i].amount for i in target])
+        rests = {i: Rest(part, rests[i].quantity) for i, part in zip(target, parts, strict=True)}
+    return {i: level(action.lines[i], rest) for i, rest in rests.items()}
+
+
+def take_back(action: Action, rests: Rests, target: Sequence[int], change: TakeBack) -> dict[int, Rest] | Code:
+    after = {i: rests[i] for i in target}
+    if change.quantity is not None:
+        if not is_one_item(action, target):
+            return Code.ITEM_NEEDED
+        if change.quantity > sum(rest.quantity for rest in after.values()) and not change.clamp:
+            return Code.QUANTITY_EXCEEDS_SOLD
+        after = take_units(action, after, change.quantity)
+    if change.amount is not None:
+        taken = taken_amount(action, change)
+        if isinstance(taken, Code):
+            return taken
+        left = [rests[i].amount for i in target]
+        if taken > sum(left) and not change.clamp:
+            return Code.AMOUNT_EXCEEDS_SALE
+        parts = allocate(min(taken, sum(left)), left)
+        after = {i: Rest(have - part, after[i].quantity) for i, have, part in zip(target, left, parts, strict=True)}
+    return {i: level(action.lines[i], rest) for i, rest in after.items()}
+
+
+def take_units(action: Action, rests: Mapping[int, Rest], units: int) -> dict[int, Rest]:
+    """Units leave the pool in line order."""
+    after: dict[int, Rest] = {}
+    for i, rest in rests.items():
+        taken = min(units, rest.quantity)
+        units -= taken
+        share = min(share_of(action.lines[i], rest, taken), rest.amount)
+        after[i] = Rest(rest.amount - share, rest.quantity - taken)
+    return after
+
+
+def share_of(sold: Line, rest: Rest, units: int) -> int:
+    """What further units are worth: their share of the line as sold, so that the shares of all sum to the line."""
+    if not sold.quantity:
+        return 0
+    gone = max(sold.quantity - rest.quantity, 0)
+    upto = min(gone + units, sold.quantity)
+    return portion(sold.amount, upto, sold.quantity) - portion(sold.amount, gone, sold.quantity)
+
+
+def exceeds(action: Action, rests: Rests, target: Sequence[int], change: TakeBack) -> bool:
+    """Whether more is taken back than these lines have."""
+    if change.amount is not None:
+        taken = taken_amount(action, change)
+        return isinstance(taken, int) and taken > sum(rests[i].amount for i in target)
+    return change.quantity is not None and change.quantity > sum(rests[i].quantity for i in target)
+
+
+# What subjects say (spec 4, Subjects)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Claim:
+    """What is taken back of some lines: an amount, units by their share of the sale, and units the amount is for."""
+
+    target: tuple[int, ...]
+    amount: int
+    units: int = 0
+    counted: int = 0
+
+
+Statement = tuple[Claim, ...]
+"""What is taken back in total because of one subject: one claim for each target, in their order; () is nothing."""
+NOTHING: Statement = ()
+
+
+def claims_of(action: Action, record: Modification) -> tuple[Claim, ...] | Code:
+    """What one record says is taken back; refused only for what is wrong in itself, whatever others took."""
+    found = targeted(action, record)
+    if isinstance(found, Code):
+        return found
+    target = tuple(found)
+    amount = sum(action.lines[i].amount for i in target)
+    units = sum(action.lines[i].quantity for i in target)
+    match record.change:
+        case Reverse():
+            return all_of(action, target)
+        case SetTotal(asked):
+            total = minor(asked, action)
+            if isinstance(total, Code):
+                return total
+            if total > amount:
+                return Code.AMOUNT_EXCEEDS_SALE
+            return (Claim(target, amount - total),) if total else all_of(action, target)
+        case SetQuantity(quantity, asked_amount):
+            rests = set_quantity(action, target, SetQuantity(quantity, asked_amount))
+            if isinstance(rests, Code):
+                return rests
+            if quantity == 0:
+                return all_of(action, target)
+            left = sum(rest.amount for rest in rests.values())
+            if asked_amount is None:
+                return (Claim(target, 0, units - quantity),)
+            return (Claim(target, amount - left, 0, units - quantity),)
+        case TakeBack() as change:
+            return claim_of(action, target, change, amount, units)
+    return Code.CHANGE_NOT_OFFERED
+
+
+def claim_of(
+    action: Action, target: tuple[int, ...], change: TakeBack, amount: int, units: int
+) -> tuple[Claim, ...] | Code:
+    quantity = change.quantity or 0
+    if quantity and not is_one_item(action, target):
+        return Code.ITEM_NEEDED
+    if quantity > units and not change.clamp:
+        return Code.QUANTITY_EXCEEDS_SOLD
+    quantity = min(quantity, units)
+    if change.amount is None:
+        return (Claim(target, 0, quantity),)
+    taken = taken_amount(action, change)
+    if isinstance(taken, Code):
+        return taken
+    if taken > amount and not change.clamp:
+        return Code.AMOUNT_EXCEEDS_SALE
+    return (Claim(target, min(taken, amount), 0, quantity),)
+
+
+def all_of(action: Action, target: Iterable[int]) -> tuple[Claim, ...]:
+    return tuple(Claim((i,), action.lines[i].amount, 0, action.lines[i].quantity) for i in target)
+
+
+def summed(claims: Iterable[Claim]) -> Statement:
+    """One claim for each target; what takes nothing is left out."""
+    of_target: dict[tuple[int, ...], Claim] = {}
+    for claim in claims:
+        so_far = of_target.get(claim.target, Claim(claim.target, 0))
+        of_target[claim.target] = Claim(
+            claim.target, so_far.amount + claim.amount, so_far.units + claim.units, so_far.counted + claim.counted
+        )
+    return tuple(sorted(claim for claim in of_target.values() if claim.amount or claim.units or claim.counted))
+
+
+def outermost_last(claim: Claim) -> tuple[bool, int, tuple[int, ...]]:
+    """First what is said of lines, then of pools, then of the whole order."""
+    return len(claim.target) > 1, len(claim.target), claim.target
+
+
+def left_of(action: Action, own: Rests, statements: Iterable[Statement]) -> Rests:
+    """What the statements of all subjects leave of what the records without subject leave: never below zero."""
+    rests = list(own)
+    for claim in sorted(summed(claim for statement in statements for claim in statement), key=outermost_last):
+        first = claim.target[0]
+        if len(claim.target) == 1:
+            rest = rests[first]
+            share = share_of(action.lines[first], rest, claim.units)
+            rests[first] = Rest(
+                max(rest.amount - claim.amount - share, 0), max(rest.quantity - claim.units - claim.counted, 0)
+            )
+            continue
+        pool = take_units(action, {i: rests[i] for i in claim.target}, claim.units)
+        have = [pool[i].amount for i in claim.target]
+        counted = claim.counted
+        for i, part in zip(claim.target, allocate(min(claim.amount, sum(have)), have), strict=True):
+            fewer = min(counted, pool[i].quantity)
+            counted -= fewer
+            rests[i] = level(action.lines[i], Rest(pool[i].amount - part, pool[i].quantity - fewer))
+    return tuple(
+        level(sold, Rest(min(rest.amount, sold.amount), min(rest.quantity, sold.quantity)))
+        for sold, rest in zip(action.lines, rests, strict=True)
+    )
+
+
+def before_claims(action: Action, left: Rests, statements: Iterable[Statement]) -> Rests:
+    """What the records without subject have to leave so that `left` remains of it now.
+
+    A total that is set says what is left together with all that subjects have said: what they say later moves it by
+    the difference.
+    """
+    own = list(left)
+    claims = sorted(summed(claim for statement in statements for claim in statement), key=outermost_last, reverse=True)
+    for claim in claims:
+        if len(claim.target) == 1:
+            i = claim.target[0]
+            quantity = own[i].quantity + claim.units + claim.counted
+            share = share_of(action.lines[i], Rest(0, quantity), claim.units)
+            own[i] = Rest(own[i].amount + claim.amount + share, quantity)
+            continue
+        have = [own[i].amount for i in claim.target]
+        weights = have if any(have) else [action.lines[i].amount for i in claim.target]
+        for i, part in zip(claim.target, allocate(claim.amount, weights), strict=True):
+            own[i] = Rest(own[i].amount + part, own[i].quantity)
+        first = claim.target[0]
+        quantity = own[first].quantity + claim.units + claim.counted
+        share = share_of(action.lines[first], Rest(0, quantity), claim.units)
+        own[first] = Rest(own[first].amount + share, quantity)
+    return tuple(own)
