@@ -226,6 +226,6 @@ def as_declared(world: World, orders: list[Order]) -> None:
     if rests != must:
         raise Wrong(f"the lines of A are {rests}, what was said comes to {must}")
     standing = head.standing
-    stands = (standing.approved, standing.reversal is not None, standing.partner, standing.countdown.locks_at)
+    stands = (standing.approved, standing.is_reversed, standing.partner, standing.countdown.locks_at)
     if stands != (left.approved, left.before is not None, left.partner, left.lock):
         raise Wrong(f"A is {stands}, what was said comes to {left}")

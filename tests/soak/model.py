@@ -45,9 +45,15 @@ def remains(action: Action, counted: Iterable[tuple[Modification, int]], contrac
     for record, _ in reversed(line_up):
         if record.verb == "undo" and record.id not in gone:
             gone.add(named(record))
+    # One that is ordered by its source's own time may come before others, and leave them nothing to change.
+    may_be_idle = any(record.orders_by != record.received_at for record, _ in line_up)
     for record, version in line_up:
         if record.id not in gone:
-            apply(action, state, record, contracts[version - 1])
+            try:
+                apply(action, state, record, contracts[version - 1])
+            except CannotBe:
+                if not may_be_idle:
+                    raise
     return state
 
 
@@ -180,13 +186,21 @@ def take_back(action: Action, state: Remains, meant: list[int], change: object, 
 def settle(
     action: Action, state: Remains, record: Modification, wanted: list[tuple[int, int]], terms: Contract
 ) -> None:
-    """The lines as wanted; with nothing left of what was worth something the action is reversed."""
+    """The lines as wanted, none with units and no amount or the other way round; with nothing left of what was worth
+    something, or of the units of what was not, the action is reversed."""
     have = list(zip(state.amounts, state.units, strict=True))
+    wanted = [
+        (0, 0) if (line.amount and not amount) or (line.quantity and not units) else (amount, units)
+        for line, (amount, units) in zip(action.lines, wanted, strict=True)
+    ]
     whole = record.sku is None and record.line is None
     if wanted == have and not (record.verb == "reverse" and whole):
         return
-    nothing = sum(amount for amount, _ in wanted) == 0
-    down = nothing and (action.amount > 0 or record.verb == "reverse")
+    if action.amount:
+        down = not any(amount for amount, _ in wanted)
+    else:
+        down = any(line.quantity for line in action.lines) and not any(units for _, units in wanted)
+    down = down or (record.verb == "reverse" and whole)
     if down:
         wanted = [(0, 0) for _ in wanted]
     for i, (was, now) in enumerate(zip(have, wanted, strict=True)):
