@@ -8,9 +8,12 @@ from html import unescape
 from typing import Any
 
 import pytest
+import yaml
 from tests.conftest import PROGRAM, House
 from tests.console.conftest import Answer, Browser, Console
 from tests.files import workbooks
+
+from retour.domain.contracts.conditions import CONDITIONS
 
 FIXED = "\N{NO-BREAK SPACE}"
 Sold = Callable[..., None]
@@ -445,3 +448,52 @@ def test_of_a_long_sample_the_first_lines_travel(console: Console) -> None:
     assert "It cannot be read so" not in page.text and len(page.body) < 100_000
     assert "200 rows" in page.said and "Only these first ones were looked at" in page.text
     assert len(fields(page)["sample"]) < 10_000
+
+
+def test_every_condition_can_be_typed_and_what_is_typed_is_saved(console: Console, house: House) -> None:
+    house.apply({**PROGRAM, "groups": {"gold": ["nordlicht"]}, "lists": {"outlet": ["OUT-*"]}})
+    browser = console.person("admin")
+    form = fields(browser.get(terms_page(console)))
+    asked = {
+        "category": ("shoes, bags", ["shoes", "bags"]),
+        "sku": ("@outlet, BOOT", [{"list": "outlet"}, "BOOT"]),
+        "promo_code": ("NOV", ["NOV"]),
+        "customer_status": ("NEW", ["NEW"]),
+        "country": ("DE, AT", ["DE", "AT"]),
+        "payment_method": ("invoice", ["invoice"]),
+        "currency": ("EUR", ["EUR"]),
+        "order_value": ("100.00..500.00", {"from": "100.00", "below": "500.00"}),
+        "partner_group": ("gold", ["gold"]),
+    }
+    assert asked.keys() == CONDITIONS.keys()
+    typed = {f"{above}{word}:rule:1": text for word, (text, _) in asked.items() for above in ("", "not.")}
+    plain = {"from:rule:1": "2026-11-20", "until:rule:1": "2026-11-27", "at_most:rule:1": "40.00"}
+    shown = browser.send(form, **typed, **plain, valid_from="2026-11-01", step="show")
+    again = fields(shown)
+    assert {name: again[name] for name in {**typed, **plain}} == {**typed, **plain}
+    assert "Whose terms change" in shown.text
+    assert browser.send(again, step="save").status in (200, 303)
+    [rule] = house.hub.programs.versions(house.program)[0].document["contracts"]["standard"]["rules"]
+    said = {word: value for word, (_, value) in asked.items()}
+    dated = {"from": "2026-11-20", "until": "2026-11-27", "at_most": "40.00"}
+    assert rule == said | {"not": said, "pays": "8%"} | dated
+
+
+def test_partners_with_open_actions_are_left_without_terms_only_on_purpose(
+    console: Console, sold: Sold, house: House
+) -> None:
+    sold("A-1")
+    browser = console.person("admin")
+    form = fields(browser.get(terms_page(console)))
+    shown = browser.send(form, valid_from="2027-01-01", step="show")
+    assert browser.send(fields(shown), step="save").status in (200, 303), "what is in force holds until then"
+    text = yaml.safe_dump(house.hub.programs.versions(house.program)[0].document).replace("payout: 8%", "payout: 9%")
+    ending = text.replace("valid_from: '2027-01-01'", "valid_from: '2026-01-01'\n    valid_until: '2026-11-30'")
+    page = browser.send(browser.get(f"{console.base}/setup/program").form("/setup/program"), text=ending)
+    assert page.status == 422 and "leave_without_terms" in page.text and "nordlicht has open actions" in page.text
+    agreed = browser.send(page.form("/setup/program"), text=ending, leave_without_terms="true")
+    assert agreed.status == 200 and "Whose terms change" in agreed.text
+    assert browser.send(agreed.form("/setup/program"), text=ending, step="save").status == 303
+    assert (
+        house.hub.programs.versions(house.program)[0].document["contracts"]["standard"]["valid_until"] == "2026-11-30"
+    )

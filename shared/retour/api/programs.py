@@ -1,8 +1,9 @@
 """Programs, as the API reads and writes them."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from retour.api import documents
+from retour.api import documents, program_preview
 from retour.api.admission import delivery_of
 from retour.api.calls import CONSOLE, PROGRAM_ID, PROGRAM_MAX, YAML_TYPES, Call, Refused, not_found
 from retour.api.documents import Document
@@ -13,6 +14,9 @@ from retour.intake.replay import record_program
 from retour.setup.credentials import access, credentials
 from retour.store.programs import Principal
 from retour.wiring import Hub
+
+if TYPE_CHECKING:
+    from retour.setup.program_file import Fault
 
 
 def programs(hub: Hub, principal: Principal) -> Document:
@@ -60,12 +64,16 @@ def apply_program(hub: Hub, call: Call, principal: Principal, program_id: str) -
     known = hub.programs.get(program_id) if principal.may(program_id) and PROGRAM_ID.fullmatch(program_id) else None
     if known is None and not (principal.is_admin and PROGRAM_ID.fullmatch(program_id)):
         raise not_found("program")
-    document = program_document(call, program_id)
+    document = program_document(call, program_id, known)
     changed = known is None or hub.programs.versions(program_id)[0].document != document
+    if known is not None and changed:
+        written, leave = call.body.decode("utf-8"), call.flag("leave_without_terms")
+        if faults := program_preview.refusals(hub, known, document, written, leave_without_terms=leave):
+            raise refused(faults)
+    shown: Document = program_preview.preview(hub, known, document) if known is not None and changed else {}
     if call.is_dry_run:
         version = (known.version if known else 0) + changed
-        return {"program": program_id, "version": version, "changed": changed, "dry_run": True, "batch": None}
-    shown: Document = {}
+        return {"program": program_id, "version": version, "changed": changed, "dry_run": True, "batch": None, **shown}
     if known is None:
         shown["api_key"], _ = new_key(hub, program_id, "first key", principal.name)
     delivery = delivery_of(call, hub, principal, program_id, CONSOLE, Kind.PROGRAM, name=f"{program_id}.yaml")
@@ -78,20 +86,25 @@ def apply_program(hub: Hub, call: Call, principal: Principal, program_id: str) -
     return {"program": program_id, "version": now_in_force.version, "changed": fresh, "batch": delivery.id, **shown}
 
 
-def program_document(call: Call, program_id: str) -> dict[str, Any]:
+def program_document(call: Call, program_id: str, known: Program | None) -> dict[str, Any]:
     from retour.setup import program_file
 
     try:
-        document = program_file.read(call.within(PROGRAM_MAX, YAML_TYPES).decode("utf-8"))
+        text = call.within(PROGRAM_MAX, YAML_TYPES).decode("utf-8")
+        document = program_file.read(text, known.lists if known else ())
     except UnicodeDecodeError:
         raise Refused("NOT_UTF8", "program") from None
     if isinstance(document, list):
-        errors = [
-            {"line": fault.line, "column": fault.column, "key": fault.key, "detail": fault.sentence}
-            for fault in document
-        ]
-        about = "one" if len(errors) == 1 else "several"
-        raise Refused("PROGRAM_INVALID", about, members={"errors": errors}, count=str(len(errors)))
+        raise refused(document)
     if document["program"] != program_id:
         raise Refused("PROGRAM_MISMATCH", program=str(document["program"]))
     return document
+
+
+def refused(faults: "Sequence[Fault]") -> Refused:
+    """Every line at fault, with what is right."""
+    errors = [
+        {"line": fault.line, "column": fault.column, "key": fault.key, "detail": fault.sentence} for fault in faults
+    ]
+    about = "one" if len(errors) == 1 else "several"
+    return Refused("PROGRAM_INVALID", about, members={"errors": errors}, count=str(len(errors)))

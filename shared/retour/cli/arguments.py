@@ -66,6 +66,11 @@ def parser() -> argparse.ArgumentParser:
     program_commands = programs.add_subparsers(title="commands", metavar="COMMAND", required=True)
     apply = command("apply", "programs:apply", "put a program (YAML or JSON) into force", hub, into=program_commands)
     apply.add_argument("file", metavar="FILE", type=Path)
+    apply.add_argument("--dry-run", action="store_true", help="only show whose terms change when, and what it does")
+    apply.add_argument("--yes", action="store_true", help="on a terminal: apply it without asking")
+    apply.add_argument(
+        "--leave-without-terms", action="store_true", help="also where partners with open actions then have no terms"
+    )
     command("list", "programs:listed", "list the programs", hub, listing, into=program_commands)
     show = command("show", "programs:show", "show a program as it was applied", hub, into=program_commands)
     show.add_argument("program", metavar="PROGRAM", nargs="?", default=os.environ.get("RETOUR_PROGRAM"))

@@ -3,6 +3,7 @@
 import argparse
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,58 @@ def apply(arguments: argparse.Namespace) -> int:
         read(arguments.file, body)
         return 1
     name = found[1].decode()
-    answer = hub_of(arguments).call("PUT", f"/v1/programs/{name}", body, content_type=media_type(arguments.file))
-    tell(name, answer.document)
+    hub, query = hub_of(arguments), {"leave_without_terms": arguments.leave_without_terms or None}
+
+    def put(**more: Any) -> dict[str, Any]:
+        media, path = media_type(arguments.file), f"/v1/programs/{name}"
+        applied: dict[str, Any] = hub.call("PUT", path, body, query=query | more, content_type=media).document
+        return applied
+
+    asks = sys.stdin.isatty() and sys.stdout.isatty() and not arguments.yes
+    if arguments.dry_run or asks:
+        looked_at = put(dry_run=True)
+        tell_changes(looked_at)
+        if arguments.dry_run or (looked_at.get("terms") and not is_agreed()):
+            say("Nothing was written.", style="dim")
+            return 0
+    applied = put()
+    if not asks:
+        tell_changes(applied)
+    tell(name, applied)
     return 0
+
+
+def is_agreed() -> bool:
+    return input("Apply it? [y/N] ").strip().lower() in ("y", "yes", "j", "ja", "o", "oui")
+
+
+def tell_changes(looked_at: Mapping[str, Any]) -> None:
+    """Whose terms change when, and what pending payouts would come to at their next change."""
+    terms, pending = looked_at.get("terms", ()), looked_at.get("pending")
+    if terms:
+        rows = [(one["event_type"], whose(one), one["from"] or "now", *map(terms_of, (one["before"], one["after"])))
+                for one in terms]  # fmt: skip
+        table(("event type", "partners", "from", "instead of", "these terms"), rows, title="Whose terms change")
+    if pending and pending["changed"]:
+        rows = [(partner, *sums.values()) for partner, sums in pending["partners"].items()]
+        title = f"{pending['changed']} of {pending['looked']} pending payouts would differ from their next change on"
+        table(("partner", "now", "then", f"difference ({pending['currency']})"), rows, title=title)
+        if not pending["complete"]:
+            say(f"Only the next {pending['looked']} to lock were looked at; more are pending.")
+
+
+def whose(change: Mapping[str, Any]) -> str:
+    if change["others"]:
+        return "all others"
+    more = change["partner_count"] - len(change["partners"])
+    return ", ".join(change["partners"]) + (f" and {more} more" if more else "")
+
+
+def terms_of(terms: Mapping[str, Any] | None) -> str:
+    if terms is None:
+        return "none"
+    pays = terms["payout"] or f"{terms['rules']} rules"
+    return f"{terms['name']} v{terms['version']} ({pays})"
 
 
 def tell(name: str, applied: dict[str, Any]) -> None:

@@ -70,6 +70,12 @@ def read(text: str, lists: Iterable[str] | None = None) -> dict[str, Any] | list
     return document
 
 
+def fault_at(text: str, path: Path, sentence: str, *, at_key: bool = False) -> Fault:
+    """A fault at a place of a document that can be read, found by whoever knows more than the document says."""
+    page = _parse(text)
+    return page if isinstance(page, Fault) else page.fault(path, sentence, at_key=at_key)
+
+
 @cache
 def schema() -> dict[str, Any]:
     """program.schema.json, as it is published."""

@@ -7,8 +7,10 @@ from typing import Any
 
 from retour.domain.actions.action import Action
 from retour.domain.actions.order import Head, Order
+from retour.domain.actions.standing import as_of_partner
 from retour.domain.calendar import start_of_day
 from retour.domain.contracts.contract import Basis, Contract, Paid
+from retour.domain.contracts.named_list import Entries
 from retour.domain.contracts.versions import terms_at, with_versions_of
 from retour.domain.delivery import Channel, Delivery, Kind
 from retour.domain.program import Program
@@ -78,9 +80,11 @@ def invented(program: Program, record: Mapping[str, Any], now: datetime) -> Acti
 # A version that is not recorded yet
 
 
-def with_terms(program: Program, document: Mapping[str, Any], now: datetime) -> Program:
-    """The program with the contract versions that a valid document would add."""
-    return replace(program, contracts=with_versions_of(document, program.contracts, now))
+def with_terms(
+    program: Program, document: Mapping[str, Any], now: datetime, lists: Mapping[str, Entries] | None = None
+) -> Program:
+    """The program with the contract versions that a valid document would add; `lists` are those that were uploaded."""
+    return replace(program, contracts=with_versions_of(document, program.contracts, now, lists))
 
 
 @dataclass(slots=True)
@@ -110,7 +114,7 @@ def effect(chosen: Iterable[tuple[Order, Action, Head]], contracts: tuple[Contra
             found.by_action += 1
             continue
         terms = coming(contracts, action.event_type, head.standing.partner, now)
-        after = priced(terms, action, left(head)).total if terms else head.payout
+        after = priced(terms, as_of_partner(action, head.standing), left(head)).total if terms else head.payout
         if after != head.payout:
             found.changed += 1
             sums = found.partners.setdefault(head.standing.partner, [0, 0])

@@ -185,6 +185,10 @@ class Programs:
     def lists(self) -> NamedLists:
         return NamedLists(self.client, self.table)
 
+    def named_lists(self, program: Program) -> Mapping[str, Entries]:
+        """The lists that were uploaded for a program, by name."""
+        return {name: self._list(program.id, sha256) for name, sha256 in program.lists.items()}
+
     def _list(self, program_id: str, sha256: str) -> Entries:
         return StoredList(self.lists, program_id, sha256)
 

@@ -5,23 +5,23 @@ import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
-from retour.api import listing
 from retour.console.request import Response
 from retour.console.setup import contract, said, versions
 from retour.console.setup.contract import Asked
 from retour.console.setup.versions import Proposal
 from retour.console.visit import Visit
+from retour.domain.contracts.conditions import CONDITIONS, NOT, Condition
 from retour.domain.contracts.contract import Contract
 from retour.domain.program import Program
+from retour.sentences import sentence
 from retour.setup.program_file import Fault, read
-from retour.setup.terms import Effect, effect, priced, with_terms
+from retour.setup.terms import priced, with_terms
 
-CONDITIONS = ("category", "sku", "promo_code", "customer_status")
-LOOKED_AT = 300
-"""Pending actions that new terms are tried on."""
+PLAIN = ("from", "until", "at_most")
+"""What a rule says beside its conditions, as it is typed."""
+LIST = "@"
 MOVE = re.compile(r"(up|down|drop):(\d{1,3})")
 
 Rule = dict[str, Any]
@@ -88,17 +88,52 @@ def from_form(form: Mapping[str, str]) -> list[Rule]:
 
 
 def rule_from(form: Mapping[str, str], n: int) -> Rule:
-    rule: Rule = {name: said for name in CONDITIONS if (said := listed(form.get(f"{name}:rule:{n}", "")))}
+    def typed_in(above: str) -> Rule:
+        found = {word: from_text(one, form.get(f"{above}{word}:rule:{n}", "")) for word, one in CONDITIONS.items()}
+        return {word: said for word, said in found.items() if said}
+
+    rule = typed_in("")
+    if negated := typed_in(f"{NOT}."):
+        rule[NOT] = negated
+    rule |= {name: said for name in PLAIN if (said := form.get(f"{name}:rule:{n}", "").strip())}
     rule["pays"] = form[f"pays:{n}"].strip()
     if form.get(f"per:{n}") == "order":
         rule["per"] = "order"
     return rule
 
 
+def from_text(condition: Condition, text: str) -> Any:
+    """A range as `100.00..500.00`, a list as `@name`, values with commas between them."""
+    if condition.is_amount:
+        low, _, high = text.strip().partition("..")
+        return {name: end.strip() for name, end in (("from", low), ("below", high)) if end.strip()}
+    return [{"list": one[1:]} if one.startswith(LIST) else one for one in listed(text)]
+
+
+def typed(said: Any) -> str:
+    """The text that would be read as this."""
+    if isinstance(said, Mapping):
+        return f"{said.get('from', '')}..{said.get('below', '')}"
+    return joined([f"{LIST}{one['list']}" if isinstance(one, Mapping) else one for one in said or ()])
+
+
 def listed(text: str) -> list[str]:
     """Values with commas between them; one that has a comma itself stands in quotes, as in a CSV."""
     rows = list(csv.reader([" ".join(text.split())], skipinitialspace=True))
     return list(dict.fromkeys(value for row in rows for cell in row if (value := cell.strip())))
+
+
+@dataclass(frozen=True)
+class Field:
+    """A condition as the form asks for it."""
+
+    word: str
+    label: str
+
+
+def asked_for(visit: Visit, condition: Condition) -> Field:
+    label = sentence(condition.code, {"values": ""}, visit.words.language).strip()
+    return Field(condition.word, label[:1].upper() + label[1:])
 
 
 def joined(values: Sequence[str]) -> str:
@@ -135,10 +170,11 @@ def body_of(declared: Mapping[str, Any], rules: Sequence[Rule], form: Mapping[st
 def drafted(visit: Visit, name: str, body: Mapping[str, Any], rules: Sequence[Rule]) -> Draft:
     """The terms as they would be in force, or what is wrong with them."""
     document = with_contract(visit, name, body)
-    found = read(versions.with_document(visit, document))
+    lists = visit.hub.programs.named_lists(visit.program)
+    found = read(versions.with_document(visit, document), lists)
     if isinstance(found, list):
         return Draft(body, rules, dict(places(name, found)), None)
-    return Draft(body, rules, {}, with_terms(visit.program, found, visit.hub.now()))
+    return Draft(body, rules, {}, with_terms(visit.program, found, visit.hub.now(), lists))
 
 
 def places(name: str, faults: Sequence[Fault]) -> list[tuple[str, str]]:
@@ -173,18 +209,8 @@ def shown(visit: Visit, in_force: Contract, draft: Draft, asked: Asked, proposal
         asked=asked,
         answers=answers,
         joined=joined,
+        typed=typed,
         proposal=proposal,
-        pending=pending_effect(visit, in_force, draft) if proposal and proposal.changes else None,
-        looked_at=LOOKED_AT,
         event_types=sorted(visit.program.event_types),
-        conditions=CONDITIONS,
+        conditions=[asked_for(visit, one) for one in CONDITIONS.values()],
     )
-
-
-def pending_effect(visit: Visit, in_force: Contract, draft: Draft) -> Effect | None:
-    """On the next actions to lock, as many as a page may look at."""
-    if draft.opened is None:
-        return None
-    wanted = listing.Filter(state="pending", event_type=in_force.event_type)
-    chosen = islice(listing.found(visit.hub, visit.reader, wanted), LOOKED_AT)
-    return effect(chosen, draft.opened.contracts, visit.hub.now())

@@ -76,7 +76,8 @@ def laid_out(text: str) -> list[str]:
 class Proposal:
     """A next version: its text, and what it changes since `version`, or what is wrong with it.
 
-    `said` is why it was not applied; `changes` None: it was not compared yet.
+    `said` is why it was not applied; `changes` None: it was not compared yet. `effect` is whose terms it changes when,
+    and what pending payouts would be, as the API tells it.
     """
 
     text: str
@@ -84,6 +85,12 @@ class Proposal:
     changes: Sequence[Changed] | None = None
     faults: Sequence[Document] = field(default_factory=tuple)
     said: str = ""
+    effect: Document = field(default_factory=dict)
+
+    @property
+    def leaves_without_terms(self) -> bool:
+        """Whether nothing is wrong but that partners with open actions would have no terms."""
+        return bool(self.faults) and all("--leave-without-terms" in fault["detail"] for fault in self.faults)
 
     @property
     def status(self) -> int:
@@ -99,10 +106,10 @@ def proposed(visit: Visit, text: str, said: str = "") -> Proposal:
     """Judged as PUT of the program judges it, and compared with what is in force; nothing is written."""
     newest = versions_of(visit)[0]
     try:
-        programs.apply_program(visit.hub, put(visit, text, dry_run=True), visit.principal, visit.program.id)
+        looked_at = programs.apply_program(visit.hub, put(visit, text, dry_run=True), visit.principal, visit.program.id)
     except Refused as refused:
         return faulty(visit, text, newest.version, refused)
-    return Proposal(text, newest.version, difference(written(visit, newest), text), said=said)
+    return Proposal(text, newest.version, difference(written(visit, newest), text), said=said, effect=looked_at)
 
 
 def applied(visit: Visit, text: str) -> Response | Proposal:
@@ -135,7 +142,10 @@ def put(visit: Visit, text: str, dry_run: bool = False) -> Call:
     return Call(
         method="PUT",
         path=visit.request.path,
-        query={"dry_run": "true"} if dry_run else {},
+        query={
+            **({"dry_run": "true"} if dry_run else {}),
+            **({"leave_without_terms": "true"} if visit.request.form.get("leave_without_terms") else {}),
+        },
         headers={"content-type": "application/yaml"},
         body=text.encode("utf-8", "replace"),
     )

@@ -39,6 +39,9 @@ class Paid:
     rule: int
 
 
+WHOSE_AND_WHEN = ("partners", "groups", "valid_from", "valid_until")
+"""Keys of a contract that say nothing about what is paid and when it locks."""
+
 Span = tuple[datetime, datetime | None]
 """From a moment until another; None: still."""
 
@@ -97,6 +100,11 @@ class Contract:
         return None if self.partners or self.for_groups else 2
 
     @property
+    def members(self) -> frozenset[str]:
+        """The partners it is for by name or by group; none where it is for all."""
+        return self.partners.union(*(self.groups[group] for group in self.for_groups))
+
+    @property
     def is_for_all(self) -> bool:
         return not self.partners and not self.for_groups
 
@@ -153,12 +161,18 @@ class Contract:
         return Sale(action, local_day(action.event_time, self.time_zone), value, groups)
 
     def says_the_same(self, other: "Contract") -> bool:
-        """The same terms, whatever their version."""
-        return self._said() == other._said()
+        """The same terms for the same partners and days, whatever their version."""
+        return (self.body, self.groups) == (other.body, other.groups) and self.does_the_same(other)
 
-    def _said(self) -> tuple[Any, ...]:
+    def does_the_same(self, other: "Contract") -> bool:
+        """The same for whoever it covers, whomever else it is for and whenever."""
+        return self._does() == other._does()
+
+    def _does(self) -> tuple[Any, ...]:
+        body = {key: said for key, said in self.body.items() if key not in WHOSE_AND_WHEN}
+        asked = {name: self.groups[name] for name in self.groups if name not in self.for_groups}
         lists = {name: entries.sha256 for name, entries in self.lists.items()}
-        return self.name, self.time_zone, self.currency, self.body, self.groups, lists
+        return self.name, self.time_zone, self.currency, body, asked, lists
 
 
 def contract_of(

@@ -1,0 +1,174 @@
+"""A program document looked at before it is applied: whose terms change when, what it does to pending payouts, and
+what keeps it from being applied."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from retour.api import listing
+from retour.api.admission import reader_of
+from retour.api.documents import Document
+from retour.api.reading import Reader
+from retour.domain.contracts.changes import Gap, TermsChange, gaps, terms_changes
+from retour.domain.contracts.contract import Contract
+from retour.domain.money import to_text
+from retour.domain.program import Program
+from retour.domain.times import text
+from retour.setup.program_file import Fault, fault_at
+from retour.setup.terms import Effect, effect, with_terms
+from retour.store import bulk
+from retour.wiring import Hub
+
+LOOKED_AT = 300
+"""Pending actions that new terms are tried on."""
+OPEN_AMONG = 40_000
+"""Open actions looked at for partners without terms."""
+AT_ONCE = 2_000
+NAMED_MAX = 20
+"""Partners named of those that are treated alike."""
+
+Errors = list[Fault]
+
+
+def preview(hub: Hub, known: Program, document: Mapping[str, Any]) -> Document:
+    """Whose terms change when, and which pending payouts would be others at their next change."""
+    now = hub.now()
+    wanted = with_terms(known, document, now, hub.programs.named_lists(known))
+    changes = terms_changes(known.contracts, wanted.contracts, now)
+    found: Document = {"terms": [change_document(one, now) for one in changes]}
+    if wanted.contracts != known.contracts:
+        reader = reader_of(hub, known)
+        looked = listing.found(hub, reader, listing.Filter(state="pending"))
+        found["pending"] = effect_document(effect(islice(looked, LOOKED_AT), wanted.contracts, now), known.currency)
+    return found
+
+
+def change_document(one: TermsChange, now: datetime) -> Document:
+    """`from` null: as soon as it is applied."""
+    return {
+        "event_type": one.holders.event_type,
+        "partners": [*one.holders.partners[:NAMED_MAX]],
+        "partner_count": None if one.holders.others else len(one.holders.partners),
+        "others": one.holders.others,
+        "from": None if one.at == now else text(one.at),
+        "before": terms_document(one.before),
+        "after": terms_document(one.after),
+    }
+
+
+def terms_document(one: Contract | None) -> Document | None:
+    if one is None:
+        return None
+    return {
+        "name": one.name,
+        "version": one.version,
+        "payout": one.body.get("payout"),
+        "rules": len(one.rules),
+        "valid_from": one.valid_from.isoformat(),
+        "valid_until": one.valid_until.isoformat() if one.valid_until else None,
+    }
+
+
+def effect_document(found: Effect, currency: str) -> Document:
+    def money(before: int, after: int) -> Document:
+        named = (("before", before), ("after", after), ("difference", after - before))
+        return {name: to_text(value, currency) for name, value in named}
+
+    return {
+        "looked": found.looked,
+        "complete": found.looked < LOOKED_AT,
+        "changed": found.changed,
+        "by_action": found.by_action,
+        "difference": to_text(found.difference, currency),
+        "currency": currency,
+        "partners": {partner: money(*sums) for partner, sums in found.partners.items()},
+    }
+
+
+# What keeps it from being applied
+
+
+def refusals(
+    hub: Hub, known: Program, document: Mapping[str, Any], written: str, *, leave_without_terms: bool
+) -> Errors:
+    """What is wrong with a document for this very program, whose actions there are already."""
+    found = [*currency_and_zone(hub, known, document, written)]
+    if not found and not leave_without_terms:
+        found = [*left_without_terms(hub, known, document, written)]
+    return found
+
+
+def currency_and_zone(hub: Hub, known: Program, document: Mapping[str, Any], written: str) -> Iterator[Fault]:
+    for key, has, what in (
+        ("currency", known.currency, "their payouts are booked in it"),
+        ("time_zone", known.time_zone, "their days and locks are counted in it"),
+    ):
+        if document[key] != has and has_actions(hub, known):
+            sentence = f"this program has actions: {what}, so it stays {has}; make a new program for {document[key]}"
+            yield fault_at(written, (key,), sentence)
+
+
+def has_actions(hub: Hub, program: Program) -> bool:
+    ledger = hub.ledger(program)
+    return any(ledger.lock_partitions(listing.NEVER)) or any(ledger.final_months())
+
+
+def left_without_terms(hub: Hub, known: Program, document: Mapping[str, Any], written: str) -> Iterator[Fault]:
+    now = hub.now()
+    wanted = with_terms(known, document, now, hub.programs.named_lists(known))
+    event_types = {*known.event_types, *document["event_types"]}
+    found = [*gaps(wanted.contracts, event_types, now)]
+    if not found:
+        return
+    reader = reader_of(hub, known)
+    for one, partner in open_in(hub, reader, found, wanted.contracts):
+        path, at_key = place_of(one, document, wanted.contracts, now)
+        sentence = (
+            f"{partner} has open actions of {one.holders.event_type!r} and from {one.day} on no terms for them; let a "
+            f"contract for {partner} or for all go on, or apply it with --leave-without-terms (over the API "
+            "leave_without_terms=true)"
+        )
+        yield fault_at(written, path, sentence, at_key=at_key)
+
+
+def open_in(hub: Hub, reader: Reader, found: Sequence[Gap], contracts: Sequence[Contract]) -> Iterator[tuple[Gap, str]]:
+    """Each gap with a partner of it that has open actions; where they are too many to look at, the first with any."""
+    members = frozenset[str]().union(*(one.members for one in contracts))
+    by_partner = {(gap.holders.event_type, partner): gap for gap in found for partner in gap.holders.partners}
+    of_others = {gap.holders.event_type: gap for gap in found if gap.holders.others}
+    seen: set[int] = set()
+    filter_ = listing.Filter(locks_after=text(reader.now))
+    places = ((order_key, action) for _, _, order_key, action in listing.candidates(hub, reader, filter_, None))
+    for looked, some in enumerate(bulk.batched(places, AT_ONCE)):
+        if looked * AT_ONCE >= OPEN_AMONG:
+            yield found[0], found[0].holders.example or "a partner"
+            return
+        for one in bulk.listed(hub.ledger(reader.program), some):
+            others = of_others.get(one.action.event_type) if one.partner not in members else None
+            gap = by_partner.get((one.action.event_type, one.partner), others)
+            if gap is not None and id(gap) not in seen:
+                seen.add(id(gap))
+                yield gap, one.partner
+        if len(seen) == len(found):
+            return
+
+
+def place_of(
+    gap: Gap, document: Mapping[str, Any], contracts: Sequence[Contract], now: datetime
+) -> tuple[tuple[str, ...], bool]:
+    """The end that leaves the gap, or the beginning that comes too late, or the event type that nothing pays for."""
+    named = document["contracts"]
+    covering = {
+        one.name: one
+        for one in contracts
+        if one.name in named and one.covers(gap.holders.event_type, gap.holders.example) and one.recorded_at <= now
+    }
+    for key in ("valid_until", "valid_from"):
+        for name, one in covering.items():
+            day = getattr(one, key)
+            if day is not None and (day < gap.day if key == "valid_until" else day > gap.day) and key in named[name]:
+                return ("contracts", name, key), False
+    if gap.holders.event_type in document["event_types"]:
+        return ("event_types", gap.holders.event_type), True
+    return ("event_types",), True

@@ -1,0 +1,93 @@
+"""Whose terms a document changes, and when; and who would be left without any (spec 6)."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from retour.domain.calendar import local_day, start_of_day
+from retour.domain.contracts.contract import Contract
+from retour.domain.contracts.versions import terms_at
+
+NOBODY = ""
+"""A partner that no contract names: what holds for it holds for all others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holders:
+    """Partners that every contract treats alike; of `others` there is no list: they are all that none names."""
+
+    event_type: str
+    partners: tuple[str, ...]
+
+    @property
+    def others(self) -> bool:
+        return not self.partners
+
+    @property
+    def example(self) -> str:
+        return self.partners[0] if self.partners else NOBODY
+
+
+@dataclass(frozen=True, slots=True)
+class TermsChange:
+    """From a moment on other terms than they would have been; None: no terms."""
+
+    holders: Holders
+    at: datetime
+    before: Contract | None
+    after: Contract | None
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """From a day on without terms."""
+
+    holders: Holders
+    day: date
+
+
+def terms_changes(before: Sequence[Contract], after: Sequence[Contract], now: datetime) -> list[TermsChange]:
+    """What recording a document at a moment changes: then, and on every later day on which something begins or ends."""
+    changes: list[TermsChange] = []
+    every = [*before, *after]
+    for holders in alike(every, {one.event_type for one in every}):
+        seen: tuple[int, int] | None = None
+        for moment in moments(every, now):
+            old, new = (terms_at(one, holders.event_type, holders.example, moment) for one in (before, after))
+            numbers = (old.number if old else 0, new.number if new else 0)
+            stays = old is not None and new is not None and old.does_the_same(new)
+            if numbers[0] != numbers[1] and numbers != seen and not stays:
+                changes.append(TermsChange(holders, moment, old, new))
+            seen = numbers
+    return sorted(changes, key=lambda one: (one.at, one.holders.event_type, one.holders.partners))
+
+
+def gaps(contracts: Sequence[Contract], event_types: Iterable[str], now: datetime) -> Iterator[Gap]:
+    """Who has no terms, at the moment or from a later day on: the first such day of each."""
+    for holders in alike(contracts, event_types):
+        for moment in moments(contracts, now):
+            if terms_at(contracts, holders.event_type, holders.example, moment) is None:
+                yield Gap(holders, local_day(moment, contracts[-1].time_zone))
+                break
+
+
+def alike(contracts: Sequence[Contract], event_types: Iterable[str]) -> Iterator[Holders]:
+    """All partners by what names them, of each event type; those that nothing names last."""
+    named: dict[str, list[int]] = {}
+    for number, one in enumerate(contracts):
+        for partner in one.members:
+            named.setdefault(partner, []).append(number)
+    classes: dict[tuple[int, ...], list[str]] = {}
+    for partner, by in sorted(named.items()):
+        classes.setdefault(tuple(by), []).append(partner)
+    for event_type in sorted(event_types):
+        for partners in classes.values():
+            yield Holders(event_type, tuple(partners))
+        yield Holders(event_type, ())
+
+
+def moments(contracts: Sequence[Contract], now: datetime) -> list[datetime]:
+    """Now, and the beginning of every later day on which terms begin or have ended."""
+    days = {(one.valid_from, one.time_zone) for one in contracts}
+    days |= {(one.valid_until + timedelta(days=1), one.time_zone) for one in contracts if one.valid_until}
+    return [now, *sorted({at for day, zone in days if (at := start_of_day(day, 0, zone)) > now})]
