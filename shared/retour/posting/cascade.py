@@ -7,9 +7,19 @@ one identity, so whoever works it out again, after a crash or on the stream, com
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 
 from retour.domain.actions.action import Action
-from retour.domain.actions.modification import Change, Modification, Reverse, Undo, digest
+from retour.domain.actions.modification import (
+    NUMBER,
+    PARENT,
+    Change,
+    Modification,
+    Reverse,
+    TakeBack,
+    Version,
+    digest,
+)
 from retour.domain.actions.order import Entry, Head, Order
 from retour.domain.actions.outcome import Outcome
 from retour.domain.contracts.contract import Cascade, Contract
@@ -20,6 +30,7 @@ from retour.store.ledger import Ledger
 
 DEPTH_MAX = 5
 SOURCE = "cascade"
+NOTHING_TAKEN = TakeBack(Decimal(0))
 ORPHAN, WARNED = "orphan", "child"
 """Kinds of what needs a person: a child that had locked, and one whose contract only asks for a look."""
 
@@ -28,7 +39,7 @@ ORPHAN, WARNED = "orphan", "child"
 class Owed:
     """One child of a parent whose state turned: the records it is due, oldest first, and what turned the parent last.
 
-    `in_force` is the child's reversal that the cascade made and did not take back. `reversed`: the parent is. `policy`
+    `in_force` is the record that reverses the child while its parent is reversed. `reversed`: the parent is. `policy`
     is that of the parent's contract when it was last reversed.
     """
 
@@ -42,7 +53,8 @@ class Owed:
 
     @property
     def missing(self) -> list[Modification]:
-        return [record for record in self.records if self.order.record(record.id) is None]
+        known = {record.identity for record in self.order.records}
+        return [record for record in self.records if record.identity not in known]
 
     @property
     def is_orphan(self) -> bool:
@@ -160,28 +172,28 @@ def policy_of(entry: Entry, contracts: Sequence[Contract]) -> Cascade:
 def due_to(
     order: Order, turns: Sequence[tuple[Entry, bool]], theirs: Order, child: Action, contracts: Sequence[Contract]
 ) -> Owed:
-    """One reversal for each of the parent's, taken back with it: only what the cascade did is ever undone."""
+    """What the parent says of the child at each of its turns: all is taken back while it is reversed, else nothing."""
     records: list[Modification] = []
     in_force: Modification | None = None
     policy = Cascade.NONE
     cause: Modification | None = None
-    for entry, reversed_ in turns:
+    for number, (entry, reversed_) in enumerate(turns, 1):
         cause = order.record(entry.id)
         assert cause is not None, "an entry of a log tells of a record of its order"
         if reversed_:
             policy = policy_of(entry, contracts)
             carries_on = policy is Cascade.CASCADE and depth_of(cause) < DEPTH_MAX
-            in_force = derived(cause, child, Reverse()) if carries_on else None
+            in_force = derived(cause, child, Reverse(), number) if carries_on else None
             records += [in_force] if in_force else []
         elif in_force:
-            records.append(derived(cause, child, Undo(in_force.public_id)))
+            records.append(derived(cause, child, NOTHING_TAKEN, number))
             in_force = None
     assert cause is not None
     return Owed(theirs, child, tuple(records), in_force, cause, policy, turns[-1][1])
 
 
-def derived(cause: Modification, child: Action, change: Change) -> Modification:
-    """The record a child gets from what turned its parent; received when that was."""
+def derived(cause: Modification, child: Action, change: Change, turn: int) -> Modification:
+    """The record a child gets from what turned its parent, received when that was: a version for each turn."""
     identity = digest(SOURCE, cause.id, child.order_key, child.id)
     return Modification(
         identity=identity,
@@ -205,6 +217,8 @@ def derived(cause: Modification, child: Action, change: Change) -> Modification:
         occurred_at=cause.occurred_at,
         received_at=cause.received_at,
         orders_by=cause.received_at,
+        subject=PARENT,
+        version=Version(NUMBER, turn),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from itertools import chain, groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from retour.domain.actions.order import Order
 from retour.domain.actions.outcome import Outcome, Result
@@ -84,14 +84,17 @@ def expire_waiting(hub: "Hub", program: Program, has_time: Callable[[], bool] = 
         ended = expire_rows(ledger, together, hub.now())
         if ended:
             settled(hub, program.id, delivery_id, [public_id for public_id, _, _ in ended])
-            with ThreadPoolExecutor(AT_ONCE) as pool:
-                list(pool.map(lambda one: deliveries.forget("waiting", one[2], one[1]), ended))
+            run_each(lambda one: deliveries.forget("waiting", one[2], one[1]), ended)
         done += len(ended)
         if not has_time():
             break
     return done
 
 
+MANY = 8
+"""From so many on, calls are made side by side."""
+T = TypeVar("T")
+R = TypeVar("R")
 Reminder = tuple[str, Mapping[str, Any]]
 
 
@@ -119,8 +122,15 @@ def expire_rows(ledger: Ledger, reminders: Iterable[Reminder], now: datetime) ->
         ended = zip(keys, rows, strict=True)
         return [(f"{key}~{subject}", subject, instant(doc["deadline"])) for key, (subject, doc) in ended]
 
+    return sorted(chain.from_iterable(run_each(expired, list(homes))))
+
+
+def run_each(function: Callable[[T], R], things: Sequence[T]) -> list[R]:
+    """A call for each, side by side where there are many of them."""
+    if len(things) < MANY:
+        return [function(thing) for thing in things]
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return sorted(chain.from_iterable(pool.map(expired, homes)))
+        return list(pool.map(function, things))
 
 
 def given_up(ledger: Ledger, home: str, subject: str, now: datetime) -> str:

@@ -181,6 +181,8 @@ class Version:
 
 
 FORMER, NUMBER, TIME = range(3)
+PARENT = "parent"
+"""The subject of what a parent action means for its child."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DIGITS_MAX = 15
 

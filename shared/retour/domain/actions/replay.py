@@ -7,7 +7,18 @@ from datetime import datetime
 from retour.domain.actions.action import Action
 from retour.domain.actions.codes import Code
 from retour.domain.actions.lines import Rest
-from retour.domain.actions.modification import Modification, Restore, SetQuantity, SetTotal, TakeBack, Undo
+from retour.domain.actions.modification import (
+    FORMER,
+    PARENT,
+    Modification,
+    Restore,
+    SetQuantity,
+    SetTotal,
+    TakeBack,
+    Undo,
+    Version,
+    in_milliseconds,
+)
 from retour.domain.actions.order import (
     RULES,
     Booked,
@@ -21,6 +32,7 @@ from retour.domain.actions.order import (
 from retour.domain.actions.outcome import Outcome
 from retour.domain.actions.standing import Standing, as_reported, place_of, step
 from retour.domain.contracts.contract import Contract
+from retour.domain.delivery import Channel
 
 ACCEPTED = (Outcome.APPLIED, Outcome.UNCHANGED, Outcome.SUPERSEDED)
 """What counts in the fold. A superseded record has its place in it too: later ones may build on what it left."""
@@ -35,7 +47,18 @@ def accepted_records(order: Order, head: Head) -> list[Priced]:
         for entry in head.log
         if entry.outcome in ACCEPTED and entry.code != Code.STATUS_AFTER_LOCK
     }
-    return [(with_total(order, record), contracts[record.id]) for record in order.records if record.id in contracts]
+    return [
+        (with_total(order, with_subject(record)), contracts[record.id])
+        for record in order.records
+        if record.id in contracts
+    ]
+
+
+def with_subject(record: Modification) -> Modification:
+    """What older releases recorded of a parent without naming it: the oldest version of what it says."""
+    if record.channel is not Channel.CASCADE or record.subject or isinstance(record.change, Undo):
+        return record
+    return replace(record, subject=PARENT, version=Version(FORMER, in_milliseconds(record.received_at)))
 
 
 def undone_ids(accepted: Sequence[Priced]) -> set[str]:
