@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -46,7 +46,7 @@ from retour.domain.money import NotAnAmount, exponents
 from retour.domain.program import OrderKeyRule, Program, Source
 from retour.domain.row import Row, Unreadable, line_of
 from retour.domain.times import milliseconds
-from retour.numbers import Ambiguous, ForeignCurrency, number
+from retour.numbers import Ambiguous, ForeignCurrency, Typed, number
 
 if TYPE_CHECKING:
     from retour.files.plain import Plain
@@ -75,6 +75,7 @@ TEXT_MAX = 500
 LISTED_MAX = 240
 SHOWN_MAX = 40
 KEPT = 4_096
+NEAR = 0.7
 QUANTITY_MAX = 1_000_000
 TAKEN_APART = frozenset((Row, Unreadable))
 """What rows are, but for the plain lines of a table."""
@@ -389,6 +390,8 @@ class Reading:
             cells = {**cells, "status": disposition.get("state", cells["disposition"])}
         amount = self._amount(cells, "amount")
         quantity = self._quantity(cells)
+        if amount is not None and quantity is not None and source.mapping.get("per_unit"):
+            amount *= abs(quantity)
         if not verb:
             verb = source.amount_means or ("set_quantity" if quantity is not None and amount is None else "")
         if verb == "set_total" and amount is None and quantity is not None:
@@ -455,7 +458,7 @@ class Reading:
         if text is None:
             return None
         mark = self.source.mapping.get("decimal")
-        if mark is None and self._is_written_by_people and self._may_be_thousands(text, cells):
+        if mark is None and self._may_be_thousands(text, cells):
             raise Wrong("AMOUNT_AMBIGUOUS", field, value=shown(text))
         try:
             amount = number(text, mark, cells.get("currency", "").upper() or None)
@@ -467,7 +470,13 @@ class Reading:
             raise not_an_amount(field, text, mark or ".") from None
         if amount < 0 and self.source.amount_means != "difference":
             raise Wrong("AMOUNT_NEGATIVE", field)
-        return amount
+        return self._rounded(amount, cells) if self.source.mapping.get("round") else amount
+
+    def _rounded(self, amount: Decimal, cells: Mapping[str, str]) -> Decimal:
+        """To the smallest unit of the row's currency, half away from zero, where the source asks for it."""
+        currency = cells.get("currency", "").upper() or self.source.currency or self.program.currency
+        unit = Decimal(1).scaleb(-exponents().get(currency, 2))
+        return amount if amount % unit == 0 else amount.quantize(unit, ROUND_HALF_UP)
 
     @cached_property
     def _is_written_by_people(self) -> bool:
@@ -477,7 +486,7 @@ class Reading:
 
     def _may_be_thousands(self, text: str, cells: Mapping[str, str]) -> bool:
         """Whether a point could group thousands as well: `12.500`, but of a currency with three decimals it is one."""
-        if THOUSANDS.fullmatch(text) is None:
+        if isinstance(text, Typed) or not self._is_written_by_people or THOUSANDS.fullmatch(text) is None:
             return False
         currency = cells.get("currency", "").upper() or self.source.currency or self.program.currency
         return exponents().get(currency, 0) < 3
@@ -596,12 +605,12 @@ def whole(line: Sequence[tuple[Row | Unreadable, "Read"]]) -> Iterable[tuple[Row
 
 
 def nearest(given: str, known: Iterable[str]) -> str:
-    """The known word that another one is most like; equal but for its case and its blanks is the nearest there is."""
+    """The known word that another one is like, before all but for case and blanks; all of them where none is near."""
     from difflib import get_close_matches
 
     words = {plain(word): word for word in sorted(known)}
-    found = get_close_matches(plain(given), list(words), n=1, cutoff=0)
-    return words[found[0]] if found else ""
+    found = get_close_matches(plain(given), list(words), n=1, cutoff=NEAR)
+    return words[found[0]] if found else listed(words.values())
 
 
 def listed(names: Iterable[str]) -> str:

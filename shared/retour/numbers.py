@@ -18,6 +18,23 @@ GROUPED = {
 }
 
 
+class Typed(str):
+    """A number that its file gives as one, not as a text: `digits` are its own, a point before the decimals.
+
+    As a text it is written as its source writes numbers. Stripped, it stays what it is.
+    """
+
+    digits: str
+
+    def __new__(cls, text: str, digits: str = "") -> "Typed":
+        made = super().__new__(cls, text)
+        made.digits = digits or text
+        return made
+
+    def strip(self, signs: str | None = None, /) -> "Typed":
+        return self
+
+
 class Ambiguous(ValueError):
     """The text reads as two numbers: `1,234` is more than a thousand, or little more than one."""
 
@@ -32,6 +49,8 @@ def number(text: str, mark: str | None = None, currency: str | None = None) -> D
     Understood are grouping, minus signs of any kind, before or after, parentheses, currency signs and codes.
     NotAnAmount, Ambiguous or ForeignCurrency where it is not one number.
     """
+    if isinstance(text, Typed):
+        return decimal(text.digits)
     digits = text.strip()
     if digits.isascii() and digits.replace(".", "", 1).removeprefix("-").isdigit() and mark != ",":
         return decimal(digits)

@@ -37,10 +37,13 @@ class _Known(dict[str, str]):
 
 
 def sentence(code: str, details: Mapping[str, str], language: str = "en") -> str:
-    """The sentence of a code; empty for no code, the code itself where no sentence is known."""
+    """The sentence of a code; empty for no code, the code itself where no sentence is known.
+
+    A code may have several cases, of which a detail names the one that is told.
+    """
     if not code:
         return ""
-    texts = all_sentences().get(code)
+    texts = all_sentences().get(f"{code}/{details.get('case')}") or all_sentences().get(code)
     if texts is None:
         return code
     return filled(texts, details, language)

@@ -19,6 +19,7 @@ from retour.files.open import open_file
 from retour.files.opened import Opened
 from retour.files.workbook.sheet import text_of
 from retour.files.workbook.write import written
+from retour.numbers import Typed
 
 
 def found_in(content: bytes, **mapping: Any) -> Opened | Refusal:
@@ -271,3 +272,45 @@ def test_hostile_workbooks_stay_within_memory_and_time(tmp_path: Path) -> None:
         said = hostile.read(path, megabytes=400)
         assert {key: said.get(key) for key in expected} == expected, (name, said)
         assert said["megabytes"] < 100, (name, said)
+
+
+MAPPED = {"columns": {"order_id": "nr", "amount": "betrag", "note": "wort"}, "decimal": ","}
+CODES = {
+    "a number of 17 digits": (number("A2", "12345678901234567"), "DAMAGED_ID"),
+    "a number as programs shorten it": (number("A2", "1.234567890123457e+16"), "DAMAGED_ID"),
+    "a day made of an id": (number("A2", "40603", 1), "DAMAGED_ID"),
+    "a formula without result": (text("A2", "A-1") + '<c r="B2"><f>SUM(B1)</f></c>', "CELL_NOT_CALCULATED"),
+    "an error": ('<c r="A2" t="e"><v>#REF!</v></c>', "DAMAGED_ID"),
+    "a cell far beyond": (text("A2", "A-1") + text("ALM2", "x"), "ROW_WIDTH"),
+}
+
+
+@pytest.mark.parametrize("case", CODES)
+@pytest.mark.parametrize("since_1904", [False, True])
+def test_what_was_refused_stays_refused_when_it_comes_back_unchanged(case: str, since_1904: bool) -> None:
+    cells, code = CODES[case]
+    sheet = header(1, "order_id", "amount", "change") + row(2, cells)
+    content = workbook(("S", sheet), styles=(0, 14), since_1904=since_1904)
+    for _ in range(3):
+        (found,) = rows(content)
+        assert isinstance(found, Unreadable) and found.code == code
+        content = b"".join(rejected_again(opened(content), {found.place}))
+
+
+def test_a_number_stays_a_number_and_an_id_of_digits_a_text() -> None:
+    sheet = header(1, "nr", "betrag", "wort") + row(
+        2, number("A2", "1001"), number("B2", "12.345"), number("C2", "0.5")
+    )
+    content = workbook(("S", sheet))
+    for _ in range(2):
+        (found,) = rows(content, **MAPPED)
+        assert isinstance(found, Row) and found.fields == {"nr": "1001", "betrag": "12,345", "wort": "0,5"}
+        amount = found.fields["betrag"]
+        assert isinstance(amount, Typed) and amount.digits == "12.345"
+        content = b"".join(rejected_again(opened(content, **MAPPED), {found.place}))
+
+
+def test_a_line_of_totals_may_be_a_formula_without_result() -> None:
+    sheet = HEADER + row(2, text("A2", "A-1")) + row(3, text("A3", "Total"), '<c r="B3"><f>SUM(B2:B2)</f></c>')
+    found = opened(workbook(("S", sheet)))
+    assert len(list(found.rows)) == 1 and found.skipped["totals"] == 1

@@ -165,7 +165,8 @@ def attachments(part: Message, number: int, ignored: list[str]) -> Iterator[Atta
         return
     ending = {"TEXT": ".csv", "ZIP": ".zip", "GZIP": ".gz"}.get(kind, "")
     shown = names.safe(name) if name else f"attachment-{number}{ending}"
-    if kind in PICTURES or kind in ("HTML", "PGP") or content.lstrip()[:15].upper().startswith(CARDS):
+    looks = kind in ("HTML", "PGP") and not names.is_table(name)
+    if kind in PICTURES or looks or content.lstrip()[:15].upper().startswith(CARDS):
         if name or declared not in BODIES:
             ignored.append(shown if name else kind or declared)
         return

@@ -101,7 +101,7 @@ def screen(
     `signed` says whether a registered key signed a file, which proves it whatever its mail looks like; it is asked
     only where DMARC did not prove the mail, and only if the source has signers.
     """
-    head = BytesHeaderParser(policy=policy.default).parsebytes(raw)
+    head = BytesHeaderParser(policy=policy.compat32).parsebytes(raw)
     headers = Headers(head)
     sender = _from(headers)
     if sender is None:

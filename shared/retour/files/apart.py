@@ -12,6 +12,7 @@ from xml.parsers import expat
 from retour.files import jsonlines, table
 from retour.files.opened import Opened
 from retour.files.xml import NO_FIELDS, Doctype, local, parser_of
+from retour.numbers import Typed
 
 COLUMNS_MAX = 200
 
@@ -45,7 +46,7 @@ def of_object(raw: str, decimal: str = ".") -> dict[str, str]:
 def text_of(value: Any, decimal: str) -> str:
     if value is None:
         return ""
-    if isinstance(value, jsonlines.Number):
+    if isinstance(value, Typed):
         return value.replace(".", decimal)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text.strip() if jsonlines.storable(text) else ""

@@ -7,6 +7,10 @@ from retour.files.layout import Layout, fold
 from retour.files.table import CELL_SIGNS, damage
 from retour.files.text import UNDECODED, UNREADABLE
 
+SOUGHT = 100
+NEAR = 0.7
+LISTED = 240
+
 
 class Spelling(dict[str, str]):
     """A sender's name of a field in the layout's spelling, found once for each name; unknown names as they are."""
@@ -68,11 +72,31 @@ def _storable(text: str) -> bool:
     return True
 
 
-def closest(name: str, known: Iterable[str]) -> str:
-    """The known name that an unknown one looks most like."""
-    from difflib import get_close_matches
+class Nearest:
+    """The known names that an unknown one may have meant: the one it looks like, or all of them where none is near.
 
-    return get_close_matches(name[:64].lower(), list(known), n=1, cutoff=0)[0]
+    Only so many are looked for in one file: a sender who misspells more has another layout in mind.
+    """
+
+    def __init__(self, known: Iterable[str]) -> None:
+        self.known = list(known)
+        self.found: dict[str, str] = {}
+
+    def __call__(self, name: str) -> str:
+        from difflib import get_close_matches
+
+        if name not in self.found:
+            if len(self.found) >= SOUGHT:
+                return listed(self.known)
+            near = get_close_matches(name[:64].lower(), self.known, n=1, cutoff=NEAR)
+            self.found[name] = near[0] if near else listed(self.known)
+        return self.found[name]
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names for a sentence, of many only the first."""
+    text = ", ".join(names)
+    return text if len(text) <= LISTED else text[:LISTED].rpartition(",")[0] + ", …"
 
 
 def shown(text: str) -> str:

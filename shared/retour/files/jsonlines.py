@@ -15,12 +15,13 @@ from typing import Any
 
 from retour.domain.program import Source
 from retour.domain.row import Refusal, Row, Unreadable
-from retour.files.cells import Spelling, closest, row, shown, unreadable
+from retour.files.cells import Nearest, Spelling, row, shown, unreadable
 from retour.files.layout import Layout, fold
 from retour.files.opened import Opened
 from retour.files.table import megabytes
 from retour.files.text import FILE_BYTES, HEAD, LINE_SIGNS, Encoding, TooLarge, encoded, encoding_of, lines
 from retour.files.xml import pieces
+from retour.numbers import Typed
 
 RECORD_SIGNS = LINE_SIGNS
 PIECE = 1 << 16
@@ -31,12 +32,6 @@ WRAPPER = re.compile(r'\s*\{\s*"((?:[^"\\]|\\.){1,100})"\s*:\s*\[\s*')
 LIST = re.compile(r"\s*\[\s*")
 BLANK = re.compile(r"[ \t\r\n]*")
 NEXT = re.compile(r",\s*\{")
-
-
-class Number(str):
-    """A number digit by digit as it was sent."""
-
-    __slots__ = ()
 
 
 class Doubled(dict[str, Any]):
@@ -54,7 +49,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return doubled
 
 
-DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=Number, parse_int=Number, parse_constant=Number)
+DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=Typed, parse_int=Typed, parse_constant=Typed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +125,7 @@ class Records:
         self.layout, self.prefix = layout, prefix
         self.spelling = Spelling(layout)
         self.known = frozenset(layout.known)
+        self.nearest = Nearest(layout.known)
         self.mark = str(source.mapping.get("decimal") or ".")
 
     def read(self, value: Any, raw: str, place: int, line: int) -> Row | Unreadable:
@@ -148,6 +144,8 @@ class Records:
             seen.add(name)
             if content is None or len(seen) > FIELDS:
                 continue
+            if fault and name not in self.known:
+                continue
             text = self._text(name, content)
             if isinstance(text, str):
                 if text := text.strip():
@@ -165,11 +163,11 @@ class Records:
         details = {"field": shown(name), "value": shown(str(value)[:200])}
         if name not in self.known:
             if self.layout.closed:
-                near = closest(name, self.layout.known)
+                near = self.nearest(name)
                 return "UNKNOWN_FIELD", {"field": shown(name), "closest": near}, shown(name)
             is_text = isinstance(value, str) if self.layout.of_any_names else type(value) is str
             return value if is_text and storable(value) else ""
-        if isinstance(value, Number):
+        if isinstance(value, Typed):
             if self.layout.closed and name == "amount":
                 return "AMOUNT_NOT_TEXT", details, name
             whole = value.isdecimal() and value.isascii()
@@ -177,7 +175,7 @@ class Records:
                 return "FIELD_NOT_TEXT", details, name
             if name in self.layout.ids and not whole:
                 return "FIELD_NOT_TEXT", details, name
-            return value.replace(".", self.mark)
+            return Typed(value.replace(".", self.mark), value)
         if not isinstance(value, str):
             return "FIELD_NOT_TEXT", details, name
         return value if storable(value) else ("NOT_UNICODE", {"field": shown(name)}, name)

@@ -163,17 +163,17 @@ class Known:
                 "statuses": {**self.body.get("statuses", {}), **own.get("statuses", {})},
                 "constants": {**self.body.get("constants", {}), **own.get("constants", {})},
                 **({"reason_otherwise": otherwise} if otherwise else {}),
+                **({"per_unit": True} if self.body.get("per_unit") else {}),
             }
         )
 
-    def rows(self, rows: Iterable[Row | Unreadable], source: Source, width: int = 0) -> Iterator[Row | Unreadable]:
-        """The rows that the layout means; `width` is how many columns the file has."""
+    def rows(self, rows: Iterable[Row | Unreadable], source: Source) -> Iterator[Row | Unreadable]:
         for row in rows:
             if isinstance(row, Unreadable):
                 yield row
                 continue
             try:
-                self.stands_below_its_header(row, width)
+                self.stands_below_its_header(row)
                 yield from self.taken_apart(replace(row, layout=self.id), source)
             except Faulty as faulty:
                 named = {self.field_of(column)[0]: value for column, value in row.fields.items()}
@@ -187,12 +187,11 @@ class Known:
         """What cells of some columns always look like; where others stand there, the row has shifted."""
         return {fold(name): re.compile(shape) for name, shape in self.body.get("shapes", {}).items()}
 
-    def stands_below_its_header(self, row: Row, width: int) -> None:
+    def stands_below_its_header(self, row: Row) -> None:
         for column, value in row.fields.items() if self.shapes else ():
             shape = self.shapes.get(fold(column))
             if shape and not shape.fullmatch(value):
-                found = f"{width}; {column} ← {value[:40]}"
-                raise Faulty("ROW_WIDTH", column, found=str(width), expected=found)
+                raise Faulty("ROW_WIDTH", column, case="SHIFTED", column=column, value=value[:40])
 
     def taken_apart(self, row: Row, source: Source) -> list[Row]:
         cells = dict(row.fields)
@@ -388,7 +387,7 @@ def understood(opened: Opened | Refusal, source: Source, name: str) -> Opened | 
     if means and declared not in (None, means) and source.mapping.get("layout") != known.id:
         details = {"layout": known.title, "id": known.id, "means": means, "declared": str(declared)}
         return Refusal("MEANING_CONTRADICTS", details)
-    return replace(opened, rows=known.rows(opened.rows, source, len(opened.header)))
+    return replace(opened, rows=known.rows(opened.rows, source))
 
 
 def renamed(known: Known, rows: Iterable[Row | Unreadable]) -> Iterator[Row | Unreadable]:

@@ -16,7 +16,7 @@ from retour.files.opened import Opened
 from retour.files.sniff import UNKNOWN, sniff
 from retour.files.text import HEAD, Reads, TooLarge, buffered
 from retour.files.unpack import Member, unpack
-from retour.files.workbook import xls, xlsx
+from retour.files.workbook import html, xls, xlsx
 
 Reader = Callable[[BufferedReader, Source, Layout, str], Opened | Refusal]
 
@@ -26,6 +26,7 @@ READERS: Mapping[str, Reader] = {
     "JSON": jsonlines.read,
     "XLSX": xlsx.read,
     "XLS": xls.read,
+    "HTML": html.read,
 }
 # Contents that are no file of rows, and have more to be said about them than that.
 REFUSED = {

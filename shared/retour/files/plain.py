@@ -94,6 +94,8 @@ def plain_lines(
     mark = source.mapping.get("decimal") or "."
     if layout.owner or "order_id" not in own or len(set(own)) < len(own) or not 1 < len(fields) <= COLUMNS_MAX:
         return None
+    if source.mapping.get("round") or source.mapping.get("per_unit"):
+        return None
     order = fields.index("order_id")
     if header[order] not in layout.identity or any(sign.isdigit() for sign in fold(written[order])):
         return None

@@ -25,6 +25,12 @@ MAGIC = (
 # An OpenPGP message without armor begins with a packet that names the key it is for: tag 1, in the old or new notation
 # of lengths, of version 3 or 6.
 PACKETS = re.compile(rb"(?:\x84.|\x85..|\xc1[\x00-\xbf]|\xc1[\xc0-\xdf].)[\x03\x06]", re.DOTALL)
+PAGE = re.compile(
+    rb"(?:<\?xml[^>]{0,200}>\s*)?(?:<!--(?:(?!-->).){0,2000}-->\s*){0,5}"
+    rb"<(?:!doctype\s+html|(?:html|head|body|meta|style|title|center|div)[\s>/]|table[^>]{0,1000}>(?=.{0,4000}<t[dh][\s>]))",
+    re.IGNORECASE | re.DOTALL,
+)
+"""The beginning of a web page, or of a table of one, which many programs save under the names of workbooks."""
 UNKNOWN = ""
 PICTURES = frozenset(("PNG", "JPEG", "GIF"))
 NO_TABLES = PICTURES | {"PDF", "RTF", "HTML", "PGP"}
@@ -49,7 +55,7 @@ def sniff(head: bytes) -> str:
     text = plain(head)
     start = text.lstrip()
     if start.startswith(b"<"):
-        return "HTML" if start[:15].lower().startswith((b"<!doctype html", b"<html")) else "XML"
+        return "HTML" if PAGE.match(start) else "XML"
     if start.startswith((b"{", b"[{", b"[\n", b"[ ", b"[\r", b"[]")):
         return "JSON"
     odd = len(text) - len(text.translate(None, CONTROL))

@@ -19,7 +19,17 @@ from retour.files import layout as layouts
 from retour.files.layout import Layout, fold
 from retour.files.opened import Opened
 from retour.files.plain import DELIMITERS, Line, Plain, plain_lines
-from retour.files.text import FILE_BYTES, LINE_SIGNS, UNDECODED, UNREADABLE, TooLarge, encoded, encoding_of, lines
+from retour.files.text import (
+    FILE_BYTES,
+    LINE_SIGNS,
+    UNDECODED,
+    UNREADABLE,
+    TooLarge,
+    encoded,
+    encoding_of,
+    is_utf8,
+    lines,
+)
 from retour.files.text import HEAD as HEAD_BYTES
 
 HEADER_WITHIN = 50
@@ -99,6 +109,7 @@ class Shape:
     delimiter: str
     layout: Layout
     prefix: str = ""
+    declared: str = ""
 
     @cached_property
     def nameless(self) -> tuple[int, ...]:
@@ -145,6 +156,7 @@ def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "
     shape = shape_of(first, source, layout, prefix)
     if isinstance(shape, Refusal):
         return shape
+    shape = replace(shape, declared=encoding.codec if encoding.fallback else "")
     head, rest = first[: shape.line], first[shape.line :]
     newline = next((end for end in ("\r\n", "\n", "\r") if first[shape.line - 1].endswith(end)), "\n")
     whole = "".join(head) if not head or head[-1].endswith(newline) else "".join(head) + newline
@@ -188,7 +200,8 @@ def shape_of(first: Sequence[str], source: Source, layout: Layout, prefix: str =
         return layouts.fault(best[1].header, layout, best[1].line) or best[1]
     for number, text in enumerate(first, 1):
         if UNDECODED.search(text):
-            return Refusal("ENCODING_UNCLEAR", {"line": str(number)})
+            code, details = undecoded(text, number, str(source.mapping.get("encoding") or ""))
+            return Refusal(code, details)
     expected = sorted(layout.required | layout.identity) if not layout.closed else layout.told or layout.known
     return Refusal("HEADER_NOT_FOUND", {"lines": str(len(first)), "expected": ", ".join(expected)})
 
@@ -312,9 +325,16 @@ def unprintable(text: str, number: int, shape: Shape) -> tuple[str, Mapping[str,
     if not (found := UNREADABLE.search(text)):
         return None
     if UNDECODED.search(text):
-        return "ENCODING_UNCLEAR", {"line": str(number)}
+        return undecoded(text, number, shape.declared)
     character = f"U+{ord(found[0]):04X}"
     return "NOT_TEXT", {"line": str(number), "character": character, "column": str(found.start() + 1)}
+
+
+def undecoded(text: str, number: int, declared: str) -> tuple[str, Mapping[str, str]]:
+    """What is said of bytes that mean nothing in the file's encoding, or could be of UTF-8 as well."""
+    if declared and is_utf8(text):
+        return "ENCODING_UNCLEAR", {"line": str(number), "declared": declared, "case": "UTF8"}
+    return "ENCODING_UNCLEAR", {"line": str(number)}
 
 
 def row_of(cells: list[str], raw: str, number: int, shape: Shape) -> Row | Unreadable | str:
@@ -322,12 +342,12 @@ def row_of(cells: list[str], raw: str, number: int, shape: Shape) -> Row | Unrea
     if not any(cell.strip() for cell in cells):
         return "blank"
     if len(cells) != len(shape.header):
-        if _totals(cells, shape):
+        if is_totals(cells, shape):
             return "totals"
         return _of_other_width(len(cells), len(shape.header), number, raw, shape)
     if cells[0] == shape.written[0] and [fold(cell) for cell in cells] == [fold(cell) for cell in shape.written]:
         return "repeated header"
-    if _totals(cells, shape):
+    if is_totals(cells, shape):
         return "totals"
     if shape.is_stray(cells):
         return _of_other_width(sum(1 for cell in cells if cell.strip()), shape.named, number, raw, shape)
@@ -373,9 +393,9 @@ def _unwrapped(value: str) -> str:
     return found[1] if found else value
 
 
-def _totals(cells: Sequence[str], shape: Shape) -> bool:
+def is_totals(cells: Sequence[str], shape: Shape) -> bool:
     """Whether a line only sums up the others: its first text says so, it names no order, and the rest are figures."""
-    first, *others = [text for cell in cells if (text := cell.strip())]
+    first, *others = [text for cell in cells if (text := cell.strip())] or [""]
     found = TOTALS.match(first)
     if not found or found.end() < len(first):
         return False

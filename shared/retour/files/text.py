@@ -125,6 +125,16 @@ def decoded(data: bytes, encoding: Encoding) -> str:
     return data.decode("ascii", "retour.keep") if b"\xf4\x8f" in data else text
 
 
+def is_utf8(text: str) -> bool:
+    """Whether the bytes of a line that could not be decoded are UTF-8: its declared encoding is another's then."""
+    kept = "".join(UNDECODED.findall(text))
+    try:
+        bytes(ord(sign) - UNDECODED_FROM for sign in kept).decode()
+    except UnicodeDecodeError:
+        return False
+    return bool(kept)
+
+
 def encoded(text: str, codec: str) -> bytes:
     """The bytes a raw text came from."""
     pieces = UNDECODED.split(text)

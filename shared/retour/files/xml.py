@@ -17,7 +17,7 @@ from xml.parsers import expat
 from retour.domain.program import Source
 from retour.domain.row import Refusal, Row, Unreadable
 from retour.files import layout as layouts
-from retour.files.cells import Places, Spelling, closest, row, shown, unreadable
+from retour.files.cells import Nearest, Places, Spelling, row, shown, unreadable
 from retour.files.layout import Layout, fold
 from retour.files.opened import Opened
 from retour.files.table import CELL_SIGNS, megabytes
@@ -206,6 +206,7 @@ class Document:
         self.plan, self.layout, self.codec, self.skipped = plan, layout, codec, skipped
         self.spelling = Spelling(layout)
         self.known = frozenset(layout.known)
+        self.nearest = Nearest(layout.known)
         self.places = Places(prefix)
         self.width = 2 if codec.startswith("utf-16") else 1
         self.depth = 0
@@ -333,8 +334,8 @@ class Document:
             if spelled in self.known:
                 record.wrong("XML_FIELD_TWICE", spelled, field=shown(spelled))
             return
-        if spelled not in self.known and self.layout.closed:
-            near = closest(spelled, self.layout.known)
+        if spelled not in self.known and self.layout.closed and record.fault is None:
+            near = self.nearest(spelled)
             record.wrong("UNKNOWN_FIELD", spelled, field=shown(spelled), closest=near)
         if len(record.seen) >= FIELDS:
             record.wrong("ROW_WIDTH", found=f"> {FIELDS}", expected=str(len(self.plan.header)))

@@ -5,8 +5,8 @@ cells, for a spreadsheet damages ids in CSV.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from retour.domain.row import Refusal, Row, Unreadable
@@ -17,8 +17,8 @@ from retour.files.layout import Layout
 from retour.files.opened import Opened
 from retour.files.table import CELL_SIGNS, HEADER_WITHIN, Shape
 from retour.files.text import LINE_SIGNS
-from retour.files.workbook.values import Unusable
-from retour.files.workbook.write import written
+from retour.files.workbook.values import Kept, Unusable
+from retour.files.workbook.write import Cells, written
 
 SHEETS = 100
 
@@ -37,7 +37,7 @@ class Sheet:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One row of a sheet: its cells as text up to its last, and what about them is doubtful."""
+    """One row of a sheet: its cells as text up to its last, what about them is doubtful, and what they go back as."""
 
     number: int
     cells: list[str]
@@ -45,11 +45,16 @@ class Line:
     far: int = 0
     formula: str = ""
     long: bool = False
+    kept: Mapping[int, Kept] = field(default_factory=dict)
 
 
 class Book(Protocol):
-    """A workbook: its visible sheets with their rows, and the names of the others."""
+    """A workbook: its visible sheets with their rows, and the names of the others.
 
+    `exact`: its rows have all their cells, blank ones too, so that one of another width has shifted.
+    """
+
+    exact: bool
     sheets: list[Sheet]
     hidden: list[str]
 
@@ -144,12 +149,17 @@ def rows(
                 continue
             number = line.number
             cells = line.cells
-            if len(cells) < width:
+            if not book.exact:
+                # The cells of a sheet have places: what stands in none is blank.
                 cells += [""] * (width - len(cells))
-            while len(cells) > width and not cells[-1].strip():
-                cells.pop()
-            raw = text_of(cells)
-            found = fault(line, raw, shape, ids) or table.row_of(cells, raw, number, shape)
+                while len(cells) > width and not cells[-1].strip():
+                    cells.pop()
+            raw = Cells(text_of(cells), line.kept)
+            found: Row | Unreadable | str
+            if not line.far and table.is_totals(cells, shape):
+                found = "totals"
+            else:
+                found = fault(line, raw, shape, ids) or table.row_of(cells, raw, number, shape)
             if isinstance(found, str):
                 skipped[found] += 1
             else:

@@ -8,6 +8,7 @@ from decimal import Context, Decimal
 
 from retour.domain.program import Source
 from retour.domain.row import Refusal
+from retour.numbers import Typed
 
 SHARED_BYTES = 48 << 20
 EXACT = 1 << 53
@@ -36,6 +37,20 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """What a cell of a refused row goes back as, where its text would say less: a number, a day, or no result."""
+
+    number: str
+    date: bool = False
+    formula: bool = False
+    far: bool = False
+
+
+NO_RESULT = Kept("", formula=True)
+FAR = Kept("", far=True)
+
+
+@dataclass(frozen=True, slots=True)
 class Values:
     """How one workbook's numbers are read: where its days begin to count, and how the source writes what they say."""
 
@@ -54,7 +69,13 @@ class Values:
         plain = decimal_of(text)
         if look.digits and plain.isdigit():
             return plain.zfill(look.digits)
-        return plain.replace(".", self.mark) if self.mark != "." else plain
+        return Typed(plain.replace(".", self.mark), plain) if "." in plain else plain
+
+    def kept(self, text: str, look: Look) -> "Kept":
+        """The same number as it goes back in a workbook of refused rows, with days counted from 1900."""
+        if look.date and self.since_1904 and NUMBER.fullmatch(text.strip()):
+            text = str(Decimal(text.strip()) + 1462)
+        return Kept(text.strip(), look.date)
 
 
 @dataclass

@@ -1,14 +1,18 @@
-"""A workbook made of rows that were refused, every cell a text: a spreadsheet changes nothing in it."""
+"""A workbook made of rows that were refused: sent back unchanged, it says what it said.
+
+Cells are texts, in which a spreadsheet changes nothing. A number with decimals, one that may have lost digits, a day
+and a formula without result go back as such, so that what was refused for it is not taken for a text that is right.
+"""
 
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from tempfile import SpooledTemporaryFile
 from xml.sax.saxutils import escape
 
 from retour.files import table
 from retour.files.unpack import PIECE, SPOOL
-from retour.files.workbook.values import ESCAPED, letters_of
+from retour.files.workbook.values import ESCAPED, Kept, letters_of
 
 NAMESPACE = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -33,8 +37,9 @@ PARTS = {
     '<fill><patternFill patternType="gray125"/></fill></fills>'
     '<borders count="1"><border><left/><right/><top/><bottom/><diagonal/></border></borders>'
     '<cellStyleXfs count="1"><xf numFmtId="0" fontId="0" fillId="0" borderId="0"/></cellStyleXfs>'
-    '<cellXfs count="2"><xf numFmtId="0" fontId="0" fillId="0" borderId="0" xfId="0"/>'
-    '<xf numFmtId="49" fontId="0" fillId="0" borderId="0" xfId="0" applyNumberFormat="1"/></cellXfs></styleSheet>',
+    '<cellXfs count="3"><xf numFmtId="0" fontId="0" fillId="0" borderId="0" xfId="0"/>'
+    '<xf numFmtId="49" fontId="0" fillId="0" borderId="0" xfId="0" applyNumberFormat="1"/>'
+    '<xf numFmtId="22" fontId="0" fillId="0" borderId="0" xfId="0" applyNumberFormat="1"/></cellXfs></styleSheet>',
 }
 WORKBOOK = (
     f'{MADE}<workbook xmlns="{NAMESPACE}" xmlns:r="{OFFICE}">'
@@ -43,7 +48,7 @@ WORKBOOK = (
 
 
 def written(name: str, head: Sequence[Sequence[str]], raws: Iterable[str], ids: frozenset[int]) -> Iterator[bytes]:
-    """A workbook of these rows, every cell a text."""
+    """A workbook of these rows."""
     with SpooledTemporaryFile(SPOOL) as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             for part, content in PARTS.items():
@@ -51,29 +56,60 @@ def written(name: str, head: Sequence[Sequence[str]], raws: Iterable[str], ids: 
             archive.writestr("xl/workbook.xml", WORKBOOK.format(name=escape(name, {'"': "&quot;"})))
             with archive.open("xl/worksheets/sheet1.xml", "w", force_zip64=True) as sheet:
                 sheet.write(f'{MADE}<worksheet xmlns="{NAMESPACE}"><sheetData>'.encode())
-                for number, cells in enumerate(_all_cells(head, raws), 1):
-                    sheet.write(row_of(number, cells, ids).encode("utf-8", "replace"))
+                for number, (cells, kept) in enumerate(_all_cells(head, raws), 1):
+                    sheet.write(row_of(number, cells, ids, kept).encode("utf-8", "replace"))
                 sheet.write(b"</sheetData></worksheet>")
         file.seek(0)
         while piece := file.read(PIECE):
             yield piece
 
 
-def _all_cells(head: Sequence[Sequence[str]], raws: Iterable[str]) -> Iterator[Sequence[str]]:
-    yield from head
+class Cells(str):
+    """The text of a row, with what some of its cells go back as, by their column."""
+
+    kept: Mapping[int, Kept]
+
+    def __new__(cls, text: str, kept: Mapping[int, Kept]) -> "Cells":
+        made = super().__new__(cls, text)
+        made.kept = kept
+        return made
+
+
+def _all_cells(
+    head: Sequence[Sequence[str]], raws: Iterable[str]
+) -> Iterator[tuple[Sequence[str], Mapping[int, Kept]]]:
+    for cells in head:
+        yield cells, {}
     for raw in raws:
-        cells = table.cells_of(raw, "\t")
-        yield cells if isinstance(cells, list) else [raw]
+        found = table.cells_of(raw, "\t")
+        yield (found if isinstance(found, list) else [raw]), (raw.kept if isinstance(raw, Cells) else {})
 
 
-def row_of(number: int, cells: Sequence[str], ids: frozenset[int]) -> str:
-    written = "".join(
-        f'<c r="{letters_of(at)}{number}"{" s=" + chr(34) + "1" + chr(34) if at in ids else ""} t="inlineStr">'
-        f'<is><t xml:space="preserve">{escape(guarded(cell))}</t></is></c>'
-        for at, cell in enumerate(cells)
-        if cell
+def row_of(number: int, cells: Sequence[str], ids: frozenset[int], kept: Mapping[int, Kept]) -> str:
+    texts = {at: cell for at, cell in enumerate(cells) if cell and at not in kept}
+    written = (
+        kept_cell(at, number, kept[at], ids) if at in kept else text_cell(at, number, texts[at], ids)
+        for at in sorted({*texts, *kept})
     )
-    return f'<row r="{number}">{written}</row>'
+    return f'<row r="{number}">{"".join(written)}</row>'
+
+
+def text_cell(at: int, number: int, text: str, ids: frozenset[int]) -> str:
+    style = ' s="1"' if at in ids else ""
+    return (
+        f'<c r="{letters_of(at)}{number}"{style} t="inlineStr">'
+        f'<is><t xml:space="preserve">{escape(guarded(text))}</t></is></c>'
+    )
+
+
+def kept_cell(at: int, number: int, kept: Kept, ids: frozenset[int]) -> str:
+    place = f"{letters_of(at)}{number}"
+    if kept.far:
+        return text_cell(at, number, "…", ids)
+    if kept.formula:
+        return f'<c r="{place}"><f>NA()</f></c>'
+    style = 2 if kept.date else 1 if at in ids else 0
+    return f'<c r="{place}" s="{style}"><v>{escape(kept.number)}</v></c>'
 
 
 def guarded(text: str) -> str:

@@ -23,7 +23,19 @@ from retour.files.text import Encoding, TooLarge, decoded
 from retour.files.unpack import PACKED_BYTES, PIECE, spooled
 from retour.files.workbook.compound import Compound, Damaged, Stream
 from retour.files.workbook.sheet import SHEETS, Broken, Line, Sheet, opened
-from retour.files.workbook.values import EXACT, Look, Texts, Unusable, Values, exact, letters_of, look_of
+from retour.files.workbook.values import (
+    EXACT,
+    NO_RESULT,
+    Kept,
+    Look,
+    Texts,
+    Unusable,
+    Values,
+    exact,
+    letters_of,
+    look_of,
+)
+from retour.numbers import Typed
 
 RECORDS = 3_000_000
 """Of one workbook, counted once for each sheet that says it is made of them."""
@@ -183,6 +195,8 @@ class Pieces:
 
 class Book:
     """A workbook's visible sheets, its strings and its styles."""
+
+    exact = False
 
     def __init__(self, stream: BufferedReader, source: Source) -> None:
         self.stream = workbook_in(stream)
@@ -372,6 +386,7 @@ class Book:
         inexact: list[int] = []
         formula = ""
         long = False
+        kept: dict[int, Kept] = {}
         for cell in found:
             if not len(cells) <= cell.column < COLUMNS:
                 raise Damaged("two cells in one place, or one outside of any sheet")
@@ -380,19 +395,25 @@ class Book:
                 text, doubtful = self.number(cell.number, cell.style)
                 if doubtful:
                     inexact.append(cell.column)
+                if doubtful or isinstance(text, Typed):
+                    kept[cell.column] = self.values.kept(digits_of(cell.number), self._look(cell.style))
             if cell.missing:
                 formula = formula or f"{letters_of(cell.column)}{number}"
+                kept[cell.column] = NO_RESULT
             long = long or len(text) > CELL_SIGNS
             if text:
                 cells += [""] * (cell.column - len(cells))
                 cells.append(text)
-        return Line(number, cells, inexact, 0, formula, long)
+        return Line(number, cells, inexact, 0, formula, long, kept)
 
     def _number(self, number: float, style: int) -> tuple[str, bool]:
         """What a number says in this style, and whether it may be another than was meant."""
-        look = self.looks[style] if style < len(self.looks) else PLAIN
+        look = self._look(style)
         said = self.values.number(digits_of(number), look)
         return said, look.date or not exact(said)
+
+    def _look(self, style: int) -> Look:
+        return self.looks[style] if style < len(self.looks) else PLAIN
 
     def _spend(self) -> None:
         self.left -= 1

@@ -23,6 +23,9 @@ from retour.files.unpack import PIECE, RATIO, RATIO_FROM, UNPACKED_BYTES, direct
 from retour.files.workbook.sheet import SHEETS, Broken, Line, Sheet, opened
 from retour.files.workbook.values import (
     ESCAPED,
+    FAR,
+    NO_RESULT,
+    Kept,
     Look,
     Texts,
     Unusable,
@@ -34,6 +37,7 @@ from retour.files.workbook.values import (
     look_of,
 )
 from retour.files.xml import TOKEN_BYTES, Doctype, TooDeep, local, parser_of
+from retour.numbers import Typed
 
 ENTRIES = 2_000
 DIRECTORY_BYTES = 1 << 20
@@ -83,6 +87,8 @@ def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "
 
 class Book:
     """A workbook's parts that matter: its visible sheets, its strings, its styles; each read within its budget."""
+
+    exact = False
 
     def __init__(self, stream: BufferedReader, source: Source) -> None:
         try:
@@ -317,6 +323,7 @@ class Building:
     far: int = 0
     formula: str = ""
     long: bool = False
+    kept: dict[int, Kept] = field(default_factory=dict)
 
 
 class SheetReader:
@@ -435,7 +442,7 @@ class SheetReader:
                     cells += [""] * (column - len(cells))
                 cells.append(value)
         self.number = number
-        self.done.append(Line(number, cells, row.inexact, 0, "", row.long))
+        self.done.append(Line(number, cells, row.inexact, 0, "", row.long, row.kept))
         return True
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
@@ -484,7 +491,7 @@ class SheetReader:
             self.collecting = False
         elif name == "row" and self.row is not None:
             row = self.row
-            self.done.append(Line(row.number, row.cells, row.inexact, row.far, row.formula, row.long))
+            self.done.append(Line(row.number, row.cells, row.inexact, row.far, row.formula, row.long, row.kept))
             self.row = None
         elif name == "rPh":
             self.phonetic = False
@@ -520,12 +527,14 @@ class SheetReader:
             value = unescaped(value)
         if self.formula and not value and kind != "str":
             row.formula = row.formula or f"{letters_of(self.column)}{row.number}"
+            row.kept[self.column] = NO_RESULT
         if not value:
             return
         cells = row.cells
         if self.column >= COLUMNS:
             if value.strip():
                 row.far = self.column + 1
+                row.kept[self.column] = FAR
             return
         if self.column > len(cells):
             cells += [""] * (self.column - len(cells))
@@ -542,6 +551,9 @@ class SheetReader:
         value = self.numbers(text, look)
         if look.date or not exact(value):
             row.inexact.append(self.column)
+            row.kept[self.column] = self.book.values.kept(text, look)
+        elif isinstance(value, Typed):
+            row.kept[self.column] = self.book.values.kept(text, look)
         return value
 
 
