@@ -19,6 +19,7 @@ from retour.api import (
     keys,
     modifications,
     programs,
+    rates,
     sources,
     terms,
     upkeep,
@@ -186,6 +187,16 @@ def apply_program(program: str) -> Answer:
 @app.post("/v1/programs/<program>/quote")
 def quote(program: str) -> Answer:
     return terms.quote(hub(), called(), opened(program)), 200
+
+
+@app.post("/v1/programs/<program>/rates")
+def send_rates(program: str) -> Answer:
+    return rates.send(hub(), called(), caller(), opened(program)), 200
+
+
+@app.get("/v1/programs/<program>/rates")
+def list_rates(program: str) -> Answer:
+    return rates.shown(hub(), called(), opened(program)), 200
 
 
 @app.get("/v1/programs/<program>/contracts/<contract>/locks")

@@ -11,6 +11,7 @@ from retour.intake.arrival import close_missing
 from retour.posting.waiting import expire_waiting
 from retour.schedule.arrivals import count_arrivals
 from retour.schedule.due import ask_for_visits, list_silent
+from retour.schedule.rates import pull_rates, remind_rates
 from retour.schedule.rollup import roll_up
 from retour.schedule.turns import Share, turns
 from retour.wiring import Hub, hub
@@ -57,6 +58,8 @@ DUTIES: Mapping[str, Callable[[Hub, Program, Callable[[], bool]], Any]] = {
     "visits": lambda h, program, _: ask_for_visits(h, program),
     "silent": lambda h, program, _: list_silent(h, program),
     "missing": lambda h, program, _: close_missing(h, program),
+    "rates": lambda h, program, _: pull_rates(h, program),
+    "rates_missing": lambda h, program, _: remind_rates(h, program),
     "expired": expire_waiting,
     "arrivals": count_arrivals,
     "rolled_up": roll_up,

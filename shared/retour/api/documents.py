@@ -310,7 +310,7 @@ def batch_document(header: Header, program: Program, counts: Mapping[str, int]) 
         "answer": facts.get("answer", ""),
         "links": {"raw": f"{path}/raw"},
     }
-    if delivery.kind is not Kind.PROGRAM and header.state in (DONE, REFUSED, DRY_RUN):
+    if delivery.kind not in (Kind.PROGRAM, Kind.RATES) and header.state in (DONE, REFUSED, DRY_RUN):
         document["links"] |= {"result": f"{path}/result", "rejected": f"{path}/rejected"}
     if "effect" in facts:
         document["effect"] = effects(facts["effect"])

@@ -31,10 +31,10 @@ def take_actions(hub: "Hub", delivery: Delivery, reports: Iterable[Report | Unre
     if isinstance(reports, Refusal):
         return Batch(delivery=delivery, state=REFUSED, code=reports.code, details=reports.details)
     program = hub.program_of(delivery)
-    ledger = hub.ledger(program)
+    ledger, delivered = hub.ledger(program), hub.rates(program.id).on
     results = []
     for reported in reports:
-        read = reported if isinstance(reported, Unreadable) else report.action(reported, program, delivery)
+        read = reported if isinstance(reported, Unreadable) else report.action(reported, program, delivery, delivered)
         if isinstance(read, Unreadable):
             results.append(unreadable(read))
             continue

@@ -26,6 +26,10 @@ def rebuild(hub: "Hub", key: str) -> Batch | None:
         return None
     if delivery.kind is Kind.DECISION:
         return decide(hub, delivery, hub.inbox.read(delivery.body_key))
+    if delivery.kind is Kind.RATES:
+        from retour.intake.rates import take_rates
+
+        return take_rates(hub, delivery, hub.inbox.read(delivery.body_key))
     from retour.intake.arrival import lying_there
 
     body: bytes | None

@@ -54,7 +54,9 @@ def left(head: Head) -> Rests:
     return tuple((rest.amount, rest.quantity) for rest in head.standing.rests)
 
 
-def invented(program: Program, record: Mapping[str, Any], now: datetime) -> Action | Unreadable:
+def invented(
+    program: Program, record: Mapping[str, Any], now: datetime, delivered: report.DeliveredRates
+) -> Action | Unreadable:
     """An order that nobody reported, as if it were reported now, or on its day if that is still to come."""
     read = report.from_record("", record)
     if isinstance(read, Unreadable):
@@ -74,7 +76,7 @@ def invented(program: Program, record: Mapping[str, Any], now: datetime) -> Acti
         sha256="",
         size=0,
     )
-    return report.action(read, program, nobody)
+    return report.action(read, program, nobody, delivered)
 
 
 # A version that is not recorded yet

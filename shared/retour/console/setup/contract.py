@@ -61,7 +61,9 @@ def asked(visit: Visit, given: Mapping[str, str], opened: Program) -> Asked:
     about = {name: given.get(name, "").strip() for name in ABOUT if name != "day"}
     day = given.get("day", "").strip() or visit.today.isoformat()
     record: dict[str, Any] = {**about, "order_id": "–", "event_time": f"{day}T00:00:00", "items": items}
-    found = invented(opened, {name: value for name, value in record.items() if value}, visit.hub.now())
+    found = invented(
+        opened, {name: value for name, value in record.items() if value}, visit.hub.now(), visit.hub.rates(opened.id).on
+    )
     if isinstance(found, Unreadable):
         return Asked(given, wrong=sentence(found.code, found.details, visit.words.language))
     return Asked(given, [(found, sold(found))])
