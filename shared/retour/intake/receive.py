@@ -16,6 +16,7 @@ from retour.intake import report
 from retour.intake.actions import take_actions
 from retour.intake.batch import ARRIVED, DONE, IGNORED, REFUSED, Batch, index_of, report_of
 from retour.normalise import Reading
+from retour.posting.holding import list_held_results
 from retour.posting.rows import take_rows
 from retour.posting.waiting import remind_waiting
 
@@ -50,6 +51,7 @@ def receive(hub: "Hub", delivery: Delivery, body: bytes | None) -> Batch:
     stored = hub.deliveries(program.id).put(delivery, body, DONE, {"rows": index_of(reads)})
     results = take_rows(hub.ledger(program), program, reads, hub.now())
     remind_waiting(hub, program, stored, results)
+    list_held_results(hub.deliveries(program.id), stored, results)
     return Batch(delivery=stored, state=DONE, results=results)
 
 

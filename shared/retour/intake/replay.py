@@ -39,6 +39,10 @@ def rebuild(hub: "Hub", key: str) -> Batch | None:
     except KeyError:
         deliveries.put(delivery, None, ARRIVED, {})
         body = None
+    if delivery.channel is Channel.SFTP:
+        from retour.intake.drop import recall
+
+        recall(hub, delivery)
     if delivery.channel is Channel.PULL:
         fetched(hub, delivery, body is not None)
     if body is None:
