@@ -48,7 +48,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         batch = rebuild(hub() if event.get("outward", True) else quiet_hub(), event["replay"])
         return {"state": batch.state if batch else "done"}
     call = call_of(event)
-    answer = answered_in_time(call, context, lambda: resolved(event, context))
+    with hub().programs.one_call():
+        answer = answered_in_time(call, context, lambda: resolved(event, context))
     logger.info("call answered", method=call.method, status=answer["statusCode"])
     return answer
 

@@ -86,7 +86,7 @@ class Hub:
         return Programs(self._dynamodb, self._table)
 
     def program(self, program_id: str) -> Program | None:
-        """The newest version. It is read each time: what was recorded a moment ago prices what comes now."""
+        """The newest version. It is read in each call: what was recorded a moment ago prices what comes now."""
         return self.programs.get(program_id) if PROGRAM_ID.fullmatch(program_id) else None
 
     def program_of(self, delivery: Delivery) -> Program:
@@ -114,7 +114,7 @@ class Hub:
 
     def ledger(self, program: Program) -> TableLedger:
         def newest() -> Sequence[Contract]:
-            return (self.programs.get(program.id) or program).contracts
+            return (self.programs.get(program.id, again=True) or program).contracts
 
         return TableLedger(self._dynamodb, self._table, program.id, program.contracts, newest)
 

@@ -90,7 +90,7 @@ class Program:
     version: int
     event_types: Mapping[str, EventType]
     sources: Mapping[str, Source]
-    contracts: tuple[Contract, ...]
+    contracts: Sequence[Contract]
     reasons: frozenset[str]
     order_key: OrderKeyRule = OrderKeyRule()
     waiting_days: int = WAITING_DAYS
@@ -129,7 +129,7 @@ class Program:
 def program_from(
     document: Mapping[str, Any],
     version: int,
-    contracts: tuple[Contract, ...],
+    contracts: Sequence[Contract],
     lists: Mapping[str, str] | None = None,
 ) -> Program:
     """The program that a document (valid against program.schema.json) describes."""

@@ -122,7 +122,7 @@ def take_order(
     if key.startswith("@"):
         order = moved_meanwhile(ledger, program, key, now) or order
     order = cascade.carry(ledger, order, now)
-    program = replace(program, contracts=tuple(ledger.contracts))
+    program = replace(program, contracts=ledger.contracts)
     others: dict[str, Otherwise] = {}
     return [
         told(order, m, attempts.get(m.id), program, others) if m.id in known else too_many(m) for m in modifications

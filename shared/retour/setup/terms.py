@@ -1,6 +1,6 @@
 """Terms tried before they hold: what an order would pay, and what a new version would make of what is pending."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -107,7 +107,7 @@ class Effect:
         return sum(after - before for before, after in self.partners.values())
 
 
-def effect(chosen: Iterable[tuple[Order, Action, Head]], contracts: tuple[Contract, ...], now: datetime) -> Effect:
+def effect(chosen: Iterable[tuple[Order, Action, Head]], contracts: Sequence[Contract], now: datetime) -> Effect:
     """If each action were changed, or repriced, once all of these versions are valid. Nothing of it is booked."""
     found = Effect()
     for _, action, head in chosen:
@@ -125,7 +125,7 @@ def effect(chosen: Iterable[tuple[Order, Action, Head]], contracts: tuple[Contra
     return found
 
 
-def coming(contracts: tuple[Contract, ...], event_type: str, partner: str, now: datetime) -> Contract | None:
+def coming(contracts: Sequence[Contract], event_type: str, partner: str, now: datetime) -> Contract | None:
     """The version that will price once all those known are valid."""
     last = max((start_of_day(one.valid_from, 0, one.time_zone) for one in contracts), default=now)
     return terms_at(contracts, event_type, partner, max(now, last))

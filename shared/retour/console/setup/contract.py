@@ -25,7 +25,7 @@ ITEM = ("category", "sku", "quantity", "amount")
 def current(visit: Visit) -> list[Contract]:
     """The newest version of every contract that is still declared."""
     newest = {one.name: one for one in visit.program.contracts}
-    declared = visit.hub.programs.versions(visit.program.id)[0].document["contracts"]
+    declared = visit.hub.programs.newest_version(visit.program.id).document["contracts"]
     return [newest[name] for name in declared]
 
 
