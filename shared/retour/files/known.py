@@ -27,6 +27,7 @@ NAMES_KEPT = 4096
 INDEX = re.compile(r"(.*?\D)(\d{0,2})")
 ID_FIELDS = ("reference", "order_id", "action_id", "sku")
 OWN = "own"
+STATUSES = ("approved", "approve", "accepted", "declined", "decline", "amended", "amend", "pending")
 AMOUNT = re.compile(r"[-+(]?[\d.,' ]*\d[\d.,' ]*[-)]?")
 
 
@@ -100,6 +101,8 @@ class Known:
         have = {self.field_of(name)[0] for name in names}
         spelling = {**self.body["columns"], **self.items.get("columns", {})}
         missing = [spelling[one][0] for one in self.body["required"] if one not in have]
+        for group in self.body.get("either", ()):
+            missing += [spelling[group[0]][0]] if not have.intersection(group) else []
         if not any(have.issuperset(group) for group in self.body["needed"]):
             missing += [spelling[one][0] for one in self.body["needed"][0] if one not in have]
         return missing
@@ -117,10 +120,10 @@ class Known:
     def looks(self, cells: Sequence[str]) -> bool:
         """Whether a line without header has this layout's kinds of cells at their places."""
         positions = self.body.get("positions", ())
-        if not positions or len(cells) != len(positions):
+        if not positions or not self.body.get("least", len(positions)) <= len(cells) <= len(positions):
             return False
-        found = dict(zip(positions, (cell.strip() for cell in cells), strict=True))
-        return all(is_kind(found[name], kind) for name, kind in self.body["looks"].items())
+        found = dict(zip(positions, (cell.strip() for cell in cells), strict=False))
+        return all(is_kind(found[name], kind) for name, kind in self.body["looks"].items() if name in found)
 
     @cached_property
     def layout(self) -> Layout:
@@ -158,7 +161,7 @@ class Known:
         return MappingProxyType(
             {
                 **own,
-                "columns": {one: names for one, names in spelled.items() if one not in ("price", "discount")},
+                "columns": {one: names for one, names in spelled.items() if one not in ("price", "discount", "delta")},
                 "reasons": reasons,
                 "statuses": {**self.body.get("statuses", {}), **own.get("statuses", {})},
                 "constants": {**self.body.get("constants", {}), **own.get("constants", {})},
@@ -207,7 +210,7 @@ class Known:
             if change := meanings.get(by_field.get(one, "").strip().upper()):
                 return [replace(row, fields={**whole, "change": change})]
         if rules := self.body.get("rules"):
-            whole["change"] = ruled(rules, by_field)
+            whole["change"] = ruled(rules, by_field, self.body.get("otherwise", "ITEM_WITHOUT_AMOUNT"))
         if not self.items:
             return [replace(row, fields=whole)]
         if self.by_index:
@@ -226,7 +229,7 @@ class Known:
                 found.setdefault(int(index), {})[one] = (column, value)
         items: list[dict[str, str]] = []
         seen: set[str] = set()
-        for _, item in sorted(found.items()):
+        for at, item in sorted(found.items()):
             cells = dict(item.values())
             if "sku" not in item:
                 column = next(iter(cells))
@@ -235,6 +238,8 @@ class Known:
             if sku in seen:
                 raise Faulty("ITEM_TWICE", column, sku=sku[:40])
             seen.add(sku)
+            if "delta" in item:
+                cells |= self.by_difference(item, at, source)
             both = "quantity" in item and "amount" in item
             if both and amount(item["amount"][1], item["amount"][0], source) != 0:
                 cells["change"] = "set_quantity"
@@ -242,6 +247,18 @@ class Known:
         if not items:
             raise Faulty("ITEM_WITHOUT_SKU", self.items["columns"]["sku"][0], column=self.items["columns"]["sku"][0])
         return numbered(row, [{**whole, **cells} for cells in items])
+
+    def by_difference(self, item: Mapping[str, tuple[str, str]], index: int, source: Source) -> Mapping[str, str]:
+        """An item whose amount is told as a difference: what is below zero is taken back, and nothing else is told."""
+        column, text = item["delta"]
+        if beside := next((item[one][0] for one in ("amount", "quantity") if one in item), ""):
+            raise Faulty("ITEM_DIFFERENCE_BESIDE", column, column=column, beside=beside)
+        worth = amount(text, column, source)
+        if worth > 0:
+            raise Faulty("DIFFERENCE_POSITIVE", column, value=text[:40])
+        told = self.items["columns"]["amount"][0]
+        mark = source.mapping.get("decimal") or "."
+        return {f"{told}{index}": shortest(-worth).replace(".", mark), "change": "take_back"}
 
     def joined(self, row: Row, whole: Mapping[str, str], source: Source) -> list[Row]:
         """The order stated anew: all of it gone, then each item as it is now. Without items: its new total."""
@@ -314,12 +331,12 @@ def shortest(amount: Decimal) -> str:
     return f"{cents if cents == amount else amount:f}"
 
 
-def ruled(rules: Sequence[Mapping[str, Any]], have: Mapping[str, str]) -> str:
+def ruled(rules: Sequence[Mapping[str, Any]], have: Mapping[str, str], otherwise: str) -> str:
     """What a row asks by which of its cells are filled."""
     for rule in rules:
         if all(one in have for one in rule.get("with", ())) and not any(one in have for one in rule.get("without", ())):
             return str(rule["change"])
-    raise Faulty("ITEM_WITHOUT_AMOUNT", "")
+    raise Faulty(otherwise, "")
 
 
 def amount(text: str, column: str, source: Source) -> Decimal:
@@ -336,6 +353,8 @@ def is_kind(text: str, kind: str) -> bool:
     match kind:
         case "currency":
             return text.upper() in exponents()
+        case "status":
+            return text.casefold() in STATUSES
         case "number":
             return not text or AMOUNT.fullmatch(text) is not None
         case "date":

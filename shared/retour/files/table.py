@@ -220,7 +220,8 @@ def _without_header(first: Sequence[str], delimiters: Sequence[str], layout: Lay
         for delimiter in delimiters:
             cells = cells_of(text.rstrip("\r\n"), delimiter)
             if not isinstance(cells, Quote) and layout.owner and layout.owner.looks(cells):
-                return Shape(layout.positions, layout.positions, 0, delimiter, layout, prefix)
+                header = layout.positions[: len(cells)]
+                return Shape(header, header, 0, delimiter, layout, prefix)
     return Refusal("HEADER_NOT_FOUND", {"lines": str(len(first)), "expected": ", ".join(layout.positions)})
 
 

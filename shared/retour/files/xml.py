@@ -9,6 +9,7 @@ import codecs
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BufferedReader
 from itertools import pairwise
@@ -75,6 +76,10 @@ def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "
     codec = codec_of(head)
     if codec is None:
         return Refusal("ENCODING_UNCLEAR", {"line": "1"})
+    meant = meant_by(head, layout)
+    if isinstance(meant, Refusal):
+        return meant
+    layout = meant
     plan = plan_of(head, layout)
     if isinstance(plan, Refusal):
         return plan
@@ -107,6 +112,26 @@ def codec_of(head: bytes) -> str | None:
         return None
 
 
+def meant_by(head: bytes, layout: Layout) -> Layout | Refusal:
+    """The layout whose columns the elements of a document are called by, where it may be another system's.
+
+    Names of elements are compared to the letter before two layouts are said to claim it: `ActionID` is not `action_id`.
+    """
+    if not layout.others:
+        return layout
+    scout = Scout(layout)
+    with suppress(Doctype, TooDeep, expat.ExpatError, ValueError, LookupError):
+        scout.parser.Parse(head, len(head) < HEAD)
+    names = list(dict.fromkeys(name for within in scout.within[:1] or [scout.names] for name in within))
+    meant = layouts.meant([names], layout)
+    if isinstance(meant, Refusal):
+        folded = frozenset(map(fold, names))
+        claiming = [other for other in (layout, *layout.others) if not other.owner or other.owner.claims(folded)]
+        to_the_letter = [other for other in claiming if set(names) <= set(other.known)]
+        return to_the_letter[0] if len(to_the_letter) == 1 else meant
+    return meant
+
+
 def plan_of(head: bytes, layout: Layout) -> Plan | Refusal:
     """What in a document is a record, by its beginning."""
     scout = Scout(layout)
@@ -137,6 +162,8 @@ class Scout:
         self.open: list[tuple[str, list[str]]] = []
         self.first: dict[str, tuple[int, int, tuple[str, ...]]] = {}
         self.levels: list[int] = []
+        self.names: dict[str, None] = {}
+        self.within: list[dict[str, None]] = []
         self.best: tuple[int, str, tuple[str, ...]] = (0, "", ())
         self.parser = parser_of()
         self.parser.StartElementHandler = self.start
@@ -151,9 +178,16 @@ class Scout:
         if len(self.open) == len(self.levels):
             self.levels.append(self.parser.CurrentByteIndex)
         self.open.append((name, [given for given in attributes if not given.startswith(NO_FIELDS)]))
+        self.within.append({})
 
     def end(self, name: str) -> None:
         _, names = self.open.pop()
+        # Items within a record have columns of their own; a record is known by all that lies in it.
+        within = self.within.pop() | dict.fromkeys(names)
+        if not self.within:
+            self.names = within
+        elif len(self.within[-1]) < FIELDS:
+            self.within[-1] |= within or {local(name): None}
         points = layouts.score(names, self.layout) if names and self.open else 0
         if points > self.best[0]:
             self.best = points, local(name), layouts.spelled(names, self.layout)
@@ -191,6 +225,7 @@ class Record:
     place: str
     fields: dict[str, str] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
+    opened: Counter[str] = field(default_factory=Counter)
     path: list[str] = field(default_factory=list)
     fault: tuple[str, Mapping[str, str], str] | None = None
 
@@ -207,6 +242,7 @@ class Document:
         self.spelling = Spelling(layout)
         self.known = frozenset(layout.known)
         self.nearest = Nearest(layout.known)
+        self.by_index = bool(layout.owner and layout.owner.by_index)
         self.places = Places(prefix)
         self.width = 2 if codec.startswith("utf-16") else 1
         self.depth = 0
@@ -290,6 +326,8 @@ class Document:
             if tag == self.plan.tag:
                 record.wrong("XML_ELEMENT", tag, found=shown(tag), expected=f"/{self.plan.tag}")
             record.path.append(tag)
+            if self.by_index:
+                record.opened["/".join(record.path)] += 1
             if attributes:
                 for given, value in attributes.items():
                     self._put(record, f"{'/'.join(record.path)}/@{given}", value)
@@ -329,7 +367,7 @@ class Document:
     def _put(self, record: Record, name: str, value: str) -> None:
         if name.rpartition("@")[2].startswith(NO_FIELDS):
             return
-        spelled = self.spelling[local(name)]
+        spelled = self.spelling[local(self.of_item(record, name) if self.by_index and "/" in name else name)]
         if spelled in record.seen:
             if spelled in self.known:
                 record.wrong("XML_FIELD_TWICE", spelled, field=shown(spelled))
@@ -343,6 +381,12 @@ class Document:
         record.seen.add(spelled)
         if value:
             record.fields[spelled] = value
+
+    def of_item(self, record: Record, name: str) -> str:
+        """A field of the third item within a record as such a layout calls it, `Sku3`; else as it is."""
+        item, _, leaf = name.rpartition("/")
+        numbered = f"{leaf}{record.opened[item]}"
+        return numbered if self.spelling[numbered] in self.known else name
 
     def _finish(self, record: Record) -> None:
         self.record = None
