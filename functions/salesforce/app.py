@@ -13,7 +13,7 @@ from retour.channels.salesforce import ACK, Push, change_event, outbound_message
 from retour.domain.program import Program, Source
 from retour.domain.row import Ignored, Refusal
 from retour.remote import RemoteError
-from retour.salesforce_sync import genuine, hinted, keep_unread, told_of
+from retour.salesforce_sync import genuine, hinted, is_of_parent, keep_unread, told_of
 from retour.wiring import hub
 
 BODY_MAX = 2_000_000
@@ -74,7 +74,7 @@ def relayed(event: dict[str, Any]) -> None:
 
 def look(program: Program, source: Source, push: Push) -> None:
     try:
-        batches = hinted(hub(), program, source, push.records)
+        batches = hinted(hub(), program, source, push.records, is_of_parent(source, push.object))
     except RemoteError as error:
         logger.warning("records not read back", program=program.id, source=source.name, code=error.code, why=str(error))
     else:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 ORG = "00D5e000001Ret0EAC"
 MY_DOMAIN = "acme.my"
 HOSTS = ("login.salesforce.com", "test.salesforce.com", "*.my.salesforce.com", "*.sandbox.my.salesforce.com")
-TEXT, NUMBER, MOMENT, PICKLIST = "string", "double", "datetime", "picklist"
+TEXT, NUMBER, MOMENT, PICKLIST, REFERENCE = "string", "double", "datetime", "picklist", "reference"
 SYSTEM = {
     "Id": "id", "Name": TEXT, "CreatedDate": MOMENT, "LastModifiedDate": MOMENT, "SystemModstamp": MOMENT,
     "LastModifiedById": "reference", "IsDeleted": "boolean",
@@ -48,11 +48,14 @@ OBJECTS: dict[str, dict[str, tuple[str, int]]] = {
         "CaseNumber": (TEXT, 30), "Subject": (TEXT, 255), "Status": (PICKLIST, 0), "Reason": (PICKLIST, 0),
         "Description": (TEXT, 32000), "Order_Number__c": (TEXT, 128), "Refund__c": (NUMBER, 0),
         "Refund_Quantity__c": (NUMBER, 0), "Sku__c": (TEXT, 100), "CurrencyIsoCode": (PICKLIST, 0),
-        "Reason__c": (PICKLIST, 0), **OURS,
+        "Reason__c": (PICKLIST, 0), "MasterRecordId": (REFERENCE, 0), **OURS,
     },
     "Order": {"OrderNumber": (TEXT, 128), "Status": (PICKLIST, 0), "TotalAmount": (NUMBER, 0), **OURS},
+    "OrderItem": {
+        "OrderId": (REFERENCE, 0), "Sku__c": (TEXT, 100), "Quantity": (NUMBER, 0), "TotalPrice": (NUMBER, 0), **OURS,
+    },
 }  # fmt: skip
-PREFIXES = {"Case": "500", "Order": "801"}
+PREFIXES = {"Case": "500", "Order": "801", "OrderItem": "802"}
 ADMIN, INTEGRATION = "0055e00000ADM0AAA", "0055e00000RET0AAA"
 BATCH_MAX = 100
 KEPT_SECONDS = 24 * 3600
@@ -131,8 +134,10 @@ class Organisation:
         self._file = file
         if file and file.exists():
             kept = json.loads(file.read_text("utf-8"))
-            self.records, self.apps, self.serial = kept["records"], kept["apps"], kept["serial"]
-            self.fields = {name: {f: (t[0], t[1]) for f, t in each.items()} for name, each in kept["fields"].items()}
+            self.records |= kept["records"]
+            self.apps, self.serial = kept["apps"], kept["serial"]
+            for name, each in kept["fields"].items():
+                self.fields[name] = {**self.fields.get(name, {}), **{f: (t[0], t[1]) for f, t in each.items()}}
             self.outbound = Outbound(**kept["outbound"])
             self.queue = [Notification(**each) for each in kept["queue"]]
 
@@ -224,7 +229,7 @@ class Organisation:
         """Create or change a record. A watched field changed by anybody but the integration user queues a message."""
         with self.lock:
             good = self.checked(name, values)
-            stamp = self.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
+            stamp = self.stamp()
             if record is None:
                 record = self.new_id(PREFIXES.get(name, "a00"))
                 before: dict[str, Any] = {"Id": record, "CreatedDate": stamp, "IsDeleted": False}
@@ -254,22 +259,59 @@ class Organisation:
         seen: dict[str, Any] = {"attributes": {"type": name, "url": url}}
         for path in fields:
             parts = path.split(".")
-            seen[parts[0]] = record.get(parts[0]) if len(parts) > 1 else soql.at(record, path)
+            seen[parts[0]] = self.parent_view(parts[0], record, fields) if len(parts) > 1 else soql.at(record, path)
         return seen
+
+    def parent_view(self, relation: str, record: Mapping[str, Any], fields: tuple[str, ...]) -> Any:
+        """A parent as a query shows it: the fields asked of it, or nothing where there is none."""
+        parent = record.get(relation)
+        if not isinstance(parent, Mapping) or "Id" not in parent:
+            return parent
+        asked = tuple(path.partition(".")[2] for path in fields if path.startswith(f"{relation}."))
+        return self.view(relation, parent, asked)
+
+    def joined(self, name: str, record: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A record with its parents, by the names of their relationships."""
+        parents = {
+            field.removesuffix("Id"): self.records[parent].get(id18(str(record.get(field) or "")) or "")
+            for field, (kind, _) in self.fields[name].items()
+            if kind == REFERENCE and (parent := field.removesuffix("Id")) in self.records
+        }
+        return {**record, **parents}
+
+    def delete(self, name: str, record: str, master: str | None = None) -> None:
+        """Put a record into the recycle bin; with `master` as merged into that one."""
+        with self.lock:
+            gone = self.found(name, record)
+            gone["IsDeleted"] = True
+            gone["SystemModstamp"] = gone["LastModifiedDate"] = self.stamp()
+            if master is not None:
+                gone["MasterRecordId"] = self.found(name, master)["Id"]
+            self.keep()
+
+    def stamp(self) -> str:
+        return self.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
+
+    def knows(self, name: str, path: str) -> bool:
+        """Whether a query of an object may name a path: its own field, or one of a parent."""
+        relation, _, rest = path.partition(".")
+        if not rest:
+            return path in self.described(name)
+        if f"{relation}Id" in self.fields[name] and relation in self.fields:
+            return self.knows(relation, rest)
+        return relation.endswith(("__r", "Owner", "Account"))
 
     def query(self, text: str, deleted: bool) -> Any:
         query = soql.parse(text, self.now())
         with self.lock:
             if query.object not in self.fields:
                 raise Problem(400, "INVALID_TYPE", f"sObject type '{query.object}' is not supported.")
-            fields = self.described(query.object)
             for path in sorted(query.named):
-                known = path in fields or ("." in path and path.split(".")[0].endswith(("__r", "Owner", "Account")))
-                if not known:
+                if not self.knows(query.object, path):
                     message = f"No such column '{path}' on entity '{query.object}'"
                     raise Problem(400, "INVALID_FIELD", message)
             visible = [each for each in self.records[query.object].values() if deleted or not each["IsDeleted"]]
-            found = query.run(visible)
+            found = query.run([self.joined(query.object, each) for each in visible])
             if query.counts:
                 return {"totalSize": len(found), "done": True, "records": []}
             self.serial += 1
@@ -492,9 +534,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.org.save(name, record, self.json(), user)
                 return 204, None
             case ["DELETE", "services", "data", _, "sobjects", name, record]:
-                with self.org.lock:
-                    self.org.found(name, record)["IsDeleted"] = True
-                    self.org.keep()
+                self.org.delete(name, record)
                 return 204, None
             case [("PATCH" | "POST") as verb, "services", "data", _, "composite", "sobjects"]:
                 return 200, self.org.collection(self.json(), user, verb == "POST")
@@ -516,6 +556,7 @@ CONTROLS = {
     "GET records?object=Case": "all records of an object",
     "POST records": '{"object": "Case", "records": [{"Id": "only to change one", "Status": "Returned"}]}',
     "POST status": '{"object": "Case", "id": "500…", "status": "Returned"}',
+    "POST merge": '{"object": "Case", "master": "500…", "merged": "500…"}: the second goes into the recycle bin',
     "POST sessions": '{"user": "005…"}: a session id, for simple-salesforce with instance_url and session_id',
     "POST sessions/expire": "{}: every session ends now",
     "POST limits": '{"used": 80000, "total": 100000}',
@@ -540,6 +581,8 @@ def control(org: Organisation, verb: str, what: str, asked: Mapping[str, str], b
             return {"ids": [_save(org, name, dict(each)) for each in body["records"]]}
         case "POST", "status":
             return {"ids": [_save(org, body.get("object", "Case"), {"Id": body["id"], "Status": body["status"]})]}
+        case "POST", "merge":
+            org.delete(body.get("object", "Case"), body["merged"], body["master"])
         case "POST", "sessions":
             return {"session_id": org.new_session(body.get("user", ADMIN))}
         case "POST", "sessions/expire":

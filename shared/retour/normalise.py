@@ -57,8 +57,10 @@ FIELDS = (
     "reference", "order_id", "action_id", "event_type", "sku", "line", "change", "amount", "currency", "quantity",
     "status", "partner", "undoes", "reason", "disposition", "note", "occurred_at", "subject", "version",
 )  # fmt: skip
-FROM_ADAPTERS = ("order_total", "total_of", "source_version", "rank", "prices")
-"""Fields that only adapters fill. `total_of`: what the amount is a part of, where its total is not in the message.
+FROM_ADAPTERS = ("order_total", "total_of", "source_version", "rank", "prices", "names", "part_of", "excess")
+"""Fields that only adapters fill. `names`: what else the order is known by, apart by blanks; without `order_id` the
+record goes by them. `part_of`: the subject that says as a sum what this one says for itself. `excess`: as the source's.
+`total_of`: what the amount is a part of, where its total is not in the message.
 `rank`: the order of states that only move one way, for versions of one second. `prices`: the amount in the other
 currencies of the payload, as JSON: `[{"currency", "amount", "order_total"?}]`."""
 ONLY_MAPPED = ("subject", "version")
@@ -237,7 +239,8 @@ class Reading:
             raise Wrong("CHANNEL_NOT_ALLOWED", "", source=source.name, channel=source.channel.value)
         key = self._order_key(cells)
         action_id = self._short(cells, "action_id")
-        if key is None and action_id is None:
+        names = tuple(cells.get("names", "").split())
+        if key is None and action_id is None and not names:
             raise Wrong("ORDER_ID_MISSING", "order_id")
         event_type = self._event_type(cells)
         if event_type is not None and event_type not in self.program.event_types:
@@ -252,7 +255,7 @@ class Reading:
         return Modification(
             identity=self.identity_of(
                 row.place,
-                key or f"@{action_id}",
+                key or f"@{action_id or names[0]}",
                 reference=reference,
                 event_type=event_type,
                 sku=sku,
@@ -284,6 +287,8 @@ class Reading:
             subject=subject,
             version=self._version(cells) if subject else None,
             prices=self._prices(cells),
+            part_of=cells.get("part_of"),
+            names=names,
             counts_after=self.program.patience_from(delivery.received_at)
             if isinstance(change, Release | Discard)
             else None,
@@ -435,7 +440,7 @@ class Reading:
         if amount is None and quantity is None:
             raise Wrong("AMOUNT_NEEDED", "amount", change=verb)
         of_total, total_of = self._amount(cells, "order_total"), self._short(cells, "total_of")
-        return TakeBack(amount, quantity, of_total, source.excess == "clamp", total_of)
+        return TakeBack(amount, quantity, of_total, cells.get("excess", source.excess) == "clamp", total_of)
 
     def _disposition(self, cells: Mapping[str, str]) -> Mapping[str, str] | None:
         """The merchant's own code, if its event type has such; they are told apart by case."""

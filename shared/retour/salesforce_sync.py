@@ -1,7 +1,8 @@
 """Salesforce and the ledger kept alike: records read back and taken in, missed ones found, outcomes written back.
 
 What a source keeps (its state):
-`record#<id>`        how far this record was taken in: count of changes, digest, SystemModstamp, what it says came back
+`record#<id>`        how far this record was taken in: count of changes, digest, SystemModstamp, what it said last of
+                     which order
 `change#<id>#<n>`    its n-th change as read, claimed by the first reader; it is delivered before any later one
 `watermark`          the newest SystemModstamp that the reconcile has seen
 `written#<id>`       what was last written back
@@ -19,21 +20,26 @@ from retour.channels.salesforce import (
     Push,
     Resync,
     as_read,
-    change_of,
     digest,
     entry,
     id18,
-    level,
+    means,
+    parent_of,
     paths,
+    rows,
     same_id,
+    says,
+    undeclared,
 )
+from retour.channels.statements import KEEP
 from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
 from retour.domain.money import to_text
 from retour.domain.program import Program, Source
+from retour.domain.row import Ignored
 from retour.domain.times import instant, text
 from retour.intake.batch import Batch
-from retour.intake.receive import receive
+from retour.intake.receive import list_undeclared, receive
 from retour.remote import RemoteError
 from retour.sentences import sentence
 from retour.setup.credentials import used
@@ -51,6 +57,8 @@ TOKENS_LIVE = 2
 QUICK, PATIENT = (3.05, 8.0), (5.0, 60.0)
 MESSAGE_MAX = 255
 STATE_MAX = 40
+GONE = "gone"
+"""The digest of a record that was deleted, or merged into another one."""
 STAMPS = ("LastModifiedDate", "LastModifiedById", "SystemModstamp")
 
 
@@ -106,23 +114,33 @@ def set_up(hub: "Hub", program: Program, source: Source) -> None:
 # In
 
 
-def read_back(hub: "Hub", program: Program, source: Source, ids: Sequence[str]) -> list[Batch]:
-    """Read these records as they are now and take in what changed."""
-    records = client_of(hub, program, source).read(source.options["object"], paths(source), ids)
+def read_back(hub: "Hub", program: Program, source: Source, ids: Sequence[str], by_parent: bool = False) -> list[Batch]:
+    """Read these records, or `by_parent` those below these, as they are now and take in what changed."""
+    salesforce = client_of(hub, program, source)
+    parent = parent_of(source) if by_parent else None
+    if parent is None:
+        return take_in(hub, program, source, salesforce.read(source.options["object"], paths(source), ids))
+    records = salesforce.below(source.options["object"], paths(source), parent, ids)
     return take_in(hub, program, source, records)
 
 
-def hinted(hub: "Hub", program: Program, source: Source, ids: Sequence[str]) -> list[Batch]:
+def hinted(hub: "Hub", program: Program, source: Source, ids: Sequence[str], by_parent: bool = False) -> list[Batch]:
     """What a push is for. Where Salesforce does not answer now, the reading is put off (and the error told)."""
     if not source.enabled:
         return []
     try:
-        return read_back(hub, program, source, ids)
+        return read_back(hub, program, source, ids, by_parent)
     except RemoteError as error:
         if not error.lasting:
-            message = {"program": program.id, "source": source.name, "read": list(ids)}
+            message = {"program": program.id, "source": source.name, "read": list(ids), "by_parent": by_parent}
             hub.send("writebacks", message, delay_seconds=30)
         raise
+
+
+def is_of_parent(source: Source, object: str) -> bool:
+    """Whether a push speaks of the parents whose status the source's records have: `Order` of `Order.Status`."""
+    parent = parent_of(source)
+    return parent is not None and object != source.options["object"] and object in (parent, f"{parent[:-1]}c")
 
 
 def reconcile(hub: "Hub", program: Program, source: Source, time_left: Callable[[], bool]) -> Reconciled:
@@ -146,30 +164,52 @@ def reconcile(hub: "Hub", program: Program, source: Source, time_left: Callable[
         state.put("watermark", mark | ({"spared_until": text(hub.now() + SPARED)} if spared else {}))
         if spared or not time_left():
             return Reconciled(seen, changed, whole=False, spared=spared)
+    if since is not None:
+        # What is moved by its parent, and what was deleted or merged, keeps or loses its own stamp: asked for apart.
+        parent, name = parent_of(source), source.options["object"]
+        below = salesforce.changed_below(name, paths(source), parent, since) if parent else []
+        for records in (below, salesforce.deleted(name, since)):
+            changed += sum(len(batch.results) for batch in take_in(hub, program, source, records))
+            seen += len(records)
     return Reconciled(seen, changed, whole=True)
 
 
 def take_in(hub: "Hub", program: Program, source: Source, records: Sequence[Mapping[str, Any]]) -> list[Batch]:
-    """What of these records is new, as deliveries of at most 200 changes, those of one record in their order."""
+    """What of these records is new, as deliveries of at most 200 changes, those of one record in their order.
+
+    A record is a reading, or what is left of one that is gone: its id and SystemModstamp, with IsDeleted.
+    """
     state = hub.state(program.id, source.name)
     batches: list[Batch] = []
     for start in range(0, len(records), DELIVERY_MAX):
         queues = [changes_of(state, source, each) for each in records[start : start + DELIVERY_MAX]]
         while queues := [changes for changes in queues if changes]:
-            first = [with_taken(state, changes.pop(0)) for changes in queues]
-            telling = [change for change in first if change_of(change["fields"], source)]
+            first = [with_said(state, changes.pop(0)) for changes in queues]
+            telling = [change for change in first if is_telling(change, source)]
             for change in first:
                 if change not in telling:
                     remembered(state, source, change, refused=False)
             if telling:
                 batches.append(deliver(hub, program, source, telling))
+            note_undeclared(hub, program, source, first)
     return batches
 
 
-def with_taken(state: State, change: Mapping[str, Any]) -> dict[str, Any]:
-    """A change with what its record had said came back until then."""
-    taken = (state.get(f"record#{change['id']}") or {}).get("taken", {})
-    return entry(change["id"], change["version"], change["modified"], change["fields"], taken)
+def note_undeclared(hub: "Hub", program: Program, source: Source, changes: Sequence[Mapping[str, Any]]) -> None:
+    """List the statuses that the source does not declare, of records too that never said anything about returns."""
+    body = json.dumps(changes, ensure_ascii=False).encode()
+    list_undeclared(hub, program.id, source, undeclared(body, source), hub.now())
+
+
+def with_said(state: State, change: Mapping[str, Any]) -> dict[str, Any]:
+    """A change with what its record had said until then."""
+    said = (state.get(f"record#{change['id']}") or {}).get("said", {})
+    gone = bool(change.get("gone"))
+    return entry(change["id"], change["version"], change["modified"], change["fields"], said, gone=gone)
+
+
+def is_telling(change: Mapping[str, Any], source: Source) -> bool:
+    return not isinstance(rows(json.dumps([change]).encode(), {}, source), Ignored)
 
 
 def changes_of(state: State, source: Source, record: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -178,8 +218,9 @@ def changes_of(state: State, source: Source, record: Mapping[str, Any]) -> list[
     A reading older than one already claimed says nothing: two readers may overtake each other.
     """
     id = id18(record["Id"]) or record["Id"]
-    fields, modified = as_read(record, source), text(instant(record["SystemModstamp"]))
-    now = digest(fields)
+    gone = record.get("IsDeleted") is True
+    fields, modified = {} if gone else as_read(record, source), text(instant(record["SystemModstamp"]))
+    now = GONE if gone else digest(fields)
     while True:
         known = state.get(f"record#{id}") or {"version": 0, "digest": "", "modified": ""}
         if (known["digest"], known["modified"]) == (now, modified):
@@ -188,16 +229,26 @@ def changes_of(state: State, source: Source, record: Mapping[str, Any]) -> list[
         while claimed := state.get(change_key(id, known["version"] + 1)):
             pending.append(claimed)
             known = known_from(claimed)
-        never_told = known["version"] == 0 and change_of(fields, source) is None
+        never_told = known["version"] == 0 and (gone or not is_news(fields, source))
         if known["digest"] == now or modified < known["modified"] or never_told:
+            if never_told and not gone:
+                pending.append(entry(id, 0, modified, fields, {}))
             return pending
-        change = entry(id, known["version"] + 1, modified, fields, {})
+        change = entry(id, known["version"] + 1, modified, fields, {}, gone=gone)
         if state.claim(change_key(id, change["version"]), change):
             return [*pending, change]
 
 
+def is_news(fields: Mapping[str, str], source: Source) -> bool:
+    """Whether a record that never said anything says something now. That nothing is taken back makes no record, but it
+    is remembered: an older reading that comes late says nothing any more."""
+    meaning = means(fields, source)
+    return meaning.takes != KEEP or meaning.beside is not None
+
+
 def known_from(change: Mapping[str, Any]) -> dict[str, Any]:
-    return {"version": change["version"], "digest": digest(change["fields"]), "modified": change["modified"]}
+    now = GONE if change.get("gone") else digest(change["fields"])
+    return {"version": change["version"], "digest": now, "modified": change["modified"]}
 
 
 def change_key(record: str, version: int) -> str:
@@ -221,17 +272,20 @@ def deliver(hub: "Hub", program: Program, source: Source, entries: Sequence[dict
 def remember(hub: "Hub", program: Program, source: Source, body: bytes, results: Sequence[Result]) -> None:
     """Know the records of a delivery as taken in: after `receive`, and again when stored deliveries are replayed."""
     state = hub.state(program.id, source.name)
-    refused = {result.place for result in results if result.outcome is Outcome.REFUSED}
+    refused = {result.place.partition("~")[0] for result in results if result.outcome is Outcome.REFUSED}
     for place, each in enumerate(json.loads(body), 1):
         remembered(state, source, each, refused=str(place) in refused)
 
 
 def remembered(state: State, source: Source, change: Mapping[str, Any], *, refused: bool) -> None:
+    """Know a change as taken in. What was refused said nothing: the word before it stays the last one."""
+    if not change["version"]:
+        return
     key = f"record#{change['id']}"
     if ((state.get(key) or {}).get("version", 0)) > change["version"]:
         return
-    taken = ({} if refused else level(change["fields"], source)) or change.get("taken", {})
-    state.put(key, known_from(change) | ({"taken": taken} if taken else {}))
+    said = change.get("said", {}) if refused else says(change, source)
+    state.put(key, known_from(change) | ({"said": said} if said else {}))
 
 
 def keep_unread(hub: "Hub", program: Program, source: Source, body: bytes) -> Batch:
@@ -263,8 +317,13 @@ def delivery_of(hub: "Hub", program: Program, source: Source, identity: str, bod
 def write_backs(entries: Sequence[Mapping[str, Any]], results: Sequence[Result], language: str) -> list[dict[str, Any]]:
     """What the records of a delivery are to be told."""
     by_place = {result.place: result for result in results}
-    told = ((each, by_place.get(str(place))) for place, each in enumerate(entries, 1))
+    told = ((each, told_at(by_place, str(place))) for place, each in enumerate(entries, 1) if not each.get("gone"))
     return [{"id": each["id"], "version": each["version"], **news(result, language)} for each, result in told if result]
+
+
+def told_at(by_place: Mapping[str, Result], place: str) -> Result | None:
+    """What became of a record's own words; where it has none, of what the order was told that it spoke of before."""
+    return by_place.get(place) or by_place.get(f"{place}~before")
 
 
 def news(result: Result, language: str) -> dict[str, str]:
@@ -328,7 +387,8 @@ def errand(hub: "Hub", message: Mapping[str, Any], time_left: Callable[[], bool]
     if program is None or source is None or source.channel is not Channel.SALESFORCE:
         return told | {"dropped": "the source is gone"}
     if "read" in message:
-        return told | {"changed": sum(len(batch.results) for batch in read_back(hub, program, source, message["read"]))}
+        batches = read_back(hub, program, source, message["read"], bool(message.get("by_parent")))
+        return told | {"changed": sum(len(batch.results) for batch in batches)}
     if "reconcile" in message:
         return told | asdict(reconcile(hub, program, source, time_left))
     written = write_back(hub, program, source, message["records"])
@@ -363,7 +423,8 @@ def told_of(hub: "Hub", hint: Push | Resync) -> Iterator[tuple[Program, Source]]
         if program is None:
             continue
         for source in sources(program):
-            listens = same_id(hint.org, source.options["org_id"]) and hint.object == source.options["object"]
+            of_it = hint.object == source.options["object"] or is_of_parent(source, hint.object)
+            listens = same_id(hint.org, source.options["org_id"]) and of_it
             own = {*source.options.get("write_back", {}).values(), *STAMPS}
             written = isinstance(hint, Push) and hint.fields and own.issuperset(hint.fields)
             if listens and not written:

@@ -12,7 +12,7 @@ from typing import Any
 from retour.channels import webhook
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
-from retour.domain.row import Ignored, Refusal, Row, Unreadable
+from retour.domain.row import Ignored, Names, Refusal, Row, Unreadable
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "hooks"
 
@@ -27,7 +27,7 @@ def expected(sample: Path) -> dict[str, Any]:
 
 def source(kind: str, **said: Any) -> Source:
     mapping = MappingProxyType(said.pop("mapping", {}))
-    return Source(name="shop", channel=Channel.API, kind=kind, mapping=mapping, **said)
+    return Source(name="shop", namespace="shop", channel=Channel.API, kind=kind, mapping=mapping, **said)
 
 
 def reading(sample: Path) -> Any:
@@ -36,9 +36,12 @@ def reading(sample: Path) -> Any:
     return told(webhook.hooks(kind).rows(sample.read_bytes(), said["facts"], source(kind, **said["source"])))
 
 
-def told(read: Sequence[Row | Unreadable] | Ignored | Refusal) -> Any:
+def told(read: Sequence[Row | Unreadable] | Names | Ignored | Refusal) -> Any:
     if isinstance(read, Ignored):
         return {"ignored": read.why}
+    if isinstance(read, Names):
+        names = {"order": read.order, "total": read.total, "currency": read.currency}
+        return {"names": list(read.names), **{name: text for name, text in names.items() if text}}
     if isinstance(read, Refusal):
         return {"refused": read.code, **read.details}
     return [

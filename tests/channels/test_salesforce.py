@@ -13,7 +13,7 @@ from retour.channels import salesforce
 from retour.channels.salesforce import Push, Resync, change_event, entry, id18, outbound_message, rows, same_id
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
-from retour.domain.row import Ignored, Refusal, Row, Unreadable
+from retour.domain.row import Ignored, Refusal, Row
 
 ORG = "00D5e000001Ret0EAC"
 CASE = "5005e0000000001AAA"
@@ -32,7 +32,14 @@ SOURCE = Source(
             "currency": "CurrencyIsoCode",
             "reason": "Reason__c",
         },
-        "statuses": {"Returned": "reverse", "Partly returned": "take_back", "New total": "set_total", "Ok": "approve"},
+        "statuses": {
+            "Returned": "reverse",
+            "Partly returned": "take_back",
+            "New total": "set_total",
+            "Ok": "approve",
+            "New": "nothing",
+            "Reopened": "restore",
+        },
     },
 )
 
@@ -163,7 +170,15 @@ def test_the_shapes_a_change_event_comes_in() -> None:
     assert {change_event(each) for each in (relayed, flat, wrapped, single)} == {Push(ORG, "Case", (CASE,))}
 
 
-@pytest.mark.parametrize("header", [{"changeType": "GAP_OVERFLOW", "recordIds": []}, {"recordIds": ["500.........*"]}])
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"changeType": "GAP_OVERFLOW", "recordIds": []},
+        {"recordIds": ["500.........*"]},
+        {"changeType": "DELETE"},
+        {"changeType": "GAP_DELETE"},
+    ],
+)
 def test_what_cannot_say_which_records_asks_for_a_reconcile(header: dict[str, Any]) -> None:
     assert change_event(event(**header)) == Resync(ORG, "Case")
 
@@ -172,7 +187,6 @@ def test_what_cannot_say_which_records_asks_for_a_reconcile(header: dict[str, An
     "other",
     [
         {},
-        event(changeType="DELETE"),
         event() | {"source": "aws.partner/salesforce.com/short/0YL"},
         event() | {"source": "aws.s3"},
         event() | {"detail": {"payload": {"Status": "x"}}},
@@ -188,25 +202,26 @@ def record(**fields: Any) -> dict[str, Any]:
     return standard | fields
 
 
-def body(*records: dict[str, Any], taken: dict[str, str] | None = None) -> bytes:
+def body(*records: dict[str, Any], said: dict[str, str] | None = None) -> bytes:
     entries = [
-        entry(CASE, n, "2026-11-21T23:24:59.000+0000", salesforce.as_read(each, SOURCE), taken or {})
+        entry(CASE, n, "2026-11-21T23:24:59.000+0000", salesforce.as_read(each, SOURCE), said or {})
         for n, each in enumerate(records, 3)
     ]
     return json.dumps(entries).encode()
 
 
-def read(*records: dict[str, Any], taken: dict[str, str] | None = None) -> Any:
-    return rows(body(*records, taken=taken), {}, SOURCE)
+def read(*records: dict[str, Any], said: dict[str, str] | None = None) -> Any:
+    return rows(body(*records, said=said), {}, SOURCE)
 
 
-def test_a_status_becomes_a_change() -> None:
+def test_a_status_becomes_a_statement_about_its_record() -> None:
     [row] = read(record(Reason__c="Damaged", CurrencyIsoCode=None))
     assert isinstance(row, Row)
     assert row.place == "1"
     assert row.fields == {
         "reference": CASE,
-        "source_version": "3",
+        "subject": f"case/{CASE}",
+        "version": "3",
         "change": "reverse",
         "occurred_at": "2026-11-21T23:24:59.003Z",
         "order_id": "A-1",
@@ -230,42 +245,58 @@ def test_numbers_are_exact_texts(number: Any, text: str) -> None:
     assert row.fields["amount"] == text
 
 
-def test_a_status_without_meaning_gives_no_row() -> None:
-    assert isinstance(read(record(Status="New"), record(Status=None)), Ignored)
-    assert [row.place for row in read(record(Status="New"), record())] == ["2"]
+def test_a_status_that_is_not_declared_gives_no_row_and_is_told() -> None:
+    assert isinstance(read(record(Status="Waiting"), record(Status=None)), Ignored)
+    assert [row.place for row in read(record(Status="Waiting"), record())] == ["2"]
+    assert salesforce.undeclared(body(record(Status="Waiting"), record(Status=None), record()), SOURCE) == ["Waiting"]
 
 
-def test_a_return_record_says_how_much_came_back_in_all() -> None:
-    [first] = read(record(Status="Partly returned"))
-    assert first.fields["amount"] == "30"
-    before = {"order_id": "A-1", "amount": "30"}
-    [more] = read(record(Status="Partly returned", Refund__c=Decimal("42.5")), taken=before)
-    assert more.fields["amount"] == "12.5"
-    same = read(record(Status="Partly returned", Reason__c="other"), taken=before)
-    assert isinstance(same, Ignored)
-
-
-def test_less_than_was_taken_back_is_told_not_guessed() -> None:
-    [row] = read(record(Status="Partly returned", Refund__c=Decimal(20)), taken={"order_id": "A-1", "amount": "30"})
-    assert isinstance(row, Unreadable)
-    assert (row.code, row.column, row.details["taken"], row.details["now"]) == (
-        "TAKEN_BACK_ALREADY",
-        "amount",
-        "30",
-        "20",
+def test_a_record_says_what_came_back_in_all() -> None:
+    [row] = read(
+        record(Status="Partly returned", Refund__c=Decimal("42.5")),
+        said={"order_id": "A-1", "change": "take_back", "amount": "30"},
     )
+    assert (row.fields["change"], row.fields["amount"]) == ("take_back", "42.5")
 
 
-def test_the_difference_counts_only_for_the_same_order() -> None:
-    [row] = read(record(Status="Partly returned"), taken={"order_id": "A-2", "amount": "30"})
-    assert row.fields["amount"] == "30"
+@pytest.mark.parametrize("status", ["New", "Reopened"])
+def test_what_a_record_took_is_given_back(status: str) -> None:
+    """`restore` is how older programs write `nothing`."""
+    [row] = read(record(Status=status), said={"order_id": "A-1", "change": "reverse"})
+    assert (row.fields["change"], row.fields["amount"]) == ("take_back", "0")
 
 
-def test_units_that_came_back_are_counted_the_same_way() -> None:
-    units = record(Status="Partly returned", Refund__c=None, Units__c=Decimal("3.0"))
-    assert salesforce.level(salesforce.as_read(units, SOURCE), SOURCE) == {"order_id": "A-1", "quantity": "3"}
-    [row] = read(units, taken={"order_id": "A-1", "quantity": "1"})
-    assert row.fields["quantity"] == "2"
+def test_nothing_is_given_back_that_was_never_taken() -> None:
+    nothing = {"order_id": "A-1", "change": "take_back", "amount": "0"}
+    assert isinstance(read(record(Status="New"), said=nothing), Ignored)
+
+
+def test_an_approval_brings_nothing_back_by_itself() -> None:
+    [row] = read(record(Status="Ok"), said={"order_id": "A-1", "change": "reverse"})
+    assert (row.place, row.fields["change"], row.fields["source_version"]) == ("1", "approve", "3")
+    assert "subject" not in row.fields
+
+
+def test_a_record_that_names_another_order_tells_the_old_one_nothing() -> None:
+    before, now = read(record(), said={"order_id": "A-0", "change": "reverse"})
+    assert (before.fields["order_id"], before.fields["amount"]) == ("A-0", "0")
+    assert (now.fields["order_id"], now.fields["change"]) == ("A-1", "reverse")
+    assert before.fields["subject"] == now.fields["subject"]
+    assert before.fields["version"] == now.fields["version"]
+
+
+def test_a_record_that_moves_in_a_status_that_says_nothing_takes_its_last_word_along() -> None:
+    said = {"order_id": "A-0", "change": "take_back", "amount": "30"}
+    before, now = read(record(Status="Waiting"), said=said)
+    assert (before.fields["order_id"], before.fields["amount"]) == ("A-0", "0")
+    assert (now.fields["order_id"], now.fields["amount"]) == ("A-1", "30")
+
+
+def test_a_record_that_is_gone_tells_its_order_nothing() -> None:
+    gone = entry(CASE, 4, "2026-11-21T23:24:59.000+0000", {}, {"order_id": "A-1", "change": "reverse"}, gone=True)
+    [row] = rows(json.dumps([gone]).encode(), {}, SOURCE)  # type: ignore[misc]
+    assert isinstance(row, Row)
+    assert (row.fields["order_id"], row.fields["amount"]) == ("A-1", "0")
 
 
 def test_only_mapped_fields_count_as_a_change() -> None:

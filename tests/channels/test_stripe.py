@@ -11,7 +11,7 @@ from tests.channels.hook_signing import stripe as signed
 
 from retour.channels import stripe
 from retour.domain.money import decimal, exponents, to_minor
-from retour.domain.row import Ignored, Refusal, Row, Unreadable
+from retour.domain.row import Ignored, Names, Refusal, Row, Unreadable
 
 NOW = datetime(2026, 11, 22, 0, 30, tzinfo=UTC)
 BODY = b'{"id": "evt_1"}'
@@ -122,31 +122,75 @@ def test_a_currency_that_is_none_is_never_guessed(currency: Any) -> None:
     assert row.code == "CURRENCY_UNKNOWN"
 
 
-def test_a_failed_refund_is_told_to_a_person_only_if_it_may_have_counted() -> None:
-    failed = refund(status="failed")
-    for kind, before, told in (
-        ("refund.updated", {"status": "succeeded"}, True),
-        ("refund.updated", {"status": "pending"}, False),
-        ("refund.updated", {"failure_balance_transaction": None}, False),
-        ("refund.failed", None, True),
-    ):
-        data = failed["data"] | ({} if before is None else {"previous_attributes": before})
-        event = failed | {"type": kind, "data": data}
-        assert isinstance(read(event), Ignored) is not told
+@pytest.mark.parametrize(
+    ("status", "amount", "rank"),
+    [
+        ("pending", "10.00", None),
+        ("requires_action", "10.00", None),
+        ("succeeded", "10.00", "1"),
+        ("failed", "0", "2"),
+        ("canceled", "0", "2"),
+    ],
+)
+def test_a_refund_is_a_subject_that_takes_its_amount_unless_it_failed(
+    status: str, amount: str, rank: str | None
+) -> None:
+    (row,) = read(refund(status=status))
+    assert (row.fields["subject"], row.fields["change"], row.fields["amount"]) == (
+        "refund/re_3QaRetour",
+        "take_back",
+        amount,
+    )
+    assert row.fields.get("rank") == rank
 
 
-@pytest.mark.parametrize("status", ["pending", "requires_action", "failed", "canceled", None, 5])
-def test_only_what_succeeded_counts(status: Any) -> None:
+@pytest.mark.parametrize("status", [None, 5, "of_next_year"])
+def test_a_status_that_is_not_known_says_nothing_and_is_told(status: Any) -> None:
     event = refund(status=status)
-    event["data"]["previous_attributes"] = {"status": "pending"}
     assert isinstance(read(event), Ignored)
+    undeclared = stripe.undeclared(json.dumps(event).encode(), {}, source("stripe"))
+    assert list(undeclared) == ([status] if isinstance(status, str) else [])
 
 
-@pytest.mark.parametrize("status", ["lost", "warning_closed", "charge_refunded", None])
-def test_only_a_dispute_that_was_won_restores(status: Any) -> None:
-    event = json.loads((SAMPLES / "stripe/dispute_won.json").read_text())
-    event["data"]["object"]["status"] = status
-    assert isinstance(read(event), Ignored)
+def test_a_source_may_declare_what_a_status_says() -> None:
+    (row,) = read(refund(status="of_next_year"), mapping={"statuses": {"of_next_year": "nothing"}})
+    assert row.fields["amount"] == "0"
+
+
+def test_what_has_no_order_id_goes_by_the_names_of_its_payment() -> None:
+    named = refund(metadata={}, charge="ch_1", payment_intent="pi_1")
+    (row,) = read(named)
+    assert (row.fields["names"], "order_id" in row.fields) == ("charge:ch_1 payment_intent:pi_1", False)
+    (nameless,) = read(refund(metadata={}, charge=None, payment_intent=None))
+    assert isinstance(nameless, Unreadable)
+    assert nameless.code == "ORDER_ID_NOT_SENT"
+
+
+@pytest.mark.parametrize(
+    ("kind", "object", "names"),
+    [
+        ("charge.succeeded", {"object": "charge", "id": "ch_1", "amount": 12000, "currency": "eur"}, ["charge:ch_1"]),
+        (
+            "payment_intent.succeeded",
+            {"object": "payment_intent", "id": "pi_1", "latest_charge": "ch_1", "amount": 12000, "currency": "eur"},
+            ["charge:ch_1", "payment_intent:pi_1"],
+        ),
+        (
+            "checkout.session.completed",
+            {
+                "object": "checkout.session",
+                "id": "cs_1",
+                "payment_intent": "pi_1",
+                "amount_total": 12000,
+                "currency": "eur",
+            },
+            ["payment_intent:pi_1"],
+        ),
+    ],
+)
+def test_what_tells_names_tells_nothing_else(kind: str, object: dict[str, Any], names: list[str]) -> None:
+    event = EVENT | {"type": kind, "data": {"object": {**object, "client_reference_id": "1042", "order_id": "1042"}}}
+    assert read(event) == Names("1042", tuple(names), "120.00", "EUR")
 
 
 def test_an_order_id_is_metadata_first() -> None:

@@ -22,7 +22,7 @@ from tests.gateway import hook
 from retour import wiring
 from retour.channels import webhook
 from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
-from retour.domain.row import Ignored, Refusal, Row, Unreadable
+from retour.domain.row import Ignored, Names, Refusal, Row, Unreadable
 from retour.intake.receive import receive
 from retour.intake.report import from_json
 from retour.sentences import all_sentences
@@ -149,7 +149,12 @@ def damaged(draw: st.DrawFn) -> bytes:
     return json.dumps(document).encode()
 
 
-topics = st.sampled_from(["refunds/create", "orders/cancelled", "order.updated", "", "x"])
+topics = st.sampled_from(
+    [
+        "refunds/create", "orders/cancelled", "orders/updated", "order_transactions/create", "disputes/update",
+        "order.created", "order.updated", "order.deleted", "", "x",
+    ]
+)  # fmt: skip
 
 
 @given(
@@ -171,9 +176,12 @@ def test_nothing_that_is_sent_makes_a_reader_raise(
         assert (name + value).isascii()
     for basis in ("goods", "order_total"):
         for means in (None, "set_total"):
-            read = hooks.rows(body, headers, source(kind, basis=basis, amount_means=means))
+            read = hooks.rows(body, headers, source(kind, basis=basis, amount_means=means, order_id_field="name"))
+            assert all(isinstance(status, str) for status in hooks.undeclared(body, headers, source(kind)))
             assert isinstance(read, Ignored | Refusal) or read is not None
-            for row in () if isinstance(read, Ignored | Refusal) else read:
+            if isinstance(read, Names):
+                assert all(name.isprintable() and " " not in name for name in read.names)
+            for row in () if isinstance(read, Ignored | Refusal | Names) else read:
                 said = row.fields if isinstance(row, Row) else {**row.details, "order": row.order, "r": row.reference}
                 assert all(isinstance(text, str) and len(text.encode()) <= 500 for text in said.values())
                 assert isinstance(row, Unreadable) or "change" in row.fields or kind == "standard"
@@ -534,7 +542,7 @@ def test_a_refund_by_shopify_takes_back_its_lines(door: Door) -> None:
     body = sample("shopify/refund_two_lines")
     _, batch = read(door.send("shopify", body, x_shopify_topic="refunds/create", x_shopify_webhook_id="w1"))
     assert batch["counts"] == {"applied": 2}
-    assert batch["outcomes"][-1]["effect"]["amount"]["after"] == "66.80"
+    assert door.order("450789469").heads["450789469~sale"].standing.amount == 6680
     _, again = read(door.send("shopify", body, x_shopify_topic="refunds/create", x_shopify_webhook_id="w2"))
     assert again["counts"] == {"duplicate": 2}, "a second subscription"
 
@@ -542,17 +550,18 @@ def test_a_refund_by_shopify_takes_back_its_lines(door: Door) -> None:
 def test_one_stripe_refund_told_by_two_events_counts_once(door: Door) -> None:
     report(door, order_id="1042", amount="119.00")
     listed = json.loads(sample("stripe/charge_refunded_with_its_list"))
-    for event in (sample("stripe/refund_created"), sample("stripe/refund_updated"), json.dumps(listed).encode()):
-        _, batch = read(door.send("stripe", event))
-    assert batch["counts"] == {"duplicate": 1}
-    assert len(door.order("1042").records) == 1
+    for event in (json.dumps(listed).encode(), sample("stripe/refund_created"), sample("stripe/refund_updated")):
+        read(door.send("stripe", event))
+    (head,) = door.order("1042").heads.values()
+    assert head.standing.amount == 10400, "119.00 less 10.00 and 5.00, each once"
 
 
 def test_a_dispute_reverses_and_its_being_won_restores(door: Door) -> None:
     report(door, order_id="1042", amount="119.00")
+    read(door.send("stripe", sample("stripe/charge_succeeded")))
     created = read(door.send("stripe", sample("stripe/dispute_created")))[1]["outcomes"][0]
     escalated = read(door.send("stripe", sample("stripe/dispute_escalated")))[1]["outcomes"][0]
     won = read(door.send("stripe", sample("stripe/dispute_won")))[1]["outcomes"][0]
     assert (created["outcome"], created["effect"]["amount"]["after"]) == ("applied", "0.00")
-    assert escalated["outcome"] == "duplicate"
+    assert escalated["outcome"] in ("duplicate", "unchanged")
     assert (won["outcome"], won["effect"]["amount"]["after"]) == ("applied", "119.00")

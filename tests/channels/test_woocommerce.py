@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -48,14 +49,13 @@ def test_a_ping_says_nothing() -> None:
     assert isinstance(woocommerce.rows(b"webhook_id=17", {}, source("woocommerce")), Ignored)
 
 
-def test_a_refund_is_the_same_record_each_time_the_order_changes() -> None:
-    first = read(ORDER)
-    later = read(
-        ORDER | {"date_modified_gmt": "2026-11-09T10:20:05", "refunds": [*ORDER["refunds"], {"id": 730, "total": "-1"}]}
-    )
-    said = [{name: text for name, text in row.fields.items() if name != "occurred_at"} for row in (*first, *later)]
-    assert said[:2] == said[2:4]
-    assert said[4]["reference"] == "730"
+def test_each_message_says_what_all_refunds_take_back_together() -> None:
+    (first,) = read(ORDER)
+    refunds = [*ORDER["refunds"], {"id": 730, "total": "-1"}]
+    (later,) = read(ORDER | {"date_modified_gmt": "2026-11-09T10:20:05", "refunds": refunds})
+    assert first.fields["subject"] == later.fields["subject"] == "order/727"
+    assert Decimal(later.fields["amount"]) == Decimal(first.fields["amount"]) + 1
+    assert (first.fields["version"], later.fields["version"]) == ("2026-11-03T10:20:05Z", "2026-11-09T10:20:05Z")
 
 
 @pytest.mark.parametrize(("total", "amount"), [("-10.00", "10.00"), ("10.00", "10.00"), (-10, "10"), (-10.10, "10.1")])
@@ -66,13 +66,30 @@ def test_what_a_refund_gave_back_is_told_without_its_sign(total: Any, amount: st
 
 def test_a_cancelled_order_stays_one_when_its_money_is_given_back() -> None:
     (row,) = read(ORDER | {"status": "cancelled", "refunds": [{"id": 1, "total": "-119.00"}]})
-    assert (row.fields["reference"], row.fields["reason"]) == ("727/cancelled", "CANCELLED")
+    assert (row.fields["change"], row.fields["reason"]) == ("reverse", "CANCELLED")
 
 
 def test_the_merchants_own_statuses_go_first() -> None:
     (row,) = read(ORDER | {"status": "returned", "refunds": []}, mapping={"statuses": {"returned": "reverse"}})
     assert isinstance(row, Row)
-    assert (row.fields["change"], row.fields["reference"]) == ("reverse", "727/returned")
+    assert (row.fields["change"], row.fields["subject"]) == ("reverse", "order/727")
+
+
+def test_an_older_restore_in_the_mapping_is_nothing_and_an_approval_goes_beside() -> None:
+    (row,) = read(ORDER | {"status": "reopened", "refunds": []}, mapping={"statuses": {"reopened": "restore"}})
+    assert (row.fields["change"], row.fields["amount"]) == ("take_back", "0")
+    statement, beside = read(
+        ORDER | {"status": "completed", "refunds": []}, mapping={"statuses": {"completed": "approve"}}
+    )
+    assert (statement.fields["subject"], statement.fields["amount"]) == ("order/727", "0")
+    assert (beside.fields["change"], "subject" in beside.fields) == ("approve", False)
+
+
+def test_a_status_nobody_declared_keeps_what_was_said() -> None:
+    packed = ORDER | {"status": "wc-packed", "refunds": []}
+    assert isinstance(read(packed), Ignored)
+    assert list(woocommerce.undeclared(json.dumps(packed).encode(), TOPIC, source("woocommerce"))) == ["wc-packed"]
+    assert not woocommerce.undeclared(json.dumps(ORDER).encode(), TOPIC, source("woocommerce"))
 
 
 @pytest.mark.parametrize("moment", [None, "", 5, "2026-11-03T10:20:05Z", "2026-11-03T10:20:05+01:00x"])
@@ -83,4 +100,5 @@ def test_a_time_that_is_none_is_left_out(moment: Any) -> None:
 
 @pytest.mark.parametrize("refunds", [None, {}, "x", 5])
 def test_refunds_that_are_no_list_are_none(refunds: Any) -> None:
-    assert isinstance(read(ORDER | {"refunds": refunds}), Ignored)
+    (row,) = read(ORDER | {"refunds": refunds})
+    assert row.fields["amount"] == "0"

@@ -250,8 +250,8 @@ def test_a_return_record_takes_back_what_it_says_in_all(house: House) -> None:
     assert sync(house, record) == ["applied"]
     assert house.left("A-1") == 5750
     house.record("Partly returned", record=record, Refund__c=10)
-    assert sync(house, record) == ["refused"]
-    assert house.left("A-1") == 5750
+    assert sync(house, record) == ["applied"]
+    assert house.left("A-1") == 9000
 
 
 def test_a_refused_amount_uses_nothing_up(house: House) -> None:
@@ -390,7 +390,6 @@ def test_readers_that_overtake_each_other_do_not_bring_back_the_old(house: House
     sync(house, record)
     take_in(house, house.acme, crm(house), [old])
     assert house.left("A-1") == 10000
-    assert len(house.books.order("A-1").records) == 1
 
 
 def test_many_readers_at_once_take_a_change_in_once(house: House) -> None:

@@ -1,20 +1,50 @@
-"""BigCommerce's webhooks name what changed and nothing else: a status can be read, an amount cannot."""
+"""BigCommerce's webhooks name what changed and nothing else: a status can be read, an amount is read back.
+
+| object | state | taken back in total |
+|---|---|---|
+| order | 5 Cancelled, 6 Declined | all |
+| order | 4 Refunded | all, where refunds are not read back |
+| order | 4, 14 Partially Refunded, read back | its refunds: goods only, by order product |
+| order | 0-3, 7-12, 13 Disputed | its refunds where they are read back, else nothing (13: it says nothing) |
+
+With a restricted key (`store_hash` in the source's options, an access token as its secret) every webhook is a hint: the
+order, its products and its refunds are read back and stored as one document, which tells the whole order. Its version
+is the order's own time of change; without a key a status told by a webhook has that webhook's second.
+"""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from decimal import Decimal
+from email.utils import parsedate_to_datetime
+from typing import Any
 
 from retour.channels import payload, signature
+from retour.channels.statements import ALL, NOTHING, TAKES, amount, meaning, said
 from retour.channels.webhook import header_identity
 from retour.domain.program import Source
-from retour.domain.row import Ignored, Refusal, Row, Unreadable
+from retour.domain.row import Ignored, Names, Refusal, Row, Unreadable
+from retour.domain.times import text
 
 STATUS_NAMES = {
     0: "Incomplete", 1: "Pending", 2: "Shipped", 3: "Partially Shipped", 4: "Refunded", 5: "Cancelled", 6: "Declined",
     7: "Awaiting Payment", 8: "Awaiting Pickup", 9: "Awaiting Shipment", 10: "Completed", 11: "Awaiting Fulfillment",
     12: "Manual Verification Required", 13: "Disputed", 14: "Partially Refunded",
 }  # fmt: skip
-STATUSES = {"Refunded": "reverse", "Cancelled": "reverse", "Declined": "reverse"}
+SILENT = ("Refunded", "Partially Refunded", "Disputed")
+"""Statuses that alone do not say how much: the refunds do, where they are read back."""
+STATUSES = {
+    **{name: NOTHING for name in STATUS_NAMES.values() if name not in SILENT},
+    "Refunded": TAKES,
+    "Cancelled": TAKES,
+    "Declined": TAKES,
+}
 REASONS = {"Cancelled": "CANCELLED", "Declined": "PAYMENT_FAILED"}
+SCOPES = (
+    "store/order/statusUpdated", "store/order/refund/created", "store/order/updated", "store/order/archived",
+    "store/order/transaction/created", "store/order/transaction/updated",
+)  # fmt: skip
+READ = "read"
+"""What a document that was read back names itself, beside `order`, `products` and `refunds`."""
 
 
 def verify(body: bytes, headers: Mapping[str, str], secrets: Sequence[str], now: datetime) -> bool:
@@ -34,10 +64,23 @@ def facts(headers: Mapping[str, str]) -> dict[str, str]:
     return {}
 
 
-def rows(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[Row | Unreadable] | Ignored | Refusal:
+def order_hinted(body: bytes) -> str | None:
+    """The number of the order that a webhook says something happened to; None where it speaks of none."""
+    event = payload.document(body)
+    if isinstance(event, Refusal) or event.get("scope") not in SCOPES:
+        return None
+    number = payload.text_of(payload.at(event, "data.order_id")) or payload.text_of(payload.at(event, "data.id"))
+    return number if number is not None and number.isdigit() else None
+
+
+def rows(
+    body: bytes, headers: Mapping[str, str], source: Source
+) -> Sequence[Row | Unreadable] | Names | Ignored | Refusal:
     event = payload.document(body)
     if isinstance(event, Refusal):
         return event
+    if READ in event:
+        return _whole(event, source)
     scope, number = event.get("scope"), payload.text_of(payload.at(event, "data.id"))
     if scope == "store/order/refund/created":
         return _amount_unknown(number)
@@ -45,26 +88,124 @@ def rows(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[Ro
         return Ignored(f"Scope {payload.shown(scope)} is not used. Subscribe to store/order/statusUpdated.")
     if number is None:
         return Refusal("PAYLOAD_INCOMPLETE", {"topic": scope, "field": "data.id"})
-    status_id = payload.at(event, "data.status.new_status_id")
-    status = STATUS_NAMES.get(status_id, "") if isinstance(status_id, int) else ""
-    verb = payload.status_change(status, source, STATUSES)
-    if verb is None and status == "Partially Refunded":
+    status = _status(payload.at(event, "data.status.new_status_id"))
+    means = meaning(status, source, STATUSES)
+    told = [
+        payload.row("1", {**_common(number, status, source), **fields})
+        for fields in _by_status(number, status, payload.moment(event.get("created_at")), source)
+    ]
+    if told:
+        return told
+    if status == "Partially Refunded" and means.takes not in (TAKES, NOTHING):
         return _amount_unknown(number)
-    if verb is None:
-        return Ignored(f"Order {number} went to status {payload.shown(status or status_id)}, which changes nothing.")
-    fields = {
-        "reference": f"{number}/{status}",
-        "order_id": number,
-        "change": verb,
-        "status": status if verb == "set_status" else None,
-        "reason": payload.reason(status, source, REASONS),
-        "occurred_at": payload.moment(event.get("created_at")),
+    return Ignored(f"Order {number} went to status {payload.shown(status)}, which says nothing of money.")
+
+
+def undeclared(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[str]:
+    """The status that neither the table nor the source knows."""
+    event = payload.document(body)
+    if isinstance(event, Refusal):
+        return ()
+    told = payload.at(event, "order.status_id") if READ in event else payload.at(event, "data.status.new_status_id")
+    status = _status(told)
+    known = told is None or status in SILENT or meaning(status, source, STATUSES).is_declared
+    return () if known else (status,)
+
+
+def _whole(read: Mapping[str, Any], source: Source) -> Sequence[Row | Unreadable] | Ignored | Refusal:
+    """An order as it was read back: its status, and the goods of all its refunds that were paid."""
+    number = payload.text_of(payload.at(read, "order.id"))
+    if number is None:
+        return Refusal("PAYLOAD_INCOMPLETE", {"topic": "order", "field": "id"})
+    status = _status(payload.at(read, "order.status_id"))
+    version = _time(payload.at(read, "order.date_modified"))
+    means = meaning(status, source, STATUSES)
+    by_status = [
+        payload.row("status", {**_common(number, status, source), **fields})
+        for fields in _by_status(number, status, version, source)
+    ]
+    if means.takes is TAKES and status != "Refunded":
+        return by_status
+    beside = [row for row in by_status if isinstance(row, Row) and "subject" not in row.fields]
+    return [*_refunds(number, read, _common(number, "", source), version, source), *beside]
+
+
+def _refunds(
+    number: str, read: Mapping[str, Any], common: Mapping[str, str | None], version: str | None, source: Source
+) -> list[Row | Unreadable]:
+    currency = payload.text_of(payload.at(read, "order.currency_code"))
+    skus = {
+        payload.text_of(payload.at(one, "id")): payload.text_of(payload.at(one, "sku"))
+        for one in payload.listed(read.get("products"))
     }
-    return (payload.row("1", fields),)
+    back: dict[str | None, tuple[Decimal, int]] = {}
+    for refund in payload.listed(read.get("refunds")):
+        payments = payload.listed(payload.at(refund, "payments"))
+        if payments and all(payload.at(payment, "is_declined") is True for payment in payments):
+            continue
+        for item in payload.listed(payload.at(refund, "items")):
+            if payload.at(item, "item_type") not in ("PRODUCT", "ORDER"):
+                continue
+            value, units = payload.amount_of(payload.at(item, "requested_amount")), payload.at(item, "quantity")
+            if value is None:
+                details = {"field": "requested_amount", "value": payload.shown(payload.at(item, "requested_amount"))}
+                whose = payload.whose(common)
+                return [Unreadable("refunds", "AMOUNT_UNREADABLE", details, "requested_amount", **whose)]
+            is_product = payload.at(item, "item_type") == "PRODUCT"
+            sku = skus.get(payload.text_of(payload.at(item, "item_id"))) if is_product else None
+            so_far, units_so_far = back.get(sku, (Decimal(0), 0))
+            counted = units if isinstance(units, int) and not isinstance(units, bool) and sku else 0
+            back[sku] = so_far + value, units_so_far + counted
+    subject = f"order/{number}"
+    if not any(value for value, _ in back.values()):
+        return [payload.row("refunds", {**common, **said(subject, version, takes=None)})]
+    total = payload.text_of(payload.at(read, "order.total_inc_tax")) if source.basis == "order_total" else None
+    return [
+        payload.row(
+            f"refunds[{n}]",
+            {
+                **common,
+                "sku": sku if source.basis == "goods" else None,
+                **said(subject, version, takes=amount(f"{value:f}", currency, total)),
+                **({"quantity": str(units)} if units and source.basis == "goods" else {}),
+            },
+        )
+        for n, (sku, (value, units)) in enumerate(back.items(), start=1)
+    ]
+
+
+def _by_status(number: str, status: str, version: str | None, source: Source) -> list[dict[str, str | None]]:
+    """What a status says of its order, and beside it what else the source has it ask for."""
+    means = meaning(status, source, STATUSES)
+    told: list[dict[str, str | None]] = []
+    if means.takes in (TAKES, NOTHING):
+        told.append(said(f"order/{number}", version, takes=ALL if means.takes is TAKES else None))
+    if means.beside is not None:
+        asked: dict[str, str | None] = {"reference": f"{number}/{status}", "change": means.beside}
+        told.append(asked | ({"status": status} if means.beside == "set_status" else {}))
+    return told
+
+
+def _common(number: str, status: str, source: Source) -> dict[str, str | None]:
+    return {"reference": number, "order_id": number, "reason": payload.reason(status, source, REASONS)}
+
+
+def _status(told: Any) -> str:
+    is_number = isinstance(told, int) and not isinstance(told, bool)
+    return STATUS_NAMES.get(told, payload.shown(told)) if is_number else ""
+
+
+def _time(told: Any) -> str | None:
+    """BigCommerce's older resources write times as mail does: `Tue, 20 Nov 2026 00:00:00 +0000`."""
+    try:
+        return text(parsedate_to_datetime(told).astimezone(UTC)) if isinstance(told, str) else None
+    except ValueError:
+        return None
 
 
 def _amount_unknown(number: str | None) -> Ignored:
     return Ignored(
-        f"BigCommerce says that order {payload.shown(number)} was refunded, but not how much. Full refunds are read "
-        "from store/order/statusUpdated; send partial ones by file or API."
+        f"BigCommerce says that order {payload.shown(number)} was refunded, but not how much. Give the source a "
+        "restricted key (store_hash and access_token) and it is read back; full refunds are read from "
+        "store/order/statusUpdated as well."
     )

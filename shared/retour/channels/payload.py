@@ -215,12 +215,6 @@ def reason(word: Any, source: Source, ours: Mapping[str, str]) -> str | None:
     return word if word in source.mapping.get("reasons", {}) else ours.get(word)
 
 
-def status_change(word: str, source: Source, ours: Mapping[str, str]) -> str | None:
-    """What an order's arrival in a status asks for, by the source's own mapping, else by ours; None: nothing."""
-    verb = source.mapping.get("statuses", {}).get(word, ours.get(word))
-    return verb if isinstance(verb, str) else None
-
-
 def _number(literal: str) -> int | Number:
     return int(literal) if len(literal) <= INT_DIGITS_MAX else Number(literal)
 

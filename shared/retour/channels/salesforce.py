@@ -7,14 +7,14 @@ changed. What counts is read back, and stored as a list of entries (see `entry`)
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from xml.parsers import expat
 
-from retour.domain.money import NotAnAmount, decimal
+from retour.channels.statements import KEEP, NOTHING, TAKES, Meaning, status_meaning
 from retour.domain.program import Source
 from retour.domain.row import Ignored, Refusal, Row, Unreadable
 from retour.domain.times import instant, text
@@ -47,6 +47,7 @@ _VALUES = {
     "set_status": ("status",),
 }
 _TARGET = ("order_id", "action_id", "event_type", "sku", "line", "currency")
+_ORDER = ("order_id", "action_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +179,8 @@ def change_event(event: Mapping[str, Any]) -> Push | Resync | Ignored:
     if not isinstance(ids, list) or change == "GAP_OVERFLOW" or not ids:
         return Resync(org, entity)
     if change in ("DELETE", "GAP_DELETE"):
-        return Ignored("a deleted record says nothing about its order")
+        # Its fields cannot be read any more: what it spoke of is found in the reconcile.
+        return Resync(org, entity)
     records = [id18(each) if isinstance(each, str) else None for each in ids]
     # A conversion of field types is told with wildcards in place of ids.
     if None in records:
@@ -206,6 +208,12 @@ def paths(source: Source) -> tuple[str, ...]:
     return tuple(sorted(set(source.options["fields"].values())))
 
 
+def parent_of(source: Source) -> str | None:
+    """The relationship by which a record's status is read from its parent (`Order` of `Order.Status`), if it is."""
+    path = str(source.options["fields"].get("status", ""))
+    return path.rpartition(".")[0] or None
+
+
 def as_read(record: Mapping[str, Any], source: Source) -> dict[str, str]:
     """The mapped fields of a record as texts; without the empty ones. Numbers are Decimal or int, never float."""
     values = {path: _said(_at(record, path)) for path in paths(source)}
@@ -218,88 +226,109 @@ def digest(fields: Mapping[str, str]) -> str:
 
 
 def entry(
-    record: str, version: int, modified: str, fields: Mapping[str, str], taken: Mapping[str, str]
+    record: str, version: int, modified: str, fields: Mapping[str, str], said: Mapping[str, str], *, gone: bool = False
 ) -> dict[str, Any]:
     """One record in the body of a delivery: its id, the count of its changes, SystemModstamp and mapped fields as read.
 
-    `taken` is what this record had said came back before (see `level`): a return record states how much came back in
-    all, so only the difference is taken.
+    `said` is what the record said last, with the order it spoke of: when it names another one, or is `gone` (deleted,
+    or merged into another), the old order is told that nothing is taken back because of it.
     """
     body: dict[str, Any] = {"id": record, "version": version, "modified": modified, "fields": dict(fields)}
-    return body | ({"taken": dict(taken)} if taken else {})
+    return body | ({"said": dict(said)} if said else {}) | ({"gone": True} if gone else {})
 
 
-def change_of(fields: Mapping[str, str], source: Source) -> str | None:
-    """The change that a record's status means; None if it means none."""
-    change = source.options["statuses"].get(_named(fields, source).get("status", ""))
-    return None if change is None else str(change)
+def means(fields: Mapping[str, str], source: Source) -> Meaning:
+    """What a record's status says of it."""
+    return status_meaning(_named(fields, source).get("status", ""), source.options["statuses"], {})
 
 
-def level(fields: Mapping[str, str], source: Source) -> dict[str, str]:
-    """What a record says came back, and of what, if its status takes back; else nothing."""
-    if change_of(fields, source) != "take_back":
+def says(change: Mapping[str, Any], source: Source) -> dict[str, str]:
+    """What a record says after a change as read: the fields of its statement and of the order it speaks of.
+
+    A status that says nothing about returns leaves what was said before; of another order, where it names one now.
+    """
+    said, before = _named(change["fields"], source), change.get("said", {})
+    target = {name: said[name] for name in _TARGET if name in said}
+    takes = means(change["fields"], source).takes
+    if change.get("gone"):
         return {}
-    said = _named(fields, source)
-    return {name: said[name] for name in (*_TARGET, "amount", "quantity") if name in said}
+    if takes == KEEP:
+        return {**_without_order(before), **target} if before and target else dict(before)
+    if takes == NOTHING:
+        return {**target, "change": "take_back", "amount": "0"}
+    word = str(source.options["statuses"].get(said.get("status", "")))
+    values = {name: said[name] for name in _VALUES.get(word, ()) if name in said}
+    return {**target, "change": word, **values}
 
 
 def rows(body: bytes, _facts: Mapping[str, str], source: Source) -> Sequence[Row | Unreadable] | Ignored | Refusal:
-    """The rows of a list of entries; a record whose status means no change gives none. Never raises on garbage."""
+    """The rows of a list of entries; a record that says nothing new gives none. Never raises on garbage."""
     try:
         entries = json.loads(body)
-        read = [_row(str(place), each, source) for place, each in enumerate(entries, 1)]
+        read = [row for place, each in enumerate(entries, 1) for row in _rows(str(place), each, source)]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         message = outbound_message(body) if body.lstrip()[:1] == b"<" else None
         return message if isinstance(message, Refusal) else _not_a_message(f"{type(error).__name__}: {error}")
-    found = [row for row in read if row is not None]
-    return found or Ignored("no record has a status that means a change")
+    return read or Ignored("no record has a status that says something about returns")
 
 
-def _row(place: str, entry: Mapping[str, Any], source: Source) -> Row | Unreadable | None:
-    change = change_of(entry["fields"], source)
-    if change is None:
-        return None
-    said = _named(entry["fields"], source)
-    values = {name: said[name] for name in _VALUES.get(change, ()) if name in said}
-    raw = json.dumps({"Id": entry["id"]} | entry["fields"], ensure_ascii=False)
-    taken = entry.get("taken", {})
-    if change == "take_back" and taken and all(taken.get(name) == said.get(name) for name in _TARGET):
-        more = _more(values, taken)
-        if isinstance(more, str):
-            details = {"taken": taken.get(more, ""), "now": values.get(more, ""), "record": str(entry["id"])}
-            order = said.get("order_id", "")
-            return Unreadable(place, "TAKEN_BACK_ALREADY", details, more, raw, order, str(entry["id"]))
-        if not more:
-            return None
-        values = more
-    fields = {
-        "reference": str(entry["id"]),
-        "source_version": str(int(entry["version"])),
-        "change": change,
-        "occurred_at": text(_moment(entry["modified"], int(entry["version"]))),
-        **{name: said[name] for name in _SAID if name in said},
-        **values,
+def undeclared(body: bytes, source: Source) -> Sequence[str]:
+    """The statuses in a list of entries that the source does not declare."""
+    try:
+        found = {_named(each["fields"], source).get("status", "") for each in json.loads(body)}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return ()
+    return sorted(status for status in found if status and status not in source.options["statuses"])
+
+
+def _rows(place: str, change: Mapping[str, Any], source: Source) -> Iterator[Row | Unreadable]:
+    """What a change asks for: that the order it spoke of is left alone, what it says now, and what goes beside it."""
+    fields = change["fields"]
+    before, now = change.get("said", {}), says(change, source)
+    said = _named(fields, source)
+    about = {name: said[name] for name in _SAID if name in said}
+    common = {
+        "reference": str(change["id"]),
+        "occurred_at": text(_moment(change["modified"], int(change["version"]))),
     }
-    return Row(place, fields, raw)
+    subject = {"subject": f"{source.options['object'].lower()}/{change['id']}", "version": str(int(change["version"]))}
+    raw = json.dumps({"Id": change["id"]} | fields, ensure_ascii=False)
+    is_moved = bool(before) and _order(before) != _order(now)
+    if is_moved and not _is_nothing(before):
+        left = {name: before[name] for name in (*_ORDER, "event_type") if name in before}
+        yield Row(f"{place}~before", {**common, **subject, **left, "change": "take_back", "amount": "0"}, raw)
+    if change.get("gone"):
+        return
+    meaning = means(fields, source)
+    if meaning.takes == TAKES or is_moved or (meaning.takes == NOTHING and _may_have_taken(change)):
+        yield Row(place, {**common, **subject, **about, **now}, raw)
+    if meaning.beside is not None:
+        values = {name: said[name] for name in _VALUES.get(meaning.beside, ()) if name in said}
+        beside = {**common, "source_version": subject["version"], "change": meaning.beside, **about, **values}
+        yield Row(place if meaning.takes == KEEP else f"{place}~{meaning.beside}", beside, raw)
+
+
+def _may_have_taken(change: Mapping[str, Any]) -> bool:
+    """Whether an earlier change of the record may have said that something is taken back."""
+    said = change.get("said", {})
+    return not _is_nothing(said) if said else int(change["version"]) > 1
+
+
+def _is_nothing(said: Mapping[str, str]) -> bool:
+    return said.get("change") == "take_back" and said.get("amount") == "0"
+
+
+def _order(said: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(said.get(name, "") for name in _ORDER)
+
+
+def _without_order(said: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in said.items() if name not in _TARGET}
 
 
 def _moment(modified: str, version: int) -> datetime:
     """SystemModstamp counts whole seconds; the count of changes tells those of one record within a second apart."""
     return instant(modified) + timedelta(milliseconds=min(version, 999))
-
-
-def _more(values: Mapping[str, str], taken: Mapping[str, str]) -> dict[str, str] | str:
-    """What came back beyond what was taken; empty when nothing did; the name of the field that went down."""
-    name = "amount" if "amount" in values else "quantity"
-    if name not in values or name not in taken:
-        return {} if values == {key: taken[key] for key in ("amount", "quantity") if key in taken} else name
-    try:
-        difference = decimal(values[name]) - decimal(taken[name])
-    except NotAnAmount:
-        return dict(values)
-    if difference < 0:
-        return name
-    return {name: _said(difference)} if difference else {}
 
 
 def _named(fields: Mapping[str, str], source: Source) -> dict[str, str]:

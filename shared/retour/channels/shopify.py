@@ -1,20 +1,34 @@
-"""Shopify's webhooks: a refund takes back, a cancelled order reverses.
+"""Shopify's webhooks as a table: the money that moved, the lines it was for, cancelled orders and disputes.
 
-A refund names the lines that came back and, apart from them, the money that moved. Where the source's basis is goods,
-its lines count, each by the price it was sold at; a refund without lines counts by its money, less what of it was
-shipping. Where the basis is order_total, the money counts. Money has moved only in successful transactions.
+| object | state | taken back in total |
+|---|---|---|
+| transaction of a refund | pending, success | its share of the goods given back |
+| transaction of a refund | failure, error | nothing |
+| refund without transactions | | its lines, less what its adjustments say is not paid out |
+| order | cancelled | all |
+| dispute that is a chargeback | needs_response, under_review, accepted, lost | its amount |
+| dispute | inquiry, won, prevented, charge_refunded | nothing |
+
+Money wins over lines: what was given back for goods is the sum of a refund's transactions without shipping and duties.
+Lines say whose price it was; where less was paid than they are worth (a fee was kept), each line gives its share, where
+more was, the rest is of the whole order. Adjustments are not added up: a pending refund is told with one that cancels
+it. `order_transactions/create` knows its transaction and no refund, so each transaction is a subject of its own.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from retour.channels import payload, signature
+from retour.channels.statements import ALL, KEEP, NOTHING, TAKES, amount, meaning, said
 from retour.channels.webhook import chosen, header_identity
+from retour.domain.money import UnknownCurrency, exponent
 from retour.domain.program import Source
-from retour.domain.row import Ignored, Refusal, Row, Unreadable
+from retour.domain.row import Ignored, Names, Refusal, Row, Unreadable
 
 TOPIC = "x-shopify-topic"
 CANCEL_REASONS = {
@@ -25,6 +39,27 @@ CANCEL_REASONS = {
     "staff": "ORDER_ERROR",
     "other": "CANCELLED",
 }
+TRANSACTION = {"pending": TAKES, "success": TAKES, "failure": NOTHING, "error": NOTHING}
+TRANSACTION_RANKS = {"pending": 1, "success": 2, "failure": 3, "error": 3}
+CHARGEBACK = {
+    "needs_response": TAKES,
+    "under_review": TAKES,
+    "accepted": TAKES,
+    "lost": TAKES,
+    "won": NOTHING,
+    "prevented": NOTHING,
+    "charge_refunded": NOTHING,
+}
+DISPUTE_RANKS = {"needs_response": 2, "under_review": 3}
+"""An inquiry comes before them, an end after them; a dispute tells no time of its change."""
+INQUIRY_RANK, ENDED_RANK = 1, 4
+NEVER_PAID = ("pending", "voided", "authorized")
+NO_MONEY = {
+    "orders/edited": "its money comes with refunds/create",
+    "returns/": "a return carries no money before its refund",
+    "tender_transactions/create": "refunds/create tells the same money with its lines",
+}
+Told = Sequence[Row | Unreadable] | Names | Ignored | Refusal
 
 
 def verify(body: bytes, headers: Mapping[str, str], secrets: Sequence[str], now: datetime) -> bool:
@@ -48,168 +83,486 @@ def facts(headers: Mapping[str, str]) -> dict[str, str]:
     return chosen(headers, (TOPIC, "x-shopify-shop-domain", "x-shopify-api-version"))
 
 
-def rows(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[Row | Unreadable] | Ignored | Refusal:
-    reader = READERS.get(headers.get(TOPIC, ""))
-    if reader is None:
-        return Ignored(
-            f"Topic {payload.shown(headers.get(TOPIC, ''))} is not used. Subscribe to {' and '.join(READERS)}."
-        )
+def rows(body: bytes, headers: Mapping[str, str], source: Source) -> Told:
+    topic = headers.get(TOPIC, "")
+    if topic not in READERS:
+        why = next((why for known, why in NO_MONEY.items() if topic.startswith(known)), "")
+        choose = f"Subscribe to {', '.join(READERS)}."
+        return Ignored(f"Topic {payload.shown(topic)} is not used{f': {why}' if why else ''}. {choose}")
     document = payload.document(body)
-    return document if isinstance(document, Refusal) else reader(document, source)
+    if isinstance(document, Refusal):
+        return document
+    if payload.text_of(document.get("id")) is None:
+        return Refusal("PAYLOAD_INCOMPLETE", {"topic": topic, "field": "id"})
+    return READERS[topic](topic, document, source)
 
 
-def _cancelled(order: Mapping[str, Any], source: Source) -> Sequence[Row | Unreadable] | Ignored | Refusal:
-    number = payload.text_of(order.get("id"))
-    if number is None:
-        return Refusal("PAYLOAD_INCOMPLETE", {"topic": "orders/cancelled", "field": "id"})
-    # The topic is not under the signature, the body is: without the day it says so itself, no order is cancelled.
-    if not isinstance(order.get("cancelled_at"), str):
-        return Ignored(f"Order {number} has no cancelled_at.")
-    field = source.order_id_field or "order_id"
-    order_id = payload.text_of(number if field == "order_id" else payload.at(order, field))
-    reference = f"{number}/cancelled"
+def undeclared(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[str]:
+    """The states that neither the tables nor the source know."""
+    topic, document = headers.get(TOPIC, ""), payload.document(body)
+    if isinstance(document, Refusal):
+        return ()
+    if topic.startswith("disputes/"):
+        found, table = [document.get("status")], CHARGEBACK
+    else:
+        refunds = [document, *payload.listed(document.get("refunds"))]
+        parts = [one for refund in refunds for one in payload.listed(payload.at(refund, "transactions"))]
+        parts += [document] if topic == "order_transactions/create" else []
+        found, table = [payload.at(one, "status") for one in parts if payload.at(one, "kind") == "refund"], TRANSACTION
+    texts = {status for status in found if isinstance(status, str)}
+    return sorted(status for status in texts if not meaning(status, source, table).is_declared)
+
+
+# What each topic tells
+
+
+def _refunded(topic: str, refund: Mapping[str, Any], source: Source) -> Told:
+    by_name = _by_name(refund, topic, source)
+    if isinstance(by_name, Unreadable):
+        return (by_name,)
+    told = _refund(_Refund.of(refund, source), refund, by_name, source)
+    return told or Ignored(f"Refund {payload.shown(refund['id'])} gives no money back for goods.")
+
+
+def _ordered(topic: str, order: Mapping[str, Any], source: Source) -> Told:
+    """The whole order: its names, its cancellation, and all its refunds again."""
+    number = str(payload.text_of(order["id"]))
+    field = _order_field(source)
+    order_id = number if field == "order_id" else payload.text_of(payload.at(order, field))
     if order_id is None:
-        return (payload.no_order("orders/cancelled", field, reference),)
-    reversal = {
-        "reference": reference,
-        "order_id": order_id,
-        "change": "reverse",
-        "reason": payload.reason(order.get("cancel_reason"), source, CANCEL_REASONS),
-        "occurred_at": order["cancelled_at"],
+        return (payload.no_order(topic, field, number),)
+    told: list[Row | Unreadable] = []
+    # The topic is not under the signature, the body is: without the day it says so itself, no order is cancelled.
+    if isinstance(order.get("cancelled_at"), str):
+        version = payload.text_of(order.get("updated_at")) or order["cancelled_at"]
+        fields = {
+            "reference": number,
+            "order_id": order_id,
+            "reason": payload.reason(order.get("cancel_reason"), source, CANCEL_REASONS),
+            "occurred_at": order["cancelled_at"],
+        }
+        told.append(payload.row("order", {**fields, **said(f"order/{number}", version, takes=ALL)}))
+    for n, refund in enumerate(payload.listed(order.get("refunds")), start=1):
+        if isinstance(refund, Mapping) and payload.text_of(refund.get("id")):
+            read = _Refund.of(refund, source, order)
+            told += _refund(read, refund, {"order_id": order_id}, source, f"refunds[{n}] ")
+    if field == "order_id":
+        return told or Ignored(f"Order {number} has no cancelled_at and no refunds of goods.")
+    names = (_name(number, source),)
+    if not told:
+        return Names(order_id, names)
+    # The first of its records makes the link as well: later refunds know the number alone.
+    first = told[0]
+    if isinstance(first, Row):
+        told[0] = Row(first.place, {**first.fields, "names": " ".join(names)}, first.raw)
+    return told
+
+
+def _transaction(topic: str, transaction: Mapping[str, Any], source: Source) -> Told:
+    """How a transaction ended: that it succeeded is no news, it counted from its beginning."""
+    status, number = transaction.get("status"), str(payload.text_of(transaction["id"]))
+    takes = meaning(status if isinstance(status, str) else "", source, TRANSACTION).takes
+    if transaction.get("kind") != "refund" or takes is not NOTHING:
+        return Ignored(
+            f"Transaction {number} ({payload.shown(transaction.get('kind'))}) is {payload.shown(status)}; only a "
+            "refund that failed says something new here."
+        )
+    by_name = _by_name(transaction, topic, source)
+    if isinstance(by_name, Unreadable):
+        return (by_name,)
+    fields = {**by_name, "reference": number, "occurred_at": payload.text_of(transaction.get("processed_at"))}
+    return (payload.row("1", {**fields, **_failed(number, str(status))}),)
+
+
+def _dispute(topic: str, dispute: Mapping[str, Any], source: Source) -> Told:
+    number, status = str(payload.text_of(dispute["id"])), dispute.get("status")
+    status = status if isinstance(status, str) else ""
+    is_chargeback = dispute.get("type") == "chargeback"
+    takes = meaning(status, source, CHARGEBACK).takes
+    if takes is KEEP:
+        return Ignored(f"Dispute {number} is {payload.shown(status)}, which says nothing of money.")
+    by_name = _by_name(dispute, topic, source)
+    if isinstance(by_name, Unreadable):
+        return (by_name,)
+    taken: Mapping[str, str | None] | None = None
+    if is_chargeback and takes is TAKES:
+        value = payload.amount_of(dispute.get("amount"))
+        if value is None:
+            details = {"field": "amount", "value": payload.shown(dispute.get("amount"))}
+            whose = payload.whose({**by_name, "reference": number})
+            return (Unreadable("1", "AMOUNT_UNREADABLE", details, "amount", **whose),)
+        # A dispute is over what was paid, shipping and tax with it: what goes beyond the sale is none of it.
+        taken = {**amount(f"{value:f}", payload.text_of(dispute.get("currency"))), "excess": "clamp"}
+    rank = DISPUTE_RANKS.get(status, ENDED_RANK) if is_chargeback else INQUIRY_RANK
+    fields = {
+        **by_name,
+        "reference": number,
+        "reason": payload.reason(dispute.get("reason"), source, {}) or "CHARGEBACK",
+        "occurred_at": payload.text_of(dispute.get("initiated_at")),
     }
-    return (payload.row("1", reversal),)
+    return (payload.row("1", {**fields, **said(f"dispute/{number}", str(rank), takes=taken)}),)
 
 
-def _refund(refund: Mapping[str, Any], source: Source) -> Sequence[Row | Unreadable] | Ignored | Refusal:
-    reference = payload.text_of(refund.get("id"))
-    lines = payload.listed(refund.get("refund_line_items"))
-    if reference is None:
-        return Refusal("PAYLOAD_INCOMPLETE", {"topic": "refunds/create", "field": "id"})
-    field = source.order_id_field or "order_id"
-    order = payload.text_of(payload.at(refund, field))
-    if order is None:
-        return (payload.no_order("refunds/create", field, reference),)
+# A refund
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line of a refund: prices by currency, as the actions are reported and as the customer paid them."""
+
+    place: str
+    sku: str | None
+    quantity: int
+    price: Mapping[str, Decimal]
+    paid: Mapping[str, Decimal]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A transaction that gives money back, or is about to: by currency."""
+
+    number: str
+    status: str
+    money: Mapping[str, Decimal]
+
+
+@dataclass(frozen=True)
+class _Refund:
+    """A refund as told. `spared`: what of its money is no goods (shipping, duties), by currency, as paid.
+
+    `unpaid`: what its adjustments say was not given back. `never_paid`: the order was not, as far as it is known.
+    """
+
+    number: str
+    lines: Sequence[_Line]
+    parts: Sequence[_Part]
+    failed: Sequence[_Part]
+    spared: Mapping[str, Decimal]
+    unpaid: Mapping[str, Decimal]
+    never_paid: bool
+    unreadable: Sequence[Unreadable]
+
+    @classmethod
+    def of(cls, refund: Mapping[str, Any], source: Source, order: Mapping[str, Any] | None = None) -> "_Refund":
+        number = str(payload.text_of(refund["id"]))
+        parts, failed, unreadable = _parts(refund, source, number)
+        spared = _sum(_without_sign(_by_currency(part, field)) for part, field in _no_goods(refund))
+        unpaid = _sum(_by_currency(part, field) for part, field in _adjusted(refund))
+        counted = _sum(part.money for part in parts)
+        included = _taxes_included(refund, order, counted, spared, unpaid)
+        lines, bad = _lines(refund, source, included, next(iter(counted), ""))
+        never_paid = order is not None and order.get("financial_status") in NEVER_PAID
+        return cls(number, lines, parts, failed, spared, unpaid, never_paid, [*unreadable, *bad])
+
+
+def _refund(
+    read: _Refund, refund: Mapping[str, Any], by_name: Mapping[str, str | None], source: Source, before: str = ""
+) -> list[Row | Unreadable]:
     common = {
-        "reference": reference,
-        "order_id": order,
-        "change": "take_back",
+        **by_name,
+        "reference": read.number,
         "note": payload.note(refund.get("note")),
         "occurred_at": payload.text_of(refund.get("created_at")),
     }
-    money, unsettled = _money(refund, common)
-    if lines and source.basis == "goods":
-        return _lines(lines, common, source)
-    if lines and not money:
-        return _unpaid(lines, common, source)
-    if source.basis == "goods":
-        shipping = _shipping(refund, source)
-        money = {currency: amount - shipping for currency, amount in money.items()}
-    moved = [
-        payload.row("transactions", {**common, "amount": f"{amount:f}", "currency": currency})
-        for currency, amount in money.items()
-        if amount > 0
-    ]
-    if len(moved) > 1:
-        details = {"currencies": ", ".join(sorted(currency or "?" for currency in money))}
-        return (Unreadable("transactions", "CURRENCIES_MIXED", details, "currency", **payload.whose(common)),)
-    return (*moved, *unsettled) or Ignored(f"Refund {reference} gives no money back for goods and names no goods.")
-
-
-def _lines(lines: Sequence[Any], common: Mapping[str, str | None], source: Source) -> Sequence[Row | Unreadable]:
-    """One row per SKU: a refund's reference stands for one record of each."""
-    unreadable: list[Unreadable] = []
+    told: list[Row | Unreadable] = []
+    if read.parts:
+        told += _of_parts(read, common, source, before)
+    elif read.lines and not read.failed:
+        told += _of_lines(read, refund, common, source, before)
+    for n, part in enumerate(read.failed, start=1):
+        told.append(payload.row(f"{before}failed[{n}]", {**common, **_failed(part.number, part.status)}))
     whose = payload.whose(common)
-    taken: dict[tuple[str | None, str | None], tuple[str, Decimal, int]] = {}
-    for number, line in enumerate(lines, start=1):
-        place = f"refund_line_items[{number}]"
-        amount, currency = _price(line, "subtotal", source)
+    return [
+        *told,
+        *(Unreadable(f"{before}{bad.place}", bad.code, bad.details, bad.column, **whose) for bad in read.unreadable),
+    ]
+
+
+def _of_parts(read: _Refund, common: Mapping[str, str | None], source: Source, before: str) -> list[Row | Unreadable]:
+    money = _sum(part.money for part in read.parts)
+    shared = [currency for currency in money if all(currency in part.money for part in read.parts)]
+    if not shared:
+        details = {"currencies": ", ".join(sorted(currency or "?" for currency in money))}
+        return [Unreadable(f"{before}transactions", "CURRENCIES_MIXED", details, "currency", **payload.whose(common))]
+    goods = {currency: max(money[currency] - read.spared.get(currency, Decimal(0)), Decimal(0)) for currency in shared}
+    told: list[Row | Unreadable] = []
+    for place, sku, quantity, taken in _shares(read, goods, source):
+        rest = dict(taken)
+        for n, part in enumerate(read.parts, start=1):
+            weight = part.money[shared[0]] / money[shared[0]] if money[shared[0]] else Decimal(0)
+            last = n == len(read.parts)
+            share = rest if last else {c: _rounded(value * weight, c) for c, value in taken.items()}
+            rest = {currency: value - share.get(currency, Decimal(0)) for currency, value in rest.items()}
+            if not any(share.values()):
+                continue
+            told.append(
+                payload.row(
+                    f"{before}{place}" if len(read.parts) == 1 else f"{before}transactions[{n}] {place}",
+                    {
+                        **common,
+                        "part_of": f"refund/{read.number}",
+                        "sku": sku,
+                        **_priced(share),
+                        **({"quantity": str(quantity)} if quantity and len(read.parts) == 1 else {}),
+                        "subject": f"transaction/{part.number}",
+                        "version": str(TRANSACTION_RANKS.get(part.status, 1)),
+                    },
+                )
+            )
+    return told
+
+
+def _of_lines(
+    read: _Refund, refund: Mapping[str, Any], common: Mapping[str, str | None], source: Source, before: str
+) -> list[Row | Unreadable]:
+    """Goods taken off an order without money: all of them where it was never paid, else what is not owed any more."""
+    worth = _sum(line.paid for line in read.lines)
+    owed = {} if read.never_paid else read.unpaid
+    goods = {currency: max(value - owed.get(currency, Decimal(0)), Decimal(0)) for currency, value in worth.items()}
+    version = payload.text_of(refund.get("processed_at")) or payload.text_of(refund.get("created_at"))
+    return [
+        payload.row(
+            f"{before}{place}",
+            {
+                **common,
+                "sku": sku,
+                **_priced(taken),
+                **({"quantity": str(quantity)} if quantity else {}),
+                "subject": f"refund/{read.number}",
+                "version": version,
+            },
+        )
+        for place, sku, quantity, taken in _shares(read, goods, source)
+        if any(taken.values())
+    ]
+
+
+def _shares(
+    read: _Refund, goods: Mapping[str, Decimal], source: Source
+) -> Iterable[tuple[str, str | None, int, Mapping[str, Decimal]]]:
+    """What was given back for goods (`goods`, as paid, by currency) by line: place, SKU, units, amounts by currency.
+
+    Units only where all they are worth was given back, and where the line has a SKU.
+    """
+    worth, price = _sum(line.paid for line in read.lines), _sum(line.price for line in read.lines)
+    known = next((currency for currency in goods if worth.get(currency)), None)
+    if known is None:
+        if any(goods.values()):
+            yield "transactions", None, 0, goods
+        return
+    # Of every currency that a line tells, the same share was given back.
+    share = min(goods[known] / worth[known], Decimal(1)) if not read.unreadable else Decimal(1)
+    taken = {currency: _rounded(value * share, currency) for currency, value in price.items()}
+    beyond = Decimal(0) if read.unreadable else max(goods[known] / worth[known] - 1, Decimal(0))
+    extra = {currency: _rounded(value * beyond, currency) for currency, value in price.items()}
+    if source.basis == "order_total":
+        yield "refund_line_items", None, 0, {currency: value + extra[currency] for currency, value in taken.items()}
+        return
+    by_sku: dict[str | None, list[_Line]] = {}
+    for line in read.lines:
+        by_sku.setdefault(line.sku, []).append(line)
+    rest = dict(taken)
+    for n, (sku, lines) in enumerate(by_sku.items(), start=1):
+        own = _sum(line.price for line in lines)
+        part = (
+            {currency: rest[currency] for currency in own}
+            if n == len(by_sku)
+            else {currency: _rounded(value * share, currency) for currency, value in own.items()}
+        )
+        rest = {currency: value - part.get(currency, Decimal(0)) for currency, value in rest.items()}
+        units = sum(line.quantity for line in lines) if sku and share == 1 else 0
+        yield lines[0].place, sku, units, part
+    if any(extra.values()):
+        yield "transactions", None, 0, extra
+
+
+def _parts(refund: Mapping[str, Any], source: Source, number: str) -> tuple[list[_Part], list[_Part], list[Unreadable]]:
+    """The transactions that give money back, those that failed to, and those of which that cannot be said."""
+    parts: list[_Part] = []
+    failed: list[_Part] = []
+    unreadable: list[Unreadable] = []
+    for n, transaction in enumerate(payload.listed(refund.get("transactions")), start=1):
+        status = payload.at(transaction, "status")
+        status = status if isinstance(status, str) else ""
+        takes = meaning(status, source, TRANSACTION).takes
+        if payload.at(transaction, "kind") != "refund" or takes is KEEP:
+            continue
+        own = payload.text_of(payload.at(transaction, "id")) or f"{number}/{n}"
+        if takes is NOTHING:
+            failed.append(_Part(own, status, {}))
+            continue
+        value = payload.amount_of(payload.at(transaction, "amount"))
+        if value is None:
+            details = {"field": "amount", "value": payload.shown(payload.at(transaction, "amount"))}
+            unreadable.append(Unreadable(f"transactions[{n}]", "AMOUNT_UNREADABLE", details, "amount"))
+            continue
+        currency = payload.text_of(payload.at(transaction, "currency")) or ""
+        parts.append(_Part(own, status, {currency: value, **_by_currency(transaction, "amount", plain=False)}))
+    return parts, failed, unreadable
+
+
+def _lines(
+    refund: Mapping[str, Any], source: Source, included: bool, moved: str
+) -> tuple[list[_Line], list[Unreadable]]:
+    """The lines, and those that cannot be read. What is told in no currency is in that of the money that `moved`."""
+    lines: list[_Line] = []
+    unreadable: list[Unreadable] = []
+    for n, line in enumerate(payload.listed(refund.get("refund_line_items")), start=1):
+        place = f"refund_line_items[{n}]"
+        subtotal, taxes = _price_and_tax(line, moved)
         quantity = payload.at(line, "quantity")
-        if amount is None:
+        if not subtotal:
             details = {"field": "subtotal", "value": payload.shown(payload.at(line, "subtotal"))}
-            unreadable.append(Unreadable(place, "AMOUNT_UNREADABLE", details, "subtotal", **whose))
+            unreadable.append(Unreadable(place, "AMOUNT_UNREADABLE", details, "subtotal"))
         elif isinstance(quantity, bool) or not isinstance(quantity, int) or quantity < 0:
             details = {"field": "quantity", "value": payload.shown(quantity)}
-            unreadable.append(Unreadable(place, "QUANTITY_UNREADABLE", details, "quantity", **whose))
+            unreadable.append(Unreadable(place, "QUANTITY_UNREADABLE", details, "quantity"))
         else:
+            paid = {c: value + (0 if included else taxes[c]) for c, value in subtotal.items()}
+            net = {c: value - (taxes[c] if included else 0) for c, value in subtotal.items()}
+            by_prices = {"net": net, "gross": paid, None: paid if source.basis == "order_total" else subtotal}
             sku = payload.text_of(payload.at(line, "line_item.sku"))
-            first, amounts, quantities = taken.get((sku, currency), (place, Decimal(0), 0))
-            taken[sku, currency] = first, amounts + amount, quantities + quantity
-    # Without a SKU the goods are some of the order's: so much of its amount, but no number of any line's units.
-    return (
-        *(
-            payload.row(
-                place,
-                {**common, "sku": sku, "amount": f"{amount:f}", "currency": currency}
-                | ({"quantity": str(quantity)} if sku and quantity else {}),
-            )
-            for (sku, currency), (place, amount, quantity) in taken.items()
-        ),
-        *unreadable,
-    )
+            lines.append(_Line(place, sku, quantity, by_prices[source.prices], paid))
+    return lines, unreadable
 
 
-def _unpaid(lines: Sequence[Any], common: Mapping[str, str | None], source: Source) -> Sequence[Row | Unreadable]:
-    """Goods taken off an order that was never paid: no money moves, the order is smaller by them and their tax."""
-    total, currency = Decimal(0), None
-    for number, line in enumerate(lines, start=1):
-        for field in ("subtotal", "total_tax"):
-            amount, currency = _price(line, field, source)
-            if amount is None:
-                details = {"field": field, "value": payload.shown(payload.at(line, field))}
-                place = f"refund_line_items[{number}]"
-                return (Unreadable(place, "AMOUNT_UNREADABLE", details, field, **payload.whose(common)),)
-            total += amount
-    return (payload.row("refund_line_items", {**common, "amount": f"{total:f}", "currency": currency}),)
+def _price_and_tax(line: Any, moved: str) -> tuple[dict[str, Decimal], dict[str, Decimal]]:
+    """A line's price and the tax on it, by currency; a tax told in one of them is of the other in proportion."""
+    price, told = _in(moved, _by_currency(line, "subtotal")), _in(moved, _by_currency(line, "total_tax"))
+    known = next((currency for currency in told if price.get(currency)), None)
+    share = told[known] / price[known] if known is not None else Decimal(0)
+    return price, {currency: told.get(currency, _rounded(value * share, currency)) for currency, value in price.items()}
 
 
-def _money(
-    refund: Mapping[str, Any], common: Mapping[str, str | None]
-) -> tuple[dict[str | None, Decimal], list[Unreadable]]:
-    """What was given back, by currency, and the transactions of which that cannot be said."""
-    money: dict[str | None, Decimal] = {}
-    unsettled = []
-    whose = payload.whose(common)
-    for number, transaction in enumerate(payload.listed(refund.get("transactions")), start=1):
-        place = f"transactions[{number}]"
-        status = payload.at(transaction, "status")
-        amount = payload.amount_of(payload.at(transaction, "amount"))
-        if payload.at(transaction, "kind") != "refund" or status in ("failure", "error"):
+def _taxes_included(
+    refund: Mapping[str, Any],
+    order: Mapping[str, Any] | None,
+    money: Mapping[str, Decimal],
+    spared: Mapping[str, Decimal],
+    unpaid: Mapping[str, Decimal],
+) -> bool:
+    """Whether the prices of the lines hold their tax. The refund does not say; what was paid for them shows it."""
+    if order is not None and isinstance(order.get("taxes_included"), bool):
+        return order["taxes_included"] is True
+    lines = payload.listed(refund.get("refund_line_items"))
+    prices = [_price_and_tax(line, next(iter(money), "")) for line in lines]
+    subtotal, tax = _sum(price for price, _ in prices), _sum(taxes for _, taxes in prices)
+    for currency, moved in (money or dict.fromkeys(unpaid, Decimal(0))).items():
+        if currency not in subtotal:
             continue
-        if amount is None:
-            details = {"field": "amount", "value": payload.shown(payload.at(transaction, "amount"))}
-            unsettled.append(Unreadable(place, "AMOUNT_UNREADABLE", details, "amount", **whose))
-        elif status == "success":
-            currency = payload.text_of(payload.at(transaction, "currency"))
-            money[currency] = money.get(currency, Decimal(0)) + amount
-        else:
-            unsettled.append(
-                Unreadable(place, "REFUND_PENDING", {"refund": str(common["reference"])}, "status", **whose)
-            )
-    return money, unsettled
+        goods = moved - spared.get(currency, Decimal(0))
+        added = subtotal[currency] + tax.get(currency, Decimal(0))
+        kept = unpaid.get(currency, Decimal(0))
+        if goods in (subtotal[currency], subtotal[currency] - kept):
+            return True
+        if goods in (added, added - kept):
+            return False
+        return bool(goods <= subtotal[currency])
+    return True
 
 
-def _shipping(refund: Mapping[str, Any], source: Source) -> Decimal:
-    """Shipping given back: an adjustment of that kind, or since 2025 a list of its own."""
-    adjustments = [
-        part
-        for part in payload.listed(refund.get("order_adjustments"))
-        if payload.at(part, "kind") == "shipping_refund"
-    ]
-    fields = ("amount", "tax_amount") if adjustments else ("subtotal_amount", "tax_amount")
-    parts = adjustments or payload.listed(refund.get("refund_shipping_lines"))
-    return sum((abs(_price(part, field, source)[0] or Decimal(0)) for part in parts for field in fields), Decimal(0))
+def _no_goods(refund: Mapping[str, Any]) -> Iterable[tuple[Any, str]]:
+    """Shipping given back: an adjustment of that kind, or since 2025 a list of its own; and duties."""
+    adjustments = [one for one in payload.listed(refund.get("order_adjustments")) if _is_shipping(one)]
+    if adjustments:
+        yield from ((one, field) for one in adjustments for field in ("amount", "tax_amount"))
+    else:
+        lines = payload.listed(refund.get("refund_shipping_lines"))
+        yield from ((one, field) for one in lines for field in ("subtotal_amount", "tax_amount"))
+    yield from ((one, "amount") for one in payload.listed(refund.get("refund_duties")))
 
 
-def _price(part: Any, field: str, source: Source) -> tuple[Decimal | None, str | None]:
-    """An amount and its currency: of the two that Shopify names the source's own, else the shop's."""
-    priced = payload.at(part, f"{field}_set")
-    offered = [payload.at(priced, money) for money in ("shop_money", "presentment_money")]
-    offered.sort(key=lambda money: payload.at(money, "currency_code") != source.currency)
-    for money in offered:
-        amount, currency = payload.amount_of(payload.at(money, "amount")), payload.at(money, "currency_code")
-        if amount is not None and isinstance(currency, str):
-            return amount, currency
-    return payload.amount_of(payload.at(part, field)), None
+def _adjusted(refund: Mapping[str, Any]) -> Iterable[tuple[Any, str]]:
+    adjustments = [one for one in payload.listed(refund.get("order_adjustments")) if not _is_shipping(one)]
+    return ((one, field) for one in adjustments for field in ("amount", "tax_amount"))
 
 
-READERS = {"refunds/create": _refund, "orders/cancelled": _cancelled}
+def _is_shipping(adjustment: Any) -> bool:
+    return bool(payload.at(adjustment, "kind") == "shipping_refund")
+
+
+# Amounts
+
+
+def _by_currency(part: Any, field: str, *, plain: bool = True) -> dict[str, Decimal]:
+    """An amount in each currency that it is told in; without any, as it stands beside, under no currency's name."""
+    found = {}
+    for money in ("shop_money", "presentment_money"):
+        priced = payload.at(payload.at(part, f"{field}_set"), money)
+        value, currency = payload.amount_of(payload.at(priced, "amount")), payload.at(priced, "currency_code")
+        if value is not None and isinstance(currency, str):
+            found[currency] = value
+    value = payload.amount_of(payload.at(part, field)) if plain and not found else None
+    return found if value is None else {"": value}
+
+
+def _in(currency: str, told: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    """What is told under no currency's name is in this one."""
+    return {name or currency: value for name, value in told.items()}
+
+
+def _sum(told: Iterable[Mapping[str, Decimal]]) -> dict[str, Decimal]:
+    """The sums by currency: what is told in one of them alone is no part of another's."""
+    total: dict[str, Decimal] = {}
+    for one in told:
+        for currency, value in one.items():
+            total[currency] = total.get(currency, Decimal(0)) + value
+    return total
+
+
+def _without_sign(told: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    return {currency: abs(value) for currency, value in told.items()}
+
+
+def _rounded(value: Decimal, currency: str) -> Decimal:
+    try:
+        places = exponent(currency) if currency else 2
+    except UnknownCurrency:
+        places = 2
+    return value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
+
+
+def _priced(taken: Mapping[str, Decimal]) -> dict[str, str | None]:
+    """The fields of an amount that is told in one or several currencies."""
+    (currency, value), *others = taken.items()
+    told = amount(f"{value:f}", currency or None)
+    if others:
+        told["prices"] = json.dumps([{"currency": other, "amount": f"{price:f}"} for other, price in others if other])
+    return told
+
+
+def _failed(number: str, status: str) -> dict[str, str | None]:
+    return said(f"transaction/{number}", str(TRANSACTION_RANKS.get(status, 3)), takes=None)
+
+
+# Names
+
+
+def _order_field(source: Source) -> str:
+    return "order_id" if source.order_id_field in (None, "id") else source.order_id_field or "order_id"
+
+
+def _by_name(part: Mapping[str, Any], topic: str, source: Source) -> dict[str, str | None] | Unreadable:
+    """The order of a refund, a transaction or a dispute: these know no more than the shop's own number of it."""
+    field = _order_field(source)
+    order, number = payload.text_of(payload.at(part, field)), payload.text_of(part.get("order_id"))
+    if order is not None:
+        return {"order_id": order}
+    if number is None:
+        return payload.no_order(topic, field, payload.text_of(part.get("id")))
+    return {"names": _name(number, source)}
+
+
+def _name(number: str, source: Source) -> str:
+    return f"{source.namespace}:order:{number}"
+
+
+READERS = {
+    "refunds/create": _refunded,
+    "order_transactions/create": _transaction,
+    "orders/cancelled": _ordered,
+    "orders/updated": _ordered,
+    "orders/create": _ordered,
+    "disputes/create": _dispute,
+    "disputes/update": _dispute,
+}

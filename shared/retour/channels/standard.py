@@ -47,6 +47,11 @@ def rows(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[Ro
     return [dated(one, happened) if isinstance(one, Row) else one for one in read]
 
 
+def undeclared(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[str]:
+    """None: Retour's own records name their change."""
+    return ()
+
+
 def dated(row: Row, happened: str) -> Row | Unreadable:
     return payload.row(row.place, {"occurred_at": happened, **row.fields}, row.raw)
 

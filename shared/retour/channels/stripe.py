@@ -1,12 +1,19 @@
-"""Stripe's webhooks: refunds take back, a dispute reverses and, once won, restores.
+"""Stripe's webhooks as a table: refunds and disputes, each a subject; charges tell names, totals and running sums.
 
-Two families of events tell of one refund. `refund.*` says what each refund is worth and is what Retour reads. The
-older `charge.refunded` knows, in newer API versions, only the sum so far: it counts where it lists its refunds (each
-under its own id, so twice told is once counted) and where nothing is left of the charge (a reversal). A source whose
-order id stands on the charge alone declares `amount_means: set_total`: then `charge.refunded` is read, by what it
-leaves, and `refund.*` is not.
+| object | state | taken back in total |
+|---|---|---|
+| refund | pending, requires_action, succeeded | its amount |
+| refund | failed, canceled | nothing |
+| dispute | needs_response, under_review, lost | its amount |
+| dispute | warning_*, won, prevented, charge_refunded | nothing |
+| charge, in `charge.refunded` | | the sum of its refunds, until one of them is told by itself |
 
-The order id is looked for in the object's metadata, then among its own fields (`payment_intent`).
+The version is the event's second, then the rank of the state: states of one object only move one way within a second.
+A source with `amount_means: set_total` reads running sums alone (its refunds do not carry the order id): then refunds
+only tell names. A charge's amount is the order total that a refund or dispute is a part of.
+
+The order id is looked for in the object's metadata, then among its own fields (`payment_intent`); where there is none,
+the record goes by the names of its payment.
 """
 
 import hashlib
@@ -17,15 +24,36 @@ from decimal import Decimal
 from typing import Any, TypeGuard
 
 from retour.channels import payload, signature
+from retour.channels.statements import ALL, KEEP, NOTHING, TAKES, amount, meaning, said
 from retour.channels.webhook import header_identity
 from retour.domain.money import UnknownCurrency, exponent
 from retour.domain.program import Source
-from retour.domain.row import Ignored, Refusal, Row, Unreadable
+from retour.domain.row import Ignored, Names, Refusal, Row, Unreadable
 
 # Where Stripe's smallest unit is not ISO 4217's (its list of zero-decimal currencies and its special cases).
 EXPONENTS = {"MGA": 0, "ISK": 2, "UGX": 2}
 REFUND_REASONS = {"duplicate": "DUPLICATE", "fraudulent": "CONS_FRAUD"}
-Reading = Sequence[Row | Unreadable] | Ignored
+REFUND = {
+    "pending": TAKES,
+    "requires_action": TAKES,
+    "succeeded": TAKES,
+    "failed": NOTHING,
+    "canceled": NOTHING,
+}
+REFUND_RANKS = {"succeeded": 1, "failed": 2, "canceled": 2}
+DISPUTE = {
+    "warning_needs_response": NOTHING,
+    "warning_under_review": NOTHING,
+    "warning_closed": NOTHING,
+    "needs_response": TAKES,
+    "under_review": TAKES,
+    "lost": TAKES,
+    "won": NOTHING,
+    "prevented": NOTHING,
+    "charge_refunded": NOTHING,
+}
+DISPUTE_RANKS = {"needs_response": 1, "under_review": 2, "lost": 3, "won": 3, "prevented": 3, "charge_refunded": 3}
+Told = Sequence[Row | Unreadable] | Names | Ignored
 
 
 def verify(body: bytes, headers: Mapping[str, str], secrets: Sequence[str], now: datetime) -> bool:
@@ -55,7 +83,9 @@ def facts(headers: Mapping[str, str]) -> dict[str, str]:
     return {}
 
 
-def rows(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[Row | Unreadable] | Ignored | Refusal:
+def rows(
+    body: bytes, headers: Mapping[str, str], source: Source
+) -> Sequence[Row | Unreadable] | Names | Ignored | Refusal:
     event = payload.document(body)
     if isinstance(event, Refusal):
         return event
@@ -69,124 +99,176 @@ def rows(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[Ro
     return reader(event, found, source)
 
 
-def _refund(event: Mapping[str, Any], refund: Mapping[str, Any], source: Source) -> Reading:
+def undeclared(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[str]:
+    """The states that neither the table nor the source knows."""
+    event = payload.document(body)
+    kind = "" if isinstance(event, Refusal) else event.get("type")
+    table = DISPUTE if str(kind).startswith("charge.dispute.") else REFUND if kind in REFUND_EVENTS else None
+    status = None if isinstance(event, Refusal) else payload.at(event, "data.object.status")
+    unknown = table is not None and isinstance(status, str) and not meaning(status, source, table).is_declared
+    return (str(status),) if unknown else ()
+
+
+# What each event tells
+
+
+def _refund(event: Mapping[str, Any], refund: Mapping[str, Any], source: Source) -> Told:
     if _by_charge(source):
-        return Ignored("This source reads charge.refunded (amount_means: set_total), so refund events are not used.")
-    return _one_refund("1", refund, {}, source, _had_counted(event), str(event["type"]))
+        return _names(refund, source) or Ignored(
+            "This source reads charge.refunded (amount_means: set_total), so refund events are not used."
+        )
+    return _one_refund("1", event, refund, refund, source)
 
 
-def _had_counted(event: Mapping[str, Any]) -> bool:
-    """Whether the refund may have succeeded before what this event tells; not every event says what was before."""
-    changed = payload.at(event, "data.previous_attributes")
-    return not isinstance(changed, Mapping) or changed.get("status") == "succeeded"
-
-
-def _one_refund(
-    place: str, refund: Any, charge: Mapping[str, Any], source: Source, had_counted: bool, topic: str
-) -> Reading:
+def _one_refund(place: str, event: Mapping[str, Any], refund: Any, of: Mapping[str, Any], source: Source) -> Told:
+    """What one refund takes; `of` is the object that knows its payment: itself, or the charge that lists it."""
     reference, status = payload.text_of(payload.at(refund, "id")), payload.at(refund, "status")
-    order = _order_id(refund, source) or _order_id(charge, source)
     if reference is None:
         return (Unreadable(place, "REFERENCE_NOT_SENT", {"field": "id"}, "id"),)
-    whose = payload.whose({"order_id": order, "reference": reference})
-    if status in ("failed", "canceled") and had_counted:
-        return (Unreadable(place, "REFUND_FAILED", {"refund": reference}, "status", **whose),)
-    if status != "succeeded":
-        return Ignored(f"Refund {payload.shown(reference)} is {payload.shown(status)}; only succeeded ones count.")
+    status = status if isinstance(status, str) else ""
+    takes = meaning(status, source, REFUND).takes
+    if takes is KEEP:
+        return Ignored(f"Refund {payload.shown(reference)} is {payload.shown(status)}, which says nothing of money.")
     fields = {
         "reference": reference,
-        "change": "take_back",
+        "part_of": _charge_subject(of),
         "reason": payload.reason(payload.at(refund, "reason"), source, REFUND_REASONS),
         "occurred_at": payload.moment(payload.at(refund, "created")),
     }
-    amounts = {"amount": refund}
-    if charge and source.basis == "order_total":
-        amounts["order_total"] = charge
-    return (_priced(place, fields, amounts, order, source, topic),)
+    about = _About(f"refund/{reference}", event, REFUND_RANKS.get(status, 0), fields)
+    whole = of if of is not refund else None
+    return (_row(place, about, refund if takes is TAKES else None, (refund, of), source, whole),)
 
 
-def _charge(event: Mapping[str, Any], charge: Mapping[str, Any], source: Source) -> Reading:
-    reference, amount, back = str(payload.text_of(charge["id"])), charge.get("amount"), charge.get("amount_refunded")
-    moment = payload.moment(event.get("created"))
-    order = _order_id(charge, source)
-    if charge.get("refunded") is True and (order is not None or _by_charge(source)):
-        reversal = {"reference": f"{reference}/refunded", "change": "reverse", "occurred_at": moment}
-        return (_priced("1", reversal, {}, order, source, "charge.refunded"),)
-    if not _by_charge(source):
-        listed = payload.listed(payload.at(charge, "refunds.data"))
-        read = [
-            _one_refund(f"refunds.data[{n}]", refund, charge, source, False, "charge.refunded")
-            for n, refund in enumerate(listed, start=1)
-        ]
-        return tuple(row for reading in read if not isinstance(reading, Ignored) for row in reading) or Ignored(
-            "charge.refunded gives only the sum of the refunds; refund.created and refund.updated bring each of them."
-        )
-    fields = {"reference": f"{reference}/{payload.text_of(back)}", "occurred_at": moment}
-    if source.basis == "goods":
-        left = _less(amount, back)
-        fields["change"] = "set_total"
-        return (_priced("1", fields, {"amount": {**charge, "amount": left}}, order, source, "charge.refunded"),)
-    before = payload.at(event, "data.previous_attributes.amount_refunded")
-    if before is None:
-        whose = payload.whose({"order_id": order, "reference": fields["reference"]})
-        return (Unreadable("1", "PREVIOUS_SUM_NOT_SENT", {"charge": reference}, "amount_refunded", **whose),)
-    step = _less(back, before)
-    fields["change"] = "take_back"
-    amounts = {"amount": {**charge, "amount": step}, "order_total": charge}
-    return (_priced("1", fields, amounts, order, source, "charge.refunded"),)
-
-
-def _dispute(event: Mapping[str, Any], dispute: Mapping[str, Any], source: Source) -> Reading:
+def _dispute(event: Mapping[str, Any], dispute: Mapping[str, Any], source: Source) -> Told:
     reference, status = str(payload.text_of(dispute["id"])), payload.at(dispute, "status")
-    if isinstance(status, str) and status.startswith("warning_"):
-        return Ignored(f"Dispute {payload.shown(reference)} is an inquiry: no money was withdrawn yet.")
+    status = status if isinstance(status, str) else ""
+    takes = meaning(status, source, DISPUTE).takes
+    if takes is KEEP:
+        return Ignored(f"Dispute {payload.shown(reference)} is {payload.shown(status)}, which says nothing of money.")
     fields = {
         "reference": reference,
-        "change": "reverse",
         "reason": payload.reason(dispute.get("reason"), source, {}) or "CHARGEBACK",
         "occurred_at": payload.moment(dispute.get("created")),
     }
-    return (_priced("1", fields, {}, _order_id(dispute, source), source, str(event["type"])),)
+    about = _About(f"dispute/{reference}", event, DISPUTE_RANKS.get(status, 0), fields)
+    return (_row("1", about, dispute if takes is TAKES else None, (dispute,), source),)
 
 
-def _dispute_closed(event: Mapping[str, Any], dispute: Mapping[str, Any], source: Source) -> Reading:
-    reference, status = str(payload.text_of(dispute["id"])), payload.at(dispute, "status")
-    if status != "won":
-        return Ignored(f"Dispute {payload.shown(reference)} was closed as {payload.shown(status)}; nothing changes.")
-    fields = {
-        "reference": f"{reference}/won",
-        "change": "restore",
-        "occurred_at": payload.moment(event.get("created")),
-    }
-    return (_priced("1", fields, {}, _order_id(dispute, source), source, "charge.dispute.closed"),)
+def _charge_refunded(event: Mapping[str, Any], charge: Mapping[str, Any], source: Source) -> Told:
+    if not _by_charge(source):
+        read = [
+            _one_refund(f"refunds.data[{n}]", event, refund, charge, source)
+            for n, refund in enumerate(payload.listed(payload.at(charge, "refunds.data")), start=1)
+        ]
+        listed = [row for told in read if not isinstance(told, Ignored | Names) for row in told]
+        if listed:
+            return listed
+    reference = str(payload.text_of(charge["id"]))
+    fields = {"reference": reference, "occurred_at": payload.moment(event.get("created"))}
+    about = _About(f"charge/{reference}", event, 0, fields)
+    if charge.get("refunded") is True:
+        return (_row("1", about, ALL, (charge,), source),)
+    return (_row("1", about, {**charge, "amount": charge.get("amount_refunded")}, (charge,), source, charge),)
 
 
-def _priced(
+def _payment(event: Mapping[str, Any], found: Mapping[str, Any], source: Source) -> Told:
+    return _names(found, source) or Ignored("It names no payment.")
+
+
+# Rows
+
+
+class _About:
+    """Which subject an event speaks of, at which version, and what is said of it beside the money."""
+
+    def __init__(self, subject: str, event: Mapping[str, Any], rank: int, fields: Mapping[str, str | None]) -> None:
+        self.subject, self.rank, self.fields = subject, rank, fields
+        self.version = payload.moment(event.get("created"))
+        self.topic = str(event["type"])
+
+
+def _row(
     place: str,
-    fields: Mapping[str, str | None],
-    amounts: Mapping[str, Any],
-    order: str | None,
+    about: _About,
+    takes: Mapping[str, Any] | None,
+    named_by: Sequence[Any],
     source: Source,
-    topic: str,
+    whole: Mapping[str, Any] | None = None,
 ) -> Row | Unreadable:
-    """The row with each amount, in whole smallest units of Stripe's, as decimal text."""
-    if order is None:
+    """The statement as a row. `takes` has `amount` and `currency`, is ALL, or None; `whole` has the order total."""
+    order = next((order for found in named_by if (order := _order_id(found, source))), None)
+    names = _payment_names(named_by[-1])
+    if order is None and not names:
         field = source.order_id_field or "order_id"
-        return payload.no_order(topic, f"metadata.{field}", fields.get("reference"))
-    filled = {**fields, "order_id": order}
-    whose = payload.whose(filled)
-    for name, priced in amounts.items():
-        value, currency = payload.at(priced, "amount"), payload.at(priced, "currency")
-        code = currency.upper() if isinstance(currency, str) else ""
-        try:
-            places = EXPONENTS[code] if code in EXPONENTS else exponent(code)
-        except UnknownCurrency:
-            return Unreadable(place, "CURRENCY_UNKNOWN", {"value": payload.shown(currency)}, "currency", **whose)
-        if not _whole(value):
-            details = {"field": name, "value": payload.shown(value)}
-            return Unreadable(place, "MINOR_UNITS_UNREADABLE", details, name, **whose)
-        filled |= {name: f"{Decimal(value).scaleb(-places):f}", "currency": code}
-    return payload.row(place, filled)
+        return payload.no_order(about.topic, f"metadata.{field}", about.fields.get("reference"))
+    by_name = {"order_id": order} if order else {"names": " ".join(names)}
+    whose = payload.whose({**about.fields, "order_id": order})
+    taken: Mapping[str, str | None] | None = takes
+    if takes is not None and takes is not ALL:
+        priced = _price(takes, "amount", place, whose)
+        if isinstance(priced, Unreadable):
+            return priced
+        scaled = source.basis == "order_total"
+        total = _price({**whole, "amount": _total(whole)}, "order_total", place, whose) if scaled and whole else None
+        if isinstance(total, Unreadable):
+            return total
+        taken = amount(*priced, total and total[0], names[0] if scaled and names else None)
+    return payload.row(
+        place, {**about.fields, **by_name, **said(about.subject, about.version, rank=about.rank, takes=taken)}
+    )
+
+
+def _price(priced: Mapping[str, Any], name: str, place: str, whose: Mapping[str, str]) -> tuple[str, str] | Unreadable:
+    """An amount, in whole smallest units of Stripe's, as decimal text with its currency."""
+    value, currency = payload.at(priced, "amount"), payload.at(priced, "currency")
+    code = currency.upper() if isinstance(currency, str) else ""
+    try:
+        places = EXPONENTS[code] if code in EXPONENTS else exponent(code)
+    except UnknownCurrency:
+        return Unreadable(place, "CURRENCY_UNKNOWN", {"value": payload.shown(currency)}, "currency", **whose)
+    if not _whole(value):
+        details = {"field": name, "value": payload.shown(value)}
+        return Unreadable(place, "MINOR_UNITS_UNREADABLE", details, name, **whose)
+    return f"{Decimal(value).scaleb(-places):f}", code
+
+
+def _names(found: Mapping[str, Any], source: Source) -> Names | None:
+    """The names of a payment as one of its objects tells them, with its total where it is the charge itself."""
+    names = _payment_names(found)
+    order = _order_id(found, source) or payload.text_of(found.get("client_reference_id"))
+    total = _total(found)
+    priced = _price({**found, "amount": total}, "amount", "", {}) if total is not None else None
+    told = priced if isinstance(priced, tuple) else ("", "")
+    return Names(order, names, *told) if names and (order or told[0] or len(names) > 1) else None
+
+
+def _payment_names(found: Any) -> tuple[str, ...]:
+    """By what else the payment of an object is known, its charge first."""
+    kind, own = payload.at(found, "object"), payload.text_of(payload.at(found, "id"))
+    charge = payload.at(found, "charge") or payload.at(found, "latest_charge")
+    intent = payload.at(found, "payment_intent")
+    if kind == "charge":
+        charge = own
+    elif kind == "payment_intent":
+        intent = own
+    told = (("charge", payload.text_of(charge)), ("payment_intent", payload.text_of(intent)))
+    return tuple(f"{kind}:{id}" for kind, id in told if id and " " not in id and id.isprintable())
+
+
+def _charge_subject(found: Mapping[str, Any]) -> str | None:
+    kind, _, charge = next(iter(_payment_names(found)), "").partition(":")
+    return f"charge/{charge}" if kind == "charge" else None
+
+
+def _total(found: Mapping[str, Any]) -> int | None:
+    """What was paid in all, of a charge, a payment intent or a checkout session."""
+    fields = {
+        "charge": ("amount_captured", "amount"),
+        "payment_intent": ("amount_received", "amount"),
+        "checkout.session": ("amount_total",),
+    }.get(str(found.get("object")), ())
+    return next((value for name in fields if _whole(value := found.get(name)) and value), None)
 
 
 def _order_id(found: Any, source: Source) -> str | None:
@@ -200,10 +282,6 @@ def _by_charge(source: Source) -> bool:
     return source.amount_means == "set_total"
 
 
-def _less(amount: Any, part: Any) -> int | None:
-    return amount - part if _whole(amount) and _whole(part) else None
-
-
 def _whole(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
@@ -215,13 +293,20 @@ def _hex(digits: str) -> bytes:
         return b""
 
 
-READERS: Mapping[str, Callable[[Mapping[str, Any], Mapping[str, Any], Source], Reading]] = {
-    "refund.created": _refund,
-    "refund.updated": _refund,
-    "refund.failed": _refund,
-    "charge.refund.updated": _refund,
-    "charge.refunded": _charge,
-    "charge.dispute.created": _dispute,
-    "charge.dispute.funds_withdrawn": _dispute,
-    "charge.dispute.closed": _dispute_closed,
+REFUND_EVENTS = ("refund.created", "refund.updated", "refund.failed", "charge.refund.updated")
+READERS: Mapping[str, Callable[[Mapping[str, Any], Mapping[str, Any], Source], Told]] = {
+    **dict.fromkeys(REFUND_EVENTS, _refund),
+    "charge.refunded": _charge_refunded,
+    **dict.fromkeys(
+        [
+            "charge.dispute.created",
+            "charge.dispute.updated",
+            "charge.dispute.closed",
+            "charge.dispute.funds_withdrawn",
+            "charge.dispute.funds_reinstated",
+        ],
+        _dispute,
+    ),
+    **dict.fromkeys(["charge.succeeded", "charge.captured", "charge.updated", "payment_intent.succeeded"], _payment),
+    "checkout.session.completed": _payment,
 }

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Protocol, cast
 
 from retour.domain.program import Source
-from retour.domain.row import Ignored, Refusal, Row, Unreadable
+from retour.domain.row import Ignored, Names, Refusal, Row, Unreadable
 
 KINDS = ("standard", "shopify", "woocommerce", "stripe", "bigcommerce")
 HEADER_MAX = 200
@@ -31,8 +31,11 @@ class Hooks(Protocol):
 
     def rows(
         self, body: bytes, headers: Mapping[str, str], source: Source
-    ) -> Sequence[Row | Unreadable] | Ignored | Refusal:
-        """What the body asks for; its facts are headers enough."""
+    ) -> Sequence[Row | Unreadable] | Names | Ignored | Refusal:
+        """What the body says is taken back, by subject, or the names it tells; its facts are headers enough."""
+
+    def undeclared(self, body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[str]:
+        """The states in the body that neither the kind's table nor the source declares: they say nothing of money."""
 
 
 def hooks(kind: str) -> Hooks:

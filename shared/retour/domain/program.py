@@ -10,7 +10,6 @@ from typing import Any
 from retour.domain.contracts.contract import Contract
 from retour.domain.delivery import Channel
 from retour.domain.money import decimal
-from retour.domain.rates import Missing, Rate, rate_on
 
 WAITING_DAYS = 35
 REASONS = (
@@ -69,6 +68,14 @@ class EventType:
     dispositions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """One unit of a foreign currency in the program's, from a day on until a newer one."""
+
+    valid_from: date
+    rate: Decimal
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderKeyRule:
     """How a program writes its order ids; the same for actions and modifications (spec 4)."""
@@ -90,7 +97,7 @@ class Program:
     version: int
     event_types: Mapping[str, EventType]
     sources: Mapping[str, Source]
-    contracts: Sequence[Contract]
+    contracts: tuple[Contract, ...]
     reasons: frozenset[str]
     order_key: OrderKeyRule = OrderKeyRule()
     waiting_days: int = WAITING_DAYS
@@ -100,8 +107,6 @@ class Program:
     hold_at_lock_hours: int = 72
     rates: Mapping[str, Sequence[Rate]] = field(default_factory=dict)
     lists: Mapping[str, str] = field(default_factory=dict)
-    fx_missing: Missing = Missing.REFUSE
-    fx_pull: str = ""
 
     def source(self, name: str, channel: Channel) -> Source:
         """A source as the document declares it; else one of which nothing is declared.
@@ -116,24 +121,23 @@ class Program:
         """Which locks a decision on what is held still reaches: those after this moment."""
         return decided_at - timedelta(hours=self.hold_at_lock_hours)
 
-    def rate(self, currency: str, day: date, delivered: Sequence[Rate] = ()) -> Decimal | None:
-        """What one unit of a currency is in the program's on a day; None: not known.
-
-        Of one day's rates a delivered one goes before the one that the document declares.
-        """
+    def rate(self, currency: str, day: date) -> Decimal | None:
+        """What one unit of a currency is in the program's on a day: the newest rate from before it; None: not known."""
         if currency == self.currency:
             return Decimal(1)
-        return rate_on([*self.rates.get(currency, ()), *delivered], day, self.fx_missing)
+        valid = [rate for rate in self.rates.get(currency, ()) if rate.valid_from <= day]
+        return max(valid, key=lambda rate: rate.valid_from).rate if valid else None
 
 
 def program_from(
     document: Mapping[str, Any],
     version: int,
-    contracts: Sequence[Contract],
+    contracts: tuple[Contract, ...],
     lists: Mapping[str, str] | None = None,
 ) -> Program:
     """The program that a document (valid against program.schema.json) describes."""
     zone = document["time_zone"]
+    usual = {name: document[name] for name in FOR_ALL_SOURCES if name in document}
     return Program(
         id=document["program"],
         name=document.get("name", document["program"]),
@@ -144,7 +148,7 @@ def program_from(
             {name: EventType(name=name, **(body or {})) for name, body in document["event_types"].items()}
         ),
         sources=MappingProxyType(
-            {name: source_from(name, body, zone) for name, body in document.get("sources", {}).items()}
+            {name: source_from(name, {**usual, **body}, zone) for name, body in document.get("sources", {}).items()}
         ),
         contracts=contracts,
         reasons=frozenset(REASONS) | frozenset(document.get("reasons", ())),
@@ -159,26 +163,29 @@ def program_from(
             for currency, rates in document.get("fx", {}).items()
         },
         lists=lists or {},
-        fx_missing=Missing(document.get("fx_missing", Missing.REFUSE)),
-        fx_pull=document.get("fx_pull", ""),
     )
 
 
+FOR_ALL_SOURCES = ("prices",)
+"""What a program may say once for all its sources."""
+BASIS = {"stripe": "order_total", "woocommerce": "order_total"}
+"""What kinds of senders speak of that never know the goods alone; all others speak of goods."""
 COMMON = {
-    "kind", "event_type", "order_by", "currency", "amount_means", "basis", "default_reason",
+    "kind", "event_type", "order_by", "currency", "amount_means", "default_reason",
     "order_id_field", "approve_restores", "references", "absent", "prices", "enabled", "expected_by",
     "possible_duplicates", "thresholds",
 }  # fmt: skip
 
 
 def source_from(name: str, body: Mapping[str, Any], zone: str) -> Source:
-    clamps = body.get("basis") == "order_total"
+    basis = body.get("basis", BASIS.get(body.get("kind", ""), "goods"))
     return Source(
         name=name,
         channel=Channel(body["channel"]),
         namespace=body.get("reference_namespace", name),
         time_zone=body.get("time_zone", zone),
-        excess=body.get("excess", "clamp" if clamps else "refuse"),
+        basis=basis,
+        excess=body.get("excess", "clamp" if basis == "order_total" else "refuse"),
         mapping=MappingProxyType(dict(body.get("mapping", {}))),
         options=MappingProxyType(dict(body.get("options", {}))),
         **{key: body[key] for key in COMMON & body.keys()},

@@ -54,6 +54,20 @@ class Ignored:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Names:
+    """A genuine payload that only tells by which names an order is known: kept as its names alone (spec 2).
+
+    `order` is the order id as actions are reported; empty where only other names are told together. `names` are what
+    else it is known by (`charge:ch_1`). `total` is what the customer paid in all, as decimal text, in `currency`.
+    """
+
+    order: str | None
+    names: tuple[str, ...]
+    total: str = ""
+    currency: str = ""
+
+
 def line_of(place: str) -> str:
     """The place of the line that an item stands in; any other place is its own."""
     return ITEM.sub("", place) if "." in place else place

@@ -4,9 +4,10 @@ import json
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from retour.domain.delivery import Delivery
+from retour.domain.delivery import Delivery, Kind
 from retour.intake.batch import ARRIVED, DONE, HELD, REFUSED, Batch, report_of
 from retour.intake.file import take_file
+from retour.intake.names import release_names
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
 def release(hub: "Hub", delivery: Delivery, released_at: datetime) -> Batch:
     """Take in a held delivery after all, as received when it came. The fence waits for it like for any at work."""
+    if delivery.kind is not Kind.FILE:
+        batch = release_names(hub, delivery)
+        hub.deliveries(delivery.program).forget("held", delivery.received_at, delivery.id)
+        return batch
     hub.deliveries(delivery.program).list_open(delivery, ARRIVED)
     batch = take_file(hub, delivery, released_at=released_at)
     hub.deliveries(delivery.program).forget("held", delivery.received_at, delivery.id)

@@ -3,25 +3,28 @@
 Every channel comes through here, and so does a replay: a delivery read again is the same delivery.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from retour.channels import records
+from retour.channels import payload, records
 from retour.channels.webhook import hooks
 from retour.domain.delivery import Delivery, Kind
 from retour.domain.program import Source
-from retour.domain.row import Ignored, Refusal, Row, Unreadable
-from retour.intake import report
+from retour.domain.row import Ignored, Names, Refusal, Row, Unreadable
+from retour.intake import names, report
 from retour.intake.actions import take_actions
 from retour.intake.batch import ARRIVED, DONE, IGNORED, REFUSED, Batch, index_of, report_of
 from retour.normalise import Reading
-from retour.posting.holding import list_held_results
 from retour.posting.rows import take_rows
 from retour.posting.waiting import remind_waiting
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
+
+UNDECLARED = "status"
+"""The kind of reminder of a status that neither its source nor the table of its kind declares."""
 
 
 def announce(hub: "Hub", delivery: Delivery) -> None:
@@ -45,18 +48,23 @@ def receive(hub: "Hub", delivery: Delivery, body: bytes | None) -> Batch:
     program = hub.program_of(delivery)
     source = program.source(delivery.source, delivery.channel)
     rows = rows_of(delivery, body, source)
+    if isinstance(rows, Names):
+        return names.take_names(hub, program, source, delivery, rows)
+    list_undeclared(hub, program.id, source, undeclared_of(delivery, body, source), delivery.received_at)
     if not isinstance(rows, Sequence):
         return put_away(hub, delivery, body, rows)
     reads = list(Reading(program, source, delivery).modifications(rows))
     stored = hub.deliveries(program.id).put(delivery, body, DONE, {"rows": index_of(reads)})
     results = take_rows(hub.ledger(program), program, reads, hub.now())
+    names.link_rows(hub, program, stored, [read for _, read in reads])
     remind_waiting(hub, program, stored, results)
-    list_held_results(hub.deliveries(program.id), stored, results)
     return Batch(delivery=stored, state=DONE, results=results)
 
 
-def rows_of(delivery: Delivery, body: bytes, source: Source) -> Sequence[Row | Unreadable] | Ignored | Refusal:
-    """The rows of a delivery that is no file, by the one reader of its kind."""
+def rows_of(delivery: Delivery, body: bytes, source: Source) -> Sequence[Row | Unreadable] | Names | Ignored | Refusal:
+    """The rows of a delivery that is no file, by the one reader of its kind; or the names that are all it tells."""
+    if delivery.facts.get(names.KEPT) == names.NAMES:
+        return names.read(body)
     match delivery.kind:
         case Kind.HOOK:
             return hooks(source.kind).rows(body, delivery.facts, source)
@@ -65,6 +73,19 @@ def rows_of(delivery: Delivery, body: bytes, source: Source) -> Sequence[Row | U
 
             return salesforce_records.rows(body, delivery.facts, source)
     return records.rows(body)
+
+
+def list_undeclared(hub: "Hub", program: str, source: Source, statuses: Iterable[str], received_at: datetime) -> None:
+    """List each status that nobody declared for a person, once per source and value."""
+    state = hub.state(program, source.name) if statuses else None
+    for status in map(payload.shown, statuses):
+        about = {"source": source.name, "status": status}
+        if state is not None and not state.get(f"status#{status}") and state.claim(f"status#{status}", about):
+            hub.deliveries(program).remind(UNDECLARED, received_at, f"{source.name}#{status}", about)
+
+
+def undeclared_of(delivery: Delivery, body: bytes, source: Source) -> Sequence[str]:
+    return hooks(source.kind).undeclared(body, delivery.facts, source) if delivery.kind is Kind.HOOK else ()
 
 
 def put_away(hub: "Hub", delivery: Delivery, body: bytes, found: Ignored | Refusal) -> Batch:

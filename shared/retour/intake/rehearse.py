@@ -6,7 +6,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from retour.domain.delivery import Delivery, Kind
-from retour.domain.row import Ignored, Refusal, Row, Unreadable
+from retour.domain.row import Ignored, Names, Refusal, Row, Unreadable
 from retour.intake import thresholds
 from retour.intake.batch import DRY_RUN, IGNORED, REFUSED, Batch
 from retour.intake.receive import rows_of
@@ -20,7 +20,7 @@ def rehearse(hub: "Hub", delivery: Delivery, body: bytes, released_at: datetime 
     """What `receive` would come to, row by row, with nothing written; or the release of what was held."""
     program = hub.program_of(delivery)
     source = program.source(delivery.source, delivery.channel)
-    rows: Iterable[Row | Unreadable] | Ignored | Refusal
+    rows: Iterable[Row | Unreadable] | Names | Ignored | Refusal
     if delivery.kind is Kind.FILE:
         from retour.intake.opening import open_delivery
 
@@ -30,8 +30,9 @@ def rehearse(hub: "Hub", delivery: Delivery, body: bytes, released_at: datetime 
         rows = rows_of(delivery, body, source)
     if isinstance(rows, Refusal):
         return Batch(delivery=delivery, state=REFUSED, code=rows.code, details=rows.details)
-    if isinstance(rows, Ignored):
-        return Batch(delivery=delivery, state=IGNORED, details={"why": rows.why})
+    if isinstance(rows, Ignored | Names):
+        why = rows.why if isinstance(rows, Ignored) else "It tells the names of an order and nothing of its money."
+        return Batch(delivery=delivery, state=IGNORED, details={"why": why})
     reads = list(read_rows(program, delivery, rows, released_at))
     weight, results = thresholds.weigh(hub, program, reads)
     excess = thresholds.judged(hub, program, source, weight)

@@ -8,6 +8,7 @@ from retour.domain.actions.order import NO_ACTION, Order
 from retour.posting import cascade
 from retour.posting.fold import adopt, settle
 from retour.posting.holding import list_held
+from retour.posting.names import adopt_named
 from retour.posting.waiting import tell_settled
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def fold_again(hub: "Hub", program_id: str, home: str) -> list[str]:
     for action in order.actions:
         if action.named:
             order = adopt(ledger, action.id, order)
+    if home.startswith("@") and order.key != home and adopt_named(ledger, home[1:], order.key, hub.now()):
+        order = ledger.order(order.key)
     order = cascade.carry(ledger, settle(ledger, order.key, hub.now(), order), hub.now())
     order = cascade.carry_to(ledger, order, hub.now())
     cascade.list_children(hub.deliveries(program_id), ledger, order)

@@ -7,15 +7,15 @@ from datetime import datetime
 from retour.domain.actions.explain import details
 from retour.domain.actions.make_good import concerned, make_good
 from retour.domain.actions.modification import Modification
-from retour.domain.actions.order import Entry, Head, Order, effect
+from retour.domain.actions.order import Order, effect
 from retour.domain.actions.outcome import Outcome, Result
-from retour.domain.actions.paid import Otherwise, by_other_basis, other_basis, raised
 from retour.domain.delivery import Delivery
 from retour.domain.program import Program
 from retour.domain.row import Row, Unreadable
 from retour.normalise import Read, Reading
 from retour.posting import cascade
 from retour.posting.fold import adopt, settle
+from retour.posting.names import adopt_named, await_total, key_by_names, needs_total, wait_beside_all, with_total
 from retour.store.bulk import CONNECTIONS, Ahead, batched, order_keys
 from retour.store.ledger import Ledger, TableLedger
 
@@ -47,7 +47,7 @@ def take_rows(
         if isinstance(read, Unreadable):
             results[number] = unreadable(read)
         else:
-            placed = at_home(order_key_of, program, read)
+            placed = with_total(ledger, at_home(order_key_of, program, read))
             orders.setdefault(placed.home, []).append((number, placed))
     for some in batched(orders.items(), ORDERS_AT_ONCE):
         asked = {key: [modification for _, modification in numbered] for key, numbered in some}
@@ -80,9 +80,11 @@ def names_known(ledger: Ledger, modifications: Sequence[Modification]) -> Callab
 
 
 def at_home(order_key_of: Callable[[str], str | None], program: Program, modification: Modification) -> Modification:
-    """With its order key, where only an action id was given."""
-    if modification.order_key is not None or modification.action_id is None:
+    """With its order key, where only an action id or other names were given."""
+    if modification.order_key is not None:
         return modification
+    if modification.action_id is None:
+        return replace(modification, order_key=key_by_names(order_key_of, modification))
     return replace(modification, order_key=home_of(order_key_of, program, modification.action_id))
 
 
@@ -119,14 +121,12 @@ def take_order(
     if attempts:
         order = inserted(ledger, order, list(attempts.values()))
         order = settle(ledger, key, now, order)
+    order = by_its_names(ledger, modifications, order, now) or order
     if key.startswith("@"):
         order = moved_meanwhile(ledger, program, key, now) or order
     order = cascade.carry(ledger, order, now)
-    program = replace(program, contracts=ledger.contracts)
-    others: dict[str, Otherwise] = {}
-    return [
-        told(order, m, attempts.get(m.id), program, others) if m.id in known else too_many(m) for m in modifications
-    ]
+    program = replace(program, contracts=tuple(ledger.contracts))
+    return [told(order, m, attempts.get(m.id), program) if m.id in known else too_many(m) for m in modifications]
 
 
 def inserted(ledger: Ledger, order: Order, modifications: Iterable[Modification]) -> Order:
@@ -153,25 +153,16 @@ def tried_again(order: Order, modification: Modification) -> Modification | None
     return replace(modification, attempt=mine) if refused else None
 
 
-def told(
-    order: Order,
-    asked: Modification,
-    attempt: Modification | None,
-    program: Program,
-    others: dict[str, Otherwise] | None = None,
-) -> Result:
-    """What became of one row; for a repeat, the first outcome again.
-
-    `others` keeps what the other terms basis would have come to, by action, for all rows of one order.
-    """
+def told(order: Order, asked: Modification, attempt: Modification | None, program: Program) -> Result:
+    """What became of one row; for a repeat, the first outcome again."""
     own = attempt or standing_for(order, asked)
     booked = order.booked(own.id)
     repeated = (own.provenance.delivery, own.provenance.place) != (asked.provenance.delivery, asked.provenance.place)
     result = Result(
         place=asked.provenance.place,
         outcome=Outcome.WAITING,
-        code="WAITING",
-        details={"order": asked.order_key or asked.action_id or "", "waiting_days": str(program.waiting_days)},
+        code="ORDER_TOTAL_UNKNOWN" if order.actions and needs_total(own) else "WAITING",
+        details={"order": name_of(asked), "waiting_days": str(program.waiting_days)},
         modification=own.public_id,
         reference=asked.reference or "",
         order=asked.order_key or "",
@@ -187,31 +178,14 @@ def told(
             action=concerned(order, head, own).action,
             make_good=make_good(order, head, own, entry.code, program.contracts),
             applied_at=entry.applied_at,
+            effect=effect(order, head, entry, program.contracts),
         )
-        result = priced(result, order, head, entry, own, program, {} if others is None else others)
     return replace(result, outcome=Outcome.DUPLICATE) if repeated else result
 
 
-def priced(
-    result: Result,
-    order: Order,
-    head: Head,
-    entry: Entry,
-    record: Modification,
-    program: Program,
-    others: dict[str, Otherwise],
-) -> Result:
-    """A result with what it did to amount and payout, by the other terms basis too, and the warning it deserves."""
-    action, found = order.action(head.action), effect(order, head, entry, program.contracts)
-    if action is None or found is None:
-        return replace(result, effect=found)
-    if head.action not in others:
-        others[head.action] = by_other_basis(order, action, head, program.contracts)
-    result = replace(result, effect=found, other_basis=other_basis(others[head.action], head, entry))
-    warning = raised(record, entry, found)
-    if warning is None or result.code:
-        return result
-    return replace(result, code=warning.code, details={**result.details, **warning.details})
+def name_of(record: Modification) -> str:
+    """By what a record names its order: the key, an action id, or another name of it."""
+    return record.order_key or record.action_id or next(iter(record.names), "")
 
 
 def standing_for(order: Order, asked: Modification) -> Modification:
@@ -235,6 +209,23 @@ def too_many(modification: Modification) -> Result:
         reference=modification.reference or "",
         order=modification.order_key or "",
     )
+
+
+def by_its_names(ledger: Ledger, modifications: Iterable[Modification], order: Order, now: datetime) -> Order | None:
+    """Records that know only names wait beside all of them, and those of which a total is not known say so.
+
+    The order as it is when one of that came meanwhile; None when nothing did.
+    """
+    for record in modifications:
+        if record.names and record.order_key is None:
+            key = wait_beside_all(ledger, record)
+            if key is not None:
+                for name in record.names:
+                    adopt_named(ledger, name, key, now)
+                return settle(ledger, key, now)
+        elif await_total(ledger, record, now):
+            return ledger.order(order.key)
+    return None
 
 
 def moved_meanwhile(ledger: Ledger, program: Program, key: str, now: datetime) -> Order | None:

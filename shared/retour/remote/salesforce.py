@@ -164,6 +164,24 @@ class Client:
                 return
             after = Cursor(instant(records[-1]["SystemModstamp"]), records[-1]["Id"])
 
+    def below(self, name: str, paths: Iterable[str], parent: str, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """The records whose parent, by this relationship, is one of these."""
+        found: list[dict[str, Any]] = []
+        for start in range(0, len(ids), IDS_MAX):
+            soql = f"{_select(name, paths)} WHERE {_name(parent)}.Id IN {{ids}}"
+            found += self._query(soql, ids=list(ids[start : start + IDS_MAX]))
+        return found
+
+    def changed_below(self, name: str, paths: Iterable[str], parent: str, since: datetime) -> list[dict[str, Any]]:
+        """The records whose parent, by this relationship, was modified since then."""
+        soql = f"{_select(name, paths)} WHERE {_name(parent)}.SystemModstamp >= {{at:literal}} ORDER BY Id"
+        return self._query(soql, at=text(since))
+
+    def deleted(self, name: str, since: datetime) -> list[dict[str, Any]]:
+        """What was deleted since then, or merged into another record: ids and stamps, while the recycle bin has it."""
+        soql = f"SELECT Id, SystemModstamp, IsDeleted FROM {_name(name)} WHERE IsDeleted = TRUE AND "
+        return self._query(soql + "SystemModstamp >= {at:literal} ORDER BY Id", True, at=text(since))
+
     def write(self, name: str, fields: Mapping[str, Mapping[str, str]]) -> list[Written]:
         """Write fields to records by id, at most 200 in one call; one result a record, in order."""
         if len(fields) > WRITES_MAX:
@@ -195,11 +213,14 @@ class Client:
         usage = self._salesforce.api_usage.get("api-usage") if self._salesforce else None
         return Decimal(usage.used) / usage.total if usage and usage.total else Decimal(0)
 
-    def _query(self, soql: str, **values: Any) -> list[dict[str, Any]]:
+    def _query(self, soql: str, deleted: bool = False, /, **values: Any) -> list[dict[str, Any]]:
+        """All that a query finds; `deleted`: also in the recycle bin."""
         from simple_salesforce.format import format_soql
 
         query = format_soql(soql, **values)
-        return self._call(lambda sf: list(sf.query_all_iter(query)))  # type: ignore[no-any-return]
+        return self._call(  # type: ignore[no-any-return]
+            lambda sf: list(sf.query_all_iter(query, include_deleted=deleted))
+        )
 
     def _call(self, ask: Any) -> Any:
         from simple_salesforce import exceptions

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from itertools import chain, islice
 from json.encoder import encode_basestring
 from typing import Any, TypeVar
@@ -25,7 +26,7 @@ from retour.store.items import (
     modification_sort,
     s,
 )
-from retour.store.ledger import HeadChange, TableLedger
+from retour.store.ledger import HeadChange, Known, TableLedger
 
 T = TypeVar("T")
 
@@ -209,6 +210,15 @@ class Ahead:
 
     def name(self, action_id: str, order_key: str) -> str:
         return self.under.name(action_id, order_key)
+
+    def known(self, name: str) -> Known:
+        return self.under.known(name)
+
+    def tell_total(self, name: str, total: Decimal, currency: str) -> None:
+        self.under.tell_total(name, total, currency)
+
+    def await_total(self, name: str, order_key: str) -> None:
+        self.under.await_total(name, order_key)
 
     def bind(self, parent: str, child: Action) -> None:
         self.under.bind(parent, child)

@@ -117,6 +117,8 @@ def modification_item(modification: Modification) -> Item:
             "cts": text(m.counts_after) if m.counts_after else None,
             "sub": m.subject,
             "ver": None if m.version is None or m.is_restatement else str(m.version),
+            "prt": m.part_of,
+            "nms": list(m.names) if m.order_key is None else None,
             "prc": [[p.currency, str(p.amount), str(p.of_total) if p.of_total else None] for p in m.prices],
         }
     )
@@ -185,6 +187,8 @@ def modification_from(item: Mapping[str, Any]) -> Modification:
         subject=doc.get("sub"),
         version=version_from(doc, received_at),
         prices=tuple(price_from(*price) for price in doc.get("prc", ())),
+        part_of=doc.get("prt"),
+        names=tuple(doc.get("nms", ())),
     )
 
 

@@ -7,6 +7,7 @@ on the version seen.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
 from threading import Lock
 from typing import Any, Protocol
 
@@ -46,6 +47,18 @@ class HeadChange:
     action: Action | None
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known under another name of an order (`charge:ch_1`): its key, and what was paid in all, by currency.
+
+    `waiting` are the orders of which a record needs that total.
+    """
+
+    order_key: str | None = None
+    totals: Mapping[str, Decimal] = field(default_factory=dict)
+    waiting: Sequence[str] = ()
+
+
 class Ledger(Protocol):
     """What the flow needs of a program's ledger; the table keeps it, and so does a rehearsal in memory."""
 
@@ -72,7 +85,16 @@ class Ledger(Protocol):
         """The order key of a merchant's action id; None while nobody reported it."""
 
     def name(self, action_id: str, order_key: str) -> str:
-        """Give an action id to an order, first write wins; the order key that holds it."""
+        """Give an action id, or another name, to an order, first write wins; the order key that holds it."""
+
+    def known(self, name: str) -> Known:
+        """What is known under a name, strongly consistent."""
+
+    def tell_total(self, name: str, total: Decimal, currency: str) -> None:
+        """What was paid in all for what goes by a name."""
+
+    def await_total(self, name: str, order_key: str) -> None:
+        """Say that a record of an order needs the total of what goes by a name."""
 
     def bind(self, parent: str, child: Action) -> None:
         """Say below a parent's action id that this is a child of it; again changes nothing."""
@@ -209,6 +231,39 @@ class TableLedger:
     def name(self, action_id: str, order_key: str) -> str:
         standing = self._put_new({"PK": s(self.partition_key(f"@{action_id}")), "SK": s("="), "ord": s(order_key)})
         return standing["ord"]["S"] if standing else order_key
+
+    def known(self, name: str) -> Known:
+        found = pages(
+            self.client,
+            TableName=self.table,
+            KeyConditionExpression="PK = :pk AND SK BETWEEN :first AND :last",
+            ExpressionAttributeValues={
+                ":pk": s(self.partition_key(f"@{name}")),
+                ":first": s("$"),
+                ":last": s("="),
+            },
+            ConsistentRead=True,
+        )
+        items = {item["SK"]["S"]: item for page in found for item in page["Items"]}
+        return Known(
+            order_key=items["="]["ord"]["S"] if "=" in items else None,
+            totals={key[1:]: Decimal(item["sum"]["S"]) for key, item in items.items() if key.startswith("$")},
+            waiting=[key[1:] for key in items if key.startswith("+")],
+        )
+
+    def tell_total(self, name: str, total: Decimal, currency: str) -> None:
+        item = {"PK": s(self.partition_key(f"@{name}")), "SK": s(f"${currency}"), "sum": s(str(total))}
+        self.client.put_item(TableName=self.table, Item=item)
+
+    def await_total(self, name: str, order_key: str) -> None:
+        item = {"PK": s(self.partition_key(f"@{name}")), "SK": s(f"+{order_key}")}
+        self.client.put_item(TableName=self.table, Item=item)
+
+    def forget_name(self, name: str) -> None:
+        """Take a name from its order again, with what was told of it: nobody's partner brought that order."""
+        known = self.known(name)
+        for sort in ("=", *(f"${currency}" for currency in known.totals), *(f"+{key}" for key in known.waiting)):
+            self.client.delete_item(TableName=self.table, Key={"PK": s(self.partition_key(f"@{name}")), "SK": s(sort)})
 
     def bind(self, parent: str, child: Action) -> None:
         item = {

@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 
 from retour.domain.actions.action import Action
 from retour.domain.actions.modification import Modification
 from retour.domain.actions.order import Order
 from retour.domain.contracts.contract import Contract
 from retour.store.bulk import CONNECTIONS
-from retour.store.ledger import HeadChange, Ledger, TableLedger
+from retour.store.ledger import HeadChange, Known, Ledger, TableLedger
 
 
 @dataclass
@@ -25,6 +26,8 @@ class Rehearsal:
     names: dict[str, str] = field(default_factory=dict)
     found: dict[str, Order] = field(default_factory=dict)
     bound: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    totals: dict[str, dict[str, Decimal]] = field(default_factory=dict)
+    awaited: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
     def ahead(cls, under: TableLedger, keys: Iterable[str]) -> "Rehearsal":
@@ -73,6 +76,20 @@ class Rehearsal:
 
     def name(self, action_id: str, order_key: str) -> str:
         return self.order_key_of(action_id) or self.names.setdefault(action_id, order_key)
+
+    def known(self, name: str) -> Known:
+        known = self.under.known(name) if self.under else Known()
+        return Known(
+            order_key=self.names.get(name, known.order_key),
+            totals={**known.totals, **self.totals.get(name, {})},
+            waiting=sorted({*known.waiting, *self.awaited.get(name, ())}),
+        )
+
+    def tell_total(self, name: str, total: Decimal, currency: str) -> None:
+        self.totals.setdefault(name, {})[currency] = total
+
+    def await_total(self, name: str, order_key: str) -> None:
+        self.awaited.setdefault(name, []).append(order_key)
 
     def bind(self, parent: str, child: Action) -> None:
         self.bound.setdefault(parent, []).append((child.order_key, child.id))

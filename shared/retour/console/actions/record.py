@@ -19,7 +19,7 @@ from retour.domain.actions.decide import reference_holder
 from retour.domain.actions.modification import Modification
 from retour.domain.actions.order import Order
 from retour.domain.delivery import Kind
-from retour.domain.row import Ignored, Refusal, Row, Unreadable
+from retour.domain.row import Ignored, Names, Refusal, Row, Unreadable
 from retour.store.deliveries import Header
 
 ROWS_LOOKED_AT = 20_000
@@ -87,13 +87,13 @@ def raw_of(visit: Visit, header: Header, record: Modification) -> Raw | None:
     if body is None:
         return None
     source = visit.program.source(delivery.source, delivery.channel)
-    rows: Iterable[Row | Unreadable] | Ignored | Refusal
+    rows: Iterable[Row | Unreadable] | Names | Ignored | Refusal
     if delivery.kind is Kind.FILE:
         opened = open_delivery(visit.hub, delivery, source, BytesIO(body))
         rows = opened if isinstance(opened, Refusal) else opened.rows
     else:
         rows = rows_of(delivery, body, source)
-    if isinstance(rows, Refusal | Ignored):
+    if isinstance(rows, Refusal | Ignored | Names):
         return None
     text = next((row.raw for row in islice(rows, ROWS_LOOKED_AT) if row.place == place), "")
     return Raw(text, hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()) if text else None

@@ -234,8 +234,10 @@ class Modification:
     applied: by the other's source `hold`, `apply` or `confirms`, under `days` how long that is looked for (0: never).
     `counts_after` is set where a person had to decide: only actions that lock later may still be changed by it.
 
+    `names` are what else the order is known by, where its own id is not told: the record waits beside them.
     With a `subject` the record says what of the order is taken back because of that subject in total, at this
-    `version` (spec 4). `prices` are the same amount in the other currencies of its payload.
+    `version` (spec 4). `prices` are the same amount in the other currencies of its payload. `part_of` is the subject
+    that tells the sum of this one and others like it: it counts only while none of its parts was told.
     """
 
     identity: str
@@ -265,6 +267,8 @@ class Modification:
     subject: str | None = None
     version: Version | None = None
     prices: tuple[Price, ...] = ()
+    part_of: str | None = None
+    names: tuple[str, ...] = ()
     id: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -282,8 +286,8 @@ class Modification:
 
     @property
     def home(self) -> str:
-        """The key it is kept under: its order, or `@` and the action id while no order is known for that."""
-        return self.order_key or f"@{self.action_id}"
+        """The key it is kept under: its order, or `@` and the action id or name while no order is known for that."""
+        return self.order_key or f"@{self.action_id or self.names[0]}"
 
     @property
     def public_id(self) -> str:

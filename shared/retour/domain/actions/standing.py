@@ -42,6 +42,7 @@ from retour.domain.actions.subjects import (
     Place,
     Priced,
     Subject,
+    SubjectKey,
     Subjects,
     Told,
     newest_price,
@@ -65,6 +66,7 @@ class Standing:
     """`own` is what the records without subject leave of the lines, `rests` what is left once the subjects have taken
     theirs. `contract` prices it; `own_priced` is what priced the lines without the subjects.
 
+    `wholes` are the subjects that tell the sum of others: they count only while none of their parts was told.
     `before_zero` remembers, per line at zero, what it was before; `reversal` is the one in force by a record without
     subject, `emptied` whether the subjects leave nothing. `lock_contract` gave the lock rule. `lock_unapproved` is the
     lock as it was before the approval. `undone` and `idle` are the records left out: by an undo, and because they
@@ -84,6 +86,7 @@ class Standing:
     approved: bool = False
     lock_unapproved: datetime | None = None
     subjects: Subjects = field(default_factory=dict)
+    wholes: frozenset[SubjectKey] = frozenset()
     undone: Collection[str] = frozenset()
     idle: Mapping[str, Code] = field(default_factory=dict)
     drift: Rests = ()
@@ -92,6 +95,11 @@ class Standing:
     @property
     def amount(self) -> int:
         return sum(rest.amount for rest in self.rests)
+
+    @property
+    def counting(self) -> list[Subject]:
+        """The subjects that count: all but the sums of such as are told by themselves."""
+        return [subject for key, subject in self.subjects.items() if key not in self.wholes]
 
     @property
     def is_reversed(self) -> bool:
@@ -184,8 +192,12 @@ def step_subject(action: Action, standing: Standing, record: Modification, terms
     clamps = isinstance(record.change, TakeBack) and exceeds(
         action, as_sold(action), [i for claim in claims for i in claim.target], record.change
     )
+    told_in_parts = {(record.namespace, record.part_of)} if record.part_of else frozenset()
     return replace(
-        standing, subjects={**standing.subjects, key: subject}, warning=Code.CLAMPED_TO_SALE if clamps else None
+        standing,
+        subjects={**standing.subjects, key: subject},
+        wholes=standing.wholes | told_in_parts,
+        warning=Code.CLAMPED_TO_SALE if clamps else None,
     )
 
 
@@ -237,7 +249,7 @@ def total_left(
     if isinstance(wanted, Code) or total == 0 or not standing.subjects:
         return wanted
     left = tuple(wanted.get(i, rest) for i, rest in enumerate(standing.rests))
-    own = before_claims(action, left, [subject.statement for subject in standing.subjects.values()])
+    own = before_claims(action, left, [subject.statement for subject in standing.counting])
     return dict(enumerate(own))
 
 
@@ -309,14 +321,14 @@ def combine(action: Action, standing: Standing) -> Standing:
 
     A reversal ends an approval and the lock it set, by whatever word and however it ends (spec 5.2).
     """
-    statements = [subject.statement for subject in standing.subjects.values() if subject.statement]
+    statements = [subject.statement for subject in standing.counting if subject.statement]
     rests = left_of(action, standing.own, statements) if standing.subjects else standing.own
     if standing.drift and any(rest != GONE for rest in rests):
         rests = drifted(action, rests, standing.drift)
     emptied = bool(statements) and is_nothing_left(action, rests)
     if emptied:
         rests = tuple(GONE for _ in rests)
-    priced = newest_price((subject.priced for subject in standing.subjects.values()), standing.own_priced)
+    priced = newest_price((subject.priced for subject in standing.counting), standing.own_priced)
     after = replace(standing, rests=rests, emptied=emptied, contract=priced.contract)
     if after.is_reversed and after.approved:
         countdown = replace(after.countdown, locks_at=after.lock_unapproved)

@@ -1,0 +1,173 @@
+"""Every sequence of a sender's messages, in every order of arrival, played through signed calls and judged.
+
+The judge shares no code with the product: sale less what each object's newest statement takes, never below zero. Both
+come from a data file beside this one, whose amounts are typed.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.senders import messages
+from tests.senders.hall import Hall
+from tests.senders.messages import Message
+
+HERE = Path(__file__).parent
+KINDS = ("stripe", "shopify", "woocommerce", "bigcommerce")
+MESSAGES_MAX = 4
+HALL_HOLDS = 200
+"""Sequences in one program in memory: then a new one, so that looking things up stays cheap."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """One message: about which of the sequence's objects, in which state, with which payload, as the how many-th."""
+
+    object: int
+    type: str
+    state: str
+    payload: str
+    at: int
+
+
+@dataclass(frozen=True)
+class Sequence_:
+    """`arrivals` are the messages as they come in, one of them twice."""
+
+    told: tuple[Told, ...]
+    arrivals: tuple[Told, ...]
+
+
+@cache
+def table(kind: str) -> Mapping[str, Any]:
+    return yaml.safe_load((HERE / f"{kind}.yaml").read_text("utf-8"))  # type: ignore[no-any-return]
+
+
+def all_sequences(kind: str, most: int = MESSAGES_MAX) -> Iterator[Sequence_]:
+    """Of one and two objects: each choice of states up to so many messages, in each order of arrival, one repeated."""
+    said = table(kind)
+    for pair in said["pairs"]:
+        payloads = [list(said["objects"][type_]["payloads"]) for type_ in pair]
+        for length in range(1, most + 1):
+            for turn, told in enumerate(tellings(said, pair, payloads, length)):
+                for order, arrivals in enumerate(itertools.permutations(told)):
+                    repeated = arrivals[(turn + order) % length]
+                    at = (turn + order) % (length + 1)
+                    yield Sequence_(told, (*arrivals[:at], repeated, *arrivals[at:]))
+
+
+def tellings(
+    said: Mapping[str, Any], pair: Sequence[str], payloads: Sequence[Sequence[str]], length: int
+) -> Iterator[tuple[Told, ...]]:
+    """Every choice of objects and states. An object keeps its payload; which one it has goes round."""
+    choices = [(n, state) for n, type_ in enumerate(pair) for state in said["objects"][type_]["states"]]
+    for turn, chosen in enumerate(itertools.product(choices, repeat=length)):
+        yield tuple(
+            Told(n, pair[n], state, payload_of(said, pair[n], payloads[n], turn + n, at), at)
+            for at, (n, state) in enumerate(chosen, start=1)
+        )
+
+
+def payload_of(said: Mapping[str, Any], type_: str, payloads: Sequence[str], turn: int, at: int) -> str:
+    """Where each message is the whole order its payload changes too; else an object has one amount for good."""
+    return payloads[(turn + (at if len(said["pairs"][0]) == 1 else 0)) % len(payloads)]
+
+
+def left(kind: str, told: Sequence[Told]) -> str:
+    """The judge."""
+    said = table(kind)
+    newest: dict[int, tuple[int, Decimal]] = {}
+    for one in told:
+        states = said["objects"][one.type]["states"]
+        takes = states[one.state][one.payload]
+        age = one.at if said["newest"] == "time" else list(states).index(one.state)
+        if takes != "keep" and (one.object not in newest or newest[one.object][0] <= age):
+            newest[one.object] = age, Decimal(takes)
+    rest = Decimal(said["sale"]) - sum(taken for _, taken in newest.values())
+    return f"{max(rest, Decimal(0)):.2f}"
+
+
+# Playing
+
+
+def message(kind: str, order: str, one: Told) -> Message:
+    amount = table(kind)["objects"][one.type]["payloads"][one.payload]
+    return MESSAGES[kind](order, one, amount)
+
+
+def of_stripe(order: str, one: Told, amount: str) -> Message:
+    number = f"{order}_{one.object}"
+    if one.type == "refund":
+        return messages.stripe_refund(f"re_{number}", one.state, amount, one.at, order=order)
+    return messages.stripe_dispute(f"dp_{number}", one.state, amount, one.at, order=order)
+
+
+def of_shopify(order: str, one: Told, amount: str) -> Message:
+    number = int(order) * 10 + one.object
+    if one.type == "order":
+        body = messages.shopify_order(
+            at=one.at, cancelled=one.state == "cancelled", financial_status=one.payload, number=int(order)
+        )
+        return messages.shopify("orders/updated", body)
+    if one.type == "dispute":
+        kind = "inquiry" if one.state == "inquiry" else "chargeback"
+        status = "needs_response" if one.state == "inquiry" else one.state
+        return messages.shopify_dispute(number, kind, status, amount, order=int(order))
+    transaction = messages.shopify_transaction(number, one.state, amount)
+    if one.state == "failure":
+        return messages.shopify("order_transactions/create", {**transaction, "order_id": int(order)})
+    lines = {"line": [messages.shopify_line("40.00")], "fee_kept": [messages.shopify_line("40.00")]}
+    kept = [messages.shopify_adjustment("15.00")] if one.payload == "fee_kept" else []
+    refund = messages.shopify_refund(number, lines.get(one.payload, []), [transaction], kept, order=int(order))
+    return messages.shopify("refunds/create", refund)
+
+
+def of_woocommerce(order: str, one: Told, amount: str) -> Message:
+    return messages.woocommerce_order(one.state, amount.split(), one.at, number=int(order), total="125.00")
+
+
+def of_bigcommerce(order: str, one: Told, _amount: str) -> Message:
+    return messages.bigcommerce_status(int(one.state), one.at, number=int(order))
+
+
+MESSAGES: Mapping[str, Callable[[str, Told, str], Message]] = {
+    "stripe": of_stripe,
+    "shopify": of_shopify,
+    "woocommerce": of_woocommerce,
+    "bigcommerce": of_bigcommerce,
+}
+
+
+def hall_of(kind: str) -> Hall:
+    return Hall(kind, table(kind)["source"])
+
+
+def play(hall: Hall, order: str, sequence: Sequence_) -> str | None:
+    """Send a sequence about a new order; what is wrong with what is left of it, if anything is."""
+    hall.sell(order, table(hall.kind)["sale"])
+    for one in sequence.arrivals:
+        body, headers = message(hall.kind, order, one)
+        counts = hall.post(body, **headers).get("counts", {})
+        if counts.get("refused"):
+            return f"{one} was refused: {counts}"
+    told, right = hall.left(order), left(hall.kind, sequence.told)
+    return None if told == right else f"left {told}, right is {right}, of {sequence.arrivals}"
+
+
+def first_wrong(kind: str, sequences: Iterator[Sequence_]) -> tuple[int, str | None]:
+    """How many sequences were played, and what was wrong with the last of them, if that ended it."""
+    count = 0
+    hall = hall_of(kind)
+    for count, sequence in enumerate(sequences, start=1):
+        if count % HALL_HOLDS == 0:
+            hall = hall_of(kind)
+        wrong = play(hall, str(100_000 + count), sequence)
+        if wrong is not None:
+            return count, wrong
+    return count, None
