@@ -65,7 +65,7 @@ fuzz: install
 # make soak ARGS="--seed 7 -v"           one of them, every store call of it
 soak: install
 	$(BIN)/python -m tests.soak $(ARGS)
-	POWERTOOLS_LOG_LEVEL=CRITICAL PYTHONPATH=infra:. $(BIN)/python -m tests.senders
+	$(if $(ARGS),,POWERTOOLS_LOG_LEVEL=CRITICAL PYTHONPATH=infra:. $(BIN)/python -m tests.senders)
 	$(if $(ARGS),,RETOUR_LARGE_ROWS=100000 $(BIN)/pytest -q tests/local/test_large_files.py)
 	$(if $(ARGS),,RETOUR_LEDGER_ACTIONS=100000 $(BIN)/pytest -q -s tests/console/test_cost.py)
 

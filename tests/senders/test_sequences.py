@@ -3,6 +3,7 @@
 import itertools
 
 import pytest
+
 from tests.senders.sequences import KINDS, Told, all_sequences, first_wrong, left, table
 
 FEW = 120
