@@ -17,6 +17,7 @@ from retour.api import (
     batches,
     corrections,
     keys,
+    lists,
     modifications,
     programs,
     sources,
@@ -191,6 +192,23 @@ def quote(program: str) -> Answer:
 @app.get("/v1/programs/<program>/contracts/<contract>/locks")
 def list_locks(program: str, contract: str) -> Answer:
     return terms.locks(hub(), called(), opened(program), contract), 200
+
+
+@app.get("/v1/programs/<program>/lists")
+def list_lists(program: str) -> Answer:
+    return lists.listed(hub(), opened(program)), 200
+
+
+@app.get("/v1/programs/<program>/lists/<name>")
+def show_list(program: str, name: str) -> Response[str]:
+    return Response(200, "text/plain; charset=utf-8", lists.entries(hub(), opened(program), name))
+
+
+@app.put("/v1/programs/<program>/lists/<name>")
+def put_list(program: str, name: str) -> Answer:
+    applied = lists.put_list(hub(), called(), caller(), opened(program), name)
+    logger.info("list uploaded", program=program, list=name, entries=applied["entries"], changed=applied["changed"])
+    return applied, 200
 
 
 @app.get("/v1/programs/<program>/keys")

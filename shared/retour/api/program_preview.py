@@ -12,6 +12,7 @@ from retour.api.documents import Document
 from retour.api.reading import Reader
 from retour.domain.contracts.changes import Gap, TermsChange, gaps, terms_changes
 from retour.domain.contracts.contract import Contract
+from retour.domain.contracts.named_list import Entries
 from retour.domain.money import to_text
 from retour.domain.program import Program
 from retour.domain.times import text
@@ -31,10 +32,15 @@ NAMED_MAX = 20
 Errors = list[Fault]
 
 
-def preview(hub: Hub, known: Program, document: Mapping[str, Any]) -> Document:
-    """Whose terms change when, and which pending payouts would be others at their next change."""
+def preview(
+    hub: Hub, known: Program, document: Mapping[str, Any], uploaded: Mapping[str, Entries] | None = None
+) -> Document:
+    """Whose terms change when, and which pending payouts would be others at their next change.
+
+    `uploaded`: lists that come with it.
+    """
     now = hub.now()
-    wanted = with_terms(known, document, now, hub.programs.named_lists(known))
+    wanted = with_terms(known, document, now, {**hub.programs.named_lists(known), **(uploaded or {})})
     changes = terms_changes(known.contracts, wanted.contracts, now)
     found: Document = {"terms": [change_document(one, now) for one in changes]}
     if wanted.contracts != known.contracts:

@@ -7,6 +7,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from retour.setup.presets import presets
+
 Run = Callable[[argparse.Namespace], int]
 
 EXIT_CODES = "exit codes: 0 done, 1 refused or rows failed, 2 wrong usage"
@@ -71,6 +73,19 @@ def parser() -> argparse.ArgumentParser:
     apply.add_argument(
         "--leave-without-terms", action="store_true", help="also where partners with open actions then have no terms"
     )
+    new = command(
+        "new", "programs:new", "write a program to begin with, which `check` finds right", into=program_commands,
+        more="`retour program new --preset net-30 --file acme.yaml` writes the program `acme`; change what you need, "
+        "then apply it.",
+    )  # fmt: skip
+    new.add_argument("--preset", choices=presets(), required=True, help="amazon-seller: locks 1 month and 2 days after "
+                     "the month; net-30, net-45: so many days after the order")  # fmt: skip
+    new.add_argument("--file", metavar="FILE", type=Path, help="where it is written (default: ID.yaml)")
+    new.add_argument("--id", metavar="ID", help="of the program (default: the name of FILE, else my-program)")
+    new.add_argument("--name", help="what people call it (default: the id)")
+    new.add_argument("--currency", default="EUR", metavar="CODE", help="ISO 4217 (default %(default)s)")
+    new.add_argument("--time-zone", default="Europe/Berlin", metavar="ZONE", help="IANA (default %(default)s)")
+    new.add_argument("--valid-from", metavar="DAY", help="the first day of its terms (default: 1 January of this year)")
     command("list", "programs:listed", "list the programs", hub, listing, into=program_commands)
     show = command("show", "programs:show", "show a program as it was applied", hub, into=program_commands)
     show.add_argument("program", metavar="PROGRAM", nargs="?", default=os.environ.get("RETOUR_PROGRAM"))
@@ -215,6 +230,16 @@ def parser() -> argparse.ArgumentParser:
     )
     keys.add_argument("--out", type=Path, metavar="FILE", help="write the public key of --pgp there")
     keys.add_argument("--json", action="store_true", help="as JSON")
+
+    lists = command(
+        "lists", "lists:lists", "show a program's named lists, or upload a file as one", hub, program,
+        more="A list is a text with one SKU, category or code a line, exact or with a star at the end; at most 20,000. "
+        "Rules name it as {list: NAME}. What is uploaded again replaces it from then on; nothing booked changes.",
+    )  # fmt: skip
+    lists.add_argument("name", metavar="NAME", nargs="?", help="show its entries")
+    lists.add_argument("--put", metavar="FILE", type=Path, help="upload this file as the list NAME")
+    lists.add_argument("--dry-run", action="store_true", help="show whose terms change, write nothing")
+    lists.add_argument("--json", action="store_true", help="as JSON")
 
     clock = command(
         "clock", "clock:clock", "show the business clock of a local hub, or advance it", hub,

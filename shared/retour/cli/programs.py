@@ -1,9 +1,11 @@
-"""retour program apply | list | show | check"""
+"""retour program apply | new | list | show | check"""
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +89,33 @@ def tell(name: str, applied: dict[str, Any]) -> None:
     if rows:
         say("What its new sources need, shown this once:")
         table(("source", "what", "value"), rows)
+
+
+def new(arguments: argparse.Namespace) -> int:
+    """A file that is there already stays as it is."""
+    from retour.setup.presets import program_text
+
+    program = arguments.id or (arguments.file.stem if arguments.file else "my-program")
+    path = arguments.file or Path(f"{program}.yaml")
+    text = program_text(
+        arguments.preset,
+        program=program,
+        name=json.dumps(arguments.name or program, ensure_ascii=False),
+        currency=arguments.currency,
+        time_zone=arguments.time_zone,
+        valid_from=arguments.valid_from or f"{date.today():%Y}-01-01",
+    )
+    if read(path, text.encode()) is None:
+        return 1
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise Usage(f"{path} is there already; name another file with --file.") from None
+    except OSError as error:
+        raise Usage(f"{path} cannot be written: {error.strerror}.") from error
+    say(f"Wrote {path}, the program {program}. Now: retour program apply {path}", style="green")
+    return 0
 
 
 def listed(arguments: argparse.Namespace) -> int:

@@ -64,12 +64,30 @@ def fetched(hub: "Hub", delivery: Delivery, stored: bool) -> None:
     hub.state(delivery.program, delivery.source).put(f"content#{delivery.sha256}", doc)
 
 
+LIST = "list"
+"""The fact that names the list which a delivery of a program's kind brings instead of a document."""
+
+
 def record_program(hub: "Hub", delivery: Delivery, body: bytes) -> "tuple[Program, bool] | list[Fault]":
-    """Record a program document as its next version; a wrong one changes nothing and is told line by line."""
+    """Record a program document, or one of its named lists, as its next version; what is wrong changes nothing and is
+    told line by line."""
     from retour.setup import program_file
 
+    if LIST in delivery.facts:
+        return record_list(hub, delivery, body)
     document = program_file.read(body.decode("utf-8", "replace"))
     if isinstance(document, list):
         return document
     hub.deliveries(delivery.program).put(delivery, body, DONE, {})
     return hub.programs.apply(document, delivery.received_at, delivery.id)
+
+
+def record_list(hub: "Hub", delivery: Delivery, body: bytes) -> "tuple[Program, bool] | list[Fault]":
+    from retour.setup.list_file import read_list
+
+    found = read_list(body)
+    if faults := [one for one in found if not isinstance(one, str)]:
+        return faults
+    hub.deliveries(delivery.program).put(delivery, body, DONE, {})
+    entries = [str(one) for one in found]
+    return hub.programs.put_list(delivery.program, delivery.facts[LIST], entries, delivery.received_at, delivery.id)

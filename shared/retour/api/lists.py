@@ -1,0 +1,91 @@
+"""Named lists of a program: uploaded whole, never changed, and known by the hash of their content."""
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from retour.api import program_preview
+from retour.api.admission import delivery_of
+from retour.api.calls import CONSOLE, Call, Refused, not_found
+from retour.api.documents import Document
+from retour.domain.contracts.contract import spoken_of
+from retour.domain.contracts.named_list import named_list
+from retour.domain.delivery import Kind
+from retour.domain.program import Program
+from retour.intake.replay import LIST, record_program
+from retour.store.programs import Principal
+from retour.wiring import Hub
+
+if TYPE_CHECKING:
+    from retour.setup.program_file import Fault
+
+LIST_MAX = 3 * 1024 * 1024
+LIST_TYPES = ("text/plain", "text/csv", "application/octet-stream")
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
+
+
+def listed(hub: Hub, opened: Program) -> Document:
+    """Every list by its name, those that the program writes out as well."""
+    document = hub.programs.versions(opened.id)[0].document
+    written = {name: named_list(entries) for name, entries in document.get("lists", {}).items()}
+    counts = {name: len(document["lists"][name]) for name in written}
+    used: dict[str, list[str]] = {}
+    for contract, body in document["contracts"].items():
+        for name in spoken_of(body)[1]:
+            used.setdefault(name, []).append(contract)
+    found = [
+        {
+            "name": name,
+            "sha256": written[name].sha256 if name in written else opened.lists[name],
+            "entries": counts[name]
+            if name in counts
+            else len(hub.programs.lists.entries(opened.id, opened.lists[name])),
+            "written_in_program": name in written,
+            "contracts": used.get(name, []),
+        }
+        for name in sorted({*opened.lists, *written})
+    ]
+    return {"items": found, "next": None}
+
+
+def entries(hub: Hub, opened: Program, name: str) -> str:
+    """The list as a text, one entry a line."""
+    said = hub.programs.versions(opened.id)[0].document.get("lists", {}).get(name)
+    if said is None and name not in opened.lists:
+        raise not_found("list", program=opened.id)
+    return "\n".join(sorted(said) if said else hub.programs.lists.entries(opened.id, opened.lists[name])) + "\n"
+
+
+def put_list(hub: Hub, call: Call, principal: Principal, opened: Program, name: str) -> Document:
+    """The list of this name from now on; what speaks of it becomes a new version of its terms."""
+    from retour.setup.list_file import read_list
+
+    body = call.within(LIST_MAX, LIST_TYPES)
+    if not NAME.fullmatch(name):
+        raise Refused("LIST_NAME_INVALID", name=name[:80])
+    document = hub.programs.versions(opened.id)[0].document
+    if name in document.get("lists", {}):
+        raise Refused("LIST_IN_PROGRAM", name=name)
+    found = read_list(body)
+    if faults := [one for one in found if not isinstance(one, str)]:
+        raise wrong(faults)
+    made = named_list(str(one) for one in found)
+    answer: dict[str, Any] = {"name": name, "sha256": made.sha256, "entries": len(found)}
+    changed = opened.lists.get(name) != made.sha256
+    shown = program_preview.preview(hub, opened, document, {name: made}) if changed else {}
+    if call.is_dry_run or not changed:
+        dry_run = {"dry_run": True} if call.is_dry_run else {}
+        return answer | {"version": opened.version + changed, "changed": changed, "batch": None, **dry_run, **shown}
+    delivery = delivery_of(
+        call, hub, principal, opened.id, CONSOLE, Kind.PROGRAM, name=f"{name}.txt", facts={LIST: name}
+    )
+    recorded = record_program(hub, delivery, body)
+    if isinstance(recorded, list):
+        raise AssertionError(f"judged right before it was stored, wrong after: {recorded}")
+    now_in_force, fresh = recorded
+    return answer | {"version": now_in_force.version, "changed": fresh, "batch": delivery.id, **shown}
+
+
+def wrong(faults: "list[Fault]") -> Refused:
+    errors = [{"line": fault.line, "column": fault.column, "key": "", "detail": fault.sentence} for fault in faults]
+    about = "one" if len(errors) == 1 else "several"
+    return Refused("LIST_INVALID", about, members={"errors": errors}, count=str(len(errors)))

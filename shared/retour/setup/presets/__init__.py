@@ -1,0 +1,14 @@
+"""Programs to begin with: each a file beside this one, with what a merchant says for itself in braces."""
+
+from importlib.resources import files
+
+SUFFIX = ".yaml"
+
+
+def presets() -> list[str]:
+    return sorted(one.name.removesuffix(SUFFIX) for one in files(__package__).iterdir() if one.name.endswith(SUFFIX))
+
+
+def program_text(preset: str, **said: str) -> str:
+    """The text of a program; `said`: program, name, currency, time_zone and valid_from."""
+    return files(__package__).joinpath(f"{preset}{SUFFIX}").read_text("utf-8").format_map(said)
