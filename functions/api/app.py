@@ -20,6 +20,7 @@ from retour.api import (
     lists,
     modifications,
     programs,
+    rates,
     sources,
     terms,
     upkeep,
@@ -48,7 +49,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         batch = rebuild(hub() if event.get("outward", True) else quiet_hub(), event["replay"])
         return {"state": batch.state if batch else "done"}
     call = call_of(event)
-    answer = answered_in_time(call, context, lambda: resolved(event, context))
+    with hub().programs.one_call():
+        answer = answered_in_time(call, context, lambda: resolved(event, context))
     logger.info("call answered", method=call.method, status=answer["statusCode"])
     return answer
 
@@ -187,6 +189,16 @@ def apply_program(program: str) -> Answer:
 @app.post("/v1/programs/<program>/quote")
 def quote(program: str) -> Answer:
     return terms.quote(hub(), called(), opened(program)), 200
+
+
+@app.post("/v1/programs/<program>/rates")
+def send_rates(program: str) -> Answer:
+    return rates.send(hub(), called(), caller(), opened(program)), 200
+
+
+@app.get("/v1/programs/<program>/rates")
+def list_rates(program: str) -> Answer:
+    return rates.shown(hub(), called(), opened(program)), 200
 
 
 @app.get("/v1/programs/<program>/contracts/<contract>/locks")

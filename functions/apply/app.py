@@ -13,7 +13,8 @@ logger = Logger(service="apply")
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: Any) -> None:
     orders = touched(event["Records"])
-    lost = [order for order in orders if not fold_or_park(hub(), *order)]
+    with hub().programs.one_call():
+        lost = [order for order in orders if not fold_or_park(hub(), *order)]
     logger.info("orders folded", orders=len(orders) - len(lost))
     # The embedded AWS would tell a failed batch without end and nothing else; there the sweep finds what is left.
     if lost and not hub().is_local:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -11,6 +12,7 @@ from retour.intake.arrival import close_missing
 from retour.posting.waiting import expire_waiting
 from retour.schedule.arrivals import count_arrivals
 from retour.schedule.due import ask_for_visits, list_silent
+from retour.schedule.rates import pull_rates, remind_rates
 from retour.schedule.rollup import roll_up
 from retour.schedule.turns import Share, turns
 from retour.wiring import Hub, hub
@@ -18,18 +20,46 @@ from retour.wiring import Hub, hub
 RESERVE_SECONDS = 60.0
 """Kept back of the function's time: a piece of a count that was begun is done."""
 
+WORKED_ON = timedelta(minutes=20)
+"""So long what came may still have its first worker."""
+
 logger = Logger(service="tick")
 
 
 @logger.inject_lambda_context
-def handler(_event: dict[str, Any], context: Any) -> None:
+def handler(event: dict[str, Any], context: Any) -> None:
     end = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS
+    if "sweep" in event:
+        sweep_all(end, timedelta(seconds=float(event["sweep"].get("older_than_seconds", 0))), thoroughly=False)
+        return
     failed = []
     for program, has_time in turns(hub(), "tick", end):
         if not looked_after(hub(), program, has_time):
             failed.append(program)
+    if hub().state("", "tick").claim(f"sweep#{hub().real_now():%Y%m%dT%H}", {}):
+        failed += sweep_all(end, WORKED_ON, thoroughly=True)
     if failed:
         raise RuntimeError(f"programs not looked after: {', '.join(sorted(failed))}")
+
+
+def sweep_all(end: float, older_than: timedelta, *, thoroughly: bool) -> list[str]:
+    """Take up what is left anywhere; last, for nobody knows what it does to its worker. The programs it failed for."""
+    from retour.operations.redrive import bring_back, clear_events, fold_parked
+    from retour.operations.sweep import sweep
+
+    found, failed = bring_back(hub()) + fold_parked(hub()), list[str]()
+    for name, has_time in turns(hub(), "sweep", end):
+        try:
+            program = hub().program(name)
+            if program is not None:
+                found += sweep(hub(), program, older_than, has_time, thoroughly=thoroughly)
+        except Exception:
+            logger.exception("program not swept", program=name)
+            failed.append(name)
+    if not failed:
+        found["events"] = clear_events(hub())
+    logger.info("swept", extra=dict(found))
+    return failed
 
 
 def looked_after(h: Hub, program_id: str, has_time: Share) -> bool:
@@ -57,6 +87,8 @@ DUTIES: Mapping[str, Callable[[Hub, Program, Callable[[], bool]], Any]] = {
     "visits": lambda h, program, _: ask_for_visits(h, program),
     "silent": lambda h, program, _: list_silent(h, program),
     "missing": lambda h, program, _: close_missing(h, program),
+    "rates": lambda h, program, _: pull_rates(h, program),
+    "rates_missing": lambda h, program, _: remind_rates(h, program),
     "expired": expire_waiting,
     "arrivals": count_arrivals,
     "rolled_up": roll_up,

@@ -27,7 +27,8 @@ logger = Logger(service="webhook")
 @ask_again_when_unavailable(logger)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     call = call_of(event)
-    return answered_in_time(call, context, lambda: answered(call, event.get("pathParameters") or {}))
+    with hub().programs.one_call():
+        return answered_in_time(call, context, lambda: answered(call, event.get("pathParameters") or {}))
 
 
 def answered(call: Call, named: Mapping[str, str]) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def has_room(data: Path) -> bool:
 def prepare(data: Path) -> None:
     """Its rooms; what an earlier run was just receiving is not there any more."""
     shutil.rmtree(data / "uploading", ignore_errors=True)
-    for room in ("aws", "keys", "mail", "salesforce", "sent", "tls", "uploading", "uploads"):
+    for room in ("aws", "keys", "mail", "salesforce", "sent", "tls", "uploading"):
         (data / room).mkdir(exist_ok=True, mode=0o700)
 
 

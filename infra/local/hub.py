@@ -12,9 +12,10 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
+from random import Random
 from typing import Any, TypeVar
 
 import asyncssh
@@ -49,6 +50,9 @@ APPLIES = re.compile(r"/console/[^/]+/setup/(program|keys|sources)(/.*)?")
 DRAIN_SECONDS = 60.0
 PAUSE_SECONDS = 10.0
 ROUND_SECONDS = 10.0
+SWEEP_SECONDS = 60.0
+WHIMS = os.environ.get("RETOUR_WHIMS", "")
+"""A seed: the events of the SFTP server then come as unreliably as those of the cloud may."""
 
 log = logging.getLogger("retour.local")
 T = TypeVar("T")
@@ -304,17 +308,10 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
         events = stack.client("events")
         s3 = stack.client("s3")
 
-        def raise_event(detail: str) -> None:
-            kind = "SFTP Server File Upload Completed"
+        def raise_event(kind: str, detail: str) -> None:
             events.put_events(Entries=[{"Source": "retour.sftp", "DetailType": kind, "Detail": detail}])
 
-        announcer = sftp.Announcer(
-            data / "uploads",
-            clock.offset,
-            raise_event,
-            lambda delivery: present(s3, stack.bucket, f"deliveries/{delivery}.json"),
-        )
-        await step(announcer.look_after, 0)
+        announcer = sftp.Announcer(raise_event, Random(WHIMS) if WHIMS else None)
         key_pair(data / "keys/sftp_host_key")
         door = await sftp.listen(
             sftp_door,
@@ -341,7 +338,6 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
 
         def follow() -> None:
             programs.stack = deployed(endpoint, parameters())
-            announcer.clock_offset = clock.offset
             looked_after(programs.stack)
 
         pages = {"/local/mails": mails, "/v1/mails": mails, "/local/clock": clock.document}
@@ -381,7 +377,7 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
         await step(tell)
         ending.callback(settings.ready_file.unlink, missing_ok=True)
         say(addresses(settings, api, ports, simulator.url, endpoint, sorted(programs.documents), link[0]))
-        await until(stop, programs.watch, announcer.look_after)
+        await until(stop, programs.watch, Rounds(lambda: programs.stack).sweep)
         say("Stopping; what is kept is being saved …")
 
 
@@ -397,6 +393,19 @@ async def until(stop: threading.Event, *rounds: Callable[[], None]) -> None:
                 raise CannotStart("The embedded AWS is gone. Start the hub again: nothing is lost.") from error
             except Exception:
                 log.exception("a look at what is kept failed")
+
+
+@dataclass
+class Rounds:
+    """What the cloud's retries and the hourly sweep do, here once a minute: the embedded AWS tells an event once."""
+
+    stack: Callable[[], Stack]
+    last: float = field(default_factory=time.monotonic)
+
+    def sweep(self) -> None:
+        if time.monotonic() - self.last >= SWEEP_SECONDS:
+            self.stack().call("TickFunction", {"sweep": {"older_than_seconds": SWEEP_SECONDS}})
+            self.last = time.monotonic()
 
 
 def sign_in_link(stack: Stack, api: str) -> str:
@@ -450,7 +459,8 @@ def gone_on(programs: Programs) -> None:
     """What the last run left on its way: files that nobody was told of, and large ones in the middle of theirs."""
     try:
         programs.ask("POST", "/v1/redrive", b"{}")
-    except (CannotStart, OSError):
+        programs.stack.call("TickFunction", {"sweep": {"older_than_seconds": 0}})
+    except (CannotStart, OSError, replay.FunctionFailed):
         log.exception("what was on its way when the last run ended may wait for retour redrive")
 
 
@@ -530,10 +540,6 @@ def control(simulator: salesforce.Simulator, outbound: Mapping[str, Any]) -> Non
     body = json.dumps(outbound).encode()
     with DIRECT.open(urllib.request.Request(f"{simulator.url}/control/outbound", body, method="POST"), timeout=30):
         pass
-
-
-def present(s3: Any, bucket: str, key: str) -> bool:
-    return any(item["Key"] == key for item in s3.list_objects_v2(Bucket=bucket, Prefix=key).get("Contents", ()))
 
 
 def put(s3: Any, bucket: str, key: str, body: bytes) -> None:

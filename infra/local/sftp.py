@@ -1,8 +1,10 @@
 """The SFTP server of the local hub: what Transfer Family is in the cloud.
 
-One user per source, key login only. A user sees one flat folder, which is the source's prefix of the inbox. A file
-goes up as one object when its client closes it, and then the event that Transfer Family sends is raised; a file whose
-connection ends first leaves nothing. A file under a temporary name lies there without an event until it is renamed.
+One user per source, key login only. A user sees one folder, which is the source's prefix of the inbox, and may make
+others in it. A file goes up as one object when its client closes it, and then the event that Transfer Family sends is
+raised; a file whose connection ends first leaves nothing. A rename copies and removes, since S3 knows nothing else.
+
+The object is what counts: the store tells of it by itself, and an event of this server may come late, twice or never.
 """
 
 import asyncio
@@ -12,11 +14,14 @@ import secrets
 import stat
 import sys
 import tempfile
-import time
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
+from random import Random
 from socket import socket
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
@@ -27,16 +32,12 @@ from asyncssh.constants import (
     FXF_APPEND,
     FXF_CREAT,
     FXF_EXCL,
-    FXF_READ,
     FXF_TRUNC,
     FXF_WRITE,
 )
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.folder import write_whole
-from retour.domain.delivery import delivery_id
 from retour.domain.times import milliseconds, text
-from retour.files import names
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -46,8 +47,9 @@ T = TypeVar("T")
 SIZE_LIMIT = 1024 * 1024 * 1024
 LOGIN_SECONDS = 30
 NAME_BYTES = 255
-PATIENCE_SECONDS = 60
-FOLDERS_REFUSED = "there is one folder for all files here; folders cannot be made or removed"
+DEPTH = 4
+GAP = 64 * 1024 * 1024
+"""How far beyond what came a write may lie: clients send several at a time, and none leaves a hole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,45 +64,45 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that went up whole."""
+    """A file that went up whole, or that one of that name was given another: `renamed_from` then."""
 
     program: str
     source: str
     bucket: str
     key: str
     size: int
-    etag: str
     client: str
     session: str
     started_at: datetime
     ended_at: datetime
+    renamed_from: str = ""
 
     @property
     def name(self) -> str:
         return self.key.rpartition("/")[2]
 
-    def delivery(self, clock_offset: timedelta) -> str:
-        """The id of the delivery that this upload becomes."""
-        identity = f"{self.key}@{self.etag}"
-        return delivery_id(milliseconds(self.ended_at) + clock_offset, self.program, self.source, identity)
+    @property
+    def kind(self) -> str:
+        return "SFTP Server File Rename Completed" if self.renamed_from else "SFTP Server File Upload Completed"
 
     def event(self) -> dict[str, Any]:
-        """The `detail` of Transfer Family's "SFTP Server File Upload Completed"."""
-        return {
+        """The `detail` of Transfer Family's event. Of the fields that it may leave out this one leaves out the ETag."""
+        told = {
             "protocol": "SFTP",
-            "bytes": self.size,
             "client-ip": self.client,
             "failure-code": "",
             "failure-message": "",
             "status-code": "COMPLETED",
             "start-timestamp": text(self.started_at),
             "end-timestamp": text(milliseconds(self.ended_at)),
-            "etag": self.etag,
-            "file-path": f"/{self.bucket}/{self.key}",
             "server-id": "s-local",
             "username": f"{self.program}.{self.source}",
             "session-id": self.session,
         }
+        path = f"/{self.bucket}/{self.key}"
+        if self.renamed_from:
+            return told | {"original-file-path": f"/{self.bucket}/{self.renamed_from}", "renamed-file-path": path}
+        return told | {"bytes": self.size, "file-path": path}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,19 +114,27 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """One source's folder: the objects right below a prefix of the inbox."""
+    """One source's folder: the objects below a prefix of the inbox. Names are paths below it."""
 
     s3: "S3Client"
     bucket: str
     prefix: str
 
-    def entries(self) -> Iterator[Entry]:
-        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.prefix, Delimiter="/")
+    def entries(self, path: str) -> Iterator[Entry]:
+        """What lies right in a folder; a folder in it ends with a slash."""
+        prefix = f"{self.prefix}{path}/" if path else self.prefix
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix, Delimiter="/")
         for page in pages:
+            for inner in page.get("CommonPrefixes", ()):
+                yield Entry(inner["Prefix"].removeprefix(prefix), 0, datetime.now(UTC))
             for item in page.get("Contents", ()):
-                name = item["Key"].removeprefix(self.prefix)
+                name = item["Key"].removeprefix(prefix)
                 if name:
                     yield Entry(name, item["Size"], item["LastModified"])
+
+    def is_folder(self, path: str) -> bool:
+        found = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=f"{self.prefix}{path}/", MaxKeys=1)
+        return not path or bool(found.get("Contents"))
 
     def entry(self, name: str) -> Entry | None:
         try:
@@ -135,20 +145,16 @@ class Folder:
             raise
         return Entry(name, head["ContentLength"], head["LastModified"])
 
-    def put(self, name: str, stream: BinaryIO) -> str:
-        """The object's ETag."""
-        answer = self.s3.put_object(Bucket=self.bucket, Key=self.prefix + name, Body=stream)
-        return answer["ETag"].strip('"')
+    def put(self, name: str, stream: BinaryIO) -> None:
+        self.s3.put_object(Bucket=self.bucket, Key=self.prefix + name, Body=stream)
 
     def fetch(self, name: str, into: BinaryIO) -> None:
         self.s3.download_fileobj(self.bucket, self.prefix + name, into)
 
-    def move(self, old: str, new: str) -> str:
-        """The new object's ETag."""
+    def move(self, old: str, new: str) -> None:
         source = {"Bucket": self.bucket, "Key": self.prefix + old}
         self.s3.copy(source, self.bucket, self.prefix + new)  # type: ignore[arg-type]
         self.remove(old)
-        return self.s3.head_object(Bucket=self.bucket, Key=self.prefix + new)["ETag"].strip('"')
 
     def remove(self, name: str) -> None:
         self.s3.delete_object(Bucket=self.bucket, Key=self.prefix + name)
@@ -161,39 +167,39 @@ class OpenFile:
     writes: bool
     started_at: datetime
     broken: bool = False
+    appends: bool = False
 
-
-def is_temporary(name: str) -> bool:
-    return names.skipped(name) == "temporary"
+    @property
+    def size(self) -> int:
+        self.scratch.flush()
+        return os.fstat(self.scratch.fileno()).st_size
 
 
 class Announcer:
-    """Raises the event of each upload, until its delivery is stored.
+    """Raises Transfer Family's events. `whims`: as unreliably as events may be, for tests and whoever doubts.
 
-    An event is told to its function once and is then forgotten, so each upload waits as a small file until the
-    function stored a delivery for it: neither a failing function nor a kill loses a file whose close was answered.
+    Then an event may lack what it may lack, and come late, twice or never.
     """
 
-    def __init__(
-        self, waiting: Path, clock_offset: timedelta, raise_event: Callable[[str], None], stored: Callable[[str], bool]
-    ):
-        self.waiting, self.clock_offset = waiting, clock_offset
-        self.raise_event, self.stored = raise_event, stored
+    OPTIONAL = ("bytes", "client-ip", "session-id", "start-timestamp", "failure-code", "failure-message", "protocol")
+    LATEST_SECONDS = 5.0
+
+    def __init__(self, raise_event: Callable[[str, str], None], whims: Random | None = None):
+        self.raise_event, self.whims = raise_event, whims
 
     def uploaded(self, upload: Upload) -> None:
-        detail = json.dumps(upload.event())
-        if not names.skipped(upload.name):
-            write_whole(self.waiting / f"{upload.delivery(self.clock_offset)}.json", detail)
-        self.raise_event(detail)
-
-    def look_after(self, patience: float = PATIENCE_SECONDS) -> None:
-        """Tell again what was told so many seconds ago and is not stored yet."""
-        for path in sorted(self.waiting.glob("*.json")):
-            if self.stored(path.stem):
-                path.unlink()
-            elif path.stat().st_mtime < time.time() - patience:
-                self.raise_event(path.read_text())
-                os.utime(path)
+        detail = upload.event()
+        if self.whims is None:
+            self.raise_event(upload.kind, json.dumps(detail))
+            return
+        for _ in range(self.whims.choice((0, 1, 1, 2))):
+            told = {
+                name: value for name, value in detail.items() if name not in self.OPTIONAL or self.whims.random() < 0.5
+            }
+            later = self.whims.choice((0.0, self.whims.uniform(0, self.LATEST_SECONDS)))
+            timer = threading.Timer(later, self.raise_event, (upload.kind, json.dumps(told)))
+            timer.daemon = True
+            timer.start()
 
 
 class Drop(asyncssh.SFTPServer):
@@ -215,6 +221,11 @@ class Drop(asyncssh.SFTPServer):
         self.client = str(peer[0]) if peer else ""
         self.session = secrets.token_hex(8)
 
+    def exit(self) -> None:
+        """Says that all went well, as OpenSSH's server does: `scp` fails without it."""
+        with suppress(OSError):
+            self.channel.exit(0)
+
     def format_user(self, uid: int | None) -> str:
         return "retour"
 
@@ -224,16 +235,18 @@ class Drop(asyncssh.SFTPServer):
     async def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> object:
         name = file_name(path)
         writes = bool(pflags & (FXF_WRITE | FXF_APPEND))
+        if await told(self.folder.is_folder, name):
+            raise asyncssh.SFTPFailure(f"{name} is a folder")
+        await self.look_for_folder_of(name)
         present = await told(self.folder.entry, name)
         if present is None and not (writes and pflags & FXF_CREAT):
             raise asyncssh.SFTPNoSuchFile(f"there is no file {name} here")
         if present is not None and writes and pflags & FXF_EXCL:
             raise asyncssh.SFTPFailure(f"{name} exists already")
-        if present is not None and present.size and writes and not pflags & FXF_TRUNC:
-            raise asyncssh.SFTPOpUnsupported(f"{name} cannot be resumed or changed in place: send the whole file again")
         scratch = tempfile.TemporaryFile(dir=self.scratch)  # noqa: SIM115 it lives as long as the client's handle
-        file = OpenFile(name, scratch, writes, datetime.now(UTC))
-        if present is not None and pflags & FXF_READ and not pflags & FXF_TRUNC:
+        file = OpenFile(name, scratch, writes, datetime.now(UTC), appends=bool(pflags & FXF_APPEND))
+        if present is not None and not pflags & FXF_TRUNC:
+            # What is resumed, appended to or changed in place begins as what lies there, and goes up whole again.
             await told(self.folder.fetch, name, file.scratch)
         return file
 
@@ -246,9 +259,14 @@ class Drop(asyncssh.SFTPServer):
         file = opened(file_obj)
         if not file.writes:
             raise asyncssh.SFTPPermissionDenied(f"{file.name} was opened for reading")
+        size = file.size
+        offset = size if file.appends else offset
         if offset + len(data) > self.limit:
             file.broken = True
             raise asyncssh.SFTPFailure(f"a file may have {self.limit // 1024 // 1024} MB here")
+        if offset > size + GAP:
+            file.broken = True
+            raise asyncssh.SFTPFailure("a file is written from its beginning on; so large a hole is no file")
         file.scratch.seek(offset)
         return file.scratch.write(data)
 
@@ -260,27 +278,25 @@ class Drop(asyncssh.SFTPServer):
         try:
             if not file.writes or file.broken or abandoned:
                 return
-            file.scratch.flush()
-            size = os.fstat(file.scratch.fileno()).st_size
+            size = file.size
             file.scratch.seek(0)
-            etag = await told(self.folder.put, file.name, file.scratch)
-            if not is_temporary(file.name):
-                await self.announce(file.name, size, etag, file.started_at)
+            await told(self.folder.put, file.name, file.scratch)
+            await self.announce(file.name, size, file.started_at)
         finally:
             file.scratch.close()
 
-    async def announce(self, name: str, size: int, etag: str, started_at: datetime) -> None:
+    async def announce(self, name: str, size: int, started_at: datetime, renamed_from: str = "") -> None:
         upload = Upload(
             program=self.account.program,
             source=self.account.source,
             bucket=self.folder.bucket,
             key=self.folder.prefix + name,
             size=size,
-            etag=etag,
             client=self.client,
             session=self.session,
             started_at=started_at,
             ended_at=datetime.now(UTC),
+            renamed_from=self.folder.prefix + renamed_from if renamed_from else "",
         )
         await told(self.uploaded, upload)
 
@@ -289,6 +305,8 @@ class Drop(asyncssh.SFTPServer):
             return folder_attributes()
         name = file_name(path)
         entry = await told(self.folder.entry, name)
+        if entry is None and await told(self.folder.is_folder, name):
+            return folder_attributes()
         if entry is None:
             raise asyncssh.SFTPNoSuchFile(f"there is no file {name} here")
         return attributes(entry.size, entry.modified_at)
@@ -298,8 +316,7 @@ class Drop(asyncssh.SFTPServer):
 
     async def fstat(self, file_obj: object) -> asyncssh.SFTPAttrs:
         file = opened(file_obj)
-        file.scratch.flush()
-        return attributes(os.fstat(file.scratch.fileno()).st_size, file.started_at)
+        return attributes(file.size, file.started_at)
 
     async def setstat(self, path: bytes, attrs: asyncssh.SFTPAttrs) -> None:
         """Modes and times that a client wants kept are accepted; an object has none."""
@@ -311,17 +328,22 @@ class Drop(asyncssh.SFTPServer):
     async def fsetstat(self, file_obj: object, attrs: asyncssh.SFTPAttrs) -> None:
         file = opened(file_obj)
         if attrs.size is not None and file.writes:
-            if attrs.size > self.limit:
-                raise asyncssh.SFTPFailure(f"a file may have {self.limit // 1024 // 1024} MB here")
+            if attrs.size > min(self.limit, file.size + GAP):
+                file.broken = True
+                raise asyncssh.SFTPFailure(f"a file may have {self.limit // 1024 // 1024} MB here, and no holes")
             file.scratch.truncate(attrs.size)
 
     async def scandir(self, path: bytes) -> AsyncIterator[asyncssh.SFTPName]:
-        if not is_root(path):
-            raise asyncssh.SFTPNotADirectory("there is one folder here, /")
+        folder = "" if is_root(path) else file_name(path)
+        if not await told(self.folder.is_folder, folder):
+            raise asyncssh.SFTPNoSuchFile(f"there is no folder {folder} here")
         for dots in (b".", b".."):
             yield asyncssh.SFTPName(dots, attrs=folder_attributes())
-        for entry in await told(lambda: list(self.folder.entries())):
-            yield asyncssh.SFTPName(entry.name.encode(), attrs=attributes(entry.size, entry.modified_at))
+        for entry in await told(lambda: list(self.folder.entries(folder))):
+            if entry.name.endswith("/"):
+                yield asyncssh.SFTPName(entry.name.rstrip("/").encode(), attrs=folder_attributes())
+            else:
+                yield asyncssh.SFTPName(entry.name.encode(), attrs=attributes(entry.size, entry.modified_at))
 
     async def remove(self, path: bytes) -> None:
         name = file_name(path)
@@ -342,18 +364,32 @@ class Drop(asyncssh.SFTPServer):
             raise asyncssh.SFTPNoSuchFile(f"there is no file {old} here")
         if old == new:
             return
-        etag = await told(self.folder.move, old, new)
-        if is_temporary(old) and not is_temporary(new):
-            await self.announce(new, entry.size, etag, entry.modified_at)
+        await self.look_for_folder_of(new)
+        await told(self.folder.move, old, new)
+        await self.announce(new, entry.size, entry.modified_at, renamed_from=old)
+
+    async def look_for_folder_of(self, name: str) -> None:
+        folder = name.rpartition("/")[0]
+        if not await told(self.folder.is_folder, folder):
+            raise asyncssh.SFTPNoSuchFile(f"there is no folder {folder} here")
 
     async def realpath(self, path: bytes) -> bytes:
         return b"/" + b"/".join(steps(path))
 
-    def mkdir(self, path: bytes, attrs: asyncssh.SFTPAttrs) -> None:
-        raise asyncssh.SFTPPermissionDenied(FOLDERS_REFUSED)
+    async def mkdir(self, path: bytes, attrs: asyncssh.SFTPAttrs) -> None:
+        name = file_name(path)
+        if await told(self.folder.is_folder, name) or await told(self.folder.entry, name) is not None:
+            raise asyncssh.SFTPFileAlreadyExists(f"{name} exists already")
+        await self.look_for_folder_of(name)
+        await told(self.folder.put, f"{name}/", BytesIO())
 
-    def rmdir(self, path: bytes) -> None:
-        raise asyncssh.SFTPPermissionDenied(FOLDERS_REFUSED)
+    async def rmdir(self, path: bytes) -> None:
+        name = file_name(path)
+        if not await told(self.folder.is_folder, name):
+            raise asyncssh.SFTPNoSuchFile(f"there is no folder {name} here")
+        if await told(lambda: any(True for _ in self.folder.entries(name))):
+            raise asyncssh.SFTPFailure(f"{name} is not empty")
+        await told(self.folder.remove, f"{name}/")
 
     def readlink(self, path: bytes) -> bytes:
         raise asyncssh.SFTPNoSuchFile("there are no links here")
@@ -453,16 +489,17 @@ def is_root(path: bytes) -> bool:
 
 
 def file_name(path: bytes) -> str:
+    """The path below the user's folder."""
     parts = steps(path)
     if not parts:
         raise asyncssh.SFTPFailure("/ is the folder, not a file")
-    if len(parts) > 1:
-        raise asyncssh.SFTPNoSuchFile("there is one folder here, /: put the file into it")
+    if len(parts) > DEPTH:
+        raise asyncssh.SFTPFailure(f"folders may lie {DEPTH - 1} deep here")
     try:
-        name = parts[0].decode()
+        name = b"/".join(parts).decode()
     except UnicodeDecodeError:
         raise asyncssh.SFTPFailure("a file name must be UTF-8") from None
-    if len(parts[0]) > NAME_BYTES or not name.isprintable():
+    if any(len(part) > NAME_BYTES for part in parts) or not name.isprintable():
         raise asyncssh.SFTPFailure(f"a file name must be printable and have at most {NAME_BYTES} bytes")
     return name
 

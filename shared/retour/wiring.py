@@ -20,6 +20,7 @@ from retour.store.deliveries import Deliveries
 from retour.store.inbox import Inbox
 from retour.store.ledger import TableLedger
 from retour.store.programs import Principal, Programs
+from retour.store.rates import Rates
 from retour.store.secrets import Secrets
 from retour.store.state import SourceState
 from retour.store.wire import ready
@@ -85,7 +86,7 @@ class Hub:
         return Programs(self._dynamodb, self._table)
 
     def program(self, program_id: str) -> Program | None:
-        """The newest version. It is read each time: what was recorded a moment ago prices what comes now."""
+        """The newest version. It is read in each call: what was recorded a moment ago prices what comes now."""
         return self.programs.get(program_id) if PROGRAM_ID.fullmatch(program_id) else None
 
     def program_of(self, delivery: Delivery) -> Program:
@@ -113,13 +114,16 @@ class Hub:
 
     def ledger(self, program: Program) -> TableLedger:
         def newest() -> Sequence[Contract]:
-            return (self.programs.get(program.id) or program).contracts
+            return (self.programs.get(program.id, again=True) or program).contracts
 
         return TableLedger(self._dynamodb, self._table, program.id, program.contracts, newest)
 
     def deliveries(self, program_id: str) -> Deliveries:
         envelopes = self.environment.get("KEEP_ENVELOPES") == "1"
         return Deliveries(self._dynamodb, self._table, program_id, self.inbox, envelopes)
+
+    def rates(self, program_id: str) -> Rates:
+        return Rates(self._dynamodb, self._table, program_id)
 
     def state(self, program_id: str, source: str) -> SourceState:
         return SourceState(self._dynamodb, self._table, program_id, source)
@@ -268,6 +272,15 @@ class Hub:
     def salesforce_connect(self) -> str | None:
         """host:port where the local hub's Salesforce simulator answers for *.salesforce.com."""
         return self.environment.get("SALESFORCE_CONNECT") or None
+
+    @property
+    def ecb_connect(self) -> str | None:
+        """host:port of who answers for the European Central Bank, where it is not the bank itself."""
+        return self.environment.get("ECB_CONNECT") or None
+
+    @property
+    def ecb_ca(self) -> str | None:
+        return self.environment.get("ECB_CA") or None
 
     @property
     def salesforce_ca(self) -> str | None:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,10 +14,12 @@ from tests.functions.test_inbound_email import CONTEXT, amount
 from retour.domain.delivery import Channel, Kind
 from retour.domain.times import text
 from retour.files.pgp import make_key_pair
+from retour.intake import drop
 from retour.intake.arrival import NO_HASH, UPLOAD_MAX, lying_there
 from retour.intake.opening import new_key, public_keys, secret_keys
 from retour.intake.receive import announce
 from retour.replies.tell import tell
+from retour.store.deliveries import Header
 
 ROWS = b"order_id;change;amount\nA-1;set_total;80.00\nA-1;set_total;x\n"
 
@@ -29,21 +31,57 @@ def upload(house: House, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]
     monkeypatch.setattr(app, "hub", lambda: house.hub)
     monkeypatch.setattr(house.hub, "now", lambda: moment + timedelta(hours=1))
     monkeypatch.setattr(house.hub, "real_now", lambda: moment + timedelta(hours=1))
+    monkeypatch.setattr(drop, "BETWEEN_LOOKS", 0.05)
 
-    def upload(name: str, content: bytes, seconds: int = 5, lies: bytes | None = None) -> None:
-        """The file lies in the source's folder (or, by now, another one), and Transfer says so."""
-        key = f"sftp/{house.program}/warehouse/{name}"
-        house.hub.inbox.put(key, content if lies is None else lies)
-        detail = {
-            "file-path": f"/{house.hub.environment['INBOX_BUCKET']}/{key}",
-            "bytes": len(content),
-            "end-timestamp": text(moment + timedelta(seconds=seconds)),
-            "etag": hashlib.md5(content).hexdigest(),
-            "username": f"{house.program}.warehouse",
-        }
-        app.handler({"source": "aws.transfer", "detail": detail}, CONTEXT)
+    def upload(name: str, content: bytes) -> None:
+        """The file is put into the source's folder, and the store says so."""
+        put_quietly(house, name, content)
+        tell_of(house, name)
 
     return upload
+
+
+def put_quietly(house: House, name: str, content: bytes) -> str:
+    """An upload of which no event tells; its version."""
+    key, inbox = f"sftp/{house.program}/warehouse/{name}", house.hub.inbox
+    return str(inbox.client.put_object(Bucket=inbox.bucket, Key=key, Body=content)["VersionId"])
+
+
+def rename(house: House, old: str, new: str) -> None:
+    """As Transfer renames: S3 can only copy and remove."""
+    s3, bucket, folder = house.hub.inbox.client, house.hub.inbox.bucket, f"sftp/{house.program}/warehouse"
+    s3.copy_object(Bucket=bucket, Key=f"{folder}/{new}", CopySource={"Bucket": bucket, "Key": f"{folder}/{old}"})
+    s3.delete_object(Bucket=bucket, Key=f"{folder}/{old}")
+
+
+def remove(house: House, name: str) -> None:
+    house.hub.inbox.client.delete_object(Bucket=house.hub.inbox.bucket, Key=f"sftp/{house.program}/warehouse/{name}")
+
+
+def tell_of(house: House, name: str, **fields: Any) -> None:
+    """S3's event as it comes at the least: with the key."""
+    key = f"sftp/{house.program}/warehouse/{name}"
+    app.handler({"source": "aws.s3", "detail": {"object": {"key": key, **fields}}}, CONTEXT)
+
+
+def tell_of_by_server(house: House, name: str, **fields: Any) -> None:
+    """Transfer's event, with no field that it may leave out."""
+    path = f"/{house.hub.environment['INBOX_BUCKET']}/sftp/{house.program}/warehouse/{name}"
+    event = {"source": "aws.transfer", "time": text(house.hub.real_now())}
+    app.handler({**event, "detail": {"file-path": path, **fields}}, CONTEXT)
+
+
+def headers(house: House) -> list[Header]:
+    """The files that came, as the list of deliveries shows them, oldest first."""
+    found = house.hub.deliveries(house.program).newest(f"{house.hub.now():%Y%m%d}")
+    return sorted(
+        (one for one in found if one.delivery.channel is Channel.SFTP), key=lambda one: one.delivery.received_at
+    )
+
+
+def bodies(house: House) -> list[bytes]:
+    deliveries = house.hub.deliveries(house.program)
+    return [deliveries.body(header) for header in headers(house)]
 
 
 def beside(house: House) -> set[str]:
@@ -68,29 +106,130 @@ def test_an_upload_is_taken_in_and_answered_beside(house: House, upload: Callabl
     assert rejected == ROWS.replace(b"A-1;set_total;80.00\n", b"")
 
 
-def test_an_event_told_twice_is_one_delivery_whatever_lies_there_by_then(
+@pytest.mark.parametrize("name", ["x.csv.uploading", "x.csv.partial", "x.csv.new", "_x.csv", "in.x.csv", ".x.csv"])
+@pytest.mark.parametrize("told", ["in order", "backwards", "the last only", "twice", "by the server"])
+def test_d1_a_file_renamed_at_once_is_delivered_once(
+    house: House, upload: Callable[..., None], name: str, told: str
+) -> None:
+    put_quietly(house, name, ROWS)
+    if told == "in order":
+        tell_of(house, name)
+    rename(house, name, "x.csv")
+    for one in {"backwards": ["x.csv", name], "twice": ["x.csv", name] * 2}.get(told, ["x.csv"]):
+        tell_of(house, one)
+    if told == "by the server":
+        bucket = house.hub.environment["INBOX_BUCKET"]
+        old, new = (f"/{bucket}/sftp/{house.program}/warehouse/{one}" for one in (name, "x.csv"))
+        app.handler({"detail": {"original-file-path": old, "renamed-file-path": new}}, CONTEXT)
+    assert [(header.delivery.name, header.state) for header in headers(house)] == [("x.csv", "done")]
+    assert amount(house) == 8000
+
+
+@pytest.mark.parametrize("order", ["first", "second", "both", "backwards"])
+def test_d1_a_file_renamed_under_a_whole_name_is_one_delivery(
+    house: House, upload: Callable[..., None], order: str
+) -> None:
+    put_quietly(house, "may.csv", ROWS)
+    if order == "first":
+        tell_of(house, "may.csv")
+    rename(house, "may.csv", "taken_may.csv")
+    for name in {"both": ["may.csv", "taken_may.csv"], "backwards": ["taken_may.csv", "may.csv"]}.get(
+        order, ["taken_may.csv"]
+    ):
+        tell_of(house, name)
+    assert bodies(house) == [ROWS]
+
+
+def test_d2_five_uploads_of_one_name_are_five_deliveries_each_with_its_bytes(
     house: House, upload: Callable[..., None]
 ) -> None:
-    upload("may.csv", ROWS)
-    first = asked(house)[0]["delivery"]
-    upload("may.csv", ROWS, lies=b"overwritten")
-    assert {message["delivery"] for message in asked(house)} == {first}
-    header = house.hub.deliveries(house.program).get(first)
-    assert header is not None
-    assert house.hub.deliveries(house.program).body(header) == ROWS
+    contents = [ROWS.replace(b"80.00", b"%d.00" % left) for left in (90, 70, 60, 30, 5)]
+    versions = [put_quietly(house, "daily.csv", content) for content in contents]
+    tell_of(house, "daily.csv", **{"version-id": versions[3]})
+    for version in versions:
+        tell_of(house, "daily.csv", **{"version-id": version})
+    assert bodies(house) == contents, "and in the order in which they were put"
+    assert amount(house) == 500
+
+
+def test_d3_removed_by_its_sender_at_once_it_is_delivered(house: House, upload: Callable[..., None]) -> None:
+    put_quietly(house, "may.csv", ROWS)
+    remove(house, "may.csv")
+    tell_of(house, "may.csv")
+    assert bodies(house) == [ROWS] and amount(house) == 8000
+
+
+@pytest.mark.parametrize(("second", "outcome"), [(b"15.00", "applied"), (b"10.00", "held")])
+def test_d4_the_same_name_another_day_is_another_delivery(
+    house: House, upload: Callable[..., None], second: bytes, outcome: str
+) -> None:
+    returns = b"order_id;change;amount\nA-1;take_back;10.00\n"
+    put_quietly(house, "daily.csv", returns)
+    tell_of_by_server(house, "daily.csv")
+    moment = house.clock.moment + timedelta(days=1)
+    house.hub.now = lambda: moment  # type: ignore[method-assign]
+    put_quietly(house, "daily.csv", returns.replace(b"10.00", second))
+    tell_of_by_server(house, "daily.csv")
+    [header] = headers(house)
+    assert header.report["counts"] == {outcome: 1}
+    assert amount(house) == (7500 if outcome == "applied" else 9000)
+
+
+def test_an_event_told_twice_or_by_both_is_one_delivery(house: House, upload: Callable[..., None]) -> None:
+    for _ in range(2):
+        upload("may.csv", ROWS) if not headers(house) else tell_of(house, "may.csv")
+        tell_of_by_server(house, "may.csv")
+    assert bodies(house) == [ROWS]
 
 
 def test_the_same_file_uploaded_again_is_another_delivery(house: House, upload: Callable[..., None]) -> None:
     upload("may.csv", ROWS)
-    upload("may.csv", ROWS, seconds=60)
-    assert len({message["delivery"] for message in asked(house)}) == 2
+    upload("may.csv", ROWS)
+    assert bodies(house) == [ROWS, ROWS]
 
 
-@pytest.mark.parametrize("name", ["receipt_may.csv", "result_may.csv.csv", "may.csv.tmp", ".may.csv", "~$may.csv"])
-def test_our_answers_and_half_files_are_left_alone(house: House, upload: Callable[..., None], name: str) -> None:
+@pytest.mark.parametrize("name", ["may.csv.tmp", ".may.csv", "~$may.csv", "_may.csv"])
+def test_half_files_are_left_alone(house: House, upload: Callable[..., None], name: str) -> None:
     upload(name, ROWS)
     assert asked(house) == []
     assert beside(house) == {name}
+
+
+def test_answers_are_ours_by_their_mark_and_not_by_their_name(house: House, upload: Callable[..., None]) -> None:
+    upload("may.csv", ROWS)
+    tell(house.hub, asked(house)[0])
+    before = len(headers(house))
+    for name in ("receipt_may.csv", "result_may.csv.csv", "rejected_may.csv"):
+        tell_of(house, name)
+    assert len(headers(house)) == before, "what we wrote"
+    upload("result_june.csv", ROWS.replace(b"80.00", b"70.00"))
+    upload("rejected_may.csv", ROWS.replace(b";x", b";75.00"))
+    assert {header.delivery.name for header in headers(house)} == {"may.csv", "result_june.csv", "rejected_may.csv"}
+    assert amount(house) == 7500
+
+
+def test_a_folder_of_the_senders_own_is_answered_in(house: House, upload: Callable[..., None]) -> None:
+    upload("2026/may/daily.csv", ROWS)
+    tell(house.hub, asked(house)[0])
+    assert {"2026/may/receipt_daily.csv", "2026/may/result_daily.csv.csv"} <= beside(house)
+
+
+@pytest.mark.parametrize("told", ["before", "after"])
+def test_an_upload_that_broke_off_is_refused(house: House, upload: Callable[..., None], told: str) -> None:
+    put_quietly(house, "may.csv", ROWS)
+    failed = {"failure-code": "PARTIAL_UPLOAD", "end-timestamp": text(datetime.now(UTC))}
+    if told == "before":
+        tell_of_by_server(house, "may.csv", **failed)
+        tell_of(house, "may.csv")
+    else:
+        tell_of(house, "may.csv")
+        tell_of_by_server(house, "may.csv", **failed)
+    [header] = headers(house)
+    assert header.report.get("code", "") == ("PARTIAL_UPLOAD" if told == "before" else "")
+    assert amount(house) == (10000 if told == "before" else 8000)
+    put_quietly(house, "june.csv", ROWS)
+    tell_of(house, "june.csv")
+    assert amount(house) == 8000
 
 
 def test_a_rejected_file_corrected_is_read(house: House, upload: Callable[..., None]) -> None:
@@ -120,32 +259,6 @@ def test_an_announced_file_is_taken_in_when_it_lies_there(house: House, upload: 
 def test_objects_nobody_announced_are_left_alone(house: House, upload: Callable[..., None], key: str) -> None:
     app.handler({"source": "aws.s3", "detail": {"object": {"key": key.format(house.program)}}}, CONTEXT)
     assert asked(house) == []
-
-
-def test_a_file_that_went_up_under_a_temporary_name_is_taken_in_when_it_is_renamed(
-    house: House, upload: Callable[..., None]
-) -> None:
-    upload("may.csv.part", ROWS)
-    folder = f"sftp/{house.program}/warehouse"
-    house.hub.inbox.put(f"{folder}/may.csv", ROWS)
-
-    def renamed(old: str, new: str) -> None:
-        bucket = house.hub.environment["INBOX_BUCKET"]
-        detail = {
-            "original-file-path": f"/{bucket}/{folder}/{old}",
-            "renamed-file-path": f"/{bucket}/{folder}/{new}",
-            "end-timestamp": text(house.clock.moment + timedelta(seconds=9)),
-            "status-code": "COMPLETED",
-            "username": f"{house.program}.warehouse",
-        }
-        app.handler({"source": "aws.transfer", "detail": detail}, CONTEXT)
-
-    renamed("may.csv.part", "may.csv")
-    renamed("may.csv.part", "may.csv")
-    assert amount(house) == 8000
-    assert len({message["delivery"] for message in asked(house)}) == 1
-    renamed("may.csv", "taken_may.csv")
-    assert len({message["delivery"] for message in asked(house)}) == 1, "its first name was whole already"
 
 
 def address(house: House) -> tuple[str, str]:
@@ -226,10 +339,10 @@ def test_an_encrypted_and_signed_upload_is_read_and_answered(house: House, uploa
 
     upload("may.csv.pgp", sealed(ROWS, older))
     assert amount(house) == 8000
-    upload("june.csv.gpg", sealed(ROWS.replace(b"80.00", b"70.00"), newer), seconds=6)
+    upload("june.csv.gpg", sealed(ROWS.replace(b"80.00", b"70.00"), newer))
     assert amount(house) == 7000
-    upload("july.csv.pgp", sealed(ROWS.replace(b"80.00", b"60.00"), newer, None), seconds=7)
-    upload("plain.csv", ROWS.replace(b"80.00", b"60.00"), seconds=8)
+    upload("july.csv.pgp", sealed(ROWS.replace(b"80.00", b"60.00"), newer, None))
+    upload("plain.csv", ROWS.replace(b"80.00", b"60.00"))
     assert amount(house) == 7000
     for message in asked(house):
         tell(house.hub, message)

@@ -97,10 +97,13 @@ def test_b6_an_open_action_keeps_the_way_of_locking_of_its_report(admin: Caller,
     counted = {"days_after_status": 21, "statuses": ["shipped"]}
     apply(admin, house, standard=terms(lock=counted))
     order(call, house, "X-1")
+    order(call, house, "X-2")
     call("POST", MODIFICATIONS, {"order_id": "X-1", "change": "set_status", "status": "shipped"})
     apply(admin, house, standard=terms(lock={"days_after_event": 5}))
-    shown = call("GET", f"{ACTIONS}/X-1~sale").json
-    assert shown["locks_at"] == "2026-11-22T23:00:00.000Z" and shown["credit"]["expected"] == "2026-11-23"
+    call("POST", MODIFICATIONS, {"order_id": "X-2", "change": "set_status", "status": "shipped"})
+    for name in ("X-1", "X-2"):
+        shown = call("GET", f"{ACTIONS}/{name}~sale").json
+        assert shown["locks_at"] == "2026-11-22T23:00:00.000Z" and shown["credit"]["expected"] == "2026-11-23", name
 
 
 def test_b9_a_program_with_actions_keeps_its_currency_and_zone(admin: Caller, call: Caller, house: House) -> None:
@@ -237,3 +240,58 @@ def test_terms_that_begin_again_after_a_gap_are_refused_while_actions_are_open(
     refused = apply(admin, house, 422, standard=terms("9%", valid_from="2026-12-03"))
     assert [(one["key"]) for one in refused["errors"]] == ["contracts.standard.valid_from"]
     assert apply(admin, house, standard=terms("9%", valid_from="2026-12-01"))["changed"]
+
+
+# Both terms bases
+
+
+def raising(admin: Caller, house: House, **more: Any) -> None:
+    """12 % when the order is reported, 29.80 % later."""
+    at(house, TODAY)
+    apply(admin, house, standard=terms("12%", **more))
+    raised = terms("30.1%", **more)
+    order(admin, house, "X-1")
+    apply(admin, house, standard=raised)
+
+
+TAKEN = {"order_id": "X-1", "change": "take_back", "amount": "1.00", "currency": "EUR"}
+
+
+def test_b10_a_return_that_would_raise_the_payout_is_warned_of_with_both_terms(
+    admin: Caller, call: Caller, house: House
+) -> None:
+    raising(admin, house)
+    for query in ({"dry_run": "true"}, {}):
+        [said] = call("POST", MODIFICATIONS, TAKEN, query=query).json["outcomes"]
+        assert (said["outcome"], said["code"]) == ("applied", "PAYOUT_RAISED")
+        assert said["effect"]["payout"] == {"before": "12.00", "after": "29.80"}
+        assert said["other_basis"] == {"basis": "at_action", "payout": "11.88"}
+        assert "from 12.00 EUR to 29.80 EUR" in said["explanation"]
+    [entry] = call("GET", f"{ACTIONS}/X-1~sale").json["history"]
+    record = call("GET", f"{MODIFICATIONS}/{entry['id']}").json
+    for one in (entry, record):
+        assert (one["code"], one["other_basis"]["payout"]) == ("PAYOUT_RAISED", "11.88")
+    assert payout(call, "X-1") == "29.80"
+
+
+def test_b10_the_preview_of_a_file_and_of_an_act_say_so_too(admin: Caller, call: Caller, house: House) -> None:
+    raising(admin, house)
+    rows = b"reference,order_id,change,amount,currency\nr1,X-1,take_back,1.00,EUR\n"
+    query = {"name": "may.csv", "dry_run": "true"}
+    said = call("POST", "/v1/programs/{p}/files", rows, query=query, content_type="text/csv").json
+    found = said.get("outcomes") or call("GET", f"/v1/programs/{{p}}/batches/{said['batch']}").json["outcomes"]
+    assert [(one["code"], one["other_basis"]["payout"]) for one in found] == [("PAYOUT_RAISED", "11.88")]
+    act = {"change": "take_back", "amount": "1.00", "currency": "EUR", "reason": "ITEM_RETURNED"}
+    shown = call("POST", f"{ACTIONS}/X-1~sale/modify", act, query={"dry_run": "true"}).json
+    assert shown["outcomes"][0]["code"] == "PAYOUT_RAISED"
+    assert shown["standings"][0]["other_basis"] == {"basis": "at_action", "payout": "11.88"}
+    assert payout(call, "X-1") == "12.00"
+
+
+def test_by_the_terms_of_the_action_the_other_basis_is_that_of_the_change(
+    admin: Caller, call: Caller, house: House
+) -> None:
+    raising(admin, house, terms_basis="at_action")
+    [said] = call("POST", MODIFICATIONS, TAKEN, query={"dry_run": "true"}).json["outcomes"]
+    assert (said["code"], said["effect"]["payout"]["after"]) == ("", "11.88")
+    assert said["other_basis"] == {"basis": "at_modification", "payout": "29.80"}

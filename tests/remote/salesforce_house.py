@@ -209,6 +209,9 @@ class House:
         self.books.contracts = program.contracts
         return self.books
 
+    def rates(self, program_id: str) -> Any:
+        return SimpleNamespace(on=lambda *_: ())
+
     def send(self, queue: str, message: Mapping[str, Any], delay_seconds: int = 0) -> None:
         self.sent.append((queue, json.loads(json.dumps(message))))
 

@@ -4,6 +4,7 @@ import importlib.util
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -158,6 +159,10 @@ class Hall:
     def program_of(self, delivery: Delivery) -> Program:
         return self.acme
 
+    @property
+    def programs(self) -> Any:
+        return SimpleNamespace(one_call=nullcontext)
+
     def secret(self, program_id: str, source: str) -> dict[str, Any]:
         return {"signing": [SECRET]}
 
@@ -174,6 +179,9 @@ class Hall:
 
     def ledger(self, program: Program) -> Rehearsal:
         return self.books
+
+    def rates(self, program_id: str) -> Any:
+        return SimpleNamespace(on=lambda *_: ())
 
     def send(self, queue: str, message: Mapping[str, Any], delay_seconds: int = 0) -> None:
         self.sent.append((queue, message))

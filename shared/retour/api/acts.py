@@ -18,7 +18,7 @@ from retour.domain.actions.modification import Discard, Modification, Release, d
 from retour.domain.actions.order import Head, Order
 from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.actions.replay import accepted_records, undone_ids
-from retour.domain.delivery import Delivery, Kind
+from retour.domain.delivery import WITHOUT_RECORDS, Delivery, Kind
 from retour.domain.program import Program
 from retour.domain.row import Refusal, Row, Unreadable
 from retour.intake.batch import ARRIVED, DONE, REFUSED, Batch
@@ -340,7 +340,7 @@ def undo_batch(hub: Hub, call: Call, principal: Principal, opened: Program, segm
     reader = admission.reader_of(hub, opened)
     header = batches.header_of(reader, segment)
     said = call.document("reason", "note", "reference")
-    if header.delivery.kind in (Kind.PROGRAM, Kind.DECISION) or reading.is_of_actions(header.delivery):
+    if header.delivery.kind in WITHOUT_RECORDS or reading.is_of_actions(header.delivery):
         raise Refused("NOT_UNDOABLE", "kind")
     if header.state != DONE:
         raise Refused("NOT_UNDOABLE", "state", state=header.state)

@@ -47,7 +47,7 @@ def reader_of(hub: Hub, program: Program) -> Reader:
 
 def days(hub: Hub, program: Program) -> tuple[str, str]:
     """Today, and the day of the program's first version: nothing was delivered before."""
-    first = hub.programs.versions(program.id)[-1].recorded_at[:10].replace("-", "")
+    first = f"{hub.programs.first_recorded_at(program.id):%Y%m%d}"
     today = f"{hub.now():%Y%m%d}"
     return max(today, first), first
 

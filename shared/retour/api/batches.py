@@ -14,7 +14,7 @@ from retour.api.documents import Document
 from retour.api.paging import Page
 from retour.api.reading import Reader
 from retour.domain.actions.outcome import Outcome, Result
-from retour.domain.delivery import Channel, Delivery, Kind
+from retour.domain.delivery import WITHOUT_RECORDS, Channel, Delivery, Kind
 from retour.domain.program import Program
 from retour.domain.row import Refusal
 from retour.intake.batch import ARRIVED, HELD, LISTED, REFUSED, WORKING, Batch
@@ -168,7 +168,7 @@ def refused_records(reader: Reader, header: Header, places: set[str]) -> bytes:
 
 def answered(reader: Reader, segment: str) -> Header:
     header = header_of(reader, segment)
-    if header.delivery.kind in (Kind.PROGRAM, Kind.DECISION) or header.state in (ARRIVED, HELD):
+    if header.delivery.kind in WITHOUT_RECORDS or header.state in (ARRIVED, HELD):
         raise not_found("no_result")
     return header
 
@@ -219,7 +219,7 @@ def replay(hub: Hub, opened: Program, segment: str) -> Document:
     """The raw bytes read again; what is recorded stays, what was lost on the way is done now."""
     reader = reader_of(hub, opened)
     header = header_of(reader, segment)
-    if header.delivery.kind in (Kind.PROGRAM, Kind.DECISION) or header.state == HELD:
+    if header.delivery.kind in WITHOUT_RECORDS or header.state == HELD:
         raise Refused("NOT_REPLAYABLE", "kind")
     if header.delivery.is_dry_run:
         raise Refused("NOT_REPLAYABLE", "dry_run")

@@ -11,7 +11,7 @@ from retour.domain.actions.decide import CHANGES_MAX
 from retour.domain.actions.explain import details
 from retour.domain.actions.modification import Modification
 from retour.domain.actions.order import Head, Order, effect, paid_lines
-from retour.domain.actions.outcome import Effect, MakeGood, Result
+from retour.domain.actions.outcome import Effect, MakeGood, OtherBasis, Result
 from retour.domain.contracts.contract import Contract
 from retour.domain.delivery import Kind
 from retour.domain.money import to_text
@@ -43,6 +43,10 @@ def effect_document(effect: Effect | None) -> Document | None:
     }
 
 
+def other_basis_document(other: OtherBasis | None, currency: str) -> Document | None:
+    return {"basis": other.basis, "payout": to_text(other.payout, currency)} if other else None
+
+
 def make_good_document(owed: MakeGood) -> Document:
     """What settles a change that came too late: what it would have taken from the sale and from the payout."""
     document: Document = {
@@ -69,6 +73,8 @@ def result_document(result: Result, language: str) -> Document:
         "applied_at": text(result.applied_at) if result.applied_at else None,
         "effect": effect_document(result.effect),
     }
+    if result.other_basis and result.effect:
+        document["other_basis"] = other_basis_document(result.other_basis, result.effect.payout_currency)
     if result.make_good:
         document["make_good"] = make_good_document(result.make_good)
     if result.column:
@@ -122,9 +128,11 @@ def change_document(record: Modification) -> Document:
     return {"change": record.verb, **values, "amount": f"{amount:f}" if amount is not None else None}
 
 
-def modification_document(order: Order, record: Modification, program: Program) -> Document:
-    """A record as it was sent, where it came from, and what became of it."""
-    outcome = result_document(told(order, record, record, program), program.language)
+def modification_document(
+    order: Order, record: Modification, program: Program, others: dict[str, paid.Otherwise] | None = None
+) -> Document:
+    """A record as it was sent, where it came from, and what became of it; `others` as `told` keeps them."""
+    outcome = result_document(told(order, record, record, program, others), program.language)
     return {
         "id": record.public_id,
         "program": record.program,
@@ -149,7 +157,7 @@ def modification_document(order: Order, record: Modification, program: Program) 
         "sha256": record.provenance.sha256,
         "sender": record.provenance.sender,
         **{name: outcome[name] for name in ("outcome", "code", "explanation", "applied_at", "effect")},
-        **({"make_good": outcome["make_good"]} if "make_good" in outcome else {}),
+        **{name: outcome[name] for name in ("other_basis", "make_good") if name in outcome},
     }
 
 
@@ -237,25 +245,29 @@ def standing_document(order: Order, action: Action, seen: Head, program: Program
 
 def history(order: Order, action: Action, head: Head, program: Program) -> list[Document]:
     """Every entry of the log: who said what and where, what it came to, by which terms, and by the other basis."""
-    basis, payouts = paid.by_other_basis(order, action, head, program.contracts)
+    others = {head.action: paid.by_other_basis(order, action, head, program.contracts)}
     told_: list[Document] = []
-    for entry, otherwise in zip(head.log, payouts, strict=True):
+    for entry in head.log:
         record = order.record(entry.id)
         if record is None:
             continue
         terms = program.contracts[entry.contract - 1]
         particulars = details(order, head, record, program.waiting_days)
-        other = {"basis": basis.value, "payout": to_text(otherwise, terms.currency)}
+        moved = effect(order, head, entry, program.contracts)
+        warning = None if entry.code else paid.raised(record, entry, moved)
+        other = paid.other_basis(others[head.action], head, entry)
         told_.append(
             {
-                **modification_document(order, record, program),
+                **modification_document(order, record, program, others),
                 "outcome": entry.outcome.value,
-                "code": entry.code,
-                "explanation": sentence(entry.code, particulars, program.language),
+                "code": warning.code if warning else entry.code,
+                "explanation": sentence(warning.code, warning.details, program.language)
+                if warning
+                else sentence(entry.code, particulars, program.language),
                 "applied_at": text(entry.applied_at),
-                "effect": effect_document(effect(order, head, entry, program.contracts)),
+                "effect": effect_document(moved),
                 "terms": {"number": terms.number, "name": terms.name, "version": terms.version},
-                "other_basis": other if otherwise != entry.payout else None,
+                "other_basis": other_basis_document(other, terms.currency),
             }
         )
     return told_
@@ -310,7 +322,7 @@ def batch_document(header: Header, program: Program, counts: Mapping[str, int]) 
         "answer": facts.get("answer", ""),
         "links": {"raw": f"{path}/raw"},
     }
-    if delivery.kind is not Kind.PROGRAM and header.state in (DONE, REFUSED, DRY_RUN):
+    if delivery.kind not in (Kind.PROGRAM, Kind.RATES) and header.state in (DONE, REFUSED, DRY_RUN):
         document["links"] |= {"result": f"{path}/result", "rejected": f"{path}/rejected"}
     if "effect" in facts:
         document["effect"] = effects(facts["effect"])

@@ -407,7 +407,7 @@ def lock_partitions(ledger: TableLedger, filter_: Filter, since: str) -> Iterato
 
 def months(hub: Hub, reader: Reader) -> Iterator[str]:
     """Event months, newest first."""
-    first = instant(hub.programs.versions(reader.program.id)[-1].recorded_at)
+    first = hub.programs.first_recorded_at(reader.program.id)
     floor = add_months(local_day(first, "UTC").replace(day=1), -MONTHS_BACK)
     month = local_day(reader.now, "UTC").replace(day=1)
     while month >= floor:

@@ -1,6 +1,7 @@
 """Programs, as the API reads and writes them."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from retour.api import documents, program_preview
@@ -23,8 +24,8 @@ def programs(hub: Hub, principal: Principal) -> Document:
     """One line for each program the key opens."""
     found = []
     for name in hub.programs.ids() if principal.is_admin else [principal.program]:
-        newest = next(iter(hub.programs.versions(name)), None)
-        if newest is not None:
+        with suppress(KeyError):  # A key may be made before its program is.
+            newest = hub.programs.newest_version(name)
             document = newest.document
             found.append(
                 {
@@ -41,7 +42,7 @@ def programs(hub: Hub, principal: Principal) -> Document:
 
 
 def program(hub: Hub, opened: Program) -> Document:
-    newest = hub.programs.versions(opened.id)[0]
+    newest = hub.programs.newest_version(opened.id)
     return {
         "program": opened.id,
         "name": opened.name,
@@ -65,7 +66,7 @@ def apply_program(hub: Hub, call: Call, principal: Principal, program_id: str) -
     if known is None and not (principal.is_admin and PROGRAM_ID.fullmatch(program_id)):
         raise not_found("program")
     document = program_document(call, program_id, known)
-    changed = known is None or hub.programs.versions(program_id)[0].document != document
+    changed = known is None or hub.programs.newest_version(program_id).document != document
     if known is not None and changed:
         written, leave = call.body.decode("utf-8"), call.flag("leave_without_terms")
         if faults := program_preview.refusals(hub, known, document, written, leave_without_terms=leave):

@@ -21,6 +21,7 @@ from retour.posting.rows import told, unreadable
 from retour.store import outcomes
 from retour.store.deliveries import Deliveries, Header
 from retour.store.ledger import Ledger
+from retour.store.rates import Rates
 
 ORDERS_MAX = 300
 """Orders looked at for one page of a list."""
@@ -132,8 +133,9 @@ class Reader:
         self, delivery: Delivery, read: Sequence[Report | Unreadable] | Refusal, skip: int = 0
     ) -> Iterator[Result]:
         """What becomes, or became, of reports of actions in this delivery."""
+        rates = Rates(self.deliveries.client, self.deliveries.table, self.program.id)
         for one in () if isinstance(read, Refusal) else read[skip:]:
-            action = one if isinstance(one, Unreadable) else report.action(one, self.program, delivery)
+            action = one if isinstance(one, Unreadable) else report.action(one, self.program, delivery, rates.on)
             if isinstance(action, Unreadable):
                 yield unreadable(action)
             else:

@@ -24,7 +24,7 @@ def quote(hub: Hub, call: Call, opened: Program) -> Document:
     """An order that nobody reported, by the version that is due for it and by every other that covers it."""
     given = call.document(*OF_ACTION, "items", "amount")
     now = hub.now()
-    found = invented(opened, {"order_id": NOBODYS, "event_time": text(now), **given}, now)
+    found = invented(opened, {"order_id": NOBODYS, "event_time": text(now), **given}, now, hub.rates(opened.id).on)
     if isinstance(found, Unreadable):
         entry = found.code if found.code == "UNKNOWN_FIELD" else "ORDER_NOT_PRICED"
         raise Refused(found.code, "record", found.details, entry=entry)

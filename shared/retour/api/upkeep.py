@@ -116,6 +116,7 @@ ATTENTION = {
     "child": "Their parents were reversed: look whether these should be, too (retour act reverse ID).",
     "waiting": "Report the actions; what waits is applied by itself.",
     "silent": "Ask the sender why nothing came.",
+    "rate": "Send the rates of the day after: retour rates FILE.",
 }
 
 

@@ -119,6 +119,16 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("file", metavar="FILE", type=Path)
     report.add_argument("--json", action="store_true", help="the outcomes as JSON")
 
+    rates = command(
+        "rates", "rates:rates", "send rates of foreign currencies, or show those that hold", hub, program,
+        more="CSV: the header currency, from, until, rate; JSON: a list of objects with these names. A rate is what "
+        "one unit is in the program's currency, from a day on until a newer one, or up to its own last day.",
+    )  # fmt: skip
+    rates.add_argument("file", metavar="FILE", type=Path, nargs="?", help="left out: the rates that hold are shown")
+    rates.add_argument("--day", metavar="DAY", help="which day to show (default: today)")
+    rates.add_argument("--dry-run", action="store_true", help="show what would happen, write nothing")
+    rates.add_argument("--json", action="store_true", help="as JSON")
+
     send = command("send", "deliveries:send", "send a file of returns and wait for what becomes of it", hub, program)
     send.add_argument("file", metavar="FILE", type=Path)
     send.add_argument("--source", metavar="S", help="the source it comes from; not needed where only one fits")

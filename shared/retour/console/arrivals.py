@@ -61,7 +61,7 @@ def looked_up(visit: Visit) -> Arrivals:
     }
     today, first = admission.days(visit.hub, visit.program)
     newest = (one for one in paging.headers(visit.reader.deliveries, Place(today), max(first, days[-1]))
-              if isinstance(one, Header) and one.delivery.kind is not Kind.PROGRAM)  # fmt: skip
+              if isinstance(one, Header) and one.delivery.kind not in (Kind.PROGRAM, Kind.RATES))  # fmt: skip
     latest: list[Header] = []
     since: list[Header] = []
     for header in newest:

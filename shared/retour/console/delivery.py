@@ -16,7 +16,7 @@ from retour.console import rows
 from retour.console.request import Response, download, to
 from retour.console.visit import Stop, Visit
 from retour.domain.actions.outcome import Outcome, Result
-from retour.domain.delivery import Kind
+from retour.domain.delivery import WITHOUT_RECORDS
 from retour.domain.program import Program
 from retour.intake import correction
 from retour.intake.batch import ARRIVED, DONE, HELD, WORKING, payouts_moved
@@ -101,7 +101,7 @@ def allowed(visit: Visit, header: Header, counts: Mapping[str, int]) -> dict[str
 
 
 def has_rows(header: Header) -> bool:
-    return header.delivery.kind not in (Kind.PROGRAM, Kind.DECISION)
+    return header.delivery.kind not in WITHOUT_RECORDS
 
 
 def number_of(text: str | None) -> int:

@@ -360,6 +360,7 @@ CASES = {
     "held": (term("Held"), "hold", "pause"),
     "waiting": (term("Waiting"), "wait", "glass"),
     "silent": (term("Silent"), "wait", "glass"),
+    "rate": (term("Rate missing"), "wait", "glass"),
     "refused": (term("Refused whole"), "bad", "cross"),
     "alarm": (term("Too late"), "bad", "cross"),
     "orphan": (term("Orphan"), "wait", "glass"),

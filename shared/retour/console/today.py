@@ -19,7 +19,7 @@ from retour.schedule.arrivals import is_refused_whole
 WEEKS = 5
 CASES = 7
 LOOKED_AT = 100
-KINDS = ("held", "alarm", "orphan", "silent", "waiting", "refused")
+KINDS = ("held", "alarm", "orphan", "rate", "silent", "waiting", "refused")
 SHADES = 5
 
 
@@ -68,6 +68,10 @@ def case_of(visit: Visit, kind: str, subject: str, doc: Mapping[str, Any]) -> Ca
         case "silent":
             said = say("%(source)s: expected by %(time)s, not here.", source=subject, time=words.moment(deadline))
             return Case(kind, said, f"{visit.base}/setup/sources/{quote(subject, safe='')}", deadline)
+        case "rate":
+            said = say("From %(day)s on no rate is known for %(currencies)s; such orders would be refused.",
+                       day=words.day(deadline), currencies=str(doc.get("currencies", "")))  # fmt: skip
+            return Case(kind, said, f"{visit.base}/setup", deadline)
         case "alarm":
             return Case(kind, say("A record that came in time was found after its action was final."),
                         record_link(visit, subject))  # fmt: skip

@@ -33,6 +33,11 @@ class Kind(StrEnum):
     ACTIONS = "actions"
     PROGRAM = "program"
     DECISION = "decision"
+    RATES = "rates"
+
+
+WITHOUT_RECORDS = (Kind.PROGRAM, Kind.DECISION, Kind.RATES)
+"""What changes the rules or decides, and says nothing of any action."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

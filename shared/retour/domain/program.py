@@ -10,6 +10,7 @@ from typing import Any
 from retour.domain.contracts.contract import Contract
 from retour.domain.delivery import Channel
 from retour.domain.money import decimal
+from retour.domain.rates import Missing, Rate, rate_on
 
 WAITING_DAYS = 35
 REASONS = (
@@ -68,14 +69,6 @@ class EventType:
     dispositions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """One unit of a foreign currency in the program's, from a day on until a newer one."""
-
-    valid_from: date
-    rate: Decimal
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderKeyRule:
     """How a program writes its order ids; the same for actions and modifications (spec 4)."""
@@ -97,7 +90,7 @@ class Program:
     version: int
     event_types: Mapping[str, EventType]
     sources: Mapping[str, Source]
-    contracts: tuple[Contract, ...]
+    contracts: Sequence[Contract]
     reasons: frozenset[str]
     order_key: OrderKeyRule = OrderKeyRule()
     waiting_days: int = WAITING_DAYS
@@ -107,6 +100,8 @@ class Program:
     hold_at_lock_hours: int = 72
     rates: Mapping[str, Sequence[Rate]] = field(default_factory=dict)
     lists: Mapping[str, str] = field(default_factory=dict)
+    fx_missing: Missing = Missing.REFUSE
+    fx_pull: str = ""
 
     def source(self, name: str, channel: Channel) -> Source:
         """A source as the document declares it; else one of which nothing is declared.
@@ -121,18 +116,20 @@ class Program:
         """Which locks a decision on what is held still reaches: those after this moment."""
         return decided_at - timedelta(hours=self.hold_at_lock_hours)
 
-    def rate(self, currency: str, day: date) -> Decimal | None:
-        """What one unit of a currency is in the program's on a day: the newest rate from before it; None: not known."""
+    def rate(self, currency: str, day: date, delivered: Sequence[Rate] = ()) -> Decimal | None:
+        """What one unit of a currency is in the program's on a day; None: not known.
+
+        Of one day's rates a delivered one goes before the one that the document declares.
+        """
         if currency == self.currency:
             return Decimal(1)
-        valid = [rate for rate in self.rates.get(currency, ()) if rate.valid_from <= day]
-        return max(valid, key=lambda rate: rate.valid_from).rate if valid else None
+        return rate_on([*self.rates.get(currency, ()), *delivered], day, self.fx_missing)
 
 
 def program_from(
     document: Mapping[str, Any],
     version: int,
-    contracts: tuple[Contract, ...],
+    contracts: Sequence[Contract],
     lists: Mapping[str, str] | None = None,
 ) -> Program:
     """The program that a document (valid against program.schema.json) describes."""
@@ -163,6 +160,8 @@ def program_from(
             for currency, rates in document.get("fx", {}).items()
         },
         lists=lists or {},
+        fx_missing=Missing(document.get("fx_missing", Missing.REFUSE)),
+        fx_pull=document.get("fx_pull", ""),
     )
 
 

@@ -5,13 +5,20 @@ import unicodedata
 from fnmatch import fnmatchcase
 
 OURS = ("receipt_", "result_")
-TEMPORARY = ("*.tmp", "*.part", "*.filepart", ".*", "~*")
 SYSTEMS = (".ds_store", "thumbs.db", "desktop.ini")
 TABLES = tuple(
     f".{ending}{packed}"
     for ending in ("csv", "tsv", "tab", "psv", "xlsx", "xlsm", "xls", "xlsb", "ods", "xml", "json", "jsonl", "ndjson")
     for packed in ("", ".gz", ".pgp", ".gpg", ".asc")
 )
+ANSWERS = (*OURS, "rejected_", "settled_")
+"""How the names of all we leave beside a file begin; a sender's name may as well."""
+TEMPORARY = (
+    "*.tmp", "*.part", "*.filepart", ".*", "~*", "*.partial", "*.uploading", "*.upload", "*.crdownload", "*.inprogress",
+    "*.in_progress", "*.writing", "*.incomplete",
+)  # fmt: skip
+WORKING = ("_*", "in.*", "*.new", "*.temp", "*.tmp.*", "*.part.*", "new.*", "tmp.*", "temp.*")
+"""Names that many senders give a file while they write it, and some for good."""
 LONGEST = 150
 
 
@@ -33,6 +40,12 @@ def is_table(name: str) -> bool:
 def is_made_by_systems(name: str) -> bool:
     """Whether a file is one that a system puts beside others unasked (AppleDouble, lists of folders)."""
     return name.startswith("__MACOSX/") or base(name).startswith("._") or base(name).lower() in SYSTEMS
+
+
+def may_be_renamed(name: str) -> bool:
+    """Whether a sender who uploads under this name most likely gives the file another one in a moment."""
+    plain = base(name).lower()
+    return skipped(name) == "temporary" or any(fnmatchcase(plain, pattern) for pattern in WORKING)
 
 
 def base(name: str) -> str:

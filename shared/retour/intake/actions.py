@@ -14,6 +14,7 @@ from retour.intake import report
 from retour.intake.batch import DONE, REFUSED, Batch
 from retour.posting import cascade
 from retour.posting.fold import adopt, settle
+from retour.posting.holding import list_held
 from retour.posting.rows import unreadable
 from retour.posting.waiting import tell_settled
 from retour.store.ledger import Ledger
@@ -31,10 +32,10 @@ def take_actions(hub: "Hub", delivery: Delivery, reports: Iterable[Report | Unre
     if isinstance(reports, Refusal):
         return Batch(delivery=delivery, state=REFUSED, code=reports.code, details=reports.details)
     program = hub.program_of(delivery)
-    ledger = hub.ledger(program)
+    ledger, delivered = hub.ledger(program), hub.rates(program.id).on
     results = []
     for reported in reports:
-        read = reported if isinstance(reported, Unreadable) else report.action(reported, program, delivery)
+        read = reported if isinstance(reported, Unreadable) else report.action(reported, program, delivery, delivered)
         if isinstance(read, Unreadable):
             results.append(unreadable(read))
             continue
@@ -42,6 +43,7 @@ def take_actions(hub: "Hub", delivery: Delivery, reports: Iterable[Report | Unre
         results.append(replace(result, place=reported.place, raw=reported.raw))
         if order is not None:
             tell_settled(hub, program, order)
+            list_held(hub.deliveries(program.id), order)
     return Batch(delivery=delivery, state=DONE, results=results)
 
 

@@ -13,7 +13,7 @@ from retour.intake.actions import take_actions
 from retour.intake.batch import ARRIVED, DONE, REFUSED, Batch, report_of
 from retour.intake.repeat import same_file
 from retour.intake.verdict import is_weighed, rehearsed, weighed
-from retour.posting.holding import hold
+from retour.posting.holding import hold, list_held_results
 from retour.posting.rows import read_rows, take_rows
 from retour.posting.waiting import remind_waiting
 from retour.store import outcomes
@@ -72,6 +72,7 @@ def take_file(hub: "Hub", delivery: Delivery, body: bytes | None = None, release
             return held
     results = take_rows(hub.ledger(program), program, reads, hub.now())
     remind_waiting(hub, program, delivery, results)
+    list_held_results(hub.deliveries(program.id), delivery, results)
     batch = Batch(delivery=delivery, state=DONE, results=results, skipped=dict(opened.skipped))
     same_as = same_file(hub, program, delivery, batch.counts, next(iter(results), None))
     return closed(hub, replace(batch, same_as=same_as))

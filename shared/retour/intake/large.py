@@ -27,6 +27,7 @@ from retour.intake.repeat import same_file
 from retour.intake.thresholds import Reads, Weight
 from retour.intake.verdict import is_weighed, told, weighed
 from retour.normalise import Reading
+from retour.posting.holding import list_held_results
 from retour.posting.rows import MANY, home_of, read_rows, take_rows
 from retour.posting.waiting import remind_waiting
 from retour.store import outcomes
@@ -212,6 +213,7 @@ def take_bucket(hub: "Hub", delivery: Delivery, item: Mapping[str, Any]) -> Mapp
         reads = reads_of(program, delivery, records)
         results = take_rows(hub.ledger(program), program, reads, hub.now())
         remind_waiting(hub, program, delivery, results)
+        list_held_results(hub.deliveries(program.id), delivery, results)
     put_outcomes(work, item, numbers, results)
     counts = Counter(result.outcome.value for result in results)
     work.put_summary(f"{item['bucket']:05d}", {"counts": counts, "moved": payouts_moved(results)})

@@ -17,6 +17,7 @@ from retour.intake import names, report
 from retour.intake.actions import take_actions
 from retour.intake.batch import ARRIVED, DONE, IGNORED, REFUSED, Batch, index_of, report_of
 from retour.normalise import Reading
+from retour.posting.holding import list_held_results
 from retour.posting.rows import take_rows
 from retour.posting.waiting import remind_waiting
 
@@ -58,6 +59,7 @@ def receive(hub: "Hub", delivery: Delivery, body: bytes | None) -> Batch:
     results = take_rows(hub.ledger(program), program, reads, hub.now())
     names.link_rows(hub, program, stored, [read for _, read in reads])
     remind_waiting(hub, program, stored, results)
+    list_held_results(hub.deliveries(program.id), stored, results)
     return Batch(delivery=stored, state=DONE, results=results)
 
 

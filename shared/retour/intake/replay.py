@@ -26,6 +26,10 @@ def rebuild(hub: "Hub", key: str) -> Batch | None:
         return None
     if delivery.kind is Kind.DECISION:
         return decide(hub, delivery, hub.inbox.read(delivery.body_key))
+    if delivery.kind is Kind.RATES:
+        from retour.intake.rates import take_rates
+
+        return take_rates(hub, delivery, hub.inbox.read(delivery.body_key))
     from retour.intake.arrival import lying_there
 
     body: bytes | None
@@ -35,6 +39,10 @@ def rebuild(hub: "Hub", key: str) -> Batch | None:
     except KeyError:
         deliveries.put(delivery, None, ARRIVED, {})
         body = None
+    if delivery.channel is Channel.SFTP:
+        from retour.intake.drop import recall
+
+        recall(hub, delivery)
     if delivery.channel is Channel.PULL:
         fetched(hub, delivery, body is not None)
     if body is None:

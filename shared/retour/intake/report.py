@@ -1,9 +1,9 @@
 """Partner actions as they are reported: JSON of the API or Retour's own CSV, one row per line, turned into Actions."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,10 +16,12 @@ from retour.domain.contracts.versions import terms_at_report
 from retour.domain.delivery import Delivery
 from retour.domain.money import NotAnAmount, decimal, exponents, to_minor
 from retour.domain.program import Program
+from retour.domain.rates import Rate
 from retour.domain.row import Refusal, Report, Row, Unreadable
 from retour.domain.times import milliseconds
 from retour.normalise import KEY_BYTES, QUANTITY_MAX, Wrong, listed, order_key, shown
 
+DeliveredRates = Callable[[str, date, datetime], Sequence[Rate]]
 OF_ACTION = (
     "action_id", "order_id", "event_type", "partner", "event_time", "currency", "promo_code", "customer_status",
     "parent", "country", "payment_method",
@@ -110,17 +112,26 @@ def home(report: Report, program: Program) -> str:
     return order_key(report.fields.get("order_id", ""), program.order_key)
 
 
-def action(report: Report, program: Program, delivery: Delivery) -> Action | Unreadable:
-    """The action a report describes, with its lock fixed by the contract valid when it was received."""
+def nothing_delivered(_currency: str, _day: date, _recorded_before: datetime) -> Sequence[Rate]:
+    return ()
+
+
+def action(
+    report: Report, program: Program, delivery: Delivery, delivered: DeliveredRates = nothing_delivered
+) -> Action | Unreadable:
+    """The action a report describes, with its lock fixed by the contract valid when it was received.
+
+    `delivered`: the rates that came as deliveries, of a currency, on a day, of what was recorded by a moment.
+    """
     try:
-        return _action(report, program, delivery)
+        return _action(report, program, delivery, delivered)
     except Wrong as wrong:
         fields = report.fields
         order = fields.get("order_id", fields.get("action_id", ""))
         return Unreadable(report.place, wrong.code, wrong.details, wrong.column, report.raw, order)
 
 
-def _action(report: Report, program: Program, delivery: Delivery) -> Action:
+def _action(report: Report, program: Program, delivery: Delivery, delivered: DeliveredRates) -> Action:
     fields = report.fields
     for name in ("order_id", "event_type", "partner", "event_time"):
         if not fields.get(name):
@@ -151,7 +162,9 @@ def _action(report: Report, program: Program, delivery: Delivery) -> Action:
     terms = terms_at_report(program.contracts, event_type.name, partner, event_time, delivery.received_at)
     if terms is None:
         raise Wrong("CONTRACT_MISSING", "event_type", event_type=event_type.name, partner=partner)
-    rate = program.rate(currency, local_day(event_time, program.time_zone))
+    day = local_day(event_time, program.time_zone)
+    told = delivered(currency, day, delivery.received_at) if currency != program.currency else ()
+    rate = program.rate(currency, day, told)
     if rate is None:
         raise Wrong("RATE_MISSING", "currency", value=currency, currency=program.currency)
     country = fields.get("country", "").upper() or None

@@ -23,6 +23,7 @@ from retour.domain.actions.modification import (
 from retour.domain.actions.order import Entry, Head, Order
 from retour.domain.actions.outcome import Outcome
 from retour.domain.contracts.contract import Cascade, Contract
+from retour.domain.contracts.versions import event_types_of
 from retour.domain.delivery import Channel
 from retour.posting.fold import settle
 from retour.store.deliveries import Deliveries
@@ -142,7 +143,7 @@ def home_of(ledger: Ledger, parent: str) -> str | None:
     named = ledger.order_key_of(parent)
     if named is not None:
         return named
-    event_types = {contract.event_type for contract in ledger.contracts}
+    event_types = event_types_of(ledger.contracts)
     parts = parent.split("~")
     return next(("~".join(parts[:cut]) for cut in range(1, len(parts)) if parts[cut] in event_types), None)
 

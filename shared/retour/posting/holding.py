@@ -1,10 +1,10 @@
 """What is held: nothing of it takes effect until a person has looked, at a whole delivery or at one record."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from retour.domain.actions.order import Order
-from retour.domain.actions.outcome import Outcome
+from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Delivery
 from retour.intake.batch import HELD, Batch, report_of
 from retour.store.deliveries import Deliveries
@@ -37,3 +37,19 @@ def list_held(deliveries: Deliveries, order: Order) -> None:
                 deliveries.forget(*subject)
         elif not listed:
             deliveries.remind(*subject, {"code": booked[1].code, "delivery": record.provenance.delivery})
+
+
+def list_held_results(deliveries: Deliveries, delivery: Delivery, results: Iterable[Result]) -> int:
+    """List the records that a delivery brought and that are held; how many nobody had listed.
+
+    Told by their outcomes and not by the stream, which does not tell of every insert everywhere.
+    """
+    listed = 0
+    for result in results:
+        if result.outcome is not Outcome.HELD or not result.modification:
+            continue
+        subject = ("held", delivery.received_at, result.modification)
+        if deliveries.reminded(*subject) is None:
+            deliveries.remind(*subject, {"code": result.code, "delivery": delivery.id})
+            listed += 1
+    return listed

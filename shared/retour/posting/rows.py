@@ -7,8 +7,9 @@ from datetime import datetime
 from retour.domain.actions.explain import details
 from retour.domain.actions.make_good import concerned, make_good
 from retour.domain.actions.modification import Modification
-from retour.domain.actions.order import Order, effect
+from retour.domain.actions.order import Entry, Head, Order, effect
 from retour.domain.actions.outcome import Outcome, Result
+from retour.domain.actions.paid import Otherwise, by_other_basis, other_basis, raised
 from retour.domain.delivery import Delivery
 from retour.domain.program import Program
 from retour.domain.row import Row, Unreadable
@@ -125,8 +126,11 @@ def take_order(
     if key.startswith("@"):
         order = moved_meanwhile(ledger, program, key, now) or order
     order = cascade.carry(ledger, order, now)
-    program = replace(program, contracts=tuple(ledger.contracts))
-    return [told(order, m, attempts.get(m.id), program) if m.id in known else too_many(m) for m in modifications]
+    program = replace(program, contracts=ledger.contracts)
+    others: dict[str, Otherwise] = {}
+    return [
+        told(order, m, attempts.get(m.id), program, others) if m.id in known else too_many(m) for m in modifications
+    ]
 
 
 def inserted(ledger: Ledger, order: Order, modifications: Iterable[Modification]) -> Order:
@@ -153,8 +157,17 @@ def tried_again(order: Order, modification: Modification) -> Modification | None
     return replace(modification, attempt=mine) if refused else None
 
 
-def told(order: Order, asked: Modification, attempt: Modification | None, program: Program) -> Result:
-    """What became of one row; for a repeat, the first outcome again."""
+def told(
+    order: Order,
+    asked: Modification,
+    attempt: Modification | None,
+    program: Program,
+    others: dict[str, Otherwise] | None = None,
+) -> Result:
+    """What became of one row; for a repeat, the first outcome again.
+
+    `others` keeps what the other terms basis would have come to, by action, for all rows of one order.
+    """
     own = attempt or standing_for(order, asked)
     booked = order.booked(own.id)
     repeated = (own.provenance.delivery, own.provenance.place) != (asked.provenance.delivery, asked.provenance.place)
@@ -178,14 +191,36 @@ def told(order: Order, asked: Modification, attempt: Modification | None, progra
             action=concerned(order, head, own).action,
             make_good=make_good(order, head, own, entry.code, program.contracts),
             applied_at=entry.applied_at,
-            effect=effect(order, head, entry, program.contracts),
         )
+        result = priced(result, order, head, entry, own, program, {} if others is None else others)
     return replace(result, outcome=Outcome.DUPLICATE) if repeated else result
 
 
 def name_of(record: Modification) -> str:
     """By what a record names its order: the key, an action id, or another name of it."""
     return record.order_key or record.action_id or next(iter(record.names), "")
+
+
+def priced(
+    result: Result,
+    order: Order,
+    head: Head,
+    entry: Entry,
+    record: Modification,
+    program: Program,
+    others: dict[str, Otherwise],
+) -> Result:
+    """A result with what it did to amount and payout, by the other terms basis too, and the warning it deserves."""
+    action, found = order.action(head.action), effect(order, head, entry, program.contracts)
+    if action is None or found is None:
+        return replace(result, effect=found)
+    if head.action not in others:
+        others[head.action] = by_other_basis(order, action, head, program.contracts)
+    result = replace(result, effect=found, other_basis=other_basis(others[head.action], head, entry))
+    warning = raised(record, entry, found)
+    if warning is None or result.code:
+        return result
+    return replace(result, code=warning.code, details={**result.details, **warning.details})
 
 
 def standing_for(order: Order, asked: Modification) -> Modification:

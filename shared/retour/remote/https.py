@@ -18,6 +18,36 @@ SECONDS = 10
 
 def post(url: str, body: bytes, headers: Mapping[str, str], *, allow_private: bool, seconds: float = SECONDS) -> int:
     """Post a body; the status of the answer. RemoteError where there is none within the time."""
+    sent = {"content-type": "application/json", **headers}
+    status, _ = _call("POST", url, body, sent, allow_private=allow_private, seconds=seconds)
+    return status
+
+
+def get(url: str, *, most: int, via: str | None = None, ca: str | None = None, seconds: float = SECONDS) -> bytes:
+    """What lies at an address, of at most so many bytes. RemoteError where that is nothing, or more, or not in time.
+
+    `via` (host:port) answers for the address, behind a certificate of the authority in the file `ca`; for a local hub.
+    """
+    status, body = _call("GET", url, None, {}, allow_private=False, seconds=seconds, most=most, via=via, ca=ca)
+    if status != http.client.OK or len(body) > most:
+        said = f"HTTP {status}" if status != http.client.OK else f"more than {most} bytes"
+        raise RemoteError("UNREACHABLE", host=urlsplit(url).hostname, port=443, said=said)
+    return body
+
+
+def _call(
+    method: str,
+    url: str,
+    body: bytes | None,
+    headers: Mapping[str, str],
+    *,
+    allow_private: bool,
+    seconds: float,
+    most: int = 0,
+    via: str | None = None,
+    ca: str | None = None,
+) -> tuple[int, bytes]:
+    """Status and, where some of it is wanted, the body of an answer: one byte more than `most` says it has more."""
     parts = urlsplit(url)
     host, secure = parts.hostname or "", parts.scheme == "https"
     if not secure and not allow_private:
@@ -26,7 +56,8 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, allow_private: bo
         port = parts.port or (443 if secure else 80)
     except ValueError as error:
         raise RemoteError("PORT_UNUSABLE", lasting=True, url=url) from error
-    sock = connect(host, port, seconds / 2, allow_private=allow_private)
+    there, _, gate = (via or f"{host}:{port}").rpartition(":")
+    sock = connect(there, int(gate), seconds / 2, allow_private=allow_private or via is not None)
 
     def stop() -> None:
         with suppress(OSError):
@@ -38,14 +69,15 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, allow_private: bo
     alarm.start()
     try:
         if secure:
-            sock = tls = encrypted(sock, host)
+            sock = tls = encrypted(sock, host, ca)
             tls.do_handshake()
         connection = http.client.HTTPConnection(host, port)
         connection.sock = sock
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        sent: dict[str, Any] = {"content-type": "application/json", "user-agent": "Retour", **headers}
-        connection.request("POST", path, body, sent)
-        return connection.getresponse().status
+        sent: dict[str, Any] = {"host": parts.netloc, "user-agent": "Retour", **headers}
+        connection.request(method, path, body, sent)
+        answer = connection.getresponse()
+        return answer.status, answer.read(most + 1) if most else b""
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise RemoteError("UNREACHABLE", host=host, port=port, said=words(error)) from error
     finally:
@@ -53,7 +85,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, allow_private: bo
         sock.close()
 
 
-def encrypted(sock: socket.socket, host: str) -> ssl.SSLSocket:
+def encrypted(sock: socket.socket, host: str, ca: str | None = None) -> ssl.SSLSocket:
     """The same connection as TLS, before a word was said."""
-    context = ssl.create_default_context()
+    context = ssl.create_default_context(cafile=ca)
     return context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)

@@ -19,6 +19,7 @@ from retour.files.answers import given_back, result_csv
 from retour.files.sniff import sniff
 from retour.files.text import HEAD
 from retour.intake.batch import ARRIVED, HELD, LISTED, WORKING, ignored
+from retour.intake.drop import answers_beside, mark
 from retour.posting.rows import told
 from retour.replies import callback
 from retour.salesforce_sync import news as salesforce_news
@@ -175,10 +176,11 @@ def leave(
 
 
 def beside(hub: "Hub", delivery: Delivery, answer: Answer) -> str:
-    folder = f"sftp/{delivery.program}/{delivery.source}/"
+    """Where the upload lay, so that whoever uses folders finds it there; marked as ours."""
+    folder = answers_beside(delivery)
     for file in answer.files:
-        hub.inbox.copy(file.key, folder + file.name)
-    return folder + answer.result.name
+        hub.inbox.copy(file.key, f"{folder}/{file.name}", metadata=mark(file.name))
+    return f"{folder}/{answer.result.name}"
 
 
 def in_result_folder(hub: "Hub", delivery: Delivery, source: Source, answer: Answer) -> str:

@@ -123,7 +123,7 @@ def counted_hour(hub: "Hub", program: Program, hour: datetime) -> tuple[Document
                 left -= rows if rows <= left else 0
             found = pool.map(lambda one: counts_of(hub, program, *one), zip(some, looked_at, strict=True))
             for header, counts in zip(some, found, strict=True):
-                if header.delivery.kind is not Kind.PROGRAM:
+                if header.delivery.kind not in (Kind.PROGRAM, Kind.RATES):
                     add(doc, header, counts)
                 unfinished += header.state not in FINISHED
     return doc, unfinished

@@ -101,8 +101,7 @@ def last_heard(
     heard = known | {name: max(at, known.get(name, at)) for name, at in came.items()}
     since = {name: instant(at) for name, at in kept["since"].items() if name in expecting}
     if new := [name for name in expecting if name not in since]:
-        recorded_at = hub.programs.recorded_at(program.id)
-        since |= dict.fromkeys(new, recorded_at)
+        since |= dict.fromkeys(new, instant(hub.programs.newest_version(program.id).recorded_at))
     state.put(
         HEARD,
         {

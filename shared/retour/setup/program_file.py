@@ -18,6 +18,7 @@ from retour.domain.contracts.pay import pay_fault
 from retour.domain.contracts.rule import rule_faults
 from retour.domain.money import exponents
 from retour.domain.program import REASONS
+from retour.domain.rates import published_currencies
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
@@ -364,6 +365,7 @@ def _against_sense(page: _Page) -> Iterator[Fault]:
         yield page.fault(("program",), f"{document['program']!r} is reserved; choose another id")
     yield from _currency(page, document, ())
     yield from _zone(page, document, ())
+    yield from _rates(page, document)
     yield from _contracts(page, document)
     for name, source in document.get("sources", {}).items():
         yield from _source(page, document, name, source)
@@ -389,6 +391,25 @@ def _currency(page: _Page, body: Mapping[str, Any], path: Path) -> Iterator[Faul
         alike = next((known for known in sorted(exponents()) if known[:2] == code[:2]), "")
         right = f"did you mean `{alike}`?" if alike else "for example EUR"
         yield page.fault((*path, "currency"), f"{code!r} is no currency of ISO 4217 in use; {right}")
+
+
+def _rates(page: _Page, document: Mapping[str, Any]) -> Iterator[Fault]:
+    own = document["currency"]
+    for code, rates in document.get("fx", {}).items():
+        if code not in exponents() or code == own:
+            why = "is the program's own currency; take it out" if code == own else "is no currency of ISO 4217 in use"
+            yield page.fault(("fx", code), f"{code!r} {why}", at_key=True)
+        for number, one in enumerate(rates):
+            try:
+                date.fromisoformat(one["from"])
+            except ValueError:
+                wrong = f"{one['from']!r} is no day of the calendar; for example 2026-01-31"
+                yield page.fault(("fx", code, number, "from"), wrong)
+            if not one["rate"].strip("0."):
+                yield page.fault(("fx", code, number, "rate"), "a rate is more than zero")
+    if document.get("fx_pull") and own not in published_currencies():
+        wrong = f"the European Central Bank publishes no rate of {own}; send the rates with `retour rates` instead"
+        yield page.fault(("fx_pull",), wrong)
 
 
 def _zone(page: _Page, body: Mapping[str, Any], path: Path) -> Iterator[Fault]:

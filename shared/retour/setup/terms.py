@@ -1,6 +1,6 @@
 """Terms tried before they hold: what an order would pay, and what a new version would make of what is pending."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -54,7 +54,9 @@ def left(head: Head) -> Rests:
     return tuple((rest.amount, rest.quantity) for rest in head.standing.rests)
 
 
-def invented(program: Program, record: Mapping[str, Any], now: datetime) -> Action | Unreadable:
+def invented(
+    program: Program, record: Mapping[str, Any], now: datetime, delivered: report.DeliveredRates
+) -> Action | Unreadable:
     """An order that nobody reported, as if it were reported now, or on its day if that is still to come."""
     read = report.from_record("", record)
     if isinstance(read, Unreadable):
@@ -74,7 +76,7 @@ def invented(program: Program, record: Mapping[str, Any], now: datetime) -> Acti
         sha256="",
         size=0,
     )
-    return report.action(read, program, nobody)
+    return report.action(read, program, nobody, delivered)
 
 
 # A version that is not recorded yet
@@ -105,7 +107,7 @@ class Effect:
         return sum(after - before for before, after in self.partners.values())
 
 
-def effect(chosen: Iterable[tuple[Order, Action, Head]], contracts: tuple[Contract, ...], now: datetime) -> Effect:
+def effect(chosen: Iterable[tuple[Order, Action, Head]], contracts: Sequence[Contract], now: datetime) -> Effect:
     """If each action were changed, or repriced, once all of these versions are valid. Nothing of it is booked."""
     found = Effect()
     for _, action, head in chosen:
@@ -123,7 +125,7 @@ def effect(chosen: Iterable[tuple[Order, Action, Head]], contracts: tuple[Contra
     return found
 
 
-def coming(contracts: tuple[Contract, ...], event_type: str, partner: str, now: datetime) -> Contract | None:
+def coming(contracts: Sequence[Contract], event_type: str, partner: str, now: datetime) -> Contract | None:
     """The version that will price once all those known are valid."""
     last = max((start_of_day(one.valid_from, 0, one.time_zone) for one in contracts), default=now)
     return terms_at(contracts, event_type, partner, max(now, last))

@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
+GONE = ("NoSuchKey", "NoSuchVersion")
 PIECE = 8 << 20
 """More than the least that S3 takes as a part of an upload."""
 
@@ -34,7 +35,9 @@ class Inbox:
         of = {"VersionId": version} if version else {}
         try:
             return self.client.get_object(Bucket=self.bucket, Key=key, **of)["Body"]  # type: ignore[no-any-return]
-        except self.client.exceptions.NoSuchKey:
+        except self.client.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] not in GONE:
+                raise
             raise KeyError(key) from None
 
     def read(self, key: str, version: str = "") -> bytes:
@@ -50,9 +53,9 @@ class Inbox:
         while True:
             try:
                 got = self.client.get_object(**of, Range=f"bytes={start}-{start + size - 1}")
-            except self.client.exceptions.NoSuchKey:
-                raise KeyError(key) from None
             except self.client.exceptions.ClientError as error:
+                if error.response["Error"]["Code"] in GONE:
+                    raise KeyError(key) from None
                 if error.response["Error"]["Code"] == "InvalidRange":  # Of an object without any bytes.
                     return
                 raise
@@ -63,14 +66,14 @@ class Inbox:
             if "ContentRange" not in got or start >= int(got["ContentRange"].rpartition("/")[2]):
                 return
 
-    def put_pieces(self, key: str, pieces: Iterable[bytes]) -> None:
+    def put_pieces(self, key: str, pieces: Iterable[bytes], metadata: Mapping[str, str] = {}) -> None:
         """Put an object whose size nobody knows yet, holding a piece of it at a time; there is all of it or nothing."""
         filled = joined(pieces, PIECE)
         first, second = next(filled, b""), next(filled, None)
         if second is None:
-            return self.put(key, first)
+            return self.put(key, first, metadata)
         about = {"Bucket": self.bucket, "Key": key}
-        upload = self.client.create_multipart_upload(**about)["UploadId"]
+        upload = self.client.create_multipart_upload(**about, Metadata=dict(metadata))["UploadId"]
         parts = [
             {
                 "PartNumber": number,
@@ -80,11 +83,37 @@ class Inbox:
         ]
         self.client.complete_multipart_upload(**about, UploadId=upload, MultipartUpload={"Parts": parts})
 
-    def copy(self, key: str, to: str, version: str = "") -> "Hashed":
+    def copy(self, key: str, to: str, version: str = "", metadata: Mapping[str, str] = {}) -> "Hashed":
         """Put an object's bytes under another key as well, a piece at a time; what they are is known then."""
         read = Hashed(self.pieces(key, version=version))
-        self.put_pieces(to, read)
+        self.put_pieces(to, read, metadata)
         return read
+
+    def versions(self, prefix: str) -> Iterator["Version"]:
+        """Everything ever put below a prefix that is still kept, and the marks of what was removed, in no order."""
+        pages = self.client.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix)
+        for page in pages:
+            for one in page.get("Versions", ()):
+                about = (one["Key"], one["VersionId"], one["LastModified"])
+                yield Version(*about, size=one["Size"], etag=one["ETag"].strip('"'))
+            for one in page.get("DeleteMarkers", ()):
+                yield Version(one["Key"], one["VersionId"], one["LastModified"], removed=True)
+
+    def metadata(self, key: str, version: str) -> Mapping[str, str]:
+        """What was put beside the bytes; KeyError when the version is not there."""
+        try:
+            found: Mapping[str, str] = self.client.head_object(Bucket=self.bucket, Key=key, VersionId=version)[
+                "Metadata"
+            ]
+        except self.client.exceptions.ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+                raise
+            raise KeyError(key) from None
+        return found
+
+    def remove(self, key: str, version: str) -> None:
+        """Take one version of an object away for good; one that is gone already changes nothing."""
+        self.client.delete_object(Bucket=self.bucket, Key=key, VersionId=version)
 
     def put_at(self, key: str) -> datetime:
         """When an object was put, by the real clock; KeyError when it is not there."""
@@ -132,6 +161,18 @@ class Inbox:
         return self.client.generate_presigned_url(  # type: ignore[no-any-return]
             "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=seconds
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """An object as it was put once, by the real clock; or the mark that it was `removed` then."""
+
+    key: str
+    id: str
+    at: datetime
+    size: int = 0
+    etag: str = ""
+    removed: bool = False
 
 
 @dataclass

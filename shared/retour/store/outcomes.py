@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from retour.domain.actions.outcome import Effect, MakeGood, Outcome, Result
+from retour.domain.actions.outcome import Effect, MakeGood, OtherBasis, Outcome, Result
 from retour.domain.delivery import Delivery
 from retour.domain.times import instant, text
 from retour.store.inbox import Inbox, lines
@@ -52,6 +52,7 @@ def document(result: Result) -> dict[str, Any]:
         "action": result.action,
         "applied_at": text(result.applied_at) if result.applied_at else "",
         "effect": effect_document(result.effect),
+        "other_basis": asdict(result.other_basis) if result.other_basis else None,
         "make_good": asdict(result.make_good) if result.make_good else None,
     }
     return {name: value for name, value in doc.items() if value}
@@ -82,6 +83,7 @@ def result_from(doc: Mapping[str, Any]) -> Result:
         action=doc.get("action", ""),
         applied_at=instant(doc["applied_at"]) if "applied_at" in doc else None,
         effect=effect_from(doc.get("effect")),
+        other_basis=OtherBasis(**doc["other_basis"]) if "other_basis" in doc else None,
         make_good=make_good_from(doc.get("make_good")),
     )
 

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property, partial
@@ -11,7 +12,16 @@ from typing import Any
 
 from retour.domain.contracts.contract import Contract
 from retour.domain.contracts.named_list import Entries
-from retour.domain.contracts.versions import Spans, named_in, spans_after, spans_of, with_versions_of
+from retour.domain.contracts.versions import (
+    Spans,
+    Versions,
+    event_types_of,
+    live_numbers,
+    named_in,
+    spans_after,
+    spans_of,
+    with_versions_of,
+)
 from retour.domain.program import Program, program_from
 from retour.domain.times import instant, text
 from retour.store.items import contract_document, contract_from, read, s
@@ -19,6 +29,13 @@ from retour.store.lists import NamedLists, StoredList
 from retour.store.query import pages
 
 ANY = "*"
+FORMAT = 2
+"""Of a program version. 1, which said no number, had all contract versions in itself."""
+TERMS_BYTES = 256 * 1024
+ATTEMPTS = 20
+"""How often a version is tried that others were faster with."""
+TERMS_KEPT = 2_000
+"""Contract versions that a process keeps."""
 TAIL = 4
 KEYS_LISTED = 100
 NOTED = timedelta(hours=1)
@@ -80,6 +97,9 @@ class Programs:
     client: Any
     table: str
     _named: dict[tuple[str, int], Spans] = field(default_factory=dict, repr=False, compare=False)
+    _terms: dict[tuple[str, int], Contract] = field(default_factory=dict, repr=False, compare=False)
+    _calls: list[bool] = field(default_factory=list, repr=False, compare=False)
+    _seen: dict[str, Program] = field(default_factory=dict, repr=False, compare=False)
 
     def ids(self) -> list[str]:
         found = pages(
@@ -91,34 +111,46 @@ class Programs:
         )
         return [item["SK"]["S"] for page in found for item in page["Items"]]
 
-    def get(self, program_id: str) -> Program | None:
-        """The newest version, with every contract version ever recorded."""
+    def get(self, program_id: str, *, again: bool = False) -> Program | None:
+        """The newest version, with every contract version ever recorded; `again`, where it was read in this call."""
+        if program_id in self._seen and not again:
+            return self._seen[program_id]
         item = self._newest(program_id)
         if item is None:
             return None
         doc = read(item)
-        return program_from(doc["document"], doc["version"], self._contracts(program_id, doc), doc.get("lists", {}))
+        found = program_from(doc["document"], doc["version"], self._contracts(program_id, doc), doc.get("lists", {}))
+        if self._calls:
+            self._seen[program_id] = found
+        return found
+
+    @contextmanager
+    def one_call(self) -> Iterator[None]:
+        """Within it each program is read once: a call sees one version of it. The next call reads it anew."""
+        self._calls.append(True)
+        try:
+            yield
+        finally:
+            self._calls.pop()
+            self._seen.clear()
 
     def versions(self, program_id: str) -> list[ProgramVersion]:
         """Newest first."""
-        answer = self.client.query(
+        found = pages(
+            self.client,
             TableName=self.table,
-            KeyConditionExpression="PK = :pk",
-            ExpressionAttributeValues={":pk": s(f"P#{program_id}")},
+            KeyConditionExpression="PK = :pk AND begins_with(SK, :versions)",
+            ExpressionAttributeValues={":pk": s(f"P#{program_id}"), ":versions": s("V#")},
             ScanIndexForward=False,
         )
-        docs = [read(item) for item in answer["Items"]]
-        return [
-            ProgramVersion(doc["version"], doc["document"], doc["recorded_at"], doc["delivery"], doc.get("lists", {}))
-            for doc in docs
-        ]
+        return [_version(read(item)) for page in found for item in page["Items"]]
 
-    def recorded_at(self, program_id: str) -> datetime:
-        """When the newest version was recorded; KeyError without any."""
+    def newest_version(self, program_id: str) -> ProgramVersion:
+        """KeyError without any."""
         item = self._newest(program_id)
         if item is None:
             raise KeyError(program_id)
-        return instant(read(item)["recorded_at"])
+        return _version(read(item))
 
     def first_recorded_at(self, program_id: str) -> datetime:
         """When the first version was recorded; KeyError without any."""
@@ -156,7 +188,7 @@ class Programs:
         next_document: Callable[[Any], Mapping[str, Any]],
         uploaded: Mapping[str, str] | None = None,
     ) -> tuple[Program, bool]:
-        while True:
+        for _ in range(ATTEMPTS):
             newest = self._newest(program_id)
             doc = read(newest) if newest else {"version": 0, "document": None, "contracts": []}
             known = self._contracts(program_id, doc)
@@ -169,17 +201,25 @@ class Programs:
             )
             version = doc["version"] + 1
             body = {
+                "format": FORMAT,
                 "version": version,
                 "document": document,
                 "recorded_at": text(recorded_at),
                 "delivery": delivery,
-                "contracts": [contract_document(contract) for contract in contracts],
+                "terms": {
+                    "count": len(contracts),
+                    "live": {name: list(numbers) for name, numbers in live_numbers(contracts, recorded_at).items()},
+                    "event_types": sorted(event_types_of(contracts)),
+                },
                 "named": spans_document(spans_of(contracts)),
                 **({"lists": lists} if lists else {}),
             }
-            if self._add(program_id, version, body):
+            beside = contracts[len(known) if "terms" in doc else 0 :]
+            if self._add(program_id, version, body, beside):
+                self._seen.pop(program_id, None)
                 self.client.put_item(TableName=self.table, Item={"PK": s("P#"), "SK": s(program_id)})
                 return program_from(document, version, contracts, lists), True
+        raise RuntimeError(f"{program_id}: others recorded {ATTEMPTS} versions in between")
 
     @cached_property
     def lists(self) -> NamedLists:
@@ -249,11 +289,27 @@ class Programs:
                 ExpressionAttributeValues={":now": s(text(now)), ":before": s(text(now - NOTED))},
             )
 
-    def _contracts(self, program_id: str, doc: Mapping[str, Any]) -> tuple[Contract, ...]:
-        """All contract versions of a stored program version, each with when its name stood in the document."""
+    def _contracts(self, program_id: str, doc: Mapping[str, Any]) -> Sequence[Contract]:
+        """All contract versions of a stored program version, each with when its name stood in the document.
+
+        They lie beside it and are read when they are looked at; an older release wrote them into each version.
+        """
+        if "terms" in doc:
+            terms = doc["terms"]
+            return Versions(
+                total=terms["count"],
+                spans=self._spans(program_id, doc),
+                recorded_at=instant(doc["recorded_at"]),
+                live={name: tuple(numbers) for name, numbers in terms["live"].items()},
+                event_types=frozenset(terms["event_types"]),
+                read=partial(self._contract, program_id),
+            )
         found = [contract_from(contract, partial(self._list, program_id)) for contract in doc["contracts"]]
-        if "named" in doc or not found:
-            return named_in(found, spans_from(doc.get("named", {})))
+        return named_in(found, self._spans(program_id, doc)) if found else ()
+
+    def _spans(self, program_id: str, doc: Mapping[str, Any]) -> Spans:
+        if "named" in doc:
+            return spans_from(doc["named"])
         key = program_id, doc["version"]
         if key not in self._named:
             # Written before this was kept: every document up to it says it again.
@@ -262,7 +318,27 @@ class Programs:
                 if one.version <= doc["version"]:
                     spans = spans_after(spans, one.document["contracts"], instant(one.recorded_at))
             self._named[key] = spans
-        return named_in(found, self._named[key])
+        return self._named[key]
+
+    def _contract(self, program_id: str, number: int, all_before: bool) -> Contract:
+        """A contract version by its number. It never changes: a process reads it once, as long as it is kept."""
+        if (program_id, number) not in self._terms:
+            if len(self._terms) > TERMS_KEPT:
+                self._terms.clear()
+            answer = self.client.query(
+                TableName=self.table,
+                KeyConditionExpression="PK = :pk AND SK BETWEEN :first AND :last",
+                ExpressionAttributeValues={
+                    ":pk": s(f"P#{program_id}"), ":first": s("T#"), ":last": s(f"T#{number:06d}"),
+                },
+                ScanIndexForward=False,
+                ConsistentRead=True,
+                **({} if all_before else {"Limit": 1}),
+            )  # fmt: skip
+            for item in answer["Items"]:
+                for doc in json.loads(zlib.decompress(item["terms"]["B"])):
+                    self._terms[program_id, doc["number"]] = contract_from(doc, partial(self._list, program_id))
+        return self._terms[program_id, number]
 
     def _newest(self, program_id: str) -> Mapping[str, Any] | None:
         answer = self.client.query(
@@ -275,13 +351,59 @@ class Programs:
         )
         return next(iter(answer["Items"]), None)
 
-    def _add(self, program_id: str, version: int, body: Mapping[str, Any]) -> bool:
-        item = {"PK": s(f"P#{program_id}"), "SK": s(f"V#{version:06d}"), "doc": s(json.dumps(body, ensure_ascii=False))}
+    def _add(self, program_id: str, version: int, body: Mapping[str, Any], terms: Sequence[Contract]) -> bool:
+        """A version and the contract versions that lie beside it, all or nothing; False when somebody was faster."""
+        partition = s(f"P#{program_id}")
+        made = {"PK": partition, "SK": s(f"V#{version:06d}"), "doc": s(json.dumps(body, ensure_ascii=False))}
+        beside = [
+            {
+                "PK": partition,
+                "SK": s(f"T#{some[0]['number']:06d}"),
+                "terms": {"B": zlib.compress(json.dumps(some, ensure_ascii=False).encode())},
+            }
+            for some in _together([contract_document(one) for one in terms])
+        ]
+        new = "attribute_not_exists(PK)"
         try:
-            self.client.put_item(TableName=self.table, Item=item, ConditionExpression="attribute_not_exists(PK)")
-        except self.client.exceptions.ConditionalCheckFailedException:
+            if not beside:
+                self.client.put_item(TableName=self.table, Item=made, ConditionExpression=new)
+                return True
+            self.client.transact_write_items(
+                TransactItems=[
+                    {"Put": {"TableName": self.table, "Item": item, "ConditionExpression": new}}
+                    for item in (made, *beside)
+                ]
+            )
+        except (
+            self.client.exceptions.ConditionalCheckFailedException,
+            self.client.exceptions.TransactionConflictException,
+        ):
+            return False
+        except self.client.exceptions.TransactionCanceledException as failure:
+            codes = {reason["Code"] for reason in failure.response["CancellationReasons"]}
+            if not codes & {"ConditionalCheckFailed", "TransactionConflict"}:
+                raise
             return False
         return True
+
+
+def _version(doc: Mapping[str, Any]) -> ProgramVersion:
+    return ProgramVersion(doc["version"], doc["document"], doc["recorded_at"], doc["delivery"], doc.get("lists", {}))
+
+
+def _together(docs: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """So many at a time that an item holds them, whatever they say: it may have 400 KB."""
+    some: list[dict[str, Any]] = []
+    size = 0
+    for doc in docs:
+        length = len(json.dumps(doc, ensure_ascii=False).encode())
+        if some and size + length > TERMS_BYTES:
+            yield some
+            some, size = [], 0
+        some.append(doc)
+        size += length
+    if some:
+        yield some
 
 
 def spans_document(spans: Spans) -> dict[str, list[list[str]]]:

@@ -25,7 +25,7 @@ ITEM = ("category", "sku", "quantity", "amount")
 def current(visit: Visit) -> list[Contract]:
     """The newest version of every contract that is still declared."""
     newest = {one.name: one for one in visit.program.contracts}
-    declared = visit.hub.programs.versions(visit.program.id)[0].document["contracts"]
+    declared = visit.hub.programs.newest_version(visit.program.id).document["contracts"]
     return [newest[name] for name in declared]
 
 
@@ -61,7 +61,9 @@ def asked(visit: Visit, given: Mapping[str, str], opened: Program) -> Asked:
     about = {name: given.get(name, "").strip() for name in ABOUT if name != "day"}
     day = given.get("day", "").strip() or visit.today.isoformat()
     record: dict[str, Any] = {**about, "order_id": "–", "event_time": f"{day}T00:00:00", "items": items}
-    found = invented(opened, {name: value for name, value in record.items() if value}, visit.hub.now())
+    found = invented(
+        opened, {name: value for name, value in record.items() if value}, visit.hub.now(), visit.hub.rates(opened.id).on
+    )
     if isinstance(found, Unreadable):
         return Asked(given, wrong=sentence(found.code, found.details, visit.words.language))
     return Asked(given, [(found, sold(found))])

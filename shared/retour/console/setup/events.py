@@ -23,7 +23,7 @@ class Tracked:
 
 def index(visit: Visit) -> Response:
     program, every = visit.program, contract.current(visit)
-    declared = visit.hub.programs.versions(program.id)[0].document.get("sources", {})
+    declared = visit.hub.programs.newest_version(program.id).document.get("sources", {})
     sources = [source for name, source in program.sources.items() if name in declared]
     tracked = [
         Tracked(

@@ -32,6 +32,14 @@ class Effect:
     contract: int
 
 
+@dataclass(frozen=True, slots=True)
+class OtherBasis:
+    """The payout after a change, in minor units, had the contract agreed the other terms basis."""
+
+    basis: str
+    payout: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MakeGood:
     """What a change that came too late would have moved, in minor units: below zero the partner gives back.
@@ -62,5 +70,6 @@ class Result:
     action: str = ""
     applied_at: datetime | None = None
     effect: Effect | None = None
+    other_basis: OtherBasis | None = None
     make_good: MakeGood | None = None
     raw: str = ""

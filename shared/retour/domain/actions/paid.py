@@ -10,9 +10,9 @@ from datetime import datetime
 from retour.domain.actions.action import Action
 from retour.domain.actions.codes import Code
 from retour.domain.actions.decide import terms_for
-from retour.domain.actions.modification import Modification, Reattribute
+from retour.domain.actions.modification import Modification, Reattribute, Reverse, SetQuantity, SetTotal, TakeBack
 from retour.domain.actions.order import Entry, Head, Order, payout_of
-from retour.domain.actions.outcome import Outcome
+from retour.domain.actions.outcome import Effect, OtherBasis, Outcome
 from retour.domain.actions.replay import ACCEPTED, Priced, accepted_records, stepped, undone_ids
 from retour.domain.actions.standing import as_of_partner, as_reported, lock_rule, lock_terms
 from retour.domain.calendar import local_day
@@ -146,8 +146,11 @@ def credited(order: Order, action: Action, head: Head, contracts: Sequence[Contr
 
 # The other basis
 
+Otherwise = tuple[Basis, list[int]]
+"""The basis that was not agreed, and what the payout would be by it after each entry of a log."""
 
-def by_other_basis(order: Order, action: Action, head: Head, contracts: Sequence[Contract]) -> tuple[Basis, list[int]]:
+
+def by_other_basis(order: Order, action: Action, head: Head, contracts: Sequence[Contract]) -> Otherwise:
     """The payout after each entry of the log, had the contract agreed the other terms basis."""
     own = contracts[action.contract - 1]
     other = Basis.AT_ACTION if own.basis is Basis.AT_MODIFICATION else Basis.AT_MODIFICATION
@@ -156,6 +159,9 @@ def by_other_basis(order: Order, action: Action, head: Head, contracts: Sequence
     payouts: list[int] = []
     taken: list[Priced] = []
     by_id = {record.id: record for record, _ in accepted_records(order, head)}
+    counting = [(entry, by_id[entry.id]) for entry in head.log if entry.outcome in ACCEPTED and entry.id in by_id]
+    if all(terms_number(action, head, record, agreed, entry) == entry.contract for entry, record in counting):
+        return other, [entry.payout for entry in head.log]
     for entry in head.log:
         record = by_id.get(entry.id)
         if record is not None and entry.outcome in ACCEPTED:
@@ -165,3 +171,29 @@ def by_other_basis(order: Order, action: Action, head: Head, contracts: Sequence
             standing = standing if isinstance(after, Code) else replace(after, warning=None)
         payouts.append(payout_of(action, standing, contracts))
     return other, payouts
+
+
+def terms_number(action: Action, head: Head, record: Modification, contracts: Sequence[Contract], entry: Entry) -> int:
+    terms = terms_for(action, head.standing, record, contracts)
+    return terms.number if terms else entry.contract
+
+
+def other_basis(otherwise: Otherwise, head: Head, entry: Entry) -> OtherBasis | None:
+    """After one entry; None where both bases pay the same."""
+    basis, payouts = otherwise
+    payout = payouts[head.log.index(entry)]
+    return OtherBasis(basis.value, payout) if payout != entry.payout else None
+
+
+def raised(record: Modification, entry: Entry, effect: Effect | None) -> Said | None:
+    """The warning of an applied change that takes back and yet raises the payout, by other terms than before."""
+    takes_back = isinstance(record.change, Reverse | TakeBack | SetTotal | SetQuantity)
+    if effect is None or entry.outcome is not Outcome.APPLIED or not takes_back:
+        return None
+    if effect.amount_after > effect.amount_before or effect.payout_after <= effect.payout_before:
+        return None
+    currency = effect.payout_currency
+    before, after = (
+        f"{to_text(amount, currency)} {currency}" for amount in (effect.payout_before, effect.payout_after)
+    )
+    return Said("PAYOUT_RAISED", {"payout_before": before, "payout_after": after})

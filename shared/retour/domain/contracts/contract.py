@@ -46,6 +46,10 @@ Span = tuple[datetime, datetime | None]
 """From a moment until another; None: still."""
 
 
+def is_within(spans: Iterable[Span], moment: datetime) -> bool:
+    return any(begun <= moment and (end is None or moment < end) for begun, end in spans)
+
+
 @dataclass(frozen=True, slots=True)
 class Share:
     """What one rule pays: the places of its lines, and what each pays of it; `uncapped` is their sum before a cap."""
@@ -110,7 +114,7 @@ class Contract:
 
     def is_named_at(self, moment: datetime) -> bool:
         """Whether the document in force at the moment has a contract of this name."""
-        return any(begun <= moment and (end is None or moment < end) for begun, end in self.named)
+        return is_within(self.named, moment)
 
     def has_ended(self, day: date) -> bool:
         return self.valid_until is not None and self.valid_until < day

@@ -1,12 +1,12 @@
 """Which terms hold when: the versions of the contracts, and the documents that name them (spec 6, Terms over time)."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any
+from typing import Any, overload
 
 from retour.domain.calendar import local_day
-from retour.domain.contracts.contract import Contract, Span, contract_of
+from retour.domain.contracts.contract import Contract, Span, contract_of, is_within
 from retour.domain.contracts.named_list import Entries, named_list
 
 
@@ -23,7 +23,13 @@ def terms_at(
     decided: set[str] = set()
     found: list[Contract] = []
     days: dict[str, date] = {}
-    for one in reversed(contracts):
+    names: frozenset[str] | None = None
+    if isinstance(contracts, Versions):
+        names = contracts.names_at(moment)
+        newest_first = contracts.newest_first(moment)
+    else:
+        newest_first = reversed(contracts)
+    for one in newest_first:
         if one.name in decided or one.recorded_at > moment:
             continue
         today = day or days.get(one.time_zone) or days.setdefault(one.time_zone, local_day(moment, one.time_zone))
@@ -32,7 +38,78 @@ def terms_at(
         decided.add(one.name)
         if one.is_named_at(moment) and not one.has_ended(today) and one.covers(event_type, partner):
             found.append(one)
+        if names is not None and decided >= names:
+            break
     return min(found, key=lambda one: (one.reach(partner) or 0, -one.valid_from.toordinal(), one.name), default=None)
+
+
+@dataclass(frozen=True, eq=False)
+class Versions(Sequence[Contract]):
+    """All contract versions of a program, oldest first, each read only when it is looked at.
+
+    `read` gives a version by its number; told that those before it will be wanted as well, it may read them at once.
+    `spans` are what the documents said of the names up to `recorded_at`, when the newest of them was recorded. From
+    then on the `live` versions of each name decide, newest first: one that is valid, and those announced since.
+    """
+
+    total: int
+    spans: "Spans"
+    recorded_at: datetime
+    live: Mapping[str, tuple[int, ...]]
+    event_types: frozenset[str]
+    read: Callable[[int, bool], Contract]
+
+    def __len__(self) -> int:
+        return self.total
+
+    @overload
+    def __getitem__(self, place: int) -> Contract: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Contract, ...]: ...
+    def __getitem__(self, place: int | slice) -> Contract | tuple[Contract, ...]:
+        if isinstance(place, slice):
+            return tuple(self._version(at, True) for at in range(self.total)[place])
+        return self._version(range(self.total)[place], False)
+
+    def __iter__(self) -> Iterator[Contract]:
+        return iter(tuple(reversed(self))[::-1])
+
+    def __reversed__(self) -> Iterator[Contract]:
+        return (self._version(at, True) for at in range(self.total - 1, -1, -1))
+
+    def names_at(self, moment: datetime) -> frozenset[str]:
+        """The names that have terms at a moment."""
+        return frozenset(name for name, spans in self.spans.items() if is_within(spans, moment))
+
+    def newest_first(self, moment: datetime) -> Iterator[Contract]:
+        """All that may decide at a moment: for one after `recorded_at` those that most probably do go first."""
+        names = self.names_at(moment) if moment >= self.recorded_at else ()
+        first = sorted({number for name in names for number in self.live.get(name, ())}, reverse=True)
+        yield from (self[number - 1] for number in first)
+        yield from (one for one in reversed(self) if one.number not in first)
+
+    def _version(self, place: int, all_before: bool) -> Contract:
+        found = self.read(place + 1, all_before)
+        return replace(found, named=self.spans[found.name])
+
+
+def live_numbers(contracts: Sequence[Contract], recorded_at: datetime) -> dict[str, tuple[int, ...]]:
+    """By name the numbers of the versions that decide from a moment on, newest first: up to the first that is valid."""
+    live: dict[str, tuple[int, ...]] = {}
+    valid: set[str] = set()
+    for one in reversed(contracts):
+        if one.name not in valid:
+            live[one.name] = (*live.get(one.name, ()), one.number)
+        if one.valid_from <= local_day(recorded_at, one.time_zone):
+            valid.add(one.name)
+    return live
+
+
+def event_types_of(contracts: Sequence[Contract]) -> frozenset[str]:
+    """The event types for which there ever were terms."""
+    if isinstance(contracts, Versions):
+        return contracts.event_types
+    return frozenset(one.event_type for one in contracts)
 
 
 def terms_at_report(
@@ -80,6 +157,8 @@ Spans = Mapping[str, tuple[Span, ...]]
 
 
 def spans_of(contracts: Iterable[Contract]) -> Spans:
+    if isinstance(contracts, Versions):
+        return contracts.spans
     return {one.name: one.named for one in contracts}
 
 

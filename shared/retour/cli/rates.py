@@ -1,0 +1,48 @@
+"""retour rates: rates of foreign currencies sent to the hub, and those that hold."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from retour.cli.client import Refused
+from retour.cli.hub import content, hub_and_program
+from retour.cli.screen import counted, say, show_json, table
+
+
+def rates(arguments: argparse.Namespace) -> int:
+    """Send a file; without one, show what holds today or on a day."""
+    hub, program = hub_and_program(arguments)
+    path = f"/v1/programs/{program}/rates"
+    if arguments.file is None:
+        found = hub.get(path, day=arguments.day)
+        show_json(found) if arguments.json else show(found)
+        return 0
+    media_type, body = media_type_of(arguments.file), content(arguments.file)
+    query = {"dry_run": "true"} if arguments.dry_run else {}
+    answer = hub.call("POST", path, body, query=query, content_type=media_type).document
+    if answer["state"] == "refused" and not answer["outcomes"]:
+        raise Refused(0, {"code": answer.get("code"), "detail": answer.get("explanation")})
+    failed = [one for one in answer["outcomes"] if one["outcome"] == "refused"]
+    if arguments.json:
+        show_json(answer)
+    else:
+        dry = "nothing is written; it would be " if arguments.dry_run else ""
+        say(f"{answer.get('batch') or 'dry run'}: {dry}{counted(answer['counts'])}.")
+        if failed:
+            columns = ("record", "code", "explanation")
+            table(columns, ([row.get(column) for column in columns] for row in failed))
+    return 1 if failed else 0
+
+
+def media_type_of(path: Path) -> str:
+    return "application/json" if path.suffix.lower() == ".json" else "text/csv"
+
+
+def show(found: dict[str, Any]) -> None:
+    columns = ("currency", "rate", "from", "until", "batch")
+    rows = ([one[column] or "" for column in columns] for one in found["items"])
+    say(f"One unit of each currency in {found['currency']} on {found['day']}:")
+    table(columns, rows)
+    for one in found["items"]:
+        if not one["holds"]:
+            say(f"No rate of {one['currency']} holds on that day.", style="yellow")

@@ -1,0 +1,103 @@
+"""What one unit of a foreign currency is in a program's own, on a day: as declared, delivered or published (spec 6)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Context, Decimal
+from enum import StrEnum
+from functools import cache
+from importlib.resources import files
+
+DIGITS = Context(prec=12)
+"""What a rate is rounded to where it is worked out of two others."""
+MONDAY_TO_FRIDAY = range(5)
+
+
+class Missing(StrEnum):
+    """What becomes of an action on whose day no rate holds: it is refused, or takes the last rate there was."""
+
+    REFUSE = "refuse"
+    LAST = "last"
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """From a day on until a newer one, or up to its own last day; which is over the older ones all the same."""
+
+    valid_from: date
+    rate: Decimal
+    until: date | None = None
+
+    def holds_on(self, day: date) -> bool:
+        return self.valid_from <= day and (self.until is None or day <= self.until)
+
+
+def newest(rates: Iterable[Rate], day: date) -> Rate | None:
+    """The rate that began last up to a day, of several of one day the one told last; it may have ended since."""
+    begun = [rate for rate in rates if rate.valid_from <= day]
+    return max(reversed(begun), key=lambda rate: rate.valid_from, default=None)
+
+
+def rate_on(rates: Iterable[Rate], day: date, missing: Missing) -> Decimal | None:
+    """What a unit is on a day, of rates in the order in which they were told; None: not known."""
+    found = newest(rates, day)
+    return found.rate if found and (found.holds_on(day) or missing is Missing.LAST) else None
+
+
+def crossed(units: Mapping[str, Decimal], currency: str) -> dict[str, Decimal]:
+    """The value of each currency in one of them, from how much of each a unit of the same is worth."""
+    own = units[currency]
+    return {other: DIGITS.divide(own, amount).normalize() for other, amount in units.items() if other != currency}
+
+
+# The European Central Bank
+
+
+@cache
+def published_currencies() -> Sequence[str]:
+    """The currencies of which the European Central Bank publishes a rate every day, from ecb_currencies.csv."""
+    return tuple(files("retour.domain").joinpath("ecb_currencies.csv").read_text("utf-8").split()[1:])
+
+
+def held_by(published: date) -> tuple[date, date]:
+    """The first and the last day on which a rate published in the afternoon of a day holds.
+
+    It is known before its first day begins, so every order of a day has the same rate, whenever it is reported.
+    """
+    return published + timedelta(days=1), next_publication(published)
+
+
+def next_publication(day: date) -> date:
+    """The first day after this one on which rates are published."""
+    following = day + timedelta(days=1)
+    while not is_publication_day(following):
+        following += timedelta(days=1)
+    return following
+
+
+def last_publication(day: date) -> date:
+    """The last day up to this one on which rates are published."""
+    while not is_publication_day(day):
+        day -= timedelta(days=1)
+    return day
+
+
+def is_publication_day(day: date) -> bool:
+    """Whether the euro's payment system (T2) is open: the bank publishes on those days.
+
+    Closed: Saturdays, Sundays, 1 January, Good Friday, Easter Monday, 1 May, 25 and 26 December.
+    """
+    closed = {(1, 1), (5, 1), (12, 25), (12, 26)}
+    around_easter = easter(day.year) - timedelta(days=2), easter(day.year) + timedelta(days=1)
+    return day.weekday() in MONDAY_TO_FRIDAY and (day.month, day.day) not in closed and day not in around_easter
+
+
+def easter(year: int) -> date:
+    """Easter Sunday of the Gregorian calendar (Meeus, Jones, Butcher)."""
+    golden, century, of_century = year % 19, year // 100, year % 100
+    skipped, correction = century // 4, (century + 8) // 25
+    epact = (19 * golden + century - skipped - (century - correction + 1) // 3 + 15) % 30
+    weekday = (32 + 2 * (century % 4) + 2 * (of_century // 4) - epact - of_century % 4) % 7
+    later = (golden + 11 * epact + 22 * weekday) // 451
+    month, day = divmod(epact + weekday - 7 * later + 114, 31)
+    return date(year, month, day + 1)

@@ -1,0 +1,166 @@
+"""What lies in a place of arrival and no event told of, found and taken up; what is stored elsewhere, moved away.
+
+A place of arrival holds only what was not taken in, but for what came within the hour: clients look at, rename or
+remove what they have just uploaded. So what a sweep reads does not grow with what came before.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from retour.api.reading import Reader
+from retour.domain.actions.outcome import Outcome, Result
+from retour.domain.delivery import Channel, Kind
+from retour.domain.program import Program, Source
+from retour.domain.times import compact, instant, text
+from retour.files import names
+from retour.intake.attempt import handle
+from retour.intake.batch import ARRIVED, IGNORED
+from retour.intake.drop import PLACE, claim_of, drops_at
+from retour.operations.redrive import take_up_open
+from retour.posting.holding import list_held_results
+from retour.store.inbox import Version
+
+if TYPE_CHECKING:
+    from retour.wiring import Hub
+
+logger = logging.getLogger(__name__)
+
+MOVED_AFTER = timedelta(hours=1)
+SET_ASIDE_FOR = timedelta(days=1)
+KEPT_LOOKED_AT = timedelta(days=2)
+"""How far back uploads are looked at of a source that leaves them where they are."""
+HELD_BACK = timedelta(hours=2)
+"""How far back it is looked whether every held record is listed."""
+ROWS_MAX = 20_000
+
+UNTAKEN, MOVED, TIDIED = "uploads", "moved", "tidied"
+
+
+def sweep(
+    hub: "Hub",
+    program: Program,
+    older_than: timedelta,
+    has_time: Callable[[], bool] = lambda: True,
+    *,
+    thoroughly: bool = True,
+) -> Counter[str]:
+    """Take up what was left of a program, as far as the time allows. `thoroughly`: held records are looked for, too.
+
+    Counts: `files` that were open with no worker, `uploads` that no event told of, `held` records that nobody had
+    listed, `moved` and `tidied` objects, and `failed` that stay for the next sweep.
+    """
+    counts = take_up_open(hub, program.id, has_time, hub.now() - older_than)
+    for source in program.sources.values():
+        if source.channel is Channel.SFTP and has_time():
+            counts += sweep_uploads(hub, program, source, older_than)
+    if thoroughly and has_time():
+        counts += list_held_again(hub, program)
+    return counts
+
+
+# Uploads
+
+
+def sweep_uploads(hub: "Hub", program: Program, source: Source, older_than: timedelta) -> Counter[str]:
+    """Take in every upload that lies there and no event told of, and take away what is stored elsewhere."""
+    counts = Counter[str]()
+    notes, now = hub.state(program.id, source.name), hub.real_now()
+    swept = notes.get("swept")
+    since = instant(swept["at"]) - timedelta(hours=1) if swept else None
+    found = sorted(hub.inbox.versions(f"{PLACE}/{program.id}/{source.name}/"), key=lambda one: (one.key, one.at))
+    for key, group in groupby(found, key=lambda one: one.key):
+        try:
+            counts += sweep_key(hub, program, source, key, list(group), older_than, since)
+        except Exception:
+            logger.exception("upload stays for the next sweep", extra={"key": key})
+            counts["failed"] += 1
+    if not counts["failed"]:
+        notes.put("swept", {"at": text(now)})
+    return counts
+
+
+def sweep_key(
+    hub: "Hub",
+    program: Program,
+    source: Source,
+    key: str,
+    history: Sequence[Version],
+    older_than: timedelta,
+    since: datetime | None,
+) -> Counter[str]:
+    """The same of one key with all that was ever put there, oldest first."""
+    counts, now = Counter[str](), hub.real_now()
+    name = names.base(key)
+    put = [one for one in history if not one.removed]
+    if key.endswith("/") or (name.startswith(names.ANSWERS) and since and all(one.at < since for one in history)):
+        return counts
+    stays = source.options.get("keep") is True
+    pending = False
+    for version in put:
+        age = now - version.at
+        if age < older_than or (stays and age > KEPT_LOOKED_AT):
+            continue
+        state = state_of(hub, program, source, version)
+        if state in ("", ARRIVED):
+            gone = version is not history[-1]
+            if not state and gone and names.may_be_renamed(name) and age >= MOVED_AFTER:
+                hub.inbox.remove(key, version.id)  # Under its first name, of what was renamed or called off.
+                counts[TIDIED] += 1
+            else:
+                pending = True
+        elif age >= (SET_ASIDE_FOR if state == IGNORED else MOVED_AFTER) and not stays:
+            hub.inbox.remove(key, version.id)
+            counts[MOVED] += 1
+    if pending:
+        for delivery in drops_at(hub, key, patience=older_than):
+            handle(hub, delivery)
+            counts[UNTAKEN] += 1
+    if history and not put and now - history[-1].at >= MOVED_AFTER:
+        for version in history:  # Only the marks of what was removed are left.
+            hub.inbox.remove(key, version.id)
+    return counts
+
+
+def state_of(hub: "Hub", program: Program, source: Source, version: Version) -> str:
+    """How far an upload is; empty where nobody took it up."""
+    claimed = hub.state(program.id, source.name).get(claim_of(version))
+    header = hub.deliveries(program.id).get(claimed["delivery"]) if claimed else None
+    return header.state if header else ""
+
+
+# Held records
+
+
+def list_held_again(hub: "Hub", program: Program) -> Counter[str]:
+    """List the held records of the last hours that nobody listed, since their worker ended or their news was lost."""
+    now, counts = hub.now(), Counter[str]()
+    deliveries = hub.deliveries(program.id)
+    reader, left = Reader(program, hub.ledger(program), deliveries, now), ROWS_MAX
+    for start, end in days_between(now - HELD_BACK, now):
+        for header in deliveries.between(start, end):
+            rows = header.report.get("counts", {}).get(Outcome.HELD, len(header.report.get("rows", ())))
+            if not rows or header.delivery.kind is Kind.ACTIONS or rows > left:
+                continue
+            left -= rows
+            held = [result for result in reader.results(header) if is_held(reader, result)]
+            counts["held"] += list_held_results(deliveries, header.delivery, held)
+    return +counts
+
+
+def is_held(reader: Reader, result: Result) -> bool:
+    """Whether a record that was held when it came still is."""
+    found = reader.modification(result.modification) if result.outcome is Outcome.HELD else None
+    booked = found[0].booked(found[1].id) if found else None
+    return booked is not None and booked[1].outcome is Outcome.HELD
+
+
+def days_between(start: datetime, end: datetime) -> Iterator[tuple[str, str]]:
+    """The span in parts that lie each within a UTC day, as ids of deliveries begin."""
+    while start < end:
+        until = min(end, start.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1))
+        yield compact(start), compact(until) if until.date() == start.date() else f"{start:%Y%m%d}~"
+        start = until

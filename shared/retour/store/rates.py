@@ -1,0 +1,102 @@
+"""Rates of foreign currencies as they were delivered: never changed, a correction stands beside what it corrects."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from retour.domain.rates import Rate
+from retour.domain.times import instant, text
+from retour.store.items import Item, document, read, s
+from retour.store.query import pages
+
+LATEST = "9999-12-31"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A rate with the delivery that told it and when that was received."""
+
+    currency: str
+    rate: Rate
+    delivery: str
+    recorded_at: datetime
+
+
+@dataclass
+class Rates:
+    """`X#<program>`: the currencies of which a rate was ever delivered, then the rates by currency, day and delivery.
+
+    One is made for each request: what it has looked up it does not look up again.
+    """
+
+    client: Any
+    table: str
+    program: str
+    _found: dict[tuple[str, date], Sequence[Delivered]] = field(default_factory=dict, repr=False)
+
+    def put(self, told: Delivered) -> None:
+        """Record a rate; again changes nothing."""
+        doc = {
+            "rate": f"{told.rate.rate:f}",
+            "until": told.rate.until.isoformat() if told.rate.until else None,
+            "rec": text(told.recorded_at),
+        }
+        key = f"{told.currency}#{told.rate.valid_from.isoformat()}#{told.delivery}"
+        self.client.put_item(TableName=self.table, Item={"PK": self._pk, "SK": s(key), "doc": document(doc)})
+        self._found.clear()
+
+    def name(self, currency: str) -> None:
+        """List a currency as one of which rates are delivered."""
+        self.client.put_item(TableName=self.table, Item={"PK": self._pk, "SK": s(f"={currency}")})
+
+    def currencies(self) -> list[str]:
+        found = self._query("PK = :pk AND begins_with(SK, :named)", {":named": s("=")})
+        return [item["SK"]["S"][1:] for item in found]
+
+    def on(self, currency: str, day: date, recorded_before: datetime) -> Sequence[Rate]:
+        """The delivered rate that began last up to a day, of what was recorded by a moment; none, or one."""
+        return [told.rate for told in self._begun(currency, day) if told.recorded_at <= recorded_before][:1]
+
+    def newest(self, currency: str, day: date | None = None) -> Delivered | None:
+        """The delivered rate that began last up to a day; without a day the last one there is."""
+        return next(iter(self._begun(currency, day or date.fromisoformat(LATEST))), None)
+
+    def _begun(self, currency: str, day: date) -> Sequence[Delivered]:
+        """What began up to a day, the newest first: up to the newest day that has any, with all its corrections, and
+        as far as a page goes beyond."""
+        if (currency, day) not in self._found:
+            between = {":from": s(f"{currency}#"), ":to": s(f"{currency}#{day.isoformat()}#~")}
+            answer = self.client.query(
+                TableName=self.table,
+                KeyConditionExpression="PK = :pk AND SK BETWEEN :from AND :to",
+                ExpressionAttributeValues={":pk": self._pk, **between},
+                ScanIndexForward=False,
+                Limit=20,
+                ConsistentRead=True,
+            )
+            self._found[currency, day] = [delivered_from(item) for item in answer["Items"]]
+        return self._found[currency, day]
+
+    def _query(self, condition: str, values: dict[str, Item]) -> list[Item]:
+        found = pages(
+            self.client,
+            TableName=self.table,
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues={":pk": self._pk, **values},
+            ConsistentRead=True,
+        )
+        return [item for page in found for item in page["Items"]]
+
+    @property
+    def _pk(self) -> Item:
+        return s(f"X#{self.program}")
+
+
+def delivered_from(item: Item) -> Delivered:
+    currency, begun, delivery = item["SK"]["S"].split("#", 2)
+    doc = read(item)
+    until = date.fromisoformat(doc["until"]) if "until" in doc else None
+    rate = Rate(date.fromisoformat(begun), Decimal(doc["rate"]), until)
+    return Delivered(currency, rate, delivery, instant(doc["rec"]))
