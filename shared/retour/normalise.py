@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from retour.domain.actions.modification import (
+    CHANGES_MAX,
+    LIMIT_MAX,
     OF_SUBJECTS,
     VERBS,
     Approve,
@@ -23,6 +25,7 @@ from retour.domain.actions.modification import (
     Modification,
     Price,
     Provenance,
+    RaiseLimit,
     Reattribute,
     Refold,
     Release,
@@ -68,7 +71,7 @@ ONLY_MAPPED = ("subject", "version")
 CHANGES = (
     "reverse", "set_total", "set_quantity", "take_back", "approve", "restore", "set_status", "reattribute", "undo",
 )  # fmt: skip
-BY_PEOPLE = ("reprice", "refold", "release", "discard")
+BY_PEOPLE = ("reprice", "refold", "raise_limit", "release", "discard")
 AMOUNT_MEANS = ("set_total", "take_back", "difference")
 THOUSANDS = re.compile(r"\D*[1-9]\d{0,2}\.\d{3}\D*")
 EXAMPLE = datetime(2026, 11, 21, 9, 30)
@@ -426,6 +429,10 @@ class Reading:
                 return Reprice()
             case "refold":
                 return Refold()
+            case "raise_limit":
+                if quantity is None or not CHANGES_MAX < quantity <= LIMIT_MAX:
+                    raise Wrong("LIMIT_UNUSABLE", "quantity", least=f"{CHANGES_MAX + 1:,}", most=f"{LIMIT_MAX:,}")
+                return RaiseLimit(quantity)
             case "approve":
                 by_one_person = self.delivery.channel is Channel.CONSOLE and "bulk" not in self.delivery.facts
                 return Approve(restores=source.approve_restores or by_one_person)

@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 from tests.conftest import PROGRAM, House
-from tests.domain.cases import CONTRACT, action, record
+from tests.domain.cases import CONTRACT, REPORTED, action, record
 
 from retour.api import admission, documents
-from retour.domain.actions.decide import CHANGES_MAX
 from retour.domain.actions.fold import fold
-from retour.domain.actions.modification import SetTotal
+from retour.domain.actions.modification import CHANGES_MAX, RaiseLimit, SetTotal
 from retour.domain.actions.order import Order, first_head
 from retour.domain.actions.replay import as_of
 from retour.domain.delivery import Channel
@@ -260,6 +259,55 @@ def test_it_warns_from_the_nine_hundredth_change_and_refuses_the_thousand_and_fi
     folded = fold(Order(key="A", actions=[sold], records=[said], heads={sold.id: head}), [CONTRACT], said.received_at)
     [entry] = folded.heads[sold.id].log
     assert entry.code == code
+
+
+@pytest.mark.parametrize(
+    ("changes", "raised", "code"),
+    [
+        (1_000, 1_200, ""),
+        (1_098, 1_200, ""),
+        (1_099, 1_200, "NEAR_MODIFICATION_LIMIT"),
+        (1_200, 1_200, "MODIFICATION_LIMIT"),
+        (1_000, 900, "MODIFICATION_LIMIT"),
+    ],
+)
+def test_a_person_raises_the_limit_for_one_action(changes: int, raised: int, code: str) -> None:
+    sold = action()
+    head = replace(first_head(sold, [CONTRACT]), changes=changes)
+    records = [record(RaiseLimit(raised), 1), record(SetTotal(Decimal("90.00")), 2)]
+    folded = fold(Order(key="A", actions=[sold], records=records, heads={sold.id: head}), [CONTRACT], REPORTED)
+    allowed, changed = folded.heads[sold.id].log
+    assert (allowed.outcome.value, allowed.code) == ("applied" if raised > 1_000 else "unchanged", "")
+    assert changed.code == code
+    assert folded.heads[sold.id].changes == changes + (code != "MODIFICATION_LIMIT")
+
+
+def test_an_undo_takes_the_raised_limit_back(house: House) -> None:
+    house.report({"order_id": "A", "amount": "100.00"})
+    said = {"order_id": "A", "change": "raise_limit", "quantity": 1500, "reference": "l-1"}
+    raised = house.modify(said, source="console", channel=Channel.CONSOLE)
+    assert shown(house, "A~sale")["changes_left"] == 1_500
+    [result] = raised.results
+    house.modify({"order_id": "A", "change": "undo", "undoes": result.modification}, source="console",
+                 channel=Channel.CONSOLE)  # fmt: skip
+    assert shown(house, "A~sale")["changes_left"] == 999, "an undo is a change"
+
+
+@pytest.mark.parametrize("quantity", [0, 1000, 2001, "many", None])
+def test_a_limit_that_is_none_is_refused(house: House, quantity: Any) -> None:
+    house.report({"order_id": "A", "amount": "100.00"})
+    said = {"order_id": "A", "change": "raise_limit", **({} if quantity is None else {"quantity": quantity})}
+    [result] = house.modify(said, source="console", channel=Channel.CONSOLE).results
+    assert (result.outcome.value, result.code) == (
+        "refused",
+        "NOT_A_QUANTITY" if quantity == "many" else "LIMIT_UNUSABLE",
+    )
+
+
+def test_no_sender_raises_a_limit(house: House) -> None:
+    house.report({"order_id": "A", "amount": "100.00"})
+    [result] = house.modify({"order_id": "A", "change": "raise_limit", "quantity": 1500}).results
+    assert (result.outcome.value, result.code) == ("refused", "UNKNOWN_CHANGE")
 
 
 # Dispositions and statuses, whatever the channel

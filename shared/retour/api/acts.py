@@ -32,7 +32,9 @@ from retour.store.programs import Principal
 from retour.store.rehearsal import Rehearsal
 from retour.wiring import Hub
 
-ACTS = ("approve", "reverse", "modify", "restore", "reattribute", "undo", "reprice", "status")
+ACTS = ("approve", "reverse", "modify", "restore", "reattribute", "undo", "reprice", "status", "raise-limit")
+OF_ONE = ("raise-limit",)
+"""What is decided of one action at a time."""
 SETTLING = ("undo", "release", "discard")
 MODIFYING = ("set_total", "set_quantity", "take_back")
 COMMON = ("reference", "reason", "disposition", "note")
@@ -45,11 +47,13 @@ VALUES: Mapping[str, tuple[str, ...]] = {
     "undo": ("undoes",),
     "reprice": (),
     "status": ("status",),
+    "raise-limit": ("to",),
 }
 """What may be said beside the act, and what COMMON says of all."""
 FORM = tuple(dict.fromkeys((*COMMON, *(name for names in VALUES.values() for name in names), "items")))
 """What may be said in the form of any act."""
-NEEDED = {"reattribute": "partner", "status": "status", "reverse": "reason", "modify": "change"}
+NEEDED = {"reattribute": "partner", "status": "status", "reverse": "reason", "modify": "change", "raise-limit": "to"}
+RECORDED_AS = {"status": "set_status", "raise-limit": "raise_limit"}
 ITEM = ("line", "sku", "quantity", "amount")
 """What may be said of one item, where several are modified at once."""
 AT_ONCE = 500
@@ -79,7 +83,9 @@ class Form:
     def records(self, action: Action, **more: str) -> list[dict[str, Any]]:
         """The records it makes for one action: one, or one for each item it names."""
         values = {name: value for name, value in self.values.items() if name not in ("reference", "change", "items")}
-        verb = {"modify": self.values.get("change"), "status": "set_status"}.get(self.act, self.act)
+        verb = {"modify": self.values.get("change"), **RECORDED_AS}.get(self.act, self.act)
+        if "to" in values:
+            values["quantity"] = values.pop("to")
         if "items" not in self.values:
             return [{**values, **more, **self.referred(""), **whose(action), "change": verb}]
         return [
@@ -175,7 +181,7 @@ def acts(hub: Hub, call: Call, principal: Principal, opened: Program) -> Documen
     """One act on many actions: those named, or those a filter finds."""
     given = call.document("act", "actions", "filter", *FORM, most=JSON_MAX)
     what, ids, wanted = given.pop("act", None), given.pop("actions", None), given.pop("filter", None)
-    if what not in ACTS:
+    if what not in ACTS or what in OF_ONE:
         raise Refused("ACT_NEEDED", known=", ".join(ACTS))
     if (ids is None) == (wanted is None):
         raise Refused("ACTIONS_NEEDED")

@@ -231,7 +231,7 @@ def call_of(event: Mapping[str, Any]) -> Call:
 
 IDS = re.compile(
     r"(/v1/programs/[^/]+/(?:actions|modifications)/)(.+?)"
-    r"(/(?:approve|reverse|modify|restore|reattribute|undo|reprice|status|release|discard))?",
+    r"(/(?:approve|reverse|modify|restore|reattribute|undo|reprice|status|raise-limit|release|discard))?",
     re.DOTALL,
 )
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from retour.domain.actions import paid
 from retour.domain.actions.action import Action
-from retour.domain.actions.decide import CHANGES_MAX
 from retour.domain.actions.explain import details
 from retour.domain.actions.modification import Modification
 from retour.domain.actions.order import Head, Order, effect, paid_lines
@@ -180,7 +179,7 @@ def action_line(action: Action, head: Head, program: Program, now: datetime) -> 
         "final_at": text(head.final) if head.final else None,
         "contract": head.standing.contract,
         "changes": head.changes,
-        "changes_left": max(CHANGES_MAX - head.changes, 0),
+        "changes_left": max(head.standing.limit - head.changes, 0),
         "promo_code": action.promo_code,
         "customer_status": action.customer_status,
         "country": action.country,

@@ -29,6 +29,10 @@ def act(arguments: argparse.Namespace) -> int:
     if bool(arguments.ids) == bool(wanted):
         raise Usage("Say which actions: their ids, or filters such as --partner and --locks-before, but not both.")
     values = {SENT_AS.get(name, name): getattr(arguments, name) for name in VALUES if getattr(arguments, name)}
+    if arguments.act == "raise-limit":
+        if len(arguments.ids) != 1:
+            raise Usage("The limit is raised for one action at a time: say its id.")
+        values["to"] = values.pop("status")
     if arguments.change:
         values["change"] = arguments.change
     path, what = f"/v1/programs/{program}/actions", arguments.act

@@ -167,7 +167,7 @@ def parser() -> argparse.ArgumentParser:
         act = command(name, "acts:act", summary, hub, program, which, into=act_commands)
         act.add_argument("ids", metavar="ID", nargs="*", help="of the action; several, or filters instead, at once")
         for option in ("--reason", "--note", "--disposition", *options):
-            act.add_argument(option, **ACT_OPTIONS.get(option, {}))
+            act.add_argument(option, **ACT_OPTIONS.get(f"{name} {option}", ACT_OPTIONS.get(option, {})))
         act.add_argument("--dry-run", action="store_true", help="show what each partner would get; write nothing")
         act.add_argument("--json", action="store_true", help="as JSON")
         act.set_defaults(act=name, **{one: None for one in ACT_VALUES if f"--{one.replace('_', '-')}" not in options})
@@ -282,6 +282,7 @@ ACTS: dict[str, tuple[str, ...]] = {
     "undo": ("undo a record of an action; without --record its newest change", "--record"),
     "reprice": ("price actions by the newest terms",),
     "status": ("say which status an order has", "--to"),
+    "raise-limit": ("let one action be changed more often than 1,000 times", "--to"),
 }  # fmt: skip
 ACT_VALUES = ("change", "sku", "line", "amount", "currency", "quantity", "partner_to", "to", "record")
 ACT_OPTIONS: dict[str, dict[str, Any]] = {
@@ -295,6 +296,7 @@ ACT_OPTIONS: dict[str, dict[str, Any]] = {
     "--quantity": {"metavar": "N"},
     "--partner-to": {"metavar": "PARTNER", "required": True, "help": "whose it is from now on"},
     "--to": {"metavar": "STATUS", "required": True},
+    "raise-limit --to": {"metavar": "N", "required": True, "help": "1,001 to 2,000"},
     "--record": {"metavar": "ID", "help": "of the modification"},
 }  # fmt: skip
 

@@ -20,6 +20,7 @@ from retour.domain.actions.modification import (
     Modification,
     Price,
     Provenance,
+    RaiseLimit,
     Reattribute,
     Refold,
     Release,
@@ -243,6 +244,8 @@ def change_from(parts: Sequence[Any]) -> Change:
             return Reprice()
         case "refold":
             return Refold()
+        case "raise_limit":
+            return RaiseLimit(values[0])
         case "release":
             return Release(values[0])
         case "discard":

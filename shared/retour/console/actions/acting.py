@@ -21,7 +21,20 @@ from retour.domain.actions.order import Head, Order
 from retour.domain.actions.replay import as_of
 from retour.domain.money import to_text
 
-FIELDS = ("reason", "note", "disposition", "sku", "line", "amount", "quantity", "partner", "status", "change", "undoes")
+FIELDS = (
+    "reason",
+    "note",
+    "disposition",
+    "sku",
+    "line",
+    "amount",
+    "quantity",
+    "partner",
+    "status",
+    "change",
+    "undoes",
+    "to",
+)
 WITH_REASON = ("reverse", "modify")
 AT = {"REASON_NEEDED": "reason", "UNKNOWN_REASON": "reason", "FIELD_NEEDED": "partner", "SAME_PARTNER": "partner"}
 """The field of a form that a refusal speaks of."""

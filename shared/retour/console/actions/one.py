@@ -15,13 +15,14 @@ from retour.console.request import Response
 from retour.console.visit import Visit
 from retour.domain.actions import paid
 from retour.domain.actions.action import Action
+from retour.domain.actions.decide import WARNED_BEFORE
 from retour.domain.actions.order import Head, Order, payout_of
 from retour.domain.actions.outcome import Outcome
 from retour.domain.actions.replay import as_of
 from retour.domain.actions.standing import lock_rule
 from retour.domain.times import instant, text
 
-ACTS = ("approve", "reverse", "modify", "restore", "reattribute", "undo")
+ACTS = ("approve", "reverse", "modify", "restore", "reattribute", "undo", "raise-limit")
 AT_ONCE = ("approve", "restore", "undo")
 """Acts that ask for nothing: done with one click, and taken back with another."""
 LAST = 5
@@ -160,7 +161,8 @@ def possible(document: Document) -> tuple[str, ...]:
             found = ("restore",)
         case _:
             return ()
-    return (*found, "undo") if last_undoable(document) else found
+    found = (*found, "undo") if last_undoable(document) else found
+    return (*found, "raise-limit") if document["changes_left"] <= WARNED_BEFORE else found
 
 
 def last_undoable(document: Document) -> str:

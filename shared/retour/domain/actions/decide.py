@@ -8,6 +8,7 @@ from retour.domain.actions.action import Action
 from retour.domain.actions.codes import Code
 from retour.domain.actions.lines import as_meant, claims_of
 from retour.domain.actions.modification import (
+    UNCOUNTED,
     Discard,
     Modification,
     Reattribute,
@@ -30,8 +31,8 @@ from retour.domain.contracts.contract import Basis, Contract
 from retour.domain.contracts.versions import terms_at, terms_at_report
 from retour.domain.delivery import Channel
 
-CHANGES_MAX = 1_000
-CHANGES_WARNED = 900
+WARNED_BEFORE = 100
+"""So many changes before the limit a change is warned of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def decide(
         if isinstance(record.change, SetStatus):
             return stays(Outcome.UNCHANGED, Code.STATUS_AFTER_LOCK)
         return stays(Outcome.REFUSED, late)
-    if head.changes >= CHANGES_MAX and not isinstance(record.change, SetStatus | Release | Discard):
+    if head.changes >= standing.limit and not isinstance(record.change, UNCOUNTED):
         return stays(Outcome.REFUSED, Code.MODIFICATION_LIMIT)
     meant = as_meant(action, record)
     if isinstance(meant, Code):
@@ -95,7 +96,7 @@ def decide(
         return Decision(Outcome.SUPERSEDED, Code.SUPERSEDED, after, terms.number)
     if not differs(action, standing, after, contracts):
         return Decision(Outcome.UNCHANGED, warning, after, terms.number)
-    near = head.changes + 1 >= CHANGES_WARNED and not isinstance(record.change, SetStatus)
+    near = head.changes + 1 >= standing.limit - WARNED_BEFORE and not isinstance(record.change, UNCOUNTED)
     return Decision(Outcome.APPLIED, warning or (Code.NEAR_MODIFICATION_LIMIT if near else ""), after, terms.number)
 
 
@@ -122,7 +123,7 @@ def differs(action: Action, before: Standing, after: Standing, contracts: Sequen
     def seen(standing: Standing) -> tuple[object, ...]:
         return (
             standing.rests, standing.partner, standing.countdown, standing.approved, standing.is_reversed,
-            standing.own_priced.contract,
+            standing.own_priced.contract, standing.limit,
         )  # fmt: skip
 
     return seen(before) != seen(after) or payout_of(action, before, contracts) != payout_of(action, after, contracts)

@@ -53,7 +53,8 @@ def of_action(order: Order, action: Action, head: Head, record: Modification) ->
         "left": f"{to_text(sum(rests[i].amount for i in lines), action.currency)} {action.currency}",
         "quantity_sold": str(sum(action.lines[i].quantity for i in lines)),
         "quantity_left": str(sum(rests[i].quantity for i in lines)),
-        "changes": str(head.changes),
+        "changes": f"{head.changes:,}",
+        "limit": f"{head.standing.limit:,}",
     }
 
 

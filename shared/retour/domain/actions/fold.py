@@ -7,7 +7,7 @@ from datetime import datetime
 from retour.domain.actions.action import Action
 from retour.domain.actions.codes import Code
 from retour.domain.actions.decide import Decision, decide, too_late
-from retour.domain.actions.modification import Discard, Modification, Refold, Release, SetStatus
+from retour.domain.actions.modification import UNCOUNTED, Discard, Modification, Refold, Release, SetStatus
 from retour.domain.actions.order import (
     NO_ACTION,
     RULES,
@@ -149,14 +149,14 @@ def with_entry(
         payout=payout,
         log=(*head.log, entry),
         changes=head.changes + counts_as_change(order, head, record, decision),
-        rules=RULES if isinstance(record.change, Refold) else head.rules,
+        rules=RULES if isinstance(record.change, Refold) and decision.outcome is not Outcome.REFUSED else head.rules,
     )
     return replace(order, heads={**order.heads, action.id: after})
 
 
 def counts_as_change(order: Order, head: Head, record: Modification, decision: Decision) -> bool:
     """Whether a record counts towards the limit of changes; of a subject only its first applied one does."""
-    if decision.outcome is not Outcome.APPLIED or isinstance(record.change, SetStatus | Release | Discard):
+    if decision.outcome is not Outcome.APPLIED or isinstance(record.change, UNCOUNTED):
         return False
     if record.subject_key is None:
         return True

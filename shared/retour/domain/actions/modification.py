@@ -10,6 +10,10 @@ from decimal import Decimal
 from retour.domain.delivery import Channel
 from retour.domain.times import instant, text
 
+CHANGES_MAX = 1_000
+"""So many times an action may be changed, unless a person raised the limit for it."""
+LIMIT_MAX = 2_000
+"""To which the limit may be raised: an order holds no more records."""
 ITEMS_MAX = 1_000
 """More than a line has items."""
 
@@ -95,6 +99,13 @@ class Refold:
 
 
 @dataclass(frozen=True, slots=True)
+class RaiseLimit:
+    """The action may be changed so many times. Only ever on purpose, by a person, for one action."""
+
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """A held record is decided after all, as received when it came."""
 
@@ -120,12 +131,16 @@ Change = (
     | Undo
     | Reprice
     | Refold
+    | RaiseLimit
     | Release
     | Discard
 )
 
 OF_SUBJECTS = (Reverse, SetTotal, SetQuantity, TakeBack)
 """The changes that can say what is taken back of an order because of one subject."""
+
+UNCOUNTED = (SetStatus, Release, Discard, Refold, RaiseLimit)
+"""The changes that do not count towards the limit of changes, and may come after it (spec 5.5)."""
 
 VERBS: dict[type[Change], str] = {
     Reverse: "reverse",
@@ -139,6 +154,7 @@ VERBS: dict[type[Change], str] = {
     Undo: "undo",
     Reprice: "reprice",
     Refold: "refold",
+    RaiseLimit: "raise_limit",
     Release: "release",
     Discard: "discard",
 }

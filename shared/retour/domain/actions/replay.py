@@ -11,8 +11,10 @@ from retour.domain.actions.modification import (
     FORMER,
     PARENT,
     Modification,
+    Refold,
     Restore,
     SetQuantity,
+    SetStatus,
     SetTotal,
     TakeBack,
     Undo,
@@ -85,7 +87,7 @@ def stepped(
     other takes the ground from what was booked since: it is refused.
     """
     comes_last = all(place_of(other) < place_of(record) for other, _ in accepted)
-    if comes_last and not isinstance(record.change, Undo):
+    if comes_last and not isinstance(record.change, Undo | Refold):
         return step(action, standing, record, terms, contracts)
     after = replay(action, [*accepted, (record, terms.number)], contracts, standing, newest=record)
     if record.id in after.idle:
@@ -143,18 +145,27 @@ def resume(action: Action, head: Head, records: Sequence[Modification], contract
     order = Order(key=action.order_key, records=records)
     standing = replay(action, accepted_records(order, head), contracts)
     if head.booked is not None and head.rules < RULES:
-        standing = as_booked(standing, head.booked)
+        standing = as_booked(standing, head.booked, status_told_last(order, head))
     return replace(head, standing=standing)
 
 
-def as_booked(standing: Standing, booked: Booked) -> Standing:
+def status_told_last(order: Order, head: Head) -> str | None:
+    """The status of the order as older rules had it: told after the lock it counted as well."""
+    told = [record for record, _ in accepted_records(order, head) if isinstance(record.change, SetStatus)]
+    last = max(told, key=place_of, default=None)
+    return last.change.status if last is not None and isinstance(last.change, SetStatus) else None
+
+
+def as_booked(standing: Standing, booked: Booked, status: str | None) -> Standing:
     """The standing as older rules left it; what today's rules would change of it is kept as drift."""
     drift = tuple(
         Rest(was.amount - now.amount, was.quantity - now.quantity)
         for was, now in zip(booked.rests, standing.rests, strict=True)
     )
     is_settled = booked.is_reversed == standing.is_reversed and not any(rest != Rest(0, 0) for rest in drift)
-    countdown = replace(standing.countdown, locks_at=booked.locks_at)
+    countdown = standing.countdown
+    if booked.locks_at != countdown.locks_at:
+        countdown = replace(countdown, locks_at=booked.locks_at, status=status)
     standing = replace(
         standing,
         countdown=countdown,

@@ -23,9 +23,11 @@ from retour.domain.actions.lines import (
     targeted,
 )
 from retour.domain.actions.modification import (
+    CHANGES_MAX,
     Approve,
     Discard,
     Modification,
+    RaiseLimit,
     Reattribute,
     Refold,
     Release,
@@ -71,6 +73,7 @@ class Standing:
     subject, `emptied` whether the subjects leave nothing. `lock_contract` gave the lock rule. `lock_unapproved` is the
     lock as it was before the approval. `undone` and `idle` are the records left out: by an undo, and because they
     cannot be at their place any more. `drift`: what older rules had booked beside what the records come to today.
+    `limit`: how often the action may be changed.
     """
 
     own: Rests
@@ -90,6 +93,7 @@ class Standing:
     undone: Collection[str] = frozenset()
     idle: Mapping[str, Code] = field(default_factory=dict)
     drift: Rests = ()
+    limit: int = CHANGES_MAX
     warning: Code | None = None
 
     @property
@@ -157,6 +161,8 @@ def step_own(
             return replace(standing, own_priced=Priced(terms.number, place_of(record)))
         case Refold():
             return replace(standing, drift=())
+        case RaiseLimit(times):
+            return replace(standing, limit=max(standing.limit, times))
         case Approve(restores) if standing.is_reversed:
             whole = range(len(action.lines))
             return restore(action, standing, whole, record, terms) if restores else Code.ACTION_REVERSED
