@@ -562,8 +562,10 @@ class Reading:
         return text
 
     def _sender_column(self, field: str, row: Row) -> str:
-        """The sender's own name of a field's column, where the row has it."""
-        return next((column for column in row.fields if self.field_of(column) == field), field)
+        """The sender's own name of a field's column: the one the row has, else the one its source gives it."""
+        named = self.source.mapping.get("columns", {}).get(field, field)
+        own = named if isinstance(named, str) else next(iter(named), field)
+        return next((column for column in row.fields if self.field_of(column) == field), own)
 
 
 Read = Modification | Unreadable

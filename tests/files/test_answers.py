@@ -8,7 +8,7 @@ import pytest
 from retour.domain.actions.outcome import Effect, Outcome, Result
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
-from retour.files.answers import given_back, harmless, receipt_text, result_csv
+from retour.files.answers import Writing, given_back, harmless, receipt_text, result_csv
 from retour.files.open import open_file
 from retour.files.opened import Opened
 
@@ -37,6 +37,23 @@ def test_every_row_has_its_outcome() -> None:
     assert second["order_id"] == "'=cmd|' /C calc'!A0"
     assert (second["column"], second["explanation"]) == ("'=Betrag", "ACTION_LOCKED {}")
     assert "payout_before" not in table(b"".join(result_csv(results, say, payouts=False)))[0]
+
+
+def test_the_answer_to_a_file_is_written_as_the_file() -> None:
+    effect = Effect("JPY", "EUR", 10000, 8000, 800, 640, 1)
+    results = [
+        Result(place="2", outcome=Outcome.APPLIED, change="take_back", amount="2000", currency="JPY", effect=effect),
+        Result(place="3", outcome=Outcome.WAITING, change="take_back", amount="-12.50", quantity="2"),
+    ]
+    content = b"".join(result_csv(results, say, writing=Writing(";", ",")))
+    lines = content.decode("utf-8-sig").splitlines()
+    assert lines[0].split(";")[4:8] == ["change", "quantity", "amount", "currency"]
+    first, second = csv.DictReader(lines, delimiter=";")
+    assert (first["amount"], first["amount_before"], first["amount_after"]) == ("2000", "10000", "8000")
+    assert (first["payout_before"], first["payout_after"], first["payout_currency"]) == ("8,00", "6,40", "EUR")
+    assert (second["amount"], second["quantity"]) == ("-12,50", "2")
+    by_mail = b"".join(result_csv(results, say, False, Writing("\t", ".", amounts=False))).decode().splitlines()[0]
+    assert "before" not in by_mail and "\tamount\t" in by_mail
 
 
 def test_a_long_result_comes_in_pieces_that_make_one_file() -> None:

@@ -1,6 +1,8 @@
 """Whatever is in a table, every line is a row, is refused with its place, or is counted as skipped."""
 
+import gzip
 import io
+import tarfile
 import time
 import tracemalloc
 from collections.abc import Iterator, Mapping
@@ -15,6 +17,7 @@ from retour.domain.row import Refusal, Row, Unreadable
 from retour.files.answers import rejected_again
 from retour.files.open import open_file
 from retour.files.opened import Opened
+from retour.sentences import sentence
 
 SIGNS = st.text(alphabet="aZ1\",; \t\x00\u00a0\u00e9\u20ac='+E#.\r\ufeff", max_size=14)
 BODIES = st.lists(st.one_of(SIGNS, st.sampled_from(('A-1,x,"', '"', 'A-2,"b', "A-3,c,d", '"e\'e",f,"g"'))), max_size=12)
@@ -199,3 +202,40 @@ def test_very_many_columns_are_no_header_and_cost_no_time() -> None:
         found = open_file("x.csv", io.BytesIO(content.encode()), source())
         assert isinstance(found, Refusal) and found.code == "HEADER_NOT_FOUND"
     assert time.process_time() - started < 5
+
+
+def test_a_file_in_utf_8_on_a_source_of_another_encoding_is_told_just_that() -> None:
+    content = "order_id,change,note\nA-1,reverse,Größe\nA-2,reverse,plain\n".encode()
+    refused, read = rows(content, encoding="cp1252")
+    assert isinstance(refused, Unreadable) and isinstance(read, Row)
+    for language in ("en", "de", "fr"):
+        says = sentence(refused.code, refused.details, language)
+        assert "UTF-8" in says and "cp1252" in says
+
+
+def test_archives_of_tar_and_locked_files_are_named_for_what_they_are() -> None:
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as archive:
+        member = tarfile.TarInfo("may.csv")
+        archive.addfile(member, io.BytesIO())
+    for content in (tar.getvalue(), gzip.compress(tar.getvalue())):
+        found = open_file("x", io.BytesIO(content), source())
+        assert isinstance(found, Refusal) and "tar archive" in sentence(found.code, found.details)
+    found = open_file("x", io.BytesIO(b"\x00\x01\x02\x03\x04\x05\x06\x07" * 40), source())
+    assert isinstance(found, Refusal) and "neither text nor a workbook" in sentence(found.code, found.details)
+
+
+def test_a_header_again_and_lines_of_totals_of_many_kinds_are_no_rows() -> None:
+    totals = [
+        "Total,,12",
+        "TOTAL (3),,",
+        "Grand total:,,12.00",
+        "Summe EUR,,12",
+        "Anzahl: 3,,",
+        "End of report,,",
+        "Sous-total,,",
+    ]
+    content = "\n".join(["order_id,change,note", "A-1,reverse,x", *totals, "order_id,change,note", "Total-7,reverse,x"])
+    found = opened(content.encode())
+    assert [row.fields["order_id"] for row in found.rows if isinstance(row, Row)] == ["A-1", "Total-7"]
+    assert found.skipped == {"totals": len(totals), "repeated header": 1}

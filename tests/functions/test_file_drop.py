@@ -358,3 +358,19 @@ def test_a_fifth_key_takes_the_place_of_the_oldest(house: House) -> None:
     assert [key["fingerprint"] for key in public_keys(house.hub, house.program, "warehouse")] == made[:0:-1]
     secrets = secret_keys(house.hub, house.program, "warehouse")
     assert len(set(secrets)) == 4 and all("PRIVATE KEY" in secret for secret in secrets)
+
+
+def test_the_answer_has_the_file_s_own_delimiter_and_says_what_was_read(
+    house: House, upload: Callable[..., None]
+) -> None:
+    upload("own.csv", ROWS)
+    for queue, message in house.sent:
+        if queue == "answers":
+            tell(house.hub, message)
+    content = house.hub.inbox.read(f"sftp/{house.program}/warehouse/result_own.csv.csv").decode("utf-8-sig")
+    header, first, second = (line.split(";") for line in content.splitlines())
+    told = dict(zip(header, first, strict=True))
+    assert (told["change"], told["amount"], told["outcome"]) == ("set_total", "80.00", "applied")
+    assert (told["amount_before"], told["amount_after"], told["currency"]) == ("100.00", "80.00", "EUR")
+    assert not {"payout_before", "payout_after"} & set(header)
+    assert dict(zip(header, second, strict=True))["column"] == "amount"

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from importlib.resources import files
@@ -21,22 +22,46 @@ COLUMNS = (
     "line", "reference", "order_id", "action_id", "outcome", "code", "column", "explanation",
     "payout_before", "payout_after", "currency", "modification",
 )  # fmt: skip
+OF_A_FILE = (
+    "line", "reference", "order_id", "action_id", "change", "quantity", "amount", "currency", "outcome", "code",
+    "column", "explanation", "amount_before", "amount_after", "payout_before", "payout_after", "payout_currency",
+    "modification",
+)  # fmt: skip
 MARK = b"\xef\xbb\xbf"
 BATCH = 500
 
 
-def result_csv(results: Iterable[Result], sentence: Sentence, payouts: bool = True) -> Iterator[bytes]:
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """How the answer to a file is written: as the file itself, with what its sender may see of amounts and payouts."""
+
+    delimiter: str = ","
+    mark: str = "."
+    amounts: bool = True
+
+    def number(self, text: str) -> str:
+        return text.replace(".", self.mark)
+
+
+def result_csv(
+    results: Iterable[Result], sentence: Sentence, payouts: bool = True, writing: Writing | None = None
+) -> Iterator[bytes]:
     """Every row with its outcome, as CSV that a spreadsheet opens as it is: UTF-8 with its mark, no cell a formula.
 
-    `payouts=False` leaves the columns of payout out, for receivers who must not see them.
+    `payouts=False` leaves the columns of payout out, for receivers who must not see them. `writing` tells what was read
+    of each row as well, in the delimiter and with the decimal mark of the file.
     """
-    columns = [name for name in COLUMNS if payouts or not name.startswith("payout")]
+    columns = [name for name in (OF_A_FILE if writing else COLUMNS) if payouts or not name.startswith("payout")]
+    if writing and not writing.amounts:
+        columns = [name for name in columns if name not in ("amount_before", "amount_after")]
     out = io.StringIO()
-    writer = csv.DictWriter(out, columns, extrasaction="ignore", lineterminator="\r\n")
+    delimiter = writing.delimiter if writing else ","
+    writer = csv.DictWriter(out, columns, extrasaction="ignore", lineterminator="\r\n", delimiter=delimiter)
     writer.writeheader()
     mark = MARK
     for count, result in enumerate(results, 1):
-        writer.writerow({name: harmless(value) for name, value in _cells(result, sentence).items()})
+        cells = _cells(result, sentence) | (_read(result, writing) if writing else {})
+        writer.writerow({name: harmless(value) for name, value in cells.items()})
         if count % BATCH == 0:
             yield mark + out.getvalue().encode("utf-8", "replace")
             mark = b""
@@ -63,12 +88,30 @@ def _cells(result: Result, sentence: Sentence) -> dict[str, str]:
     }
 
 
+def _read(result: Result, writing: Writing) -> dict[str, str]:
+    effect = result.effect
+    amounts = {
+        "amount": result.amount,
+        "amount_before": money.to_text(effect.amount_before, effect.currency) if effect else "",
+        "amount_after": money.to_text(effect.amount_after, effect.currency) if effect else "",
+        "payout_before": money.to_text(effect.payout_before, effect.payout_currency) if effect else "",
+        "payout_after": money.to_text(effect.payout_after, effect.payout_currency) if effect else "",
+    }
+    return {
+        "change": result.change,
+        "quantity": result.quantity,
+        "currency": result.currency or (effect.currency if effect else ""),
+        "payout_currency": effect.payout_currency if effect else "",
+        **{name: writing.number(text) for name, text in amounts.items()},
+    }
+
+
 def harmless(text: str) -> str:
     """A cell that a spreadsheet shows and never runs. A plain negative number stays one."""
     if not text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")):
         return text
     try:
-        money.decimal(text)
+        money.decimal(text.replace(",", ".", 1))
     except money.NotAnAmount:
         return "'" + text
     return text

@@ -33,7 +33,10 @@ REFUSED = {
     "TNEF": "FILE_WINMAIL",
     "ENCRYPTED": "FILE_ENCRYPTED",
     "OPENPGP": "FILE_ENCRYPTED",
+    "S/MIME": "FILE_SIGNED",
     "MAIL": "MAIL_WITHOUT_FILE",
+    "MHTML": "PAGE_WITHOUT_TABLE",
+    "XML2003": "WORKBOOK_OLD",
 }
 FOREIGN = frozenset(
     ("HEADER_NOT_FOUND", "UNSUPPORTED_FORMAT", "ENCODING_UNCLEAR", "FILE_EMPTY", "XML_NO_RECORDS", "JSON_NO_RECORDS")
@@ -92,12 +95,12 @@ def _read(stream: BufferedReader, source: Source, layout: Layout, prefix: str) -
     if kind == UNKNOWN:
         # Text with much rubbish in it, if it has a header all the same.
         opened = table.read(stream, source, layout, prefix)
-        return opened if isinstance(opened, Opened) else unsupported(head[:4].hex(" ").upper())
-    return Refusal(REFUSED[kind]) if kind in REFUSED else unsupported(kind)
+        return opened if isinstance(opened, Opened) else unsupported("", "UNKNOWN")
+    return Refusal(REFUSED[kind]) if kind in REFUSED else unsupported(kind, "TAR" if kind == "TAR" else "")
 
 
-def unsupported(found: str) -> Refusal:
-    return Refusal("UNSUPPORTED_FORMAT", {"found": found})
+def unsupported(found: str, case: str = "") -> Refusal:
+    return Refusal("UNSUPPORTED_FORMAT", {"found": found, **({"case": case} if case else {})})
 
 
 def _all(members: Sequence[Member], skipped: Sequence[str], source: Source, layout: Layout) -> Opened | Refusal:

@@ -21,7 +21,11 @@ MAGIC = (
     (b"-----BEGIN PGP", "PGP"),
     (b"Return-Path:", "MAIL"),
     (b"Received:", "MAIL"),
+    (b"MIME-Version:", "MHTML"),
 )
+TAR = 257
+"""Where an archive of tar says that it is one."""
+SPREADSHEET_2003 = b"urn:schemas-microsoft-com:office:spreadsheet"
 # An OpenPGP message without armor begins with a packet that names the key it is for: tag 1, in the old or new notation
 # of lengths, of version 3 or 6.
 PACKETS = re.compile(rb"(?:\x84.|\x85..|\xc1[\x00-\xbf]|\xc1[\xc0-\xdf].)[\x03\x06]", re.DOTALL)
@@ -52,10 +56,14 @@ def sniff(head: bytes) -> str:
         return "S/MIME" if head[head.index(CMS) + len(CMS)] == 2 else "ENCRYPTED"
     if PACKETS.match(head):
         return "OPENPGP"
+    if head[TAR : TAR + 5] == b"ustar":
+        return "TAR"
     text = plain(head)
     start = text.lstrip()
     if start.startswith(b"<"):
-        return "HTML" if PAGE.match(start) else "XML"
+        if PAGE.match(start):
+            return "HTML"
+        return "XML2003" if SPREADSHEET_2003 in start[:4000] else "XML"
     if start.startswith((b"{", b"[{", b"[\n", b"[ ", b"[\r", b"[]")):
         return "JSON"
     odd = len(text) - len(text.translate(None, CONTROL))

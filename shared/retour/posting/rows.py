@@ -181,6 +181,7 @@ def told(
         order=asked.order_key or "",
         action=asked.action_id or "",
     )
+    result = with_what_it_asks(result, asked)
     if booked is not None:
         head, entry = booked
         result = replace(
@@ -199,6 +200,18 @@ def told(
 def name_of(record: Modification) -> str:
     """By what a record names its order: the key, an action id, or another name of it."""
     return record.order_key or record.action_id or next(iter(record.names), "")
+
+
+def with_what_it_asks(result: Result, asked: Modification) -> Result:
+    """A result with its record's change and values, for an answer that says what was read."""
+    quantity, amount = (getattr(asked.change, name, None) for name in ("quantity", "amount"))
+    return replace(
+        result,
+        change=asked.verb,
+        quantity="" if quantity is None else str(quantity),
+        amount="" if amount is None else f"{amount:f}",
+        currency=asked.currency or "",
+    )
 
 
 def priced(

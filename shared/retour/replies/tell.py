@@ -1,6 +1,7 @@
 """What became of a delivery, told where its sender looks: beside the upload, in the result folder, by mail (spec 7)."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from retour.domain.delivery import Channel, Delivery, Kind
 from retour.domain.program import Program, Source
 from retour.domain.row import Refusal
 from retour.files import names
-from retour.files.answers import given_back, result_csv
+from retour.files.answers import Writing, given_back, result_csv
 from retour.files.sniff import sniff
 from retour.files.text import HEAD
 from retour.intake.batch import ARRIVED, HELD, LISTED, WORKING, ignored
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from retour.wiring import Hub
 
 LINES_TOLD = 20
+WORKBOOKS = re.compile(r"\.(xls[xmb]?|ods|html?)$", re.IGNORECASE)
 LOOKED_UP_AT_ONCE = 8
 NEWS_TOGETHER = 200
 """Salesforce records of which one message on the queue tells."""
@@ -120,7 +122,8 @@ def written(hub: "Hub", program: Program, source: Source, header: Header) -> Ans
     first = next(kept, None) or whole(header)
     answer = Answer(File(names.result(names.safe(delivery.name)), folder + "result.csv"))
     payouts = delivery.channel is Channel.API
-    hub.inbox.put_pieces(answer.result.key, result_csv(chain([first], kept), say, payouts=payouts))
+    writing = writing_of(hub, source, delivery)
+    hub.inbox.put_pieces(answer.result.key, result_csv(chain([first], kept), say, payouts, writing))
     if not header.report.get("counts", {}).get(Outcome.REFUSED):
         return answer
     rejected = File(rejected_name(hub, delivery), folder + "rejected")
@@ -128,10 +131,29 @@ def written(hub: "Hub", program: Program, source: Source, header: Header) -> Ans
     return replace(answer, rejected=rejected)
 
 
+def writing_of(hub: "Hub", source: Source, delivery: Delivery) -> Writing:
+    """The delimiter and the decimal mark of a file, and what its sender may see: by mail, nothing of the sales."""
+    from retour.intake.opening import open_delivery
+
+    mark = str(source.mapping.get("decimal") or ".")
+    amounts = delivery.channel is not Channel.EMAIL
+    if kind(hub, delivery) == "TEXT":
+        opened = open_delivery(hub, delivery, source, Stream(hub.inbox.pieces(delivery.body_key, HEAD)))
+        if not isinstance(opened, Refusal) and opened.delimiter:
+            return Writing(opened.delimiter, mark, amounts)
+    return Writing(";" if mark == "," else ",", mark, amounts)
+
+
 def rejected_name(hub: "Hub", delivery: Delivery) -> str:
-    """Refused rows of an old workbook are given back in one of today."""
+    """Named for what it is: rows of workbooks and pages go back in a workbook of today, those of texts as text."""
     name = names.rejected(names.safe(delivery.name))
-    return f"{name}x" if name.lower().endswith(".xls") and kind(hub, delivery) == "XLS" else name
+    stem = WORKBOOKS.sub("", name)
+    match kind(hub, delivery):
+        case "XLS" | "XLSX" | "HTML":
+            return f"{stem}.xlsx"
+        case "TEXT" if stem != name:
+            return f"{stem}.csv"
+    return name
 
 
 def kind(hub: "Hub", delivery: Delivery) -> str:

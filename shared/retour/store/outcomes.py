@@ -12,6 +12,7 @@ from retour.store.inbox import Inbox, lines
 
 TOLD = "told"
 """What lies beside the outcomes once the answer was left: after a power cut it says who need not be told again."""
+ASKED = ("change", "quantity", "amount", "currency")
 PIECE = 1 << 20
 """Bytes of the outcomes held while they are read."""
 
@@ -50,6 +51,7 @@ def document(result: Result) -> dict[str, Any]:
         "reference": result.reference,
         "order": result.order,
         "action": result.action,
+        **{name: getattr(result, name) for name in ASKED},
         "applied_at": text(result.applied_at) if result.applied_at else "",
         "effect": effect_document(result.effect),
         "other_basis": asdict(result.other_basis) if result.other_basis else None,
@@ -81,6 +83,7 @@ def result_from(doc: Mapping[str, Any]) -> Result:
         reference=doc.get("reference", ""),
         order=doc.get("order", ""),
         action=doc.get("action", ""),
+        **{name: doc.get(name, "") for name in ASKED},
         applied_at=instant(doc["applied_at"]) if "applied_at" in doc else None,
         effect=effect_from(doc.get("effect")),
         other_basis=OtherBasis(**doc["other_basis"]) if "other_basis" in doc else None,

@@ -57,7 +57,10 @@ class MakeGood:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """The answer to one record of a delivery: its place, what became of it, and why in a stable code."""
+    """The answer to one record of a delivery: its place, what became of it, and why in a stable code.
+
+    `change`, `quantity`, `amount` and `currency` are what the record asked, as it was read.
+    """
 
     place: str
     outcome: Outcome
@@ -73,3 +76,7 @@ class Result:
     other_basis: OtherBasis | None = None
     make_good: MakeGood | None = None
     raw: str = ""
+    change: str = ""
+    quantity: str = ""
+    amount: str = ""
+    currency: str = ""

@@ -245,7 +245,7 @@ class Book:
                 case Kind.EOF:
                     return
                 case Kind.FILEPASS:
-                    raise Unusable("FILE_ENCRYPTED")
+                    raise Unusable("FILE_ENCRYPTED", case="PASSWORD")
                 case Kind.CODEPAGE:
                     self.encoding = Encoding(codec_of(*unpack_from("<H", content)), fallback=True)
                 case Kind.DATEMODE:
@@ -427,7 +427,7 @@ def workbook_in(stream: BufferedReader) -> Stream:
         packed = Compound(spooled(stream))
         name = next((name for name in ("Workbook", "Book") if name in packed.entries), "")
         if "EncryptedPackage" in packed.entries:
-            raise Unusable("FILE_ENCRYPTED")
+            raise Unusable("FILE_ENCRYPTED", case="PASSWORD")
         if not name:
             raise Unusable(
                 "UNSUPPORTED_FORMAT", found=next((OTHERS[one] for one in packed.entries if one in OTHERS), "OLE2")

@@ -134,7 +134,7 @@ class Book:
         if entry is None:
             raise Unusable("WORKBOOK_DAMAGED", part=part)
         if entry.flag_bits & 1:
-            raise Unusable("FILE_ENCRYPTED")
+            raise Unusable("FILE_ENCRYPTED", case="PASSWORD")
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             # No program writes others, and they are unpacked in pieces of any size.
             raise Unusable("WORKBOOK_DAMAGED", part=part)
