@@ -1,13 +1,14 @@
 """One record against one action: a reason a person can check, or what it leaves when it has its place (spec 5)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from retour.domain.actions.action import Action
 from retour.domain.actions.codes import Code
-from retour.domain.actions.lines import as_meant, claims_of
+from retour.domain.actions.lines import as_meant, claims_of, summed
 from retour.domain.actions.modification import (
+    OF_SUBJECTS,
     UNCOUNTED,
     Discard,
     Modification,
@@ -19,7 +20,6 @@ from retour.domain.actions.modification import (
     SetQuantity,
     SetStatus,
     SetTotal,
-    TakeBack,
     Undo,
 )
 from retour.domain.actions.order import Head, Order, named_record, payout_of
@@ -27,6 +27,7 @@ from retour.domain.actions.outcome import Outcome
 from retour.domain.actions.replay import Priced, accepted_records, stepped, undone_ids
 from retour.domain.actions.standing import Standing, as_reported, place_of, step
 from retour.domain.actions.subjects import has_newer, repeats
+from retour.domain.actions.tellers import CONFIRMS, amount_of, confirmed_sources
 from retour.domain.contracts.contract import Basis, Contract
 from retour.domain.contracts.versions import terms_at, terms_at_report
 from retour.domain.delivery import Channel
@@ -82,6 +83,9 @@ def decide(
         return stays(Outcome.HELD, Code.REPEATS_UNDONE_REVERSAL)
     if is_told_again(action, standing, meant):
         return stays(Outcome.DUPLICATE)
+    set_aside = None if released else set_aside_with(order, head, action, meant)
+    if set_aside is not None:
+        return stays(*set_aside)
     result = stepped(action, standing, accepted, record, terms, contracts)
     if isinstance(result, Code):
         if is_idle_for_now(action, record, terms, contracts):
@@ -89,12 +93,13 @@ def decide(
             return Decision(Outcome.UNCHANGED, result, idle, terms.number)
         return stays(Outcome.REFUSED, Code.UNDO_BLOCKED if isinstance(record.change, Undo) else result)
     warning, after = result.warning or "", replace(result, warning=None)
-    double = None if released else looks_like(order, head, record, standing.amount - after.amount)
-    if double is not None:
-        return stays(Outcome.DUPLICATE if double == "confirms" else Outcome.HELD, Code.POSSIBLE_DUPLICATE)
+    if not released and doubles(order, head, record, {standing.amount - after.amount}):
+        return stays(Outcome.HELD, Code.POSSIBLE_DUPLICATE)
     if is_superseded(standing, accepted, record):
         return Decision(Outcome.SUPERSEDED, Code.SUPERSEDED, after, terms.number)
     if not differs(action, standing, after, contracts):
+        if takes_something(action, meant) and confirmed_sources(record):
+            return Decision(Outcome.DUPLICATE, Code.POSSIBLE_DUPLICATE, after, terms.number)
         return Decision(Outcome.UNCHANGED, warning, after, terms.number)
     near = head.changes + 1 >= standing.limit - WARNED_BEFORE and not isinstance(record.change, UNCOUNTED)
     return Decision(Outcome.APPLIED, warning or (Code.NEAR_MODIFICATION_LIMIT if near else ""), after, terms.number)
@@ -213,25 +218,65 @@ def repeats_undone_reversal(accepted: Sequence[Priced], head: Head, record: Modi
     )
 
 
-def looks_like(order: Order, head: Head, record: Modification, taken: int) -> str | None:
-    """What to do with a change whose effect equals one already applied from elsewhere: `hold` it, or it `confirms`.
+def takes_something(action: Action, record: Modification) -> bool:
+    claims = claims_of(action, record)
+    return not isinstance(claims, Code) and bool(summed(claims))
 
-    Each change is confirmed once: a second equal one from the confirming source is another return.
-    """
-    if not isinstance(record.change, Reverse | TakeBack | SetTotal | SetQuantity) or taken <= 0:
+
+def set_aside_with(order: Order, head: Head, action: Action, record: Modification) -> tuple[Outcome, str] | None:
+    """Later versions of a subject that is held, or that a person set aside, go with it until nothing is taken."""
+    if record.subject_key is None or not takes_something(action, record):
         return None
-    policies = [record.doubles.get(other.source, "hold") for other in doubles(order, head, record, taken)]
-    if "hold" in policies:
-        return "hold"
-    confirmed = sum(entry.outcome is Outcome.DUPLICATE and entry.code == Code.POSSIBLE_DUPLICATE for entry in head.log)
-    return "confirms" if policies.count("confirms") > confirmed else None
+    before = newest_told(order, head, record)
+    entry = head.entry(before.id) if before else None
+    if before is None or entry is None:
+        return None
+    if entry.outcome is Outcome.HELD:
+        return Outcome.HELD, entry.code
+    if entry.code == Code.DISCARDED:
+        same = before.content == record.content
+        return (Outcome.REFUSED, Code.DISCARDED) if same else (Outcome.HELD, Code.POSSIBLE_DUPLICATE)
+    return None
 
 
-def doubles(order: Order, head: Head, record: Modification, taken: int | None = None) -> list[Modification]:
-    """The applied changes a record may be the second word about: of equal effect, from elsewhere, not long ago."""
+def newest_told(order: Order, head: Head, record: Modification) -> Modification | None:
+    """The newest other record of the same subject that is booked and was not refused for what is wrong in it."""
+    told = [
+        other
+        for other in order.records
+        if other.subject_key == record.subject_key
+        and other.id != record.id
+        and (entry := head.entry(other.id)) is not None
+        and (entry.outcome is not Outcome.REFUSED or entry.code == Code.DISCARDED)
+    ]
+    return max(told, key=lambda other: (other.version, place_of(other)), default=None)
+
+
+def held_before(order: Order, head: Head, record: Modification) -> list[Modification]:
+    """The held records of the same subject that a newer version makes void: it is held itself, or takes nothing."""
+    if record.subject_key is None or record.version is None:
+        return []
+    return [
+        other
+        for other in order.records
+        if other.subject_key == record.subject_key
+        and other.version is not None
+        and other.version < record.version
+        and (entry := head.entry(other.id)) is not None
+        and entry.outcome is Outcome.HELD
+    ]
+
+
+def doubles(order: Order, head: Head, record: Modification, taken: Collection[int]) -> list[Modification]:
+    """The applied changes a record may be the second word about: of the effect it has, from elsewhere, not long ago.
+
+    None for a subject of which a person said already that it is another return.
+    """
     action = order.action(head.action)
     window = timedelta(days=int(record.doubles.get("days", 0)))
-    if action is None or not window:
+    if action is None or not window or not isinstance(record.change, OF_SUBJECTS):
+        return []
+    if is_another_return(order, record):
         return []
     found = []
     before = action.amount
@@ -240,16 +285,38 @@ def doubles(order: Order, head: Head, record: Modification, taken: int | None = 
     for entry in head.log:
         other = records.get(entry.id)
         took = before - entry.amount
-        alike = entry.outcome is Outcome.APPLIED and took > 0 and taken in (None, took)
+        alike = entry.outcome is Outcome.APPLIED and took > 0 and took in taken
         if other is not None and other.id != record.id and alike and doubtful_pair(other, record, window):
             found.append(other)
         before = entry.amount
     return found
 
 
+def effects_possible(action: Action, head: Head, record: Modification) -> set[int]:
+    """What a held record takes: all of it, or what is left."""
+    meant = as_meant(action, record)
+    claims = meant if isinstance(meant, Code) else claims_of(action, meant)
+    if isinstance(claims, Code):
+        return set()
+    amount = amount_of(action, [summed(claims)])
+    return {amount, min(amount, head.standing.amount)}
+
+
+def is_another_return(order: Order, record: Modification) -> bool:
+    """Whether a person released a record of the same subject."""
+    if record.subject_key is None:
+        return False
+    released = {named_record(other) for other in order.records if isinstance(other.change, Release)}
+    return any(other.id in released and other.subject_key == record.subject_key for other in order.records)
+
+
 def doubtful_pair(other: Modification, record: Modification, window: timedelta) -> bool:
     """From another namespace, or without reference from an earlier delivery of the same source; within the window."""
     if abs(record.received_at - other.received_at) > window:
+        return False
+    if record.doubles.get(other.source, "hold") != "hold" or other.doubles.get(record.source) == CONFIRMS:
+        return False
+    if record.subject_key is not None and record.subject_key == other.subject_key:
         return False
     if other.namespace != record.namespace:
         return True

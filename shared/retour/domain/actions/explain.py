@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from retour.domain.actions.action import Action
 from retour.domain.actions.codes import Code
-from retour.domain.actions.decide import doubles
+from retour.domain.actions.decide import doubles, effects_possible
 from retour.domain.actions.lines import targeted
 from retour.domain.actions.make_good import concerned
 from retour.domain.actions.modification import Modification
@@ -44,7 +44,7 @@ def of_action(order: Order, action: Action, head: Head, record: Modification) ->
         "locks_at": text(head.locks_at) if head.locks_at else "",
         "event_type": action.event_type,
         "partner": head.standing.partner,
-        "double": ", ".join(other.public_id for other in doubles(order, head, record)),
+        "double": ", ".join(other.public_id for other in named_doubles(order, action, head, record)),
         "blockers": ", ".join(undo_blockers(order, head, record)) if is_blocked(head, record) else "",
         "sale_currency": action.currency,
         "places": str(exponent(action.currency)),
@@ -56,6 +56,14 @@ def of_action(order: Order, action: Action, head: Head, record: Modification) ->
         "changes": f"{head.changes:,}",
         "limit": f"{head.standing.limit:,}",
     }
+
+
+def named_doubles(order: Order, action: Action, head: Head, record: Modification) -> list[Modification]:
+    """The records a held one may repeat."""
+    entry = head.entry(record.id)
+    if entry is None or entry.code != Code.POSSIBLE_DUPLICATE:
+        return []
+    return doubles(order, head, record, effects_possible(action, head, record))
 
 
 def is_blocked(head: Head, record: Modification) -> bool:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from retour.domain.actions.action import Action
 from retour.domain.actions.codes import Code
-from retour.domain.actions.decide import Decision, decide, too_late
+from retour.domain.actions.decide import Decision, decide, held_before, too_late
 from retour.domain.actions.modification import UNCOUNTED, Discard, Modification, Refold, Release, SetStatus
 from retour.domain.actions.order import (
     NO_ACTION,
@@ -66,10 +66,17 @@ def settled_elsewhere(order: Order, record: Modification) -> bool:
 
 
 def give_up(order: Order, records: Sequence[Modification], now: datetime) -> Order:
-    """The order with these records refused, if they still wait: their action never came."""
+    """The order with these records refused, if they still wait: their action never came, or their order total."""
     for record in records:
-        order = refused_unassigned(order, record, Code.ACTION_NOT_FOUND, now)
+        order = refused_unassigned(order, record, why_waiting(order, record), now)
     return order
+
+
+def why_waiting(order: Order, record: Modification) -> Code:
+    """What a record lacks that is not booked."""
+    meant = actions_meant(order, record)
+    is_known = not isinstance(meant, Code) and bool(meant)
+    return Code.ORDER_TOTAL_UNKNOWN if is_known and lacks_total(with_total(order, record)) else Code.ACTION_NOT_FOUND
 
 
 def actions_meant(order: Order, record: Modification) -> Sequence[Action] | Code:
@@ -111,6 +118,13 @@ def booked_on(
         return refused_unassigned(order, record, too_late(head, record) or Code.AFTER_FINAL, now)
     decision = decide(order, action, head, record, contracts)
     order = with_entry(order, action, record, decision, contracts, now)
+    if decision.outcome in (Outcome.HELD, Outcome.APPLIED, Outcome.UNCHANGED):
+        for older in held_before(order, head, record):
+            head = order.heads[action.id]
+            again = decide(order, action, head, older, contracts, released=True)
+            if decision.outcome is Outcome.HELD:
+                again = Decision(Outcome.SUPERSEDED, Code.NEWER_HELD, head.standing, head.standing.contract)
+            order = with_entry(order, action, older, again, contracts, now)
     held = order.record(named_record(record) or "")
     if decision.outcome is Outcome.APPLIED and held is not None:
         head = order.heads[action.id]

@@ -24,6 +24,7 @@ from retour.domain.actions.modification import (
 from retour.domain.actions.order import (
     RULES,
     Booked,
+    Entry,
     Head,
     Order,
     first_head,
@@ -44,16 +45,19 @@ Priced = tuple[Modification, int]
 
 def accepted_records(order: Order, head: Head) -> list[Priced]:
     """What counts, with the contract version each was decided under."""
-    contracts = {
-        entry.id: entry.contract
-        for entry in head.log
-        if entry.outcome in ACCEPTED and entry.code != Code.STATUS_AFTER_LOCK
-    }
+    contracts = {entry.id: entry.contract for entry in head.log if is_accepted(entry)}
     return [
         (with_total(order, with_subject(record)), contracts[record.id])
         for record in order.records
         if record.id in contracts
     ]
+
+
+def is_accepted(entry: Entry) -> bool:
+    """Whether a record counts in the fold. One that only confirms counts in the sum of what its source says."""
+    if entry.outcome is Outcome.DUPLICATE:
+        return entry.code == Code.POSSIBLE_DUPLICATE
+    return entry.outcome in ACCEPTED and entry.code not in (Code.STATUS_AFTER_LOCK, Code.NEWER_HELD)
 
 
 def with_subject(record: Modification) -> Modification:

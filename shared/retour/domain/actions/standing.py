@@ -8,6 +8,7 @@ from retour.domain.actions.action import Action
 from retour.domain.actions.codes import Code
 from retour.domain.actions.lines import (
     GONE,
+    Claim,
     Rest,
     Rests,
     as_meant,
@@ -51,6 +52,15 @@ from retour.domain.actions.subjects import (
     with_record,
     without_newest,
 )
+from retour.domain.actions.tellers import (
+    Confirming,
+    Sums,
+    confirmed_sources,
+    excess_of,
+    sums_of,
+    version_of,
+    with_confirmation,
+)
 from retour.domain.contracts.contract import Contract
 from retour.domain.contracts.lock import Countdown, LockRule, after_approval, after_reattribution, after_status
 
@@ -68,7 +78,8 @@ class Standing:
     """`own` is what the records without subject leave of the lines, `rests` what is left once the subjects have taken
     theirs. `contract` prices it; `own_priced` is what priced the lines without the subjects.
 
-    `wholes` are the subjects that tell the sum of others: they count only while none of their parts was told.
+    `wholes` are the subjects that tell the sum of others: they count only while none of their parts was told. `taken` is
+    what each source took without naming a subject, `confirming` what sources told that confirm others.
     `before_zero` remembers, per line at zero, what it was before; `reversal` is the one in force by a record without
     subject, `emptied` whether the subjects leave nothing. `lock_contract` gave the lock rule. `lock_unapproved` is the
     lock as it was before the approval. `undone` and `idle` are the records left out: by an undo, and because they
@@ -90,6 +101,8 @@ class Standing:
     lock_unapproved: datetime | None = None
     subjects: Subjects = field(default_factory=dict)
     wholes: frozenset[SubjectKey] = frozenset()
+    taken: Mapping[str, int] = field(default_factory=dict)
+    confirming: Mapping[str, Confirming] = field(default_factory=dict)
     undone: Collection[str] = frozenset()
     idle: Mapping[str, Code] = field(default_factory=dict)
     drift: Rests = ()
@@ -141,11 +154,13 @@ def step(
     if isinstance(meant, Code):
         return meant
     standing = replace(standing, warning=None)
-    after = (
-        step_subject(action, standing, meant, terms)
-        if meant.subject
-        else step_own(action, standing, meant, terms, contracts)
-    )
+    after: Standing | Code
+    if confirmed_sources(meant):
+        after = step_confirming(action, standing, meant, terms)
+    elif meant.subject:
+        after = step_subject(action, standing, meant, terms)
+    else:
+        after = step_own(action, standing, meant, terms, contracts)
     return after if isinstance(after, Code) else combine(action, after)
 
 
@@ -180,31 +195,58 @@ def step_own(
 
 def step_subject(action: Action, standing: Standing, record: Modification, terms: Contract) -> Standing | Code:
     """One statement more on a subject. It is refused only for what is wrong in itself."""
+    told = told_by(action, record, terms)
+    key = record.subject_key
+    if isinstance(told, Code):
+        return told
+    assert key is not None, "the record names its subject"
+    subject = with_record(standing.subjects.get(key, Subject()), told, standing.undone)
+    return replace(
+        standing,
+        subjects={**standing.subjects, key: subject},
+        wholes=with_whole(standing, record),
+        warning=clamp_warning(action, record, told.claims),
+    )
+
+
+def step_confirming(action: Action, standing: Standing, record: Modification, terms: Contract) -> Standing | Code:
+    """One word more of a source that tells of the same returns as others."""
+    told = told_by(action, version_of(record), terms)
+    if isinstance(told, Code):
+        return told
+    return replace(
+        standing,
+        confirming=with_confirmation(standing.confirming, record, told, standing.undone),
+        wholes=with_whole(standing, record),
+    )
+
+
+def told_by(action: Action, record: Modification, terms: Contract) -> Told | Code:
     claims = claims_of(action, record)
     if isinstance(claims, Code):
         return claims
-    key, version = record.subject_key, record.version
-    assert key is not None and version is not None, "the record names its subject"
-    told = Told(
+    assert record.version is not None, "what is told has a version"
+    return Told(
         record.id,
         record.content,
-        version,
+        record.version,
         record.provenance.delivery,
         claims,
         place_of(record),
         terms.number,
+        record.source,
     )
-    subject = with_record(standing.subjects.get(key, Subject()), told, standing.undone)
-    clamps = isinstance(record.change, TakeBack) and exceeds(
-        action, as_sold(action), [i for claim in claims for i in claim.target], record.change
-    )
-    told_in_parts = {(record.namespace, record.part_of)} if record.part_of else frozenset()
-    return replace(
-        standing,
-        subjects={**standing.subjects, key: subject},
-        wholes=standing.wholes | told_in_parts,
-        warning=Code.CLAMPED_TO_SALE if clamps else None,
-    )
+
+
+def clamp_warning(action: Action, record: Modification, claims: Sequence[Claim]) -> Code | None:
+    target = [i for claim in claims for i in claim.target]
+    clamps = isinstance(record.change, TakeBack) and exceeds(action, as_sold(action), target, record.change)
+    return Code.CLAMPED_TO_SALE if clamps else None
+
+
+def with_whole(standing: Standing, record: Modification) -> frozenset[SubjectKey]:
+    """With the subject that tells the sum of which this record is a part."""
+    return standing.wholes | ({(record.namespace, record.part_of)} if record.part_of else frozenset())
 
 
 # Lines
@@ -279,7 +321,16 @@ def move(action: Action, standing: Standing, own: dict[int, Rest], record: Modif
         ),
         own_priced=Priced(contract, place_of(record)) if after != standing.own else standing.own_priced,
         reversal=reversal,
+        taken=with_taken(standing, record.source, total_of(standing.own) - total_of(after)),
     )
+
+
+def total_of(rests: Rests) -> int:
+    return sum(rest.amount for rest in rests)
+
+
+def with_taken(standing: Standing, source: str, amount: int) -> Mapping[str, int]:
+    return {**standing.taken, source: max(standing.taken.get(source, 0) + amount, 0)}
 
 
 def is_nothing_left(action: Action, rests: Rests) -> bool:
@@ -319,6 +370,9 @@ def restore(
         own_priced=Priced(terms.number, place_of(record)),
         reversal=None,
         subjects={**standing.subjects, **left_out},
+        taken=with_taken(standing, standing.reversal.source, total_of(standing.own) - total_of(own))
+        if standing.reversal
+        else standing.taken,
     )
 
 
@@ -328,18 +382,29 @@ def combine(action: Action, standing: Standing) -> Standing:
     A reversal ends an approval and the lock it set, by whatever word and however it ends (spec 5.2).
     """
     statements = [subject.statement for subject in standing.counting if subject.statement]
-    rests = left_of(action, standing.own, statements) if standing.subjects else standing.own
+    sums = sums_told(action, standing)
+    statements += excess_of(action, sums)
+    rests = left_of(action, standing.own, statements) if standing.subjects or statements else standing.own
     if standing.drift and any(rest != GONE for rest in rests):
         rests = drifted(action, rests, standing.drift)
     emptied = bool(statements) and is_nothing_left(action, rests)
     if emptied:
         rests = tuple(GONE for _ in rests)
-    priced = newest_price((subject.priced for subject in standing.counting), standing.own_priced)
+    beyond = [standing.confirming[one.source] for one in sums if one.said > one.by_others]
+    counting = [*standing.counting, *(subject for one in beyond for subject in one.subjects.values())]
+    priced = newest_price((subject.priced for subject in counting), standing.own_priced)
     after = replace(standing, rests=rests, emptied=emptied, contract=priced.contract)
     if after.is_reversed and after.approved:
         countdown = replace(after.countdown, locks_at=after.lock_unapproved)
         return replace(after, approved=False, countdown=countdown, lock_unapproved=None)
     return after
+
+
+def sums_told(action: Action, standing: Standing) -> list[Sums]:
+    """What the sources say in all that confirm others, beside what those say."""
+    if not standing.confirming:
+        return []
+    return sums_of(action, standing.confirming, standing.counting, standing.taken, standing.wholes)
 
 
 def drifted(action: Action, rests: Rests, drift: Rests) -> Rests:

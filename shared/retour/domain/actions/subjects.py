@@ -28,6 +28,7 @@ class Told:
     claims: tuple[Claim, ...]
     place: Place
     contract: int
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,10 @@ class Subject:
     said: Statement = NOTHING
     priced: Priced | None = None
     restored: Version | None = None
+
+    @property
+    def source(self) -> str:
+        return self.told[-1].source if self.told else ""
 
     @property
     def newest(self) -> Version | None:

@@ -1,0 +1,99 @@
+"""Two tellers of one return: held until a person says which it is, or counted once by what each says in all."""
+
+import itertools
+from dataclasses import replace
+from decimal import Decimal as D
+from typing import Any
+
+import pytest
+from tests.domain.cases import action, folded, record, told
+from tests.domain.test_subjects import NOTHING, amount, says
+
+from retour.domain.actions.explain import details
+from retour.domain.actions.modification import Discard, Modification, Release, TakeBack
+from retour.domain.actions.standing import sums_told
+from retour.domain.delivery import Channel
+
+DAYS = {"days": "14"}
+CONFIRMS = {**DAYS, "shop": "confirms"}
+
+
+def by(source: str, made: Modification, **more: Any) -> Modification:
+    return replace(made, source=source, namespace=source, doubles=CONFIRMS if source == "till" else DAYS, **more)
+
+
+def refund(source: str, euros: int, version: int = 1, number: int = 1, hours: float = 1) -> Modification:
+    return by(source, says(TakeBack(D(euros)), version, f"refund/{number}", hours))
+
+
+def test_two_tellers_count_once_and_their_corrections_too() -> None:
+    history = [
+        refund("shop", 20, number=1), refund("till", 20, number=1, hours=2),
+        refund("shop", 30, number=2, hours=3), refund("till", 30, number=2, hours=4),
+        refund("shop", 25, 2, number=1, hours=5), refund("till", 25, 2, number=1, hours=6),
+    ]  # fmt: skip
+    assert [amount(folded(action(), history[:n])) for n in (1, 2, 3, 4, 5, 6)] == [8000, 8000, 5000, 5000, 4500, 4500]
+    outcomes = [outcome for outcome, _ in told(folded(action(), history))]
+    assert outcomes == ["applied", "duplicate", "applied", "duplicate", "applied", "duplicate"]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_what_the_confirming_one_says_beyond_counts_whoever_speaks_first(order: tuple[int, ...]) -> None:
+    told_ = [("shop", 20, 1), ("till", 15, 1), ("till", 15, 2)]
+    history = [refund(*told_[i][:2], number=told_[i][2], hours=n + 1) for n, i in enumerate(order)]
+    standing = folded(action(), history).heads["A~sale"].standing
+    assert standing.amount == 7000
+    (sums,) = sums_told(action(), standing)
+    assert (sums.source, sums.said, sums.by_others) == ("till", 3000, 2000)
+
+
+def test_without_subjects_they_count_once_as_well() -> None:
+    def take(source: str, hours: float) -> Modification:
+        return by(source, record(TakeBack(D(20)), hours, reference=f"{source}-{hours}"))
+
+    assert amount(folded(action(), [take("shop", 1), take("till", 2)])) == 8000
+    assert amount(folded(action(), [take("till", 1), take("shop", 2)])) == 8000
+    assert amount(folded(action(), [take("shop", 1), take("till", 2), take("till", 3)])) == 6000
+
+
+def test_a_hold_closes_by_itself_when_its_subject_takes_nothing() -> None:
+    shop = by("shop", says(TakeBack(D(40)), 1, "refund/9"))
+    held = by("stripe", says(TakeBack(D(40)), 1, "refund/re_1", 2))
+    failed = by("stripe", says(NOTHING, 2, "refund/re_1", 3))
+    order = folded(action(), [shop, held, failed])
+    assert told(order)[1] == ("held", "POSSIBLE_DUPLICATE")
+    assert (amount(order), order.heads["A~sale"].entry(held.id).outcome.value) == (6000, "superseded")  # type: ignore[union-attr]
+
+
+def test_later_versions_go_with_what_is_held_or_set_aside() -> None:
+    shop = by("shop", says(TakeBack(D(40)), 1, "refund/9"))
+    held = by("stripe", says(TakeBack(D(40)), 1, "refund/re_1", 2))
+    more = by("stripe", says(TakeBack(D(45)), 2, "refund/re_1", 3))
+    order = folded(action(), [shop, held, more])
+    head = order.heads["A~sale"]
+    words = [entry.outcome.value for one in (held, more) if (entry := head.entry(one.id))]
+    assert (amount(order), words) == (6000, ["superseded", "held"])
+    same = record(Discard(more.public_id), 4, channel=Channel.CONSOLE)
+    again = by("stripe", says(TakeBack(D(45)), 3, "refund/re_1", 5))
+    other = by("stripe", says(TakeBack(D(50)), 4, "refund/re_1", 6))
+    order = folded(action(), [shop, held, more, same, again, other])
+    assert [outcome for outcome, _ in told(order)][-2:] == ["refused", "held"]
+    assert amount(order) == 6000
+
+
+def test_of_two_returns_the_second_counts_and_is_not_compared_again() -> None:
+    shop = by("shop", says(TakeBack(D(40)), 1, "refund/9"))
+    held = by("stripe", says(TakeBack(D(40)), 1, "refund/re_1", 2))
+    both = record(Release(held.public_id), 3, channel=Channel.CONSOLE)
+    back = by("stripe", says(NOTHING, 2, "refund/re_1", 4))
+    anew = by("stripe", says(TakeBack(D(40)), 3, "refund/re_1", 5))
+    history = [shop, held, both, back, anew]
+    assert [amount(folded(action(), history[:n])) for n in (2, 3, 4, 5)] == [6000, 2000, 6000, 2000]
+
+
+def test_a_held_record_names_the_one_it_may_repeat() -> None:
+    first = by("shop", record(TakeBack(D(7)), 1, reference="a"))
+    meant = by("shop", record(TakeBack(D(3)), 2, reference="b"))
+    held = by("stripe", record(TakeBack(D(3)), 3, reference="c"))
+    order = folded(action(), [first, meant, held])
+    assert details(order, order.heads["A~sale"], held, 35)["double"] == meant.public_id
