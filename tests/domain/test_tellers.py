@@ -1,11 +1,14 @@
 """Two tellers of one return: held until a person says which it is, or counted once by what each says in all."""
 
 import itertools
+import random
 from dataclasses import replace
 from decimal import Decimal as D
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.domain.cases import action, folded, record, told
 from tests.domain.test_subjects import NOTHING, amount, says
 
@@ -97,3 +100,26 @@ def test_a_held_record_names_the_one_it_may_repeat() -> None:
     held = by("stripe", record(TakeBack(D(3)), 3, reference="c"))
     order = folded(action(), [first, meant, held])
     assert details(order, order.heads["A~sale"], held, 35)["double"] == meant.public_id
+
+
+@settings(max_examples=150)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["shop", "till"]), st.integers(1, 2), st.integers(1, 3), st.integers(0, 50)),
+        max_size=7,
+        unique_by=lambda one: one[:3],
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_the_larger_of_two_sums_counts_whatever_the_order(
+    history: list[tuple[str, int, int, int]], dice: random.Random
+) -> None:
+    newest = {(source, number): (version, euros) for source, number, version, euros in sorted(history)}
+    said = {name: 100 * sum(e for (source, _), (_, e) in newest.items() if source == name) for name in ("shop", "till")}
+    left = 10000 - max(min(said["shop"], 10000), min(said["till"], 10000))
+    dice.shuffle(history)
+    records = [
+        replace(refund(source, euros, version, number, n + 1), doubles=CONFIRMS if source == "till" else {})
+        for n, (source, number, version, euros) in enumerate(history)
+    ]
+    assert amount(folded(action(), records)) == left

@@ -35,7 +35,7 @@ DOCUMENT: dict[str, Any] = {
     },
     "sources": {
         "erp": {"channel": "api", "kind": "standard"},
-        "shop": {"channel": "api", "kind": "standard", "possible_duplicates": {"till": "confirms"}},
+        "shop": {"channel": "api", "kind": "standard", "possible_duplicates": {"till": "apply"}},
         "till": {
             "channel": "api",
             "kind": "standard",

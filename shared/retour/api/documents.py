@@ -143,6 +143,8 @@ def modification_document(
         "event_type": record.event_type,
         "sku": record.sku,
         "line": record.line,
+        "subject": record.subject,
+        "version": str(record.version) if record.version else None,
         **change_document(record),
         "currency": record.currency,
         "reason": record.reason,

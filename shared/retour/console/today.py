@@ -15,6 +15,7 @@ from retour.console.counted import Counted
 from retour.console.request import Response, to
 from retour.console.visit import Visit
 from retour.schedule.arrivals import is_refused_whole
+from retour.sentences import sentence
 
 WEEKS = 5
 CASES = 7
@@ -62,6 +63,9 @@ def case_of(visit: Visit, kind: str, subject: str, doc: Mapping[str, Any]) -> Ca
                         record_link(visit, subject), record=subject)  # fmt: skip
         case "waiting":
             home = str(doc.get("home", ""))
+            if doc.get("code"):
+                said = sentence(str(doc["code"]), {"order": home}, visit.spoken.language)
+                return Case(kind, said, record_link(visit, f"{home}~{subject}"), deadline, f"{home}~{subject}")
             said = say("Order %(order)s is not known yet; its return waits and is refused on %(day)s.",
                        order=home.lstrip("@"), day=words.day(deadline))  # fmt: skip
             return Case(kind, said, record_link(visit, f"{home}~{subject}"), deadline, f"{home}~{subject}")

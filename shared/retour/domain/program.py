@@ -45,7 +45,6 @@ class Source:
     order_id_field: str | None = None
     approve_restores: bool = False
     references: str = "once"
-    absent: str = "keep"
     prices: str | None = None
     enabled: bool = True
     possible_duplicates: Mapping[str, str] = field(default_factory=dict)
@@ -171,7 +170,7 @@ BASIS = {"stripe": "order_total", "woocommerce": "order_total"}
 """What kinds of senders speak of that never know the goods alone; all others speak of goods."""
 COMMON = {
     "kind", "event_type", "order_by", "currency", "amount_means", "default_reason",
-    "order_id_field", "approve_restores", "references", "absent", "prices", "enabled", "expected_by",
+    "order_id_field", "approve_restores", "references", "prices", "enabled", "expected_by",
     "possible_duplicates", "thresholds",
 }  # fmt: skip
 

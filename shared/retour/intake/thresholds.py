@@ -119,6 +119,8 @@ class Weight:
 
     def judge(self, read: Modification, result: Result) -> None:
         match read.change:
+            case SetTotal() if read.subject is not None:
+                return  # told again it changes nothing, which is no sign of anything
             case SetTotal():
                 self.verbs["set_total"] += 1
                 self.unchanged_totals += result.outcome is Outcome.UNCHANGED

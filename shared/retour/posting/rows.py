@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from retour.domain.actions.codes import Code
 from retour.domain.actions.explain import details
+from retour.domain.actions.fold import why_waiting
 from retour.domain.actions.make_good import concerned, make_good
 from retour.domain.actions.modification import Modification
 from retour.domain.actions.order import Entry, Head, Order, effect
@@ -16,7 +18,8 @@ from retour.domain.row import Row, Unreadable
 from retour.normalise import Read, Reading
 from retour.posting import cascade
 from retour.posting.fold import adopt, settle
-from retour.posting.names import adopt_named, await_total, key_by_names, needs_total, wait_beside_all, with_total
+from retour.posting.names import adopt_named, await_total, key_by_names, wait_beside_all, with_total
+from retour.posting.restated import news_of, said_before
 from retour.store.bulk import CONNECTIONS, Ahead, batched, order_keys
 from retour.store.ledger import Ledger, TableLedger
 
@@ -107,7 +110,7 @@ def take_orders(
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(CONNECTIONS) as pool:
-        ahead = Ahead.of(ledger, orders, RECORDS_MAX, pool)
+        ahead = Ahead.of(ledger, orders, RECORDS_MAX, pool, news_of)
         return list(pool.map(lambda key: take_order(ahead, program, key, orders[key], now), orders))
 
 
@@ -115,10 +118,13 @@ def take_order(
     ledger: Ledger, program: Program, key: str, modifications: Sequence[Modification], now: datetime
 ) -> list[Result]:
     """The records of one order: each inserted unless it stands there, one fold, one write."""
-    order = inserted(ledger, ledger.order(key), modifications)
+    order = ledger.order(key)
+    said = said_before(order, modifications)
+    news = [m for m in modifications if m.id not in said]
+    order = inserted(ledger, order, news)
     order = settle(ledger, key, now, order)
     known = {record.id for record in order.records}
-    attempts = {m.id: attempt for m in modifications if m.id in known and (attempt := tried_again(order, m))}
+    attempts = {m.id: attempt for m in news if m.id in known and (attempt := tried_again(order, m))}
     if attempts:
         order = inserted(ledger, order, list(attempts.values()))
         order = settle(ledger, key, now, order)
@@ -128,9 +134,13 @@ def take_order(
     order = cascade.carry(ledger, order, now)
     program = replace(program, contracts=ledger.contracts)
     others: dict[str, Otherwise] = {}
-    return [
-        told(order, m, attempts.get(m.id), program, others) if m.id in known else too_many(m) for m in modifications
-    ]
+
+    def answer(m: Modification) -> Result:
+        if m.id in said:
+            return told_before(order, m, said[m.id], program)
+        return told(order, m, attempts.get(m.id), program, others) if m.id in known else too_many(m)
+
+    return [answer(m) for m in modifications]
 
 
 def inserted(ledger: Ledger, order: Order, modifications: Iterable[Modification]) -> Order:
@@ -171,10 +181,11 @@ def told(
     own = attempt or standing_for(order, asked)
     booked = order.booked(own.id)
     repeated = (own.provenance.delivery, own.provenance.place) != (asked.provenance.delivery, asked.provenance.place)
+    code = why_waiting(order, own) if booked is None and order.actions else Code.ACTION_NOT_FOUND
     result = Result(
         place=asked.provenance.place,
         outcome=Outcome.WAITING,
-        code="ORDER_TOTAL_UNKNOWN" if order.actions and needs_total(own) else "WAITING",
+        code=code if code == Code.ORDER_TOTAL_UNKNOWN else "WAITING",
         details={"order": name_of(asked), "waiting_days": str(program.waiting_days)},
         modification=own.public_id,
         reference=asked.reference or "",
@@ -234,6 +245,13 @@ def priced(
     if warning is None or result.code:
         return result
     return replace(result, code=warning.code, details={**result.details, **warning.details})
+
+
+def told_before(order: Order, asked: Modification, said: Modification, program: Program) -> Result:
+    """What became of a row that says nothing new: it is as it stood."""
+    result = replace(told(order, said, None, program), place=asked.provenance.place, effect=None, make_good=None)
+    stays = result.outcome in (Outcome.WAITING, Outcome.HELD, Outcome.REFUSED)
+    return result if stays else replace(result, outcome=Outcome.UNCHANGED, code="")
 
 
 def standing_for(order: Order, asked: Modification) -> Modification:

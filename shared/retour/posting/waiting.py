@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from retour.domain.actions.order import Order
+from retour.domain.actions.order import Order, lacks_total
 from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Delivery
 from retour.domain.program import Program
@@ -37,7 +37,8 @@ def remind_waiting(hub: "Hub", program: Program, delivery: Delivery, results: Se
     for result in results:
         if result.outcome is Outcome.WAITING:
             home, _, subject = result.modification.rpartition("~")
-            deliveries.remind("waiting", deadline, subject, {"delivery": delivery.id, "home": home})
+            why = {} if result.code == "WAITING" else {"code": result.code}
+            deliveries.remind("waiting", deadline, subject, {"delivery": delivery.id, "home": home, **why})
 
 
 def tell_settled(hub: "Hub", program: Program, order: Order) -> None:
@@ -45,7 +46,8 @@ def tell_settled(hub: "Hub", program: Program, order: Order) -> None:
     deliveries = hub.deliveries(program.id)
     first = min((action.reported_at for action in order.actions), default=None)
     for record in order.records:
-        if (first is None or record.received_at <= first) and order.booked(record.id):
+        could_wait = first is None or record.received_at <= first or lacks_total(record)
+        if could_wait and order.booked(record.id):
             deadline = record.received_at + timedelta(days=program.waiting_days)
             reminder = deliveries.reminded("waiting", deadline, record.id)
             if reminder:

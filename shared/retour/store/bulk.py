@@ -1,7 +1,7 @@
 """Many orders at once: read in parallel, their new records inserted in batches, before each is folded by itself."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -177,15 +177,26 @@ class Ahead:
     inserted: dict[tuple[str, str], Modification | None] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, under: TableLedger, wanted: Mapping[str, Sequence[Modification]], most: int, pool: Executor) -> "Ahead":
-        """`most`: records an order may have; what might go beyond is left to be inserted one by one."""
+    def of(
+        cls,
+        under: TableLedger,
+        wanted: Mapping[str, Sequence[Modification]],
+        most: int,
+        pool: Executor,
+        news_of: Callable[[Order, Sequence[Modification]], Sequence[Modification]],
+    ) -> "Ahead":
+        """`most`: records an order may have; what might go beyond is left to be inserted one by one.
+
+        `news_of` an order and the records asked for it: those that say something new.
+        """
         orders = dict(zip(wanted, pool.map(under.order, wanted), strict=True))
         new: dict[tuple[str, str], Modification] = {}
         for key, modifications in wanted.items():
             records = orders[key].records
             if len(records) + len(modifications) <= most:
                 known = {record.id for record in records}
-                new |= {(key, m.id): m for m in reversed(modifications) if m.id not in known}
+                said = news_of(orders[key], modifications)
+                new |= {(key, m.id): m for m in reversed(said) if m.id not in known}
         return cls(under, orders, dict(zip(new, insert_all(under, list(new.values()), pool), strict=True)))
 
     @property

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from decimal import Decimal
 
 from retour.domain.actions.action import Action, State
 from retour.domain.actions.lines import Rests
@@ -88,16 +87,12 @@ class Head:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """Everything one order's partition holds. `heads` lacks those not written yet.
-
-    `totals` are the order totals that messages without a record told, by namespace and name (`TakeBack.total_of`).
-    """
+    """Everything one order's partition holds. `heads` lacks those not written yet."""
 
     key: str
     actions: Sequence[Action] = ()
     records: Sequence[Modification] = ()
     heads: Mapping[str, Head] = field(default_factory=dict)
-    totals: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
 
     def action(self, action_id: str) -> Action | None:
         return next((action for action in self.actions if action.id == action_id), None)
@@ -156,8 +151,9 @@ def with_total(order: Order, record: Modification) -> Modification:
         and other.change.of_total is not None
     ]
     first = min(told, key=place_of, default=None)
-    total = first.change.of_total if first and isinstance(first.change, TakeBack) else order.totals.get(name)
-    return record if total is None else replace(record, change=replace(change, of_total=total))
+    if first is None or not isinstance(first.change, TakeBack):
+        return record
+    return replace(record, change=replace(change, of_total=first.change.of_total))
 
 
 def lacks_total(record: Modification) -> bool:

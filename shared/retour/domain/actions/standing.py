@@ -78,8 +78,8 @@ class Standing:
     """`own` is what the records without subject leave of the lines, `rests` what is left once the subjects have taken
     theirs. `contract` prices it; `own_priced` is what priced the lines without the subjects.
 
-    `wholes` are the subjects that tell the sum of others: they count only while none of their parts was told. `taken` is
-    what each source took without naming a subject, `confirming` what sources told that confirm others.
+    `wholes` are the subjects that tell the sum of others: they count only while none of their parts was told. `taken`
+    is what each source took without naming a subject, `confirming` what sources told that confirm others.
     `before_zero` remembers, per line at zero, what it was before; `reversal` is the one in force by a record without
     subject, `emptied` whether the subjects leave nothing. `lock_contract` gave the lock rule. `lock_unapproved` is the
     lock as it was before the approval. `undone` and `idle` are the records left out: by an undo, and because they

@@ -1,0 +1,54 @@
+"""What a sender tells again without anything new in it is not written again (spec 4, Subjects)."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from retour.domain.actions.codes import Code
+from retour.domain.actions.modification import Modification
+from retour.domain.actions.order import Order
+from retour.domain.actions.outcome import Outcome
+from retour.domain.actions.subjects import SubjectKey
+
+
+def said_before(order: Order, records: Sequence[Modification]) -> Mapping[str, Modification]:
+    """Of the records of one delivery those that say nothing new, each with the record that said it.
+
+    Only of a subject whose version is its receipt: what a sender gives a version of its own is kept. All rows of the
+    delivery on a subject are compared with all rows of its newest version.
+    """
+    known = {record.id for record in order.records}
+    found: dict[str, Modification] = {}
+    for key, told in by_subject(record for record in records if record.is_restatement).items():
+        before = newest_rows(order, key)
+        if before and not any(record.id in known for record in told) and rows(before) == rows(told):
+            found |= {record.id: before[0] for record in told}
+    return found
+
+
+def news_of(order: Order, records: Sequence[Modification]) -> Sequence[Modification]:
+    said = said_before(order, records)
+    return [record for record in records if record.id not in said]
+
+
+def by_subject(records: Iterable[Modification]) -> Mapping[SubjectKey, list[Modification]]:
+    found: dict[SubjectKey, list[Modification]] = defaultdict(list)
+    for record in records:
+        if record.subject_key is not None:
+            found[record.subject_key].append(record)
+    return found
+
+
+def newest_rows(order: Order, key: SubjectKey) -> list[Modification]:
+    """The rows of the newest version of a subject that was not refused for what is wrong in it."""
+    told = [record for record in order.records if record.subject_key == key and not is_refused(order, record)]
+    newest = max((record.version for record in told if record.version is not None), default=None)
+    return [record for record in told if record.version == newest]
+
+
+def is_refused(order: Order, record: Modification) -> bool:
+    booked = order.booked(record.id)
+    return booked is not None and booked[1].outcome is Outcome.REFUSED and booked[1].code != Code.DISCARDED
+
+
+def rows(records: Sequence[Modification]) -> Counter[tuple[str | None, ...]]:
+    return Counter((one.content, one.sku, one.line, one.action_id, one.event_type) for one in records)
