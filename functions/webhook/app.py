@@ -10,6 +10,7 @@ from retour.api.calls import PROGRAM_ID, Call, Refused, call_of, refuse_odd_path
 from retour.api.described import know_words
 from retour.api.documents import answer_document
 from retour.api.problem import accepted_language, shown
+from retour.api.quota import refusal_beyond_quota
 from retour.api.time_limit import answered_in_time
 from retour.api.unavailable import ask_again_when_unavailable
 from retour.channels.webhook import Hooks, hooks, is_ping, is_trial
@@ -28,7 +29,8 @@ logger = Logger(service="webhook")
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     call = call_of(event)
     with hub().programs.one_call():
-        return answered_in_time(call, context, lambda: answered(call, event.get("pathParameters") or {}))
+        beyond = refusal_beyond_quota(call)
+        return beyond or answered_in_time(call, context, lambda: answered(call, event.get("pathParameters") or {}))
 
 
 def answered(call: Call, named: Mapping[str, str]) -> dict[str, Any]:

@@ -8,10 +8,12 @@ import hmac
 import http.client
 import json
 import logging
+import re
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,6 +29,10 @@ TLS_HANDSHAKE = b"\x16"
 FORWARDED = ("/v1/", "/console/", "/my/", "/static/")
 FORWARDED_EXACTLY = ("/", "/console", "/openapi.json", "/healthz")
 SIGN_IN = "/console/sign-in"
+PROGRAM = re.compile(r"/(?:v1/programs|console)/([^/]+)")
+SIDE_BY_SIDE = 3
+"""Calls of one program that are under way at once; more wait here, so that the other programs' go on."""
+PATIENCE_SECONDS = 20
 HOP_BY_HOP = {
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
     "trailers", "transfer-encoding", "upgrade", "expect",
@@ -88,6 +94,8 @@ class Front(ThreadingHTTPServer):
         self.tls = tls
         self.opened: Open | None = None
         self.connections = threading.local()
+        self.under_way: dict[str, threading.BoundedSemaphore] = {}
+        self.counting = threading.Lock()
         super().__init__(listening.getsockname()[:2], Exchange, bind_and_activate=False)
         self.socket.close()
         self.socket = listening
@@ -97,6 +105,20 @@ class Front(ThreadingHTTPServer):
 
     def open(self, opened: Open) -> None:
         self.opened = opened
+
+    @contextmanager
+    def turn(self, path: str) -> Iterator[None]:
+        """A turn of the program that a path names. As an account's concurrency in the cloud, this machine is shared."""
+        found = PROGRAM.match(path)
+        with self.counting:
+            turns = self.under_way.setdefault(found[1] if found else "", threading.BoundedSemaphore(SIDE_BY_SIDE))
+        if not turns.acquire(timeout=PATIENCE_SECONDS):
+            told = "This program makes more calls than it has turns here; send this one again in a moment."
+            raise Refused(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_CALLS", told)
+        try:
+            yield
+        finally:
+            turns.release()
 
     def start(self) -> None:
         threading.Thread(target=self.serve_forever, args=(0.1,), name="front", daemon=True).start()
@@ -146,7 +168,8 @@ class Exchange(BaseHTTPRequestHandler):
             elif path == "/" and opened.welcome:
                 self.answer(HTTPStatus.OK, "text/plain; charset=utf-8", opened.welcome.encode())
             elif path in FORWARDED_EXACTLY or path.startswith(FORWARDED):
-                self.exchange(opened, path, body)
+                with self.server.turn(path):
+                    self.exchange(opened, path, body)
             else:
                 raise Refused(HTTPStatus.NOT_FOUND, "NOT_FOUND", "There is nothing at this path; see /openapi.json.")
         except Refused as refused:
@@ -308,7 +331,7 @@ class Exchange(BaseHTTPRequestHandler):
         self.send_response_only(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
-        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
             self.send_header("Retry-After", "1")
         if self.close_connection:
             self.send_header("Connection", "close")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from retour.domain.contracts.contract import Contract
 from retour.domain.delivery import Delivery
@@ -25,6 +25,9 @@ from retour.store.secrets import Secrets
 from retour.store.state import SourceState
 from retour.store.wire import ready
 from retour.store.work import Work
+
+if TYPE_CHECKING:
+    from retour.api.quota import Quota
 
 PROGRAM_ID = re.compile(r"[a-z][a-z0-9-]{1,30}")
 AGAIN_MAX = 50
@@ -286,6 +289,18 @@ class Hub:
     def salesforce_ca(self) -> str | None:
         return self.environment.get("SALESFORCE_CA") or None
 
+    @property
+    def must_answer(self) -> bool:
+        """Whether somebody waits for what this function says: it asks nobody longer than they have patience."""
+        return self.environment.get("MUST_ANSWER") == "1"
+
+    @cached_property
+    def quota(self) -> "Quota":
+        """How many calls a sender may make to this process."""
+        from retour.api.quota import Quota
+
+        return Quota(float(self.environment.get("CALLS_PER_SECOND") or 0))
+
     # Clients
 
     @property
@@ -320,6 +335,10 @@ class Hub:
             max_pool_connections=CONNECTIONS,
             # Addresses handed out are signed as every region wants it, not in the old way of the oldest region.
             signature_version="s3v4" if service == "s3" else None,
+            # Adaptive: who is throttled slows down by itself, and chance keeps those who wait apart.
+            retries={"mode": "adaptive", "total_max_attempts": 3 if self.must_answer else 8},
+            connect_timeout=1 if self.must_answer else 5,
+            read_timeout=5 if self.must_answer else 60,
             # Said once; else botocore puts it together anew for each request.
             user_agent=f"Retour botocore/{__version__}",
         )

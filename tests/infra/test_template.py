@@ -331,3 +331,24 @@ def test_who_hands_a_large_file_over_may_start_its_machine() -> None:
     assert len(allowed) == 1
     for name in ("FileDropFunction", "ApiFunction"):
         assert {"Ref": "TakeFiles"} in FUNCTIONS[name]["Policies"]
+
+
+def test_every_queue_that_is_worked_on_has_a_most_and_what_answers_a_patience_and_a_quota() -> None:
+    """One program's flood, or five slow merchants, use up neither the account nor the senders' patience."""
+    queues = [
+        event["Properties"]["ScalingConfig"]["MaximumConcurrency"]
+        for one in FUNCTIONS.values()
+        for event in one.get("Events", {}).values()
+        if event["Type"] == "SQS"
+    ]
+    assert queues and all(2 <= most <= 10 for most in queues)
+    answering = {"WebhookFunction", "ApiFunction", "ConsoleFunction", "SalesforceFunction", "SftpLoginFunction"}
+    patient = {n for n, one in FUNCTIONS.items() if "MUST_ANSWER" in one.get("Environment", {}).get("Variables", {})}
+    assert patient == answering
+    reserved = {name for name, one in FUNCTIONS.items() if "ReservedConcurrentExecutions" in one}
+    assert {"WebhookFunction", "ApiFunction", "FileDropFunction", "ApplyFunction"} <= reserved
+    assert (
+        TEMPLATE["Parameters"]["CallConcurrency"]["Default"]
+        == TEMPLATE["Parameters"]["WorkConcurrency"]["Default"]
+        == ""
+    )

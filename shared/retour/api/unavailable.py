@@ -19,6 +19,12 @@ THROTTLED = {
     "TransactionInProgressException",
 }
 
+FAILURES = {
+    "botocore.exceptions.ConnectionError",
+    "botocore.exceptions.HTTPClientError",
+    "retour.store.busy.BusyError",
+}
+
 Handler = Callable[[dict[str, Any], Any], Any]
 
 
@@ -55,4 +61,4 @@ def is_unavailable(error: BaseException) -> bool:
         said: dict[str, Any] = getattr(error, "response", {})
         status = said.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return status >= SERVER_ERROR or said.get("Error", {}).get("Code") in THROTTLED
-    return bool(names & {"botocore.exceptions.HTTPClientError", "botocore.exceptions.ConnectionError"})
+    return bool(names & FAILURES)

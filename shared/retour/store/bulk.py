@@ -16,6 +16,7 @@ from retour.domain.actions.order import Order
 from retour.domain.actions.outcome import Outcome
 from retour.domain.contracts.contract import Contract
 from retour.domain.times import instant
+from retour.store.busy import batch_get
 from retour.store.items import (
     NEVER,
     Item,
@@ -91,14 +92,9 @@ def order_keys(ledger: TableLedger, action_ids: Iterable[str]) -> dict[str, str]
     found: dict[str, str] = {}
     for some in batched(dict.fromkeys(action_ids), KEYS):
         named = {ledger.partition_key(f"@{action_id}"): action_id for action_id in some}
-        asked: Mapping[str, Any] = {
-            ledger.table: {"Keys": [{"PK": s(pk), "SK": s("=")} for pk in named], "ConsistentRead": True}
-        }
-        while asked:
-            answer = ledger.client.batch_get_item(RequestItems=asked)
-            for item in answer["Responses"].get(ledger.table, ()):
-                found[named[item["PK"]["S"]]] = item["ord"]["S"]
-            asked = answer.get("UnprocessedKeys") or {}
+        keys = [{"PK": s(pk), "SK": s("=")} for pk in named]
+        for _, item in batch_get(ledger.client, {ledger.table: {"Keys": keys, "ConsistentRead": True}}):
+            found[named[item["PK"]["S"]]] = item["ord"]["S"]
     return found
 
 
@@ -159,13 +155,8 @@ def _listed(reported: Item, head: Item) -> Listed:
 def _items(ledger: TableLedger, places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Item]:
     """The report and the head of each action, by partition and sort key."""
     keys = [{"PK": s(ledger.partition_key(key)), "SK": s(f"{kind}#{id_}")} for key, id_ in places for kind in "CH"]
-    asked: Mapping[str, Any] = {ledger.table: {"Keys": keys, "ConsistentRead": True}}
-    found: dict[tuple[str, str], Item] = {}
-    while asked:
-        answer = ledger.client.batch_get_item(RequestItems=asked)
-        found |= {(item["PK"]["S"], item["SK"]["S"]): item for item in answer["Responses"].get(ledger.table, ())}
-        asked = answer.get("UnprocessedKeys") or {}
-    return found
+    got = batch_get(ledger.client, {ledger.table: {"Keys": keys, "ConsistentRead": True}})
+    return {(item["PK"]["S"], item["SK"]["S"]): dict(item) for _, item in got}
 
 
 @dataclass(frozen=True)

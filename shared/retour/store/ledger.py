@@ -17,6 +17,7 @@ from retour.domain.actions.order import Head, Order
 from retour.domain.actions.replay import resume
 from retour.domain.contracts.contract import Contract
 from retour.domain.times import instant, text
+from retour.store.busy import BusyError
 from retour.store.items import (
     Item,
     action_from,
@@ -34,6 +35,8 @@ from retour.store.query import pages
 
 KEYS_AT_ONCE = 100
 """Keys of one look into an index, for a page of a list. Who counts all looks at more."""
+CONFLICTS = 50
+"""How often others may be in the way of one write or one reading."""
 LOG_OPEN = 16
 """Entries a head carries before the older ones are sealed into a page of their own."""
 
@@ -447,29 +450,35 @@ class TableLedger:
         return head
 
     def _put_new(self, item: Item) -> Mapping[str, Any] | None:
-        """Insert, or the item that already stands at this key."""
-        try:
-            self.client.put_item(
-                TableName=self.table,
-                Item=item,
-                ConditionExpression="attribute_not_exists(PK)",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
-        except self.client.exceptions.ConditionalCheckFailedException as failure:
-            return failure.response["Item"]  # type: ignore[no-any-return]
-        except self.client.exceptions.TransactionConflictException:
-            # Somebody's transaction is asking in this moment whether the item is there: it is over in the next.
-            return self._put_new(item)
-        return None
+        """Insert, or the item that already stands at this key. BusyError."""
+        for _ in range(CONFLICTS):
+            try:
+                self.client.put_item(
+                    TableName=self.table,
+                    Item=item,
+                    ConditionExpression="attribute_not_exists(PK)",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+            except self.client.exceptions.ConditionalCheckFailedException as failure:
+                return failure.response["Item"]  # type: ignore[no-any-return]
+            except self.client.exceptions.TransactionConflictException:
+                # Somebody's transaction is asking in this moment whether the item is there: it is over in the next.
+                continue
+            return None
+        raise BusyError(f"{CONFLICTS} transactions of others in a row")
 
     def _partition(self, partition: str) -> Sequence[Mapping[str, Any]]:
         """A partition's items at one moment: what takes several pages is read until it says the same twice."""
         pages = list(self._pages(partition))
-        while len(pages) > 1:
+        for _ in range(CONFLICTS):
+            if len(pages) < 2:
+                break
             again = list(self._pages(partition))
             if again == pages:
                 break
             pages = again
+        else:
+            raise BusyError(f"an order that others wrote to {CONFLICTS} times while it was read")
         return [item for page in pages for item in page]
 
     def _pages(self, partition: str) -> Iterator[Sequence[Mapping[str, Any]]]:

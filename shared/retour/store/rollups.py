@@ -14,6 +14,7 @@ from typing import Any
 
 from retour.domain.actions.order import Entry
 from retour.domain.times import instant
+from retour.store.busy import batch_get
 from retour.store.items import NEVER, Item, encode, entries_from, n, read, s
 from retour.store.query import pages
 
@@ -187,10 +188,7 @@ class RollUps:
             asked: Document = {"Keys": keys[start : start + AT_ONCE]} | (
                 {"ProjectionExpression": names} if names else {}
             )
-            while asked.get("Keys"):
-                answer = self.client.batch_get_item(RequestItems={self.table: asked})
-                yield from answer["Responses"].get(self.table, ())
-                asked = answer.get("UnprocessedKeys", {}).get(self.table, {})
+            yield from (item for _, item in batch_get(self.client, {self.table: asked}))
 
     def _query(self, partition: str, prefix: str) -> Iterator[Mapping[str, Any]]:
         condition, values = "PK = :pk", {":pk": s(partition)}

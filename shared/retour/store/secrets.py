@@ -1,9 +1,12 @@
-"""What a source and its sender share, in Parameter Store: one encrypted text per source, read at most once a minute.
+"""What a source and its sender share, in Parameter Store: one encrypted text per source, read once a minute a program.
 
-Parameter Store keeps and encrypts such texts for nothing; Secrets Manager would cost every idle source money.
+What was read last holds on while Parameter Store, which takes 40 questions a second of the whole account, does not
+answer: a sender that was believed a minute ago is believed still. Parameter Store keeps and encrypts such texts for
+nothing; Secrets Manager would cost every idle source money.
 """
 
 import json
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +14,11 @@ from typing import Any
 
 SECONDS = 60
 AGAIN_SECONDS = 2
+WITHOUT_ANSWER_SECONDS = 10
+"""So long nobody asks again after a question that was not answered."""
+PAGES_MAX = 200
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -19,20 +27,21 @@ class Secrets:
 
     client: Any
     stack: str
-    _read: dict[str, tuple[float, dict[str, Any]]] = field(default_factory=dict)
+    _read: dict[str, tuple[float, dict[str, dict[str, Any]]]] = field(default_factory=dict)
     _again: dict[str, float] = field(default_factory=dict)
 
     def get(self, program: str, source: str) -> dict[str, Any]:
-        name = self.name(program, source)
-        kept = self._read.get(name)
+        kept = self._read.get(program)
         if kept is None or kept[0] < time.monotonic():
-            kept = self._read[name] = (time.monotonic() + SECONDS, self._get(name))
-        return kept[1]
+            kept = self._read[program] = self._of_program(program, kept[1] if kept else None)
+        return kept[1].get(source, {})
 
     def newest(self, program: str, source: str) -> dict[str, Any]:
         """As it is this moment, for whoever changes a part of it."""
-        self._read.pop(self.name(program, source), None)
-        return self.get(program, source)
+        found = self._get(self.name(program, source))
+        if program in self._read:
+            self._read[program][1][source] = found
+        return found
 
     def again(self, program: str, source: str) -> dict[str, Any]:
         """The same for whoever was not believed with what is kept; nothing new where somebody was not just now, so that
@@ -46,10 +55,32 @@ class Secrets:
     def put(self, program: str, source: str, value: Mapping[str, Any]) -> None:
         name = self.name(program, source)
         self.client.put_parameter(Name=name, Value=json.dumps(value), Type="SecureString", Overwrite=True)
-        self._read.pop(name, None)
+        if program in self._read:
+            self._read[program][1][source] = dict(value)
 
     def name(self, program: str, source: str) -> str:
         return f"/retour/{self.stack}/{program}/{source}"
+
+    def _of_program(
+        self, program: str, last: dict[str, dict[str, Any]] | None
+    ) -> tuple[float, dict[str, dict[str, Any]]]:
+        """Until when it holds, and what each source of a program shares."""
+        asked = {"Path": self.name(program, ""), "WithDecryption": True}
+        found: dict[str, dict[str, Any]] = {}
+        try:
+            for _ in range(PAGES_MAX):
+                answer = self.client.get_parameters_by_path(**asked)
+                for one in answer["Parameters"]:
+                    found[one["Name"].rpartition("/")[2]] = json.loads(one["Value"])
+                if "NextToken" not in answer:
+                    break
+                asked["NextToken"] = answer["NextToken"]
+        except Exception:
+            if last is None:
+                raise
+            log.exception("secrets not read anew; those read last hold on", extra={"program": program})
+            return time.monotonic() + WITHOUT_ANSWER_SECONDS, last
+        return time.monotonic() + SECONDS, found
 
     def _get(self, name: str) -> dict[str, Any]:
         try:

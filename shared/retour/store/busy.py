@@ -1,0 +1,30 @@
+"""A store that has too much to do: asked again after a pause, and given up after some."""
+
+import random
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+PAUSES = 8
+"""How often what was left over is asked for again: within 13 seconds at most, 7 on average."""
+FIRST_PAUSE = 0.05
+
+
+class BusyError(Exception):
+    """The store left something over each time it was asked; it may have it later."""
+
+
+def batch_get(client: Any, requested: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Table and item of every key that is there (BatchGetItem). Keys that were left over are asked for again after a
+    pause that doubles and of which chance takes a part, so that those who wait do not come back together. BusyError.
+    """
+    for attempt in range(PAUSES + 1):
+        answer = client.batch_get_item(RequestItems=requested)
+        for table, items in answer["Responses"].items():
+            yield from ((table, item) for item in items)
+        requested = answer.get("UnprocessedKeys") or {}
+        if not requested:
+            return
+        if attempt < PAUSES:
+            time.sleep(random.uniform(0, FIRST_PAUSE * 2**attempt))
+    raise BusyError(f"after {PAUSES} pauses {sum(len(one['Keys']) for one in requested.values())} keys are left over")
