@@ -231,11 +231,11 @@ def test_a_document_that_leaves_open_actions_without_terms_is_refused(
     assert late.json["outcomes"][0]["code"] == "CONTRACT_MISSING"
 
 
-def test_terms_that_begin_again_after_a_gap_are_refused_while_actions_are_open(
-    admin: Caller, call: Caller, house: House
-) -> None:
+def test_versions_of_a_contract_that_lie_apart_are_refused(admin: Caller, call: Caller, house: House) -> None:
     at(house, TODAY)
     apply(admin, house, standard=terms(valid_until="2026-11-30"))
+    alone = apply(admin, house, 422, standard=terms("9%", valid_from="2026-12-03"))
+    assert "begin on 2026-12-01 or earlier" in alone["errors"][0]["detail"], "also before anybody has open actions"
     order(call, house, "Z-1", "zoe")
     refused = apply(admin, house, 422, standard=terms("9%", valid_from="2026-12-03"))
     assert [(one["key"]) for one in refused["errors"]] == ["contracts.standard.valid_from"]

@@ -1,6 +1,8 @@
 """A program is read, or every fault in it is told with its line, its key and what right looks like."""
 
 import json
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -8,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from retour.domain.contracts.pay import Percent
+from retour.domain.contracts.versions import with_versions_of
 from retour.domain.program import REASONS, program_from
-from retour.setup.program_file import FAULTS_MAX, SIZE_MAX, Fault, read, schema
+from retour.setup.program_file import FAULTS_MAX, SIZE_MAX, Fault, accepted, read, schema
 
 ACME = """\
 program: acme
@@ -148,6 +152,31 @@ CASES = [
     ("program: acme", "program: admin", 1, "program", "reserved"),
     ("  mail:", "  console:", 40, "sources.console", "reserved"),
     ("  mail:", "  api:", 40, "sources.api", "call this one 'email'"),
+    ("payout: 8%", "payout: 12.345678%", 14, "contracts.standard.payout", "8% or 7.25%"),
+    ("payout: 8%", "payout: 8%\n    valid_until: 2025-12-31", 15, "contracts.standard.valid_until", "2026-01-01"),
+    ("payout: 8%", "payout: 8%\n    valid_until: 2026-06-31", 15, "contracts.standard.valid_until", "no day"),
+    ("payout: 8%", "payout: 8%\n    groups: [gold]", 9, "event_types.sale", "to all partners"),
+    ("payout: 8%", "payout: 8%\n    valid_until: 2026-12-31", 15, "", None),
+    ("payout: 8%", "rules: [{pays: 8%, at_most: '5.005'}]", 14, "contracts.standard.rules[1].at_most", "such as 50.00"),
+    ("payout: 8%", "rules: [{pays: 8%, until: 2025-12-24}]", 14, "contracts.standard.rules[1].until", "never holds"),
+    ("payout: 8%", "rules: [{pays: 8%, from: 2026-02-01, until: 2026-01-31}]", 14,
+     "contracts.standard.rules[1].until", "2026-02-01"),
+    ("payout: 8%", "rules: [{pays: 8%, country: [Germany]}]", 14, "contracts.standard.rules[1].country[1]", "DE"),
+    ("payout: 8%", "rules: [{pays: 8%, not: {contry: [DE]}}]", 14,
+     "contracts.standard.rules[1].not.contry", "`country`"),
+    ("payout: 8%", "rules: [{pays: 8%, partner_group: [gold]}]", 14,
+     "contracts.standard.rules[1].partner_group[1]", "no group 'gold'"),
+    ("payout: 8%", "rules: [{pays: 8%, order_value: {from: '9.999'}}]", 14,
+     "contracts.standard.rules[1].order_value.from", "such as 100.00"),
+    ("{days_after_event: 30}", "[{country: [DE], days_after_event: 30}]", 15,
+     "contracts.standard.lock[1].country", "no conditions"),
+    ("{days_after_event: 30}", "[{sku: [A], open_ended: true}, {days_after_event: 30}]", 15,
+     "contracts.standard.lock[1].sku", "no key here"),
+    ("{days_after_event: 30}", "[{country: [DE], open_ended: true}, {days_after_event: 30}]", 15, "", None),
+    ("reasons: [LATE_DELIVERY]", "reasons: [LATE_DELIVERY]\ngroups: {gold: []}", 7, "groups.gold", "at least one"),
+    ("reasons: [LATE_DELIVERY]", "reasons: [LATE_DELIVERY]\ngroups: {Gold: [a]}", 7, "groups.Gold", "lower-case"),
+    ("reasons: [LATE_DELIVERY]", "reasons: [LATE_DELIVERY]\nlists: {outlet: ['A*B']}", 7,
+     "lists.outlet[1]", "at the end"),
     ("amount: Betrag}", "amount: [Betrag, Summe]}", 29, "", None),
     ("amount: Betrag}", "amount: []}", 29, "sources.warehouse.mapping.columns.amount", "at least one"),
     ("name: Acme Shoes", 'name: "Acme\\nShoes"', 2, "name", "one line"),
@@ -232,3 +261,31 @@ def properties(node: Any, path: str) -> Any:
     elif isinstance(node, list):
         for inner in node:
             yield from properties(inner, path)
+
+
+def test_a_list_of_one_too_many_is_refused_at_its_key() -> None:
+    entries = ",".join(f"x{number:04x}" for number in range(20_001))
+    text = changed("reasons: [LATE_DELIVERY]", f"reasons: [LATE_DELIVERY]\nlists: {{outlet: [{entries}]}}")
+    [fault] = faults(text)
+    assert (fault.line, fault.key) == (7, "lists.outlet") and "at most 20000" in fault.sentence
+
+
+def test_a_list_that_was_uploaded_may_be_named() -> None:
+    text = changed("payout: 8%", "rules: [{pays: 8%, sku: [{list: outlet}]}]")
+    assert isinstance(read(text, ["outlet"]), dict)
+    [fault] = [one for one in read(text, ()) if isinstance(one, Fault)]
+    assert (fault.line, fault.key) == (14, "contracts.standard.rules[1].sku[1].list")
+    assert "no list 'outlet'" in fault.sentence
+
+
+def test_what_was_recorded_once_is_recorded_again_as_it_is() -> None:
+    """What is asked of documents since then does not take a program out of a ledger that is rebuilt."""
+    text = changed("payout: 8%", "payout: 12.345678%")
+    assert isinstance(read(text), list)
+    again = accepted(text)
+    assert again == {
+        **document(),
+        "contracts": {"standard": {**document()["contracts"]["standard"], "payout": "12.345678%"}},
+    }
+    [terms] = with_versions_of(again, (), datetime(2026, 11, 1, tzinfo=UTC))
+    assert terms.rules[0].pay == Percent(Decimal("12.345678"))

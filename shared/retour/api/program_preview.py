@@ -2,7 +2,7 @@
 what keeps it from being applied."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -10,9 +10,11 @@ from retour.api import listing
 from retour.api.admission import reader_of
 from retour.api.documents import Document
 from retour.api.reading import Reader
-from retour.domain.contracts.changes import Gap, TermsChange, gaps, terms_changes
+from retour.domain.calendar import start_of_day
+from retour.domain.contracts.changes import NOBODY, Gap, TermsChange, gaps, terms_changes
 from retour.domain.contracts.contract import Contract
 from retour.domain.contracts.named_list import Entries
+from retour.domain.contracts.versions import terms_at
 from retour.domain.money import to_text
 from retour.domain.program import Program
 from retour.domain.times import text
@@ -101,7 +103,10 @@ def refusals(
     """What is wrong with a document for this very program, whose actions there are already."""
     found = [*currency_and_zone(hub, known, document, written)]
     if not found and not leave_without_terms:
-        found = [*left_without_terms(hub, known, document, written)]
+        places: dict[tuple[int, str], Fault] = {}
+        for fault in left_without_terms(hub, known, document, written):
+            places.setdefault((fault.line, fault.key), fault)
+        found = [*places.values()]
     return found
 
 
@@ -124,6 +129,7 @@ def left_without_terms(hub: Hub, known: Program, document: Mapping[str, Any], wr
     now = hub.now()
     wanted = with_terms(known, document, now, hub.programs.named_lists(known))
     event_types = {*known.event_types, *document["event_types"]}
+    yield from apart(known.contracts, wanted.contracts, document, written, now)
     found = [*gaps(wanted.contracts, event_types, now)]
     if not found:
         return
@@ -136,6 +142,28 @@ def left_without_terms(hub: Hub, known: Program, document: Mapping[str, Any], wr
             "leave_without_terms=true)"
         )
         yield fault_at(written, path, sentence, at_key=at_key)
+
+
+def apart(
+    before: Sequence[Contract], after: Sequence[Contract], document: Mapping[str, Any], written: str, now: datetime
+) -> Iterator[Fault]:
+    """Contracts that begin anew after their version before has ended, with days between for which there are no terms,
+    whether or not anybody has open actions yet."""
+    ended = {one.name: one for one in before}
+    for one in after[len(before) :]:
+        last = ended.get(one.name)
+        if last is None or last.valid_until is None or one.name not in document["contracts"]:
+            continue
+        between = max(start_of_day(last.valid_until, 1, one.time_zone), now)
+        begins = start_of_day(one.valid_from, 0, one.time_zone)
+        partner = min(one.members, default=NOBODY)
+        if between < begins and terms_at(after, one.event_type, partner, between) is None:
+            right = last.valid_until + timedelta(days=1)
+            sentence = (
+                f"the version before ends on {last.valid_until} and this one begins on {one.valid_from}: there are no "
+                f"terms between them; begin on {right} or earlier, or apply it with --leave-without-terms"
+            )
+            yield fault_at(written, ("contracts", one.name, "valid_from"), sentence)
 
 
 def open_in(hub: Hub, reader: Reader, found: Sequence[Gap], contracts: Sequence[Contract]) -> Iterator[tuple[Gap, str]]:

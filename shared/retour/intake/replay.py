@@ -22,7 +22,7 @@ def rebuild(hub: "Hub", key: str) -> Batch | None:
     delivery = delivery_from(json.loads(hub.inbox.read(key)))
     deliveries = hub.deliveries(delivery.program)
     if delivery.kind is Kind.PROGRAM:
-        record_program(hub, delivery, hub.inbox.read(delivery.body_key))
+        record_program(hub, delivery, hub.inbox.read(delivery.body_key), accepted=True)
         return None
     if delivery.kind is Kind.DECISION:
         return decide(hub, delivery, hub.inbox.read(delivery.body_key))
@@ -76,14 +76,17 @@ LIST = "list"
 """The fact that names the list which a delivery of a program's kind brings instead of a document."""
 
 
-def record_program(hub: "Hub", delivery: Delivery, body: bytes) -> "tuple[Program, bool] | list[Fault]":
+def record_program(
+    hub: "Hub", delivery: Delivery, body: bytes, *, accepted: bool = False
+) -> "tuple[Program, bool] | list[Fault]":
     """Record a program document, or one of its named lists, as its next version; what is wrong changes nothing and is
-    told line by line."""
+    told line by line. `accepted`: it was found right when it came, and is recorded again as it is."""
     from retour.setup import program_file
 
     if LIST in delivery.facts:
         return record_list(hub, delivery, body)
-    document = program_file.read(body.decode("utf-8", "replace"))
+    text = body.decode("utf-8", "replace")
+    document = program_file.accepted(text) if accepted else program_file.read(text)
     if isinstance(document, list):
         return document
     hub.deliveries(delivery.program).put(delivery, body, DONE, {})

@@ -71,6 +71,14 @@ def read(text: str, lists: Iterable[str] | None = None) -> dict[str, Any] | list
     return document
 
 
+def accepted(text: str) -> dict[str, Any]:
+    """A document that was found right when it was recorded: what is asked of new ones since does not undo it."""
+    page = _parse(text)
+    if isinstance(page, Fault) or not isinstance(page.document, dict):
+        raise ValueError(f"a recorded program can no longer be read: {page}")
+    return page.document
+
+
 def fault_at(text: str, path: Path, sentence: str, *, at_key: bool = False) -> Fault:
     """A fault at a place of a document that can be read, found by whoever knows more than the document says."""
     page = _parse(text)

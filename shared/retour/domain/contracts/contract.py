@@ -155,8 +155,9 @@ class Contract:
 
     def ranks(self, action: Action) -> list[int]:
         """Of every line the rank of the first rule that holds for it; 0 when none does."""
-        sale = self.sale(action)
-        ranked = list(enumerate(self.rules, 1))
+        if self.rules[0].is_for_everything:
+            return [1] * len(action.lines)
+        sale, ranked = self.sale(action), list(enumerate(self.rules, 1))
         return [next((rank for rank, rule in ranked if rule.holds(sale, line)), 0) for line in action.lines]
 
     def sale(self, action: Action) -> Sale:

@@ -32,6 +32,10 @@ class Rule:
     last: date | None = None
     at_most: int | None = None
 
+    @property
+    def is_for_everything(self) -> bool:
+        return not self.asks and self.first is None and self.last is None
+
     def holds(self, sale: Sale, line: Line) -> bool:
         return (
             (self.first is None or self.first <= sale.day)
