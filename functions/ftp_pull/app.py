@@ -1,5 +1,6 @@
 """A merchant's own server is visited: new files come into the inbox, an answer is left there, or it is only tried."""
 
+from functools import partial
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -8,6 +9,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from retour.connection_test import run as trial
 from retour.intake.receive import announce
+from retour.operations.visits import list_failing
 from retour.remote.visit import errand
 from retour.wiring import hub
 
@@ -21,7 +23,7 @@ def run(record: SQSRecord) -> None:
         if "trial" in message:
             logger.info("trial done", **trial.errand(hub(), message))
         else:
-            logger.info("errand done", **errand(hub(), announce, message))
+            logger.info("errand done", **errand(hub(), announce, message, partial(list_failing, hub())))
     except Exception as error:
         logger.warning("errand failed, to be tried again", reason=type(error).__name__, detail=str(error)[:200])
         raise

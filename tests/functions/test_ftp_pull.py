@@ -126,12 +126,12 @@ def test_an_answer_is_left_in_the_result_folder(
     assert (merchant[0] / "in" / "result_may.csv.csv").read_bytes() == b"line,outcome\n"
 
 
-def test_what_fails_is_tried_again_unless_a_person_waits_for_it(
+def test_what_fails_is_tried_again_unless_a_person_waits_for_it_or_has_to_mend_it(
     house: House, merchant: tuple[Path, int], call: Callable[..., dict[str, Any]]
 ) -> None:
     house.hub.secrets.put(house.program, "depot", {"password": "wrong"})
     failed = {"batchItemFailures": [{"itemIdentifier": "m-1"}]}
-    assert call() == failed
+    assert call() == {"batchItemFailures": []}, "to try again changes nothing"
     told = last_visit(house)
     assert told["state"] == "failed" and told["errors"][0]["code"] == "LOGIN_REFUSED"
     assert call(put={"name": "result_a.csv", "key": "results/none"}) == failed
@@ -156,3 +156,31 @@ def test_a_source_that_is_gone_is_dropped_and_nothing_is_visited_during_a_rebuil
     house.hub.outward = False
     assert call() == {"batchItemFailures": [{"itemIdentifier": "m-1"}]}
     assert last_visit(house) == {} and not list(house.hub.inbox.keys(f"pull/{house.program}/"))
+
+
+def test_what_only_a_person_can_mend_is_listed_at_once_and_once_and_not_tried_again(
+    house: House, merchant: tuple[Path, int], call: Callable[..., dict[str, Any]]
+) -> None:
+    deliveries = house.hub.deliveries(house.program)
+    house.hub.secrets.put(house.program, "depot", {"password": "wrong"})
+    for _ in range(3):
+        assert call() == {"batchItemFailures": []}, "to try again changes nothing"
+        [(source, listed)] = deliveries.due("failing")
+        assert (source, listed["code"]) == ("depot", "LOGIN_REFUSED") and "530" in listed["words"]
+    house.hub.secrets.put(house.program, "depot", {"password": "s3cret"})
+    assert call() == {"batchItemFailures": []}
+    assert list(deliveries.due("failing")) == []
+
+
+def test_what_may_pass_is_listed_at_once_as_well_and_tried_again(
+    house: House, merchant: tuple[Path, int], call: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from retour.remote import RemoteError, visit
+
+    with monkeypatch.context() as down:
+        gone = RemoteError("UNREACHABLE", host="x", port=21, said="Connection refused")
+        down.setattr(visit, "open_server", lambda *_, **__: (_ for _ in ()).throw(gone))
+        down.setattr(visit.visit, "__kwdefaults__", {**visit.visit.__kwdefaults__, "open_server": visit.open_server})
+        assert call()["batchItemFailures"] == [{"itemIdentifier": "m-1"}]
+    [(source, listed)] = house.hub.deliveries(house.program).due("failing")
+    assert (source, listed["code"]) == ("depot", "UNREACHABLE")

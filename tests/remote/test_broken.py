@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -15,10 +16,13 @@ from pyftpdlib.authorizers import DummyAuthorizer
 from pyftpdlib.filesystems import AbstractedFS
 from pyftpdlib.handlers import FTPHandler
 from pyftpdlib.servers import FTPServer
-from tests.remote.conftest import fetched, log_in
+from tests.remote.conftest import ACME, House, fetched, log_in
 from tests.servers.daemons import HOST, Daemon
 
+from retour.domain.delivery import Channel
+from retour.domain.program import Source
 from retour.remote import RemoteError
+from retour.remote.visit import visit
 
 BODY = bytes(range(256)) * 4096
 
@@ -30,10 +34,15 @@ class Whimsical(FTPHandler):  # type: ignore[misc]
     meanwhile: Callable[[], None]
     lines: list[str] | None
     deaf: tuple[str, ...]
+    refuses: dict[str, str]
 
     def pre_process_command(self, line: str, cmd: str, arg: str) -> None:
         if cmd in self.deaf:
             self.respond("500 What?")
+        elif cmd in self.refuses:
+            self.respond(self.refuses[cmd])
+            if self.refuses[cmd].startswith("421"):
+                self.close_when_done()
         else:
             super().pre_process_command(line, cmd, arg)
 
@@ -67,6 +76,7 @@ def whimsical(tmp_path: Path) -> Iterator[Callable[..., dict[str, Any]]]:
             meanwhile: Callable[[], None] = lambda: None,
             lines: list[str] | None = None,
             deaf: tuple[str, ...] = (),
+            refuses: dict[str, str] | None = None,
         ) -> dict[str, Any]:
             allowed = DummyAuthorizer()
             allowed.add_user("u", "p", str(tmp_path), perm="elradfmw")
@@ -76,6 +86,7 @@ def whimsical(tmp_path: Path) -> Iterator[Callable[..., dict[str, Any]]]:
                 {
                     "authorizer": allowed, "abstracted_fs": AbstractedFS, "misfortunes": list(misfortunes),
                     "meanwhile": staticmethod(meanwhile), "lines": lines, "deaf": deaf, "use_sendfile": False,
+                    "refuses": refuses or {},
                 },
             )  # fmt: skip
             server = FTPServer(("127.0.0.1", 0), handler)
@@ -225,3 +236,63 @@ def test_sftp_that_keeps_breaking_is_no_file(start: Callable[[str], Daemon]) -> 
         with pytest.raises(RemoteError) as told:
             server.fetch("out", "large.csv", io.BytesIO())
         assert told.value.code in ("INCOMPLETE", "UNREACHABLE", "NOT_STARTED", "CONNECTION_BROKEN")
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("PWD", "421 Too many users, try later"),
+        ("PWD", "550 Permission denied"),
+        ("TYPE", "504 No such type"),
+        ("TYPE", "421 Closing"),
+        ("PASS", "421 Too many connections from your address"),
+        ("PASV", "425 No ports left"),
+        ("QUIT", "421 Bye"),
+    ],
+)
+def test_d6_any_refusal_from_hello_to_bye_is_reported_with_the_servers_words(
+    command: str, said: str, whimsical: Callable[..., dict[str, Any]], house: House, tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_bytes(b"abc")
+    os.utime(tmp_path / "a.csv", (0, 0))
+    house.secrets = {"password": "p"}
+    source = Source(name="erp", channel=Channel.PULL, options=whimsical(refuses={command: said, "EPSV": said}))
+    report = visit(house, house.announce, ACME, source, open_server=log_in)
+    if command == "QUIT":
+        assert [one["name"] for one in report.fetched] == ["a.csv"] and not report.errors
+    else:
+        [error] = report.errors
+        assert said[4:].replace("p", "***") in error["words"] and "Traceback" not in error["words"]
+        assert house.docs["last-visit"]["state"] == "failed"
+
+
+def test_names_alone_where_lists_are_refused(whimsical: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"abc")
+    options = whimsical(deaf=("MLSD",), refuses={"LIST": "550 Not allowed here"})
+    with closing(log_in(options, {"password": "p"})) as server:
+        [file] = server.files("", lambda _: True)
+        assert (file.name, file.size) == ("a.csv", 3)
+
+
+def test_the_first_refusal_is_told_where_not_even_names_are_listed(whimsical: Callable[..., dict[str, Any]]) -> None:
+    options = whimsical(deaf=("MLSD",), refuses={"LIST": "550 Not allowed here", "NLST": "502 What?"})
+    with closing(log_in(options, {"password": "p"})) as server, pytest.raises(RemoteError, match="550 Not allowed"):
+        server.files("", lambda _: True)
+
+
+def test_d7_answers_are_written_directly_where_nothing_may_be_renamed(
+    whimsical: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    no_renames = {"RNFR": "550 No renaming here", "DELE": "550 No deleting either"}
+    with closing(log_in(whimsical(refuses=no_renames), {"password": "p"})) as server:
+        for body in (b"first", b"second"):
+            server.put("", "result_a.csv", body)
+            assert (tmp_path / "result_a.csv").read_bytes() == body
+
+
+def test_d7_the_servers_first_refusal_is_told(whimsical: Callable[..., dict[str, Any]]) -> None:
+    with (
+        closing(log_in(whimsical(refuses={"STOR": "553 Read-only, says the admin"}), {"password": "p"})) as server,
+        pytest.raises(RemoteError, match="553 Read-only"),
+    ):
+        server.put("", "result_b.csv", b"x")

@@ -1,6 +1,7 @@
 """Which files are taken and when: the decisions, without any server."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -171,3 +172,44 @@ def test_a_report_stays_small_and_says_how_many() -> None:
     assert document["skipped"] == {"taken": 5000} and len(document["not_taken"]) == 100
     assert "5000 skipped (taken before)" in document["explanation"]
     assert len(str(document)) < 100_000
+
+
+def visits(first: str, last: str, **options: object) -> list[str]:
+    """When a tick of every quarter of an hour finds a visit owed, in Berlin."""
+    source = Source(name="erp", channel=Channel.PULL, time_zone="Europe/Berlin", options={"host": "h", **options})
+    now, found, visited = instant(first), [], instant(first) - timedelta(seconds=1)
+    while now < instant(last):
+        if due(source, now, visited):
+            visited = now
+            found.append(f"{now.astimezone(ZoneInfo('Europe/Berlin')):%a %H:%M}")
+        now += timedelta(minutes=15)
+    return found
+
+
+def test_several_visits_a_day_on_some_days() -> None:
+    week = ("2026-05-04T00:00:00+02:00", "2026-05-11T00:00:00+02:00")
+    assert visits(*week, at=["06:00", "18:30"], weekdays=["mon", "sat"]) == [
+        "Mon 06:00", "Mon 18:30", "Sat 06:00", "Sat 18:30",
+    ]  # fmt: skip
+    assert visits(*week, at="05:00", weekdays=["tue"], expect={"file": "x", "by": "08:00"}) == [
+        "Tue 05:00",
+        "Tue 08:00",
+    ]
+    assert len(visits(*week, at=["06:00", "07:00", "08:00"])) == 21
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "fits"),
+    [
+        ("returns_20261130.csv", "returns_{yyyyMMdd}*.csv", True),
+        ("RETURNS_20261130_2.csv", "returns_{yyyyMMdd}*.csv", True),
+        ("returns_20261399.csv", "returns_{yyyyMMdd}*.csv", False),
+        ("returns_today.csv", "returns_{yyyyMMdd}*.csv", False),
+        ("30.11.26-returns.csv", "{dd.MM.yy}-returns.csv", True),
+        ("returns_{x}.csv", "returns_{x}.csv", True),
+    ],
+)
+def test_dated_patterns(name: str, pattern: str, fits: bool) -> None:
+    assert matches(name, pattern) is fits
+    if fits and pattern != name:
+        assert matches(name, pattern, date(2026, 11, 30)) and not matches(name, pattern, date(2026, 11, 29))

@@ -111,6 +111,7 @@ class Shelf:
         self.fetches: list[str] = []
         self.during: Callable[[], None] = lambda: None
         self.closed = 0
+        self.moved_to: list[str] = []
 
     def files(self, _folder: str, _wanted: Callable[[str], bool]) -> list[Remote]:
         return [self.one(name) for name in self.files_there]
@@ -133,6 +134,10 @@ class Shelf:
 
     def delete(self, _folder: str, name: str) -> None:
         del self.files_there[name]
+
+    def move(self, _folder: str, name: str, to: str) -> None:
+        self.files_there.pop(name)
+        self.moved_to.append(f"{to}/{name}")
 
     def close(self) -> None:
         self.closed += 1
@@ -329,3 +334,86 @@ def test_a_server_that_drips_is_left_in_the_end(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(shelf, "fetch", drip)
     report = go_to(house, shelf)
     assert [error["code"] for error in report.errors] == ["TOO_SLOW"] and shelf.closed == 1
+
+
+class TwoClocks(Shelf):
+    """Its listing (MLSD) tells UTC, a look at one file (MDTM) the server's own time."""
+
+    def look(self, folder: str, name: str) -> Remote | None:
+        seen = super().look(folder, name)
+        if seen is None or seen.modified is None:
+            return seen
+        local = seen.modified + timedelta(hours=2)
+        return Remote(name, seen.size, local, str(local))
+
+
+@pytest.mark.parametrize("options", [{}, {"delete": True}, {"move_to": "processed"}])
+def test_d5_a_server_with_two_clocks_is_read_by_one_of_them(options: dict[str, Any]) -> None:
+    house, shelf = House(), TwoClocks(a=b"one")
+    shelf.changed["a.csv"] = house.real_now()
+    first = go_to(house, shelf, **options)
+    assert first.skipped == {"growing": 1} and first.looks_again
+    house.later = timedelta(minutes=2)
+    second = go_to(house, shelf, look=2, **options)
+    assert [one["name"] for one in second.fetched] == ["a.csv"] and not second.errors
+    assert (second.deleted, second.moved) == (int("delete" in options), int("move_to" in options))
+    assert shelf.moved_to == (["processed/a.csv"] if "move_to" in options else [])
+
+
+def test_a_file_that_three_visits_find_growing_is_told() -> None:
+    house, shelf = House(), Shelf(a=b"one")
+    for visits in range(1, 5):
+        house.later = timedelta(days=visits)
+        shelf.files_there["a.csv"] += b"more"
+        shelf.changed["a.csv"] = house.real_now()
+        for look in (1, 2):
+            shelf.files_there["a.csv"] += b"more"
+            report = go_to(house, shelf, look=look)
+            told = [error["code"] for error in report.errors]
+            assert told == (["NEVER_AT_REST"] if visits >= 3 and look == 1 else [])
+    house.later += timedelta(hours=1)
+    assert [one["name"] for one in go_to(house, shelf).fetched] == ["a.csv"]
+    shelf.files_there["a.csv"] += b"more"
+    shelf.changed["a.csv"] = house.real_now()
+    assert not go_to(house, shelf).errors, "counted anew"
+
+
+def test_several_folders_are_visited_and_a_missing_one_keeps_no_other_back() -> None:
+    class Folders(Shelf):
+        def files(self, folder: str, wanted: Callable[[str], bool]) -> list[Remote]:
+            if folder == "/gone":
+                raise RemoteError("FOLDER_NOT_FOUND", folder=folder, said="550 No such directory")
+            return [one for one in super().files(folder, wanted) if one.name.startswith(folder.strip("/"))]
+
+    house, shelf = House(), Folders(de=b"one", fr=b"two")
+    report = go_to(house, shelf, folder="/gone", folders=["/de", "/fr"])
+    assert sorted(one["name"] for one in report.fetched) == ["de.csv", "fr.csv"]
+    assert [error["code"] for error in report.errors] == ["FOLDER_NOT_FOUND"] and report.seen == 2
+
+
+def test_a_file_expected_by_a_time_is_told_when_it_is_not_there() -> None:
+    house, shelf = House(), Shelf(other=b"x")
+    at = datetime.now(UTC).replace(hour=9, minute=30)
+    house.later = at - datetime.now(UTC)
+    expect = {"file": "returns_{yyyyMMdd}*.csv", "by": "09:00"}
+    options = {"expect": expect, "at": "05:00"}
+    assert [error["code"] for error in go_to(house, shelf, **options).errors] == ["FILE_EXPECTED"]
+    assert go_to(house, shelf, **{**options, "expect": {**expect, "by": "09:45"}}).errors == [], "not yet"
+    yesterday, today = (f"{day:%Y%m%d}" for day in (at - timedelta(days=1), at))
+    shelf.files_there[f"returns_{yesterday}.csv"] = b"old"
+    shelf.changed[f"returns_{yesterday}.csv"] = datetime(2026, 1, 1, tzinfo=UTC)
+    [error] = go_to(house, shelf, **options).errors
+    assert f"returns_{today}" in error["words"] and "09:00" in error["words"] and error["lasting"]
+    shelf.files_there[f"returns_{today}_1.csv"] = b"new"
+    shelf.changed[f"returns_{today}_1.csv"] = house.real_now()
+    assert go_to(house, shelf, **options).errors == [], "seen, though perhaps not whole yet"
+
+
+def test_a_break_that_no_client_foresaw_is_a_report_like_any_other() -> None:
+    class Breaking(Shelf):
+        def files(self, folder: str, wanted: Callable[[str], bool]) -> list[Remote]:
+            raise EOFError("the line went dead")
+
+    report = go_to(House(), Breaking(a=b"one"))
+    assert [error["code"] for error in report.errors] == ["CONNECTION_BROKEN"]
+    assert "the line went dead" in report.explanation()

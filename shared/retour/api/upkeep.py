@@ -115,6 +115,7 @@ ATTENTION = {
     "orphan": "Their parents were reversed after these had locked: settle each with a make-good.",
     "child": "Their parents were reversed: look whether these should be, too (retour act reverse ID).",
     "waiting": "Report the actions; what waits is applied by itself.",
+    "failing": "Mend what the server says of the last visit, then retour pull.",
     "silent": "Ask the sender why nothing came.",
     "rate": "Send the rates of the day after: retour rates FILE.",
 }

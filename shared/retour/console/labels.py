@@ -364,6 +364,7 @@ CASES = {
     "waiting": (term("Waiting"), "wait", "glass"),
     "silent": (term("Silent"), "wait", "glass"),
     "rate": (term("Rate missing"), "wait", "glass"),
+    "failing": (term("Cannot be visited"), "wait", "glass"),
     "refused": (term("Refused whole"), "bad", "cross"),
     "alarm": (term("Too late"), "bad", "cross"),
     "orphan": (term("Orphan"), "wait", "glass"),

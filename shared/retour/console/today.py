@@ -20,7 +20,7 @@ from retour.sentences import sentence
 WEEKS = 5
 CASES = 7
 LOOKED_AT = 100
-KINDS = ("held", "alarm", "orphan", "rate", "silent", "waiting", "refused")
+KINDS = ("held", "alarm", "orphan", "rate", "failing", "silent", "waiting", "refused")
 SHADES = 5
 
 
@@ -69,6 +69,9 @@ def case_of(visit: Visit, kind: str, subject: str, doc: Mapping[str, Any]) -> Ca
             said = say("Order %(order)s is not known yet; its return waits and is refused on %(day)s.",
                        order=home.lstrip("@"), day=words.day(deadline))  # fmt: skip
             return Case(kind, said, record_link(visit, f"{home}~{subject}"), deadline, f"{home}~{subject}")
+        case "failing":
+            said = say("%(source)s cannot be visited. %(words)s", source=subject, words=doc.get("words", ""))
+            return Case(kind, said, f"{visit.base}/setup/sources/{quote(subject, safe='')}", deadline)
         case "silent":
             said = say("%(source)s: expected by %(time)s, not here.", source=subject, time=words.moment(deadline))
             return Case(kind, said, f"{visit.base}/setup/sources/{quote(subject, safe='')}", deadline)

@@ -77,9 +77,15 @@ class Ftp:
 
     def _start(self) -> None:
         self._line = self._log_in()
-        self._home = self._line.pwd()
-        self._line.voidcmd("TYPE I")
         self._here: str | None = None
+        try:
+            with self._talk("begin (PWD)"):
+                self._home = self._line.pwd()
+            with self._talk("begin (TYPE I)"):
+                self._line.voidcmd("TYPE I")
+        except RemoteError:
+            self._line.close()
+            raise
 
     def files(self, folder: str, wanted: Callable[[str], bool]) -> list[Remote]:
         with self._talk(f"list {folder}"):
@@ -113,7 +119,12 @@ class Ftp:
                 elif "link" in kind:  # its size is the link's; whether it leads to a file, SIZE will tell
                     yield name, None, None, "", False
             return
-        lines = [line for line in self._lines("LIST") if line.strip() and not re.match(r"(?i)total \d+\s*$", line)]
+        try:
+            listed = self._lines("LIST")
+        except ftplib.error_perm as refused:
+            yield from self._names(refused)
+            return
+        lines = [line for line in listed if line.strip() and not re.match(r"(?i)total \d+\s*$", line)]
         shapes = [match for line in lines if (match := UNIX_LINE.fullmatch(line) or DOS_LINE.fullmatch(line))]
         if len(shapes) == len(lines):
             for match in shapes:
@@ -123,7 +134,17 @@ class Ftp:
                 elif kind == "-" and match["size"].isdigit():
                     yield name, int(match["size"]), None, match["stamp"], False
             return
-        for name in self._lines("NLST"):
+        yield from self._names()
+
+    def _names(self, refused: ftplib.error_perm | None = None) -> Iterator[tuple[str, None, None, str, bool]]:
+        """The names alone; what was `refused` before is told where even they are."""
+        try:
+            names = self._lines("NLST")
+        except ftplib.error_perm:
+            if refused is None:
+                raise
+            raise refused from None
+        for name in names:
             if name not in (".", ".."):
                 yield name.rsplit("/", 1)[-1], None, None, "", False
 
@@ -206,24 +227,43 @@ class Ftp:
         self._line.voidresp()
 
     def put(self, folder: str, name: str, body: bytes) -> None:
+        """Under another name first, and right under its own where the server allows no rename or no such name."""
         temporary, final = on_the_wire(f"{name}.part"), on_the_wire(name)
         with self._talk(f"put {name}"):
             self._go(folder)
             try:
-                self._store(temporary, body)
-            except ftplib.error_perm:
+                self._put_and_rename(temporary, final, body)
+            except ftplib.error_perm as refused:
+                with contextlib.suppress(ftplib.error_perm):
+                    self._line.delete(temporary)
+                try:
+                    self._store(final, body)
+                except ftplib.error_perm:
+                    raise refused from None  # The first refusal says what is wrong.
+
+    def _put_and_rename(self, temporary: str, final: str, body: bytes) -> None:
+        try:
+            self._store(temporary, body)
+        except ftplib.error_perm as refused:
+            try:
                 self._line.delete(temporary)  # left by a broken attempt, and the server does not overwrite
                 self._store(temporary, body)
+            except ftplib.error_perm:
+                raise refused from None
+        try:
+            self._line.rename(temporary, final)
+        except ftplib.error_perm as refused:
             try:
+                self._line.delete(final)  # our own earlier answer
                 self._line.rename(temporary, final)
             except ftplib.error_perm:
-                try:
-                    self._line.delete(final)  # our own earlier answer
-                    self._line.rename(temporary, final)
-                except ftplib.error_perm:
-                    with contextlib.suppress(ftplib.error_perm):
-                        self._line.delete(temporary)
-                    raise
+                raise refused from None
+
+    def move(self, folder: str, name: str, to: str) -> None:
+        """Into a folder below this one, or one named from the root; what has the name there stays."""
+        with self._talk(f"move {name} to {to}"):
+            self._go(folder)
+            self._line.rename(self._on_wire(name), f"{on_the_wire(to).rstrip('/')}/{self._on_wire(name)}")
 
     def _store(self, wire: str, body: bytes) -> None:
         data = self._line.transfercmd(f"STOR {wire}")

@@ -110,21 +110,45 @@ class Sftp:
                 self._wait(file.close())
 
     def put(self, folder: str, name: str, body: bytes) -> None:
+        """Under another name first, and right under its own where the server allows no rename or no such name."""
         temporary, final = self._path(folder, f"{name}.part"), self._path(folder, name)
         with talk(f"put {name}"):
             try:
-                self._wait(self._store(temporary, body))
-            except asyncssh.SFTPError:
-                self._wait(
-                    self._client.remove(temporary)
-                )  # left by a broken attempt, and the server does not overwrite
-                self._wait(self._store(temporary, body))
+                self._put_and_rename(temporary, final, body)
+            except asyncssh.SFTPError as refused:
+                if isinstance(refused, asyncssh.SFTPConnectionLost):
+                    raise
+                with contextlib.suppress(asyncssh.SFTPError):
+                    self._wait(self._client.remove(temporary))
+                try:
+                    self._wait(self._store(final, body))
+                except asyncssh.SFTPError:
+                    raise refused from None  # The first refusal says what is wrong.
+
+    def _put_and_rename(self, temporary: str, final: str, body: bytes) -> None:
+        try:
+            self._wait(self._store(temporary, body))
+        except asyncssh.SFTPError as refused:
             try:
-                self._wait(self._client.posix_rename(temporary, final))
+                self._wait(self._client.remove(temporary))  # left by a broken attempt, and there is no overwriting
+                self._wait(self._store(temporary, body))
             except asyncssh.SFTPError:
-                with contextlib.suppress(asyncssh.SFTPNoSuchFile, asyncssh.SFTPFailure):
-                    self._wait(self._client.remove(final))  # our own earlier answer
+                raise refused from None
+        try:
+            self._wait(self._client.posix_rename(temporary, final))
+        except asyncssh.SFTPError as refused:
+            with contextlib.suppress(asyncssh.SFTPError):
+                self._wait(self._client.remove(final))  # our own earlier answer
+            try:
                 self._wait(self._client.rename(temporary, final))
+            except asyncssh.SFTPError:
+                raise refused from None
+
+    def move(self, folder: str, name: str, to: str) -> None:
+        """Into a folder below this one, or one named from the root; what has the name there stays."""
+        there = to if to.startswith("/") or folder in ("", ".") else f"{folder.rstrip('/')}/{to}"
+        with talk(f"move {name} to {to}"):
+            self._wait(self._client.rename(self._path(folder, name), self._path(there, name)))
 
     async def _store(self, path: str, body: bytes) -> None:
         async with self._client.open(path, "wb") as file:

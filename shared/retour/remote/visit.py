@@ -5,6 +5,7 @@ everywhere, and not ours to do unless the source says so.
 """
 
 import hashlib
+import re
 import secrets
 import tempfile
 from collections import Counter
@@ -33,6 +34,10 @@ ENOUGH = timedelta(minutes=10)
 TOO_LONG = timedelta(minutes=13)
 LISTED = 100
 MARKERS = (".done", ".ok", ".ctl")
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+DATE = re.compile(r"\{((?=[^{}]*(?:yy|MM|dd))[^{}]*)\}")
+GROWS_MOST = 3
+"""Visits at which a file may still be being written; after that its admin is told."""
 WHY = {
     "pattern": "its name does not match the pattern",
     "ours": "our own answer",
@@ -81,8 +86,16 @@ class NotVisited(Exception):
     """A visit that nobody waits for has failed: to be tried again, and to ring the alarm if that does not help."""
 
 
-def errand(hub: House, announce: Callable[[Any, Delivery], None], message: Mapping[str, Any]) -> dict[str, Any]:
-    """Does what a message of `pulls` asks for: visit a server, or leave an answer there. Tells what to log."""
+def errand(
+    hub: House,
+    announce: Callable[[Any, Delivery], None],
+    message: Mapping[str, Any],
+    tell: "Callable[[Program, Source, Report], None]" = lambda *_: None,
+) -> dict[str, Any]:
+    """Does what a message of `pulls` asks for: visit a server, or leave an answer there. Tells what to log.
+
+    `tell` hears of each visit's report. One that failed is tried again, unless a person has to do something first.
+    """
     program = hub.program(message["program"])
     source = program.sources.get(message["source"]) if program else None
     about = {"program": message["program"], "source": message["source"]}
@@ -96,7 +109,8 @@ def errand(hub: House, announce: Callable[[Any, Delivery], None], message: Mappi
         raise NotVisited("nothing leaves the house now")
     asked = message.get("visit", "")
     report = visit(hub, announce, program, source, asked=asked, look=message.get("look", 1))
-    if report.failed and not asked:
+    tell(program, source, report)
+    if report.failed and not asked and not report.is_lasting:
         raise NotVisited(report.errors[0]["code"])
     return {**about, "seen": report.seen, "fetched": len(report.fetched), "failed": report.failed}
 
@@ -105,18 +119,38 @@ def errand(hub: House, announce: Callable[[Any, Delivery], None], message: Mappi
 
 
 def due(source: Source, now: datetime, last: datetime | None) -> bool:
-    """Whether the daily visit of a source is owed: its time of day (in its own zone) has come since the last visit.
+    """Whether a visit of a source is owed: one of its times of day (in its own zone) has come since the last visit.
 
-    A day has exactly one such moment: one that the clocks skip in spring counts as if they had not been changed yet,
+    A day has each such moment once: one that the clocks skip in spring counts as if they had not been changed yet,
     one that comes twice in autumn counts the first time. A missed one stays owed until the next.
     """
+    owed = latest_visit(source, now)
+    if owed is None or last is not None:
+        return owed is not None and last is not None and last < owed
     zone = ZoneInfo(source.time_zone)
-    at = time.fromisoformat(source.options.get("at", DAILY))
+    return owed.astimezone(zone).date() == now.astimezone(zone).date()
+
+
+def latest_visit(source: Source, now: datetime) -> datetime | None:
+    """The last moment up to now at which a visit was to be made; None within a first week without one."""
+    zone = ZoneInfo(source.time_zone)
     today = now.astimezone(zone).date()
-    if last is None:
-        return moment(today, at, zone) <= now
-    owed = max(slot for day in (today, today - timedelta(days=1)) if (slot := moment(day, at, zone)) <= now)
-    return last < owed
+    days = [today - timedelta(days=back) for back in range(8)]
+    wanted = source.options.get("weekdays") or WEEKDAYS
+    slots = [
+        moment(day, at, zone)
+        for day in days
+        if WEEKDAYS[day.weekday()] in wanted
+        for at in times_of_day(source.options)
+    ]
+    return max((slot for slot in slots if slot <= now), default=None)
+
+
+def times_of_day(options: Mapping[str, Any]) -> list[time]:
+    """When a source is visited, and when a file is looked for that is expected by a time."""
+    at = options.get("at", DAILY)
+    by = [options["expect"]["by"]] if "expect" in options else []
+    return sorted({time.fromisoformat(one) for one in [*([at] if isinstance(at, str) else at), *by]})
 
 
 def moment(day: date, at: time, zone: ZoneInfo) -> datetime:
@@ -143,9 +177,32 @@ def unwanted(name: str, pattern: str) -> str:
     return "marker" if name.lower().endswith(MARKERS) else ""
 
 
-def matches(name: str, pattern: str) -> bool:
-    """* for any characters, ? for one, nothing else is special; case does not count."""
-    return fnmatchcase(name.lower(), pattern.lower().replace("[", "[[]"))
+def matches(name: str, pattern: str, day: date | None = None) -> bool:
+    """* for any characters, ? for one, {yyyyMMdd} for a date; nothing else is special, and case does not count.
+
+    The letters of a date are yyyy, yy, MM and dd, with anything between them. With `day` it is that day, else any.
+    """
+    dates = list(DATE.finditer(pattern))
+    if not dates:
+        return fnmatchcase(name.lower(), pattern.lower().replace("[", "[[]"))
+    if day is not None:
+        return matches(name, DATE.sub(lambda found: day.strftime(as_strftime(found[1])), pattern))
+    plain = DATE.sub(lambda found: re.sub("yyyy|yy|MM|dd", lambda letters: "?" * len(letters[0]), found[1]), pattern)
+    return matches(name, plain) and any(is_date(name, at, dates[0][1]) for at in range(len(name)))
+
+
+def is_date(name: str, at: int, letters: str) -> bool:
+    try:
+        datetime.strptime(name[at : at + len(letters)], as_strftime(letters))
+    except ValueError:
+        return False
+    return True
+
+
+def as_strftime(letters: str) -> str:
+    for ours, theirs in (("%", "%%"), ("yyyy", "%Y"), ("yy", "%y"), ("MM", "%m"), ("dd", "%d")):
+        letters = letters.replace(ours, theirs)
+    return letters
 
 
 def whole(file: Remote, listing: Mapping[str, Remote], before: Look | None, now: datetime) -> bool:
@@ -171,6 +228,11 @@ def unchanged(one: Remote, other: Remote) -> bool:
     return same_time and (one.size == other.size or one.size is None or other.size is None)
 
 
+def same_size(listed: Remote, looked: Remote | None) -> bool:
+    """Whether a file may be the one that was listed; one that is gone says nothing."""
+    return looked is None or None in (listed.size, looked.size) or listed.size == looked.size
+
+
 # The visit
 
 
@@ -186,13 +248,20 @@ class Report:
     skipped: Counter[str] = field(default_factory=Counter)
     not_taken: list[dict[str, str]] = field(default_factory=list)
     deleted: int = 0
+    moved: int = 0
     errors: list[dict[str, Any]] = field(default_factory=list)
     looks_again: bool = False
     finished: datetime | None = None
+    first_error: RemoteError | None = None
 
     @property
     def failed(self) -> bool:
         return bool(self.errors)
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether nothing that went wrong can go better before a person did something."""
+        return self.failed and all(error["lasting"] for error in self.errors)
 
     def skip(self, name: str, why: str, **more: str) -> None:
         self.skipped[why] += 1
@@ -203,12 +272,14 @@ class Report:
         if len(self.errors) < LISTED:
             about = {"name": words(name)} if name else {}
             self.errors.append({"code": error.code, "words": error.sentence, "lasting": error.lasting, **about})
+        self.first_error = self.first_error or error
 
     def explanation(self) -> str:
         """The visit in a sentence or two."""
         parts = [f"{count(len(self.fetched))} fetched"]
         parts += [f"{number} skipped ({WHY[why]})" for why, number in sorted(self.skipped.items())]
         parts += [f"{self.deleted} deleted there"] if self.deleted else []
+        parts += [f"{self.moved} moved there"] if self.moved else []
         said = f"{count(self.seen)} seen, {', '.join(parts)}."
         if self.looks_again:
             said += " What is perhaps still being written is looked at again in a minute."
@@ -229,6 +300,7 @@ class Report:
             "skipped": dict(self.skipped),
             "not_taken": self.not_taken,
             "deleted": self.deleted,
+            "moved": self.moved,
             "errors": self.errors,
             "looks_again": self.looks_again,
         }
@@ -276,23 +348,64 @@ def visit(
     try:
         server = open_server(options, hub.secret(program.id, source.name), hub.allow_private_hosts)
         try:
-            errand = Errand(hub, announce, program, source, server, state, report, started + TOO_LONG)
-            for file in errand.ready():
-                if hub.real_now() - started > ENOUGH:
-                    report.skip(file.name, "later")
-                    report.looks_again = True
-                else:
-                    errand.run(file)
+            for folder in folders(options):
+                errand = Errand(hub, announce, program, source, server, state, report, started + TOO_LONG, folder)
+                run_errand(errand, started, is_first_look=look == 1)
         finally:
             server.close()
     except RemoteError as error:
         report.fail(error)
+    except (OSError, EOFError) as error:
+        said = words(error) or type(error).__name__
+        report.fail(RemoteError("CONNECTION_BROKEN", doing="visit", said=said))
+    if (missing := missed(hub, state, source)) is not None:
+        report.fail(missing)
     report.looks_again |= bool(report.skipped["growing"]) and look < LOOKS
     report.finished = hub.now()
     state.put("last-visit", report.document())
     if report.looks_again:
         hub.send("pulls", {"program": program.id, "source": source.name, "look": look + 1}, delay_seconds=60)
     return report
+
+
+def folders(options: Mapping[str, Any]) -> list[str]:
+    """Where the merchant leaves its files; where the login lands, if nothing is said."""
+    one = [options["folder"]] if "folder" in options else []
+    return [*one, *options.get("folders", ())] or [""]
+
+
+def run_errand(errand: "Errand", started: datetime, *, is_first_look: bool) -> None:
+    """One folder of a visit; a folder that is not there keeps no other back."""
+    try:
+        for file in errand.ready(is_first_look):
+            if errand.hub.real_now() - started > ENOUGH:
+                errand.report.skip(file.name, "later")
+                errand.report.looks_again = True
+            else:
+                errand.run(file)
+    except RemoteError as error:
+        if error.code not in ("FOLDER_NOT_FOUND", "FOLDER_TOO_FULL"):
+            raise
+        errand.report.fail(error)
+
+
+def missed(hub: House, state: State, source: Source) -> RemoteError | None:
+    """The file that was to be there by now and of which no visit of its day has seen anything."""
+    expect = source.options.get("expect")
+    if expect is None:
+        return None
+    zone, now = ZoneInfo(source.time_zone), hub.now()
+    today = now.astimezone(zone).date()
+    by = moment(today, time.fromisoformat(expect["by"]), zone)
+    wanted = source.options.get("weekdays") or WEEKDAYS
+    if now < by or WEEKDAYS[today.weekday()] not in wanted or state.get(f"expected-file#{today}") is not None:
+        return None
+    return RemoteError("FILE_EXPECTED", lasting=True, name=dated(expect["file"], today), by=expect["by"])
+
+
+def dated(pattern: str, day: date) -> str:
+    """A pattern with its date filled in, as a person reads it."""
+    return DATE.sub(lambda found: day.strftime(as_strftime(found[1])), pattern)
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,26 +420,24 @@ class Errand:
     state: State
     report: Report
     until: datetime
+    folder: str = ""
 
-    @property
-    def folder(self) -> str:
-        return str(self.source.options.get("folder", ""))
-
-    def ready(self) -> Iterator[Remote]:
+    def ready(self, is_first_look: bool = True) -> Iterator[Remote]:
         """The files to fetch now, oldest first. What is perhaps still being written is noted for the next look."""
         pattern = self.source.options.get("pattern", "*")
         files = self.server.files(self.folder, lambda name: not unwanted(name, pattern) or marker(name))
         now = self.hub.real_now()
-        self.report.seen = len(files)
+        self.report.seen += len(files)
         listing = {file.name.lower(): file for file in files}
         for file in sorted(files, key=lambda file: (file.modified or now, file.name)):
+            self.note_expected(file)
             if why := unwanted(file.name, pattern):
                 self.report.skip(file.name, why)
             elif file.size is not None and file.size > LARGEST:
                 self.report.skip(file.name, "large")
             elif (taken := self.state.get(self.key("file", file))) is not None:
                 self.report.skip(file.name, "taken", delivery=taken["delivery"])
-                self.clear(file)
+                self.clear(file, taken.get("looked"))
             else:
                 looked = self.state.get(self.key("look", file))
                 before = Look(looked["size"], looked["stamp"], instant(looked["at"])) if looked else None
@@ -336,7 +447,28 @@ class Errand:
                     if before is None or (before.size, before.stamp) != (file.size, file.stamp):
                         seen = {"size": file.size, "stamp": file.stamp, "at": text(now)}
                         self.state.put(self.key("look", file), seen)
-                    self.report.skip(file.name, "growing")
+                    self.skip_growing(file, is_first_look)
+
+    def note_expected(self, file: Remote) -> None:
+        """Remember that the file of today which the source expects was there."""
+        expect = self.source.options.get("expect")
+        if expect is None:
+            return
+        today = self.hub.now().astimezone(ZoneInfo(self.source.time_zone)).date()
+        mark = f"expected-file#{today}"
+        if matches(file.name, expect["file"], today) and self.state.get(mark) is None:
+            self.state.put(mark, {"name": file.name})
+
+    def skip_growing(self, file: Remote, is_first_look: bool) -> None:
+        """Leave a file for the next look; one that no visit finds at rest is told."""
+        self.report.skip(file.name, "growing")
+        if not is_first_look:
+            return
+        mark = self.key("grows", file)
+        visits = int((self.state.get(mark) or {}).get("visits", 0)) + 1
+        self.state.put(mark, {"visits": visits})
+        if visits >= GROWS_MOST:
+            self.report.fail(RemoteError("NEVER_AT_REST", lasting=True, name=file.name, visits=visits), file.name)
 
     def run(self, file: Remote) -> None:
         """Fetches one file; what is wrong with it alone does not keep the others back."""
@@ -344,7 +476,7 @@ class Errand:
             self.take(file)
         except RemoteError as error:
             if error.code == "CHANGED":
-                self.report.skip(file.name, "growing")
+                self.skip_growing(file, is_first_look=True)
             elif error.code == "TOO_LARGE":
                 self.report.skip(file.name, "large")
             elif error.code in ("REFUSED", "INCOMPLETE"):
@@ -360,11 +492,14 @@ class Errand:
         """
         with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as spool:
             counted = Counted(cast(BinaryIO, spool), self.in_time)
+            # A listing may tell another time than a look does, in UTC the one, in its own zone the other.
+            before = self.server.look(self.folder, file.name)
             self.server.fetch(self.folder, file.name, cast(BinaryIO, counted))
             received = self.hub.now()
             after = self.server.look(self.folder, file.name)
-            if after is not None and not unchanged(file, after):
+            if not same_size(file, before) or (before and after and not unchanged(before, after)):
                 raise RemoteError("CHANGED", name=file.name)
+            looked = (after or before or file).stamp
             delivery = self.delivery(file, counted.sha256.hexdigest(), counted.size, received)
             claim = f"content#{delivery.sha256}"
             mine: dict[str, Any] = {
@@ -387,13 +522,15 @@ class Errand:
                 self.state.put(claim, {**mine, "stored": True})
                 self.leave_receipt(delivery, file)
         if file.size is not None or file.stamp:
-            self.state.put(self.key("file", file), {"delivery": mine["delivery"], "name": file.name})
+            taken = {"delivery": mine["delivery"], "name": file.name, "looked": looked}
+            self.state.put(self.key("file", file), taken)
         self.state.delete(self.key("look", file))
+        self.state.delete(self.key("grows", file))
         if fresh:
             self.report.fetched.append({"name": words(file.name), "size": delivery.size, "delivery": delivery.id})
         else:
             self.report.skip(file.name, "content", delivery=mine["delivery"])
-        self.clear(file)
+        self.clear(file, looked)
 
     def in_time(self) -> None:
         """A server that only drips must not keep the visits of others waiting."""
@@ -443,13 +580,24 @@ class Errand:
         except RemoteError as error:
             self.report.fail(error, file.name)
 
-    def clear(self, file: Remote) -> None:
-        """Deletes a file that the inbox has, if the source says so and it is still the one we took."""
-        if self.source.options.get("delete") is not True or not self.hub.outward:
+    def clear(self, file: Remote, looked: str | None) -> None:
+        """Deletes or moves a file that the inbox has, if the source says so and it is still the one we took.
+
+        `looked`: the stamp of our last look at it; None where nobody knows, then the listing has to do.
+        """
+        options = self.source.options
+        to = options.get("move_to")
+        if (options.get("delete") is not True and not to) or not self.hub.outward:
             return
         try:
             now = self.server.look(self.folder, file.name)
-            if now is not None and unchanged(file, now):
+            still = now is not None and same_size(file, now) and now.stamp == looked
+            if now is None or not (still if looked is not None else unchanged(file, now)):
+                return
+            if to:
+                self.server.move(self.folder, file.name, str(to))
+                self.report.moved += 1
+            else:
                 self.server.delete(self.folder, file.name)
                 self.report.deleted += 1
         except RemoteError as error:
@@ -486,7 +634,7 @@ def marker(name: str) -> bool:
 
 def place(options: Mapping[str, Any]) -> str:
     port = f":{options['port']}" if "port" in options else ""
-    return f"{options['protocol']}://{options['host']}{port}/{options.get('folder', '').lstrip('/')}"
+    return f"{options['protocol']}://{options['host']}{port}/{', '.join(folders(options)).lstrip('/')}"
 
 
 # The way back

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from retour.domain.delivery import Channel
 from retour.domain.program import Program, Source
 from retour.domain.times import instant, text
-from retour.remote.visit import DAILY, due, moment
+from retour.remote.visit import due, latest_visit, moment, times_of_day
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
@@ -26,7 +26,7 @@ OVERLAP = timedelta(minutes=10)
 
 
 def ask_for_visits(hub: "Hub", program: Program) -> list[str]:
-    """The sources whose daily visit was owed and is now asked for, by one caller a day only."""
+    """The sources of which a visit was owed and is now asked for, by one caller only for each time of day."""
     now = hub.now()
     asked = []
     for source in program.sources.values():
@@ -34,9 +34,11 @@ def ask_for_visits(hub: "Hub", program: Program) -> list[str]:
             continue
         state = hub.state(program.id, source.name)
         last = state.get("last-visit")
-        if due(source, now, instant(last["started"]) if last else None):
-            day = latest(source.options.get("at", DAILY), source.time_zone, now).astimezone(ZoneInfo(source.time_zone))
-            if state.claim(f"daily#{day.date()}", {}):
+        owed = latest_visit(source, now)
+        if owed is not None and due(source, now, instant(last["started"]) if last else None):
+            local = owed.astimezone(ZoneInfo(source.time_zone))
+            time_of_day = f"T{local:%H:%M}" if len(times_of_day(source.options)) > 1 else ""
+            if state.claim(f"daily#{local.date()}{time_of_day}", {}):
                 hub.send("pulls", {"program": program.id, "source": source.name})
                 asked.append(source.name)
     return asked

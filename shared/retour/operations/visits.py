@@ -1,0 +1,38 @@
+"""Merchants' servers that cannot be visited: each listed for a person at once, and once, until a visit goes well."""
+
+import logging
+from typing import TYPE_CHECKING
+
+from retour.domain.program import Program, Source
+from retour.domain.times import instant, text
+from retour.remote.visit import Report
+from retour.sentences import sentence
+
+if TYPE_CHECKING:
+    from retour.wiring import Hub
+
+FAILING = "failing"
+"""The kind of what is listed, and the note of a source since when and why it is."""
+
+logger = logging.getLogger(__name__)
+
+
+def list_failing(hub: "Hub", program: Program, source: Source, report: Report) -> None:
+    """List a source whose visit failed, by its name and with the server's words; take it off after one that did not."""
+    notes, deliveries = hub.state(program.id, source.name), hub.deliveries(program.id)
+    noted = notes.get(FAILING)
+    error = report.first_error
+    if error is None:
+        if noted:
+            deliveries.forget(FAILING, instant(noted["since"]), source.name)
+            notes.delete(FAILING)
+        return
+    said = sentence(error.code, error.details, program.language)
+    if noted and (noted["code"], noted["words"]) == (error.code, said):
+        return
+    since = instant(noted["since"]) if noted else hub.now()
+    doc = {"source": source.name, "code": error.code, "words": said}
+    deliveries.remind(FAILING, since, source.name, doc)
+    notes.put(FAILING, {"since": text(since), "code": error.code, "words": said})
+    about = {"program": program.id, "source": source.name, "code": error.code, "said": error.sentence}
+    logger.error("a source cannot be visited", extra=about)
