@@ -9,6 +9,8 @@ from aws_lambda_powertools import Logger
 
 from retour.domain.program import Program
 from retour.intake.arrival import close_missing
+from retour.intake.undeclared import close_declared
+from retour.posting.names import expire_names
 from retour.posting.waiting import expire_waiting
 from retour.schedule.arrivals import count_arrivals
 from retour.schedule.due import ask_for_visits, list_silent
@@ -90,9 +92,11 @@ DUTIES: Mapping[str, Callable[[Hub, Program, Callable[[], bool]], Any]] = {
     "rates": lambda h, program, _: pull_rates(h, program),
     "rates_missing": lambda h, program, _: remind_rates(h, program),
     "expired": expire_waiting,
+    "names": lambda h, program, has_time: expire_names(h, program, has_time),
+    "declared": lambda h, program, _: close_declared(h, program),
     "arrivals": count_arrivals,
     "rolled_up": roll_up,
 }
 """What is looked at for each program, in this order; each goes on at the next tick where its time was over."""
-SHARES = {"expired": 1 / 3, "arrivals": 1 / 2}
+SHARES = {"expired": 1 / 3, "names": 1 / 3, "arrivals": 1 / 2}
 """Of what is left of a program's time; the last has all that the others leave."""

@@ -125,7 +125,10 @@ class Parser:
         while self.is_next(","):
             fields.append(self.field())
         self.expect("FROM")
-        target = self.name()
+        # An object may be called as a word of the language is: Order.
+        kind, target = self.take()
+        if kind != "name":
+            raise Malformed(f"unexpected token: {target!r}")
         test: Test = lambda _: True  # noqa: E731 a default of the same type as the parsed ones
         if self.is_next("WHERE"):
             test = self.condition()

@@ -39,7 +39,8 @@ from retour.domain.program import Program, Source
 from retour.domain.row import Ignored
 from retour.domain.times import instant, text
 from retour.intake.batch import Batch
-from retour.intake.receive import list_undeclared, receive
+from retour.intake.receive import receive
+from retour.intake.undeclared import list_undeclared
 from retour.remote import RemoteError
 from retour.sentences import sentence
 from retour.setup.credentials import used
@@ -230,6 +231,10 @@ def changes_of(state: State, source: Source, record: Mapping[str, Any]) -> list[
             pending.append(claimed)
             known = known_from(claimed)
         never_told = known["version"] == 0 and (gone or not is_news(fields, source))
+        if known["digest"] == now and known["modified"] < modified and not pending and known["version"]:
+            # It says the same, later: an older reading in between, should it come, says nothing any more.
+            state.put(f"record#{id}", {**known, "modified": modified})
+            return []
         if known["digest"] == now or modified < known["modified"] or never_told:
             if never_told and not gone:
                 pending.append(entry(id, 0, modified, fields, {}))

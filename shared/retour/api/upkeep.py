@@ -117,6 +117,7 @@ ATTENTION = {
     "waiting": "Report the actions; what waits is applied by itself.",
     "failing": "Mend what the server says of the last visit, then retour pull.",
     "silent": "Ask the sender why nothing came.",
+    "status": "Declare them under `statuses:` of their source: reverse, take_back, nothing or keep.",
     "rate": "Send the rates of the day after: retour rates FILE.",
 }
 

@@ -365,6 +365,7 @@ CASES = {
     "silent": (term("Silent"), "wait", "glass"),
     "rate": (term("Rate missing"), "wait", "glass"),
     "failing": (term("Cannot be visited"), "wait", "glass"),
+    "status": (term("Status not declared"), "wait", "glass"),
     "refused": (term("Refused whole"), "bad", "cross"),
     "alarm": (term("Too late"), "bad", "cross"),
     "orphan": (term("Orphan"), "wait", "glass"),

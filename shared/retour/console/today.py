@@ -20,7 +20,7 @@ from retour.sentences import sentence
 WEEKS = 5
 CASES = 7
 LOOKED_AT = 100
-KINDS = ("held", "alarm", "orphan", "rate", "failing", "silent", "waiting", "refused")
+KINDS = ("held", "alarm", "orphan", "rate", "failing", "silent", "status", "waiting", "refused")
 SHADES = 5
 
 
@@ -58,9 +58,22 @@ def case_of(visit: Visit, kind: str, subject: str, doc: Mapping[str, Any]) -> Ca
             said = say("A delivery of %(source)s is held until somebody releases or discards it.",
                        source=doc.get("source", ""))  # fmt: skip
             return Case(kind, said, link_of(visit, subject))
+        case "held" if doc.get("code") == "NAME_CONFLICT":
+            said = say("%(name)s is already a name of order %(order)s; a record claims it for another order.",
+                       name=doc.get("name", ""), order=doc.get("order", ""))  # fmt: skip
+            return Case(kind, said, record_link(visit, subject))
         case "held":
             return Case(kind, say("A record looks like one that came before: the same return, or a second one?"),
                         record_link(visit, subject), record=subject)  # fmt: skip
+        case "waiting" if doc.get("code") == "ORDER_TOTAL_UNKNOWN":
+            public_id = f"{doc.get('home', '')}~{subject}"
+            said = say("The total of order %(order)s is not known yet; its refund waits and is refused on %(day)s.",
+                       order=str(doc.get("home", "")), day=words.day(deadline))  # fmt: skip
+            return Case(kind, said, record_link(visit, public_id), deadline, public_id)
+        case "status":
+            said = say("%(source)s tells the status %(status)s, which nobody declared: it says nothing about returns.",
+                       source=doc.get("source", ""), status=doc.get("status", ""))  # fmt: skip
+            return Case(kind, said, f"{visit.base}/setup/sources/{quote(str(doc.get('source', '')), safe='')}")
         case "waiting":
             home = str(doc.get("home", ""))
             if doc.get("code"):

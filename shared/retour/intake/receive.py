@@ -3,12 +3,11 @@
 Every channel comes through here, and so does a replay: a delivery read again is the same delivery.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import TYPE_CHECKING
 
-from retour.channels import payload, records
+from retour.channels import records
 from retour.channels.webhook import hooks
 from retour.domain.delivery import Delivery, Kind
 from retour.domain.program import Source
@@ -16,6 +15,7 @@ from retour.domain.row import Ignored, Names, Refusal, Row, Unreadable
 from retour.intake import names, report
 from retour.intake.actions import take_actions
 from retour.intake.batch import ARRIVED, DONE, IGNORED, REFUSED, Batch, index_of, report_of
+from retour.intake.undeclared import list_undeclared, undeclared_of
 from retour.normalise import Reading
 from retour.posting.holding import list_held_results
 from retour.posting.rows import take_rows
@@ -23,9 +23,6 @@ from retour.posting.waiting import remind_waiting
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
-
-UNDECLARED = "status"
-"""The kind of reminder of a status that neither its source nor the table of its kind declares."""
 
 
 def announce(hub: "Hub", delivery: Delivery) -> None:
@@ -75,19 +72,6 @@ def rows_of(delivery: Delivery, body: bytes, source: Source) -> Sequence[Row | U
 
             return salesforce_records.rows(body, delivery.facts, source)
     return records.rows(body)
-
-
-def list_undeclared(hub: "Hub", program: str, source: Source, statuses: Iterable[str], received_at: datetime) -> None:
-    """List each status that nobody declared for a person, once per source and value."""
-    state = hub.state(program, source.name) if statuses else None
-    for status in map(payload.shown, statuses):
-        about = {"source": source.name, "status": status}
-        if state is not None and not state.get(f"status#{status}") and state.claim(f"status#{status}", about):
-            hub.deliveries(program).remind(UNDECLARED, received_at, f"{source.name}#{status}", about)
-
-
-def undeclared_of(delivery: Delivery, body: bytes, source: Source) -> Sequence[str]:
-    return hooks(source.kind).undeclared(body, delivery.facts, source) if delivery.kind is Kind.HOOK else ()
 
 
 def put_away(hub: "Hub", delivery: Delivery, body: bytes, found: Ignored | Refusal) -> Batch:
