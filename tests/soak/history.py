@@ -48,26 +48,17 @@ DOCUMENT: dict[str, Any] = {
 }
 
 
+CASTS = 64
+"""Programs with different edits; a history plays one of them."""
+
+
 @cache
-def programs() -> tuple[Program, ...]:
+def programs(cast: int = 0) -> tuple[Program, ...]:
     """The program and what becomes of it: other terms, other settings; each version knows all contracts before it."""
-    changed = [
-        DOCUMENT,
-        {
-            **DOCUMENT,
-            "contracts": {
-                **DOCUMENT["contracts"],
-                "standard": {
-                    **DOCUMENT["contracts"]["standard"],
-                    "payout": "12.5%",
-                    "lock": {"days_after_event": 40},
-                },
-            },
-        },
-    ]
+    changed = edited(random.Random(f"terms {cast}")) if cast else plain_edits()
     changed.append(
         {
-            **changed[1],
+            **changed[-1],
             "possible_duplicate_days": 0,
             "waiting_days": 10,
             "sources": {**DOCUMENT["sources"], "till": {**DOCUMENT["sources"]["till"], "excess": "clamp"}},
@@ -80,6 +71,40 @@ def programs() -> tuple[Program, ...]:
         contracts = with_versions_of(document, known, START - timedelta(days=30 - number))
         versions.append(program_from(document, number, contracts))
     return tuple(versions)
+
+
+def plain_edits() -> list[dict[str, Any]]:
+    return [DOCUMENT, with_standard(DOCUMENT, payout="12.5%", lock={"days_after_event": 40})]
+
+
+def with_standard(document: dict[str, Any], **terms: Any) -> dict[str, Any]:
+    contracts = document["contracts"]
+    return {**document, "contracts": {**contracts, "standard": {**contracts["standard"], **terms}}}
+
+
+def edited(dice: random.Random) -> list[dict[str, Any]]:
+    """Terms, locks and partners changed at random; somebody always has terms for everybody."""
+    documents = [DOCUMENT]
+    for _ in range(dice.randint(1, 4)):
+        terms = {
+            "payout": f"{dice.choice(['8', '12.5', '3.33', '0', '100'])}%",
+            "lock": {"days_after_event": dice.choice([30, 30, 30, 40])},
+            "valid_from": dice.choice(["2026-01-01", "2026-11-01", "2026-11-10", "2026-12-01"]),
+            "terms_basis": dice.choice(["at_modification", "at_modification", "at_action"]),
+        }
+        document = with_standard(documents[-1], **{key: terms[key] for key in dice.sample(sorted(terms), 2)})
+        contracts = {name: body for name, body in document["contracts"].items() if name != "own"}
+        if dice.random() < 0.6:
+            contracts["own"] = {
+                "event_type": "sale",
+                "valid_from": dice.choice(["2026-01-01", "2026-11-05"]),
+                "partners": dice.sample(["p1", "p2", "p3"], dice.randint(1, 2)),
+                "payout": f"{dice.choice(['20', '1.25'])}%",
+                "lock": {"days_after_event": dice.choice([30, 35])},
+                **({"valid_until": "2026-11-20"} if dice.random() < 0.4 else {}),
+            }
+        documents.append({**document, "contracts": contracts})
+    return documents
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """What must hold of a ledger whatever happened to it, and, where the order was declared, exactly what it must be."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from retour.domain.actions.action import Action
 from retour.domain.actions.codes import Code
@@ -9,12 +9,13 @@ from retour.domain.actions.modification import Modification
 from retour.domain.actions.order import Entry, Head, Order
 from retour.domain.actions.outcome import Outcome
 from retour.domain.actions.replay import ACCEPTED
+from retour.domain.contracts.contract import Contract
 from retour.domain.delivery import Kind
 from tests.soak import model
-from tests.soak.history import programs
 from tests.soak.world import World, Wrong
 
-CONTRACTS = programs()[-1].contracts
+RAISED = "PAYOUT_RAISED"
+"""A warning of the answer, worked out from what is booked."""
 
 
 def judge(world: World) -> None:
@@ -30,7 +31,7 @@ def judge(world: World) -> None:
         for head in order.heads.values():
             action = order.action(head.action)
             if action is not None:
-                explained(order, action, head)
+                explained(order, action, head, world.programs[-1].contracts)
                 in_time(order, action, head)
     told_is_booked(world, orders)
     nobody_waits_in_vain(world, orders)
@@ -113,20 +114,20 @@ def references_are_held_by_one(order: Order) -> None:
                 raise Wrong(f"{record.public_id} is told its reference is used, and only refused records used it")
 
 
-def explained(order: Order, action: Action, head: Head) -> None:
+def explained(order: Order, action: Action, head: Head, contracts: Sequence[Contract]) -> None:
     """Every booked number follows from the records booked up to then; parts sum to wholes."""
     if sum(rest.amount for rest in head.standing.rests) != head.standing.amount:
         raise Wrong(f"the lines of {action.id} do not sum to it")
     records = {record.id: record for record in order.records}
     counted: dict[str, tuple[Modification, int]] = {}
-    before = (action.amount, model.payout(action, model.remains(action, [], CONTRACTS), CONTRACTS))
+    before = (action.amount, model.payout(action, model.remains(action, [], contracts), contracts))
     for entry in head.log:
         if entry.id not in records:
             raise Wrong(f"{action.id} books {entry.id}, which is no record of its order")
         if entry.outcome in ACCEPTED:
             counted[entry.id] = (records[entry.id], entry.contract)
-            left = model.remains(action, counted.values(), CONTRACTS)
-            before = (sum(left.amounts), model.payout(action, left, CONTRACTS))
+            left = model.remains(action, counted.values(), contracts)
+            before = (sum(left.amounts), model.payout(action, left, contracts))
             if entry.reversed != (left.before is not None):
                 raise Wrong(f"{action.id} after {entry.id}: reversed is {entry.reversed}")
         if (entry.amount, entry.payout) != before:
@@ -168,7 +169,10 @@ def told_is_booked(world: World, orders: list[Order]) -> None:
                 raise Wrong(f"{record.public_id} was told as {answer.delivery.id}'s own, and is another's")
             words = [(e.outcome, e.code, e.payout) for _, e in entries(order, record.id)]
             payout = result.effect.payout_after if result.effect else 0
-            if (result.outcome, result.code, payout) not in words:
+            code = "" if result.code == RAISED else result.code
+            if (result.code == RAISED) and (result.effect is None or payout <= result.effect.payout_before):
+                raise Wrong(f"{record.public_id} is told to raise the payout to {payout}, and does not")
+            if (result.outcome, code, payout) not in words:
                 raise Wrong(f"{record.public_id} was told {result.outcome} {result.code} {payout}, booked is {words}")
     arrivals: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for _, record in by_id.values():
@@ -220,7 +224,7 @@ def as_declared(world: World, orders: list[Order]) -> None:
     known = {line.sku for line in action.lines}
     booked = {entry.id: entry.contract for entry in head.log}
     counted = [(one, booked[one.id]) for one in firsts.values() if one.sku is None or one.sku in known]
-    left = model.remains(action, counted, CONTRACTS)
+    left = model.remains(action, counted, world.programs[-1].contracts)
     rests = [(rest.amount, rest.quantity) for rest in head.standing.rests]
     must = list(zip(left.amounts, left.units, strict=True))
     if rests != must:

@@ -32,7 +32,8 @@ from retour.store import items
 from retour.store import ledger as ledger_module
 from retour.store.deliveries import Deliveries
 from retour.store.ledger import TableLedger
-from tests.soak.history import START, History, history, programs
+from retour.store.rates import Rates
+from tests.soak.history import CASTS, START, History, history, programs
 from tests.soak.table import Bucket, Item, Table
 from tests.soak.weave import Job, Weaver
 
@@ -61,6 +62,7 @@ class World:
     past: History
     weaver: Weaver
     ledger_type: type[TableLedger] = TableLedger
+    cast: int = 0
     clock: datetime = START
     version: int = 0
     answers: list[Acknowledged] = field(default_factory=list)
@@ -82,14 +84,21 @@ class World:
         self.clock += timedelta(milliseconds=1)
         return self.clock
 
+    @property
+    def programs(self) -> Sequence[Program]:
+        return programs(self.cast)
+
     def program(self, program_id: str) -> Program:
-        return programs()[self.version]
+        return self.programs[self.version]
 
     def program_of(self, delivery: Delivery) -> Program:
-        return programs()[self.version]
+        return self.programs[self.version]
 
     def ledger(self, program: Program) -> TableLedger:
         return self.ledger_type(self.table, TABLE, ACME, program.contracts, lambda: self.program(ACME).contracts)
+
+    def rates(self, program_id: str) -> Rates:
+        return Rates(self.table, TABLE, ACME)
 
     def deliveries(self, program_id: str) -> Deliveries:
         return Deliveries(self.table, TABLE, ACME, self.inbox)  # type: ignore[arg-type]
@@ -206,7 +215,7 @@ class World:
                 other.killed = True
 
     def do_program(self, step: dict[str, Any], job: Job) -> None:
-        self.version = min(self.version + 1, len(programs()) - 1)
+        self.version = min(self.version + 1, len(self.programs) - 1)
 
     def do_expire(self, step: dict[str, Any], job: Job) -> None:
         expire_waiting(self, self.program(ACME))  # type: ignore[arg-type]
@@ -255,7 +264,7 @@ class World:
         worker, self.weaver.current = self.weaver.current, None
         page, self.table.page = self.table.page, 1_000_000
         try:
-            plain = TableLedger(self.table, TABLE, ACME, programs()[-1].contracts)
+            plain = TableLedger(self.table, TABLE, ACME, self.programs[-1].contracts)
             keys = [pk.split("#", 2) for pk in self.table.items if pk[:2] in ("A#", "I#")]
             return [plain.order(key if kind == "A" else f"@{key}") for kind, _, key in keys]
         finally:
@@ -352,7 +361,7 @@ def quick() -> Iterator[None]:
 
 def play(seed: int, weaver: Weaver, ledger_type: type[TableLedger] = TableLedger) -> World:
     """One history from its seed until everything came to rest; raises `Wrong` if a promise is broken on the way."""
-    world = World(history(random.Random(seed)), weaver, ledger_type)
+    world = World(history(random.Random(seed)), weaver, ledger_type, seed % CASTS)
     world.play()
     world.settle_down()
     return world
