@@ -21,6 +21,7 @@ from retour.api import (
     modifications,
     programs,
     rates,
+    refold,
     sources,
     terms,
     upkeep,
@@ -343,6 +344,11 @@ def act_on_actions(program: str) -> Answer:
 @app.post("/v1/programs/<program>/actions/<action>/<act>")
 def act_on_action(program: str, action: str, act: str) -> Answer:
     return acts.act(hub(), called(), caller(), opened(program), action, act), 200
+
+
+@app.post("/v1/programs/<program>/refold")
+def refold_program(program: str) -> Answer:
+    return refold.refold(hub(), called(), caller(), opened(program)), 200
 
 
 # Deliveries

@@ -150,6 +150,58 @@ def test_the_limit_of_an_old_action_is_raised_by_a_person(
     assert (shown["amount"], shown["changes"], shown["changes_left"]) == ("980.00", 1002, 98)
 
 
+def test_what_today_would_come_to_is_told_in_money_and_booked_on_purpose(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the recorded ledger: amounts and units that came to zero apart, an order that its status had locked."""
+    read = load("ledger_1_open.json.gz", environment, monkeypatch)
+    call = caller(read, monkeypatch)
+    [found] = [one for one in call("GET", "/v1/doctor").json["checks"] if "older rules" in one["name"]]
+    assert (found["state"], found["fix"]) == ("warning", "retour refold --dry-run --program recorded")
+    before = items(read.hub)
+    rehearsed = call("POST", "/v1/programs/{p}/refold", {}, query={"dry_run": "true"})
+    assert rehearsed.status == 200, rehearsed.body
+    told = {one["id"]: one for one in rehearsed.json["differences"]}
+    assert items(read.hub) == before, "a dry run writes nothing"
+    assert set(told) == {"free~lead", "amount-before-units~sale", "shipped_now~shipped_now", "shipped-moved~shipped"}
+    assert told["free~lead"]["state"] == {"before": "pending", "after": "reversed"}
+    assert told["shipped_now~shipped_now"]["locks_at"]["before"] is None
+    shown = {one: call("GET", f"/v1/programs/{{p}}/actions/{one}").json for one in read.shown["actions"]}
+    booked = call("POST", "/v1/programs/{p}/refold", {"note": "as of today's rules"})
+    assert booked.json["counts"] == {"applied": len(told)} == rehearsed.json["counts"], booked.body
+    assert [one["id"] for one in booked.json["differences"]] == [*told]
+    for action, was in shown.items():
+        now = call("GET", f"/v1/programs/{{p}}/actions/{action}").json
+        if action not in told:
+            assert chosen(now, STANDS) == chosen(was, STANDS), action
+            continue
+        assert (now["amount"], now["payout"]) == (told[action]["amount"]["after"], told[action]["payout"]["after"])
+        assert now["locks_at"] == told[action]["locks_at"]["after"]
+        assert (now["history"][-1]["change"], now["history"][-1]["channel"]) == ("refold", "console")
+    again = call("POST", "/v1/programs/{p}/refold", {}).json
+    assert (again["differences"], again["batch"], again["next"]) == ([], None, None)
+    [well] = [one for one in call("GET", "/v1/doctor").json["checks"] if "older rules" in one["name"]]
+    assert well["state"] == "ok"
+
+
+def test_what_is_final_or_locked_is_never_folded_anew(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = load("ledger_1_final.json.gz", environment, monkeypatch)
+    call = caller(read, monkeypatch)
+    for action, was in read.shown["actions"].items():
+        if was["state"] == "locked":
+            call("POST", "/v1/programs/{p}/modifications", {"action_id": action, "change": "reverse"})
+    told = call("POST", "/v1/programs/{p}/refold", {}).json
+    assert not {one["id"] for one in told["differences"]} & {
+        action for action, was in read.shown["actions"].items() if was["state"] == "locked"
+    }
+    for action, was in read.shown["actions"].items():
+        if was["final_at"]:
+            now = call("GET", f"/v1/programs/{{p}}/actions/{action}").json
+            assert chosen(now, STANDS) == chosen(was, STANDS)
+
+
 def caller(read: Read, patch: pytest.MonkeyPatch) -> Caller:
     patch.setattr(app, "hub", lambda: read.hub)
     app.quiet_hub.cache_clear()

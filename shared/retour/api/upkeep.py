@@ -9,16 +9,20 @@ from itertools import islice
 from retour.api.documents import Document
 from retour.api.sources import LOOKED_AT, troubles
 from retour.connection_test.steps import Trial
+from retour.domain.money import to_text
 from retour.domain.program import Program, Source
 from retour.domain.times import text
 from retour.intake.arrival import NO_HASH
 from retour.intake.batch import HELD
 from retour.operations import redrive as operations
+from retour.operations.refold import differences
 from retour.store.programs import Principal
 from retour.wiring import Hub
 
 SECONDS = 20.0
 """Of the thirty that a call has."""
+LOOKING_SECONDS = 4.0
+"""For what older rules booked, of each program."""
 LATE = timedelta(hours=1)
 """So long a worker never needs."""
 
@@ -81,6 +85,7 @@ def program_checks(hub: Hub, opened: Program) -> Iterator[Document]:
         yield check(f"{opened.id}: deliveries", "warning", detail, "retour redrive")
     else:
         yield check(f"{opened.id}: deliveries", "ok", f"{len(waiting)} open")
+    yield rules_check(hub, opened)
     for kind, fix in ATTENTION.items():
         listed = list(islice(deliveries.due(kind), LOOKED_AT))
         if listed:
@@ -89,6 +94,22 @@ def program_checks(hub: Hub, opened: Program) -> Iterator[Document]:
             yield check(f"{opened.id}: {kind}", state, f"{len(listed)}: {first}", fix)
     for source_ in opened.sources.values():
         yield from source_checks(hub, opened, source_)
+
+
+def rules_check(hub: Hub, opened: Program) -> Document:
+    """What today's rules would make of open actions that older ones booked, in money."""
+    end = time.monotonic() + LOOKING_SECONDS
+    looked = differences(hub, opened, lambda: time.monotonic() < end)
+    name = f"{opened.id}: older rules"
+    so_far = "" if looked.next is None else ", as far as there was time to look"
+    if not looked.differences:
+        return check(name, "ok", f"no open action would come to another standing today{so_far}")
+    more = sum(one.payout for one in looked.differences if one.payout > 0)
+    less = sum(one.payout for one in looked.differences if one.payout < 0)
+    first = ", ".join(one.action.id for one in looked.differences[:3])
+    money = f"payouts by {to_text(more, opened.currency)} and {to_text(less, opened.currency)} {opened.currency}"
+    detail = f"{len(looked.differences)} open actions would come to another standing, {money}{so_far}: {first}"
+    return check(name, "warning", detail, f"retour refold --dry-run --program {opened.id}")
 
 
 def source_checks(hub: Hub, opened: Program, source_: Source) -> Iterator[Document]:

@@ -264,6 +264,13 @@ def parser() -> argparse.ArgumentParser:
     redrive = command("redrive", "decisions:redrive", "try again what had failed and was put aside", hub)
     redrive.add_argument("--json", action="store_true", help="as JSON")
 
+    refold = command(
+        "refold", "refold:refold", "fold open actions anew that older rules booked otherwise", hub, program,
+        more="What is final or locked stays as it was booked. `retour doctor` says whether there is anything to do.",
+    )  # fmt: skip
+    refold.add_argument("--dry-run", action="store_true", help="show the difference in money; write nothing")
+    refold.add_argument("--json", action="store_true", help="as JSON")
+
     doctor = command("doctor", "doctor:doctor", "check everything in reach, and say what to do", hub)
     doctor.add_argument("--mail", action="store_true", help="show the mails that a local hub has sent")
     doctor.add_argument("--json", action="store_true", help="as JSON")

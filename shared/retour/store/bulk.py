@@ -112,6 +112,7 @@ class Listed:
     contract: int
     changes: int
     changed_at: datetime | None
+    rules: int
 
     def state(self, now: datetime) -> State:
         if self.is_reversed:
@@ -149,6 +150,7 @@ def _listed(reported: Item, head: Item) -> Listed:
         contract=int(head["cn"]["N"]),
         changes=int(head["ch"]["N"]),
         changed_at=next((entry.applied_at for entry in log[::-1] if entry.outcome is Outcome.APPLIED), None),
+        rules=int(head["ru"]["N"]) if "ru" in head else 1,
     )
 
 

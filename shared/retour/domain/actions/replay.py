@@ -153,6 +153,13 @@ def resume(action: Action, head: Head, records: Sequence[Modification], contract
     return replace(head, standing=standing)
 
 
+def fold_anew(order: Order, action: Action, head: Head, contracts: Sequence[Contract]) -> Head:
+    """A head as today's rules have it, whatever it was booked by."""
+    standing = replay(action, accepted_records(order, head), contracts)
+    payout = payout_of(action, standing, contracts)
+    return replace(head, standing=standing, payout=payout, rules=RULES, booked=None)
+
+
 def status_told_last(order: Order, head: Head) -> str | None:
     """The status of the order as older rules had it: told after the lock it counted as well."""
     told = [record for record, _ in accepted_records(order, head) if isinstance(record.change, SetStatus)]

@@ -17,7 +17,6 @@ from retour.domain.actions.lines import (
     claims_of,
     exceeds,
     left_of,
-    level,
     set_quantity,
     set_total,
     take_back,
@@ -410,12 +409,9 @@ def sums_told(action: Action, standing: Standing) -> list[Sums]:
 def drifted(action: Action, rests: Rests, drift: Rests) -> Rests:
     """What older rules booked stays beside what is decided by today's, until it is folded anew on purpose."""
     return tuple(
-        level(
-            sold,
-            Rest(
-                min(max(rest.amount + extra.amount, 0), sold.amount),
-                min(max(rest.quantity + extra.quantity, 0), sold.quantity),
-            ),
+        Rest(
+            min(max(rest.amount + extra.amount, 0), sold.amount),
+            min(max(rest.quantity + extra.quantity, 0), sold.quantity),
         )
         for sold, rest, extra in zip(action.lines, rests, drift, strict=True)
     )

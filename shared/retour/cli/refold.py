@@ -1,0 +1,44 @@
+"""retour refold: what older rules booked otherwise, folded anew by today's."""
+
+import argparse
+from collections import Counter
+from typing import Any
+
+from retour.cli.hub import hub_and_program
+from retour.cli.screen import counted, progress, say, show_json, table
+
+
+def refold(arguments: argparse.Namespace) -> int:
+    """Every open action of the program, as far as each call looks, until the end."""
+    hub, program = hub_and_program(arguments)
+    path, cursor = f"/v1/programs/{program}/refold", None
+    counts: Counter[str] = Counter()
+    found: list[dict[str, Any]] = []
+    batches: list[str] = []
+    looked = 0
+    with progress("looking at open actions"):
+        while True:
+            answer = hub.post(path, {}, dry_run=arguments.dry_run or None, cursor=cursor)
+            counts += Counter(answer["counts"])
+            found += answer["differences"]
+            batches += [answer["batch"]] if answer["batch"] else []
+            looked, cursor = looked + answer["looked"], answer["next"]
+            if cursor is None:
+                break
+    if arguments.json:
+        show_json({"batches": batches, "counts": counts, "looked": looked, "differences": found})
+    elif not found:
+        say(f"{looked} open actions were booked by older rules; today's come to the same.")
+    else:
+        rows = ([one["id"], one["partner"], *moved(one, "amount"), *moved(one, "payout"), *moved(one, "locks_at")]
+                for one in found)  # fmt: skip
+        columns = ("action", "partner", "amount", "today", "payout", "today", "locks", "today")
+        table(columns, rows)
+        dry = "nothing is written; it would be " if arguments.dry_run else ""
+        say(f"{', '.join(batches) or 'dry run'}: {dry}{counted(counts)}.")
+    return 1 if counts["refused"] else 0
+
+
+def moved(one: dict[str, Any], name: str) -> tuple[str, str]:
+    before, after = one[name]["before"] or "–", one[name]["after"] or "–"
+    return before, "same" if before == after else after

@@ -1,0 +1,96 @@
+"""Actions that older rules booked otherwise than today's would: found, and told in money."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from retour.domain.actions.action import Action
+from retour.domain.actions.order import RULES, Head, Order
+from retour.domain.actions.replay import fold_anew
+from retour.domain.program import Program
+from retour.store.bulk import batched, listed
+from retour.store.ledger import TableLedger
+
+if TYPE_CHECKING:
+    from retour.wiring import Hub
+
+DATELESS = "9999-12-31"
+AT_ONCE = 100
+BEYOND = "~~~"
+"""After every place of a list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """An open action as it was booked, and as its records come to by today's rules."""
+
+    order: Order
+    action: Action
+    booked: Head
+    anew: Head
+
+    @property
+    def payout(self) -> int:
+        return self.anew.payout - self.booked.payout
+
+
+@dataclass(slots=True)
+class Looked:
+    """What was found on the way: `next` is where to go on, None at the end; `actions` were folded by older rules."""
+
+    differences: list[Difference] = field(default_factory=list)
+    actions: int = 0
+    next: str | None = None
+
+
+def differences(
+    hub: "Hub", program: Program, has_time: Callable[[], bool], cursor: str = "", most: int = 1_000
+) -> Looked:
+    """The open actions whose standing today's rules would change, from a place on, while there is time.
+
+    What is final or locked is left out: it shows what was booked, for good.
+    """
+    ledger, looked, now = hub.ledger(program), Looked(), hub.now()
+    for some in batched(places(ledger, now.date().isoformat(), cursor), AT_ONCE):
+        rules = [place for place, one in zip(some, heads_of(ledger, some), strict=True) if one < RULES]
+        for order_key, action_id in dict.fromkeys((key, action) for key, action, _ in rules):
+            order = ledger.order(order_key)
+            action, head = order.action(action_id), order.heads.get(action_id)
+            if action is None or head is None or head.final is not None or head.locked(now):
+                continue
+            looked.actions += 1
+            found = Difference(order, action, head, fold_anew(order, action, head, ledger.contracts))
+            if differs(found):
+                looked.differences.append(found)
+        if not has_time() or len(looked.differences) >= most:
+            looked.next = some[-1][2]
+            break
+    return looked
+
+
+def differs(found: Difference) -> bool:
+    """Whether anything that a person can see would be another."""
+
+    def seen(head: Head) -> tuple[object, ...]:
+        standing = head.standing
+        return standing.rests, standing.is_reversed, standing.approved, head.locks_at, head.payout
+
+    return seen(found.booked) != seen(found.anew)
+
+
+def places(ledger: TableLedger, today: str, cursor: str) -> Iterator[tuple[str, str, str]]:
+    """(order key, action id, place) of what may still be open, by lock, beyond a place."""
+    days, _, after = cursor.partition("|")
+    for partition in ledger.lock_partitions(DATELESS):
+        name = f"{partition.lock_day}#{partition.event_day}"
+        if partition.lock_day < today or name < days:
+            continue
+        from_here = after if name == days else ""
+        for key, action, sort in ledger.heads_by_lock(partition.lock_day, partition.event_day, from_here):
+            yield key, action, f"{name}|{sort}"
+
+
+def heads_of(ledger: TableLedger, some: list[tuple[str, str, str]]) -> list[int]:
+    """The number of the rules that each action was folded by; today's for what is not there any more."""
+    found = {(one.action.order_key, one.action.id): one.rules for one in listed(ledger, [one[:2] for one in some])}
+    return [found.get((key, action), RULES) for key, action, _ in some]
