@@ -6,6 +6,7 @@ from datetime import datetime
 
 from retour.domain.actions.action import Action
 from retour.domain.actions.codes import Code
+from retour.domain.actions.former import taken_up, takes_up
 from retour.domain.actions.lines import Rest
 from retour.domain.actions.modification import (
     FORMER,
@@ -87,17 +88,19 @@ def stepped(
 ) -> Standing | Code:
     """The standing with one record more: one step where it comes last, else all replayed with it in its place.
 
-    One ordered by its source's own time may leave a later one idle at its place, as if the two had come in order. No
+    The first word on a subject takes up what older releases recorded of it (former.py): all is replayed then. One
+    ordered by its source's own time may leave a later one idle at its place, as if the two had come in order. No
     other takes the ground from what was booked since: it is refused.
     """
     comes_last = all(place_of(other) < place_of(record) for other, _ in accepted)
-    if comes_last and not isinstance(record.change, Undo | Refold):
+    is_first_word = takes_up(record, [other for other, _ in accepted])
+    if comes_last and not isinstance(record.change, Undo | Refold) and not is_first_word:
         return step(action, standing, record, terms, contracts)
     after = replay(action, [*accepted, (record, terms.number)], contracts, standing, newest=record)
     if record.id in after.idle:
         return after.idle[record.id]
     newly_idle = after.idle.keys() - standing.idle.keys()
-    if newly_idle and record.orders_by == record.received_at:
+    if newly_idle and record.orders_by == record.received_at and record.subject is None:
         return Code.LATER_CHANGES_STAND
     return after
 
@@ -114,6 +117,9 @@ def replay(
     `since`: the standing so far, for what it kept of older rules. Of warnings only that of the `newest` record is kept.
     """
     standing = as_reported(action, frozenset(undone_ids(accepted)))
+    known = taken_up([record for record, _ in accepted])
+    newest = newest and next(new for new, (old, _) in zip(known, accepted, strict=True) if old is newest)
+    accepted = [(record, contract) for record, (_, contract) in zip(known, accepted, strict=True)]
     if since is not None:
         standing = replace(standing, drift=since.drift)
     idle: dict[str, Code] = {}
