@@ -46,10 +46,12 @@ def handler(event: dict[str, Any], context: Any) -> None:
 
 def sweep_all(end: float, older_than: timedelta, *, thoroughly: bool) -> list[str]:
     """Take up what is left anywhere; last, for nobody knows what it does to its worker. The programs it failed for."""
+    from retour.intake.mail import sweep_mails
     from retour.operations.redrive import bring_back, clear_events, fold_parked
     from retour.operations.sweep import sweep
 
     found, failed = bring_back(hub()) + fold_parked(hub()), list[str]()
+    found["mails"], found["mails_left"] = sweep_mails(hub(), hub().real_now() - older_than)
     for name, has_time in turns(hub(), "sweep", end):
         try:
             program = hub().program(name)

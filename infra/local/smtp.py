@@ -32,7 +32,9 @@ from local.folder import write_whole
 
 SIZE_LIMIT = 40 * 1024 * 1024
 RECEIVER = "retour.local"
-LOCAL_PART = re.compile(r"[a-z][a-z0-9-]{1,30}\.[a-z][a-z0-9_-]{0,30}\.[a-z0-9]{16,}", re.ASCII | re.IGNORECASE)
+LOCAL_PART = re.compile(
+    r"[a-z][a-z0-9-]{1,30}\.[a-z][a-z0-9_-]{0,30}\.[a-z0-9]{16,}(\+[^@]*)?", re.ASCII | re.IGNORECASE
+)
 NO_SUCH_ADDRESS = "550 5.1.1 No mailbox of this form here"
 TAKEN = "250 2.0.0 Taken as {}"
 NOT_TAKEN = "451 4.3.0 Could not be stored just now, please send it again"

@@ -122,8 +122,17 @@ def test_without_dmarc_it_is_dropped_or_held(verdict: str) -> None:
 
 def test_the_receiver_s_own_verdict_beside_the_mail_takes_belief_away() -> None:
     assert screen(stamped(letter()), dmarc="FAIL") == Quiet("DMARC did not pass")
-    assert screen(stamped(letter()), dmarc="GRAY") == Quiet("DMARC did not pass")
     assert screen(stamped(letter()), virus="FAIL") == Quiet("the virus scan did not pass")
+
+
+@pytest.mark.parametrize("verdict", ["GRAY", "PROCESSING_FAILED"])
+@pytest.mark.parametrize("of", ["dmarc", "virus"])
+def test_what_the_receiver_could_not_check_is_held_of_an_allowed_sender(verdict: str, of: str) -> None:
+    held = screen(stamped(letter()), **{of: verdict})
+    assert isinstance(held, Held) and (held.why, held.mail.files[0].content) == ("MAIL_UNCHECKED", ROWS)
+    stranger = letter(From="stranger@shop.example")
+    assert screen(stamped(stranger), **{of: verdict}) == Quiet("the From is not on the source's list")
+    assert isinstance(screen(stamped(letter(attach=False)), **{of: verdict}), Held)
 
 
 DMARC = "dmarc={verdict} (p=none; dis=none) header.from={domain}"

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from email.policy import SMTP
 from types import SimpleNamespace
@@ -14,8 +14,9 @@ from functions.inbound_email import app
 from tests.conftest import PROGRAM, House
 
 from local.smtp import Mail, event, stamped
+from retour.intake import mail as take
 from retour.intake import opening
-from retour.intake.decision import release
+from retour.intake.decision import discard, release
 from retour.replies.tell import tell
 from retour.store.deliveries import Header
 
@@ -75,16 +76,16 @@ class Mailbox:
         )
         inbox = self.house.hub.inbox
         inbox.put(f"mail/{mail.id}", stamped(mail))
-        before = set(self.keys())
+        before = set(self.files())
         for _ in range(times):
             app.handler(event(mail), CONTEXT)
-            for key in sorted(set(self.keys()) - before):
+            for key in sorted(set(self.files()) - before):
                 file_drop.handler({"source": "aws.s3", "detail": {"object": {"key": key}}}, CONTEXT)
         deliveries = self.house.hub.deliveries(self.house.program)
-        found = [deliveries.get(key.split("/")[3]) for key in sorted(set(self.keys()) - before)]
+        found = [deliveries.get(key.split("/")[3]) for key in sorted(set(self.files()) - before)]
         return [header for header in found if header]
 
-    def keys(self) -> list[str]:
+    def files(self) -> list[str]:
         return list(self.house.hub.inbox.keys(f"email/{self.house.program}/"))
 
     def answers(self) -> list[EmailMessage]:
@@ -141,7 +142,13 @@ def test_told_twice_it_is_taken_once(mailbox: Mailbox) -> None:
 
 def test_an_address_named_twice_is_one(mailbox: Mailbox) -> None:
     labelled = mailbox.address.replace("@", "+may@")
-    assert [program.id for program, _ in app.addressed([mailbox.address, labelled])] == [mailbox.house.program]
+    told = take.addressed(mailbox.house.hub, [mailbox.address, labelled])
+    assert [program.id for program, _ in told] == [mailbox.house.program]
+
+
+def test_a_label_of_the_senders_own_is_put_up_with(mailbox: Mailbox) -> None:
+    [header] = mailbox.take(("may.csv", ROWS), to=mailbox.address.replace("@", "+may-2026@"))
+    assert header.state == "done"
 
 
 def test_each_file_is_a_delivery(mailbox: Mailbox) -> None:
@@ -188,10 +195,115 @@ def test_an_unproved_mail_waits_for_a_person_where_the_source_says_so(mailbox: M
     [header] = mailbox.take(("may.csv", ROWS), envelope="bounces@other.example")
     assert (header.state, header.delivery.held) == ("held", "UNAUTHENTICATED")
     assert amount(mailbox.house) == 10000
-    [answer] = mailbox.answers()
-    assert answer["To"] == "returns@shop.example"
+    assert mailbox.answers() == [], "nobody knows whose it is"
     release(mailbox.house.hub, header.delivery, mailbox.house.hub.now())
     assert amount(mailbox.house) == 8000
+    mailbox.house.hub.send(
+        "answers", {"program": mailbox.house.program, "delivery": header.delivery.id, "what": "batch"}
+    )
+    [answer] = mailbox.answers()
+    assert answer["To"] == "returns@shop.example"
+
+
+@pytest.mark.parametrize("verdict", ["dmarcVerdict", "virusVerdict"])
+@pytest.mark.parametrize("said", ["PROCESSING_FAILED", "GRAY"])
+@pytest.mark.parametrize("files", [1, 0])
+def test_d12_what_could_not_be_checked_is_held_listed_and_answered_to_nobody(
+    mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch, verdict: str, said: str, files: int
+) -> None:
+    real = event
+
+    def doubtful(mail: Mail) -> dict[str, Any]:
+        told = real(mail)
+        told["Records"][0]["ses"]["receipt"][verdict] = {"status": said}
+        return told
+
+    monkeypatch.setitem(Mailbox.arrives.__globals__, "event", doubtful)
+    envelope = "bounces@other.example" if verdict == "dmarcVerdict" else "bounces@shop.example"
+    [header] = mailbox.take(*[("may.csv", ROWS)] * files, envelope=envelope)
+    assert (header.state, header.delivery.held) == ("held", "MAIL_UNCHECKED")
+    house = mailbox.house
+    [(listed, doc)] = house.hub.deliveries(house.program).due("held")
+    assert (listed, doc["code"]) == (header.delivery.id, "MAIL_UNCHECKED")
+    assert mailbox.answers() == [] and amount(house) == 10000
+    stranger = mailbox.take(("may.csv", ROWS), sender="stranger@shop.example", envelope=envelope)
+    assert stranger == [], "of nobody on the list"
+    if files:
+        release(house.hub, header.delivery, house.hub.now())
+        assert amount(house) == 8000
+    else:
+        discard(house.hub, header.delivery)
+        house.hub.send("answers", {"program": house.program, "delivery": header.delivery.id, "what": "batch"})
+        assert mailbox.answers() == []
+
+
+def test_a_mail_is_moved_away_once_its_files_are_announced(mailbox: Mailbox) -> None:
+    mailbox.take(("may.csv", ROWS))
+    inbox = mailbox.house.hub.inbox
+    mine = f"{mailbox.house.program}-"
+    assert list(inbox.keys(f"mail/{mine}")) == []
+    [kept] = inbox.keys(f"raw/mail/{mine}")
+    assert b"may.csv" in inbox.read(kept)
+
+
+@pytest.mark.parametrize("at", ["retour.channels.mail.files_of", "retour.channels.mail.Headers.text"])
+def test_a_mail_that_no_worker_can_read_ends_refused_with_a_reference(
+    mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, at: str
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(at, lambda *_: (_ for _ in ()).throw(ValueError("an odd header")))
+        assert mailbox.take(("may.csv", ROWS)) == []
+    house = mailbox.house
+    [header] = house.hub.deliveries(house.program).newest("20261103")
+    assert (header.state, header.report["code"], header.delivery.name) == ("refused", "NOT_HANDLED", "mail.eml")
+    reference = header.report["details"]["reference"]
+    assert reference in [getattr(record, "reference", "") for record in caplog.records]
+    assert b"may.csv" in house.hub.deliveries(house.program).body(header)
+    assert mailbox.answers() == []
+    assert [one.state for one in mailbox.take(("may.csv", ROWS))] == ["done"], "the next one is read"
+
+
+def test_the_store_that_fails_loses_no_mail_and_the_sweep_takes_it_up(
+    mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = mailbox.house
+    take.sweep_mails(house.hub, datetime.now(UTC) + timedelta(hours=1))  # What others left in the one bucket.
+    for failing in ("retour.intake.mail.announce", "retour.intake.mail.claimed_at"):
+        with monkeypatch.context() as down:
+            down.setattr(failing, lambda *_: (_ for _ in ()).throw(TimeoutError()))
+            with pytest.raises(TimeoutError):
+                mailbox.take(("may.csv", ROWS))
+    later = datetime.now(UTC) + timedelta(hours=1)
+    assert take.sweep_mails(house.hub, datetime.now(UTC) - timedelta(hours=1))[0] == 0, "its event may still come"
+    assert take.sweep_mails(house.hub, later) == (2, 0)
+    for key in mailbox.files():
+        file_drop.handler({"source": "aws.s3", "detail": {"object": {"key": key}}}, CONTEXT)
+    assert amount(house) == 8000
+    assert take.sweep_mails(house.hub, later) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "held"), [("pass", ""), ("none", "MAIL_UNCHECKED"), ("temperror", "MAIL_UNCHECKED"), ("fail", None)]
+)
+def test_a_swept_mail_is_believed_by_its_topmost_headers_alone(
+    mailbox: Mailbox, verdict: str, held: str | None
+) -> None:
+    message = EmailMessage()
+    message["From"], message["To"], message["Message-ID"] = "returns@shop.example", "undisclosed:;", "<s@shop.example>"
+    message["Authentication-Results"] = "amazonses.com; dmarc=pass header.from=shop.example"
+    message.set_content("attached\n")
+    message.add_attachment(ROWS, maintype="text", subtype="csv", filename="may.csv")
+    top = (
+        "Return-Path: <bounces@shop.example>\r\n"
+        f"Received: from mx by inbound-smtp.amazonaws.com with SMTP id 1\r\n for {mailbox.address}; Tue, 3 Nov 2026\r\n"
+        "X-SES-Virus-Verdict: PASS\r\n"
+        f"Authentication-Results: amazonses.com; dmarc={verdict} header.from=shop.example\r\n"
+    )
+    house = mailbox.house
+    house.hub.inbox.put(f"mail/{house.program}-swept", top.encode() + message.as_bytes(policy=SMTP))
+    take.sweep_mails(house.hub, datetime.now(UTC) + timedelta(hours=1))
+    found = [house.hub.deliveries(house.program).get(key.split("/")[3]) for key in mailbox.files()]
+    assert [header.delivery.held for header in found if header] == ([] if held is None else [held])
 
 
 def test_a_mail_without_a_file_is_a_refused_delivery_with_an_answer(mailbox: Mailbox) -> None:

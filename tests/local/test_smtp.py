@@ -152,6 +152,7 @@ def test_other_addresses_are_refused_in_the_same_words(server: Server, address: 
 def test_the_form_of_an_address() -> None:
     assert is_source_address(ADDRESS.upper(), DOMAIN)
     assert is_source_address(f"acme-shoes.post_1.{TOKEN}@IN.retour.TEST", DOMAIN)
+    assert is_source_address(f"acme.mail.{TOKEN}+may-2026@{DOMAIN}", DOMAIN), "as a rule of SES takes it"
     assert not is_source_address(f"acme.mail.{TOKEN}@sub.{DOMAIN}", DOMAIN)
 
 

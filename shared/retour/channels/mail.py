@@ -28,8 +28,13 @@ ADDRESS = re.compile(r"([a-z][a-z0-9-]{1,30})\.([a-z0-9_-]{1,64})\.([a-z0-9]{16,
 ONE = r'([^<>\s@"(),;:\\]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)'
 NAMED_FROM = re.compile(rf'\s*(?:"(?:[^"\\]|\\.)*"|[^"<>,;:()\\])*<{ONE}>\s*')
 BARE_FROM = re.compile(rf"\s*{ONE}\s*(?:\([^()]*\)\s*)?")
+DOUBTFUL = ("GRAY", "PROCESSING_FAILED")
 COMMENT = re.compile(r"\([^()]*\)")
 DMARC_PASS = re.compile(r"\s*dmarc\s*=\s*pass\s.*?\bheader\.from\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE | re.DOTALL)
+
+
+UNPROVEN, UNCHECKED = "UNAUTHENTICATED", "MAIL_UNCHECKED"
+"""Why a mail is held: nothing proves it, or our receiver could not check it. It is answered to nobody meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +58,13 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A mail from an allowed sender that nothing proves to be theirs; its source keeps it for a person."""
+    """A mail from an allowed sender that nothing proves to be theirs, or that could not be checked: for a person.
+
+    `why` is the code of the reason.
+    """
 
     mail: Accepted
+    why: str = UNPROVEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +107,7 @@ def screen(
     """What to do with a mail to a source. Never raises, whatever the mail looks like.
 
     `dmarc` and `virus` are the receiver's verdicts where it tells them beside the mail; they can only take belief away.
+    One that says neither yes nor no (`GRAY`, `PROCESSING_FAILED`) holds the mail for a person.
     `signed` says whether a registered key signed a file, which proves it whatever its mail looks like; it is asked
     only where DMARC did not prove the mail, and only if the source has signers.
     """
@@ -106,7 +116,7 @@ def screen(
     sender = _from(headers)
     if sender is None:
         return Quiet("the From is not exactly one address")
-    if virus not in (None, "PASS"):
+    if virus == "FAIL":
         return Quiet("the virus scan did not pass")
     if why := _loop(headers, head, sender, envelope_sender, domain):
         return Quiet(why)
@@ -114,7 +124,9 @@ def screen(
         return Quiet("the From is not on the source's list")
     believed = dmarc in (None, "PASS") and dmarc_passed(headers, sender.rpartition("@")[2], receivers)
     provable = believed or bool(source.options.get("signers"))
-    if not provable and not source.options.get("accept_unauthenticated", False):
+    unchecked = (dmarc in DOUBTFUL and not believed) or virus not in (None, "PASS")
+    held = bool(source.options.get("accept_unauthenticated", False)) or unchecked
+    if not provable and not held:
         return Quiet("DMARC did not pass")
     found = files_of(raw, source)
     taken = Accepted(
@@ -125,11 +137,17 @@ def screen(
         automatic=_automatic(headers),
         ignored=tuple(found.ignored),
     )
+    if unchecked and virus not in (None, "PASS"):
+        return Held(taken, UNCHECKED)
     if found.excess or not found.files:
-        return Rejected("MAIL_WITHOUT_FILE", taken) if believed else Quiet("nothing to hold")
+        if believed:
+            return Rejected("MAIL_WITHOUT_FILE", taken)
+        return Held(taken, UNCHECKED) if unchecked else Quiet("nothing to hold")
     if believed or (provable and all(map(signed, found.files))):
         return taken
-    return Held(taken) if source.options.get("accept_unauthenticated", False) else Quiet("DMARC did not pass")
+    if unchecked:
+        return Held(taken, UNCHECKED)
+    return Held(taken) if held else Quiet("DMARC did not pass")
 
 
 class Headers:

@@ -19,7 +19,7 @@ from retour.files import names
 from retour.files.answers import Writing, given_back, result_csv
 from retour.files.sniff import sniff
 from retour.files.text import HEAD
-from retour.intake.batch import ARRIVED, HELD, LISTED, WORKING, ignored
+from retour.intake.batch import ARRIVED, DONE, HELD, LISTED, WORKING, ignored
 from retour.intake.drop import answers_beside, mark
 from retour.posting.rows import told
 from retour.replies import callback
@@ -228,6 +228,8 @@ def by_mail(
     from retour.channels import mail
 
     delivery = header.delivery
+    if delivery.held in (mail.UNPROVEN, mail.UNCHECKED) and header.state != DONE:
+        return ""  # Nobody knows whose mail it is, until a person lets it go on.
     to = delivery.reply.get("to", "")
     together = [] if again else delivery.reply.get("together", "").split()
     sent = hub.state(program.id, delivery.source)

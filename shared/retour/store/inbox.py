@@ -111,6 +111,10 @@ class Inbox:
             raise KeyError(key) from None
         return found
 
+    def delete(self, key: str) -> None:
+        """Take an object out of sight; its bytes go with the expiry of old versions."""
+        self.client.delete_object(Bucket=self.bucket, Key=key)
+
     def remove(self, key: str, version: str) -> None:
         """Take one version of an object away for good; one that is gone already changes nothing."""
         self.client.delete_object(Bucket=self.bucket, Key=key, VersionId=version)

@@ -1,0 +1,239 @@
+"""A mail that our receiver stored: whose address it came to, whether it is believed, and its files announced.
+
+It lies below `mail/` until that is done, and is moved away then: so what the sweep finds there no event told of, or a
+worker did not end. Whatever a mail does to its worker, it ends as a delivery of its own, refused with a reference.
+"""
+
+import hashlib
+import logging
+import re
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from email import policy
+from email.parser import BytesHeaderParser
+from functools import partial
+from typing import TYPE_CHECKING
+
+from retour.channels import mail
+from retour.channels.attachments import Attachment
+from retour.connection_test import mail as trial
+from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
+from retour.domain.program import Program, Source
+from retour.domain.times import instant, milliseconds, text
+from retour.intake.arrival import on_our_clock
+from retour.intake.attempt import given_up
+from retour.intake.batch import ARRIVED
+from retour.intake.opening import proved_by_signature
+from retour.intake.receive import announce
+from retour.setup.credentials import used
+from retour.store.faults import is_passing
+
+if TYPE_CHECKING:
+    from retour.wiring import Hub
+
+logger = logging.getLogger(__name__)
+
+PLACE = "mail/"
+SETUP = "AMAZON_SES_SETUP_NOTIFICATION"
+"""What SES puts into a new folder; no mail."""
+FOR = re.compile(r"\bfor\s+<?([^\s<>;]+@[^\s<>;]+)>?", re.IGNORECASE)
+ANY_ADDRESS = re.compile(r"[^\s<>\"(),;:]+@[^\s<>\"(),;:]+")
+VERDICT = re.compile(r"\bdmarc\s*=\s*(\w+)", re.IGNORECASE)
+VERDICTS = {"pass": "PASS", "fail": "FAIL", "none": "GRAY"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """What our receiver knows of a mail besides its bytes. `id` is its own number of it; `at` by the real clock."""
+
+    id: str
+    recipients: Sequence[str]
+    sender: str
+    at: datetime
+    dmarc: str | None = None
+    virus: str | None = None
+
+
+def take_mail(hub: "Hub", envelope: Envelope) -> int:
+    """Announce the files of a stored mail, whoever of our sources it came to, and move it away; how many there are.
+
+    One that is not there any more was taken before. Raises what the store raised: then the mail stays where it is.
+    """
+    try:
+        raw = hub.inbox.read(PLACE + envelope.id)
+    except KeyError:
+        return 0
+    at, files = claimed_at(hub, envelope), 0
+    for program, source in addressed(hub, envelope.recipients):
+        try:
+            files += taken(hub, program, source, raw, envelope, at)
+        except Exception as error:
+            if is_passing(error):
+                raise
+            reference = secrets.token_hex(5)
+            about = {"program": program.id, "source": source.name, "mail": envelope.id, "reference": reference}
+            logger.exception("mail could not be handled", extra=about)
+            give_up(hub, program, source, raw, at, reference)
+    hub.inbox.copy(PLACE + envelope.id, f"raw/{PLACE}{envelope.id}")
+    hub.inbox.delete(PLACE + envelope.id)
+    return files
+
+
+def claimed_at(hub: "Hub", envelope: Envelope) -> datetime:
+    """When a mail was received, on the business clock: as whoever looked at it first said."""
+    notes, mark = hub.state("", "mail"), f"mail#{envelope.id}"
+    at = on_our_clock(hub, milliseconds(envelope.at))
+    if notes.claim(mark, {"at": text(at)}):
+        return at
+    return instant((notes.get(mark) or {"at": text(at)})["at"])
+
+
+def addressed(hub: "Hub", recipients: Sequence[str]) -> Iterator[tuple[Program, Source]]:
+    """The sources whose address and live token stand in the envelope, each once."""
+    seen = set()
+    for recipient in recipients:
+        address = mail.address(recipient, hub.mail_domain)
+        program = hub.program(address.program) if address else None
+        source = program.sources.get(address.source) if address and program else None
+        if not (address and program and source and source.channel is Channel.EMAIL):
+            logger.info("mail dropped: no source has this address")
+        elif not mail.is_token(address.token, hub.secret(program.id, source.name).get("tokens", ())):
+            logger.info("mail dropped: the token is not live", extra={"program": program.id, "source": source.name})
+        elif (program.id, source.name) not in seen:
+            seen.add((program.id, source.name))
+            used(hub, program.id, source.name, "tokens", address.token)
+            yield program, source
+
+
+def taken(hub: "Hub", program: Program, source: Source, raw: bytes, envelope: Envelope, at: datetime) -> int:
+    """A mail to one source: how many deliveries it is."""
+    about = {"program": program.id, "source": source.name}
+    verdict = mail.screen(
+        raw,
+        source,
+        envelope_sender=envelope.sender,
+        domain=hub.mail_domain,
+        dmarc=envelope.dmarc,
+        virus=envelope.virus,
+        signed=partial(proved_by_signature, hub, program, source, envelope.id),
+    )
+    if trial.seen(hub, program, source, verdict):
+        logger.info("mail of a trial seen", extra=about)
+        return 0
+    whole = (Attachment("mail.eml", raw),)
+    match verdict:
+        case mail.Quiet(why):
+            logger.info("mail dropped", extra={**about, "why": why})
+            return 0
+        case mail.Rejected(_, found):
+            return deliver_all(hub, program, source, replace(found, files=whole), at)
+        case mail.Held(found, why):
+            return deliver_all(hub, program, source, replace(found, files=found.files or whole), at, why)
+    return deliver_all(hub, program, source, verdict, at)
+
+
+def deliver_all(
+    hub: "Hub", program: Program, source: Source, found: mail.Accepted, at: datetime, held: str = ""
+) -> int:
+    """Each file of a mail is a delivery; the mail is answered once, when all of them are done."""
+    deliveries = [delivery_of(program, source, found, file, at, held) for file in found.files]
+    together = " ".join(delivery.id for delivery in deliveries)
+    for delivery, file in zip(deliveries, found.files, strict=True):
+        if len(deliveries) > 1 and delivery.reply:
+            delivery = replace(delivery, reply={**delivery.reply, "together": together})
+        deliver(hub, delivery, file)
+    return len(deliveries)
+
+
+def delivery_of(
+    program: Program, source: Source, found: mail.Accepted, file: Attachment, at: datetime, held: str
+) -> Delivery:
+    sha256 = hashlib.sha256(file.content).hexdigest()
+    identity = f"{found.message_id} {sha256}"
+    id_ = delivery_id(at, program.id, source.name, identity)
+    to = {"to": found.sender, "message_id": found.message_id, "subject": found.subject}
+    facts = {"ignored": "\n".join(found.ignored)[:1000], "charset": file.charset}
+    return Delivery(
+        id=id_,
+        program=program.id,
+        channel=Channel.EMAIL,
+        source=source.name,
+        kind=Kind.FILE,
+        identity=identity,
+        received_at=at,
+        sha256=sha256,
+        size=len(file.content),
+        name=file.name,
+        sender=found.sender,
+        held=held,
+        body_key=f"email/{program.id}/{source.name}/{id_}/{file.name}",
+        facts={name: fact for name, fact in facts.items() if fact},
+        reply={} if found.automatic else to,
+    )
+
+
+def deliver(hub: "Hub", delivery: Delivery, file: Attachment) -> None:
+    """Announce a file, then put it into the inbox: from there it goes the way of every file."""
+    known = hub.deliveries(delivery.program).get(delivery.id)
+    if known is not None and known.state != ARRIVED:
+        return
+    announce(hub, delivery)
+    hub.inbox.put(delivery.body_key, file.content)
+    about = {"program": delivery.program, "source": delivery.source, "delivery": delivery.id, "size": delivery.size}
+    logger.info("file taken from mail", extra=about)
+
+
+def give_up(hub: "Hub", program: Program, source: Source, raw: bytes, at: datetime, reference: str) -> None:
+    """A mail that no worker can read: the whole of it refused and listed. Nobody knows to whom to answer."""
+    nobody = mail.Accepted("", f"<{hashlib.sha256(raw).hexdigest()}>", "", (), automatic=True)
+    delivery = delivery_of(program, source, nobody, Attachment("mail.eml", raw), at, "")
+    delivery = replace(delivery, body_key=f"raw/{program.id}/{delivery.id}")
+    hub.inbox.put(delivery.body_key, raw)
+    hub.deliveries(program.id).put(delivery, None, ARRIVED, {})
+    given_up(hub, delivery, reference)
+
+
+# Mails of which no event told
+
+
+def envelope_of(hub: "Hub", id_: str) -> Envelope:
+    """What our receiver's own headers say, which stand above all that a sender wrote; KeyError: it is not there."""
+    head = BytesHeaderParser(policy=policy.compat32).parsebytes(hub.inbox.read(PLACE + id_))
+    received, own = 0, dict[str, str]()
+    for name, value in head.raw_items():
+        received += name.lower() == "received"
+        if received > 1:
+            break
+        own.setdefault(name.lower(), str(value))
+    told = FOR.findall(own.get("received", ""))
+    named = [str(value) for name in ("to", "cc", "delivered-to") for value in head.get_all(name, [])]
+    verdict = VERDICT.search(own.get("authentication-results", ""))
+    return Envelope(
+        id=id_,
+        recipients=[*told, *ANY_ADDRESS.findall(" ".join(named))],
+        sender=own.get("return-path", "").strip(),
+        at=hub.inbox.put_at(PLACE + id_),
+        dmarc=VERDICTS.get(verdict[1].lower(), "PROCESSING_FAILED") if verdict else "PROCESSING_FAILED",
+        virus=own.get("x-ses-virus-verdict", "PROCESSING_FAILED").strip().upper(),
+    )
+
+
+def sweep_mails(hub: "Hub", before: datetime) -> tuple[int, int]:
+    """Take up every mail that was stored before a moment of the real clock and never ended; how many, how many stay."""
+    taken_up = failed = 0
+    for key in list(hub.inbox.keys(PLACE)):
+        id_ = key.removeprefix(PLACE)
+        try:
+            if id_ == SETUP:
+                hub.inbox.delete(key)
+            elif hub.inbox.put_at(key) < before:
+                take_mail(hub, envelope_of(hub, id_))
+                taken_up += 1
+        except KeyError:
+            continue
+        except Exception:
+            logger.exception("mail stays for the next sweep", extra={"mail": id_})
+            failed += 1
+    return taken_up, failed
