@@ -1,5 +1,6 @@
 """A source's mapping: names, constants, translations, dates, ids, as its program declares them."""
 
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from io import BytesIO
@@ -15,6 +16,8 @@ from retour.files.open import open_file
 from retour.files.opened import Opened
 from retour.normalise import Read, Reading
 from retour.sentences import sentence
+from retour.setup import program_file
+from tests.conftest import PROGRAM
 
 RECEIVED = datetime(2026, 11, 25, 9, tzinfo=UTC)
 
@@ -183,3 +186,57 @@ def test_a_signed_difference_takes_back_what_is_below_zero() -> None:
     assert refused("order_id,amount\nA-1,5\n", amount_means="difference") == "DIFFERENCE_POSITIVE"
     assert refused("order_id,sku,quantity\nA-1,boot,2\n", amount_means="difference") == "DIFFERENCE_POSITIVE"
     assert refused("order_id,sku,quantity\nA-1,boot,-2\n", amount_means="take_back") == "NOT_A_QUANTITY"
+
+
+MAPPED: dict[str, Any] = {"mapping": {"columns": {"order_id": "nr", "amount": "betrag"}}, "amount_means": "take_back"}
+
+
+def typed(amount: str, **mapping: Any) -> Read:
+    """A record of a JSON file with this number, not a text."""
+    return next(iter(read(f'[{{"nr": "A-1", "betrag": {amount}}}]', **with_mapping(**mapping))))
+
+
+def with_mapping(**mapping: Any) -> dict[str, Any]:
+    return {**MAPPED, "mapping": {**MAPPED["mapping"], **mapping}}
+
+
+@pytest.mark.parametrize("mark", [".", ","])
+def test_a_typed_number_is_no_question_of_thousands(mark: str) -> None:
+    found = typed("12.345", decimal=mark)
+    assert isinstance(found, Modification) and found.change == TakeBack(Decimal("12.345"))
+    assert refused("nr;betrag\nA-1;12.345\n", **MAPPED) == "AMOUNT_AMBIGUOUS"
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "rounded"),
+    [
+        ("12.345", "EUR", "12.35"),
+        ("12.344", "EUR", "12.34"),
+        ("12.5", "JPY", "13"),
+        ("12.3456", "KWD", "12.346"),
+        ("7", "EUR", "7"),
+    ],
+)
+def test_a_source_may_have_amounts_rounded_to_their_currency(amount: str, currency: str, rounded: str) -> None:
+    found = typed(amount, round=True, constants={"currency": currency})
+    assert isinstance(found, Modification) and found.change == TakeBack(Decimal(rounded))
+
+
+def test_amounts_of_one_unit_count_as_often_as_there_are_units() -> None:
+    mapping = {
+        "columns": {"order_id": "nr", "amount": "stueckpreis", "quantity": "menge", "sku": "artikel"},
+        "per_unit": True,
+    }
+    text = "nr,artikel,stueckpreis,menge\nA-1,X,30.00,2\nA-2,X,30.00,\n"
+    first, second = read(text, mapping=mapping, amount_means="take_back")
+    assert isinstance(first, Modification) and first.change == TakeBack(Decimal("60.00"), 2)
+    assert isinstance(second, Modification) and second.change == TakeBack(Decimal("30.00"))
+    source = {"channel": "sftp", "mapping": {**mapping, "round": True}}
+    assert isinstance(program_file.read(json.dumps({**PROGRAM, "program": "acme", "sources": {"erp": source}})), dict)
+
+
+def test_a_blank_cell_is_named_by_the_sender_s_own_column() -> None:
+    (found,) = read("nr,betrag\nA-1,\n", **MAPPED)
+    assert isinstance(found, Unreadable) and (found.code, found.column) == ("AMOUNT_NEEDED", "betrag")
+    for language in ("en", "de", "fr"):
+        assert "take_back" not in sentence(found.code, found.details, language)

@@ -188,6 +188,19 @@ def test_a_file_goes_to_the_only_source_that_takes_files_and_is_waited_for(
     assert "8.00 → 6.40 EUR" in out
 
 
+def test_what_is_not_waited_for_is_told_as_handed_over(
+    retour: FakeHub, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    retour.says(f"POST {P}/files", {"batch": "b", "state": "arriving", "counts": {}, "outcomes": []}, 202)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert main(["send", "returns.csv", "--no-wait"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert f"returns.csv was handed over to orders: 28 bytes, SHA-256 {digest}." in out and "retour batches b" in out
+    assert main(["send", "returns.csv", "--no-wait", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["batch"], told["sha256"], told["size"], told["source"]) == ("b", digest, 28, "orders")
+
+
 @pytest.mark.parametrize("counts", [{"applied": 1, "refused": 1}, {"held": 1}])
 def test_a_failed_row_is_1(retour: FakeHub, file: Path, counts: dict[str, int]) -> None:
     retour.says(f"POST {P}/files", {"batch": "b", "state": "arriving", "counts": {}, "outcomes": []}, 202)

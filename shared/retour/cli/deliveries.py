@@ -67,7 +67,9 @@ def send(arguments: argparse.Namespace) -> int:
     name = arguments.file.name
     if arguments.channel == "api":
         batch = upload(hub, program, source, name, body, dry_run=arguments.dry_run)
-        if batch["batch"] and not arguments.no_wait:
+        if batch["batch"] and arguments.no_wait:
+            return handed_over(arguments, source, body, str(batch["batch"]))
+        if batch["batch"]:
             batch = finished(hub, program, batch)
     else:
         before = ids(hub, program, source)
@@ -77,8 +79,7 @@ def send(arguments: argparse.Namespace) -> int:
             else:
                 transports.mail(envelope(arguments, hub, program, source), name, body)
         if arguments.no_wait:
-            say(f"{name} is sent.")
-            return 0
+            return handed_over(arguments, source, body)
         found = arrived(hub, program, source, before, sha256=hashlib.sha256(body).hexdigest(), name=name)
         if found is None:
             raise Refused(0, {"detail": missing(arguments.channel, name)})
@@ -88,6 +89,28 @@ def send(arguments: argparse.Namespace) -> int:
     else:
         show_batch(batch)
     return verdict(batch)
+
+
+def handed_over(arguments: argparse.Namespace, source: str, body: bytes, batch: str = "") -> int:
+    """What was sent, so that it can be found again; what became of it nobody has waited for."""
+    sent = {
+        "name": arguments.file.name,
+        "size": len(body),
+        "sha256": hashlib.sha256(body).hexdigest(),
+        "channel": arguments.channel,
+        "source": source,
+        "batch": batch,
+    }
+    if arguments.json:
+        show_json(sent)
+        return 0
+    say(f"{sent['name']} was handed over to {source}: {len(body):,} bytes, SHA-256 {sent['sha256']}.")
+    say(
+        f"What becomes of it: retour batches {batch}"
+        if batch
+        else f"What becomes of it: retour batches --source {source}"
+    )
+    return 0
 
 
 def missing(channel: str, name: str) -> str:
