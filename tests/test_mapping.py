@@ -240,3 +240,25 @@ def test_a_blank_cell_is_named_by_the_sender_s_own_column() -> None:
     assert isinstance(found, Unreadable) and (found.code, found.column) == ("AMOUNT_NEEDED", "betrag")
     for language in ("en", "de", "fr"):
         assert "take_back" not in sentence(found.code, found.details, language)
+
+
+def test_the_amounts_of_one_column_decide_their_decimal_mark() -> None:
+    source = {"mapping": {"columns": {"order_id": "nr", "amount": "betrag"}}, "amount_means": "take_back"}
+    rows = ["A-1;12,50", "A-2;1.234,56", "A-3;1.234", "A-4;7", *(f"B-{n};{n},00" for n in range(50)), "A-5;12.50"]
+    found = read("\n".join(["nr;betrag", *rows, "A-6;€ 3,00"]), **source)
+    amounts = [one.change.amount for one in found if isinstance(one, Modification) and isinstance(one.change, TakeBack)]
+    assert amounts[:4] == [Decimal("12.50"), Decimal("1234.56"), Decimal("1234"), Decimal("7")] and len(amounts) == 54
+    other, signed = found[54:]
+    assert isinstance(other, Unreadable) and other.code == "AMOUNT_OTHER_MARK"
+    assert "other rows of this file" in sentence(other.code, other.details) and other.details["right"] == "12,50"
+    assert isinstance(signed, Unreadable) and signed.code == "AMOUNT_OTHER_MARK"
+
+
+def test_grouped_amounts_are_read_where_the_others_have_points() -> None:
+    third = read("nr;betrag\nA-1;12.50\nA-2;1,234.56\nA-3;1,234\n", **MAPPED)[2]
+    assert isinstance(third, Modification) and third.change == TakeBack(Decimal("1234"))
+
+
+@pytest.mark.parametrize("text", ["A-1;12,50\n", "A-1;12,50\nA-2;12.50\n", "A-1;12,50\nA-2;1.234\n"])
+def test_one_amount_or_a_column_of_two_minds_decides_nothing(text: str) -> None:
+    assert read(f"nr;betrag\n{text}", **MAPPED)[0].code == "AMOUNT_OTHER_MARK"  # type: ignore[union-attr]

@@ -49,7 +49,7 @@ from retour.domain.money import NotAnAmount, exponents
 from retour.domain.program import OrderKeyRule, Program, Source
 from retour.domain.row import Row, Unreadable, line_of
 from retour.domain.times import milliseconds
-from retour.numbers import Ambiguous, ForeignCurrency, Typed, number
+from retour.numbers import Ambiguous, ForeignCurrency, Typed, TypedMoment, number
 
 if TYPE_CHECKING:
     from retour.files.plain import Plain
@@ -532,7 +532,13 @@ class Reading:
 
     def _occurred_at(self, cells: Mapping[str, str]) -> datetime | None:
         text = cells.get("occurred_at")
+        if isinstance(text, TypedMoment):
+            return self._in_zone(text.moment)
         return None if text is None else self.moment_of(text)
+
+    def _in_zone(self, moment: datetime) -> datetime:
+        zone = ZoneInfo(self.source.time_zone)
+        return milliseconds(moment.replace(tzinfo=zone) if moment.tzinfo is None else moment)
 
     def _moment(self, text: str) -> datetime:
         declared = self.source.mapping.get("date")
@@ -544,8 +550,7 @@ class Reading:
         moment = read.pop() if len(read) == 1 else None
         try:
             if moment is not None:
-                zone = ZoneInfo(self.source.time_zone)
-                return milliseconds(moment.replace(tzinfo=zone) if moment.tzinfo is None else moment)
+                return self._in_zone(moment)
         except OverflowError:
             pass
         right = " / ".join(f"{EXAMPLE:{pattern}}" for pattern in patterns) or "2026-11-21T09:30:00+01:00"

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from datetime import datetime
 from decimal import Decimal
 
 from retour.domain.money import NotAnAmount, decimal, exponents
@@ -32,6 +33,20 @@ class Typed(str):
         return made
 
     def strip(self, signs: str | None = None, /) -> "Typed":
+        return self
+
+
+class TypedMoment(str):
+    """A moment that its file gives as one; as a text it is written as its source writes days."""
+
+    moment: datetime
+
+    def __new__(cls, text: str, moment: datetime) -> "TypedMoment":
+        made = super().__new__(cls, text)
+        made.moment = moment
+        return made
+
+    def strip(self, signs: str | None = None, /) -> "TypedMoment":
         return self
 
 

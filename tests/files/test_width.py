@@ -77,7 +77,9 @@ def test_a_separator_too_many_or_too_few_is_refused_or_changes_nothing(sample: P
             meant = fields_of(head, [line], source, opened)
             changed = list(variants(line, opened.delimiter))
             tried += len(changed)
-            for found in fields_of(head, changed, source, opened) if meant and changed else ():
+            # Where there is no header, the other lines say how wide they are.
+            others = head or f"{line}\n" * 30
+            for found in fields_of(others, changed, source, opened) if meant and changed else ():
                 assert found in meant, f"{line!r} is taken for {found}"
     assert tried or not list(opened.rows)
 

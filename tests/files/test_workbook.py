@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from retour.files.open import open_file
 from retour.files.opened import Opened
 from retour.files.workbook.sheet import text_of
 from retour.files.workbook.write import written
-from retour.numbers import Typed
+from retour.numbers import Typed, TypedMoment
 
 
 def found_in(content: bytes, **mapping: Any) -> Opened | Refusal:
@@ -314,3 +315,20 @@ def test_a_line_of_totals_may_be_a_formula_without_result() -> None:
     sheet = HEADER + row(2, text("A2", "A-1")) + row(3, text("A3", "Total"), '<c r="B3"><f>SUM(B2:B2)</f></c>')
     found = opened(workbook(("S", sheet)))
     assert len(list(found.rows)) == 1 and found.skipped["totals"] == 1
+
+
+@pytest.mark.parametrize("pattern", ["", "%d.%m.%Y", ["%d.%m.%Y", "%d/%m/%Y"]])
+def test_a_day_with_a_time_keeps_it_however_the_source_writes_days(pattern: Any) -> None:
+    sheet = HEADER + row(2, text("A2", "A-1"), number("B2", "5"), number("C2", "46143.5", 1))
+    mapping = {"date": pattern} if pattern else {}
+    (found,) = rows(workbook(("S", sheet), styles=(0, 22)), **mapping)
+    assert isinstance(found, Row)
+    moment = found.fields["occurred_at"]
+    assert isinstance(moment, TypedMoment) and moment.moment == datetime(2026, 5, 1, 12)
+
+
+def test_hidden_rows_are_read_and_told_of() -> None:
+    hidden = row(2, text("A2", "A-1")).replace('<row r="2">', '<row r="2" hidden="1">')
+    found = opened(workbook(("S", HEADER + hidden + row(3, text("A3", "A-2")))))
+    assert [one.fields for one in found.rows if isinstance(one, Row)] == [{"order_id": "A-1"}, {"order_id": "A-2"}]
+    assert dict(found.skipped) == {"hidden row, read all the same": 1}

@@ -191,6 +191,10 @@ class Known:
         return {fold(name): re.compile(shape) for name, shape in self.body.get("shapes", {}).items()}
 
     def stands_below_its_header(self, row: Row) -> None:
+        for column, kind in self.body.get("looks", {}).items():
+            value = row.fields.get(column, "")
+            if kind in ("text", "date", "status") and not is_kind(value, kind):
+                raise Faulty("ROW_WIDTH", column, case="SHIFTED", column=column, value=value[:40] or "–")
         for column, value in row.fields.items() if self.shapes else ():
             shape = self.shapes.get(fold(column))
             if shape and not shape.fullmatch(value):

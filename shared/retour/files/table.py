@@ -18,7 +18,7 @@ from retour.domain.row import Refusal, Row, Unreadable
 from retour.files import layout as layouts
 from retour.files.layout import Layout, fold
 from retour.files.opened import Opened
-from retour.files.plain import DELIMITERS, Line, Plain, plain_lines
+from retour.files.plain import DELIMITERS, Line, Plain, fields_of, plain_lines
 from retour.files.text import (
     FILE_BYTES,
     LINE_SIGNS,
@@ -31,6 +31,8 @@ from retour.files.text import (
     lines,
 )
 from retour.files.text import HEAD as HEAD_BYTES
+from retour.numbers import Typed
+from retour.numbers import number as amount_in
 
 HEADER_WITHIN = 50
 CELL_SIGNS = 10_000
@@ -47,6 +49,7 @@ SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 WRAPPED = re.compile(r'="(.*)"', re.DOTALL)
 DAMAGED = re.compile(r"[0-9]([.,][0-9]+)?[eE]\+[0-9]+|#(REF!|N/A|NAME\?|VALUE!|NULL!|DIV/0!|NUM!)|#{3,}")
 AN_ID = re.compile(r"[^\s\d]*\d\S*")
+AMOUNT = re.compile(r"[-+(]?[\d.,' \u2019\u00a0\u202f\u2009\u2212]{0,40}\d[\d.,' \u00a0\u202f]{0,40}[-)]?")
 FLOATED = re.compile(r"[0-9]+\.0")
 
 
@@ -101,7 +104,10 @@ def cells_of(text: str, delimiter: str) -> list[str] | Quote:
 
 @dataclass(frozen=True)
 class Shape:
-    """How the rows of one table read: its columns, in order, and how they are set apart."""
+    """How the rows of one table read: its columns, in order, and how they are set apart.
+
+    `mark` is what stands before the decimals in its `amounts`, where neither the source nor a cell by itself says so.
+    """
 
     header: tuple[str, ...]
     written: tuple[str, ...]
@@ -110,6 +116,8 @@ class Shape:
     layout: Layout
     prefix: str = ""
     declared: str = ""
+    amounts: frozenset[str] = frozenset()
+    mark: str = ""
 
     @cached_property
     def nameless(self) -> tuple[int, ...]:
@@ -156,13 +164,15 @@ def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "
     shape = shape_of(first, source, layout, prefix)
     if isinstance(shape, Refusal):
         return shape
-    shape = replace(shape, declared=encoding.codec if encoding.fallback else "")
     head, rest = first[: shape.line], first[shape.line :]
+    shape = replace(shape, declared=encoding.codec if encoding.fallback else "")
+    shape = shape if source.mapping.get("decimal") else with_mark(shape, rest, source)
     newline = next((end for end in ("\r\n", "\n", "\r") if first[shape.line - 1].endswith(end)), "\n")
     whole = "".join(head) if not head or head[-1].endswith(newline) else "".join(head) + newline
     skipped = Counter({"preamble": shape.line - 1} if shape.line > 1 else {})
     after = Numbered(chain(rest, numbered), shape.line)
     plain = plain_lines(shape.header, shape.written, shape.delimiter, prefix, source, shape.layout)
+    plain = None if shape.mark == "," else plain
     return Opened(
         header=shape.header,
         layout=shape.layout.name,
@@ -206,6 +216,42 @@ def shape_of(first: Sequence[str], source: Source, layout: Layout, prefix: str =
     return Refusal("HEADER_NOT_FOUND", {"lines": str(len(first)), "expected": ", ".join(expected)})
 
 
+def with_mark(shape: Shape, rest: Sequence[str], source: Source) -> Shape:
+    """The same, with the decimal mark that the amounts of its first rows agree on.
+
+    Two of them at least must leave no choice, and none may have another; else every amount is judged by itself.
+    """
+    names = amounts_of(shape, source)
+    found: Counter[str] = Counter()
+    for text in rest if names else ():
+        cells = cells_of(text.rstrip("\r\n"), shape.delimiter)
+        if isinstance(cells, Quote) or len(cells) != len(shape.header):
+            continue
+        for name, cell in zip(shape.header, cells, strict=True):
+            if name in names and AMOUNT.fullmatch(amount := cell.strip()):
+                marks = [mark for mark in ".," if digits_of(amount, mark)]
+                found.update(marks if len(marks) == 1 else ())
+    [(mark, times)] = found.items() if len(found) == 1 else [("", 0)]
+    return replace(shape, amounts=names, mark=mark) if times > 1 else shape
+
+
+def amounts_of(shape: Shape, source: Source) -> frozenset[str]:
+    """The columns of amounts, by the mapping of the source or by another system's layout."""
+    owner = shape.layout.owner
+    if owner:
+        return frozenset(name for name in shape.header if owner.field_of(name)[0] in ("amount", "price", "discount"))
+    fields = zip(shape.header, fields_of(shape.header, source), strict=True)
+    return frozenset(name for name, field in fields if field == "amount")
+
+
+def digits_of(amount: str, mark: str) -> str:
+    """The digits of an amount with this decimal mark, a point before the decimals; empty where it has another."""
+    try:
+        return f"{amount_in(amount, mark):f}"
+    except ValueError:
+        return ""
+
+
 def _heads(first: Sequence[str], delimiters: Sequence[str]) -> Iterator[Sequence[str]]:
     for text in first:
         for delimiter in delimiters:
@@ -215,13 +261,17 @@ def _heads(first: Sequence[str], delimiters: Sequence[str]) -> Iterator[Sequence
 
 
 def _without_header(first: Sequence[str], delimiters: Sequence[str], layout: Layout, prefix: str) -> Shape | Refusal:
-    """A table whose first line is a row already: its columns are known by their places."""
+    """A table whose first line is a row already: its columns are known by their places, as many as most rows have."""
+    found: Counter[tuple[str, int]] = Counter()
     for text in first:
         for delimiter in delimiters:
             cells = cells_of(text.rstrip("\r\n"), delimiter)
             if not isinstance(cells, Quote) and layout.owner and layout.owner.looks(cells):
-                header = layout.positions[: len(cells)]
-                return Shape(header, header, 0, delimiter, layout, prefix)
+                found[delimiter, len(cells)] += 1
+    if found:
+        [((delimiter, width), _)] = found.most_common(1)
+        header = layout.positions[:width]
+        return Shape(header, header, 0, delimiter, layout, prefix)
     return Refusal("HEADER_NOT_FOUND", {"lines": str(len(first)), "expected": ", ".join(layout.positions)})
 
 
@@ -338,31 +388,31 @@ def undecoded(text: str, number: int, declared: str) -> tuple[str, Mapping[str, 
     return "ENCODING_UNCLEAR", {"line": str(number)}
 
 
-def row_of(cells: list[str], raw: str, number: int, shape: Shape) -> Row | Unreadable | str:
+def row_of(cells: list[str], raw: str, line: int, shape: Shape) -> Row | Unreadable | str:
     """A row, why it is none, or the reason to skip its line. Its width is the header's, or it is none (spec 7)."""
     if not any(cell.strip() for cell in cells):
         return "blank"
     if len(cells) != len(shape.header):
         if is_totals(cells, shape):
             return "totals"
-        return _of_other_width(len(cells), len(shape.header), number, raw, shape)
+        return _of_other_width(len(cells), len(shape.header), line, raw, shape)
     if cells[0] == shape.written[0] and [fold(cell) for cell in cells] == [fold(cell) for cell in shape.written]:
         return "repeated header"
     if is_totals(cells, shape):
         return "totals"
     if shape.is_stray(cells):
-        return _of_other_width(sum(1 for cell in cells if cell.strip()), shape.named, number, raw, shape)
+        return _of_other_width(sum(1 for cell in cells if cell.strip()), shape.named, line, raw, shape)
     fields = {name: value for name, cell in zip(shape.header, cells, strict=True) if name and (value := cell.strip())}
     if not fields:
         return "blank"
     if len(shape.header) == 1 and (parts := max(len(raw.split(sign)) for sign in DELIMITERS)) > 1:
         # Where there is one column only, a separator of any kind: the row is not what it seems.
-        return _of_other_width(parts, 1, number, raw, shape)
+        return _of_other_width(parts, 1, line, raw, shape)
     if len(raw) > CELL_SIGNS:
         for name, value in fields.items():
             if len(value) > CELL_SIGNS:
-                details = {"line": str(number), "limit": str(CELL_SIGNS)}
-                return unreadable("CELL_TOO_LONG", details, number, raw, shape, name, fields)
+                details = {"line": str(line), "limit": str(CELL_SIGNS)}
+                return unreadable("CELL_TOO_LONG", details, line, raw, shape, name, fields)
     if '="' in raw:
         unwrapped = {name: _unwrapped(value) for name, value in fields.items()}
         fields = {name: value for name, value in unwrapped.items() if value}
@@ -371,9 +421,18 @@ def row_of(cells: list[str], raw: str, number: int, shape: Shape) -> Row | Unrea
         if value[0] == "'" and value[1:].isalnum():
             fields[name] = value = value[1:]
         if code := damage(value):
-            details = {"line": str(number), "column": name, "value": value[:40], "right": value.partition(".")[0][:40]}
-            return unreadable(code, details, number, raw, shape, name, fields)
-    return Row(place(shape, number), fields, raw)
+            details = {"line": str(line), "column": name, "value": value[:40], "right": value.partition(".")[0][:40]}
+            return unreadable(code, details, line, raw, shape, name, fields)
+    for name in shape.amounts & fields.keys():
+        # A point before three digits is doubtful among points as well: prices have two decimals.
+        if AMOUNT.fullmatch(value := fields[name]) and (shape.mark == "," or "," in value):
+            if not (digits := digits_of(value, shape.mark)):
+                other = "," if shape.mark == "." else "."
+                right = digits_of(value, other).replace(".", shape.mark)
+                details = {"value": value[:40], "mark": shape.mark, "other": other, "right": right, "case": "FILE"}
+                return unreadable("AMOUNT_OTHER_MARK", details, line, raw, shape, name, fields)
+            fields[name] = Typed(value, digits)
+    return Row(place(shape, line), fields, raw)
 
 
 def damage(value: str) -> str:

@@ -21,6 +21,7 @@ from retour.files.workbook.values import Kept, Unusable
 from retour.files.workbook.write import Cells, written
 
 SHEETS = 100
+HIDDEN = "hidden row, read all the same"
 
 
 class Broken(Exception):
@@ -46,6 +47,7 @@ class Line:
     formula: str = ""
     long: bool = False
     kept: Mapping[int, Kept] = field(default_factory=dict)
+    hidden: bool = False
 
 
 class Book(Protocol):
@@ -163,6 +165,9 @@ def rows(
             if isinstance(found, str):
                 skipped[found] += 1
             else:
+                # They are rows like others; whoever filtered the sheet may not have meant to send them.
+                if line.hidden:
+                    skipped[HIDDEN] += 1
                 yield found
     except Broken:
         yield Unreadable(table.place(shape, number + 1), "SHEET_BROKEN", {"line": str(number + 1)})

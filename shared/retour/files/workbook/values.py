@@ -2,13 +2,14 @@
 
 import re
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Context, Decimal
 
 from retour.domain.program import Source
 from retour.domain.row import Refusal
-from retour.numbers import Typed
+from retour.numbers import Typed, TypedMoment
 
 SHARED_BYTES = 48 << 20
 EXACT = 1 << 53
@@ -60,12 +61,12 @@ class Values:
 
     @classmethod
     def of(cls, source: Source, since_1904: bool) -> "Values":
-        return cls(since_1904, str(source.mapping.get("decimal") or "."), str(source.mapping.get("date") or ""))
+        return cls(since_1904, str(source.mapping.get("decimal") or "."), first_of(source.mapping.get("date")))
 
     def number(self, text: str, look: Look) -> str:
         """What a cell with this number says."""
         if look.date and (moment := moment_of(text, self.since_1904)):
-            return in_pattern(moment, self.pattern)
+            return TypedMoment(in_pattern(moment, self.pattern), moment)
         plain = decimal_of(text)
         if look.digits and plain.isdigit():
             return plain.zfill(look.digits)
@@ -146,9 +147,15 @@ def moment_of(text: str, since_1904: bool) -> datetime | None:
 
 def dated(text: str, pattern: str) -> str:
     try:
-        return in_pattern(datetime.fromisoformat(text.strip()), pattern)
+        moment = datetime.fromisoformat(text.strip())
+        return TypedMoment(in_pattern(moment, pattern), moment)
     except ValueError:
         return text
+
+
+def first_of(patterns: str | Sequence[str] | None) -> str:
+    """The way a source writes days; of several the first, for what is shown."""
+    return patterns if isinstance(patterns, str) else next(iter(patterns or ()), "")
 
 
 def in_pattern(moment: datetime, pattern: str) -> str:

@@ -52,6 +52,7 @@ class Kind:
     FORMAT, XF, BOUNDSHEET, SST = 0x41E, 0xE0, 0x85, 0xFC
     NUMBER, RK, MULRK = 0x203, 0x27E, 0xBD
     LABELSST, LABEL, RSTRING, BOOLERR = 0xFD, 0x204, 0xD6, 0x205
+    ROW = 0x208
     FORMULA, SHRFMLA, ARRAY, TABLE, STRING = 0x06, 0x4BC, 0x221, 0x236, 0x207
 
 
@@ -65,6 +66,8 @@ BETWEEN = frozenset((Kind.SHRFMLA, Kind.ARRAY, Kind.TABLE))
 """What may stand between a formula and the text it came to: the formula of several cells."""
 EXCEL_97, EXCEL_5 = 0x600, 0x500
 GLOBALS, WORKSHEET = 0x05, 0x10
+OUT_OF_SIGHT = 0x20
+"""The mark of a row that is hidden."""
 ON_LOAD = 2
 """The mark of a formula that is to be calculated when the file is opened: what is saved with it may be anything."""
 ERRORS = {0: "#NULL!", 7: "#DIV/0!", 15: "#VALUE!", 23: "#REF!", 29: "#NAME?", 36: "#NUM!", 42: "#N/A"}
@@ -207,6 +210,7 @@ class Book:
         self.sheets: list[Sheet] = []
         self.starts: dict[str, int] = {}
         self.orders: dict[str, array[int] | None] = {}
+        self.out_of_sight: set[tuple[str, int]] = set()
         self.strings = Texts()
         self.left = RECORDS
         formats: dict[str, str] = {}
@@ -227,7 +231,7 @@ class Book:
             if sheet.part not in self.orders:
                 self.orders[sheet.part] = self._order(sheet)
             for row, cells in groupby(self._cells(sheet), key=lambda cell: cell.row):
-                yield self._line(row + 1, cells)
+                yield self._line(row + 1, cells, (sheet.part, row) in self.out_of_sight)
         except BROKEN:
             raise Broken from None
 
@@ -318,6 +322,8 @@ class Book:
                 if kind in CELLS:
                     row, column = unpack_from("<HH", content)
                     yield row << 48 | column << 32 | at
+                elif kind == Kind.ROW and len(content) >= 14 and content[12] & OUT_OF_SIGHT:
+                    self.out_of_sight.add((sheet.part, unpack_from("<H", content)[0]))
 
         if all(one < other for one, other in pairwise(keys())):
             return None
@@ -381,7 +387,7 @@ class Book:
                 return Cell(row, column, missing=not self.calculated)
         raise Damaged("formula")
 
-    def _line(self, number: int, found: Iterable[Cell]) -> Line:
+    def _line(self, number: int, found: Iterable[Cell], hidden: bool) -> Line:
         cells: list[str] = []
         inexact: list[int] = []
         formula = ""
@@ -404,7 +410,7 @@ class Book:
             if text:
                 cells += [""] * (cell.column - len(cells))
                 cells.append(text)
-        return Line(number, cells, inexact, 0, formula, long, kept)
+        return Line(number, cells, inexact, 0, formula, long, kept, hidden)
 
     def _number(self, number: float, style: int) -> tuple[str, bool]:
         """What a number says in this style, and whether it may be another than was meant."""

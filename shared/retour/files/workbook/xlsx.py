@@ -324,6 +324,7 @@ class Building:
     formula: str = ""
     long: bool = False
     kept: dict[int, Kept] = field(default_factory=dict)
+    hidden: bool = False
 
 
 class SheetReader:
@@ -467,7 +468,7 @@ class SheetReader:
             if number <= self.number:
                 raise ValueError("rows out of order")
             self.number = number
-            self.row = Building(number)
+            self.row = Building(number, hidden=attributes.get("hidden") in ("1", "true"))
             self.column = -1
         elif name == "f":
             self.formula = True
@@ -491,7 +492,8 @@ class SheetReader:
             self.collecting = False
         elif name == "row" and self.row is not None:
             row = self.row
-            self.done.append(Line(row.number, row.cells, row.inexact, row.far, row.formula, row.long, row.kept))
+            line = Line(row.number, row.cells, row.inexact, row.far, row.formula, row.long, row.kept, row.hidden)
+            self.done.append(line)
             self.row = None
         elif name == "rPh":
             self.phonetic = False
