@@ -1,8 +1,9 @@
 """Each person's main job, page by page, from the form to what the ledger says afterwards."""
 
 from collections.abc import Callable
+from copy import deepcopy
 
-from tests.conftest import House
+from tests.conftest import PROGRAM, House
 from tests.console.conftest import Console
 
 from retour.domain.delivery import Channel, Kind
@@ -161,3 +162,17 @@ def test_an_administrator_lets_a_partner_in(console: Console, sold: Sold) -> Non
     nora = console.visitor()
     assert nora.get(link).status == 303
     assert "A-1" in nora.get("/my/credit").text
+
+
+def test_a_dry_run_tells_both_terms_and_warns_where_a_return_raises_a_payout(
+    console: Console, sold: Sold, house: House
+) -> None:
+    sold("A-1")
+    standard = {**PROGRAM["contracts"]["standard"], "payout": "30%"}
+    house.apply(deepcopy({**PROGRAM, "contracts": {**PROGRAM["contracts"], "standard": standard}}))
+    browser = console.person("operator")
+    form = browser.get(f"{console.base}/send").form("/send")
+    page = browser.get(browser.upload(form, "may.csv", CSV.replace(b"20.00", b"1.00"), source="").location)
+    assert "1 row takes something back and yet raises a payout" in page.text
+    moved = page.text[page.text.index("raises a payout") :][:900]
+    assert "29.70\N{NO-BREAK SPACE}EUR" in moved and "7.92\N{NO-BREAK SPACE}EUR" in moved, moved

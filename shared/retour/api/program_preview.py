@@ -45,7 +45,7 @@ def preview(
     wanted = with_terms(known, document, now, {**hub.programs.named_lists(known), **(uploaded or {})})
     changes = terms_changes(known.contracts, wanted.contracts, now)
     found: Document = {"terms": [change_document(one, now) for one in changes]}
-    if wanted.contracts != known.contracts:
+    if changes:
         reader = reader_of(hub, known)
         looked = listing.found(hub, reader, listing.Filter(state="pending"))
         found["pending"] = effect_document(effect(islice(looked, LOOKED_AT), wanted.contracts, now), known.currency)

@@ -25,6 +25,7 @@ from retour.setup.check import check
 from retour.store.state import SourceState
 
 KEPT_HOURS = 24
+RAISED = "PAYOUT_RAISED"
 ROWS = 100
 OWN = "console.dry-runs"
 
@@ -183,6 +184,7 @@ def shown(visit: Visit, doc: dict[str, Any], body: bytes, changed: bool = False)
         counts=batch.counts,
         groups=list(groups_of(visit, results)),
         rows=[documents.result_document(one, language) for one in [*refused, *rest][:ROWS]],
+        raised=[documents.result_document(one, language) for one in results if one.code == RAISED],
         total=len(results),
         sum=documents.effects(payouts_moved(results)),
         seen=fingerprint(results),

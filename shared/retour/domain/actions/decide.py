@@ -158,9 +158,16 @@ def terms_for(
     action: Action, standing: Standing, record: Modification, contracts: Sequence[Contract]
 ) -> Contract | None:
     """The version that prices a change: by the basis that the action's own contract agreed (spec 6)."""
+    return terms_by(contracts[action.contract - 1].basis, action, standing, record, contracts)
+
+
+def terms_by(
+    basis: Basis, action: Action, standing: Standing, record: Modification, contracts: Sequence[Contract]
+) -> Contract | None:
+    """The version that would price a change by a basis."""
     partner = record.change.partner if isinstance(record.change, Reattribute) else standing.partner
     moment = max(record.received_at, action.reported_at)
-    if contracts[action.contract - 1].basis is Basis.AT_ACTION and not isinstance(record.change, Reprice):
+    if basis is Basis.AT_ACTION and not isinstance(record.change, Reprice):
         if partner == action.partner:
             return contracts[action.contract - 1]
         return terms_at_report(contracts, action.event_type, partner, action.event_time, action.reported_at)

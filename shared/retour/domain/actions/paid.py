@@ -9,7 +9,7 @@ from datetime import datetime
 
 from retour.domain.actions.action import Action
 from retour.domain.actions.codes import Code
-from retour.domain.actions.decide import terms_for
+from retour.domain.actions.decide import terms_by
 from retour.domain.actions.modification import Modification, Reattribute, Reverse, SetQuantity, SetTotal, TakeBack
 from retour.domain.actions.order import Entry, Head, Order, payout_of
 from retour.domain.actions.outcome import Effect, OtherBasis, Outcome
@@ -152,20 +152,19 @@ Otherwise = tuple[Basis, list[int]]
 
 def by_other_basis(order: Order, action: Action, head: Head, contracts: Sequence[Contract]) -> Otherwise:
     """The payout after each entry of the log, had the contract agreed the other terms basis."""
-    own = contracts[action.contract - 1]
-    other = Basis.AT_ACTION if own.basis is Basis.AT_MODIFICATION else Basis.AT_MODIFICATION
-    agreed = [replace(one, basis=other) if one is own else one for one in contracts]
+    agreed = contracts[action.contract - 1].basis
+    other = Basis.AT_ACTION if agreed is Basis.AT_MODIFICATION else Basis.AT_MODIFICATION
     standing = as_reported(action)
     payouts: list[int] = []
     taken: list[Priced] = []
     by_id = {record.id: record for record, _ in accepted_records(order, head)}
     counting = [(entry, by_id[entry.id]) for entry in head.log if entry.outcome in ACCEPTED and entry.id in by_id]
-    if all(terms_number(action, head, record, agreed, entry) == entry.contract for entry, record in counting):
+    if all(terms_number(other, action, head, record, contracts, entry) == entry.contract for entry, record in counting):
         return other, [entry.payout for entry in head.log]
     for entry in head.log:
         record = by_id.get(entry.id)
         if record is not None and entry.outcome in ACCEPTED:
-            terms = terms_for(action, standing, record, agreed) or contracts[entry.contract - 1]
+            terms = terms_by(other, action, standing, record, contracts) or contracts[entry.contract - 1]
             after = stepped(action, standing, taken, record, terms, contracts)
             taken.append((record, terms.number))
             standing = standing if isinstance(after, Code) else replace(after, warning=None)
@@ -173,8 +172,10 @@ def by_other_basis(order: Order, action: Action, head: Head, contracts: Sequence
     return other, payouts
 
 
-def terms_number(action: Action, head: Head, record: Modification, contracts: Sequence[Contract], entry: Entry) -> int:
-    terms = terms_for(action, head.standing, record, contracts)
+def terms_number(
+    basis: Basis, action: Action, head: Head, record: Modification, contracts: Sequence[Contract], entry: Entry
+) -> int:
+    terms = terms_by(basis, action, head.standing, record, contracts)
     return terms.number if terms else entry.contract
 
 
