@@ -25,7 +25,7 @@ from retour.domain.actions.modification import (
 from retour.domain.actions.order import Head, Order, named_record, payout_of
 from retour.domain.actions.outcome import Outcome
 from retour.domain.actions.replay import Priced, accepted_records, stepped, undone_ids
-from retour.domain.actions.standing import Standing, as_reported, place_of, step
+from retour.domain.actions.standing import Standing, as_reported, place_of, step, with_place
 from retour.domain.actions.subjects import has_newer, repeats
 from retour.domain.actions.tellers import CONFIRMS, amount_of, confirmed_sources
 from retour.domain.contracts.contract import Basis, Contract
@@ -89,7 +89,7 @@ def decide(
     result = stepped(action, standing, accepted, record, terms, contracts)
     if isinstance(result, Code):
         if is_idle_for_now(action, record, terms, contracts):
-            idle = replace(standing, idle={**standing.idle, record.id: result})
+            idle = with_place(replace(standing, idle={**standing.idle, record.id: result}), record)
             return Decision(Outcome.UNCHANGED, result, idle, terms.number)
         return stays(Outcome.REFUSED, Code.UNDO_BLOCKED if isinstance(record.change, Undo) else result)
     warning, after = result.warning or "", replace(result, warning=None)
@@ -138,7 +138,7 @@ def is_superseded(standing: Standing, accepted: Sequence[Priced], record: Modifi
     """Whether a newer word on the same has come already: of its subject, or of its source on its target."""
     if record.subject_key is not None:
         return has_newer(standing.subjects.get(record.subject_key), record)
-    return any(supersedes(other, record) for other, _ in accepted)
+    return isinstance(record.change, ENDS) and any(supersedes(other, record) for other, _ in accepted)
 
 
 def too_late(head: Head, record: Modification) -> Code | None:
@@ -195,11 +195,10 @@ def is_held(head: Head, record: Modification) -> bool:
 
 def supersedes(other: Modification, record: Modification) -> bool:
     """A change that states an end result gives way to a newer one of the same source on the same target."""
-    ends = Reverse | SetTotal | SetQuantity
     return (
         other.subject is None
-        and isinstance(record.change, ends)
-        and isinstance(other.change, ends)
+        and isinstance(record.change, ENDS)
+        and isinstance(other.change, ENDS)
         and other.source == record.source
         and (other.sku, other.line) == (record.sku, record.line)
         and other.orders_by > record.orders_by

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 
 from retour.domain.delivery import Channel
 from retour.domain.times import instant, text
@@ -173,8 +174,13 @@ class Provenance:
     @property
     def position(self) -> int:
         """The number within the delivery, for the order of what arrived together: the line, then the item in it."""
-        found = re.search(r"(\d+)(?:\.(\d+))?\D*$", self.place)
-        return int(found[1]) * ITEMS_MAX + int(found[2] or 0) if found else 0
+        return position_of(self.place)
+
+
+@lru_cache(4_096)
+def position_of(place: str) -> int:
+    found = re.search(r"(\d+)(?:\.(\d+))?\D*$", place)
+    return int(found[1]) * ITEMS_MAX + int(found[2] or 0) if found else 0
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -34,7 +34,7 @@ from retour.domain.actions.order import (
     with_total,
 )
 from retour.domain.actions.outcome import Outcome
-from retour.domain.actions.standing import Standing, as_reported, place_of, step
+from retour.domain.actions.standing import Standing, as_reported, place_of, step, with_place
 from retour.domain.contracts.contract import Contract
 from retour.domain.delivery import Channel
 
@@ -92,8 +92,8 @@ def stepped(
     ordered by its source's own time may leave a later one idle at its place, as if the two had come in order. No
     other takes the ground from what was booked since: it is refused.
     """
-    comes_last = all(place_of(other) < place_of(record) for other, _ in accepted)
-    is_first_word = takes_up(record, [other for other, _ in accepted])
+    comes_last = standing.last is None or standing.last < place_of(record)
+    is_first_word = record.subject is not None and takes_up(record, [other for other, _ in accepted])
     if comes_last and not isinstance(record.change, Undo | Refold) and not is_first_word:
         return step(action, standing, record, terms, contracts)
     after = replay(action, [*accepted, (record, terms.number)], contracts, standing, newest=record)
@@ -130,6 +130,7 @@ def replay(
         after = step(action, standing, record, contracts[contract - 1], contracts)
         if isinstance(after, Code):
             idle[record.id] = after
+            standing = with_place(standing, record)
             continue
         if record is newest:
             warning = after.warning

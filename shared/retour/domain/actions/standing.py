@@ -82,8 +82,8 @@ class Standing:
     `before_zero` remembers, per line at zero, what it was before; `reversal` is the one in force by a record without
     subject, `emptied` whether the subjects leave nothing. `lock_contract` gave the lock rule. `lock_unapproved` is the
     lock as it was before the approval. `undone` and `idle` are the records left out: by an undo, and because they
-    cannot be at their place any more. `drift`: what older rules had booked beside what the records come to today.
-    `limit`: how often the action may be changed.
+    cannot be at their place any more; `last` is the place of the newest of all. `drift`: what older rules had booked
+    beside what the records come to today.
     """
 
     own: Rests
@@ -104,6 +104,7 @@ class Standing:
     confirming: Mapping[str, Confirming] = field(default_factory=dict)
     undone: Collection[str] = frozenset()
     idle: Mapping[str, Code] = field(default_factory=dict)
+    last: Place | None = None
     drift: Rests = ()
     limit: int = CHANGES_MAX
     warning: Code | None = None
@@ -160,7 +161,12 @@ def step(
         after = step_subject(action, standing, meant, terms)
     else:
         after = step_own(action, standing, meant, terms, contracts)
-    return after if isinstance(after, Code) else combine(action, after)
+    return after if isinstance(after, Code) else combine(action, with_place(after, record))
+
+
+def with_place(standing: Standing, record: Modification) -> Standing:
+    place = place_of(record)
+    return standing if standing.last is not None and place < standing.last else replace(standing, last=place)
 
 
 def step_own(
