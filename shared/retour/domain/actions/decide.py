@@ -32,6 +32,8 @@ from retour.domain.contracts.contract import Basis, Contract
 from retour.domain.contracts.versions import terms_at, terms_at_report
 from retour.domain.delivery import Channel
 
+ENDS = (Reverse, SetTotal, SetQuantity)
+"""The changes that state an end result."""
 WARNED_BEFORE = 100
 """So many changes before the limit a change is warned of it."""
 
