@@ -34,7 +34,16 @@ from retour.domain.actions.order import (
     with_total,
 )
 from retour.domain.actions.outcome import Outcome
-from retour.domain.actions.standing import Standing, as_reported, place_of, step, with_place
+from retour.domain.actions.standing import (
+    Standing,
+    advance,
+    as_reported,
+    combine,
+    looks_at_rests,
+    place_of,
+    step,
+    with_place,
+)
 from retour.domain.contracts.contract import Contract
 from retour.domain.delivery import Channel
 
@@ -127,15 +136,18 @@ def replay(
     for record, contract in sorted(accepted, key=lambda one: place_of(one[0])):
         if record.id in standing.undone and record.subject is None:
             continue
-        after = step(action, standing, record, contracts[contract - 1], contracts)
+        if looks_at_rests(record):
+            standing = combine(action, standing)
+        after = advance(action, standing, record, contracts[contract - 1], contracts)
         if isinstance(after, Code):
             idle[record.id] = after
             standing = with_place(standing, record)
             continue
         if record is newest:
             warning = after.warning
-        standing = replace(after, warning=None)
-    return replace(standing, warning=warning, idle=idle)
+        # A reversal ends an approval at its place, whatever comes later.
+        standing = combine(action, after) if after.approved else after
+    return replace(combine(action, standing), warning=warning, idle=idle)
 
 
 def undo_blockers(order: Order, head: Head, record: Modification) -> list[str]:

@@ -150,6 +150,19 @@ def step(
     action: Action, standing: Standing, record: Modification, terms: Contract, contracts: Sequence[Contract]
 ) -> Standing | Code:
     """The standing after one record more, or the reason why it cannot be. `terms` price it if lines move."""
+    after = advance(action, standing, record, terms, contracts)
+    return after if isinstance(after, Code) else combine(action, after)
+
+
+def looks_at_rests(record: Modification) -> bool:
+    """Whether what a record does depends on what is left with all subjects counted."""
+    return isinstance(record.change, Approve | SetTotal | SetQuantity) and record.subject is None
+
+
+def advance(
+    action: Action, standing: Standing, record: Modification, terms: Contract, contracts: Sequence[Contract]
+) -> Standing | Code:
+    """One record more, what is left not worked out yet: of many in a row, `combine` is due once."""
     meant = as_meant(action, record)
     if isinstance(meant, Code):
         return meant
@@ -161,7 +174,7 @@ def step(
         after = step_subject(action, standing, meant, terms)
     else:
         after = step_own(action, standing, meant, terms, contracts)
-    return after if isinstance(after, Code) else combine(action, with_place(after, record))
+    return after if isinstance(after, Code) else with_place(after, record)
 
 
 def with_place(standing: Standing, record: Modification) -> Standing:
