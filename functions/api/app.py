@@ -32,6 +32,7 @@ from retour.api.problem import accepted_language
 from retour.api.time_limit import answered_in_time
 from retour.api.unavailable import ask_again_when_unavailable
 from retour.domain.program import Program
+from retour.intake.batch import ARRIVED
 from retour.intake.replay import rebuild
 from retour.store.programs import Principal
 from retour.wiring import Hub, hub
@@ -284,12 +285,17 @@ def make_openpgp_key(program: str, source: str) -> Answer:
     return keys.new_openpgp_key(hub(), caller(), opened(program), source), 201
 
 
+def accepted(answer: dict[str, Any]) -> Answer:
+    """202 for what is stored and read later."""
+    return answer, 202 if answer["state"] == ARRIVED else 200
+
+
 # What came back
 
 
 @app.post("/v1/programs/<program>/modifications")
 def send_modifications(program: str) -> Answer:
-    return modifications.take_modifications(hub(), called(), caller(), opened(program)), 200
+    return accepted(modifications.take_modifications(hub(), called(), caller(), opened(program)))
 
 
 @app.get("/v1/programs/<program>/modifications")
@@ -323,7 +329,7 @@ def prepare_upload(program: str) -> Answer:
 
 @app.post("/v1/programs/<program>/actions")
 def report_actions(program: str) -> Answer:
-    return actions.take_actions(hub(), called(), caller(), opened(program)), 200
+    return accepted(actions.take_actions(hub(), called(), caller(), opened(program)))
 
 
 @app.get("/v1/programs/<program>/actions")

@@ -170,7 +170,7 @@ def test_the_line_of_a_long_file_is_the_line_of_the_file(
     assert main(["report", "sales.csv", "--program", "acme", "--json"]) == 1
     last = json.loads(capsys.readouterr().out)["outcomes"][-1]
     assert (last["record"], last["order_id"]) == ("502", "A-500")
-    assert len(retour.of(f"POST {P}/actions")) == 2
+    assert len(retour.of(f"POST {P}/actions")) == 6
 
 
 def test_a_file_goes_to_the_only_source_that_takes_files_and_is_waited_for(

@@ -1,18 +1,19 @@
 """Deliveries looked up, their bytes handed out, and decided upon."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from urllib.parse import quote
 
 from retour.api import documents, paging
-from retour.api.admission import days, delivery_of, reader_of
+from retour.api.admission import delivery_of, reader_of
 from retour.api.calls import ANSWER_MAX, CONSOLE, FILE_MAX, LINK_SECONDS, Call, Refused, batch_id, not_found
 from retour.api.documents import Document
 from retour.api.paging import Page
 from retour.api.reading import Reader
+from retour.api.span import span_of, walk
 from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import WITHOUT_RECORDS, Channel, Delivery, Kind
 from retour.domain.program import Program
@@ -32,8 +33,10 @@ STATES = ("arriving", "working", "held", "done", "refused", "ignored")
 
 
 def batches(hub: Hub, call: Call, opened: Program) -> Document:
-    query = call.query
+    query, reader, span = call.query, reader_of(hub, opened), span_of(call, opened)
     channel, state = call.one_of("channel", tuple(Channel)), call.one_of("state", STATES)
+    outcome = call.one_of("outcome", tuple(Outcome))
+    of_order = deliveries_of(reader, query["order_id"]) if "order_id" in query else None
 
     def wanted(header: Header) -> bool:
         delivery = header.delivery
@@ -41,11 +44,29 @@ def batches(hub: Hub, call: Call, opened: Program) -> Document:
             query.get("source") in (None, delivery.source)
             and channel in (None, delivery.channel)
             and state in (None, header.state)
+            and span.holds(delivery.received_at)
+            and (of_order is None or delivery.id in of_order)
+            and (outcome is None or reader.counts(header).get(outcome, 0) > 0)
+            and ("partner" not in query or query["partner"] in partners_of(reader, header))
         )
 
-    today, first = days(hub, opened)
-    page: Page = paging.batches(reader_of(hub, opened), call.place(today), first, call.limit(), wanted)
+    place, first = walk(hub, opened, call, span)
+    page: Page = paging.batches(reader, place, first, call.limit(), wanted)
     return page.document()
+
+
+def deliveries_of(reader: Reader, order_id: str) -> set[str]:
+    """The batches that brought what is known of an order: its actions, and all records whatever they came to."""
+    order = reader.order_named(order_id)
+    return {action.delivery for action in order.actions} | {one.provenance.delivery for one in order.records}
+
+
+def partners_of(reader: Reader, header: Header) -> Iterator[str]:
+    """Whose actions the records of a batch concern."""
+    for result in reader.results(header):
+        found = reader.action(result.action) if result.action else None
+        if found is not None:
+            yield found[2].standing.partner
 
 
 def batch(hub: Hub, opened: Program, segment: str) -> Document:

@@ -94,6 +94,11 @@ class Call:
         return found
 
     @property
+    def prefers_later(self) -> bool:
+        """Whether the caller does not want to wait for the outcomes (RFC 7240)."""
+        return "respond-async" in (one.strip().lower() for one in self.headers.get("prefer", "").split(","))
+
+    @property
     def sha256(self) -> str:
         return hashlib.sha256(self.body).hexdigest()
 

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from functools import partial
@@ -168,7 +168,9 @@ def moment(given: Mapping[str, str], name: str, opened: Program) -> str | None:
 # Found
 
 
-def page(hub: Hub, reader: Reader, call: Call, filter_: Filter) -> Document:
+def page(
+    hub: Hub, reader: Reader, call: Call, filter_: Filter, also: Callable[[Chosen], bool] = lambda _: True
+) -> Document:
     """So many actions as were asked for, or as could be looked at; how far it looked, and where to go on.
 
     Heads are looked at in batches; with all their records are read only those that are shown.
@@ -184,7 +186,7 @@ def page(hub: Hub, reader: Reader, call: Call, filter_: Filter) -> Document:
         for seen in some:
             looked, last = looked + 1, seen
             found = looked_up(reader, seen) if seen[2:] in meant else None
-            if found and is_of_place(seen, found[2]) and filter_.fits(found[1], found[2], reader.now):
+            if found and is_of_place(seen, found[2]) and filter_.fits(found[1], found[2], reader.now) and also(found):
                 items.append(line(reader, found))
             if len(items) == limit:
                 break

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from retour.api import documents, paging
-from retour.api.admission import days, delivery_of, reader_of, source_for_api
+from retour.api.admission import delivery_of, reader_of, source_for_api
 from retour.api.batches import header_of
 from retour.api.calls import (
     FILE_MAX,
@@ -24,9 +24,11 @@ from retour.api.documents import Document
 from retour.api.paging import Place
 from retour.api.problem import problems
 from retour.api.reading import Reader
+from retour.api.span import span_of, walk
 from retour.domain.actions.outcome import Outcome
 from retour.domain.delivery import DRY_RUN, Delivery, Kind
 from retour.domain.program import Program
+from retour.domain.times import instant
 from retour.intake import arrival
 from retour.intake.batch import ARRIVED, REFUSED, Batch
 from retour.intake.file import is_large
@@ -43,6 +45,8 @@ def take_modifications(hub: Hub, call: Call, principal: Principal, opened: Progr
     delivery = delivery_of(call, hub, principal, opened.id, source.name, Kind.MODIFICATIONS)
     if call.is_dry_run:
         return documents.rehearsal_document(readable(rehearse(hub, delivery, body)), opened.language)
+    if call.prefers_later:
+        return later(hub, opened, delivery, "modifications.json", body)
     return documents.answer_document(readable(receive(hub, delivery, body)), opened.language)
 
 
@@ -68,6 +72,14 @@ def take_file(hub: Hub, call: Call, principal: Principal, opened: Program) -> Do
     hub.inbox.put(delivery.body_key, body)
     answer = documents.answer_document(Batch(delivery=delivery, state=ARRIVED), opened.language)
     return answer | ({"dry_run": True} if delivery.is_dry_run else {})
+
+
+def later(hub: Hub, opened: Program, delivery: Delivery, name: str, body: bytes) -> Document:
+    """A body that nobody waits for: stored in the inbox under a name, where it is read like every other file."""
+    filed = as_file(replace(delivery, kind=Kind.FILE), name)
+    announce(hub, filed)
+    hub.inbox.put(filed.body_key, body)
+    return documents.answer_document(Batch(delivery=filed, state=ARRIVED), opened.language)
 
 
 def as_file(delivery: Delivery, name: str) -> Delivery:
@@ -113,24 +125,36 @@ def upload(hub: Hub, call: Call, principal: Principal, opened: Program) -> Docum
 def modifications(hub: Hub, call: Call, opened: Program) -> Document:
     """By order, action or batch; else all of them, newest first."""
     reader, query, limit = reader_of(hub, opened), call.query, call.limit()
-    outcome = call.one_of("outcome", tuple(Outcome))
+    call.one_of("outcome", tuple(Outcome))
+    span = span_of(call, opened)
 
     def wanted(one: Document | None) -> bool:
-        return one is not None and outcome in (None, one["outcome"]) and query.get("source") in (None, one["source"])
+        return (
+            one is not None
+            and all(query.get(name) in (None, one[name]) for name in ("outcome", "source", "subject", "version"))
+            and query.get("partner") in (None, partner_of(reader, one))
+            and span.holds(instant(one["received_at"]))
+        )
 
     if "order_id" in query or "action_id" in query:
         of_order = reader.of_order(query.get("order_id"), query.get("action_id"))
         return {"items": [one for one in of_order if wanted(one)], "next": None}
-    today, first = days(hub, opened)
-    place = call.place(today)
+    place, first = walk(hub, opened, call, span)
     if "batch" in query:
         place, first = within_batch(reader, query["batch"], place)
 
     def rows(header: Header, skip: int) -> Iterator[Document | None]:
-        if query.get("batch") in (None, header.delivery.id):
+        of_source = query.get("source") in (None, header.delivery.source)
+        if of_source and query.get("batch") in (None, header.delivery.id):
             yield from (one if wanted(one) else None for one in reader.modifications(header, skip))
 
     return paging.records(reader, place, first, limit, rows).document()
+
+
+def partner_of(reader: Reader, one: Document) -> str | None:
+    """Whose action a modification corrects, as that stands now; None while it waits for one."""
+    found = reader.action(one["action_id"]) if one["action_id"] else None
+    return found[2].standing.partner if found else None
 
 
 def within_batch(reader: Reader, batch: str, place: Place) -> tuple[Place, str]:

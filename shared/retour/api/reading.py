@@ -39,6 +39,14 @@ class Reader:
     deliveries: Deliveries
     now: datetime
     orders: dict[str, Order] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+
+    def source_of(self, delivery: str) -> str:
+        """The source of a delivery by its id."""
+        if delivery not in self.sources:
+            header = self.deliveries.get(delivery)
+            self.sources[delivery] = header.delivery.source if header else ""
+        return self.sources[delivery]
 
     def order(self, key: str) -> Order:
         if key not in self.orders:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
 
-ACTIONS_MAX = 500
+ACTIONS_MAX = 100
+"""As many as the hub takes in while the caller waits for the outcomes."""
 
 
 class Unfit(Exception):

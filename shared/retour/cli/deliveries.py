@@ -36,6 +36,8 @@ def report(arguments: argparse.Namespace) -> int:
         for part in parts:
             path = f"/v1/programs/{program}/actions"
             answer = hub.call("POST", path, part.body, content_type=part.media_type).document
+            if answer["state"] == "arriving":  # Orders of many lines: stored, and read later.
+                answer = finished(hub, program, answer)
             if answer["state"] == "refused" and not answer["outcomes"]:
                 raise Refused(0, {"code": answer.get("code"), "detail": answer.get("explanation")})
             outcomes += [placed(outcome, part.skipped) for outcome in answer["outcomes"]]

@@ -47,6 +47,9 @@ def take_file(hub: "Hub", delivery: Delivery, body: bytes | None = None, release
     from retour.intake.opening import open_delivery
 
     program = hub.program_of(delivery)
+    if report.is_json(delivery):
+        read = report.from_json(hub.inbox.read(delivery.body_key) if body is None else body)
+        return closed(hub, take_actions(hub, delivery, read))
     source = program.source(delivery.source, delivery.channel)
     stream = BytesIO(body) if body is not None else Stream(hub.inbox.pieces(delivery.body_key))
     opened = open_delivery(hub, delivery, source, stream)

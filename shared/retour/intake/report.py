@@ -55,6 +55,18 @@ def from_json(body: bytes) -> list[Report | Unreadable] | Refusal:
     return [from_record(str(number), record, raw) for number, (record, raw) in enumerate(records, 1)]
 
 
+def is_json(delivery: Delivery) -> bool:
+    """Whether a file is reports of actions in the shape of the API."""
+    return delivery.facts.get("layout") == "actions" and delivery.name.endswith(".json")
+
+
+def refused_from_json(body: bytes, places: set[str]) -> bytes:
+    """The reports at these places as a list, each exactly as it stood there."""
+    read = from_json(body)
+    raws = [] if isinstance(read, Refusal) else [one.raw for one in read if one.place in places]
+    return ("[" + ",\n".join(raws) + "]\n").encode("utf-8", "surrogatepass")
+
+
 def from_record(place: str, record: Any, raw: str = "") -> Report | Unreadable:
     if not isinstance(record, dict):
         return Unreadable(place, "NOT_AN_ACTION", {}, raw=raw)

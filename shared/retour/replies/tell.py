@@ -19,6 +19,7 @@ from retour.files import names
 from retour.files.answers import Writing, given_back, result_csv
 from retour.files.sniff import sniff
 from retour.files.text import HEAD
+from retour.intake import report
 from retour.intake.batch import ARRIVED, DONE, HELD, LISTED, WORKING, ignored
 from retour.intake.drop import answers_beside, mark
 from retour.posting.rows import told
@@ -172,6 +173,9 @@ def refused_rows(hub: "Hub", source: Source, delivery: Delivery, results: Iterab
     """The refused rows of a file, read once more beside the outcomes of all its rows."""
     from retour.intake.opening import open_delivery
 
+    if report.is_json(delivery):
+        places = {one.place for one in results if one.outcome is Outcome.REFUSED}
+        return iter([report.refused_from_json(hub.inbox.read(delivery.body_key), places)])
     opened = open_delivery(hub, delivery, source, Stream(hub.inbox.pieces(delivery.body_key)))
     return iter(()) if isinstance(opened, Refusal) else given_back(opened, results)
 
