@@ -488,3 +488,93 @@ def test_refused_rows_are_corrected_one_or_many_at_once(retour: FakeHub, capsys:
     wrong = ["--set", "a", "b", "c", "--row", "7", "--field", "a=b"]
     for said in ([], ["--row", "7"], ["--row", "7", "--field", "amount"], wrong):
         assert main(["correct", identity, *said]) == 2
+
+
+# Rates, the limit of changes, older rules
+
+
+def test_rates_are_sent_as_what_the_file_is_and_refused_rows_are_told(
+    retour: FakeHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = {"record": "3", "outcome": "refused", "code": "RATE_UNUSABLE", "explanation": "0 is no rate."}
+    applied = {"record": "2", "outcome": "applied", "code": "", "explanation": ""}
+    counts = {"applied": 1, "refused": 1}
+    retour.says(f"POST {P}/rates", {"batch": "b-1", "state": "done", "counts": counts, "outcomes": [applied, refused]})
+    path = tmp_path / "rates.csv"
+    path.write_text("currency,from,rate\nUSD,2026-11-02,0.92\nUSD,2026-11-03,0\n")
+    assert main(["rates", str(path), "--program", "acme"]) == 1
+    [asked] = retour.of(f"POST {P}/rates")
+    assert asked.headers["content-type"] == "text/csv" and asked.body == path.read_bytes() and asked.query == {}
+    said = capsys.readouterr().out
+    assert "b-1: 1 applied, 1 refused." in said and "RATE_UNUSABLE" in said
+    retour.says(f"POST {P}/rates", {"batch": None, "state": "done", "counts": {"applied": 1}, "outcomes": [applied]})
+    other = tmp_path / "rates.json"
+    other.write_text("[]")
+    assert main(["rates", str(other), "--program", "acme", "--dry-run"]) == 0
+    asked = retour.of(f"POST {P}/rates")[-1]
+    assert (asked.headers["content-type"], asked.query) == ("application/json", {"dry_run": "true"})
+
+
+def test_the_rates_that_hold_are_shown(retour: FakeHub, capsys: pytest.CaptureFixture[str]) -> None:
+    one = {
+        "currency": "USD",
+        "rate": "0.92",
+        "from": "2026-10-01",
+        "until": "2026-10-31",
+        "holds": False,
+        "batch": None,
+    }
+    retour.says(f"GET {P}/rates", {"currency": "EUR", "day": "2026-11-02", "items": [one], "next": None})
+    assert main(["rates", "--program", "acme", "--day", "2026-11-02"]) == 0
+    assert retour.of(f"GET {P}/rates")[0].query == {"day": "2026-11-02"}
+    said = capsys.readouterr().out
+    assert "0.92" in said and "No rate of USD holds on that day." in said
+
+
+def test_rates_that_are_none_are_a_refusal(retour: FakeHub, tmp_path: Path) -> None:
+    retour.says(
+        f"POST {P}/rates",
+        {
+            "batch": "b",
+            "state": "refused",
+            "counts": {},
+            "outcomes": [],
+            "code": "RATES_UNREADABLE",
+            "explanation": "No.",
+        },
+    )
+    path = tmp_path / "rates.csv"
+    path.write_text("x")
+    assert main(["rates", str(path), "--program", "acme"]) == 1
+
+
+def test_a_limit_is_raised_for_one_action(retour: FakeHub) -> None:
+    answer = {"batch": "b-1", "state": "done", "counts": {"applied": 1}, "outcomes": [APPLIED]}
+    retour.says(f"POST {P}/actions/A-1~sale/raise-limit", answer)
+    assert main(["act", "raise-limit", "A-1~sale", "--to", "1200", "--program", "acme"]) == 0
+    [asked] = retour.of(f"POST {P}/actions/A-1~sale/raise-limit")
+    assert asked.document["to"] == "1200"
+    assert main(["act", "raise-limit", "A-1~sale", "A-2~sale", "--to", "1200", "--program", "acme"]) == 2
+
+
+def test_refold_goes_on_to_the_end_and_tells_the_difference(
+    retour: FakeHub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def money(before: str | None, after: str | None) -> dict[str, str | None]:
+        return {"before": before, "after": after}
+
+    one = {
+        "id": "A-1~sale", "partner": "nordlicht", "amount": money("10.00", "10.00"), "payout": money("4.50", "1.50"),
+        "locks_at": money(None, None),
+    }  # fmt: skip
+    first = {"batch": "b-1", "counts": {"applied": 1}, "differences": [one], "looked": 3, "next": "day|place"}
+    last = {"batch": None, "counts": {}, "differences": [], "looked": 2, "next": None}
+    retour.answers[f"POST {P}/refold"] = [Said(200, first), Said(200, last)]
+    assert main(["refold", "--program", "acme"]) == 0
+    assert [asked.query for asked in retour.of(f"POST {P}/refold")] == [{}, {"cursor": "day|place"}]
+    said = capsys.readouterr().out
+    assert "1.50" in said and "same" in said and "b-1: 1 applied." in said
+    retour.says(f"POST {P}/refold", last)
+    assert main(["refold", "--program", "acme", "--dry-run"]) == 0
+    assert retour.of(f"POST {P}/refold")[-1].query == {"dry_run": "true"}
+    assert "2 open actions were booked by older rules; today's come to the same." in capsys.readouterr().out

@@ -461,3 +461,18 @@ def followed(house: House, browser: Browser, done: Answer) -> str:
     assert header.state == "arriving"
     receive(house.hub, header.delivery, None)
     return browser.get(done.location).said
+
+
+def test_the_limit_of_changes_is_raised_where_it_is_near(
+    console: Console, sold: Sold, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sold("A-1")
+    browser = console.person("manager", name="Ana")
+    assert "act=raise-limit" not in browser.get(action(console, "A-1")).text
+    monkeypatch.setattr("retour.console.actions.one.WARNED_BEFORE", 1_000)
+    page = browser.get(action(console, "A-1", "raise-limit"))
+    assert "act=raise-limit" in page.text
+    form = form_for(page, "raise-limit")
+    assert browser.send(form, to="900").status == 422
+    assert browser.send(form, to="1500").status == 303
+    assert house.order("A-1").heads["A-1~sale"].standing.limit == 1_500

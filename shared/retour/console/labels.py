@@ -287,6 +287,8 @@ def kind(words: Words, name: str) -> str:
             return words.say("Version of the program")
         case "decision":
             return words.say("Decision on a held delivery")
+        case "rates":
+            return words.say("Rates of currencies")
     return words.say("File")
 
 
