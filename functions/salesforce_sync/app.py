@@ -8,6 +8,7 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, pro
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from retour import bigcommerce_sync
 from retour.connection_test import run as trial
 from retour.remote import RemoteError
 from retour.salesforce_sync import errand, reconcile, sources
@@ -27,7 +28,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> Any:
     def run(record: SQSRecord) -> None:
         message = record.json_body
         try:
-            if "trial" in message:
+            if "order" in message:
+                logger.info("order read back", **bigcommerce_sync.errand(hub(), message))
+            elif "trial" in message:
                 logger.info("trial done", **trial.errand(hub(), message))
             else:
                 logger.info("errand done", **errand(hub(), message, lambda: time.monotonic() < end))

@@ -55,6 +55,10 @@ def taken_in(call: Call, program: Program, source: Source, secret: str) -> dict[
     if is_trial(call.body):
         return answer({"state": "ignored", "explanation": "This address works, and the signature is believed."})
     batch = receive(hub(), delivery_of(call, program, source, hooks(source.kind)), call.body)
+    if source.options.get("store_hash"):
+        from retour.bigcommerce_sync import hint
+
+        hint(hub(), program, source, call.body)
     used(hub(), program.id, source.name, "signing", secret)
     logger.info("webhook taken in", batch=batch.delivery.id, state=batch.state, counts=batch.counts)
     return answer(answer_document(batch, program.language))

@@ -286,6 +286,15 @@ class Hub:
         return self.environment.get("ECB_CA") or None
 
     @property
+    def bigcommerce_connect(self) -> str | None:
+        """host:port of who answers for BigCommerce, where it is not BigCommerce itself."""
+        return self.environment.get("BIGCOMMERCE_CONNECT") or None
+
+    @property
+    def bigcommerce_ca(self) -> str | None:
+        return self.environment.get("BIGCOMMERCE_CA") or None
+
+    @property
     def salesforce_ca(self) -> str | None:
         return self.environment.get("SALESFORCE_CA") or None
 

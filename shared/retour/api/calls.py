@@ -353,7 +353,7 @@ def once(state: SourceState, call: Call, answer: Callable[[], Answered]) -> Answ
 
 def handed_over(call: Call, source: Source) -> dict[str, Any]:
     """A secret that somebody else made, as it will be kept."""
-    known = SECRETS.get(source.channel, ())
+    known = (*SECRETS.get(source.channel, ()), *(("access_token",) if source.options.get("store_hash") else ()))
     if not known:
         raise Refused("SECRET_NOT_NEEDED", channel=source.channel)
     given = call.document(*known)

@@ -15,7 +15,6 @@ is the order's own time of change; without a key a status told by a webhook has 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from retour.channels import payload, signature
@@ -82,6 +81,8 @@ def rows(
     if READ in event:
         return _whole(event, source)
     scope, number = event.get("scope"), payload.text_of(payload.at(event, "data.id"))
+    if source.options.get("store_hash") and scope in SCOPES:
+        return Ignored(f"Something happened to order {payload.shown(number)}: it is read back.")
     if scope == "store/order/refund/created":
         return _amount_unknown(number)
     if scope != "store/order/statusUpdated":
@@ -197,6 +198,8 @@ def _status(told: Any) -> str:
 
 def _time(told: Any) -> str | None:
     """BigCommerce's older resources write times as mail does: `Tue, 20 Nov 2026 00:00:00 +0000`."""
+    from email.utils import parsedate_to_datetime
+
     try:
         return text(parsedate_to_datetime(told).astimezone(UTC)) if isinstance(told, str) else None
     except ValueError:

@@ -232,7 +232,7 @@ def parser() -> argparse.ArgumentParser:
     keys.add_argument("--source", metavar="S", help="the source whose secret it is")
     keys.add_argument(
         "--set",
-        choices=("password", "private_key", "signing", "callback", "tokens"),
+        choices=("password", "private_key", "signing", "callback", "tokens", "access_token"),
         help="read it from the keyboard or a pipe",
     )
     keys.add_argument(
