@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from aws_lambda_powertools import Logger
+from aws_lambda_powertools import Logger, single_metric
+from aws_lambda_powertools.metrics import MetricUnit
 
 from retour.domain.program import Program
 from retour.intake.arrival import close_missing
@@ -25,6 +26,9 @@ RESERVE_SECONDS = 60.0
 WORKED_ON = timedelta(minutes=20)
 """So long what came may still have its first worker."""
 
+LEFT_OVER = ("files", "uploads", "redone", "held", "mails")
+"""What a sweep finds that no event or worker had ended: none of it, on a good day."""
+
 logger = Logger(service="tick")
 
 
@@ -32,7 +36,9 @@ logger = Logger(service="tick")
 def handler(event: dict[str, Any], context: Any) -> None:
     end = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS
     if "sweep" in event:
-        sweep_all(end, timedelta(seconds=float(event["sweep"].get("older_than_seconds", 0))), thoroughly=False)
+        asked = event["sweep"]
+        older_than = timedelta(seconds=float(asked.get("older_than_seconds", 0)))
+        sweep_all(end, older_than, thoroughly=bool(asked.get("thoroughly")))
         return
     failed = []
     for program, has_time in turns(hub(), "tick", end):
@@ -63,7 +69,8 @@ def sweep_all(end: float, older_than: timedelta, *, thoroughly: bool) -> list[st
     if not failed:
         found["events"] = clear_events(hub())
     logger.info("swept", extra=dict(found))
-    return failed
+    with single_metric("SweptUp", MetricUnit.Count, sum(found[name] for name in LEFT_OVER), namespace="Retour"):
+        return failed
 
 
 def looked_after(h: Hub, program_id: str, has_time: Share) -> bool:

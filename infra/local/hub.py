@@ -51,6 +51,7 @@ DRAIN_SECONDS = 60.0
 PAUSE_SECONDS = 10.0
 ROUND_SECONDS = 10.0
 SWEEP_SECONDS = 60.0
+THOROUGH_ROUNDS = 3
 WHIMS = os.environ.get("RETOUR_WHIMS", "")
 """A seed: the events of the SFTP server then come as unreliably as those of the cloud may."""
 
@@ -401,10 +402,13 @@ class Rounds:
 
     stack: Callable[[], Stack]
     last: float = field(default_factory=time.monotonic)
+    rounds: int = 0
 
     def sweep(self) -> None:
         if time.monotonic() - self.last >= SWEEP_SECONDS:
-            self.stack().call("TickFunction", {"sweep": {"older_than_seconds": SWEEP_SECONDS}})
+            self.rounds += 1
+            asked = {"older_than_seconds": SWEEP_SECONDS, "thoroughly": self.rounds % THOROUGH_ROUNDS == 0}
+            self.stack().call("TickFunction", {"sweep": asked})
             self.last = time.monotonic()
 
 

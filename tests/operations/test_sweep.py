@@ -17,7 +17,7 @@ from retour.domain.delivery import Channel, Kind
 from retour.domain.program import Program
 from retour.intake import drop
 from retour.intake.receive import announce
-from retour.operations.sweep import list_held_again, sweep
+from retour.operations.sweep import look_again, sweep
 from retour.posting import holding
 from retour.replies.tell import tell
 
@@ -161,13 +161,41 @@ def test_a_held_record_that_nobody_listed_is_found_and_a_settled_one_is_not(
         first = house.modify(both[0], source="till")
         house.file(b"order_id;change;amount\nA-2;take_back;20.00\n")
     assert list(house.hub.deliveries(house.program).due("held")) == []
-    assert list_held_again(house.hub, program(house))["held"] == 2
-    assert list_held_again(house.hub, program(house)) == Counter()
+    assert look_again(house.hub, program(house), NOW)["held"] == 2
+    assert look_again(house.hub, program(house), NOW) == Counter()
     [held] = first.results
     decision = {"order_id": "A-1", "change": "release", "undoes": held.modification}
     house.modify(decision, source="console", channel=Channel.CONSOLE)
     holding.list_held(house.hub.deliveries(house.program), house.order("A-1"))
-    assert list_held_again(house.hub, program(house)) == Counter(), "what a person settled stays settled"
+    house.hub.state(house.program, "").delete("looked-at-deliveries")
+    assert look_again(house.hub, program(house), NOW) == Counter(), "what a person settled stays settled"
+
+
+@pytest.mark.parametrize("at", ["retour.intake.receive.take_rows", "retour.posting.rows.settle"])
+def test_a_call_whose_worker_ended_in_its_midst_is_done_to_its_end(
+    house: House, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    house.report({"order_id": "A-1", "amount": "100.00"})
+    with monkeypatch.context() as killed:
+        killed.setattr(at, lambda *_, **__: (_ for _ in ()).throw(SystemExit("out of time")))
+        with pytest.raises(SystemExit):
+            house.modify({"order_id": "A-1", "change": "take_back", "amount": "20.00"})
+    assert house.payouts("A-1")["A-1~sale"][0] == 10000
+    house.clock.moment += timedelta(minutes=30)
+    assert look_again(house.hub, program(house), HOUR) == Counter(), "it may still be at it"
+    assert look_again(house.hub, program(house), NOW) == Counter(redone=1)
+    assert house.payouts("A-1")["A-1~sale"][0] == 8000
+    assert look_again(house.hub, program(house), NOW) == Counter()
+
+
+def test_reports_whose_worker_ended_are_done_as_well(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as killed:
+        killed.setattr("retour.intake.receive.take_actions", lambda *_: (_ for _ in ()).throw(SystemExit))
+        with pytest.raises(SystemExit):
+            house.report({"order_id": "A-1", "amount": "100.00"})
+    house.clock.moment += timedelta(minutes=30)
+    assert look_again(house.hub, program(house), NOW) == Counter(redone=1)
+    assert house.payouts("A-1")["A-1~sale"][0] == 10000
 
 
 def test_the_tick_sweeps_once_an_hour(

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from retour.api.reading import Reader
+from retour.api.reading import ACTION_BYTES, Reader
 from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Channel, Kind
 from retour.domain.program import Program, Source
@@ -20,8 +20,10 @@ from retour.files import names
 from retour.intake.attempt import handle
 from retour.intake.batch import ARRIVED, IGNORED
 from retour.intake.drop import PLACE, claim_of, drops_at
+from retour.intake.receive import receive
 from retour.operations.redrive import take_up_open
 from retour.posting.holding import list_held_results
+from retour.store.deliveries import Header
 from retour.store.inbox import Version
 
 if TYPE_CHECKING:
@@ -33,8 +35,9 @@ MOVED_AFTER = timedelta(hours=1)
 SET_ASIDE_FOR = timedelta(days=1)
 KEPT_LOOKED_AT = timedelta(days=2)
 """How far back uploads are looked at of a source that leaves them where they are."""
-HELD_BACK = timedelta(hours=2)
-"""How far back it is looked whether every held record is listed."""
+LOOKED = "looked-at-deliveries"
+LOOKED_BACK, LOOKED_BACK_MOST = timedelta(hours=2), timedelta(days=3)
+"""How far back deliveries are looked at the first time, and after a long pause."""
 ROWS_MAX = 20_000
 
 UNTAKEN, MOVED, TIDIED = "uploads", "moved", "tidied"
@@ -48,17 +51,17 @@ def sweep(
     *,
     thoroughly: bool = True,
 ) -> Counter[str]:
-    """Take up what was left of a program, as far as the time allows. `thoroughly`: held records are looked for, too.
+    """Take up what was left of a program, as far as the time allows. `thoroughly`: calls are looked at, too.
 
-    Counts: `files` that were open with no worker, `uploads` that no event told of, `held` records that nobody had
-    listed, `moved` and `tidied` objects, and `failed` that stay for the next sweep.
+    Counts: `files` that were open with no worker, `uploads` that no event told of, calls that were `redone`, `held`
+    records that nobody had listed, `moved` and `tidied` objects, and `failed` that stay for the next sweep.
     """
     counts = take_up_open(hub, program.id, has_time, hub.now() - older_than)
     for source in program.sources.values():
         if source.channel is Channel.SFTP and has_time():
             counts += sweep_uploads(hub, program, source, older_than)
     if thoroughly and has_time():
-        counts += list_held_again(hub, program)
+        counts += look_again(hub, program, older_than)
     return counts
 
 
@@ -132,23 +135,69 @@ def state_of(hub: "Hub", program: Program, source: Source, version: Version) -> 
     return header.state if header else ""
 
 
-# Held records
+# Calls whose worker ended in the midst of them, and held records that nobody listed
 
 
-def list_held_again(hub: "Hub", program: Program) -> Counter[str]:
-    """List the held records of the last hours that nobody listed, since their worker ended or their news was lost."""
-    now, counts = hub.now(), Counter[str]()
+def look_again(hub: "Hub", program: Program, older_than: timedelta) -> Counter[str]:
+    """Look once at every delivery that came since the last look, when its worker is surely done with it.
+
+    `redone`: records of a call that were stored and not all inserted and folded; `held`: held records that were on no
+    list. What fails is looked at again the next time.
+    """
+    counts, notes = Counter[str](), hub.state(program.id, "")
+    until = hub.now() - older_than
+    looked = notes.get(LOOKED)
+    since = max(instant(looked["until"]) if looked else until - LOOKED_BACK, until - LOOKED_BACK_MOST)
     deliveries = hub.deliveries(program.id)
-    reader, left = Reader(program, hub.ledger(program), deliveries, now), ROWS_MAX
-    for start, end in days_between(now - HELD_BACK, now):
+    reader, left = Reader(program, hub.ledger(program), deliveries, hub.now()), ROWS_MAX
+    for start, end in days_between(since, until):
         for header in deliveries.between(start, end):
-            rows = header.report.get("counts", {}).get(Outcome.HELD, len(header.report.get("rows", ())))
-            if not rows or header.delivery.kind is Kind.ACTIONS or rows > left:
+            rows = rows_of(header)
+            if not rows:
                 continue
+            if rows > left:
+                notes.put(LOOKED, {"until": text(header.delivery.received_at)})
+                return +counts
             left -= rows
-            held = [result for result in reader.results(header) if is_held(reader, result)]
-            counts["held"] += list_held_results(deliveries, header.delivery, held)
+            try:
+                counts += looked_at(hub, reader, header)
+            except Exception:
+                logger.exception("delivery is looked at again", extra={"delivery": header.delivery.id})
+                counts["failed"] += 1
+    if not counts["failed"]:
+        notes.put(LOOKED, {"until": text(until)})
     return +counts
+
+
+def rows_of(header: Header) -> int:
+    """About how many records there are to look up."""
+    if header.delivery.kind is Kind.FILE:
+        return int(header.report.get("counts", {}).get(Outcome.HELD, 0))
+    return len(header.report.get("rows", ())) or (
+        header.delivery.size // ACTION_BYTES + 1 if header.delivery.kind is Kind.ACTIONS else 0
+    )
+
+
+def looked_at(hub: "Hub", reader: Reader, header: Header) -> Counter[str]:
+    counts = Counter[str]()
+    results = list(reader.results(header))
+    if header.delivery.kind is not Kind.FILE and not all(is_done(reader, result) for result in results):
+        receive(hub, header.delivery, hub.deliveries(header.delivery.program).body(header))
+        counts["redone"] += 1
+    held = [result for result in results if is_held(reader, result)]
+    counts["held"] += list_held_results(hub.deliveries(header.delivery.program), header.delivery, held)
+    return counts
+
+
+def is_done(reader: Reader, result: Result) -> bool:
+    """Whether a record stands in the ledger and in its order's fold, or an action was reported."""
+    if not result.modification:
+        return not result.action or result.outcome is not Outcome.APPLIED or reader.action(result.action) is not None
+    found = reader.modification(result.modification)
+    if found is None:
+        return False
+    order, record = found
+    return not order.actions or order.booked(record.id) is not None
 
 
 def is_held(reader: Reader, result: Result) -> bool:
