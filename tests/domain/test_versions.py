@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retour.domain.contracts.contract import Contract
-from retour.domain.contracts.versions import terms_at, terms_at_report, with_versions_of
+from retour.domain.contracts.versions import (
+    Versions,
+    event_types_of,
+    live_numbers,
+    spans_of,
+    terms_at,
+    terms_at_report,
+    with_versions_of,
+)
 
 START = datetime(2026, 11, 1, 11, tzinfo=UTC)
 PARTNERS = ("xena", "yuri", "zoe")
@@ -132,6 +140,18 @@ def looked_up(
     return best[1] if best else None
 
 
+def kept(known: tuple[Contract, ...], recorded_at: datetime) -> Versions:
+    """The same versions as they are kept: each read by its number, the ones that may decide known beforehand."""
+    return Versions(
+        total=len(known),
+        spans=spans_of(known),
+        recorded_at=recorded_at,
+        live=live_numbers(known, recorded_at),
+        event_types=event_types_of(known),
+        read=lambda number, _: known[number - 1],
+    )
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 20), documents), min_size=1, max_size=6),
     st.sampled_from(PARTNERS),
@@ -153,6 +173,8 @@ def test_documents_edited_over_time_say_what_is_read_in_them_by_hand(
     own_day = (moment + timedelta(hours=1)).date()  # Berlin in November
     for found, day in (
         (terms_at(known, event_type, partner, moment), own_day),
+        (terms_at(kept(known, at), event_type, partner, moment), own_day),
+        (terms_at(kept(known, at), event_type, partner, moment, event_day), event_day),
         (terms_at(known, event_type, partner, moment, event_day), event_day),
     ):
         assert (found.body["payout"] if found else None) == looked_up(recorded, event_type, partner, moment, day)

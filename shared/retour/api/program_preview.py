@@ -8,6 +8,7 @@ from typing import Any
 
 from retour.api import listing
 from retour.api.admission import reader_of
+from retour.api.calls import Refused
 from retour.api.documents import Document
 from retour.api.reading import Reader
 from retour.domain.calendar import start_of_day
@@ -46,10 +47,22 @@ def preview(
     changes = terms_changes(known.contracts, wanted.contracts, now)
     found: Document = {"terms": [change_document(one, now) for one in changes]}
     if changes:
-        reader = reader_of(hub, known)
-        looked = listing.found(hub, reader, listing.Filter(state="pending"))
-        found["pending"] = effect_document(effect(islice(looked, LOOKED_AT), wanted.contracts, now), known.currency)
+        chosen, are_all = pending_actions(hub, known)
+        found["pending"] = effect_document(effect(chosen, wanted.contracts, now), are_all, known.currency)
     return found
+
+
+def pending_actions(hub: Hub, known: Program) -> tuple[Sequence[listing.Chosen], bool]:
+    """Those that lock next, as many as may be looked at, and whether they are all."""
+    chosen: list[listing.Chosen] = []
+    found = listing.found(hub, reader_of(hub, known), listing.Filter(state="pending"))
+    try:
+        for one in islice(found, LOOKED_AT):
+            chosen.append(one)
+    except Refused:
+        # Too many others lie among them: what was found of them by then is told.
+        return chosen, False
+    return chosen, len(chosen) < LOOKED_AT
 
 
 def change_document(one: TermsChange, now: datetime) -> Document:
@@ -78,14 +91,14 @@ def terms_document(one: Contract | None) -> Document | None:
     }
 
 
-def effect_document(found: Effect, currency: str) -> Document:
+def effect_document(found: Effect, are_all: bool, currency: str) -> Document:
     def money(before: int, after: int) -> Document:
         named = (("before", before), ("after", after), ("difference", after - before))
         return {name: to_text(value, currency) for name, value in named}
 
     return {
         "looked": found.looked,
-        "complete": found.looked < LOOKED_AT,
+        "complete": are_all,
         "changed": found.changed,
         "by_action": found.by_action,
         "difference": to_text(found.difference, currency),
