@@ -8,7 +8,7 @@ from string import Formatter
 import pytest
 
 from retour.domain.actions.codes import Code, numbers
-from retour.sentences import PLACES, all_sentences, sentence
+from retour.sentences import PLACES, all_sentences, in_language, sentence
 
 LANGUAGES = ("en", "de", "fr")
 
@@ -53,3 +53,18 @@ def test_a_missing_detail_is_a_dash_and_no_error() -> None:
     assert sentence("ACTION_REVERSED", {"order": "7"}, "de").startswith("Die Aktion zur Bestellung 7 ist storniert.")
     assert sentence("", {}) == ""
     assert sentence("NO_SUCH_CODE", {}) == "NO_SUCH_CODE"
+
+
+def test_moments_and_figures_of_ours_are_written_as_people_write_them() -> None:
+    details = {"order": "1.5", "locks_at": "2026-11-30T23:00:00Z", "received_at": "2026-12-01T00:30:01.123+01:00"}
+    assert "1.5 locked on 30 November 2026, 23:00 UTC; this arrived on 30 November 2026, 23:30 UTC" in sentence(
+        "ACTION_LOCKED", details
+    )
+    assert "30.11.2026, 23:00 Uhr (UTC)" in sentence("ACTION_LOCKED", details, "de")
+    assert "30/11/2026 à 23:00 (UTC)" in sentence("ACTION_LOCKED", details, "fr")
+    assert in_language("left", "1234567.50 EUR", "de") == "1.234.567,50 EUR"
+    assert in_language("amount", "-0.50", "de") == "-0,50"
+    assert in_language("changes", "1,000", "fr") == "1\u202f000"
+    assert in_language("left", "1234.50 EUR", "en") == "1234.50 EUR"
+    assert in_language("value", "1234.50", "de") == "1234.50"
+    assert in_language("amount", "about 5", "de") == "about 5"

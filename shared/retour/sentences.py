@@ -1,7 +1,9 @@
 """Every code's sentence, in the language of who reads it: what is wrong, where, and what right looks like."""
 
 import json
+import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 
@@ -18,6 +20,17 @@ PLACES = (
     ("retour.remote", "sentences.json"),
     ("retour.connection_test", "sentences.json"),
 )
+
+MOMENTS = ("locks_at", "received_at")
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
+MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
+)  # fmt: skip
+WRITTEN = {"en": "%-d MONTH %Y, %H:%M UTC", "de": "%d.%m.%Y, %H:%M Uhr (UTC)", "fr": "%d/%m/%Y à %H:%M (UTC)"}
+FIGURES = ("amount", "sale", "left", "quantity_sold", "quantity_left", "changes", "limit", "most")
+FIGURE = re.compile(r"(-?)(\d[\d,]*)(?:\.(\d+))?( [A-Z]{3})?")
+SEPARATORS = {"de": (".", ","), "fr": ("\u202f", ",")}
 
 
 @cache
@@ -51,4 +64,19 @@ def sentence(code: str, details: Mapping[str, str], language: str = "en") -> str
 
 def filled(texts: Mapping[str, str], details: Mapping[str, str], language: str) -> str:
     """A text in a language, else in English, with its details."""
-    return texts.get(language, texts["en"]).format_map(_Known(details))
+    spoken = {name: in_language(name, value, language) for name, value in details.items()}
+    return texts.get(language, texts["en"]).format_map(_Known(spoken))
+
+
+def in_language(name: str, value: str, language: str) -> str:
+    """A moment or a figure of ours as people write it there; what a sender wrote is quoted as it stands."""
+    if name in MOMENTS and MOMENT.fullmatch(value):
+        moment = datetime.fromisoformat(value).astimezone(UTC)
+        months = MONTHS[moment.month - 1]
+        return f"{moment:{WRITTEN.get(language, WRITTEN['en'])}}".replace("MONTH", months)
+    if name in FIGURES and language in SEPARATORS and (found := FIGURE.fullmatch(value)):
+        group, mark = SEPARATORS[language]
+        sign, digits, cents, currency = found.groups("")
+        whole = f"{int(digits.replace(',', '')):,}".replace(",", group)
+        return f"{sign}{whole}{mark if cents else ''}{cents}{currency}"
+    return value

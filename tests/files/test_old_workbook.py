@@ -397,3 +397,9 @@ def test_budgets_are_those_of_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(xls, "CELLS_SORTED", 10)
     cells = b"".join(text(row, 0, f"A-{row}") for row in range(20, 0, -1))
     assert refused(workbook(("S", HEADER + cells))) == "WORKBOOK_TOO_LARGE"
+
+
+def test_hidden_rows_are_told_of() -> None:
+    hidden = record(0x208, pack("<HHHHHHHH", 1, 0, 2, 255, 0, 0, 0x20, 0)) + text(1, 0, "A-1") + text(2, 0, "A-2")
+    found = opened(workbook(("S", HEADER + hidden)))
+    assert len(list(found.rows)) == 2 and dict(found.skipped) == {"hidden row, read all the same": 1}

@@ -7,8 +7,10 @@ import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from xml.etree import ElementTree
 
+from retour.channels import mail
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
 from retour.domain.row import Refusal, Row, Unreadable
@@ -38,6 +40,8 @@ class Target:
     tokens: Sequence[bytes]
     check: Callable[[bytes, Opened, Rows], None]
     wrap: Callable[[bytes], bytes] = bytes
+    judge: Callable[[bytes], str] | None = None
+    """Instead of the reading of a file: what comes of the sample."""
 
 
 def mutated(data: bytes, target: Target, chance: random.Random) -> bytes:
@@ -67,6 +71,8 @@ def mutated(data: bytes, target: Target, chance: random.Random) -> bytes:
 def tried(target: Target, chance: random.Random) -> str:
     """One mutated sample read, given back and read again: `read`, or the code of its refusal."""
     content = mutated(chance.choice(target.seeds), target, chance)
+    if target.judge:
+        return target.judge(content)
     source = chance.choice((PLAIN, PLAIN, MAPPED))
     whole = target.wrap(content)
     opened = open_file("x", io.BytesIO(whole), source)
@@ -249,6 +255,42 @@ OLD_CELLS = old.header("reference", "order_id", "change", "amount", "occurred_at
 OLD_STREAM = old.stream(("S", OLD_CELLS), extra=old.strings("A-0", "A-1", "A-€"), styles=(0, 14))
 
 
+MAILBOX = Source(
+    name="mail",
+    channel=Channel.EMAIL,
+    options={"allow_from": ["returns@shop.example"], "accept_unauthenticated": True},
+)
+
+
+def mail_seeds() -> list[bytes]:
+    head = b"From: Shop <returns@shop.example>\r\nSubject: =?utf-8?q?R=C3=BCckgaben?=\r\nMessage-ID: <1@x>\r\n"
+    rows = b"order_id,change\r\nA-1,reverse\r\n"
+    part = (
+        b'Content-Type: text/csv; charset="iso-8859-1"; name="=?utf-8?b?TWFp?=.csv"\r\n'
+        b"Content-Disposition: attachment; filename*0*=utf-8''m%C3%A4; filename*1=rz.csv\r\n"
+        b"Content-Transfer-Encoding: quoted-printable\r\n\r\n" + rows
+    )
+    several = head + b'MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary="b"\r\n\r\n'
+    inside = b"--b\r\nContent-Type: message/rfc822\r\n\r\n" + head + part + b"\r\n--b\r\n" + part + b"\r\n--b--\r\n"
+    return [head + part, several + b"--b\r\n\r\nbegin 644 a.csv\r\n#86)C\r\n`\r\nend\r\n" + inside]
+
+
+def screened(content: bytes) -> str:
+    """A mail is believed, held or dropped; whatever is answered to it can be written."""
+    found = mail.screen(content, MAILBOX, envelope_sender="bounces@shop.example", domain="in.example")
+    taken = found.mail if isinstance(found, mail.Held | mail.Rejected) else found
+    if isinstance(taken, mail.Quiet):
+        return "quiet"
+    to = {"to": taken.sender, "subject": taken.subject, "message_id": taken.message_id}
+    told = [mail.Told(file.name, "d", skipped={f"ignored {name}": 1 for name in taken.ignored}) for file in taken.files]
+    moment = datetime(2026, 11, 2, 9, tzinfo=UTC)
+    mail.reply(
+        *told or [mail.Told("mail.eml", "d")], language="de", program="A", sender="a@b.example", to=to, at=moment
+    )
+    json.dumps([[file.name, file.charset] for file in taken.files] + [list(taken.ignored)]).encode()
+    return "read" if taken.files else "without a file"
+
+
 def nothing_more(_content: bytes, _opened: Opened, _rows: Rows) -> None:
     """Only what holds of every reader."""
 
@@ -366,6 +408,61 @@ TARGETS: Mapping[str, Target] = {
     ),
     "compound": Target(
         (old.compound(OLD_STREAM),), (*MARKS, b"\xfe\xff\xff\xff", b"\xff\xff\xff\xff", b"\1\0\0\0"), nothing_more
+    ),
+    "mail": Target(
+        mail_seeds(),
+        (
+            *MARKS,
+            *(
+                b"=?",
+                b"?=",
+                b"=?idna?q?",
+                b"idna''%ff",
+                b"''",
+                b"*=",
+                b"*0*=",
+                b"charset=undefined",
+                b"charset*=x''%80",
+                b"--b",
+            ),
+            *(
+                b"base64",
+                b"x-uuencode",
+                b"multipart/",
+                b"message/rfc822",
+                b"boundary*=hex''%00",
+                b"\xc3\xbc",
+                b";",
+                b'"',
+                b"<",
+                b">",
+            ),
+        ),
+        nothing_more,
+        judge=screened,
+    ),
+    "page": Target(
+        (
+            b"<html><table><tr><th>order_id</th><th>change</th><th>amount</th></tr>"
+            + b"".join(b"<tr><td>A-%d</td><td>take_back</td><td>%d.50</td></tr>\n" % (n, n) for n in range(1, 30))
+            + b"</table></html>",
+        ),
+        (
+            *MARKS,
+            b"<table>",
+            b"</table>",
+            b"<tr>",
+            b"<td>",
+            b"</td>",
+            b"<th",
+            b"<!--",
+            b"<![CDATA[",
+            b"<script>",
+            b"&#0;",
+            b"&x;",
+            b"<br>",
+        ),
+        nothing_more,
     ),
     "workbook": Target(
         (in_workbook(SHEET.encode()),), (*MARKS, b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"), nothing_more

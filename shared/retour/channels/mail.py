@@ -277,7 +277,7 @@ def lines_of(told: Told, language: str, program: str) -> list[str]:
         text += [say("kept" if told.held else "unread", language, sentence=told.refusal), ""]
     if counts := told.counts:
         figures = [("rows", sum(counts.values())), *((key, counts[key]) for key in _texts() if counts.get(key))]
-        text += [*(f"{number:>9}  {say(key, language)}" for key, number in figures), ""]
+        text += [*(f"{grouped(number, language):>9}  {say(key, language)}" for key, number in figures), ""]
     if told.lines:
         text += [
             say("cell" if column else "line", language, place=place, column=_line(column), sentence=sentence)
@@ -291,6 +291,11 @@ def lines_of(told: Told, language: str, program: str) -> list[str]:
         if left := [_line(what.removeprefix(kind)) for what in told.skipped if what.startswith(kind)]:
             text += [say(key, language, names=", ".join(left[:LISTED])), ""]
     return [*text, say("delivery", language, delivery=told.delivery)]
+
+
+def grouped(number: int, language: str) -> str:
+    """A count as people write it there."""
+    return f"{number:,}".replace(",", {"de": ".", "fr": "\u202f"}.get(language, ","))
 
 
 def say(key: str, language: str, **parts: str) -> str:
