@@ -10,6 +10,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from retour import bigcommerce_sync
 from retour.connection_test import run as trial
+from retour.operations.visits import note_failing
 from retour.remote import RemoteError
 from retour.salesforce_sync import errand, reconcile, sources
 from retour.wiring import hub
@@ -53,8 +54,10 @@ def reconcile_all(end: float) -> None:
         named: dict[str, Any] = {"program": program.id, "source": source.name}
         try:
             told = reconcile(hub(), program, source, lambda until=until: time.monotonic() < until)  # type: ignore[misc]
+            note_failing(hub(), program, source, None)
             logger.info("reconciled", **named, seen=told.records, changed=told.changed, whole=told.whole)
         except RemoteError as error:
+            note_failing(hub(), program, source, error)
             logger.warning("not reconciled", **named, code=error.code, why=str(error))
         except Exception as error:
             logger.exception("not reconciled", **named)

@@ -241,3 +241,22 @@ def test_what_a_person_must_put_right_is_not_tried_forever(org: Organisation) ->
     assert org.queued(message) == {"batchItemFailures": []}
     org.scheduled()
     assert org.left() == 10000
+
+
+def test_a_renamed_field_shows_the_source_as_failing_and_loses_nothing(org: Organisation) -> None:
+    """A20."""
+    record = org.record("New")
+    org.scheduled()
+    amount = org.simulator.org.fields["Case"].pop("Refund__c")
+    org.record("Returned", record=record)
+    assert org.post(org.message(record))["body"] == ACK
+    org.scheduled()
+    deliveries = org.house.hub.deliveries(org.house.program)
+    [(source, about)] = deliveries.due("failing")
+    assert source == "crm"
+    assert "Refund__c" in about["words"]
+    assert org.left() == 10000
+    org.simulator.org.fields["Case"]["Refund__c"] = amount
+    org.scheduled()
+    assert org.left() == 0
+    assert list(deliveries.due("failing")) == []

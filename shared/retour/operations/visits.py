@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from retour.domain.program import Program, Source
 from retour.domain.times import instant, text
+from retour.remote import RemoteError
 from retour.remote.visit import Report
 from retour.sentences import sentence
 
@@ -19,9 +20,13 @@ logger = logging.getLogger(__name__)
 
 def list_failing(hub: "Hub", program: Program, source: Source, report: Report) -> None:
     """List a source whose visit failed, by its name and with the server's words; take it off after one that did not."""
+    note_failing(hub, program, source, report.first_error)
+
+
+def note_failing(hub: "Hub", program: Program, source: Source, error: RemoteError | None) -> None:
+    """List a source that cannot be asked, with the words of whoever refused; take it off once it can (`error` None)."""
     notes, deliveries = hub.state(program.id, source.name), hub.deliveries(program.id)
     noted = notes.get(FAILING)
-    error = report.first_error
     if error is None:
         if noted:
             deliveries.forget(FAILING, instant(noted["since"]), source.name)

@@ -46,7 +46,7 @@ def tell_settled(hub: "Hub", program: Program, order: Order) -> None:
     deliveries = hub.deliveries(program.id)
     first = min((action.reported_at for action in order.actions), default=None)
     for record in order.records:
-        could_wait = first is None or record.received_at <= first or lacks_total(record)
+        could_wait = first is None or record.received_at <= first or lacks_total(record) or record.names
         if could_wait and order.booked(record.id):
             deadline = record.received_at + timedelta(days=program.waiting_days)
             reminder = deliveries.reminded("waiting", deadline, record.id)

@@ -119,7 +119,7 @@ def modification_item(modification: Modification) -> Item:
             "sub": m.subject,
             "ver": None if m.version is None or m.is_restatement else str(m.version),
             "prt": m.part_of,
-            "nms": list(m.names) if m.order_key is None else None,
+            "nms": list(m.names),
             "prc": [[p.currency, str(p.amount), str(p.of_total) if p.of_total else None] for p in m.prices],
         }
     )
