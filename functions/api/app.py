@@ -29,6 +29,7 @@ from retour.api import (
 from retour.api.calls import Call, Refused, call_of, once, plain_path, principal_of, refuse_odd_path
 from retour.api.described import methods, no_route, understand
 from retour.api.problem import accepted_language
+from retour.api.quota import refusal_beyond_quota
 from retour.api.time_limit import answered_in_time
 from retour.api.unavailable import ask_again_when_unavailable
 from retour.domain.program import Program
@@ -52,7 +53,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         return {"state": batch.state if batch else "done"}
     call = call_of(event)
     with hub().programs.one_call():
-        answer = answered_in_time(call, context, lambda: resolved(event, context))
+        answer = refusal_beyond_quota(call) or answered_in_time(call, context, lambda: resolved(event, context))
     logger.info("call answered", method=call.method, status=answer["statusCode"])
     return answer
 
