@@ -424,6 +424,13 @@ def replay_batch(program: str, batch: str) -> Answer:
 # Operation
 
 
+@app.post("/v1/programs/<program>/forget")
+def forget(program: str) -> Answer:
+    done = upkeep.forget(hub(), called(), caller(), opened(program))
+    logger.info("bodies forgotten", program=program, bodies=done["bodies"])
+    return done, 200
+
+
 @app.post("/v1/redrive")
 def redrive() -> Answer:
     return upkeep.redrive(hub(), caller()), 200

@@ -11,6 +11,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from retour.domain.program import Program
 from retour.intake.arrival import close_missing
 from retour.intake.undeclared import close_declared
+from retour.operations.retention import end_bodies
 from retour.posting.names import expire_names
 from retour.posting.waiting import expire_waiting
 from retour.schedule.arrivals import count_arrivals
@@ -103,6 +104,7 @@ DUTIES: Mapping[str, Callable[[Hub, Program, Callable[[], bool]], Any]] = {
     "expired": expire_waiting,
     "names": lambda h, program, has_time: expire_names(h, program, has_time),
     "declared": lambda h, program, _: close_declared(h, program),
+    "ended": end_bodies,
     "arrivals": count_arrivals,
     "rolled_up": roll_up,
 }

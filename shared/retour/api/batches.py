@@ -117,6 +117,8 @@ def raw(hub: Hub, opened: Program, segment: str) -> Bytes:
     header = header_of(reader, segment)
     delivery = header.delivery
     name = delivery.name or f"{delivery.id}.json"
+    if header.is_gone:
+        raise not_found("ended")
     if header.inline is None and delivery.size > ANSWER_MAX:
         return Bytes(name=name, url=hub.inbox.presign_get(delivery.body_key, LINK_SECONDS))
     body = arrived(reader, header)
@@ -126,7 +128,9 @@ def raw(hub: Hub, opened: Program, segment: str) -> Bytes:
 
 
 def arrived(reader: Reader, header: Header) -> bytes | None:
-    """The raw bytes; None while the file that was announced is not there."""
+    """The raw bytes; None while the file that was announced is not there, and once they have ended."""
+    if header.is_gone:
+        return None
     try:
         if header.inline is None:
             reader.deliveries.inbox.size(header.delivery.body_key)

@@ -113,7 +113,9 @@ class Reader:
             case Kind.FILE:
                 yield from islice(outcomes.kept(self.deliveries.inbox, header.delivery), skip, None)
             case Kind.ACTIONS:
-                yield from self.reported(header.delivery, report.from_json(self.deliveries.body(header)), skip)
+                if not header.is_gone:
+                    body = self.deliveries.body(header)
+                    yield from self.reported(header.delivery, report.from_json(body), skip)
             case _:
                 yield from (self._result(header, row) for row in header.report.get("rows", ())[skip:])
 

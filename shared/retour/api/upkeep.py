@@ -1,12 +1,16 @@
 """What the installation itself needs: parked work taken up again, and findings."""
 
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from itertools import islice
 
+from retour.api.calls import Call
 from retour.api.documents import Document
+from retour.api.keys import only_admins
+from retour.api.problem import Refused
 from retour.api.sources import LOOKED_AT, troubles
 from retour.connection_test.steps import Trial
 from retour.domain.money import to_text
@@ -14,11 +18,16 @@ from retour.domain.program import Program, Source
 from retour.domain.times import text
 from retour.intake.arrival import NO_HASH
 from retour.intake.batch import HELD
+from retour.normalise import order_key
 from retour.operations import redrive as operations
+from retour.operations import retention
 from retour.operations.refold import differences
 from retour.store.programs import Principal
 from retour.wiring import Hub
 
+FORGOTTEN_BY = ("order_id", "customer", "day")
+NAMED_MIN, NAMED_MAX = 4, 200
+DAY = re.compile(r"\d{8}", re.ASCII)
 SECONDS = 20.0
 """Of the thirty that a call has."""
 LOOKING_SECONDS = 4.0
@@ -50,6 +59,21 @@ def redrive(hub: Hub, principal: Principal) -> Document:
         "failed": counts["failed"],
         "left": counts["left"],
     }
+
+
+def forget(hub: Hub, call: Call, principal: Principal, opened: Program) -> Document:
+    """End every body that speaks of an order, or those of a day that names a customer; `next`: where to go on."""
+    only_admins(principal)
+    given = call.document(*FORGOTTEN_BY)
+    order, customer, day = (str(given.get(name) or "").strip() for name in FORGOTTEN_BY)
+    if bool(order) == bool(customer) or len(customer.encode()) > NAMED_MAX or (customer and len(customer) < NAMED_MIN):
+        raise Refused("FORGET_WHOM", least=str(NAMED_MIN))
+    if order:
+        ended = retention.forget_order(hub, opened, order_key(order, opened.order_key))
+        return {"bodies": ended, "next": None}
+    today = f"{hub.now():%Y%m%d}"
+    ended, on = retention.forget_customer(hub, opened, customer, day if DAY.fullmatch(day) else today)
+    return {"bodies": ended, "next": on}
 
 
 def findings(hub: Hub, principal: Principal) -> Document:

@@ -261,6 +261,14 @@ def parser() -> argparse.ArgumentParser:
     clock.add_argument("--to", metavar="ISO", help="to this moment instead")
     clock.add_argument("--json", action="store_true", help="as JSON")
 
+    forget = command(
+        "forget", "decisions:forget", "end the bodies that speak of an order, or that name a customer", hub, program,
+    )  # fmt: skip
+    whom = forget.add_mutually_exclusive_group(required=True)
+    whom.add_argument("--order", metavar="ID", help="an order id")
+    whom.add_argument("--customer", metavar="TEXT", help="a name, mail address or number as it stands in what was sent")
+    forget.add_argument("--json", action="store_true", help="as JSON")
+
     redrive = command("redrive", "decisions:redrive", "try again what had failed and was put aside", hub)
     redrive.add_argument("--json", action="store_true", help="as JSON")
 

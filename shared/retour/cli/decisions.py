@@ -1,4 +1,4 @@
-"""retour release | discard | correct | redrive: what a person decides."""
+"""retour release | discard | correct | forget | redrive: what a person decides."""
 
 import argparse
 from typing import Any
@@ -47,6 +47,23 @@ def correct(arguments: argparse.Namespace) -> int:
     path = f"/v1/programs/{program}/batches/{quote(arguments.id, safe='')}/corrections"
     answer = hub.post(path, said, dry_run=arguments.dry_run or None)
     return told(arguments, answer)
+
+
+def forget(arguments: argparse.Namespace) -> int:
+    hub, program = hub_and_program(arguments)
+    path = f"/v1/programs/{program}/forget"
+    asked = {"order_id": arguments.order} if arguments.order else {"customer": arguments.customer}
+    bodies, day = 0, None
+    while True:
+        answer = hub.post(path, asked | ({"day": day} if day else {}))
+        bodies, day = bodies + answer["bodies"], answer["next"]
+        if not day:
+            break
+    if arguments.json:
+        show_json({"bodies": bodies})
+    else:
+        say(f"{bodies} bodies ended. What was read from them stays, and their hashes.")
+    return 0
 
 
 def redrive(arguments: argparse.Namespace) -> int:

@@ -31,7 +31,10 @@ def rebuild(hub: "Hub", key: str) -> Batch | None:
 
         return take_rates(hub, delivery, hub.inbox.read(delivery.body_key))
     from retour.intake.arrival import lying_there
+    from retour.operations.retention import restore_reading
 
+    if restore_reading(hub, delivery):
+        return None
     body: bytes | None
     try:
         delivery = lying_there(hub, delivery)

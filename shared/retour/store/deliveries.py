@@ -6,6 +6,7 @@ holds back the fence of a lock (spec 5.4).
 
 import json
 import re
+import time
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -17,12 +18,14 @@ from retour.domain.actions.fence import LowWater
 from retour.domain.delivery import Delivery
 from retour.domain.times import compact, text
 from retour.store.inbox import Inbox
-from retour.store.items import delivery_document, delivery_from, document, read, s
+from retour.store.items import delivery_document, delivery_from, document, n, read, s
 from retour.store.query import pages
 
 INLINE_MAX = 6 * 1024
 """Bytes of a compressed body kept in the header; an object costs as much to put as eight write units."""
 SHARDS = 4
+DRY_RUN_DAYS = 14
+"""So long, by the real clock, the report of a dry run is kept; its bytes, if they were many, as any body."""
 STUCK = "stuck"
 """How an open delivery is listed that some worker took up and could not end."""
 DELIVERY_ID = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{10}")
@@ -36,6 +39,8 @@ class Header:
     state: str
     report: Mapping[str, Any]
     inline: bytes | None
+    is_gone: bool = False
+    """Whether its body has ended, by its age or because somebody asked to forget; its hash is kept."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,20 @@ class Deliveries:
         """Write what became of an open delivery and take it off the open ones."""
         header = self.get(delivery.id)
         self._write(delivery, state, report, header.inline if header else None)
+        if header is not None and header.is_gone:
+            self.end_body(delivery)
         self.client.delete_item(TableName=self.table, Key=self._open_key(delivery))
+
+    def end_body(self, delivery: Delivery) -> None:
+        """Keep of a delivery everything but its bytes."""
+        self.client.update_item(
+            TableName=self.table,
+            Key=self._key(delivery.id),
+            UpdateExpression="SET gone = :gone REMOVE #raw",
+            ExpressionAttributeNames={"#raw": "raw"},
+            ExpressionAttributeValues={":gone": {"BOOL": True}},
+            ConditionExpression="attribute_exists(PK)",
+        )
 
     def get(self, delivery_id: str) -> Header | None:
         if not DELIVERY_ID.fullmatch(delivery_id):
@@ -83,7 +101,9 @@ class Deliveries:
         return None
 
     def body(self, header: Header) -> bytes:
-        """The raw bytes exactly as they came."""
+        """The raw bytes exactly as they came; KeyError where they have ended."""
+        if header.is_gone:
+            raise KeyError(header.delivery.id)
         if header.inline is not None:
             return zlib.decompress(header.inline)
         return self.inbox.read(header.delivery.body_key)
@@ -220,11 +240,13 @@ class Deliveries:
         }
         if inline is not None:
             item["raw"] = {"B": inline}
+        if delivery.is_dry_run:
+            item["ttl"] = n(int(time.time() + DRY_RUN_DAYS * 86_400))
         self.client.put_item(TableName=self.table, Item=item)
 
     def _header(self, item: Mapping[str, Any]) -> Header:
         inline = item["raw"]["B"] if "raw" in item else None
-        return Header(delivery_from(read(item)), item["st"]["S"], read(item, "rep"), inline)
+        return Header(delivery_from(read(item)), item["st"]["S"], read(item, "rep"), inline, "gone" in item)
 
     def _key(self, delivery_id: str) -> dict[str, Any]:
         day, shard = delivery_id[:8], int(delivery_id[-1], 16) % SHARDS

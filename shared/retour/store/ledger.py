@@ -173,6 +173,19 @@ class TableLedger:
         standing = self._put_new({"PK": s(self.partition_key(modification.home)), **modification_item(modification)})
         return modification_from(standing) if standing else None
 
+    def redact_notes(self, order: Order) -> None:
+        """Take the notes out of the records of an order: nothing is decided by them, so nothing else changes."""
+        for record in order.records:
+            if record.note:
+                item = modification_item(replace(record, note=None))
+                self.client.update_item(
+                    TableName=self.table,
+                    Key={"PK": s(self.partition_key(record.home)), "SK": item["SK"]},
+                    UpdateExpression="SET doc = :doc",
+                    ExpressionAttributeValues={":doc": item["doc"]},
+                    ConditionExpression="attribute_exists(PK)",
+                )
+
     def report(self, action: Action) -> Action | None:
         standing = self._put_new({"PK": s(self.partition_key(action.order_key)), **action_item(action)})
         if standing is None:

@@ -1,12 +1,16 @@
 """Small facts a source keeps between its visits: files seen, watermarks, digests, idempotency keys, leases."""
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from retour.store.items import read, s
+from retour.store.items import n, read, s
 from retour.store.query import pages
+
+LASTS_DAYS = {"idempotency": 30, "daily": 40, "expected": 400, "answered": 400, "called": 400, "partial": 30}
+"""How long a fact of a kind is kept, by the real clock; one that is not named here lasts."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,9 @@ class SourceState:
                 yield item["SK"]["S"][1:], read(item)
 
     def _item(self, key: str, doc: Mapping[str, Any]) -> dict[str, Any]:
-        return {**self._key(key), "doc": s(json.dumps(doc, ensure_ascii=False, separators=(",", ":")))}
+        days = LASTS_DAYS.get(key.partition("#")[0])
+        ends = {"ttl": n(int(time.time()) + days * 86_400)} if days else {}
+        return {**self._key(key), **ends, "doc": s(json.dumps(doc, ensure_ascii=False, separators=(",", ":")))}
 
     def _key(self, key: str) -> dict[str, Any]:
         return {"PK": s(f"S#{self.program}.{self.source}"), "SK": s(f"#{key}")}
