@@ -131,7 +131,7 @@ def looked_up(
                 said_last = body
         if said_last is None or said_last.get("valid_until", "9999") < day.isoformat():
             continue
-        if said_last["event_type"] != event_type or partner not in said_last.get("partners", PARTNERS):
+        if said_last["event_type"] != event_type or partner not in said_last.get("partners", [partner]):
             continue
         newness = "".join(chr(255 - ord(letter)) for letter in said_last["valid_from"])
         key = (0 if "partners" in said_last else 1, newness, name)
