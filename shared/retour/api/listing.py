@@ -273,6 +273,8 @@ def head_line(one: bulk.Listed, program: Program, now: datetime) -> Document:
         "changed_at": text(one.changed_at) if one.changed_at else None,
         "promo_code": action.promo_code,
         "customer_status": action.customer_status,
+        "country": action.country,
+        "payment_method": action.payment_method,
         "place": (action.order_key, action.id),
     }
 

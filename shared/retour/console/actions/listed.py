@@ -54,6 +54,8 @@ COLUMNS = (
     column("action", term("Action"), "id"),
     column("promo_code", term("Promo code")),
     column("customer_status", term("Customer status")),
+    column("country", term("Country")),
+    column("payment_method", term("Payment method")),
     Column("disposition", term("Disposition"), ("disposition",)),
     column("contract", term("Contract version"), number=True),
     Column("channel", term("Channel of the last change"), ("channel",)),
