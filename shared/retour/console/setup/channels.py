@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from retour.api import admission, programs
+from retour.channels.subscriptions import subscriptions
 from retour.console.deliveries import line_of, since
 from retour.console.request import Response, to
 from retour.console.setup import versions
@@ -95,6 +96,7 @@ def source(visit: Visit) -> Response:
         access=credentials.access(visit.hub, visit.program, found),
         test=tested(visit, found),
         needs_secret=needs_secret(visit, found),
+        subscribe=subscriptions(found),
         items=[line_of(visit, one) for one in last],
         visit_report=visit.hub.state(visit.program.id, found.name).get("last-visit"),
     )
