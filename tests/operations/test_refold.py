@@ -69,6 +69,15 @@ def test_the_difference_is_told_and_booked_as_a_delivery_of_its_own(call: Caller
     assert call("POST", REFOLD, {}).json["differences"] == []
 
 
+def test_once_nothing_is_of_older_rules_nobody_looks_again(
+    call: Caller, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call("POST", ACTIONS, {**SALE, "order_id": "A-1", "amount": "100.00"})
+    assert finding(call)["detail"] == "no open action would come to another standing today"
+    monkeypatch.setattr("retour.operations.refold.listed", lambda *_: 1 / 0)
+    assert finding(call)["detail"] == "every open action is of today's rules"
+
+
 def test_what_comes_before_it_is_folded_anew_is_decided_beside_what_was_booked(call: Caller, old: str) -> None:
     said = {"order_id": "A-1", "change": "take_back", "sku": "Y", "amount": "4.00", "currency": "EUR"}
     call("POST", "/v1/programs/{p}/modifications", said)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 DATELESS = "9999-12-31"
 AT_ONCE = 100
-BEYOND = "~~~"
-"""After every place of a list."""
+SEEN = "operations.refold"
+"""Under what is kept that there is nothing more to do; no source of a merchant can be called so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,18 @@ def differences(
             looked.next = some[-1][2]
             break
     return looked
+
+
+def is_done_with(hub: "Hub", program: Program, looked: Looked | None = None) -> bool:
+    """Whether no open action of a program is of older rules any more: seen once it stays so, since all are written by
+    today's. What was `looked` at from the beginning is remembered where that is so."""
+    state, key = hub.state(program.id, SEEN), f"rules#{RULES}"
+    if looked is None:
+        return state.get(key) is not None
+    if looked.next is None and not looked.actions:
+        state.put(key, {"none": True})
+        return True
+    return False
 
 
 def differs(found: Difference) -> bool:
