@@ -7,7 +7,7 @@ UV := $(BIN)/uv
 # $(call sync,python,lock files): uv brings its own certificates; where a company's proxy has another, the system knows it.
 sync = $(UV) pip sync --quiet --require-hashes --python $(1) $(2) 2>/dev/null || UV_SYSTEM_CERTS=1 $(UV) pip sync --quiet --require-hashes --python $(1) $(2)
 
-.PHONY: install bench demo test test-browser fuzz soak check build lock clean
+.PHONY: install bench demo test test-browser fuzz soak mutants check build lock clean
 .DEFAULT_GOAL := install
 
 install: .venv/.installed .venv-local/.installed
@@ -37,6 +37,12 @@ install: .venv/.installed .venv-local/.installed
 	@test -x .venv-sam/bin/python || $(BIN)/python -m venv --without-pip .venv-sam
 	@$(call sync,.venv-sam/bin/python,requirements/sam.txt)
 	@echo '*' > .venv-sam/.gitignore
+	@touch $@
+
+.venv-mutants/.installed: .venv/bin/uv requirements/dev.txt requirements/mutants.txt
+	@test -x .venv-mutants/bin/python || $(BIN)/python -m venv --without-pip .venv-mutants
+	@$(call sync,.venv-mutants/bin/python,requirements/dev.txt requirements/mutants.txt)
+	@echo '*' > .venv-mutants/.gitignore
 	@touch $@
 
 .venv-bench/.installed: .venv/bin/uv requirements/bench.txt
@@ -69,6 +75,11 @@ soak: install
 	$(if $(ARGS),,RETOUR_LARGE_ROWS=100000 $(BIN)/pytest -q tests/local/test_large_files.py)
 	$(if $(ARGS),,RETOUR_LEDGER_ACTIONS=100000 $(BIN)/pytest -q -s tests/console/test_cost.py)
 
+# make mutants                           a seeded sample of faults in the rules, each judged by the pure tests
+# make mutants ARGS="--sample 0"         all of them
+mutants: install .venv-mutants/.installed
+	.venv-mutants/bin/python -m tests.mutants $(ARGS)
+
 # What people do in a real browser, on a local hub; fetches chromium and axe-core first.
 test-browser: install
 	$(BIN)/python tests/browser/install.py
@@ -99,6 +110,7 @@ lock: install
 	$(COMPILE) infra/local/requirements.txt -o requirements/local.txt
 	$(COMPILE) requirements/sam.in -o requirements/sam.txt
 	$(COMPILE) requirements/bench.in -o requirements/bench.txt
+	$(COMPILE) -c requirements/dev.txt requirements/mutants.in -o requirements/mutants.txt
 
 clean:
-	rm -rf .venv .venv-local .venv-sam .venv-bench .aws-sam build
+	rm -rf .venv .venv-local .venv-sam .venv-bench .venv-mutants .aws-sam build
