@@ -32,6 +32,13 @@ def skipped(name: str) -> str:
     return ""
 
 
+def left_out(name: str) -> str:
+    """As what a file of this name is named among what was not read."""
+    return {"ours": "own answer", "temporary": "temporary file"}.get(
+        "" if is_made_by_systems(name) else skipped(name), "ignored"
+    )
+
+
 def is_table(name: str) -> bool:
     """Whether a file is called like one of rows, so that it is no README beside one."""
     return base(name).lower().endswith(TABLES)

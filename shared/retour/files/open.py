@@ -16,7 +16,7 @@ from retour.files.opened import Opened
 from retour.files.sniff import UNKNOWN, sniff
 from retour.files.text import HEAD, Reads, TooLarge, buffered
 from retour.files.unpack import Member, unpack
-from retour.files.workbook import html, xls, xlsx
+from retour.files.workbook import html, ods, xls, xlsx
 
 Reader = Callable[[BufferedReader, Source, Layout, str], Opened | Refusal]
 
@@ -27,6 +27,7 @@ READERS: Mapping[str, Reader] = {
     "XLSX": xlsx.read,
     "XLS": xls.read,
     "HTML": html.read,
+    "ODS": ods.read,
 }
 # Contents that are no file of rows, and have more to be said about them than that.
 REFUSED = {

@@ -48,7 +48,11 @@ def sniff(head: bytes) -> str:
     """`TEXT`, `ZIP`, `XML`, `ENCRYPTED`, `MAIL` or what else it is; UNKNOWN where nothing tells."""
     if head.startswith(b"PK\x03\x04") or head.startswith(b"PK\x05\x06"):
         office = b"[Content_Types].xml" in head or b"xl/workbook" in head or b"xl/worksheets/" in head
-        return "XLSX" if office else "ODS" if b"mimetypeapplication/vnd.oasis" in head else "ZIP"
+        if office:
+            return "XLSX"
+        if b"mimetypeapplication/vnd.oasis.opendocument" not in head[:120]:
+            return "ZIP"
+        return "ODS" if b"opendocument.spreadsheet" in head[:120] else "ODT"
     for magic, kind in MAGIC:
         if head.startswith(magic):
             return kind

@@ -23,7 +23,6 @@ DIRECTORY_BYTES = 1 << 18
 TAIL = (1 << 16) + 200
 SPOOL = 8 << 20
 PIECE = 1 << 16
-SKIPPED = {"ours": "own answer", "temporary": "temporary file"}
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """What is unpacked in pieces of bounded size; the others give all that one packed block holds at once."""
 
@@ -75,7 +74,7 @@ def _gzip(name: str, packed: BinaryIO) -> Unpacked | Refusal:
         return cast(BinaryIO, gzip.GzipFile(fileobj=packed, mode="rb"))
 
     packed_size = packed.seek(0, io.SEEK_END)
-    fault = _read_through(begin, member, packed_size, UNPACKED_BYTES)
+    fault = read_through(begin, member, packed_size, UNPACKED_BYTES)
     return fault if isinstance(fault, Refusal) else Unpacked((Member(member, begin),), ())
 
 
@@ -96,15 +95,15 @@ def _zip(name: str, packed: BinaryIO) -> Unpacked | Refusal:
         shown = _shown(entry.filename, members)
         if entry.filename.endswith("/"):
             continue
-        if why := "ignored" if names.is_made_by_systems(entry.filename) else names.skipped(entry.filename):
-            skipped.append(f"{SKIPPED.get(why, why)} {shown}")
+        if names.is_made_by_systems(entry.filename) or names.skipped(entry.filename):
+            skipped.append(f"{names.left_out(entry.filename)} {shown}")
             continue
         if entry.flag_bits & 1:
             return Refusal("ARCHIVE_ENCRYPTED", {"member": shown})
         if entry.compress_type not in METHODS:
             return Refusal("ARCHIVE_METHOD", {"member": shown})
         begin = _opener(archive, entry)
-        size = _read_through(begin, shown, entry.compress_size, left)
+        size = read_through(begin, shown, entry.compress_size, left)
         if isinstance(size, Refusal):
             return size
         left -= size
@@ -148,7 +147,7 @@ def _opener(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Callable[[], Bi
     return begin
 
 
-def _read_through(begin: Callable[[], IO[bytes]], name: str, packed: int, limit: int) -> int | Refusal:
+def read_through(begin: Callable[[], IO[bytes]], name: str, packed: int, limit: int) -> int | Refusal:
     """The true size of a member, its checksum proved on the way; a Refusal as soon as it grows beyond its budget."""
     size = 0
     try:

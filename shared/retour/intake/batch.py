@@ -8,6 +8,7 @@ from typing import Any
 from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Delivery
 from retour.domain.row import Row, Unreadable
+from retour.files import names
 from retour.normalise import Read
 
 LISTED = 100
@@ -68,7 +69,8 @@ def report_of(batch: Batch) -> dict[str, Any]:
 
 def ignored(delivery: Delivery) -> dict[str, int]:
     """What came with a file in its mail and was not read, as lines that are no rows are counted."""
-    return {f"ignored {name}": 1 for name in delivery.facts.get("ignored", "").split("\n") if name}
+    left = [name for name in delivery.facts.get("ignored", "").split("\n") if name]
+    return {f"{names.left_out(name)} {name}": 1 for name in left}
 
 
 def index_of(reads: Sequence[tuple[Row | Unreadable, Read]]) -> list[Any]:

@@ -150,7 +150,7 @@ def rejected_name(hub: "Hub", delivery: Delivery) -> str:
     name = names.rejected(names.safe(delivery.name))
     stem = WORKBOOKS.sub("", name)
     match kind(hub, delivery):
-        case "XLS" | "XLSX" | "HTML":
+        case "XLS" | "XLSX" | "ODS" | "HTML":
             return f"{stem}.xlsx"
         case "TEXT" if stem != name:
             return f"{stem}.csv"
