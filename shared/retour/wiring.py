@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 PROGRAM_ID = re.compile(r"[a-z][a-z0-9-]{1,30}")
 AGAIN_MAX = 50
 QUEUES = ("answers", "pulls", "writebacks", "parked")
-DEAD = ("answers", "pulls", "writebacks", "parked", "files", "mail", "salesforce", "schedules")
+DEAD = ("answers", "pulls", "writebacks", "parked", "files", "mail", "salesforce", "schedules", "stream")
 """Of which there is a dead-letter queue, told to whoever brings its messages back."""
 
 
@@ -205,6 +205,15 @@ class Hub:
             for message in found:
                 yield json.loads(message["Body"]), message["ReceiptHandle"]
             taken += len(found)
+
+    def ask_for_sweep(self) -> bool:
+        """Have everything that was left anywhere taken up soon; False where nobody was told who does."""
+        function = self.environment.get("SWEEP_FUNCTION")
+        if not function or not self.outward:
+            return False
+        asked = json.dumps({"sweep": {"older_than_seconds": 0, "thoroughly": True}})
+        self._client("lambda").invoke(FunctionName=function, InvocationType="Event", Payload=asked)
+        return True
 
     def done(self, queue: str, receipt: str) -> None:
         """Take a message that was received off its queue for good."""

@@ -12,7 +12,8 @@ import pytest
 from tests.local.conftest import Running, running_hub
 from tests.local.test_hub import OWN_PROGRAM, action, ask, eventually, sftp
 
-from local.deploy import client
+from local.deploy import Endpoint, client
+from local.folder import aws_key
 
 pytestmark = pytest.mark.xdist_group("hub")
 P = "/v1/programs/shoes"
@@ -115,7 +116,7 @@ def test_d17_a_hole_is_refused_and_slows_nobody(hub: Running) -> None:
 
 def test_an_upload_whose_every_event_was_lost_is_swept_up(hub: Running, tmp_path: Path) -> None:
     """The function is not there when the object is put, so nothing but the sweep can find it."""
-    endpoint = hub.ready["aws_endpoint"]
+    endpoint = Endpoint(hub.ready["aws_endpoint"], aws_key(Path(hub.data) / "aws/credentials"))
     functions = client("lambda", endpoint)
     name = next(
         one["FunctionName"] for one in functions.list_functions()["Functions"] if "FileDrop" in one["FunctionName"]
@@ -125,4 +126,5 @@ def test_an_upload_whose_every_event_was_lost_is_swept_up(hub: Running, tmp_path
     time.sleep(6)
     assert left(hub, 30) == "100.00"
     functions.delete_function_concurrency(FunctionName=name)
+    assert ask(hub, "POST", "/v1/redrive", {})["sweep"], "at once, and not within the hour"
     eventually(lambda: left(hub, 30) == "90.00", 150)

@@ -251,3 +251,25 @@ def test_a_dead_letter_goes_back_to_its_queue(house: House) -> None:
     assert answer["moved"]["answers"] == 1
     assert ("answers", message) in house.sent
     assert redrive(house.hub, admin)["moved"].get("answers") is None
+
+
+@pytest.mark.parametrize(
+    ("ways", "ended"),
+    [
+        (["RUNNING"], None),
+        (["FAILED", "RUNNING"], None),
+        (["ABORTED"], "working"),
+        (["FAILED", "TIMED_OUT"], "working"),
+        (["FAILED", "TIMED_OUT", "FAILED"], "refused"),
+    ],
+)
+def test_a_large_file_whose_ways_were_all_lost_is_refused(
+    house: House, waiting: Callable[..., Delivery], monkeypatch: pytest.MonkeyPatch, ways: list[str], ended: str | None
+) -> None:
+    large = waiting("large.csv")
+    house.hub.deliveries(house.program).put(large, None, "working", {})
+    monkeypatch.setattr(type(house.hub), "ways_of", lambda *_: ways)
+    monkeypatch.setattr(type(house.hub), "hand_over", lambda *_: True)
+    batch = attempt.handle_left_open(house.hub, header(house, large))
+    assert (batch and batch.state) == ended
+    assert header(house, large).report.get("code", "") == ("NOT_HANDLED" if ended == "refused" else "")

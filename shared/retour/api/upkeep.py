@@ -39,7 +39,8 @@ LATE = timedelta(hours=1)
 def redrive(hub: Hub, principal: Principal) -> Document:
     """Dead letters go back, what was set aside is folded, what was left open is read, as much as one call has time for.
 
-    What cannot be handled keeps nothing else from its turn.
+    What cannot be handled keeps nothing else from its turn. What lies in a place of arrival and has no delivery yet is
+    looked for soon after, by whoever sweeps.
     """
     end = time.monotonic() + SECONDS
 
@@ -51,6 +52,7 @@ def redrive(hub: Hub, principal: Principal) -> Document:
         counts += operations.bring_back(hub) + operations.fold_parked(hub, has_time)
     for name in hub.programs.ids() if principal.is_admin else [principal.program]:
         counts += operations.take_up_open(hub, name, has_time)
+    swept = hub.ask_for_sweep() if principal.is_admin else False
     moved = {"parked": counts["parked"], "files": counts["files"]}
     moved |= {queue: counts[queue] for queue in ("answers", "pulls", "writebacks") if counts[queue]}
     return {
@@ -58,6 +60,7 @@ def redrive(hub: Hub, principal: Principal) -> Document:
         "moved": moved,
         "failed": counts["failed"],
         "left": counts["left"],
+        "sweep": swept,
     }
 
 

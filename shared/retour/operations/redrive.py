@@ -25,7 +25,7 @@ AT_ONCE = 50
 """Messages brought back from one dead-letter queue, or orders folded, in one call."""
 BACK = {"answers_dead": "answers", "pulls_dead": "pulls", "writebacks_dead": "writebacks", "parked_dead": "parked"}
 """Dead-letter queue to the queue its messages came from."""
-MADE_UP_FOR = ("files_dead", "mail_dead", "schedules_dead", "salesforce_dead")
+MADE_UP_FOR = ("files_dead", "mail_dead", "schedules_dead", "salesforce_dead", "stream_dead")
 """Where events end whose work the sweep, the next tick or the next reconcile finds by itself."""
 
 
