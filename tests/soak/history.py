@@ -111,6 +111,7 @@ def edited(dice: random.Random) -> list[dict[str, Any]]:
 class History:
     dice: random.Random
     ordered: bool
+    told: bool
     restless: float
     deadly: float
     eager: float
@@ -123,12 +124,13 @@ def history(dice: random.Random) -> History:
     past = History(
         dice=dice,
         ordered=dice.random() < 0.35,
+        told=dice.random() < 0.3,
         restless=dice.choice([0.0, 0.1, 0.3, 0.6]),
         deadly=dice.choice([0.0, 0.2, 0.5]),
         eager=dice.choice([0.0, 0.3]),
         page=dice.choice([1_000_000, 1_000_000, 3]),
     )
-    past.steps = ordered(dice, past) if past.ordered else mixed(dice)
+    past.steps = ordered(dice, past) if past.ordered else of_subjects(dice) if past.told else mixed(dice)
     return past
 
 
@@ -184,6 +186,42 @@ def end_result(dice: random.Random, number: int) -> dict[str, Any]:
     if said["change"] in ("reverse", "restore", "take_back") and dice.random() < 0.3:
         said["sku"] = "S1"
     return said
+
+
+def of_subjects(dice: random.Random) -> list[dict[str, Any]]:
+    """One action, and what two senders of one namespace say of refunds, disputes and the order: in versions, twice,
+    in any order, beside returns that name no subject."""
+    sold = {"order_id": "A", "event_type": "sale", "partner": "p1", "event_time": EVENT, "items": lines(dice)}
+    pool = [statement(dice) for _ in range(dice.randint(2, 6))]
+    if dice.random() < 0.5:
+        pool.append({"order_id": "A", "reference": "own", "change": "take_back", "amount": money(dice, 3000)})
+    steps: list[dict[str, Any]] = [report([sold], dice)]
+    for _ in range(dice.randint(1, 4)):
+        some = [dice.choice(pool) for _ in range(dice.randint(1, 3))]
+        steps.append(arrival(dice.choice(["erp", "twin"]), some, dice))
+    steps += [again(step, dice) for step in steps if dice.random() < 0.4]
+    if dice.random() < 0.4:
+        steps.append({"do": "program"})
+    dice.shuffle(steps)
+    return steps
+
+
+def statement(dice: random.Random) -> dict[str, Any]:
+    said: dict[str, Any] = {"order_id": "A", "subject": dice.choice(["refund/1", "refund/2", "dispute/3"])}
+    if dice.random() < 0.8:
+        said["version"] = str(dice.randint(1, 3))
+    if dice.random() < 0.3:
+        said["sku"] = "S1"
+    match dice.randrange(6):
+        case 0:
+            return said | {"change": "reverse"}
+        case 1:
+            return said | {"change": "take_back", "amount": "0.00"}
+        case 2:
+            return said | {"change": "set_total", "amount": money(dice, 10000)}
+        case 3:
+            return said | {"change": "take_back", "quantity": str(dice.randint(0, 3)), "sku": "S1"}
+    return said | {"change": "take_back", "amount": money(dice, 6000)}
 
 
 def mixed(dice: random.Random) -> list[dict[str, Any]]:

@@ -39,6 +39,8 @@ def judge(world: World) -> None:
         settled_twice_is_settled(world)
     if world.past.ordered:
         as_declared(world, orders)
+    elif world.past.told:
+        as_told(orders)
 
 
 def everything_acknowledged_is_there(world: World, orders: list[Order]) -> None:
@@ -109,7 +111,7 @@ def references_are_held_by_one(order: Order) -> None:
                 raise Wrong(f"{record.public_id} ({record.verb}) and another record hold one reference and both count")
         for entry in mine:
             used = entry.code == Code.REFERENCE_REUSED
-            same = entry.outcome is Outcome.DUPLICATE and not entry.code
+            same = entry.outcome is Outcome.DUPLICATE and not entry.code and not record.subject
             if (used or same) and not any(one.outcome is not Outcome.REFUSED for one in theirs):
                 raise Wrong(f"{record.public_id} is told its reference is used, and only refused records used it")
 
@@ -134,6 +136,9 @@ def explained(order: Order, action: Action, head: Head, contracts: Sequence[Cont
             raise Wrong(f"{action.id} after {entry.id}: booked {entry.amount}/{entry.payout}, must be {before}")
     statuses = ("set_status", "release", "discard")
     changes = sum(e.outcome is Outcome.APPLIED and records[e.id].verb not in statuses for e in head.log)
+    firsts = {records[e.id].subject for e in head.log if e.outcome is Outcome.APPLIED and records[e.id].subject}
+    again = sum(e.outcome is Outcome.APPLIED and bool(records[e.id].subject) for e in head.log) - len(firsts)
+    changes -= again
     if head.changes != changes:
         raise Wrong(f"{action.id} counts {head.changes} changes and books {changes}")
     if (head.standing.amount, head.payout) != before:
@@ -166,6 +171,8 @@ def told_is_booked(world: World, orders: list[Order]) -> None:
                 continue
             order, record = by_id[result.modification.rpartition("~")[2]]
             if record.provenance.delivery != answer.delivery.id:
+                if record.subject:
+                    continue  # a restatement that says nothing new is not recorded
                 raise Wrong(f"{record.public_id} was told as {answer.delivery.id}'s own, and is another's")
             words = [(e.outcome, e.code, e.payout) for _, e in entries(order, record.id)]
             payout = result.effect.payout_after if result.effect else 0
@@ -233,3 +240,24 @@ def as_declared(world: World, orders: list[Order]) -> None:
     stands = (standing.approved, standing.is_reversed, standing.partner, standing.countdown.locks_at)
     if stands != (left.approved, left.before is not None, left.partner, left.lock):
         raise Wrong(f"A is {stands}, what was said comes to {left}")
+
+
+def as_told(orders: list[Order]) -> None:
+    """What is right in itself is never refused for what others took, and the newest word of each subject counts."""
+    for order in orders:
+        for action in order.actions:
+            head = order.heads[action.id]
+            for entry in head.log:
+                record = order.record(entry.id)
+                assert record is not None, "what is booked is a record of the order"
+                meant = [line for line in action.lines if record.sku in (None, line.sku)]
+                amount, units = (
+                    getattr(record.change, "amount", None) or 0,
+                    getattr(record.change, "quantity", None) or 0,
+                )
+                fits = 100 * amount <= sum(line.amount for line in meant)
+                fits = fits and units <= sum(line.quantity for line in meant)
+                if record.subject and fits and entry.outcome in (Outcome.REFUSED, Outcome.HELD):
+                    raise Wrong(f"{record.public_id} is right in itself and was {entry.outcome} {entry.code}")
+            if head.standing.drift:
+                raise Wrong(f"{action.id} stands otherwise than its records say: {head.standing.drift}")

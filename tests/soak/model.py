@@ -27,6 +27,7 @@ class Remains:
     lock: datetime | None
     approved: bool = False
     reversed_by: str | None = None
+    priced_by: tuple[datetime, datetime, int, str] | None = None
     before: list[tuple[int, int]] | None = None
 
 
@@ -48,12 +49,13 @@ def remains(action: Action, counted: Iterable[tuple[Modification, int]], contrac
     # One that is ordered by its source's own time may come before others, and leave them nothing to change.
     may_be_idle = any(record.orders_by != record.received_at for record, _ in line_up)
     for record, version in line_up:
-        if record.id not in gone:
+        if record.id not in gone and record.subject is None:
             try:
                 apply(action, state, record, contracts[version - 1])
             except CannotBe:
                 if not may_be_idle:
                     raise
+    take_what_subjects_say(action, state, [one for one in line_up if one[0].subject])
     return state
 
 
@@ -213,7 +215,7 @@ def settle(
     if not down:
         state.before = state.reversed_by = None
     if wanted != have:
-        state.contract = terms.number
+        state.contract, state.priced_by = terms.number, age(record)
     state.approved = state.approved and not down
     state.amounts, state.units = [a for a, _ in wanted], [u for _, u in wanted]
 
@@ -235,6 +237,97 @@ def bring_back(state: Remains, meant: Iterable[int], terms: Contract) -> None:
     state.amounts, state.units = [a for a, _ in back], [u for _, u in back]
     state.before = state.reversed_by = None
     state.contract = terms.number
+
+
+Said = dict[tuple[int, ...], tuple[int, int, int]]
+"""Of each target the amount that is taken back, the units by their share, and the units the amount is for."""
+
+
+def take_what_subjects_say(action: Action, state: Remains, told: Sequence[tuple[Modification, int]]) -> None:
+    """Less what the newest version of each subject says: of lines first, then of the whole order, never below zero."""
+    subjects: dict[str, list[tuple[Modification, int]]] = {}
+    for record, version in told:
+        subjects.setdefault(record.subject or "", []).append((record, version))
+    together: Said = {}
+    for records in subjects.values():
+        said, since, contract = newest(action, records)
+        add(together, said)
+        if said and (state.priced_by is None or since > state.priced_by):
+            state.contract, state.priced_by = contract, since
+    if not together:
+        return
+    left = list(zip(state.amounts, state.units, strict=True))
+    for target, (amount, units, counted) in sorted(together.items(), key=lambda one: (len(one[0]), one[0])):
+        if len(target) == 1:
+            line, (have, had) = action.lines[target[0]], left[target[0]]
+            gone = line.quantity - had
+            worth = nearest(Fraction(line.amount * min(gone + units, line.quantity), line.quantity))
+            worth -= nearest(Fraction(line.amount * gone, line.quantity))
+            left[target[0]] = (max(have - amount - worth, 0), max(had - units - counted, 0))
+            continue
+        have_all = [left[i][0] for i in target]
+        for i, part in zip(target, spread(min(amount, sum(have_all)), have_all), strict=True):
+            left[i] = (left[i][0] - part, left[i][1])
+    left = [
+        (0, 0) if (line.amount and not amount) or not units else (amount, units)
+        for line, (amount, units) in zip(action.lines, left, strict=True)
+    ]
+    nothing = not any(amount for amount, _ in left) if action.amount else not any(units for _, units in left)
+    if nothing and state.before is None:
+        left, state.before = [(0, 0) for _ in left], []
+    state.amounts, state.units = [a for a, _ in left], [u for _, u in left]
+
+
+def newest(
+    action: Action, records: Sequence[tuple[Modification, int]]
+) -> tuple[Said, tuple[datetime, datetime, int, str], int]:
+    """What a subject says last; since which record it says so, and that one's contract version."""
+    by_version: dict[object, list[tuple[Modification, int]]] = {}
+    for record, contract in records:
+        by_version.setdefault(record.version, []).append((record, contract))
+    said: Said = {}
+    since, number = age(records[0][0]), 0
+    for version in sorted(by_version):  # type: ignore[type-var]
+        now = statement(action, [record for record, _ in by_version[version]])
+        if now != said:
+            first, number = min(by_version[version], key=lambda one: age(one[0]))
+            since = age(first)
+        said = now
+    return said, since, number
+
+
+def statement(action: Action, records: Sequence[Modification]) -> Said:
+    """The rows of a delivery add up; where two deliveries differ on a target, the one that takes more counts."""
+    best: dict[tuple[int, ...], tuple[int, int, int]] = {}
+    for delivery in sorted({record.provenance.delivery for record in records}):
+        of_delivery: Said = {}
+        for record in records:
+            if record.provenance.delivery == delivery:
+                add(of_delivery, claimed(action, record))
+        for target, claim in of_delivery.items():
+            before = best.get(target, (0, 0, 0))
+            best[target] = max(before, claim, key=lambda one: (one[0], one[1] + one[2]))
+    return {target: claim for target, claim in best.items() if any(claim)}
+
+
+def claimed(action: Action, record: Modification) -> Said:
+    change = record.change
+    meant = tuple(i for i, line in enumerate(action.lines) if record.sku in (None, line.sku))
+    sale = sum(action.lines[i].amount for i in meant)
+    amount, units = getattr(change, "amount", None), getattr(change, "quantity", None)
+    if record.verb == "reverse" or (record.verb == "set_total" and amount == 0):
+        return {(i,): (action.lines[i].amount, 0, action.lines[i].quantity) for i in meant}
+    if record.verb == "set_total":
+        return {meant: (sale - cents(amount), 0, 0)}
+    if amount is None:
+        return {meant: (0, units or 0, 0)}
+    return {meant: (cents(amount), 0, units or 0)}
+
+
+def add(together: Said, said: Said) -> None:
+    for target, claim in said.items():
+        before = together.get(target, (0, 0, 0))
+        together[target] = (before[0] + claim[0], before[1] + claim[1], before[2] + claim[2])
 
 
 def one_item(action: Action, meant: list[int]) -> None:
