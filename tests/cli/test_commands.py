@@ -578,3 +578,68 @@ def test_refold_goes_on_to_the_end_and_tells_the_difference(
     assert main(["refold", "--program", "acme", "--dry-run"]) == 0
     assert retour.of(f"POST {P}/refold")[-1].query == {"dry_run": "true"}
     assert "2 open actions were booked by older rules; today's come to the same." in capsys.readouterr().out
+
+
+TERMS = {
+    "event_type": "sale",
+    "partners": ["xena"],
+    "partner_count": 21,
+    "others": False,
+    "from": None,
+    "before": {
+        "name": "vip",
+        "version": 1,
+        "payout": "20%",
+        "rules": 1,
+        "valid_from": "2026-01-01",
+        "valid_until": None,
+    },
+    "after": None,
+}
+PENDING = {
+    "looked": 300,
+    "complete": False,
+    "changed": 2,
+    "by_action": 0,
+    "difference": "-24.00",
+    "currency": "EUR",
+    "partners": {"xena": {"before": "40.00", "after": "16.00", "difference": "-24.00"}},
+}
+
+
+def test_whose_terms_change_is_shown_before_anything_is_written(
+    retour: FakeHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "acme.yaml").write_text("program: acme\n")
+    looked = {"program": "acme", "version": 2, "changed": True, "dry_run": True, "terms": [TERMS], "pending": PENDING}
+    retour.says(f"PUT {P}", looked)
+    assert main(["program", "apply", "acme.yaml", "--dry-run", "--leave-without-terms"]) == 0
+    [put] = retour.of(f"PUT {P}")
+    assert put.query == {"dry_run": "true", "leave_without_terms": "true"}
+    out = " ".join(capsys.readouterr().out.split())
+    for said in (
+        "xena and 20 more",
+        "vip v1 (20%)",
+        "none",
+        "2 of 300 pending payouts",
+        "-24.00",
+        "Nothing was written",
+    ):
+        assert said in out, out
+
+
+def test_a_list_is_uploaded_shown_and_listed(
+    retour: FakeHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "outlet.txt").write_bytes(b"BOOT-1\nOUT-*\n")
+    answer = {"name": "outlet", "sha256": "0123456789abcdef", "entries": 2, "version": 2, "changed": True, "batch": "b"}
+    retour.says(f"PUT {P}/lists/outlet", answer)
+    assert main(["lists", "outlet", "--put", "outlet.txt", "--program", "acme"]) == 0
+    [put] = retour.of(f"PUT {P}/lists/outlet")
+    assert (put.body, put.headers["content-type"]) == (b"BOOT-1\nOUT-*\n", "text/plain")
+    assert "List outlet: 2 entries, 0123456789ab." in capsys.readouterr().out
+    item = {"name": "outlet", "sha256": "0123456789abcdef", "entries": 2, "contracts": ["standard", "vip"]}
+    retour.says(f"GET {P}/lists", {"items": [item], "next": None})
+    assert main(["lists", "--program", "acme"]) == 0
+    assert "standard, vip" in capsys.readouterr().out
+    assert main(["lists", "--put", "outlet.txt", "--program", "acme"]) == 2
