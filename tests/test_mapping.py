@@ -80,6 +80,20 @@ def test_reasons_and_statuses_are_translated_without_regard_to_case() -> None:
     assert refused("order_id,status,reason\nA-1,Retoure,zu gross\n", mapping=mapping) == "UNKNOWN_REASON"
 
 
+def test_a_status_may_say_that_nothing_is_taken_back_of_its_reference() -> None:
+    """`restore` is how older programs write `nothing`; without a subject it stays the explicit act."""
+    mapping = {"statuses": {"Retoure": "reverse", "Offen": "nothing", "Zurück": "restore", "Gepackt": "keep"}}
+    rows = "reference,order_id,status\nR-1,A-1,Offen\nR-1,A-1,Zurück\n"
+    for row in read(rows, mapping=mapping, references="restate"):
+        assert isinstance(row, Modification)
+        assert (row.subject, row.change) == ("R-1", TakeBack(Decimal(0), clamp=True))
+    assert refused("order_id,status\nA-1,Offen\n", mapping=mapping) == "NOTHING_OF_WHAT"
+    restored, kept = read("order_id,status\nA-1,Zurück\nA-1,Gepackt\n", mapping=mapping)
+    assert isinstance(restored, Modification)
+    assert isinstance(kept, Modification)
+    assert (restored.verb, kept.verb) == ("restore", "set_status")
+
+
 def test_event_types_are_translated() -> None:
     mapping = {"event_types": {"22117": "lead"}}
     assert one("order_id,event_type,change\nA-1,22117,reverse\n", mapping=mapping).event_type == "lead"

@@ -392,6 +392,13 @@ class Reading:
             if meant is None:
                 raise Wrong("UNKNOWN_STATUS", "status", value=shown(status), known=listed(translated))
             verb = meant
+            tells_subject = "subject" in cells or (source.references == "restate" and "reference" in cells)
+            if meant in ("nothing", "restore") and tells_subject:
+                return TakeBack(Decimal(0), clamp=True)
+            if meant == "nothing":
+                raise Wrong("NOTHING_OF_WHAT", "status", value=shown(status))
+            if meant == "keep":
+                verb = "set_status"
         disposition = self._disposition(cells)
         if not verb and disposition is not None:
             verb = disposition.get("change", "set_status")

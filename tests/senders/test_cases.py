@@ -6,11 +6,15 @@ The ids are those of the reference's sequences (ST, SH, WO) and of the cases (A,
 import itertools
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.senders.hall import Hall
+from retour.domain.delivery import Channel, Kind
+from retour.intake.receive import receive
+from tests.gateway import hook
+from tests.senders.hall import CONTEXT, Hall
 from tests.senders.messages import (
     START as START_OF_MESSAGES,
 )
@@ -563,3 +567,97 @@ def test_a_trashed_order_that_is_restored_counts_again() -> None:
 def test_bigcommerce(statuses: Sequence[int], left: str) -> None:
     sent = [bigcommerce_status(status, at) for at, status in enumerate(statuses, start=1)]
     assert left_after(hall_of("bigcommerce", {}), sent) == left
+
+
+# People beside senders
+
+
+def by_a_person(hall: Hall, **record: Any) -> str:
+    """What a person does to order 1057 in the console; its outcome."""
+    body = json.dumps({"order_id": "1057", "event_type": "sale", **record}).encode()
+    delivery = replace(hall.delivery(f"form-{hall.moment}", body, Kind.MODIFICATIONS), channel=Channel.CONSOLE)
+    batch = receive(hall, delivery, body)  # type: ignore[arg-type]
+    return batch.results[0].outcome.value
+
+
+def test_a_total_a_person_sets_moves_by_what_a_subject_says_later() -> None:
+    """E11."""
+    hall = hall_of("stripe", GOODS)
+    assert left_after(hall, [refund("re_1", amount="20.00")]) == "80.00"
+    assert by_a_person(hall, change="set_total", amount="50.00", currency="EUR") == "applied"
+    assert left_after(hall, [refund("re_1", amount="60.00", at=2)]) == "10.00"
+
+
+def test_a_reversal_by_a_person_holds_whatever_subjects_say() -> None:
+    """E12."""
+    hall = hall_of("stripe", GOODS)
+    assert left_after(hall, [refund("re_1", amount="30.00")]) == "70.00"
+    assert by_a_person(hall, change="reverse", reason="CONS_FRAUD") == "applied"
+    assert left_after(hall, [refund("re_1", "failed", "30.00", 2)]) == "0.00"
+    assert by_a_person(hall, change="restore") == "applied"
+    assert hall.left("1057") == "100.00"
+
+
+def test_what_a_person_restored_stays_until_the_sender_says_something_else() -> None:
+    """E15."""
+    hall = hall_of("woocommerce", {"order_id_field": "id"})
+    assert left_after(hall, [woo("cancelled")]) == "0.00"
+    assert by_a_person(hall, change="restore") == "applied"
+    assert left_after(hall, [woo("cancelled", at=2)]) == "100.00"
+    assert left_after(hall, [woo("processing", at=3), woo("cancelled", at=4)]) == "0.00"
+
+
+@pytest.mark.parametrize("order", [0, 1], ids=["order first", "line first"])
+def test_what_is_said_of_a_line_goes_before_what_is_said_of_the_order(order: int) -> None:
+    """E3: lines A 80.00, B 20.00; 50.00 of the order and line B back."""
+    items = [{"sku": "A", "quantity": 1, "amount": "80.00"}, {"sku": "B", "quantity": 1, "amount": "20.00"}]
+    hall = Hall("shopify", {})
+    hall.sell("450789469", items=items)
+    sent = [
+        told(paid=[paid("success", "50.00", 11)], number=1),
+        told(shopify_line("20.00", sku="B", number=2), paid=[paid("success", "20.00", 12)], number=2),
+    ]
+    assert left_after(hall, sent[:: -1 if order else 1], "450789469") == "30.00"
+
+
+def test_a_won_dispute_after_the_lock_is_refused_with_its_make_good() -> None:
+    """E24."""
+    hall = hall_of("stripe", GOODS)
+    assert left_after(hall, [dispute("needs_response", "10.00")]) == "90.00"
+    hall.moment = hall.moment.replace(year=2027, month=2)
+    outcome = hall.post(dispute("won", "10.00", at=9)[0])["outcomes"][0]
+    assert (outcome["outcome"], outcome["code"]) == ("refused", "ACTION_LOCKED")
+    owed = outcome["make_good"]
+    assert (owed["amount"].lstrip("+"), owed["payout"].lstrip("+")) == ("10.00", "1.00")
+
+
+# What is wrong in a message
+
+
+def test_a_message_without_its_total_waits_and_is_listed() -> None:
+    hall = hall_of("woocommerce", {"order_id_field": "id"})
+    body, headers = woo("processing", ["40.00"])
+    answer = hall.post(body.replace(b'"total": "100.00"', b'"total": null'), **headers)
+    assert answer["outcomes"][0]["code"] == "ORDER_TOTAL_UNKNOWN"
+    assert len(hall.listed("waiting")) == 1
+    assert left_after(hall, [woo("processing", ["40.00"], at=2)]) == "60.00"
+
+
+def test_a_forged_message_with_the_right_id_is_not_believed() -> None:
+    hall = hall_of("stripe", GOODS)
+    body, _ = refund("re_1")
+    good = hall.post(body)
+    forged = hook("acme", "shop", body.replace(b"4000", b"9000"), {"stripe-signature": "t=1,v1=00"})
+    assert hall.app.handler(forged, CONTEXT)["statusCode"] == 401
+    assert good["counts"] == {"applied": 1}
+    assert hall.left("1057") == "60.00"
+
+
+def test_a_time_that_lies_ahead_is_none_later_than_the_receipt() -> None:
+    """A version of 2035 does not silence all that is told until then."""
+    hall = hall_of("stripe", GOODS)
+    ahead = 9 * 365 * 86_400
+    assert left_after(hall, [refund("re_1", at=ahead)]) == "60.00"
+    hall.moment = hall.moment.replace(hour=hall.moment.hour + 1)
+    later = (hall.moment - START_OF_MESSAGES).total_seconds()
+    assert left_after(hall, [refund("re_1", "failed", at=later)]) == "100.00"

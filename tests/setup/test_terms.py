@@ -43,7 +43,7 @@ def named(opened: Program, version: int) -> Contract:
 def test_an_invented_order_is_priced_by_the_rules_of_a_version_not_recorded_yet(house: House) -> None:
     opened = program_of(house)
     drafted = with_terms(opened, document(rules=[{"category": ["shoes"], "pays": "10%"}]), NOW)
-    action = invented(opened, ORDER, NOW)
+    action = invented(opened, ORDER, NOW, lambda *_: ())
     assert not isinstance(action, Unreadable)
     old, new = (priced(one, action, sold(action)) for one in (named(opened, 1), named(drafted, 2)))
     assert [(one.amount, one.rule) for one in old.paid] == [(480, 1), (39, 1)]
@@ -61,14 +61,14 @@ def test_what_cannot_be_ordered_is_told(house: House) -> None:
         ({"event_type": "tea"}, "UNKNOWN_EVENT_TYPE"),
         ({"surprise": "1"}, "UNKNOWN_FIELD"),
     ):
-        found = invented(opened, {**ORDER, **wrong}, NOW)
+        found = invented(opened, {**ORDER, **wrong}, NOW, lambda *_: ())
         assert isinstance(found, Unreadable) and found.code == code, wrong
 
 
 def test_an_order_of_a_day_to_come_is_priced_by_what_is_valid_then(house: House) -> None:
     opened = with_terms(program_of(house), document(payout="5%", valid_from="2026-12-01"), NOW)
     for day, version in (("2026-11-30", 1), ("2026-12-01", 2)):
-        action = invented(opened, {**ORDER, "event_time": f"{day}T12:00:00+01:00"}, NOW)
+        action = invented(opened, {**ORDER, "event_time": f"{day}T12:00:00+01:00"}, NOW, lambda *_: ())
         assert not isinstance(action, Unreadable)
         assert opened.contracts[action.contract - 1].version == version
 
