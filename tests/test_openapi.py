@@ -64,6 +64,8 @@ def gateway() -> list[tuple[str, re.Pattern[str], str]]:
     routes = []
     for one in resources.values():
         if one["Type"] == "AWS::ApiGatewayV2::Route":
+            if one["Properties"]["RouteKey"] == "$default":
+                continue
             method, path = one["Properties"]["RouteKey"].split(" ")
             pattern = re.sub(r"\\{\w+\\\+\\}", ".+", re.escape(path))
             pattern = re.sub(r"\\{\w+\\}", "[^/]+", pattern)

@@ -83,6 +83,8 @@ def admitted(app: APIGatewayHttpResolver, next_middleware: NextMiddleware) -> Re
     refuse_odd_path(call)
     if call.method == "OPTIONS":
         return options(call)
+    if call.path not in OPEN and not call.path.startswith("/v1/"):
+        raise no_route(call)
     if call.path not in OPEN:
         app.context["principal"] = principal_of(hub(), call)
     understand(call)

@@ -1,7 +1,9 @@
 """The port people see: HTTP and HTTPS on one port, forwarded byte for byte to the API of the deployed stack.
 
-What API Gateway does in the cloud it does here: it limits the body, adds X-Forwarded-*, and lets nothing through that
-only holds for one hop. Until the stack stands it answers 503 with Retry-After.
+What API Gateway does in the cloud it does here: it takes bodies of 10 MB, hands on what fits into an event of 6 MB,
+waits 29 seconds, tells names of headers in lower case and repeated ones as one, adds X-Forwarded-*, lets nothing
+through that only holds for one hop, and passes no answer back that a function could not give. Until the stack stands
+it answers 503 with Retry-After.
 """
 
 import hmac
@@ -22,9 +24,13 @@ from urllib.parse import urlsplit
 
 log = logging.getLogger("retour.local")
 
-BODY_LIMIT = 6 * 1024 * 1024
+BODY_LIMIT = 10 * 1024 * 1024
+EVENT_LIMIT = 6 * 1024 * 1024
+"""Bytes of JSON that a function can be given, and can answer with."""
+TEXT_TYPES = ("application/json", "application/xml", "application/javascript")
+"""Beside text/*: bodies of these stand in an event as text, all others in base64."""
 CLIENT_SECONDS = 60
-UPSTREAM_SECONDS = 60
+UPSTREAM_SECONDS = 29
 TLS_HANDSHAKE = b"\x16"
 FORWARDED = ("/v1/", "/console/", "/my/", "/static/")
 FORWARDED_EXACTLY = ("/", "/console", "/openapi.json", "/healthz")
@@ -182,6 +188,9 @@ class Exchange(BaseHTTPRequestHandler):
             parts = urlsplit(self.path)
             self.path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         path = self.path.partition("?")[0]
+        if not all("!" <= character <= "~" for character in self.path):
+            told = "An address has no control characters and none beyond ASCII; encode them, as in %C3%A4."
+            raise Refused(HTTPStatus.BAD_REQUEST, "PATH_INVALID", told)
         if ".." in path.split("/"):
             raise Refused(HTTPStatus.BAD_REQUEST, "BAD_REQUEST", "A path must not contain '..'.")
         return path
@@ -238,6 +247,8 @@ class Exchange(BaseHTTPRequestHandler):
         if self.command not in ("GET", "HEAD", "OPTIONS") and not opened.has_room():
             told = "The disk of the hub's data folder is full; nothing was taken. Make room and send it again."
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "DISK_FULL", told)
+        if self.event_bytes(body) > EVENT_LIMIT:
+            raise too_large()
         target = urlsplit(opened.api_base)
         upstream = http.client.HTTPConnection(target.hostname or "", target.port, timeout=UPSTREAM_SECONDS)
         try:
@@ -252,6 +263,14 @@ class Exchange(BaseHTTPRequestHandler):
             answer = upstream.getresponse()
             if answer.status == HTTPStatus.BAD_GATEWAY:  # A function that could not be started, or ended on the way.
                 raise http.client.HTTPException
+            if int(answer.getheader("content-length") or 0) > EVENT_LIMIT:
+                upstream.close()
+                told = "The answer is larger than a function can give; ask for less of it."
+                raise Refused(HTTPStatus.BAD_GATEWAY, "ANSWER_TOO_LARGE", told)
+        except TimeoutError:
+            upstream.close()
+            told = f"The API did not answer within {UPSTREAM_SECONDS} seconds; send the same call again."
+            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "TIMED_OUT", told) from None
         except (OSError, http.client.HTTPException):
             upstream.close()
             raise Refused(
@@ -263,6 +282,13 @@ class Exchange(BaseHTTPRequestHandler):
             self.pass_back(answer)
         finally:
             upstream.close()
+
+    def event_bytes(self, body: bytes) -> int:
+        """How large the event of this call is for its function: a third more where its body stands in base64."""
+        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        is_text = kind.startswith("text/") or kind in TEXT_TYPES
+        told = len(json.dumps(body.decode("utf-8", "replace"), ensure_ascii=False).encode()) if is_text else 0
+        return (told or 4 * -(-len(body) // 3)) + len(self.path) * 2 + len(str(self.headers))
 
     def keep(self, opened: Open, path: str, status: int) -> None:
         """What an answer promises is kept, or the answer is another one."""
@@ -277,7 +303,11 @@ class Exchange(BaseHTTPRequestHandler):
         named = {name.strip().lower() for name in self.headers.get("connection", "").split(",")}
         dropped = HOP_BY_HOP | OURS | named
         yield "Host", host
-        yield from ((name, value) for name, value in self.headers.items() if name.lower() not in dropped)
+        told: dict[str, str] = {}
+        for name, value in ((name.lower(), value) for name, value in self.headers.items()):
+            joint = "; " if name == "cookie" else ","
+            told[name] = f"{told[name]}{joint}{value}" if name in told else value
+        yield from ((name, value) for name, value in told.items() if name not in dropped)
         secure = isinstance(self.connection, ssl.SSLSocket)
         earlier = self.headers.get("x-forwarded-for")
         client = str(self.client_address[0])
@@ -355,5 +385,6 @@ def too_large() -> Refused:
     return Refused(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         "BODY_TOO_LARGE",
-        "A body may have 6 MB; ask POST /v1/programs/{program}/uploads where to put a larger file.",
+        "A body may have 6 MB as text and 4.5 MB of any other type; "
+        "ask POST /v1/programs/{program}/uploads where to put a larger file.",
     )

@@ -343,6 +343,12 @@ def test_another_method_is_405_with_those_there_are(call: Caller, method: str, p
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+def test_a_path_that_is_nobodys_is_404_without_a_key(house: House, call: Caller) -> None:
+    for method, path in (("GET", "/favicon.ico"), ("POST", "/"), ("GET", "/v2/programs")):
+        answer = Caller("", house.program)(method, path)
+        assert (answer.status, answer.json["code"]) == (404, "NOT_FOUND")
+
+
 def test_head_is_get_without_its_body(call: Caller) -> None:
     answer = call("HEAD", MODIFICATIONS)
     assert (answer.status, answer.body) == (200, b"")

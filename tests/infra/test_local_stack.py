@@ -31,8 +31,10 @@ def test_a_call_reaches_its_function_with_the_layer(stack: Running, method: str,
     assert said["event"]["rawPath"] == path
 
 
-def test_any_other_path_is_not_ours(stack: Running) -> None:
-    assert stack.http("GET", "/nowhere") == (404, None)
+def test_any_other_path_is_answered_by_the_api(stack: Running) -> None:
+    for method, path in (("GET", "/nowhere"), ("POST", "/healthz"), ("DELETE", "/")):
+        status, said = stack.http(method, path)
+        assert (status, said["function"]) == (200, "api")
 
 
 def test_path_parameters_are_named_as_the_functions_read_them(stack: Running) -> None:

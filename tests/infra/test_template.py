@@ -274,7 +274,7 @@ def test_every_operation_of_the_openapi_document_has_a_route_and_the_reverse() -
     for operation in operations:
         assert operation in routes() or operation.split(" ")[1].startswith("/v1/"), operation
     pages = {key for key, function in routes().items() if function == "ConsoleFunction.Alias"}
-    assert {key for key in routes() if "{proxy+}" not in key} - pages <= operations
+    assert {key for key in routes() if "{proxy+}" not in key} - pages - {"$default"} <= operations
 
 
 def test_each_route_leads_to_its_function_and_may_call_it() -> None:
@@ -289,6 +289,7 @@ def test_each_route_leads_to_its_function_and_may_call_it() -> None:
         "GET /static/{proxy+}": "ConsoleFunction.Alias",
         "GET /openapi.json": "ApiFunction.Alias",
         "GET /healthz": "ApiFunction.Alias",
+        "$default": "ApiFunction.Alias",
     }
     permissions = of_type(TEMPLATE, "AWS::Lambda::Permission").values()
     allowed = {

@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 import trustme
 
 from local.folder import bound, server_tls
-from local.front import BODY_LIMIT, Front, Open
+from local.front import BODY_LIMIT, EVENT_LIMIT, Front, Open
 
 KEY = "rk_admin_secret"
 
@@ -32,9 +33,10 @@ class Api(BaseHTTPRequestHandler):
             "method": self.command,
             "path": self.path,
             "headers": [[name.lower(), value] for name, value in self.headers.items()],
-            "body": base64.b64encode(body).decode(),
+            "body": "" if "quiet" in self.path else base64.b64encode(body).decode(),
         }
-        answer = json.dumps(seen).encode()
+        answer = json.dumps(seen).encode() + b" " * (EVENT_LIMIT if "huge" in self.path else 0)
+        time.sleep(2 if "slow" in self.path else 0)
         self.send_response(404 if "missing" in self.path else 200)
         self.send_header("Content-Type", "application/json")
         self.send_header("X-Twice", "1")
@@ -183,8 +185,35 @@ def test_a_body_above_the_limit_is_refused_before_it_is_read(front: Running) -> 
         b"POST /v1/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk + b"1\r\nx\r\n0\r\n\r\n"
     )
     assert said.startswith(b"HTTP/1.1 413 ")
-    _, seen = front.ask("POST", "/v1/x", b"x" * BODY_LIMIT)
-    assert len(base64.b64decode(seen["body"])) == BODY_LIMIT
+
+
+def test_what_does_not_fit_into_the_event_of_a_function_is_refused(front: Running) -> None:
+    """A function is given 6 MB at most, and a body that is no text stands there in base64."""
+    text = {"content-type": "text/csv"}
+    assert front.ask("POST", "/v1/quiet", b"x" * (EVENT_LIMIT - 10_000), text)[0].status == 200
+    assert front.ask("POST", "/v1/x", b"x" * EVENT_LIMIT, text)[1]["code"] == "BODY_TOO_LARGE"
+    assert front.ask("POST", "/v1/x", b'"' * (EVENT_LIMIT // 2 + 1), text)[1]["code"] == "BODY_TOO_LARGE"
+    assert front.ask("POST", "/v1/quiet", b"x" * 4_500_000)[0].status == 200
+    assert front.ask("POST", "/v1/x", b"x" * 4_800_000)[1]["code"] == "BODY_TOO_LARGE"
+
+
+def test_headers_are_told_in_lower_case_and_repeated_ones_as_one(front: Running) -> None:
+    said = front.raw(b"GET /healthz HTTP/1.0\r\nX-One: a\r\nx-one: b\r\nCookie: c=1\r\nCookie: d=2\r\n\r\n")
+    seen = json.loads(said.partition(b"\r\n\r\n")[2])["headers"]
+    assert ["x-one", "a,b"] in seen and ["cookie", "c=1; d=2"] in seen
+
+
+def test_an_api_that_takes_longer_than_the_gateway_waits_is_503(
+    front: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("local.front.UPSTREAM_SECONDS", 0.5)
+    answer, problem = front.ask("GET", "/v1/slow")
+    assert (answer.status, problem["code"]) == (503, "TIMED_OUT") and answer.headers["Retry-After"]
+
+
+def test_an_answer_that_no_function_could_give_is_not_passed_back(front: Running) -> None:
+    answer, problem = front.ask("GET", "/v1/huge")
+    assert (answer.status, problem["code"]) == (502, "ANSWER_TOO_LARGE")
 
 
 @pytest.mark.parametrize(
@@ -196,6 +225,8 @@ def test_a_body_above_the_limit_is_refused_before_it_is_read(front: Running) -> 
         b"POST /v1/x HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nshort",
         b"POST /v1/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"GET /v1/../../secret HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /v1/a\x01b HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /v1/a\xe4b HTTP/1.1\r\nHost: x\r\n\r\n",
         b"nonsense\r\n\r\n",
         b"GET /v1/x HTTP/9.9\r\nHost: x\r\n\r\n",
         b"BREW /v1/x HTTP/1.1\r\nHost: x\r\n\r\n",
