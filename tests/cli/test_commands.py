@@ -643,3 +643,16 @@ def test_a_list_is_uploaded_shown_and_listed(
     assert main(["lists", "--program", "acme"]) == 0
     assert "standard, vip" in capsys.readouterr().out
     assert main(["lists", "--put", "outlet.txt", "--program", "acme"]) == 2
+
+
+def test_a_dry_run_tells_what_the_other_terms_basis_would_pay(
+    retour: FakeHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "may.csv").write_text("reference,order_id,change\nr1,A-1,reverse\n")
+    row = {**APPLIED, "code": "PAYOUT_RAISED", "other_basis": {"basis": "at_action", "payout": "5.95"}}
+    counts = {"rows": 1, "applied": 1}
+    retour.says(
+        f"POST {P}/files", {"batch": None, "state": "done", "dry_run": True, "counts": counts, "outcomes": [row]}
+    )
+    assert main(["send", "may.csv", "--dry-run", "--program", "acme"]) == 0
+    assert "(at_action: 5.95)" in " ".join(capsys.readouterr().out.split())

@@ -11,7 +11,7 @@ from retour.cli.actions import filters
 from retour.cli.client import Usage
 from retour.cli.deliveries import finished, verdict
 from retour.cli.hub import hub_and_program
-from retour.cli.ledger import moved, show_batch
+from retour.cli.ledger import by_other_basis, moved, show_batch
 from retour.cli.screen import counted, say, show_json, table
 
 BATCH = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]+")
@@ -100,7 +100,7 @@ def show(answer: Mapping[str, Any]) -> None:
             *(row.get(column) or row.get("order_id") for column in columns[:1]),
             *(row.get(column) for column in columns[1:]),
             moved(row.get("effect"), "amount"),
-            moved(row.get("effect"), "payout"),
+            moved(row.get("effect"), "payout") + by_other_basis(row),
             row.get("explanation"),
         )
         for row in answer.get("outcomes", ())

@@ -88,7 +88,7 @@ def show_batch(batch: Mapping[str, Any]) -> None:
         (
             *(row.get(column) for column in columns),
             moved(row.get("effect"), "amount"),
-            moved(row.get("effect"), "payout"),
+            moved(row.get("effect"), "payout") + by_other_basis(row),
             row.get("explanation"),
         )
         for row in outcomes[:OUTCOMES_SHOWN]
@@ -134,6 +134,12 @@ def show_preview(batch: Mapping[str, Any]) -> None:
                 for row in (batch.get("differs") or ())[:OUTCOMES_SHOWN]
             ),
         )
+
+
+def by_other_basis(row: Mapping[str, Any]) -> str:
+    """What the terms basis that was not agreed would pay, where that is something else."""
+    other = row.get("other_basis")
+    return f" ({other['basis']}: {other['payout']})" if other else ""
 
 
 def moved(effect: Mapping[str, Any] | None, what: str) -> str:
