@@ -114,7 +114,8 @@ def program_checks(hub: Hub, opened: Program) -> Iterator[Document]:
         yield check(f"{opened.id}: deliveries", "ok", f"{len(waiting)} open")
     yield rules_check(hub, opened)
     for kind, fix in ATTENTION.items():
-        listed = list(islice(deliveries.due(kind), LOOKED_AT))
+        until = hub.now() if kind == "differing" else None
+        listed = list(islice(deliveries.due(kind, until), LOOKED_AT))
         if listed:
             first = ", ".join(subject for subject, _ in listed[:3])
             state = "ok" if kind == "waiting" else "warning"
@@ -169,6 +170,7 @@ ATTENTION = {
     "failing": "Mend what the server says of the last visit, then retour pull.",
     "silent": "Ask the sender why nothing came.",
     "status": "Declare them under `statuses:` of their source: reverse, take_back, nothing or keep.",
+    "differing": "Their sources tell different sums of the same returns: ask the one that is wrong to correct it.",
     "rate": "Send the rates of the day after: retour rates FILE.",
 }
 

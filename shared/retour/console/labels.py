@@ -371,6 +371,7 @@ CASES = {
     "refused": (term("Refused whole"), "bad", "cross"),
     "alarm": (term("Too late"), "bad", "cross"),
     "orphan": (term("Orphan"), "wait", "glass"),
+    "differing": (term("Sums differ"), "hold", "pause"),
 }
 
 

@@ -15,12 +15,11 @@ from retour.console.counted import Counted
 from retour.console.request import Response, to
 from retour.console.visit import Visit
 from retour.schedule.arrivals import is_refused_whole
-from retour.sentences import sentence
 
 WEEKS = 5
 CASES = 7
 LOOKED_AT = 100
-KINDS = ("held", "alarm", "orphan", "rate", "failing", "silent", "status", "waiting", "refused")
+KINDS = ("held", "alarm", "differing", "orphan", "rate", "failing", "silent", "status", "waiting", "refused")
 SHADES = 5
 
 
@@ -45,7 +44,8 @@ def cases(visit: Visit, kind: str = "") -> Iterator[Case]:
             for delivery, name in refused_whole(visit):
                 yield Case(one, say("%(name)s was refused whole.", name=name or delivery), link_of(visit, delivery))
             continue
-        for subject, doc in islice(store.due(one), LOOKED_AT):
+        until = visit.hub.now() if one == "differing" else None
+        for subject, doc in islice(store.due(one, until), LOOKED_AT):
             if found := case_of(visit, one, subject, doc):
                 yield found
 
@@ -76,9 +76,6 @@ def case_of(visit: Visit, kind: str, subject: str, doc: Mapping[str, Any]) -> Ca
             return Case(kind, said, f"{visit.base}/setup/sources/{quote(str(doc.get('source', '')), safe='')}")
         case "waiting":
             home = str(doc.get("home", ""))
-            if doc.get("code"):
-                said = sentence(str(doc["code"]), {"order": home}, visit.spoken.language)
-                return Case(kind, said, record_link(visit, f"{home}~{subject}"), deadline, f"{home}~{subject}")
             said = say("Order %(order)s is not known yet; its return waits and is refused on %(day)s.",
                        order=home.lstrip("@"), day=words.day(deadline))  # fmt: skip
             return Case(kind, said, record_link(visit, f"{home}~{subject}"), deadline, f"{home}~{subject}")
@@ -95,6 +92,14 @@ def case_of(visit: Visit, kind: str, subject: str, doc: Mapping[str, Any]) -> Ca
         case "alarm":
             return Case(kind, say("A record that came in time was found after its action was final."),
                         record_link(visit, subject))  # fmt: skip
+        case "differing":
+            about = {name: str(doc.get(name, "")) for name in ("source", "others", "order", "said", "by_others")}
+            said = say(
+                "%(source)s and %(others)s tell different sums of the returns of order %(order)s: "
+                "%(said)s and %(by_others)s.",
+                **about,
+            )
+            return Case(kind, said, f"{visit.base}/actions/{quote(subject.partition('#')[0], safe='')}", deadline)
         case "orphan":
             return Case(kind, say("Its parent was reversed, but this action is locked."), record_link(visit, subject))
     return None

@@ -1,11 +1,16 @@
 """What is held: nothing of it takes effect until a person has looked, at a whole delivery or at one record."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from retour.domain.actions.order import Order
+from retour.domain.actions.action import Action
+from retour.domain.actions.order import Head, Order
 from retour.domain.actions.outcome import Outcome, Result
+from retour.domain.actions.standing import sums_told
+from retour.domain.actions.tellers import Sums
 from retour.domain.delivery import Delivery
+from retour.domain.money import to_text
 from retour.intake.batch import HELD, Batch, report_of
 from retour.store.deliveries import Deliveries
 
@@ -53,3 +58,43 @@ def list_held_results(deliveries: Deliveries, delivery: Delivery, results: Itera
             deliveries.remind(*subject, {"code": result.code, "delivery": delivery.id})
             listed += 1
     return listed
+
+
+DIFFERING = "differing"
+"""The kind under which an action is listed whose sources tell different sums of the same returns."""
+DIFFERS_AFTER = timedelta(days=3)
+DIFFERS_BEFORE_LOCK = timedelta(hours=48)
+
+
+def list_differing(deliveries: Deliveries, order: Order) -> None:
+    """List the actions of which a confirming source and the others tell different sums, until they agree (spec 4).
+
+    A person sees them three days after the last word, or 48 hours before the lock.
+    """
+    for action in order.actions:
+        head = order.heads.get(action.id)
+        for one in sums_told(action, head.standing) if head else ():
+            sources = {one.source, *one.others}
+            told = [record.received_at for record in order.records if record.source in sources]
+            *older, newest = sorted({when_listed(received_at, head) for received_at in told if head})
+            subject = f"{action.id}#{one.source}"
+            for moment in older if one.said != one.by_others else (*older, newest):
+                if deliveries.reminded(DIFFERING, moment, subject) is not None:
+                    deliveries.forget(DIFFERING, moment, subject)
+            if one.said != one.by_others and deliveries.reminded(DIFFERING, newest, subject) is None:
+                deliveries.remind(DIFFERING, newest, subject, sums_document(action, one))
+
+
+def sums_document(action: Action, sums: Sums) -> dict[str, str]:
+    return {
+        "order": action.order_id,
+        "source": sums.source,
+        "others": ", ".join(sorted(sums.others)),
+        "said": f"{to_text(sums.said, action.currency)} {action.currency}",
+        "by_others": f"{to_text(sums.by_others, action.currency)} {action.currency}",
+    }
+
+
+def when_listed(received_at: datetime, head: Head) -> datetime:
+    after = received_at + DIFFERS_AFTER
+    return after if head.locks_at is None else min(after, head.locks_at - DIFFERS_BEFORE_LOCK)

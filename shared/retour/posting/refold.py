@@ -7,7 +7,7 @@ from retour.domain.actions.make_good import concerned
 from retour.domain.actions.order import NO_ACTION, Order
 from retour.posting import cascade
 from retour.posting.fold import adopt, settle
-from retour.posting.holding import list_held
+from retour.posting.holding import list_differing, list_held
 from retour.posting.names import adopt_named
 from retour.posting.waiting import tell_settled
 
@@ -36,6 +36,7 @@ def fold_again(hub: "Hub", program_id: str, home: str) -> list[str]:
     cascade.list_children(hub.deliveries(program_id), ledger, order)
     tell_settled(hub, program, order)
     list_held(hub.deliveries(program_id), order)
+    list_differing(hub.deliveries(program_id), order)
     return list_after_final(hub, program_id, order)
 
 
