@@ -17,7 +17,7 @@ from retour.domain.times import text
 def details(order: Order, head: Head | None, record: Modification, waiting_days: int) -> Mapping[str, str]:
     """What the placeholders of any of the fold's sentences may ask about one record."""
     known = {
-        "order": record.order_key or record.action_id or "",
+        "order": record.order_key or record.action_id or next(iter(record.names), ""),
         "reference": record.reference or "",
         "received_at": text(record.received_at),
         "currency": record.currency or "",
@@ -75,4 +75,4 @@ def is_blocked(head: Head, record: Modification) -> bool:
 def item(record: Modification) -> str:
     if record.sku and record.line:
         return f"{record.sku} (line {record.line})"
-    return record.sku or record.line or record.order_key or record.action_id or ""
+    return record.sku or record.line or record.order_key or record.action_id or next(iter(record.names), "")
