@@ -30,6 +30,10 @@ ACTION_BYTES = 200
 ID_MAX = 300
 
 
+REPORTED = "reported"
+"""What became of each action of a call whose body has ended, in the report of its delivery."""
+
+
 @dataclass
 class Reader:
     """One request's view of a program's ledger: an order that many rows name is read once."""
@@ -113,7 +117,9 @@ class Reader:
             case Kind.FILE:
                 yield from islice(outcomes.kept(self.deliveries.inbox, header.delivery), skip, None)
             case Kind.ACTIONS:
-                if not header.is_gone:
+                if header.is_gone:
+                    yield from map(reported_once, islice(header.report.get(REPORTED, ()), skip, None))
+                else:
                     body = self.deliveries.body(header)
                     yield from self.reported(header.delivery, report.from_json(body), skip)
             case _:
@@ -179,6 +185,13 @@ class Reader:
             found = self.action(result.action) if result.action else None
             own = found is not None and found[1].delivery == header.delivery.id
             yield action_line(*found[1:], self.program, self.now) if found and own else None
+
+
+def reported_once(kept: Sequence[str]) -> Result:
+    """What became of an action in a call whose body has ended."""
+    place, outcome, code, order, action = kept
+    details = {"action": action} if code else {}
+    return Result(place=place, outcome=Outcome(outcome), code=code, details=details, order=order, action=action)
 
 
 def is_key(text: str) -> bool:

@@ -12,10 +12,10 @@ from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from retour.api.reading import Reader
+from retour.api.reading import REPORTED, Reader
 from retour.domain.actions.action import Action
 from retour.domain.actions.modification import Modification
-from retour.domain.delivery import WITHOUT_RECORDS, Delivery
+from retour.domain.delivery import WITHOUT_RECORDS, Delivery, Kind
 from retour.domain.program import Program
 from retour.intake.batch import DONE, IGNORED, REFUSED
 from retour.store import outcomes
@@ -77,6 +77,11 @@ def end_body(hub: "Hub", program: Program, header: Header) -> bool:
     delivery = header.delivery
     if delivery.kind in WITHOUT_RECORDS or delivery.facts.get("kept") == "names" or header.is_gone:
         return False
+    if delivery.kind is Kind.ACTIONS:
+        # Of a call with actions nothing else says which they were.
+        reader = Reader(program, hub.ledger(program), hub.deliveries(program.id), hub.now())
+        reported = [[one.place, one.outcome, one.code, one.order, one.action] for one in reader.results(header)]
+        header = replace(header, report={**header.report, REPORTED: reported})
     if hub.is_local:
         put_reading(hub, program, header)
     places = [delivery.body_key, f"{outcomes.folder(delivery)}rejected"]
@@ -84,7 +89,7 @@ def end_body(hub: "Hub", program: Program, header: Header) -> bool:
         for version in list(hub.inbox.versions(key)):
             if version.key == key:
                 hub.inbox.remove(key, version.id)
-    hub.deliveries(program.id).end_body(delivery)
+    hub.deliveries(program.id).end_body(delivery, header.report)
     return True
 
 
@@ -146,7 +151,7 @@ def restore_reading(hub: "Hub", delivery: Delivery) -> bool:
     ledger = hub.ledger(program)
     deliveries = hub.deliveries(program.id)
     deliveries.put(delivery, None, DONE, first["report"])
-    deliveries.end_body(delivery)
+    deliveries.end_body(delivery, first["report"])
     if first["state"] != DONE:
         deliveries.close(delivery, first["report"], first["state"])
     actions: list[Action] = [action_from(one["action"]) for one in items if "action" in one]

@@ -77,17 +77,17 @@ class Deliveries:
         header = self.get(delivery.id)
         self._write(delivery, state, report, header.inline if header else None)
         if header is not None and header.is_gone:
-            self.end_body(delivery)
+            self.end_body(delivery, report)
         self.client.delete_item(TableName=self.table, Key=self._open_key(delivery))
 
-    def end_body(self, delivery: Delivery) -> None:
-        """Keep of a delivery everything but its bytes."""
+    def end_body(self, delivery: Delivery, report: Mapping[str, Any]) -> None:
+        """Keep of a delivery everything but its bytes, and this as what is known of its processing."""
         self.client.update_item(
             TableName=self.table,
             Key=self._key(delivery.id),
-            UpdateExpression="SET gone = :gone REMOVE #raw",
+            UpdateExpression="SET gone = :gone, rep = :report REMOVE #raw",
             ExpressionAttributeNames={"#raw": "raw"},
-            ExpressionAttributeValues={":gone": {"BOOL": True}},
+            ExpressionAttributeValues={":gone": {"BOOL": True}, ":report": document(report)},
             ConditionExpression="attribute_exists(PK)",
         )
 
