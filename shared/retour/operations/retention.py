@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from retour.api.reading import REPORTED, Reader
 from retour.domain.actions.action import Action
 from retour.domain.actions.modification import Modification
-from retour.domain.delivery import WITHOUT_RECORDS, Delivery, Kind
+from retour.domain.delivery import WITHOUT_RECORDS, Channel, Delivery, Kind
 from retour.domain.program import Program
 from retour.intake.batch import DONE, IGNORED, REFUSED
 from retour.store import outcomes
@@ -50,6 +50,7 @@ def end_bodies(hub: "Hub", program: Program, has_time: Callable[[], bool] = lamb
     done = date.fromisoformat(kept["day"]) if kept else hub.programs.first_recorded_at(program.id).date() - DAY
     if done >= last:
         return 0
+    end_left_over(hub, program)
     deliveries, ended = hub.deliveries(program.id), 0
     still_open = []
     for delivery_id in (note.get(OPEN) or {}).get("ids", ()):
@@ -89,8 +90,21 @@ def end_body(hub: "Hub", program: Program, header: Header) -> bool:
         for version in list(hub.inbox.versions(key)):
             if version.key == key:
                 hub.inbox.remove(key, version.id)
+    key, at, uploaded = delivery.identity.rpartition("@")
+    if delivery.channel is Channel.SFTP and at and key.startswith(f"sftp/{program.id}/"):
+        hub.inbox.remove(key, uploaded)  # As it was uploaded; it may be kept there.
     hub.deliveries(program.id).end_body(delivery, header.report)
     return True
+
+
+def end_left_over(hub: "Hub", program: Program) -> None:
+    """What lies in the places of arrival, by the real clock, longer than any body may; not what is still to be read."""
+    needed = {one.body_key for one in hub.deliveries(program.id).open()}
+    longest = timedelta(days=program.raw_days) + DAY
+    for place in ("sftp", "pull", "email", "api"):
+        for version in list(hub.inbox.versions(f"{place}/{program.id}/")):
+            if hub.real_now() - version.at > longest and version.key not in needed:
+                hub.inbox.remove(version.key, version.id)
 
 
 # What was read stays
