@@ -10,7 +10,16 @@ from tests.domain.cases import CONTRACT, REPORTED, action, contract, folded, rec
 
 from retour.domain.actions.fold import fold
 from retour.domain.actions.lines import Rest
-from retour.domain.actions.modification import Change, Modification, RaiseLimit, Refold, Reverse, SetStatus, TakeBack
+from retour.domain.actions.modification import (
+    Change,
+    Modification,
+    RaiseLimit,
+    Refold,
+    Reverse,
+    SetStatus,
+    TakeBack,
+    Undo,
+)
 from retour.domain.actions.order import RULES, Booked, Head, Order
 from retour.domain.actions.replay import as_of, fold_anew, resume
 
@@ -63,6 +72,12 @@ def test_a_change_of_another_line_leaves_it(old: Order) -> None:
     head = after(old, record(TakeBack(Decimal("4")), 2, sku="S2"))
     assert (rests(head), head.payout, head.rules) == ([(0, 2), (600, 1)], 450, 1)
     assert after(old, record(Reverse(), 2)).standing.is_reversed
+
+
+def test_an_undo_leaves_it_too(old: Order) -> None:
+    taken = record(TakeBack(Decimal("4")), 2, sku="S2")
+    head = after(old, taken, record(Undo(taken.id), 3))
+    assert (rests(head), head.payout) == ([(0, 2), (1000, 1)], 450)
 
 
 def test_a_refold_gives_it_up_and_is_decided_by_todays_rules(old: Order) -> None:
