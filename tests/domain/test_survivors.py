@@ -61,6 +61,21 @@ def test_why_a_record_waits() -> None:
     assert why_waiting(replace(known, records=[take("5")]), take("5")) == "ACTION_NOT_FOUND"
 
 
+@pytest.mark.parametrize(
+    ("amounts", "outcomes"),
+    [
+        (("20", "20"), [("applied", ""), ("duplicate", "")]),
+        (("20", "25"), [("applied", ""), ("refused", "REFERENCE_REUSED")]),
+        (("900", "25"), [("refused", "AMOUNT_EXCEEDS_SALE"), ("applied", "")]),
+    ],
+)
+def test_a_reference_stands_for_the_first_record_that_was_not_refused(
+    amounts: tuple[str, str], outcomes: list[tuple[str, str]]
+) -> None:
+    records = [take(amount, 1 + n, reference="R-1", attempt=f"{n}") for n, amount in enumerate(amounts)]
+    assert told(folded(action(), records)) == outcomes
+
+
 def test_another_quantity_is_other_content() -> None:
     assert content(SetQuantity(1), None) == content(SetQuantity(1), None) != content(SetQuantity(2), None)
 
