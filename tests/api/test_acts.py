@@ -58,10 +58,10 @@ def shown(house: House, action: str) -> Any:
     [
         ("en", "Pays 4.80 EUR to nordlicht: 60.00 EUR shoes at 8 % (standard v2, rule 2); "
                "40.00 EUR came back on 2 Nov 2026."),
-        ("de", "Zahlt 4.80 EUR an nordlicht: 60.00 EUR shoes zu 8 % (standard v2, Regel 2); "
-               "40.00 EUR kamen am 2. Nov. 2026 zurück."),
-        ("fr", "Verse 4.80 EUR à nordlicht : 60.00 EUR shoes à 8 % (standard v2, règle 2); "
-               "40.00 EUR sont revenus le 2 nov. 2026."),
+        ("de", "Zahlt 4,80 EUR an nordlicht: 60,00 EUR shoes zu 8 % (standard v2, Regel 2); "
+               "40,00 EUR kamen am 2. Nov. 2026 zurück."),
+        ("fr", "Verse 4,80 EUR à nordlicht : 60,00 EUR shoes à 8 % (standard v2, règle 2); "
+               "40,00 EUR sont revenus le 2 nov. 2026."),
     ],
 )  # fmt: skip
 def test_one_sentence_says_which_rule_paid_what_and_why(house: House, language: str, sentence: str) -> None:
