@@ -354,7 +354,9 @@ def nobody_gets_in(senders: Senders, folder: Path) -> None:
         assert senders.hook("orders", body, encoded)[0] == 401, headers
     assert senders.hook("shopify", CANCELLED, {"x-shopify-topic": "orders/cancelled"})[0] == 401
     assert senders.hook("orders", b"x" * (MIB + 1), signed)[0] == 413
-    assert https(f"{api}/v1/programs/other/hooks/orders", body, signed)[0] == 404
+    assert https(f"{api}/v1/programs/other/hooks/orders", body, signed)[0] == 401, (
+        "nobody learns whether there is such a program or source"
+    )
     assert https(f"{acme}/salesforce/crm/{'A' * 43}", b"<a/>", {})[0] == 401
 
     with pytest.raises(AssertionError, match="denied"):

@@ -87,6 +87,7 @@ def admitted(app: APIGatewayHttpResolver, next_middleware: NextMiddleware) -> Re
         raise no_route(call)
     if call.path not in OPEN:
         app.context["principal"] = principal_of(hub(), call)
+        admission.refuse_foreign(caller(), call.path)
     understand(call)
     return next_middleware(app)
 

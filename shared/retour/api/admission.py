@@ -18,6 +18,13 @@ def program_of(hub: Hub, principal: Principal, program_id: str) -> Program:
     return program
 
 
+def refuse_foreign(principal: Principal, path: str) -> None:
+    """A program that a key does not open is not found, before anything else is said of the call."""
+    _, _, below = path.partition("/v1/programs/")
+    if below and not principal.may(below.partition("/")[0]):
+        raise not_found("program")
+
+
 def known_program(hub: Hub, principal: Principal, program_id: str) -> Program | None:
     return hub.programs.get(program_id) if principal.may(program_id) and PROGRAM_ID.fullmatch(program_id) else None
 
