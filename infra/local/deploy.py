@@ -24,7 +24,7 @@ from botocore.exceptions import ClientError
 
 REGION = "us-east-1"
 ARTIFACTS = "retour-artifacts"
-DEPLOY_SECONDS = 60.0
+DEPLOY_SECONDS = 180.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 120
+START_SECONDS = 240
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 INFRA = ROOT / "infra"
-START_SECONDS = 60
+START_SECONDS = 240
 STOP_SECONDS = 75
 
 

@@ -41,7 +41,7 @@ def refused(hub: Running, method: str, path: str, key: str) -> int:
     return error.value.code
 
 
-def eventually(look: Callable[[], Any], seconds: float = 60) -> Any:
+def eventually(look: Callable[[], Any], seconds: float = 150) -> Any:
     deadline = time.monotonic() + seconds
     while not (seen := look()):
         assert time.monotonic() < deadline, f"it did not happen within {seconds:.0f} s"

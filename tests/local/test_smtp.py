@@ -91,9 +91,9 @@ async def closed(server: asyncio.Server) -> None:
 
 
 def eventually(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 8
+    deadline = time.monotonic() + 60
     while not condition():
-        assert time.monotonic() < deadline, "it did not happen within 8 s"
+        assert time.monotonic() < deadline, "it did not happen within a minute"
         time.sleep(0.02)
 
 
