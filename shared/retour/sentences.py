@@ -28,7 +28,7 @@ MONTHS = (
     "December",
 )  # fmt: skip
 WRITTEN = {"en": "%-d MONTH %Y, %H:%M UTC", "de": "%d.%m.%Y, %H:%M Uhr (UTC)", "fr": "%d/%m/%Y à %H:%M (UTC)"}
-FIGURES = ("amount", "sale", "left", "quantity_sold", "quantity_left", "changes", "limit", "most")
+FIGURES = ("amount", "payout", "sale", "left", "quantity_sold", "quantity_left", "changes", "limit", "most")
 FIGURE = re.compile(r"(-?)(\d[\d,]*)(?:\.(\d+))?( [A-Z]{3})?")
 SEPARATORS = {"de": (".", ","), "fr": ("\u202f", ",")}
 
