@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retour.channels import mail
-from retour.channels.mail import Accepted, Address, Held, Quiet, Rejected, Told
+from retour.channels.mail import Accepted, Address, Held, Quiet, Rejected, Told, Unread
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
 
@@ -60,7 +60,15 @@ def stamped(message: Any, verdict: str = "pass", domain: str = "shop.example", t
     return top.format(verdict=verdict, domain=domain).encode() + content
 
 
-def screen(raw: bytes, **more: Any) -> Accepted | Held | Rejected | Quiet:
+def is_unproven(found: Any) -> bool:
+    return isinstance(found, Held) and (found.why, found.told_once) == ("UNAUTHENTICATED", True)
+
+
+def is_automatic(found: Any) -> bool:
+    return isinstance(found, Held) and (found.why, found.mail.automatic) == ("MAIL_AUTOMATIC", True)
+
+
+def screen(raw: bytes, **more: Any) -> Accepted | Held | Rejected | Unread | Quiet:
     given = {"source": source(), "envelope_sender": "bounces@shop.example", "domain": "in.retour.test", **more}
     return mail.screen(raw, **given)
 
@@ -112,17 +120,17 @@ def test_a_believed_mail_brings_its_file() -> None:
 
 
 @pytest.mark.parametrize("verdict", ["fail", "none", "temperror", "bestguesspass", "passed"])
-def test_without_dmarc_it_is_dropped_or_held(verdict: str) -> None:
+def test_without_dmarc_it_is_held(verdict: str) -> None:
     raw = stamped(letter(), verdict)
-    assert screen(raw) == Quiet("DMARC did not pass")
-    held = screen(raw, source=source(accept_unauthenticated=True))
-    assert isinstance(held, Held)
-    assert held.mail.files[0].content == ROWS
+    for accepts in (False, True):
+        held = screen(raw, source=source(accept_unauthenticated=accepts))
+        assert isinstance(held, Held)
+        assert (held.why, held.told_once, held.mail.files[0].content) == ("UNAUTHENTICATED", not accepts, ROWS)
 
 
 def test_the_receiver_s_own_verdict_beside_the_mail_takes_belief_away() -> None:
-    assert screen(stamped(letter()), dmarc="FAIL") == Quiet("DMARC did not pass")
-    assert screen(stamped(letter()), virus="FAIL") == Quiet("the virus scan did not pass")
+    assert is_unproven(screen(stamped(letter()), dmarc="FAIL"))
+    assert screen(stamped(letter()), virus="FAIL") == Unread("returns@shop.example", "MAIL_INFECTED")
 
 
 @pytest.mark.parametrize("verdict", ["GRAY", "PROCESSING_FAILED"])
@@ -152,11 +160,11 @@ FORGED = "Authentication-Results: amazonses.com; dmarc=pass header.from=shop.exa
     ],
 )  # fmt: skip
 def test_forged_verdicts_are_not_believed(top: str) -> None:
-    assert screen(stamped(letter(), top=top)) == Quiet("DMARC did not pass")
+    assert is_unproven(screen(stamped(letter(), top=top)))
 
 
 def test_the_verdict_must_be_about_the_domain_of_the_from() -> None:
-    assert screen(stamped(letter(), domain="evil.example")) == Quiet("DMARC did not pass")
+    assert is_unproven(screen(stamped(letter(), domain="evil.example")))
 
 
 @pytest.mark.parametrize(
@@ -175,18 +183,31 @@ def test_only_listed_senders(sender: str) -> None:
 @pytest.mark.parametrize(
     "header",
     [
-        b"From: returns@shop.example, evil@evil.example\r\n",
-        b"From: returns@shop.example\r\nFrom: returns@shop.example\r\n",
-        b"From: <returns@shop.example> <evil@evil.example>\r\n",
-        b"From: returns@shop.example)evil@evil.example\r\n",
-        b"From: group:returns@shop.example;\r\n",
         b"From: \r\n",
+        b"From: a@evil.example, evil@evil.example\r\n",
         b"From: ret\xffurns@shop.example\r\n",
         b"Subject: none\r\n",
     ],
 )
 def test_the_from_is_exactly_one_address(header: bytes) -> None:
     assert screen(stamped(header + b"\r\n")) == Quiet("the From is not exactly one address")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"From: returns@shop.example, evil@evil.example\r\n",
+        b"From: returns@shop.example\r\nFrom: returns@shop.example\r\n",
+        b"From: <returns@shop.example> <evil@evil.example>\r\n",
+        b"From: returns@shop.example)evil@evil.example\r\n",
+        b"From: group:returns@shop.example;\r\n",
+    ],
+)
+def test_an_allowed_address_among_others_is_held_and_never_answered(header: bytes) -> None:
+    raw = letter().as_bytes(policy=policy.SMTP)
+    held = screen(stamped(header + raw[raw.index(b"Subject:") :]))
+    assert isinstance(held, Held) and held.mail.automatic and held.told_once, held
+    assert (held.mail.sender, held.why) == ("returns@shop.example", "UNAUTHENTICATED")
 
 
 @pytest.mark.parametrize(
@@ -210,23 +231,27 @@ def test_ways_to_write_an_address(sender: str) -> None:
         {"Precedence": "junk"},
     ],
 )  # fmt: skip
-def test_automatic_replies_are_dropped(headers: dict[str, Any]) -> None:
-    assert screen(stamped(letter(**headers))) == Quiet("an automatic reply")
+def test_automatic_replies_are_listed_and_those_with_a_file_held(headers: dict[str, Any]) -> None:
+    assert is_automatic(screen(stamped(letter(**headers))))
+    nothing = Unread("returns@shop.example", "MAIL_AUTOMATIC", is_nothing=True)
+    assert screen(stamped(letter(attach=False, **headers))) == nothing
+    stranger = letter(From="stranger@shop.example", **headers)
+    assert screen(stamped(stranger)) == Quiet("the From is not on the source's list")
 
 
-def test_bounces_and_reports_are_dropped() -> None:
-    assert isinstance(screen(stamped(letter()), envelope_sender=""), Quiet)
-    assert isinstance(screen(stamped(letter()), envelope_sender="<>"), Quiet)
-    assert isinstance(screen(stamped(letter(), top=TOP.replace("<bounces@shop.example>", "<>", 1))), Quiet)
+def test_bounces_and_reports_are_held_and_never_answered() -> None:
+    assert is_automatic(screen(stamped(letter()), envelope_sender=""))
+    assert is_automatic(screen(stamped(letter()), envelope_sender="<>"))
+    assert is_automatic(screen(stamped(letter(), top=TOP.replace("<bounces@shop.example>", "<>", 1))))
     report = MIMEMultipart("report", report_type="delivery-status")
     report["From"] = "returns@shop.example"
     report.attach(MIMEMessage(letter()))
-    assert screen(stamped(report)) == Quiet("a report about another mail")
+    assert is_automatic(screen(stamped(report)))
 
 
-def test_mails_of_our_own_domain_are_dropped() -> None:
+def test_mails_of_our_own_domain_are_held_and_never_answered() -> None:
     raw = stamped(letter(From="returns@in.retour.test"), domain="in.retour.test")
-    assert screen(raw, source=source(allow_from=["returns@in.retour.test"])) == Quiet("a mail from our own domain")
+    assert is_automatic(screen(raw, source=source(allow_from=["returns@in.retour.test"])))
 
 
 @pytest.mark.parametrize(
@@ -355,10 +380,11 @@ def test_file_names(headers: bytes, name: str) -> None:
     assert found.files[0].name == name
 
 
-def test_a_mail_without_a_file_is_answered_when_believed_and_dropped_otherwise() -> None:
+def test_a_mail_without_a_file_is_answered_when_believed_and_listed_otherwise() -> None:
     assert isinstance(screen(stamped(letter(attach=False))), Rejected)
-    unproved = screen(stamped(letter(attach=False), "fail"), source=source(accept_unauthenticated=True))
-    assert isinstance(unproved, Quiet)
+    for accepts in (False, True):
+        unproved = screen(stamped(letter(attach=False), "fail"), source=source(accept_unauthenticated=accepts))
+        assert unproved == Unread("returns@shop.example", "MAIL_UNPROVEN")
 
 
 def nested(depth: int) -> bytes:
@@ -597,4 +623,5 @@ def test_a_file_that_waits_for_a_person_was_not_refused() -> None:
 
 def test_an_answer_is_never_read_as_a_mail_to_us() -> None:
     raw = stamped(answered().as_bytes(), domain="in.retour.test")
-    assert screen(raw, source=source(allow_from=["returns@in.retour.test"])) == Quiet("an automatic reply")
+    found = screen(raw, source=source(allow_from=["returns@in.retour.test"]))
+    assert is_automatic(found) or (isinstance(found, Unread) and found.is_nothing)

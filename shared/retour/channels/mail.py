@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from email import policy
@@ -28,13 +28,19 @@ ADDRESS = re.compile(r"([a-z][a-z0-9-]{1,30})\.([a-z0-9_-]{1,64})\.([a-z0-9]{16,
 ONE = r'([^<>\s@"(),;:\\]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)'
 NAMED_FROM = re.compile(rf'\s*(?:"(?:[^"\\]|\\.)*"|[^"<>,;:()\\])*<{ONE}>\s*')
 BARE_FROM = re.compile(rf"\s*{ONE}\s*(?:\([^()]*\)\s*)?")
+ANY_ADDRESS = re.compile(r"[^\s<>\"(),;:]+@[^\s<>\"(),;:]+")
 DOUBTFUL = ("GRAY", "PROCESSING_FAILED")
 COMMENT = re.compile(r"\([^()]*\)")
 DMARC_PASS = re.compile(r"\s*dmarc\s*=\s*pass\s.*?\bheader\.from\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE | re.DOTALL)
 
 
-UNPROVEN, UNCHECKED = "UNAUTHENTICATED", "MAIL_UNCHECKED"
-"""Why a mail is held: nothing proves it, or our receiver could not check it. It is answered to nobody meanwhile."""
+UNPROVEN, UNCHECKED, AUTOMATIC = "UNAUTHENTICATED", "MAIL_UNCHECKED", "MAIL_AUTOMATIC"
+"""Why a mail is held: nothing proves it, our receiver could not check it, or it looks like the answer of a program.
+
+It is answered to nobody meanwhile.
+"""
+NOT_PROVEN, INFECTED = "MAIL_UNPROVEN", "MAIL_INFECTED"
+"""Why a mail is only listed: nothing proves it and it brings nothing to release, or it bears a virus."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +66,25 @@ class Accepted:
 class Held:
     """A mail from an allowed sender that nothing proves to be theirs, or that could not be checked: for a person.
 
-    `why` is the code of the reason.
+    `why` is the code of the reason. `told_once`: of many such mails a day the first are listed, and of the rest only
+    that there were more, for anybody may send as many as they like.
     """
 
     mail: Accepted
     why: str = UNPROVEN
+    told_once: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A mail in an allowed sender's name with nothing to read or to release: listed with its reason, answered never.
+
+    `is_nothing`: nobody has to do anything about it, as with an absence note.
+    """
+
+    sender: str
+    why: str
+    is_nothing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +123,11 @@ def screen(
     virus: str | None = None,
     receivers: Sequence[str] = RECEIVERS,
     signed: Callable[[Attachment], bool] = lambda _file: False,
-) -> Accepted | Held | Rejected | Quiet:
+) -> Accepted | Held | Rejected | Unread | Quiet:
     """What to do with a mail to a source. Never raises, whatever the mail looks like.
+
+    Of a sender on the source's list nothing is dropped: what is not believed is held or listed. Only strangers' mails
+    are `Quiet`.
 
     `dmarc` and `virus` are the receiver's verdicts where it tells them beside the mail; they can only take belief away.
     One that says neither yes nor no (`GRAY`, `PROCESSING_FAILED`) holds the mail for a person.
@@ -114,40 +137,43 @@ def screen(
     head = BytesHeaderParser(policy=policy.compat32).parsebytes(raw)
     headers = Headers(head)
     sender = _from(headers)
+    allowed = {str(address).lower() for address in source.options.get("allow_from", ())}
     if sender is None:
-        return Quiet("the From is not exactly one address")
-    if virus == "FAIL":
-        return Quiet("the virus scan did not pass")
-    if why := _loop(headers, head, sender, envelope_sender, domain):
-        return Quiet(why)
-    if sender.lower() not in {str(allowed).lower() for allowed in source.options.get("allow_from", ())}:
+        if not (named := _named(headers, allowed)):
+            return Quiet("the From is not exactly one address")
+    elif sender.lower() not in allowed:
         return Quiet("the From is not on the source's list")
-    believed = dmarc in (None, "PASS") and dmarc_passed(headers, sender.rpartition("@")[2], receivers)
-    provable = believed or bool(source.options.get("signers"))
+    else:
+        named = sender
+    if virus == "FAIL":
+        return Unread(named, INFECTED)
+    is_answer = sender is None or bool(_loop(headers, head, named, envelope_sender, domain))
+    believed = sender is not None and dmarc in (None, "PASS")
+    believed = believed and dmarc_passed(headers, named.rpartition("@")[2], receivers)
     unchecked = (dmarc in DOUBTFUL and not believed) or virus not in (None, "PASS")
-    held = bool(source.options.get("accept_unauthenticated", False)) or unchecked
-    if not provable and not held:
-        return Quiet("DMARC did not pass")
     found = files_of(raw, source)
     taken = Accepted(
-        sender=sender,
+        sender=named,
         message_id=headers.text("message-id").strip()[:250] or f"<{hashlib.sha256(raw).hexdigest()}>",
         subject=headers.text("subject")[:200],
-        files=tuple(found.files),
-        automatic=_automatic(headers),
+        files=() if found.excess else tuple(found.files),
+        automatic=is_answer or _automatic(headers),
         ignored=tuple(found.ignored),
     )
+    has_files = bool(found.files or found.excess)
+    if is_answer and sender is not None:
+        return Held(taken, AUTOMATIC, told_once=True) if has_files else Unread(named, AUTOMATIC, is_nothing=True)
     if unchecked and virus not in (None, "PASS"):
         return Held(taken, UNCHECKED)
-    if found.excess or not found.files:
-        if believed:
-            return Rejected("MAIL_WITHOUT_FILE", taken)
-        return Held(taken, UNCHECKED) if unchecked else Quiet("nothing to hold")
-    if believed or (provable and all(map(signed, found.files))):
+    if believed:
+        return taken if taken.files else Rejected("MAIL_WITHOUT_FILE", taken)
+    if sender is not None and source.options.get("signers") and taken.files and all(map(signed, taken.files)):
         return taken
     if unchecked:
         return Held(taken, UNCHECKED)
-    return Held(taken) if held else Quiet("DMARC did not pass")
+    if not has_files:
+        return Unread(named, NOT_PROVEN)
+    return Held(taken, told_once=not source.options.get("accept_unauthenticated", False))
 
 
 class Headers:
@@ -171,6 +197,12 @@ def _from(headers: Headers) -> str | None:
         return None
     found = NAMED_FROM.fullmatch(named[0]) or BARE_FROM.fullmatch(named[0])
     return found[1] if found and found[1].isprintable() else None
+
+
+def _named(headers: Headers, allowed: Collection[str]) -> str:
+    """An allowed address that stands in a From beside others, or in one of several; empty where none does."""
+    found = (address.lower() for value in headers.all("from") for address in ANY_ADDRESS.findall(value))
+    return next((address for address in found if address in allowed), "")
 
 
 def dmarc_passed(headers: Headers, domain: str, receivers: Sequence[str]) -> bool:

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 PATIENCE = timedelta(minutes=10)
 WORDS = "retour test"
 """A mail with these in its subject is for the trial alone: none of its files is taken in."""
-Verdict = mail.Accepted | mail.Held | mail.Rejected | mail.Quiet
+NOT_READ = {
+    mail.AUTOMATIC: "MAIL_DROPPED_AN_AUTOMATIC_REPLY",
+    mail.NOT_PROVEN: "MAIL_DROPPED_NOTHING_TO_HOLD",
+    mail.INFECTED: "MAIL_DROPPED_THE_VIRUS_SCAN_DID_NOT_PASS",
+}
+Verdict = mail.Accepted | mail.Held | mail.Rejected | mail.Unread | mail.Quiet
 
 
 def attempt(hub: "Hub", program: Program, source: Source, course: Course) -> None:
@@ -75,6 +80,10 @@ def seen(hub: "Hub", program: Program, source: Source, verdict: Verdict) -> bool
     match verdict:
         case mail.Quiet(why):
             trial.settle(step, WAITING, reason(why), now, trial.next.details)
+            trial.keep(state)
+            return False
+        case mail.Unread(_, why) | mail.Held(_, mail.AUTOMATIC as why):
+            trial.settle(step, WAITING, NOT_READ[why], now, trial.next.details)
             trial.keep(state)
             return False
         case mail.Held(found):

@@ -24,7 +24,7 @@ from retour.domain.program import Program, Source
 from retour.domain.times import instant, milliseconds, text
 from retour.intake.arrival import on_our_clock
 from retour.intake.attempt import given_up
-from retour.intake.batch import ARRIVED
+from retour.intake.batch import ARRIVED, IGNORED, REFUSED, Batch, report_of
 from retour.intake.opening import proved_by_signature
 from retour.intake.receive import announce
 from retour.setup.credentials import used
@@ -36,11 +36,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PLACE = "mail/"
+MORE = "MAILS_NOT_LISTED"
 SETUP = "AMAZON_SES_SETUP_NOTIFICATION"
 """What SES puts into a new folder; no mail."""
 FOR = re.compile(r"\bfor\s+<?([^\s<>;]+@[^\s<>;]+)>?", re.IGNORECASE)
-ANY_ADDRESS = re.compile(r"[^\s<>\"(),;:]+@[^\s<>\"(),;:]+")
 VERDICT = re.compile(r"\bdmarc\s*=\s*(\w+)", re.IGNORECASE)
+LISTED_A_DAY = 20
+"""So many mails a day that nothing proves are listed of a sender; of more it is told once that there were."""
 VERDICTS = {"pass": "PASS", "fail": "FAIL", "none": "GRAY"}
 
 
@@ -127,9 +129,17 @@ def taken(hub: "Hub", program: Program, source: Source, raw: bytes, envelope: En
         case mail.Quiet(why):
             logger.info("mail dropped", extra={**about, "why": why})
             return 0
+        case mail.Unread(sender, why, is_nothing):
+            if room := room_for(hub, program, source, sender, envelope.id, at):
+                list_unread(hub, program, source, raw, at, sender, why if room > 1 else MORE, is_nothing and room > 1)
+            return 0
         case mail.Rejected(_, found):
             return deliver_all(hub, program, source, replace(found, files=whole), at)
-        case mail.Held(found, why):
+        case mail.Held(found, why, told_once):
+            if told_once and (room := room_for(hub, program, source, found.sender, envelope.id, at)) <= 1:
+                if room:
+                    list_unread(hub, program, source, raw, at, found.sender, MORE)
+                return 0
             return deliver_all(hub, program, source, replace(found, files=found.files or whole), at, why)
     return deliver_all(hub, program, source, verdict, at)
 
@@ -187,12 +197,52 @@ def deliver(hub: "Hub", delivery: Delivery, file: Attachment) -> None:
 
 def give_up(hub: "Hub", program: Program, source: Source, raw: bytes, at: datetime, reference: str) -> None:
     """A mail that no worker can read: the whole of it refused and listed. Nobody knows to whom to answer."""
-    nobody = mail.Accepted("", f"<{hashlib.sha256(raw).hexdigest()}>", "", (), automatic=True)
+    given_up(hub, stored_whole(hub, program, source, raw, at, ""), reference)
+
+
+def list_unread(
+    hub: "Hub",
+    program: Program,
+    source: Source,
+    raw: bytes,
+    at: datetime,
+    sender: str,
+    why: str,
+    is_nothing: bool = False,
+) -> None:
+    """A mail in an allowed sender's name of which nothing is read: stored whole and listed with its reason."""
+    delivery = stored_whole(hub, program, source, raw, at, sender)
+    state = IGNORED if is_nothing else REFUSED
+    details = {"sender": sender, "most": str(LISTED_A_DAY)}
+    batch = Batch(delivery=delivery, state=state, code=why, details=details)
+    hub.deliveries(program.id).close(delivery, report_of(batch), state)
+    about = {"program": program.id, "source": source.name, "delivery": delivery.id, "code": why}
+    logger.info("mail listed unread", extra=about)
+
+
+def stored_whole(hub: "Hub", program: Program, source: Source, raw: bytes, at: datetime, sender: str) -> Delivery:
+    nobody = mail.Accepted(sender, f"<{hashlib.sha256(raw).hexdigest()}>", "", (), automatic=True)
     delivery = delivery_of(program, source, nobody, Attachment("mail.eml", raw), at, "")
     delivery = replace(delivery, body_key=f"raw/{program.id}/{delivery.id}")
     hub.inbox.put(delivery.body_key, raw)
-    hub.deliveries(program.id).put(delivery, None, ARRIVED, {})
-    given_up(hub, delivery, reference)
+    return hub.deliveries(program.id).put(delivery, None, ARRIVED, {})
+
+
+def room_for(hub: "Hub", program: Program, source: Source, sender: str, mail_id: str, at: datetime) -> int:
+    """How many more mails that nothing proves are listed of a sender that day, this one included.
+
+    1 means that it is told with this one that there are more, and 0 that this was told. A mail told twice counts once.
+    """
+    notes = hub.state(program.id, source.name)
+    digest = hashlib.blake2b(sender.lower().encode(), digest_size=8).hexdigest()
+    key = f"doubted#{at:%Y%m%d}#{digest}"
+    ids: list[str] = (notes.get(key) or {}).get("mails", [])
+    if mail_id not in ids:
+        if len(ids) > LISTED_A_DAY:
+            return 0
+        ids.append(mail_id)
+        notes.put(key, {"mails": ids})
+    return LISTED_A_DAY + 1 - ids.index(mail_id)
 
 
 # Mails of which no event told
@@ -212,7 +262,7 @@ def envelope_of(hub: "Hub", id_: str) -> Envelope:
     verdict = VERDICT.search(own.get("authentication-results", ""))
     return Envelope(
         id=id_,
-        recipients=[*told, *ANY_ADDRESS.findall(" ".join(named))],
+        recipients=[*told, *mail.ANY_ADDRESS.findall(" ".join(named))],
         sender=own.get("return-path", "").strip(),
         at=hub.inbox.put_at(PLACE + id_),
         dmarc=VERDICTS.get(verdict[1].lower(), "PROCESSING_FAILED") if verdict else "PROCESSING_FAILED",

@@ -9,7 +9,15 @@ from typing import Any
 from retour.store.items import n, read, s
 from retour.store.query import pages
 
-LASTS_DAYS = {"idempotency": 30, "daily": 40, "expected": 400, "answered": 400, "called": 400, "partial": 30}
+LASTS_DAYS = {
+    "idempotency": 30,
+    "daily": 40,
+    "expected": 400,
+    "answered": 400,
+    "called": 400,
+    "partial": 30,
+    "doubted": 3,
+}
 """How long a fact of a kind is kept, by the real clock; one that is not named here lasts."""
 
 
