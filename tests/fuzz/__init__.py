@@ -276,10 +276,10 @@ def mail_seeds() -> list[bytes]:
 
 
 def screened(content: bytes) -> str:
-    """A mail is believed, held or dropped; whatever is answered to it can be written."""
+    """A mail is believed, held, listed or dropped; whatever is answered to it can be written."""
     found = mail.screen(content, MAILBOX, envelope_sender="bounces@shop.example", domain="in.example")
     taken = found.mail if isinstance(found, mail.Held | mail.Rejected) else found
-    if isinstance(taken, mail.Quiet):
+    if isinstance(taken, mail.Quiet | mail.Unread):
         return "quiet"
     to = {"to": taken.sender, "subject": taken.subject, "message_id": taken.message_id}
     told = [mail.Told(file.name, "d", skipped={f"ignored {name}": 1 for name in taken.ignored}) for file in taken.files]
