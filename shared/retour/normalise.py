@@ -340,10 +340,20 @@ class Reading:
     ) -> str:
         if subject is not None:
             # Every row of a version counts, alike ones too: which of them say the same again is for the fold to see.
-            return digest(self.source.namespace, "subject", subject, self.delivery.identity, place)
+            return digest(self.source.namespace, "subject", subject, self._told_once, place)
         if reference is None:
             return digest("", self.source.name, self.delivery.identity, place)
         return digest(self.source.namespace, reference, version, target, event_type or "", sku or "", line or "")
+
+    @cached_property
+    def _told_once(self) -> str:
+        """What tells a statement of this delivery from those of others.
+
+        Where everything is told anew, the bytes of an earlier day are no repetition: they say that it is so again.
+        """
+        delivery = self.delivery
+        by_its_bytes = delivery.identity == delivery.sha256
+        return delivery.id if by_its_bytes and self.source.references == "restate" else delivery.identity
 
     def subject_of(self, told: str | None, reference: str | None, change: Change) -> str | None:
         """What a record speaks of: the subject it names, or its reference where its source tells each one anew."""

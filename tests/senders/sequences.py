@@ -6,11 +6,12 @@ come from a data file beside this one, whose amounts are typed.
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
@@ -19,7 +20,7 @@ from tests.senders.hall import Hall
 from tests.senders.messages import Message
 
 HERE = Path(__file__).parent
-KINDS = ("stripe", "shopify", "woocommerce", "bigcommerce")
+KINDS = ("stripe", "shopify", "woocommerce", "bigcommerce", "salesforce")
 MESSAGES_MAX = 4
 HALL_HOLDS = 200
 """Sequences in one program in memory: then a new one, so that looking things up stays cheap."""
@@ -144,30 +145,44 @@ MESSAGES: Mapping[str, Callable[[str, Told, str], Message]] = {
 }
 
 
-def hall_of(kind: str) -> Hall:
-    return Hall(kind, table(kind)["source"])
+class Player(Protocol):
+    """Plays sequences about new orders; tells what is left of the sale, and what was told of its objects for good."""
+
+    def play(self, order: str, sequence: Sequence_) -> tuple[str, Sequence[Told]]: ...
 
 
-def play(hall: Hall, order: str, sequence: Sequence_) -> str | None:
-    """Send a sequence about a new order; what is wrong with what is left of it, if anything is."""
-    hall.sell(order, table(hall.kind)["sale"])
-    for one in sequence.arrivals:
-        body, headers = message(hall.kind, order, one)
-        counts = hall.post(body, **headers).get("counts", {})
-        if counts.get("refused"):
-            return f"{one} was refused: {counts}"
-    told, right = hall.left(order), left(hall.kind, sequence.told)
-    return None if told == right else f"left {told}, right is {right}, of {sequence.arrivals}"
+@dataclass(frozen=True)
+class Caller:
+    """Plays them as signed calls."""
+
+    hall: Hall
+
+    def play(self, order: str, sequence: Sequence_) -> tuple[str, Sequence[Told]]:
+        kind = self.hall.kind
+        self.hall.sell(order, table(kind)["sale"])
+        for one in sequence.arrivals:
+            body, headers = message(kind, order, one)
+            counts = self.hall.post(body, **headers).get("counts", {})
+            assert not counts.get("refused"), f"{one} was refused: {counts}"
+        return self.hall.left(order), sequence.told
+
+
+def player(kind: str) -> AbstractContextManager[Player]:
+    if kind == "salesforce":
+        from tests.senders.organisation import organisation
+
+        return organisation()
+    return nullcontext(Caller(Hall(kind, table(kind)["source"])))
 
 
 def first_wrong(kind: str, sequences: Iterator[Sequence_]) -> tuple[int, str | None]:
     """How many sequences were played, and what was wrong with the last of them, if that ended it."""
     count = 0
-    hall = hall_of(kind)
-    for count, sequence in enumerate(sequences, start=1):
-        if count % HALL_HOLDS == 0:
-            hall = hall_of(kind)
-        wrong = play(hall, str(100_000 + count), sequence)
-        if wrong is not None:
-            return count, wrong
+    while some := list(itertools.islice(sequences, HALL_HOLDS)):
+        with player(kind) as plays:
+            for sequence in some:
+                count += 1
+                is_left, told = plays.play(str(100_000 + count), sequence)
+                if is_left != (right := left(kind, told)):
+                    return count, f"left {is_left}, right is {right}, of {sequence.arrivals}"
     return count, None
