@@ -1,7 +1,7 @@
 """The sweep: what no event told of is found, what is stored is moved away, and the cost stays as it is."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +12,7 @@ from functions.tick import app as tick
 from tests.conftest import PROGRAM, House
 from tests.functions.test_file_drop import ROWS, bodies, headers, put_quietly, remove, rename
 from tests.functions.test_tick import CONTEXT
+from tests.meter import Looks
 
 from retour.domain.delivery import Channel, Kind
 from retour.domain.program import Program
@@ -20,6 +21,7 @@ from retour.intake.receive import announce
 from retour.operations.sweep import look_again, sweep
 from retour.posting import holding
 from retour.replies.tell import tell
+from retour.store.inbox import Version
 
 HOUR, NOW = timedelta(hours=1), timedelta(0)
 
@@ -84,13 +86,65 @@ def test_what_is_stored_is_moved_after_an_hour_and_answers_stay(
     assert sorted(bodies(house)) == sorted([ROWS, ROWS.replace(b"80.00", b"70.00")])
 
 
-def test_a_source_may_keep_its_uploads_where_they_are(house: House, swept: Callable[..., Counter[str]]) -> None:
-    kept = {"channel": "sftp", "options": {"keep": True}}
-    house.apply({**PROGRAM, "sources": {**PROGRAM["sources"], "warehouse": kept}})
+@pytest.fixture
+def kept(house: House) -> None:
+    source = {"channel": "sftp", "options": {"keep": True}}
+    house.apply({**PROGRAM, "sources": {**PROGRAM["sources"], "warehouse": source}})
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_source_may_keep_its_uploads_where_they_are_and_each_says_what_it_became(
+    house: House, swept: Callable[..., Counter[str]]
+) -> None:
+    for left in (90, 80):
+        put_quietly(house, "may.csv", ROWS.replace(b"80.00", b"%d.00" % left))
+    assert swept()["uploads"] == 2
+    assert swept(30 * HOUR) == Counter(moved=1), "what was written over is no file of theirs any more"
+    assert swept(90 * HOUR) == Counter()
+    [version] = house.hub.inbox.versions(f"sftp/{house.program}/warehouse/may.csv")
+    tags = house.hub.inbox.client.get_object_tagging(
+        Bucket=house.hub.inbox.bucket, Key=version.key, VersionId=version.id
+    )["TagSet"]
+    assert tags == [{"Key": "retour-delivery", "Value": headers(house)[-1].delivery.id}]
+
+
+@pytest.mark.usefixtures("kept")
+def test_what_a_sweep_asks_for_does_not_grow_with_what_is_kept(
+    house: House, swept: Callable[..., Counter[str]], looks: Callable[[], Looks], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = type(house.hub.inbox).versions
+
+    def put_later(inbox: Any, prefix: str) -> Iterator[Version]:
+        """The same, those of June put four hours after they were."""
+        for one in versions(inbox, prefix):
+            yield replace(one, at=one.at + 4 * HOUR) if "june" in one.key else one
+
+    monkeypatch.setattr(type(house.hub.inbox), "versions", put_later)
+
+    def cost(later: timedelta) -> tuple[int, int]:
+        asked: list[str] = []
+        count = lambda model, **_: asked.append(model.name)  # noqa: E731
+        house.hub.inbox.client.meta.events.register("before-call.s3", count)
+        read = looks()
+        swept(later)
+        house.hub.inbox.client.meta.events.unregister("before-call.s3", count)
+        return len(asked), read.requests
+
     put_quietly(house, "may.csv", ROWS)
-    assert swept()["uploads"] == 1
-    assert swept(30 * HOUR) == swept(90 * HOUR) == Counter()
-    assert "may.csv" in lying(house)
+    swept()
+    swept(2 * HOUR)
+    house.clock.moment += 3 * HOUR
+    swept(3 * HOUR)
+    idle = cost(3 * HOUR)
+    june = {f"june-{n}.csv" for n in range(8)}
+    for n, name in enumerate(sorted(june)):
+        put_quietly(house, name, ROWS.replace(b"80.00", b"%d.00" % (80 - 5 * n)))
+    assert swept(5 * HOUR)["uploads"] == 8
+    swept(6 * HOUR)
+    house.clock.moment += 6 * HOUR
+    swept(8 * HOUR)
+    assert cost(9 * HOUR) == idle
+    assert june <= lying(house)
 
 
 def test_a_working_name_that_stays_is_the_file_s_name_and_half_files_are_listed(

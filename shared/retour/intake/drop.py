@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 PLACE = "sftp"
 ANSWER = "retour-answer"
 """The mark on what we leave in a sender's folder: the name under which we wrote it. A client cannot set it."""
+TAKEN = "retour-delivery"
+"""The tag of an upload that is kept where it lies: the delivery it was taken in as."""
 RENAMED_WITHIN = timedelta(minutes=2)
 RENAMES_SOON = timedelta(minutes=10)
 """After so long under a working name a file is taken in as it is called."""
@@ -118,6 +120,9 @@ def taken(
     delivery = replace(delivery, sha256=copied.sha256, size=copied.size)
     delivery = hub.deliveries(program.id).put(delivery, None, ARRIVED, {})
     leave_receipt(hub, program, delivery)
+    if source.options.get("keep") is True:
+        with suppress(KeyError):  # Removed by its sender meanwhile.
+            hub.inbox.tag(version.key, version.id, {TAKEN: delivery.id})
     return delivery
 
 

@@ -7,6 +7,7 @@ remove what they have just uploaded. So what a sweep reads does not grow with wh
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -33,8 +34,8 @@ logger = logging.getLogger(__name__)
 
 MOVED_AFTER = timedelta(hours=1)
 SET_ASIDE_FOR = timedelta(days=1)
-KEPT_LOOKED_AT = timedelta(days=2)
-"""How far back uploads are looked at of a source that leaves them where they are."""
+SETTLED = "settled"
+"""The note of a source that leaves its uploads where they are: up to which moment every one of them was taken in."""
 LOOKED = "looked-at-deliveries"
 LOOKED_BACK, LOOKED_BACK_MOST = timedelta(hours=2), timedelta(days=3)
 """How far back deliveries are looked at the first time, and after a long pause."""
@@ -69,63 +70,99 @@ def sweep(
 
 
 def sweep_uploads(hub: "Hub", program: Program, source: Source, older_than: timedelta) -> Counter[str]:
-    """Take in every upload that lies there and no event told of, and take away what is stored elsewhere."""
+    """Take in every upload that lies there and no event told of, and take away what is stored elsewhere.
+
+    Of a source that keeps its uploads the last of each name stays, and is asked about no more once it was taken in.
+    """
     counts = Counter[str]()
     notes, now = hub.state(program.id, source.name), hub.real_now()
-    swept = notes.get("swept")
+    stays = source.options.get("keep") is True
+    swept, settled = notes.get("swept"), (notes.get(SETTLED) if stays else None)
     since = instant(swept["at"]) - timedelta(hours=1) if swept else None
+    visit = KeySweep(
+        hub,
+        program,
+        source,
+        older_than,
+        since,
+        stays,
+        instant(settled["until"]) if settled else None,
+        now - MOVED_AFTER,
+    )
     found = sorted(hub.inbox.versions(f"{PLACE}/{program.id}/{source.name}/"), key=lambda one: (one.key, one.at))
     for key, group in groupby(found, key=lambda one: one.key):
+        history = list(group)
         try:
-            counts += sweep_key(hub, program, source, key, list(group), older_than, since)
+            counts += visit.sweep(key, history)
         except Exception:
             logger.exception("upload stays for the next sweep", extra={"key": key})
+            visit.leave(history[0])
             counts["failed"] += 1
     if not counts["failed"]:
         notes.put("swept", {"at": text(now)})
+    if stays and visit.done_until != visit.settled:
+        notes.put(SETTLED, {"until": text(visit.done_until)})
     return counts
 
 
-def sweep_key(
-    hub: "Hub",
-    program: Program,
-    source: Source,
-    key: str,
-    history: Sequence[Version],
-    older_than: timedelta,
-    since: datetime | None,
-) -> Counter[str]:
-    """The same of one key with all that was ever put there, oldest first."""
-    counts, now = Counter[str](), hub.real_now()
-    name = names.base(key)
-    put = [one for one in history if not one.removed]
-    if key.endswith("/") or (name.startswith(names.ANSWERS) and since and all(one.at < since for one in history)):
+@dataclass
+class KeySweep:
+    """A sweep of one source's folder, key by key.
+
+    `settled`: of what was put before it, and is the last of its name, nothing has to be asked. `done_until` is what
+    that will be the next time.
+    """
+
+    hub: "Hub"
+    program: Program
+    source: Source
+    older_than: timedelta
+    since: datetime | None
+    stays: bool
+    settled: datetime | None
+    done_until: datetime
+
+    def leave(self, version: Version) -> None:
+        self.done_until = min(self.done_until, version.at)
+
+    def sweep(self, key: str, history: Sequence[Version]) -> Counter[str]:
+        """All that was ever put at a key, oldest first."""
+        counts, now = Counter[str](), self.hub.real_now()
+        name = names.base(key)
+        put = [one for one in history if not one.removed]
+        is_old = self.since and all(one.at < self.since for one in history)
+        if key.endswith("/") or (name.startswith(names.ANSWERS) and is_old):
+            return counts
+        pending = False
+        for version in put:
+            age, is_last = now - version.at, version is history[-1]
+            is_settled = self.settled is not None and version.at < self.settled
+            if age < self.older_than or (is_settled and is_last):
+                continue
+            state = "" if is_settled else state_of(self.hub, self.program, self.source, version)
+            if is_settled:
+                self.hub.inbox.remove(key, version.id)  # Written over or removed since, and stored elsewhere.
+                counts[MOVED] += 1
+            elif state in ("", ARRIVED):
+                if not state and not is_last and names.may_be_renamed(name) and age >= MOVED_AFTER:
+                    self.hub.inbox.remove(key, version.id)  # Under its first name, of what was renamed or called off.
+                    counts[TIDIED] += 1
+                else:
+                    pending = True
+                    self.leave(version)
+            elif self.stays and is_last:
+                continue
+            elif age >= (SET_ASIDE_FOR if state == IGNORED else MOVED_AFTER):
+                self.hub.inbox.remove(key, version.id)
+                counts[MOVED] += 1
+        if pending:
+            for delivery in drops_at(self.hub, key, patience=self.older_than):
+                handle(self.hub, delivery)
+                counts[UNTAKEN] += 1
+        if history and not put and now - history[-1].at >= MOVED_AFTER:
+            for version in history:  # Only the marks of what was removed are left.
+                self.hub.inbox.remove(key, version.id)
         return counts
-    stays = source.options.get("keep") is True
-    pending = False
-    for version in put:
-        age = now - version.at
-        if age < older_than or (stays and age > KEPT_LOOKED_AT):
-            continue
-        state = state_of(hub, program, source, version)
-        if state in ("", ARRIVED):
-            gone = version is not history[-1]
-            if not state and gone and names.may_be_renamed(name) and age >= MOVED_AFTER:
-                hub.inbox.remove(key, version.id)  # Under its first name, of what was renamed or called off.
-                counts[TIDIED] += 1
-            else:
-                pending = True
-        elif age >= (SET_ASIDE_FOR if state == IGNORED else MOVED_AFTER) and not stays:
-            hub.inbox.remove(key, version.id)
-            counts[MOVED] += 1
-    if pending:
-        for delivery in drops_at(hub, key, patience=older_than):
-            handle(hub, delivery)
-            counts[UNTAKEN] += 1
-    if history and not put and now - history[-1].at >= MOVED_AFTER:
-        for version in history:  # Only the marks of what was removed are left.
-            hub.inbox.remove(key, version.id)
-    return counts
 
 
 def state_of(hub: "Hub", program: Program, source: Source, version: Version) -> str:

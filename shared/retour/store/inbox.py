@@ -119,6 +119,17 @@ class Inbox:
         """Take one version of an object away for good; one that is gone already changes nothing."""
         self.client.delete_object(Bucket=self.bucket, Key=key, VersionId=version)
 
+    def tag(self, key: str, version: str, tags: Mapping[str, str]) -> None:
+        """Say something of a version for people and lifecycle rules to see; KeyError when it is not there."""
+        pairs = [{"Key": name, "Value": value} for name, value in tags.items()]
+        about = {"Bucket": self.bucket, "Key": key, "VersionId": version}
+        try:
+            self.client.put_object_tagging(**about, Tagging={"TagSet": pairs})
+        except self.client.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] not in GONE:
+                raise
+            raise KeyError(key) from None
+
     def put_at(self, key: str) -> datetime:
         """When an object was put, by the real clock; KeyError when it is not there."""
         try:
