@@ -1,6 +1,8 @@
 """file_drop through its front door: what an upload by SFTP becomes, and what lies beside it afterwards."""
 
+import csv
 import hashlib
+import io
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 from functions.file_drop import app
 from tests.conftest import PROGRAM, House
+from tests.files import old_workbooks as xls
 from tests.functions.test_inbound_email import CONTEXT, amount
 
 from retour.domain.delivery import Channel, Kind
@@ -235,6 +238,35 @@ def test_an_upload_that_broke_off_is_refused(house: House, upload: Callable[...,
 def test_a_rejected_file_corrected_is_read(house: House, upload: Callable[..., None]) -> None:
     upload("rejected_may.csv", ROWS.replace(b";x", b";75.00"))
     assert amount(house) == 7500
+
+
+def test_what_was_refused_of_an_old_workbook_comes_back_as_one_of_today_and_stays_refused(
+    house: House, upload: Callable[..., None]
+) -> None:
+    """An id that lost its digits, one that became a day, a formula nobody calculated, a text of two numbers."""
+    cells = xls.header("order_id", "change", "amount") + b"".join(xls.text(at, 1, "set_total") for at in range(1, 6))
+    cells += xls.text(1, 0, "A-1") + xls.number(1, 2, 80)
+    cells += xls.number(2, 0, 1.23456789012346e17) + xls.number(2, 2, 1)
+    cells += xls.number(3, 0, 46082, 1) + xls.number(3, 2, 2)
+    cells += xls.text(4, 0, "A-1") + xls.formula(4, 2, bytes(8), flags=3)
+    cells += xls.text(5, 0, "A-1") + xls.text(5, 2, "1.234")
+    upload("may.xls", xls.workbook(("May", cells), styles=(0, 16)))
+    assert amount(house) == 8000
+    tell(house.hub, asked(house)[-1])
+    assert beside(house) == {"may.xls", "receipt_may.xls", "result_may.xls.csv", "rejected_may.xlsx"}
+    codes = ["DAMAGED_ID", "DAMAGED_ID", "CELL_NOT_CALCULATED", "AMOUNT_AMBIGUOUS"]
+    assert refused_codes(house, "result_may.xls.csv") == codes
+    back = house.hub.inbox.read(f"sftp/{house.program}/warehouse/rejected_may.xlsx")
+    assert back.startswith(b"PK"), "what its name says it is"
+    upload("again.xlsx", back)
+    tell(house.hub, asked(house)[-1])
+    assert refused_codes(house, "result_again.xlsx.csv") == codes and amount(house) == 8000
+
+
+def refused_codes(house: House, name: str) -> list[str]:
+    """The codes of the refused rows, in the order of the file."""
+    result = house.hub.inbox.read(f"sftp/{house.program}/warehouse/{name}").decode("utf-8-sig")
+    return [row["code"] for row in csv.DictReader(io.StringIO(result)) if row["outcome"] == "refused"]
 
 
 def test_a_file_that_is_none_is_refused_with_a_receipt(house: House, upload: Callable[..., None]) -> None:
