@@ -18,11 +18,12 @@ from retour.normalise import Read, Reading
 from retour.sentences import sentence
 from retour.setup import program_file
 from tests.conftest import PROGRAM
+from tests.files import old_workbooks, test_ods, workbooks
 
 RECEIVED = datetime(2026, 11, 25, 9, tzinfo=UTC)
 
 
-def read(text: str, **source: Any) -> list[Read]:
+def read(text: str | bytes, **source: Any) -> list[Read]:
     document = {
         "program": "acme",
         "currency": "EUR",
@@ -31,7 +32,7 @@ def read(text: str, **source: Any) -> list[Read]:
         "sources": {"erp": {"channel": "sftp", **source}},
     }
     program = program_from(document, 1, ())
-    body = text.encode()
+    body = text.encode() if isinstance(text, str) else text
     opened = open_file("x.csv", BytesIO(body), program.sources["erp"])
     assert isinstance(opened, Opened), opened
     delivery = Delivery(
@@ -276,3 +277,50 @@ def test_grouped_amounts_are_read_where_the_others_have_points() -> None:
 @pytest.mark.parametrize("text", ["A-1;12,50\n", "A-1;12,50\nA-2;12.50\n", "A-1;12,50\nA-2;1.234\n"])
 def test_one_amount_or_a_column_of_two_minds_decides_nothing(text: str) -> None:
     assert read(f"nr;betrag\n{text}", **MAPPED)[0].code == "AMOUNT_OTHER_MARK"  # type: ignore[union-attr]
+
+
+TEXTS = ("12,50", "1.234,56", "1.234", *("7,00",) * 50, "12.50")
+TYPED_NUMBER = "1.234"
+
+
+def as_xlsx(*amounts: str) -> bytes:
+    rows = [
+        workbooks.row(at, workbooks.text(f"A{at}", f"A-{at}"), workbooks.text(f"B{at}", amount))
+        for at, amount in enumerate(amounts, 2)
+    ]
+    last = len(amounts) + 2
+    typed = workbooks.row(last, workbooks.text(f"A{last}", "T"), workbooks.number(f"B{last}", TYPED_NUMBER))
+    return workbooks.workbook(("S", workbooks.header(1, "nr", "betrag") + "".join(rows) + typed))
+
+
+def as_xls(*amounts: str) -> bytes:
+    cells = old_workbooks.header("nr", "betrag") + b"".join(
+        old_workbooks.text(at, 0, f"A-{at}") + old_workbooks.text(at, 1, amount) for at, amount in enumerate(amounts, 1)
+    )
+    last = len(amounts) + 1
+    typed = old_workbooks.text(last, 0, "T") + old_workbooks.number(last, 1, float(TYPED_NUMBER))
+    return old_workbooks.workbook(("S", cells + typed))
+
+
+def as_ods(*amounts: str) -> bytes:
+    cell, row = test_ods.cell, test_ods.row
+    rows = [row(cell(f"A-{at}"), cell(amount)) for at, amount in enumerate(amounts)]
+    typed = row(cell("T"), test_ods.number(TYPED_NUMBER))
+    return test_ods.spreadsheet(test_ods.table(row(cell("nr"), cell("betrag")), *rows, typed))
+
+
+@pytest.mark.parametrize("file", [as_xlsx, as_xls, as_ods])
+def test_the_texts_of_a_column_of_a_workbook_decide_its_decimal_mark(file: Any) -> None:
+    *found, other, typed = read(file(*TEXTS), **MAPPED)
+    assert [one.change for one in found if isinstance(one, Modification)] == [
+        TakeBack(Decimal(amount)) for amount in ("12.50", "1234.56", "1234", *("7.00",) * 50)
+    ]
+    assert isinstance(other, Unreadable) and (other.code, other.details["right"]) == ("AMOUNT_OTHER_MARK", "12,50")
+    assert isinstance(typed, Modification) and typed.change == TakeBack(Decimal(TYPED_NUMBER))
+
+
+@pytest.mark.parametrize("file", [as_xlsx, as_xls, as_ods])
+def test_numbers_of_a_workbook_decide_nothing_for_its_texts(file: Any) -> None:
+    text, typed = read(file("1.234"), **MAPPED)
+    assert isinstance(text, Unreadable) and text.code == "AMOUNT_AMBIGUOUS"
+    assert isinstance(typed, Modification) and typed.change == TakeBack(Decimal(TYPED_NUMBER))

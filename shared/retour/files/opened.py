@@ -13,7 +13,8 @@ class Opened:
 
     `rejected_head` is everything up to the first row exactly as it came, `encoding` and `newline` what its rows are
     written in: with the raw text of refused rows, and `rejected_tail` after them, they make a file of the same layout.
-    Where a file is more than text, `write` makes it from the raw texts. `skipped` counts, while rows are read, the
+    Where a file is more than text, `write` makes it from the raw texts. `mark` is the decimal mark that its own amounts
+    decide, where they do and the source declares none. `skipped` counts, while rows are read, the
     lines that are no rows (blank, totals, repeated header, preamble).
     """
 
@@ -24,6 +25,7 @@ class Opened:
     encoding: str
     newline: str
     delimiter: str = ""
+    mark: str = ""
     skipped: Counter[str] = field(default_factory=Counter)
     rejected_tail: bytes = b""
     write: Callable[[Iterable[str]], Iterator[bytes]] | None = None

@@ -6,7 +6,7 @@ doubtful; from its line on every line is refused.
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
@@ -166,7 +166,7 @@ def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "
         return shape
     head, rest = first[: shape.line], first[shape.line :]
     shape = replace(shape, declared=encoding.codec if encoding.fallback else "")
-    shape = shape if source.mapping.get("decimal") else with_mark(shape, rest, source)
+    shape = with_mark(shape, (cells_of(text.rstrip("\r\n"), shape.delimiter) for text in rest), source)
     newline = next((end for end in ("\r\n", "\n", "\r") if first[shape.line - 1].endswith(end)), "\n")
     whole = "".join(head) if not head or head[-1].endswith(newline) else "".join(head) + newline
     skipped = Counter({"preamble": shape.line - 1} if shape.line > 1 else {})
@@ -181,6 +181,7 @@ def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "
         encoding=encoding.codec,
         newline=newline,
         delimiter=shape.delimiter,
+        mark=shape.mark,
         skipped=skipped,
     )
 
@@ -216,19 +217,19 @@ def shape_of(first: Sequence[str], source: Source, layout: Layout, prefix: str =
     return Refusal("HEADER_NOT_FOUND", {"lines": str(len(first)), "expected": ", ".join(expected)})
 
 
-def with_mark(shape: Shape, rest: Sequence[str], source: Source) -> Shape:
-    """The same, with the decimal mark that the amounts of its first rows agree on.
+def with_mark(shape: Shape, rows: Iterable[Sequence[str] | Quote], source: Source) -> Shape:
+    """The same, with the decimal mark that the amounts of its first rows agree on, where the source declares none.
 
     Two of them at least must leave no choice, and none may have another; else every amount is judged by itself.
+    Numbers that their file gives as numbers leave no doubt, and say nothing of how its texts are written.
     """
-    names = amounts_of(shape, source)
+    names = frozenset() if source.mapping.get("decimal") else amounts_of(shape, source)
     found: Counter[str] = Counter()
-    for text in rest if names else ():
-        cells = cells_of(text.rstrip("\r\n"), shape.delimiter)
+    for cells in rows if names else ():
         if isinstance(cells, Quote) or len(cells) != len(shape.header):
             continue
         for name, cell in zip(shape.header, cells, strict=True):
-            if name in names and AMOUNT.fullmatch(amount := cell.strip()):
+            if name in names and not isinstance(cell, Typed) and AMOUNT.fullmatch(amount := cell.strip()):
                 marks = [mark for mark in ".," if digits_of(amount, mark)]
                 found.update(marks if len(marks) == 1 else ())
     [(mark, times)] = found.items() if len(found) == 1 else [("", 0)]
@@ -425,7 +426,10 @@ def row_of(cells: list[str], raw: str, line: int, shape: Shape) -> Row | Unreada
             return unreadable(code, details, line, raw, shape, name, fields)
     for name in shape.amounts & fields.keys():
         # A point before three digits is doubtful among points as well: prices have two decimals.
-        if AMOUNT.fullmatch(value := fields[name]) and (shape.mark == "," or "," in value):
+        value = fields[name]
+        if isinstance(value, Typed):
+            continue
+        if AMOUNT.fullmatch(value) and (shape.mark == "," or "," in value):
             if not (digits := digits_of(value, shape.mark)):
                 other = "," if shape.mark == "." else "."
                 right = digits_of(value, other).replace(".", shape.mark)

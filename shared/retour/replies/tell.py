@@ -141,7 +141,7 @@ def writing_of(hub: "Hub", source: Source, delivery: Delivery) -> Writing:
     if kind(hub, delivery) == "TEXT":
         opened = open_delivery(hub, delivery, source, Stream(hub.inbox.pieces(delivery.body_key, HEAD)))
         if not isinstance(opened, Refusal) and opened.delimiter:
-            return Writing(opened.delimiter, mark, amounts)
+            return Writing(opened.delimiter, opened.mark or mark, amounts)
     return Writing(";" if mark == "," else ",", mark, amounts)
 
 

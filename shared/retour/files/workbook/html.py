@@ -24,7 +24,7 @@ BREAKS = ("br", "p", "div", "li")
 def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "") -> Opened | Refusal:
     """The rows of the one table of a page with a header we know, or why none can be read."""
     try:
-        return opened(Page(stream, source), layout, prefix)
+        return opened(Page(stream, source), source, layout, prefix)
     except Unusable as unusable:
         return unusable.refusal
 

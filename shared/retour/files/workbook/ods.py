@@ -32,7 +32,7 @@ PLAIN = Look()
 def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "") -> Opened | Refusal:
     """The rows of an OpenDocument spreadsheet, or why none can be read."""
     try:
-        return opened(Book(stream, source), layout, prefix)
+        return opened(Book(stream, source), source, layout, prefix)
     except Unusable as unusable:
         return unusable.refusal
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from retour.domain.program import Source
 from retour.domain.row import Refusal, Row, Unreadable
 from retour.files import layout as layouts
 from retour.files import table
@@ -64,7 +65,7 @@ class Book(Protocol):
         """The rows of a sheet, from its beginning; Broken where it breaks off."""
 
 
-def opened(book: Book, layout: Layout, prefix: str) -> Opened | Refusal:
+def opened(book: Book, source: Source, layout: Layout, prefix: str) -> Opened | Refusal:
     """Its rows, or why none can be read. Places are `sheet!7`."""
     skipped = Counter({f"hidden sheet {name[:40]}": 1 for name in book.hidden})
     found: list[tuple[Sheet, Shape, list[Line]]] = []
@@ -95,6 +96,7 @@ def opened(book: Book, layout: Layout, prefix: str) -> Opened | Refusal:
     layout = shape.layout
     if fault := layouts.fault(shape.header, layout, shape.line):
         return fault
+    shape = table.with_mark(shape, (placed(book, line, shape) for line in first if line.number > shape.line), source)
     head = [line.cells for line in first if line.number <= shape.line]
     if len(head) > 1:
         skipped["preamble"] = len(head) - 1
@@ -107,6 +109,7 @@ def opened(book: Book, layout: Layout, prefix: str) -> Opened | Refusal:
         encoding="utf-8",
         newline="\n",
         delimiter="\t",
+        mark=shape.mark,
         skipped=skipped,
         write=lambda raws: written(sheet.name, head, raws, ids),
     )
@@ -131,6 +134,17 @@ def shape_of(first: Sequence[Line], layout: Layout, prefix: str) -> Shape | None
     return shape
 
 
+def placed(book: Book, line: Line, shape: Shape) -> list[str]:
+    """The cells of a row, below the columns of its header: of a sheet they have places, and what has none is blank."""
+    if book.exact:
+        return line.cells
+    width = len(shape.header)
+    cells = [*line.cells, *[""] * (width - len(line.cells))]
+    while len(cells) > width and not cells[-1].strip():
+        cells.pop()
+    return cells
+
+
 def trimmed(cells: Sequence[str]) -> list[str]:
     """A row up to its last cell that says something."""
     kept = list(cells)
@@ -144,18 +158,12 @@ def rows(
 ) -> Iterator[Row | Unreadable]:
     """Every row below the header; where the sheet breaks off, one refusal for what would have followed."""
     number = shape.line
-    width = len(shape.header)
     try:
         for line in bounded(book.lines(sheet)):
             if line.number <= shape.line:
                 continue
             number = line.number
-            cells = line.cells
-            if not book.exact:
-                # The cells of a sheet have places: what stands in none is blank.
-                cells += [""] * (width - len(cells))
-                while len(cells) > width and not cells[-1].strip():
-                    cells.pop()
+            cells = placed(book, line, shape)
             raw = Cells(text_of(cells), line.kept)
             found: Row | Unreadable | str
             if not line.far and table.is_totals(cells, shape):

@@ -83,7 +83,7 @@ BROKEN = (Damaged, Short, LookupError, ValueError)
 def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "") -> Opened | Refusal:
     """The rows of an XLS workbook, or why none can be read."""
     try:
-        return opened(Book(stream, source), layout, prefix)
+        return opened(Book(stream, source), source, layout, prefix)
     except Unusable as unusable:
         return unusable.refusal
 

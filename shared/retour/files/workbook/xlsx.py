@@ -80,7 +80,7 @@ BROKEN = (expat.ExpatError, Doctype, TooDeep, *DAMAGES)
 def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "") -> Opened | Refusal:
     """The rows of an XLSX workbook, or why none can be read."""
     try:
-        return opened(Book(stream, source), layout, prefix)
+        return opened(Book(stream, source), source, layout, prefix)
     except Unusable as unusable:
         return unusable.refusal
 
