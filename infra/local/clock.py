@@ -5,12 +5,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from local.folder import write_whole
-from local.front import Refused
+from retour.api.problem import Refused
 from retour.domain.times import instant, text
 
 YEARS_MAX = 100
@@ -55,8 +54,7 @@ class Dial:
         with self.turning:
             now = self.clock.now()
             if wanted < now:
-                told = f"The business clock shows {text(now)} and only goes forward; say a later moment."
-                raise Refused(HTTPStatus.CONFLICT, "CLOCK_GOES_FORWARD", told)
+                raise Refused("CLOCK_GOES_FORWARD", moment=text(now))
             # Whole seconds, and never short of the moment: what is due then must be due.
             self.clock.keep(self.clock.offset_seconds + -((now - wanted) // timedelta(seconds=1)))
             self.follow()
@@ -69,9 +67,5 @@ def moment(body: bytes) -> datetime:
     except (ValueError, KeyError, TypeError, OverflowError):
         wanted = None
     if wanted is None or wanted > datetime.now(UTC) + timedelta(days=365 * YEARS_MAX):
-        raise Refused(
-            HTTPStatus.BAD_REQUEST,
-            "NOT_A_TIME",
-            'Say to which moment: {"to": "2026-12-24T09:00:00Z"}, at most a hundred years ahead.',
-        )
+        raise Refused("NOT_A_TIME", "clock", years=str(YEARS_MAX))
     return wanted

@@ -22,6 +22,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
+from retour.api.problem import MEDIA_TYPE, Refused, accepted_language, problems, shown
+
 log = logging.getLogger("retour.local")
 
 BODY_LIMIT = 10 * 1024 * 1024
@@ -54,14 +56,6 @@ OURS = {
     "x-forwarded-port",
     "x-forwarded-host",
 }
-
-
-class Refused(Exception):
-    """A request that never reaches the API, with the status and the sentence to answer."""
-
-    def __init__(self, status: HTTPStatus, code: str, detail: str):
-        super().__init__(detail)
-        self.status, self.code, self.detail = status, code, detail
 
 
 Passed = Callable[[str, str, int], None]
@@ -119,8 +113,7 @@ class Front(ThreadingHTTPServer):
         with self.counting:
             turns = self.under_way.setdefault(found[1] if found else "", threading.BoundedSemaphore(SIDE_BY_SIDE))
         if not turns.acquire(timeout=PATIENCE_SECONDS):
-            told = "This program makes more calls than it has turns here; send this one again in a moment."
-            raise Refused(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_CALLS", told)
+            raise Refused("TOO_MANY_CALLS", "turns", most=str(SIDE_BY_SIDE))
         try:
             yield
         finally:
@@ -168,7 +161,7 @@ class Exchange(BaseHTTPRequestHandler):
             opened = self.server.opened
             body = self.body()
             if opened is None:
-                raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "STARTING", "The hub is starting; try again in a second.")
+                raise Refused("STARTING")
             if path in opened.pages:
                 self.page(opened, path, body)
             elif path == "/" and opened.welcome:
@@ -177,7 +170,7 @@ class Exchange(BaseHTTPRequestHandler):
                 with self.server.turn(path):
                     self.exchange(opened, path, body)
             else:
-                raise Refused(HTTPStatus.NOT_FOUND, "NOT_FOUND", "There is nothing at this path; see /openapi.json.")
+                raise Refused("NOT_FOUND", "path")
         except Refused as refused:
             self.refuse(refused)
 
@@ -189,10 +182,9 @@ class Exchange(BaseHTTPRequestHandler):
             self.path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         path = self.path.partition("?")[0]
         if not all("!" <= character <= "~" for character in self.path):
-            told = "An address has no control characters and none beyond ASCII; encode them, as in %C3%A4."
-            raise Refused(HTTPStatus.BAD_REQUEST, "PATH_INVALID", told)
+            raise Refused("PATH_INVALID", "encoding")
         if ".." in path.split("/"):
-            raise Refused(HTTPStatus.BAD_REQUEST, "BAD_REQUEST", "A path must not contain '..'.")
+            raise Refused("PATH_INVALID", "dots")
         return path
 
     def body(self) -> bytes:
@@ -201,18 +193,18 @@ class Exchange(BaseHTTPRequestHandler):
         coding = self.headers.get("transfer-encoding")
         if coding is not None:
             if lengths or coding.strip().lower() != "chunked":
-                raise Refused(HTTPStatus.BAD_REQUEST, "BAD_REQUEST", "How long the body is must be said once.")
+                raise Refused("HTTP_INVALID", "length_twice")
             return b"".join(self.chunks())
         if not lengths:
             return b""
         text = lengths.pop()
         if lengths or not text.isascii() or not text.isdigit():
-            raise Refused(HTTPStatus.BAD_REQUEST, "BAD_REQUEST", "Content-Length must be one whole number.")
+            raise Refused("HTTP_INVALID", "length")
         if len(text) > 12 or int(text) > BODY_LIMIT:
-            raise too_large()
+            raise Refused("BODY_TOO_LARGE", "call")
         body = self.rfile.read(int(text))
         if len(body) < int(text):
-            raise Refused(HTTPStatus.BAD_REQUEST, "BAD_REQUEST", "The body ended before its Content-Length.")
+            raise Refused("HTTP_INVALID", "cut_off")
         return body
 
     def chunks(self) -> Iterator[bytes]:
@@ -224,14 +216,14 @@ class Exchange(BaseHTTPRequestHandler):
             except ValueError:
                 size = -1
             if size < 0 or len(head) > 16:
-                raise Refused(HTTPStatus.BAD_REQUEST, "BAD_REQUEST", "The body is not chunked as it says.")
+                raise Refused("HTTP_INVALID", "chunks")
             if size == 0:
                 while self.rfile.readline(65537).strip():
                     pass
                 return
             total += size
             if total > BODY_LIMIT:
-                raise too_large()
+                raise Refused("BODY_TOO_LARGE", "call")
             yield self.rfile.read(size)
             self.rfile.readline(3)
 
@@ -239,16 +231,15 @@ class Exchange(BaseHTTPRequestHandler):
         """Lets a client send its body only when it will be read."""
         length = self.headers.get("content-length", "")
         if length.isdigit() and int(length) > BODY_LIMIT:
-            self.refuse(too_large())
+            self.refuse(Refused("BODY_TOO_LARGE", "call"))
             return False
         return super().handle_expect_100()
 
     def exchange(self, opened: Open, path: str, body: bytes) -> None:
         if self.command not in ("GET", "HEAD", "OPTIONS") and not opened.has_room():
-            told = "The disk of the hub's data folder is full; nothing was taken. Make room and send it again."
-            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "DISK_FULL", told)
+            raise Refused("DISK_FULL")
         if self.event_bytes(body) > EVENT_LIMIT:
-            raise too_large()
+            raise Refused("BODY_TOO_LARGE", "call")
         target = urlsplit(opened.api_base)
         upstream = http.client.HTTPConnection(target.hostname or "", target.port, timeout=UPSTREAM_SECONDS)
         try:
@@ -265,17 +256,13 @@ class Exchange(BaseHTTPRequestHandler):
                 raise http.client.HTTPException
             if int(answer.getheader("content-length") or 0) > EVENT_LIMIT:
                 upstream.close()
-                told = "The answer is larger than a function can give; ask for less of it."
-                raise Refused(HTTPStatus.BAD_GATEWAY, "ANSWER_TOO_LARGE", told)
+                raise Refused("ANSWER_TOO_LARGE", most=f"{EVENT_LIMIT >> 20} MB")
         except TimeoutError:
             upstream.close()
-            told = f"The API did not answer within {UPSTREAM_SECONDS} seconds; send the same call again."
-            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "TIMED_OUT", told) from None
+            raise Refused("TIMED_OUT", "gateway", seconds=str(UPSTREAM_SECONDS)) from None
         except (OSError, http.client.HTTPException):
             upstream.close()
-            raise Refused(
-                HTTPStatus.SERVICE_UNAVAILABLE, "UNAVAILABLE", "The API did not answer; try again in a second."
-            ) from None
+            raise Refused("UNAVAILABLE", "hub") from None
         try:
             if self.command not in ("GET", "HEAD", "OPTIONS") or (path == SIGN_IN and "?" in self.path):
                 self.keep(opened, path, answer.status)
@@ -296,8 +283,7 @@ class Exchange(BaseHTTPRequestHandler):
             opened.passed(self.command, path, status)
         except Exception:
             log.exception("what %s %s changed could not be kept", self.command, path)
-            told = "This was carried out but could not be kept on this machine; is its disk full? Send it again."
-            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "NOT_KEPT", told) from None
+            raise Refused("NOT_KEPT") from None
 
     def passed_on(self, host: str, body: bytes) -> Iterator[tuple[str, str]]:
         named = {name.strip().lower() for name in self.headers.get("connection", "").split(",")}
@@ -341,25 +327,28 @@ class Exchange(BaseHTTPRequestHandler):
     def page(self, opened: Open, path: str, body: bytes) -> None:
         scheme, _, key = self.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not hmac.compare_digest(key.strip().encode(), opened.admin_key.encode()):
-            raise Refused(HTTPStatus.UNAUTHORIZED, "UNAUTHORIZED", "This page opens to the admin key of the hub.")
+            raise Refused("UNAUTHORIZED", "hub_page")
         turned = opened.knobs[path](body) if self.command == "POST" and path in opened.knobs else opened.pages[path]()
         self.answer(HTTPStatus.OK, "application/json", json.dumps(turned).encode())
 
     def refuse(self, refused: Refused) -> None:
-        problem = {
-            "type": f"/problems/{refused.code.lower().replace('_', '-')}",
-            "title": refused.status.phrase,
-            "status": int(refused.status),
-            "detail": refused.detail,
-            "code": refused.code,
-        }
+        """A problem document in the language the caller accepts, as the API's own are."""
+        language = accepted_language({"accept-language": self.accepted_languages()})
         # What is left of a body that was not read would be taken for the next request.
         self.close_connection = True
-        self.answer(refused.status, "application/problem+json", json.dumps(problem).encode())
+        document = json.dumps(refused.document(language), ensure_ascii=False).encode()
+        self.answer(HTTPStatus(refused.status), MEDIA_TYPE, document, language)
 
-    def answer(self, status: HTTPStatus, kind: str, body: bytes) -> None:
+    def accepted_languages(self) -> str:
+        """Nothing where the request could not be read as far as its headers."""
+        headers = getattr(self, "headers", None)
+        return ",".join(headers.get_all("accept-language", [])) if headers else ""
+
+    def answer(self, status: HTTPStatus, kind: str, body: bytes, language: str = "") -> None:
         self.send_response_only(status)
         self.send_header("Content-Type", kind)
+        if language:
+            self.send_header("Content-Language", language)
         self.send_header("Content-Length", str(len(body)))
         if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
             self.send_header("Retry-After", "1")
@@ -371,20 +360,11 @@ class Exchange(BaseHTTPRequestHandler):
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """What the standard library refuses, such as a line that is no request, in our own words."""
-        status = HTTPStatus(code)
+        name = HTTPStatus(code).name
         self.command = getattr(self, "command", None) or "GET"
         # What could not be read counts as HTTP/0.9, which would get an answer without a head.
         self.request_version = "HTTP/1.1"
-        self.refuse(Refused(status, status.name, f"{message or status.phrase}."))
+        self.refuse(Refused(name if name in problems() else "HTTP_INVALID", method=shown(self.command)))
 
     def log_message(self, format: str, *args: Any) -> None:
         """Calls are in the API's own log."""
-
-
-def too_large() -> Refused:
-    return Refused(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        "BODY_TOO_LARGE",
-        "A body may have 6 MB as text and 4.5 MB of any other type; "
-        "ask POST /v1/programs/{program}/uploads where to put a larger file.",
-    )

@@ -394,8 +394,10 @@ def test_who_has_no_program_is_told_in_a_language_it_accepts_and_learns_nothing_
 ) -> None:
     assert admin("PUT", "/v1/programs/{p}", text_of(house.program, language="de")).status == 200
     stranger = Caller("rk_nobody_0123456789abcdef", house.program)
-    answer = stranger("GET", MODIFICATIONS, accept_language="pt-BR, fr;q=0.8, en")
+    answer = stranger("GET", MODIFICATIONS, accept_language="pt-BR, en;q=0.5, fr;q=0.8")
     assert (answer.status, answer.headers["content-language"]) == (401, "fr")
+    weighed = stranger("GET", MODIFICATIONS, accept_language="de;q=0.2, fr;q=0, ja, en;q=0.1")
+    assert weighed.headers["content-language"] == "de"
     foreign = Caller(call.key, "somebody-elses")("GET", MODIFICATIONS, accept_language="ja")
     assert (foreign.status, foreign.headers["content-language"]) == (404, "en")
 
@@ -417,7 +419,7 @@ def test_every_refusal_in_the_code_has_its_sentence() -> None:
     from pathlib import Path
 
     used: set[str] = set()
-    for place in ("shared/retour", "functions"):
+    for place in ("shared/retour", "functions", "infra/local"):
         for path in Path(__file__).parents[2].joinpath(place).rglob("*.py"):
             found = re.findall(r'(?<![\w.])(?:Refused|not_found)\(\s*"([\w]+)"(?:,\s*"(\w+)")?', path.read_text())
             for code, about in found if path.parent.name != "cli" else ():

@@ -10,7 +10,7 @@ from tests.local.conftest import Running, running_hub
 from tests.local.test_hub import OWN_PROGRAM, action, ask
 
 from local.clock import Clock, Dial
-from local.front import Refused
+from retour.api.problem import Refused
 from retour.domain.times import instant, text
 
 

@@ -117,6 +117,42 @@ def test_until_it_is_open_it_asks_to_come_back(starting: Running) -> None:
     assert starting.ask("GET", "/v1/programs")[0].status == 200
 
 
+@pytest.mark.parametrize(
+    ("accepted", "language", "title", "start"),
+    [
+        ("", "en", "Still starting", "The hub is starting"),
+        ("de-AT, en;q=0.5", "de", "Startet noch", "Die Installation startet noch"),
+        ("en;q=0.2, fr-CA;q=0.8", "fr", "Démarrage en cours", "L'installation démarre"),
+    ],
+)
+def test_its_own_refusals_speak_the_language_the_caller_accepts(
+    starting: Running, accepted: str, language: str, title: str, start: str
+) -> None:
+    answer, problem = starting.ask("POST", "/v1/programs", b"{}", {"Accept-Language": accepted} if accepted else {})
+    assert (answer.status, answer.headers["Content-Language"]) == (503, language)
+    assert (problem["code"], problem["title"]) == ("STARTING", title) and problem["detail"].startswith(start)
+
+
+def test_a_full_disk_takes_nothing_and_says_so_in_the_caller_s_language(starting: Running) -> None:
+    starting.front.open(Open(starting.api_base, KEY, lambda *_: None, {}, has_room=lambda: False))
+    answer, problem = starting.ask("POST", "/v1/x", b"{}", {"Accept-Language": "de"})
+    assert (answer.status, answer.headers["Retry-After"], problem["code"]) == (503, "1", "DISK_FULL")
+    assert problem["title"] == "Datenträger voll" and "nichts angenommen" in problem["detail"]
+    assert starting.ask("GET", "/v1/x")[0].status == 200, "reading takes no room"
+
+
+def test_a_program_with_all_its_turns_taken_is_told_to_come_again(
+    front: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("local.front.PATIENCE_SECONDS", 0.1)
+    path = "/v1/programs/acme/actions"
+    with front.front.turn(path), front.front.turn(path), front.front.turn(path):
+        answer, problem = front.ask("GET", path, headers={"Accept-Language": "fr"})
+        assert front.ask("GET", "/v1/programs/other")[0].status == 200
+    assert (answer.status, answer.headers["Retry-After"], problem["code"]) == (429, "1", "TOO_MANY_CALLS")
+    assert problem["title"] == "Trop d'appels" and "déjà 3 appels en cours" in problem["detail"]
+
+
 def test_bytes_and_headers_arrive_as_they_were_sent(front: Running) -> None:
     body = bytes(range(256)) * 3
     sent = {"X-Signature": "v1,AbC=", "Content-Type": "application/octet-stream", "X-Forwarded-For": "10.1.1.1"}
@@ -237,7 +273,9 @@ def test_nonsense_is_refused_with_a_problem_and_reaches_nobody(front: Running, r
     said = front.raw(request_)
     status = int(said.split(b" ", 2)[1])
     assert 400 <= status < 500 or status in (501, 505)
-    assert b"application/problem+json" in said
+    assert b"application/problem+json" in said and b"Content-Language: en" in said
+    problem = json.loads(said.partition(b"\r\n\r\n")[2])
+    assert problem["status"] == status and len(problem["detail"]) > 20 and "{" not in problem["detail"]
 
 
 def test_only_the_api_is_forwarded(front: Running) -> None:

@@ -5,6 +5,7 @@ that say what is wrong this time and what right looks like.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
@@ -14,6 +15,7 @@ from retour.sentences import LANGUAGES, filled, sentence
 
 MEDIA_TYPE = "application/problem+json"
 SHOWN_MAX = 80
+WEIGHT = re.compile(r"q\s*=\s*([01](?:\.\d{0,3})?)", re.IGNORECASE)
 
 
 class Refused(Exception):
@@ -75,13 +77,18 @@ def problems() -> Mapping[str, Any]:
 
 
 def accepted_language(headers: Mapping[str, str]) -> str:
-    """The first language a caller accepts that we speak, else English; for who has no program, and so no language."""
+    """The language a caller likes best of those we speak, else English; for who has no program, and so no language."""
     return next((tag for tag in tags(headers.get("accept-language", "")) if tag in LANGUAGES), "en")
 
 
 def tags(accepted: str) -> Iterator[str]:
+    """The languages of an Accept-Language, the best liked first (RFC 9110 12.5.4); what has weight 0 is left out."""
+    weighed: list[tuple[float, str]] = []
     for one in accepted.split(","):
-        yield one.partition(";")[0].strip().lower()[:2]
+        name, _, told = one.partition(";")
+        found = WEIGHT.fullmatch(told.strip())
+        weighed.append((float(found[1]) if found else 1.0, name.strip().lower().partition("-")[0]))
+    return (name for weight, name in sorted(weighed, key=lambda one: -one[0]) if weight)
 
 
 def shown(text: Any) -> str:
