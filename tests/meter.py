@@ -45,24 +45,30 @@ def units(size: int) -> int:
     return max(1, math.ceil(size / UNIT))
 
 
-def index_units(before: Item | None, after: Item | None) -> int:
-    """Keys-only indexes: nothing while the keys stay, one for an entry that comes or goes, two for one that moves."""
-    total = 0
+def index_writes(before: Item | None, after: Item | None) -> list[tuple[str, int]]:
+    """The partitions of keys-only indexes that are written, and the units of each: nothing while an entry's keys stay,
+    one for an entry that comes or goes, so two for one that moves."""
+    writes = []
     for names in INDEXES:
         old = tuple(before[name]["S"] for name in names) if before and all(name in before for name in names) else None
         new = tuple(after[name]["S"] for name in names) if after and all(name in after for name in names) else None
         if old != new:
-            total += (old is not None) + (new is not None)
-    return total
+            writes += [(f"{names[0][:4]} {keys[0]}", 1) for keys in (old, new) if keys is not None]
+    return writes
 
 
 @dataclass
 class Meter:
-    """Counts every write that goes through one boto3 client."""
+    """Counts every write that goes through one boto3 client.
+
+    `calls` are partition key, sort key and units of each item with its index entries; `partitions` the units as each
+    partition of the table and of an index (`GSI1 …`) has to bear them, in the order of the writes.
+    """
 
     items: dict[tuple[str, str], Item] = field(default_factory=dict)
     written: int = 0
     calls: list[tuple[str, str, int]] = field(default_factory=list)
+    partitions: list[tuple[str, int]] = field(default_factory=list)
     lock: Lock = field(default_factory=Lock)
 
     @classmethod
@@ -76,12 +82,23 @@ class Meter:
         events.register("after-call.dynamodb.BatchExecuteStatement", meter._answered_many)
         events.register("before-parameter-build.dynamodb.TransactWriteItems", meter._asked)
         events.register("after-call.dynamodb.TransactWriteItems", meter._answered_all)
-        for operation in ("UpdateItem", "BatchWriteItem", "ExecuteStatement"):
+        events.register("before-parameter-build.dynamodb.UpdateItem", meter._asked_to_update)
+        events.register("after-call.dynamodb.UpdateItem", meter._updated)
+        for operation in ("BatchWriteItem", "ExecuteStatement"):
             events.register(f"before-parameter-build.dynamodb.{operation}", _unknown)
         return meter
 
     def _asked(self, params: Mapping[str, Any], context: dict[str, Any], **_: Any) -> None:
         context["metered"] = params
+
+    def _asked_to_update(self, params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+        assert "ReturnValues" not in params, "the meter asks for the item as it is then"
+        params["ReturnValues"] = "ALL_NEW"
+        context["metered"] = params
+
+    def _updated(self, http_response: Any, parsed: Mapping[str, Any], context: Mapping[str, Any], **_: Any) -> None:
+        failed = http_response.status_code >= 300
+        self._count({"Key": context["metered"]["Key"]} if failed else {"Item": parsed["Attributes"]}, failed, None)
 
     def _asked_many(self, params: Mapping[str, Any], context: dict[str, Any], **_: Any) -> None:
         """A batch of inserts, from its body as it goes over the wire."""
@@ -104,6 +121,7 @@ class Meter:
             if "ConditionCheck" in one:
                 with self.lock:
                     self.written += 2
+                    self.partitions.append((one["ConditionCheck"]["Key"]["PK"]["S"], 2))
                 continue
             self._count(one["Put"], http_response.status_code >= 300, None, times=2)
 
@@ -114,17 +132,19 @@ class Meter:
         before = self.items.get(key)
         if failed:
             standing = stands or before
-            cost = times * units(item_bytes(standing)) if standing else times
+            own, beside = times * units(item_bytes(standing)) if standing else times, []
         else:
             sizes = [item_bytes(one) for one in (before, item) if one]
-            cost = times * units(max(sizes, default=0)) + index_units(before, item)
+            own, beside = times * units(max(sizes, default=0)), index_writes(before, item)
             if item:
                 self.items[key] = item
             else:
                 self.items.pop(key, None)
+        cost = own + sum(one for _, one in beside)
         with self.lock:
             self.written += cost
             self.calls.append((key[0], key[1], cost))
+            self.partitions += [(key[0], own), *beside]
 
 
 def _unknown(model: Any, **_: Any) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.meter import attribute_bytes, index_units, item_bytes, units
+from tests.meter import attribute_bytes, index_writes, item_bytes, units
 
 
 def test_names_and_values_are_counted() -> None:
@@ -38,7 +38,7 @@ def test_write_units_are_begun_kilobytes(size: int, cost: int) -> None:
 def test_an_index_costs_only_what_changes_in_it() -> None:
     here = {"GSI1PK": {"S": "a"}, "GSI1SK": {"S": "1"}}
     there = {"GSI1PK": {"S": "b"}, "GSI1SK": {"S": "1"}}
-    assert index_units(None, here) == 1
-    assert index_units(here, here) == 0
-    assert index_units(here, there) == 2
-    assert index_units(here, None) == 1
+    assert index_writes(None, here) == [("GSI1 a", 1)]
+    assert index_writes(here, here) == []
+    assert index_writes(here, there) == [("GSI1 a", 1), ("GSI1 b", 1)]
+    assert index_writes(here, None) == [("GSI1 a", 1)]

@@ -59,6 +59,8 @@ class Hub:
     environment: Mapping[str, str]
     outward: bool = True
     _last: dict[str, datetime] = field(default_factory=dict, repr=False)
+    _widths: dict[str, int] = field(default_factory=dict, repr=False)
+    _listed: dict[tuple[str, str], datetime] = field(default_factory=dict, repr=False)
 
     # Time
 
@@ -119,7 +121,17 @@ class Hub:
         def newest() -> Sequence[Contract]:
             return (self.programs.get(program.id, again=True) or program).contracts
 
-        return TableLedger(self._dynamodb, self._table, program.id, program.contracts, newest)
+        return TableLedger(
+            self._dynamodb,
+            self._table,
+            program.id,
+            program.contracts,
+            newest,
+            shards=self._index_shards,
+            widths=self._widths,
+            listed=self._listed,
+            real_now=self.real_now,
+        )
 
     def deliveries(self, program_id: str) -> Deliveries:
         envelopes = self.environment.get("KEEP_ENVELOPES") == "1"
@@ -320,6 +332,10 @@ class Hub:
         return Quota(float(self.environment.get("CALLS_PER_SECOND") or 0))
 
     # Clients
+
+    @property
+    def _index_shards(self) -> int:
+        return int(self.environment.get("INDEX_SHARDS") or 1)
 
     @property
     def _table(self) -> str:

@@ -29,7 +29,7 @@ from retour.domain.money import to_text
 from retour.domain.program import Program
 from retour.domain.times import instant, text
 from retour.store import bulk
-from retour.store.ledger import TableLedger
+from retour.store.ledger import LockDay, TableLedger
 from retour.wiring import Hub
 
 HEADS_MAX = 300
@@ -369,13 +369,13 @@ def by_place(ledger: TableLedger, filter_: Filter, start: tuple[str, str] | None
     """Partitions of the lock index, in the order that is asked for; only what locks from a moment on."""
     backward = filter_.sort.startswith("-")
     place = SORTED_BY[filter_.sort.removeprefix("-")]
-    for name in lock_partitions(ledger, filter_, since):
+    for day in lock_days(ledger, filter_, since):
+        name = day.name
         if start and name != start[0] and (place(name) > place(start[0])) == backward:
             continue
-        lock_day, _, event_day = name.partition("#")
         after = after_of(start, name)
-        from_now = since if not after and not backward and lock_day == since[:10] else ""
-        for order_key, action, sort in ledger.heads_by_lock(lock_day, event_day, after or from_now, backward=backward):
+        from_now = since if not after and not backward and day.lock_day == since[:10] else ""
+        for order_key, action, sort in ledger.heads_by_lock(day, after or from_now, backward=backward):
             yield name, sort, order_key, action
 
 
@@ -396,17 +396,14 @@ SORTED_BY = {"lock": by_lock, "event": by_event}
 """How the partitions of the lock index follow each other: their names are `lock day#event day`."""
 
 
-def lock_partitions(ledger: TableLedger, filter_: Filter, since: str) -> Iterator[str]:
+def lock_days(ledger: TableLedger, filter_: Filter, since: str) -> Iterator[LockDay]:
     last = (filter_.locks_before or NEVER)[:10]
-    listed = (
-        f"{partition.lock_day}#{partition.event_day}"
-        for partition in ledger.lock_partitions(last)
-        if partition.lock_day >= since[:10]
-    )
+    listed = (day for day in ledger.lock_days(last) if day.lock_day >= since[:10])
     if filter_.sort == "lock":
         yield from listed
     else:
-        yield from sorted(listed, key=SORTED_BY[filter_.sort.removeprefix("-")], reverse=filter_.sort.startswith("-"))
+        place = SORTED_BY[filter_.sort.removeprefix("-")]
+        yield from sorted(listed, key=lambda day: place(day.name), reverse=filter_.sort.startswith("-"))
 
 
 def months(hub: Hub, reader: Reader) -> Iterator[str]:

@@ -93,13 +93,12 @@ def differs(found: Difference) -> bool:
 def places(ledger: TableLedger, today: str, cursor: str) -> Iterator[tuple[str, str, str]]:
     """(order key, action id, place) of what may still be open, by lock, beyond a place."""
     days, _, after = cursor.partition("|")
-    for partition in ledger.lock_partitions(DATELESS):
-        name = f"{partition.lock_day}#{partition.event_day}"
-        if partition.lock_day < today or name < days:
+    for day in ledger.lock_days(DATELESS):
+        if day.lock_day < today or day.name < days:
             continue
-        from_here = after if name == days else ""
-        for key, action, sort in ledger.heads_by_lock(partition.lock_day, partition.event_day, from_here):
-            yield key, action, f"{name}|{sort}"
+        from_here = after if day.name == days else ""
+        for key, action, sort in ledger.heads_by_lock(day, from_here):
+            yield key, action, f"{day.name}|{sort}"
 
 
 def heads_of(ledger: TableLedger, some: list[tuple[str, str, str]]) -> list[int]:

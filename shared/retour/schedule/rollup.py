@@ -137,13 +137,11 @@ class Count:
         return self.rollups.put_piece(self.run, number, doc, self.hub.real_now() + KEPT)
 
     def open_from(self, start: Place) -> Iterator[tuple[Place, str, str]]:
-        for partition in list(self.ledger.lock_partitions(NEVER)):
-            name = f"{partition.lock_day}#{partition.event_day}"
-            if name >= start[0]:
-                after = start[1] if name == start[0] else ""
-                of_day = self.ledger.heads_by_lock(partition.lock_day, partition.event_day, after, at_once=PIECE)
-                for order, action, sort in of_day:
-                    yield (name, sort), order, action
+        for day in list(self.ledger.lock_days(NEVER)):
+            if day.name >= start[0]:
+                after = start[1] if day.name == start[0] else ""
+                for order, action, sort in self.ledger.heads_by_lock(day, after, at_once=PIECE):
+                    yield (day.name, sort), order, action
 
     def piece(self, named: Sequence[tuple[str, str]]) -> Document:
         """What locks later by partner; of what is locked only whose month it is in."""

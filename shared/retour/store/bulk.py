@@ -25,6 +25,7 @@ from retour.store.items import (
     modification_from,
     modification_item,
     modification_sort,
+    partner_month,
     s,
 )
 from retour.store.ledger import HeadChange, Known, TableLedger
@@ -141,7 +142,7 @@ def _listed(reported: Item, head: Item) -> Listed:
     locks, log = head["GSI2SK"]["S"].partition("#")[0], entries_from(head["log"]["B"])
     return Listed(
         action=action_from(reported),
-        partner=head["GSI2PK"]["S"].split("#", 2)[2].rpartition("#")[0],
+        partner=partner_month(head["GSI2PK"]["S"])[0],
         locks_at=None if locks == NEVER else instant(locks),
         is_reversed=head["st"]["S"] == "R",
         is_approved=head["st"]["S"] == "A",

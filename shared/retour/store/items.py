@@ -1,5 +1,6 @@
 """Domain values as DynamoDB items and back. What is written here is read for years: add keys, never change one."""
 
+import hashlib
 import json
 import struct
 from collections.abc import Callable, Mapping, Sequence
@@ -343,6 +344,7 @@ def head_item(head: Head, action: Action | None) -> Item:
     """What a list shows without reading the records, and the open end of the log.
 
     A final head leaves the lock index: the locker finds only what is still to do, and by the instant what is due.
+    Either index has it in its shard of the day or month.
     """
     item: Item = {
         "SK": s(f"H#{head.action}"),
@@ -365,15 +367,35 @@ def head_item(head: Head, action: Action | None) -> Item:
         "cn": n(standing.contract),
         "ru": n(head.rules),
         "evt": s(text(action.event_time)),
-        "GSI2PK": s(f"P#{action.program}#{standing.partner}#{event_day[:7]}"),
+        "GSI2PK": s(f"P#{action.program}#{standing.partner}#{event_day[:7]}{shard_suffix(head.shard)}"),
         "GSI2SK": s(f"{text(head.locks_at) if head.locks_at else NEVER}#{action.id}"),
     }
     if head.final:
         return item | {"fin": s(text(head.final))}
     return item | {
-        "GSI1PK": s(f"L#{action.program}#{lock_day(head)}#{event_day}"),
+        "GSI1PK": s(f"L#{action.program}#{lock_day(head)}#{event_day}{shard_suffix(head.shard)}"),
         "GSI1SK": s(f"{text(head.locks_at) if head.locks_at else NEVER}#{text(action.event_time)}#{action.id}"),
     }
+
+
+def shard_of(action_id: str, shards: int) -> int:
+    """In which of so many shards of the indexes an action lies, by chance and always the same."""
+    return int.from_bytes(hashlib.sha256(action_id.encode("utf-8", "surrogatepass")).digest()[:2], "big") % shards
+
+
+def shard_suffix(shard: int) -> str:
+    """What ends an index key. The first shard's is the key without any, so that more shards move nothing."""
+    return f"#{shard}" if shard else ""
+
+
+def partner_month(key: str) -> tuple[str, str, int]:
+    """Partner, event month and shard of a key of the partner index: `P#program#partner#2026-11#3`."""
+    of_partner = key.split("#", 2)[2]
+    partner, _, last = of_partner.rpartition("#")
+    if len(last) == len("2026-11"):
+        return partner, last, 0
+    partner, _, month = partner.rpartition("#")
+    return partner, month, int(last)
 
 
 def lock_day(head: Head) -> str:
@@ -396,6 +418,7 @@ def head_from(item: Mapping[str, Any], pages: Sequence[Mapping[str, Any]]) -> He
         final=instant(item["fin"]["S"]) if "fin" in item else None,
         rules=int(item["ru"]["N"]) if "ru" in item else 1,
         booked=booked_from(item) if "rs" in item else None,
+        shard=partner_month(item["GSI2PK"]["S"])[2] if "GSI2PK" in item else 0,
     )
 
 

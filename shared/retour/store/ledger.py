@@ -6,8 +6,11 @@ on the version seen.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from heapq import merge
+from itertools import groupby
+from operator import itemgetter
 from threading import Lock
 from typing import Any, Protocol
 
@@ -30,11 +33,18 @@ from retour.store.items import (
     modification_item,
     n,
     s,
+    shard_of,
+    shard_suffix,
 )
 from retour.store.query import pages
 
 KEYS_AT_ONCE = 100
 """Keys of one look into an index, for a page of a list. Who counts all looks at more."""
+LISTED_HOLDS = timedelta(minutes=10)
+"""So long a process does not list a lock day again that it listed. Less than `schedule.locking.EMPTY` by far."""
+LISTED_MAX = 10_000
+KEYS_OF_A_SHARD = 20
+"""At least so many keys of one shard of it."""
 CONFLICTS = 50
 """How often others may be in the way of one write or one reading."""
 LOG_OPEN = 16
@@ -108,11 +118,30 @@ class Ledger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LockPartition:
-    """What locks on a UTC day and happened on another; `empty_since`: when the locker first found nothing there."""
+    """One shard of what locks on a UTC day and happened on another; `empty_since`: when the locker first found nothing
+    there."""
 
     lock_day: str
     event_day: str
     empty_since: datetime | None = None
+    shard: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.lock_day}#{self.event_day}{shard_suffix(self.shard)}"
+
+
+@dataclass(frozen=True, slots=True)
+class LockDay:
+    """All that locks on a UTC day and happened on another, and the shards in which it may lie."""
+
+    lock_day: str
+    event_day: str
+    shards: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.lock_day}#{self.event_day}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +155,15 @@ class Due:
 
 @dataclass
 class TableLedger:
-    """`client` is a boto3 DynamoDB client. One is made for each request: what it has listed it does not list again.
+    """`client` is a boto3 DynamoDB client. One is made for each request.
 
     `newest` reads the program's contracts again, for when an order was booked under one that was recorded meanwhile.
+
+    `shards`: over how many shards of the indexes new actions are spread; one that is there stays in its own. Which
+    a lock day has is told by the list of its partitions; how many a partner month may have, by the most that were ever
+    used, which is kept with the program (`widths`: as far as this process knows it is).
+
+    `listed`: when this process listed what of the lock days, by the real clock; it does not list it again at once.
     """
 
     client: Any
@@ -136,9 +171,13 @@ class TableLedger:
     program: str
     contracts: Sequence[Contract]
     newest: Callable[[], Sequence[Contract]] | None = None
-    listed: set[LockPartition] = field(default_factory=set, compare=False)
+    shards: int = 1
+    widths: dict[str, int] = field(default_factory=dict, compare=False)
+    listed: dict[tuple[str, str], datetime] = field(default_factory=dict, compare=False)
+    real_now: Callable[[], datetime] = lambda: datetime.now(UTC)
     marked: set[str] = field(default_factory=set, compare=False)
     marking: Lock = field(default_factory=Lock, compare=False, repr=False)
+    _seen_width: int | None = field(default=None, compare=False, repr=False)
 
     def order(self, key: str) -> Order:
         items = self._partition(self.partition_key(key))
@@ -225,6 +264,8 @@ class TableLedger:
         """One head's conditional write; what must be there before it is put there."""
         head, seen = self._sealed(partition, change.head, change.seen), change.seen
         if change.action is not None:
+            head = replace(head, shard=seen.shard if seen else shard_of(change.action.id, self.shards))
+            self._widen(head.shard)
             self._list_lock(head, seen, change.action)
             self._mark_final(head, change.action)
         put = {"TableName": self.table, "Item": {"PK": s(partition), **head_item(head, change.action)}}
@@ -313,8 +354,14 @@ class TableLedger:
         )
         for page in found:
             for item in page["Items"]:
-                _, lock, event = item["SK"]["S"].split("#")
-                yield LockPartition(lock, event, instant(item["emp"]["S"]) if "emp" in item else None)
+                _, lock, event, *shard = item["SK"]["S"].split("#")
+                empty_since = instant(item["emp"]["S"]) if "emp" in item else None
+                yield LockPartition(lock, event, empty_since, int(shard[0]) if shard else 0)
+
+    def lock_days(self, until: str) -> Iterator[LockDay]:
+        """The same, the shards of a day and event day together."""
+        for (lock, event), shards in groupby(self.lock_partitions(until), lambda one: (one.lock_day, one.event_day)):
+            yield LockDay(lock, event, tuple(partition.shard for partition in shards))
 
     def due(self, partition: LockPartition, until: datetime) -> Iterator[Due]:
         """What is not final in a partition and locks up to a moment, by lock (GSI1)."""
@@ -349,8 +396,8 @@ class TableLedger:
     def unlist(self, partition: LockPartition) -> None:
         """Take an empty partition off the list, unless somebody listed it anew since it was marked.
 
-        A head is written within a quarter of an hour of its listing and shows in the index soon after; so a mark that
-        is older by far, on a partition that is still empty, tells that nobody is on the way to it.
+        A head is written within a quarter of an hour and `LISTED_HOLDS` of its listing and shows in the index soon
+        after; so a mark that is older by far, on a partition still empty, tells that nobody is on the way to it.
         """
         assert partition.empty_since is not None
         try:
@@ -366,11 +413,40 @@ class TableLedger:
     def _list_lock(self, head: Head, seen: Head | None, action: Action) -> None:
         """Before a head comes to a partition of the lock index, the partition is listed: the index cannot tell which
         it has. One more unit for a report, none for a modification unless it moves the lock."""
-        partition = LockPartition(lock_day(head), action.event_time.date().isoformat())
+        partition = LockPartition(lock_day(head), action.event_time.date().isoformat(), shard=head.shard)
         stays = seen is not None and lock_day(seen) == partition.lock_day
-        if not stays and head.final is None and partition not in self.listed:
+        if not stays and head.final is None and not self._is_listed(partition):
+            now = self.real_now()
             self.client.put_item(TableName=self.table, Item=self._lock_key(partition))
-            self.listed.add(partition)
+            if len(self.listed) >= LISTED_MAX:
+                self.listed.clear()
+            self.listed[self.program, partition.name] = now
+
+    def _is_listed(self, partition: LockPartition) -> bool:
+        """Whether this process listed it so short a time ago that nobody can have taken it off again (`unlist`)."""
+        listed_at = self.listed.get((self.program, partition.name))
+        return listed_at is not None and listed_at <= self.real_now() < listed_at + LISTED_HOLDS
+
+    def _widen(self, shard: int) -> None:
+        """Before a head comes to a shard that no reader may know of yet, that there are so many is kept for good."""
+        if shard < self.widths.get(self.program, 1):
+            return
+        self._put_if(
+            {**self._width_key(), "w": n(self.shards)},
+            "attribute_not_exists(PK) OR w < :w",
+            {":w": n(self.shards)},
+        )
+        self.widths[self.program] = self.shards
+
+    def _width(self) -> int:
+        """The most shards that were ever used."""
+        if self._seen_width is None:
+            found = self.client.get_item(TableName=self.table, Key=self._width_key(), ConsistentRead=True).get("Item")
+            self._seen_width = int(found["w"]["N"]) if found else 1
+        return self._seen_width
+
+    def _width_key(self) -> Item:
+        return {"PK": s(f"L#{self.program}"), "SK": s("W")}
 
     def _mark_final(self, head: Head, action: Action) -> None:
         """Before a head leaves the lock index its partner's month is marked, once a run: there the count finds it."""
@@ -384,14 +460,15 @@ class TableLedger:
                 self.marked.add(month)
 
     def _lock_key(self, partition: LockPartition) -> Item:
-        return {"PK": s(f"L#{self.program}"), "SK": s(f"D#{partition.lock_day}#{partition.event_day}")}
+        return {"PK": s(f"L#{self.program}"), "SK": s(f"D#{partition.name}")}
 
     def _lock_index(self, partition: LockPartition) -> str:
-        return f"L#{self.program}#{partition.lock_day}#{partition.event_day}"
+        return f"L#{self.program}#{partition.name}"
 
-    def _put_if(self, item: Item, condition: str) -> bool:
+    def _put_if(self, item: Item, condition: str, values: Item | None = None) -> bool:
+        more = {"ExpressionAttributeValues": values} if values else {}
         try:
-            self.client.put_item(TableName=self.table, Item=item, ConditionExpression=condition)
+            self.client.put_item(TableName=self.table, Item=item, ConditionExpression=condition, **more)
         except self.client.exceptions.ConditionalCheckFailedException:
             return False
         return True
@@ -399,18 +476,18 @@ class TableLedger:
     # Lists
 
     def heads_by_lock(
-        self, lock_day: str, event_day: str, after: str = "", *, backward: bool = False, at_once: int = KEYS_AT_ONCE
+        self, day: LockDay, after: str = "", *, backward: bool = False, at_once: int = KEYS_AT_ONCE
     ) -> Iterator[tuple[str, str, str]]:
         """(order key, action id, sort key) of what is not final and locks on a day, by lock, from a sort key on."""
-        value = f"L#{self.program}#{lock_day}#{event_day}"
-        yield from self._keys("GSI1", value, after, backward=backward, at_once=at_once)
+        value = f"L#{self.program}#{day.name}"
+        yield from self._keys("GSI1", value, day.shards, after, backward=backward, at_once=at_once)
 
     def heads_by_partner(
         self, partner: str, month: str, after: str = "", *, at_once: int = KEYS_AT_ONCE
     ) -> Iterator[tuple[str, str, str]]:
         """(order key, action id, sort key) of a partner's actions of an event month, the last to lock first."""
         value = f"P#{self.program}#{partner}#{month}"
-        yield from self._keys("GSI2", value, after, backward=True, at_once=at_once)
+        yield from self._keys("GSI2", value, range(self._width()), after, backward=True, at_once=at_once)
 
     def final_months(self, start: str = "") -> Iterator[str]:
         """Partner months (`2026-11#partner`) that have final actions, the newest first, from one of them on."""
@@ -429,6 +506,17 @@ class TableLedger:
                 yield item["SK"]["S"][2:]
 
     def _keys(
+        self, index: str, value: str, shards: Sequence[int], after: str, *, backward: bool, at_once: int
+    ) -> Iterator[tuple[str, str, str]]:
+        """The shards merged: no sort key stands in two of them, so that one place says how far all were read."""
+        of_each = max(KEYS_OF_A_SHARD, at_once // len(shards)) if len(shards) > 1 else at_once
+        found = (
+            self._keys_of(index, f"{value}{shard_suffix(shard)}", after, backward=backward, at_once=of_each)
+            for shard in shards
+        )
+        yield from merge(*found, key=itemgetter(2), reverse=backward)
+
+    def _keys_of(
         self, index: str, value: str, after: str, *, backward: bool, at_once: int
     ) -> Iterator[tuple[str, str, str]]:
         beyond = "<" if backward else ">"

@@ -15,7 +15,7 @@ from typing import Any
 from retour.domain.actions.order import Entry
 from retour.domain.times import instant
 from retour.store.busy import batch_get
-from retour.store.items import NEVER, Item, encode, entries_from, n, read, s
+from retour.store.items import NEVER, Item, encode, entries_from, n, partner_month, read, s
 from retour.store.query import pages
 
 AT_ONCE = 100
@@ -46,9 +46,9 @@ class Line:
 
 
 def line_of(item: Mapping[str, Any]) -> Line:
-    _, program, order_key = item["PK"]["S"].split("#", 2)
+    _, _, order_key = item["PK"]["S"].split("#", 2)
     locks_at = item["GSI2SK"]["S"].partition("#")[0]
-    of_partner = item["GSI2PK"]["S"].removeprefix(f"P#{program}#")
+    partner, month, _ = partner_month(item["GSI2PK"]["S"])
     return Line(
         order_key=order_key,
         action=item["SK"]["S"][2:],
@@ -56,8 +56,8 @@ def line_of(item: Mapping[str, Any]) -> Line:
         payout=int(item["po"]["N"]),
         contract=int(item["cn"]["N"]),
         changes=int(item["ch"]["N"]),
-        partner=of_partner[:-8],
-        month=of_partner[-7:],
+        partner=partner,
+        month=month,
         locks_at=None if locks_at == NEVER else instant(locks_at),
         event_time=instant(item["evt"]["S"]) if "evt" in item else None,
         open_log=entries_from(item["log"]["B"]),

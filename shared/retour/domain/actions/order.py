@@ -49,7 +49,8 @@ class Booked:
 class Head:
     """What is known of an action after all that was booked. `version` counts its writes, `final` is set by the fence.
 
-    `rules` is the number of the rules it was folded by, and `booked` what was written of it under those.
+    `rules` is the number of the rules it was folded by, and `booked` what was written of it under those. `shard` says
+    in which part of the indexes it lies, and stays.
 
     The head of `NO_ACTION` books what was refused without a word to say about any action: because none is known, or
     because the one that is meant is final.
@@ -65,6 +66,7 @@ class Head:
     final: datetime | None = None
     rules: int = RULES
     booked: Booked | None = None
+    shard: int = 0
 
     @property
     def locks_at(self) -> datetime | None:
