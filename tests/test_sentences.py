@@ -45,6 +45,15 @@ def test_every_code_in_the_code_has_a_sentence() -> None:
                 assert code in known, (module, code)
 
 
+def test_every_fault_in_the_code_has_a_sentence_and_every_sentence_its_fault() -> None:
+    root = files("retour").joinpath("")
+    text = "".join(module.read_text("utf-8") for module in root.rglob("*.py"))  # type: ignore[attr-defined]
+    written = {*re.findall(r'"(FAULT_[A-Z_0-9]+)"', text)} | {
+        f"FAULT_KIND_{kind}" for kind in ("OBJECT", "ARRAY", "STRING", "INTEGER", "BOOLEAN", "NULL")
+    }
+    assert written == {code for code in all_sentences() if code.startswith("FAULT_") and "/" not in code}
+
+
 def test_a_missing_detail_is_a_dash_and_no_error() -> None:
     assert (
         sentence("ACTION_REVERSED", {}, "en")

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 
+from retour.domain.said import Sentence
+
 LANGUAGES = ("en", "de", "fr")
 PLACES = (
     ("retour.domain.actions", "codes.json"),
@@ -15,6 +17,8 @@ PLACES = (
     ("retour", "normalise.json"),
     ("retour.intake", "sentences.json"),
     ("retour.setup", "sentences.json"),
+    ("retour.setup", "faults.json"),
+    ("retour.setup", "descriptions.json"),
     ("retour.channels", "sentences.json"),
     ("retour.files", "sentences.json"),
     ("retour.remote", "sentences.json"),
@@ -49,7 +53,7 @@ class _Known(dict[str, str]):
         return "–"
 
 
-def sentence(code: str, details: Mapping[str, str], language: str = "en") -> str:
+def sentence(code: str, details: Mapping[str, str | Sentence], language: str = "en") -> str:
     """The sentence of a code; empty for no code, the code itself where no sentence is known.
 
     A code may have several cases, of which a detail names the one that is told.
@@ -62,14 +66,17 @@ def sentence(code: str, details: Mapping[str, str], language: str = "en") -> str
     return filled(texts, details, language)
 
 
-def filled(texts: Mapping[str, str], details: Mapping[str, str], language: str) -> str:
+def filled(texts: Mapping[str, str], details: Mapping[str, str | Sentence], language: str) -> str:
     """A text in a language, else in English, with its details."""
     spoken = {name: in_language(name, value, language) for name, value in details.items()}
     return texts.get(language, texts["en"]).format_map(_Known(spoken))
 
 
-def in_language(name: str, value: str, language: str) -> str:
-    """A moment or a figure of ours as people write it there; what a sender wrote is quoted as it stands."""
+def in_language(name: str, value: str | Sentence, language: str) -> str:
+    """A part that is a sentence itself; a moment or a figure of ours as people write it there; what a sender wrote is
+    quoted as it stands."""
+    if isinstance(value, Sentence):
+        return sentence(value.code, value.details, language)
     if name in MOMENTS and MOMENT.fullmatch(value):
         moment = datetime.fromisoformat(value).astimezone(UTC)
         months = MONTHS[moment.month - 1]

@@ -115,6 +115,9 @@ def test_a_program_is_checked_without_any_hub(tmp_path: Path, capsys: pytest.Cap
     said = capsys.readouterr().err
     assert "acme.yaml:line 2" in said
     assert "EURO" in said
+    (tmp_path / "acme.yaml").write_text("program: acme\nlanguage: fr\ncurrency: 7\n")
+    assert main(["program", "check", "acme.yaml"]) == 1
+    assert "acme.yaml:ligne 3, colonne 11, currency : le nombre 7 là où il faut un texte." in capsys.readouterr().err
 
 
 def test_a_file_that_names_no_program_asks_no_hub(

@@ -396,6 +396,11 @@ def test_what_is_wrong_stands_beside_its_line(console: Console) -> None:
     assert checked.status == 422 and f"Line {line}" in checked.text
     assert f"{line:4d}      payout: eight" in checked.text or f"{line:4d}    payout: eight" in checked.text
     assert "payout: eight" in checked.text.partition("</textarea>")[0], "what was typed is kept"
+    browser.cookies["retour_language"] = "fr"
+    french = browser.send(page.form("/setup/program"), text=text.replace("payout: 8%", "payout: eight"))
+    assert french.status == 422 and "n'est pas juste ici" in unescape(french.text)
+    assert "une part telle que `8%`" in unescape(french.text)
+    browser.cookies["retour_language"] = "en"
     broken = browser.send(page.form("/setup/program"), text="{")
     assert broken.status == 422 and "Line 1" in broken.text
 

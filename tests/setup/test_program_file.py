@@ -1,6 +1,8 @@
 """A program is read, or every fault in it is told with its line, its key and what right looks like."""
 
 import json
+import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -13,7 +15,8 @@ from jsonschema import Draft202012Validator
 from retour.domain.contracts.pay import Percent
 from retour.domain.contracts.versions import with_versions_of
 from retour.domain.program import REASONS, program_from
-from retour.setup.program_file import FAULTS_MAX, SIZE_MAX, Fault, accepted, read, schema
+from retour.sentences import LANGUAGES, all_sentences, sentence
+from retour.setup.program_file import FAULTS_MAX, SIZE_MAX, Fault, accepted, language_of, read, schema
 
 ACME = """\
 program: acme
@@ -196,6 +199,62 @@ def test_a_fault_is_told_with_its_line_its_key_and_what_is_right(
         assert document(text)
         return
     assert [(f.line, f.key) for f in faults(text) if says in f.sentence] == [(line, key)], faults(text)
+    for fault in faults(text):
+        told = [fault.say(language) for language in LANGUAGES]
+        assert len({*told}) == 3 and not any("FAULT_" in one for one in told), told
+        # What is to be typed is the same in every language, and so is what was typed.
+        typed = [sorted(re.findall(r"`([^`]*)`", one)) for one in told]
+        assert typed[0] == typed[1] == typed[2], told
+
+
+def test_every_description_that_a_fault_may_quote_stands_in_every_language() -> None:
+    published = schema()
+    quoted = {text for node in objects_of(published) for text in quoted_by(node, published["$defs"])}
+    about = "FAULT_DESCRIPTION/"
+    known = {code.removeprefix(about) for code in all_sentences() if code.startswith(about)}
+    assert quoted == known
+    assert all(sentence("FAULT_DESCRIPTION", {"case": one, "description": one}) == one for one in known)
+
+
+def objects_of(node: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(node, dict):
+        yield node
+        for inner in node.values():
+            yield from objects_of(inner)
+    elif isinstance(node, list):
+        for inner in node:
+            yield from objects_of(inner)
+
+
+def quoted_by(node: dict[str, Any], named: dict[str, Any]) -> Iterator[str]:
+    """The descriptions that what is wrong with a part is told with: its own, its names', those of its missing keys."""
+
+    def followed(body: dict[str, Any]) -> dict[str, Any]:
+        return {**named.get(body.get("$ref", "").rpartition("/")[2], {}), **body}
+
+    own = {"pattern", "const", "dependentRequired", "minLength", "oneOf"} & node.keys()
+    empty = {"minItems", "minProperties"} & node.keys() and not node.get("examples")
+    if isinstance(node.get("description"), str) and (own or empty):
+        yield node["description"]
+    names = followed(node["propertyNames"]) if isinstance(node.get("propertyNames"), dict) else {}
+    if "description" in names:
+        yield names["description"]
+    required = node.get("required")
+    for key in required if isinstance(required, list) else ():
+        body = followed(node.get("properties", {}).get(key) or named["source"]["properties"].get(key, {}))
+        if "description" in body and not (body.get("examples") or body.get("enum")):
+            yield body["description"]
+
+
+def test_a_document_is_judged_in_the_language_it_asks_for() -> None:
+    assert language_of(changed("currency: EUR", "currency: EUX")) == "de"
+    assert language_of(changed("language: de", "language: dutch")) == "en"
+    assert language_of("[") == language_of("- a") == "en"
+    [fault] = faults(changed("payout: 8%", "payout: 108%"))
+    assert fault.say_where("de") == (
+        "Zeile 14, Spalte 13, contracts.standard.payout: 108% ist mehr als der Verkauf; richtig ist 0% bis 100%"
+    )
+    assert "dépasse la vente" in fault.say("fr")
 
 
 def test_a_mail_address_that_no_server_would_take_is_refused() -> None:

@@ -1,12 +1,13 @@
 """Named lists of a program: uploaded whole, never changed, and known by the hash of their content."""
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from retour.api import program_preview
 from retour.api.admission import delivery_of
 from retour.api.calls import CONSOLE, Call, Refused, not_found
 from retour.api.documents import Document
+from retour.api.programs import refused_for
 from retour.domain.contracts.contract import spoken_of
 from retour.domain.contracts.named_list import named_list
 from retour.domain.delivery import Kind
@@ -14,9 +15,6 @@ from retour.domain.program import Program
 from retour.intake.replay import LIST, record_program
 from retour.store.programs import Principal
 from retour.wiring import Hub
-
-if TYPE_CHECKING:
-    from retour.setup.program_file import Fault
 
 LIST_MAX = 3 * 1024 * 1024
 LIST_TYPES = ("text/plain", "text/csv", "application/octet-stream")
@@ -67,7 +65,7 @@ def put_list(hub: Hub, call: Call, principal: Principal, opened: Program, name: 
         raise Refused("LIST_IN_PROGRAM", name=name)
     found = read_list(body)
     if faults := [one for one in found if not isinstance(one, str)]:
-        raise wrong(faults)
+        raise refused_for(faults, "LIST_INVALID")
     made = named_list(str(one) for one in found)
     answer: dict[str, Any] = {"name": name, "sha256": made.sha256, "entries": len(found)}
     changed = opened.lists.get(name) != made.sha256
@@ -83,9 +81,3 @@ def put_list(hub: Hub, call: Call, principal: Principal, opened: Program, name: 
         raise AssertionError(f"judged right before it was stored, wrong after: {recorded}")
     now_in_force, fresh = recorded
     return answer | {"version": now_in_force.version, "changed": fresh, "batch": delivery.id, **shown}
-
-
-def wrong(faults: "list[Fault]") -> Refused:
-    errors = [{"line": fault.line, "column": fault.column, "key": "", "detail": fault.sentence} for fault in faults]
-    about = "one" if len(errors) == 1 else "several"
-    return Refused("LIST_INVALID", about, members={"errors": errors}, count=str(len(errors)))

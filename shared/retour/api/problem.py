@@ -11,6 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from retour.domain.said import Sentence
 from retour.sentences import LANGUAGES, filled, sentence
 
 MEDIA_TYPE = "application/problem+json"
@@ -52,6 +53,7 @@ class Refused(Exception):
         return filled(texts, self.details, language) if texts else sentence(self.code, self.details, language)
 
     def document(self, language: str) -> dict[str, Any]:
+        members: dict[str, Any] = in_words(self.members, language)
         document: dict[str, Any] = {
             "type": f"/problems/{self.code.lower().replace('_', '-')}",
             "title": filled(self.entry["title"], {}, language),
@@ -59,7 +61,7 @@ class Refused(Exception):
             "code": self.code,
         }
         detail = self.detail(language)
-        return document | ({"detail": detail} if detail else {}) | self.members
+        return document | ({"detail": detail} if detail else {}) | members
 
     def answer(self, language: str) -> dict[str, Any]:
         """An HTTP API (payload 2.0) answer."""
@@ -68,6 +70,18 @@ class Refused(Exception):
             "headers": {"content-type": MEDIA_TYPE, "content-language": language, **self.headers},
             "body": json.dumps(self.document(language), ensure_ascii=False),
         }
+
+
+def in_words(member: Any, language: str) -> Any:
+    """A member of the document, with all that it says in a language."""
+    match member:
+        case Sentence(code, details):
+            return sentence(code, details, language)
+        case dict():
+            return {name: in_words(value, language) for name, value in member.items()}
+        case list():
+            return [in_words(value, language) for value in member]
+    return member
 
 
 @cache

@@ -18,6 +18,7 @@ from retour.domain.contracts.named_list import Entries
 from retour.domain.contracts.versions import terms_at
 from retour.domain.money import to_text
 from retour.domain.program import Program
+from retour.domain.said import Sentence
 from retour.domain.times import text
 from retour.setup.program_file import Fault, fault_at
 from retour.setup.terms import Effect, effect, with_terms
@@ -124,13 +125,12 @@ def refusals(
 
 
 def currency_and_zone(hub: Hub, known: Program, document: Mapping[str, Any], written: str) -> Iterator[Fault]:
-    for key, has, what in (
-        ("currency", known.currency, "their payouts are booked in it"),
-        ("time_zone", known.time_zone, "their days and locks are counted in it"),
+    for key, has, code in (
+        ("currency", known.currency, "FAULT_CURRENCY_STAYS"),
+        ("time_zone", known.time_zone, "FAULT_ZONE_STAYS"),
     ):
         if document[key] != has and has_actions(hub, known):
-            sentence = f"this program has actions: {what}, so it stays {has}; make a new program for {document[key]}"
-            yield fault_at(written, (key,), sentence)
+            yield fault_at(written, (key,), Sentence(code, {"has": has, "wanted": document[key]}))
 
 
 def has_actions(hub: Hub, program: Program) -> bool:
@@ -149,12 +149,12 @@ def left_without_terms(hub: Hub, known: Program, document: Mapping[str, Any], wr
     reader = reader_of(hub, known)
     for one, partner in open_in(hub, reader, found, wanted.contracts):
         path, at_key = place_of(one, document, wanted.contracts, now)
-        sentence = (
-            f"{partner} has open actions of {one.holders.event_type!r} and from {one.day} on no terms for them; let a "
-            f"contract for {partner} or for all go on, or apply it with --leave-without-terms (over the API "
-            "leave_without_terms=true)"
-        )
-        yield fault_at(written, path, sentence, at_key=at_key)
+        about = {
+            "partner": partner or Sentence("FAULT_A_PARTNER"),
+            "event_type": repr(one.holders.event_type),
+            "since": one.day.isoformat(),
+        }
+        yield fault_at(written, path, Sentence("FAULT_LEFT_WITHOUT_TERMS", about), at_key=at_key)
 
 
 def apart(
@@ -171,12 +171,9 @@ def apart(
         begins = start_of_day(one.valid_from, 0, one.time_zone)
         partner = min(one.members, default=NOBODY)
         if between < begins and terms_at(after, one.event_type, partner, between) is None:
-            right = last.valid_until + timedelta(days=1)
-            sentence = (
-                f"the version before ends on {last.valid_until} and this one begins on {one.valid_from}: there are no "
-                f"terms between them; begin on {right} or earlier, or apply it with --leave-without-terms"
-            )
-            yield fault_at(written, ("contracts", one.name, "valid_from"), sentence)
+            days = {"ends": last.valid_until, "begins": one.valid_from, "right": last.valid_until + timedelta(days=1)}
+            about = {name: day.isoformat() for name, day in days.items()}
+            yield fault_at(written, ("contracts", one.name, "valid_from"), Sentence("FAULT_TERMS_APART", about))
 
 
 def open_in(hub: Hub, reader: Reader, found: Sequence[Gap], contracts: Sequence[Contract]) -> Iterator[tuple[Gap, str]]:
@@ -189,7 +186,7 @@ def open_in(hub: Hub, reader: Reader, found: Sequence[Gap], contracts: Sequence[
     places = ((order_key, action) for _, _, order_key, action in listing.candidates(hub, reader, filter_, None))
     for looked, some in enumerate(bulk.batched(places, AT_ONCE)):
         if looked * AT_ONCE >= OPEN_AMONG:
-            yield found[0], found[0].holders.example or "a partner"
+            yield found[0], found[0].holders.example
             return
         for one in bulk.listed(hub.ledger(reader.program), some):
             others = of_others.get(one.action.event_type) if one.partner not in members else None

@@ -104,8 +104,19 @@ def program_document(call: Call, program_id: str, known: Program | None) -> dict
 
 def refused(faults: "Sequence[Fault]") -> Refused:
     """Every line at fault, with what is right."""
+    return refused_for(faults, "PROGRAM_INVALID")
+
+
+def refused_for(faults: "Sequence[Fault]", code: str) -> Refused:
     errors = [
-        {"line": fault.line, "column": fault.column, "key": fault.key, "detail": fault.sentence} for fault in faults
+        {
+            "line": fault.line,
+            "column": fault.column,
+            "key": fault.key,
+            "code": fault.what.code.removeprefix("FAULT_"),
+            "detail": fault.what,
+        }
+        for fault in faults
     ]
     about = "one" if len(errors) == 1 else "several"
-    return Refused("PROGRAM_INVALID", about, members={"errors": errors}, count=str(len(errors)))
+    return Refused(code, about, members={"errors": errors}, count=str(len(errors)))

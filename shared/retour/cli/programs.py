@@ -147,7 +147,8 @@ def check(arguments: argparse.Namespace) -> int:
 
 
 def read(path: Path, body: bytes) -> dict[str, Any] | None:
-    """The document; None, after a sentence for each line at fault, when it is wrong."""
+    """The document; None, after a sentence for each line at fault, in the program's language, when it is wrong."""
+    from retour.setup.program_file import language_of
     from retour.setup.program_file import read as judged
 
     try:
@@ -157,8 +158,9 @@ def read(path: Path, body: bytes) -> dict[str, Any] | None:
     document = judged(text)
     if isinstance(document, dict):
         return document
+    language = language_of(text)
     for fault in document:
-        complain(f"{path}:{fault}")
+        complain(f"{path}:{fault.say_where(language)}")
     return None
 
 

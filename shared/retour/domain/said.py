@@ -1,7 +1,7 @@
 """A part of what is to be told, before any language."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,3 +10,11 @@ class Said:
 
     code: str
     details: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A code and what fills it, which may be a sentence itself."""
+
+    code: str
+    details: Mapping[str, "str | Sentence"] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from retour.domain.contracts.named_list import ENTRIES_MAX, ENTRY_MAX, REST
+from retour.domain.said import Sentence
 from retour.setup.program_file import FAULTS_MAX, Fault
 
 SEPARATORS = (",", ";", "\t")
@@ -17,7 +18,7 @@ def read_list(body: bytes) -> list[str] | list[Fault]:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = body[: error.start].count(b"\n") + 1
-        return [Fault(line, 1, "", "this is no UTF-8; save the list as UTF-8 and send it again")]
+        return [Fault(line, 1, "", Sentence("FAULT_LIST_UTF8"))]
     entries: dict[str, None] = {}
     faults: list[Fault] = []
     for number, written in enumerate(text.splitlines(), 1):
@@ -26,25 +27,23 @@ def read_list(body: bytes) -> list[str] | list[Fault]:
             entry = entry[1:-1].replace('""', '"')
         if not entry:
             continue
-        faults += (Fault(number, 1, "", sentence) for sentence in entry_faults(entry))
+        faults += (Fault(number, 1, "", what) for what in entry_faults(entry))
         entries[entry] = None
         if len(entries) == ENTRIES_MAX + 1:
-            sentence = (
-                f"this is entry {ENTRIES_MAX + 1:,}; a list has at most {ENTRIES_MAX:,}: `*` at the end of an entry"
-            )
-            faults.append(Fault(number, 1, "", f"{sentence} stands for everything that begins so, or make two lists"))
+            about = {"number": f"{ENTRIES_MAX + 1:,}", "room": f"{ENTRIES_MAX:,}"}
+            faults.append(Fault(number, 1, "", Sentence("FAULT_LIST_LONG", about)))
             break
     if not entries:
-        faults.append(Fault(1, 1, "", "the list is empty; write one entry a line"))
+        faults.append(Fault(1, 1, "", Sentence("FAULT_LIST_EMPTY")))
     return faults[:FAULTS_MAX] if faults else [*entries]
 
 
-def entry_faults(entry: str) -> Iterator[str]:
+def entry_faults(entry: str) -> Iterator[Sentence]:
     if len(entry) > ENTRY_MAX:
-        yield f"an entry has at most {ENTRY_MAX} characters; this one has {len(entry)}"
+        yield Sentence("FAULT_ENTRY_LONG", {"room": str(ENTRY_MAX), "length": str(len(entry))})
     if REST in entry[:-1]:
-        yield f"{entry[:60]!r}: a star stands only at the end, for everything that begins so"
+        yield Sentence("FAULT_STAR", {"entry": repr(entry[:60])})
     if not entry.isprintable():
-        yield "there is a control character in this line; write one entry a line, without columns"
+        yield Sentence("FAULT_ENTRY_CONTROL")
     elif any(mark in entry for mark in SEPARATORS):
-        yield f"{entry[:60]!r}: one entry a line is right; this looks like several columns"
+        yield Sentence("FAULT_ENTRY_COLUMNS", {"entry": repr(entry[:60])})

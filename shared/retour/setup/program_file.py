@@ -7,18 +7,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, reduce
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from retour.domain.contracts.conditions import Named
+from retour.domain.contracts.conditions import Named, unknown_name
 from retour.domain.contracts.lock_terms import lock_faults
 from retour.domain.contracts.pay import pay_fault
 from retour.domain.contracts.rule import rule_faults
 from retour.domain.money import exponents
 from retour.domain.program import REASONS
 from retour.domain.rates import published_currencies
+from retour.domain.said import Sentence
+from retour.sentences import LANGUAGES, sentence
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
@@ -38,20 +40,34 @@ RESERVED_SOURCES = {"console", "actions"}
 SECRET_WORDS = {"password", "passwd", "secret", "secrets", "private_key", "token", "tokens", "signing", "api_key"}
 
 Path = tuple[str | int, ...]
+Part = str | Sentence
+Details = dict[str, Part]
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Fault:
     """One thing that is wrong: line and column from 1, the keys leading there, a sentence that says what is right."""
 
     line: int
     column: int
     key: str
-    sentence: str
+    what: Sentence
+
+    @property
+    def sentence(self) -> str:
+        return self.say("en")
+
+    def say(self, language: str) -> str:
+        """What is wrong, in a language."""
+        return sentence(self.what.code, self.what.details, language)
+
+    def say_where(self, language: str) -> str:
+        """What is wrong and where, in a language."""
+        about: Details = {"line": str(self.line), "column": str(self.column), "key": self.key, "what": self.what}
+        return sentence("FAULT_AT" if self.key else "FAULT_AT_WHOLE", about, language)
 
     def __str__(self) -> str:
-        where = f"line {self.line}, column {self.column}"
-        return f"{where}, {self.key}: {self.sentence}" if self.key else f"{where}: {self.sentence}"
+        return self.say_where("en")
 
 
 def read(text: str, lists: Iterable[str] | None = None) -> dict[str, Any] | list[Fault]:
@@ -66,7 +82,8 @@ def read(text: str, lists: Iterable[str] | None = None) -> dict[str, Any] | list
     page.lists = frozenset(lists if lists is not None else _lists_spoken_of(page.document))
     faults = page.faults or [*_against_schema(page)] or [*_against_sense(page)]
     if faults:
-        return sorted(set(faults))[:FAULTS_MAX]
+        found = {(one.line, one.column, one.key, one.sentence): one for one in faults}
+        return [found[place] for place in sorted(found)][:FAULTS_MAX]
     document: dict[str, Any] = page.document
     return document
 
@@ -79,10 +96,17 @@ def accepted(text: str) -> dict[str, Any]:
     return page.document
 
 
-def fault_at(text: str, path: Path, sentence: str, *, at_key: bool = False) -> Fault:
+def language_of(text: str) -> str:
+    """The language that a document asks for, right or wrong as it is; English where it asks for none of ours."""
+    page = _parse(text)
+    asked = page.document.get("language") if isinstance(page, _Page) and isinstance(page.document, dict) else None
+    return asked if asked in LANGUAGES else "en"
+
+
+def fault_at(text: str, path: Path, what: Sentence, *, at_key: bool = False) -> Fault:
     """A fault at a place of a document that can be read, found by whoever knows more than the document says."""
     page = _parse(text)
-    return page if isinstance(page, Fault) else page.fault(path, sentence, at_key=at_key)
+    return page if isinstance(page, Fault) else page.fault(path, what, at_key=at_key)
 
 
 @cache
@@ -102,9 +126,9 @@ class _Page:
     faults: list[Fault] = field(default_factory=list)
     lists: frozenset[str] = frozenset()
 
-    def fault(self, path: Path, sentence: str, *, at_key: bool = False) -> Fault:
+    def fault(self, path: Path, what: Sentence, *, at_key: bool = False) -> Fault:
         line, column = (self.keys if at_key else self.values).get(path) or self.values.get(path) or (1, 1)
-        return Fault(line, column, written(path), sentence)
+        return Fault(line, column, written(path), what)
 
 
 def written(path: Path) -> str:
@@ -116,7 +140,7 @@ def _parse(text: str) -> _Page | Fault:
     import yaml
 
     if len(text.encode("utf-8", "surrogatepass")) > SIZE_MAX:
-        return Fault(1, 1, "", f"the document is larger than {SIZE_MAX // 1024} KB; a program is far smaller")
+        return Fault(1, 1, "", Sentence("FAULT_TOO_LARGE", {"size": str(SIZE_MAX // 1024)}))
     text = text.removeprefix("\ufeff")
     if text.lstrip().startswith("{") and "\t" in text and _is_json(text):
         text = text.replace("\t", " ")  # a tab between the marks of JSON is white space, in YAML it is an error
@@ -124,20 +148,27 @@ def _parse(text: str) -> _Page | Fault:
         node = yaml.compose(text, Loader=_loader())
         page = _Page()
         if node is None:
-            return Fault(1, 1, "", "the document is empty; a program begins with a line such as `program: acme`")
+            return Fault(1, 1, "", Sentence("FAULT_EMPTY"))
         page.document = _value(node, (), page)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = _place(mark) if mark else (1, 1)
-        problem = error.problem or error.context or "this cannot be read"
-        return Fault(line, column, "", f"{problem}; the document is neither YAML nor JSON from here on")
+        return Fault(line, column, "", _unreadable(error))
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         line, column = before.count("\n") + 1, error.position - before.rfind("\n")
-        return Fault(line, column, "", "there is an unprintable character here; take it out")
+        return Fault(line, column, "", Sentence("FAULT_UNPRINTABLE"))
     except RecursionError:
-        return Fault(1, 1, "", f"the document is nested deeper than {DEPTH_MAX} levels; a program is far flatter")
+        return Fault(1, 1, "", Sentence("FAULT_TOO_DEEP", {"depth": str(DEPTH_MAX)}))
     return page
+
+
+def _unreadable(error: Any) -> Sentence:
+    """Why it is no YAML, in the words of its reader; what `_loader` refuses is told in ours."""
+    if error.note:
+        return Sentence("FAULT_ALIAS", {"anchor": error.note})
+    problem = error.problem or error.context
+    return Sentence("FAULT_NOT_YAML", {"problem": problem}) if problem else Sentence("FAULT_NOT_READ")
 
 
 def _is_json(text: str) -> bool:
@@ -157,10 +188,7 @@ def _loader() -> Any:
         def compose_node(self, parent: "Node | None", index: Any) -> "Node | None":
             if self.check_event(yaml.AliasEvent):
                 event: Any = self.peek_event()  # type: ignore[no-untyped-call]
-                raise yaml.MarkedYAMLError(
-                    problem=f"`*{event.anchor}` refers to another place, which programs do not; write the value out",
-                    problem_mark=event.start_mark,
-                )
+                raise yaml.MarkedYAMLError(problem_mark=event.start_mark, note=event.anchor)
             return super().compose_node(parent, index)
 
     return Plain
@@ -183,7 +211,7 @@ def _value(node: "Node", path: Path, page: _Page) -> Any:
     if len(path) > DEPTH_MAX:
         raise RecursionError
     if node.tag not in TAGS and node.value not in ("<<", "="):
-        page.faults.append(page.fault(path, f"the tag {node.tag} means nothing here; write the value without it"))
+        page.faults.append(page.fault(path, Sentence("FAULT_TAG", {"tag": node.tag})))
         return None
     if isinstance(node, yaml.MappingNode):
         return _mapping(node, path, page)
@@ -196,7 +224,7 @@ def _value(node: "Node", path: Path, page: _Page) -> Any:
             return WORDS[node.value.lower()]
     text = _joined(node.value)
     if text is None:
-        page.faults.append(page.fault(path, "there is half a character (a lone surrogate) here; write it whole"))
+        page.faults.append(page.fault(path, Sentence("FAULT_HALF_CHARACTER")))
     return text
 
 
@@ -207,15 +235,13 @@ def _mapping(node: Any, path: Path, page: _Page) -> dict[str, Any]:
     for key_node, value_node in node.value:
         place = _place(key_node.start_mark)
         if not isinstance(key_node, yaml.ScalarNode):
-            page.faults.append(Fault(*place, written(path), "a key is a plain word, such as `program`"))
+            page.faults.append(Fault(*place, written(path), Sentence("FAULT_KEY_NOT_PLAIN")))
             continue
         key = _joined(key_node.value) or ""
         inner = (*path, key)
         if key in found:
-            first = page.keys[inner][0]
-            page.faults.append(
-                Fault(*place, written(inner), f"`{key}` stands twice, first in line {first}; keep one of the two")
-            )
+            about = {"key": key, "first": str(page.keys[inner][0])}
+            page.faults.append(Fault(*place, written(inner), Sentence("FAULT_KEY_TWICE", about)))
             continue
         page.keys[inner] = place
         found[key] = _value(value_node, inner, page)
@@ -239,7 +265,7 @@ def _validator() -> "Draft202012Validator":
 
 def _against_schema(page: _Page) -> Iterator[Fault]:
     if not isinstance(page.document, dict):
-        yield page.fault((), f"{_shown(page.document)} is no program; it begins with a line such as `program: acme`")
+        yield page.fault((), Sentence("FAULT_NO_PROGRAM", {"shown": _shown(page.document)}))
         return
     for error in _validator().iter_errors(page.document):
         yield from _faults(error, page)
@@ -251,12 +277,14 @@ def _faults(error: "ValidationError", page: _Page) -> Iterator[Fault]:
     instance: Any = error.instance
     own: Mapping[str, Any] = error.schema if isinstance(error.schema, dict) else {}
     if "propertyNames" in error.absolute_schema_path:
-        inner = (*path, instance)
-        if error.validator == "enum":
-            yield page.fault(inner, f"`{instance}` is not known here{_meant(instance, rule)}", at_key=True)
-        else:
-            yield page.fault(inner, f"`{instance}` is no name: {own.get('description', '')}", at_key=True)
+        wrong = (
+            Sentence("FAULT_NAME_UNKNOWN", {"key": instance, "right": _meant(instance, rule)})
+            if error.validator == "enum"
+            else Sentence("FAULT_NO_NAME", {"key": instance, "description": _description(own)})
+        )
+        yield page.fault((*path, instance), wrong, at_key=True)
         return
+    about: Details
     match error.validator:
         case "additionalProperties":
             known = [*own.get("properties", {})]
@@ -264,53 +292,54 @@ def _faults(error: "ValidationError", page: _Page) -> Iterator[Fault]:
                 yield page.fault((*path, key), _unknown(key, known), at_key=True)
         case "required":
             for key in [key for key in rule if key not in instance]:
-                yield page.fault(path, f"`{key}` is missing{_such_as(key, own)}", at_key=True)
+                about = {"key": key, "right": _such_as(key, own)}
+                yield page.fault(path, Sentence("FAULT_KEY_MISSING", about), at_key=True)
         case "type":
             yield page.fault(path, _wrong_type(instance, rule, own))
         case "enum":
-            yield page.fault(path, f"{_shown(instance)} is not known here{_meant(instance, rule)}")
+            about = {"shown": _shown(instance), "right": _meant(instance, rule)}
+            yield page.fault(path, Sentence("FAULT_VALUE_UNKNOWN", about))
         case "minimum" | "maximum":
-            low, high = own.get("minimum"), own.get("maximum")
-            yield page.fault(path, f"{_shown(instance)} is out of range; {low} to {high} is right")
+            ends = {"low": str(own.get("minimum")), "high": str(own.get("maximum"))}
+            yield page.fault(path, Sentence("FAULT_OUT_OF_RANGE", {"shown": _shown(instance), **ends}))
         case "minItems" | "minProperties":
-            yield page.fault(path, "nothing stands here; write at least one" + _such_as(path[-1], {}, own))
+            yield page.fault(path, Sentence("FAULT_NOTHING_HERE", {"right": _such_as(path[-1], {}, own)}))
         case "maxItems" | "maxProperties" | "maxLength":
-            yield page.fault(path, f"too long; at most {rule} fit here")
+            yield page.fault(path, Sentence("FAULT_TOO_LONG", {"room": str(rule)}))
         case "uniqueItems":
-            yield page.fault(path, "one item stands here twice; keep one of them")
+            yield page.fault(path, Sentence("FAULT_ITEM_TWICE"))
         case "not":
             key = rule["required"][0]
-            sentence = (
-                f"`{key}` says nothing for channel {instance.get('channel')}; only sources of channel api have one"
-            )
-            yield page.fault((*path, key), sentence, at_key=True)
+            about = {"key": key, "channel": str(instance.get("channel"))}
+            yield page.fault((*path, key), Sentence("FAULT_NOT_FOR_CHANNEL", about), at_key=True)
         case _:
-            yield page.fault(path, f"{_shown(instance)} is not right here. {_described(own)}")
+            about = {"shown": _shown(instance), "description": _described(own)}
+            yield page.fault(path, Sentence("FAULT_NOT_RIGHT", about))
 
 
-def _unknown(key: str, known: list[str]) -> str:
+def _unknown(key: str, known: list[str]) -> Sentence:
     if key.lower() in SECRET_WORDS:
-        return f"`{key}`: a secret never stands in a program; take it out and hand it over on its own"
-    return f"`{key}` is no key here{_meant(key, known)}"
+        return Sentence("FAULT_SECRET", {"key": key})
+    return Sentence("FAULT_KEY_UNKNOWN", {"key": key, "right": _meant(key, known)})
 
 
-def _meant(word: Any, known: list[str]) -> str:
+def _meant(word: Any, known: list[str]) -> Sentence:
     if not known:
-        return "; nothing may stand here"
-    listed = "right are: " + ", ".join(json.dumps(name) if not name.strip() else name for name in known)
-    close = _closest(str(word), known)
+        return Sentence("FAULT_NOTHING_FITS")
+    listed = ", ".join(json.dumps(name) if not name.strip() else name for name in known)
+    close = _close(str(word), known)
     if close and len(known) > LISTED_MAX:
-        return close
-    return f"{close} ({listed})" if close else f"; {listed}"
+        return Sentence("FAULT_MEANT", {"close": close})
+    return Sentence("FAULT_MEANT_OF" if close else "FAULT_RIGHT_ARE", {"close": close, "known": listed})
 
 
-def _such_as(key: str | int, own: Mapping[str, Any], described: Mapping[str, Any] | None = None) -> str:
+def _such_as(key: str | int, own: Mapping[str, Any], described: Mapping[str, Any] | None = None) -> Part:
     body = described or _followed(own.get("properties", {}).get(key) or _anywhere(str(key)))
     examples = body.get("examples") or body.get("enum")
     if not examples:
-        return f". {_described(body)}" if body.get("description") else ""
+        return Sentence("FAULT_DESCRIBED", {"description": _described(body)}) if body.get("description") else ""
     example = examples[0] if isinstance(examples[0], str) else json.dumps(examples[0], ensure_ascii=False)
-    return f"; for example `{key}: {example}`"
+    return Sentence("FAULT_EXAMPLE", {"example": f"{key}: {example}"})
 
 
 def _followed(body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -324,45 +353,46 @@ def _anywhere(key: str) -> Mapping[str, Any]:
     return found
 
 
-def _described(own: Mapping[str, Any]) -> str:
-    text = str(own.get("description", "")) or "See the schema of programs."
+def _described(own: Mapping[str, Any]) -> Sentence:
+    about = _description(own) if own.get("description") else Sentence("FAULT_SEE_SCHEMA")
     examples = own.get("examples")
-    return f"{text} For example: {examples[0]}" if examples else text
+    return Sentence("FAULT_SUCH_AS", {"description": about, "example": str(examples[0])}) if examples else about
 
 
-KINDS = {
-    "object": "keys with values below it", "array": "a list", "string": "a text", "integer": "a whole number",
-    "boolean": "true or false", "null": "nothing",
-}  # fmt: skip
+def _description(own: Mapping[str, Any]) -> Sentence:
+    """What the schema says of itself: of every description that may be quoted, descriptions.json has the others."""
+    english = str(own.get("description", ""))
+    return Sentence("FAULT_DESCRIPTION", {"case": english, "description": english})
 
 
-def _wrong_type(instance: Any, rule: str | list[str], own: Mapping[str, Any]) -> str:
+def _wrong_type(instance: Any, rule: str | list[str], own: Mapping[str, Any]) -> Sentence:
     wanted = [rule] if isinstance(rule, str) else rule
-    right = " or ".join(KINDS[name] for name in wanted)
+    kinds: list[Part] = [Sentence(f"FAULT_KIND_{name.upper()}") for name in wanted]
+    right = reduce(lambda one, other: Sentence("FAULT_OR", {"one": one, "other": other}), kinds)
     if isinstance(instance, int) and "string" in wanted:
         word = str(instance).lower() if isinstance(instance, bool) else str(instance)
-        if not re.search(own.get("pattern", ""), word):
-            return f"{_shown(instance)} where a text belongs. {_described(own)}"
-        return f'{_shown(instance)} where a text belongs; put it in quotes: "{word}"'
+        about: Details = {"shown": _shown(instance), "description": _described(own), "text": word}
+        fits = re.search(own.get("pattern", ""), word)
+        return Sentence("FAULT_QUOTES" if fits else "FAULT_TEXT_BELONGS", about)
     if instance is None:
-        return f"nothing stands here; {right} is right"
-    return f"{_shown(instance)} where {right} belongs"
+        return Sentence("FAULT_NOTHING_WHERE", {"right": right})
+    return Sentence("FAULT_WRONG_TYPE", {"shown": _shown(instance), "right": right})
 
 
-def _shown(instance: Any) -> str:
+def _shown(instance: Any) -> Part:
     match instance:
         case bool():
             return str(instance).lower()
         case int():
-            return f"the number {instance}"
+            return Sentence("FAULT_SHOWN_NUMBER", {"number": str(instance)})
         case str():
             return repr(instance if len(instance) <= 60 else instance[:57] + "...")
         case list():
-            return "a list"
+            return Sentence("FAULT_SHOWN_LIST")
         case dict():
-            return "a group of keys"
+            return Sentence("FAULT_SHOWN_KEYS")
         case _:
-            return "nothing"
+            return Sentence("FAULT_SHOWN_NOTHING")
 
 
 def _against_sense(page: _Page) -> Iterator[Fault]:
@@ -370,7 +400,7 @@ def _against_sense(page: _Page) -> Iterator[Fault]:
     document: dict[str, Any] = page.document
     yield from _texts(page, document, ())
     if document["program"] in RESERVED_PROGRAMS:
-        yield page.fault(("program",), f"{document['program']!r} is reserved; choose another id")
+        yield page.fault(("program",), Sentence("FAULT_RESERVED_PROGRAM", {"name": repr(document["program"])}))
     yield from _currency(page, document, ())
     yield from _zone(page, document, ())
     yield from _rates(page, document)
@@ -384,40 +414,37 @@ def _texts(page: _Page, value: Any, path: Path) -> Iterator[Fault]:
         case dict():
             for key, inner in value.items():
                 if any(ord(letter) < 32 for letter in key):
-                    yield page.fault((*path, key), "a key has a control character in it; take it out", at_key=True)
+                    yield page.fault((*path, key), Sentence("FAULT_KEY_CONTROL"), at_key=True)
                 yield from _texts(page, inner, (*path, key))
         case list():
             for number, inner in enumerate(value):
                 yield from _texts(page, inner, (*path, number))
         case str() if not {"ca", "delimiter", "signers"} & {*path[-2:]} and any(ord(letter) < 32 for letter in value):
-            yield page.fault(path, "there is a line break or control character in it; write it in one line")
+            yield page.fault(path, Sentence("FAULT_LINE_BREAK"))
 
 
 def _currency(page: _Page, body: Mapping[str, Any], path: Path) -> Iterator[Fault]:
     code = body.get("currency")
     if code is not None and code not in exponents():
         alike = next((known for known in sorted(exponents()) if known[:2] == code[:2]), "")
-        right = f"did you mean `{alike}`?" if alike else "for example EUR"
-        yield page.fault((*path, "currency"), f"{code!r} is no currency of ISO 4217 in use; {right}")
+        yield page.fault((*path, "currency"), _not_one("FAULT_NO_CURRENCY", "code", code, alike, "EUR"))
 
 
 def _rates(page: _Page, document: Mapping[str, Any]) -> Iterator[Fault]:
     own = document["currency"]
     for code, rates in document.get("fx", {}).items():
         if code not in exponents() or code == own:
-            why = "is the program's own currency; take it out" if code == own else "is no currency of ISO 4217 in use"
-            yield page.fault(("fx", code), f"{code!r} {why}", at_key=True)
+            wrong = "FAULT_OWN_CURRENCY" if code == own else "FAULT_NO_CURRENCY"
+            yield page.fault(("fx", code), Sentence(wrong, {"code": repr(code), "right": ""}), at_key=True)
         for number, one in enumerate(rates):
             try:
                 date.fromisoformat(one["from"])
             except ValueError:
-                wrong = f"{one['from']!r} is no day of the calendar; for example 2026-01-31"
-                yield page.fault(("fx", code, number, "from"), wrong)
+                yield page.fault(("fx", code, number, "from"), Sentence("FAULT_NO_DAY", {"day": one["from"]}))
             if not one["rate"].strip("0."):
-                yield page.fault(("fx", code, number, "rate"), "a rate is more than zero")
+                yield page.fault(("fx", code, number, "rate"), Sentence("FAULT_RATE_ZERO"))
     if document.get("fx_pull") and own not in published_currencies():
-        wrong = f"the European Central Bank publishes no rate of {own}; send the rates with `retour rates` instead"
-        yield page.fault(("fx_pull",), wrong)
+        yield page.fault(("fx_pull",), Sentence("FAULT_NOT_PUBLISHED", {"currency": own}))
 
 
 def _zone(page: _Page, body: Mapping[str, Any], path: Path) -> Iterator[Fault]:
@@ -425,8 +452,8 @@ def _zone(page: _Page, body: Mapping[str, Any], path: Path) -> Iterator[Fault]:
     if name is not None and not _is_zone(name):
         from zoneinfo import available_timezones
 
-        right = _closest(name, available_timezones()) or "; for example Europe/Berlin"
-        yield page.fault((*path, "time_zone"), f"{name!r} is no IANA time zone{right}")
+        close = _close(name, available_timezones())
+        yield page.fault((*path, "time_zone"), _not_one("FAULT_NO_ZONE", "name", name, close, "Europe/Berlin"))
 
 
 def _is_zone(name: str) -> bool:
@@ -437,16 +464,23 @@ def _is_zone(name: str) -> bool:
     return True
 
 
-def _closest(word: str, known: Iterable[str]) -> str:
+def _not_one(code: str, kind: str, given: str, close: str, example: str) -> Sentence:
+    """That something is none of those that exist, with the one that may be meant, else an example."""
+    right = Sentence("FAULT_MEANT", {"close": close}) if close else Sentence("FAULT_EXAMPLE", {"example": example})
+    return Sentence(code, {kind: repr(given), "right": right})
+
+
+def _close(word: str, known: Iterable[str]) -> str:
+    """The one of them that is written most like a word; empty where none is."""
     folded = {name.casefold(): name for name in known}
-    close = get_close_matches(word.casefold(), folded, n=1)
-    return f"; did you mean `{folded[close[0]]}`?" if close else ""
+    return next((folded[one] for one in get_close_matches(word.casefold(), folded, n=1)), "")
 
 
 def _event_type(page: _Page, document: Mapping[str, Any], body: Mapping[str, Any], path: Path) -> Iterator[Fault]:
     name, known = body.get("event_type"), document["event_types"]
     if name is not None and name not in known:
-        yield page.fault((*path, "event_type"), f"there is no event type {name!r}{_meant(name, [*known])}")
+        about: Details = {"name": repr(name), "right": _meant(name, [*known])}
+        yield page.fault((*path, "event_type"), Sentence("FAULT_NO_EVENT_TYPE", about))
 
 
 def _contracts(page: _Page, document: Mapping[str, Any]) -> Iterator[Fault]:
@@ -463,22 +497,20 @@ def _contracts(page: _Page, document: Mapping[str, Any]) -> Iterator[Fault]:
         yield from _event_type(page, document, body, path)
         yield from _span(page, body, path, "valid_from", "valid_until")
         if ("payout" in body) == ("rules" in body):
-            yield page.fault(path, "say what is paid, either as `payout: 8%` or as ranked `rules`", at_key=True)
+            yield page.fault(path, Sentence("FAULT_PAYOUT_OR_RULES"), at_key=True)
         for group in [one for one in body.get("groups", ()) if one not in program.groups]:
             place = (*path, "groups", body["groups"].index(group))
-            yield page.fault(place, f"there is no group {group!r}{_meant(group, sorted(program.groups))}")
-        for inner, sentence in lock_faults(body["lock"], program):
-            yield page.fault((*path, "lock", *inner), sentence, at_key=True)
+            yield page.fault(place, unknown_name("FAULT_NO_GROUP", group, program.groups))
+        for inner, what in lock_faults(body["lock"], program):
+            yield page.fault((*path, "lock", *inner), what, at_key=True)
         if "payout" in body and (wrong := pay_fault(body["payout"], program.currency)):
             yield page.fault((*path, "payout"), wrong)
         for number, rule in enumerate(body.get("rules", ())):
             yield from _rule(page, body, rule, (*path, "rules", number), program)
     for name in document["event_types"]:
         if not any(body["event_type"] == name and _is_for_all(body) for body in contracts.values()):
-            sentence = (
-                f"no contract pays for {name!r} to all partners; add one with `event_type: {name}` and no partners"
-            )
-            yield page.fault(("event_types", name), sentence, at_key=True)
+            about = {"name": repr(name), "event_type": name}
+            yield page.fault(("event_types", name), Sentence("FAULT_NO_TERMS_FOR_ALL", about), at_key=True)
 
 
 def _span(page: _Page, body: Mapping[str, Any], path: Path, first: str, last: str) -> Iterator[Fault]:
@@ -488,10 +520,10 @@ def _span(page: _Page, body: Mapping[str, Any], path: Path, first: str, last: st
         try:
             days[name] = date.fromisoformat(body.get(name, "2026-01-31"))
         except ValueError:
-            yield page.fault((*path, name), f"there is no day {body[name]}; write it as 2026-01-31")
+            yield page.fault((*path, name), Sentence("FAULT_NO_DAY", {"day": body[name]}))
     if first in body and last in body and len(days) == 2 and days[last] < days[first]:
-        sentence = f"{body[last]} lies before `{first}`, {body[first]}; the last day is that one or a later one"
-        yield page.fault((*path, last), sentence)
+        about = {"last": body[last], "key": first, "first": body[first]}
+        yield page.fault((*path, last), Sentence("FAULT_DAYS_REVERSED", about))
 
 
 def _lists_spoken_of(document: Any) -> Iterator[str]:
@@ -513,32 +545,30 @@ def _is_for_all(contract: Mapping[str, Any]) -> bool:
 def _rule(
     page: _Page, contract: Mapping[str, Any], rule: Mapping[str, Any], path: Path, program: Named
 ) -> Iterator[Fault]:
-    for inner, sentence in rule_faults(rule, program):
-        yield page.fault((*path, *inner), sentence)
+    for inner, what in rule_faults(rule, program):
+        yield page.fault((*path, *inner), what)
     wrong_days = [*_span(page, rule, path, "from", "until")]
     yield from wrong_days
     if not wrong_days and rule.get("until", "9999") < contract["valid_from"]:
-        sentence = f"{rule['until']} lies before the contract begins, {contract['valid_from']}: the rule never holds"
-        yield page.fault((*path, "until"), f"{sentence}; write a later day, or take the rule out")
+        about = {"day": rule["until"], "other": contract["valid_from"]}
+        yield page.fault((*path, "until"), Sentence("FAULT_RULE_TOO_EARLY", about))
     if not wrong_days and rule.get("from", "") > contract.get("valid_until", "9999"):
-        sentence = f"{rule['from']} lies after the contract ends, {contract['valid_until']}: the rule never holds"
-        yield page.fault((*path, "from"), f"{sentence}; write an earlier day, or take the rule out")
+        about = {"day": rule["from"], "other": contract["valid_until"]}
+        yield page.fault((*path, "from"), Sentence("FAULT_RULE_TOO_LATE", about))
 
 
 def _entries(page: _Page, entries: Iterable[str], path: Path) -> Iterator[Fault]:
     for number, entry in enumerate(entries):
         if "*" in entry[:-1]:
-            sentence = f"{_shown(entry)}: a star stands only at the end, for everything that begins so"
-            yield page.fault((*path, number), sentence)
+            yield page.fault((*path, number), Sentence("FAULT_STAR", {"entry": _shown(entry)}))
 
 
 def _source(page: _Page, document: Mapping[str, Any], name: str, source: Mapping[str, Any]) -> Iterator[Fault]:
     path = ("sources", name)
     if name in RESERVED_SOURCES:
-        yield page.fault(path, f"{name!r} is reserved; choose another name", at_key=True)
+        yield page.fault(path, Sentence("FAULT_RESERVED_SOURCE", {"name": repr(name)}), at_key=True)
     if name == "api" and source["channel"] != "api":
-        sentence = f"a source called 'api' is one of channel api; call this one {source['channel']!r}, for example"
-        yield page.fault(path, sentence, at_key=True)
+        yield page.fault(path, Sentence("FAULT_API_NAME", {"name": repr(source["channel"])}), at_key=True)
     yield from _event_type(page, document, source, path)
     yield from _currency(page, source, path)
     yield from _zone(page, source, path)
@@ -559,22 +589,21 @@ def _mapping_sense(page: _Page, document: Mapping[str, Any], source: Mapping[str
         named.append(((*path, "default_reason"), source["default_reason"]))
     for place, reason in named:
         if reason not in reasons:
-            listed = _meant(reason, reasons)
-            yield page.fault(place, f"{reason!r} is no reason of this program{listed}; or add it to `reasons`")
+            about: Details = {"name": repr(reason), "right": _meant(reason, reasons)}
+            yield page.fault(place, Sentence("FAULT_NO_REASON", about))
     if "encoding" in mapping and not _is_encoding(mapping["encoding"]):
-        right = "for example utf-8, utf-16, cp1252 or iso-8859-15"
-        yield page.fault((*path, "mapping", "encoding"), f"{mapping['encoding']!r} is no encoding of text; {right}")
+        encoding = Sentence("FAULT_NO_ENCODING", {"name": repr(mapping["encoding"])})
+        yield page.fault((*path, "mapping", "encoding"), encoding)
     for form in [mapping["date"]] if isinstance(mapping.get("date"), str) else mapping.get("date", ()):
         if not _is_date_format(form):
-            right = "day, month and year are needed, such as %d.%m.%Y"
-            yield page.fault((*path, "mapping", "date"), f"{form!r} does not tell one day from another; {right}")
+            yield page.fault((*path, "mapping", "date"), Sentence("FAULT_DATE_FORMAT", {"form": repr(form)}))
     if "layout" in mapping and mapping["layout"] != "own" and mapping.get("columns"):
-        sentence = "the layout says which column is which; take `columns` out, or the layout"
-        yield page.fault((*path, "mapping", "columns"), sentence, at_key=True)
+        yield page.fault((*path, "mapping", "columns"), Sentence("FAULT_LAYOUT_COLUMNS"), at_key=True)
     for given, event_type in mapping.get("event_types", {}).items():
         if event_type not in document["event_types"]:
-            sentence = f"{event_type!r} is no event type of this program{_meant(event_type, document['event_types'])}"
-            yield page.fault((*path, "mapping", "event_types", given), sentence)
+            about = {"name": repr(event_type), "right": _meant(event_type, [*document["event_types"]])}
+            place = (*path, "mapping", "event_types", given)
+            yield page.fault(place, Sentence("FAULT_NO_EVENT_TYPE", about))
 
 
 def _is_encoding(name: str) -> bool:
@@ -596,8 +625,7 @@ def _pull(page: _Page, _program: str, name: str, options: Mapping[str, Any]) -> 
     path: Path = ("sources", name, "options")
     protocol = options["protocol"]
     if protocol == "ftp" and not options.get("allow_plain"):
-        sentence = "'ftp' sends the password readably; use ftps or sftp, or add `allow_plain: true` if it must be"
-        yield page.fault((*path, "protocol"), sentence)
+        yield page.fault((*path, "protocol"), Sentence("FAULT_FTP_PLAIN"))
     for key, protocols in {
         "implicit": ("ftps",),
         "max_tls": ("ftps",),
@@ -605,11 +633,11 @@ def _pull(page: _Page, _program: str, name: str, options: Mapping[str, Any]) -> 
         "host_keys": ("sftp",),
     }.items():
         if options.get(key) and protocol not in protocols:
-            yield page.fault((*path, key), f"`{key}` means nothing for {protocol}; take it out", at_key=True)
+            about = {"key": key, "protocol": protocol}
+            yield page.fault((*path, key), Sentence("FAULT_NOT_FOR_PROTOCOL", about), at_key=True)
 
 
 def _email(page: _Page, program: str, name: str, _options: Mapping[str, Any]) -> Iterator[Fault]:
     room = MAIL_LOCAL_PART_MAX - MAIL_TOKEN - 2
     if len(program) + len(name) > room:
-        sentence = f"the mail address would be too long; program and source together may have {room} characters"
-        yield page.fault(("sources", name), sentence, at_key=True)
+        yield page.fault(("sources", name), Sentence("FAULT_MAIL_LONG", {"room": str(room)}), at_key=True)

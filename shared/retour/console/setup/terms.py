@@ -173,11 +173,11 @@ def drafted(visit: Visit, name: str, body: Mapping[str, Any], rules: Sequence[Ru
     lists = visit.hub.programs.named_lists(visit.program)
     found = read(versions.with_document(visit, document), lists)
     if isinstance(found, list):
-        return Draft(body, rules, dict(places(name, found)), None)
+        return Draft(body, rules, dict(places(name, found, visit.words.language)), None)
     return Draft(body, rules, {}, with_terms(visit.program, found, visit.hub.now(), lists))
 
 
-def places(name: str, faults: Sequence[Fault]) -> list[tuple[str, str]]:
+def places(name: str, faults: Sequence[Fault], language: str) -> list[tuple[str, str]]:
     """What is wrong by the field it belongs beside: `pays:2`, `valid_from`; else ``."""
     found = []
     for fault in faults:
@@ -185,7 +185,7 @@ def places(name: str, faults: Sequence[Fault]) -> list[tuple[str, str]]:
         rule = re.match(r"rules\[(\d+)\]", inner)
         field = f"pays:{rule[1]}" if rule else "pays:1" if inner in ("payout", "rules") else inner.partition("[")[0]
         shown_there = rule or field in ("pays:1", "valid_from", "partners")
-        found.append((field if shown_there else "", fault.sentence))
+        found.append((field if shown_there else "", fault.say(language)))
     return found
 
 

@@ -15,6 +15,8 @@ from retour.console.request import Response, to
 from retour.console.visit import Visit
 from retour.store.programs import ProgramVersion
 
+LEAVES = ("LEFT_WITHOUT_TERMS", "TERMS_APART")
+"""What keeps a document from being applied unless somebody says that partners are left without terms."""
 CONTEXT = 2
 """Lines shown around what differs."""
 
@@ -90,7 +92,7 @@ class Proposal:
     @property
     def leaves_without_terms(self) -> bool:
         """Whether nothing is wrong but that partners with open actions would have no terms."""
-        return bool(self.faults) and all("--leave-without-terms" in fault["detail"] for fault in self.faults)
+        return bool(self.faults) and all(fault["code"] in LEAVES for fault in self.faults)
 
     @property
     def status(self) -> int:
@@ -152,8 +154,8 @@ def put(visit: Visit, text: str, dry_run: bool = False) -> Call:
 
 
 def faulty(visit: Visit, text: str, version: int, refused: Refused) -> Proposal:
-    of_the_whole = [{"line": 1, "column": 1, "key": "", "detail": visit.told(refused)}]
-    return Proposal(text, version, faults=refused.members.get("errors", of_the_whole))
+    of_the_whole = [{"line": 1, "column": 1, "key": "", "code": refused.code, "detail": visit.told(refused)}]
+    return Proposal(text, version, faults=refused.document(visit.words.language).get("errors", of_the_whole))
 
 
 def stepped(visit: Visit, wanted: Mapping[str, Any]) -> Response | Proposal | None:

@@ -3,7 +3,7 @@
 Everything is judged on the action as it was reported, whenever it is priced: no return moves an order over a threshold.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -12,7 +12,7 @@ from typing import Any
 from retour.domain.actions.action import Action, Line
 from retour.domain.contracts.named_list import ENTRY_MAX, Entries
 from retour.domain.money import NotAnAmount, decimal, to_minor, to_text
-from retour.domain.said import Said
+from retour.domain.said import Said, Sentence
 
 NOT = "not"
 VALUES_MAX = 500
@@ -92,21 +92,16 @@ class Condition:
             frozenset(item for item in body if isinstance(item, str)), tuple((name, lists[name]) for name in named)
         )
 
-    def faults(self, body: Any, program: "Named") -> Iterator[tuple[tuple[str | int, ...], str]]:
+    def faults(self, body: Any, program: "Named") -> Iterator[tuple[tuple[str | int, ...], Sentence]]:
         """What is wrong with it although it has the right shape, and where below its key."""
         if self.is_amount:
             yield from _amount_faults(body, program.currency)
             return
         for number, item in enumerate(body):
             if isinstance(item, Mapping) and item["list"] not in program.lists:
-                known = ", ".join(sorted(program.lists)) or "none yet"
-                sentence = (
-                    f"there is no list {item['list']!r}; known are: {known}. Upload it first, or add it to `lists`"
-                )
-                yield (number, "list"), sentence
+                yield (number, "list"), unknown_name("FAULT_NO_LIST", item["list"], program.lists)
             if self.word == "partner_group" and isinstance(item, str) and item not in program.groups:
-                known = ", ".join(sorted(program.groups)) or "none yet"
-                yield (number,), f"there is no group {item!r}; known are: {known}. Add it to `groups`"
+                yield (number,), unknown_name("FAULT_NO_GROUP", item, program.groups)
 
     def schema(self) -> dict[str, Any]:
         if self.is_amount:
@@ -142,17 +137,22 @@ class Named:
     lists: frozenset[str] = frozenset()
 
 
-def _amount_faults(body: Mapping[str, Any], currency: str) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def unknown_name(code: str, name: str, known: Iterable[str]) -> Sentence:
+    """That there is no such group or list, and those that there are."""
+    return Sentence(code, {"name": repr(name), "known": ", ".join(sorted(known)) or Sentence("FAULT_NONE_YET")})
+
+
+def _amount_faults(body: Mapping[str, Any], currency: str) -> Iterator[tuple[tuple[str | int, ...], Sentence]]:
     ends: dict[str, int] = {}
     for name in ("from", "below"):
         if name in body:
             try:
                 ends[name] = to_minor(decimal(str(body[name])), currency)
             except NotAnAmount:
-                right = to_text(10_000, currency)
-                yield (name,), f"{body[name]} is no amount of {currency}; write it such as {right}"
+                about = {"value": str(body[name]), "currency": currency, "right": to_text(10_000, currency)}
+                yield (name,), Sentence("FAULT_NO_AMOUNT", about)
     if len(ends) == 2 and ends["from"] >= ends["below"]:
-        yield ("below",), f"{body['below']} is not more than `from`, {body['from']}: nothing lies between them"
+        yield ("below",), Sentence("FAULT_NOTHING_BETWEEN", {"below": body["below"], "least": body["from"]})
 
 
 def _line(read: Callable[[Line], str | None]) -> Callable[[Sale, Line | None], Sequence[str]]:
@@ -230,7 +230,7 @@ def asks_of(body: Mapping[str, Any], currency: str, lists: Mapping[str, Entries]
     )
 
 
-def condition_faults(body: Mapping[str, Any], program: Named) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def condition_faults(body: Mapping[str, Any], program: Named) -> Iterator[tuple[tuple[str | int, ...], Sentence]]:
     for above, said in (((), body), ((NOT,), body.get(NOT, {}))):
         for word, condition in CONDITIONS.items():
             if word in said:

@@ -19,6 +19,7 @@ from retour.domain.contracts.conditions import (
 )
 from retour.domain.contracts.lock import OPEN_DAYS_MAX, AfterEvent, AfterStatus, LockRule, OpenEnded, Restart
 from retour.domain.contracts.named_list import Entries
+from retour.domain.said import Sentence
 
 LOCKS_MAX = 50
 Schema = dict[str, Any]
@@ -157,26 +158,23 @@ def locks_of(
 
 def lock_faults(
     body: Mapping[str, Any] | Sequence[Mapping[str, Any]], program: Named
-) -> Iterator[tuple[tuple[str | int, ...], str]]:
+) -> Iterator[tuple[tuple[str | int, ...], Sentence]]:
     """What is wrong with locks of the right shape: the place below `lock`, and what is right."""
     ranked = [((), body)] if isinstance(body, Mapping) else [((number,), one) for number, one in enumerate(body)]
     for rank, (place, one) in enumerate(ranked, 1):
         asks = [word for word in (*CONDITIONS, NOT) if word in one]
         ways = ways_of(one)
         if len(ways) != 1:
-            yield place, "one way of locking is right, such as `days_after_event: 30`"
+            yield place, Sentence("FAULT_LOCK_WAY")
         else:
             for key in [key for key in one if key not in (*ways[0].keys, *asks)]:
-                yield (*place, key), f"`{key}` means nothing beside `{ways[0].leading[0]}`; take it out"
+                yield (*place, key), Sentence("FAULT_LOCK_KEY", {"key": key, "way": ways[0].leading[0]})
         if isinstance(body, Mapping) and asks:
-            yield (
-                (*place, asks[0]),
-                "a lock with conditions is one of several: write `lock` as a list, the last without any",
-            )
+            yield (*place, asks[0]), Sentence("FAULT_LOCK_ALONE")
         elif rank == len(ranked) and asks:
-            yield (*place, asks[0]), "the last lock is for all that no other is for: it has no conditions"
+            yield (*place, asks[0]), Sentence("FAULT_LOCK_LAST")
         elif rank < len(ranked) and not asks:
-            yield place, "no action gets past a lock without conditions: it stands last, or take out what follows it"
+            yield place, Sentence("FAULT_LOCK_UNREACHED")
         for inner, sentence in condition_faults(one, program):
             yield (*place, *inner), sentence
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from retour.domain.actions.action import Action
 from retour.domain.money import NotAnAmount, allocate, decimal, exponent, half_away, to_minor, to_text
-from retour.domain.said import Said
+from retour.domain.said import Said, Sentence
 
 PERCENT_MAX = 100
 PERCENT_DIGITS = 7
@@ -73,26 +73,28 @@ def pay_of(text: str, currency: str, *, per_order: bool) -> Pay:
     return Flat(to_minor(decimal(text.removesuffix(currency).strip()), currency), per_order)
 
 
-def pay_fault(text: str, currency: str) -> str | None:
+def pay_fault(text: str, currency: str) -> Sentence | None:
     """What is wrong with a payout, and what is right."""
     try:
         pay = pay_of(text, currency, per_order=False)
     except NotAnAmount:
-        return f"{text} is no amount of {currency}; write a share such as 8%, or such as {to_text(500, currency)}"
+        about = {"value": text, "currency": currency, "right": to_text(500, currency)}
+        return Sentence("FAULT_NO_PAY", about)
     if isinstance(pay, Percent):
         if pay.percent > PERCENT_MAX:
-            return f"{text} is more than the sale; 0% to 100% is right"
+            return Sentence("FAULT_PAY_ABOVE_SALE", {"value": text})
         if len(pay.percent.as_tuple().digits) > PERCENT_DIGITS:
-            return f"{text} has more than {PERCENT_DIGITS} digits; write a share such as 8% or 7.25%"
+            return Sentence("FAULT_PAY_DIGITS", {"value": text, "digits": str(PERCENT_DIGITS)})
     return None
 
 
-def cap_fault(text: str, currency: str) -> str | None:
+def cap_fault(text: str, currency: str) -> Sentence | None:
     """What is wrong with the most that a rule pays for an action."""
     try:
         to_minor(decimal(text), currency)
     except NotAnAmount:
-        return f"{text} is no amount of {currency}; write the most it pays such as {to_text(5000, currency)}"
+        about = {"value": text, "currency": currency, "right": to_text(5000, currency)}
+        return Sentence("FAULT_NO_AMOUNT", about)
     return None
 
 

@@ -17,7 +17,7 @@ from retour.domain.contracts.pay import (
     pay_of,
 )
 from retour.domain.money import decimal, to_minor, to_text
-from retour.domain.said import Said
+from retour.domain.said import Said, Sentence
 
 DAY_PATTERN = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 
@@ -65,7 +65,7 @@ def rule_of(body: Mapping[str, Any], currency: str, lists: Mapping[str, Entries]
     )
 
 
-def rule_faults(body: Mapping[str, Any], program: Named) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def rule_faults(body: Mapping[str, Any], program: Named) -> Iterator[tuple[tuple[str | int, ...], Sentence]]:
     """What is wrong with a rule of the right shape: the place below it, and what is right."""
     if sentence := pay_fault(body["pays"], program.currency):
         yield ("pays",), sentence
