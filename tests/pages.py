@@ -31,6 +31,7 @@ CONSOLE = {
     "modify": "/console/{program}/action?id={action}&act=modify",
     "modification": "/console/{program}/modification?id={modification}",
     "partners": "/console/{program}/partners",
+    "funding": "/console/{program}/money/funding?preset=amazon-seller",
     "send": "/console/{program}/send",
     "dry-run": "/console/{program}/dry-runs/{run}",
     "setup": "/console/{program}/setup",

@@ -16,6 +16,7 @@ from retour.api import (
     admission,
     batches,
     corrections,
+    funding,
     keys,
     lists,
     modifications,
@@ -195,6 +196,16 @@ def apply_program(program: str) -> Answer:
 @app.post("/v1/programs/<program>/quote")
 def quote(program: str) -> Answer:
     return terms.quote(hub(), called(), opened(program)), 200
+
+
+@app.get("/v1/programs/<program>/funding/check")
+def check_funding(program: str) -> Answer:
+    return funding.check_contract(hub(), called(), opened(program)), 200
+
+
+@app.post("/v1/programs/<program>/funding/check")
+def check_funding_of(program: str) -> Answer:
+    return funding.check(hub(), called(), opened(program)), 200
 
 
 @app.post("/v1/programs/<program>/rates")

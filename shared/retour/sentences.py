@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cache
 from importlib.resources import files
 
@@ -23,16 +23,20 @@ PLACES = (
     ("retour.files", "sentences.json"),
     ("retour.remote", "sentences.json"),
     ("retour.connection_test", "sentences.json"),
+    ("retour.money", "sentences.json"),
 )
 
 MOMENTS = ("locks_at", "received_at")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
+DAYS = ("event_day", "locked_day", "report_day", "statement_day", "paid_day")
+DAY = re.compile(r"\d{4}-\d\d-\d\d")
 MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
     "December",
 )  # fmt: skip
 WRITTEN = {"en": "%-d MONTH %Y, %H:%M UTC", "de": "%d.%m.%Y, %H:%M Uhr (UTC)", "fr": "%d/%m/%Y à %H:%M (UTC)"}
-FIGURES = ("amount", "payout", "sale", "left", "quantity_sold", "quantity_left", "changes", "limit", "most")
+WRITTEN_DAY = {"en": "%-d MONTH %Y", "de": "%d.%m.%Y", "fr": "%d/%m/%Y"}
+FIGURES = ("dates", "amount", "payout", "sale", "left", "quantity_sold", "quantity_left", "changes", "limit", "most")
 FIGURE = re.compile(r"(-?)(\d[\d,]*)(?:\.(\d+))?( [A-Z]{3})?")
 SEPARATORS = {"de": (".", ","), "fr": ("\u202f", ",")}
 
@@ -81,6 +85,9 @@ def in_language(name: str, value: str | Sentence, language: str) -> str:
         moment = datetime.fromisoformat(value).astimezone(UTC)
         months = MONTHS[moment.month - 1]
         return f"{moment:{WRITTEN.get(language, WRITTEN['en'])}}".replace("MONTH", months)
+    if name in DAYS and DAY.fullmatch(value):
+        day = date.fromisoformat(value)
+        return f"{day:{WRITTEN_DAY.get(language, WRITTEN_DAY['en'])}}".replace("MONTH", MONTHS[day.month - 1])
     if name in FIGURES and language in SEPARATORS and (found := FIGURE.fullmatch(value)):
         group, mark = SEPARATORS[language]
         sign, digits, cents, currency = found.groups("")

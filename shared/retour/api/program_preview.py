@@ -11,7 +11,7 @@ from retour.api.admission import reader_of
 from retour.api.calls import Refused
 from retour.api.documents import Document
 from retour.api.reading import Reader
-from retour.domain.calendar import start_of_day
+from retour.domain.calendar import local_day, start_of_day
 from retour.domain.contracts.changes import NOBODY, Gap, TermsChange, gaps, terms_changes
 from retour.domain.contracts.contract import Contract
 from retour.domain.contracts.named_list import Entries
@@ -20,6 +20,7 @@ from retour.domain.money import to_text
 from retour.domain.program import Program
 from retour.domain.said import Sentence
 from retour.domain.times import text
+from retour.money.funding import warnings
 from retour.setup.program_file import Fault, fault_at
 from retour.setup.terms import Effect, effect, with_terms
 from retour.store import bulk
@@ -106,6 +107,12 @@ def effect_document(found: Effect, are_all: bool, currency: str) -> Document:
         "currency": currency,
         "partners": {partner: money(*sums) for partner, sums in found.partners.items()},
     }
+
+
+def funding(hub: Hub, document: Mapping[str, Any]) -> list[Document]:
+    """The contracts of a valid document whose lock leaves no day to spare for the last return, or not even time."""
+    day = local_day(hub.now(), document["time_zone"])
+    return warnings(document, day, document.get("language", "en"))
 
 
 # What keeps it from being applied

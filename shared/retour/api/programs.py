@@ -72,6 +72,8 @@ def apply_program(hub: Hub, call: Call, principal: Principal, program_id: str) -
         if faults := program_preview.refusals(hub, known, document, written, leave_without_terms=leave):
             raise refused(faults)
     shown: Document = program_preview.preview(hub, known, document) if known is not None and changed else {}
+    if warnings := program_preview.funding(hub, document):
+        shown["funding"] = warnings
     if call.is_dry_run:
         version = (known.version if known else 0) + changed
         return {"program": program_id, "version": version, "changed": changed, "dry_run": True, "batch": None, **shown}

@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from retour.money.presets import preset_names
 from retour.setup.presets import presets
 
 Run = Callable[[argparse.Namespace], int]
@@ -128,6 +129,34 @@ def parser() -> argparse.ArgumentParser:
     rates.add_argument("--day", metavar="DAY", help="which day to show (default: today)")
     rates.add_argument("--dry-run", action="store_true", help="show what would happen, write nothing")
     rates.add_argument("--json", action="store_true", help="as JSON")
+
+    funds = commands.add_parser(
+        "funding", help="prove that the lock leaves time for the last return", epilog=EXIT_CODES
+    )
+    funding_commands = funds.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    proof = command(
+        "check", "funding:check", "prove that a lock leaves time for the last return", hub, program,
+        into=funding_commands,
+        more="Every one of the 146,097 dates of the calendar is tried. Without figures: the contracts in force of a "
+        "program. With --lock and --window: these figures, without any hub. Figures beside --contract take the place "
+        "of what it says. Exit code 1: unsafe.",
+    )  # fmt: skip
+    proof.add_argument("--contract", metavar="C", help="of the program (default: every one)")
+    proof.add_argument(
+        "--lock", metavar="RULE", help="'1 month 2 days after month end' or '30 days after event'; ', at start': the "
+        "lock falls at the start of its last day; ', not sticky': 28 February + 1 month = 28 March",
+    )  # fmt: skip
+    proof.add_argument("--window", metavar="DAYS", type=whole, help="in which the buyer may return it")
+    proof.add_argument("--lag", metavar="DAYS", type=whole, help="until the sender reports that (default 0)")
+    proof.add_argument("--cadence", metavar="DAYS", type=whole, help="between two deliveries (default 0)")
+    proof.add_argument("--skew", metavar="DAYS", type=whole, help="by which the sender's day ends later (default 0)")
+    proof.add_argument("--statement-day", metavar="DAY", type=whole, help="of the month, 1 to 28")
+    proof.add_argument(
+        "--paid", metavar="RULE", help="'at statement', '5 days after statement', 'next day', 'on the 15th', "
+        "'20 days after month end' or 'at lock' (default: at the statement; without one the next day)",
+    )  # fmt: skip
+    proof.add_argument("--preset", choices=preset_names(), help="published figures to begin with")
+    proof.add_argument("--json", action="store_true", help="as JSON")
 
     send = command("send", "deliveries:send", "send a file of returns and wait for what becomes of it", hub, program)
     send.add_argument("file", metavar="FILE", type=Path)

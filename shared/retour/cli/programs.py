@@ -63,6 +63,11 @@ def tell_changes(looked_at: Mapping[str, Any]) -> None:
         table(("partner", "now", "then", f"difference ({pending['currency']})"), rows, title=title)
         if not pending["complete"]:
             say(f"Only the next {pending['looked']} to lock were looked at; more are pending.")
+    for one in looked_at.get("funding", ()):
+        verdict, *others = one["sentences"]
+        say(f"Funding of {one['contract']}: {verdict}", style="red" if one["verdict"] == "unsafe" else "yellow")
+        for sentence in others:
+            say(f"  {sentence}")
 
 
 def whose(change: Mapping[str, Any]) -> str:

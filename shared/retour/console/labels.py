@@ -23,6 +23,11 @@ LABELS = {
         "locked": term("Locked"),
         "paid": term("Paid"),
     },
+    "verdict": {
+        "safe": term("safe"),
+        "tight": term("tight"),
+        "unsafe": term("unsafe"),
+    },
     "outcome": {
         "applied": term("Applied"),
         "unchanged": term("Unchanged"),

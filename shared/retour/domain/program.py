@@ -59,6 +59,7 @@ class EventType:
     """`late_orders` SUBMISSION: an order that is reported late counts from its report, as impact.com does.
 
     `dispositions` are the merchant's own codes: each may move the status its partner sees and change the action.
+    `returns`: for how long returns can be reported, in days (`domain.funding.schedule.Returns`); empty: not said.
     """
 
     name: str
@@ -66,6 +67,7 @@ class EventType:
     parent: str | None = None
     late_orders: str = "event"
     dispositions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    returns: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -405,6 +405,7 @@ def _against_sense(page: _Page) -> Iterator[Fault]:
     yield from _zone(page, document, ())
     yield from _rates(page, document)
     yield from _contracts(page, document)
+    yield from _billing_groups(page, document)
     for name, source in document.get("sources", {}).items():
         yield from _source(page, document, name, source)
 
@@ -511,6 +512,30 @@ def _contracts(page: _Page, document: Mapping[str, Any]) -> Iterator[Fault]:
         if not any(body["event_type"] == name and _is_for_all(body) for body in contracts.values()):
             about = {"name": repr(name), "event_type": name}
             yield page.fault(("event_types", name), Sentence("FAULT_NO_TERMS_FOR_ALL", about), at_key=True)
+
+
+def _billing_groups(page: _Page, document: Mapping[str, Any]) -> Iterator[Fault]:
+    """The names in them meet, the default group takes what is left, and no group stands behind one that takes all."""
+    known = {
+        "contracts": ("FAULT_NO_CONTRACT", document["contracts"]),
+        "event_types": ("FAULT_NO_EVENT_TYPE", document["event_types"]),
+    }
+    takes_all = ""
+    for name, group in document.get("billing_groups", {}).items():
+        path, body = ("billing_groups", name), group or {}
+        scopes = [key for key in ("contracts", "event_types", "partners") if key in body]
+        if name == "default":
+            for key in scopes:
+                yield page.fault((*path, key), Sentence("FAULT_DEFAULT_GROUP", {"key": key}), at_key=True)
+            continue
+        if takes_all:
+            yield page.fault(path, Sentence("FAULT_BEHIND_GROUP", {"name": repr(takes_all)}), at_key=True)
+        takes_all = takes_all or ("" if scopes else name)
+        for key, (code, names) in known.items():
+            for number, one in enumerate(body.get(key, ())):
+                if one not in names:
+                    about: Details = {"name": repr(one), "right": _meant(one, [*names])}
+                    yield page.fault((*path, key, number), Sentence(code, about))
 
 
 def _span(page: _Page, body: Mapping[str, Any], path: Path, first: str, last: str) -> Iterator[Fault]:

@@ -111,7 +111,18 @@ def proposed(visit: Visit, text: str, said: str = "") -> Proposal:
         looked_at = programs.apply_program(visit.hub, put(visit, text, dry_run=True), visit.principal, visit.program.id)
     except Refused as refused:
         return faulty(visit, text, newest.version, refused)
-    return Proposal(text, newest.version, difference(written(visit, newest), text), said=said, effect=looked_at)
+    effect = {**looked_at, "funding": funding_warnings(visit, text)}
+    return Proposal(text, newest.version, difference(written(visit, newest), text), said=said, effect=effect)
+
+
+def funding_warnings(visit: Visit, text: str) -> list[Document]:
+    """Of a text that is right: the contracts whose lock leaves no day to spare for the last return, in the reader's
+    language."""
+    from retour.money.funding import warnings
+    from retour.setup.program_file import read
+
+    document = read(text, visit.program.lists)
+    return warnings(document, visit.today, visit.words.language) if isinstance(document, dict) else []
 
 
 def applied(visit: Visit, text: str) -> Response | Proposal:

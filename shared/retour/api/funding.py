@@ -1,0 +1,89 @@
+"""Whether the lock of a contract leaves time for the last return, proven for one in force, a draft, or figures."""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from retour.api.calls import Call, Refused, not_found
+from retour.api.documents import Document
+from retour.api.problem import shown
+from retour.domain.calendar import local_day
+from retour.domain.funding.schedule import Policy
+from retour.domain.program import Program
+from retour.money import asked, funding
+from retour.money.asked import FigureFault
+from retour.wiring import Hub
+
+DRAFT_MAX = 256 * 1024
+
+
+def check_contract(hub: Hub, call: Call, opened: Program) -> Document:
+    """A contract in force, or all of them, the gravest on top."""
+    document = hub.programs.newest_version(opened.id).document
+    return contracts_checked(document, call.query.get("contract"), {}, today(hub, opened), opened)
+
+
+def check(hub: Hub, call: Call, opened: Program) -> Document:
+    """Contracts in force or of a draft, with other figures where some are said; or figures alone."""
+    given = call.document("contract", "draft", *asked.FIGURES, most=DRAFT_MAX)
+    figures = {name: given[name] for name in asked.FIGURES if given.get(name) is not None}
+    contract, draft = given.get("contract"), given.get("draft")
+    if contract is None and draft is None and figures:
+        found = policy(figures)
+        return funding.check_document(funding.checked(found, today(hub, opened)), opened.language)
+    document = drafted(opened, draft) if draft is not None else hub.programs.newest_version(opened.id).document
+    return contracts_checked(document, contract, figures, today(hub, opened), opened)
+
+
+def today(hub: Hub, opened: Program) -> date:
+    return local_day(hub.now(), opened.time_zone)
+
+
+def policy(figures: Mapping[str, Any], known: Policy | None = None) -> Policy:
+    found = asked.policy_of(figures, known)
+    if isinstance(found, FigureFault):
+        raise Refused("FIGURE_INVALID", found.about, figure=found.figure, value=shown(found.value))
+    return found
+
+
+def drafted(opened: Program, draft: Any) -> Mapping[str, Any]:
+    """A program document that is not applied, as strictly read as one that is."""
+    from retour.api.programs import refused
+    from retour.setup import program_file
+
+    found = program_file.read(draft if isinstance(draft, str) else "", opened.lists)
+    if isinstance(found, list):
+        raise refused(found)
+    return found
+
+
+def contracts_checked(
+    document: Mapping[str, Any], contract: Any, figures: Mapping[str, Any], day: date, opened: Program
+) -> Document:
+    """The gravest of the contracts asked about, and beside it a line for each."""
+    names = [name for name in document["contracts"] if contract in (None, name)]
+    if not names:
+        raise not_found("contract", program=opened.id)
+    returns = policy({"lock": "open-ended", **figures}).returns if "window_days" in figures else None
+    found = funding.checks(document, day, contract, returns)
+    if not found:
+        event_types = dict.fromkeys(document["contracts"][name]["event_type"] for name in names)
+        raise Refused("RETURNS_NOT_KNOWN", event_type=", ".join(event_types))
+    if figures:
+        tried = [(one.place, policy(figures, one.proof.policy)) for one in found]
+        again = [funding.checked(other, day, place) for place, other in tried]
+        found = sorted(again, key=lambda one: one.gravity)
+    return {**funding.check_document(found[0], opened.language), "checks": [line(one) for one in found]}
+
+
+def line(one: funding.Checked) -> Document:
+    return {
+        "contract": one.place.contract,
+        "event_type": one.place.event_type,
+        "billing_group": one.place.billing_group,
+        "lock_rank": one.place.rank,
+        "verdict": one.verdict.value,
+        "unsafe_dates": one.proof.unsafe,
+        "tight_dates": one.proof.tight,
+        "policy": funding.policy_document(one.proof.policy),
+    }

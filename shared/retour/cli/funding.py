@@ -1,0 +1,85 @@
+"""retour funding check: the proof that a lock leaves time for the last return."""
+
+import argparse
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from retour.cli.client import Usage
+from retour.cli.hub import hub_and_program
+from retour.cli.screen import facts, say, show_json, table
+
+STYLES = {"safe": "green", "tight": "yellow", "unsafe": "red"}
+OPTIONS = {
+    "lock": "lock", "window": "window_days", "lag": "lag_days", "cadence": "cadence_days", "skew": "skew_days",
+    "statement_day": "statement_day", "paid": "paid",
+}  # fmt: skip
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """0: no date fails; 1: some do."""
+    given = {name: getattr(arguments, option) for option, name in OPTIONS.items()}
+    figures = {name: value for name, value in given.items() if value is not None}
+    asks_hub = arguments.contract is not None or not (figures or arguments.preset)
+    found = of_program(arguments, figures) if asks_hub else of_figures(arguments.preset, figures)
+    show_json(found) if arguments.json else show(found)
+    return 1 if found["verdict"] == "unsafe" else 0
+
+
+def of_program(arguments: argparse.Namespace, figures: Mapping[str, Any]) -> dict[str, Any]:
+    if arguments.preset:
+        raise Usage("A preset stands for itself; say --preset without --contract, or --contract with figures.")
+    hub, program = hub_and_program(arguments)
+    path = f"/v1/programs/{program}/funding/check"
+    if not figures:
+        return dict(hub.get(path, contract=arguments.contract))
+    asked = {"contract": arguments.contract, **figures}
+    return dict(hub.post(path, asked))
+
+
+def of_figures(preset: str | None, figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Worked out here: no hub is needed for a proof about the calendar."""
+    from retour.api.problem import Refused
+    from retour.money.asked import FigureFault, policy_of
+    from retour.money.funding import check_document, checked
+    from retour.money.presets import funding_presets
+
+    found = policy_of({**(funding_presets()[preset] if preset else {}), **figures})
+    if isinstance(found, FigureFault):
+        options = {name: "--" + option.replace("_", "-") for option, name in OPTIONS.items()}
+        wrong = Refused("FIGURE_INVALID", found.about, figure=options[found.figure], value=found.value)
+        raise Usage(wrong.detail("en"))
+    return check_document(checked(found, date.today()), "en")
+
+
+def show(found: Mapping[str, Any]) -> None:
+    verdict, *others = found["sentences"]
+    say(verdict, style=STYLES[found["verdict"]])
+    for sentence in others:
+        say(sentence)
+    policy = found["policy"]
+    facts(
+        [
+            ("contract", found["contract"]),
+            ("billing group", found["billing_group"]),
+            ("lock", policy["lock"]),
+            ("returns are reported within", f"{sum(policy[name] for name in policy if name.endswith('_days'))} days"),
+            ("statement", f"day {policy['statement_day']} of the month" if policy["statement_day"] else ""),
+            ("paid", policy["paid"]),
+            ("smallest change", changed(found["fix"])),
+        ]
+    )
+    checks = found.get("checks", ())
+    if len(checks) > 1:
+        columns = ("contract", "billing group", "lock", "verdict", "unsafe dates", "tight dates")
+        rows = [(one["contract"], one["billing_group"], one["policy"]["lock"], one["verdict"], one["unsafe_dates"],
+                 one["tight_dates"]) for one in checks]  # fmt: skip
+        table(columns, rows, title="All that were tried")
+
+
+def changed(fix: Mapping[str, Any] | None) -> str:
+    """The lock and the statement day that make it better; empty where nothing does, or nothing need."""
+    if fix is None:
+        return ""
+    day = f", statement on day {fix['statement_day']}" if fix["statement_day"] else ""
+    return f"lock {fix['lock']}{day}: {fix['verdict']}"

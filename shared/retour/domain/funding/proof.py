@@ -1,0 +1,188 @@
+"""Whether a lock leaves time for the last return, tried for every date of the calendar; and what would make it safe.
+
+The Gregorian calendar repeats every 400 years, 146,097 dates: whoever has tried them all has proven it. What becomes of
+an order depends on its month, its day and on which of the years around it are leap years; years that are alike in that
+are tried once and counted as often as they come (the tests try every date singly and find the same).
+"""
+
+from calendar import isleap, monthrange
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date
+from enum import StrEnum
+from functools import lru_cache
+
+from retour.domain.contracts.lock import OPEN_DAYS_MAX, AfterEvent, AfterStatus, LockRule, OpenEnded
+from retour.domain.funding.schedule import MONTH_DAY_MAX, AfterMonthEnd, AfterStatement, Course, Policy, course
+
+CYCLE_YEARS = 400
+CYCLE_DATES = 146_097
+FIX_DAYS_MAX = 62
+EVENT_DAYS_MAX, MONTH_END_DAYS_MAX = OPEN_DAYS_MAX, 366
+CACHED = 512
+
+
+class Verdict(StrEnum):
+    """SAFE: at least one day of slack; TIGHT: none, but nothing fails; UNSAFE: some date fails."""
+
+    SAFE = "safe"
+    TIGHT = "tight"
+    UNSAFE = "unsafe"
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What became of every date. `late_returns` have a return after the lock, `early_money` a payment before the last
+    possible return or change; one date may have both. `slack` is the smallest of all dates, `by_slack` how many dates
+    have which below one day."""
+
+    policy: Policy
+    unsafe: int
+    tight: int
+    late_returns: int
+    early_money: int
+    change_margin: int
+    paid_margin: int
+    slack: int
+    by_slack: tuple[tuple[int, int], ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        return Verdict.UNSAFE if self.unsafe else Verdict.TIGHT if self.tight else Verdict.SAFE
+
+
+@lru_cache(CACHED)
+def prove(policy: Policy) -> Proof:
+    """Every date of 400 years tried; the policy is whole."""
+    slacks: Counter[int] = Counter()
+    late_returns = early_money = 0
+    change_margin = paid_margin = OPEN_DAYS_MAX * 4
+    for year, years in year_kinds(years_ahead(policy)):
+        for one in courses(policy, year):
+            slacks[one.slack] += years
+            late_returns += years * one.has_late_return
+            early_money += years * one.has_early_money
+            change_margin, paid_margin = min(change_margin, one.change_margin), min(paid_margin, one.paid_margin)
+    assert slacks.total() == CYCLE_DATES
+    return Proof(
+        policy=policy,
+        unsafe=sum(dates for slack, dates in slacks.items() if slack < 0),
+        tight=slacks[0],
+        late_returns=late_returns,
+        early_money=early_money,
+        change_margin=change_margin,
+        paid_margin=paid_margin,
+        slack=min(slacks),
+        by_slack=tuple((slack, dates) for slack, dates in sorted(slacks.items()) if slack < 1),
+    )
+
+
+def years_ahead(policy: Policy) -> int:
+    """How many years, its own among them, an order can touch until it is paid."""
+    lock, pays = policy.lock, policy.pays
+    months = lock.months if isinstance(lock, AfterEvent) else 0
+    days = 0 if isinstance(lock, OpenEnded) else lock.days
+    waits = pays.days if isinstance(pays, AfterStatement | AfterMonthEnd) else 0
+    furthest = 31 * months + days + policy.returns.days + waits + 4 * 31
+    return 2 + furthest // 365
+
+
+@lru_cache
+def year_kinds(ahead: int) -> tuple[tuple[int, int], ...]:
+    """Years that stand for all that are alike, themselves and so many ahead, and for how many."""
+    alike: dict[tuple[bool, ...], list[int]] = {}
+    for year in range(2000, 2000 + CYCLE_YEARS):
+        alike.setdefault(tuple(isleap(year + n) for n in range(ahead)), []).append(year)
+    return tuple((years[0], len(years)) for years in alike.values())
+
+
+def courses(policy: Policy, year: int) -> Iterator[Course]:
+    """Of every day of a year."""
+    for month in range(1, 13):
+        for day in range(1, monthrange(year, month)[1] + 1):
+            yield course(policy, date(year, month, day))
+
+
+def worst(policy: Policy, since: date) -> Course:
+    """The next order from a day on with the least slack of all dates."""
+    least = prove(policy).slack
+    for year in range(since.year, since.year + CYCLE_YEARS):
+        for one in courses(policy, year):
+            if one.event >= since and one.slack == least:
+                return one
+    raise AssertionError("the calendar repeats every 400 years")
+
+
+# What would make it safe, and what would break it
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """The policy with the smallest change after which the verdict is better; `days` are those the lock gains."""
+
+    policy: Policy
+    days: int
+    verdict: Verdict
+
+
+def smallest_fix(policy: Policy, slack: int = 0) -> Fix | None:
+    """The fewest days the lock must gain so that every date has so much slack; None: no change of days does it.
+
+    Where the later lock would miss its statement, and the payment be a month later, the statement day moves with it by
+    as little as keeps the payment in its month.
+    """
+    found = prove(policy)
+    if found.slack >= slack:
+        return None
+    for days in range(max(1, slack - found.change_margin), FIX_DAYS_MAX + 1):
+        later = with_later_lock(policy.lock, days)
+        if later is None:
+            return None
+        moved = with_statement_day(replace(policy, lock=later), days, policy)
+        proof = prove(moved)
+        if proof.slack >= slack:
+            return Fix(moved, days, proof.verdict)
+    return None
+
+
+def with_later_lock(rule: LockRule, days: int) -> LockRule | None:
+    """The lock so many days later; None where a contract could not say so."""
+    match rule:
+        case AfterEvent():
+            most = MONTH_END_DAYS_MAX if rule.from_month_end else EVENT_DAYS_MAX
+            return replace(rule, days=rule.days + days) if rule.days + days <= most else None
+        case AfterStatus():
+            return replace(rule, days=rule.days + days) if rule.days + days <= EVENT_DAYS_MAX else None
+    return None
+
+
+def with_statement_day(later: Policy, days: int, before: Policy) -> Policy:
+    """With the statement day, at most so many days later, by which the worst order is paid soonest."""
+    day = before.statement_day
+    if day is None:
+        return later
+    event = worst(before, date(2001, 1, 1)).event
+    choices = [replace(later, statement_day=day + n) for n in range(days + 1) if day + n <= MONTH_DAY_MAX]
+    return min(choices, key=lambda one: course(one, event).paid)
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """A change of the world, or of the contract, that makes a policy unsafe. `what`: `skew` (the sender's day ends a
+    day later than the program's) or `lock_at_start` (the last day does not count)."""
+
+    what: str
+    proof: Proof
+
+
+def breaks(policy: Policy) -> list[Break]:
+    """Which small things make it unsafe; nothing where it is so already."""
+    if prove(policy).verdict is Verdict.UNSAFE:
+        return []
+    returns, lock = policy.returns, policy.lock
+    changed = [("skew", replace(policy, returns=replace(returns, skew_days=returns.skew_days + 1)))]
+    if isinstance(lock, AfterEvent) and lock.at_end:
+        changed.append(("lock_at_start", replace(policy, lock=replace(lock, at_end=False))))
+    found = [Break(what, prove(one)) for what, one in changed]
+    return [one for one in found if one.proof.verdict is Verdict.UNSAFE]
