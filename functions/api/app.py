@@ -103,7 +103,7 @@ def not_twice(app: APIGatewayHttpResolver, next_middleware: NextMiddleware) -> R
         given = next_middleware(app)
         return given.status_code, given.body
 
-    status, document = once(hub().state(*admission.keeper(call, app.context["principal"])), call, answer)
+    status, document = once(hub().kept_state(*admission.keeper(call, app.context["principal"])), call, answer)
     return Response(status, "application/json", document)
 
 

@@ -7,6 +7,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from local.door import end_with_parent
 from local.folder import CannotStart
 from local.hub import Settings, until_told
 
@@ -33,6 +34,7 @@ def main() -> int:
         clock_offset_seconds=round((chosen.now - datetime.now(UTC)).total_seconds()) if chosen.now else None,
         auth=chosen.auth,
     )
+    end_with_parent()
     try:
         asyncio.run(until_told(settings, lambda text: print(text, flush=True)))
     except CannotStart as reason:

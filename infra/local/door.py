@@ -11,11 +11,14 @@ when the disk did not take it. So this stands before it, as one more ASGI applic
 Run by the embedded AWS's own interpreter, and by file, so that it imports nothing of the hub.
 """
 
+import contextlib
 import contextvars
 import hmac
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,6 +37,8 @@ EXECUTE_API = "/_aws/execute-api/"
 WITH_A_ROLE = "ASIA"
 """How the keys of functions begin that have a role of their own (retour up --auth)."""
 ROOT = "AWS4-HMAC-SHA256 Credential=test/20200101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
+PID_FILE = "emulator.pid"
+"""In the folder it runs in, for as long as its state is not saved."""
 NOT_SAVED = 3
 """The exit code of an end at which not everything could be saved."""
 NOT_STORED = 507
@@ -240,6 +245,22 @@ def hub_origins(address: str) -> frozenset[str]:
     )
 
 
+def end_with_parent() -> None:
+    """End as by SIGTERM when whoever started this process is gone, however that ended: its end of the pipe closes.
+
+    For those alone who were started with `RETOUR_LIFELINE` in their environment and such a pipe as standard input.
+    """
+
+    def wait() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(0, 4096):
+                pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    if os.environ.pop("RETOUR_LIFELINE", ""):
+        threading.Thread(target=wait, daemon=True).start()
+
+
 def main() -> int:
     from ministack import app as emulated  # type: ignore[import-not-found]
 
@@ -251,8 +272,13 @@ def main() -> int:
     )
     sys.argv = ["ministack"]
     complaints.heard.clear()
+    end_with_parent()
     emulated.main()
-    return NOT_SAVED if any(said.startswith("Persistence") for said in complaints.heard) else 0
+    if any(said.startswith("Persistence") for said in complaints.heard):
+        return NOT_SAVED
+    with contextlib.suppress(OSError):
+        os.unlink(PID_FILE)  # Whoever finds it takes it that nothing was saved.
+    return 0
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def emulator(
             [str(PYTHON), "-P", str(DOOR)],
             env=_environment(data, port, auth=auth, persist=persist, relay=relay) | _admission(key, front),
             cwd=data,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # It closes when this process ends, and then the emulator does.
             stdout=log,
             stderr=log,
             # Ctrl-C in the terminal must reach the hub alone, which then ends things in their order.
@@ -74,7 +74,10 @@ def emulator(
         yield endpoint
     finally:
         if _end(process):
-            (data / "emulator.pid").unlink()
+            (data / "emulator.pid").unlink(missing_ok=True)
+        # They end by themselves, each in its time; nobody waits for what they would still say.
+        _end_workers(data)
+        shutil.rmtree(data / "tmp", ignore_errors=True)
 
 
 def was_killed(data: Path) -> bool:
@@ -85,7 +88,10 @@ def was_killed(data: Path) -> bool:
     pid_file = data / "emulator.pid"
     if not pid_file.exists():
         return False
-    pid = int(pid_file.read_text() or "0")
+    try:
+        pid = int(pid_file.read_text() or "0")
+    except FileNotFoundError:  # It has just saved its state and ended.
+        return False
     if not _is_emulator(pid):
         return True
     os.kill(pid, signal.SIGTERM)
@@ -95,7 +101,7 @@ def was_killed(data: Path) -> bool:
             os.kill(pid, signal.SIGKILL)
             return True
         time.sleep(0.05)
-    pid_file.unlink()
+    pid_file.unlink(missing_ok=True)
     return False
 
 
@@ -135,6 +141,7 @@ def _environment(data: Path, port: int, *, auth: bool, persist: bool, relay: str
         "S3_PERSIST": saved,
         "S3_DATA_DIR": str(data / "s3"),
         "LOG_LEVEL": "WARNING",
+        "RETOUR_LIFELINE": "1",
         **({"SMTP_HOST": relay} if relay else {}),
     }
 
@@ -166,6 +173,9 @@ def _end(process: subprocess.Popen[bytes]) -> bool:
         process.kill()
         process.wait()
         return False
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
 
 
 def _end_workers(data: Path) -> None:

@@ -20,6 +20,8 @@ HOST = "127.0.0.1"
 # Beside the port of the front, so that they are easy to remember and the same after every start.
 BESIDE = {"sftp": 22, "smtp": 25, "salesforce": 43, "controls": 44, "aws": 66}
 
+NAMED = {"sftp": "SFTP", "smtp": "SMTP", "salesforce": "Salesforce", "controls": "Salesforce's controls", "aws": "AWS"}
+
 
 ROOM_BYTES = 8 << 20
 """What a call may take at least: its bytes in two versions, and a function's code unpacked for it."""
@@ -131,14 +133,25 @@ class Ports:
         last = json.loads(remembered.read_text()) if remembered.exists() else {}
         self.wanted: dict[str, int] = usual | last
         self.taken: dict[str, int] = {}
+        self.moved: dict[str, int] = {}
 
     def listening(self, name: str) -> socket.socket:
+        wanted = self.taken.get(name) or self.wanted.get(name, 0)
         try:
-            found = bound(self.taken.get(name) or self.wanted.get(name, 0))
+            found = bound(wanted)
         except OSError:
             found = bound(0)
+            self.moved[name] = wanted
         self.taken[name] = int(found.getsockname()[1])
         return found
+
+    def told(self) -> list[str]:
+        """A sentence of every port that another program has, for those who know the usual one."""
+        return [
+            f"Port {wanted} ({NAMED.get(name, name)}) is taken by another program, so it is {self.taken[name]} this "
+            f"time. To have {wanted} back, stop that program and start the hub again, or say --port with another one."
+            for name, wanted in self.moved.items()
+        ]
 
     def number(self, name: str) -> int:
         """For a server that binds its port itself."""
@@ -147,4 +160,5 @@ class Ports:
         return self.taken[name]
 
     def save(self) -> None:
-        self.remembered.write_text(json.dumps(self.taken))
+        """For the next run: one that was taken this time is tried again then."""
+        self.remembered.write_text(json.dumps({**self.taken, **self.moved}))

@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 from random import Random
@@ -40,6 +41,7 @@ from local.folder import (
     write_whole,
 )
 from local.front import KEY_HEADER, SIGN_IN, Front, Open
+from retour.store.state import FACTS, LASTS_DAYS
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = Path(__file__).resolve().parent / "sample/acme.yaml"
@@ -52,6 +54,7 @@ PAUSE_SECONDS = 10.0
 ROUND_SECONDS = 10.0
 SWEEP_SECONDS = 60.0
 THOROUGH_ROUNDS = 3
+FACTS_LAST = timedelta(days=LASTS_DAYS["idempotency"])
 WHIMS = os.environ.get("RETOUR_WHIMS", "")
 """A seed: the events of the SFTP server then come as unreliably as those of the cloud may."""
 
@@ -377,6 +380,8 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
         programs.changed.append(tell)
         await step(tell)
         ending.callback(settings.ready_file.unlink, missing_ok=True)
+        for moved in ports.told():
+            say(moved)
         say(addresses(settings, api, ports, simulator.url, endpoint, sorted(programs.documents), link[0]))
         await until(stop, programs.watch, Rounds(lambda: programs.stack).sweep)
         say("Stopping; what is kept is being saved …")
@@ -464,8 +469,18 @@ def gone_on(programs: Programs) -> None:
     try:
         programs.ask("POST", "/v1/redrive", b"{}")
         programs.stack.call("TickFunction", {"sweep": {"older_than_seconds": 0}})
+        end_facts(programs.stack.client("s3"), programs.stack.bucket)
     except (CannotStart, OSError, replay.FunctionFailed):
         log.exception("what was on its way when the last run ended may wait for retour redrive")
+
+
+def end_facts(s3: Any, bucket: str) -> None:
+    """Answers that are kept for a repeat of their call end with the table's own (store/state.py)."""
+    oldest = datetime.now(UTC) - FACTS_LAST
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=FACTS):
+        for one in page.get("Contents", ()):
+            if one["LastModified"] < oldest:
+                s3.delete_object(Bucket=bucket, Key=one["Key"])
 
 
 def looked_after(stack: Stack) -> None:
@@ -514,7 +529,13 @@ async def embedded_aws(settings: Settings, ports: "Ports", front: str) -> AsyncI
     relay = f"{HOST}:{ports.number('outbox')}"
     key = aws_key(data / "credentials")
     running = emulator(data, ports.number("aws"), auth=settings.auth, relay=relay, key=key, front=front)
-    endpoint = await asyncio.to_thread(running.__enter__)
+    try:
+        endpoint = await asyncio.to_thread(running.__enter__)
+    except (RuntimeError, TimeoutError) as error:
+        said = f"{str(error)[0].upper()}{str(error)[1:]}"
+        raise CannotStart(
+            f"{said}. If another program has port {ports.number('aws')}, say --port with another one."
+        ) from error
     try:
         yield Endpoint(endpoint, key)
     except BaseException:

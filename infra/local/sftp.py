@@ -168,6 +168,8 @@ class OpenFile:
     started_at: datetime
     broken: bool = False
     appends: bool = False
+    came: int = 0
+    """How many bytes it began with or were written: a file of more has a hole."""
 
     @property
     def size(self) -> int:
@@ -248,6 +250,7 @@ class Drop(asyncssh.SFTPServer):
         if present is not None and not pflags & FXF_TRUNC:
             # What is resumed, appended to or changed in place begins as what lies there, and goes up whole again.
             await told(self.folder.fetch, name, file.scratch)
+            file.came = file.size
         return file
 
     async def read(self, file_obj: object, offset: int, size: int) -> bytes:
@@ -264,7 +267,8 @@ class Drop(asyncssh.SFTPServer):
         if offset + len(data) > self.limit:
             file.broken = True
             raise asyncssh.SFTPFailure(f"a file may have {self.limit // 1024 // 1024} MB here")
-        if offset > size + GAP:
+        file.came += len(data)
+        if offset + len(data) > file.came + GAP:
             file.broken = True
             raise asyncssh.SFTPFailure("a file is written from its beginning on; so large a hole is no file")
         file.scratch.seek(offset)
@@ -279,6 +283,8 @@ class Drop(asyncssh.SFTPServer):
             if not file.writes or file.broken or abandoned:
                 return
             size = file.size
+            if size > file.came:
+                raise asyncssh.SFTPFailure(f"of {size} bytes only {file.came} came; a file has no holes")
             file.scratch.seek(0)
             await told(self.folder.put, file.name, file.scratch)
             await self.announce(file.name, size, file.started_at)
@@ -328,7 +334,7 @@ class Drop(asyncssh.SFTPServer):
     async def fsetstat(self, file_obj: object, attrs: asyncssh.SFTPAttrs) -> None:
         file = opened(file_obj)
         if attrs.size is not None and file.writes:
-            if attrs.size > min(self.limit, file.size + GAP):
+            if attrs.size > min(self.limit, file.came + GAP):
                 file.broken = True
                 raise asyncssh.SFTPFailure(f"a file may have {self.limit // 1024 // 1024} MB here, and no holes")
             file.scratch.truncate(attrs.size)

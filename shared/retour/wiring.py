@@ -22,7 +22,7 @@ from retour.store.ledger import TableLedger
 from retour.store.programs import Principal, Programs
 from retour.store.rates import Rates
 from retour.store.secrets import Secrets
-from retour.store.state import SourceState
+from retour.store.state import Facts, KeptState, SourceState
 from retour.store.wire import ready
 from retour.store.work import Work
 
@@ -142,6 +142,11 @@ class Hub:
 
     def state(self, program_id: str, source: str) -> SourceState:
         return SourceState(self._dynamodb, self._table, program_id, source)
+
+    def kept_state(self, program_id: str, source: str) -> Facts:
+        """The same, for facts that must outlive a kill on one machine as well."""
+        state = self.state(program_id, source)
+        return KeptState(state, self.inbox) if self.is_local else state
 
     @cached_property
     def inbox(self) -> Inbox:

@@ -47,9 +47,9 @@ class LocalHub:
 def local_hub(data: Path) -> Iterator[LocalHub]:
     ready = data / "ready.json"
     command = [sys.executable, "-m", "local", "--port", "0", "--data", str(data / "hub"), "--ready-file", str(ready)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "infra")}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "infra"), "RETOUR_LIFELINE": "1"}
     with (data / "hub.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log)
     try:
         deadline = time.monotonic() + START_SECONDS
         while not ready.exists():

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,12 @@ ROOT = Path(__file__).resolve().parents[2]
 INFRA = ROOT / "infra"
 START_SECONDS = 240
 STOP_SECONDS = 75
+PROXIES = {
+    spelled: "http://127.0.0.1:9"
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+    for spelled in (name, name.lower())
+}
+"""What a company's machine may have in its environment, and what a hub on loopback has to leave alone."""
 
 
 class Running:
@@ -28,10 +34,10 @@ class Running:
 
     def kill(self) -> None:
         """As the power goes: the hub and everything it started."""
-        emulator = Path(self.data) / "aws/emulator.pid"
+        self.process.send_signal(signal.SIGSTOP)
+        os.kill(int((Path(self.data) / "aws/emulator.pid").read_text()), signal.SIGKILL)
         self.process.kill()
         self.process.wait()
-        os.kill(int(emulator.read_text()), signal.SIGKILL)
 
     @property
     def data(self) -> str:
@@ -50,7 +56,8 @@ def running_hub(tmp: Path, *arguments: str) -> Iterator[Running]:
     with (tmp / "hub.log").open("ab") as log:
         process = subprocess.Popen(
             [*command, "--ready-file", str(ready_file), *arguments],
-            env={**os.environ, "PYTHONPATH": str(INFRA)},
+            env={**os.environ, **PROXIES, "PYTHONPATH": str(INFRA), "RETOUR_LIFELINE": "1"},
+            stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
         )
@@ -70,6 +77,20 @@ def running_hub(tmp: Path, *arguments: str) -> Iterator[Running]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+    assert (process.returncode != 0) or left_running(tmp / "data") == [], "an end that leaves something behind"
+    assert "Traceback" not in (tmp / "hub.log").read_text() or process.returncode, (tmp / "hub.log").read_text()
+
+
+def left_running(data: Path) -> list[str]:
+    """What still runs on a hub's data: itself, its embedded AWS, or a worker of one of the functions."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+            where = os.readlink(process / "cwd")
+            if process.name != str(os.getpid()) and (f"{data}/" in f"{command} " or where.startswith(str(data))):
+                found.append(f"{process.name} {command}")
+    return found
 
 
 @pytest.fixture(scope="session")

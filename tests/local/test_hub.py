@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.local.conftest import INFRA, Running, running_hub
+from tests.local.conftest import INFRA, Running, left_running, running_hub
+
+from local.emulator import DIRECT
 
 OWN_PROGRAM = {
     "program": "shoes",
@@ -27,17 +29,18 @@ OWN_PROGRAM = {
 }
 
 
-def ask(hub: Running, method: str, path: str, body: Any = None, key: str | None = None) -> Any:
+def ask(hub: Running, method: str, path: str, body: Any = None, key: str | None = None, **headers: str) -> Any:
     raw = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-    headers = {"Authorization": f"Bearer {key or hub.ready['admin_key']}", "Content-Type": "application/json"}
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    headers |= {"Authorization": f"Bearer {key or hub.ready['admin_key']}", "Content-Type": "application/json"}
     request = urllib.request.Request(hub.ready["api"] + path, raw, headers, method=method)
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with DIRECT.open(request, timeout=30) as answer:
         return json.load(answer)
 
 
-def refused(hub: Running, method: str, path: str, key: str) -> int:
+def refused(hub: Running, method: str, path: str, key: str, body: Any = None, **headers: str) -> int:
     with pytest.raises(urllib.error.HTTPError) as error:
-        ask(hub, method, path, key=key)
+        ask(hub, method, path, body, key, **headers)
     return error.value.code
 
 
@@ -130,6 +133,8 @@ def test_a_first_start_then_a_kill_then_the_same_ledger(home: Path) -> None:
         send_mail(hub, "acme", "mail", "june.csv", rows)
         [mail] = eventually(lambda: ask(hub, "GET", "/local/mails")["items"])
         assert mail["to"] == ["returns@shop.example"] and any("rejected" in name for name in mail["attachments"])
+        once = {"order_id": "A-9", "change": "take_back", "amount": "1.00", "currency": "EUR"}
+        told = ask(hub, "POST", "/v1/programs/acme/modifications", once, key, Idempotency_Key="k-1")
         before = eventually(lambda: ledger(hub, "acme"))
         assert {item["amount"] for item in before.values()} == {"60.00", "24.50", "10.00"}
         hub.kill()
@@ -143,6 +148,9 @@ def test_a_first_start_then_a_kill_then_the_same_ledger(home: Path) -> None:
             assert source.get("address") == sources[name].get("address"), name
         assert ledger(again, "acme") == before
         assert ask(again, "POST", "/v1/programs/acme/modifications", change, key)["counts"] == {"duplicate": 1}
+        path, other = "/v1/programs/acme/modifications", {**once, "amount": "2.00"}
+        assert ask(again, "POST", path, once, key, Idempotency_Key="k-1") == told, "the answer of before the kill"
+        assert refused(again, "POST", path, key, other, Idempotency_Key="k-1") == 422
         time.sleep(1)
         assert len(ask(again, "GET", "/local/mails")["items"]) == 1
         again.process.terminate()
@@ -157,9 +165,18 @@ def test_a_first_start_then_a_kill_then_the_same_ledger(home: Path) -> None:
             assert ledger(beside, "acme") == {}
             answer = ask(beside, "POST", "/v1/programs/acme/actions", action("A-1", "1.00"))
             assert answer["batch"].startswith("20310501T10")
+            assert beside.process.stdin is not None
+            beside.process.stdin.close()
+            assert beside.process.wait(60) == 0, "it ends with whoever started it"
         command = [*third.process.args[:3], "--port", "0", "--data", third.data]  # type: ignore[index]
         command += ["--ready-file", str(home / "ready.json")]
         environment = {"PYTHONPATH": str(INFRA), "PATH": "/usr/bin:/bin"}
         taken = subprocess.run(command, capture_output=True, text=True, timeout=30, env=environment)
         assert taken.returncode == 1 and "Another hub runs on" in taken.stderr
         assert (home / "ready.json").exists()
+        port = third.ready["api"].rpartition(":")[2]
+        other = [*command[:4], port, "--data", str(home / "other")]
+        taken = subprocess.run(other, capture_output=True, text=True, timeout=30, env=environment)
+        assert taken.returncode == 1 and taken.stderr.count("\n") == 1, taken.stderr
+        assert f"Port {port} is taken" in taken.stderr and "--port" in taken.stderr
+        assert left_running(home / "other") == []

@@ -214,6 +214,22 @@ def test_a_byte_far_away_makes_no_file_of_that_size(server: Server, offset: int)
     assert server.content("hole.csv") is None and not server.uploads
 
 
+def test_a_file_with_a_hole_is_refused_and_one_written_from_behind_is_not(server: Server) -> None:
+    async def writes(sftp: asyncssh.SFTPClient) -> None:
+        with pytest.raises(asyncssh.SFTPError):
+            async with sftp.open("hole.csv", "wb") as out:
+                await out.write(b"x", 0)
+                await out.write(b"x", 100_000)
+        async with sftp.open("whole.csv", "wb") as out:
+            await out.truncate(8)
+            await out.write(b"3;4\n", 4)
+            await out.write(b"1;2\n", 0)
+
+    server.library(writes)
+    assert server.content("hole.csv") is None and server.announced() == ["whole.csv"]
+    assert server.content("whole.csv") == b"1;2\n3;4\n"
+
+
 def test_appended_is_the_whole_file_again(server: Server) -> None:
     async def appends(sftp: asyncssh.SFTPClient) -> None:
         for row in (b"1;2\n", b"3;4\n"):

@@ -25,7 +25,7 @@ from retour.files import names
 from retour.intake.arrival import UPLOAD_MAX
 from retour.setup.credentials import SEVERAL
 from retour.store.programs import Principal
-from retour.store.state import SourceState
+from retour.store.state import Facts
 from retour.wiring import Hub
 
 JSON_MAX = 1024 * 1024
@@ -318,7 +318,7 @@ def batch_id(segment: str) -> str:
 Answered = tuple[int, Any]
 
 
-def once(state: SourceState, call: Call, answer: Callable[[], Answered]) -> Answered:
+def once(state: Facts, call: Call, answer: Callable[[], Answered]) -> Answered:
     """Status and document of a call; for a repeat of one with an Idempotency-Key the very same again.
 
     The key is claimed before anything happens, so that it cannot stand for two bodies. A call that was cut off, or was

@@ -1,11 +1,13 @@
 """Small facts a source keeps between its visits: files seen, watermarks, digests, idempotency keys, leases."""
 
+import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
+from retour.store.inbox import Inbox
 from retour.store.items import n, read, s
 from retour.store.query import pages
 
@@ -19,6 +21,9 @@ LASTS_DAYS = {
     "doubted": 3,
 }
 """How long a fact of a kind is kept, by the real clock; one that is not named here lasts."""
+
+FACTS = "facts/"
+"""Where facts lie as objects, below it by program and source."""
 
 
 @dataclass(frozen=True)
@@ -82,3 +87,50 @@ class SourceState:
 
     def _key(self, key: str) -> dict[str, Any]:
         return {"PK": s(f"S#{self.program}.{self.source}"), "SK": s(f"#{key}")}
+
+
+class Facts(Protocol):
+    """As much of a source's state as it takes to do something once."""
+
+    def get(self, key: str) -> dict[str, Any] | None: ...
+    def put(self, key: str, doc: Mapping[str, Any]) -> None: ...
+    def claim(self, key: str, doc: Mapping[str, Any]) -> bool: ...
+    def delete(self, key: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class KeptState:
+    """The same facts, each an object beside it, where objects are all that survives a kill."""
+
+    state: SourceState
+    inbox: Inbox
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        return self.state.get(key)
+
+    def put(self, key: str, doc: Mapping[str, Any]) -> None:
+        self.inbox.put(self._place(key), json.dumps(doc, ensure_ascii=False).encode())
+        self.state.put(key, doc)
+
+    def claim(self, key: str, doc: Mapping[str, Any]) -> bool:
+        if not self.state.claim(key, doc):
+            return False
+        if before := self._before_the_kill(key):
+            self.state.put(key, before)
+            return False
+        self.inbox.put(self._place(key), json.dumps(doc, ensure_ascii=False).encode())
+        return True
+
+    def delete(self, key: str) -> None:
+        self.inbox.put(self._place(key), b"{}")
+        self.state.delete(key)
+
+    def _before_the_kill(self, key: str) -> dict[str, Any]:
+        try:
+            kept: dict[str, Any] = json.loads(self.inbox.read(self._place(key)))
+        except KeyError:
+            return {}
+        return kept
+
+    def _place(self, key: str) -> str:
+        return f"{FACTS}{self.state.program or '-'}/{self.state.source}/{hashlib.sha256(key.encode()).hexdigest()}.json"

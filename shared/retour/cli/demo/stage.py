@@ -43,9 +43,15 @@ def running_hub(data: Path, port: int, log: Path) -> Iterator[Hub]:
     ready = data / "ready.json"
     command, environment = local_hub(data, port, ready_file=ready)
     with log.open("wb") as written:
-        # Of its own session, so that Ctrl-C reaches the demo alone, which then stops things in their order.
+        # Of its own session, so that Ctrl-C reaches the demo alone, which then stops things in their order; and on a
+        # pipe that closes however the demo ends.
         process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=written, stderr=written, start_new_session=True
+            command,
+            env={**environment, "RETOUR_LIFELINE": "1"},
+            stdin=subprocess.PIPE,
+            stdout=written,
+            stderr=written,
+            start_new_session=True,
         )
     try:
         yield wait_until_ready(process, ready, log)
