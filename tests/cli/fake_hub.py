@@ -72,6 +72,9 @@ def fake_hub() -> Iterator[FakeHub]:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             headers = {name.lower(): value for name, value in self.headers.items()}
             said = hub.answer(Asked(self.command, parts.path, dict(parse_qsl(parts.query)), headers, body))
+            if not said.status:  # Its answer is lost on the way.
+                self.close_connection = True
+                return
             out = said.body if isinstance(said.body, bytes) else json.dumps(said.body).encode()
             self.send_response(said.status)
             for name, value in said.headers.items():

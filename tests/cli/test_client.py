@@ -73,6 +73,18 @@ def test_a_starting_hub_is_asked_again_when_it_says(hub: FakeHub) -> None:
     assert waited == [2.0]
 
 
+def test_a_call_that_is_recognised_is_sent_again_where_its_answer_was_lost(hub: FakeHub) -> None:
+    waited: list[float] = []
+    client = Hub(url=hub.url, key="k", sleep=waited.append)
+    hub.answers["POST /files"] = [Said(0, {}), Said(0, {}), Said(202, {"batch": "b"})]
+    assert client.call("POST", "/files", b"rows", again=True).document == {"batch": "b"}
+    assert waited == [1, 1] and [asked.body for asked in hub.of("POST /files")] == [b"rows"] * 3
+    hub.answers["POST /keys"] = [Said(0, {}), Said(200, {})]
+    with pytest.raises(NoHub, match=r"was reached, but its answer did not arrive .* not counted twice"):
+        client.call("POST", "/keys", b"{}")
+    assert len(hub.of("POST /keys")) == 1, "whatever is not recognised is sent once"
+
+
 def test_a_refusal_is_read_from_its_problem_document(hub: FakeHub) -> None:
     errors = [{"line": 4, "column": 3, "key": "currency", "detail": "'EURO' is no currency"}]
     hub.refuses("PUT /v1/programs/acme", 422, "PROGRAM_WRONG", "The program is not right.", errors=errors)

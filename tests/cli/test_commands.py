@@ -204,6 +204,32 @@ def test_what_is_not_waited_for_is_told_as_handed_over(
     assert (told["batch"], told["sha256"], told["size"], told["source"]) == ("b", digest, 28, "orders")
 
 
+@pytest.mark.parametrize(("first", "code"), [({"applied": 2}, 0), ({"applied": 1, "held": 1}, 1)])
+def test_a_file_sent_before_says_what_became_of_it_then(
+    retour: FakeHub, file: Path, capsys: pytest.CaptureFixture[str], first: dict[str, int], code: int
+) -> None:
+    """A hub that took the file in and answered nobody, and the same file once more."""
+    taken = Said(202, {"batch": "b", "state": "arriving", "counts": {}, "outcomes": []})
+    retour.answers[f"POST {P}/files"] = [Said(0, {}), taken]
+    before = {"same_as": "a", "explanation": "This very content was sent before.", "first_counts": first}
+    retour.says(f"GET {P}/batches/b", batch(counts={"duplicate": 2}, **before))
+    assert main(["send", "returns.csv", "--program", "acme"]) == code
+    out = " ".join(capsys.readouterr().out.split())
+    assert "This very content was sent before." in out and f"Then it was: {first['applied']} applied" in out
+
+
+def test_actions_reported_before_are_told_with_their_batch(
+    retour: FakeHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sales.csv").write_text("order_id,amount\nA-1,1.00\nA-2,1.00\n")
+    again = {"record": "2", "outcome": "duplicate", "code": "", "first": {"outcome": "applied", "batch": "a"}}
+    answer = {"batch": "b", "state": "done", "counts": {}, "outcomes": [again, {**again, "record": "3"}]}
+    retour.says(f"POST {P}/actions", answer)
+    assert main(["report", "sales.csv", "--program", "acme"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "2 of them had been reported before and are not counted again: 2 in batch a." in out
+
+
 @pytest.mark.parametrize("counts", [{"applied": 1, "refused": 1}, {"held": 1}])
 def test_a_failed_row_is_1(retour: FakeHub, file: Path, counts: dict[str, int]) -> None:
     retour.says(f"POST {P}/files", {"batch": "b", "state": "arriving", "counts": {}, "outcomes": []}, 202)

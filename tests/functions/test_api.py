@@ -317,7 +317,8 @@ def test_a_call_cut_off_after_its_records_were_stored_is_answered_as_duplicate(
         cut_off = call("POST", MODIFICATIONS, take_back("C-2"), idempotency_key="k-2")
         assert cut_off.json["code"] == "INTERNAL_ERROR"
     again = call("POST", MODIFICATIONS, take_back("C-2"), idempotency_key="k-2").json
-    assert again["counts"] == {"duplicate": 1}
+    assert (again["counts"], again["first_counts"]) == ({"duplicate": 1}, {"applied": 1})
+    assert again["outcomes"][0]["effect"]["amount"] == {"before": "100.00", "after": "80.00"}
     assert call("GET", f"{ACTIONS}/C-2~sale").json["amount"] == "80.00"
 
 
@@ -330,6 +331,43 @@ def test_the_same_body_again_without_a_key_is_a_duplicate(call: Caller) -> None:
     sold(call, "C-4")
     call("POST", MODIFICATIONS, take_back("C-4"))
     assert call("POST", MODIFICATIONS, take_back("C-4")).json["counts"] == {"duplicate": 1}
+
+
+def test_a_call_sent_again_says_what_became_of_each_record_when_it_was_sent_first(call: Caller) -> None:
+    sold(call, "C-5")
+    rows = [
+        {"reference": "r-1", "order_id": "C-5", "change": "take_back", "amount": "20.00", "currency": "EUR"},
+        {"reference": "r-2", "order_id": "not-reported-yet", "change": "reverse"},
+        {"reference": "r-3", "order_id": "C-5", "change": "take_back", "amount": "900.00", "currency": "EUR"},
+        {"reference": "r-4", "order_id": "C-5", "change": "take_back", "amount": "many", "currency": "EUR"},
+        {"order_id": "C-5", "change": "set_total", "amount": "70.00", "currency": "EUR"},
+    ]
+    rows += [{"order_id": "C-5", "change": "take_back", "amount": "5.00", "subject": "refund/1", "version": "1"}]
+    first = call("POST", MODIFICATIONS, rows).json
+    assert "same_as" not in first and not any("first" in one for one in first["outcomes"])
+    again = call("POST", MODIFICATIONS, rows).json
+    assert again["same_as"] == first["batch"] != again["batch"]
+    assert again["first_counts"] == first["counts"] == {"applied": 3, "waiting": 1, "refused": 2}
+    assert again["counts"] == {"duplicate": 4, "refused": 2}
+    assert first["batch"] in again["explanation"] and "counted twice" in again["explanation"]
+    for one, other in zip(first["outcomes"], again["outcomes"], strict=True):
+        said = other.get("first", {"outcome": other["outcome"]})["outcome"]
+        assert (one["outcome"], one["code"]) == (said, other["code"])
+        assert "first" not in other or one["effect"] == other["effect"]
+    assert "applied then" in again["outcomes"][0]["explanation"]
+    shown = call("GET", f"{BATCHES}/{again['batch']}").json
+    assert (shown["same_as"], shown["first_counts"]) == (first["batch"], first["counts"])
+    other = call("POST", MODIFICATIONS, rows[:1]).json
+    assert "same_as" not in other and other["outcomes"][0]["first"]["batch"] == first["batch"], "another call"
+
+
+def test_actions_reported_again_by_the_same_call_say_so(call: Caller) -> None:
+    sales = [{**SALE, "order_id": f"C-6{n}", "amount": "10.00"} for n in range(3)]
+    first = call("POST", ACTIONS, sales).json
+    again = call("POST", ACTIONS, sales).json
+    assert (again["same_as"], again["first_counts"]) == (first["batch"], {"applied": 3})
+    assert call("GET", f"{BATCHES}/{again['batch']}").json["same_as"] == first["batch"]
+    assert "same_as" not in call("POST", ACTIONS, sales[:2]).json
 
 
 # Files

@@ -70,7 +70,7 @@ def ledger(house: House, orders: int, letter: str = "A") -> list[dict[str, tuple
 def without_ids(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What does not depend on the delivery or the moment."""
     return [
-        {k: v for k, v in one.items() if k not in ("modification", "applied_at", "reference", "details")}
+        {k: v for k, v in one.items() if k not in ("modification", "applied_at", "reference", "details", "first")}
         for one in told
     ]
 

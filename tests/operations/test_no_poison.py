@@ -79,7 +79,7 @@ STEPS = (
     "retour.intake.opening.open_delivery",
     "retour.intake.file.read_rows",
     "retour.intake.file.remind_waiting",
-    "retour.intake.file.same_file",
+    "retour.intake.file.same_delivery",
     "retour.intake.file.closed",
 )
 

@@ -1,7 +1,7 @@
 """Deliveries looked up, their bytes handed out, and decided upon."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -23,6 +23,7 @@ from retour.intake.decision import decide
 from retour.intake.file import take_file
 from retour.intake.receive import receive
 from retour.intake.rehearse import rehearse
+from retour.intake.repeat import same_delivery
 from retour.sentences import sentence
 from retour.store import outcomes
 from retour.store.deliveries import Header
@@ -88,7 +89,18 @@ def batch_shown(reader: Reader, header: Header) -> Document:
     counts = counts or documents.count(results)
     document = documents.batch_document(header, opened, counts)
     document["outcomes"] = [documents.result_document(result, opened.language) for result in results[:LISTED]]
-    return document
+    return document | told_before(reader, header, counts, results)
+
+
+def told_before(reader: Reader, header: Header, counts: Mapping[str, int], results: Iterable[Result]) -> Document:
+    """Of a delivery that was sent before: which one, and what became of it then. Calls are compared when asked for."""
+    same_as = header.report.get("same_as", "")
+    if header.delivery.kind in (Kind.MODIFICATIONS, Kind.ACTIONS):
+        same_as = same_delivery(reader.deliveries, header.delivery, counts, results)
+    before = reader.deliveries.get(same_as) if same_as else None
+    if before is None:
+        return {}
+    return documents.sent_before(same_as, reader.program.language) | {"first_counts": reader.counts(before)}
 
 
 def header_of(reader: Reader, segment: str) -> Header:

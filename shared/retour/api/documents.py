@@ -12,7 +12,7 @@ from retour.domain.actions.modification import Modification
 from retour.domain.actions.order import Head, Order, effect, paid_lines
 from retour.domain.actions.outcome import Effect, MakeGood, OtherBasis, Result
 from retour.domain.contracts.contract import Contract
-from retour.domain.delivery import Kind
+from retour.domain.delivery import Kind, received_at
 from retour.domain.money import to_text
 from retour.domain.program import Program
 from retour.domain.said import Said
@@ -68,10 +68,12 @@ def result_document(result: Result, language: str) -> Document:
         "action_id": result.action,
         "outcome": result.outcome.value,
         "code": result.code,
-        "explanation": sentence(result.code, result.details, language),
+        "explanation": sentence(*result.reason, language),
         "applied_at": text(result.applied_at) if result.applied_at else None,
         "effect": effect_document(result.effect),
     }
+    if result.first:
+        document["first"] = {"outcome": result.first.outcome.value, "batch": result.first.delivery}
     if result.other_basis and result.effect:
         document["other_basis"] = other_basis_document(result.other_basis, result.effect.payout_currency)
     if result.make_good:
@@ -81,14 +83,30 @@ def result_document(result: Result, language: str) -> Document:
     return document
 
 
+def sent_before(same_as: str, language: str) -> Document:
+    """Of a delivery that changed nothing because the very same one had come before: which one, in words too."""
+    details = {"batch": same_as, "received_at": text(received_at(same_as))}
+    return {"same_as": same_as, "explanation": sentence("SENT_BEFORE", details, language)}
+
+
+def first_counts(results: Iterable[Result]) -> dict[str, int]:
+    """How many records came to which outcome when they were first told."""
+    return dict(Counter((one.first.outcome if one.first else one.outcome).value for one in results))
+
+
 def answer_document(batch: Batch, language: str) -> Document:
-    """What a caller hears at once: the batch and one outcome per record."""
+    """What a caller hears at once: the batch and one outcome per record.
+
+    Of a call that was sent before, what became of it then is counted as well.
+    """
     document: Document = {
         "batch": batch.delivery.id,
         "state": batch.state,
         "counts": batch.counts,
         "outcomes": [result_document(result, language) for result in batch.results],
     }
+    if batch.same_as:
+        document |= {**sent_before(batch.same_as, language), "first_counts": first_counts(batch.results)}
     return document | whole(batch.code, batch.details, language)
 
 
@@ -327,7 +345,9 @@ def batch_document(header: Header, program: Program, counts: Mapping[str, int]) 
         document["links"] |= {"result": f"{path}/result", "rejected": f"{path}/rejected"}
     if "effect" in facts:
         document["effect"] = effects(facts["effect"])
-    document |= {name: facts[name] for name in ("preview", "differs", "differing", "same_as") if name in facts}
+    document |= {name: facts[name] for name in ("preview", "differs", "differing") if name in facts}
+    if "same_as" in facts:
+        document |= sent_before(facts["same_as"], program.language)
     if delivery.is_dry_run:
         document |= {"dry_run": True, **with_warnings(document.pop("preview", {}), program.language)}
     return document | whole(facts.get("code", ""), facts.get("details", {}), program.language)

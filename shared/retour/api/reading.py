@@ -17,7 +17,7 @@ from retour.domain.row import Refusal, Report, Unreadable
 from retour.intake import report
 from retour.intake.batch import ARRIVED, HELD
 from retour.normalise import order_key
-from retour.posting.rows import told, unreadable
+from retour.posting.rows import as_duplicate, told, unreadable
 from retour.store import outcomes
 from retour.store.deliveries import Deliveries, Header
 from retour.store.ledger import Ledger
@@ -163,7 +163,7 @@ class Reader:
         if standing is None or standing.delivery == action.delivery:
             return result
         if report.says_the_same(standing, action):
-            return replace(result, outcome=Outcome.DUPLICATE)
+            return as_duplicate(result, standing.delivery)
         return replace(result, outcome=Outcome.REFUSED, code="ACTION_EXISTS", details={"action": action.id})
 
     # Documents of the records of a delivery, for lists

@@ -1,6 +1,7 @@
 """Where the hub is, and one call to it."""
 
 import json
+import socket
 import ssl
 import time
 import urllib.error
@@ -16,10 +17,16 @@ READY = Path(".retour/ready.json")
 SECONDS = 60
 PATIENCE_SECONDS = 60
 BUSY = (429, 502, 503, 504)
+UNREACHABLE = (ConnectionRefusedError, socket.gaierror, ssl.SSLError, str)
+"""Why a request was never sent; a name that is not found and a proxy that refuses are texts to urllib."""
 
 
 class NoHub(Exception):
     """Nobody answers, or it is not known where to ask. The text says what to do."""
+
+
+class LostAnswer(NoHub):
+    """The hub was reached, and may have done what it was asked; what it said of it did not arrive."""
 
 
 class Usage(Exception):
@@ -102,10 +109,12 @@ class Hub:
         query: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
         headers: Mapping[str, str] | None = None,
+        again: bool = False,
     ) -> Answer:
         """The hub's answer below 400; Refused above. A hub that is starting or busy is asked again for a minute.
 
-        Asking again is safe: the hub recognises a delivery it has already taken in.
+        Asking again is safe: the hub recognises a delivery it has already taken in. `again`: where that holds for the
+        call, it is also sent again when its answer was lost on the way, as when a proxy closed the connection.
         """
         asked = {name: text(value) for name, value in (query or {}).items() if value is not None}
         url = self.url.rstrip("/") + path + ("?" + urllib.parse.urlencode(asked) if asked else "")
@@ -118,7 +127,13 @@ class Hub:
             if self.key:
                 # A large file is fetched from where the answer points to, which the key is no business of.
                 request.add_unredirected_header("Authorization", f"Bearer {self.key}")
-            answer = self._once(request)
+            try:
+                answer = self._once(request)
+            except LostAnswer:
+                if not again or time.monotonic() + 1 > deadline:
+                    raise
+                self.sleep(1)
+                continue
             if answer.status < 400:
                 return answer
             wait = answer.headers.get("retry-after", "1")
@@ -135,7 +150,12 @@ class Hub:
             with error:
                 return Answer(error.code, lowered(error.headers), error.read())
         except (OSError, HTTPException) as error:
-            raise NoHub(self._nobody(error)) from error
+            if isinstance(why := getattr(error, "reason", error), UNREACHABLE):
+                raise NoHub(self._nobody(error)) from error
+            raise LostAnswer(
+                f"{self.url} was reached, but its answer did not arrive ({why}). Do the same again: files and reports "
+                "that were taken in are recognised and not counted twice."
+            ) from error
 
     def _opener(self) -> urllib.request.OpenerDirector:
         """Trusts a local hub's own authority, and never asks a proxy for what is on this machine."""

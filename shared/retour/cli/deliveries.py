@@ -19,6 +19,7 @@ OPEN = ("arriving", "working")
 WAIT_SECONDS = 600
 ARRIVE_SECONDS = 120
 FAILED = ("refused", "held")
+BATCHES_NAMED = 3
 
 
 def report(arguments: argparse.Namespace) -> int:
@@ -35,7 +36,7 @@ def report(arguments: argparse.Namespace) -> int:
     with progress("reporting actions", total=sum(part.actions for part in parts)) as bar:
         for part in parts:
             path = f"/v1/programs/{program}/actions"
-            answer = hub.call("POST", path, part.body, content_type=part.media_type).document
+            answer = hub.call("POST", path, part.body, content_type=part.media_type, again=True).document
             if answer["state"] == "arriving":  # Orders of many lines: stored, and read later.
                 answer = finished(hub, program, answer)
             if answer["state"] == "refused" and not answer["outcomes"]:
@@ -47,11 +48,19 @@ def report(arguments: argparse.Namespace) -> int:
         show_json({"counts": counts, "outcomes": outcomes})
     else:
         say(f"{len(outcomes)} actions: {counted(counts)}.")
+        if before := Counter(str(outcome["first"]["batch"]) for outcome in outcomes if outcome.get("first")):
+            say(f"{before.total()} of them had been reported before and are not counted again: {batches_of(before)}.")
         failed = [outcome for outcome in outcomes if outcome["outcome"] in FAILED]
         if failed:
             columns = ("record", "order_id", "outcome", "code", "explanation")
             table(columns, ([row.get(column) for column in columns] for row in failed))
     return 1 if any(outcome in FAILED for outcome in counts) else 0
+
+
+def batches_of(before: Mapping[str, int]) -> str:
+    """The batches that told something first, and how much of it each."""
+    named = [f"{count} in batch {batch}" for batch, count in list(before.items())[:BATCHES_NAMED]]
+    return ", ".join(named) + (", …" if len(before) > BATCHES_NAMED else "")
 
 
 def placed(outcome: Mapping[str, Any], skipped: int) -> dict[str, Any]:
@@ -166,7 +175,12 @@ def upload(hub: Hub, program: str, source: str, name: str, body: bytes, *, dry_r
     with progress(f"sending {name}"):
         if len(body) <= FILE_MAX:
             answer = hub.call(
-                "POST", f"/v1/programs/{program}/files", body, query=query, content_type="application/octet-stream"
+                "POST",
+                f"/v1/programs/{program}/files",
+                body,
+                query=query,
+                content_type="application/octet-stream",
+                again=not dry_run,
             )
             batch: dict[str, Any] = answer.document
         else:
@@ -260,6 +274,7 @@ def host_and_port(said: str | None, known: Mapping[str, Any], usual: int) -> tup
 
 
 def verdict(batch: Mapping[str, Any]) -> int:
-    """1 where the batch or any row of it was refused or waits for a person."""
-    failed = batch.get("state") in FAILED or any(batch.get("counts", {}).get(outcome) for outcome in FAILED)
+    """1 where the batch or any row of it was refused or waits for a person; of one sent before, as it was then."""
+    counts = batch.get("first_counts") or batch.get("counts", {})
+    failed = batch.get("state") in FAILED or any(counts.get(outcome) for outcome in FAILED)
     return 1 if failed else 0

@@ -75,6 +75,8 @@ def show_batch(batch: Mapping[str, Any]) -> None:
     say(f"{batch.get('name') or identity}: {dry}{state}, {counted(batch.get('counts') or {})}.")
     if batch.get("explanation"):
         say(f"  {batch['explanation']}" + (f" [{batch['code']}]" if batch.get("code") else ""))
+    if batch.get("first_counts"):
+        say(f"  Then it was: {counted(batch['first_counts'])}.")
     known = [(name, batch.get(name)) for name in ("id", "channel", "source", "received_at", "answer")]
     facts([*known, ("skipped", ", ".join(f"{count} {what}" for what, count in (batch.get("skipped") or {}).items()))])
     show_preview(batch)

@@ -80,7 +80,7 @@ def _cells(result: Result, sentence: Sentence) -> dict[str, str]:
         "outcome": str(result.outcome),
         "code": result.code,
         "column": result.column,
-        "explanation": sentence(result.code, result.details) if result.code else "",
+        "explanation": sentence(*result.reason) if result.reason[0] else "",
         "payout_before": money.to_text(effect.payout_before, effect.payout_currency) if effect else "",
         "payout_after": money.to_text(effect.payout_after, effect.payout_currency) if effect else "",
         "currency": effect.payout_currency if effect else "",

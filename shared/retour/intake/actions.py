@@ -12,10 +12,11 @@ from retour.domain.delivery import Delivery
 from retour.domain.row import Refusal, Report, Unreadable
 from retour.intake import report
 from retour.intake.batch import DONE, REFUSED, Batch
+from retour.intake.repeat import same_delivery
 from retour.posting import cascade
 from retour.posting.fold import adopt, settle
 from retour.posting.holding import list_held
-from retour.posting.rows import unreadable
+from retour.posting.rows import as_duplicate, unreadable
 from retour.posting.waiting import tell_settled
 from retour.store.ledger import Ledger
 
@@ -44,7 +45,8 @@ def take_actions(hub: "Hub", delivery: Delivery, reports: Iterable[Report | Unre
         if order is not None:
             tell_settled(hub, program, order)
             list_held(hub.deliveries(program.id), order)
-    return Batch(delivery=delivery, state=DONE, results=results)
+    batch = Batch(delivery=delivery, state=DONE, results=results)
+    return replace(batch, same_as=same_delivery(hub.deliveries(program.id), delivery, batch.counts, results))
 
 
 def report_action(ledger: Ledger, action: Action, now: datetime) -> tuple[Result, Order | None]:
@@ -73,5 +75,5 @@ def report_action(ledger: Ledger, action: Action, now: datetime) -> tuple[Result
     if standing is None or (standing.delivery == action.delivery and report.says_the_same(standing, action)):
         return replace(refused, outcome=Outcome.APPLIED, details={}), order
     if report.says_the_same(standing, action):
-        return replace(refused, outcome=Outcome.DUPLICATE, details={}), order
+        return as_duplicate(replace(refused, outcome=Outcome.APPLIED, details={}), standing.delivery), order
     return replace(refused, code="ACTION_EXISTS"), order

@@ -11,7 +11,7 @@ from retour.domain.row import Refusal, Row, Unreadable
 from retour.intake import report, thresholds
 from retour.intake.actions import take_actions
 from retour.intake.batch import ARRIVED, DONE, REFUSED, Batch, report_of
-from retour.intake.repeat import same_file
+from retour.intake.repeat import same_delivery
 from retour.intake.verdict import is_weighed, rehearsed, weighed
 from retour.posting.holding import hold, list_held_results
 from retour.posting.rows import read_rows, take_rows
@@ -77,7 +77,7 @@ def take_file(hub: "Hub", delivery: Delivery, body: bytes | None = None, release
     remind_waiting(hub, program, delivery, results)
     list_held_results(hub.deliveries(program.id), delivery, results)
     batch = Batch(delivery=delivery, state=DONE, results=results, skipped=dict(opened.skipped))
-    same_as = same_file(hub, program, delivery, batch.counts, next(iter(results), None))
+    same_as = same_delivery(hub.deliveries(delivery.program), delivery, batch.counts, results)
     return closed(hub, replace(batch, same_as=same_as))
 
 

@@ -23,7 +23,7 @@ from retour.intake import report, thresholds
 from retour.intake.actions import take_actions
 from retour.intake.batch import ARRIVED, DONE, WORKING, Batch, payouts_moved, report_of
 from retour.intake.file import ACTIONS
-from retour.intake.repeat import same_file
+from retour.intake.repeat import same_delivery
 from retour.intake.thresholds import Reads, Weight
 from retour.intake.verdict import is_weighed, told, weighed
 from retour.normalise import Reading
@@ -278,8 +278,7 @@ def finish(hub: "Hub", delivery: Delivery) -> Batch:
     if sum(done.counts.values()) != done.total:
         raise Incomplete(f"{delivery.id}: {done.total} rows in, {sum(done.counts.values())} taken in")
     merge(hub, delivery, work, done)
-    first = next(outcomes.kept(hub.inbox, delivery), None)
-    same_as = same_file(hub, hub.program_of(delivery), delivery, done.counts, first)
+    same_as = same_delivery(hub.deliveries(delivery.program), delivery, done.counts, outcomes.kept(hub.inbox, delivery))
     batch = Batch(
         delivery=delivery, state=DONE, totals=done.counts, skipped=done.skipped, moved=done.moved, same_as=same_as
     )

@@ -15,6 +15,7 @@ from retour.domain.row import Ignored, Names, Refusal, Row, Unreadable
 from retour.intake import names, report
 from retour.intake.actions import take_actions
 from retour.intake.batch import ARRIVED, DONE, IGNORED, REFUSED, Batch, index_of, report_of
+from retour.intake.repeat import same_delivery
 from retour.intake.undeclared import list_undeclared, undeclared_of
 from retour.normalise import Reading
 from retour.posting.holding import list_held_results
@@ -57,7 +58,11 @@ def receive(hub: "Hub", delivery: Delivery, body: bytes | None) -> Batch:
     names.link_rows(hub, program, stored, [read for _, read in reads])
     remind_waiting(hub, program, stored, results)
     list_held_results(hub.deliveries(program.id), stored, results)
-    return Batch(delivery=stored, state=DONE, results=results)
+    batch = Batch(delivery=stored, state=DONE, results=results)
+    # Shops deliver at least once and read no answer; a caller who never heard one does.
+    if delivery.kind is Kind.MODIFICATIONS:
+        batch = replace(batch, same_as=same_delivery(hub.deliveries(program.id), stored, batch.counts, results))
+    return batch
 
 
 def rows_of(delivery: Delivery, body: bytes, source: Source) -> Sequence[Row | Unreadable] | Names | Ignored | Refusal:

@@ -1,26 +1,27 @@
-"""A file that was sent before, byte by byte, and so changed nothing."""
+"""A delivery that was sent before, byte by byte, and so changed nothing."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
 
 from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Delivery
-from retour.domain.program import Program
+from retour.store.deliveries import Deliveries
 
-if TYPE_CHECKING:
-    from retour.wiring import Hub
+REPEATS = {Outcome.DUPLICATE, Outcome.REFUSED}
+"""What the rows of a repeated delivery come to: a refusal used nothing up, so it is simply refused again."""
 
 
-def same_file(hub: "Hub", program: Program, delivery: Delivery, counts: Mapping[str, int], first: Result | None) -> str:
-    """The delivery that brought the same bytes before, where every row of this one is a repeat; empty: there is none.
+def same_delivery(
+    deliveries: Deliveries, delivery: Delivery, counts: Mapping[str, int], results: Iterable[Result]
+) -> str:
+    """The delivery of the same source that brought the same bytes before, where this one changed nothing; else empty.
 
-    One row is enough to find it, since each names the record that it repeats.
+    One repeated row is enough to find it: it names the delivery that told its content first.
     """
-    if set(counts) != {Outcome.DUPLICATE} or first is None or not first.modification:
+    if Outcome.DUPLICATE not in counts or not set(counts) <= REPEATS:
         return ""
-    home, _, id_ = first.modification.rpartition("~")
-    record = hub.ledger(program).order(home).record(id_)
-    header = hub.deliveries(program.id).get(record.provenance.delivery) if record else None
-    if header is None or header.delivery.id == delivery.id or header.delivery.sha256 != delivery.sha256:
+    first = next((one.first for one in results if one.first and one.first.delivery != delivery.id), None)
+    header = deliveries.get(first.delivery) if first else None
+    if header is None:
         return ""
-    return header.delivery.id
+    same = (header.delivery.source, header.delivery.sha256) == (delivery.source, delivery.sha256)
+    return header.delivery.id if same else ""

@@ -10,7 +10,7 @@ from retour.domain.actions.fold import why_waiting
 from retour.domain.actions.make_good import concerned, make_good
 from retour.domain.actions.modification import Modification
 from retour.domain.actions.order import Entry, Head, Order, effect
-from retour.domain.actions.outcome import Outcome, Result
+from retour.domain.actions.outcome import First, Outcome, Result
 from retour.domain.actions.paid import Otherwise, by_other_basis, other_basis, raised
 from retour.domain.delivery import Delivery
 from retour.domain.program import Program
@@ -205,7 +205,12 @@ def told(
             applied_at=entry.applied_at,
         )
         result = priced(result, order, head, entry, own, program, {} if others is None else others)
-    return replace(result, outcome=Outcome.DUPLICATE) if repeated else result
+    return as_duplicate(result, own.provenance.delivery) if repeated else result
+
+
+def as_duplicate(result: Result, delivery: str) -> Result:
+    """A result told again: not counted, with what became of it in the delivery that told it first."""
+    return replace(result, outcome=Outcome.DUPLICATE, first=First(result.outcome, delivery))
 
 
 def name_of(record: Modification) -> str:

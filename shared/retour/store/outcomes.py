@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from retour.domain.actions.outcome import Effect, MakeGood, OtherBasis, Outcome, Result
+from retour.domain.actions.outcome import Effect, First, MakeGood, OtherBasis, Outcome, Result
 from retour.domain.delivery import Delivery
 from retour.domain.times import instant, text
 from retour.store.inbox import Inbox, lines
@@ -56,6 +56,7 @@ def document(result: Result) -> dict[str, Any]:
         "effect": effect_document(result.effect),
         "other_basis": asdict(result.other_basis) if result.other_basis else None,
         "make_good": asdict(result.make_good) if result.make_good else None,
+        "first": [result.first.outcome, result.first.delivery] if result.first else None,
     }
     return {name: value for name, value in doc.items() if value}
 
@@ -88,6 +89,7 @@ def result_from(doc: Mapping[str, Any]) -> Result:
         effect=effect_from(doc.get("effect")),
         other_basis=OtherBasis(**doc["other_basis"]) if "other_basis" in doc else None,
         make_good=make_good_from(doc.get("make_good")),
+        first=First(Outcome(doc["first"][0]), doc["first"][1]) if "first" in doc else None,
     )
 
 

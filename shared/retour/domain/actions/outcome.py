@@ -55,6 +55,14 @@ class MakeGood:
     also: "MakeGood | None" = None
 
 
+@dataclass(frozen=True, slots=True)
+class First:
+    """Of a duplicate: what became of its content when it was first told, and the delivery that told it."""
+
+    outcome: Outcome
+    delivery: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """The answer to one record of a delivery: its place, what became of it, and why in a stable code.
@@ -75,8 +83,19 @@ class Result:
     effect: Effect | None = None
     other_basis: OtherBasis | None = None
     make_good: MakeGood | None = None
+    first: First | None = None
     raw: str = ""
     change: str = ""
     quantity: str = ""
     amount: str = ""
     currency: str = ""
+
+    @property
+    def reason(self) -> tuple[str, Mapping[str, str]]:
+        """The code and the details of the sentence that explains it.
+
+        A duplicate says what made its first record what it is, or else that it was taken in before.
+        """
+        if self.first and not self.code:
+            return "TAKEN_IN_BEFORE", {"batch": self.first.delivery, "case": self.first.outcome.value}
+        return self.code, self.details
