@@ -13,7 +13,7 @@ from retour.channels.salesforce import ACK, Push, change_event, outbound_message
 from retour.domain.program import Program, Source
 from retour.domain.row import Ignored, Refusal
 from retour.remote import RemoteError
-from retour.salesforce_sync import genuine, hinted, is_of_parent, keep_unread, told_of
+from retour.sync.salesforce import genuine, hinted, is_of_parent, keep_unread, told_of
 from retour.wiring import hub
 
 BODY_MAX = 2_000_000

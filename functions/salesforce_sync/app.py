@@ -1,4 +1,4 @@
-"""What no push told is found by the schedule; what the queue brings is read, written back or only tried."""
+"""What no push or webhook told is found by the schedule; what the queue brings is read, written back or only tried."""
 
 import time
 from typing import Any
@@ -8,11 +8,10 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, pro
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from retour import bigcommerce_sync
 from retour.connection_test import run as trial
 from retour.operations.visits import note_failing
 from retour.remote import RemoteError
-from retour.salesforce_sync import errand, reconcile, sources
+from retour.sync.run import errand, owed, reconcile
 from retour.wiring import hub
 
 RESERVE_SECONDS = 45
@@ -29,9 +28,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> Any:
     def run(record: SQSRecord) -> None:
         message = record.json_body
         try:
-            if "order" in message:
-                logger.info("order read back", **bigcommerce_sync.errand(hub(), message))
-            elif "trial" in message:
+            if "trial" in message:
                 logger.info("trial done", **trial.errand(hub(), message))
             else:
                 logger.info("errand done", **errand(hub(), message, lambda: time.monotonic() < end))
@@ -46,9 +43,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> Any:
 
 def reconcile_all(end: float) -> None:
     """Every source gets its share of the time, so that one with much to tell keeps no other waiting."""
-    programs = [program for each in hub().programs.ids() if (program := hub().program(each))]
-    waiting = [(program, source) for program in programs for source in sources(program)]
-    surprises = []
+    waiting, surprises = owed(hub()), []
     for done, (program, source) in enumerate(waiting):
         until = time.monotonic() + (end - time.monotonic()) / (len(waiting) - done)
         named: dict[str, Any] = {"program": program.id, "source": source.name}

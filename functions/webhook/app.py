@@ -56,7 +56,7 @@ def taken_in(call: Call, program: Program, source: Source, secret: str) -> dict[
         return answer({"state": "ignored", "explanation": "This address works, and the signature is believed."})
     batch = receive(hub(), delivery_of(call, program, source, hooks(source.kind)), call.body)
     if source.options.get("store_hash"):
-        from retour.bigcommerce_sync import hint
+        from retour.sync.shops import hint
 
         hint(hub(), program, source, call.body)
     used(hub(), program.id, source.name, "signing", secret)

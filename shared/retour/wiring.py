@@ -321,6 +321,15 @@ class Hub:
         return self.environment.get("BIGCOMMERCE_CA") or None
 
     @property
+    def woocommerce_connect(self) -> str | None:
+        """host:port of who answers for every shop of WooCommerce, where it is not the shop itself."""
+        return self.environment.get("WOOCOMMERCE_CONNECT") or None
+
+    @property
+    def woocommerce_ca(self) -> str | None:
+        return self.environment.get("WOOCOMMERCE_CA") or None
+
+    @property
     def salesforce_ca(self) -> str | None:
         return self.environment.get("SALESFORCE_CA") or None
 

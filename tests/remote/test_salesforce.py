@@ -18,7 +18,7 @@ from retour.domain.times import instant, text
 from retour.intake.receive import receive
 from retour.remote import RemoteError
 from retour.remote.salesforce import Client, Written, client, domain_of, session
-from retour.salesforce_sync import (
+from retour.sync.salesforce import (
     OVERLAP,
     errand,
     hinted,
@@ -378,7 +378,7 @@ def test_a_kill_at_any_write_loses_and_doubles_nothing(house: House, write: int)
 
 
 def test_readers_that_overtake_each_other_do_not_bring_back_the_old(house: House) -> None:
-    from retour.salesforce_sync import take_in
+    from retour.sync.salesforce import take_in
 
     house.sell("A-1")
     record = house.record("Returned")

@@ -67,6 +67,9 @@ class Notes:
         mine = json.loads(json.dumps(doc))
         return self.docs.setdefault(key, mine) is mine
 
+    def delete(self, key: str) -> None:
+        self.docs.pop(key, None)
+
     def list(self, prefix: str) -> list[tuple[str, dict[str, Any]]]:
         return sorted((key, doc) for key, doc in self.docs.items() if key.startswith(prefix))
 

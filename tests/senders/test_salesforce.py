@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from local.salesforce import ADMIN
-from retour.salesforce_sync import is_of_parent, read_back, reconcile, take_in
+from retour.sync.salesforce import is_of_parent, read_back, reconcile, take_in
 from tests.remote.salesforce_house import DOCUMENT, SOURCE, House
 from tests.remote.salesforce_house import house as open_house
 

@@ -23,7 +23,7 @@ from retour.domain.row import Refusal
 from retour.domain.times import instant, text
 from retour.files import names
 from retour.intake.arrival import UPLOAD_MAX
-from retour.setup.credentials import SEVERAL
+from retour.setup.credentials import SEVERAL, shop_secrets
 from retour.store.programs import Principal
 from retour.store.state import Facts
 from retour.wiring import Hub
@@ -353,7 +353,7 @@ def once(state: Facts, call: Call, answer: Callable[[], Answered]) -> Answered:
 
 def handed_over(call: Call, source: Source) -> dict[str, Any]:
     """A secret that somebody else made, as it will be kept."""
-    known = (*SECRETS.get(source.channel, ()), *(("access_token",) if source.options.get("store_hash") else ()))
+    known = (*SECRETS.get(source.channel, ()), *shop_secrets(source))
     if not known:
         raise Refused("SECRET_NOT_NEEDED", channel=source.channel)
     given = call.document(*known)

@@ -20,6 +20,7 @@ from retour.sentences import sentence
 from retour.setup.credentials import access
 from retour.store.deliveries import Header
 from retour.store.programs import Principal
+from retour.sync.run import RECONCILED, ask_for_reconcile, reconciler
 from retour.wiring import Hub
 
 LOOKED_AT = 50
@@ -38,6 +39,7 @@ def source(hub: Hub, opened: Program, name: str) -> Document:
         "openpgp": [told_key(key) for key in opening.public_keys(hub, opened.id, name)],
         "last_received_at": last_received(hub, opened, name),
         "last_visit": visit,
+        "last_reconciled": hub.state(opened.id, name).get(RECONCILED) if reconciler(found) else None,
         "test": tested(hub, opened, name),
     }
 
@@ -52,7 +54,13 @@ def last_received(hub: Hub, opened: Program, name: str) -> str | None:
 
 
 def pull(hub: Hub, opened: Program, name: str) -> Document:
-    """Asks for a visit now; its report is the source's `last_visit` of this id."""
+    """Asks for a visit now; its report is the source's `last_visit` of this id.
+
+    Of a sender whose records are read: for a reconcile now, and how it ended is the source's `last_reconciled`.
+    """
+    if reconciler(source_of(opened, name)) is not None:
+        ask_for_reconcile(hub, opened, source_of(opened, name))
+        return {"source": name, "state": "reading", "asked_at": text(hub.now())}
     found = source_of(opened, name, Channel.PULL)
     if not found.enabled:
         raise Refused("SOURCE_OFF", source=name)

@@ -8,6 +8,7 @@
 
 Setting an order to `refunded` makes WooCommerce write a refund of the rest: status and refunds say the same money once.
 The version is the order's own second of change, in UTC; a deleted order tells none, and its arrival stands in for it.
+An order that we read ourselves to see whether refunds of it were deleted, which changes no time of it, says when.
 """
 
 import hashlib
@@ -35,6 +36,8 @@ STATUSES = {
     "completed": NOTHING,
     "checkout-draft": NOTHING,
 }
+READ = "read"
+"""What such a reading names the moment of it, beside the fields of the order."""
 REASONS = {"cancelled": "CANCELLED", "failed": "PAYMENT_FAILED", "trash": "CANCELLED"}
 
 
@@ -106,7 +109,7 @@ def _order(
         "reason": payload.reason(status, source, REASONS),
     }
     told: list[Row | Unreadable] = []
-    version = _utc(order.get("date_modified_gmt"))
+    version = payload.text_of(order.get(READ)) or _utc(order.get("date_modified_gmt"))
     if means.takes is TAKES:
         told.append(payload.row("status", {**common, "reference": number, **_all(number, version)}))
     elif means.takes is NOTHING or refunds:

@@ -261,7 +261,16 @@ def parser() -> argparse.ArgumentParser:
     keys.add_argument("--source", metavar="S", help="the source whose secret it is")
     keys.add_argument(
         "--set",
-        choices=("password", "private_key", "signing", "callback", "tokens", "access_token"),
+        choices=(
+            "password",
+            "private_key",
+            "signing",
+            "callback",
+            "tokens",
+            "access_token",
+            "consumer_key",
+            "consumer_secret",
+        ),
         help="read it from the keyboard or a pipe",
     )
     keys.add_argument(

@@ -144,7 +144,9 @@ def pull(arguments: argparse.Namespace) -> int:
         path = f"/v1/programs/{program}/sources/{quote(source, safe='')}"
         with progress(f"visiting the server of {source}"):
             visit = hub.post(f"{path}/pull", {})
-            if not arguments.no_wait:
+            if visit["state"] == "reading":
+                visit = visit if arguments.no_wait else reconciled(hub, path, visit)
+            elif not arguments.no_wait:
                 visit = visited(hub, path, visit)
                 batches += [finished(hub, program, {"id": taken["delivery"]}) for taken in visit["fetched"]]
         visits.append(visit)
@@ -167,6 +169,17 @@ def visited(hub: Hub, path: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
         if str(visit.get("started", "")) >= str(asked["asked_at"]):
             return dict(visit)
     raise Refused(0, {"detail": "The visit is not over yet; `retour doctor` shows its report later."})
+
+
+def reconciled(hub: Hub, path: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What was read of a shop or of Salesforce, once all of it was."""
+    for source in until(lambda: hub.get(path), seconds=ARRIVE_SECONDS):
+        found = source.get("last_reconciled") or {}
+        if str(found.get("at", "")) >= str(asked["asked_at"]):
+            looked_at = f"{found['records']:,} looked at, {found['changed']:,} changes taken in"
+            goes_on = "" if found["whole"] else "; the rest is read within a quarter of an hour"
+            return {**asked, "explanation": f"{looked_at}{goes_on}.", "last_reconciled": found}
+    raise Refused(0, {"detail": "It is still being read; `retour doctor` shows where it cannot be."})
 
 
 def upload(hub: Hub, program: str, source: str, name: str, body: bytes, *, dry_run: bool = False) -> dict[str, Any]:

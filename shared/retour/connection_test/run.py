@@ -10,7 +10,7 @@ from retour.connection_test.steps import Course, Trial
 from retour.domain.delivery import Channel
 from retour.domain.program import Program, Source
 from retour.remote import RemoteError
-from retour.salesforce_sync import set_up
+from retour.sync.salesforce import set_up
 
 if TYPE_CHECKING:
     from retour.wiring import Hub

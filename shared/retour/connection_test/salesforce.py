@@ -6,7 +6,7 @@ from retour.channels.salesforce import paths
 from retour.connection_test.steps import Course
 from retour.domain.program import Program, Source
 from retour.remote import RemoteError
-from retour.salesforce_sync import client_of
+from retour.sync.salesforce import client_of
 
 if TYPE_CHECKING:
     from retour.wiring import Hub

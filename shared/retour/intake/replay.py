@@ -57,7 +57,7 @@ def rebuild(hub: "Hub", key: str) -> Batch | None:
         link(hub, delivery, [place for place, _ in corrected.read(BytesIO(body))])
     batch = receive(hub, delivery, None if delivery.kind is Kind.FILE else body)
     if delivery.kind is Kind.SALESFORCE and batch.results:
-        from retour.salesforce_sync import remember
+        from retour.sync.salesforce import remember
 
         program = hub.program_of(delivery)
         remember(hub, program, program.sources[delivery.source], body, batch.results)

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from retour.domain.actions.codes import Code
-from retour.domain.actions.modification import Modification
+from retour.domain.actions.modification import Modification, TakeBack
 from retour.domain.actions.order import Order
 from retour.domain.actions.outcome import Outcome
 from retour.domain.actions.subjects import SubjectKey
@@ -28,6 +28,36 @@ def said_before(order: Order, records: Sequence[Modification]) -> Mapping[str, M
 def news_of(order: Order, records: Sequence[Modification]) -> Sequence[Modification]:
     said = said_before(order, records)
     return [record for record in records if record.id not in said]
+
+
+def is_news(order: Order, told: Sequence[Modification], *, at_reading: bool = False) -> bool:
+    """Whether records that say how a thing stands say what no message said before.
+
+    Of a subject nobody spoke of, that nothing is taken back is news only where there is something to take it from.
+    `at_reading`: their version is the moment of our reading; then a newer one that says the same is none.
+    """
+    known = {record.identity for record in order.records}
+    if any(record.subject_key is None and record.identity not in known for record in told):
+        return True
+    for key, of_subject in by_subject(told).items():
+        before = newest_rows(order, key)
+        if not before and (order.actions or any(takes_something(record) for record in of_subject)):
+            return True
+        if before and says_more(of_subject, before, at_reading):
+            return True
+    return False
+
+
+def says_more(told: Sequence[Modification], before: Sequence[Modification], at_reading: bool) -> bool:
+    now, then = told[0].version, before[0].version
+    assert now is not None
+    assert then is not None
+    differs = rows(told) != rows(before)
+    return (now > then and (differs or not at_reading)) or (now == then and differs)
+
+
+def takes_something(record: Modification) -> bool:
+    return not (isinstance(record.change, TakeBack) and record.change.amount == 0)
 
 
 def by_subject(records: Iterable[Modification]) -> Mapping[SubjectKey, list[Modification]]:

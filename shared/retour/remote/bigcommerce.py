@@ -1,47 +1,59 @@
-"""An order of a BigCommerce store as it is now: its status, its products and its refunds, read with a restricted key.
+"""Orders of a BigCommerce store as they are now: status, products and refunds, read with a restricted key.
 
 The key is of an API account with the read-only scopes Orders and Order Transactions.
 """
 
-import http.client
-import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlencode
 
-from retour.remote import RemoteError
-from retour.remote.https import ask
+from retour.domain.times import text
+from retour.remote.shop import ask_shop
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
 
 HOST = "api.bigcommerce.com"
-BYTES_MAX = 2 * 1024 * 1024
 PRODUCTS_MAX = 250
-LATER = (http.client.TOO_MANY_REQUESTS, http.client.REQUEST_TIMEOUT)
 
 
-def read_order(hub: "Hub", store: str, token: str, number: str) -> dict[str, Any] | None:
-    """What its webhooks hint at, as one document; None where there is no such order any more."""
-    order = _asked(hub, token, f"/stores/{store}/v2/orders/{number}")
-    if order is None:
-        return None
-    products = _asked(hub, token, f"/stores/{store}/v2/orders/{number}/products?limit={PRODUCTS_MAX}")
-    refunds = _asked(hub, token, f"/stores/{store}/v3/orders/{number}/payment_actions/refunds")
-    told = refunds.get("data") if isinstance(refunds, dict) else refunds
-    return {"order": order, "products": products or [], "refunds": told or []}
+@dataclass(frozen=True)
+class BigCommerce:
+    """The store with this hash. Its list of orders names no refunds: each order is read by itself."""
 
+    hub: "Hub"
+    store: str
+    token: str
+    page: ClassVar[int] = 250
+    lists: ClassVar[tuple[str, ...]] = ("",)
 
-def _asked(hub: "Hub", token: str, path: str) -> Any:
-    """The JSON at a path, numbers as they were sent; None where there is nothing. RemoteError for everything else."""
-    headers = {"x-auth-token": token, "accept": "application/json"}
-    url = f"https://{HOST}{path}"
-    status, body = ask(url, headers, most=BYTES_MAX, via=hub.bigcommerce_connect, ca=hub.bigcommerce_ca)
-    if status in (http.client.NOT_FOUND, http.client.NO_CONTENT):
-        return None
-    if status >= http.client.INTERNAL_SERVER_ERROR or status in LATER or len(body) > BYTES_MAX:
-        raise RemoteError("UNREACHABLE", host=HOST, port=443, said=f"HTTP {status}")
-    if status != http.client.OK:
-        raise RemoteError("SHOP_REFUSED", lasting=True, host=HOST, status=str(status))
-    try:
-        return json.loads(body, parse_float=str)
-    except ValueError as error:
-        raise RemoteError("UNREACHABLE", host=HOST, port=443, said="no JSON") from error
+    @classmethod
+    def of(cls, hub: "Hub", options: Mapping[str, Any], secret: Mapping[str, str]) -> "BigCommerce":
+        return cls(hub, options["store_hash"], secret["access_token"])
+
+    def order(self, number: str) -> dict[str, Any] | None:
+        """What its webhooks hint at, as one document; None where there is no such order any more."""
+        order = self._ask(f"v2/orders/{number}")
+        if order is None:
+            return None
+        products = self._ask(f"v2/orders/{number}/products?limit={PRODUCTS_MAX}")
+        refunds = self._ask(f"v3/orders/{number}/payment_actions/refunds")
+        told = refunds.get("data") if isinstance(refunds, dict) else refunds
+        return {"order": order, "products": products or [], "refunds": told or []}
+
+    def changed(self, _list: str, since: datetime, page: int) -> list[dict[str, Any]]:
+        """A page of the orders changed at that moment or later, the longest unchanged first."""
+        asked = {"min_date_modified": text(since), "sort": "date_modified:asc", "limit": self.page, "page": page}
+        return self._ask(f"v2/orders?{urlencode(asked)}") or []
+
+    @staticmethod
+    def modified(order: Mapping[str, Any]) -> datetime:
+        return parsedate_to_datetime(str(order["date_modified"]))
+
+    def _ask(self, path: str) -> Any:
+        url = f"https://{HOST}/stores/{self.store}/{path}"
+        via, ca = self.hub.bigcommerce_connect, self.hub.bigcommerce_ca
+        return ask_shop(url, {"x-auth-token": self.token}, via=via, ca=ca, refusal="SHOP_REFUSED")

@@ -24,12 +24,12 @@ from retour.intake.batch import ARRIVED, DONE, HELD, LISTED, WORKING, ignored
 from retour.intake.drop import answers_beside, mark
 from retour.posting.rows import told
 from retour.replies import callback
-from retour.salesforce_sync import news as salesforce_news
 from retour.sentences import sentence
 from retour.store import outcomes
 from retour.store.bulk import batched
 from retour.store.deliveries import Header
 from retour.store.inbox import Stream
+from retour.sync.salesforce import news as salesforce_news
 
 if TYPE_CHECKING:
     from retour.channels.mail import Told

@@ -8,6 +8,7 @@ import base64
 import hashlib
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,26 @@ HIDDEN = "…"
 LOG = "secrets"
 LOGGED = 50
 HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class ShopAccess:
+    """What it takes to read a shop's orders: the option that says where, and the secrets handed over for it."""
+
+    option: str
+    secrets: tuple[str, ...]
+
+
+SHOPS: Mapping[str, ShopAccess] = {
+    "bigcommerce": ShopAccess("store_hash", ("access_token",)),
+    "woocommerce": ShopAccess("store_url", ("consumer_key", "consumer_secret")),
+}
+
+
+def shop_secrets(source: Source) -> tuple[str, ...]:
+    """The secrets of a source by which its shop is read; none where it is not."""
+    access = SHOPS.get(source.kind)
+    return access.secrets if access and source.options.get(access.option) else ()
 
 
 class TwoLive(Exception):

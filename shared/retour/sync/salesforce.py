@@ -12,7 +12,6 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -44,6 +43,7 @@ from retour.intake.undeclared import list_undeclared
 from retour.remote import RemoteError
 from retour.sentences import sentence
 from retour.setup.credentials import used
+from retour.sync import Reconciled
 
 if TYPE_CHECKING:
     from retour.remote.salesforce import Client, Written
@@ -63,16 +63,6 @@ GONE = "gone"
 STAMPS = ("LastModifiedDate", "LastModifiedById", "SystemModstamp")
 
 
-@dataclass(frozen=True, slots=True)
-class Reconciled:
-    """How a reconcile ended. `whole`: everything up to now was seen; else the next run goes on."""
-
-    records: int
-    changed: int
-    whole: bool
-    spared: bool = False
-
-
 class State(Protocol):
     def get(self, key: str) -> dict[str, Any] | None: ...
     def put(self, key: str, doc: Mapping[str, Any]) -> None: ...
@@ -82,9 +72,9 @@ class State(Protocol):
 # Who and where
 
 
-def sources(program: Program) -> list[Source]:
-    """Those that are switched on; what the others missed is found once they are."""
-    return [source for source in program.sources.values() if source.channel is Channel.SALESFORCE and source.enabled]
+def is_read(source: Source) -> bool:
+    """Whether a source is switched on; what one that is not misses is found once it is."""
+    return source.channel is Channel.SALESFORCE and source.enabled
 
 
 def client_of(hub: "Hub", program: Program, source: Source, *, patient: bool = False) -> "Client":
@@ -384,23 +374,20 @@ def shortened(message: str) -> str:
     return message if len(message) <= MESSAGE_MAX else message[: MESSAGE_MAX - 1] + "…"
 
 
-def errand(hub: "Hub", message: Mapping[str, Any], time_left: Callable[[], bool]) -> dict[str, Any]:
-    """One message of the queue: records to read that a push could not, a reconcile, or outcomes to write back."""
+def errand(hub: "Hub", message: Mapping[str, Any]) -> dict[str, Any]:
+    """Records to read that a push could not, or outcomes to write back."""
     program = hub.program(message["program"])
     source = program.sources.get(message["source"]) if program else None
-    told = {"program": message["program"], "source": message["source"]}
-    if program is None or source is None or source.channel is not Channel.SALESFORCE:
-        return told | {"dropped": "the source is gone"}
+    if program is None or source is None:
+        return {"dropped": "the source is gone"}
     if "read" in message:
         batches = read_back(hub, program, source, message["read"], bool(message.get("by_parent")))
-        return told | {"changed": sum(len(batch.results) for batch in batches)}
-    if "reconcile" in message:
-        return told | asdict(reconcile(hub, program, source, time_left))
+        return {"changed": sum(len(batch.results) for batch in batches)}
     written = write_back(hub, program, source, message["records"])
     if any(each.later for each in written):
         raise RemoteError("SALESFORCE_BUSY")
     refused = [f"{each.record} {each.code}" for each in written if not each.ok]
-    return told | {"written": sum(each.ok for each in written), "refused": refused}
+    return {"written": sum(each.ok for each in written), "refused": refused}
 
 
 # The doors
@@ -427,7 +414,7 @@ def told_of(hub: "Hub", hint: Push | Resync) -> Iterator[tuple[Program, Source]]
         program = hub.program(program_id)
         if program is None:
             continue
-        for source in sources(program):
+        for source in filter(is_read, program.sources.values()):
             of_it = hint.object == source.options["object"] or is_of_parent(source, hint.object)
             listens = same_id(hint.org, source.options["org_id"]) and of_it
             own = {*source.options.get("write_back", {}).values(), *STAMPS}

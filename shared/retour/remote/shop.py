@@ -1,0 +1,37 @@
+"""A question to the API of a shop, and what of its answers is an answer."""
+
+import http.client
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+from retour.remote import RemoteError
+from retour.remote.https import ask
+
+BYTES_MAX = 16 * 1024 * 1024
+"""Of one answer: a hundred orders, with all that plug-ins hang on them."""
+NOTHING = (http.client.NOT_FOUND, http.client.NO_CONTENT)
+
+
+def ask_shop(url: str, headers: dict[str, str], *, via: str | None, ca: str | None, refusal: str) -> Any:
+    """The JSON at an address, numbers as they were sent; None where there is nothing.
+
+    RemoteError for everything else: `SHOP_BUSY` where we are to come later, and lasting, under the code `refusal`,
+    where we are not let in.
+    """
+    host = urlsplit(url).hostname or ""
+    status, body = ask(url, {"accept": "application/json", **headers}, most=BYTES_MAX, via=via, ca=ca)
+    if status in NOTHING:
+        return None
+    if status == http.client.TOO_MANY_REQUESTS:
+        raise RemoteError("SHOP_BUSY", host=host)
+    is_later = status >= http.client.INTERNAL_SERVER_ERROR or status == http.client.REQUEST_TIMEOUT
+    if is_later or len(body) > BYTES_MAX:
+        said = f"HTTP {status}" if is_later else f"more than {BYTES_MAX} bytes"
+        raise RemoteError("UNREACHABLE", host=host, port=443, said=said)
+    if status != http.client.OK:
+        raise RemoteError(refusal, lasting=True, host=host, status=str(status))
+    try:
+        return json.loads(body, parse_float=str)
+    except ValueError as error:
+        raise RemoteError("UNREACHABLE", host=host, port=443, said="no JSON") from error

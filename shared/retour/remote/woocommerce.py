@@ -1,0 +1,61 @@
+"""Orders of a WooCommerce shop as they are now, each as its webhooks tell it, read with a key that may only read.
+
+The key is made in the shop under WooCommerce, Settings, Advanced, REST API, with the permission Read.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlencode, urlsplit
+
+from retour.domain.times import instant
+from retour.remote import RemoteError
+from retour.remote.shop import ask_shop
+
+if TYPE_CHECKING:
+    from retour.wiring import Hub
+
+SECOND = timedelta(seconds=1)
+
+
+@dataclass(frozen=True)
+class WooCommerce:
+    """The shop at this address. Its list of `any` orders has none that lies in the trash."""
+
+    hub: "Hub"
+    address: str
+    key: str
+    secret: str
+    page: ClassVar[int] = 100
+    lists: ClassVar[tuple[str, ...]] = ("any", "trash")
+
+    @classmethod
+    def of(cls, hub: "Hub", options: Mapping[str, Any], secret: Mapping[str, str]) -> "WooCommerce":
+        return cls(hub, options["store_url"].rstrip("/"), secret["consumer_key"], secret["consumer_secret"])
+
+    def changed(self, status: str, since: datetime, page: int) -> list[dict[str, Any]]:
+        """A page of the orders changed at that second or later, the longest unchanged first."""
+        # `modified_after` leaves its own second out; a time with an offset would be moved into the zone of the site
+        # before it is compared with times in UTC.
+        after = f"{(since - SECOND).astimezone(UTC):%Y-%m-%dT%H:%M:%S}"
+        return self._orders(status=status, modified_after=after, orderby="modified", order="asc", page=page)
+
+    def orders(self, numbers: Sequence[str]) -> list[dict[str, Any]]:
+        """These orders, at most a page of them; those that are gone are left out."""
+        return self._orders(status="any", include=",".join(numbers), page=1)
+
+    @staticmethod
+    def modified(order: Mapping[str, Any]) -> datetime:
+        return instant(f"{order['date_modified_gmt']}Z")
+
+    def _orders(self, **asked: Any) -> list[dict[str, Any]]:
+        query = urlencode({**asked, "dates_are_gmt": "true", "per_page": self.page})
+        url = f"{self.address}/wp-json/wc/v3/orders?{query}"
+        signed = base64.b64encode(f"{self.key}:{self.secret}".encode()).decode()
+        via, ca = self.hub.woocommerce_connect, self.hub.woocommerce_ca
+        found = ask_shop(url, {"authorization": f"Basic {signed}"}, via=via, ca=ca, refusal="WOOCOMMERCE_REFUSED")
+        if not isinstance(found, list):
+            raise RemoteError("WOOCOMMERCE_REFUSED", lasting=True, host=urlsplit(url).hostname, status="404")
+        return found
