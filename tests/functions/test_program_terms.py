@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import yaml
 from tests.conftest import PROGRAM, House
-from tests.functions.test_api import ACTIONS, MODIFICATIONS, Caller, admin, call, sold
+from tests.functions.test_api import ACTIONS, MODIFICATIONS, Caller, admin, call, sold, text_of
 
 __all__ = ["admin", "call"]
 QUOTE = "/v1/programs/{p}/quote"
@@ -295,3 +295,32 @@ def test_by_the_terms_of_the_action_the_other_basis_is_that_of_the_change(
     [said] = call("POST", MODIFICATIONS, TAKEN, query={"dry_run": "true"}).json["outcomes"]
     assert (said["code"], said["effect"]["payout"]["after"]) == ("", "11.88")
     assert said["other_basis"] == {"basis": "at_modification", "payout": "29.80"}
+
+
+def test_applying_says_which_messages_the_basis_of_a_source_takes(admin: Caller, call: Caller) -> None:
+    sources = {
+        **PROGRAM["sources"],
+        "payments": {"channel": "api", "kind": "stripe"},
+        "web": {"channel": "api", "kind": "shopify", "order_id_field": "name"},
+        "store": {"channel": "api", "kind": "woocommerce"},
+    }
+
+    def told(dry_run: str, **changes: Any) -> dict[str, Any]:
+        body = text_of(call.program, sources={**sources, **changes}, language="de")
+        answer = admin("PUT", "/v1/programs/{p}", body, query={"dry_run": dry_run})
+        assert answer.status == 200, answer.body
+        return {one["source"]: one for one in answer.json.get("subscriptions", ())}
+
+    for dry_run in ("true", "false"):
+        found = told(dry_run)
+        assert {name: (one["basis"], one["needs_names"]) for name, one in found.items()} == {
+            "payments": ("order_total", True),
+            "web": ("goods", True),
+            "store": ("order_total", False),
+        }
+        assert "charge.succeeded" in found["payments"]["explanation"]
+        assert "Abonnieren Sie" in found["payments"]["explanation"]
+        assert "orders/create" in found["web"]["explanation"]
+    assert told("false") == {}, "said once"
+    goods = told("false", payments={"channel": "api", "kind": "stripe", "basis": "goods"})
+    assert [(one["source"], one["needs_names"]) for one in goods.values()] == [("payments", False)]

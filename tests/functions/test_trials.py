@@ -106,10 +106,17 @@ def test_a_webhook_is_believed_as_each_kind_of_shop_signs_and_a_forged_one_is_no
 ) -> None:
     trial = tried(kind)
     assert trial["state"] == "passed" and trial["by"] == "till 4"
-    key = ["key done"] if kind == "standard" else []
-    assert states(trial) == ["secret done", "address done", "believed done", "forged done", *key]
+    last = "key done" if kind == "standard" else "events done"
+    assert states(trial) == ["secret done", "address done", "believed done", "forged done", last]
     assert call("GET", "/v1/programs/{p}/batches").json["items"][0]["kind"] == "program", "nothing was stored"
     assert call("GET", f"/v1/programs/{{p}}/sources/{kind}").json["test"] == trial
+
+
+def test_it_says_which_messages_the_basis_of_a_shop_takes(tried: Callable[..., Any]) -> None:
+    told = tried("stripe")["steps"][-1]
+    assert told["code"] == "SUBSCRIBE_FOR_TOTALS"
+    assert "charge.succeeded" in told["explanation"]
+    assert "order_total" in told["explanation"]
 
 
 def test_without_a_live_secret_it_stops_there_and_says_what_to_do(
@@ -118,7 +125,7 @@ def test_without_a_live_secret_it_stops_there_and_says_what_to_do(
     [secret] = call("GET", "/v1/programs/{p}/sources/shopify/secrets").json["items"]
     assert call("POST", f"/v1/programs/{{p}}/sources/shopify/secrets/signing/{secret['id']}/revoke").status == 200
     trial = tried("shopify")
-    assert states(trial) == ["secret failed", "address open", "believed open", "forged open"]
+    assert states(trial) == ["secret failed", "address open", "believed open", "forged open", "events open"]
     assert "retour keys --source shopify --set signing" in trial["steps"][0]["explanation"]
     checks = call("GET", "/v1/doctor").json["checks"]
     told = [check["detail"] for check in checks if check["name"].endswith("source shopify")]

@@ -11,16 +11,19 @@ from retour.api.admission import reader_of
 from retour.api.calls import Refused
 from retour.api.documents import Document
 from retour.api.reading import Reader
+from retour.channels.subscriptions import subscriptions as subscribed
+from retour.channels.subscriptions import what_to_subscribe
 from retour.domain.calendar import local_day, start_of_day
 from retour.domain.contracts.changes import NOBODY, Gap, TermsChange, gaps, terms_changes
 from retour.domain.contracts.contract import Contract
 from retour.domain.contracts.named_list import Entries
 from retour.domain.contracts.versions import terms_at
 from retour.domain.money import to_text
-from retour.domain.program import Program
+from retour.domain.program import Program, source_from
 from retour.domain.said import Sentence
 from retour.domain.times import text
 from retour.money.funding import warnings
+from retour.sentences import sentence
 from retour.setup.program_file import Fault, fault_at
 from retour.setup.terms import Effect, effect, with_terms
 from retour.store import bulk
@@ -51,6 +54,30 @@ def preview(
     if changes:
         chosen, are_all = pending_actions(hub, known)
         found["pending"] = effect_document(effect(chosen, wanted.contracts, now), are_all, known.currency)
+    return found
+
+
+def subscriptions(known: Program | None, document: Mapping[str, Any]) -> list[Document]:
+    """Which messages the shops among a document's sources are to send, of those that are new or count otherwise now."""
+    language = document.get("language", "en")
+    found: list[Document] = []
+    for name, body in document.get("sources", {}).items():
+        source = source_from(name, body, document["time_zone"])
+        before = known.sources.get(name) if known else None
+        wanted, told = subscribed(source), what_to_subscribe(source)
+        if wanted is None or told is None or (before and what_to_subscribe(before) == told):
+            continue
+        found.append(
+            {
+                "source": name,
+                "kind": source.kind,
+                "basis": source.basis,
+                "money": [*wanted.money],
+                "names": [*wanted.names],
+                "needs_names": wanted.needs_names,
+                "explanation": sentence(*told, language),
+            }
+        )
     return found
 
 

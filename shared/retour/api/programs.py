@@ -74,6 +74,8 @@ def apply_program(hub: Hub, call: Call, principal: Principal, program_id: str) -
     shown: Document = program_preview.preview(hub, known, document) if known is not None and changed else {}
     if warnings := program_preview.funding(hub, document):
         shown["funding"] = warnings
+    if told := program_preview.subscriptions(known, document):
+        shown["subscriptions"] = told
     if call.is_dry_run:
         version = (known.version if known else 0) + changed
         return {"program": program_id, "version": version, "changed": changed, "dry_run": True, "batch": None, **shown}

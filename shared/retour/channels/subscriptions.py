@@ -23,9 +23,31 @@ def subscriptions(source: Source) -> Subscriptions | None:
     known = table().get(source.kind)
     if known is None:
         return None
-    by_other_name = source.kind in ("shopify", "woocommerce") and source.order_id_field not in (None, "id", "order_id")
-    shares_totals = source.kind == "stripe" and source.basis == "order_total"
-    return Subscriptions(known["money"], known["names"], by_other_name or shares_totals)
+    return Subscriptions(known["money"], known["names"], is_known_by_other_name(source) or needs_totals(source))
+
+
+def what_to_subscribe(source: Source) -> tuple[str, dict[str, str]] | None:
+    """The same in words: the code of a sentence that says what the basis of a source takes, and what fills it in."""
+    wanted = subscriptions(source)
+    if wanted is None:
+        return None
+    code = "SUBSCRIBE"
+    if needs_totals(source):
+        code = "SUBSCRIBE_FOR_TOTALS"
+    elif is_known_by_other_name(source):
+        code = "SUBSCRIBE_FOR_NAMES"
+    details = {"source": source.name, "basis": source.basis, "field": source.order_id_field or "id"}
+    return code, {**details, "money": ", ".join(wanted.money), "names": ", ".join(wanted.names)}
+
+
+def is_known_by_other_name(source: Source) -> bool:
+    """Whether actions are reported under a name of the order that its refunds do not tell."""
+    return source.kind in ("shopify", "woocommerce") and source.order_id_field not in (None, "id", "order_id")
+
+
+def needs_totals(source: Source) -> bool:
+    """Whether amounts are shares of an order total that the messages about refunds do not tell."""
+    return source.kind == "stripe" and source.basis == "order_total"
 
 
 @cache

@@ -36,12 +36,14 @@ def apply(arguments: argparse.Namespace) -> int:
     if arguments.dry_run or asks:
         looked_at = put(dry_run=True)
         tell_changes(looked_at)
+        tell_subscriptions(looked_at)
         if arguments.dry_run or (looked_at.get("terms") and not is_agreed()):
             say("Nothing was written.", style="dim")
             return 0
     applied = put()
     if not asks:
         tell_changes(applied)
+        tell_subscriptions(applied)
     tell(name, applied)
     return 0
 
@@ -68,6 +70,12 @@ def tell_changes(looked_at: Mapping[str, Any]) -> None:
         say(f"Funding of {one['contract']}: {verdict}", style="red" if one["verdict"] == "unsafe" else "yellow")
         for sentence in others:
             say(f"  {sentence}")
+
+
+def tell_subscriptions(looked_at: Mapping[str, Any]) -> None:
+    """Which messages shops are to send, for what their sources count by."""
+    for one in looked_at.get("subscriptions", ()):
+        say(one["explanation"])
 
 
 def whose(change: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ import json
 import secrets
 from typing import TYPE_CHECKING
 
+from retour.channels.subscriptions import what_to_subscribe
 from retour.channels.webhook import Hooks, hooks
 from retour.connection_test.steps import Course
 from retour.domain.program import Program, Source
@@ -36,6 +37,10 @@ def attempt(hub: "Hub", program: Program, source: Source, course: Course) -> Non
         raise RemoteError("HOOK_BELIEVES_ANYBODY", status=status)
     course.done("forged", status=status)
 
+    wanted = what_to_subscribe(source)
+    if wanted is not None:
+        code, details = wanted
+        course.done("events", code, **details)
     if source.kind in ("", "standard"):
         called_with_keys(hub, program, course)
 

@@ -12,7 +12,7 @@ from retour.remote import RemoteError, words
 from retour.sentences import sentence
 
 STEPS: Mapping[Channel, tuple[str, ...]] = {
-    Channel.API: ("secret", "address", "believed", "forged", "key"),
+    Channel.API: ("secret", "address", "believed", "forged", "key", "events"),
     Channel.SFTP: ("keys", "login", "server", "folder"),
     Channel.PULL: ("secret", "resolve", "connect", "trust", "login", "folder", "newest"),
     Channel.EMAIL: ("address", "senders", "reception", "mail"),
@@ -31,8 +31,9 @@ class State(Protocol):
 
 
 def steps_of(source: Source) -> tuple[str, ...]:
-    """What a trial consists of: a shop calls with no key, and who writes nothing back needs no right to."""
-    needless = set() if source.kind in ("", "standard") else {"key"}
+    """What a trial consists of: a shop has messages to subscribe and calls with no key, and who writes nothing back
+    needs no right to."""
+    needless = {"events"} if source.kind in ("", "standard") else {"key"}
     needless |= set() if source.options.get("write_back") else {"write_back"}
     return tuple(step for step in STEPS[source.channel] if step not in needless)
 
