@@ -1,8 +1,10 @@
 """Operations: a refused row put right in its place, many by one rule, deliveries decided together, what is held."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -291,6 +293,40 @@ def test_a_waiting_row_is_offered_the_order_it_nearly_names(console: Console, so
     assert sent.status == 303 and house.payouts("0001042")["0001042~sale"][2] == "reversed"
     assert "Corrected by Ana:" in browser.get(f"{console.base}/inbox?kind=waiting").said
     assert "Corrected by Ana:" in page(console, browser, batch).said
+
+
+def test_an_inbox_of_many_cases_is_turned_page_by_page_to_its_end(console: Console, house: House) -> None:
+    deliveries, moment = house.hub.deliveries(house.program), house.clock.moment
+    for n in range(130):
+        deliveries.remind("silent", moment - timedelta(hours=n), f"source-{n:03}", {})
+    browser = console.person("operator")
+    every = browser.get(f"{console.base}/inbox")
+    assert "100+" in every.said
+    address, seen, pages = f"{console.base}/inbox?kind=silent", list[str](), 0
+    while address:
+        page = browser.get(address).text
+        seen += re.findall(r"(source-\d{3}): expected", page)
+        address = unescape(re.search(r'href="([^"]*)">Next 50<', page)[1]) if "Next 50" in page else ""  # type: ignore[index]
+        pages += 1
+    assert seen == [f"source-{n:03}" for n in reversed(range(130))] and pages == 3
+
+
+def test_every_version_of_a_program_can_be_reached(console: Console, house: House) -> None:
+    for n in range(2, 48):
+        house.apply({**PROGRAM, "name": f"Acme {n}"})
+    browser = console.person("admin")
+    address, seen = f"{console.base}/setup/program", list[int]()
+    while address:
+        page = browser.get(address).text
+        seen += map(int, re.findall(r'/setup/versions/(\d+)">\1<', page))
+        older = re.search(r'href="([^"]*before=\d+[^"]*)"', page)
+        address = unescape(older[1]) if older else ""
+    assert seen == [*range(47, 0, -1)]
+    assert "before=38" in browser.get(f"{console.base}/setup").text, "the ten newest, and where the others are"
+    assert browser.get(f"{console.base}/setup/versions/1").status == 200
+    assert "Acme 2" in browser.get(f"{console.base}/setup/versions/3").text
+    assert browser.get(f"{console.base}/setup/versions/48").status == 404
+    assert browser.get(f"{console.base}/setup/versions/x").status == 404
 
 
 # A larger file

@@ -12,6 +12,7 @@ from tests.functions.test_api import Caller, admin, call, text_of
 from tests.gateway import hook
 
 from retour.channels.standard import signed
+from retour.store.programs import Principal
 
 __all__ = ["admin", "call"]
 CONTEXT = SimpleNamespace(function_name="f", memory_limit_in_mb=512, invoked_function_arn="arn", aws_request_id="1")
@@ -35,6 +36,16 @@ def test_a_key_is_shown_once_listed_without_itself_and_revoked_for_good(admin: C
     assert till("GET", TWICE).status == 401
     assert admin("POST", f"{KEYS}/{mine['id']}/revoke").status == 404
     assert [one["revoked_by"] for one in admin("GET", KEYS).json["items"]] == ["operator", ""]
+
+
+def test_every_key_is_listed_and_the_oldest_of_many_can_be_revoked(admin: Caller, house: House) -> None:
+    for n in range(230):
+        house.hub.programs.grant(f"rk_many_{house.program}_{n}", Principal(house.program, "merchant", f"till {n}"))
+    listed = admin("GET", KEYS).json["items"]
+    names = {one["name"] for one in listed}
+    assert len(listed) == len(names) == 231 and names >= {f"till {n}" for n in range(230)}
+    assert admin("POST", f"{KEYS}/{listed[-1]['id']}/revoke").status == 200
+    assert admin("GET", KEYS).json["items"][-1]["revoked_by"] == "operator"
 
 
 def test_that_a_key_was_used_is_written_once_an_hour(

@@ -67,6 +67,7 @@ def forgotten(programs: Programs) -> Programs:
 def asked_by_a_call(house: House, looks: Looks, order: str) -> dict[str, int]:
     """What a report and a return in a process that has read nothing yet ask of the table."""
     house.hub.programs = forgotten(house.hub.programs)
+    house.hub._listed.clear()
     looks.clear()
     assert house.report({"order_id": order, "amount": "100.00"}).counts == {"applied": 1}
     assert house.modify({"reference": order, "order_id": order, "change": "take_back", "amount": "10.00"}).counts == {

@@ -174,9 +174,9 @@ def busiest(partitions: Sequence[tuple[str, int]], marks: Sequence[tuple[int, in
         second = seconds.setdefault(actions // RATE, Counter())
         for key, units in partitions[begin:end]:
             second[key] += units
-    whole = max(1, RATE // (marks[-1][0] + OF_A_CALL))
+    whole = max(1.0, RATE / (marks[-1][0] + OF_A_CALL))
     peaks: Counter[str] = Counter()
     for second in seconds.values():
         for key, units in second.items():
-            peaks[key] = max(peaks[key], units * whole)
+            peaks[key] = max(peaks[key], round(units * whole))
     return peaks

@@ -23,7 +23,7 @@ NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 
 def listed(hub: Hub, opened: Program) -> Document:
     """Every list by its name, those that the program writes out as well."""
-    document = hub.programs.versions(opened.id)[0].document
+    document = hub.programs.newest_version(opened.id).document
     written = {name: named_list(entries) for name, entries in document.get("lists", {}).items()}
     counts = {name: len(document["lists"][name]) for name in written}
     used: dict[str, list[str]] = {}
@@ -47,7 +47,7 @@ def listed(hub: Hub, opened: Program) -> Document:
 
 def entries(hub: Hub, opened: Program, name: str) -> str:
     """The list as a text, one entry a line."""
-    said = hub.programs.versions(opened.id)[0].document.get("lists", {}).get(name)
+    said = hub.programs.newest_version(opened.id).document.get("lists", {}).get(name)
     if said is None and name not in opened.lists:
         raise not_found("list", program=opened.id)
     return "\n".join(sorted(said) if said else hub.programs.lists.entries(opened.id, opened.lists[name])) + "\n"
@@ -60,7 +60,7 @@ def put_list(hub: Hub, call: Call, principal: Principal, opened: Program, name: 
     body = call.within(LIST_MAX, LIST_TYPES)
     if not NAME.fullmatch(name):
         raise Refused("LIST_NAME_INVALID", name=name[:80])
-    document = hub.programs.versions(opened.id)[0].document
+    document = hub.programs.newest_version(opened.id).document
     if name in document.get("lists", {}):
         raise Refused("LIST_IN_PROGRAM", name=name)
     found = read_list(body)

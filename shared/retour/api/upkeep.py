@@ -3,7 +3,7 @@
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from itertools import islice
 
@@ -111,7 +111,7 @@ def program_checks(hub: Hub, opened: Program) -> Iterator[Document]:
         detail = f"{len(late)} left open for more than an hour: {', '.join(late[:3])}"
         yield check(f"{opened.id}: deliveries", "warning", detail, "retour redrive")
     else:
-        yield check(f"{opened.id}: deliveries", "ok", f"{len(waiting)} open")
+        yield check(f"{opened.id}: deliveries", "ok", f"{count(waiting)} open")
     yield rules_check(hub, opened)
     for kind, fix in ATTENTION.items():
         until = hub.now() if kind == "differing" else None
@@ -119,9 +119,14 @@ def program_checks(hub: Hub, opened: Program) -> Iterator[Document]:
         if listed:
             first = ", ".join(subject for subject, _ in listed[:3])
             state = "ok" if kind == "waiting" else "warning"
-            yield check(f"{opened.id}: {kind}", state, f"{len(listed)}: {first}", fix)
+            yield check(f"{opened.id}: {kind}", state, f"{count(listed)}: {first}", fix)
     for source_ in opened.sources.values():
         yield from source_checks(hub, opened, source_)
+
+
+def count(looked_at: Sequence[object]) -> str:
+    """How many there are, as far as was looked."""
+    return f"{len(looked_at)} or more" if len(looked_at) == LOOKED_AT else str(len(looked_at))
 
 
 def rules_check(hub: Hub, opened: Program) -> Document:

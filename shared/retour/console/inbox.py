@@ -1,5 +1,6 @@
 """What only a person can decide: each case with what it takes to decide it, and what happens if nobody does."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +11,7 @@ from retour.api import documents, near
 from retour.api.documents import Document
 from retour.console.actions.record import settled
 from retour.console.request import Response, to
-from retour.console.today import KINDS, LOOKED_AT, Case, cases
+from retour.console.today import KINDS, LOOKED_AT, Case, of_kind
 from retour.console.visit import Visit
 from retour.domain.actions.explain import details
 from retour.domain.actions.modification import Modification
@@ -20,6 +21,8 @@ from retour.intake import correction
 from retour.intake.correction import Link
 
 DECISIONS = ("release", "discard")
+PAGE = 50
+"""Cases of one kind shown at once."""
 LOOKED_UP = 20
 """Cases of a page of which the orders are looked at."""
 COMPARED = (
@@ -58,15 +61,24 @@ class Card:
 
 
 def index(visit: Visit) -> Response:
-    kind = visit.request.query.get("kind", "")
-    dealt = Cards(visit)
-    every = [card for card in map(dealt.card, islice(cases(visit), LOOKED_AT * 2)) if card is not None]
+    kind, dealt = visit.request.query.get("kind", ""), Cards(visit)
+    listed = {name: list(islice(of_kind(visit, name), LOOKED_AT + 1)) for name in KINDS}
+    shown = [case for some in listed.values() for case in some[:LOOKED_AT]][: LOOKED_AT * 2]
+    later = ""
+    if kind in KINDS:
+        shown = list(islice(of_kind(visit, kind, visit.request.query.get("after", "")), PAGE + 1))
+        later = visit.here(after=shown[PAGE - 1].place, told=None) if len(shown) > PAGE else ""
+        shown = shown[:PAGE]
+    cards = [(case, dealt.card(case)) for case in shown]
+    settled = Counter(case.kind for case, card in cards if card is None)
     return visit.render(
         "inbox.html",
-        cards=[card for card in every if kind in ("", card.case.kind)],
-        counts={name: sum(card.case.kind == name for card in every) for name in KINDS},
+        cards=[card for _, card in cards if card is not None],
+        counts={name: min(len(some), LOOKED_AT) - settled[name] for name, some in listed.items()},
+        beyond={name for name, some in listed.items() if len(some) > LOOKED_AT},
         kind=kind,
         kinds=KINDS,
+        later=later,
         told=visit.request.query.get("told", ""),
     )
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from itertools import islice
 from typing import Any
@@ -32,22 +32,29 @@ class Case:
     link: str
     deadline: str = ""
     record: str = ""
+    place: str = ""
+    """Its place in the list of its kind."""
 
 
-def cases(visit: Visit, kind: str = "") -> Iterator[Case]:
-    """What is listed for people, the kinds that cost money first."""
-    store, say = visit.reader.deliveries, visit.words.say
-    for one in KINDS:
-        if kind not in ("", one):
-            continue
-        if one == "refused":
-            for delivery, name in refused_whole(visit):
-                yield Case(one, say("%(name)s was refused whole.", name=name or delivery), link_of(visit, delivery))
-            continue
-        until = visit.hub.now() if one == "differing" else None
-        for subject, doc in islice(store.due(one, until), LOOKED_AT):
-            if found := case_of(visit, one, subject, doc):
-                yield found
+def cases(visit: Visit) -> Iterator[Case]:
+    """What is listed for people, the kinds that cost money first; of each so many."""
+    for kind in KINDS:
+        yield from islice(of_kind(visit, kind), LOOKED_AT)
+
+
+def of_kind(visit: Visit, kind: str, after: str = "") -> Iterator[Case]:
+    """All of a kind, beyond a place."""
+    say = visit.words.say
+    if kind == "refused":
+        for delivery, name in refused_whole(visit):
+            if not after or delivery < after:
+                said = say("%(name)s was refused whole.", name=name or delivery)
+                yield Case(kind, said, link_of(visit, delivery), place=delivery)
+        return
+    until = visit.hub.now() if kind == "differing" else None
+    for subject, doc in visit.reader.deliveries.due(kind, until, after):
+        if found := case_of(visit, kind, subject, doc):
+            yield replace(found, place=f"{doc['deadline']}#{subject}")
 
 
 def case_of(visit: Visit, kind: str, subject: str, doc: Mapping[str, Any]) -> Case | None:

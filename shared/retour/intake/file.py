@@ -14,6 +14,7 @@ from retour.intake.batch import ARRIVED, DONE, REFUSED, Batch, report_of
 from retour.intake.repeat import same_delivery
 from retour.intake.verdict import is_weighed, rehearsed, weighed
 from retour.posting.holding import hold, list_held_results
+from retour.posting.refold import cases_of
 from retour.posting.rows import read_rows, take_rows
 from retour.posting.waiting import remind_waiting
 from retour.store import outcomes
@@ -73,7 +74,7 @@ def take_file(hub: "Hub", delivery: Delivery, body: bytes | None = None, release
         delivery, held = weighed(hub, delivery, weight, results, ARRIVED)
         if held is not None:
             return held
-    results = take_rows(hub.ledger(program), program, reads, hub.now())
+    results = take_rows(hub.ledger(program), program, reads, hub.now(), cases_of(hub, program))
     remind_waiting(hub, program, delivery, results)
     list_held_results(hub.deliveries(program.id), delivery, results)
     batch = Batch(delivery=delivery, state=DONE, results=results, skipped=dict(opened.skipped))

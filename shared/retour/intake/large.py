@@ -28,6 +28,7 @@ from retour.intake.thresholds import Reads, Weight
 from retour.intake.verdict import is_weighed, told, weighed
 from retour.normalise import Reading
 from retour.posting.holding import list_held_results
+from retour.posting.refold import cases_of
 from retour.posting.rows import MANY, home_of, read_rows, take_rows
 from retour.posting.waiting import remind_waiting
 from retour.store import outcomes
@@ -211,7 +212,7 @@ def take_bucket(hub: "Hub", delivery: Delivery, item: Mapping[str, Any]) -> Mapp
         results = take_actions(hub, delivery, (one for one in records if not isinstance(one, Row))).results
     else:
         reads = reads_of(program, delivery, records)
-        results = take_rows(hub.ledger(program), program, reads, hub.now())
+        results = take_rows(hub.ledger(program), program, reads, hub.now(), cases_of(hub, program))
         remind_waiting(hub, program, delivery, results)
         list_held_results(hub.deliveries(program.id), delivery, results)
     put_outcomes(work, item, numbers, results)

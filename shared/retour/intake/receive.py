@@ -19,6 +19,7 @@ from retour.intake.repeat import same_delivery
 from retour.intake.undeclared import list_undeclared, undeclared_of
 from retour.normalise import Reading
 from retour.posting.holding import list_held_results
+from retour.posting.refold import cases_of
 from retour.posting.rows import take_rows
 from retour.posting.waiting import remind_waiting
 
@@ -54,7 +55,7 @@ def receive(hub: "Hub", delivery: Delivery, body: bytes | None) -> Batch:
         return put_away(hub, delivery, body, rows)
     reads = list(Reading(program, source, delivery).modifications(rows))
     stored = hub.deliveries(program.id).put(delivery, body, DONE, {"rows": index_of(reads)})
-    results = take_rows(hub.ledger(program), program, reads, hub.now())
+    results = take_rows(hub.ledger(program), program, reads, hub.now(), cases_of(hub, program))
     names.link_rows(hub, program, stored, [read for _, read in reads])
     remind_waiting(hub, program, stored, results)
     list_held_results(hub.deliveries(program.id), stored, results)

@@ -1,18 +1,24 @@
 """An order folded once more after its records were inserted, by whoever inserted them."""
 
+import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from retour.domain.actions.codes import Code
 from retour.domain.actions.make_good import concerned
 from retour.domain.actions.order import NO_ACTION, Order
+from retour.domain.program import Program
 from retour.posting import cascade
 from retour.posting.fold import adopt, settle
 from retour.posting.holding import list_differing, list_held
 from retour.posting.names import adopt_named
 from retour.posting.waiting import tell_settled
+from retour.store.ledger import Ledger
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
+
+log = logging.getLogger(__name__)
 
 
 def fold_again(hub: "Hub", program_id: str, home: str) -> list[str]:
@@ -33,11 +39,31 @@ def fold_again(hub: "Hub", program_id: str, home: str) -> list[str]:
         order = ledger.order(order.key)
     order = cascade.carry(ledger, settle(ledger, order.key, hub.now(), order), hub.now())
     order = cascade.carry_to(ledger, order, hub.now())
-    cascade.list_children(hub.deliveries(program_id), ledger, order)
+    return list_cases(hub, program, ledger, order)
+
+
+def list_cases(hub: "Hub", program: Program, ledger: Ledger, order: Order) -> list[str]:
+    """List what a folded order has for people, and ask for the second answers it owes; again changes nothing.
+
+    The ids of what came when its action was final already, as far as nobody had listed them.
+    """
+    deliveries = hub.deliveries(program.id)
+    cascade.list_children(deliveries, ledger, order)
     tell_settled(hub, program, order)
-    list_held(hub.deliveries(program_id), order)
-    list_differing(hub.deliveries(program_id), order)
-    return list_after_final(hub, program_id, order)
+    list_held(deliveries, order)
+    list_differing(deliveries, order)
+    return list_after_final(hub, program.id, order)
+
+
+def cases_of(hub: "Hub", program: Program) -> Callable[[Order], None]:
+    """The same for whoever inserts many records at once, of which the stream may not tell."""
+    ledger = hub.ledger(program)
+
+    def list_of(order: Order) -> None:
+        for modification in list_cases(hub, program, ledger, order):
+            log.error("received in time, came after final: %s", modification)
+
+    return list_of
 
 
 def list_after_final(hub: "Hub", program_id: str, order: Order) -> list[str]:

@@ -40,10 +40,22 @@ def read_rows(
     return [(row, released(read, counts_after)) for row, read in reading.modifications(rows)]
 
 
+def leave(order: Order) -> None:
+    """Do nothing with an order."""
+
+
 def take_rows(
-    ledger: Ledger, program: Program, reads: Sequence[tuple[Row | Unreadable, Read]], now: datetime
+    ledger: Ledger,
+    program: Program,
+    reads: Sequence[tuple[Row | Unreadable, Read]],
+    now: datetime,
+    then: Callable[[Order], None] = leave,
 ) -> list[Result]:
-    """Insert every modification, fold every order touched; one result per row, in the order of the rows."""
+    """Insert every modification, fold every order touched; one result per row, in the order of the rows.
+
+    `then` is done with each order of many whose records were inserted at once: not every table tells its stream of such
+    inserts, so nobody else may come by.
+    """
     results: dict[int, Result] = {}
     orders: dict[str, list[tuple[int, Modification]]] = {}
     order_key_of = names_known(ledger, [read for _, read in reads if isinstance(read, Modification)])
@@ -55,7 +67,7 @@ def take_rows(
             orders.setdefault(placed.home, []).append((number, placed))
     for some in batched(orders.items(), ORDERS_AT_ONCE):
         asked = {key: [modification for _, modification in numbered] for key, numbered in some}
-        for (_, numbered), told in zip(some, take_orders(ledger, program, asked, now), strict=True):
+        for (_, numbered), told in zip(some, take_orders(ledger, program, asked, now, then), strict=True):
             results |= {number: result for (number, _), result in zip(numbered, told, strict=True)}
     return [
         replace(results[number], raw=row.raw) if row.raw else results[number] for number, (row, _) in enumerate(reads)
@@ -102,7 +114,11 @@ def home_of(order_key_of: Callable[[str], str | None], program: Program, action_
 
 
 def take_orders(
-    ledger: Ledger, program: Program, orders: Mapping[str, Sequence[Modification]], now: datetime
+    ledger: Ledger,
+    program: Program,
+    orders: Mapping[str, Sequence[Modification]],
+    now: datetime,
+    then: Callable[[Order], None] = leave,
 ) -> Sequence[list[Result]]:
     """The records of each order. Of many, what can be read and inserted before the folds is, at once."""
     if len(orders) < MANY or not isinstance(ledger, TableLedger):
@@ -111,11 +127,16 @@ def take_orders(
 
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         ahead = Ahead.of(ledger, orders, RECORDS_MAX, pool, news_of)
-        return list(pool.map(lambda key: take_order(ahead, program, key, orders[key], now), orders))
+        return list(pool.map(lambda key: take_order(ahead, program, key, orders[key], now, then), orders))
 
 
 def take_order(
-    ledger: Ledger, program: Program, key: str, modifications: Sequence[Modification], now: datetime
+    ledger: Ledger,
+    program: Program,
+    key: str,
+    modifications: Sequence[Modification],
+    now: datetime,
+    then: Callable[[Order], None] = leave,
 ) -> list[Result]:
     """The records of one order: each inserted unless it stands there, one fold, one write."""
     order = ledger.order(key)
@@ -132,6 +153,7 @@ def take_order(
     if key.startswith("@"):
         order = moved_meanwhile(ledger, program, key, now) or order
     order = cascade.carry(ledger, order, now)
+    then(order)
     program = replace(program, contracts=ledger.contracts)
     others: dict[str, Otherwise] = {}
 

@@ -218,18 +218,29 @@ class Deliveries:
         found = self.client.get_item(TableName=self.table, Key=key, ConsistentRead=True).get("Item")
         return read(found) if found else None
 
-    def due(self, kind: str, now: datetime | None = None) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """(subject, doc) of what is listed of a kind, up to a moment, by deadline."""
+    def due(self, kind: str, now: datetime | None = None, after: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """(subject, doc) of what is listed of a kind, up to a moment, by deadline.
+
+        `after`: beyond a place in that list, which is `deadline#subject`.
+        """
         condition, values = "PK = :pk", {":pk": s(f"T#{self.program}#{kind}")}
+        if now is not None and after >= text(now):
+            return
         if now is not None:
             condition, values = "PK = :pk AND SK < :now", values | {":now": s(text(now))}
+        if after:
+            condition, values = (
+                "PK = :pk AND SK BETWEEN :after AND :now",
+                {":now": s("~"), **values, ":after": s(after)},
+            )
         found = pages(
             self.client, TableName=self.table, KeyConditionExpression=condition, ExpressionAttributeValues=values
         )
         for page in found:
             for item in page["Items"]:
-                deadline, _, subject = item["SK"]["S"].partition("#")
-                yield subject, {"deadline": deadline, **read(item)}
+                if item["SK"]["S"] != after:
+                    deadline, _, subject = item["SK"]["S"].partition("#")
+                    yield subject, {"deadline": deadline, **read(item)}
 
     def _write(self, delivery: Delivery, state: str, report: Mapping[str, Any], inline: bytes | None) -> None:
         item = {

@@ -8,6 +8,7 @@ from typing import Any
 
 from retour.domain.contracts.named_list import NamedList, named_list
 from retour.store.items import s
+from retour.store.query import pages
 
 PAGE_BYTES = 300_000
 
@@ -48,14 +49,15 @@ class NamedLists:
         return self._read[key]
 
     def _pages(self, program_id: str, sha256: str) -> Iterator[bytes]:
-        answer = self.client.query(
+        found = pages(
+            self.client,
             TableName=self.table,
             KeyConditionExpression="PK = :pk AND begins_with(SK, :sk)",
             ExpressionAttributeValues={":pk": s(f"N#{program_id}"), ":sk": s(f"{sha256}#")},
             ConsistentRead=True,
         )
-        for item in answer["Items"]:
-            yield item["entries"]["B"]
+        for page in found:
+            yield from (item["entries"]["B"] for item in page["Items"])
 
 
 @dataclass(frozen=True)

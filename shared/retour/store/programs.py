@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property, partial
+from itertools import islice
 from typing import Any
 
 from retour.domain.contracts.contract import Contract
@@ -24,6 +25,7 @@ from retour.domain.contracts.versions import (
 )
 from retour.domain.program import Program, program_from
 from retour.domain.times import instant, text
+from retour.store.busy import batch_get
 from retour.store.items import contract_document, contract_from, read, s
 from retour.store.lists import NamedLists, StoredList
 from retour.store.query import pages
@@ -37,7 +39,7 @@ ATTEMPTS = 20
 TERMS_KEPT = 2_000
 """Contract versions that a process keeps."""
 TAIL = 4
-KEYS_LISTED = 100
+KEYS_AT_ONCE = 100
 NOTED = timedelta(hours=1)
 
 
@@ -134,16 +136,22 @@ class Programs:
             self._calls.pop()
             self._seen.clear()
 
-    def versions(self, program_id: str) -> list[ProgramVersion]:
-        """Newest first."""
+    def versions(self, program_id: str, before: int | None = None, most: int | None = None) -> list[ProgramVersion]:
+        """Newest first; `before`: only those with a lower number, `most`: so many."""
         found = pages(
             self.client,
             TableName=self.table,
-            KeyConditionExpression="PK = :pk AND begins_with(SK, :versions)",
-            ExpressionAttributeValues={":pk": s(f"P#{program_id}"), ":versions": s("V#")},
+            KeyConditionExpression="PK = :pk AND SK BETWEEN :first AND :last",
+            ExpressionAttributeValues={
+                ":pk": s(f"P#{program_id}"),
+                ":first": s("V#"),
+                ":last": s(f"V#{before - 1:06d}" if before is not None else "V#~"),
+            },
             ScanIndexForward=False,
+            **({"Limit": most} if most else {}),
         )
-        return [_version(read(item)) for page in found for item in page["Items"]]
+        listed = (_version(read(item)) for page in found for item in page["Items"])
+        return list(islice(listed, most))
 
     def newest_version(self, program_id: str) -> ProgramVersion:
         """KeyError without any."""
@@ -251,17 +259,20 @@ class Programs:
 
     def keys(self, program_id: str) -> list[ApiKey]:
         """Every key that was ever made for a program, the newest first; a revoked one says so."""
-        answer = self.client.query(
+        found = pages(
+            self.client,
             TableName=self.table,
             IndexName="GSI1",
             KeyConditionExpression="GSI1PK = :pk",
             ExpressionAttributeValues={":pk": s(f"K#{program_id}")},
             ScanIndexForward=False,
-            Limit=KEYS_LISTED,
         )
-        keys = ({name: item[name] for name in ("PK", "SK")} for item in answer["Items"])
-        items = (self.client.get_item(TableName=self.table, Key=key, ConsistentRead=True).get("Item") for key in keys)
-        return [_api_key(item) for item in items if item]
+        keys = [{name: item[name] for name in ("PK", "SK")} for page in found for item in page["Items"]]
+        items: dict[str, Mapping[str, Any]] = {}
+        for start in range(0, len(keys), KEYS_AT_ONCE):
+            wanted = {self.table: {"Keys": keys[start : start + KEYS_AT_ONCE], "ConsistentRead": True}}
+            items |= {item["PK"]["S"]: item for _, item in batch_get(self.client, wanted)}
+        return [_api_key(items[key["PK"]["S"]]) for key in keys if key["PK"]["S"] in items]
 
     def revoke(self, program_id: str, id: str, by: str, at: datetime) -> ApiKey | None:
         """Ends a key for good; it stays on the list. None where the program has no live key of this id."""
@@ -325,7 +336,8 @@ class Programs:
         if (program_id, number) not in self._terms:
             if len(self._terms) > TERMS_KEPT:
                 self._terms.clear()
-            answer = self.client.query(
+            found = pages(
+                self.client,
                 TableName=self.table,
                 KeyConditionExpression="PK = :pk AND SK BETWEEN :first AND :last",
                 ExpressionAttributeValues={
@@ -335,7 +347,7 @@ class Programs:
                 ConsistentRead=True,
                 **({} if all_before else {"Limit": 1}),
             )  # fmt: skip
-            for item in answer["Items"]:
+            for item in (item for page in islice(found, None if all_before else 1) for item in page["Items"]):
                 for doc in json.loads(zlib.decompress(item["terms"]["B"])):
                     self._terms[program_id, doc["number"]] = contract_from(doc, partial(self._list, program_id))
         return self._terms[program_id, number]

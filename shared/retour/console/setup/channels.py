@@ -45,7 +45,7 @@ class Card:
 
 def declared(visit: Visit) -> list[Source]:
     """The sources of the newest version; a program remembers those of older ones as well."""
-    names = versions.versions_of(visit)[0].document.get("sources", {})
+    names = versions.in_force(visit).document.get("sources", {})
     return [source for name, source in visit.program.sources.items() if name in names]
 
 
@@ -76,7 +76,9 @@ def cards(found: Sequence[Feed], event_type: str) -> list[Card]:
 def index(visit: Visit) -> Response:
     found = feeds(visit)
     types = {name: cards(found, name) for name in visit.program.event_types}
-    return visit.render("setup.html", feeds=found, types=types, versions=versions.versions_of(visit)[:10])
+    return visit.render(
+        "setup.html", feeds=found, types=types, versions=visit.hub.programs.versions(visit.program.id, most=10)
+    )
 
 
 def processing(visit: Visit) -> Response:
@@ -112,7 +114,7 @@ def switch(visit: Visit) -> Response:
     """On or off, as the program's next version: what comes meanwhile is kept, refused, and can be read again."""
     name = visit.part["source"]
     found = admission.source_of(visit.program, name)
-    wanted: dict[str, Any] = {**versions.versions_of(visit)[0].document}
+    wanted: dict[str, Any] = {**versions.in_force(visit).document}
     body = {key: value for key, value in wanted["sources"][name].items() if key != "enabled"}
     if found.enabled:
         body["enabled"] = False

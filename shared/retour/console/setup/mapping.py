@@ -106,7 +106,7 @@ def read(visit: Visit, source: Source, sample: Chosen, draft: Draft) -> Document
 
 
 def declared_body(visit: Visit, name: str) -> dict[str, Any]:
-    document = versions.versions_of(visit)[0].document
+    document = versions.in_force(visit).document
     found: dict[str, Any] = document.get("sources", {}).get(name)
     if found is None:
         raise visit.not_found()
@@ -114,7 +114,7 @@ def declared_body(visit: Visit, name: str) -> dict[str, Any]:
 
 
 def with_source(visit: Visit, name: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
-    document = versions.versions_of(visit)[0].document
+    document = versions.in_force(visit).document
     return {**document, "sources": {**document["sources"], name: body}}
 
 

@@ -20,7 +20,7 @@ VERSIONS = 20
 
 
 def edit(visit: Visit) -> Response:
-    newest = versions.versions_of(visit)[0]
+    newest = versions.in_force(visit)
     return shown(visit, Proposal(versions.written(visit, newest), newest.version))
 
 
@@ -33,15 +33,23 @@ def save(visit: Visit) -> Response:
 
 
 def shown(visit: Visit, proposal: Proposal) -> Response:
-    every = versions.versions_of(visit)
+    listed = versions_before(visit)
     return visit.render(
         "program.html",
         proposal.status,
         proposal=proposal,
         faults=faults(proposal),
-        steps=list(checklist(visit, every[0])),
-        versions=[(one, versions.author(visit, one)) for one in every[:VERSIONS]],
-        more=max(len(every) - VERSIONS, 0),
+        steps=list(checklist(visit, versions.in_force(visit))),
+        versions=[(one, versions.author(visit, one)) for one in listed],
+        older=visit.here(before=str(listed[-1].version)) if listed and listed[-1].version > 1 else "",
+    )
+
+
+def versions_before(visit: Visit) -> list[ProgramVersion]:
+    """A page of versions, newest first; the address may name the one that the page before ended with."""
+    before = visit.request.query.get("before", "")
+    return visit.hub.programs.versions(
+        visit.program.id, int(before) if versions.NUMBER.fullmatch(before) else None, VERSIONS
     )
 
 

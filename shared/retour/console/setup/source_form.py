@@ -187,7 +187,7 @@ def new(visit: Visit) -> Response:
 
 def edit(visit: Visit) -> Response:
     found = admission.source_of(visit.program, visit.part["source"])
-    body = versions.versions_of(visit)[0].document["sources"][found.name]
+    body = versions.in_force(visit).document["sources"][found.name]
     fields = [*fields_of(visit, found.channel)]
     typed = {one.name: one.written(body) for one in fields}
     if (pin := visit.request.query.get("pin", "")) and fingerprint(pin):
@@ -206,7 +206,7 @@ def save(visit: Visit) -> Response:
         name, channel = found.name, found.channel
     typed = {key: value.replace("\r\n", "\n") for key, value in form.items()}
     filled = Form(channel, name, is_new, [*fields_of(visit, channel)], typed)
-    document = versions.versions_of(visit)[0].document
+    document = versions.in_force(visit).document
     sources = document.get("sources", {})
     if is_new and (wrong := unusable(visit, name, sources)):
         return page(visit, replace(filled, wrong={"name": wrong}))

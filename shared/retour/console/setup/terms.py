@@ -67,11 +67,11 @@ def chosen(visit: Visit) -> tuple[Contract, dict[str, Any]]:
     found = next((one for one in contract.current(visit) if one.name == name), None)
     if found is None:
         raise visit.not_found()
-    return found, deepcopy(dict(versions.versions_of(visit)[0].document["contracts"][name]))
+    return found, deepcopy(dict(versions.in_force(visit).document["contracts"][name]))
 
 
 def with_contract(visit: Visit, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    document = versions.versions_of(visit)[0].document
+    document = versions.in_force(visit).document
     return {**document, "contracts": {**document["contracts"], name: body}}
 
 

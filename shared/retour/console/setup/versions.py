@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,12 +18,13 @@ from retour.store.programs import ProgramVersion
 
 LEAVES = ("LEFT_WITHOUT_TERMS", "TERMS_APART")
 """What keeps a document from being applied unless somebody says that partners are left without terms."""
+NUMBER = re.compile(r"[1-9]\d{0,5}", re.ASCII)
 CONTEXT = 2
 """Lines shown around what differs."""
 
 
-def versions_of(visit: Visit) -> list[ProgramVersion]:
-    return visit.hub.programs.versions(visit.program.id)
+def in_force(visit: Visit) -> ProgramVersion:
+    return visit.hub.programs.newest_version(visit.program.id)
 
 
 def written(visit: Visit, version: ProgramVersion) -> str:
@@ -106,7 +108,7 @@ class Proposal:
 
 def proposed(visit: Visit, text: str, said: str = "") -> Proposal:
     """Judged as PUT of the program judges it, and compared with what is in force; nothing is written."""
-    newest = versions_of(visit)[0]
+    newest = in_force(visit)
     try:
         looked_at = programs.apply_program(visit.hub, put(visit, text, dry_run=True), visit.principal, visit.program.id)
     except Refused as refused:
@@ -127,7 +129,7 @@ def funding_warnings(visit: Visit, text: str) -> list[Document]:
 
 def applied(visit: Visit, text: str) -> Response | Proposal:
     """The next version, in force; or why not: it is wrong, or something changed after the form's author looked."""
-    newest, form = versions_of(visit)[0], visit.request.form
+    newest, form = in_force(visit), visit.request.form
     if form.get("version") != str(newest.version):
         return proposed(visit, text, overtaken(visit, newest))
     if form.get("mark") != Proposal(text, newest.version).mark:
@@ -182,18 +184,19 @@ def with_document(visit: Visit, wanted: Mapping[str, Any]) -> str:
     """The text in force, changed to say what is wanted and otherwise left as it was written."""
     from retour.setup.program_edit import rewritten
 
-    return rewritten(written(visit, versions_of(visit)[0]), wanted)
+    return rewritten(written(visit, in_force(visit)), wanted)
 
 
 # Pages
 
 
 def version(visit: Visit) -> Response:
-    every = versions_of(visit)
-    at = next((n for n, one in enumerate(every) if str(one.version) == visit.part["version"]), None)
-    if at is None:
+    asked = visit.part["version"]
+    if not NUMBER.fullmatch(asked):
         raise visit.not_found()
-    one, before = every[at], every[at + 1] if at + 1 < len(every) else None
+    one, before, *_ = [*visit.hub.programs.versions(visit.program.id, int(asked) + 1, 2), None, None]
+    if one is None or one.version != int(asked):
+        raise visit.not_found()
     text = written(visit, one)
     return visit.render(
         "version.html",
@@ -202,5 +205,5 @@ def version(visit: Visit) -> Response:
         by=author(visit, one),
         before=before,
         changes=difference(written(visit, before), text) if before else [],
-        newest=every[0].version,
+        newest=in_force(visit).version,
     )
