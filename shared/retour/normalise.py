@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cache, cached_property, lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -47,7 +48,7 @@ from retour.domain.actions.modification import (
 from retour.domain.delivery import Channel, Delivery, Kind
 from retour.domain.money import NotAnAmount, exponents
 from retour.domain.program import OrderKeyRule, Program, Source
-from retour.domain.row import Row, Unreadable, line_of
+from retour.domain.row import ABSENT, Row, Unreadable, line_of
 from retour.domain.times import milliseconds
 from retour.numbers import Ambiguous, ForeignCurrency, Typed, TypedMoment, number
 
@@ -97,6 +98,17 @@ class Wrong(Exception):
 def plain(name: str) -> str:
     """A column name without case, spaces, `_` and `-`."""
     return re.sub(r"[\s_\-]", "", unicodedata.normalize("NFC", name)).casefold()
+
+
+NAMING = ("order_id", "action_id", "event_type", "reference", "subject", "currency")
+OF_IDS = ("order_id_width", "event_types")
+"""What of a mapping says how ids and names are written, and nothing of columns and amounts."""
+
+
+def in_our_words(source: Source, _layout: str) -> Source:
+    """A source as rows of our own making are read."""
+    mapping = {name: value for name, value in source.mapping.items() if name in OF_IDS}
+    return replace(source, mapping=MappingProxyType(mapping), amount_means=None)
 
 
 def order_key(order_id: str, rule: OrderKeyRule) -> str:
@@ -178,6 +190,11 @@ class Reading:
             return ""
         return key or (f"@{cells['action_id']}" if "action_id" in cells else "")
 
+    def statement(self, row: Row) -> Mapping[str, str]:
+        """What in a row names its order and the subject it speaks of, in Retour's words."""
+        cells = self._of(row)._cells(row)
+        return {name: cells[name] for name in NAMING if name in cells}
+
     def modification(self, row: Row) -> "Read":
         reading = self._of(row)
         cells = reading._cells(row)
@@ -201,7 +218,8 @@ class Reading:
         if row.layout not in self._by_layout:
             from retour.files.known import as_read
 
-            self._by_layout[row.layout] = replace(self, source=as_read(self.source, row.layout))
+            by = in_our_words if row.layout == ABSENT else as_read
+            self._by_layout[row.layout] = replace(self, source=by(self.source, row.layout))
         return self._by_layout[row.layout]
 
     @cached_property

@@ -139,4 +139,5 @@ def test_what_a_link_and_a_moved_record_cost(shop: House, metered: Callable[[], 
     header = 1
     assert named - header <= 2
     assert found - header <= 2
+    assert links <= header + 1 + 2 * (1 + 1) + 2, "a note, two links, two totals, and the record at home"
     assert left(shop) == 2000

@@ -27,7 +27,8 @@ class Source:
     `mapping` says how its rows read (columns, constants, reasons, statuses, dates, decimal, encoding); `options` is
     what only its channel needs (host and folder of a pull, senders of a mail address, object and organisation of
     Salesforce ...), as the schema allows it. `references`: `once`, or `restate` where a reference is a subject that is
-    told anew each time. `prices`: `net` or `gross`, as its program's actions are reported.
+    told anew each time. `absent`: `keep`, or `nothing_taken` where each file lists all that is taken. `prices`: `net`
+    or `gross`, as its program's actions are reported.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Source:
     order_id_field: str | None = None
     approve_restores: bool = False
     references: str = "once"
+    absent: str = "keep"
     prices: str | None = None
     enabled: bool = True
     possible_duplicates: Mapping[str, str] = field(default_factory=dict)
@@ -172,7 +174,7 @@ BASIS = {"stripe": "order_total", "woocommerce": "order_total"}
 """What kinds of senders speak of that never know the goods alone; all others speak of goods."""
 COMMON = {
     "kind", "event_type", "order_by", "currency", "amount_means", "default_reason",
-    "order_id_field", "approve_restores", "references", "prices", "enabled", "expected_by",
+    "order_id_field", "approve_restores", "references", "absent", "prices", "enabled", "expected_by",
     "possible_duplicates", "thresholds",
 }  # fmt: skip
 

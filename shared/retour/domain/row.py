@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+ABSENT = "absent"
+"""The layout of a row that stands for what a full export lists no more: in our own words, whatever its source maps."""
 ITEM = re.compile(r"(?<=\d)\.\d+$")
 
 

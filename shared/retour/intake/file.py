@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from retour.domain.delivery import Delivery
 from retour.domain.row import Refusal, Row, Unreadable
 from retour.intake import report, thresholds
+from retour.intake.absent import note_export, with_absent
 from retour.intake.actions import take_actions
 from retour.intake.batch import ARRIVED, DONE, REFUSED, Batch, report_of
 from retour.intake.repeat import same_delivery
@@ -58,7 +59,7 @@ def take_file(hub: "Hub", delivery: Delivery, body: bytes | None = None, release
         return closed(hub, Batch(delivery=delivery, state=REFUSED, code=opened.code, details=opened.details))
     to_weigh = delivery.is_dry_run or (released_at is None and not is_weighed(delivery, source))
     of_actions = delivery.facts.get("layout") == ACTIONS
-    rows = in_one_piece(opened.rows)
+    rows = in_one_piece(with_absent(hub, program, source, delivery, opened.rows))
     if rows is None:
         from retour.intake import large
 
@@ -79,6 +80,7 @@ def take_file(hub: "Hub", delivery: Delivery, body: bytes | None = None, release
     list_held_results(hub.deliveries(program.id), delivery, results)
     batch = Batch(delivery=delivery, state=DONE, results=results, skipped=dict(opened.skipped))
     same_as = same_delivery(hub.deliveries(delivery.program), delivery, batch.counts, results)
+    note_export(hub, source, delivery, batch.counts)
     return closed(hub, replace(batch, same_as=same_as))
 
 

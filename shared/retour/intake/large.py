@@ -20,6 +20,7 @@ from retour.domain.program import Program
 from retour.domain.row import Record, Refusal, Report, Row
 from retour.domain.times import instant, text
 from retour.intake import report, thresholds
+from retour.intake.absent import note_export, with_absent
 from retour.intake.actions import take_actions
 from retour.intake.batch import ARRIVED, DONE, WORKING, Batch, payouts_moved, report_of
 from retour.intake.file import ACTIONS
@@ -135,7 +136,8 @@ def split(hub: "Hub", delivery: Delivery) -> Work:
     rows = 0
     with ThreadPoolExecutor(WRITERS) as pool:
         buckets = Buckets(work, how_many(delivery), pool)
-        records = report.from_rows(opened.rows) if of_actions(delivery) else opened.rows
+        listed = with_absent(hub, program, source, delivery, opened.rows)
+        records = report.from_rows(opened.rows) if of_actions(delivery) else listed
         for some in batched(enumerate(records, 1), ROWS_AT_ONCE):
             for numbered, home in zip(some, homes(hub.ledger(program), reading, some), strict=True):
                 buckets.add(home, *numbered)
@@ -280,6 +282,8 @@ def finish(hub: "Hub", delivery: Delivery) -> Batch:
         raise Incomplete(f"{delivery.id}: {done.total} rows in, {sum(done.counts.values())} taken in")
     merge(hub, delivery, work, done)
     same_as = same_delivery(hub.deliveries(delivery.program), delivery, done.counts, outcomes.kept(hub.inbox, delivery))
+    source = hub.program_of(delivery).source(delivery.source, delivery.channel)
+    note_export(hub, source, delivery, done.counts)
     batch = Batch(
         delivery=delivery, state=DONE, totals=done.counts, skipped=done.skipped, moved=done.moved, same_as=same_as
     )

@@ -26,9 +26,11 @@ NAMES = "names"
 def take_names(hub: "Hub", program: Program, source: Source, delivery: Delivery, told: Names) -> Batch:
     """Link the names, keep the total; a name that another order had before holds the message for a person."""
     stored = replace(delivery, facts={**delivery.facts, KEPT: NAMES})
-    stored = hub.deliveries(program.id).put(stored, written(told), DONE, {})
+    done = Batch(delivery=stored, state=DONE)
+    stored = hub.deliveries(program.id).put(stored, written(told), DONE, report_of(done))
     batch = linked(hub, program, source, stored, told)
-    hub.deliveries(program.id).close(stored, report_of(batch), batch.state)
+    if batch.state != DONE:  # a header says already that it is done
+        hub.deliveries(program.id).close(stored, report_of(batch), batch.state)
     if batch.state == HELD:
         about = {"code": batch.code, "source": source.name}
         hub.deliveries(program.id).remind("held", stored.received_at, stored.id, about)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from retour.domain.delivery import Delivery, Kind
 from retour.domain.row import Ignored, Names, Refusal, Row, Unreadable
 from retour.intake import thresholds
+from retour.intake.absent import with_absent
 from retour.intake.batch import DRY_RUN, IGNORED, REFUSED, Batch
 from retour.intake.receive import rows_of
 from retour.posting.rows import read_rows
@@ -25,7 +26,7 @@ def rehearse(hub: "Hub", delivery: Delivery, body: bytes, released_at: datetime 
         from retour.intake.opening import open_delivery
 
         opened = open_delivery(hub, delivery, source, BytesIO(body))
-        rows = opened if isinstance(opened, Refusal) else opened.rows
+        rows = opened if isinstance(opened, Refusal) else with_absent(hub, program, source, delivery, opened.rows)
     else:
         rows = rows_of(delivery, body, source)
     if isinstance(rows, Refusal):

@@ -19,7 +19,7 @@ from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Delivery
 from retour.domain.money import to_text
 from retour.domain.program import Program, Source
-from retour.domain.row import Row, Unreadable
+from retour.domain.row import ABSENT, Row, Unreadable
 from retour.intake.preview import (
     Moved,
     moved_by_partner,
@@ -46,7 +46,7 @@ PARTNERS_TOLD = 500
 LISTED = 2_000
 """Rows of which a preview is kept: a file in one piece has no more."""
 DIFFERS_TOLD = 100
-WEIGHED = ("THRESHOLD_EXCEEDED", "TOTALS_DOUBTFUL", "RETURNS_DOUBTFUL")
+WEIGHED = ("THRESHOLD_EXCEEDED", "TOTALS_DOUBTFUL", "RETURNS_DOUBTFUL", "ROWS_ABSENT")
 EXCEEDING = {Code.AMOUNT_EXCEEDS_SALE, Code.QUANTITY_EXCEEDS_SOLD, Code.CLAMPED_TO_SALE, Code.ACTION_REVERSED}
 
 Reads = Sequence[tuple[Row | Unreadable, Read]]
@@ -73,6 +73,7 @@ class Weight:
     unchanged_totals: int = 0
     exceeding: int = 0
     taken_back: int = 0
+    absent: int = 0
     moved: Moved = field(default_factory=dict)
     worst: Sequence[Sequence[Any]] = ()
 
@@ -81,7 +82,8 @@ class Weight:
         return self.counts.total()
 
     def add(self, reads: Reads, results: Sequence[Result], rehearsal: Rehearsal) -> None:
-        for (_, read), result in zip(reads, results, strict=True):
+        for (row, read), result in zip(reads, results, strict=True):
+            self.absent += isinstance(row, Row) and row.layout == ABSENT
             self.counts[result.outcome.value] += 1
             if result.code:
                 self.codes[result.code] += 1
@@ -103,6 +105,7 @@ class Weight:
         self.unchanged_totals += other["unchanged_totals"]
         self.exceeding += other["exceeding"]
         self.taken_back += other["taken_back"]
+        self.absent += other.get("absent", 0)
         self.rank(other["worst"])
         self.move(other["moved"])
 
@@ -151,7 +154,8 @@ def excess_of(weight: Weight, source: Source, pending: int | None) -> Excess | N
     limit = limits.get("pending_taken_back")
     if limit and pending and above(weight.taken_back, pending, limit):
         return exceeded("pending_taken_back", weight.taken_back, pending, limit)
-    return doubt_of(weight) if limits.get("doubtful_meaning", True) else None
+    doubt = doubt_of(weight) if limits.get("doubtful_meaning", True) else None
+    return doubt or (Excess("ROWS_ABSENT", {"count": str(weight.absent)}) if weight.absent else None)
 
 
 def doubt_of(weight: Weight) -> Excess | None:

@@ -16,13 +16,16 @@ from retour.store import outcomes
 if TYPE_CHECKING:
     from retour.wiring import Hub
 
+NOTHING_TAKEN = "nothing_taken"
+"""What a source says of what its files list no more: that nothing is taken back because of it."""
 WITHIN = "within"
 """The fact of a file that was weighed and found in order: read again, it is not weighed again."""
 
 
 def is_weighed(delivery: Delivery, source: Source) -> bool:
     """Whether a file has nothing to be weighed by, or was weighed before and found in order."""
-    return not source.thresholds or delivery.facts.get("thresholds") == WITHIN
+    has_nothing = not source.thresholds and source.absent != NOTHING_TAKEN
+    return has_nothing or delivery.facts.get("thresholds") == WITHIN
 
 
 def weighed(

@@ -141,21 +141,22 @@ def teller(needing: Modification, name: str, total: Decimal, currency: str) -> M
 
 
 def remind_of_names(hub: "Hub", program: Program, delivery: Delivery, key: str, names: Iterable[str]) -> None:
-    """Look at these links again when the waiting time is over."""
+    """Look at these links again when the waiting time is over: one reminder for all that were told together."""
     deadline = delivery.received_at + timedelta(days=program.waiting_days)
-    for name in names:
-        hub.deliveries(program.id).remind(LINKED, deadline, name, {"order": key})
+    if together := list(names):
+        hub.deliveries(program.id).remind(LINKED, deadline, together[0], {"order": key, "names": together})
 
 
 def expire_names(hub: "Hub", program: Program, has_time: Callable[[], bool] = lambda: True) -> int:
     """Forget the links whose orders never had an action: they are orders that no partner brought; how many."""
     ledger, deliveries = hub.ledger(program), hub.deliveries(program.id)
     gone = 0
-    for name, reminder in deliveries.due(LINKED, hub.now()):
+    for subject, reminder in deliveries.due(LINKED, hub.now()):
         if not ledger.order(reminder["order"]).actions:
-            ledger.forget_name(name)
-            gone += 1
-        deliveries.forget(LINKED, instant(reminder["deadline"]), name)
+            for name in reminder.get("names", [subject]):
+                ledger.forget_name(name)
+                gone += 1
+        deliveries.forget(LINKED, instant(reminder["deadline"]), subject)
         if not has_time():
             break
     return gone

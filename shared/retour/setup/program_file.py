@@ -598,6 +598,8 @@ def _source(page: _Page, document: Mapping[str, Any], name: str, source: Mapping
     yield from _currency(page, source, path)
     yield from _zone(page, source, path)
     yield from _mapping_sense(page, document, source, path)
+    if source.get("absent") == "nothing_taken" and source.get("references") != "restate":
+        yield page.fault((*path, "absent"), Sentence("FAULT_ABSENT_ONCE"))
     judge: Callable[[_Page, str, str, Mapping[str, Any]], Iterator[Fault]] | None
     judge = {"pull": _pull, "email": _email}.get(source["channel"])
     if judge:

@@ -1,0 +1,143 @@
+"""What a full export no longer lists: nothing is taken back because of it any more, once a person released that.
+
+Only of a source that says `references: restate` and `absent: nothing_taken` (spec 4, Subjects). A file of it is
+compared with the newest one that was taken in whole; what that one took and this one does not name follows its own
+rows, as rows that say that nothing is taken. The file is held then, and all of it waits for a person.
+"""
+
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from retour.domain.actions.modification import Modification
+from retour.domain.actions.outcome import Outcome
+from retour.domain.delivery import Delivery
+from retour.domain.program import Program, Source
+from retour.domain.row import ABSENT, Refusal, Row, Unreadable
+from retour.files import names
+from retour.intake.verdict import NOTHING_TAKEN, WITHIN
+from retour.normalise import Reading
+from retour.posting.restated import newest_rows, takes_something
+from retour.posting.rows import home_of
+from retour.store.bulk import batched
+from retour.store.inbox import Stream
+from retour.store.ledger import Ledger
+
+if TYPE_CHECKING:
+    from retour.wiring import Hub
+
+EXPORT = "export"
+"""The note of a source which delivery its newest whole export is."""
+AT_ONCE = 500_000
+"""Rows of a file whose names are compared at once; of all of them eight bytes are kept."""
+LOOKED_UP = 200
+CONNECTIONS = 8
+
+Rows = Iterable[Row | Unreadable]
+
+
+def with_absent(
+    hub: "Hub", program: Program, source: Source, delivery: Delivery, rows: Rows
+) -> Iterator[Row | Unreadable]:
+    """The rows of a file, and behind them what it does not list any more.
+
+    A file with rows that cannot be read is no whole export: who knows what they were. One that was weighed and found in
+    order lists everything.
+    """
+    before = last_export(hub, delivery) if is_compared(source, delivery) else None
+    if before is None:
+        yield from rows
+        return
+    reading, told, is_whole = Reading(program, source, delivery), array("Q"), True
+    for row in rows:
+        if isinstance(row, Row):
+            told.append(mark_of(reading, row))
+        else:
+            is_whole = False
+        yield row
+    if is_whole:
+        yield from absent(hub, reading, before, told)
+
+
+def is_compared(source: Source, delivery: Delivery) -> bool:
+    return source.absent == NOTHING_TAKEN and is_full(delivery) and delivery.facts.get("thresholds") != WITHIN
+
+
+def is_full(delivery: Delivery) -> bool:
+    """Whether a file is an export, and not rows of one that were corrected and sent again."""
+    corrects = "corrects" in delivery.facts or delivery.facts.get("layout", "modifications") != "modifications"
+    return not corrects and not names.base(delivery.name).lower().startswith(names.ANSWERS)
+
+
+def last_export(hub: "Hub", delivery: Delivery) -> Delivery | None:
+    """The export that a file follows; None where there is none, or its bytes have ended."""
+    noted = hub.state(delivery.program, delivery.source).get(EXPORT)
+    header = hub.deliveries(delivery.program).get(noted["delivery"]) if noted else None
+    return None if header is None or header.is_gone or header.delivery.id == delivery.id else header.delivery
+
+
+def note_export(hub: "Hub", source: Source, delivery: Delivery, counts: Mapping[str, int]) -> None:
+    """Compare later exports with this one, if all of it was taken in and none is newer."""
+    if source.absent != NOTHING_TAKEN or not is_full(delivery) or counts.get(Outcome.REFUSED.value):
+        return
+    state = hub.state(delivery.program, delivery.source)
+    noted = state.get(EXPORT)
+    if noted is None or noted["delivery"] < delivery.id:
+        state.put(EXPORT, {"delivery": delivery.id})
+
+
+def absent(hub: "Hub", reading: Reading, before: Delivery, told: "array[int]") -> Iterator[Row]:
+    """A row for each subject that an earlier export took something for, and that these marks do not have."""
+    ledger, parts = hub.ledger(reading.program), 1 + len(told) // AT_ONCE
+    seen: set[int] = set()
+    for part in range(parts):
+        listed = {mark for mark in told if mark % parts == part}
+        missing = (
+            (row, mark)
+            for row in rows_of(hub, reading.source, before)
+            if (mark := mark_of(reading, row)) % parts == part and mark not in listed
+        )
+        for some in batched(missing, LOOKED_UP):
+            with ThreadPoolExecutor(CONNECTIONS) as pool:
+                still = list(pool.map(lambda one: takes_still(ledger, reading, one[0]), some))
+            for (row, mark), takes in zip(some, still, strict=True):
+                if takes and mark not in seen:
+                    seen.add(mark)
+                    fields = {**reading.statement(row), "change": "take_back", "amount": "0"}
+                    yield Row(f"{ABSENT}:{row.place}", fields, layout=ABSENT)
+
+
+def rows_of(hub: "Hub", source: Source, delivery: Delivery) -> Iterator[Row]:
+    from retour.intake.opening import open_delivery
+
+    header = hub.deliveries(delivery.program).get(delivery.id)
+    if header is None:
+        return
+    stream = (
+        Stream(hub.inbox.pieces(delivery.body_key))
+        if delivery.body_key
+        else Stream(iter([hub.deliveries(delivery.program).body(header)]))
+    )
+    opened = open_delivery(hub, delivery, source, stream)
+    if not isinstance(opened, Refusal):
+        yield from (row for row in opened.rows if isinstance(row, Row))
+
+
+def takes_still(ledger: Ledger, reading: Reading, row: Row) -> bool:
+    """Whether what an earlier row spoke of takes something now, by all that was said of it since."""
+    read = reading.modification(row)
+    if not isinstance(read, Modification) or read.subject_key is None:
+        return False
+    key = read.order_key or (home_of(ledger.order_key_of, reading.program, read.action_id) if read.action_id else None)
+    if key is None:
+        return False
+    return any(takes_something(record) for record in newest_rows(ledger.order(key), read.subject_key))
+
+
+def mark_of(reading: Reading, row: Row) -> int:
+    """The same for rows of one order that speak of the same subject, and for no others as far as chance goes."""
+    said = reading.statement(row)
+    text = f"{reading.home(row)}\0{said.get('subject') or said.get('reference') or ''}"
+    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
