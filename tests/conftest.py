@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -46,9 +47,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """What the functions read, on an embedded AWS with the real storage template."""
+    with storage(tmp_path_factory.mktemp("aws")) as environment:
+        yield environment
+
+
+@contextmanager
+def storage(folder: Path) -> Iterator[dict[str, str]]:
+    """The same for as long as the block lasts."""
     from local.emulator import emulator, free_port
 
-    with emulator(tmp_path_factory.mktemp("aws"), free_port(), persist=False) as endpoint:
+    with emulator(folder, free_port(), persist=False) as endpoint:
         os.environ["AWS_ENDPOINT_URL"] = endpoint
         cloudformation = boto3.client("cloudformation")
         cloudformation.create_stack(StackName="storage", TemplateBody=(ROOT / "infra/storage.yaml").read_text())

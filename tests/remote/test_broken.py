@@ -274,6 +274,29 @@ def test_names_alone_where_lists_are_refused(whimsical: Callable[..., dict[str, 
         assert (file.name, file.size) == ("a.csv", 3)
 
 
+def test_a_server_that_refuses_mlsd_for_whatever_reason_is_asked_for_a_list(
+    whimsical: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_bytes(b"abc")
+    with closing(log_in(whimsical(refuses={"MLSD": "550 Not for you"}), {"password": "p"})) as server:
+        [file] = server.files("", lambda _: True)
+        assert (file.name, file.size) == ("a.csv", 3)
+
+
+@pytest.mark.parametrize("deaf", [(), ("MLSD",)])
+@pytest.mark.parametrize("said", ["550 Permission denied", "550 No files found"])
+def test_a_folder_that_may_not_be_listed_is_no_empty_one(
+    whimsical: Callable[..., dict[str, Any]], deaf: tuple[str, ...], said: str
+) -> None:
+    options = whimsical(deaf=deaf, refuses={name: said for name in ("MLSD", "LIST", "NLST") if name not in deaf})
+    with closing(log_in(options, {"password": "p"})) as server:
+        if said == "550 No files found":
+            assert server.files("", lambda _: True) == []
+        else:
+            with pytest.raises(RemoteError, match="550 Permission denied"):
+                server.files("", lambda _: True)
+
+
 def test_the_first_refusal_is_told_where_not_even_names_are_listed(whimsical: Callable[..., dict[str, Any]]) -> None:
     options = whimsical(deaf=("MLSD",), refuses={"LIST": "550 Not allowed here", "NLST": "502 What?"})
     with closing(log_in(options, {"password": "p"})) as server, pytest.raises(RemoteError, match="550 Not allowed"):

@@ -1,4 +1,8 @@
-"""`python -m tests.soak --seed N -v` plays one history and prints all of it; without a seed, as many as asked for."""
+"""`python -m tests.soak --seed N -v` plays one history and prints all of it; without a seed, as many as asked for.
+
+`--faults`, `--kills`, `--orders` and `--hub-kills` say how often something is tried on the embedded AWS instead, with
+`--first` as the seed.
+"""
 
 import argparse
 import sys
@@ -19,7 +23,13 @@ def main() -> int:
     parser.add_argument("--histories", type=int, default=1_000_000)
     parser.add_argument("--first", type=int, default=0, help="the seed to begin with")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--faults", type=int, default=0, help="so many runs against a store that is unwell")
+    parser.add_argument("--kills", type=int, default=0, help="so many workers end in the midst of their work")
+    parser.add_argument("--orders", type=int, default=0, help="so many deliveries in twenty orders of arrival")
+    parser.add_argument("--hub-kills", type=int, default=0, help="so often the whole local hub is killed")
     asked = parser.parse_args()
+    if asked.faults or asked.kills or asked.orders or asked.hub_kills:
+        return tried(asked)
     if asked.seed is not None:
         return one(asked.seed, asked.verbose)
     started, done = time.monotonic(), 0
@@ -39,6 +49,22 @@ def main() -> int:
             left = (asked.histories - done) / rate / 60
             print(f"\r{done:>11,} histories, {rate:,.0f} a second, {left:.0f} min left ", end="", flush=True)
     print(f"\n{asked.histories:,} histories, and every promise kept")
+    return 0
+
+
+def tried(asked: argparse.Namespace) -> int:
+    """What needs the embedded AWS; its parts are loaded only here."""
+    from tests.soak.faults import run_faults, run_kills, run_orders, timed
+    from tests.soak.hub_kills import run_hub_kills
+
+    for run, number in (
+        (run_faults, asked.faults),
+        (run_kills, asked.kills),
+        (run_orders, asked.orders),
+        (run_hub_kills, asked.hub_kills),
+    ):
+        if number:
+            timed(run, number, asked.first)
     return 0
 
 

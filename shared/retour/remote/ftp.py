@@ -28,6 +28,8 @@ DOS_LINE = re.compile(
     r"(?P<stamp>\d{2}-\d{2}-\d{2,4}\s+\d{2}:\d{2}(?:[AP]M)?)\s+(?P<size><DIR>|<JUNCTION>|\d+) (?P<name>.+)"
 )
 NOT_KNOWN = ("500", "501", "502", "504")
+SAYS_EMPTY = re.compile(r"(?i)\bno (such )?(files?|matches)\b|\bempty\b|not found|does not exist|keine|aucun")
+"""How servers refuse to list a folder in which there is nothing."""
 BROKEN = (OSError, EOFError, ftplib.error_temp)
 
 
@@ -105,8 +107,7 @@ class Ftp:
         try:
             lines = self._lines("MLSD")
         except ftplib.error_perm as error:
-            if not str(error).startswith(NOT_KNOWN):
-                raise
+            refused = None if str(error).startswith(NOT_KNOWN) else error
         else:
             for line in lines:
                 facts_text, _, name = line.partition(" ")
@@ -121,8 +122,8 @@ class Ftp:
             return
         try:
             listed = self._lines("LIST")
-        except ftplib.error_perm as refused:
-            yield from self._names(refused)
+        except ftplib.error_perm as error:
+            yield from self._names(refused or error)
             return
         lines = [line for line in listed if line.strip() and not re.match(r"(?i)total \d+\s*$", line)]
         shapes = [match for line in lines if (match := UNIX_LINE.fullmatch(line) or DOS_LINE.fullmatch(line))]
@@ -137,13 +138,15 @@ class Ftp:
         yield from self._names()
 
     def _names(self, refused: ftplib.error_perm | None = None) -> Iterator[tuple[str, None, None, str, bool]]:
-        """The names alone; what was `refused` before is told where even they are."""
+        """The names alone; what was `refused` before is told where there are none, unless that says so, too."""
         try:
             names = self._lines("NLST")
         except ftplib.error_perm:
             if refused is None:
                 raise
             raise refused from None
+        if refused is not None and not names and not SAYS_EMPTY.search(str(refused)):
+            raise refused
         for name in names:
             if name not in (".", ".."):
                 yield name.rsplit("/", 1)[-1], None, None, "", False
