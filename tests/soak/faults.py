@@ -180,17 +180,19 @@ class Weather:
     """What befalls the requests of one client, below its retries: as a proxy between it and the store would do it.
 
     One in five is throttled, one in forty fails within the store, one in forty never comes there, and of one in twenty
-    the answer is lost though it took effect.
+    the answer is lost though it took effect. Without `throttles` they are struck by the rest alone: whoever is
+    throttled slows down for minutes.
     """
 
     chance: random.Random
+    throttles: bool = True
     number: int = 0
     struck: int = 0
     lock: Lock = field(default_factory=Lock)
 
     def strike(self, send: Callable[[Any], Any], request: Any) -> AWSResponse | None:
         with self.lock:
-            drawn = self.chance.random()
+            drawn = self.chance.uniform(0 if self.throttles else 0.2, 1)
             self.number += 1
             self.struck += drawn < 0.3
         if drawn < 0.2:
@@ -261,11 +263,11 @@ def swept(shop: House) -> None:
         sweep(shop.hub, program, timedelta(0))
 
 
-def unwell(environment: dict[str, str], seed: int) -> Weather:
+def unwell(environment: dict[str, str], seed: int, *, throttles: bool = True) -> Weather:
     """One run through bad weather; raises where it stands otherwise afterwards than it should."""
     shop, chance = house(environment, SHOP), random.Random(seed)
     run = f"F{seed}"
-    with unwell_store(shop, Weather(chance)) as weather:
+    with unwell_store(shop, Weather(chance, throttles)) as weather:
         tell(shop, run)
         uploads(shop, run, chance)
     swept(shop)
