@@ -18,6 +18,17 @@ def test_garbage_is_collected_again_after_a_client_was_built_or_could_not_be(mon
     assert gc.isenabled()
 
 
+@pytest.mark.parametrize(("answers", "connect", "read", "attempts"), [("1", 1, 5, 3), ("", 5, 60, 8)])
+def test_who_must_answer_is_impatient_and_whoever_is_throttled_slows_down(
+    monkeypatch: pytest.MonkeyPatch, answers: str, connect: int, read: int, attempts: int
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    for service in ("dynamodb", "s3", "sqs", "ssm"):
+        config = Hub({"MUST_ANSWER": answers})._client(service).meta.config
+        assert (config.connect_timeout, config.read_timeout) == (connect, read)
+        assert config.retries == {"mode": "adaptive", "total_max_attempts": attempts}, "with jitter, as botocore does"
+
+
 def test_who_collects_no_garbage_at_all_still_does_not() -> None:
     gc.disable()
     try:

@@ -365,3 +365,25 @@ def test_every_queue_that_is_worked_on_has_a_most_and_what_answers_a_patience_an
         == TEMPLATE["Parameters"]["WorkConcurrency"]["Default"]
         == ""
     )
+
+
+def test_every_version_of_what_was_sent_expires_with_it() -> None:
+    rules = parsed("infra/storage.yaml")["Resources"]["Inbox"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    assert all(rule["Status"] == "Enabled" for rule in rules)
+    [everything] = [rule for rule in rules if "Prefix" not in rule and "ExpirationInDays" in rule]
+    assert everything["ExpirationInDays"] == {"Ref": "RawDays"}, "whatever prefix it lies below"
+    assert everything["NoncurrentVersionExpiration"] == {"NoncurrentDays": {"Ref": "RawDays"}}
+    assert any(rule.get("ExpiredObjectDeleteMarker") for rule in rules)
+    passed = TEMPLATE["Resources"]["Storage"]["Properties"]["Parameters"]["RawDays"]
+    assert passed == {"Ref": "RawDays"} and TEMPLATE["Parameters"]["RawDays"]["Default"] == 400
+
+
+def test_five_slow_merchants_leave_room_for_others() -> None:
+    pulls = FUNCTIONS["FtpPullFunction"]["Events"]["Pulls"]["Properties"]["ScalingConfig"]["MaximumConcurrency"]
+    assert pulls > 5
+
+
+def test_shards_can_be_chosen_and_there_is_one_to_begin_with() -> None:
+    shards = TEMPLATE["Parameters"]["IndexShards"]
+    assert shards["Default"] == 1 and all(256 % number == 0 for number in shards["AllowedValues"])
+    assert TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]["INDEX_SHARDS"] == {"Ref": "IndexShards"}

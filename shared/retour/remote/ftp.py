@@ -6,6 +6,7 @@ The control connection is spoken in latin-1, which passes every byte: servers li
 import contextlib
 import ftplib
 import hashlib
+import io
 import re
 import socket
 import ssl
@@ -33,6 +34,35 @@ SAYS_EMPTY = re.compile(r"(?i)\bno (such )?(files?|matches)\b|\bempty\b|not foun
 BROKEN = (OSError, EOFError, ftplib.error_temp)
 
 
+class Patient(io.RawIOBase):
+    """What a socket brings, until a moment: each byte alone would begin a timeout anew."""
+
+    def __init__(self, sock: socket.socket, seconds: float) -> None:
+        self._sock = sock
+        self.wait(seconds)
+
+    def wait(self, seconds: float) -> None:
+        """From now on, so long for all that still comes."""
+        self._seconds, self._until, self._came = seconds, time.monotonic() + seconds, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = self._until - time.monotonic()
+        try:
+            if left <= 0:
+                raise TimeoutError("timed out")
+            self._sock.settimeout(left)
+            came = self._sock.recv_into(buffer)
+        except TimeoutError:
+            if self._came:
+                raise RemoteError("TOO_SLOW", most=f"{self._seconds:g} s") from None
+            raise
+        self._came += came
+        return came
+
+
 class Line(ftplib.FTP_TLS):
     """ftplib's client: to checked addresses only, TLS from the first byte if implicit, sessions reused for data.
 
@@ -46,6 +76,10 @@ class Line(ftplib.FTP_TLS):
         self._tls = tls
         self._implicit = implicit
         self._open_to = open_to
+        self._replies: io.TextIOWrapper | None = None
+        self._patient: Patient | None = None
+        self._read_from: socket.socket | None = None
+        self.is_too_slow = False
 
     def open(self, host: str, timeout: float) -> str:
         """Connects and greets; `host` is the name that the certificate must carry."""
@@ -60,12 +94,53 @@ class Line(ftplib.FTP_TLS):
         self.welcome = self.getresp()
         return self.welcome
 
+    def getline(self) -> str:
+        """A line of a reply, which has to come within the timeout as a whole."""
+        assert self.sock is not None and self.timeout is not None
+        if self._replies is None or self._patient is None or self._read_from is not self.sock:
+            self._read_from, self._patient = self.sock, Patient(self.sock, self.timeout)
+            self._replies = text_of(self._patient)
+        self._patient.wait(self.timeout)
+        try:
+            line = self._replies.readline(self.maxline + 1)
+        except (RemoteError, TimeoutError):
+            self.is_too_slow = True
+            raise
+        finally:
+            self.sock.settimeout(self.timeout)
+        if len(line) > self.maxline:
+            raise ftplib.Error(f"got more than {self.maxline} bytes")
+        if not line:
+            raise EOFError
+        return line.rstrip("\r\n")
+
+    def retrlines(self, cmd: str, callback: Callable[[str], object] | None = None) -> str:
+        """As ftplib's, except that the whole listing has to come in time."""
+        assert callback is not None
+        self.sendcmd("TYPE A")
+        with self.transfercmd(cmd) as data, text_of(Patient(data, LISTING_SECONDS)) as listing:
+            try:
+                while line := listing.readline(self.maxline + 1):
+                    if len(line) > self.maxline:
+                        raise ftplib.Error(f"got more than {self.maxline} bytes")
+                    callback(line.removesuffix("\n").removesuffix("\r"))
+            except (RemoteError, TimeoutError) as error:
+                self.is_too_slow = not (isinstance(error, RemoteError) and error.code != "TOO_SLOW")
+                raise
+            if isinstance(data, ssl.SSLSocket):
+                data.unwrap()
+        return self.voidresp()
+
     def ntransfercmd(self, cmd: str, rest: int | str | None = None) -> tuple[socket.socket, int | None]:
         data, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
         control = self.sock
         if isinstance(control, ssl.SSLSocket) and self._tls:
             data = self._tls.wrap_socket(data, server_hostname=self.host, session=control.session)
         return data, size
+
+
+def text_of(raw: Patient) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BufferedReader(raw), encoding="latin-1", newline="\n")
 
 
 class Ftp:
@@ -154,12 +229,8 @@ class Ftp:
     def _lines(self, command: str) -> list[str]:
         lines: list[str] = []
 
-        until = time.monotonic() + LISTING_SECONDS
-
         def add(line: str) -> None:
             lines.append(line)
-            if time.monotonic() > until:
-                raise RemoteError("TOO_SLOW", most=f"{LISTING_SECONDS} s")
             if len(lines) > LINES:
                 raise RemoteError("FOLDER_TOO_FULL", most=LINES)
 
@@ -170,7 +241,7 @@ class Ftp:
             if not (command == "NLST" and str(error).startswith("550")):
                 raise
         finally:
-            if len(lines) <= LINES:
+            if len(lines) <= LINES and not self._line.is_too_slow:
                 self._line.voidcmd("TYPE I")  # listings leave ASCII mode behind, in which ProFTPD refuses SIZE
         return lines
 
@@ -288,8 +359,9 @@ class Ftp:
             self._line.delete(self._on_wire(name))
 
     def close(self) -> None:
-        with contextlib.suppress(*BROKEN, ftplib.Error):
-            self._line.quit()
+        if not self._line.is_too_slow:
+            with contextlib.suppress(*BROKEN, ftplib.Error, RemoteError):
+                self._line.quit()
         self._line.close()
 
     def _on_wire(self, name: str) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from fnmatch import fnmatchcase
+from time import monotonic
 from typing import Any, BinaryIO, Protocol, cast
 from zoneinfo import ZoneInfo
 
@@ -32,6 +33,8 @@ IN_MEMORY = 8 * 1024 * 1024
 TIMEOUT = 20.0
 ENOUGH = timedelta(minutes=10)
 TOO_LONG = timedelta(minutes=13)
+DRIPS, DRIPS_SECONDS = 512, 60
+"""Bytes a second, by which a file has to come that is not there after so many seconds."""
 LISTED = 100
 MARKERS = (".done", ".ok", ".ctl")
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -616,12 +619,16 @@ class Counted:
     def __init__(self, into: BinaryIO, in_time: Callable[[], None]) -> None:
         self.into = into
         self.in_time = in_time
+        self.began = monotonic()
         self.size = 0
         self.sha256 = hashlib.sha256()
 
     def write(self, block: bytes) -> int:
         self.in_time()
         self.size += len(block)
+        seconds = monotonic() - self.began
+        if seconds > DRIPS_SECONDS and self.size < seconds * DRIPS:
+            raise RemoteError("TOO_SLOW", most=f"{seconds:.0f} s")
         if self.size > LARGEST:
             raise RemoteError("TOO_LARGE", most=LARGEST // 1024 // 1024)
         self.sha256.update(block)

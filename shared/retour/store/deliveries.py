@@ -65,7 +65,7 @@ class Deliveries:
             delivery = replace(delivery, body_key=f"raw/{self.program}/{delivery.id}")
             self.inbox.put(delivery.body_key, body)
         if self.envelopes and not delivery.is_dry_run:
-            envelope = json.dumps(delivery_document(delivery), ensure_ascii=False)
+            envelope = json.dumps({"format": 1, **delivery_document(delivery)}, ensure_ascii=False)
             self.inbox.put(f"deliveries/{delivery.id}.json", envelope.encode())
         if state != "done" and not delivery.is_dry_run:
             self.list_open(delivery, state)

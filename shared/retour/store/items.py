@@ -47,6 +47,9 @@ from retour.domain.times import instant, text
 
 Item = dict[str, Any]
 
+FORMAT = 2
+"""The highest that any document has (`format`). In the table those of the first format do not say it, which would cost
+bytes in every record. 2: program versions whose contract versions lie beside them."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 OUTCOMES = tuple(Outcome)
 ENTRY = struct.Struct(">12sBB6s5s5sH")
@@ -86,7 +89,20 @@ def is_empty(value: Any) -> bool:
 
 
 def read(item: Mapping[str, Any], name: str = "doc") -> dict[str, Any]:
-    return json.loads(item[name]["S"])  # type: ignore[no-any-return]
+    """NewerFormatError."""
+    return known(json.loads(item[name]["S"]))
+
+
+class NewerFormatError(Exception):
+    """A document that a later release wrote: what it says may mean something else than this one would read."""
+
+
+def known(doc: dict[str, Any]) -> dict[str, Any]:
+    """The document, if its format is one of ours; one that says none has the first. NewerFormatError."""
+    number = doc.get("format", 1)
+    if isinstance(number, int) and number > FORMAT:
+        raise NewerFormatError(f"a document has format {number}; this release reads formats up to {FORMAT}")
+    return doc
 
 
 # Modifications
@@ -460,6 +476,7 @@ def delivery_document(delivery: Delivery) -> dict[str, Any]:
 
 
 def delivery_from(doc: Mapping[str, Any]) -> Delivery:
+    known(dict(doc))
     return Delivery(
         id=doc["id"],
         program=doc["program"],
