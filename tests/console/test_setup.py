@@ -240,13 +240,13 @@ def test_rules_are_ranked_tried_and_saved_with_their_effect_on_what_is_pending(
     sold("A-1", "A-2")
     browser = console.person("admin")
     form = fields(browser.get(terms_page(console)))
-    assert form["pays:1"] == "8%" and form["amount:1"] == "60.00"
+    assert form["pays:rule:1"] == "8%" and form["amount:1"] == "60.00"
     more = browser.send(form, do="add")
-    typed = fields(more) | {"pays:2": "10%", "category:rule:2": 'shoes, "bags, small"', "category:1": "shoes"}
+    typed = fields(more) | {"pays:rule:2": "10%", "category:rule:2": 'shoes, "bags, small"', "category:1": "shoes"}
     tried = browser.send(typed)
     assert f"Rule 1 pays 8% of shoes: 4.80{FIXED}EUR" in tried.text, "the first that fits pays"
     first = browser.send(fields(tried), do="up:2")
-    assert fields(first)["pays:1"] == "10%" and fields(first)["category:rule:1"] == 'shoes, "bags, small"'
+    assert fields(first)["pays:rule:1"] == "10%" and fields(first)["category:rule:1"] == 'shoes, "bags, small"'
     assert f"Rule 1 pays 10% of shoes: 6.00{FIXED}EUR" in first.text
     assert house.hub.programs.get(house.program).version == 1  # type: ignore[union-attr]
     shown = browser.send(fields(first), valid_from="2026-11-01", step="show")
@@ -264,14 +264,141 @@ def test_rules_are_ranked_tried_and_saved_with_their_effect_on_what_is_pending(
 def test_a_payout_stays_a_payout_and_what_is_wrong_stands_beside_its_field(console: Console, house: House) -> None:
     browser = console.person("admin")
     form = fields(browser.get(terms_page(console)))
-    wrong = browser.send(form, **{"pays:1": "eight", "valid_from": "soon", "step": "show"})
-    assert wrong.status == 422 and 'id="w-pays-1"' in wrong.text and 'id="w-from"' in wrong.text
-    assert fields(wrong)["pays:1"] == "eight" and "Not to be worked out until it is right" in wrong.text
-    shown = browser.send(form, **{"pays:1": "9%", "partners": "nordlicht, schuhblog", "step": "show"})
+    wrong = browser.send(form, **{"pays:rule:1": "eight", "valid_from": "soon", "step": "show"})
+    assert wrong.status == 422 and 'id="w-pays-rule-1"' in wrong.text and 'id="w-valid_from"' in wrong.text
+    assert fields(wrong)["pays:rule:1"] == "eight" and "Not to be worked out until it is right" in wrong.text
+    shown = browser.send(form, **{"pays:rule:1": "9%", "partners": "nordlicht, schuhblog", "step": "show"})
     assert shown.status == 422 and "no contract pays for 'sale' to all partners" in shown.text
-    shown = browser.send(form, **{"pays:1": "9%", "step": "show"})
+    shown = browser.send(form, **{"pays:rule:1": "9%", "step": "show"})
     assert browser.send(fields(shown), step="save").status in (200, 303)
     assert house.hub.programs.versions(house.program)[0].document["contracts"]["standard"]["payout"] == "9%"
+
+
+RANKED = {
+    **PROGRAM["contracts"]["standard"],
+    "terms_basis": "at_action",
+    "cascade": "warn",
+    "valid_until": "2027-12-31",
+    "lock": [
+        {"payment_method": ["direct_debit"], "not": {"country": ["CH"]}, "days_after_event": 60,
+         "lock_moment": "start"},
+        {"currency": ["USD"], "months_after_month_end": 1, "days_after_month_end": 2, "month_end_sticky": True},
+        {"order_value": {"from": "500.00"}, "days_after_status": 21, "statuses": ["shipped", "paid, partly"],
+         "restart": "leaving"},
+        {"open_ended": True, "days_max": 365},
+    ],
+}  # fmt: skip
+
+
+def test_everything_that_a_contract_says_stands_in_the_form_and_stays_as_it_is(console: Console, house: House) -> None:
+    gold = {**RANKED, "groups": ["gold"], "partners": ["schuhblog"], "lock": {"days_after_event": 30}}
+    groups = {"gold": ["nordlicht"], "silver": ["suedwind"]}
+    house.apply({**PROGRAM, "groups": groups, "contracts": {**PROGRAM["contracts"], "standard": RANKED, "gold": gold}})
+    browser = console.person("admin")
+    for name in ("standard", "gold"):
+        page = browser.get(terms_page(console, name))
+        shown = browser.send(fields(page), step="show")
+        assert "Nothing: it is the same as version 2" in shown.text, shown.said
+    assert "Groups: gold, silver." in page.text
+    form = fields(browser.get(terms_page(console)))
+    assert form["way:lock:1"] == "days_after_event" and form["not.country:lock:1"] == "CH"
+    assert form["statuses:lock:3"] == 'shipped, "paid, partly"' and form["restart:lock:3"] == "leaving"
+    assert form["days_max:lock:4"] == "365" and "country:lock:4" not in form, "the last lock is for all others"
+
+
+def test_whom_a_contract_is_for_and_when_it_ends_are_edited(console: Console, sold: Sold, house: House) -> None:
+    sold("A-1")
+    vip = deepcopy(PROGRAM["contracts"]["standard"]) | {"partners": ["schuhblog"], "payout": "12%"}
+    contracts = {**PROGRAM["contracts"], "vip": vip}
+    house.apply({**PROGRAM, "groups": {"gold": ["nordlicht"]}, "contracts": contracts})
+    browser = console.person("admin")
+    form = fields(browser.get(terms_page(console, "vip")))
+    typed = {"partners": "", "groups": "gold", "valid_until": "2027-06-30", "cascade": "cascade"}
+    shown = browser.send(form, **typed, step="show")
+    change = shown.said.partition("Whose terms change")[2]
+    assert "nordlicht" in change and "vip v2 (12%)" in change and "standard v1 (8%)" in change
+    assert browser.send(fields(shown), step="save").status in (200, 303)
+    saved = house.hub.programs.versions(house.program)[0].document["contracts"]["vip"]
+    assert saved == {
+        "event_type": "sale", "valid_from": "2026-01-01", "payout": "12%", "lock": {"days_after_event": 30},
+        "groups": ["gold"], "valid_until": "2027-06-30", "cascade": "cascade",
+    }  # fmt: skip
+    house.modify({"order_id": "A-1", "change": "take_back", "amount": "50.00", "currency": "EUR"})
+    assert house.payouts("A-1")["A-1~sale"][1] == 600, "the group has the terms"
+
+
+def test_locks_are_ranked_by_what_was_reported(console: Console, sold: Sold, house: House) -> None:
+    browser = console.person("admin")
+    more = browser.send(fields(browser.get(terms_page(console))), do="lock-add")
+    form = fields(more)
+    assert form["days_after_event:lock:2"] == "30" and form["days_after_event:lock:1"] == ""
+    chosen = browser.send(form, **{"way:lock:1": "days_after_month_end", "payment_method:lock:1": "invoice"})
+    form = fields(chosen)
+    assert "days_after_event:lock:1" not in form and form["payment_method:lock:1"] == "invoice"
+    shown = browser.send(
+        form, **{"months_after_month_end:lock:1": "2", "days_after_month_end:lock:1": "0", "step": "show"}
+    )
+    assert "Whose terms change" in shown.text
+    assert browser.send(fields(shown), step="save").status in (200, 303)
+    document = house.hub.programs.versions(house.program)[0].document
+    assert document["contracts"]["standard"]["lock"] == [
+        {"payment_method": ["invoice"], "months_after_month_end": 2, "days_after_month_end": 0},
+        {"days_after_event": 30},
+    ]
+    sold("A-1", payment_method="invoice")
+    sold("A-2")
+    heads = [head for order in ("A-1", "A-2") for head in house.order(order).heads.values()]
+    assert [str(head.standing.countdown.locks_at)[:10] for head in heads] == ["2027-01-30", "2026-12-01"]
+    alone = browser.send(fields(browser.get(terms_page(console))), do="lock-drop:1")
+    assert "days_after_event:lock:2" not in fields(alone)
+
+
+@pytest.mark.parametrize(
+    ("typed", "field", "told"),
+    [
+        ({"groups": "gld"}, "groups", "there is no group 'gld'; known are: gold"),
+        ({"valid_until": "2025-12-31"}, "valid_until", "2025-12-31 lies before `valid_from`"),
+        ({"days_after_event:lock:1": "soon"}, "days_after_event-lock-1", "'soon' where a whole number belongs"),
+        ({"days_after_event:lock:1": "900"}, "days_after_event-lock-1", "0 to 730 is right"),
+        ({"days_after_event:lock:1": ""}, "days_after_event-lock-1", "where a whole number belongs"),
+        ({"way:lock:1": "days_after_status"}, "days_after_status-lock-1", "where a whole number belongs"),
+        ({"way:lock:1": "days_after_status", "days_after_status:lock:1": "21"}, "way-lock-1", "`statuses` is missing"),
+        ({"country:rule:1": "Germany"}, "country-rule-1", "'Germany' is not right here"),
+        ({"not.sku:rule:1": "@outlet"}, "not-sku-rule-1", "there is no list 'outlet'"),
+        ({"order_value:rule:1": "5.00..2.00"}, "order_value-rule-1", "nothing lies between them"),
+        ({"at_most:rule:1": "5.005"}, "at_most-rule-1", "no amount of EUR"),
+        ({"from:rule:1": "2026-02-01", "until:rule:1": "2026-01-31"}, "until-rule-1", "lies before `from`"),
+        ({"do": "lock-add"}, "days_after_event-lock-1", "where a whole number belongs"),
+        ({"country:lock:1": "DE"}, "country-lock-1", "a lock with conditions is one of several"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_contract_stands_beside_its_field(
+    console: Console, house: House, typed: dict[str, str], field: str, told: str
+) -> None:
+    house.apply({**PROGRAM, "groups": {"gold": ["nordlicht"]}})
+    browser = console.person("admin")
+    form = fields(browser.get(terms_page(console)))
+    if "do" not in typed:
+        typed = {**typed, "step": "show"}
+    wrong = browser.send(form, **typed)
+    beside = re.search(rf'<p class="wrong" id="w-{re.escape(field)}">(.*?)</p>', wrong.text)
+    assert beside is not None and told in unescape(beside[1]), wrong.said
+    assert "Not to be worked out until it is right" in wrong.text and wrong.status == (200 if "do" in typed else 422)
+
+
+def test_an_announced_version_is_called_announced_and_the_one_before_in_force(console: Console, house: House) -> None:
+    later = {**PROGRAM["contracts"]["standard"], "valid_from": "2027-01-01", "payout": "9%"}
+    house.apply({**PROGRAM, "contracts": {**PROGRAM["contracts"], "standard": later}})
+    browser = console.person("admin")
+    page = browser.get(f"{console.base}/setup/contracts")
+    assert "announced for 1 Jan 2027" in page.said and "Until then version 1 holds." in page.text
+    editor = browser.get(terms_page(console))
+    assert "Version 1, in force" in editor.text and "Version 2, announced for 1 Jan 2027" in editor.text
+    assert "Version 2, in force" not in editor.text
+    assert f"Rule 1 pays 8% of line 1: 4.80{FIXED}EUR" in editor.text
+    german = console.person("admin")
+    german.cookies["retour_language"] = "de"
+    assert "angekündigt für den 01.01.2027" in german.get(terms_page(console)).said
 
 
 def test_contracts_are_edited_by_administrators_alone(console: Console) -> None:

@@ -108,7 +108,7 @@ def test_what_is_wrong_with_a_rule_is_told_at_its_place(
     rule: dict[str, Any], place: tuple[Any, ...], right: str
 ) -> None:
     [(found, said)] = rule_faults(rule, PROGRAM)
-    assert found == place and right in said
+    assert found == place and right in sentence(said.code, said.details)
 
 
 # Days, caps and thresholds
@@ -178,7 +178,7 @@ def test_a_ranked_lock_is_chosen_by_what_was_reported() -> None:
 )  # fmt: skip
 def test_what_is_wrong_with_a_lock_is_told_at_its_place(lock: Any, place: tuple[Any, ...], right: str) -> None:
     [(found, said)] = lock_faults(lock, PROGRAM)
-    assert found == place and right in said
+    assert found == place and right in sentence(said.code, said.details)
 
 
 # What the sentence says multiplies out to what is paid

@@ -131,6 +131,7 @@ CASES = [
     ("days_after_event: 30", "days_after_event: 731", 15, "contracts.standard.lock.days_after_event", "0 to 730"),
     ("days_after_event: 30", "days_after_event: true", 15,
      "contracts.standard.lock.days_after_event", "a whole number"),
+    ("{days_after_event: 30}", "{days_after_status: 21}", 15, "contracts.standard.lock", "`statuses` is missing"),
     ("{days_after_event: 30}", "{}", 15, "contracts.standard.lock", "at least one"),
     ("kind: standard", "kind: shopfy", 19, "sources.orders.kind", "`shopify`"),
     ("channel: sftp", "channel: sftp\n    kind: standard", 25, "sources.warehouse.kind", "channel sftp"),
@@ -232,7 +233,7 @@ def quoted_by(node: dict[str, Any], named: dict[str, Any]) -> Iterator[str]:
     def followed(body: dict[str, Any]) -> dict[str, Any]:
         return {**named.get(body.get("$ref", "").rpartition("/")[2], {}), **body}
 
-    own = {"pattern", "const", "dependentRequired", "minLength", "oneOf"} & node.keys()
+    own = {"pattern", "const", "minLength", "oneOf"} & node.keys()
     empty = {"minItems", "minProperties"} & node.keys() and not node.get("examples")
     if isinstance(node.get("description"), str) and (own or empty):
         yield node["description"]

@@ -294,6 +294,10 @@ def _faults(error: "ValidationError", page: _Page) -> Iterator[Fault]:
             for key in [key for key in rule if key not in instance]:
                 about = {"key": key, "right": _such_as(key, own)}
                 yield page.fault(path, Sentence("FAULT_KEY_MISSING", about), at_key=True)
+        case "dependentRequired":
+            for key in sorted({one for word in rule.keys() & instance.keys() for one in rule[word]} - instance.keys()):
+                about = {"key": key, "right": _such_as(key, own)}
+                yield page.fault(path, Sentence("FAULT_KEY_MISSING", about), at_key=True)
         case "type":
             yield page.fault(path, _wrong_type(instance, rule, own))
         case "enum":

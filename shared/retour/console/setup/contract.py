@@ -29,6 +29,12 @@ def current(visit: Visit) -> list[Contract]:
     return [newest[name] for name in declared]
 
 
+def in_force(visit: Visit, name: str) -> Contract | None:
+    """The version of a contract that decides today: the one recorded last of those that have begun."""
+    begun = (one for one in reversed(visit.program.contracts) if one.name == name and one.valid_from <= visit.today)
+    return next(begun, None)
+
+
 # An order to be priced
 
 
@@ -105,7 +111,7 @@ def contracts(visit: Visit) -> Response:
         "contracts.html",
         422 if found.wrong else 200,
         said=said,
-        contracts=every,
+        contracts=[(one, in_force(visit, one.name)) for one in every],
         every=program.contracts,
         asked=found if found else Asked({**usual(visit, every[0]), **query}),
         answers=answers,

@@ -1,8 +1,10 @@
 """Terms, locks and odd days in sentences."""
 
 from collections.abc import Sequence
+from datetime import date
 
 from retour.console.words import Words
+from retour.domain.contracts.contract import Contract
 from retour.domain.contracts.lock import AfterStatus, LockRule, OpenEnded, Restart
 from retour.domain.contracts.lock_days import LockDay, Odd, Oddity
 from retour.domain.contracts.pay import Flat, Percent
@@ -38,6 +40,15 @@ def paid(words: Words, priced: Priced) -> list[str]:
                 )
                 told.append(text % {"rank": rank, "flat": words.minor(flat, terms.currency), "what": what, "sum": sum_})
     return told
+
+
+def standing(words: Words, terms: Contract, in_force: Contract | None, today: date) -> str:
+    """Whether a version of a contract holds today, or from when, or until when it did."""
+    if terms.valid_from > today:
+        return words.say("announced for %(day)s", day=words.day(terms.valid_from))
+    if terms.has_ended(today) and terms.valid_until:
+        return words.say("ended on %(day)s", day=words.day(terms.valid_until))
+    return words.say("in force") if in_force and in_force.number == terms.number else words.say("replaced")
 
 
 def lock(words: Words, one: LockDay, rule: LockRule) -> str:

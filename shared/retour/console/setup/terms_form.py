@@ -1,0 +1,259 @@
+"""The form of a contract: its fields from what terms declare of themselves, filled from a contract and read back."""
+
+import csv
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from retour.console.words import Words
+from retour.domain.contracts.conditions import CONDITIONS, NOT, Condition
+from retour.domain.contracts.lock_terms import WAYS, Way, ways_of
+from retour.domain.contracts.rule import DAY_PATTERN, rule_schema
+from retour.sentences import sentence
+from retour.setup.program_file import Fault, schema
+
+OF_THE_CONTRACT = ("partners", "groups", "valid_from", "valid_until", "terms_basis", "cascade")
+FIRST = ("pays", "per")
+"""What a rule says before its conditions; all else stands after them."""
+WAY = "way"
+LIST = "@"
+MOVE = re.compile(r"(up|down|drop):(\d{1,3})")
+WHOLE = re.compile(r"-?\d{1,9}")
+BOOLEANS = {"true": True, "false": False}
+
+Terms = dict[str, Any]
+"""A rule or a lock as the program writes it."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """What the form asks for: its place in it, how it is typed (`kind` as HTML knows it), and what may be chosen."""
+
+    name: str
+    label: str
+    value: str
+    kind: str = "text"
+    options: Sequence[tuple[str, str]] = ()
+
+    @property
+    def id(self) -> str:
+        return re.sub(r"\W", "-", self.name)
+
+
+@dataclass(frozen=True)
+class Card:
+    """The fields of one ranked rule or lock; `more` are those that are seldom wanted."""
+
+    fields: Sequence[Field]
+    more: Sequence[Field]
+
+    def opens(self, wrong: Mapping[str, str]) -> bool:
+        """Whether something stands in the fields seldom wanted, or is wrong with them."""
+        return any(one.value or one.name in wrong for one in self.more)
+
+
+# From a contract
+
+
+def contract_fields(words: Words, body: Mapping[str, Any]) -> list[Field]:
+    known = schema()["$defs"]["contract"]["properties"]
+    return [plain_field(words, word, known[word], body.get(word), word) for word in OF_THE_CONTRACT]
+
+
+def rule_cards(words: Words, rules: Sequence[Terms]) -> list[Card]:
+    return [rule_card(words, rule, f":rule:{rank}") for rank, rule in enumerate(rules, 1)]
+
+
+def rule_card(words: Words, rule: Terms, place: str) -> Card:
+    own = {word: body for word, body in rule_schema()["properties"].items() if word not in (*CONDITIONS, NOT)}
+    plain = {word: plain_field(words, word, body, rule.get(word), word + place) for word, body in own.items()}
+    first = [plain.pop(word) for word in FIRST]
+    asked, negated = condition_fields(words, rule, place, of_line=True)
+    return Card([*first, *asked], [*negated, *plain.values()])
+
+
+def lock_cards(words: Words, locks: Sequence[Terms]) -> list[Card]:
+    """Each with the keys of its way alone; the conditions of the last one only where it has some, which is wrong."""
+    cards = []
+    for rank, lock in enumerate(locks, 1):
+        place, way = f":lock:{rank}", way_of(lock)
+        ways = [(one.leading[0], sentence(f"WAY_{one.leading[0].upper()}", {}, words.language)) for one in WAYS]
+        keys = [
+            plain_field(words, word, body, lock.get(word), word + place)
+            for word, body in way.keys.items()
+            if "const" not in body
+        ]
+        asked, negated = condition_fields(words, lock, place, of_line=False)
+        asks = rank < len(locks) or any(one.value for one in (*asked, *negated))
+        chosen = Field(WAY + place, sentence("FIELD_LOCK", {}, words.language), way.leading[0], options=ways)
+        cards.append(Card([chosen, *keys, *(asked if asks else ())], negated if asks else ()))
+    return cards
+
+
+def way_of(lock: Terms) -> Way:
+    return next(iter(ways_of(lock)), WAYS[0])
+
+
+def condition_fields(words: Words, body: Terms, place: str, *, of_line: bool) -> tuple[list[Field], list[Field]]:
+    """The conditions, plain and below `not`; without those of single lines for what holds for a whole action."""
+    known = [one for one in CONDITIONS.values() if of_line or not one.of_line]
+    negated = body.get(NOT, {})
+    asked = [Field(one.word + place, condition_label(words, one), typed(body.get(one.word))) for one in known]
+    barred = [
+        Field(
+            f"{NOT}.{one.word}{place}",
+            words.say("Not: %(what)s", what=condition_label(words, one)),
+            typed(negated.get(one.word)),
+        )
+        for one in known
+    ]
+    return asked, barred
+
+
+def condition_label(words: Words, condition: Condition) -> str:
+    label = sentence(condition.code, {"values": ""}, words.language).strip()
+    return label[:1].upper() + label[1:]
+
+
+def plain_field(words: Words, word: str, body: Mapping[str, Any], said: Any, name: str) -> Field:
+    """A key by its schema: a choice of its words, of which the usual one needs no saying; a number, a day, a text."""
+    label = sentence(f"FIELD_{word.upper()}", {}, words.language)
+    choices = body.get("enum") or (["true", "false"] if body.get("type") == "boolean" else ())
+    if choices:
+        usual, value = typed(body.get("default")), typed(said)
+        options = [
+            (
+                "" if one == usual and value != usual else one,
+                sentence(f"CHOICE_{word}_{one}".upper(), {}, words.language),
+            )
+            for one in choices
+        ]
+        return Field(name, label, value, options=options)
+    kind = "number" if body.get("type") == "integer" else "date" if body.get("pattern") == DAY_PATTERN else "text"
+    return Field(name, label, typed(said), kind)
+
+
+def typed(said: Any) -> str:
+    """The text that would be read as this."""
+    match said:
+        case None:
+            return ""
+        case bool():
+            return str(said).lower()
+        case Mapping():
+            return f"{said.get('from', '')}..{said.get('below', '')}"
+        case list():
+            values = (f"{LIST}{one['list']}" if isinstance(one, Mapping) else one for one in said)
+            return ", ".join(f'"{one}"' if "," in one else one for one in values)
+    return str(said)
+
+
+# From the form
+
+
+def rules_from(form: Mapping[str, str]) -> list[Terms]:
+    return [rule_from(form, f":rule:{n}") for n in ranks(form, "pays:rule")]
+
+
+def rule_from(form: Mapping[str, str], place: str) -> Terms:
+    own = {word: body for word, body in rule_schema()["properties"].items() if word not in (*CONDITIONS, NOT)}
+    return conditions_from(form, place) | {"pays": ""} | plain_from(own, form, place)
+
+
+def locks_from(form: Mapping[str, str]) -> list[Terms]:
+    """Each by the keys of the way that was chosen, the leading one at least; what stood there for another is left."""
+    found = []
+    for place in (f":lock:{n}" for n in ranks(form, f"{WAY}:lock")):
+        way = next((one for one in WAYS if one.leading[0] == form[WAY + place]), WAYS[0])
+        implied = {word: body["const"] for word, body in way.keys.items() if "const" in body}
+        lock = conditions_from(form, place) | implied | plain_from(way.keys, form, place)
+        found.append(lock if ways_of(lock) else lock | {way.leading[0]: ""})
+    return found
+
+
+def contract_from(form: Mapping[str, str]) -> Terms:
+    """The keys of the contract itself: `valid_from` always, the others where something stands there."""
+    known = schema()["$defs"]["contract"]["properties"]
+    return {"valid_from": ""} | plain_from({word: known[word] for word in OF_THE_CONTRACT}, form, "")
+
+
+def ranks(form: Mapping[str, str], leading: str) -> list[int]:
+    found = (re.fullmatch(rf"{leading}:(\d{{1,3}})", key) for key in form)
+    return sorted(int(one[1]) for one in found if one)
+
+
+def conditions_from(form: Mapping[str, str], place: str) -> Terms:
+    def read_in(above: str) -> Terms:
+        found = {word: from_text(one, form.get(f"{above}{word}{place}", "")) for word, one in CONDITIONS.items()}
+        return {word: said for word, said in found.items() if said}
+
+    negated = read_in(f"{NOT}.")
+    return read_in("") | ({NOT: negated} if negated else {})
+
+
+def plain_from(keys: Mapping[str, Mapping[str, Any]], form: Mapping[str, str], place: str) -> Terms:
+    read = {word: plain_value(body, form.get(word + place, "").strip()) for word, body in keys.items()}
+    return {word: said for word, said in read.items() if said not in ("", [])}
+
+
+def plain_value(body: Mapping[str, Any], text: str) -> Any:
+    """As the key is written in a program; what is no number where one belongs stays a text, and is told as such."""
+    match body.get("type"):
+        case "integer" if WHOLE.fullmatch(text):
+            return int(text)
+        case "boolean":
+            return BOOLEANS.get(text, text)
+        case "array":
+            return listed(text)
+    return text
+
+
+def from_text(condition: Condition, text: str) -> Any:
+    """A range as `100.00..500.00`, a list as `@name`, values with commas between them."""
+    if condition.is_amount:
+        low, _, high = text.strip().partition("..")
+        return {name: end.strip() for name, end in (("from", low), ("below", high)) if end.strip()}
+    return [{"list": one[1:]} if one.startswith(LIST) else one for one in listed(text)]
+
+
+def listed(text: str) -> list[str]:
+    """Values with commas between them; one that has a comma itself stands in quotes, as in a CSV."""
+    rows = list(csv.reader([" ".join(text.split())], skipinitialspace=True))
+    return list(dict.fromkeys(value for row in rows for cell in row if (value := cell.strip())))
+
+
+def moved(ranked: list[Terms], do: str) -> list[Terms]:
+    """One of them a rank up or down, or out."""
+    found = MOVE.fullmatch(do)
+    at = int(found[2]) - 1 if found else -1
+    if found is None or not 0 <= at < len(ranked):
+        return ranked
+    rest = ranked[:at] + ranked[at + 1 :]
+    if found[1] == "drop":
+        return rest
+    to = max(at - 1, 0) if found[1] == "up" else at + 1
+    return [*rest[:to], ranked[at], *rest[to:]]
+
+
+# What is wrong, by its field
+
+
+def places(name: str, faults: Sequence[Fault], shown: set[str], language: str) -> dict[str, str]:
+    """What is wrong by the field of the form it belongs beside; what belongs beside none by ``."""
+    found: dict[str, str] = {}
+    for fault in faults:
+        inner = fault.key.removeprefix(f"contracts.{name}").lstrip(".")
+        place = next((one for one in fields_at(inner) if one in shown), "")
+        found[place] = f"{found[place]} {fault.say(language)}" if place in found else fault.say(language)
+    return found
+
+
+def fields_at(inner: str) -> Iterator[str]:
+    """The fields for a place within a contract, the nearest first: a key's own, then that of the rule or lock."""
+    if found := re.match(r"(rule|lock)s?(?:\[(\d+)\])?(?:\.((?:not\.)?\w+))?", inner.replace("payout", "rules", 1)):
+        place = f":{found[1]}:{found[2] or 1}"
+        yield f"{found[3]}{place}"
+        yield ("pays" if found[1] == "rule" else WAY) + place
+    else:
+        yield inner.partition("[")[0].partition(".")[0]
