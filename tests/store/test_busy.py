@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from tests.conftest import House
 
 from retour.api.unavailable import is_unavailable
 from retour.store import busy, secrets
@@ -83,3 +84,15 @@ def test_secrets_are_read_once_a_program_and_the_last_ones_hold_on(monkeypatch: 
     assert held.get("acme", "a") == {"signing": ["new"]}
     clock[0] += 11
     assert held.get("acme", "a") == {"signing": ["new"]} and held.get("acme", "k") == {"signing": ["k"]}
+
+
+def test_an_order_whose_sealed_page_is_missing_for_good_is_given_up(house: House) -> None:
+    house.report({"order_id": "A-1", "amount": "100.00"})
+    back = {"order_id": "A-1", "change": "take_back", "amount": "1.00", "currency": "EUR"}
+    for call in range(2):
+        house.modify(*({**back, "reference": f"r{call}-{n}"} for n in range(20)))
+    client, table = house.hub._dynamodb, house.hub.environment["LEDGER_TABLE"]
+    key = {"PK": {"S": f"A#{house.program}#A-1"}, "SK": {"S": "E#A-1~sale#0000"}}
+    assert "Attributes" in client.delete_item(TableName=table, Key=key, ReturnValues="ALL_OLD")
+    with pytest.raises(BusyError, match="sealed page"):
+        house.order("A-1")

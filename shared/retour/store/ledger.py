@@ -179,7 +179,7 @@ class TableLedger:
     marking: Lock = field(default_factory=Lock, compare=False, repr=False)
     _seen_width: int | None = field(default=None, compare=False, repr=False)
 
-    def order(self, key: str) -> Order:
+    def order(self, key: str, looks: int = CONFLICTS) -> Order:
         items = self._partition(self.partition_key(key))
         actions = [action_from(item) for item in items if item["SK"]["S"].startswith("C#")]
         records = [modification_from(item) for item in items if item["SK"]["S"].startswith("M#")]
@@ -193,7 +193,9 @@ class TableLedger:
             own = [page for page in pages if page["SK"]["S"].rpartition("#")[0] == f"E#{action_id}"]
             if len(own) * LOG_OPEN < int(item.get("sealed", n(0))["N"]):
                 # A query of several pages is no snapshot: entries were sealed between the look at pages and at heads.
-                return self.order(key)
+                if looks == 0:
+                    raise BusyError(f"an order of which a sealed page was missing {CONFLICTS} times")
+                return self.order(key, looks - 1)
             heads[action_id] = head_from(item, own)
         self._know_contracts(actions, heads.values())
         for action in actions:
