@@ -142,6 +142,8 @@ def _environment(data: Path, port: int, *, auth: bool, persist: bool, relay: str
         "S3_DATA_DIR": str(data / "s3"),
         "LOG_LEVEL": "WARNING",
         "RETOUR_LIFELINE": "1",
+        # A burst of uploads starts a worker each, of some 60 MB; without work they end.
+        "LAMBDA_WARM_TTL_SECONDS": "30",
         **({"SMTP_HOST": relay} if relay else {}),
     }
 

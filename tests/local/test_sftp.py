@@ -272,6 +272,32 @@ def test_nobody_else_gets_in(server: Server, user: str, key: str) -> None:
     assert refused.returncode == 255 and "Permission denied" in refused.stderr
 
 
+def test_a_hundred_sessions_with_open_files_cost_little_memory(server: Server) -> None:
+    """Of both sides, since the server runs in this process."""
+
+    def memory() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+    async def hold() -> int:
+        options = {"username": "acme.warehouse", "client_keys": [str(server.keys / "warehouse")], "known_hosts": None}
+        held, files = [], []
+        for number in range(100):
+            connection = await asyncssh.connect("127.0.0.1", server.port, config=[], **options)
+            client = await connection.start_sftp_client()
+            held.append(connection)
+            files.append(await client.open(f"{number}.csv", "wb"))
+            await files[-1].write(b"x" * 100_000)
+        used = memory()
+        for file, connection in zip(files, held, strict=True):
+            await file.close()
+            connection.close()
+        return used
+
+    before = memory()
+    assert asyncio.run(hold()) - before < 256 * 1024 * 1024
+    assert len(server.announced()) == 100
+
+
 def test_there_is_no_shell_and_no_tunnel(server: Server) -> None:
     async def tries() -> None:
         options = {"username": "acme.warehouse", "client_keys": [str(server.keys / "warehouse")], "known_hosts": None}
