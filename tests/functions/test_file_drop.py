@@ -406,3 +406,61 @@ def test_the_answer_has_the_file_s_own_delimiter_and_says_what_was_read(
     assert (told["amount_before"], told["amount_after"], told["currency"]) == ("100.00", "80.00", "EUR")
     assert not {"payout_before", "payout_after"} & set(header)
     assert dict(zip(header, second, strict=True))["column"] == "amount"
+
+
+ODD_NAMES = (
+    "Mai 2026.csv", "Rücksendungen März.csv", "u\u0308.csv", "a..csv", "x.CSV ", "100%.csv", "a+b.csv", "a%20b.csv",
+    "q?.csv", "x&y=1.csv", "#1.csv", "retour", "ü'\"$.csv", "y.csv.", "日本.csv", "a;b.csv", "-rf.csv", "receipt_x.csv",
+    "result_y.csv", "rejected_z.csv", f"{'n' * 240}.csv",
+)  # fmt: skip
+
+
+def test_a_file_may_be_called_whatever_its_sender_likes(house: House, upload: Callable[..., None]) -> None:
+    for number, name in enumerate(ODD_NAMES):
+        upload(name, b"reference;order_id;change;amount\nn%d;A-1;take_back;1.00\n" % number)
+    assert {header.state for header in headers(house)} == {"done"} and len(headers(house)) == len(ODD_NAMES)
+    assert amount(house) == 10000 - 100 * len(ODD_NAMES)
+
+
+def first(reference: str) -> bytes:
+    return f"reference;order_id;change;amount\n{reference};A-1;take_back;1.00\n".encode()
+
+
+BOTH = first("1") + b"2;A-1;take_back;1.00\n"
+Step = tuple[Callable[..., object], str, str | bytes] | tuple[Callable[..., object], str]
+HABITS: dict[str, tuple[list[Step], list[bytes]]] = {
+    "an empty file first": ([(put_quietly, "a.csv", b""), (put_quietly, "a.csv", first("1"))], [b"", first("1")]),
+    "renamed twice": (
+        [(put_quietly, "a.csv", first("1")), (rename, "a.csv", "b.csv"), (rename, "b.csv", "c.csv")], [first("1")]
+    ),
+    "renamed over another": (
+        [(put_quietly, "b.csv", first("2")), (put_quietly, "a.csv", first("1")), (rename, "a.csv", "b.csv")],
+        [first("2"), first("1")],
+    ),
+    "appended to": ([(put_quietly, "a.csv", first("1")), (put_quietly, "a.csv", BOTH)], [first("1"), BOTH]),
+    "renamed, then removed": (
+        [(put_quietly, "a.csv", first("1")), (rename, "a.csv", "b.csv"), (remove, "b.csv")], [first("1")]
+    ),
+    "one working name for two files": (
+        [(put_quietly, "a.part", first("1")), (rename, "a.part", "b.csv"), (put_quietly, "a.part", first("2")),
+         (rename, "a.part", "b.csv")],
+        [first("1"), first("2")],
+    ),
+    "in a folder of its own": (
+        [(put_quietly, "out/", b""), (put_quietly, "out/2026/a.csv", first("1"))], [first("1")]
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("habit", HABITS)
+def test_habits_of_clients_lose_and_double_nothing(
+    house: House, upload: Callable[..., None], habit: str, backwards: bool
+) -> None:
+    steps, contents = HABITS[habit]
+    for do, *values in steps:
+        do(house, *values)
+    for name in sorted(("a.csv", "a.part", "b.csv", "c.csv", "out/", "out/2026/a.csv"), reverse=backwards) * 2:
+        tell_of(house, name)
+    assert sorted(bodies(house)) == sorted(contents)
+    assert amount(house) == 10000 - 100 * len({row for body in contents for row in body.splitlines()[1:]})
