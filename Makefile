@@ -7,7 +7,7 @@ UV := $(BIN)/uv
 # $(call sync,python,lock files): uv brings its own certificates; where a company's proxy has another, the system knows it.
 sync = $(UV) pip sync --quiet --require-hashes --python $(1) $(2) 2>/dev/null || UV_SYSTEM_CERTS=1 $(UV) pip sync --quiet --require-hashes --python $(1) $(2)
 
-.PHONY: install bench demo test test-browser fuzz soak mutants check build lock clean
+.PHONY: install bench demo test test-slow test-browser fuzz soak mutants check build lock clean
 .DEFAULT_GOAL := install
 
 install: .venv/.installed .venv-local/.installed
@@ -61,7 +61,11 @@ demo: install
 	@$(BIN)/retour demo $(if $(EXIT),--exit)
 
 test: install
-	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow" $(ARGS)
+
+# Hostile files, kills, histories, hubs of their own.
+test-slow: install
+	$(BIN)/pytest -n 2 --dist loadgroup -m slow $(ARGS)
 
 # make fuzz ARGS="--seconds 60 --seed 7 xml"
 fuzz: install

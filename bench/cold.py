@@ -15,6 +15,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from retour.settings import Settings
+
 ROOT = Path(__file__).resolve().parents[1]
 CONTEXT = SimpleNamespace(
     function_name="bench", memory_limit_in_mb=1024, invoked_function_arn="arn:aws:lambda:x", aws_request_id="1"
@@ -105,6 +107,15 @@ def events(hub: Any) -> dict[str, Any]:
     }
 
 
+def environment_of(settings: Settings) -> dict[str, str]:
+    return {
+        "STACK": settings.stack,
+        "LEDGER_TABLE": settings.ledger_table,
+        "INBOX_BUCKET": settings.inbox_bucket,
+        **{f"{name.upper()}_QUEUE": url for name, url in settings.queues.items()},
+    }
+
+
 def measured(rounds: int) -> dict[str, dict[str, Any]]:
     """Medians of CPU seconds, rounds interleaved; the first one, which compiles the sources, does not count."""
     from bench.units import house
@@ -114,7 +125,7 @@ def measured(rounds: int) -> dict[str, dict[str, Any]]:
         known = {"boto3 and one put": None, **events(hub)}
         for turn in range(rounds + 1):
             for name, event in known.items():
-                environment = {**os.environ, **hub.environment, "BENCH_EVENT": json.dumps(event)}
+                environment = {**os.environ, **environment_of(hub.settings), "BENCH_EVENT": json.dumps(event)}
                 environment.pop("PYTHONDONTWRITEBYTECODE", None)
                 environment |= {"POWERTOOLS_SERVICE_NAME": "retour", "POWERTOOLS_LOG_LEVEL": "WARNING"}
                 told = subprocess.run(

@@ -26,6 +26,7 @@ from retour.domain.contracts.contract import with_versions_of
 from retour.domain.contracts.lock import at_report
 from retour.domain.program import Program, program_from
 from retour.schedule.locking import lock
+from retour.settings import Settings
 from retour.store.bulk import batched
 from retour.store.items import Item, action_item, head_item, s
 from retour.wiring import Hub
@@ -48,7 +49,7 @@ def main() -> None:
 def measure(wanted: int) -> None:
     document = {**PROGRAM, "program": NAME}
     program = program_from(document, 1, with_versions_of(document, (), EVENT - timedelta(days=30)))
-    hub = Hub({"LEDGER_TABLE": table(), "INBOX_BUCKET": "none", "STACK": NAME})
+    hub = Hub(Settings(stack=NAME, ledger_table=table(), inbox_bucket="none"))
     lock_at = at_report(program.contracts[0].lock, EVENT, program.time_zone).locks_at
     assert lock_at is not None
     clock = [lock_at - timedelta(hours=1)]
@@ -117,7 +118,7 @@ def seed(hub: Hub, items: list[Any]) -> None:
     client = boto3.client("dynamodb")
     for some in batched(items, 25):
         client.batch_write_item(
-            RequestItems={hub.environment["LEDGER_TABLE"]: [{"PutRequest": {"Item": item}} for item in some]}
+            RequestItems={hub.settings.ledger_table: [{"PutRequest": {"Item": item}} for item in some]}
         )
 
 

@@ -18,6 +18,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
+from retour.settings import Settings
+
 THREADS = 16
 
 
@@ -32,7 +34,9 @@ def retour(path: Path, port: str, ca: str) -> Callable[[], int]:
     from retour.wiring import Hub
 
     os.environ.update(AWS_ENDPOINT_URL=f"https://127.0.0.1:{port}", AWS_CA_BUNDLE=ca)
-    ledger = TableLedger(Hub({"LEDGER_TABLE": "ledger"})._dynamodb, "ledger", "acme", ())
+    ledger = TableLedger(
+        Hub(Settings(stack="bench", ledger_table="ledger", inbox_bucket="none"))._dynamodb, "ledger", "acme", ()
+    )
     read = reading()
 
     def run() -> int:

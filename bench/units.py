@@ -18,6 +18,7 @@ from local.emulator import emulator, free_port
 from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
 from retour.intake.receive import receive
 from retour.intake.replay import record_program
+from retour.settings import Settings
 from retour.setup import program_file
 from retour.wiring import Hub
 
@@ -49,12 +50,9 @@ def house() -> Iterator[Hub]:
         names = {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in made}
         answers = boto3.client("sqs").create_queue(QueueName="answers")["QueueUrl"]
         hub = Hub(
-            {
-                "LEDGER_TABLE": names["Ledger"],
-                "INBOX_BUCKET": names["Inbox"],
-                "STACK": "bench",
-                "ANSWERS_QUEUE": answers,
-            }
+            Settings(
+                stack="bench", ledger_table=names["Ledger"], inbox_bucket=names["Inbox"], queues={"answers": answers}
+            )
         )
         applied = record_program(hub, sent(Kind.PROGRAM, b"", Channel.CONSOLE, ""), PROGRAM.encode())
         assert isinstance(applied, tuple), applied

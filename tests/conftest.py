@@ -21,6 +21,7 @@ from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
 from retour.intake.batch import Batch
 from retour.intake.receive import receive
 from retour.intake.replay import record_program
+from retour.settings import read_settings
 from retour.wiring import Hub
 from tests.meter import Looks, Meter
 
@@ -37,11 +38,22 @@ os.environ.update(
     AWS_SECRET_ACCESS_KEY="test",
     AWS_DEFAULT_REGION="us-east-1",
     POWERTOOLS_TRACE_DISABLED="true",
+    STACK="test",
+    LEDGER_TABLE="none",
+    INBOX_BUCKET="none",
 )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--bless", action="store_true", help="write the expected readings of the samples anew")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that starts a hub of its own is slow, wherever it stands."""
+    for item in items:
+        group = item.get_closest_marker("xdist_group")
+        if group and "hub" in group.args:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
@@ -187,7 +199,7 @@ PROGRAM: dict[str, Any] = {
 def house(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> House:
     """A program of its own on the embedded AWS; business time begins on 2 November 2026."""
     clock = Clock()
-    hub = Hub(environment)
+    hub = Hub(read_settings(environment))
     monkeypatch.setattr(hub, "now", clock)
     house = House(hub, f"acme-{os.getpid()}-{next(PROGRAMS)}", clock)
 

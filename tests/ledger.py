@@ -112,7 +112,7 @@ def seed(house: House, count: int, deliveries: bool = True) -> None:
     """So many actions of the house's program as of now; final ones, changed ones and open ones among them."""
     program, now = house.hub.program(house.program), house.clock.moment
     assert program is not None
-    client, table = house.hub._dynamodb, house.hub.environment["LEDGER_TABLE"]
+    client, table = house.hub._dynamodb, house.hub.settings.ledger_table
     for some in batched(Seeded(program, now).items(count), WRITTEN_AT_ONCE):
         asked: dict[str, Any] = {table: [{"PutRequest": {"Item": item}} for item in some]}
         while asked:

@@ -35,7 +35,7 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
     "store": ("retour.channels", "retour.files", "retour.remote", "retour.intake", "retour.wiring", "retour.cli"),
     "remote": ("retour.store", "retour.channels", "retour.cli", "boto3", "botocore"),
 }
-ENVIRONMENT_READERS = {"wiring.py", "cli"}
+ENVIRONMENT_READERS = {"settings.py", "cli"}
 
 
 def imports(source: str) -> Iterator[str]:
@@ -88,7 +88,7 @@ def test_the_guard_bites(folder: str, source: str) -> None:
     assert not trespasses(folder, "import json")
 
 
-def test_only_wiring_and_the_command_line_read_the_environment() -> None:
+def test_only_settings_and_the_command_line_read_the_environment() -> None:
     for path in [*sources(RETOUR), *sources(ROOT / "functions")]:
         if path.relative_to(RETOUR if path.is_relative_to(RETOUR) else ROOT).parts[0] in ENVIRONMENT_READERS:
             continue

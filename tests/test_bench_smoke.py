@@ -6,6 +6,8 @@ import pytest
 from bench import data, memory, readers
 from bench.__main__ import PRICES, verdict
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_reader_refuses_exactly_the_bad_rows(tmp_path: Path) -> None:
     path = data.write(tmp_path / "rows.csv", 1_000)

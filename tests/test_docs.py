@@ -38,7 +38,8 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_and_target_is_known(page: Path) -> None:
     text = page.read_text()
-    assert commands(text) <= known_commands()
+    if page.name != "specification.md":  # it names commands that are still to come
+        assert commands(text) <= known_commands()
     assert set(re.findall(r"(?:^|`)make ([a-z][a-z-]*)", text, re.MULTILINE)) <= TARGETS
 
 
@@ -52,6 +53,6 @@ def test_the_guard_bites() -> None:
 def test_ci_runs_the_readmes_test_commands() -> None:
     told = (ROOT / "README.md").read_text().partition("The tests:\n\n```sh\n")[2].partition("```")[0]
     commands = [line.partition("#")[0].strip() for line in told.splitlines()]
-    assert commands == ["make test", "make test-browser"]
+    assert commands == ["make check", "make test-slow", "make test-browser"]
     run = [line.strip() for line in (ROOT / ".ci/run").read_text().splitlines()]
     assert [line for line in run if line.startswith("make ")] == commands

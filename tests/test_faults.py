@@ -25,6 +25,8 @@ from tests.soak.faults import (
     unwell,
 )
 
+pytestmark = pytest.mark.slow
+
 RUNS, DELIVERIES, TURNS = 4, 40, 8
 
 

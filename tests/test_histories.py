@@ -15,6 +15,8 @@ from tests.domain.cases import CONTRACT, REPORTED, action, record
 from tests.soak.mutants import MUTANTS
 from tests.soak.run import first_bad
 
+pytestmark = pytest.mark.slow
+
 CHUNK = 1_250
 MUTANT_SEEDS = 10_000
 

@@ -6,11 +6,12 @@ import pytest
 from botocore.exceptions import UnknownServiceError
 
 from retour.wiring import Hub, collecting_no_garbage
+from tests.settings import IN_MEMORY
 
 
 def test_garbage_is_collected_again_after_a_client_was_built_or_could_not_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    hub = Hub({})
+    hub = Hub(IN_MEMORY)
     assert hub._client("sqs").meta.service_model.service_name == "sqs"
     assert gc.isenabled()
     with pytest.raises(UnknownServiceError):

@@ -62,7 +62,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 @cache
 def quiet_hub() -> Hub:
     """A hub that rebuilds and tells nobody."""
-    return replace(hub(), outward=False)
+    return replace(hub(), settings=replace(hub().settings, outward=False))
 
 
 def resolved(event: dict[str, Any], context: Any) -> dict[str, Any]:

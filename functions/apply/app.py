@@ -17,7 +17,7 @@ def handler(event: dict[str, Any], _context: Any) -> None:
         lost = [order for order in orders if not fold_or_park(hub(), *order)]
     logger.info("orders folded", orders=len(orders) - len(lost))
     # The embedded AWS would tell a failed batch without end and nothing else; there the sweep finds what is left.
-    if lost and not hub().is_local:
+    if lost and not hub().settings.is_local:
         raise RuntimeError(f"{len(lost)} orders neither folded nor parked")
 
 

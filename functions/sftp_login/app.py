@@ -19,7 +19,8 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
         logger.warning("login refused", server=event.get("serverId"))
         return {}
     logger.info("login looked up", program=found.program.id, source=found.source.name, keys=len(found.keys))
-    return admission(hub().environment["SFTP_ROLE"], hub().environment["INBOX_BUCKET"], found.folder, found.keys)
+    settings = hub().settings
+    return admission(settings.sftp_role, settings.inbox_bucket, found.folder, found.keys)
 
 
 def admission(role: str, bucket: str, folder: str, keys: list[str]) -> dict[str, Any]:

@@ -1,8 +1,7 @@
-"""The only reader of the environment and the only builder of clients."""
+"""The hub of a process: its settings, its clock, its stores and the only clients that are built."""
 
 import gc
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from retour.domain.contracts.contract import Contract
 from retour.domain.delivery import Delivery
 from retour.domain.program import Program
 from retour.domain.times import milliseconds
+from retour.settings import Settings, read_settings
 from retour.store.bulk import CONNECTIONS
 from retour.store.deliveries import Deliveries
 from retour.store.inbox import Inbox
@@ -54,10 +54,9 @@ def collecting_no_garbage() -> Iterator[None]:
 
 @dataclass
 class Hub:
-    """What the functions share in one process. Clients are built when first used; `outward` False: nothing leaves."""
+    """What the functions share in one process. Clients are built when first used."""
 
-    environment: Mapping[str, str]
-    outward: bool = True
+    settings: Settings
     _last: dict[str, datetime] = field(default_factory=dict, repr=False)
     _widths: dict[str, int] = field(default_factory=dict, repr=False)
     _listed: dict[tuple[str, str], datetime] = field(default_factory=dict, repr=False)
@@ -66,7 +65,7 @@ class Hub:
 
     def now(self) -> datetime:
         """The business clock: UTC to the millisecond. Only the local hub may shift it."""
-        return milliseconds(self.real_now() + self._offset)
+        return milliseconds(self.real_now() + self.settings.clock_offset)
 
     def real_now(self) -> datetime:
         """The clock of signatures, TLS and tokens; nothing ever shifts it."""
@@ -79,10 +78,6 @@ class Hub:
             return False
         self._last[what] = now
         return True
-
-    @cached_property
-    def _offset(self) -> timedelta:
-        return timedelta(seconds=float(self.environment.get("CLOCK_OFFSET_SECONDS") or 0))
 
     # Programs and who may touch them
 
@@ -105,7 +100,7 @@ class Hub:
 
     @cached_property
     def secrets(self) -> Secrets:
-        return Secrets(self._client("ssm"), self.environment["STACK"])
+        return Secrets(self._client("ssm"), self.settings.stack)
 
     def secret(self, program_id: str, source: str) -> dict[str, Any]:
         """What a source's sender and we know and nobody else; empty when nothing was ever agreed."""
@@ -127,15 +122,14 @@ class Hub:
             program.id,
             program.contracts,
             newest,
-            shards=self._index_shards,
+            shards=self.settings.index_shards,
             widths=self._widths,
             listed=self._listed,
             real_now=self.real_now,
         )
 
     def deliveries(self, program_id: str) -> Deliveries:
-        envelopes = self.environment.get("KEEP_ENVELOPES") == "1"
-        return Deliveries(self._dynamodb, self._table, program_id, self.inbox, envelopes)
+        return Deliveries(self._dynamodb, self._table, program_id, self.inbox, self.settings.is_local)
 
     def rates(self, program_id: str) -> Rates:
         return Rates(self._dynamodb, self._table, program_id)
@@ -146,11 +140,11 @@ class Hub:
     def kept_state(self, program_id: str, source: str) -> Facts:
         """The same, for facts that must outlive a kill on one machine as well."""
         state = self.state(program_id, source)
-        return KeptState(state, self.inbox) if self.is_local else state
+        return KeptState(state, self.inbox) if self.settings.is_local else state
 
     @cached_property
     def inbox(self) -> Inbox:
-        return Inbox(partial(self._client, "s3"), self.environment["INBOX_BUCKET"])
+        return Inbox(partial(self._client, "s3"), self.settings.inbox_bucket)
 
     def work(self, program_id: str, delivery_id: str) -> Work:
         return Work(self.inbox, self._dynamodb, self._table, program_id, delivery_id)
@@ -160,8 +154,8 @@ class Hub:
 
         Given again while it is on its way, it is on its way once.
         """
-        machine = self.environment.get("FILES_MACHINE")
-        if not machine or not self.outward:
+        machine = self.settings.files_machine
+        if not machine or not self.settings.outward:
             return False
         states = self._client("stepfunctions")
         document = json.dumps({"program": delivery.program, "delivery": delivery.id, **more})
@@ -179,7 +173,7 @@ class Hub:
 
     def ways_of(self, delivery: Delivery) -> list[str]:
         """How each way of a large file through the state machine stands or ended (RUNNING, FAILED, …), oldest first."""
-        machine = self.environment.get("FILES_MACHINE")
+        machine = self.settings.files_machine
         if not machine:
             return []
         states, found = self._client("stepfunctions"), list[str]()
@@ -195,27 +189,27 @@ class Hub:
     @property
     def hands_over_later(self) -> bool:
         """Whether this is a replay, after which the large files that were left on their way go on."""
-        return bool(self.environment.get("FILES_MACHINE")) and not self.outward
+        return bool(self.settings.files_machine) and not self.settings.outward
 
     # Outward
 
     def send(self, queue: str, message: Mapping[str, Any], delay_seconds: int = 0) -> None:
         """Put a message on one of our own queues; during a replay nothing is sent."""
-        if self.outward:
+        if self.settings.outward:
             self._sqs.send_message(
-                QueueUrl=self._queue_url(queue), MessageBody=json.dumps(message), DelaySeconds=delay_seconds
+                QueueUrl=self.settings.queues[queue], MessageBody=json.dumps(message), DelaySeconds=delay_seconds
             )
 
     def has_queue(self, queue: str) -> bool:
         """Whether this function was told of a queue."""
-        return bool(self.environment.get(f"{queue.upper()}_QUEUE"))
+        return queue in self.settings.queues
 
     def received(self, queue: str, most: int) -> Iterator[tuple[dict[str, Any], str]]:
         """Up to so many messages of a queue, each with what says to `done` that it is; else it comes back later."""
         taken = 0
         while taken < most:
             found = self._sqs.receive_message(
-                QueueUrl=self._queue_url(queue), MaxNumberOfMessages=min(10, most - taken)
+                QueueUrl=self.settings.queues[queue], MaxNumberOfMessages=min(10, most - taken)
             ).get("Messages", ())
             if not found:
                 return
@@ -225,8 +219,8 @@ class Hub:
 
     def ask_for_sweep(self) -> bool:
         """Have everything that was left anywhere taken up soon; False where nobody was told who does."""
-        function = self.environment.get("SWEEP_FUNCTION")
-        if not function or not self.outward:
+        function = self.settings.sweep_function
+        if not function or not self.settings.outward:
             return False
         asked = json.dumps({"sweep": {"older_than_seconds": 0, "thoroughly": True}})
         self._client("lambda").invoke(FunctionName=function, InvocationType="Event", Payload=asked)
@@ -234,14 +228,14 @@ class Hub:
 
     def done(self, queue: str, receipt: str) -> None:
         """Take a message that was received off its queue for good."""
-        self._sqs.delete_message(QueueUrl=self._queue_url(queue), ReceiptHandle=receipt)
+        self._sqs.delete_message(QueueUrl=self.settings.queues[queue], ReceiptHandle=receipt)
 
     def queue_depths(self) -> dict[str, int]:
         """Messages waiting per queue."""
         attribute = "ApproximateNumberOfMessages"
         return {
             queue: int(
-                self._sqs.get_queue_attributes(QueueUrl=self._queue_url(queue), AttributeNames=[attribute])[
+                self._sqs.get_queue_attributes(QueueUrl=self.settings.queues[queue], AttributeNames=[attribute])[
                     "Attributes"
                 ][attribute]
             )
@@ -251,7 +245,7 @@ class Hub:
 
     def mail(self, raw: bytes, sender: str, to: Sequence[str]) -> None:
         """Send one mail as it is, through SES."""
-        if self.outward:
+        if self.settings.outward:
             self._client("ses").send_raw_email(Source=sender, Destinations=list(to), RawMessage={"Data": raw})
 
     def receipt_rules(self) -> list[dict[str, Any]]:
@@ -265,114 +259,27 @@ class Hub:
         dkim = answer["DkimAttributes"].get(domain, {})
         return bool(dkim.get("DkimEnabled")) and dkim.get("DkimVerificationStatus") == "Success"
 
-    @property
-    def mail_domain(self) -> str:
-        return self.environment.get("MAIL_DOMAIN", "")
-
-    @property
-    def mail_from(self) -> str:
-        return self.environment.get("MAIL_FROM", "")
-
-    @property
-    def is_local(self) -> bool:
-        """The hub on one machine: it keeps envelopes to rebuild from, and has keys of its own."""
-        return self.environment.get("KEEP_ENVELOPES") == "1"
-
-    @property
-    def receives_mail(self) -> str:
-        """`ses`, where a rule set of SES takes mail in; `smtp`, where the local hub does; empty, where nobody does."""
-        return self.environment.get("RECEIVES_MAIL", "")
-
-    @property
-    def sftp_address(self) -> str:
-        """host:port of our SFTP server; empty where there is none."""
-        return self.environment.get("SFTP_ADDRESS", "")
-
-    @property
-    def api_url(self) -> str:
-        return self.environment.get("API_URL", "")
-
-    @property
-    def allow_private_hosts(self) -> bool:
-        """Only the local hub visits servers on private addresses."""
-        return self.environment.get("ALLOW_PRIVATE_HOSTS") == "1"
-
-    @property
-    def salesforce_connect(self) -> str | None:
-        """host:port where the local hub's Salesforce simulator answers for *.salesforce.com."""
-        return self.environment.get("SALESFORCE_CONNECT") or None
-
-    @property
-    def ecb_connect(self) -> str | None:
-        """host:port of who answers for the European Central Bank, where it is not the bank itself."""
-        return self.environment.get("ECB_CONNECT") or None
-
-    @property
-    def ecb_ca(self) -> str | None:
-        return self.environment.get("ECB_CA") or None
-
-    @property
-    def bigcommerce_connect(self) -> str | None:
-        """host:port of who answers for BigCommerce, where it is not BigCommerce itself."""
-        return self.environment.get("BIGCOMMERCE_CONNECT") or None
-
-    @property
-    def bigcommerce_ca(self) -> str | None:
-        return self.environment.get("BIGCOMMERCE_CA") or None
-
-    @property
-    def woocommerce_connect(self) -> str | None:
-        """host:port of who answers for every shop of WooCommerce, where it is not the shop itself."""
-        return self.environment.get("WOOCOMMERCE_CONNECT") or None
-
-    @property
-    def woocommerce_ca(self) -> str | None:
-        return self.environment.get("WOOCOMMERCE_CA") or None
-
-    @property
-    def salesforce_ca(self) -> str | None:
-        return self.environment.get("SALESFORCE_CA") or None
-
-    @property
-    def must_answer(self) -> bool:
-        """Whether somebody waits for what this function says: it asks nobody longer than they have patience."""
-        return self.environment.get("MUST_ANSWER") == "1"
-
     @cached_property
     def quota(self) -> "Quota":
         """How many calls a sender may make to this process."""
         from retour.api.quota import Quota
 
-        return Quota(float(self.environment.get("CALLS_PER_SECOND") or 0))
+        return Quota(self.settings.calls_per_second)
 
     # Clients
 
     @property
-    def _index_shards(self) -> int:
-        return int(self.environment.get("INDEX_SHARDS") or 1)
-
-    @property
     def _table(self) -> str:
-        return self.environment["LEDGER_TABLE"]
-
-    def _queue_url(self, queue: str) -> str:
-        return self.environment[f"{queue.upper()}_QUEUE"]
+        return self.settings.ledger_table
 
     @cached_property
     def _dynamodb(self) -> Any:
         client = self._client("dynamodb")
-        return ready(client, self._session.get_config_variable("ca_bundle"))
+        return ready(client, aws_session().get_config_variable("ca_bundle"))
 
     @cached_property
     def _sqs(self) -> Any:
         return self._client("sqs")
-
-    @cached_property
-    def _session(self) -> Any:
-        """What boto3 has beyond botocore's session is not used here, and takes its time to import."""
-        from botocore.session import get_session
-
-        return get_session()
 
     @collecting_no_garbage()
     def _client(self, service: str) -> Any:
@@ -384,23 +291,31 @@ class Hub:
             # Addresses handed out are signed as every region wants it, not in the old way of the oldest region.
             signature_version="s3v4" if service == "s3" else None,
             # Adaptive: who is throttled slows down by itself, and chance keeps those who wait apart.
-            retries={"mode": "adaptive", "total_max_attempts": 3 if self.must_answer else 8},
-            connect_timeout=1 if self.must_answer else 5,
-            read_timeout=5 if self.must_answer else 60,
+            retries={"mode": "adaptive", "total_max_attempts": 3 if self.settings.must_answer else 8},
+            connect_timeout=1 if self.settings.must_answer else 5,
+            read_timeout=5 if self.settings.must_answer else 60,
             # Said once; else botocore puts it together anew for each request.
             user_agent=f"Retour botocore/{__version__}",
         )
-        client = self._session.create_client(service, config=config)
-        if self.environment.get("RETOUR_AWS_KEY"):
+        client = aws_session().create_client(service, config=config)
+        if self.settings.aws_key:
             client.meta.events.register("before-call", self._show_key)
         return client
 
     def _show_key(self, params: Mapping[str, Any], **_: Any) -> None:
         """Only the embedded AWS has such a key: by it its functions are told from whoever else is on this machine."""
-        params["headers"]["x-retour-key"] = self.environment["RETOUR_AWS_KEY"]
+        params["headers"]["x-retour-key"] = self.settings.aws_key
+
+
+@cache
+def aws_session() -> Any:
+    """botocore's session, with the models it has read. What boto3 adds is not used here and slow to import."""
+    from botocore.session import get_session
+
+    return get_session()
 
 
 @cache
 def hub() -> Hub:
     """The one hub of this process."""
-    return Hub(os.environ, outward=os.environ.get("OUTWARD") != "off")
+    return Hub(read_settings())

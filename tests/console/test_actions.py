@@ -428,6 +428,7 @@ def test_a_choice_that_is_not_ours_is_not_found(console: Console, sold: Sold) ->
         assert browser.send(form, act="approve", choice=choice).status == 404
 
 
+@pytest.mark.slow
 def test_twelve_hundred_are_reversed_followed_and_undone_as_one(
     console: Console, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,8 @@ from retour.console.people import Grant, new_link
 from retour.schedule.arrivals import count_arrivals
 from retour.schedule.rollup import roll_up
 
+pytestmark = pytest.mark.slow
+
 FEW = 100
 MANY = int(os.environ.get("RETOUR_LEDGER_ACTIONS", "1500"))
 HEAVY = 100_000

@@ -11,17 +11,17 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.conftest import House
 from tests.console.conftest import Answer, Browser, Console
 from tests.console.provider import CLIENT, Provider, provider
+from tests.settings import change_settings
 
 from retour.console import people
+from retour.settings import SignIn
 from retour.wiring import Hub
 
 
 @pytest.fixture
 def idp(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
     with provider() as found:
-        given = {**house.hub.environment, "SIGN_IN_ISSUER": found.issuer, "SIGN_IN_CLIENT": CLIENT,
-                 "SIGN_IN_URL": found.issuer}  # fmt: skip
-        monkeypatch.setattr(house.hub, "environment", given)
+        change_settings(house.hub, sign_in=SignIn(found.issuer, CLIENT, found.issuer))
         yield found
 
 

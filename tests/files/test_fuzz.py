@@ -5,6 +5,8 @@ import random
 import pytest
 from tests.fuzz import TARGETS, tried
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = 400
 
 

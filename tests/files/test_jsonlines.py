@@ -154,6 +154,7 @@ def test_signs_we_use_ourselves_come_back_as_they_came() -> None:
         assert b"".join(rejected_again(opened(content.encode()), ())) == only.encode()
 
 
+@pytest.mark.slow
 def test_hostile_json_stays_within_memory_and_time(tmp_path: Path) -> None:
     first = f"[{good(1)},".encode()
     bodies = {

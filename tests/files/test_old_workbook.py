@@ -341,6 +341,7 @@ def looped(content: bytes) -> bytes:
     return content[:at] + pack("<I", 0) + content[at + 4 :]
 
 
+@pytest.mark.slow
 def test_hostile_workbooks_stay_within_memory_and_time(tmp_path: Path) -> None:
     good = HEADER + text(1, 0, "A-2")
     long = strings("9" * 9_000)

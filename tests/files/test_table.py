@@ -8,6 +8,7 @@ import tracemalloc
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -178,6 +179,7 @@ class Stream(Endless):
         return data[:size]
 
 
+@pytest.mark.slow
 def test_memory_is_flat_in_rows() -> None:
     def peak(count: int) -> int:
         found = open_file("x", Stream(count), source())  # type: ignore[arg-type]

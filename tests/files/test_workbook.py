@@ -227,6 +227,7 @@ def test_what_is_written_reads_the_same(table: list[tuple[str, str, str]]) -> No
     ]
 
 
+@pytest.mark.slow
 def test_hostile_workbooks_stay_within_memory_and_time(tmp_path: Path) -> None:
     good = HEADER + row(2, text("A2", "A-1"))
     bodies: dict[str, tuple[bytes, dict[str, Any]]] = {

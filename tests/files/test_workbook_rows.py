@@ -80,6 +80,7 @@ def lines(content: bytes) -> list[object]:
     return found
 
 
+@pytest.mark.slow
 def test_with_and_without_the_parser_a_sheet_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = xlsx.SheetReader._plain_row
     taken = []

@@ -189,6 +189,7 @@ def test_what_is_no_document_of_records() -> None:
     assert refused(b"<a>" * 20_000) == "XML_TOO_DEEP"
 
 
+@pytest.mark.slow
 def test_hostile_documents_stay_within_memory_and_time(tmp_path: Path) -> None:
     first = b"<modifications>" + record().encode() + b"\n"
     bodies = {

@@ -13,6 +13,7 @@ import yaml
 from functions.api import app
 from tests import contract
 from tests.conftest import PROGRAM, House
+from tests.settings import change_settings
 
 from retour.api.calls import plain_path
 from retour.domain.actions.modification import Modification
@@ -411,7 +412,7 @@ def test_a_parked_order_is_folded_by_an_administrators_redrive_and_what_cannot_b
 ) -> None:
     sold(call, "D-9")
     ledger(house).insert(unfolded(house, call))
-    queue = house.hub.environment["PARKED_QUEUE"]
+    queue = house.hub.settings.queues["parked"]
     for parked in ({"program": house.program, "home": "D-9"}, {"program": "gone", "home": "x"}):
         house.hub._sqs.send_message(QueueUrl=queue, MessageBody=json.dumps(parked))
     assert call("GET", f"{ACTIONS}/D-9~sale").json["changes"] == 0
@@ -706,7 +707,7 @@ def test_an_administrator_sees_queues_and_makes_keys(admin: Caller, call: Caller
 def test_a_replay_of_everything_stored_gives_the_same_ledger(
     call: Caller, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(house.hub.environment, "KEEP_ENVELOPES", "1")
+    change_settings(house.hub, is_local=True)
     path = f"{ACTIONS}/{sold(call, 'H-1')}"
     call("POST", MODIFICATIONS, take_back("H-1"))
     call("POST", f"{path}/modify", {"change": "take_back", "amount": "5.00"})

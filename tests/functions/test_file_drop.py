@@ -69,7 +69,7 @@ def tell_of(house: House, name: str, **fields: Any) -> None:
 
 def tell_of_by_server(house: House, name: str, **fields: Any) -> None:
     """Transfer's event, with no field that it may leave out."""
-    path = f"/{house.hub.environment['INBOX_BUCKET']}/sftp/{house.program}/warehouse/{name}"
+    path = f"/{house.hub.settings.inbox_bucket}/sftp/{house.program}/warehouse/{name}"
     event = {"source": "aws.transfer", "time": text(house.hub.real_now())}
     app.handler({**event, "detail": {"file-path": path, **fields}}, CONTEXT)
 
@@ -121,7 +121,7 @@ def test_d1_a_file_renamed_at_once_is_delivered_once(
     for one in {"backwards": ["x.csv", name], "twice": ["x.csv", name] * 2}.get(told, ["x.csv"]):
         tell_of(house, one)
     if told == "by the server":
-        bucket = house.hub.environment["INBOX_BUCKET"]
+        bucket = house.hub.settings.inbox_bucket
         old, new = (f"/{bucket}/sftp/{house.program}/warehouse/{one}" for one in (name, "x.csv"))
         app.handler({"detail": {"original-file-path": old, "renamed-file-path": new}}, CONTEXT)
     assert [(header.delivery.name, header.state) for header in headers(house)] == [("x.csv", "done")]

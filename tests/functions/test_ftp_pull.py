@@ -15,6 +15,7 @@ from pyftpdlib.authorizers import DummyAuthorizer
 from pyftpdlib.handlers import FTPHandler
 from pyftpdlib.servers import FTPServer
 from tests.conftest import PROGRAM, House
+from tests.settings import change_settings
 
 from retour.intake.receive import receive
 
@@ -59,7 +60,7 @@ def call(house: House, merchant: tuple[Path, int], monkeypatch: pytest.MonkeyPat
     }  # fmt: skip
     house.apply({**PROGRAM, "sources": {**PROGRAM["sources"], "depot": {"channel": "pull", "options": options}}})
     house.hub.secrets.put(house.program, "depot", {"password": "s3cret"})
-    monkeypatch.setattr(house.hub, "environment", {**house.hub.environment, "ALLOW_PRIVATE_HOSTS": "1"})
+    change_settings(house.hub, allow_private_hosts=True)
     monkeypatch.setattr(app, "hub", lambda: house.hub)
 
     def call(**message: Any) -> dict[str, Any]:
@@ -142,7 +143,7 @@ def test_what_fails_is_tried_again_unless_a_person_waits_for_it_or_has_to_mend_i
 def test_private_addresses_are_not_visited_in_the_cloud(
     house: House, merchant: tuple[Path, int], call: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(house.hub, "environment", {**house.hub.environment, "ALLOW_PRIVATE_HOSTS": ""})
+    change_settings(house.hub, allow_private_hosts=False)
     call(visit="v-1")
     assert last_visit(house)["errors"][0]["code"] == "ADDRESS_NOT_ALLOWED"
 
@@ -153,7 +154,7 @@ def test_a_source_that_is_gone_is_dropped_and_nothing_is_visited_during_a_rebuil
     leave(merchant, "may.csv", CSV, age=600)
     for gone in ({"source": "nobody"}, {"source": "erp"}, {"program": "nowhere"}):
         assert call(**gone) == {"batchItemFailures": []}
-    house.hub.outward = False
+    change_settings(house.hub, outward=False)
     assert call() == {"batchItemFailures": [{"itemIdentifier": "m-1"}]}
     assert last_visit(house) == {} and not list(house.hub.inbox.keys(f"pull/{house.program}/"))
 

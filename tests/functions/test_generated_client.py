@@ -18,6 +18,8 @@ from tests.functions.test_api import BATCHES, CONTEXT, MODIFICATIONS, Caller, so
 from tests.functions.test_api import admin as admin
 from tests.functions.test_api import call as call
 
+pytestmark = pytest.mark.slow
+
 SERVED = Path(__file__).resolve().parents[2] / "shared/retour/api/openapi.json"
 NAME = "retour_generated"
 

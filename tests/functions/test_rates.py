@@ -15,9 +15,11 @@ from functions.tick import app as ticking
 from tests.conftest import PROGRAM, House
 from tests.functions.test_api import ACTIONS, SALE, Answer, Caller, admin, call, sold, text_of
 from tests.functions.test_tick import CONTEXT
+from tests.settings import change_settings
 
 from retour.intake.batch import Batch
 from retour.intake.replay import rebuild
+from retour.settings import Service
 from retour.store.items import delivery_document
 
 __all__ = ["admin", "call"]
@@ -83,7 +85,7 @@ def test_read_again_it_is_the_same_delivery(call: Caller, house: House) -> None:
 
 def rate_in(delivery: str, house: House) -> Any:
     pages = house.hub._dynamodb.query(
-        TableName=house.hub.environment["LEDGER_TABLE"],
+        TableName=house.hub.settings.ledger_table,
         KeyConditionExpression="PK = :pk AND SK = :sk",
         ExpressionAttributeValues={
             ":pk": {"S": f"X#{house.program}"},
@@ -252,8 +254,7 @@ class Bank:
 @pytest.fixture
 def bank(clocked: House, admin: Caller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bank]:
     bank = Bank(tmp_path)
-    environment = {**clocked.hub.environment, "ECB_CONNECT": bank.connect, "ECB_CA": str(bank.ca)}
-    monkeypatch.setattr(clocked.hub, "environment", environment)
+    change_settings(clocked.hub, ecb=Service(bank.connect, str(bank.ca)))
     assert admin("PUT", "/v1/programs/{p}", text_of(clocked.program, fx_pull="ecb")).status == 200
     yield bank
     bank.server.shutdown()

@@ -14,10 +14,12 @@ from functions.salesforce_sync import app as sync
 from tests import gateway
 from tests.conftest import PROGRAM, House
 from tests.remote.salesforce_house import KEY, SOURCE, TOKEN, USER, key_pair
+from tests.settings import change_settings
 
 from local.salesforce import ADMIN, ORG, Simulator, start
 from retour.channels.salesforce import ACK
 from retour.remote.salesforce import client
+from retour.settings import Service
 
 CONTEXT = SimpleNamespace(
     function_name="salesforce",
@@ -57,9 +59,7 @@ class Organisation:
     def deliveries(self) -> list[tuple[str, str]]:
         """State and code of every delivery of the source, as the table says."""
         hub = self.house.hub
-        pages = hub._dynamodb.get_paginator("scan").paginate(
-            TableName=hub.environment["LEDGER_TABLE"], ConsistentRead=True
-        )
+        pages = hub._dynamodb.get_paginator("scan").paginate(TableName=hub.settings.ledger_table, ConsistentRead=True)
         items = [item for page in pages for item in page["Items"]]
         mine = [each for each in items if each["PK"]["S"].startswith(f"D#{self.house.program}#")]
         read = [(json.loads(each["doc"]["S"]), json.loads(each["rep"]["S"]), each["st"]["S"]) for each in mine]
@@ -86,8 +86,7 @@ def org(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     simulator.register(KEY, USER, key_pair()[1])
     authority = tmp_path / "ca.pem"
     authority.write_text(simulator.ca_pem)
-    environment = {**house.hub.environment, "SALESFORCE_CONNECT": simulator.connect, "SALESFORCE_CA": str(authority)}
-    monkeypatch.setattr(house.hub, "environment", environment)
+    change_settings(house.hub, salesforce=Service(simulator.connect, str(authority)))
     house.apply({**PROGRAM, "sources": {**PROGRAM["sources"], "crm": SOURCE}})
     house.hub.secrets.put(house.program, "crm", {"tokens": [TOKEN], "private_key": key_pair()[0]})
     for module in (app, sync):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.conftest import PROGRAM, House
 
+from retour.settings import read_settings
 from retour.wiring import Hub
 
 KEYS = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKJ8mYv1nMfhk4rH2mS0mAnnUC1kOKcEoFLaTf1yF8oK warehouse"]
@@ -22,13 +23,13 @@ def login(house: House, environment: dict[str, str], monkeypatch: pytest.MonkeyP
     sources = {**PROGRAM["sources"], "depot": {"channel": "sftp", "options": {"public_keys": KEYS}}}
     house.apply({**PROGRAM, "sources": sources})
     app = importlib.import_module("functions.sftp_login.app")
-    hub = Hub({**environment, "SFTP_ROLE": "arn:aws:iam::000000000000:role/sftp"})
+    hub = Hub(read_settings({**environment, "SFTP_ROLE": "arn:aws:iam::000000000000:role/sftp"}))
     monkeypatch.setattr(app, "hub", lambda: hub)
     return lambda user: app.handler({"username": user, "protocol": "SFTP", "serverId": "s-1"}, CONTEXT)
 
 
 def test_the_user_of_a_source_gets_its_keys_and_its_folder_alone(login: Any, house: House) -> None:
-    answer, bucket = login(f"{house.program}.depot"), house.hub.environment["INBOX_BUCKET"]
+    answer, bucket = login(f"{house.program}.depot"), house.hub.settings.inbox_bucket
     assert answer["PublicKeys"] == KEYS
     assert answer["Role"] == "arn:aws:iam::000000000000:role/sftp"
     folder = f"sftp/{house.program}/depot"

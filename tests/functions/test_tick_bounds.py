@@ -61,6 +61,7 @@ def forget_for(house: House, n: int) -> None:
         app.handler({}, CONTEXT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("grow", "most", "days"),
     [(hold, 24, 0), (wait, 60, 0), (record_versions, 12, 0), (forget_for, 100, 100)],

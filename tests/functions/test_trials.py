@@ -21,6 +21,7 @@ from tests.conftest import PROGRAM, House
 from tests.functions.test_api import Caller, admin, call, text_of
 from tests.gateway import hook
 from tests.remote.salesforce_house import KEY, SOURCE, TOKEN, USER, key_pair
+from tests.settings import change_settings
 
 from local.salesforce import Simulator, start
 from local.smtp import Mail, event, stamped
@@ -28,6 +29,7 @@ from retour.channels import mail
 from retour.connection_test.mail import NOT_READ, reason
 from retour.remote.salesforce import client
 from retour.sentences import all_sentences
+from retour.settings import Service
 
 __all__ = ["admin", "call"]
 CONTEXT = SimpleNamespace(
@@ -76,11 +78,13 @@ def tried(admin: Caller, call: Caller, house: House, monkeypatch: pytest.MonkeyP
     for server in servers:
         threading.Thread(target=server.serve_forever, daemon=True).start()
     ports = [server.server_address[1] for server in servers]
-    more = {
-        "API_URL": f"http://127.0.0.1:{ports[0]}", "SFTP_ADDRESS": f"127.0.0.1:{ports[1]}", "ALLOW_PRIVATE_HOSTS": "1",
-        "RECEIVES_MAIL": "smtp",
-    }  # fmt: skip
-    monkeypatch.setattr(house.hub, "environment", {**house.hub.environment, **more})
+    change_settings(
+        house.hub,
+        api_url=f"http://127.0.0.1:{ports[0]}",
+        sftp_address=f"127.0.0.1:{ports[1]}",
+        allow_private_hosts=True,
+        receives_mail="smtp",
+    )
     for app in (webhook, inbound, sync):
         monkeypatch.setattr(app, "hub", lambda: house.hub)
     assert admin("PUT", "/v1/programs/{p}", text_of(house.program, sources={**PROGRAM["sources"], **SOURCES})).status
@@ -145,7 +149,7 @@ def test_the_sftp_server_is_heard_and_the_login_lets_the_keys_in(tried: Callable
 def test_an_installation_without_an_sftp_server_says_so(
     tried: Callable[..., Any], house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(house.hub.environment, "SFTP_ADDRESS", "")  # type: ignore[arg-type]
+    change_settings(house.hub, sftp_address="")
     trial = tried("depot")
     assert states(trial)[2] == "server failed" and "EnableSftp=true" in trial["steps"][2]["explanation"]
 
@@ -216,7 +220,7 @@ def test_where_no_mail_comes_the_step_fails_when_its_time_is_over(
 def test_a_domain_that_no_rule_receives_is_told_and_unsigned_answers_are_a_warning(
     tried: Callable[..., Any], house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(house.hub.environment, "RECEIVES_MAIL", "ses")  # type: ignore[arg-type]
+    change_settings(house.hub, receives_mail="ses")
     rules: list[dict[str, Any]] = [{"Name": "other", "Enabled": True, "Recipients": ["else.example"]}]
     monkeypatch.setattr(house.hub, "receipt_rules", lambda: rules)
     monkeypatch.setattr(house.hub, "signs_mail", lambda domain: False)
@@ -247,8 +251,7 @@ def organisation(
     simulator.register(KEY, USER, public)
     authority = tmp_path / "ca.pem"
     authority.write_text(simulator.ca_pem)
-    more = {"SALESFORCE_CONNECT": simulator.connect, "SALESFORCE_CA": str(authority)}
-    monkeypatch.setattr(house.hub, "environment", {**house.hub.environment, **more})
+    change_settings(house.hub, salesforce=Service(simulator.connect, str(authority)))
     house.hub.secrets.put(house.program, "crm", {"tokens": [TOKEN], "private_key": private})
     client.cache_clear()
     yield simulator

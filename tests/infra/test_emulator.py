@@ -20,6 +20,8 @@ from tests.infra.conftest import PARAMETERS, Running, traced
 from local.deploy import client, deploy
 from local.emulator import emulator, free_port, was_killed
 
+pytestmark = pytest.mark.slow
+
 ITEM = {"PK": {"S": "A#acme#1"}, "SK": {"S": "M#1"}}
 
 

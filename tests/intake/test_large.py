@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.conftest import PROGRAM, House
+from tests.settings import change_settings
 
 from retour.domain.delivery import DRY_RUN, Channel, Delivery, Kind
 from retour.domain.row import Row, Unreadable
@@ -384,8 +385,8 @@ def test_a_replay_leaves_a_large_file_that_nobody_was_told_of_to_the_machine(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report(house, 30)
-    monkeypatch.setattr(house.hub, "environment", {**house.hub.environment, "FILES_MACHINE": "arn"})
-    monkeypatch.setattr(house.hub, "outward", False)
+    change_settings(house.hub, files_machine="arn")
+    change_settings(house.hub, outward=False)
     batch = house.file(a_file(30))
     assert batch.state == "working" and not house.order("A-0").records
     assert tell(house.hub, {"program": house.program, "delivery": batch.delivery.id, "what": "batch"}) == ""

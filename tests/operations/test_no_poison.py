@@ -13,6 +13,7 @@ from functions.apply import app as stream
 from functions.file_drop import app as file_drop
 from tests.conftest import House
 from tests.functions.test_inbound_email import CONTEXT
+from tests.settings import change_settings
 
 from retour.api.upkeep import redrive
 from retour.domain.delivery import Channel, Delivery, Kind
@@ -243,7 +244,7 @@ def test_one_record_of_a_batch_stops_no_other(house: House, monkeypatch: pytest.
 def test_a_dead_letter_goes_back_to_its_queue(house: House) -> None:
     sqs = house.hub._sqs
     dead = sqs.create_queue(QueueName=f"{house.program}-dead")["QueueUrl"]
-    house.hub.environment = {**house.hub.environment, "ANSWERS_DEAD_QUEUE": dead, "FILES_DEAD_QUEUE": dead}
+    change_settings(house.hub, queues={**house.hub.settings.queues, "answers_dead": dead, "files_dead": dead})
     message = {"program": house.program, "delivery": "x", "what": "batch"}
     sqs.send_message(QueueUrl=dead, MessageBody=json.dumps(message))
     admin = Principal("*", "admin", "admin")

@@ -18,12 +18,12 @@ def as_booked_before(house: House, order: str, rests: str, payout: int) -> None:
     """The head as the release before subjects wrote it: without the number of its rules; its one entry says so too."""
     hub = house.hub
     key = {"PK": s(f"A#{house.program}#{order}"), "SK": s(f"H#{order}~sale")}
-    item = hub._dynamodb.get_item(TableName=hub.environment["LEDGER_TABLE"], Key=key)["Item"]
+    item = hub._dynamodb.get_item(TableName=hub.settings.ledger_table, Key=key)["Item"]
     del item["ru"]
     [entry] = entries_from(item["log"]["B"])
     log = {"B": entry_bytes(replace(entry, payout=payout))}
     head = {"rs": s(rests), "po": n(payout), "log": log}
-    hub._dynamodb.put_item(TableName=hub.environment["LEDGER_TABLE"], Item=item | head)
+    hub._dynamodb.put_item(TableName=hub.settings.ledger_table, Item=item | head)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tests.conftest import PROGRAM, House
+from tests.settings import change_settings
 
 from retour.api.reading import Reader
 from retour.domain.delivery import Channel, Kind
@@ -24,7 +25,7 @@ NOTE = "Erika Müller rang: +49 151 000"
 @pytest.fixture
 def kept(house: House) -> House:
     """A program of one machine, whose bodies end after a day, with something of every kind."""
-    house.hub.environment = {**house.hub.environment, "KEEP_ENVELOPES": "1"}
+    change_settings(house.hub, is_local=True)
     sources = {**PROGRAM["sources"], "warehouse": {"channel": "sftp", "default_reason": "ITEM_RETURNED"}}
     house.apply({**PROGRAM, "raw_days": 1, "sources": sources})
     house.modify({"reference": "early", "order_id": "R-0", "change": "take_back", "amount": "5.00"})

@@ -5,7 +5,7 @@ import io
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import pytest
 from tests.servers.daemons import KINDS, Daemon, Identity, identity
 from tests.servers.install import install, possible
+from tests.settings import IN_MEMORY
 
 from retour.domain.delivery import Channel, Delivery
 from retour.domain.program import Program, Source
@@ -78,8 +79,7 @@ class House:
         self.writes_left: int | None = None
         self.docs: dict[str, dict[str, Any]] = {}
         self.inbox = Inbox(self.step)
-        self.outward = True
-        self.allow_private_hosts = True
+        self.settings = replace(IN_MEMORY, allow_private_hosts=True)
         self.secrets: dict[str, Any] = {}
         self.sent: list[tuple[str, dict[str, Any], int]] = []
         self.announced: list[Delivery] = []

@@ -12,6 +12,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from tests.settings import IN_MEMORY
 
 from local.salesforce import ADMIN, ORG, Simulator, start
 from retour.domain.actions.modification import Modification
@@ -21,6 +22,7 @@ from retour.domain.program import Program, program_from
 from retour.intake import report
 from retour.intake.actions import take_actions
 from retour.remote.salesforce import client
+from retour.settings import Settings
 from retour.store.ledger import HeadChange
 from retour.store.rehearsal import Rehearsal
 
@@ -158,7 +160,7 @@ class House:
     simulator: Simulator
     salesforce_ca: str
     ticks: int = 0
-    outward: bool = True
+    settings: Settings = IN_MEMORY
     sent: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     document: dict[str, Any] = field(default_factory=lambda: DOCUMENT)
 

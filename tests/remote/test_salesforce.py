@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.remote.salesforce_house import DOCUMENT, KEY, USER, House, Killed, key_pair
 from tests.remote.salesforce_house import house as open_house
+from tests.settings import change_settings
 
 from retour.channels.salesforce import as_read, entry
 from retour.domain.actions.outcome import Outcome
@@ -457,9 +458,9 @@ def test_a_long_message_fits_its_field(house: House) -> None:
 def test_nothing_is_written_back_in_a_replay_or_unasked(house: House) -> None:
     record = house.record("New")
     news = [{"id": record, "state": "applied", "message": ""}]
-    house.outward = False
+    change_settings(house, outward=False)
     assert write_back(house, house.acme, crm(house), news) == []
-    house.outward = True
+    change_settings(house, outward=True)
     source = crm(house)
     unasked = replace(source, options={k: v for k, v in source.options.items() if k != "write_back"})
     assert write_back(house, house.acme, unasked, news) == []

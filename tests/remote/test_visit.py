@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 import pytest
 from tests.remote.conftest import ACME, House, Killed, log_in, source
 from tests.servers.daemons import Daemon
+from tests.settings import change_settings
 
 from retour.domain.delivery import Channel, Kind
 from retour.domain.program import Source
@@ -94,7 +95,7 @@ def test_an_answer_is_left_in_the_result_folder(house: House, daemon: Daemon) ->
     assert (daemon.root / "in" / "result_a.csv.csv").read_bytes() == b"line,outcome\n"
     without = source(daemon, result_folder="")
     assert "no result_folder" in leave(house, "acme", without, "x", key, open_server=log_in)
-    house.outward = False
+    change_settings(house, outward=False)
     assert "nothing leaves" in leave(house, "acme", source(daemon), "result_b.csv", key, open_server=log_in)
     assert [path.name for path in (daemon.root / "in").iterdir()] == ["result_a.csv.csv"]
 

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import trustme
 from tests.conftest import PROGRAM, House
+from tests.settings import change_settings
 
 from retour.api import batches
 from retour.domain.delivery import Channel, Kind
@@ -83,7 +84,7 @@ def erp(house: House, receiver: Receiver) -> House:
     """A program whose source `erp` wants its answers at the receiver."""
     source = {"channel": "api", "kind": "standard", "options": {"callback": receiver.url}}
     house.apply({**PROGRAM, "sources": {**PROGRAM["sources"], "erp": source}})
-    house.hub.environment = {**house.hub.environment, "ALLOW_PRIVATE_HOSTS": "1"}
+    change_settings(house.hub, allow_private_hosts=True)
     house.hub.secrets.put(house.program, "erp", {"signing": ["whsec_b3RoZXI="], "callback": [SECRET]})
     return house
 
@@ -155,13 +156,13 @@ def test_two_live_secrets_sign_both(erp: House, receiver: Receiver) -> None:
 
 
 def test_our_own_network_is_not_called(erp: House, receiver: Receiver) -> None:
-    erp.hub.environment = {**erp.hub.environment, "ALLOW_PRIVATE_HOSTS": ""}
+    change_settings(erp.hub, allow_private_hosts=False)
     tell(erp.hub, sent(erp))
     assert receiver.calls == []
 
 
 def test_a_replay_tells_nobody(erp: House, receiver: Receiver) -> None:
-    erp.hub.outward = False
+    change_settings(erp.hub, outward=False)
     tell(erp.hub, sent(erp))
     assert receiver.calls == []
 

@@ -18,10 +18,12 @@ from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
 from retour.domain.program import Program, program_from
 from retour.intake import report
 from retour.intake.actions import take_actions
+from retour.settings import Settings
 from retour.store.deliveries import Header
 from retour.store.rehearsal import Rehearsal
 from tests.channels.hook_signing import signed, standard_with
 from tests.gateway import hook
+from tests.settings import IN_MEMORY
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
@@ -123,7 +125,7 @@ class Hall:
     said: Mapping[str, Any] = field(default_factory=dict)
     program_says: Mapping[str, Any] = field(default_factory=dict)
     moment: datetime = NOW
-    outward: bool = True
+    settings: Settings = IN_MEMORY
 
     def __post_init__(self) -> None:
         self.kept, self.notes = Kept(), Notes()

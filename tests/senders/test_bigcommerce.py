@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from retour.remote import RemoteError
+from retour.settings import Service
 from retour.sync.run import errand
 from tests.senders.hall import SECRET, Hall
 from tests.senders.messages import bigcommerce_status
 from tests.senders.shop_apis import TOKEN, BigCommerceStore
+from tests.settings import change_settings
 
 REFUND = {
     "items": [
@@ -32,8 +34,7 @@ def store(tmp_path: Path) -> Iterator[BigCommerceStore]:
 def hall(store: BigCommerceStore, monkeypatch: pytest.MonkeyPatch) -> Hall:
     hall = Hall("bigcommerce", {"options": {"store_hash": "a1b2c3"}})
     monkeypatch.setattr(hall, "secret", lambda *_: {"signing": [SECRET], "access_token": TOKEN})
-    monkeypatch.setattr(hall, "bigcommerce_connect", store.connect, raising=False)
-    monkeypatch.setattr(hall, "bigcommerce_ca", str(store.ca), raising=False)
+    change_settings(hall, bigcommerce=Service(store.connect, str(store.ca)))
     hall.sell("1057")
     return hall
 

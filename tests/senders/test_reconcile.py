@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from retour.remote import RemoteError
+from retour.settings import Service
 from retour.sync.run import errand, owed, reconcile
 from tests.senders.hall import SECRET, Hall
 from tests.senders.messages import START, Message, bigcommerce_status, moment, woocommerce_order
 from tests.senders.shop_apis import KEY, SECRET_KEY, SHOP, TOKEN, Api, BigCommerceStore, WooCommerceShop
+from tests.settings import change_settings
 
 REFUND = {
     "items": [{"item_type": "PRODUCT", "item_id": 7, "quantity": 1, "requested_amount": "40.00"}],
@@ -23,8 +25,7 @@ REFUND = {
 
 def joined(hall: Hall, api: Api, monkeypatch: pytest.MonkeyPatch, **secrets: str) -> Hall:
     monkeypatch.setattr(hall, "secret", lambda *_: {"signing": [SECRET], **secrets})
-    monkeypatch.setattr(hall, f"{hall.kind}_connect", api.connect, raising=False)
-    monkeypatch.setattr(hall, f"{hall.kind}_ca", str(api.ca), raising=False)
+    change_settings(hall, **{hall.kind: Service(api.connect, str(api.ca))})
     hall.moment = START + timedelta(days=1)
     return hall
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from retour.settings import read_settings
 from retour.wiring import Hub
 from tests.conftest import PROGRAM, Clock, House, storage
 
@@ -24,7 +25,7 @@ def stored() -> Iterator[dict[str, str]]:
 
 def house(environment: dict[str, str], document: dict[str, Any] = PROGRAM, name: str = "soak") -> House:
     """A program of its own, with a hub and a clock of its own; what leaves it is only noted."""
-    hub, clock = Hub(environment), Clock()
+    hub, clock = Hub(read_settings(environment)), Clock()
     made = House(hub, f"{name}-{os.getpid()}-{next(NUMBERS)}", clock)
     instead: dict[str, Any] = {
         "now": clock,

@@ -28,11 +28,13 @@ from retour.posting.fold import Contended
 from retour.posting.rows import take_rows
 from retour.posting.waiting import expire_waiting, remind_waiting
 from retour.schedule import locking
+from retour.settings import Settings
 from retour.store import items
 from retour.store import ledger as ledger_module
 from retour.store.deliveries import Deliveries
 from retour.store.ledger import TableLedger
 from retour.store.rates import Rates
+from tests.settings import IN_MEMORY
 from tests.soak.history import CASTS, START, History, history, programs
 from tests.soak.table import Bucket, Item, Table
 from tests.soak.weave import Job, Weaver
@@ -71,7 +73,7 @@ class World:
     identities: dict[str, str] = field(default_factory=dict)
     first_receipt: dict[tuple[str, str], datetime] = field(default_factory=dict)
     touched: dict[str, None] = field(default_factory=dict)
-    outward: bool = True
+    settings: Settings = IN_MEMORY
     calm: bool = False
 
     def __post_init__(self) -> None:

@@ -20,7 +20,7 @@ def test_a_document_without_a_number_has_the_first_format_and_a_higher_one_is_re
 def test_a_record_of_a_later_release_stops_whoever_would_book_on_it(house: House) -> None:
     house.report({"order_id": "A-1", "amount": "100.00"})
     client, key = house.hub._dynamodb, {"PK": s(f"A#{house.program}#A-1"), "SK": s("C#A-1~sale")}
-    table = house.hub.environment["LEDGER_TABLE"]
+    table = house.hub.settings.ledger_table
     item = client.get_item(TableName=table, Key=key)["Item"]
     client.put_item(TableName=table, Item={**item, "doc": s(json.dumps({**json.loads(item["doc"]["S"]), "format": 3}))})
     with pytest.raises(NewerFormatError):

@@ -22,6 +22,7 @@ from tests.functions.test_api import Caller
 from tests.ledger import WRITTEN_AT_ONCE
 
 from retour.api.documents import action_document, modification_document
+from retour.settings import Settings
 from retour.store.bulk import batched
 from retour.store.programs import Principal
 from retour.wiring import Hub
@@ -55,7 +56,7 @@ def load(name: str, environment: dict[str, str], patch: pytest.MonkeyPatch) -> R
     recorded = json.loads(gzip.decompress((FIXTURES / name).read_bytes()))
     table = f"recorded-{os.getpid()}-{next(TABLES)}"
     make_storage(table)
-    hub, clock = Hub({**environment, "LEDGER_TABLE": table, "INBOX_BUCKET": table, "STACK": table}), Clock()
+    hub, clock = Hub(Settings(stack=table, ledger_table=table, inbox_bucket=table)), Clock()
     clock.moment = datetime.fromisoformat(recorded["at"])
     patch.setattr(hub, "now", clock)
     patch.setattr(hub, "real_now", lambda: clock.moment)
@@ -210,6 +211,6 @@ def caller(read: Read, patch: pytest.MonkeyPatch) -> Caller:
 
 
 def items(hub: Hub) -> list[dict[str, Any]]:
-    pages = hub._dynamodb.get_paginator("scan").paginate(TableName=hub.environment["LEDGER_TABLE"], ConsistentRead=True)
+    pages = hub._dynamodb.get_paginator("scan").paginate(TableName=hub.settings.ledger_table, ConsistentRead=True)
     found = [item for page in pages for item in page["Items"] if item["PK"]["S"][:2] == "A#"]
     return sorted(found, key=lambda item: (item["PK"]["S"], item["SK"]["S"]))

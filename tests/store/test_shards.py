@@ -11,6 +11,7 @@ from tests.conftest import House
 from tests.functions.test_api import ACTIONS, Caller, admin, call  # noqa: F401
 from tests.meter import Looks, Meter
 from tests.schedule.test_locking import DUE, ledger_of, program_of, run
+from tests.settings import change_settings
 
 from retour.schedule.rollup import roll_up, rollups_of
 from retour.store.items import partner_month, shard_of, shard_suffix
@@ -23,8 +24,8 @@ ACTIONS_RECORDED = int(os.environ.get("RETOUR_HOT_KEY_ACTIONS", "300"))
 OF_A_CALL = 100
 
 
-def spread(house: House, monkeypatch: pytest.MonkeyPatch, shards: int) -> None:
-    monkeypatch.setattr(house.hub, "environment", {**house.hub.environment, "INDEX_SHARDS": str(shards)})
+def spread(house: House, shards: int) -> None:
+    change_settings(house.hub, index_shards=shards)
 
 
 def report(house: House, name: str, count: int) -> list[str]:
@@ -56,7 +57,7 @@ def changed_three_times(house: House, monkeypatch: pytest.MonkeyPatch) -> list[s
     """Reported under one shard, then four, then two."""
     made: list[str] = []
     for name, shards in (("one", 1), ("four", 4), ("two", 2)):
-        spread(house, monkeypatch, shards)
+        spread(house, shards)
         made += report(house, name, 14)
     return made
 
@@ -100,7 +101,7 @@ def test_an_action_stays_in_its_shard_and_a_change_costs_two_units(
     meter = metered()
     report(house, "old", 12)
     there = [key for key, _ in meter.partitions if key.startswith("GSI")]
-    spread(house, monkeypatch, 8)
+    spread(house, 8)
     for k in range(12):
         before = len(meter.calls)
         house.modify({"order_id": f"old-{k}", "change": "take_back", "amount": "1.00", "currency": "EUR"})
@@ -114,7 +115,7 @@ def test_what_moves_to_another_day_or_partner_is_listed_in_its_shard(
     house: House,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    spread(house, monkeypatch, 8)
+    spread(house, 8)
     made = report(house, "move", 12)
     house.modify(*({"order_id": f"move-{k}", "change": "reattribute", "partner": "suedwind"} for k in range(12)))
     assert sorted(paged(call, partner="suedwind")) == sorted(made)
@@ -141,7 +142,7 @@ def test_no_partition_takes_more_than_it_can(
     The requests are recorded as they are made, and played by arithmetic: in which second each would be, at so many
     actions a second, and what each partition would have to take in it.
     """
-    spread(house, monkeypatch, 8)
+    spread(house, 8)
     meter = metered()
     marks = []
     for start in range(0, ACTIONS_RECORDED, OF_A_CALL):

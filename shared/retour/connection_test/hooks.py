@@ -69,4 +69,4 @@ def called(hub: "Hub", url: str, sender: Hooks, signed_with: list[str]) -> int:
     """The status with which our own address answers a call that asks for nothing."""
     body = json.dumps({"type": "retour.test", "id": secrets.token_hex(8)}).encode()
     headers = sender.signed(body, signed_with, hub.real_now())
-    return post(url, body, headers, allow_private=hub.allow_private_hosts, seconds=SECONDS)
+    return post(url, body, headers, allow_private=hub.settings.allow_private_hosts, seconds=SECONDS)

@@ -26,7 +26,7 @@ Verdict = mail.Accepted | mail.Held | mail.Rejected | mail.Unread | mail.Quiet
 
 def attempt(hub: "Hub", program: Program, source: Source, course: Course) -> None:
     tokens = addresses(hub, program, source)
-    if not hub.mail_domain or not hub.receives_mail:
+    if not hub.settings.mail_domain or not hub.settings.receives_mail:
         raise RemoteError("MAIL_NOT_OFFERED")
     shown = access(hub, program, source)["address"]
     course.done("address", address=shown, count=len(tokens))
@@ -48,14 +48,14 @@ def addresses(hub: "Hub", program: Program, source: Source) -> list[str]:
 
 def reception(hub: "Hub", course: Course) -> None:
     """Whether mail for the domain reaches us, and whether our answers are believed."""
-    domain = hub.mail_domain
-    if hub.receives_mail == "smtp":
+    domain = hub.settings.mail_domain
+    if hub.settings.receives_mail == "smtp":
         course.done("reception", "TRIED_EMAIL_RECEPTION_LOCAL", domain=domain)
         return
     rule = next((rule for rule in hub.receipt_rules() if rule.get("Enabled") and covers(rule, domain)), None)
     if rule is None:
         raise RemoteError("MAIL_RULE_MISSING", domain=domain)
-    sender = hub.mail_from.rpartition("@")[2]
+    sender = hub.settings.mail_from.rpartition("@")[2]
     if not hub.signs_mail(sender):
         course.warned("reception", "MAIL_ANSWERS_UNSIGNED", domain=sender, rule=rule["Name"])
         return

@@ -30,13 +30,13 @@ def attempt(
     course.done("secret", f"TRIED_PULL_SECRET_{credential(hub, program, source).upper()}")
 
     host, port = options["host"], int(options.get("port", PORTS[options["protocol"]]))
-    found = address.checked(host, port, allow_private=hub.allow_private_hosts, resolve=resolve)
+    found = address.checked(host, port, allow_private=hub.settings.allow_private_hosts, resolve=resolve)
     course.done("resolve", host=host, address=", ".join(found))
 
     def watch(step: str, seen: dict[str, Any]) -> None:
         course.done(step, recognised(seen) if step == "trust" else "", **seen)
 
-    server = open_server(options, secret, hub.allow_private_hosts, watch)
+    server = open_server(options, secret, hub.settings.allow_private_hosts, watch)
     try:
         folder, pattern = str(options.get("folder", "")), options.get("pattern", "*")
         files = server.files(folder, lambda name: not unwanted(name, pattern))

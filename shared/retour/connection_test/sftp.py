@@ -18,7 +18,7 @@ USUAL_PORT = 22
 
 def attempt(hub: "Hub", program: Program, source: Source, course: Course) -> None:
     keys, name = source.options.get("public_keys", ()), user(program, source)
-    if keys or not hub.is_local:
+    if keys or not hub.settings.is_local:
         found = declared(hub, program, source)
         course.done("keys", count=len(found), keys=", ".join(found))
         let_in = login(hub, name)
@@ -29,9 +29,13 @@ def attempt(hub: "Hub", program: Program, source: Source, course: Course) -> Non
         course.warned("keys", "SFTP_ONLY_OUR_OWN_KEY")
         course.done("login", user=name, count=1)
 
-    if not hub.sftp_address:
+    if not hub.settings.sftp_address:
         raise RemoteError("SFTP_NOT_OFFERED")
-    course.done("server", address=hub.sftp_address, said=greeting(hub.sftp_address, hub.allow_private_hosts))
+    course.done(
+        "server",
+        address=hub.settings.sftp_address,
+        said=greeting(hub.settings.sftp_address, hub.settings.allow_private_hosts),
+    )
 
     lying = sum(1 for _ in islice(hub.inbox.keys(f"{Login(program, source).folder}/"), LISTED))
     course.done("folder", folder="/", count=lying)
@@ -40,7 +44,7 @@ def attempt(hub: "Hub", program: Program, source: Source, course: Course) -> Non
 def declared(hub: "Hub", program: Program, source: Source) -> list[str]:
     """The keys as people compare them; RemoteError while there is none, or one cannot be used."""
     keys = source.options.get("public_keys", ())
-    if not keys and not hub.is_local:
+    if not keys and not hub.settings.is_local:
         raise RemoteError("SFTP_WITHOUT_KEY", source=source.name)
     for number, line in enumerate(keys, 1):
         if fingerprint(line) is None:

@@ -18,6 +18,7 @@ from urllib.parse import urlencode, urlsplit
 
 from retour.console.people import Grant, grants_of_groups, hashed, kept
 from retour.domain.times import instant, text
+from retour.settings import SignIn
 from retour.wiring import Hub
 
 logger = logging.getLogger(__name__)
@@ -25,13 +26,6 @@ COOKIE = "retour_login"
 MINUTES = 10
 SECONDS = 10
 LEEWAY = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    issuer: str
-    client: str
-    sign_in: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +48,16 @@ class Known:
     back: str
 
 
-def settings(hub: Hub) -> Settings | None:
-    """None where nobody set a provider up."""
-    given = hub.environment
-    issuer, client = given.get("SIGN_IN_ISSUER", ""), given.get("SIGN_IN_CLIENT", "")
-    return Settings(issuer, client, given.get("SIGN_IN_URL", "")) if issuer and client else None
+def provider(hub: Hub) -> SignIn | None:
+    """None where no provider was set up."""
+    found = hub.settings.sign_in
+    return found if found.issuer and found.client else None
 
 
 def origin(hub: Hub) -> str:
     """Where people log in, for the policy on forms."""
-    found = settings(hub)
-    parts = urlsplit(found.sign_in) if found else None
+    found = provider(hub)
+    parts = urlsplit(found.url) if found else None
     return f"{parts.scheme}://{parts.netloc}" if parts and parts.netloc else ""
 
 
@@ -84,7 +77,7 @@ def fetched(address: str, form: Mapping[str, str] | None = None) -> bytes:
 
 
 def start(hub: Hub, address: str, back: str) -> Started | None:
-    found = settings(hub)
+    found = provider(hub)
     if found is None:
         return None
     state, nonce, verifier, browser = (secrets.token_urlsafe(32) for _ in range(4))
@@ -107,7 +100,7 @@ def start(hub: Hub, address: str, back: str) -> Started | None:
 
 def finish(hub: Hub, address: str, query: Mapping[str, str], browser: str) -> Known | Failed:
     """Who came back, if it is the browser that went, with a code that the provider turns into a token for us."""
-    found = settings(hub)
+    found = provider(hub)
     key = f"login#{hashed(query.get('state', ''))}"
     begun = kept(hub).get(key)
     if found is None or begun is None:
@@ -130,7 +123,7 @@ def finish(hub: Hub, address: str, query: Mapping[str, str], browser: str) -> Kn
     return Known(str(claims.get("email") or claims["sub"]), grants, begun["back"])
 
 
-def exchanged(found: Settings, address: str, code: str, verifier: str) -> str:
+def exchanged(found: SignIn, address: str, code: str, verifier: str) -> str:
     form = {
         "grant_type": "authorization_code",
         "client_id": found.client,
@@ -149,7 +142,7 @@ def keys_of(address: str) -> Any:
     return jwt.PyJWKClient(address, cache_keys=True, timeout=SECONDS)
 
 
-def verified(found: Settings, token: str) -> Mapping[str, Any]:
+def verified(found: SignIn, token: str) -> Mapping[str, Any]:
     """The claims of a token that this provider signed for us and that is still good; ValueError otherwise."""
     import jwt
 

@@ -34,7 +34,7 @@ def signed_in(visit: Visit, session: str, path: str = "/console") -> Response:
 def door(visit: Visit, status: int = 200, said: str = "", kept: bool = False) -> Response:
     back = visit.request.query.get("back", "")
     return visit.render(
-        "door.html", status, said=said, cloud=oidc.settings(visit.hub) is not None, back=back, kept=kept
+        "door.html", status, said=said, cloud=oidc.provider(visit.hub) is not None, back=back, kept=kept
     )
 
 

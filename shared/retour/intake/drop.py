@@ -285,7 +285,7 @@ def note_partial(hub: "Hub", key: str, start: datetime, end: datetime) -> bool:
 def is_partial(hub: "Hub", program: Program, source: Source, version: Version) -> bool:
     """Whether the server said so; in the cloud its word and the object's come side by side."""
     notes = hub.state(program.id, source.name)
-    for look in range(1 if hub.is_local or hub.real_now() - version.at > RENAMED_WITHIN else LOOKS):
+    for look in range(1 if hub.settings.is_local or hub.real_now() - version.at > RENAMED_WITHIN else LOOKS):
         if look:
             time.sleep(BETWEEN_LOOKS)
         if (noted := notes.get(f"partial#{version.key}")) is not None and within(version, noted):

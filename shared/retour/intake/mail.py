@@ -96,7 +96,7 @@ def addressed(hub: "Hub", recipients: Sequence[str]) -> Iterator[tuple[Program, 
     """The sources whose address and live token stand in the envelope, each once."""
     seen = set()
     for recipient in recipients:
-        address = mail.address(recipient, hub.mail_domain)
+        address = mail.address(recipient, hub.settings.mail_domain)
         program = hub.program(address.program) if address else None
         source = program.sources.get(address.source) if address and program else None
         if not (address and program and source and source.channel is Channel.EMAIL):
@@ -116,7 +116,7 @@ def taken(hub: "Hub", program: Program, source: Source, raw: bytes, envelope: En
         raw,
         source,
         envelope_sender=envelope.sender,
-        domain=hub.mail_domain,
+        domain=hub.settings.mail_domain,
         dmarc=envelope.dmarc,
         virus=envelope.virus,
         signed=partial(proved_by_signature, hub, program, source, envelope.id),

@@ -83,7 +83,7 @@ def end_body(hub: "Hub", program: Program, header: Header) -> bool:
         reader = Reader(program, hub.ledger(program), hub.deliveries(program.id), hub.now())
         reported = [[one.place, one.outcome, one.code, one.order, one.action] for one in reader.results(header)]
         header = replace(header, report={**header.report, REPORTED: reported})
-    if hub.is_local:
+    if hub.settings.is_local:
         put_reading(hub, program, header)
     places = [delivery.body_key, f"{outcomes.folder(delivery)}rejected"]
     for key in filter(None, places):
@@ -194,7 +194,7 @@ def forget_order(hub: "Hub", program: Program, order_key: str) -> int:
     hub.ledger(program).redact_notes(order)
     for delivery_id in sorted(brought):
         header = deliveries.get(delivery_id)
-        if header is not None and header.is_gone and hub.is_local:
+        if header is not None and header.is_gone and hub.settings.is_local:
             put_reading(hub, program, header)
         elif header is not None and header.state in FINISHED:
             ended += end_body(hub, program, header)

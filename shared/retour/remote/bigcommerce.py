@@ -55,5 +55,5 @@ class BigCommerce:
 
     def _ask(self, path: str) -> Any:
         url = f"https://{HOST}/stores/{self.store}/{path}"
-        via, ca = self.hub.bigcommerce_connect, self.hub.bigcommerce_ca
-        return ask_shop(url, {"x-auth-token": self.token}, via=via, ca=ca, refusal="SHOP_REFUSED")
+        service = self.hub.settings.bigcommerce
+        return ask_shop(url, {"x-auth-token": self.token}, via=service.connect, ca=service.ca, refusal="SHOP_REFUSED")

@@ -14,4 +14,4 @@ BYTES_MAX = 2 * 1024 * 1024
 
 def fetch(hub: "Hub", url: str) -> bytes:
     """The document at an address of the bank; RemoteError where there is none."""
-    return get(url, most=BYTES_MAX, via=hub.ecb_connect, ca=hub.ecb_ca)
+    return get(url, most=BYTES_MAX, via=hub.settings.ecb.connect, ca=hub.settings.ecb.ca)

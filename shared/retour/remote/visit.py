@@ -23,6 +23,7 @@ from retour.domain.times import instant, text
 from retour.files import names
 from retour.files.answers import receipt_text
 from retour.remote import Remote, RemoteError, Server, Watch, nobody, words
+from retour.settings import Settings
 
 DAILY = "05:00"
 SETTLED = timedelta(seconds=60)
@@ -74,9 +75,7 @@ class House(Protocol):
     @property
     def inbox(self) -> Inbox: ...
     @property
-    def outward(self) -> bool: ...
-    @property
-    def allow_private_hosts(self) -> bool: ...
+    def settings(self) -> Settings: ...
     def now(self) -> datetime: ...
     def real_now(self) -> datetime: ...
     def secret(self, program: str, source: str, /) -> Mapping[str, Any]: ...
@@ -108,7 +107,7 @@ def errand(
         return {**about, "not_left": leave(hub, program.id, source, **message["put"])}
     if not source.enabled:
         return {**about, "dropped": "the source is switched off"}
-    if not hub.outward:
+    if not hub.settings.outward:
         raise NotVisited("nothing leaves the house now")
     asked = message.get("visit", "")
     report = visit(hub, announce, program, source, asked=asked, look=message.get("look", 1))
@@ -349,7 +348,7 @@ def visit(
     report = Report(asked or secrets.token_hex(8), hub.now(), place(options))
     started = hub.real_now()
     try:
-        server = open_server(options, hub.secret(program.id, source.name), hub.allow_private_hosts)
+        server = open_server(options, hub.secret(program.id, source.name), hub.settings.allow_private_hosts)
         try:
             for folder in folders(options):
                 errand = Errand(hub, announce, program, source, server, state, report, started + TOO_LONG, folder)
@@ -590,7 +589,7 @@ class Errand:
         """
         options = self.source.options
         to = options.get("move_to")
-        if (options.get("delete") is not True and not to) or not self.hub.outward:
+        if (options.get("delete") is not True and not to) or not self.hub.settings.outward:
             return
         try:
             now = self.server.look(self.folder, file.name)
@@ -655,10 +654,10 @@ def leave(hub: House, program: str, source: Source, name: str, key: str, *, open
     folder = source.options.get("result_folder")
     if not folder:
         return "the source has no result_folder"
-    if not hub.outward:
+    if not hub.settings.outward:
         return "nothing leaves the house now"
     body = hub.inbox.read(key)
-    server = open_server(source.options, hub.secret(program, source.name), hub.allow_private_hosts)
+    server = open_server(source.options, hub.secret(program, source.name), hub.settings.allow_private_hosts)
     try:
         server.put(folder, name, body)
     finally:

@@ -54,8 +54,10 @@ class WooCommerce:
         query = urlencode({**asked, "dates_are_gmt": "true", "per_page": self.page})
         url = f"{self.address}/wp-json/wc/v3/orders?{query}"
         signed = base64.b64encode(f"{self.key}:{self.secret}".encode()).decode()
-        via, ca = self.hub.woocommerce_connect, self.hub.woocommerce_ca
-        found = ask_shop(url, {"authorization": f"Basic {signed}"}, via=via, ca=ca, refusal="WOOCOMMERCE_REFUSED")
+        service = self.hub.settings.woocommerce
+        found = ask_shop(
+            url, {"authorization": f"Basic {signed}"}, via=service.connect, ca=service.ca, refusal="WOOCOMMERCE_REFUSED"
+        )
         if not isinstance(found, list):
             raise RemoteError("WOOCOMMERCE_REFUSED", lasting=True, host=urlsplit(url).hostname, status="404")
         return found

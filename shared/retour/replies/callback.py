@@ -39,7 +39,7 @@ def tell(
     """
     delivery = header.delivery
     url = source.options.get("callback")
-    if delivery.channel is not Channel.API or delivery.is_dry_run or not url or not hub.outward:
+    if delivery.channel is not Channel.API or delivery.is_dry_run or not url or not hub.settings.outward:
         return
     seen = hub.state(program.id, source.name)
     what = again or header.state
@@ -58,7 +58,7 @@ def tell(
     try:
         secrets = hub.secret(program.id, source.name).get("callback", ())
         headers = signed(body, identity, hub.real_now(), secrets)
-        status = post(url, body, headers, allow_private=hub.allow_private_hosts)
+        status = post(url, body, headers, allow_private=hub.settings.allow_private_hosts)
         if not 200 <= status < 300:
             raise RemoteError("CALLBACK_REFUSED", host=urlsplit(url).hostname, status=status)
     except RemoteError as error:

@@ -249,12 +249,12 @@ def by_mail(
         *files,
         language=program.language,
         program=program.name,
-        sender=hub.mail_from,
+        sender=hub.settings.mail_from,
         to=delivery.reply,
         again=again.rpartition("~")[2],
         at=hub.now(),
     )
-    hub.mail(raw, hub.mail_from, [to])
+    hub.mail(raw, hub.settings.mail_from, [to])
     sent.put(mark, {"at": hub.now().isoformat()})
     return f"mail to {to}"
 

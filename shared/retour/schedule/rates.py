@@ -33,7 +33,7 @@ def pull_rates(hub: "Hub", program: Program) -> str | None:
     Where they could not be had, what is wrong: they are asked for again with the next tick. What was answered and are
     no rates is kept once as a delivery that was refused.
     """
-    if program.fx_pull != "ecb" or not hub.outward:
+    if program.fx_pull != "ecb" or not hub.settings.outward:
         return None
     state = hub.state(program.id, SOURCE)
     kept = state.get("published")

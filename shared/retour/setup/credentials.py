@@ -123,9 +123,9 @@ def access(hub: "Hub", program: Program, source: Source) -> dict[str, str]:
     """How a source is used, without what is secret: that part of an address is a …"""
     match source.channel:
         case Channel.API:
-            return {"url": f"{hub.api_url}/v1/programs/{program.id}/hooks/{source.name}"}
+            return {"url": f"{hub.settings.api_url}/v1/programs/{program.id}/hooks/{source.name}"}
         case Channel.SFTP:
-            server = {"server": f"sftp://{hub.sftp_address}"} if hub.sftp_address else {}
+            server = {"server": f"sftp://{hub.settings.sftp_address}"} if hub.settings.sftp_address else {}
             return {**server, "user": user(program, source)}
         case Channel.PULL:
             options = source.options
@@ -141,9 +141,9 @@ def secret_access(hub: "Hub", program: Program, source: Source, secret: Mapping[
             names = {"signing": "secret", "callback": "callback_secret"}
             return {names[what]: value for what, value in told.items()}
         case Channel.EMAIL if told:
-            return {"address": f"{program.id}.{source.name}.{told['tokens']}@{hub.mail_domain}"}
+            return {"address": f"{program.id}.{source.name}.{told['tokens']}@{hub.settings.mail_domain}"}
         case Channel.SALESFORCE if told:
-            return {"url": f"{hub.api_url}/v1/programs/{program.id}/salesforce/{source.name}/{told['tokens']}"}
+            return {"url": f"{hub.settings.api_url}/v1/programs/{program.id}/salesforce/{source.name}/{told['tokens']}"}
     return {}
 
 

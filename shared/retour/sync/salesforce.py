@@ -88,8 +88,8 @@ def client_of(hub: "Hub", program: Program, source: Source, *, patient: bool = F
         options["username"],
         options["consumer_key"],
         secret["private_key"],
-        connect=hub.salesforce_connect,
-        ca=hub.salesforce_ca,
+        connect=hub.settings.salesforce.connect,
+        ca=hub.settings.salesforce.ca,
         timeout=PATIENT if patient else QUICK,
     )
 
@@ -350,7 +350,7 @@ def write_back(hub: "Hub", program: Program, source: Source, records: Sequence[M
         fresh = (before.get("state"), before.get("message")) != (record["state"], record["message"])
         if fresh and version >= before.get("version", 0):
             newest[record["id"]] = {"state": record["state"], "message": record["message"], "version": version}
-    if not (hub.outward and names and newest):
+    if not (hub.settings.outward and names and newest):
         return []
     results: list[Written] = []
     salesforce = client_of(hub, program, source, patient=True)
