@@ -1,6 +1,7 @@
 """Clients are built without looking for garbage meanwhile, and it is looked for again afterwards, whatever happens."""
 
 import gc
+from dataclasses import replace
 
 import pytest
 from botocore.exceptions import UnknownServiceError
@@ -25,7 +26,7 @@ def test_who_must_answer_is_impatient_and_whoever_is_throttled_slows_down(
 ) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     for service in ("dynamodb", "s3", "sqs", "ssm"):
-        config = Hub({"MUST_ANSWER": answers})._client(service).meta.config
+        config = Hub(replace(IN_MEMORY, must_answer=answers == "1"))._client(service).meta.config
         assert (config.connect_timeout, config.read_timeout) == (connect, read)
         assert config.retries == {"mode": "adaptive", "total_max_attempts": attempts}, "with jitter, as botocore does"
 
