@@ -12,7 +12,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from tests.settings import IN_MEMORY
+from tests.settings import IN_MEMORY, change_settings
 
 from local.salesforce import ADMIN, ORG, Simulator, start
 from retour.domain.actions.modification import Modification
@@ -22,7 +22,7 @@ from retour.domain.program import Program, program_from
 from retour.intake import report
 from retour.intake.actions import take_actions
 from retour.remote.salesforce import client
-from retour.settings import Settings
+from retour.settings import Service, Settings
 from retour.store.ledger import HeadChange
 from retour.store.rehearsal import Rehearsal
 
@@ -165,6 +165,7 @@ class House:
     document: dict[str, Any] = field(default_factory=lambda: DOCUMENT)
 
     def __post_init__(self) -> None:
+        change_settings(self, salesforce=Service(self.simulator.connect, self.salesforce_ca))
         self.life = Life()
         self.facts = Facts(self.life)
         self.kept = Kept(self.life)
@@ -174,10 +175,6 @@ class House:
     @property
     def programs(self) -> Any:
         return SimpleNamespace(ids=lambda: ["acme"])
-
-    @property
-    def salesforce_connect(self) -> str:
-        return self.simulator.connect
 
     def now(self) -> datetime:
         """Later at every look, as a clock is."""

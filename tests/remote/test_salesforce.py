@@ -19,9 +19,9 @@ from retour.domain.times import instant, text
 from retour.intake.receive import receive
 from retour.remote import RemoteError
 from retour.remote.salesforce import Client, Written, client, domain_of, session
+from retour.sync.run import errand
 from retour.sync.salesforce import (
     OVERLAP,
-    errand,
     hinted,
     read_back,
     reconcile,
