@@ -81,6 +81,7 @@ soak: install
 	$(if $(ARGS),,POWERTOOLS_LOG_LEVEL=CRITICAL PYTHONPATH=infra:. $(BIN)/python -m tests.senders)
 	$(if $(ARGS),,RETOUR_LARGE_ROWS=100000 $(BIN)/pytest -q tests/local/test_large_files.py)
 	$(if $(ARGS),,RETOUR_LEDGER_ACTIONS=100000 $(BIN)/pytest -q -s tests/console/test_cost.py)
+	$(if $(ARGS),,RETOUR_FLOOD=1 $(BIN)/pytest -q -n 0 -s tests/local/test_flood.py)
 	$(if $(ARGS),,RETOUR_HOT_KEY_ACTIONS=100000 $(BIN)/pytest -q -s tests/store/test_shards.py)
 
 # make mutants                           a seeded sample of faults in the rules, each judged by the pure tests
