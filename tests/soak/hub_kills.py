@@ -20,7 +20,7 @@ CHANNELS: dict[str, tuple[Do, str]] = {
     "file": (filed, "70.00"),
     "upload": (dropped, "70.00"),
     "mail": (mailed, "70.00"),
-    "act": (lambda hub, order: acted(hub, order, "reverse"), "0.00"),
+    "act": (lambda hub, order: acted(hub, order, "reverse", reason="ITEM_RETURNED"), "0.00"),
 }
 STAGES = {"before it is answered": (0.0, 0.15), "while its rows are read": (0.15, 1.0), "while it is answered": (1, 4)}
 """How many seconds after it was begun the power goes: at the least and at the most."""
