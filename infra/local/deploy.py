@@ -1,8 +1,9 @@
 """Retour's own template in the embedded AWS.
 
 The template goes through AWS's own SAM translator and is then deployed: nothing is taken out, so whatever the emulator
-does not know makes the deployment fail. Three things are put differently, each where it is done and with its reason:
-the storage is a stack of its own, the inbox lies beside it, and the stream's mapping is new with every deployment.
+does not know makes the deployment fail. Four things are put differently, each where it is done and with its reason:
+the storage is a stack of its own, the inbox lies beside it, the stream's mapping is new with every deployment, and a
+large file has as many workers as the machine can carry.
 Code goes up as source only; the libraries that the functions import lie in the emulator's own environment.
 """
 
@@ -10,6 +11,7 @@ import hashlib
 import io
 import json
 import logging
+import os
 import time
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -59,6 +61,7 @@ def deploy(endpoint: Endpoint | str, *, parameters: Mapping[str, str], root: Pat
     defaults = {name: str(declared["Default"]) for name, declared in template["Parameters"].items()}
     wanted = {name: {**defaults, **parameters}[value["Ref"]] for name, value in storage["Parameters"].items()}
     kept = _settle(endpoint, f"{stack}-storage", artifacts.put(f"{_digest(child)}.yaml", child), wanted)
+    _spare_the_machine(template)
     _upload(artifacts, template, root, parameters)
     body = _translated(template, parameters)
     for name, value in kept.items():
@@ -132,6 +135,17 @@ def _upload(artifacts: _Artifacts, template: dict[str, Any], root: Path, paramet
                 name = f"layer-{_digest(layer)}.zip"
                 properties["ContentUri"] = {"Bucket": ARTIFACTS, "Key": name}
                 artifacts.put(name, layer)
+
+
+def _spare_the_machine(template: dict[str, Any]) -> None:
+    """At most a worker for every two cores: all of them, the API and the embedded AWS share one machine, and behind
+    the sixteen of the cloud a call would wait for many seconds."""
+    most = max(1, (os.cpu_count() or 1) // 2)
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::StateMachine":
+            for state in resource["Properties"]["Definition"]["States"].values():
+                if "MaxConcurrency" in state:
+                    state["MaxConcurrency"] = min(most, state["MaxConcurrency"])
 
 
 def _translated(template: dict[str, Any], parameters: Mapping[str, str]) -> str:
