@@ -10,7 +10,7 @@ import pytest
 from moto import mock_aws
 from tests.cli.fake_hub import Asked, FakeHub, Said
 
-from retour.cli import main
+from retour.cli import deliveries, main
 from retour.store.programs import Programs
 
 P = "/v1/programs/acme"
@@ -202,6 +202,38 @@ def test_what_is_not_waited_for_is_told_as_handed_over(
     assert main(["send", "returns.csv", "--no-wait", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["batch"], told["sha256"], told["size"], told["source"]) == ("b", digest, 28, "orders")
+
+
+def test_a_large_file_is_waited_for_as_long_as_it_comes_on(
+    retour: FakeHub, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "WAIT_SECONDS", 0.3)
+    retour.says(f"POST {P}/files", {"batch": "b", "state": "arriving", "counts": {}, "outcomes": []}, 202)
+    far = {"percent": 10, "read": 7, "recorded": 0, "applied": 0, "refused": 0, "duplicate": 0, "total": 200_000}
+    steps = [Said(200, batch("working", progress={**far, "recorded": done})) for done in range(6)]
+    retour.answers[f"GET {P}/batches/b"] = [*steps, Said(200, batch(counts={"applied": 1}))]
+    assert main(["send", "returns.csv", "--program", "acme"]) == 0
+    retour.says(f"GET {P}/batches/b", batch("working", progress=far))
+    assert main(["send", "returns.csv", "--program", "acme"]) == 1, "it stands still"
+
+
+@pytest.mark.parametrize(
+    ("far", "told"),
+    [
+        ({}, "working"),
+        ({"read": 50_000}, "50,000 rows read"),
+        ({"total": 200_000, "recorded": 11_900, "refused": 100}, "12,000 of 200,000 rows, 100 refused"),
+        ({"total": 200_000, "seconds_left": 121}, "0 of 200,000 rows, about 3 minutes left"),
+        (
+            {"total": 200_000, "duplicate": 5, "seconds_left": 30},
+            "5 of 200,000 rows, 5 duplicate, less than a minute left",
+        ),
+    ],
+)
+def test_a_large_file_says_how_far_it_has_come(far: dict[str, int], told: str) -> None:
+    nothing = {"percent": 0, "read": 0, "recorded": 0, "applied": 0, "refused": 0, "duplicate": 0}
+    state = {"state": "working", **({"progress": {**nothing, **far}} if far else {})}
+    assert deliveries.so_far(state) == told
 
 
 @pytest.mark.parametrize(("first", "code"), [({"applied": 2}, 0), ({"applied": 1, "held": 1}, 1)])

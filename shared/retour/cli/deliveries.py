@@ -15,7 +15,7 @@ from retour.cli.screen import counted, progress, say, show_json, table
 
 FILE_MAX = 4 * 1024 * 1024
 OPEN = ("arriving", "working")
-# A large file is worked on for minutes; after this long without an end it is better looked at later.
+# A large file is worked on for minutes; after this long without a step forward it is better looked at later.
 WAIT_SECONDS = 600
 ARRIVE_SECONDS = 120
 FAILED = ("refused", "held")
@@ -203,17 +203,38 @@ def upload(hub: Hub, program: str, source: str, name: str, body: bytes, *, dry_r
 
 
 def finished(hub: Hub, program: str, batch: Mapping[str, Any]) -> dict[str, Any]:
-    """The batch when it is done, refused or held."""
+    """The batch when it is done, refused or held; waited for as long as it comes on."""
     identity = batch.get("id") or batch["batch"]
     path = f"/v1/programs/{program}/batches/{identity}"
     with progress(f"{batch.get('name') or identity}: working") as bar:
-        for state in until(lambda: hub.get(path), seconds=WAIT_SECONDS):
-            if state["state"] not in OPEN:
-                return dict(state)
-            bar.say(f"{state.get('name') or identity}: {counted(state.get('counts', {}))}")
+        seen: Mapping[str, Any] | None = None
+        comes_on = True
+        while comes_on:
+            comes_on = False
+            for state in until(lambda: hub.get(path), seconds=WAIT_SECONDS):
+                if state["state"] not in OPEN:
+                    return dict(state)
+                far = state.get("progress")
+                bar.say(f"{state.get('name') or identity}: {so_far(state)}", far and far["percent"])
+                comes_on = comes_on or (far is not None and seen is not None and far != seen)
+                seen = far or seen
     raise Refused(
         0, {"detail": f"{identity} is still being worked on: `retour batches {identity}` shows how far it is."}
     )
+
+
+def so_far(state: Mapping[str, Any]) -> str:
+    """How far a file has come: `12,000 of 200,000 rows, 40 refused, 3 minutes left`."""
+    far = state.get("progress")
+    if not far:
+        return str(state["state"])
+    done = far["recorded"] + far["refused"] + far["duplicate"]
+    told = [f"{done:,} of {far['total']:,} rows" if far.get("total") else f"{far['read']:,} rows read"]
+    told += [f"{far[name]:,} {name}" for name in ("refused", "duplicate") if far[name]]
+    if far.get("seconds_left"):
+        minutes = -(-far["seconds_left"] // 60)
+        told.append("less than a minute left" if minutes <= 1 else f"about {minutes} minutes left")
+    return ", ".join(told)
 
 
 def arrived(

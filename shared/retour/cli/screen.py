@@ -77,11 +77,15 @@ def counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{number} {outcome}" for outcome, number in counts.items() if number) or "nothing"
 
 
+PERCENT = 100
+"""The length of a bar whose end is told as a share."""
+
+
 @contextmanager
 def progress(what: str, total: int | None = None) -> Iterator["Bar"]:
     """A bar on the terminal (a spinner where the end is not known); nothing where nobody looks."""
     columns = [SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn()]
-    counter = MofNCompleteColumn() if total else TimeElapsedColumn()
+    counter = MofNCompleteColumn() if total and total != PERCENT else TimeElapsedColumn()
     with Progress(*columns, counter, console=err(), transient=True, disable=not sys.stderr.isatty()) as bars:
         yield Bar(bars, bars.add_task(what, total=total))
 
@@ -94,5 +98,6 @@ class Bar:
     def advance(self, by: int = 1) -> None:
         self._bars.advance(self._task, by)
 
-    def say(self, what: str) -> None:
-        self._bars.update(self._task, description=what)
+    def say(self, what: str, percent: int | None = None) -> None:
+        """What is done now, and how much of a bar of PERCENT that is."""
+        self._bars.update(self._task, description=what, completed=percent, total=None if percent is None else PERCENT)
