@@ -15,6 +15,7 @@ from retour.intake.receive import receive
 from retour.intake.rehearse import rehearse
 from retour.posting.refold import fold_again
 from retour.posting.waiting import expire_waiting
+from retour.sentences import sentence
 
 SALE = {"order_id": "A-1", "amount": "100.00"}
 
@@ -183,19 +184,53 @@ def test_actions_are_reported_once(house: House) -> None:
         ({"order_id": ""}, "FIELD_MISSING"),
         ({"event_type": "call"}, "UNKNOWN_EVENT_TYPE"),
         ({"amount": "1e3"}, "NOT_AN_AMOUNT"),
-        ({"amount": "10.001"}, "NOT_AN_AMOUNT"),
+        ({"amount": "10.001"}, "AMOUNT_TOO_FINE"),
         ({"amount": "-1"}, "AMOUNT_NEGATIVE"),
         ({"amount": "99999999999999"}, "AMOUNT_TOO_LARGE"),
         ({"currency": "EUX"}, "UNKNOWN_CURRENCY"),
         ({"event_time": "yesterday"}, "NOT_A_TIME"),
         ({"event_time": "2027-01-01T00:00:00Z"}, "EVENT_IN_FUTURE"),
         ({"items": []}, "ITEMS_UNUSABLE"),
+        ({"items": {"sku": "X", "amount": "1"}}, "ITEMS_UNUSABLE"),
+        ({"quantity": "2"}, "FIELD_OF_ITEMS"),
+        ({"items": [{"line": "1", "amount": "60"}, {"line": "1", "amount": "40"}]}, "LINE_TWICE"),
+        ({"items": [{"line": "2", "amount": "60"}, {"amount": "40"}]}, "LINE_TWICE"),
+        ({"items": [{"amount": "60.00"}, {"amount": "39.99"}]}, "AMOUNT_NOT_THE_SUM"),
+        ({"items": [{"amount": "60.00"}, {"amount": "40"}], "amount": "x"}, "NOT_AN_AMOUNT"),
         ({"colour": "red"}, "UNKNOWN_FIELD"),
     ],
 )
 def test_a_wrong_action_is_refused_with_its_reason(house: House, fields: dict[str, str], code: str) -> None:
     assert outcomes(house.report({**SALE, **fields})) == [("refused", code)]
     assert house.payouts("A-1") == {}
+
+
+@pytest.mark.parametrize("amount", ["100.00", "100", "", None])
+def test_an_amount_beside_items_is_taken_where_it_is_what_they_add_up_to(house: House, amount: str | None) -> None:
+    items = [{"sku": "X", "quantity": 2, "amount": "60.00"}, {"sku": "Y", "amount": "40.00"}]
+    assert outcomes(house.report({**SALE, "items": items, "amount": amount})) == [("applied", "")]
+    assert house.payouts("A-1")["A-1~sale"] == (10000, 800, "pending")
+
+
+def test_an_amount_that_is_not_the_sum_of_the_items_is_told_with_the_sum(house: House) -> None:
+    [told] = house.report({**SALE, "amount": "90.00", "items": [{"amount": "60.00"}, {"amount": "40.00"}]}).results
+    assert told.column == "amount"
+    assert sentence(told.code, told.details).startswith("`amount` is 90.00, but the items add up to 100.00.")
+
+
+def test_rows_of_an_action_that_contradict_each_other_are_refused_together(house: House) -> None:
+    head = "order_id,event_type,partner,event_time,currency,sku,amount,promo_code\n"
+    first = "A-1,sale,nordlicht,2026-11-01T12:00:00+01:00,EUR,"
+    text = f"{head}{first}X,60.00,\nA-1,,,,,Y,30.00,SPRING\n{first.replace('A-1', 'A-2')}X,5.00,\n"
+    text += f"{first.replace('A-1', 'A-2').replace('nordlicht', 'suedwind')}Y,5.00,\n"
+    delivery = house.delivery(
+        Kind.FILE, text.encode(), "actions", Channel.API, name="a.csv", facts={"layout": "actions"}
+    )
+    one, two = receive(house.hub, delivery, text.encode()).results
+    assert one.outcome == "applied", one
+    assert house.order("A-1").actions[0].promo_code == "SPRING"
+    assert (two.outcome, two.code, two.column, two.order) == ("refused", "ACTION_ROWS_DIFFER", "partner", "A-2")
+    assert "Line 5 says partner suedwind" in sentence(two.code, two.details) and two.raw.count("A-2") == 2
 
 
 def test_an_order_of_two_event_types_asks_for_one(house: House) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -13,6 +13,8 @@ from retour.domain.program import Source
 from retour.domain.row import Refusal, Row, Unreadable
 
 SHOWN_MAX = 64
+NEAR = 0.54
+"""How alike a name must be to be the one that was meant: `qty` is to `quantity`, `price` is to no field of ours."""
 NOTE_BYTES = 500
 FIELD_BYTES = 128
 LAST_SECOND = 253402300799
@@ -119,6 +121,13 @@ def closest(name: str, known: Iterable[str]) -> str:
     from difflib import get_close_matches
 
     return get_close_matches(name[:SHOWN_MAX].lower(), known, n=1, cutoff=0)[0]
+
+
+def possible(name: str, known: Sequence[str]) -> str:
+    """The known name that is like this one; all of them where none is."""
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name[:SHOWN_MAX].lower(), known, n=1, cutoff=NEAR)), ", ".join(known))
 
 
 def row(place: str, fields: Mapping[str, str | None], raw: str = "") -> Row | Unreadable:

@@ -51,7 +51,7 @@ def _read(place: str, record: Any, raw: str) -> Row | Unreadable:
     fields: dict[str, str | None] = {}
     for name, value in record.items():
         if name not in FIELDS:
-            details = {"field": payload.shown(name), "closest": payload.closest(name, FIELDS)}
+            details = {"field": payload.shown(name), "closest": payload.possible(name, FIELDS)}
             return Unreadable(place, "UNKNOWN_FIELD", details, column=details["field"], raw=raw, **whose)
         if (code := _unfit(name, value)) is not None:
             details = {"field": name, "value": payload.shown(value)}

@@ -39,7 +39,7 @@ def rows(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[Ro
         return Refusal("DUPLICATE_KEY", {"key": payload.shown(value.twice)})
     beside = next((name for name in value if name not in ENVELOPE), None)
     if beside is not None:
-        return Refusal("UNKNOWN_FIELD", {"field": payload.shown(beside), "closest": payload.closest(beside, ENVELOPE)})
+        return Refusal("UNKNOWN_FIELD", {"field": payload.shown(beside), "closest": payload.possible(beside, ENVELOPE)})
     read = records.rows(payload.member(text, "data").encode("utf-8", "surrogatepass"))
     happened = value.get("timestamp")
     if isinstance(read, Refusal) or not isinstance(happened, str):

@@ -14,7 +14,7 @@ from retour.domain.calendar import local_day
 from retour.domain.contracts.lock import at_report
 from retour.domain.contracts.versions import terms_at_report
 from retour.domain.delivery import Delivery
-from retour.domain.money import NotAnAmount, decimal, exponents, to_minor
+from retour.domain.money import NotAnAmount, decimal, exponents, to_minor, to_text
 from retour.domain.program import Program
 from retour.domain.rates import Rate
 from retour.domain.row import Refusal, Report, Row, Unreadable
@@ -26,6 +26,8 @@ OF_ACTION = (
     "action_id", "order_id", "event_type", "partner", "event_time", "currency", "promo_code", "customer_status",
     "parent", "country", "payment_method",
 )  # fmt: skip
+TOTAL = "total"
+"""The amount told beside the items of an action, among its fields."""
 OF_LINE = ("line", "sku", "category", "quantity", "amount")
 MINOR_MAX = 10**12
 LINES_MAX = 200
@@ -74,31 +76,45 @@ def from_record(place: str, record: Any, raw: str = "") -> Report | Unreadable:
         key = payload.shown(twice)
         return Unreadable(place, "DUPLICATE_KEY", {"key": key}, key, raw)
     items = record.get("items")
-    lines = items if isinstance(items, list) else [{"amount": record.get("amount")}]
+    lines = [{"amount": record.get("amount")}] if items is None else items if isinstance(items, list) else []
     known: list[tuple[str, tuple[str, ...]]] = [(name, (*OF_ACTION, "items", "amount")) for name in record]
     known += [(name, OF_LINE) for line in lines if isinstance(line, dict) for name in line]
     for name, names in known:
+        if name in OF_LINE and name not in names:
+            return Unreadable(place, "FIELD_OF_ITEMS", {"field": name}, name, raw)
         if name not in names:
-            details = {"field": payload.shown(name), "closest": payload.closest(name, names)}
+            details = {"field": payload.shown(name), "closest": payload.possible(name, names)}
             return Unreadable(place, "UNKNOWN_FIELD", details, details["field"], raw)
     if not lines or len(lines) > LINES_MAX or not all(isinstance(line, dict) for line in lines):
         return Unreadable(place, "ITEMS_UNUSABLE", {"most": str(LINES_MAX)}, "items", raw)
-    return Report(place, texts(record, OF_ACTION), [texts(line, OF_LINE) for line in lines], raw)
+    fields = texts(record, OF_ACTION)
+    if items is not None and (beside := texts(record, ("amount",))):
+        fields[TOTAL] = beside["amount"]
+    return Report(place, fields, [texts(line, OF_LINE) for line in lines], raw)
 
 
 def texts(record: Mapping[str, Any], names: Sequence[str]) -> dict[str, str]:
-    found = {name: record[name] for name in names if record.get(name) not in (None, "")}
-    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in found.items()}
+    found = {name: record[name] for name in names if record.get(name) is not None}
+    said = {name: value if isinstance(value, str) else json.dumps(value) for name, value in found.items()}
+    return {name: text for name, value in said.items() if (text := value.strip())}
 
 
 def from_rows(rows: Iterator[Row | Unreadable]) -> Iterator[Report | Unreadable]:
-    """Rows of a CSV: those of one action stand together; later ones may leave out what the first said."""
+    """Rows of a CSV: those of one action stand together; later ones may leave out what the first said.
+
+    Where they say something else of the same action, all of them are refused: none is more right than the others.
+    """
     first: Row | None = None
     lines: list[Mapping[str, str]] = []
     raw: list[str] = []
+    differs: Unreadable | None = None
 
-    def whole() -> Iterator[Report]:
-        if first is not None:
+    def whole() -> Iterator[Report | Unreadable]:
+        if first is None:
+            return
+        if differs is not None:
+            yield replace(differs, raw="".join(raw))
+        else:
             yield Report(first.place, first.fields, lines, "".join(raw))
 
     for row in rows:
@@ -113,10 +129,24 @@ def from_rows(rows: Iterator[Row | Unreadable]) -> Iterator[Report | Unreadable]
         )
         if not goes_on:
             yield from whole()
-            first, lines, raw = row, [], []
+            first, lines, raw, differs = row, [], [], None
+        elif first is not None:
+            differs = differs or difference(first, row)
+            first = replace(first, fields={**row.fields, **first.fields})
         lines.append({name: row.fields[name] for name in OF_LINE if name in row.fields})
         raw.append(row.raw)
     yield from whole()
+
+
+def difference(first: Row, row: Row) -> Unreadable | None:
+    """What a later row says of the action that its first row said otherwise."""
+    for name in OF_ACTION:
+        value, other = row.fields.get(name), first.fields.get(name)
+        if value is not None and other is not None and value != other:
+            details = {"line": row.place, "first": first.place, "column": name}
+            details |= {"value": shown(value), "other": shown(other)}
+            return Unreadable(first.place, "ACTION_ROWS_DIFFER", details, name, order=first.fields.get("order_id", ""))
+    return None
 
 
 def home(report: Report, program: Program) -> str:
@@ -182,6 +212,8 @@ def _action(report: Report, program: Program, delivery: Delivery, delivered: Del
     country = fields.get("country", "").upper() or None
     if country and not (len(country) == COUNTRY and country.isascii() and country.isalpha()):
         raise Wrong("NOT_A_COUNTRY", "country", value=shown(fields["country"]))
+    lines = tuple(line_of(number, line, currency) for number, line in enumerate(report.lines, 1))
+    check_lines(lines, fields.get(TOTAL), currency)
     reported = Action(
         id=fields.get("action_id") or f"{key}~{event_type.name}{repeated}",
         program=program.id,
@@ -191,7 +223,7 @@ def _action(report: Report, program: Program, delivery: Delivery, delivered: Del
         partner=fields["partner"],
         event_time=event_time,
         currency=currency,
-        lines=tuple(line_of(number, line, currency) for number, line in enumerate(report.lines, 1)),
+        lines=lines,
         reported_at=delivery.received_at,
         delivery=delivery.id,
         locks_at=None,
@@ -223,14 +255,30 @@ def line_of(number: int, line: Mapping[str, str], currency: str) -> Line:
     )
 
 
+def check_lines(lines: Sequence[Line], total: str | None, currency: str) -> None:
+    """Wrong where two lines have one name, or do not add up to the `total` told beside them."""
+    named: set[str] = set()
+    for line in lines:
+        if line.line in named:
+            raise Wrong("LINE_TWICE", "line", line=shown(line.line))
+        named.add(line.line)
+    added = sum(line.amount for line in lines)
+    if total is not None and minor_of(total, currency) != added:
+        raise Wrong("AMOUNT_NOT_THE_SUM", "amount", amount=shown(total), total=to_text(added, currency))
+
+
 def minor_of(text: str | None, currency: str) -> int:
     if text is None:
         raise Wrong("FIELD_MISSING", "amount", field="amount")
     try:
         amount: Decimal = decimal(text)
-        minor = to_minor(amount, currency)
     except NotAnAmount:
         raise Wrong("NOT_AN_AMOUNT", "amount", value=shown(text), mark=".") from None
+    try:
+        minor = to_minor(amount, currency)
+    except NotAnAmount:
+        places = str(exponents()[currency])
+        raise Wrong("AMOUNT_TOO_FINE", "amount", amount=shown(text), sale_currency=currency, places=places) from None
     if minor < 0:
         raise Wrong("AMOUNT_NEGATIVE", "amount")
     if minor >= MINOR_MAX:
