@@ -324,3 +324,32 @@ def test_numbers_of_a_workbook_decide_nothing_for_its_texts(file: Any) -> None:
     text, typed = read(file("1.234"), **MAPPED)
     assert isinstance(text, Unreadable) and text.code == "AMOUNT_AMBIGUOUS"
     assert isinstance(typed, Modification) and typed.change == TakeBack(Decimal(TYPED_NUMBER))
+
+
+@pytest.mark.parametrize(
+    ("written", "currency"),
+    [
+        ("5.00 USD", "USD"),
+        ("$5.00", "USD"),
+        ("£5.00", "GBP"),
+        ("₹5", "INR"),
+        ("€5.00", None),
+        ("EUR 5.00", None),
+        ("5", None),
+    ],
+)
+def test_a_currency_written_with_the_amount_is_that_of_the_row(written: str, currency: str | None) -> None:
+    """In a program of euros: five dollars are not taken for five euros."""
+    found = one(f"order_id,change,amount\nA-1,take_back,{written}\n")
+    assert isinstance(found.change, TakeBack) and (found.change.amount, found.currency) == (Decimal(5), currency)
+
+
+@pytest.mark.parametrize("written", ["$5.00", "5.00 USD", "EUR 5.00 USD", "¤5.00"])
+def test_a_currency_that_contradicts_its_source_is_refused(written: str) -> None:
+    codes = ("AMOUNT_OTHER_CURRENCY", "NOT_AN_AMOUNT")
+    assert refused(f"order_id,change,amount\nA-1,take_back,{written}\n", currency="EUR") in codes
+
+
+def test_a_day_that_is_written_otherwise_than_the_source_says_tells_what_could_be_set() -> None:
+    (found,) = read("order_id,change,amount,occurred_at\nA-1,take_back,5,30.11.2026\n")
+    assert isinstance(found, Unreadable) and "form of dates of the source" in sentence(found.code, found.details)

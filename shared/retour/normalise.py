@@ -50,7 +50,7 @@ from retour.domain.money import NotAnAmount, exponents
 from retour.domain.program import OrderKeyRule, Program, Source
 from retour.domain.row import ABSENT, Row, Unreadable, line_of
 from retour.domain.times import milliseconds
-from retour.numbers import Ambiguous, ForeignCurrency, Typed, TypedMoment, number
+from retour.numbers import Ambiguous, ForeignCurrency, Typed, TypedMoment, number, written_currency
 
 if TYPE_CHECKING:
     from retour.files.plain import Plain
@@ -507,12 +507,13 @@ class Reading:
         mark = self.source.mapping.get("decimal")
         if mark is None and self._may_be_thousands(text, cells):
             raise Wrong("AMOUNT_AMBIGUOUS", field, value=shown(text))
+        stated = self._stated_currency(cells) or written_currency(text, self.program.currency)
         try:
-            amount = number(text, mark, cells.get("currency", "").upper() or None)
+            amount = number(text, mark, stated or None)
         except Ambiguous:
             raise Wrong("AMOUNT_AMBIGUOUS", field, value=shown(text)) from None
         except ForeignCurrency:
-            raise Wrong("AMOUNT_OTHER_CURRENCY", field, value=shown(text), currency=cells["currency"]) from None
+            raise Wrong("AMOUNT_OTHER_CURRENCY", field, value=shown(text), currency=stated) from None
         except NotAnAmount:
             raise not_an_amount(field, text, mark or ".") from None
         if amount < 0 and self.source.amount_means != "difference":
@@ -548,10 +549,18 @@ class Reading:
         return int(text)
 
     def _currency(self, cells: Mapping[str, str]) -> str | None:
-        currency = cells.get("currency", "").upper() or self.source.currency
+        currency = self._stated_currency(cells)
         if currency and currency not in exponents():
             raise Wrong("UNKNOWN_CURRENCY", "currency", value=shown(currency))
-        return currency
+        if currency or "amount" not in cells:
+            return currency or None
+        # A currency that only stands with the amount counts where it is not the program's: 5.00 USD are no euros.
+        written = written_currency(cells["amount"], self.program.currency)
+        return written if written != self.program.currency else None
+
+    def _stated_currency(self, cells: Mapping[str, str]) -> str:
+        """What the row says its amounts are in, else its source."""
+        return cells.get("currency", "").upper() or self.source.currency or ""
 
     def _reason(self, cells: Mapping[str, str]) -> str | None:
         given = cells.get("reason")
@@ -589,7 +598,8 @@ class Reading:
         except OverflowError:
             pass
         right = " / ".join(f"{EXAMPLE:{pattern}}" for pattern in patterns) or "2026-11-21T09:30:00+01:00"
-        raise Wrong("NOT_A_TIME", "occurred_at", value=shown(text), pattern=right)
+        more = {"case": "FILE"} if self._is_written_by_people and not patterns else {}
+        raise Wrong("NOT_A_TIME", "occurred_at", value=shown(text), pattern=right, **more)
 
     def _short(self, cells: Mapping[str, str], field: str, most: int = KEY_BYTES) -> str | None:
         text = cells.get(field)

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -10,8 +11,20 @@ from retour.domain.money import NotAnAmount, decimal, exponents
 GROUPS = " '\u2019\u00a0\u202f\u2009"
 """Signs that only ever stand between groups of three: blank, apostrophes, no-break, narrow and thin blank."""
 MINUS = str.maketrans({"−": "-", "﹣": "-", "－": "-", "‐": "-", "–": "-"})
-SIGNS = {"€": {"EUR"}, "£": {"GBP", "EGP", "FKP", "GIP", "SHP", "SSP", "SYP", "LBP", "SDG"}, "¥": {"JPY", "CNY"}}
+POUNDS = ("GBP", "EGP", "FKP", "GIP", "SHP", "SSP", "SYP", "LBP", "SDG")
+YEN = ("JPY", "CNY")
+DOLLARS = (
+    "USD", "ARS", "AUD", "BBD", "BMD", "BND", "BSD", "BZD", "CAD", "CLP", "COP", "DOP", "FJD", "GYD", "HKD", "JMD",
+    "KYD", "LRD", "MXN", "NAD", "NZD", "SBD", "SGD", "SRD", "TTD", "TWD", "UYU", "XCD",
+)  # fmt: skip
+SIGNS: Mapping[str, Sequence[str]] = {
+    "€": ("EUR",), "£": POUNDS, "¥": YEN, "￥": YEN, "$": DOLLARS, "＄": DOLLARS, "₹": ("INR",), "₩": ("KRW",),
+    "₪": ("ILS",), "₫": ("VND",), "₺": ("TRY",), "₽": ("RUB",), "₴": ("UAH",), "₦": ("NGN",), "₱": ("PHP",),
+    "฿": ("THB",), "₡": ("CRC",), "₲": ("PYG",), "₵": ("GHS",), "₸": ("KZT",), "₾": ("GEL",), "₼": ("AZN",),
+}  # fmt: skip
+"""The currencies a sign stands for, the one it means most often first."""
 CODE = re.compile(rf"(?:([A-Z]{{3}})[{GROUPS}]?)?([^A-Z]*?)(?:[{GROUPS}]?([A-Z]{{3}}))?", re.DOTALL)
+CURRENCY = re.compile("[A-Z]{3}")
 GROUPED = {
     "": re.compile(rf"\d{{1,3}}([{GROUPS}])\d{{3}}(?:\1\d{{3}})*"),
     ",": re.compile(r"\d{1,3}(?:,\d{3})+"),
@@ -101,10 +114,22 @@ def plain(digits: str, mark: str | None) -> str:
     return f"{whole}.{cents}" if found else whole
 
 
+def written_currency(text: str, usual: str) -> str:
+    """The currency that stands with an amount, as a code or a sign; of a sign with several the `usual` one, if it is
+    among them. Empty where none stands there."""
+    if isinstance(text, Typed) or not (text.strip("0123456789., +-")):
+        return ""
+    code = next((one for one in CURRENCY.findall(text) if one in exponents()), "")
+    meant = next((SIGNS[one] for one in text if one in SIGNS), ())
+    return code or (usual if usual in meant else next(iter(meant), ""))
+
+
 def without_currency(digits: str, currency: str | None) -> str:
     """Without the sign or code of a currency before or after it, which must not contradict the record's."""
     for sign in {one for one in digits if unicodedata.category(one) == "Sc"}:
-        if currency and sign in SIGNS and currency not in SIGNS[sign]:
+        if sign not in SIGNS:
+            raise NotAnAmount(digits)
+        if currency and currency not in SIGNS[sign]:
             raise ForeignCurrency(digits)
     bare = "".join(one for one in digits if unicodedata.category(one) != "Sc").strip(GROUPS)
     found = CODE.fullmatch(bare)

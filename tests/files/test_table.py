@@ -241,3 +241,17 @@ def test_a_header_again_and_lines_of_totals_of_many_kinds_are_no_rows() -> None:
     found = opened(content.encode())
     assert [row.fields["order_id"] for row in found.rows if isinstance(row, Row)] == ["A-1", "Total-7"]
     assert found.skipped == {"totals": len(totals), "repeated header": 1}
+
+
+def test_a_second_byte_order_mark_before_the_header_is_none_of_it() -> None:
+    (row,) = rows("\ufeff\ufefforder_id,change\nA-1,reverse\n".encode())
+    assert isinstance(row, Row) and row.fields["order_id"] == "A-1"
+
+
+@pytest.mark.parametrize(
+    ("sign", "told"), [("\r", "one kind of line end"), ("\ufeff", "byte order mark"), ("\x00", "U+0000")]
+)
+def test_a_sign_that_no_text_has_is_told_by_where_it_comes_from(sign: str, told: str) -> None:
+    (row,) = rows(f"order_id,change\nA-1{sign},reverse\n".encode())
+    assert isinstance(row, Unreadable) and row.code == "NOT_TEXT"
+    assert told in sentence(row.code, row.details)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from retour.domain.row import Row, Unreadable
 from retour.files.layout import Layout, fold
-from retour.files.table import CELL_SIGNS, damage
+from retour.files.table import CELL_SIGNS, control, damage
 from retour.files.text import UNDECODED, UNREADABLE
 
 SOUGHT = 100
@@ -35,7 +35,7 @@ def row(place: str, fields: Mapping[str, str], raw: str, line: int, layout: Layo
         if not value.isprintable() and (found := UNREADABLE.search(value)):
             if UNDECODED.match(found[0]):
                 return unreadable(place, "ENCODING_UNCLEAR", {"line": str(line)}, name, raw, fields, layout)
-            details = {"line": str(line), "character": f"U+{ord(found[0]):04X}", "column": str(found.start() + 1)}
+            details = {"line": str(line), **control(found[0]), "column": str(found.start() + 1)}
             return unreadable(place, "NOT_TEXT", details, name, raw, fields, layout)
     for name in layout.ids & fields.keys():
         if code := damage(value := fields[name]):

@@ -200,7 +200,8 @@ def shape_of(first: Sequence[str], source: Source, layout: Layout, prefix: str =
     best: tuple[int, Shape] | None = None
     for number, text in enumerate(first, 1):
         for delimiter in delimiters:
-            cells = cells_of(text.rstrip("\r\n"), delimiter)
+            # A second byte order mark, as of programs that each write one.
+            cells = cells_of(text.rstrip("\r\n").lstrip("\ufeff"), delimiter)
             if isinstance(cells, Quote):
                 continue
             points = layouts.score(cells, layout)
@@ -256,7 +257,7 @@ def digits_of(amount: str, mark: str) -> str:
 def _heads(first: Sequence[str], delimiters: Sequence[str]) -> Iterator[Sequence[str]]:
     for text in first:
         for delimiter in delimiters:
-            cells = cells_of(text.rstrip("\r\n"), delimiter)
+            cells = cells_of(text.rstrip("\r\n").lstrip("\ufeff"), delimiter)
             if not isinstance(cells, Quote):
                 yield cells
 
@@ -378,8 +379,13 @@ def unprintable(text: str, number: int, shape: Shape) -> tuple[str, Mapping[str,
         return None
     if UNDECODED.search(text):
         return undecoded(text, number, shape.declared)
-    character = f"U+{ord(found[0]):04X}"
-    return "NOT_TEXT", {"line": str(number), "character": character, "column": str(found.start() + 1)}
+    return "NOT_TEXT", {"line": str(number), **control(found[0]), "column": str(found.start() + 1)}
+
+
+def control(character: str) -> Mapping[str, str]:
+    """A sign that is none of a text, by its number; those with a story have a case of their own."""
+    case = {"\r": "RETURN", "\ufeff": "MARK"}.get(character)
+    return {"character": f"U+{ord(character):04X}", **({"case": case} if case else {})}
 
 
 def undecoded(text: str, number: int, declared: str) -> tuple[str, Mapping[str, str]]:
