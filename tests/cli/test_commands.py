@@ -207,10 +207,10 @@ def test_what_is_not_waited_for_is_told_as_handed_over(
 def test_a_large_file_is_waited_for_as_long_as_it_comes_on(
     retour: FakeHub, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deliveries, "WAIT_SECONDS", 0.3)
+    monkeypatch.setattr(deliveries, "WAIT_SECONDS", 1.0)
     retour.says(f"POST {P}/files", {"batch": "b", "state": "arriving", "counts": {}, "outcomes": []}, 202)
     far = {"percent": 10, "read": 7, "recorded": 0, "applied": 0, "refused": 0, "duplicate": 0, "total": 200_000}
-    steps = [Said(200, batch("working", progress={**far, "recorded": done})) for done in range(6)]
+    steps = [Said(200, batch("working", progress={**far, "recorded": done})) for done in range(8)]
     retour.answers[f"GET {P}/batches/b"] = [*steps, Said(200, batch(counts={"applied": 1}))]
     assert main(["send", "returns.csv", "--program", "acme"]) == 0
     retour.says(f"GET {P}/batches/b", batch("working", progress=far))

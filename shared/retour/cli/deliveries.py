@@ -216,7 +216,7 @@ def finished(hub: Hub, program: str, batch: Mapping[str, Any]) -> dict[str, Any]
                     return dict(state)
                 far = state.get("progress")
                 bar.say(f"{state.get('name') or identity}: {so_far(state)}", far and far["percent"])
-                comes_on = comes_on or (far is not None and seen is not None and far != seen)
+                comes_on = comes_on or (far is not None and far != seen)
                 seen = far or seen
     raise Refused(
         0, {"detail": f"{identity} is still being worked on: `retour batches {identity}` shows how far it is."}
