@@ -556,7 +556,7 @@ class Reading:
             return currency or None
         # A currency that only stands with the amount counts where it is not the program's: 5.00 USD are no euros.
         written = written_currency(cells["amount"], self.program.currency)
-        return written if written != self.program.currency else None
+        return written if written and written != self.program.currency else None
 
     def _stated_currency(self, cells: Mapping[str, str]) -> str:
         """What the row says its amounts are in, else its source."""
