@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from retour.channels.subscriptions import what_to_subscribe
@@ -10,12 +11,14 @@ from retour.connection_test.steps import Course
 from retour.domain.program import Program, Source
 from retour.remote import RemoteError
 from retour.remote.https import post
-from retour.setup.credentials import access, signing_secret
+from retour.setup.credentials import access, shop_secrets, signing_secret
+from retour.sync.shops import shop_of
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
 
 SECONDS = 8
+LATELY = timedelta(days=7)
 BELIEVED, FORGED = 200, 401
 
 
@@ -37,6 +40,10 @@ def attempt(hub: "Hub", program: Program, source: Source, course: Course) -> Non
         raise RemoteError("HOOK_BELIEVES_ANYBODY", status=status)
     course.done("forged", status=status)
 
+    if shop_secrets(source):
+        shop = shop_of(hub, program, source)
+        seen = shop.changed(shop.lists[0], hub.now() - LATELY, 1)
+        course.done("orders", count=len(seen), days=LATELY.days)
     wanted = what_to_subscribe(source)
     if wanted is not None:
         code, details = wanted

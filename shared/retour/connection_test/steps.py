@@ -10,9 +10,10 @@ from retour.domain.program import Source
 from retour.domain.times import instant, text
 from retour.remote import RemoteError, words
 from retour.sentences import sentence
+from retour.setup.credentials import shop_secrets
 
 STEPS: Mapping[Channel, tuple[str, ...]] = {
-    Channel.API: ("secret", "address", "believed", "forged", "key", "events"),
+    Channel.API: ("secret", "address", "believed", "forged", "key", "orders", "events"),
     Channel.SFTP: ("keys", "login", "server", "folder"),
     Channel.PULL: ("secret", "resolve", "connect", "trust", "login", "folder", "newest"),
     Channel.EMAIL: ("address", "senders", "reception", "mail"),
@@ -35,6 +36,7 @@ def steps_of(source: Source) -> tuple[str, ...]:
     needs no right to."""
     needless = {"events"} if source.kind in ("", "standard") else {"key"}
     needless |= set() if source.options.get("write_back") else {"write_back"}
+    needless |= set() if shop_secrets(source) else {"orders"}
     return tuple(step for step in STEPS[source.channel] if step not in needless)
 
 
