@@ -24,6 +24,7 @@ from retour.api import (
     rates,
     refold,
     sources,
+    statements,
     terms,
     upkeep,
 )
@@ -206,6 +207,33 @@ def check_funding(program: str) -> Answer:
 @app.post("/v1/programs/<program>/funding/check")
 def check_funding_of(program: str) -> Answer:
     return funding.check(hub(), called(), opened(program)), 200
+
+
+@app.get("/v1/programs/<program>/billing-groups")
+def list_billing_groups(program: str) -> Answer:
+    return statements.billing_groups(hub(), opened(program)), 200
+
+
+@app.post("/v1/programs/<program>/billing-groups")
+def list_billing_groups_of(program: str) -> Answer:
+    return statements.billing_groups_of(hub(), called(), opened(program)), 200
+
+
+@app.get("/v1/programs/<program>/statements")
+def list_statements(program: str) -> Answer:
+    return statements.statements(hub(), called(), opened(program)), 200
+
+
+@app.get("/v1/programs/<program>/statements/<statement>")
+def show_statement(program: str, statement: str) -> Answer:
+    return statements.statement(hub(), opened(program), statement), 200
+
+
+@app.get("/v1/programs/<program>/statements/<statement>/csv")
+def statement_lines(program: str, statement: str) -> Response[str]:
+    name, text = statements.statement_csv(hub(), opened(program), statement)
+    headers = {"content-disposition": f'attachment; filename="{name}"', "x-content-type-options": "nosniff"}
+    return Response(200, "text/csv; charset=utf-8", text, {**headers, "cache-control": "no-store"})
 
 
 @app.post("/v1/programs/<program>/rates")

@@ -11,6 +11,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from retour.domain.program import Program
 from retour.intake.arrival import close_missing
 from retour.intake.undeclared import close_declared
+from retour.money.statements import issue
 from retour.operations.retention import end_bodies
 from retour.posting.names import expire_names
 from retour.posting.waiting import expire_waiting
@@ -105,9 +106,10 @@ DUTIES: Mapping[str, Callable[[Hub, Program, Callable[[], bool]], Any]] = {
     "names": lambda h, program, has_time: expire_names(h, program, has_time),
     "declared": lambda h, program, _: close_declared(h, program),
     "ended": end_bodies,
+    "statements": issue,
     "arrivals": count_arrivals,
     "rolled_up": roll_up,
 }
 """What is looked at for each program, in this order; each goes on at the next tick where its time was over."""
-SHARES = {"expired": 1 / 3, "names": 1 / 3, "arrivals": 1 / 2}
+SHARES = {"expired": 1 / 3, "names": 1 / 3, "statements": 1 / 2, "arrivals": 1 / 2}
 """Of what is left of a program's time; the last has all that the others leave."""

@@ -211,11 +211,12 @@ def test_words_that_say_no_payment(text: str) -> None:
 def test_a_payout_falls_into_the_first_group_that_fits() -> None:
     groups = groups_of(
         {
+            "currency": "EUR",
             "billing_groups": {
                 "vip": {"partners": ["xena"], "statement": {"day": 10}, "paid": {"day": 15}},
                 "leads": {"event_types": ["lead"], "contracts": ["leads"]},
                 "default": {"statement": {"day": 4}},
-            }
+            },
         }
     )
     assert [one.name for one in groups] == ["vip", "leads", "default"]
@@ -223,5 +224,5 @@ def test_a_payout_falls_into_the_first_group_that_fits() -> None:
     assert [one.name for one in groups_for(groups, "leads", "lead")] == ["vip", "leads"]
     assert groups[0].pays == OnDay(15) and groups[0].takes("standard", "sale", "xena")
     assert not groups[0].takes("standard", "sale", "yuri") and groups[2].pays == AfterStatement(0)
-    (alone,) = groups_of({})
+    (alone,) = groups_of({"currency": "EUR"})
     assert (alone.name, alone.statement_day) == ("default", 1)

@@ -158,6 +158,22 @@ def parser() -> argparse.ArgumentParser:
     proof.add_argument("--preset", choices=preset_names(), help="published figures to begin with")
     proof.add_argument("--json", action="store_true", help="as JSON")
 
+    stated = command(
+        "statements", "statements:statements", "list the statements, or show one with its lines", hub, program, listing,
+        more="They are made by themselves on the statement day of each billing group.",
+    )  # fmt: skip
+    stated.add_argument("id", metavar="ID", nargs="?", help="of the statement, or its number")
+    stated.add_argument("--csv", metavar="FILE", type=Path, help="save its lines")
+    stated.add_argument("--partner", help="of this partner only")
+    stated.add_argument("--group", metavar="G", help="of this billing group only")
+
+    groups = command(
+        "billing-groups", "statements:billing_groups",
+        "show the billing groups, and what their next two statements would hold", hub, program,
+    )  # fmt: skip
+    groups.add_argument("file", metavar="FILE", type=Path, nargs="?", help="a program, as if it were applied")
+    groups.add_argument("--json", action="store_true", help="as JSON")
+
     send = command("send", "deliveries:send", "send a file of returns and wait for what becomes of it", hub, program)
     send.add_argument("file", metavar="FILE", type=Path)
     send.add_argument("--source", metavar="S", help="the source it comes from; not needed where only one fits")

@@ -16,7 +16,7 @@ from retour.domain.contracts.conditions import Named, unknown_name
 from retour.domain.contracts.lock_terms import lock_faults
 from retour.domain.contracts.pay import pay_fault
 from retour.domain.contracts.rule import rule_faults
-from retour.domain.money import exponents
+from retour.domain.money import NotAnAmount, decimal, exponents, to_minor, to_text
 from retour.domain.program import REASONS
 from retour.domain.rates import published_currencies
 from retour.domain.said import Sentence
@@ -528,6 +528,8 @@ def _billing_groups(page: _Page, document: Mapping[str, Any]) -> Iterator[Fault]
     for name, group in document.get("billing_groups", {}).items():
         path, body = ("billing_groups", name), group or {}
         scopes = [key for key in ("contracts", "event_types", "partners") if key in body]
+        if "minimum_payout" in body and (wrong := _not_money(body["minimum_payout"], document["currency"])):
+            yield page.fault((*path, "minimum_payout"), wrong)
         if name == "default":
             for key in scopes:
                 yield page.fault((*path, key), Sentence("FAULT_DEFAULT_GROUP", {"key": key}), at_key=True)
@@ -540,6 +542,14 @@ def _billing_groups(page: _Page, document: Mapping[str, Any]) -> Iterator[Fault]
                 if one not in names:
                     about: Details = {"name": repr(one), "right": _meant(one, [*names])}
                     yield page.fault((*path, key, number), Sentence(code, about))
+
+
+def _not_money(text: str, currency: str) -> Sentence | None:
+    try:
+        to_minor(decimal(text), currency)
+    except NotAnAmount:
+        return Sentence("FAULT_NO_AMOUNT", {"value": text, "currency": currency, "right": to_text(2500, currency)})
+    return None
 
 
 def _span(page: _Page, body: Mapping[str, Any], path: Path, first: str, last: str) -> Iterator[Fault]:

@@ -114,6 +114,7 @@ class Listed:
     changes: int
     changed_at: datetime | None
     rules: int
+    is_final: bool = False
 
     def state(self, now: datetime) -> State:
         if self.is_reversed:
@@ -152,6 +153,7 @@ def _listed(reported: Item, head: Item) -> Listed:
         changes=int(head["ch"]["N"]),
         changed_at=next((entry.applied_at for entry in log[::-1] if entry.outcome is Outcome.APPLIED), None),
         rules=int(head["ru"]["N"]) if "ru" in head else 1,
+        is_final="fin" in head,
     )
 
 

@@ -1,5 +1,5 @@
-"""Money: whether the funding is safe."""
+"""Money: whether the funding is safe, and the statements."""
 
-from retour.console.money import funding
+from retour.console.money import funding, statements
 
-__all__ = ["funding"]
+__all__ = ["funding", "statements"]

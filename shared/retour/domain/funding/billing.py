@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from retour.domain.funding.schedule import AfterStatement, OnDay, PayRule
+from retour.domain.money import decimal, to_minor
 
 DEFAULT = "default"
 SCOPES = ("contracts", "event_types", "partners")
@@ -17,7 +18,9 @@ SCOPES = ("contracts", "event_types", "partners")
 class BillingGroup:
     """Who is in it: what all of `contracts`, `event_types` and `partners` hold; None: any.
 
-    A statement of `statement_day` N takes what locked before day N of its month, in the program's time zone.
+    A statement of `statement_day` N takes what locked before day N of its month, in the program's time zone. What comes
+    to less than `minimum_payout` (minor units of the program's currency) waits for the next. `series` begins the
+    numbers of its statements; groups of one series are numbered together. `payer` is who pays, as the document says.
     """
 
     name: str
@@ -26,6 +29,9 @@ class BillingGroup:
     partners: frozenset[str] | None = None
     statement_day: int = 1
     pays: PayRule = field(default_factory=AfterStatement)
+    minimum_payout: int = 0
+    series: str = ""
+    payer: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def takes(self, contract: str, event_type: str, partner: str) -> bool:
         return self.takes_terms(contract, event_type) and (self.partners is None or partner in self.partners)
@@ -39,18 +45,21 @@ class BillingGroup:
 
 def groups_of(document: Mapping[str, Any]) -> tuple[BillingGroup, ...]:
     """Those of a valid program document in their order, then the default one; the first that fits takes a payout."""
-    declared = document.get("billing_groups", {})
-    groups = [group_of(name, body or {}) for name, body in declared.items() if name != DEFAULT]
-    return (*groups, group_of(DEFAULT, declared.get(DEFAULT) or {}))
+    declared, currency = document.get("billing_groups", {}), document["currency"]
+    groups = [group_of(name, body or {}, currency) for name, body in declared.items() if name != DEFAULT]
+    return (*groups, group_of(DEFAULT, declared.get(DEFAULT) or {}, currency))
 
 
-def group_of(name: str, body: Mapping[str, Any]) -> BillingGroup:
+def group_of(name: str, body: Mapping[str, Any], currency: str) -> BillingGroup:
     scope = {key: frozenset(body[key]) for key in SCOPES if key in body}
     paid = body.get("paid", {})
     return BillingGroup(
         name=name,
         statement_day=body.get("statement", {}).get("day", 1),
         pays=OnDay(paid["day"]) if "day" in paid else AfterStatement(paid.get("days_after_statement", 0)),
+        minimum_payout=to_minor(decimal(body["minimum_payout"]), currency) if "minimum_payout" in body else 0,
+        series=body.get("series", f"{name}-"),
+        payer=body.get("payer", {}),
         **scope,
     )
 

@@ -1,0 +1,207 @@
+"""Statements looked up, and billing groups with what their next statements would hold."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from retour.api.calls import Call, Refused, bad_query, not_found
+from retour.api.documents import Document
+from retour.api.funding import drafted
+from retour.domain.funding.billing import BillingGroup, groups_of
+from retour.domain.funding.figures import pays_text
+from retour.domain.funding.statements import Coming, Payout
+from retour.domain.money import to_text
+from retour.domain.program import Program
+from retour.domain.times import text
+from retour.money import statements as made
+from retour.store.statements import Statements
+from retour.wiring import Hub
+
+DRAFT_MAX = 256 * 1024
+LOOKED_MAX = 2_000
+"""Heads looked at for one page of a list."""
+LINES_MAX = 5_000
+"""Lines of a statement that an answer holds; the CSV has all."""
+ID = re.compile(r"\d{4}-\d\d-\d\d~[A-Za-z0-9][A-Za-z0-9_.-]{0,40}")
+COLUMNS = (
+    "statement", "partner", "action_id", "order_id", "event_type", "contract", "event_time", "locked_at", "state",
+    "amount", "currency", "rate", "payout", "payout_currency",
+)  # fmt: skip
+
+
+def statements(hub: Hub, call: Call, opened: Program) -> Document:
+    """Statements of a program, the newest first, of a partner or a group where one is named."""
+    kept, query, limit = made.statements_of(hub, opened), call.query, call.limit()
+    cursor = query.get("cursor", "")
+    if cursor and not ID.fullmatch(cursor):
+        raise bad_query("cursor", cursor, "cursor")
+    items: list[Document] = []
+    last = ""
+    found = of_partner(kept, query["partner"], cursor) if query.get("partner") else kept.newest_first(cursor)
+    for looked, (id_, doc) in enumerate(found, 1):
+        last = id_
+        if query.get("billing_group") in (None, doc["group"]):
+            items.append(head(id_, doc))
+        if len(items) == limit or looked >= LOOKED_MAX:
+            break
+    else:
+        last = ""
+    return {"items": items, "next": last or None}
+
+
+def of_partner(kept: Statements, partner: str, before: str) -> Iterator[tuple[str, Document]]:
+    for _, _, id_ in kept.of_partner(partner):
+        doc = kept.get(id_) if not before or id_ < before else None
+        if doc is not None:
+            yield id_, doc
+
+
+def statement(hub: Hub, opened: Program, id_: str) -> Document:
+    """One with its lines, by its id or its number."""
+    kept = made.statements_of(hub, opened)
+    id_, doc = found(kept, opened, id_)
+    lines = [line(one, doc) for _, one in zip(range(LINES_MAX), made.payouts_on(kept, doc), strict=False)]
+    return {**head(id_, doc), "payer": payer(hub, opened, doc), "lines": lines}
+
+
+def found(kept: Statements, opened: Program, id_: str) -> tuple[str, Document]:
+    if not ID.fullmatch(id_):
+        # The number alone: it does not say its day.
+        id_ = next((known for known, doc in kept.newest_first() if doc["number"] == id_), id_)
+    doc = kept.get(id_) if ID.fullmatch(id_) else None
+    if doc is None:
+        raise not_found("statement", program=opened.id)
+    return id_, doc
+
+
+def payer(hub: Hub, opened: Program, doc: Document) -> Document:
+    """Who pays, as the group said it at the beginning of the statement's day."""
+    from datetime import date
+
+    group = made.billing(hub, opened).group_at(doc["group"], date.fromisoformat(doc["day"]))
+    return dict(group.payer) if group else {}
+
+
+def statement_csv(hub: Hub, opened: Program, id_: str) -> tuple[str, str]:
+    """Its name as a file, and every line."""
+    kept = made.statements_of(hub, opened)
+    _, doc = found(kept, opened, id_)
+    out = io.StringIO()
+    writer = csv.DictWriter(out, COLUMNS)
+    writer.writeheader()
+    for one in made.payouts_on(kept, doc):
+        row = line(one, doc)
+        own = {"statement": doc["number"], "partner": doc["partner"], "payout_currency": doc["currency"]}
+        writer.writerow({name: plain({**row, **own}[name]) for name in COLUMNS})
+    name = re.sub(r"[^A-Za-z0-9_.-]", "-", doc["number"])
+    return f"{name}.csv", "\N{BYTE ORDER MARK}" + out.getvalue()
+
+
+def plain(value: Any) -> str:
+    """A cell that no spreadsheet takes for a formula."""
+    cell = "" if value is None else str(value)
+    return f"'{cell}" if cell[:1] in ("=", "+", "@", "\t", "\r") or (cell[:1] == "-" and not number(cell)) else cell
+
+
+def number(cell: str) -> bool:
+    return re.fullmatch(r"-\d+(\.\d+)?", cell) is not None
+
+
+def head(id_: str, doc: Document) -> Document:
+    return {
+        "id": id_,
+        "number": doc["number"],
+        "billing_group": doc["group"],
+        "partner": doc["partner"],
+        "day": doc["day"],
+        "since": doc["since"],
+        "until": doc["until"],
+        "total": to_text(doc["total"], doc["currency"]),
+        "currency": doc["currency"],
+        "actions": doc["actions"],
+        "due": doc["due"],
+        "issued_at": doc["issued_at"],
+    }
+
+
+def line(one: Payout, doc: Document) -> Document:
+    return {
+        "action_id": one.action,
+        "order_id": one.order_id,
+        "event_type": one.event_type,
+        "contract": one.contract,
+        "event_time": text(one.event_time),
+        "locked_at": text(one.locks_at),
+        "state": "reversed" if one.is_reversed else "locked",
+        "amount": to_text(one.amount, one.currency),
+        "currency": one.currency,
+        "rate": str(one.rate),
+        "payout": to_text(one.payout, doc["currency"]),
+    }
+
+
+# Billing groups
+
+
+def billing_groups(hub: Hub, opened: Program) -> Document:
+    """The groups in force, and what their next two statements would hold."""
+    return groups_document(hub, opened, None)
+
+
+def billing_groups_of(hub: Hub, call: Call, opened: Program) -> Document:
+    """The same of a program document that is not applied."""
+    given = call.document("draft", most=DRAFT_MAX)
+    if "draft" not in given:
+        raise Refused("FIGURE_INVALID", "draft", figure="draft")
+    return groups_document(hub, opened, drafted(opened, given["draft"]))
+
+
+def groups_document(hub: Hub, opened: Program, draft: Any) -> Document:
+    document = draft or hub.programs.newest_version(opened.id).document
+    to_come, is_whole = made.forecast(hub, opened, draft)
+    return {
+        **declared_groups(document),
+        "coming": [coming_document(one, document["currency"]) for one in to_come],
+        "complete": is_whole,
+    }
+
+
+def declared_groups(document: Mapping[str, Any]) -> Document:
+    return {
+        "declared": "billing_groups" in document,
+        "items": [group_document(one, document["currency"]) for one in groups_of(document)],
+    }
+
+
+def group_document(one: BillingGroup, currency: str) -> Document:
+    return {
+        "name": one.name,
+        "contracts": sorted(one.contracts) if one.contracts else None,
+        "event_types": sorted(one.event_types) if one.event_types else None,
+        "partners": sorted(one.partners) if one.partners else None,
+        "statement_day": one.statement_day,
+        "paid": pays_text(one.pays),
+        "minimum_payout": to_text(one.minimum_payout, currency),
+        "currency": currency,
+        "series": one.series,
+        "payer": dict(one.payer),
+    }
+
+
+def coming_document(one: Coming, currency: str) -> Document:
+    return {
+        "billing_group": one.group,
+        "day": one.day.isoformat(),
+        "previous": one.previous.isoformat() if one.previous else None,
+        "days": one.days,
+        "due": one.due.isoformat(),
+        "actions": sum(actions for actions, _ in one.sums.values()),
+        "payout": to_text(sum(payout for _, payout in one.sums.values()), currency),
+        "currency": currency,
+        "states": {
+            state: {"actions": actions, "payout": to_text(payout, currency)}
+            for state, (actions, payout) in sorted(one.sums.items())
+        },
+    }

@@ -1,0 +1,240 @@
+"""Which payouts a statement holds, and when it is made: a pure reading of what is final and of the program's versions.
+
+Nothing of it is remembered between two statements. A payout counts from the moment its action had locked and was
+reported; the billing group that fits in the program version in force at that moment takes it; the days of a group's
+statements follow from what those versions say. So whoever works it out again, after a crash or from the stored
+deliveries alone, finds the same statements with the same numbers.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from retour.domain.calendar import local_day, start_of_day
+from retour.domain.funding.billing import BillingGroup, groups_of
+from retour.domain.funding.schedule import payment_of
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payout:
+    """A final action and what it pays: `payout` in minor units of the program's currency, `amount` in those of its own,
+    `rate` frozen between the two."""
+
+    action: str
+    order_id: str
+    event_type: str
+    contract: str
+    partner: str
+    event_time: datetime
+    locks_at: datetime
+    reported_at: datetime
+    amount: int
+    currency: str
+    rate: Decimal
+    payout: int
+    is_reversed: bool = False
+
+    @property
+    def counts_at(self) -> datetime:
+        """From when on it can be stated: an order that is reported after its own lock counts from its report."""
+        return max(self.locks_at, self.reported_at)
+
+
+@dataclass(frozen=True, slots=True)
+class BillingVersion:
+    """The billing groups as a program version says them, from its recording on."""
+
+    recorded_at: datetime
+    groups: tuple[BillingGroup, ...]
+
+    def group(self, name: str) -> BillingGroup | None:
+        return next((one for one in self.groups if one.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Billing:
+    """What all versions of a program say of billing, oldest first, from the first that declares billing groups on:
+    what counted before was paid otherwise and is never stated."""
+
+    versions: tuple[BillingVersion, ...]
+    zone: str
+
+    @property
+    def begins(self) -> datetime | None:
+        return self.versions[0].recorded_at if self.versions else None
+
+    def at(self, moment: datetime) -> BillingVersion | None:
+        """The version in force at a moment."""
+        return next((one for one in reversed(self.versions) if one.recorded_at <= moment), None)
+
+    def group_of(self, payout: Payout) -> str | None:
+        """Whose it is; None: it counted before there were billing groups."""
+        version = self.at(payout.counts_at)
+        if version is None:
+            return None
+        fits = (one for one in version.groups if one.takes(payout.contract, payout.event_type, payout.partner))
+        return next(fits).name
+
+    def names(self) -> list[str]:
+        """Every group there ever was: what an ended one still has to state is stated on its last day of the month."""
+        return sorted({group.name for version in self.versions for group in version.groups})
+
+    def group_at(self, name: str, day: date) -> BillingGroup | None:
+        """A group as it stands at the beginning of a day; one that has ended as it stood last."""
+        moment = start_of_day(day, 0, self.zone)
+        known = (one.group(name) for one in reversed(self.versions) if one.recorded_at <= moment)
+        return next((one for one in known if one is not None), None)
+
+    def statement_days(self, name: str, until: date, since: date | None = None) -> Iterator[date]:
+        """The days on which a group is stated, up to one and after another, in their order."""
+        if self.begins is None:
+            return
+        day = max(local_day(self.begins, self.zone), since or date.min) + DAY
+        while day <= until:
+            group = self.group_at(name, day)
+            if group is not None and group.statement_day == day.day:
+                yield day
+            day += DAY
+
+    def previous_day(self, name: str, day: date) -> date | None:
+        """The statement before; None: it is the group's first."""
+        return max(self.statement_days(name, day - DAY), default=None)
+
+
+def billing_of(versions: Iterable[tuple[datetime, Mapping[str, Any]]], zone: str) -> Billing:
+    """Of the recorded documents, oldest first."""
+    found: list[BillingVersion] = []
+    for recorded_at, document in versions:
+        if found or "billing_groups" in document:
+            groups = groups_of(document)
+            if not found or found[-1].groups != groups:
+                found.append(BillingVersion(recorded_at, groups))
+    return Billing(tuple(found), zone)
+
+
+# A statement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """What a partner is due of a group on a day: every payout that counted from `since` up to the day's beginning and
+    was on no statement. `total` is their sum; `due` is when it is paid."""
+
+    group: str
+    partner: str
+    day: date
+    since: datetime
+    until: datetime
+    currency: str
+    lines: tuple[Payout, ...]
+    total: int
+    due: date
+
+
+def statement(
+    billing: Billing, name: str, day: date, partner: str, payouts: Iterable[Payout], currency: str, stated: date | None
+) -> Statement | None:
+    """The partner's statement of a group; None where nothing is due: nothing counted, it comes to nothing, or to less
+    than the group's minimum. Then it stays for the next statement, whole.
+
+    `payouts` are the partner's final ones, in any order, others among them; `stated`: the day of the partner's last
+    statement in this group.
+    """
+    group = billing.group_at(name, day)
+    assert group is not None and billing.begins is not None
+    since = start_of_day(stated, 0, billing.zone) if stated else billing.begins
+    until = start_of_day(day, 0, billing.zone)
+    lines = [one for one in payouts if since < one.counts_at <= until and billing.group_of(one) == name]
+    total = sum(one.payout for one in lines)
+    if total <= 0 or total < group.minimum_payout:
+        return None
+    return Statement(
+        group=name,
+        partner=partner,
+        day=day,
+        since=since,
+        until=until,
+        currency=currency,
+        lines=tuple(sorted(lines, key=lambda one: (one.event_time, one.action))),
+        total=total,
+        due=payment_of(group.pays, day - DAY, day),
+    )
+
+
+def number_text(series: str, number: int) -> str:
+    return f"{series}{number:05d}"
+
+
+def owed_runs(billing: Billing, today: date, done: tuple[date, str] | None) -> Iterator[tuple[date, str]]:
+    """The statement days that have come, by day and then by group, after the last that is done."""
+    since = done[0] - DAY if done else None
+    found = ((day, name) for name in billing.names() for day in billing.statement_days(name, today, since))
+    yield from sorted(run for run in found if done is None or run > done)
+
+
+# What is to come
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coming:
+    """A statement day to come, of all partners of a group. `sums`: by state the actions and their payout."""
+
+    group: str
+    day: date
+    previous: date | None
+    due: date
+    sums: Mapping[str, tuple[int, int]]
+
+    @property
+    def days(self) -> int | None:
+        """Of how many days it takes what locked in them; None: it is the first."""
+        return (self.day - self.previous).days if self.previous else None
+
+
+def coming(
+    billing: Billing, today: date, payouts: Sequence[tuple[Payout, str]], stated: Mapping[str, date], count: int = 2
+) -> list[Coming]:
+    """The next statement days of every group from today on, with what they would hold as it stands.
+
+    `payouts` with the state they are in (`pending`, `approved`, `locked`), `stated`: the last day that is done of each
+    group: what counted up to it is on a statement or was left for the next one.
+    """
+    found = []
+    for name in billing.names():
+        days = []
+        year_ahead = billing.statement_days(name, today + 400 * DAY, stated.get(name, today - DAY))
+        for day in year_ahead:
+            days.append(day)
+            if len(days) == count:
+                break
+        before = stated.get(name)
+        for day in days:
+            after = start_of_day(before, 0, billing.zone) if before else None
+            until = start_of_day(day, 0, billing.zone)
+            sums: dict[str, list[int]] = {}
+            for one, state in payouts:
+                if (
+                    (after is None or after < one.counts_at)
+                    and one.counts_at <= until
+                    and billing.group_of(one) == name
+                ):
+                    actions = sums.setdefault(state, [0, 0])
+                    actions[0] += 1
+                    actions[1] += one.payout
+            group = billing.group_at(name, day)
+            assert group is not None
+            found.append(
+                Coming(
+                    group=name,
+                    day=day,
+                    previous=before or billing.previous_day(name, day),
+                    due=payment_of(group.pays, day - DAY, day),
+                    sums={state: (actions, payout) for state, (actions, payout) in sums.items()},
+                )
+            )
+            before = day
+    return found

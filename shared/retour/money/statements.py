@@ -1,0 +1,311 @@
+"""Statements made on their day, and what the next ones would hold.
+
+A run makes those of one group on one day, runs follow each other by day and group, and a series is numbered in that
+order. It begins once everything that counts for it is final. First each partner's statement is put without its number,
+then all get theirs in the order of the partners; whoever goes on after a crash puts the same again, which changes
+nothing, and one conditional write ends the run.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from itertools import groupby, islice
+from typing import TYPE_CHECKING, Any
+
+from retour.domain.calendar import local_day, start_of_day
+from retour.domain.contracts.contract import Contract
+from retour.domain.funding.statements import (
+    Billing,
+    Coming,
+    Payout,
+    Statement,
+    billing_of,
+    coming,
+    number_text,
+    owed_runs,
+    statement,
+)
+from retour.domain.program import Program
+from retour.domain.times import instant, text
+from retour.store import bulk
+from retour.store.items import NEVER
+from retour.store.ledger import TableLedger
+from retour.store.rollups import RollUps
+from retour.store.statements import Statements
+
+if TYPE_CHECKING:
+    from retour.wiring import Hub
+
+Document = dict[str, Any]
+Line = list[Any]
+"""A payout as a statement keeps it, without what is its partner's: see `line_of`."""
+AT_ONCE = 1_000
+LOOKED_MAX = 5_000
+"""Actions looked at to say what the next statements would hold."""
+DUE_AT_ONCE = 200
+"""Actions that are not final yet, looked at to know whether they count for a statement."""
+LOOKED_EVERY = 100
+"""Partners between two notes of how far a run has looked."""
+MARK_LAG = timedelta(hours=1)
+NOTE = "statements"
+"""The note of a program of which day and version all statements are made: the versions need not be read again."""
+
+log = logging.getLogger(__name__)
+
+
+def statements_of(hub: "Hub", program: Program) -> Statements:
+    ledger = hub.ledger(program)
+    return Statements(ledger.client, ledger.table, program.id)
+
+
+def billing(hub: "Hub", program: Program, draft: Mapping[str, Any] | None = None) -> Billing:
+    """What the versions of a program say; `draft`: as if that document were applied now."""
+    versions = [(instant(one.recorded_at), one.document) for one in reversed(hub.programs.versions(program.id))]
+    if draft is not None:
+        versions.append((hub.now(), draft))
+    return billing_of(versions, program.time_zone)
+
+
+# Made
+
+
+def issue(hub: "Hub", program: Program, has_time: Callable[[], bool] = lambda: True) -> int:
+    """Make the statements of every day that has come, as far as the time allows; how many runs were ended."""
+    today = local_day(hub.now(), program.time_zone)
+    note, whole = hub.state(program.id, ""), {"day": today.isoformat(), "version": program.version}
+    if note.get(NOTE) == whole:
+        return 0
+    found, kept, ended = billing(hub, program), statements_of(hub, program), 0
+    while has_time():
+        progress = kept.progress()
+        run = next(owed_runs(found, today, done_of(progress)), None)
+        if run is None:
+            note.put(NOTE, whole)
+            break
+        until = start_of_day(run[0], 0, program.time_zone)
+        if not is_final(hub, program, until) or not Run(hub, program, found, kept, *run).go_on(progress, has_time):
+            break
+        ended += 1
+    return ended
+
+
+def done_of(progress: Mapping[str, Any]) -> tuple[date, str] | None:
+    if "done" not in progress:
+        return None
+    day, _, group = progress["done"].partition("#")
+    return date.fromisoformat(day), group
+
+
+def is_final(hub: "Hub", program: Program, until: datetime) -> bool:
+    """Whether nothing that counts up to a moment can still become final."""
+    ledger = hub.ledger(program)
+    for partition in ledger.lock_partitions(until.date().isoformat()):
+        due = ledger.due(partition, until)
+        while some := list(islice(due, DUE_AT_ONCE)):
+            listed = bulk.listed(ledger, [(one.order_key, one.action) for one in some])
+            if any(one.action.reported_at <= until for one in listed):
+                return False
+    return True
+
+
+class Run:
+    """The statements of one group on one day."""
+
+    def __init__(self, hub: "Hub", program: Program, found: Billing, kept: Statements, day: date, group: str):
+        self.hub, self.program, self.billing, self.kept = hub, program, found, kept
+        self.day, self.group, self.name = day, group, f"{day}#{group}"
+        self.ledger: TableLedger = hub.ledger(program)
+
+    def go_on(self, progress: Document, has_time: Callable[[], bool]) -> bool:
+        """As far as the time allows; whether the run is ended."""
+        begun = self.kept.begin(self.name, {"at": text(self.hub.now())})
+        if not self.draft(has_time):
+            return False
+        return self.number(progress, begun["at"], has_time)
+
+    def draft(self, has_time: Callable[[], bool]) -> bool:
+        """Each partner's statement, without its number."""
+        looked = self.kept.looked(self.name)
+        unlooked = ((partner, months) for partner, months in partner_months(self.ledger) if partner > looked)
+        for number, (partner, months) in enumerate(unlooked, 1):
+            if not has_time():
+                return False
+            made = self.statement(partner, months)
+            if made is not None:
+                self.kept.put_draft(self.name, partner, head_document(made), [line_of(one) for one in made.lines])
+            if number % LOOKED_EVERY == 0:
+                self.kept.put_looked(self.name, partner)
+        return True
+
+    def statement(self, partner: str, months: Mapping[str, datetime]) -> Statement | None:
+        stated = (day for day, group, _ in self.kept.of_partner(partner) if group == self.group)
+        before = next((date.fromisoformat(day) for day in stated if day < self.day.isoformat()), None)
+        since = start_of_day(before, 0, self.program.time_zone) if before else self.billing.begins
+        assert since is not None
+        payouts = final_payouts(self.ledger, partner, moving(months, since))
+        return statement(self.billing, self.group, self.day, partner, payouts, self.program.currency, before)
+
+    def number(self, progress: Document, issued_at: str, has_time: Callable[[], bool]) -> bool:
+        group = self.billing.group_at(self.group, self.day)
+        assert group is not None
+        numbers: dict[str, int] = dict(progress.get("numbers", {}))
+        first = numbers.get(group.series, 0) + 1
+        made = 0
+        for partner, doc in self.kept.drafts(self.name):
+            if not has_time():
+                return False
+            number = number_text(group.series, first + made)
+            doc = doc | {"number": number, "issued_at": issued_at, "run": self.name}
+            self.kept.put(id_of(self.day, number), partner, doc)
+            made += 1
+        numbers[group.series] = first + made - 1
+        self.kept.advance({"done": self.name, "numbers": numbers}, progress)
+        log.info("statements made", extra={"program": self.program.id, "run": self.name, "statements": made})
+        return True
+
+
+def id_of(day: date, number: str) -> str:
+    """A statement's public id: it carries its day, so that it finds itself."""
+    return f"{day}~{number}"
+
+
+def partner_months(ledger: TableLedger) -> Iterator[tuple[str, dict[str, datetime]]]:
+    """Every partner that has final actions, by name, with the months of its events and when the last became final."""
+    marks = RollUps(ledger.client, ledger.table, ledger.program).marks()
+    named = sorted(
+        (partner, month, at) for (month, _, partner), at in ((n.partition("#"), at) for n, at in marks.items())
+    )
+    for partner, found in groupby(named, key=lambda mark: mark[0]):
+        yield partner, {month: instant(at) for _, month, at in found}
+
+
+def moving(months: Mapping[str, datetime], since: datetime) -> list[str]:
+    """The months that may hold what counts after a moment: that became final after it, and a month's mark is no older
+    than the beginning of the run that made its last action final."""
+    return [month for month, last_final in months.items() if last_final >= since - MARK_LAG]
+
+
+def final_payouts(ledger: TableLedger, partner: str, months: list[str]) -> Iterator[Payout]:
+    for month in months:
+        places = ((key, action) for key, action, _ in ledger.heads_by_partner(partner, month, at_once=AT_ONCE))
+        for some in bulk.batched(places, AT_ONCE):
+            for one in bulk.listed(ledger, some):
+                if one.is_final and one.partner == partner:
+                    yield payout_of(one, contract(ledger, one.contract))
+
+
+def contract(ledger: TableLedger, number: int) -> Contract:
+    """Also one that was recorded since the program was read."""
+    if number > len(ledger.contracts) and ledger.newest is not None:
+        ledger.contracts = ledger.newest()
+    return ledger.contracts[number - 1]
+
+
+def payout_of(one: bulk.Listed, terms: Contract) -> Payout:
+    action = one.action
+    assert one.locks_at is not None
+    return Payout(
+        action=action.id,
+        order_id=action.order_id,
+        event_type=action.event_type,
+        contract=terms.name,
+        partner=one.partner,
+        event_time=action.event_time,
+        locks_at=one.locks_at,
+        reported_at=action.reported_at,
+        amount=one.amount,
+        currency=action.currency,
+        rate=action.rate,
+        payout=one.payout,
+        is_reversed=one.is_reversed,
+    )
+
+
+# As they are kept
+
+
+def head_document(made: Statement) -> Document:
+    return {
+        "group": made.group,
+        "partner": made.partner,
+        "day": made.day.isoformat(),
+        "since": text(made.since),
+        "until": text(made.until),
+        "currency": made.currency,
+        "total": made.total,
+        "actions": len(made.lines),
+        "due": made.due.isoformat(),
+    }
+
+
+def line_of(one: Payout) -> Line:
+    """What is read for years: add at the end, never change a place."""
+    times = (text(one.event_time), text(one.locks_at), text(one.reported_at))
+    return [one.action, one.order_id, one.event_type, one.contract, *times, one.amount, one.currency, str(one.rate),
+            one.payout, int(one.is_reversed)]  # fmt: skip
+
+
+def payout_from(line: Line, partner: str) -> Payout:
+    action, order_id, event_type, terms, event_time, locks_at, reported_at, amount, currency, rate, payout, back = line
+    return Payout(
+        action=action,
+        order_id=order_id,
+        event_type=event_type,
+        contract=terms,
+        partner=partner,
+        event_time=instant(event_time),
+        locks_at=instant(locks_at),
+        reported_at=instant(reported_at),
+        amount=amount,
+        currency=currency,
+        rate=Decimal(rate),
+        payout=payout,
+        is_reversed=bool(back),
+    )
+
+
+def payouts_on(kept: Statements, doc: Mapping[str, Any]) -> Iterator[Payout]:
+    """The lines of a statement that was made."""
+    return (payout_from(line, doc["partner"]) for line in kept.lines(doc["run"], doc["partner"]))
+
+
+# To come
+
+
+def forecast(hub: "Hub", program: Program, draft: Mapping[str, Any] | None = None) -> tuple[list[Coming], bool]:
+    """The next two statement days of each group with what they would hold as it stands, and whether all that counts for
+    them was looked at. `draft`: as if that document were applied now. Without billing groups, as `default` would be."""
+    found = billing(hub, program, draft)
+    is_asked = found.begins is None
+    if is_asked:
+        document = dict(draft or hub.programs.newest_version(program.id).document)
+        found = billing_of([(hub.now(), {**document, "billing_groups": {"default": {}}})], program.time_zone)
+    kept, today = statements_of(hub, program), local_day(hub.now(), program.time_zone)
+    done = done_of(kept.progress())
+    stated: dict[str, date] = {}
+    for name in found.names():
+        runs = [day for day in found.statement_days(name, today) if done is not None and (day, name) <= done]
+        if runs:
+            stated[name] = runs[-1]
+    payouts = list(islice(coming_payouts(hub, program, found, stated), LOOKED_MAX + 1))
+    return coming(found, today, payouts[:LOOKED_MAX], stated), len(payouts) <= LOOKED_MAX
+
+
+def coming_payouts(
+    hub: "Hub", program: Program, found: Billing, stated: Mapping[str, date]
+) -> Iterator[tuple[Payout, str]]:
+    """What is final and perhaps on no statement yet, then what locks later, with the state it is in."""
+    ledger, now = hub.ledger(program), hub.now()
+    oldest = min((start_of_day(day, 0, program.time_zone) for day in stated.values()), default=found.begins)
+    assert oldest is not None
+    for partner, months in partner_months(ledger):
+        payouts = final_payouts(ledger, partner, moving(months, oldest))
+        yield from ((one, "locked") for one in payouts if one.counts_at > oldest)
+    for day in ledger.lock_days(NEVER):
+        places = ((key, action) for key, action, _ in ledger.heads_by_lock(day, at_once=AT_ONCE))
+        for some in bulk.batched(places, AT_ONCE):
+            for one in bulk.listed(ledger, some):
+                if one.locks_at is not None and not one.is_reversed:
+                    state = "locked" if one.locks_at <= now else "approved" if one.is_approved else "pending"
+                    yield payout_of(one, contract(ledger, one.contract)), state

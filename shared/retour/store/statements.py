@@ -1,0 +1,174 @@
+"""A program's statements, as they were made.
+
+`F#<program>` holds how far they are made and every statement's head; `F#<program>#<day>#<group>` the run of a group on
+a day: when it began, how far it looked, and each partner's statement with its lines; `F#<program>#P#<partner>` the days
+on which a partner was stated. Everything but the two places of progress is written once and never changed.
+"""
+
+import json
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from retour.store.items import Item, encode, read, s
+from retour.store.query import pages
+
+Document = dict[str, Any]
+LINES_OF_AN_ITEM = 2_000
+"""Lines packed into one item; of the longest ids, compressed, they stay below what an item may hold."""
+PROGRESS, HEAD = "=", "S#"
+BEGUN, LOOKED, OF_PARTNER = "=", "+", "P#"
+
+
+def packed(lines: Sequence[Any]) -> bytes:
+    return zlib.compress(encode(lines).encode("utf-8", "surrogatepass"), 9)
+
+
+def unpacked(item: Mapping[str, Any]) -> list[Any]:
+    found: list[Any] = json.loads(zlib.decompress(item["lines"]["B"]))
+    return found
+
+
+@dataclass(frozen=True)
+class Statements:
+    """`client` is a boto3 DynamoDB client."""
+
+    client: Any
+    table: str
+    program: str
+
+    # How far
+
+    def progress(self) -> Document:
+        """`done`: the last day and group of which all is made; `numbers`: by series how many there are."""
+        return self._get(self._all, PROGRESS) or {}
+
+    def advance(self, doc: Document, before: Document) -> bool:
+        """The one commit point of a run: False when somebody else was faster."""
+        item = {"PK": s(self._all), "SK": s(PROGRESS), "doc": s(encode(doc))}
+        more: Document = {"ConditionExpression": "attribute_not_exists(PK)"}
+        if before:
+            more = {"ConditionExpression": "doc = :before", "ExpressionAttributeValues": {":before": s(encode(before))}}
+        try:
+            self.client.put_item(TableName=self.table, Item=item, **more)
+        except self.client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def begin(self, run: str, doc: Document) -> Document:
+        """First write wins: what the run was begun with."""
+        standing = self._put_new({"PK": s(self._run(run)), "SK": s(BEGUN), "doc": s(encode(doc))})
+        return standing or doc
+
+    def begun(self, run: str) -> Document | None:
+        return self._get(self._run(run), BEGUN)
+
+    def looked(self, run: str) -> str:
+        """The partner up to which a run has looked; empty at the beginning."""
+        return str((self._get(self._run(run), LOOKED) or {}).get("partner", ""))
+
+    def put_looked(self, run: str, partner: str) -> None:
+        item = {"PK": s(self._run(run)), "SK": s(LOOKED), "doc": s(encode({"partner": partner}))}
+        self.client.put_item(TableName=self.table, Item=item)
+
+    # A run's statements
+
+    def put_draft(self, run: str, partner: str, doc: Document, lines: Sequence[Any]) -> None:
+        """A partner's statement before it has its number, with its first lines; what does not fit beside it is put
+        before it: who sees it sees all of them."""
+        first, *more = [packed(lines[at : at + LINES_OF_AN_ITEM]) for at in range(0, len(lines), LINES_OF_AN_ITEM)]
+        for number, some in enumerate(more):
+            self._put_new({"PK": s(self._lines(run, partner)), "SK": s(f"{number:04d}"), "lines": {"B": some}})
+        self._put_new(
+            {"PK": s(self._run(run)), "SK": s(f"{OF_PARTNER}{partner}"), "doc": s(encode(doc)), "lines": {"B": first}}
+        )
+
+    def drafts(self, run: str) -> Iterator[tuple[str, Document]]:
+        """The statements of a run by partner, in the order of their numbers."""
+        for item in self._query(self._run(run), ProjectionExpression="SK, doc"):
+            if item["SK"]["S"].startswith(OF_PARTNER):
+                yield item["SK"]["S"].removeprefix(OF_PARTNER), read(item)
+
+    def lines(self, run: str, partner: str) -> Iterator[Any]:
+        key = {"PK": s(self._run(run)), "SK": s(f"{OF_PARTNER}{partner}")}
+        first = self.client.get_item(TableName=self.table, Key=key, ConsistentRead=True)["Item"]
+        yield from unpacked(first)
+        for item in self._query(self._lines(run, partner)):
+            yield from unpacked(item)
+
+    # Statements by their id and by their partner
+
+    def put(self, id_: str, partner: str, doc: Document) -> None:
+        """The statement with its number; again changes nothing."""
+        self._put_new({"PK": s(self._all), "SK": s(f"{HEAD}{id_}"), "doc": s(encode(doc))})
+        self._put_new({"PK": s(self._partner(partner)), "SK": s(f"{doc['day']}#{doc['group']}"), "id": s(id_)})
+
+    def get(self, id_: str) -> Document | None:
+        return self._get(self._all, f"{HEAD}{id_}")
+
+    def newest_first(self, before: str = "") -> Iterator[tuple[str, Document]]:
+        """Every statement's id and head, from before an id on."""
+        values = {":pk": s(self._all), ":first": s(HEAD), ":last": s(f"{HEAD}{before or '~'}")}
+        found = pages(
+            self.client,
+            TableName=self.table,
+            KeyConditionExpression="PK = :pk AND SK BETWEEN :first AND :last",
+            ExpressionAttributeValues=values,
+            ScanIndexForward=False,
+            ConsistentRead=True,
+        )
+        for page in found:
+            for item in page["Items"]:
+                id_ = item["SK"]["S"].removeprefix(HEAD)
+                if id_ != before:
+                    yield id_, read(item)
+
+    def of_partner(self, partner: str) -> list[tuple[str, str, str]]:
+        """(day, group, id) of a partner's statements, the newest first."""
+        found = [(*item["SK"]["S"].split("#", 1), item["id"]["S"]) for item in self._query(self._partner(partner))]
+        return [(day, group, id_) for day, group, id_ in reversed(found)]
+
+    # Keys
+
+    @property
+    def _all(self) -> str:
+        return f"F#{self.program}"
+
+    def _run(self, run: str) -> str:
+        return f"F#{self.program}#{run}"
+
+    def _lines(self, run: str, partner: str) -> str:
+        return f"F#{self.program}#{run}#{partner}"
+
+    def _partner(self, partner: str) -> str:
+        return f"F#{self.program}#P#{partner}"
+
+    def _query(self, partition: str, **more: str) -> Iterator[Mapping[str, Any]]:
+        found = pages(
+            self.client,
+            TableName=self.table,
+            KeyConditionExpression="PK = :pk",
+            ExpressionAttributeValues={":pk": s(partition)},
+            ConsistentRead=True,
+            **more,
+        )
+        for page in found:
+            yield from page["Items"]
+
+    def _get(self, partition: str, sort: str) -> Document | None:
+        key = {"PK": s(partition), "SK": s(sort)}
+        found: Item | None = self.client.get_item(TableName=self.table, Key=key, ConsistentRead=True).get("Item")
+        return read(found) if found else None
+
+    def _put_new(self, item: Item) -> Document | None:
+        """First write wins; what stands there otherwise."""
+        try:
+            self.client.put_item(
+                TableName=self.table, Item=item, ConditionExpression="attribute_not_exists(PK)",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )  # fmt: skip
+        except self.client.exceptions.ConditionalCheckFailedException as failure:
+            standing = failure.response["Item"]
+            return read(standing) if "doc" in standing else {}
+        return None
