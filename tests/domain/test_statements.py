@@ -339,6 +339,7 @@ def test_what_was_recorded_before_becomes_the_oldest_version_once_its_subject_is
 def test_what_a_version_says(text: str, version: Version) -> None:
     assert version_told(text, REPORTED) == version
     assert version_told(str(version), REPORTED) == version
+    assert (";" in str(version)) is bool(version.rank)
 
 
 @pytest.mark.parametrize("digits", ["", "-1", "1.5", "x", "\N{SUPERSCRIPT TWO}", "1" * 16])
