@@ -484,8 +484,9 @@ def end_facts(s3: Any, bucket: str) -> None:
 
 
 def looked_after(stack: Stack) -> None:
-    """What became due by the clock, now and not at the next quarter of an hour: visits, expiries, locks."""
-    for function in ("TickFunction", "LockFunction"):
+    """What became due by the clock, now and not at the next quarter of an hour: locks, visits, expiries, statements of
+    what locked."""
+    for function in ("LockFunction", "TickFunction"):
         try:
             stack.call(function, {})
         except replay.FunctionFailed:

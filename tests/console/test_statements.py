@@ -1,5 +1,6 @@
 """Money → Statements: what is to come, what was made, and every line leads to its action."""
 
+import yaml
 from tests.conftest import House
 from tests.console.conftest import Console
 from tests.functions.test_statements import admin, passed, stated
@@ -27,6 +28,8 @@ def test_a_statement_leads_to_its_actions_and_is_handed_out(stated: House) -> No
     one = finance.get(f"{console.base}{PAGE}/2026-12-04~AC-00001")
     assert one.status == 200 and "10.00" in one.said and "xena" in one.said
     assert f'href="{console.base}/action?id=A-1~sale"' in one.text
+    action = finance.get(f"{console.base}/action?id=A-1~sale")
+    assert f'href="{console.base}{PAGE}/2026-12-04~AC-00001"' in action.text and "Stated on 4 Dec 2026" in action.said
     german = finance.get(f"{console.base}{PAGE}/2026-12-04~AC-00001", accept_language="de")
     assert "Abrechnung AC-00001" in german.said
     lines = finance.get(f"{console.base}{PAGE}/AC-00001/csv")
@@ -37,3 +40,15 @@ def test_a_statement_leads_to_its_actions_and_is_handed_out(stated: House) -> No
 def test_a_program_without_billing_groups_is_told_how(console: Console) -> None:
     page = console.person().get(f"{console.base}{PAGE}")
     assert page.status == 200 and "no statements are made" in page.said
+
+
+def test_a_moved_statement_day_is_told_before_it_is_saved(stated: House) -> None:
+    console = Console(stated)
+    ana = console.person()
+    form = ana.get(f"{console.base}/setup/program").form("/setup/program")
+    document = stated.hub.programs.newest_version(stated.program).document
+    moved = {**document, "billing_groups": {"default": {"statement": {"day": 2}}}}
+    page = ana.send(form, text=yaml.safe_dump(moved), step="show")
+    assert "The next statements, as it stands" in page.said and "2 Dec 2026" in page.said
+    same = ana.send(form, text=yaml.safe_dump({**document, "language": "de"}), step="show")
+    assert "The next statements" not in same.said

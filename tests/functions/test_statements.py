@@ -114,6 +114,8 @@ def test_every_line_leads_to_its_action(stated: House, call: Caller) -> None:
     for line in one["lines"]:
         action = call("GET", f"/v1/programs/{{p}}/actions/{line['action_id']}").json
         assert action["payout"] == line["payout"] and action["locks_at"] == line["locked_at"]
+        assert action["statement"] == {name: one[name] for name in ("id", "number", "day", "due")}, "and back"
+    assert "statement" not in call("GET", "/v1/programs/{p}/actions/A-9~sale").json, "it waits for more"
     assert sum(Decimal(line["payout"]) for line in one["lines"]) == Decimal(one["total"]) == 10
     answer = call("GET", f"{STATEMENTS}/AC-00001/csv")
     assert (
@@ -269,6 +271,8 @@ def test_the_next_statements_are_told_before_another_day_is_saved(stated: House,
     moved = call("POST", GROUPS, {"draft": yaml.safe_dump(draft)}).json
     told = {(one["billing_group"], one["day"]): (one["days"], one["actions"]) for one in moved["coming"]}
     assert told[("default", "2026-12-02")] == (None, 5) and told[("default", "2027-01-02")] == (31, 0)
+    applied = admin("PUT", PUT, yaml.safe_dump(draft).encode(), query={"dry_run": "true"}).json
+    assert applied["statements"]["coming"] == moved["coming"], "whoever applies it is told the same"
     assert numbers(call) == [] and call("GET", GROUPS).json == found, "nothing was saved"
     assert call("POST", GROUPS, {}).status == 422
     wrong = call("POST", GROUPS, {"draft": yaml.safe_dump(draft | {"currency": "EURO"})})

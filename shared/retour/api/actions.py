@@ -9,6 +9,7 @@ from retour.api.calls import ACTIONS, CSV_TYPES, JSON_MAX, JSON_TYPES, Call, Ref
 from retour.api.documents import Document
 from retour.api.modifications import later, readable
 from retour.api.span import span_of, walk
+from retour.api.statements import statement_of_action
 from retour.domain.actions.outcome import Outcome
 from retour.domain.actions.replay import as_of
 from retour.domain.delivery import Delivery, Kind
@@ -109,7 +110,8 @@ def action(hub: Hub, call: Call, opened: Program, segment: str) -> Document:
         raise not_found("action")
     moment = call.moment("as_of", hub.now())
     if moment is None:
-        return documents.action_document(*found, opened, hub.now())
+        stated = statement_of_action(hub, opened, found[1], found[2])
+        return {**documents.action_document(*found, opened, hub.now()), **({"statement": stated} if stated else {})}
     order = as_of(found[0], opened.contracts, moment)
     then, head = order.action(found[1].id), order.heads.get(found[1].id)
     if then is None or head is None:

@@ -11,6 +11,7 @@ from retour.api.admission import reader_of
 from retour.api.calls import Refused
 from retour.api.documents import Document
 from retour.api.reading import Reader
+from retour.api.statements import next_statements
 from retour.channels.subscriptions import subscriptions as subscribed
 from retour.channels.subscriptions import what_to_subscribe
 from retour.domain.calendar import local_day, start_of_day
@@ -43,7 +44,8 @@ Errors = list[Fault]
 def preview(
     hub: Hub, known: Program, document: Mapping[str, Any], uploaded: Mapping[str, Entries] | None = None
 ) -> Document:
-    """Whose terms change when, and which pending payouts would be others at their next change.
+    """Whose terms change when, which pending payouts would be others at their next change, and where billing groups are
+    others, what their next two statements would hold.
 
     `uploaded`: lists that come with it.
     """
@@ -54,6 +56,8 @@ def preview(
     if changes:
         chosen, are_all = pending_actions(hub, known)
         found["pending"] = effect_document(effect(chosen, wanted.contracts, now), are_all, known.currency)
+    if document.get("billing_groups") != hub.programs.newest_version(known.id).document.get("billing_groups"):
+        found["statements"] = next_statements(hub, known, document)
     return found
 
 

@@ -9,6 +9,8 @@ from typing import Any
 from retour.api.calls import Call, Refused, bad_query, not_found
 from retour.api.documents import Document
 from retour.api.funding import drafted
+from retour.domain.actions.action import Action
+from retour.domain.actions.order import Head
 from retour.domain.funding.billing import BillingGroup, groups_of
 from retour.domain.funding.figures import pays_text
 from retour.domain.funding.statements import Coming, Payout
@@ -49,6 +51,16 @@ def statements(hub: Hub, call: Call, opened: Program) -> Document:
     else:
         last = ""
     return {"items": items, "next": last or None}
+
+
+def statement_of_action(hub: Hub, opened: Program, action: Action, final: Head) -> Document | None:
+    """On which statement an action is, in short; None: on none (yet)."""
+    if final.final is None or final.locks_at is None:
+        return None
+    counts_at = max(final.locks_at, action.reported_at)
+    kept = made.statements_of(hub, opened)
+    doc = made.statement_with(kept, action.id, final.standing.partner, counts_at, opened.time_zone)
+    return {name: doc[name] for name in ("id", "number", "day", "due")} if doc else None
 
 
 def of_partner(kept: Statements, partner: str, before: str) -> Iterator[tuple[str, Document]]:
@@ -160,12 +172,13 @@ def billing_groups_of(hub: Hub, call: Call, opened: Program) -> Document:
 
 def groups_document(hub: Hub, opened: Program, draft: Any) -> Document:
     document = draft or hub.programs.newest_version(opened.id).document
+    return {**declared_groups(document), **next_statements(hub, opened, draft)}
+
+
+def next_statements(hub: Hub, opened: Program, draft: Mapping[str, Any] | None) -> Document:
+    """The next two statement days of each group with what they would hold, and whether all was looked at."""
     to_come, is_whole = made.forecast(hub, opened, draft)
-    return {
-        **declared_groups(document),
-        "coming": [coming_document(one, document["currency"]) for one in to_come],
-        "complete": is_whole,
-    }
+    return {"coming": [coming_document(one, opened.currency) for one in to_come], "complete": is_whole}
 
 
 def declared_groups(document: Mapping[str, Any]) -> Document:

@@ -64,6 +64,8 @@ def show_action(action: Mapping[str, Any]) -> None:
     facts((name, action.get(name)) for name in names)
     payout = f"{action.get('payout')} {action.get('payout_currency') or ''}".strip()
     facts([("payout", payout), ("locks_at", action.get("locks_at")), ("parent", action.get("parent"))])
+    if stated := action.get("statement"):
+        facts([("statement", f"{stated['number']} of {stated['day']}, due on {stated['due']}")])
     if action.get("changes"):
         facts([("changes", f"{action['changes']}, {action.get('changes_left', '')} left".removesuffix(",  left"))])
     say("")

@@ -28,7 +28,7 @@ def clock(arguments: argparse.Namespace) -> int:
     ahead = timedelta(seconds=shown["offset_seconds"])
     say(f"The business clock shows {shown['now']}, {difference(ahead)}.")
     if arguments.what == "advance":
-        say("What became due by then was looked after: visits, expiries, locks.", style="dim")
+        say("What became due by then was looked after: locks, visits, expiries, statements.", style="dim")
     return 0
 
 

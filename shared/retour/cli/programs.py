@@ -65,6 +65,10 @@ def tell_changes(looked_at: Mapping[str, Any]) -> None:
         table(("partner", "now", "then", f"difference ({pending['currency']})"), rows, title=title)
         if not pending["complete"]:
             say(f"Only the next {pending['looked']} to lock were looked at; more are pending.")
+    if "statements" in looked_at:
+        from retour.cli.statements import tell_coming
+
+        tell_coming(looked_at["statements"])
     for one in looked_at.get("funding", ()):
         verdict, *others = one["sentences"]
         say(f"Funding of {one['contract']}: {verdict}", style="red" if one["verdict"] == "unsafe" else "yellow")

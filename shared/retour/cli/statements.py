@@ -1,6 +1,7 @@
 """retour statements: those that were made, one with its lines, and its CSV."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -64,12 +65,18 @@ def billing_groups(arguments: argparse.Namespace) -> int:
         say("The program declares no billing groups: no statements are made.", style="yellow")
     columns = ("name", "statement_day", "paid", "minimum_payout", "series")
     table(columns, ([one[column] for column in columns] for one in found["items"]))
+    tell_coming(found)
+    return 0
+
+
+def tell_coming(found: Mapping[str, Any]) -> None:
+    """The next statements of each group, as it stands."""
     rows = [(one["billing_group"], one["day"], one["days"] or "", one["actions"], one["payout"], one["due"])
             for one in found["coming"]]  # fmt: skip
-    table(("billing group", "next statement", "days in it", "actions", "payout", "due"), rows, title="As it stands")
+    columns = ("billing group", "next statement", "days in it", "actions", "payout", "due")
+    table(columns, rows, title="The next statements, as it stands")
     if not found["complete"]:
         say("More actions than can be looked at are to come; the sums are too small.")
-    return 0
 
 
 def text_of(path: Path) -> str:

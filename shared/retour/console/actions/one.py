@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from retour.api import documents
 from retour.api.documents import Document
+from retour.api.statements import statement_of_action
 from retour.console import charts, labels
 from retour.console.actions import toast
 from retour.console.request import Response
@@ -89,6 +90,7 @@ def shown(visit: Visit, action_id: str, acting: Acting, status: int = 200) -> Re
         "version": found[2].version,
         "contract": visit.program.contracts[head.standing.contract - 1],
         "lock": lock_rule(action, head.standing, visit.program.contracts),
+        "stated": statement_of_action(visit.hub, visit.program, action, found[2]) if past.at is None else None,
         "steps": steps,
         "picture": charts.stairs(
             visit.words, steps, found[2].locks_at, visit.hub.now(), visit.program.currency, past.at
