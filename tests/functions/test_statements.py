@@ -56,7 +56,7 @@ def stated(house: House, admin: Caller) -> House:
         shop(
             house,
             north={"partners": ["nordlicht"], "statement": {"day": 10}, "paid": {"days_after_statement": 5},
-                   "series": "N-", "payer": PAYER},
+                   "series": "N-", "payer": PAYER, "business_days": "DE"},
             default={"statement": {"day": 4}, "paid": {"day": 15}, "minimum_payout": "5.00", "series": "AC-"},
         )
     )  # fmt: skip

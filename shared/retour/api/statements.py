@@ -196,6 +196,7 @@ def group_document(one: BillingGroup, currency: str) -> Document:
         "partners": sorted(one.partners) if one.partners else None,
         "statement_day": one.statement_day,
         "paid": pays_text(one.pays),
+        "business_days": one.business_days,
         "minimum_payout": to_text(one.minimum_payout, currency),
         "currency": currency,
         "series": one.series,

@@ -5,9 +5,11 @@ They stand in the program's document; `DEFAULT` is the group of whatever no othe
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from typing import Any
 
-from retour.domain.funding.schedule import AfterStatement, OnDay, PayRule
+from retour.domain.funding.banking_days import next_banking_day
+from retour.domain.funding.schedule import AfterStatement, OnDay, PayRule, payment_of
 from retour.domain.money import decimal, to_minor
 
 DEFAULT = "default"
@@ -18,6 +20,7 @@ SCOPES = ("contracts", "event_types", "partners")
 class BillingGroup:
     """Who is in it: what all of `contracts`, `event_types` and `partners` hold; None: any.
 
+    `business_days`: the country on whose banking days payments fall; None: on any day.
     A statement of `statement_day` N takes what locked before day N of its month, in the program's time zone. What comes
     to less than `minimum_payout` (minor units of the program's currency) waits for the next. `series` begins the
     numbers of its statements; groups of one series are numbered together. `payer` is who pays, as the document says.
@@ -29,9 +32,15 @@ class BillingGroup:
     partners: frozenset[str] | None = None
     statement_day: int = 1
     pays: PayRule = field(default_factory=AfterStatement)
+    business_days: str | None = None
     minimum_payout: int = 0
     series: str = ""
     payer: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    def due(self, statement: date) -> date:
+        """When a statement of a day is paid; on a banking day where the group says of which country."""
+        due = payment_of(self.pays, statement - timedelta(days=1), statement)
+        return next_banking_day(due, self.business_days) if self.business_days else due
 
     def takes(self, contract: str, event_type: str, partner: str) -> bool:
         return self.takes_terms(contract, event_type) and (self.partners is None or partner in self.partners)
@@ -57,6 +66,7 @@ def group_of(name: str, body: Mapping[str, Any], currency: str) -> BillingGroup:
         name=name,
         statement_day=body.get("statement", {}).get("day", 1),
         pays=OnDay(paid["day"]) if "day" in paid else AfterStatement(paid.get("days_after_statement", 0)),
+        business_days=body.get("business_days"),
         minimum_payout=to_minor(decimal(body["minimum_payout"]), currency) if "minimum_payout" in body else 0,
         series=body.get("series", f"{name}-"),
         payer=body.get("payer", {}),

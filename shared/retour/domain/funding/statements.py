@@ -14,7 +14,6 @@ from typing import Any
 
 from retour.domain.calendar import local_day, start_of_day
 from retour.domain.funding.billing import BillingGroup, groups_of
-from retour.domain.funding.schedule import payment_of
 
 DAY = timedelta(days=1)
 
@@ -161,7 +160,7 @@ def statement(
         currency=currency,
         lines=tuple(sorted(lines, key=lambda one: (one.event_time, one.action))),
         total=total,
-        due=payment_of(group.pays, day - DAY, day),
+        due=group.due(day),
     )
 
 
@@ -232,7 +231,7 @@ def coming(
                     group=name,
                     day=day,
                     previous=before or billing.previous_day(name, day),
-                    due=payment_of(group.pays, day - DAY, day),
+                    due=group.due(day),
                     sums={state: (actions, payout) for state, (actions, payout) in sums.items()},
                 )
             )
