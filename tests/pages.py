@@ -58,6 +58,7 @@ BLOCKS = {"needs": "/console/{program}/today?block=needs"}
 PORTAL = {
     "credit": "/my/credit",
     "changes": "/my/changes",
+    "my-statements": "/my/statements",
     "order": "/my/order?program={program}&id={action}",
     "calendar": "/my/calendar",
 }
@@ -65,6 +66,7 @@ NO_PAGES = {
     "actions.csv": "/console/{program}/actions.csv",
     "raw": "/console/{program}/deliveries/{delivery}/raw",
     "statement.csv": "/console/{program}/money/statements/{statement}/csv",
+    "my-statement.csv": "/my/statement.csv?program={program}&id={statement}",
     "credit.csv": "/my/credit.csv",
     "feed": "/my/calendar/{token}.ics",
     "trial": "/console/{program}/setup/sources/{source}/trial",
@@ -74,7 +76,10 @@ NO_PAGES = {
 """Files, feeds, and addresses that only lead elsewhere."""
 
 
-LATER = {"statement": "/console/{program}/money/statements/{statement}"}
+LATER = {
+    "statement": "/console/{program}/money/statements/{statement}",
+    "my-statement": "/my/statement?program={program}&id={statement}",
+}
 """Pages of what a hub has only after a month; tests/console/test_statements.py lets it pass."""
 
 

@@ -52,3 +52,24 @@ def test_a_moved_statement_day_is_told_before_it_is_saved(stated: House) -> None
     assert "The next statements, as it stands" in page.said and "2 Dec 2026" in page.said
     same = ana.send(form, text=yaml.safe_dump({**document, "language": "de"}), step="show")
     assert "The next statements" not in same.said
+
+
+def test_partners_see_their_own_statements_and_no_other(stated: House) -> None:
+    passed(stated, "2026-12-10T01:00")
+    console = Console(stated)
+    for partner, own, other in (("xena", "2026-12-04~AC-00001", "2026-12-04~AC-00002"),
+                                ("nordlicht", "2026-12-10~N-00001", "2026-12-04~AC-00001")):  # fmt: skip
+        browser = console.person("partner", partner, name=partner)
+        page = browser.get("/my/statements")
+        assert own.partition("~")[2] in page.said and other.partition("~")[2] not in page.said
+        for path in ("/my/statement", "/my/statement.csv"):
+            assert browser.get(f"{path}?program={stated.program}&id={own}").status == 200
+            assert browser.get(f"{path}?program={stated.program}&id={other}").status == 404
+            assert browser.get(f"{path}?program={stated.program}&id=nothing").status == 404
+            assert browser.get(f"{path}?program=zenith&id={own}").status == 404
+    xena, named = console.person("partner", "xena", name="Xena"), f"program={stated.program}&id=2026-12-04~AC-00001"
+    assert "contract" not in xena.get(f"/my/statement.csv?{named}").text
+    one = xena.get(f"/my/statement?{named}")
+    assert "10.00" in one.said and f"/my/order?program={stated.program}&id=A-1~sale" in one.text
+    assert "standard" not in one.said and console.base not in one.text, "nothing of the merchant's own"
+    assert "Nothing was stated yet." in console.person("partner", "zoe", name="Zoe").get("/my/statements").said

@@ -3,7 +3,8 @@
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from retour.api.calls import Call, Refused, bad_query, not_found
@@ -24,6 +25,8 @@ from retour.wiring import Hub
 DRAFT_MAX = 256 * 1024
 LOOKED_MAX = 2_000
 """Heads looked at for one page of a list."""
+NUMBERS_MAX = 20_000
+"""Statements among which a number is looked for; an id finds itself."""
 LINES_MAX = 5_000
 """Lines of a statement that an answer holds; the CSV has all."""
 ID = re.compile(r"\d{4}-\d\d-\d\d~[A-Za-z0-9][A-Za-z0-9_.-]{0,40}")
@@ -81,7 +84,8 @@ def statement(hub: Hub, opened: Program, id_: str) -> Document:
 def found(kept: Statements, opened: Program, id_: str) -> tuple[str, Document]:
     if not ID.fullmatch(id_):
         # The number alone: it does not say its day.
-        id_ = next((known for known, doc in kept.newest_first() if doc["number"] == id_), id_)
+        newest = islice(kept.newest_first(), NUMBERS_MAX)
+        id_ = next((known for known, doc in newest if doc["number"] == id_), id_)
     doc = kept.get(id_) if ID.fullmatch(id_) else None
     if doc is None:
         raise not_found("statement", program=opened.id)
@@ -96,17 +100,17 @@ def payer(hub: Hub, opened: Program, doc: Document) -> Document:
     return dict(group.payer) if group else {}
 
 
-def statement_csv(hub: Hub, opened: Program, id_: str) -> tuple[str, str]:
+def statement_csv(hub: Hub, opened: Program, id_: str, columns: Sequence[str] = COLUMNS) -> tuple[str, str]:
     """Its name as a file, and every line."""
     kept = made.statements_of(hub, opened)
     _, doc = found(kept, opened, id_)
     out = io.StringIO()
-    writer = csv.DictWriter(out, COLUMNS)
+    writer = csv.DictWriter(out, columns)
     writer.writeheader()
     for one in made.payouts_on(kept, doc):
         row = line(one, doc)
         own = {"statement": doc["number"], "partner": doc["partner"], "payout_currency": doc["currency"]}
-        writer.writerow({name: plain({**row, **own}[name]) for name in COLUMNS})
+        writer.writerow({name: plain({**row, **own}[name]) for name in columns})
     name = re.sub(r"[^A-Za-z0-9_.-]", "-", doc["number"])
     return f"{name}.csv", "\N{BYTE ORDER MARK}" + out.getvalue()
 
