@@ -49,6 +49,7 @@ def test_contracts_in_force_the_gravest_first(console: Console, house: House) ->
     assert page.status == 200 and 'id="verdict"' in page.text and "“leads” is not tried" in page.said
     german = console.person().get(f"{console.base}{PAGE}", accept_language="de")
     assert "Finanzierung" in german.said and "146.097 Tage" in german.said
+    assert "reported up to 30 days after the order" in console.person().get(f"{console.base}/setup/event-types").said
     assert "standard" in page.said and f'href="{console.base}{PAGE}?contract=standard"' in page.text
 
 
