@@ -37,7 +37,7 @@ def payout(action: str = "A-1", at: datetime = BEGUN + timedelta(days=1), pays: 
     usual: dict[str, Any] = {
         "action": action, "order_id": action, "event_type": "sale", "contract": "standard", "partner": "nordlicht",
         "event_time": at - timedelta(days=30), "locks_at": at, "reported_at": at - timedelta(days=30),
-        "amount": 10_000, "currency": "EUR", "rate": Decimal(1), "payout": pays,
+        "amount": 10_000, "currency": "EUR", "rate": Decimal(1), "payout": pays, "final": at,
     }  # fmt: skip
     return Payout(**(usual | more))
 
@@ -68,6 +68,20 @@ def test_an_order_reported_after_its_own_lock_comes_on_the_next_statement() -> N
     late = payout(at=datetime(2026, 11, 20, tzinfo=UTC), reported_at=datetime(2026, 12, 10, tzinfo=UTC))
     assert statement(found, "default", date(2026, 12, 4), "nordlicht", [late], "EUR", None) is None
     assert statement(found, "default", date(2027, 1, 4), "nordlicht", [late], "EUR", date(2026, 12, 4)) is not None
+
+
+def test_what_counts_in_the_moment_of_the_first_version_is_stated() -> None:
+    found = billing((BEGUN, document(**FOURTH)))
+    assert statement(found, "default", date(2026, 11, 4), "nordlicht", [payout(at=BEGUN)], "EUR", None) is not None
+
+
+def test_what_came_too_late_for_its_statement_is_on_the_next() -> None:
+    found = billing((BEGUN, document(**FOURTH)))
+    missed, known = payout("A-1"), payout("A-2")
+    day, before = date(2027, 1, 4), date(2026, 12, 4)
+    assert statement(found, "default", day, "nordlicht", [missed, known], "EUR", before) is None
+    made = statement(found, "default", day, "nordlicht", [missed, known], "EUR", before, {"A-1"})
+    assert made is not None and [one.action for one in made.lines] == ["A-1"]
 
 
 def test_less_than_the_minimum_waits_whole_for_the_next() -> None:
@@ -196,7 +210,7 @@ def test_nothing_is_stated_twice_and_nothing_that_is_due_is_left(
             last[name] = day
             stated.update(one.action for one in made.lines)
             assert made.total == sum(one.payout for one in made.lines) > 0
-            assert all(made.since < one.counts_at <= made.until for one in made.lines)
+            assert all(made.since <= one.counts_at <= made.until for one in made.lines)
     assert not stated or max(stated.values()) == 1
     for name in found.names():
         left = [one for one in payouts if found.group_of(one) == name and not stated[one.action]]

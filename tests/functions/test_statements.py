@@ -17,9 +17,11 @@ from tests.functions.test_api import Caller, admin, call
 from tests.functions.test_program_terms import Document, document, terms
 from tests.meter import Meter
 
+from retour.domain.actions.fence import LowWater
 from retour.domain.program import Program
 from retour.money.statements import issue
 from retour.schedule.locking import lock
+from retour.store.deliveries import Deliveries
 from retour.store.statements import Statements
 
 __all__ = ["admin", "call"]
@@ -102,6 +104,39 @@ def test_what_is_held_back_holds_the_statement_back(stated: House, call: Caller)
     assert issue(stated.hub, program(stated)) == 2, "those of November: nothing is final yet"
     assert issue(stated.hub, program(stated)) == 0 and numbers(call) == []
     assert passed(stated, "2026-12-04T00:20") == 1 and len(numbers(call)) == 2
+
+
+def test_an_open_delivery_holds_the_statement_back(
+    stated: House, call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at(stated, "2026-12-04T01:00")
+    lock(stated.hub, program(stated))
+    received = datetime.fromisoformat("2026-12-03T22:00:00+01:00")
+    with monkeypatch.context() as patched:
+        patched.setattr(Deliveries, "low_water", lambda _: LowWater(working=received))
+        issue(stated.hub, program(stated))
+        assert numbers(call) == [], "what it brings may count for this day"
+        patched.setattr(Deliveries, "low_water", lambda _: LowWater(held=received))
+        issue(stated.hub, program(stated))
+        assert numbers(call) == []
+        at(stated, "2026-12-07T01:00")
+        issue(stated.hub, program(stated))
+    assert numbers(call) == ["AC-00002", "AC-00001"], "what is held for a person holds it back for 72 hours"
+
+
+def test_what_was_held_for_longer_is_on_the_next_statement(stated: House, call: Caller) -> None:
+    passed(stated, "2026-12-04T01:00")
+    at(stated, "2026-12-01T12:00")
+    late = {"order_id": "A-20", "amount": "100.00", "partner": "xena", "event_time": "2026-11-01T12:00:00+01:00"}
+    stated.report(late)
+    passed(stated, "2026-12-09T12:00")
+    action = call("GET", "/v1/programs/{p}/actions/A-20~sale").json
+    assert action["locks_at"] < "2026-12-03" and "statement" not in action
+    passed(stated, "2027-01-04T01:00")
+    (one, _) = listed(call, partner="xena")
+    assert (one["number"], one["total"], one["actions"]) == ("AC-00003", "8.00", 1)
+    passed(stated, "2027-02-04T01:00")
+    assert len(listed(call, partner="xena")) == 2, "and on no other"
 
 
 def test_every_line_leads_to_its_action(stated: House, call: Caller) -> None:

@@ -7,7 +7,7 @@ nothing, and one conditional write ends the run.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import groupby, islice
@@ -98,8 +98,12 @@ def done_of(progress: Mapping[str, Any]) -> tuple[date, str] | None:
 
 
 def is_final(hub: "Hub", program: Program, until: datetime) -> bool:
-    """Whether nothing that counts up to a moment can still become final."""
-    ledger = hub.ledger(program)
+    """Whether nothing that counts up to a moment can still come or become final; what is held for a person keeps that
+    back only so long as it does at the fence."""
+    now, ledger = hub.now(), hub.ledger(program)
+    water = hub.deliveries(program.id).low_water()
+    if water.holds_back(until, now, timedelta(hours=program.hold_at_lock_hours)):
+        return False
     for partition in ledger.lock_partitions(until.date().isoformat()):
         due = ledger.due(partition, until)
         while some := list(islice(due, DUE_AT_ONCE)):
@@ -139,12 +143,26 @@ class Run:
         return True
 
     def statement(self, partner: str, months: Mapping[str, datetime]) -> Statement | None:
-        stated = (day for day, group, _ in self.kept.of_partner(partner) if group == self.group)
-        before = next((date.fromisoformat(day) for day in stated if day < self.day.isoformat()), None)
-        since = start_of_day(before, 0, self.program.time_zone) if before else self.billing.begins
+        before = self.last_stated(partner)
+        stated = date.fromisoformat(before["day"]) if before else None
+        since = start_of_day(stated, 0, self.program.time_zone) if stated else self.billing.begins
         assert since is not None
-        payouts = final_payouts(self.ledger, partner, moving(months, since))
-        return statement(self.billing, self.group, self.day, partner, payouts, self.program.currency, before)
+        payouts = list(final_payouts(self.ledger, partner, moving(months, since)))
+        late = self.missed(before, since, payouts) if before else frozenset[str]()
+        return statement(self.billing, self.group, self.day, partner, payouts, self.program.currency, stated, late)
+
+    def last_stated(self, partner: str) -> Document | None:
+        """The head of the partner's last statement in this group before this day."""
+        stated = self.kept.of_partner(partner)
+        ids = (id_ for day, group, id_ in stated if group == self.group and day < self.day.isoformat())
+        return next((doc for id_ in ids if (doc := self.kept.get(id_)) is not None), None)
+
+    def missed(self, before: Document, since: datetime, payouts: Iterable[Payout]) -> frozenset[str]:
+        """What counts for the statement before and is not on it: it became final only after that was made, since its
+        report had been held for longer than a statement waits."""
+        looked = instant(before["issued_at"]) - MARK_LAG
+        found = {one.action for one in payouts if one.counts_at <= since and one.final > looked}
+        return frozenset(found - {one.action for one in payouts_on(self.kept, before)}) if found else frozenset()
 
     def number(self, progress: Document, issued_at: str, has_time: Callable[[], bool]) -> bool:
         group = self.billing.group_at(self.group, self.day)
@@ -191,7 +209,7 @@ def final_payouts(ledger: TableLedger, partner: str, months: list[str]) -> Itera
         places = ((key, action) for key, action, _ in ledger.heads_by_partner(partner, month, at_once=AT_ONCE))
         for some in bulk.batched(places, AT_ONCE):
             for one in bulk.listed(ledger, some):
-                if one.is_final and one.partner == partner:
+                if one.final is not None and one.partner == partner:
                     yield payout_of(one, contract(ledger, one.contract))
 
 
@@ -219,6 +237,7 @@ def payout_of(one: bulk.Listed, terms: Contract) -> Payout:
         rate=action.rate,
         payout=one.payout,
         is_reversed=one.is_reversed,
+        final=one.final or one.locks_at,
     )
 
 
@@ -262,6 +281,7 @@ def payout_from(line: Line, partner: str) -> Payout:
         rate=Decimal(rate),
         payout=payout,
         is_reversed=bool(back),
+        final=instant(locks_at),
     )
 
 
@@ -312,7 +332,7 @@ def coming_payouts(
     assert oldest is not None
     for partner, months in partner_months(ledger):
         payouts = final_payouts(ledger, partner, moving(months, oldest))
-        yield from ((one, "locked") for one in payouts if one.counts_at > oldest)
+        yield from ((one, "locked") for one in payouts if one.counts_at >= oldest)
     for day in ledger.lock_days(NEVER):
         places = ((key, action) for key, action, _ in ledger.heads_by_lock(day, at_once=AT_ONCE))
         for some in bulk.batched(places, AT_ONCE):

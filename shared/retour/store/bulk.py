@@ -114,7 +114,7 @@ class Listed:
     changes: int
     changed_at: datetime | None
     rules: int
-    is_final: bool = False
+    final: datetime | None = None
 
     def state(self, now: datetime) -> State:
         if self.is_reversed:
@@ -153,7 +153,7 @@ def _listed(reported: Item, head: Item) -> Listed:
         changes=int(head["ch"]["N"]),
         changed_at=next((entry.applied_at for entry in log[::-1] if entry.outcome is Outcome.APPLIED), None),
         rules=int(head["ru"]["N"]) if "ru" in head else 1,
-        is_final="fin" in head,
+        final=instant(head["fin"]["S"]) if "fin" in head else None,
     )
 
 

@@ -6,7 +6,7 @@ statements follow from what those versions say. So whoever works it out again, a
 deliveries alone, finds the same statements with the same numbers.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -21,7 +21,7 @@ DAY = timedelta(days=1)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payout:
     """A final action and what it pays: `payout` in minor units of the program's currency, `amount` in those of its own,
-    `rate` frozen between the two."""
+    `rate` frozen between the two. `final`: when it became so; of one that is not, its lock."""
 
     action: str
     order_id: str
@@ -35,6 +35,7 @@ class Payout:
     currency: str
     rate: Decimal
     payout: int
+    final: datetime
     is_reversed: bool = False
 
     @property
@@ -135,19 +136,31 @@ class Statement:
 
 
 def statement(
-    billing: Billing, name: str, day: date, partner: str, payouts: Iterable[Payout], currency: str, stated: date | None
+    billing: Billing,
+    name: str,
+    day: date,
+    partner: str,
+    payouts: Iterable[Payout],
+    currency: str,
+    stated: date | None,
+    late: Set[str] = frozenset(),
 ) -> Statement | None:
     """The partner's statement of a group; None where nothing is due: nothing counted, it comes to nothing, or to less
     than the group's minimum. Then it stays for the next statement, whole.
 
     `payouts` are the partner's final ones, in any order, others among them; `stated`: the day of the partner's last
-    statement in this group.
+    statement in this group; `late`: actions that count for an earlier one and came too late for it.
     """
     group = billing.group_at(name, day)
     assert group is not None and billing.begins is not None
     since = start_of_day(stated, 0, billing.zone) if stated else billing.begins
     until = start_of_day(day, 0, billing.zone)
-    lines = [one for one in payouts if since < one.counts_at <= until and billing.group_of(one) == name]
+
+    def counts(one: Payout) -> bool:
+        is_new = one.counts_at <= until and (stated is None or since < one.counts_at)
+        return (is_new or one.action in late) and billing.group_of(one) == name
+
+    lines = [one for one in payouts if counts(one)]
     total = sum(one.payout for one in lines)
     if total <= 0 or total < group.minimum_payout:
         return None
