@@ -139,6 +139,17 @@ def test_what_was_held_for_longer_is_on_the_next_statement(stated: House, call: 
     assert len(listed(call, partner="xena")) == 2, "and on no other"
 
 
+def test_days_that_are_made_up_for_at_once_state_nothing_twice(stated: House, call: Caller) -> None:
+    at(stated, "2026-11-20T12:00")
+    stated.report({"order_id": "A-11", "amount": "70.00", "partner": "xena", "event_time": "2026-11-20T11:00:00+01:00"})
+    at(stated, "2026-12-28T12:00")
+    stated.report({"order_id": "A-12", "amount": "90.00", "partner": "xena", "event_time": "2026-12-28T11:00:00+01:00"})
+    assert passed(stated, "2027-01-11T01:00") == 6, "of November, December and January, all in one run"
+    assert [one["total"] for one in listed(call, partner="xena")] == ["5.60", "10.00"]
+    passed(stated, "2027-02-11T01:00")
+    assert [one["total"] for one in listed(call, partner="xena")] == ["7.20", "5.60", "10.00"]
+
+
 def test_every_line_leads_to_its_action(stated: House, call: Caller) -> None:
     passed(stated, "2026-12-04T01:00")
     one = call("GET", f"{STATEMENTS}/AC-00001").json

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from typing import TYPE_CHECKING, Any
 
 from retour.domain.calendar import local_day, start_of_day
@@ -143,26 +143,33 @@ class Run:
         return True
 
     def statement(self, partner: str, months: Mapping[str, datetime]) -> Statement | None:
-        before = self.last_stated(partner)
-        stated = date.fromisoformat(before["day"]) if before else None
+        before = self.stated_before(partner)
+        last = next(before, None)
+        stated = date.fromisoformat(last["day"]) if last else None
         since = start_of_day(stated, 0, self.program.time_zone) if stated else self.billing.begins
         assert since is not None
         payouts = list(final_payouts(self.ledger, partner, moving(months, since)))
-        late = self.missed(before, since, payouts) if before else frozenset[str]()
+        late = self.missed(chain([last], before), since, payouts) if last else frozenset[str]()
         return statement(self.billing, self.group, self.day, partner, payouts, self.program.currency, stated, late)
 
-    def last_stated(self, partner: str) -> Document | None:
-        """The head of the partner's last statement in this group before this day."""
-        stated = self.kept.of_partner(partner)
-        ids = (id_ for day, group, id_ in stated if group == self.group and day < self.day.isoformat())
-        return next((doc for id_ in ids if (doc := self.kept.get(id_)) is not None), None)
+    def stated_before(self, partner: str) -> Iterator[Document]:
+        """The heads of the partner's statements in this group before this day, the newest first."""
+        for day, group, id_ in self.kept.of_partner(partner):
+            doc = self.kept.get(id_) if group == self.group and day < self.day.isoformat() else None
+            if doc is not None:
+                yield doc
 
-    def missed(self, before: Document, since: datetime, payouts: Iterable[Payout]) -> frozenset[str]:
-        """What counts for the statement before and is not on it: it became final only after that was made, since its
-        report had been held for longer than a statement waits."""
-        looked = instant(before["issued_at"]) - MARK_LAG
+    def missed(self, before: Iterator[Document], since: datetime, payouts: Iterable[Payout]) -> frozenset[str]:
+        """What counts for a statement before and is on none: it became final only after that was made, since its report
+        had been held for longer than a statement waits."""
+        last = next(before)
+        looked = instant(last["issued_at"]) - MARK_LAG
         found = {one.action for one in payouts if one.counts_at <= since and one.final > looked}
-        return frozenset(found - {one.action for one in payouts_on(self.kept, before)}) if found else frozenset()
+        for doc in chain([last], before):
+            if not found:
+                break
+            found -= {one.action for one in payouts_on(self.kept, doc)}
+        return frozenset(found)
 
     def number(self, progress: Document, issued_at: str, has_time: Callable[[], bool]) -> bool:
         group = self.billing.group_at(self.group, self.day)
