@@ -1,7 +1,7 @@
 """Money → Statements: what is to come, what was made, and every line leads to its action."""
 
 import yaml
-from tests.conftest import House
+from tests.conftest import ProgramHarness
 from tests.console.conftest import Console
 from tests.functions.test_statements import admin, passed, stated
 
@@ -9,7 +9,7 @@ __all__ = ["admin", "stated"]
 PAGE = "/money/statements"
 
 
-def test_what_is_to_come_before_there_is_any(stated: House) -> None:
+def test_what_is_to_come_before_there_is_any(stated: ProgramHarness) -> None:
     console = Console(stated)
     page = console.person().get(f"{console.base}{PAGE}")
     assert page.status == 200 and "None yet." in page.said and f"{PAGE}?next=1#next" in page.text
@@ -18,7 +18,7 @@ def test_what_is_to_come_before_there_is_any(stated: House) -> None:
     assert "5 days after the statement" in page.said and "Acme Shoes GmbH" in page.said
 
 
-def test_a_statement_leads_to_its_actions_and_is_handed_out(stated: House) -> None:
+def test_a_statement_leads_to_its_actions_and_is_handed_out(stated: ProgramHarness) -> None:
     passed(stated, "2026-12-04T01:00")
     console = Console(stated)
     finance = console.person("finance", name="Fay")
@@ -42,7 +42,7 @@ def test_a_program_without_billing_groups_is_told_how(console: Console) -> None:
     assert page.status == 200 and "no statements are made" in page.said
 
 
-def test_a_moved_statement_day_is_told_before_it_is_saved(stated: House) -> None:
+def test_a_moved_statement_day_is_told_before_it_is_saved(stated: ProgramHarness) -> None:
     console = Console(stated)
     ana = console.person()
     form = ana.get(f"{console.base}/setup/program").form("/setup/program")
@@ -54,7 +54,7 @@ def test_a_moved_statement_day_is_told_before_it_is_saved(stated: House) -> None
     assert "The next statements" not in same.said
 
 
-def test_partners_see_their_own_statements_and_no_other(stated: House) -> None:
+def test_partners_see_their_own_statements_and_no_other(stated: ProgramHarness) -> None:
     passed(stated, "2026-12-10T01:00")
     console = Console(stated)
     for partner, own, other in (("xena", "2026-12-04~AC-00001", "2026-12-04~AC-00002"),

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import pytest
 
 from retour.domain.funding.banking_days import calendars, easter, is_banking_day, next_banking_day
-from retour.domain.funding.billing import group_of
+from retour.domain.funding.billing import parse_group
 
 TARGET = {
     2025: ("01-01", "04-18", "04-21", "05-01", "12-25", "12-26"),
@@ -41,9 +41,11 @@ def test_a_due_date_moves_to_the_next_banking_day() -> None:
     assert next_banking_day(date(2026, 4, 3), "DE") == date(2026, 4, 7), "over Easter"
     assert next_banking_day(date(2026, 4, 3), "US") == date(2026, 4, 3)
     assert next_banking_day(date(2026, 12, 4), "DE") == date(2026, 12, 4)
-    group = group_of("vip", {"business_days": "FR", "paid": {"days_after_statement": 2}}, "EUR")
+    group = parse_group("vip", {"business_days": "FR", "paid": {"days_after_statement": 2}}, "EUR")
     assert group.due(date(2026, 12, 24)) == date(2026, 12, 28)
-    assert group_of("vip", {"paid": {"days_after_statement": 2}}, "EUR").due(date(2026, 12, 24)) == date(2026, 12, 26)
+    assert parse_group("vip", {"paid": {"days_after_statement": 2}}, "EUR").due(date(2026, 12, 24)) == date(
+        2026, 12, 26
+    )
 
 
 def test_every_country_has_a_calendar() -> None:
