@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import PROGRAM, ProgramHarness
 from tests.domain.cases import CONTRACT, REPORTED, action, record
 
-from retour.api import authorization, documents
+from retour.api import authorization
 from retour.domain.actions.fold import fold
 from retour.domain.actions.modification import CHANGES_MAX, RaiseLimit, SetTotal
 from retour.domain.actions.order import Order, initial_head
@@ -18,6 +18,7 @@ from retour.domain.actions.replay import as_of
 from retour.domain.delivery import Channel
 from retour.domain.program import Program
 from retour.files.layout import own_layouts
+from retour.views import documents
 
 RULES = [
     {"category": ["bags"], "pays": "10%"},

@@ -425,7 +425,7 @@ def test_every_refusal_in_the_code_has_its_sentence() -> None:
     used: set[str] = set()
     for place in ("shared/retour", "functions", "infra/local"):
         for path in Path(__file__).parents[2].joinpath(place).rglob("*.py"):
-            found = re.findall(r'(?<![\w.])(?:Refused|not_found)\(\s*"([\w]+)"(?:,\s*"(\w+)")?', path.read_text())
+            found = re.findall(r'(?<![\w.])(?:ProblemError|not_found)\(\s*"([\w]+)"(?:,\s*"(\w+)")?', path.read_text())
             for code, about in found if path.parent.name != "cli" else ():
                 if not code.isupper():
                     code, about = "NOT_FOUND", code

@@ -355,14 +355,14 @@ def test_an_upload_whose_news_was_lost_counts_from_when_it_was_put(
     header = house.hub.deliveries(house.program).get(id)
     assert header is not None
     found = complete_if_arrived(house.hub, header.delivery)
-    assert found.received_at == max(header.delivery.received_at, house.hub.inbox.put_at(key))
+    assert found.received_at == max(header.delivery.received_at, house.hub.inbox.stored_at(key))
     assert house.hub.inbox.read(found.body_key) == ROWS and found.body_key.startswith("raw/")
     with pytest.raises(KeyError):
         complete_if_arrived(house.hub, replace(header.delivery, body_key="api/nowhere"))
 
 
 def test_an_encrypted_and_signed_upload_is_read_and_answered(
-    house: ProgramHarness, upload: Callable[..., None]
+    house: ProgramHarness, upload: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pysequoia = pytest.importorskip("pysequoia")
     sender = make_key_pair("sender")
@@ -379,6 +379,9 @@ def test_an_encrypted_and_signed_upload_is_read_and_answered(
 
     upload("may.csv.pgp", sealed(ROWS, older))
     assert amount(house) == 8000
+    later = house.hub.now() + timedelta(minutes=1)
+    monkeypatch.setattr(house.hub, "now", lambda: later)
+    monkeypatch.setattr(house.hub, "real_now", lambda: later)
     upload("june.csv.gpg", sealed(ROWS.replace(b"80.00", b"70.00"), newer))
     assert amount(house) == 7000
     upload("july.csv.pgp", sealed(ROWS.replace(b"80.00", b"60.00"), newer, None))

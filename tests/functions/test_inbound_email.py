@@ -219,7 +219,7 @@ def test_d12_what_could_not_be_checked_is_held_listed_and_answered_to_nobody(
         told["Records"][0]["ses"]["receipt"][verdict] = {"status": said}
         return told
 
-    monkeypatch.setitem(Mailbox.arrives.__globals__, "event", doubtful)
+    monkeypatch.setitem(Mailbox.arrives.__globals__, "ses_event", doubtful)
     envelope = "bounces@other.example" if verdict == "dmarcVerdict" else "bounces@shop.example"
     [header] = mailbox.take(*[("may.csv", ROWS)] * files, envelope=envelope)
     assert (header.state, header.delivery.held) == ("held", "MAIL_UNCHECKED")
@@ -281,7 +281,7 @@ def test_a_mail_with_a_virus_is_listed_and_not_read(mailbox: Mailbox, monkeypatc
         told["Records"][0]["ses"]["receipt"]["virusVerdict"] = {"status": "FAIL"}
         return told
 
-    monkeypatch.setitem(Mailbox.arrives.__globals__, "event", infected)
+    monkeypatch.setitem(Mailbox.arrives.__globals__, "ses_event", infected)
     assert mailbox.take(("may.csv", ROWS)) == []
     [header] = newest(mailbox.house)
     assert (header.state, header.report["code"]) == ("refused", "MAIL_INFECTED")

@@ -236,7 +236,7 @@ def test_a_domain_that_no_rule_receives_is_told_and_unsigned_answers_are_a_warni
 
 def test_every_way_a_mail_is_dropped_has_its_sentence() -> None:
     source = inspect.getsource(mail)
-    whys = re.findall(r'Quiet\("([^"]+)"\)', source)
+    whys = re.findall(r'DroppedMail\("([^"]+)"\)', source)
     assert len(whys) >= 2
     for code in (*map(drop_code, whys), *UNREAD_CODES.values()):
         assert code in all_sentences(), code

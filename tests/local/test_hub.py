@@ -17,6 +17,8 @@ from tests.local.conftest import INFRA, RunningHub, left_running, running_hub
 
 from local.emulator import NO_PROXY_OPENER
 
+pytestmark = pytest.mark.slow
+
 OWN_PROGRAM = {
     "program": "shoes",
     "currency": "EUR",

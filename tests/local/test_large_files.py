@@ -9,7 +9,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.local.conftest import RunningHub, running_hub
+
+pytestmark = pytest.mark.slow
 
 ROWS = int(os.environ.get("RETOUR_LARGE_ROWS", "20000"))
 ORDERS = 500

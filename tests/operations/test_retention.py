@@ -8,12 +8,12 @@ import pytest
 from tests.conftest import PROGRAM, ProgramHarness
 from tests.settings import change_settings
 
-from retour.api.ledger_reader import LedgerReader
 from retour.domain.delivery import Channel, DeliveryKind
 from retour.domain.program import Program
 from retour.intake.batch import HELD
 from retour.intake.replay import rebuild_delivery
 from retour.operations.retention import delete_expired_bodies, forget_customer, forget_order, reading_key
+from retour.views.ledger_reader import LedgerReader
 
 FILE = b"reference,order_id,change,amount,currency,note\n" + b"".join(
     b"f-%d,R-%d,take_back,10.00,EUR,%s\n" % (n, n, b"parcel of Erika M\xc3\xbcller" if n == 2 else b"")
@@ -54,7 +54,7 @@ def standing(house: ProgramHarness) -> dict[str, Any]:
     for key in ("R-0", "R-1", "R-2", "R-3", "R-9"):
         order = house.order(key)
         heads = {name: (head.standing, head.payout, head.version) for name, head in heads_of(order)}
-        booked = {one.id: order.booked(one.id) and order.booked(one.id)[1].code for one in order.records}  # type: ignore[index]
+        booked = {one.id: order.booking_of(one.id) and order.booking_of(one.id)[1].code for one in order.records}  # type: ignore[index]
         found[key] = (heads, booked)
     return found
 

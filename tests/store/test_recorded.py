@@ -21,10 +21,10 @@ from tests.conftest import Clock
 from tests.functions.test_api import Caller
 from tests.ledger import WRITTEN_AT_ONCE
 
-from retour.api.documents import action_document, modification_document
 from retour.settings import Settings
 from retour.store.bulk import batched
 from retour.store.programs import Principal
+from retour.views.documents import action_document, modification_document
 from retour.wiring import Hub
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"

@@ -17,10 +17,7 @@ from itertools import islice
 from typing import Any
 from urllib.parse import unquote
 
-from retour.api import documents
 from retour.api.calls import Call, ProblemError, bad_query, reject_unknown_fields
-from retour.api.documents import Document
-from retour.api.ledger_reader import LedgerReader, is_key
 from retour.domain.actions.action import Action, LifecycleState
 from retour.domain.actions.order import ActionHead, Order
 from retour.domain.actions.outcome import Outcome
@@ -30,6 +27,9 @@ from retour.domain.program import Program
 from retour.domain.times import format_instant, parse_instant
 from retour.store import bulk
 from retour.store.ledger import LockDay, TableLedger
+from retour.views import documents
+from retour.views.documents import Document
+from retour.views.ledger_reader import LedgerReader, is_key
 from retour.wiring import Hub
 
 HEADS_MAX = 300
@@ -190,7 +190,12 @@ def page_of_actions(
         for seen in some:
             looked, last = looked + 1, seen
             found = load_action(reader, seen) if seen[2:] in meant else None
-            if found and is_shown_at(seen, found[2]) and filter_.matches(found[1], found[2], reader.now) and also(found):
+            if (
+                found
+                and is_shown_at(seen, found[2])
+                and filter_.matches(found[1], found[2], reader.now)
+                and also(found)
+            ):
                 items.append(line_with_last_change(reader, found))
             if len(items) == limit:
                 break

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from retour.api import documents, paging
 from retour.api.authorization import build_delivery, build_reader
 from retour.api.calls import (
     ACTIONS_SOURCE,
@@ -15,7 +14,6 @@ from retour.api.calls import (
     decode_segment,
     not_found,
 )
-from retour.api.documents import Document
 from retour.api.modifications import queue_as_file, require_readable
 from retour.api.statements import statement_of_action
 from retour.api.time_range import parse_range, scan_bounds
@@ -30,6 +28,8 @@ from retour.intake.batch import DONE, REFUSED, Batch
 from retour.intake.ingest import ingest
 from retour.store.deliveries import DeliveryHeader
 from retour.store.programs import Principal
+from retour.views import documents, paging
+from retour.views.documents import Document
 from retour.wiring import Hub
 
 SYNC_ACTIONS_MAX = 100

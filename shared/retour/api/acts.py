@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from retour.api import action_search, authorization, batches, documents, ledger_reader, modifications
+from retour.api import action_search, authorization, batches, modifications
 from retour.api.calls import (
     CONSOLE_SOURCE,
     JSON_MAX,
@@ -18,8 +18,6 @@ from retour.api.calls import (
     not_found,
     reject_unknown_fields,
 )
-from retour.api.documents import Document
-from retour.api.ledger_reader import LedgerReader
 from retour.channels import records
 from retour.domain.actions.action import Action
 from retour.domain.actions.modification import Discard, Modification, Release, digest
@@ -38,6 +36,9 @@ from retour.store.bulk import batched
 from retour.store.deliveries import DeliveryHeader
 from retour.store.dry_run_ledger import DryRunLedger
 from retour.store.programs import Principal
+from retour.views import documents, ledger_reader
+from retour.views.documents import Document
+from retour.views.ledger_reader import LedgerReader
 from retour.wiring import Hub
 
 ACTS = ("approve", "reverse", "modify", "restore", "reattribute", "undo", "reprice", "status", "raise-limit")
@@ -105,7 +106,13 @@ class ActForm:
         if "items" not in self.values:
             return [{**values, **more, **self.with_reference(""), **action_keys(action), "change": verb}]
         return [
-            {**values, **item, **self.with_reference(f"#{number}"), **action_keys(action), "change": change_of_item(item)}
+            {
+                **values,
+                **item,
+                **self.with_reference(f"#{number}"),
+                **action_keys(action),
+                "change": change_of_item(item),
+            }
             for number, item in enumerate(self.values["items"], 1)
         ]
 

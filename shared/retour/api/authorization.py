@@ -3,10 +3,10 @@
 from typing import Any
 
 from retour.api.calls import CONSOLE_SOURCE, PROGRAM_ID, Call, not_found
-from retour.api.ledger_reader import LedgerReader
 from retour.domain.delivery import Channel, Delivery, DeliveryKind, delivery_id
 from retour.domain.program import Program, Source
 from retour.store.programs import Principal
+from retour.views.ledger_reader import LedgerReader
 from retour.wiring import Hub
 
 

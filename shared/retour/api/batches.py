@@ -7,7 +7,6 @@ from functools import partial
 from itertools import islice
 from urllib.parse import quote
 
-from retour.api import documents, paging
 from retour.api.authorization import build_delivery, build_reader
 from retour.api.calls import (
     ANSWER_MAX,
@@ -19,9 +18,6 @@ from retour.api.calls import (
     not_found,
     parse_batch_id,
 )
-from retour.api.documents import Document
-from retour.api.ledger_reader import LedgerReader
-from retour.api.paging import Page
 from retour.api.time_range import parse_range, scan_bounds
 from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import KINDS_WITHOUT_RECORDS, Channel, Delivery, DeliveryKind
@@ -37,6 +33,10 @@ from retour.sentences import sentence
 from retour.store import outcomes
 from retour.store.deliveries import DeliveryHeader
 from retour.store.programs import Principal
+from retour.views import documents, paging
+from retour.views.documents import Document
+from retour.views.ledger_reader import LedgerReader
+from retour.views.paging import Page
 from retour.wiring import Hub
 
 STATES = ("arriving", "working", "held", "done", "refused", "ignored")

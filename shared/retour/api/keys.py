@@ -7,12 +7,12 @@ from typing import Any
 
 from retour.api.authorization import find_source
 from retour.api.calls import Call, ProblemError, not_found, read_secrets
-from retour.api.documents import Document
 from retour.domain.delivery import Channel
 from retour.domain.program import Program
 from retour.intake import encrypted_files
 from retour.setup import credentials, logins
 from retour.store.programs import ApiKey, Principal
+from retour.views.documents import Document
 from retour.wiring import Hub
 
 NAME_MAX = 100

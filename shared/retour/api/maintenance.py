@@ -8,7 +8,6 @@ from datetime import timedelta
 from itertools import islice
 
 from retour.api.calls import Call
-from retour.api.documents import Document
 from retour.api.keys import require_admin
 from retour.api.problem import ProblemError
 from retour.api.sources import HEADERS_SCAN_MAX, source_problems
@@ -23,6 +22,7 @@ from retour.operations import redrive as operations
 from retour.operations import retention
 from retour.operations.refold import find_differences, has_nothing_to_refold
 from retour.store.programs import Principal
+from retour.views.documents import Document
 from retour.wiring import Hub
 
 FORGET_FIELDS = ("order_id", "customer", "day")

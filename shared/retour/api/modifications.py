@@ -4,7 +4,6 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import replace
 
-from retour.api import documents, paging
 from retour.api.authorization import api_source, build_delivery, build_reader
 from retour.api.batches import find_header
 from retour.api.calls import (
@@ -20,9 +19,6 @@ from retour.api.calls import (
     upload_expires_at,
     upload_size,
 )
-from retour.api.documents import Document
-from retour.api.ledger_reader import LedgerReader
-from retour.api.paging import ListPosition
 from retour.api.problem import load_problems
 from retour.api.time_range import parse_range, scan_bounds
 from retour.domain.actions.outcome import Outcome
@@ -36,6 +32,10 @@ from retour.intake.file import is_large
 from retour.intake.ingest import announce_file, ingest
 from retour.store.deliveries import DeliveryHeader
 from retour.store.programs import Principal
+from retour.views import documents, paging
+from retour.views.documents import Document
+from retour.views.ledger_reader import LedgerReader
+from retour.views.paging import ListPosition
 from retour.wiring import Hub
 
 

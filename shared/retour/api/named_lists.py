@@ -6,7 +6,6 @@ from typing import Any
 from retour.api import program_preview
 from retour.api.authorization import build_delivery
 from retour.api.calls import CONSOLE_SOURCE, Call, ProblemError, not_found
-from retour.api.documents import Document
 from retour.api.programs import invalid_document
 from retour.domain.contracts.contract import referenced_names
 from retour.domain.contracts.named_list import named_list
@@ -14,6 +13,7 @@ from retour.domain.delivery import DeliveryKind
 from retour.domain.program import Program
 from retour.intake.replay import LIST_FACT, record_program
 from retour.store.programs import Principal
+from retour.views.documents import Document
 from retour.wiring import Hub
 
 LIST_MAX = 3 * 1024 * 1024

@@ -9,8 +9,6 @@ from typing import Any
 from retour.api import action_search
 from retour.api.authorization import build_reader
 from retour.api.calls import ProblemError
-from retour.api.documents import Document
-from retour.api.ledger_reader import LedgerReader
 from retour.api.statements import next_statements
 from retour.channels.subscriptions import subscription_sentence
 from retour.channels.subscriptions import subscriptions as subscribed
@@ -28,6 +26,8 @@ from retour.sentences import sentence
 from retour.setup.program_file import Fault, fault_at
 from retour.setup.terms import TermsEffect, terms_effect, with_terms
 from retour.store import bulk
+from retour.views.documents import Document
+from retour.views.ledger_reader import LedgerReader
 from retour.wiring import Hub
 
 PREVIEWED_ACTIONS_MAX = 300

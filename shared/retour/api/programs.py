@@ -4,16 +4,17 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from retour.api import documents, program_preview
+from retour.api import program_preview
 from retour.api.authorization import build_delivery
 from retour.api.calls import CONSOLE_SOURCE, PROGRAM_ID, PROGRAM_MAX, YAML_TYPES, Call, ProblemError, not_found
-from retour.api.documents import Document
 from retour.api.keys import create_api_key
 from retour.domain.delivery import DeliveryKind
 from retour.domain.program import Program
 from retour.intake.replay import record_program
 from retour.setup.credentials import access_info, create_credentials
 from retour.store.programs import Principal
+from retour.views import documents
+from retour.views.documents import Document
 from retour.wiring import Hub
 
 if TYPE_CHECKING:

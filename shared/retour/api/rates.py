@@ -3,10 +3,8 @@
 from datetime import date
 from typing import Any
 
-from retour.api import documents
 from retour.api.authorization import build_delivery
 from retour.api.calls import CONSOLE_SOURCE, CSV_TYPES, JSON_MAX, JSON_TYPES, Call, bad_query
-from retour.api.documents import Document
 from retour.domain.calendar import local_day
 from retour.domain.delivery import DRY_RUN, DeliveryKind
 from retour.domain.program import Program
@@ -14,6 +12,8 @@ from retour.domain.rates import newest_rate
 from retour.domain.times import format_instant
 from retour.intake.rates import FORMAT_FACT, ingest_rates
 from retour.store.programs import Principal
+from retour.views import documents
+from retour.views.documents import Document
 from retour.wiring import Hub
 
 

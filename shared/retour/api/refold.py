@@ -5,7 +5,6 @@ from typing import Any
 
 from retour.api import acts
 from retour.api.calls import Call
-from retour.api.documents import Document
 from retour.domain.actions.order import ActionHead
 from retour.domain.money import to_text
 from retour.domain.program import Program
@@ -13,6 +12,7 @@ from retour.domain.times import format_instant
 from retour.intake.batch import DONE
 from retour.operations.refold import Difference, find_differences
 from retour.store.programs import Principal
+from retour.views.documents import Document
 from retour.wiring import Hub
 
 SCAN_SECONDS = 15.0

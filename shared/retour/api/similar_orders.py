@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from retour.api import action_search
-from retour.api.ledger_reader import LedgerReader
+from retour.views.ledger_reader import LedgerReader
 from retour.wiring import Hub
 
 SAMPLE_MAX = 60

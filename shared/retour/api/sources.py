@@ -4,12 +4,9 @@ import secrets
 from collections.abc import Iterator
 from itertools import islice
 
-from retour.api import paging
 from retour.api.authorization import build_delivery, day_bounds, find_source
 from retour.api.calls import FILE_MAX, Call, ProblemError, file_name
-from retour.api.documents import Document
 from retour.api.keys import openpgp_public_half
-from retour.api.paging import ListPosition
 from retour.connection_test.runner import missing_requirement, start_test
 from retour.connection_test.steps import ConnectionTest
 from retour.domain.delivery import Channel, DeliveryKind
@@ -21,6 +18,9 @@ from retour.setup.credentials import access_info
 from retour.store.deliveries import DeliveryHeader
 from retour.store.programs import Principal
 from retour.sync.run import RECONCILED, ask_for_reconcile, reconciler
+from retour.views import paging
+from retour.views.documents import Document
+from retour.views.paging import ListPosition
 from retour.wiring import Hub
 
 HEADERS_SCAN_MAX = 50

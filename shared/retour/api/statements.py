@@ -8,7 +8,6 @@ from itertools import islice
 from typing import Any
 
 from retour.api.calls import Call, ProblemError, bad_query, not_found
-from retour.api.documents import Document
 from retour.api.funding import drafted
 from retour.domain.actions.action import Action
 from retour.domain.actions.order import ActionHead
@@ -20,6 +19,7 @@ from retour.domain.program import Program
 from retour.domain.times import format_instant
 from retour.money import statements as made
 from retour.store.statements import Statements
+from retour.views.documents import Document
 from retour.wiring import Hub
 
 DRAFT_MAX = 256 * 1024

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import date
 
 from retour.api.calls import Call, ProblemError, bad_query, not_found
-from retour.api.documents import Document
 from retour.domain.contracts.contract import Contract
 from retour.domain.contracts.lock_days import CalendarAnomaly, LockDay, calendar_anomalies, lock_days
 from retour.domain.money import to_text
@@ -13,6 +12,7 @@ from retour.domain.row import Unreadable
 from retour.domain.times import format_instant
 from retour.intake.action_reports import ACTION_FIELDS
 from retour.setup.terms import PricedOrder, hypothetical_action, price_order, sold_amounts
+from retour.views.documents import Document
 from retour.wiring import Hub
 
 DAYS_MAX = 400

@@ -5,10 +5,10 @@ from datetime import UTC, date, datetime
 
 from retour.api.authorization import day_bounds
 from retour.api.calls import Call, bad_query
-from retour.api.paging import ListPosition
 from retour.domain.calendar import start_of_day
 from retour.domain.program import Program
 from retour.domain.times import parse_instant
+from retour.views.paging import ListPosition
 from retour.wiring import Hub
 
 DAY_FORMAT = "%Y%m%d"

@@ -8,8 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from retour.api import authorization, paging
-from retour.api.paging import ListPosition
+from retour.api import authorization
 from retour.console import charts, program_counts
 from retour.console.page_context import PageContext
 from retour.domain.calendar import local_day
@@ -19,6 +18,8 @@ from retour.domain.times import parse_instant
 from retour.schedule.due import EXPECTED_NOTE
 from retour.schedule.hourly_counts import UNCOUNTED_ROWS
 from retour.store.deliveries import DeliveryHeader
+from retour.views import paging
+from retour.views.paging import ListPosition
 
 DAYS = 14
 LIVE_MAX = 60
@@ -61,7 +62,8 @@ def collect_arrivals(context: PageContext) -> Arrivals:
     }
     today, first = authorization.day_bounds(context.hub, context.program)
     newest = (one for one in paging.scan_headers(context.reader.deliveries, ListPosition(today), max(first, days[-1]))
-              if isinstance(one, DeliveryHeader) and one.delivery.kind not in (DeliveryKind.PROGRAM, DeliveryKind.RATES))  # fmt: skip
+              if isinstance(one, DeliveryHeader)
+              and one.delivery.kind not in (DeliveryKind.PROGRAM, DeliveryKind.RATES))  # fmt: skip
     latest: list[DeliveryHeader] = []
     since: list[DeliveryHeader] = []
     for header in newest:

@@ -6,10 +6,8 @@ from datetime import timedelta
 from decimal import Decimal
 from itertools import islice
 
-from retour.api import authorization, batches, documents, paging
+from retour.api import authorization, batches
 from retour.api.calls import ProblemError
-from retour.api.documents import Document
-from retour.api.paging import ListPosition, Page
 from retour.console import delivery
 from retour.console.page_context import PageContext
 from retour.console.request import Response
@@ -17,6 +15,9 @@ from retour.domain.delivery import Channel, receipt_time
 from retour.intake.batch import HELD, WORKING, payouts_moved
 from retour.intake.large import Progress
 from retour.store.deliveries import DeliveryHeader
+from retour.views import documents, paging
+from retour.views.documents import Document
+from retour.views.paging import ListPosition, Page
 
 PAGE = 25
 FEW_ROWS = 20

@@ -8,10 +8,9 @@ from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
-from retour.api import acts, batches, corrections, documents, ledger_reader
+from retour.api import acts, batches, corrections
 from retour.api.calls import ProblemError
 from retour.api.corrections import CORRECTABLE, ReplacementRule
-from retour.api.documents import Document
 from retour.console import row_correction
 from retour.console.page_context import AbortError, PageContext
 from retour.console.request import Response, download, redirect
@@ -23,6 +22,8 @@ from retour.intake.batch import ARRIVED, DONE, HELD, WORKING, payouts_moved
 from retour.intake.correction import CORRECTS, CorrectionLink
 from retour.intake.large import Progress
 from retour.store.deliveries import DeliveryHeader
+from retour.views import documents, ledger_reader
+from retour.views.documents import Document
 
 ROWS = 50
 ROWS_LOOKED_AT = 20_000

@@ -7,8 +7,7 @@ from functools import cached_property
 from itertools import islice
 from urllib.parse import quote
 
-from retour.api import documents, similar_orders
-from retour.api.documents import Document
+from retour.api import similar_orders
 from retour.console.actions.record import send_decision
 from retour.console.page_context import PageContext
 from retour.console.request import Response, redirect
@@ -19,6 +18,8 @@ from retour.domain.actions.order import Order
 from retour.domain.actions.outcome import Outcome
 from retour.intake import correction
 from retour.intake.correction import CorrectionLink
+from retour.views import documents
+from retour.views.documents import Document
 
 DECISIONS = ("release", "discard")
 PAGE = 50

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from retour.api import statements as api
-from retour.api.documents import Document
 from retour.console import portal
 from retour.console.page_context import PageContext
 from retour.console.request import Response, download
+from retour.views.documents import Document
 
 SHOWN_MAX = 100
 """Statements of a program on the page: eight years of them."""

@@ -15,7 +15,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined
 from markupsafe import Markup
 
 from retour.api.calls import Call, ProblemError
-from retour.api.ledger_reader import LedgerReader
 from retour.console import labels
 from retour.console.people import PERMISSIONS, Person
 from retour.console.request import Request, Response, html_response
@@ -23,6 +22,7 @@ from retour.console.words import NAMES, Words
 from retour.domain.calendar import local_day
 from retour.domain.program import Program
 from retour.store.programs import ANY_PROGRAM, Principal
+from retour.views.ledger_reader import LedgerReader
 from retour.wiring import Hub
 
 HERE = Path(__file__).parent

@@ -7,7 +7,7 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from retour.api import action_search, documents
+from retour.api import action_search
 from retour.api.action_search import ActionFilter
 from retour.console import program_counts
 from retour.console.page_context import PageContext
@@ -23,6 +23,7 @@ from retour.domain.money import to_text
 from retour.domain.program import Program
 from retour.domain.times import format_instant
 from retour.schedule.tally import OPEN_STATES, Tally
+from retour.views import documents
 
 PAGE_SCAN_MAX = 50
 """Orders looked at for a page."""

@@ -9,12 +9,12 @@ from retour.api import corrections
 from retour.api.batches import find_header
 from retour.api.calls import ProblemError, answer_once
 from retour.api.corrections import FaultyRow
-from retour.api.documents import Document, result_document
 from retour.console.page_context import AbortError, PageContext
 from retour.console.request import Response, redirect
 from retour.domain.actions.outcome import Outcome
 from retour.intake import correction
 from retour.store.deliveries import DeliveryHeader
+from retour.views.documents import Document, result_document
 
 COLUMN_PREFIX = "c."
 """What the fields of a row begin with in a form, so that a column may have any name."""
@@ -122,7 +122,9 @@ def call_corrections(context: PageContext, asked: Mapping[str, Any], *, rehearse
     call = context.call("POST", body, context.request.form.get("form", ""), {"dry_run": "true"} if rehearse else {})
 
     def answer() -> tuple[int, Document]:
-        return 200, corrections.correct(context.hub, call, context.principal, context.localized_program, context.part["batch"])
+        return 200, corrections.correct(
+            context.hub, call, context.principal, context.localized_program, context.part["batch"]
+        )
 
     found: Document = answer_once(context.hub.state(context.program.id, FORMS_STATE), call, answer)[1]
     return found

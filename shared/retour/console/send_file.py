@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
-from retour.api import authorization, documents, modifications
+from retour.api import authorization, modifications
 from retour.api.batches import batch_detail
 from retour.api.calls import FILE_MAX, UPLOAD_SECONDS, Call, ProblemError, file_name
 from retour.console.delivery import progress_document, refusal_groups
@@ -23,6 +23,7 @@ from retour.intake.file import is_large
 from retour.intake.uploads import UPLOAD_BYTES_MAX
 from retour.setup.check import check_sample
 from retour.store.source_state import SourceState
+from retour.views import documents
 
 KEPT_HOURS = 24
 RAISED_CODE = "PAYOUT_RAISED"

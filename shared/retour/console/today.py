@@ -8,13 +8,13 @@ from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
-from retour.api import paging
 from retour.console import arrivals, deliveries, program_counts
 from retour.console.arrivals import DAYS
 from retour.console.page_context import PageContext
 from retour.console.program_counts import ProgramCounts
 from retour.console.request import Response, redirect
 from retour.schedule.hourly_counts import is_refused_whole
+from retour.views import paging
 
 WEEKS = 5
 CASES = 7

@@ -12,7 +12,6 @@ from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from retour.api.ledger_reader import REPORTED_KEY, LedgerReader
 from retour.domain.actions.action import Action
 from retour.domain.actions.modification import Modification
 from retour.domain.delivery import KINDS_WITHOUT_RECORDS, Channel, Delivery, DeliveryKind
@@ -21,6 +20,7 @@ from retour.intake.batch import DONE, IGNORED, REFUSED
 from retour.store import outcomes
 from retour.store.deliveries import DeliveryHeader
 from retour.store.items import action_from, action_item, modification_from, modification_item
+from retour.views.ledger_reader import REPORTED_KEY, LedgerReader
 
 if TYPE_CHECKING:
     from retour.wiring import Hub

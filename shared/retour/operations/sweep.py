@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from retour.api.ledger_reader import REPORT_BYTES, LedgerReader
 from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Channel, DeliveryKind
 from retour.domain.program import Program, Source
@@ -26,6 +25,7 @@ from retour.operations.redrive import resume_open_files
 from retour.posting.held_records import list_held_results
 from retour.store.deliveries import DeliveryHeader
 from retour.store.inbox import ObjectVersion
+from retour.views.ledger_reader import REPORT_BYTES, LedgerReader
 
 if TYPE_CHECKING:
     from retour.wiring import Hub

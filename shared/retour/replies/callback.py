@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from retour.api import documents
 from retour.channels import signature
 from retour.domain.actions.outcome import Result
 from retour.domain.delivery import Channel
@@ -20,6 +19,7 @@ from retour.intake.batch import ROWS_LISTED_MAX
 from retour.remote import RemoteError
 from retour.remote.https import post
 from retour.store.deliveries import DeliveryHeader
+from retour.views import documents
 
 if TYPE_CHECKING:
     from retour.wiring import Hub

@@ -9,8 +9,6 @@ from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from retour.api import documents
-from retour.api.ledger_reader import LedgerReader
 from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Channel, Delivery, DeliveryKind
 from retour.domain.program import Program, Source
@@ -30,6 +28,8 @@ from retour.store.bulk import batched
 from retour.store.deliveries import DeliveryHeader
 from retour.store.inbox import PieceStream
 from retour.sync.salesforce import outcome_fields as salesforce_news
+from retour.views import documents
+from retour.views.ledger_reader import LedgerReader
 
 if TYPE_CHECKING:
     from retour.channels.mail import FileSummary

@@ -10,8 +10,6 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from retour.api.documents import count_outcomes
-from retour.api.ledger_reader import REPORT_BYTES, LedgerReader
 from retour.domain.delivery import DeliveryKind
 from retour.domain.program import Program
 from retour.domain.times import format_compact, format_instant, parse_instant
@@ -19,6 +17,8 @@ from retour.intake.batch import DONE, IGNORED, REFUSED
 from retour.schedule.rollup import rollups_of
 from retour.store.bulk import batched
 from retour.store.deliveries import DeliveryHeader
+from retour.views.documents import count_outcomes
+from retour.views.ledger_reader import REPORT_BYTES, LedgerReader
 
 if TYPE_CHECKING:
     from retour.wiring import Hub

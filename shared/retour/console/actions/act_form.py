@@ -7,9 +7,8 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
-from retour.api import acts, documents
+from retour.api import acts
 from retour.api.calls import ProblemError
-from retour.api.documents import Document
 from retour.console import labels
 from retour.console.actions import detail, toast
 from retour.console.actions.detail import ActInput
@@ -20,6 +19,8 @@ from retour.domain.actions.action import Action
 from retour.domain.actions.order import ActionHead, Order
 from retour.domain.actions.replay import as_of
 from retour.domain.money import to_text
+from retour.views import documents
+from retour.views.documents import Document
 
 FIELDS = (
     "reason",
@@ -143,7 +144,9 @@ def perform(
 ) -> Document:
     body = json.dumps(request_body(context, found, act, given), ensure_ascii=False).encode("utf-8", "surrogatepass")
     call = context.call("POST", body, context.request.form.get("form", ""), {"dry_run": "true"} if rehearse else {})
-    return acts.act_on_action(context.hub, call, context.principal, context.localized_program, quote(found[1].id, safe=""), act)
+    return acts.act_on_action(
+        context.hub, call, context.principal, context.localized_program, quote(found[1].id, safe=""), act
+    )
 
 
 def dry_run(

@@ -8,7 +8,6 @@ from typing import Any
 from retour.api import action_search
 from retour.api.action_search import ActionFilter
 from retour.api.calls import ProblemError
-from retour.api.documents import Document
 from retour.console import labels, program_counts, today
 from retour.console.actions import detail as single
 from retour.console.actions import toast
@@ -17,6 +16,7 @@ from retour.console.page_context import PageContext
 from retour.console.request import Response, download, redirect
 from retour.console.spreadsheet import as_csv
 from retour.domain.actions.action import LifecycleState
+from retour.views.documents import Document
 
 PAGE = 50
 ID_COLUMNS = ("id", "order_id")

@@ -8,11 +8,11 @@ from typing import Any
 
 from retour.api import action_search, acts
 from retour.api.calls import ProblemError
-from retour.api.documents import Document
 from retour.console.actions.act_form import form_errors
 from retour.console.page_context import PageContext
 from retour.console.request import Response, redirect
 from retour.domain.times import format_instant
+from retour.views.documents import Document
 
 BULK_ACTS = ("approve", "reverse", "restore")
 LISTED_MAX = 100

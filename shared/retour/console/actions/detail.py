@@ -7,8 +7,6 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from zoneinfo import ZoneInfo
 
-from retour.api import documents
-from retour.api.documents import Document
 from retour.api.statements import statement_of_action
 from retour.console import charts, labels
 from retour.console.actions import toast
@@ -22,6 +20,8 @@ from retour.domain.actions.outcome import Outcome
 from retour.domain.actions.replay import as_of
 from retour.domain.actions.state import lock_rule
 from retour.domain.times import format_instant, parse_instant
+from retour.views import documents
+from retour.views.documents import Document
 
 ACTS = ("approve", "reverse", "modify", "restore", "reattribute", "undo", "raise-limit")
 ONE_CLICK_ACTS = ("approve", "restore", "undo")

@@ -8,9 +8,8 @@ from io import BytesIO
 from itertools import islice
 from urllib.parse import quote
 
-from retour.api import acts, batches, documents
+from retour.api import acts, batches
 from retour.api.calls import ProblemError
-from retour.api.documents import Document
 from retour.console.actions import toast
 from retour.console.page_context import AbortError, PageContext
 from retour.console.request import Response, redirect
@@ -21,6 +20,8 @@ from retour.domain.actions.order import Order
 from retour.domain.delivery import DeliveryKind
 from retour.domain.row import Ignored, OrderNames, Refusal, Row, Unreadable
 from retour.store.deliveries import DeliveryHeader
+from retour.views import documents
+from retour.views.documents import Document
 
 ROWS_LOOKED_AT = 20_000
 REREAD_BYTES_MAX = 4 * 1024 * 1024

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from urllib.parse import quote
 
-from retour.api import documents
-from retour.api.documents import Document
 from retour.console import labels
 from retour.console.page_context import PageContext
+from retour.views import documents
+from retour.views.documents import Document
 
 NOT_UNDOABLE = ("undo", "release", "discard")
 

@@ -36,7 +36,7 @@ def lock_page(context: PageContext) -> Response:
     starts = [add_months(first, n) for n in range(MONTHS)]
     return context.render(
         "lock.html",
-        said=explain,
+        explain=explain,
         contracts=every,
         chosen=chosen,
         picked=picked,

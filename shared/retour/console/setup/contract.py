@@ -127,7 +127,7 @@ def contracts_page(context: PageContext) -> Response:
     return context.render(
         "contracts.html",
         422 if found.wrong else 200,
-        said=explain,
+        explain=explain,
         contracts=[(one, in_force(context, one.name)) for one in every],
         every=program.contracts,
         asked=found if found else OrderQuery({**example_order(context, every[0]), **query}),

@@ -7,12 +7,12 @@ from typing import Any
 
 from retour.api import authorization, keys
 from retour.api.calls import ProblemError
-from retour.api.documents import Document
 from retour.console.page_context import PageContext
 from retour.console.request import Response, redirect
 from retour.console.setup.channels import declared_sources
 from retour.domain.program import Source
 from retour.setup.credentials import LIVE_MAX, ROTATABLE, generated_kinds
+from retour.views.documents import Document
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,9 @@ def set_secret(context: PageContext) -> Response:
     except ProblemError as refused:
         if refused.status != 422:
             raise
-        return context.problem(422, context.words.say("This is no such secret: %(said)s", said=context.explain(refused)))
+        return context.problem(
+            422, context.words.say("This is no such secret: %(said)s", said=context.explain(refused))
+        )
     return redirect(f"{context.base}/setup/sources/{found.name}")
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from retour.api import authorization
-from retour.api.documents import Document
 from retour.console.page_context import PageContext
 from retour.console.request import Response
 from retour.console.setup import samples, versions
@@ -21,6 +20,7 @@ from retour.files.layout import fold_name, own_layouts
 from retour.normalise import AMOUNT_MEANS, CHANGES, FIELDS
 from retour.setup.check import TRANSLATED_FIELDS, check_sample
 from retour.setup.suggest import with_mapping
+from retour.views.documents import Document
 
 CONSTANTS = ("change", "currency", "event_type", "reason", "partner", "status")
 """What a file of one kind of news often leaves out."""
@@ -101,7 +101,9 @@ def render_editor(
 
 def read_sample(context: PageContext, source: Source, sample: SampleFile, draft: Draft) -> Document:
     drawn = draft.source(source.name, context.program.time_zone)
-    return check_sample(context.hub, context.localized_program, drawn, samples.as_delivery(context, drawn, sample), sample.body)
+    return check_sample(
+        context.hub, context.localized_program, drawn, samples.as_delivery(context, drawn, sample), sample.body
+    )
 
 
 # The program around it

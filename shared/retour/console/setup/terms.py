@@ -148,7 +148,7 @@ def render_terms(
     return context.render(
         "terms_editor.html" if block else "terms.html",
         200 if block else 422 if wrong else proposal.status if proposal else 200,
-        said=explain,
+        explain=explain,
         newest=newest,
         in_force=in_force,
         draft=draft,

@@ -11,10 +11,10 @@ from typing import Any
 
 from retour.api import programs
 from retour.api.calls import Call, ProblemError
-from retour.api.documents import Document
 from retour.console.page_context import PageContext
 from retour.console.request import Response, redirect
 from retour.store.programs import ProgramVersion
+from retour.views.documents import Document
 
 WITHOUT_TERMS_CODES = ("LEFT_WITHOUT_TERMS", "TERMS_APART")
 """What keeps a document from being applied unless somebody says that partners are left without terms."""

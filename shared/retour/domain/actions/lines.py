@@ -113,6 +113,14 @@ def taken_amount(action: Action, change: TakeBack) -> int | Code:
 # What a change leaves
 
 
+def spread_total(total: int, have: Sequence[int], most: Sequence[int]) -> Sequence[int]:
+    """A lower total by what the lines have, a higher one by what they lack of `most`, which is at least the total."""
+    if total <= sum(have):
+        return allocate(total, have)
+    raised = allocate(total - sum(have), [limit - now for limit, now in zip(most, have, strict=True)])
+    return [now + more for now, more in zip(have, raised, strict=True)]
+
+
 def set_total(
     action: Action, balances: LineBalances, target: Sequence[int], change: SetTotal
 ) -> dict[int, LineBalance] | Code:
@@ -125,9 +133,7 @@ def set_total(
         return Code.AMOUNT_EXCEEDS_SALE
     if total == 0:
         return dict.fromkeys(target, NOTHING_LEFT) if any(have) else {}
-    lost = [was - now for was, now in zip(sold, have, strict=True)]
-    raised = allocate(total - sum(have), lost) if total > sum(have) else None
-    parts = [now + more for now, more in zip(have, raised, strict=True)] if raised else allocate(total, have)
+    parts = spread_total(total, have, sold)
     return {
         i: with_consistent_zero(
             action.lines[i], LineBalance(part, balances[i].quantity or (action.lines[i].quantity if part else 0))
@@ -137,6 +143,7 @@ def set_total(
 
 
 def set_quantity(action: Action, target: Sequence[int], change: SetQuantity) -> dict[int, LineBalance] | Code:
+    """Units come back in line order. An amount is that of the lines that keep a unit: none exceeds its sale."""
     if not is_one_item(action, target):
         return Code.ITEM_NEEDED
     returned = sum(action.lines[i].quantity for i in target) - change.quantity
@@ -154,9 +161,11 @@ def set_quantity(action: Action, target: Sequence[int], change: SetQuantity) -> 
         total = to_minor_units(change.amount, action)
         if isinstance(total, Code):
             return total
-        if total > sum(action.lines[i].amount for i in target):
+        have = [rests[i].amount for i in target]
+        room = [action.lines[i].amount if rests[i].quantity or not action.lines[i].quantity else 0 for i in target]
+        if total > sum(room):
             return Code.AMOUNT_EXCEEDS_SALE
-        parts = allocate(total, [rests[i].amount for i in target])
+        parts = spread_total(total, have, room)
         rests = {i: LineBalance(part, rests[i].quantity) for i, part in zip(target, parts, strict=True)}
     return {i: with_consistent_zero(action.lines[i], rest) for i, rest in rests.items()}
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from retour.api.documents import Document, batch_document
-from retour.api.ledger_reader import ORDERS_MAX, LedgerReader
 from retour.store.deliveries import Deliveries, DeliveryHeader
+from retour.views.documents import Document, batch_document
+from retour.views.ledger_reader import ORDERS_MAX, LedgerReader
 
 HEADERS_AT_ONCE = 50
 HEADERS_MAX = 300

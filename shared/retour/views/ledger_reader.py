@@ -6,7 +6,6 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from retour.api.documents import Document, action_line, count_outcomes, modification_document
 from retour.domain.actions.action import Action
 from retour.domain.actions.modification import Modification
 from retour.domain.actions.order import ActionHead, Order
@@ -22,6 +21,7 @@ from retour.store import outcomes
 from retour.store.deliveries import Deliveries, DeliveryHeader
 from retour.store.ledger import Ledger
 from retour.store.rates import Rates
+from retour.views.documents import Document, action_line, count_outcomes, modification_document
 
 ORDERS_MAX = 300
 """Orders looked at for one page of a list."""
