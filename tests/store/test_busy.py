@@ -91,7 +91,7 @@ def test_an_order_whose_sealed_page_is_missing_for_good_is_given_up(house: Progr
     back = {"order_id": "A-1", "change": "take_back", "amount": "1.00", "currency": "EUR"}
     for call in range(2):
         house.modify(*({**back, "reference": f"r{call}-{n}"} for n in range(20)))
-    client, table = house.hub._dynamodb, house.hub.environment["LEDGER_TABLE"]
+    client, table = house.hub._dynamodb, house.hub.settings.ledger_table
     key = {"PK": {"S": f"A#{house.program}#A-1"}, "SK": {"S": "E#A-1~sale#0000"}}
     assert "Attributes" in client.delete_item(TableName=table, Key=key, ReturnValues="ALL_OLD")
     with pytest.raises(BusyError, match="sealed page"):
