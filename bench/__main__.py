@@ -21,14 +21,14 @@ from typing import Any
 from bench import data
 
 ROOT = Path(__file__).resolve().parents[1]
-OTHERS = ROOT / ".venv-bench/bin/python"
+BENCH_PYTHON = ROOT / ".venv-bench/bin/python"
 SECTIONS = ("reader", "path", "memory", "units", "cost", "cold", "xlsx")
-SLOWER = 2.5
+LAMBDA_SLOWDOWN = 2.5
 """How many times as long a Lambda's processor takes as this one; the cost model's one guess."""
 PRICES: dict[str, Any] = json.loads((Path(__file__).parent / "prices.json").read_text())
 
 
-def told(python: Path | str, *arguments: str) -> dict[str, Any]:
+def run_process(python: Path | str, *arguments: str) -> dict[str, Any]:
     """What a measuring process says of itself on its last line."""
     path = os.pathsep.join((str(ROOT / "shared"), str(ROOT / "infra"), str(ROOT)))
     done = subprocess.run(
@@ -43,12 +43,12 @@ def told(python: Path | str, *arguments: str) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
 
 
-def in_turns(rounds: int, commands: Mapping[str, tuple[str, ...]]) -> dict[str, list[dict[str, Any]]]:
+def measure_in_turns(rounds: int, commands: Mapping[str, tuple[str, ...]]) -> dict[str, list[dict[str, Any]]]:
     """Every way measured so many times, in another order each time."""
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in commands}
     for turn in range(rounds):
         for name in random.Random(turn).sample(list(commands), len(commands)):
-            found[name].append(told(OTHERS, *commands[name]))
+            found[name].append(run_process(BENCH_PYTHON, *commands[name]))
     return found
 
 
@@ -56,11 +56,11 @@ def median(runs: Sequence[dict[str, Any]], of: str) -> float:
     return float(statistics.median(run[of] for run in runs))
 
 
-def title(text: str) -> None:
+def print_title(text: str) -> None:
     print(f"\n{text}\n{'-' * len(text)}", flush=True)
 
 
-def verdict(what: str, reached: float, target: float, *, at_most: bool, why: str = "") -> None:
+def print_target(what: str, reached: float, target: float, *, at_most: bool, why: str = "") -> None:
     """Whether a target was reached, and if not, by how much it was missed and why."""
     met = reached <= target if at_most else reached >= target
     bound = "at most" if at_most else "at least"
@@ -72,9 +72,9 @@ def reader(folder: Path, quick: bool) -> None:
     from bench.readers import ROWS_ONLY, WAYS
 
     rows = 20_000 if quick else 200_000
-    title(f"Reading and checking {rows:,} rows of CSV, one in a hundred bad")
-    path = data.write(folder / "rows.csv", rows)
-    found = in_turns(1 if quick else 5, {name: ("bench.readers", name, str(path)) for name in WAYS})
+    print_title(f"Reading and checking {rows:,} rows of CSV, one in a hundred bad")
+    path = data.write_csv(folder / "rows.csv", rows)
+    found = measure_in_turns(1 if quick else 5, {name: ("bench.readers", name, str(path)) for name in WAYS})
     speeds = {name: rows / median(runs, "cpu") for name, runs in found.items()}
     usual = speeds["csv.DictReader + pydantic v2"]
     bad = data.bad_rows(rows)
@@ -92,14 +92,14 @@ def reader(folder: Path, quick: bool) -> None:
     )
     ours = found["retour"]
     why = "pydantic checks a row in compiled code and forgets it; each row here keeps its place and its raw text"
-    verdict("times pydantic at parsing and checking", speeds["retour"] / usual, 3, at_most=False, why=why)
-    verdict("bad rows accepted", bad - ours[0]["bad"], 0, at_most=True)
+    print_target("times pydantic at parsing and checking", speeds["retour"] / usual, 3, at_most=False, why=why)
+    print_target("bad rows accepted", bad - ours[0]["bad"], 0, at_most=True)
 
 
 @contextmanager
 def stub(folder: Path) -> Iterator[tuple[str, str]]:
     """The TLS server that answers after 8 ms: its port and the certificate authority to believe."""
-    server = subprocess.Popen([str(OTHERS), "-m", "bench.stub", str(folder)], cwd=ROOT)
+    server = subprocess.Popen([str(BENCH_PYTHON), "-m", "bench.stub", str(folder)], cwd=ROOT)
     try:
         while not (folder / "port").exists():
             assert server.poll() is None, "the stub ended while starting"
@@ -112,14 +112,16 @@ def stub(folder: Path) -> Iterator[tuple[str, str]]:
 
 def path(folder: Path, quick: bool) -> float:
     """CPU seconds of a row on its whole path."""
-    from bench.path import WAYS
+    from bench.path import IMPLEMENTATIONS
 
     rows = 5_000 if quick else 40_000
-    title(f"The whole path of {rows:,} rows: parse, validate, identify, serialise, sign, send over TLS (8 ms away)")
-    sent = data.write(folder / "path.csv", rows)
+    print_title(
+        f"The whole path of {rows:,} rows: parse, validate, identify, serialise, sign, send over TLS (8 ms away)"
+    )
+    sent = data.write_csv(folder / "path.csv", rows)
     with stub(folder) as (port, authority):
-        commands = {name: ("bench.path", name, str(sent), port, authority) for name in WAYS}
-        found = in_turns(1 if quick else 5, commands)
+        commands = {name: ("bench.path", name, str(sent), port, authority) for name in IMPLEMENTATIONS}
+        found = measure_in_turns(1 if quick else 5, commands)
     each = {name: statistics.median(run["cpu"] / run["rows"] for run in runs) for name, runs in found.items()}
     print(f"  {'':42}{'µs of CPU a row':>16}{'rows a second':>15}{'peak MB':>9}")
     for name, runs in found.items():
@@ -131,39 +133,41 @@ def path(folder: Path, quick: bool) -> float:
     print("  batch. The usual way writes without a condition and does not say where a row stood.")
     ours, usual = float(each["retour"]), each["csv.DictReader + pydantic + batch_writer"]
     why = "half of it is botocore's: what it takes to make, sign and judge a request of 25 rows, kept on purpose"
-    verdict("share of the usual way's CPU", ours / usual, 0.25, at_most=True, why=why)
+    print_target("share of the usual way's CPU", ours / usual, 0.25, at_most=True, why=why)
     return ours
 
 
 def memory(folder: Path, quick: bool) -> None:
     from bench.memory import STEPS
 
-    title("Growth of the peak of memory over an idle handler, in MB")
+    print_title("Growth of the peak of memory over an idle handler, in MB")
     sizes = (10_000, 100_000) if quick else (10_000, 100_000, 1_000_000)
     print(f"  {'':14}" + "".join(f"{f'{size:,} rows':>18}" for size in sizes))
     worst = 0.0
     grown = {size: folder / f"memory{size}" for size in sizes}
     for step in STEPS:
-        growths = [told(OTHERS, "bench.memory", step, str(size), str(grown[size]))["growth"] for size in sizes]
+        growths = [
+            run_process(BENCH_PYTHON, "bench.memory", step, str(size), str(grown[size]))["growth"] for size in sizes
+        ]
         worst = max(worst, *growths)
         print(f"  {step:14}" + "".join(f"{growth:>18.1f}" for growth in growths), flush=True)
-    verdict("MB at any size", worst, 64, at_most=True)
+    print_target("MB at any size", worst, 64, at_most=True)
 
 
 def units() -> dict[str, Any]:
-    title("Write units for each modification, by AWS's rules")
-    found = told(sys.executable, "bench.units")
+    print_title("Write units for each modification, by AWS's rules")
+    found = run_process(sys.executable, "bench.units")
     print(f"  alone, by a webhook: {found['single']:.2f} (and {found['delivery']:.2f} for its delivery)")
     for each, cost in found["by_file"].items():
         print(f"  in a file, {each} of them meeting one action: {cost:.2f}")
-    verdict("units for a single modification", found["single"], 2.0, at_most=True)
-    verdict("units where three meet one action", found["by_file"]["3"], 1.5, at_most=True)
+    print_target("units for a single modification", found["single"], 2.0, at_most=True)
+    print_target("units where three meet one action", found["by_file"]["3"], 1.5, at_most=True)
     return found
 
 
 def cost(written: dict[str, Any], seconds: float) -> None:
-    title(f"US dollars for a million modifications (prices of {PRICES['valid_from']}, {PRICES['region']})")
-    p, compute = PRICES, SLOWER * PRICES["lambda_gb_second_arm64"]
+    print_title(f"US dollars for a million modifications (prices of {PRICES['valid_from']}, {PRICES['region']})")
+    p, compute = PRICES, LAMBDA_SLOWDOWN * PRICES["lambda_gb_second_arm64"]
     # A bucket of some six thousand rows: its rows and outcomes put and read once, four transitions, one call.
     bucket = 2 * (p["s3_put"] + p["s3_get"]) + 4 * p["step_functions_transition"] + p["lambda_request"]
     for each, units_each in written["by_file"].items():
@@ -183,7 +187,7 @@ def cost(written: dict[str, Any], seconds: float) -> None:
         "stream": p["dynamodb_read_unit"],
     }
     print(f"  webhook, one each:  {sum(parts.values()) * 1e6:>6.2f}   ({shares(parts)})")
-    print(f"  A model: compute counted {SLOWER} times as slow as here; a webhook 20 ms at 256 MB. Idle: 0.00")
+    print(f"  A model: compute counted {LAMBDA_SLOWDOWN} times as slow as here; a webhook 20 ms at 256 MB. Idle: 0.00")
 
 
 def shares(parts: dict[str, float]) -> str:
@@ -191,28 +195,28 @@ def shares(parts: dict[str, float]) -> str:
 
 
 def cold(quick: bool) -> None:
-    title("Cold start: CPU of a fresh process up to the end of its first event, to boto3 and one put")
-    found = told(sys.executable, "bench.cold", "1" if quick else "5")
+    print_title("Cold start: CPU of a fresh process up to the end of its first event, to boto3 and one put")
+    found = run_process(sys.executable, "bench.cold", "1" if quick else "5")
     usual = found.pop("boto3 and one put")["cpu"]
     print(f"  {'boto3 and one put':20}{usual * 1000:>8.0f} ms")
     for name, one in found.items():
         print(f"  {name:20}{one['cpu'] * 1000:>8.0f} ms{one['cpu'] / usual:>8.2f}x")
     why = "some eighty classes of its own, and a second client or more calls than one put"
     for name in ("webhook", "take_rows", "apply"):
-        verdict(f"of {name}", found[name]["cpu"] / usual, 1.25, at_most=True, why=why)
+        print_target(f"of {name}", found[name]["cpu"] / usual, 1.25, at_most=True, why=why)
 
 
 def xlsx(folder: Path, quick: bool) -> None:
     rows = 3_000 if quick else 20_000
-    title(f"Reading {rows:,} rows of XLSX")
+    print_title(f"Reading {rows:,} rows of XLSX")
     book = folder / "rows.xlsx"
-    told(OTHERS, "bench.workbooks", "write", str(book), str(rows))
+    run_process(BENCH_PYTHON, "bench.workbooks", "write", str(book), str(rows))
     ways = ("retour", "openpyxl")
-    found = in_turns(1 if quick else 5, {name: ("bench.workbooks", name, str(book)) for name in ways})
+    found = measure_in_turns(1 if quick else 5, {name: ("bench.workbooks", name, str(book)) for name in ways})
     speeds = {name: rows / median(runs, "cpu") for name, runs in found.items()}
     for name, runs in found.items():
         print(f"  {name:12}{speeds[name]:>10,.0f} rows per CPU-second{median(runs, 'peak'):>9.0f} MB")
-    verdict("times openpyxl", speeds["retour"] / speeds["openpyxl"], 4, at_most=False)
+    print_target("times openpyxl", speeds["retour"] / speeds["openpyxl"], 4, at_most=False)
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ CONTEXT = SimpleNamespace(
 )
 
 
-def usual() -> None:
+def boto3_put() -> None:
     """What every Lambda that writes one item does."""
     import boto3
 
@@ -31,7 +31,7 @@ def usual() -> None:
     client.put_item(TableName=os.environ["LEDGER_TABLE"], Item={"PK": {"S": "bench"}, "SK": {"S": "1"}})
 
 
-def handler(name: str, event: Any) -> Any:
+def call_handler(name: str, event: Any) -> Any:
     spec = importlib.util.spec_from_file_location("app", ROOT / "functions" / name / "app.py")
     assert spec is not None and spec.loader is not None
     app = importlib.util.module_from_spec(spec)
@@ -43,9 +43,9 @@ def main(name: str) -> None:
     event = json.loads(os.environ.get("BENCH_EVENT", "null"))
     said = None
     if name == "boto3 and one put":
-        usual()
+        boto3_put()
     else:
-        said = handler(name, event)
+        said = call_handler(name, event)
     modules = [
         one for one in ("aws_lambda_powertools", "zoneinfo", "pydantic", "simple_salesforce") if one in sys.modules
     ]
@@ -63,10 +63,10 @@ def events(hub: Any) -> dict[str, Any]:
     import hashlib
     import hmac
 
-    from bench.units import report, sent
-    from retour.domain.delivery import Channel, Kind
+    from bench.units import build_delivery, report
+    from retour.domain.delivery import Channel, DeliveryKind
     from retour.intake import large
-    from retour.intake.receive import announce
+    from retour.intake.ingest import announce_file
 
     report(hub, [f"S-{n}" for n in range(50)])
     hub.secrets.put("acme", "shop", {"signing": ["whsec_" + base64.b64encode(b"k" * 24).decode()]})
@@ -77,18 +77,18 @@ def events(hub: Any) -> dict[str, Any]:
         "webhook-id": "msg_1", "webhook-timestamp": moment, "webhook-signature": f"v1,{base64.b64encode(mac).decode()}",
     }  # fmt: skip
     content = "reference,order_id,change,amount\n" + "f0,S-0,take_back,1.00\n"
-    file = sent(
-        Kind.FILE, content.encode(), Channel.API, "warehouse", name="x.csv", body_key="api/acme/warehouse/x.csv"
+    file = build_delivery(
+        DeliveryKind.FILE, content.encode(), Channel.API, "warehouse", name="x.csv", body_key="api/acme/warehouse/x.csv"
     )
     hub.inbox.put(file.body_key, content.encode())
-    announce(hub, file)
-    work = large.split(hub, file)
+    announce_file(hub, file)
+    work = large.split_into_buckets(hub, file)
     about = {"program": "acme", "delivery": file.id}
-    small = sent(Kind.FILE, content.encode(), Channel.API, "warehouse", name="y.csv")
+    small = build_delivery(DeliveryKind.FILE, content.encode(), Channel.API, "warehouse", name="y.csv")
     key = f"api/acme/warehouse/{small.id}/y.csv"
     small = replace(small, body_key=key)
     hub.inbox.put(key, content.encode())
-    announce(hub, small)
+    announce_file(hub, small)
     keys = {"PK": {"S": "A#acme#S-2"}, "SK": {"S": "M#1"}}
     dropped = {"object": {"key": key, "size": len(content)}, "bucket": {"name": hub.inbox.bucket}}
     return {
@@ -116,12 +116,12 @@ def environment_of(settings: Settings) -> dict[str, str]:
     }
 
 
-def measured(rounds: int) -> dict[str, dict[str, Any]]:
+def measure(rounds: int) -> dict[str, dict[str, Any]]:
     """Medians of CPU seconds, rounds interleaved; the first one, which compiles the sources, does not count."""
-    from bench.units import house
+    from bench.units import bench_hub
 
     spent: dict[str, list[float]] = {}
-    with house() as hub:
+    with bench_hub() as hub:
         known = {"boto3 and one put": None, **events(hub)}
         for turn in range(rounds + 1):
             for name, event in known.items():
@@ -142,6 +142,6 @@ def measured(rounds: int) -> dict[str, dict[str, Any]]:
 
 if __name__ == "__main__":
     if sys.argv[1].isdigit():
-        print(json.dumps(measured(int(sys.argv[1]))))
+        print(json.dumps(measure(int(sys.argv[1]))))
     else:
         main(sys.argv[1])

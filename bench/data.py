@@ -46,7 +46,7 @@ def bad_rows(rows: int) -> int:
     return sum(1 for n in range(rows) if n % 100 == 57)
 
 
-def write(path: Path, rows: int) -> Path:
+def write_csv(path: Path, rows: int) -> Path:
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)

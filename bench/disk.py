@@ -7,15 +7,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from bench.house import AT, DOCUMENT
+from bench.fixtures import AT, DOCUMENT
 from retour.domain.delivery import Delivery
 from retour.domain.program import Program, program_from
+from retour.store.bucket_work import Work
 from retour.store.ledger import TableLedger
-from retour.store.work import Work
 
 
 @dataclass(frozen=True)
-class Folder:
+class DiskInbox:
     """An inbox on a disk."""
 
     root: Path
@@ -41,7 +41,7 @@ class Folder:
 
 
 @dataclass
-class Sand:
+class NullTable:
     """A table that takes every write and finds nothing again, but for the summaries of the work."""
 
     summaries: dict[str, Any] = field(default_factory=dict)
@@ -67,11 +67,11 @@ class Sand:
 
 
 @dataclass
-class House:
+class DiskHub:
     """A hub on these stores; what is written about deliveries is not looked at."""
 
-    inbox: Folder
-    table: Sand = field(default_factory=Sand)
+    inbox: DiskInbox
+    table: NullTable = field(default_factory=NullTable)
     program: Program = field(default_factory=lambda: program_from(DOCUMENT, 1, ()))
 
     def program_of(self, _: Delivery) -> Program:

@@ -21,11 +21,11 @@ from tests.meter import Meter
 from local.emulator import emulator, free_port
 from retour.domain.actions.action import Action, Line
 from retour.domain.actions.fence import GRACE
-from retour.domain.actions.order import first_head
+from retour.domain.actions.order import initial_head
 from retour.domain.contracts.contract import with_versions_of
 from retour.domain.contracts.lock import at_report
 from retour.domain.program import Program, program_from
-from retour.schedule.locking import lock
+from retour.schedule.locking import finalise_due
 from retour.settings import Settings
 from retour.store.bulk import batched
 from retour.store.items import Item, action_item, head_item, s
@@ -49,12 +49,12 @@ def main() -> None:
 def measure(wanted: int) -> None:
     document = {**PROGRAM, "program": NAME}
     program = program_from(document, 1, with_versions_of(document, (), EVENT - timedelta(days=30)))
-    hub = Hub(Settings(stack=NAME, ledger_table=table(), inbox_bucket="none"))
+    hub = Hub(Settings(stack=NAME, ledger_table=create_table(), inbox_bucket="none"))
     lock_at = at_report(program.contracts[0].lock, EVENT, program.time_zone).locks_at
     assert lock_at is not None
     clock = [lock_at - timedelta(hours=1)]
     hub.now = lambda: clock[0]  # type: ignore[method-assign]
-    items = list(reported(program, wanted, lock_at))
+    items = list(report_items(program, wanted, lock_at))
     seed(hub, items)
     meter, requests = Meter.watching(hub._dynamodb), Counter[str]()
     meter.items = {(item["PK"]["S"], item["SK"]["S"]): item for item in items}
@@ -65,7 +65,7 @@ def measure(wanted: int) -> None:
     def run(what: str) -> None:
         requests.clear()
         before, start = meter.written, time.perf_counter()
-        counts = lock(hub, program)
+        counts = finalise_due(hub, program)
         seconds = time.perf_counter() - start
         done, asked = counts["final"], sum(requests.values())
         print(f"{what}: {dict(counts)} in {seconds:.1f} s; {dict(requests)}")
@@ -81,7 +81,7 @@ def measure(wanted: int) -> None:
     run("the run after")
 
 
-def table() -> str:
+def create_table() -> str:
     cloudformation = boto3.client("cloudformation")
     cloudformation.create_stack(StackName="storage", TemplateBody=(ROOT / "infra/storage.yaml").read_text())
     cloudformation.get_waiter("stack_create_complete").wait(StackName="storage", WaiterConfig={"Delay": 1})
@@ -89,7 +89,7 @@ def table() -> str:
     return str(next(one["PhysicalResourceId"] for one in resources if one["LogicalResourceId"] == "Ledger"))
 
 
-def reported(program: Program, wanted: int, lock_at: datetime) -> Iterator[Item]:
+def report_items(program: Program, wanted: int, lock_at: datetime) -> Iterator[Item]:
     """The actions and heads that so many reports leave, and the entry of their partition."""
     for number in range(wanted):
         key = f"B-{number:06}"
@@ -110,7 +110,7 @@ def reported(program: Program, wanted: int, lock_at: datetime) -> Iterator[Item]
         )
         partition = {"PK": s(f"A#{NAME}#{key}")}
         yield {**partition, **action_item(action)}
-        yield {**partition, **head_item(first_head(action, program.contracts), action)}
+        yield {**partition, **head_item(initial_head(action, program.contracts), action)}
     yield {"PK": s(f"L#{NAME}"), "SK": s(f"D#{lock_at.date()}#{EVENT.date()}")}
 
 

@@ -25,7 +25,7 @@ THREADS = 16
 
 def retour(path: Path, port: str, ca: str) -> Callable[[], int]:
     """Retour's own reader, normaliser and bulk insert."""
-    from bench.house import reading
+    from bench.fixtures import build_normaliser
     from retour.domain.actions.modification import Modification
     from retour.domain.row import Refusal
     from retour.files.open import open_file
@@ -37,7 +37,7 @@ def retour(path: Path, port: str, ca: str) -> Callable[[], int]:
     ledger = TableLedger(
         Hub(Settings(stack="bench", ledger_table="ledger", inbox_bucket="none"))._dynamodb, "ledger", "acme", ()
     )
-    read = reading()
+    read = build_normaliser()
 
     def run() -> int:
         sent = 0
@@ -53,7 +53,7 @@ def retour(path: Path, port: str, ca: str) -> Callable[[], int]:
     return run
 
 
-def usual(path: Path, port: str, ca: str) -> Callable[[], int]:
+def usual_way(path: Path, port: str, ca: str) -> Callable[[], int]:
     """csv.DictReader, pydantic, boto3's batch_writer, 16 threads."""
     import boto3
     from botocore.config import Config
@@ -108,14 +108,14 @@ def usual(path: Path, port: str, ca: str) -> Callable[[], int]:
     return run
 
 
-WAYS = {"retour": retour, "csv.DictReader + pydantic + batch_writer": usual}
+IMPLEMENTATIONS = {"retour": retour, "csv.DictReader + pydantic + batch_writer": usual_way}
 
 
 def main(name: str, path: str, port: str, ca: str) -> None:
     os.environ.update(
         AWS_ACCESS_KEY_ID="AKIDEXAMPLE", AWS_SECRET_ACCESS_KEY="secret", AWS_DEFAULT_REGION="eu-central-1"
     )
-    run = WAYS[name](Path(path), port, ca)
+    run = IMPLEMENTATIONS[name](Path(path), port, ca)
     before, wall = time.process_time(), time.monotonic()
     sent = run()
     spent, took = time.process_time() - before, time.monotonic() - wall

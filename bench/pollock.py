@@ -29,8 +29,8 @@ def main(folder: Path) -> int:
     counted: Counter[str] = Counter()
     kinds: dict[str, Counter[str]] = {}
     for file in sorted((folder / "csv").iterdir()):
-        meant = rows_meant(folder / "clean" / file.name)
-        found = compared(file, meant)
+        meant = expected_rows(folder / "clean" / file.name)
+        found = compare_file(file, meant)
         counted.update(found)
         kinds.setdefault(re.sub(r"\d+(?=_|\.|$)", "N", file.stem), Counter()).update(found)
     for kind, found in sorted(kinds.items()):
@@ -45,12 +45,12 @@ def figures(found: Mapping[str, int]) -> str:
     return f"{'  '.join(f'{name} {found.get(name, 0):>7,}' for name in names)}  {share:.2%}"
 
 
-def rows_meant(file: Path) -> Counter[Cells]:
+def expected_rows(file: Path) -> Counter[Cells]:
     with file.open(newline="", encoding="utf-8") as stream:
-        return Counter(alike(row) for row in list(csv.reader(stream))[1:])
+        return Counter(fold_blanks(row) for row in list(csv.reader(stream))[1:])
 
 
-def compared(file: Path, meant: Counter[Cells]) -> Counter[str]:
+def compare_file(file: Path, meant: Counter[Cells]) -> Counter[str]:
     found = Counter(files=1, meant=meant.total())
     left = meant.copy()
     with file.open("rb") as stream:
@@ -59,13 +59,13 @@ def compared(file: Path, meant: Counter[Cells]) -> Counter[str]:
             return found + Counter(refused=1)
         for row in opened.rows:
             if isinstance(row, Row):
-                cells = alike(row.fields.get(name, "") for name in opened.header)
+                cells = fold_blanks(row.fields.get(name, "") for name in opened.header)
                 found["read" if left[cells] > 0 else "wrong"] += 1
                 left[cells] -= 1
     return found
 
 
-def alike(cells: Iterable[str]) -> Cells:
+def fold_blanks(cells: Iterable[str]) -> Cells:
     """The cells of a row, whatever blanks are around and within them."""
     return tuple(" ".join(text.split()) for text in cells)
 

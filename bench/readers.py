@@ -15,7 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
-Found = tuple[int, int]
+RowCounts = tuple[int, int]
 """Rows that were accepted, and rows that were not."""
 
 VERBS = ("reverse", "set_total", "take_back", "approve", "restore")
@@ -30,29 +30,29 @@ def currencies() -> frozenset[str]:
     return frozenset(exponents())
 
 
-def retour_rows(path: Path) -> Callable[[], Found]:
+def retour_rows(path: Path) -> Callable[[], RowCounts]:
     """Rows only: encoding, quotes, lengths, damaged cells; no meaning yet."""
     return retour_to(path, lambda _, rows: ((row, row) for row in rows))
 
 
-def retour(path: Path) -> Callable[[], Found]:
+def retour(path: Path) -> Callable[[], RowCounts]:
     """Reader and normaliser up to the verdict: each row is accepted, or there is the reason why not."""
     return retour_to(path, lambda read, rows: read.checked(rows))
 
 
-def retour_records(path: Path) -> Callable[[], Found]:
+def retour_records(path: Path) -> Callable[[], RowCounts]:
     """The same up to the end: each accepted row as its immutable record with its hashes and where it came from."""
     return retour_to(path, lambda read, rows: read.modifications(rows))
 
 
-def retour_to(path: Path, step: Callable[[Any, Any], Iterable[tuple[Any, Any]]]) -> Callable[[], Found]:
-    from bench.house import reading
+def retour_to(path: Path, step: Callable[[Any, Any], Iterable[tuple[Any, Any]]]) -> Callable[[], RowCounts]:
+    from bench.fixtures import build_normaliser
     from retour.domain.row import Refusal, Unreadable
     from retour.files.open import open_file
 
-    read = reading()
+    read = build_normaliser()
 
-    def run() -> Found:
+    def run() -> RowCounts:
         with path.open("rb") as stream:
             opened = open_file(path.name, stream, read.source)
             assert not isinstance(opened, Refusal)
@@ -67,7 +67,7 @@ def retour_to(path: Path, step: Callable[[Any, Any], Iterable[tuple[Any, Any]]])
     return run
 
 
-def pydantic(path: Path) -> Callable[[], Found]:
+def pydantic(path: Path) -> Callable[[], RowCounts]:
     from pydantic import BaseModel, Field, ValidationError, field_validator
 
     known = currencies()
@@ -93,7 +93,7 @@ def pydantic(path: Path) -> Callable[[], Found]:
                 raise ValueError("no currency of ISO 4217")
             return value
 
-    def run() -> Found:
+    def run() -> RowCounts:
         good = bad = 0
         with path.open(newline="") as file:
             for row in csv.DictReader(file):
@@ -107,7 +107,7 @@ def pydantic(path: Path) -> Callable[[], Found]:
     return run
 
 
-def msgspec(path: Path) -> Callable[[], Found]:
+def msgspec(path: Path) -> Callable[[], RowCounts]:
     from typing import Annotated
 
     import msgspec as m
@@ -132,7 +132,7 @@ def msgspec(path: Path) -> Callable[[], Found]:
             if self.currency not in known or self.amount < 0 or -self.amount.as_tuple().exponent > 2:  # type: ignore[operator]
                 raise ValueError("amount or currency")
 
-    def run() -> Found:
+    def run() -> RowCounts:
         good = bad = 0
         with path.open(newline="") as file:
             for row in csv.DictReader(file):
@@ -146,7 +146,7 @@ def msgspec(path: Path) -> Callable[[], Found]:
     return run
 
 
-def pandera(path: Path) -> Callable[[], Found]:
+def pandera(path: Path) -> Callable[[], RowCounts]:
     import pandas as pd
     import pandera.pandas as pa
 
@@ -164,7 +164,7 @@ def pandera(path: Path) -> Callable[[], Found]:
         }
     )
 
-    def run() -> Found:
+    def run() -> RowCounts:
         good = bad = 0
         for chunk in pd.read_csv(path, dtype=str, keep_default_na=False, chunksize=100_000):
             wrong: set[Any] = set()
@@ -179,7 +179,7 @@ def pandera(path: Path) -> Callable[[], Found]:
     return run
 
 
-def polars(path: Path) -> Callable[[], Found]:
+def polars(path: Path) -> Callable[[], RowCounts]:
     import polars as pl
 
     col = pl.col
@@ -193,7 +193,7 @@ def polars(path: Path) -> Callable[[], Found]:
         & col("occurred_at").str.to_date("%Y-%m-%d", strict=False).is_not_null()
     )
 
-    def run() -> Found:
+    def run() -> RowCounts:
         frame = pl.read_csv(path, infer_schema=False)
         good = frame.select(fine.fill_null(value=False).sum()).item()
         return good, len(frame) - good
@@ -202,7 +202,7 @@ def polars(path: Path) -> Callable[[], Found]:
 
 
 ROWS_ONLY = "  its reader alone"
-WAYS: dict[str, Callable[[Path], Callable[[], Found]]] = {
+WAYS: dict[str, Callable[[Path], Callable[[], RowCounts]]] = {
     "retour": retour,
     ROWS_ONLY: retour_rows,
     "  and every record made": retour_records,

@@ -15,8 +15,8 @@ import boto3
 from tests.meter import Meter
 
 from local.emulator import emulator, free_port
-from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
-from retour.intake.receive import receive
+from retour.domain.delivery import Channel, Delivery, DeliveryKind, delivery_id
+from retour.intake.ingest import ingest
 from retour.intake.replay import record_program
 from retour.settings import Settings
 from retour.setup import program_file
@@ -38,7 +38,7 @@ SERIAL = itertools.count()
 
 
 @contextmanager
-def house() -> Iterator[Hub]:
+def bench_hub() -> Iterator[Hub]:
     """A hub whose stores are real, with one program."""
     os.environ.update(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test", AWS_DEFAULT_REGION="us-east-1")
     with tempfile.TemporaryDirectory() as folder, emulator(Path(folder), free_port(), persist=False) as endpoint:
@@ -54,12 +54,12 @@ def house() -> Iterator[Hub]:
                 stack="bench", ledger_table=names["Ledger"], inbox_bucket=names["Inbox"], queues={"answers": answers}
             )
         )
-        applied = record_program(hub, sent(Kind.PROGRAM, b"", Channel.CONSOLE, ""), PROGRAM.encode())
+        applied = record_program(hub, build_delivery(DeliveryKind.PROGRAM, b"", Channel.CONSOLE, ""), PROGRAM.encode())
         assert isinstance(applied, tuple), applied
         yield hub
 
 
-def sent(kind: Kind, body: bytes, channel: Channel, source: str, **more: Any) -> Delivery:
+def build_delivery(kind: DeliveryKind, body: bytes, channel: Channel, source: str, **more: Any) -> Delivery:
     now, identity = datetime.now(UTC), str(next(SERIAL))
     return Delivery(
         id=delivery_id(now, "acme", source, identity),
@@ -85,10 +85,10 @@ def report(hub: Hub, orders: list[str]) -> None:
                 for order in orders[start : start + 100]
             ]
         ).encode()  # fmt: skip
-        receive(hub, sent(Kind.ACTIONS, body, Channel.API, ""), body)
+        ingest(hub, build_delivery(DeliveryKind.ACTIONS, body, Channel.API, ""), body)
 
 
-def singles(hub: Hub, meter: Meter) -> tuple[float, float]:
+def measure_singles(hub: Hub, meter: Meter) -> tuple[float, float]:
     """Units for a modification that comes alone, and for the delivery it comes in."""
     orders = [f"S-{n}" for n in range(100)]
     report(hub, orders)
@@ -96,31 +96,31 @@ def singles(hub: Hub, meter: Meter) -> tuple[float, float]:
     for order in orders:
         record = {"reference": order, "order_id": order, "change": "take_back", "amount": "10.00"}
         body = json.dumps({**record, "reason": "ITEM_RETURNED"}).encode()
-        receive(hub, sent(Kind.MODIFICATIONS, body, Channel.API, "warehouse"), body)
-    of_ledger = in_ledger(meter, start)
+        ingest(hub, build_delivery(DeliveryKind.MODIFICATIONS, body, Channel.API, "warehouse"), body)
+    of_ledger = ledger_units(meter, start)
     return of_ledger / len(orders), (sum(cost for *_, cost in meter.calls[start:]) - of_ledger) / len(orders)
 
 
-def in_a_file(hub: Hub, meter: Meter, each: int) -> float:
+def measure_file(hub: Hub, meter: Meter, each: int) -> float:
     """Units for each modification of a file in which so many meet one action."""
     orders = [f"F{each}-{n}" for n in range(200)]
     report(hub, orders)
     start = len(meter.calls)
     lines = [f"r{each}/{n}/{order},{order},take_back,1.00,ITEM_RETURNED" for n in range(each) for order in orders]
     body = "\n".join(["reference,order_id,change,amount,reason", *lines]).encode()
-    batch = receive(hub, sent(Kind.FILE, body, Channel.SFTP, "warehouse", name="returns.csv"), body)
+    batch = ingest(hub, build_delivery(DeliveryKind.FILE, body, Channel.SFTP, "warehouse", name="returns.csv"), body)
     assert batch.counts == {"applied": len(lines)}, batch.counts
-    return in_ledger(meter, start) / len(lines)
+    return ledger_units(meter, start) / len(lines)
 
 
-def in_ledger(meter: Meter, start: int) -> int:
+def ledger_units(meter: Meter, start: int) -> int:
     return sum(cost for key, _, cost in meter.calls[start:] if key.startswith("A#"))
 
 
 if __name__ == "__main__":
-    assert program_file.read(PROGRAM)
-    with house() as hub:
+    assert program_file.parse_program(PROGRAM)
+    with bench_hub() as hub:
         meter = Meter.watching(hub._dynamodb)
-        single, around = singles(hub, meter)
-        by_file = {each: in_a_file(hub, meter, each) for each in (1, 2, 3, 5)}
+        single, around = measure_singles(hub, meter)
+        by_file = {each: measure_file(hub, meter, each) for each in (1, 2, 3, 5)}
         print(json.dumps({"single": single, "delivery": around, "by_file": by_file}))

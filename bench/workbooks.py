@@ -21,12 +21,12 @@ def write(path: str, rows: int) -> None:
 
 
 def retour(path: str) -> int:
-    from bench.house import reading
+    from bench.fixtures import build_normaliser
     from retour.domain.row import Refusal
     from retour.files.open import open_file
 
     with Path(path).open("rb") as stream:
-        opened = open_file("rows.xlsx", stream, reading().source)
+        opened = open_file("rows.xlsx", stream, build_normaliser().source)
         assert not isinstance(opened, Refusal), opened
         return sum(1 for _ in opened.rows)
 

@@ -17,13 +17,13 @@ import yaml
 from hypothesis import HealthCheck, settings
 
 from retour.domain.actions.order import Order
-from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
+from retour.domain.delivery import Channel, Delivery, DeliveryKind, delivery_id
 from retour.intake.batch import Batch
-from retour.intake.receive import receive
+from retour.intake.ingest import ingest
 from retour.intake.replay import record_program
 from retour.settings import read_settings
 from retour.wiring import Hub
-from tests.meter import Looks, Meter
+from tests.meter import Meter, ReadMeter
 
 ROOT = Path(__file__).resolve().parents[1]
 START = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
@@ -107,7 +107,7 @@ class Clock:
 
 
 @dataclass
-class House:
+class ProgramHarness:
     """One program on a hub, and the ways to send it something through the front door of the intake."""
 
     hub: Hub
@@ -116,7 +116,7 @@ class House:
     sent: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     serial: Iterator[int] = field(default_factory=itertools.count)
 
-    def delivery(self, kind: Kind, body: bytes, source: str, channel: Channel, **more: Any) -> Delivery:
+    def delivery(self, kind: DeliveryKind, body: bytes, source: str, channel: Channel, **more: Any) -> Delivery:
         now = self.hub.now()
         identity = more.pop("identity", None) or f"{next(self.serial)}"
         return Delivery(
@@ -134,24 +134,24 @@ class House:
 
     def apply(self, document: dict[str, Any]) -> None:
         body = yaml.safe_dump({**document, "program": self.program}).encode()
-        delivery = self.delivery(Kind.PROGRAM, body, "", Channel.CONSOLE)
+        delivery = self.delivery(DeliveryKind.PROGRAM, body, "", Channel.CONSOLE)
         applied = record_program(self.hub, delivery, body)
         assert isinstance(applied, tuple), applied
 
     def report(self, *actions: dict[str, Any], **more: Any) -> Batch:
         usual = {"event_type": "sale", "partner": "nordlicht", "event_time": "2026-11-01T12:00:00+01:00"}
         body = json.dumps([{**usual, **action} for action in actions]).encode()
-        return receive(self.hub, self.delivery(Kind.ACTIONS, body, "", Channel.API, **more), body)
+        return ingest(self.hub, self.delivery(DeliveryKind.ACTIONS, body, "", Channel.API, **more), body)
 
     def modify(
         self, *records: dict[str, Any], source: str = "erp", channel: Channel = Channel.API, **more: Any
     ) -> Batch:
         body = json.dumps(list(records)).encode()
-        return receive(self.hub, self.delivery(Kind.MODIFICATIONS, body, source, channel, **more), body)
+        return ingest(self.hub, self.delivery(DeliveryKind.MODIFICATIONS, body, source, channel, **more), body)
 
     def file(self, body: bytes, name: str = "may.csv", source: str = "warehouse", **more: Any) -> Batch:
-        delivery = self.delivery(Kind.FILE, body, source, Channel.SFTP, name=name, **more)
-        return receive(self.hub, delivery, body)
+        delivery = self.delivery(DeliveryKind.FILE, body, source, Channel.SFTP, name=name, **more)
+        return ingest(self.hub, delivery, body)
 
     def order(self, key: str) -> Order:
         program = self.hub.program(self.program)
@@ -196,12 +196,12 @@ PROGRAM: dict[str, Any] = {
 
 
 @pytest.fixture
-def house(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> House:
+def house(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> ProgramHarness:
     """A program of its own on the embedded AWS; business time begins on 2 November 2026."""
     clock = Clock()
     hub = Hub(read_settings(environment))
     monkeypatch.setattr(hub, "now", clock)
-    house = House(hub, f"acme-{os.getpid()}-{next(PROGRAMS)}", clock)
+    house = ProgramHarness(hub, f"acme-{os.getpid()}-{next(PROGRAMS)}", clock)
 
     def send(queue: str, message: dict[str, Any], delay_seconds: int = 0) -> None:
         house.sent.append((queue, message))
@@ -212,7 +212,7 @@ def house(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> House
 
 
 @pytest.fixture
-def metered(house: House) -> Callable[[], Meter]:
+def metered(house: ProgramHarness) -> Callable[[], Meter]:
     """Count the write units of the house's table from now on."""
 
     def start() -> Meter:
@@ -222,10 +222,10 @@ def metered(house: House) -> Callable[[], Meter]:
 
 
 @pytest.fixture
-def looks(house: House) -> Callable[[], Looks]:
+def looks(house: ProgramHarness) -> Callable[[], ReadMeter]:
     """Count what is read of the house's table from now on."""
 
-    def start() -> Looks:
-        return Looks.watching(house.hub._dynamodb)
+    def start() -> ReadMeter:
+        return ReadMeter.watching(house.hub._dynamodb)
 
     return start

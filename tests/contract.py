@@ -32,7 +32,7 @@ def operation(method: str, path: str) -> dict[str, Any] | None:
     return None
 
 
-def hold(method: str, path: str, status: int, media_type: str, body: bytes) -> None:
+def assert_described(method: str, path: str, status: int, media_type: str, body: bytes) -> None:
     """AssertionError where an answer is not what the description says of it.
 
     `path` is plain: ids have no slashes. What is no route answers with problems, as all do where no status is named.
@@ -41,7 +41,7 @@ def hold(method: str, path: str, status: int, media_type: str, body: bytes) -> N
     responses = described["responses"]
     said = responses.get(str(status)) or (responses.get("default") if status >= 400 else None)
     assert said is not None, f"{method} {path} answers {status}; described are {', '.join(responses)}"
-    content = resolved(said).get("content", {})
+    content = resolve_refs(said).get("content", {})
     if not content or not body:
         return
     kind = media_type.partition(";")[0].strip()
@@ -54,7 +54,7 @@ def hold(method: str, path: str, status: int, media_type: str, body: bytes) -> N
         assert not told, f"{method} {path} answers {status} otherwise than described: {'; '.join(told[:3])}"
 
 
-def resolved(node: dict[str, Any]) -> dict[str, Any]:
+def resolve_refs(node: dict[str, Any]) -> dict[str, Any]:
     if "$ref" not in node:
         return node
     found: Any = document()
@@ -71,17 +71,17 @@ def validator(schema: str) -> Draft202012Validator:
     """
     schemas = document()["components"]["schemas"]
     definitions = {
-        "schemas": {name: close(one) for name, one in schemas.items()},
-        "open": {name: close(one, part=True) for name, one in schemas.items()},
+        "schemas": {name: forbid_unknown_members(one) for name, one in schemas.items()},
+        "open": {name: forbid_unknown_members(one, part=True) for name, one in schemas.items()},
     }
-    root = {**close(json.loads(schema)), "$defs": definitions}
+    root = {**forbid_unknown_members(json.loads(schema)), "$defs": definitions}
     text = json.dumps(root).replace("#/components/schemas/", "#/$defs/schemas/")
     return Draft202012Validator(json.loads(text), format_checker=FormatChecker())
 
 
-def close(schema: Any, *, part: bool = False) -> Any:
+def forbid_unknown_members(schema: Any, *, part: bool = False) -> Any:
     if isinstance(schema, list):
-        return [close(one) for one in schema]
+        return [forbid_unknown_members(one) for one in schema]
     if not isinstance(schema, dict):
         return schema
     if part and "$ref" in schema:
@@ -90,13 +90,13 @@ def close(schema: Any, *, part: bool = False) -> Any:
     for name, value in schema.items():
         match name:
             case "allOf":
-                closed[name] = [close(one, part=True) for one in value]
+                closed[name] = [forbid_unknown_members(one, part=True) for one in value]
             case "properties":
-                closed[name] = {key: close(one) for key, one in value.items()}
+                closed[name] = {key: forbid_unknown_members(one) for key, one in value.items()}
             case "enum" | "const" | "required" | "example" | "examples":
                 closed[name] = value
             case _:
-                closed[name] = close(value)
+                closed[name] = forbid_unknown_members(value)
     if not part and "additionalProperties" not in closed and ("properties" in closed or "allOf" in closed):
         closed["unevaluatedProperties"] = False
     return closed

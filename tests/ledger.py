@@ -11,25 +11,25 @@ from retour.domain.actions.fold import fold
 from retour.domain.actions.modification import Approve, Change, Modification, Provenance, Reverse, TakeBack
 from retour.domain.actions.order import Order
 from retour.domain.contracts.lock import at_report
-from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
-from retour.domain.money import decimal
+from retour.domain.delivery import Channel, Delivery, DeliveryKind, delivery_id
+from retour.domain.money import parse_decimal
 from retour.domain.program import Program
 from retour.store.bulk import batched
-from retour.store.items import Item, action_item, head_item, lock_day, modification_item, s
-from tests.conftest import House
+from retour.store.items import Item, action_item, head_item, lock_day_of, modification_item, s
+from tests.conftest import ProgramHarness
 
 DAYS = 60
 """Actions happened on so many days before now, evenly."""
 PARTNERS = 20
 DELIVERIES_EACH = 50
 """Actions for which a delivery is listed."""
-CHANGED: dict[int, Change] = {0: TakeBack(decimal("20.00")), 3: Reverse(), 7: Approve()}
+CHANGED: dict[int, Change] = {0: TakeBack(parse_decimal("20.00")), 3: Reverse(), 7: Approve()}
 """Of ten times seven actions these have one change each."""
 WRITTEN_AT_ONCE = 25
 
 
 @dataclass(frozen=True)
-class Seeded:
+class SeededLedger:
     program: Program
     now: datetime
 
@@ -103,17 +103,17 @@ class Seeded:
                 name = f"M#{action.event_time:%Y-%m}#{action.partner}"
                 listed[name] = {"SK": s(name), "fin": s(head.final.isoformat())}
             else:
-                name = f"D#{lock_day(head)}#{action.event_time.date()}"
+                name = f"D#{lock_day_of(head)}#{action.event_time.date()}"
                 listed[name] = {"SK": s(name)}
         yield from ({"PK": s(f"L#{self.program.id}"), **item} for item in listed.values())
 
 
-def seed(house: House, count: int, deliveries: bool = True) -> None:
+def seed_ledger(house: ProgramHarness, count: int, deliveries: bool = True) -> None:
     """So many actions of the house's program as of now; final ones, changed ones and open ones among them."""
     program, now = house.hub.program(house.program), house.clock.moment
     assert program is not None
     client, table = house.hub._dynamodb, house.hub.settings.ledger_table
-    for some in batched(Seeded(program, now).items(count), WRITTEN_AT_ONCE):
+    for some in batched(SeededLedger(program, now).items(count), WRITTEN_AT_ONCE):
         asked: dict[str, Any] = {table: [{"PutRequest": {"Item": item}} for item in some]}
         while asked:
             asked = client.batch_write_item(RequestItems=asked).get("UnprocessedItems") or {}
@@ -121,14 +121,14 @@ def seed(house: House, count: int, deliveries: bool = True) -> None:
         put_delivery(house, program, now - timedelta(hours=number * 7 % 330 + 2, seconds=number), number)
 
 
-def put_delivery(house: House, program: Program, moment: datetime, number: int) -> None:
+def put_delivery(house: ProgramHarness, program: Program, moment: datetime, number: int) -> None:
     body = f"call {number}".encode()
     delivery = Delivery(
         id=delivery_id(moment, program.id, "erp", str(number)),
         program=program.id,
         channel=Channel.API,
         source="erp",
-        kind=Kind.MODIFICATIONS,
+        kind=DeliveryKind.MODIFICATIONS,
         identity=str(number),
         received_at=moment,
         sha256=hashlib.sha256(body).hexdigest(),

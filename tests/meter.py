@@ -152,7 +152,7 @@ def _unknown(model: Any, **_: Any) -> None:
 
 
 @dataclass
-class Looks:
+class ReadMeter:
     """Counts what is read through one boto3 client: requests of all kinds, and the items a table looked at for them.
 
     A key that is asked for and not there counts as one: it is paid for like one.
@@ -164,7 +164,7 @@ class Looks:
     lock: Lock = field(default_factory=Lock)
 
     @classmethod
-    def watching(cls, client: Any) -> "Looks":
+    def watching(cls, client: Any) -> "ReadMeter":
         looks = cls()
         client.meta.events.register("before-call.dynamodb", looks._asked)
         for operation in ("GetItem", "BatchGetItem", "Query"):

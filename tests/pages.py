@@ -78,7 +78,7 @@ LATER = {"statement": "/console/{program}/money/statements/{statement}"}
 """Pages of what a hub has only after a month; tests/console/test_statements.py lets it pass."""
 
 
-def filled(addresses: Mapping[str, str], **names: str) -> dict[str, str]:
+def fill_addresses(addresses: Mapping[str, str], **names: str) -> dict[str, str]:
     """The addresses whose blanks are all named."""
     found = {}
     for name, address in addresses.items():
@@ -89,11 +89,13 @@ def filled(addresses: Mapping[str, str], **names: str) -> dict[str, str]:
     return found
 
 
-def without_address() -> list[str]:
+def routes_without_address() -> list[str]:
     """The pages that nothing looks at, because no address of these leads to them."""
     blanks = {name: name * 5 for name in ("program", "delivery", "row", "partner", "order", "action", "modification",
               "run", "source", "contract", "token", "statement")}  # fmt: skip
-    known = [urlsplit(address).path for address in filled(CONSOLE | PORTAL | NO_PAGES | LATER, **blanks).values()]
+    known = [
+        urlsplit(address).path for address in fill_addresses(CONSOLE | PORTAL | NO_PAGES | LATER, **blanks).values()
+    ]
     return [one.pattern.pattern for one in pages() if not any(one.pattern.fullmatch(path) for path in known)]
 
 

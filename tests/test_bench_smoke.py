@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 from bench import data, memory, readers
-from bench.__main__ import PRICES, verdict
+from bench.__main__ import PRICES, print_target
 
 pytestmark = pytest.mark.slow
 
 
 def test_the_reader_refuses_exactly_the_bad_rows(tmp_path: Path) -> None:
-    path = data.write(tmp_path / "rows.csv", 1_000)
+    path = data.write_csv(tmp_path / "rows.csv", 1_000)
     assert data.bad_rows(1_000) == 10
     assert readers.retour(path)() == (990, 10)
 
@@ -25,9 +25,9 @@ def test_each_step_of_a_large_file_runs_on_the_measuring_stores(
 
 
 def test_a_missed_target_says_by_how_much_and_why(capsys: pytest.CaptureFixture[str]) -> None:
-    verdict("of a thing", 3.0, 2.0, at_most=True, why="it is heavy")
+    print_target("of a thing", 3.0, 2.0, at_most=True, why="it is heavy")
     assert "MISSED by 50%: it is heavy" in capsys.readouterr().out
-    verdict("of a thing", 1.0, 2.0, at_most=True, why="it is heavy")
+    print_target("of a thing", 1.0, 2.0, at_most=True, why="it is heavy")
     assert "met" in capsys.readouterr().out
 
 

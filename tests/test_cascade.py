@@ -9,18 +9,18 @@ from retour.channels import records
 from retour.domain.actions.modification import Modification
 from retour.domain.actions.order import Order
 from retour.domain.actions.outcome import Outcome
-from retour.domain.delivery import Channel, Kind
+from retour.domain.delivery import Channel, DeliveryKind
 from retour.domain.row import Refusal
-from retour.normalise import Reading
+from retour.normalise import Normaliser
 from retour.posting import cascade
-from retour.posting.refold import fold_again
-from retour.posting.rows import take_rows
+from retour.posting.refold import refold_order
+from retour.posting.rows import post_rows
+from retour.store.dry_run_ledger import DryRunLedger
 from retour.store.ledger import TableLedger
-from retour.store.rehearsal import Rehearsal
-from tests.conftest import PROGRAM, House
+from tests.conftest import PROGRAM, ProgramHarness
 
 
-def with_policy(house: House, policy: str, **children: Any) -> None:
+def with_policy(house: ProgramHarness, policy: str, **children: Any) -> None:
     """Sales whose contract says what becomes of their children; `children` are more of the leads' contract."""
     contracts = PROGRAM["contracts"]
     house.apply(
@@ -35,21 +35,21 @@ def with_policy(house: House, policy: str, **children: Any) -> None:
     )
 
 
-def family(house: House, number: int, *, parent: str = "P-1~sale") -> None:
+def family(house: ProgramHarness, number: int, *, parent: str = "P-1~sale") -> None:
     house.report({"order_id": f"C-{number}", "event_type": "lead", "amount": "5.00", "parent": parent})
 
 
-def state(house: House, order: str) -> list[str]:
+def state(house: ProgramHarness, order: str) -> list[str]:
     return [state for _, _, state in house.payouts(order).values()]
 
 
-def ledger(house: House) -> TableLedger:
+def ledger(house: ProgramHarness) -> TableLedger:
     program = house.hub.program(house.program)
     assert program is not None
     return house.hub.ledger(program)
 
 
-def listed(house: House, kind: str) -> list[str]:
+def listed(house: ProgramHarness, kind: str) -> list[str]:
     return [subject for subject, _ in house.hub.deliveries(house.program).due(kind)]
 
 
@@ -57,7 +57,7 @@ def derived(order: Order) -> list[Modification]:
     return [record for record in order.records if record.channel == "cascade"]
 
 
-def test_a_reversal_reaches_every_child_and_its_restore_takes_it_back(house: House) -> None:
+def test_a_reversal_reaches_every_child_and_its_restore_takes_it_back(house: ProgramHarness) -> None:
     with_policy(house, "cascade")
     house.report({"order_id": "P-1", "amount": "100.00"})
     family(house, 1)
@@ -78,7 +78,7 @@ def test_a_reversal_reaches_every_child_and_its_restore_takes_it_back(house: Hou
     assert state(house, "C-1") == ["reversed"]
 
 
-def test_undoing_the_parents_reversal_leaves_a_child_reversed_that_was_so_by_itself(house: House) -> None:
+def test_undoing_the_parents_reversal_leaves_a_child_reversed_that_was_so_by_itself(house: ProgramHarness) -> None:
     with_policy(house, "cascade")
     house.report({"order_id": "P-1", "amount": "100.00"})
     family(house, 1)
@@ -89,7 +89,7 @@ def test_undoing_the_parents_reversal_leaves_a_child_reversed_that_was_so_by_its
     assert state(house, "C-1") == ["reversed"]
 
 
-def test_a_child_reported_after_its_parents_reversal_is_reversed_too(house: House) -> None:
+def test_a_child_reported_after_its_parents_reversal_is_reversed_too(house: ProgramHarness) -> None:
     with_policy(house, "cascade")
     house.report({"order_id": "P-1", "amount": "100.00"})
     house.modify({"order_id": "P-1", "change": "reverse"})
@@ -98,7 +98,9 @@ def test_a_child_reported_after_its_parents_reversal_is_reversed_too(house: Hous
     assert house.payouts("C-1")["C-1~lead"][1] == 0
 
 
-def test_a_parent_without_a_name_is_the_action_of_the_same_order_that_the_event_type_says(house: House) -> None:
+def test_a_parent_without_a_name_is_the_action_of_the_same_order_that_the_event_type_says(
+    house: ProgramHarness,
+) -> None:
     with_policy(house, "cascade")
     house.report(
         {"action_id": "SALE-7", "order_id": "P-1", "amount": "100.00"},
@@ -109,37 +111,37 @@ def test_a_parent_without_a_name_is_the_action_of_the_same_order_that_the_event_
 
 
 @pytest.mark.parametrize("policy", ["none", "warn"])
-def test_other_policies_leave_the_child_and_only_warn_lists_it(house: House, policy: str) -> None:
+def test_other_policies_leave_the_child_and_only_warn_lists_it(house: ProgramHarness, policy: str) -> None:
     with_policy(house, policy)
     house.report({"order_id": "P-1", "amount": "100.00"})
     family(house, 1)
     house.modify({"order_id": "P-1", "change": "reverse"})
-    fold_again(house.hub, house.program, "P-1")
+    refold_order(house.hub, house.program, "P-1")
     assert state(house, "C-1") == ["pending"]
-    assert listed(house, cascade.WARNED) == (["C-1~lead"] if policy == "warn" else [])
+    assert listed(house, cascade.CHILD_TO_CHECK) == (["C-1~lead"] if policy == "warn" else [])
     house.modify({"order_id": "P-1", "change": "restore"})
-    fold_again(house.hub, house.program, "P-1")
-    assert listed(house, cascade.WARNED) == []
+    refold_order(house.hub, house.program, "P-1")
+    assert listed(house, cascade.CHILD_TO_CHECK) == []
 
 
-def test_a_child_that_had_locked_is_listed_as_an_orphan_until_the_parent_is_back(house: House) -> None:
+def test_a_child_that_had_locked_is_listed_as_an_orphan_until_the_parent_is_back(house: ProgramHarness) -> None:
     with_policy(house, "cascade")
     house.report({"order_id": "P-1", "amount": "100.00"})
     family(house, 1)
     house.clock.moment += timedelta(days=12)
     house.modify({"order_id": "P-1", "change": "reverse"})
-    fold_again(house.hub, house.program, "P-1")
+    refold_order(house.hub, house.program, "P-1")
     assert state(house, "C-1") == ["locked"]
     assert listed(house, cascade.ORPHAN) == ["C-1~lead"]
     order = house.order("P-1")
-    assert not cascade.owed(ledger(house), order, order.actions[0])
+    assert not cascade.is_waiting_for_children(ledger(house), order, order.actions[0])
     house.modify({"order_id": "P-1", "change": "restore"})
-    fold_again(house.hub, house.program, "P-1")
+    refold_order(house.hub, house.program, "P-1")
     assert listed(house, cascade.ORPHAN) == []
 
 
 def test_a_kill_before_the_children_leaves_them_owed_and_the_stream_makes_it_up(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_policy(house, "cascade")
     house.report({"order_id": "P-1", "amount": "100.00"})
@@ -150,31 +152,31 @@ def test_a_kill_before_the_children_leaves_them_owed_and_the_stream_makes_it_up(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(cascade, "settle", killed)
+        patched.setattr(cascade, "fold_and_save", killed)
         with pytest.raises(KeyboardInterrupt):
             house.modify({"order_id": "P-1", "change": "reverse"})
     order = house.order("P-1")
-    assert cascade.owed(ledger(house), order, order.actions[0])
+    assert cascade.is_waiting_for_children(ledger(house), order, order.actions[0])
     for home in ("P-1", "C-1"):
-        fold_again(house.hub, house.program, home)
+        refold_order(house.hub, house.program, home)
     order = house.order("P-1")
     assert state(house, "C-1") == state(house, "C-2") == ["reversed"]
-    assert not cascade.owed(ledger(house), order, order.actions[0])
+    assert not cascade.is_waiting_for_children(ledger(house), order, order.actions[0])
     assert len(derived(house.order("C-1"))) == 1
 
 
-def test_working_it_out_again_changes_nothing(house: House) -> None:
+def test_working_it_out_again_changes_nothing(house: ProgramHarness) -> None:
     with_policy(house, "cascade")
     house.report({"order_id": "P-1", "amount": "100.00"})
     family(house, 1)
     house.modify({"order_id": "P-1", "change": "reverse"})
     before = house.order("C-1")
     for home in ("P-1", "C-1", "P-1"):
-        fold_again(house.hub, house.program, home)
+        refold_order(house.hub, house.program, home)
     assert house.order("C-1") == before
 
 
-def test_it_goes_five_deep_and_no_further(house: House) -> None:
+def test_it_goes_five_deep_and_no_further(house: ProgramHarness) -> None:
     with_policy(house, "cascade", cascade="cascade")
     house.report({"order_id": "P-1", "amount": "100.00"})
     parent = "P-1~sale"
@@ -183,11 +185,11 @@ def test_it_goes_five_deep_and_no_further(house: House) -> None:
         parent = f"C-{depth}~lead"
     house.modify({"order_id": "P-1", "change": "reverse"})
     for home in ("P-1", *(f"C-{depth}" for depth in range(1, 8))):
-        fold_again(house.hub, house.program, home)
+        refold_order(house.hub, house.program, home)
     assert [state(house, f"C-{depth}") for depth in range(1, 8)] == [["reversed"]] * 5 + [["pending"]] * 2
 
 
-def test_two_that_call_each_other_parent_come_to_an_end(house: House) -> None:
+def test_two_that_call_each_other_parent_come_to_an_end(house: ProgramHarness) -> None:
     with_policy(house, "cascade", cascade="cascade")
     family(house, 1, parent="C-2~lead")
     family(house, 2, parent="C-1~lead")
@@ -198,18 +200,18 @@ def test_two_that_call_each_other_parent_come_to_an_end(house: House) -> None:
     assert booked is not None and booked[1].outcome is Outcome.UNCHANGED
 
 
-def test_a_rehearsal_shows_the_children_and_writes_nothing(house: House) -> None:
+def test_a_rehearsal_shows_the_children_and_writes_nothing(house: ProgramHarness) -> None:
     with_policy(house, "cascade")
     house.report({"order_id": "P-1", "amount": "100.00"})
     family(house, 1)
     program = house.hub.program(house.program)
     assert program is not None
     body = b'{"order_id": "P-1", "change": "reverse"}'
-    delivery = house.delivery(Kind.MODIFICATIONS, body, "erp", Channel.API)
+    delivery = house.delivery(DeliveryKind.MODIFICATIONS, body, "erp", Channel.API)
     rows = records.rows(body)
     assert not isinstance(rows, Refusal)
-    rehearsal = Rehearsal(program.contracts, ledger(house))
-    reads = list(Reading(program, program.sources["erp"], delivery).modifications(rows))
-    take_rows(rehearsal, program, reads, house.clock())
+    rehearsal = DryRunLedger(program.contracts, ledger(house))
+    reads = list(Normaliser(program, program.sources["erp"], delivery).modifications(rows))
+    post_rows(rehearsal, program, reads, house.clock())
     assert rehearsal.orders["C-1"].heads["C-1~lead"].payout == 0
     assert state(house, "C-1") == ["pending"]

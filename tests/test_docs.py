@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from retour.cli.arguments import parser
+from retour.cli.arguments import build_parser
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -25,7 +25,7 @@ def commands(page: str) -> set[str]:
 
 
 def known_commands() -> set[str]:
-    actions = [action for action in parser()._actions if action.choices]
+    actions = [action for action in build_parser()._actions if action.choices]
     return {name for action in actions for name in action.choices or ()}
 
 

@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from tests.conftest import House
+from tests.conftest import ProgramHarness
 from tests.soak.faults import (
     RIGHT,
     SHOP,
@@ -31,12 +31,12 @@ RUNS, DELIVERIES, TURNS = 4, 40, 8
 
 
 @pytest.fixture
-def shop(house: House) -> House:
+def shop(house: ProgramHarness) -> ProgramHarness:
     house.apply(SHOP)
     return house
 
 
-def test_a_worker_that_dies_at_any_request_before_or_after_it_took_effect_changes_nothing(shop: House) -> None:
+def test_a_worker_that_dies_at_any_request_before_or_after_it_took_effect_changes_nothing(shop: ProgramHarness) -> None:
     with faults(shop, Proxy(never, never)) as undisturbed:
         tell(shop, "U")
     assert stands(shop, "U") == RIGHT and undisturbed.number > 20
@@ -54,7 +54,7 @@ def test_a_store_that_fails_and_loses_answers_makes_the_same_ledger(environment:
     assert all(run.struck > 0 for run in runs)
 
 
-def test_deliveries_of_a_source_that_orders_by_its_own_time_make_one_ledger_in_any_order(shop: House) -> None:
+def test_deliveries_of_a_source_that_orders_by_its_own_time_make_one_ledger_in_any_order(shop: ProgramHarness) -> None:
     """D15: each of a number of deliveries states the total of an order at its own time."""
     chance, orders = random.Random(15), [f"O-{n}" for n in range(5)]
     told = deliveries(DELIVERIES, orders)

@@ -26,9 +26,9 @@ import pytest
 import yaml
 
 from tests.channels.hook_signing import shopify, standard_with
-from tests.local.conftest import ROOT, Running, running_hub
+from tests.local.conftest import ROOT, RunningHub, running_hub
 from tests.local.test_hub import ask, eventually, ledger, sftp
-from tests.servers.daemons import KINDS, Daemon, identity
+from tests.servers.daemons import KINDS, Daemon, make_identity
 from tests.servers.install import install, possible
 
 SAMPLE = ROOT / "infra/local/sample/acme.yaml"
@@ -70,7 +70,7 @@ def merchant() -> Iterator[Daemon]:
     folder = Path(tempfile.mkdtemp(prefix="retour-merchant-"))
     folder.chmod(0o755)
     (folder / "keys").mkdir()
-    with KINDS["vsftpd-explicit"](folder / "server", identity(folder / "keys")) as daemon:
+    with KINDS["vsftpd-explicit"](folder / "server", make_identity(folder / "keys")) as daemon:
         yield daemon
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -78,7 +78,7 @@ def merchant() -> Iterator[Daemon]:
 class Senders:
     """Everybody who sends to one hub, each by the client of their channel."""
 
-    def __init__(self, hub: Running, merchant: Daemon, folder: Path):
+    def __init__(self, hub: RunningHub, merchant: Daemon, folder: Path):
         self.hub, self.merchant, self.folder = hub, merchant, folder
         self.authority = ssl.create_default_context(cafile=f"{hub.data}/tls/ca.pem")
 
@@ -252,7 +252,7 @@ def put(url: str, body: bytes) -> int:
         return int(answer.status)
 
 
-def told(hub: Running) -> dict[str, tuple[str, str, str]]:
+def told(hub: RunningHub) -> dict[str, tuple[str, str, str]]:
     return {name: (one["state"], one["amount"], one["payout"]) for name, one in ledger(hub, "acme").items()}
 
 
@@ -371,13 +371,13 @@ def nobody_gets_in(senders: Senders, folder: Path) -> None:
     assert (senders.batches(), ledger(hub, "acme")) == before
 
 
-def made(hub: Running) -> str:
+def made(hub: RunningHub) -> str:
     """The key of another merchant on the same hub."""
     document = {**sample(), "program": "other", "sources": {"drop": {"channel": "sftp"}}}
     return str(ask(hub, "PUT", "/v1/programs/other", document)["api_key"])
 
 
-def stranger(hub: Running, user: str, folder: Path, key: Path | None = None) -> None:
+def stranger(hub: RunningHub, user: str, folder: Path, key: Path | None = None) -> None:
     if key is None:
         key = folder / "stranger"
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True, capture_output=True)

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from retour.domain.actions.modification import Modification, TakeBack
-from retour.domain.delivery import Channel, Delivery, Kind
+from retour.domain.delivery import Channel, Delivery, DeliveryKind
 from retour.domain.program import program_from
 from retour.domain.row import Unreadable
 from retour.files.open import open_file
-from retour.files.opened import Opened
-from retour.normalise import Read, Reading
+from retour.files.opened_file import OpenedFile
+from retour.normalise import Normalised, Normaliser
 from retour.sentences import sentence
 from retour.setup import program_file
 from tests.conftest import PROGRAM
@@ -23,7 +23,7 @@ from tests.files import old_workbooks, test_ods, workbooks
 RECEIVED = datetime(2026, 11, 25, 9, tzinfo=UTC)
 
 
-def read(text: str | bytes, **source: Any) -> list[Read]:
+def read(text: str | bytes, **source: Any) -> list[Normalised]:
     document = {
         "program": "acme",
         "currency": "EUR",
@@ -34,12 +34,12 @@ def read(text: str | bytes, **source: Any) -> list[Read]:
     program = program_from(document, 1, ())
     body = text.encode() if isinstance(text, str) else text
     opened = open_file("x.csv", BytesIO(body), program.sources["erp"])
-    assert isinstance(opened, Opened), opened
+    assert isinstance(opened, OpenedFile), opened
     delivery = Delivery(
-        id="d", program="acme", channel=Channel.SFTP, source="erp", kind=Kind.FILE, identity="i",
+        id="d", program="acme", channel=Channel.SFTP, source="erp", kind=DeliveryKind.FILE, identity="i",
         received_at=RECEIVED, sha256="0", size=len(body), name="x.csv",
     )  # fmt: skip
-    return [found for _, found in Reading(program, program.sources["erp"], delivery).modifications(opened.rows)]
+    return [found for _, found in Normaliser(program, program.sources["erp"], delivery).modifications(opened.rows)]
 
 
 def one(text: str, **source: Any) -> Modification:
@@ -206,7 +206,7 @@ def test_a_signed_difference_takes_back_what_is_below_zero() -> None:
 MAPPED: dict[str, Any] = {"mapping": {"columns": {"order_id": "nr", "amount": "betrag"}}, "amount_means": "take_back"}
 
 
-def typed(amount: str, **mapping: Any) -> Read:
+def typed(amount: str, **mapping: Any) -> Normalised:
     """A record of a JSON file with this number, not a text."""
     return next(iter(read(f'[{{"nr": "A-1", "betrag": {amount}}}]', **with_mapping(**mapping))))
 
@@ -247,7 +247,9 @@ def test_amounts_of_one_unit_count_as_often_as_there_are_units() -> None:
     assert isinstance(first, Modification) and first.change == TakeBack(Decimal("60.00"), 2)
     assert isinstance(second, Modification) and second.change == TakeBack(Decimal("30.00"))
     source = {"channel": "sftp", "mapping": {**mapping, "round": True}}
-    assert isinstance(program_file.read(json.dumps({**PROGRAM, "program": "acme", "sources": {"erp": source}})), dict)
+    assert isinstance(
+        program_file.parse_program(json.dumps({**PROGRAM, "program": "acme", "sources": {"erp": source}})), dict
+    )
 
 
 def test_a_blank_cell_is_named_by_the_sender_s_own_column() -> None:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retour.domain.money import NotAnAmount
-from retour.numbers import Ambiguous, ForeignCurrency, number
+from retour.domain.money import InvalidAmountError
+from retour.numbers import AmbiguousNumberError, ForeignCurrencyError, parse_number
 
 POINT, COMMA = ".", ","
 
@@ -27,13 +27,13 @@ POINT, COMMA = ".", ","
     ],
 )  # fmt: skip
 def test_is_one_number(text: str, mark: str | None, value: str) -> None:
-    assert number(text, mark) == Decimal(value)
+    assert parse_number(text, mark) == Decimal(value)
 
 
 @pytest.mark.parametrize("text", ["1,234", "12,345", "123,456", "-1,234", "1,234,567", "1,234 €"])
 def test_without_a_declared_mark_grouping_alone_is_two_numbers(text: str) -> None:
-    with pytest.raises(Ambiguous):
-        number(text)
+    with pytest.raises(AmbiguousNumberError):
+        parse_number(text)
 
 
 @pytest.mark.parametrize(
@@ -48,32 +48,32 @@ def test_without_a_declared_mark_grouping_alone_is_two_numbers(text: str) -> Non
     ],
 )  # fmt: skip
 def test_is_no_number(text: str, mark: str | None) -> None:
-    with pytest.raises(NotAnAmount):
-        number(text, mark)
+    with pytest.raises(InvalidAmountError):
+        parse_number(text, mark)
 
 
 @pytest.mark.parametrize(("text", "currency"), [("€12.50", "USD"), ("12.50 EUR", "USD"), ("GBP 3.00", "EUR")])
 def test_a_currency_that_contradicts_the_row_is_refused(text: str, currency: str) -> None:
-    with pytest.raises(ForeignCurrency):
-        number(text, None, currency)
-    number(text, None, None)
+    with pytest.raises(ForeignCurrencyError):
+        parse_number(text, None, currency)
+    parse_number(text, None, None)
 
 
 def test_a_sign_that_many_currencies_share_contradicts_none() -> None:
-    assert number("$12.50", None, "CAD") == number("¥12", None, "CNY") + Decimal("0.50")
+    assert parse_number("$12.50", None, "CAD") == parse_number("¥12", None, "CNY") + Decimal("0.50")
 
 
 @given(st.integers(0, 10**11), st.integers(0, 99), st.sampled_from([POINT, COMMA]), st.booleans())
 def test_what_is_written_with_its_mark_reads_back(whole: int, cents: int, mark: str, grouped: bool) -> None:
     group = {POINT: COMMA, COMMA: POINT}[mark]
     text = f"{whole:,}".replace(",", group) if grouped else str(whole)
-    assert number(f"{text}{mark}{cents:02d}", mark) == Decimal(f"{whole}.{cents:02d}")
+    assert parse_number(f"{text}{mark}{cents:02d}", mark) == Decimal(f"{whole}.{cents:02d}")
 
 
 @given(st.text(max_size=30), st.sampled_from([None, POINT, COMMA]))
 def test_any_text_is_a_finite_number_or_refused(text: str, mark: str | None) -> None:
     try:
-        value = number(text, mark)
-    except (NotAnAmount, Ambiguous, ForeignCurrency):
+        value = parse_number(text, mark)
+    except (InvalidAmountError, AmbiguousNumberError, ForeignCurrencyError):
         return
     assert value.is_finite() and sum(sign.isdigit() for sign in text) >= len(str(abs(int(value)))) > 0

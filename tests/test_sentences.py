@@ -7,8 +7,8 @@ from string import Formatter
 
 import pytest
 
-from retour.domain.actions.codes import Code, numbers
-from retour.sentences import PLACES, all_sentences, in_language, sentence
+from retour.domain.actions.codes import Code, code_numbers
+from retour.sentences import CATALOGS, all_sentences, localise, sentence
 
 LANGUAGES = ("en", "de", "fr")
 
@@ -25,14 +25,14 @@ def test_every_code_speaks_three_languages_alike(code: str) -> None:
 
 
 def test_a_code_stands_in_one_place_only() -> None:
-    places = [set(json.loads(files(package).joinpath(name).read_text())) for package, name in PLACES]
+    places = [set(json.loads(files(package).joinpath(name).read_text())) for package, name in CATALOGS]
     assert sum(map(len, places)) == len(set().union(*places))
 
 
 def test_every_code_of_the_fold_has_a_number_of_its_own() -> None:
-    assert set(numbers()) == {code.value for code in Code}
-    assert len(set(numbers().values())) == len(Code)
-    assert all(0 < number < 256 for number in numbers().values())
+    assert set(code_numbers()) == {code.value for code in Code}
+    assert len(set(code_numbers().values())) == len(Code)
+    assert all(0 < number < 256 for number in code_numbers().values())
 
 
 def test_every_code_in_the_code_has_a_sentence() -> None:
@@ -71,9 +71,9 @@ def test_moments_and_figures_of_ours_are_written_as_people_write_them() -> None:
     )
     assert "30.11.2026, 23:00 Uhr (UTC)" in sentence("ACTION_LOCKED", details, "de")
     assert "30/11/2026 à 23:00 (UTC)" in sentence("ACTION_LOCKED", details, "fr")
-    assert in_language("left", "1234567.50 EUR", "de") == "1.234.567,50 EUR"
-    assert in_language("amount", "-0.50", "de") == "-0,50"
-    assert in_language("changes", "1,000", "fr") == "1\u202f000"
-    assert in_language("left", "1234.50 EUR", "en") == "1234.50 EUR"
-    assert in_language("value", "1234.50", "de") == "1234.50"
-    assert in_language("amount", "about 5", "de") == "about 5"
+    assert localise("left", "1234567.50 EUR", "de") == "1.234.567,50 EUR"
+    assert localise("amount", "-0.50", "de") == "-0,50"
+    assert localise("changes", "1,000", "fr") == "1\u202f000"
+    assert localise("left", "1234.50 EUR", "en") == "1234.50 EUR"
+    assert localise("value", "1234.50", "de") == "1234.50"
+    assert localise("amount", "about 5", "de") == "about 5"

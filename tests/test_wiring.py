@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from botocore.exceptions import UnknownServiceError
 
-from retour.wiring import Hub, collecting_no_garbage
+from retour.wiring import Hub, gc_disabled
 from tests.settings import IN_MEMORY
 
 
@@ -34,7 +34,7 @@ def test_who_must_answer_is_impatient_and_whoever_is_throttled_slows_down(
 def test_who_collects_no_garbage_at_all_still_does_not() -> None:
     gc.disable()
     try:
-        with collecting_no_garbage():
+        with gc_disabled():
             assert not gc.isenabled()
         assert not gc.isenabled()
     finally:

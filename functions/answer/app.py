@@ -5,7 +5,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from retour.replies.tell import tell
+from retour.replies.send import send_reply
 from retour.wiring import hub
 
 logger = Logger(service="answer")
@@ -17,7 +17,7 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     for record in event["Records"]:
         message = json.loads(record["body"])
         try:
-            tell(hub(), message)
+            send_reply(hub(), message)
             logger.info("answer given", program=message["program"], delivery=message["delivery"], what=message["what"])
         except Exception:
             logger.exception("answer not given", program=message["program"], delivery=message["delivery"])

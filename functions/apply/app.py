@@ -4,7 +4,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from retour.posting.refold import fold_again
+from retour.posting.refold import refold_order
 from retour.wiring import Hub, hub
 
 logger = Logger(service="apply")
@@ -12,8 +12,8 @@ logger = Logger(service="apply")
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: Any) -> None:
-    orders = touched(event["Records"])
-    with hub().programs.one_call():
+    orders = touched_orders(event["Records"])
+    with hub().programs.cache_reads():
         lost = [order for order in orders if not fold_or_park(hub(), *order)]
     logger.info("orders folded", orders=len(orders) - len(lost))
     # The embedded AWS would tell a failed batch without end and nothing else; there the sweep finds what is left.
@@ -21,7 +21,7 @@ def handler(event: dict[str, Any], _context: Any) -> None:
         raise RuntimeError(f"{len(lost)} orders neither folded nor parked")
 
 
-def touched(records: list[dict[str, Any]]) -> list[tuple[str, str]]:
+def touched_orders(records: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """Program and home of each order with news, once, in the order of the news; other items of the table are no news.
 
     A record and a report lie with their order (`A#`), or beside an action id that no order has yet (`I#`).
@@ -42,7 +42,7 @@ def fold_or_park(h: Hub, program: str, home: str) -> bool:
     False where even that failed: the batch is told again, the other orders of it are done by then.
     """
     try:
-        for modification in fold_again(h, program, home):
+        for modification in refold_order(h, program, home):
             logger.error("received in time, came after final", program=program, modification=modification)
     except Exception:
         logger.exception("order parked", program=program)

@@ -4,7 +4,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from retour.api.unavailable import ask_again_when_unavailable
+from retour.api.unavailable import answer_503_when_unavailable
 from retour.console import people, routes
 from retour.wiring import hub
 
@@ -12,10 +12,10 @@ logger = Logger(service="console")
 
 
 @logger.inject_lambda_context
-@ask_again_when_unavailable(logger)
+@answer_503_when_unavailable(logger)
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     if "sign_in" in event:
-        link = people.link_event(hub(), event)
+        link = people.create_owner_link(hub(), event)
         logger.info("sign-in link made")
         return link
     answer = routes.answer(hub(), event)

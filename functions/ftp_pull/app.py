@@ -7,23 +7,25 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-from retour.connection_test import run as trial
-from retour.intake.receive import announce
-from retour.operations.visits import list_failing
-from retour.remote.visit import errand
+from retour.connection_test import runner as trial
+from retour.intake.ingest import announce_file
+from retour.operations.failing_sources import list_failing_source
+from retour.remote.visit import handle_message
 from retour.wiring import hub
 
 logger = Logger(service="ftp_pull")
 pulls = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
 
 
-def run(record: SQSRecord) -> None:
+def handle_record(record: SQSRecord) -> None:
     message = record.json_body
     try:
         if "trial" in message:
-            logger.info("trial done", **trial.errand(hub(), message))
+            logger.info("trial done", **trial.handle_message(hub(), message))
         else:
-            logger.info("errand done", **errand(hub(), announce, message, partial(list_failing, hub())))
+            logger.info(
+                "errand done", **handle_message(hub(), announce_file, message, partial(list_failing_source, hub()))
+            )
     except Exception as error:
         logger.warning("errand failed, to be tried again", reason=type(error).__name__, detail=str(error)[:200])
         raise
@@ -31,4 +33,4 @@ def run(record: SQSRecord) -> None:
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: Any) -> Any:
-    return process_partial_response(event=event, record_handler=run, processor=pulls, context=context)
+    return process_partial_response(event=event, record_handler=handle_record, processor=pulls, context=context)

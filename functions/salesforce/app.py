@@ -4,16 +4,16 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from retour.api.calls import Call, Refused, call_of, refuse_odd_path
-from retour.api.described import know_words
+from retour.api.calls import Call, ProblemError, parse_call, refuse_control_characters
+from retour.api.openapi import reject_unknown_query
 from retour.api.problem import accepted_language
-from retour.api.time_limit import answered_in_time
-from retour.api.unavailable import ask_again_when_unavailable
-from retour.channels.salesforce import ACK, Push, change_event, outbound_message, same_id
+from retour.api.time_limit import answer_in_time
+from retour.api.unavailable import answer_503_when_unavailable
+from retour.channels.salesforce import ACK, Push, is_same_id, parse_change_event, parse_outbound_message
 from retour.domain.program import Program, Source
 from retour.domain.row import Ignored, Refusal
 from retour.remote import RemoteError
-from retour.sync.salesforce import genuine, hinted, is_of_parent, keep_unread, told_of
+from retour.sync.salesforce import authenticate, handle_push, is_of_parent, listening_sources, store_unreadable
 from retour.wiring import hub
 
 BODY_MAX = 2_000_000
@@ -21,60 +21,60 @@ logger = Logger()
 
 
 @logger.inject_lambda_context
-@ask_again_when_unavailable(logger)
+@answer_503_when_unavailable(logger)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any] | None:
     if "detail-type" in event:
-        relayed(event)
+        handle_change_event(event)
         return None
-    call = call_of(event)
-    return answered_in_time(call, context, lambda: answered(call, event["pathParameters"]))
+    call = parse_call(event)
+    return answer_in_time(call, context, lambda: answer_call(call, event["pathParameters"]))
 
 
-def answered(call: Call, path: dict[str, str]) -> dict[str, Any]:
+def answer_call(call: Call, path: dict[str, str]) -> dict[str, Any]:
     language = accepted_language(call.headers)
     try:
-        refuse_odd_path(call)
-        found = genuine(hub(), path["program"], path["source"], path["token"])
+        refuse_control_characters(call)
+        found = authenticate(hub(), path["program"], path["source"], path["token"])
         if found is None:
-            raise Refused("NOT_GENUINE")
+            raise ProblemError("NOT_GENUINE")
         language = found[0].language
-        return outbound(call, *found)
-    except Refused as refused:
+        return handle_outbound_message(call, *found)
+    except ProblemError as refused:
         return refused.answer(language)
 
 
-def outbound(call: Call, program: Program, source: Source) -> dict[str, Any]:
+def handle_outbound_message(call: Call, program: Program, source: Source) -> dict[str, Any]:
     """One acknowledgement covers the whole message: what we cannot use must not make all of it come again for a day."""
-    know_words(call, [])
+    reject_unknown_query(call, [])
     if len(call.body) > BODY_MAX:
-        raise Refused("BODY_TOO_LARGE", size=str(len(call.body)), most=str(BODY_MAX))
-    push = outbound_message(call.body)
+        raise ProblemError("BODY_TOO_LARGE", size=str(len(call.body)), most=str(BODY_MAX))
+    push = parse_outbound_message(call.body)
     if isinstance(push, Refusal):
-        batch = keep_unread(hub(), program, source, call.body)
+        batch = store_unreadable(hub(), program, source, call.body)
         logger.warning("message kept unread", delivery=batch.delivery.id, why=push.details["why"])
-        return acknowledged()
-    if not same_id(push.org, source.options["org_id"]):
+        return acknowledgement()
+    if not is_same_id(push.org, source.options["org_id"]):
         logger.warning("message of another organisation refused", program=program.id, source=source.name)
-        raise Refused("OTHER_ORGANISATION", org=str(source.options["org_id"]))
-    look(program, source, push)
-    return acknowledged()
+        raise ProblemError("OTHER_ORGANISATION", org=str(source.options["org_id"]))
+    read_back_push(program, source, push)
+    return acknowledgement()
 
 
-def relayed(event: dict[str, Any]) -> None:
-    hint = change_event(event)
+def handle_change_event(event: dict[str, Any]) -> None:
+    hint = parse_change_event(event)
     if isinstance(hint, Ignored):
         logger.info("change event ignored", why=hint.why)
         return
-    for program, source in told_of(hub(), hint):
+    for program, source in listening_sources(hub(), hint):
         if isinstance(hint, Push):
-            look(program, source, hint)
+            read_back_push(program, source, hint)
         else:
             hub().send("writebacks", {"program": program.id, "source": source.name, "reconcile": True})
 
 
-def look(program: Program, source: Source, push: Push) -> None:
+def read_back_push(program: Program, source: Source, push: Push) -> None:
     try:
-        batches = hinted(hub(), program, source, push.records, is_of_parent(source, push.object))
+        batches = handle_push(hub(), program, source, push.records, is_of_parent(source, push.object))
     except RemoteError as error:
         logger.warning("records not read back", program=program.id, source=source.name, code=error.code, why=str(error))
     else:
@@ -82,5 +82,5 @@ def look(program: Program, source: Source, push: Push) -> None:
         logger.info("records read back", program=program.id, source=source.name, changed=changed)
 
 
-def acknowledged() -> dict[str, Any]:
+def acknowledgement() -> dict[str, Any]:
     return {"statusCode": 200, "headers": {"content-type": "text/xml; charset=utf-8"}, "body": ACK}

@@ -8,8 +8,8 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, pro
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from retour.connection_test import run as trial
-from retour.operations.visits import note_failing
+from retour.connection_test import runner as trial
+from retour.operations.failing_sources import note_failing
 from retour.remote import RemoteError
 from retour.sync.run import errand, owed, reconcile
 from retour.wiring import hub
@@ -29,7 +29,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> Any:
         message = record.json_body
         try:
             if "trial" in message:
-                logger.info("trial done", **trial.errand(hub(), message))
+                logger.info("trial done", **trial.handle_message(hub(), message))
             else:
                 logger.info("errand done", **errand(hub(), message, lambda: time.monotonic() < end))
         except RemoteError as error:

@@ -5,7 +5,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from retour.setup.logins import login
+from retour.setup.logins import find_login
 from retour.wiring import hub
 
 logger = Logger(service="sftp_login")
@@ -14,16 +14,16 @@ logger = Logger(service="sftp_login")
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """Transfer compares the keys; an empty answer lets nobody in. The user is `<program>.<source>`."""
-    found = login(hub(), event["username"])
+    found = find_login(hub(), event["username"])
     if found is None:
         logger.warning("login refused", server=event.get("serverId"))
         return {}
     logger.info("login looked up", program=found.program.id, source=found.source.name, keys=len(found.keys))
     settings = hub().settings
-    return admission(settings.sftp_role, settings.inbox_bucket, found.folder, found.keys)
+    return session_policy(settings.sftp_role, settings.inbox_bucket, found.folder, found.keys)
 
 
-def admission(role: str, bucket: str, folder: str, keys: list[str]) -> dict[str, Any]:
+def session_policy(role: str, bucket: str, folder: str, keys: list[str]) -> dict[str, Any]:
     arn = f"arn:{role.split(':')[1]}:s3:::{bucket}"
     objects = {
         "Effect": "Allow",

@@ -4,7 +4,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from retour.intake.large import delivery_of, split
+from retour.intake.large import load_delivery, split_into_buckets
 from retour.wiring import hub
 
 logger = Logger(service="split_file")
@@ -12,7 +12,7 @@ logger = Logger(service="split_file")
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
-    delivery = delivery_of(hub(), event)
-    work = split(hub(), delivery)
+    delivery = load_delivery(hub(), event)
+    work = split_into_buckets(hub(), delivery)
     logger.info("file split", delivery=delivery.id, size=delivery.size, buckets=len(work.items()))
     return {**event, "inbox": hub().inbox.bucket, "manifest": work.manifest}

@@ -4,7 +4,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from retour.intake.large import delivery_of, rehearse_bucket, take_bucket
+from retour.intake.large import ingest_bucket, load_delivery, simulate_bucket
 from retour.wiring import hub
 
 logger = Logger(service="take_rows")
@@ -13,10 +13,10 @@ logger = Logger(service="take_rows")
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: Any) -> None:
     item = event.get("rehearse", event)
-    delivery = delivery_of(hub(), item)
+    delivery = load_delivery(hub(), item)
     if item is event:
-        counts = take_bucket(hub(), delivery, item)
+        counts = ingest_bucket(hub(), delivery, item)
         logger.info("rows taken in", delivery=delivery.id, bucket=item["bucket"], counts=counts)
     else:
-        counts = rehearse_bucket(hub(), delivery, item)
+        counts = simulate_bucket(hub(), delivery, item)
         logger.info("rows rehearsed", delivery=delivery.id, bucket=item["bucket"], counts=counts)

@@ -9,26 +9,26 @@ from aws_lambda_powertools import Logger, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
 from retour.domain.program import Program
-from retour.intake.arrival import close_missing
-from retour.intake.undeclared import close_declared
+from retour.intake.undeclared_statuses import unlist_declared
+from retour.intake.uploads import refuse_missing_uploads
 from retour.money.statements import issue
-from retour.operations.retention import end_bodies
-from retour.posting.names import expire_names
+from retour.operations.retention import delete_expired_bodies
+from retour.posting.order_names import expire_names
 from retour.posting.waiting import expire_waiting
-from retour.schedule.arrivals import count_arrivals
-from retour.schedule.due import ask_for_visits, list_silent
-from retour.schedule.rates import pull_rates, remind_rates
+from retour.schedule.due import list_silent_sources, request_polls
+from retour.schedule.hourly_counts import count_arrivals
+from retour.schedule.rates import pull_rates, remind_missing_rates
 from retour.schedule.rollup import roll_up
-from retour.schedule.turns import Share, turns
+from retour.schedule.time_budget import TimeBudget, programs_in_turn
 from retour.wiring import Hub, hub
 
 RESERVE_SECONDS = 60.0
 """Kept back of the function's time: a piece of a count that was begun is done."""
 
-WORKED_ON = timedelta(minutes=20)
+FIRST_WORKER_TIME = timedelta(minutes=20)
 """So long what came may still have its first worker."""
 
-LEFT_OVER = ("files", "uploads", "redone", "held", "mails")
+LEFT_OVER_COUNTS = ("files", "uploads", "redone", "held", "mails")
 """What a sweep finds that no event or worker had ended: none of it, on a good day."""
 
 logger = Logger(service="tick")
@@ -43,11 +43,11 @@ def handler(event: dict[str, Any], context: Any) -> None:
         sweep_all(end, older_than, thoroughly=bool(asked.get("thoroughly")))
         return
     failed = []
-    for program, has_time in turns(hub(), "tick", end):
-        if not looked_after(hub(), program, has_time):
+    for program, has_time in programs_in_turn(hub(), "tick", end):
+        if not run_jobs(hub(), program, has_time):
             failed.append(program)
     if hub().state("", "tick").claim(f"sweep#{hub().real_now():%Y%m%dT%H}", {}):
-        failed += sweep_all(end, WORKED_ON, thoroughly=True)
+        failed += sweep_all(end, FIRST_WORKER_TIME, thoroughly=True)
     if failed:
         raise RuntimeError(f"programs not looked after: {', '.join(sorted(failed))}")
 
@@ -55,12 +55,12 @@ def handler(event: dict[str, Any], context: Any) -> None:
 def sweep_all(end: float, older_than: timedelta, *, thoroughly: bool) -> list[str]:
     """Take up what is left anywhere; last, for nobody knows what it does to its worker. The programs it failed for."""
     from retour.intake.mail import sweep_mails
-    from retour.operations.redrive import bring_back, clear_events, fold_parked
+    from retour.operations.redrive import drop_covered_events, redrive_dead_letters, refold_parked
     from retour.operations.sweep import sweep
 
-    found, failed = bring_back(hub()) + fold_parked(hub()), list[str]()
+    found, failed = redrive_dead_letters(hub()) + refold_parked(hub()), list[str]()
     found["mails"], found["mails_left"] = sweep_mails(hub(), hub().real_now() - older_than)
-    for name, has_time in turns(hub(), "sweep", end):
+    for name, has_time in programs_in_turn(hub(), "sweep", end):
         try:
             program = hub().program(name)
             if program is not None:
@@ -69,13 +69,13 @@ def sweep_all(end: float, older_than: timedelta, *, thoroughly: bool) -> list[st
             logger.exception("program not swept", program=name)
             failed.append(name)
     if not failed:
-        found["events"] = clear_events(hub())
+        found["events"] = drop_covered_events(hub())
     logger.info("swept", extra=dict(found))
-    with single_metric("SweptUp", MetricUnit.Count, sum(found[name] for name in LEFT_OVER), namespace="Retour"):
+    with single_metric("SweptUp", MetricUnit.Count, sum(found[name] for name in LEFT_OVER_COUNTS), namespace="Retour"):
         return failed
 
 
-def looked_after(h: Hub, program_id: str, has_time: Share) -> bool:
+def run_jobs(h: Hub, program_id: str, has_time: TimeBudget) -> bool:
     """One program's trouble keeps no other from its turn, and one duty's trouble no other duty."""
     done: dict[str, Any] = {}
     is_whole = True
@@ -86,9 +86,9 @@ def looked_after(h: Hub, program_id: str, has_time: Share) -> bool:
         return False
     if program is None:
         return True
-    for name, duty in DUTIES.items():
+    for name, duty in JOBS.items():
         try:
-            done[name] = duty(h, program, has_time.part(SHARES.get(name, 1.0)))
+            done[name] = duty(h, program, has_time.part(TIME_SHARES.get(name, 1.0)))
         except Exception:
             logger.exception("duty not done", program=program_id, duty=name)
             is_whole = False
@@ -96,20 +96,20 @@ def looked_after(h: Hub, program_id: str, has_time: Share) -> bool:
     return is_whole
 
 
-DUTIES: Mapping[str, Callable[[Hub, Program, Callable[[], bool]], Any]] = {
-    "visits": lambda h, program, _: ask_for_visits(h, program),
-    "silent": lambda h, program, _: list_silent(h, program),
-    "missing": lambda h, program, _: close_missing(h, program),
+JOBS: Mapping[str, Callable[[Hub, Program, Callable[[], bool]], Any]] = {
+    "visits": lambda h, program, _: request_polls(h, program),
+    "silent": lambda h, program, _: list_silent_sources(h, program),
+    "missing": lambda h, program, _: refuse_missing_uploads(h, program),
     "rates": lambda h, program, _: pull_rates(h, program),
-    "rates_missing": lambda h, program, _: remind_rates(h, program),
+    "rates_missing": lambda h, program, _: remind_missing_rates(h, program),
     "expired": expire_waiting,
     "names": lambda h, program, has_time: expire_names(h, program, has_time),
-    "declared": lambda h, program, _: close_declared(h, program),
-    "ended": end_bodies,
+    "declared": lambda h, program, _: unlist_declared(h, program),
+    "ended": delete_expired_bodies,
     "statements": issue,
     "arrivals": count_arrivals,
     "rolled_up": roll_up,
 }
 """What is looked at for each program, in this order; each goes on at the next tick where its time was over."""
-SHARES = {"expired": 1 / 3, "names": 1 / 3, "statements": 1 / 2, "arrivals": 1 / 2}
+TIME_SHARES = {"expired": 1 / 3, "names": 1 / 3, "statements": 1 / 2, "arrivals": 1 / 2}
 """Of what is left of a program's time; the last has all that the others leave."""

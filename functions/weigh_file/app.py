@@ -4,7 +4,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from retour.intake.large import delivery_of, weigh
+from retour.intake.large import conclude_simulation, load_delivery
 from retour.wiring import hub
 
 logger = Logger(service="weigh_file")
@@ -12,7 +12,7 @@ logger = Logger(service="weigh_file")
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
-    delivery, ended = weigh(hub(), delivery_of(hub(), event))
+    delivery, ended = conclude_simulation(hub(), load_delivery(hub(), event))
     if ended is not None:
         hub().send("answers", {"program": delivery.program, "delivery": delivery.id, "what": "batch"})
     logger.info("file weighed", delivery=delivery.id, state=ended.state if ended else "goes on")

@@ -7,9 +7,9 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from local.door import end_with_parent
-from local.folder import CannotStart
-from local.hub import Settings, until_told
+from local.aws_gateway import end_with_parent
+from local.data_folder import StartupError
+from local.hub import Settings, run_until_stopped
 
 
 def main() -> int:
@@ -17,7 +17,9 @@ def main() -> int:
     options.add_argument("--port", type=int, default=8400, help="where the API answers (default 8400; 0: any)")
     options.add_argument("--data", type=Path, default=Path(".retour"), help="where everything is kept")
     options.add_argument(
-        "--now", type=moment, help="what the business clock shows at the start, as ISO 8601 (default: as it was left)"
+        "--now",
+        type=parse_moment,
+        help="what the business clock shows at the start, as ISO 8601 (default: as it was left)",
     )
     options.add_argument("--ready-file", type=Path, help="written when everything answers (default DATA/ready.json)")
     options.add_argument("--auth", action="store_true", help="functions may do only what their roles allow")
@@ -36,14 +38,14 @@ def main() -> int:
     )
     end_with_parent()
     try:
-        asyncio.run(until_told(settings, lambda text: print(text, flush=True)))
-    except CannotStart as reason:
+        asyncio.run(run_until_stopped(settings, lambda text: print(text, flush=True)))
+    except StartupError as reason:
         print(f"Retour stopped. {reason}", file=sys.stderr)
         return 1
     return 0
 
 
-def moment(text: str) -> datetime:
+def parse_moment(text: str) -> datetime:
     """A moment; without an offset in UTC."""
     try:
         said = datetime.fromisoformat(text)

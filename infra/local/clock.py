@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from local.folder import write_whole
-from retour.api.problem import Refused
-from retour.domain.times import instant, text
+from local.data_folder import write_atomically
+from retour.api.problem import ProblemError
+from retour.domain.times import format_instant, parse_instant
 
 YEARS_MAX = 100
 
@@ -23,7 +23,7 @@ class Clock:
         kept = int(json.loads(path.read_text())["offset_seconds"]) if path.exists() else 0
         self.offset_seconds = kept
         if offset_seconds is not None:
-            self.keep(offset_seconds)
+            self.set_offset(offset_seconds)
 
     @property
     def offset(self) -> timedelta:
@@ -32,40 +32,44 @@ class Clock:
     def now(self) -> datetime:
         return datetime.now(UTC) + self.offset
 
-    def keep(self, offset_seconds: int) -> None:
-        write_whole(self.path, json.dumps({"offset_seconds": offset_seconds}))
+    def set_offset(self, offset_seconds: int) -> None:
+        write_atomically(self.path, json.dumps({"offset_seconds": offset_seconds}))
         self.offset_seconds = offset_seconds
 
     def document(self) -> dict[str, Any]:
-        return {"now": text(self.now()), "real": text(datetime.now(UTC)), "offset_seconds": self.offset_seconds}
+        return {
+            "now": format_instant(self.now()),
+            "real": format_instant(datetime.now(UTC)),
+            "offset_seconds": self.offset_seconds,
+        }
 
 
 @dataclass
-class Dial:
+class ClockControl:
     """What turns the clock: once it is turned, `follow` brings everything along that shows it."""
 
     clock: Clock
     follow: Callable[[], None]
     turning: threading.Lock = field(default_factory=threading.Lock)
 
-    def turn(self, body: bytes) -> dict[str, Any]:
+    def advance(self, body: bytes) -> dict[str, Any]:
         """To the moment in `{"to": ISO 8601}`, and everything that became due is looked after before this returns."""
-        wanted = moment(body)
+        wanted = parse_moment(body)
         with self.turning:
             now = self.clock.now()
             if wanted < now:
-                raise Refused("CLOCK_GOES_FORWARD", moment=text(now))
+                raise ProblemError("CLOCK_GOES_FORWARD", moment=format_instant(now))
             # Whole seconds, and never short of the moment: what is due then must be due.
-            self.clock.keep(self.clock.offset_seconds + -((now - wanted) // timedelta(seconds=1)))
+            self.clock.set_offset(self.clock.offset_seconds + -((now - wanted) // timedelta(seconds=1)))
             self.follow()
             return self.clock.document()
 
 
-def moment(body: bytes) -> datetime:
+def parse_moment(body: bytes) -> datetime:
     try:
-        wanted = instant(json.loads(body)["to"])
+        wanted = parse_instant(json.loads(body)["to"])
     except (ValueError, KeyError, TypeError, OverflowError):
         wanted = None
     if wanted is None or wanted > datetime.now(UTC) + timedelta(days=365 * YEARS_MAX):
-        raise Refused("NOT_A_TIME", "clock", years=str(YEARS_MAX))
+        raise ProblemError("NOT_A_TIME", "clock", years=str(YEARS_MAX))
     return wanted

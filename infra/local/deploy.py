@@ -41,45 +41,47 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Deployed:
+class DeployedStack:
     """A stack in the embedded AWS: where its API answers, and what its template says of itself."""
 
     api_base: str
     outputs: Mapping[str, str]
 
 
-def deploy(endpoint: Endpoint | str, *, parameters: Mapping[str, str], root: Path, stack: str = "retour") -> Deployed:
+def deploy(
+    endpoint: Endpoint | str, *, parameters: Mapping[str, str], root: Path, stack: str = "retour"
+) -> DeployedStack:
     """Create the stack from `root`/template.yaml, or bring it up to date in place; what it keeps stays."""
     from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
     template = yaml_parse((root / "template.yaml").read_text())
-    parameters = {**parameters, "InboxBucket": _inbox(endpoint, f"{stack}-inbox")}
+    parameters = {**parameters, "InboxBucket": _create_inbox(endpoint, f"{stack}-inbox")}
     artifacts = _Artifacts(endpoint)
     # A stack of its own: the emulator cannot update a nested one without losing the attributes of what stays the same.
     storage = template["Resources"].pop("Storage")["Properties"]
     child = (root / storage["TemplateURL"]).read_bytes()
     defaults = {name: str(declared["Default"]) for name, declared in template["Parameters"].items()}
     wanted = {name: {**defaults, **parameters}[value["Ref"]] for name, value in storage["Parameters"].items()}
-    kept = _settle(endpoint, f"{stack}-storage", artifacts.put(f"{_digest(child)}.yaml", child), wanted)
+    kept = _apply_stack(endpoint, f"{stack}-storage", artifacts.put(f"{_digest(child)}.yaml", child), wanted)
     _spare_the_machine(template)
     _upload(artifacts, template, root, parameters)
-    body = _translated(template, parameters)
+    body = _translate(template, parameters)
     for name, value in kept.items():
         body = body.replace(json.dumps({"Fn::GetAtt": ["Storage", f"Outputs.{name}"]}), json.dumps(value))
         body = body.replace(f"${{Storage.Outputs.{name}}}", value)
     code = body.encode()
-    outputs = _settle(endpoint, stack, artifacts.put(f"{_digest(code)}.json", code), parameters)
-    return Deployed(f"{endpoint}/_aws/execute-api/{outputs['ApiId']}/$default", outputs)
+    outputs = _apply_stack(endpoint, stack, artifacts.put(f"{_digest(code)}.json", code), parameters)
+    return DeployedStack(f"{endpoint}/_aws/execute-api/{outputs['ApiId']}/$default", outputs)
 
 
-def _root(key: str = "") -> boto3.Session:
+def _root_session(key: str = "") -> boto3.Session:
     return boto3.Session(region_name=REGION, aws_access_key_id="test", aws_secret_access_key=key or "test")
 
 
 def client(service: str, endpoint: Endpoint | str) -> Any:
     """A boto3 client of the embedded AWS, as its root user; never by a proxy of the environment."""
     at = endpoint if isinstance(endpoint, Endpoint) else Endpoint(endpoint)
-    session: Any = _root(at.key)
+    session: Any = _root_session(at.key)
     return session.client(
         service,
         endpoint_url=at.url,
@@ -92,7 +94,7 @@ def client(service: str, endpoint: Endpoint | str) -> Any:
     )
 
 
-def _inbox(endpoint: Endpoint | str, bucket: str) -> str:
+def _create_inbox(endpoint: Endpoint | str, bucket: str) -> str:
     """The inbox, beside the stack: a killed emulator forgets its stacks, but finds its objects again."""
     s3 = client("s3", endpoint)
     with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
@@ -148,12 +150,12 @@ def _spare_the_machine(template: dict[str, Any]) -> None:
                     state["MaxConcurrency"] = min(most, state["MaxConcurrency"])
 
 
-def _translated(template: dict[str, Any], parameters: Mapping[str, str]) -> str:
+def _translate(template: dict[str, Any], parameters: Mapping[str, str]) -> str:
     from samtranslator.parser.parser import Parser  # type: ignore[import-untyped]
     from samtranslator.translator.translator import Translator  # type: ignore[import-untyped]
 
     logging.getLogger("samtranslator").setLevel(logging.ERROR)
-    translator = Translator(managed_policy_map={}, sam_parser=Parser(), boto_session=_root())
+    translator = Translator(managed_policy_map={}, sam_parser=Parser(), boto_session=_root_session())
     translated = translator.translate(template, dict(parameters))
     resources = translated["Resources"]
     for name, resource in list(resources.items()):
@@ -165,7 +167,7 @@ def _translated(template: dict[str, Any], parameters: Mapping[str, str]) -> str:
     return json.dumps(translated, sort_keys=True)
 
 
-def _settle(endpoint: Endpoint | str, stack: str, url: str, parameters: Mapping[str, str]) -> dict[str, str]:
+def _apply_stack(endpoint: Endpoint | str, stack: str, url: str, parameters: Mapping[str, str]) -> dict[str, str]:
     """Create or update, wait, and return the outputs."""
     cloudformation = client("cloudformation", endpoint)
     wanted = {
@@ -189,7 +191,7 @@ def _settle(endpoint: Endpoint | str, stack: str, url: str, parameters: Mapping[
         if status in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
             return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
         if not status.endswith("IN_PROGRESS") or time.monotonic() > deadline:
-            raise RuntimeError(f"stack {stack} is {status}: " + "; ".join(_complaints(cloudformation, stack)))
+            raise RuntimeError(f"stack {stack} is {status}: " + "; ".join(_failure_reasons(cloudformation, stack)))
         time.sleep(0.02)
 
 
@@ -208,7 +210,7 @@ def _exists(cloudformation: Any, stack: str) -> bool:
     return True
 
 
-def _complaints(cloudformation: Any, stack: str) -> Iterator[str]:
+def _failure_reasons(cloudformation: Any, stack: str) -> Iterator[str]:
     events = cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
     for event in reversed(events):
         if event["ResourceStatus"].endswith("FAILED"):

@@ -1,4 +1,4 @@
-"""The embedded AWS: MiniStack in a process of its own, on loopback only, behind the hub's own door (door.py)."""
+"""The embedded AWS: MiniStack in a process of its own, on loopback only, behind a gateway of the hub's own (aws_gateway.py)."""
 
 import os
 import re
@@ -15,12 +15,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".venv-local/bin/python"
-DOOR = Path(__file__).resolve().parent / "door.py"
+GATEWAY_SCRIPT = Path(__file__).resolve().parent / "aws_gateway.py"
 REGION = "us-east-1"
 READY_SECONDS = 30.0
 # It saves its state only when it ends of itself, and that can take seconds with a large table.
 SAVE_SECONDS = 45.0
-DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+NO_PROXY_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """To this machine itself, whatever proxy the environment names."""
 QUEUE_ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/(?=000000000000/)")
 
@@ -49,7 +49,7 @@ def emulator(
         # The last state that was saved is of an earlier day than the objects, and must not pass for the present.
         shutil.rmtree(data / "state", ignore_errors=True)
         (data / "emulator.pid").unlink()
-    _end_workers(data)
+    _kill_workers(data)
     # Every worker leaves its unpacked code behind when it is killed.
     shutil.rmtree(data / "tmp", ignore_errors=True)
     for folder in ("tmp", "state", "s3"):
@@ -58,8 +58,8 @@ def emulator(
     with (data / "emulator.log").open("ab") as log:
         process = subprocess.Popen(
             # -P: what lies beside the door has names of the standard library.
-            [str(PYTHON), "-P", str(DOOR)],
-            env=_environment(data, port, auth=auth, persist=persist, relay=relay) | _admission(key, front),
+            [str(PYTHON), "-P", str(GATEWAY_SCRIPT)],
+            env=_environment(data, port, auth=auth, persist=persist, relay=relay) | _access_environment(key, front),
             cwd=data,
             stdin=subprocess.PIPE,  # It closes when this process ends, and then the emulator does.
             stdout=log,
@@ -73,10 +73,10 @@ def emulator(
         _wait_until_ready(process, endpoint, data / "emulator.log")
         yield endpoint
     finally:
-        if _end(process):
+        if _stop(process):
             (data / "emulator.pid").unlink(missing_ok=True)
         # They end by themselves, each in its time; nobody waits for what they would still say.
-        _end_workers(data)
+        _kill_workers(data)
         shutil.rmtree(data / "tmp", ignore_errors=True)
 
 
@@ -148,7 +148,7 @@ def _environment(data: Path, port: int, *, auth: bool, persist: bool, relay: str
     }
 
 
-def _admission(key: str, front: str) -> dict[str, str]:
+def _access_environment(key: str, front: str) -> dict[str, str]:
     """Who comes in. Functions sign with the secret key they inherit; those with a role of their own show the key."""
     return {"RETOUR_AWS_KEY": key, "RETOUR_FRONT": front, "AWS_SECRET_ACCESS_KEY": key} if key else {}
 
@@ -159,14 +159,14 @@ def _wait_until_ready(process: subprocess.Popen[bytes], endpoint: str, log: Path
         if process.poll() is not None:
             raise RuntimeError(f"the embedded AWS ended with code {process.returncode} while starting; see {log}")
         try:
-            with DIRECT.open(f"{endpoint}/_ministack/ready", timeout=1):
+            with NO_PROXY_OPENER.open(f"{endpoint}/_ministack/ready", timeout=1):
                 return
         except (urllib.error.URLError, TimeoutError, ConnectionError):
             time.sleep(0.02)
     raise TimeoutError(f"the embedded AWS did not answer on {endpoint} within {READY_SECONDS:.0f} s; see {log}")
 
 
-def _end(process: subprocess.Popen[bytes]) -> bool:
+def _stop(process: subprocess.Popen[bytes]) -> bool:
     """End the emulator; whether it had the time to save its state."""
     process.terminate()
     try:
@@ -180,7 +180,7 @@ def _end(process: subprocess.Popen[bytes]) -> bool:
         process.stdin.close()
 
 
-def _end_workers(data: Path) -> None:
+def _kill_workers(data: Path) -> None:
     """End what a killed emulator left running: its functions would go on, into the tables of the next one."""
     mark = os.fsencode(data / "tmp") + b"/"
     for process in Path("/proc").glob("[0-9]*"):
@@ -197,6 +197,8 @@ def _is_emulator(pid: int) -> bool:
         return False
     command = Path(f"/proc/{pid}/cmdline")
     if Path("/proc/self").exists():
-        return command.exists() and any(mark in command.read_bytes() for mark in (os.fsencode(DOOR), b"-m\0ministack"))
+        return command.exists() and any(
+            mark in command.read_bytes() for mark in (os.fsencode(GATEWAY_SCRIPT), b"-m\0ministack")
+        )
     shown = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return str(DOOR) in shown.stdout or "-m ministack" in shown.stdout
+    return str(GATEWAY_SCRIPT) in shown.stdout or "-m ministack" in shown.stdout

@@ -23,39 +23,39 @@ import asyncssh
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from local import replay, salesforce, secrets, sftp, smtp
-from local.clock import Clock, Dial
-from local.deploy import Deployed, Endpoint, client, deploy
-from local.emulator import DIRECT, emulator
-from local.folder import (
+from local.clock import Clock, ClockControl
+from local.data_folder import (
     HOST,
-    CannotStart,
     Ports,
-    aws_key,
+    StartupError,
     certificate_authority,
+    create_subfolders,
     front_socket,
-    has_room,
-    held,
-    key_pair,
-    prepare,
+    has_free_space,
+    load_aws_key,
+    load_public_key,
+    locked_folder,
     server_tls,
-    write_whole,
+    write_atomically,
 )
-from local.front import KEY_HEADER, SIGN_IN, Front, Open
-from retour.store.state import FACTS, LASTS_DAYS
+from local.deploy import DeployedStack, Endpoint, client, deploy
+from local.emulator import NO_PROXY_OPENER, emulator
+from local.proxy import KEY_HEADER, SIGN_IN, Backend, HubProxy
+from retour.store.source_state import FACTS_PREFIX, KEPT_DAYS
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = Path(__file__).resolve().parent / "sample/acme.yaml"
 STACK = "retour"
 MAIL_DOMAIN = "in.retour.test"
-CHANGES_KEYS = re.compile(r"/v1/programs/[^/]+(/sources/[^/]+/secrets?(/.*)?|/keys(/.*)?)?")
-APPLIES = re.compile(r"/console/[^/]+/setup/(program|keys|sources)(/.*)?")
+KEY_CHANGE_PATH = re.compile(r"/v1/programs/[^/]+(/sources/[^/]+/secrets?(/.*)?|/keys(/.*)?)?")
+CONSOLE_WRITE_PATH = re.compile(r"/console/[^/]+/setup/(program|keys|sources)(/.*)?")
 DRAIN_SECONDS = 60.0
 PAUSE_SECONDS = 10.0
-ROUND_SECONDS = 10.0
+POLL_SECONDS = 10.0
 SWEEP_SECONDS = 60.0
-THOROUGH_ROUNDS = 3
-FACTS_LAST = timedelta(days=LASTS_DAYS["idempotency"])
-WHIMS = os.environ.get("RETOUR_WHIMS", "")
+THOROUGH_EVERY = 3
+FACTS_LAST = timedelta(days=KEPT_DAYS["idempotency"])
+CHAOS_SEED = os.environ.get("RETOUR_WHIMS", "")
 """A seed: the events of the SFTP server then come as unreliably as those of the cloud may."""
 
 log = logging.getLogger("retour.local")
@@ -63,7 +63,7 @@ T = TypeVar("T")
 Say = Callable[[str], None]
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """Ctrl-C or SIGTERM came while the hub was still starting."""
 
 
@@ -80,7 +80,7 @@ class Settings:
 class Stack:
     """The deployed stack, as its root user sees it."""
 
-    deployed: Deployed
+    deployed: DeployedStack
     endpoint: Endpoint
 
     def client(self, service: str) -> Any:
@@ -97,7 +97,7 @@ class Stack:
         self.client("sqs").send_message(QueueUrl=self.output(queue), MessageBody=json.dumps(message))
 
     def call(self, function: str, event: dict[str, Any]) -> Any:
-        return replay.call(self.client("lambda"), self.output(function), event)
+        return replay.invoke(self.client("lambda"), self.output(function), event)
 
 
 class Programs:
@@ -106,7 +106,7 @@ class Programs:
     `refresh` asks the hub's own API, keeps what is new, and writes the ready-file again once there is one.
     """
 
-    def __init__(self, settings: Settings, stack: Stack, vault: secrets.Vault, kept: secrets.Kept):
+    def __init__(self, settings: Settings, stack: Stack, vault: secrets.Vault, kept: secrets.StoredSecrets):
         self.settings, self.stack, self.vault, self.kept = settings, stack, vault, kept
         self.documents: dict[str, Mapping[str, Any]] = {}
         self.accounts: dict[str, sftp.Account] = {}
@@ -115,26 +115,26 @@ class Programs:
 
     def refresh(self) -> None:
         with self.lock:
-            self.documents = {item["program"]: self.document(item["program"]) for item in self.pages("/v1/programs")}
-            self.keep(self.vault.complete(self.kept, self.documents))
+            self.documents = {item["program"]: self.document(item["program"]) for item in self.list_items("/v1/programs")}
+            self.save_secrets(self.vault.sync(self.kept, self.documents))
             self.accounts = {account.user: account for account in self.sftp_accounts()}
             for tell in self.changed:
                 tell()
 
-    def keep(self, kept: secrets.Kept) -> None:
+    def save_secrets(self, kept: secrets.StoredSecrets) -> None:
         path = self.settings.data / "secrets.json"
         if kept != self.kept or not path.exists():
             secrets.save(path, kept)
             self.kept = kept
 
-    def watch(self) -> None:
+    def sync_secrets(self) -> None:
         """Secrets that somebody set in Parameter Store itself are kept as well."""
         with self.lock:
-            self.keep(self.vault.complete(self.kept, self.documents))
+            self.save_secrets(self.vault.sync(self.kept, self.documents))
 
-    def passed(self, method: str, path: str, status: int) -> None:
+    def keep_changes(self, method: str, path: str, status: int) -> None:
         """Before a change of a program or of its keys is answered, it is kept."""
-        if status < 300 and CHANGES_KEYS.fullmatch(path):
+        if status < 300 and KEY_CHANGE_PATH.fullmatch(path):
             self.refresh()
 
     def account(self, user: str) -> sftp.Account | None:
@@ -149,13 +149,13 @@ class Programs:
         for program, name, source in self.sources():
             if source["channel"] == "sftp":
                 given = source.get("options", {}).get("public_keys", ())
-                own = key_pair(self.key_file(program, name))
+                own = load_public_key(self.key_file(program, name))
                 yield sftp.Account(f"{program}.{name}", program, name, (*given, own))
 
     def key_file(self, program: str, source: str) -> Path:
         return self.settings.data / "keys" / f"{program}.{source}"
 
-    def described(self, api: str) -> dict[str, Any]:
+    def ready_document(self, api: str) -> dict[str, Any]:
         """What the ready-file says of the programs."""
         return {
             program: {
@@ -193,17 +193,17 @@ class Programs:
                 return {"url": f"{api}/v1/programs/{program}/salesforce/{name}/{token}"}
         return {}
 
-    def pages(self, path: str) -> Iterator[dict[str, Any]]:
+    def list_items(self, path: str) -> Iterator[dict[str, Any]]:
         cursor = None
         while True:
-            answer = self.ask("GET", f"{path}?cursor={cursor}" if cursor else path)
+            answer = self.call_api("GET", f"{path}?cursor={cursor}" if cursor else path)
             yield from answer["items"]
             cursor = answer.get("next")
             if not cursor:
                 return
 
     def document(self, program: str) -> Mapping[str, Any]:
-        answer = self.ask("GET", f"/v1/programs/{program}")
+        answer = self.call_api("GET", f"/v1/programs/{program}")
         found: Mapping[str, Any] = answer.get("document", answer)
         return found
 
@@ -211,9 +211,9 @@ class Programs:
         document = path.read_bytes()
         name = re.search(rb"^program:\s*(\S+)", document, re.MULTILINE)
         assert name is not None
-        self.ask("PUT", f"/v1/programs/{name[1].decode()}", document, "application/yaml")
+        self.call_api("PUT", f"/v1/programs/{name[1].decode()}", document, "application/yaml")
 
-    def ask(self, method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> Any:
+    def call_api(self, method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> Any:
         headers = {
             "Authorization": f"Bearer {self.kept.admin_key}",
             "Content-Type": kind,
@@ -221,11 +221,11 @@ class Programs:
         }
         request = urllib.request.Request(self.stack.deployed.api_base + path, body, headers, method=method)
         try:
-            with DIRECT.open(request, timeout=60) as answer:
+            with NO_PROXY_OPENER.open(request, timeout=60) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             said = error.read(2000).decode("utf-8", "replace")
-            raise CannotStart(f"{method} {path} was answered {error.code}: {said}") from error
+            raise StartupError(f"{method} {path} was answered {error.code}: {said}") from error
 
 
 async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
@@ -235,25 +235,25 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
         """Something that takes a while, and is done whole: a half-started emulator could not be ended."""
         done = await asyncio.to_thread(call, *arguments)
         if stop.is_set():
-            raise Stopped
+            raise StoppedError
         return done
 
     async with AsyncExitStack() as ending:
-        data = ending.enter_context(held(settings.data))
+        data = ending.enter_context(locked_folder(settings.data))
         settings.ready_file.unlink(missing_ok=True)
         settings.ready_file.parent.mkdir(parents=True, exist_ok=True)
-        prepare(data)
+        create_subfolders(data)
         authority = certificate_authority(data / "tls")
         tls = server_tls(authority)
         clock = Clock(data / "clock.json", settings.clock_offset_seconds)
         ports = Ports(settings.port, data / "ports.json")
-        front = Front(front_socket(settings.port), tls)
+        front = HubProxy(front_socket(settings.port), tls)
         front.start()
         ending.callback(front.stop)
         api = f"http://{HOST}:{front.server_port}"
         say(f"Retour is starting on {api}")
 
-        outbox = await smtp.listen(ports.listening("outbox"), smtp.Outbox(data / "sent"))
+        outbox = await smtp.listen(ports.listen("outbox"), smtp.Outbox(data / "sent"))
         ending.callback(outbox.close)
         unclean = (data / "running").exists()
         (data / "running").write_text(str(os.getpid()))
@@ -267,7 +267,7 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
             now=clock.now,
         )
         ending.callback(simulator.stop)
-        sftp_door = ports.listening("sftp")
+        sftp_door = ports.listen("sftp")
         ending.callback(sftp_door.close)
         ports.save()
 
@@ -283,7 +283,7 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
             }
 
         quiet = {"Outward": "off"} if unclean else {}
-        stack = await step(deployed, endpoint, parameters() | quiet)
+        stack = await step(deploy_stack, endpoint, parameters() | quiet)
         kept = secrets.load(data / "secrets.json")
         first = not kept.programs
         vault = secrets.Vault(
@@ -293,21 +293,21 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
             stack.client("ssm"),
         )
         programs = Programs(settings, stack, vault, kept)
-        await step(vault.put_back, kept)
-        programs.keep(kept)
+        await step(vault.restore, kept)
+        programs.save_secrets(kept)
         if unclean:
-            owed = await step(taken_in_again, stack, say, stop)
-            stack = await step(deployed, endpoint, parameters())
+            owed = await step(rebuild_ledger, stack, say, stop)
+            stack = await step(deploy_stack, endpoint, parameters())
             programs.stack = stack
             for message in owed:
                 await step(stack.send, "AnswersQueue", message)
-            await step(looked_after, stack)
+            await step(run_due_jobs, stack)
         await step(programs.refresh)
         if first and not programs.documents:
             await step(programs.apply, SAMPLE)
             await step(programs.refresh)
-        ending.push_async_callback(asyncio.to_thread, paused, programs.stack)
-        await step(gone_on, programs)
+        ending.push_async_callback(asyncio.to_thread, pause_large_files, programs.stack)
+        await step(resume_interrupted_files, programs)
 
         events = stack.client("events")
         s3 = stack.client("s3")
@@ -315,25 +315,25 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
         def raise_event(kind: str, detail: str) -> None:
             events.put_events(Entries=[{"Source": "retour.sftp", "DetailType": kind, "Detail": detail}])
 
-        announcer = sftp.Announcer(raise_event, Random(WHIMS) if WHIMS else None)
-        key_pair(data / "keys/sftp_host_key")
+        announcer = sftp.EventSender(raise_event, Random(CHAOS_SEED) if CHAOS_SEED else None)
+        load_public_key(data / "keys/sftp_host_key")
         door = await sftp.listen(
             sftp_door,
             data / "keys/sftp_host_key",
             programs.account,
             lambda account: sftp.Folder(s3, stack.bucket, f"sftp/{account.program}/{account.source}/"),
-            announcer.uploaded,
+            announcer.announce,
             data / "uploading",
         )
-        ending.push_async_callback(closed, door)
-        post = smtp.Delivery(
+        ending.push_async_callback(close_server, door)
+        post = smtp.MailQueue(
             data / "mail",
-            lambda name, raw: put(s3, stack.bucket, f"mail/{name}", raw),
+            lambda name, raw: put_object(s3, stack.bucket, f"mail/{name}", raw),
             lambda event: stack.call("InboundEmailFunction", event),
         )
         ending.push_async_callback(post.stop)
         post.resume()
-        mail = await smtp.listen(ports.listening("smtp"), smtp.Reception(MAIL_DOMAIN, post.take), tls)
+        mail = await smtp.listen(ports.listen("smtp"), smtp.Reception(MAIL_DOMAIN, post.accept), tls)
         ending.callback(mail.close)
         ports.save()
 
@@ -341,24 +341,24 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
             return {"items": smtp.sent_mails(data / "sent"), "next": None}
 
         def follow() -> None:
-            programs.stack = deployed(endpoint, parameters())
-            looked_after(programs.stack)
+            programs.stack = deploy_stack(endpoint, parameters())
+            run_due_jobs(programs.stack)
 
         pages = {"/local/mails": mails, "/v1/mails": mails, "/local/clock": clock.document}
-        knobs = {"/local/clock": Dial(clock, follow).turn}
+        knobs = {"/local/clock": ClockControl(clock, follow).advance}
 
         link = [await step(sign_in_link, stack, api)]
 
         def passed(method: str, path: str, status: int) -> None:
             """Once somebody came in by the link, the ready-file has another; a program applied by hand is kept."""
-            programs.passed(method, path, status)
+            programs.keep_changes(method, path, status)
             if path == SIGN_IN and status == HTTPStatus.SEE_OTHER:
                 try:
                     link[0] = sign_in_link(programs.stack, api)
                     tell()
                 except Exception:
                     log.exception("the next link to sign in could not be told")
-            elif method == "POST" and APPLIES.fullmatch(path) and status < HTTPStatus.BAD_REQUEST:
+            elif method == "POST" and CONSOLE_WRITE_PATH.fullmatch(path) and status < HTTPStatus.BAD_REQUEST:
                 programs.refresh()
 
         def tell() -> None:
@@ -371,38 +371,38 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
                 "salesforce_simulator": simulator.url,
                 "aws_endpoint": endpoint.url,
                 "admin_key": programs.kept.admin_key,
-                "programs": programs.described(api),
+                "programs": programs.ready_document(api),
             }
-            write_whole(settings.ready_file, json.dumps(ready, indent=1) + "\n")
+            write_atomically(settings.ready_file, json.dumps(ready, indent=1) + "\n")
 
-        opened = Open(stack.deployed.api_base, programs.kept.admin_key, passed, pages, knobs=knobs)
-        front.open(replace(opened, aws_key=endpoint.key, has_room=lambda: has_room(data)))
+        opened = Backend(stack.deployed.api_base, programs.kept.admin_key, passed, pages, knobs=knobs)
+        front.open(replace(opened, aws_key=endpoint.key, has_room=lambda: has_free_space(data)))
         programs.changed.append(tell)
         await step(tell)
         ending.callback(settings.ready_file.unlink, missing_ok=True)
         for moved in ports.told():
             say(moved)
-        say(addresses(settings, api, ports, simulator.url, endpoint, sorted(programs.documents), link[0]))
-        await until(stop, programs.watch, Rounds(lambda: programs.stack).sweep)
+        say(ready_banner(settings, api, ports, simulator.url, endpoint, sorted(programs.documents), link[0]))
+        await run_until(stop, programs.sync_secrets, PeriodicSweep(lambda: programs.stack).sweep)
         say("Stopping; what is kept is being saved …")
 
 
-async def until(stop: threading.Event, *rounds: Callable[[], None]) -> None:
+async def run_until(stop: threading.Event, *rounds: Callable[[], None]) -> None:
     """Waits for the end, making its rounds now and then, and once more at the end."""
     ended = False
     while not ended:
-        ended = await asyncio.to_thread(stop.wait, ROUND_SECONDS)
+        ended = await asyncio.to_thread(stop.wait, POLL_SECONDS)
         for look in rounds:
             try:
                 await asyncio.to_thread(look)
             except EndpointConnectionError as error:
-                raise CannotStart("The embedded AWS is gone. Start the hub again: nothing is lost.") from error
+                raise StartupError("The embedded AWS is gone. Start the hub again: nothing is lost.") from error
             except Exception:
                 log.exception("a look at what is kept failed")
 
 
 @dataclass
-class Rounds:
+class PeriodicSweep:
     """What the cloud's retries and the hourly sweep do, here once a minute: the embedded AWS tells an event once."""
 
     stack: Callable[[], Stack]
@@ -412,7 +412,7 @@ class Rounds:
     def sweep(self) -> None:
         if time.monotonic() - self.last >= SWEEP_SECONDS:
             self.rounds += 1
-            asked = {"older_than_seconds": SWEEP_SECONDS, "thoroughly": self.rounds % THOROUGH_ROUNDS == 0}
+            asked = {"older_than_seconds": SWEEP_SECONDS, "thoroughly": self.rounds % THOROUGH_EVERY == 0}
             self.stack().call("TickFunction", {"sweep": asked})
             self.last = time.monotonic()
 
@@ -422,25 +422,25 @@ def sign_in_link(stack: Stack, api: str) -> str:
     return f"{api}{stack.call('ConsoleFunction', {'sign_in': {'name': 'admin'}})['path']}"
 
 
-def taken_in_again(stack: Stack, say: Say, stop: threading.Event) -> list[dict[str, str]]:
+def rebuild_ledger(stack: Stack, say: Say, stop: threading.Event) -> list[dict[str, str]]:
     """Rebuilds the ledger from what was stored; returns the answers that senders are still owed."""
     s3 = stack.client("s3")
-    stored = replay.envelopes(s3, stack.bucket)
+    stored = replay.list_envelopes(s3, stack.bucket)
     say(f"The last run did not end of itself; {len(stored)} deliveries are taken in again.")
 
     def progress(number: int) -> None:
         if stop.is_set():
-            raise Stopped
+            raise StoppedError
         if number % 500 == 0:
             say(f"  {number} of {len(stored)}")
 
     for key, failure in replay.replay(stack.client("lambda"), stack.output("ApiFunction"), stored, progress):
         say(f"  {key} could not be taken in again: {failure}")
-    drained(stack)
+    wait_for_queues(stack)
     return list(replay.unanswered(s3, stack.bucket, stored))
 
 
-def paused(stack: Stack) -> None:
+def pause_large_files(stack: Stack) -> None:
     """Large files stop where they are, for the emulator would not end before them; the next run goes on with them."""
     states = stack.client("stepfunctions")
     ways: set[str] = set()
@@ -464,35 +464,35 @@ def executions(states: Any, **of: str) -> list[str]:
     return [one["executionArn"] for one in states.list_executions(**of)["executions"]]
 
 
-def gone_on(programs: Programs) -> None:
+def resume_interrupted_files(programs: Programs) -> None:
     """What the last run left on its way: files that nobody was told of, and large ones in the middle of theirs."""
     try:
-        programs.ask("POST", "/v1/redrive", b"{}")
+        programs.call_api("POST", "/v1/redrive", b"{}")
         programs.stack.call("TickFunction", {"sweep": {"older_than_seconds": 0}})
         end_facts(programs.stack.client("s3"), programs.stack.bucket)
-    except (CannotStart, OSError, replay.FunctionFailed):
+    except (StartupError, OSError, replay.FunctionError):
         log.exception("what was on its way when the last run ended may wait for retour redrive")
 
 
 def end_facts(s3: Any, bucket: str) -> None:
     """Answers that are kept for a repeat of their call end with the table's own (store/state.py)."""
     oldest = datetime.now(UTC) - FACTS_LAST
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=FACTS):
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=FACTS_PREFIX):
         for one in page.get("Contents", ()):
             if one["LastModified"] < oldest:
                 s3.delete_object(Bucket=bucket, Key=one["Key"])
 
 
-def looked_after(stack: Stack) -> None:
+def run_due_jobs(stack: Stack) -> None:
     """What became due by the clock, now and not at the next quarter of an hour: visits, expiries, locks."""
     for function in ("TickFunction", "LockFunction"):
         try:
             stack.call(function, {})
-        except replay.FunctionFailed:
+        except replay.FunctionError:
             log.exception("not everything that became due was looked after")
 
 
-def drained(stack: Stack) -> None:
+def wait_for_queues(stack: Stack) -> None:
     """Waits until nothing is left in the queues that leads out of the house."""
     sqs = stack.client("sqs")
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
@@ -505,13 +505,13 @@ def drained(stack: Stack) -> None:
             time.sleep(0.1)
 
 
-def deployed(endpoint: Endpoint, parameters: Mapping[str, str]) -> Stack:
+def deploy_stack(endpoint: Endpoint, parameters: Mapping[str, str]) -> Stack:
     stack = Stack(deploy(endpoint, parameters=parameters, root=ROOT, stack=STACK), endpoint)
-    may_send(endpoint)
+    allow_sending(endpoint)
     return stack
 
 
-def may_send(endpoint: Endpoint) -> None:
+def allow_sending(endpoint: Endpoint) -> None:
     """SES sends only from domains that proved to be the sender's, and to strangers only outside its sandbox."""
     client("ses", endpoint).verify_domain_identity(Domain=MAIL_DOMAIN)
     client("sesv2", endpoint).put_account_details(
@@ -527,13 +527,13 @@ async def embedded_aws(settings: Settings, ports: "Ports", front: str) -> AsyncI
     """The emulator; the mark of a running hub goes only after a whole run whose state was saved at its end."""
     data = settings.data / "aws"
     relay = f"{HOST}:{ports.number('outbox')}"
-    key = aws_key(data / "credentials")
+    key = load_aws_key(data / "credentials")
     running = emulator(data, ports.number("aws"), auth=settings.auth, relay=relay, key=key, front=front)
     try:
         endpoint = await asyncio.to_thread(running.__enter__)
     except (RuntimeError, TimeoutError) as error:
         said = f"{str(error)[0].upper()}{str(error)[1:]}"
-        raise CannotStart(
+        raise StartupError(
             f"{said}. If another program has port {ports.number('aws')}, say --port with another one."
         ) from error
     try:
@@ -557,21 +557,23 @@ def connect_salesforce(programs: Programs, simulator: salesforce.Simulator, api:
             key = secrets.public_half(secret["private_key"])
             simulator.register(options["consumer_key"], options["username"], key)
         url = programs.access(api, program, name, source)["url"]
-        control(simulator, {"url": url, "object": options["object"], "watch": [options["fields"]["status"]]})
+        set_outbound(simulator, {"url": url, "object": options["object"], "watch": [options["fields"]["status"]]})
         return
 
 
-def control(simulator: salesforce.Simulator, outbound: Mapping[str, Any]) -> None:
+def set_outbound(simulator: salesforce.Simulator, outbound: Mapping[str, Any]) -> None:
     body = json.dumps(outbound).encode()
-    with DIRECT.open(urllib.request.Request(f"{simulator.url}/control/outbound", body, method="POST"), timeout=30):
+    with NO_PROXY_OPENER.open(
+        urllib.request.Request(f"{simulator.url}/control/outbound", body, method="POST"), timeout=30
+    ):
         pass
 
 
-def put(s3: Any, bucket: str, key: str, body: bytes) -> None:
+def put_object(s3: Any, bucket: str, key: str, body: bytes) -> None:
     s3.put_object(Bucket=bucket, Key=key, Body=body)
 
 
-async def closed(door: asyncssh.SSHAcceptor) -> None:
+async def close_server(door: asyncssh.SSHAcceptor) -> None:
     door.close()
     await door.wait_closed()
 
@@ -585,7 +587,7 @@ def kind_of(source: Mapping[str, Any]) -> str:
     return ""
 
 
-def addresses(
+def ready_banner(
     settings: Settings, api: str, ports: Ports, simulator: str, endpoint: Endpoint, programs: list[str], console: str
 ) -> str:
     data = settings.data
@@ -603,12 +605,12 @@ def addresses(
     return "\n".join(["", "Retour is ready.", "", *lines, "", "Ctrl-C stops it; everything is kept.", ""])
 
 
-async def until_told(settings: Settings, say: Say) -> None:
+async def run_until_stopped(settings: Settings, say: Say) -> None:
     """Runs the hub until Ctrl-C or SIGTERM, even while it is still starting."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
         await run(settings, say, stop)
-    except Stopped:
+    except StoppedError:
         say("Stopped before it was ready.")

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 ENVELOPES = "deliveries/"
-NEWEST = 500
-ON_THEIR_WAY = 20
+UNANSWERED_SCAN_MAX = 500
+RESENT_MAX = 20
 
 
 class Functions(Protocol):
@@ -22,38 +22,38 @@ class Functions(Protocol):
     def invoke(self, *, FunctionName: str, InvocationType: str, Payload: str) -> Mapping[str, Any]: ...
 
 
-class FunctionFailed(Exception):
+class FunctionError(Exception):
     """A function that ended with an error instead of an answer."""
 
 
-def call(functions: Functions, name: str, event: dict[str, Any]) -> Any:
+def invoke(functions: Functions, name: str, event: dict[str, Any]) -> Any:
     """The function's answer; FunctionFailed when it has none."""
     answer = functions.invoke(FunctionName=name, InvocationType="RequestResponse", Payload=json.dumps(event))
     said = answer["Payload"].read()
     if "FunctionError" in answer:
-        raise FunctionFailed(f"{name}: {said.decode('utf-8', 'replace')[:500]}")
+        raise FunctionError(f"{name}: {said.decode('utf-8', 'replace')[:500]}")
     return json.loads(said) if said else None
 
 
-def envelopes(s3: "S3Client", bucket: str) -> list[str]:
+def list_envelopes(s3: "S3Client", bucket: str) -> list[str]:
     """The keys of all deliveries, oldest first. An upload is older by its id than by its receipt."""
 
     def received(key: str) -> tuple[str, str]:
         envelope = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
         return envelope["received_at"], key
 
-    return sorted((key for key in keys(s3, bucket, ENVELOPES) if key.endswith(".json")), key=received)
+    return sorted((key for key in list_keys(s3, bucket, ENVELOPES) if key.endswith(".json")), key=received)
 
 
 def replay(
     functions: Functions, name: str, deliveries: list[str], progress: Callable[[int], None]
-) -> list[tuple[str, FunctionFailed]]:
+) -> list[tuple[str, FunctionError]]:
     """Takes each delivery in again; what failed and why."""
     failed = []
     for number, key in enumerate(deliveries, 1):
         try:
-            call(functions, name, {"replay": key, "outward": False})
-        except FunctionFailed as failure:
+            invoke(functions, name, {"replay": key, "outward": False})
+        except FunctionError as failure:
             failed.append((key, failure))
         progress(number)
     return failed
@@ -64,16 +64,16 @@ def unanswered(s3: "S3Client", bucket: str, deliveries: list[str]) -> Iterator[d
 
     And the last ones that may still have been on their way to a merchant's server: to leave them twice changes nothing.
     """
-    written = [key.split("/") for key in keys(s3, bucket, "results/")]
+    written = [key.split("/") for key in list_keys(s3, bucket, "results/")]
     told = {id_ for _, _, id_, *name in written if name == ["told"]}
-    told -= set(sorted(id_ for _, _, id_, *name in written if name[-1].startswith("result_"))[-ON_THEIR_WAY:])
-    for key in deliveries[-NEWEST:]:
+    told -= set(sorted(id_ for _, _, id_, *name in written if name[-1].startswith("result_"))[-RESENT_MAX:])
+    for key in deliveries[-UNANSWERED_SCAN_MAX:]:
         if key.removeprefix(ENVELOPES).removesuffix(".json") not in told:
             delivery = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
             if delivery["kind"] == "file":
                 yield {"program": delivery["program"], "delivery": delivery["id"], "what": "batch"}
 
 
-def keys(s3: "S3Client", bucket: str, prefix: str) -> Iterator[str]:
+def list_keys(s3: "S3Client", bucket: str, prefix: str) -> Iterator[str]:
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         yield from (item["Key"] for item in page.get("Contents", ()))

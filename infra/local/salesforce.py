@@ -38,27 +38,27 @@ ORG = "00D5e000001Ret0EAC"
 MY_DOMAIN = "acme.my"
 HOSTS = ("login.salesforce.com", "test.salesforce.com", "*.my.salesforce.com", "*.sandbox.my.salesforce.com")
 TEXT, NUMBER, MOMENT, PICKLIST, REFERENCE = "string", "double", "datetime", "picklist", "reference"
-SYSTEM = {
+SYSTEM_FIELDS = {
     "Id": "id", "Name": TEXT, "CreatedDate": MOMENT, "LastModifiedDate": MOMENT, "SystemModstamp": MOMENT,
     "LastModifiedById": "reference", "IsDeleted": "boolean",
 }  # fmt: skip
-OURS = {"Retour_State__c": (TEXT, 40), "Retour_Message__c": (TEXT, 255), "Retour_Last_Sync__c": (MOMENT, 0)}
+RETOUR_FIELDS = {"Retour_State__c": (TEXT, 40), "Retour_Message__c": (TEXT, 255), "Retour_Last_Sync__c": (MOMENT, 0)}
 OBJECTS: dict[str, dict[str, tuple[str, int]]] = {
     "Case": {
         "CaseNumber": (TEXT, 30), "Subject": (TEXT, 255), "Status": (PICKLIST, 0), "Reason": (PICKLIST, 0),
         "Description": (TEXT, 32000), "Order_Number__c": (TEXT, 128), "Refund__c": (NUMBER, 0),
         "Refund_Quantity__c": (NUMBER, 0), "Sku__c": (TEXT, 100), "CurrencyIsoCode": (PICKLIST, 0),
-        "Reason__c": (PICKLIST, 0), "MasterRecordId": (REFERENCE, 0), **OURS,
+        "Reason__c": (PICKLIST, 0), "MasterRecordId": (REFERENCE, 0), **RETOUR_FIELDS,
     },
-    "Order": {"OrderNumber": (TEXT, 128), "Status": (PICKLIST, 0), "TotalAmount": (NUMBER, 0), **OURS},
+    "Order": {"OrderNumber": (TEXT, 128), "Status": (PICKLIST, 0), "TotalAmount": (NUMBER, 0), **RETOUR_FIELDS},
     "OrderItem": {
-        "OrderId": (REFERENCE, 0), "Sku__c": (TEXT, 100), "Quantity": (NUMBER, 0), "TotalPrice": (NUMBER, 0), **OURS,
+        "OrderId": (REFERENCE, 0), "Sku__c": (TEXT, 100), "Quantity": (NUMBER, 0), "TotalPrice": (NUMBER, 0), **RETOUR_FIELDS,
     },
 }  # fmt: skip
 PREFIXES = {"Case": "500", "Order": "801", "OrderItem": "802"}
 ADMIN, INTEGRATION = "0055e00000ADM0AAA", "0055e00000RET0AAA"
 BATCH_MAX = 100
-KEPT_SECONDS = 24 * 3600
+QUEUED_SECONDS = 24 * 3600
 BACKOFF_MAX = 2 * 3600.0
 BODY_MAX = 10_000_000
 TLS_HANDSHAKE = b"\x16"
@@ -67,7 +67,7 @@ ACKNOWLEDGED = re.compile(rb"<(?:\w+:)?Ack(?:\s[^>]*)?>\s*true\s*</(?:\w+:)?Ack>
 Answer = tuple[int, Any]
 
 
-class Problem(Exception):
+class SalesforceError(Exception):
     """An answer that is an error: status, errorCode and message as Salesforce words them."""
 
     def __init__(self, status: int, code: str, message: str, fields: list[str] | None = None) -> None:
@@ -141,7 +141,7 @@ class Organisation:
             self.outbound = Outbound(**kept["outbound"])
             self.queue = [Notification(**each) for each in kept["queue"]]
 
-    def keep(self) -> None:
+    def save_state(self) -> None:
         """Write the state, whole or not at all."""
         if self._file:
             state = {
@@ -195,63 +195,67 @@ class Organisation:
 
     # Records
 
-    def described(self, name: str) -> dict[str, tuple[str, int]]:
+    def fields_of(self, name: str) -> dict[str, tuple[str, int]]:
         if name not in self.fields:
-            raise Problem(404, "NOT_FOUND", "The requested resource does not exist")
-        return {each: (kind, 0) for each, kind in SYSTEM.items()} | self.fields[name]
+            raise SalesforceError(404, "NOT_FOUND", "The requested resource does not exist")
+        return {each: (kind, 0) for each, kind in SYSTEM_FIELDS.items()} | self.fields[name]
 
-    def checked(self, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    def validate(self, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """Values that may be written; a Problem for an unknown or read-only field, a wrong type, a text too long."""
-        fields = self.described(name)
+        fields = self.fields_of(name)
         good: dict[str, Any] = {}
         for key, value in values.items():
             if key == "attributes":
                 continue
-            if key not in fields or (key in SYSTEM and key != "Name"):
-                raise Problem(400, "INVALID_FIELD", f"No such column '{key}' on sobject of type {name}", [key])
+            if key not in fields or (key in SYSTEM_FIELDS and key != "Name"):
+                raise SalesforceError(400, "INVALID_FIELD", f"No such column '{key}' on sobject of type {name}", [key])
             kind, length = fields[key]
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if value is not None and kind == NUMBER and not number:
-                raise Problem(400, "JSON_PARSER_ERROR", f"Cannot deserialize instance of double from {value!r}", [key])
+                raise SalesforceError(
+                    400, "JSON_PARSER_ERROR", f"Cannot deserialize instance of double from {value!r}", [key]
+                )
             if kind == TEXT and length and len(str(value or "")) > length:
                 message = f"data value too large: {str(value)[:40]} (max length={length})"
-                raise Problem(400, "STRING_TOO_LONG", message, [key])
+                raise SalesforceError(400, "STRING_TOO_LONG", message, [key])
             if value is not None and kind == MOMENT:
                 try:
                     datetime.fromisoformat(str(value))
                 except ValueError:
                     message = f"Cannot deserialize instance of datetime from {value!r}"
-                    raise Problem(400, "JSON_PARSER_ERROR", message, [key]) from None
+                    raise SalesforceError(400, "JSON_PARSER_ERROR", message, [key]) from None
             good[key] = float(value) if kind == NUMBER and value is not None else value
         return good
 
     def save(self, name: str, record: str | None, values: Mapping[str, Any], user: str) -> str:
         """Create or change a record. A watched field changed by anybody but the integration user queues a message."""
         with self.lock:
-            good = self.checked(name, values)
+            good = self.validate(name, values)
             stamp = self.stamp()
             if record is None:
                 record = self.new_id(PREFIXES.get(name, "a00"))
                 before: dict[str, Any] = {"Id": record, "CreatedDate": stamp, "IsDeleted": False}
                 before |= {"CaseNumber": f"{self.serial:08d}"} if name == "Case" else {}
             else:
-                before = self.found(name, record)
+                before = self.find_record(name, record)
             after = before | good | {"LastModifiedDate": stamp, "SystemModstamp": stamp, "LastModifiedById": user}
             self.records[name][after["Id"]] = after
             out = self.outbound
             changed = any(before.get(each) != after.get(each) for each in out.watch)
             if out.url and name == out.object and user != INTEGRATION and changed:
                 self.queue.append(Notification(self.new_id("04l"), after["Id"], time.time()))
-            self.keep()
+            self.save_state()
             return str(after["Id"])
 
-    def found(self, name: str, record: str) -> dict[str, Any]:
-        self.described(name)
+    def find_record(self, name: str, record: str) -> dict[str, Any]:
+        self.fields_of(name)
         known = self.records[name].get(id18(record) or "")
         if known is None:
-            raise Problem(404, "NOT_FOUND", "Provided external ID field does not exist or is not accessible: " + record)
+            raise SalesforceError(
+                404, "NOT_FOUND", "Provided external ID field does not exist or is not accessible: " + record
+            )
         if known["IsDeleted"]:
-            raise Problem(404, "ENTITY_IS_DELETED", "entity is deleted")
+            raise SalesforceError(404, "ENTITY_IS_DELETED", "entity is deleted")
         return known
 
     def view(self, name: str, record: Mapping[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
@@ -259,7 +263,9 @@ class Organisation:
         seen: dict[str, Any] = {"attributes": {"type": name, "url": url}}
         for path in fields:
             parts = path.split(".")
-            seen[parts[0]] = self.parent_view(parts[0], record, fields) if len(parts) > 1 else soql.at(record, path)
+            seen[parts[0]] = (
+                self.parent_view(parts[0], record, fields) if len(parts) > 1 else soql.value_at(record, path)
+            )
         return seen
 
     def parent_view(self, relation: str, record: Mapping[str, Any], fields: tuple[str, ...]) -> Any:
@@ -270,7 +276,7 @@ class Organisation:
         asked = tuple(path.partition(".")[2] for path in fields if path.startswith(f"{relation}."))
         return self.view(relation, parent, asked)
 
-    def joined(self, name: str, record: Mapping[str, Any]) -> Mapping[str, Any]:
+    def with_parents(self, name: str, record: Mapping[str, Any]) -> Mapping[str, Any]:
         """A record with its parents, by the names of their relationships."""
         parents = {
             field.removesuffix("Id"): self.records[parent].get(id18(str(record.get(field) or "")) or "")
@@ -282,12 +288,12 @@ class Organisation:
     def delete(self, name: str, record: str, master: str | None = None) -> None:
         """Put a record into the recycle bin; with `master` as merged into that one."""
         with self.lock:
-            gone = self.found(name, record)
+            gone = self.find_record(name, record)
             gone["IsDeleted"] = True
             gone["SystemModstamp"] = gone["LastModifiedDate"] = self.stamp()
             if master is not None:
-                gone["MasterRecordId"] = self.found(name, master)["Id"]
-            self.keep()
+                gone["MasterRecordId"] = self.find_record(name, master)["Id"]
+            self.save_state()
 
     def stamp(self) -> str:
         return self.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
@@ -296,7 +302,7 @@ class Organisation:
         """Whether a query of an object may name a path: its own field, or one of a parent."""
         relation, _, rest = path.partition(".")
         if not rest:
-            return path in self.described(name)
+            return path in self.fields_of(name)
         if f"{relation}Id" in self.fields[name] and relation in self.fields:
             return self.knows(relation, rest)
         return relation.endswith(("__r", "Owner", "Account"))
@@ -305,23 +311,23 @@ class Organisation:
         query = soql.parse(text, self.now())
         with self.lock:
             if query.object not in self.fields:
-                raise Problem(400, "INVALID_TYPE", f"sObject type '{query.object}' is not supported.")
+                raise SalesforceError(400, "INVALID_TYPE", f"sObject type '{query.object}' is not supported.")
             for path in sorted(query.named):
                 if not self.knows(query.object, path):
                     message = f"No such column '{path}' on entity '{query.object}'"
-                    raise Problem(400, "INVALID_FIELD", message)
+                    raise SalesforceError(400, "INVALID_FIELD", message)
             visible = [each for each in self.records[query.object].values() if deleted or not each["IsDeleted"]]
-            found = query.run([self.joined(query.object, each) for each in visible])
+            found = query.run([self.with_parents(query.object, each) for each in visible])
             if query.counts:
                 return {"totalSize": len(found), "done": True, "records": []}
             self.serial += 1
             locator = f"01g5e{self.serial:010d}"
             self.locators[locator] = [self.view(query.object, each, query.fields) for each in found]
-            return self.more(locator, 0)
+            return self.next_page(locator, 0)
 
-    def more(self, locator: str, start: int) -> Any:
+    def next_page(self, locator: str, start: int) -> Any:
         if locator not in self.locators:
-            raise Problem(400, "INVALID_QUERY_LOCATOR", "invalid query locator")
+            raise SalesforceError(400, "INVALID_QUERY_LOCATOR", "invalid query locator")
         records = self.locators[locator]
         end = start + self.page
         answer: dict[str, Any] = {"totalSize": len(records), "done": end >= len(records), "records": records[start:end]}
@@ -332,25 +338,25 @@ class Organisation:
     def collection(self, body: Any, user: str, create: bool) -> list[dict[str, Any]]:
         records = body.get("records") if isinstance(body, dict) else None
         if not isinstance(records, list) or not 0 < len(records) <= 200:
-            raise Problem(400, "JSON_PARSER_ERROR", "records must be a list of 1 to 200")
+            raise SalesforceError(400, "JSON_PARSER_ERROR", "records must be a list of 1 to 200")
         if len({each.get("attributes", {}).get("type") for each in records}) > 10:
-            raise Problem(400, "INVALID_INPUT", "too many types in one call")
-        return [self.one(each, user, create) for each in records]
+            raise SalesforceError(400, "INVALID_INPUT", "too many types in one call")
+        return [self.save_one(each, user, create) for each in records]
 
-    def one(self, each: dict[str, Any], user: str, create: bool) -> dict[str, Any]:
+    def save_one(self, each: dict[str, Any], user: str, create: bool) -> dict[str, Any]:
         record = None if create else str(each.get("id") or each.get("Id") or "")
         values = {key: value for key, value in each.items() if key not in ("id", "Id", "attributes")}
         with self.lock:
             try:
                 if record and self.faults.locked.get(record, 0) > 0:
                     self.faults.locked[record] -= 1
-                    raise Problem(400, "UNABLE_TO_LOCK_ROW", "unable to obtain exclusive access to this record")
+                    raise SalesforceError(400, "UNABLE_TO_LOCK_ROW", "unable to obtain exclusive access to this record")
                 return {
                     "id": self.save(each["attributes"]["type"], record, values, user),
                     "success": True,
                     "errors": [],
                 }
-            except Problem as problem:
+            except SalesforceError as problem:
                 error = {"statusCode": problem.code, "message": str(problem), "fields": problem.fields}
                 return {"success": False, "errors": [error]}
             except (KeyError, TypeError):
@@ -362,7 +368,7 @@ class Organisation:
     def due(self) -> list[Notification]:
         with self.lock:
             at = time.time()
-            self.queue = [each for each in self.queue if at - each.queued_at < KEPT_SECONDS]
+            self.queue = [each for each in self.queue if at - each.queued_at < QUEUED_SECONDS]
             ready = [each for each in self.queue if each.next_try <= at]
             if self.outbound.paused or not self.outbound.url:
                 return []
@@ -397,7 +403,7 @@ class Organisation:
             f' xmlns:sf="urn:sobject.enterprise.soap.sforce.com">{inside}</sObject></Notification>'
         )
 
-    def settle(self, batch: list[Notification], error: str) -> None:
+    def record_attempt(self, batch: list[Notification], error: str) -> None:
         with self.lock:
             if not error:
                 done = {each.id for each in batch}
@@ -408,10 +414,10 @@ class Organisation:
                 each.error = error
                 wait = min(self.outbound.first_retry_seconds * 2 ** (each.tries - 1), BACKOFF_MAX)
                 each.next_try = time.time() + wait
-            self.keep()
+            self.save_state()
 
 
-def send(url: str, message: bytes) -> str:
+def post_message(url: str, message: bytes) -> str:
     """POST one message; the reason it counts as not delivered, or nothing."""
     request = urllib.request.Request(url, message, {"Content-Type": "text/xml; charset=utf-8", "SOAPAction": '""'})
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -449,14 +455,14 @@ class Handler(BaseHTTPRequestHandler):
                 if status == 200:
                     answer["instance_url"] = self.instance_url()
                 return self.reply(status, answer)
-            self.fault()
+            self.inject_fault()
             user = self.user()
             asked = {key: value[0] for key, value in parse_qs(url.query).items()}
             self.reply(*self.data(unquote(url.path), asked, user))
-        except Problem as problem:
+        except SalesforceError as problem:
             body = {"message": str(problem), "errorCode": problem.code}
             self.reply(problem.status, [body | ({"fields": problem.fields} if problem.fields else {})])
-        except soql.Malformed as problem:
+        except soql.MalformedQueryError as problem:
             self.reply(400, [{"message": str(problem), "errorCode": problem.code}])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             self.reply(400, [{"message": f"{type(error).__name__}: {error}", "errorCode": "JSON_PARSER_ERROR"}])
@@ -477,7 +483,7 @@ class Handler(BaseHTTPRequestHandler):
         host = self.headers.get("Host", "")
         return f"https://{self.org.my_domain}.salesforce.com" if host.endswith(".salesforce.com") else f"https://{host}"
 
-    def fault(self) -> None:
+    def inject_fault(self) -> None:
         faults = self.org.faults
         with self.org.lock:
             hit = faults.count > 0
@@ -485,16 +491,16 @@ class Handler(BaseHTTPRequestHandler):
         if hit:
             time.sleep(faults.seconds)
             if faults.status:
-                raise Problem(faults.status, "SERVER_UNAVAILABLE", "The server is too busy")
+                raise SalesforceError(faults.status, "SERVER_UNAVAILABLE", "The server is too busy")
 
     def user(self) -> str:
         token = self.headers.get("Authorization", "").removeprefix("Bearer ").removeprefix("OAuth ")
         user = self.org.sessions.get(token)
         if user is None:
-            raise Problem(401, "INVALID_SESSION_ID", "Session expired or invalid")
+            raise SalesforceError(401, "INVALID_SESSION_ID", "Session expired or invalid")
         with self.org.lock:
             if self.org.used >= self.org.total:
-                raise Problem(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
+                raise SalesforceError(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
             self.org.used += 1
         return user
 
@@ -512,13 +518,18 @@ class Handler(BaseHTTPRequestHandler):
                 return 200, self.org.query(asked.get("q", ""), way == "queryAll")
             case ["GET", "services", "data", _, "query" | "queryAll", locator]:
                 name, _, start = locator.rpartition("-")
-                return 200, self.org.more(name, int(start))
+                return 200, self.org.next_page(name, int(start))
             case ["GET", "services", "data", _, "sobjects"]:
                 return 200, {"sobjects": [{"name": name, "queryable": True} for name in self.org.fields]}
             case ["GET", "services", "data", _, "sobjects", name, "describe"]:
-                known = self.org.described(name).items()
+                known = self.org.fields_of(name).items()
                 listed = [
-                    {"name": each, "type": kind, "length": length, "updateable": each not in SYSTEM or each == "Name"}
+                    {
+                        "name": each,
+                        "type": kind,
+                        "length": length,
+                        "updateable": each not in SYSTEM_FIELDS or each == "Name",
+                    }
                     for each, (kind, length) in known
                 ]
                 return 200, {"name": name, "keyPrefix": PREFIXES.get(name, "a00"), "fields": listed}
@@ -526,11 +537,11 @@ class Handler(BaseHTTPRequestHandler):
                 saved = self.org.save(name, None, self.json(), user)
                 return 201, {"id": saved, "success": True, "errors": []}
             case ["GET", "services", "data", _, "sobjects", name, record]:
-                found = self.org.found(name, record)
-                fields = tuple(asked["fields"].split(",")) if "fields" in asked else tuple(self.org.described(name))
+                found = self.org.find_record(name, record)
+                fields = tuple(asked["fields"].split(",")) if "fields" in asked else tuple(self.org.fields_of(name))
                 return 200, self.org.view(name, found, fields)
             case ["PATCH", "services", "data", _, "sobjects", name, record]:
-                self.org.found(name, record)
+                self.org.find_record(name, record)
                 self.org.save(name, record, self.json(), user)
                 return 204, None
             case ["DELETE", "services", "data", _, "sobjects", name, record]:
@@ -538,18 +549,18 @@ class Handler(BaseHTTPRequestHandler):
                 return 204, None
             case [("PATCH" | "POST") as verb, "services", "data", _, "composite", "sobjects"]:
                 return 200, self.org.collection(self.json(), user, verb == "POST")
-        raise Problem(404, "NOT_FOUND", "The requested resource does not exist")
+        raise SalesforceError(404, "NOT_FOUND", "The requested resource does not exist")
 
     def control(self, what: str) -> Answer:
         """What an admin does by hand: asked by a loopback name, and by no web page."""
         host = self.headers.get("Host", "").rpartition(":")[0]
         if host not in ("127.0.0.1", "localhost"):
-            raise Problem(404, "NOT_FOUND", "The requested resource does not exist")
+            raise SalesforceError(404, "NOT_FOUND", "The requested resource does not exist")
         if "Origin" in self.headers:
-            raise Problem(403, "FUNCTIONALITY_NOT_ENABLED", "No web page has business here")
+            raise SalesforceError(403, "FUNCTIONALITY_NOT_ENABLED", "No web page has business here")
         asked = {key: value[0] for key, value in parse_qs(urlsplit(self.path).query).items()}
         with self.org.lock:
-            return 200, control(self.org, self.command, what, asked, self.json())
+            return 200, run_control(self.org, self.command, what, asked, self.json())
 
 
 CONTROLS = {
@@ -568,7 +579,7 @@ CONTROLS = {
 }
 
 
-def control(org: Organisation, verb: str, what: str, asked: Mapping[str, str], body: Any) -> Any:
+def run_control(org: Organisation, verb: str, what: str, asked: Mapping[str, str], body: Any) -> Any:
     match verb, what:
         case "GET", "":
             counts = {name: len(records) for name, records in org.records.items()}
@@ -603,8 +614,8 @@ def control(org: Organisation, verb: str, what: str, asked: Mapping[str, str], b
             queue = [vars(each) for each in org.queue]
             return {"settings": vars(org.outbound), "queue": queue, "delivered": org.delivered}
         case _:
-            raise Problem(404, "NOT_FOUND", f"No such control; there are: {', '.join(CONTROLS)}")
-    org.keep()
+            raise SalesforceError(404, "NOT_FOUND", f"No such control; there are: {', '.join(CONTROLS)}")
+    org.save_state()
     return {"ok": True}
 
 
@@ -633,7 +644,7 @@ class Simulator:
         """Know an external client app: who signs with the other half of this key may act as this user."""
         with self.org.lock:
             self.org.apps[consumer_key] = {"username": username, "public_key": public_key}
-            self.org.keep()
+            self.org.save_state()
 
     def stop(self) -> None:
         self._stopped.set()
@@ -718,10 +729,10 @@ def _send_messages(org: Organisation, stopped: threading.Event) -> None:
         if not batch:
             continue
         message = org.envelope(batch)
-        error = send(org.outbound.url, message)
+        error = post_message(org.outbound.url, message)
         if org.outbound.duplicates:
-            send(org.outbound.url, message)
-        org.settle(batch, error)
+            post_message(org.outbound.url, message)
+        org.record_attempt(batch, error)
 
 
 def main() -> None:

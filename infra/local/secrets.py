@@ -13,22 +13,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from local.folder import write_whole
+from local.data_folder import write_atomically
 from retour.domain.delivery import Channel
 from retour.domain.program import Source, source_from
-from retour.setup.credentials import missing
-from retour.store.programs import ANY, Principal, key_document, key_item
+from retour.setup.credentials import generate_missing
+from retour.store.programs import ANY_PROGRAM, Principal, key_document, key_item
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_ssm import SSMClient
 
 KEY_PREFIX = "K#"
-OURS = "local hub"
+MADE_BY = "local hub"
 
 
 @dataclass(slots=True)
-class Kept:
+class StoredSecrets:
     """What stands in secrets.json.
 
     `keys` are the items of the table by which API keys are believed: digests, and what each opens. `sources` are the
@@ -41,27 +41,27 @@ class Kept:
     keys: dict[str, str] = field(default_factory=dict)
 
 
-def load(path: Path) -> Kept:
+def load(path: Path) -> StoredSecrets:
     """What an earlier run kept; at the first, a new admin key."""
     if path.exists():
-        return Kept(**json.loads(path.read_text()))
-    return Kept(admin_key=f"rk_admin_{secrets.token_urlsafe(24)}")
+        return StoredSecrets(**json.loads(path.read_text()))
+    return StoredSecrets(admin_key=f"rk_admin_{secrets.token_urlsafe(24)}")
 
 
-def save(path: Path, kept: Kept) -> None:
+def save(path: Path, stored: StoredSecrets) -> None:
     """Whole or not at all, and for its owner's eyes only."""
-    document = {name: getattr(kept, name) for name in ("admin_key", "programs", "sources", "keys")}
-    write_whole(path, json.dumps(document, indent=1, sort_keys=True))
+    document = {name: getattr(stored, name) for name in ("admin_key", "programs", "sources", "keys")}
+    write_atomically(path, json.dumps(document, indent=1, sort_keys=True))
 
 
-def digest(key: str) -> str:
+def hash_key(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def completed(secret: Mapping[str, Any], source: Source) -> dict[str, Any]:
+def complete_secret(secret: Mapping[str, Any], source: Source) -> dict[str, Any]:
     """What is there, with what is missing. A merchant's server on this machine is made for a password of ours."""
     own = {"password": secrets.token_urlsafe(18)} if source.channel is Channel.PULL and not secret else {}
-    return {**own, **missing(source, secret), **secret}
+    return {**own, **generate_missing(source, secret), **secret}
 
 
 def public_half(private_key: str) -> str:
@@ -80,41 +80,41 @@ class Vault:
     dynamodb: "DynamoDBClient"
     manager: "SSMClient"
 
-    def put_back(self, kept: Kept) -> None:
+    def restore(self, stored: StoredSecrets) -> None:
         """Everything that was kept opens again what it opened before."""
-        for name, text in kept.sources.items():
+        for name, text in stored.sources.items():
             self.put_secret(name, text)
-        for hashed, document in kept.keys.items():
+        for hashed, document in stored.keys.items():
             self.put_key(hashed, document)
-        self.admit(kept.admin_key, Principal(ANY, "admin", OURS))
+        self.add_key(stored.admin_key, Principal(ANY_PROGRAM, "admin", MADE_BY))
 
-    def complete(self, kept: Kept, documents: Mapping[str, Mapping[str, Any]]) -> Kept:
+    def sync(self, stored: StoredSecrets, documents: Mapping[str, Mapping[str, Any]]) -> StoredSecrets:
         """What was kept and what the stack holds now, with an API key for every program and a secret for every source
         whose channel needs one."""
-        own = dict(kept.programs)
+        own = dict(stored.programs)
         for program in documents.keys() - own.keys():
             own[program] = f"rk_{program}_{secrets.token_urlsafe(24)}"
-            self.admit(own[program], Principal(program, "merchant", OURS))
+            self.add_key(own[program], Principal(program, "merchant", MADE_BY))
         held = dict(self.secrets())
         for program, document in documents.items():
             for source, body in document.get("sources", {}).items():
                 name = f"{self.prefix}{program}/{source}"
                 there = json.loads(held.get(name, "{}"))
-                secret = completed(there, source_from(source, body, "UTC"))
+                secret = complete_secret(there, source_from(source, body, "UTC"))
                 if secret != there:
                     self.put_secret(name, json.dumps(secret))
                     held[name] = json.dumps(secret)
-        return Kept(kept.admin_key, own, held, dict(self.keys()))
+        return StoredSecrets(stored.admin_key, own, held, dict(self.keys()))
 
-    def source(self, kept: Kept, program: str, source: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(kept.sources.get(f"{self.prefix}{program}/{source}", "{}"))
+    def source(self, stored: StoredSecrets, program: str, source: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(stored.sources.get(f"{self.prefix}{program}/{source}", "{}"))
         return found
 
     def put_secret(self, name: str, text: str) -> None:
         self.manager.put_parameter(Name=name, Value=text, Type="SecureString", Overwrite=True)
 
-    def admit(self, key: str, opens: Principal) -> None:
-        self.put_key(digest(key), key_document(key, opens, OURS, None))
+    def add_key(self, key: str, opens: Principal) -> None:
+        self.put_key(hash_key(key), key_document(key, opens, MADE_BY, None))
 
     def put_key(self, hashed: str, document: str) -> None:
         """What the table knows of it beside, such as its last use, stays."""

@@ -37,7 +37,7 @@ from asyncssh.constants import (
 )
 from botocore.exceptions import BotoCoreError, ClientError
 
-from retour.domain.times import milliseconds, text
+from retour.domain.times import format_instant, truncate_to_milliseconds
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -48,7 +48,7 @@ SIZE_LIMIT = 1024 * 1024 * 1024
 LOGIN_SECONDS = 30
 NAME_BYTES = 255
 DEPTH = 4
-GAP = 64 * 1024 * 1024
+GAP_MAX = 64 * 1024 * 1024
 """How far beyond what came a write may lie: clients send several at a time, and none leaves a hole."""
 
 
@@ -93,8 +93,8 @@ class Upload:
             "failure-code": "",
             "failure-message": "",
             "status-code": "COMPLETED",
-            "start-timestamp": text(self.started_at),
-            "end-timestamp": text(milliseconds(self.ended_at)),
+            "start-timestamp": format_instant(self.started_at),
+            "end-timestamp": format_instant(truncate_to_milliseconds(self.ended_at)),
             "server-id": "s-local",
             "username": f"{self.program}.{self.source}",
             "session-id": self.session,
@@ -177,7 +177,7 @@ class OpenFile:
         return os.fstat(self.scratch.fileno()).st_size
 
 
-class Announcer:
+class EventSender:
     """Raises Transfer Family's events. `whims`: as unreliably as events may be, for tests and whoever doubts.
 
     Then an event may lack what it may lack, and come late, twice or never.
@@ -189,7 +189,7 @@ class Announcer:
     def __init__(self, raise_event: Callable[[str, str], None], whims: Random | None = None):
         self.raise_event, self.whims = raise_event, whims
 
-    def uploaded(self, upload: Upload) -> None:
+    def announce(self, upload: Upload) -> None:
         detail = upload.event()
         if self.whims is None:
             self.raise_event(upload.kind, json.dumps(detail))
@@ -204,7 +204,7 @@ class Announcer:
             timer.start()
 
 
-class Drop(asyncssh.SFTPServer):
+class SftpSession(asyncssh.SFTPServer):
     """One session of one user."""
 
     def __init__(
@@ -237,10 +237,10 @@ class Drop(asyncssh.SFTPServer):
     async def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> object:
         name = file_name(path)
         writes = bool(pflags & (FXF_WRITE | FXF_APPEND))
-        if await told(self.folder.is_folder, name):
+        if await run_blocking(self.folder.is_folder, name):
             raise asyncssh.SFTPFailure(f"{name} is a folder")
-        await self.look_for_folder_of(name)
-        present = await told(self.folder.entry, name)
+        await self.require_folder(name)
+        present = await run_blocking(self.folder.entry, name)
         if present is None and not (writes and pflags & FXF_CREAT):
             raise asyncssh.SFTPNoSuchFile(f"there is no file {name} here")
         if present is not None and writes and pflags & FXF_EXCL:
@@ -249,17 +249,17 @@ class Drop(asyncssh.SFTPServer):
         file = OpenFile(name, scratch, writes, datetime.now(UTC), appends=bool(pflags & FXF_APPEND))
         if present is not None and not pflags & FXF_TRUNC:
             # What is resumed, appended to or changed in place begins as what lies there, and goes up whole again.
-            await told(self.folder.fetch, name, file.scratch)
+            await run_blocking(self.folder.fetch, name, file.scratch)
             file.came = file.size
         return file
 
     async def read(self, file_obj: object, offset: int, size: int) -> bytes:
-        file = opened(file_obj)
+        file = as_open_file(file_obj)
         file.scratch.seek(offset)
         return file.scratch.read(size)
 
     async def write(self, file_obj: object, offset: int, data: bytes) -> int:
-        file = opened(file_obj)
+        file = as_open_file(file_obj)
         if not file.writes:
             raise asyncssh.SFTPPermissionDenied(f"{file.name} was opened for reading")
         size = file.size
@@ -268,14 +268,14 @@ class Drop(asyncssh.SFTPServer):
             file.broken = True
             raise asyncssh.SFTPFailure(f"a file may have {self.limit // 1024 // 1024} MB here")
         file.came += len(data)
-        if offset + len(data) > file.came + GAP:
+        if offset + len(data) > file.came + GAP_MAX:
             file.broken = True
             raise asyncssh.SFTPFailure("a file is written from its beginning on; so large a hole is no file")
         file.scratch.seek(offset)
         return file.scratch.write(data)
 
     async def close(self, file_obj: object) -> None:
-        file = opened(file_obj)
+        file = as_open_file(file_obj)
         # When a connection ends, what its client left open is closed from within the handling of that end: such a file
         # is a part of one, and nobody was told that it arrived.
         abandoned = sys.exc_info()[0] is not None
@@ -286,7 +286,7 @@ class Drop(asyncssh.SFTPServer):
             if size > file.came:
                 raise asyncssh.SFTPFailure(f"of {size} bytes only {file.came} came; a file has no holes")
             file.scratch.seek(0)
-            await told(self.folder.put, file.name, file.scratch)
+            await run_blocking(self.folder.put, file.name, file.scratch)
             await self.announce(file.name, size, file.started_at)
         finally:
             file.scratch.close()
@@ -304,14 +304,14 @@ class Drop(asyncssh.SFTPServer):
             ended_at=datetime.now(UTC),
             renamed_from=self.folder.prefix + renamed_from if renamed_from else "",
         )
-        await told(self.uploaded, upload)
+        await run_blocking(self.uploaded, upload)
 
     async def stat(self, path: bytes) -> asyncssh.SFTPAttrs:
         if is_root(path):
             return folder_attributes()
         name = file_name(path)
-        entry = await told(self.folder.entry, name)
-        if entry is None and await told(self.folder.is_folder, name):
+        entry = await run_blocking(self.folder.entry, name)
+        if entry is None and await run_blocking(self.folder.is_folder, name):
             return folder_attributes()
         if entry is None:
             raise asyncssh.SFTPNoSuchFile(f"there is no file {name} here")
@@ -321,7 +321,7 @@ class Drop(asyncssh.SFTPServer):
         return await self.stat(path)
 
     async def fstat(self, file_obj: object) -> asyncssh.SFTPAttrs:
-        file = opened(file_obj)
+        file = as_open_file(file_obj)
         return attributes(file.size, file.started_at)
 
     async def setstat(self, path: bytes, attrs: asyncssh.SFTPAttrs) -> None:
@@ -332,20 +332,20 @@ class Drop(asyncssh.SFTPServer):
         await self.stat(path)
 
     async def fsetstat(self, file_obj: object, attrs: asyncssh.SFTPAttrs) -> None:
-        file = opened(file_obj)
+        file = as_open_file(file_obj)
         if attrs.size is not None and file.writes:
-            if attrs.size > min(self.limit, file.came + GAP):
+            if attrs.size > min(self.limit, file.came + GAP_MAX):
                 file.broken = True
                 raise asyncssh.SFTPFailure(f"a file may have {self.limit // 1024 // 1024} MB here, and no holes")
             file.scratch.truncate(attrs.size)
 
     async def scandir(self, path: bytes) -> AsyncIterator[asyncssh.SFTPName]:
         folder = "" if is_root(path) else file_name(path)
-        if not await told(self.folder.is_folder, folder):
+        if not await run_blocking(self.folder.is_folder, folder):
             raise asyncssh.SFTPNoSuchFile(f"there is no folder {folder} here")
         for dots in (b".", b".."):
             yield asyncssh.SFTPName(dots, attrs=folder_attributes())
-        for entry in await told(lambda: list(self.folder.entries(folder))):
+        for entry in await run_blocking(lambda: list(self.folder.entries(folder))):
             if entry.name.endswith("/"):
                 yield asyncssh.SFTPName(entry.name.rstrip("/").encode(), attrs=folder_attributes())
             else:
@@ -353,49 +353,49 @@ class Drop(asyncssh.SFTPServer):
 
     async def remove(self, path: bytes) -> None:
         name = file_name(path)
-        if await told(self.folder.entry, name) is None:
+        if await run_blocking(self.folder.entry, name) is None:
             raise asyncssh.SFTPNoSuchFile(f"there is no file {name} here")
-        await told(self.folder.remove, name)
+        await run_blocking(self.folder.remove, name)
 
     async def rename(self, oldpath: bytes, newpath: bytes) -> None:
         new = file_name(newpath)
-        if await told(self.folder.entry, new) is not None:
+        if await run_blocking(self.folder.entry, new) is not None:
             raise asyncssh.SFTPFileAlreadyExists(f"{new} exists already")
         await self.posix_rename(oldpath, newpath)
 
     async def posix_rename(self, oldpath: bytes, newpath: bytes) -> None:
         old, new = file_name(oldpath), file_name(newpath)
-        entry = await told(self.folder.entry, old)
+        entry = await run_blocking(self.folder.entry, old)
         if entry is None:
             raise asyncssh.SFTPNoSuchFile(f"there is no file {old} here")
         if old == new:
             return
-        await self.look_for_folder_of(new)
-        await told(self.folder.move, old, new)
+        await self.require_folder(new)
+        await run_blocking(self.folder.move, old, new)
         await self.announce(new, entry.size, entry.modified_at, renamed_from=old)
 
-    async def look_for_folder_of(self, name: str) -> None:
+    async def require_folder(self, name: str) -> None:
         folder = name.rpartition("/")[0]
-        if not await told(self.folder.is_folder, folder):
+        if not await run_blocking(self.folder.is_folder, folder):
             raise asyncssh.SFTPNoSuchFile(f"there is no folder {folder} here")
 
     async def realpath(self, path: bytes) -> bytes:
-        return b"/" + b"/".join(steps(path))
+        return b"/" + b"/".join(path_parts(path))
 
     async def mkdir(self, path: bytes, attrs: asyncssh.SFTPAttrs) -> None:
         name = file_name(path)
-        if await told(self.folder.is_folder, name) or await told(self.folder.entry, name) is not None:
+        if await run_blocking(self.folder.is_folder, name) or await run_blocking(self.folder.entry, name) is not None:
             raise asyncssh.SFTPFileAlreadyExists(f"{name} exists already")
-        await self.look_for_folder_of(name)
-        await told(self.folder.put, f"{name}/", BytesIO())
+        await self.require_folder(name)
+        await run_blocking(self.folder.put, f"{name}/", BytesIO())
 
     async def rmdir(self, path: bytes) -> None:
         name = file_name(path)
-        if not await told(self.folder.is_folder, name):
+        if not await run_blocking(self.folder.is_folder, name):
             raise asyncssh.SFTPNoSuchFile(f"there is no folder {name} here")
-        if await told(lambda: any(True for _ in self.folder.entries(name))):
+        if await run_blocking(lambda: any(True for _ in self.folder.entries(name))):
             raise asyncssh.SFTPFailure(f"{name} is not empty")
-        await told(self.folder.remove, f"{name}/")
+        await run_blocking(self.folder.remove, f"{name}/")
 
     def readlink(self, path: bytes) -> bytes:
         raise asyncssh.SFTPNoSuchFile("there are no links here")
@@ -416,7 +416,7 @@ class Drop(asyncssh.SFTPServer):
         """A file is safe when its close is answered, not before."""
 
 
-class Door(asyncssh.SSHServer):
+class KeyLogin(asyncssh.SSHServer):
     """Who gets in: a user of a source, with a key of that source."""
 
     def __init__(self, account: Callable[[str], Account | None]):
@@ -436,10 +436,10 @@ class Door(asyncssh.SSHServer):
 
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
         account = self.account(username)
-        return account is not None and any(says(line, key) for line in account.public_keys)
+        return account is not None and any(is_same_key(line, key) for line in account.public_keys)
 
 
-def says(line: str, key: asyncssh.SSHKey) -> bool:
+def is_same_key(line: str, key: asyncssh.SSHKey) -> bool:
     try:
         return asyncssh.import_public_key(line) == key
     except asyncssh.KeyImportError:
@@ -457,15 +457,15 @@ async def listen(
 ) -> asyncssh.SSHAcceptor:
     """Serves SFTP, and nothing else that SSH can do, until it is closed."""
 
-    def session(chan: "asyncssh.SSHServerChannel[bytes]") -> Drop:
+    def session(chan: "asyncssh.SSHServerChannel[bytes]") -> SftpSession:
         found = account(str(chan.get_extra_info("username")))
         if found is None:
             raise asyncssh.PermissionDenied("the source of this user is gone")
-        return Drop(chan, found, folder(found), uploaded, scratch, limit)
+        return SftpSession(chan, found, folder(found), uploaded, scratch, limit)
 
     return await asyncssh.listen(
         sock=listening,
-        server_factory=lambda: Door(account),
+        server_factory=lambda: KeyLogin(account),
         server_host_keys=[str(host_key)],
         sftp_factory=session,
         allow_scp=False,
@@ -479,7 +479,7 @@ async def listen(
     )
 
 
-def steps(path: bytes) -> list[bytes]:
+def path_parts(path: bytes) -> list[bytes]:
     """The parts of a path, confined: `..` never leads above the folder."""
     found: list[bytes] = []
     for part in path.split(b"/"):
@@ -491,12 +491,12 @@ def steps(path: bytes) -> list[bytes]:
 
 
 def is_root(path: bytes) -> bool:
-    return not steps(path)
+    return not path_parts(path)
 
 
 def file_name(path: bytes) -> str:
     """The path below the user's folder."""
-    parts = steps(path)
+    parts = path_parts(path)
     if not parts:
         raise asyncssh.SFTPFailure("/ is the folder, not a file")
     if len(parts) > DEPTH:
@@ -510,7 +510,7 @@ def file_name(path: bytes) -> str:
     return name
 
 
-def opened(file_obj: object) -> OpenFile:
+def as_open_file(file_obj: object) -> OpenFile:
     assert isinstance(file_obj, OpenFile)
     return file_obj
 
@@ -543,7 +543,7 @@ def folder_attributes() -> asyncssh.SFTPAttrs:
     )
 
 
-async def told(call: Callable[..., T], *arguments: Any) -> T:
+async def run_blocking(call: Callable[..., T], *arguments: Any) -> T:
     """What a blocking call gives, run beside the loop; the storage's own trouble becomes a failure the client sees."""
     try:
         return await asyncio.to_thread(call, *arguments)

@@ -28,7 +28,7 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from local.folder import write_whole
+from local.data_folder import write_atomically
 
 SIZE_LIMIT = 40 * 1024 * 1024
 RECEIVER = "retour.local"
@@ -36,10 +36,10 @@ LOCAL_PART = re.compile(
     r"[a-z][a-z0-9-]{1,30}\.[a-z][a-z0-9_-]{0,30}\.[a-z0-9]{16,}(\+[^@]*)?", re.ASCII | re.IGNORECASE
 )
 NO_SUCH_ADDRESS = "550 5.1.1 No mailbox of this form here"
-TAKEN = "250 2.0.0 Taken as {}"
-NOT_TAKEN = "451 4.3.0 Could not be stored just now, please send it again"
+ACCEPTED = "250 2.0.0 Taken as {}"
+TRY_LATER = "451 4.3.0 Could not be stored just now, please send it again"
 ATTEMPTS = 5
-AT_ONCE = 4
+CONCURRENT_READS = 4
 
 log = logging.getLogger("retour.local.smtp")
 
@@ -62,36 +62,36 @@ def is_source_address(address: str, domain: str) -> bool:
     return host.lower() == domain.lower() and LOCAL_PART.fullmatch(local) is not None
 
 
-def aligned(mail: Mail) -> tuple[bool, str]:
+def dmarc_alignment(mail: Mail) -> tuple[bool, str]:
     """Whether the envelope's sender and the From are of one domain, and the domain of the From."""
     named = BytesHeaderParser().parsebytes(mail.raw).get_all("from", [])
     addresses = getaddresses([str(value) for value in named])
     if len(named) != 1 or len(addresses) != 1:
         return False, "invalid"
-    domain = plain(addresses[0][1].rpartition("@")[2].lower())
+    domain = header_safe(addresses[0][1].rpartition("@")[2].lower())
     return bool(domain) and domain == mail.sender.rpartition("@")[2].lower(), domain or "invalid"
 
 
-def stamped(mail: Mail) -> bytes:
+def with_ses_headers(mail: Mail) -> bytes:
     """The message below our own headers. Whatever alike it brought stays further down, where nobody looks for ours."""
-    passed, domain = aligned(mail)
+    passed, domain = dmarc_alignment(mail)
     verdict = "pass" if passed else "fail"
     headers = [
-        f"Return-Path: <{plain(mail.sender)}>",
-        f"Received: from {plain(mail.helo) or 'unknown'} ([{mail.peer}]) by {RECEIVER} with SMTP id {mail.id}",
-        f" for {plain(mail.recipients[0])}; {format_datetime(mail.received_at)}",
+        f"Return-Path: <{header_safe(mail.sender)}>",
+        f"Received: from {header_safe(mail.helo) or 'unknown'} ([{mail.peer}]) by {RECEIVER} with SMTP id {mail.id}",
+        f" for {header_safe(mail.recipients[0])}; {format_datetime(mail.received_at)}",
         "X-SES-Spam-Verdict: PASS",
         "X-SES-Virus-Verdict: PASS",
-        f"Authentication-Results: {RECEIVER}; spf=none smtp.mailfrom={plain(mail.sender) or '<>'};",
+        f"Authentication-Results: {RECEIVER}; spf=none smtp.mailfrom={header_safe(mail.sender) or '<>'};",
         f" dkim=none; dmarc={verdict} header.from={domain}",
     ]
     return "".join(f"{line}\r\n" for line in headers).encode("utf-8", "replace") + mail.raw
 
 
-def event(mail: Mail) -> dict[str, Any]:
+def ses_event(mail: Mail) -> dict[str, Any]:
     """What SES hands to a function for this mail."""
-    passed, _ = aligned(mail)
-    message = BytesHeaderParser().parsebytes(stamped(mail))
+    passed, _ = dmarc_alignment(mail)
+    message = BytesHeaderParser().parsebytes(with_ses_headers(mail))
     at = mail.received_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return {
         "Records": [
@@ -136,7 +136,7 @@ def common_headers(message: Message, sender: str) -> Iterator[tuple[str, Any]]:
             yield key, str(message[name])
 
 
-def plain(text: str) -> str:
+def header_safe(text: str) -> str:
     """What a stranger said, so that it cannot end our header or begin another."""
     return "".join(sign for sign in text if sign.isprintable() and sign not in "<>;()")
 
@@ -176,8 +176,8 @@ class Reception:
             await self.take(mail)
         except Exception:
             log.exception("a mail could not be stored")
-            return NOT_TAKEN
-        return TAKEN.format(mail.id)
+            return TRY_LATER
+        return ACCEPTED.format(mail.id)
 
 
 @dataclass(frozen=True)
@@ -193,8 +193,8 @@ class Outbox:
             "to": list(envelope.rcpt_tos),
             "raw": content(envelope).decode("utf-8", "surrogateescape"),
         }
-        await asyncio.to_thread(write_whole, self.folder / f"{name}.json", json.dumps(kept))
-        return TAKEN.format(name)
+        await asyncio.to_thread(write_atomically, self.folder / f"{name}.json", json.dumps(kept))
+        return ACCEPTED.format(name)
 
 
 def content(envelope: Envelope) -> bytes:
@@ -204,10 +204,10 @@ def content(envelope: Envelope) -> bytes:
 
 def sent_mails(folder: Path) -> list[dict[str, Any]]:
     """Every mail that was sent, oldest first, as a person would want to read it."""
-    return [readable(path.stem, json.loads(path.read_text())) for path in sorted(folder.glob("*.json"))]
+    return [mail_document(path.stem, json.loads(path.read_text())) for path in sorted(folder.glob("*.json"))]
 
 
-def readable(name: str, kept: dict[str, Any]) -> dict[str, Any]:
+def mail_document(name: str, kept: dict[str, Any]) -> dict[str, Any]:
     raw = str(kept["raw"])
     message = message_from_bytes(raw.encode("utf-8", "surrogateescape"))
     parts = [part for part in message.walk() if not part.is_multipart()]
@@ -219,16 +219,16 @@ def readable(name: str, kept: dict[str, Any]) -> dict[str, Any]:
         "from": kept["from"],
         "to": kept["to"],
         "subject": str(make_header(decode_header(message.get("subject", "")))),
-        "text": "\n".join(decoded(part).replace("\r\n", "\n") for part in texts),
+        "text": "\n".join(decode_part(part).replace("\r\n", "\n") for part in texts),
         "attachments": [part.get_filename() for part in files],
         "files": [
-            {"name": part.get_filename(), "type": part.get_content_type(), "text": decoded(part)} for part in files
+            {"name": part.get_filename(), "type": part.get_content_type(), "text": decode_part(part)} for part in files
         ],
         "raw": raw,
     }
 
 
-def decoded(part: Message) -> str:
+def decode_part(part: Message) -> str:
     body = part.get_payload(decode=True)
     if not isinstance(body, bytes):
         return ""
@@ -238,7 +238,7 @@ def decoded(part: Message) -> str:
         return body.decode("utf-8", "replace")
 
 
-class Delivery:
+class MailQueue:
     """Hands mails that were taken to the function that reads them.
 
     Each waits as a small file until it was read, so that neither a failing function nor a kill loses one.
@@ -246,27 +246,27 @@ class Delivery:
 
     def __init__(self, waiting: Path, store: Callable[[str, bytes], None], read: Callable[[dict[str, Any]], None]):
         self.waiting, self.store, self.read = waiting, store, read
-        self.slots = asyncio.Semaphore(AT_ONCE)
+        self.slots = asyncio.Semaphore(CONCURRENT_READS)
         self.tasks: set[asyncio.Task[None]] = set()
 
-    async def take(self, mail: Mail) -> None:
+    async def accept(self, mail: Mail) -> None:
         """Stored when this returns; read soon after."""
         path = self.waiting / f"{mail.id}.json"
-        await asyncio.to_thread(self.store, mail.id, stamped(mail))
-        await asyncio.to_thread(write_whole, path, json.dumps(event(mail)))
-        self.hand_over(path)
+        await asyncio.to_thread(self.store, mail.id, with_ses_headers(mail))
+        await asyncio.to_thread(write_atomically, path, json.dumps(ses_event(mail)))
+        self.start_reading(path)
 
     def resume(self) -> None:
         """What an earlier run left unread."""
         for path in sorted(self.waiting.glob("*.json"), key=lambda path: path.stat().st_mtime):
-            self.hand_over(path)
+            self.start_reading(path)
 
-    def hand_over(self, path: Path) -> None:
-        task = asyncio.create_task(self.until_read(path))
+    def start_reading(self, path: Path) -> None:
+        task = asyncio.create_task(self.read_with_retries(path))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    async def until_read(self, path: Path) -> None:
+    async def read_with_retries(self, path: Path) -> None:
         for attempt in range(ATTEMPTS):
             async with self.slots:
                 try:

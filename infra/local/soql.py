@@ -21,7 +21,7 @@ ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 WORDS = {"AND", "OR", "NOT", "ORDER", "LIMIT", "OFFSET", "WHERE", "FROM", "IN", "LIKE"}
 
 
-class Malformed(Exception):
+class MalformedQueryError(Exception):
     """What Salesforce answers with MALFORMED_QUERY or INVALID_FIELD."""
 
     def __init__(self, message: str, code: str = "MALFORMED_QUERY") -> None:
@@ -49,7 +49,7 @@ class Query:
 
         def compare(one: Record, other: Record) -> int:
             for name, descending in self.order:
-                a, b = comparable(at(one, name)), comparable(at(other, name))
+                a, b = comparison_key(value_at(one, name)), comparison_key(value_at(other, name))
                 if a != b:
                     # Nulls come first, as in Salesforce.
                     smaller = a is None or (b is not None and a < b)
@@ -62,13 +62,13 @@ class Query:
         return found[self.offset : end]
 
 
-def at(record: Any, path: str) -> Any:
+def value_at(record: Any, path: str) -> Any:
     for name in path.split("."):
         record = record.get(name) if isinstance(record, Mapping) else None
     return record
 
 
-def comparable(value: Any) -> Any:
+def comparison_key(value: Any) -> Any:
     """Instants as instants, text as Salesforce compares it: without regard to case."""
     if isinstance(value, str):
         if re.fullmatch(r"\d{4}-\d\d-\d\dT.+", value):
@@ -90,7 +90,7 @@ class Parser:
         while text[position:].strip():
             match = TOKEN.match(text, position)
             if match is None:
-                raise Malformed(f"unexpected token: {text[position : position + 20].strip()!r}")
+                raise MalformedQueryError(f"unexpected token: {text[position : position + 20].strip()!r}")
             kind = match.lastgroup or ""
             self.tokens.append((kind, match.group(kind)))
             position = match.end()
@@ -111,12 +111,12 @@ class Parser:
 
     def expect(self, word: str) -> None:
         if not self.is_next(word):
-            raise Malformed(f"unexpected token: {self.peek()[1]!r}, expected {word}")
+            raise MalformedQueryError(f"unexpected token: {self.peek()[1]!r}, expected {word}")
 
     def name(self) -> str:
         kind, value = self.take()
         if kind != "name" or value.upper() in WORDS:
-            raise Malformed(f"unexpected token: {value!r}")
+            raise MalformedQueryError(f"unexpected token: {value!r}")
         return value
 
     def query(self) -> Query:
@@ -128,7 +128,7 @@ class Parser:
         # An object may be called as a word of the language is: Order.
         kind, target = self.take()
         if kind != "name":
-            raise Malformed(f"unexpected token: {target!r}")
+            raise MalformedQueryError(f"unexpected token: {target!r}")
         test: Test = lambda _: True  # noqa: E731 a default of the same type as the parsed ones
         if self.is_next("WHERE"):
             test = self.condition()
@@ -141,7 +141,7 @@ class Parser:
         limit = self.number() if self.is_next("LIMIT") else None
         offset = self.number() if self.is_next("OFFSET") else 0
         if self.peek()[0] != "end":
-            raise Malformed(f"unexpected token: {self.peek()[1]!r}")
+            raise MalformedQueryError(f"unexpected token: {self.peek()[1]!r}")
         return Query(tuple(fields), target, test, tuple(order), limit, offset, frozenset(self.named))
 
     def field(self) -> str:
@@ -165,7 +165,7 @@ class Parser:
     def number(self) -> int:
         kind, value = self.take()
         if kind != "number" or not value.isdigit():
-            raise Malformed(f"unexpected token: {value!r}, expected a number")
+            raise MalformedQueryError(f"unexpected token: {value!r}, expected a number")
         return int(value)
 
     def condition(self) -> Test:
@@ -175,7 +175,7 @@ class Parser:
         while self.peek()[1].upper() in ("AND", "OR") and self.peek()[0] == "name":
             word = self.take()[1].upper()
             if joint and word != joint:
-                raise Malformed(f"unexpected token: {word}")
+                raise MalformedQueryError(f"unexpected token: {word}")
             joint = word
             tests.append(self.term())
         every = all if joint != "OR" else any
@@ -201,19 +201,19 @@ class Parser:
             while self.is_next(","):
                 values.append(self.value())
             self.expect(")")
-            return lambda record: any(same(name, at(record, name), value) for value in values) != negated
+            return lambda record: any(is_equal(name, value_at(record, name), value) for value in values) != negated
         if self.is_next("LIKE"):
-            pattern = like(str(self.value()))
-            return lambda record: bool(pattern.fullmatch(str(at(record, name) or ""))) != negated
+            pattern = like_pattern(str(self.value()))
+            return lambda record: bool(pattern.fullmatch(str(value_at(record, name) or ""))) != negated
         operator = self.take()[1]
         value = self.value()
         if operator == "=":
-            return lambda record: same(name, at(record, name), value)
+            return lambda record: is_equal(name, value_at(record, name), value)
         if operator in ("!=", "<>"):
-            return lambda record: not same(name, at(record, name), value)
+            return lambda record: not is_equal(name, value_at(record, name), value)
         if operator not in COMPARE:
-            raise Malformed(f"unexpected token: {operator!r}")
-        return lambda record: ordered(operator, at(record, name), value)
+            raise MalformedQueryError(f"unexpected token: {operator!r}")
+        return lambda record: is_in_order(operator, value_at(record, name), value)
 
     def value(self) -> Any:
         kind, text = self.take()
@@ -226,7 +226,7 @@ class Parser:
                 return datetime.fromisoformat(text) if "T" in text else date.fromisoformat(text)
             case "name":
                 return self.literal(text.upper())
-        raise Malformed(f"unexpected token: {text!r}, expected a value")
+        raise MalformedQueryError(f"unexpected token: {text!r}, expected a value")
 
     def literal(self, word: str) -> Any:
         today = self.now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -243,7 +243,7 @@ class Parser:
                 return today - timedelta(days=1)
             case ("LAST_N_DAYS", _, days) if days:
                 return today - timedelta(days=int(days))
-        raise Malformed(f"unexpected token: {word!r}")
+        raise MalformedQueryError(f"unexpected token: {word!r}")
 
 
 COMPARE: dict[str, Callable[[Any, Any], bool]] = {
@@ -254,24 +254,24 @@ COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def same(name: str, mine: Any, asked: Any) -> bool:
+def is_equal(name: str, mine: Any, asked: Any) -> bool:
     if name.rpartition(".")[2].endswith("Id") and isinstance(mine, str) and isinstance(asked, str):
         return mine[:15] == asked[:15]
-    return bool(comparable(mine) == comparable(asked))
+    return bool(comparison_key(mine) == comparison_key(asked))
 
 
-def ordered(operator: str, mine: Any, asked: Any) -> bool:
+def is_in_order(operator: str, mine: Any, asked: Any) -> bool:
     if mine is None or asked is None:
         return False
     try:
-        return COMPARE[operator](comparable(mine), comparable(asked))
+        return COMPARE[operator](comparison_key(mine), comparison_key(asked))
     except TypeError:
-        raise Malformed(
+        raise MalformedQueryError(
             f"value of filter criterion is of the wrong type: {asked!r}", "INVALID_QUERY_FILTER_OPERATOR"
         ) from None
 
 
-def like(pattern: str) -> re.Pattern[str]:
+def like_pattern(pattern: str) -> re.Pattern[str]:
     wild = {"%": ".*", "_": "."}
     return re.compile("".join(wild.get(sign, re.escape(sign)) for sign in pattern), re.IGNORECASE | re.DOTALL)
 

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 from retour.domain.actions.modification import (
     CHANGES_MAX,
     LIMIT_MAX,
-    OF_SUBJECTS,
+    SUBJECT_CHANGES,
     VERBS,
     Approve,
     Change,
@@ -39,55 +39,62 @@ from retour.domain.actions.modification import (
     TakeBack,
     Undo,
     Version,
-    content,
+    content_hash,
     digest,
     has_amount,
-    version_received,
-    version_told,
+    parse_version,
+    receipt_version,
 )
-from retour.domain.delivery import Channel, Delivery, Kind
-from retour.domain.money import NotAnAmount, exponents
+from retour.domain.delivery import Channel, Delivery, DeliveryKind
+from retour.domain.money import InvalidAmountError, exponents
 from retour.domain.program import OrderKeyRule, Program, Source
-from retour.domain.row import ABSENT, Row, Unreadable, line_of
-from retour.domain.times import milliseconds
-from retour.numbers import Ambiguous, ForeignCurrency, Typed, TypedMoment, number, written_currency
+from retour.domain.row import ABSENT, Row, Unreadable, line_place
+from retour.domain.times import truncate_to_milliseconds
+from retour.numbers import (
+    AmbiguousNumberError,
+    ForeignCurrencyError,
+    TypedMoment,
+    TypedNumber,
+    parse_number,
+    written_currency,
+)
 
 if TYPE_CHECKING:
-    from retour.files.plain import Plain
-    from retour.kinds import Kind as RowKind
-    from retour.kinds import Kinds
+    from retour.fast_path import RowTemplate as RowKind
+    from retour.fast_path import RowTemplateCache
+    from retour.files.plain import FastTable
 
 FIELDS = (
     "reference", "order_id", "action_id", "event_type", "sku", "line", "change", "amount", "currency", "quantity",
     "status", "partner", "undoes", "reason", "disposition", "note", "occurred_at", "subject", "version",
 )  # fmt: skip
-FROM_ADAPTERS = ("order_total", "total_of", "source_version", "rank", "prices", "names", "part_of", "excess")
+ADAPTER_FIELDS = ("order_total", "total_of", "source_version", "rank", "prices", "names", "part_of", "excess")
 """Fields that only adapters fill. `names`: what else the order is known by, apart by blanks; without `order_id` the
 record goes by them. `part_of`: the subject that says as a sum what this one says for itself. `excess`: as the source's.
 `total_of`: what the amount is a part of, where its total is not in the message.
 `rank`: the order of states that only move one way, for versions of one second. `prices`: the amount in the other
 currencies of the payload, as JSON: `[{"currency", "amount", "order_total"?}]`."""
-ONLY_MAPPED = ("subject", "version")
+MAPPED_ONLY_FIELDS = ("subject", "version")
 """A merchant's own columns may be called so by chance: with a mapping, only what it names is read as these."""
 CHANGES = (
     "reverse", "set_total", "set_quantity", "take_back", "approve", "restore", "set_status", "reattribute", "undo",
 )  # fmt: skip
-BY_PEOPLE = ("reprice", "refold", "raise_limit", "release", "discard")
+CONSOLE_CHANGES = ("reprice", "refold", "raise_limit", "release", "discard")
 AMOUNT_MEANS = ("set_total", "take_back", "difference")
 THOUSANDS = re.compile(r"\D*[1-9]\d{0,2}\.\d{3}\D*")
-EXAMPLE = datetime(2026, 11, 21, 9, 30)
-KEY_BYTES = 128
+EXAMPLE_MOMENT = datetime(2026, 11, 21, 9, 30)
+KEY_BYTES_MAX = 128
 TEXT_MAX = 500
 LISTED_MAX = 240
-SHOWN_MAX = 40
-KEPT = 4_096
-NEAR = 0.7
+MESSAGE_CHARS_MAX = 40
+CACHE_SIZE = 4_096
+CLOSE_MATCH_CUTOFF = 0.7
 QUANTITY_MAX = 1_000_000
-TAKEN_APART = frozenset((Row, Unreadable))
+PARSED_ROWS = frozenset((Row, Unreadable))
 """What rows are, but for the plain lines of a table."""
 
 
-class Wrong(Exception):
+class CellError(Exception):
     """A cell that cannot be read: carries what an Unreadable says of it."""
 
     def __init__(self, code: str, column: str, **details: str) -> None:
@@ -95,7 +102,7 @@ class Wrong(Exception):
         self.code, self.column, self.details = code, column, details
 
 
-def plain(name: str) -> str:
+def fold_name(name: str) -> str:
     """A column name without case, spaces, `_` and `-`."""
     return re.sub(r"[\s_\-]", "", unicodedata.normalize("NFC", name)).casefold()
 
@@ -122,7 +129,7 @@ def order_key(order_id: str, rule: OrderKeyRule) -> str:
 
 
 @dataclass(frozen=True)
-class Reading:
+class Normaliser:
     """How the rows of one delivery read: its program, its source, and where and when it came from."""
 
     program: Program
@@ -135,11 +142,11 @@ class Reading:
         named = self.source.mapping.get("columns", {})
         # Corrected rows are a file, and have the fields of what they were before.
         kind = self.delivery.facts.get("of", self.delivery.kind)
-        adapted = FROM_ADAPTERS if kind in (Kind.HOOK, Kind.SALESFORCE) else ()
-        hidden = {*named, *(ONLY_MAPPED if named else ())}
-        own = {plain(field): field for field in (*FIELDS, *adapted) if field not in hidden}
+        adapted = ADAPTER_FIELDS if kind in (DeliveryKind.HOOK, DeliveryKind.SALESFORCE) else ()
+        hidden = {*named, *(MAPPED_ONLY_FIELDS if named else ())}
+        own = {fold_name(field): field for field in (*FIELDS, *adapted) if field not in hidden}
         return own | {
-            plain(column): field
+            fold_name(column): field
             for field, columns in named.items()
             for column in ([columns] if isinstance(columns, str) else columns)
         }
@@ -148,82 +155,82 @@ class Reading:
     def constants(self) -> Mapping[str, str]:
         return {field: str(value) for field, value in self.source.mapping.get("constants", {}).items()}
 
-    def modifications(self, rows: Iterable[Row | Unreadable]) -> Iterator[tuple[Row | Unreadable, "Read"]]:
+    def modifications(self, rows: Iterable[Row | Unreadable]) -> Iterator[tuple[Row | Unreadable, "Normalised"]]:
         """Each row with what it reads as, in order; none is left out."""
-        for row, checked in self.checked(rows):
-            yield row, checked if isinstance(checked, Modification | Unreadable) else checked.record(row)
+        for row, checked in self.check_rows(rows):
+            yield row, checked if isinstance(checked, Modification | Unreadable) else checked.build_record(row)
 
-    def checked(self, rows: Iterable[Row | Unreadable]) -> Iterator[tuple[Row | Unreadable, "Read | RowKind"]]:
+    def check_rows(self, rows: Iterable[Row | Unreadable]) -> Iterator[tuple[Row | Unreadable, "Normalised | RowKind"]]:
         """Each row with the verdict on it, in order; an accepted one with its record, or with the kind that makes it.
 
         A line that became several rows stands or falls whole, since it is the line that its sender can correct.
         """
-        line: list[tuple[Row | Unreadable, Read]] = []
+        line: list[tuple[Row | Unreadable, Normalised]] = []
         for row in rows:
-            if row.__class__ not in TAKEN_APART:
-                yield row, self._kinds(row.table).read(row)  # type: ignore[union-attr, arg-type]
+            if row.__class__ not in PARSED_ROWS:
+                yield row, self._row_templates(row.table).template_or_record(row)  # type: ignore[union-attr, arg-type]
                 continue
-            of_line = line_of(row.place)
-            if line and of_line != line_of(line[0][0].place):
-                yield from whole(line)
+            of_line = line_place(row.place)
+            if line and of_line != line_place(line[0][0].place):
+                yield from all_or_nothing(line)
                 line = []
             read = row if isinstance(row, Unreadable) else self.modification(row)
             if of_line == row.place:
                 yield row, read
             else:
                 line.append((row, read))
-        yield from whole(line)
+        yield from all_or_nothing(line)
 
     @cached_property
-    def _kinds(self) -> "Callable[[Plain], Kinds]":
-        from retour.kinds import Kinds
+    def _row_templates(self) -> "Callable[[FastTable], RowTemplateCache]":
+        from retour.fast_path import RowTemplateCache
 
-        return cache(lambda table: Kinds(self, table))
+        return cache(lambda table: RowTemplateCache(self, table))
 
     def home(self, row: Row) -> str:
         """The key a row's record will be kept under, as far as the row alone can tell; empty when it cannot."""
-        reading = self._of(row)
+        reading = self._for_layout(row)
         cells = reading._cells(row)
         try:
             key = reading._order_key(cells)
-        except Wrong:
+        except CellError:
             return ""
         return key or (f"@{cells['action_id']}" if "action_id" in cells else "")
 
     def statement(self, row: Row) -> Mapping[str, str]:
         """What in a row names its order and the subject it speaks of, in Retour's words."""
-        cells = self._of(row)._cells(row)
+        cells = self._for_layout(row)._cells(row)
         return {name: cells[name] for name in NAMING if name in cells}
 
-    def modification(self, row: Row) -> "Read":
-        reading = self._of(row)
+    def modification(self, row: Row) -> "Normalised":
+        reading = self._for_layout(row)
         cells = reading._cells(row)
         try:
             return reading._read(cells, row)
-        except Wrong as wrong:
+        except CellError as wrong:
             return Unreadable(
                 place=row.place,
                 code=wrong.code,
                 details=wrong.details,
                 column=reading._sender_column(wrong.column, row),
                 raw=row.raw,
-                order=(cells.get("order_id") or cells.get("action_id") or "")[:KEY_BYTES],
-                reference=cells.get("reference", "")[:KEY_BYTES],
+                order=(cells.get("order_id") or cells.get("action_id") or "")[:KEY_BYTES_MAX],
+                reference=cells.get("reference", "")[:KEY_BYTES_MAX],
             )
 
-    def _of(self, row: Row) -> "Reading":
+    def _for_layout(self, row: Row) -> "Normaliser":
         """This reading, or for a row in a known layout of another system the reading of that."""
         if not row.layout:
             return self
         if row.layout not in self._by_layout:
-            from retour.files.known import as_read
+            from retour.files.partner_layouts import source_for_layout
 
-            by = in_our_words if row.layout == ABSENT else as_read
+            by = in_our_words if row.layout == ABSENT else source_for_layout
             self._by_layout[row.layout] = replace(self, source=by(self.source, row.layout))
         return self._by_layout[row.layout]
 
     @cached_property
-    def _by_layout(self) -> dict[str, "Reading"]:
+    def _by_layout(self) -> dict[str, "Normaliser"]:
         return {}
 
     def _cells(self, row: Row) -> dict[str, str]:
@@ -240,39 +247,42 @@ class Reading:
 
     @cached_property
     def field_of(self) -> Callable[[str], str | None]:
-        return lru_cache(KEPT)(lambda column: self.columns.get(plain(column)))
+        return lru_cache(CACHE_SIZE)(lambda column: self.columns.get(fold_name(column)))
 
     @cached_property
     def moment_of(self) -> Callable[[str], datetime]:
-        return lru_cache(KEPT)(self._moment)
+        return lru_cache(CACHE_SIZE)(self._parse_moment)
 
     @cached_property
     def _reason_of(self) -> Callable[[str], str]:
-        return lru_cache(KEPT)(self._translated_reason)
+        return lru_cache(CACHE_SIZE)(self._translate_reason)
 
     @cached_property
     def _nearest_reason(self) -> Callable[[str], str]:
-        return lru_cache(KEPT)(lambda given: nearest(given, self.program.reasons))
+        return lru_cache(CACHE_SIZE)(lambda given: closest_known(given, self.program.reasons))
 
     def _read(self, cells: Mapping[str, str], row: Row) -> Modification:
         source, delivery = self.source, self.delivery
         if not source.enabled:
-            raise Wrong("CHANNEL_NOT_ALLOWED", "", source=source.name, channel=source.channel.value)
+            raise CellError("CHANNEL_NOT_ALLOWED", "", source=source.name, channel=source.channel.value)
         key = self._order_key(cells)
-        action_id = self._short(cells, "action_id")
+        action_id = self._bounded_text(cells, "action_id")
         names = tuple(cells.get("names", "").split())
         if key is None and action_id is None and not names:
-            raise Wrong("ORDER_ID_MISSING", "order_id")
+            raise CellError("ORDER_ID_MISSING", "order_id")
         event_type = self._event_type(cells)
         if event_type is not None and event_type not in self.program.event_types:
-            raise Wrong(
-                "UNKNOWN_EVENT_TYPE", "event_type", value=shown(event_type), known=listed(self.program.event_types)
+            raise CellError(
+                "UNKNOWN_EVENT_TYPE",
+                "event_type",
+                value=truncate_for_message(event_type),
+                known=join_names(self.program.event_types),
             )
         change = self._change(cells)
         currency = self._currency(cells)
         occurred_at = self._occurred_at(cells)
-        reference, sku, line = self._short(cells, "reference"), self._short(cells, "sku"), self._short(cells, "line")
-        subject = self.subject_of(self._short(cells, "subject"), reference, change)
+        reference, sku, line = self._bounded_text(cells, "reference"), self._bounded_text(cells, "sku"), self._bounded_text(cells, "line")
+        subject = self.subject_of(self._bounded_text(cells, "subject"), reference, change)
         return Modification(
             identity=self.identity_of(
                 row.place,
@@ -284,7 +294,7 @@ class Reading:
                 version=cells.get("source_version", ""),
                 subject=subject,
             ),
-            content=content(change, currency),
+            content=content_hash(change, currency),
             program=self.program.id,
             channel=delivery.channel,
             source=source.name,
@@ -299,24 +309,24 @@ class Reading:
             change=change,
             currency=currency if has_amount(change) else None,
             reason=self._reason(cells),
-            disposition=self._short(cells, "disposition"),
-            note=self._short(cells, "note", TEXT_MAX),
+            disposition=self._bounded_text(cells, "disposition"),
+            note=self._bounded_text(cells, "note", TEXT_MAX),
             occurred_at=occurred_at,
             received_at=delivery.received_at,
-            doubles=self._doubles,
-            orders_by=delivery.received_at if subject else self.orders_by(occurred_at),
+            doubles=self._duplicate_rules,
+            orders_by=delivery.received_at if subject else self.fold_time(occurred_at),
             subject=subject,
             version=self._version(cells) if subject else None,
             prices=self._prices(cells),
             part_of=cells.get("part_of"),
             names=names,
-            counts_after=self.program.patience_from(delivery.received_at)
+            counts_after=self.program.earliest_lock_reached(delivery.received_at)
             if isinstance(change, Release | Discard)
             else None,
         )
 
     @cached_property
-    def _doubles(self) -> Mapping[str, str]:
+    def _duplicate_rules(self) -> Mapping[str, str]:
         """What the program says today of changes that look like one already applied; kept in the record."""
         days = self.program.possible_duplicate_days
         return {"days": str(days), **self.source.possible_duplicates} if days else {}
@@ -325,7 +335,7 @@ class Reading:
         given = cells.get("event_type")
         if given is None:
             return self.source.event_type
-        return alike(self.source.mapping.get("event_types", {}), given) or given
+        return translate(self.source.mapping.get("event_types", {}), given) or given
 
     def _order_key(self, cells: Mapping[str, str]) -> str | None:
         order_id = cells.get("order_id")
@@ -335,8 +345,10 @@ class Reading:
         if order_id.isascii() and order_id.isdigit():
             order_id = order_id.rjust(self.source.mapping.get("order_id_width", 0), "0")
         key = order_key(order_id, self.program.order_key)
-        if not key or len(key.encode()) > KEY_BYTES or not key.isprintable() or key.startswith("@"):
-            raise Wrong("ORDER_ID_UNUSABLE", "order_id", value=shown(order_id), bytes=str(KEY_BYTES))
+        if not key or len(key.encode()) > KEY_BYTES_MAX or not key.isprintable() or key.startswith("@"):
+            raise CellError(
+                "ORDER_ID_UNUSABLE", "order_id", value=truncate_for_message(order_id), bytes=str(KEY_BYTES_MAX)
+            )
         return key
 
     @cached_property
@@ -358,13 +370,13 @@ class Reading:
     ) -> str:
         if subject is not None:
             # Every row of a version counts, alike ones too: which of them say the same again is for the fold to see.
-            return digest(self.source.namespace, "subject", subject, self._told_once, place)
+            return digest(self.source.namespace, "subject", subject, self._statement_scope, place)
         if reference is None:
             return digest("", self.source.name, self.delivery.identity, place)
         return digest(self.source.namespace, reference, version, target, event_type or "", sku or "", line or "")
 
     @cached_property
-    def _told_once(self) -> str:
+    def _statement_scope(self) -> str:
         """What tells a statement of this delivery from those of others.
 
         Where everything is told anew, the bytes of an earlier day are no repetition: they say that it is so again.
@@ -375,20 +387,22 @@ class Reading:
 
     def subject_of(self, told: str | None, reference: str | None, change: Change) -> str | None:
         """What a record speaks of: the subject it names, or its reference where its source tells each one anew."""
-        if told is not None and not isinstance(change, OF_SUBJECTS):
-            raise Wrong("SUBJECT_NOT_FOR_CHANGE", "subject", subject=shown(told), change=VERBS[type(change)])
-        if told is None and self.source.references == "restate" and isinstance(change, OF_SUBJECTS):
+        if told is not None and not isinstance(change, SUBJECT_CHANGES):
+            raise CellError(
+                "SUBJECT_NOT_FOR_CHANGE", "subject", subject=truncate_for_message(told), change=VERBS[type(change)]
+            )
+        if told is None and self.source.references == "restate" and isinstance(change, SUBJECT_CHANGES):
             return reference
         return told
 
     def _version(self, cells: Mapping[str, str]) -> Version:
         received_at, told = self.delivery.received_at, cells.get("version")
         if told is None:
-            return version_received(received_at, self.delivery.id)
+            return receipt_version(received_at, self.delivery.id)
         try:
-            return version_told(f"{told};{cells['rank']}" if "rank" in cells else told, received_at)
+            return parse_version(f"{told};{cells['rank']}" if "rank" in cells else told, received_at)
         except ValueError:
-            raise Wrong("VERSION_UNCLEAR", "version", value=shown(told)) from None
+            raise CellError("VERSION_UNCLEAR", "version", value=truncate_for_message(told)) from None
 
     def _prices(self, cells: Mapping[str, str]) -> tuple[Price, ...]:
         if "prices" not in cells:
@@ -404,7 +418,7 @@ class Reading:
         delivery = self.delivery
         return Provenance(delivery.id, delivery.name or delivery.kind, place, delivery.sha256, delivery.sender)
 
-    def orders_by(self, occurred_at: datetime | None) -> datetime:
+    def fold_time(self, occurred_at: datetime | None) -> datetime:
         """The time the fold sorts a record by."""
         received_at = self.delivery.received_at
         by_source_time = occurred_at is not None and self.source.order_by == "occurred_at"
@@ -416,15 +430,17 @@ class Reading:
         status = cells.get("status")
         translated = source.mapping.get("statuses", {})
         if not verb and status is not None and translated:
-            meant = alike(translated, status)
+            meant = translate(translated, status)
             if meant is None:
-                raise Wrong("UNKNOWN_STATUS", "status", value=shown(status), known=listed(translated))
+                raise CellError(
+                    "UNKNOWN_STATUS", "status", value=truncate_for_message(status), known=join_names(translated)
+                )
             verb = meant
             tells_subject = "subject" in cells or (source.references == "restate" and "reference" in cells)
             if meant in ("nothing", "restore") and tells_subject:
                 return TakeBack(Decimal(0), clamp=True)
             if meant == "nothing":
-                raise Wrong("NOTHING_OF_WHAT", "status", value=shown(status))
+                raise CellError("NOTHING_OF_WHAT", "status", value=truncate_for_message(status))
             if meant == "keep":
                 verb = "set_status"
         disposition = self._disposition(cells)
@@ -440,48 +456,48 @@ class Reading:
         if verb == "set_total" and amount is None and quantity is not None:
             verb = "set_quantity"
         if verb == "difference":
-            verb, amount, quantity = difference(amount, quantity)
+            verb, amount, quantity = change_from_difference(amount, quantity)
         by_a_person = self.delivery.channel is Channel.CONSOLE and not self.delivery.facts.get("corrects")
-        if verb not in CHANGES and not (by_a_person and verb in BY_PEOPLE):
+        if verb not in CHANGES and not (by_a_person and verb in CONSOLE_CHANGES):
             code = "UNKNOWN_CHANGE" if verb else "CHANGE_NEEDED"
-            raise Wrong(code, "change", value=shown(verb), known=listed(CHANGES))
+            raise CellError(code, "change", value=truncate_for_message(verb), known=join_names(CHANGES))
         match verb:
             case "reverse":
                 return Reverse()
             case "restore":
                 return Restore()
             case "set_status":
-                return SetStatus(self._needed(cells, "status", verb))
+                return SetStatus(self._required_text(cells, "status", verb))
             case "reattribute":
-                return Reattribute(self._needed(cells, "partner", verb))
+                return Reattribute(self._required_text(cells, "partner", verb))
             case "undo":
-                return Undo(self._needed(cells, "undoes", verb))
+                return Undo(self._required_text(cells, "undoes", verb))
             case "release":
-                return Release(self._needed(cells, "undoes", verb))
+                return Release(self._required_text(cells, "undoes", verb))
             case "discard":
-                return Discard(self._needed(cells, "undoes", verb))
+                return Discard(self._required_text(cells, "undoes", verb))
             case "reprice":
                 return Reprice()
             case "refold":
                 return Refold()
             case "raise_limit":
                 if quantity is None or not CHANGES_MAX < quantity <= LIMIT_MAX:
-                    raise Wrong("LIMIT_UNUSABLE", "quantity", least=f"{CHANGES_MAX + 1:,}", most=f"{LIMIT_MAX:,}")
+                    raise CellError("LIMIT_UNUSABLE", "quantity", least=f"{CHANGES_MAX + 1:,}", most=f"{LIMIT_MAX:,}")
                 return RaiseLimit(quantity)
             case "approve":
                 by_one_person = self.delivery.channel is Channel.CONSOLE and "bulk" not in self.delivery.facts
                 return Approve(restores=source.approve_restores or by_one_person)
             case "set_total":
                 if amount is None:
-                    raise Wrong("AMOUNT_NEEDED", "amount", change=verb)
+                    raise CellError("AMOUNT_NEEDED", "amount", change=verb)
                 return SetTotal(amount)
             case "set_quantity":
                 if quantity is None:
-                    raise Wrong("QUANTITY_NEEDED", "quantity", change=verb)
+                    raise CellError("QUANTITY_NEEDED", "quantity", change=verb)
                 return SetQuantity(quantity, amount)
         if amount is None and quantity is None:
-            raise Wrong("AMOUNT_NEEDED", "amount", change=verb)
-        of_total, total_of = self._amount(cells, "order_total"), self._short(cells, "total_of")
+            raise CellError("AMOUNT_NEEDED", "amount", change=verb)
+        of_total, total_of = self._amount(cells, "order_total"), self._bounded_text(cells, "total_of")
         return TakeBack(amount, quantity, of_total, cells.get("excess", source.excess) == "clamp", total_of)
 
     def _disposition(self, cells: Mapping[str, str]) -> Mapping[str, str] | None:
@@ -491,13 +507,15 @@ class Reading:
         if code is None or not declared:
             return None
         if code not in declared:
-            raise Wrong("UNKNOWN_DISPOSITION", "disposition", value=shown(code), known=listed(declared))
+            raise CellError(
+                "UNKNOWN_DISPOSITION", "disposition", value=truncate_for_message(code), known=join_names(declared)
+            )
         return declared[code]
 
-    def _needed(self, cells: Mapping[str, str], field: str, verb: str) -> str:
-        text = self._short(cells, field)
+    def _required_text(self, cells: Mapping[str, str], field: str, verb: str) -> str:
+        text = self._bounded_text(cells, field)
         if text is None:
-            raise Wrong("FIELD_NEEDED", field, field=field, change=verb)
+            raise CellError("FIELD_NEEDED", field, field=field, change=verb)
         return text
 
     def _amount(self, cells: Mapping[str, str], field: str) -> Decimal | None:
@@ -506,21 +524,21 @@ class Reading:
             return None
         mark = self.source.mapping.get("decimal")
         if mark is None and self._may_be_thousands(text, cells):
-            raise Wrong("AMOUNT_AMBIGUOUS", field, value=shown(text))
+            raise CellError("AMOUNT_AMBIGUOUS", field, value=truncate_for_message(text))
         stated = self._stated_currency(cells) or written_currency(text, self.program.currency)
         try:
-            amount = number(text, mark, stated or None)
-        except Ambiguous:
-            raise Wrong("AMOUNT_AMBIGUOUS", field, value=shown(text)) from None
-        except ForeignCurrency:
-            raise Wrong("AMOUNT_OTHER_CURRENCY", field, value=shown(text), currency=stated) from None
-        except NotAnAmount:
-            raise not_an_amount(field, text, mark or ".") from None
+            amount = parse_number(text, mark, stated or None)
+        except AmbiguousNumberError:
+            raise CellError("AMOUNT_AMBIGUOUS", field, value=truncate_for_message(text)) from None
+        except ForeignCurrencyError:
+            raise CellError("AMOUNT_OTHER_CURRENCY", field, value=truncate_for_message(text), currency=stated) from None
+        except InvalidAmountError:
+            raise amount_error(field, text, mark or ".") from None
         if amount < 0 and self.source.amount_means != "difference":
-            raise Wrong("AMOUNT_NEGATIVE", field)
-        return self._rounded(amount, cells) if self.source.mapping.get("round") else amount
+            raise CellError("AMOUNT_NEGATIVE", field)
+        return self._round(amount, cells) if self.source.mapping.get("round") else amount
 
-    def _rounded(self, amount: Decimal, cells: Mapping[str, str]) -> Decimal:
+    def _round(self, amount: Decimal, cells: Mapping[str, str]) -> Decimal:
         """To the smallest unit of the row's currency, half away from zero, where the source asks for it."""
         currency = cells.get("currency", "").upper() or self.source.currency or self.program.currency
         unit = Decimal(1).scaleb(-exponents().get(currency, 2))
@@ -530,11 +548,11 @@ class Reading:
     def _is_written_by_people(self) -> bool:
         """Files are, and their programs' ways of writing numbers; what calls the API is told how it writes them."""
         kind = self.delivery.facts.get("of", self.delivery.kind)
-        return kind == Kind.FILE and "bulk" not in self.delivery.facts
+        return kind == DeliveryKind.FILE and "bulk" not in self.delivery.facts
 
     def _may_be_thousands(self, text: str, cells: Mapping[str, str]) -> bool:
         """Whether a point could group thousands as well: `12.500`, but of a currency with three decimals it is one."""
-        if isinstance(text, Typed) or not self._is_written_by_people or THOUSANDS.fullmatch(text) is None:
+        if isinstance(text, TypedNumber) or not self._is_written_by_people or THOUSANDS.fullmatch(text) is None:
             return False
         currency = cells.get("currency", "").upper() or self.source.currency or self.program.currency
         return exponents().get(currency, 0) < 3
@@ -545,13 +563,13 @@ class Reading:
             return None
         digits = text.removeprefix("-") if self.source.amount_means == "difference" else text
         if not (digits.isascii() and digits.isdigit()) or len(digits) > 9 or int(digits) > QUANTITY_MAX:
-            raise Wrong("NOT_A_QUANTITY", "quantity", value=shown(text))
+            raise CellError("NOT_A_QUANTITY", "quantity", value=truncate_for_message(text))
         return int(text)
 
     def _currency(self, cells: Mapping[str, str]) -> str | None:
         currency = self._stated_currency(cells)
         if currency and currency not in exponents():
-            raise Wrong("UNKNOWN_CURRENCY", "currency", value=shown(currency))
+            raise CellError("UNKNOWN_CURRENCY", "currency", value=truncate_for_message(currency))
         if currency or "amount" not in cells:
             return currency or None
         # A currency that only stands with the amount counts where it is not the program's: 5.00 USD are no euros.
@@ -566,12 +584,17 @@ class Reading:
         given = cells.get("reason")
         return self.source.default_reason if given is None else self._reason_of(given)
 
-    def _translated_reason(self, given: str) -> str:
-        reason = alike(self.source.mapping.get("reasons", {}), given) or given
+    def _translate_reason(self, given: str) -> str:
+        reason = translate(self.source.mapping.get("reasons", {}), given) or given
         if reason not in self.program.reasons:
             reason = self.source.mapping.get("reason_otherwise", reason)
         if reason not in self.program.reasons:
-            raise Wrong("UNKNOWN_REASON", "reason", value=shown(given), nearest=self._nearest_reason(shown(given)))
+            raise CellError(
+                "UNKNOWN_REASON",
+                "reason",
+                value=truncate_for_message(given),
+                nearest=self._nearest_reason(truncate_for_message(given)),
+            )
         return str(reason)
 
     def _occurred_at(self, cells: Mapping[str, str]) -> datetime | None:
@@ -582,33 +605,37 @@ class Reading:
 
     def _in_zone(self, moment: datetime) -> datetime:
         zone = ZoneInfo(self.source.time_zone)
-        return milliseconds(moment.replace(tzinfo=zone) if moment.tzinfo is None else moment)
+        return truncate_to_milliseconds(moment.replace(tzinfo=zone) if moment.tzinfo is None else moment)
 
-    def _moment(self, text: str) -> datetime:
+    def _parse_moment(self, text: str) -> datetime:
         declared = self.source.mapping.get("date")
         patterns = [declared] if isinstance(declared, str) else declared or []
-        read = {moment for pattern in patterns if (moment := dated(text, pattern))} if patterns else {dated(text, None)}
+        read = (
+            {moment for pattern in patterns if (moment := parse_date(text, pattern))}
+            if patterns
+            else {parse_date(text, None)}
+        )
         if len(read - {None}) > 1:
             days = ", ".join(sorted(f"{moment:%Y-%m-%d}" for moment in read if moment))
-            raise Wrong("TIME_AMBIGUOUS", "occurred_at", value=shown(text), days=days)
+            raise CellError("TIME_AMBIGUOUS", "occurred_at", value=truncate_for_message(text), days=days)
         moment = read.pop() if len(read) == 1 else None
         try:
             if moment is not None:
                 return self._in_zone(moment)
         except OverflowError:
             pass
-        right = " / ".join(f"{EXAMPLE:{pattern}}" for pattern in patterns) or "2026-11-21T09:30:00+01:00"
+        right = " / ".join(f"{EXAMPLE_MOMENT:{pattern}}" for pattern in patterns) or "2026-11-21T09:30:00+01:00"
         more = {"case": "FILE"} if self._is_written_by_people and not patterns else {}
-        raise Wrong("NOT_A_TIME", "occurred_at", value=shown(text), pattern=right, **more)
+        raise CellError("NOT_A_TIME", "occurred_at", value=truncate_for_message(text), pattern=right, **more)
 
-    def _short(self, cells: Mapping[str, str], field: str, most: int = KEY_BYTES) -> str | None:
+    def _bounded_text(self, cells: Mapping[str, str], field: str, most: int = KEY_BYTES_MAX) -> str | None:
         text = cells.get(field)
         if text is None:
             return None
         if not text.isascii():
             text = unicodedata.normalize("NFC", text)
         if len(text) > most or len(text.encode()) > most or not (text.isprintable() or field == "note"):
-            raise Wrong("TEXT_UNUSABLE", field, field=field, bytes=str(most))
+            raise CellError("TEXT_UNUSABLE", field, field=field, bytes=str(most))
         return text
 
     def _sender_column(self, field: str, row: Row) -> str:
@@ -618,71 +645,73 @@ class Reading:
         return next((column for column in row.fields if self.field_of(column) == field), own)
 
 
-Read = Modification | Unreadable
+Normalised = Modification | Unreadable
 
 
-def not_an_amount(field: str, text: str, mark: str) -> Wrong:
+def amount_error(field: str, text: str, mark: str) -> CellError:
     """Where only the decimal mark is another than the source's, that is said, and which number it would be."""
     other = "," if mark == "." else "."
     try:
-        right = f"{number(text, other):f}".replace(".", mark)
-    except (NotAnAmount, Ambiguous, ForeignCurrency):
-        return Wrong("NOT_AN_AMOUNT", field, value=shown(text), mark=mark)
-    return Wrong("AMOUNT_OTHER_MARK", field, value=shown(text), mark=mark, other=other, right=right)
+        right = f"{parse_number(text, other):f}".replace(".", mark)
+    except (InvalidAmountError, AmbiguousNumberError, ForeignCurrencyError):
+        return CellError("NOT_AN_AMOUNT", field, value=truncate_for_message(text), mark=mark)
+    return CellError("AMOUNT_OTHER_MARK", field, value=truncate_for_message(text), mark=mark, other=other, right=right)
 
 
-def difference(amount: Decimal | None, quantity: int | None) -> tuple[str, Decimal | None, int | None]:
+def change_from_difference(amount: Decimal | None, quantity: int | None) -> tuple[str, Decimal | None, int | None]:
     """A signed difference: what is below zero came back; a sale cannot grow by a return."""
     if amount is None and quantity is None:
-        raise Wrong("AMOUNT_NEEDED", "amount", change="difference")
+        raise CellError("AMOUNT_NEEDED", "amount", change="difference")
     if amount is not None and amount > 0:
-        raise Wrong("DIFFERENCE_POSITIVE", "amount", value=str(amount))
+        raise CellError("DIFFERENCE_POSITIVE", "amount", value=str(amount))
     if not amount and quantity is not None and quantity > 0:
-        raise Wrong("DIFFERENCE_POSITIVE", "quantity", value=str(quantity))
+        raise CellError("DIFFERENCE_POSITIVE", "quantity", value=str(quantity))
     units = abs(quantity) if quantity else None
     return "take_back", None if not amount and units else -(amount or Decimal(0)), units
 
 
-def alike(translated: Mapping[str, str], given: str) -> str | None:
+def translate(translated: Mapping[str, str], given: str) -> str | None:
     """What a text is translated to: as it is written, else without regard to case, blanks, `_` and `-`."""
     if given in translated:
         return translated[given]
-    return next((meant for text, meant in translated.items() if plain(text) == plain(given)), None)
+    return next((meant for text, meant in translated.items() if fold_name(text) == fold_name(given)), None)
 
 
-def dated(text: str, pattern: str | None) -> datetime | None:
+def parse_date(text: str, pattern: str | None) -> datetime | None:
     try:
         return datetime.strptime(text, pattern) if pattern else datetime.fromisoformat(text)
     except ValueError:
         return None
 
 
-def whole(line: Sequence[tuple[Row | Unreadable, "Read"]]) -> Iterable[tuple[Row | Unreadable, "Read"]]:
+def all_or_nothing(
+    line: Sequence[tuple[Row | Unreadable, "Normalised"]],
+) -> Iterable[tuple[Row | Unreadable, "Normalised"]]:
     """The rows of one line; where one of them cannot be read, none of them is."""
     wrong = next((read for _, read in line if isinstance(read, Unreadable)), None)
     for row, read in line:
         if wrong is None or isinstance(read, Unreadable):
             yield row, read
         else:
-            details = {"place": wrong.place, "line": line_of(row.place)}
+            details = {"place": wrong.place, "line": line_place(row.place)}
             yield row, Unreadable(row.place, "LINE_REFUSED", details, "", row.raw, read.order_key or "")
 
 
-def nearest(given: str, known: Iterable[str]) -> str:
+def closest_known(given: str, known: Iterable[str]) -> str:
     """The known word that another one is like, before all but for case and blanks; all of them where none is near."""
     from difflib import get_close_matches
 
-    words = {plain(word): word for word in sorted(known)}
-    found = get_close_matches(plain(given), list(words), n=1, cutoff=NEAR)
-    return words[found[0]] if found else listed(words.values())
+    words = {fold_name(word): word for word in sorted(known)}
+    found = get_close_matches(fold_name(given), list(words), n=1, cutoff=CLOSE_MATCH_CUTOFF)
+    return words[found[0]] if found else join_names(words.values())
 
 
-def listed(names: Iterable[str]) -> str:
+def join_names(names: Iterable[str]) -> str:
     """Names for a sentence; of many only the first, for a person reads the sentence and a header keeps it."""
     text = ", ".join(sorted(names))
     return text if len(text) <= LISTED_MAX else text[:LISTED_MAX].rpartition(",")[0] + ", …"
 
 
-def shown(value: str) -> str:
+def truncate_for_message(value: str) -> str:
     """A sender's text as a sentence quotes it."""
-    return value if len(value) <= SHOWN_MAX else value[: SHOWN_MAX - 1] + "…"
+    return value if len(value) <= MESSAGE_CHARS_MAX else value[: MESSAGE_CHARS_MAX - 1] + "…"

@@ -6,33 +6,35 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from retour.domain.money import NotAnAmount, decimal, exponents
+from retour.domain.money import InvalidAmountError, exponents, parse_decimal
 
-GROUPS = " '\u2019\u00a0\u202f\u2009"
+GROUP_SEPARATORS = " '\u2019\u00a0\u202f\u2009"
 """Signs that only ever stand between groups of three: blank, apostrophes, no-break, narrow and thin blank."""
-MINUS = str.maketrans({"−": "-", "﹣": "-", "－": "-", "‐": "-", "–": "-"})
+MINUS_SIGNS = str.maketrans({"−": "-", "﹣": "-", "－": "-", "‐": "-", "–": "-"})
 POUNDS = ("GBP", "EGP", "FKP", "GIP", "SHP", "SSP", "SYP", "LBP", "SDG")
 YEN = ("JPY", "CNY")
 DOLLARS = (
     "USD", "ARS", "AUD", "BBD", "BMD", "BND", "BSD", "BZD", "CAD", "CLP", "COP", "DOP", "FJD", "GYD", "HKD", "JMD",
     "KYD", "LRD", "MXN", "NAD", "NZD", "SBD", "SGD", "SRD", "TTD", "TWD", "UYU", "XCD",
 )  # fmt: skip
-SIGNS: Mapping[str, Sequence[str]] = {
+CURRENCY_SYMBOLS: Mapping[str, Sequence[str]] = {
     "€": ("EUR",), "£": POUNDS, "¥": YEN, "￥": YEN, "$": DOLLARS, "＄": DOLLARS, "₹": ("INR",), "₩": ("KRW",),
     "₪": ("ILS",), "₫": ("VND",), "₺": ("TRY",), "₽": ("RUB",), "₴": ("UAH",), "₦": ("NGN",), "₱": ("PHP",),
     "฿": ("THB",), "₡": ("CRC",), "₲": ("PYG",), "₵": ("GHS",), "₸": ("KZT",), "₾": ("GEL",), "₼": ("AZN",),
 }  # fmt: skip
 """The currencies a sign stands for, the one it means most often first."""
-CODE = re.compile(rf"(?:([A-Z]{{3}})[{GROUPS}]?)?([^A-Z]*?)(?:[{GROUPS}]?([A-Z]{{3}}))?", re.DOTALL)
+WITH_CURRENCY_CODE = re.compile(
+    rf"(?:([A-Z]{{3}})[{GROUP_SEPARATORS}]?)?([^A-Z]*?)(?:[{GROUP_SEPARATORS}]?([A-Z]{{3}}))?", re.DOTALL
+)
 CURRENCY = re.compile("[A-Z]{3}")
-GROUPED = {
-    "": re.compile(rf"\d{{1,3}}([{GROUPS}])\d{{3}}(?:\1\d{{3}})*"),
+GROUPED_DIGITS = {
+    "": re.compile(rf"\d{{1,3}}([{GROUP_SEPARATORS}])\d{{3}}(?:\1\d{{3}})*"),
     ",": re.compile(r"\d{1,3}(?:,\d{3})+"),
     ".": re.compile(r"\d{1,3}(?:\.\d{3})+"),
 }
 
 
-class Typed(str):
+class TypedNumber(str):
     """A number that its file gives as one, not as a text: `digits` are its own, a point before the decimals.
 
     As a text it is written as its source writes numbers. Stripped, it stays what it is.
@@ -40,12 +42,12 @@ class Typed(str):
 
     digits: str
 
-    def __new__(cls, text: str, digits: str = "") -> "Typed":
+    def __new__(cls, text: str, digits: str = "") -> "TypedNumber":
         made = super().__new__(cls, text)
         made.digits = digits or text
         return made
 
-    def strip(self, signs: str | None = None, /) -> "Typed":
+    def strip(self, signs: str | None = None, /) -> "TypedNumber":
         return self
 
 
@@ -63,83 +65,83 @@ class TypedMoment(str):
         return self
 
 
-class Ambiguous(ValueError):
+class AmbiguousNumberError(ValueError):
     """The text reads as two numbers: `1,234` is more than a thousand, or little more than one."""
 
 
-class ForeignCurrency(ValueError):
+class ForeignCurrencyError(ValueError):
     """The amount is written in another currency than its record names."""
 
 
-def number(text: str, mark: str | None = None, currency: str | None = None) -> Decimal:
+def parse_number(text: str, mark: str | None = None, currency: str | None = None) -> Decimal:
     """The number a text is. `mark` is the decimal mark the source declares; undeclared it is the point.
 
     Understood are grouping, minus signs of any kind, before or after, parentheses, currency signs and codes.
     NotAnAmount, Ambiguous or ForeignCurrency where it is not one number.
     """
-    if isinstance(text, Typed):
-        return decimal(text.digits)
+    if isinstance(text, TypedNumber):
+        return parse_decimal(text.digits)
     digits = text.strip()
     if digits.isascii() and digits.replace(".", "", 1).removeprefix("-").isdigit() and mark != ",":
-        return decimal(digits)
-    digits = digits.translate(MINUS)
+        return parse_decimal(digits)
+    digits = digits.translate(MINUS_SIGNS)
     negative = digits.startswith("(") and digits.endswith(")")
-    digits = without_currency(digits[1:-1] if negative else digits, currency)
+    digits = strip_currency(digits[1:-1] if negative else digits, currency)
     sign = digits[:1] if digits[:1] in ("-", "+") else digits[-1:] if digits[-1:] in ("-", "+") else ""
     if sign:
-        digits = (digits[1:] if digits.startswith(sign) else digits[:-1]).strip(GROUPS)
+        digits = (digits[1:] if digits.startswith(sign) else digits[:-1]).strip(GROUP_SEPARATORS)
     if sign and negative:
-        raise NotAnAmount(text)
-    digits = without_currency(digits, currency)
-    value = decimal(plain(digits, mark))
+        raise InvalidAmountError(text)
+    digits = strip_currency(digits, currency)
+    value = parse_decimal(ungroup_digits(digits, mark))
     return -value if negative or sign == "-" else value
 
 
-def plain(digits: str, mark: str | None) -> str:
+def ungroup_digits(digits: str, mark: str | None) -> str:
     """Digits with a point before the decimals and no grouping."""
     if not digits.strip("0123456789.") and digits.count(".") < 2 and mark != ",":
         return digits
-    if mark is None and GROUPED[","].fullmatch(digits):
-        raise Ambiguous(digits)
+    if mark is None and GROUPED_DIGITS[","].fullmatch(digits):
+        raise AmbiguousNumberError(digits)
     point = mark or "."
     whole, found, cents = digits.partition(point)
     if point in cents or (found and not cents):
-        raise NotAnAmount(digits)
+        raise InvalidAmountError(digits)
     for group in ("", "," if point == "." else "."):
-        if GROUPED[group].fullmatch(whole):
+        if GROUPED_DIGITS[group].fullmatch(whole):
             whole = re.sub(r"\D", "", whole)
             break
     if not whole.isdigit():
-        raise NotAnAmount(digits)
+        raise InvalidAmountError(digits)
     return f"{whole}.{cents}" if found else whole
 
 
 def written_currency(text: str, usual: str) -> str:
     """The currency that stands with an amount, as a code or a sign; of a sign with several the `usual` one, if it is
     among them. Empty where none stands there."""
-    if isinstance(text, Typed) or not (text.strip("0123456789., +-")):
+    if isinstance(text, TypedNumber) or not (text.strip("0123456789., +-")):
         return ""
     code = next((one for one in CURRENCY.findall(text) if one in exponents()), "")
-    meant = next((SIGNS[one] for one in text if one in SIGNS), ())
+    meant = next((CURRENCY_SYMBOLS[one] for one in text if one in CURRENCY_SYMBOLS), ())
     return code or (usual if usual in meant else next(iter(meant), ""))
 
 
-def without_currency(digits: str, currency: str | None) -> str:
+def strip_currency(digits: str, currency: str | None) -> str:
     """Without the sign or code of a currency before or after it, which must not contradict the record's."""
     for sign in {one for one in digits if unicodedata.category(one) == "Sc"}:
-        if sign not in SIGNS:
-            raise NotAnAmount(digits)
-        if currency and currency not in SIGNS[sign]:
-            raise ForeignCurrency(digits)
-    bare = "".join(one for one in digits if unicodedata.category(one) != "Sc").strip(GROUPS)
-    found = CODE.fullmatch(bare)
+        if sign not in CURRENCY_SYMBOLS:
+            raise InvalidAmountError(digits)
+        if currency and currency not in CURRENCY_SYMBOLS[sign]:
+            raise ForeignCurrencyError(digits)
+    bare = "".join(one for one in digits if unicodedata.category(one) != "Sc").strip(GROUP_SEPARATORS)
+    found = WITH_CURRENCY_CODE.fullmatch(bare)
     if found:
         for code in (found[1], found[3]):
             if code is None:
                 continue
             if code not in exponents():
-                raise NotAnAmount(digits)
+                raise InvalidAmountError(digits)
             if currency and code != currency:
-                raise ForeignCurrency(digits)
-        bare = found[2].strip(GROUPS)
+                raise ForeignCurrencyError(digits)
+        bare = found[2].strip(GROUP_SEPARATORS)
     return bare

@@ -7,10 +7,10 @@ from datetime import UTC, date, datetime
 from functools import cache
 from importlib.resources import files
 
-from retour.domain.said import Sentence
+from retour.domain.phrase import Sentence
 
 LANGUAGES = ("en", "de", "fr")
-PLACES = (
+CATALOGS = (
     ("retour.domain.actions", "codes.json"),
     ("retour.domain.actions", "paid.json"),
     ("retour.domain.contracts", "terms.json"),
@@ -26,7 +26,7 @@ PLACES = (
     ("retour.money", "sentences.json"),
 )
 
-MOMENTS = ("locks_at", "received_at")
+MOMENT_DETAILS = ("locks_at", "received_at")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
 DAYS = ("event_day", "locked_day", "report_day", "statement_day", "paid_day")
 DAY = re.compile(r"\d{4}-\d\d-\d\d")
@@ -34,10 +34,21 @@ MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
     "December",
 )  # fmt: skip
-WRITTEN = {"en": "%-d MONTH %Y, %H:%M UTC", "de": "%d.%m.%Y, %H:%M Uhr (UTC)", "fr": "%d/%m/%Y à %H:%M (UTC)"}
+MOMENT_FORMATS = {"en": "%-d MONTH %Y, %H:%M UTC", "de": "%d.%m.%Y, %H:%M Uhr (UTC)", "fr": "%d/%m/%Y à %H:%M (UTC)"}
 WRITTEN_DAY = {"en": "%-d MONTH %Y", "de": "%d.%m.%Y", "fr": "%d/%m/%Y"}
-FIGURES = ("dates", "amount", "payout", "sale", "left", "quantity_sold", "quantity_left", "changes", "limit", "most")
-FIGURE = re.compile(r"(-?)(\d[\d,]*)(?:\.(\d+))?( [A-Z]{3})?")
+NUMBER_DETAILS = (
+    "dates",
+    "amount",
+    "payout",
+    "sale",
+    "left",
+    "quantity_sold",
+    "quantity_left",
+    "changes",
+    "limit",
+    "most",
+)
+NUMBER = re.compile(r"(-?)(\d[\d,]*)(?:\.(\d+))?( [A-Z]{3})?")
 SEPARATORS = {"de": (".", ","), "fr": ("\u202f", ",")}
 
 
@@ -45,12 +56,12 @@ SEPARATORS = {"de": (".", ","), "fr": ("\u202f", ",")}
 def all_sentences() -> Mapping[str, Mapping[str, str]]:
     """Code to language to sentence. A code stands in one place only; a test keeps it so."""
     found: dict[str, Mapping[str, str]] = {}
-    for package, name in PLACES:
+    for package, name in CATALOGS:
         found |= json.loads(files(package).joinpath(name).read_text("utf-8"))
     return found
 
 
-class _Known(dict[str, str]):
+class _DashForMissing(dict[str, str]):
     """A detail that nobody could give is shown as a dash, not as an error."""
 
     def __missing__(self, key: str) -> str:
@@ -67,28 +78,28 @@ def sentence(code: str, details: Mapping[str, str | Sentence], language: str = "
     texts = all_sentences().get(f"{code}/{details.get('case')}") or all_sentences().get(code)
     if texts is None:
         return code
-    return filled(texts, details, language)
+    return fill_in(texts, details, language)
 
 
-def filled(texts: Mapping[str, str], details: Mapping[str, str | Sentence], language: str) -> str:
+def fill_in(texts: Mapping[str, str], details: Mapping[str, str | Sentence], language: str) -> str:
     """A text in a language, else in English, with its details."""
-    spoken = {name: in_language(name, value, language) for name, value in details.items()}
-    return texts.get(language, texts["en"]).format_map(_Known(spoken))
+    spoken = {name: localise(name, value, language) for name, value in details.items()}
+    return texts.get(language, texts["en"]).format_map(_DashForMissing(spoken))
 
 
-def in_language(name: str, value: str | Sentence, language: str) -> str:
+def localise(name: str, value: str | Sentence, language: str) -> str:
     """A part that is a sentence itself; a moment or a figure of ours as people write it there; what a sender wrote is
     quoted as it stands."""
     if isinstance(value, Sentence):
         return sentence(value.code, value.details, language)
-    if name in MOMENTS and MOMENT.fullmatch(value):
+    if name in MOMENT_DETAILS and MOMENT.fullmatch(value):
         moment = datetime.fromisoformat(value).astimezone(UTC)
         months = MONTHS[moment.month - 1]
-        return f"{moment:{WRITTEN.get(language, WRITTEN['en'])}}".replace("MONTH", months)
+        return f"{moment:{MOMENT_FORMATS.get(language, MOMENT_FORMATS['en'])}}".replace("MONTH", months)
     if name in DAYS and DAY.fullmatch(value):
         day = date.fromisoformat(value)
         return f"{day:{WRITTEN_DAY.get(language, WRITTEN_DAY['en'])}}".replace("MONTH", MONTHS[day.month - 1])
-    if name in FIGURES and language in SEPARATORS and (found := FIGURE.fullmatch(value)):
+    if name in NUMBER_DETAILS and language in SEPARATORS and (found := NUMBER.fullmatch(value)):
         group, mark = SEPARATORS[language]
         sign, digits, cents, currency = found.groups("")
         whole = f"{int(digits.replace(',', '')):,}".replace(",", group)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from retour.domain.contracts.contract import Contract
 from retour.domain.delivery import Delivery
 from retour.domain.program import Program
-from retour.domain.times import milliseconds
+from retour.domain.times import truncate_to_milliseconds
 from retour.settings import Settings, read_settings
+from retour.store.bucket_work import Work
 from retour.store.bulk import CONNECTIONS
 from retour.store.deliveries import Deliveries
 from retour.store.inbox import Inbox
@@ -22,26 +23,25 @@ from retour.store.ledger import TableLedger
 from retour.store.programs import Principal, Programs
 from retour.store.rates import Rates
 from retour.store.secrets import Secrets
-from retour.store.state import Facts, KeptState, SourceState
-from retour.store.wire import ready
-from retour.store.work import Work
+from retour.store.source_state import ObjectState, OnceState, SourceState
+from retour.store.wire import accept_raw_batches
 
 if TYPE_CHECKING:
     from retour.api.quota import Quota
 
 PROGRAM_ID = re.compile(r"[a-z][a-z0-9-]{1,30}")
-AGAIN_MAX = 50
+EXECUTIONS_MAX = 50
 QUEUES = ("answers", "pulls", "writebacks", "parked")
-DEAD = ("answers", "pulls", "writebacks", "parked", "files", "mail", "salesforce", "schedules", "stream")
+DEAD_LETTER_QUEUES = ("answers", "pulls", "writebacks", "parked", "files", "mail", "salesforce", "schedules", "stream")
 """Of which there is a dead-letter queue, told to whoever brings its messages back."""
 
 
-class NoProgram(Exception):
+class ProgramNotFoundError(Exception):
     """A program that is not there; for whoever asks from outside that is the same 404 as a foreign one."""
 
 
 @contextmanager
-def collecting_no_garbage() -> Iterator[None]:
+def gc_disabled() -> Iterator[None]:
     """What is imported and built here stays; to look for garbage in it again and again is a sixth of a first call."""
     was_on = gc.isenabled()
     gc.disable()
@@ -65,13 +65,13 @@ class Hub:
 
     def now(self) -> datetime:
         """The business clock: UTC to the millisecond. Only the local hub may shift it."""
-        return milliseconds(self.real_now() + self.settings.clock_offset)
+        return truncate_to_milliseconds(self.real_now() + self.settings.clock_offset)
 
     def real_now(self) -> datetime:
         """The clock of signatures, TLS and tokens; nothing ever shifts it."""
         return datetime.now(UTC)
 
-    def seldom(self, what: str, every: timedelta) -> bool:
+    def throttle(self, what: str, every: timedelta) -> bool:
         """True at most once in a while for the same thing, as far as this process remembers."""
         now = self.real_now()
         if self._last.get(what, now - every) > now - every:
@@ -92,7 +92,7 @@ class Hub:
     def program_of(self, delivery: Delivery) -> Program:
         program = self.program(delivery.program)
         if program is None:
-            raise NoProgram(delivery.program)
+            raise ProgramNotFoundError(delivery.program)
         return program
 
     def principal(self, key: str) -> Principal | None:
@@ -106,9 +106,9 @@ class Hub:
         """What a source's sender and we know and nobody else; empty when nothing was ever agreed."""
         return self.secrets.get(program_id, source)
 
-    def secret_again(self, program_id: str, source: str) -> dict[str, Any]:
+    def reload_secret(self, program_id: str, source: str) -> dict[str, Any]:
         """The same read anew, for whoever was not believed: a secret made a moment ago works at once."""
-        return self.secrets.again(program_id, source)
+        return self.secrets.reread(program_id, source)
 
     # Store
 
@@ -137,10 +137,10 @@ class Hub:
     def state(self, program_id: str, source: str) -> SourceState:
         return SourceState(self._dynamodb, self._table, program_id, source)
 
-    def kept_state(self, program_id: str, source: str) -> Facts:
+    def kept_state(self, program_id: str, source: str) -> OnceState:
         """The same, for facts that must outlive a kill on one machine as well."""
         state = self.state(program_id, source)
-        return KeptState(state, self.inbox) if self.settings.is_local else state
+        return ObjectState(state, self.inbox) if self.settings.is_local else state
 
     @cached_property
     def inbox(self) -> Inbox:
@@ -149,7 +149,7 @@ class Hub:
     def work(self, program_id: str, delivery_id: str) -> Work:
         return Work(self.inbox, self._dynamodb, self._table, program_id, delivery_id)
 
-    def hand_over(self, delivery: Delivery, more: Mapping[str, bool]) -> bool:
+    def start_execution(self, delivery: Delivery, more: Mapping[str, bool]) -> bool:
         """Give a large file to the state machine that takes it in; False where there is none, as during a replay.
 
         Given again while it is on its way, it is on its way once.
@@ -160,7 +160,7 @@ class Hub:
         states = self._client("stepfunctions")
         document = json.dumps({"program": delivery.program, "delivery": delivery.id, **more})
         name = delivery.id
-        for again in range(AGAIN_MAX):
+        for again in range(EXECUTIONS_MAX):
             try:
                 states.start_execution(stateMachineArn=machine, name=name, input=document)
                 return True
@@ -169,15 +169,15 @@ class Hub:
                 if states.describe_execution(executionArn=execution)["status"] == "RUNNING":
                     return True
                 name = f"{delivery.id}-{again + 2}"
-        raise RuntimeError(f"{delivery.id} was taken in {AGAIN_MAX} times")
+        raise RuntimeError(f"{delivery.id} was taken in {EXECUTIONS_MAX} times")
 
-    def ways_of(self, delivery: Delivery) -> list[str]:
+    def execution_statuses(self, delivery: Delivery) -> list[str]:
         """How each way of a large file through the state machine stands or ended (RUNNING, FAILED, …), oldest first."""
         machine = self.settings.files_machine
         if not machine:
             return []
         states, found = self._client("stepfunctions"), list[str]()
-        for again in range(AGAIN_MAX):
+        for again in range(EXECUTIONS_MAX):
             name = f"{delivery.id}-{again + 1}" if again else delivery.id
             execution = f"{machine.replace(':stateMachine:', ':execution:', 1)}:{name}"
             try:
@@ -187,7 +187,7 @@ class Hub:
         return found
 
     @property
-    def hands_over_later(self) -> bool:
+    def defers_large_files(self) -> bool:
         """Whether this is a replay, after which the large files that were left on their way go on."""
         return bool(self.settings.files_machine) and not self.settings.outward
 
@@ -204,7 +204,7 @@ class Hub:
         """Whether this function was told of a queue."""
         return queue in self.settings.queues
 
-    def received(self, queue: str, most: int) -> Iterator[tuple[dict[str, Any], str]]:
+    def receive_messages(self, queue: str, most: int) -> Iterator[tuple[dict[str, Any], str]]:
         """Up to so many messages of a queue, each with what says to `done` that it is; else it comes back later."""
         taken = 0
         while taken < most:
@@ -217,7 +217,7 @@ class Hub:
                 yield json.loads(message["Body"]), message["ReceiptHandle"]
             taken += len(found)
 
-    def ask_for_sweep(self) -> bool:
+    def request_sweep(self) -> bool:
         """Have everything that was left anywhere taken up soon; False where nobody was told who does."""
         function = self.settings.sweep_function
         if not function or not self.settings.outward:
@@ -226,7 +226,7 @@ class Hub:
         self._client("lambda").invoke(FunctionName=function, InvocationType="Event", Payload=asked)
         return True
 
-    def done(self, queue: str, receipt: str) -> None:
+    def delete_message(self, queue: str, receipt: str) -> None:
         """Take a message that was received off its queue for good."""
         self._sqs.delete_message(QueueUrl=self.settings.queues[queue], ReceiptHandle=receipt)
 
@@ -239,11 +239,11 @@ class Hub:
                     "Attributes"
                 ][attribute]
             )
-            for queue in (*QUEUES, *(f"{name}_dead" for name in DEAD))
+            for queue in (*QUEUES, *(f"{name}_dead" for name in DEAD_LETTER_QUEUES))
             if self.has_queue(queue)
         }
 
-    def mail(self, raw: bytes, sender: str, to: Sequence[str]) -> None:
+    def send_mail(self, raw: bytes, sender: str, to: Sequence[str]) -> None:
         """Send one mail as it is, through SES."""
         if self.settings.outward:
             self._client("ses").send_raw_email(Source=sender, Destinations=list(to), RawMessage={"Data": raw})
@@ -253,7 +253,7 @@ class Hub:
         found: list[dict[str, Any]] = self._client("ses").describe_active_receipt_rule_set().get("Rules", [])
         return found
 
-    def signs_mail(self, domain: str) -> bool:
+    def is_mail_signed(self, domain: str) -> bool:
         """Whether SES signs mails from this domain (DKIM), so that receivers believe them."""
         answer = self._client("ses").get_identity_dkim_attributes(Identities=[domain])
         dkim = answer["DkimAttributes"].get(domain, {})
@@ -275,13 +275,13 @@ class Hub:
     @cached_property
     def _dynamodb(self) -> Any:
         client = self._client("dynamodb")
-        return ready(client, aws_session().get_config_variable("ca_bundle"))
+        return accept_raw_batches(client, aws_session().get_config_variable("ca_bundle"))
 
     @cached_property
     def _sqs(self) -> Any:
         return self._client("sqs")
 
-    @collecting_no_garbage()
+    @gc_disabled()
     def _client(self, service: str) -> Any:
         from botocore import __version__
         from botocore.config import Config
@@ -299,10 +299,10 @@ class Hub:
         )
         client = aws_session().create_client(service, config=config)
         if self.settings.aws_key:
-            client.meta.events.register("before-call", self._show_key)
+            client.meta.events.register("before-call", self._add_emulator_key)
         return client
 
-    def _show_key(self, params: Mapping[str, Any], **_: Any) -> None:
+    def _add_emulator_key(self, params: Mapping[str, Any], **_: Any) -> None:
         """Only the embedded AWS has such a key: by it its functions are told from whoever else is on this machine."""
         params["headers"]["x-retour-key"] = self.settings.aws_key
 

@@ -7,17 +7,17 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.conftest import PROGRAM, House
+from tests.conftest import PROGRAM, ProgramHarness
 from tests.domain.cases import CONTRACT, REPORTED, action, record
 
-from retour.api import admission, documents
+from retour.api import authorization, documents
 from retour.domain.actions.fold import fold
 from retour.domain.actions.modification import CHANGES_MAX, RaiseLimit, SetTotal
-from retour.domain.actions.order import Order, first_head
+from retour.domain.actions.order import Order, initial_head
 from retour.domain.actions.replay import as_of
 from retour.domain.delivery import Channel
 from retour.domain.program import Program
-from retour.files.layout import layouts
+from retour.files.layout import own_layouts
 
 RULES = [
     {"category": ["bags"], "pays": "10%"},
@@ -27,13 +27,13 @@ RULES = [
 SHOES = [{"sku": "S", "category": "shoes", "quantity": 2, "amount": "100.00"}]
 
 
-def program_of(house: House) -> Program:
+def program_of(house: ProgramHarness) -> Program:
     program = house.hub.program(house.program)
     assert program is not None
     return program
 
 
-def with_terms(house: House, *, language: str = "en", **terms: Any) -> None:
+def with_terms(house: ProgramHarness, *, language: str = "en", **terms: Any) -> None:
     usual = {"event_type": "sale", "valid_from": "2026-01-01", "rules": RULES, "lock": {"days_after_event": 30}}
     contracts = {**PROGRAM["contracts"], "standard": {**usual, **terms}}
     house.apply(
@@ -46,9 +46,9 @@ def with_terms(house: House, *, language: str = "en", **terms: Any) -> None:
     )
 
 
-def shown(house: House, action: str) -> Any:
+def shown(house: ProgramHarness, action: str) -> Any:
     program = program_of(house)
-    found = admission.reader_of(house.hub, program).action(action)
+    found = authorization.build_reader(house.hub, program).action(action)
     assert found is not None
     return json.loads(json.dumps(documents.action_document(*found, program, house.clock.moment)))
 
@@ -64,14 +64,14 @@ def shown(house: House, action: str) -> Any:
                "40,00 EUR sont revenus le 2 nov. 2026."),
     ],
 )  # fmt: skip
-def test_one_sentence_says_which_rule_paid_what_and_why(house: House, language: str, sentence: str) -> None:
+def test_one_sentence_says_which_rule_paid_what_and_why(house: ProgramHarness, language: str, sentence: str) -> None:
     with_terms(house, language=language)
     house.report({"order_id": "A", "items": SHOES})
     house.modify({"order_id": "A", "change": "take_back", "amount": "40.00"})
     assert shown(house, "A~sale")["sentence"] == sentence
 
 
-def test_the_sentence_knows_flat_amounts_missing_rules_other_currencies_and_reversals(house: House) -> None:
+def test_the_sentence_knows_flat_amounts_missing_rules_other_currencies_and_reversals(house: ProgramHarness) -> None:
     with_terms(house)
     items = [
         {"sku": "GIFT", "quantity": 3, "amount": "30.00"},
@@ -95,7 +95,7 @@ def test_the_sentence_knows_flat_amounts_missing_rules_other_currencies_and_reve
     )
 
 
-def test_what_was_undone_did_not_come_back(house: House) -> None:
+def test_what_was_undone_did_not_come_back(house: ProgramHarness) -> None:
     with_terms(house)
     house.report({"order_id": "A", "items": SHOES})
     [took] = house.modify({"order_id": "A", "change": "take_back", "amount": "40.00"}).results
@@ -106,7 +106,7 @@ def test_what_was_undone_did_not_come_back(house: House) -> None:
     )
 
 
-def test_the_history_shows_terms_effects_and_what_the_other_basis_would_have_given(house: House) -> None:
+def test_the_history_shows_terms_effects_and_what_the_other_basis_would_have_given(house: ProgramHarness) -> None:
     with_terms(house)
     house.report({"order_id": "A", "items": SHOES})
     with_terms(house, rules=[{"pays": "5%"}])
@@ -120,14 +120,14 @@ def test_the_history_shows_terms_effects_and_what_the_other_basis_would_have_giv
     assert approved["other_basis"]["payout"] == "4.80"
 
 
-def test_where_both_bases_give_the_same_there_is_nothing_to_show(house: House) -> None:
+def test_where_both_bases_give_the_same_there_is_nothing_to_show(house: ProgramHarness) -> None:
     with_terms(house, terms_basis="at_action")
     house.report({"order_id": "A", "items": SHOES})
     house.modify({"order_id": "A", "change": "take_back", "amount": "40.00"})
     assert shown(house, "A~sale")["history"][0]["other_basis"] is None
 
 
-def test_a_held_record_stands_in_the_history_twice_held_then_as_decided(house: House) -> None:
+def test_a_held_record_stands_in_the_history_twice_held_then_as_decided(house: ProgramHarness) -> None:
     with_terms(house)
     house.report({"order_id": "A", "items": SHOES})
     for source in ("erp", "till"):
@@ -147,18 +147,20 @@ def days_after(days: int, **more: Any) -> dict[str, Any]:
     return {"lock": {"days_after_status": days, "statuses": ["shipped"], **more}}
 
 
-def credit(house: House) -> dict[str, str]:
+def credit(house: ProgramHarness) -> dict[str, str]:
     found: dict[str, str] = shown(house, "A~sale")["credit"]
     return found
 
 
-def status(house: House, to: str, day: str) -> None:
+def status(house: ProgramHarness, to: str, day: str) -> None:
     house.clock.moment = datetime.fromisoformat(f"{day}T10:00:00+00:00")
     [result] = house.modify({"order_id": "A", "change": "set_status", "status": to}).results
     assert result.outcome in ("applied", "unchanged"), result
 
 
-def test_credit_is_earliest_and_moves_daily_until_the_status_is_reached_and_then_expected(house: House) -> None:
+def test_credit_is_earliest_and_moves_daily_until_the_status_is_reached_and_then_expected(
+    house: ProgramHarness,
+) -> None:
     """Gambio's own example, 21 days after the dispatch, its restart at any change of status included."""
     with_terms(house, **days_after(21))
     house.report({"order_id": "A", "items": SHOES})
@@ -190,7 +192,7 @@ def test_credit_is_earliest_and_moves_daily_until_the_status_is_reached_and_then
     ],
 )
 def test_the_restart_policy_says_whether_a_second_dispatch_counts(
-    house: House, restart: str, expected: str, why: str
+    house: ProgramHarness, restart: str, expected: str, why: str
 ) -> None:
     with_terms(house, **days_after(21, restart=restart))
     house.report({"order_id": "A", "items": SHOES})
@@ -200,7 +202,7 @@ def test_the_restart_policy_says_whether_a_second_dispatch_counts(
     assert why in credit(house)["why"]
 
 
-def test_credit_of_other_lock_rules(house: House) -> None:
+def test_credit_of_other_lock_rules(house: ProgramHarness) -> None:
     with_terms(house)
     house.report({"order_id": "A", "items": SHOES})
     assert credit(house)["expected"] == "2026-12-02"
@@ -213,7 +215,7 @@ def test_credit_of_other_lock_rules(house: House) -> None:
     assert shown(house, "B~sale")["credit"] is None
 
 
-def test_gambios_words_are_those_of_its_partners(house: House) -> None:
+def test_gambios_words_are_those_of_its_partners(house: ProgramHarness) -> None:
     with_terms(house, language="de", **days_after(21))
     house.report({"order_id": "A", "items": SHOES})
     assert credit(house)["why"].startswith("Frühestens 23. Nov. 2026:")
@@ -224,7 +226,7 @@ def test_gambios_words_are_those_of_its_partners(house: House) -> None:
 # As it stood, and what is left
 
 
-def test_an_action_is_shown_as_it_stood_at_any_moment(house: House) -> None:
+def test_an_action_is_shown_as_it_stood_at_any_moment(house: ProgramHarness) -> None:
     with_terms(house)
     house.report({"order_id": "A", "items": SHOES})
     moments = [house.clock.moment]
@@ -240,7 +242,7 @@ def test_an_action_is_shown_as_it_stood_at_any_moment(house: House) -> None:
     assert told == [("100.00", "8.00", 0), ("90.00", "7.20", 1), ("70.00", "5.60", 2)]
 
 
-def test_it_says_how_many_changes_are_left(house: House) -> None:
+def test_it_says_how_many_changes_are_left(house: ProgramHarness) -> None:
     with_terms(house)
     house.report({"order_id": "A", "items": SHOES})
     house.modify({"order_id": "A", "change": "take_back", "amount": "1.00"})
@@ -254,7 +256,7 @@ def test_it_says_how_many_changes_are_left(house: House) -> None:
 )
 def test_it_warns_from_the_nine_hundredth_change_and_refuses_the_thousand_and_first(changes: int, code: str) -> None:
     sold = action()
-    head = replace(first_head(sold, [CONTRACT]), changes=changes)
+    head = replace(initial_head(sold, [CONTRACT]), changes=changes)
     said = record(SetTotal(Decimal("90.00")))
     folded = fold(Order(key="A", actions=[sold], records=[said], heads={sold.id: head}), [CONTRACT], said.received_at)
     [entry] = folded.heads[sold.id].log
@@ -273,7 +275,7 @@ def test_it_warns_from_the_nine_hundredth_change_and_refuses_the_thousand_and_fi
 )
 def test_a_person_raises_the_limit_for_one_action(changes: int, raised: int, code: str) -> None:
     sold = action()
-    head = replace(first_head(sold, [CONTRACT]), changes=changes)
+    head = replace(initial_head(sold, [CONTRACT]), changes=changes)
     records = [record(RaiseLimit(raised), 1), record(SetTotal(Decimal("90.00")), 2)]
     folded = fold(Order(key="A", actions=[sold], records=records, heads={sold.id: head}), [CONTRACT], REPORTED)
     allowed, changed = folded.heads[sold.id].log
@@ -282,7 +284,7 @@ def test_a_person_raises_the_limit_for_one_action(changes: int, raised: int, cod
     assert folded.heads[sold.id].changes == changes + (code != "MODIFICATION_LIMIT")
 
 
-def test_an_undo_takes_the_raised_limit_back(house: House) -> None:
+def test_an_undo_takes_the_raised_limit_back(house: ProgramHarness) -> None:
     house.report({"order_id": "A", "amount": "100.00"})
     said = {"order_id": "A", "change": "raise_limit", "quantity": 1500, "reference": "l-1"}
     raised = house.modify(said, source="console", channel=Channel.CONSOLE)
@@ -294,7 +296,7 @@ def test_an_undo_takes_the_raised_limit_back(house: House) -> None:
 
 
 @pytest.mark.parametrize("quantity", [0, 1000, 2001, "many", None])
-def test_a_limit_that_is_none_is_refused(house: House, quantity: Any) -> None:
+def test_a_limit_that_is_none_is_refused(house: ProgramHarness, quantity: Any) -> None:
     house.report({"order_id": "A", "amount": "100.00"})
     said = {"order_id": "A", "change": "raise_limit", **({} if quantity is None else {"quantity": quantity})}
     [result] = house.modify(said, source="console", channel=Channel.CONSOLE).results
@@ -304,7 +306,7 @@ def test_a_limit_that_is_none_is_refused(house: House, quantity: Any) -> None:
     )
 
 
-def test_no_sender_raises_a_limit(house: House) -> None:
+def test_no_sender_raises_a_limit(house: ProgramHarness) -> None:
     house.report({"order_id": "A", "amount": "100.00"})
     [result] = house.modify({"order_id": "A", "change": "raise_limit", "quantity": 1500}).results
     assert (result.outcome.value, result.code) == ("refused", "UNKNOWN_CHANGE")
@@ -313,7 +315,7 @@ def test_no_sender_raises_a_limit(house: House) -> None:
 # Dispositions and statuses, whatever the channel
 
 
-def with_dispositions(house: House) -> None:
+def with_dispositions(house: ProgramHarness) -> None:
     codes = {
         "NO_SHOW": {"state": "declined", "change": "reverse"},
         "stayed": {"state": "used", "change": "approve"},
@@ -323,7 +325,7 @@ def with_dispositions(house: House) -> None:
 
 
 @pytest.mark.parametrize("channel", ["api", "file", "console"])
-def test_a_disposition_changes_what_its_event_type_says(house: House, channel: str) -> None:
+def test_a_disposition_changes_what_its_event_type_says(house: ProgramHarness, channel: str) -> None:
     with_dispositions(house)
     for number, code in enumerate(("NO_SHOW", "stayed", "Wait", "no_show")):
         house.report({"order_id": f"A-{number}", "amount": "10.00"})
@@ -341,7 +343,7 @@ def test_a_disposition_changes_what_its_event_type_says(house: House, channel: s
     assert shown(house, "A-3~sale")["history"] == []
 
 
-def test_a_status_comes_in_through_any_channel(house: House) -> None:
+def test_a_status_comes_in_through_any_channel(house: ProgramHarness) -> None:
     with_terms(house, **days_after(21))
     house.report({"order_id": "A", "items": SHOES}, {"order_id": "B", "items": SHOES})
     house.modify({"order_id": "A", "change": "set_status", "status": "shipped"})
@@ -351,4 +353,6 @@ def test_a_status_comes_in_through_any_channel(house: House) -> None:
 
 
 def test_the_layout_of_actions_has_every_field_of_an_action() -> None:
-    assert {"promo_code", "customer_status", "parent", "category", "currency"} <= set(layouts()["actions"]["columns"])
+    assert {"promo_code", "customer_status", "parent", "category", "currency"} <= set(
+        own_layouts()["actions"]["columns"]
+    )

@@ -1,13 +1,13 @@
 """retour forget over the API: by an admin alone, for an order or a customer."""
 
-from tests.conftest import House
+from tests.conftest import ProgramHarness
 from tests.functions.test_api import Caller, admin, call  # noqa: F401
 
 
 def test_an_admin_lets_a_customer_and_an_order_be_forgotten(
     call: Caller,  # noqa: F811
     admin: Caller,  # noqa: F811
-    house: House,
+    house: ProgramHarness,
 ) -> None:
     path = f"/v1/programs/{call.program}/forget"
     assert call("POST", path, {"order_id": "A-1"}).status == 403, "not with a program's own key"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from functions.webhook import app
-from tests.conftest import House
-from tests.meter import Looks
+from tests.conftest import ProgramHarness
+from tests.meter import ReadMeter
 
 from retour.api import quota
 from retour.api.quota import Quota
@@ -44,7 +44,7 @@ def test_slow_buckets_say_for_how_long_and_none_is_none() -> None:
 
 
 def test_senders_nobody_hears_of_any_more_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quota, "SENDERS_KEPT", 10)
+    monkeypatch.setattr(quota, "SENDERS_MAX", 10)
     clock = Clock()
     calls = Quota(rate=1, clock=clock)
     for n in range(50):
@@ -53,7 +53,7 @@ def test_senders_nobody_hears_of_any_more_are_forgotten(monkeypatch: pytest.Monk
     assert len(calls._left) < 12
 
 
-def event(house: House, key: str = "") -> dict[str, Any]:
+def event(house: ProgramHarness, key: str = "") -> dict[str, Any]:
     path = f"/v1/programs/{house.program}/hooks/erp"
     return {
         "rawPath": path,
@@ -65,7 +65,7 @@ def event(house: House, key: str = "") -> dict[str, Any]:
 
 
 def test_beyond_the_quota_nothing_is_read_and_the_answer_says_when(
-    house: House, looks: Callable[[], Looks], monkeypatch: pytest.MonkeyPatch
+    house: ProgramHarness, looks: Callable[[], ReadMeter], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(app, "hub", lambda: house.hub)
     monkeypatch.setattr(quota, "hub", lambda: house.hub)

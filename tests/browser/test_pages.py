@@ -48,11 +48,11 @@ def blanks(hub: LocalHub, page: Any) -> dict[str, str]:
 
 @pytest.fixture
 def addresses(hub: LocalHub, visitor: Visitor) -> dict[str, str]:
-    return pages.filled(pages.CONSOLE | pages.PORTAL, **blanks(hub, visitor("admin")))
+    return pages.fill_addresses(pages.CONSOLE | pages.PORTAL, **blanks(hub, visitor("admin")))
 
 
 def test_every_page_has_an_address() -> None:
-    assert pages.without_address() == []
+    assert pages.routes_without_address() == []
 
 
 def test_every_address_of_a_page_is_looked_at(addresses: dict[str, str]) -> None:

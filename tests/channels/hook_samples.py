@@ -12,7 +12,7 @@ from typing import Any
 from retour.channels import webhook
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
-from retour.domain.row import Ignored, Names, Refusal, Row, Unreadable
+from retour.domain.row import Ignored, OrderNames, Refusal, Row, Unreadable
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "hooks"
 
@@ -33,13 +33,15 @@ def source(kind: str, **said: Any) -> Source:
 def reading(sample: Path) -> Any:
     """How a sample reads today, in the notation of the files beside the samples."""
     kind, said = sample.parent.name, expected(sample)
-    return told(webhook.hooks(kind).rows(sample.read_bytes(), said["facts"], source(kind, **said["source"])))
+    return reading_document(
+        webhook.webhook_adapter(kind).rows(sample.read_bytes(), said["facts"], source(kind, **said["source"]))
+    )
 
 
-def told(read: Sequence[Row | Unreadable] | Names | Ignored | Refusal) -> Any:
+def reading_document(read: Sequence[Row | Unreadable] | OrderNames | Ignored | Refusal) -> Any:
     if isinstance(read, Ignored):
         return {"ignored": read.why}
-    if isinstance(read, Names):
+    if isinstance(read, OrderNames):
         names = {"order": read.order, "total": read.total, "currency": read.currency}
         return {"names": list(read.names), **{name: text for name, text in names.items() if text}}
     if isinstance(read, Refusal):
@@ -53,7 +55,7 @@ def told(read: Sequence[Row | Unreadable] | Names | Ignored | Refusal) -> Any:
 
 
 def bless() -> None:
-    for kind in webhook.KINDS:
+    for kind in webhook.WEBHOOK_KINDS:
         for sample in samples(kind):
             written = json.dumps({**expected(sample), "reading": reading(sample)}, indent=2, ensure_ascii=False)
             sample.with_suffix(".reading.json").write_text(written + "\n", "utf-8")

@@ -6,7 +6,7 @@ import hmac
 from datetime import datetime
 
 
-def signed(kind: str, body: bytes, secret: str, now: datetime) -> dict[str, str]:
+def sign_headers(kind: str, body: bytes, secret: str, now: datetime) -> dict[str, str]:
     """The headers that a sender of a kind adds to a body."""
     senders = (standard, shopify, woocommerce, stripe, bigcommerce)
     return {sender.__name__: sender for sender in senders}[kind](body, secret, now)

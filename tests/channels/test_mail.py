@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retour.channels import mail
-from retour.channels.mail import Accepted, Address, Held, Quiet, Rejected, Told, Unread
+from retour.channels.mail import AcceptedMail, Address, DroppedMail, FileSummary, HeldMail, RejectedMail, UnreadMail
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
 
@@ -61,21 +61,21 @@ def stamped(message: Any, verdict: str = "pass", domain: str = "shop.example", t
 
 
 def is_unproven(found: Any) -> bool:
-    return isinstance(found, Held) and (found.why, found.told_once) == ("UNAUTHENTICATED", True)
+    return isinstance(found, HeldMail) and (found.why, found.told_once) == ("UNAUTHENTICATED", True)
 
 
 def is_automatic(found: Any) -> bool:
-    return isinstance(found, Held) and (found.why, found.mail.automatic) == ("MAIL_AUTOMATIC", True)
+    return isinstance(found, HeldMail) and (found.why, found.mail.automatic) == ("MAIL_AUTOMATIC", True)
 
 
-def screen(raw: bytes, **more: Any) -> Accepted | Held | Rejected | Unread | Quiet:
+def screen(raw: bytes, **more: Any) -> AcceptedMail | HeldMail | RejectedMail | UnreadMail | DroppedMail:
     given = {"source": source(), "envelope_sender": "bounces@shop.example", "domain": "in.retour.test", **more}
-    return mail.screen(raw, **given)
+    return mail.screen_mail(raw, **given)
 
 
-def accepted(raw: bytes, **more: Any) -> Accepted:
+def accepted(raw: bytes, **more: Any) -> AcceptedMail:
     found = screen(raw, **more)
-    assert isinstance(found, Accepted), found
+    assert isinstance(found, AcceptedMail), found
     return found
 
 
@@ -95,14 +95,14 @@ def accepted(raw: bytes, **more: Any) -> Accepted:
     ],
 )
 def test_addresses(recipient: str, found: Address | None) -> None:
-    assert mail.address(recipient, "in.retour.test") == found
+    assert mail.parse_address(recipient, "in.retour.test") == found
 
 
 def test_two_tokens_may_be_live() -> None:
-    assert mail.is_token("new", ["old", "NEW"])
-    assert mail.is_token("old", ["old", "new"])
-    assert not mail.is_token("älter", ["old", "new"])
-    assert not mail.is_token("", [])
+    assert mail.has_live_token("new", ["old", "NEW"])
+    assert mail.has_live_token("old", ["old", "new"])
+    assert not mail.has_live_token("älter", ["old", "new"])
+    assert not mail.has_live_token("", [])
 
 
 # Belief
@@ -124,23 +124,23 @@ def test_without_dmarc_it_is_held(verdict: str) -> None:
     raw = stamped(letter(), verdict)
     for accepts in (False, True):
         held = screen(raw, source=source(accept_unauthenticated=accepts))
-        assert isinstance(held, Held)
+        assert isinstance(held, HeldMail)
         assert (held.why, held.told_once, held.mail.files[0].content) == ("UNAUTHENTICATED", not accepts, ROWS)
 
 
 def test_the_receiver_s_own_verdict_beside_the_mail_takes_belief_away() -> None:
     assert is_unproven(screen(stamped(letter()), dmarc="FAIL"))
-    assert screen(stamped(letter()), virus="FAIL") == Unread("returns@shop.example", "MAIL_INFECTED")
+    assert screen(stamped(letter()), virus="FAIL") == UnreadMail("returns@shop.example", "MAIL_INFECTED")
 
 
 @pytest.mark.parametrize("verdict", ["GRAY", "PROCESSING_FAILED"])
 @pytest.mark.parametrize("of", ["dmarc", "virus"])
 def test_what_the_receiver_could_not_check_is_held_of_an_allowed_sender(verdict: str, of: str) -> None:
     held = screen(stamped(letter()), **{of: verdict})
-    assert isinstance(held, Held) and (held.why, held.mail.files[0].content) == ("MAIL_UNCHECKED", ROWS)
+    assert isinstance(held, HeldMail) and (held.why, held.mail.files[0].content) == ("MAIL_UNCHECKED", ROWS)
     stranger = letter(From="stranger@shop.example")
-    assert screen(stamped(stranger), **{of: verdict}) == Quiet("the From is not on the source's list")
-    assert isinstance(screen(stamped(letter(attach=False)), **{of: verdict}), Held)
+    assert screen(stamped(stranger), **{of: verdict}) == DroppedMail("the From is not on the source's list")
+    assert isinstance(screen(stamped(letter(attach=False)), **{of: verdict}), HeldMail)
 
 
 DMARC = "dmarc={verdict} (p=none; dis=none) header.from={domain}"
@@ -177,7 +177,7 @@ def test_the_verdict_must_be_about_the_domain_of_the_from() -> None:
     ],
 )
 def test_only_listed_senders(sender: str) -> None:
-    assert screen(stamped(f"From: {sender}\r\n\r\n".encode())) == Quiet("the From is not on the source's list")
+    assert screen(stamped(f"From: {sender}\r\n\r\n".encode())) == DroppedMail("the From is not on the source's list")
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_only_listed_senders(sender: str) -> None:
     ],
 )
 def test_the_from_is_exactly_one_address(header: bytes) -> None:
-    assert screen(stamped(header + b"\r\n")) == Quiet("the From is not exactly one address")
+    assert screen(stamped(header + b"\r\n")) == DroppedMail("the From is not exactly one address")
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_the_from_is_exactly_one_address(header: bytes) -> None:
 def test_an_allowed_address_among_others_is_held_and_never_answered(header: bytes) -> None:
     raw = letter().as_bytes(policy=policy.SMTP)
     held = screen(stamped(header + raw[raw.index(b"Subject:") :]))
-    assert isinstance(held, Held) and held.mail.automatic and held.told_once, held
+    assert isinstance(held, HeldMail) and held.mail.automatic and held.told_once, held
     assert (held.mail.sender, held.why) == ("returns@shop.example", "UNAUTHENTICATED")
 
 
@@ -233,10 +233,10 @@ def test_ways_to_write_an_address(sender: str) -> None:
 )  # fmt: skip
 def test_automatic_replies_are_listed_and_those_with_a_file_held(headers: dict[str, Any]) -> None:
     assert is_automatic(screen(stamped(letter(**headers))))
-    nothing = Unread("returns@shop.example", "MAIL_AUTOMATIC", is_nothing=True)
+    nothing = UnreadMail("returns@shop.example", "MAIL_AUTOMATIC", is_nothing=True)
     assert screen(stamped(letter(attach=False, **headers))) == nothing
     stranger = letter(From="stranger@shop.example", **headers)
-    assert screen(stamped(stranger)) == Quiet("the From is not on the source's list")
+    assert screen(stamped(stranger)) == DroppedMail("the From is not on the source's list")
 
 
 def test_bounces_and_reports_are_held_and_never_answered() -> None:
@@ -376,15 +376,15 @@ def test_file_names(headers: bytes, name: str) -> None:
         + b"\r\n--b--\r\n"
     )
     found = screen(stamped(raw))
-    assert isinstance(found, Accepted), found
+    assert isinstance(found, AcceptedMail), found
     assert found.files[0].name == name
 
 
 def test_a_mail_without_a_file_is_answered_when_believed_and_listed_otherwise() -> None:
-    assert isinstance(screen(stamped(letter(attach=False))), Rejected)
+    assert isinstance(screen(stamped(letter(attach=False))), RejectedMail)
     for accepts in (False, True):
         unproved = screen(stamped(letter(attach=False), "fail"), source=source(accept_unauthenticated=accepts))
-        assert unproved == Unread("returns@shop.example", "MAIL_UNPROVEN")
+        assert unproved == UnreadMail("returns@shop.example", "MAIL_UNPROVEN")
 
 
 def nested(depth: int) -> bytes:
@@ -417,7 +417,7 @@ def deep(depth: int) -> bytes:
 )
 def test_mails_built_beyond_measure_are_refused(built: Callable[[], bytes]) -> None:
     found = screen(built())
-    assert isinstance(found, Rejected)
+    assert isinstance(found, RejectedMail)
     assert found.code == "MAIL_WITHOUT_FILE"
 
 
@@ -457,10 +457,10 @@ def test_no_header_name_or_charset_raises(headers: list[tuple[bytes, bytes, byte
     sender = b"" if any(name == b"From" for name, _, _ in headers) else b"From: returns@shop.example\r\n"
     lines = b"".join(name + b": " + pattern % word + b"\r\n" for name, pattern, word in headers)
     found = screen(stamped(sender + lines + b"\r\n" + body), source=source(accept_unauthenticated=True))
-    kept = found.mail if isinstance(found, Held | Rejected) else found
-    if isinstance(kept, Accepted):
-        reply = mail.reply(
-            Told("a.csv", "d"),
+    kept = found.mail if isinstance(found, HeldMail | RejectedMail) else found
+    if isinstance(kept, AcceptedMail):
+        reply = mail.compose_reply(
+            FileSummary("a.csv", "d"),
             language="fr",
             program="Acme",
             sender="returns@in.retour.test",
@@ -542,7 +542,7 @@ def test_outlook_s_winmail_is_opened() -> None:
     assert found.ignored == ("LOGO.PNG",)
     for cut in range(len(packed)):
         assert isinstance(
-            screen(stamped(bundle(part("application/ms-tnef", packed[:cut], "w.dat")))), Accepted | Rejected
+            screen(stamped(bundle(part("application/ms-tnef", packed[:cut], "w.dat")))), AcceptedMail | RejectedMail
         )
 
 
@@ -575,7 +575,7 @@ def answered(**more: Any) -> EmailMessage:
         **more,
     }
     about = {name: given.pop(name) for name in ("language", "program", "sender", "to", "at")}
-    found = message_from_bytes(mail.reply(Told(**given), **about), policy=policy.default)
+    found = message_from_bytes(mail.compose_reply(FileSummary(**given), **about), policy=policy.default)
     assert isinstance(found, EmailMessage)
     return found
 
@@ -624,4 +624,4 @@ def test_a_file_that_waits_for_a_person_was_not_refused() -> None:
 def test_an_answer_is_never_read_as_a_mail_to_us() -> None:
     raw = stamped(answered().as_bytes(), domain="in.retour.test")
     found = screen(raw, source=source(allow_from=["returns@in.retour.test"]))
-    assert is_automatic(found) or (isinstance(found, Unread) and found.is_nothing)
+    assert is_automatic(found) or (isinstance(found, UnreadMail) and found.is_nothing)

@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retour.channels import salesforce
-from retour.channels.salesforce import Push, Resync, change_event, entry, id18, outbound_message, rows, same_id
+from retour.channels.salesforce import (
+    Push,
+    Resync,
+    change_entry,
+    id18,
+    is_same_id,
+    parse_change_event,
+    parse_outbound_message,
+    rows,
+)
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
 from retour.domain.row import Ignored, Refusal, Row
@@ -72,7 +81,7 @@ def message(*records: str, org: str = ORG, prefix: str = "sf", before: str = "")
 def test_ids_of_15_and_18_characters(short: str, long: str) -> None:
     assert id18(short) == long
     assert id18(long) == long
-    assert same_id(short, long)
+    assert is_same_id(short, long)
 
 
 @pytest.mark.parametrize(
@@ -80,21 +89,21 @@ def test_ids_of_15_and_18_characters(short: str, long: str) -> None:
 )
 def test_what_is_no_id(none: str) -> None:
     assert id18(none) is None
-    assert not same_id(none, none)
+    assert not is_same_id(none, none)
 
 
 def test_ids_that_differ_in_case_are_different() -> None:
-    assert not same_id("001A0000006Vm9r", "001a0000006Vm9r")
+    assert not is_same_id("001A0000006Vm9r", "001a0000006Vm9r")
 
 
 @pytest.mark.parametrize("prefix", ["sf", "x"])
 def test_an_outbound_message_names_records(prefix: str) -> None:
-    push = outbound_message(message("5005e0000000001", CASE, "5005e0000000002AAA", prefix=prefix))
+    push = parse_outbound_message(message("5005e0000000001", CASE, "5005e0000000002AAA", prefix=prefix))
     assert push == Push(ORG, "Case", (CASE, "5005e0000000002AAA"), tuple(f"04l{n:012d}AAA" for n in range(3)))
 
 
 def test_a_poisoned_notification_costs_only_itself() -> None:
-    push = outbound_message(message("<evil/>", CASE, "not an id"))
+    push = parse_outbound_message(message("<evil/>", CASE, "not an id"))
     assert isinstance(push, Push)
     assert push.records == (CASE,)
 
@@ -123,14 +132,14 @@ BILLION = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]>'
     ],
 )
 def test_what_is_no_outbound_message_is_refused(body: bytes) -> None:
-    refusal = outbound_message(body)
+    refusal = parse_outbound_message(body)
     assert isinstance(refusal, Refusal)
     assert refusal.code == "NOT_AN_OUTBOUND_MESSAGE"
     assert rows(body, {}, SOURCE) == refusal or not body.startswith(b"<")
 
 
 def test_a_hundred_notifications_are_read() -> None:
-    push = outbound_message(message(*(f"500{n:012d}" for n in range(100))))
+    push = parse_outbound_message(message(*(f"500{n:012d}" for n in range(100))))
     assert isinstance(push, Push)
     assert len(push.records) == 100
 
@@ -152,12 +161,14 @@ def event(**header: Any) -> dict[str, Any]:
 
 
 def test_a_change_event_names_records() -> None:
-    assert change_event(event(recordIds=[CASE, "5005e0000000002"])) == Push(ORG, "Case", (CASE, "5005e0000000002AAA"))
-    assert change_event(event(changeType="GAP_UPDATE")) == Push(ORG, "Case", (CASE,))
+    assert parse_change_event(event(recordIds=[CASE, "5005e0000000002"])) == Push(
+        ORG, "Case", (CASE, "5005e0000000002AAA")
+    )
+    assert parse_change_event(event(changeType="GAP_UPDATE")) == Push(ORG, "Case", (CASE,))
 
 
 def test_a_change_event_may_say_which_fields() -> None:
-    hint = change_event(event(changedFields=["Status", "LastModifiedDate"]))
+    hint = parse_change_event(event(changedFields=["Status", "LastModifiedDate"]))
     assert isinstance(hint, Push)
     assert hint.fields == ("Status", "LastModifiedDate")
 
@@ -167,7 +178,7 @@ def test_the_shapes_a_change_event_comes_in() -> None:
     flat = relayed | {"detail": relayed["detail"]["payload"]}
     wrapped = relayed | {"detail": {"data": relayed["detail"], "channel": "/data/CaseChangeEvent"}}
     single = event(recordIds=None, recordId=CASE)
-    assert {change_event(each) for each in (relayed, flat, wrapped, single)} == {Push(ORG, "Case", (CASE,))}
+    assert {parse_change_event(each) for each in (relayed, flat, wrapped, single)} == {Push(ORG, "Case", (CASE,))}
 
 
 @pytest.mark.parametrize(
@@ -180,7 +191,7 @@ def test_the_shapes_a_change_event_comes_in() -> None:
     ],
 )
 def test_what_cannot_say_which_records_asks_for_a_reconcile(header: dict[str, Any]) -> None:
-    assert change_event(event(**header)) == Resync(ORG, "Case")
+    assert parse_change_event(event(**header)) == Resync(ORG, "Case")
 
 
 @pytest.mark.parametrize(
@@ -194,7 +205,7 @@ def test_what_cannot_say_which_records_asks_for_a_reconcile(header: dict[str, An
     ],
 )
 def test_other_events_are_ignored(other: dict[str, Any]) -> None:
-    assert isinstance(change_event(other), Ignored)
+    assert isinstance(parse_change_event(other), Ignored)
 
 
 def record(**fields: Any) -> dict[str, Any]:
@@ -204,7 +215,7 @@ def record(**fields: Any) -> dict[str, Any]:
 
 def body(*records: dict[str, Any], said: dict[str, str] | None = None) -> bytes:
     entries = [
-        entry(CASE, n, "2026-11-21T23:24:59.000+0000", salesforce.as_read(each, SOURCE), said or {})
+        change_entry(CASE, n, "2026-11-21T23:24:59.000+0000", salesforce.mapped_fields(each, SOURCE), said or {})
         for n, each in enumerate(records, 3)
     ]
     return json.dumps(entries).encode()
@@ -248,7 +259,9 @@ def test_numbers_are_exact_texts(number: Any, text: str) -> None:
 def test_a_status_that_is_not_declared_gives_no_row_and_is_told() -> None:
     assert isinstance(read(record(Status="Waiting"), record(Status=None)), Ignored)
     assert [row.place for row in read(record(Status="Waiting"), record())] == ["2"]
-    assert salesforce.undeclared(body(record(Status="Waiting"), record(Status=None), record()), SOURCE) == ["Waiting"]
+    assert salesforce.undeclared_statuses(body(record(Status="Waiting"), record(Status=None), record()), SOURCE) == [
+        "Waiting"
+    ]
 
 
 def test_a_record_says_what_came_back_in_all() -> None:
@@ -293,7 +306,9 @@ def test_a_record_that_moves_in_a_status_that_says_nothing_takes_its_last_word_a
 
 
 def test_a_record_that_is_gone_tells_its_order_nothing() -> None:
-    gone = entry(CASE, 4, "2026-11-21T23:24:59.000+0000", {}, {"order_id": "A-1", "change": "reverse"}, gone=True)
+    gone = change_entry(
+        CASE, 4, "2026-11-21T23:24:59.000+0000", {}, {"order_id": "A-1", "change": "reverse"}, gone=True
+    )
     [row] = rows(json.dumps([gone]).encode(), {}, SOURCE)  # type: ignore[misc]
     assert isinstance(row, Row)
     assert (row.fields["order_id"], row.fields["amount"]) == ("A-1", "0")
@@ -301,9 +316,13 @@ def test_a_record_that_is_gone_tells_its_order_nothing() -> None:
 
 def test_only_mapped_fields_count_as_a_change() -> None:
     one, other = record(Subject="a", Retour_State__c="applied"), record(Subject="b")
-    assert salesforce.digest(salesforce.as_read(one, SOURCE)) == salesforce.digest(salesforce.as_read(other, SOURCE))
+    assert salesforce.fields_digest(salesforce.mapped_fields(one, SOURCE)) == salesforce.fields_digest(
+        salesforce.mapped_fields(other, SOURCE)
+    )
     changed = record(Reason__c="x")
-    assert salesforce.digest(salesforce.as_read(one, SOURCE)) != salesforce.digest(salesforce.as_read(changed, SOURCE))
+    assert salesforce.fields_digest(salesforce.mapped_fields(one, SOURCE)) != salesforce.fields_digest(
+        salesforce.mapped_fields(changed, SOURCE)
+    )
 
 
 def test_a_mapped_reference_or_time_does_not_replace_the_records_own() -> None:
@@ -323,7 +342,7 @@ def test_a_mapped_reference_or_time_does_not_replace_the_records_own() -> None:
 )
 def test_garbage_is_refused_without_an_error(garbage: bytes) -> None:
     assert isinstance(rows(garbage, {}, SOURCE), Ignored | Refusal)
-    assert isinstance(outbound_message(garbage), Refusal)
+    assert isinstance(parse_outbound_message(garbage), Refusal)
 
 
 @given(
@@ -341,5 +360,5 @@ def test_garbage_is_refused_without_an_error(garbage: bytes) -> None:
     )
 )
 def test_no_event_is_an_error(detail: Any) -> None:
-    found = change_event(event() | {"detail": detail})
+    found = parse_change_event(event() | {"detail": detail})
     assert isinstance(found, Push | Resync | Ignored)

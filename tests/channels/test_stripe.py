@@ -10,8 +10,8 @@ from tests.channels.hook_signing import mac
 from tests.channels.hook_signing import stripe as signed
 
 from retour.channels import stripe
-from retour.domain.money import decimal, exponents, to_minor
-from retour.domain.row import Ignored, Names, Refusal, Row, Unreadable
+from retour.domain.money import exponents, parse_decimal, to_minor
+from retour.domain.row import Ignored, OrderNames, Refusal, Row, Unreadable
 
 NOW = datetime(2026, 11, 22, 0, 30, tzinfo=UTC)
 BODY = b'{"id": "evt_1"}'
@@ -105,7 +105,7 @@ def test_zero_decimal_currencies_of_stripe_are_read_as_such() -> None:
         "XPF",
     ]:
         assert stripe.EXPONENTS.get(code, exponents()[code]) == 0
-    assert to_minor(decimal("5.00"), "ISK") == 5, "two decimals that are always 00"
+    assert to_minor(parse_decimal("5.00"), "ISK") == 5, "two decimals that are always 00"
 
 
 @pytest.mark.parametrize("amount", [None, "1000", 10.5, -1, True, [], {}])
@@ -148,7 +148,7 @@ def test_a_refund_is_a_subject_that_takes_its_amount_unless_it_failed(
 def test_a_status_that_is_not_known_says_nothing_and_is_told(status: Any) -> None:
     event = refund(status=status)
     assert isinstance(read(event), Ignored)
-    undeclared = stripe.undeclared(json.dumps(event).encode(), {}, source("stripe"))
+    undeclared = stripe.undeclared_statuses(json.dumps(event).encode(), {}, source("stripe"))
     assert list(undeclared) == ([status] if isinstance(status, str) else [])
 
 
@@ -190,7 +190,7 @@ def test_what_has_no_order_id_goes_by_the_names_of_its_payment() -> None:
 )
 def test_what_tells_names_tells_nothing_else(kind: str, object: dict[str, Any], names: list[str]) -> None:
     event = EVENT | {"type": kind, "data": {"object": {**object, "client_reference_id": "1042", "order_id": "1042"}}}
-    assert read(event) == Names("1042", tuple(names), "120.00", "EUR")
+    assert read(event) == OrderNames("1042", tuple(names), "120.00", "EUR")
 
 
 def test_an_order_id_is_metadata_first() -> None:

@@ -4,7 +4,7 @@ import pytest
 from tests.channels.hook_samples import source
 
 from retour.channels import bigcommerce, shopify, stripe, woocommerce
-from retour.channels.subscriptions import subscriptions, table
+from retour.channels.subscriptions import subscription_table, subscriptions
 
 READ = {
     "stripe": set(stripe.READERS),
@@ -14,7 +14,7 @@ READ = {
 }
 
 
-@pytest.mark.parametrize("kind", table())
+@pytest.mark.parametrize("kind", subscription_table())
 def test_every_message_named_is_one_that_is_read(kind: str) -> None:
     told = subscriptions(source(kind))
     assert told is not None

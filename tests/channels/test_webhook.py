@@ -16,15 +16,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.channels.hook_samples import SAMPLES, expected, reading, samples, source
-from tests.channels.hook_signing import signed
+from tests.channels.hook_signing import sign_headers
 from tests.gateway import hook
 
 from retour import wiring
 from retour.channels import webhook
-from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
-from retour.domain.row import Ignored, Names, Refusal, Row, Unreadable
-from retour.intake.receive import receive
-from retour.intake.report import from_json
+from retour.domain.delivery import Channel, Delivery, DeliveryKind, delivery_id
+from retour.domain.row import Ignored, OrderNames, Refusal, Row, Unreadable
+from retour.intake.action_reports import from_json
+from retour.intake.ingest import ingest
 from retour.sentences import all_sentences
 from retour.store.deliveries import Deliveries
 
@@ -43,7 +43,7 @@ HEADERS = (
     "x-shopify-webhook-id", "x-shopify-topic", "x-wc-webhook-signature", "x-wc-webhook-topic",
     "x-wc-webhook-delivery-id", "stripe-signature",
 )  # fmt: skip
-ALL = [sample for kind in webhook.KINDS for sample in samples(kind)]
+ALL = [sample for kind in webhook.WEBHOOK_KINDS for sample in samples(kind)]
 VALID = [sample for sample in ALL if sample.stem not in ("cut_off", "mixed")]
 
 
@@ -53,7 +53,7 @@ def test_every_sample_reads_as_the_file_beside_it_says(sample: Path) -> None:
 
 
 def test_every_kind_has_samples_and_every_reading_its_sample() -> None:
-    assert {sample.parent.name for sample in ALL} == set(webhook.KINDS)
+    assert {sample.parent.name for sample in ALL} == set(webhook.WEBHOOK_KINDS)
     readings = {path.name.removesuffix(".reading.json") for path in SAMPLES.glob("*/*.reading.json")}
     assert readings == {sample.stem for sample in ALL}
 
@@ -72,18 +72,18 @@ def test_rows_need_no_header_but_the_facts() -> None:
     """What is replayed years later has its facts alone, and they hold no signature."""
     for sample in ALL:
         kind, said = sample.parent.name, expected(sample)
-        hooks = webhook.hooks(kind)
-        headers = said["facts"] | signed(kind, sample.read_bytes(), SECRETS[kind], NOW)
+        hooks = webhook.webhook_adapter(kind)
+        headers = said["facts"] | sign_headers(kind, sample.read_bytes(), SECRETS[kind], NOW)
         facts = hooks.facts(headers)
         assert not any("signature" in name or "hmac" in name for name in facts)
         told = [hooks.rows(sample.read_bytes(), given, source(kind, **said["source"])) for given in (headers, facts)]
         assert told[0] == told[1]
 
 
-@pytest.mark.parametrize("kind", webhook.KINDS)
+@pytest.mark.parametrize("kind", webhook.WEBHOOK_KINDS)
 def test_only_the_exact_bytes_under_a_live_secret_are_believed(kind: str) -> None:
-    hooks, body, secret = webhook.hooks(kind), b'{"id": 1}', SECRETS[kind]
-    headers = signed(kind, body, secret, NOW)
+    hooks, body, secret = webhook.webhook_adapter(kind), b'{"id": 1}', SECRETS[kind]
+    headers = sign_headers(kind, body, secret, NOW)
     assert hooks.verify(body, headers, [secret], NOW)
     assert hooks.verify(body, headers, [SECRETS["standard"][:-8] + "AAAAAAA=", secret], NOW), "the second live secret"
     assert not hooks.verify(body + b" ", headers, [secret], NOW)
@@ -93,28 +93,28 @@ def test_only_the_exact_bytes_under_a_live_secret_are_believed(kind: str) -> Non
     assert not hooks.verify(body, {}, [secret], NOW)
 
 
-@pytest.mark.parametrize("kind", webhook.KINDS)
+@pytest.mark.parametrize("kind", webhook.WEBHOOK_KINDS)
 def test_what_a_kind_signs_itself_is_what_its_senders_sign(kind: str) -> None:
     """A source tries its own door with it."""
-    hooks, body, secret = webhook.hooks(kind), b'{"type": "retour.test", "id": "t-1"}', SECRETS[kind]
+    hooks, body, secret = webhook.webhook_adapter(kind), b'{"type": "retour.test", "id": "t-1"}', SECRETS[kind]
     own = hooks.signed(body, [secret], NOW)
     assert hooks.verify(body, own, [secret], NOW)
-    assert {name.lower() for name in own} <= {name.lower() for name in signed(kind, body, secret, NOW)}
+    assert {name.lower() for name in own} <= {name.lower() for name in sign_headers(kind, body, secret, NOW)}
     assert not hooks.verify(body, own, [secret[::-1]], NOW)
 
 
-@pytest.mark.parametrize("kind", webhook.KINDS)
+@pytest.mark.parametrize("kind", webhook.WEBHOOK_KINDS)
 def test_a_secret_that_is_no_secret_opens_nothing(kind: str) -> None:
     """An empty key is one that anybody holds."""
     body = b"{}"
     for empty in ("", "whsec_", "whsec_!!", "whsec_===="):
         for forged in (
-            signed(kind, body, empty, NOW),
-            signed(kind, body, "whsec_" + base64.b64encode(b"").decode(), NOW),
+            sign_headers(kind, body, empty, NOW),
+            sign_headers(kind, body, "whsec_" + base64.b64encode(b"").decode(), NOW),
         ):
             if kind != "standard" and empty:
                 continue  # There the text itself is the secret, whatever it looks like.
-            assert not webhook.hooks(kind).verify(body, forged, [empty], NOW)
+            assert not webhook.webhook_adapter(kind).verify(body, forged, [empty], NOW)
 
 
 KEYS = (
@@ -158,7 +158,7 @@ topics = st.sampled_from(
 
 
 @given(
-    kind=st.sampled_from(webhook.KINDS),
+    kind=st.sampled_from(webhook.WEBHOOK_KINDS),
     body=bodies | damaged(),
     headers=st.dictionaries(st.sampled_from(HEADERS), texts, max_size=6),
     secrets=st.lists(texts, max_size=3),
@@ -167,7 +167,7 @@ topics = st.sampled_from(
 def test_nothing_that_is_sent_makes_a_reader_raise(
     kind: str, body: bytes, headers: dict[str, str], secrets: list[str], topic: str
 ) -> None:
-    hooks = webhook.hooks(kind)
+    hooks = webhook.webhook_adapter(kind)
     assert hooks.verify(body, headers, secrets, NOW) is False
     key = hooks.identity(body, headers)
     assert 0 < len(key.encode()) <= 300
@@ -179,24 +179,24 @@ def test_nothing_that_is_sent_makes_a_reader_raise(
             read = hooks.rows(body, headers, source(kind, basis=basis, amount_means=means, order_id_field="name"))
             assert all(isinstance(status, str) for status in hooks.undeclared(body, headers, source(kind)))
             assert isinstance(read, Ignored | Refusal) or read is not None
-            if isinstance(read, Names):
+            if isinstance(read, OrderNames):
                 assert all(name.isprintable() and " " not in name for name in read.names)
-            for row in () if isinstance(read, Ignored | Refusal | Names) else read:
+            for row in () if isinstance(read, Ignored | Refusal | OrderNames) else read:
                 said = row.fields if isinstance(row, Row) else {**row.details, "order": row.order, "r": row.reference}
                 assert all(isinstance(text, str) and len(text.encode()) <= 500 for text in said.values())
                 assert isinstance(row, Unreadable) or "change" in row.fields or kind == "standard"
 
 
 def test_an_identity_is_a_key_whatever_the_header_holds() -> None:
-    for kind in webhook.KINDS:
+    for kind in webhook.WEBHOOK_KINDS:
         for header in ("x" * 5000, "é", "a\nb", ""):
             headers = dict.fromkeys(HEADERS, header)
-            assert len(webhook.hooks(kind).identity(b"{}", headers)) == 64
+            assert len(webhook.webhook_adapter(kind).identity(b"{}", headers)) == 64
 
 
 def test_a_kind_that_is_none_is_a_mistake_of_ours() -> None:
     with pytest.raises(ValueError, match="magento"):
-        webhook.hooks("magento")
+        webhook.webhook_adapter("magento")
 
 
 # The function
@@ -213,7 +213,7 @@ PROGRAM = {
         }
     },
     "sources": {
-        **{kind: {"channel": "api", "kind": kind, "event_type": "sale"} for kind in webhook.KINDS},
+        **{kind: {"channel": "api", "kind": kind, "event_type": "sale"} for kind in webhook.WEBHOOK_KINDS},
         "plain": {"channel": "api", "event_type": "sale"},
         "drop": {"channel": "sftp", "event_type": "sale"},
     },
@@ -233,7 +233,7 @@ class Door:
 
     def send(self, kind: str, body: bytes, **headers: str) -> Any:
         facts = {name.replace("_", "-"): value for name, value in headers.items()}
-        given = facts | signed(kind, body, SECRETS[kind], self.hub.real_now())
+        given = facts | sign_headers(kind, body, SECRETS[kind], self.hub.real_now())
         return self.post(body, given, to=kind)
 
     def order(self, key: str) -> Any:
@@ -266,7 +266,7 @@ def door(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterat
     wiring.hub.cache_clear()
     hub = wiring.hub()
     hub.programs.apply(PROGRAM, hub.now(), "first")
-    for kind in webhook.KINDS:
+    for kind in webhook.WEBHOOK_KINDS:
         hub.secrets.put("acme", kind, {"signing": [SECRETS[kind]]})
     hub.secrets.put("acme", "plain", {"signing": [SECRETS["standard"]]})
     yield Door(load(), hub)
@@ -308,14 +308,14 @@ def report(door: Door, **action: Any) -> None:
     told = {"event_type": "sale", "partner": "P1", "currency": "EUR", "event_time": "2026-11-20T10:00:00Z", **action}
     body, now = json.dumps(told).encode(), door.hub.now()
     assert not isinstance(from_json(body), Refusal)
-    receive(
+    ingest(
         door.hub,
         Delivery(
             id=delivery_id(now, "acme", "reports", told["order_id"]),
             program="acme",
             channel=Channel.API,
             source="reports",
-            kind=Kind.ACTIONS,
+            kind=DeliveryKind.ACTIONS,
             identity=told["order_id"],
             received_at=now,
             sha256="0" * 64,
@@ -347,7 +347,7 @@ def test_a_signed_record_is_stored_applied_and_answered_at_once(door: Door) -> N
 
 def test_a_source_without_a_kind_takes_standard_webhooks(door: Door) -> None:
     body = sample("standard/one")
-    headers = signed("standard", body, SECRETS["standard"], door.hub.real_now())
+    headers = sign_headers("standard", body, SECRETS["standard"], door.hub.real_now())
     assert read(door.post(body, headers, to="plain"))[0] == 200
 
 
@@ -373,7 +373,7 @@ def test_the_same_delivery_again_changes_nothing(door: Door) -> None:
 
 def test_bytes_that_no_secret_signed_get_401_and_leave_nothing(door: Door) -> None:
     body = sample("standard/one")
-    headers = signed("standard", body, SECRETS["standard"], door.hub.real_now())
+    headers = sign_headers("standard", body, SECRETS["standard"], door.hub.real_now())
     answer = door.post(body.replace(b"20.00", b"90.00"), headers)
     assert answer["headers"]["content-type"] == "application/problem+json"
     status, problem = read(answer)
@@ -384,7 +384,7 @@ def test_bytes_that_no_secret_signed_get_401_and_leave_nothing(door: Door) -> No
 
 def test_a_body_in_base64_is_verified_as_the_bytes_it_stands_for(door: Door) -> None:
     body = '{"order_id": "10\u00a042", "change": "reverse"}'.encode()
-    headers = signed("standard", body, SECRETS["standard"], door.hub.real_now())
+    headers = sign_headers("standard", body, SECRETS["standard"], door.hub.real_now())
     for kind in ("application/json", "application/octet-stream"):
         assert read(door.post(body, {**headers, "content-type": kind}))[0] == 200
     assert read(door.post(base64.b64encode(body), headers))[0] == 401, "the text of the encoding is not what was signed"
@@ -394,7 +394,7 @@ def test_a_body_in_base64_is_verified_as_the_bytes_it_stands_for(door: Door) -> 
 def test_header_names_are_read_in_any_case(door: Door) -> None:
     body = sample("shopify/refund_two_lines")
     headers = {"X-Shopify-Topic": "refunds/create"}
-    headers |= {name.title(): v for name, v in signed("shopify", body, SECRETS["shopify"], NOW).items()}
+    headers |= {name.title(): v for name, v in sign_headers("shopify", body, SECRETS["shopify"], NOW).items()}
     status, batch = read(door.post(body, headers, to="shopify"))
     assert (status, batch["counts"]) == (200, {"waiting": 2})
 
@@ -410,7 +410,7 @@ def test_header_names_are_read_in_any_case(door: Door) -> None:
 def test_foreign_and_missing_are_what_is_not_believed(door: Door, program: str, to: str) -> None:
     """Nobody learns by an address whether there is such a program or source."""
     body = sample("standard/one")
-    headers = signed("standard", body, SECRETS["standard"], door.hub.real_now())
+    headers = sign_headers("standard", body, SECRETS["standard"], door.hub.real_now())
     forged = read(door.post(body + b" ", headers))
     assert read(door.post(body, headers, to=to, program=program)) == forged
     assert forged[0] == 401
@@ -418,7 +418,7 @@ def test_foreign_and_missing_are_what_is_not_believed(door: Door, program: str, 
 
 def test_more_than_a_megabyte_is_413(door: Door) -> None:
     body = b'{"note": "' + b"x" * 1024 * 1024 + b'"}'
-    headers = signed("standard", body, SECRETS["standard"], door.hub.real_now())
+    headers = sign_headers("standard", body, SECRETS["standard"], door.hub.real_now())
     assert read(door.post(body, headers))[1]["code"] == "BODY_TOO_LARGE"
     assert door.stored() == 0
 
@@ -484,7 +484,7 @@ def test_a_secret_made_a_moment_ago_is_believed_at_once(door: Door) -> None:
     door.hub.secrets.client.put_parameter(  # Another process of the hub rotates it.
         Name=name, Value=json.dumps({"signing": [fresh, SECRETS["standard"]]}), Type="SecureString", Overwrite=True
     )
-    assert read(door.post(body, signed("standard", body, fresh, door.hub.real_now())))[0] == 200
+    assert read(door.post(body, sign_headers("standard", body, fresh, door.hub.real_now())))[0] == 200
 
 
 def test_forgeries_are_not_as_many_questions_to_the_parameter_store(
@@ -493,7 +493,7 @@ def test_forgeries_are_not_as_many_questions_to_the_parameter_store(
     asked: list[str] = []
     secrets = door.hub.secrets
     monkeypatch.setattr(secrets, "_get", lambda name, get=secrets._get: asked.append(name) or get(name))
-    headers = signed("standard", b"{}", "whsec_" + base64.b64encode(b"q" * 24).decode(), door.hub.real_now())
+    headers = sign_headers("standard", b"{}", "whsec_" + base64.b64encode(b"q" * 24).decode(), door.hub.real_now())
     for _ in range(20):
         assert read(door.post(b"{}", headers))[0] == 401
     assert len(asked) <= 3
@@ -502,7 +502,7 @@ def test_forgeries_are_not_as_many_questions_to_the_parameter_store(
 @pytest.mark.parametrize("query", ["dryrun=true", "dry_run=true", "source=erp"])
 def test_a_query_word_at_a_webhooks_address_is_named_to_who_is_believed_only(door: Door, query: str) -> None:
     body = sample("standard/one")
-    headers = signed("standard", body, SECRETS["standard"], door.hub.real_now())
+    headers = sign_headers("standard", body, SECRETS["standard"], door.hub.real_now())
     said = dict([query.split("=")])
     status, problem = read(door.post(body, headers, queryStringParameters=said))
     assert (status, query.partition("=")[0] in problem["detail"]) == (400, True)
@@ -513,7 +513,7 @@ def test_a_query_word_at_a_webhooks_address_is_named_to_who_is_believed_only(doo
 def test_a_webhook_that_is_not_utf8_is_refused_by_name_after_its_signature(door: Door) -> None:
     """D16. Under a type that keeps bytes the signature holds, and what is wrong is an outcome."""
     body = '{"order_id": "1042", "change": "reverse", "note": "größer"}'.encode("latin-1")
-    headers = signed("standard", body, SECRETS["standard"], door.hub.real_now())
+    headers = sign_headers("standard", body, SECRETS["standard"], door.hub.real_now())
     status, batch = read(door.post(body, {**headers, "content-type": "application/octet-stream"}))
     assert (status, batch["state"], batch["code"]) == (200, "refused", "NOT_UTF8")
     stored = door.stored()
@@ -526,7 +526,7 @@ def test_a_webhook_that_is_not_utf8_is_refused_by_name_after_its_signature(door:
 def test_a_replaced_character_that_the_sender_wrote_itself_is_kept(door: Door) -> None:
     body = '{"order_id": "1042", "change": "reverse", "note": "gr\ufffd\ufffder"}'.replace("\\ufffd", "\ufffd").encode()
     assert "\ufffd".encode() in body
-    headers = signed("standard", body, SECRETS["standard"], door.hub.real_now())
+    headers = sign_headers("standard", body, SECRETS["standard"], door.hub.real_now())
     assert read(door.post(body, headers))[0] == 200
 
 

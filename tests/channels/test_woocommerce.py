@@ -88,8 +88,10 @@ def test_an_older_restore_in_the_mapping_is_nothing_and_an_approval_goes_beside(
 def test_a_status_nobody_declared_keeps_what_was_said() -> None:
     packed = ORDER | {"status": "wc-packed", "refunds": []}
     assert isinstance(read(packed), Ignored)
-    assert list(woocommerce.undeclared(json.dumps(packed).encode(), TOPIC, source("woocommerce"))) == ["wc-packed"]
-    assert not woocommerce.undeclared(json.dumps(ORDER).encode(), TOPIC, source("woocommerce"))
+    assert list(woocommerce.undeclared_statuses(json.dumps(packed).encode(), TOPIC, source("woocommerce"))) == [
+        "wc-packed"
+    ]
+    assert not woocommerce.undeclared_statuses(json.dumps(ORDER).encode(), TOPIC, source("woocommerce"))
 
 
 @pytest.mark.parametrize("moment", [None, "", 5, "2026-11-03T10:20:05Z", "2026-11-03T10:20:05+01:00x"])

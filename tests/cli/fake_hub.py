@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RecordedRequest:
     method: str
     path: str
     query: dict[str, str]
@@ -24,13 +24,13 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class CannedResponse:
     status: int
     body: Any
     headers: dict[str, str] = field(default_factory=dict)
 
 
-Answer = Said | Callable[[Asked], Said]
+Answer = CannedResponse | Callable[[RecordedRequest], CannedResponse]
 
 
 @dataclass
@@ -39,10 +39,12 @@ class FakeHub:
 
     url: str
     answers: dict[str, Answer | list[Answer]] = field(default_factory=dict)
-    asked: list[Asked] = field(default_factory=list)
+    asked: list[RecordedRequest] = field(default_factory=list)
 
     def says(self, what: str, body: Any, status: int = 200, **headers: str) -> None:
-        self.answers[what] = Said(status, body, {name.replace("_", "-"): value for name, value in headers.items()})
+        self.answers[what] = CannedResponse(
+            status, body, {name.replace("_", "-"): value for name, value in headers.items()}
+        )
 
     def refuses(self, what: str, status: int, code: str, detail: str, **more: Any) -> None:
         self.says(
@@ -51,17 +53,19 @@ class FakeHub:
             status,
         )
 
-    def of(self, what: str) -> list[Asked]:
+    def of(self, what: str) -> list[RecordedRequest]:
         return [asked for asked in self.asked if f"{asked.method} {asked.path}" == what]
 
-    def answer(self, asked: Asked) -> Said:
+    def answer(self, asked: RecordedRequest) -> CannedResponse:
         self.asked.append(asked)
         laid_out = self.answers.get(f"{asked.method} {asked.path}")
         if isinstance(laid_out, list):
             laid_out = laid_out.pop(0) if len(laid_out) > 1 else laid_out[0]
         if laid_out is None:
-            return Said(404, {"title": "Not found", "status": 404, "code": "NOT_FOUND", "detail": f"no {asked.path}"})
-        return laid_out if isinstance(laid_out, Said) else laid_out(asked)
+            return CannedResponse(
+                404, {"title": "Not found", "status": 404, "code": "NOT_FOUND", "detail": f"no {asked.path}"}
+            )
+        return laid_out if isinstance(laid_out, CannedResponse) else laid_out(asked)
 
 
 @contextmanager
@@ -71,7 +75,7 @@ def fake_hub() -> Iterator[FakeHub]:
             parts = urlsplit(self.path)
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            said = hub.answer(Asked(self.command, parts.path, dict(parse_qsl(parts.query)), headers, body))
+            said = hub.answer(RecordedRequest(self.command, parts.path, dict(parse_qsl(parts.query)), headers, body))
             if not said.status:  # Its answer is lost on the way.
                 self.close_connection = True
                 return

@@ -9,19 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retour.cli.actions_file import Unfit, pieces
+from retour.cli.actions_file import ActionsFileError, split_file
 
 CSV = b"order_id,sku,amount\r\nA-1,X,1.00\r\nA-1,Y,2.00\r\nA-2,X,3.00\r\nA-3,Z,4.00\r\n"
 
 
 def test_a_small_file_goes_as_it_is() -> None:
-    [whole] = pieces("sales.csv", CSV)
+    [whole] = split_file("sales.csv", CSV)
     assert (whole.body, whole.actions, whole.skipped) == (CSV, 3, 0)
     assert whole.media_type.startswith("text/csv")
 
 
 def test_the_rows_of_an_order_stay_together_and_the_lines_are_counted_on() -> None:
-    first, second = pieces("sales.csv", CSV, limit=2)
+    first, second = split_file("sales.csv", CSV, limit=2)
     assert first.body == b"order_id,sku,amount\r\nA-1,X,1.00\r\nA-1,Y,2.00\r\nA-2,X,3.00\r\n"
     assert second.body == b"order_id,sku,amount\r\nA-3,Z,4.00\r\n"
     # Line 2 of the second piece is line 5 of the file.
@@ -30,7 +30,7 @@ def test_the_rows_of_an_order_stay_together_and_the_lines_are_counted_on() -> No
 
 def test_json_is_cut_by_records() -> None:
     body = json.dumps([{"order_id": str(n)} for n in range(5)]).encode()
-    cut = pieces("sales.json", body, limit=2)
+    cut = split_file("sales.json", body, limit=2)
     assert [json.loads(piece.body) for piece in cut] == [
         [{"order_id": "0"}, {"order_id": "1"}],
         [{"order_id": "2"}, {"order_id": "3"}],
@@ -41,13 +41,13 @@ def test_json_is_cut_by_records() -> None:
 
 def test_json_that_fits_goes_as_it_is() -> None:
     body = b'[{"order_id": "A-1", "amount": 10.10}]'
-    assert [piece.body for piece in pieces("sale.json", body)] == [body]
-    assert [piece.body for piece in pieces("sale.json", b'{"order_id": "A-1"}')] == [b'{"order_id": "A-1"}']
+    assert [piece.body for piece in split_file("sale.json", body)] == [body]
+    assert [piece.body for piece in split_file("sale.json", b'{"order_id": "A-1"}')] == [b'{"order_id": "A-1"}']
 
 
 def test_no_digit_of_an_amount_is_lost_in_cutting() -> None:
     body = b'{"actions": [{"amount": 10.10}, {"amount": "20.20"}]}'
-    assert [json.loads(piece.body) for piece in pieces("a.json", body, limit=1)] == [
+    assert [json.loads(piece.body) for piece in split_file("a.json", body, limit=1)] == [
         [{"amount": "10.10"}],
         [{"amount": "20.20"}],
     ]
@@ -62,13 +62,13 @@ def test_no_digit_of_an_amount_is_lost_in_cutting() -> None:
     ],
 )
 def test_what_cannot_be_cut_is_said(name: str, body: bytes, words: str) -> None:
-    with pytest.raises(Unfit, match=words):
-        pieces(name, body)
+    with pytest.raises(ActionsFileError, match=words):
+        split_file(name, body)
 
 
 def test_an_empty_file_has_no_pieces() -> None:
-    assert pieces("a.csv", b"") == []
-    assert pieces("a.csv", b"order_id,amount\n") == []
+    assert split_file("a.csv", b"") == []
+    assert split_file("a.csv", b"order_id,amount\n") == []
 
 
 orders = st.text(alphabet='AB1,;"\n é', min_size=1, max_size=6)
@@ -80,7 +80,7 @@ def test_nothing_is_lost_doubled_or_torn(rows: list[tuple[str, int]], limit: int
     writer = csv.writer(file)
     writer.writerow(["order_id", "quantity"])
     writer.writerows(rows)
-    cut = pieces("sales.csv", file.getvalue().encode(), limit)
+    cut = split_file("sales.csv", file.getvalue().encode(), limit)
     read = [list(csv.reader(io.StringIO(piece.body.decode(), newline=""))) for piece in cut]
     assert all(part[0] == ["order_id", "quantity"] for part in read)
     assert [tuple(row) for part in read for row in part[1:]] == [(order, str(number)) for order, number in rows]

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from retour.cli import clock
-from retour.cli.arguments import parser
-from retour.cli.client import Hub, Refused, Usage
+from retour.cli.arguments import build_parser
+from retour.cli.client import ApiError, HubClient, UsageError
 
 
 class LocalHub:
@@ -32,12 +32,12 @@ class LocalHub:
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> LocalHub:
     local = LocalHub()
-    monkeypatch.setattr(clock, "hub_of", lambda _: local)
+    monkeypatch.setattr(clock, "connect_hub", lambda _: local)
     return local
 
 
 def run(*said: str) -> int:
-    arguments = parser().parse_args(["clock", *said])
+    arguments = build_parser().parse_args(["clock", *said])
     return int(arguments.run(arguments))
 
 
@@ -73,20 +73,20 @@ def test_it_is_advanced_by_a_duration_or_to_a_moment(
      ("advance", "--to", "soon"), ("show", "31d"), ("advance", "٣d")],
 )  # fmt: skip
 def test_nonsense_is_answered_with_what_is_right(hub: LocalHub, said: tuple[str, ...]) -> None:
-    with pytest.raises(Usage, match=r"retour clock advance|no duration|no moment"):
+    with pytest.raises(UsageError, match=r"retour clock advance|no duration|no moment"):
         run(*said)
     assert hub.asked == []
 
 
 def test_a_hub_in_the_cloud_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(self: Hub, path: str, **_: Any) -> Any:
-        raise Refused(404, {})
+    def missing(self: HubClient, path: str, **_: Any) -> Any:
+        raise ApiError(404, {})
 
-    monkeypatch.setattr(Hub, "get", missing)
-    monkeypatch.setattr(clock, "hub_of", lambda _: Hub("https://hub.example", "k"))
-    with pytest.raises(Usage, match="real time only"):
+    monkeypatch.setattr(HubClient, "get", missing)
+    monkeypatch.setattr(clock, "connect_hub", lambda _: HubClient("https://hub.example", "k"))
+    with pytest.raises(UsageError, match="real time only"):
         run()
 
 
 def test_how_far_it_is_off() -> None:
-    assert clock.difference(timedelta(seconds=-40)) == "40 s behind the real time"
+    assert clock.describe_offset(timedelta(seconds=-40)) == "40 s behind the real time"

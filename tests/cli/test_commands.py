@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
-from tests.cli.fake_hub import Asked, FakeHub, Said
+from tests.cli.fake_hub import CannedResponse, FakeHub, RecordedRequest
 
 from retour.cli import deliveries, main
 from retour.store.programs import Programs
@@ -161,13 +161,13 @@ def test_the_line_of_a_long_file_is_the_line_of_the_file(
     rows = "".join(f"A-{n},1.00\n" for n in range(501))
     (tmp_path / "sales.csv").write_text("order_id,amount\n" + rows)
 
-    def report(asked: Asked) -> Said:
+    def report(asked: RecordedRequest) -> CannedResponse:
         lines = asked.body.decode().splitlines()[1:]
         outcomes = [
             {"record": str(line), "order_id": row.split(",")[0], "outcome": "refused", "code": "X", "explanation": ""}
             for line, row in enumerate(lines, 2)
         ]
-        return Said(200, {"batch": "b", "state": "done", "counts": {}, "outcomes": outcomes})
+        return CannedResponse(200, {"batch": "b", "state": "done", "counts": {}, "outcomes": outcomes})
 
     retour.answers[f"POST {P}/actions"] = report
     assert main(["report", "sales.csv", "--program", "acme", "--json"]) == 1
@@ -181,7 +181,7 @@ def test_a_file_goes_to_the_only_source_that_takes_files_and_is_waited_for(
 ) -> None:
     retour.says(f"POST {P}/files", {"batch": batch()["id"], "state": "arriving", "counts": {}, "outcomes": []}, 202)
     path = f"GET {P}/batches/{batch()['id']}"
-    retour.answers[path] = [Said(200, batch("working")), Said(200, batch(outcomes=[APPLIED]))]
+    retour.answers[path] = [CannedResponse(200, batch("working")), CannedResponse(200, batch(outcomes=[APPLIED]))]
     assert main(["send", "returns.csv"]) == 0
     [posted] = retour.of(f"POST {P}/files")
     assert posted.query == {"name": "returns.csv", "source": "orders"}
@@ -210,8 +210,8 @@ def test_a_large_file_is_waited_for_as_long_as_it_comes_on(
     monkeypatch.setattr(deliveries, "WAIT_SECONDS", 1.0)
     retour.says(f"POST {P}/files", {"batch": "b", "state": "arriving", "counts": {}, "outcomes": []}, 202)
     far = {"percent": 10, "read": 7, "recorded": 0, "applied": 0, "refused": 0, "duplicate": 0, "total": 200_000}
-    steps = [Said(200, batch("working", progress={**far, "recorded": done})) for done in range(8)]
-    retour.answers[f"GET {P}/batches/b"] = [*steps, Said(200, batch(counts={"applied": 1}))]
+    steps = [CannedResponse(200, batch("working", progress={**far, "recorded": done})) for done in range(8)]
+    retour.answers[f"GET {P}/batches/b"] = [*steps, CannedResponse(200, batch(counts={"applied": 1}))]
     assert main(["send", "returns.csv", "--program", "acme"]) == 0
     retour.says(f"GET {P}/batches/b", batch("working", progress=far))
     assert main(["send", "returns.csv", "--program", "acme"]) == 1, "it stands still"
@@ -241,8 +241,8 @@ def test_a_file_sent_before_says_what_became_of_it_then(
     retour: FakeHub, file: Path, capsys: pytest.CaptureFixture[str], first: dict[str, int], code: int
 ) -> None:
     """A hub that took the file in and answered nobody, and the same file once more."""
-    taken = Said(202, {"batch": "b", "state": "arriving", "counts": {}, "outcomes": []})
-    retour.answers[f"POST {P}/files"] = [Said(0, {}), taken]
+    taken = CannedResponse(202, {"batch": "b", "state": "arriving", "counts": {}, "outcomes": []})
+    retour.answers[f"POST {P}/files"] = [CannedResponse(0, {}), taken]
     before = {"same_as": "a", "explanation": "This very content was sent before.", "first_counts": first}
     retour.says(f"GET {P}/batches/b", batch(counts={"duplicate": 2}, **before))
     assert main(["send", "returns.csv", "--program", "acme"]) == code
@@ -338,7 +338,10 @@ def test_a_pull_waits_for_its_own_visit_and_shows_what_it_took(
         "started": "2026-11-21T12:00:01.500Z", "state": "done", "explanation": "2 files seen, 1 file fetched.",
         "fetched": [{"name": "r.csv", "delivery": "b"}],
     }  # fmt: skip
-    retour.answers[f"GET {P}/sources/erp"] = [Said(200, {"last_visit": earlier}), Said(200, {"last_visit": ours})]
+    retour.answers[f"GET {P}/sources/erp"] = [
+        CannedResponse(200, {"last_visit": earlier}),
+        CannedResponse(200, {"last_visit": ours}),
+    ]
     retour.says(f"GET {P}/batches/b", batch(outcomes=[APPLIED]))
     assert main(["pull"]) == 0
     out = capsys.readouterr().out
@@ -630,7 +633,7 @@ def test_refold_goes_on_to_the_end_and_tells_the_difference(
     }  # fmt: skip
     first = {"batch": "b-1", "counts": {"applied": 1}, "differences": [one], "looked": 3, "next": "day|place"}
     last = {"batch": None, "counts": {}, "differences": [], "looked": 2, "next": None}
-    retour.answers[f"POST {P}/refold"] = [Said(200, first), Said(200, last)]
+    retour.answers[f"POST {P}/refold"] = [CannedResponse(200, first), CannedResponse(200, last)]
     assert main(["refold", "--program", "acme"]) == 0
     assert [asked.query for asked in retour.of(f"POST {P}/refold")] == [{}, {"cursor": "day|place"}]
     said = capsys.readouterr().out

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from retour.cli.demo.senders import SENDERS, signature
-from retour.cli.demo.show import SAMPLE
-from retour.cli.demo.stage import Merchant, merchant_server
-from retour.cli.demo.story import Seen, Story, differences, tell
+from retour.cli.demo.run import SAMPLE
+from retour.cli.demo.scenario import ReturnStatus, Scenario, find_differences, load_scenario
+from retour.cli.demo.senders import SENDERS, sign
+from retour.cli.demo.servers import MerchantServer, merchant_server
 
-STORY: Story = tell(SAMPLE / "expected.json")
+STORY: Scenario = load_scenario(SAMPLE / "expected.json")
 
 
 def test_there_is_one_return_over_each_channel() -> None:
@@ -37,24 +37,26 @@ def test_what_was_computed_by_hand_fits_what_is_reported(each: object) -> None:
 
 def test_whatever_is_not_as_computed_is_named() -> None:
     expected = STORY.returns[0]
-    right = Seen(
+    right = ReturnStatus(
         outcome="applied", state=expected.state, amount=expected.amount["after"], payout=expected.payout["after"],
         payout_before=expected.payout["before"], answer="in the response",
     )  # fmt: skip
-    assert differences(expected, right) == []
-    assert differences(expected, replace(right, payout="8.41")) == ["A-1001 by api: payout after is 8.41, not 8.40"]
-    assert len(differences(expected, Seen())) == 6
+    assert find_differences(expected, right) == []
+    assert find_differences(expected, replace(right, payout="8.41")) == [
+        "A-1001 by api: payout after is 8.41, not 8.40"
+    ]
+    assert len(find_differences(expected, ReturnStatus())) == 6
 
 
 def test_a_call_is_signed_as_standard_webhooks_says() -> None:
     key = bytes(range(24))
-    headers = signature("whsec_" + base64.b64encode(key).decode(), b'{"a":1}', 1_700_000_000)
+    headers = sign("whsec_" + base64.b64encode(key).decode(), b'{"a":1}', 1_700_000_000)
     signed = f"{headers['webhook-id']}.1700000000.".encode() + b'{"a":1}'
     right = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
     assert headers["webhook-signature"] == f"v1,{right}"
 
 
-def login(merchant: Merchant, password: str) -> ftplib.FTP_TLS:
+def login(merchant: MerchantServer, password: str) -> ftplib.FTP_TLS:
     context = ssl.create_default_context(cadata=merchant.certificate_authority)
     client = ftplib.FTP_TLS(context=context, timeout=10)
     client.connect("127.0.0.1", merchant.port)

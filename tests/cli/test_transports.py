@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 
-from retour.cli.client import NoHub, Refused
-from retour.cli.transports import Envelope, mail, quoted
+from retour.cli.client import ApiError, HubUnreachableError
+from retour.cli.transports import Envelope, quote_sftp_name, send_mail
 
 
 class Taken:
@@ -42,7 +42,7 @@ def taken() -> Iterator[tuple[Taken, Envelope]]:
 def test_a_file_is_attached_byte_for_byte(taken: tuple[Taken, Envelope]) -> None:
     handler, envelope = taken
     body = "Bestellnummer;Betrag\r\nA-1;25,50 €\r\n".encode("cp1252")
-    mail(envelope, "Rückgaben.csv", body)
+    send_mail(envelope, "Rückgaben.csv", body)
     message = message_from_bytes(handler.raw, policy=default)
     [attached] = message.iter_attachments()
     assert attached.get_filename() == "Rückgaben.csv"
@@ -54,18 +54,18 @@ def test_a_file_is_attached_byte_for_byte(taken: tuple[Taken, Envelope]) -> None
 def test_an_address_that_is_not_taken_is_said(taken: tuple[Taken, Envelope]) -> None:
     _, envelope = taken
     wrong = Envelope(host=envelope.host, port=envelope.port, sender=envelope.sender, recipient="nobody@in.example")
-    with pytest.raises(Refused) as caught:
-        mail(wrong, "a.csv", b"x")
+    with pytest.raises(ApiError) as caught:
+        send_mail(wrong, "a.csv", b"x")
     assert "No such mailbox" in caught.value.sentence()
 
 
 def test_a_mail_server_that_is_gone_is_said() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with pytest.raises(NoHub, match="No mail server answers"):
-        mail(Envelope(host="127.0.0.1", port=port, sender="a@b.example", recipient="c@d.example"), "a.csv", b"x")
+    with pytest.raises(HubUnreachableError, match="No mail server answers"):
+        send_mail(Envelope(host="127.0.0.1", port=port, sender="a@b.example", recipient="c@d.example"), "a.csv", b"x")
 
 
 @pytest.mark.parametrize(("name", "written"), [("a b.csv", '"a b.csv"'), ('a"b', '"a\\"b"'), ("a\\b", '"a\\\\b"')])
 def test_names_are_quoted_for_sftp(name: str, written: str) -> None:
-    assert quoted(name) == written
+    assert quote_sftp_name(name) == written

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.cli.fake_hub import FakeHub, Said
+from tests.cli.fake_hub import CannedResponse, FakeHub
 
 from retour.cli import main
 
@@ -42,8 +42,8 @@ def test_each_step_is_shown_once_as_it_is_done_and_a_failure_is_1(
     )
     retour.says(f"POST {P}/sources/erp/test", trial("running", step("secret", "running"), step("login", "open")))
     retour.answers[f"GET {P}/sources/erp"] = [
-        Said(200, trial("running", secret, step("login", "running"))),
-        Said(200, trial("failed", secret, login)),
+        CannedResponse(200, trial("running", secret, step("login", "running"))),
+        CannedResponse(200, trial("failed", secret, login)),
     ]
     assert main(["program", "test", "erp"]) == 1
     out = capsys.readouterr().out

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
-from tests.conftest import House
+from tests.conftest import ProgramHarness
 
 from retour.console import people, routes
 from retour.console.people import Grant
@@ -120,7 +120,7 @@ class Browser:
 class Console:
     """The console of a house's hub, and the people who come to it."""
 
-    house: House
+    house: ProgramHarness
 
     @property
     def base(self) -> str:
@@ -132,18 +132,18 @@ class Console:
     def person(self, role: str = "admin", partner: str = "", program: str = "", name: str = "Ana") -> Browser:
         browser = self.visitor()
         grant = Grant(program or self.house.program, role, partner)
-        answer = browser.get(people.new_link(self.house.hub, name, [grant]))
+        answer = browser.get(people.create_link(self.house.hub, name, [grant]))
         assert answer.status == 303
         return browser
 
 
 @pytest.fixture
-def console(house: House) -> Console:
+def console(house: ProgramHarness) -> Console:
     return Console(house)
 
 
 @pytest.fixture
-def sold(house: House) -> Callable[..., None]:
+def sold(house: ProgramHarness) -> Callable[..., None]:
     """Orders of 100.00 EUR that are reported, for a partner each."""
 
     def report(*orders: str, partner: str = "nordlicht", **more: Any) -> None:

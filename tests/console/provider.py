@@ -65,7 +65,7 @@ class Provider:
         return {"keys": [{**own, "kid": "k1", "use": "sig", "alg": "RS256"}]}
 
 
-class Quick(ThreadingHTTPServer):
+class QuickServer(ThreadingHTTPServer):
     def server_bind(self) -> None:
         """Without asking who 127.0.0.1 is, which may take seconds."""
         TCPServer.server_bind(self)
@@ -98,7 +98,7 @@ def provider() -> Iterator[Provider]:
         def log_message(self, format: str, *args: Any) -> None:
             """Nobody reads it."""
 
-    server = Quick(("127.0.0.1", 0), Exchange)
+    server = QuickServer(("127.0.0.1", 0), Exchange)
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     own = Provider(f"http://127.0.0.1:{server.server_port}", key)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()

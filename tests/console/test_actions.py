@@ -9,12 +9,12 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
-from tests.conftest import House
+from tests.conftest import ProgramHarness
 from tests.console.conftest import Answer, Browser, Console
 
 from retour.api import acts
 from retour.domain.delivery import Channel
-from retour.intake.receive import receive
+from retour.intake.ingest import ingest
 
 Sold = Callable[..., None]
 FIXED = "\N{NO-BREAK SPACE}"
@@ -42,7 +42,9 @@ def list_of(console: Console, **query: str) -> str:
 # Acts on one
 
 
-def test_a_reversal_is_previewed_done_with_its_reason_and_undone(console: Console, sold: Sold, house: House) -> None:
+def test_a_reversal_is_previewed_done_with_its_reason_and_undone(
+    console: Console, sold: Sold, house: ProgramHarness
+) -> None:
     sold("A-1")
     browser = console.person("manager", name="Ana")
     form = form_for(browser.get(action(console, "A-1", "reverse")), "reverse")
@@ -68,7 +70,7 @@ def test_a_reversal_is_previewed_done_with_its_reason_and_undone(console: Consol
     assert house.payouts("A-1")["A-1~sale"] == (10000, 800, "pending")
 
 
-def test_an_act_that_asks_for_nothing_is_one_click(console: Console, sold: Sold, house: House) -> None:
+def test_an_act_that_asks_for_nothing_is_one_click(console: Console, sold: Sold, house: ProgramHarness) -> None:
     sold("A-1")
     browser = console.person("manager")
     page = browser.get(action(console, "A-1"))
@@ -79,7 +81,7 @@ def test_an_act_that_asks_for_nothing_is_one_click(console: Console, sold: Sold,
     assert house.payouts("A-1")["A-1~sale"][2] == "pending"
 
 
-def test_a_double_click_is_one_change(console: Console, sold: Sold, house: House) -> None:
+def test_a_double_click_is_one_change(console: Console, sold: Sold, house: ProgramHarness) -> None:
     sold("A-1")
     browser = console.person("manager")
     form = form_for(browser.get(action(console, "A-1", "modify")), "modify")
@@ -89,7 +91,7 @@ def test_a_double_click_is_one_change(console: Console, sold: Sold, house: House
     assert len(house.order("A-1").records) == 1
 
 
-def test_items_are_modified_by_what_is_left_of_each(console: Console, house: House) -> None:
+def test_items_are_modified_by_what_is_left_of_each(console: Console, house: ProgramHarness) -> None:
     items = [{"sku": "SHOE", "quantity": 2, "amount": "100.00"}, {"sku": "SOCK", "quantity": 1, "amount": "10.00"}]
     house.report({"order_id": "A-1", "currency": "EUR", "items": items})
     browser = console.person("manager")
@@ -114,7 +116,9 @@ def body_of(form: dict[str, str], typed: dict[str, str]) -> bytes:
     return "&".join(f"{quote(name)}={quote(value)}" for name, value in {**form, **typed}.items()).encode()
 
 
-def test_what_is_wrong_stands_in_the_form_and_what_was_typed_stays(console: Console, sold: Sold, house: House) -> None:
+def test_what_is_wrong_stands_in_the_form_and_what_was_typed_stays(
+    console: Console, sold: Sold, house: ProgramHarness
+) -> None:
     sold("A-1")
     browser = console.person("manager")
     form = form_for(browser.get(action(console, "A-1", "modify")), "modify")
@@ -128,7 +132,7 @@ def test_what_is_wrong_stands_in_the_form_and_what_was_typed_stays(console: Cons
     assert not house.order("A-1").records
 
 
-def test_a_comma_is_read_where_the_language_writes_one(console: Console, sold: Sold, house: House) -> None:
+def test_a_comma_is_read_where_the_language_writes_one(console: Console, sold: Sold, house: ProgramHarness) -> None:
     sold("A-1")
     browser = console.person("manager")
     browser.cookies["retour_language"] = "de"
@@ -137,7 +141,9 @@ def test_a_comma_is_read_where_the_language_writes_one(console: Console, sold: S
     assert house.payouts("A-1")["A-1~sale"][0] == 6050
 
 
-def test_a_lost_race_shows_what_was_seen_what_is_and_what_was_typed(console: Console, sold: Sold, house: House) -> None:
+def test_a_lost_race_shows_what_was_seen_what_is_and_what_was_typed(
+    console: Console, sold: Sold, house: ProgramHarness
+) -> None:
     sold("A-1")
     ana, ben = console.person("manager", name="Ana"), console.person("manager", name="Ben")
     late = form_for(ben.get(action(console, "A-1", "modify")), "modify")
@@ -153,7 +159,9 @@ def test_a_lost_race_shows_what_was_seen_what_is_and_what_was_typed(console: Con
     assert len(house.order("A-1").records) == 1
 
 
-def test_a_session_that_ended_keeps_every_field_that_was_typed(console: Console, sold: Sold, house: House) -> None:
+def test_a_session_that_ended_keeps_every_field_that_was_typed(
+    console: Console, sold: Sold, house: ProgramHarness
+) -> None:
     sold("A-1")
     browser = console.person("manager")
     form = form_for(browser.get(action(console, "A-1", "modify")), "modify")
@@ -166,7 +174,7 @@ def test_a_session_that_ended_keeps_every_field_that_was_typed(console: Console,
     assert house.payouts("A-1")["A-1~sale"][0] == 7000
 
 
-def test_re_attribution_moves_the_credit(console: Console, sold: Sold, house: House) -> None:
+def test_re_attribution_moves_the_credit(console: Console, sold: Sold, house: ProgramHarness) -> None:
     sold("A-1")
     browser = console.person("manager")
     form = form_for(browser.get(action(console, "A-1", "reattribute")), "reattribute")
@@ -175,7 +183,7 @@ def test_re_attribution_moves_the_credit(console: Console, sold: Sold, house: Ho
     assert browser.get(f"{console.base}/actions?partner=schuhblog").text.count("A-1") >= 1
 
 
-def test_acts_from_the_list_lead_back_to_the_row(console: Console, sold: Sold, house: House) -> None:
+def test_acts_from_the_list_lead_back_to_the_row(console: Console, sold: Sold, house: ProgramHarness) -> None:
     sold("A-1", "A-2")
     browser = console.person("manager")
     page = browser.get(list_of(console, partner="nordlicht", open="A-1~sale"))
@@ -222,7 +230,7 @@ def test_columns_are_chosen_and_stay_in_the_address(console: Console, sold: Sold
     assert "SPRING" in page.text
 
 
-def test_the_last_change_and_its_reason_stand_in_the_row(console: Console, sold: Sold, house: House) -> None:
+def test_the_last_change_and_its_reason_stand_in_the_row(console: Console, sold: Sold, house: ProgramHarness) -> None:
     sold("A-1")
     house.modify({"order_id": "A-1", "change": "take_back", "amount": "20.00", "reason": "ITEM_RETURNED"})
     page = console.person("manager").get(f"{console.base}/actions")
@@ -230,7 +238,7 @@ def test_the_last_change_and_its_reason_stand_in_the_row(console: Console, sold:
 
 
 def test_lists_are_sorted_by_the_index_or_only_if_all_can_be_looked_at(
-    console: Console, house: House, monkeypatch: pytest.MonkeyPatch
+    console: Console, house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number, (day, amount) in enumerate([("01", "30.00"), ("03", "10.00"), ("02", "20.00")]):
         house.report(
@@ -243,7 +251,7 @@ def test_lists_are_sorted_by_the_index_or_only_if_all_can_be_looked_at(
     by_amount = browser.get(list_of(console, sort="amount"))
     assert orders(by_amount) == ["A-1", "A-2", "A-0"] and 'aria-sort="ascending"' in by_amount.text
     assert orders(browser.get(list_of(console, sort="-payout"))) == ["A-0", "A-2", "A-1"]
-    monkeypatch.setattr("retour.api.listing.HEADS_MAX", 2)
+    monkeypatch.setattr("retour.api.action_search.HEADS_MAX", 2)
     in_vain = browser.get(list_of(console, sort="amount"))
     assert "Too many match to be sorted by “Amount”" in in_vain.text
     assert orders(in_vain) == ["A-0", "A-2", "A-1"]
@@ -251,7 +259,7 @@ def test_lists_are_sorted_by_the_index_or_only_if_all_can_be_looked_at(
 
 @pytest.mark.parametrize("sort", ["lock", "-lock", "event", "-event"])
 def test_page_after_page_shows_everything_once_in_order(
-    console: Console, house: House, monkeypatch: pytest.MonkeyPatch, sort: str
+    console: Console, house: ProgramHarness, monkeypatch: pytest.MonkeyPatch, sort: str
 ) -> None:
     house.report(
         *(
@@ -264,7 +272,7 @@ def test_page_after_page_shows_everything_once_in_order(
             for number in range(12)
         )
     )
-    monkeypatch.setattr("retour.console.actions.listed.PAGE", 5)
+    monkeypatch.setattr("retour.console.actions.action_list.PAGE", 5)
     browser, address, seen = console.person("manager"), list_of(console, sort=sort), []
     while address:
         page = browser.get(address)
@@ -306,7 +314,7 @@ def test_an_id_of_nothing_says_so(console: Console) -> None:
     assert console.person("manager").get(list_of(console, q="nobody")).status == 404
 
 
-def test_a_row_opens_in_place_with_and_without_javascript(console: Console, sold: Sold, house: House) -> None:
+def test_a_row_opens_in_place_with_and_without_javascript(console: Console, sold: Sold, house: ProgramHarness) -> None:
     sold("A-1")
     for number in range(7):
         house.modify({"order_id": "A-1", "change": "take_back", "amount": f"{number + 1}.00"})
@@ -329,7 +337,9 @@ def test_a_page_of_many_stays_small(console: Console, sold: Sold) -> None:
 # The past, the proof
 
 
-def test_any_past_moment_can_be_looked_at_and_offers_no_acts(console: Console, sold: Sold, house: House) -> None:
+def test_any_past_moment_can_be_looked_at_and_offers_no_acts(
+    console: Console, sold: Sold, house: ProgramHarness
+) -> None:
     sold("A-1")
     before = house.clock.moment.isoformat()
     house.modify({"order_id": "A-1", "change": "take_back", "amount": "50.00"})
@@ -345,7 +355,7 @@ def test_any_past_moment_can_be_looked_at_and_offers_no_acts(console: Console, s
     assert moved.lstrip().startswith("<main") and "As reported" in moved
 
 
-def test_a_time_without_offset_is_one_of_the_program(console: Console, sold: Sold, house: House) -> None:
+def test_a_time_without_offset_is_one_of_the_program(console: Console, sold: Sold, house: ProgramHarness) -> None:
     sold("A-1")
     house.clock.moment += timedelta(days=1)
     house.modify({"order_id": "A-1", "change": "reverse", "reason": "CANCELLED"})
@@ -354,7 +364,7 @@ def test_a_time_without_offset_is_one_of_the_program(console: Console, sold: Sol
 
 
 def test_locked_names_the_make_good_that_would_settle_what_came_too_late(
-    console: Console, sold: Sold, house: House
+    console: Console, sold: Sold, house: ProgramHarness
 ) -> None:
     sold("A-1")
     house.clock.moment += timedelta(days=40)
@@ -364,7 +374,7 @@ def test_locked_names_the_make_good_that_would_settle_what_came_too_late(
     assert "/action/decide" not in page.text
 
 
-def test_a_record_is_traced_back_to_the_line_it_came_from(console: Console, sold: Sold, house: House) -> None:
+def test_a_record_is_traced_back_to_the_line_it_came_from(console: Console, sold: Sold, house: ProgramHarness) -> None:
     sold("A-1")
     body = b"order_id,change,amount,currency,reason\r\nA-1,take_back,20.00,EUR,ITEM_RETURNED\r\n"
     batch = house.file(body, name="may.csv")
@@ -381,7 +391,9 @@ def bulk_form(answer: Answer) -> dict[str, str]:
     return answer.form("/actions-bulk")
 
 
-def test_many_are_previewed_in_groups_and_done_as_one_delivery(console: Console, sold: Sold, house: House) -> None:
+def test_many_are_previewed_in_groups_and_done_as_one_delivery(
+    console: Console, sold: Sold, house: ProgramHarness
+) -> None:
     sold("A-1", "A-2", partner="nordlicht")
     sold("A-3", partner="schuhblog")
     house.modify({"order_id": "A-3", "change": "reverse", "reason": "CANCELLED"})
@@ -400,7 +412,7 @@ def test_many_are_previewed_in_groups_and_done_as_one_delivery(console: Console,
     ]  # fmt: skip
 
 
-def test_one_that_cannot_keeps_none_of_the_others_back(console: Console, sold: Sold, house: House) -> None:
+def test_one_that_cannot_keeps_none_of_the_others_back(console: Console, sold: Sold, house: ProgramHarness) -> None:
     sold("A-1", "A-2")
     house.modify({"order_id": "A-2", "change": "reverse", "reason": "CANCELLED"})
     browser = console.person("manager")
@@ -430,10 +442,10 @@ def test_a_choice_that_is_not_ours_is_not_found(console: Console, sold: Sold) ->
 
 @pytest.mark.slow
 def test_twelve_hundred_are_reversed_followed_and_undone_as_one(
-    console: Console, house: House, monkeypatch: pytest.MonkeyPatch
+    console: Console, house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More than is done at once: a file of exactly those that matched, each with its outcome, and undone whole."""
-    monkeypatch.setattr(acts, "REHEARSED_MAX", 100)
+    monkeypatch.setattr(acts, "DRY_RUN_RECORDS_MAX", 100)
     lines = [{"order_id": f"B-{number:04}", "currency": "EUR", "amount": "100.00"} for number in range(1200)]
     for start in range(0, 1200, 400):
         house.report(*lines[start : start + 400])
@@ -455,22 +467,22 @@ def test_twelve_hundred_are_reversed_followed_and_undone_as_one(
     assert house.payouts("B-0007")["B-0007~sale"][2] == "reversed"
 
 
-def followed(house: House, browser: Browser, done: Answer) -> str:
+def followed(house: ProgramHarness, browser: Browser, done: Answer) -> str:
     """What the page of a delivery says, once its file was read."""
     assert done.status == 303, done.text
     header: Any = house.hub.deliveries(house.program).get(urlsplit(done.location).path.rpartition("/")[2])
     assert header.state == "arriving"
-    receive(house.hub, header.delivery, None)
+    ingest(house.hub, header.delivery, None)
     return browser.get(done.location).said
 
 
 def test_the_limit_of_changes_is_raised_where_it_is_near(
-    console: Console, sold: Sold, house: House, monkeypatch: pytest.MonkeyPatch
+    console: Console, sold: Sold, house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sold("A-1")
     browser = console.person("manager", name="Ana")
     assert "act=raise-limit" not in browser.get(action(console, "A-1")).text
-    monkeypatch.setattr("retour.console.actions.one.WARNED_BEFORE", 1_000)
+    monkeypatch.setattr("retour.console.actions.detail.LIMIT_WARNING_MARGIN", 1_000)
     page = browser.get(action(console, "A-1", "raise-limit"))
     assert "act=raise-limit" in page.text
     form = form_for(page, "raise-limit")

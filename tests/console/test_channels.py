@@ -5,10 +5,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.conftest import House
+from tests.conftest import ProgramHarness
 from tests.console.conftest import Console
 
-from retour.connection_test.steps import Course, Trial
+from retour.connection_test.steps import ConnectionTest, StepRecorder
 from retour.domain.program import Program
 from retour.store.programs import Principal
 
@@ -17,13 +17,13 @@ PULL = {"options.protocol": "sftp", "options.host": "ftp.merchant.example", "opt
 
 
 @pytest.fixture(autouse=True)
-def secrets(house: House) -> None:
+def secrets(house: ProgramHarness) -> None:
     """What applying the program over the API would have made and shown."""
     for name in ("erp", "till", "shop"):
         house.hub.secrets.put(house.program, name, {"signing": ["whsec_b2xkb2xkb2xk"]})
 
 
-def program(house: House) -> Program:
+def program(house: ProgramHarness) -> Program:
     found = house.hub.program(house.program)
     assert found is not None
     return found
@@ -36,7 +36,7 @@ def channels(console: Console, event_type: str = "sale") -> str:
 # Returns processing
 
 
-def test_five_cards_say_what_is_on_and_how_each_is_reached(console: Console, house: House) -> None:
+def test_five_cards_say_what_is_on_and_how_each_is_reached(console: Console, house: ProgramHarness) -> None:
     page = console.person("manager").get(channels(console))
     cards = re.findall(r'<section class="card".*?</section>', page.body.decode(), re.DOTALL)
     assert [("On" in card, "Off" in card) for card in cards] == [(True, False), (True, False)] + [(False, True)] * 3
@@ -47,7 +47,7 @@ def test_five_cards_say_what_is_on_and_how_each_is_reached(console: Console, hou
     assert console.person().get(channels(console, "nothing")).status == 404
 
 
-def test_a_source_of_one_event_type_stands_there_alone(console: Console, house: House) -> None:
+def test_a_source_of_one_event_type_stands_there_alone(console: Console, house: ProgramHarness) -> None:
     browser = console.person()
     form = browser.get(f"{console.base}/setup/new-source?channel=sftp&event_type=lead").form("/new-source")
     shown = browser.send(form, name="leads", event_type="lead", **{"options.public_keys": SSH_KEY})
@@ -61,7 +61,7 @@ def test_a_source_of_one_event_type_stands_there_alone(console: Console, house: 
     assert ">leads<" not in browser.get(channels(console)).body.decode()
 
 
-def test_a_source_is_switched_off_and_on_as_versions_of_the_program(console: Console, house: House) -> None:
+def test_a_source_is_switched_off_and_on_as_versions_of_the_program(console: Console, house: ProgramHarness) -> None:
     browser, before = console.person(name="Ana"), program(house).version
     form = browser.get(channels(console)).form("/sources/warehouse/switch")
     assert browser.send(form).location == channels(console)
@@ -89,7 +89,9 @@ def new_pull(console: Console, browser: Any, **typed: str) -> Any:
     return browser.send(form, name="depot", **{**PULL, **typed})
 
 
-def test_what_is_wrong_stands_beside_its_field_and_what_was_typed_stays(console: Console, house: House) -> None:
+def test_what_is_wrong_stands_beside_its_field_and_what_was_typed_stays(
+    console: Console, house: ProgramHarness
+) -> None:
     browser, before = console.person(), program(house).version
     wrong = new_pull(
         console, browser, **{"options.host": "not a host!", "options.port": "many", "options.folder": "/out"}
@@ -108,7 +110,7 @@ def test_what_is_wrong_stands_beside_its_field_and_what_was_typed_stays(console:
 
 
 def test_a_pulled_source_is_written_then_its_password_is_handed_over_and_never_shown(
-    console: Console, house: House
+    console: Console, house: ProgramHarness
 ) -> None:
     browser = console.person(name="Ana")
     shown = new_pull(console, browser, **{"options.at": "05:30"})
@@ -124,7 +126,7 @@ def test_a_pulled_source_is_written_then_its_password_is_handed_over_and_never_s
     assert house.hub.secrets.newest(house.program, "depot") == {"password": "s3cret"}
 
 
-def test_a_changed_source_keeps_what_the_form_does_not_ask_for(console: Console, house: House) -> None:
+def test_a_changed_source_keeps_what_the_form_does_not_ask_for(console: Console, house: ProgramHarness) -> None:
     browser = console.person()
     document = house.hub.programs.versions(house.program)[0].document
     mapping = {"columns": {"order_id": "Bestellnummer"}}
@@ -141,7 +143,7 @@ def test_a_changed_source_keeps_what_the_form_does_not_ask_for(console: Console,
     }  # fmt: skip
 
 
-def test_a_lost_race_says_who_was_faster_and_keeps_what_was_typed(console: Console, house: House) -> None:
+def test_a_lost_race_says_who_was_faster_and_keeps_what_was_typed(console: Console, house: ProgramHarness) -> None:
     ana, ben = console.person(name="Ana"), console.person(name="Ben")
     shown = new_pull(console, ben)
     ana.send(ana.get(channels(console)).form("/sources/warehouse/switch"))
@@ -153,7 +155,9 @@ def test_a_lost_race_says_who_was_faster_and_keeps_what_was_typed(console: Conso
 # Tests
 
 
-def test_the_steps_of_a_test_are_shown_with_what_to_do_in_the_readers_language(console: Console, house: House) -> None:
+def test_the_steps_of_a_test_are_shown_with_what_to_do_in_the_readers_language(
+    console: Console, house: ProgramHarness
+) -> None:
     browser = console.person(name="Ana")
     done = browser.send(browser.get(f"{console.base}/setup/sources/warehouse").form("/test"))
     assert done.status == 303 and done.location.endswith("/setup/sources/warehouse#test")
@@ -166,7 +170,7 @@ def test_the_steps_of_a_test_are_shown_with_what_to_do_in_the_readers_language(c
     assert console.person("manager").post(f"{console.base}/setup/sources/warehouse/test").status == 403
 
 
-def test_a_running_test_asks_for_itself_and_its_end_does_not(console: Console, house: House) -> None:
+def test_a_running_test_asks_for_itself_and_its_end_does_not(console: Console, house: ProgramHarness) -> None:
     document = house.hub.programs.versions(house.program)[0].document
     options = {"protocol": "sftp", "host": "ftp.merchant.example", "user": "u"}
     house.apply({**document, "sources": {**document["sources"], "depot": {"channel": "pull", "options": options}}})
@@ -178,9 +182,9 @@ def test_a_running_test_asks_for_itself_and_its_end_does_not(console: Console, h
     queue, message = house.sent[-1]
     assert queue == "pulls" and message["trial"]
     state = house.hub.state(house.program, "depot")
-    trial = Trial.kept(state)
+    trial = ConnectionTest.kept(state)
     assert trial is not None
-    course = Course(trial, state, house.hub.now)
+    course = StepRecorder(trial, state, house.hub.now)
     course.done("secret", "TRIED_PULL_SECRET_PASSWORD")
     moved = browser.get(f"{console.base}/setup/sources/depot/trial")
     assert "1 of 7 steps" in moved.said and "A password is stored." in moved.said
@@ -192,14 +196,14 @@ def test_a_running_test_asks_for_itself_and_its_end_does_not(console: Console, h
     assert browser.get(f"{console.base}/setup/sources/depot/trial").status == 303
 
 
-def test_a_host_key_that_the_test_showed_is_pinned_by_a_click(console: Console, house: House) -> None:
+def test_a_host_key_that_the_test_showed_is_pinned_by_a_click(console: Console, house: ProgramHarness) -> None:
     document = house.hub.programs.versions(house.program)[0].document
     options = {"protocol": "sftp", "host": "ftp.merchant.example", "user": "u"}
     house.apply({**document, "sources": {**document["sources"], "depot": {"channel": "pull", "options": options}}})
     browser = console.person()
     browser.send(browser.get(f"{console.base}/setup/sources/depot").form("/test"))
     state = house.hub.state(house.program, "depot")
-    trial = Trial.kept(state)
+    trial = ConnectionTest.kept(state)
     assert trial is not None
     line = SSH_KEY.rsplit(" ", 1)[0]
     trial.fail("HOST_KEY_NOT_APPROVED", house.hub.now(), {"host": "h", "line": line, "fingerprint": "SHA256:x"})
@@ -214,7 +218,9 @@ def test_a_host_key_that_the_test_showed_is_pinned_by_a_click(console: Console, 
 # Keys and secrets
 
 
-def test_a_key_is_made_shown_once_and_revoked_after_its_last_use_was_told(console: Console, house: House) -> None:
+def test_a_key_is_made_shown_once_and_revoked_after_its_last_use_was_told(
+    console: Console, house: ProgramHarness
+) -> None:
     browser = console.person(name="Ana")
     form = browser.get(f"{console.base}/setup/keys").form("/setup/keys")
     assert browser.send(form, name=" ").status == 422
@@ -235,7 +241,7 @@ def test_a_key_is_made_shown_once_and_revoked_after_its_last_use_was_told(consol
     assert "Revoked" in browser.get(f"{console.base}/setup/keys").said
 
 
-def test_a_secret_is_rotated_and_the_old_one_revoked(console: Console, house: House) -> None:
+def test_a_secret_is_rotated_and_the_old_one_revoked(console: Console, house: ProgramHarness) -> None:
     browser = console.person(name="Ana")
     page = browser.get(f"{console.base}/setup/keys")
     rotate = next(form for form in page.forms() if form.get("source") == "erp")
@@ -250,7 +256,7 @@ def test_a_secret_is_rotated_and_the_old_one_revoked(console: Console, house: Ho
     assert house.hub.secrets.newest(house.program, "erp")["signing"] == [fresh[0]]
 
 
-def test_nobody_but_an_administrator_sees_keys_or_changes_channels(console: Console, house: House) -> None:
+def test_nobody_but_an_administrator_sees_keys_or_changes_channels(console: Console, house: ProgramHarness) -> None:
     browser = console.person("manager")
     for path in ("setup/keys", "setup/new-source?channel=sftp", "setup/sources/erp/edit"):
         assert browser.get(f"{console.base}/{path}").status == 403, path

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 import pytest
 from tests import ledger, pages
-from tests.conftest import PROGRAM, House
+from tests.conftest import PROGRAM, ProgramHarness
 from tests.console.conftest import Browser, Console
-from tests.meter import Looks
+from tests.meter import ReadMeter
 
-from retour.console.people import Grant, new_link
-from retour.schedule.arrivals import count_arrivals
+from retour.console.people import Grant, create_link
+from retour.schedule.hourly_counts import count_arrivals
 from retour.schedule.rollup import roll_up
 
 pytestmark = pytest.mark.slow
@@ -31,14 +31,14 @@ ITEMS_MAX = 1_200
 class Ledgered:
     """A program with so many actions, counted, and who looks at it."""
 
-    house: House
+    house: ProgramHarness
     clerk: Browser
     partner: Browser
 
     def addresses(self) -> dict[str, str]:
         program = self.house.hub.program(self.house.program)
         assert program is not None
-        order = ledger.Seeded(program, self.house.clock.moment).order(5)
+        order = ledger.SeededLedger(program, self.house.clock.moment).order(5)
         (delivery,) = self.house.hub.deliveries(program.id).newest(f"{self.house.clock.moment:%Y%m%d}", most=1)
         blanks = {
             "program": program.id,
@@ -50,28 +50,28 @@ class Ledgered:
             "source": "warehouse",
             "contract": "standard",
         }
-        return pages.filled(pages.CONSOLE | pages.BLOCKS | pages.PORTAL, **blanks)
+        return pages.fill_addresses(pages.CONSOLE | pages.BLOCKS | pages.PORTAL, **blanks)
 
     def looker(self, name: str) -> Browser:
         return self.partner if name in pages.PORTAL else self.clerk
 
 
-def ledgered(console: Console, house: House, count: int) -> Ledgered:
-    ledger.seed(house, count)
+def ledgered(console: Console, house: ProgramHarness, count: int) -> Ledgered:
+    ledger.seed_ledger(house, count)
     program = house.hub.program(house.program)
     assert program is not None
     count_arrivals(house.hub, program)
     assert roll_up(house.hub, program, now=True)
     house.modify({"order_id": "S-000005", "change": "take_back", "amount": "1.00", "currency": "EUR"})
     partner = console.visitor()
-    partner.get(new_link(house.hub, "Nora", [Grant(house.program, "partner", "partner-00")]))
+    partner.get(create_link(house.hub, "Nora", [Grant(house.program, "partner", "partner-00")]))
     clerk = console.visitor()
-    clerk.get(new_link(house.hub, "Ana", [Grant(house.program, "admin")]))
+    clerk.get(create_link(house.hub, "Ana", [Grant(house.program, "admin")]))
     return Ledgered(house, clerk, partner)
 
 
 @pytest.fixture
-def two(console: Console, house: House) -> Iterator[tuple[Ledgered, Ledgered]]:
+def two(console: Console, house: ProgramHarness) -> Iterator[tuple[Ledgered, Ledgered]]:
     other = replace(house, program=f"{house.program}-large")
     other.apply(PROGRAM)
     house.clock.moment = house.clock.moment.replace(day=20)
@@ -79,7 +79,7 @@ def two(console: Console, house: House) -> Iterator[tuple[Ledgered, Ledgered]]:
 
 
 def test_every_page_asks_as_little_of_many_actions_as_of_few(
-    two: tuple[Ledgered, Ledgered], looks: Callable[[], Looks]
+    two: tuple[Ledgered, Ledgered], looks: Callable[[], ReadMeter]
 ) -> None:
     """But for the order of each row that is shown: its last change is among its records."""
     seen, dear = looks(), {}
@@ -101,4 +101,4 @@ def test_every_page_asks_as_little_of_many_actions_as_of_few(
 
 
 def test_every_page_there_is_has_an_address_that_is_looked_at() -> None:
-    assert pages.without_address() == []
+    assert pages.routes_without_address() == []

@@ -4,17 +4,17 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.conftest import House
+from tests.conftest import ProgramHarness
 from tests.console.conftest import Console
 
 from retour.schedule import rollup
-from retour.schedule.arrivals import count_arrivals
+from retour.schedule.hourly_counts import count_arrivals
 
 Sold = Callable[..., None]
 EURO = "\N{NO-BREAK SPACE}EUR"
 
 
-def count(house: House) -> None:
+def count(house: ProgramHarness) -> None:
     program = house.hub.program(house.program)
     assert program is not None
     count_arrivals(house.hub, program)
@@ -34,7 +34,7 @@ def test_before_the_first_count_pages_say_so_and_who_may_asks_for_one(console: C
     assert finance.post(f"{console.base}/count", csrf="x").status == 403
 
 
-def test_nobody_counts_again_within_five_minutes(console: Console, sold: Sold, house: House) -> None:
+def test_nobody_counts_again_within_five_minutes(console: Console, sold: Sold, house: ProgramHarness) -> None:
     sold("A-1")
     browser = console.person("operator")
     form = browser.get(f"{console.base}/today").form("/count")
@@ -50,11 +50,11 @@ def test_nobody_counts_again_within_five_minutes(console: Console, sold: Sold, h
 
 
 def test_a_large_program_is_counted_on_by_the_clock(
-    console: Console, sold: Sold, house: House, monkeypatch: pytest.MonkeyPatch
+    console: Console, sold: Sold, house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sold("A-1", "A-2")
-    monkeypatch.setattr(rollup, "PIECE", 1)
-    monkeypatch.setattr("retour.console.counted.SECONDS", 0.0)
+    monkeypatch.setattr(rollup, "PIECE_SIZE", 1)
+    monkeypatch.setattr("retour.console.program_counts.SECONDS", 0.0)
     browser = console.person("operator")
     answer = browser.send(browser.get(f"{console.base}/today").form("/count"))
     assert answer.location.endswith("?counted=begun")
@@ -70,7 +70,7 @@ def test_the_form_leads_back_to_a_page_of_this_program_only(console: Console, so
     assert browser.send(form, page="https://elsewhere.example/").location.startswith(f"{console.base}/today?")
 
 
-def test_tabs_tell_what_each_state_comes_to(console: Console, sold: Sold, house: House) -> None:
+def test_tabs_tell_what_each_state_comes_to(console: Console, sold: Sold, house: ProgramHarness) -> None:
     sold("A-1", "A-2", "A-3")
     house.modify({"order_id": "A-1", "change": "reverse"}, {"order_id": "A-2", "change": "approve"})
     count(house)
@@ -80,7 +80,9 @@ def test_tabs_tell_what_each_state_comes_to(console: Console, sold: Sold, house:
     assert "Locked 1" not in said
 
 
-def test_what_locks_when_is_by_the_programs_own_days_and_currencies(console: Console, sold: Sold, house: House) -> None:
+def test_what_locks_when_is_by_the_programs_own_days_and_currencies(
+    console: Console, sold: Sold, house: ProgramHarness
+) -> None:
     sold("A-1", "A-2")
     sold("A-3", event_time="2026-11-01T23:30:00+01:00")
     house.modify({"order_id": "A-2", "change": "reverse"})
@@ -91,7 +93,7 @@ def test_what_locks_when_is_by_the_programs_own_days_and_currencies(console: Con
 
 
 def test_partners_are_judged_by_their_orders_of_90_days_and_not_by_too_few(
-    console: Console, sold: Sold, house: House
+    console: Console, sold: Sold, house: ProgramHarness
 ) -> None:
     sold(*(f"A-{n}" for n in range(40)))
     sold("B-1", "B-2", partner="schuhblog")
@@ -108,7 +110,7 @@ def test_partners_are_judged_by_their_orders_of_90_days_and_not_by_too_few(
     assert "Cancelled: 83.3%" in said
 
 
-def test_no_partner_and_no_return_say_so(console: Console, house: House, sold: Sold) -> None:
+def test_no_partner_and_no_return_say_so(console: Console, house: ProgramHarness, sold: Sold) -> None:
     browser = console.person("finance")
     count(house)
     empty = browser.get(f"{console.base}/partners").said
@@ -119,9 +121,9 @@ def test_no_partner_and_no_return_say_so(console: Console, house: House, sold: S
 
 
 def test_many_partners_come_page_by_page_by_what_is_pending(
-    console: Console, sold: Sold, house: House, monkeypatch: pytest.MonkeyPatch
+    console: Console, sold: Sold, house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rollup, "ON_A_PAGE", 2)
+    monkeypatch.setattr(rollup, "PARTNERS_PER_PAGE", 2)
     for number in range(5):
         sold(*(f"P{number}-{n}" for n in range(number + 1)), partner=f"partner-{number}")
     count(house)
@@ -137,7 +139,9 @@ def test_many_partners_come_page_by_page_by_what_is_pending(
     )
 
 
-def test_a_source_shows_what_was_counted_and_what_came_since(console: Console, sold: Sold, house: House) -> None:
+def test_a_source_shows_what_was_counted_and_what_came_since(
+    console: Console, sold: Sold, house: ProgramHarness
+) -> None:
     sold("A-1", "A-2", "A-3")
     house.modify({"order_id": "A-1", "change": "reverse"})
     house.clock.moment = datetime(2026, 11, 2, 11, 0, tzinfo=UTC)
@@ -151,7 +155,7 @@ def test_a_source_shows_what_was_counted_and_what_came_since(console: Console, s
     assert "erp: 2 rows in 14 days" in page
 
 
-def test_other_currencies_stand_beside_the_programs_own(console: Console, house: House, sold: Sold) -> None:
+def test_other_currencies_stand_beside_the_programs_own(console: Console, house: ProgramHarness, sold: Sold) -> None:
     sold("A-1")
     count(house)
     store = rollup.rollups_of(house.hub, house.hub.programs.get(house.program) or pytest.fail("no program"))

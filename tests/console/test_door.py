@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from tests.conftest import House
+from tests.conftest import ProgramHarness
 from tests.console.conftest import Browser, Console
 
 from retour.console import people
@@ -17,8 +17,8 @@ PAGES = (
 )  # fmt: skip
 
 
-def test_a_link_signs_in_once_and_says_when_it_was_used(console: Console, house: House) -> None:
-    link = people.new_link(house.hub, "Ana", [Grant("*", "admin")])
+def test_a_link_signs_in_once_and_says_when_it_was_used(console: Console, house: ProgramHarness) -> None:
+    link = people.create_link(house.hub, "Ana", [Grant("*", "admin")])
     first, second = console.visitor(), console.visitor()
     answer = first.get(link)
     assert answer.status == 303 and answer.location == "/console"
@@ -28,26 +28,26 @@ def test_a_link_signs_in_once_and_says_when_it_was_used(console: Console, house:
 
 
 def test_a_session_cookie_is_closed_to_scripts_and_foreign_forms_and_secure_over_https(
-    console: Console, house: House
+    console: Console, house: ProgramHarness
 ) -> None:
     for scheme, secure in (("https", True), ("http", False)):
         browser = Browser(house.hub, scheme=scheme)
-        answer = browser.get(people.new_link(house.hub, "Ana", [Grant("*", "admin")]))
+        answer = browser.get(people.create_link(house.hub, "Ana", [Grant("*", "admin")]))
         (cookie,) = answer.cookies
         assert "HttpOnly" in cookie and "SameSite=Lax" in cookie and ("Secure" in cookie) is secure
 
 
-def test_only_hashes_of_links_and_sessions_are_kept(console: Console, house: House) -> None:
-    link = people.new_link(house.hub, "Ana", [Grant("*", "admin")])
+def test_only_hashes_of_links_and_sessions_are_kept(console: Console, house: ProgramHarness) -> None:
+    link = people.create_link(house.hub, "Ana", [Grant("*", "admin")])
     browser = console.visitor()
     browser.get(link)
-    kept = repr(list(people.kept(house.hub).list("")))
+    kept = repr(list(people.session_store(house.hub).list("")))
     assert link.partition("token=")[2] not in kept
     assert browser.cookies[people.COOKIE] not in kept
 
 
-def test_links_and_sessions_end(console: Console, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    link = people.new_link(house.hub, "Ana", [Grant("*", "admin")])
+def test_links_and_sessions_end(console: Console, house: ProgramHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = people.create_link(house.hub, "Ana", [Grant("*", "admin")])
     browser = console.person()
     later = house.hub.real_now() + timedelta(hours=30)
     monkeypatch.setattr(type(house.hub), "real_now", lambda _: later)
@@ -66,7 +66,9 @@ def test_signing_out_ends_the_session_for_good(console: Console) -> None:
     assert browser.get(f"{console.base}/today").status == 303
 
 
-def test_a_form_of_another_session_does_nothing(console: Console, sold: Callable[..., None], house: House) -> None:
+def test_a_form_of_another_session_does_nothing(
+    console: Console, sold: Callable[..., None], house: ProgramHarness
+) -> None:
     sold("A-1")
     ana, mallory = console.person(), console.person()
     form = mallory.get(f"{console.base}/action?id=A-1~sale&act=approve").form("/action/decide")
@@ -76,7 +78,7 @@ def test_a_form_of_another_session_does_nothing(console: Console, sold: Callable
 
 
 def test_what_was_typed_before_the_session_ended_is_kept_and_sent_only_when_looked_at_again(
-    console: Console, sold: Callable[..., None], house: House
+    console: Console, sold: Callable[..., None], house: ProgramHarness
 ) -> None:
     sold("A-1")
     browser = console.person()
@@ -132,7 +134,9 @@ def test_a_partner_opens_nothing_but_the_portal(console: Console) -> None:
         assert browser.get(f"/my/{page}").status == 200, page
 
 
-def test_a_role_that_may_only_look_cannot_act(console: Console, sold: Callable[..., None], house: House) -> None:
+def test_a_role_that_may_only_look_cannot_act(
+    console: Console, sold: Callable[..., None], house: ProgramHarness
+) -> None:
     sold("A-1")
     manager, finance = console.person("manager"), console.person("finance")
     form = manager.get(f"{console.base}/action?id=A-1~sale&act=approve").form("/action/decide")

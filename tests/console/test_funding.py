@@ -4,13 +4,13 @@ import re
 from copy import deepcopy
 
 import yaml
-from tests.conftest import PROGRAM, House
+from tests.conftest import PROGRAM, ProgramHarness
 from tests.console.conftest import Console
 
 PAGE = "/money/funding"
 
 
-def with_returns(house: House) -> None:
+def with_returns(house: ProgramHarness) -> None:
     document = {"program": house.program, **deepcopy(PROGRAM)}
     document["event_types"]["sale"] = {"returns": {"window_days": 28, "lag_days": 2}}
     document["billing_groups"] = {"default": {"statement": {"day": 4}}}
@@ -43,7 +43,7 @@ def test_own_figures_and_what_is_wrong_with_them(console: Console) -> None:
         assert page.status == 422 and about in page.said, wrong
 
 
-def test_contracts_in_force_the_gravest_first(console: Console, house: House) -> None:
+def test_contracts_in_force_the_gravest_first(console: Console, house: ProgramHarness) -> None:
     with_returns(house)
     page = console.person().get(f"{console.base}{PAGE}")
     assert page.status == 200 and 'id="verdict"' in page.text and "“leads” is not tried" in page.said
@@ -52,7 +52,7 @@ def test_contracts_in_force_the_gravest_first(console: Console, house: House) ->
     assert "standard" in page.said and f'href="{console.base}{PAGE}?contract=standard"' in page.text
 
 
-def test_the_editor_of_the_program_warns(console: Console, house: House) -> None:
+def test_the_editor_of_the_program_warns(console: Console, house: ProgramHarness) -> None:
     ana = console.person()
     form = ana.get(f"{console.base}/setup/program").form("/setup/program")
     document = house.hub.programs.newest_version(house.program).document

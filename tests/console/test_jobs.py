@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from copy import deepcopy
 
-from tests.conftest import PROGRAM, House
+from tests.conftest import PROGRAM, ProgramHarness
 from tests.console.conftest import Console
 
-from retour.domain.delivery import Channel, Kind
-from retour.intake.receive import receive
+from retour.domain.delivery import Channel, DeliveryKind
+from retour.intake.ingest import ingest
 
 Sold = Callable[..., None]
 CSV = b"reference,order_id,change,amount,currency,reason\r\nR-1,A-1,take_back,20.00,EUR,ITEM_RETURNED\r\n"
@@ -20,7 +20,7 @@ def action(console: Console, order: str, act: str = "") -> str:
 # Operations
 
 
-def test_refused_rows_are_grouped_and_found_again(console: Console, sold: Sold, house: House) -> None:
+def test_refused_rows_are_grouped_and_found_again(console: Console, sold: Sold, house: ProgramHarness) -> None:
     sold("A-1")
     batch = house.modify(
         {"order_id": "A-1", "change": "take_back", "amount": "20.00", "currency": "EUR"},
@@ -40,7 +40,7 @@ def test_refused_rows_are_grouped_and_found_again(console: Console, sold: Sold, 
     assert browser.get(f"{console.base}/search?q=nobody").status == 404
 
 
-def test_a_delivery_is_undone_whole_after_a_look(console: Console, sold: Sold, house: House) -> None:
+def test_a_delivery_is_undone_whole_after_a_look(console: Console, sold: Sold, house: ProgramHarness) -> None:
     sold("A-1", "A-2")
     records = [{"order_id": order, "change": "reverse", "reason": "CANCELLED"} for order in ("A-1", "A-2")]
     batch = house.modify(*records).delivery.id
@@ -55,19 +55,19 @@ def test_a_delivery_is_undone_whole_after_a_look(console: Console, sold: Sold, h
     assert console.person("operator").get(f"{console.base}/deliveries/{batch}").text.count("/undo") == 0
 
 
-def held_file(house: House) -> str:
+def held_file(house: ProgramHarness) -> str:
     body = CSV
     key = f"sftp/{house.program}/warehouse/may.csv"
     house.hub.inbox.put(key, body)
     delivery = house.delivery(
-        Kind.FILE, body, "warehouse", Channel.SFTP, name="may.csv", held="SENDER_UNAUTHENTICATED", body_key=key
+        DeliveryKind.FILE, body, "warehouse", Channel.SFTP, name="may.csv", held="SENDER_UNAUTHENTICATED", body_key=key
     )
-    batch = receive(house.hub, delivery, None)
+    batch = ingest(house.hub, delivery, None)
     assert batch.state == "held"
     return batch.delivery.id
 
 
-def test_a_held_file_needs_somebody_and_is_released(console: Console, sold: Sold, house: House) -> None:
+def test_a_held_file_needs_somebody_and_is_released(console: Console, sold: Sold, house: ProgramHarness) -> None:
     sold("A-1")
     batch = held_file(house)
     browser = console.person("operator", name="Olga")
@@ -81,7 +81,7 @@ def test_a_held_file_needs_somebody_and_is_released(console: Console, sold: Sold
     assert batch not in browser.get(f"{console.base}/inbox").text
 
 
-def test_a_held_file_is_discarded(console: Console, sold: Sold, house: House) -> None:
+def test_a_held_file_is_discarded(console: Console, sold: Sold, house: ProgramHarness) -> None:
     sold("A-1")
     batch = held_file(house)
     browser = console.person("operator")
@@ -91,7 +91,7 @@ def test_a_held_file_is_discarded(console: Console, sold: Sold, house: House) ->
     assert house.payouts("A-1")["A-1~sale"][0] == 10000
 
 
-def test_a_file_is_tried_before_it_is_sent(console: Console, sold: Sold, house: House) -> None:
+def test_a_file_is_tried_before_it_is_sent(console: Console, sold: Sold, house: ProgramHarness) -> None:
     sold("A-1")
     browser = console.person("operator")
     form = browser.get(f"{console.base}/send").form("/send")
@@ -110,7 +110,7 @@ def test_a_file_is_tried_before_it_is_sent(console: Console, sold: Sold, house: 
     assert "every 2s" in waiting.text
     delivery = house.hub.deliveries(house.program).get(done.location.split("/")[-1].partition("?")[0])
     assert delivery is not None
-    receive(house.hub, delivery.delivery, None)
+    ingest(house.hub, delivery.delivery, None)
     followed = browser.get(done.location.partition("?")[0], hx_request="true")
     assert followed.headers["hx-refresh"] == "true"
 
@@ -124,7 +124,7 @@ def test_a_form_without_a_file_says_so_beside_the_field(console: Console) -> Non
 # Set-up
 
 
-def test_a_program_is_compared_before_it_is_applied(console: Console, house: House) -> None:
+def test_a_program_is_compared_before_it_is_applied(console: Console, house: ProgramHarness) -> None:
     browser = console.person("admin")
     page = browser.get(f"{console.base}/setup/program")
     text = page.text.partition('spellcheck="false">')[2].partition("</textarea>")[0]
@@ -165,7 +165,7 @@ def test_an_administrator_lets_a_partner_in(console: Console, sold: Sold) -> Non
 
 
 def test_a_dry_run_tells_both_terms_and_warns_where_a_return_raises_a_payout(
-    console: Console, sold: Sold, house: House
+    console: Console, sold: Sold, house: ProgramHarness
 ) -> None:
     sold("A-1")
     standard = {**PROGRAM["contracts"]["standard"], "payout": "30%"}

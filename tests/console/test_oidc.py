@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
-from tests.conftest import House
+from tests.conftest import ProgramHarness
 from tests.console.conftest import Answer, Browser, Console
 from tests.console.provider import CLIENT, Provider, provider
 from tests.settings import change_settings
@@ -19,7 +19,7 @@ from retour.wiring import Hub
 
 
 @pytest.fixture
-def idp(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
+def idp(house: ProgramHarness, monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
     with provider() as found:
         change_settings(house.hub, sign_in=SignIn(found.issuer, CLIENT, found.issuer))
         yield found
@@ -57,7 +57,7 @@ def test_the_flow_ends_where_one_wanted_to_go(console: Console, idp: Provider) -
     assert page.status == 200 and "ana@acme.example" in page.text
 
 
-def test_groups_open_programs_and_nothing_else(console: Console, idp: Provider, house: House) -> None:
+def test_groups_open_programs_and_nothing_else(console: Console, idp: Provider, house: ProgramHarness) -> None:
     idp.groups = [f"{house.program}/finance", "other/admin", "something", "a/b/c/d"]
     browser = console.visitor()
     signed_in(browser)

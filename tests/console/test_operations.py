@@ -8,16 +8,16 @@ from html import unescape
 from typing import Any
 
 import pytest
-from tests.conftest import PROGRAM, House
+from tests.conftest import PROGRAM, ProgramHarness
 from tests.console.conftest import Answer, Browser, Console
 
 from retour.console import delivery as delivery_page
-from retour.console import send
-from retour.domain.delivery import Channel, Delivery, Kind
-from retour.intake import arrival, file, large
-from retour.intake.receive import receive
-from retour.posting.refold import fold_again
-from retour.schedule.due import list_silent
+from retour.console import send_file
+from retour.domain.delivery import Channel, Delivery, DeliveryKind
+from retour.intake import file, large, uploads
+from retour.intake.ingest import ingest
+from retour.posting.refold import refold_order
+from retour.schedule.due import list_silent_sources
 
 Sold = Callable[..., None]
 HEADER = "reference,order_id,change,amount,currency,reason\r\n"
@@ -25,13 +25,13 @@ EURO = "\N{NO-BREAK SPACE}EUR"
 MINUS = "\N{MINUS SIGN}"
 
 
-def dropped(house: House, *rows: str, name: str = "may.csv", source: str = "warehouse", **more: Any) -> str:
+def dropped(house: ProgramHarness, *rows: str, name: str = "may.csv", source: str = "warehouse", **more: Any) -> str:
     """A file that came by SFTP, and was read."""
     body = (HEADER + "".join(f"{row}\r\n" for row in rows)).encode()
     key = f"sftp/{house.program}/{source}/{house.clock.moment:%H%M%S%f}/{name}"
     house.hub.inbox.put(key, body)
-    found = house.delivery(Kind.FILE, body, source, Channel.SFTP, name=name, body_key=key, **more)
-    return receive(house.hub, found, None).delivery.id
+    found = house.delivery(DeliveryKind.FILE, body, source, Channel.SFTP, name=name, body_key=key, **more)
+    return ingest(house.hub, found, None).delivery.id
 
 
 def page(console: Console, browser: Browser, batch: str, query: str = "") -> Answer:
@@ -45,7 +45,7 @@ def row_form(answer: Answer) -> dict[str, str]:
 WRONG = ("R-1,A-1,take_back,20.00,EUR,ITEM_RETURNED", "R-2,A-2,take_back,3x,EUR,ITEM_RETURNED")
 
 
-def test_a_refused_row_is_corrected_in_its_own_columns(console: Console, sold: Sold, house: House) -> None:
+def test_a_refused_row_is_corrected_in_its_own_columns(console: Console, sold: Sold, house: ProgramHarness) -> None:
     sold("A-1", "A-2")
     batch = dropped(house, *WRONG)
     browser = console.person("operator", name="Ole")
@@ -87,7 +87,7 @@ def body_of(fields: dict[str, str]) -> bytes:
     return urlencode({name: value for name, value in fields.items() if name != "action"}).encode()
 
 
-def test_the_next_refused_row_is_offered_after_each(console: Console, sold: Sold, house: House) -> None:
+def test_the_next_refused_row_is_offered_after_each(console: Console, sold: Sold, house: ProgramHarness) -> None:
     sold("A-1")
     batch = dropped(house, "R-1,A-1,take_back,1x,EUR,", "R-2,A-1,take_back,2x,EUR,", "R-3,A-1,take_back,3x,EUR,")
     browser = console.person("operator")
@@ -102,7 +102,7 @@ def test_the_next_refused_row_is_offered_after_each(console: Console, sold: Sold
     assert browser.get(f"{console.base}/deliveries/{batch}/row?place=9").status == 404
 
 
-def test_who_may_only_look_is_offered_no_correction(console: Console, sold: Sold, house: House) -> None:
+def test_who_may_only_look_is_offered_no_correction(console: Console, sold: Sold, house: ProgramHarness) -> None:
     sold("A-1", "A-2")
     batch = dropped(house, *WRONG)
     browser = console.person("finance")
@@ -110,7 +110,9 @@ def test_who_may_only_look_is_offered_no_correction(console: Console, sold: Sold
     assert browser.get(f"{console.base}/deliveries/{batch}/row?place=3").status == 403
 
 
-def test_one_wrong_value_is_mended_in_many_rows_after_a_look(console: Console, sold: Sold, house: House) -> None:
+def test_one_wrong_value_is_mended_in_many_rows_after_a_look(
+    console: Console, sold: Sold, house: ProgramHarness
+) -> None:
     sold("A-1", "A-2", "A-3")
     batch = dropped(house, *(f"R-{n},A-{n},take_back,10.00,EUR,RETURN" for n in (1, 2, 3)))
     browser = console.person("operator")
@@ -134,7 +136,7 @@ def test_one_wrong_value_is_mended_in_many_rows_after_a_look(console: Console, s
 
 
 def test_the_list_says_what_each_did_to_payouts_and_what_came_before(
-    console: Console, sold: Sold, house: House
+    console: Console, sold: Sold, house: ProgramHarness
 ) -> None:
     sold("A-1", "A-2")
     rows = ("R-1,A-1,take_back,20.00,EUR,ITEM_RETURNED",)
@@ -151,17 +153,17 @@ def test_the_list_says_what_each_did_to_payouts_and_what_came_before(
 
 
 def test_a_large_file_shows_how_far_it_is_in_page_title_and_list(
-    console: Console, sold: Sold, house: House, monkeypatch: pytest.MonkeyPatch
+    console: Console, sold: Sold, house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sold(*(f"A-{n}" for n in range(8)))
-    monkeypatch.setattr(file, "ROWS_IN_ONE_PIECE", 2)
-    monkeypatch.setattr(house.hub, "hand_over", lambda delivery, more: True)
+    monkeypatch.setattr(file, "INLINE_ROWS_MAX", 2)
+    monkeypatch.setattr(house.hub, "start_execution", lambda delivery, more: True)
     batch = dropped(house, *(f"R-{n},A-{n},take_back,1.00,EUR,CANCELLED" for n in range(8)))
     header = house.hub.deliveries(house.program).get(batch)
     assert header is not None
-    work = large.split(house.hub, header.delivery)
+    work = large.split_into_buckets(house.hub, header.delivery)
     first, second = work.items()
-    large.take_bucket(house.hub, header.delivery, first)
+    large.ingest_bucket(house.hub, header.delivery, first)
     browser = console.person("operator")
     shown = page(console, browser, batch)
     percent = large.Progress.of(work).percent
@@ -171,7 +173,7 @@ def test_a_large_file_shows_how_far_it_is_in_page_title_and_list(
     block = browser.get(f"{console.base}/deliveries/{batch}", hx_request="true")
     assert f"<title>{percent} % · may.csv</title>" in block.text and "every 5s" in block.text
     assert f"{percent} %" in browser.get(f"{console.base}/deliveries").said
-    large.take_bucket(house.hub, header.delivery, second)
+    large.ingest_bucket(house.hub, header.delivery, second)
     large.finish(house.hub, header.delivery)
     assert browser.get(f"{console.base}/deliveries/{batch}", hx_request="true").headers["hx-refresh"] == "true"
     assert "8 rows in = 8 applied" in page(console, browser, batch).said
@@ -187,7 +189,7 @@ HELD: dict[str, Any] = {
 HALF_BAD = ("R-1,A-1,take_back,20.00,EUR,ITEM_RETURNED", "R-2,A-2,take_back,3x,EUR,ITEM_RETURNED")
 
 
-def test_a_held_file_says_why_how_much_and_whom_it_hits(console: Console, sold: Sold, house: House) -> None:
+def test_a_held_file_says_why_how_much_and_whom_it_hits(console: Console, sold: Sold, house: ProgramHarness) -> None:
     house.apply(HELD)
     sold("A-1", "A-2")
     batch = dropped(house, *HALF_BAD)
@@ -202,9 +204,9 @@ def test_a_held_file_says_why_how_much_and_whom_it_hits(console: Console, sold: 
 
 
 def test_a_discard_of_many_rows_asks_for_their_number(
-    console: Console, sold: Sold, house: House, monkeypatch: pytest.MonkeyPatch
+    console: Console, sold: Sold, house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery_page, "MANY", 1)
+    monkeypatch.setattr(delivery_page, "MANY_ROWS", 1)
     house.apply(HELD)
     sold("A-1", "A-2")
     batch = dropped(house, *HALF_BAD)
@@ -218,7 +220,7 @@ def test_a_discard_of_many_rows_asks_for_their_number(
     assert "Refused whole" in page(console, browser, batch).said
 
 
-def test_several_are_decided_at_once_with_an_outcome_each(console: Console, sold: Sold, house: House) -> None:
+def test_several_are_decided_at_once_with_an_outcome_each(console: Console, sold: Sold, house: ProgramHarness) -> None:
     house.apply(HELD)
     sold("A-1", "A-2", "A-3")
     held = [dropped(house, *HALF_BAD, name=name) for name in ("may.csv",)]
@@ -252,14 +254,16 @@ def test_several_are_decided_at_once_with_an_outcome_each(console: Console, sold
 # The inbox
 
 
-def test_possible_duplicates_are_compared_and_decided_in_the_inbox(console: Console, sold: Sold, house: House) -> None:
+def test_possible_duplicates_are_compared_and_decided_in_the_inbox(
+    console: Console, sold: Sold, house: ProgramHarness
+) -> None:
     sold("A-1", "A-2")
     back = {"change": "take_back", "amount": "20.00", "currency": "EUR", "reason": "ITEM_RETURNED"}
     for order in ("A-1", "A-2"):
         house.modify({"order_id": order, "reference": f"E-{order}", **back}, source="erp")
         held = house.modify({"order_id": order, "reference": f"T-{order}", **back}, source="till")
         assert [one.outcome for one in held.results] == ["held"]
-        fold_again(house.hub, house.program, order)
+        refold_order(house.hub, house.program, order)
     browser = console.person("operator", name="Ole")
     shown = browser.get(f"{console.base}/inbox")
     assert shown.said.count("Was applied before") == 2
@@ -270,16 +274,18 @@ def test_possible_duplicates_are_compared_and_decided_in_the_inbox(console: Cons
     assert first["form"] != second["form"]
     assert browser.send(first, what="release").location.endswith("told=release")
     assert browser.send(second, what="discard").status == 303
-    fold_again(house.hub, house.program, "A-1")
+    refold_order(house.hub, house.program, "A-1")
     assert [house.payouts(order)[f"{order}~sale"][0] for order in ("A-1", "A-2")] == [6000, 8000]
     assert "Nothing needs you." in browser.get(f"{console.base}/inbox").said
-    fold_again(house.hub, house.program, "A-2")
+    refold_order(house.hub, house.program, "A-2")
     assert list(house.hub.deliveries(house.program).due("held")) == []
     assert browser.send(first, what="release").status == 409, "it is decided already"
     assert console.person("finance").send(first, what="release").status == 403
 
 
-def test_a_waiting_row_is_offered_the_order_it_nearly_names(console: Console, sold: Sold, house: House) -> None:
+def test_a_waiting_row_is_offered_the_order_it_nearly_names(
+    console: Console, sold: Sold, house: ProgramHarness
+) -> None:
     sold("0001042", "0001043")
     batch = dropped(house, "R-1,SO 1042,reverse,,,CANCELLED", "R-2,77,reverse,,,CANCELLED")
     browser = console.person("operator")
@@ -295,7 +301,7 @@ def test_a_waiting_row_is_offered_the_order_it_nearly_names(console: Console, so
     assert "Corrected by Ana:" in page(console, browser, batch).said
 
 
-def test_an_inbox_of_many_cases_is_turned_page_by_page_to_its_end(console: Console, house: House) -> None:
+def test_an_inbox_of_many_cases_is_turned_page_by_page_to_its_end(console: Console, house: ProgramHarness) -> None:
     deliveries, moment = house.hub.deliveries(house.program), house.clock.moment
     for n in range(130):
         deliveries.remind("silent", moment - timedelta(hours=n), f"source-{n:03}", {})
@@ -311,7 +317,7 @@ def test_an_inbox_of_many_cases_is_turned_page_by_page_to_its_end(console: Conso
     assert seen == [f"source-{n:03}" for n in reversed(range(130))] and pages == 3
 
 
-def test_every_version_of_a_program_can_be_reached(console: Console, house: House) -> None:
+def test_every_version_of_a_program_can_be_reached(console: Console, house: ProgramHarness) -> None:
     for n in range(2, 48):
         house.apply({**PROGRAM, "name": f"Acme {n}"})
     browser = console.person("admin")
@@ -333,10 +339,10 @@ def test_every_version_of_a_program_can_be_reached(console: Console, house: Hous
 
 
 def test_a_larger_file_goes_to_an_address_of_its_own_and_is_sent_from_there(
-    console: Console, sold: Sold, house: House, monkeypatch: pytest.MonkeyPatch
+    console: Console, sold: Sold, house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sold("A-1")
-    monkeypatch.setattr(send, "FILE_MAX", 100)
+    monkeypatch.setattr(send_file, "FILE_MAX", 100)
     body = (HEADER + "".join(f"R-{n},A-1,take_back,1.00,EUR,CANCELLED\r\n" for n in range(5))).encode()
     browser = console.person("operator")
     form = browser.get(f"{console.base}/send")
@@ -356,7 +362,7 @@ def test_a_larger_file_goes_to_an_address_of_its_own_and_is_sent_from_there(
     assert browser.send(shown.form("/dry-runs/"), step="look").location == looked.location
     assert rehearsal(house) == rehearsed, "asked for once"
     assert "It is being read" in browser.get(told["then"]).said
-    receive(house.hub, arrival.lying_there(house.hub, rehearsed), None)
+    ingest(house.hub, uploads.complete_if_arrived(house.hub, rehearsed), None)
     assert browser.get(told["then"], hx_request="true").headers["hx-refresh"] == "true"
     shown = browser.get(told["then"])
     assert f"5 rows in = 5 applied. Payouts would change by {MINUS}0.40{EURO}" in shown.said
@@ -371,9 +377,9 @@ def test_a_larger_file_goes_to_an_address_of_its_own_and_is_sent_from_there(
     assert "It is being read" in page(console, browser, batch).said
 
 
-def rehearsal(house: House) -> Delivery:
+def rehearsal(house: ProgramHarness) -> Delivery:
     """The dry run that somebody asked for in the background."""
-    runs = house.hub.state(house.program, send.OWN).list("")
+    runs = house.hub.state(house.program, send_file.DRY_RUNS_STATE).list("")
     (known,) = [doc["rehearsal"] for _, doc in runs if "rehearsal" in doc]
     header = house.hub.deliveries(house.program).get(known)
     assert header is not None and header.delivery.is_dry_run
@@ -381,15 +387,15 @@ def rehearsal(house: House) -> Delivery:
 
 
 def test_a_file_of_many_rows_is_rehearsed_in_the_background_too(
-    console: Console, sold: Sold, house: House, monkeypatch: pytest.MonkeyPatch
+    console: Console, sold: Sold, house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sold("A-1")
-    monkeypatch.setattr(file, "ROWS_IN_ONE_PIECE", 2)
+    monkeypatch.setattr(file, "INLINE_ROWS_MAX", 2)
     browser = console.person("operator")
     body = (HEADER + "".join(f"R-{n},A-1,take_back,1.00,EUR,CANCELLED\r\n" for n in range(5))).encode()
     answer = browser.upload(browser.get(f"{console.base}/send").form("/send"), "may.csv", body, source="warehouse")
     assert answer.status == 303 and "It is being read" in browser.get(answer.location).said
-    receive(house.hub, arrival.lying_there(house.hub, rehearsal(house)), None)
+    ingest(house.hub, uploads.complete_if_arrived(house.hub, rehearsal(house)), None)
     shown = browser.get(answer.location)
     assert "5 rows in = 5 applied" in shown.said and not house.order("A-1").records
     assert browser.send(shown.form("/dry-runs/")).status == 303
@@ -424,7 +430,7 @@ def test_an_address_is_given_for_what_can_be_taken_only(
 # What did not come
 
 
-def test_a_day_on_which_nothing_came_is_dashed_and_said(console: Console, house: House) -> None:
+def test_a_day_on_which_nothing_came_is_dashed_and_said(console: Console, house: ProgramHarness) -> None:
     sources = {**PROGRAM["sources"], "warehouse": {"channel": "sftp", "expected_by": "06:00"}}
     house.apply({**PROGRAM, "sources": sources})
     program = house.hub.program(house.program)
@@ -434,7 +440,7 @@ def test_a_day_on_which_nothing_came_is_dashed_and_said(console: Console, house:
         if day != 5:
             dropped(house, f"R-{day},A-1,reverse,,,CANCELLED", name=f"{day}.csv")
         house.clock.moment = house.clock.moment.replace(hour=9)
-        list_silent(house.hub, program)
+        list_silent_sources(house.hub, program)
         shown = console.person("operator").get(f"{console.base}/today").text
         line = shown.rpartition('setup/sources/warehouse"')[2].partition("</tr>")[0]
         assert ("Expected by 06:00, not here" in line) == (day == 5)

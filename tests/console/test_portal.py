@@ -6,17 +6,17 @@ from datetime import UTC, datetime, timedelta
 from html import unescape
 
 import pytest
-from tests.conftest import PROGRAM, House
+from tests.conftest import PROGRAM, ProgramHarness
 from tests.console.conftest import Browser, Console
 
-from retour.console import feed, portal
+from retour.console import calendar_feed, portal
 from retour.schedule import rollup
 
 Sold = Callable[..., None]
 PORTAL = ("credit", "changes", "credit.csv")
 
 
-def test_two_partners_never_see_each_other(console: Console, sold: Sold, house: House) -> None:
+def test_two_partners_never_see_each_other(console: Console, sold: Sold, house: ProgramHarness) -> None:
     sold("A-1", partner="nordlicht")
     sold("B-2", partner="schuhblog")
     house.modify({"order_id": "A-1", "change": "take_back", "amount": "20.00", "currency": "EUR", "note": "secret",
@@ -34,7 +34,7 @@ def test_two_partners_never_see_each_other(console: Console, sold: Sold, house: 
         assert foreign.status == missing.status == 404
 
 
-def test_what_is_credited_to_another_now_is_gone(console: Console, sold: Sold, house: House) -> None:
+def test_what_is_credited_to_another_now_is_gone(console: Console, sold: Sold, house: ProgramHarness) -> None:
     sold("A-1", partner="nordlicht")
     house.modify({"order_id": "A-1", "change": "reattribute", "partner": "schuhblog"})
     before, now = console.person("partner", "nordlicht"), console.person("partner", "schuhblog")
@@ -46,7 +46,7 @@ def test_what_is_credited_to_another_now_is_gone(console: Console, sold: Sold, h
 
 
 def test_a_day_is_expected_and_a_change_has_its_reason_in_their_language(
-    console: Console, sold: Sold, house: House
+    console: Console, sold: Sold, house: ProgramHarness
 ) -> None:
     sold("A-1")
     house.modify({"order_id": "A-1", "change": "take_back", "amount": "20.00", "currency": "EUR",
@@ -57,7 +57,9 @@ def test_a_day_is_expected_and_a_change_has_its_reason_in_their_language(
     assert "Artikel zurückgegeben" in changes and "8,00\N{NO-BREAK SPACE}EUR → 6,40\N{NO-BREAK SPACE}EUR" in changes
 
 
-def test_the_countdown_is_earliest_until_the_status_and_expected_after_it(console: Console, house: House) -> None:
+def test_the_countdown_is_earliest_until_the_status_and_expected_after_it(
+    console: Console, house: ProgramHarness
+) -> None:
     countdown = {**PROGRAM["contracts"]["standard"], "lock": {"days_after_status": 21, "statuses": ["shipped"]}}
     house.apply({**PROGRAM, "contracts": {**PROGRAM["contracts"], "standard": countdown}})
     house.report({"order_id": "G-1", "currency": "EUR", "amount": "100.00"})
@@ -73,7 +75,7 @@ def test_the_countdown_is_earliest_until_the_status_and_expected_after_it(consol
     assert "Expected 26 Nov 2026" in moved and "the 21 days began anew on 5 Nov 2026" in moved
 
 
-def counted(house: House) -> None:
+def counted(house: ProgramHarness) -> None:
     program = house.hub.program(house.program)
     assert program is not None and rollup.roll_up(house.hub, program, now=True)
 
@@ -93,7 +95,7 @@ def events(text: str) -> dict[str, dict[str, str]]:
 
 
 def test_a_calendar_follows_the_days_and_cancels_those_that_are_gone(
-    console: Console, sold: Sold, house: House
+    console: Console, sold: Sold, house: ProgramHarness
 ) -> None:
     sold("A-1", "A-2")
     counted(house)
@@ -121,7 +123,7 @@ def test_a_calendar_follows_the_days_and_cancels_those_that_are_gone(
     assert (after["UID"], after["SEQUENCE"]) == (one["UID"], "2"), "a renewed address tells the same entries on"
 
 
-def test_a_day_that_has_come_stays_and_is_not_cancelled(console: Console, sold: Sold, house: House) -> None:
+def test_a_day_that_has_come_stays_and_is_not_cancelled(console: Console, sold: Sold, house: ProgramHarness) -> None:
     sold("A-1")
     sold("A-2", event_time="2026-11-02T08:00:00+01:00")
     counted(house)
@@ -138,13 +140,15 @@ def test_a_day_that_has_come_stays_and_is_not_cancelled(console: Console, sold: 
 
 
 def test_lines_of_a_calendar_are_folded_and_escaped() -> None:
-    line = feed.folded("SUMMARY:" + "ü" * 100)
+    line = calendar_feed.fold_line("SUMMARY:" + "ü" * 100)
     assert all(len(part.encode()) <= 75 for part in line.split("\r\n"))
     assert line.replace("\r\n ", "") == "SUMMARY:" + "ü" * 100
-    assert feed.escaped("a,b;c\\d\ne") == "a\\,b\\;c\\\\d\\ne"
+    assert calendar_feed.escape_ics("a,b;c\\d\ne") == "a\\,b\\;c\\\\d\\ne"
 
 
-def test_the_sums_of_a_partner_are_what_was_counted_and_say_when(console: Console, sold: Sold, house: House) -> None:
+def test_the_sums_of_a_partner_are_what_was_counted_and_say_when(
+    console: Console, sold: Sold, house: ProgramHarness
+) -> None:
     sold("A-1", "A-2")
     sold("B-1", partner="schuhblog")
     browser = console.person("partner", "nordlicht")
@@ -163,9 +167,9 @@ def test_the_sums_of_a_partner_are_what_was_counted_and_say_when(console: Consol
 
 
 def test_a_page_of_many_orders_leads_to_the_next(
-    console: Console, sold: Sold, monkeypatch: pytest.MonkeyPatch, house: House
+    console: Console, sold: Sold, monkeypatch: pytest.MonkeyPatch, house: ProgramHarness
 ) -> None:
-    monkeypatch.setattr(portal, "PAGE", 3)
+    monkeypatch.setattr(portal, "PAGE_SCAN_MAX", 3)
     sold(*(f"A-{n}" for n in range(7)))
     browser = console.person("partner", "nordlicht")
     address, seen = "/my/credit", []

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.conftest import PROGRAM, House
+from tests.conftest import PROGRAM, ProgramHarness
 from tests.console.conftest import Answer, Browser, Console
 from tests.files import workbooks
 
@@ -48,7 +48,7 @@ def fields(answer: Answer) -> dict[str, str]:
     return found
 
 
-def in_force(house: House, source: str = "warehouse") -> dict[str, Any]:
+def in_force(house: ProgramHarness, source: str = "warehouse") -> dict[str, Any]:
     found: dict[str, Any] = house.hub.programs.versions(house.program)[0].document["sources"][source]
     return found
 
@@ -57,7 +57,7 @@ def in_force(house: House, source: str = "warehouse") -> dict[str, Any]:
 
 
 def test_a_mapping_is_suggested_corrected_and_saved_as_the_next_version(
-    console: Console, sold: Sold, house: House
+    console: Console, sold: Sold, house: ProgramHarness
 ) -> None:
     sold("A-1")
     browser = console.person("admin")
@@ -99,7 +99,7 @@ def test_a_mapping_is_suggested_corrected_and_saved_as_the_next_version(
     assert not house.order("A-1").records
 
 
-def test_a_mapping_keeps_what_the_file_does_not_show(console: Console, house: House) -> None:
+def test_a_mapping_keeps_what_the_file_does_not_show(console: Console, house: ProgramHarness) -> None:
     declared: dict[str, Any] = {
         "columns": {"order_id": ["Nr", "Bestellnummer"], "quantity": ["Menge", "Anzahl"], "amount": "Betrag"},
         "reasons": {"R7": "CANCELLED"},
@@ -123,7 +123,9 @@ def test_a_mapping_keeps_what_the_file_does_not_show(console: Console, house: Ho
     }
 
 
-def test_a_declared_column_that_no_file_has_any_more_is_named_and_taken_out(console: Console, house: House) -> None:
+def test_a_declared_column_that_no_file_has_any_more_is_named_and_taken_out(
+    console: Console, house: ProgramHarness
+) -> None:
     source = {"channel": "sftp", "mapping": {"columns": {"order_id": "Nr", "quantity": "Menge"}}}
     house.apply({**PROGRAM, "sources": {"warehouse": source}})
     browser = console.person("admin")
@@ -136,7 +138,7 @@ def test_a_declared_column_that_no_file_has_any_more_is_named_and_taken_out(cons
     assert "1 row: 1 read, 0 not read" in again.said and "Order A-1: reversed" in again.text
 
 
-def test_two_columns_cannot_be_one_field_and_the_choice_stays(console: Console, house: House) -> None:
+def test_two_columns_cannot_be_one_field_and_the_choice_stays(console: Console, house: ProgramHarness) -> None:
     browser = console.person("admin")
     form = fields(uploaded(console, browser))
     answer = browser.send(form, **{"column:6": "amount", "step": "save", "version": "1"})
@@ -144,7 +146,9 @@ def test_two_columns_cannot_be_one_field_and_the_choice_stays(console: Console, 
     assert fields(answer)["column:6"] == "amount" and in_force(house) == {"channel": "sftp"}
 
 
-def test_somebody_was_faster_and_the_drawn_mapping_is_compared_with_theirs(console: Console, house: House) -> None:
+def test_somebody_was_faster_and_the_drawn_mapping_is_compared_with_theirs(
+    console: Console, house: ProgramHarness
+) -> None:
     browser = console.person("admin")
     shown = browser.send(fields(uploaded(console, browser)), step="show")
     house.apply({**PROGRAM, "name": "Acme Boots"})
@@ -161,7 +165,7 @@ def test_a_known_layout_needs_no_mapping(console: Console) -> None:
     assert "column:1" not in fields(page) and "step" not in page.text.partition("</form>")[0].partition("editor")[2]
 
 
-def test_the_newest_file_of_a_source_is_a_sample(console: Console, house: House) -> None:
+def test_the_newest_file_of_a_source_is_a_sample(console: Console, house: ProgramHarness) -> None:
     house.file(b"order_id,change,reason\nA-1,reverse,CANCELLED\nA-2,vanish,CANCELLED\n", name="tuesday.csv")
     browser = console.person("admin")
     start = browser.get(mapping(console))
@@ -188,14 +192,16 @@ def test_a_sample_that_is_none_is_told(console: Console, packed: str) -> None:
     assert answer.status == 422 and 'role="alert"' in answer.text
 
 
-def test_only_administrators_draw_mappings_and_only_of_sources_with_files(console: Console, house: House) -> None:
+def test_only_administrators_draw_mappings_and_only_of_sources_with_files(
+    console: Console, house: ProgramHarness
+) -> None:
     assert console.person("manager").get(mapping(console)).status == 403
     house.apply({**PROGRAM, "sources": {"hooks": {"channel": "api", "kind": "shopify", "event_type": "sale"}}})
     assert console.person("admin").get(mapping(console, "hooks")).status == 404
     assert console.person("admin").get(mapping(console, "nothing")).status == 404
 
 
-def test_what_is_changed_after_looking_is_looked_at_again(console: Console, house: House) -> None:
+def test_what_is_changed_after_looking_is_looked_at_again(console: Console, house: ProgramHarness) -> None:
     browser = console.person("admin")
     shown = browser.send(fields(uploaded(console, browser)), step="show")
     other = browser.send(fields(shown), amount_means="set_total", step="save")
@@ -212,7 +218,9 @@ def terms_page(console: Console, name: str = "standard") -> str:
     return f"{console.base}/setup/contracts/{name}"
 
 
-def test_who_is_paid_what_is_told_for_an_invented_order_by_two_versions(console: Console, house: House) -> None:
+def test_who_is_paid_what_is_told_for_an_invented_order_by_two_versions(
+    console: Console, house: ProgramHarness
+) -> None:
     rules = [
         {"category": ["bags"], "pays": "12%"},
         {"category": ["shoes"], "pays": "8%"},
@@ -235,7 +243,7 @@ def test_who_is_paid_what_is_told_for_an_invented_order_by_two_versions(console:
 
 
 def test_rules_are_ranked_tried_and_saved_with_their_effect_on_what_is_pending(
-    console: Console, sold: Sold, house: House
+    console: Console, sold: Sold, house: ProgramHarness
 ) -> None:
     sold("A-1", "A-2")
     browser = console.person("admin")
@@ -261,7 +269,9 @@ def test_rules_are_ranked_tried_and_saved_with_their_effect_on_what_is_pending(
     assert house.payouts("A-1")["A-1~sale"][1] == 500
 
 
-def test_a_payout_stays_a_payout_and_what_is_wrong_stands_beside_its_field(console: Console, house: House) -> None:
+def test_a_payout_stays_a_payout_and_what_is_wrong_stands_beside_its_field(
+    console: Console, house: ProgramHarness
+) -> None:
     browser = console.person("admin")
     form = fields(browser.get(terms_page(console)))
     wrong = browser.send(form, **{"pays:rule:1": "eight", "valid_from": "soon", "step": "show"})
@@ -290,7 +300,9 @@ RANKED = {
 }  # fmt: skip
 
 
-def test_everything_that_a_contract_says_stands_in_the_form_and_stays_as_it_is(console: Console, house: House) -> None:
+def test_everything_that_a_contract_says_stands_in_the_form_and_stays_as_it_is(
+    console: Console, house: ProgramHarness
+) -> None:
     gold = {**RANKED, "groups": ["gold"], "partners": ["schuhblog"], "lock": {"days_after_event": 30}}
     groups = {"gold": ["nordlicht"], "silver": ["suedwind"]}
     house.apply({**PROGRAM, "groups": groups, "contracts": {**PROGRAM["contracts"], "standard": RANKED, "gold": gold}})
@@ -306,7 +318,9 @@ def test_everything_that_a_contract_says_stands_in_the_form_and_stays_as_it_is(c
     assert form["days_max:lock:4"] == "365" and "country:lock:4" not in form, "the last lock is for all others"
 
 
-def test_whom_a_contract_is_for_and_when_it_ends_are_edited(console: Console, sold: Sold, house: House) -> None:
+def test_whom_a_contract_is_for_and_when_it_ends_are_edited(
+    console: Console, sold: Sold, house: ProgramHarness
+) -> None:
     sold("A-1")
     vip = deepcopy(PROGRAM["contracts"]["standard"]) | {"partners": ["schuhblog"], "payout": "12%"}
     contracts = {**PROGRAM["contracts"], "vip": vip}
@@ -327,7 +341,7 @@ def test_whom_a_contract_is_for_and_when_it_ends_are_edited(console: Console, so
     assert house.payouts("A-1")["A-1~sale"][1] == 600, "the group has the terms"
 
 
-def test_locks_are_ranked_by_what_was_reported(console: Console, sold: Sold, house: House) -> None:
+def test_locks_are_ranked_by_what_was_reported(console: Console, sold: Sold, house: ProgramHarness) -> None:
     browser = console.person("admin")
     more = browser.send(fields(browser.get(terms_page(console))), do="lock-add")
     form = fields(more)
@@ -373,7 +387,7 @@ def test_locks_are_ranked_by_what_was_reported(console: Console, sold: Sold, hou
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_contract_stands_beside_its_field(
-    console: Console, house: House, typed: dict[str, str], field: str, told: str
+    console: Console, house: ProgramHarness, typed: dict[str, str], field: str, told: str
 ) -> None:
     house.apply({**PROGRAM, "groups": {"gold": ["nordlicht"]}})
     browser = console.person("admin")
@@ -386,7 +400,9 @@ def test_what_is_wrong_with_a_contract_stands_beside_its_field(
     assert "Not to be worked out until it is right" in wrong.text and wrong.status == (200 if "do" in typed else 422)
 
 
-def test_an_announced_version_is_called_announced_and_the_one_before_in_force(console: Console, house: House) -> None:
+def test_an_announced_version_is_called_announced_and_the_one_before_in_force(
+    console: Console, house: ProgramHarness
+) -> None:
     later = {**PROGRAM["contracts"]["standard"], "valid_from": "2027-01-01", "payout": "9%"}
     house.apply({**PROGRAM, "contracts": {**PROGRAM["contracts"], "standard": later}})
     browser = console.person("admin")
@@ -441,7 +457,7 @@ def test_contracts_are_edited_by_administrators_alone(console: Console) -> None:
     ],
 )
 def test_every_kind_of_lock_is_told_for_a_day(
-    console: Console, house: House, lock: dict[str, Any], day: str, said: str
+    console: Console, house: ProgramHarness, lock: dict[str, Any], day: str, said: str
 ) -> None:
     standard = {**PROGRAM["contracts"]["standard"], "lock": lock}
     house.apply({**PROGRAM, "contracts": {**PROGRAM["contracts"], "standard": standard}})
@@ -464,7 +480,7 @@ def test_the_calendar_turns_to_the_picked_day_and_knows_no_day_that_is_none(cons
 # The program and what it tracks
 
 
-def test_event_types_are_told_in_sentences(console: Console, house: House) -> None:
+def test_event_types_are_told_in_sentences(console: Console, house: ProgramHarness) -> None:
     dispositions = {"NO_SHOW": {"state": "declined", "change": "reverse"}, "WAIT": {"name": "Waiting room"}}
     types = {
         "sale": {"late_orders": "submission"},
@@ -489,7 +505,7 @@ def test_event_types_are_told_in_sentences(console: Console, house: House) -> No
     assert "/setup/sources/till" in lead and "/setup/sources/till" not in sale.partition('id="warranty"')[0]
 
 
-def test_the_program_says_what_is_still_to_be_done(console: Console, sold: Sold, house: House) -> None:
+def test_the_program_says_what_is_still_to_be_done(console: Console, sold: Sold, house: ProgramHarness) -> None:
     browser = console.person("admin")
     before = browser.get(f"{console.base}/setup/program")
     assert before.said.count("to do") == 3 and "Each source tried, or heard of: 0 of 4" in before.text
@@ -500,7 +516,7 @@ def test_the_program_says_what_is_still_to_be_done(console: Console, sold: Sold,
     assert "to do" not in after.said and "4 of 4" in after.text
 
 
-def test_versions_say_who_applied_them_and_lead_to_their_difference(console: Console, house: House) -> None:
+def test_versions_say_who_applied_them_and_lead_to_their_difference(console: Console, house: ProgramHarness) -> None:
     browser = console.person("admin", name="Ana")
     page = browser.get(f"{console.base}/setup/program")
     text = page.text.partition('spellcheck="false">')[2].partition("</textarea>")[0]
@@ -532,7 +548,9 @@ def test_what_is_wrong_stands_beside_its_line(console: Console) -> None:
     assert broken.status == 422 and "Line 1" in broken.text
 
 
-def test_the_text_of_a_version_is_written_anew_once_its_raw_delivery_is_gone(console: Console, house: House) -> None:
+def test_the_text_of_a_version_is_written_anew_once_its_raw_delivery_is_gone(
+    console: Console, house: ProgramHarness
+) -> None:
     version = house.hub.programs.versions(house.program)[0]
     deliveries = house.hub.deliveries(house.program)
     header = deliveries.get(version.delivery)
@@ -545,16 +563,16 @@ def test_the_text_of_a_version_is_written_anew_once_its_raw_delivery_is_gone(con
 # What a sample may be
 
 
-def encrypted(house: House) -> bytes:
+def encrypted(house: ProgramHarness) -> bytes:
     from pysequoia import Cert, encrypt
 
-    from retour.intake.opening import new_key
+    from retour.intake.encrypted_files import create_key
 
-    key = new_key(house.hub, house.program, "warehouse")["public_key"]
+    key = create_key(house.hub, house.program, "warehouse")["public_key"]
     return bytes(encrypt(bytes=GERMAN, recipients=[Cert.from_bytes(key.encode())]))
 
 
-def as_workbook(_house: House) -> bytes:
+def as_workbook(_house: ProgramHarness) -> bytes:
     rows = workbooks.header(1, "Bestellnummer", "Wert")
     rows += workbooks.row(2, workbooks.text("A2", "A-1"), workbooks.number("B2", "40"))
     return workbooks.workbook(("Mai", rows))
@@ -562,7 +580,7 @@ def as_workbook(_house: House) -> bytes:
 
 @pytest.mark.parametrize("made", [encrypted, as_workbook])
 def test_a_sample_may_be_encrypted_or_a_workbook(
-    console: Console, house: House, made: Callable[[House], bytes]
+    console: Console, house: ProgramHarness, made: Callable[[ProgramHarness], bytes]
 ) -> None:
     pytest.importorskip("pysequoia")
     browser = console.person("admin")
@@ -582,7 +600,7 @@ def test_of_a_long_sample_the_first_lines_travel(console: Console) -> None:
     assert len(fields(page)["sample"]) < 10_000
 
 
-def test_every_condition_can_be_typed_and_what_is_typed_is_saved(console: Console, house: House) -> None:
+def test_every_condition_can_be_typed_and_what_is_typed_is_saved(console: Console, house: ProgramHarness) -> None:
     house.apply({**PROGRAM, "groups": {"gold": ["nordlicht"]}, "lists": {"outlet": ["OUT-*"]}})
     browser = console.person("admin")
     form = fields(browser.get(terms_page(console)))
@@ -612,7 +630,7 @@ def test_every_condition_can_be_typed_and_what_is_typed_is_saved(console: Consol
 
 
 def test_partners_with_open_actions_are_left_without_terms_only_on_purpose(
-    console: Console, sold: Sold, house: House
+    console: Console, sold: Sold, house: ProgramHarness
 ) -> None:
     sold("A-1")
     browser = console.person("admin")

@@ -1,6 +1,6 @@
 """Money → Statements: what is to come, what was made, and every line leads to its action."""
 
-from tests.conftest import House
+from tests.conftest import ProgramHarness
 from tests.console.conftest import Console
 from tests.functions.test_statements import admin, passed, stated
 
@@ -8,7 +8,7 @@ __all__ = ["admin", "stated"]
 PAGE = "/money/statements"
 
 
-def test_what_is_to_come_before_there_is_any(stated: House) -> None:
+def test_what_is_to_come_before_there_is_any(stated: ProgramHarness) -> None:
     console = Console(stated)
     page = console.person().get(f"{console.base}{PAGE}")
     assert page.status == 200 and "None yet." in page.said and f"{PAGE}?next=1#next" in page.text
@@ -17,7 +17,7 @@ def test_what_is_to_come_before_there_is_any(stated: House) -> None:
     assert "5 days after the statement" in page.said and "Acme Shoes GmbH" in page.said
 
 
-def test_a_statement_leads_to_its_actions_and_is_handed_out(stated: House) -> None:
+def test_a_statement_leads_to_its_actions_and_is_handed_out(stated: ProgramHarness) -> None:
     passed(stated, "2026-12-04T01:00")
     console = Console(stated)
     finance = console.person("finance", name="Fay")

@@ -94,14 +94,14 @@ def record(change: Change, hours: float = 1, **more: Any) -> Modification:
     return Modification(change=change, **(usual | more))
 
 
-def folded(sold: Action, records: Sequence[Modification], contracts: Sequence[Contract] = (CONTRACT,)) -> Order:
+def fold_records(sold: Action, records: Sequence[Modification], contracts: Sequence[Contract] = (CONTRACT,)) -> Order:
     return fold(Order(key="A", actions=[sold], records=list(records)), contracts, REPORTED + timedelta(days=90))
 
 
-def told(order: Order) -> list[tuple[str, str]]:
+def outcomes_of(order: Order) -> list[tuple[str, str]]:
     """Outcome and code of each record, in the order of the log."""
     return [(entry.outcome.value, entry.code) for entry in order.heads["A~sale"].log]
 
 
-def rests(order: Order) -> list[tuple[int, int]]:
+def balances_of(order: Order) -> list[tuple[int, int]]:
     return [(rest.amount, rest.quantity) for rest in order.heads["A~sale"].standing.rests]

@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.domain.test_versions import PARTNERS, START, Document, document, documents, history, looked_up, terms
 
-from retour.domain.contracts.changes import NOBODY, gaps, terms_changes
+from retour.domain.contracts.changes import UNNAMED_PARTNER, coverage_gaps, terms_changes
 from retour.domain.contracts.contract import Contract
 from retour.domain.contracts.versions import terms_at, with_versions_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
 DAYS = 45
-EVERYBODY = (*PARTNERS, NOBODY)
+EVERYBODY = (*PARTNERS, UNNAMED_PARTNER)
 
 
 def moments(now: datetime) -> list[tuple[datetime, date]]:
@@ -33,14 +33,14 @@ def test_who_is_left_without_terms_and_from_which_day(edits: list[Document]) -> 
     # What a partner is named by no contract gets, those get that are for all.
     found = {
         (gap.holders.event_type, partner): gap.day
-        for gap in gaps(known, ["sale", "lead"], now)
-        for partner in gap.holders.partners or (NOBODY,)
+        for gap in coverage_gaps(known, ["sale", "lead"], now)
+        for partner in gap.holders.partners or (UNNAMED_PARTNER,)
     }
     named = {partner for one in known for partner in one.members}
     for event_type in ("sale", "lead"):
         for partner in EVERYBODY:
             without = [day for at, day in moments(now) if by_hand(recorded, event_type, partner, at, day) is None]
-            key = (event_type, partner if partner in named else NOBODY)
+            key = (event_type, partner if partner in named else UNNAMED_PARTNER)
             assert found.get(key) == (without[0] if without else None), (event_type, partner)
 
 

@@ -13,9 +13,24 @@ import pytest
 from tests.domain.cases import REPORTED, action, contract
 
 from retour.domain.actions.action import Line
-from retour.domain.contracts.changes import Gap, Holders, TermsChange, alike, gaps, moments, terms_changes
-from retour.domain.contracts.conditions import Between, Named, OneOf, asks_of, mentioned
-from retour.domain.contracts.contract import Basis, Cascade, Paid, Share, is_within, spoken_of
+from retour.domain.contracts.changes import (
+    Gap,
+    PartnerClass,
+    TermsChange,
+    change_moments,
+    coverage_gaps,
+    partner_classes,
+    terms_changes,
+)
+from retour.domain.contracts.conditions import Between, KnownNames, OneOf, condition_values, conditions_of
+from retour.domain.contracts.contract import (
+    CascadePolicy,
+    LinePayout,
+    RulePayout,
+    TermsBasis,
+    is_within,
+    referenced_names,
+)
 from retour.domain.contracts.lock import (
     AfterEvent,
     AfterStatus,
@@ -38,18 +53,18 @@ from retour.domain.contracts.pay import (
     PER_SCHEMA,
     Flat,
     Percent,
+    cap_amounts,
     cap_fault,
-    capped,
-    converted,
+    in_program_currency,
     pay_fault,
     pay_of,
 )
 from retour.domain.contracts.rule import rule_faults, rule_of, rule_schema
-from retour.domain.contracts.versions import event_types_of, live_numbers, spans_after
-from retour.domain.money import NotAnAmount
-from retour.domain.said import Said, Sentence
+from retour.domain.contracts.versions import event_types_of, live_versions, spans_after
+from retour.domain.money import InvalidAmountError
+from retour.domain.phrase import Phrase, Sentence
 
-PROGRAM = Named("EUR", frozenset({"gold", "premium"}), frozenset({"outlet", "winter"}))
+PROGRAM = KnownNames("EUR", frozenset({"gold", "premium"}), frozenset({"outlet", "winter"}))
 ZONE = "Europe/Berlin"
 DAY = timedelta(days=1)
 
@@ -128,7 +143,7 @@ def test_what_is_wrong_with_a_rule(rule: Mapping[str, Any], faults: list[tuple[A
 def test_where_there_are_no_lists_and_groups_yet() -> None:
     rule = {"pays": "8%", "sku": [{"list": "x"}], "partner_group": ["y"]}
     none = Sentence("FAULT_NONE_YET")
-    assert [what.details["known"] for _, what in rule_faults(rule, Named("EUR"))] == [none, none]
+    assert [what.details["known"] for _, what in rule_faults(rule, KnownNames("EUR"))] == [none, none]
 
 
 THIRTY = {"days_after_event": 30}
@@ -175,7 +190,7 @@ def test_what_is_wrong_with_locks(lock: Any, faults: list[tuple[Any, str, dict[s
 )
 def test_how_a_payout_is_read(text: str, per_order: bool, pay: object) -> None:
     assert pay_of(text, "EUR", per_order=per_order) == pay
-    with pytest.raises(NotAnAmount):
+    with pytest.raises(InvalidAmountError):
         pay_of("8 percent", "EUR", per_order=False)
 
 
@@ -190,9 +205,13 @@ def test_what_is_paid_of_the_lines() -> None:
     assert Flat(150).pays(RESTS, sold, "EUR") == [300, 150, 150]
     assert Flat(150, True).pays(((1, 5), (1, 5), (0, 1)), sold, "EUR") == [50, 50, 50]
     assert Flat(150, True).pays(((0, 0), (0, 0), (0, 0)), sold, "EUR") == [0, 0, 0]
-    assert [*capped([75, 25], 50)] == [38, 12] and [*capped([75, 25], 100)] == [75, 25] == [*capped([75, 25], None)]
+    assert [*cap_amounts([75, 25], 50)] == [38, 12] and [*cap_amounts([75, 25], 100)] == [75, 25] == [
+        *cap_amounts([75, 25], None)
+    ]
     yen = replace(sold, currency="JPY", rate=D("0.0061"))
-    assert converted(20000, yen, "EUR") == D("12200") and converted(500, replace(sold, rate=D(2)), "JPY") == D(10)
+    assert in_program_currency(20000, yen, "EUR") == D("12200") and in_program_currency(
+        500, replace(sold, rate=D(2)), "JPY"
+    ) == D(10)
 
 
 def test_a_payout_in_words() -> None:
@@ -201,15 +220,17 @@ def test_a_payout_in_words() -> None:
     by_line = [(5, 1), (5, 1)]
     percent = Percent(D("7.50"))
     about = {"percent": "7.5", "amount": "10.00 EUR"}
-    assert percent.said([(1000, 2)], 75, sold, "EUR") == Said("PAID_PERCENT", about)
+    assert percent.said([(1000, 2)], 75, sold, "EUR") == Phrase("PAID_PERCENT", about)
     in_usd = about | {"amount": "10.00 USD", "rate": "0.9", "currency": "EUR"}
-    assert percent.said([(1000, 2)], 68, usd, "EUR") == Said("PAID_PERCENT_CONVERTED", in_usd)
-    assert Percent(D(10)).said(by_line, 2, sold, "EUR") == Said(
+    assert percent.said([(1000, 2)], 68, usd, "EUR") == Phrase("PAID_PERCENT_CONVERTED", in_usd)
+    assert Percent(D(10)).said(by_line, 2, sold, "EUR") == Phrase(
         "PAID_PERCENT_BY_LINE", {"percent": "10", "amount": "0.10 EUR", "lines": "2", "paid": "0.02 EUR"}
     )
     assert Percent(D(10)).said(by_line, 2, usd, "EUR").code == "PAID_PERCENT_CONVERTED_BY_LINE"
-    assert Flat(150).said([(1, 2), (1, 3)], 0, sold, "EUR") == Said("PAID_EACH", {"flat": "1.50 EUR", "quantity": "5"})
-    assert Flat(150, True).said([(1, 2)], 0, sold, "EUR") == Said("PAID_ONCE", {"flat": "1.50 EUR", "quantity": "2"})
+    assert Flat(150).said([(1, 2), (1, 3)], 0, sold, "EUR") == Phrase(
+        "PAID_EACH", {"flat": "1.50 EUR", "quantity": "5"}
+    )
+    assert Flat(150, True).said([(1, 2)], 0, sold, "EUR") == Phrase("PAID_ONCE", {"flat": "1.50 EUR", "quantity": "2"})
 
 
 def test_a_rule_in_words() -> None:
@@ -220,12 +241,12 @@ def test_a_rule_in_words() -> None:
         "EUR", lists,
     )  # fmt: skip
     assert rule.said("EUR") == [
-        Said("TERM_SKU", {"values": "A, B, @outlet"}),
-        Said("TERM_ORDER_VALUE", {"values": "5.00.. EUR"}),
-        Said("TERM_COUNTRY_NOT", {"values": "CH"}),
-        Said("TERM_FROM", {"day": "2026-11-20"}),
-        Said("TERM_UNTIL", {"day": "2026-11-27"}),
-        Said("TERM_AT_MOST", {"values": "40.00 EUR"}),
+        Phrase("TERM_SKU", {"values": "A, B, @outlet"}),
+        Phrase("TERM_ORDER_VALUE", {"values": "5.00.. EUR"}),
+        Phrase("TERM_COUNTRY_NOT", {"values": "CH"}),
+        Phrase("TERM_FROM", {"day": "2026-11-20"}),
+        Phrase("TERM_UNTIL", {"day": "2026-11-27"}),
+        Phrase("TERM_AT_MOST", {"values": "40.00 EUR"}),
     ]
     assert (rule.first, rule.last, rule.at_most) == (date(2026, 11, 20), date(2026, 11, 27), 4000)
     assert not rule.is_for_everything and rule_of({"pays": "8%"}, "EUR", {}).is_for_everything
@@ -251,8 +272,10 @@ def test_a_range_and_a_choice() -> None:
     ]
     assert not chosen.holds([]) and chosen.holds(["B", "A"])
     body = {"sku": ["A", {"list": "outlet"}], "order_value": {"from": "1.00"}, "not": {"sku": ["B"], "country": ["DE"]}}
-    assert [*mentioned(body)] == ["A", {"list": "outlet"}, "B", "DE"] and [*mentioned(body, "country")] == ["DE"]
-    asks = asks_of(body, "EUR", lists)
+    assert [*condition_values(body)] == ["A", {"list": "outlet"}, "B", "DE"] and [
+        *condition_values(body, "country")
+    ] == ["DE"]
+    asks = conditions_of(body, "EUR", lists)
     assert [(one.word, one.negated) for one in asks] == [
         ("sku", False), ("order_value", False), ("sku", True), ("country", True),
     ]  # fmt: skip
@@ -286,9 +309,9 @@ def test_whom_terms_reach_and_how_far() -> None:
     ends = contract(valid_until="2026-11-30")
     assert [ends.has_ended(date(2026, 11, day)) for day in (29, 30)] == [False, False]
     assert ends.has_ended(date(2026, 12, 1)) and not every.has_ended(date.max)
-    assert (every.basis, every.cascade) == (Basis.AT_MODIFICATION, Cascade.NONE)
+    assert (every.basis, every.cascade) == (TermsBasis.AT_MODIFICATION, CascadePolicy.NONE)
     other = contract(terms_basis="at_action", cascade="warn")
-    assert (other.basis, other.cascade) == (Basis.AT_ACTION, Cascade.WARN)
+    assert (other.basis, other.cascade) == (TermsBasis.AT_ACTION, CascadePolicy.WARN)
 
 
 def test_from_when_until_when() -> None:
@@ -329,8 +352,8 @@ def test_what_makes_terms_the_same() -> None:
         "rules": rules,
         "lock": [{"partner_group": ["b"]}, {"not": {"promo_code": [{"list": "codes"}]}}],
     }
-    assert spoken_of(body) == ({"a", "b", "gold"}, {"outlet", "codes"})
-    assert spoken_of({"payout": "8%", "lock": {"partner_group": ["b"]}}) == ({"b"}, set())
+    assert referenced_names(body) == ({"a", "b", "gold"}, {"outlet", "codes"})
+    assert referenced_names({"payout": "8%", "lock": {"partner_group": ["b"]}}) == ({"b"}, set())
 
 
 def test_which_rule_pays_which_line_and_what_it_was_before_a_cap() -> None:
@@ -345,8 +368,8 @@ def test_which_rule_pays_which_line_and_what_it_was_before_a_cap() -> None:
     sold = replace(action(), lines=lines)
     rests = [(1000, 1), (500, 1), (500, 1), (1000, 1)]
     assert terms.ranks(sold) == [1, 2, 0, 1]
-    assert terms.shares(sold, rests) == [Share(1, (0, 3), (50, 50), 200), Share(2, (1,), (500,), 500)]
-    assert terms.pays(sold, rests) == (Paid(50, 1), Paid(500, 2), Paid(0, 0), Paid(50, 1))
+    assert terms.shares(sold, rests) == [RulePayout(1, (0, 3), (50, 50), 200), RulePayout(2, (1,), (500,), 500)]
+    assert terms.pays(sold, rests) == (LinePayout(50, 1), LinePayout(500, 2), LinePayout(0, 0), LinePayout(50, 1))
     assert contract().ranks(sold) == [1, 1, 1, 1]
     sale = replace(terms, groups={"g": frozenset({"nordlicht"}), "h": frozenset({"xena"})}).sale(
         replace(sold, rate=D(2))
@@ -453,9 +476,9 @@ def test_which_versions_are_live_and_what_documents_said_of_names() -> None:
     one, two = contract(), contract("9", number=2, valid_from="2027-01-01")
     vip = contract("20", number=3, name="vip")
     last = contract("10", number=4)
-    assert live_numbers([one, two, vip], REPORTED) == {"vip": (3,), "standard": (2, 1)}
-    assert live_numbers([one, two, vip, last], REPORTED) == {"vip": (3,), "standard": (4,)}
-    assert live_numbers([], REPORTED) == {}
+    assert live_versions([one, two, vip], REPORTED) == {"vip": (3,), "standard": (2, 1)}
+    assert live_versions([one, two, vip, last], REPORTED) == {"vip": (3,), "standard": (4,)}
+    assert live_versions([], REPORTED) == {}
     assert event_types_of([one, contract(event_type="lead")]) == {"sale", "lead"}
     t1, t2, t3 = REPORTED, REPORTED + DAY, REPORTED + 2 * DAY
     first = spans_after({}, ["a", "b"], t1)
@@ -475,18 +498,18 @@ def test_who_is_treated_alike_and_when_something_changes() -> None:
     vip = contract("20", number=2, name="vip", partners=["xena", "anna"], valid_from="2026-12-01")
     gold = contract("12", number=3, name="gold", groups=["gold"], groups_of_program=groups)
     known = [every, replace(vip, named=still), replace(gold, named=still)]
-    classes = [Holders("lead", ("anna", "xena")), Holders("lead", ("yuri",)), Holders("lead", ())]
-    assert [*alike(known, ["lead"])] == classes
+    classes = [PartnerClass("lead", ("anna", "xena")), PartnerClass("lead", ("yuri",)), PartnerClass("lead", ())]
+    assert [*partner_classes(known, ["lead"])] == classes
     assert [(one.others, one.example) for one in classes] == [(False, "anna"), (False, "yuri"), (True, "")]
     days = [REPORTED, at("2026-11-30T23:00"), at("2026-12-31T23:00")]
-    assert moments(known, REPORTED) == days and moments(known, days[2]) == days[2:]
-    assert [*gaps(known, ["sale"], REPORTED)] == [Gap(Holders("sale", ()), date(2027, 1, 1))]
+    assert change_moments(known, REPORTED) == days and change_moments(known, days[2]) == days[2:]
+    assert [*coverage_gaps(known, ["sale"], REPORTED)] == [Gap(PartnerClass("sale", ()), date(2027, 1, 1))]
     before = [replace(every, valid_until=None, body={**every.body})]
     changes = terms_changes(before, known, REPORTED)
-    nobody, named = Holders("sale", ()), Holders("sale", ("anna", "xena"))
+    nobody, named = PartnerClass("sale", ()), PartnerClass("sale", ("anna", "xena"))
     found = [(one.holders, one.at, one.before and one.before.name, one.after and one.after.name) for one in changes]
     assert (named, days[1], "standard", "vip") in found and (
-        Holders("sale", ("yuri",)),
+        PartnerClass("sale", ("yuri",)),
         days[0],
         "standard",
         "gold",

@@ -4,9 +4,9 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
-from tests.domain.cases import CONTRACT, REPORTED, action, folded, record
+from tests.domain.cases import CONTRACT, REPORTED, action, fold_records, record
 
-from retour.domain.actions.explain import details
+from retour.domain.actions.explain import sentence_details
 from retour.domain.actions.fold import fold
 from retour.domain.actions.modification import Modification, Reverse, SetQuantity, TakeBack, Undo
 from retour.domain.actions.order import Order
@@ -21,7 +21,7 @@ def take(amount: str, hours: float = 1, **more: object) -> Modification:
 
 def test_of_a_record_of_no_action_only_what_it_says_itself() -> None:
     waiting = take("5.50", order_key=None, action_id="X-1", reference="R-1", currency="EUR")
-    assert details(Order(key="@X-1", records=[waiting]), None, waiting, 35) == {
+    assert sentence_details(Order(key="@X-1", records=[waiting]), None, waiting, 35) == {
         "order": "X-1",
         "reference": "R-1",
         "received_at": "2026-11-01T13:00:00.000Z",
@@ -38,8 +38,8 @@ def test_of_a_record_of_no_action_only_what_it_says_itself() -> None:
 def test_of_an_item_what_was_sold_and_what_is_left_of_it() -> None:
     too_many = record(SetQuantity(9), 3, sku="S1", currency=None)
     sold = replace(action(*LINES), order_id="#A", event_type="sale")
-    order = folded(sold, [take("10", 1, sku="S1"), too_many])
-    found = details(order, order.heads["A~sale"], too_many, 35)
+    order = fold_records(sold, [take("10", 1, sku="S1"), too_many])
+    found = sentence_details(order, order.heads["A~sale"], too_many, 35)
     assert found == {
         "order": "#A",
         "reference": "",
@@ -70,34 +70,34 @@ def test_of_an_item_what_was_sold_and_what_is_left_of_it() -> None:
 
 def test_of_an_item_that_is_not_there_the_whole_order() -> None:
     unknown = take("1", sku="ZZ", line="7")
-    order = folded(action(*LINES, ("", 1, 100)), [unknown])
-    found = details(order, order.heads["A~sale"], unknown, 35)
+    order = fold_records(action(*LINES, ("", 1, 100)), [unknown])
+    found = sentence_details(order, order.heads["A~sale"], unknown, 35)
     assert (found["item"], found["sale"], found["quantity_sold"]) == ("ZZ (line 7)", "101.00 EUR", "4")
     assert found["items"] == "S1, S2, 3", "a line without SKU is called by its number"
 
 
 def test_what_nothing_locks_yet_has_no_lock() -> None:
-    order = folded(action(locks_at=None), [take("900")])
-    assert details(order, order.heads["A~sale"], order.records[0], 35)["locks_at"] == ""
+    order = fold_records(action(locks_at=None), [take("900")])
+    assert sentence_details(order, order.heads["A~sale"], order.records[0], 35)["locks_at"] == ""
 
 
 def test_a_held_record_names_the_one_it_may_repeat() -> None:
     first = take("20", 1, doubles={"days": "14"})
     held = take("20", 2, source="till", namespace="till", doubles={"days": "14"})
     other = take("7", 1.5, doubles={"days": "14"})
-    order = folded(action(), [first, other, held])
+    order = fold_records(action(), [first, other, held])
     head = order.heads["A~sale"]
-    assert details(order, head, held, 35)["double"] == first.public_id
-    assert details(order, head, other, 35)["double"] == ""
+    assert sentence_details(order, head, held, 35)["double"] == first.public_id
+    assert sentence_details(order, head, other, 35)["double"] == ""
 
 
 def test_what_stands_in_the_way_of_an_undo_is_named_by_it_alone() -> None:
     reverse = record(Reverse(), 1)
     restore_of = [reverse, record(SetQuantity(1), 2, sku="S1"), take("1", 3)]
-    order = folded(action(*LINES), restore_of)
+    order = fold_records(action(*LINES), restore_of)
     undo = record(Undo(order.records[0].id), 4)
     again = fold(replace(order, records=[*order.records, undo]), [CONTRACT], REPORTED)
-    found = details(again, again.heads["A~sale"], undo, 35)
+    found = sentence_details(again, again.heads["A~sale"], undo, 35)
     assert found["named"] == reverse.id
     applied = again.heads["A~sale"].entry(undo.id)
     assert applied is not None
@@ -105,15 +105,15 @@ def test_what_stands_in_the_way_of_an_undo_is_named_by_it_alone() -> None:
 
 
 def test_of_what_came_after_the_end_the_action_that_was_meant() -> None:
-    before = folded(action(), [])
+    before = fold_records(action(), [])
     final = replace(before.heads["A~sale"], final=REPORTED + timedelta(days=31))
     late = take("5", 24 * 40)
     after = fold(replace(before, records=[late], heads={"A~sale": final}), [CONTRACT], REPORTED)
     head, _ = after.booked(late.id) or (None, None)
     assert head is not None and head.action == ""
-    assert details(after, head, late, 35)["locks_at"] == LOCKS
+    assert sentence_details(after, head, late, 35)["locks_at"] == LOCKS
 
 
 def test_a_line_alone_is_an_item() -> None:
-    assert details(Order(key="A"), None, take("1", line="2"), 35)["item"] == "2"
-    assert details(Order(key="A"), None, take("1"), 35)["item"] == "A"
+    assert sentence_details(Order(key="A"), None, take("1", line="2"), 35)["item"] == "2"
+    assert sentence_details(Order(key="A"), None, take("1"), 35)["item"] == "A"

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from tests.domain.cases import CONTRACT, REPORTED, action, contract, folded, record, told
+from tests.domain.cases import CONTRACT, REPORTED, action, contract, fold_records, outcomes_of, record
 
-from retour.domain.actions.fence import GRACE, LowWater, fenced, held_records, is_ready
+from retour.domain.actions.fence import GRACE, LowWaterMark, held_records, is_ready, with_final_action
 from retour.domain.actions.fold import fold
 from retour.domain.actions.make_good import make_good
 from retour.domain.actions.modification import (
@@ -27,7 +27,7 @@ from retour.domain.actions.outcome import Outcome
 from retour.domain.contracts.lock import at_report
 
 PATIENCE = timedelta(hours=72)
-DRY = LowWater()
+DRY = LowWaterMark()
 
 
 def lock_of(order: Order) -> datetime:
@@ -36,44 +36,44 @@ def lock_of(order: Order) -> datetime:
     return lock
 
 
-LOCK = lock_of(folded(action(), []))
+LOCK = lock_of(fold_records(action(), []))
 LATE = (LOCK - REPORTED) / timedelta(hours=1)
 """Hours from the report to the lock."""
 
 
-def ready(order: Order, now: datetime, water: LowWater = DRY) -> bool:
+def ready(order: Order, now: datetime, water: LowWaterMark = DRY) -> bool:
     return is_ready(order.heads["A~sale"], now, water, PATIENCE)
 
 
 def test_it_is_final_only_after_the_lock_and_its_grace() -> None:
-    order = folded(action(), [])
+    order = fold_records(action(), [])
     assert not ready(order, LOCK)
     assert not ready(order, LOCK + GRACE - timedelta(milliseconds=1))
     assert ready(order, LOCK + GRACE)
-    assert not ready(fenced(order, "A~sale", LOCK + GRACE), LOCK + GRACE), "once is enough"
+    assert not ready(with_final_action(order, "A~sale", LOCK + GRACE), LOCK + GRACE), "once is enough"
 
 
 @pytest.mark.parametrize(
     ("received", "waits"), [(LOCK - timedelta(milliseconds=1), True), (LOCK, False), (LOCK + timedelta(days=1), False)]
 )
 def test_what_is_at_work_holds_it_back_for_ever_if_it_came_before_the_lock(received: datetime, waits: bool) -> None:
-    order = folded(action(), [])
-    assert ready(order, LOCK + timedelta(days=300), LowWater(working=received)) is not waits
+    order = fold_records(action(), [])
+    assert ready(order, LOCK + timedelta(days=300), LowWaterMark(working=received)) is not waits
 
 
 def test_what_is_held_holds_it_back_only_so_long() -> None:
-    order, water = folded(action(), []), LowWater(held=LOCK - timedelta(days=5))
+    order, water = fold_records(action(), []), LowWaterMark(held=LOCK - timedelta(days=5))
     assert not ready(order, LOCK + PATIENCE - timedelta(milliseconds=1), water)
     assert ready(order, LOCK + PATIENCE, water)
-    assert ready(order, LOCK + GRACE, LowWater(held=LOCK))
+    assert ready(order, LOCK + GRACE, LowWaterMark(held=LOCK))
 
 
 def held_order() -> tuple[Order, Modification]:
     """An order with a second, equal refund from elsewhere, which is held."""
     first = record(TakeBack(amount=Decimal("20.00")), 1, doubles={"days": "14"})
     second = record(TakeBack(amount=Decimal("20.00")), 2, source="shop", namespace="shop", doubles={"days": "14"})
-    order = folded(action(), [first, second])
-    assert told(order) == [("applied", ""), ("held", "POSSIBLE_DUPLICATE")]
+    order = fold_records(action(), [first, second])
+    assert outcomes_of(order) == [("applied", ""), ("held", "POSSIBLE_DUPLICATE")]
     return order, second
 
 
@@ -81,8 +81,8 @@ def test_a_held_record_holds_it_back_and_is_refused_with_the_fence() -> None:
     order, held = held_order()
     assert not ready(order, LOCK + PATIENCE - timedelta(milliseconds=1))
     assert ready(order, LOCK + PATIENCE)
-    final = fenced(order, "A~sale", LOCK + PATIENCE)
-    assert told(final)[-1] == ("refused", "NOT_RELEASED_IN_TIME")
+    final = with_final_action(order, "A~sale", LOCK + PATIENCE)
+    assert outcomes_of(final)[-1] == ("refused", "NOT_RELEASED_IN_TIME")
     head = final.heads["A~sale"]
     assert head.final == LOCK + PATIENCE
     assert (head.log[-1].id, head.log[-1].amount, head.log[-1].payout) == (held.id, 8000, 640)
@@ -115,8 +115,8 @@ def test_what_was_released_late_counts_only_for_what_locks_later() -> None:
     change = record(Reverse(), 5)
     in_time = replace(change, counts_after=LOCK - timedelta(milliseconds=1))
     late = replace(change, counts_after=LOCK)
-    assert told(folded(action(), [in_time])) == [("applied", "")]
-    assert told(folded(action(), [late])) == [("refused", "NOT_RELEASED_IN_TIME")]
+    assert outcomes_of(fold_records(action(), [in_time])) == [("applied", "")]
+    assert outcomes_of(fold_records(action(), [late])) == [("refused", "NOT_RELEASED_IN_TIME")]
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_what_was_released_late_counts_only_for_what_locks_later() -> None:
 def test_a_final_action_takes_nothing_and_says_why_beside_it(
     hours: float, counts_after: datetime | None, code: str
 ) -> None:
-    final = fenced(folded(action(), []), "A~sale", LOCK + GRACE)
+    final = with_final_action(fold_records(action(), []), "A~sale", LOCK + GRACE)
     late = record(Reverse(), hours, counts_after=counts_after)
     after = fold(replace(final, records=[late]), (CONTRACT,), LOCK + timedelta(days=1))
     assert after.heads["A~sale"] is final.heads["A~sale"]
@@ -148,9 +148,9 @@ def test_a_final_action_takes_nothing_and_says_why_beside_it(
 )
 @pytest.mark.parametrize("final", [False, True])
 def test_a_change_that_came_too_late_names_the_make_good(change: Change, amount: int, payout: int, final: bool) -> None:
-    order = folded(action(), [])
+    order = fold_records(action(), [])
     if final:
-        order = fenced(order, "A~sale", LOCK + GRACE)
+        order = with_final_action(order, "A~sale", LOCK + GRACE)
     late = record(change, LATE)
     after = fold(replace(order, records=[late]), (CONTRACT,), LOCK + timedelta(days=1))
     booked = after.booked(late.id)
@@ -162,7 +162,7 @@ def test_a_change_that_came_too_late_names_the_make_good(change: Change, amount:
 
 def test_a_late_restore_is_owed_to_the_partner() -> None:
     reversal, late = record(Reverse(), 1), record(Restore(), LATE)
-    order = folded(action(), [reversal, late])
+    order = fold_records(action(), [reversal, late])
     booked = order.booked(late.id)
     assert booked is not None and booked[1].code == "ACTION_LOCKED"
     owed = make_good(order, booked[0], late, booked[1].code, (CONTRACT,))
@@ -173,7 +173,7 @@ def test_a_late_reattribution_names_what_both_partners_settle() -> None:
     better = contract("10", number=2, partners=["south"])
     terms = (CONTRACT, better)
     late = record(Reattribute("south"), LATE)
-    order = folded(action(), [late], terms)
+    order = fold_records(action(), [late], terms)
     booked = order.booked(late.id)
     assert booked is not None
     owed = make_good(order, booked[0], late, booked[1].code, terms)
@@ -184,7 +184,7 @@ def test_a_late_reattribution_names_what_both_partners_settle() -> None:
 @pytest.mark.parametrize("change", [TakeBack(amount=Decimal("200.00")), SetStatus("shipped"), SetTotal(Decimal("100"))])
 def test_what_would_have_moved_nothing_is_not_made_good(change: Change) -> None:
     late = record(change, LATE)
-    order = folded(action(), [late])
+    order = fold_records(action(), [late])
     booked = order.booked(late.id)
     assert booked is not None
     assert make_good(order, booked[0], late, booked[1].code, (CONTRACT,)) is None
@@ -192,7 +192,7 @@ def test_what_would_have_moved_nothing_is_not_made_good(change: Change) -> None:
 
 def test_a_refusal_of_another_kind_has_no_make_good() -> None:
     wrong = record(TakeBack(amount=Decimal("200.00")), 1)
-    order = folded(action(), [wrong])
+    order = fold_records(action(), [wrong])
     booked = order.booked(wrong.id)
     assert booked is not None and booked[1].code == "AMOUNT_EXCEEDS_SALE"
     assert make_good(order, booked[0], wrong, booked[1].code, (CONTRACT,)) is None

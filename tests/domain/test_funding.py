@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retour.domain.contracts.lock import AfterEvent, AfterStatus, LockRule, OpenEnded
-from retour.domain.funding.billing import groups_for, groups_of
-from retour.domain.funding.figures import lock_of, lock_text, pays_of, pays_text
-from retour.domain.funding.proof import CYCLE_DATES, Verdict, breaks, prove, smallest_fix, worst
+from retour.domain.funding.billing import groups_for, parse_groups
+from retour.domain.funding.figures import lock_text, parse_lock, parse_pay_rule, pay_rule_text
+from retour.domain.funding.proof import CYCLE_DATES, Verdict, prove, smallest_fix, weaknesses, worst_timeline
 from retour.domain.funding.schedule import (
     AfterMonthEnd,
     AfterStatement,
@@ -20,17 +20,17 @@ from retour.domain.funding.schedule import (
     OnDay,
     PayRule,
     Policy,
-    Returns,
-    course,
-    last_change_of,
+    ReturnWindow,
+    last_change_day,
+    timeline,
 )
 
-AMAZON = Returns(window_days=28, lag_days=2)
+AMAZON = ReturnWindow(window_days=28, lag_days=2)
 SINCE = date(2026, 12, 1)
 
 
-def policy(lock: str, paid: str, statement_day: int | None = None, returns: Returns = AMAZON) -> Policy:
-    rule, pays = lock_of(lock), pays_of(paid)
+def policy(lock: str, paid: str, statement_day: int | None = None, returns: ReturnWindow = AMAZON) -> Policy:
+    rule, pays = parse_lock(lock), parse_pay_rule(paid)
     assert rule is not None and pays is not None
     return Policy(rule, returns, statement_day, pays)
 
@@ -81,13 +81,13 @@ LAST_CHANGES = [
 
 @pytest.mark.parametrize(("event", "lock", "last"), LAST_CHANGES)
 def test_the_last_day_on_which_an_order_can_change(event: str, lock: str, last: str) -> None:
-    rule = lock_of(lock)
-    assert rule is not None and last_change_of(rule, date.fromisoformat(event)) == date.fromisoformat(last)
+    rule = parse_lock(lock)
+    assert rule is not None and last_change_day(rule, date.fromisoformat(event)) == date.fromisoformat(last)
 
 
 @pytest.mark.parametrize(("year", "report"), [(2025, date(2025, 3, 2)), (2024, date(2024, 3, 1))])
 def test_the_recommendation_on_its_worst_date(year: int, report: date) -> None:
-    one = course(RECOMMENDED, date(year, 1, 31))
+    one = timeline(RECOMMENDED, date(year, 1, 31))
     assert (one.last_change, one.last_report) == (date(year, 3, 2), report)
     assert one.statement == one.paid == date(year, 3, 4)
 
@@ -104,7 +104,7 @@ PAYMENTS = [
 @pytest.mark.parametrize(("paid", "day", "wanted"), PAYMENTS)
 def test_when_it_is_paid(paid: str, day: int | None, wanted: str) -> None:
     found = policy("1 month 2 days after month end", paid, day)
-    assert found.is_whole and course(found, date(2027, 1, 31)).paid == date.fromisoformat(wanted)
+    assert found.is_whole and timeline(found, date(2027, 1, 31)).paid == date.fromisoformat(wanted)
 
 
 @pytest.mark.parametrize(
@@ -112,14 +112,14 @@ def test_when_it_is_paid(paid: str, day: int | None, wanted: str) -> None:
     [
         RECOMMENDED,
         policy("1 month after month end, not sticky", "on the 15th"),
-        policy("13 months 200 days after event, sticky", "120 days after statement", 28, Returns(400, 200)),
+        policy("13 months 200 days after event, sticky", "120 days after statement", 28, ReturnWindow(400, 200)),
     ],
 )
 def test_every_date_tried_singly_gives_the_same(tried: Policy) -> None:
     slacks: Counter[int] = Counter()
     late = early = 0
     for n in range(CYCLE_DATES):
-        one = course(tried, date(1999, 6, 1) + timedelta(days=n))
+        one = timeline(tried, date(1999, 6, 1) + timedelta(days=n))
         slacks[one.slack] += 1
         late, early = late + one.has_late_return, early + one.has_early_money
     proof = prove(tried)
@@ -138,9 +138,11 @@ def test_the_two_failures_are_kept_apart() -> None:
 
 
 def test_the_worst_date_is_the_next_such() -> None:
-    assert worst(RECOMMENDED, SINCE).event == date(2027, 1, 31)
-    assert worst(RECOMMENDED, date(2027, 2, 1)).event == date(2029, 1, 31), "in leap years there is a day to spare"
-    assert worst(policy("30 days after event", "next day"), SINCE).event == SINCE
+    assert worst_timeline(RECOMMENDED, SINCE).event == date(2027, 1, 31)
+    assert worst_timeline(RECOMMENDED, date(2027, 2, 1)).event == date(2029, 1, 31), (
+        "in leap years there is a day to spare"
+    )
+    assert worst_timeline(policy("30 days after event", "next day"), SINCE).event == SINCE
 
 
 def test_the_recommendation_is_the_smallest_safe_setting() -> None:
@@ -155,18 +157,18 @@ def test_the_recommendation_is_the_smallest_safe_setting() -> None:
 def test_the_statement_day_moves_where_the_payment_would_be_a_month_late() -> None:
     fix = smallest_fix(policy("1 month 1 day after month end", "at statement", 2))
     assert fix is not None and fix.policy.statement_day == 3
-    assert course(fix.policy, date(2027, 1, 31)).paid == date(2027, 3, 3)
+    assert timeline(fix.policy, date(2027, 1, 31)).paid == date(2027, 3, 3)
 
 
 def test_what_no_later_lock_mends() -> None:
     assert smallest_fix(policy("open-ended", "next day")) is None
-    assert smallest_fix(policy("730 days after event", "next day", None, Returns(400, 400))) is None
+    assert smallest_fix(policy("730 days after event", "next day", None, ReturnWindow(400, 400))) is None
 
 
 def test_what_breaks_the_recommendation() -> None:
-    assert [(one.what, one.proof.unsafe) for one in breaks(RECOMMENDED)] == [("skew", 303), ("lock_at_start", 303)]
-    assert breaks(policy("1 month 1 day after month end", "at statement", 4)) == []
-    assert breaks(policy("45 days after event", "next day")) == []
+    assert [(one.what, one.proof.unsafe) for one in weaknesses(RECOMMENDED)] == [("skew", 303), ("lock_at_start", 303)]
+    assert weaknesses(policy("1 month 1 day after month end", "at statement", 4)) == []
+    assert weaknesses(policy("45 days after event", "next day")) == []
 
 
 LOCKS: st.SearchStrategy[LockRule] = st.one_of(
@@ -182,7 +184,7 @@ PAYS: st.SearchStrategy[PayRule] = st.one_of(
 
 @given(LOCKS)
 def test_a_lock_in_words_is_read_as_it_was_written(lock: LockRule) -> None:
-    read = lock_of(lock_text(lock))
+    read = parse_lock(lock_text(lock))
     if isinstance(lock, AfterEvent) and not lock.months:
         assert isinstance(read, AfterEvent) and replace(read, sticky=lock.sticky) == lock, "without months it is alike"
     else:
@@ -191,7 +193,7 @@ def test_a_lock_in_words_is_read_as_it_was_written(lock: LockRule) -> None:
 
 @given(PAYS)
 def test_a_payment_in_words_is_read_as_it_was_written(pays: PayRule) -> None:
-    assert pays_of(pays_text(pays)) == pays
+    assert parse_pay_rule(pay_rule_text(pays)) == pays
 
 
 @pytest.mark.parametrize(
@@ -200,16 +202,16 @@ def test_a_payment_in_words_is_read_as_it_was_written(pays: PayRule) -> None:
              "1,5 days after event"],
 )  # fmt: skip
 def test_words_that_say_no_lock(text: str) -> None:
-    assert lock_of(text) is None
+    assert parse_lock(text) is None
 
 
 @pytest.mark.parametrize("text", ["", "soon", "on the 0th", "on the 29th", "121 days after statement", "5 days"])
 def test_words_that_say_no_payment(text: str) -> None:
-    assert pays_of(text) is None
+    assert parse_pay_rule(text) is None
 
 
 def test_a_payout_falls_into_the_first_group_that_fits() -> None:
-    groups = groups_of(
+    groups = parse_groups(
         {
             "currency": "EUR",
             "billing_groups": {
@@ -224,5 +226,5 @@ def test_a_payout_falls_into_the_first_group_that_fits() -> None:
     assert [one.name for one in groups_for(groups, "leads", "lead")] == ["vip", "leads"]
     assert groups[0].pays == OnDay(15) and groups[0].takes("standard", "sale", "xena")
     assert not groups[0].takes("standard", "sale", "yuri") and groups[2].pays == AfterStatement(0)
-    (alone,) = groups_of({"currency": "EUR"})
+    (alone,) = parse_groups({"currency": "EUR"})
     assert (alone.name, alone.statement_day) == ("default", 1)

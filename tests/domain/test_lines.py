@@ -13,23 +13,23 @@ from tests.domain.cases import action, record
 from retour.domain.actions.action import Line
 from retour.domain.actions.lines import (
     Claim,
-    Rest,
-    Rests,
+    LineBalance,
+    LineBalances,
     Statement,
-    as_meant,
-    as_sold,
-    before_claims,
+    balances_after,
+    balances_as_sold,
+    balances_before_claims,
     claims_of,
     exceeds,
-    left_of,
-    level,
-    outermost_last,
+    merge_claims,
+    resolve_for_action,
+    scope_order,
     set_quantity,
     set_total,
     share_of,
-    summed,
     take_back,
     take_units,
+    with_consistent_zero,
 )
 from retour.domain.actions.modification import Approve, Change, Price, Reverse, SetQuantity, SetTotal, TakeBack
 
@@ -38,8 +38,8 @@ ALL, POOL = (0, 1, 2), (0, 1)
 FULL = [(1000, 2), (900, 3), (500, 1)]
 
 
-def rests(*pairs: tuple[int, int]) -> Rests:
-    return tuple(Rest(*pair) for pair in pairs)
+def rests(*pairs: tuple[int, int]) -> LineBalances:
+    return tuple(LineBalance(*pair) for pair in pairs)
 
 
 def pairs(found: Any) -> Any:
@@ -104,11 +104,9 @@ def test_claims_on_one_target_add_up_and_what_takes_nothing_is_left_out() -> Non
         Claim((2,), 0, 1),
         Claim(POOL, 0, 0, 1),
     ]
-    assert summed(claims) == (Claim(POOL, 0, 0, 1), Claim(ALL, 1), Claim((1,), 12, 3, 7), Claim((2,), 0, 1))
-    assert summed([Claim((0,), 5), Claim((0,), -5)]) == ()
-    ranked = sorted(
-        [Claim(ALL, 1), Claim((2,), 1), Claim((1, 2), 1), Claim((0,), 1), Claim(POOL, 1)], key=outermost_last
-    )
+    assert merge_claims(claims) == (Claim(POOL, 0, 0, 1), Claim(ALL, 1), Claim((1,), 12, 3, 7), Claim((2,), 0, 1))
+    assert merge_claims([Claim((0,), 5), Claim((0,), -5)]) == ()
+    ranked = sorted([Claim(ALL, 1), Claim((2,), 1), Claim((1, 2), 1), Claim((0,), 1), Claim(POOL, 1)], key=scope_order)
     assert [claim.target for claim in ranked] == [(0,), (2,), POOL, (1, 2), ALL]
 
 
@@ -139,8 +137,8 @@ def test_claims_on_one_target_add_up_and_what_takes_nothing_is_left_out() -> Non
     ],
 )
 def test_what_subjects_leave_of_the_sale(statements: Sequence[Statement], left: list[tuple[int, int]]) -> None:
-    assert pairs(left_of(SOLD, as_sold(SOLD), statements)) == left
-    assert pairs(left_of(SOLD, as_sold(SOLD), statements[::-1])) == left
+    assert pairs(balances_after(SOLD, balances_as_sold(SOLD), statements)) == left
+    assert pairs(balances_after(SOLD, balances_as_sold(SOLD), statements[::-1])) == left
 
 
 @pytest.mark.parametrize(
@@ -158,7 +156,7 @@ def test_what_subjects_leave_of_the_sale(statements: Sequence[Statement], left: 
 def test_what_subjects_leave_of_a_line_that_was_changed(
     own: tuple[int, int], claim: Claim, left: tuple[int, int]
 ) -> None:
-    assert pairs(left_of(SOLD, rests(own, *FULL[1:]), [(claim,)])) == [left, *FULL[1:]]
+    assert pairs(balances_after(SOLD, rests(own, *FULL[1:]), [(claim,)])) == [left, *FULL[1:]]
 
 
 @pytest.mark.parametrize(
@@ -184,8 +182,8 @@ def test_what_subjects_leave_of_a_line_that_was_changed(
 def test_what_has_to_be_there_before_the_subjects(
     left: list[tuple[int, int]], statements: Sequence[Statement], own: list[tuple[int, int]]
 ) -> None:
-    assert pairs(before_claims(SOLD, rests(*left), statements)) == own
-    assert pairs(before_claims(SOLD, rests(*left), statements[::-1])) == own
+    assert pairs(balances_before_claims(SOLD, rests(*left), statements)) == own
+    assert pairs(balances_before_claims(SOLD, rests(*left), statements[::-1])) == own
 
 
 claims = st.builds(
@@ -201,8 +199,8 @@ claims = st.builds(
 def test_what_is_there_before_the_subjects_leaves_just_that_with_them(
     statements: list[Statement], left: tuple[tuple[int, int], ...]
 ) -> None:
-    own = before_claims(SOLD, rests(*left), statements)
-    assert pairs(left_of(SOLD, own, statements)) == list(left)
+    own = balances_before_claims(SOLD, rests(*left), statements)
+    assert pairs(balances_after(SOLD, own, statements)) == list(left)
 
 
 # What records without subject leave
@@ -291,7 +289,7 @@ def test_what_taking_back_leaves(
     ],
 )
 def test_whether_more_is_taken_back_than_is_there(change: TakeBack, target: tuple[int, ...], more: bool) -> None:
-    assert exceeds(SOLD, as_sold(SOLD), target, change) is more
+    assert exceeds(SOLD, balances_as_sold(SOLD), target, change) is more
 
 
 @pytest.mark.parametrize(
@@ -301,14 +299,14 @@ def test_whether_more_is_taken_back_than_is_there(change: TakeBack, target: tupl
 )  # fmt: skip
 def test_what_further_units_are_worth(left: int, units: int, worth: int) -> None:
     """Three units of 20.00: 6.67, 13.33 and 20.00 in all; none before the first, none after the last."""
-    assert share_of(Line("1", "A", None, 3, 2000), Rest(0, left), units) == worth
+    assert share_of(Line("1", "A", None, 3, 2000), LineBalance(0, left), units) == worth
 
 
 def test_a_line_that_was_sold_without_units_has_no_share() -> None:
-    assert share_of(Line("1", "A", None, 0, 2000), Rest(2000, 0), 1) == 0
+    assert share_of(Line("1", "A", None, 0, 2000), LineBalance(2000, 0), 1) == 0
     without = replace(SOLD, lines=(Line("1", "A", None, 0, 700),))
     assert pairs(set_quantity(without, (0,), SetQuantity(0))) == {0: (0, 0)}
-    assert pairs(take_units(SOLD, {0: Rest(1000, 2), 1: Rest(100, 3)}, 3)) == {0: (0, 0), 1: (0, 2)}
+    assert pairs(take_units(SOLD, {0: LineBalance(1000, 2), 1: LineBalance(100, 3)}, 3)) == {0: (0, 0), 1: (0, 2)}
 
 
 @pytest.mark.parametrize(
@@ -327,7 +325,7 @@ def test_a_line_that_was_sold_without_units_has_no_share() -> None:
 def test_amount_and_units_reach_zero_together(
     sold: tuple[int, int], rest: tuple[int, int], left: tuple[int, int]
 ) -> None:
-    assert level(Line("1", "A", None, *sold), Rest(*rest)) == Rest(*left)
+    assert with_consistent_zero(Line("1", "A", None, *sold), LineBalance(*rest)) == LineBalance(*left)
 
 
 # What a record means of an action
@@ -344,18 +342,18 @@ BARE = replace(action(), lines=(Line("1", None, None, 3, 6000),))
     ],
 )
 def test_an_action_of_one_line_without_sku_takes_an_amount_of_any_item(change: Change, meant: Change) -> None:
-    found = as_meant(BARE, record(change, sku="ZZ", line="9"))
+    found = resolve_for_action(BARE, record(change, sku="ZZ", line="9"))
     assert not isinstance(found, str) and (found.change, found.sku, found.line) == (meant, None, None)
 
 
 @pytest.mark.parametrize("change", [TakeBack(quantity=1), SetQuantity(2), Reverse()])
 def test_units_of_an_item_that_it_does_not_know_stay_unknown(change: Change) -> None:
     given = record(change, sku="ZZ", line="9")
-    assert as_meant(BARE, given) is given
+    assert resolve_for_action(BARE, given) is given
     of_two = record(TakeBack(D("5")), sku="ZZ")
-    assert as_meant(SOLD, of_two) is of_two and as_meant(action(), of_two) is of_two
+    assert resolve_for_action(SOLD, of_two) is of_two and resolve_for_action(action(), of_two) is of_two
     known = record(TakeBack(D("5"), 2), line="1")
-    assert as_meant(BARE, known) is known
+    assert resolve_for_action(BARE, known) is known
 
 
 USD, EUR = Price("USD", D("6")), Price("EUR", D("5"), D("50"))
@@ -374,7 +372,7 @@ USD, EUR = Price("USD", D("6")), Price("EUR", D("5"), D("50"))
     ],
 )
 def test_of_several_currencies_the_actions_counts(change: Change, prices: tuple[Price, ...], meant: object) -> None:
-    found = as_meant(SOLD, record(change, currency="USD", prices=prices))
+    found = resolve_for_action(SOLD, record(change, currency="USD", prices=prices))
     if isinstance(meant, str):
         assert found == meant
         return

@@ -7,7 +7,7 @@ from decimal import Decimal as D
 from typing import Any
 
 import pytest
-from tests.domain.cases import CONTRACT, REPORTED, action, folded, record
+from tests.domain.cases import CONTRACT, REPORTED, action, fold_records, record
 
 from retour.domain.actions.fold import fold
 from retour.domain.actions.modification import (
@@ -67,7 +67,7 @@ def arrive(everything: list[dict[str, Any]], dice: random.Random) -> list[Modifi
 def one_by_one(records: list[Modification]) -> Any:
     """Folded after each arrival, as a hub does."""
     sold = action(*LINES)
-    order = folded(sold, [])
+    order = fold_records(sold, [])
     for upto in range(1, len(records) + 1):
         order = replace(order, records=records[:upto])
         order = fold(order, [CONTRACT], REPORTED + timedelta(days=3))

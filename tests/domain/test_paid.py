@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.domain.cases import CONTRACT, REPORTED, action, contract, folded, record
+from tests.domain.cases import CONTRACT, REPORTED, action, contract, fold_records, record
 
 from retour.domain.actions.action import Action
 from retour.domain.actions.modification import (
@@ -22,11 +22,17 @@ from retour.domain.actions.modification import (
     TakeBack,
     Undo,
 )
-from retour.domain.actions.order import effect
-from retour.domain.actions.paid import by_other_basis, credited, other_basis, payment, raised
-from retour.domain.contracts.contract import Basis, Contract
+from retour.domain.actions.order import effect_of
+from retour.domain.actions.payout_details import (
+    credit_date,
+    other_basis,
+    payout_phrases,
+    payout_raised_warning,
+    payouts_by_other_basis,
+)
+from retour.domain.contracts.contract import Contract, TermsBasis
 from retour.domain.contracts.lock import at_report
-from retour.domain.said import Said
+from retour.domain.phrase import Phrase
 
 BY = {"contract": "standard", "version": "1", "what": ""}
 
@@ -34,8 +40,8 @@ BY = {"contract": "standard", "version": "1", "what": ""}
 def said(
     sold: Action, records: Sequence[Modification], contracts: Sequence[Contract] = (CONTRACT,)
 ) -> list[tuple[str, dict[str, str]]]:
-    order = folded(sold, records, contracts)
-    return [(one.code, dict(one.details)) for one in payment(order, sold, order.heads["A~sale"], contracts)]
+    order = fold_records(sold, records, contracts)
+    return [(one.code, dict(one.details)) for one in payout_phrases(order, sold, order.heads["A~sale"], contracts)]
 
 
 def take(amount: str, hours: float = 1, **more: Any) -> Modification:
@@ -183,8 +189,8 @@ def test_when_the_credit_is_certain_and_why(
     terms = contract(lock=LOCKED_RULES[lock])
     sold = action(locks_at=at_report(terms.lock, REPORTED, "Europe/Berlin").locks_at)
     records = [record(change, 1 + 24 * n) for n, change in enumerate(changes) if change is not None]
-    order = folded(sold, records, [terms])
-    found = credited(order, sold, order.heads["A~sale"], [terms], AT)
+    order = fold_records(sold, records, [terms])
+    found = credit_date(order, sold, order.heads["A~sale"], [terms], AT)
     assert found is not None
     assert (found.kind, found.day, found.said.code) == (kind, day, code)
     assert {name: found.said.details.get(name) for name in more} == more
@@ -194,8 +200,8 @@ def test_when_the_credit_is_certain_and_why(
 def test_an_approved_open_ended_action_is_certain_at_the_end_of_the_day() -> None:
     terms = contract(lock=LOCKED_RULES["open"])
     sold = action(locks_at=at_report(terms.lock, REPORTED, "Europe/Berlin").locks_at)
-    order = folded(sold, [record(Approve(), 1)], [terms])
-    found = credited(order, sold, order.heads["A~sale"], [terms], REPORTED + timedelta(hours=2))
+    order = fold_records(sold, [record(Approve(), 1)], [terms])
+    found = credit_date(order, sold, order.heads["A~sale"], [terms], REPORTED + timedelta(hours=2))
     assert found is not None and (found.kind, found.day, found.said.code) == (
         "expected",
         "2026-11-02",
@@ -204,13 +210,13 @@ def test_an_approved_open_ended_action_is_certain_at_the_end_of_the_day() -> Non
 
 
 def test_locked_is_certain_and_reversed_is_never() -> None:
-    order = folded(action(), [])
-    found = credited(order, action(), order.heads["A~sale"], [CONTRACT], datetime(2026, 12, 2, tzinfo=UTC))
+    order = fold_records(action(), [])
+    found = credit_date(order, action(), order.heads["A~sale"], [CONTRACT], datetime(2026, 12, 2, tzinfo=UTC))
     assert found is not None and (found.kind, found.said.code) == ("expected", "CREDIT_LOCKED")
-    gone = folded(action(), [record(Reverse(), 1)])
-    assert credited(gone, action(), gone.heads["A~sale"], [CONTRACT], AT) is None
-    back = folded(action(), [record(Reverse(), 1), record(Restore(), 2)])
-    assert credited(back, action(), back.heads["A~sale"], [CONTRACT], AT) is not None
+    gone = fold_records(action(), [record(Reverse(), 1)])
+    assert credit_date(gone, action(), gone.heads["A~sale"], [CONTRACT], AT) is None
+    back = fold_records(action(), [record(Reverse(), 1), record(Restore(), 2)])
+    assert credit_date(back, action(), back.heads["A~sale"], [CONTRACT], AT) is not None
 
 
 # The other basis
@@ -221,11 +227,11 @@ TERMS = [CONTRACT, LATER]
 
 def test_the_other_basis_is_replayed_change_by_change() -> None:
     records = [take("20", 1), take("10", 4), record(SetStatus("shipped"), 5), record(Reverse(), 6)]
-    order = folded(action(), records, TERMS)
+    order = fold_records(action(), records, TERMS)
     head = order.heads["A~sale"]
     assert [entry.payout for entry in head.log] == [640, 700, 700, 0]
-    basis, payouts = by_other_basis(order, action(), head, TERMS)
-    assert (basis, payouts) == (Basis.AT_ACTION, [640, 560, 560, 0])
+    basis, payouts = payouts_by_other_basis(order, action(), head, TERMS)
+    assert (basis, payouts) == (TermsBasis.AT_ACTION, [640, 560, 560, 0])
     told = [other_basis((basis, payouts), head, entry) for entry in head.log]
     assert [one.payout if one else None for one in told] == [None, 560, 560, None]
     assert told[1] is not None and told[1].basis == "at_action"
@@ -233,27 +239,27 @@ def test_the_other_basis_is_replayed_change_by_change() -> None:
 
 def test_of_a_contract_at_the_action_the_other_basis_is_at_the_modification() -> None:
     agreed = [contract(terms_basis="at_action"), LATER]
-    order = folded(action(), [take("20", 1), take("10", 4)], agreed)
+    order = fold_records(action(), [take("20", 1), take("10", 4)], agreed)
     head = order.heads["A~sale"]
     assert [entry.payout for entry in head.log] == [640, 560]
-    assert by_other_basis(order, action(), head, agreed) == (Basis.AT_MODIFICATION, [640, 700])
+    assert payouts_by_other_basis(order, action(), head, agreed) == (TermsBasis.AT_MODIFICATION, [640, 700])
 
 
 def test_where_one_version_priced_everything_both_bases_pay_the_same() -> None:
-    order = folded(action(), [take("20", 1), take("900", 2)])
+    order = fold_records(action(), [take("20", 1), take("900", 2)])
     head = order.heads["A~sale"]
-    otherwise = by_other_basis(order, action(), head, [CONTRACT])
-    assert otherwise == (Basis.AT_ACTION, [640, 640])
+    otherwise = payouts_by_other_basis(order, action(), head, [CONTRACT])
+    assert otherwise == (TermsBasis.AT_ACTION, [640, 640])
     assert [other_basis(otherwise, head, entry) for entry in head.log] == [None, None]
 
 
 def test_undo_and_reattribution_by_the_other_basis() -> None:
     first = take("20", 1)
     records = [first, take("10", 4), record(Undo(first.id), 5), record(Reattribute("suedwind"), 6)]
-    order = folded(action(), records, TERMS)
+    order = fold_records(action(), records, TERMS)
     head = order.heads["A~sale"]
     assert [entry.payout for entry in head.log] == [640, 700, 900, 900]
-    _, payouts = by_other_basis(order, action(), head, TERMS)
+    _, payouts = payouts_by_other_basis(order, action(), head, TERMS)
     assert payouts[:3] == [640, 560, 720]
 
 
@@ -262,13 +268,13 @@ def test_undo_and_reattribution_by_the_other_basis() -> None:
 
 def test_a_change_that_takes_back_and_raises_the_payout_is_warned_of() -> None:
     dear = contract("30", number=2, recorded_at=REPORTED + timedelta(hours=3))
-    order = folded(action(), [take("1", 4), record(SetStatus("x"), 5)], [CONTRACT, dear])
+    order = fold_records(action(), [take("1", 4), record(SetStatus("x"), 5)], [CONTRACT, dear])
     head = order.heads["A~sale"]
     taken, status = head.log
-    told = raised(order.records[0], taken, effect(order, head, taken, [CONTRACT, dear]))
-    assert told == Said("PAYOUT_RAISED", {"payout_before": "8.00 EUR", "payout_after": "29.70 EUR"})
-    assert raised(order.records[1], status, effect(order, head, status, [CONTRACT, dear])) is None
-    assert raised(order.records[0], taken, None) is None
+    told = payout_raised_warning(order.records[0], taken, effect_of(order, head, taken, [CONTRACT, dear]))
+    assert told == Phrase("PAYOUT_RAISED", {"payout_before": "8.00 EUR", "payout_after": "29.70 EUR"})
+    assert payout_raised_warning(order.records[1], status, effect_of(order, head, status, [CONTRACT, dear])) is None
+    assert payout_raised_warning(order.records[0], taken, None) is None
 
 
 @pytest.mark.parametrize(
@@ -276,18 +282,18 @@ def test_a_change_that_takes_back_and_raises_the_payout_is_warned_of() -> None:
     [(TakeBack(Decimal("20")), TakeBack(Decimal("5"))), (TakeBack(Decimal("50")), SetTotal(Decimal("80")))],
 )
 def test_no_warning_where_less_is_paid_or_more_is_left(first: Change, then: Change) -> None:
-    order = folded(action(), [record(first, 1), record(then, 2)])
+    order = fold_records(action(), [record(first, 1), record(then, 2)])
     head = order.heads["A~sale"]
     for entry, one in zip(head.log, order.records, strict=True):
-        assert raised(one, entry, effect(order, head, entry, [CONTRACT])) is None
+        assert payout_raised_warning(one, entry, effect_of(order, head, entry, [CONTRACT])) is None
 
 
 def test_what_was_refused_warns_of_nothing() -> None:
-    order = folded(action(), [take("1", 1), take("900", 2)])
+    order = fold_records(action(), [take("1", 1), take("900", 2)])
     head = order.heads["A~sale"]
     refused = head.log[1]
-    about = effect(order, head, refused, [CONTRACT])
+    about = effect_of(order, head, refused, [CONTRACT])
     assert about is not None
     dearer = replace(about, amount_after=about.amount_before, payout_after=about.payout_before + 1)
-    assert raised(order.records[1], refused, dearer) is None
-    assert raised(order.records[0], head.log[0], dearer) is not None
+    assert payout_raised_warning(order.records[1], refused, dearer) is None
+    assert payout_raised_warning(order.records[0], head.log[0], dearer) is not None

@@ -6,17 +6,17 @@ from decimal import Decimal
 import pytest
 
 from retour.domain.rates import (
-    Missing,
+    MissingRatePolicy,
     Rate,
-    crossed,
-    easter,
-    held_by,
+    cross_rates,
+    easter_sunday,
     is_publication_day,
     last_publication,
-    newest,
+    newest_rate,
     next_publication,
     published_currencies,
     rate_on,
+    validity_days,
 )
 
 
@@ -48,16 +48,16 @@ def test_the_rate_that_began_last_holds_and_of_one_day_the_one_told_last(
     at: str, refuse: str | None, last: str | None
 ) -> None:
     """An ended rate is over the older ones all the same: the open one of March does not come back in May."""
-    for missing, right in ((Missing.REFUSE, refuse), (Missing.LAST, last)):
+    for missing, right in ((MissingRatePolicy.REFUSE, refuse), (MissingRatePolicy.LAST, last)):
         assert rate_on(RATES, day(at), missing) == (Decimal(right) if right else None)
-    assert rate_on([], day(at), Missing.LAST) is None
+    assert rate_on([], day(at), MissingRatePolicy.LAST) is None
 
 
 def test_the_newest_is_told_even_where_it_has_ended() -> None:
-    found = newest(RATES, day("2026-12-31"))
+    found = newest_rate(RATES, day("2026-12-31"))
     assert found is RATES[2] and not found.holds_on(day("2026-12-31")) and found.holds_on(day("2026-04-30"))
     assert not found.holds_on(day("2026-03-31"))
-    assert newest(RATES, day("2025-01-01")) is None
+    assert newest_rate(RATES, day("2025-01-01")) is None
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_the_newest_is_told_even_where_it_has_ended() -> None:
      (2026, "04-05"), (2027, "03-28"), (2038, "04-25"), (2049, "04-18")],
 )  # fmt: skip
 def test_easter(year: int, sunday: str) -> None:
-    assert easter(year) == day(f"{year}-{sunday}")
+    assert easter_sunday(year) == day(f"{year}-{sunday}")
 
 
 def test_the_bank_is_closed_on_its_own_holidays_only() -> None:
@@ -89,7 +89,7 @@ def test_the_bank_is_closed_on_its_own_holidays_only() -> None:
     ],
 )
 def test_a_published_rate_holds_from_the_day_after_until_the_next_is_out(published: str, first: str, last: str) -> None:
-    assert held_by(day(published)) == (day(first), day(last))
+    assert validity_days(day(published)) == (day(first), day(last))
     assert next_publication(day(published)) == day(last)
     assert last_publication(day(last)) == day(last)
     assert last_publication(day(last) - timedelta(days=1)) == day(published)
@@ -97,8 +97,8 @@ def test_a_published_rate_holds_from_the_day_after_until_the_next_is_out(publish
 
 def test_rates_are_crossed_into_the_programs_currency() -> None:
     units = {"EUR": Decimal(1), "USD": Decimal("1.0842"), "JPY": Decimal("164.50")}
-    assert crossed(units, "EUR") == {"USD": Decimal("0.922339051835"), "JPY": Decimal("0.00607902735562")}
-    assert crossed(units, "USD") == {"EUR": Decimal("1.0842"), "JPY": Decimal("0.00659088145897")}
+    assert cross_rates(units, "EUR") == {"USD": Decimal("0.922339051835"), "JPY": Decimal("0.00607902735562")}
+    assert cross_rates(units, "USD") == {"EUR": Decimal("1.0842"), "JPY": Decimal("0.00659088145897")}
 
 
 def test_the_bank_publishes_of_thirty_currencies_with_the_euro() -> None:

@@ -6,12 +6,12 @@ from decimal import Decimal as D
 from typing import Any
 
 import pytest
-from tests.domain.cases import CONTRACT, REPORTED, action, contract, folded, record, told
+from tests.domain.cases import CONTRACT, REPORTED, action, contract, fold_records, outcomes_of, record
 
 from retour.domain.actions.fold import fold
-from retour.domain.actions.lines import GONE, Rest
+from retour.domain.actions.lines import NOTHING_LEFT, LineBalance
 from retour.domain.actions.modification import (
-    NUMBER,
+    NUMBER_VERSION,
     Approve,
     Change,
     Modification,
@@ -28,20 +28,20 @@ from retour.domain.actions.modification import (
 )
 from retour.domain.actions.order import Order
 from retour.domain.actions.replay import as_of
-from retour.domain.actions.standing import (
+from retour.domain.actions.state import (
+    ActionState,
     Reversal,
-    Standing,
+    apply_drift,
     as_of_partner,
-    as_reported,
-    drifted,
+    initial_state,
     is_nothing_left,
     is_reversed_by_another,
-    looks_at_rests,
-    with_place,
+    reads_balances,
+    with_position,
+    with_sum_subject,
     with_taken,
-    with_whole,
 )
-from retour.domain.actions.subjects import Priced
+from retour.domain.actions.subjects import Pricing
 
 DAY = timedelta(days=1)
 TWO = (("A", 2, 10000), ("B", 1, 5000))
@@ -49,20 +49,23 @@ TEN = TakeBack(D(10))
 
 
 def told_of(change: Change, version: int, hours: float, **more: Any) -> Modification:
-    usual: dict[str, Any] = {"subject": "refund/1", "version": Version(NUMBER, version), "content": f"{change}"}
+    usual: dict[str, Any] = {"subject": "refund/1", "version": Version(NUMBER_VERSION, version), "content": f"{change}"}
     return record(change, hours, **(usual | more))
 
 
-def standing(*records: Modification, lines: tuple[tuple[str, int, int], ...] = TWO) -> Standing:
-    return folded(action(*lines), records).heads["A~sale"].standing
+def standing(*records: Modification, lines: tuple[tuple[str, int, int], ...] = TWO) -> ActionState:
+    return fold_records(action(*lines), records).heads["A~sale"].standing
 
 
 def test_an_action_as_it_was_reported() -> None:
     sold = action(*TWO)
-    fresh = as_reported(sold, {"x"})
-    assert fresh.own == fresh.rests == (Rest(10000, 2), Rest(5000, 1)) and fresh.before_zero == (None, None)
+    fresh = initial_state(sold, {"x"})
+    assert fresh.own == fresh.rests == (LineBalance(10000, 2), LineBalance(5000, 1)) and fresh.before_zero == (
+        None,
+        None,
+    )
     assert (fresh.partner, fresh.contract, fresh.lock_contract, fresh.undone) == ("nordlicht", 1, 1, {"x"})
-    assert (fresh.countdown.locks_at, fresh.own_priced, fresh.amount) == (sold.locks_at, Priced(1), 15000)
+    assert (fresh.countdown.locks_at, fresh.own_priced, fresh.amount) == (sold.locks_at, Pricing(1), 15000)
     assert not (fresh.is_reversed or fresh.approved or fresh.emptied or fresh.subjects or fresh.drift)
 
 
@@ -81,7 +84,7 @@ def test_an_action_as_it_was_reported() -> None:
 def test_what_a_source_took_without_a_subject(changes: list[Change], taken: int) -> None:
     records = [record(change, hours) for hours, change in enumerate(changes, 1)]
     assert standing(*records).taken == {"erp": taken}
-    plain = as_reported(action())
+    plain = initial_state(action())
     assert with_taken(plain, "erp", -5) == {"erp": 0} and with_taken(plain, "erp", 5) == {"erp": 5}
     assert with_taken(replace(plain, taken={"erp": 3, "x": 1}), "erp", 5) == {"erp": 8, "x": 1}
 
@@ -89,25 +92,36 @@ def test_what_a_source_took_without_a_subject(changes: list[Change], taken: int)
 def test_a_reversal_remembers_whose_it_is_and_what_was_before() -> None:
     first, again = record(Reverse(), 2, source="till"), record(Reverse(), 3)
     after = standing(record(TEN, 1, sku="A"), first, again)
-    assert after.reversal == Reversal("till", (Rest(9000, 2), Rest(5000, 1)))
-    assert after.own == (GONE, GONE) and after.before_zero == (Rest(9000, 2), Rest(5000, 1))
+    assert after.reversal == Reversal("till", (LineBalance(9000, 2), LineBalance(5000, 1)))
+    assert after.own == (NOTHING_LEFT, NOTHING_LEFT) and after.before_zero == (
+        LineBalance(9000, 2),
+        LineBalance(5000, 1),
+    )
     assert is_reversed_by_another(after, record(TEN)) and not is_reversed_by_another(after, first)
-    assert not is_reversed_by_another(as_reported(action()), record(TEN))
+    assert not is_reversed_by_another(initial_state(action()), record(TEN))
     back = standing(record(TEN, 1, sku="A"), first, record(Restore(), 4))
-    assert (back.reversal, back.own, back.before_zero) == (None, (Rest(9000, 2), Rest(5000, 1)), (None, None))
+    assert (back.reversal, back.own, back.before_zero) == (
+        None,
+        (LineBalance(9000, 2), LineBalance(5000, 1)),
+        (None, None),
+    )
 
 
 def test_an_item_comes_back_as_it_was_before_it_went_to_zero() -> None:
     taken, gone = record(TEN, 1, sku="A"), record(Reverse(), 2, sku="A")
     after = standing(taken, gone)
-    assert (after.own, after.before_zero, after.reversal) == ((GONE, Rest(5000, 1)), (Rest(9000, 2), None), None)
+    assert (after.own, after.before_zero, after.reversal) == (
+        (NOTHING_LEFT, LineBalance(5000, 1)),
+        (LineBalance(9000, 2), None),
+        None,
+    )
     again = standing(taken, gone, record(Reverse(), 3, sku="A"), record(TEN, 4, sku="B"))
-    assert again.before_zero == (Rest(9000, 2), None)
+    assert again.before_zero == (LineBalance(9000, 2), None)
     back = standing(taken, gone, record(Restore(), 3, sku="A"))
-    assert (back.own, back.before_zero) == ((Rest(9000, 2), Rest(5000, 1)), (None, None))
+    assert (back.own, back.before_zero) == ((LineBalance(9000, 2), LineBalance(5000, 1)), (None, None))
     one_of_all = standing(taken, record(Reverse(), 2), record(Restore(), 3, sku="B"))
     assert (one_of_all.own, one_of_all.reversal, one_of_all.before_zero) == (
-        (GONE, Rest(5000, 1)), None, (Rest(9000, 2), None),
+        (NOTHING_LEFT, LineBalance(5000, 1)), None, (LineBalance(9000, 2), None),
     )  # fmt: skip
 
 
@@ -125,53 +139,59 @@ def test_an_item_comes_back_as_it_was_before_it_went_to_zero() -> None:
 def test_whether_nothing_is_left(
     lines: tuple[tuple[str, int, int], ...], rests: tuple[tuple[int, int], ...], nothing: bool
 ) -> None:
-    assert is_nothing_left(action(*lines), tuple(Rest(*rest) for rest in rests)) is nothing
+    assert is_nothing_left(action(*lines), tuple(LineBalance(*rest) for rest in rests)) is nothing
 
 
 def test_what_older_rules_booked_stays_within_the_sale() -> None:
     sold = action(*TWO)
-    rests = (Rest(9000, 1), Rest(100, 1))
-    assert drifted(sold, rests, (Rest(500, 1), Rest(0, 0))) == (Rest(9500, 2), Rest(100, 1))
-    assert drifted(sold, rests, (Rest(5000, 5), Rest(-200, -3))) == (Rest(10000, 2), Rest(0, 0))
+    rests = (LineBalance(9000, 1), LineBalance(100, 1))
+    assert apply_drift(sold, rests, (LineBalance(500, 1), LineBalance(0, 0))) == (
+        LineBalance(9500, 2),
+        LineBalance(100, 1),
+    )
+    assert apply_drift(sold, rests, (LineBalance(5000, 5), LineBalance(-200, -3))) == (
+        LineBalance(10000, 2),
+        LineBalance(0, 0),
+    )
 
 
 def test_the_action_of_the_partner_that_it_belongs_to() -> None:
     sold = action()
-    plain = as_reported(sold)
+    plain = initial_state(sold)
     assert as_of_partner(sold, plain) is sold
     other = as_of_partner(sold, replace(plain, partner="suedwind"))
     assert other == replace(sold, partner="suedwind")
     groups = {"gold": ["suedwind"]}
     terms = contract(rules=[{"partner_group": ["gold"], "pays": "20%"}, {"pays": "8%"}], groups_of_program=groups)
-    head = folded(sold, [record(Reattribute("suedwind"), 1)], [terms]).heads["A~sale"]
+    head = fold_records(sold, [record(Reattribute("suedwind"), 1)], [terms]).heads["A~sale"]
     assert (head.payout, head.standing.partner) == (2000, "suedwind")
 
 
 def test_the_place_of_the_newest_of_all_stays() -> None:
     early, late = record(TEN, 1), record(TEN, 2)
-    plain = as_reported(action())
-    after = with_place(with_place(plain, late), early)
-    assert after.last == with_place(plain, late).last and with_place(after, record(TEN, 3)).last != after.last
+    plain = initial_state(action())
+    after = with_position(with_position(plain, late), early)
+    assert after.last == with_position(plain, late).last and with_position(after, record(TEN, 3)).last != after.last
     looking: list[Change] = [Approve(), SetTotal(D(1)), SetQuantity(1)]
-    assert all(looks_at_rests(record(change)) for change in looking)
-    assert not looks_at_rests(record(TEN)) and not looks_at_rests(record(Reverse()))
-    assert not looks_at_rests(told_of(SetTotal(D(1)), 1, 1))
+    assert all(reads_balances(record(change)) for change in looking)
+    assert not reads_balances(record(TEN)) and not reads_balances(record(Reverse()))
+    assert not reads_balances(told_of(SetTotal(D(1)), 1, 1))
     part = told_of(TEN, 1, 1, part_of="charge/1")
-    assert with_whole(plain, part) == {("erp", "charge/1")} and with_whole(plain, early) == frozenset()
+    assert with_sum_subject(plain, part) == {("erp", "charge/1")} and with_sum_subject(plain, early) == frozenset()
 
 
 def test_what_moved_the_lines_last_prices_them_also_beside_a_subject() -> None:
     terms = [contract("8"), contract("10", number=2, recorded_at=REPORTED + timedelta(hours=2))]
     subject, own = told_of(TEN, 1, 1), record(TEN, 3)
-    head = folded(action(), [subject, own], terms).heads["A~sale"]
+    head = fold_records(action(), [subject, own], terms).heads["A~sale"]
     assert (head.standing.contract, head.payout) == (2, 800)
-    same = folded(action(), [subject, record(SetTotal(D(90)), 3)], terms).heads["A~sale"]
+    same = fold_records(action(), [subject, record(SetTotal(D(90)), 3)], terms).heads["A~sale"]
     assert (same.standing.contract, same.payout) == (1, 720), "what moves nothing prices nothing"
-    back = folded(action(), [record(Reverse(), 1), told_of(TakeBack(D(0)), 1, 1.5), record(Restore(), 3)], terms)
+    back = fold_records(action(), [record(Reverse(), 1), told_of(TakeBack(D(0)), 1, 1.5), record(Restore(), 3)], terms)
     assert back.heads["A~sale"].standing.contract == 2
-    priced = folded(action(), [subject, record(Reprice(), 3)], terms).heads["A~sale"]
+    priced = fold_records(action(), [subject, record(Reprice(), 3)], terms).heads["A~sale"]
     assert (priced.standing.contract, priced.payout) == (2, 900)
-    moved = folded(action(), [subject, record(Reattribute("suedwind"), 3)], terms).heads["A~sale"]
+    moved = fold_records(action(), [subject, record(Reattribute("suedwind"), 3)], terms).heads["A~sale"]
     assert (moved.standing.contract, moved.standing.lock_contract, moved.payout) == (2, 2, 900)
 
 
@@ -191,16 +211,16 @@ def test_a_status_counts_until_the_lock_and_an_approval_goes_with_a_reversal() -
     terms = contract(lock={"days_after_status": 3, "statuses": ["shipped"]})
     sold = replace(action(), locks_at=datetime(2026, 11, 4, 23, tzinfo=UTC))
     hours = (sold.locks_at - REPORTED) / timedelta(hours=1)
-    late = folded(sold, [record(SetStatus("lost"), hours)], [terms])
-    assert told(late) == [("unchanged", "STATUS_AFTER_LOCK")]
+    late = fold_records(sold, [record(SetStatus("lost"), hours)], [terms])
+    assert outcomes_of(late) == [("unchanged", "STATUS_AFTER_LOCK")]
     assert late.heads["A~sale"].locks_at == sold.locks_at and late.heads["A~sale"].standing.countdown.status is None
-    in_time = folded(sold, [record(SetStatus("lost"), hours - 0.001)], [terms]).heads["A~sale"]
+    in_time = fold_records(sold, [record(SetStatus("lost"), hours - 0.001)], [terms]).heads["A~sale"]
     assert (in_time.locks_at, in_time.standing.countdown.status) == (None, "lost")
     open_ended = contract(lock={"open_ended": True})
     long = replace(action(), locks_at=REPORTED + 730 * DAY)
-    approved = folded(long, [record(Approve(), 1)], [open_ended]).heads["A~sale"].standing
+    approved = fold_records(long, [record(Approve(), 1)], [open_ended]).heads["A~sale"].standing
     assert (approved.approved, approved.lock_unapproved) == (True, REPORTED + 730 * DAY)
-    gone = folded(long, [record(Approve(), 1), record(Reverse(), 2)], [open_ended]).heads["A~sale"].standing
+    gone = fold_records(long, [record(Approve(), 1), record(Reverse(), 2)], [open_ended]).heads["A~sale"].standing
     assert (gone.approved, gone.lock_unapproved, gone.countdown.locks_at) == (False, None, REPORTED + 730 * DAY)
 
 

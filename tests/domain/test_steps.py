@@ -7,32 +7,32 @@ from decimal import Decimal as D
 from typing import Any
 
 import pytest
-from tests.domain.cases import CONTRACT, REPORTED, action, contract, folded, record, told
+from tests.domain.cases import CONTRACT, REPORTED, action, contract, fold_records, outcomes_of, record
 
-from retour.domain.actions.action import State
+from retour.domain.actions.action import LifecycleState
 from retour.domain.actions.codes import Code
 from retour.domain.actions.decide import (
-    differs,
-    doubles,
-    doubtful_pair,
-    effects_possible,
-    held_before,
+    held_older_versions,
     is_another_return,
+    is_duplicate_pair,
     is_held,
-    newest_told,
+    is_visible_change,
+    lateness_code,
+    newest_booked,
+    possible_duplicates,
+    possible_effects,
     reference_holder,
     repeats_undone_reversal,
     supersedes,
     takes_something,
-    terms_by,
-    too_late,
+    terms_by_basis,
 )
-from retour.domain.actions.fold import actions_meant, counts_as_change, fold, give_up
-from retour.domain.actions.lines import Rest
+from retour.domain.actions.fold import counts_as_change, fold, refuse_waiting, target_actions
+from retour.domain.actions.lines import LineBalance
 from retour.domain.actions.modification import (
-    FORMER,
-    NUMBER,
-    PARENT,
+    LEGACY_VERSION,
+    NUMBER_VERSION,
+    PARENT_SUBJECT,
     Approve,
     Change,
     Discard,
@@ -51,24 +51,24 @@ from retour.domain.actions.modification import (
     TakeBack,
     Undo,
     Version,
-    in_milliseconds,
+    to_epoch_milliseconds,
 )
 from retour.domain.actions.order import (
     NO_ACTION,
-    Entry,
-    Head,
+    ActionHead,
+    LogEntry,
     Order,
-    effect,
-    first_head,
-    lacks_total,
-    named_record,
+    effect_of,
+    initial_head,
+    is_waiting_for_total,
+    target_record_id,
     unassigned_head,
-    with_total,
+    with_order_total,
 )
 from retour.domain.actions.outcome import Effect, Outcome
-from retour.domain.actions.replay import is_accepted, status_told_last, undo_blockers, undone_ids, with_subject
-from retour.domain.actions.standing import as_reported
-from retour.domain.contracts.contract import Basis
+from retour.domain.actions.replay import is_accepted, last_status, undo_blockers, undone_ids, with_parent_subject
+from retour.domain.actions.state import initial_state
+from retour.domain.contracts.contract import TermsBasis
 from retour.domain.contracts.lock import Countdown
 from retour.domain.delivery import Channel
 
@@ -76,20 +76,20 @@ FIVE = TakeBack(D(5))
 DAY = timedelta(days=1)
 
 
-def entry(about: Modification, outcome: Outcome = Outcome.APPLIED, code: str = "", amount: int = 10000) -> Entry:
-    return Entry(about.id, outcome, code, REPORTED, amount, 0, 1)
+def entry(about: Modification, outcome: Outcome = Outcome.APPLIED, code: str = "", amount: int = 10000) -> LogEntry:
+    return LogEntry(about.id, outcome, code, REPORTED, amount, 0, 1)
 
 
-def booked(*entries: Entry, **more: Any) -> Head:
-    return replace(first_head(action(), [CONTRACT]), log=entries, **more)
+def booked(*entries: LogEntry, **more: Any) -> ActionHead:
+    return replace(initial_head(action(), [CONTRACT]), log=entries, **more)
 
 
-def order_of(head: Head, *records: Modification) -> Order:
+def order_of(head: ActionHead, *records: Modification) -> Order:
     return Order(key="A", actions=[action()], records=records, heads={"A~sale": head})
 
 
 def of_subject(version: int = 1, hours: float = 1, change: Change = FIVE, **more: Any) -> Modification:
-    usual: dict[str, Any] = {"subject": "refund/1", "version": Version(NUMBER, version)}
+    usual: dict[str, Any] = {"subject": "refund/1", "version": Version(NUMBER_VERSION, version)}
     return record(change, hours, **(usual | more))
 
 
@@ -100,7 +100,7 @@ def test_a_reference_is_held_by_the_first_that_was_not_refused_in_the_end() -> N
     first, second, other = (record(FIVE, reference="R", attempt=f"{n}") for n in range(3))
     refused, held = Outcome.REFUSED, Outcome.HELD
 
-    def holder(*entries: Entry, of: Modification = other) -> Modification | None:
+    def holder(*entries: LogEntry, of: Modification = other) -> Modification | None:
         return reference_holder(order_of(booked(*entries), first, second, of), of)
 
     assert holder() is None and holder(entry(first, refused)) is None
@@ -139,9 +139,9 @@ def test_what_keeps_a_record_from_an_action_that_locks(
     assert lock is not None
     after = None if counts_after is None else lock + counts_after * DAY
     made = replace(record(change), received_at=lock + received * DAY, counts_after=after)
-    assert too_late(booked(), made) == code
-    never = booked(standing=replace(as_reported(action()), countdown=Countdown(None)))
-    assert too_late(never, made) is None
+    assert lateness_code(booked(), made) == code
+    never = booked(standing=replace(initial_state(action()), countdown=Countdown(None)))
+    assert lateness_code(never, made) is None
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_a_reversal_that_was_not_taken_back_is_not_repeated() -> None:
     assert not repeats_undone_reversal([(first, 1), (back, 1), (undone, 1)], booked(), again)
     assert not repeats_undone_reversal([(replace(first, subject="s"), 1), (back, 1)], booked(), again)
     assert not repeats_undone_reversal([(record(FIVE, 1), 1), (back, 1)], booked(), again)
-    reversed_ = folded(action(), [record(Reverse())]).heads["A~sale"]
+    reversed_ = fold_records(action(), [record(Reverse())]).heads["A~sale"]
     assert not repeats_undone_reversal([(first, 1), (back, 1)], reversed_, again)
 
 
@@ -227,14 +227,14 @@ def test_a_reversal_that_was_not_taken_back_is_not_repeated() -> None:
 )  # fmt: skip
 def test_which_two_may_tell_of_one_return(other: dict[str, Any], mine: dict[str, Any], yes: bool) -> None:
     first, second = replace(record(FIVE, 1), **other), replace(record(FIVE, 2), **mine)
-    assert doubtful_pair(first, second, DAY) is yes
+    assert is_duplicate_pair(first, second, DAY) is yes
 
 
 def test_only_what_came_within_the_window_may_be_doubled() -> None:
     at = record(FIVE, 1)
     for hours, yes in ((25, True), (25.001, False), (-23, True), (-23.001, False)):
         other = replace(record(FIVE, hours), namespace="till")
-        assert doubtful_pair(other, at, DAY) is yes and doubtful_pair(at, other, DAY) is yes
+        assert is_duplicate_pair(other, at, DAY) is yes and is_duplicate_pair(at, other, DAY) is yes
 
 
 def test_what_a_change_may_be_the_second_word_about() -> None:
@@ -246,17 +246,20 @@ def test_what_a_change_may_be_the_second_word_about() -> None:
         entry(more, amount=8800),
     )  # fmt: skip
     order = order_of(head, first, less, more, refused, mine)
-    assert doubles(order, head, mine, {500}) == [first, more]
-    assert doubles(order, head, mine, {200}) == [less] and doubles(order, head, mine, {0, 300}) == []
-    assert doubles(order, head, mine, {200, 500}) == [first, less, more]
-    assert doubles(order, head, first, {500}) == [more], "it is no second word about itself"
-    assert doubles(order, head, replace(mine, doubles={}), {500}) == []
-    assert doubles(order, head, replace(mine, doubles={"days": "0"}), {500}) == []
-    assert doubles(order, head, replace(mine, change=Approve()), {500}) == []
-    assert doubles(order, unassigned_head(), mine, {500}) == []
-    assert doubles(replace(order, records=[mine]), head, mine, {500}) == []
+    assert possible_duplicates(order, head, mine, {500}) == [first, more]
+    assert (
+        possible_duplicates(order, head, mine, {200}) == [less]
+        and possible_duplicates(order, head, mine, {0, 300}) == []
+    )
+    assert possible_duplicates(order, head, mine, {200, 500}) == [first, less, more]
+    assert possible_duplicates(order, head, first, {500}) == [more], "it is no second word about itself"
+    assert possible_duplicates(order, head, replace(mine, doubles={}), {500}) == []
+    assert possible_duplicates(order, head, replace(mine, doubles={"days": "0"}), {500}) == []
+    assert possible_duplicates(order, head, replace(mine, change=Approve()), {500}) == []
+    assert possible_duplicates(order, unassigned_head(), mine, {500}) == []
+    assert possible_duplicates(replace(order, records=[mine]), head, mine, {500}) == []
     grown = booked(entry(first, amount=9500), entry(less, amount=10000))
-    assert doubles(order, grown, mine, {-500, 500}) == [first], "what gives back takes nothing"
+    assert possible_duplicates(order, grown, mine, {-500, 500}) == [first], "what gives back takes nothing"
 
 
 def test_a_subject_that_a_person_released_once_is_another_return() -> None:
@@ -270,11 +273,11 @@ def test_a_subject_that_a_person_released_once_is_another_return() -> None:
 
 
 def test_what_a_held_record_takes_is_all_of_it_or_what_is_left() -> None:
-    head = folded(action(), [record(TakeBack(D(97)))]).heads["A~sale"]
-    assert effects_possible(action(), head, record(FIVE)) == {500, 300}
-    assert effects_possible(action(), head, record(TakeBack(D(2)))) == {200}
-    assert effects_possible(action(), head, record(TakeBack(D(101)))) == set()
-    assert effects_possible(action(), head, record(FIVE, currency="USD")) == set()
+    head = fold_records(action(), [record(TakeBack(D(97)))]).heads["A~sale"]
+    assert possible_effects(action(), head, record(FIVE)) == {500, 300}
+    assert possible_effects(action(), head, record(TakeBack(D(2)))) == {200}
+    assert possible_effects(action(), head, record(TakeBack(D(101)))) == set()
+    assert possible_effects(action(), head, record(FIVE, currency="USD")) == set()
     assert takes_something(action(), record(FIVE)) and not takes_something(action(), record(TakeBack(D(0))))
     assert not takes_something(action(), record(Approve())) and not takes_something(action(), record(TakeBack(D(101))))
 
@@ -283,8 +286,8 @@ def test_the_newest_that_was_told_of_a_subject_and_was_not_wrong_in_itself() -> 
     one, two, three, mine = (of_subject(n, n) for n in range(1, 5))
     order = order_of(booked(), one, two, three, mine, of_subject(9, subject="refund/2"), record(FIVE))
 
-    def newest(*entries: Entry) -> Modification | None:
-        return newest_told(order, booked(*entries), mine)
+    def newest(*entries: LogEntry) -> Modification | None:
+        return newest_booked(order, booked(*entries), mine)
 
     assert newest() is None and newest(entry(mine)) is None
     assert newest(entry(one), entry(two)) is two and newest(entry(two), entry(one)) is two
@@ -292,18 +295,21 @@ def test_the_newest_that_was_told_of_a_subject_and_was_not_wrong_in_itself() -> 
     assert newest(entry(one), entry(two, Outcome.REFUSED, Code.DISCARDED)) is two
     assert newest(entry(one), entry(order.records[4])) is one
     same = replace(order, records=[of_subject(1, 2), one, mine])
-    assert newest_told(same, booked(entry(one), entry(same.records[0])), mine) is same.records[0]
+    assert newest_booked(same, booked(entry(one), entry(same.records[0])), mine) is same.records[0]
 
 
 def test_which_held_versions_a_newer_one_makes_void() -> None:
     one, two, mine = of_subject(1, 1), of_subject(2, 2), of_subject(3, 3)
     order = order_of(booked(), one, two, mine, of_subject(1, subject="refund/2"), record(FIVE))
     every = [entry(one_, Outcome.HELD) for one_ in order.records]
-    assert held_before(order, booked(*every), mine) == [one, two]
-    assert held_before(order, booked(*every), two) == [one] and held_before(order, booked(*every), one) == []
-    assert held_before(order, booked(entry(one), entry(two, Outcome.HELD)), mine) == [two]
-    assert held_before(order, booked(*every), record(FIVE)) == []
-    assert held_before(order, booked(*every), replace(mine, version=None)) == []
+    assert held_older_versions(order, booked(*every), mine) == [one, two]
+    assert (
+        held_older_versions(order, booked(*every), two) == [one]
+        and held_older_versions(order, booked(*every), one) == []
+    )
+    assert held_older_versions(order, booked(entry(one), entry(two, Outcome.HELD)), mine) == [two]
+    assert held_older_versions(order, booked(*every), record(FIVE)) == []
+    assert held_older_versions(order, booked(*every), replace(mine, version=None)) == []
     assert is_held(booked(*every), record(Release(one.public_id))) and not is_held(booked(), record(Release("x")))
     decided = booked(entry(one, Outcome.HELD), entry(one))
     assert not is_held(decided, record(Release(one.public_id))) and not is_held(booked(*every), one)
@@ -316,14 +322,14 @@ def test_which_version_prices_by_which_basis() -> None:
     first = contract("8")
     second = contract("10", number=2, recorded_at=REPORTED + timedelta(hours=5))
     vip = contract("20", number=3, name="vip", partners=["suedwind"])
-    terms, standing = [first, second, vip], as_reported(action())
+    terms, standing = [first, second, vip], initial_state(action())
 
-    def number(basis: Basis, change: Change, hours: float, partner: str = "nordlicht") -> int:
-        found = terms_by(basis, action(), replace(standing, partner=partner), record(change, hours), terms)
+    def number(basis: TermsBasis, change: Change, hours: float, partner: str = "nordlicht") -> int:
+        found = terms_by_basis(basis, action(), replace(standing, partner=partner), record(change, hours), terms)
         assert found is not None
         return found.number
 
-    at_change, at_action = Basis.AT_MODIFICATION, Basis.AT_ACTION
+    at_change, at_action = TermsBasis.AT_MODIFICATION, TermsBasis.AT_ACTION
     assert [number(at_change, FIVE, hours) for hours in (1, 4.9, 5, 6)] == [1, 1, 2, 2]
     assert [number(at_action, FIVE, hours) for hours in (1, 6)] == [1, 1]
     assert number(at_action, Reprice(), 6) == 2 and number(at_action, Reprice(), 4) == 1
@@ -337,7 +343,7 @@ def test_which_version_prices_by_which_basis() -> None:
     ("more", "moved"),
     [
         ({}, False),
-        ({"rests": (Rest(9999, 1),)}, True),
+        ({"rests": (LineBalance(9999, 1),)}, True),
         ({"partner": "suedwind"}, True),
         ({"countdown": Countdown(None)}, True),
         ({"approved": True}, True),
@@ -350,8 +356,8 @@ def test_which_version_prices_by_which_basis() -> None:
 )
 def test_whether_anything_moved_that_a_person_sees(more: dict[str, Any], moved: bool) -> None:
     terms = [contract("8"), contract("10", number=2), contract("8", number=3)]
-    standing = as_reported(action())
-    assert differs(action(), standing, replace(standing, **more), terms) is moved
+    standing = initial_state(action())
+    assert is_visible_change(action(), standing, replace(standing, **more), terms) is moved
 
 
 # What is meant, and what waits
@@ -362,7 +368,7 @@ def test_which_actions_a_record_means() -> None:
     lead = action(id="A~lead", event_type="lead")
 
     def meant(made: Modification, *actions: Any) -> object:
-        found = actions_meant(Order(key="A", actions=actions, records=[made]), made)
+        found = target_actions(Order(key="A", actions=actions, records=[made]), made)
         return found if isinstance(found, Code) else [one.id for one in found]
 
     assert meant(record(FIVE), sale, lead) == "EVENT_TYPE_NEEDED"
@@ -381,19 +387,19 @@ def test_which_actions_a_record_means() -> None:
 
 def test_what_goes_back_to_a_record_means_the_action_it_was_booked_on() -> None:
     first = record(FIVE)
-    order = folded(action(), [first])
-    assert actions_meant(order, record(Undo(first.public_id))) == [action()]
-    assert named_record(record(Undo("A~B~x"))) == named_record(record(Release("x"))) == "x"
-    assert named_record(record(Discard("A~x"))) == "x" and named_record(first) is None
+    order = fold_records(action(), [first])
+    assert target_actions(order, record(Undo(first.public_id))) == [action()]
+    assert target_record_id(record(Undo("A~B~x"))) == target_record_id(record(Release("x"))) == "x"
+    assert target_record_id(record(Discard("A~x"))) == "x" and target_record_id(first) is None
 
 
 def test_what_never_found_its_action_is_refused_once() -> None:
     waiting, other = record(FIVE), record(FIVE)
-    order = give_up(Order(key="A", records=[waiting, other]), [waiting], REPORTED)
-    again = give_up(order, [waiting, other], REPORTED)
+    order = refuse_waiting(Order(key="A", records=[waiting, other]), [waiting], REPORTED)
+    again = refuse_waiting(order, [waiting, other], REPORTED)
     assert [one.id for one in again.heads[NO_ACTION].log] == [waiting.id, other.id]
     one = again.heads[NO_ACTION].log[0]
-    assert one == Entry(waiting.id, Outcome.REFUSED, "ACTION_NOT_FOUND", REPORTED, 0, 0, 0)
+    assert one == LogEntry(waiting.id, Outcome.REFUSED, "ACTION_NOT_FOUND", REPORTED, 0, 0, 0)
     late = fold(replace(again, actions=[action()]), [CONTRACT], REPORTED)
     assert late.heads["A~sale"].log == (), "the word that was said stays"
 
@@ -408,12 +414,12 @@ def test_the_order_total_is_the_first_that_was_told_of_the_same_name() -> None:
         record(TakeBack(D(1), total_of="ch_1", of_total=D(60)), 1, namespace="till"),
         record(TakeBack(D(1), total_of="ch_1"), 1),
     ]
-    assert lacks_total(lacks) and with_total(Order(key="A", records=[lacks, *others]), lacks) is lacks
-    found = with_total(Order(key="A", records=[lacks, *others, *told_twice]), lacks)
-    assert found.change == TakeBack(D(5), total_of="ch_1", of_total=D(80)) and not lacks_total(found)
+    assert is_waiting_for_total(lacks) and with_order_total(Order(key="A", records=[lacks, *others]), lacks) is lacks
+    found = with_order_total(Order(key="A", records=[lacks, *others, *told_twice]), lacks)
+    assert found.change == TakeBack(D(5), total_of="ch_1", of_total=D(80)) and not is_waiting_for_total(found)
     for plain in (record(FIVE), record(Reverse()), told_twice[0], record(TakeBack(D(0), total_of="ch_1"))):
-        assert not lacks_total(plain)
-    assert with_total(Order(key="A", records=told_twice), told_twice[0]) is told_twice[0]
+        assert not is_waiting_for_total(plain)
+    assert with_order_total(Order(key="A", records=told_twice), told_twice[0]) is told_twice[0]
 
 
 # What counts
@@ -454,7 +460,7 @@ def test_only_a_newer_undo_leaves_an_undo_out() -> None:
 @pytest.mark.parametrize(
     ("more", "subject"),
     [
-        ({}, PARENT),
+        ({}, PARENT_SUBJECT),
         ({"channel": Channel.API}, None),
         ({"subject": "x"}, "x"),
         ({"change": Undo("x")}, None),
@@ -462,10 +468,10 @@ def test_only_a_newer_undo_leaves_an_undo_out() -> None:
 )
 def test_what_an_older_release_recorded_of_a_parent(more: dict[str, Any], subject: str | None) -> None:
     made = replace(record(Reverse(), channel=Channel.CASCADE), **more)
-    found = with_subject(made)
+    found = with_parent_subject(made)
     assert found.subject == subject
-    if subject == PARENT:
-        assert found.version == Version(FORMER, in_milliseconds(made.received_at))
+    if subject == PARENT_SUBJECT:
+        assert found.version == Version(LEGACY_VERSION, to_epoch_milliseconds(made.received_at))
     else:
         assert found is made
 
@@ -487,18 +493,15 @@ def test_what_stands_in_the_way_of_an_undo() -> None:
 def test_the_status_that_was_told_last() -> None:
     early, late, other = record(SetStatus("a"), 1), record(SetStatus("b"), 2), record(FIVE, 3)
     head = booked(entry(late), entry(early), entry(other))
-    assert status_told_last(order_of(head, late, early, other), head) == "b"
-    assert (
-        status_told_last(order_of(head, early, other), head) == "a"
-        and status_told_last(order_of(head, other), head) is None
-    )
+    assert last_status(order_of(head, late, early, other), head) == "b"
+    assert last_status(order_of(head, early, other), head) == "a" and last_status(order_of(head, other), head) is None
 
 
 @pytest.mark.parametrize("change", [SetStatus("x"), Release("x"), Discard("x"), Refold(), RaiseLimit(1500)])
 def test_some_changes_are_not_counted(change: Change) -> None:
     from retour.domain.actions.decide import Decision
 
-    standing = as_reported(action())
+    standing = initial_state(action())
     applied = Decision(Outcome.APPLIED, "", standing, 1)
     made, plain = record(change), record(FIVE)
     assert not counts_as_change(order_of(booked(), made), booked(), made, applied)
@@ -525,11 +528,11 @@ def test_some_changes_are_not_counted(change: Change) -> None:
     ],
 )
 def test_an_action_takes_so_many_changes_and_warns_before(changes: int, limit: int, outcome: str, code: str) -> None:
-    head = booked(changes=changes, standing=replace(as_reported(action()), limit=limit))
+    head = booked(changes=changes, standing=replace(initial_state(action()), limit=limit))
     order = fold(order_of(head, record(FIVE)), [CONTRACT], REPORTED)
-    assert told(order) == [(outcome, code)]
+    assert outcomes_of(order) == [(outcome, code)]
     assert order.heads["A~sale"].changes == changes + (outcome == "applied")
-    assert told(fold(order_of(head, record(SetStatus("x"))), [CONTRACT], REPORTED)) == [("applied", "")]
+    assert outcomes_of(fold(order_of(head, record(SetStatus("x"))), [CONTRACT], REPORTED)) == [("applied", "")]
 
 
 # What is told of an entry
@@ -537,11 +540,11 @@ def test_an_action_takes_so_many_changes_and_warns_before(changes: int, limit: i
 
 def test_what_an_entry_did() -> None:
     first, second = record(FIVE, 1), record(TakeBack(D(10)), 2)
-    order = folded(action(currency="USD", rate=D("0.5")), [first, second])
+    order = fold_records(action(currency="USD", rate=D("0.5")), [first, second])
     head = order.heads["A~sale"]
-    assert effect(order, head, head.log[0], [CONTRACT]) == Effect("USD", "EUR", 10000, 9500, 400, 380, 1)
-    assert effect(order, head, head.log[1], [CONTRACT]) == Effect("USD", "EUR", 9500, 8500, 380, 340, 1)
-    assert effect(order, unassigned_head(), head.log[0], [CONTRACT]) is None
+    assert effect_of(order, head, head.log[0], [CONTRACT]) == Effect("USD", "EUR", 10000, 9500, 400, 380, 1)
+    assert effect_of(order, head, head.log[1], [CONTRACT]) == Effect("USD", "EUR", 9500, 8500, 380, 340, 1)
+    assert effect_of(order, unassigned_head(), head.log[0], [CONTRACT]) is None
     assert order.booked(second.id) == (head, head.log[1]) and order.booked("x") is None
     assert order.record(first.id) is first and order.record("x") is None
     assert order.action("A~sale") == order.actions[0] and order.action("x") is None
@@ -555,15 +558,19 @@ def test_the_state_of_a_head() -> None:
     approved = replace(plain, standing=replace(plain.standing, approved=True))
     reversed_ = replace(approved, standing=replace(approved.standing, emptied=True))
     assert [one.state(before) for one in (plain, approved, reversed_)] == [
-        State.PENDING,
-        State.APPROVED,
-        State.REVERSED,
+        LifecycleState.PENDING,
+        LifecycleState.APPROVED,
+        LifecycleState.REVERSED,
     ]
-    assert [one.state(lock) for one in (plain, approved, reversed_)] == [State.LOCKED, State.LOCKED, State.REVERSED]
+    assert [one.state(lock) for one in (plain, approved, reversed_)] == [
+        LifecycleState.LOCKED,
+        LifecycleState.LOCKED,
+        LifecycleState.REVERSED,
+    ]
     assert plain.locked(lock) and not plain.locked(before)
     once = booked(entry(record(FIVE)), version=3)
     assert once.entry(once.log[0].id) == once.log[0] and once.entry("x") is None
-    fresh = first_head(action(), [CONTRACT])
+    fresh = initial_head(action(), [CONTRACT])
     assert (fresh.action, fresh.version, fresh.payout, fresh.log, fresh.changes) == ("A~sale", 0, 800, (), 0)
     nobody = unassigned_head()
     assert (nobody.action, nobody.version, nobody.payout, nobody.standing.amount) == ("", 0, 0, 0)

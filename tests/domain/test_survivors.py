@@ -4,10 +4,10 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from tests.domain.cases import CONTRACT, REPORTED, action, folded, record, rests, told
+from tests.domain.cases import CONTRACT, REPORTED, action, balances_of, fold_records, outcomes_of, record
 
-from retour.domain.actions.fold import fold, why_waiting
-from retour.domain.actions.former import former_subject
+from retour.domain.actions.fold import fold, waiting_reason
+from retour.domain.actions.legacy import legacy_subject
 from retour.domain.actions.modification import (
     Modification,
     Provenance,
@@ -15,7 +15,7 @@ from retour.domain.actions.modification import (
     SetQuantity,
     SetTotal,
     TakeBack,
-    content,
+    content_hash,
     has_amount,
 )
 from retour.domain.actions.order import NO_ACTION, Order
@@ -30,7 +30,7 @@ def take(amount: str, hours: float = 1, **more: object) -> Modification:
 @pytest.mark.parametrize(("days", "outcome"), [(14, "held"), (15, "applied")])
 def test_what_came_long_before_is_no_possible_duplicate(days: int, outcome: str) -> None:
     other = take("20", 1 + 24 * days, source="till", namespace="till", doubles=DAYS)
-    assert told(folded(action(), [take("20"), other]))[1][0] == outcome
+    assert outcomes_of(fold_records(action(), [take("20"), other]))[1][0] == outcome
 
 
 def test_what_is_refused_beside_every_action_moves_nothing() -> None:
@@ -42,23 +42,23 @@ def test_what_is_refused_beside_every_action_moves_nothing() -> None:
 
 @pytest.mark.parametrize(("left", "rest"), [(0, (0, 0)), (1, (5000, 1)), (2, (10000, 2))])
 def test_a_quantity_leaves_its_share_of_the_line(left: int, rest: tuple[int, int]) -> None:
-    order = folded(action(("S1", 2, 10000)), [record(SetQuantity(left), 1)])
-    assert rests(order) == [rest]
+    order = fold_records(action(("S1", 2, 10000)), [record(SetQuantity(left), 1)])
+    assert balances_of(order) == [rest]
 
 
 def test_that_nothing_is_left_agrees_with_a_reversal_of_another() -> None:
     records = [record(Reverse(), 1), *(record(change, 2 + n, source="till") for n, change in enumerate(
         (SetQuantity(0), SetTotal(Decimal(0)), SetQuantity(1), SetTotal(Decimal(1)))))]  # fmt: skip
-    codes = [code for _, code in told(folded(action(), records))]
+    codes = [code for _, code in outcomes_of(fold_records(action(), records))]
     assert codes == ["", "", "", "ACTION_REVERSED", "ACTION_REVERSED"]
 
 
 def test_why_a_record_waits() -> None:
     of_a_charge = record(TakeBack(Decimal(5), total_of="ch_1"), 1)
     known, unknown = Order(key="A", actions=[action()], records=[of_a_charge]), Order(key="A", records=[of_a_charge])
-    assert why_waiting(known, of_a_charge) == "ORDER_TOTAL_UNKNOWN"
-    assert why_waiting(unknown, of_a_charge) == "ACTION_NOT_FOUND"
-    assert why_waiting(replace(known, records=[take("5")]), take("5")) == "ACTION_NOT_FOUND"
+    assert waiting_reason(known, of_a_charge) == "ORDER_TOTAL_UNKNOWN"
+    assert waiting_reason(unknown, of_a_charge) == "ACTION_NOT_FOUND"
+    assert waiting_reason(replace(known, records=[take("5")]), take("5")) == "ACTION_NOT_FOUND"
 
 
 @pytest.mark.parametrize(
@@ -73,11 +73,13 @@ def test_a_reference_stands_for_the_first_record_that_was_not_refused(
     amounts: tuple[str, str], outcomes: list[tuple[str, str]]
 ) -> None:
     records = [take(amount, 1 + n, reference="R-1", attempt=f"{n}") for n, amount in enumerate(amounts)]
-    assert told(folded(action(), records)) == outcomes
+    assert outcomes_of(fold_records(action(), records)) == outcomes
 
 
 def test_another_quantity_is_other_content() -> None:
-    assert content(SetQuantity(1), None) == content(SetQuantity(1), None) != content(SetQuantity(2), None)
+    assert (
+        content_hash(SetQuantity(1), None) == content_hash(SetQuantity(1), None) != content_hash(SetQuantity(2), None)
+    )
 
 
 def test_only_some_changes_have_an_amount() -> None:
@@ -91,4 +93,4 @@ def test_only_some_changes_have_an_amount() -> None:
 def test_of_which_subject_an_older_record_spoke(sender: str, reference: str, subject: str | None) -> None:
     told_ = {("erp", "refund/re_1"), ("erp", "refund/9"), ("erp", "R-1"), ("other", "refund/re_2")}
     old = take("5", reference=reference, provenance=Provenance("d", "hook", "1", "", sender))
-    assert former_subject(old, told_) == subject
+    assert legacy_subject(old, told_) == subject

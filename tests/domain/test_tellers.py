@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.domain.cases import action, folded, record, told
+from tests.domain.cases import action, fold_records, outcomes_of, record
 from tests.domain.test_subjects import NOTHING, amount, says
 
-from retour.domain.actions.explain import details
+from retour.domain.actions.explain import sentence_details
 from retour.domain.actions.modification import Discard, Modification, Release, TakeBack
-from retour.domain.actions.standing import sums_told
+from retour.domain.actions.state import sums_of_confirming_sources
 from retour.domain.delivery import Channel
 
 DAYS = {"days": "14"}
@@ -35,8 +35,15 @@ def test_two_tellers_count_once_and_their_corrections_too() -> None:
         refund("shop", 30, number=2, hours=3), refund("till", 30, number=2, hours=4),
         refund("shop", 25, 2, number=1, hours=5), refund("till", 25, 2, number=1, hours=6),
     ]  # fmt: skip
-    assert [amount(folded(action(), history[:n])) for n in (1, 2, 3, 4, 5, 6)] == [8000, 8000, 5000, 5000, 4500, 4500]
-    outcomes = [outcome for outcome, _ in told(folded(action(), history))]
+    assert [amount(fold_records(action(), history[:n])) for n in (1, 2, 3, 4, 5, 6)] == [
+        8000,
+        8000,
+        5000,
+        5000,
+        4500,
+        4500,
+    ]
+    outcomes = [outcome for outcome, _ in outcomes_of(fold_records(action(), history))]
     assert outcomes == ["applied", "duplicate", "applied", "duplicate", "applied", "duplicate"]
 
 
@@ -44,9 +51,9 @@ def test_two_tellers_count_once_and_their_corrections_too() -> None:
 def test_what_the_confirming_one_says_beyond_counts_whoever_speaks_first(order: tuple[int, ...]) -> None:
     told_ = [("shop", 20, 1), ("till", 15, 1), ("till", 15, 2)]
     history = [refund(*told_[i][:2], number=told_[i][2], hours=n + 1) for n, i in enumerate(order)]
-    standing = folded(action(), history).heads["A~sale"].standing
+    standing = fold_records(action(), history).heads["A~sale"].standing
     assert standing.amount == 7000
-    (sums,) = sums_told(action(), standing)
+    (sums,) = sums_of_confirming_sources(action(), standing)
     assert (sums.source, sums.said, sums.by_others) == ("till", 3000, 2000)
 
 
@@ -54,17 +61,17 @@ def test_without_subjects_they_count_once_as_well() -> None:
     def take(source: str, hours: float) -> Modification:
         return by(source, record(TakeBack(D(20)), hours, reference=f"{source}-{hours}"))
 
-    assert amount(folded(action(), [take("shop", 1), take("till", 2)])) == 8000
-    assert amount(folded(action(), [take("till", 1), take("shop", 2)])) == 8000
-    assert amount(folded(action(), [take("shop", 1), take("till", 2), take("till", 3)])) == 6000
+    assert amount(fold_records(action(), [take("shop", 1), take("till", 2)])) == 8000
+    assert amount(fold_records(action(), [take("till", 1), take("shop", 2)])) == 8000
+    assert amount(fold_records(action(), [take("shop", 1), take("till", 2), take("till", 3)])) == 6000
 
 
 def test_a_hold_closes_by_itself_when_its_subject_takes_nothing() -> None:
     shop = by("shop", says(TakeBack(D(40)), 1, "refund/9"))
     held = by("stripe", says(TakeBack(D(40)), 1, "refund/re_1", 2))
     failed = by("stripe", says(NOTHING, 2, "refund/re_1", 3))
-    order = folded(action(), [shop, held, failed])
-    assert told(order)[1] == ("held", "POSSIBLE_DUPLICATE")
+    order = fold_records(action(), [shop, held, failed])
+    assert outcomes_of(order)[1] == ("held", "POSSIBLE_DUPLICATE")
     assert (amount(order), order.heads["A~sale"].entry(held.id).outcome.value) == (6000, "superseded")  # type: ignore[union-attr]
 
 
@@ -72,15 +79,15 @@ def test_later_versions_go_with_what_is_held_or_set_aside() -> None:
     shop = by("shop", says(TakeBack(D(40)), 1, "refund/9"))
     held = by("stripe", says(TakeBack(D(40)), 1, "refund/re_1", 2))
     more = by("stripe", says(TakeBack(D(45)), 2, "refund/re_1", 3))
-    order = folded(action(), [shop, held, more])
+    order = fold_records(action(), [shop, held, more])
     head = order.heads["A~sale"]
     words = [entry.outcome.value for one in (held, more) if (entry := head.entry(one.id))]
     assert (amount(order), words) == (6000, ["superseded", "held"])
     same = record(Discard(more.public_id), 4, channel=Channel.CONSOLE)
     again = by("stripe", says(TakeBack(D(45)), 3, "refund/re_1", 5))
     other = by("stripe", says(TakeBack(D(50)), 4, "refund/re_1", 6))
-    order = folded(action(), [shop, held, more, same, again, other])
-    assert [outcome for outcome, _ in told(order)][-2:] == ["refused", "held"]
+    order = fold_records(action(), [shop, held, more, same, again, other])
+    assert [outcome for outcome, _ in outcomes_of(order)][-2:] == ["refused", "held"]
     assert amount(order) == 6000
 
 
@@ -91,15 +98,15 @@ def test_of_two_returns_the_second_counts_and_is_not_compared_again() -> None:
     back = by("stripe", says(NOTHING, 2, "refund/re_1", 4))
     anew = by("stripe", says(TakeBack(D(40)), 3, "refund/re_1", 5))
     history = [shop, held, both, back, anew]
-    assert [amount(folded(action(), history[:n])) for n in (2, 3, 4, 5)] == [6000, 2000, 6000, 2000]
+    assert [amount(fold_records(action(), history[:n])) for n in (2, 3, 4, 5)] == [6000, 2000, 6000, 2000]
 
 
 def test_a_held_record_names_the_one_it_may_repeat() -> None:
     first = by("shop", record(TakeBack(D(7)), 1, reference="a"))
     meant = by("shop", record(TakeBack(D(3)), 2, reference="b"))
     held = by("stripe", record(TakeBack(D(3)), 3, reference="c"))
-    order = folded(action(), [first, meant, held])
-    assert details(order, order.heads["A~sale"], held, 35)["double"] == meant.public_id
+    order = fold_records(action(), [first, meant, held])
+    assert sentence_details(order, order.heads["A~sale"], held, 35)["double"] == meant.public_id
 
 
 @settings(max_examples=150)
@@ -122,4 +129,4 @@ def test_the_larger_of_two_sums_counts_whatever_the_order(
         replace(refund(source, euros, version, number, n + 1), doubles=CONFIRMS if source == "till" else {})
         for n, (source, number, version, euros) in enumerate(history)
     ]
-    assert amount(folded(action(), records)) == left
+    assert amount(fold_records(action(), records)) == left

@@ -12,19 +12,19 @@ from jsonschema import Draft202012Validator
 from tests.domain.cases import action, contract
 
 from retour.domain.actions.action import Action, Line
-from retour.domain.actions.order import Head, payout_of
-from retour.domain.actions.paid import by_rule
-from retour.domain.actions.standing import Rest, as_reported
-from retour.domain.contracts.conditions import CONDITIONS, NOT, Named, condition_faults
+from retour.domain.actions.order import ActionHead, payout_of
+from retour.domain.actions.payout_details import rule_phrases
+from retour.domain.actions.state import LineBalance, initial_state
+from retour.domain.contracts.conditions import CONDITIONS, NOT, KnownNames, condition_faults
 from retour.domain.contracts.contract import Contract
 from retour.domain.contracts.lock import AfterEvent, AfterStatus, OpenEnded
-from retour.domain.contracts.lock_terms import WAYS, lock_faults, lock_of, lock_schema, locks_schema
+from retour.domain.contracts.lock_terms import LOCK_METHODS, lock_faults, lock_of, lock_schema, locks_schema
 from retour.domain.contracts.named_list import named_list
 from retour.domain.contracts.rule import rule_faults, rule_schema
-from retour.domain.said import Said
+from retour.domain.phrase import Phrase
 from retour.sentences import all_sentences, sentence
 
-PROGRAM = Named("EUR", frozenset({"premium"}), frozenset({"outlet"}))
+PROGRAM = KnownNames("EUR", frozenset({"premium"}), frozenset({"outlet"}))
 LISTS = {"outlet": named_list(["OUT-*", "BOOT-1"])}
 GROUPS = {"premium": ["nordlicht", "xena"]}
 
@@ -149,7 +149,7 @@ def test_every_way_of_locking_is_read_by_its_own_keys() -> None:
     read = [lock_of(body) for body in bodies]
     assert [type(one) for one in read] == [AfterEvent, AfterEvent, AfterStatus, OpenEnded]
     judge = Draft202012Validator({**locks_schema(), "$defs": {"lock": lock_schema()}})
-    for way, body in zip(WAYS, bodies, strict=True):
+    for way, body in zip(LOCK_METHODS, bodies, strict=True):
         assert body.keys() <= way.keys.keys() and judge.is_valid(body) and not [*lock_faults(body, PROGRAM)]
     assert judge.is_valid([{**body, "country": ["DE"]} for body in bodies])
 
@@ -216,7 +216,7 @@ def number(text: str) -> Decimal:
     return Decimal(text.split(" ")[0])
 
 
-def multiplied(part: Said) -> Decimal:
+def multiplied(part: Phrase) -> Decimal:
     """What a sentence's own figures come to, in the currency they are told in; worked out with nothing of ours."""
     said = part.details
     match part.code:
@@ -242,11 +242,15 @@ def test_what_the_sentence_says_multiplies_out_to_what_is_paid(
     one = replace(action(), lines=own, currency=currency, rate=Decimal(1) if currency == "EUR" else rate)
     found = contract(rules=ranked)
     left = tuple(
-        Rest(int(line.amount * share), int(line.quantity * share)) for line, (*_, share) in zip(own, items, strict=True)
+        LineBalance(int(line.amount * share), int(line.quantity * share))
+        for line, (*_, share) in zip(own, items, strict=True)
     )
-    standing = replace(as_reported(one), rests=left)
+    standing = replace(initial_state(one), rests=left)
     payout = payout_of(one, standing, [found])
-    told, total = [*by_rule(one, Head(action=one.id, version=1, standing=standing, payout=payout), found)], Decimal(0)
+    told, total = (
+        [*rule_phrases(one, ActionHead(action=one.id, version=1, standing=standing, payout=payout), found)],
+        Decimal(0),
+    )
     for part, after in zip(told, (*told[1:], None), strict=False):
         if part.code == "PAID_AT_MOST":
             continue

@@ -12,7 +12,7 @@ from retour.domain.contracts.contract import Contract
 from retour.domain.contracts.versions import (
     Versions,
     event_types_of,
-    live_numbers,
+    live_versions,
     spans_of,
     terms_at,
     terms_at_report,
@@ -146,7 +146,7 @@ def kept(known: tuple[Contract, ...], recorded_at: datetime) -> Versions:
         total=len(known),
         spans=spans_of(known),
         recorded_at=recorded_at,
-        live=live_numbers(known, recorded_at),
+        live=live_versions(known, recorded_at),
         event_types=event_types_of(known),
         read=lambda number, _: known[number - 1],
     )

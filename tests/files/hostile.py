@@ -52,7 +52,7 @@ print(json.dumps(said))
 """
 
 
-def read(path: Path, megabytes: int = MEGABYTES, seconds: int = SECONDS) -> dict[str, Any]:
+def read_in_subprocess(path: Path, megabytes: int = MEGABYTES, seconds: int = SECONDS) -> dict[str, Any]:
     """What open_file and its rows came to; an AssertionError if the process did not survive its limits."""
     paths = json.dumps([part for part in sys.path if part])
     done = subprocess.run(

@@ -8,9 +8,9 @@ import pytest
 from retour.domain.actions.outcome import Effect, Outcome, Result
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
-from retour.files.answers import Writing, given_back, harmless, receipt_text, result_csv
 from retour.files.open import open_file
-from retour.files.opened import Opened
+from retour.files.opened_file import OpenedFile
+from retour.files.result_files import ResultFormat, escape_formula, receipt_text, rejected_rows, result_csv
 
 
 def say(code: str, details: Mapping[str, str]) -> str:
@@ -45,14 +45,14 @@ def test_the_answer_to_a_file_is_written_as_the_file() -> None:
         Result(place="2", outcome=Outcome.APPLIED, change="take_back", amount="2000", currency="JPY", effect=effect),
         Result(place="3", outcome=Outcome.WAITING, change="take_back", amount="-12.50", quantity="2"),
     ]
-    content = b"".join(result_csv(results, say, writing=Writing(";", ",")))
+    content = b"".join(result_csv(results, say, writing=ResultFormat(";", ",")))
     lines = content.decode("utf-8-sig").splitlines()
     assert lines[0].split(";")[4:8] == ["change", "quantity", "amount", "currency"]
     first, second = csv.DictReader(lines, delimiter=";")
     assert (first["amount"], first["amount_before"], first["amount_after"]) == ("2000", "10000", "8000")
     assert (first["payout_before"], first["payout_after"], first["payout_currency"]) == ("8,00", "6,40", "EUR")
     assert (second["amount"], second["quantity"]) == ("-12,50", "2")
-    by_mail = b"".join(result_csv(results, say, False, Writing("\t", ".", amounts=False))).decode().splitlines()[0]
+    by_mail = b"".join(result_csv(results, say, False, ResultFormat("\t", ".", amounts=False))).decode().splitlines()[0]
     assert "before" not in by_mail and "\tamount\t" in by_mail
 
 
@@ -77,16 +77,16 @@ def test_a_long_result_comes_in_pieces_that_make_one_file() -> None:
     ],
 )
 def test_no_cell_is_a_formula(text: str, shown: str) -> None:
-    assert harmless(text) == shown
+    assert escape_formula(text) == shown
 
 
 def test_only_refused_rows_are_rejected_in_the_bytes_they_came_in() -> None:
     content = "\ufeffsep=;\r\norder_id;change;note\r\nA-1;reverse;ä\r\nA-2;reverse;ö\nA-3;reverse;ü".encode()
     opened = open_file("x", io.BytesIO(content), Source(name="s", channel=Channel.SFTP))
-    assert isinstance(opened, Opened)
+    assert isinstance(opened, OpenedFile)
     outcomes = {"3": Outcome.REFUSED, "4": Outcome.APPLIED, "5": Outcome.REFUSED}
     results = [Result(place=place, outcome=outcome) for place, outcome in outcomes.items()]
-    assert b"".join(given_back(opened, results)) == content.replace("A-2;reverse;ö\n".encode(), b"")
+    assert b"".join(rejected_rows(opened, results)) == content.replace("A-2;reverse;ö\n".encode(), b"")
 
 
 @pytest.mark.parametrize("language", ["en", "de", "fr", "xx"])
@@ -101,10 +101,10 @@ def test_beside_its_outcomes_a_file_gives_back_its_refused_rows_with_all_their_l
     """Reported actions have several rows each, and one outcome: a refused one comes back whole."""
     content = b"order_id,sku,amount\nA-1,x,1\nA-1,y,2\nA-2,x,3\nA-3,x,4\nA-3,y,5\n"
     found = open_file("x.csv", io.BytesIO(content), Source(name="s", channel=Channel.SFTP), "actions")
-    assert isinstance(found, Opened)
+    assert isinstance(found, OpenedFile)
     results = [
         Result(place="2", outcome=Outcome.REFUSED),
         Result(place="4", outcome=Outcome.APPLIED),
         Result(place="5", outcome=Outcome.REFUSED),
     ]
-    assert b"".join(given_back(found, results)) == content.replace(b"A-2,x,3\n", b"")
+    assert b"".join(rejected_rows(found, results)) == content.replace(b"A-2,x,3\n", b"")

@@ -12,7 +12,7 @@ from retour.domain.delivery import Channel
 from retour.domain.program import Source
 from retour.domain.row import Refusal, Unreadable
 from retour.files.open import open_file
-from retour.files.opened import Opened
+from retour.files.opened_file import OpenedFile
 
 SOURCE = Source(name="s", channel=Channel.SFTP)
 SECONDS = 5
@@ -38,7 +38,7 @@ def test_names_that_no_field_has_are_refused_in_time(case: str) -> None:
     assert 80_000 < len(content) < 130_000
     before = time.process_time()
     opened = open_file("x", io.BytesIO(content), SOURCE)
-    assert isinstance(opened, Opened)
+    assert isinstance(opened, OpenedFile)
     found = list(opened.rows)
     assert time.process_time() - before < SECONDS
     assert {row.code for row in found if isinstance(row, Unreadable)} == {"UNKNOWN_FIELD"} and found

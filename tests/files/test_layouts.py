@@ -12,20 +12,20 @@ import pytest
 from tests.files.workbooks import header, workbook
 
 from retour.domain.actions.modification import Modification
-from retour.domain.delivery import Channel, Delivery, Kind
+from retour.domain.delivery import Channel, Delivery, DeliveryKind
 from retour.domain.program import Program, program_from
-from retour.domain.row import Refusal, Row, Unreadable, line_of
-from retour.files.answers import rejected_again
-from retour.files.known import all_known
+from retour.domain.row import Refusal, Row, Unreadable, line_place
 from retour.files.open import open_file
-from retour.files.opened import Opened
-from retour.normalise import Reading
+from retour.files.opened_file import OpenedFile
+from retour.files.partner_layouts import partner_layouts
+from retour.files.result_files import rows_at_places
+from retour.normalise import Normaliser
 from retour.sentences import sentence
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 FILES = sorted(
     path
-    for name in all_known()
+    for name in partner_layouts()
     for path in (SAMPLES / name).iterdir()
     if path.suffix in (".csv", ".txt", ".xlsx", ".xml")
 )
@@ -53,19 +53,19 @@ def program(body: dict[str, Any]) -> Program:
 
 def opened(
     body: bytes, described: dict[str, Any], name: str = "x.csv", layout: str = "modifications"
-) -> Opened | Refusal:
+) -> OpenedFile | Refusal:
     return open_file(name, BytesIO(body), program(described).sources["net"], layout)
 
 
 def readings(body: bytes, described: dict[str, Any]) -> list[tuple[Row | Unreadable, Modification | Unreadable]]:
     found = opened(body, described)
-    assert isinstance(found, Opened), found
+    assert isinstance(found, OpenedFile), found
     acme = program(described)
     delivery = Delivery(
-        id="d", program="acme", channel=Channel.SFTP, source="net", kind=Kind.FILE, identity="i",
+        id="d", program="acme", channel=Channel.SFTP, source="net", kind=DeliveryKind.FILE, identity="i",
         received_at=RECEIVED, sha256="0", size=len(body), name="x.csv",
     )  # fmt: skip
-    return list(Reading(acme, acme.sources["net"], delivery).modifications(found.rows))
+    return list(Normaliser(acme, acme.sources["net"], delivery).modifications(found.rows))
 
 
 def told(row: Row | Unreadable, read: Modification | Unreadable) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def reading(sample: Path) -> dict[str, Any]:
         again = opened(sample.read_bytes(), source_of(sample), sample.name, "actions")
         rows = (
             [{"place": row.place, **getattr(row, "fields", {})} for row in again.rows]
-            if isinstance(again, Opened)
+            if isinstance(again, OpenedFile)
             else []
         )
         return {
@@ -121,7 +121,7 @@ def test_every_line_is_accounted_for(sample: Path) -> None:
     if isinstance(opened(sample.read_bytes(), source_of(sample)), Refusal):
         return
     found = readings(sample.read_bytes(), source_of(sample))
-    assert len({line_of(row.place) for row, _ in found}) == counted_by_hand(sample)
+    assert len({line_place(row.place) for row, _ in found}) == counted_by_hand(sample)
     assert len({row.place for row, _ in found}) == len(found)
 
 
@@ -132,17 +132,17 @@ def test_refused_lines_are_given_back_once_and_read_again(sample: Path) -> None:
         return
     refused = [read for _, read in readings(sample.read_bytes(), described) if isinstance(read, Unreadable)]
     found = opened(sample.read_bytes(), described)
-    assert isinstance(found, Opened)
-    back = b"".join(rejected_again(found, {read.place for read in refused}))
+    assert isinstance(found, OpenedFile)
+    back = b"".join(rows_at_places(found, {read.place for read in refused}))
     every = opened(sample.read_bytes(), described)
-    assert isinstance(every, Opened)
+    assert isinstance(every, OpenedFile)
     places = {row.place for row in every.rows}
     again_whole = opened(sample.read_bytes(), described)
-    assert isinstance(again_whole, Opened)
-    assert b"".join(rejected_again(again_whole, places)).strip() == sample.read_bytes().strip()
+    assert isinstance(again_whole, OpenedFile)
+    assert b"".join(rows_at_places(again_whole, places)).strip() == sample.read_bytes().strip()
     head = (sample.parent.name not in WITHOUT_HEADER) + PREAMBLE.get(sample.name, 0)
     lines = [line for line in back.splitlines() if line.strip()]
-    assert len(lines) - head == len({line_of(read.place) for read in refused})
+    assert len(lines) - head == len({line_place(read.place) for read in refused})
     assert set(lines) <= set(sample.read_bytes().splitlines())
     if refused and (head or any(b"|EUR|" in line for line in lines)):
         again = [read for _, read in readings(back, described)]
@@ -150,15 +150,15 @@ def test_refused_lines_are_given_back_once_and_read_again(sample: Path) -> None:
 
 
 def test_every_layout_has_a_sample_and_is_known_to_the_schema() -> None:
-    assert {path.parent.name for path in FILES} == set(all_known())
+    assert {path.parent.name for path in FILES} == set(partner_layouts())
     schema = json.loads((Path(__file__).parents[2] / "shared/retour/setup/program.schema.json").read_text())
     offered = set(schema["$defs"]["mapping"]["properties"]["layout"]["enum"])
-    assert offered == {"own", *(name for name, known in all_known().items() if known.kind == "modifications")}
+    assert offered == {"own", *(name for name, known in partner_layouts().items() if known.kind == "modifications")}
 
 
 def test_every_reason_of_a_layout_is_one_of_ours() -> None:
     standard = program({}).reasons
-    for name, known in all_known().items():
+    for name, known in partner_layouts().items():
         reasons = {*known.body.get("reasons", {}).values(), known.body.get("reason_otherwise", "OTHER")}
         assert reasons <= standard, name
 
@@ -169,7 +169,7 @@ def test_no_two_layouts_claim_the_sample_of_one() -> None:
             continue
         cells = re.split(r"[,;\t|]", sample.read_text().splitlines()[PREAMBLE.get(sample.name, 0)])
         names = frozenset(re.sub(r"[\s_\-]", "", cell).casefold() for cell in cells)
-        claiming = [name for name, known in all_known().items() if known.claims(names)]
+        claiming = [name for name, known in partner_layouts().items() if known.claims(names)]
         assert claiming == [sample.parent.name], sample
 
 
@@ -183,7 +183,7 @@ def test_two_layouts_that_claim_a_file_are_a_refusal() -> None:
 
 def test_our_own_names_exactly_as_we_write_them_are_ours() -> None:
     found = opened(b"action_id,amount,reason\n7,10,OTHER\n", {})
-    assert isinstance(found, Opened) and found.layout == "modifications"
+    assert isinstance(found, OpenedFile) and found.layout == "modifications"
 
 
 def test_a_source_that_means_something_else_by_amounts_is_asked_to_say_which() -> None:

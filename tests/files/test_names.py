@@ -22,7 +22,7 @@ from retour.files import names
     ],
 )
 def test_what_is_read(name: str, why: str) -> None:
-    assert names.skipped(name) == why
+    assert names.skip_reason(name) == why
 
 
 @pytest.mark.parametrize(
@@ -38,24 +38,24 @@ def test_what_is_read(name: str, why: str) -> None:
     ],
 )
 def test_hostile_names(name: str, shown: str) -> None:
-    assert names.safe(name) == shown
+    assert names.safe_name(name) == shown
 
 
 @given(st.text())
 def test_a_safe_name_stays_in_its_folder(name: str) -> None:
-    shown = names.safe(name)
+    shown = names.safe_name(name)
     assert shown
-    assert len(shown) <= names.LONGEST
+    assert len(shown) <= names.NAME_CHARS_MAX
     assert not set(shown) & set("/\\\r\n\0")
     assert shown.strip(".")
-    assert names.safe(shown) == shown
+    assert names.safe_name(shown) == shown
 
 
 def test_answers_are_named_after_their_file() -> None:
-    assert names.receipt("may.csv") == "receipt_may.csv"
-    assert names.result("may.csv") == "result_may.csv.csv"
-    assert names.rejected("may.csv") == "rejected_may.csv"
-    assert names.rejected("may.csv.gz") == "rejected_may.csv"
-    assert names.rejected("may.zip") == "rejected_may.zip.csv"
-    assert not names.skipped(names.rejected("may.csv"))
-    assert names.skipped(names.receipt("may.csv")) == names.skipped(names.result("may.csv")) == "ours"
+    assert names.receipt_name("may.csv") == "receipt_may.csv"
+    assert names.result_name("may.csv") == "result_may.csv.csv"
+    assert names.rejected_name("may.csv") == "rejected_may.csv"
+    assert names.rejected_name("may.csv.gz") == "rejected_may.csv"
+    assert names.rejected_name("may.zip") == "rejected_may.zip.csv"
+    assert not names.skip_reason(names.rejected_name("may.csv"))
+    assert names.skip_reason(names.receipt_name("may.csv")) == names.skip_reason(names.result_name("may.csv")) == "ours"

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
 from retour.domain.row import Refusal, Row, Unreadable
-from retour.files.answers import rejected_again
 from retour.files.open import open_file
-from retour.files.opened import Opened
-from retour.numbers import Typed, TypedMoment
+from retour.files.opened_file import OpenedFile
+from retour.files.result_files import rows_at_places
+from retour.numbers import TypedMoment, TypedNumber
 
 KIND = "application/vnd.oasis.opendocument.spreadsheet"
 SPACE = "urn:oasis:names:tc:opendocument:xmlns"
@@ -59,13 +59,13 @@ def spreadsheet(*tables: str, manifest: str = "<x/>") -> bytes:
     return out.getvalue()
 
 
-def found_in(content: bytes, **mapping: Any) -> Opened | Refusal:
+def found_in(content: bytes, **mapping: Any) -> OpenedFile | Refusal:
     return open_file("x.ods", io.BytesIO(content), Source(name="s", channel=Channel.SFTP, mapping=mapping))
 
 
-def opened(content: bytes, **mapping: Any) -> Opened:
+def opened(content: bytes, **mapping: Any) -> OpenedFile:
     found = found_in(content, **mapping)
-    assert isinstance(found, Opened), found
+    assert isinstance(found, OpenedFile), found
     return found
 
 
@@ -96,7 +96,7 @@ def test_cells_are_read_by_their_types() -> None:
         "note": "a  b\nc",
     }
     amount, at = first.fields["amount"], first.fields["occurred_at"]
-    assert isinstance(amount, Typed) and isinstance(at, TypedMoment) and at.moment == datetime(2026, 5, 1, 12)
+    assert isinstance(amount, TypedNumber) and isinstance(at, TypedMoment) and at.moment == datetime(2026, 5, 1, 12)
     assert (
         isinstance(second, Row) and isinstance(third, Row) and (second.place, third.place) == ("Sheet1!3", "Sheet1!4")
     )
@@ -126,7 +126,7 @@ def test_what_was_refused_stays_refused_when_it_comes_back_unchanged(cells: str,
         assert isinstance(found, Unreadable) and found.code == code
         if code == "CELL_TOO_LONG":
             return
-        content = b"".join(rejected_again(opened(content), {found.place}))
+        content = b"".join(rows_at_places(opened(content), {found.place}))
 
 
 def test_locked_and_damaged_ones_are_named_for_what_they_are() -> None:

@@ -34,19 +34,19 @@ from tests.files.old_workbooks import (
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
 from retour.domain.row import Refusal, Row, Unreadable
-from retour.files.answers import rejected_again
 from retour.files.open import open_file
-from retour.files.opened import Opened
+from retour.files.opened_file import OpenedFile
+from retour.files.result_files import rows_at_places
 from retour.files.workbook import xls
 
 
-def found_in(content: bytes, **mapping: Any) -> Opened | Refusal:
+def found_in(content: bytes, **mapping: Any) -> OpenedFile | Refusal:
     return open_file("x.xls", io.BytesIO(content), Source(name="s", channel=Channel.EMAIL, mapping=mapping))
 
 
-def opened(content: bytes, **mapping: Any) -> Opened:
+def opened(content: bytes, **mapping: Any) -> OpenedFile:
     found = found_in(content, **mapping)
-    assert isinstance(found, Opened), found
+    assert isinstance(found, OpenedFile), found
     return found
 
 
@@ -275,7 +275,7 @@ def test_refused_rows_come_back_as_a_workbook_that_reads_the_same() -> None:
     columns = {"order_id": "order_id", "amount": "amount"}
     content = workbook(("S", cells))
     before = rows(content, columns=columns, decimal=",")
-    again = b"".join(rejected_again(opened(content, columns=columns, decimal=","), {"S!4"}))
+    again = b"".join(rows_at_places(opened(content, columns=columns, decimal=","), {"S!4"}))
     assert again.startswith(b"PK")
     (after,) = rows(again, columns=columns, decimal=",")
     assert isinstance(after, Row) and isinstance(before[1], Row)
@@ -380,7 +380,7 @@ def test_hostile_workbooks_stay_within_memory_and_time(tmp_path: Path) -> None:
     for name, (body, expected) in bodies.items():
         path = tmp_path / "hostile.xls"
         path.write_bytes(body)
-        said = hostile.read(path, megabytes=400)
+        said = hostile.read_in_subprocess(path, megabytes=400)
         assert {key: said.get(key) for key in expected} == expected, (name, said)
         assert said["megabytes"] < 100, (name, said)
 
@@ -395,7 +395,7 @@ def one_sheet_often(times: int, cells: bytes) -> bytes:
 
 
 def test_budgets_are_those_of_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(xls, "CELLS_SORTED", 10)
+    monkeypatch.setattr(xls, "CELLS_SORTED_MAX", 10)
     cells = b"".join(text(row, 0, f"A-{row}") for row in range(20, 0, -1))
     assert refused(workbook(("S", HEADER + cells))) == "WORKBOOK_TOO_LARGE"
 

@@ -12,7 +12,7 @@ from retour.domain.program import Source
 from retour.domain.row import Refusal
 from retour.files import pgp
 from retour.files.open import open_file
-from retour.files.opened import Opened
+from retour.files.opened_file import OpenedFile
 from retour.files.sniff import sniff
 
 pysequoia = pytest.importorskip("pysequoia")
@@ -39,7 +39,7 @@ def read(content: bytes, keys: tuple[str, ...] = (OLD.secret, NEW.secret), **opt
     """The number of rows, or why there are none."""
     source = Source(name="s", channel=Channel.SFTP, options=options)
     found = open_file("may.csv.pgp", io.BytesIO(content), source, keys=lambda: keys)
-    assert isinstance(found, Refusal | Opened)
+    assert isinstance(found, Refusal | OpenedFile)
     return found.code if isinstance(found, Refusal) else str(len(list(found.rows)))
 
 

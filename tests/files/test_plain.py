@@ -14,18 +14,18 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from retour.domain.actions.modification import Modification, TakeBack
-from retour.domain.delivery import Channel, Delivery, Kind
+from retour.domain.delivery import Channel, Delivery, DeliveryKind
 from retour.domain.program import program_from
 from retour.domain.row import Refusal
-from retour.domain.times import instant
+from retour.domain.times import parse_instant
+from retour.fast_path import RowTemplate as RowKind
 from retour.files import table
 from retour.files.open import open_file
-from retour.files.plain import Line
-from retour.kinds import Kind as RowKind
-from retour.normalise import Reading
+from retour.files.plain import FastRow
+from retour.normalise import Normaliser
 
 SAMPLES = Path(__file__).parents[1] / "samples"
-NOW = instant("2026-11-02T09:00:00Z")
+NOW = parse_instant("2026-11-02T09:00:00Z")
 ORDERS: tuple[dict[str, Any], ...] = (
     {},
     {"strip_prefix": "#"},
@@ -44,7 +44,7 @@ SOURCES: tuple[dict[str, Any], ...] = (
 )
 
 
-def reading(source: dict[str, Any], order_key: dict[str, Any], **facts: str) -> Reading:
+def reading(source: dict[str, Any], order_key: dict[str, Any], **facts: str) -> Normaliser:
     document = {
         "program": "acme",
         "currency": "EUR",
@@ -59,7 +59,7 @@ def reading(source: dict[str, Any], order_key: dict[str, Any], **facts: str) -> 
         program="acme",
         channel=Channel.SFTP,
         source="shop",
-        kind=Kind.FILE,
+        kind=DeliveryKind.FILE,
         identity="1",
         received_at=NOW,
         sha256="0" * 64,
@@ -67,16 +67,16 @@ def reading(source: dict[str, Any], order_key: dict[str, Any], **facts: str) -> 
         name="rows.csv",
         facts=facts,
     )
-    return Reading(program, program.sources["shop"], delivery)
+    return Normaliser(program, program.sources["shop"], delivery)
 
 
 @contextmanager
 def carefully() -> Iterator[None]:
-    with patch.object(table, "plain_lines", lambda *_: None):
+    with patch.object(table, "compile_fast_table", lambda *_: None):
         yield
 
 
-def told(content: bytes, read: Reading) -> Any:
+def told(content: bytes, read: Normaliser) -> Any:
     """All there is to know of a file."""
     opened = open_file("rows.csv", io.BytesIO(content), read.source)
     if isinstance(opened, Refusal):
@@ -184,20 +184,20 @@ def reported(content: bytes) -> Any:
 
 
 def test_the_measured_rows_read_the_same_and_nearly_all_are_plain(tmp_path: Path) -> None:
-    path = data.write(tmp_path / "rows.csv", 3_000)
+    path = data.write_csv(tmp_path / "rows.csv", 3_000)
     same(path.read_bytes(), {}, {})
     read = reading({}, {})
     opened = open_file("rows.csv", path.open("rb"), read.source)
     assert not isinstance(opened, Refusal)
     checked = list(read.checked(opened.rows))
     assert sum(isinstance(one, RowKind) for _, one in checked) > 0.9 * len(checked)
-    assert all(isinstance(row, Line) for row, one in checked if isinstance(one, RowKind))
+    assert all(isinstance(row, FastRow) for row, one in checked if isinstance(one, RowKind))
 
 
 def test_a_column_that_only_this_delivery_has_is_no_reason_to_overlook_it() -> None:
     content = b"order_id,amount,change,order_total\nA-1,5,take_back,10\nA-2,5,take_back,20\n"
     source = {"mapping": {"columns": {"order_id": "order_id"}}}
-    read = reading(source, {}, of=Kind.HOOK)
+    read = reading(source, {}, of=DeliveryKind.HOOK)
     assert [one.change for *_, one in told(content, read)[1]] == [
         TakeBack(Decimal(5), of_total=Decimal(10)),
         TakeBack(Decimal(5), of_total=Decimal(20)),
@@ -210,7 +210,7 @@ def test_a_line_is_taken_apart_where_somebody_asks() -> None:
     opened = open_file("rows.csv", io.BytesIO(content), read.source)
     assert not isinstance(opened, Refusal)
     careful, plain = opened.rows
-    assert isinstance(plain, Line) and not isinstance(careful, Line)
+    assert isinstance(plain, FastRow) and not isinstance(careful, FastRow)
     assert (plain.place, plain.raw, plain.layout) == ("3", "A-1,5,reverse\r\n", "")
     assert plain.fields == careful.fields == {"order_id": "A-1", "amount": "5", "change": "reverse"}  # type: ignore[union-attr]
     assert plain != careful and isinstance(read.modification(plain), Modification)

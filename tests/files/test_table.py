@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
 from retour.domain.row import Refusal, Row, Unreadable
-from retour.files.answers import rejected_again
 from retour.files.open import open_file
-from retour.files.opened import Opened
+from retour.files.opened_file import OpenedFile
+from retour.files.result_files import rows_at_places
 from retour.sentences import sentence
 
 SIGNS = st.text(alphabet="aZ1\",; \t\x00\u00a0\u00e9\u20ac='+E#.\r\ufeff", max_size=14)
@@ -31,9 +31,9 @@ def source(**mapping: Any) -> Source:
     return Source(name="s", channel=Channel.SFTP, mapping=mapping)
 
 
-def opened(content: bytes, **mapping: Any) -> Opened:
+def opened(content: bytes, **mapping: Any) -> OpenedFile:
     found = open_file("x.csv", io.BytesIO(content), source(**mapping))
-    assert isinstance(found, Opened), found
+    assert isinstance(found, OpenedFile), found
     return found
 
 
@@ -66,7 +66,7 @@ def test_rejected_rows_read_again_as_they_were(lines: list[str], end: str, encod
     first = rows(content, **mapping)
     places = {row.place for number, row in enumerate(first) if number in refused}
     kept = [row for row in first if row.place in places or isinstance(row, Unreadable)]
-    again = b"".join(rejected_again(opened(content, **mapping), places))
+    again = b"".join(rows_at_places(opened(content, **mapping), places))
     assert [essence(row) for row in rows(again, **mapping)] == [essence(row) for row in kept]
     assert again.startswith(content[: content.index("note".encode(encoding)[-1:])])
 
@@ -84,7 +84,7 @@ def test_no_bytes_raise(content: bytes) -> None:
         b"\xff\xfe" + "order_id,change\n".encode("utf-16-le") + content,
     ):
         found = open_file("x", io.BytesIO(data), source())
-        if isinstance(found, Opened):
+        if isinstance(found, OpenedFile):
             list(found.rows)
 
 
@@ -95,7 +95,7 @@ def test_bytes_that_are_no_text_are_given_back_exactly() -> None:
     assert first.code == "ENCODING_UNCLEAR"
     first.raw.encode()
     assert isinstance(second, Row)
-    assert b"".join(rejected_again(opened(content), ())) == content.replace(b"A-2,reverse,fine\n", b"")
+    assert b"".join(rows_at_places(opened(content), ())) == content.replace(b"A-2,reverse,fine\n", b"")
 
 
 def test_neighbours_are_not_swallowed_by_a_quote_that_closes_in_another_row() -> None:
@@ -183,7 +183,7 @@ class Stream(Endless):
 def test_memory_is_flat_in_rows() -> None:
     def peak(count: int) -> int:
         found = open_file("x", Stream(count), source())  # type: ignore[arg-type]
-        assert isinstance(found, Opened)
+        assert isinstance(found, OpenedFile)
         tracemalloc.start()
         assert sum(1 for _ in found.rows) == count
         highest = tracemalloc.get_traced_memory()[1]
@@ -195,7 +195,7 @@ def test_memory_is_flat_in_rows() -> None:
 
 def test_what_follows_an_unclosed_quote_is_given_back_to_the_byte() -> None:
     content = b'order_id,change,note\nA-1,reverse,"open\n\n \nA-2,reverse,x\r\nA-3'
-    assert b"".join(rejected_again(opened(content), ())) == content
+    assert b"".join(rows_at_places(opened(content), ())) == content
 
 
 def test_very_many_columns_are_no_header_and_cost_no_time() -> None:

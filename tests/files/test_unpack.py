@@ -11,7 +11,7 @@ from retour.domain.delivery import Channel
 from retour.domain.program import Source
 from retour.domain.row import Refusal
 from retour.files.open import open_file
-from retour.files.opened import Opened
+from retour.files.opened_file import OpenedFile
 
 ROWS = b"order_id,change\n" + b"".join(b"A-%d,reverse\n" % number for number in range(1000))
 SOURCE = Source(name="s", channel=Channel.EMAIL)
@@ -69,7 +69,7 @@ def test_members_of_one_layout_are_one_file_even_under_one_name() -> None:
     with pytest.warns(UserWarning, match="Duplicate name"):
         content = zipped(("a.csv", ROWS), ("a.csv", ROWS))
     found = open_file("x.zip", io.BytesIO(content), SOURCE)
-    assert isinstance(found, Opened)
+    assert isinstance(found, OpenedFile)
     places = [row.place for row in found.rows]
     assert len(set(places)) == len(places) == 2000
 
@@ -77,7 +77,7 @@ def test_members_of_one_layout_are_one_file_even_under_one_name() -> None:
 def test_every_layer_is_recognised_by_content() -> None:
     for content in (ROWS, gzip.compress(ROWS), zipped(("a", ROWS)), zipped(("a", ROWS), method=zipfile.ZIP_STORED)):
         found = open_file("report.pdf", io.BytesIO(content), SOURCE)
-        assert isinstance(found, Opened)
+        assert isinstance(found, OpenedFile)
         assert sum(1 for _ in found.rows) == 1000
 
 

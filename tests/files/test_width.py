@@ -15,8 +15,8 @@ from retour.domain.delivery import Channel
 from retour.domain.program import Source
 from retour.domain.row import Refusal, Row, Unreadable
 from retour.files.open import open_file
-from retour.files.opened import Opened
-from retour.files.table import cells_of
+from retour.files.opened_file import OpenedFile
+from retour.files.table import split_cells
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 
@@ -32,14 +32,14 @@ def delimited() -> list[Path]:
     for sample in sorted(SAMPLES.rglob("*")):
         if sample.suffix in (".csv", ".txt", ".tsv") and "hooks" not in sample.parts:
             opened = open_file(sample.name, io.BytesIO(sample.read_bytes()), source_of(sample))
-            if isinstance(opened, Opened) and opened.delimiter and opened.write is None:
+            if isinstance(opened, OpenedFile) and opened.delimiter and opened.write is None:
                 found.append(sample)
     return found
 
 
 def variants(line: str, delimiter: str) -> Iterator[str]:
     """A line with one separator more, or one less, at every place outside of quotes; none where a quote is wrong."""
-    if not isinstance(cells_of(line, delimiter), list):
+    if not isinstance(split_cells(line, delimiter), list):
         return
     within = False
     for at, sign in enumerate([*line, ""]):
@@ -55,7 +55,7 @@ def lines_of(text: str) -> list[str]:
     return text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").split("\n")
 
 
-def text_of(sample: Path, opened: Opened) -> str:
+def text_of(sample: Path, opened: OpenedFile) -> str:
     return sample.read_bytes().decode(opened.encoding, "replace").removeprefix("\ufeff")
 
 
@@ -69,7 +69,7 @@ def rows(content: bytes, source: Source) -> list[Row | Unreadable] | Refusal:
 def test_a_separator_too_many_or_too_few_is_refused_or_changes_nothing(sample: Path, path: str) -> None:
     source = source_of(sample)
     opened = open_file(sample.name, io.BytesIO(sample.read_bytes()), source)
-    assert isinstance(opened, Opened)
+    assert isinstance(opened, OpenedFile)
     head = opened.rejected_head.decode(opened.encoding, "replace")
     tried = 0
     with carefully() if path == "carefully" else nullcontext():
@@ -84,7 +84,7 @@ def test_a_separator_too_many_or_too_few_is_refused_or_changes_nothing(sample: P
     assert tried or not list(opened.rows)
 
 
-def fields_of(head: str, lines: list[str], source: Source, opened: Opened) -> list[dict[str, str]]:
+def fields_of(head: str, lines: list[str], source: Source, opened: OpenedFile) -> list[dict[str, str]]:
     """What the lines say below the header, as far as it is taken in."""
     content = (head + "\n".join([*lines, ""])).encode(opened.encoding, "replace")
     found = rows(content, source)
@@ -95,7 +95,7 @@ def fields_of(head: str, lines: list[str], source: Source, opened: Opened) -> li
 def test_a_header_of_another_width_reads_nothing_into_its_rows(sample: Path) -> None:
     source = source_of(sample)
     opened = open_file(sample.name, io.BytesIO(sample.read_bytes()), source)
-    assert isinstance(opened, Opened)
+    assert isinstance(opened, OpenedFile)
     content = text_of(sample, opened)
     head = lines_of(opened.rejected_head.decode(opened.encoding, "replace"))[-1]
     meant = {row.place: dict(row.fields) for row in opened.rows if isinstance(row, Row)}

@@ -15,21 +15,21 @@ from tests.files.workbooks import header, number, row, shared, text, workbook
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
 from retour.domain.row import Refusal, Row, Unreadable
-from retour.files.answers import rejected_again
 from retour.files.open import open_file
-from retour.files.opened import Opened
-from retour.files.workbook.sheet import text_of
-from retour.files.workbook.write import written
-from retour.numbers import Typed, TypedMoment
+from retour.files.opened_file import OpenedFile
+from retour.files.result_files import rows_at_places
+from retour.files.workbook.sheet import record_text
+from retour.files.workbook.write import write_workbook
+from retour.numbers import TypedMoment, TypedNumber
 
 
-def found_in(content: bytes, **mapping: Any) -> Opened | Refusal:
+def found_in(content: bytes, **mapping: Any) -> OpenedFile | Refusal:
     return open_file("x.xlsx", io.BytesIO(content), Source(name="s", channel=Channel.EMAIL, mapping=mapping))
 
 
-def opened(content: bytes, **mapping: Any) -> Opened:
+def opened(content: bytes, **mapping: Any) -> OpenedFile:
     found = found_in(content, **mapping)
-    assert isinstance(found, Opened), found
+    assert isinstance(found, OpenedFile), found
     return found
 
 
@@ -177,7 +177,7 @@ def test_refused_rows_come_back_as_a_workbook_that_reads_the_same() -> None:
     )  # fmt: skip
     columns = {"order_id": "order_id", "amount": "amount"}
     before = rows(content, columns=columns, decimal=",")
-    again = b"".join(rejected_again(opened(content, columns=columns, decimal=","), {"S!4"}))
+    again = b"".join(rows_at_places(opened(content, columns=columns, decimal=","), {"S!4"}))
     (after,) = rows(again, columns=columns, decimal=",")
     assert isinstance(after, Row) and isinstance(before[1], Row)
     assert (after.place, after.fields, after.raw) == ("S!3", before[1].fields, before[1].raw)
@@ -188,7 +188,7 @@ def test_what_is_no_workbook() -> None:
     assert refused(good[:-30]) == "WORKBOOK_DAMAGED"
     for at in range(40, len(good) - 200, 97):
         found = found_in(good[:at] + bytes([good[at] ^ 0xFF]) + good[at + 1 :])
-        assert isinstance(found, Refusal | Opened)
+        assert isinstance(found, Refusal | OpenedFile)
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr("[Content_Types].xml", "<Types/>")
@@ -220,8 +220,8 @@ def test_no_dtd_in_any_part() -> None:
 @given(st.lists(st.tuples(*[st.text(st.characters(exclude_categories=["Cs"]), max_size=6)] * 3), max_size=8))
 def test_what_is_written_reads_the_same(table: list[tuple[str, str, str]]) -> None:
     head = [["order_id", "amount", "note"]]
-    raws = [text_of([f"A{first}Z", second, third]) for first, second, third in table]
-    found = rows(b"".join(written("S", head, raws, frozenset((0,)))))
+    raws = [record_text([f"A{first}Z", second, third]) for first, second, third in table]
+    found = rows(b"".join(write_workbook("S", head, raws, frozenset((0,)))))
     assert [row_.raw.replace("\r\n", "\n").replace("\r", "\n") for row_ in found] == [
         raw.replace("\r\n", "\n").replace("\r", "\n") for raw in raws
     ]
@@ -271,7 +271,7 @@ def test_hostile_workbooks_stay_within_memory_and_time(tmp_path: Path) -> None:
     for name, (body, expected) in bodies.items():
         path = tmp_path / "hostile.xlsx"
         path.write_bytes(body)
-        said = hostile.read(path, megabytes=400)
+        said = hostile.read_in_subprocess(path, megabytes=400)
         assert {key: said.get(key) for key in expected} == expected, (name, said)
         assert said["megabytes"] < 100, (name, said)
 
@@ -296,7 +296,7 @@ def test_what_was_refused_stays_refused_when_it_comes_back_unchanged(case: str, 
     for _ in range(3):
         (found,) = rows(content)
         assert isinstance(found, Unreadable) and found.code == code
-        content = b"".join(rejected_again(opened(content), {found.place}))
+        content = b"".join(rows_at_places(opened(content), {found.place}))
 
 
 def test_a_number_stays_a_number_and_an_id_of_digits_a_text() -> None:
@@ -308,8 +308,8 @@ def test_a_number_stays_a_number_and_an_id_of_digits_a_text() -> None:
         (found,) = rows(content, **MAPPED)
         assert isinstance(found, Row) and found.fields == {"nr": "1001", "betrag": "12,345", "wort": "0,5"}
         amount = found.fields["betrag"]
-        assert isinstance(amount, Typed) and amount.digits == "12.345"
-        content = b"".join(rejected_again(opened(content, **MAPPED), {found.place}))
+        assert isinstance(amount, TypedNumber) and amount.digits == "12.345"
+        content = b"".join(rows_at_places(opened(content, **MAPPED), {found.place}))
 
 
 def test_a_line_of_totals_may_be_a_formula_without_result() -> None:

@@ -8,11 +8,11 @@ import pytest
 
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
-from retour.files.text import buffered
+from retour.files.text import peekable
 from retour.files.workbook import write, xlsx
-from retour.files.workbook.sheet import Broken
+from retour.files.workbook.sheet import BrokenSheetError
 
-PARTS = write.PARTS | {"xl/workbook.xml": write.WORKBOOK.format(name="s")}
+PARTS = write.PARTS | {"xl/workbook.xml": write.WORKBOOK_XML.format(name="s")}
 CELLS = [
     '<c r="{c}{r}"><v>12.50</v></c>', '<c r="{c}{r}" t="n"><v>007</v></c>', '<c r="{c}{r}" s="1"><v>1e5</v></c>',
     '<c r="{c}{r}" t="s"><v>0</v></c>', '<c r="{c}{r}" t="s"><v>9</v></c>', '<c r="{c}{r}" t="s"><v></v></c>',
@@ -56,7 +56,7 @@ def sheet(chance: random.Random) -> bytes:
         rows.append(f"{start.format(r=number)}{cells}</row>")
         if chance.random() < 0.08:
             rows.append(chance.choice(BETWEEN))
-    head = chance.choice(["", write.MADE, '<?xml version="1.0" encoding="iso-8859-1"?>'])
+    head = chance.choice(["", write.XML_DECLARATION, '<?xml version="1.0" encoding="iso-8859-1"?>'])
     made = f'{head}<worksheet xmlns="{write.NAMESPACE}"><sheetData>{"".join(rows)}</sheetData></worksheet>'.encode()
     return made if chance.random() < 0.95 else made[: chance.randrange(len(made))]
 
@@ -70,12 +70,12 @@ def lines(content: bytes) -> list[object]:
             archive.writestr(name, part)
         archive.writestr("xl/worksheets/sheet1.xml", content)
     out.seek(0)
-    book = xlsx.Book(buffered(out), Source(name="s", channel=Channel.SFTP))
+    book = xlsx.Book(peekable(out), Source(name="s", channel=Channel.SFTP))
     found: list[object] = []
     try:
         for line in book.lines(book.sheets[0]):
             found.append((line.number, line.cells, [*line.inexact], line.far, line.formula, line.long))
-    except Broken:
+    except BrokenSheetError:
         found.append("broken")
     return found
 
@@ -91,7 +91,7 @@ def test_with_and_without_the_parser_a_sheet_is_the_same(monkeypatch: pytest.Mon
 
     for seed in range(1500):
         content = sheet(random.Random(seed))
-        monkeypatch.setattr(xlsx, "PIECE", random.Random(seed).choice([7, 100, 1 << 16]))
+        monkeypatch.setattr(xlsx, "CHUNK_BYTES", random.Random(seed).choice([7, 100, 1 << 16]))
         monkeypatch.setattr(xlsx.SheetReader, "_plain_row", counted)
         fast = lines(content)
         monkeypatch.setattr(xlsx.SheetReader, "_plain_row", lambda *_: False)

@@ -9,7 +9,7 @@ import pytest
 from functions.salesforce import app as salesforce
 from functions.webhook import app as webhook
 from tests import gateway
-from tests.conftest import PROGRAM, House
+from tests.conftest import PROGRAM, ProgramHarness
 from tests.functions.test_api import Answer, Caller, admin, call
 from tests.test_openapi import ELSEWHERE, METHODS, documented
 
@@ -51,7 +51,7 @@ def said(answer: Answer, program: str) -> tuple[Any, ...]:
 
 
 @pytest.fixture
-def foreign(call: Caller, house: House) -> str:
+def foreign(call: Caller, house: ProgramHarness) -> str:
     """A program of somebody else."""
     other = f"{house.program[:-4]}"
     house.hub.programs.apply({**PROGRAM, "program": other}, house.hub.now(), "d")
@@ -115,7 +115,7 @@ def asked(app: Any, method: str, path: str, parameters: dict[str, str], body: by
 
 @pytest.mark.parametrize("body", BODIES)
 def test_a_hook_tells_strangers_nothing_of_programs_and_sources(
-    call: Caller, house: House, monkeypatch: pytest.MonkeyPatch, body: str
+    call: Caller, house: ProgramHarness, monkeypatch: pytest.MonkeyPatch, body: str
 ) -> None:
     monkeypatch.setattr(webhook, "hub", lambda: house.hub)
     monkeypatch.setattr(salesforce, "hub", lambda: house.hub)

@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from tests.conftest import PROGRAM, House
+from tests.conftest import PROGRAM, ProgramHarness
 from tests.functions.test_api import ACTIONS, BATCHES, MODIFICATIONS, Caller, admin, call, sold, take_back
 
-from retour.schedule.locking import lock
+from retour.schedule.locking import finalise_due
 
 ACTS = f"{ACTIONS}/acts"
 DRY = {"dry_run": "true"}
@@ -179,12 +179,12 @@ def test_two_actions_of_one_order_each_have_their_part_in_a_bulk_act(call: Calle
 
 
 def test_more_than_can_be_waited_for_become_a_file_of_those_that_were_found(
-    call: Caller, house: House, monkeypatch: pytest.MonkeyPatch
+    call: Caller, house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from retour.api import acts
-    from retour.intake.receive import receive
+    from retour.intake.ingest import ingest
 
-    monkeypatch.setattr(acts, "AT_ONCE", 2)
+    monkeypatch.setattr(acts, "SYNC_RECORDS_MAX", 2)
     ids = [sold(call, f"A-{n}", action_id=f"X-{n}" if n else None) for n in range(3)]
     asked = {"act": "reverse", "reason": "CANCELLED", "filter": {"state": "pending"}}
     preview = call("POST", ACTS, asked, query=DRY).json
@@ -195,7 +195,7 @@ def test_more_than_can_be_waited_for_become_a_file_of_those_that_were_found(
     assert answer["state"] == "arriving"
     header = house.hub.deliveries(call.program).get(answer["batch"])
     assert header is not None and header.delivery.facts == {"bulk": "1"}
-    assert receive(house.hub, header.delivery, None).counts == {"applied": 3}
+    assert ingest(house.hub, header.delivery, None).counts == {"applied": 3}
     assert {state(call, one)[0] for one in ids} == {"reversed"} and state(call, late)[0] == "pending"
 
 
@@ -244,13 +244,13 @@ def test_a_delivery_is_undone_whole_after_a_dry_run(call: Caller) -> None:
 
 
 def test_the_undo_of_many_records_is_a_file_read_like_every_file(
-    call: Caller, house: House, monkeypatch: pytest.MonkeyPatch
+    call: Caller, house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from retour.api import acts
-    from retour.intake.receive import receive
+    from retour.intake.ingest import ingest
 
-    monkeypatch.setattr(acts, "AT_ONCE", 2)
-    monkeypatch.setattr(acts, "REHEARSED_MAX", 2)
+    monkeypatch.setattr(acts, "SYNC_RECORDS_MAX", 2)
+    monkeypatch.setattr(acts, "DRY_RUN_RECORDS_MAX", 2)
     ids = [sold(call, f"A-{n}") for n in range(3)]
     sent = call("POST", MODIFICATIONS, [take_back(f"A-{n}", reference=f"r{n}") for n in range(3)]).json
     path = f"{BATCHES}/{sent['batch']}/undo"
@@ -259,7 +259,7 @@ def test_the_undo_of_many_records_is_a_file_read_like_every_file(
     assert answer["state"] == "arriving"
     header = house.hub.deliveries(call.program).get(answer["batch"])
     assert header is not None
-    assert receive(house.hub, header.delivery, None).counts == {"applied": 3}
+    assert ingest(house.hub, header.delivery, None).counts == {"applied": 3}
     assert {state(call, one)[1] for one in ids} == {"100.00"}
 
 
@@ -331,7 +331,7 @@ def test_lists_by_lock_day_partner_and_state_go_through_the_indexes(call: Caller
     assert (nobody["items"], nobody["next"]) == ([], None)
 
 
-def test_what_is_final_is_listed_by_state_without_a_partner_page_by_page(call: Caller, house: House) -> None:
+def test_what_is_final_is_listed_by_state_without_a_partner_page_by_page(call: Caller, house: ProgramHarness) -> None:
     for n in range(5):
         sold(call, f"F-{n}", event_time="2026-06-01T12:00:00+02:00", partner=f"p{n % 2}")
     sold(call, "OPEN-1")
@@ -339,7 +339,7 @@ def test_what_is_final_is_listed_by_state_without_a_partner_page_by_page(call: C
     call("POST", MODIFICATIONS, [{"order_id": "OPEN-1", "change": "reverse"}])
     program = house.hub.program(house.program)
     assert program is not None
-    lock(house.hub, program)
+    finalise_due(house.hub, program)
     found: list[str] = []
     query, pages = {"state": "locked", "limit": "2"}, 0
     while True:
@@ -382,7 +382,7 @@ def test_a_filter_that_means_nothing_is_refused(call: Caller, query: dict[str, s
     assert call("GET", ACTIONS, query=query).status == 400
 
 
-def test_the_page_of_another_program_is_not_opened_by_a_cursor(call: Caller, house: House) -> None:
+def test_the_page_of_another_program_is_not_opened_by_a_cursor(call: Caller, house: ProgramHarness) -> None:
     sold(call, "A-1")
     sold(call, "A-2")
     cursor = call("GET", ACTIONS, query={"state": "pending", "limit": "1"}).json["next"]

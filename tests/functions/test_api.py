@@ -12,10 +12,10 @@ import pytest
 import yaml
 from functions.api import app
 from tests import contract
-from tests.conftest import PROGRAM, House
+from tests.conftest import PROGRAM, ProgramHarness
 from tests.settings import change_settings
 
-from retour.api.calls import plain_path
+from retour.api.calls import normalize_path
 from retour.domain.actions.modification import Modification
 from retour.domain.delivery import Channel
 from retour.store.ledger import TableLedger
@@ -66,14 +66,14 @@ class Caller:
         found = base64.b64decode(text) if said.get("isBase64Encoded") else text.encode()
         named = {k.lower(): v for k, v in said.get("headers", {}).items()}
         if method not in ("HEAD", "OPTIONS"):
-            contract.hold(
-                method, plain_path(event["rawPath"]), said["statusCode"], named.get("content-type", ""), found
+            contract.assert_described(
+                method, normalize_path(event["rawPath"]), said["statusCode"], named.get("content-type", ""), found
             )
         return Answer(said["statusCode"], named, found)
 
 
 @pytest.fixture
-def admin(house: House, monkeypatch: pytest.MonkeyPatch) -> Caller:
+def admin(house: ProgramHarness, monkeypatch: pytest.MonkeyPatch) -> Caller:
     """An administrator's key, and a program of its own that was applied with it."""
     monkeypatch.setattr(app, "hub", lambda: house.hub)
     app.quiet_hub.cache_clear()
@@ -86,7 +86,7 @@ def admin(house: House, monkeypatch: pytest.MonkeyPatch) -> Caller:
 
 
 @pytest.fixture
-def call(admin: Caller, house: House) -> Caller:
+def call(admin: Caller, house: ProgramHarness) -> Caller:
     """The program's own key."""
     key = f"rk_{house.program}_0123456789abcdef"
     house.hub.programs.grant(key, Principal(house.program, "merchant", "till 4"))
@@ -182,7 +182,7 @@ def test_what_comes_too_early_waits_and_is_applied_by_the_report(call: Caller) -
 
 
 def test_records_belong_to_the_named_source_else_to_the_first_standard_one_else_to_the_api_itself(
-    call: Caller, house: House
+    call: Caller, house: ProgramHarness
 ) -> None:
     def source_of(**query: str) -> str:
         batch = call("POST", MODIFICATIONS, take_back("A-8", f"{len(query) + 1}"), query=query).json["batch"]
@@ -309,7 +309,7 @@ def test_the_same_idempotency_key_answers_the_same_and_another_body_is_refused(c
 
 
 def test_a_call_cut_off_after_its_records_were_stored_is_answered_as_duplicate(
-    call: Caller, house: House, monkeypatch: pytest.MonkeyPatch
+    call: Caller, house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sold(call, "C-2")
     state = type(house.hub.state("x", "y"))
@@ -374,7 +374,7 @@ def test_actions_reported_again_by_the_same_call_say_so(call: Caller) -> None:
 # Files
 
 
-def test_a_file_is_stored_under_its_name_and_announced(call: Caller, house: House) -> None:
+def test_a_file_is_stored_under_its_name_and_announced(call: Caller, house: ProgramHarness) -> None:
     body = b"order_id,change\nD-1,reverse\n"
     answer = call("POST", FILES, body, query={"name": "../may.csv"}, content_type="text/csv")
     assert answer.status == 202 and answer.json["state"] == "arriving"
@@ -386,7 +386,7 @@ def test_a_file_is_stored_under_its_name_and_announced(call: Caller, house: Hous
     assert call("GET", f"{BATCHES}/{batch}/result").status == 404
 
 
-def test_a_file_whose_news_was_lost_is_taken_in_by_a_redrive(call: Caller, house: House) -> None:
+def test_a_file_whose_news_was_lost_is_taken_in_by_a_redrive(call: Caller, house: ProgramHarness) -> None:
     sold(call, "D-2")
     body = b"order_id,change,reason\nD-2,reverse,CANCELLED\nD-2,fly,\n"
     batch = call("POST", FILES, body, query={"name": "may.csv"}).json["batch"]
@@ -401,14 +401,14 @@ def test_a_file_whose_news_was_lost_is_taken_in_by_a_redrive(call: Caller, house
     assert call("GET", f"{ACTIONS}/D-2~sale").json["changes"] == 1
 
 
-def ledger(house: House) -> TableLedger:
+def ledger(house: ProgramHarness) -> TableLedger:
     program = house.hub.program(house.program)
     assert program is not None
     return house.hub.ledger(program)
 
 
 def test_a_parked_order_is_folded_by_an_administrators_redrive_and_what_cannot_be_stays(
-    admin: Caller, call: Caller, house: House
+    admin: Caller, call: Caller, house: ProgramHarness
 ) -> None:
     sold(call, "D-9")
     ledger(house).insert(unfolded(house, call))
@@ -422,7 +422,7 @@ def test_a_parked_order_is_folded_by_an_administrators_redrive_and_what_cannot_b
     house.hub._sqs.purge_queue(QueueUrl=queue)
 
 
-def unfolded(house: House, call: Caller) -> Modification:
+def unfolded(house: ProgramHarness, call: Caller) -> Modification:
     """A record as a worker leaves it that is killed between insert and fold."""
     answer = call("POST", MODIFICATIONS, take_back("D-8")).json
     record = house.order("D-8").records[0]
@@ -435,7 +435,7 @@ def test_a_name_of_ours_or_of_something_unfinished_is_not_taken(call: Caller, na
     assert call("POST", FILES, b"a", query={"name": name}).status in (400, 422)
 
 
-def test_an_upload_gets_an_address_of_its_own(call: Caller, house: House) -> None:
+def test_an_upload_gets_an_address_of_its_own(call: Caller, house: ProgramHarness) -> None:
     answer = call("POST", "/v1/programs/{p}/uploads", query={"name": "big.csv", "size": "9000000"})
     assert answer.status == 201
     assert f"/api/{house.program}/erp/{answer.json['batch']}/big.csv" in answer.json["url"]
@@ -444,7 +444,7 @@ def test_an_upload_gets_an_address_of_its_own(call: Caller, house: House) -> Non
     assert too_large.status == 413
 
 
-def test_a_held_delivery_is_released_by_a_decision_that_is_stored_too(call: Caller, house: House) -> None:
+def test_a_held_delivery_is_released_by_a_decision_that_is_stored_too(call: Caller, house: ProgramHarness) -> None:
     sold(call, "D-3")
     for what, state in (("release", "done"), ("discard", "refused")):
         body = f"order_id,change,reason\nD-3,reverse,CANCELLED\n#{what}".encode()
@@ -457,16 +457,16 @@ def test_a_held_delivery_is_released_by_a_decision_that_is_stored_too(call: Call
     assert call("GET", f"{ACTIONS}/D-3~sale").json["state"] == "reversed"
 
 
-def hold(house: House, body: bytes, name: str) -> str:
-    from retour.domain.delivery import Kind
-    from retour.intake.receive import receive
+def hold(house: ProgramHarness, body: bytes, name: str) -> str:
+    from retour.domain.delivery import DeliveryKind
+    from retour.intake.ingest import ingest
 
     key = f"raw/{house.program}/{name}"
     house.hub.inbox.put(key, body)
     delivery = house.delivery(
-        Kind.FILE, body, "warehouse", Channel.EMAIL, name=f"{name}.csv", held="UNAUTHENTICATED", body_key=key
+        DeliveryKind.FILE, body, "warehouse", Channel.EMAIL, name=f"{name}.csv", held="UNAUTHENTICATED", body_key=key
     )
-    assert receive(house.hub, delivery, None).state == "held"
+    assert ingest(house.hub, delivery, None).state == "held"
     return delivery.id
 
 
@@ -483,7 +483,7 @@ def pages(call: Caller, path: str, **query: str) -> Iterator[list[dict[str, Any]
         cursor = {"cursor": page["next"]}
 
 
-def test_lists_show_everything_once_newest_first_whatever_the_page(call: Caller, house: House) -> None:
+def test_lists_show_everything_once_newest_first_whatever_the_page(call: Caller, house: ProgramHarness) -> None:
     for number in range(5):
         sold(call, f"E-{number}", partner=f"p{number % 2}")
         house.clock.moment = house.clock.moment.replace(day=3 + number * 4)
@@ -535,7 +535,7 @@ def test_without_a_key_nothing_opens_but_the_papers(call: Caller) -> None:
     assert call("GET", MODIFICATIONS).json["items"] == []
 
 
-def test_foreign_and_missing_are_the_same_404(call: Caller, house: House) -> None:
+def test_foreign_and_missing_are_the_same_404(call: Caller, house: ProgramHarness) -> None:
     house.hub.programs.apply({**PROGRAM, "program": f"{house.program[:-4]}"}, house.hub.now(), "d")
     foreign = Caller(call.key, f"{house.program[:-4]}")
     missing = Caller(call.key, "no-such-program")
@@ -619,7 +619,9 @@ def test_a_record_that_means_nothing_is_an_outcome(call: Caller, record: dict[st
 # Programs
 
 
-def test_an_administrator_applies_a_new_program_and_its_secrets_are_shown_once(admin: Caller, house: House) -> None:
+def test_an_administrator_applies_a_new_program_and_its_secrets_are_shown_once(
+    admin: Caller, house: ProgramHarness
+) -> None:
     name = f"{house.program}-new"
     sources = {
         "erp": {"channel": "api"},
@@ -646,7 +648,7 @@ def test_an_administrator_applies_a_new_program_and_its_secrets_are_shown_once(a
     assert changed.json["version"] == 2 and "credentials" not in changed.json
 
 
-def test_a_wrong_program_is_told_line_by_line_and_changes_nothing(call: Caller, house: House) -> None:
+def test_a_wrong_program_is_told_line_by_line_and_changes_nothing(call: Caller, house: ProgramHarness) -> None:
     text = text_of(house.program).replace(b"currency: EUR", b"currency: EUX")
     answer = call("PUT", "/v1/programs/{p}", text)
     assert answer.status == 422 and answer.json["code"] == "PROGRAM_INVALID"
@@ -662,7 +664,7 @@ def test_a_wrong_program_is_told_line_by_line_and_changes_nothing(call: Caller, 
     assert error["detail"].startswith("'EUX' ist keine gültige Währung nach ISO 4217; meinten Sie")
 
 
-def test_a_changed_program_holds_for_the_very_next_call(call: Caller, house: House) -> None:
+def test_a_changed_program_holds_for_the_very_next_call(call: Caller, house: ProgramHarness) -> None:
     sources = {**PROGRAM["sources"], "erp": {"channel": "api", "default_reason": "LATE"}}
     assert call("PUT", "/v1/programs/{p}", text_of(house.program, reasons=["LATE"], sources=sources)).status == 200
     sold(call, "G-1")
@@ -670,7 +672,7 @@ def test_a_changed_program_holds_for_the_very_next_call(call: Caller, house: Hou
     assert call("GET", f"{ACTIONS}/G-1~sale").json["history"][0]["reason"] == "LATE"
 
 
-def test_a_secret_is_handed_over_kept_and_not_shown(call: Caller, house: House) -> None:
+def test_a_secret_is_handed_over_kept_and_not_shown(call: Caller, house: ProgramHarness) -> None:
     path = "/v1/programs/{p}/sources/{}/secret"
     answer = call("PUT", path.format("erp", p="{p}"), {"signing": ["whsec_1234567890", "whsec_abcdefghij"]})
     assert answer.json == {"source": "erp", "holds": ["signing"]}
@@ -705,7 +707,7 @@ def test_an_administrator_sees_queues_and_makes_keys(admin: Caller, call: Caller
 
 
 def test_a_replay_of_everything_stored_gives_the_same_ledger(
-    call: Caller, house: House, monkeypatch: pytest.MonkeyPatch
+    call: Caller, house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change_settings(house.hub, is_local=True)
     path = f"{ACTIONS}/{sold(call, 'H-1')}"
@@ -725,7 +727,7 @@ def test_a_replay_of_everything_stored_gives_the_same_ledger(
     assert before["amount"] == "75.00"
 
 
-def test_an_openpgp_key_is_made_and_only_its_public_half_is_ever_told(call: Caller, house: House) -> None:
+def test_an_openpgp_key_is_made_and_only_its_public_half_is_ever_told(call: Caller, house: ProgramHarness) -> None:
     pysequoia = pytest.importorskip("pysequoia")
     made = call("POST", "/v1/programs/{p}/sources/erp/openpgp")
     assert made.status == 201 and made.json["source"] == "erp"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from functions.api import app
 from functions.file_drop import app as file_drop
-from tests.conftest import House
+from tests.conftest import ProgramHarness
 from tests.functions.test_api import (
     ACTIONS,
     BATCHES,
@@ -29,11 +29,11 @@ from tests.gateway import event
 
 from retour.api import actions as reports
 from retour.api import time_limit
-from retour.api.problem import Refused, problems
-from retour.sentences import LANGUAGES, all_sentences, filled
+from retour.api.problem import ProblemError, load_problems
+from retour.sentences import LANGUAGES, all_sentences, fill_in
 
 
-def gateway(house: House, call: Caller, method: str, path: str, body: bytes = b"", **headers: str) -> Any:
+def gateway(house: ProgramHarness, call: Caller, method: str, path: str, body: bytes = b"", **headers: str) -> Any:
     """A call as the gateway hands it over, text for what it takes for text."""
     named = {
         "authorization": f"Bearer {call.key}",
@@ -83,7 +83,7 @@ def test_a_query_word_that_is_not_known_is_named_with_the_nearest_one(
     assert deliveries(call) == before
 
 
-def test_a_query_word_said_twice_is_refused(house: House, call: Caller) -> None:
+def test_a_query_word_said_twice_is_refused(house: ProgramHarness, call: Caller) -> None:
     status, problem, _ = gateway(house, call, "GET", f"{MODIFICATIONS}?source=erp&source=till")
     assert (status, problem["code"]) == (400, "UNKNOWN_QUERY") and "more than once" in problem["detail"]
 
@@ -103,7 +103,7 @@ def test_a_query_word_said_twice_is_refused(house: House, call: Caller) -> None:
     ],
 )
 def test_a_field_that_is_not_known_is_400_with_the_nearest_one(
-    house: House, call: Caller, path: str, body: dict[str, Any], closest: str
+    house: ProgramHarness, call: Caller, path: str, body: dict[str, Any], closest: str
 ) -> None:
     action = sold(call, "Q-2")
     batch = call("POST", MODIFICATIONS, take_back("Q-2")).json["batch"]
@@ -131,7 +131,7 @@ def test_a_field_that_is_not_known_is_400_with_the_nearest_one(
 )
 @pytest.mark.parametrize("kind", ["application/json", ""])
 def test_every_json_body_is_read_as_strictly(
-    house: House, call: Caller, path: str, body: bytes, code: str, kind: str
+    house: ProgramHarness, call: Caller, path: str, body: bytes, code: str, kind: str
 ) -> None:
     """D16, as text of the gateway and as bytes."""
     action = sold(call, "Q-3")
@@ -175,7 +175,7 @@ def listed(call: Caller, path: str, **query: str) -> list[str]:
     return [one.get("reference") or one.get("order_id") or one["id"] for one in answer.json["items"]]
 
 
-def test_lists_filter_by_order_partner_source_outcome_and_time(call: Caller, house: House) -> None:
+def test_lists_filter_by_order_partner_source_outcome_and_time(call: Caller, house: ProgramHarness) -> None:
     sold(call, "L-1")
     sold(call, "L-2", partner="suedwind")
     first = call("POST", MODIFICATIONS, take_back("L-1", "10.00", reference="R-1"), query={"source": "erp"}).json
@@ -225,7 +225,7 @@ def test_a_page_of_a_filtered_list_goes_on_where_it_was(call: Caller) -> None:
 # Stored now, read later
 
 
-def landed(house: House, batch: str) -> None:
+def landed(house: ProgramHarness, batch: str) -> None:
     """The object of a batch is told of, as the bucket tells it."""
     header = house.hub.deliveries(house.program).get(batch)
     assert header is not None and header.delivery.body_key.startswith("api/")
@@ -234,10 +234,10 @@ def landed(house: House, batch: str) -> None:
 
 
 def test_a_hundred_actions_are_answered_at_once_and_more_are_read_later(
-    call: Caller, house: House, monkeypatch: pytest.MonkeyPatch
+    call: Caller, house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(file_drop, "hub", lambda: house.hub)
-    monkeypatch.setattr(reports, "AT_ONCE", 3)
+    monkeypatch.setattr(reports, "SYNC_ACTIONS_MAX", 3)
     few = [{**SALE, "order_id": f"M-{number}", "amount": "10.00"} for number in range(3)]
     assert call("POST", ACTIONS, few).status == 200
     many = [{**SALE, "order_id": f"N-{number}", "amount": "10.00"} for number in range(4)]
@@ -263,9 +263,11 @@ def test_a_hundred_actions_are_answered_at_once_and_more_are_read_later(
     assert call("GET", f"{BATCHES}/{csv.json['batch']}").json["counts"] == {"applied": 4}
 
 
-def test_a_repeated_large_call_counts_once(call: Caller, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repeated_large_call_counts_once(
+    call: Caller, house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(file_drop, "hub", lambda: house.hub)
-    monkeypatch.setattr(reports, "AT_ONCE", 1)
+    monkeypatch.setattr(reports, "SYNC_ACTIONS_MAX", 1)
     many = [{**SALE, "order_id": f"P-{number}", "amount": "10.00"} for number in range(2)]
     first = call("POST", ACTIONS, many, idempotency_key="k")
     again = call("POST", ACTIONS, many, idempotency_key="k")
@@ -276,7 +278,9 @@ def test_a_repeated_large_call_counts_once(call: Caller, house: House, monkeypat
     assert call("GET", f"{BATCHES}/{unkeyed}").json["counts"] == {"duplicate": 2}
 
 
-def test_who_prefers_not_to_wait_is_answered_202(call: Caller, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_prefers_not_to_wait_is_answered_202(
+    call: Caller, house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(file_drop, "hub", lambda: house.hub)
     sold(call, "Q-9")
     records = [take_back("Q-9", "1.00", reference="R-1"), take_back("Q-9", "x", reference="R-2")]
@@ -294,7 +298,7 @@ def test_who_prefers_not_to_wait_is_answered_202(call: Caller, house: House, mon
     "kind", ["text/csv", "text/csv; charset=iso-8859-1", "text/plain", "application/xml", "application/json"]
 )
 def test_bytes_that_a_content_type_would_not_keep_are_refused_with_the_type_that_does(
-    house: House, call: Caller, kind: str
+    house: ProgramHarness, call: Caller, kind: str
 ) -> None:
     body = "reference,order_id,change,note\nR-1,Q-7,reverse,größer\n".encode("latin-1")
     path = f"{FILES}?name=latin1.csv"
@@ -308,14 +312,14 @@ def test_bytes_that_a_content_type_would_not_keep_are_refused_with_the_type_that
         assert call("GET", f"{BATCHES}/{batch['batch']}/raw").body == body
 
 
-def test_text_that_is_utf8_is_kept_to_the_byte(house: House, call: Caller) -> None:
+def test_text_that_is_utf8_is_kept_to_the_byte(house: ProgramHarness, call: Caller) -> None:
     body = "\ufeffreference;order_id\r\nR-1;Q-8 ü €\r\n\n".encode()
     status, batch, _ = gateway(house, call, "POST", f"{FILES}?name=utf8.csv", body, content_type="text/csv")
     assert status == 202
     assert call("GET", f"{BATCHES}/{batch['batch']}/raw").body == body
 
 
-def test_a_check_of_a_file_sees_the_bytes_that_were_sent_or_says_so(house: House, call: Caller) -> None:
+def test_a_check_of_a_file_sees_the_bytes_that_were_sent_or_says_so(house: ProgramHarness, call: Caller) -> None:
     path = "/v1/programs/{p}/sources/warehouse/check?name=a.csv"
     body = "reference,order_id,change\nR,ö,reverse\n".encode("latin-1")
     assert gateway(house, call, "POST", path, body, content_type="text/csv")[1]["code"] == "BYTES_NOT_KEPT"
@@ -343,7 +347,7 @@ def test_another_method_is_405_with_those_there_are(call: Caller, method: str, p
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_a_path_that_is_nobodys_is_404_without_a_key(house: House, call: Caller) -> None:
+def test_a_path_that_is_nobodys_is_404_without_a_key(house: ProgramHarness, call: Caller) -> None:
     for method, path in (("GET", "/favicon.ico"), ("POST", "/"), ("GET", "/v2/programs")):
         answer = Caller("", house.program)(method, path)
         assert (answer.status, answer.json["code"]) == (404, "NOT_FOUND")
@@ -355,7 +359,7 @@ def test_head_is_get_without_its_body(call: Caller) -> None:
     assert call("HEAD", f"{ACTIONS}/none").status == 404
 
 
-def test_pages_of_other_origins_may_read_what_is_open_and_nothing_else(house: House, call: Caller) -> None:
+def test_pages_of_other_origins_may_read_what_is_open_and_nothing_else(house: ProgramHarness, call: Caller) -> None:
     asked = {"origin": "https://shop.example", "access-control-request-method": "POST"}
     nobody = Caller("", house.program)
     refused = nobody("OPTIONS", MODIFICATIONS, **{k.replace("-", "_"): v for k, v in asked.items()})
@@ -366,7 +370,7 @@ def test_pages_of_other_origins_may_read_what_is_open_and_nothing_else(house: Ho
     assert nobody("OPTIONS", "/v1/nothing").status == 404
 
 
-def test_control_characters_in_a_path_are_400(house: House, call: Caller) -> None:
+def test_control_characters_in_a_path_are_400(house: ProgramHarness, call: Caller) -> None:
     for path in (
         f"{ACTIONS}/A%00B",
         f"{ACTIONS}/A%0AB",
@@ -381,7 +385,7 @@ def test_control_characters_in_a_path_are_400(house: House, call: Caller) -> Non
 # In whose language
 
 
-def test_a_refusal_is_told_in_the_programs_language(admin: Caller, call: Caller, house: House) -> None:
+def test_a_refusal_is_told_in_the_programs_language(admin: Caller, call: Caller, house: ProgramHarness) -> None:
     assert admin("PUT", "/v1/programs/{p}", text_of(house.program, language="de")).status == 200
     answer = call("GET", BATCHES, query={"limit": "none"}, accept_language="fr")
     assert answer.headers["content-language"] == "de" and "richtig ist eine ganze Zahl" in answer.json["detail"]
@@ -390,7 +394,7 @@ def test_a_refusal_is_told_in_the_programs_language(admin: Caller, call: Caller,
 
 
 def test_who_has_no_program_is_told_in_a_language_it_accepts_and_learns_nothing_by_it(
-    admin: Caller, call: Caller, house: House
+    admin: Caller, call: Caller, house: ProgramHarness
 ) -> None:
     assert admin("PUT", "/v1/programs/{p}", text_of(house.program, language="de")).status == 200
     stranger = Caller("rk_nobody_0123456789abcdef", house.program)
@@ -402,16 +406,16 @@ def test_who_has_no_program_is_told_in_a_language_it_accepts_and_learns_nothing_
     assert (foreign.status, foreign.headers["content-language"]) == (404, "en")
 
 
-@pytest.mark.parametrize("code", sorted(problems()))
+@pytest.mark.parametrize("code", sorted(load_problems()))
 def test_every_problem_has_its_sentence_in_every_language(code: str) -> None:
     from tests.test_sentences import placeholders
 
-    entry = problems()[code]
+    entry = load_problems()[code]
     assert 400 <= entry["status"] < 600
     for texts in (entry["title"], *entry["sentences"].values()):
         assert set(texts) == set(LANGUAGES) and all(texts.values())
         assert len({frozenset(placeholders(text)) for text in texts.values()}) == 1
-        assert filled(texts, {}, "de")
+        assert fill_in(texts, {}, "de")
 
 
 def test_every_refusal_in_the_code_has_its_sentence() -> None:
@@ -426,9 +430,9 @@ def test_every_refusal_in_the_code_has_its_sentence() -> None:
                 if not code.isupper():
                     code, about = "NOT_FOUND", code
                 used.add(code)
-                assert code in problems() or code in all_sentences(), (path, code)
-                if about and code in problems():
-                    assert about in problems()[code]["sentences"], (path, code, about)
+                assert code in load_problems() or code in all_sentences(), (path, code)
+                if about and code in load_problems():
+                    assert about in load_problems()[code]["sentences"], (path, code, about)
     assert len(used) > 40
 
 
@@ -444,14 +448,14 @@ def test_a_fault_of_ours_is_a_problem_document_with_a_reference(call: Caller, br
     def fails(*_: Any) -> Any:
         raise RuntimeError("secret words of the inside")
 
-    broken.setattr(app.batches, "batches", fails)
+    broken.setattr(app.batches, "list_batches", fails)
     answer = call("GET", BATCHES)
     assert (answer.status, answer.json["code"]) == (500, "INTERNAL_ERROR")
     assert "inside" not in answer.json["detail"] and answer.json["detail"].endswith(": 1.")
 
 
 def test_a_call_that_takes_too_long_is_answered_before_the_gateway_gives_up(
-    call: Caller, house: House, broken: pytest.MonkeyPatch
+    call: Caller, house: ProgramHarness, broken: pytest.MonkeyPatch
 ) -> None:
     from retour import wiring
 
@@ -461,7 +465,7 @@ def test_a_call_that_takes_too_long_is_answered_before_the_gateway_gives_up(
         except Exception as error:  # Nothing on the way may take it for a failure of its own.
             raise AssertionError from error
 
-    broken.setattr(app.batches, "batches", slow)
+    broken.setattr(app.batches, "list_batches", slow)
     broken.setattr(time_limit, "SECONDS", 1)
     wiring.hub.cache_clear()
     began = time.monotonic()
@@ -471,13 +475,13 @@ def test_a_call_that_takes_too_long_is_answered_before_the_gateway_gives_up(
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0, "nothing is left running"
 
 
-def test_nobody_without_a_key_meets_a_fault_of_ours(house: House, call: Caller) -> None:
+def test_nobody_without_a_key_meets_a_fault_of_ours(house: ProgramHarness, call: Caller) -> None:
     """Every route by every method, without a key: what it says does not turn on what there is, and is never 5xx."""
-    from retour.api.described import described
+    from retour.api.openapi import load_path_patterns
 
     nobody, keys = Caller("", house.program), {"idempotency_key": "k"}
     count = 0
-    for pattern, _ in described():
+    for pattern, _ in load_path_patterns():
         path = pattern.pattern.replace(r"\.", ".").replace("[^/]+", house.program, 1).replace("[^/]+", "x")
         for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
             for body in (None, {"a": 1}, b"\xff"):
@@ -492,4 +496,4 @@ def test_nobody_without_a_key_meets_a_fault_of_ours(house: House, call: Caller) 
 
 
 def test_a_refusal_can_be_raised_with_any_details() -> None:
-    assert Refused("UNKNOWN_FIELD", "none", field="{x}").detail("en").startswith("`{x}`")
+    assert ProblemError("UNKNOWN_FIELD", "none", field="{x}").detail("en").startswith("`{x}`")

@@ -12,11 +12,10 @@ from typing import Any
 
 import pytest
 from functions.webhook import app as webhook
-from tests.channels.hook_signing import signed, standard_with
-from tests.conftest import PROGRAM, House
+from tests.channels.hook_signing import sign_headers, standard_with
+from tests.conftest import PROGRAM, ProgramHarness
 from tests.functions.test_api import ACTIONS, FILES, MODIFICATIONS, SALE, Answer, Caller, admin, call, text_of
 from tests.gateway import hook
-from tests.senders.hall import CONTEXT, SECRET
 from tests.senders.messages import (
     Message,
     shopify,
@@ -26,9 +25,10 @@ from tests.senders.messages import (
     stripe_refund,
     woocommerce_order,
 )
+from tests.senders.webhook_harness import CONTEXT, SECRET
 
-from retour.intake.receive import receive
-from retour.posting.refold import fold_again
+from retour.intake.ingest import ingest
+from retour.posting.refold import refold_order
 
 __all__ = ["admin", "call"]
 NUMBER = 450789469
@@ -56,7 +56,7 @@ def contracts(**standard: Any) -> dict[str, Any]:
 class Door:
     """A program with a source for each sender, and the ways into it."""
 
-    def __init__(self, admin: Caller, call: Caller, house: House) -> None:
+    def __init__(self, admin: Caller, call: Caller, house: ProgramHarness) -> None:
         self.admin, self.call, self.house = admin, call, house
         self.apply()
         # Later than what the senders' messages tell of themselves.
@@ -80,7 +80,7 @@ class Door:
         """A signed call; what it was answered."""
         body, headers = message
         # What a signature covers is the sender's clock, which no business time moves.
-        mine = signed(HOOKS[source]["kind"], body, SECRET, datetime.now(UTC))
+        mine = sign_headers(HOOKS[source]["kind"], body, SECRET, datetime.now(UTC))
         if "webhook-id" in mine:
             mine = standard_with(SIGNING_KEY, body, datetime.now(UTC), f"msg_{next(self.house.serial)}")
         given = {name.replace("_", "-"): value for name, value in headers.items()} | mine
@@ -95,7 +95,7 @@ class Door:
         assert answer.status == 202, answer.body
         stored = self.house.hub.deliveries(self.call.program).get(answer.json["batch"])
         assert stored is not None
-        receive(self.house.hub, stored.delivery, None)
+        ingest(self.house.hub, stored.delivery, None)
         return self.call("GET", f"/v1/programs/{{p}}/batches/{answer.json['batch']}").json  # type: ignore[no-any-return]
 
     def action(self, action: str) -> dict[str, Any]:
@@ -111,7 +111,7 @@ class Door:
 
 
 @pytest.fixture
-def door(admin: Caller, call: Caller, house: House, monkeypatch: pytest.MonkeyPatch) -> Door:
+def door(admin: Caller, call: Caller, house: ProgramHarness, monkeypatch: pytest.MonkeyPatch) -> Door:
     monkeypatch.setattr(webhook, "hub", lambda: house.hub)
     return Door(admin, call, house)
 
@@ -175,7 +175,7 @@ def test_e10_a_refund_held_as_a_possible_duplicate_closes_its_hold_when_it_fails
     assert door.left(sale) == "60.00"
     assert door.records(outcome="held") == []
     # What the table's stream has done meanwhile.
-    fold_again(door.house.hub, door.call.program, str(NUMBER))
+    refold_order(door.house.hub, door.call.program, str(NUMBER))
     assert list(door.house.hub.deliveries(door.call.program).due("held")) == []
 
 

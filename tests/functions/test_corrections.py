@@ -5,17 +5,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.conftest import PROGRAM, House
+from tests.conftest import PROGRAM, ProgramHarness
 from tests.files.workbooks import header, row, text, workbook
 from tests.functions.test_api import SALE, Caller, admin, call, text_of
 
 from retour.api import corrections
-from retour.api.admission import reader_of
-from retour.domain.delivery import Channel, Kind
+from retour.api.authorization import build_reader
+from retour.domain.delivery import Channel, DeliveryKind
 from retour.intake import correction, file
 from retour.intake.batch import Batch
-from retour.intake.receive import receive
-from retour.intake.replay import rebuild
+from retour.intake.ingest import ingest
+from retour.intake.replay import rebuild_delivery
 
 __all__ = ["admin", "call"]
 ACTIONS = "/v1/programs/{p}/actions"
@@ -77,18 +77,18 @@ def prepared(admin: Caller, call: Caller) -> None:
     assert call("POST", ACTIONS, sales).json["counts"] == {"applied": 4}
 
 
-def dropped(house: House, call: Caller, body: bytes, name: str, source: str = "warehouse") -> str:
+def dropped(house: ProgramHarness, call: Caller, body: bytes, name: str, source: str = "warehouse") -> str:
     key = f"sftp/{call.program}/{source}/{name}"
     house.hub.inbox.put(key, body)
-    batch = receive(house.hub, here(house, call, Kind.FILE, body, source, name=name, body_key=key), None)
+    batch = ingest(house.hub, here(house, call, DeliveryKind.FILE, body, source, name=name, body_key=key), None)
     assert batch.state == "done", batch
     return batch.delivery.id
 
 
-def here(house: House, call: Caller, kind: Kind, body: bytes, source: str, **more: Any) -> Any:
+def here(house: ProgramHarness, call: Caller, kind: DeliveryKind, body: bytes, source: str, **more: Any) -> Any:
     from dataclasses import replace
 
-    channel = Channel.SFTP if kind is Kind.FILE else Channel.API
+    channel = Channel.SFTP if kind is DeliveryKind.FILE else Channel.API
     return replace(house.delivery(kind, body, source, channel, **more), program=call.program)
 
 
@@ -101,7 +101,7 @@ def path(batch: str) -> str:
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_a_row_is_corrected_whatever_it_came_in(name: str, admin: Caller, call: Caller, house: House) -> None:
+def test_a_row_is_corrected_whatever_it_came_in(name: str, admin: Caller, call: Caller, house: ProgramHarness) -> None:
     prepared(admin, call)
     body, place = FORMS[name][0](), FORMS[name][1]
     batch = dropped(house, call, body, name)
@@ -117,23 +117,23 @@ def test_a_row_is_corrected_whatever_it_came_in(name: str, admin: Caller, call: 
     assert (shown["channel"], shown["source"], shown["counts"]) == ("console", "warehouse", {"applied": 1})
     header_ = house.hub.deliveries(call.program).get(batch)
     assert header_ is not None
-    found = correction.links(house.hub, header_.delivery)
+    found = correction.correction_links(house.hub, header_.delivery)
     assert [(one.delivery, one.places) for one in found] == [(done["batch"], frozenset({place}))]
     again = call("POST", path(batch), asked).json
     assert again["counts"] == {"duplicate": 1}, "its reference says that it is the same return"
     assert amount(call, "A-1") == "70.00"
 
 
-def test_the_senders_own_columns_and_mapping_hold(admin: Caller, call: Caller, house: House) -> None:
+def test_the_senders_own_columns_and_mapping_hold(admin: Caller, call: Caller, house: ProgramHarness) -> None:
     prepared(admin, call)
     lines = ("Beleg;Bestellnummer;Betrag;Grund", "B-1;A-0;12,50x;", "B-2;A-1;1,00;Größe", "B-3;A-2;2,00",
              "B-4;A-3;1,00;CANCELLED", "")  # fmt: skip
     body = "\r\n".join(lines).encode("cp1252")
     batch = dropped(house, call, body, "mai.csv", "lager")
-    _, found = corrections.one_row(house.hub, program(house, call), batch, "2")
+    _, found = corrections.load_faulty_row(house.hub, program(house, call), batch, "2")
     assert found.column == "Betrag"
     assert dict(found.sent.columns) == {"Beleg": "B-1", "Bestellnummer": "A-0", "Betrag": "12,50x", "Grund": ""}
-    _, torn = corrections.one_row(house.hub, program(house, call), batch, "4")
+    _, torn = corrections.load_faulty_row(house.hub, program(house, call), batch, "4")
     assert torn.result.code == "ROW_WIDTH" and torn.sent.columns["Betrag"] == "2,00"
     wrong = call("POST", path(batch), {"rows": [{"record": "2", "fields": {"betrag ": "1"}}]})
     assert (wrong.status, wrong.json["code"]) == (400, "UNKNOWN_FIELD")
@@ -145,20 +145,20 @@ def test_the_senders_own_columns_and_mapping_hold(admin: Caller, call: Caller, h
     assert (amount(call, "A-0"), amount(call, "A-2")) == ("87.50", "98.00")
 
 
-def program(house: House, call: Caller) -> Any:
+def program(house: ProgramHarness, call: Caller) -> Any:
     found = house.hub.program(call.program)
     assert found is not None
     return found
 
 
-def test_one_wrong_value_is_mended_in_many_rows(admin: Caller, call: Caller, house: House) -> None:
+def test_one_wrong_value_is_mended_in_many_rows(admin: Caller, call: Caller, house: ProgramHarness) -> None:
     prepared(admin, call)
     lines = [f"R-{n},A-{n},take_back,10.00,EUR,{'RETURN' if n else 'Return'}" for n in range(4)]
     batch = dropped(house, call, "\n".join([",".join(NAMES), *lines, ""]).encode(), "may.csv")
     header_ = house.hub.deliveries(call.program).get(batch)
     assert header_ is not None
-    results = list(reader_of(house.hub, program(house, call)).results(header_))
-    (rule,) = corrections.rules(results, [])
+    results = list(build_reader(house.hub, program(house, call)).results(header_))
+    (rule,) = corrections.suggest_rules(results, [])
     assert (rule.code, rule.column, rule.value, rule.rows) == ("UNKNOWN_REASON", "reason", "RETURN", 3)
     asked = {"set": {"column": "reason", "from": "RETURN", "to": "ITEM_RETURNED", "code": "UNKNOWN_REASON"}}
     assert call("POST", path(batch), asked, query={"dry_run": "true"}).json["counts"] == {"applied": 3}
@@ -166,10 +166,12 @@ def test_one_wrong_value_is_mended_in_many_rows(admin: Caller, call: Caller, hou
     assert [amount(call, f"A-{n}") for n in range(4)] == ["100.00", "90.00", "90.00", "90.00"]
     spent = call("POST", path(batch), asked)
     assert (spent.status, spent.json["code"]) == (409, "NO_ROW_MATCHES")
-    assert corrections.rules(results, correction.links(house.hub, header_.delivery)) == []
+    assert corrections.suggest_rules(results, correction.correction_links(house.hub, header_.delivery)) == []
 
 
-def test_a_correction_that_is_refused_again_is_corrected_in_its_turn(admin: Caller, call: Caller, house: House) -> None:
+def test_a_correction_that_is_refused_again_is_corrected_in_its_turn(
+    admin: Caller, call: Caller, house: ProgramHarness
+) -> None:
     prepared(admin, call)
     batch = dropped(house, call, csv_(), "may.csv")
     first = call("POST", path(batch), {"rows": [{"record": "3", "fields": {"reason": "CANCELED"}}]}).json
@@ -178,7 +180,7 @@ def test_a_correction_that_is_refused_again_is_corrected_in_its_turn(admin: Call
     assert second["counts"] == {"applied": 1} and amount(call, "A-1") == "70.00"
 
 
-def test_an_item_of_a_known_layout_is_corrected_by_itself(admin: Caller, call: Caller, house: House) -> None:
+def test_an_item_of_a_known_layout_is_corrected_by_itself(admin: Caller, call: Caller, house: ProgramHarness) -> None:
     prepared(admin, call)
     sold = {**SALE, "order_id": "B-1", "items": [{"sku": "boot", "quantity": 2, "amount": "80.00"},
                                                  {"sku": "lace", "quantity": 1, "amount": "1.50"}]}  # fmt: skip
@@ -189,7 +191,7 @@ def test_an_item_of_a_known_layout_is_corrected_by_itself(admin: Caller, call: C
     batch = dropped(house, call, body, "impact.csv")
     places = [(one["record"], one["outcome"], one["code"]) for one in outcomes(call, batch)]
     assert places == [("2.1", "applied", ""), ("2.2", "refused", "UNKNOWN_ITEM")]
-    _, found = corrections.one_row(house.hub, program(house, call), batch, "2.2")
+    _, found = corrections.load_faulty_row(house.hub, program(house, call), batch, "2.2")
     assert found.sent.columns[found.column] == "laze"
     done = call("POST", path(batch), {"rows": [{"record": "2.2", "fields": {found.column: "lace"}}]}).json
     assert done["counts"] == {"applied": 1}
@@ -202,14 +204,14 @@ def outcomes(call: Caller, batch: str) -> list[Any]:
 
 
 def test_a_line_of_a_known_layout_that_could_not_be_read_is_corrected_whole(
-    admin: Caller, call: Caller, house: House
+    admin: Caller, call: Caller, house: ProgramHarness
 ) -> None:
     prepared(admin, call)
     body = b"Order Reference;Transaction Date;Status Type;Status Note;Sale Amount\n" \
            b"A-1;01.11.2026;DECLYNED;Item returned;\n"  # fmt: skip
     batch = dropped(house, call, body, "awin.csv", "awin")
     (refused,) = outcomes(call, batch)
-    _, found = corrections.one_row(house.hub, program(house, call), batch, refused["record"])
+    _, found = corrections.load_faulty_row(house.hub, program(house, call), batch, refused["record"])
     assert found.sent.columns[found.column] == "DECLYNED", (found, refused)
     fields = {found.column: "DECLINED"}
     done = call("POST", path(batch), {"rows": [{"record": refused["record"], "fields": fields}]}).json
@@ -217,11 +219,11 @@ def test_a_line_of_a_known_layout_that_could_not_be_read_is_corrected_whole(
     assert call("GET", f"{ACTIONS}/A-1~sale").json["state"] == "reversed"
 
 
-def test_records_of_calls_and_webhooks_are_corrected_too(admin: Caller, call: Caller, house: House) -> None:
+def test_records_of_calls_and_webhooks_are_corrected_too(admin: Caller, call: Caller, house: ProgramHarness) -> None:
     prepared(admin, call)
     records = [{"reference": "R-1", "order_id": "A-0", "change": "take_back", "amount": 20.5, "currency": "EUR"}]
     batch = call("POST", "/v1/programs/{p}/modifications", records).json["batch"]
-    _, found = corrections.one_row(house.hub, program(house, call), batch, "1")
+    _, found = corrections.load_faulty_row(house.hub, program(house, call), batch, "1")
     assert (found.column, found.sent.columns["amount"]) == ("amount", "20.5")
     asked = {"rows": [{"record": "1", "fields": {"amount": "20.50", "reason": "ITEM_RETURNED"}}]}
     assert call("POST", path(batch), asked).json["counts"] == {"applied": 1}
@@ -231,8 +233,8 @@ def test_records_of_calls_and_webhooks_are_corrected_too(admin: Caller, call: Ca
         "refund_line_items": [{"quantity": 1, "subtotal": "140.00", "line_item": {"sku": "X-1"}}],
     }  # fmt: skip
     body = json.dumps({**refund, "order_id": "A-3"}).encode()
-    delivery = here(house, call, Kind.HOOK, body, "shopify", facts={"x-shopify-topic": "refunds/create"})
-    taken = receive(house.hub, delivery, body)
+    delivery = here(house, call, DeliveryKind.HOOK, body, "shopify", facts={"x-shopify-topic": "refunds/create"})
+    taken = ingest(house.hub, delivery, body)
     assert [one.code for one in taken.results] == ["AMOUNT_EXCEEDS_SALE"], taken
     place = taken.results[0].place
     done = call("POST", path(taken.delivery.id), {"rows": [{"record": place, "fields": {"amount": "100.00"}}]}).json
@@ -240,7 +242,9 @@ def test_records_of_calls_and_webhooks_are_corrected_too(admin: Caller, call: Ca
     assert call("GET", f"{ACTIONS}/A-3~sale").json["amount"] == "0.00"
 
 
-def test_what_is_not_refused_or_not_a_sources_is_not_corrected(admin: Caller, call: Caller, house: House) -> None:
+def test_what_is_not_refused_or_not_a_sources_is_not_corrected(
+    admin: Caller, call: Caller, house: ProgramHarness
+) -> None:
     prepared(admin, call)
     batch = dropped(house, call, csv_(), "may.csv")
     for body, status, code in (
@@ -260,11 +264,11 @@ def test_what_is_not_refused_or_not_a_sources_is_not_corrected(admin: Caller, ca
 
 
 def test_a_large_correction_goes_the_way_of_large_files_and_is_rebuilt(
-    admin: Caller, call: Caller, house: House, monkeypatch: pytest.MonkeyPatch
+    admin: Caller, call: Caller, house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared(admin, call)
     batch = dropped(house, call, csv_(), "may.csv")
-    monkeypatch.setattr(file, "ROWS_IN_ONE_PIECE", 0)
+    monkeypatch.setattr(file, "INLINE_ROWS_MAX", 0)
     done = call("POST", path(batch), {"rows": [{"record": "3", "fields": {"reason": "CANCELLED"}}]}).json
     assert done["counts"] == {"applied": 1} and amount(call, "A-1") == "70.00"
     deliveries = house.hub.deliveries(call.program)
@@ -275,6 +279,6 @@ def test_a_large_correction_goes_the_way_of_large_files_and_is_rebuilt(
     from retour.store.items import delivery_document
 
     house.hub.inbox.put("deliveries/x.json", json.dumps(delivery_document(made.delivery)).encode())
-    again = rebuild(house.hub, "deliveries/x.json")
+    again = rebuild_delivery(house.hub, "deliveries/x.json")
     assert isinstance(again, Batch)
-    assert [one.delivery for one in correction.links(house.hub, old.delivery)] == [done["batch"]]
+    assert [one.delivery for one in correction.correction_links(house.hub, old.delivery)] == [done["batch"]]

@@ -10,31 +10,31 @@ from typing import Any
 
 import pytest
 from functions.file_drop import app
-from tests.conftest import PROGRAM, House
+from tests.conftest import PROGRAM, ProgramHarness
 from tests.files import old_workbooks as xls
 from tests.functions.test_inbound_email import CONTEXT, amount
 
-from retour.domain.delivery import Channel, Kind
-from retour.domain.times import text
+from retour.domain.delivery import Channel, DeliveryKind
+from retour.domain.times import format_instant
 from retour.files.pgp import make_key_pair
-from retour.intake import drop
-from retour.intake.arrival import NO_HASH, UPLOAD_MAX, lying_there
-from retour.intake.opening import new_key, public_keys, secret_keys
-from retour.intake.receive import announce
-from retour.replies.tell import tell
-from retour.store.deliveries import Header
+from retour.intake import sftp_uploads
+from retour.intake.encrypted_files import create_key, public_keys, secret_keys
+from retour.intake.ingest import announce_file
+from retour.intake.uploads import NO_HASH, UPLOAD_BYTES_MAX, complete_if_arrived
+from retour.replies.send import send_reply
+from retour.store.deliveries import DeliveryHeader
 
 ROWS = b"order_id;change;amount\nA-1;set_total;80.00\nA-1;set_total;x\n"
 
 
 @pytest.fixture
-def upload(house: House, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def upload(house: ProgramHarness, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     house.report({"order_id": "A-1", "amount": "100.00", "currency": "EUR"})
     moment = house.clock.moment
     monkeypatch.setattr(app, "hub", lambda: house.hub)
     monkeypatch.setattr(house.hub, "now", lambda: moment + timedelta(hours=1))
     monkeypatch.setattr(house.hub, "real_now", lambda: moment + timedelta(hours=1))
-    monkeypatch.setattr(drop, "BETWEEN_LOOKS", 0.05)
+    monkeypatch.setattr(sftp_uploads, "LOOK_SECONDS", 0.05)
 
     def upload(name: str, content: bytes) -> None:
         """The file is put into the source's folder, and the store says so."""
@@ -44,37 +44,37 @@ def upload(house: House, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]
     return upload
 
 
-def put_quietly(house: House, name: str, content: bytes) -> str:
+def put_quietly(house: ProgramHarness, name: str, content: bytes) -> str:
     """An upload of which no event tells; its version."""
     key, inbox = f"sftp/{house.program}/warehouse/{name}", house.hub.inbox
     return str(inbox.client.put_object(Bucket=inbox.bucket, Key=key, Body=content)["VersionId"])
 
 
-def rename(house: House, old: str, new: str) -> None:
+def rename(house: ProgramHarness, old: str, new: str) -> None:
     """As Transfer renames: S3 can only copy and remove."""
     s3, bucket, folder = house.hub.inbox.client, house.hub.inbox.bucket, f"sftp/{house.program}/warehouse"
     s3.copy_object(Bucket=bucket, Key=f"{folder}/{new}", CopySource={"Bucket": bucket, "Key": f"{folder}/{old}"})
     s3.delete_object(Bucket=bucket, Key=f"{folder}/{old}")
 
 
-def remove(house: House, name: str) -> None:
+def remove(house: ProgramHarness, name: str) -> None:
     house.hub.inbox.client.delete_object(Bucket=house.hub.inbox.bucket, Key=f"sftp/{house.program}/warehouse/{name}")
 
 
-def tell_of(house: House, name: str, **fields: Any) -> None:
+def tell_of(house: ProgramHarness, name: str, **fields: Any) -> None:
     """S3's event as it comes at the least: with the key."""
     key = f"sftp/{house.program}/warehouse/{name}"
     app.handler({"source": "aws.s3", "detail": {"object": {"key": key, **fields}}}, CONTEXT)
 
 
-def tell_of_by_server(house: House, name: str, **fields: Any) -> None:
+def tell_of_by_server(house: ProgramHarness, name: str, **fields: Any) -> None:
     """Transfer's event, with no field that it may leave out."""
     path = f"/{house.hub.settings.inbox_bucket}/sftp/{house.program}/warehouse/{name}"
-    event = {"source": "aws.transfer", "time": text(house.hub.real_now())}
+    event = {"source": "aws.transfer", "time": format_instant(house.hub.real_now())}
     app.handler({**event, "detail": {"file-path": path, **fields}}, CONTEXT)
 
 
-def headers(house: House) -> list[Header]:
+def headers(house: ProgramHarness) -> list[DeliveryHeader]:
     """The files that came, as the list of deliveries shows them, oldest first."""
     found = house.hub.deliveries(house.program).newest(f"{house.hub.now():%Y%m%d}")
     return sorted(
@@ -82,28 +82,28 @@ def headers(house: House) -> list[Header]:
     )
 
 
-def bodies(house: House) -> list[bytes]:
+def bodies(house: ProgramHarness) -> list[bytes]:
     deliveries = house.hub.deliveries(house.program)
     return [deliveries.body(header) for header in headers(house)]
 
 
-def beside(house: House) -> set[str]:
+def beside(house: ProgramHarness) -> set[str]:
     folder = f"sftp/{house.program}/warehouse/"
     return {key.removeprefix(folder) for key in house.hub.inbox.keys(folder)}
 
 
-def asked(house: House) -> list[dict[str, Any]]:
+def asked(house: ProgramHarness) -> list[dict[str, Any]]:
     return [message for queue, message in house.sent if queue == "answers"]
 
 
-def test_an_upload_is_taken_in_and_answered_beside(house: House, upload: Callable[..., None]) -> None:
+def test_an_upload_is_taken_in_and_answered_beside(house: ProgramHarness, upload: Callable[..., None]) -> None:
     upload("may.csv", ROWS)
     assert amount(house) == 8000
     assert beside(house) == {"may.csv", "receipt_may.csv"}
     receipt = house.hub.inbox.read(f"sftp/{house.program}/warehouse/receipt_may.csv")
     assert hashlib.sha256(ROWS).hexdigest().encode() in receipt
     [message] = asked(house)
-    tell(house.hub, message)
+    send_reply(house.hub, message)
     assert beside(house) == {"may.csv", "receipt_may.csv", "result_may.csv.csv", "rejected_may.csv"}
     rejected = house.hub.inbox.read(f"sftp/{house.program}/warehouse/rejected_may.csv")
     assert rejected == ROWS.replace(b"A-1;set_total;80.00\n", b"")
@@ -112,7 +112,7 @@ def test_an_upload_is_taken_in_and_answered_beside(house: House, upload: Callabl
 @pytest.mark.parametrize("name", ["x.csv.uploading", "x.csv.partial", "x.csv.new", "_x.csv", "in.x.csv", ".x.csv"])
 @pytest.mark.parametrize("told", ["in order", "backwards", "the last only", "twice", "by the server"])
 def test_d1_a_file_renamed_at_once_is_delivered_once(
-    house: House, upload: Callable[..., None], name: str, told: str
+    house: ProgramHarness, upload: Callable[..., None], name: str, told: str
 ) -> None:
     put_quietly(house, name, ROWS)
     if told == "in order":
@@ -130,7 +130,7 @@ def test_d1_a_file_renamed_at_once_is_delivered_once(
 
 @pytest.mark.parametrize("order", ["first", "second", "both", "backwards"])
 def test_d1_a_file_renamed_under_a_whole_name_is_one_delivery(
-    house: House, upload: Callable[..., None], order: str
+    house: ProgramHarness, upload: Callable[..., None], order: str
 ) -> None:
     put_quietly(house, "may.csv", ROWS)
     if order == "first":
@@ -144,7 +144,7 @@ def test_d1_a_file_renamed_under_a_whole_name_is_one_delivery(
 
 
 def test_d2_five_uploads_of_one_name_are_five_deliveries_each_with_its_bytes(
-    house: House, upload: Callable[..., None]
+    house: ProgramHarness, upload: Callable[..., None]
 ) -> None:
     contents = [ROWS.replace(b"80.00", b"%d.00" % left) for left in (90, 70, 60, 30, 5)]
     versions = [put_quietly(house, "daily.csv", content) for content in contents]
@@ -155,7 +155,7 @@ def test_d2_five_uploads_of_one_name_are_five_deliveries_each_with_its_bytes(
     assert amount(house) == 500
 
 
-def test_d3_removed_by_its_sender_at_once_it_is_delivered(house: House, upload: Callable[..., None]) -> None:
+def test_d3_removed_by_its_sender_at_once_it_is_delivered(house: ProgramHarness, upload: Callable[..., None]) -> None:
     put_quietly(house, "may.csv", ROWS)
     remove(house, "may.csv")
     tell_of(house, "may.csv")
@@ -164,7 +164,7 @@ def test_d3_removed_by_its_sender_at_once_it_is_delivered(house: House, upload: 
 
 @pytest.mark.parametrize(("second", "outcome"), [(b"15.00", "applied"), (b"10.00", "held")])
 def test_d4_the_same_name_another_day_is_another_delivery(
-    house: House, upload: Callable[..., None], second: bytes, outcome: str
+    house: ProgramHarness, upload: Callable[..., None], second: bytes, outcome: str
 ) -> None:
     returns = b"order_id;change;amount\nA-1;take_back;10.00\n"
     put_quietly(house, "daily.csv", returns)
@@ -178,29 +178,31 @@ def test_d4_the_same_name_another_day_is_another_delivery(
     assert amount(house) == (7500 if outcome == "applied" else 9000)
 
 
-def test_an_event_told_twice_or_by_both_is_one_delivery(house: House, upload: Callable[..., None]) -> None:
+def test_an_event_told_twice_or_by_both_is_one_delivery(house: ProgramHarness, upload: Callable[..., None]) -> None:
     for _ in range(2):
         upload("may.csv", ROWS) if not headers(house) else tell_of(house, "may.csv")
         tell_of_by_server(house, "may.csv")
     assert bodies(house) == [ROWS]
 
 
-def test_the_same_file_uploaded_again_is_another_delivery(house: House, upload: Callable[..., None]) -> None:
+def test_the_same_file_uploaded_again_is_another_delivery(house: ProgramHarness, upload: Callable[..., None]) -> None:
     upload("may.csv", ROWS)
     upload("may.csv", ROWS)
     assert bodies(house) == [ROWS, ROWS]
 
 
 @pytest.mark.parametrize("name", ["may.csv.tmp", ".may.csv", "~$may.csv", "_may.csv"])
-def test_half_files_are_left_alone(house: House, upload: Callable[..., None], name: str) -> None:
+def test_half_files_are_left_alone(house: ProgramHarness, upload: Callable[..., None], name: str) -> None:
     upload(name, ROWS)
     assert asked(house) == []
     assert beside(house) == {name}
 
 
-def test_answers_are_ours_by_their_mark_and_not_by_their_name(house: House, upload: Callable[..., None]) -> None:
+def test_answers_are_ours_by_their_mark_and_not_by_their_name(
+    house: ProgramHarness, upload: Callable[..., None]
+) -> None:
     upload("may.csv", ROWS)
-    tell(house.hub, asked(house)[0])
+    send_reply(house.hub, asked(house)[0])
     before = len(headers(house))
     for name in ("receipt_may.csv", "result_may.csv.csv", "rejected_may.csv"):
         tell_of(house, name)
@@ -211,16 +213,16 @@ def test_answers_are_ours_by_their_mark_and_not_by_their_name(house: House, uplo
     assert amount(house) == 7500
 
 
-def test_a_folder_of_the_senders_own_is_answered_in(house: House, upload: Callable[..., None]) -> None:
+def test_a_folder_of_the_senders_own_is_answered_in(house: ProgramHarness, upload: Callable[..., None]) -> None:
     upload("2026/may/daily.csv", ROWS)
-    tell(house.hub, asked(house)[0])
+    send_reply(house.hub, asked(house)[0])
     assert {"2026/may/receipt_daily.csv", "2026/may/result_daily.csv.csv"} <= beside(house)
 
 
 @pytest.mark.parametrize("told", ["before", "after"])
-def test_an_upload_that_broke_off_is_refused(house: House, upload: Callable[..., None], told: str) -> None:
+def test_an_upload_that_broke_off_is_refused(house: ProgramHarness, upload: Callable[..., None], told: str) -> None:
     put_quietly(house, "may.csv", ROWS)
-    failed = {"failure-code": "PARTIAL_UPLOAD", "end-timestamp": text(datetime.now(UTC))}
+    failed = {"failure-code": "PARTIAL_UPLOAD", "end-timestamp": format_instant(datetime.now(UTC))}
     if told == "before":
         tell_of_by_server(house, "may.csv", **failed)
         tell_of(house, "may.csv")
@@ -235,13 +237,13 @@ def test_an_upload_that_broke_off_is_refused(house: House, upload: Callable[...,
     assert amount(house) == 8000
 
 
-def test_a_rejected_file_corrected_is_read(house: House, upload: Callable[..., None]) -> None:
+def test_a_rejected_file_corrected_is_read(house: ProgramHarness, upload: Callable[..., None]) -> None:
     upload("rejected_may.csv", ROWS.replace(b";x", b";75.00"))
     assert amount(house) == 7500
 
 
 def test_what_was_refused_of_an_old_workbook_comes_back_as_one_of_today_and_stays_refused(
-    house: House, upload: Callable[..., None]
+    house: ProgramHarness, upload: Callable[..., None]
 ) -> None:
     """An id that lost its digits, one that became a day, a formula nobody calculated, a text of two numbers."""
     cells = xls.header("order_id", "change", "amount") + b"".join(xls.text(at, 1, "set_total") for at in range(1, 6))
@@ -252,24 +254,24 @@ def test_what_was_refused_of_an_old_workbook_comes_back_as_one_of_today_and_stay
     cells += xls.text(5, 0, "A-1") + xls.text(5, 2, "1.234")
     upload("may.xls", xls.workbook(("May", cells), styles=(0, 16)))
     assert amount(house) == 8000
-    tell(house.hub, asked(house)[-1])
+    send_reply(house.hub, asked(house)[-1])
     assert beside(house) == {"may.xls", "receipt_may.xls", "result_may.xls.csv", "rejected_may.xlsx"}
     codes = ["DAMAGED_ID", "DAMAGED_ID", "CELL_NOT_CALCULATED", "AMOUNT_AMBIGUOUS"]
     assert refused_codes(house, "result_may.xls.csv") == codes
     back = house.hub.inbox.read(f"sftp/{house.program}/warehouse/rejected_may.xlsx")
     assert back.startswith(b"PK"), "what its name says it is"
     upload("again.xlsx", back)
-    tell(house.hub, asked(house)[-1])
+    send_reply(house.hub, asked(house)[-1])
     assert refused_codes(house, "result_again.xlsx.csv") == codes and amount(house) == 8000
 
 
-def refused_codes(house: House, name: str) -> list[str]:
+def refused_codes(house: ProgramHarness, name: str) -> list[str]:
     """The codes of the refused rows, in the order of the file."""
     result = house.hub.inbox.read(f"sftp/{house.program}/warehouse/{name}").decode("utf-8-sig")
     return [row["code"] for row in csv.DictReader(io.StringIO(result)) if row["outcome"] == "refused"]
 
 
-def test_a_file_that_is_none_is_refused_with_a_receipt(house: House, upload: Callable[..., None]) -> None:
+def test_a_file_that_is_none_is_refused_with_a_receipt(house: ProgramHarness, upload: Callable[..., None]) -> None:
     upload("picture.csv", b"\x89PNG\r\n\x1a\n")
     header = house.hub.deliveries(house.program).get(asked(house)[0]["delivery"])
     assert header is not None
@@ -277,10 +279,10 @@ def test_a_file_that_is_none_is_refused_with_a_receipt(house: House, upload: Cal
     assert "receipt_picture.csv" in beside(house)
 
 
-def test_an_announced_file_is_taken_in_when_it_lies_there(house: House, upload: Callable[..., None]) -> None:
-    delivery = house.delivery(Kind.FILE, ROWS, "warehouse", Channel.PULL, name="may.csv", body_key="x")
+def test_an_announced_file_is_taken_in_when_it_lies_there(house: ProgramHarness, upload: Callable[..., None]) -> None:
+    delivery = house.delivery(DeliveryKind.FILE, ROWS, "warehouse", Channel.PULL, name="may.csv", body_key="x")
     key = f"pull/{house.program}/warehouse/{delivery.id}/may.csv"
-    announce(house.hub, replace(delivery, body_key=key))
+    announce_file(house.hub, replace(delivery, body_key=key))
     house.hub.inbox.put(key, ROWS)
     app.handler({"source": "aws.s3", "detail": {"object": {"key": key}}}, CONTEXT)
     assert amount(house) == 8000
@@ -288,26 +290,26 @@ def test_an_announced_file_is_taken_in_when_it_lies_there(house: House, upload: 
 
 
 @pytest.mark.parametrize("key", ["pull/x", "email/{}/post/20261102T090000000Z-0123456789/x.csv", "api/{}/a/no/x", ""])
-def test_objects_nobody_announced_are_left_alone(house: House, upload: Callable[..., None], key: str) -> None:
+def test_objects_nobody_announced_are_left_alone(house: ProgramHarness, upload: Callable[..., None], key: str) -> None:
     app.handler({"source": "aws.s3", "detail": {"object": {"key": key.format(house.program)}}}, CONTEXT)
     assert asked(house) == []
 
 
-def address(house: House) -> tuple[str, str]:
+def address(house: ProgramHarness) -> tuple[str, str]:
     """An upload that was announced: its delivery and the key that its address opens."""
-    delivery = house.delivery(Kind.FILE, b"", "erp", Channel.API, name="may.csv")
+    delivery = house.delivery(DeliveryKind.FILE, b"", "erp", Channel.API, name="may.csv")
     key = f"api/{house.program}/erp/{delivery.id}/may.csv"
-    announce(house.hub, replace(delivery, sha256=NO_HASH, size=-1, body_key=key))
+    announce_file(house.hub, replace(delivery, sha256=NO_HASH, size=-1, body_key=key))
     return delivery.id, key
 
 
-def put(house: House, key: str, at: datetime, size: int = len(ROWS), version: str = "") -> None:
+def put(house: ProgramHarness, key: str, at: datetime, size: int = len(ROWS), version: str = "") -> None:
     found = {"key": key, "size": size, **({"version-id": version} if version else {})}
-    app.handler({"source": "aws.s3", "time": text(at), "detail": {"object": found}}, CONTEXT)
+    app.handler({"source": "aws.s3", "time": format_instant(at), "detail": {"object": found}}, CONTEXT)
 
 
 def test_an_upload_counts_as_received_when_it_is_there_and_not_when_its_address_was_asked_for(
-    house: House, upload: Callable[..., None]
+    house: ProgramHarness, upload: Callable[..., None]
 ) -> None:
     id, key = address(house)
     house.hub.inbox.put(key, ROWS)
@@ -321,7 +323,9 @@ def test_an_upload_counts_as_received_when_it_is_there_and_not_when_its_address_
     assert record.received_at == there
 
 
-def test_what_is_put_to_the_same_address_later_changes_nothing(house: House, upload: Callable[..., None]) -> None:
+def test_what_is_put_to_the_same_address_later_changes_nothing(
+    house: ProgramHarness, upload: Callable[..., None]
+) -> None:
     id, key = address(house)
     s3 = house.hub.inbox.client
     first = s3.put_object(Bucket=house.hub.inbox.bucket, Key=key, Body=ROWS)["VersionId"]
@@ -334,33 +338,37 @@ def test_what_is_put_to_the_same_address_later_changes_nothing(house: House, upl
     assert house.hub.deliveries(house.program).body(header) == ROWS
 
 
-def test_an_upload_that_is_too_large_is_refused_unread(house: House, upload: Callable[..., None]) -> None:
+def test_an_upload_that_is_too_large_is_refused_unread(house: ProgramHarness, upload: Callable[..., None]) -> None:
     id, key = address(house)
-    put(house, key, house.hub.real_now(), size=UPLOAD_MAX + 1)
+    put(house, key, house.hub.real_now(), size=UPLOAD_BYTES_MAX + 1)
     header = house.hub.deliveries(house.program).get(id)
     assert header is not None
     assert (header.state, header.report["code"]) == ("refused", "UPLOAD_TOO_LARGE")
     assert list(house.hub.deliveries(house.program).open()) == []
 
 
-def test_an_upload_whose_news_was_lost_counts_from_when_it_was_put(house: House, upload: Callable[..., None]) -> None:
+def test_an_upload_whose_news_was_lost_counts_from_when_it_was_put(
+    house: ProgramHarness, upload: Callable[..., None]
+) -> None:
     id, key = address(house)
     house.hub.inbox.put(key, ROWS)
     header = house.hub.deliveries(house.program).get(id)
     assert header is not None
-    found = lying_there(house.hub, header.delivery)
+    found = complete_if_arrived(house.hub, header.delivery)
     assert found.received_at == max(header.delivery.received_at, house.hub.inbox.put_at(key))
     assert house.hub.inbox.read(found.body_key) == ROWS and found.body_key.startswith("raw/")
     with pytest.raises(KeyError):
-        lying_there(house.hub, replace(header.delivery, body_key="api/nowhere"))
+        complete_if_arrived(house.hub, replace(header.delivery, body_key="api/nowhere"))
 
 
-def test_an_encrypted_and_signed_upload_is_read_and_answered(house: House, upload: Callable[..., None]) -> None:
+def test_an_encrypted_and_signed_upload_is_read_and_answered(
+    house: ProgramHarness, upload: Callable[..., None]
+) -> None:
     pysequoia = pytest.importorskip("pysequoia")
     sender = make_key_pair("sender")
     declared = {"channel": "sftp", "options": {"require_signature": True, "signers": [sender.public]}}
     house.apply({**PROGRAM, "sources": {**PROGRAM["sources"], "warehouse": declared}})
-    older, newer = (new_key(house.hub, house.program, "warehouse") for _ in range(2))
+    older, newer = (create_key(house.hub, house.program, "warehouse") for _ in range(2))
     assert older["fingerprint"] != newer["fingerprint"]
     signer = pysequoia.Tsk.from_bytes(sender.secret.encode()).signer()
 
@@ -377,28 +385,28 @@ def test_an_encrypted_and_signed_upload_is_read_and_answered(house: House, uploa
     upload("plain.csv", ROWS.replace(b"80.00", b"60.00"))
     assert amount(house) == 7000
     for message in asked(house):
-        tell(house.hub, message)
+        send_reply(house.hub, message)
     folder = f"sftp/{house.program}/warehouse/"
     assert house.hub.inbox.read(f"{folder}rejected_may.csv") == ROWS.replace(b"A-1;set_total;80.00\n", b"")
     for name in ("july.csv.pgp", "plain.csv"):
         assert b"PGP_NOT_SIGNED" in house.hub.inbox.read(f"{folder}result_{name}.csv")
 
 
-def test_a_fifth_key_takes_the_place_of_the_oldest(house: House) -> None:
+def test_a_fifth_key_takes_the_place_of_the_oldest(house: ProgramHarness) -> None:
     pytest.importorskip("pysequoia")
-    made = [new_key(house.hub, house.program, "warehouse")["fingerprint"] for _ in range(5)]
+    made = [create_key(house.hub, house.program, "warehouse")["fingerprint"] for _ in range(5)]
     assert [key["fingerprint"] for key in public_keys(house.hub, house.program, "warehouse")] == made[:0:-1]
     secrets = secret_keys(house.hub, house.program, "warehouse")
     assert len(set(secrets)) == 4 and all("PRIVATE KEY" in secret for secret in secrets)
 
 
 def test_the_answer_has_the_file_s_own_delimiter_and_says_what_was_read(
-    house: House, upload: Callable[..., None]
+    house: ProgramHarness, upload: Callable[..., None]
 ) -> None:
     upload("own.csv", ROWS)
     for queue, message in house.sent:
         if queue == "answers":
-            tell(house.hub, message)
+            send_reply(house.hub, message)
     content = house.hub.inbox.read(f"sftp/{house.program}/warehouse/result_own.csv.csv").decode("utf-8-sig")
     header, first, second = (line.split(";") for line in content.splitlines())
     told = dict(zip(header, first, strict=True))
@@ -415,7 +423,7 @@ ODD_NAMES = (
 )  # fmt: skip
 
 
-def test_a_file_may_be_called_whatever_its_sender_likes(house: House, upload: Callable[..., None]) -> None:
+def test_a_file_may_be_called_whatever_its_sender_likes(house: ProgramHarness, upload: Callable[..., None]) -> None:
     for number, name in enumerate(ODD_NAMES):
         upload(name, b"reference;order_id;change;amount\nn%d;A-1;take_back;1.00\n" % number)
     assert {header.state for header in headers(house)} == {"done"} and len(headers(house)) == len(ODD_NAMES)
@@ -455,7 +463,7 @@ HABITS: dict[str, tuple[list[Step], list[bytes]]] = {
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("habit", HABITS)
 def test_habits_of_clients_lose_and_double_nothing(
-    house: House, upload: Callable[..., None], habit: str, backwards: bool
+    house: ProgramHarness, upload: Callable[..., None], habit: str, backwards: bool
 ) -> None:
     steps, contents = HABITS[habit]
     for do, *values in steps:

@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
-from tests.conftest import PROGRAM, House
+from tests.conftest import PROGRAM, ProgramHarness
 from tests.functions.test_api import SALE, Caller, admin, call, text_of
 
-from retour.intake import arrival, file
-from retour.intake.receive import receive
-from retour.replies.tell import tell
+from retour.intake import file, uploads
+from retour.intake.ingest import ingest
+from retour.replies.send import send_reply
 from retour.wiring import Hub
 
 FILES = "/v1/programs/{p}/files"
@@ -47,7 +47,9 @@ def test_a_dry_run_of_a_file_shows_rows_partners_and_warnings(admin: Caller, cal
     assert [one["kind"] for one in call("GET", "/v1/programs/{p}/batches").json["items"]].count("file") == 0
 
 
-def test_a_held_file_is_shown_with_what_it_would_do_and_released(admin: Caller, call: Caller, house: House) -> None:
+def test_a_held_file_is_shown_with_what_it_would_do_and_released(
+    admin: Caller, call: Caller, house: ProgramHarness
+) -> None:
     prepared(admin, call)
     body = b"order_id,change,amount\nA-0,take_back,10\nA-1,take_back,x\n"
     first = call("POST", FILES, body, query={"name": "may.csv", "source": "drop", "dry_run": "true"}).json
@@ -55,7 +57,7 @@ def test_a_held_file_is_shown_with_what_it_would_do_and_released(admin: Caller, 
     batch = call("POST", FILES, body, query={"name": "may.csv", "source": "drop"}).json["batch"]
     header = house.hub.deliveries(call.program).get(batch)
     assert header is not None
-    receive(house.hub, header.delivery, None)
+    ingest(house.hub, header.delivery, None)
     shown = call("GET", f"/v1/programs/{{p}}/batches/{batch}").json
     assert (shown["state"], shown["code"], shown["counts"]) == ("held", "THRESHOLD_EXCEEDED", {})
     assert "50%" in shown["explanation"] and "40%" in shown["explanation"]
@@ -92,10 +94,10 @@ def test_a_check_needs_a_source_a_name_and_a_file(admin: Caller, call: Caller) -
 
 
 def test_a_dry_run_of_a_large_file_is_a_batch_in_no_list(
-    admin: Caller, call: Caller, house: House, monkeypatch: pytest.MonkeyPatch
+    admin: Caller, call: Caller, house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared(admin, call)
-    monkeypatch.setattr(file, "ROWS_IN_ONE_PIECE", 3)
+    monkeypatch.setattr(file, "INLINE_ROWS_MAX", 3)
     rows = [f"r{n},A-{n % 3},take_back,{n + 1}.00,ITEM_RETURNED" for n in range(8)]
     body = "\n".join(["reference,order_id,change,amount,reason", *rows, "r8,A-1,take_back,1x,FRAUD", ""]).encode()
     asked = {"name": "may.csv", "source": "drop", "dry_run": "true"}
@@ -104,8 +106,8 @@ def test_a_dry_run_of_a_large_file_is_a_batch_in_no_list(
     batch = f"/v1/programs/{{p}}/batches/{said.json['batch']}"
     header = house.hub.deliveries(call.program).get(said.json["batch"])
     assert header is not None
-    assert receive(house.hub, header.delivery, None).state == "dry run"
-    tell(house.hub, {"program": call.program, "delivery": header.delivery.id, "what": "batch"})
+    assert ingest(house.hub, header.delivery, None).state == "dry run"
+    send_reply(house.hub, {"program": call.program, "delivery": header.delivery.id, "what": "batch"})
     shown = call("GET", batch).json
     assert (shown["state"], shown["dry_run"], shown["counts"]) == ("dry run", True, {"applied": 8, "refused": 1})
     assert [(one["partner"], one["payout"]["difference"]) for one in shown["partners"]] == [
@@ -126,11 +128,11 @@ def test_a_dry_run_of_a_large_file_is_a_batch_in_no_list(
     assert sent != header.delivery.id
     real = house.hub.deliveries(call.program).get(sent)
     assert real is not None
-    assert receive(house.hub, real.delivery, None).counts == {"applied": 8, "refused": 1}
+    assert ingest(house.hub, real.delivery, None).counts == {"applied": 8, "refused": 1}
     assert len(call("GET", f"{ACTIONS}/A-0~sale").json["history"]) == 3
 
 
-def test_an_upload_can_be_a_dry_run_too(admin: Caller, call: Caller, house: House) -> None:
+def test_an_upload_can_be_a_dry_run_too(admin: Caller, call: Caller, house: ProgramHarness) -> None:
     prepared(admin, call)
     asked = {"name": "may.csv", "source": "drop", "dry_run": "true"}
     batch = call("POST", "/v1/programs/{p}/uploads", query=asked, headers={"idempotency-key": "k-1"}).json["batch"]
@@ -138,24 +140,24 @@ def test_an_upload_can_be_a_dry_run_too(admin: Caller, call: Caller, house: Hous
     assert header is not None and header.delivery.is_dry_run
     body = b"order_id,change,amount\nA-0,take_back,10\n"
     house.hub.inbox.put(header.delivery.body_key, body)
-    put = arrival.complete(house.hub, header.delivery, house.hub.now(), len(body), "")
-    assert receive(house.hub, put, None).state == "dry run"
+    put = uploads.complete_upload(house.hub, header.delivery, house.hub.now(), len(body), "")
+    assert ingest(house.hub, put, None).state == "dry run"
     assert call("GET", f"/v1/programs/{{p}}/batches/{batch}").json["counts"] == {"applied": 1}
     assert call("GET", f"{ACTIONS}/A-0~sale").json["amount"] == "100.00"
 
 
 def test_what_was_left_on_its_way_goes_on(
-    admin: Caller, call: Caller, house: House, monkeypatch: pytest.MonkeyPatch
+    admin: Caller, call: Caller, house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared(admin, call)
-    monkeypatch.setattr(file, "ROWS_IN_ONE_PIECE", 3)
-    monkeypatch.setattr(Hub, "hand_over", lambda self, delivery, more: True)
+    monkeypatch.setattr(file, "INLINE_ROWS_MAX", 3)
+    monkeypatch.setattr(Hub, "start_execution", lambda self, delivery, more: True)
     body = "\n".join(["order_id,change,amount", *[f"A-{n % 3},take_back,{n + 1}" for n in range(8)]]).encode()
     batch = call("POST", FILES, body, query={"name": "may.csv", "source": "drop"}).json["batch"]
     header = house.hub.deliveries(call.program).get(batch)
     assert header is not None
-    assert receive(house.hub, header.delivery, None).state == "working"
-    monkeypatch.setattr(Hub, "hand_over", lambda self, delivery, more: False)
+    assert ingest(house.hub, header.delivery, None).state == "working"
+    monkeypatch.setattr(Hub, "start_execution", lambda self, delivery, more: False)
     assert call("POST", "/v1/redrive").json["moved"]["files"] == 1
     shown = call("GET", f"/v1/programs/{{p}}/batches/{batch}").json
     assert (shown["state"], shown["counts"]) == ("done", {"applied": 8})

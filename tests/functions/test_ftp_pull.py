@@ -14,10 +14,10 @@ from functions.ftp_pull import app
 from pyftpdlib.authorizers import DummyAuthorizer
 from pyftpdlib.handlers import FTPHandler
 from pyftpdlib.servers import FTPServer
-from tests.conftest import PROGRAM, House
+from tests.conftest import PROGRAM, ProgramHarness
 from tests.settings import change_settings
 
-from retour.intake.receive import receive
+from retour.intake.ingest import ingest
 
 CSV = b"reference,order_id,change\nR-1,A-1,reverse\n"
 CONTEXT = SimpleNamespace(
@@ -52,7 +52,9 @@ def merchant(tmp_path: Path) -> Iterator[tuple[Path, int]]:
 
 
 @pytest.fixture
-def call(house: House, merchant: tuple[Path, int], monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+def call(
+    house: ProgramHarness, merchant: tuple[Path, int], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., dict[str, Any]]:
     """Invokes the function with one message for the source `depot`."""
     options = {
         "protocol": "ftp", "allow_plain": True, "host": "127.0.0.1", "port": merchant[1], "user": "retour",
@@ -79,12 +81,12 @@ def leave(merchant: tuple[Path, int], name: str, body: bytes, age: float) -> Non
     os.utime(path, (moment, moment))
 
 
-def last_visit(house: House) -> dict[str, Any]:
+def last_visit(house: ProgramHarness) -> dict[str, Any]:
     return house.hub.state(house.program, "depot").get("last-visit") or {}
 
 
 def test_a_file_comes_into_the_inbox_once_and_is_taken_in(
-    house: House, merchant: tuple[Path, int], call: Callable[..., dict[str, Any]]
+    house: ProgramHarness, merchant: tuple[Path, int], call: Callable[..., dict[str, Any]]
 ) -> None:
     house.report({"order_id": "A-1", "currency": "EUR", "amount": "100.00"})
     leave(merchant, "may.csv", CSV, age=600)
@@ -95,7 +97,7 @@ def test_a_file_comes_into_the_inbox_once_and_is_taken_in(
     assert header is not None and (header.state, header.delivery.name) == ("arriving", "may.csv")
     assert house.hub.inbox.read(header.delivery.body_key) == CSV
     assert (merchant[0] / "in" / "receipt_may.csv").exists()
-    assert receive(house.hub, header.delivery, None).counts == {"applied": 1}
+    assert ingest(house.hub, header.delivery, None).counts == {"applied": 1}
     assert next(iter(house.payouts("A-1").values()))[2] == "reversed"
 
     call(visit="v-2")
@@ -105,7 +107,10 @@ def test_a_file_comes_into_the_inbox_once_and_is_taken_in(
 
 
 def test_a_young_file_is_looked_at_again(
-    house: House, merchant: tuple[Path, int], call: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    house: ProgramHarness,
+    merchant: tuple[Path, int],
+    call: Callable[..., dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     leave(merchant, "may.csv", CSV, age=0)
     call()
@@ -119,7 +124,7 @@ def test_a_young_file_is_looked_at_again(
 
 
 def test_an_answer_is_left_in_the_result_folder(
-    house: House, merchant: tuple[Path, int], call: Callable[..., dict[str, Any]]
+    house: ProgramHarness, merchant: tuple[Path, int], call: Callable[..., dict[str, Any]]
 ) -> None:
     key = f"results/{house.program}/d-1/result.csv"
     house.hub.inbox.put(key, b"line,outcome\n")
@@ -128,7 +133,7 @@ def test_an_answer_is_left_in_the_result_folder(
 
 
 def test_what_fails_is_tried_again_unless_a_person_waits_for_it_or_has_to_mend_it(
-    house: House, merchant: tuple[Path, int], call: Callable[..., dict[str, Any]]
+    house: ProgramHarness, merchant: tuple[Path, int], call: Callable[..., dict[str, Any]]
 ) -> None:
     house.hub.secrets.put(house.program, "depot", {"password": "wrong"})
     failed = {"batchItemFailures": [{"itemIdentifier": "m-1"}]}
@@ -141,7 +146,10 @@ def test_what_fails_is_tried_again_unless_a_person_waits_for_it_or_has_to_mend_i
 
 
 def test_private_addresses_are_not_visited_in_the_cloud(
-    house: House, merchant: tuple[Path, int], call: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    house: ProgramHarness,
+    merchant: tuple[Path, int],
+    call: Callable[..., dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     change_settings(house.hub, allow_private_hosts=False)
     call(visit="v-1")
@@ -149,7 +157,7 @@ def test_private_addresses_are_not_visited_in_the_cloud(
 
 
 def test_a_source_that_is_gone_is_dropped_and_nothing_is_visited_during_a_rebuild(
-    house: House, merchant: tuple[Path, int], call: Callable[..., dict[str, Any]]
+    house: ProgramHarness, merchant: tuple[Path, int], call: Callable[..., dict[str, Any]]
 ) -> None:
     leave(merchant, "may.csv", CSV, age=600)
     for gone in ({"source": "nobody"}, {"source": "erp"}, {"program": "nowhere"}):
@@ -160,7 +168,7 @@ def test_a_source_that_is_gone_is_dropped_and_nothing_is_visited_during_a_rebuil
 
 
 def test_what_only_a_person_can_mend_is_listed_at_once_and_once_and_not_tried_again(
-    house: House, merchant: tuple[Path, int], call: Callable[..., dict[str, Any]]
+    house: ProgramHarness, merchant: tuple[Path, int], call: Callable[..., dict[str, Any]]
 ) -> None:
     deliveries = house.hub.deliveries(house.program)
     house.hub.secrets.put(house.program, "depot", {"password": "wrong"})
@@ -174,14 +182,19 @@ def test_what_only_a_person_can_mend_is_listed_at_once_and_once_and_not_tried_ag
 
 
 def test_what_may_pass_is_listed_at_once_as_well_and_tried_again(
-    house: House, merchant: tuple[Path, int], call: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    house: ProgramHarness,
+    merchant: tuple[Path, int],
+    call: Callable[..., dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from retour.remote import RemoteError, visit
 
     with monkeypatch.context() as down:
         gone = RemoteError("UNREACHABLE", host="x", port=21, said="Connection refused")
         down.setattr(visit, "open_server", lambda *_, **__: (_ for _ in ()).throw(gone))
-        down.setattr(visit.visit, "__kwdefaults__", {**visit.visit.__kwdefaults__, "open_server": visit.open_server})
+        down.setattr(
+            visit.poll_server, "__kwdefaults__", {**visit.poll_server.__kwdefaults__, "open_server": visit.open_server}
+        )
         assert call()["batchItemFailures"] == [{"itemIdentifier": "m-1"}]
     [(source, listed)] = house.hub.deliveries(house.program).due("failing")
     assert (source, listed["code"]) == ("depot", "UNREACHABLE")

@@ -3,7 +3,7 @@
 from typing import Any
 
 import yaml
-from tests.conftest import House
+from tests.conftest import ProgramHarness
 from tests.functions.test_api import Caller, admin, call
 from tests.functions.test_program_terms import Document, at, document, terms
 
@@ -25,7 +25,7 @@ def apply(admin: Caller, program: Document, dry_run: bool = False) -> Document:
     return dict(answer.json)
 
 
-def shop(house: House, lock: Any = MONTH_END, **more: Any) -> Document:
+def shop(house: ProgramHarness, lock: Any = MONTH_END, **more: Any) -> Document:
     """The house's program, whose sales can be returned within 28 days and are told of 2 days later."""
     found = document(house.program, standard=terms(lock=lock))
     found["event_types"]["sale"] = {
@@ -35,7 +35,7 @@ def shop(house: House, lock: Any = MONTH_END, **more: Any) -> Document:
     return found | {"billing_groups": {"default": {"statement": {"day": 4}}}} | more
 
 
-def test_figures_alone_are_proven(call: Caller, house: House) -> None:
+def test_figures_alone_are_proven(call: Caller, house: ProgramHarness) -> None:
     at(house, "2026-12-01")
     found = call("POST", CHECK, FIGURES).json
     assert (found["verdict"], found["unsafe_dates"], found["tight_dates"]) == ("tight", 0, 303)
@@ -51,7 +51,9 @@ def test_figures_alone_are_proven(call: Caller, house: House) -> None:
     assert late["fix"]["lock"] == FIGURES["lock"] and late["fix"]["with_slack"]["days_later"] == 2
 
 
-def test_a_contract_in_force_is_proven_and_tried_with_other_figures(admin: Caller, call: Caller, house: House) -> None:
+def test_a_contract_in_force_is_proven_and_tried_with_other_figures(
+    admin: Caller, call: Caller, house: ProgramHarness
+) -> None:
     at(house, "2026-12-01")
     assert call("GET", CHECK).status == 422, "nobody said how long returns can be reported"
     assert "event_types.sale" in call("GET", CHECK, query={"contract": "standard"}).json["detail"]
@@ -67,7 +69,7 @@ def test_a_contract_in_force_is_proven_and_tried_with_other_figures(admin: Calle
     assert call("GET", CHECK, query={"contracts": "standard"}).status == 400
 
 
-def test_a_draft_is_proven_and_nothing_is_applied(call: Caller, house: House) -> None:
+def test_a_draft_is_proven_and_nothing_is_applied(call: Caller, house: ProgramHarness) -> None:
     draft = shop(house, lock=[{"days_after_event": 60, "country": ["US"]}, {"days_after_event": 29}])
     found = call("POST", CHECK, {"draft": yaml.safe_dump(draft), "contract": "standard"}).json
     assert [(one["lock_rank"], one["verdict"]) for one in found["checks"]] == [(2, "unsafe"), (1, "safe")]
@@ -94,7 +96,7 @@ def test_figures_that_are_wrong_are_named_with_what_is_right(call: Caller) -> No
     assert call("POST", CHECK, {"draft": 3}).status == 422
 
 
-def test_whoever_applies_a_program_is_warned_by_the_same_proof(admin: Caller, house: House) -> None:
+def test_whoever_applies_a_program_is_warned_by_the_same_proof(admin: Caller, house: ProgramHarness) -> None:
     at(house, "2026-12-01")
     (warning,) = apply(admin, shop(house), dry_run=True)["funding"]
     assert (warning["contract"], warning["verdict"], warning["unsafe_dates"]) == ("standard", "unsafe", 303)
@@ -104,7 +106,7 @@ def test_whoever_applies_a_program_is_warned_by_the_same_proof(admin: Caller, ho
     assert "funding" not in apply(admin, shop(house, lock={"days_after_event": 40}), dry_run=True)
 
 
-def test_billing_groups_are_read_strictly(admin: Caller, house: House) -> None:
+def test_billing_groups_are_read_strictly(admin: Caller, house: ProgramHarness) -> None:
     for groups, key, about in (
         ({"a": {"contracts": ["standart"]}}, "billing_groups.a.contracts[1]", "did you mean `standard`?"),
         ({"a": {"event_types": ["sales"]}}, "billing_groups.a.event_types[1]", "did you mean `sale`?"),
@@ -120,7 +122,9 @@ def test_billing_groups_are_read_strictly(admin: Caller, house: House) -> None:
         assert fault["key"] == key and about in fault["detail"], fault
 
 
-def test_a_group_of_some_partners_is_tried_beside_that_of_all_others(admin: Caller, call: Caller, house: House) -> None:
+def test_a_group_of_some_partners_is_tried_beside_that_of_all_others(
+    admin: Caller, call: Caller, house: ProgramHarness
+) -> None:
     groups = {"vip": {"partners": ["xena"], "statement": {"day": 28}}, "default": {"statement": {"day": 4}}}
     apply(admin, shop(house, lock=MONTH_END | {"days_after_month_end": 2}, billing_groups=groups))
     checks = call("GET", CHECK).json["checks"]

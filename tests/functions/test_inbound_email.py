@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from functions.file_drop import app as file_drop
 from functions.inbound_email import app
-from tests.conftest import PROGRAM, House
+from tests.conftest import PROGRAM, ProgramHarness
 
-from local.smtp import Mail, event, stamped
+from local.smtp import Mail, ses_event, with_ses_headers
+from retour.intake import encrypted_files
 from retour.intake import mail as take
-from retour.intake import opening
-from retour.intake.decision import discard, release
-from retour.replies.tell import tell
-from retour.store.deliveries import Header
+from retour.intake.decision import discard_delivery, release_delivery
+from retour.replies.send import send_reply
+from retour.store.deliveries import DeliveryHeader
 
 OLD, TOKEN = "old4old4old4old4old4old4", "k3xk3xk3xk3xk3xk3xk3xk3x"
 ROWS = b"reference,order_id,change,amount\r\nR-1,A-1,set_total,80.00\r\nR-2,A-1,set_total,1e5\r\n"
@@ -33,7 +33,7 @@ CONTEXT = SimpleNamespace(
 class Mailbox:
     """The mail address of a source, and what comes of mails to it."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: ProgramHarness) -> None:
         self.house, self.count, self.sent = house, 0, list[tuple[bytes, str, list[str]]]()
         self.address = f"{house.program}.post.{TOKEN}@in.retour.test"
 
@@ -50,7 +50,7 @@ class Mailbox:
         envelope: str = "bounces@shop.example",
         times: int = 1,
         **headers: str,
-    ) -> list[Header]:
+    ) -> list[DeliveryHeader]:
         """The deliveries a mail becomes, after everything it sets off."""
         message = EmailMessage()
         message["From"] = sender
@@ -63,7 +63,9 @@ class Mailbox:
             message.add_attachment(content, maintype="application", subtype="octet-stream", filename=name)
         return self.arrives(message.as_bytes(policy=SMTP), to or self.address, envelope, times)
 
-    def arrives(self, raw: bytes, to: str, envelope: str = "bounces@shop.example", times: int = 1) -> list[Header]:
+    def arrives(
+        self, raw: bytes, to: str, envelope: str = "bounces@shop.example", times: int = 1
+    ) -> list[DeliveryHeader]:
         self.count += 1
         mail = Mail(
             id=f"{self.house.program}-{self.count}",
@@ -75,10 +77,10 @@ class Mailbox:
             received_at=datetime(2026, 11, 3, 9, 0, self.count, 123456, tzinfo=UTC),
         )
         inbox = self.house.hub.inbox
-        inbox.put(f"mail/{mail.id}", stamped(mail))
+        inbox.put(f"mail/{mail.id}", with_ses_headers(mail))
         before = set(self.files())
         for _ in range(times):
-            app.handler(event(mail), CONTEXT)
+            app.handler(ses_event(mail), CONTEXT)
             for key in sorted(set(self.files()) - before):
                 file_drop.handler({"source": "aws.s3", "detail": {"object": {"key": key}}}, CONTEXT)
         deliveries = self.house.hub.deliveries(self.house.program)
@@ -95,14 +97,14 @@ class Mailbox:
         asked = [message for queue, message in self.house.sent if queue == "answers"]
         self.house.sent.clear()
         for message in asked:
-            tell(self.house.hub, message)
+            send_reply(self.house.hub, message)
         mails = [message_from_bytes(raw, policy=policy.default) for raw, _, _ in self.sent]
         self.sent.clear()
         return [mail for mail in mails if isinstance(mail, EmailMessage)]
 
 
 @pytest.fixture
-def mailbox(house: House, monkeypatch: pytest.MonkeyPatch) -> Mailbox:
+def mailbox(house: ProgramHarness, monkeypatch: pytest.MonkeyPatch) -> Mailbox:
     mailbox = Mailbox(house)
     mailbox.setting()
     house.hub.secrets.put(house.program, "post", {"tokens": [OLD, TOKEN]})
@@ -111,11 +113,11 @@ def mailbox(house: House, monkeypatch: pytest.MonkeyPatch) -> Mailbox:
     monkeypatch.setattr(file_drop, "hub", lambda: house.hub)
     monkeypatch.setattr(house.hub, "real_now", lambda: house.clock.moment)
     monkeypatch.setattr(house.hub, "now", lambda: house.clock.moment)
-    monkeypatch.setattr(house.hub, "mail", lambda raw, sender, to: mailbox.sent.append((raw, sender, list(to))))
+    monkeypatch.setattr(house.hub, "send_mail", lambda raw, sender, to: mailbox.sent.append((raw, sender, list(to))))
     return mailbox
 
 
-def amount(house: House) -> int:
+def amount(house: ProgramHarness) -> int:
     [(left, _, _)] = house.payouts("A-1").values()
     return left
 
@@ -142,7 +144,7 @@ def test_told_twice_it_is_taken_once(mailbox: Mailbox) -> None:
 
 def test_an_address_named_twice_is_one(mailbox: Mailbox) -> None:
     labelled = mailbox.address.replace("@", "+may@")
-    told = take.addressed(mailbox.house.hub, [mailbox.address, labelled])
+    told = take.addressed_sources(mailbox.house.hub, [mailbox.address, labelled])
     assert [program.id for program, _ in told] == [mailbox.house.program]
 
 
@@ -195,7 +197,7 @@ def test_an_unproved_mail_of_an_allowed_sender_waits_for_a_person(mailbox: Mailb
     assert (header.state, header.delivery.held) == ("held", "UNAUTHENTICATED")
     assert amount(mailbox.house) == 10000
     assert mailbox.answers() == [], "nobody knows whose it is"
-    release(mailbox.house.hub, header.delivery, mailbox.house.hub.now())
+    release_delivery(mailbox.house.hub, header.delivery, mailbox.house.hub.now())
     assert amount(mailbox.house) == 8000
     mailbox.house.hub.send(
         "answers", {"program": mailbox.house.program, "delivery": header.delivery.id, "what": "batch"}
@@ -210,7 +212,7 @@ def test_an_unproved_mail_of_an_allowed_sender_waits_for_a_person(mailbox: Mailb
 def test_d12_what_could_not_be_checked_is_held_listed_and_answered_to_nobody(
     mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch, verdict: str, said: str, files: int
 ) -> None:
-    real = event
+    real = ses_event
 
     def doubtful(mail: Mail) -> dict[str, Any]:
         told = real(mail)
@@ -228,10 +230,10 @@ def test_d12_what_could_not_be_checked_is_held_listed_and_answered_to_nobody(
     stranger = mailbox.take(("may.csv", ROWS), sender="stranger@shop.example", envelope=envelope)
     assert stranger == [], "of nobody on the list"
     if files:
-        release(house.hub, header.delivery, house.hub.now())
+        release_delivery(house.hub, header.delivery, house.hub.now())
         assert amount(house) == 8000
     else:
-        discard(house.hub, header.delivery)
+        discard_delivery(house.hub, header.delivery)
         house.hub.send("answers", {"program": house.program, "delivery": header.delivery.id, "what": "batch"})
         assert mailbox.answers() == []
 
@@ -248,7 +250,7 @@ def test_what_looks_like_an_automatic_answer_is_held_with_a_file_and_listed_with
     house = mailbox.house
     assert (header.state, header.delivery.held) == ("held", code)
     assert mailbox.answers() == [] and amount(house) == 10000
-    release(house.hub, header.delivery, house.hub.now())
+    release_delivery(house.hub, header.delivery, house.hub.now())
     house.hub.send("answers", {"program": house.program, "delivery": header.delivery.id, "what": "batch"})
     assert amount(house) == 8000 and mailbox.answers() == [], "not even then: it could go round for ever"
     assert mailbox.take(times=2, **how) == []
@@ -260,19 +262,19 @@ def test_what_looks_like_an_automatic_answer_is_held_with_a_file_and_listed_with
 @pytest.mark.parametrize("files", [1, 0])
 def test_of_many_mails_that_nothing_proves_the_first_of_a_day_are_listed(mailbox: Mailbox, files: int) -> None:
     house = mailbox.house
-    for _ in range(take.LISTED_A_DAY + 4):
+    for _ in range(take.UNREAD_LISTED_PER_DAY + 4):
         mailbox.take(*[("may.csv", ROWS)] * files, envelope="bounces@evil.example", times=2)
     state, code = ("held", "UNAUTHENTICATED") if files else ("refused", "MAIL_UNPROVEN")
     told = [(one.state, one.report["code"]) for one in newest(house) if one.delivery.sender]
-    assert sorted(told) == sorted([(state, code)] * take.LISTED_A_DAY + [("refused", "MAILS_NOT_LISTED")])
+    assert sorted(told) == sorted([(state, code)] * take.UNREAD_LISTED_PER_DAY + [("refused", "MAILS_NOT_LISTED")])
     kept = list(house.hub.inbox.keys(f"raw/mail/{house.program}-"))
-    assert len(kept) == take.LISTED_A_DAY + 4, "not listed, and not lost"
+    assert len(kept) == take.UNREAD_LISTED_PER_DAY + 4, "not listed, and not lost"
     assert mailbox.answers() == [] and amount(house) == 10000
     assert mailbox.take(("may.csv", ROWS))[0].state == "done", "what is proven is read beside them"
 
 
 def test_a_mail_with_a_virus_is_listed_and_not_read(mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = event
+    real = ses_event
 
     def infected(mail: Mail) -> dict[str, Any]:
         told = real(mail)
@@ -286,7 +288,7 @@ def test_a_mail_with_a_virus_is_listed_and_not_read(mailbox: Mailbox, monkeypatc
     assert mailbox.answers() == []
 
 
-def newest(house: House) -> list[Header]:
+def newest(house: ProgramHarness) -> list[DeliveryHeader]:
     found = house.hub.deliveries(house.program).newest("20261103", most=100)
     return [one for one in found if one.delivery.channel.value == "email"]
 
@@ -300,7 +302,7 @@ def test_a_mail_is_moved_away_once_its_files_are_announced(mailbox: Mailbox) -> 
     assert b"may.csv" in inbox.read(kept)
 
 
-@pytest.mark.parametrize("at", ["retour.channels.mail.files_of", "retour.channels.mail.Headers.text"])
+@pytest.mark.parametrize("at", ["retour.channels.mail.mail_files", "retour.channels.mail.Headers.text"])
 def test_a_mail_that_no_worker_can_read_ends_refused_with_a_reference(
     mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, at: str
 ) -> None:
@@ -322,7 +324,7 @@ def test_the_store_that_fails_loses_no_mail_and_the_sweep_takes_it_up(
 ) -> None:
     house = mailbox.house
     take.sweep_mails(house.hub, datetime.now(UTC) + timedelta(hours=1))  # What others left in the one bucket.
-    for failing in ("retour.intake.mail.announce", "retour.intake.mail.claimed_at"):
+    for failing in ("retour.intake.mail.announce_file", "retour.intake.mail.claim_receipt_time"):
         with monkeypatch.context() as down:
             down.setattr(failing, lambda *_: (_ for _ in ()).throw(TimeoutError()))
             with pytest.raises(TimeoutError):
@@ -407,7 +409,7 @@ def keys_of(mailbox: Mailbox) -> tuple[Any, Any]:
     pysequoia = pytest.importorskip("pysequoia")
     sender = pgp.make_key_pair("sender")
     mailbox.setting(signers=[sender.public])
-    made = opening.new_key(mailbox.house.hub, mailbox.house.program, "post")
+    made = encrypted_files.create_key(mailbox.house.hub, mailbox.house.program, "post")
     return pysequoia.Cert.from_bytes(made["public_key"].encode()), pysequoia.Tsk.from_bytes(sender.secret.encode())
 
 
@@ -419,7 +421,7 @@ def sealed(content: bytes, recipient: Any, sender: Any = None) -> bytes:
     return made
 
 
-def unproved(mailbox: Mailbox, *files: tuple[str, bytes], **more: Any) -> list[Header]:
+def unproved(mailbox: Mailbox, *files: tuple[str, bytes], **more: Any) -> list[DeliveryHeader]:
     """A mail that DMARC does not prove."""
     return mailbox.take(*files, envelope="nobody@elsewhere.example", **more)
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from functions.webhook import app as webhook
-from tests.conftest import House
+from tests.conftest import ProgramHarness
 from tests.functions.test_api import Caller, admin, call, text_of
 from tests.gateway import hook
 
-from retour.channels.standard import signed
+from retour.channels.standard import sign_headers
 from retour.store.programs import Principal
 
 __all__ = ["admin", "call"]
@@ -21,7 +21,7 @@ SECRETS = "/v1/programs/{p}/sources/erp/secrets"
 TWICE = "/v1/programs/{p}/batches"
 
 
-def test_a_key_is_shown_once_listed_without_itself_and_revoked_for_good(admin: Caller, house: House) -> None:
+def test_a_key_is_shown_once_listed_without_itself_and_revoked_for_good(admin: Caller, house: ProgramHarness) -> None:
     made = admin("POST", KEYS, {"name": "till 5"})
     key = made.json["key"]
     assert made.status == 201 and made.json["tail"] == key[-4:] and made.json["made_by"] == "operator"
@@ -38,7 +38,7 @@ def test_a_key_is_shown_once_listed_without_itself_and_revoked_for_good(admin: C
     assert [one["revoked_by"] for one in admin("GET", KEYS).json["items"]] == ["operator", ""]
 
 
-def test_every_key_is_listed_and_the_oldest_of_many_can_be_revoked(admin: Caller, house: House) -> None:
+def test_every_key_is_listed_and_the_oldest_of_many_can_be_revoked(admin: Caller, house: ProgramHarness) -> None:
     for n in range(230):
         house.hub.programs.grant(f"rk_many_{house.program}_{n}", Principal(house.program, "merchant", f"till {n}"))
     listed = admin("GET", KEYS).json["items"]
@@ -49,7 +49,7 @@ def test_every_key_is_listed_and_the_oldest_of_many_can_be_revoked(admin: Caller
 
 
 def test_that_a_key_was_used_is_written_once_an_hour(
-    admin: Caller, house: House, monkeypatch: pytest.MonkeyPatch
+    admin: Caller, house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     till = Caller(admin("POST", KEYS, {"name": "till 5"}).json["key"], house.program)
     written: list[Any] = []
@@ -67,7 +67,7 @@ def test_that_a_key_was_used_is_written_once_an_hour(
 
 
 def test_only_an_administrator_makes_and_revokes_and_only_own_keys_are_seen(
-    admin: Caller, call: Caller, house: House
+    admin: Caller, call: Caller, house: ProgramHarness
 ) -> None:
     [first] = [key for key in admin("GET", KEYS).json["items"] if key["name"] == "first key"]
     assert call("POST", KEYS, {"name": "x"}).status == 403
@@ -79,16 +79,16 @@ def test_only_an_administrator_makes_and_revokes_and_only_own_keys_are_seen(
     assert admin("POST", f"/v1/programs/{other}/keys/{first['id']}/revoke").status == 404
 
 
-def hooked(house: House, secret: str, number: int) -> int:
+def hooked(house: ProgramHarness, secret: str, number: int) -> int:
     record = {"order_id": "A-1", "change": "reverse", "reason": "CANCELLED", "reference": f"R-{number}"}
     body = json.dumps(record).encode()
-    headers = signed(body, [secret], house.hub.real_now())
+    headers = sign_headers(body, [secret], house.hub.real_now())
     found = webhook.handler(hook(house.program, "erp", body, headers), CONTEXT)
     return int(found["statusCode"])
 
 
 def test_a_secret_is_rotated_without_a_gap_and_the_old_one_revoked_by_its_last_use(
-    admin: Caller, call: Caller, house: House, monkeypatch: pytest.MonkeyPatch
+    admin: Caller, call: Caller, house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhook, "hub", lambda: house.hub)
     [old] = house.hub.secret(house.program, "erp")["signing"]
@@ -110,7 +110,7 @@ def test_a_secret_is_rotated_without_a_gap_and_the_old_one_revoked_by_its_last_u
     assert call("POST", f"{SECRETS}/signing/{oldest['id']}/revoke").status == 404
 
 
-def test_an_answer_with_a_secret_is_not_given_twice(admin: Caller, call: Caller, house: House) -> None:
+def test_an_answer_with_a_secret_is_not_given_twice(admin: Caller, call: Caller, house: ProgramHarness) -> None:
     for caller, path in ((call, f"{SECRETS}/signing/rotate"), (admin, KEYS)):
         assert caller("POST", path, {}, idempotency_key="k-1").status == 201
         again = caller("POST", path, {}, idempotency_key="k-1")
@@ -118,7 +118,7 @@ def test_an_answer_with_a_secret_is_not_given_twice(admin: Caller, call: Caller,
     assert len(call("GET", SECRETS).json["items"]) == 2 and len(admin("GET", KEYS).json["items"]) == 3
 
 
-def test_what_others_make_is_handed_over_and_never_told(call: Caller, admin: Caller, house: House) -> None:
+def test_what_others_make_is_handed_over_and_never_told(call: Caller, admin: Caller, house: ProgramHarness) -> None:
     options = {"protocol": "sftp", "host": "ftp.merchant.example", "user": "retour"}
     sources = {"depot": {"channel": "pull", "options": options}, "crm": {"channel": "api"}}
     assert admin("PUT", "/v1/programs/{p}", text_of(house.program, sources=sources)).status == 200
@@ -130,7 +130,7 @@ def test_what_others_make_is_handed_over_and_never_told(call: Caller, admin: Cal
     assert "s3cret" not in json.dumps(call("GET", f"{depot}/secrets").json)
 
 
-def test_an_openpgp_key_is_ended_with_its_secret_half(call: Caller, house: House) -> None:
+def test_an_openpgp_key_is_ended_with_its_secret_half(call: Caller, house: ProgramHarness) -> None:
     pytest.importorskip("pysequoia")
     made = call("POST", "/v1/programs/{p}/sources/erp/openpgp").json
     [line] = [one for one in call("GET", SECRETS).json["items"] if one["what"] == "openpgp"]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.conftest import PROGRAM, House
+from tests.conftest import PROGRAM, ProgramHarness
 from tests.functions.test_api import ACTIONS, MODIFICATIONS, Caller, admin, call
 
 __all__ = ["admin", "call"]
@@ -38,7 +38,7 @@ def quoted(call: Caller, sku: str) -> str:
     return str(call("POST", QUOTE, asked).json["due"]["payout"])
 
 
-def test_a_list_is_uploaded_and_rules_go_by_it_from_then_on(admin: Caller, call: Caller, house: House) -> None:
+def test_a_list_is_uploaded_and_rules_go_by_it_from_then_on(admin: Caller, call: Caller, house: ProgramHarness) -> None:
     early = admin("PUT", PUT, document(house.program, deepcopy(RULES)))
     assert early.status == 422
     [error] = early.json["errors"]
@@ -59,7 +59,9 @@ def test_a_list_is_uploaded_and_rules_go_by_it_from_then_on(admin: Caller, call:
     assert call("GET", f"{LISTS}/winter").status == 404
 
 
-def test_what_was_booked_by_a_list_stays_when_it_is_replaced(admin: Caller, call: Caller, house: House) -> None:
+def test_what_was_booked_by_a_list_stays_when_it_is_replaced(
+    admin: Caller, call: Caller, house: ProgramHarness
+) -> None:
     upload(call, "BOOT-1")
     assert admin("PUT", PUT, document(house.program, deepcopy(RULES))).status == 200
     sale = {"event_type": "sale", "partner": "nordlicht", "event_time": "2026-11-01T12:00:00+01:00", "currency": "EUR"}
@@ -76,7 +78,9 @@ def test_what_was_booked_by_a_list_stays_when_it_is_replaced(admin: Caller, call
     assert batch.body == b"SOCK", "kept as it came, so that everything can be rebuilt from it"
 
 
-def test_twenty_thousand_entries_are_a_list_and_one_more_is_not(admin: Caller, call: Caller, house: House) -> None:
+def test_twenty_thousand_entries_are_a_list_and_one_more_is_not(
+    admin: Caller, call: Caller, house: ProgramHarness
+) -> None:
     every = [f"SKU-{number:05}-{number * 7919 % 100_003:06}" for number in range(20_001)]
     refused = call("PUT", f"{LISTS}/outlet", "\n".join(every).encode(), content_type="text/plain")
     assert (refused.status, refused.json["code"]) == (422, "LIST_INVALID")

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
-from tests.conftest import PROGRAM, House
+from tests.conftest import PROGRAM, ProgramHarness
 from tests.functions.test_api import ACTIONS, MODIFICATIONS, Caller, admin, call, sold, text_of
 
 __all__ = ["admin", "call"]
@@ -31,14 +31,16 @@ def document(program: str, **contracts: Document) -> Document:
     return {"program": program, **said}
 
 
-def apply(admin: Caller, house: House, status: int = 200, query: Any = None, **contracts: Document) -> Document:
+def apply(
+    admin: Caller, house: ProgramHarness, status: int = 200, query: Any = None, **contracts: Document
+) -> Document:
     written = yaml.safe_dump(document(house.program, **deepcopy(contracts)), sort_keys=False).encode()
     answer = admin("PUT", PUT, written, query=query or {})
     assert answer.status == status, answer.body
     return dict(answer.json)
 
 
-def at(house: House, day: str, time: str = "12:00") -> None:
+def at(house: ProgramHarness, day: str, time: str = "12:00") -> None:
     house.clock.moment = datetime.fromisoformat(f"{day}T{time}").replace(tzinfo=ZoneInfo("Europe/Berlin"))
 
 
@@ -46,7 +48,7 @@ def payout(call: Caller, order: str) -> str:
     return str(call("GET", f"{ACTIONS}/{order}~sale").json["payout"])
 
 
-def order(call: Caller, house: House, name: str, partner: str = "xena", **more: Any) -> str:
+def order(call: Caller, house: ProgramHarness, name: str, partner: str = "xena", **more: Any) -> str:
     """An order of 100.00 reported the moment it happens."""
     now = (house.clock.moment - timedelta(minutes=1)).isoformat()
     sold(call, name, **({"partner": partner, "event_time": now} | more))
@@ -58,7 +60,9 @@ def quoted(call: Caller, partner: str) -> str:
     return str(call("POST", QUOTE, asked).json["due"]["payout"])
 
 
-def test_b1_a_partner_taken_off_the_list_and_a_contract_taken_out(admin: Caller, call: Caller, house: House) -> None:
+def test_b1_a_partner_taken_off_the_list_and_a_contract_taken_out(
+    admin: Caller, call: Caller, house: ProgramHarness
+) -> None:
     at(house, TODAY)
     apply(admin, house, standard=terms(), vip=terms("20%", partners=["xena", "yuri"]))
     assert [quoted(call, who) for who in ("xena", "yuri", "zoe")] == ["20.00", "20.00", "8.00"]
@@ -73,7 +77,7 @@ def test_b1_a_partner_taken_off_the_list_and_a_contract_taken_out(admin: Caller,
     assert payout(call, "X-1") == "4.00", "a change is priced by the terms of its moment"
 
 
-def test_b2_an_announcement_is_withdrawn_by_the_old_text(admin: Caller, call: Caller, house: House) -> None:
+def test_b2_an_announcement_is_withdrawn_by_the_old_text(admin: Caller, call: Caller, house: ProgramHarness) -> None:
     at(house, TODAY)
     apply(admin, house, standard=terms())
     apply(admin, house, standard=terms("20%", valid_from="2026-11-03"))
@@ -83,7 +87,7 @@ def test_b2_an_announcement_is_withdrawn_by_the_old_text(admin: Caller, call: Ca
         assert quoted(call, "xena") == "8.00" and order(call, house, f"X-{day}") == "8.00"
 
 
-def test_b3_a_correction_with_an_earlier_start_holds(admin: Caller, call: Caller, house: House) -> None:
+def test_b3_a_correction_with_an_earlier_start_holds(admin: Caller, call: Caller, house: ProgramHarness) -> None:
     at(house, TODAY)
     apply(admin, house, standard=terms(valid_from="2026-06-01"))
     assert order(call, house, "X-1") == "8.00"
@@ -92,7 +96,9 @@ def test_b3_a_correction_with_an_earlier_start_holds(admin: Caller, call: Caller
     assert payout(call, "X-1") == "10.00"
 
 
-def test_b6_an_open_action_keeps_the_way_of_locking_of_its_report(admin: Caller, call: Caller, house: House) -> None:
+def test_b6_an_open_action_keeps_the_way_of_locking_of_its_report(
+    admin: Caller, call: Caller, house: ProgramHarness
+) -> None:
     at(house, TODAY)
     counted = {"days_after_status": 21, "statuses": ["shipped"]}
     apply(admin, house, standard=terms(lock=counted))
@@ -106,7 +112,9 @@ def test_b6_an_open_action_keeps_the_way_of_locking_of_its_report(admin: Caller,
         assert shown["locks_at"] == "2026-11-22T23:00:00.000Z" and shown["credit"]["expected"] == "2026-11-23", name
 
 
-def test_b9_a_program_with_actions_keeps_its_currency_and_zone(admin: Caller, call: Caller, house: House) -> None:
+def test_b9_a_program_with_actions_keeps_its_currency_and_zone(
+    admin: Caller, call: Caller, house: ProgramHarness
+) -> None:
     other = document(house.program, standard=terms()) | {"currency": "USD", "time_zone": "Europe/Lisbon"}
     written = yaml.safe_dump(other, sort_keys=False).encode()
     assert admin("PUT", PUT, written, query={"dry_run": "true"}).status == 200
@@ -120,14 +128,16 @@ def test_b9_a_program_with_actions_keeps_its_currency_and_zone(admin: Caller, ca
 
 @pytest.mark.parametrize("names", [("standard", "vip"), ("vip", "standard")])
 def test_b14_the_order_of_the_document_says_nothing(
-    admin: Caller, call: Caller, house: House, names: tuple[str, str]
+    admin: Caller, call: Caller, house: ProgramHarness, names: tuple[str, str]
 ) -> None:
     both = {"standard": terms(), "vip": terms("20%", partners=["xena"])}
     apply(admin, house, **{name: both[name] for name in names})
     assert quoted(call, "xena") == "20.00"
 
 
-def test_b15_b16_e27_a_promotion_belongs_to_the_orders_placed_in_it(admin: Caller, call: Caller, house: House) -> None:
+def test_b15_b16_e27_a_promotion_belongs_to_the_orders_placed_in_it(
+    admin: Caller, call: Caller, house: ProgramHarness
+) -> None:
     at(house, "2026-11-20")
     apply(admin, house, standard=terms(rules=[{"pays": "20%", "until": "2026-11-27"}, {"pays": "8%"}]))
     at(house, "2026-11-28", "02:00")
@@ -142,7 +152,7 @@ def test_b15_b16_e27_a_promotion_belongs_to_the_orders_placed_in_it(admin: Calle
     assert payout(call, "X-1") == "18.00"
 
 
-def test_b17_a_lock_ranked_by_the_payment_method(admin: Caller, call: Caller, house: House) -> None:
+def test_b17_a_lock_ranked_by_the_payment_method(admin: Caller, call: Caller, house: ProgramHarness) -> None:
     at(house, TODAY)
     ranked = [{"payment_method": ["direct_debit"], "days_after_event": 60}, {"days_after_event": 30}]
     apply(admin, house, standard=terms(lock=ranked))
@@ -154,7 +164,9 @@ def test_b17_a_lock_ranked_by_the_payment_method(admin: Caller, call: Caller, ho
     assert (shown[0]["payment_method"], shown[0]["country"], shown[2]["country"]) == ("direct_debit", "DE", None)
 
 
-def test_e25_terms_announced_by_editing_them_hold_from_their_day(admin: Caller, call: Caller, house: House) -> None:
+def test_e25_terms_announced_by_editing_them_hold_from_their_day(
+    admin: Caller, call: Caller, house: ProgramHarness
+) -> None:
     at(house, "2026-11-20")
     apply(admin, house, standard=terms())
     apply(admin, house, standard=terms("20%", valid_from="2026-11-24"))
@@ -165,7 +177,7 @@ def test_e25_terms_announced_by_editing_them_hold_from_their_day(admin: Caller, 
     assert order(call, house, "X-3", event_time="2026-11-23T23:00:00+01:00") == "8.00"
 
 
-def test_groups_go_between_partners_and_all(admin: Caller, call: Caller, house: House) -> None:
+def test_groups_go_between_partners_and_all(admin: Caller, call: Caller, house: ProgramHarness) -> None:
     said = document(
         house.program, standard=terms(), gold=terms("12%", groups=["gold"]), own=terms("20%", partners=["xena"])
     )
@@ -180,7 +192,9 @@ def test_groups_go_between_partners_and_all(admin: Caller, call: Caller, house: 
 # Shown before
 
 
-def test_whose_terms_change_when_and_what_pending_payouts_would_be(admin: Caller, call: Caller, house: House) -> None:
+def test_whose_terms_change_when_and_what_pending_payouts_would_be(
+    admin: Caller, call: Caller, house: ProgramHarness
+) -> None:
     at(house, TODAY)
     apply(admin, house, standard=terms(), vip=terms("20%", partners=["xena", "yuri"]))
     order(call, house, "X-1")
@@ -209,7 +223,7 @@ def test_whose_terms_change_when_and_what_pending_payouts_would_be(admin: Caller
 
 
 def test_a_document_that_leaves_open_actions_without_terms_is_refused(
-    admin: Caller, call: Caller, house: House
+    admin: Caller, call: Caller, house: ProgramHarness
 ) -> None:
     at(house, TODAY)
     apply(admin, house, standard=terms(), vip=terms("20%", partners=["xena"]))
@@ -231,7 +245,7 @@ def test_a_document_that_leaves_open_actions_without_terms_is_refused(
     assert late.json["outcomes"][0]["code"] == "CONTRACT_MISSING"
 
 
-def test_versions_of_a_contract_that_lie_apart_are_refused(admin: Caller, call: Caller, house: House) -> None:
+def test_versions_of_a_contract_that_lie_apart_are_refused(admin: Caller, call: Caller, house: ProgramHarness) -> None:
     at(house, TODAY)
     apply(admin, house, standard=terms(valid_until="2026-11-30"))
     alone = apply(admin, house, 422, standard=terms("9%", valid_from="2026-12-03"))
@@ -245,7 +259,7 @@ def test_versions_of_a_contract_that_lie_apart_are_refused(admin: Caller, call: 
 # Both terms bases
 
 
-def raising(admin: Caller, house: House, **more: Any) -> None:
+def raising(admin: Caller, house: ProgramHarness, **more: Any) -> None:
     """12 % when the order is reported, 29.80 % later."""
     at(house, TODAY)
     apply(admin, house, standard=terms("12%", **more))
@@ -258,7 +272,7 @@ TAKEN = {"order_id": "X-1", "change": "take_back", "amount": "1.00", "currency":
 
 
 def test_b10_a_return_that_would_raise_the_payout_is_warned_of_with_both_terms(
-    admin: Caller, call: Caller, house: House
+    admin: Caller, call: Caller, house: ProgramHarness
 ) -> None:
     raising(admin, house)
     for query in ({"dry_run": "true"}, {}):
@@ -274,7 +288,7 @@ def test_b10_a_return_that_would_raise_the_payout_is_warned_of_with_both_terms(
     assert payout(call, "X-1") == "29.80"
 
 
-def test_b10_the_preview_of_a_file_and_of_an_act_say_so_too(admin: Caller, call: Caller, house: House) -> None:
+def test_b10_the_preview_of_a_file_and_of_an_act_say_so_too(admin: Caller, call: Caller, house: ProgramHarness) -> None:
     raising(admin, house)
     rows = b"reference,order_id,change,amount,currency\nr1,X-1,take_back,1.00,EUR\n"
     query = {"name": "may.csv", "dry_run": "true"}
@@ -289,7 +303,7 @@ def test_b10_the_preview_of_a_file_and_of_an_act_say_so_too(admin: Caller, call:
 
 
 def test_by_the_terms_of_the_action_the_other_basis_is_that_of_the_change(
-    admin: Caller, call: Caller, house: House
+    admin: Caller, call: Caller, house: ProgramHarness
 ) -> None:
     raising(admin, house, terms_basis="at_action")
     [said] = call("POST", MODIFICATIONS, TAKEN, query={"dry_run": "true"}).json["outcomes"]

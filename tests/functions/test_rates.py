@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import trustme
 from functions.tick import app as ticking
-from tests.conftest import PROGRAM, House
+from tests.conftest import PROGRAM, ProgramHarness
 from tests.functions.test_api import ACTIONS, SALE, Answer, Caller, admin, call, sold, text_of
 from tests.functions.test_tick import CONTEXT
 from tests.settings import change_settings
 
 from retour.intake.batch import Batch
-from retour.intake.replay import rebuild
+from retour.intake.replay import rebuild_delivery
 from retour.settings import Service
 from retour.store.items import delivery_document
 
@@ -43,7 +43,7 @@ def outcome(answer: Answer) -> tuple[str, str]:
     return one["outcome"], one["code"]
 
 
-def test_a_rate_is_a_delivery_and_is_frozen_on_the_action(call: Caller, house: House) -> None:
+def test_a_rate_is_a_delivery_and_is_frozen_on_the_action(call: Caller, house: ProgramHarness) -> None:
     assert outcome(report(call, "A-0")) == ("refused", "RATE_MISSING")
     sent = call("POST", RATES, [USD])
     assert (sent.status, sent.json["counts"]) == (200, {"applied": 1}), sent.body
@@ -66,7 +66,7 @@ def test_the_rate_of_the_event_day_counts_as_it_was_known_at_the_report(call: Ca
     assert rate_of(call, today) == ("0.80", "6.40"), "by the program's day"
 
 
-def test_read_again_it_is_the_same_delivery(call: Caller, house: House) -> None:
+def test_read_again_it_is_the_same_delivery(call: Caller, house: ProgramHarness) -> None:
     """As the local hub does after a kill: a report is read again with the rates that were known before it."""
     first = call("POST", RATES, [USD]).json["batch"]
     call("POST", RATES, [{**USD, "rate": "0.50"}])
@@ -75,7 +75,7 @@ def test_read_again_it_is_the_same_delivery(call: Caller, house: House) -> None:
     house.hub.inbox.put("raw/rates.json", json.dumps([USD]).encode())
     document = {**delivery_document(header.delivery), "body_key": "raw/rates.json"}
     house.hub.inbox.put("deliveries/rates.json", json.dumps(document).encode())
-    again = rebuild(house.hub, "deliveries/rates.json")
+    again = rebuild_delivery(house.hub, "deliveries/rates.json")
     assert isinstance(again, Batch) and again.delivery.id == first
     assert rate_of(call, sold(call, "A-1", currency="USD"))[0] == "0.50", "the correction was told later and stays"
     rates = house.hub.rates(house.program)
@@ -83,7 +83,7 @@ def test_read_again_it_is_the_same_delivery(call: Caller, house: House) -> None:
     assert [one.rate for one in rates.on("USD", date(2026, 11, 2), before)] == [rate_in(first, house)]
 
 
-def rate_in(delivery: str, house: House) -> Any:
+def rate_in(delivery: str, house: ProgramHarness) -> Any:
     pages = house.hub._dynamodb.query(
         TableName=house.hub.settings.ledger_table,
         KeyConditionExpression="PK = :pk AND SK = :sk",
@@ -175,22 +175,22 @@ def test_after_the_last_day_of_a_rate_orders_are_refused_or_take_the_last(call: 
 
 
 @pytest.fixture
-def clocked(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
+def clocked(house: ProgramHarness, monkeypatch: pytest.MonkeyPatch) -> ProgramHarness:
     monkeypatch.setattr(ticking, "hub", lambda: house.hub)
     monkeypatch.setattr(type(house.hub.programs), "ids", lambda _: [house.program])
     return house
 
 
-def tick(house: House, moment: datetime) -> None:
+def tick(house: ProgramHarness, moment: datetime) -> None:
     house.clock.moment = moment
     ticking.handler({}, CONTEXT)
 
 
-def missed(house: House) -> list[tuple[str, str]]:
+def missed(house: ProgramHarness) -> list[tuple[str, str]]:
     return [(day, str(doc["currencies"])) for day, doc in house.hub.deliveries(house.program).due("rate")]
 
 
-def test_people_hear_the_day_before_a_rate_is_missing_until_it_comes(call: Caller, clocked: House) -> None:
+def test_people_hear_the_day_before_a_rate_is_missing_until_it_comes(call: Caller, clocked: ProgramHarness) -> None:
     call("POST", RATES, [{**USD, "until": "2026-11-04"}, {**USD, "currency": "GBP"}])
     tick(clocked, datetime(2026, 11, 3, 17, 0, tzinfo=UTC))
     assert missed(clocked) == [], "tomorrow has its rate"
@@ -252,7 +252,7 @@ class Bank:
 
 
 @pytest.fixture
-def bank(clocked: House, admin: Caller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bank]:
+def bank(clocked: ProgramHarness, admin: Caller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bank]:
     bank = Bank(tmp_path)
     change_settings(clocked.hub, ecb=Service(bank.connect, str(bank.ca)))
     assert admin("PUT", "/v1/programs/{p}", text_of(clocked.program, fx_pull="ecb")).status == 200
@@ -262,7 +262,7 @@ def bank(clocked: House, admin: Caller, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_the_banks_rates_are_fetched_when_they_are_out_and_hold_from_the_day_after(
-    call: Caller, clocked: House, bank: Bank
+    call: Caller, clocked: ProgramHarness, bank: Bank
 ) -> None:
     tick(clocked, datetime(2026, 11, 2, 16, 0, tzinfo=UTC))
     assert bank.asked == ["/stats/eurofxref/eurofxref-hist-90d.xml"], "the first time the last months with it"
@@ -285,7 +285,7 @@ def test_the_banks_rates_are_fetched_when_they_are_out_and_hold_from_the_day_aft
 
 
 def test_a_bank_that_does_not_answer_is_asked_again_and_people_hear_of_it(
-    call: Caller, clocked: House, bank: Bank
+    call: Caller, clocked: ProgramHarness, bank: Bank
 ) -> None:
     bank.documents["eurofxref-hist-90d.xml"] = ecb_document(FRIDAY)
     tick(clocked, datetime(2026, 11, 6, 16, 0, tzinfo=UTC))

@@ -12,13 +12,13 @@ import pytest
 from functions.salesforce import app
 from functions.salesforce_sync import app as sync
 from tests import gateway
-from tests.conftest import PROGRAM, House
-from tests.remote.salesforce_house import KEY, SOURCE, TOKEN, USER, key_pair
+from tests.conftest import PROGRAM, ProgramHarness
+from tests.remote.salesforce_hub import KEY, SOURCE, TOKEN, USER, key_pair
 from tests.settings import change_settings
 
 from local.salesforce import ADMIN, ORG, Simulator, start
 from retour.channels.salesforce import ACK
-from retour.remote.salesforce import client
+from retour.remote.salesforce import client_for
 from retour.settings import Service
 
 CONTEXT = SimpleNamespace(
@@ -34,7 +34,7 @@ CONTEXT = SimpleNamespace(
 class Organisation:
     """An organisation joined to a program on the embedded AWS."""
 
-    house: House
+    house: ProgramHarness
     simulator: Simulator
 
     def record(self, status: str, order: str = "A-1", record: str | None = None) -> str:
@@ -81,7 +81,7 @@ class Organisation:
 
 
 @pytest.fixture
-def org(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Organisation]:
+def org(house: ProgramHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Organisation]:
     simulator = start(now=lambda: house.clock.moment)
     simulator.register(KEY, USER, key_pair()[1])
     authority = tmp_path / "ca.pem"
@@ -91,7 +91,7 @@ def org(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     house.hub.secrets.put(house.program, "crm", {"tokens": [TOKEN], "private_key": key_pair()[0]})
     for module in (app, sync):
         monkeypatch.setattr(module, "hub", lambda: house.hub)
-    client.cache_clear()
+    client_for.cache_clear()
     house.report({"order_id": "A-1", "currency": "EUR", "amount": "100.00"})
     yield Organisation(house, simulator)
     simulator.stop()

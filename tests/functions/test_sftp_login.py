@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.conftest import PROGRAM, House
+from tests.conftest import PROGRAM, ProgramHarness
 
 from retour.settings import read_settings
 from retour.wiring import Hub
@@ -18,7 +18,7 @@ CONTEXT = SimpleNamespace(
 
 
 @pytest.fixture
-def login(house: House, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Any:
+def login(house: ProgramHarness, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Any:
     """Asks as Transfer does: a user name in, what the user may do out."""
     sources = {**PROGRAM["sources"], "depot": {"channel": "sftp", "options": {"public_keys": KEYS}}}
     house.apply({**PROGRAM, "sources": sources})
@@ -28,7 +28,7 @@ def login(house: House, environment: dict[str, str], monkeypatch: pytest.MonkeyP
     return lambda user: app.handler({"username": user, "protocol": "SFTP", "serverId": "s-1"}, CONTEXT)
 
 
-def test_the_user_of_a_source_gets_its_keys_and_its_folder_alone(login: Any, house: House) -> None:
+def test_the_user_of_a_source_gets_its_keys_and_its_folder_alone(login: Any, house: ProgramHarness) -> None:
     answer, bucket = login(f"{house.program}.depot"), house.hub.settings.inbox_bucket
     assert answer["PublicKeys"] == KEYS
     assert answer["Role"] == "arn:aws:iam::000000000000:role/sftp"
@@ -43,6 +43,6 @@ def test_the_user_of_a_source_gets_its_keys_and_its_folder_alone(login: Any, hou
 @pytest.mark.parametrize(
     "user", ["", ".", "nobody", "nobody.depot", "{}", "{}.", "{}.erp", "{}.warehouse", "{}.depot.x"]
 )
-def test_nobody_else_gets_in(login: Any, house: House, user: str) -> None:
+def test_nobody_else_gets_in(login: Any, house: ProgramHarness, user: str) -> None:
     """Unknown programs and sources, sources of other channels, and an sftp source that has no key yet."""
     assert login(user.format(house.program)) == {}

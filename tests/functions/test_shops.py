@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from functions.salesforce_sync import app as sync
 from functions.webhook import app as webhook
-from tests.conftest import PROGRAM, House
+from tests.conftest import PROGRAM, ProgramHarness
 from tests.functions.test_api import ACTIONS, Caller, admin, call, sold, text_of
 from tests.functions.test_trials import Front
 from tests.senders.messages import START, woocommerce_order
@@ -40,7 +40,7 @@ STORE: dict[str, Any] = {
 
 @pytest.fixture
 def shop(
-    admin: Caller, call: Caller, house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    admin: Caller, call: Caller, house: ProgramHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[WooCommerceShop]:
     shop = WooCommerceShop(tmp_path)
     front = ThreadingHTTPServer(("127.0.0.1", 0), Front)
@@ -82,7 +82,7 @@ def hand_over(call: Caller) -> None:
 
 
 def test_the_schedule_finds_what_no_webhook_told_and_says_what_it_cannot(
-    call: Caller, house: House, shop: WooCommerceShop
+    call: Caller, house: ProgramHarness, shop: WooCommerceShop
 ) -> None:
     sale = sold(call, "1057")
     shop.put(json.loads(woocommerce_order("processing", ["40.00"])[0]))
@@ -100,7 +100,7 @@ def test_the_schedule_finds_what_no_webhook_told_and_says_what_it_cannot(
     assert (ended["records"], ended["changed"], ended["whole"]) == (1, 1, True)
 
 
-def test_a_person_has_the_shop_looked_through_now(call: Caller, house: House, shop: WooCommerceShop) -> None:
+def test_a_person_has_the_shop_looked_through_now(call: Caller, house: ProgramHarness, shop: WooCommerceShop) -> None:
     sale = sold(call, "1057")
     hand_over(call)
     sync.handler({"source": "aws.scheduler"}, CONTEXT)

@@ -12,14 +12,14 @@ from zoneinfo import ZoneInfo
 import pytest
 import yaml
 from functions.tick import app as tick
-from tests.conftest import House
+from tests.conftest import ProgramHarness
 from tests.functions.test_api import Caller, admin, call
 from tests.functions.test_program_terms import Document, document, terms
 from tests.meter import Meter
 
 from retour.domain.program import Program
 from retour.money.statements import issue
-from retour.schedule.locking import lock
+from retour.schedule.locking import finalise_due
 from retour.store.statements import Statements
 
 __all__ = ["admin", "call"]
@@ -27,30 +27,30 @@ STATEMENTS, GROUPS, PUT = "/v1/programs/{p}/statements", "/v1/programs/{p}/billi
 PAYER = {"name": "Acme Shoes GmbH", "street": "Hafenstr. 1", "postcode": "20457", "town": "Hamburg", "country": "DE"}
 
 
-def shop(house: House, **groups: Any) -> Document:
+def shop(house: ProgramHarness, **groups: Any) -> Document:
     found = document(house.program, standard=terms())
     return found | ({"billing_groups": groups} if groups else {})
 
 
-def at(house: House, moment: str) -> None:
+def at(house: ProgramHarness, moment: str) -> None:
     house.clock.moment = datetime.fromisoformat(moment).replace(tzinfo=ZoneInfo("Europe/Berlin"))
 
 
-def program(house: House) -> Program:
+def program(house: ProgramHarness) -> Program:
     found = house.hub.program(house.program)
     assert found is not None
     return found
 
 
-def passed(house: House, moment: str) -> int:
+def passed(house: ProgramHarness, moment: str) -> int:
     """That moment has come: what is due becomes final, and the statements of the days that have come are made."""
     at(house, moment)
-    lock(house.hub, program(house))
+    finalise_due(house.hub, program(house))
     return issue(house.hub, program(house))
 
 
 @pytest.fixture
-def stated(house: House, admin: Caller) -> House:
+def stated(house: ProgramHarness, admin: Caller) -> ProgramHarness:
     """Orders of three partners that lock on 2 December; nordlicht is stated on the 10th, all others on the 4th."""
     house.apply(
         shop(
@@ -80,7 +80,7 @@ def numbers(call: Caller, **query: str) -> list[str]:
     return [one["number"] for one in listed(call, **query)]
 
 
-def test_statements_are_made_on_their_day_once_what_locked_is_final(stated: House, call: Caller) -> None:
+def test_statements_are_made_on_their_day_once_what_locked_is_final(stated: ProgramHarness, call: Caller) -> None:
     assert passed(stated, "2026-12-03T23:50") == 2 and numbers(call) == [], "of 4 and 10 November: nothing was due"
     at(stated, "2026-12-04T00:05")
     assert issue(stated.hub, program(stated)) == 1
@@ -97,14 +97,14 @@ def test_statements_are_made_on_their_day_once_what_locked_is_final(stated: Hous
     assert numbers(call, limit="2", cursor=first["next"]) == ["AC-00001"]
 
 
-def test_what_is_held_back_holds_the_statement_back(stated: House, call: Caller) -> None:
+def test_what_is_held_back_holds_the_statement_back(stated: ProgramHarness, call: Caller) -> None:
     at(stated, "2026-12-04T00:05")
     assert issue(stated.hub, program(stated)) == 2, "those of November: nothing is final yet"
     assert issue(stated.hub, program(stated)) == 0 and numbers(call) == []
     assert passed(stated, "2026-12-04T00:20") == 1 and len(numbers(call)) == 2
 
 
-def test_every_line_leads_to_its_action(stated: House, call: Caller) -> None:
+def test_every_line_leads_to_its_action(stated: ProgramHarness, call: Caller) -> None:
     passed(stated, "2026-12-04T01:00")
     one = call("GET", f"{STATEMENTS}/AC-00001").json
     assert one["id"] == "2026-12-04~AC-00001" and call("GET", f"{STATEMENTS}/{one['id']}").json == one
@@ -130,7 +130,7 @@ def test_every_line_leads_to_its_action(stated: House, call: Caller) -> None:
         assert call("GET", f"{STATEMENTS}/{wrong}").status == 404, wrong
 
 
-def test_what_comes_to_less_than_the_minimum_waits(stated: House, call: Caller) -> None:
+def test_what_comes_to_less_than_the_minimum_waits(stated: ProgramHarness, call: Caller) -> None:
     passed(stated, "2026-12-04T01:00")
     assert numbers(call, partner="anna") == []
     at(stated, "2026-12-04T12:00")
@@ -140,16 +140,16 @@ def test_what_comes_to_less_than_the_minimum_waits(stated: House, call: Caller) 
     assert (one["number"], one["total"], one["actions"]) == ("AC-00003", "8.00", 2), "gapless, with what had waited"
 
 
-def test_a_program_without_billing_groups_makes_none(house: House, call: Caller) -> None:
+def test_a_program_without_billing_groups_makes_none(house: ProgramHarness, call: Caller) -> None:
     house.report({"order_id": "A-1", "amount": "100.00"})
     assert passed(house, "2027-01-01T12:00") == 0 and numbers(call) == []
     house.apply(shop(house, default={}))
     assert passed(house, "2027-02-01T12:00") == 1 and numbers(call) == [], "what counted before was paid otherwise"
 
 
-def test_the_tick_makes_them(stated: House, call: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tick_makes_them(stated: ProgramHarness, call: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     at(stated, "2026-12-04T01:00")
-    lock(stated.hub, program(stated))
+    finalise_due(stated.hub, program(stated))
     monkeypatch.setattr(tick, "hub", lambda: stated.hub)
     monkeypatch.setattr(type(stated.hub.programs), "ids", lambda _: [stated.program])
     monkeypatch.setattr(tick, "sweep_all", lambda *_, **__: [])
@@ -196,10 +196,12 @@ def moments() -> Iterator[tuple[int, bool]]:
     return ((moment, after) for moment in range(17) for after in (False, True))
 
 
-def test_a_kill_at_any_write_changes_nothing(stated: House, call: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_at_any_write_changes_nothing(
+    stated: ProgramHarness, call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One house is stated again and again, in a table of its own each time, as far as keys go."""
     at(stated, "2026-12-10T01:00")
-    lock(stated.hub, program(stated))
+    finalise_due(stated.hub, program(stated))
     whole = statements_made(stated, "whole", monkeypatch, None)
     assert [doc["number"] for _, doc in whole] == ["N-00001", "AC-00002", "AC-00001"]
     for moment, after in moments():
@@ -208,7 +210,7 @@ def test_a_kill_at_any_write_changes_nothing(stated: House, call: Caller, monkey
 
 
 def statements_made(
-    house: House, name: str, monkeypatch: pytest.MonkeyPatch, kill: tuple[int, bool] | None
+    house: ProgramHarness, name: str, monkeypatch: pytest.MonkeyPatch, kill: tuple[int, bool] | None
 ) -> list[tuple[str, Document]]:
     opened = program(house)
 
@@ -232,16 +234,18 @@ def statements_made(
         return [(id_, {name: said for name, said in doc.items() if name != "issued_at"}) for id_, doc in made]
 
 
-def test_time_that_ends_in_the_middle_is_made_up_for(stated: House, call: Caller) -> None:
+def test_time_that_ends_in_the_middle_is_made_up_for(stated: ProgramHarness, call: Caller) -> None:
     at(stated, "2026-12-04T01:00")
-    lock(stated.hub, program(stated))
+    finalise_due(stated.hub, program(stated))
     for looks in range(1, 30):
         left = iter(range(looks))
         issue(stated.hub, program(stated), lambda left=left: next(left, None) is not None)  # type: ignore[misc]
     assert numbers(call) == ["AC-00002", "AC-00001"]
 
 
-def test_a_statement_costs_three_writes_and_a_part_of_its_actions(house: House, metered: Callable[[], Meter]) -> None:
+def test_a_statement_costs_three_writes_and_a_part_of_its_actions(
+    house: ProgramHarness, metered: Callable[[], Meter]
+) -> None:
     house.apply(shop(house, default={"statement": {"day": 4}}))
     at(house, "2026-11-02T12:00")
     for partner in range(4):
@@ -249,13 +253,15 @@ def test_a_statement_costs_three_writes_and_a_part_of_its_actions(house: House, 
             *({"order_id": f"A-{partner}-{n}", "amount": "10.00", "partner": f"p{partner}"} for n in range(25))
         )
     at(house, "2026-12-04T01:00")
-    lock(house.hub, program(house))
+    finalise_due(house.hub, program(house))
     meter = metered()
     issue(house.hub, program(house))
     assert meter.written <= 4 * 3 + 100 * 0.2 + 10, meter.written
 
 
-def test_the_next_statements_are_told_before_another_day_is_saved(stated: House, call: Caller, admin: Caller) -> None:
+def test_the_next_statements_are_told_before_another_day_is_saved(
+    stated: ProgramHarness, call: Caller, admin: Caller
+) -> None:
     found = call("GET", GROUPS).json
     assert [(one["name"], one["statement_day"], one["paid"], one["minimum_payout"]) for one in found["items"]] == [
         ("north", 10, "5 days after statement", "0.00"), ("default", 4, "on the 15th", "5.00"),
@@ -275,7 +281,7 @@ def test_the_next_statements_are_told_before_another_day_is_saved(stated: House,
     assert wrong.status == 422 and wrong.json["code"] == "PROGRAM_INVALID"
 
 
-def test_wrong_billing_groups_are_refused_by_name(admin: Caller, house: House) -> None:
+def test_wrong_billing_groups_are_refused_by_name(admin: Caller, house: ProgramHarness) -> None:
     for group, key in (
         ({"minimum_payout": "5.005"}, "minimum_payout"), ({"minimum_payout": "-5.00"}, "minimum_payout"),
         ({"series": "A C"}, "series"), ({"payer": {"name": "Acme", "country": "Germany"}}, "payer.country"),

@@ -1,7 +1,7 @@
 """Contracts asked about through the API's front door."""
 
 import pytest
-from tests.conftest import PROGRAM, House
+from tests.conftest import PROGRAM, ProgramHarness
 from tests.functions.test_api import Caller, admin, call
 
 __all__ = ["admin", "call"]
@@ -14,7 +14,7 @@ ORDER = {
 }
 
 
-def test_an_order_is_priced_by_the_version_due_and_by_the_others(call: Caller, house: House) -> None:
+def test_an_order_is_priced_by_the_version_due_and_by_the_others(call: Caller, house: ProgramHarness) -> None:
     standard = {**PROGRAM["contracts"]["standard"], "valid_from": "2026-12-01"}
     del standard["payout"]
     standard["rules"] = [{"category": ["shoes"], "pays": "10%"}]

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from functions.tick import app
-from tests.conftest import PROGRAM, House
+from tests.conftest import PROGRAM, ProgramHarness
 
-from retour.domain.delivery import Channel, Kind
-from retour.domain.times import text
-from retour.intake.receive import announce
+from retour.domain.delivery import Channel, DeliveryKind
+from retour.domain.times import format_instant
+from retour.intake.ingest import announce_file
 
 CONTEXT = SimpleNamespace(
     function_name="tick",
@@ -24,14 +24,14 @@ PULL: dict[str, Any] = {"channel": "pull", "options": DEPOT}
 
 
 @pytest.fixture
-def clocked(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
+def clocked(house: ProgramHarness, monkeypatch: pytest.MonkeyPatch) -> ProgramHarness:
     """Only this house's program is looked after; the business clock stands unless it is set."""
     monkeypatch.setattr(app, "hub", lambda: house.hub)
     monkeypatch.setattr(type(house.hub.programs), "ids", lambda _: [house.program])
     return house
 
 
-def tick(house: House, moment: datetime) -> list[dict[str, Any]]:
+def tick(house: ProgramHarness, moment: datetime) -> list[dict[str, Any]]:
     """What is sent to the queue of visits by a tick at that moment."""
     house.clock.moment = moment
     before = len(house.sent)
@@ -39,13 +39,13 @@ def tick(house: House, moment: datetime) -> list[dict[str, Any]]:
     return [message for queue, message in house.sent[before:] if queue == "pulls"]
 
 
-def test_the_daily_visit_is_asked_for_once_a_day_in_the_sources_own_zone(clocked: House) -> None:
+def test_the_daily_visit_is_asked_for_once_a_day_in_the_sources_own_zone(clocked: ProgramHarness) -> None:
     clocked.apply({**PROGRAM, "sources": {**PROGRAM["sources"], "depot": PULL}})
     asked = {"program": clocked.program, "source": "depot"}
     state = clocked.hub.state(clocked.program, "depot")
 
     def visited(moment: datetime) -> None:
-        state.put("last-visit", {"started": text(moment)})
+        state.put("last-visit", {"started": format_instant(moment)})
 
     berlin_0530 = datetime(2026, 11, 3, 4, 30, tzinfo=UTC)
     assert tick(clocked, berlin_0530 - timedelta(minutes=5)) == []
@@ -59,7 +59,7 @@ def test_the_daily_visit_is_asked_for_once_a_day_in_the_sources_own_zone(clocked
     assert tick(clocked, berlin_0530 + timedelta(days=2, minutes=1)) == [asked], "and costs the next day nothing"
 
 
-def test_what_waits_too_long_is_refused(clocked: House) -> None:
+def test_what_waits_too_long_is_refused(clocked: ProgramHarness) -> None:
     batch = clocked.modify({"order_id": "T-1", "change": "reverse", "reason": "CANCELLED"})
     assert batch.counts == {"waiting": 1}
     tick(clocked, clocked.clock.moment + timedelta(days=34))
@@ -71,14 +71,16 @@ def test_what_waits_too_long_is_refused(clocked: House) -> None:
     assert booked is not None and booked[1].code == "ACTION_NOT_FOUND"
 
 
-def test_a_file_that_was_announced_and_never_came_is_refused_after_a_day(clocked: House) -> None:
+def test_a_file_that_was_announced_and_never_came_is_refused_after_a_day(clocked: ProgramHarness) -> None:
     deliveries = clocked.hub.deliveries(clocked.program)
     never, there = (
-        clocked.delivery(Kind.FILE, b"", "erp", Channel.API, name="may.csv", body_key=f"api/{clocked.program}/{name}")
+        clocked.delivery(
+            DeliveryKind.FILE, b"", "erp", Channel.API, name="may.csv", body_key=f"api/{clocked.program}/{name}"
+        )
         for name in ("never", "there")
     )
     for delivery in (never, there):
-        announce(clocked.hub, delivery)
+        announce_file(clocked.hub, delivery)
     clocked.hub.inbox.put(there.body_key, b"")
     tick(clocked, never.received_at + timedelta(hours=23))
     assert {delivery.id for delivery in deliveries.open()} == {never.id, there.id}
@@ -88,7 +90,7 @@ def test_a_file_that_was_announced_and_never_came_is_refused_after_a_day(clocked
     assert header is not None and (header.state, header.report["code"]) == ("refused", "NEVER_ARRIVED")
 
 
-def test_a_source_that_should_have_spoken_is_listed_until_it_speaks(clocked: House) -> None:
+def test_a_source_that_should_have_spoken_is_listed_until_it_speaks(clocked: ProgramHarness) -> None:
     sources = {**PROGRAM["sources"], "erp": {"channel": "api", "expected_by": "12:00"}}
     clocked.apply({**PROGRAM, "sources": sources})
     deliveries = clocked.hub.deliveries(clocked.program)
@@ -114,7 +116,9 @@ def test_a_source_that_should_have_spoken_is_listed_until_it_speaks(clocked: Hou
     assert silent() == ["erp"]
 
 
-def test_one_programs_trouble_keeps_no_other_from_its_turn(clocked: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_programs_trouble_keeps_no_other_from_its_turn(
+    clocked: ProgramHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clocked.apply({**PROGRAM, "sources": {"depot": PULL}})
     monkeypatch.setattr(type(clocked.hub.programs), "ids", lambda _: ["broken", clocked.program])
     program = clocked.hub.program

@@ -8,21 +8,21 @@ from typing import Any
 
 import pytest
 from functions.tick import app
-from tests.conftest import PROGRAM, House
+from tests.conftest import PROGRAM, ProgramHarness
 from tests.functions.test_tick import CONTEXT, clocked  # noqa: F401
-from tests.meter import Looks
+from tests.meter import ReadMeter
 
-from retour.domain.delivery import Channel, Kind
+from retour.domain.delivery import Channel, DeliveryKind
 from retour.intake.batch import HELD
-from retour.intake.receive import receive
-from retour.replies.tell import tell
-from retour.schedule import turns
+from retour.intake.ingest import ingest
+from retour.replies.send import send_reply
+from retour.schedule import time_budget
 
 NOON = datetime(2026, 11, 4, 11, 7, tzinfo=UTC)
 EXPECTING = {**PROGRAM["sources"], "erp": {"channel": "api", "expected_by": "12:00"}}
 
 
-def requests_of_a_tick(house: House, looks: Looks, moment: datetime) -> dict[str, int]:
+def requests_of_a_tick(house: ProgramHarness, looks: ReadMeter, moment: datetime) -> dict[str, int]:
     """Of the second tick of this moment: what the first found to do is done."""
     house.clock.moment = moment
     app.handler({}, CONTEXT)
@@ -32,29 +32,31 @@ def requests_of_a_tick(house: House, looks: Looks, moment: datetime) -> dict[str
     return dict(looks.asked)
 
 
-def nothing(house: House, n: int) -> None:
+def nothing(house: ProgramHarness, n: int) -> None:
     pass
 
 
-def hold(house: House, n: int) -> None:
+def hold(house: ProgramHarness, n: int) -> None:
     """Deliveries of several hours that wait for a person."""
     deliveries = house.hub.deliveries(house.program)
     for k in range(n):
         house.clock.moment = NOON - timedelta(minutes=40 * k + 20)
-        delivery = house.delivery(Kind.FILE, b"x", "warehouse", Channel.SFTP, name=f"{k}.csv", body_key=f"raw/{k}")
+        delivery = house.delivery(
+            DeliveryKind.FILE, b"x", "warehouse", Channel.SFTP, name=f"{k}.csv", body_key=f"raw/{k}"
+        )
         deliveries.put(delivery, None, HELD, {})
 
 
-def wait(house: House, n: int) -> None:
+def wait(house: ProgramHarness, n: int) -> None:
     house.modify(*({"reference": f"w{k}", "order_id": f"W-{k}", "change": "reverse"} for k in range(n)))
 
 
-def record_versions(house: House, n: int) -> None:
+def record_versions(house: ProgramHarness, n: int) -> None:
     for k in range(n):
         house.apply({**PROGRAM, "sources": EXPECTING, "name": f"Acme {k}"})
 
 
-def forget_for(house: House, n: int) -> None:
+def forget_for(house: ProgramHarness, n: int) -> None:
     """A source is silent for so many days, and looked at every day."""
     for day in range(n):
         house.clock.moment = NOON + timedelta(days=day)
@@ -68,9 +70,9 @@ def forget_for(house: House, n: int) -> None:
     ids=["held", "waiting", "versions", "days-and-notes"],
 )
 def test_requests_of_an_idle_tick_do_not_grow(
-    clocked: House,  # noqa: F811
-    looks: Callable[[], Looks],
-    grow: Callable[[House, int], None],
+    clocked: ProgramHarness,  # noqa: F811
+    looks: Callable[[], ReadMeter],
+    grow: Callable[[ProgramHarness, int], None],
     most: int,
     days: int,
 ) -> None:
@@ -83,7 +85,7 @@ def test_requests_of_an_idle_tick_do_not_grow(
     assert few and many == few
 
 
-def test_a_forgotten_source_is_one_note_and_one_alarm(clocked: House) -> None:  # noqa: F811
+def test_a_forgotten_source_is_one_note_and_one_alarm(clocked: ProgramHarness) -> None:  # noqa: F811
     clocked.apply({**PROGRAM, "sources": EXPECTING})
     forget_for(clocked, 10)
     [(name, doc)] = clocked.hub.deliveries(clocked.program).due("silent")
@@ -94,11 +96,11 @@ def test_a_forgotten_source_is_one_note_and_one_alarm(clocked: House) -> None:  
 
 
 def test_five_thousand_mailed_rows_expire_with_one_answer(
-    clocked: House,  # noqa: F811
+    clocked: ProgramHarness,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     mailed: list[bytes] = []
-    monkeypatch.setattr(clocked.hub, "mail", lambda raw, sender, to: mailed.append(raw))
+    monkeypatch.setattr(clocked.hub, "send_mail", lambda raw, sender, to: mailed.append(raw))
     options = {"allow_from": ["a@shop.example"]}
     source = {"channel": "email", "default_reason": "ITEM_RETURNED", "options": options}
     clocked.apply({**PROGRAM, "sources": {"post": source}})
@@ -106,8 +108,8 @@ def test_five_thousand_mailed_rows_expire_with_one_answer(
         b"r%d,N-%d,sale,reverse\n" % (n, n) for n in range(5_000)
     )
     reply = {"to": "a@shop.example", "subject": "May", "message_id": "<1@shop.example>", "from": "post@in.retour.test"}
-    delivery = clocked.delivery(Kind.FILE, rows, "post", Channel.EMAIL, name="may.csv", reply=reply)
-    batch = receive(clocked.hub, delivery, rows)
+    delivery = clocked.delivery(DeliveryKind.FILE, rows, "post", Channel.EMAIL, name="may.csv", reply=reply)
+    batch = ingest(clocked.hub, delivery, rows)
     assert batch.counts == {"waiting": 5_000}
     clocked.sent.clear()
     clocked.clock.moment = delivery.received_at + timedelta(days=36)
@@ -116,7 +118,7 @@ def test_five_thousand_mailed_rows_expire_with_one_answer(
     assert len(answers) == 1
     assert len(json.dumps(answers[0])) < 10_000, "a message on the queue has room for 256 KB"
     assert list(clocked.hub.deliveries(clocked.program).due("waiting")) == []
-    tell(clocked.hub, answers[0])
+    send_reply(clocked.hub, answers[0])
     [mail] = mailed
     assert (len(mail) < 100_000 and b"5,000" in mail) or b"5000" in mail
     app.handler({}, CONTEXT)
@@ -124,42 +126,42 @@ def test_five_thousand_mailed_rows_expire_with_one_answer(
 
 
 def test_one_order_that_cannot_be_given_up_keeps_no_other(
-    clocked: House,  # noqa: F811
+    clocked: ProgramHarness,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from retour.posting import waiting
 
     clocked.modify(*({"reference": f"w{k}", "order_id": f"W-{k}", "change": "reverse"} for k in range(5)))
     clocked.sent.clear()
-    real = waiting.given_up
+    real = waiting.refuse_if_waiting
 
     def given_up(ledger: Any, home: str, *more: Any) -> str:
         if home == "W-2":
             raise ConnectionError
         return real(ledger, home, *more)
 
-    monkeypatch.setattr(waiting, "given_up", given_up)
+    monkeypatch.setattr(waiting, "refuse_if_waiting", given_up)
     clocked.clock.moment += timedelta(days=36)
     app.handler({}, CONTEXT)
     [answer] = [message for queue, message in clocked.sent if queue == "answers"]
     assert len(answer["modifications"]) == 4
-    monkeypatch.setattr(waiting, "given_up", real)
+    monkeypatch.setattr(waiting, "refuse_if_waiting", real)
     app.handler({}, CONTEXT)
     assert [len(message["modifications"]) for queue, message in clocked.sent if queue == "answers"] == [4, 1]
 
 
 def test_a_program_that_had_no_turn_has_the_first_in_the_next_run(
-    clocked: House,  # noqa: F811
+    clocked: ProgramHarness,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = [0.0]
-    monkeypatch.setattr(turns.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time_budget.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(type(clocked.hub.programs), "ids", lambda _: ["a", "b", "c"])
     name = f"test-{clocked.program}"
 
     def run(seconds: float) -> list[str]:
         seen = []
-        for program, _ in turns.turns(clocked.hub, name, clock[0] + 10):
+        for program, _ in time_budget.programs_in_turn(clocked.hub, name, clock[0] + 10):
             seen.append(program)
             clock[0] += seconds
         return seen
@@ -172,15 +174,15 @@ def test_a_program_that_had_no_turn_has_the_first_in_the_next_run(
 
 
 def test_what_one_duty_cannot_do_keeps_no_other_from_being_done(
-    clocked: House,  # noqa: F811
+    clocked: ProgramHarness,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def broken(*_: Any) -> None:
         raise ConnectionError
 
     done = []
-    monkeypatch.setitem(app.DUTIES, "silent", broken)  # type: ignore[arg-type]
-    monkeypatch.setitem(app.DUTIES, "rolled_up", partial(lambda *_: done.append(1)))  # type: ignore[arg-type]
+    monkeypatch.setitem(app.JOBS, "silent", broken)  # type: ignore[arg-type]
+    monkeypatch.setitem(app.JOBS, "rolled_up", partial(lambda *_: done.append(1)))  # type: ignore[arg-type]
     with pytest.raises(RuntimeError, match=clocked.program):
         app.handler({}, CONTEXT)
     assert done == [1]

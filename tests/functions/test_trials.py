@@ -17,17 +17,17 @@ import pytest
 from functions.inbound_email import app as inbound
 from functions.salesforce_sync import app as sync
 from functions.webhook import app as webhook
-from tests.conftest import PROGRAM, House
+from tests.conftest import PROGRAM, ProgramHarness
 from tests.functions.test_api import Caller, admin, call, text_of
 from tests.gateway import hook
-from tests.remote.salesforce_house import KEY, SOURCE, TOKEN, USER, key_pair
+from tests.remote.salesforce_hub import KEY, SOURCE, TOKEN, USER, key_pair
 from tests.settings import change_settings
 
 from local.salesforce import Simulator, start
-from local.smtp import Mail, event, stamped
+from local.smtp import Mail, ses_event, with_ses_headers
 from retour.channels import mail
-from retour.connection_test.mail import NOT_READ, reason
-from retour.remote.salesforce import client
+from retour.connection_test.mail import UNREAD_CODES, drop_code
+from retour.remote.salesforce import client_for
 from retour.sentences import all_sentences
 from retour.settings import Service
 
@@ -72,7 +72,9 @@ class Greeter(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def tried(admin: Caller, call: Caller, house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+def tried(
+    admin: Caller, call: Caller, house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Any]]:
     """Tests a source as its merchant does; what the API told of the steps."""
     servers = [ThreadingHTTPServer(("127.0.0.1", 0), handler) for handler in (Front, Greeter)]
     for server in servers:
@@ -106,7 +108,7 @@ def states(trial: Any) -> list[str]:
 
 @pytest.mark.parametrize("kind", SHOPS)
 def test_a_webhook_is_believed_as_each_kind_of_shop_signs_and_a_forged_one_is_not(
-    kind: str, tried: Callable[..., Any], call: Caller, house: House
+    kind: str, tried: Callable[..., Any], call: Caller, house: ProgramHarness
 ) -> None:
     trial = tried(kind)
     assert trial["state"] == "passed" and trial["by"] == "till 4"
@@ -124,7 +126,7 @@ def test_it_says_which_messages_the_basis_of_a_shop_takes(tried: Callable[..., A
 
 
 def test_without_a_live_secret_it_stops_there_and_says_what_to_do(
-    tried: Callable[..., Any], call: Caller, house: House
+    tried: Callable[..., Any], call: Caller, house: ProgramHarness
 ) -> None:
     [secret] = call("GET", "/v1/programs/{p}/sources/shopify/secrets").json["items"]
     assert call("POST", f"/v1/programs/{{p}}/sources/shopify/secrets/signing/{secret['id']}/revoke").status == 200
@@ -136,7 +138,9 @@ def test_without_a_live_secret_it_stops_there_and_says_what_to_do(
     assert told == [trial["steps"][0]["explanation"]], "said once"
 
 
-def test_the_sftp_server_is_heard_and_the_login_lets_the_keys_in(tried: Callable[..., Any], house: House) -> None:
+def test_the_sftp_server_is_heard_and_the_login_lets_the_keys_in(
+    tried: Callable[..., Any], house: ProgramHarness
+) -> None:
     house.hub.inbox.put(f"sftp/{house.program}/depot/may.csv", b"1")
     trial = tried("depot")
     assert states(trial) == ["keys done", "login done", "server done", "folder done"], trial
@@ -147,7 +151,7 @@ def test_the_sftp_server_is_heard_and_the_login_lets_the_keys_in(tried: Callable
 
 
 def test_an_installation_without_an_sftp_server_says_so(
-    tried: Callable[..., Any], house: House, monkeypatch: pytest.MonkeyPatch
+    tried: Callable[..., Any], house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change_settings(house.hub, sftp_address="")
     trial = tried("depot")
@@ -157,7 +161,7 @@ def test_an_installation_without_an_sftp_server_says_so(
 # Mail
 
 
-def mailed(house: House, subject: str, *files: str, sender: str = "returns@shop.example") -> None:
+def mailed(house: ProgramHarness, subject: str, *files: str, sender: str = "returns@shop.example") -> None:
     message = EmailMessage()
     message["From"], message["Subject"] = sender, subject
     message.set_content("hello\n")
@@ -173,20 +177,20 @@ def mailed(house: House, subject: str, *files: str, sender: str = "returns@shop.
         helo="mx",
         received_at=house.hub.real_now(),
     )
-    house.hub.inbox.put(f"mail/{post.id}", stamped(post))
-    inbound.handler(event(post), CONTEXT)
+    house.hub.inbox.put(f"mail/{post.id}", with_ses_headers(post))
+    inbound.handler(ses_event(post), CONTEXT)
 
 
 def last(call: Caller) -> Any:
     return call("GET", "/v1/programs/{p}/sources/post").json["test"]
 
 
-def delivered(house: House) -> list[str]:
+def delivered(house: ProgramHarness) -> list[str]:
     return list(house.hub.inbox.keys(f"email/{house.program}/post/"))
 
 
 def test_a_mail_ticks_the_last_step_and_none_of_its_files_is_taken_in(
-    tried: Callable[..., Any], call: Caller, house: House
+    tried: Callable[..., Any], call: Caller, house: ProgramHarness
 ) -> None:
     trial = tried("post")
     assert trial["state"] == "waiting" and states(trial)[3] == "mail waiting"
@@ -200,7 +204,7 @@ def test_a_mail_ticks_the_last_step_and_none_of_its_files_is_taken_in(
 
 
 def test_an_ordinary_mail_ticks_it_as_well_and_is_taken_in(
-    tried: Callable[..., Any], call: Caller, house: House
+    tried: Callable[..., Any], call: Caller, house: ProgramHarness
 ) -> None:
     tried("post")
     mailed(house, "May returns", "may.csv")
@@ -210,7 +214,7 @@ def test_an_ordinary_mail_ticks_it_as_well_and_is_taken_in(
 
 
 def test_where_no_mail_comes_the_step_fails_when_its_time_is_over(
-    tried: Callable[..., Any], call: Caller, house: House
+    tried: Callable[..., Any], call: Caller, house: ProgramHarness
 ) -> None:
     tried("post")
     house.clock.moment += timedelta(minutes=11)
@@ -218,12 +222,12 @@ def test_where_no_mail_comes_the_step_fails_when_its_time_is_over(
 
 
 def test_a_domain_that_no_rule_receives_is_told_and_unsigned_answers_are_a_warning(
-    tried: Callable[..., Any], house: House, monkeypatch: pytest.MonkeyPatch
+    tried: Callable[..., Any], house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change_settings(house.hub, receives_mail="ses")
     rules: list[dict[str, Any]] = [{"Name": "other", "Enabled": True, "Recipients": ["else.example"]}]
     monkeypatch.setattr(house.hub, "receipt_rules", lambda: rules)
-    monkeypatch.setattr(house.hub, "signs_mail", lambda domain: False)
+    monkeypatch.setattr(house.hub, "is_mail_signed", lambda domain: False)
     assert tried("post")["steps"][2]["code"] == "MAIL_RULE_MISSING"
     rules.append({"Name": "retour-acme", "Enabled": True, "Recipients": ["in.retour.test"]})
     step = tried("post")["steps"][2]
@@ -234,9 +238,9 @@ def test_every_way_a_mail_is_dropped_has_its_sentence() -> None:
     source = inspect.getsource(mail)
     whys = re.findall(r'Quiet\("([^"]+)"\)', source)
     assert len(whys) >= 2
-    for code in (*map(reason, whys), *NOT_READ.values()):
+    for code in (*map(drop_code, whys), *UNREAD_CODES.values()):
         assert code in all_sentences(), code
-    assert set(NOT_READ) == {mail.AUTOMATIC, mail.NOT_PROVEN, mail.INFECTED}
+    assert set(UNREAD_CODES) == {mail.HELD_AUTOMATIC, mail.LISTED_UNPROVEN, mail.LISTED_INFECTED}
 
 
 # Salesforce
@@ -244,7 +248,7 @@ def test_every_way_a_mail_is_dropped_has_its_sentence() -> None:
 
 @pytest.fixture
 def organisation(
-    house: House, tried: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    house: ProgramHarness, tried: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[Simulator]:
     private, public = key_pair()
     simulator = start(now=lambda: house.clock.moment)
@@ -253,12 +257,12 @@ def organisation(
     authority.write_text(simulator.ca_pem)
     change_settings(house.hub, salesforce=Service(simulator.connect, str(authority)))
     house.hub.secrets.put(house.program, "crm", {"tokens": [TOKEN], "private_key": private})
-    client.cache_clear()
+    client_for.cache_clear()
     yield simulator
     simulator.stop()
 
 
-def worked_off(house: House) -> None:
+def worked_off(house: ProgramHarness) -> None:
     """What the queue of Salesforce's errands brings."""
     [message] = [message for queue, message in house.sent if queue == "writebacks"]
     house.sent.clear()
@@ -267,7 +271,7 @@ def worked_off(house: House) -> None:
 
 
 def test_salesforce_is_tried_up_to_the_right_to_write_back(
-    organisation: Simulator, tried: Callable[..., Any], call: Caller, house: House
+    organisation: Simulator, tried: Callable[..., Any], call: Caller, house: ProgramHarness
 ) -> None:
     assert tried("crm")["state"] == "running"
     worked_off(house)
@@ -278,7 +282,7 @@ def test_salesforce_is_tried_up_to_the_right_to_write_back(
 
 
 def test_salesforces_own_words_stand_beside_the_step_that_failed(
-    organisation: Simulator, tried: Callable[..., Any], call: Caller, house: House, admin: Caller
+    organisation: Simulator, tried: Callable[..., Any], call: Caller, house: ProgramHarness, admin: Caller
 ) -> None:
     options = {**SOURCE["options"], "fields": {**SOURCE["options"]["fields"], "note": "Nowhere__c"}}
     sources = {**PROGRAM["sources"], "crm": {**SOURCE, "options": options}}

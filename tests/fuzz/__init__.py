@@ -14,9 +14,9 @@ from retour.channels import mail
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
 from retour.domain.row import Refusal, Row, Unreadable
-from retour.files.answers import rejected_again
 from retour.files.open import open_file
-from retour.files.opened import Opened
+from retour.files.opened_file import OpenedFile
+from retour.files.result_files import rows_at_places
 from retour.files.workbook import xls
 from tests.files import old_workbooks as old
 from tests.files.workbooks import header, number, row, shared, text, workbook
@@ -38,13 +38,13 @@ class Target:
 
     seeds: Sequence[bytes]
     tokens: Sequence[bytes]
-    check: Callable[[bytes, Opened, Rows], None]
+    check: Callable[[bytes, OpenedFile, Rows], None]
     wrap: Callable[[bytes], bytes] = bytes
     judge: Callable[[bytes], str] | None = None
     """Instead of the reading of a file: what comes of the sample."""
 
 
-def mutated(data: bytes, target: Target, chance: random.Random) -> bytes:
+def mutate(data: bytes, target: Target, chance: random.Random) -> bytes:
     """A sample after a few accidents."""
     for _ in range(chance.choice((1, 1, 1, 2, 3, 8))):
         at, end = sorted(chance.randrange(len(data) + 1) for _ in range(2))
@@ -68,9 +68,9 @@ def mutated(data: bytes, target: Target, chance: random.Random) -> bytes:
     return data
 
 
-def tried(target: Target, chance: random.Random) -> str:
+def run_once(target: Target, chance: random.Random) -> str:
     """One mutated sample read, given back and read again: `read`, or the code of its refusal."""
-    content = mutated(chance.choice(target.seeds), target, chance)
+    content = mutate(chance.choice(target.seeds), target, chance)
     if target.judge:
         return target.judge(content)
     source = chance.choice((PLAIN, PLAIN, MAPPED))
@@ -86,23 +86,23 @@ def tried(target: Target, chance: random.Random) -> str:
     )
     json.dumps([[found.place, found.raw] for found in rows]).encode()
     target.check(content, opened, rows)
-    again = b"".join(rejected_again(open_again(whole, source), set(places)))
+    again = b"".join(rows_at_places(open_again(whole, source), set(places)))
     back = open_file("x", io.BytesIO(again), source)
-    if isinstance(back, Opened):
+    if isinstance(back, OpenedFile):
         list(back.rows)
     return "read"
 
 
-def open_again(whole: bytes, source: Source) -> Opened:
+def open_again(whole: bytes, source: Source) -> OpenedFile:
     opened = open_file("x", io.BytesIO(whole), source)
-    assert isinstance(opened, Opened), "a file reads differently the second time"
+    assert isinstance(opened, OpenedFile), "a file reads differently the second time"
     return opened
 
 
 # What must hold
 
 
-def lines_are_accounted_for(content: bytes, opened: Opened, rows: Rows) -> None:
+def lines_are_accounted_for(content: bytes, opened: OpenedFile, rows: Rows) -> None:
     """Every line with anything on it is the header's, a row's, or counted as skipped."""
     if re.search(rb"\r(?!\n)|\0|^\xef\xbb\xbf|^\xff\xfe|^\xfe\xff", content) or not all(found.raw for found in rows):
         return
@@ -114,7 +114,7 @@ def lines_are_accounted_for(content: bytes, opened: Opened, rows: Rows) -> None:
     assert len(lines) == head + told + others, (len(lines), head, told, others)
 
 
-def record_tags_are_accounted_for(content: bytes, opened: Opened, rows: Rows) -> None:
+def record_tags_are_accounted_for(content: bytes, opened: OpenedFile, rows: Rows) -> None:
     """Every record that begins in the document is in what one row, read or refused, gives back."""
     begin = rb"<(?:[^<>\s/:]+:)?(?:modification|retoure)(?=[\s/>])"
     if opened.encoding != "utf-8" or b"<!" in content or content.count(b"<?") > 1 or len(content) > SHORT:
@@ -128,7 +128,7 @@ def record_tags_are_accounted_for(content: bytes, opened: Opened, rows: Rows) ->
     assert begun == told, (begun, told)
 
 
-def records_are_accounted_for(content: bytes, opened: Opened, rows: Rows) -> None:
+def records_are_accounted_for(content: bytes, opened: OpenedFile, rows: Rows) -> None:
     """Valid JSON has as many rows as records; of broken JSON every piece of a record comes back."""
     if opened.newline == "\n" and opened.encoding == "utf-8" and opened.rejected_head == b"":
         lines = [line for line in content.split(b"\n") if line.strip(b" \t\r\n\x1a")]
@@ -150,7 +150,7 @@ def records_are_accounted_for(content: bytes, opened: Opened, rows: Rows) -> Non
     assert len(records) == len(rows), (len(records), len(rows))
 
 
-def sheet_rows_are_accounted_for(content: bytes, opened: Opened, rows: Rows) -> None:
+def sheet_rows_are_accounted_for(content: bytes, opened: OpenedFile, rows: Rows) -> None:
     """As many rows as another parser sees below the header, whatever is in them."""
     if any(found.code == "SHEET_BROKEN" for found in rows if isinstance(found, Unreadable)):
         return
@@ -275,23 +275,26 @@ def mail_seeds() -> list[bytes]:
     return [head + part, several + b"--b\r\n\r\nbegin 644 a.csv\r\n#86)C\r\n`\r\nend\r\n" + inside]
 
 
-def screened(content: bytes) -> str:
+def screen_once(content: bytes) -> str:
     """A mail is believed, held, listed or dropped; whatever is answered to it can be written."""
-    found = mail.screen(content, MAILBOX, envelope_sender="bounces@shop.example", domain="in.example")
-    taken = found.mail if isinstance(found, mail.Held | mail.Rejected) else found
-    if isinstance(taken, mail.Quiet | mail.Unread):
+    found = mail.screen_mail(content, MAILBOX, envelope_sender="bounces@shop.example", domain="in.example")
+    taken = found.mail if isinstance(found, mail.HeldMail | mail.RejectedMail) else found
+    if isinstance(taken, mail.DroppedMail | mail.UnreadMail):
         return "quiet"
     to = {"to": taken.sender, "subject": taken.subject, "message_id": taken.message_id}
-    told = [mail.Told(file.name, "d", skipped={f"ignored {name}": 1 for name in taken.ignored}) for file in taken.files]
+    told = [
+        mail.FileSummary(file.name, "d", skipped={f"ignored {name}": 1 for name in taken.ignored})
+        for file in taken.files
+    ]
     moment = datetime(2026, 11, 2, 9, tzinfo=UTC)
-    mail.reply(
-        *told or [mail.Told("mail.eml", "d")], language="de", program="A", sender="a@b.example", to=to, at=moment
+    mail.compose_reply(
+        *told or [mail.FileSummary("mail.eml", "d")], language="de", program="A", sender="a@b.example", to=to, at=moment
     )
     json.dumps([[file.name, file.charset] for file in taken.files] + [list(taken.ignored)]).encode()
     return "read" if taken.files else "without a file"
 
 
-def nothing_more(_content: bytes, _opened: Opened, _rows: Rows) -> None:
+def no_further_check(_content: bytes, _opened: OpenedFile, _rows: Rows) -> None:
     """Only what holds of every reader."""
 
 
@@ -402,12 +405,18 @@ TARGETS: Mapping[str, Target] = {
     ),
     "records": Target(
         (OLD_STREAM, old.stream(("S", OLD_CELLS), styles=(0, 14), version=0x500)),
-        (*MARKS, *(old.record(kind, b"\1" * 12) for kind in xls.CELLS), old.EOF, old.bof(0x10), old.strings("x")),
-        nothing_more,
+        (
+            *MARKS,
+            *(old.record(kind, b"\1" * 12) for kind in xls.CELL_RECORDS),
+            old.EOF,
+            old.bof(0x10),
+            old.strings("x"),
+        ),
+        no_further_check,
         old.compound,
     ),
     "compound": Target(
-        (old.compound(OLD_STREAM),), (*MARKS, b"\xfe\xff\xff\xff", b"\xff\xff\xff\xff", b"\1\0\0\0"), nothing_more
+        (old.compound(OLD_STREAM),), (*MARKS, b"\xfe\xff\xff\xff", b"\xff\xff\xff\xff", b"\1\0\0\0"), no_further_check
     ),
     "mail": Target(
         mail_seeds(),
@@ -438,8 +447,8 @@ TARGETS: Mapping[str, Target] = {
                 b">",
             ),
         ),
-        nothing_more,
-        judge=screened,
+        no_further_check,
+        judge=screen_once,
     ),
     "page": Target(
         (
@@ -462,9 +471,9 @@ TARGETS: Mapping[str, Target] = {
             b"&x;",
             b"<br>",
         ),
-        nothing_more,
+        no_further_check,
     ),
     "workbook": Target(
-        (in_workbook(SHEET.encode()),), (*MARKS, b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"), nothing_more
+        (in_workbook(SHEET.encode()),), (*MARKS, b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"), no_further_check
     ),
 }

@@ -7,7 +7,7 @@ import time
 import traceback
 from collections import Counter
 
-from tests.fuzz import TARGETS, tried
+from tests.fuzz import TARGETS, run_once
 
 
 def main() -> int:
@@ -25,7 +25,7 @@ def main() -> int:
         outcomes: Counter[str] = Counter()
         while time.monotonic() < end:
             try:
-                outcomes[tried(TARGETS[name], random.Random(seed))] += 1
+                outcomes[run_once(TARGETS[name], random.Random(seed))] += 1
             except Exception:
                 traceback.print_exc()
                 print(f"{name}: failed; repeat with python -m tests.fuzz {name} --once --seed {seed}")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from local.deploy import Deployed, client, deploy
+from local.deploy import DeployedStack, client, deploy
 from local.emulator import emulator, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,12 +46,12 @@ def handler(event, context):
 
 
 @dataclass
-class Running:
+class DeployedStack:
     """A deployed stack and what its functions saw."""
 
     endpoint: str
     root: Path
-    deployed: Deployed
+    deployed: DeployedStack
 
     def client(self, service: str) -> Any:
         return client(service, self.endpoint)
@@ -92,7 +92,7 @@ class Running:
         raise AssertionError(f"{function} saw nothing of the kind within {PATIENCE} s")
 
 
-def traced(root: Path) -> Path:
+def make_traced_tree(root: Path) -> Path:
     """A tree with the real templates, a layer with a mark, and functions that leave a trace."""
     (root / "infra").mkdir(parents=True)
     shutil.copy(ROOT / "template.yaml", root)
@@ -106,8 +106,8 @@ def traced(root: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedStack]:
     tmp = tmp_path_factory.mktemp("stack")
-    root = traced(tmp / "root")
+    root = make_traced_tree(tmp / "root")
     with emulator(tmp / "data", free_port(), auth=True, persist=False) as endpoint:
-        yield Running(endpoint, root, deploy(endpoint, parameters=PARAMETERS, root=root))
+        yield DeployedStack(endpoint, root, deploy(endpoint, parameters=PARAMETERS, root=root))

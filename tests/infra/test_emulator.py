@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.infra.conftest import PARAMETERS, Running, traced
+from tests.infra.conftest import PARAMETERS, DeployedStack, make_traced_tree
 
 from local.deploy import client, deploy
 from local.emulator import emulator, free_port, was_killed
@@ -25,12 +25,12 @@ pytestmark = pytest.mark.slow
 ITEM = {"PK": {"S": "A#acme#1"}, "SK": {"S": "M#1"}}
 
 
-def deployed(endpoint: str, root: Path) -> Running:
-    return Running(endpoint, root, deploy(endpoint, parameters=PARAMETERS, root=root))
+def deployed(endpoint: str, root: Path) -> DeployedStack:
+    return DeployedStack(endpoint, root, deploy(endpoint, parameters=PARAMETERS, root=root))
 
 
 def test_a_clean_end_keeps_everything_and_the_stream_goes_on(tmp_path: Path) -> None:
-    root = traced(tmp_path / "root")
+    root = make_traced_tree(tmp_path / "root")
     with emulator(tmp_path / "data", free_port()) as endpoint:
         first = deployed(endpoint, root)
         first.client("dynamodb").put_item(TableName=first.output("LedgerTable"), Item=ITEM)
@@ -52,7 +52,7 @@ def test_a_clean_end_keeps_everything_and_the_stream_goes_on(tmp_path: Path) -> 
 
 
 def test_a_kill_leaves_the_inbox_as_it_was_and_is_noticed(tmp_path: Path) -> None:
-    root, data = traced(tmp_path / "root"), tmp_path / "data"
+    root, data = make_traced_tree(tmp_path / "root"), tmp_path / "data"
     with emulator(data, free_port()) as endpoint:
         first = deployed(endpoint, root)
         inbox = first.output("InboxBucket")
@@ -90,7 +90,7 @@ def test_an_orphan_of_a_killed_hub_is_ended_and_saves_what_it_has(tmp_path: Path
         assert not command.exists() or command.read_bytes() == b"", "the orphan still runs"
 
 
-def test_it_listens_on_loopback_alone_and_sees_nothing_of_this_machine(stack: Running) -> None:
+def test_it_listens_on_loopback_alone_and_sees_nothing_of_this_machine(stack: DeployedStack) -> None:
     os.environ["RETOUR_TEST_SECRET"] = "laptop"
     port = int(stack.endpoint.rpartition(":")[2])
     listening = Path("/proc/net/tcp").read_text().splitlines()[1:]
@@ -178,7 +178,7 @@ def test_gap_nobody_else_may_speak_as_transfer(endpoint: str) -> None:
     assert client("events", endpoint).put_events(Entries=[entry])["FailedEntryCount"] == 1
 
 
-def test_gap_functions_run_on_its_own_python(stack: Running) -> None:
+def test_gap_functions_run_on_its_own_python(stack: DeployedStack) -> None:
     """Why deploy() sends sources alone: the libraries lie in .venv-local, of whatever Python that has."""
     own = subprocess.run(
         [Path(__file__).resolve().parents[2] / ".venv-local/bin/python", "-c", "import sys; print(sys.version)"],

@@ -4,39 +4,39 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.conftest import PROGRAM, House
+from tests.conftest import PROGRAM, ProgramHarness
 from tests.intake.test_large import small_limits
 from tests.intake.test_thresholds import decided, drop, listed_held
 
 from retour.domain.actions.outcome import Outcome
 from retour.intake.batch import DONE, HELD, Batch
-from retour.intake.receive import receive
-from retour.setup.program_file import read
+from retour.intake.ingest import ingest
+from retour.setup.program_file import parse_program
 
 __all__ = ["small_limits"]
 COLUMNS = {"order_id": "Bestellung", "reference": "Retoure", "amount": "Betrag"}
 
 
-def exporting(house: House, **source: Any) -> None:
+def exporting(house: ProgramHarness, **source: Any) -> None:
     body = {"channel": "sftp", "references": "restate", "absent": "nothing_taken", "amount_means": "take_back"}
     mapping = {"columns": COLUMNS, "decimal": ",", "order_id_width": 4}
     house.apply({**PROGRAM, "sources": {"warehouse": {**body, "mapping": mapping, **source}}})
 
 
-def sold(house: House, *orders: int) -> None:
+def sold(house: ProgramHarness, *orders: int) -> None:
     house.report(*[{"order_id": f"{n:04}", "currency": "EUR", "amount": "100.00"} for n in orders])
 
 
-def export(house: House, *rows: str, name: str = "export.csv") -> Batch:
+def export(house: ProgramHarness, *rows: str, name: str = "export.csv") -> Batch:
     house.clock.moment += timedelta(days=1)
     return drop(house, "\n".join(["Bestellung;Retoure;Betrag", *rows, ""]).encode(), name)
 
 
-def left(house: House, *orders: int) -> list[int]:
+def left(house: ProgramHarness, *orders: int) -> list[int]:
     return [next(iter(house.payouts(f"{n:04}").values()))[0] for n in orders]
 
 
-def test_a_return_that_is_missing_is_given_back_once_a_person_released_it(house: House) -> None:
+def test_a_return_that_is_missing_is_given_back_once_a_person_released_it(house: ProgramHarness) -> None:
     exporting(house)
     sold(house, 1, 2, 3)
     export(house, "0001;RT-1;10,00", "2;RT-2;20,00", "0002;RT-3;30,00", "0003;RT-4;40,00")
@@ -52,7 +52,7 @@ def test_a_return_that_is_missing_is_given_back_once_a_person_released_it(house:
     assert listed_held(house) == []
 
 
-def test_what_a_person_discards_stays_as_it_was_and_the_next_export_says_it_again(house: House) -> None:
+def test_what_a_person_discards_stays_as_it_was_and_the_next_export_says_it_again(house: ProgramHarness) -> None:
     exporting(house)
     sold(house, 1)
     export(house, "0001;RT-1;10,00", "0001;RT-2;20,00")
@@ -65,7 +65,7 @@ def test_what_a_person_discards_stays_as_it_was_and_the_next_export_says_it_agai
     assert (back.state, back.counts) == (DONE, {"unchanged": 2})
 
 
-def test_what_was_given_back_is_not_missed_again_and_counts_when_it_is_listed_again(house: House) -> None:
+def test_what_was_given_back_is_not_missed_again_and_counts_when_it_is_listed_again(house: ProgramHarness) -> None:
     exporting(house)
     sold(house, 1)
     export(house, "0001;RT-1;10,00", "0001;RT-2;20,00")
@@ -78,7 +78,7 @@ def test_what_was_given_back_is_not_missed_again_and_counts_when_it_is_listed_ag
     assert left(house, 1) == [7000]
 
 
-def test_a_return_that_is_listed_under_another_order_is_given_back_to_the_one_before(house: House) -> None:
+def test_a_return_that_is_listed_under_another_order_is_given_back_to_the_one_before(house: ProgramHarness) -> None:
     exporting(house)
     sold(house, 1, 2)
     export(house, "0001;RT-1;10,00")
@@ -86,7 +86,7 @@ def test_a_return_that_is_listed_under_another_order_is_given_back_to_the_one_be
     assert left(house, 1, 2) == [10000, 9000]
 
 
-def test_without_a_word_of_the_source_a_missing_row_says_nothing(house: House) -> None:
+def test_without_a_word_of_the_source_a_missing_row_says_nothing(house: ProgramHarness) -> None:
     exporting(house, absent="keep")
     sold(house, 1)
     export(house, "0001;RT-1;10,00", "0001;RT-2;20,00")
@@ -102,7 +102,7 @@ def test_without_a_word_of_the_source_a_missing_row_says_nothing(house: House) -
     ],
     ids=["corrected rows sent again", "a row that cannot be read"],
 )
-def test_what_is_no_whole_export_gives_nothing_back(house: House, name: str, rows: list[str]) -> None:
+def test_what_is_no_whole_export_gives_nothing_back(house: ProgramHarness, name: str, rows: list[str]) -> None:
     exporting(house)
     sold(house, 1)
     export(house, "0001;RT-1;10,00", "0001;RT-2;20,00")
@@ -112,7 +112,7 @@ def test_what_is_no_whole_export_gives_nothing_back(house: House, name: str, row
     assert held.code == "ROWS_ABSENT", "compared with the whole one before"
 
 
-def test_what_another_source_said_is_not_missed(house: House) -> None:
+def test_what_another_source_said_is_not_missed(house: ProgramHarness) -> None:
     exporting(house)
     house.apply(
         {
@@ -140,7 +140,7 @@ def test_what_another_source_said_is_not_missed(house: House) -> None:
     assert left(house, 1) == [8300]
 
 
-def test_an_export_too_large_for_one_piece_is_compared_as_well(house: House, small_limits: None) -> None:
+def test_an_export_too_large_for_one_piece_is_compared_as_well(house: ProgramHarness, small_limits: None) -> None:
     exporting(house)
     sold(house, *range(60))
     rows = [f"{n:04};RT-{n};10,00" for n in range(60)]
@@ -155,12 +155,12 @@ def test_an_export_too_large_for_one_piece_is_compared_as_well(house: House, sma
     assert export(house, *(row for n, row in enumerate(rows) if n not in (7, 50))).state == DONE
 
 
-def test_an_export_that_was_held_is_read_again_to_the_same_end(house: House) -> None:
+def test_an_export_that_was_held_is_read_again_to_the_same_end(house: ProgramHarness) -> None:
     exporting(house)
     sold(house, 1)
     export(house, "0001;RT-1;10,00", "0001;RT-2;20,00")
     held = export(house, "0001;RT-1;10,00")
-    assert receive(house.hub, held.delivery, None).state == HELD
+    assert ingest(house.hub, held.delivery, None).state == HELD
     assert left(house, 1) == [7000]
 
 
@@ -176,6 +176,6 @@ contracts:
 sources:
   export: {channel: sftp, absent: nothing_taken}
 """
-    [fault] = read(document)
+    [fault] = parse_program(document)
     assert "references: restate" in str(fault)
-    assert isinstance(read(document.replace("absent:", "references: restate, absent:")), dict)
+    assert isinstance(parse_program(document.replace("absent:", "references: restate, absent:")), dict)

@@ -4,16 +4,16 @@ import json
 from collections.abc import Callable
 
 import pytest
-from tests.conftest import House
+from tests.conftest import ProgramHarness
 from tests.meter import Meter
 
 from retour.domain.actions.outcome import Outcome
-from retour.domain.delivery import Channel, Kind
+from retour.domain.delivery import Channel, DeliveryKind
 from retour.intake.batch import Batch
-from retour.intake.decision import release
-from retour.intake.receive import receive
-from retour.intake.rehearse import rehearse
-from retour.posting.refold import fold_again
+from retour.intake.decision import release_delivery
+from retour.intake.dry_run import dry_run_delivery
+from retour.intake.ingest import ingest
+from retour.posting.refold import refold_order
 from retour.posting.waiting import expire_waiting
 from retour.sentences import sentence
 
@@ -24,7 +24,7 @@ def outcomes(batch: Batch) -> list[tuple[str, str]]:
     return [(result.outcome.value, result.code) for result in batch.results]
 
 
-def test_a_return_takes_back_amount_and_payout(house: House) -> None:
+def test_a_return_takes_back_amount_and_payout(house: ProgramHarness) -> None:
     house.report(SALE)
     batch = house.modify({"reference": "r1", "order_id": "A-1", "change": "take_back", "amount": "20.00"})
     (result,) = batch.results
@@ -35,7 +35,7 @@ def test_a_return_takes_back_amount_and_payout(house: House) -> None:
     assert house.payouts("A-1") == {"A-1~sale": (8000, 640, "pending")}
 
 
-def test_the_same_record_again_is_a_duplicate_and_other_content_is_refused(house: House) -> None:
+def test_the_same_record_again_is_a_duplicate_and_other_content_is_refused(house: ProgramHarness) -> None:
     house.report(SALE)
     record = {"reference": "r1", "order_id": "A-1", "change": "take_back", "amount": "20.00"}
     house.modify(record)
@@ -48,14 +48,14 @@ def test_the_same_record_again_is_a_duplicate_and_other_content_is_refused(house
     assert house.payouts("A-1") == {"A-1~sale": (8000, 640, "pending")}
 
 
-def test_a_reference_counts_within_its_namespace(house: House) -> None:
+def test_a_reference_counts_within_its_namespace(house: ProgramHarness) -> None:
     house.report(SALE)
     record = {"reference": "1", "order_id": "A-1", "change": "take_back", "amount": "20.00"}
     house.modify(record)
     assert outcomes(house.modify({**record, "amount": "30.00"}, source="till")) == [("applied", "")]
 
 
-def test_an_equal_effect_from_elsewhere_is_held_until_a_person_has_looked(house: House) -> None:
+def test_an_equal_effect_from_elsewhere_is_held_until_a_person_has_looked(house: ProgramHarness) -> None:
     house.report(SALE)
     record = {"reference": "1", "order_id": "A-1", "change": "take_back", "amount": "20.00"}
     house.modify(record)
@@ -70,7 +70,7 @@ def test_an_equal_effect_from_elsewhere_is_held_until_a_person_has_looked(house:
     assert outcomes(again) == [("refused", "NOT_HELD")]
 
 
-def test_undo_leaves_a_record_out_and_the_others_keep_their_meaning(house: House) -> None:
+def test_undo_leaves_a_record_out_and_the_others_keep_their_meaning(house: ProgramHarness) -> None:
     house.report(SALE)
     first = house.modify({"reference": "1", "order_id": "A-1", "change": "take_back", "amount": "20.00"})
     house.modify({"reference": "2", "order_id": "A-1", "change": "take_back", "amount": "30.00"})
@@ -83,7 +83,7 @@ def test_undo_leaves_a_record_out_and_the_others_keep_their_meaning(house: House
     assert house.payouts("A-1") == {"A-1~sale": (5000, 400, "pending")}
 
 
-def test_a_refusal_uses_nothing_up(house: House) -> None:
+def test_a_refusal_uses_nothing_up(house: ProgramHarness) -> None:
     house.report(SALE)
     too_much = {"reference": "r1", "order_id": "A-1", "change": "take_back", "amount": "200.00"}
     first, second = house.modify(too_much), house.modify(too_much)
@@ -96,7 +96,7 @@ def test_a_refusal_uses_nothing_up(house: House) -> None:
     assert house.payouts("A-1") == {"A-1~sale": (0, 0, "reversed")}
 
 
-def test_a_refused_record_that_fits_later_is_applied_in_a_new_delivery(house: House) -> None:
+def test_a_refused_record_that_fits_later_is_applied_in_a_new_delivery(house: ProgramHarness) -> None:
     house.report(SALE)
     house.modify({"reference": "x", "order_id": "A-1", "change": "reverse"})
     late = {"reference": "r1", "order_id": "A-1", "change": "take_back", "amount": "30.00"}
@@ -106,7 +106,7 @@ def test_a_refused_record_that_fits_later_is_applied_in_a_new_delivery(house: Ho
     assert house.payouts("A-1") == {"A-1~sale": (7000, 560, "pending")}
 
 
-def test_two_equal_refunds_without_reference_both_count_and_their_redelivery_does_not(house: House) -> None:
+def test_two_equal_refunds_without_reference_both_count_and_their_redelivery_does_not(house: ProgramHarness) -> None:
     house.report(SALE)
     record = {"order_id": "A-1", "change": "take_back", "amount": "20.00"}
     assert outcomes(house.modify(record, record, identity="webhook-1")) == [("applied", ""), ("applied", "")]
@@ -114,7 +114,7 @@ def test_two_equal_refunds_without_reference_both_count_and_their_redelivery_doe
     assert house.payouts("A-1")["A-1~sale"] == (6000, 480, "pending")
 
 
-def test_too_early_waits_and_is_applied_by_the_report(house: House) -> None:
+def test_too_early_waits_and_is_applied_by_the_report(house: ProgramHarness) -> None:
     by_order = {"reference": "r1", "order_id": "A-1", "change": "take_back", "amount": "20.00"}
     by_action = {"reference": "r2", "action_id": "M.77", "change": "reverse"}
     batch = house.modify(by_order, by_action)
@@ -130,7 +130,7 @@ def test_too_early_waits_and_is_applied_by_the_report(house: House) -> None:
     assert house.sent == []
 
 
-def test_what_waits_too_long_is_refused_and_answered(house: House) -> None:
+def test_what_waits_too_long_is_refused_and_answered(house: ProgramHarness) -> None:
     batch = house.modify(
         {"reference": "r1", "order_id": "nowhere", "change": "reverse"},
         {"reference": "r2", "action_id": "unknown", "change": "reverse"},
@@ -151,24 +151,24 @@ def test_what_waits_too_long_is_refused_and_answered(house: House) -> None:
 
 
 def test_what_a_file_brought_waits_at_least_as_long_as_the_file_is_at_work(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Given up before, and applied when the file is read again to its end, it would have had two ends."""
     body = b"reference,action_id,change\nr1,M.9,reverse\n"
-    delivery = house.delivery(Kind.FILE, body, "warehouse", Channel.SFTP, name="may.csv", identity="may")
+    delivery = house.delivery(DeliveryKind.FILE, body, "warehouse", Channel.SFTP, name="may.csv", identity="may")
     with monkeypatch.context() as killed:
-        killed.setattr("retour.store.outcomes.keep", lambda *_: (_ for _ in ()).throw(SystemExit("killed")))
+        killed.setattr("retour.store.outcomes.save_outcomes", lambda *_: (_ for _ in ()).throw(SystemExit("killed")))
         with pytest.raises(SystemExit):
-            receive(house.hub, delivery, body)
+            ingest(house.hub, delivery, body)
     program = house.hub.program(house.program)
     assert program is not None
     house.clock.moment = delivery.received_at.replace(month=12, day=30)
     assert expire_waiting(house.hub, program) == 0
-    assert receive(house.hub, delivery, body).counts == {"waiting": 1}
+    assert ingest(house.hub, delivery, body).counts == {"waiting": 1}
     assert expire_waiting(house.hub, program) == 1
 
 
-def test_actions_are_reported_once(house: House) -> None:
+def test_actions_are_reported_once(house: ProgramHarness) -> None:
     assert outcomes(house.report(SALE)) == [("applied", "")]
     assert outcomes(house.report(SALE)) == [("duplicate", "")]
     assert outcomes(house.report({**SALE, "amount": "99.00"})) == [("refused", "ACTION_EXISTS")]
@@ -200,47 +200,49 @@ def test_actions_are_reported_once(house: House) -> None:
         ({"colour": "red"}, "UNKNOWN_FIELD"),
     ],
 )
-def test_a_wrong_action_is_refused_with_its_reason(house: House, fields: dict[str, str], code: str) -> None:
+def test_a_wrong_action_is_refused_with_its_reason(house: ProgramHarness, fields: dict[str, str], code: str) -> None:
     assert outcomes(house.report({**SALE, **fields})) == [("refused", code)]
     assert house.payouts("A-1") == {}
 
 
 @pytest.mark.parametrize("amount", ["100.00", "100", "", None])
-def test_an_amount_beside_items_is_taken_where_it_is_what_they_add_up_to(house: House, amount: str | None) -> None:
+def test_an_amount_beside_items_is_taken_where_it_is_what_they_add_up_to(
+    house: ProgramHarness, amount: str | None
+) -> None:
     items = [{"sku": "X", "quantity": 2, "amount": "60.00"}, {"sku": "Y", "amount": "40.00"}]
     assert outcomes(house.report({**SALE, "items": items, "amount": amount})) == [("applied", "")]
     assert house.payouts("A-1")["A-1~sale"] == (10000, 800, "pending")
 
 
-def test_an_amount_that_is_not_the_sum_of_the_items_is_told_with_the_sum(house: House) -> None:
+def test_an_amount_that_is_not_the_sum_of_the_items_is_told_with_the_sum(house: ProgramHarness) -> None:
     [told] = house.report({**SALE, "amount": "90.00", "items": [{"amount": "60.00"}, {"amount": "40.00"}]}).results
     assert told.column == "amount"
     assert sentence(told.code, told.details).startswith("`amount` is 90.00, but the items add up to 100.00.")
 
 
-def test_rows_of_an_action_that_contradict_each_other_are_refused_together(house: House) -> None:
+def test_rows_of_an_action_that_contradict_each_other_are_refused_together(house: ProgramHarness) -> None:
     head = "order_id,event_type,partner,event_time,currency,sku,amount,promo_code\n"
     first = "A-1,sale,nordlicht,2026-11-01T12:00:00+01:00,EUR,"
     text = f"{head}{first}X,60.00,\nA-1,,,,,Y,30.00,SPRING\n{first.replace('A-1', 'A-2')}X,5.00,\n"
     text += f"{first.replace('A-1', 'A-2').replace('nordlicht', 'suedwind')}Y,5.00,\n"
     delivery = house.delivery(
-        Kind.FILE, text.encode(), "actions", Channel.API, name="a.csv", facts={"layout": "actions"}
+        DeliveryKind.FILE, text.encode(), "actions", Channel.API, name="a.csv", facts={"layout": "actions"}
     )
-    one, two = receive(house.hub, delivery, text.encode()).results
+    one, two = ingest(house.hub, delivery, text.encode()).results
     assert one.outcome == "applied", one
     assert house.order("A-1").actions[0].promo_code == "SPRING"
     assert (two.outcome, two.code, two.column, two.order) == ("refused", "ACTION_ROWS_DIFFER", "partner", "A-2")
     assert "Line 5 says partner suedwind" in sentence(two.code, two.details) and two.raw.count("A-2") == 2
 
 
-def test_an_order_of_two_event_types_asks_for_one(house: House) -> None:
+def test_an_order_of_two_event_types_asks_for_one(house: ProgramHarness) -> None:
     house.report(SALE, {**SALE, "event_type": "lead", "amount": "5.00"})
     assert outcomes(house.modify({"order_id": "A-1", "change": "reverse"})) == [("refused", "EVENT_TYPE_NEEDED")]
     assert outcomes(house.modify({"order_id": "A-1", "event_type": "lead", "change": "reverse"})) == [("applied", "")]
     assert house.payouts("A-1")["A-1~sale"] == (10000, 800, "pending")
 
 
-def test_a_file_is_taken_in_row_by_row_and_its_redelivery_changes_nothing(house: House) -> None:
+def test_a_file_is_taken_in_row_by_row_and_its_redelivery_changes_nothing(house: ProgramHarness) -> None:
     house.report(SALE)
     body = (
         b"reference,order_id,change,amount,reason\n"
@@ -260,64 +262,66 @@ def test_a_file_is_taken_in_row_by_row_and_its_redelivery_changes_nothing(house:
     header = house.hub.deliveries(house.program).get(batch.delivery.id)
     assert header is not None and header.state == "done"
     assert list(house.hub.deliveries(house.program).open()) == []
-    again = receive(house.hub, batch.delivery, body)
+    again = ingest(house.hub, batch.delivery, body)
     assert (again.state, again.results) == ("done", ())
     assert house.payouts("A-1") == {"A-1~sale": (9000, 720, "pending")}
 
 
-def test_a_held_delivery_takes_effect_only_when_released_and_as_received_then(house: House) -> None:
+def test_a_held_delivery_takes_effect_only_when_released_and_as_received_then(house: ProgramHarness) -> None:
     house.report(SALE)
     body = b"order_id,change\nA-1,reverse\n"
     held = house.file(body, held="UNAUTHENTICATED", body_key=f"email/{house.program}/mail/x/may.csv")
     assert held.state == "held"
     assert house.payouts("A-1") == {"A-1~sale": (10000, 800, "pending")}
     house.hub.inbox.put(held.delivery.body_key, body)
-    assert receive(house.hub, held.delivery, None).state == "held"
+    assert ingest(house.hub, held.delivery, None).state == "held"
     house.clock.moment = held.delivery.received_at.replace(month=12, day=3)
-    released = release(house.hub, held.delivery, house.hub.now())
+    released = release_delivery(house.hub, held.delivery, house.hub.now())
     assert outcomes(released) == [("applied", "")]
     assert house.payouts("A-1") == {"A-1~sale": (0, 0, "reversed")}
 
 
-def test_killed_between_insert_and_fold_nothing_is_lost(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_between_insert_and_fold_nothing_is_lost(house: ProgramHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     house.report(SALE)
     with monkeypatch.context() as killed:
-        killed.setattr("retour.posting.rows.settle", lambda *_: (_ for _ in ()).throw(SystemExit("killed")))
+        killed.setattr("retour.posting.rows.fold_and_save", lambda *_: (_ for _ in ()).throw(SystemExit("killed")))
         with pytest.raises(SystemExit):
             house.modify({"reference": "r1", "order_id": "A-1", "change": "take_back", "amount": "20.00"})
     assert house.payouts("A-1") == {"A-1~sale": (10000, 800, "pending")}
-    fold_again(house.hub, house.program, "A-1")
+    refold_order(house.hub, house.program, "A-1")
     assert house.payouts("A-1") == {"A-1~sale": (8000, 640, "pending")}
     repeat = house.modify({"reference": "r1", "order_id": "A-1", "change": "take_back", "amount": "20.00"})
     assert outcomes(repeat) == [("duplicate", "")]
 
 
 def test_killed_while_an_action_is_reported_what_waited_still_comes_home(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house.modify({"reference": "r1", "action_id": "M.5", "change": "reverse"})
     with monkeypatch.context() as killed:
-        killed.setattr("retour.intake.actions.adopt", lambda *_: (_ for _ in ()).throw(SystemExit("killed")))
+        killed.setattr("retour.intake.actions.adopt_waiting", lambda *_: (_ for _ in ()).throw(SystemExit("killed")))
         with pytest.raises(SystemExit):
             house.report({"order_id": "C-1", "action_id": "M.5", "amount": "10.00"})
-    fold_again(house.hub, house.program, "C-1")
+    refold_order(house.hub, house.program, "C-1")
     assert house.payouts("C-1") == {"M.5": (0, 0, "reversed")}
     assert [message["what"] for queue, message in house.sent if queue == "answers"] == ["settled"]
 
 
-def test_a_dry_run_says_what_would_happen_and_writes_nothing(house: House, metered: Callable[[], Meter]) -> None:
+def test_a_dry_run_says_what_would_happen_and_writes_nothing(
+    house: ProgramHarness, metered: Callable[[], Meter]
+) -> None:
     house.report(SALE)
     record = {"order_id": "A-1", "change": "take_back", "amount": "20.00"}
     body = json.dumps([record, {**record, "amount": "90.00"}]).encode()
     meter = metered()
-    batch = rehearse(house.hub, house.delivery(Kind.MODIFICATIONS, body, "erp", Channel.API), body)
+    batch = dry_run_delivery(house.hub, house.delivery(DeliveryKind.MODIFICATIONS, body, "erp", Channel.API), body)
     assert outcomes(batch) == [("applied", ""), ("refused", "AMOUNT_EXCEEDS_SALE")]
     assert meter.written == 0
     assert house.payouts("A-1") == {"A-1~sale": (10000, 800, "pending")}
 
 
 def test_a_modification_costs_two_write_units_and_its_delivery_one_header(
-    house: House, metered: Callable[[], Meter]
+    house: ProgramHarness, metered: Callable[[], Meter]
 ) -> None:
     house.report(*({"order_id": f"W-{n}", "amount": "100.00"} for n in range(20)))
     meter = metered()
@@ -343,7 +347,9 @@ def test_a_modification_costs_two_write_units_and_its_delivery_one_header(
     assert sum(rest) - new_entries <= 2.0 * 20
 
 
-def test_rows_of_one_action_in_a_file_share_one_write_of_its_head(house: House, metered: Callable[[], Meter]) -> None:
+def test_rows_of_one_action_in_a_file_share_one_write_of_its_head(
+    house: ProgramHarness, metered: Callable[[], Meter]
+) -> None:
     house.report(*({"order_id": f"F-{n}", "amount": "100.00"} for n in range(10)))
     rows = [f"f-{n}-{i},F-{n},take_back,5.00" for n in range(10) for i in range(4)]
     meter = metered()
@@ -353,7 +359,7 @@ def test_rows_of_one_action_in_a_file_share_one_write_of_its_head(house: House, 
     assert (sum(ledger_writes) - new_entries) / len(rows) <= 1.5
 
 
-def test_a_long_log_is_sealed_in_pages_and_read_whole(house: House) -> None:
+def test_a_long_log_is_sealed_in_pages_and_read_whole(house: ProgramHarness) -> None:
     house.report({"order_id": "L-1", "amount": "100.00"})
     for number in range(40):
         house.modify({"reference": f"r{number}", "order_id": "L-1", "change": "take_back", "amount": "1.00"})

@@ -9,19 +9,19 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.conftest import PROGRAM, House
+from tests.conftest import PROGRAM, ProgramHarness
 from tests.settings import change_settings
 
-from retour.domain.delivery import DRY_RUN, Channel, Delivery, Kind
+from retour.domain.delivery import DRY_RUN, Channel, Delivery, DeliveryKind
 from retour.domain.row import Row, Unreadable
 from retour.intake import file, large
 from retour.intake.batch import Batch
-from retour.intake.decision import release
-from retour.intake.receive import receive
-from retour.replies.tell import tell
+from retour.intake.decision import release_delivery
+from retour.intake.ingest import ingest
+from retour.replies.send import send_reply
 from retour.store import outcomes
-from retour.store.inbox import Stream
-from retour.store.work import row_from, row_text
+from retour.store.bucket_work import row_from, row_text
+from retour.store.inbox import PieceStream
 
 HEADER = "reference,order_id,action_id,change,amount,currency\n"
 
@@ -29,9 +29,9 @@ HEADER = "reference,order_id,action_id,change,amount,currency\n"
 @pytest.fixture
 def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Large begins early, so that the tests stay quick."""
-    monkeypatch.setattr(file, "ROWS_IN_ONE_PIECE", 40)
+    monkeypatch.setattr(file, "INLINE_ROWS_MAX", 40)
     monkeypatch.setattr(large, "BUCKET_BYTES", 1024)
-    monkeypatch.setattr(large, "HELD_SIGNS", 6_000)
+    monkeypatch.setattr(large, "BUFFERED_CHARS_MAX", 6_000)
     monkeypatch.setattr(large, "ROWS_AT_ONCE", 30)
 
 
@@ -54,17 +54,17 @@ def a_file(orders: int, letter: str = "A") -> bytes:
     return (HEADER + "\n".join(f"{letter}{line}" for line in text.splitlines())).encode()
 
 
-def report(house: House, orders: int, letter: str = "A") -> None:
+def report(house: ProgramHarness, orders: int, letter: str = "A") -> None:
     actions = [{"order_id": f"{letter}-{n}", "amount": "100.00", "currency": "EUR"} for n in range(orders)]
     for start in range(0, orders, 100):
         house.report(*actions[start : start + 100])
 
 
-def kept(house: House, delivery: Delivery) -> list[dict[str, Any]]:
-    return [outcomes.document(result) for result in outcomes.kept(house.hub.inbox, delivery)]
+def kept(house: ProgramHarness, delivery: Delivery) -> list[dict[str, Any]]:
+    return [outcomes.result_document(result) for result in outcomes.load_outcomes(house.hub.inbox, delivery)]
 
 
-def ledger(house: House, orders: int, letter: str = "A") -> list[dict[str, tuple[int, int, str]]]:
+def ledger(house: ProgramHarness, orders: int, letter: str = "A") -> list[dict[str, tuple[int, int, str]]]:
     return [house.payouts(f"{letter}-{n}") for n in range(orders)]
 
 
@@ -76,7 +76,7 @@ def without_ids(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def test_split_or_in_one_piece_comes_to_the_same(house: House, request: pytest.FixtureRequest) -> None:
+def test_split_or_in_one_piece_comes_to_the_same(house: ProgramHarness, request: pytest.FixtureRequest) -> None:
     report(house, 30)
     whole = house.file(a_file(30), name="whole.csv")
     expected = json.dumps(without_ids(kept(house, whole.delivery)))
@@ -97,7 +97,7 @@ def test_split_or_in_one_piece_comes_to_the_same(house: House, request: pytest.F
 
 
 @pytest.mark.usefixtures("small_limits")
-def test_all_rows_of_an_order_meet_one_worker_and_one_write(house: House) -> None:
+def test_all_rows_of_an_order_meet_one_worker_and_one_write(house: ProgramHarness) -> None:
     report(house, 30)
     house.file(a_file(30))
     heads = [head for n in range(30) for head in house.order(f"A-{n}").heads.values()]
@@ -105,16 +105,16 @@ def test_all_rows_of_an_order_meet_one_worker_and_one_write(house: House) -> Non
 
 
 @pytest.mark.usefixtures("small_limits")
-def test_steps_run_again_change_nothing(house: House) -> None:
+def test_steps_run_again_change_nothing(house: ProgramHarness) -> None:
     report(house, 30)
     batch = house.file(a_file(30))
     before, amounts = kept(house, batch.delivery), ledger(house, 30)
     work = house.hub.work(house.program, batch.delivery.id)
     for _ in range(2):
-        large.split(house.hub, batch.delivery)
+        large.split_into_buckets(house.hub, batch.delivery)
         for item in reversed(work.items()):
-            large.take_bucket(house.hub, batch.delivery, item)
-            large.take_bucket(house.hub, batch.delivery, item)
+            large.ingest_bucket(house.hub, batch.delivery, item)
+            large.ingest_bucket(house.hub, batch.delivery, item)
         again = large.finish(house.hub, batch.delivery)
         assert again.counts == batch.counts
         assert kept(house, batch.delivery) == before
@@ -128,12 +128,12 @@ class Killed(BaseException):
 @pytest.mark.usefixtures("small_limits")
 @pytest.mark.parametrize("operation", ["BatchExecuteStatement", "PutItem", "Query"])
 def test_a_worker_killed_anywhere_and_begun_again_ends_as_if_nothing_was(
-    house: House, operation: str, monkeypatch: pytest.MonkeyPatch
+    house: ProgramHarness, operation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report(house, 30)
-    monkeypatch.setattr(house.hub, "hand_over", lambda delivery, more: True)
+    monkeypatch.setattr(house.hub, "start_execution", lambda delivery, more: True)
     delivery = house.file(a_file(30)).delivery
-    work = large.split(house.hub, delivery)
+    work = large.split_into_buckets(house.hub, delivery)
     calls = 0
 
     def die(**_: Any) -> None:
@@ -149,14 +149,14 @@ def test_a_worker_killed_anywhere_and_begun_again_ends_as_if_nothing_was(
             event = f"{'before' if attempt % 2 else 'after'}-call.dynamodb.{operation}"
             events.register(event, die, unique_id="die")
             try:
-                large.take_bucket(house.hub, delivery, item)
+                large.ingest_bucket(house.hub, delivery, item)
                 break
             except Killed:
                 killed += 1
             finally:
                 events.unregister(event, unique_id="die")
             if attempt > 3:
-                large.take_bucket(house.hub, delivery, item)
+                large.ingest_bucket(house.hub, delivery, item)
                 break
     assert killed
     batch = large.finish(house.hub, delivery)
@@ -165,39 +165,39 @@ def test_a_worker_killed_anywhere_and_begun_again_ends_as_if_nothing_was(
 
 
 @pytest.mark.usefixtures("small_limits")
-def test_a_bucket_that_is_missing_is_not_passed_over(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(house.hub, "hand_over", lambda delivery, more: True)
+def test_a_bucket_that_is_missing_is_not_passed_over(house: ProgramHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(house.hub, "start_execution", lambda delivery, more: True)
     batch = house.file(a_file(30))
     assert batch.state == "working"
-    work = large.split(house.hub, batch.delivery)
+    work = large.split_into_buckets(house.hub, batch.delivery)
     first, *others = work.items()
     for item in others:
-        large.take_bucket(house.hub, batch.delivery, item)
-    with pytest.raises((large.Incomplete, KeyError)):
+        large.ingest_bucket(house.hub, batch.delivery, item)
+    with pytest.raises((large.RowCountMismatchError, KeyError)):
         large.finish(house.hub, batch.delivery)
     header = house.hub.deliveries(house.program).get(batch.delivery.id)
     assert header is not None and header.state == "working"
-    large.take_bucket(house.hub, batch.delivery, first)
+    large.ingest_bucket(house.hub, batch.delivery, first)
     assert large.finish(house.hub, batch.delivery).counts["waiting"] == 91
 
 
 @pytest.mark.usefixtures("small_limits")
-def test_progress_tells_what_is_read_and_what_is_done(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_tells_what_is_read_and_what_is_done(house: ProgramHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     report(house, 30)
-    monkeypatch.setattr(house.hub, "hand_over", lambda delivery, more: True)
+    monkeypatch.setattr(house.hub, "start_execution", lambda delivery, more: True)
     delivery = house.file(a_file(30)).delivery
     work = house.hub.work(house.program, delivery.id)
     assert large.Progress.of(work).document(house.hub.now()) == {
         "percent": 0, "read": 0, "recorded": 0, "applied": 0, "refused": 0, "duplicate": 0,
     }  # fmt: skip
-    large.split(house.hub, delivery)
+    large.split_into_buckets(house.hub, delivery)
     assert large.Progress.of(work).document(house.hub.now())["total"] == 93
     for item in work.items()[:-1]:
-        large.take_bucket(house.hub, delivery, item)
+        large.ingest_bucket(house.hub, delivery, item)
     midway = large.Progress.of(work).document(house.hub.now())
     assert 0 < midway["recorded"] < 93 and 10 < midway["percent"] < 100
     assert midway["per_second"] > 0 and midway["seconds_left"] >= 0
-    large.take_bucket(house.hub, delivery, work.items()[-1])
+    large.ingest_bucket(house.hub, delivery, work.items()[-1])
     done = large.Progress.of(work).document(house.hub.now())
     assert (done["recorded"], done["applied"], done["refused"], done["duplicate"]) == (91, 90, 1, 1)
     assert (done["seconds_left"], done["percent"]) == (0, 100)
@@ -205,7 +205,7 @@ def test_progress_tells_what_is_read_and_what_is_done(house: House, monkeypatch:
 
 @pytest.mark.usefixtures("small_limits")
 @pytest.mark.parametrize("orders", [5, 30])
-def test_a_file_says_what_it_did_to_payouts_and_that_it_came_before(house: House, orders: int) -> None:
+def test_a_file_says_what_it_did_to_payouts_and_that_it_came_before(house: ProgramHarness, orders: int) -> None:
     report(house, orders)
     sent = "".join(f"r{n},A-{n},,take_back,10.00,EUR\n" for n in range(orders * 2 if orders > 5 else orders))
     body = (HEADER + sent).encode()
@@ -222,7 +222,7 @@ def test_a_file_says_what_it_did_to_payouts_and_that_it_came_before(house: House
 
 
 @pytest.mark.usefixtures("small_limits")
-def test_archives_are_split_as_well(house: House) -> None:
+def test_archives_are_split_as_well(house: ProgramHarness) -> None:
     report(house, 20)
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
@@ -230,22 +230,24 @@ def test_archives_are_split_as_well(house: House) -> None:
         archive.writestr("b.csv", HEADER + "zz,A-3,,take_back,0.01,EUR\n")
     batch = house.file(packed.getvalue(), name="both.zip")
     assert sum(batch.counts.values()) == 64
-    places = [result.place for result in outcomes.kept(house.hub.inbox, batch.delivery)]
+    places = [result.place for result in outcomes.load_outcomes(house.hub.inbox, batch.delivery)]
     assert places[:2] == ["a.csv:2", "a.csv:3"] and places[-1] == "b.csv:2"
 
 
-def test_more_rows_take_no_more_memory_while_they_are_read(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(house.hub, "hand_over", lambda delivery, more: True)
-    monkeypatch.setattr(large, "HELD_SIGNS", 200_000)
+def test_more_rows_take_no_more_memory_while_they_are_read(
+    house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(house.hub, "start_execution", lambda delivery, more: True)
+    monkeypatch.setattr(large, "BUFFERED_CHARS_MAX", 200_000)
     monkeypatch.setattr(large, "ROWS_AT_ONCE", 500)
 
     def growth(count: int) -> int:
         body = (HEADER + "".join(f"r{n},A-{n},,take_back,10.00,EUR\n" for n in range(count))).encode()
-        delivery = house.delivery(Kind.FILE, body, "warehouse", Channel.SFTP, name=f"{count}.csv")
-        delivery = receive(house.hub, delivery, body).delivery
+        delivery = house.delivery(DeliveryKind.FILE, body, "warehouse", Channel.SFTP, name=f"{count}.csv")
+        delivery = ingest(house.hub, delivery, body).delivery
         del body
         tracemalloc.start()
-        large.split(house.hub, delivery)
+        large.split_into_buckets(house.hub, delivery)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return peak
@@ -266,13 +268,13 @@ def test_rows_pass_through_their_work_files_unchanged() -> None:
 
 def test_a_stream_gives_every_byte_once() -> None:
     body = bytes(range(256)) * 40
-    stream = Stream(iter([body[:1000], body[1000:1001], body[1001:]]))
+    stream = PieceStream(iter([body[:1000], body[1000:1001], body[1001:]]))
     taken = b"".join(iter(lambda: stream.read(77), b""))
     assert taken == body
     assert stream.taken == len(body)
 
 
-def test_an_object_of_unknown_size_is_put_in_pieces(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_object_of_unknown_size_is_put_in_pieces(house: ProgramHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     inbox = house.hub.inbox
     lines = [b"%d\n" % n for n in range(1_300_000)]
     inbox.put_pieces("results/x/pieces", lines)
@@ -282,13 +284,13 @@ def test_an_object_of_unknown_size_is_put_in_pieces(house: House, monkeypatch: p
     assert inbox.read("results/x/one") == b"ab"
 
 
-def dry(house: House, body: bytes) -> Batch:
-    delivery = house.delivery(Kind.FILE, body, "warehouse", Channel.SFTP, name="may.csv", facts={DRY_RUN: "1"})
-    return file.receive_file(house.hub, delivery, body)
+def dry(house: ProgramHarness, body: bytes) -> Batch:
+    delivery = house.delivery(DeliveryKind.FILE, body, "warehouse", Channel.SFTP, name="may.csv", facts={DRY_RUN: "1"})
+    return file.ingest_file(house.hub, delivery, body)
 
 
 def test_a_dry_run_comes_to_the_same_in_buckets_as_in_one_piece_and_to_what_is_done_then(
-    house: House, request: pytest.FixtureRequest
+    house: ProgramHarness, request: pytest.FixtureRequest
 ) -> None:
     report(house, 30)
     body = a_file(30)
@@ -312,7 +314,7 @@ def test_a_dry_run_comes_to_the_same_in_buckets_as_in_one_piece_and_to_what_is_d
 
 
 @pytest.mark.usefixtures("small_limits")
-def test_a_dry_run_is_in_no_list_and_found_by_its_id(house: House) -> None:
+def test_a_dry_run_is_in_no_list_and_found_by_its_id(house: ProgramHarness) -> None:
     report(house, 30)
     batch = dry(house, a_file(30))
     deliveries = house.hub.deliveries(house.program)
@@ -325,7 +327,9 @@ def test_a_dry_run_is_in_no_list_and_found_by_its_id(house: House) -> None:
 
 
 @pytest.mark.usefixtures("small_limits")
-def test_a_large_file_above_a_threshold_is_held_by_its_buckets_and_compared_when_released(house: House) -> None:
+def test_a_large_file_above_a_threshold_is_held_by_its_buckets_and_compared_when_released(
+    house: ProgramHarness,
+) -> None:
     source = {"channel": "sftp", "thresholds": {"pending_taken_back": "10%"}}
     house.apply({**PROGRAM, "sources": {**PROGRAM["sources"], "warehouse": source}})
     report(house, 30)
@@ -334,7 +338,7 @@ def test_a_large_file_above_a_threshold_is_held_by_its_buckets_and_compared_when
     assert held.preview["counts"] == {"applied": 90, "refused": 1, "duplicate": 1, "waiting": 1}
     assert not any(house.order(f"A-{n}").records for n in range(30))
     house.modify({"reference": "w", "order_id": "A-3", "change": "take_back", "amount": "75", "currency": "EUR"})
-    done = release(house.hub, held.delivery, house.hub.now())
+    done = release_delivery(house.hub, held.delivery, house.hub.now())
     assert sum(done.counts.values()) == 93
     header = house.hub.deliveries(house.program).get(held.delivery.id)
     assert header is not None and header.state == "done"
@@ -342,15 +346,15 @@ def test_a_large_file_above_a_threshold_is_held_by_its_buckets_and_compared_when
 
 
 @pytest.mark.usefixtures("small_limits")
-def test_a_file_whose_way_ended_goes_on(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_whose_way_ended_goes_on(house: ProgramHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     report(house, 30)
-    monkeypatch.setattr(house.hub, "hand_over", lambda delivery, more: True)
+    monkeypatch.setattr(house.hub, "start_execution", lambda delivery, more: True)
     delivery = house.file(a_file(30)).delivery
-    large.take_bucket(house.hub, delivery, large.split(house.hub, delivery).items()[0])
-    monkeypatch.setattr(house.hub, "hand_over", lambda delivery, more: False)
+    large.ingest_bucket(house.hub, delivery, large.split_into_buckets(house.hub, delivery).items()[0])
+    monkeypatch.setattr(house.hub, "start_execution", lambda delivery, more: False)
     header = house.hub.deliveries(house.program).get(delivery.id)
     assert header is not None and header.state == "working"
-    batch = large.go_on(house.hub, header.delivery)
+    batch = large.resume(house.hub, header.delivery)
     assert batch.counts == {"applied": 90, "refused": 1, "duplicate": 1, "waiting": 1}
 
 
@@ -368,7 +372,7 @@ def sales(letter: str) -> bytes:
 
 
 def test_a_large_file_of_actions_goes_by_buckets_and_comes_to_the_same(
-    house: House, request: pytest.FixtureRequest
+    house: ProgramHarness, request: pytest.FixtureRequest
 ) -> None:
     whole = house.file(sales("A"), name="sales.csv", facts={"layout": "actions"})
     request.getfixturevalue("small_limits")
@@ -382,13 +386,13 @@ def test_a_large_file_of_actions_goes_by_buckets_and_comes_to_the_same(
 
 @pytest.mark.usefixtures("small_limits")
 def test_a_replay_leaves_a_large_file_that_nobody_was_told_of_to_the_machine(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report(house, 30)
     change_settings(house.hub, files_machine="arn")
     change_settings(house.hub, outward=False)
     batch = house.file(a_file(30))
     assert batch.state == "working" and not house.order("A-0").records
-    assert tell(house.hub, {"program": house.program, "delivery": batch.delivery.id, "what": "batch"}) == ""
-    house.hub.inbox.put(outcomes.folder(batch.delivery) + outcomes.TOLD, b"")
-    assert large.go_on(house.hub, batch.delivery).counts["applied"] == 90
+    assert send_reply(house.hub, {"program": house.program, "delivery": batch.delivery.id, "what": "batch"}) == ""
+    house.hub.inbox.put(outcomes.results_folder(batch.delivery) + outcomes.ANSWERED_MARK, b"")
+    assert large.resume(house.hub, batch.delivery).counts["applied"] == 90

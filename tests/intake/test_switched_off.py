@@ -4,25 +4,25 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.conftest import PROGRAM, House
+from tests.conftest import PROGRAM, ProgramHarness
 
 from retour.api import sources
-from retour.api.calls import Refused
+from retour.api.calls import ProblemError
 from retour.domain.actions.outcome import Outcome
-from retour.intake.receive import receive
-from retour.remote.visit import errand
-from retour.schedule.due import ask_for_visits
+from retour.intake.ingest import ingest
+from retour.remote.visit import handle_message
+from retour.schedule.due import request_polls
 
 BACK = {"order_id": "A-1", "change": "take_back", "amount": "20.00", "currency": "EUR", "reference": "R-1"}
 DEPOT = {"channel": "pull", "options": {"protocol": "sftp", "host": "ftp.merchant.example", "user": "u"}}
 
 
-def switched(house: House, on: bool, **more: Any) -> None:
+def switched(house: ProgramHarness, on: bool, **more: Any) -> None:
     erp = {**PROGRAM["sources"]["erp"], "enabled": on}
     house.apply({**PROGRAM, "sources": {**PROGRAM["sources"], "erp": erp, **more}})
 
 
-def test_its_records_are_refused_and_applied_once_it_is_on_and_they_are_read_again(house: House) -> None:
+def test_its_records_are_refused_and_applied_once_it_is_on_and_they_are_read_again(house: ProgramHarness) -> None:
     house.report({"order_id": "A-1", "currency": "EUR", "amount": "100.00"})
     switched(house, on=False)
     batch = house.modify(BACK, source="erp")
@@ -32,19 +32,19 @@ def test_its_records_are_refused_and_applied_once_it_is_on_and_they_are_read_aga
     switched(house, on=True)
     header = house.hub.deliveries(house.program).get(batch.delivery.id)
     assert header is not None
-    again = receive(house.hub, header.delivery, house.hub.deliveries(house.program).body(header))
+    again = ingest(house.hub, header.delivery, house.hub.deliveries(house.program).body(header))
     assert again.results[0].outcome in (Outcome.APPLIED, Outcome.HELD), "kept, and judged anew"
 
 
-def test_its_server_is_not_visited_on_its_day_nor_when_somebody_asks(house: House) -> None:
+def test_its_server_is_not_visited_on_its_day_nor_when_somebody_asks(house: ProgramHarness) -> None:
     switched(house, on=True, depot={**DEPOT, "enabled": False})
     house.clock.moment += timedelta(days=1)
     program = house.hub.program(house.program)
-    assert program is not None and ask_for_visits(house.hub, program) == []
-    with pytest.raises(Refused):
-        sources.pull(house.hub, program, "depot")
-    told = errand(house.hub, lambda *_: None, {"program": house.program, "source": "depot", "visit": "v-1"})
+    assert program is not None and request_polls(house.hub, program) == []
+    with pytest.raises(ProblemError):
+        sources.request_pull(house.hub, program, "depot")
+    told = handle_message(house.hub, lambda *_: None, {"program": house.program, "source": "depot", "visit": "v-1"})
     assert told["dropped"] == "the source is switched off"
     switched(house, on=True, depot=DEPOT)
     program = house.hub.program(house.program)
-    assert program is not None and ask_for_visits(house.hub, program) == ["depot"]
+    assert program is not None and request_polls(house.hub, program) == ["depot"]

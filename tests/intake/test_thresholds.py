@@ -7,29 +7,29 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.conftest import PROGRAM, House
+from tests.conftest import PROGRAM, ProgramHarness
 
 from retour.domain.actions.outcome import Outcome
-from retour.domain.delivery import Channel, Kind
-from retour.domain.row import line_of
+from retour.domain.delivery import Channel, DeliveryKind
+from retour.domain.row import line_place
 from retour.intake import file
 from retour.intake.batch import DONE, HELD, Batch
-from retour.intake.decision import decide
-from retour.intake.receive import receive
-from retour.intake.rehearse import rehearse
-from retour.posting.holding import hold
+from retour.intake.decision import carry_out_decision
+from retour.intake.dry_run import dry_run_delivery
+from retour.intake.ingest import ingest
+from retour.posting.held_records import hold_delivery
 from retour.schedule import rollup
 from retour.sentences import sentence
 
 HEADER = "order_id,change,amount\n"
 
 
-def with_thresholds(house: House, thresholds: dict[str, Any], **source: Any) -> None:
+def with_thresholds(house: ProgramHarness, thresholds: dict[str, Any], **source: Any) -> None:
     sources = {**PROGRAM["sources"], "warehouse": {"channel": "sftp", "thresholds": thresholds, **source}}
     house.apply({**PROGRAM, "sources": sources})
 
 
-def sold(house: House, count: int, amount: str = "100.00", partner: str = "nordlicht", first: int = 1) -> None:
+def sold(house: ProgramHarness, count: int, amount: str = "100.00", partner: str = "nordlicht", first: int = 1) -> None:
     actions = [
         {"order_id": f"A-{n}", "partner": partner, "currency": "EUR", "amount": amount}
         for n in range(first, first + count)
@@ -37,28 +37,28 @@ def sold(house: House, count: int, amount: str = "100.00", partner: str = "nordl
     house.report(*actions)
 
 
-def decided(house: House, held: Batch, what: str) -> Batch | None:
+def decided(house: ProgramHarness, held: Batch, what: str) -> Batch | None:
     body = json.dumps({"delivery": held.delivery.id, "decision": what}).encode()
-    return decide(house.hub, house.delivery(Kind.DECISION, body, "console", Channel.CONSOLE), body)
+    return carry_out_decision(house.hub, house.delivery(DeliveryKind.DECISION, body, "console", Channel.CONSOLE), body)
 
 
-def listed_held(house: House) -> list[str]:
+def listed_held(house: ProgramHarness) -> list[str]:
     return [subject for subject, _ in house.hub.deliveries(house.program).due("held")]
 
 
-def drop(house: House, body: bytes, name: str = "may.csv") -> Batch:
+def drop(house: ProgramHarness, body: bytes, name: str = "may.csv") -> Batch:
     """A file as it arrives: its bytes lie in the inbox before it is taken in."""
-    delivery = house.delivery(Kind.FILE, body, "warehouse", Channel.SFTP, name=name)
+    delivery = house.delivery(DeliveryKind.FILE, body, "warehouse", Channel.SFTP, name=name)
     delivery = replace(delivery, body_key=f"raw/{house.program}/{delivery.id}")
     house.hub.inbox.put(delivery.body_key, body)
-    return receive(house.hub, delivery, None)
+    return ingest(house.hub, delivery, None)
 
 
 def rows(*lines: str) -> bytes:
     return (HEADER + "\n".join(lines) + "\n").encode()
 
 
-def test_too_many_bad_rows_hold_the_file_and_nothing_is_recorded(house: House) -> None:
+def test_too_many_bad_rows_hold_the_file_and_nothing_is_recorded(house: ProgramHarness) -> None:
     with_thresholds(house, {"bad_rows": "20%"})
     sold(house, 3)
     batch = drop(house, rows("A-1,take_back,10", "A-2,take_back,x", "A-3,reverse,"))
@@ -72,13 +72,13 @@ def test_too_many_bad_rows_hold_the_file_and_nothing_is_recorded(house: House) -
     assert "bad_rows would be 33.3%" in says and "nordlicht -8.80 EUR" in says
 
 
-def test_exactly_at_the_limit_is_not_above_it(house: House) -> None:
+def test_exactly_at_the_limit_is_not_above_it(house: ProgramHarness) -> None:
     with_thresholds(house, {"bad_rows": "50%"})
     sold(house, 1)
     assert drop(house, rows("A-1,take_back,10", "A-1,take_back,x")).state == DONE
 
 
-def test_released_it_is_taken_in_as_received_when_it_came(house: House) -> None:
+def test_released_it_is_taken_in_as_received_when_it_came(house: ProgramHarness) -> None:
     with_thresholds(house, {"bad_rows": "20%"})
     sold(house, 2)
     held = drop(house, rows("A-1,take_back,10", "A-2,take_back,x"))
@@ -90,7 +90,7 @@ def test_released_it_is_taken_in_as_received_when_it_came(house: House) -> None:
     assert header is not None and header.report["differing"] == 0
 
 
-def test_a_release_tells_what_came_out_otherwise_than_it_was_shown(house: House) -> None:
+def test_a_release_tells_what_came_out_otherwise_than_it_was_shown(house: ProgramHarness) -> None:
     with_thresholds(house, {"bad_rows": "20%"})
     sold(house, 2)
     held = drop(house, rows("A-1,take_back,60", "A-2,take_back,x", "A-2,take_back,5"))
@@ -104,7 +104,7 @@ def test_a_release_tells_what_came_out_otherwise_than_it_was_shown(house: House)
     assert (row["shown"]["outcome"], row["now"]["outcome"]) == ("applied", "refused")
 
 
-def test_discarded_nothing_of_it_takes_effect(house: House) -> None:
+def test_discarded_nothing_of_it_takes_effect(house: ProgramHarness) -> None:
     with_thresholds(house, {"bad_rows": "20%"})
     sold(house, 1)
     held = drop(house, rows("A-1,take_back,10", "A-1,take_back,x"))
@@ -114,22 +114,22 @@ def test_discarded_nothing_of_it_takes_effect(house: House) -> None:
     assert not house.order("A-1").records and listed_held(house) == []
 
 
-def test_the_same_event_again_finds_it_held(house: House) -> None:
+def test_the_same_event_again_finds_it_held(house: ProgramHarness) -> None:
     with_thresholds(house, {"bad_rows": "20%"})
     sold(house, 1)
     held = drop(house, rows("A-1,take_back,10", "A-1,take_back,x"))
-    again = receive(house.hub, held.delivery, None)
+    again = ingest(house.hub, held.delivery, None)
     assert (again.state, again.code) == (HELD, held.code)
 
 
-def test_a_replay_from_objects_alone_knows_the_verdict_and_why(house: House) -> None:
+def test_a_replay_from_objects_alone_knows_the_verdict_and_why(house: ProgramHarness) -> None:
     with_thresholds(house, {"bad_rows": "20%"})
     sold(house, 1)
     held = drop(house, rows("A-1,take_back,10", "A-1,take_back,x"))
-    assert hold(house.hub, held.delivery).details == held.details
+    assert hold_delivery(house.hub, held.delivery).details == held.details
 
 
-def test_a_large_part_of_what_was_pending_last_night_holds_the_file(house: House) -> None:
+def test_a_large_part_of_what_was_pending_last_night_holds_the_file(house: ProgramHarness) -> None:
     with_thresholds(house, {"pending_taken_back": "30%"})
     sold(house, 8)
     sold(house, 2, partner="suedwind", first=9)
@@ -146,13 +146,13 @@ def test_a_large_part_of_what_was_pending_last_night_holds_the_file(house: House
     assert batch.preview["total"]["payout"] == {"before": "32.00", "after": "0.00", "difference": "-32.00"}
 
 
-def test_before_the_first_night_the_roll_up_is_made_now(house: House) -> None:
+def test_before_the_first_night_the_roll_up_is_made_now(house: ProgramHarness) -> None:
     with_thresholds(house, {"pending_taken_back": "30%"})
     sold(house, 2)
     assert drop(house, rows("A-1,reverse,")).state == HELD
 
 
-def test_files_of_one_day_are_judged_alike_whatever_was_counted_since(house: House) -> None:
+def test_files_of_one_day_are_judged_alike_whatever_was_counted_since(house: ProgramHarness) -> None:
     sold(house, 3)
     program = house.hub.program(house.program)
     assert program is not None
@@ -167,7 +167,7 @@ def test_files_of_one_day_are_judged_alike_whatever_was_counted_since(house: Hou
     assert rollup.pending_payout(house.hub, program) is None, "nobody knows any more what was pending"
 
 
-def test_totals_that_change_nothing_are_doubtful_from_twenty_rows_on(house: House) -> None:
+def test_totals_that_change_nothing_are_doubtful_from_twenty_rows_on(house: ProgramHarness) -> None:
     with_thresholds(house, {"bad_rows": "90%"}, amount_means="set_total")
     sold(house, 20)
     said = [f"A-{n},,{'100' if n <= 11 else '90'}" for n in range(1, 21)]
@@ -177,7 +177,7 @@ def test_totals_that_change_nothing_are_doubtful_from_twenty_rows_on(house: Hous
     assert drop(house, rows(*said[:19]), name="b.csv").state == DONE
 
 
-def test_returns_larger_than_what_is_left_are_doubtful(house: House) -> None:
+def test_returns_larger_than_what_is_left_are_doubtful(house: ProgramHarness) -> None:
     with_thresholds(house, {"bad_rows": "90%"}, amount_means="take_back")
     sold(house, 20)
     said = [f"A-{n},,{'101' if n <= 5 else '9'}" for n in range(1, 21)]
@@ -188,29 +188,29 @@ def test_returns_larger_than_what_is_left_are_doubtful(house: House) -> None:
     assert drop(house, rows(*said), name="b.csv").state == DONE
 
 
-def test_a_source_without_thresholds_is_never_weighed(house: House) -> None:
+def test_a_source_without_thresholds_is_never_weighed(house: ProgramHarness) -> None:
     sold(house, 1)
     batch = drop(house, rows("A-1,take_back,x", "A-1,take_back,y"))
     assert batch.state == DONE and batch.counts == {"refused": 2}
 
 
-def test_a_file_too_large_for_one_piece_is_weighed_too(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_too_large_for_one_piece_is_weighed_too(house: ProgramHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     with_thresholds(house, {"bad_rows": "20%"})
     sold(house, 2)
-    monkeypatch.setattr(file, "ROWS_IN_ONE_PIECE", 1)
+    monkeypatch.setattr(file, "INLINE_ROWS_MAX", 1)
     batch = drop(house, rows("A-1,take_back,10", "A-2,take_back,x"))
     assert (batch.state, batch.code) == (HELD, "THRESHOLD_EXCEEDED")
     assert not house.order("A-1").records
 
 
-def test_a_dry_run_tells_what_every_partner_would_gain_or_lose_and_writes_nothing(house: House) -> None:
+def test_a_dry_run_tells_what_every_partner_would_gain_or_lose_and_writes_nothing(house: ProgramHarness) -> None:
     with_thresholds(house, {"bad_rows": "20%"})
     sold(house, 2)
     sold(house, 1, partner="suedwind", first=3)
     body = rows("A-1,take_back,10", "A-3,reverse,", "A-2,take_back,x")
     before = [house.order(f"A-{n}") for n in (1, 2, 3)]
-    delivery = house.delivery(Kind.FILE, body, "warehouse", Channel.API, name="may.csv")
-    batch = rehearse(house.hub, delivery, body)
+    delivery = house.delivery(DeliveryKind.FILE, body, "warehouse", Channel.API, name="may.csv")
+    batch = dry_run_delivery(house.hub, delivery, body)
     assert [result.outcome for result in batch.results] == [Outcome.APPLIED, Outcome.APPLIED, Outcome.REFUSED]
     assert [(one["partner"], one["payout"]) for one in batch.preview["partners"]] == [
         ("nordlicht", {"before": "8.00", "after": "7.20", "difference": "-0.80"}),
@@ -222,7 +222,7 @@ def test_a_dry_run_tells_what_every_partner_would_gain_or_lose_and_writes_nothin
     assert house.hub.deliveries(house.program).get(delivery.id) is None
 
 
-def test_a_restatement_leaves_exactly_what_it_states(house: House) -> None:
+def test_a_restatement_leaves_exactly_what_it_states(house: ProgramHarness) -> None:
     """Items that CJ leaves out are gone, one that comes again is back, and saying it twice changes nothing."""
     items = [{"sku": sku, "quantity": 2, "amount": amount} for sku, amount in (("boot", "80.00"), ("lace", "6.00"))]
     house.report({"order_id": "C-1", "currency": "EUR", "items": items})
@@ -239,10 +239,10 @@ def test_a_restatement_leaves_exactly_what_it_states(house: House) -> None:
     both = "1,2,3,sale,C-1,2026-11-02T08:30:00Z,,,EUR,boot;lace,40.00;3.00,1;2,,,ReturnedMerchandise\n"
     drop(house, (header + both).encode(), name="cj3.csv")
     assert house.payouts("C-1")["C-1~sale"] == (4600, 368, "pending")
-    assert {line_of(result.place) for result in batch.results} == {"2"}
+    assert {line_place(result.place) for result in batch.results} == {"2"}
 
 
-def test_units_that_amazon_took_back_are_valued_by_their_line(house: House) -> None:
+def test_units_that_amazon_took_back_are_valued_by_their_line(house: ProgramHarness) -> None:
     house.report({"order_id": "F-1", "currency": "EUR", "items": [{"sku": "boot", "quantity": 3, "amount": "100.00"}]})
     header = (
         "return-date order-id sku asin fnsku product-name quantity fulfillment-center-id detailed-disposition reason "
@@ -258,8 +258,8 @@ def test_units_that_amazon_took_back_are_valued_by_their_line(house: House) -> N
 
 @pytest.mark.parametrize("share", ["0%", "12.5%", "100%"])
 def test_shares_are_exact(share: str) -> None:
-    from retour.intake.thresholds import above
+    from retour.intake.thresholds import is_above
 
     limit = Decimal(share[:-1])
-    assert not above(int(limit * 8), 800, share)
-    assert above(int(limit * 8) + 1, 800, share)
+    assert not is_above(int(limit * 8), 800, share)
+    assert is_above(int(limit * 8) + 1, 800, share)

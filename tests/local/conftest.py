@@ -25,7 +25,7 @@ PROXIES = {
 """What a company's machine may have in its environment, and what a hub on loopback has to leave alone."""
 
 
-class Running:
+class RunningHub:
     """A hub that is up: its process, and what its ready-file says."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", ready_file: Path):
@@ -47,7 +47,7 @@ class Running:
 
 
 @contextmanager
-def running_hub(tmp: Path, *arguments: str) -> Iterator[Running]:
+def running_hub(tmp: Path, *arguments: str) -> Iterator[RunningHub]:
     """`retour up` on `tmp`/data with any free port; stopped by SIGTERM at the end."""
     tmp.mkdir(parents=True, exist_ok=True)
     ready_file = tmp / "ready.json"
@@ -68,7 +68,7 @@ def running_hub(tmp: Path, *arguments: str) -> Iterator[Running]:
             assert process.poll() is None, f"the hub ended while starting:\n{said}"
             assert time.monotonic() < deadline, f"the hub did not get ready:\n{said}"
             time.sleep(0.05)
-        yield Running(process, ready_file)
+        yield RunningHub(process, ready_file)
     finally:
         if process.poll() is None:
             process.terminate()

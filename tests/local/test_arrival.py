@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.local.conftest import Running, running_hub
+from tests.local.conftest import RunningHub, running_hub
 from tests.local.test_hub import OWN_PROGRAM, action, ask, eventually, sftp
 
+from local.data_folder import load_aws_key
 from local.deploy import Endpoint, client
-from local.folder import aws_key
 
 pytestmark = pytest.mark.xdist_group("hub")
 P = "/v1/programs/shoes"
@@ -21,7 +21,7 @@ ROW = "order_id,change,amount,currency\n{order},take_back,{amount},EUR\n"
 
 
 @pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
     """Its SFTP server's events are as unreliable as those of the cloud may be."""
     os.environ["RETOUR_WHIMS"] = "11"
     try:
@@ -42,11 +42,11 @@ def file(tmp_path: Path, order: int, amount: str) -> Path:
     return path
 
 
-def left(hub: Running, order: int) -> str:
+def left(hub: RunningHub, order: int) -> str:
     return str(ask(hub, "GET", f"{P}/actions/O-{order}~sale")["amount"])
 
 
-def batches(hub: Running, name: str) -> list[dict[str, Any]]:
+def batches(hub: RunningHub, name: str) -> list[dict[str, Any]]:
     return [one for one in ask(hub, "GET", f"{P}/batches?source=drop")["items"] if one["name"] == name]
 
 
@@ -54,7 +54,7 @@ def batches(hub: Running, name: str) -> list[dict[str, Any]]:
     ("order", "working"),
     enumerate(["{}.uploading", "{}.partial", "{}.new", "_{}", "in.{}", ".{}", "{}.part"]),
 )
-def test_d1_renamed_at_once(hub: Running, tmp_path: Path, order: int, working: str) -> None:
+def test_d1_renamed_at_once(hub: RunningHub, tmp_path: Path, order: int, working: str) -> None:
     name = f"d1-{order}.csv"
     sftp(hub, "shoes", "drop", f"put {file(tmp_path, order, '10.00')} {working.format(name)}",
          f"rename {working.format(name)} {name}")  # fmt: skip
@@ -63,25 +63,25 @@ def test_d1_renamed_at_once(hub: Running, tmp_path: Path, order: int, working: s
     assert [one["state"] for one in batches(hub, name)] == ["done"] and left(hub, order) == "90.00"
 
 
-def test_d2_written_over_four_times(hub: Running, tmp_path: Path) -> None:
+def test_d2_written_over_four_times(hub: RunningHub, tmp_path: Path) -> None:
     paths = [file(tmp_path, 10 + n, f"{10 + n}.00") for n in range(5)]
     sftp(hub, "shoes", "drop", *[f"put {path} daily.csv" for path in paths])
     eventually(lambda: all(left(hub, 10 + n) == f"{90 - n}.00" for n in range(5)), 150)
     assert len(batches(hub, "daily.csv")) == 5
 
 
-def test_d3_removed_at_once(hub: Running, tmp_path: Path) -> None:
+def test_d3_removed_at_once(hub: RunningHub, tmp_path: Path) -> None:
     sftp(hub, "shoes", "drop", f"put {file(tmp_path, 20, '10.00')} gone.csv", "rm gone.csv")
     eventually(lambda: left(hub, 20) == "90.00")
 
 
-def test_an_upload_in_a_folder_is_answered_there(hub: Running, tmp_path: Path) -> None:
+def test_an_upload_in_a_folder_is_answered_there(hub: RunningHub, tmp_path: Path) -> None:
     sftp(hub, "shoes", "drop", "mkdir returns", f"put {file(tmp_path, 21, '10.00')} returns/may.csv")
     eventually(lambda: "result_may.csv.csv" in sftp(hub, "shoes", "drop", "ls -1 returns"))
     assert left(hub, 21) == "90.00"
 
 
-def test_d17_a_hole_is_refused_and_slows_nobody(hub: Running) -> None:
+def test_d17_a_hole_is_refused_and_slows_nobody(hub: RunningHub) -> None:
     import asyncio
 
     import asyncssh
@@ -114,9 +114,9 @@ def test_d17_a_hole_is_refused_and_slows_nobody(hub: Running) -> None:
     assert batches(hub, "hole.csv") == []
 
 
-def test_an_upload_whose_every_event_was_lost_is_swept_up(hub: Running, tmp_path: Path) -> None:
+def test_an_upload_whose_every_event_was_lost_is_swept_up(hub: RunningHub, tmp_path: Path) -> None:
     """The function is not there when the object is put, so nothing but the sweep can find it."""
-    endpoint = Endpoint(hub.ready["aws_endpoint"], aws_key(Path(hub.data) / "aws/credentials"))
+    endpoint = Endpoint(hub.ready["aws_endpoint"], load_aws_key(Path(hub.data) / "aws/credentials"))
     functions = client("lambda", endpoint)
     name = next(
         one["FunctionName"] for one in functions.list_functions()["Functions"] if "FileDrop" in one["FunctionName"]

@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.local.conftest import Running, running_hub
+from tests.local.conftest import RunningHub, running_hub
 from tests.local.test_hub import OWN_PROGRAM, action, ask
 
-from local.clock import Clock, Dial
-from retour.api.problem import Refused
-from retour.domain.times import instant, text
+from local.clock import Clock, ClockControl
+from retour.api.problem import ProblemError
+from retour.domain.times import format_instant, parse_instant
 
 
 def test_it_is_as_it_was_left_unless_it_is_set(tmp_path: Path) -> None:
@@ -26,10 +26,10 @@ def test_it_is_as_it_was_left_unless_it_is_set(tmp_path: Path) -> None:
 def test_it_is_kept_before_anything_follows(tmp_path: Path) -> None:
     seen = []
     clock = Clock(tmp_path / "clock.json")
-    dial = Dial(clock, lambda: seen.append(Clock(tmp_path / "clock.json").offset_seconds))
+    dial = ClockControl(clock, lambda: seen.append(Clock(tmp_path / "clock.json").offset_seconds))
     wanted = datetime.now(UTC) + timedelta(days=31)
-    shown = dial.turn(json.dumps({"to": text(wanted)}).encode())
-    assert seen == [clock.offset_seconds] and instant(shown["now"]) >= wanted.replace(microsecond=0)
+    shown = dial.turn(json.dumps({"to": format_instant(wanted)}).encode())
+    assert seen == [clock.offset_seconds] and parse_instant(shown["now"]) >= wanted.replace(microsecond=0)
     assert abs(clock.offset - timedelta(days=31)) <= timedelta(seconds=1)
 
 
@@ -49,8 +49,8 @@ def test_it_is_kept_before_anything_follows(tmp_path: Path) -> None:
 )
 def test_nonsense_and_the_past_move_nothing(tmp_path: Path, body: bytes, status: int) -> None:
     clock = Clock(tmp_path / "clock.json")
-    with pytest.raises(Refused) as refused:
-        Dial(clock, lambda: pytest.fail("nothing follows")).turn(body)
+    with pytest.raises(ProblemError) as refused:
+        ClockControl(clock, lambda: pytest.fail("nothing follows")).turn(body)
     assert refused.value.status == status and clock.offset_seconds == 0
 
 
@@ -65,7 +65,7 @@ def test_the_hub_locks_what_becomes_due_and_a_restart_keeps_the_time(tmp_path: P
         with pytest.raises(urllib.error.HTTPError) as error:
             ask(hub, "POST", "/local/clock", {"to": start["now"]}, key=hub.ready["programs"]["acme"]["api_key"])
         assert error.value.code == 401
-        later = text(instant(start["now"]) + timedelta(days=31))
+        later = format_instant(parse_instant(start["now"]) + timedelta(days=31))
         shown = ask(hub, "POST", "/local/clock", {"to": later})
         assert shown["now"] >= later[:19]
         assert ask(hub, "GET", "/v1/programs/shoes/actions/C-1~sale")["state"] == "locked"
@@ -77,11 +77,11 @@ def test_the_hub_locks_what_becomes_due_and_a_restart_keeps_the_time(tmp_path: P
         assert ask(hub, "GET", "/local/clock")["offset_seconds"] == shown["offset_seconds"]
 
 
-def final(hub: Running, partition: str) -> bool:
+def final(hub: RunningHub, partition: str) -> bool:
+    from local.data_folder import load_aws_key
     from local.deploy import Endpoint, client
-    from local.folder import aws_key
 
-    endpoint = Endpoint(hub.ready["aws_endpoint"], aws_key(Path(hub.data) / "aws/credentials"))
+    endpoint = Endpoint(hub.ready["aws_endpoint"], load_aws_key(Path(hub.data) / "aws/credentials"))
     outputs = client("cloudformation", endpoint).describe_stacks(StackName="retour")["Stacks"][0]["Outputs"]
     [table] = [one["OutputValue"] for one in outputs if one["OutputKey"] == "LedgerTable"]
     heads = client("dynamodb", endpoint).query(

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.local.conftest import Running, running_hub
+from tests.local.conftest import RunningHub, running_hub
 from tests.local.test_hub import OWN_PROGRAM, action, ask, ledger
 
 pytestmark = [
@@ -34,12 +34,12 @@ CALLS = 15
 WEBHOOKS = 15
 
 
-def emulator_pid(hub: Running) -> int:
+def emulator_pid(hub: RunningHub) -> int:
     return int((Path(hub.data) / "aws/emulator.pid").read_text())
 
 
 @contextmanager
-def full_disk(hub: Running) -> Iterator[None]:
+def full_disk(hub: RunningHub) -> Iterator[None]:
     pid = emulator_pid(hub)
     _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, hard))
@@ -61,14 +61,14 @@ def status_of(request: urllib.request.Request) -> int:
     return answer_to(request)[0]
 
 
-def call(hub: Running, n: int) -> urllib.request.Request:
+def call(hub: RunningHub, n: int) -> urllib.request.Request:
     change = {"reference": f"c-{n}", "order_id": f"D-{n}", "change": "take_back", "amount": "10.00", "currency": "EUR"}
     headers = {"Authorization": f"Bearer {hub.ready['admin_key']}", "Content-Type": "application/json"}
     address = f"{hub.ready['api']}/v1/programs/shoes/modifications?source=erp"
     return urllib.request.Request(address, json.dumps(change).encode(), headers, method="POST")
 
 
-def webhook(hub: Running, n: int) -> urllib.request.Request:
+def webhook(hub: RunningHub, n: int) -> urllib.request.Request:
     access = hub.ready["programs"]["shoes"]["sources"]["erp"]
     change = {"reference": f"w-{n}", "order_id": f"D-{n}", "change": "take_back", "amount": "10.00", "currency": "EUR"}
     body, id_, at = json.dumps(change).encode(), f"msg_{n}", str(int(time.time()))

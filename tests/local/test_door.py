@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
+from local.aws_gateway import hub_origins
 from local.deploy import Endpoint, client
-from local.door import hub_origins
 from local.emulator import emulator, free_port
 
 KEY = "the-key-of-this-hub"

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.local.conftest import Running, running_hub
+from tests.local.conftest import RunningHub, running_hub
 from tests.local.test_hub import OWN_PROGRAM, action, ask, eventually
 from tests.remote.test_slow import Merchant
 
+from local.data_folder import load_aws_key
 from local.deploy import Endpoint, client
-from local.folder import aws_key
-from retour.channels.standard import signed
+from retour.channels.standard import sign_headers
 
 pytestmark = [
     pytest.mark.xdist_group("hub"),
@@ -42,7 +42,7 @@ def merchants() -> Iterator[dict[str, Merchant]]:
 
 
 @pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory, merchants: dict[str, Merchant]) -> Iterator[Running]:
+def hub(tmp_path_factory: pytest.TempPathFactory, merchants: dict[str, Merchant]) -> Iterator[RunningHub]:
     home = tmp_path_factory.mktemp("flood")
     visited = {
         name: {"channel": "pull", "event_type": "sale", "default_reason": "ITEM_RETURNED",
@@ -62,7 +62,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory, merchants: dict[str, Merchant]
         yield hub
 
 
-def hooked(hub: Running, first: int) -> list[float]:
+def hooked(hub: RunningHub, first: int) -> list[float]:
     """How long each of some webhooks takes; each is applied."""
     access, took = hub.ready["programs"]["calm"]["sources"]["shop"], []
     for n in range(first, first + HOOKS):
@@ -74,7 +74,7 @@ def hooked(hub: Running, first: int) -> list[float]:
             "currency": "EUR",
         }
         body = json.dumps(record).encode()
-        headers = signed(body, [access["secret"]], datetime.now(UTC))
+        headers = sign_headers(body, [access["secret"]], datetime.now(UTC))
         path, began = access["url"].removeprefix(hub.ready["api"]), time.monotonic()
         assert ask(hub, "POST", path, body, **headers)["counts"] == {"applied": 1}
         took.append(time.monotonic() - began)
@@ -82,7 +82,7 @@ def hooked(hub: Running, first: int) -> list[float]:
 
 
 @contextmanager
-def flooded(hub: Running) -> Iterator[list[int]]:
+def flooded(hub: RunningHub) -> Iterator[list[int]]:
     """Six callers who report actions without a pause, two who send files; how often each was answered."""
     ended, answered = threading.Event(), [0] * 8
 
@@ -116,7 +116,7 @@ def flooded(hub: Running) -> Iterator[list[int]]:
             one.join()
 
 
-def test_a_flood_of_one_program_multiplies_no_other_s_webhooks_by_ten(hub: Running) -> None:
+def test_a_flood_of_one_program_multiplies_no_other_s_webhooks_by_ten(hub: RunningHub) -> None:
     hooked(hub, 0)
     alone = hooked(hub, HOOKS)
     with flooded(hub) as answered:
@@ -132,16 +132,16 @@ def ms(took: list[float]) -> str:
     return f"{statistics.median(took) * 1000:.0f} ms (most {max(took) * 1000:.0f})"
 
 
-def visits(hub: Running, name: str) -> None:
+def visits(hub: RunningHub, name: str) -> None:
     ask(hub, "POST", f"/v1/programs/calm/sources/{name}/pull")
 
 
-def came(hub: Running) -> int:
+def came(hub: RunningHub) -> int:
     return len(ask(hub, "GET", "/v1/programs/calm/batches?source=quick")["items"])
 
 
-def ticked(hub: Running) -> float:
-    endpoint = Endpoint(hub.ready["aws_endpoint"], aws_key(Path(hub.data) / "aws/credentials"))
+def ticked(hub: RunningHub) -> float:
+    endpoint = Endpoint(hub.ready["aws_endpoint"], load_aws_key(Path(hub.data) / "aws/credentials"))
     functions = client("lambda", endpoint)
     names: list[Any] = [one["FunctionName"] for one in functions.list_functions()["Functions"]]
     began = time.monotonic()
@@ -150,7 +150,7 @@ def ticked(hub: Running) -> float:
 
 
 def test_five_merchants_who_hardly_answer_delay_neither_a_visit_nor_the_tick(
-    hub: Running, merchants: dict[str, Merchant]
+    hub: RunningHub, merchants: dict[str, Merchant]
 ) -> None:
     ticked(hub)
     tick_alone, began = ticked(hub), time.monotonic()

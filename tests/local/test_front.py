@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import trustme
 
-from local.folder import bound, server_tls
-from local.front import BODY_LIMIT, EVENT_LIMIT, Front, Open
+from local.data_folder import bind_socket, server_tls
+from local.proxy import BODY_LIMIT, EVENT_LIMIT, Backend, HubProxy
 
 KEY = "rk_admin_secret"
 
@@ -60,14 +60,14 @@ class Api(BaseHTTPRequestHandler):
 
 
 class Running:
-    def __init__(self, front: Front, ca: Path, api_base: str):
+    def __init__(self, front: HubProxy, ca: Path, api_base: str):
         self.front, self.ca, self.api_base = front, ca, api_base
         self.port = front.server_port
         self.passed: list[tuple[str, str, int]] = []
 
     def open(self) -> "Running":
         pages: dict[str, Any] = {"/local/mails": lambda: {"items": []}}
-        self.front.open(Open(self.api_base, KEY, lambda *change: self.passed.append(change), pages))
+        self.front.open(Backend(self.api_base, KEY, lambda *change: self.passed.append(change), pages))
         return self
 
     def ask(
@@ -96,7 +96,7 @@ def starting(tmp_path: Path) -> Iterator[Running]:
     threading.Thread(target=api.serve_forever, args=(0.05,), daemon=True).start()
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    front = Front(bound(0), server_tls(authority))
+    front = HubProxy(bind_socket(0), server_tls(authority))
     front.start()
     yield Running(front, tmp_path / "ca.pem", f"http://127.0.0.1:{api.server_port}/_aws/execute-api/x/$default")
     front.stop()
@@ -134,7 +134,7 @@ def test_its_own_refusals_speak_the_language_the_caller_accepts(
 
 
 def test_a_full_disk_takes_nothing_and_says_so_in_the_caller_s_language(starting: Running) -> None:
-    starting.front.open(Open(starting.api_base, KEY, lambda *_: None, {}, has_room=lambda: False))
+    starting.front.open(Backend(starting.api_base, KEY, lambda *_: None, {}, has_room=lambda: False))
     answer, problem = starting.ask("POST", "/v1/x", b"{}", {"Accept-Language": "de"})
     assert (answer.status, answer.headers["Retry-After"], problem["code"]) == (503, "1", "DISK_FULL")
     assert problem["title"] == "Datenträger voll" and "nichts angenommen" in problem["detail"]
@@ -144,7 +144,7 @@ def test_a_full_disk_takes_nothing_and_says_so_in_the_caller_s_language(starting
 def test_a_program_with_all_its_turns_taken_is_told_to_come_again(
     front: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("local.front.PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("local.proxy.QUEUE_SECONDS", 0.1)
     path = "/v1/programs/acme/actions"
     with front.front.turn(path), front.front.turn(path), front.front.turn(path):
         answer, problem = front.ask("GET", path, headers={"Accept-Language": "fr"})
@@ -242,7 +242,7 @@ def test_headers_are_told_in_lower_case_and_repeated_ones_as_one(front: Running)
 def test_an_api_that_takes_longer_than_the_gateway_waits_is_503(
     front: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("local.front.UPSTREAM_SECONDS", 0.5)
+    monkeypatch.setattr("local.proxy.UPSTREAM_SECONDS", 0.5)
     answer, problem = front.ask("GET", "/v1/slow")
     assert (answer.status, problem["code"]) == (503, "TIMED_OUT") and answer.headers["Retry-After"]
 
@@ -286,7 +286,7 @@ def test_only_the_api_is_forwarded(front: Running) -> None:
 
 
 def test_a_browser_without_a_path_is_welcome(front: Running) -> None:
-    front.front.open(Open(front.api_base, KEY, lambda *_: None, {}, "Retour runs here."))
+    front.front.open(Backend(front.api_base, KEY, lambda *_: None, {}, "Retour runs here."))
     connection = http.client.HTTPConnection("127.0.0.1", front.port, timeout=10)
     connection.request("GET", "/")
     assert connection.getresponse().read() == b"Retour runs here."
@@ -323,6 +323,6 @@ def test_a_silent_client_keeps_nobody_waiting(front: Running) -> None:
 
 
 def test_an_api_that_is_gone_is_503(starting: Running) -> None:
-    starting.front.open(Open("http://127.0.0.1:9/x", KEY, lambda *_: None, {}))
+    starting.front.open(Backend("http://127.0.0.1:9/x", KEY, lambda *_: None, {}))
     answer, problem = starting.ask("GET", "/healthz")
     assert answer.status == 503 and answer.headers["Retry-After"] and problem["code"] == "UNAVAILABLE"

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.local.conftest import INFRA, Running, left_running, running_hub
+from tests.local.conftest import INFRA, RunningHub, left_running, running_hub
 
-from local.emulator import DIRECT
+from local.emulator import NO_PROXY_OPENER
 
 OWN_PROGRAM = {
     "program": "shoes",
@@ -29,16 +29,16 @@ OWN_PROGRAM = {
 }
 
 
-def ask(hub: Running, method: str, path: str, body: Any = None, key: str | None = None, **headers: str) -> Any:
+def ask(hub: RunningHub, method: str, path: str, body: Any = None, key: str | None = None, **headers: str) -> Any:
     raw = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
     headers |= {"Authorization": f"Bearer {key or hub.ready['admin_key']}", "Content-Type": "application/json"}
     request = urllib.request.Request(hub.ready["api"] + path, raw, headers, method=method)
-    with DIRECT.open(request, timeout=30) as answer:
+    with NO_PROXY_OPENER.open(request, timeout=30) as answer:
         return json.load(answer)
 
 
-def refused(hub: Running, method: str, path: str, key: str, body: Any = None, **headers: str) -> int:
+def refused(hub: RunningHub, method: str, path: str, key: str, body: Any = None, **headers: str) -> int:
     with pytest.raises(urllib.error.HTTPError) as error:
         ask(hub, method, path, body, key, **headers)
     return error.value.code
@@ -52,7 +52,7 @@ def eventually(look: Callable[[], Any], seconds: float = 150) -> Any:
     return seen
 
 
-def sftp(hub: Running, program: str, source: str, *batch: str) -> str:
+def sftp(hub: RunningHub, program: str, source: str, *batch: str) -> str:
     access = hub.ready["programs"][program]["sources"][source]
     command = ["sftp", "-b", "-", "-P", str(hub.ready["sftp"]["port"]), "-i", access["private_key_file"]]
     for option in ("BatchMode=yes", "IdentitiesOnly=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null"):
@@ -68,7 +68,7 @@ def sftp(hub: Running, program: str, source: str, *batch: str) -> str:
     return ended.stdout
 
 
-def send_mail(hub: Running, program: str, source: str, name: str, content: bytes) -> None:
+def send_mail(hub: RunningHub, program: str, source: str, name: str, content: bytes) -> None:
     access = hub.ready["programs"][program]["sources"][source]
     mail = EmailMessage()
     mail["From"], mail["To"] = access["sender"], access["address"]
@@ -86,7 +86,7 @@ def action(order: str, amount: str) -> dict[str, Any]:
     return {**sale, "items": items}
 
 
-def ledger(hub: Running, program: str) -> dict[str, Any]:
+def ledger(hub: RunningHub, program: str) -> dict[str, Any]:
     """What the same ledger means: amounts, payouts, states and locks of every action."""
     items = ask(hub, "GET", f"/v1/programs/{program}/actions")["items"]
     return {

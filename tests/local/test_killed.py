@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from tests.local.conftest import Running, running_hub
+from tests.local.conftest import RunningHub, running_hub
 from tests.local.test_hub import OWN_PROGRAM, action, ask, eventually, send_mail, sftp
 
 pytestmark = pytest.mark.xdist_group("hub")
@@ -26,74 +26,74 @@ BAD_ROW = b"%(order)b-g,%(order)b,take_back,x,EUR\n"
 AT_ONCE = 3
 
 
-def modified(hub: Running, order: str, name: str = "1", source: str = "erp", **change: Any) -> Any:
+def modified(hub: RunningHub, order: str, name: str = "1", source: str = "erp", **change: Any) -> Any:
     return ask(hub, "POST", f"{P}/modifications?source={source}", {"reference": name, "order_id": order, **change})
 
 
-def acted(hub: Running, order: str, act: str, **values: Any) -> Any:
+def acted(hub: RunningHub, order: str, act: str, **values: Any) -> Any:
     return ask(hub, "POST", f"{P}/actions/{order}~sale/{act}", {"reference": f"{order}-act", **values})
 
 
-def of_order(hub: Running, order: str, **wanted: Any) -> Any:
+def of_order(hub: RunningHub, order: str, **wanted: Any) -> Any:
     items = ask(hub, "GET", f"{P}/modifications?order_id={order}")["items"]
     return next(item for item in items if all(item[name] == value for name, value in wanted.items()))
 
 
-def decided(hub: Running, order: str, what: str) -> Any:
+def decided(hub: RunningHub, order: str, what: str) -> Any:
     """Decided already, if the first time was not told: then there is nothing left to decide."""
     record = of_order(hub, order, source="till")
     path = f"{P}/modifications/{quote(record['id'], safe='')}/{what}"
     return record["outcome"] == "held" and ask(hub, "POST", path, {"reference": f"{order}-act"})
 
 
-def batch_of(hub: Running, order: str) -> Any:
+def batch_of(hub: RunningHub, order: str) -> Any:
     return next(
         one for one in ask(hub, "GET", f"{P}/batches?source=doubtful")["items"] if one["name"] == f"{order}.csv"
     )
 
 
-def decided_whole(hub: Running, order: str, what: str) -> Any:
+def decided_whole(hub: RunningHub, order: str, what: str) -> Any:
     batch = batch_of(hub, order)
     return batch["state"] == "held" and ask(hub, "POST", f"{P}/batches/{batch['id']}/{what}", {})
 
 
-def filed(hub: Running, order: str, rows: bytes = ROWS, source: str = "erp") -> Any:
+def filed(hub: RunningHub, order: str, rows: bytes = ROWS, source: str = "erp") -> Any:
     return ask(hub, "POST", f"{P}/files?name={order}.csv&source={source}", rows % {b"order": order.encode()})
 
 
-def dropped(hub: Running, order: str) -> Any:
+def dropped(hub: RunningHub, order: str) -> Any:
     file = Path(hub.data).parent / f"{order}.csv"
     file.write_bytes(ROWS % {b"order": order.encode()})
     return sftp(hub, "shoes", "drop", f"put {file} {order}.csv")
 
 
-def mailed(hub: Running, order: str) -> Any:
+def mailed(hub: RunningHub, order: str) -> Any:
     return send_mail(hub, "shoes", "mail", f"{order}.csv", ROWS % {b"order": order.encode()})
 
 
 # What was done before the cut
 
-Do = Callable[[Running, str], Any]
+Do = Callable[[RunningHub, str], Any]
 
 
-def nothing(hub: Running, order: str) -> None:
+def nothing(hub: RunningHub, order: str) -> None:
     pass
 
 
-def returned(hub: Running, order: str) -> None:
+def returned(hub: RunningHub, order: str) -> None:
     modified(hub, order, "before", **TAKE_BACK)
 
 
-def reversed_(hub: Running, order: str) -> None:
+def reversed_(hub: RunningHub, order: str) -> None:
     modified(hub, order, "before", change="reverse")
 
 
-def held(hub: Running, order: str) -> None:
+def held(hub: RunningHub, order: str) -> None:
     returned(hub, order)
     assert modified(hub, order, "again", "till", **TAKE_BACK)["counts"] == {"held": 1}
 
 
-def held_whole(hub: Running, order: str) -> None:
+def held_whole(hub: RunningHub, order: str) -> None:
     filed(hub, order, ROWS + BAD_ROW, "doubtful")
     eventually(lambda: batch_of(hub, order)["state"] == "held")
 
@@ -146,7 +146,7 @@ CHANGES: Mapping[str, Change] = {
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, set[str]]]:
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningHub, set[str]]]:
     """A hub that is up again, and the changes that were acknowledged before it was killed."""
     home = tmp_path_factory.mktemp("killed")
     acknowledged: set[str] = set()
@@ -176,7 +176,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, 
 
 
 @pytest.mark.parametrize("order", CHANGES)
-def test_a_change_takes_effect_once(killed: tuple[Running, set[str]], order: str) -> None:
+def test_a_change_takes_effect_once(killed: tuple[RunningHub, set[str]], order: str) -> None:
     """What nobody acknowledged is said again, as its sender would."""
     (hub, acknowledged), change = killed, CHANGES[order]
     if order not in acknowledged:

@@ -9,14 +9,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.local.conftest import Running, running_hub
+from tests.local.conftest import RunningHub, running_hub
 
 ROWS = int(os.environ.get("RETOUR_LARGE_ROWS", "20000"))
 ORDERS = 500
 PATIENCE = 60 + ROWS / 100
 
 
-def ask(hub: Running, method: str, path: str, body: bytes | None = None) -> Any:
+def ask(hub: RunningHub, method: str, path: str, body: bytes | None = None) -> Any:
     request = urllib.request.Request(hub.ready["api"] + path, body, method=method)
     request.add_header("content-type", "text/csv" if "/files" in path else "application/json")
     request.add_header("authorization", f"Bearer {hub.ready['programs']['acme']['api_key']}")
@@ -44,7 +44,7 @@ def the_file() -> tuple[bytes, Counter[str]]:
     return ("\n".join(lines) + "\n").encode(), expected
 
 
-def sold(hub: Running) -> None:
+def sold(hub: RunningHub) -> None:
     today = time.strftime("%Y-%m-%dT00:00:00Z", time.gmtime())
     actions = [
         {"order_id": f"L-{n}", "event_type": "sale", "partner": "blog", "event_time": today, "currency": "EUR",
@@ -56,7 +56,7 @@ def sold(hub: Running) -> None:
         assert ask(hub, "POST", "/v1/programs/acme/actions", some)["counts"] == {"applied": 100}
 
 
-def put(hub: Running, body: bytes, query: str = "") -> str:
+def put(hub: RunningHub, body: bytes, query: str = "") -> str:
     """Uploaded by an address of its own; the batch it becomes."""
     upload = ask(hub, "POST", f"/v1/programs/acme/uploads?name=large.csv&size={len(body)}{query}")
     with urllib.request.urlopen(urllib.request.Request(upload["url"], body, method="PUT"), timeout=60) as answer:
@@ -64,7 +64,7 @@ def put(hub: Running, body: bytes, query: str = "") -> str:
     return str(upload["batch"])
 
 
-def ended(hub: Running, batch: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def ended(hub: RunningHub, batch: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The batch at its end, and every progress that was seen on its way."""
     started, seen = time.monotonic(), list[dict[str, Any]]()
     while (shown := ask(hub, "GET", f"/v1/programs/acme/batches/{batch}"))["state"] in ("arriving", "working"):
@@ -76,7 +76,7 @@ def ended(hub: Running, batch: str) -> tuple[dict[str, Any], list[dict[str, Any]
     return shown, seen
 
 
-def result_of(hub: Running, batch: str) -> list[list[str]]:
+def result_of(hub: RunningHub, batch: str) -> list[list[str]]:
     started = time.monotonic()
     while not (result := ask(hub, "GET", f"/v1/programs/acme/batches/{batch}")["answer"]):
         assert time.monotonic() - started < PATIENCE

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from local.deploy import client
-from local.replay import FunctionFailed, call, envelopes, replay, unanswered
+from local.replay import FunctionError, invoke, list_envelopes, replay, unanswered
 
 
 class Functions:
@@ -46,21 +46,21 @@ def stored(bucket: tuple[Any, str], day: str, kind: str = "file", received: str 
 def test_in_the_order_of_receipt_and_with_nothing_leaving_the_house(bucket: tuple[Any, str]) -> None:
     ids = [stored(bucket, day) for day in ("20", "03", "11")]
     functions, seen = Functions(), list[int]()
-    assert replay(functions, "api", envelopes(*bucket), seen.append) == []
+    assert replay(functions, "api", list_envelopes(*bucket), seen.append) == []
     wanted = [{"replay": f"deliveries/{id_}.json", "outward": False} for id_ in sorted(ids)]
     assert functions.asked == wanted and seen == [1, 2, 3]
 
 
 def test_an_upload_is_as_old_as_its_bytes_and_not_as_its_address(bucket: tuple[Any, str]) -> None:
     upload, between = stored(bucket, "01", received="03"), stored(bucket, "02")
-    assert envelopes(*bucket) == [f"deliveries/{between}.json", f"deliveries/{upload}.json"]
+    assert list_envelopes(*bucket) == [f"deliveries/{between}.json", f"deliveries/{upload}.json"]
 
 
 def test_what_fails_is_told_and_the_rest_goes_on(bucket: tuple[Any, str]) -> None:
     first, second = stored(bucket, "01"), stored(bucket, "02")
     functions = Functions(failing=first)
-    [(key, failure)] = replay(functions, "api", envelopes(*bucket), lambda _: None)
-    assert key == f"deliveries/{first}.json" and isinstance(failure, FunctionFailed)
+    [(key, failure)] = replay(functions, "api", list_envelopes(*bucket), lambda _: None)
+    assert key == f"deliveries/{first}.json" and isinstance(failure, FunctionError)
     assert functions.asked[-1]["replay"] == f"deliveries/{second}.json"
 
 
@@ -72,17 +72,19 @@ def test_only_a_file_whose_sender_was_not_told_is_owed_an_answer(bucket: tuple[A
         bucket[0].put_object(Bucket=bucket[1], Key=f"results/acme/{answered}/{name}", Body=b"")
     for name in ("outcomes.jsonl", "result.csv"):
         bucket[0].put_object(Bucket=bucket[1], Key=f"results/acme/{owed}/{name}", Body=b"")
-    assert list(unanswered(*bucket, envelopes(*bucket))) == [{"program": "acme", "delivery": owed, "what": "batch"}]
+    assert list(unanswered(*bucket, list_envelopes(*bucket))) == [
+        {"program": "acme", "delivery": owed, "what": "batch"}
+    ]
 
 
 def test_an_answer_that_may_have_been_on_its_way_to_a_merchants_server_is_left_again(bucket: tuple[Any, str]) -> None:
     pulled = stored(bucket, "01")
     for name in ("result.csv", "told", "result_may.csv.csv"):
         bucket[0].put_object(Bucket=bucket[1], Key=f"results/acme/{pulled}/{name}", Body=b"")
-    assert [message["delivery"] for message in unanswered(*bucket, envelopes(*bucket))] == [pulled]
+    assert [message["delivery"] for message in unanswered(*bucket, list_envelopes(*bucket))] == [pulled]
 
 
 def test_a_function_that_fails_is_no_answer() -> None:
-    assert call(Functions(), "api", {"replay": "x"}) == {"state": "done"}
-    with pytest.raises(FunctionFailed, match="no"):
-        call(Functions(failing="x"), "api", {"replay": "x"})
+    assert invoke(Functions(), "api", {"replay": "x"}) == {"state": "done"}
+    with pytest.raises(FunctionError, match="no"):
+        invoke(Functions(failing="x"), "api", {"replay": "x"})

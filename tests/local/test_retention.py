@@ -9,7 +9,7 @@ import pytest
 from tests.local.conftest import running_hub
 from tests.local.test_hub import OWN_PROGRAM, action, ask, eventually, ledger, sftp
 
-from retour.domain.times import instant, text
+from retour.domain.times import format_instant, parse_instant
 
 pytestmark = pytest.mark.xdist_group("hub")
 
@@ -26,8 +26,8 @@ def test_bytes_end_the_clock_goes_on_the_power_goes_and_the_ledger_is_the_same(t
         sftp(hub, "shoes", "drop", f"put {tmp_path / 'may.csv'} may.csv")
         eventually(lambda: ledger(hub, "shoes").get("R-1~sale", {}).get("amount") == "75.00")
         assert ask(hub, "GET", f"/v1/programs/shoes/batches/{batch}/raw")
-        now = instant(ask(hub, "GET", "/local/clock")["now"])
-        ask(hub, "POST", "/local/clock", {"to": text(now + timedelta(days=3))})
+        now = parse_instant(ask(hub, "GET", "/local/clock")["now"])
+        ask(hub, "POST", "/local/clock", {"to": format_instant(now + timedelta(days=3))})
         with pytest.raises(urllib.error.HTTPError) as gone:
             ask(hub, "GET", f"/v1/programs/shoes/batches/{batch}/raw")
         assert gone.value.code == 404

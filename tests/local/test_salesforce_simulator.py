@@ -17,8 +17,8 @@ from simple_salesforce import Salesforce, SalesforceAuthenticationFailed, format
 from simple_salesforce.exceptions import SalesforceExpiredSession, SalesforceMalformedRequest, SalesforceRefusedRequest
 
 from local.salesforce import ORG, Simulator, start
-from retour.channels.salesforce import ACK, Push, outbound_message
-from retour.remote.salesforce import Adapter
+from retour.channels.salesforce import ACK, Push, parse_outbound_message
+from retour.remote.salesforce import SalesforceHttpAdapter
 
 
 def key_pair() -> tuple[str, str]:
@@ -48,7 +48,7 @@ def loopback_session(simulator: Simulator, tmp_path: Path) -> requests.Session:
     session = requests.Session()
     session.trust_env = False
     session.verify = str(authority)
-    session.mount("https://", Adapter(simulator.connect, (5, 10)))
+    session.mount("https://", SalesforceHttpAdapter(simulator.connect, (5, 10)))
     return session
 
 
@@ -269,7 +269,7 @@ def test_outbound_messages_are_repeated_until_acknowledged(
     assert len(ask(simulator, "outbound")["queue"]) == 150
     ask(simulator, "outbound", {"paused": False})
     wait_until(lambda: ask(simulator, "outbound")["delivered"] == 150)
-    pushes = [outbound_message(body) for body in handler.bodies]
+    pushes = [parse_outbound_message(body) for body in handler.bodies]
     assert all(isinstance(push, Push) and push.org == ORG and push.object == "Case" for push in pushes)
     assert max(len(push.records) for push in pushes if isinstance(push, Push)) == 100
     assert {each for push in pushes if isinstance(push, Push) for each in push.records} == set(ids)

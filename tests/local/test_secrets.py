@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from local.deploy import client
-from local.secrets import Kept, Vault, digest, load, public_half, save
+from local.secrets import StoredSecrets, Vault, hash_key, load, public_half, save
 from retour.store.programs import Principal
 
 DOCUMENTS = {
@@ -47,13 +47,13 @@ def forget(dynamodb: Any, manager: Any) -> None:
 
 
 def opened(vault: Vault, key: str) -> Any:
-    item = {"PK": {"S": f"K#{digest(key)}"}, "SK": {"S": "K"}}
+    item = {"PK": {"S": f"K#{hash_key(key)}"}, "SK": {"S": "K"}}
     found = vault.dynamodb.get_item(TableName=vault.table, Key=item)
     return json.loads(found["Item"]["doc"]["S"]) if "Item" in found else None
 
 
 def test_every_source_gets_what_its_channel_needs(vault: Vault) -> None:
-    kept = vault.complete(Kept(admin_key="rk_admin_x"), DOCUMENTS)
+    kept = vault.complete(StoredSecrets(admin_key="rk_admin_x"), DOCUMENTS)
     orders = vault.source(kept, "acme", "orders")["signing"][0]
     assert len(base64.b64decode(orders.removeprefix("whsec_"), validate=True)) == 32
     assert len(vault.source(kept, "acme", "shop")["signing"][0]) == 64
@@ -71,7 +71,7 @@ def test_every_source_gets_what_its_channel_needs(vault: Vault) -> None:
 def test_what_exists_is_left_as_it_is(vault: Vault) -> None:
     vault.put_secret("/retour/test/acme/erp", '{"password": "theirs"}')
     vault.put_secret("/retour/other/acme/erp", "{}")
-    kept = vault.complete(Kept(admin_key="rk_admin_x"), DOCUMENTS)
+    kept = vault.complete(StoredSecrets(admin_key="rk_admin_x"), DOCUMENTS)
     assert vault.source(kept, "acme", "erp") == {"password": "theirs"}
     assert all(name.startswith("/retour/test/") for name in kept.sources)
     assert vault.complete(kept, DOCUMENTS) == kept
@@ -79,7 +79,7 @@ def test_what_exists_is_left_as_it_is(vault: Vault) -> None:
 
 def test_a_salesforce_source_with_tokens_alone_gets_its_key(vault: Vault) -> None:
     vault.put_secret("/retour/test/acme/crm", '{"tokens": ["abc"]}')
-    crm = vault.source(vault.complete(Kept(admin_key="rk_admin_x"), DOCUMENTS), "acme", "crm")
+    crm = vault.source(vault.complete(StoredSecrets(admin_key="rk_admin_x"), DOCUMENTS), "acme", "crm")
     assert crm["tokens"] == ["abc"] and "private_key" in crm
 
 

@@ -18,9 +18,9 @@ from typing import Any
 import asyncssh
 import pytest
 
+from local.data_folder import load_public_key
 from local.deploy import client
-from local.folder import key_pair
-from local.sftp import Account, Announcer, Folder, Upload, listen
+from local.sftp import Account, EventSender, Folder, Upload, listen
 
 LIMIT = 3 * 1024 * 1024
 
@@ -77,14 +77,14 @@ def running(aws: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
     s3 = client("s3", aws)
     s3.create_bucket(Bucket="sftp-test")
     accounts = {
-        f"acme.{name}": Account(f"acme.{name}", "acme", name, ("nonsense", key_pair(keys / name)))
+        f"acme.{name}": Account(f"acme.{name}", "acme", name, ("nonsense", load_public_key(keys / name)))
         for name in ("warehouse", "other")
     }
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     server = Server(listening.getsockname()[1], keys, s3, "sftp-test")
-    key_pair(keys / "host")
-    key_pair(keys / "stranger")
+    load_public_key(keys / "host")
+    load_public_key(keys / "stranger")
     loop = asyncio.new_event_loop()
 
     async def serve() -> asyncssh.SSHAcceptor:
@@ -242,7 +242,7 @@ def test_appended_is_the_whole_file_again(server: Server) -> None:
 
 def test_events_may_come_late_twice_or_never() -> None:
     told: list[tuple[str, str]] = []
-    announcer = Announcer(lambda kind, detail: told.append((kind, detail)), Random(7))
+    announcer = EventSender(lambda kind, detail: told.append((kind, detail)), Random(7))
     announcer.LATEST_SECONDS = 0.05
     moment = datetime.now(UTC)
     upload = Upload("acme", "drop", "b", "sftp/acme/drop/x.csv", 1, "127.0.0.1", "1", moment, moment)

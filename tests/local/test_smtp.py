@@ -17,11 +17,22 @@ from typing import Any
 import pytest
 import trustme
 
+from local.data_folder import bind_socket, server_tls
 from local.deploy import client
 from local.emulator import emulator, free_port
-from local.folder import bound, server_tls
-from local.hub import may_send
-from local.smtp import Delivery, Mail, Outbox, Reception, aligned, event, is_source_address, listen, sent_mails, stamped
+from local.hub import allow_sending
+from local.smtp import (
+    Mail,
+    MailQueue,
+    Outbox,
+    Reception,
+    dmarc_alignment,
+    is_source_address,
+    listen,
+    sent_mails,
+    ses_event,
+    with_ses_headers,
+)
 
 DOMAIN = "in.retour.test"
 TOKEN = "abcdefghijklmnopqrstuvwxyz"
@@ -58,11 +69,11 @@ def server(tmp_path: Path) -> Iterator[Server]:
     (tmp_path / "mail").mkdir()
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    listening = bound(0)
+    listening = bind_socket(0)
     found = Server(listening.getsockname()[1], tmp_path / "mail", tmp_path / "ca.pem")
 
-    async def start() -> tuple[asyncio.Server, Delivery]:
-        post = Delivery(found.waiting, found.store, found.hand_over)
+    async def start() -> tuple[asyncio.Server, MailQueue]:
+        post = MailQueue(found.waiting, found.store, found.hand_over)
         post.resume()
         return await listen(listening, Reception(DOMAIN, post.take), server_tls(authority)), post
 
@@ -174,8 +185,8 @@ def test_the_form_of_an_address() -> None:
 def test_dmarc_on_loopback_is_alignment_alone(envelope: str, named: list[str], passes: bool) -> None:
     raw = "".join(f"From: {value}\r\n" for value in named) + "Subject: x\r\n\r\nbody\r\n"
     mail = Mail("id", envelope, (ADDRESS,), raw.encode(), "127.0.0.1", "client", datetime.now(UTC))
-    assert aligned(mail)[0] is passes
-    assert event(mail)["Records"][0]["ses"]["receipt"]["dmarcVerdict"]["status"] == ("PASS" if passes else "FAIL")
+    assert dmarc_alignment(mail)[0] is passes
+    assert ses_event(mail)["Records"][0]["ses"]["receipt"]["dmarcVerdict"]["status"] == ("PASS" if passes else "FAIL")
 
 
 def test_forged_verdicts_stay_below_ours_and_strangers_add_no_header() -> None:
@@ -184,11 +195,11 @@ def test_forged_verdicts_stay_below_ours_and_strangers_add_no_header() -> None:
     mail = Mail(
         "id", "a@evil.example\r\nX-Evil: 1", (ADDRESS,), raw, "127.0.0.1", "helo\r\nX-Evil: 1", datetime.now(UTC)
     )
-    head = message_from_bytes(stamped(mail))
+    head = message_from_bytes(with_ses_headers(mail))
     results = head.get_all("Authentication-Results") or []
     assert len(results) == 2 and "dmarc=fail" in results[0] and "dmarc=pass" in results[1]
     assert "X-Evil" not in head
-    assert stamped(mail).endswith(raw)
+    assert with_ses_headers(mail).endswith(raw)
 
 
 def test_a_function_that_fails_is_asked_again(server: Server) -> None:
@@ -204,8 +215,8 @@ def test_what_an_earlier_run_left_unread_is_read(tmp_path: Path) -> None:
     (tmp_path / "abc.json").write_text('{"Records": []}')
     read: list[dict[str, Any]] = []
 
-    async def start() -> Delivery:
-        post = Delivery(tmp_path, lambda name, raw: None, read.append)
+    async def start() -> MailQueue:
+        post = MailQueue(tmp_path, lambda name, raw: None, read.append)
         post.resume()
         return post
 
@@ -257,13 +268,13 @@ def test_half_a_conversation_leaves_nothing(server: Server) -> None:
 
 
 def test_what_functions_send_by_ses_lands_in_the_outbox(tmp_path: Path) -> None:
-    listening = bound(0)
+    listening = bind_socket(0)
     relay = f"127.0.0.1:{listening.getsockname()[1]}"
     (tmp_path / "sent").mkdir()
     with loop_in_a_thread() as run:
         running = run(listen(listening, Outbox(tmp_path / "sent")))
         with emulator(tmp_path, free_port(), persist=False, relay=relay) as endpoint:
-            may_send(endpoint)
+            allow_sending(endpoint)
             client("ses", endpoint).send_raw_email(
                 Source=f"returns@{DOMAIN}",
                 Destinations=["someone@anywhere.example"],
@@ -276,7 +287,7 @@ def test_what_functions_send_by_ses_lands_in_the_outbox(tmp_path: Path) -> None:
 
 
 def test_the_outbox_shows_what_was_sent(tmp_path: Path) -> None:
-    listening = bound(0)
+    listening = bind_socket(0)
     port = listening.getsockname()[1]
     with loop_in_a_thread() as run:
         running = run(listen(listening, Outbox(tmp_path)))

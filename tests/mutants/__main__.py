@@ -73,10 +73,10 @@ def main() -> int:
     chosen = sample(made, arguments.sample, arguments.seed)
     print(f"{len(chosen)} of {len(made)} mutants are tried", file=sys.stderr)
     mutmut(*chosen, processes=arguments.processes)
-    return told(chosen, len(made))
+    return report_killed(chosen, len(made))
 
 
-def told(chosen: Sequence[str], of: int) -> int:
+def report_killed(chosen: Sequence[str], of: int) -> int:
     ended = codes()
     kinds = Counter(kind(ended.get(name)) for name in chosen)
     tried = len(chosen) - kinds["not tried"]

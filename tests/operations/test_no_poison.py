@@ -11,18 +11,18 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from functions.apply import app as stream
 from functions.file_drop import app as file_drop
-from tests.conftest import House
+from tests.conftest import ProgramHarness
 from tests.functions.test_inbound_email import CONTEXT
 from tests.settings import change_settings
 
-from retour.api.upkeep import redrive
-from retour.domain.delivery import Channel, Delivery, Kind
-from retour.intake import attempt
-from retour.intake.receive import announce
-from retour.operations.redrive import take_up_open
-from retour.replies.tell import tell
-from retour.schedule.locking import lock
-from retour.store.deliveries import Header
+from retour.api.maintenance import redrive
+from retour.domain.delivery import Channel, Delivery, DeliveryKind
+from retour.intake import processing
+from retour.intake.ingest import announce_file
+from retour.operations.redrive import resume_open_files
+from retour.replies.send import send_reply
+from retour.schedule.locking import finalise_due
+from retour.store.deliveries import DeliveryHeader
 from retour.store.programs import Principal
 
 ROWS = b"order_id;change;amount\nA-1;set_total;80.00\n"
@@ -30,16 +30,16 @@ DOWN = ClientError({"Error": {"Code": "ProvisionedThroughputExceededException", 
 
 
 @pytest.fixture
-def waiting(house: House, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Delivery]:
+def waiting(house: ProgramHarness, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Delivery]:
     """A file that was announced and lies there, with nobody at work on it."""
     house.report({"order_id": "A-1", "amount": "100.00"})
     monkeypatch.setattr(file_drop, "hub", lambda: house.hub)
 
     def wait(name: str = "may.csv", body: bytes = ROWS, **more: Any) -> Delivery:
-        delivery = house.delivery(Kind.FILE, body, "warehouse", Channel.SFTP, name=name, body_key="-", **more)
+        delivery = house.delivery(DeliveryKind.FILE, body, "warehouse", Channel.SFTP, name=name, body_key="-", **more)
         key = f"email/{house.program}/warehouse/{delivery.id}/{name}"
         delivery = replace(delivery, body_key=key)
-        announce(house.hub, delivery)
+        announce_file(house.hub, delivery)
         house.hub.inbox.put(key, body)
         return delivery
 
@@ -65,29 +65,29 @@ def poisoned(
     monkeypatch.setattr(at, break_down)
 
 
-def header(house: House, delivery: Delivery) -> Header:
+def header(house: ProgramHarness, delivery: Delivery) -> DeliveryHeader:
     found = house.hub.deliveries(house.program).get(delivery.id)
     assert found is not None
     return found
 
 
-def amount(house: House) -> int:
+def amount(house: ProgramHarness) -> int:
     [(left, _, _)] = house.payouts("A-1").values()
     return left
 
 
 STEPS = (
-    "retour.intake.opening.open_delivery",
+    "retour.intake.encrypted_files.open_delivery",
     "retour.intake.file.read_rows",
     "retour.intake.file.remind_waiting",
-    "retour.intake.file.same_delivery",
-    "retour.intake.file.closed",
+    "retour.intake.file.earlier_identical_delivery",
+    "retour.intake.file.close_batch",
 )
 
 
 @pytest.mark.parametrize("at", STEPS)
 def test_a_file_that_no_worker_can_handle_ends_refused_with_a_reference(
-    house: House,
+    house: ProgramHarness,
     waiting: Callable[..., Delivery],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -103,55 +103,55 @@ def test_a_file_that_no_worker_can_handle_ends_refused_with_a_reference(
     assert reference in [getattr(record, "reference", "") for record in caplog.records]
     assert list(house.hub.deliveries(house.program).open()) == [], "nothing holds the fence"
     assert ("answers", {"program": house.program, "delivery": poison.id, "what": "batch"}) in house.sent
-    tell(house.hub, {"program": house.program, "delivery": poison.id, "what": "batch"})
+    send_reply(house.hub, {"program": house.program, "delivery": poison.id, "what": "batch"})
     result = house.hub.inbox.read(f"sftp/{house.program}/warehouse/result_poison.csv.csv")
     assert reference.encode() in result
-    from retour.intake.file import take_file
+    from retour.intake.file import process_file
 
-    assert take_file(house.hub, ended.delivery).state == "done", "read again once it is mended"
+    assert process_file(house.hub, ended.delivery).state == "done", "read again once it is mended"
     assert amount(house) == 8000
 
 
 def test_the_store_that_fails_refuses_nothing_and_all_goes_on_by_itself(
-    house: House, waiting: Callable[..., Delivery], monkeypatch: pytest.MonkeyPatch
+    house: ProgramHarness, waiting: Callable[..., Delivery], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deliveries = [waiting(f"{n}.csv", ROWS.replace(b"80", b"%d" % left)) for n, left in enumerate((80, 70, 40))]
     for error in (DOWN, EndpointConnectionError(endpoint_url="http://x"), TimeoutError(), *[DOWN] * 6):
         with monkeypatch.context() as down:
-            down.setattr(attempt, "receive", lambda *_, fault=error: (_ for _ in ()).throw(fault))
-            assert take_up_open(house.hub, house.program) == {"failed": 3}
+            down.setattr(processing, "ingest", lambda *_, fault=error: (_ for _ in ()).throw(fault))
+            assert resume_open_files(house.hub, house.program) == {"failed": 3}
             with pytest.raises(type(error)):
-                attempt.handle(house.hub, deliveries[0])
-    assert take_up_open(house.hub, house.program) == {"files": 3}
+                processing.process_delivery(house.hub, deliveries[0])
+    assert resume_open_files(house.hub, house.program) == {"files": 3}
     assert {header(house, one).state for one in deliveries} == {"done"}
     assert amount(house) == 4000
 
 
 @pytest.mark.parametrize("at", STEPS)
 def test_a_file_that_kills_every_worker_is_refused_and_keeps_nobody_waiting(
-    house: House, waiting: Callable[..., Delivery], monkeypatch: pytest.MonkeyPatch, at: str
+    house: ProgramHarness, waiting: Callable[..., Delivery], monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
     poison, good = waiting("poison.csv"), waiting("good.csv")
     poisoned(monkeypatch, at, error=SystemExit("out of memory"))
-    monkeypatch.setattr(attempt, "give_back", lambda *_: None)  # A process that is gone gives nothing back.
+    monkeypatch.setattr(processing, "clear_attempt", lambda *_: None)  # A process that is gone gives nothing back.
     deaths = 0
-    for _ in range(attempt.DEATHS + 2):
+    for _ in range(processing.WORKER_DEATHS_MAX + 2):
         try:
-            take_up_open(house.hub, house.program)
+            resume_open_files(house.hub, house.program)
         except SystemExit:
             deaths += 1
         assert deaths <= 1 or header(house, good).state == "done", "what killed before comes last"
-    assert deaths == attempt.DEATHS
+    assert deaths == processing.WORKER_DEATHS_MAX
     assert (header(house, poison).state, header(house, poison).report["code"]) == ("refused", "NOT_HANDLED")
     assert header(house, good).state == "done"
 
 
 def test_a_redrive_takes_up_what_lost_its_event_behind_many_held_ones(
-    house: House, waiting: Callable[..., Delivery], monkeypatch: pytest.MonkeyPatch
+    house: ProgramHarness, waiting: Callable[..., Delivery], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for n in range(20):
         held = waiting(f"held-{n}.csv", held="UNAUTHENTICATED")
-        attempt.handle(house.hub, held)
+        processing.process_delivery(house.hub, held)
     poison, lost = waiting("poison.csv"), waiting("lost.csv")
     poisoned(monkeypatch, "retour.intake.file.read_rows")
     answer = redrive(house.hub, Principal(house.program, "admin", "acme"))
@@ -161,25 +161,25 @@ def test_a_redrive_takes_up_what_lost_its_event_behind_many_held_ones(
 
 
 def test_the_others_become_final_in_time_beside_one_that_no_worker_can_end(
-    house: House, waiting: Callable[..., Delivery], monkeypatch: pytest.MonkeyPatch
+    house: ProgramHarness, waiting: Callable[..., Delivery], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stuck = waiting("poison.csv")
     with monkeypatch.context() as down:
-        down.setattr(attempt, "receive", lambda *_: (_ for _ in ()).throw(DOWN))
-        assert take_up_open(house.hub, house.program) == {"failed": 1}
+        down.setattr(processing, "ingest", lambda *_: (_ for _ in ()).throw(DOWN))
+        assert resume_open_files(house.hub, house.program) == {"failed": 1}
     program = house.hub.program(house.program)
     assert program is not None
     [head] = house.order("A-1").heads.values()
     assert head.locks_at is not None
     house.clock.moment = head.locks_at + timedelta(hours=71)
-    assert lock(house.hub, program)["held_back"] == 1
+    assert finalise_due(house.hub, program)["held_back"] == 1
     house.clock.moment = head.locks_at + timedelta(hours=73)
-    assert lock(house.hub, program)["final"] == 1
+    assert finalise_due(house.hub, program)["final"] == 1
     assert header(house, stuck).state == "arriving", "and it is still taken up"
 
 
 @pytest.fixture
-def streamed(house: House, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[dict[str, Any]]]:
+def streamed(house: ProgramHarness, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[dict[str, Any]]]:
     """Every item that the table holds, as the stream tells of it."""
     monkeypatch.setattr(stream, "hub", lambda: house.hub)
 
@@ -200,9 +200,9 @@ def kinds(records: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def test_the_stream_function_is_right_for_every_item_of_the_table(
-    house: House, waiting: Callable[..., Delivery], streamed: Callable[[], list[dict[str, Any]]]
+    house: ProgramHarness, waiting: Callable[..., Delivery], streamed: Callable[[], list[dict[str, Any]]]
 ) -> None:
-    attempt.handle(house.hub, waiting())
+    processing.process_delivery(house.hub, waiting())
     house.modify({"action_id": "unknown", "change": "reverse", "reason": "CANCELLED"})
     others = [
         {"PK": "M#2026-11", "SK": "M#x"}, {"PK": "A#", "SK": "M#x"}, {"PK": "A#only", "SK": "C#x"},
@@ -217,7 +217,7 @@ def test_the_stream_function_is_right_for_every_item_of_the_table(
     assert parked == [{"program": "nosuch-program", "home": "1"}]
 
 
-def test_one_record_of_a_batch_stops_no_other(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_record_of_a_batch_stops_no_other(house: ProgramHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "hub", lambda: house.hub)
     house.report({"order_id": "A-1", "amount": "100.00"}, {"order_id": "A-2", "amount": "100.00"})
     seen: list[str] = []
@@ -231,7 +231,7 @@ def test_one_record_of_a_batch_stops_no_other(house: House, monkeypatch: pytest.
     def send(*_: Any) -> None:
         raise DOWN
 
-    monkeypatch.setattr(stream, "fold_again", fold)
+    monkeypatch.setattr(stream, "refold_order", fold)
     keys = [{"dynamodb": {"Keys": {"PK": {"S": f"A#{house.program}#{key}"}}}} for key in ("A-1", "A-2")]
     stream.handler({"Records": keys}, CONTEXT)
     assert seen == ["A-1", "A-2"]
@@ -241,7 +241,7 @@ def test_one_record_of_a_batch_stops_no_other(house: House, monkeypatch: pytest.
     assert seen == ["A-1", "A-2"] * 2, "the rest of the batch is done first"
 
 
-def test_a_dead_letter_goes_back_to_its_queue(house: House) -> None:
+def test_a_dead_letter_goes_back_to_its_queue(house: ProgramHarness) -> None:
     sqs = house.hub._sqs
     dead = sqs.create_queue(QueueName=f"{house.program}-dead")["QueueUrl"]
     change_settings(house.hub, queues={**house.hub.settings.queues, "answers_dead": dead, "files_dead": dead})
@@ -265,12 +265,16 @@ def test_a_dead_letter_goes_back_to_its_queue(house: House) -> None:
     ],
 )
 def test_a_large_file_whose_ways_were_all_lost_is_refused(
-    house: House, waiting: Callable[..., Delivery], monkeypatch: pytest.MonkeyPatch, ways: list[str], ended: str | None
+    house: ProgramHarness,
+    waiting: Callable[..., Delivery],
+    monkeypatch: pytest.MonkeyPatch,
+    ways: list[str],
+    ended: str | None,
 ) -> None:
     large = waiting("large.csv")
     house.hub.deliveries(house.program).put(large, None, "working", {})
-    monkeypatch.setattr(type(house.hub), "ways_of", lambda *_: ways)
-    monkeypatch.setattr(type(house.hub), "hand_over", lambda *_: True)
-    batch = attempt.handle_left_open(house.hub, header(house, large))
+    monkeypatch.setattr(type(house.hub), "execution_statuses", lambda *_: ways)
+    monkeypatch.setattr(type(house.hub), "start_execution", lambda *_: True)
+    batch = processing.resume_delivery(house.hub, header(house, large))
     assert (batch and batch.state) == ended
     assert header(house, large).report.get("code", "") == ("NOT_HANDLED" if ended == "refused" else "")

@@ -11,12 +11,12 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from functions.apply import app as stream
 from functions.file_drop import app as file_drop
-from tests.conftest import House
+from tests.conftest import ProgramHarness
 from tests.functions.test_inbound_email import CONTEXT
 
-from retour.domain.delivery import Channel, Kind
-from retour.intake.receive import announce
-from retour.operations.redrive import fold_parked
+from retour.domain.delivery import Channel, DeliveryKind
+from retour.intake.ingest import announce_file
+from retour.operations.redrive import refold_parked
 from retour.operations.sweep import sweep
 
 ORDERS = [f"O-{n}" for n in range(6)]
@@ -26,7 +26,7 @@ FILES = range(7)
 class Weather:
     """How many of the calls to the store fail before they are made."""
 
-    def __init__(self, house: House, seed: int) -> None:
+    def __init__(self, house: ProgramHarness, seed: int) -> None:
         self.chance, self.dice = 0.0, random.Random(seed)
         for client in (house.hub._dynamodb, house.hub.inbox.client, house.hub._sqs):
             client.meta.events.register_first("before-call", self.strike)
@@ -38,7 +38,7 @@ class Weather:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_d20_after_an_outage_nothing_waits_for_a_person(
-    house: House, monkeypatch: pytest.MonkeyPatch, seed: int
+    house: ProgramHarness, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     monkeypatch.setattr(file_drop, "hub", lambda: house.hub)
     monkeypatch.setattr(stream, "hub", lambda: house.hub)
@@ -49,9 +49,9 @@ def test_d20_after_an_outage_nothing_waits_for_a_person(
         started.append(lambda order=order: house.modify({"order_id": order, "change": "take_back", "amount": "10.00"}))
     for n in FILES:
         rows = f"order_id,change,amount\n{ORDERS[n % 6]},take_back,{20 + n}.00\n".encode()
-        delivery = house.delivery(Kind.FILE, rows, "warehouse", Channel.SFTP, name=f"{n}.csv")
+        delivery = house.delivery(DeliveryKind.FILE, rows, "warehouse", Channel.SFTP, name=f"{n}.csv")
         key = f"email/{house.program}/warehouse/{delivery.id}/{n}.csv"
-        announce(house.hub, replace(delivery, body_key=key))
+        announce_file(house.hub, replace(delivery, body_key=key))
         house.hub.inbox.put(key, rows)
         event = {"detail": {"object": {"key": key}}}
         started.append(lambda event=event: file_drop.handler(event, CONTEXT))
@@ -71,15 +71,15 @@ def test_d20_after_an_outage_nothing_waits_for_a_person(
     weather.chance = 0.0
     deliveries = house.hub.deliveries(house.program)
     day = f"{house.clock.moment:%Y%m%d}"
-    headers = [one for one in deliveries.newest(day, most=200) if one.delivery.kind is not Kind.PROGRAM]
-    stored = Counter(one.delivery.kind for one in headers)[Kind.MODIFICATIONS]
+    headers = [one for one in deliveries.newest(day, most=200) if one.delivery.kind is not DeliveryKind.PROGRAM]
+    stored = Counter(one.delivery.kind for one in headers)[DeliveryKind.MODIFICATIONS]
     program = house.hub.program(house.program)
     assert program is not None
     for _ in range(3):
         house.clock.moment += timedelta(minutes=5)
-        fold_parked(house.hub)
+        refold_parked(house.hub)
         sweep(house.hub, program, timedelta(0))
-    ended = [one for one in deliveries.newest(day, most=200) if one.delivery.kind is Kind.FILE]
+    ended = [one for one in deliveries.newest(day, most=200) if one.delivery.kind is DeliveryKind.FILE]
     assert {one.state for one in ended} == {"done"}, "refused for nothing but the store"
     assert len(ended) == len(FILES) and list(deliveries.open()) == []
     for n, order in enumerate(ORDERS):

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.conftest import PROGRAM, House
+from tests.conftest import PROGRAM, ProgramHarness
 from tests.functions.test_api import ACTIONS, SALE, Caller, admin, call, text_of
 
 from retour.store.items import entries_from, entry_bytes, n, s
@@ -14,7 +14,7 @@ REFOLD = "/v1/programs/{p}/refold"
 ITEMS = [{"sku": "X", "quantity": 2, "amount": "100.00"}, {"sku": "Y", "quantity": 1, "amount": "10.00"}]
 
 
-def as_booked_before(house: House, order: str, rests: str, payout: int) -> None:
+def as_booked_before(house: ProgramHarness, order: str, rests: str, payout: int) -> None:
     """The head as the release before subjects wrote it: without the number of its rules; its one entry says so too."""
     hub = house.hub
     key = {"PK": s(f"A#{house.program}#{order}"), "SK": s(f"H#{order}~sale")}
@@ -27,7 +27,7 @@ def as_booked_before(house: House, order: str, rests: str, payout: int) -> None:
 
 
 @pytest.fixture
-def old(call: Caller, admin: Caller, house: House) -> str:
+def old(call: Caller, admin: Caller, house: ProgramHarness) -> str:
     """Flat 1.50 per unit; all of X came back by its amount, and its two units were still paid."""
     flat = {"standard": {**PROGRAM["contracts"]["standard"], "payout": "1.50"}, "leads": PROGRAM["contracts"]["leads"]}
     assert admin("PUT", "/v1/programs/{p}", text_of(house.program, contracts=flat)).status == 200
@@ -70,11 +70,11 @@ def test_the_difference_is_told_and_booked_as_a_delivery_of_its_own(call: Caller
 
 
 def test_once_nothing_is_of_older_rules_nobody_looks_again(
-    call: Caller, house: House, monkeypatch: pytest.MonkeyPatch
+    call: Caller, house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     call("POST", ACTIONS, {**SALE, "order_id": "A-1", "amount": "100.00"})
     assert finding(call)["detail"] == "no open action would come to another standing today"
-    monkeypatch.setattr("retour.operations.refold.listed", lambda *_: 1 / 0)
+    monkeypatch.setattr("retour.operations.refold.load_listed_actions", lambda *_: 1 / 0)
     assert finding(call)["detail"] == "every open action is of today's rules"
 
 

@@ -5,15 +5,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.conftest import PROGRAM, House
+from tests.conftest import PROGRAM, ProgramHarness
 from tests.settings import change_settings
 
-from retour.api.reading import Reader
-from retour.domain.delivery import Channel, Kind
+from retour.api.ledger_reader import LedgerReader
+from retour.domain.delivery import Channel, DeliveryKind
 from retour.domain.program import Program
 from retour.intake.batch import HELD
-from retour.intake.replay import rebuild
-from retour.operations.retention import end_bodies, forget_customer, forget_order, reading_key
+from retour.intake.replay import rebuild_delivery
+from retour.operations.retention import delete_expired_bodies, forget_customer, forget_order, reading_key
 
 FILE = b"reference,order_id,change,amount,currency,note\n" + b"".join(
     b"f-%d,R-%d,take_back,10.00,EUR,%s\n" % (n, n, b"parcel of Erika M\xc3\xbcller" if n == 2 else b"")
@@ -23,7 +23,7 @@ NOTE = "Erika Müller rang: +49 151 000"
 
 
 @pytest.fixture
-def kept(house: House) -> House:
+def kept(house: ProgramHarness) -> ProgramHarness:
     """A program of one machine, whose bodies end after a day, with something of every kind."""
     change_settings(house.hub, is_local=True)
     sources = {**PROGRAM["sources"], "warehouse": {"channel": "sftp", "default_reason": "ITEM_RETURNED"}}
@@ -42,13 +42,13 @@ def kept(house: House) -> House:
     return house
 
 
-def program_of(house: House) -> Program:
+def program_of(house: ProgramHarness) -> Program:
     program = house.hub.program(house.program)
     assert program is not None
     return program
 
 
-def standing(house: House) -> dict[str, Any]:
+def standing(house: ProgramHarness) -> dict[str, Any]:
     """What the same ledger means, and what each record came to."""
     found: dict[str, Any] = {}
     for key in ("R-0", "R-1", "R-2", "R-3", "R-9"):
@@ -63,49 +63,49 @@ def heads_of(order: Any) -> list[tuple[str, Any]]:
     return [(name, head) for name, head in order.heads.items() if name]
 
 
-def objects(house: House, prefix: str) -> set[str]:
+def objects(house: ProgramHarness, prefix: str) -> set[str]:
     return {version.key for version in house.hub.inbox.versions(f"{prefix}/{house.program}/")}
 
 
-def days_later(house: House, days: int) -> None:
+def days_later(house: ProgramHarness, days: int) -> None:
     house.clock.moment += timedelta(days=days)
 
 
-def test_bodies_end_and_everything_read_from_them_stays(kept: House) -> None:
+def test_bodies_end_and_everything_read_from_them_stays(kept: ProgramHarness) -> None:
     before, program = standing(kept), program_of(kept)
     headers = list(kept.hub.deliveries(kept.program).between("20261102T", "20261102U"))
-    reader = Reader(program, kept.hub.ledger(program), kept.hub.deliveries(kept.program), kept.hub.now())
+    reader = LedgerReader(program, kept.hub.ledger(program), kept.hub.deliveries(kept.program), kept.hub.now())
     results = {header.delivery.id: list(reader.results(header)) for header in headers}
-    assert objects(kept, "raw") and end_bodies(kept.hub, program) == 0, "not yet"
+    assert objects(kept, "raw") and delete_expired_bodies(kept.hub, program) == 0, "not yet"
     days_later(kept, 3)
-    ended = end_bodies(kept.hub, program)
-    assert ended == sum(header.delivery.kind is not Kind.PROGRAM for header in headers) == 7
-    assert end_bodies(kept.hub, program) == 0, "once"
-    programs = {header.delivery.body_key for header in headers if header.delivery.kind is Kind.PROGRAM} - {""}
+    ended = delete_expired_bodies(kept.hub, program)
+    assert ended == sum(header.delivery.kind is not DeliveryKind.PROGRAM for header in headers) == 7
+    assert delete_expired_bodies(kept.hub, program) == 0, "once"
+    programs = {header.delivery.body_key for header in headers if header.delivery.kind is DeliveryKind.PROGRAM} - {""}
     assert objects(kept, "raw") == programs, "what is no sender's does not end"
     assert not any(name.endswith("/rejected") for name in objects(kept, "results"))
     assert standing(kept) == before
-    reader = Reader(program, kept.hub.ledger(program), kept.hub.deliveries(kept.program), kept.hub.now())
+    reader = LedgerReader(program, kept.hub.ledger(program), kept.hub.deliveries(kept.program), kept.hub.now())
     for header in headers:
         again = kept.hub.deliveries(kept.program).get(header.delivery.id)
         assert again is not None and again.state == header.state and again.report.items() >= header.report.items()
         assert again.delivery.sha256 == header.delivery.sha256
         assert list(reader.results(again)) == results[header.delivery.id], "lists show what they showed"
-        if again.delivery.kind is not Kind.PROGRAM:
+        if again.delivery.kind is not DeliveryKind.PROGRAM:
             assert again.inline is None
             with pytest.raises(KeyError):
                 kept.hub.deliveries(kept.program).body(again)
 
 
-def test_the_ledger_is_rebuilt_from_what_was_read(kept: House) -> None:
+def test_the_ledger_is_rebuilt_from_what_was_read(kept: ProgramHarness) -> None:
     before, program = standing(kept), program_of(kept)
     headers = list(kept.hub.deliveries(kept.program).between("20261102T", "20261102U"))
     days_later(kept, 3)
-    end_bodies(kept.hub, program)
+    delete_expired_bodies(kept.hub, program)
     wipe(kept)
     assert kept.order("R-1").records == []
     for header in headers[1:]:  # Before the first one no envelopes were kept.
-        rebuild(kept.hub, f"deliveries/{header.delivery.id}.json")
+        rebuild_delivery(kept.hub, f"deliveries/{header.delivery.id}.json")
     assert standing(kept) == before
     again = list(kept.hub.deliveries(kept.program).between("20261102T", "20261102U"))
     assert [(one.delivery.id, one.state) for one in again] == [(one.delivery.id, one.state) for one in headers[1:]]
@@ -114,7 +114,7 @@ def test_the_ledger_is_rebuilt_from_what_was_read(kept: House) -> None:
     assert standing(kept)["R-1"][0] == before["R-1"][0], "and what is told again is known"
 
 
-def wipe(house: House) -> None:
+def wipe(house: ProgramHarness) -> None:
     """As after a kill: of the table only the program is left."""
     client, table = house.hub._dynamodb, house.hub._table
     for page in client.get_paginator("scan").paginate(TableName=table, ProjectionExpression="PK, SK"):
@@ -124,22 +124,22 @@ def wipe(house: House) -> None:
                 client.delete_item(TableName=table, Key=key)
 
 
-def test_what_is_open_keeps_its_body_until_it_is_finished(kept: House) -> None:
+def test_what_is_open_keeps_its_body_until_it_is_finished(kept: ProgramHarness) -> None:
     deliveries = kept.hub.deliveries(kept.program)
     key = f"raw/{kept.program}/held"
-    held = kept.delivery(Kind.FILE, FILE, "warehouse", Channel.SFTP, name="held.csv", body_key=key)
+    held = kept.delivery(DeliveryKind.FILE, FILE, "warehouse", Channel.SFTP, name="held.csv", body_key=key)
     deliveries.put(held, FILE, HELD, {})
     kept.hub.inbox.put(key, FILE)
     days_later(kept, 3)
-    end_bodies(kept.hub, program_of(kept))
+    delete_expired_bodies(kept.hub, program_of(kept))
     assert objects(kept, "raw") >= {key}
     deliveries.close(held, {"code": "DISCARDED"}, "refused")
     days_later(kept, 1)
-    assert end_bodies(kept.hub, program_of(kept)) == 1
+    assert delete_expired_bodies(kept.hub, program_of(kept)) == 1
     assert key not in objects(kept, "raw")
 
 
-def test_an_order_is_forgotten_where_it_was_spoken_of(kept: House) -> None:
+def test_an_order_is_forgotten_where_it_was_spoken_of(kept: ProgramHarness) -> None:
     before = standing(kept)
     assert forget_order(kept.hub, program_of(kept), "R-1") == 3, "its report, a call and a file"
     assert standing(kept) == before
@@ -149,9 +149,9 @@ def test_an_order_is_forgotten_where_it_was_spoken_of(kept: House) -> None:
     assert forget_order(kept.hub, program_of(kept), "R-1") == 0
 
 
-def test_what_is_forgotten_after_its_body_ended_is_gone_from_what_was_read_as_well(kept: House) -> None:
+def test_what_is_forgotten_after_its_body_ended_is_gone_from_what_was_read_as_well(kept: ProgramHarness) -> None:
     days_later(kept, 3)
-    end_bodies(kept.hub, program_of(kept))
+    delete_expired_bodies(kept.hub, program_of(kept))
     readings = "".join(kept.hub.inbox.read(key).decode() for key in objects(kept, "readings"))
     assert NOTE in readings
     forget_order(kept.hub, program_of(kept), "R-1")
@@ -159,19 +159,19 @@ def test_what_is_forgotten_after_its_body_ended_is_gone_from_what_was_read_as_we
         assert NOTE not in kept.hub.inbox.read(version.key, version.id).decode()
 
 
-def headers_named(house: House, name: str) -> list[Any]:
+def headers_named(house: ProgramHarness, name: str) -> list[Any]:
     found = house.hub.deliveries(house.program).between("20261102T", "20261102U")
     return [header for header in found if header.delivery.name == name]
 
 
-def test_a_customer_is_forgotten_in_every_body_that_names_them(kept: House) -> None:
+def test_a_customer_is_forgotten_in_every_body_that_names_them(kept: ProgramHarness) -> None:
     ended, on = forget_customer(kept.hub, program_of(kept), "erika müller", "20261102")
     assert (ended, on) == (2, None)
     [may] = headers_named(kept, "may.csv")
     assert may.is_gone and [header.is_gone for header in headers_named(kept, "broken.csv")] == [False]
 
 
-def test_answers_that_are_kept_for_a_repeat_end_by_themselves(kept: House) -> None:
+def test_answers_that_are_kept_for_a_repeat_end_by_themselves(kept: ProgramHarness) -> None:
     """DynamoDB takes away what has a `ttl` that is over."""
     state = kept.hub.state(kept.program, "erp")
     state.claim("idempotency#x", {"fingerprint": "1"})

@@ -9,28 +9,28 @@ from typing import Any
 import pytest
 from functions.file_drop import app as file_drop
 from functions.tick import app as tick
-from tests.conftest import PROGRAM, House
+from tests.conftest import PROGRAM, ProgramHarness
 from tests.functions.test_file_drop import ROWS, bodies, headers, put_quietly, remove, rename
 from tests.functions.test_tick import CONTEXT
-from tests.meter import Looks
+from tests.meter import ReadMeter
 
-from retour.domain.delivery import Channel, Kind
+from retour.domain.delivery import Channel, DeliveryKind
 from retour.domain.program import Program
-from retour.intake import drop
-from retour.intake.receive import announce
-from retour.operations.sweep import look_again, sweep
-from retour.posting import holding
-from retour.replies.tell import tell
-from retour.store.inbox import Version
+from retour.intake import sftp_uploads
+from retour.intake.ingest import announce_file
+from retour.operations.sweep import recheck_deliveries, sweep
+from retour.posting import held_records
+from retour.replies.send import send_reply
+from retour.store.inbox import ObjectVersion
 
 HOUR, NOW = timedelta(hours=1), timedelta(0)
 
 
 @pytest.fixture
-def swept(house: House, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Counter[str]]:
+def swept(house: ProgramHarness, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Counter[str]]:
     """A sweep so long after the uploads, by the real clock."""
     house.report({"order_id": "A-1", "amount": "100.00"})
-    monkeypatch.setattr(drop, "BETWEEN_LOOKS", 0.01)
+    monkeypatch.setattr(sftp_uploads, "LOOK_SECONDS", 0.01)
     monkeypatch.setattr(file_drop, "hub", lambda: house.hub)
 
     def run(later: timedelta = timedelta(minutes=30), older_than: timedelta = NOW) -> Counter[str]:
@@ -40,18 +40,18 @@ def swept(house: House, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Counte
     return run
 
 
-def program(house: House) -> Program:
+def program(house: ProgramHarness) -> Program:
     found = house.hub.program(house.program)
     assert found is not None
     return found
 
 
-def lying(house: House) -> set[str]:
+def lying(house: ProgramHarness) -> set[str]:
     folder = f"sftp/{house.program}/warehouse/"
     return {one.key.removeprefix(folder) for one in house.hub.inbox.versions(folder)}
 
 
-def test_uploads_that_no_event_told_of_are_taken_in(house: House, swept: Callable[..., Counter[str]]) -> None:
+def test_uploads_that_no_event_told_of_are_taken_in(house: ProgramHarness, swept: Callable[..., Counter[str]]) -> None:
     contents = [ROWS.replace(b"80.00", b"%d.00" % left) for left in (90, 70, 40)]
     for content in contents:
         put_quietly(house, "daily.csv", content)
@@ -69,14 +69,14 @@ def test_uploads_that_no_event_told_of_are_taken_in(house: House, swept: Callabl
 
 
 def test_what_is_stored_is_moved_after_an_hour_and_answers_stay(
-    house: House, swept: Callable[..., Counter[str]]
+    house: ProgramHarness, swept: Callable[..., Counter[str]]
 ) -> None:
     put_quietly(house, "may.csv", ROWS)
     put_quietly(house, "june.csv.part", ROWS.replace(b"80.00", b"70.00"))
     rename(house, "june.csv.part", "june.csv")
     swept()
     for header in headers(house):
-        tell(house.hub, {"program": house.program, "delivery": header.delivery.id, "what": "batch"})
+        send_reply(house.hub, {"program": house.program, "delivery": header.delivery.id, "what": "batch"})
     swept()
     assert {"may.csv", "june.csv"} <= lying(house), "clients look at, rename or remove what they have just uploaded"
     assert swept(2 * HOUR)["moved"] == 2
@@ -87,14 +87,14 @@ def test_what_is_stored_is_moved_after_an_hour_and_answers_stay(
 
 
 @pytest.fixture
-def kept(house: House) -> None:
+def kept(house: ProgramHarness) -> None:
     source = {"channel": "sftp", "options": {"keep": True}}
     house.apply({**PROGRAM, "sources": {**PROGRAM["sources"], "warehouse": source}})
 
 
 @pytest.mark.usefixtures("kept")
 def test_a_source_may_keep_its_uploads_where_they_are_and_each_says_what_it_became(
-    house: House, swept: Callable[..., Counter[str]]
+    house: ProgramHarness, swept: Callable[..., Counter[str]]
 ) -> None:
     for left in (90, 80):
         put_quietly(house, "may.csv", ROWS.replace(b"80.00", b"%d.00" % left))
@@ -110,11 +110,14 @@ def test_a_source_may_keep_its_uploads_where_they_are_and_each_says_what_it_beca
 
 @pytest.mark.usefixtures("kept")
 def test_what_a_sweep_asks_for_does_not_grow_with_what_is_kept(
-    house: House, swept: Callable[..., Counter[str]], looks: Callable[[], Looks], monkeypatch: pytest.MonkeyPatch
+    house: ProgramHarness,
+    swept: Callable[..., Counter[str]],
+    looks: Callable[[], ReadMeter],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     versions = type(house.hub.inbox).versions
 
-    def put_later(inbox: Any, prefix: str) -> Iterator[Version]:
+    def put_later(inbox: Any, prefix: str) -> Iterator[ObjectVersion]:
         """The same, those of June put four hours after they were."""
         for one in versions(inbox, prefix):
             yield replace(one, at=one.at + 4 * HOUR) if "june" in one.key else one
@@ -148,7 +151,7 @@ def test_what_a_sweep_asks_for_does_not_grow_with_what_is_kept(
 
 
 def test_a_working_name_that_stays_is_the_file_s_name_and_half_files_are_listed(
-    house: House, swept: Callable[..., Counter[str]]
+    house: ProgramHarness, swept: Callable[..., Counter[str]]
 ) -> None:
     put_quietly(house, "_may.csv", ROWS)
     put_quietly(house, "june.csv.part", ROWS)
@@ -162,7 +165,7 @@ def test_a_working_name_that_stays_is_the_file_s_name_and_half_files_are_listed(
 
 
 def test_one_that_cannot_be_handled_keeps_no_other(
-    house: House, swept: Callable[..., Counter[str]], monkeypatch: pytest.MonkeyPatch
+    house: ProgramHarness, swept: Callable[..., Counter[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("a.csv", "b.csv", "c.csv"):
         put_quietly(house, name, ROWS.replace(b"80.00", b"%d.00" % (80 - ord(name[0]) % 7 * 10)))
@@ -180,10 +183,12 @@ def test_one_that_cannot_be_handled_keeps_no_other(
     assert {header.state for header in headers(house)} == {"done"}
 
 
-def test_an_open_delivery_without_a_worker_is_taken_up(house: House, swept: Callable[..., Counter[str]]) -> None:
-    delivery = house.delivery(Kind.FILE, ROWS, "warehouse", Channel.SFTP, name="may.csv")
+def test_an_open_delivery_without_a_worker_is_taken_up(
+    house: ProgramHarness, swept: Callable[..., Counter[str]]
+) -> None:
+    delivery = house.delivery(DeliveryKind.FILE, ROWS, "warehouse", Channel.SFTP, name="may.csv")
     delivery = replace(delivery, body_key=f"raw/{house.program}/{delivery.id}")
-    announce(house.hub, delivery)
+    announce_file(house.hub, delivery)
     house.hub.inbox.put(delivery.body_key, ROWS)
     assert swept(older_than=HOUR)["files"] == 0, "its worker may still be at it"
     house.clock.moment += 2 * HOUR
@@ -191,7 +196,7 @@ def test_an_open_delivery_without_a_worker_is_taken_up(house: House, swept: Call
     assert headers(house)[0].state == "done"
 
 
-def test_d13_held_records_of_many_orders_are_listed_at_once(house: House) -> None:
+def test_d13_held_records_of_many_orders_are_listed_at_once(house: ProgramHarness) -> None:
     orders = [f"H-{n}" for n in range(12)]
     house.report(*({"order_id": order, "amount": "100.00"} for order in orders))
     taken = [{"order_id": order, "change": "take_back", "amount": "20.00"} for order in orders]
@@ -204,30 +209,30 @@ def test_d13_held_records_of_many_orders_are_listed_at_once(house: House) -> Non
 
 
 def test_a_held_record_that_nobody_listed_is_found_and_a_settled_one_is_not(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house.report({"order_id": "A-1", "amount": "100.00"}, {"order_id": "A-2", "amount": "100.00"})
     both = [{"order_id": order, "change": "take_back", "amount": "20.00"} for order in ("A-1", "A-2")]
     house.modify(*both)
     with monkeypatch.context() as lost:
-        lost.setattr("retour.intake.receive.list_held_results", lambda *_: 0)
+        lost.setattr("retour.intake.ingest.list_held_results", lambda *_: 0)
         lost.setattr("retour.intake.file.list_held_results", lambda *_: 0)
         first = house.modify(both[0], source="till")
         house.file(b"order_id;change;amount\nA-2;take_back;20.00\n")
     assert list(house.hub.deliveries(house.program).due("held")) == []
-    assert look_again(house.hub, program(house), NOW)["held"] == 2
-    assert look_again(house.hub, program(house), NOW) == Counter()
+    assert recheck_deliveries(house.hub, program(house), NOW)["held"] == 2
+    assert recheck_deliveries(house.hub, program(house), NOW) == Counter()
     [held] = first.results
     decision = {"order_id": "A-1", "change": "release", "undoes": held.modification}
     house.modify(decision, source="console", channel=Channel.CONSOLE)
-    holding.list_held(house.hub.deliveries(house.program), house.order("A-1"))
+    held_records.list_held(house.hub.deliveries(house.program), house.order("A-1"))
     house.hub.state(house.program, "").delete("looked-at-deliveries")
-    assert look_again(house.hub, program(house), NOW) == Counter(), "what a person settled stays settled"
+    assert recheck_deliveries(house.hub, program(house), NOW) == Counter(), "what a person settled stays settled"
 
 
-@pytest.mark.parametrize("at", ["retour.intake.receive.take_rows", "retour.posting.rows.settle"])
+@pytest.mark.parametrize("at", ["retour.intake.ingest.post_rows", "retour.posting.rows.fold_and_save"])
 def test_a_call_whose_worker_ended_in_its_midst_is_done_to_its_end(
-    house: House, monkeypatch: pytest.MonkeyPatch, at: str
+    house: ProgramHarness, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
     house.report({"order_id": "A-1", "amount": "100.00"})
     with monkeypatch.context() as killed:
@@ -236,24 +241,24 @@ def test_a_call_whose_worker_ended_in_its_midst_is_done_to_its_end(
             house.modify({"order_id": "A-1", "change": "take_back", "amount": "20.00"})
     assert house.payouts("A-1")["A-1~sale"][0] == 10000
     house.clock.moment += timedelta(minutes=30)
-    assert look_again(house.hub, program(house), HOUR) == Counter(), "it may still be at it"
-    assert look_again(house.hub, program(house), NOW) == Counter(redone=1)
+    assert recheck_deliveries(house.hub, program(house), HOUR) == Counter(), "it may still be at it"
+    assert recheck_deliveries(house.hub, program(house), NOW) == Counter(redone=1)
     assert house.payouts("A-1")["A-1~sale"][0] == 8000
-    assert look_again(house.hub, program(house), NOW) == Counter()
+    assert recheck_deliveries(house.hub, program(house), NOW) == Counter()
 
 
-def test_reports_whose_worker_ended_are_done_as_well(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reports_whose_worker_ended_are_done_as_well(house: ProgramHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as killed:
-        killed.setattr("retour.intake.receive.take_actions", lambda *_: (_ for _ in ()).throw(SystemExit))
+        killed.setattr("retour.intake.ingest.ingest_actions", lambda *_: (_ for _ in ()).throw(SystemExit))
         with pytest.raises(SystemExit):
             house.report({"order_id": "A-1", "amount": "100.00"})
     house.clock.moment += timedelta(minutes=30)
-    assert look_again(house.hub, program(house), NOW) == Counter(redone=1)
+    assert recheck_deliveries(house.hub, program(house), NOW) == Counter(redone=1)
     assert house.payouts("A-1")["A-1~sale"][0] == 10000
 
 
 def test_the_tick_sweeps_once_an_hour(
-    house: House, swept: Callable[..., Counter[str]], monkeypatch: pytest.MonkeyPatch
+    house: ProgramHarness, swept: Callable[..., Counter[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tick, "hub", lambda: house.hub)
     monkeypatch.setattr(type(house.hub.programs), "ids", lambda _: [house.program])
@@ -270,7 +275,7 @@ def test_the_tick_sweeps_once_an_hour(
 
 
 def test_what_a_sweep_asks_for_does_not_grow_with_what_came_before(
-    house: House, swept: Callable[..., Counter[str]]
+    house: ProgramHarness, swept: Callable[..., Counter[str]]
 ) -> None:
     asked: Counter[str] = Counter()
     s3 = house.hub.inbox.client
@@ -287,7 +292,7 @@ def test_what_a_sweep_asks_for_does_not_grow_with_what_came_before(
         put_quietly(house, f"{n}.csv", ROWS.replace(b"80.00", b"%d.00" % (80 - 10 * n)))
     swept(timedelta(minutes=50))
     for header in headers(house):
-        tell(house.hub, {"program": house.program, "delivery": header.delivery.id, "what": "batch"})
+        send_reply(house.hub, {"program": house.program, "delivery": header.delivery.id, "what": "batch"})
     swept(3 * HOUR)
     swept(5 * HOUR)
     asked.clear()

@@ -2,20 +2,20 @@
 
 from dataclasses import replace
 
-from tests.conftest import House
+from tests.conftest import ProgramHarness
 from tests.test_cascade import ledger, listed, with_policy
 
-from retour.posting.refold import fold_again
+from retour.posting.refold import refold_order
 
 KINDS = ("held", "child", "orphan", "waiting", "differing", "alarm")
 MANY = range(10)
 
 
-def cases(house: House) -> dict[str, list[str]]:
+def cases(house: ProgramHarness) -> dict[str, list[str]]:
     return {kind: sorted(listed(house, kind)) for kind in KINDS}
 
 
-def test_what_many_records_bring_is_listed_and_answered_and_the_stream_changes_nothing(house: House) -> None:
+def test_what_many_records_bring_is_listed_and_answered_and_the_stream_changes_nothing(house: ProgramHarness) -> None:
     with_policy(house, "warn")
     house.report(*({"order_id": f"P-{n}", "amount": "100.00"} for n in MANY))
     house.report(
@@ -41,6 +41,6 @@ def test_what_many_records_bring_is_listed_and_answered_and_the_stream_changes_n
     assert early.results[0].modification.rpartition("~")[2] not in listed(house, "waiting")
     before, payouts = cases(house), [house.payouts(order) for order in orders]
     for order in orders:
-        fold_again(house.hub, house.program, order)
+        refold_order(house.hub, house.program, order)
     assert len(house.sent) == 1, "one second answer"
     assert cases(house) == before and [house.payouts(order) for order in orders] == payouts

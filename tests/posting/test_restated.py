@@ -3,18 +3,18 @@
 from datetime import timedelta
 from typing import Any
 
-from tests.conftest import PROGRAM, House
+from tests.conftest import PROGRAM, ProgramHarness
 
 from retour.domain.actions.outcome import Outcome
-from retour.posting.refold import fold_again
+from retour.posting.refold import refold_order
 
 
-def with_source(house: House, **sources: Any) -> None:
+def with_source(house: ProgramHarness, **sources: Any) -> None:
     declared = {name: {"channel": "api", "kind": "standard", **body} for name, body in sources.items()}
     house.apply({**PROGRAM, "sources": {**PROGRAM["sources"], **declared}})
 
 
-def say(house: House, source: str, *records: dict[str, Any]) -> list[Any]:
+def say(house: ProgramHarness, source: str, *records: dict[str, Any]) -> list[Any]:
     return list(house.modify(*[{"currency": "EUR", **record} for record in records], source=source).results)
 
 
@@ -22,7 +22,7 @@ def returned(order: str, reference: str, amount: str) -> dict[str, Any]:
     return {"order_id": order, "reference": reference, "change": "take_back", "amount": amount}
 
 
-def test_a_nightly_export_that_says_nothing_new_writes_nothing(house: House) -> None:
+def test_a_nightly_export_that_says_nothing_new_writes_nothing(house: ProgramHarness) -> None:
     with_source(house, export={"references": "restate"})
     for order in ("A-1", "A-2"):
         house.report({"order_id": order, "amount": "100.00"})
@@ -40,7 +40,7 @@ def test_a_nightly_export_that_says_nothing_new_writes_nothing(house: House) -> 
     assert house.payouts("A-1")["A-1~sale"][0] == 4500
 
 
-def test_two_tellers_count_once_and_are_listed_while_their_sums_differ(house: House) -> None:
+def test_two_tellers_count_once_and_are_listed_while_their_sums_differ(house: ProgramHarness) -> None:
     with_source(house, store={}, register={"possible_duplicates": {"store": "confirms"}})
     house.report({"order_id": "A-1", "amount": "100.00"})
     for number, amount in ((1, "20.00"), (2, "30.00")):
@@ -48,19 +48,19 @@ def test_two_tellers_count_once_and_are_listed_while_their_sums_differ(house: Ho
             say(house, source, {**returned("A-1", f"{source}-{number}", amount), "subject": f"refund/{number}"})
     assert house.payouts("A-1")["A-1~sale"][0] == 5000
     say(house, "store", {**returned("A-1", "shop-1b", "25.00"), "subject": "refund/1"})
-    fold_again(house.hub, house.program, "A-1")
+    refold_order(house.hub, house.program, "A-1")
     assert house.payouts("A-1")["A-1~sale"][0] == 4500
     deliveries = house.hub.deliveries(house.program)
     ((subject, about),) = list(deliveries.due("differing"))
     assert (subject, about["said"], about["by_others"]) == ("A-1~sale#register", "50.00 EUR", "55.00 EUR")
     assert not list(deliveries.due("differing", house.clock.moment)), "a person sees it three days later"
     say(house, "register", {**returned("A-1", "till-1b", "25.00"), "subject": "refund/1"})
-    fold_again(house.hub, house.program, "A-1")
+    refold_order(house.hub, house.program, "A-1")
     assert house.payouts("A-1")["A-1~sale"][0] == 4500
     assert not list(deliveries.due("differing"))
 
 
-def test_what_is_wrong_in_a_subject_is_said(house: House) -> None:
+def test_what_is_wrong_in_a_subject_is_said(house: ProgramHarness) -> None:
     house.report({"order_id": "A-1", "amount": "100.00"})
     wrong = [
         {"order_id": "A-1", "change": "restore", "subject": "refund/1"},

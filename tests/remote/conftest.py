@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
-from tests.servers.daemons import KINDS, Daemon, Identity, identity
+from tests.servers.daemons import KINDS, Daemon, Identity, make_identity
 from tests.servers.install import install, possible
 from tests.settings import IN_MEMORY
 
 from retour.domain.delivery import Channel, Delivery
 from retour.domain.program import Program, Source
-from retour.remote import Server, ftp, sftp
+from retour.remote import FileClient, ftp, sftp
 
 
-class Killed(BaseException):
+class ProcessKilled(BaseException):
     """The process is gone between two steps."""
 
 
@@ -31,7 +31,7 @@ ACME = Program(
 
 
 @dataclass
-class State:
+class MemoryState:
     docs: dict[str, dict[str, Any]]
     step: Callable[[], None]
 
@@ -55,7 +55,7 @@ class State:
 
 
 @dataclass
-class Inbox:
+class MemoryInbox:
     step: Callable[[], None]
     objects: dict[str, bytes] = field(default_factory=dict)
     puts: list[str] = field(default_factory=list)
@@ -72,13 +72,13 @@ class Inbox:
         return len(self.objects[key])
 
 
-class House:
+class PollTestHub:
     """The hub as far as a visit knows it. It can die at its n-th write."""
 
     def __init__(self) -> None:
         self.writes_left: int | None = None
         self.docs: dict[str, dict[str, Any]] = {}
-        self.inbox = Inbox(self.step)
+        self.inbox = MemoryInbox(self.step)
         self.settings = replace(IN_MEMORY, allow_private_hosts=True)
         self.secrets: dict[str, Any] = {}
         self.sent: list[tuple[str, dict[str, Any], int]] = []
@@ -88,7 +88,7 @@ class House:
     def step(self) -> None:
         if self.writes_left is not None:
             if self.writes_left == 0:
-                raise Killed
+                raise ProcessKilled
             self.writes_left -= 1
 
     def announce(self, _hub: object, delivery: Delivery) -> None:
@@ -105,8 +105,8 @@ class House:
     def secret(self, _program: str, _source: str) -> Mapping[str, Any]:
         return self.secrets
 
-    def state(self, _program: str, _source: str) -> State:
-        return State(self.docs, self.step)
+    def state(self, _program: str, _source: str) -> MemoryState:
+        return MemoryState(self.docs, self.step)
 
     def program(self, _program: str) -> Program | None:
         return None
@@ -116,8 +116,8 @@ class House:
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def house() -> PollTestHub:
+    return PollTestHub()
 
 
 @pytest.fixture(scope="session")
@@ -136,7 +136,7 @@ def workshop() -> Iterator[Path]:
 def keys(workshop: Path) -> Identity:
     folder = workshop / "keys"
     folder.mkdir()
-    return identity(folder)
+    return make_identity(folder)
 
 
 @pytest.fixture(scope="session")
@@ -161,17 +161,17 @@ def daemon(request: pytest.FixtureRequest, start: Callable[[str], Daemon]) -> Da
 
 
 @pytest.fixture(scope="session")
-def lines() -> Iterator[dict[str, Server]]:
+def lines() -> Iterator[dict[str, FileClient]]:
     """Servers that stay logged in from test to test."""
     with contextlib.ExitStack() as stack:
-        open_lines: dict[str, Server] = {}
+        open_lines: dict[str, FileClient] = {}
         yield open_lines
         for server in open_lines.values():
             stack.callback(server.close)
 
 
 @pytest.fixture
-def server(daemon: Daemon, lines: dict[str, Server]) -> Server:
+def server(daemon: Daemon, lines: dict[str, FileClient]) -> FileClient:
     """The daemon's one long visit: what one test did on it must not trouble the next."""
     if daemon.name not in lines:
         lines[daemon.name] = log_in(daemon.options, daemon.secret)
@@ -184,7 +184,7 @@ def resolve(_host: str, _port: int) -> list[str]:
 
 def log_in(
     options: Mapping[str, Any], secret: Mapping[str, Any], allow_private: bool = True, timeout: float = 8
-) -> Server:
+) -> FileClient:
     """As a visit does, with the test's name service and little patience."""
     if options["protocol"] == "sftp":
         return sftp.connect(options, secret, timeout=timeout, allow_private=allow_private, resolve=resolve)
@@ -195,7 +195,7 @@ def source(daemon: Daemon, **options: Any) -> Source:
     return Source(name="erp", channel=Channel.PULL, time_zone="Europe/Berlin", options={**daemon.options, **options})
 
 
-def fetched(server: Server, folder: str, name: str) -> bytes:
+def fetched(server: FileClient, folder: str, name: str) -> bytes:
     into = io.BytesIO()
     assert server.fetch(folder, name, into) == len(into.getvalue())
     return into.getvalue()

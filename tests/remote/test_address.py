@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from retour.remote import RemoteError
-from retour.remote.address import checked, connect, public
+from retour.remote.address import connect, is_public, resolve_public
 
 OURS = [
     "127.0.0.1", "127.8.9.1", "0.0.0.0", "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254",
@@ -20,35 +20,35 @@ THEIRS = ["8.8.8.8", "93.184.216.34", "100.63.255.255", "172.32.0.1", "2606:2800
 
 @pytest.mark.parametrize("address", OURS)
 def test_not_public(address: str) -> None:
-    assert not public(address)
+    assert not is_public(address)
     with pytest.raises(RemoteError) as told:
-        checked("ftp.merchant.example", 21, resolve=lambda host, port: [address])
+        resolve_public("ftp.merchant.example", 21, resolve=lambda host, port: [address])
     assert told.value.code == "ADDRESS_NOT_ALLOWED" and told.value.lasting
     assert "ftp.merchant.example" in told.value.sentence
 
 
 @pytest.mark.parametrize("address", THEIRS)
 def test_public(address: str) -> None:
-    assert checked("ftp.merchant.example", 21, resolve=lambda host, port: [address]) == [address]
+    assert resolve_public("ftp.merchant.example", 21, resolve=lambda host, port: [address]) == [address]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f000001", "127.1", "0"])
 def test_every_spelling_of_loopback_as_the_system_reads_it(host: str) -> None:
     with pytest.raises(RemoteError) as told:
-        checked(host, 21)
+        resolve_public(host, 21)
     assert told.value.code in ("ADDRESS_NOT_ALLOWED", "HOST_NOT_FOUND")
 
 
 def test_one_address_of_ours_among_theirs_spoils_the_name() -> None:
     with pytest.raises(RemoteError) as told:
-        checked("both.example", 21, resolve=lambda host, port: ["8.8.8.8", "10.0.0.1"])
+        resolve_public("both.example", 21, resolve=lambda host, port: ["8.8.8.8", "10.0.0.1"])
     assert "10.0.0.1" in told.value.sentence
 
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "a" * 70 + ".example", "ex..ample"])
 def test_a_name_that_leads_nowhere(host: str) -> None:
     with pytest.raises(RemoteError) as told:
-        checked(host, 21)
+        resolve_public(host, 21)
     assert told.value.code == "HOST_NOT_FOUND"
 
 

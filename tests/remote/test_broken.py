@@ -16,13 +16,13 @@ from pyftpdlib.authorizers import DummyAuthorizer
 from pyftpdlib.filesystems import AbstractedFS
 from pyftpdlib.handlers import FTPHandler
 from pyftpdlib.servers import FTPServer
-from tests.remote.conftest import ACME, House, fetched, log_in
+from tests.remote.conftest import ACME, PollTestHub, fetched, log_in
 from tests.servers.daemons import HOST, Daemon
 
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
 from retour.remote import RemoteError
-from retour.remote.visit import visit
+from retour.remote.visit import poll_server
 
 BODY = bytes(range(256)) * 4096
 
@@ -183,7 +183,7 @@ def test_a_server_that_knows_neither_time_nor_size_by_command(
 def test_a_folder_without_end_is_told(
     whimsical: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retour.remote.ftp.LINES", 3)
+    monkeypatch.setattr("retour.remote.ftp.LISTING_LINES_MAX", 3)
     with closing(log_in(whimsical(lines=UNIX, deaf=("MLSD",)), {"password": "p"})) as server:
         with pytest.raises(RemoteError) as told:
             server.files("", lambda name: True)
@@ -251,13 +251,13 @@ def test_sftp_that_keeps_breaking_is_no_file(start: Callable[[str], Daemon]) -> 
     ],
 )
 def test_d6_any_refusal_from_hello_to_bye_is_reported_with_the_servers_words(
-    command: str, said: str, whimsical: Callable[..., dict[str, Any]], house: House, tmp_path: Path
+    command: str, said: str, whimsical: Callable[..., dict[str, Any]], house: PollTestHub, tmp_path: Path
 ) -> None:
     (tmp_path / "a.csv").write_bytes(b"abc")
     os.utime(tmp_path / "a.csv", (0, 0))
     house.secrets = {"password": "p"}
     source = Source(name="erp", channel=Channel.PULL, options=whimsical(refuses={command: said, "EPSV": said}))
-    report = visit(house, house.announce, ACME, source, open_server=log_in)
+    report = poll_server(house, house.announce, ACME, source, open_server=log_in)
     if command == "QUIT":
         assert [one["name"] for one in report.fetched] == ["a.csv"] and not report.errors
     else:

@@ -7,9 +7,17 @@ import pytest
 
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
-from retour.domain.times import instant
-from retour.remote import Remote, readable, words
-from retour.remote.visit import Look, Report, due, matches, unchanged, unwanted, whole
+from retour.domain.times import parse_instant
+from retour.remote import RemoteFile, decode_name, sanitise_message
+from retour.remote.visit import (
+    PollReport,
+    SeenFile,
+    is_complete,
+    is_poll_due,
+    is_unchanged,
+    matches_pattern,
+    skip_reason,
+)
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 
@@ -35,7 +43,7 @@ def erp(at: str | None = "05:30", zone: str = "Europe/Berlin") -> Source:
     ],
 )
 def test_due_once_a_day_in_the_sources_zone(now: str, last: str | None, owed: bool) -> None:
-    assert due(erp(), instant(now), instant(last) if last else None) is owed
+    assert is_poll_due(erp(), parse_instant(now), parse_instant(last) if last else None) is owed
 
 
 @pytest.mark.parametrize(
@@ -48,9 +56,9 @@ def test_due_once_a_day_in_the_sources_zone(now: str, last: str | None, owed: bo
     ],
 )
 def test_days_on_which_the_clocks_change_have_one_visit_each(at: str, first: str, last: str) -> None:
-    now, visits, visited = instant(first), [], instant(first) - timedelta(seconds=1)
-    while now < instant(last):
-        if due(erp(at), now, visited):
+    now, visits, visited = parse_instant(first), [], parse_instant(first) - timedelta(seconds=1)
+    while now < parse_instant(last):
+        if is_poll_due(erp(at), now, visited):
             visited = now
             visits.append(now)
         now += timedelta(minutes=15)
@@ -58,9 +66,9 @@ def test_days_on_which_the_clocks_change_have_one_visit_each(at: str, first: str
 
 
 def test_without_a_time_of_its_own_a_source_is_visited_early_in_the_morning() -> None:
-    visited = instant("2026-05-03T12:00:00+02:00")
-    assert not due(erp(None), instant("2026-05-04T04:59:00+02:00"), visited)
-    assert due(erp(None), instant("2026-05-04T05:00:00+02:00"), visited)
+    visited = parse_instant("2026-05-03T12:00:00+02:00")
+    assert not is_poll_due(erp(None), parse_instant("2026-05-04T04:59:00+02:00"), visited)
+    assert is_poll_due(erp(None), parse_instant("2026-05-04T05:00:00+02:00"), visited)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +88,7 @@ def test_without_a_time_of_its_own_a_source_is_visited_early_in_the_morning() ->
     ],
 )
 def test_pattern(name: str, pattern: str, fits: bool) -> None:
-    assert matches(name, pattern) is fits
+    assert matches_pattern(name, pattern) is fits
 
 
 @pytest.mark.parametrize(
@@ -101,19 +109,19 @@ def test_pattern(name: str, pattern: str, fits: bool) -> None:
     ],
 )
 def test_names_that_are_not_for_us(name: str, why: str) -> None:
-    assert unwanted(name, "*") == why
+    assert skip_reason(name, "*") == why
 
 
-def file(size: int | None = 10, age: float | None = 1, name: str = "a.csv") -> Remote:
+def file(size: int | None = 10, age: float | None = 1, name: str = "a.csv") -> RemoteFile:
     modified = None if age is None else NOW - timedelta(seconds=age)
-    return Remote(name, size, modified, modified.isoformat() if modified else "May 4 12:00")
+    return RemoteFile(name, size, modified, modified.isoformat() if modified else "May 4 12:00")
 
 
-def seen(of: Remote, seconds: float) -> Look:
-    return Look(of.size, of.stamp, NOW - timedelta(seconds=seconds))
+def seen(of: RemoteFile, seconds: float) -> SeenFile:
+    return SeenFile(of.size, of.stamp, NOW - timedelta(seconds=seconds))
 
 
-YOUNG, OLD, TIMELESS, BLIND = file(), file(age=120), file(age=None), Remote("a.csv", None, None)
+YOUNG, OLD, TIMELESS, BLIND = file(), file(age=120), file(age=None), RemoteFile("a.csv", None, None)
 
 
 @pytest.mark.parametrize(
@@ -134,38 +142,40 @@ YOUNG, OLD, TIMELESS, BLIND = file(), file(age=120), file(age=None), Remote("a.c
         (BLIND, seen(BLIND, 61), True),
     ],
 )
-def test_a_file_is_taken_when_it_rests(of: Remote, before: Look | None, ready: bool) -> None:
-    assert whole(of, {}, before, NOW) is ready
+def test_a_file_is_taken_when_it_rests(of: RemoteFile, before: SeenFile | None, ready: bool) -> None:
+    assert is_complete(of, {}, before, NOW) is ready
 
 
 @pytest.mark.parametrize("marker", ["a.csv.done", "A.CSV.OK", "a.ctl"])
 def test_a_marker_beside_it_says_that_a_file_is_whole(marker: str) -> None:
-    assert whole(YOUNG, {marker.lower(): file(age=0, name=marker)}, None, NOW)
-    assert whole(YOUNG, {marker.lower(): Remote(marker, 0, None)}, None, NOW)
+    assert is_complete(YOUNG, {marker.lower(): file(age=0, name=marker)}, None, NOW)
+    assert is_complete(YOUNG, {marker.lower(): RemoteFile(marker, 0, None)}, None, NOW)
 
 
 def test_yesterdays_marker_says_nothing_of_todays_file() -> None:
-    assert not whole(YOUNG, {"a.csv.done": file(age=86400, name="a.csv.done")}, None, NOW)
-    assert not whole(YOUNG, {"b.csv.done": file(age=0, name="b.csv.done")}, None, NOW)
+    assert not is_complete(YOUNG, {"a.csv.done": file(age=86400, name="a.csv.done")}, None, NOW)
+    assert not is_complete(YOUNG, {"b.csv.done": file(age=0, name="b.csv.done")}, None, NOW)
 
 
 def test_looks_are_compared_as_far_as_both_tell() -> None:
-    assert unchanged(YOUNG, YOUNG) and unchanged(TIMELESS, YOUNG) and unchanged(BLIND, OLD)
-    assert not unchanged(YOUNG, OLD) and not unchanged(YOUNG, file(size=11))
+    assert is_unchanged(YOUNG, YOUNG) and is_unchanged(TIMELESS, YOUNG) and is_unchanged(BLIND, OLD)
+    assert not is_unchanged(YOUNG, OLD) and not is_unchanged(YOUNG, file(size=11))
 
 
 def test_what_the_other_side_says_is_one_short_line_without_our_secret() -> None:
-    assert words("530 no\r\n\x1b[31m for  s3cret\x00 " + "x" * 900, "s3cret", "").startswith("530 no [31m for ***")
-    assert len(words("y" * 5000)) == 300
+    assert sanitise_message("530 no\r\n\x1b[31m for  s3cret\x00 " + "x" * 900, "s3cret", "").startswith(
+        "530 no [31m for ***"
+    )
+    assert len(sanitise_message("y" * 5000)) == 300
 
 
 def test_names_are_read_as_utf_8_else_as_cp1252() -> None:
-    assert readable("Rückgabe.csv".encode().decode("latin-1")) == "Rückgabe.csv"
-    assert readable("Rückgabe €.csv".encode("cp1252").decode("latin-1")) == "Rückgabe €.csv"
+    assert decode_name("Rückgabe.csv".encode().decode("latin-1")) == "Rückgabe.csv"
+    assert decode_name("Rückgabe €.csv".encode("cp1252").decode("latin-1")) == "Rückgabe €.csv"
 
 
 def test_a_report_stays_small_and_says_how_many() -> None:
-    report = Report("v1", NOW, "ftps://h/out")
+    report = PollReport("v1", NOW, "ftps://h/out")
     for number in range(5000):
         report.skip("f" * 200 + str(number), "taken", delivery="d")
     document = report.document()
@@ -177,9 +187,9 @@ def test_a_report_stays_small_and_says_how_many() -> None:
 def visits(first: str, last: str, **options: object) -> list[str]:
     """When a tick of every quarter of an hour finds a visit owed, in Berlin."""
     source = Source(name="erp", channel=Channel.PULL, time_zone="Europe/Berlin", options={"host": "h", **options})
-    now, found, visited = instant(first), [], instant(first) - timedelta(seconds=1)
-    while now < instant(last):
-        if due(source, now, visited):
+    now, found, visited = parse_instant(first), [], parse_instant(first) - timedelta(seconds=1)
+    while now < parse_instant(last):
+        if is_poll_due(source, now, visited):
             visited = now
             found.append(f"{now.astimezone(ZoneInfo('Europe/Berlin')):%a %H:%M}")
         now += timedelta(minutes=15)
@@ -210,6 +220,8 @@ def test_several_visits_a_day_on_some_days() -> None:
     ],
 )
 def test_dated_patterns(name: str, pattern: str, fits: bool) -> None:
-    assert matches(name, pattern) is fits
+    assert matches_pattern(name, pattern) is fits
     if fits and pattern != name:
-        assert matches(name, pattern, date(2026, 11, 30)) and not matches(name, pattern, date(2026, 11, 29))
+        assert matches_pattern(name, pattern, date(2026, 11, 30)) and not matches_pattern(
+            name, pattern, date(2026, 11, 29)
+        )

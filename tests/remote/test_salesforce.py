@@ -9,50 +9,50 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.remote.salesforce_house import DOCUMENT, KEY, USER, House, Killed, key_pair
-from tests.remote.salesforce_house import house as open_house
+from tests.remote.salesforce_hub import DOCUMENT, KEY, USER, ProcessKilled, SalesforceTestHub, key_pair
+from tests.remote.salesforce_hub import house as open_house
 from tests.settings import change_settings
 
-from retour.channels.salesforce import as_read, entry
+from retour.channels.salesforce import change_entry, mapped_fields
 from retour.domain.actions.outcome import Outcome
-from retour.domain.times import instant, text
-from retour.intake.receive import receive
+from retour.domain.times import format_instant, parse_instant
+from retour.intake.ingest import ingest
 from retour.remote import RemoteError
-from retour.remote.salesforce import Client, Written, client, domain_of, session
+from retour.remote.salesforce import SalesforceClient, WriteResult, client_for, make_session, parse_domain
 from retour.sync.run import errand
 from retour.sync.salesforce import (
     OVERLAP,
-    hinted,
+    handle_push,
     read_back,
     reconcile,
-    remember,
+    save_delivered,
     write_back,
 )
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+def house(tmp_path: Path) -> Iterator[SalesforceTestHub]:
     with open_house(tmp_path) as house:
         yield house
 
 
-def crm(house: House) -> Any:
+def crm(house: SalesforceTestHub) -> Any:
     return house.acme.sources["crm"]
 
 
-def sync(house: House, *ids: str) -> list[Any]:
+def sync(house: SalesforceTestHub, *ids: str) -> list[Any]:
     """What became of the rows of a push that names these records."""
     batches = read_back(house, house.acme, crm(house), ids)
     return [result.outcome.value for batch in batches for result in batch.results]
 
 
-def poll(house: House, time_left: Any = lambda: True) -> Any:
+def poll(house: SalesforceTestHub, time_left: Any = lambda: True) -> Any:
     return reconcile(house, house.acme, crm(house), time_left)
 
 
-def connected(house: House, **other: Any) -> Client:
+def connected(house: SalesforceTestHub, **other: Any) -> SalesforceClient:
     asked = {"domain": "acme.my", "username": USER, "consumer_key": KEY, "private_key": key_pair()[0]} | other
-    return client(**asked, connect=house.simulator.connect, ca=house.salesforce_ca, timeout=(2, 0.5))
+    return client_for(**asked, connect=house.simulator.connect, ca=house.salesforce_ca, timeout=(2, 0.5))
 
 
 # The client
@@ -69,7 +69,7 @@ def connected(house: House, **other: Any) -> Client:
     ],
 )
 def test_domains_as_people_write_them(written: str, domain: str) -> None:
-    assert domain_of(written) == domain
+    assert parse_domain(written) == domain
 
 
 @pytest.mark.parametrize(
@@ -79,19 +79,19 @@ def test_domains_as_people_write_them(written: str, domain: str) -> None:
 )  # fmt: skip
 def test_nothing_but_salesforce_is_a_domain(written: str) -> None:
     with pytest.raises(RemoteError) as refused:
-        domain_of(written)
+        parse_domain(written)
     assert refused.value.lasting
 
 
 @pytest.mark.parametrize("url", ["https://169.254.169.254/", "https://acme.my.salesforce.com.evil.example/"])
 def test_a_session_reaches_no_other_host(url: str) -> None:
     with pytest.raises(ValueError, match="not a host of Salesforce"):
-        session(None, None, (1, 1)).get(url)
+        make_session(None, None, (1, 1)).get(url)
     with pytest.raises(ValueError, match="No connection adapters"):
-        session(None, None, (1, 1)).get(url.replace("https", "http"))
+        make_session(None, None, (1, 1)).get(url.replace("https", "http"))
 
 
-def test_a_wrong_key_and_a_damaged_key_are_lasting(house: House) -> None:
+def test_a_wrong_key_and_a_damaged_key_are_lasting(house: SalesforceTestHub) -> None:
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -105,19 +105,19 @@ def test_a_wrong_key_and_a_damaged_key_are_lasting(house: House) -> None:
         assert "nonsense" not in refused.value.sentence
 
 
-def test_an_unknown_field_is_lasting_and_named(house: House) -> None:
+def test_an_unknown_field_is_lasting_and_named(house: SalesforceTestHub) -> None:
     with pytest.raises(RemoteError, match=r"INVALID_FIELD.*Nothing__c") as refused:
         connected(house).read("Case", ["Nothing__c"], ["5005e0000000001AAA"])
     assert refused.value.lasting
 
 
 @pytest.mark.parametrize("name", ["Status FROM Case", "Status,Id", "", "Sta'tus"])
-def test_no_field_name_can_change_the_query(house: House, name: str) -> None:
+def test_no_field_name_can_change_the_query(house: SalesforceTestHub, name: str) -> None:
     with pytest.raises(RemoteError, match="no API name"):
         connected(house).read("Case", [name], ["5005e0000000001AAA"])
 
 
-def test_a_hanging_salesforce_is_given_up(house: House) -> None:
+def test_a_hanging_salesforce_is_given_up(house: SalesforceTestHub) -> None:
     record = house.record("New")
     salesforce = connected(house)
     salesforce.read("Case", ["Status"], [record])
@@ -130,7 +130,7 @@ def test_a_hanging_salesforce_is_given_up(house: House) -> None:
 
 
 @pytest.mark.parametrize("status", [500, 503])
-def test_a_busy_salesforce_is_worth_another_try(house: House, status: int) -> None:
+def test_a_busy_salesforce_is_worth_another_try(house: SalesforceTestHub, status: int) -> None:
     house.simulator.org.faults.count, house.simulator.org.faults.status = 1, status
     with pytest.raises(RemoteError) as unavailable:
         connected(house).read("Case", ["Status"], ["5005e0000000001AAA"])
@@ -138,7 +138,7 @@ def test_a_busy_salesforce_is_worth_another_try(house: House, status: int) -> No
     assert connected(house).read("Case", ["Status"], ["5005e0000000001AAA"]) == []
 
 
-def test_a_dead_session_ends_after_few_logins(house: House) -> None:
+def test_a_dead_session_ends_after_few_logins(house: SalesforceTestHub) -> None:
     salesforce = connected(house)
     salesforce.read("Case", ["Status"], ["5005e0000000001AAA"])
     house.simulator.org.sessions = type("Forgetful", (dict,), {"get": lambda *_: None})()
@@ -148,7 +148,7 @@ def test_a_dead_session_ends_after_few_logins(house: House) -> None:
     assert house.simulator.org.logins <= 5
 
 
-def test_an_expired_session_is_renewed_once(house: House) -> None:
+def test_an_expired_session_is_renewed_once(house: SalesforceTestHub) -> None:
     record = house.record("New")
     salesforce = connected(house)
     for _ in range(2):
@@ -157,23 +157,23 @@ def test_an_expired_session_is_renewed_once(house: House) -> None:
     assert house.simulator.org.logins == 2
 
 
-def test_writing_answers_record_by_record(house: House) -> None:
+def test_writing_answers_record_by_record(house: SalesforceTestHub) -> None:
     one, two = house.record("New"), house.record("New")
     house.simulator.org.faults.locked = {two: 1}
     gone = "5005e0000000999AAA"
     fields = {one: {"Retour_State__c": "applied"}, two: {"Retour_State__c": "x"}, gone: {"Retour_State__c": "x"}}
     results = connected(house).write("Case", fields)
-    assert results[0] == Written(one, ok=True)
+    assert results[0] == WriteResult(one, ok=True)
     assert (results[1].later, results[1].code) == (True, "UNABLE_TO_LOCK_ROW")
     assert (results[2].ok, results[2].later) == (False, False)
 
 
-def test_more_than_two_hundred_are_read_in_parts(house: House) -> None:
+def test_more_than_two_hundred_are_read_in_parts(house: SalesforceTestHub) -> None:
     ids = [house.record("New", f"A-{n}") for n in range(203)]
     assert {each["Id"] for each in connected(house).read("Case", ["Order_Number__c"], ids)} == set(ids)
 
 
-def test_equal_stamps_are_read_page_by_page_without_loss(house: House) -> None:
+def test_equal_stamps_are_read_page_by_page_without_loss(house: SalesforceTestHub) -> None:
     moment = house.now()
     house.simulator.org.now = lambda: moment
     ids = [house.record("New", f"A-{n}") for n in range(7)]
@@ -185,7 +185,7 @@ def test_equal_stamps_are_read_page_by_page_without_loss(house: House) -> None:
 # In
 
 
-def test_a_status_change_reaches_the_ledger_and_the_record(house: House) -> None:
+def test_a_status_change_reaches_the_ledger_and_the_record(house: SalesforceTestHub) -> None:
     house.sell("A-1")
     record = house.record("New")
     assert sync(house, record) == []
@@ -200,7 +200,7 @@ def test_a_status_change_reaches_the_ledger_and_the_record(house: House) -> None
     assert (seen["Retour_State__c"], seen["Retour_Message__c"]) == ("applied", "A-1: 100.00 → 0.00 EUR")
 
 
-def test_the_same_is_taken_in_once(house: House) -> None:
+def test_the_same_is_taken_in_once(house: SalesforceTestHub) -> None:
     house.sell("A-1")
     record = house.record("Returned")
     assert sync(house, record) == ["applied"]
@@ -211,7 +211,7 @@ def test_the_same_is_taken_in_once(house: House) -> None:
     assert len(house.kept.bodies) == 1
 
 
-def test_our_own_writing_is_no_change(house: House) -> None:
+def test_our_own_writing_is_no_change(house: SalesforceTestHub) -> None:
     house.sell("A-1")
     house.record("Returned")
     assert poll(house).changed == 1
@@ -225,7 +225,7 @@ def test_our_own_writing_is_no_change(house: House) -> None:
     assert house.simulator.org.used == calls, "what the record was told already is not written again"
 
 
-def test_back_and_forth_is_followed_in_order(house: House) -> None:
+def test_back_and_forth_is_followed_in_order(house: SalesforceTestHub) -> None:
     house.sell("A-1")
     record = house.record("New")
     left = []
@@ -236,7 +236,7 @@ def test_back_and_forth_is_followed_in_order(house: House) -> None:
     assert left == [0, 10000, 0, 0, 10000]
 
 
-def test_a_return_record_takes_back_what_it_says_in_all(house: House) -> None:
+def test_a_return_record_takes_back_what_it_says_in_all(house: SalesforceTestHub) -> None:
     house.sell("A-1")
     record = house.record("Partly returned", Refund__c=30)
     sync(house, record)
@@ -255,7 +255,7 @@ def test_a_return_record_takes_back_what_it_says_in_all(house: House) -> None:
     assert house.left("A-1") == 9000
 
 
-def test_a_refused_amount_uses_nothing_up(house: House) -> None:
+def test_a_refused_amount_uses_nothing_up(house: SalesforceTestHub) -> None:
     house.sell("A-1")
     record = house.record("Partly returned", Refund__c=300)
     assert sync(house, record) == ["refused"]
@@ -264,21 +264,21 @@ def test_a_refused_amount_uses_nothing_up(house: House) -> None:
     assert house.left("A-1") == 7000
 
 
-def test_two_records_may_take_back_the_same_amount(house: House) -> None:
+def test_two_records_may_take_back_the_same_amount(house: SalesforceTestHub) -> None:
     house.sell("A-1")
     ids = [house.record("Partly returned", Refund__c=30) for _ in range(2)]
     assert sync(house, *ids) == ["applied", "applied"]
     assert house.left("A-1") == 4000
 
 
-def test_too_early_waits(house: House) -> None:
+def test_too_early_waits(house: SalesforceTestHub) -> None:
     record = house.record("Returned", "A-7")
     assert sync(house, record) == ["waiting"]
     house.sell("A-7")
     assert house.left("A-7") == 0
 
 
-def test_the_reconcile_finds_what_no_push_told(house: House) -> None:
+def test_the_reconcile_finds_what_no_push_told(house: SalesforceTestHub) -> None:
     for n in range(5):
         house.sell(f"A-{n}")
         house.record("Returned", f"A-{n}")
@@ -290,7 +290,7 @@ def test_the_reconcile_finds_what_no_push_told(house: House) -> None:
     assert poll(house).changed == 1
 
 
-def test_what_committed_late_is_found_behind_the_watermark(house: House) -> None:
+def test_what_committed_late_is_found_behind_the_watermark(house: SalesforceTestHub) -> None:
     house.sell("A-1")
     house.record("New", "A-2")
     poll(house)
@@ -301,7 +301,7 @@ def test_what_committed_late_is_found_behind_the_watermark(house: House) -> None
     assert poll(house).changed == 1
 
 
-def test_the_watermark_follows_what_was_stored(house: House) -> None:
+def test_the_watermark_follows_what_was_stored(house: SalesforceTestHub) -> None:
     house.sell("A-1")
     record = house.record("Returned")
     house.simulator.org.faults.count, house.simulator.org.faults.status = 1, 503
@@ -313,17 +313,17 @@ def test_the_watermark_follows_what_was_stored(house: House) -> None:
     assert house.facts.docs["watermark"]["modified"][:19] == stamp[:19]
 
 
-def test_time_out_and_the_next_run_goes_on(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_out_and_the_next_run_goes_on(house: SalesforceTestHub, monkeypatch: pytest.MonkeyPatch) -> None:
     for n in range(5):
         house.sell(f"A-{n}")
         house.record("Returned", f"A-{n}")
-    monkeypatch.setattr(Client.changed, "__defaults__", (None, 2))
+    monkeypatch.setattr(SalesforceClient.changed, "__defaults__", (None, 2))
     assert not poll(house, lambda: False).whole
     assert poll(house).whole
     assert [house.left(f"A-{n}") for n in range(5)] == [0] * 5
 
 
-def test_near_the_limit_the_reconcile_spares_the_organisation(house: House) -> None:
+def test_near_the_limit_the_reconcile_spares_the_organisation(house: SalesforceTestHub) -> None:
     house.record("New")
     house.simulator.org.used, house.simulator.org.total = 85, 100
     assert poll(house).spared
@@ -332,12 +332,12 @@ def test_near_the_limit_the_reconcile_spares_the_organisation(house: House) -> N
     assert house.simulator.org.used == calls
 
 
-def test_over_the_limit_a_push_is_put_off(house: House) -> None:
+def test_over_the_limit_a_push_is_put_off(house: SalesforceTestHub) -> None:
     house.sell("A-1")
     record = house.record("Returned")
     house.simulator.org.used = house.simulator.org.total
     with pytest.raises(RemoteError, match="REQUEST_LIMIT_EXCEEDED"):
-        hinted(house, house.acme, crm(house), [record])
+        handle_push(house, house.acme, crm(house), [record])
     [(queue, message)] = house.sent
     assert (queue, message["read"]) == ("writebacks", [record])
     house.simulator.org.used = 0
@@ -345,14 +345,14 @@ def test_over_the_limit_a_push_is_put_off(house: House) -> None:
     assert house.left("A-1") == 0
 
 
-def test_what_a_person_must_put_right_is_not_put_off(house: House) -> None:
+def test_what_a_person_must_put_right_is_not_put_off(house: SalesforceTestHub) -> None:
     house.document = json.loads(json.dumps(DOCUMENT).replace("Reason__c", "Nothing__c"))
     with pytest.raises(RemoteError):
-        hinted(house, house.acme, crm(house), ["5005e0000000001AAA"])
+        handle_push(house, house.acme, crm(house), ["5005e0000000001AAA"])
     assert house.sent == []
 
 
-def test_a_deleted_record_changes_nothing(house: House) -> None:
+def test_a_deleted_record_changes_nothing(house: SalesforceTestHub) -> None:
     house.sell("A-1")
     record = house.record("Returned")
     house.simulator.org.records["Case"][record]["IsDeleted"] = True
@@ -361,7 +361,7 @@ def test_a_deleted_record_changes_nothing(house: House) -> None:
 
 
 @pytest.mark.parametrize("write", range(1, 12))
-def test_a_kill_at_any_write_loses_and_doubles_nothing(house: House, write: int) -> None:
+def test_a_kill_at_any_write_loses_and_doubles_nothing(house: SalesforceTestHub, write: int) -> None:
     house.sell("A-1")
     record = house.record("Partly returned", Refund__c=30)
     for refund in (30, 50):
@@ -369,7 +369,7 @@ def test_a_kill_at_any_write_loses_and_doubles_nothing(house: House, write: int)
         house.killed_at(write)
         try:
             sync(house, record)
-        except Killed:
+        except ProcessKilled:
             # Meanwhile the record moves on.
             house.record("Partly returned", record=record, Refund__c=refund + 5)
         house.killed_at(0)
@@ -378,8 +378,8 @@ def test_a_kill_at_any_write_loses_and_doubles_nothing(house: House, write: int)
         assert house.left("A-1") == 10000 - 100 * int(house.seen(record)["Refund__c"])
 
 
-def test_readers_that_overtake_each_other_do_not_bring_back_the_old(house: House) -> None:
-    from retour.sync.salesforce import take_in
+def test_readers_that_overtake_each_other_do_not_bring_back_the_old(house: SalesforceTestHub) -> None:
+    from retour.sync.salesforce import ingest_records
 
     house.sell("A-1")
     record = house.record("Returned")
@@ -389,11 +389,11 @@ def test_readers_that_overtake_each_other_do_not_bring_back_the_old(house: House
     org.now = lambda: moment
     house.record("Restored", record=record)
     sync(house, record)
-    take_in(house, house.acme, crm(house), [old])
+    ingest_records(house, house.acme, crm(house), [old])
     assert house.left("A-1") == 10000
 
 
-def test_many_readers_at_once_take_a_change_in_once(house: House) -> None:
+def test_many_readers_at_once_take_a_change_in_once(house: SalesforceTestHub) -> None:
     house.sell("A-1")
     record = house.record("Partly returned", Refund__c=30)
     threads = [threading.Thread(target=sync, args=(house, record)) for _ in range(4)]
@@ -404,7 +404,7 @@ def test_many_readers_at_once_take_a_change_in_once(house: House) -> None:
     assert house.left("A-1") == 7000
 
 
-def test_replayed_deliveries_are_remembered(house: House) -> None:
+def test_replayed_deliveries_are_remembered(house: SalesforceTestHub) -> None:
     """Stored deliveries bring a lost state back: the next change gets the next number, not the first."""
     house.sell("A-1")
     record = house.record("Returned")
@@ -413,7 +413,7 @@ def test_replayed_deliveries_are_remembered(house: House) -> None:
     sync(house, record)
     house.facts.docs.clear()
     for body in list(house.kept.bodies.values()):
-        remember(house, house.acme, crm(house), body, [])
+        save_delivered(house, house.acme, crm(house), body, [])
     assert sync(house, record) == []
     house.record("Returned", record=record)
     assert sync(house, record) == ["applied"]
@@ -423,7 +423,7 @@ def test_replayed_deliveries_are_remembered(house: House) -> None:
 # Back
 
 
-def test_what_can_be_written_later_fails_its_message_and_nothing_else(house: House) -> None:
+def test_what_can_be_written_later_fails_its_message_and_nothing_else(house: SalesforceTestHub) -> None:
     one, two = house.record("New"), house.record("New")
     house.simulator.org.faults.locked = {two: 1}
     message = {
@@ -439,7 +439,7 @@ def test_what_can_be_written_later_fails_its_message_and_nothing_else(house: Hou
     assert house.seen(two)["Retour_State__c"] == "applied"
 
 
-def test_an_older_word_does_not_replace_a_newer(house: House) -> None:
+def test_an_older_word_does_not_replace_a_newer(house: SalesforceTestHub) -> None:
     record = house.record("New")
     for version, state in ((2, "refused"), (1, "applied")):
         news = [{"id": record, "version": version, "state": state, "message": ""}]
@@ -447,7 +447,7 @@ def test_an_older_word_does_not_replace_a_newer(house: House) -> None:
     assert house.seen(record)["Retour_State__c"] == "refused"
 
 
-def test_a_long_message_fits_its_field(house: House) -> None:
+def test_a_long_message_fits_its_field(house: SalesforceTestHub) -> None:
     record = house.record("New")
     news = [{"id": record, "state": "refused", "message": "why " * 100}]
     [written] = write_back(house, house.acme, crm(house), news)
@@ -455,7 +455,7 @@ def test_a_long_message_fits_its_field(house: House) -> None:
     assert house.seen(record)["Retour_Message__c"].endswith("…")
 
 
-def test_nothing_is_written_back_in_a_replay_or_unasked(house: House) -> None:
+def test_nothing_is_written_back_in_a_replay_or_unasked(house: SalesforceTestHub) -> None:
     record = house.record("New")
     news = [{"id": record, "state": "applied", "message": ""}]
     change_settings(house, outward=False)
@@ -467,26 +467,28 @@ def test_nothing_is_written_back_in_a_replay_or_unasked(house: House) -> None:
     assert house.simulator.org.logins == 0
 
 
-def test_a_source_that_is_gone_drops_its_messages(house: House) -> None:
+def test_a_source_that_is_gone_drops_its_messages(house: SalesforceTestHub) -> None:
     assert "dropped" in errand(house, {"program": "acme", "source": "old", "read": ["x"]}, lambda: True)
     assert "dropped" in errand(house, {"program": "old", "source": "crm", "read": ["x"]}, lambda: True)
 
 
-def test_a_delivery_taken_in_again_comes_to_the_same_end(house: House) -> None:
+def test_a_delivery_taken_in_again_comes_to_the_same_end(house: SalesforceTestHub) -> None:
     house.sell("A-1")
     record = house.record("Partly returned", Refund__c=30)
     [batch] = read_back(house, house.acme, crm(house), [record])
     body = house.kept.bodies[batch.delivery.id]
-    again = receive(house, batch.delivery, body)
+    again = ingest(house, batch.delivery, body)
     assert [result.outcome for result in again.results] == [Outcome.APPLIED]
     assert house.left("A-1") == 7000
 
 
-def test_a_number_that_another_reader_claimed_stays_its(house: House) -> None:
+def test_a_number_that_another_reader_claimed_stays_its(house: SalesforceTestHub) -> None:
     house.sell("A-1")
     record = house.record("Partly returned", Refund__c=30)
     stamp = house.seen(record)["SystemModstamp"]
-    older = entry(record, 1, text(instant(stamp)), as_read(house.seen(record), crm(house)), {})
+    older = change_entry(
+        record, 1, format_instant(parse_instant(stamp)), mapped_fields(house.seen(record), crm(house)), {}
+    )
     house.record("Partly returned", record=record, Refund__c=50)
     claim = house.facts.claim
 

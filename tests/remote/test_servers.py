@@ -14,14 +14,14 @@ import pytest
 from tests.remote.conftest import fetched, log_in
 from tests.servers.daemons import HOST, KINDS, PASSWORD, Daemon, Identity, free_port, openssh
 
-from retour.remote import RemoteError, Server
+from retour.remote import FileClient, RemoteError
 
 BODY = "reference;order_id;Betrag\r\n1;A-1;12,50 €\r\n".encode() + bytes(range(256)) * 4000
 TLS = ("vsftpd-explicit", "vsftpd-implicit", "proftpd-explicit", "proftpd-implicit", "pureftpd-explicit")
 SFTP = ("openssh-sftp", "proftpd-sftp")
 
 
-def test_lists_and_fetches_whatever_the_name(daemon: Daemon, server: Server) -> None:
+def test_lists_and_fetches_whatever_the_name(daemon: Daemon, server: FileClient) -> None:
     names = ["returns.csv", "zwei  Leerzeichen.csv", "  vorn.csv", "Rückgaben – Mai.csv", "[a]*.csv"]
     for name in names:
         daemon.leave(name, BODY, age=7200)
@@ -40,7 +40,7 @@ def test_lists_and_fetches_whatever_the_name(daemon: Daemon, server: Server) -> 
     assert server.look(out, "nowhere.csv") is None
 
 
-def test_asks_only_about_wanted_files(daemon: Daemon, server: Server) -> None:
+def test_asks_only_about_wanted_files(daemon: Daemon, server: FileClient) -> None:
     daemon.leave("a.csv", b"a")
     daemon.leave("b.txt", b"b")
     files = server.files(daemon.options["folder"], lambda name: name.endswith(".csv"))
@@ -48,14 +48,16 @@ def test_asks_only_about_wanted_files(daemon: Daemon, server: Server) -> None:
     assert next(file for file in files if file.name == "a.csv").size == 1
 
 
-def test_an_answer_is_there_whole_or_not_at_all_and_replaces_its_former_self(daemon: Daemon, server: Server) -> None:
+def test_an_answer_is_there_whole_or_not_at_all_and_replaces_its_former_self(
+    daemon: Daemon, server: FileClient
+) -> None:
     there = daemon.root / "in"
     for body in (b"first", BODY):
         server.put(daemon.options["result_folder"], "result_Rückgaben Mai.csv.csv", body)
         assert [(path.name, path.read_bytes()) for path in there.iterdir()] == [("result_Rückgaben Mai.csv.csv", body)]
 
 
-def test_a_broken_earlier_attempt_does_not_block_an_answer(daemon: Daemon, server: Server) -> None:
+def test_a_broken_earlier_attempt_does_not_block_an_answer(daemon: Daemon, server: FileClient) -> None:
     left = daemon.root / "in" / "result_a.csv.part"
     left.write_bytes(b"half")
     os.chown(left, 1, 1)
@@ -63,20 +65,20 @@ def test_a_broken_earlier_attempt_does_not_block_an_answer(daemon: Daemon, serve
     assert [(path.name, path.read_bytes()) for path in (daemon.root / "in").iterdir()] == [("result_a.csv", b"whole")]
 
 
-def test_deletes(daemon: Daemon, server: Server) -> None:
+def test_deletes(daemon: Daemon, server: FileClient) -> None:
     for name in ("bleibt.csv", " geht ü.csv"):
         daemon.leave(name, b"1")
     server.delete(daemon.options["folder"], " geht ü.csv")
     assert [path.name for path in (daemon.root / "out").iterdir()] == ["bleibt.csv"]
 
 
-def test_a_folder_that_is_not_there_is_named(daemon: Daemon, server: Server) -> None:
+def test_a_folder_that_is_not_there_is_named(daemon: Daemon, server: FileClient) -> None:
     with pytest.raises(RemoteError) as told:
         server.files("/abroad", lambda name: True)
     assert told.value.code == "FOLDER_NOT_FOUND" and "/abroad" in told.value.sentence
 
 
-def test_a_file_that_may_not_be_read_is_a_refusal_of_that_file_only(daemon: Daemon, server: Server) -> None:
+def test_a_file_that_may_not_be_read_is_a_refusal_of_that_file_only(daemon: Daemon, server: FileClient) -> None:
     path = daemon.leave("closed.csv", b"1")
     path.chmod(0)
     os.chown(path, 0, 0)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from tests.remote.conftest import ACME, House
+from tests.remote.conftest import ACME, PollTestHub
 
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
@@ -77,7 +77,7 @@ class Merchant:
 @pytest.fixture
 def merchant(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Merchant]]:
     monkeypatch.setattr(ftp, "LISTING_SECONDS", PATIENCE)
-    monkeypatch.setattr(visit, "TIMEOUT", PATIENCE)
+    monkeypatch.setattr(visit, "TIMEOUT_SECONDS", PATIENCE)
     monkeypatch.setattr(visit, "DRIPS_SECONDS", PATIENCE)
     made: list[Merchant] = []
 
@@ -97,9 +97,9 @@ def source(port: int) -> Source:
 
 
 def told(port: int) -> list[dict[str, Any]]:
-    house = House()
+    house = PollTestHub()
     house.secrets = {"password": "p"}
-    report = visit.visit(house, house.announce, ACME, source(port))
+    report = visit.poll_server(house, house.announce, ACME, source(port))
     return report.errors or report.fetched
 
 

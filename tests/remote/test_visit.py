@@ -7,30 +7,30 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO
 
 import pytest
-from tests.remote.conftest import ACME, House, Killed, log_in, source
+from tests.remote.conftest import ACME, PollTestHub, ProcessKilled, log_in, source
 from tests.servers.daemons import Daemon
 from tests.settings import change_settings
 
-from retour.domain.delivery import Channel, Kind
+from retour.domain.delivery import Channel, DeliveryKind
 from retour.domain.program import Source
-from retour.remote import Remote, RemoteError
-from retour.remote.visit import LOOKS, Report, leave, visit
+from retour.remote import RemoteError, RemoteFile
+from retour.remote.visit import LOOKS_MAX, PollReport, leave_answer, poll_server
 
 
 @pytest.fixture
-def go(house: House, daemon: Daemon) -> Callable[..., Report]:
+def go(house: PollTestHub, daemon: Daemon) -> Callable[..., PollReport]:
     """A visit to the daemon, as if `later` than now."""
     house.secrets = dict(daemon.secret)
 
-    def go(later: float = 0, **options: Any) -> Report:
+    def go(later: float = 0, **options: Any) -> PollReport:
         house.later = timedelta(seconds=later)
         options = {"pattern": "*.csv", **options}
-        return visit(house, house.announce, ACME, source(daemon, **options), open_server=log_in)
+        return poll_server(house, house.announce, ACME, source(daemon, **options), open_server=log_in)
 
     return go
 
 
-def test_a_week_at_a_merchants_server(house: House, daemon: Daemon, go: Callable[..., Report]) -> None:
+def test_a_week_at_a_merchants_server(house: PollTestHub, daemon: Daemon, go: Callable[..., PollReport]) -> None:
     daemon.leave("returns 1.csv", b"old", age=7200)
     daemon.leave("Rückgaben.csv", b"older", age=9000)
     daemon.leave("growing.csv", b"half", age=-3600)  # and a clock that is an hour ahead
@@ -43,7 +43,7 @@ def test_a_week_at_a_merchants_server(house: House, daemon: Daemon, go: Callable
     announced = {delivery.name: delivery for delivery in house.announced}
     for name, body in (("Rückgaben.csv", b"older"), ("returns 1.csv", b"old")):
         delivery = announced[name]
-        assert (delivery.channel, delivery.kind, delivery.size) == (Channel.PULL, Kind.FILE, len(body))
+        assert (delivery.channel, delivery.kind, delivery.size) == (Channel.PULL, DeliveryKind.FILE, len(body))
         assert delivery.identity == delivery.sha256 and delivery.reply == {
             "folder": daemon.options["result_folder"],
             "name": name,
@@ -72,7 +72,7 @@ def test_a_week_at_a_merchants_server(house: House, daemon: Daemon, go: Callable
 
 
 def test_deletes_only_when_told_and_only_what_the_inbox_has(
-    house: House, daemon: Daemon, go: Callable[..., Report]
+    house: PollTestHub, daemon: Daemon, go: Callable[..., PollReport]
 ) -> None:
     daemon.leave("a.csv", b"a")
     daemon.leave("b.csv", b"a", age=1800)
@@ -87,16 +87,16 @@ def test_deletes_only_when_told_and_only_what_the_inbox_has(
     assert list(house.inbox.objects.values()) == [b"a"]
 
 
-def test_an_answer_is_left_in_the_result_folder(house: House, daemon: Daemon) -> None:
+def test_an_answer_is_left_in_the_result_folder(house: PollTestHub, daemon: Daemon) -> None:
     house.secrets = dict(daemon.secret)
     house.inbox.objects["results/acme/d/result.csv"] = b"line,outcome\n"
     key = "results/acme/d/result.csv"
-    assert leave(house, "acme", source(daemon), "result_a.csv.csv", key, open_server=log_in) == ""
+    assert leave_answer(house, "acme", source(daemon), "result_a.csv.csv", key, open_server=log_in) == ""
     assert (daemon.root / "in" / "result_a.csv.csv").read_bytes() == b"line,outcome\n"
     without = source(daemon, result_folder="")
-    assert "no result_folder" in leave(house, "acme", without, "x", key, open_server=log_in)
+    assert "no result_folder" in leave_answer(house, "acme", without, "x", key, open_server=log_in)
     change_settings(house, outward=False)
-    assert "nothing leaves" in leave(house, "acme", source(daemon), "result_b.csv", key, open_server=log_in)
+    assert "nothing leaves" in leave_answer(house, "acme", source(daemon), "result_b.csv", key, open_server=log_in)
     assert [path.name for path in (daemon.root / "in").iterdir()] == ["result_a.csv.csv"]
 
 
@@ -114,13 +114,13 @@ class Shelf:
         self.closed = 0
         self.moved_to: list[str] = []
 
-    def files(self, _folder: str, _wanted: Callable[[str], bool]) -> list[Remote]:
+    def files(self, _folder: str, _wanted: Callable[[str], bool]) -> list[RemoteFile]:
         return [self.one(name) for name in self.files_there]
 
-    def one(self, name: str) -> Remote:
-        return Remote(name, len(self.files_there[name]), self.changed[name], str(self.changed[name]))
+    def one(self, name: str) -> RemoteFile:
+        return RemoteFile(name, len(self.files_there[name]), self.changed[name], str(self.changed[name]))
 
-    def look(self, _folder: str, name: str) -> Remote | None:
+    def stat(self, _folder: str, name: str) -> RemoteFile | None:
         return self.one(name) if name in self.files_there else None
 
     def fetch(self, _folder: str, name: str, into: BinaryIO) -> int:
@@ -149,19 +149,21 @@ def erp(**options: Any) -> Source:
     return Source(name="erp", channel=Channel.PULL, options=given)
 
 
-def go_to(house: House, shelf: Shelf, look: int = 1, asked: str = "", **options: Any) -> Report:
-    return visit(house, house.announce, ACME, erp(**options), look=look, asked=asked, open_server=lambda *given: shelf)
+def go_to(house: PollTestHub, shelf: Shelf, look: int = 1, asked: str = "", **options: Any) -> PollReport:
+    return poll_server(
+        house, house.announce, ACME, erp(**options), look=look, asked=asked, open_server=lambda *given: shelf
+    )
 
 
 @pytest.mark.parametrize("delete", [False, True])
 def test_death_at_any_step_neither_loses_nor_doubles(delete: bool) -> None:
     deaths = 0
     for step in range(100):
-        house, shelf = House(), Shelf(a=b"one", b=b"two", c=b"one")
+        house, shelf = PollTestHub(), Shelf(a=b"one", b=b"two", c=b"one")
         house.writes_left = step
         try:
             go_to(house, shelf, delete=delete)
-        except Killed:
+        except ProcessKilled:
             deaths += 1
         else:
             break
@@ -182,9 +184,9 @@ def test_death_at_any_step_neither_loses_nor_doubles(delete: bool) -> None:
 
 
 def test_the_second_attempt_keeps_the_first_receipt() -> None:
-    house, shelf = House(), Shelf(a=b"one")
+    house, shelf = PollTestHub(), Shelf(a=b"one")
     house.writes_left = 2  # claimed and announced, not put
-    with pytest.raises(Killed):
+    with pytest.raises(ProcessKilled):
         go_to(house, shelf)
     house.writes_left, house.later = None, timedelta(hours=5)
     go_to(house, shelf)
@@ -193,7 +195,7 @@ def test_the_second_attempt_keeps_the_first_receipt() -> None:
 
 
 def test_a_file_that_changes_under_our_hands_is_not_taken() -> None:
-    house, shelf = House(), Shelf(a=b"half", b=b"whole")
+    house, shelf = PollTestHub(), Shelf(a=b"half", b=b"whole")
 
     def grow() -> None:
         shelf.files_there["a.csv"] = b"half and more"
@@ -205,7 +207,7 @@ def test_a_file_that_changes_under_our_hands_is_not_taken() -> None:
 
 
 def test_a_file_replaced_after_it_was_fetched_is_not_deleted() -> None:
-    house, shelf = House(), Shelf(a=b"one")
+    house, shelf = PollTestHub(), Shelf(a=b"one")
     put = house.inbox.put
 
     def put_and_replace(key: str, body: bytes | BinaryIO) -> None:
@@ -218,14 +220,14 @@ def test_a_file_replaced_after_it_was_fetched_is_not_deleted() -> None:
 
 
 def test_a_file_taken_away_after_it_was_fetched_is_kept() -> None:
-    house, shelf = House(), Shelf(a=b"one")
+    house, shelf = PollTestHub(), Shelf(a=b"one")
     shelf.during = shelf.files_there.clear
     assert len(go_to(house, shelf, delete=True).fetched) == 1
     assert list(house.inbox.objects.values()) == [b"one"]
 
 
 def test_one_bad_file_does_not_keep_the_others_back() -> None:
-    house, shelf = House(), Shelf(a=b"one", b=b"two")
+    house, shelf = PollTestHub(), Shelf(a=b"one", b=b"two")
 
     def refuse() -> None:
         if shelf.fetches[-1] == "a.csv":
@@ -244,15 +246,15 @@ def test_one_bad_file_does_not_keep_the_others_back() -> None:
 
 
 def test_a_file_above_the_limit_is_left_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    house, shelf = House(), Shelf(a=b"12345678901", b=b"1234567890")
-    monkeypatch.setattr("retour.remote.visit.LARGEST", 10)
+    house, shelf = PollTestHub(), Shelf(a=b"12345678901", b=b"1234567890")
+    monkeypatch.setattr("retour.remote.visit.FILE_BYTES_MAX", 10)
     report = go_to(house, shelf)
     assert report.skipped == {"large": 1} and list(house.inbox.objects.values()) == [b"1234567890"]
 
 
 def test_a_server_that_sends_more_than_it_said_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    house, shelf = House(), Shelf(a=b"1")
-    monkeypatch.setattr("retour.remote.visit.LARGEST", 10)
+    house, shelf = PollTestHub(), Shelf(a=b"1")
+    monkeypatch.setattr("retour.remote.visit.FILE_BYTES_MAX", 10)
 
     def endless(_folder: str, _name: str, into: BinaryIO) -> int:
         while True:
@@ -263,15 +265,15 @@ def test_a_server_that_sends_more_than_it_said_is_cut_off(monkeypatch: pytest.Mo
 
 
 def test_looks_at_a_file_that_never_rests_come_to_an_end() -> None:
-    house, shelf = House(), Shelf(log=b"x")
+    house, shelf = PollTestHub(), Shelf(log=b"x")
     shelf.changed["log.csv"] = datetime.now(UTC)
-    for look in range(1, LOOKS + 1):
+    for look in range(1, LOOKS_MAX + 1):
         go_to(house, shelf, look=look)
-    assert [message["look"] for _, message, _ in house.sent] == list(range(2, LOOKS + 1))
+    assert [message["look"] for _, message, _ in house.sent] == list(range(2, LOOKS_MAX + 1))
 
 
 def test_a_long_visit_is_continued_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    house, shelf = House(), Shelf(a=b"one", b=b"two")
+    house, shelf = PollTestHub(), Shelf(a=b"one", b=b"two")
 
     def linger() -> None:
         house.later = timedelta(minutes=11)
@@ -283,13 +285,13 @@ def test_a_long_visit_is_continued_by_another(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_report_is_kept_for_whoever_asked_and_tells_no_secret() -> None:
-    house = House()
+    house = PollTestHub()
     house.secrets = {"password": "s3cret"}
 
     def refuse(*_: object) -> Shelf:
         raise RemoteError("LOGIN_REFUSED", host="ftp.example", user="retour", said="530 Login incorrect.")
 
-    visit(house, house.announce, ACME, erp(), asked="v-7", open_server=refuse)
+    poll_server(house, house.announce, ACME, erp(), asked="v-7", open_server=refuse)
     kept = house.docs["last-visit"]
     assert (kept["id"], kept["state"], kept["seen"]) == ("v-7", "failed", 0)
     assert kept["explanation"].startswith("ftp.example refuses the login of retour: 530 Login incorrect. Compare")
@@ -301,7 +303,7 @@ def test_the_report_is_kept_for_whoever_asked_and_tells_no_secret() -> None:
 
 
 def test_a_receipt_that_cannot_be_left_is_told_and_the_file_taken_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    house, shelf = House(), Shelf(a=b"one")
+    house, shelf = PollTestHub(), Shelf(a=b"one")
 
     def refuse(_folder: str, name: str, _body: bytes) -> None:
         raise RemoteError("REFUSED", doing=f"put {name}", said="550 Permission denied")
@@ -313,10 +315,10 @@ def test_a_receipt_that_cannot_be_left_is_told_and_the_file_taken_all_the_same(m
 
 
 def test_our_own_file_of_refused_rows_comes_back_only_when_corrected() -> None:
-    house, shelf = House(), Shelf()
+    house, shelf = PollTestHub(), Shelf()
     house.inbox.objects["results/acme/d/rejected"] = b"order_id\nA-x\n"
     where = erp(result_folder="/out")
-    leave(house, "acme", where, "rejected_a.csv", "results/acme/d/rejected", open_server=lambda *given: shelf)
+    leave_answer(house, "acme", where, "rejected_a.csv", "results/acme/d/rejected", open_server=lambda *given: shelf)
     shelf.changed["rejected_a.csv"] = datetime(2026, 1, 1, tzinfo=UTC)
     assert go_to(house, shelf, result_folder="/out").skipped == {"content": 1} and not house.announced
     shelf.files_there["rejected_a.csv"] = b"order_id\nA-1\n"
@@ -325,7 +327,7 @@ def test_our_own_file_of_refused_rows_comes_back_only_when_corrected() -> None:
 
 
 def test_a_server_that_drips_is_left_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    house, shelf = House(), Shelf(a=b"1", b=b"2")
+    house, shelf = PollTestHub(), Shelf(a=b"1", b=b"2")
 
     def drip(_folder: str, _name: str, into: BinaryIO) -> int:
         while True:
@@ -340,17 +342,17 @@ def test_a_server_that_drips_is_left_in_the_end(monkeypatch: pytest.MonkeyPatch)
 class TwoClocks(Shelf):
     """Its listing (MLSD) tells UTC, a look at one file (MDTM) the server's own time."""
 
-    def look(self, folder: str, name: str) -> Remote | None:
+    def stat(self, folder: str, name: str) -> RemoteFile | None:
         seen = super().look(folder, name)
         if seen is None or seen.modified is None:
             return seen
         local = seen.modified + timedelta(hours=2)
-        return Remote(name, seen.size, local, str(local))
+        return RemoteFile(name, seen.size, local, str(local))
 
 
 @pytest.mark.parametrize("options", [{}, {"delete": True}, {"move_to": "processed"}])
 def test_d5_a_server_with_two_clocks_is_read_by_one_of_them(options: dict[str, Any]) -> None:
-    house, shelf = House(), TwoClocks(a=b"one")
+    house, shelf = PollTestHub(), TwoClocks(a=b"one")
     shelf.changed["a.csv"] = house.real_now()
     first = go_to(house, shelf, **options)
     assert first.skipped == {"growing": 1} and first.looks_again
@@ -362,7 +364,7 @@ def test_d5_a_server_with_two_clocks_is_read_by_one_of_them(options: dict[str, A
 
 
 def test_a_file_that_three_visits_find_growing_is_told() -> None:
-    house, shelf = House(), Shelf(a=b"one")
+    house, shelf = PollTestHub(), Shelf(a=b"one")
     for visits in range(1, 5):
         house.later = timedelta(days=visits)
         shelf.files_there["a.csv"] += b"more"
@@ -381,19 +383,19 @@ def test_a_file_that_three_visits_find_growing_is_told() -> None:
 
 def test_several_folders_are_visited_and_a_missing_one_keeps_no_other_back() -> None:
     class Folders(Shelf):
-        def files(self, folder: str, wanted: Callable[[str], bool]) -> list[Remote]:
+        def files(self, folder: str, wanted: Callable[[str], bool]) -> list[RemoteFile]:
             if folder == "/gone":
                 raise RemoteError("FOLDER_NOT_FOUND", folder=folder, said="550 No such directory")
             return [one for one in super().files(folder, wanted) if one.name.startswith(folder.strip("/"))]
 
-    house, shelf = House(), Folders(de=b"one", fr=b"two")
+    house, shelf = PollTestHub(), Folders(de=b"one", fr=b"two")
     report = go_to(house, shelf, folder="/gone", folders=["/de", "/fr"])
     assert sorted(one["name"] for one in report.fetched) == ["de.csv", "fr.csv"]
     assert [error["code"] for error in report.errors] == ["FOLDER_NOT_FOUND"] and report.seen == 2
 
 
 def test_a_file_expected_by_a_time_is_told_when_it_is_not_there() -> None:
-    house, shelf = House(), Shelf(other=b"x")
+    house, shelf = PollTestHub(), Shelf(other=b"x")
     at = datetime.now(UTC).replace(hour=9, minute=30)
     house.later = at - datetime.now(UTC)
     expect = {"file": "returns_{yyyyMMdd}*.csv", "by": "09:00"}
@@ -412,9 +414,9 @@ def test_a_file_expected_by_a_time_is_told_when_it_is_not_there() -> None:
 
 def test_a_break_that_no_client_foresaw_is_a_report_like_any_other() -> None:
     class Breaking(Shelf):
-        def files(self, folder: str, wanted: Callable[[str], bool]) -> list[Remote]:
+        def files(self, folder: str, wanted: Callable[[str], bool]) -> list[RemoteFile]:
             raise EOFError("the line went dead")
 
-    report = go_to(House(), Breaking(a=b"one"))
+    report = go_to(PollTestHub(), Breaking(a=b"one"))
     assert [error["code"] for error in report.errors] == ["CONNECTION_BROKEN"]
     assert "the line went dead" in report.explanation()

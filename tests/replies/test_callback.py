@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 import trustme
-from tests.conftest import PROGRAM, House
+from tests.conftest import PROGRAM, ProgramHarness
 from tests.settings import change_settings
 
 from retour.api import batches
-from retour.domain.delivery import Channel, Kind
-from retour.intake.receive import receive
+from retour.domain.delivery import Channel, DeliveryKind
+from retour.intake.ingest import ingest
 from retour.remote import RemoteError, https
-from retour.replies.tell import tell
+from retour.replies.send import send_reply
 from retour.setup import credentials
 
 ROWS = b"reference,order_id,change,amount\nR-1,A-1,set_total,80.00\nR-2,A-1,set_total,x\n"
@@ -80,7 +80,7 @@ def receiver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiv
 
 
 @pytest.fixture
-def erp(house: House, receiver: Receiver) -> House:
+def erp(house: ProgramHarness, receiver: Receiver) -> ProgramHarness:
     """A program whose source `erp` wants its answers at the receiver."""
     source = {"channel": "api", "kind": "standard", "options": {"callback": receiver.url}}
     house.apply({**PROGRAM, "sources": {**PROGRAM["sources"], "erp": source}})
@@ -89,43 +89,45 @@ def erp(house: House, receiver: Receiver) -> House:
     return house
 
 
-def sent(erp: House, content: bytes = ROWS) -> dict[str, Any]:
+def sent(erp: ProgramHarness, content: bytes = ROWS) -> dict[str, Any]:
     """A file is taken in; the message that asks for its answer."""
-    delivery = erp.delivery(Kind.FILE, content, "erp", Channel.API, name="may.csv", body_key=f"raw/{erp.program}/may")
+    delivery = erp.delivery(
+        DeliveryKind.FILE, content, "erp", Channel.API, name="may.csv", body_key=f"raw/{erp.program}/may"
+    )
     erp.hub.inbox.put(delivery.body_key, content)
-    receive(erp.hub, delivery, None)
+    ingest(erp.hub, delivery, None)
     return {"program": erp.program, "delivery": delivery.id, "what": "batch"}
 
 
-def test_a_file_that_is_done_is_told_once_as_its_batch(erp: House, receiver: Receiver) -> None:
+def test_a_file_that_is_done_is_told_once_as_its_batch(erp: ProgramHarness, receiver: Receiver) -> None:
     erp.report({"order_id": "A-1", "amount": "100.00", "currency": "EUR"})
     message = sent(erp)
     for _ in range(3):
-        tell(erp.hub, message)
+        send_reply(erp.hub, message)
     [said] = receiver.genuine()
     assert said["type"] == "batch.done"
     batch = said["data"]
     assert (batch["id"], batch["counts"]) == (message["delivery"], {"applied": 1, "refused": 1})
     program = erp.hub.program(erp.program)
     assert program is not None
-    assert batch == json.loads(json.dumps(batches.batch(erp.hub, program, message["delivery"])))
+    assert batch == json.loads(json.dumps(batches.get_batch(erp.hub, program, message["delivery"])))
     [(headers, _)] = receiver.calls
     assert headers["webhook-id"] == f"{message['delivery']}.done"
 
 
-def test_a_file_refused_as_a_whole_is_told_too(erp: House, receiver: Receiver) -> None:
-    tell(erp.hub, sent(erp, b"nothing\nknown\n"))
+def test_a_file_refused_as_a_whole_is_told_too(erp: ProgramHarness, receiver: Receiver) -> None:
+    send_reply(erp.hub, sent(erp, b"nothing\nknown\n"))
     [said] = receiver.genuine()
     assert (said["type"], said["data"]["code"]) == ("batch.refused", "HEADER_NOT_FOUND")
 
 
-def test_a_record_that_waited_is_told_when_it_is_settled(erp: House, receiver: Receiver) -> None:
+def test_a_record_that_waited_is_told_when_it_is_settled(erp: ProgramHarness, receiver: Receiver) -> None:
     batch = erp.modify({"reference": "R-9", "order_id": "A-9", "change": "reverse"})
     assert [result.outcome for result in batch.results] == ["waiting"]
     erp.report({"order_id": "A-9", "amount": "50.00", "currency": "EUR"})
     [message] = [message for queue, message in erp.sent if queue == "answers" and message["what"] == "settled"]
     for _ in range(2):
-        tell(erp.hub, message)
+        send_reply(erp.hub, message)
     [said] = receiver.genuine()
     assert (said["type"], said["data"]["id"]) == ("batch.settled", batch.delivery.id)
     [outcome] = said["data"]["outcomes"]
@@ -134,45 +136,45 @@ def test_a_record_that_waited_is_told_when_it_is_settled(erp: House, receiver: R
 
 @pytest.mark.parametrize("status", [500, 503, 404, 302, 307])
 def test_what_the_receiver_does_not_take_is_told_again_until_it_does(
-    erp: House, receiver: Receiver, status: int
+    erp: ProgramHarness, receiver: Receiver, status: int
 ) -> None:
     message = sent(erp)
     receiver.status = status
     with pytest.raises(RemoteError, match=str(status)):
-        tell(erp.hub, message)
+        send_reply(erp.hub, message)
     receiver.status = 200
-    tell(erp.hub, message)
-    tell(erp.hub, message)
+    send_reply(erp.hub, message)
+    send_reply(erp.hub, message)
     first, second = receiver.genuine()
     assert first["data"] == second["data"]
     assert len({headers["webhook-id"] for headers, _ in receiver.calls}) == 1
 
 
-def test_two_live_secrets_sign_both(erp: House, receiver: Receiver) -> None:
+def test_two_live_secrets_sign_both(erp: ProgramHarness, receiver: Receiver) -> None:
     other = "whsec_" + base64.b64encode(b"n" * 24).decode()
     erp.hub.secrets.put(erp.program, "erp", {"callback": [SECRET, other]})
-    tell(erp.hub, sent(erp))
+    send_reply(erp.hub, sent(erp))
     assert receiver.genuine() == receiver.genuine(other) != []
 
 
-def test_our_own_network_is_not_called(erp: House, receiver: Receiver) -> None:
+def test_our_own_network_is_not_called(erp: ProgramHarness, receiver: Receiver) -> None:
     change_settings(erp.hub, allow_private_hosts=False)
-    tell(erp.hub, sent(erp))
+    send_reply(erp.hub, sent(erp))
     assert receiver.calls == []
 
 
-def test_a_replay_tells_nobody(erp: House, receiver: Receiver) -> None:
+def test_a_replay_tells_nobody(erp: ProgramHarness, receiver: Receiver) -> None:
     change_settings(erp.hub, outward=False)
-    tell(erp.hub, sent(erp))
+    send_reply(erp.hub, sent(erp))
     assert receiver.calls == []
 
 
 def test_a_stranger_with_another_certificate_gets_nothing(
-    erp: House, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    erp: ProgramHarness, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
     with pytest.raises(RemoteError, match="certificate verify failed"):
-        tell(erp.hub, sent(erp))
+        send_reply(erp.hub, sent(erp))
     assert receiver.calls == []
 
 
@@ -205,11 +207,11 @@ def test_a_receiver_that_trickles_is_left_in_time() -> None:
         thread.join()
 
 
-def test_applying_a_program_makes_a_secret_of_its_own_and_shows_it_once(erp: House) -> None:
+def test_applying_a_program_makes_a_secret_of_its_own_and_shows_it_once(erp: ProgramHarness) -> None:
     program = erp.hub.program(erp.program)
     assert program is not None
     erp.hub.secrets.put(erp.program, "erp", {"signing": [SECRET]})
-    shown = credentials.credentials(erp.hub, program, "Ana")["erp"]
+    shown = credentials.create_credentials(erp.hub, program, "Ana")["erp"]
     held = erp.hub.secrets.get(erp.program, "erp")
     assert held["signing"] == [SECRET] and held["callback"] == [shown["callback_secret"]] and "secret" not in shown
-    assert credentials.credentials(erp.hub, program, "Ana").get("erp") is None
+    assert credentials.create_credentials(erp.hub, program, "Ana").get("erp") is None

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.conftest import PROGRAM, House
-from tests.meter import Looks, item_bytes
+from tests.conftest import PROGRAM, ProgramHarness
+from tests.meter import ReadMeter, item_bytes
 
 from retour.domain.actions.fence import GRACE
 from retour.domain.program import Program
@@ -21,39 +21,39 @@ NIGHT = datetime(2026, 12, 2, 2, 0, tzinfo=UTC)
 """3:00 in Berlin, after that lock."""
 
 
-def program_of(house: House) -> Program:
+def program_of(house: ProgramHarness) -> Program:
     program = house.hub.program(house.program)
     assert program is not None
     return program
 
 
-def count(house: House, *, now: bool = True) -> bool:
+def count(house: ProgramHarness, *, now: bool = True) -> bool:
     return rollup.roll_up(house.hub, program_of(house), now=now)
 
 
-def rollups(house: House) -> Any:
+def rollups(house: ProgramHarness) -> Any:
     return rollup.rollups_of(house.hub, program_of(house))
 
 
-def total(house: House) -> Tally:
+def total(house: ProgramHarness) -> Tally:
     return Tally(rollups(house).summary()["numbers"])
 
 
-def of_partner(house: House, partner: str) -> Tally:
+def of_partner(house: ProgramHarness, partner: str) -> Tally:
     return Tally(rollups(house).partner(partner)["numbers"])
 
 
-def lock(house: House) -> None:
-    locking.lock(house.hub, program_of(house))
+def lock(house: ProgramHarness) -> None:
+    locking.finalise_due(house.hub, program_of(house))
 
 
-def sold(house: House, *orders: str, partner: str = "nordlicht", **more: Any) -> None:
+def sold(house: ProgramHarness, *orders: str, partner: str = "nordlicht", **more: Any) -> None:
     house.report(
         *({"order_id": one, "partner": partner, "currency": "EUR", "amount": "100.00"} | more for one in orders)
     )
 
 
-def test_sums_by_state_lock_day_and_partner(house: House) -> None:
+def test_sums_by_state_lock_day_and_partner(house: ProgramHarness) -> None:
     sold(house, "A-1", "A-2", "A-3", "A-4")
     sold(house, "B-1", partner="schuhblog", event_time="2026-11-02T08:00:00+01:00")
     house.modify(
@@ -73,7 +73,7 @@ def test_sums_by_state_lock_day_and_partner(house: House) -> None:
     assert [line["partner"] for line in lines] == ["nordlicht", "schuhblog"], "by what is pending"
 
 
-def test_what_locks_by_itself_is_expected_and_an_open_end_is_not_until_it_is_approved(house: House) -> None:
+def test_what_locks_by_itself_is_expected_and_an_open_end_is_not_until_it_is_approved(house: ProgramHarness) -> None:
     open_end = {**PROGRAM["contracts"]["standard"], "lock": {"open_ended": True}}
     house.apply({**PROGRAM, "contracts": {**PROGRAM["contracts"], "standard": open_end}})
     sold(house, "A-1", "A-2")
@@ -84,7 +84,7 @@ def test_what_locks_by_itself_is_expected_and_an_open_end_is_not_until_it_is_app
     ]  # fmt: skip
 
 
-def test_locked_and_final_ones_are_counted_once_before_and_after_the_fence(house: House) -> None:
+def test_locked_and_final_ones_are_counted_once_before_and_after_the_fence(house: ProgramHarness) -> None:
     sold(house, "A-1", "A-2")
     sold(house, "A-3", event_time="2026-11-02T08:00:00+01:00")
     house.modify({"order_id": "A-2", "change": "reverse"})
@@ -98,7 +98,7 @@ def test_locked_and_final_ones_are_counted_once_before_and_after_the_fence(house
     assert list(total(house).by_state()) == expected, "final"
 
 
-def test_an_action_that_is_final_before_any_night_saw_it_is_found(house: House) -> None:
+def test_an_action_that_is_final_before_any_night_saw_it_is_found(house: ProgramHarness) -> None:
     sold(house, "OLD", event_time="2026-06-01T12:00:00+02:00")
     lock(house)
     assert count(house)
@@ -106,7 +106,7 @@ def test_an_action_that_is_final_before_any_night_saw_it_is_found(house: House) 
     assert total(house).orders == (0, 0), "long before the window"
 
 
-def test_returns_have_reasons_and_days_and_what_came_too_late_its_cost(house: House) -> None:
+def test_returns_have_reasons_and_days_and_what_came_too_late_its_cost(house: ProgramHarness) -> None:
     sold(house, "A-1", "A-2", "A-3")
     house.clock.moment += timedelta(days=9)
     taken = {"change": "take_back", "amount": "20.00", "currency": "EUR", "reason": "ITEM_RETURNED"}
@@ -130,7 +130,7 @@ def test_returns_have_reasons_and_days_and_what_came_too_late_its_cost(house: Ho
     assert {name: total(house).rows(name) for name in after} == after, "booked beside what is final"
 
 
-def test_what_was_undone_is_no_return(house: House) -> None:
+def test_what_was_undone_is_no_return(house: ProgramHarness) -> None:
     sold(house, "A-1")
     batch = house.modify({"order_id": "A-1", "change": "reverse", "reference": "r"})
     house.modify({"order_id": "A-1", "change": "undo", "undoes": batch.results[0].modification})
@@ -138,7 +138,9 @@ def test_what_was_undone_is_no_return(house: House) -> None:
     assert total(house).rows("returns") == {} and total(house).orders == (1, 0)
 
 
-def test_a_count_that_is_cut_off_everywhere_comes_to_the_same(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_count_that_is_cut_off_everywhere_comes_to_the_same(
+    house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for day in range(1, 5):
         sold(house, f"A-{day}", f"B-{day}", event_time=f"2026-10-{day:02}T12:00:00+02:00")
         sold(house, f"C-{day}", partner="schuhblog", event_time=f"2026-11-{day:02}T12:00:00+01:00")
@@ -147,7 +149,7 @@ def test_a_count_that_is_cut_off_everywhere_comes_to_the_same(house: House, monk
     lock(house)
     assert count(house)
     whole = rollups(house).summary()
-    monkeypatch.setattr(rollup, "PIECE", 1)
+    monkeypatch.setattr(rollup, "PIECE_SIZE", 1)
     house.clock.moment += timedelta(minutes=1)
     program, runs, now = program_of(house), 1, True
     while not rollup.roll_up(house.hub, program, lambda: False, now=now):
@@ -158,14 +160,14 @@ def test_a_count_that_is_cut_off_everywhere_comes_to_the_same(house: House, monk
     assert {**cut, "at": whole["at"]} == whole
 
 
-def test_two_at_once_count_everything_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_at_once_count_everything_once(house: ProgramHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     sold(house, *(f"A-{n}" for n in range(6)))
-    monkeypatch.setattr(rollup, "PIECE", 2)
+    monkeypatch.setattr(rollup, "PIECE_SIZE", 2)
     program = program_of(house)
     assert not rollup.roll_up(house.hub, program, lambda: False, now=True)
     store = rollups(house)
     run = store.at_work()["run"]
-    slow = rollup.Count(house.hub, program, store, house.hub.ledger(program), run)
+    slow = rollup.RollUpRun(house.hub, program, store, house.hub.ledger(program), run)
     stale = store.last_piece(run)
     assert not rollup.roll_up(house.hub, program, lambda: False)
     monkeypatch.setattr(type(store), "last_piece", lambda *_: stale)
@@ -176,7 +178,7 @@ def test_two_at_once_count_everything_once(house: House, monkeypatch: pytest.Mon
 
 
 def test_it_is_due_every_night_and_when_something_came_to_a_small_program(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sold(house, "A-1")
     assert count(house, now=False)
@@ -187,7 +189,7 @@ def test_it_is_due_every_night_and_when_something_came_to_a_small_program(
     assert count(house, now=False)
     second = rollups(house).summary()["at"]
     assert second > first and list(total(house).by_state()) == [("pending", "EUR", 2, 1600)]
-    monkeypatch.setattr(rollup, "SMALL", 0)
+    monkeypatch.setattr(rollup, "SMALL_PROGRAM_MAX", 0)
     sold(house, "A-3")
     assert count(house, now=False) and rollups(house).summary()["at"] == second, "a large one waits for the night"
     house.clock.moment = datetime(2026, 11, 3, 1, 59, tzinfo=UTC)
@@ -196,7 +198,9 @@ def test_it_is_due_every_night_and_when_something_came_to_a_small_program(
     assert count(house, now=False) and rollups(house).summary()["at"] > second
 
 
-def test_months_in_which_nothing_moves_are_not_read_again(house: House, looks: Callable[[], Looks]) -> None:
+def test_months_in_which_nothing_moves_are_not_read_again(
+    house: ProgramHarness, looks: Callable[[], ReadMeter]
+) -> None:
     for number in range(20):
         sold(house, f"OLD-{number}", event_time="2026-03-01T12:00:00+01:00")
     sold(house, "NEW")
@@ -210,8 +214,8 @@ def test_months_in_which_nothing_moves_are_not_read_again(house: House, looks: C
     assert seen.items < 20, seen
 
 
-def test_a_piece_fits_where_every_action_is_of_another_partner_with_a_long_name(house: House) -> None:
-    names = [hashlib.sha256(str(number).encode()).hexdigest() * 4 for number in range(rollup.PIECE)]
+def test_a_piece_fits_where_every_action_is_of_another_partner_with_a_long_name(house: ProgramHarness) -> None:
+    names = [hashlib.sha256(str(number).encode()).hexdigest() * 4 for number in range(rollup.PIECE_SIZE)]
     partners = {name: {"states": {"pending EUR": [1, 800]}, "locks": {"2026-12-02 pending EUR": [1, 800, 800]},
                        "orders": {"": [1, 0]}, "rules": {"30": [1]}} for name in names}  # fmt: skip
     store = rollups(house)
@@ -221,7 +225,7 @@ def test_a_piece_fits_where_every_action_is_of_another_partner_with_a_long_name(
     assert item_bytes(item) < 400_000
 
 
-def test_a_partner_who_lost_everything_is_gone(house: House) -> None:
+def test_a_partner_who_lost_everything_is_gone(house: ProgramHarness) -> None:
     sold(house, "A-1")
     assert count(house)
     house.modify({"order_id": "A-1", "change": "reattribute", "partner": "schuhblog"})
@@ -232,18 +236,18 @@ def test_a_partner_who_lost_everything_is_gone(house: House) -> None:
 
 
 def test_heads_written_before_they_said_when_are_read_with_their_order(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from retour.store import rollups as store
 
     sold(house, "A-1")
-    known = store.line_of
-    monkeypatch.setattr(store, "line_of", lambda item: known({name: item[name] for name in item if name != "evt"}))
+    known = store.head_line
+    monkeypatch.setattr(store, "head_line", lambda item: known({name: item[name] for name in item if name != "evt"}))
     assert count(house)
     assert total(house).orders == (1, 0)
 
 
-def test_a_modification_costs_no_more_than_before(house: House, metered: Callable[[], Any]) -> None:
+def test_a_modification_costs_no_more_than_before(house: ProgramHarness, metered: Callable[[], Any]) -> None:
     meter = metered()
     sold(house, "A-1")
     assert count(house)

@@ -18,19 +18,19 @@ from local.salesforce import ADMIN, Notification
 from retour.domain.contracts.versions import with_versions_of
 from retour.domain.program import Program, program_from
 from tests import gateway
-from tests.remote.salesforce_house import DOCUMENT, SOURCE, TOKEN, Books, House
-from tests.remote.salesforce_house import house as open_house
-from tests.senders.hall import CONTEXT, NOW, ROOT
-from tests.senders.sequences import Sequence_, Told, table
+from tests.remote.salesforce_hub import DOCUMENT, SOURCE, TOKEN, CountingLedger, SalesforceTestHub
+from tests.remote.salesforce_hub import house as open_house
+from tests.senders.sequences import MessageSequence, SequenceMessage, table
+from tests.senders.webhook_harness import CONTEXT, NOW, ROOT
 
 KIND = "salesforce"
 
 
 @dataclass
-class Organisation:
+class SalesforceOrganisation:
     """A simulated organisation, joined to a hub in memory with a source for each of its objects."""
 
-    house: House
+    house: SalesforceTestHub
     records: dict[tuple[str, int], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -45,26 +45,26 @@ class Organisation:
         spec.loader.exec_module(app)
         return app
 
-    def play(self, order: str, sequence: Sequence_) -> tuple[str, Sequence[Told]]:
+    def play(self, order: str, sequence: MessageSequence) -> tuple[str, Sequence[SequenceMessage]]:
         """What is left of a new order after a sequence, and what was read of its records, oldest first.
 
         A message comes after its change, and maybe after later ones: they are made by then, and the newest is read.
         """
         self.forget()
         self.house.sell(order, table(KIND)["sale"])
-        read: list[Told] = []
+        read: list[SequenceMessage] = []
         changes = iter(sequence.told)
-        made: list[Told] = []
+        made: list[SequenceMessage] = []
         for at, one in enumerate(sequence.arrivals, start=1):
             while len(made) < one.at:
                 made.append(next(changes))
                 self.change(order, made[-1])
             self.tell(order, one)
             newest = [change for change in made if change.object == one.object][-1]
-            read.append(Told(newest.object, newest.type, newest.state, newest.payload, at))
+            read.append(SequenceMessage(newest.object, newest.type, newest.state, newest.payload, at))
         return f"{self.house.left(order) / 100:.2f}", read
 
-    def change(self, order: str, one: Told) -> None:
+    def change(self, order: str, one: SequenceMessage) -> None:
         """What a person at the merchant's does: the record of this object gets this status."""
         org, key = self.house.simulator.org, (order, one.object)
         amount = float(table(KIND)["objects"][one.type]["payloads"][one.payload])
@@ -81,7 +81,7 @@ class Organisation:
                     item = {"OrderId": self.records[key], "Sku__c": "", "TotalPrice": amount}
                     org.save("OrderItem", None, item, ADMIN)
 
-    def tell(self, order: str, one: Told) -> None:
+    def tell(self, order: str, one: SequenceMessage) -> None:
         """An Outbound Message about the record whose status changed: of an item that is its order."""
         org, source = self.house.simulator.org, table(KIND)["objects"][one.type]["source"]
         org.outbound.object = "Case" if one.type == "case" else "Order"
@@ -100,11 +100,11 @@ class Organisation:
         self.house.kept.bodies.clear()
         self.house.kept.states.clear()
         self.house.sent.clear()
-        self.house.books = Books(self.house.acme.contracts)
+        self.house.books = CountingLedger(self.house.acme.contracts)
         self.house.books.life = self.house.life
 
 
-class Steady(House):
+class FixedProgramHub(SalesforceTestHub):
     """A house whose program never changes, so that it is read once."""
 
     @cached_property
@@ -128,6 +128,6 @@ def document() -> Mapping[str, Any]:
 
 
 @contextmanager
-def organisation() -> Iterator[Organisation]:
+def organisation() -> Iterator[SalesforceOrganisation]:
     with TemporaryDirectory() as folder, open_house(Path(folder)) as house:
-        yield Organisation(Steady(house.simulator, house.salesforce_ca))
+        yield SalesforceOrganisation(FixedProgramHub(house.simulator, house.salesforce_ca))

@@ -16,8 +16,8 @@ from typing import Any, Protocol
 import yaml
 
 from tests.senders import messages
-from tests.senders.hall import Hall
 from tests.senders.messages import Message
+from tests.senders.webhook_harness import WebhookHarness
 
 HERE = Path(__file__).parent
 KINDS = ("stripe", "shopify", "woocommerce", "bigcommerce", "salesforce")
@@ -27,7 +27,7 @@ HALL_HOLDS = 200
 
 
 @dataclass(frozen=True)
-class Told:
+class SequenceMessage:
     """One message: about which of the sequence's objects, in which state, with which payload, as the how many-th."""
 
     object: int
@@ -38,11 +38,11 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Sequence_:
+class MessageSequence:
     """`arrivals` are the messages as they come in, one of them twice."""
 
-    told: tuple[Told, ...]
-    arrivals: tuple[Told, ...]
+    told: tuple[SequenceMessage, ...]
+    arrivals: tuple[SequenceMessage, ...]
 
 
 @cache
@@ -50,27 +50,27 @@ def table(kind: str) -> Mapping[str, Any]:
     return yaml.safe_load((HERE / f"{kind}.yaml").read_text("utf-8"))  # type: ignore[no-any-return]
 
 
-def all_sequences(kind: str, most: int = MESSAGES_MAX) -> Iterator[Sequence_]:
+def all_sequences(kind: str, most: int = MESSAGES_MAX) -> Iterator[MessageSequence]:
     """Of one and two objects: each choice of states up to so many messages, in each order of arrival, one repeated."""
     said = table(kind)
     for pair in said["pairs"]:
         payloads = [list(said["objects"][type_]["payloads"]) for type_ in pair]
         for length in range(1, most + 1):
-            for turn, told in enumerate(tellings(said, pair, payloads, length)):
+            for turn, told in enumerate(message_choices(said, pair, payloads, length)):
                 for order, arrivals in enumerate(itertools.permutations(told)):
                     repeated = arrivals[(turn + order) % length]
                     at = (turn + order) % (length + 1)
-                    yield Sequence_(told, (*arrivals[:at], repeated, *arrivals[at:]))
+                    yield MessageSequence(told, (*arrivals[:at], repeated, *arrivals[at:]))
 
 
-def tellings(
+def message_choices(
     said: Mapping[str, Any], pair: Sequence[str], payloads: Sequence[Sequence[str]], length: int
-) -> Iterator[tuple[Told, ...]]:
+) -> Iterator[tuple[SequenceMessage, ...]]:
     """Every choice of objects and states. An object keeps its payload; which one it has goes round."""
     choices = [(n, state) for n, type_ in enumerate(pair) for state in said["objects"][type_]["states"]]
     for turn, chosen in enumerate(itertools.product(choices, repeat=length)):
         yield tuple(
-            Told(n, pair[n], state, payload_of(said, pair[n], payloads[n], turn + n, at), at)
+            SequenceMessage(n, pair[n], state, payload_of(said, pair[n], payloads[n], turn + n, at), at)
             for at, (n, state) in enumerate(chosen, start=1)
         )
 
@@ -80,7 +80,7 @@ def payload_of(said: Mapping[str, Any], type_: str, payloads: Sequence[str], tur
     return payloads[(turn + (at if len(said["pairs"][0]) == 1 else 0)) % len(payloads)]
 
 
-def left(kind: str, told: Sequence[Told]) -> str:
+def expected_left(kind: str, told: Sequence[SequenceMessage]) -> str:
     """The judge."""
     said = table(kind)
     newest: dict[int, tuple[int, Decimal]] = {}
@@ -97,19 +97,19 @@ def left(kind: str, told: Sequence[Told]) -> str:
 # Playing
 
 
-def message(kind: str, order: str, one: Told) -> Message:
+def message(kind: str, order: str, one: SequenceMessage) -> Message:
     amount = table(kind)["objects"][one.type]["payloads"][one.payload]
     return MESSAGES[kind](order, one, amount)
 
 
-def of_stripe(order: str, one: Told, amount: str) -> Message:
+def of_stripe(order: str, one: SequenceMessage, amount: str) -> Message:
     number = f"{order}_{one.object}"
     if one.type == "refund":
         return messages.stripe_refund(f"re_{number}", one.state, amount, one.at, order=order)
     return messages.stripe_dispute(f"dp_{number}", one.state, amount, one.at, order=order)
 
 
-def of_shopify(order: str, one: Told, amount: str) -> Message:
+def of_shopify(order: str, one: SequenceMessage, amount: str) -> Message:
     number = int(order) * 10 + one.object
     if one.type == "order":
         body = messages.shopify_order(
@@ -129,15 +129,15 @@ def of_shopify(order: str, one: Told, amount: str) -> Message:
     return messages.shopify("refunds/create", refund)
 
 
-def of_woocommerce(order: str, one: Told, amount: str) -> Message:
+def of_woocommerce(order: str, one: SequenceMessage, amount: str) -> Message:
     return messages.woocommerce_order(one.state, amount.split(), one.at, number=int(order), total="125.00")
 
 
-def of_bigcommerce(order: str, one: Told, _amount: str) -> Message:
+def of_bigcommerce(order: str, one: SequenceMessage, _amount: str) -> Message:
     return messages.bigcommerce_status(int(one.state), one.at, number=int(order))
 
 
-MESSAGES: Mapping[str, Callable[[str, Told, str], Message]] = {
+MESSAGES: Mapping[str, Callable[[str, SequenceMessage, str], Message]] = {
     "stripe": of_stripe,
     "shopify": of_shopify,
     "woocommerce": of_woocommerce,
@@ -148,16 +148,16 @@ MESSAGES: Mapping[str, Callable[[str, Told, str], Message]] = {
 class Player(Protocol):
     """Plays sequences about new orders; tells what is left of the sale, and what was told of its objects for good."""
 
-    def play(self, order: str, sequence: Sequence_) -> tuple[str, Sequence[Told]]: ...
+    def play(self, order: str, sequence: MessageSequence) -> tuple[str, Sequence[SequenceMessage]]: ...
 
 
 @dataclass(frozen=True)
 class Caller:
     """Plays them as signed calls."""
 
-    hall: Hall
+    hall: WebhookHarness
 
-    def play(self, order: str, sequence: Sequence_) -> tuple[str, Sequence[Told]]:
+    def play(self, order: str, sequence: MessageSequence) -> tuple[str, Sequence[SequenceMessage]]:
         kind = self.hall.kind
         self.hall.sell(order, table(kind)["sale"])
         for one in sequence.arrivals:
@@ -172,10 +172,10 @@ def player(kind: str) -> AbstractContextManager[Player]:
         from tests.senders.organisation import organisation
 
         return organisation()
-    return nullcontext(Caller(Hall(kind, table(kind)["source"])))
+    return nullcontext(Caller(WebhookHarness(kind, table(kind)["source"])))
 
 
-def first_wrong(kind: str, sequences: Iterator[Sequence_]) -> tuple[int, str | None]:
+def first_wrong(kind: str, sequences: Iterator[MessageSequence]) -> tuple[int, str | None]:
     """How many sequences were played, and what was wrong with the last of them, if that ended it."""
     count = 0
     while some := list(itertools.islice(sequences, HALL_HOLDS)):
@@ -183,6 +183,6 @@ def first_wrong(kind: str, sequences: Iterator[Sequence_]) -> tuple[int, str | N
             for sequence in some:
                 count += 1
                 is_left, told = plays.play(str(100_000 + count), sequence)
-                if is_left != (right := left(kind, told)):
+                if is_left != (right := expected_left(kind, told)):
                     return count, f"left {is_left}, right is {right}, of {sequence.arrivals}"
     return count, None

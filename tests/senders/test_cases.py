@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-from retour.domain.delivery import Channel, Kind
-from retour.intake.receive import receive
+from retour.domain.delivery import Channel, DeliveryKind
+from retour.intake.ingest import ingest
 from tests.gateway import hook
-from tests.senders.hall import CONTEXT, Hall
 from tests.senders.messages import (
     START as START_OF_MESSAGES,
 )
@@ -34,6 +33,7 @@ from tests.senders.messages import (
     woocommerce_deleted,
     woocommerce_order,
 )
+from tests.senders.webhook_harness import CONTEXT, WebhookHarness
 
 GOODS = {"basis": "goods", "excess": "clamp"}
 TOTAL = {"basis": "order_total"}
@@ -41,15 +41,15 @@ SUMS = {"amount_means": "set_total", **GOODS}
 Case = tuple[str, Sequence[Message], str]
 
 
-def left_after(hall: Hall, sent: Sequence[Message], order: str = "1057") -> str:
+def left_after(hall: WebhookHarness, sent: Sequence[Message], order: str = "1057") -> str:
     for body, headers in sent:
         answer = hall.post(body, **headers)
         assert "refused" not in answer.get("counts", {}), answer
     return hall.left(order)
 
 
-def hall_of(kind: str, said: dict[str, Any], amount: str = "100.00", **sale: Any) -> Hall:
-    hall = Hall(kind, said)
+def hall_of(kind: str, said: dict[str, Any], amount: str = "100.00", **sale: Any) -> WebhookHarness:
+    hall = WebhookHarness(kind, said)
     hall.sell("1057", amount, **sale)
     return hall
 
@@ -416,7 +416,7 @@ SHOPIFY: list[Case] = [
 
 @pytest.mark.parametrize(("sent", "left"), [case[1:] for case in SHOPIFY], ids=[case[0] for case in SHOPIFY])
 def test_shopify(sent: Sequence[Message], left: str) -> None:
-    hall = Hall("shopify", {"order_id_field": "name"})
+    hall = WebhookHarness("shopify", {"order_id_field": "name"})
     hall.sell("#1057")
     known = shopify("orders/create", shopify_order())
     assert left_after(hall, [known, *sent], "#1057") == left
@@ -426,7 +426,7 @@ def test_shopify(sent: Sequence[Message], left: str) -> None:
 def test_an_edited_order_is_taken_back_once(basis: str) -> None:
     """A10: A 80.00 in two units, B 20.00; and its goods are back only when the balance is paid out."""
     items = [{"sku": "A", "quantity": 2, "amount": "80.00"}, {"sku": "B", "quantity": 1, "amount": "20.00"}]
-    hall = Hall("shopify", {"basis": basis})
+    hall = WebhookHarness("shopify", {"basis": basis})
     hall.sell("450789469", items=items)
     edited = told(shopify_line("40.00", sku="A"), adjusted=[OWED])
     balance = told(paid=[paid("success", "40.00")], adjusted=[PAID_OUT], number=2)
@@ -435,7 +435,7 @@ def test_an_edited_order_is_taken_back_once(basis: str) -> None:
 
 def test_a_refund_that_is_shipping_only_takes_nothing() -> None:
     """A15."""
-    hall = Hall("shopify", {"basis": "order_total"})
+    hall = WebhookHarness("shopify", {"basis": "order_total"})
     hall.sell("450789469")
     sent = told(paid=[paid("success", "10.00")], adjusted=[SHIPPING])
     assert left_after(hall, [sent], "450789469") == "100.00"
@@ -450,7 +450,7 @@ def test_a_refund_that_is_shipping_only_takes_nothing() -> None:
 )  # fmt: skip
 def test_an_action_reported_net_takes_the_net_price(subtotal: str, tax: str, moved: str | None, left: str) -> None:
     """A13: taxes are included; with the money that moved, and of an order that was never paid."""
-    hall = Hall("shopify", {"prices": "net"})
+    hall = WebhookHarness("shopify", {"prices": "net"})
     hall.sell("450789469", "84.03")
     units = 2 if subtotal == "100.00" else 1
     sent = told(shopify_line(subtotal, tax, quantity=units), paid=[paid("success", moved)] if moved else [])
@@ -458,7 +458,7 @@ def test_an_action_reported_net_takes_the_net_price(subtotal: str, tax: str, mov
 
 
 def test_prices_of_a_program_hold_for_its_sources() -> None:
-    hall = Hall("shopify", {}, {"prices": "net"})
+    hall = WebhookHarness("shopify", {}, {"prices": "net"})
     hall.sell("450789469", "100.00")
     sent = told(shopify_line("59.50", "9.50"), paid=[paid("success", "59.50")])
     assert left_after(hall, [sent], "450789469") == "50.00", "SH14"
@@ -467,7 +467,7 @@ def test_prices_of_a_program_hold_for_its_sources() -> None:
 @pytest.mark.parametrize(("currency", "amount", "left"), [("EUR", "92.00", "46.00"), ("USD", "100.00", "50.00")])
 def test_an_action_takes_the_amount_of_its_own_currency(currency: str, amount: str, left: str) -> None:
     """A14."""
-    hall = Hall("shopify", {})
+    hall = WebhookHarness("shopify", {})
     hall.sell("450789469", amount, currency=currency)
     line = shopify_line("50.00", currency="USD", presentment="46.00", presentment_currency="EUR")
     sent = told(line, paid=[paid("success", "46.00", currency="EUR")])
@@ -475,7 +475,7 @@ def test_an_action_takes_the_amount_of_its_own_currency(currency: str, amount: s
 
 
 def test_a_refund_in_a_currency_the_action_does_not_have_is_refused_with_its_reason() -> None:
-    hall = Hall("shopify", {})
+    hall = WebhookHarness("shopify", {})
     hall.sell("450789469", currency="USD")
     body, headers = told(paid=[paid("success", "46.00")])
     answer = hall.post(body, **headers)
@@ -485,7 +485,7 @@ def test_a_refund_in_a_currency_the_action_does_not_have_is_refused_with_its_rea
 
 def test_an_action_of_one_line_without_sku_takes_an_amount_of_any_line() -> None:
     """A16; units without an amount are of no item it knows."""
-    hall = Hall("shopify", {})
+    hall = WebhookHarness("shopify", {})
     hall.sell("450789469", items=[{"quantity": 1, "amount": "100.00"}])
     sent = told(shopify_line("40.00", sku="ZZZ"), paid=[paid("success", "40.00")])
     assert left_after(hall, [sent], "450789469") == "60.00"
@@ -495,7 +495,7 @@ def test_a_refund_by_the_shops_number_finds_the_order_by_its_name() -> None:
     """A17, in both orders."""
     create, refund_ = shopify("orders/create", shopify_order()), told(FORTY, paid=[paid("success", "40.00")])
     for sent in ([create, refund_], [refund_, create]):
-        hall = Hall("shopify", {"order_id_field": "name"})
+        hall = WebhookHarness("shopify", {"order_id_field": "name"})
         hall.sell("#1057")
         assert left_after(hall, sent, "#1057") == "60.00"
     assert hall.listed("name") == ["shop:order:450789469"]
@@ -503,7 +503,7 @@ def test_a_refund_by_the_shops_number_finds_the_order_by_its_name() -> None:
 
 def test_a_refund_with_a_fee_for_two_lines_gives_each_its_share() -> None:
     items = [{"sku": "A", "quantity": 1, "amount": "80.00"}, {"sku": "B", "quantity": 1, "amount": "20.00"}]
-    hall = Hall("shopify", {})
+    hall = WebhookHarness("shopify", {})
     hall.sell("450789469", items=items)
     lines = shopify_line("80.00", sku="A"), shopify_line("20.00", sku="B", number=2)
     assert left_after(hall, [told(*lines, paid=[paid("success", "90.00")])], "450789469") == "10.00"
@@ -572,11 +572,11 @@ def test_bigcommerce(statuses: Sequence[int], left: str) -> None:
 # People beside senders
 
 
-def by_a_person(hall: Hall, **record: Any) -> str:
+def by_a_person(hall: WebhookHarness, **record: Any) -> str:
     """What a person does to order 1057 in the console; its outcome."""
     body = json.dumps({"order_id": "1057", "event_type": "sale", **record}).encode()
-    delivery = replace(hall.delivery(f"form-{hall.moment}", body, Kind.MODIFICATIONS), channel=Channel.CONSOLE)
-    batch = receive(hall, delivery, body)  # type: ignore[arg-type]
+    delivery = replace(hall.delivery(f"form-{hall.moment}", body, DeliveryKind.MODIFICATIONS), channel=Channel.CONSOLE)
+    batch = ingest(hall, delivery, body)  # type: ignore[arg-type]
     return batch.results[0].outcome.value
 
 
@@ -611,7 +611,7 @@ def test_what_a_person_restored_stays_until_the_sender_says_something_else() -> 
 def test_what_is_said_of_a_line_goes_before_what_is_said_of_the_order(order: int) -> None:
     """E3: lines A 80.00, B 20.00; 50.00 of the order and line B back."""
     items = [{"sku": "A", "quantity": 1, "amount": "80.00"}, {"sku": "B", "quantity": 1, "amount": "20.00"}]
-    hall = Hall("shopify", {})
+    hall = WebhookHarness("shopify", {})
     hall.sell("450789469", items=items)
     sent = [
         told(paid=[paid("success", "50.00", 11)], number=1),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from retour.domain.actions.former import former_subjects
+from retour.domain.actions.legacy import legacy_subjects
 from retour.domain.actions.modification import (
     Change,
     Modification,
@@ -16,12 +16,11 @@ from retour.domain.actions.modification import (
     Reverse,
     SetTotal,
     TakeBack,
-    content,
+    content_hash,
     digest,
 )
 from retour.domain.delivery import Channel
-from retour.posting.fold import settle
-from tests.senders.hall import NOW, Hall
+from retour.posting.fold import fold_and_save
 from tests.senders.messages import (
     Message,
     bigcommerce_status,
@@ -34,11 +33,12 @@ from tests.senders.messages import (
     stripe_refund,
     woocommerce_order,
 )
+from tests.senders.webhook_harness import NOW, WebhookHarness
 
 GOODS = {"basis": "goods", "excess": "clamp"}
 
 
-def recorded(hall: Hall, order: str, *old: tuple[str, Change]) -> None:
+def recorded(hall: WebhookHarness, order: str, *old: tuple[str, Change]) -> None:
     """Records as older releases left them: without subject, under the references their adapters made."""
     for number, (reference, change) in enumerate(old):
         at = NOW - timedelta(days=2) + timedelta(minutes=number)
@@ -46,7 +46,7 @@ def recorded(hall: Hall, order: str, *old: tuple[str, Change]) -> None:
         hall.books.insert(
             Modification(
                 identity=digest("shop", reference, "", order, "sale", "", ""),
-                content=content(change, currency),
+                content=content_hash(change, currency),
                 program="acme",
                 channel=Channel.API,
                 source="shop",
@@ -68,22 +68,22 @@ def recorded(hall: Hall, order: str, *old: tuple[str, Change]) -> None:
                 orders_by=at,
             )
         )
-    settle(hall.books, order, hall.now())
+    fold_and_save(hall.books, order, hall.now())
 
 
 def took(amount: str) -> TakeBack:
     return TakeBack(Decimal(amount), clamp=True)
 
 
-def hall_with(kind: str, said: dict[str, Any], *old: tuple[str, Change], order: str = "1057") -> Hall:
-    hall = Hall(kind, said, moment=NOW - timedelta(days=4))
+def hall_with(kind: str, said: dict[str, Any], *old: tuple[str, Change], order: str = "1057") -> WebhookHarness:
+    hall = WebhookHarness(kind, said, moment=NOW - timedelta(days=4))
     hall.sell(order)
     hall.moment = NOW
     recorded(hall, order, *old)
     return hall
 
 
-def sent(hall: Hall, *messages: Message, order: str = "1057") -> list[str]:
+def sent(hall: WebhookHarness, *messages: Message, order: str = "1057") -> list[str]:
     left = []
     for body, headers in messages:
         answer = hall.post(body, **headers)
@@ -177,4 +177,4 @@ def test_a_cancelled_order_of_shopify_and_of_bigcommerce() -> None:
     ],
 )
 def test_every_adapter_knows_its_old_references(kind: str, reference: str, subjects: list[str]) -> None:
-    assert former_subjects(kind, reference) == subjects
+    assert legacy_subjects(kind, reference) == subjects

@@ -12,9 +12,9 @@ import pytest
 from retour.remote import RemoteError
 from retour.settings import Service
 from retour.sync.run import errand, owed, reconcile
-from tests.senders.hall import SECRET, Hall
 from tests.senders.messages import START, Message, bigcommerce_status, moment, woocommerce_order
 from tests.senders.shop_apis import KEY, SECRET_KEY, SHOP, TOKEN, Api, BigCommerceStore, WooCommerceShop
+from tests.senders.webhook_harness import SECRET, WebhookHarness
 from tests.settings import change_settings
 
 REFUND = {
@@ -23,7 +23,7 @@ REFUND = {
 }
 
 
-def joined(hall: Hall, api: Api, monkeypatch: pytest.MonkeyPatch, **secrets: str) -> Hall:
+def joined(hall: WebhookHarness, api: Api, monkeypatch: pytest.MonkeyPatch, **secrets: str) -> WebhookHarness:
     monkeypatch.setattr(hall, "secret", lambda *_: {"signing": [SECRET], **secrets})
     change_settings(hall, **{hall.kind: Service(api.connect, str(api.ca))})
     hall.moment = START + timedelta(days=1)
@@ -45,15 +45,15 @@ def store(tmp_path: Path) -> Iterator[BigCommerceStore]:
 
 
 @pytest.fixture
-def woo(shop: WooCommerceShop, monkeypatch: pytest.MonkeyPatch) -> Hall:
-    hall = Hall("woocommerce", {"options": {"store_url": f"https://{SHOP}"}})
+def woo(shop: WooCommerceShop, monkeypatch: pytest.MonkeyPatch) -> WebhookHarness:
+    hall = WebhookHarness("woocommerce", {"options": {"store_url": f"https://{SHOP}"}})
     hall.sell("1057")
     return joined(hall, shop, monkeypatch, consumer_key=KEY, consumer_secret=SECRET_KEY)
 
 
 @pytest.fixture
-def big(store: BigCommerceStore, monkeypatch: pytest.MonkeyPatch) -> Hall:
-    hall = Hall("bigcommerce", {"options": {"store_hash": "a1b2c3"}})
+def big(store: BigCommerceStore, monkeypatch: pytest.MonkeyPatch) -> WebhookHarness:
+    hall = WebhookHarness("bigcommerce", {"options": {"store_hash": "a1b2c3"}})
     hall.sell("1057")
     return joined(hall, store, monkeypatch, access_token=TOKEN)
 
@@ -63,7 +63,7 @@ def order(*said: Any, **more: Any) -> dict[str, Any]:
     return json.loads(body)  # type: ignore[no-any-return]
 
 
-def night(hall: Hall) -> tuple[int, int]:
+def night(hall: WebhookHarness) -> tuple[int, int]:
     """Orders looked at, and records that they brought."""
     hall.moment += timedelta(days=1)
     ended = reconcile(hall, hall.acme, hall.acme.sources["shop"], lambda: True)  # type: ignore[arg-type]
@@ -71,19 +71,19 @@ def night(hall: Hall) -> tuple[int, int]:
     return ended.records, ended.changed
 
 
-def told(hall: Hall, message: Message) -> None:
+def told(hall: WebhookHarness, message: Message) -> None:
     body, headers = message
     hall.post(body, **headers)
 
 
-def records(hall: Hall) -> int:
+def records(hall: WebhookHarness) -> int:
     return len(hall.order("1057").records)
 
 
 # WooCommerce
 
 
-def test_a_refund_that_no_webhook_told_is_found_at_night_and_once(woo: Hall, shop: WooCommerceShop) -> None:
+def test_a_refund_that_no_webhook_told_is_found_at_night_and_once(woo: WebhookHarness, shop: WooCommerceShop) -> None:
     shop.put(order("processing", ["40.00"], 1))
     assert night(woo) == (1, 1)
     assert (woo.left("1057"), records(woo)) == ("60.00", 1)
@@ -91,14 +91,14 @@ def test_a_refund_that_no_webhook_told_is_found_at_night_and_once(woo: Hall, sho
     assert records(woo) == 1
 
 
-def test_what_a_webhook_told_is_not_taken_in_again(woo: Hall, shop: WooCommerceShop) -> None:
+def test_what_a_webhook_told_is_not_taken_in_again(woo: WebhookHarness, shop: WooCommerceShop) -> None:
     told(woo, woocommerce_order("processing", ["40.00"], 1))
     shop.put(order("processing", ["40.00"], 1))
     assert night(woo) == (1, 0)
     assert (woo.left("1057"), records(woo)) == ("60.00", 1)
 
 
-def test_a_webhook_that_comes_after_the_night_changes_nothing(woo: Hall, shop: WooCommerceShop) -> None:
+def test_a_webhook_that_comes_after_the_night_changes_nothing(woo: WebhookHarness, shop: WooCommerceShop) -> None:
     shop.put(order("cancelled", [], 9))
     night(woo)
     assert woo.left("1057") == "0.00"
@@ -108,7 +108,7 @@ def test_a_webhook_that_comes_after_the_night_changes_nothing(woo: Hall, shop: W
     assert woo.left("1057") == "0.00", "an older one"
 
 
-def test_wo12_a_refund_that_was_deleted_without_a_word_is_found(woo: Hall, shop: WooCommerceShop) -> None:
+def test_wo12_a_refund_that_was_deleted_without_a_word_is_found(woo: WebhookHarness, shop: WooCommerceShop) -> None:
     """Deleting it changes neither the order's time nor, before 11.2, makes a webhook."""
     told(woo, woocommerce_order("refunded", ["100.00"], 1))
     shop.put(order("refunded", ["100.00"], 1))
@@ -124,7 +124,7 @@ def test_wo12_a_refund_that_was_deleted_without_a_word_is_found(woo: Hall, shop:
 
 
 def test_an_order_in_the_trash_takes_all_though_the_list_of_any_order_leaves_it_out(
-    woo: Hall, shop: WooCommerceShop
+    woo: WebhookHarness, shop: WooCommerceShop
 ) -> None:
     shop.put(order("trash", [], 1))
     night(woo)
@@ -134,7 +134,9 @@ def test_an_order_in_the_trash_takes_all_though_the_list_of_any_order_leaves_it_
     assert woo.left("1057") == "100.00"
 
 
-def test_orders_that_no_partner_brought_are_looked_at_and_not_written(woo: Hall, shop: WooCommerceShop) -> None:
+def test_orders_that_no_partner_brought_are_looked_at_and_not_written(
+    woo: WebhookHarness, shop: WooCommerceShop
+) -> None:
     for number in range(2000, 2050):
         shop.put(order("completed", [], 1, number=number))
     assert night(woo) == (50, 0)
@@ -143,7 +145,7 @@ def test_orders_that_no_partner_brought_are_looked_at_and_not_written(woo: Hall,
 
 @pytest.mark.parametrize("spread", [0, 1, 60], ids=["all in one second", "a second apart", "a minute apart"])
 def test_more_orders_than_a_page_holds_are_all_seen_while_the_shop_goes_on(
-    woo: Hall, shop: WooCommerceShop, spread: int, monkeypatch: pytest.MonkeyPatch
+    woo: WebhookHarness, shop: WooCommerceShop, spread: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An order that changes while pages are turned moves to the end, and pushes none over the edge of a page."""
     for n in range(230):
@@ -164,7 +166,9 @@ def test_more_orders_than_a_page_holds_are_all_seen_while_the_shop_goes_on(
     assert woo.left("3000") == "80.00"
 
 
-def test_a_shop_that_asks_us_to_slow_down_is_asked_again_where_we_stopped(woo: Hall, shop: WooCommerceShop) -> None:
+def test_a_shop_that_asks_us_to_slow_down_is_asked_again_where_we_stopped(
+    woo: WebhookHarness, shop: WooCommerceShop
+) -> None:
     for n in range(230):
         woo.sell(f"{3000 + n}")
         shop.put(order("processing", ["10.00"], 1 + n * 60, number=3000 + n))
@@ -181,7 +185,7 @@ def test_a_shop_that_asks_us_to_slow_down_is_asked_again_where_we_stopped(woo: H
     assert "modified_after=2026-11-09" not in shop.asked[0], "not from the beginning"
 
 
-def test_a_reconcile_that_is_out_of_time_goes_on_at_the_next(woo: Hall, shop: WooCommerceShop) -> None:
+def test_a_reconcile_that_is_out_of_time_goes_on_at_the_next(woo: WebhookHarness, shop: WooCommerceShop) -> None:
     for n in range(230):
         shop.put(order("processing", ["10.00"], 1 + n * 60, number=3000 + n))
     source = woo.acme.sources["shop"]
@@ -193,7 +197,7 @@ def test_a_reconcile_that_is_out_of_time_goes_on_at_the_next(woo: Hall, shop: Wo
 
 
 @pytest.mark.parametrize(("status", "lasting"), [(503, False), (401, True), (404, True)])
-def test_a_shop_that_refuses_says_why(woo: Hall, shop: WooCommerceShop, status: int, lasting: bool) -> None:
+def test_a_shop_that_refuses_says_why(woo: WebhookHarness, shop: WooCommerceShop, status: int, lasting: bool) -> None:
     shop.fails_with = status
     with pytest.raises(RemoteError) as refused:
         reconcile(woo, woo.acme, woo.acme.sources["shop"], lambda: True)  # type: ignore[arg-type]
@@ -201,7 +205,7 @@ def test_a_shop_that_refuses_says_why(woo: Hall, shop: WooCommerceShop, status: 
     assert SHOP in refused.value.sentence
 
 
-def test_a_source_without_its_key_says_which_is_missing(woo: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_without_its_key_says_which_is_missing(woo: WebhookHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(woo, "secret", lambda *_: {"signing": [SECRET], "consumer_key": KEY})
     with pytest.raises(RemoteError, match="consumer_secret"):
         reconcile(woo, woo.acme, woo.acme.sources["shop"], lambda: True)  # type: ignore[arg-type]
@@ -210,7 +214,7 @@ def test_a_source_without_its_key_says_which_is_missing(woo: Hall, monkeypatch: 
 # BigCommerce
 
 
-def test_a_refund_of_bigcommerce_that_no_webhook_told_is_found(big: Hall, store: BigCommerceStore) -> None:
+def test_a_refund_of_bigcommerce_that_no_webhook_told_is_found(big: WebhookHarness, store: BigCommerceStore) -> None:
     store.put(14, REFUND)
     assert night(big) == (1, 1)
     assert (big.left("1057"), records(big)) == ("60.00", 1)
@@ -219,7 +223,7 @@ def test_a_refund_of_bigcommerce_that_no_webhook_told_is_found(big: Hall, store:
     assert [path for path in store.asked if "products" in path] == [], "read once, until it changes"
 
 
-def test_what_a_hint_had_read_back_is_not_read_again(big: Hall, store: BigCommerceStore) -> None:
+def test_what_a_hint_had_read_back_is_not_read_again(big: WebhookHarness, store: BigCommerceStore) -> None:
     store.put(14, REFUND)
     told(big, bigcommerce_status(14))
     _, message = big.sent.pop()
@@ -230,7 +234,7 @@ def test_what_a_hint_had_read_back_is_not_read_again(big: Hall, store: BigCommer
     assert (big.left("1057"), records(big)) == ("60.00", 1)
 
 
-def test_orders_of_bigcommerce_beyond_one_page_are_all_seen(big: Hall, store: BigCommerceStore) -> None:
+def test_orders_of_bigcommerce_beyond_one_page_are_all_seen(big: WebhookHarness, store: BigCommerceStore) -> None:
     for n in range(260):
         store.put(5, minute=n / 600, number=3000 + n)
         if n in (0, 255, 259):
@@ -243,12 +247,12 @@ def test_orders_of_bigcommerce_beyond_one_page_are_all_seen(big: Hall, store: Bi
 
 
 def test_the_clock_owes_a_shop_one_night_and_a_person_may_ask_at_any_time(
-    woo: Hall, shop: WooCommerceShop, monkeypatch: pytest.MonkeyPatch
+    woo: WebhookHarness, shop: WooCommerceShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def is_owed() -> bool:
         return bool(owed(woo))  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Hall, "programs", SimpleNamespace(ids=lambda: ["acme"]))
+    monkeypatch.setattr(WebhookHarness, "programs", SimpleNamespace(ids=lambda: ["acme"]))
     woo.moment = moment(0).replace(hour=20)
     assert is_owed(), "never looked through yet"
     night(woo)

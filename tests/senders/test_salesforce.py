@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from local.salesforce import ADMIN
-from retour.sync.salesforce import is_of_parent, read_back, reconcile, take_in
-from tests.remote.salesforce_house import DOCUMENT, SOURCE, House
-from tests.remote.salesforce_house import house as open_house
+from retour.sync.salesforce import ingest_records, is_of_parent, read_back, reconcile
+from tests.remote.salesforce_hub import DOCUMENT, SOURCE, SalesforceTestHub
+from tests.remote.salesforce_hub import house as open_house
 
 STATUSES = {"Returned": "reverse", "Partly returned": "take_back", "New": "nothing"}
 ORDERS = {
@@ -34,7 +34,7 @@ def document(**options: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+def house(tmp_path: Path) -> Iterator[SalesforceTestHub]:
     with open_house(tmp_path) as house:
         house.document = document(statuses=STATUSES)
         for order in ("1057", "1058"):
@@ -42,29 +42,29 @@ def house(tmp_path: Path) -> Iterator[House]:
         yield house
 
 
-def crm(house: House) -> Any:
+def crm(house: SalesforceTestHub) -> Any:
     return house.acme.sources["crm"]
 
 
-def sync(house: House, *ids: str, by_parent: bool = False) -> None:
+def sync(house: SalesforceTestHub, *ids: str, by_parent: bool = False) -> None:
     read_back(house, house.acme, crm(house), ids, by_parent)  # type: ignore[arg-type]
 
 
-def poll(house: House) -> None:
+def poll(house: SalesforceTestHub) -> None:
     reconcile(house, house.acme, crm(house), lambda: True)  # type: ignore[arg-type]
 
 
-def left(house: House) -> list[str]:
+def left(house: SalesforceTestHub) -> list[str]:
     return [f"{house.left(order) / 100:.2f}" for order in ("1057", "1058")]
 
 
-def told(house: House, record: str, *statuses: str, **fields: Any) -> None:
+def told(house: SalesforceTestHub, record: str, *statuses: str, **fields: Any) -> None:
     for status in statuses:
         house.record(status, fields.pop("order", "1057"), record, **fields)
         sync(house, record)
 
 
-def test_a_case_that_is_new_again_gives_back_what_it_took(house: House) -> None:
+def test_a_case_that_is_new_again_gives_back_what_it_took(house: SalesforceTestHub) -> None:
     """A19."""
     record = house.record("Returned", "1057")
     sync(house, record)
@@ -73,7 +73,7 @@ def test_a_case_that_is_new_again_gives_back_what_it_took(house: House) -> None:
     assert left(house) == ["100.00", "100.00"]
 
 
-def test_a_status_nobody_declared_keeps_what_was_said_and_is_listed(house: House) -> None:
+def test_a_status_nobody_declared_keeps_what_was_said_and_is_listed(house: SalesforceTestHub) -> None:
     """A19."""
     record = house.record("Returned", "1057")
     sync(house, record)
@@ -82,7 +82,7 @@ def test_a_status_nobody_declared_keeps_what_was_said_and_is_listed(house: House
     assert [subject for subject in house.kept.waiting if subject.startswith("crm#")] == ["crm#Closed"]
 
 
-def test_a_case_whose_order_number_is_corrected_moves_what_it_took(house: House) -> None:
+def test_a_case_whose_order_number_is_corrected_moves_what_it_took(house: SalesforceTestHub) -> None:
     """A24."""
     record = house.record("Returned", "1057")
     sync(house, record)
@@ -91,7 +91,7 @@ def test_a_case_whose_order_number_is_corrected_moves_what_it_took(house: House)
     assert left(house) == ["100.00", "0.00"]
 
 
-def test_a_deleted_case_gives_back_what_it_took(house: House) -> None:
+def test_a_deleted_case_gives_back_what_it_took(house: SalesforceTestHub) -> None:
     record = house.record("Returned", "1057")
     poll(house)
     assert left(house) == ["0.00", "100.00"]
@@ -102,7 +102,7 @@ def test_a_deleted_case_gives_back_what_it_took(house: House) -> None:
     assert left(house) == ["100.00", "100.00"]
 
 
-def test_of_two_cases_that_are_merged_the_one_that_stays_speaks(house: House) -> None:
+def test_of_two_cases_that_are_merged_the_one_that_stays_speaks(house: SalesforceTestHub) -> None:
     master, merged = (house.record("Partly returned", "1057", Refund__c=amount) for amount in (30, 20))
     poll(house)
     assert left(house) == ["50.00", "100.00"]
@@ -111,7 +111,7 @@ def test_of_two_cases_that_are_merged_the_one_that_stays_speaks(house: House) ->
     assert left(house) == ["70.00", "100.00"]
 
 
-def test_a_cancelled_order_takes_all(house: House) -> None:
+def test_a_cancelled_order_takes_all(house: SalesforceTestHub) -> None:
     """A25, the object Order."""
     house.document = document(**ORDERS)
     org = house.simulator.org
@@ -123,7 +123,7 @@ def test_a_cancelled_order_takes_all(house: House) -> None:
 
 
 @pytest.mark.parametrize("way", ["told of the order", "found by the reconcile"])
-def test_a_cancelled_order_takes_its_items(house: House, way: str) -> None:
+def test_a_cancelled_order_takes_its_items(house: SalesforceTestHub, way: str) -> None:
     """A25, the object OrderItem with the status on its Order."""
     house.document = document(**ITEMS)
     org = house.simulator.org
@@ -144,7 +144,9 @@ STATES = {"Returned": 10_000, "Partly returned": 3_000, "New": 0, "Waiting": Non
 
 
 @pytest.mark.parametrize("length", [1, 2, 3])
-def test_readings_of_two_cases_in_any_order_leave_the_sale_less_their_newest_word(house: House, length: int) -> None:
+def test_readings_of_two_cases_in_any_order_leave_the_sale_less_their_newest_word(
+    house: SalesforceTestHub, length: int
+) -> None:
     """Two readers overtake each other; what one read before does not come back. Every sequence, one reading twice."""
     count = 0
     for chosen in itertools.product(itertools.product((0, 1), STATES), repeat=length):
@@ -154,7 +156,7 @@ def test_readings_of_two_cases_in_any_order_leave_the_sale_less_their_newest_wor
             house.sell(order)
             readings = [reading(order, n, status, at) for at, (n, status) in enumerate(chosen)]
             for at in (*arrival, arrival[0]):
-                take_in(house, house.acme, crm(house), [readings[at]])  # type: ignore[arg-type]
+                ingest_records(house, house.acme, crm(house), [readings[at]])  # type: ignore[arg-type]
             assert house.left(order) == judged(chosen, arrival), (chosen, arrival)
         if count > 250:
             break

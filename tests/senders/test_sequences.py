@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from tests.senders.sequences import KINDS, Told, all_sequences, first_wrong, left, table
+from tests.senders.sequences import KINDS, SequenceMessage, all_sequences, expected_left, first_wrong, table
 
 FEW = 120
 
@@ -29,7 +29,7 @@ def test_every_state_of_a_table_is_typed_for_three_payloads_with_its_source(kind
 
 def test_the_judge_judges() -> None:
     """Were it to say yes to everything, nothing here would be worth its time."""
-    one = Told(0, "refund", "succeeded", "fifth", 1)
-    assert left("stripe", [one]) == "80.00"
-    assert left("stripe", [one, Told(0, "refund", "failed", "fifth", 2)]) == "100.00"
-    assert left("stripe", [one, Told(1, "refund", "succeeded", "all", 2)]) == "0.00"
+    one = SequenceMessage(0, "refund", "succeeded", "fifth", 1)
+    assert expected_left("stripe", [one]) == "80.00"
+    assert expected_left("stripe", [one, SequenceMessage(0, "refund", "failed", "fifth", 2)]) == "100.00"
+    assert expected_left("stripe", [one, SequenceMessage(1, "refund", "succeeded", "all", 2)]) == "0.00"

@@ -67,7 +67,7 @@ class Identity:
         return self.folder / "server.pem"
 
 
-def identity(folder: Path) -> Identity:
+def make_identity(folder: Path) -> Identity:
     # vsftpd's TLS 1.2 wants RSA.
     authority = trustme.CA(key_type=trustme.KeyType.RSA)
     authority.issue_cert(HOST, "127.0.0.1", key_type=trustme.KeyType.RSA).private_key_and_cert_chain_pem.write_to_path(
@@ -99,7 +99,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def site(folder: Path) -> Path:
+def make_folders(folder: Path) -> Path:
     """out/ and in/ of one server, writable by the one account all of them serve as."""
     root = folder / "site"
     for path in (folder, root, root / "out", root / "in"):
@@ -111,7 +111,7 @@ def site(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def running(folder: Path, port: int, *command: str | Path) -> Iterator[None]:
+def run_daemon(folder: Path, port: int, *command: str | Path) -> Iterator[None]:
     """The daemon in the foreground, from the moment it answers until the end of the block."""
     log = folder / "daemon.log"
     with log.open("ab") as output:
@@ -146,7 +146,7 @@ def environment() -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "LD_LIBRARY_PATH": ":".join(map(str, libraries)), "TZ": "America/New_York"}
 
 
-def hashed(password: str) -> str:
+def hash_password(password: str) -> str:
     command = ["perl", "-e", "print crypt($ARGV[0], '$6$' . 'nosecrethere$')", password]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
@@ -161,7 +161,7 @@ def ftp_options(port: int, identity: Identity, tls: str) -> dict[str, Any]:
 @contextlib.contextmanager
 def vsftpd(folder: Path, identity: Identity, tls: str) -> Iterator[Daemon]:
     """As shipped: data connections must resume the TLS session. Anonymous with a password list spares a PAM service."""
-    root, port = site(folder), free_port()
+    root, port = make_folders(folder), free_port()
     (folder / "empty").mkdir()
     (folder / "passwords").write_text(PASSWORD + "\n")
     (folder / "vsftpd.conf").write_text(
@@ -182,7 +182,7 @@ def vsftpd(folder: Path, identity: Identity, tls: str) -> Iterator[Daemon]:
             ]
         )
     )  # fmt: skip
-    with running(folder, port, HOME / "vsftpd/usr/sbin/vsftpd", folder / "vsftpd.conf"):
+    with run_daemon(folder, port, HOME / "vsftpd/usr/sbin/vsftpd", folder / "vsftpd.conf"):
         options = ftp_options(port, identity, tls) | {"user": "anonymous"}
         yield Daemon(f"vsftpd-{tls}", port, root, options, {"password": PASSWORD})
 
@@ -190,10 +190,10 @@ def vsftpd(folder: Path, identity: Identity, tls: str) -> Iterator[Daemon]:
 @contextlib.contextmanager
 def proftpd(folder: Path, identity: Identity, tls: str) -> Iterator[Daemon]:
     """As shipped: session reuse demanded, no overwriting. tls "sftp" makes it an SFTP server with passwords."""
-    root, port = site(folder), free_port()
+    root, port = make_folders(folder), free_port()
     program = HOME / "proftpd"
     users = folder / "users"
-    users.write_text(f"{USER}:{hashed(PASSWORD)}:{OWNER}:{OWNER}::{root}:/bin/false\n")
+    users.write_text(f"{USER}:{hash_password(PASSWORD)}:{OWNER}:{OWNER}::{root}:/bin/false\n")
     users.chmod(0o600)
     crypto: list[str] = []
     if tls == "sftp":
@@ -223,22 +223,22 @@ def proftpd(folder: Path, identity: Identity, tls: str) -> Iterator[Daemon]:
         public = (identity.folder / "host_key_rsa.pub").read_text().strip()
         options = {"protocol": "sftp", "host": HOST, "port": port, "user": USER, "folder": "/out",
                    "result_folder": "/in", "host_keys": [public]}  # fmt: skip
-    with running(folder, port, program / "usr/sbin/proftpd", "-n", "-q", "-c", folder / "proftpd.conf"):
+    with run_daemon(folder, port, program / "usr/sbin/proftpd", "-n", "-q", "-c", folder / "proftpd.conf"):
         yield Daemon(f"proftpd-{tls}", port, root, options, {"password": PASSWORD})
 
 
 @contextlib.contextmanager
 def pureftpd(folder: Path, identity: Identity, tls: str) -> Iterator[Daemon]:
-    root, port = site(folder), free_port()
+    root, port = make_folders(folder), free_port()
     program = HOME / "pureftpd"
     entry = folder / "users"
     # Its own password hash takes seconds by design; crypt's, which it reads as well, does not.
-    entry.write_text(f"{USER}:{hashed(PASSWORD)}:{OWNER}:{OWNER}::{root}/./::::::::::::\n")
+    entry.write_text(f"{USER}:{hash_password(PASSWORD)}:{OWNER}:{OWNER}::{root}/./::::::::::::\n")
     subprocess.run(
         [program / "usr/bin/pure-pw", "mkdb", folder / "users.pdb", "-f", entry], check=True, env=environment()
     )
     secure = ["-Y", "2", "-2", str(identity.pem)] if tls == "explicit" else ["-Y", "0"]
-    with running(
+    with run_daemon(
         folder, port, program / "usr/sbin/pure-ftpd", "-S", f"127.0.0.1,{port}", "-l", f"puredb:{folder}/users.pdb",
         "-E", "-A", "-H", "-g", folder / "pid", "-u", "1", *secure,
     ):  # fmt: skip
@@ -248,7 +248,7 @@ def pureftpd(folder: Path, identity: Identity, tls: str) -> Iterator[Daemon]:
 @contextlib.contextmanager
 def openssh(folder: Path, identity: Identity, *extra: str) -> Iterator[Daemon]:
     """Run as the unprivileged user whom it serves, so it needs no account of its own on the machine."""
-    root, port = site(folder), free_port()
+    root, port = make_folders(folder), free_port()
     for name, mode in (("host_key", 0o600), ("authorized_keys", 0o644)):
         (folder / name).write_bytes((identity.folder / name).read_bytes())
         (folder / name).chmod(mode)
@@ -263,7 +263,7 @@ def openssh(folder: Path, identity: Identity, *extra: str) -> Iterator[Daemon]:
             ]
         )
     )  # fmt: skip
-    with running(
+    with run_daemon(
         folder, port, "setpriv", f"--reuid={OWNER}", f"--regid={OWNER}", f"--groups={grp.getgrnam('shadow').gr_gid}",
         HOME / "openssh/usr/sbin/sshd", "-D", "-e", "-f", folder / "sshd_config",
     ):  # fmt: skip

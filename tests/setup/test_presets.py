@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from tests.conftest import House
+from tests.conftest import ProgramHarness
 
 from retour.cli import main
 from retour.setup.presets import presets
-from retour.setup.program_file import read
+from retour.setup.program_file import parse_program
 
 LOCKS = {
     "amazon-seller": {"months_after_month_end": 1, "days_after_month_end": 2},
@@ -22,13 +22,13 @@ def test_every_preset_is_tried_here() -> None:
 
 @pytest.mark.parametrize("preset", LOCKS)
 def test_a_preset_writes_a_program_that_is_right(
-    preset: str, tmp_path: Path, house: House, capsys: pytest.CaptureFixture[str]
+    preset: str, tmp_path: Path, house: ProgramHarness, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "my-shop.yaml"
     arguments = ["program", "new", "--preset", preset, "--file", str(path)]
     assert main([*arguments, "--name", "Müller: Schuhe", "--currency", "CHF", "--time-zone", "Europe/Zurich"]) == 0
     assert main(["program", "check", str(path)]) == 0
-    document = read(path.read_text("utf-8"))
+    document = parse_program(path.read_text("utf-8"))
     assert isinstance(document, dict)
     assert (document["program"], document["name"], document["currency"]) == ("my-shop", "Müller: Schuhe", "CHF")
     assert document["contracts"]["standard"]["lock"] == LOCKS[preset]

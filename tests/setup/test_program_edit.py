@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retour.setup.program_edit import rewritten
-from retour.setup.program_file import read
+from retour.setup.program_edit import rewrite
+from retour.setup.program_file import parse_program
 
 ROOT = Path(__file__).resolve().parents[2]
 ACME = (ROOT / "infra/local/sample/acme.yaml").read_text()
 
 
 def document(text: str = ACME) -> dict[str, Any]:
-    found = read(text)
+    found = parse_program(text)
     assert isinstance(found, dict), found
     return found
 
@@ -31,7 +31,7 @@ def test_a_value_is_changed_in_its_line() -> None:
     wanted = document()
     wanted["sources"]["warehouse"]["amount_means"] = "set_total"
     wanted["contracts"]["standard"]["valid_from"] = "2026-12-01"
-    gone, new = lines_gone_and_new(ACME, rewritten(ACME, wanted))
+    gone, new = lines_gone_and_new(ACME, rewrite(ACME, wanted))
     assert gone == ["    valid_from: 2026-01-01", "    amount_means: take_back"]
     assert new == ["    valid_from: 2026-12-01", "    amount_means: set_total"]
 
@@ -42,8 +42,8 @@ def test_a_group_is_added_changed_and_taken_out_with_the_comments_around_it_left
     wanted["sources"]["warehouse"]["mapping"]["columns"] = {"order_id": "Auftrag: Nr", "sku": "Artikel"}
     del wanted["sources"]["warehouse"]["mapping"]["encoding"]
     del wanted["sources"]["crm"]
-    text = rewritten(ACME, wanted)
-    assert read(text) == wanted
+    text = rewrite(ACME, wanted)
+    assert parse_program(text) == wanted
     assert "      columns: {order_id: 'Auftrag: Nr', sku: Artikel}\n" in text
     comments = [line for line in ACME.splitlines() if line.strip().startswith("#")]
     assert [line for line in text.splitlines() if line.strip().startswith("#")] == comments
@@ -54,37 +54,37 @@ def test_rules_take_the_place_of_a_payout() -> None:
     terms = wanted["contracts"]["standard"]
     del terms["payout"]
     terms["rules"] = [{"category": ["shoes"], "pays": "8%"}, {"pays": "5%"}]
-    text = rewritten(ACME, wanted)
-    assert read(text) == wanted
+    text = rewrite(ACME, wanted)
+    assert parse_program(text) == wanted
     assert "      - category: [shoes]\n        pays: 8%\n      - {pays: 5%}\n" in text
 
 
 def test_json_stays_json() -> None:
     wanted = document()
     wanted["name"] = "Größe"
-    assert json.loads(rewritten(json.dumps(document()), wanted)) == wanted
+    assert json.loads(rewrite(json.dumps(document()), wanted)) == wanted
 
 
 @pytest.mark.parametrize("ending", ["", "\n", "\n# end\n", "\n\n\n"])
 def test_something_is_added_at_the_end_of_a_text_that_ends_anyhow(ending: str) -> None:
     text = ACME.rstrip("\n") + ending
     wanted = {**document(text), "waiting_days": 40}
-    assert read(rewritten(text, wanted)) == wanted
+    assert parse_program(rewrite(text, wanted)) == wanted
 
 
 def test_an_empty_group_is_filled() -> None:
     text = ACME.replace("sale: {}", "sale:  # nothing yet")
     wanted = document(text)
     wanted["event_types"]["sale"] = {"repeated_orders": True}
-    assert read(rewritten(text, wanted)) == wanted
+    assert parse_program(rewrite(text, wanted)) == wanted
 
 
 def test_a_text_that_is_not_right_any_more_is_written_anew() -> None:
-    assert read(rewritten(ACME.replace("currency: EUR", "currency: EURO"), document())) == document()
+    assert parse_program(rewrite(ACME.replace("currency: EUR", "currency: EURO"), document())) == document()
 
 
 def test_the_same_again_changes_no_sign() -> None:
-    assert rewritten(ACME, document()) == ACME
+    assert rewrite(ACME, document()) == ACME
 
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=20)
@@ -100,4 +100,4 @@ def test_whatever_is_written_reads_as_it_was_meant(columns: dict[str, str], reas
     wanted = deepcopy(document())
     wanted["sources"]["warehouse"]["mapping"] = {"columns": columns, **({"reasons": reasons} if reasons else {})}
     del wanted["sources"][gone]
-    assert read(rewritten(ACME, wanted)) == wanted
+    assert parse_program(rewrite(ACME, wanted)) == wanted

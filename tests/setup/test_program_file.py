@@ -16,7 +16,15 @@ from retour.domain.contracts.pay import Percent
 from retour.domain.contracts.versions import with_versions_of
 from retour.domain.program import REASONS, program_from
 from retour.sentences import LANGUAGES, all_sentences, sentence
-from retour.setup.program_file import FAULTS_MAX, SIZE_MAX, Fault, accepted, language_of, read, schema
+from retour.setup.program_file import (
+    FAULTS_MAX,
+    SIZE_MAX,
+    Fault,
+    language_of,
+    load_schema,
+    parse_program,
+    parse_recorded,
+)
 
 ACME = """\
 program: acme
@@ -74,13 +82,13 @@ sources:
 
 
 def document(text: str = ACME) -> dict[str, Any]:
-    found = read(text)
+    found = parse_program(text)
     assert isinstance(found, dict), [str(fault) for fault in found]
     return found
 
 
 def faults(text: str) -> list[Fault]:
-    found = read(text)
+    found = parse_program(text)
     assert isinstance(found, list)
     return found
 
@@ -209,7 +217,7 @@ def test_a_fault_is_told_with_its_line_its_key_and_what_is_right(
 
 
 def test_every_description_that_a_fault_may_quote_stands_in_every_language() -> None:
-    published = schema()
+    published = load_schema()
     quoted = {text for node in objects_of(published) for text in quoted_by(node, published["$defs"])}
     about = "FAULT_DESCRIPTION/"
     known = {code.removeprefix(about) for code in all_sentences() if code.startswith(about)}
@@ -284,13 +292,13 @@ def test_nonsense_is_told_and_never_a_crash(text: str) -> None:
 @settings(deadline=None, max_examples=60)
 @given(st.text(alphabet=st.characters(codec=None, exclude_categories=()), max_size=60), st.integers(0, len(ACME)))
 def test_any_text_anywhere_is_read_or_told(noise: str, place: int) -> None:
-    found = read(ACME[:place] + noise + ACME[place:])
+    found = parse_program(ACME[:place] + noise + ACME[place:])
     assert isinstance(found, dict) or found
 
 
 def test_the_schema_is_a_schema_whose_every_object_is_closed() -> None:
-    Draft202012Validator.check_schema(schema())
-    for path, body in objects(schema(), ""):
+    Draft202012Validator.check_schema(load_schema())
+    for path, body in objects(load_schema(), ""):
         maps = "additionalProperties" in body
         assert maps or path.endswith(("/allOf", "/options")), f"{path} lets anything in"
 
@@ -307,8 +315,8 @@ def objects(node: Any, path: str) -> Any:
 
 
 def test_the_schema_describes_every_key_a_person_writes() -> None:
-    for path, body in properties(schema(), ""):
-        followed = schema()["$defs"].get(body.get("$ref", "").rpartition("/")[2], {})
+    for path, body in properties(load_schema(), ""):
+        followed = load_schema()["$defs"].get(body.get("$ref", "").rpartition("/")[2], {})
         assert body.get("description") or followed.get("description") or path.endswith("$schema"), path
 
 
@@ -332,8 +340,8 @@ def test_a_list_of_one_too_many_is_refused_at_its_key() -> None:
 
 def test_a_list_that_was_uploaded_may_be_named() -> None:
     text = changed("payout: 8%", "rules: [{pays: 8%, sku: [{list: outlet}]}]")
-    assert isinstance(read(text, ["outlet"]), dict)
-    [fault] = [one for one in read(text, ()) if isinstance(one, Fault)]
+    assert isinstance(parse_program(text, ["outlet"]), dict)
+    [fault] = [one for one in parse_program(text, ()) if isinstance(one, Fault)]
     assert (fault.line, fault.key) == (14, "contracts.standard.rules[1].sku[1].list")
     assert "no list 'outlet'" in fault.sentence
 
@@ -341,8 +349,8 @@ def test_a_list_that_was_uploaded_may_be_named() -> None:
 def test_what_was_recorded_once_is_recorded_again_as_it_is() -> None:
     """What is asked of documents since then does not take a program out of a ledger that is rebuilt."""
     text = changed("payout: 8%", "payout: 12.345678%")
-    assert isinstance(read(text), list)
-    again = accepted(text)
+    assert isinstance(parse_program(text), list)
+    again = parse_recorded(text)
     assert again == {
         **document(),
         "contracts": {"standard": {**document()["contracts"]["standard"], "payout": "12.345678%"}},

@@ -7,7 +7,7 @@ import json
 import re
 from pathlib import Path
 
-from retour.setup.terms_schema import definitions, locks_table, rules_table
+from retour.setup.terms_schema import locks_table, rules_table, term_definitions
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = ROOT / "shared/retour/setup/program.schema.json"
@@ -17,7 +17,7 @@ TABLES = {"| key of a rule": rules_table, "| `lock`": locks_table}
 
 def test_the_schema_has_the_terms_as_they_declare_themselves() -> None:
     published = json.loads(SCHEMA.read_text("utf-8"))["$defs"]
-    assert {name: published[name] for name in definitions()} == json.loads(json.dumps(definitions()))
+    assert {name: published[name] for name in term_definitions()} == json.loads(json.dumps(term_definitions()))
 
 
 def test_the_documents_have_them_too() -> None:
@@ -28,7 +28,7 @@ def test_the_documents_have_them_too() -> None:
 
 def write() -> None:
     text = SCHEMA.read_text("utf-8")
-    for name, body in definitions().items():
+    for name, body in term_definitions().items():
         said = json.dumps(body, indent=2, ensure_ascii=False).replace("\n", "\n    ")
         # Every part stands four spaces deep and ends where the next begins.
         text = re.sub(

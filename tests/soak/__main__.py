@@ -10,8 +10,8 @@ import time
 import traceback
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
-from tests.soak.run import Bad, first_bad
-from tests.soak.weave import Weaver
+from tests.soak.run import FailedHistory, first_failure
+from tests.soak.weave import Scheduler
 
 CHUNK = 2_000
 
@@ -36,7 +36,7 @@ def main() -> int:
     last = asked.first + asked.histories
     with ProcessPoolExecutor(asked.processes) as pool:
         chunks = [range(seed, min(seed + CHUNK, last)) for seed in range(asked.first, last, CHUNK)]
-        running = [pool.submit(first_bad, chunk) for chunk in chunks]
+        running = [pool.submit(first_failure, chunk) for chunk in chunks]
         for chunk in as_completed(running):
             bad = chunk.result()
             if bad:
@@ -69,13 +69,13 @@ def tried(asked: argparse.Namespace) -> int:
 
 
 def one(seed: int, verbose: bool) -> int:
-    weaver = Weaver(trace=[] if verbose else None)
-    bad = first_bad(range(seed, seed + 1), weaver)
+    weaver = Scheduler(trace=[] if verbose else None)
+    bad = first_failure(range(seed, seed + 1), weaver)
     print(*(weaver.trace or ()), sep="\n")
     if bad is None:
         print(f"seed {seed}: every promise kept")
         return 0
-    if verbose and isinstance(bad, Bad):
+    if verbose and isinstance(bad, FailedHistory):
         traceback.print_exception(bad.error)
     print(bad, file=sys.stderr)
     return 1

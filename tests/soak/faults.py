@@ -21,13 +21,13 @@ from typing import Any
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 
-from retour.domain.delivery import Channel, Kind
-from retour.intake.attempt import handle
-from retour.intake.drop import drops_at
-from retour.intake.receive import receive
+from retour.domain.delivery import Channel, DeliveryKind
+from retour.intake.ingest import ingest
+from retour.intake.processing import process_delivery
+from retour.intake.sftp_uploads import store_uploads
 from retour.operations.sweep import sweep
-from retour.replies.tell import tell as answer
-from tests.conftest import PROGRAM, House
+from retour.replies.send import send_reply as answer
+from tests.conftest import PROGRAM, ProgramHarness
 from tests.soak.storage import house, stored
 
 AT_ONCE = 8
@@ -85,7 +85,7 @@ def never(_: int) -> None:
 
 
 @contextmanager
-def faults(shop: House, proxy: Proxy) -> Iterator[Proxy]:
+def faults(shop: ProgramHarness, proxy: Proxy) -> Iterator[Proxy]:
     """Faults between a house and its table and bucket."""
     listening = [(shop.hub._dynamodb.meta.events, "dynamodb"), (shop.hub.inbox.client.meta.events, "s3")]
     for events, service in listening:
@@ -109,7 +109,7 @@ def until_taken(deliver: Callable[[], Any]) -> Any:
     raise AssertionError("it was never taken in")
 
 
-def tell(shop: House, run: str) -> None:
+def tell(shop: ProgramHarness, run: str) -> None:
     """A return too early, the sale, a call with two changes of it, the same call again, and a file with its answer."""
     a, b = f"{run}-A", f"{run}-B"
     early = {"reference": f"{run}-0", "order_id": b, "change": "take_back", "amount": "5.00"}
@@ -122,10 +122,10 @@ def tell(shop: House, run: str) -> None:
     for _ in range(2):
         until_taken(lambda: shop.modify(*changes, identity=f"{run}-call"))
     rows = rows_of(run)
-    delivery = shop.delivery(Kind.FILE, rows, "warehouse", Channel.SFTP, name=f"{run}.csv", identity=f"{run}-f")
+    delivery = shop.delivery(DeliveryKind.FILE, rows, "warehouse", Channel.SFTP, name=f"{run}.csv", identity=f"{run}-f")
     delivery = replace(delivery, body_key=f"raw/{shop.program}/{delivery.id}")
     until_taken(lambda: shop.hub.inbox.put(delivery.body_key, rows))
-    until_taken(lambda: receive(shop.hub, delivery, None))
+    until_taken(lambda: ingest(shop.hub, delivery, None))
     asked = {"program": shop.program, "delivery": delivery.id, "what": "batch"}
     until_taken(lambda: answer(shop.hub, asked))
 
@@ -135,7 +135,7 @@ def rows_of(run: str) -> bytes:
     return f"reference,order_id,change,amount,currency\n{rows}".encode()
 
 
-def stands(shop: House, run: str) -> list[tuple[int, int, str, int]]:
+def stands(shop: ProgramHarness, run: str) -> list[tuple[int, int, str, int]]:
     found = []
     for key in (f"{run}-A", f"{run}-B"):
         order = shop.order(key)
@@ -147,7 +147,7 @@ def stands(shop: House, run: str) -> list[tuple[int, int, str, int]]:
     return found
 
 
-def answers_to(shop: House, run: str) -> list[bytes]:
+def answers_to(shop: ProgramHarness, run: str) -> list[bytes]:
     """The results that were left beside the upload of a run."""
     folder = f"sftp/{shop.program}/warehouse/"
     keys = [key for key in shop.hub.inbox.keys(folder) if f"result_{run}.csv" in key]
@@ -157,7 +157,7 @@ def answers_to(shop: House, run: str) -> list[bytes]:
 # One kill at a request
 
 
-def kill_once(shop: House, run: str, at: int, when: str) -> Proxy:
+def kill_once(shop: ProgramHarness, run: str, at: int, when: str) -> Proxy:
     """A whole run in which one worker ends at a request, before it is sent or before its answer is read."""
     struck = [False]
 
@@ -208,7 +208,7 @@ class Weather:
 
 
 @contextmanager
-def unwell_store(shop: House, weather: Weather) -> Iterator[Weather]:
+def unwell_store(shop: ProgramHarness, weather: Weather) -> Iterator[Weather]:
     listening = []
     for client, service in ((shop.hub._dynamodb, "dynamodb"), (shop.hub.inbox.client, "s3")):
 
@@ -241,7 +241,7 @@ class Raw(io.BytesIO):
         yield self.read()
 
 
-def uploads(shop: House, run: str, chance: random.Random) -> None:
+def uploads(shop: ProgramHarness, run: str, chance: random.Random) -> None:
     """Five uploads, three of them to one name; of each an event comes once, twice or never, in any order."""
     events = []
     for n in range(UPLOADS):
@@ -252,10 +252,10 @@ def uploads(shop: House, run: str, chance: random.Random) -> None:
         events += [key] * chance.choice((0, 1, 1, 2))
     chance.shuffle(events)
     for key in events:
-        until_taken(lambda key=key: [handle(shop.hub, delivery) for delivery in drops_at(shop.hub, key)])
+        until_taken(lambda key=key: [process_delivery(shop.hub, delivery) for delivery in store_uploads(shop.hub, key)])
 
 
-def swept(shop: House) -> None:
+def swept(shop: ProgramHarness) -> None:
     program = shop.hub.program(shop.program)
     assert program is not None
     for _ in range(2):
@@ -283,16 +283,16 @@ def unwell(environment: dict[str, str], seed: int, *, throttles: bool = True) ->
     return weather
 
 
-def put_again(shop: House, run: str) -> int:
+def put_again(shop: ProgramHarness, run: str) -> int:
     """How many uploads were put again because their answer was lost, as clients do: so many more versions there are."""
     kept = [one for one in shop.hub.inbox.versions(f"sftp/{shop.program}/warehouse/{run}-") if not one.removed]
     return len(kept) - UPLOADS
 
 
-def files_of(shop: House) -> list[str]:
+def files_of(shop: ProgramHarness) -> list[str]:
     day = f"{shop.clock.moment:%Y%m%d}"
     found = shop.hub.deliveries(shop.program).newest(day, most=500)
-    return [one.delivery.name for one in found if one.delivery.kind is Kind.FILE]
+    return [one.delivery.name for one in found if one.delivery.kind is DeliveryKind.FILE]
 
 
 # Orders of arrival
@@ -312,7 +312,9 @@ def deliveries(number: int, orders: list[str]) -> list[dict[str, str]]:
     ]
 
 
-def in_any_order(shop: House, told: list[dict[str, str]], orders: list[str], turn: int, chance: random.Random) -> Any:
+def in_any_order(
+    shop: ProgramHarness, told: list[dict[str, str]], orders: list[str], turn: int, chance: random.Random
+) -> Any:
     """What orders come to when all is told in an order of arrival of its own (case D15)."""
     shop.report(*({"order_id": f"{one}-{turn}", "amount": "100.00"} for one in orders))
     shuffled = list(told)

@@ -55,7 +55,7 @@ CASTS = 64
 @cache
 def programs(cast: int = 0) -> tuple[Program, ...]:
     """The program and what becomes of it: other terms, other settings; each version knows all contracts before it."""
-    changed = edited(random.Random(f"terms {cast}")) if cast else plain_edits()
+    changed = edit_terms(random.Random(f"terms {cast}")) if cast else plain_edits()
     changed.append(
         {
             **changed[-1],
@@ -82,7 +82,7 @@ def with_standard(document: dict[str, Any], **terms: Any) -> dict[str, Any]:
     return {**document, "contracts": {**contracts, "standard": {**contracts["standard"], **terms}}}
 
 
-def edited(dice: random.Random) -> list[dict[str, Any]]:
+def edit_terms(dice: random.Random) -> list[dict[str, Any]]:
     """Terms, locks and partners changed at random; somebody always has terms for everybody."""
     documents = [DOCUMENT]
     for _ in range(dice.randint(1, 4)):
@@ -130,7 +130,9 @@ def history(dice: random.Random) -> History:
         eager=dice.choice([0.0, 0.3]),
         page=dice.choice([1_000_000, 1_000_000, 3]),
     )
-    past.steps = ordered(dice, past) if past.ordered else of_subjects(dice) if past.told else mixed(dice)
+    past.steps = (
+        ordered_history(dice, past) if past.ordered else subject_history(dice) if past.told else mixed_history(dice)
+    )
     return past
 
 
@@ -146,7 +148,7 @@ def lines(dice: random.Random) -> list[dict[str, Any]]:
     ]
 
 
-def ordered(dice: random.Random, past: History) -> list[dict[str, Any]]:
+def ordered_history(dice: random.Random, past: History) -> list[dict[str, Any]]:
     """One action and one source whose own time orders what it says: whatever arrives when, the ledger is the same."""
     sold = {"order_id": "A", "event_type": "sale", "partner": "p1", "event_time": EVENT, "items": lines(dice)}
     past.sent = [end_result(dice, n) for n in range(dice.randint(1, 5))]
@@ -157,7 +159,7 @@ def ordered(dice: random.Random, past: History) -> list[dict[str, Any]]:
     while waiting:
         some, waiting = waiting[: (cut := dice.randint(1, 3))], waiting[cut:]
         steps.append(arrival("till", some, dice))
-    steps += [again(step, dice) for step in steps if dice.random() < 0.3]
+    steps += [redelivery(step, dice) for step in steps if dice.random() < 0.3]
     if dice.random() < 0.4:
         steps.append({"do": "program"})
     dice.shuffle(steps)
@@ -188,7 +190,7 @@ def end_result(dice: random.Random, number: int) -> dict[str, Any]:
     return said
 
 
-def of_subjects(dice: random.Random) -> list[dict[str, Any]]:
+def subject_history(dice: random.Random) -> list[dict[str, Any]]:
     """One action, and what two senders of one namespace say of refunds, disputes and the order: in versions, twice,
     in any order, beside returns that name no subject."""
     sold = {"order_id": "A", "event_type": "sale", "partner": "p1", "event_time": EVENT, "items": lines(dice)}
@@ -199,7 +201,7 @@ def of_subjects(dice: random.Random) -> list[dict[str, Any]]:
     for _ in range(dice.randint(1, 4)):
         some = [dice.choice(pool) for _ in range(dice.randint(1, 3))]
         steps.append(arrival(dice.choice(["erp", "twin"]), some, dice))
-    steps += [again(step, dice) for step in steps if dice.random() < 0.4]
+    steps += [redelivery(step, dice) for step in steps if dice.random() < 0.4]
     if dice.random() < 0.4:
         steps.append({"do": "program"})
     dice.shuffle(steps)
@@ -224,17 +226,17 @@ def statement(dice: random.Random) -> dict[str, Any]:
     return said | {"change": "take_back", "amount": money(dice, 6000)}
 
 
-def mixed(dice: random.Random) -> list[dict[str, Any]]:
+def mixed_history(dice: random.Random) -> list[dict[str, Any]]:
     """Anything: orders of several actions, ids before their orders, twins, quotes of the same numbers, locks."""
     steps: list[dict[str, Any]] = [report(actions(dice), dice) for _ in range(dice.randint(1, 2))]
-    pool = [something(dice, n) for n in range(dice.randint(2, 6))]
+    pool = [random_record(dice, n) for n in range(dice.randint(2, 6))]
     for source in dice.choices(["erp", "erp", "shop", "till", "twin"], k=dice.randint(1, 4)):
         some = [dice.choice(pool) for _ in range(dice.randint(1, 3))]
         some = [
             {**one, "amount": money(dice, 5000)} if "amount" in one and dice.random() < 0.2 else one for one in some
         ]
         steps.append(arrival(source, some, dice))
-    steps += [again(step, dice) for step in steps if dice.random() < 0.3]
+    steps += [redelivery(step, dice) for step in steps if dice.random() < 0.3]
     dice.shuffle(steps)
     for _ in range(dice.randint(0, 2)):
         decision = {"do": "decide", "dice": dice.random(), "identity": f"p{dice.random()}"}
@@ -268,7 +270,7 @@ def actions(dice: random.Random) -> list[dict[str, Any]]:
     return [{**one, "partner": "p1", "event_time": EVENT, "items": lines(dice)} for one in some]
 
 
-def something(dice: random.Random, number: int) -> dict[str, Any]:
+def random_record(dice: random.Random, number: int) -> dict[str, Any]:
     said: dict[str, Any] = dice.choice(
         [{"order_id": "A"}, {"order_id": "A"}, {"order_id": "B"}, {"action_id": "X1"}, {"action_id": "X2"}]
     ).copy()
@@ -311,6 +313,6 @@ def arrival(source: str, records: Sequence[dict[str, Any]], dice: random.Random)
     return {**step, "file": True} if file else step
 
 
-def again(step: dict[str, Any], dice: random.Random) -> dict[str, Any]:
+def redelivery(step: dict[str, Any], dice: random.Random) -> dict[str, Any]:
     """The very same delivery once more; or the same records in a delivery of their own."""
     return dict(step) if dice.random() < 0.6 else {**step, "identity": f"{dice.random()}"}

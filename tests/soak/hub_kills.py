@@ -10,11 +10,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tests.local.conftest import Running, running_hub
+from tests.local.conftest import RunningHub, running_hub
 from tests.local.test_hub import OWN_PROGRAM, action, ask, eventually
 from tests.local.test_killed import SOURCES, TAKE_BACK, P, acted, dropped, filed, mailed, modified
 
-Do = Callable[[Running, str], Any]
+Do = Callable[[RunningHub, str], Any]
 CHANNELS: dict[str, tuple[Do, str]] = {
     "call": (lambda hub, order: modified(hub, order, **TAKE_BACK), "90.00"),
     "file": (filed, "70.00"),
@@ -55,7 +55,7 @@ def run_hub_kills(kills: int, seed: int) -> str:
     return f"{kills} kills of the whole hub of seed {seed}, {acknowledged} of them after an answer: each change once"
 
 
-def cut(hub: Running, order: str, channel: str, after: float, done: list[tuple[str, str]]) -> bool:
+def cut(hub: RunningHub, order: str, channel: str, after: float, done: list[tuple[str, str]]) -> bool:
     """Whether the sender was answered before the power went; who was not says it again in the next round."""
     answered = threading.Event()
 
@@ -73,7 +73,7 @@ def cut(hub: Running, order: str, channel: str, after: float, done: list[tuple[s
     return told
 
 
-def settle(hub: Running, done: list[tuple[str, str]]) -> None:
+def settle(hub: RunningHub, done: list[tuple[str, str]]) -> None:
     """The last one is as it should be; said again first where nobody was answered."""
     if not done:
         return

@@ -13,7 +13,7 @@ from retour.domain.actions.modification import Modification
 from retour.domain.contracts.contract import Contract
 
 
-class CannotBe(Exception):
+class RefusedBySpecError(Exception):
     """The spec refuses this change on this standing."""
 
 
@@ -41,29 +41,29 @@ def remains(action: Action, counted: Iterable[tuple[Modification, int]], contrac
         contract=action.contract,
         lock=action.locks_at,
     )
-    line_up = sorted(counted, key=lambda one: age(one[0]))
+    line_up = sorted(counted, key=lambda one: fold_position(one[0]))
     gone: set[str] = set()
     for record, _ in reversed(line_up):
         if record.verb == "undo" and record.id not in gone:
-            gone.add(named(record))
+            gone.add(undone_id(record))
     # One that is ordered by its source's own time may come before others, and leave them nothing to change.
     may_be_idle = any(record.orders_by != record.received_at for record, _ in line_up)
     for record, version in line_up:
         if record.id not in gone and record.subject is None:
             try:
                 apply(action, state, record, contracts[version - 1])
-            except CannotBe:
+            except RefusedBySpecError:
                 if not may_be_idle:
                     raise
     take_what_subjects_say(action, state, [one for one in line_up if one[0].subject])
     return state
 
 
-def age(record: Modification) -> tuple[datetime, datetime, int, str]:
+def fold_position(record: Modification) -> tuple[datetime, datetime, int, str]:
     return record.orders_by, record.received_at, record.provenance.position, record.id
 
 
-def named(record: Modification) -> str:
+def undone_id(record: Modification) -> str:
     return str(getattr(record.change, "undoes", getattr(record.change, "held", ""))).split("~")[-1]
 
 
@@ -91,13 +91,13 @@ def apply(action: Action, state: Remains, record: Modification, terms: Contract)
         elif change.restores:  # type: ignore[union-attr]
             bring_back(state, every, terms)
         else:
-            raise CannotBe
+            raise RefusedBySpecError
         return
     meant = [
         i for i in every if record.sku in (None, action.lines[i].sku) and record.line in (None, action.lines[i].line)
     ]
     if not meant:
-        raise CannotBe
+        raise RefusedBySpecError
     if verb == "restore":
         bring_back(state, meant, terms)
         return
@@ -107,7 +107,7 @@ def apply(action: Action, state: Remains, record: Modification, terms: Contract)
             wanted[i] = (0, 0)
     elif verb in ("set_total", "set_quantity") and state.before is not None and state.reversed_by != record.source:
         if (change.quantity if verb == "set_quantity" else change.amount) != 0:  # type: ignore[union-attr]
-            raise CannotBe
+            raise RefusedBySpecError
         return
     elif verb == "set_total":
         set_total(action, state, meant, cents(change.amount), wanted)  # type: ignore[union-attr]
@@ -116,16 +116,16 @@ def apply(action: Action, state: Remains, record: Modification, terms: Contract)
     elif verb == "take_back":
         if state.before is not None:
             if not change.clamp:  # type: ignore[union-attr]
-                raise CannotBe
+                raise RefusedBySpecError
             return
         take_back(action, state, meant, change, wanted)
-    settle(action, state, record, wanted, terms)
+    set_lines(action, state, record, wanted, terms)
 
 
 def set_total(action: Action, state: Remains, meant: list[int], total: int, wanted: list[tuple[int, int]]) -> None:
     sold, have = [action.lines[i].amount for i in meant], [state.amounts[i] for i in meant]
     if total > sum(sold):
-        raise CannotBe
+        raise RefusedBySpecError
     if total == 0:
         if any(have):
             for i in meant:
@@ -144,7 +144,7 @@ def set_quantity(action: Action, meant: list[int], change: object, wanted: list[
     one_item(action, meant)
     missing = sum(action.lines[i].quantity for i in meant) - change.quantity  # type: ignore[attr-defined]
     if missing < 0:
-        raise CannotBe
+        raise RefusedBySpecError
     if change.quantity == 0:  # type: ignore[attr-defined]
         for i in meant:
             wanted[i] = (0, 0)
@@ -157,7 +157,7 @@ def set_quantity(action: Action, meant: list[int], change: object, wanted: list[
     if change.amount is not None:  # type: ignore[attr-defined]
         total = cents(change.amount)  # type: ignore[attr-defined]
         if total > sum(action.lines[i].amount for i in meant):
-            raise CannotBe
+            raise RefusedBySpecError
         for i, part in zip(meant, spread(total, [wanted[i][0] for i in meant]), strict=True):
             wanted[i] = (part, wanted[i][1])
 
@@ -168,7 +168,7 @@ def take_back(action: Action, state: Remains, meant: list[int], change: object, 
     if units is not None:
         one_item(action, meant)
         if units > sum(state.units[i] for i in meant) and not clamp:
-            raise CannotBe
+            raise RefusedBySpecError
         for i in meant:
             line, out = action.lines[i], min(units, state.units[i])
             units -= out
@@ -180,12 +180,12 @@ def take_back(action: Action, state: Remains, meant: list[int], change: object, 
         left = [state.amounts[i] for i in meant]
         taken = cents(amount)
         if taken > sum(left) and not clamp:
-            raise CannotBe
+            raise RefusedBySpecError
         for i, part in zip(meant, spread(min(taken, sum(left)), left), strict=True):
             wanted[i] = (state.amounts[i] - part, wanted[i][1])
 
 
-def settle(
+def set_lines(
     action: Action, state: Remains, record: Modification, wanted: list[tuple[int, int]], terms: Contract
 ) -> None:
     """The lines as wanted, none with units and no amount or the other way round; with nothing left of what was worth
@@ -215,7 +215,7 @@ def settle(
     if not down:
         state.before = state.reversed_by = None
     if wanted != have:
-        state.contract, state.priced_by = terms.number, age(record)
+        state.contract, state.priced_by = terms.number, fold_position(record)
     state.approved = state.approved and not down
     state.amounts, state.units = [a for a, _ in wanted], [u for _, u in wanted]
 
@@ -239,7 +239,7 @@ def bring_back(state: Remains, meant: Iterable[int], terms: Contract) -> None:
     state.contract = terms.number
 
 
-Said = dict[tuple[int, ...], tuple[int, int, int]]
+StatementTotals = dict[tuple[int, ...], tuple[int, int, int]]
 """Of each target the amount that is taken back, the units by their share, and the units the amount is for."""
 
 
@@ -248,7 +248,7 @@ def take_what_subjects_say(action: Action, state: Remains, told: Sequence[tuple[
     subjects: dict[str, list[tuple[Modification, int]]] = {}
     for record, version in told:
         subjects.setdefault(record.subject or "", []).append((record, version))
-    together: Said = {}
+    together: StatementTotals = {}
     for records in subjects.values():
         said, since, contract = newest(action, records)
         add(together, said)
@@ -280,37 +280,37 @@ def take_what_subjects_say(action: Action, state: Remains, told: Sequence[tuple[
 
 def newest(
     action: Action, records: Sequence[tuple[Modification, int]]
-) -> tuple[Said, tuple[datetime, datetime, int, str], int]:
+) -> tuple[StatementTotals, tuple[datetime, datetime, int, str], int]:
     """What a subject says last; since which record it says so, and that one's contract version."""
     by_version: dict[object, list[tuple[Modification, int]]] = {}
     for record, contract in records:
         by_version.setdefault(record.version, []).append((record, contract))
-    said: Said = {}
-    since, number = age(records[0][0]), 0
+    said: StatementTotals = {}
+    since, number = fold_position(records[0][0]), 0
     for version in sorted(by_version):  # type: ignore[type-var]
         now = statement(action, [record for record, _ in by_version[version]])
         if now != said:
-            first, number = min(by_version[version], key=lambda one: age(one[0]))
-            since = age(first)
+            first, number = min(by_version[version], key=lambda one: fold_position(one[0]))
+            since = fold_position(first)
         said = now
     return said, since, number
 
 
-def statement(action: Action, records: Sequence[Modification]) -> Said:
+def statement(action: Action, records: Sequence[Modification]) -> StatementTotals:
     """The rows of a delivery add up; where two deliveries differ on a target, the one that takes more counts."""
     best: dict[tuple[int, ...], tuple[int, int, int]] = {}
     for delivery in sorted({record.provenance.delivery for record in records}):
-        of_delivery: Said = {}
+        of_delivery: StatementTotals = {}
         for record in records:
             if record.provenance.delivery == delivery:
-                add(of_delivery, claimed(action, record))
+                add(of_delivery, claims(action, record))
         for target, claim in of_delivery.items():
             before = best.get(target, (0, 0, 0))
             best[target] = max(before, claim, key=lambda one: (one[0], one[1] + one[2]))
     return {target: claim for target, claim in best.items() if any(claim)}
 
 
-def claimed(action: Action, record: Modification) -> Said:
+def claims(action: Action, record: Modification) -> StatementTotals:
     change = record.change
     meant = tuple(i for i, line in enumerate(action.lines) if record.sku in (None, line.sku))
     sale = sum(action.lines[i].amount for i in meant)
@@ -324,7 +324,7 @@ def claimed(action: Action, record: Modification) -> Said:
     return {meant: (cents(amount), 0, units or 0)}
 
 
-def add(together: Said, said: Said) -> None:
+def add(together: StatementTotals, said: StatementTotals) -> None:
     for target, claim in said.items():
         before = together.get(target, (0, 0, 0))
         together[target] = (before[0] + claim[0], before[1] + claim[1], before[2] + claim[2])
@@ -332,13 +332,13 @@ def add(together: Said, said: Said) -> None:
 
 def one_item(action: Action, meant: list[int]) -> None:
     if len({action.lines[i].sku for i in meant}) != 1:
-        raise CannotBe
+        raise RefusedBySpecError
 
 
 def cents(amount: object) -> int:
     exact = Fraction(str(amount)) * 100
     if exact.denominator != 1 or exact < 0:
-        raise CannotBe
+        raise RefusedBySpecError
     return int(exact)
 
 

@@ -10,16 +10,16 @@ from retour import normalise
 from retour.domain.actions import decide, fold
 from retour.domain.actions.action import Action
 from retour.domain.actions.codes import Code
-from retour.domain.actions.fence import LowWater
+from retour.domain.actions.fence import LowWaterMark
 from retour.domain.actions.modification import Modification, Undo, digest
-from retour.domain.actions.order import Head, Order, first_head, named_record
+from retour.domain.actions.order import ActionHead, Order, initial_head, target_record_id
 from retour.domain.actions.outcome import Outcome
 from retour.intake import actions
 from retour.posting import fold as posting
 from retour.posting import refold, rows, waiting
 from retour.schedule import locking
 from retour.store import items
-from retour.store.ledger import HeadChange, TableLedger
+from retour.store.ledger import HeadWrite, TableLedger
 from tests.soak.world import ACME, TABLE
 
 
@@ -32,7 +32,7 @@ class Mutant:
     ledger: type[TableLedger] = TableLedger
 
     @contextmanager
-    def loose(self) -> Iterator[type[TableLedger]]:
+    def applied(self) -> Iterator[type[TableLedger]]:
         kept = [(owner, name, getattr(owner, name)) for owner, name, _ in self.replaced]
         for owner, name, instead in self.replaced:
             setattr(owner, name, instead)
@@ -47,7 +47,7 @@ class Mutant:
 
 
 class WithoutVersionCheck(TableLedger):
-    def write_heads(self, order_key: str, changes: Sequence[HeadChange]) -> bool:
+    def write_heads(self, order_key: str, changes: Sequence[HeadWrite]) -> bool:
         for change in changes:
             self.client.put_item(TableName=TABLE, Item=self._put_of(self.partition_key(order_key), change)["Item"])
         return True
@@ -74,10 +74,10 @@ class InsertsBlindly(TableLedger):
 class CountsByAdding(TableLedger):
     """The count of changes is a counter beside the head, added to before the head is written."""
 
-    def write_heads(self, order_key: str, changes: Sequence[HeadChange]) -> bool:
+    def write_heads(self, order_key: str, changes: Sequence[HeadWrite]) -> bool:
         return super().write_heads(order_key, [self.counted(order_key, change) for change in changes])
 
-    def counted(self, order_key: str, change: HeadChange) -> HeadChange:
+    def counted(self, order_key: str, change: HeadWrite) -> HeadWrite:
         counter = {"PK": items.s(f"N#{ACME}#{order_key}"), "SK": items.s(change.head.action)}
         found = self.client.get_item(TableName=TABLE, Key=counter).get("Item")
         more = change.head.changes - (change.seen.changes if change.seen else 0)
@@ -89,8 +89,8 @@ class CountsByAdding(TableLedger):
 class WritesHeadsAlone(TableLedger):
     """Only what changed is written: two who see different actions of an order do not meet."""
 
-    def write_heads(self, order_key: str, changes: Sequence[HeadChange]) -> bool:
-        def says_more(change: HeadChange) -> bool:
+    def write_heads(self, order_key: str, changes: Sequence[HeadWrite]) -> bool:
+        def says_more(change: HeadWrite) -> bool:
             seen = change.seen
             return seen is None or (seen.log, seen.final) != (change.head.log, change.head.final)
 
@@ -98,14 +98,14 @@ class WritesHeadsAlone(TableLedger):
 
 
 class SealsWhatIsNotWritten(TableLedger):
-    def _sealed(self, partition: str, head: Head, seen: Head | None) -> Head:
+    def _seal_old_entries(self, partition: str, head: ActionHead, seen: ActionHead | None) -> ActionHead:
         return super()._sealed(partition, head, replace(head, sealed=seen.sealed if seen else 0))
 
 
 class SealsAfterwards(TableLedger):
     """The page is put after the update that drops its entries."""
 
-    def write_heads(self, order_key: str, changes: Sequence[HeadChange]) -> bool:
+    def write_heads(self, order_key: str, changes: Sequence[HeadWrite]) -> bool:
         put, pages = self.client.put_item, []
 
         class Later:
@@ -141,34 +141,34 @@ def by_the_clock(original: Callable[..., Any]) -> Callable[..., Any]:
             passed.update(modification.id for modification in modifications)
         return original(ledger, program, key, modifications, now)
 
-    def too_late(head: Head, record: Modification) -> Code | None:
+    def too_late(head: ActionHead, record: Modification) -> Code | None:
         return None if record.id in passed else decide_too_late(head, record)
 
-    decide_too_late = decide.too_late
+    decide_too_late = decide.lateness_code
     take_order.too_late = too_late  # type: ignore[attr-defined]
     return take_order
 
 
-CHECKED_ONCE = by_the_clock(rows.take_order)
-BOOK = fold.booked_on
+CHECKED_ONCE = by_the_clock(rows.post_order)
+BOOK = fold.book_on_action
 
 
 def undo_that_rewrites(order: Order, action: Action, record: Modification, contracts: Any, now: datetime) -> Order:
     order = BOOK(order, action, record, contracts, now)
     if isinstance(record.change, Undo):
         head = order.heads[action.id]
-        undone = named_record(record)
+        undone = target_record_id(record)
         log = tuple(replace(e, outcome=Outcome.REFUSED) if e.id == undone else e for e in head.log)
         return replace(order, heads={**order.heads, action.id: replace(head, log=log)})
     return order
 
 
 def attempt_without_delivery(order: Order, modification: Modification) -> Modification | None:
-    attempt = TRIED(order, modification)
+    attempt = RETRY_ATTEMPT(order, modification)
     return replace(attempt, attempt="again") if attempt else None
 
 
-TRIED = rows.tried_again
+RETRY_ATTEMPT = rows.retry_attempt
 
 
 def acknowledged_before_written(ledger: Any, order: Order, modifications: Any) -> Order:
@@ -177,11 +177,11 @@ def acknowledged_before_written(ledger: Any, order: Order, modifications: Any) -
     return replace(order, records=list(known.values()))
 
 
-def whatever_was_written(ledger: Any, order: Order, folded: Order, now: datetime) -> Order:
-    return WRITTEN(ledger, order, folded, now) or folded
+def save_heads_blindly(ledger: Any, order: Order, folded: Order, now: datetime) -> Order:
+    return SAVE_HEADS(ledger, order, folded, now) or folded
 
 
-WRITTEN = posting.written
+SAVE_HEADS = posting.save_heads
 
 
 def identified_by_arrival(self: Any, place: str, target: str, *, reference: str | None, **more: Any) -> str:
@@ -190,19 +190,19 @@ def identified_by_arrival(self: Any, place: str, target: str, *, reference: str 
     return IDENTITY(self, place, target, reference=reference, **more)
 
 
-IDENTITY = normalise.Reading.identity_of
+IDENTITY = normalise.Normaliser.identity_of
 
 
-def nobody_looks_again(hub: Any, program_id: str, home: str) -> None:
+def skip_refold(hub: Any, program_id: str, home: str) -> None:
     program = hub.program(program_id)
     ledger = hub.ledger(program)
-    posting.settle(ledger, home, hub.now(), ledger.order(home))
+    posting.fold_and_save(ledger, home, hub.now(), ledger.order(home))
 
 
 def fold_from_the_start(order: Order, contracts: Any, now: datetime) -> Order:
     """Each fold books everything anew: by whatever the terms and the order are now."""
     heads = {
-        name: replace(first_head(action, contracts), version=head.version, sealed=head.sealed)
+        name: replace(initial_head(action, contracts), version=head.version, sealed=head.sealed)
         for name, head in order.heads.items()
         if (action := order.action(name)) and head.final is None
     }
@@ -212,11 +212,11 @@ def fold_from_the_start(order: Order, contracts: Any, now: datetime) -> Order:
 FOLD = fold.fold
 
 
-def drawn_away(order: Order, record: Modification) -> bool:
+def never_decided(order: Order, record: Modification) -> bool:
     return False
 
 
-def never_held_back(self: LowWater, locks_at: datetime, now: datetime, patience: Any) -> bool:
+def never_held_back(self: LowWaterMark, locks_at: datetime, now: datetime, patience: Any) -> bool:
     return False
 
 
@@ -227,25 +227,25 @@ MUTANTS: dict[str, Mutant] = {
     "counter added to": Mutant("a lost race or a kill counts a change twice", ledger=CountsByAdding),
     "heads written alone": Mutant("a record is booked on two actions", ledger=WritesHeadsAlone),
     "given up and booked": Mutant(
-        "a record is given up while its action is reported", [(posting, "beside_no_action", lambda *_: False)]
+        "a record is given up while its action is reported", [(posting, "has_unassigned_rival", lambda *_: False)]
     ),
     "page sealed by a loser": Mutant("entries nobody wrote are sealed", ledger=SealsWhatIsNotWritten),
     "page put afterwards": Mutant("a kill between drops sealed entries", ledger=SealsAfterwards),
     "lock checked at the start only": Mutant(
         "what waited is accepted after the lock",
         [
-            (rows, "take_order", CHECKED_ONCE),
+            (rows, "post_order", CHECKED_ONCE),
             *[(room, "too_late", CHECKED_ONCE.too_late) for room in (decide, fold)],  # type: ignore[attr-defined]
         ],
     ),
     "fence without low-water mark": Mutant(
-        "final while a delivery received in time is still open", [(LowWater, "holds_back", never_held_back)]
+        "final while a delivery received in time is still open", [(LowWaterMark, "holds_back", never_held_back)]
     ),
     "refused keeps its reference": Mutant(
         "a refusal uses the reference up", [(decide, "reference_holder", holder_even_refused)]
     ),
     "attempt without its delivery": Mutant(
-        "the third try is taken for the second", [(rows, "tried_again", attempt_without_delivery)]
+        "the third try is taken for the second", [(rows, "retry_attempt", attempt_without_delivery)]
     ),
     "waiting forgotten": Mutant(
         "what waits beside an action id stays there",
@@ -253,18 +253,18 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "nobody looks again": Mutant(
         "reported between the look and the insert",
-        [(rows, "moved_meanwhile", lambda *_: None), (refold, "fold_again", nobody_looks_again)],
+        [(rows, "fold_into_reported_order", lambda *_: None), (refold, "refold_order", skip_refold)],
     ),
-    "undo rewrites": Mutant("the undone record's entry is changed", [(fold, "booked_on", undo_that_rewrites)]),
+    "undo rewrites": Mutant("the undone record's entry is changed", [(fold, "book_on_action", undo_that_rewrites)]),
     "acknowledged before written": Mutant(
-        "an answer without an insert", [(rows, "inserted", acknowledged_before_written)]
+        "an answer without an insert", [(rows, "insert_missing", acknowledged_before_written)]
     ),
-    "loser believes itself": Mutant("a lost write is told as booked", [(posting, "written", whatever_was_written)]),
+    "loser believes itself": Mutant("a lost write is told as booked", [(posting, "save_heads", save_heads_blindly)]),
     "identity by arrival": Mutant(
-        "a redelivered row is another record", [(normalise.Reading, "identity_of", identified_by_arrival)]
+        "a redelivered row is another record", [(normalise.Normaliser, "identity_of", identified_by_arrival)]
     ),
     "fold from the start": Mutant("booked outcomes are decided again", [(posting, "fold", fold_from_the_start)]),
     "drawn away by a later action": Mutant(
-        "a record is booked again on an action that came later", [(fold, "settled_elsewhere", drawn_away)]
+        "a record is booked again on an action that came later", [(fold, "is_already_decided", never_decided)]
     ),
 }

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from retour.store.ledger import TableLedger
-from tests.soak.judge import judge
-from tests.soak.weave import Weaver
+from tests.soak.judge import check_invariants
+from tests.soak.weave import Scheduler
 from tests.soak.world import play, quick
 
 COLLECT = 500
@@ -14,30 +14,30 @@ COLLECT = 500
 
 
 @dataclass(frozen=True)
-class Bad:
+class FailedHistory:
     seed: int
     error: Exception
 
     def __str__(self) -> str:
         return f"seed {self.seed}: {self.error or type(self.error)}\nagain: python -m tests.soak --seed {self.seed} -v"
 
-    def __reduce__(self) -> tuple[type["Bad"], tuple[int, Exception]]:
-        return Bad, (self.seed, AssertionError(f"{type(self.error).__name__}: {self.error}"))
+    def __reduce__(self) -> tuple[type["FailedHistory"], tuple[int, Exception]]:
+        return FailedHistory, (self.seed, AssertionError(f"{type(self.error).__name__}: {self.error}"))
 
 
-def first_bad(
-    seeds: Iterable[int], weaver: Weaver | None = None, ledger_type: type[TableLedger] = TableLedger
-) -> Bad | None:
+def first_failure(
+    seeds: Iterable[int], weaver: Scheduler | None = None, ledger_type: type[TableLedger] = TableLedger
+) -> FailedHistory | None:
     """The first of these histories that went wrong; None: every promise was kept."""
-    weaver = weaver or Weaver()
+    weaver = weaver or Scheduler()
     gc.disable()
     try:
         for number, seed in enumerate(seeds, 1):
             try:
                 with quick():
-                    judge(play(seed, weaver, ledger_type))
+                    check_invariants(play(seed, weaver, ledger_type))
             except Exception as error:
-                return Bad(seed, error)
+                return FailedHistory(seed, error)
             if number % COLLECT == 0:
                 gc.collect()
     finally:

@@ -11,7 +11,7 @@ from typing import Any
 
 from retour.settings import read_settings
 from retour.wiring import Hub
-from tests.conftest import PROGRAM, Clock, House, storage
+from tests.conftest import PROGRAM, Clock, ProgramHarness, storage
 
 NUMBERS = itertools.count(1)
 
@@ -23,10 +23,10 @@ def stored() -> Iterator[dict[str, str]]:
         yield environment
 
 
-def house(environment: dict[str, str], document: dict[str, Any] = PROGRAM, name: str = "soak") -> House:
+def house(environment: dict[str, str], document: dict[str, Any] = PROGRAM, name: str = "soak") -> ProgramHarness:
     """A program of its own, with a hub and a clock of its own; what leaves it is only noted."""
     hub, clock = Hub(read_settings(environment)), Clock()
-    made = House(hub, f"{name}-{os.getpid()}-{next(NUMBERS)}", clock)
+    made = ProgramHarness(hub, f"{name}-{os.getpid()}-{next(NUMBERS)}", clock)
     instead: dict[str, Any] = {
         "now": clock,
         "real_now": lambda: datetime.now(UTC) + timedelta(minutes=30),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any, BinaryIO
 
-from tests.soak.weave import Weaver
+from tests.soak.weave import Scheduler
 
 Item = Mapping[str, Any]
 Watch = Callable[[str, str, Item | None, Item | None], None]
@@ -40,7 +40,7 @@ class Exceptions:
 class Table:
     """A boto3 client to look at. `page` items a page: a query of several pages is no snapshot, as in the cloud."""
 
-    weaver: Weaver
+    weaver: Scheduler
     watch: Watch
     page: int = 1_000_000
     items: dict[str, dict[str, Item]] = field(default_factory=dict)
@@ -146,7 +146,7 @@ def holds(condition: str, values: Mapping[str, Any], old: Item | None) -> bool:
 
 @dataclass
 class Bucket:
-    weaver: Weaver
+    weaver: Scheduler
     objects: dict[str, bytes] = field(default_factory=dict)
 
     def put(self, key: str, body: bytes, metadata: Mapping[str, str] | None = None) -> None:

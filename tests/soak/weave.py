@@ -12,7 +12,7 @@ from typing import Any
 from tests.soak.strand import Strand, current
 
 
-class Killed(BaseException):
+class WorkerKilled(BaseException):
     """The worker is gone, between two instructions, as a process is."""
 
 
@@ -29,7 +29,7 @@ class Job:
 
 
 class Worker:
-    def __init__(self, weaver: "Weaver") -> None:
+    def __init__(self, weaver: "Scheduler") -> None:
         self.weaver = weaver
         self.job: Job | None = None
         self.strand = Strand(self.run)
@@ -40,7 +40,7 @@ class Worker:
 
 
 @dataclass(eq=False)
-class Weaver:
+class Scheduler:
     """`restless` is how likely a store call lets another worker go on; at most `most` are under way at once."""
 
     most: int = 3
@@ -66,7 +66,7 @@ class Weaver:
         try:
             job.run(job)
             self.note(f"done  {job.name}")
-        except Killed:
+        except WorkerKilled:
             self.note(f"KILL  {job.name}")
             if job.lost:
                 job.lost(job)
@@ -89,16 +89,16 @@ class Weaver:
             if other is not worker:
                 self._pass(other)
         if job.killed:
-            raise Killed
+            raise WorkerKilled
         if job.calls is not None:
             job.calls -= 1
             if job.calls < 0 and not job.after:
-                raise Killed
+                raise WorkerKilled
         if self.trace is not None:
             self.note(f"      {job.name}: {what}")
         do()
         if job.calls is not None and job.calls < 0:
-            raise Killed
+            raise WorkerKilled
 
     def note(self, line: str) -> None:
         if self.trace is not None:

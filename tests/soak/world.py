@@ -15,17 +15,17 @@ from retour.domain.actions import modification, replay
 from retour.domain.actions.action import Action
 from retour.domain.actions.fence import GRACE
 from retour.domain.actions.modification import Modification
-from retour.domain.actions.order import Entry, Head, Order
+from retour.domain.actions.order import ActionHead, LogEntry, Order
 from retour.domain.actions.outcome import Outcome
 from retour.domain.contracts.contract import Contract
-from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
+from retour.domain.delivery import Channel, Delivery, DeliveryKind, delivery_id
 from retour.domain.program import Program
 from retour.intake.batch import ARRIVED, DONE, Batch, report_of
-from retour.intake.receive import receive, rows_of
-from retour.normalise import Reading
+from retour.intake.ingest import ingest, rows_of
+from retour.normalise import Normaliser
 from retour.posting import refold
-from retour.posting.fold import Contended
-from retour.posting.rows import take_rows
+from retour.posting.fold import ContentionError
+from retour.posting.rows import post_rows
 from retour.posting.waiting import expire_waiting, remind_waiting
 from retour.schedule import locking
 from retour.settings import Settings
@@ -37,7 +37,7 @@ from retour.store.rates import Rates
 from tests.settings import IN_MEMORY
 from tests.soak.history import CASTS, START, History, history, programs
 from tests.soak.table import Bucket, Item, Table
-from tests.soak.weave import Job, Weaver
+from tests.soak.weave import Job, Scheduler
 
 ACME = "acme"
 TABLE = "ledger"
@@ -45,7 +45,7 @@ ENTRIES_OPEN = 3
 """Logs are sealed early here, so that short histories see it."""
 
 
-class Wrong(AssertionError):
+class InvariantBroken(AssertionError):
     """Something that must hold whatever happened did not."""
 
 
@@ -62,7 +62,7 @@ class World:
     """Everything of one history. It is also the hub that the production code asks for time, program and stores."""
 
     past: History
-    weaver: Weaver
+    weaver: Scheduler
     ledger_type: type[TableLedger] = TableLedger
     cast: int = 0
     clock: datetime = START
@@ -139,7 +139,7 @@ class World:
         def work(job: Job) -> None:
             try:
                 run(step, job)
-            except Contended:
+            except ContentionError:
                 lost(job)
 
         return Job(
@@ -150,7 +150,9 @@ class World:
             lost=lost,
         )
 
-    def delivery(self, step: dict[str, Any], kind: Kind, body: bytes, channel: Channel = Channel.API) -> Delivery:
+    def delivery(
+        self, step: dict[str, Any], kind: DeliveryKind, body: bytes, channel: Channel = Channel.API
+    ) -> Delivery:
         now = self.now()
         source = step.get("source", "")
         name = delivery_id(now, ACME, source, step["identity"])
@@ -172,16 +174,18 @@ class World:
         body = json.dumps(step["records"]).encode()
         channel = Channel(step.get("channel", "api"))
         if not step.get("file"):
-            delivery = step["delivery"] = self.delivery(step, Kind.MODIFICATIONS, body, channel)
+            delivery = step["delivery"] = self.delivery(step, DeliveryKind.MODIFICATIONS, body, channel)
             job.name += f" at {delivery.received_at:%d %H:%M:%S.%f}"
-            batch = receive(self, delivery, body)  # type: ignore[arg-type]
+            batch = ingest(self, delivery, body)  # type: ignore[arg-type]
             self.answers.append(Acknowledged(delivery, batch))
             return
         deliveries = self.deliveries(ACME)
         if step["identity"] not in self.files:
             # Received is what is listed as open: the two are one moment here.
             worker, self.weaver.current = self.weaver.current, None
-            delivery = self.files[step["identity"]] = self.delivery(step, Kind.MODIFICATIONS, body, Channel.SFTP)
+            delivery = self.files[step["identity"]] = self.delivery(
+                step, DeliveryKind.MODIFICATIONS, body, Channel.SFTP
+            )
             deliveries.put(delivery, body, ARRIVED, {})
             self.weaver.current = worker
         self.take_file(self.files[step["identity"]], body)
@@ -194,8 +198,8 @@ class World:
             return
         rows = rows_of(delivery, body, program.sources[delivery.source])
         assert isinstance(rows, Sequence)
-        reads = list(Reading(program, program.sources[delivery.source], delivery).modifications(rows))
-        results = take_rows(self.ledger(program), program, reads, self.now())
+        reads = list(Normaliser(program, program.sources[delivery.source], delivery).modifications(rows))
+        results = post_rows(self.ledger(program), program, reads, self.now())
         remind_waiting(self, program, delivery, results)  # type: ignore[arg-type]
         batch = Batch(delivery=delivery, state=DONE, results=results)
         deliveries.close(delivery, report_of(batch), batch.state)
@@ -203,11 +207,11 @@ class World:
 
     def do_report(self, step: dict[str, Any], job: Job) -> None:
         body = json.dumps(step["actions"]).encode()
-        delivery = step["delivery"] = self.delivery(step, Kind.ACTIONS, body)
-        self.answers.append(Acknowledged(delivery, receive(self, delivery, body)))  # type: ignore[arg-type]
+        delivery = step["delivery"] = self.delivery(step, DeliveryKind.ACTIONS, body)
+        self.answers.append(Acknowledged(delivery, ingest(self, delivery, body)))  # type: ignore[arg-type]
 
     def do_fold(self, step: dict[str, Any], job: Job) -> None:
-        refold.fold_again(self, ACME, step["home"])  # type: ignore[arg-type]
+        refold.refold_order(self, ACME, step["home"])  # type: ignore[arg-type]
 
     def do_wait(self, step: dict[str, Any], job: Job) -> None:
         """Time passes; a request that lasted too long is ended by the machinery it runs on."""
@@ -257,7 +261,7 @@ class World:
         }
         for (key, name), lock in due.items():
             if now >= lock + GRACE and not water.holds_back(lock, now, patience):
-                locking.fence(self.ledger(program), key, [name], water, now, patience)
+                locking.fence_order(self.ledger(program), key, [name], water, now, patience)
 
     # What is seen
 
@@ -286,36 +290,36 @@ class World:
         elif kind == "H#" and new is not None:
             self.watch_head(pk, sk, old, new)
         elif kind == "E#" and old is not None and old != new:
-            raise Wrong(f"the sealed page {pk} {sk} was written again with other entries")
+            raise InvariantBroken(f"the sealed page {pk} {sk} was written again with other entries")
 
     def watch_head(self, pk: str, sk: str, old: Item | None, new: Item) -> None:
         if old is None:
-            before: Sequence[Entry] = ()
+            before: Sequence[LogEntry] = ()
         else:
             before = self.log(pk, sk, old)
             if "fin" in old:
-                raise Wrong(f"{pk} {sk} was changed after it was final")
+                raise InvariantBroken(f"{pk} {sk} was changed after it was final")
         after = self.log(pk, sk, new)
         if after[: len(before)] != before:
-            raise Wrong(f"{pk} {sk}: booked entries were rewritten")
+            raise InvariantBroken(f"{pk} {sk}: booked entries were rewritten")
         if "fin" in new:
             action = items.action_from(self.table.items[pk]["C#" + sk[2:]])
             lock = action.locks_at
             late = [
                 delivery
                 for (one, doc) in self.table.items.get(f"O#{ACME}", {}).items()
-                if (delivery := items.delivery_from(items.read(doc))).received_at < (lock or START) and one
+                if (delivery := items.delivery_from(items.read_json(doc))).received_at < (lock or START) and one
             ]
             if late:
-                raise Wrong(f"{pk} {sk} is final while {late[0].id}, received in time, is still open")
+                raise InvariantBroken(f"{pk} {sk} is final while {late[0].id}, received in time, is still open")
 
-    def log(self, pk: str, sk: str, item: Item) -> Sequence[Entry]:
+    def log(self, pk: str, sk: str, item: Item) -> Sequence[LogEntry]:
         prefix = f"E#{sk[2:]}#"
         pages = self.table.items.get(pk, {})
         return items.head_from(item, [pages[key] for key in sorted(pages) if key.startswith(prefix)]).log
 
 
-def last_entry(order: Order, record: Modification) -> Entry | None:
+def last_entry(order: Order, record: Modification) -> LogEntry | None:
     booked = order.booked(record.id)
     return booked[1] if booked else None
 
@@ -336,16 +340,18 @@ def quick() -> Iterator[None]:
 
     resumed: dict[tuple[Any, ...], tuple[Any, ...]] = {}
 
-    def resume_once(action: Action, head: Head, records: Sequence[Modification], contracts: Sequence[Contract]) -> Head:
+    def resume_once(
+        action: Action, head: ActionHead, records: Sequence[Modification], contracts: Sequence[Contract]
+    ) -> ActionHead:
         key = (id(action), id(head.log), len(contracts), *map(id, records))
         if key not in resumed:
             resumed[key] = (resume(action, head, records, contracts).standing, action, head.log, records)
         return replace(head, standing=resumed[key][0])
 
-    resume = replay.resume
+    resume = replay.restore_state
     changed: list[tuple[Any, str, Any]] = [
-        (ledger_module, "resume", resume_once),
-        (ledger_module, "LOG_OPEN", ENTRIES_OPEN),
+        (ledger_module, "restore_state", resume_once),
+        (ledger_module, "OPEN_LOG_ENTRIES", ENTRIES_OPEN),
         (ledger_module, "modification_from", once(items.modification_from)),
         (ledger_module, "action_from", once(items.action_from)),
         (items, "entries_from", lru_cache(items.entries_from)),
@@ -361,7 +367,7 @@ def quick() -> Iterator[None]:
             setattr(module, name, value)
 
 
-def play(seed: int, weaver: Weaver, ledger_type: type[TableLedger] = TableLedger) -> World:
+def play(seed: int, weaver: Scheduler, ledger_type: type[TableLedger] = TableLedger) -> World:
     """One history from its seed until everything came to rest; raises `Wrong` if a promise is broken on the way."""
     world = World(history(random.Random(seed)), weaver, ledger_type, seed % CASTS)
     world.play()

@@ -6,28 +6,30 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.conftest import House
+from tests.conftest import ProgramHarness
 from tests.meter import Meter
 
 from retour.domain.actions.modification import Modification, SetTotal
-from retour.domain.delivery import Channel, Kind
-from retour.domain.money import decimal
+from retour.domain.delivery import Channel, DeliveryKind
+from retour.domain.money import parse_decimal
 from retour.domain.row import Row
-from retour.normalise import Reading
+from retour.normalise import Normaliser
 from retour.store import bulk
 from retour.store.ledger import TableLedger
 
 
-def ledger_of(house: House) -> TableLedger:
+def ledger_of(house: ProgramHarness) -> TableLedger:
     program = house.hub.program(house.program)
     assert program is not None
     return house.hub.ledger(program)
 
 
-def modifications(house: House, count: int, **more: str) -> list[Modification]:
+def modifications(house: ProgramHarness, count: int, **more: str) -> list[Modification]:
     program = house.hub.program(house.program)
     assert program is not None
-    reading = Reading(program, program.sources["erp"], house.delivery(Kind.MODIFICATIONS, b"", "erp", Channel.API))
+    reading = Normaliser(
+        program, program.sources["erp"], house.delivery(DeliveryKind.MODIFICATIONS, b"", "erp", Channel.API)
+    )
     rows = [
         Row(str(n), {"reference": f"r{n}", "order_id": f"B-{n}", "change": "set_total", "amount": "1", **more})
         for n in range(count)
@@ -42,7 +44,7 @@ def insert_all(ledger: TableLedger, wanted: list[Modification]) -> list[Modifica
         return bulk.insert_all(ledger, wanted, pool)
 
 
-def test_what_is_inserted_reads_back_as_if_inserted_one_by_one(house: House) -> None:
+def test_what_is_inserted_reads_back_as_if_inserted_one_by_one(house: ProgramHarness) -> None:
     ledger = ledger_of(house)
     wanted = modifications(house, 60, note='quotes " and \\ and ünïcode\nand a new line', currency="EUR")
     assert insert_all(ledger, wanted) == [None] * 60
@@ -53,7 +55,7 @@ def test_what_is_inserted_reads_back_as_if_inserted_one_by_one(house: House) -> 
     assert ledger.order("C-1").records == [alone]
 
 
-def test_the_first_write_wins_and_is_read_back(house: House) -> None:
+def test_the_first_write_wins_and_is_read_back(house: ProgramHarness) -> None:
     ledger = ledger_of(house)
     wanted = modifications(house, 30)
     assert insert_all(ledger, wanted[:10]) == [None] * 10
@@ -63,7 +65,7 @@ def test_the_first_write_wins_and_is_read_back(house: House) -> None:
     assert ledger.order("B-20").records == [later[20]]
 
 
-def test_a_statement_refused_for_another_reason_is_tried_by_itself(house: House) -> None:
+def test_a_statement_refused_for_another_reason_is_tried_by_itself(house: ProgramHarness) -> None:
     ledger = ledger_of(house)
     wanted = modifications(house, 3)
     client = house.hub._dynamodb
@@ -76,7 +78,7 @@ def test_a_statement_refused_for_another_reason_is_tried_by_itself(house: House)
     assert insert_all(ledger, wanted) == [None, wanted[1], None]
 
 
-def test_the_body_is_signed_and_goes_where_the_client_points(house: House) -> None:
+def test_the_body_is_signed_and_goes_where_the_client_points(house: ProgramHarness) -> None:
     seen: list[Any] = []
     house.hub._dynamodb.meta.events.register(
         "before-send.dynamodb.BatchExecuteStatement", lambda request, **_: seen.append(request)
@@ -88,7 +90,7 @@ def test_the_body_is_signed_and_goes_where_the_client_points(house: House) -> No
     assert b"AWS4-HMAC-SHA256" in request.headers["Authorization"]
 
 
-def test_ordinary_batches_still_pass(house: House) -> None:
+def test_ordinary_batches_still_pass(house: ProgramHarness) -> None:
     ledger = ledger_of(house)
     insert_all(ledger, modifications(house, 1))
     statement = f"SELECT SK FROM \"{ledger.table}\" WHERE PK = '{ledger.partition_key('B-0')}' AND SK = 'M#nothing'"
@@ -98,14 +100,14 @@ def test_ordinary_batches_still_pass(house: House) -> None:
     assert "Error" in nowhere["Responses"][0]
 
 
-def test_names_are_looked_up_many_at_once(house: House) -> None:
+def test_names_are_looked_up_many_at_once(house: ProgramHarness) -> None:
     ledger = ledger_of(house)
     for n in range(3):
         ledger.name(f"a{n}", f"B-{n}")
     assert bulk.order_keys(ledger, [f"a{n}" for n in range(150)]) == {"a0": "B-0", "a1": "B-1", "a2": "B-2"}
 
 
-def test_the_meter_counts_a_batch_as_its_single_writes(house: House, metered: Callable[[], Meter]) -> None:
+def test_the_meter_counts_a_batch_as_its_single_writes(house: ProgramHarness, metered: Callable[[], Meter]) -> None:
     ledger = ledger_of(house)
     wanted = modifications(house, 12, note="n" * 300)
     meter = metered()
@@ -116,7 +118,7 @@ def test_the_meter_counts_a_batch_as_its_single_writes(house: House, metered: Ca
 
 
 @pytest.mark.parametrize("many", [3, 40])
-def test_rows_of_many_orders_end_as_those_of_few(house: House, many: int) -> None:
+def test_rows_of_many_orders_end_as_those_of_few(house: ProgramHarness, many: int) -> None:
     house.report(*({"order_id": f"A-{n}", "amount": "100.00", "currency": "EUR"} for n in range(many)))
     records = [
         {"order_id": f"A-{n}", "change": "take_back", "amount": amount, "reference": f"{n}/{amount}"}
@@ -132,8 +134,8 @@ def test_rows_of_many_orders_end_as_those_of_few(house: House, many: int) -> Non
     assert {house.payouts(f"A-{n}")[f"A-{n}~sale"][:2] for n in range(many)} == {(7000, 560)}
 
 
-def test_amounts_keep_their_digits(house: House) -> None:
+def test_amounts_keep_their_digits(house: ProgramHarness) -> None:
     ledger = ledger_of(house)
-    exact = [replace(one, change=SetTotal(decimal("0.10"))) for one in modifications(house, 1)]
+    exact = [replace(one, change=SetTotal(parse_decimal("0.10"))) for one in modifications(house, 1)]
     insert_all(ledger, exact)
     assert str(ledger.order("B-0").records[0].change.amount) == "0.10"  # type: ignore[union-attr]

@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
-from tests.conftest import House
+from tests.conftest import ProgramHarness
 
 from retour.api.unavailable import is_unavailable
-from retour.store import busy, secrets
-from retour.store.busy import BusyError, batch_get
+from retour.store import secrets, throttled_reads
 from retour.store.secrets import Secrets
+from retour.store.throttled_reads import BusyError, batch_get
 
 
 class Table:
@@ -30,19 +30,19 @@ def wanted(many: int) -> dict[str, Any]:
 
 def test_what_was_left_over_is_asked_for_after_pauses_that_grow(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(busy.time, "sleep", pauses.append)
-    monkeypatch.setattr(busy.random, "uniform", lambda low, high: high)
+    monkeypatch.setattr(throttled_reads.time, "sleep", pauses.append)
+    monkeypatch.setattr(throttled_reads.random, "uniform", lambda low, high: high)
     table = Table(30)
     assert len(list(batch_get(table, wanted(100)))) == 100
     assert (table.asked, pauses) == (4, [0.05, 0.1, 0.2])
 
 
 def test_who_gets_nothing_gives_up_and_is_asked_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(busy.time, "sleep", lambda _: None)
+    monkeypatch.setattr(throttled_reads.time, "sleep", lambda _: None)
     table = Table(0)
     with pytest.raises(BusyError, match="100 keys") as given_up:
         list(batch_get(table, wanted(100)))
-    assert table.asked == busy.PAUSES + 1 and is_unavailable(given_up.value)
+    assert table.asked == throttled_reads.PAUSES + 1 and is_unavailable(given_up.value)
 
 
 class Store:
@@ -86,7 +86,7 @@ def test_secrets_are_read_once_a_program_and_the_last_ones_hold_on(monkeypatch: 
     assert held.get("acme", "a") == {"signing": ["new"]} and held.get("acme", "k") == {"signing": ["k"]}
 
 
-def test_an_order_whose_sealed_page_is_missing_for_good_is_given_up(house: House) -> None:
+def test_an_order_whose_sealed_page_is_missing_for_good_is_given_up(house: ProgramHarness) -> None:
     house.report({"order_id": "A-1", "amount": "100.00"})
     back = {"order_id": "A-1", "change": "take_back", "amount": "1.00", "currency": "EUR"}
     for call in range(2):

@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.conftest import PROGRAM, House
-from tests.meter import Looks
+from tests.conftest import PROGRAM, ProgramHarness
+from tests.meter import ReadMeter
 
 from retour.domain.contracts.contract import Contract
 from retour.domain.contracts.versions import Versions, event_types_of, terms_at, terms_at_report
@@ -25,7 +25,7 @@ def spans(contracts: Sequence[Contract]) -> dict[str, tuple[tuple[datetime, date
     return {one.name: one.named for one in contracts}
 
 
-def test_when_a_document_named_a_contract_is_known_also_where_it_was_not_kept(house: House) -> None:
+def test_when_a_document_named_a_contract_is_known_also_where_it_was_not_kept(house: ProgramHarness) -> None:
     vip = deepcopy(PROGRAM["contracts"]["standard"]) | {"partners": ["xena"]}
     both = {**PROGRAM, "contracts": {**PROGRAM["contracts"], "vip": vip}}
     for document in (both, without(both, "vip"), both, without(both, "vip")):
@@ -64,7 +64,7 @@ def forgotten(programs: Programs) -> Programs:
     return replace(programs, _named={}, _terms={})
 
 
-def asked_by_a_call(house: House, looks: Looks, order: str) -> dict[str, int]:
+def asked_by_a_call(house: ProgramHarness, looks: ReadMeter, order: str) -> dict[str, int]:
     """What a report and a return in a process that has read nothing yet ask of the table."""
     house.hub.programs = forgotten(house.hub.programs)
     house.hub._listed.clear()
@@ -77,7 +77,7 @@ def asked_by_a_call(house: House, looks: Looks, order: str) -> dict[str, int]:
 
 
 def test_a_contract_of_forty_rules_has_hundreds_of_versions_and_a_call_reads_no_more(
-    house: House, looks: Callable[[], Looks]
+    house: ProgramHarness, looks: Callable[[], ReadMeter]
 ) -> None:
     """D11: with 208 versions in each program version the item was too large for the table."""
     house.apply(many_rules(0))
@@ -94,7 +94,7 @@ def test_a_contract_of_forty_rules_has_hundreds_of_versions_and_a_call_reads_no_
     assert len(item["doc"]["S"]) < 12_000, "about as long as the document that was applied"
 
 
-def test_a_process_reads_a_contract_version_once(house: House, looks: Callable[[], Looks]) -> None:
+def test_a_process_reads_a_contract_version_once(house: ProgramHarness, looks: Callable[[], ReadMeter]) -> None:
     house.hub.programs = forgotten(house.hub.programs)
     counted = looks()
     for order in ("W-1", "W-2"):
@@ -107,7 +107,7 @@ def test_a_process_reads_a_contract_version_once(house: House, looks: Callable[[
     assert counted.asked["Query"] > queries
 
 
-def test_program_versions_of_an_older_release_are_read_and_go_on(house: House) -> None:
+def test_program_versions_of_an_older_release_are_read_and_go_on(house: ProgramHarness) -> None:
     """They had every contract version in themselves."""
     programs = house.hub.programs
     newest = programs.get(house.program)
@@ -129,7 +129,7 @@ def test_program_versions_of_an_older_release_are_read_and_go_on(house: House) -
     assert [contract_document(one) for one in after.contracts[:2]] == doc["contracts"] and len(after.contracts) == 3
 
 
-def test_two_that_apply_at_once_make_two_versions(house: House) -> None:
+def test_two_that_apply_at_once_make_two_versions(house: ProgramHarness) -> None:
     first, second = forgotten(house.hub.programs), forgotten(house.hub.programs)
     real = second._newest
     stale = [real(house.program)]
@@ -142,7 +142,7 @@ def test_two_that_apply_at_once_make_two_versions(house: House) -> None:
 
 
 @pytest.mark.parametrize("days", [-40, -3, -1, 0, 1, 2, 5, 30])
-def test_what_is_read_when_it_is_needed_decides_as_all_of_them_do(house: House, days: int) -> None:
+def test_what_is_read_when_it_is_needed_decides_as_all_of_them_do(house: ProgramHarness, days: int) -> None:
     standard = PROGRAM["contracts"]["standard"]
     vip = {**standard, "partners": ["xena"], "payout": "20%"}
     for n, names in enumerate(("standard", "standard vip", "standard", "standard vip", "standard vip leads", "vip")):
@@ -181,7 +181,9 @@ def test_what_is_read_when_it_is_needed_decides_as_all_of_them_do(house: House, 
     assert terms_at(kept.contracts, "sale", "xena", moment, date(2020, 1, 1)) is None
 
 
-def test_a_call_reads_a_program_once_and_the_next_call_anew(house: House, looks: Callable[[], Looks]) -> None:
+def test_a_call_reads_a_program_once_and_the_next_call_anew(
+    house: ProgramHarness, looks: Callable[[], ReadMeter]
+) -> None:
     programs = house.hub.programs
     counted = looks()
     with programs.one_call():

@@ -112,14 +112,14 @@ def test_it_is_shown_by_the_api_and_stays_as_it_is_when_it_is_folded_again(
     name: str, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reading and folding an old ledger books nothing."""
-    from retour.posting.refold import fold_again
+    from retour.posting.refold import refold_order
 
     read = load(name, environment, monkeypatch)
     call = caller(read, monkeypatch)
     before = items(read.hub)
     for key in read.orders:
         if key != "limit":
-            fold_again(read.hub, read.program, key)
+            refold_order(read.hub, read.program, key)
     assert items(read.hub) == before
     for action in ("take-amount~sale", "undo~sale", "pool~sale", "shipped~shipped", "child-1~lead", "ACT-1"):
         was = read.shown["actions"][action]

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.conftest import House
+from tests.conftest import ProgramHarness
 from tests.functions.test_api import ACTIONS, Caller, admin, call  # noqa: F401
-from tests.meter import Looks, Meter
+from tests.meter import Meter, ReadMeter
 from tests.schedule.test_locking import DUE, ledger_of, program_of, run
 from tests.settings import change_settings
 
@@ -24,11 +24,11 @@ ACTIONS_RECORDED = int(os.environ.get("RETOUR_HOT_KEY_ACTIONS", "300"))
 OF_A_CALL = 100
 
 
-def spread(house: House, shards: int) -> None:
+def spread(house: ProgramHarness, shards: int) -> None:
     change_settings(house.hub, index_shards=shards)
 
 
-def report(house: House, name: str, count: int) -> list[str]:
+def report(house: ProgramHarness, name: str, count: int) -> list[str]:
     """So many actions of one day, each a second later than the one before."""
     start = datetime(2026, 11, 1, 11, 0, tzinfo=UTC)
     house.report(
@@ -53,7 +53,7 @@ def paged(call: Caller, **query: str) -> list[str]:  # noqa: F811
     return [item["id"] for item in pages()]
 
 
-def changed_three_times(house: House, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def changed_three_times(house: ProgramHarness, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Reported under one shard, then four, then two."""
     made: list[str] = []
     for name, shards in (("one", 1), ("four", 4), ("two", 2)):
@@ -64,7 +64,7 @@ def changed_three_times(house: House, monkeypatch: pytest.MonkeyPatch) -> list[s
 
 def test_lists_have_what_was_reported_under_any_number_of_shards(
     call: Caller,  # noqa: F811
-    house: House,
+    house: ProgramHarness,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made = changed_three_times(house, monkeypatch)
@@ -78,7 +78,7 @@ def test_lists_have_what_was_reported_under_any_number_of_shards(
 
 
 def test_the_locker_and_the_count_find_them_and_an_idle_tick_costs_nothing(
-    house: House, monkeypatch: pytest.MonkeyPatch, looks: Callable[[], Looks]
+    house: ProgramHarness, monkeypatch: pytest.MonkeyPatch, looks: Callable[[], ReadMeter]
 ) -> None:
     made = changed_three_times(house, monkeypatch)
     house.clock.moment += timedelta(hours=1)
@@ -96,7 +96,7 @@ def test_the_locker_and_the_count_find_them_and_an_idle_tick_costs_nothing(
 
 
 def test_an_action_stays_in_its_shard_and_a_change_costs_two_units(
-    house: House, monkeypatch: pytest.MonkeyPatch, metered: Callable[[], Meter]
+    house: ProgramHarness, monkeypatch: pytest.MonkeyPatch, metered: Callable[[], Meter]
 ) -> None:
     meter = metered()
     report(house, "old", 12)
@@ -112,7 +112,7 @@ def test_an_action_stays_in_its_shard_and_a_change_costs_two_units(
 
 def test_what_moves_to_another_day_or_partner_is_listed_in_its_shard(
     call: Caller,  # noqa: F811
-    house: House,
+    house: ProgramHarness,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     spread(house, 8)
@@ -133,7 +133,7 @@ def test_a_shard_is_read_back_from_its_key() -> None:
 
 def test_no_partition_takes_more_than_it_can(
     call: Caller,  # noqa: F811
-    house: House,
+    house: ProgramHarness,
     monkeypatch: pytest.MonkeyPatch,
     metered: Callable[[], Meter],
 ) -> None:

@@ -84,16 +84,16 @@ def serving(*script: Say, tls: ssl.SSLContext | None = None) -> Iterator[Server]
 
 
 @pytest.fixture
-def wires(monkeypatch: pytest.MonkeyPatch) -> list[wire.Wire]:
+def wires(monkeypatch: pytest.MonkeyPatch) -> list[wire.ConnectionPool]:
     """Those that were made."""
-    made: list[wire.Wire] = []
-    kind = wire.Wire
+    made: list[wire.ConnectionPool] = []
+    kind = wire.ConnectionPool
 
-    def make(*how: Any) -> wire.Wire:
+    def make(*how: Any) -> wire.ConnectionPool:
         made.append(kind(*how))
         return made[-1]
 
-    monkeypatch.setattr(wire, "Wire", make)
+    monkeypatch.setattr(wire, "ConnectionPool", make)
     return made
 
 
@@ -115,7 +115,7 @@ def client(url: str, tries: int = 1, authority: str | None = None, **more: Any) 
         aws_secret_access_key="s",
         config=config,
     )
-    return wire.ready(made, authority)
+    return wire.accept_raw_batches(made, authority)
 
 
 def insert(to: Any) -> Any:
@@ -178,7 +178,7 @@ def test_after_a_broken_connection_botocore_tries_again_on_a_new_one() -> None:
     assert server.connections == 2
 
 
-def test_a_connection_closed_meanwhile_costs_no_try(wires: list[wire.Wire]) -> None:
+def test_a_connection_closed_meanwhile_costs_no_try(wires: list[wire.ConnectionPool]) -> None:
     with serving(saying(answer(NOTHING), goes_on=False)) as server:
         sender = client(f"http://127.0.0.1:{server.port}")
         insert(sender)
@@ -189,7 +189,7 @@ def test_a_connection_closed_meanwhile_costs_no_try(wires: list[wire.Wire]) -> N
     assert server.connections == 2
 
 
-def test_a_connection_the_server_wants_closed_is_closed(wires: list[wire.Wire]) -> None:
+def test_a_connection_the_server_wants_closed_is_closed(wires: list[wire.ConnectionPool]) -> None:
     with serving(saying(answer(NOTHING, "200 OK", "Connection: close"))) as server:
         insert(client(f"http://127.0.0.1:{server.port}"))
         assert not any(wires[0].kept.values())
@@ -207,7 +207,7 @@ def test_no_server_is_botocores_error() -> None:
             insert(client(f"http://127.0.0.1:{taken.getsockname()[1]}"))
 
 
-def test_an_answer_in_chunks_is_left_to_botocore_from_then_on(wires: list[wire.Wire]) -> None:
+def test_an_answer_in_chunks_is_left_to_botocore_from_then_on(wires: list[wire.ConnectionPool]) -> None:
     chunks = b"%x\r\n%s\r\n0\r\n\r\n" % (len(FOUND), FOUND)
     said = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nx-amz-crc32: %d\r\n\r\n" % zlib.crc32(FOUND) + chunks
     with serving(saying(said)) as server:

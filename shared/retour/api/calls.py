@@ -13,19 +13,19 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote, unquote
 
-from retour.api.paging import Place, is_delivery_id, place_of
-from retour.api.problem import Refused as Refused
-from retour.api.problem import shown
+from retour.api.paging import ListPosition, is_delivery_id, parse_cursor
+from retour.api.problem import ProblemError as ProblemError
+from retour.api.problem import truncate_for_message
 from retour.channels import payload
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
 from retour.domain.row import Refusal
-from retour.domain.times import instant, text
+from retour.domain.times import format_instant, parse_instant
 from retour.files import names
-from retour.intake.arrival import UPLOAD_MAX
-from retour.setup.credentials import SEVERAL, shop_secrets
+from retour.intake.uploads import UPLOAD_BYTES_MAX
+from retour.setup.credentials import ROTATABLE, shop_secrets
 from retour.store.programs import Principal
-from retour.store.state import Facts
+from retour.store.source_state import OnceState
 from retour.wiring import Hub
 
 JSON_MAX = 1024 * 1024
@@ -33,23 +33,23 @@ FILE_MAX = 4 * 1024 * 1024
 PROGRAM_MAX = 128 * 1024
 DECISION_MAX = 64 * 1024
 UPLOAD_SECONDS = 900
-NOT_KNOWN = -1
+SIZE_UNKNOWN = -1
 LINK_SECONDS = 300
 ANSWER_MAX = 4 * 1024 * 1024
-KEPT_ANSWER_MAX = 256 * 1024
-SHOWN_ONCE = re.compile(r"/v1/programs/[^/]+/(keys|sources/[^/]+/secrets/[^/]+/rotate)")
+STORED_ANSWER_MAX = 256 * 1024
+SHOWN_ONCE_PATHS = re.compile(r"/v1/programs/[^/]+/(keys|sources/[^/]+/secrets/[^/]+/rotate)")
 """Calls whose answer is a secret: it is kept nowhere, not even to be given again."""
 SECRET_MAX = 16 * 1024
 PAGE_MAX = 100
-PAGE = 50
-CONSOLE = "console"
-ACTIONS = "actions"
+PAGE_DEFAULT = 50
+CONSOLE_SOURCE = "console"
+ACTIONS_SOURCE = "actions"
 JSON_TYPES = ("application/json",)
 CSV_TYPES = ("text/csv",)
 YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "text/plain", *JSON_TYPES)
-REPLACED = "\ufffd".encode()
+REPLACEMENT_CHARACTER = "\ufffd".encode()
 PROGRAM_ID = re.compile(r"[a-z][a-z0-9-]{1,30}", re.ASCII)
-SHORT = re.compile(r"[\x21-\x7e]{1,255}")
+KEY_PATTERN = re.compile(r"[\x21-\x7e]{1,255}")
 SECRETS = {
     Channel.API: ("signing", "callback"),
     Channel.PULL: ("password", "private_key"),
@@ -58,13 +58,13 @@ SECRETS = {
 }
 
 
-def not_found(what: str = "", **details: str) -> Refused:
+def not_found(what: str = "", **details: str) -> ProblemError:
     """The same for what is missing and for what is another's."""
-    return Refused("NOT_FOUND", what, details)
+    return ProblemError("NOT_FOUND", what, details)
 
 
-def unbelieved() -> Refused:
-    return Refused("UNAUTHORIZED", headers={"www-authenticate": 'Bearer realm="retour"'})
+def unauthorized() -> ProblemError:
+    return ProblemError("UNAUTHORIZED", headers={"www-authenticate": 'Bearer realm="retour"'})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,12 +89,12 @@ class Call:
     def key(self) -> str:
         """The Idempotency-Key; empty when none was sent."""
         found = self.headers.get("idempotency-key", "")
-        if found and not SHORT.fullmatch(found):
-            raise Refused("IDEMPOTENCY_KEY_INVALID")
+        if found and not KEY_PATTERN.fullmatch(found):
+            raise ProblemError("IDEMPOTENCY_KEY_INVALID")
         return found
 
     @property
-    def prefers_later(self) -> bool:
+    def prefers_async(self) -> bool:
         """Whether the caller does not want to wait for the outcomes (RFC 7240)."""
         return "respond-async" in (one.strip().lower() for one in self.headers.get("prefer", "").split(","))
 
@@ -114,12 +114,18 @@ class Call:
     def may_be_altered(self) -> bool:
         """Whether these may not be the bytes that were sent: a replaced one is there, or as many are not there."""
         told = self.headers.get("content-length", "")
-        return self.is_text and (REPLACED in self.body or (told.isdecimal() and int(told) != len(self.body)))
+        return self.is_text and (
+            REPLACEMENT_CHARACTER in self.body or (told.isdecimal() and int(told) != len(self.body))
+        )
 
     @property
     def is_altered(self) -> bool:
         """Whether bytes were replaced for certain. Where as many are there as were sent, the sender's text held it."""
-        return self.is_text and REPLACED in self.body and self.headers.get("content-length") != str(len(self.body))
+        return (
+            self.is_text
+            and REPLACEMENT_CHARACTER in self.body
+            and self.headers.get("content-length") != str(len(self.body))
+        )
 
     def flag(self, name: str) -> bool:
         value = self.query.get(name, "false")
@@ -127,18 +133,18 @@ class Call:
             raise bad_query(name, value, "flag")
         return value == "true"
 
-    def within(self, most: int, types: tuple[str, ...] = ()) -> bytes:
+    def read_body(self, most: int, types: tuple[str, ...] = ()) -> bytes:
         """The body, if there is one, neither too large nor of a type that is not read here."""
         if not self.body:
-            raise Refused("BODY_EMPTY")
+            raise ProblemError("BODY_EMPTY")
         if len(self.body) > most:
-            raise Refused("BODY_TOO_LARGE", size=str(len(self.body)), most=str(most))
+            raise ProblemError("BODY_TOO_LARGE", size=str(len(self.body)), most=str(most))
         if types and self.media_type not in ("", *types):
-            raise Refused("UNSUPPORTED_MEDIA_TYPE", type=shown(self.media_type), right=types[0])
+            raise ProblemError("UNSUPPORTED_MEDIA_TYPE", type=truncate_for_message(self.media_type), right=types[0])
         if self.may_be_altered and not (types and self.is_json):
-            raise Refused("BYTES_NOT_KEPT", type=shown(self.media_type))
+            raise ProblemError("BYTES_NOT_KEPT", type=truncate_for_message(self.media_type))
         if self.is_altered:
-            raise Refused("NOT_UTF8", "body")
+            raise ProblemError("NOT_UTF8", "body")
         return self.body
 
     def document(self, *known: str, most: int = DECISION_MAX) -> dict[str, Any]:
@@ -148,33 +154,33 @@ class Call:
         """
         value = self.value(most) if self.body.strip() else {}
         if not isinstance(value, dict):
-            raise Refused("NOT_AN_OBJECT", "document")
-        know_fields(value, known)
+            raise ProblemError("NOT_AN_OBJECT", "document")
+        reject_unknown_fields(value, known)
         return value
 
     def value(self, most: int) -> Any:
-        text_ = payload.decoded(self.within(most, JSON_TYPES))
-        value = payload.parse(text_) if isinstance(text_, str) else text_
+        text_ = payload.decode_utf8(self.read_body(most, JSON_TYPES))
+        value = payload.parse_json(text_) if isinstance(text_, str) else text_
         if isinstance(value, Refusal):
             about = {"NOT_JSON": "document"}.get(value.code, "")
-            raise Refused(value.code, about, value.details)
-        if twice := payload.doubled_key(value):
-            raise Refused("DUPLICATE_KEY", key=payload.shown(twice))
-        for one in payload.leaves(value):
-            if isinstance(one, payload.Number):
-                raise Refused("NUMBER_NOT_WHOLE", value=shown(one))
+            raise ProblemError(value.code, about, value.details)
+        if twice := payload.duplicate_key(value):
+            raise ProblemError("DUPLICATE_KEY", key=payload.truncate_for_message(twice))
+        for one in payload.scalar_values(value):
+            if isinstance(one, payload.NumberLiteral):
+                raise ProblemError("NUMBER_NOT_WHOLE", value=truncate_for_message(one))
         return value
 
     def limit(self) -> int:
-        value = self.query.get("limit", str(PAGE))
+        value = self.query.get("limit", str(PAGE_DEFAULT))
         if not (value.isascii() and value.isdigit()) or not 1 <= int(value[:9]) <= PAGE_MAX:
             raise bad_query("limit", value, "limit", most=str(PAGE_MAX))
         return int(value)
 
-    def place(self, today: str) -> Place:
+    def start_position(self, today: str) -> ListPosition:
         """Where the list goes on: at the cursor, else with today."""
         cursor = self.query.get("cursor")
-        found = place_of(cursor) if cursor else Place(today)
+        found = parse_cursor(cursor) if cursor else ListPosition(today)
         if found is None:
             raise bad_query("cursor", cursor or "", "cursor")
         return found
@@ -186,7 +192,7 @@ class Call:
             return None
         try:
             # A plus sign that nobody encoded arrives as a space.
-            moment = instant(value.replace(" ", "+"))
+            moment = parse_instant(value.replace(" ", "+"))
         except (ValueError, OverflowError):
             raise bad_query(name, value, "time") from None
         if moment > now:
@@ -200,23 +206,26 @@ class Call:
         return value
 
 
-def bad_query(name: str, value: str, right: str, **details: str) -> Refused:
-    return Refused("QUERY_INVALID", right, details, name=name, value=shown(value))
+def bad_query(name: str, value: str, right: str, **details: str) -> ProblemError:
+    return ProblemError("QUERY_INVALID", right, details, name=name, value=truncate_for_message(value))
 
 
-def know_fields(given: Mapping[str, Any], known: Sequence[str]) -> None:
+def reject_unknown_fields(given: Mapping[str, Any], known: Sequence[str]) -> None:
     """Refuse what nobody would read, with the nearest name that would be: nothing of the call is done."""
     unknown = next((name for name in given if name not in known), None)
     if unknown is None:
         return
     if not known:
-        raise Refused("UNKNOWN_FIELD", "none", field=shown(unknown))
-    raise Refused(
-        "UNKNOWN_FIELD", field=shown(unknown), closest=payload.closest(unknown, known), known=", ".join(known)
+        raise ProblemError("UNKNOWN_FIELD", "none", field=truncate_for_message(unknown))
+    raise ProblemError(
+        "UNKNOWN_FIELD",
+        field=truncate_for_message(unknown),
+        closest=payload.closest_name(unknown, known),
+        known=", ".join(known),
     )
 
 
-def call_of(event: Mapping[str, Any]) -> Call:
+def parse_call(event: Mapping[str, Any]) -> Call:
     """An event of the HTTP API (payload 2.0)."""
     text_ = event.get("body") or ""
     try:
@@ -234,33 +243,33 @@ def call_of(event: Mapping[str, Any]) -> Call:
     )
 
 
-IDS = re.compile(
+RECORD_PATH = re.compile(
     r"(/v1/programs/[^/]+/(?:actions|modifications)/)(.+?)"
     r"(/(?:approve|reverse|modify|restore|reattribute|undo|reprice|status|raise-limit|release|discard))?",
     re.DOTALL,
 )
 
 
-def refuse_odd_path(call: Call) -> None:
+def refuse_control_characters(call: Call) -> None:
     """No id has a control character: one in a path, encoded or not, is a fault of the caller."""
     for position, character in enumerate(unquote(call.path, errors="replace"), 1):
         if unicodedata.category(character) in ("Cc", "Zl", "Zp"):
-            raise Refused("PATH_INVALID", character=f"U+{ord(character):04X}", position=str(position))
+            raise ProblemError("PATH_INVALID", character=f"U+{ord(character):04X}", position=str(position))
 
 
-def plain_path(path: str) -> str:
+def normalize_path(path: str) -> str:
     """A path in which every id is one segment of plain signs, whatever an order id has in it.
 
     The gateway hands paths over decoded, so that an id may hold slashes; within ids they are encoded again.
     """
-    found = IDS.fullmatch(path)
+    found = RECORD_PATH.fullmatch(path)
     if found is None:
         return path
     before, id_, verb = found.groups(default="")
     return before + quote(unquote(id_, errors="replace"), safe="") + verb
 
 
-def named(segment: str) -> str:
+def decode_segment(segment: str) -> str:
     """The id that a segment of a plain path stands for."""
     return unquote(segment, errors="replace")
 
@@ -268,12 +277,12 @@ def named(segment: str) -> str:
 # Who calls
 
 
-def principal_of(hub: Hub, call: Call) -> Principal:
+def authenticate(hub: Hub, call: Call) -> Principal:
     scheme, _, key = call.headers.get("authorization", "").partition(" ")
     key = key.strip()
-    found = hub.principal(key) if scheme.lower() == "bearer" and SHORT.fullmatch(key) else None
+    found = hub.principal(key) if scheme.lower() == "bearer" and KEY_PATTERN.fullmatch(key) else None
     if found is None:
-        raise unbelieved()
+        raise unauthorized()
     return found
 
 
@@ -284,9 +293,9 @@ def file_name(call: Call) -> str:
     given = call.query.get("name", "")
     if not given.strip():
         raise bad_query("name", given, "file_name")
-    name = names.safe(given)
-    if why := names.skipped(given) or names.skipped(name):
-        raise Refused("FILE_NAME_NOT_TAKEN", why, name=shown(name))
+    name = names.safe_name(given)
+    if why := names.skip_reason(given) or names.skip_reason(name):
+        raise ProblemError("FILE_NAME_NOT_TAKEN", why, name=truncate_for_message(name))
     return name
 
 
@@ -294,19 +303,19 @@ def upload_size(call: Call) -> int:
     """What the caller says; NOT_KNOWN where it says nothing."""
     given = call.query.get("size")
     if given is None:
-        return NOT_KNOWN
+        return SIZE_UNKNOWN
     if not (given.isascii() and given.isdigit()):
         raise bad_query("size", given, "size")
-    if int(given[:15]) > UPLOAD_MAX:
-        raise Refused("BODY_TOO_LARGE", "upload", size=given[:15], most=str(UPLOAD_MAX))
+    if int(given[:15]) > UPLOAD_BYTES_MAX:
+        raise ProblemError("BODY_TOO_LARGE", "upload", size=given[:15], most=str(UPLOAD_BYTES_MAX))
     return int(given)
 
 
-def expires(now: datetime) -> str:
-    return text(now + timedelta(seconds=UPLOAD_SECONDS))
+def upload_expires_at(now: datetime) -> str:
+    return format_instant(now + timedelta(seconds=UPLOAD_SECONDS))
 
 
-def batch_id(segment: str) -> str:
+def parse_batch_id(segment: str) -> str:
     if not is_delivery_id(segment):
         raise not_found("batch")
     return segment
@@ -315,10 +324,10 @@ def batch_id(segment: str) -> str:
 # Once
 
 
-Answered = tuple[int, Any]
+StatusAndDocument = tuple[int, Any]
 
 
-def once(state: Facts, call: Call, answer: Callable[[], Answered]) -> Answered:
+def answer_once(state: OnceState, call: Call, answer: Callable[[], StatusAndDocument]) -> StatusAndDocument:
     """Status and document of a call; for a repeat of one with an Idempotency-Key the very same again.
 
     The key is claimed before anything happens, so that it cannot stand for two bodies. A call that was cut off, or was
@@ -332,41 +341,45 @@ def once(state: Facts, call: Call, answer: Callable[[], Answered]) -> Answered:
     if not state.claim(place, mine):
         kept = state.get(place) or mine
         if kept["fingerprint"] != mine["fingerprint"]:
-            raise Refused("IDEMPOTENCY_KEY_REUSED")
+            raise ProblemError("IDEMPOTENCY_KEY_REUSED")
         if kept.get("shown"):
-            raise Refused("ANSWER_SHOWN_ONCE")
+            raise ProblemError("ANSWER_SHOWN_ONCE")
         if "answer" in kept:
             status, document = json.loads(zlib.decompress(base64.b64decode(kept["answer"])))
             return status, document
     try:
         given = answer()
-    except Refused:
+    except ProblemError:
         state.delete(place)
         raise
-    if SHOWN_ONCE.fullmatch(call.path):
+    if SHOWN_ONCE_PATHS.fullmatch(call.path):
         state.put(place, {**mine, "shown": True})
         return given
     packed = base64.b64encode(zlib.compress(json.dumps(given).encode())).decode()
-    state.put(place, {**mine, "answer": packed} if len(packed) < KEPT_ANSWER_MAX else mine)
+    state.put(place, {**mine, "answer": packed} if len(packed) < STORED_ANSWER_MAX else mine)
     return given
 
 
-def handed_over(call: Call, source: Source) -> dict[str, Any]:
+def read_secrets(call: Call, source: Source) -> dict[str, Any]:
     """A secret that somebody else made, as it will be kept."""
     known = (*SECRETS.get(source.channel, ()), *shop_secrets(source))
     if not known:
-        raise Refused("SECRET_NOT_NEEDED", channel=source.channel)
+        raise ProblemError("SECRET_NOT_NEEDED", channel=source.channel)
     given = call.document(*known)
     for name, value in given.items():
-        texts = value if name in SEVERAL else [value]
-        if not isinstance(texts, list) or not 1 <= len(texts) <= 2 or not all(usable(one, name) for one in texts):
-            raise Refused("SECRET_UNUSABLE", "several" if name in SEVERAL else "", name=name)
+        texts = value if name in ROTATABLE else [value]
+        if (
+            not isinstance(texts, list)
+            or not 1 <= len(texts) <= 2
+            or not all(is_usable_secret(one, name) for one in texts)
+        ):
+            raise ProblemError("SECRET_UNUSABLE", "several" if name in ROTATABLE else "", name=name)
     if not given:
-        raise Refused("SECRET_UNUSABLE", "nothing", known=", ".join(known))
+        raise ProblemError("SECRET_UNUSABLE", "nothing", known=", ".join(known))
     return given
 
 
-def usable(value: Any, name: str) -> bool:
+def is_usable_secret(value: Any, name: str) -> bool:
     least = {"password": 1, "tokens": 22}.get(name, 8)
     if not isinstance(value, str) or not least <= len(value) <= SECRET_MAX:
         return False

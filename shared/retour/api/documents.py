@@ -5,23 +5,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from retour.domain.actions import paid
+from retour.domain.actions import payout_details
 from retour.domain.actions.action import Action
-from retour.domain.actions.explain import details
+from retour.domain.actions.explain import sentence_details
 from retour.domain.actions.modification import Modification
-from retour.domain.actions.order import Head, Order, effect, paid_lines
+from retour.domain.actions.order import ActionHead, Order, effect_of, line_payouts
 from retour.domain.actions.outcome import Effect, MakeGood, OtherBasis, Result
 from retour.domain.contracts.contract import Contract
-from retour.domain.delivery import Kind, received_at
+from retour.domain.delivery import DeliveryKind, receipt_time
 from retour.domain.money import to_text
+from retour.domain.phrase import Phrase
 from retour.domain.program import Program
-from retour.domain.said import Said
-from retour.domain.times import text
-from retour.intake.arrival import NO_HASH
+from retour.domain.times import format_instant
 from retour.intake.batch import DONE, DRY_RUN, HELD, REFUSED, Batch
-from retour.posting.rows import told
+from retour.intake.uploads import NO_HASH
+from retour.posting.rows import to_result
 from retour.sentences import sentence
-from retour.store.deliveries import Header
+from retour.store.deliveries import DeliveryHeader
 
 Document = dict[str, Any]
 
@@ -69,7 +69,7 @@ def result_document(result: Result, language: str) -> Document:
         "outcome": result.outcome.value,
         "code": result.code,
         "explanation": sentence(*result.reason, language),
-        "applied_at": text(result.applied_at) if result.applied_at else None,
+        "applied_at": format_instant(result.applied_at) if result.applied_at else None,
         "effect": effect_document(result.effect),
     }
     if result.first:
@@ -85,7 +85,7 @@ def result_document(result: Result, language: str) -> Document:
 
 def sent_before(same_as: str, language: str) -> Document:
     """Of a delivery that changed nothing because the very same one had come before: which one, in words too."""
-    details = {"batch": same_as, "received_at": text(received_at(same_as))}
+    details = {"batch": same_as, "received_at": format_instant(receipt_time(same_as))}
     return {"same_as": same_as, "explanation": sentence("SENT_BEFORE", details, language)}
 
 
@@ -107,17 +107,17 @@ def answer_document(batch: Batch, language: str) -> Document:
     }
     if batch.same_as:
         document |= {**sent_before(batch.same_as, language), "first_counts": first_counts(batch.results)}
-    return document | whole(batch.code, batch.details, language)
+    return document | refusal_fields(batch.code, batch.details, language)
 
 
-def rehearsal_document(batch: Batch, language: str) -> Document:
+def dry_run_document(batch: Batch, language: str) -> Document:
     """What would happen; there is no batch to ask for later."""
     state = REFUSED if batch.state == REFUSED else HELD if batch.preview.get("warnings") else DONE
     document = answer_document(batch, language) | {"batch": None, "state": state, "dry_run": True}
-    return document | with_warnings(batch.preview, language)
+    return document | explain_warnings(batch.preview, language)
 
 
-def with_warnings(preview: Mapping[str, Any], language: str) -> Document:
+def explain_warnings(preview: Mapping[str, Any], language: str) -> Document:
     """What a dry run came to, its warnings in words."""
     if "warnings" not in preview:
         return dict(preview)
@@ -125,11 +125,11 @@ def with_warnings(preview: Mapping[str, Any], language: str) -> Document:
     return {**preview, "warnings": said}
 
 
-def count(results: Iterable[Result]) -> dict[str, int]:
+def count_outcomes(results: Iterable[Result]) -> dict[str, int]:
     return dict(Counter(result.outcome.value for result in results))
 
 
-def whole(code: str, details: Mapping[str, str], language: str) -> Document:
+def refusal_fields(code: str, details: Mapping[str, str], language: str) -> Document:
     """Why a delivery as a whole was refused, held or ignored; nothing where it was not."""
     if code:
         return {"code": code, "explanation": sentence(code, details, language)}
@@ -146,10 +146,13 @@ def change_document(record: Modification) -> Document:
 
 
 def modification_document(
-    order: Order, record: Modification, program: Program, others: dict[str, paid.Otherwise] | None = None
+    order: Order,
+    record: Modification,
+    program: Program,
+    others: dict[str, payout_details.OtherBasisPayouts] | None = None,
 ) -> Document:
     """A record as it was sent, where it came from, and what became of it; `others` as `told` keeps them."""
-    outcome = result_document(told(order, record, record, program, others), program.language)
+    outcome = result_document(to_result(order, record, record, program, others), program.language)
     return {
         "id": record.public_id,
         "program": record.program,
@@ -168,8 +171,8 @@ def modification_document(
         "reason": record.reason,
         "disposition": record.disposition,
         "note": record.note,
-        "occurred_at": text(record.occurred_at) if record.occurred_at else None,
-        "received_at": text(record.received_at),
+        "occurred_at": format_instant(record.occurred_at) if record.occurred_at else None,
+        "received_at": format_instant(record.received_at),
         "batch": record.provenance.delivery,
         "object": record.provenance.object,
         "place": record.provenance.place,
@@ -180,7 +183,7 @@ def modification_document(
     }
 
 
-def action_line(action: Action, head: Head, program: Program, now: datetime) -> Document:
+def action_line(action: Action, head: ActionHead, program: Program, now: datetime) -> Document:
     """An action as lists show it."""
     return {
         "id": action.id,
@@ -188,15 +191,15 @@ def action_line(action: Action, head: Head, program: Program, now: datetime) -> 
         "order_id": action.order_id,
         "event_type": action.event_type,
         "partner": head.standing.partner,
-        "event_time": text(action.event_time),
-        "reported_at": text(action.reported_at),
+        "event_time": format_instant(action.event_time),
+        "reported_at": format_instant(action.reported_at),
         "currency": action.currency,
         "state": head.state(now).value,
         "amount": to_text(head.standing.amount, action.currency),
         "payout": to_text(head.payout, program.currency),
         "payout_currency": program.currency,
-        "locks_at": text(head.locks_at) if head.locks_at else None,
-        "final_at": text(head.final) if head.final else None,
+        "locks_at": format_instant(head.locks_at) if head.locks_at else None,
+        "final_at": format_instant(head.final) if head.final else None,
         "contract": head.standing.contract,
         "changes": head.changes,
         "changes_left": max(head.standing.limit - head.changes, 0),
@@ -208,13 +211,17 @@ def action_line(action: Action, head: Head, program: Program, now: datetime) -> 
     }
 
 
-def action_document(order: Order, action: Action, head: Head, program: Program, now: datetime) -> Document:
+def action_document(order: Order, action: Action, head: ActionHead, program: Program, now: datetime) -> Document:
     """An action with its lines and everything that was ever said about it, in the order in which it was booked."""
     terms = program.contracts[head.standing.contract - 1]
     return {
         **action_line(action, head, program, now),
-        "sentence": told_in(paid.payment(order, action, head, program.contracts), program.language),
-        "credit": credit_document(paid.credited(order, action, head, program.contracts, now), program.language),
+        "sentence": payout_sentence(
+            payout_details.payout_phrases(order, action, head, program.contracts), program.language
+        ),
+        "credit": credit_document(
+            payout_details.credit_date(order, action, head, program.contracts, now), program.language
+        ),
         "rate": f"{action.rate:f}",
         "items": [
             {
@@ -228,18 +235,18 @@ def action_document(order: Order, action: Action, head: Head, program: Program, 
                 "sold": {"quantity": line.quantity, "amount": to_text(line.amount, action.currency)},
             }
             for line, rest, paid in zip(
-                action.lines, head.standing.rests, paid_lines(action, head.standing, program.contracts), strict=True
+                action.lines, head.standing.rests, line_payouts(action, head.standing, program.contracts), strict=True
             )
         ],
         "history": history(order, action, head, program),
     }
 
 
-def standing_document(order: Order, action: Action, seen: Head, program: Program) -> Document:
+def action_state_document(order: Order, action: Action, previous: ActionHead, program: Program) -> Document:
     """How an action stands, beside how it was seen before: payout, amount, terms, and the payout by the others."""
     head = order.heads[action.id]
     terms = program.contracts[head.standing.contract - 1]
-    basis, payouts = paid.by_other_basis(order, action, head, program.contracts)
+    basis, payouts = payout_details.payouts_by_other_basis(order, action, head, program.contracts)
     other = payouts[-1] if payouts else head.payout
 
     def money(before: int, after: int, currency: str) -> Document:
@@ -249,32 +256,34 @@ def standing_document(order: Order, action: Action, seen: Head, program: Program
     return {
         "id": action.id,
         "partner": head.standing.partner,
-        "sentence": told_in(paid.payment(order, action, head, program.contracts), program.language),
+        "sentence": payout_sentence(
+            payout_details.payout_phrases(order, action, head, program.contracts), program.language
+        ),
         "currency": action.currency,
-        "amount": money(seen.standing.amount, head.standing.amount, action.currency),
+        "amount": money(previous.standing.amount, head.standing.amount, action.currency),
         "payout_currency": program.currency,
-        "payout": money(seen.payout, head.payout, program.currency),
+        "payout": money(previous.payout, head.payout, program.currency),
         "terms": {"number": terms.number, "name": terms.name, "version": terms.version},
-        "rules": sorted({line.rule for line in paid_lines(action, head.standing, program.contracts) if line.rule}),
+        "rules": sorted({line.rule for line in line_payouts(action, head.standing, program.contracts) if line.rule}),
         "other_basis": {"basis": basis.value, "payout": to_text(other, terms.currency)}
         if other != head.payout
         else None,
     }
 
 
-def history(order: Order, action: Action, head: Head, program: Program) -> list[Document]:
+def history(order: Order, action: Action, head: ActionHead, program: Program) -> list[Document]:
     """Every entry of the log: who said what and where, what it came to, by which terms, and by the other basis."""
-    others = {head.action: paid.by_other_basis(order, action, head, program.contracts)}
+    others = {head.action: payout_details.payouts_by_other_basis(order, action, head, program.contracts)}
     told_: list[Document] = []
     for entry in head.log:
         record = order.record(entry.id)
         if record is None:
             continue
         terms = program.contracts[entry.contract - 1]
-        particulars = details(order, head, record, program.waiting_days)
-        moved = effect(order, head, entry, program.contracts)
-        warning = None if entry.code else paid.raised(record, entry, moved)
-        other = paid.other_basis(others[head.action], head, entry)
+        particulars = sentence_details(order, head, record, program.waiting_days)
+        moved = effect_of(order, head, entry, program.contracts)
+        warning = None if entry.code else payout_details.payout_raised_warning(record, entry, moved)
+        other = payout_details.other_basis(others[head.action], head, entry)
         told_.append(
             {
                 **modification_document(order, record, program, others),
@@ -283,7 +292,7 @@ def history(order: Order, action: Action, head: Head, program: Program) -> list[
                 "explanation": sentence(warning.code, warning.details, program.language)
                 if warning
                 else sentence(entry.code, particulars, program.language),
-                "applied_at": text(entry.applied_at),
+                "applied_at": format_instant(entry.applied_at),
                 "effect": effect_document(moved),
                 "terms": {"number": terms.number, "name": terms.name, "version": terms.version},
                 "other_basis": other_basis_document(other, terms.currency),
@@ -292,19 +301,19 @@ def history(order: Order, action: Action, head: Head, program: Program) -> list[
     return told_
 
 
-def told_in(parts: Sequence[Said], language: str) -> str:
+def payout_sentence(parts: Sequence[Phrase], language: str) -> str:
     """One sentence: what is paid, then why."""
-    first, *why = [sentence(part.code, with_days(part.details, language), language) for part in parts]
+    first, *why = [sentence(part.code, localize_days(part.details, language), language) for part in parts]
     colon = " : " if language == "fr" else ": "
     return f"{first}{colon}{'; '.join(why)}." if why else f"{first}."
 
 
-def with_days(details: Mapping[str, str], language: str) -> Mapping[str, str]:
+def localize_days(details: Mapping[str, str], language: str) -> Mapping[str, str]:
     """Days as people write them in a language."""
-    return {name: day_in(value, language) if name.endswith("day") else value for name, value in details.items()}
+    return {name: localize_day(value, language) if name.endswith("day") else value for name, value in details.items()}
 
 
-def day_in(day: str, language: str) -> str:
+def localize_day(day: str, language: str) -> str:
     if not day:
         return "–"
     year, month, number = day.split("-")
@@ -312,14 +321,14 @@ def day_in(day: str, language: str) -> str:
     return sentence("DAY", {"day": str(int(number)), "month": names[int(month) - 1], "year": year}, language)
 
 
-def credit_document(credited: paid.Credited | None, language: str) -> Document | None:
+def credit_document(credited: payout_details.CreditDate | None, language: str) -> Document | None:
     if credited is None:
         return None
-    why = sentence(credited.said.code, with_days(credited.said.details, language), language)
+    why = sentence(credited.said.code, localize_days(credited.said.details, language), language)
     return {credited.kind: credited.day, "why": why}
 
 
-def batch_document(header: Header, program: Program, counts: Mapping[str, int]) -> Document:
+def batch_document(header: DeliveryHeader, program: Program, counts: Mapping[str, int]) -> Document:
     """A delivery and what became of it, without its records."""
     delivery, facts = header.delivery, header.report
     path = f"/v1/programs/{delivery.program}/batches/{delivery.id}"
@@ -331,7 +340,7 @@ def batch_document(header: Header, program: Program, counts: Mapping[str, int]) 
         "kind": delivery.kind.value,
         "name": delivery.name,
         "state": header.state,
-        "received_at": text(delivery.received_at),
+        "received_at": format_instant(delivery.received_at),
         "sender": delivery.sender,
         "sha256": "" if delivery.sha256 == NO_HASH else delivery.sha256,
         "size": max(delivery.size, 0),
@@ -341,19 +350,19 @@ def batch_document(header: Header, program: Program, counts: Mapping[str, int]) 
         "answer": facts.get("answer", ""),
         "links": {"raw": f"{path}/raw"},
     }
-    if delivery.kind not in (Kind.PROGRAM, Kind.RATES) and header.state in (DONE, REFUSED, DRY_RUN):
+    if delivery.kind not in (DeliveryKind.PROGRAM, DeliveryKind.RATES) and header.state in (DONE, REFUSED, DRY_RUN):
         document["links"] |= {"result": f"{path}/result", "rejected": f"{path}/rejected"}
     if "effect" in facts:
-        document["effect"] = effects(facts["effect"])
+        document["effect"] = effect_totals(facts["effect"])
     document |= {name: facts[name] for name in ("preview", "differs", "differing") if name in facts}
     if "same_as" in facts:
         document |= sent_before(facts["same_as"], program.language)
     if delivery.is_dry_run:
-        document |= {"dry_run": True, **with_warnings(document.pop("preview", {}), program.language)}
-    return document | whole(facts.get("code", ""), facts.get("details", {}), program.language)
+        document |= {"dry_run": True, **explain_warnings(document.pop("preview", {}), program.language)}
+    return document | refusal_fields(facts.get("code", ""), facts.get("details", {}), program.language)
 
 
-def effects(moved: Mapping[str, int]) -> list[Document]:
+def effect_totals(moved: Mapping[str, int]) -> list[Document]:
     """What payouts changed by together, by currency."""
     return [{"currency": currency, "change": to_text(change, currency)} for currency, change in moved.items()]
 
@@ -369,6 +378,6 @@ def contract_document(contract: Contract) -> Document:
         "valid_until": contract.valid_until.isoformat() if contract.valid_until else None,
         "groups": sorted(contract.for_groups),
         "lists": {name: entries.sha256 for name, entries in contract.lists.items()},
-        "recorded_at": text(contract.recorded_at),
+        "recorded_at": format_instant(contract.recorded_at),
         "terms": dict(contract.body),
     }

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from retour.api.calls import Call, Refused, not_found
+from retour.api.calls import Call, ProblemError, not_found
 from retour.api.documents import Document
-from retour.api.problem import shown
+from retour.api.problem import truncate_for_message
 from retour.domain.calendar import local_day
 from retour.domain.funding.schedule import Policy
 from retour.domain.program import Program
@@ -17,63 +17,63 @@ from retour.wiring import Hub
 DRAFT_MAX = 256 * 1024
 
 
-def check_contract(hub: Hub, call: Call, opened: Program) -> Document:
+def check_contract(hub: Hub, call: Call, program: Program) -> Document:
     """A contract in force, or all of them, the gravest on top."""
-    document = hub.programs.newest_version(opened.id).document
-    return contracts_checked(document, call.query.get("contract"), {}, today(hub, opened), opened)
+    document = hub.programs.newest_version(program.id).document
+    return contracts_checked(document, call.query.get("contract"), {}, today(hub, program), program)
 
 
-def check(hub: Hub, call: Call, opened: Program) -> Document:
+def check(hub: Hub, call: Call, program: Program) -> Document:
     """Contracts in force or of a draft, with other figures where some are said; or figures alone."""
     given = call.document("contract", "draft", *asked.FIGURES, most=DRAFT_MAX)
     figures = {name: given[name] for name in asked.FIGURES if given.get(name) is not None}
     contract, draft = given.get("contract"), given.get("draft")
     if contract is None and draft is None and figures:
         found = policy(figures)
-        return funding.check_document(funding.checked(found, today(hub, opened)), opened.language)
-    document = drafted(opened, draft) if draft is not None else hub.programs.newest_version(opened.id).document
-    return contracts_checked(document, contract, figures, today(hub, opened), opened)
+        return funding.check_document(funding.checked(found, today(hub, program)), program.language)
+    document = drafted(program, draft) if draft is not None else hub.programs.newest_version(program.id).document
+    return contracts_checked(document, contract, figures, today(hub, program), program)
 
 
-def today(hub: Hub, opened: Program) -> date:
-    return local_day(hub.now(), opened.time_zone)
+def today(hub: Hub, program: Program) -> date:
+    return local_day(hub.now(), program.time_zone)
 
 
 def policy(figures: Mapping[str, Any], known: Policy | None = None) -> Policy:
     found = asked.policy_of(figures, known)
     if isinstance(found, FigureFault):
-        raise Refused("FIGURE_INVALID", found.about, figure=found.figure, value=shown(found.value))
+        raise ProblemError("FIGURE_INVALID", found.about, figure=found.figure, value=truncate_for_message(found.value))
     return found
 
 
-def drafted(opened: Program, draft: Any) -> Mapping[str, Any]:
+def drafted(program: Program, draft: Any) -> Mapping[str, Any]:
     """A program document that is not applied, as strictly read as one that is."""
-    from retour.api.programs import refused
+    from retour.api.programs import invalid_program
     from retour.setup import program_file
 
-    found = program_file.read(draft if isinstance(draft, str) else "", opened.lists)
+    found = program_file.parse_program(draft if isinstance(draft, str) else "", program.lists)
     if isinstance(found, list):
-        raise refused(found)
+        raise invalid_program(found)
     return found
 
 
 def contracts_checked(
-    document: Mapping[str, Any], contract: Any, figures: Mapping[str, Any], day: date, opened: Program
+    document: Mapping[str, Any], contract: Any, figures: Mapping[str, Any], day: date, program: Program
 ) -> Document:
     """The gravest of the contracts asked about, and beside it a line for each."""
     names = [name for name in document["contracts"] if contract in (None, name)]
     if not names:
-        raise not_found("contract", program=opened.id)
+        raise not_found("contract", program=program.id)
     returns = policy({"lock": "open-ended", **figures}).returns if "window_days" in figures else None
     found = funding.checks(document, day, contract, returns)
     if not found:
         event_types = dict.fromkeys(document["contracts"][name]["event_type"] for name in names)
-        raise Refused("RETURNS_NOT_KNOWN", event_type=", ".join(event_types))
+        raise ProblemError("RETURNS_NOT_KNOWN", event_type=", ".join(event_types))
     if figures:
         tried = [(one.place, policy(figures, one.proof.policy)) for one in found]
         again = [funding.checked(other, day, place) for place, other in tried]
         found = sorted(again, key=lambda one: one.gravity)
-    return {**funding.check_document(found[0], opened.language), "checks": [line(one) for one in found]}
+    return {**funding.check_document(found[0], program.language), "checks": [line(one) for one in found]}
 
 
 def line(one: funding.Checked) -> Document:

@@ -5,27 +5,27 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
-from retour.api.admission import source_of
-from retour.api.calls import Call, Refused, handed_over, not_found
+from retour.api.authorization import find_source
+from retour.api.calls import Call, ProblemError, not_found, read_secrets
 from retour.api.documents import Document
 from retour.domain.delivery import Channel
 from retour.domain.program import Program
-from retour.intake import opening
+from retour.intake import encrypted_files
 from retour.setup import credentials, logins
 from retour.store.programs import ApiKey, Principal
 from retour.wiring import Hub
 
 NAME_MAX = 100
-OPENPGP = "openpgp"
+OPENPGP_KIND = "openpgp"
 
 # API keys
 
 
-def listed(hub: Hub, opened: Program) -> Document:
-    return {"items": [shown(key) for key in hub.programs.keys(opened.id)], "next": None}
+def list_keys(hub: Hub, program: Program) -> Document:
+    return {"items": [key_document(key) for key in hub.programs.keys(program.id)], "next": None}
 
 
-def shown(key: ApiKey) -> Document:
+def key_document(key: ApiKey) -> Document:
     return {
         "id": key.id,
         "name": key.name,
@@ -39,110 +39,110 @@ def shown(key: ApiKey) -> Document:
     }
 
 
-def new_key(hub: Hub, program_id: str, name: str, by: str) -> tuple[str, ApiKey]:
+def create_api_key(hub: Hub, program_id: str, name: str, by: str) -> tuple[str, ApiKey]:
     """A key that opens one program, and what stays known of it. Only its hash is kept."""
     key = f"rk_{program_id}_{secrets.token_urlsafe(24)}"
     return key, hub.programs.grant(key, Principal(program_id, "merchant", name), by, hub.now())
 
 
-def create(hub: Hub, call: Call, principal: Principal, opened: Program) -> Document:
+def create_key(hub: Hub, call: Call, principal: Principal, program: Program) -> Document:
     """A further key of a program, shown this once."""
-    only_admins(principal)
+    require_admin(principal)
     name = call.document("name").get("name", "key")
     if not isinstance(name, str) or not 1 <= len(name) <= NAME_MAX or not name.isprintable():
-        raise Refused("NAME_UNUSABLE", most=str(NAME_MAX))
-    key, kept = new_key(hub, opened.id, name, principal.name)
-    return {"key": key, **shown(kept)}
+        raise ProblemError("NAME_UNUSABLE", most=str(NAME_MAX))
+    key, kept = create_api_key(hub, program.id, name, principal.name)
+    return {"key": key, **key_document(kept)}
 
 
-def revoke(hub: Hub, principal: Principal, opened: Program, id: str) -> Document:
+def revoke_key(hub: Hub, principal: Principal, program: Program, id: str) -> Document:
     """Whoever uses it is not let in any more, and no call brings it back."""
-    only_admins(principal)
-    gone = hub.programs.revoke(opened.id, id, principal.name, hub.now())
+    require_admin(principal)
+    gone = hub.programs.revoke(program.id, id, principal.name, hub.now())
     if gone is None:
         raise not_found("key")
-    return shown(gone)
+    return key_document(gone)
 
 
-def only_admins(principal: Principal) -> None:
+def require_admin(principal: Principal) -> None:
     if not principal.may_set_up:
-        raise Refused("ADMIN_ONLY")
+        raise ProblemError("ADMIN_ONLY")
 
 
 # The secrets of sources
 
 
-def secrets_of(hub: Hub, opened: Program, name: str) -> Document:
+def list_secrets(hub: Hub, program: Program, name: str) -> Document:
     """What is live at a source, and who did what to it; never the values."""
-    found = source_of(opened, name)
-    live = credentials.held(hub, opened, found)
-    live += [openpgp_line(key) for key in opening.public_keys(hub, opened.id, name)]
-    live += [public_key_line(line) for line in found.options.get("public_keys", ())]
-    return {"source": name, "items": live, "changes": list(reversed(credentials.log(hub, opened, found)))}
+    found = find_source(program, name)
+    live = credentials.live_secrets(hub, program, found)
+    live += [openpgp_document(key) for key in encrypted_files.public_keys(hub, program.id, name)]
+    live += [public_key_document(line) for line in found.options.get("public_keys", ())]
+    return {"source": name, "items": live, "changes": list(reversed(credentials.secret_changes(hub, program, found)))}
 
 
-def openpgp_line(key: Mapping[str, Any]) -> Document:
-    tail = key["fingerprint"][-credentials.TAIL :]
-    return secret_line(OPENPGP, key["fingerprint"], tail) | {
+def openpgp_document(key: Mapping[str, Any]) -> Document:
+    tail = key["fingerprint"][-credentials.TAIL_CHARS :]
+    return secret_document(OPENPGP_KIND, key["fingerprint"], tail) | {
         "made_at": key["made_at"],
         "made_by": key.get("made_by", ""),
     }
 
 
-def public_key_line(line: str) -> Document:
+def public_key_document(line: str) -> Document:
     """Stands in the program itself; a new one is added there."""
-    return secret_line("public_key", logins.fingerprint(line) or line[:30], logins.comment(line))
+    return secret_document("public_key", logins.fingerprint(line) or line[:30], logins.key_comment(line))
 
 
-def secret_line(what: str, id: str, tail: str) -> Document:
+def secret_document(what: str, id: str, tail: str) -> Document:
     return {"what": what, "id": id, "tail": tail, "made_at": None, "made_by": "", "last_used_at": None}
 
 
-def set_secret(hub: Hub, call: Call, principal: Principal, opened: Program, name: str) -> Document:
-    found = source_of(opened, name)
-    holds = credentials.hand_over(hub, opened, found, handed_over(call, found), principal.name)
+def set_secret(hub: Hub, call: Call, principal: Principal, program: Program, name: str) -> Document:
+    found = find_source(program, name)
+    holds = credentials.store_secrets(hub, program, found, read_secrets(call, found), principal.name)
     return {"source": name, "holds": holds}
 
 
-def rotate_secret(hub: Hub, principal: Principal, opened: Program, name: str, what: str) -> Document:
+def rotate_secret(hub: Hub, principal: Principal, program: Program, name: str, what: str) -> Document:
     """A second one, live beside the first."""
-    found = source_of(opened, name)
-    if what not in credentials.wanted(found) or what not in credentials.SEVERAL:
-        known = ", ".join(one for one in credentials.wanted(found) if one in credentials.SEVERAL)
-        raise Refused("SECRET_NOT_MADE_HERE", "" if known else "nothing", source=name, known=known)
+    found = find_source(program, name)
+    if what not in credentials.generated_kinds(found) or what not in credentials.ROTATABLE:
+        known = ", ".join(one for one in credentials.generated_kinds(found) if one in credentials.ROTATABLE)
+        raise ProblemError("SECRET_NOT_MADE_HERE", "" if known else "nothing", source=name, known=known)
     try:
-        told = credentials.rotate(hub, opened, found, what, principal.name)
-    except credentials.TwoLive:
-        raise Refused("TWO_SECRETS_LIVE") from None
+        told = credentials.rotate_secret(hub, program, found, what, principal.name)
+    except credentials.TwoSecretsLiveError:
+        raise ProblemError("TWO_SECRETS_LIVE") from None
     return {"source": name, "what": what, **told}
 
 
-def revoke_secret(hub: Hub, principal: Principal, opened: Program, name: str, what: str, id: str) -> Document:
+def revoke_secret(hub: Hub, principal: Principal, program: Program, name: str, what: str, id: str) -> Document:
     """Known everywhere within a minute. Who still uses it is turned away from then on."""
-    found = source_of(opened, name)
-    if what == OPENPGP:
-        ended = opening.end_key(hub, opened.id, name, id)
-        gone = openpgp_line(ended) if ended else None
+    found = find_source(program, name)
+    if what == OPENPGP_KIND:
+        ended = encrypted_files.revoke_key(hub, program.id, name, id)
+        gone = openpgp_document(ended) if ended else None
         if gone:
-            credentials.noted(hub, opened, found, "revoked", principal.name, what, id)
+            credentials.log_change(hub, program, found, "revoked", principal.name, what, id)
     else:
-        gone = credentials.revoke(hub, opened, found, what, id, principal.name)
+        gone = credentials.revoke_secret(hub, program, found, what, id, principal.name)
     if gone is None:
         raise not_found("secret")
     return {"source": name, **gone, "revoked_by": principal.name}
 
 
-def new_openpgp_key(hub: Hub, principal: Principal, opened: Program, name: str) -> Document:
+def create_openpgp_key(hub: Hub, principal: Principal, program: Program, name: str) -> Document:
     """A further key pair that senders may encrypt for; its public half. The ones before stay live."""
-    found = source_of(opened, name)
+    found = find_source(program, name)
     if found.channel is Channel.SALESFORCE:
-        raise Refused("SECRET_NOT_NEEDED", "files")
+        raise ProblemError("SECRET_NOT_NEEDED", "files")
     if find_spec("pysequoia") is None:
-        raise Refused("PGP_NOT_OFFERED")
-    made = opening.new_key(hub, opened.id, name, principal.name)
-    credentials.noted(hub, opened, found, "made", principal.name, OPENPGP, made["fingerprint"])
-    return {"source": name, **told_key(made)}
+        raise ProblemError("PGP_NOT_OFFERED")
+    made = encrypted_files.create_key(hub, program.id, name, principal.name)
+    credentials.log_change(hub, program, found, "made", principal.name, OPENPGP_KIND, made["fingerprint"])
+    return {"source": name, **openpgp_public_half(made)}
 
 
-def told_key(key: Mapping[str, Any]) -> Document:
+def openpgp_public_half(key: Mapping[str, Any]) -> Document:
     return {what: key[what] for what in ("fingerprint", "public_key", "made_at")}

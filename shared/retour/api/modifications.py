@@ -5,81 +5,81 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from retour.api import documents, paging
-from retour.api.admission import delivery_of, reader_of, source_for_api
-from retour.api.batches import header_of
+from retour.api.authorization import api_source, build_delivery, build_reader
+from retour.api.batches import find_header
 from retour.api.calls import (
     FILE_MAX,
     JSON_MAX,
     JSON_TYPES,
     UPLOAD_SECONDS,
     Call,
-    Refused,
-    expires,
+    ProblemError,
+    decode_segment,
     file_name,
-    named,
     not_found,
+    upload_expires_at,
     upload_size,
 )
 from retour.api.documents import Document
-from retour.api.paging import Place
-from retour.api.problem import problems
-from retour.api.reading import Reader
-from retour.api.span import span_of, walk
+from retour.api.ledger_reader import LedgerReader
+from retour.api.paging import ListPosition
+from retour.api.problem import load_problems
+from retour.api.time_range import parse_range, scan_bounds
 from retour.domain.actions.outcome import Outcome
-from retour.domain.delivery import DRY_RUN, Delivery, Kind
+from retour.domain.delivery import DRY_RUN, Delivery, DeliveryKind
 from retour.domain.program import Program
-from retour.domain.times import instant
-from retour.intake import arrival
+from retour.domain.times import parse_instant
+from retour.intake import uploads
 from retour.intake.batch import ARRIVED, REFUSED, Batch
+from retour.intake.dry_run import dry_run_delivery
 from retour.intake.file import is_large
-from retour.intake.receive import announce, receive
-from retour.intake.rehearse import rehearse
-from retour.store.deliveries import Header
+from retour.intake.ingest import announce_file, ingest
+from retour.store.deliveries import DeliveryHeader
 from retour.store.programs import Principal
 from retour.wiring import Hub
 
 
-def take_modifications(hub: Hub, call: Call, principal: Principal, opened: Program) -> Document:
-    body = call.within(JSON_MAX, JSON_TYPES)
-    source = source_for_api(call, opened)
-    delivery = delivery_of(call, hub, principal, opened.id, source.name, Kind.MODIFICATIONS)
+def ingest_modifications(hub: Hub, call: Call, principal: Principal, program: Program) -> Document:
+    body = call.read_body(JSON_MAX, JSON_TYPES)
+    source = api_source(call, program)
+    delivery = build_delivery(call, hub, principal, program.id, source.name, DeliveryKind.MODIFICATIONS)
     if call.is_dry_run:
-        return documents.rehearsal_document(readable(rehearse(hub, delivery, body)), opened.language)
-    if call.prefers_later:
-        return later(hub, opened, delivery, "modifications.json", body)
-    return documents.answer_document(readable(receive(hub, delivery, body)), opened.language)
+        return documents.dry_run_document(require_readable(dry_run_delivery(hub, delivery, body)), program.language)
+    if call.prefers_async:
+        return queue_as_file(hub, program, delivery, "modifications.json", body)
+    return documents.answer_document(require_readable(ingest(hub, delivery, body)), program.language)
 
 
-def readable(batch: Batch) -> Batch:
+def require_readable(batch: Batch) -> Batch:
     """A batch whose body could be read. One that could not is stored all the same."""
     if batch.state != REFUSED:
         return batch
-    entry = batch.code if batch.code in problems() else "UNREADABLE"
-    raise Refused(batch.code, "record", batch.details, entry=entry)
+    entry = batch.code if batch.code in load_problems() else "UNREADABLE"
+    raise ProblemError(batch.code, "record", batch.details, entry=entry)
 
 
-def take_file(hub: Hub, call: Call, principal: Principal, opened: Program) -> Document:
+def ingest_file(hub: Hub, call: Call, principal: Principal, program: Program) -> Document:
     """Stored under its name in the inbox, where it is read like every other file."""
-    name, body = file_name(call), call.within(FILE_MAX)
-    source = source_for_api(call, opened)
-    identity = never_again() if call.is_dry_run else ""
-    delivery = as_file(delivery_of(call, hub, principal, opened.id, source.name, Kind.FILE, identity), name)
+    name, body = file_name(call), call.read_body(FILE_MAX)
+    source = api_source(call, program)
+    identity = dry_run_identity() if call.is_dry_run else ""
+    delivery = as_file(build_delivery(call, hub, principal, program.id, source.name, DeliveryKind.FILE, identity), name)
     if call.is_dry_run:
         if not is_large(hub, delivery, body):
-            return documents.rehearsal_document(rehearse(hub, delivery, body), opened.language)
+            return documents.dry_run_document(dry_run_delivery(hub, delivery, body), program.language)
         delivery = as_dry_run(delivery)
-    announce(hub, delivery)
+    announce_file(hub, delivery)
     hub.inbox.put(delivery.body_key, body)
-    answer = documents.answer_document(Batch(delivery=delivery, state=ARRIVED), opened.language)
+    answer = documents.answer_document(Batch(delivery=delivery, state=ARRIVED), program.language)
     return answer | ({"dry_run": True} if delivery.is_dry_run else {})
 
 
-def later(hub: Hub, opened: Program, delivery: Delivery, name: str, body: bytes) -> Document:
+def queue_as_file(hub: Hub, program: Program, delivery: Delivery, name: str, body: bytes) -> Document:
     """A body that nobody waits for: stored in the inbox under a name, where it is read like every other file."""
-    filed = as_file(replace(delivery, kind=Kind.FILE), name)
-    announce(hub, filed)
+    filed = as_file(replace(delivery, kind=DeliveryKind.FILE), name)
+    announce_file(hub, filed)
     hub.inbox.put(filed.body_key, body)
-    return documents.answer_document(Batch(delivery=filed, state=ARRIVED), opened.language)
+    return documents.answer_document(Batch(delivery=filed, state=ARRIVED), program.language)
 
 
 def as_file(delivery: Delivery, name: str) -> Delivery:
@@ -92,79 +92,79 @@ def as_dry_run(delivery: Delivery) -> Delivery:
     return replace(delivery, facts={**delivery.facts, DRY_RUN: "true"})
 
 
-def never_again() -> str:
+def dry_run_identity() -> str:
     """What a dry run is known by: neither what it says nor the key of what is sent in earnest later."""
     return f"{DRY_RUN}#{secrets.token_hex(16)}"
 
 
-def take_over(hub: Hub, call: Call, principal: Principal, opened: Program, key: str, size: int) -> Document:
+def ingest_stored_file(hub: Hub, call: Call, principal: Principal, program: Program, key: str, size: int) -> Document:
     """A larger file that lies in the inbox already, taken in as if it had just been put there."""
-    delivery = uploaded(hub, call, principal, opened, size)
-    announce(hub, delivery)
+    delivery = build_upload(hub, call, principal, program, size)
+    announce_file(hub, delivery)
     hub.inbox.duplicate(key, delivery.body_key)
-    return documents.answer_document(Batch(delivery=delivery, state=ARRIVED), opened.language)
+    return documents.answer_document(Batch(delivery=delivery, state=ARRIVED), program.language)
 
 
-def uploaded(hub: Hub, call: Call, principal: Principal, opened: Program, size: int) -> Delivery:
+def build_upload(hub: Hub, call: Call, principal: Principal, program: Program, size: int) -> Delivery:
     """A file whose bytes come later, and by another way than this call."""
-    name, source = file_name(call), source_for_api(call, opened)
-    identity = never_again() if call.is_dry_run else f"upload#{call.key or secrets.token_hex(16)}"
-    empty = delivery_of(call, hub, principal, opened.id, source.name, Kind.FILE, identity)
-    delivery = as_file(replace(empty, sha256=arrival.NO_HASH, size=size), name)
+    name, source = file_name(call), api_source(call, program)
+    identity = dry_run_identity() if call.is_dry_run else f"upload#{call.key or secrets.token_hex(16)}"
+    empty = build_delivery(call, hub, principal, program.id, source.name, DeliveryKind.FILE, identity)
+    delivery = as_file(replace(empty, sha256=uploads.NO_HASH, size=size), name)
     return as_dry_run(delivery) if call.is_dry_run else delivery
 
 
-def upload(hub: Hub, call: Call, principal: Principal, opened: Program) -> Document:
+def create_upload(hub: Hub, call: Call, principal: Principal, program: Program) -> Document:
     """An address for one larger file; what is put there is read like every other file."""
-    delivery = uploaded(hub, call, principal, opened, upload_size(call))
-    announce(hub, delivery)
+    delivery = build_upload(hub, call, principal, program, upload_size(call))
+    announce_file(hub, delivery)
     url = hub.inbox.presign_put(delivery.body_key, UPLOAD_SECONDS)
-    return {"batch": delivery.id, "url": url, "method": "PUT", "expires_at": expires(hub.now())}
+    return {"batch": delivery.id, "url": url, "method": "PUT", "expires_at": upload_expires_at(hub.now())}
 
 
-def modifications(hub: Hub, call: Call, opened: Program) -> Document:
+def list_modifications(hub: Hub, call: Call, program: Program) -> Document:
     """By order, action or batch; else all of them, newest first."""
-    reader, query, limit = reader_of(hub, opened), call.query, call.limit()
+    reader, query, limit = build_reader(hub, program), call.query, call.limit()
     call.one_of("outcome", tuple(Outcome))
-    span = span_of(call, opened)
+    span = parse_range(call, program)
 
     def wanted(one: Document | None) -> bool:
         return (
             one is not None
             and all(query.get(name) in (None, one[name]) for name in ("outcome", "source", "subject", "version"))
             and query.get("partner") in (None, partner_of(reader, one))
-            and span.holds(instant(one["received_at"]))
+            and span.contains(parse_instant(one["received_at"]))
         )
 
     if "order_id" in query or "action_id" in query:
-        of_order = reader.of_order(query.get("order_id"), query.get("action_id"))
+        of_order = reader.order_modifications(query.get("order_id"), query.get("action_id"))
         return {"items": [one for one in of_order if wanted(one)], "next": None}
-    place, first = walk(hub, opened, call, span)
+    place, first = scan_bounds(hub, program, call, span)
     if "batch" in query:
-        place, first = within_batch(reader, query["batch"], place)
+        place, first = bounds_of_batch(reader, query["batch"], place)
 
-    def rows(header: Header, skip: int) -> Iterator[Document | None]:
+    def rows(header: DeliveryHeader, skip: int) -> Iterator[Document | None]:
         of_source = query.get("source") in (None, header.delivery.source)
         if of_source and query.get("batch") in (None, header.delivery.id):
             yield from (one if wanted(one) else None for one in reader.modifications(header, skip))
 
-    return paging.records(reader, place, first, limit, rows).document()
+    return paging.page_of_records(reader, place, first, limit, rows).document()
 
 
-def partner_of(reader: Reader, one: Document) -> str | None:
+def partner_of(reader: LedgerReader, one: Document) -> str | None:
     """Whose action a modification corrects, as that stands now; None while it waits for one."""
     found = reader.action(one["action_id"]) if one["action_id"] else None
     return found[2].standing.partner if found else None
 
 
-def within_batch(reader: Reader, batch: str, place: Place) -> tuple[Place, str]:
+def bounds_of_batch(reader: LedgerReader, batch: str, place: ListPosition) -> tuple[ListPosition, str]:
     """From just before a batch (or from where the list was) to the end of its day."""
-    own = header_of(reader, batch).delivery.id
-    return (place if place.delivery else Place(own[:8], f"{own}~")), own[:8]
+    own = find_header(reader, batch).delivery.id
+    return (place if place.delivery else ListPosition(own[:8], f"{own}~")), own[:8]
 
 
-def modification(hub: Hub, opened: Program, segment: str) -> Document:
-    found = reader_of(hub, opened).modification(named(segment))
+def get_modification(hub: Hub, program: Program, segment: str) -> Document:
+    found = build_reader(hub, program).modification(decode_segment(segment))
     if found is None:
         raise not_found("modification")
-    return documents.modification_document(*found, opened)
+    return documents.modification_document(*found, program)

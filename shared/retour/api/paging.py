@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from retour.api.documents import Document, batch_document
-from retour.api.reading import ORDERS_MAX, Reader
-from retour.store.deliveries import Deliveries, Header
+from retour.api.ledger_reader import ORDERS_MAX, LedgerReader
+from retour.store.deliveries import Deliveries, DeliveryHeader
 
 HEADERS_AT_ONCE = 50
 HEADERS_MAX = 300
@@ -17,7 +17,7 @@ DAYS_MAX = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ListPosition:
     """How far a list came: a day, a delivery of it, and how many records of it. No delivery: all of the day is next."""
 
     day: str
@@ -28,12 +28,12 @@ class Place:
         return f"{self.day}.{self.delivery}.{self.record}"
 
 
-def place_of(cursor: str) -> Place | None:
+def parse_cursor(cursor: str) -> ListPosition | None:
     """None for a cursor that no list gave."""
     found = CURSOR.fullmatch(cursor)
     if found is None or not is_day(found["day"]):
         return None
-    return Place(found["day"], found["delivery"] or "", int(found["record"]))
+    return ListPosition(found["day"], found["delivery"] or "", int(found["record"]))
 
 
 DELIVERY_ID = r"\d{8}T\d{9}Z-[0-9a-f]{10}"
@@ -54,13 +54,13 @@ def is_day(text: str) -> bool:
 @dataclass(frozen=True, slots=True)
 class Page:
     items: list[Document]
-    next: Place | None
+    next: ListPosition | None
 
     def document(self) -> Document:
         return {"items": self.items, "next": self.next.cursor() if self.next else None}
 
 
-def headers(deliveries: Deliveries, start: Place, last_day: str) -> Iterator[Header | Place]:
+def scan_headers(deliveries: Deliveries, start: ListPosition, last_day: str) -> Iterator[DeliveryHeader | ListPosition]:
     """Headers from a place on, newest first, down to the first day of the program.
 
     A Place instead of a header says that the search stops there for now: so many days, or so many headers, were enough.
@@ -77,47 +77,49 @@ def headers(deliveries: Deliveries, start: Place, last_day: str) -> Iterator[Hea
             yield from found
             before, looked = found[-1].delivery.id, looked + len(found)
             if looked >= HEADERS_MAX:
-                yield Place(day, before)
+                yield ListPosition(day, before)
                 return
             if len(found) < HEADERS_AT_ONCE:
                 break
         day, before = day_before(day), None
     if day >= last_day:
-        yield Place(day)
+        yield ListPosition(day)
 
 
 def day_before(day: str) -> str:
     return f"{datetime.strptime(day, '%Y%m%d') - timedelta(days=1):%Y%m%d}"
 
 
-def batches(reader: Reader, start: Place, last_day: str, limit: int, wanted: Callable[[Header], bool]) -> Page:
+def page_of_batches(
+    reader: LedgerReader, start: ListPosition, last_day: str, limit: int, wanted: Callable[[DeliveryHeader], bool]
+) -> Page:
     items: list[Document] = []
-    for seen in headers(reader.deliveries, start, last_day):
-        if isinstance(seen, Place):
+    for seen in scan_headers(reader.deliveries, start, last_day):
+        if isinstance(seen, ListPosition):
             return Page(items, seen)
         if wanted(seen):
             items.append(batch_document(seen, reader.program, reader.counts(seen)))
         if len(items) == limit or len(reader.orders) >= ORDERS_MAX:
-            return Page(items, Place(seen.delivery.id[:8], seen.delivery.id))
+            return Page(items, ListPosition(seen.delivery.id[:8], seen.delivery.id))
     return Page(items, None)
 
 
-def records(
-    reader: Reader,
-    start: Place,
+def page_of_records(
+    reader: LedgerReader,
+    start: ListPosition,
     last_day: str,
     limit: int,
-    rows: Callable[[Header, int], Iterator[Document | None]],
+    rows: Callable[[DeliveryHeader, int], Iterator[Document | None]],
 ) -> Page:
     """A list of records of deliveries: `rows` gives a document for each from a number on, None for one not wanted."""
     items: list[Document] = []
-    for seen in headers(reader.deliveries, start, last_day):
-        if isinstance(seen, Place):
+    for seen in scan_headers(reader.deliveries, start, last_day):
+        if isinstance(seen, ListPosition):
             return Page(items, seen)
         skip = start.record if seen.delivery.id == start.delivery else 0
         for number, document in enumerate(rows(seen, skip), skip + 1):
             if document is not None:
                 items.append(document)
             if len(items) == limit or len(reader.orders) >= ORDERS_MAX:
-                return Page(items, Place(seen.delivery.id[:8], seen.delivery.id, number))
+                return Page(items, ListPosition(seen.delivery.id[:8], seen.delivery.id, number))
     return Page(items, None)

@@ -11,15 +11,15 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from retour.domain.said import Sentence
-from retour.sentences import LANGUAGES, filled, sentence
+from retour.domain.phrase import Sentence
+from retour.sentences import LANGUAGES, fill_in, sentence
 
 MEDIA_TYPE = "application/problem+json"
-SHOWN_MAX = 80
-WEIGHT = re.compile(r"q\s*=\s*([01](?:\.\d{0,3})?)", re.IGNORECASE)
+MESSAGE_CHARS_MAX = 80
+Q_VALUE = re.compile(r"q\s*=\s*([01](?:\.\d{0,3})?)", re.IGNORECASE)
 
 
-class Refused(Exception):
+class ProblemError(Exception):
     """A call that cannot be carried out.
 
     `code` is stable and for machines; `about` chooses among a code's sentences, which details fill in; without such a
@@ -41,7 +41,7 @@ class Refused(Exception):
     ) -> None:
         super().__init__(code)
         self.code, self.about, self.details = code, about, {**(details or {}), **more}
-        self.entry = problems()[entry or code]
+        self.entry = load_problems()[entry or code]
         self.headers, self.members = dict(headers or {}), dict(members or {})
 
     @property
@@ -50,13 +50,13 @@ class Refused(Exception):
 
     def detail(self, language: str) -> str:
         texts = self.entry["sentences"].get(self.about)
-        return filled(texts, self.details, language) if texts else sentence(self.code, self.details, language)
+        return fill_in(texts, self.details, language) if texts else sentence(self.code, self.details, language)
 
     def document(self, language: str) -> dict[str, Any]:
-        members: dict[str, Any] = in_words(self.members, language)
+        members: dict[str, Any] = localize_member(self.members, language)
         document: dict[str, Any] = {
             "type": f"/problems/{self.code.lower().replace('_', '-')}",
-            "title": filled(self.entry["title"], {}, language),
+            "title": fill_in(self.entry["title"], {}, language),
             "status": self.status,
             "code": self.code,
         }
@@ -72,40 +72,40 @@ class Refused(Exception):
         }
 
 
-def in_words(member: Any, language: str) -> Any:
+def localize_member(member: Any, language: str) -> Any:
     """A member of the document, with all that it says in a language."""
     match member:
         case Sentence(code, details):
             return sentence(code, details, language)
         case dict():
-            return {name: in_words(value, language) for name, value in member.items()}
+            return {name: localize_member(value, language) for name, value in member.items()}
         case list():
-            return [in_words(value, language) for value in member]
+            return [localize_member(value, language) for value in member]
     return member
 
 
 @cache
-def problems() -> Mapping[str, Any]:
+def load_problems() -> Mapping[str, Any]:
     found: Mapping[str, Any] = json.loads(files("retour.api").joinpath("problems.json").read_text("utf-8"))
     return found
 
 
 def accepted_language(headers: Mapping[str, str]) -> str:
     """The language a caller likes best of those we speak, else English; for who has no program, and so no language."""
-    return next((tag for tag in tags(headers.get("accept-language", "")) if tag in LANGUAGES), "en")
+    return next((tag for tag in language_tags(headers.get("accept-language", "")) if tag in LANGUAGES), "en")
 
 
-def tags(accepted: str) -> Iterator[str]:
+def language_tags(accepted: str) -> Iterator[str]:
     """The languages of an Accept-Language, the best liked first (RFC 9110 12.5.4); what has weight 0 is left out."""
     weighed: list[tuple[float, str]] = []
     for one in accepted.split(","):
         name, _, told = one.partition(";")
-        found = WEIGHT.fullmatch(told.strip())
+        found = Q_VALUE.fullmatch(told.strip())
         weighed.append((float(found[1]) if found else 1.0, name.strip().lower().partition("-")[0]))
     return (name for weight, name in sorted(weighed, key=lambda one: -one[0]) if weight)
 
 
-def shown(text: Any) -> str:
+def truncate_for_message(text: Any) -> str:
     """What somebody sent, as it can stand in a sentence."""
     plain = " ".join(str(text).encode("utf-8", "replace").decode().split())
-    return plain if len(plain) <= SHOWN_MAX else f"{plain[: SHOWN_MAX - 1]}…"
+    return plain if len(plain) <= MESSAGE_CHARS_MAX else f"{plain[: MESSAGE_CHARS_MAX - 1]}…"

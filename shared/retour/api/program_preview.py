@@ -6,66 +6,66 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from retour.api import listing
-from retour.api.admission import reader_of
-from retour.api.calls import Refused
+from retour.api import action_search
+from retour.api.authorization import build_reader
+from retour.api.calls import ProblemError
 from retour.api.documents import Document
-from retour.api.reading import Reader
+from retour.api.ledger_reader import LedgerReader
+from retour.channels.subscriptions import subscription_sentence
 from retour.channels.subscriptions import subscriptions as subscribed
-from retour.channels.subscriptions import what_to_subscribe
 from retour.domain.calendar import local_day, start_of_day
-from retour.domain.contracts.changes import NOBODY, Gap, TermsChange, gaps, terms_changes
+from retour.domain.contracts.changes import UNNAMED_PARTNER, Gap, TermsChange, coverage_gaps, terms_changes
 from retour.domain.contracts.contract import Contract
 from retour.domain.contracts.named_list import Entries
 from retour.domain.contracts.versions import terms_at
 from retour.domain.money import to_text
+from retour.domain.phrase import Sentence
 from retour.domain.program import Program, source_from
-from retour.domain.said import Sentence
-from retour.domain.times import text
+from retour.domain.times import format_instant
 from retour.money.funding import warnings
 from retour.sentences import sentence
 from retour.setup.program_file import Fault, fault_at
-from retour.setup.terms import Effect, effect, with_terms
+from retour.setup.terms import TermsEffect, terms_effect, with_terms
 from retour.store import bulk
 from retour.wiring import Hub
 
-LOOKED_AT = 300
+PREVIEWED_ACTIONS_MAX = 300
 """Pending actions that new terms are tried on."""
-OPEN_AMONG = 40_000
+OPEN_SCAN_MAX = 40_000
 """Open actions looked at for partners without terms."""
-AT_ONCE = 2_000
-NAMED_MAX = 20
+SCAN_CHUNK = 2_000
+PARTNERS_NAMED_MAX = 20
 """Partners named of those that are treated alike."""
 
 Errors = list[Fault]
 
 
-def preview(
-    hub: Hub, known: Program, document: Mapping[str, Any], uploaded: Mapping[str, Entries] | None = None
+def preview_program(
+    hub: Hub, current: Program, document: Mapping[str, Any], uploaded: Mapping[str, Entries] | None = None
 ) -> Document:
     """Whose terms change when, and which pending payouts would be others at their next change.
 
     `uploaded`: lists that come with it.
     """
     now = hub.now()
-    wanted = with_terms(known, document, now, {**hub.programs.named_lists(known), **(uploaded or {})})
-    changes = terms_changes(known.contracts, wanted.contracts, now)
+    wanted = with_terms(current, document, now, {**hub.programs.named_lists(current), **(uploaded or {})})
+    changes = terms_changes(current.contracts, wanted.contracts, now)
     found: Document = {"terms": [change_document(one, now) for one in changes]}
     if changes:
-        chosen, are_all = pending_actions(hub, known)
-        found["pending"] = effect_document(effect(chosen, wanted.contracts, now), are_all, known.currency)
+        chosen, are_all = pending_actions(hub, current)
+        found["pending"] = effect_document(terms_effect(chosen, wanted.contracts, now), are_all, current.currency)
     return found
 
 
-def subscriptions(known: Program | None, document: Mapping[str, Any]) -> list[Document]:
+def subscriptions(current: Program | None, document: Mapping[str, Any]) -> list[Document]:
     """Which messages the shops among a document's sources are to send, of those that are new or count otherwise now."""
     language = document.get("language", "en")
     found: list[Document] = []
     for name, body in document.get("sources", {}).items():
         source = source_from(name, body, document["time_zone"])
-        before = known.sources.get(name) if known else None
-        wanted, told = subscribed(source), what_to_subscribe(source)
-        if wanted is None or told is None or (before and what_to_subscribe(before) == told):
+        before = current.sources.get(name) if current else None
+        wanted, told = subscribed(source), subscription_sentence(source)
+        if wanted is None or told is None or (before and subscription_sentence(before) == told):
             continue
         found.append(
             {
@@ -81,27 +81,27 @@ def subscriptions(known: Program | None, document: Mapping[str, Any]) -> list[Do
     return found
 
 
-def pending_actions(hub: Hub, known: Program) -> tuple[Sequence[listing.Chosen], bool]:
+def pending_actions(hub: Hub, current: Program) -> tuple[Sequence[action_search.FoundAction], bool]:
     """Those that lock next, as many as may be looked at, and whether they are all."""
-    chosen: list[listing.Chosen] = []
-    found = listing.found(hub, reader_of(hub, known), listing.Filter(state="pending"))
+    chosen: list[action_search.FoundAction] = []
+    found = action_search.find_actions(hub, build_reader(hub, current), action_search.ActionFilter(state="pending"))
     try:
-        for one in islice(found, LOOKED_AT):
+        for one in islice(found, PREVIEWED_ACTIONS_MAX):
             chosen.append(one)
-    except Refused:
+    except ProblemError:
         # Too many others lie among them: what was found of them by then is told.
         return chosen, False
-    return chosen, len(chosen) < LOOKED_AT
+    return chosen, len(chosen) < PREVIEWED_ACTIONS_MAX
 
 
 def change_document(one: TermsChange, now: datetime) -> Document:
     """`from` null: as soon as it is applied."""
     return {
         "event_type": one.holders.event_type,
-        "partners": [*one.holders.partners[:NAMED_MAX]],
+        "partners": [*one.holders.partners[:PARTNERS_NAMED_MAX]],
         "partner_count": None if one.holders.others else len(one.holders.partners),
         "others": one.holders.others,
-        "from": None if one.at == now else text(one.at),
+        "from": None if one.at == now else format_instant(one.at),
         "before": terms_document(one.before),
         "after": terms_document(one.after),
     }
@@ -120,7 +120,7 @@ def terms_document(one: Contract | None) -> Document | None:
     }
 
 
-def effect_document(found: Effect, are_all: bool, currency: str) -> Document:
+def effect_document(found: TermsEffect, are_all: bool, currency: str) -> Document:
     def money(before: int, after: int) -> Document:
         named = (("before", before), ("after", after), ("difference", after - before))
         return {name: to_text(value, currency) for name, value in named}
@@ -145,44 +145,44 @@ def funding(hub: Hub, document: Mapping[str, Any]) -> list[Document]:
 # What keeps it from being applied
 
 
-def refusals(
-    hub: Hub, known: Program, document: Mapping[str, Any], written: str, *, leave_without_terms: bool
+def find_faults(
+    hub: Hub, current: Program, document: Mapping[str, Any], written: str, *, leave_without_terms: bool
 ) -> Errors:
     """What is wrong with a document for this very program, whose actions there are already."""
-    found = [*currency_and_zone(hub, known, document, written)]
+    found = [*fixed_setting_faults(hub, current, document, written)]
     if not found and not leave_without_terms:
         places: dict[tuple[int, str], Fault] = {}
-        for fault in left_without_terms(hub, known, document, written):
+        for fault in missing_terms_faults(hub, current, document, written):
             places.setdefault((fault.line, fault.key), fault)
         found = [*places.values()]
     return found
 
 
-def currency_and_zone(hub: Hub, known: Program, document: Mapping[str, Any], written: str) -> Iterator[Fault]:
+def fixed_setting_faults(hub: Hub, current: Program, document: Mapping[str, Any], written: str) -> Iterator[Fault]:
     for key, has, code in (
-        ("currency", known.currency, "FAULT_CURRENCY_STAYS"),
-        ("time_zone", known.time_zone, "FAULT_ZONE_STAYS"),
+        ("currency", current.currency, "FAULT_CURRENCY_STAYS"),
+        ("time_zone", current.time_zone, "FAULT_ZONE_STAYS"),
     ):
-        if document[key] != has and has_actions(hub, known):
+        if document[key] != has and has_actions(hub, current):
             yield fault_at(written, (key,), Sentence(code, {"has": has, "wanted": document[key]}))
 
 
 def has_actions(hub: Hub, program: Program) -> bool:
     ledger = hub.ledger(program)
-    return any(ledger.lock_partitions(listing.NEVER)) or any(ledger.final_months())
+    return any(ledger.lock_partitions(action_search.NEVER_LOCKS)) or any(ledger.final_months())
 
 
-def left_without_terms(hub: Hub, known: Program, document: Mapping[str, Any], written: str) -> Iterator[Fault]:
+def missing_terms_faults(hub: Hub, current: Program, document: Mapping[str, Any], written: str) -> Iterator[Fault]:
     now = hub.now()
-    wanted = with_terms(known, document, now, hub.programs.named_lists(known))
-    event_types = {*known.event_types, *document["event_types"]}
-    yield from apart(known.contracts, wanted.contracts, document, written, now)
-    found = [*gaps(wanted.contracts, event_types, now)]
+    wanted = with_terms(current, document, now, hub.programs.named_lists(current))
+    event_types = {*current.event_types, *document["event_types"]}
+    yield from version_gap_faults(current.contracts, wanted.contracts, document, written, now)
+    found = [*coverage_gaps(wanted.contracts, event_types, now)]
     if not found:
         return
-    reader = reader_of(hub, known)
-    for one, partner in open_in(hub, reader, found, wanted.contracts):
-        path, at_key = place_of(one, document, wanted.contracts, now)
+    reader = build_reader(hub, current)
+    for one, partner in gaps_with_open_actions(hub, reader, found, wanted.contracts):
+        path, at_key = fault_path(one, document, wanted.contracts, now)
         about = {
             "partner": partner or Sentence("FAULT_A_PARTNER"),
             "event_type": repr(one.holders.event_type),
@@ -191,7 +191,7 @@ def left_without_terms(hub: Hub, known: Program, document: Mapping[str, Any], wr
         yield fault_at(written, path, Sentence("FAULT_LEFT_WITHOUT_TERMS", about), at_key=at_key)
 
 
-def apart(
+def version_gap_faults(
     before: Sequence[Contract], after: Sequence[Contract], document: Mapping[str, Any], written: str, now: datetime
 ) -> Iterator[Fault]:
     """Contracts that begin anew after their version before has ended, with days between for which there are no terms,
@@ -203,26 +203,28 @@ def apart(
             continue
         between = max(start_of_day(last.valid_until, 1, one.time_zone), now)
         begins = start_of_day(one.valid_from, 0, one.time_zone)
-        partner = min(one.members, default=NOBODY)
+        partner = min(one.members, default=UNNAMED_PARTNER)
         if between < begins and terms_at(after, one.event_type, partner, between) is None:
             days = {"ends": last.valid_until, "begins": one.valid_from, "right": last.valid_until + timedelta(days=1)}
             about = {name: day.isoformat() for name, day in days.items()}
             yield fault_at(written, ("contracts", one.name, "valid_from"), Sentence("FAULT_TERMS_APART", about))
 
 
-def open_in(hub: Hub, reader: Reader, found: Sequence[Gap], contracts: Sequence[Contract]) -> Iterator[tuple[Gap, str]]:
+def gaps_with_open_actions(
+    hub: Hub, reader: LedgerReader, found: Sequence[Gap], contracts: Sequence[Contract]
+) -> Iterator[tuple[Gap, str]]:
     """Each gap with a partner of it that has open actions; where they are too many to look at, the first with any."""
     members = frozenset[str]().union(*(one.members for one in contracts))
     by_partner = {(gap.holders.event_type, partner): gap for gap in found for partner in gap.holders.partners}
     of_others = {gap.holders.event_type: gap for gap in found if gap.holders.others}
     seen: set[int] = set()
-    filter_ = listing.Filter(locks_after=text(reader.now))
-    places = ((order_key, action) for _, _, order_key, action in listing.candidates(hub, reader, filter_, None))
-    for looked, some in enumerate(bulk.batched(places, AT_ONCE)):
-        if looked * AT_ONCE >= OPEN_AMONG:
+    filter_ = action_search.ActionFilter(locks_after=format_instant(reader.now))
+    places = ((order_key, action) for _, _, order_key, action in action_search.candidates(hub, reader, filter_, None))
+    for looked, some in enumerate(bulk.batched(places, SCAN_CHUNK)):
+        if looked * SCAN_CHUNK >= OPEN_SCAN_MAX:
             yield found[0], found[0].holders.example
             return
-        for one in bulk.listed(hub.ledger(reader.program), some):
+        for one in bulk.load_listed_actions(hub.ledger(reader.program), some):
             others = of_others.get(one.action.event_type) if one.partner not in members else None
             gap = by_partner.get((one.action.event_type, one.partner), others)
             if gap is not None and id(gap) not in seen:
@@ -232,7 +234,7 @@ def open_in(hub: Hub, reader: Reader, found: Sequence[Gap], contracts: Sequence[
             return
 
 
-def place_of(
+def fault_path(
     gap: Gap, document: Mapping[str, Any], contracts: Sequence[Contract], now: datetime
 ) -> tuple[tuple[str, ...], bool]:
     """The end that leaves the gap, or the beginning that comes too late, or the event type that nothing pays for."""

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from retour.api.calls import Call
-from retour.api.problem import Refused, accepted_language
+from retour.api.problem import ProblemError, accepted_language
 from retour.wiring import hub
 
-AT_ONCE_SECONDS = 10
+BURST_SECONDS = 10
 """A bucket holds the calls of so long."""
-SENDERS_KEPT = 5_000
-SENDER = re.compile(r"/v1/programs/([^/]+)(?:/(?:hooks|salesforce)/([^/]+))?")
+SENDERS_MAX = 5_000
+SENDER_PATH = re.compile(r"/v1/programs/([^/]+)(?:/(?:hooks|salesforce)/([^/]+))?")
 
 Sender = tuple[str, str, str]
 
@@ -32,15 +32,15 @@ class Quota:
     clock: Callable[[], float] = time.monotonic
     _left: dict[Sender, tuple[float, float]] = field(default_factory=dict, repr=False)
 
-    def wait(self, sender: Sender) -> int:
+    def take(self, sender: Sender) -> int:
         """Takes one call out of the bucket; 0, or in how many seconds there is one again."""
         now = self.clock()
         if self.rate <= 0:
             return 0
-        if len(self._left) > SENDERS_KEPT:
-            self._left = {one: kept for one, kept in self._left.items() if now - kept[1] < AT_ONCE_SECONDS}
-        left, at = self._left.get(sender, (self.rate * AT_ONCE_SECONDS, now))
-        left = min(left + (now - at) * self.rate, self.rate * AT_ONCE_SECONDS)
+        if len(self._left) > SENDERS_MAX:
+            self._left = {one: kept for one, kept in self._left.items() if now - kept[1] < BURST_SECONDS}
+        left, at = self._left.get(sender, (self.rate * BURST_SECONDS, now))
+        left = min(left + (now - at) * self.rate, self.rate * BURST_SECONDS)
         if left < 1:
             self._left[sender] = (left, now)
             return max(1, math.ceil((1 - left) / self.rate))
@@ -49,16 +49,16 @@ class Quota:
 
 
 def sender_of(call: Call) -> Sender:
-    found = SENDER.match(call.path)
+    found = SENDER_PATH.match(call.path)
     program, source = (found[1], found[2] or "") if found else ("", "")
     key = call.headers.get("authorization", "")
     return program, source, hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest() if key else ""
 
 
-def refusal_beyond_quota(call: Call) -> dict[str, Any] | None:
+def quota_refusal(call: Call) -> dict[str, Any] | None:
     """The answer to a call that is one too many; None for any other."""
-    seconds = hub().quota.wait(sender_of(call))
+    seconds = hub().quota.take(sender_of(call))
     if not seconds:
         return None
     headers = {"retry-after": str(seconds)}
-    return Refused("TOO_MANY_CALLS", headers=headers, seconds=str(seconds)).answer(accepted_language(call.headers))
+    return ProblemError("TOO_MANY_CALLS", headers=headers, seconds=str(seconds)).answer(accepted_language(call.headers))

@@ -4,55 +4,55 @@ from datetime import date
 from typing import Any
 
 from retour.api import documents
-from retour.api.admission import delivery_of
-from retour.api.calls import CONSOLE, CSV_TYPES, JSON_MAX, JSON_TYPES, Call, bad_query
+from retour.api.authorization import build_delivery
+from retour.api.calls import CONSOLE_SOURCE, CSV_TYPES, JSON_MAX, JSON_TYPES, Call, bad_query
 from retour.api.documents import Document
 from retour.domain.calendar import local_day
-from retour.domain.delivery import DRY_RUN, Kind
+from retour.domain.delivery import DRY_RUN, DeliveryKind
 from retour.domain.program import Program
-from retour.domain.rates import newest
-from retour.domain.times import text
-from retour.intake.rates import FORMAT, take_rates
+from retour.domain.rates import newest_rate
+from retour.domain.times import format_instant
+from retour.intake.rates import FORMAT_FACT, ingest_rates
 from retour.store.programs import Principal
 from retour.wiring import Hub
 
 
-def send(hub: Hub, call: Call, principal: Principal, opened: Program) -> Document:
+def submit_rates(hub: Hub, call: Call, principal: Principal, program: Program) -> Document:
     """Rates as JSON or CSV: a delivery, of which each rate is judged by itself."""
-    body = call.within(JSON_MAX, (*JSON_TYPES, *CSV_TYPES))
-    facts = {FORMAT: "csv" if call.media_type in CSV_TYPES else "json"}
-    delivery = delivery_of(
-        call, hub, principal, opened.id, CONSOLE, Kind.RATES, name=f"rates.{facts[FORMAT]}",
+    body = call.read_body(JSON_MAX, (*JSON_TYPES, *CSV_TYPES))
+    facts = {FORMAT_FACT: "csv" if call.media_type in CSV_TYPES else "json"}
+    delivery = build_delivery(
+        call, hub, principal, program.id, CONSOLE_SOURCE, DeliveryKind.RATES, name=f"rates.{facts[FORMAT_FACT]}",
         facts=facts | ({DRY_RUN: "1"} if call.is_dry_run else {}),
     )  # fmt: skip
-    batch = take_rates(hub, delivery, body)
+    batch = ingest_rates(hub, delivery, body)
     if call.is_dry_run:
-        return documents.rehearsal_document(batch, opened.language)
-    return documents.answer_document(batch, opened.language)
+        return documents.dry_run_document(batch, program.language)
+    return documents.answer_document(batch, program.language)
 
 
-def shown(hub: Hub, call: Call, opened: Program) -> Document:
+def list_rates(hub: Hub, call: Call, program: Program) -> Document:
     """What a unit of each currency is on a day, by default today: the rate that began last, whether or not it ended."""
     asked = call.query.get("day")
     try:
-        day = date.fromisoformat(asked) if asked else local_day(hub.now(), opened.time_zone)
+        day = date.fromisoformat(asked) if asked else local_day(hub.now(), program.time_zone)
     except ValueError:
         raise bad_query("day", asked or "", "day") from None
-    rates = hub.rates(opened.id)
-    currencies = sorted({*opened.rates, *rates.currencies()} - {opened.currency})
+    rates = hub.rates(program.id)
+    currencies = sorted({*program.rates, *rates.currencies()} - {program.currency})
     return {
-        "currency": opened.currency,
+        "currency": program.currency,
         "day": day.isoformat(),
-        "fx_missing": opened.fx_missing.value,
-        "items": [shown_one(hub, opened, currency, day) for currency in currencies],
+        "fx_missing": program.fx_missing.value,
+        "items": [rate_document(hub, program, currency, day) for currency in currencies],
         "next": None,
     }
 
 
-def shown_one(hub: Hub, opened: Program, currency: str, day: date) -> dict[str, Any]:
-    delivered = hub.rates(opened.id).newest(currency, day)
-    declared = opened.rates.get(currency, ())
-    found = newest([*declared, *([delivered.rate] if delivered else [])], day)
+def rate_document(hub: Hub, program: Program, currency: str, day: date) -> dict[str, Any]:
+    delivered = hub.rates(program.id).newest(currency, day)
+    declared = program.rates.get(currency, ())
+    found = newest_rate([*declared, *([delivered.rate] if delivered else [])], day)
     by_delivery = delivered if delivered and found is delivered.rate else None
     return {
         "currency": currency,
@@ -61,5 +61,5 @@ def shown_one(hub: Hub, opened: Program, currency: str, day: date) -> dict[str, 
         "until": found.until.isoformat() if found and found.until else None,
         "holds": found is not None and found.holds_on(day),
         "batch": by_delivery.delivery if by_delivery else None,
-        "recorded_at": text(by_delivery.recorded_at) if by_delivery else None,
+        "recorded_at": format_instant(by_delivery.recorded_at) if by_delivery else None,
     }

@@ -6,15 +6,15 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from retour.api.calls import Call, Refused, bad_query, not_found
+from retour.api.calls import Call, ProblemError, bad_query, not_found
 from retour.api.documents import Document
 from retour.api.funding import drafted
-from retour.domain.funding.billing import BillingGroup, groups_of
-from retour.domain.funding.figures import pays_text
+from retour.domain.funding.billing import BillingGroup, parse_groups
+from retour.domain.funding.figures import pay_rule_text
 from retour.domain.funding.statements import Coming, Payout
 from retour.domain.money import to_text
 from retour.domain.program import Program
-from retour.domain.times import text
+from retour.domain.times import format_instant
 from retour.money import statements as made
 from retour.store.statements import Statements
 from retour.wiring import Hub
@@ -31,9 +31,9 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def statements(hub: Hub, call: Call, opened: Program) -> Document:
+def statements(hub: Hub, call: Call, program: Program) -> Document:
     """Statements of a program, the newest first, of a partner or a group where one is named."""
-    kept, query, limit = made.statements_of(hub, opened), call.query, call.limit()
+    kept, query, limit = made.statements_of(hub, program), call.query, call.limit()
     cursor = query.get("cursor", "")
     if cursor and not ID.fullmatch(cursor):
         raise bad_query("cursor", cursor, "cursor")
@@ -58,36 +58,36 @@ def of_partner(kept: Statements, partner: str, before: str) -> Iterator[tuple[st
             yield id_, doc
 
 
-def statement(hub: Hub, opened: Program, id_: str) -> Document:
+def statement(hub: Hub, program: Program, id_: str) -> Document:
     """One with its lines, by its id or its number."""
-    kept = made.statements_of(hub, opened)
-    id_, doc = found(kept, opened, id_)
+    kept = made.statements_of(hub, program)
+    id_, doc = found(kept, program, id_)
     lines = [line(one, doc) for _, one in zip(range(LINES_MAX), made.payouts_on(kept, doc), strict=False)]
-    return {**head(id_, doc), "payer": payer(hub, opened, doc), "lines": lines}
+    return {**head(id_, doc), "payer": payer(hub, program, doc), "lines": lines}
 
 
-def found(kept: Statements, opened: Program, id_: str) -> tuple[str, Document]:
+def found(kept: Statements, program: Program, id_: str) -> tuple[str, Document]:
     if not ID.fullmatch(id_):
         # The number alone: it does not say its day.
         id_ = next((known for known, doc in kept.newest_first() if doc["number"] == id_), id_)
     doc = kept.get(id_) if ID.fullmatch(id_) else None
     if doc is None:
-        raise not_found("statement", program=opened.id)
+        raise not_found("statement", program=program.id)
     return id_, doc
 
 
-def payer(hub: Hub, opened: Program, doc: Document) -> Document:
+def payer(hub: Hub, program: Program, doc: Document) -> Document:
     """Who pays, as the group said it at the beginning of the statement's day."""
     from datetime import date
 
-    group = made.billing(hub, opened).group_at(doc["group"], date.fromisoformat(doc["day"]))
+    group = made.billing(hub, program).group_at(doc["group"], date.fromisoformat(doc["day"]))
     return dict(group.payer) if group else {}
 
 
-def statement_csv(hub: Hub, opened: Program, id_: str) -> tuple[str, str]:
+def statement_csv(hub: Hub, program: Program, id_: str) -> tuple[str, str]:
     """Its name as a file, and every line."""
-    kept = made.statements_of(hub, opened)
-    _, doc = found(kept, opened, id_)
+    kept = made.statements_of(hub, program)
+    _, doc = found(kept, program, id_)
     out = io.StringIO()
     writer = csv.DictWriter(out, COLUMNS)
     writer.writeheader()
@@ -132,8 +132,8 @@ def line(one: Payout, doc: Document) -> Document:
         "order_id": one.order_id,
         "event_type": one.event_type,
         "contract": one.contract,
-        "event_time": text(one.event_time),
-        "locked_at": text(one.locks_at),
+        "event_time": format_instant(one.event_time),
+        "locked_at": format_instant(one.locks_at),
         "state": "reversed" if one.is_reversed else "locked",
         "amount": to_text(one.amount, one.currency),
         "currency": one.currency,
@@ -145,22 +145,22 @@ def line(one: Payout, doc: Document) -> Document:
 # Billing groups
 
 
-def billing_groups(hub: Hub, opened: Program) -> Document:
+def billing_groups(hub: Hub, program: Program) -> Document:
     """The groups in force, and what their next two statements would hold."""
-    return groups_document(hub, opened, None)
+    return groups_document(hub, program, None)
 
 
-def billing_groups_of(hub: Hub, call: Call, opened: Program) -> Document:
+def billing_groups_of(hub: Hub, call: Call, program: Program) -> Document:
     """The same of a program document that is not applied."""
     given = call.document("draft", most=DRAFT_MAX)
     if "draft" not in given:
-        raise Refused("FIGURE_INVALID", "draft", figure="draft")
-    return groups_document(hub, opened, drafted(opened, given["draft"]))
+        raise ProblemError("FIGURE_INVALID", "draft", figure="draft")
+    return groups_document(hub, program, drafted(program, given["draft"]))
 
 
-def groups_document(hub: Hub, opened: Program, draft: Any) -> Document:
-    document = draft or hub.programs.newest_version(opened.id).document
-    to_come, is_whole = made.forecast(hub, opened, draft)
+def groups_document(hub: Hub, program: Program, draft: Any) -> Document:
+    document = draft or hub.programs.newest_version(program.id).document
+    to_come, is_whole = made.forecast(hub, program, draft)
     return {
         **declared_groups(document),
         "coming": [coming_document(one, document["currency"]) for one in to_come],
@@ -171,7 +171,7 @@ def groups_document(hub: Hub, opened: Program, draft: Any) -> Document:
 def declared_groups(document: Mapping[str, Any]) -> Document:
     return {
         "declared": "billing_groups" in document,
-        "items": [group_document(one, document["currency"]) for one in groups_of(document)],
+        "items": [group_document(one, document["currency"]) for one in parse_groups(document)],
     }
 
 
@@ -182,7 +182,7 @@ def group_document(one: BillingGroup, currency: str) -> Document:
         "event_types": sorted(one.event_types) if one.event_types else None,
         "partners": sorted(one.partners) if one.partners else None,
         "statement_day": one.statement_day,
-        "paid": pays_text(one.pays),
+        "paid": pay_rule_text(one.pays),
         "minimum_payout": to_text(one.minimum_payout, currency),
         "currency": currency,
         "series": one.series,

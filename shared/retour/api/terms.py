@@ -3,32 +3,37 @@
 from collections.abc import Sequence
 from datetime import date
 
-from retour.api.calls import Call, Refused, bad_query, not_found
+from retour.api.calls import Call, ProblemError, bad_query, not_found
 from retour.api.documents import Document
 from retour.domain.contracts.contract import Contract
-from retour.domain.contracts.lock_days import LockDay, Odd, lock_days, odd_days
+from retour.domain.contracts.lock_days import CalendarAnomaly, LockDay, calendar_anomalies, lock_days
 from retour.domain.money import to_text
 from retour.domain.program import Program
 from retour.domain.row import Unreadable
-from retour.domain.times import text
-from retour.intake.report import OF_ACTION
-from retour.setup.terms import Priced, invented, priced, sold
+from retour.domain.times import format_instant
+from retour.intake.action_reports import ACTION_FIELDS
+from retour.setup.terms import PricedOrder, hypothetical_action, price_order, sold_amounts
 from retour.wiring import Hub
 
 DAYS_MAX = 400
-NOBODYS = "quoted"
+QUOTED_ORDER_ID = "quoted"
 """The order id of an order that has none."""
 
 
-def quote(hub: Hub, call: Call, opened: Program) -> Document:
+def quote_order(hub: Hub, call: Call, program: Program) -> Document:
     """An order that nobody reported, by the version that is due for it and by every other that covers it."""
-    given = call.document(*OF_ACTION, "items", "amount")
+    given = call.document(*ACTION_FIELDS, "items", "amount")
     now = hub.now()
-    found = invented(opened, {"order_id": NOBODYS, "event_time": text(now), **given}, now, hub.rates(opened.id).on)
+    found = hypothetical_action(
+        program,
+        {"order_id": QUOTED_ORDER_ID, "event_time": format_instant(now), **given},
+        now,
+        hub.rates(program.id).on,
+    )
     if isinstance(found, Unreadable):
         entry = found.code if found.code == "UNKNOWN_FIELD" else "ORDER_NOT_PRICED"
-        raise Refused(found.code, "record", found.details, entry=entry)
-    versions = [priced(one, found, sold(found)) for one in opened.contracts]
+        raise ProblemError(found.code, "record", found.details, entry=entry)
+    versions = [price_order(one, found, sold_amounts(found)) for one in program.contracts]
     due = versions[found.contract - 1]
     return {
         "due": priced_document(due),
@@ -36,7 +41,7 @@ def quote(hub: Hub, call: Call, opened: Program) -> Document:
     }
 
 
-def priced_document(one: Priced) -> Document:
+def priced_document(one: PricedOrder) -> Document:
     terms, action = one.terms, one.action
     return {
         "contract": terms.number,
@@ -59,15 +64,15 @@ def priced_document(one: Priced) -> Document:
     }
 
 
-def locks(hub: Hub, call: Call, opened: Program, name: str) -> Document:
+def lock_calendar(hub: Hub, call: Call, program: Program, name: str) -> Document:
     """From when an order of each day can no longer change, by the newest version of a contract."""
-    terms = newest(opened, name)
-    first, last = (day_of(call, which) for which in ("from", "to"))
+    terms = newest_contract(program, name)
+    first, last = (parse_day(call, which) for which in ("from", "to"))
     if not 0 <= (last - first).days < DAYS_MAX:
         raise bad_query("to", last.isoformat(), "span", most=str(DAYS_MAX))
     try:
         days = lock_days(terms.lock, first, last, terms.time_zone)
-        odd = odd_days(terms.lock, days)
+        odd = calendar_anomalies(terms.lock, days)
     except (ValueError, OverflowError):
         raise bad_query("to", last.isoformat(), "dated") from None
     return {
@@ -81,14 +86,14 @@ def locks(hub: Hub, call: Call, opened: Program, name: str) -> Document:
     }
 
 
-def newest(opened: Program, name: str) -> Contract:
-    found = [one for one in opened.contracts if one.name == name]
+def newest_contract(program: Program, name: str) -> Contract:
+    found = [one for one in program.contracts if one.name == name]
     if not found:
-        raise not_found("contract", program=opened.id)
+        raise not_found("contract", program=program.id)
     return found[-1]
 
 
-def day_of(call: Call, name: str) -> date:
+def parse_day(call: Call, name: str) -> date:
     given = call.query.get(name, "")
     try:
         return date.fromisoformat(given)
@@ -97,15 +102,15 @@ def day_of(call: Call, name: str) -> date:
 
 
 def lock_document(one: LockDay) -> Document:
-    return {"day": one.day.isoformat(), "last": one.last.isoformat(), "locks_at": text(one.at)}
+    return {"day": one.day.isoformat(), "last": one.last.isoformat(), "locks_at": format_instant(one.at)}
 
 
-def odd_documents(odd: Sequence[Odd]) -> list[Document]:
+def odd_documents(odd: Sequence[CalendarAnomaly]) -> list[Document]:
     return [
         {
             "kind": one.kind.value,
             "days": [day.isoformat() for day in one.days],
-            "locks_at": text(one.at) if one.at else None,
+            "locks_at": format_instant(one.at) if one.at else None,
             "on": one.on.isoformat() if one.on else None,
             "hours": one.hours,
         }

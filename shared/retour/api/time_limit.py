@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from retour.api.calls import Call, Refused
+from retour.api.calls import Call, ProblemError
 from retour.api.problem import accepted_language
 from retour.api.unavailable import is_unavailable
 from retour.wiring import hub
@@ -18,7 +18,7 @@ from retour.wiring import hub
 logger = logging.getLogger(__name__)
 SECONDS = 26
 """Of 29, less what a cold start takes of them."""
-AT_HAND = 2
+RESERVE_SECONDS = 2
 """Seconds that are left to a function to say that its time is over."""
 
 
@@ -26,34 +26,34 @@ class TimeLimitError(BaseException):
     """Raised wherever a call stands when its time is over; no `except Exception` holds it up."""
 
 
-def answered_in_time(call: Call, context: Any, answer: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def answer_in_time(call: Call, context: Any, answer: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """The answer; a problem document also where the time is over, or something went wrong that nobody foresaw."""
     reference = str(getattr(context, "aws_request_id", "")) or "–"
     language = accepted_language(call.headers)
     seconds = seconds_left(context)
     try:
-        with limited(seconds):
+        with time_limit(seconds):
             return answer()
     except TimeLimitError:
         # A connection that was interrupted in the middle of an answer is not asked again.
         hub.cache_clear()
         logger.error("call ended after %d seconds, reference %s", seconds, reference)
         headers = {"retry-after": "5"}
-        return Refused("TIMED_OUT", headers=headers, seconds=str(seconds), reference=reference).answer(language)
+        return ProblemError("TIMED_OUT", headers=headers, seconds=str(seconds), reference=reference).answer(language)
     except Exception as error:
         if is_unavailable(error):
             raise
         logger.exception("call failed, reference %s", reference)
-        return Refused("INTERNAL_ERROR", reference=reference).answer(language)
+        return ProblemError("INTERNAL_ERROR", reference=reference).answer(language)
 
 
 def seconds_left(context: Any) -> int:
     left = getattr(context, "get_remaining_time_in_millis", None)
-    return min(SECONDS, max(1, int(left() / 1000) - AT_HAND)) if left else SECONDS
+    return min(SECONDS, max(1, int(left() / 1000) - RESERVE_SECONDS)) if left else SECONDS
 
 
 @contextmanager
-def limited(seconds: float) -> Iterator[None]:
+def time_limit(seconds: float) -> Iterator[None]:
     """Raise TimeLimitError within, after so many seconds; never where no signal reaches, as outside the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from retour.api.problem import Refused, accepted_language
+from retour.api.problem import ProblemError, accepted_language
 
 RETRY_SECONDS = 5
 SERVER_ERROR = 500
-THROTTLED = {
+THROTTLING_CODES = {
     "LimitExceededException",
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
@@ -19,16 +19,16 @@ THROTTLED = {
     "TransactionInProgressException",
 }
 
-FAILURES = {
+CONNECTION_ERRORS = {
     "botocore.exceptions.ConnectionError",
     "botocore.exceptions.HTTPClientError",
-    "retour.store.busy.BusyError",
+    "retour.store.throttled_reads.BusyError",
 }
 
 Handler = Callable[[dict[str, Any], Any], Any]
 
 
-def ask_again_when_unavailable(logger: Any) -> Callable[[Handler], Handler]:
+def answer_503_when_unavailable(logger: Any) -> Callable[[Handler], Handler]:
     """A handler of HTTP calls answers 503 with Retry-After where the store is full, throttles or does not answer.
 
     Any other error stays one. An event that is no call, and so has nobody to ask again, fails as it did.
@@ -43,7 +43,7 @@ def ask_again_when_unavailable(logger: Any) -> Callable[[Handler], Handler]:
                 if "requestContext" not in event or not is_unavailable(error):
                     raise
                 logger.exception("store not available")
-                refused = Refused("UNAVAILABLE", headers={"retry-after": str(RETRY_SECONDS)})
+                refused = ProblemError("UNAVAILABLE", headers={"retry-after": str(RETRY_SECONDS)})
                 return refused.answer(accepted_language(event.get("headers") or {}))
 
         return handle
@@ -60,5 +60,5 @@ def is_unavailable(error: BaseException) -> bool:
     if "botocore.exceptions.ClientError" in names:
         said: dict[str, Any] = getattr(error, "response", {})
         status = said.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return status >= SERVER_ERROR or said.get("Error", {}).get("Code") in THROTTLED
-    return bool(names & FAILURES)
+        return status >= SERVER_ERROR or said.get("Error", {}).get("Code") in THROTTLING_CODES
+    return bool(names & CONNECTION_ERRORS)

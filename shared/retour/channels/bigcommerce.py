@@ -18,21 +18,21 @@ from decimal import Decimal
 from typing import Any
 
 from retour.channels import payload, signature
-from retour.channels.statements import ALL, NOTHING, TAKES, amount, meaning, said
+from retour.channels.statements import NOTHING, TAKE_ALL, TAKES, amount_taken_fields, meaning_of, statement_fields
 from retour.channels.webhook import header_identity
 from retour.domain.program import Source
-from retour.domain.row import Ignored, Names, Refusal, Row, Unreadable
-from retour.domain.times import text
+from retour.domain.row import Ignored, OrderNames, Refusal, Row, Unreadable
+from retour.domain.times import format_instant
 
 STATUS_NAMES = {
     0: "Incomplete", 1: "Pending", 2: "Shipped", 3: "Partially Shipped", 4: "Refunded", 5: "Cancelled", 6: "Declined",
     7: "Awaiting Payment", 8: "Awaiting Pickup", 9: "Awaiting Shipment", 10: "Completed", 11: "Awaiting Fulfillment",
     12: "Manual Verification Required", 13: "Disputed", 14: "Partially Refunded",
 }  # fmt: skip
-SILENT = ("Refunded", "Partially Refunded", "Disputed")
+AMOUNTLESS_STATUSES = ("Refunded", "Partially Refunded", "Disputed")
 """Statuses that alone do not say how much: the refunds do, where they are read back."""
 STATUSES = {
-    **{name: NOTHING for name in STATUS_NAMES.values() if name not in SILENT},
+    **{name: NOTHING for name in STATUS_NAMES.values() if name not in AMOUNTLESS_STATUSES},
     "Refunded": TAKES,
     "Cancelled": TAKES,
     "Declined": TAKES,
@@ -42,17 +42,17 @@ SCOPES = (
     "store/order/statusUpdated", "store/order/refund/created", "store/order/updated", "store/order/archived",
     "store/order/transaction/created", "store/order/transaction/updated",
 )  # fmt: skip
-READ = "read"
+READ_BACK = "read"
 """What a document that was read back names itself, beside `order`, `products` and `refunds`."""
 
 
 def verify(body: bytes, headers: Mapping[str, str], secrets: Sequence[str], now: datetime) -> bool:
     """Standard Webhooks, keyed by the client secret's own text (BigCommerce gives it in base64 to the verifier)."""
-    return signature.standard_webhook(body, headers, map(signature.text_key, secrets), now)
+    return signature.verify_standard_webhook(body, headers, map(signature.text_key, secrets), now)
 
 
-def signed(body: bytes, secrets: Sequence[str], now: datetime) -> dict[str, str]:
-    return signature.standard_webhook_headers(body, header_identity(body, ""), map(signature.text_key, secrets), now)
+def sign_headers(body: bytes, secrets: Sequence[str], now: datetime) -> dict[str, str]:
+    return signature.sign_standard_webhook(body, header_identity(body, ""), map(signature.text_key, secrets), now)
 
 
 def identity(body: bytes, headers: Mapping[str, str]) -> str:
@@ -63,66 +63,76 @@ def facts(headers: Mapping[str, str]) -> dict[str, str]:
     return {}
 
 
-def order_hinted(body: bytes) -> str | None:
+def hinted_order(body: bytes) -> str | None:
     """The number of the order that a webhook says something happened to; None where it speaks of none."""
-    event = payload.document(body)
+    event = payload.parse_document(body)
     if isinstance(event, Refusal) or event.get("scope") not in SCOPES:
         return None
-    number = payload.text_of(payload.at(event, "data.order_id")) or payload.text_of(payload.at(event, "data.id"))
+    number = payload.id_text(payload.value_at(event, "data.order_id")) or payload.id_text(
+        payload.value_at(event, "data.id")
+    )
     return number if number is not None and number.isdigit() else None
 
 
 def rows(
     body: bytes, headers: Mapping[str, str], source: Source
-) -> Sequence[Row | Unreadable] | Names | Ignored | Refusal:
-    event = payload.document(body)
+) -> Sequence[Row | Unreadable] | OrderNames | Ignored | Refusal:
+    event = payload.parse_document(body)
     if isinstance(event, Refusal):
         return event
-    if READ in event:
-        return _whole(event, source)
-    scope, number = event.get("scope"), payload.text_of(payload.at(event, "data.id"))
+    if READ_BACK in event:
+        return _full_order_rows(event, source)
+    scope, number = event.get("scope"), payload.id_text(payload.value_at(event, "data.id"))
     if source.options.get("store_hash") and scope in SCOPES:
-        return Ignored(f"Something happened to order {payload.shown(number)}: it is read back.")
+        return Ignored(f"Something happened to order {payload.truncate_for_message(number)}: it is read back.")
     if scope == "store/order/refund/created":
         return _amount_unknown(number)
     if scope != "store/order/statusUpdated":
-        return Ignored(f"Scope {payload.shown(scope)} is not used. Subscribe to store/order/statusUpdated.")
+        return Ignored(
+            f"Scope {payload.truncate_for_message(scope)} is not used. Subscribe to store/order/statusUpdated."
+        )
     if number is None:
         return Refusal("PAYLOAD_INCOMPLETE", {"topic": scope, "field": "data.id"})
-    status = _status(payload.at(event, "data.status.new_status_id"))
-    means = meaning(status, source, STATUSES)
+    status = _status_name(payload.value_at(event, "data.status.new_status_id"))
+    means = meaning_of(status, source, STATUSES)
     told = [
-        payload.row("1", {**_common(number, status, source), **fields})
-        for fields in _by_status(number, status, payload.moment(event.get("created_at")), source)
+        payload.make_row("1", {**_common(number, status, source), **fields})
+        for fields in _by_status(number, status, payload.time_from_epoch(event.get("created_at")), source)
     ]
     if told:
         return told
     if status == "Partially Refunded" and means.takes not in (TAKES, NOTHING):
         return _amount_unknown(number)
-    return Ignored(f"Order {number} went to status {payload.shown(status)}, which says nothing of money.")
+    return Ignored(
+        f"Order {number} went to status {payload.truncate_for_message(status)}, which says nothing of money."
+    )
 
 
-def undeclared(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[str]:
+def undeclared_statuses(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[str]:
     """The status that neither the table nor the source knows."""
-    event = payload.document(body)
+    event = payload.parse_document(body)
     if isinstance(event, Refusal):
         return ()
-    told = payload.at(event, "order.status_id") if READ in event else payload.at(event, "data.status.new_status_id")
-    status = _status(told)
-    known = told is None or status in SILENT or meaning(status, source, STATUSES).is_declared
+    told = (
+        payload.value_at(event, "order.status_id")
+        if READ_BACK in event
+        else payload.value_at(event, "data.status.new_status_id")
+    )
+    status = _status_name(told)
+    known = told is None or status in AMOUNTLESS_STATUSES or meaning_of(status, source, STATUSES).is_declared
     return () if known else (status,)
 
 
-def _whole(read: Mapping[str, Any], source: Source) -> Sequence[Row | Unreadable] | Ignored | Refusal:
+def _full_order_rows(read: Mapping[str, Any], source: Source) -> Sequence[Row | Unreadable] | Ignored | Refusal:
     """An order as it was read back: its status, and the goods of all its refunds that were paid."""
-    number = payload.text_of(payload.at(read, "order.id"))
+    number = payload.id_text(payload.value_at(read, "order.id"))
     if number is None:
         return Refusal("PAYLOAD_INCOMPLETE", {"topic": "order", "field": "id"})
-    status = _status(payload.at(read, "order.status_id"))
-    version = _time(payload.at(read, "order.date_modified"))
-    means = meaning(status, source, STATUSES)
+    status = _status_name(payload.value_at(read, "order.status_id"))
+    version = _parse_mail_date(payload.value_at(read, "order.date_modified"))
+    means = meaning_of(status, source, STATUSES)
     by_status = [
-        payload.row("status", {**_common(number, status, source), **fields})
+        payload.make_row("status", {**_common(number, status, source), **fields})
         for fields in _by_status(number, status, version, source)
     ]
     if means.takes is TAKES and status != "Refunded":
@@ -134,40 +144,46 @@ def _whole(read: Mapping[str, Any], source: Source) -> Sequence[Row | Unreadable
 def _refunds(
     number: str, read: Mapping[str, Any], common: Mapping[str, str | None], version: str | None, source: Source
 ) -> list[Row | Unreadable]:
-    currency = payload.text_of(payload.at(read, "order.currency_code"))
+    currency = payload.id_text(payload.value_at(read, "order.currency_code"))
     skus = {
-        payload.text_of(payload.at(one, "id")): payload.text_of(payload.at(one, "sku"))
-        for one in payload.listed(read.get("products"))
+        payload.id_text(payload.value_at(one, "id")): payload.id_text(payload.value_at(one, "sku"))
+        for one in payload.as_list(read.get("products"))
     }
     back: dict[str | None, tuple[Decimal, int]] = {}
-    for refund in payload.listed(read.get("refunds")):
-        payments = payload.listed(payload.at(refund, "payments"))
-        if payments and all(payload.at(payment, "is_declined") is True for payment in payments):
+    for refund in payload.as_list(read.get("refunds")):
+        payments = payload.as_list(payload.value_at(refund, "payments"))
+        if payments and all(payload.value_at(payment, "is_declined") is True for payment in payments):
             continue
-        for item in payload.listed(payload.at(refund, "items")):
-            if payload.at(item, "item_type") not in ("PRODUCT", "ORDER"):
+        for item in payload.as_list(payload.value_at(refund, "items")):
+            if payload.value_at(item, "item_type") not in ("PRODUCT", "ORDER"):
                 continue
-            value, units = payload.amount_of(payload.at(item, "requested_amount")), payload.at(item, "quantity")
+            value, units = (
+                payload.parse_amount(payload.value_at(item, "requested_amount")),
+                payload.value_at(item, "quantity"),
+            )
             if value is None:
-                details = {"field": "requested_amount", "value": payload.shown(payload.at(item, "requested_amount"))}
-                whose = payload.whose(common)
+                details = {
+                    "field": "requested_amount",
+                    "value": payload.truncate_for_message(payload.value_at(item, "requested_amount")),
+                }
+                whose = payload.record_ids(common)
                 return [Unreadable("refunds", "AMOUNT_UNREADABLE", details, "requested_amount", **whose)]
-            is_product = payload.at(item, "item_type") == "PRODUCT"
-            sku = skus.get(payload.text_of(payload.at(item, "item_id"))) if is_product else None
+            is_product = payload.value_at(item, "item_type") == "PRODUCT"
+            sku = skus.get(payload.id_text(payload.value_at(item, "item_id"))) if is_product else None
             so_far, units_so_far = back.get(sku, (Decimal(0), 0))
             counted = units if isinstance(units, int) and not isinstance(units, bool) and sku else 0
             back[sku] = so_far + value, units_so_far + counted
     subject = f"order/{number}"
     if not any(value for value, _ in back.values()):
-        return [payload.row("refunds", {**common, **said(subject, version, takes=None)})]
-    total = payload.text_of(payload.at(read, "order.total_inc_tax")) if source.basis == "order_total" else None
+        return [payload.make_row("refunds", {**common, **statement_fields(subject, version, takes=None)})]
+    total = payload.id_text(payload.value_at(read, "order.total_inc_tax")) if source.basis == "order_total" else None
     return [
-        payload.row(
+        payload.make_row(
             f"refunds[{n}]",
             {
                 **common,
                 "sku": sku if source.basis == "goods" else None,
-                **said(subject, version, takes=amount(f"{value:f}", currency, total)),
+                **statement_fields(subject, version, takes=amount_taken_fields(f"{value:f}", currency, total)),
                 **({"quantity": str(units)} if units and source.basis == "goods" else {}),
             },
         )
@@ -177,10 +193,10 @@ def _refunds(
 
 def _by_status(number: str, status: str, version: str | None, source: Source) -> list[dict[str, str | None]]:
     """What a status says of its order, and beside it what else the source has it ask for."""
-    means = meaning(status, source, STATUSES)
+    means = meaning_of(status, source, STATUSES)
     told: list[dict[str, str | None]] = []
     if means.takes in (TAKES, NOTHING):
-        told.append(said(f"order/{number}", version, takes=ALL if means.takes is TAKES else None))
+        told.append(statement_fields(f"order/{number}", version, takes=TAKE_ALL if means.takes is TAKES else None))
     if means.beside is not None:
         asked: dict[str, str | None] = {"reference": f"{number}/{status}", "change": means.beside}
         told.append(asked | ({"status": status} if means.beside == "set_status" else {}))
@@ -188,27 +204,27 @@ def _by_status(number: str, status: str, version: str | None, source: Source) ->
 
 
 def _common(number: str, status: str, source: Source) -> dict[str, str | None]:
-    return {"reference": number, "order_id": number, "reason": payload.reason(status, source, REASONS)}
+    return {"reference": number, "order_id": number, "reason": payload.mapped_reason(status, source, REASONS)}
 
 
-def _status(told: Any) -> str:
+def _status_name(told: Any) -> str:
     is_number = isinstance(told, int) and not isinstance(told, bool)
-    return STATUS_NAMES.get(told, payload.shown(told)) if is_number else ""
+    return STATUS_NAMES.get(told, payload.truncate_for_message(told)) if is_number else ""
 
 
-def _time(told: Any) -> str | None:
+def _parse_mail_date(told: Any) -> str | None:
     """BigCommerce's older resources write times as mail does: `Tue, 20 Nov 2026 00:00:00 +0000`."""
     from email.utils import parsedate_to_datetime
 
     try:
-        return text(parsedate_to_datetime(told).astimezone(UTC)) if isinstance(told, str) else None
+        return format_instant(parsedate_to_datetime(told).astimezone(UTC)) if isinstance(told, str) else None
     except ValueError:
         return None
 
 
 def _amount_unknown(number: str | None) -> Ignored:
     return Ignored(
-        f"BigCommerce says that order {payload.shown(number)} was refunded, but not how much. Give the source a "
+        f"BigCommerce says that order {payload.truncate_for_message(number)} was refunded, but not how much. Give the source a "
         "restricted key (store_hash and access_token) and it is read back; full refunds are read from "
         "store/order/statusUpdated as well."
     )

@@ -16,30 +16,30 @@ from email.parser import BytesHeaderParser
 from functools import cache
 from importlib.resources import files
 
-from retour.channels.attachments import Attachment, as_text, declared_type, files_of, words
+from retour.channels.attachments import Attachment, declared_type, decode_encoded_words, header_text, mail_files
 from retour.domain.program import Source
 
 RECEIVERS = ("amazonses.com", "retour.local")
-LISTED = 20
+NAMES_LISTED_MAX = 20
 NOT_READ = {"left_out": "ignored ", "own_answer": "own answer ", "temporary": "temporary file "}
 """What an answer names as not read, by how it is counted among what is skipped."""
 
-ADDRESS = re.compile(r"([a-z][a-z0-9-]{1,30})\.([a-z0-9_-]{1,64})\.([a-z0-9]{16,64})(?:\+[^@]*)?@(.+)")
-ONE = r'([^<>\s@"(),;:\\]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)'
-NAMED_FROM = re.compile(rf'\s*(?:"(?:[^"\\]|\\.)*"|[^"<>,;:()\\])*<{ONE}>\s*')
-BARE_FROM = re.compile(rf"\s*{ONE}\s*(?:\([^()]*\)\s*)?")
+SOURCE_ADDRESS = re.compile(r"([a-z][a-z0-9-]{1,30})\.([a-z0-9_-]{1,64})\.([a-z0-9]{16,64})(?:\+[^@]*)?@(.+)")
+ONE_ADDRESS = r'([^<>\s@"(),;:\\]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)'
+NAMED_FROM = re.compile(rf'\s*(?:"(?:[^"\\]|\\.)*"|[^"<>,;:()\\])*<{ONE_ADDRESS}>\s*')
+BARE_FROM = re.compile(rf"\s*{ONE_ADDRESS}\s*(?:\([^()]*\)\s*)?")
 ANY_ADDRESS = re.compile(r"[^\s<>\"(),;:]+@[^\s<>\"(),;:]+")
-DOUBTFUL = ("GRAY", "PROCESSING_FAILED")
+UNDECIDED_VERDICTS = ("GRAY", "PROCESSING_FAILED")
 COMMENT = re.compile(r"\([^()]*\)")
 DMARC_PASS = re.compile(r"\s*dmarc\s*=\s*pass\s.*?\bheader\.from\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE | re.DOTALL)
 
 
-UNPROVEN, UNCHECKED, AUTOMATIC = "UNAUTHENTICATED", "MAIL_UNCHECKED", "MAIL_AUTOMATIC"
+HELD_UNPROVEN, HELD_UNCHECKED, HELD_AUTOMATIC = "UNAUTHENTICATED", "MAIL_UNCHECKED", "MAIL_AUTOMATIC"
 """Why a mail is held: nothing proves it, our receiver could not check it, or it looks like the answer of a program.
 
 It is answered to nobody meanwhile.
 """
-NOT_PROVEN, INFECTED = "MAIL_UNPROVEN", "MAIL_INFECTED"
+LISTED_UNPROVEN, LISTED_INFECTED = "MAIL_UNPROVEN", "MAIL_INFECTED"
 """Why a mail is only listed: nothing proves it and it brings nothing to release, or it bears a virus."""
 
 
@@ -51,7 +51,7 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class AcceptedMail:
     """A mail and its files. `automatic`: a program sent it, so it gets no answer; `ignored`: what is not read of it."""
 
     sender: str
@@ -63,20 +63,20 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldMail:
     """A mail from an allowed sender that nothing proves to be theirs, or that could not be checked: for a person.
 
     `why` is the code of the reason. `told_once`: of many such mails a day the first are listed, and of the rest only
     that there were more, for anybody may send as many as they like.
     """
 
-    mail: Accepted
-    why: str = UNPROVEN
+    mail: AcceptedMail
+    why: str = HELD_UNPROVEN
     told_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
+class UnreadMail:
     """A mail in an allowed sender's name with nothing to read or to release: listed with its reason, answered never.
 
     `is_nothing`: nobody has to do anything about it, as with an absence note.
@@ -88,32 +88,32 @@ class Unread:
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
+class RejectedMail:
     """A believed mail that brings no file to read; the sender is told."""
 
     code: str
-    mail: Accepted
+    mail: AcceptedMail
 
 
 @dataclass(frozen=True, slots=True)
-class Quiet:
+class DroppedMail:
     """A mail that is dropped and counted: answering it would feed a loop or tell a stranger something."""
 
     why: str
 
 
-def address(recipient: str, domain: str) -> Address | None:
+def parse_address(recipient: str, domain: str) -> Address | None:
     """The source a recipient of the envelope belongs to, or None for any other address. A `+label` is put up with."""
-    found = ADDRESS.fullmatch(recipient.strip().strip("<>").lower())
+    found = SOURCE_ADDRESS.fullmatch(recipient.strip().strip("<>").lower())
     return Address(found[1], found[2], found[3]) if found and found[4] == domain.lower() else None
 
 
-def is_token(token: str, tokens: Sequence[str]) -> bool:
+def has_live_token(token: str, tokens: Sequence[str]) -> bool:
     """Whether an address bears one of a source's live tokens; each comparison takes the same time, right or wrong."""
     return any(hmac.compare_digest(token.encode(), str(live).lower().encode()) for live in tokens)
 
 
-def screen(
+def screen_mail(
     raw: bytes,
     source: Source,
     *,
@@ -123,7 +123,7 @@ def screen(
     virus: str | None = None,
     receivers: Sequence[str] = RECEIVERS,
     signed: Callable[[Attachment], bool] = lambda _file: False,
-) -> Accepted | Held | Rejected | Unread | Quiet:
+) -> AcceptedMail | HeldMail | RejectedMail | UnreadMail | DroppedMail:
     """What to do with a mail to a source. Never raises, whatever the mail looks like.
 
     Of a sender on the source's list nothing is dropped: what is not believed is held or listed. Only strangers' mails
@@ -136,44 +136,48 @@ def screen(
     """
     head = BytesHeaderParser(policy=policy.compat32).parsebytes(raw)
     headers = Headers(head)
-    sender = _from(headers)
+    sender = _from_address(headers)
     allowed = {str(address).lower() for address in source.options.get("allow_from", ())}
     if sender is None:
-        if not (named := _named(headers, allowed)):
-            return Quiet("the From is not exactly one address")
+        if not (named := _allowed_from(headers, allowed)):
+            return DroppedMail("the From is not exactly one address")
     elif sender.lower() not in allowed:
-        return Quiet("the From is not on the source's list")
+        return DroppedMail("the From is not on the source's list")
     else:
         named = sender
     if virus == "FAIL":
-        return Unread(named, INFECTED)
-    is_answer = sender is None or bool(_loop(headers, head, named, envelope_sender, domain))
+        return UnreadMail(named, LISTED_INFECTED)
+    is_answer = sender is None or bool(_loop_reason(headers, head, named, envelope_sender, domain))
     believed = sender is not None and dmarc in (None, "PASS")
-    believed = believed and dmarc_passed(headers, named.rpartition("@")[2], receivers)
-    unchecked = (dmarc in DOUBTFUL and not believed) or virus not in (None, "PASS")
-    found = files_of(raw, source)
-    taken = Accepted(
+    believed = believed and has_dmarc_pass(headers, named.rpartition("@")[2], receivers)
+    unchecked = (dmarc in UNDECIDED_VERDICTS and not believed) or virus not in (None, "PASS")
+    found = mail_files(raw, source)
+    taken = AcceptedMail(
         sender=named,
         message_id=headers.text("message-id").strip()[:250] or f"<{hashlib.sha256(raw).hexdigest()}>",
         subject=headers.text("subject")[:200],
         files=() if found.excess else tuple(found.files),
-        automatic=is_answer or _automatic(headers),
+        automatic=is_answer or _is_automatic(headers),
         ignored=tuple(found.ignored),
     )
     has_files = bool(found.files or found.excess)
     if is_answer and sender is not None:
-        return Held(taken, AUTOMATIC, told_once=True) if has_files else Unread(named, AUTOMATIC, is_nothing=True)
+        return (
+            HeldMail(taken, HELD_AUTOMATIC, told_once=True)
+            if has_files
+            else UnreadMail(named, HELD_AUTOMATIC, is_nothing=True)
+        )
     if unchecked and virus not in (None, "PASS"):
-        return Held(taken, UNCHECKED)
+        return HeldMail(taken, HELD_UNCHECKED)
     if believed:
-        return taken if taken.files else Rejected("MAIL_WITHOUT_FILE", taken)
+        return taken if taken.files else RejectedMail("MAIL_WITHOUT_FILE", taken)
     if sender is not None and source.options.get("signers") and taken.files and all(map(signed, taken.files)):
         return taken
     if unchecked:
-        return Held(taken, UNCHECKED)
+        return HeldMail(taken, HELD_UNCHECKED)
     if not has_files:
-        return Unread(named, NOT_PROVEN)
-    return Held(taken, told_once=not source.options.get("accept_unauthenticated", False))
+        return UnreadMail(named, LISTED_UNPROVEN)
+    return HeldMail(taken, told_once=not source.options.get("accept_unauthenticated", False))
 
 
 class Headers:
@@ -187,11 +191,11 @@ class Headers:
 
     def text(self, name: str) -> str:
         """The first of a name as a person reads it: encoded words decoded, nothing that could begin a new header."""
-        value = words(as_text(next(iter(self.all(name)), "")))
+        value = decode_encoded_words(header_text(next(iter(self.all(name)), "")))
         return "".join(sign for sign in value if sign.isprintable())
 
 
-def _from(headers: Headers) -> str | None:
+def _from_address(headers: Headers) -> str | None:
     named = headers.all("from")
     if len(named) != 1:
         return None
@@ -199,13 +203,13 @@ def _from(headers: Headers) -> str | None:
     return found[1] if found and found[1].isprintable() else None
 
 
-def _named(headers: Headers, allowed: Collection[str]) -> str:
+def _allowed_from(headers: Headers, allowed: Collection[str]) -> str:
     """An allowed address that stands in a From beside others, or in one of several; empty where none does."""
     found = (address.lower() for value in headers.all("from") for address in ANY_ADDRESS.findall(value))
     return next((address for address in found if address in allowed), "")
 
 
-def dmarc_passed(headers: Headers, domain: str, receivers: Sequence[str]) -> bool:
+def has_dmarc_pass(headers: Headers, domain: str, receivers: Sequence[str]) -> bool:
     """Whether our receiver found that the mail is from the domain of its From.
 
     Only the topmost Authentication-Results counts, only above the second Received, only signed by a receiver of ours.
@@ -226,7 +230,7 @@ def dmarc_passed(headers: Headers, domain: str, receivers: Sequence[str]) -> boo
     return False
 
 
-def _loop(headers: Headers, mail: Message, sender: str, envelope_sender: str, domain: str) -> str:
+def _loop_reason(headers: Headers, mail: Message, sender: str, envelope_sender: str, domain: str) -> str:
     """Why answering or even reading this mail could go in circles, or nothing."""
     submitted = [value.split(";")[0].strip().lower() for value in headers.all("auto-submitted")]
     if not envelope_sender.strip("<> ") or "<>" in (value.strip() for value in headers.all("return-path")[:1]):
@@ -242,7 +246,7 @@ def _loop(headers: Headers, mail: Message, sender: str, envelope_sender: str, do
     return ""
 
 
-def _automatic(headers: Headers) -> bool:
+def _is_automatic(headers: Headers) -> bool:
     """Whether a program sent the mail: its file is taken, and nobody is there to read an answer."""
     return bool(
         any(not value.strip().lower().startswith("no") for value in headers.all("auto-submitted"))
@@ -259,7 +263,7 @@ def _texts() -> dict[str, dict[str, str]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class FileSummary:
     """What an answer says of one file.
 
     `refusal` is the sentence of a file not taken in as a whole, or `held`; `lines` are place, column and sentence of
@@ -276,25 +280,25 @@ class Told:
     skipped: Mapping[str, int] = field(default_factory=dict)
 
 
-def reply(
-    *files: Told, language: str, program: str, sender: str, to: Mapping[str, str], at: datetime, again: str = ""
+def compose_reply(
+    *files: FileSummary, language: str, program: str, sender: str, to: Mapping[str, str], at: datetime, again: str = ""
 ) -> bytes:
     """The one answer to a mail: of each file how many rows became what, why rows were refused, those to correct.
 
     `to` is the delivery's `reply`; `again` names a second answer to the same delivery. Amounts, payouts and partners
     are not told by mail.
     """
-    text = [line for told in files for line in lines_of(told, language, program)]
+    text = [line for told in files for line in reply_lines(told, language, program)]
     mail = EmailMessage(policy=policy.SMTP)
     subject = re.sub(r"^(\s*(re|aw|antw|sv|rép)\s*:)+\s*", "", to.get("subject", ""), flags=re.IGNORECASE)
     mail["From"] = sender
     mail["To"] = to["to"]
-    mail["Subject"] = say("subject", language, subject=_line(subject) or files[0].name)
+    mail["Subject"] = localise("subject", language, subject=_one_line(subject) or files[0].name)
     mail["Date"] = at
     own = ".".join(filter(None, (files[0].delivery, again)))
     mail["Message-ID"] = f"<{own}@{sender.rpartition('@')[2].strip('> ') or 'retour'}>"
     mail["Auto-Submitted"] = "auto-replied"
-    if message_id := _line(to.get("message_id", "")):
+    if message_id := _one_line(to.get("message_id", "")):
         mail["In-Reply-To"] = message_id
         mail["References"] = message_id
     mail.set_content("\n".join(text) + "\n")
@@ -303,38 +307,38 @@ def reply(
     return mail.as_bytes()
 
 
-def lines_of(told: Told, language: str, program: str) -> list[str]:
-    text = [say("arrived", language, program=program, name=told.name), ""]
-    if told.refusal:
-        text += [say("kept" if told.held else "unread", language, sentence=told.refusal), ""]
-    if counts := told.counts:
+def reply_lines(summary: FileSummary, language: str, program: str) -> list[str]:
+    text = [localise("arrived", language, program=program, name=summary.name), ""]
+    if summary.refusal:
+        text += [localise("kept" if summary.held else "unread", language, sentence=summary.refusal), ""]
+    if counts := summary.counts:
         figures = [("rows", sum(counts.values())), *((key, counts[key]) for key in _texts() if counts.get(key))]
-        text += [*(f"{grouped(number, language):>9}  {say(key, language)}" for key, number in figures), ""]
-    if told.lines:
+        text += [*(f"{format_count(number, language):>9}  {localise(key, language)}" for key, number in figures), ""]
+    if summary.lines:
         text += [
-            say("cell" if column else "line", language, place=place, column=_line(column), sentence=sentence)
-            for place, column, sentence in told.lines[:LISTED]
+            localise("cell" if column else "line", language, place=place, column=_one_line(column), sentence=sentence)
+            for place, column, sentence in summary.lines[:NAMES_LISTED_MAX]
         ]
-        more = counts.get("refused", len(told.lines)) - len(told.lines[:LISTED])
-        text += [*([say("more", language, count=str(more))] if more > 0 else []), ""]
-    if told.rejected:
-        text += [say("attached", language, name=told.rejected[0]), ""]
+        more = counts.get("refused", len(summary.lines)) - len(summary.lines[:NAMES_LISTED_MAX])
+        text += [*([localise("more", language, count=str(more))] if more > 0 else []), ""]
+    if summary.rejected:
+        text += [localise("attached", language, name=summary.rejected[0]), ""]
     for key, kind in NOT_READ.items():
-        if left := [_line(what.removeprefix(kind)) for what in told.skipped if what.startswith(kind)]:
-            text += [say(key, language, names=", ".join(left[:LISTED])), ""]
-    return [*text, say("delivery", language, delivery=told.delivery)]
+        if left := [_one_line(what.removeprefix(kind)) for what in summary.skipped if what.startswith(kind)]:
+            text += [localise(key, language, names=", ".join(left[:NAMES_LISTED_MAX])), ""]
+    return [*text, localise("delivery", language, delivery=summary.delivery)]
 
 
-def grouped(number: int, language: str) -> str:
+def format_count(number: int, language: str) -> str:
     """A count as people write it there."""
     return f"{number:,}".replace(",", {"de": ".", "fr": "\u202f"}.get(language, ","))
 
 
-def say(key: str, language: str, **parts: str) -> str:
+def localise(key: str, language: str, **parts: str) -> str:
     texts = _texts()[key]
     return texts.get(language, texts["en"]).format(**parts)
 
 
-def _line(text: str) -> str:
+def _one_line(text: str) -> str:
     """One line of text for a header."""
     return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())

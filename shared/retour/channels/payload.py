@@ -8,11 +8,11 @@ from decimal import Decimal
 from typing import Any
 
 from retour.domain import times
-from retour.domain.money import NotAnAmount, decimal
+from retour.domain.money import InvalidAmountError, parse_decimal
 from retour.domain.program import Source
 from retour.domain.row import Refusal, Row, Unreadable
 
-SHOWN_MAX = 64
+MESSAGE_CHARS_MAX = 64
 NEAR = 0.54
 """How alike a name must be to be the one that was meant: `qty` is to `quantity`, `price` is to no field of ours."""
 NOTE_BYTES = 500
@@ -21,19 +21,19 @@ LAST_SECOND = 253402300799
 INT_DIGITS_MAX = 18
 
 
-class Number(str):
+class NumberLiteral(str):
     """A number that is no whole number of up to 18 digits: its literal, digit by digit as it was sent."""
 
     __slots__ = ()
 
 
-class Doubled(dict[str, Any]):
+class DuplicateKeyObject(dict[str, Any]):
     """An object that names the key `twice` twice: which value was meant cannot be known."""
 
     twice = ""
 
 
-def parse(text: str) -> Any | Refusal:
+def parse_json(text: str) -> Any | Refusal:
     """The JSON value of a text, or why there is none."""
     try:
         return DECODER.decode(text)
@@ -43,32 +43,32 @@ def parse(text: str) -> Any | Refusal:
         return Refusal("NESTED_TOO_DEEP")
 
 
-def decoded(body: bytes) -> str | Refusal:
+def decode_utf8(body: bytes) -> str | Refusal:
     try:
         return body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         return Refusal("NOT_UTF8", {"byte": str(error.start + 1)})
 
 
-def document(body: bytes) -> Mapping[str, Any] | Refusal:
+def parse_document(body: bytes) -> Mapping[str, Any] | Refusal:
     """The one object a shop sends."""
-    text = decoded(body)
-    value = text if isinstance(text, Refusal) else parse(text)
+    text = decode_utf8(body)
+    value = text if isinstance(text, Refusal) else parse_json(text)
     if isinstance(value, Refusal):
         return value
-    if twice := doubled_key(value):
-        return Refusal("DUPLICATE_KEY", {"key": shown(twice)})
+    if twice := duplicate_key(value):
+        return Refusal("DUPLICATE_KEY", {"key": truncate_for_message(twice)})
     if not isinstance(value, dict):
-        return Refusal("NOT_AN_OBJECT", {"value": shown(value)})
+        return Refusal("NOT_AN_OBJECT", {"value": truncate_for_message(value)})
     return value
 
 
-def doubled_key(value: Any) -> str | None:
+def duplicate_key(value: Any) -> str | None:
     """A key that some object within the value names twice."""
     inside = [value]
     while inside:
         here = inside.pop()
-        if isinstance(here, Doubled):
+        if isinstance(here, DuplicateKeyObject):
             return here.twice
         if isinstance(here, dict):
             inside.extend(here.values())
@@ -77,7 +77,7 @@ def doubled_key(value: Any) -> str | None:
     return None
 
 
-def leaves(value: Any) -> Iterator[Any]:
+def scalar_values(value: Any) -> Iterator[Any]:
     """Everything in a value that is neither an object nor a list."""
     inside = [value]
     while inside:
@@ -116,40 +116,42 @@ def member(text: str, name: str) -> str:
     raise KeyError(name)
 
 
-def closest(name: str, known: Iterable[str]) -> str:
+def closest_name(name: str, known: Iterable[str]) -> str:
     """The known name that is most like this one."""
     from difflib import get_close_matches
 
-    return get_close_matches(name[:SHOWN_MAX].lower(), known, n=1, cutoff=0)[0]
+    return get_close_matches(name[:MESSAGE_CHARS_MAX].lower(), known, n=1, cutoff=0)[0]
 
 
 def possible(name: str, known: Sequence[str]) -> str:
     """The known name that is like this one; all of them where none is."""
     from difflib import get_close_matches
 
-    return next(iter(get_close_matches(name[:SHOWN_MAX].lower(), known, n=1, cutoff=NEAR)), ", ".join(known))
+    return next(iter(get_close_matches(name[:MESSAGE_CHARS_MAX].lower(), known, n=1, cutoff=NEAR)), ", ".join(known))
 
 
-def row(place: str, fields: Mapping[str, str | None], raw: str = "") -> Row | Unreadable:
+def make_row(place: str, fields: Mapping[str, str | None], raw: str = "") -> Row | Unreadable:
     """A row of the fields that are filled in; unreadable when one cannot be stored: half a character, or too much."""
     filled = {name: text for name, text in fields.items() if text}
     for name, text in filled.items():
-        if not storable(text):
-            return Unreadable(place, "NOT_UNICODE", {"field": name}, column=name, raw=raw, **whose(filled))
+        if not is_storable(text):
+            return Unreadable(place, "NOT_UNICODE", {"field": name}, column=name, raw=raw, **record_ids(filled))
         most = NOTE_BYTES if name == "note" else FIELD_BYTES
         if len(text.encode()) > most:
             details = {"field": name, "bytes": str(most)}
-            return Unreadable(place, "TEXT_UNUSABLE", details, column=name, raw=raw, **whose(filled))
+            return Unreadable(place, "TEXT_UNUSABLE", details, column=name, raw=raw, **record_ids(filled))
     return Row(place, filled, raw)
 
 
-def whose(fields: Mapping[str, Any]) -> dict[str, str]:
+def record_ids(fields: Mapping[str, Any]) -> dict[str, str]:
     """What tells a person which record it was, as far as it can be told."""
     known = {"order": fields.get("order_id"), "reference": fields.get("reference")}
-    return {name: shown(text) for name, text in known.items() if isinstance(text, str) and storable(text)}
+    return {
+        name: truncate_for_message(text) for name, text in known.items() if isinstance(text, str) and is_storable(text)
+    }
 
 
-def storable(text: str) -> bool:
+def is_storable(text: str) -> bool:
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -157,16 +159,16 @@ def storable(text: str) -> bool:
     return True
 
 
-def shown(value: Any) -> str:
+def truncate_for_message(value: Any) -> str:
     """A value as it can stand in a sentence: short, on one line, in the sender's notation."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     text = " ".join(text.encode("utf-8", "replace").decode().split())
-    return text if len(text) <= SHOWN_MAX else text[: SHOWN_MAX - 1] + "…"
+    return text if len(text) <= MESSAGE_CHARS_MAX else text[: MESSAGE_CHARS_MAX - 1] + "…"
 
 
-def text_of(value: Any) -> str | None:
+def id_text(value: Any) -> str | None:
     """An id as text: a text as it is, a whole number by its digits; nothing else is an id."""
-    if isinstance(value, Number):
+    if isinstance(value, NumberLiteral):
         return str(value) if value.isdecimal() else None
     if isinstance(value, str):
         return value.strip() or None
@@ -175,23 +177,23 @@ def text_of(value: Any) -> str | None:
     return None
 
 
-def amount_of(value: Any) -> Decimal | None:
+def parse_amount(value: Any) -> Decimal | None:
     """A decimal from a text or from the literal digits of a number."""
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     try:
-        return decimal(text) if isinstance(text, str) else None
-    except NotAnAmount:
+        return parse_decimal(text) if isinstance(text, str) else None
+    except InvalidAmountError:
         return None
 
 
-def moment(seconds: Any) -> str | None:
+def time_from_epoch(seconds: Any) -> str | None:
     """Whole seconds since 1970 as a time in UTC."""
     if isinstance(seconds, bool) or not isinstance(seconds, int) or not 0 <= seconds <= LAST_SECOND:
         return None
-    return times.text(datetime.fromtimestamp(seconds, UTC))
+    return times.format_instant(datetime.fromtimestamp(seconds, UTC))
 
 
-def at(value: Any, path: str) -> Any:
+def value_at(value: Any, path: str) -> Any:
     """What lies at `name` or, a dot for each step down, at `order.name`; None when it is not there."""
     if isinstance(value, Mapping) and path in value:
         return value[path]
@@ -200,39 +202,39 @@ def at(value: Any, path: str) -> Any:
     return value
 
 
-def listed(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def note(value: Any) -> str | None:
+def truncate_note(value: Any) -> str | None:
     """As much of a sender's remark as a record keeps."""
     if not isinstance(value, str):
         return None
     return value.strip().encode("utf-8", "replace")[:NOTE_BYTES].decode("utf-8", "ignore")
 
 
-def no_order(topic: str, field: str, reference: str | None) -> Unreadable:
+def order_id_missing(topic: str, field: str, reference: str | None) -> Unreadable:
     """A payload in which the field that the source names for the order id holds none."""
     details = {"topic": topic, "field": field}
     return Unreadable("1", "ORDER_ID_NOT_SENT", details, column=field, reference=reference or "")
 
 
-def reason(word: Any, source: Source, ours: Mapping[str, str]) -> str | None:
+def mapped_reason(word: Any, source: Source, ours: Mapping[str, str]) -> str | None:
     """The reason a shop's word stands for; a word that the source's own mapping knows is left to it."""
     if not isinstance(word, str):
         return None
     return word if word in source.mapping.get("reasons", {}) else ours.get(word)
 
 
-def _number(literal: str) -> int | Number:
-    return int(literal) if len(literal) <= INT_DIGITS_MAX else Number(literal)
+def _number(literal: str) -> int | NumberLiteral:
+    return int(literal) if len(literal) <= INT_DIGITS_MAX else NumberLiteral(literal)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) == len(pairs):
         return found
-    doubled, seen = Doubled(found), set()
+    doubled, seen = DuplicateKeyObject(found), set()
     for name, _ in pairs:
         if name in seen:
             doubled.twice = name
@@ -246,4 +248,6 @@ def _skip(text: str, at: int) -> int:
 
 
 WHITESPACE = re.compile(r"[ \t\n\r]*")
-DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=Number, parse_int=_number, parse_constant=Number)
+DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_float=NumberLiteral, parse_int=_number, parse_constant=NumberLiteral
+)

@@ -16,56 +16,56 @@ WHOLE_NUMBERS = ("quantity", "line", "version")
 
 def rows(body: bytes) -> Sequence[Row | Unreadable] | Refusal:
     """Every record by its number from 1; one that is wrong spoils no other."""
-    text = payload.decoded(body)
+    text = payload.decode_utf8(body)
     if isinstance(text, Refusal):
         return text
-    value = payload.parse(text)
+    value = payload.parse_json(text)
     if isinstance(value, Refusal):
         return value
     if isinstance(value, dict) and "modifications" not in value:
-        return (_read("1", value, text.strip()),)
+        return (_parse_record("1", value, text.strip()),)
     listed = value
     if isinstance(value, dict):
         beside = next((name for name in value if name != "modifications"), None)
         if beside is not None:
-            return Refusal("UNKNOWN_FIELD", {"field": payload.shown(beside), "closest": "modifications"})
-        if isinstance(value, payload.Doubled):
+            return Refusal("UNKNOWN_FIELD", {"field": payload.truncate_for_message(beside), "closest": "modifications"})
+        if isinstance(value, payload.DuplicateKeyObject):
             return Refusal("DUPLICATE_KEY", {"key": "modifications"})
         listed = value["modifications"]
     if not isinstance(listed, list):
-        return Refusal("NOT_RECORDS", {"value": payload.shown(listed)})
+        return Refusal("NOT_RECORDS", {"value": payload.truncate_for_message(listed)})
     if len(listed) > RECORDS_MAX:
         return Refusal("TOO_MANY_RECORDS", {"count": str(len(listed)), "most": str(RECORDS_MAX)})
     texts = payload.elements(text, text.index("["))
-    return tuple(_read(str(number), record, raw) for number, (record, raw) in enumerate(texts, start=1))
+    return tuple(_parse_record(str(number), record, raw) for number, (record, raw) in enumerate(texts, start=1))
 
 
-def _read(place: str, record: Any, raw: str) -> Row | Unreadable:
+def _parse_record(place: str, record: Any, raw: str) -> Row | Unreadable:
     if not isinstance(record, dict):
-        return Unreadable(place, "NOT_AN_OBJECT", {"value": payload.shown(record)}, raw=raw)
-    whose = payload.whose(record)
-    if isinstance(record, payload.Doubled):
-        key = payload.shown(record.twice)
-        whose = payload.whose({name: value for name, value in record.items() if name != record.twice})
+        return Unreadable(place, "NOT_AN_OBJECT", {"value": payload.truncate_for_message(record)}, raw=raw)
+    whose = payload.record_ids(record)
+    if isinstance(record, payload.DuplicateKeyObject):
+        key = payload.truncate_for_message(record.twice)
+        whose = payload.record_ids({name: value for name, value in record.items() if name != record.twice})
         return Unreadable(place, "DUPLICATE_KEY", {"key": key}, column=key, raw=raw, **whose)
     fields: dict[str, str | None] = {}
     for name, value in record.items():
         if name not in FIELDS:
-            details = {"field": payload.shown(name), "closest": payload.possible(name, FIELDS)}
+            details = {"field": payload.truncate_for_message(name), "closest": payload.possible(name, FIELDS)}
             return Unreadable(place, "UNKNOWN_FIELD", details, column=details["field"], raw=raw, **whose)
-        if (code := _unfit(name, value)) is not None:
-            details = {"field": name, "value": payload.shown(value)}
+        if (code := _type_error(name, value)) is not None:
+            details = {"field": name, "value": payload.truncate_for_message(value)}
             return Unreadable(place, code, details, column=name, raw=raw, **whose)
         fields[name] = None if value is None else str(value)
-    return payload.row(place, fields, raw)
+    return payload.make_row(place, fields, raw)
 
 
-def _unfit(name: str, value: Any) -> str | None:
+def _type_error(name: str, value: Any) -> str | None:
     """The code for a value of the wrong kind. A number may be a text's content only where numbers are whole.
 
     An amount as a JSON number has been through a float in most senders, so its cents are not certain any more.
     """
-    number = isinstance(value, (int, payload.Number)) and not isinstance(value, bool)
+    number = isinstance(value, (int, payload.NumberLiteral)) and not isinstance(value, bool)
     if name == "amount" and number:
         return "AMOUNT_NOT_TEXT"
     if name in WHOLE_NUMBERS and number:

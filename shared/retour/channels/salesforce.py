@@ -17,7 +17,7 @@ from xml.parsers import expat
 from retour.channels.statements import KEEP, NOTHING, TAKES, Meaning, status_meaning
 from retour.domain.program import Source
 from retour.domain.row import Ignored, Refusal, Row, Unreadable
-from retour.domain.times import instant, text
+from retour.domain.times import format_instant, parse_instant
 
 SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
 OUTBOUND = "http://soap.sforce.com/2005/09/outbound"
@@ -36,7 +36,7 @@ _SUFFIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 _MESSAGE = [f"{SOAP} Envelope", f"{SOAP} Body", f"{OUTBOUND} notifications"]
 _NOTIFICATION = f"{OUTBOUND} Notification"
 # What a row says beside its values. The reference is always the record's id, the time its SystemModstamp.
-_SAID = (
+_DESCRIPTIVE_FIELDS = (
     "order_id", "action_id", "event_type", "sku", "line", "currency", "partner", "undoes", "reason", "disposition",
     "note",
 )  # fmt: skip
@@ -81,7 +81,7 @@ def id18(text: str) -> str | None:
     )
 
 
-def same_id(one: str, other: str) -> bool:
+def is_same_id(one: str, other: str) -> bool:
     """Ids are equal in their first 15 characters; both lengths occur."""
     return bool(_ID.fullmatch(one) and _ID.fullmatch(other)) and one[:15] == other[:15]
 
@@ -90,7 +90,7 @@ def same_id(one: str, other: str) -> bool:
 
 
 @dataclass
-class _Reading:
+class _MessageParser:
     """What the parser has met so far; elements are known by namespace, for prefixes and type names vary by object."""
 
     path: list[str] = field(default_factory=list)
@@ -129,9 +129,9 @@ class _Reading:
         raise ValueError("a document type is not part of a message")
 
 
-def outbound_message(body: bytes) -> Push | Refusal:
+def parse_outbound_message(body: bytes) -> Push | Refusal:
     """The records an Outbound Message names. Records without a good id are left to the reconcile; never raises."""
-    reading = _Reading()
+    reading = _MessageParser()
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.StartElementHandler = reading.start
     parser.EndElementHandler = reading.end
@@ -160,7 +160,7 @@ def _not_a_message(why: str) -> Refusal:
 # Event Relay
 
 
-def change_event(event: Mapping[str, Any]) -> Push | Resync | Ignored:
+def parse_change_event(event: Mapping[str, Any]) -> Push | Resync | Ignored:
     """What an EventBridge event of Event Relay says changed. Unknown keys are passed over; never raises.
 
     The header lies under detail.payload (Event Relay), in detail itself (AppFlow) or under detail.data.payload.
@@ -203,29 +203,29 @@ def _first_with_header(detail: Any) -> Mapping[str, Any] | None:
 # Records as read back
 
 
-def paths(source: Source) -> tuple[str, ...]:
+def mapped_paths(source: Source) -> tuple[str, ...]:
     """The record fields that the source maps, each once: what is read, and what counts as a change."""
     return tuple(sorted(set(source.options["fields"].values())))
 
 
-def parent_of(source: Source) -> str | None:
+def parent_relationship(source: Source) -> str | None:
     """The relationship by which a record's status is read from its parent (`Order` of `Order.Status`), if it is."""
     path = str(source.options["fields"].get("status", ""))
     return path.rpartition(".")[0] or None
 
 
-def as_read(record: Mapping[str, Any], source: Source) -> dict[str, str]:
+def mapped_fields(record: Mapping[str, Any], source: Source) -> dict[str, str]:
     """The mapped fields of a record as texts; without the empty ones. Numbers are Decimal or int, never float."""
-    values = {path: _said(_at(record, path)) for path in paths(source)}
+    values = {path: _to_text(_value_at(record, path)) for path in mapped_paths(source)}
     return {path: value for path, value in values.items() if value}
 
 
-def digest(fields: Mapping[str, str]) -> str:
+def fields_digest(fields: Mapping[str, str]) -> str:
     """The same for the same mapped fields: a record with the same digest has not changed for us."""
     return hashlib.blake2b(json.dumps(sorted(fields.items())).encode(), digest_size=16).hexdigest()
 
 
-def entry(
+def change_entry(
     record: str, version: int, modified: str, fields: Mapping[str, str], said: Mapping[str, str], *, gone: bool = False
 ) -> dict[str, Any]:
     """One record in the body of a delivery: its id, the count of its changes, SystemModstamp and mapped fields as read.
@@ -237,19 +237,19 @@ def entry(
     return body | ({"said": dict(said)} if said else {}) | ({"gone": True} if gone else {})
 
 
-def means(fields: Mapping[str, str], source: Source) -> Meaning:
+def record_meaning(fields: Mapping[str, str], source: Source) -> Meaning:
     """What a record's status says of it."""
-    return status_meaning(_named(fields, source).get("status", ""), source.options["statuses"], {})
+    return status_meaning(_by_field_name(fields, source).get("status", ""), source.options["statuses"], {})
 
 
-def says(change: Mapping[str, Any], source: Source) -> dict[str, str]:
+def current_statement(change: Mapping[str, Any], source: Source) -> dict[str, str]:
     """What a record says after a change as read: the fields of its statement and of the order it speaks of.
 
     A status that says nothing about returns leaves what was said before; of another order, where it names one now.
     """
-    said, before = _named(change["fields"], source), change.get("said", {})
+    said, before = _by_field_name(change["fields"], source), change.get("said", {})
     target = {name: said[name] for name in _TARGET if name in said}
-    takes = means(change["fields"], source).takes
+    takes = record_meaning(change["fields"], source).takes
     if change.get("gone"):
         return {}
     if takes == KEEP:
@@ -267,15 +267,15 @@ def rows(body: bytes, _facts: Mapping[str, str], source: Source) -> Sequence[Row
         entries = json.loads(body)
         read = [row for place, each in enumerate(entries, 1) for row in _rows(str(place), each, source)]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        message = outbound_message(body) if body.lstrip()[:1] == b"<" else None
+        message = parse_outbound_message(body) if body.lstrip()[:1] == b"<" else None
         return message if isinstance(message, Refusal) else _not_a_message(f"{type(error).__name__}: {error}")
     return read or Ignored("no record has a status that says something about returns")
 
 
-def undeclared(body: bytes, source: Source) -> Sequence[str]:
+def undeclared_statuses(body: bytes, source: Source) -> Sequence[str]:
     """The statuses in a list of entries that the source does not declare."""
     try:
-        found = {_named(each["fields"], source).get("status", "") for each in json.loads(body)}
+        found = {_by_field_name(each["fields"], source).get("status", "") for each in json.loads(body)}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return ()
     return sorted(status for status in found if status and status not in source.options["statuses"])
@@ -284,12 +284,12 @@ def undeclared(body: bytes, source: Source) -> Sequence[str]:
 def _rows(place: str, change: Mapping[str, Any], source: Source) -> Iterator[Row | Unreadable]:
     """What a change asks for: that the order it spoke of is left alone, what it says now, and what goes beside it."""
     fields = change["fields"]
-    before, now = change.get("said", {}), says(change, source)
-    said = _named(fields, source)
-    about = {name: said[name] for name in _SAID if name in said}
+    before, now = change.get("said", {}), current_statement(change, source)
+    said = _by_field_name(fields, source)
+    about = {name: said[name] for name in _DESCRIPTIVE_FIELDS if name in said}
     common = {
         "reference": str(change["id"]),
-        "occurred_at": text(_moment(change["modified"], int(change["version"]))),
+        "occurred_at": format_instant(_moment(change["modified"], int(change["version"]))),
     }
     subject = {"subject": f"{source.options['object'].lower()}/{change['id']}", "version": str(int(change["version"]))}
     raw = json.dumps({"Id": change["id"]} | fields, ensure_ascii=False)
@@ -299,7 +299,7 @@ def _rows(place: str, change: Mapping[str, Any], source: Source) -> Iterator[Row
         yield Row(f"{place}~before", {**common, **subject, **left, "change": "take_back", "amount": "0"}, raw)
     if change.get("gone"):
         return
-    meaning = means(fields, source)
+    meaning = record_meaning(fields, source)
     if meaning.takes == TAKES or is_moved or (meaning.takes == NOTHING and _may_have_taken(change)):
         yield Row(place, {**common, **subject, **about, **now}, raw)
     if meaning.beside is not None:
@@ -328,21 +328,21 @@ def _without_order(said: Mapping[str, str]) -> dict[str, str]:
 
 def _moment(modified: str, version: int) -> datetime:
     """SystemModstamp counts whole seconds; the count of changes tells those of one record within a second apart."""
-    return instant(modified) + timedelta(milliseconds=min(version, 999))
+    return parse_instant(modified) + timedelta(milliseconds=min(version, 999))
 
 
-def _named(fields: Mapping[str, str], source: Source) -> dict[str, str]:
+def _by_field_name(fields: Mapping[str, str], source: Source) -> dict[str, str]:
     """The fields under Retour's names."""
     return {name: fields[path] for name, path in source.options["fields"].items() if path in fields}
 
 
-def _at(record: Any, path: str) -> Any:
+def _value_at(record: Any, path: str) -> Any:
     for name in path.split("."):
         record = record.get(name) if isinstance(record, Mapping) else None
     return record
 
 
-def _said(value: Any) -> str:
+def _to_text(value: Any) -> str:
     match value:
         case None:
             return ""

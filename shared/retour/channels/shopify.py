@@ -24,11 +24,11 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from retour.channels import payload, signature
-from retour.channels.statements import ALL, KEEP, NOTHING, TAKES, amount, meaning, said
-from retour.channels.webhook import chosen, header_identity
-from retour.domain.money import UnknownCurrency, exponent
+from retour.channels.statements import KEEP, NOTHING, TAKE_ALL, TAKES, amount_taken_fields, meaning_of, statement_fields
+from retour.channels.webhook import header_identity, pick_headers
+from retour.domain.money import UnknownCurrencyError, exponent
 from retour.domain.program import Source
-from retour.domain.row import Ignored, Names, Refusal, Row, Unreadable
+from retour.domain.row import Ignored, OrderNames, Refusal, Row, Unreadable
 
 TOPIC = "x-shopify-topic"
 CANCEL_REASONS = {
@@ -54,20 +54,20 @@ DISPUTE_RANKS = {"needs_response": 2, "under_review": 3}
 """An inquiry comes before them, an end after them; a dispute tells no time of its change."""
 INQUIRY_RANK, ENDED_RANK = 1, 4
 NEVER_PAID = ("pending", "voided", "authorized")
-NO_MONEY = {
+IGNORED_TOPICS = {
     "orders/edited": "its money comes with refunds/create",
     "returns/": "a return carries no money before its refund",
     "tender_transactions/create": "refunds/create tells the same money with its lines",
 }
-Told = Sequence[Row | Unreadable] | Names | Ignored | Refusal
+ReadResult = Sequence[Row | Unreadable] | OrderNames | Ignored | Refusal
 
 
 def verify(body: bytes, headers: Mapping[str, str], secrets: Sequence[str], now: datetime) -> bool:
-    return signature.body_signed(body, headers.get("x-shopify-hmac-sha256", ""), secrets)
+    return signature.verify_body(body, headers.get("x-shopify-hmac-sha256", ""), secrets)
 
 
-def signed(body: bytes, secrets: Sequence[str], now: datetime) -> dict[str, str]:
-    return {"x-shopify-hmac-sha256": signature.body_signature(body, secrets[0])}
+def sign_headers(body: bytes, secrets: Sequence[str], now: datetime) -> dict[str, str]:
+    return {"x-shopify-hmac-sha256": signature.sign_body(body, secrets[0])}
 
 
 def identity(body: bytes, headers: Mapping[str, str]) -> str:
@@ -80,77 +80,82 @@ def identity(body: bytes, headers: Mapping[str, str]) -> str:
 
 
 def facts(headers: Mapping[str, str]) -> dict[str, str]:
-    return chosen(headers, (TOPIC, "x-shopify-shop-domain", "x-shopify-api-version"))
+    return pick_headers(headers, (TOPIC, "x-shopify-shop-domain", "x-shopify-api-version"))
 
 
-def rows(body: bytes, headers: Mapping[str, str], source: Source) -> Told:
+def rows(body: bytes, headers: Mapping[str, str], source: Source) -> ReadResult:
     topic = headers.get(TOPIC, "")
     if topic not in READERS:
-        why = next((why for known, why in NO_MONEY.items() if topic.startswith(known)), "")
+        why = next((why for known, why in IGNORED_TOPICS.items() if topic.startswith(known)), "")
         choose = f"Subscribe to {', '.join(READERS)}."
-        return Ignored(f"Topic {payload.shown(topic)} is not used{f': {why}' if why else ''}. {choose}")
-    document = payload.document(body)
+        return Ignored(f"Topic {payload.truncate_for_message(topic)} is not used{f': {why}' if why else ''}. {choose}")
+    document = payload.parse_document(body)
     if isinstance(document, Refusal):
         return document
-    if payload.text_of(document.get("id")) is None:
+    if payload.id_text(document.get("id")) is None:
         return Refusal("PAYLOAD_INCOMPLETE", {"topic": topic, "field": "id"})
     return READERS[topic](topic, document, source)
 
 
-def undeclared(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[str]:
+def undeclared_statuses(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[str]:
     """The states that neither the tables nor the source know."""
-    topic, document = headers.get(TOPIC, ""), payload.document(body)
+    topic, document = headers.get(TOPIC, ""), payload.parse_document(body)
     if isinstance(document, Refusal):
         return ()
     if topic.startswith("disputes/"):
         found, table = [document.get("status")], CHARGEBACK
     else:
-        refunds = [document, *payload.listed(document.get("refunds"))]
-        parts = [one for refund in refunds for one in payload.listed(payload.at(refund, "transactions"))]
+        refunds = [document, *payload.as_list(document.get("refunds"))]
+        parts = [one for refund in refunds for one in payload.as_list(payload.value_at(refund, "transactions"))]
         parts += [document] if topic == "order_transactions/create" else []
-        found, table = [payload.at(one, "status") for one in parts if payload.at(one, "kind") == "refund"], TRANSACTION
+        found, table = (
+            [payload.value_at(one, "status") for one in parts if payload.value_at(one, "kind") == "refund"],
+            TRANSACTION,
+        )
     texts = {status for status in found if isinstance(status, str)}
-    return sorted(status for status in texts if not meaning(status, source, table).is_declared)
+    return sorted(status for status in texts if not meaning_of(status, source, table).is_declared)
 
 
 # What each topic tells
 
 
-def _refunded(topic: str, refund: Mapping[str, Any], source: Source) -> Told:
-    by_name = _by_name(refund, topic, source)
+def _read_refund(topic: str, refund: Mapping[str, Any], source: Source) -> ReadResult:
+    by_name = _order_reference(refund, topic, source)
     if isinstance(by_name, Unreadable):
         return (by_name,)
-    told = _refund(_Refund.of(refund, source), refund, by_name, source)
-    return told or Ignored(f"Refund {payload.shown(refund['id'])} gives no money back for goods.")
+    told = _refund_rows(_Refund.of(refund, source), refund, by_name, source)
+    return told or Ignored(f"Refund {payload.truncate_for_message(refund['id'])} gives no money back for goods.")
 
 
-def _ordered(topic: str, order: Mapping[str, Any], source: Source) -> Told:
+def _read_order(topic: str, order: Mapping[str, Any], source: Source) -> ReadResult:
     """The whole order: its names, its cancellation, and all its refunds again."""
-    number = str(payload.text_of(order["id"]))
+    number = str(payload.id_text(order["id"]))
     field = _order_field(source)
-    order_id = number if field == "order_id" else payload.text_of(payload.at(order, field))
+    order_id = number if field == "order_id" else payload.id_text(payload.value_at(order, field))
     if order_id is None:
-        return (payload.no_order(topic, field, number),)
+        return (payload.order_id_missing(topic, field, number),)
     told: list[Row | Unreadable] = []
     # The topic is not under the signature, the body is: without the day it says so itself, no order is cancelled.
     if isinstance(order.get("cancelled_at"), str):
-        version = payload.text_of(order.get("updated_at")) or order["cancelled_at"]
+        version = payload.id_text(order.get("updated_at")) or order["cancelled_at"]
         fields = {
             "reference": number,
             "order_id": order_id,
-            "reason": payload.reason(order.get("cancel_reason"), source, CANCEL_REASONS),
+            "reason": payload.mapped_reason(order.get("cancel_reason"), source, CANCEL_REASONS),
             "occurred_at": order["cancelled_at"],
         }
-        told.append(payload.row("order", {**fields, **said(f"order/{number}", version, takes=ALL)}))
-    for n, refund in enumerate(payload.listed(order.get("refunds")), start=1):
-        if isinstance(refund, Mapping) and payload.text_of(refund.get("id")):
+        told.append(
+            payload.make_row("order", {**fields, **statement_fields(f"order/{number}", version, takes=TAKE_ALL)})
+        )
+    for n, refund in enumerate(payload.as_list(order.get("refunds")), start=1):
+        if isinstance(refund, Mapping) and payload.id_text(refund.get("id")):
             read = _Refund.of(refund, source, order)
-            told += _refund(read, refund, {"order_id": order_id}, source, f"refunds[{n}] ")
+            told += _refund_rows(read, refund, {"order_id": order_id}, source, f"refunds[{n}] ")
     if field == "order_id":
         return told or Ignored(f"Order {number} has no cancelled_at and no refunds of goods.")
-    names = (_name(number, source),)
+    names = (_order_name(number, source),)
     if not told:
-        return Names(order_id, names)
+        return OrderNames(order_id, names)
     # The first of its records makes the link as well: later refunds know the number alone.
     first = told[0]
     if isinstance(first, Row):
@@ -158,56 +163,56 @@ def _ordered(topic: str, order: Mapping[str, Any], source: Source) -> Told:
     return told
 
 
-def _transaction(topic: str, transaction: Mapping[str, Any], source: Source) -> Told:
+def _read_transaction(topic: str, transaction: Mapping[str, Any], source: Source) -> ReadResult:
     """How a transaction ended: that it succeeded is no news, it counted from its beginning."""
-    status, number = transaction.get("status"), str(payload.text_of(transaction["id"]))
-    takes = meaning(status if isinstance(status, str) else "", source, TRANSACTION).takes
+    status, number = transaction.get("status"), str(payload.id_text(transaction["id"]))
+    takes = meaning_of(status if isinstance(status, str) else "", source, TRANSACTION).takes
     if transaction.get("kind") != "refund" or takes is not NOTHING:
         return Ignored(
-            f"Transaction {number} ({payload.shown(transaction.get('kind'))}) is {payload.shown(status)}; only a "
+            f"Transaction {number} ({payload.truncate_for_message(transaction.get('kind'))}) is {payload.truncate_for_message(status)}; only a "
             "refund that failed says something new here."
         )
-    by_name = _by_name(transaction, topic, source)
+    by_name = _order_reference(transaction, topic, source)
     if isinstance(by_name, Unreadable):
         return (by_name,)
-    fields = {**by_name, "reference": number, "occurred_at": payload.text_of(transaction.get("processed_at"))}
-    return (payload.row("1", {**fields, **_failed(number, str(status))}),)
+    fields = {**by_name, "reference": number, "occurred_at": payload.id_text(transaction.get("processed_at"))}
+    return (payload.make_row("1", {**fields, **_failed_statement(number, str(status))}),)
 
 
-def _dispute(topic: str, dispute: Mapping[str, Any], source: Source) -> Told:
-    number, status = str(payload.text_of(dispute["id"])), dispute.get("status")
+def _read_dispute(topic: str, dispute: Mapping[str, Any], source: Source) -> ReadResult:
+    number, status = str(payload.id_text(dispute["id"])), dispute.get("status")
     status = status if isinstance(status, str) else ""
     is_chargeback = dispute.get("type") == "chargeback"
-    takes = meaning(status, source, CHARGEBACK).takes
+    takes = meaning_of(status, source, CHARGEBACK).takes
     if takes is KEEP:
-        return Ignored(f"Dispute {number} is {payload.shown(status)}, which says nothing of money.")
-    by_name = _by_name(dispute, topic, source)
+        return Ignored(f"Dispute {number} is {payload.truncate_for_message(status)}, which says nothing of money.")
+    by_name = _order_reference(dispute, topic, source)
     if isinstance(by_name, Unreadable):
         return (by_name,)
     taken: Mapping[str, str | None] | None = None
     if is_chargeback and takes is TAKES:
-        value = payload.amount_of(dispute.get("amount"))
+        value = payload.parse_amount(dispute.get("amount"))
         if value is None:
-            details = {"field": "amount", "value": payload.shown(dispute.get("amount"))}
-            whose = payload.whose({**by_name, "reference": number})
+            details = {"field": "amount", "value": payload.truncate_for_message(dispute.get("amount"))}
+            whose = payload.record_ids({**by_name, "reference": number})
             return (Unreadable("1", "AMOUNT_UNREADABLE", details, "amount", **whose),)
         # A dispute is over what was paid, shipping and tax with it: what goes beyond the sale is none of it.
-        taken = {**amount(f"{value:f}", payload.text_of(dispute.get("currency"))), "excess": "clamp"}
+        taken = {**amount_taken_fields(f"{value:f}", payload.id_text(dispute.get("currency"))), "excess": "clamp"}
     rank = DISPUTE_RANKS.get(status, ENDED_RANK) if is_chargeback else INQUIRY_RANK
     fields = {
         **by_name,
         "reference": number,
-        "reason": payload.reason(dispute.get("reason"), source, {}) or "CHARGEBACK",
-        "occurred_at": payload.text_of(dispute.get("initiated_at")),
+        "reason": payload.mapped_reason(dispute.get("reason"), source, {}) or "CHARGEBACK",
+        "occurred_at": payload.id_text(dispute.get("initiated_at")),
     }
-    return (payload.row("1", {**fields, **said(f"dispute/{number}", str(rank), takes=taken)}),)
+    return (payload.make_row("1", {**fields, **statement_fields(f"dispute/{number}", str(rank), takes=taken)}),)
 
 
 # A refund
 
 
 @dataclass(frozen=True)
-class _Line:
+class _RefundLine:
     """A line of a refund: prices by currency, as the actions are reported and as the customer paid them."""
 
     place: str
@@ -218,7 +223,7 @@ class _Line:
 
 
 @dataclass(frozen=True)
-class _Part:
+class _Transaction:
     """A transaction that gives money back, or is about to: by currency."""
 
     number: str
@@ -234,9 +239,9 @@ class _Refund:
     """
 
     number: str
-    lines: Sequence[_Line]
-    parts: Sequence[_Part]
-    failed: Sequence[_Part]
+    lines: Sequence[_RefundLine]
+    parts: Sequence[_Transaction]
+    failed: Sequence[_Transaction]
     spared: Mapping[str, Decimal]
     unpaid: Mapping[str, Decimal]
     never_paid: bool
@@ -244,66 +249,75 @@ class _Refund:
 
     @classmethod
     def of(cls, refund: Mapping[str, Any], source: Source, order: Mapping[str, Any] | None = None) -> "_Refund":
-        number = str(payload.text_of(refund["id"]))
-        parts, failed, unreadable = _parts(refund, source, number)
-        spared = _sum(_without_sign(_by_currency(part, field)) for part, field in _no_goods(refund))
-        unpaid = _sum(_by_currency(part, field) for part, field in _adjusted(refund))
+        number = str(payload.id_text(refund["id"]))
+        parts, failed, unreadable = _refund_transactions(refund, source, number)
+        spared = _sum(_absolute(_by_currency(part, field)) for part, field in _non_goods_amounts(refund))
+        unpaid = _sum(_by_currency(part, field) for part, field in _adjustments(refund))
         counted = _sum(part.money for part in parts)
         included = _taxes_included(refund, order, counted, spared, unpaid)
-        lines, bad = _lines(refund, source, included, next(iter(counted), ""))
+        lines, bad = _refund_lines(refund, source, included, next(iter(counted), ""))
         never_paid = order is not None and order.get("financial_status") in NEVER_PAID
         return cls(number, lines, parts, failed, spared, unpaid, never_paid, [*unreadable, *bad])
 
 
-def _refund(
-    read: _Refund, refund: Mapping[str, Any], by_name: Mapping[str, str | None], source: Source, before: str = ""
+def _refund_rows(
+    refund_read: _Refund, refund: Mapping[str, Any], by_name: Mapping[str, str | None], source: Source, before: str = ""
 ) -> list[Row | Unreadable]:
     common = {
         **by_name,
-        "reference": read.number,
-        "note": payload.note(refund.get("note")),
-        "occurred_at": payload.text_of(refund.get("created_at")),
+        "reference": refund_read.number,
+        "note": payload.truncate_note(refund.get("note")),
+        "occurred_at": payload.id_text(refund.get("created_at")),
     }
     told: list[Row | Unreadable] = []
-    if read.parts:
-        told += _of_parts(read, common, source, before)
-    elif read.lines and not read.failed:
-        told += _of_lines(read, refund, common, source, before)
-    for n, part in enumerate(read.failed, start=1):
-        told.append(payload.row(f"{before}failed[{n}]", {**common, **_failed(part.number, part.status)}))
-    whose = payload.whose(common)
+    if refund_read.parts:
+        told += _rows_by_transaction(refund_read, common, source, before)
+    elif refund_read.lines and not refund_read.failed:
+        told += _rows_by_line(refund_read, refund, common, source, before)
+    for n, part in enumerate(refund_read.failed, start=1):
+        told.append(payload.make_row(f"{before}failed[{n}]", {**common, **_failed_statement(part.number, part.status)}))
+    whose = payload.record_ids(common)
     return [
         *told,
-        *(Unreadable(f"{before}{bad.place}", bad.code, bad.details, bad.column, **whose) for bad in read.unreadable),
+        *(
+            Unreadable(f"{before}{bad.place}", bad.code, bad.details, bad.column, **whose)
+            for bad in refund_read.unreadable
+        ),
     ]
 
 
-def _of_parts(read: _Refund, common: Mapping[str, str | None], source: Source, before: str) -> list[Row | Unreadable]:
-    money = _sum(part.money for part in read.parts)
-    shared = [currency for currency in money if all(currency in part.money for part in read.parts)]
+def _rows_by_transaction(
+    refund_read: _Refund, common: Mapping[str, str | None], source: Source, before: str
+) -> list[Row | Unreadable]:
+    money = _sum(part.money for part in refund_read.parts)
+    shared = [currency for currency in money if all(currency in part.money for part in refund_read.parts)]
     if not shared:
         details = {"currencies": ", ".join(sorted(currency or "?" for currency in money))}
-        return [Unreadable(f"{before}transactions", "CURRENCIES_MIXED", details, "currency", **payload.whose(common))]
-    goods = {currency: max(money[currency] - read.spared.get(currency, Decimal(0)), Decimal(0)) for currency in shared}
+        return [
+            Unreadable(f"{before}transactions", "CURRENCIES_MIXED", details, "currency", **payload.record_ids(common))
+        ]
+    goods = {
+        currency: max(money[currency] - refund_read.spared.get(currency, Decimal(0)), Decimal(0)) for currency in shared
+    }
     told: list[Row | Unreadable] = []
-    for place, sku, quantity, taken in _shares(read, goods, source):
+    for place, sku, quantity, taken in _line_shares(refund_read, goods, source):
         rest = dict(taken)
-        for n, part in enumerate(read.parts, start=1):
+        for n, part in enumerate(refund_read.parts, start=1):
             weight = part.money[shared[0]] / money[shared[0]] if money[shared[0]] else Decimal(0)
-            last = n == len(read.parts)
-            share = rest if last else {c: _rounded(value * weight, c) for c, value in taken.items()}
+            last = n == len(refund_read.parts)
+            share = rest if last else {c: _round_to_currency(value * weight, c) for c, value in taken.items()}
             rest = {currency: value - share.get(currency, Decimal(0)) for currency, value in rest.items()}
             if not any(share.values()):
                 continue
             told.append(
-                payload.row(
-                    f"{before}{place}" if len(read.parts) == 1 else f"{before}transactions[{n}] {place}",
+                payload.make_row(
+                    f"{before}{place}" if len(refund_read.parts) == 1 else f"{before}transactions[{n}] {place}",
                     {
                         **common,
-                        "part_of": f"refund/{read.number}",
+                        "part_of": f"refund/{refund_read.number}",
                         "sku": sku,
-                        **_priced(share),
-                        **({"quantity": str(quantity)} if quantity and len(read.parts) == 1 else {}),
+                        **_amount_fields(share),
+                        **({"quantity": str(quantity)} if quantity and len(refund_read.parts) == 1 else {}),
                         "subject": f"transaction/{part.number}",
                         "version": str(TRANSACTION_RANKS.get(part.status, 1)),
                     },
@@ -312,54 +326,54 @@ def _of_parts(read: _Refund, common: Mapping[str, str | None], source: Source, b
     return told
 
 
-def _of_lines(
-    read: _Refund, refund: Mapping[str, Any], common: Mapping[str, str | None], source: Source, before: str
+def _rows_by_line(
+    refund_read: _Refund, refund: Mapping[str, Any], common: Mapping[str, str | None], source: Source, before: str
 ) -> list[Row | Unreadable]:
     """Goods taken off an order without money: all of them where it was never paid, else what is not owed any more."""
-    worth = _sum(line.paid for line in read.lines)
-    owed = {} if read.never_paid else read.unpaid
+    worth = _sum(line.paid for line in refund_read.lines)
+    owed = {} if refund_read.never_paid else refund_read.unpaid
     goods = {currency: max(value - owed.get(currency, Decimal(0)), Decimal(0)) for currency, value in worth.items()}
-    version = payload.text_of(refund.get("processed_at")) or payload.text_of(refund.get("created_at"))
+    version = payload.id_text(refund.get("processed_at")) or payload.id_text(refund.get("created_at"))
     return [
-        payload.row(
+        payload.make_row(
             f"{before}{place}",
             {
                 **common,
                 "sku": sku,
-                **_priced(taken),
+                **_amount_fields(taken),
                 **({"quantity": str(quantity)} if quantity else {}),
-                "subject": f"refund/{read.number}",
+                "subject": f"refund/{refund_read.number}",
                 "version": version,
             },
         )
-        for place, sku, quantity, taken in _shares(read, goods, source)
+        for place, sku, quantity, taken in _line_shares(refund_read, goods, source)
         if any(taken.values())
     ]
 
 
-def _shares(
-    read: _Refund, goods: Mapping[str, Decimal], source: Source
+def _line_shares(
+    refund_read: _Refund, goods: Mapping[str, Decimal], source: Source
 ) -> Iterable[tuple[str, str | None, int, Mapping[str, Decimal]]]:
     """What was given back for goods (`goods`, as paid, by currency) by line: place, SKU, units, amounts by currency.
 
     Units only where all they are worth was given back, and where the line has a SKU.
     """
-    worth, price = _sum(line.paid for line in read.lines), _sum(line.price for line in read.lines)
+    worth, price = _sum(line.paid for line in refund_read.lines), _sum(line.price for line in refund_read.lines)
     known = next((currency for currency in goods if worth.get(currency)), None)
     if known is None:
         if any(goods.values()):
             yield "transactions", None, 0, goods
         return
     # Of every currency that a line tells, the same share was given back.
-    share = min(goods[known] / worth[known], Decimal(1)) if not read.unreadable else Decimal(1)
-    taken = {currency: _rounded(value * share, currency) for currency, value in price.items()}
-    beyond = Decimal(0) if read.unreadable else max(goods[known] / worth[known] - 1, Decimal(0))
-    extra = {currency: _rounded(value * beyond, currency) for currency, value in price.items()}
+    share = min(goods[known] / worth[known], Decimal(1)) if not refund_read.unreadable else Decimal(1)
+    taken = {currency: _round_to_currency(value * share, currency) for currency, value in price.items()}
+    beyond = Decimal(0) if refund_read.unreadable else max(goods[known] / worth[known] - 1, Decimal(0))
+    extra = {currency: _round_to_currency(value * beyond, currency) for currency, value in price.items()}
     if source.basis == "order_total":
         yield "refund_line_items", None, 0, {currency: value + extra[currency] for currency, value in taken.items()}
         return
-    by_sku: dict[str | None, list[_Line]] = {}
-    for line in read.lines:
+    by_sku: dict[str | None, list[_RefundLine]] = {}
+    for line in refund_read.lines:
         by_sku.setdefault(line.sku, []).append(line)
     rest = dict(taken)
     for n, (sku, lines) in enumerate(by_sku.items(), start=1):
@@ -367,7 +381,7 @@ def _shares(
         part = (
             {currency: rest[currency] for currency in own}
             if n == len(by_sku)
-            else {currency: _rounded(value * share, currency) for currency, value in own.items()}
+            else {currency: _round_to_currency(value * share, currency) for currency, value in own.items()}
         )
         rest = {currency: value - part.get(currency, Decimal(0)) for currency, value in rest.items()}
         units = sum(line.quantity for line in lines) if sku and share == 1 else 0
@@ -376,62 +390,72 @@ def _shares(
         yield "transactions", None, 0, extra
 
 
-def _parts(refund: Mapping[str, Any], source: Source, number: str) -> tuple[list[_Part], list[_Part], list[Unreadable]]:
+def _refund_transactions(
+    refund: Mapping[str, Any], source: Source, number: str
+) -> tuple[list[_Transaction], list[_Transaction], list[Unreadable]]:
     """The transactions that give money back, those that failed to, and those of which that cannot be said."""
-    parts: list[_Part] = []
-    failed: list[_Part] = []
+    parts: list[_Transaction] = []
+    failed: list[_Transaction] = []
     unreadable: list[Unreadable] = []
-    for n, transaction in enumerate(payload.listed(refund.get("transactions")), start=1):
-        status = payload.at(transaction, "status")
+    for n, transaction in enumerate(payload.as_list(refund.get("transactions")), start=1):
+        status = payload.value_at(transaction, "status")
         status = status if isinstance(status, str) else ""
-        takes = meaning(status, source, TRANSACTION).takes
-        if payload.at(transaction, "kind") != "refund" or takes is KEEP:
+        takes = meaning_of(status, source, TRANSACTION).takes
+        if payload.value_at(transaction, "kind") != "refund" or takes is KEEP:
             continue
-        own = payload.text_of(payload.at(transaction, "id")) or f"{number}/{n}"
+        own = payload.id_text(payload.value_at(transaction, "id")) or f"{number}/{n}"
         if takes is NOTHING:
-            failed.append(_Part(own, status, {}))
+            failed.append(_Transaction(own, status, {}))
             continue
-        value = payload.amount_of(payload.at(transaction, "amount"))
+        value = payload.parse_amount(payload.value_at(transaction, "amount"))
         if value is None:
-            details = {"field": "amount", "value": payload.shown(payload.at(transaction, "amount"))}
+            details = {
+                "field": "amount",
+                "value": payload.truncate_for_message(payload.value_at(transaction, "amount")),
+            }
             unreadable.append(Unreadable(f"transactions[{n}]", "AMOUNT_UNREADABLE", details, "amount"))
             continue
-        currency = payload.text_of(payload.at(transaction, "currency")) or ""
-        parts.append(_Part(own, status, {currency: value, **_by_currency(transaction, "amount", plain=False)}))
+        currency = payload.id_text(payload.value_at(transaction, "currency")) or ""
+        parts.append(_Transaction(own, status, {currency: value, **_by_currency(transaction, "amount", plain=False)}))
     return parts, failed, unreadable
 
 
-def _lines(
+def _refund_lines(
     refund: Mapping[str, Any], source: Source, included: bool, moved: str
-) -> tuple[list[_Line], list[Unreadable]]:
+) -> tuple[list[_RefundLine], list[Unreadable]]:
     """The lines, and those that cannot be read. What is told in no currency is in that of the money that `moved`."""
-    lines: list[_Line] = []
+    lines: list[_RefundLine] = []
     unreadable: list[Unreadable] = []
-    for n, line in enumerate(payload.listed(refund.get("refund_line_items")), start=1):
+    for n, line in enumerate(payload.as_list(refund.get("refund_line_items")), start=1):
         place = f"refund_line_items[{n}]"
         subtotal, taxes = _price_and_tax(line, moved)
-        quantity = payload.at(line, "quantity")
+        quantity = payload.value_at(line, "quantity")
         if not subtotal:
-            details = {"field": "subtotal", "value": payload.shown(payload.at(line, "subtotal"))}
+            details = {"field": "subtotal", "value": payload.truncate_for_message(payload.value_at(line, "subtotal"))}
             unreadable.append(Unreadable(place, "AMOUNT_UNREADABLE", details, "subtotal"))
         elif isinstance(quantity, bool) or not isinstance(quantity, int) or quantity < 0:
-            details = {"field": "quantity", "value": payload.shown(quantity)}
+            details = {"field": "quantity", "value": payload.truncate_for_message(quantity)}
             unreadable.append(Unreadable(place, "QUANTITY_UNREADABLE", details, "quantity"))
         else:
             paid = {c: value + (0 if included else taxes[c]) for c, value in subtotal.items()}
             net = {c: value - (taxes[c] if included else 0) for c, value in subtotal.items()}
             by_prices = {"net": net, "gross": paid, None: paid if source.basis == "order_total" else subtotal}
-            sku = payload.text_of(payload.at(line, "line_item.sku"))
-            lines.append(_Line(place, sku, quantity, by_prices[source.prices], paid))
+            sku = payload.id_text(payload.value_at(line, "line_item.sku"))
+            lines.append(_RefundLine(place, sku, quantity, by_prices[source.prices], paid))
     return lines, unreadable
 
 
 def _price_and_tax(line: Any, moved: str) -> tuple[dict[str, Decimal], dict[str, Decimal]]:
     """A line's price and the tax on it, by currency; a tax told in one of them is of the other in proportion."""
-    price, told = _in(moved, _by_currency(line, "subtotal")), _in(moved, _by_currency(line, "total_tax"))
+    price, told = (
+        _with_currency(moved, _by_currency(line, "subtotal")),
+        _with_currency(moved, _by_currency(line, "total_tax")),
+    )
     known = next((currency for currency in told if price.get(currency)), None)
     share = told[known] / price[known] if known is not None else Decimal(0)
-    return price, {currency: told.get(currency, _rounded(value * share, currency)) for currency, value in price.items()}
+    return price, {
+        currency: told.get(currency, _round_to_currency(value * share, currency)) for currency, value in price.items()
+    }
 
 
 def _taxes_included(
@@ -444,7 +468,7 @@ def _taxes_included(
     """Whether the prices of the lines hold their tax. The refund does not say; what was paid for them shows it."""
     if order is not None and isinstance(order.get("taxes_included"), bool):
         return order["taxes_included"] is True
-    lines = payload.listed(refund.get("refund_line_items"))
+    lines = payload.as_list(refund.get("refund_line_items"))
     prices = [_price_and_tax(line, next(iter(money), "")) for line in lines]
     subtotal, tax = _sum(price for price, _ in prices), _sum(taxes for _, taxes in prices)
     for currency, moved in (money or dict.fromkeys(unpaid, Decimal(0))).items():
@@ -461,24 +485,24 @@ def _taxes_included(
     return True
 
 
-def _no_goods(refund: Mapping[str, Any]) -> Iterable[tuple[Any, str]]:
+def _non_goods_amounts(refund: Mapping[str, Any]) -> Iterable[tuple[Any, str]]:
     """Shipping given back: an adjustment of that kind, or since 2025 a list of its own; and duties."""
-    adjustments = [one for one in payload.listed(refund.get("order_adjustments")) if _is_shipping(one)]
+    adjustments = [one for one in payload.as_list(refund.get("order_adjustments")) if _is_shipping(one)]
     if adjustments:
         yield from ((one, field) for one in adjustments for field in ("amount", "tax_amount"))
     else:
-        lines = payload.listed(refund.get("refund_shipping_lines"))
+        lines = payload.as_list(refund.get("refund_shipping_lines"))
         yield from ((one, field) for one in lines for field in ("subtotal_amount", "tax_amount"))
-    yield from ((one, "amount") for one in payload.listed(refund.get("refund_duties")))
+    yield from ((one, "amount") for one in payload.as_list(refund.get("refund_duties")))
 
 
-def _adjusted(refund: Mapping[str, Any]) -> Iterable[tuple[Any, str]]:
-    adjustments = [one for one in payload.listed(refund.get("order_adjustments")) if not _is_shipping(one)]
+def _adjustments(refund: Mapping[str, Any]) -> Iterable[tuple[Any, str]]:
+    adjustments = [one for one in payload.as_list(refund.get("order_adjustments")) if not _is_shipping(one)]
     return ((one, field) for one in adjustments for field in ("amount", "tax_amount"))
 
 
 def _is_shipping(adjustment: Any) -> bool:
-    return bool(payload.at(adjustment, "kind") == "shipping_refund")
+    return bool(payload.value_at(adjustment, "kind") == "shipping_refund")
 
 
 # Amounts
@@ -488,15 +512,18 @@ def _by_currency(part: Any, field: str, *, plain: bool = True) -> dict[str, Deci
     """An amount in each currency that it is told in; without any, as it stands beside, under no currency's name."""
     found = {}
     for money in ("shop_money", "presentment_money"):
-        priced = payload.at(payload.at(part, f"{field}_set"), money)
-        value, currency = payload.amount_of(payload.at(priced, "amount")), payload.at(priced, "currency_code")
+        priced = payload.value_at(payload.value_at(part, f"{field}_set"), money)
+        value, currency = (
+            payload.parse_amount(payload.value_at(priced, "amount")),
+            payload.value_at(priced, "currency_code"),
+        )
         if value is not None and isinstance(currency, str):
             found[currency] = value
-    value = payload.amount_of(payload.at(part, field)) if plain and not found else None
+    value = payload.parse_amount(payload.value_at(part, field)) if plain and not found else None
     return found if value is None else {"": value}
 
 
-def _in(currency: str, told: Mapping[str, Decimal]) -> dict[str, Decimal]:
+def _with_currency(currency: str, told: Mapping[str, Decimal]) -> dict[str, Decimal]:
     """What is told under no currency's name is in this one."""
     return {name or currency: value for name, value in told.items()}
 
@@ -510,29 +537,29 @@ def _sum(told: Iterable[Mapping[str, Decimal]]) -> dict[str, Decimal]:
     return total
 
 
-def _without_sign(told: Mapping[str, Decimal]) -> dict[str, Decimal]:
+def _absolute(told: Mapping[str, Decimal]) -> dict[str, Decimal]:
     return {currency: abs(value) for currency, value in told.items()}
 
 
-def _rounded(value: Decimal, currency: str) -> Decimal:
+def _round_to_currency(value: Decimal, currency: str) -> Decimal:
     try:
         places = exponent(currency) if currency else 2
-    except UnknownCurrency:
+    except UnknownCurrencyError:
         places = 2
     return value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
 
 
-def _priced(taken: Mapping[str, Decimal]) -> dict[str, str | None]:
+def _amount_fields(taken: Mapping[str, Decimal]) -> dict[str, str | None]:
     """The fields of an amount that is told in one or several currencies."""
     (currency, value), *others = taken.items()
-    told = amount(f"{value:f}", currency or None)
+    told = amount_taken_fields(f"{value:f}", currency or None)
     if others:
         told["prices"] = json.dumps([{"currency": other, "amount": f"{price:f}"} for other, price in others if other])
     return told
 
 
-def _failed(number: str, status: str) -> dict[str, str | None]:
-    return said(f"transaction/{number}", str(TRANSACTION_RANKS.get(status, 3)), takes=None)
+def _failed_statement(number: str, status: str) -> dict[str, str | None]:
+    return statement_fields(f"transaction/{number}", str(TRANSACTION_RANKS.get(status, 3)), takes=None)
 
 
 # Names
@@ -542,27 +569,27 @@ def _order_field(source: Source) -> str:
     return "order_id" if source.order_id_field in (None, "id") else source.order_id_field or "order_id"
 
 
-def _by_name(part: Mapping[str, Any], topic: str, source: Source) -> dict[str, str | None] | Unreadable:
+def _order_reference(part: Mapping[str, Any], topic: str, source: Source) -> dict[str, str | None] | Unreadable:
     """The order of a refund, a transaction or a dispute: these know no more than the shop's own number of it."""
     field = _order_field(source)
-    order, number = payload.text_of(payload.at(part, field)), payload.text_of(part.get("order_id"))
+    order, number = payload.id_text(payload.value_at(part, field)), payload.id_text(part.get("order_id"))
     if order is not None:
         return {"order_id": order}
     if number is None:
-        return payload.no_order(topic, field, payload.text_of(part.get("id")))
-    return {"names": _name(number, source)}
+        return payload.order_id_missing(topic, field, payload.id_text(part.get("id")))
+    return {"names": _order_name(number, source)}
 
 
-def _name(number: str, source: Source) -> str:
+def _order_name(number: str, source: Source) -> str:
     return f"{source.namespace}:order:{number}"
 
 
 READERS = {
-    "refunds/create": _refunded,
-    "order_transactions/create": _transaction,
-    "orders/cancelled": _ordered,
-    "orders/updated": _ordered,
-    "orders/create": _ordered,
-    "disputes/create": _dispute,
-    "disputes/update": _dispute,
+    "refunds/create": _read_refund,
+    "order_transactions/create": _read_transaction,
+    "orders/cancelled": _read_order,
+    "orders/updated": _read_order,
+    "orders/create": _read_order,
+    "disputes/create": _read_dispute,
+    "disputes/update": _read_dispute,
 }

@@ -11,25 +11,25 @@ WINDOW_SECONDS = 300
 SIGNATURES_MAX = 20
 
 
-def body_signed(body: bytes, header: str, secrets: Sequence[str]) -> bool:
+def verify_body(body: bytes, header: str, secrets: Sequence[str]) -> bool:
     """base64 of HMAC-SHA256 over the body, keyed by the secret's own text."""
     signature = _base64(header.strip())
-    return any(signed(text_key(secret), body, [signature]) for secret in secrets if secret)
+    return any(verify_hmac(text_key(secret), body, [signature]) for secret in secrets if secret)
 
 
-def standard_webhook(body: bytes, headers: Mapping[str, str], keys: Iterable[bytes], now: datetime) -> bool:
+def verify_standard_webhook(body: bytes, headers: Mapping[str, str], keys: Iterable[bytes], now: datetime) -> bool:
     """Standard Webhooks: `v1,` and base64 of HMAC-SHA256 over `id.timestamp.body`; one of several is enough."""
-    by = prefix(headers)
+    by = header_prefix(headers)
     identity, moment = headers.get(f"{by}-id", ""), headers.get(f"{by}-timestamp", "")
-    if not identity or not identity.isascii() or not fresh(moment, now):
+    if not identity or not identity.isascii() or not is_fresh(moment, now):
         return False
     offered = [part.partition(",") for part in headers.get(f"{by}-signature", "").split()[:SIGNATURES_MAX]]
     signatures = [_base64(value) for version, _, value in offered if version == "v1"]
     content = b".".join((identity.encode(), moment.encode(), body))
-    return any(signed(key, content, signatures) for key in keys if key)
+    return any(verify_hmac(key, content, signatures) for key in keys if key)
 
 
-def prefix(headers: Mapping[str, str]) -> str:
+def header_prefix(headers: Mapping[str, str]) -> str:
     """How the three headers of a Standard Webhook begin: `webhook`, or `svix` as the first of such senders named them.
 
     All three are read under one name, so that no header of the other name lends its value.
@@ -37,12 +37,12 @@ def prefix(headers: Mapping[str, str]) -> str:
     return "svix" if "webhook-id" not in headers and "svix-id" in headers else "webhook"
 
 
-def body_signature(body: bytes, secret: str) -> str:
+def sign_body(body: bytes, secret: str) -> str:
     """What `body_signed` believes."""
     return base64.b64encode(hmac.new(text_key(secret), body, hashlib.sha256).digest()).decode()
 
 
-def standard_webhook_headers(body: bytes, identity: str, keys: Iterable[bytes], at: datetime) -> dict[str, str]:
+def sign_standard_webhook(body: bytes, identity: str, keys: Iterable[bytes], at: datetime) -> dict[str, str]:
     """What `standard_webhook` believes: one signature for each key."""
     moment = str(int(at.timestamp()))
     content = b".".join((identity.encode(), moment.encode(), body))
@@ -59,13 +59,13 @@ def text_key(secret: str) -> bytes:
     return secret.encode("utf-8", "surrogatepass")
 
 
-def fresh(timestamp: str, now: datetime) -> bool:
+def is_fresh(timestamp: str, now: datetime) -> bool:
     """Whole seconds since 1970, not more than five minutes from now either way."""
     digits = timestamp.isascii() and timestamp.isdecimal() and len(timestamp) <= 12
     return digits and abs(now.timestamp() - int(timestamp)) <= WINDOW_SECONDS
 
 
-def signed(key: bytes, content: bytes, signatures: Iterable[bytes]) -> bool:
+def verify_hmac(key: bytes, content: bytes, signatures: Iterable[bytes]) -> bool:
     expected = hmac.new(key, content, hashlib.sha256).digest()
     return any(hmac.compare_digest(expected, signature) for signature in signatures)
 

@@ -14,15 +14,15 @@ ENVELOPE = ("type", "timestamp", "data", "id")
 
 
 def verify(body: bytes, headers: Mapping[str, str], secrets: Sequence[str], now: datetime) -> bool:
-    return signature.standard_webhook(body, headers, map(_key, secrets), now)
+    return signature.verify_standard_webhook(body, headers, map(_decode_secret, secrets), now)
 
 
-def signed(body: bytes, secrets: Sequence[str], now: datetime) -> dict[str, str]:
-    return signature.standard_webhook_headers(body, header_identity(body, ""), map(_key, secrets), now)
+def sign_headers(body: bytes, secrets: Sequence[str], now: datetime) -> dict[str, str]:
+    return signature.sign_standard_webhook(body, header_identity(body, ""), map(_decode_secret, secrets), now)
 
 
 def identity(body: bytes, headers: Mapping[str, str]) -> str:
-    return header_identity(body, headers.get(f"{signature.prefix(headers)}-id", ""))
+    return header_identity(body, headers.get(f"{signature.header_prefix(headers)}-id", ""))
 
 
 def facts(headers: Mapping[str, str]) -> dict[str, str]:
@@ -31,32 +31,35 @@ def facts(headers: Mapping[str, str]) -> dict[str, str]:
 
 def rows(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[Row | Unreadable] | Ignored | Refusal:
     """Of an envelope its `data`; `timestamp`, the time of the event, where a record says no `occurred_at` itself."""
-    text = payload.decoded(body)
-    value = payload.parse(text) if isinstance(text, str) else text
+    text = payload.decode_utf8(body)
+    value = payload.parse_json(text) if isinstance(text, str) else text
     if not isinstance(text, str) or not isinstance(value, dict) or not {"type", "data"} <= value.keys():
         return records.rows(body)
-    if isinstance(value, payload.Doubled):
-        return Refusal("DUPLICATE_KEY", {"key": payload.shown(value.twice)})
+    if isinstance(value, payload.DuplicateKeyObject):
+        return Refusal("DUPLICATE_KEY", {"key": payload.truncate_for_message(value.twice)})
     beside = next((name for name in value if name not in ENVELOPE), None)
     if beside is not None:
-        return Refusal("UNKNOWN_FIELD", {"field": payload.shown(beside), "closest": payload.possible(beside, ENVELOPE)})
+        return Refusal(
+            "UNKNOWN_FIELD",
+            {"field": payload.truncate_for_message(beside), "closest": payload.possible(beside, ENVELOPE)},
+        )
     read = records.rows(payload.member(text, "data").encode("utf-8", "surrogatepass"))
     happened = value.get("timestamp")
     if isinstance(read, Refusal) or not isinstance(happened, str):
         return read
-    return [dated(one, happened) if isinstance(one, Row) else one for one in read]
+    return [with_event_time(one, happened) if isinstance(one, Row) else one for one in read]
 
 
-def undeclared(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[str]:
+def undeclared_statuses(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[str]:
     """None: Retour's own records name their change."""
     return ()
 
 
-def dated(row: Row, happened: str) -> Row | Unreadable:
-    return payload.row(row.place, {"occurred_at": happened, **row.fields}, row.raw)
+def with_event_time(row: Row, event_time: str) -> Row | Unreadable:
+    return payload.make_row(row.place, {"occurred_at": event_time, **row.fields}, row.raw)
 
 
-def _key(secret: str) -> bytes:
+def _decode_secret(secret: str) -> bytes:
     """The key in `whsec_<base64>`, with or without its padding; none when it is not one, and none verifies nothing."""
     encoded = secret.removeprefix("whsec_")
     try:

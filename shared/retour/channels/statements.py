@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from retour.domain.program import Source
 
 TAKES, NOTHING, KEEP = "takes", "nothing", "keep"
-WORDS: Mapping[str, str] = {
+STATUS_WORDS: Mapping[str, str] = {
     "reverse": TAKES,
     "take_back": TAKES,
     "set_total": TAKES,
@@ -21,7 +21,7 @@ WORDS: Mapping[str, str] = {
     "keep": KEEP,
 }
 """What the words of `statuses:` say of the subject. `restore` is how older programs write `nothing`."""
-BESIDE = ("approve", "set_status")
+SIDE_CHANGES = ("approve", "set_status")
 """The words that ask for a change without subject, in a record of its own; of the subject they say what our table does:
 an approval brings nothing back by itself."""
 
@@ -35,7 +35,7 @@ class Meaning:
     is_declared: bool = True
 
 
-def meaning(status: str, source: Source, ours: Mapping[str, str]) -> Meaning:
+def meaning_of(status: str, source: Source, ours: Mapping[str, str]) -> Meaning:
     """What a status means by the source's own `statuses:`, else by our table of its kind."""
     return status_meaning(status, source.mapping.get("statuses", {}), ours)
 
@@ -45,11 +45,11 @@ def status_meaning(status: str, declared: Mapping[str, str], ours: Mapping[str, 
     word = declared.get(status)
     if word is None:
         return Meaning(ours.get(status, KEEP), is_declared=status in ours)
-    takes = WORDS.get(word) or ours.get(status, KEEP)
-    return Meaning(takes, word if word in BESIDE else None)
+    takes = STATUS_WORDS.get(word) or ours.get(status, KEEP)
+    return Meaning(takes, word if word in SIDE_CHANGES else None)
 
 
-def said(
+def statement_fields(
     subject: str, version: str | None, *, rank: int | None = None, takes: Mapping[str, str | None] | None
 ) -> dict[str, str | None]:
     """The fields of a statement: `takes` names what is taken back, None says nothing is.
@@ -62,10 +62,10 @@ def said(
     return {**told, **(dict(takes) if takes is not None else {"change": "take_back", "amount": "0"})}
 
 
-ALL: Mapping[str, str | None] = {"change": "reverse"}
+TAKE_ALL: Mapping[str, str | None] = {"change": "reverse"}
 
 
-def amount(
+def amount_taken_fields(
     value: str, currency: str | None, order_total: str | None = None, total_of: str | None = None
 ) -> dict[str, str | None]:
     """So much of the sale, or where it is a part of an order total (known, or to be told of `total_of`) its share."""

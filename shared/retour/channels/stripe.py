@@ -24,11 +24,11 @@ from decimal import Decimal
 from typing import Any, TypeGuard
 
 from retour.channels import payload, signature
-from retour.channels.statements import ALL, KEEP, NOTHING, TAKES, amount, meaning, said
+from retour.channels.statements import KEEP, NOTHING, TAKE_ALL, TAKES, amount_taken_fields, meaning_of, statement_fields
 from retour.channels.webhook import header_identity
-from retour.domain.money import UnknownCurrency, exponent
+from retour.domain.money import UnknownCurrencyError, exponent
 from retour.domain.program import Source
-from retour.domain.row import Ignored, Names, Refusal, Row, Unreadable
+from retour.domain.row import Ignored, OrderNames, Refusal, Row, Unreadable
 
 # Where Stripe's smallest unit is not ISO 4217's (its list of zero-decimal currencies and its special cases).
 EXPONENTS = {"MGA": 0, "ISK": 2, "UGX": 2}
@@ -53,21 +53,21 @@ DISPUTE = {
     "charge_refunded": NOTHING,
 }
 DISPUTE_RANKS = {"needs_response": 1, "under_review": 2, "lost": 3, "won": 3, "prevented": 3, "charge_refunded": 3}
-Told = Sequence[Row | Unreadable] | Names | Ignored
+ReadResult = Sequence[Row | Unreadable] | OrderNames | Ignored
 
 
 def verify(body: bytes, headers: Mapping[str, str], secrets: Sequence[str], now: datetime) -> bool:
     """`t=…,v1=…`: hex of HMAC-SHA256 over `t.body`, keyed by the endpoint secret's own text."""
     parts = [part.strip().partition("=") for part in headers.get("stripe-signature", "").split(",")]
     moments = [value for name, _, value in parts if name == "t"]
-    if len(moments) != 1 or not signature.fresh(moments[0], now):
+    if len(moments) != 1 or not signature.is_fresh(moments[0], now):
         return False
-    offered = [_hex(value) for name, _, value in parts if name == "v1"][: signature.SIGNATURES_MAX]
+    offered = [_hex_bytes(value) for name, _, value in parts if name == "v1"][: signature.SIGNATURES_MAX]
     content = moments[0].encode() + b"." + body
-    return any(signature.signed(signature.text_key(secret), content, offered) for secret in secrets if secret)
+    return any(signature.verify_hmac(signature.text_key(secret), content, offered) for secret in secrets if secret)
 
 
-def signed(body: bytes, secrets: Sequence[str], now: datetime) -> dict[str, str]:
+def sign_headers(body: bytes, secrets: Sequence[str], now: datetime) -> dict[str, str]:
     moment = str(int(now.timestamp()))
     content = moment.encode() + b"." + body
     offered = (hmac.new(signature.text_key(secret), content, hashlib.sha256).hexdigest() for secret in secrets)
@@ -75,8 +75,8 @@ def signed(body: bytes, secrets: Sequence[str], now: datetime) -> dict[str, str]
 
 
 def identity(body: bytes, headers: Mapping[str, str]) -> str:
-    event = payload.document(body)
-    return header_identity(body, "" if isinstance(event, Refusal) else payload.text_of(event.get("id")) or "")
+    event = payload.parse_document(body)
+    return header_identity(body, "" if isinstance(event, Refusal) else payload.id_text(event.get("id")) or "")
 
 
 def facts(headers: Mapping[str, str]) -> dict[str, str]:
@@ -85,112 +85,118 @@ def facts(headers: Mapping[str, str]) -> dict[str, str]:
 
 def rows(
     body: bytes, headers: Mapping[str, str], source: Source
-) -> Sequence[Row | Unreadable] | Names | Ignored | Refusal:
-    event = payload.document(body)
+) -> Sequence[Row | Unreadable] | OrderNames | Ignored | Refusal:
+    event = payload.parse_document(body)
     if isinstance(event, Refusal):
         return event
     kind = event.get("type")
     reader = READERS.get(kind) if isinstance(kind, str) else None
     if reader is None:
-        return Ignored(f"Event {payload.shown(kind)} is not used. Choose {', '.join(READERS)}.")
-    found = payload.at(event, "data.object")
-    if payload.text_of(payload.at(found, "id")) is None:
+        return Ignored(f"Event {payload.truncate_for_message(kind)} is not used. Choose {', '.join(READERS)}.")
+    found = payload.value_at(event, "data.object")
+    if payload.id_text(payload.value_at(found, "id")) is None:
         return Refusal("PAYLOAD_INCOMPLETE", {"topic": str(kind), "field": "data.object.id"})
     return reader(event, found, source)
 
 
-def undeclared(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[str]:
+def undeclared_statuses(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[str]:
     """The states that neither the table nor the source knows."""
-    event = payload.document(body)
+    event = payload.parse_document(body)
     kind = "" if isinstance(event, Refusal) else event.get("type")
     table = DISPUTE if str(kind).startswith("charge.dispute.") else REFUND if kind in REFUND_EVENTS else None
-    status = None if isinstance(event, Refusal) else payload.at(event, "data.object.status")
-    unknown = table is not None and isinstance(status, str) and not meaning(status, source, table).is_declared
+    status = None if isinstance(event, Refusal) else payload.value_at(event, "data.object.status")
+    unknown = table is not None and isinstance(status, str) and not meaning_of(status, source, table).is_declared
     return (str(status),) if unknown else ()
 
 
 # What each event tells
 
 
-def _refund(event: Mapping[str, Any], refund: Mapping[str, Any], source: Source) -> Told:
-    if _by_charge(source):
-        return _names(refund, source) or Ignored(
+def _read_refund(event: Mapping[str, Any], refund: Mapping[str, Any], source: Source) -> ReadResult:
+    if _reads_charges_only(source):
+        return _order_names(refund, source) or Ignored(
             "This source reads charge.refunded (amount_means: set_total), so refund events are not used."
         )
-    return _one_refund("1", event, refund, refund, source)
+    return _refund_rows("1", event, refund, refund, source)
 
 
-def _one_refund(place: str, event: Mapping[str, Any], refund: Any, of: Mapping[str, Any], source: Source) -> Told:
+def _refund_rows(
+    place: str, event: Mapping[str, Any], refund: Any, of: Mapping[str, Any], source: Source
+) -> ReadResult:
     """What one refund takes; `of` is the object that knows its payment: itself, or the charge that lists it."""
-    reference, status = payload.text_of(payload.at(refund, "id")), payload.at(refund, "status")
+    reference, status = payload.id_text(payload.value_at(refund, "id")), payload.value_at(refund, "status")
     if reference is None:
         return (Unreadable(place, "REFERENCE_NOT_SENT", {"field": "id"}, "id"),)
     status = status if isinstance(status, str) else ""
-    takes = meaning(status, source, REFUND).takes
+    takes = meaning_of(status, source, REFUND).takes
     if takes is KEEP:
-        return Ignored(f"Refund {payload.shown(reference)} is {payload.shown(status)}, which says nothing of money.")
+        return Ignored(
+            f"Refund {payload.truncate_for_message(reference)} is {payload.truncate_for_message(status)}, which says nothing of money."
+        )
     fields = {
         "reference": reference,
         "part_of": _charge_subject(of),
-        "reason": payload.reason(payload.at(refund, "reason"), source, REFUND_REASONS),
-        "occurred_at": payload.moment(payload.at(refund, "created")),
+        "reason": payload.mapped_reason(payload.value_at(refund, "reason"), source, REFUND_REASONS),
+        "occurred_at": payload.time_from_epoch(payload.value_at(refund, "created")),
     }
-    about = _About(f"refund/{reference}", event, REFUND_RANKS.get(status, 0), fields)
+    about = _StatementHeader(f"refund/{reference}", event, REFUND_RANKS.get(status, 0), fields)
     whole = of if of is not refund else None
-    return (_row(place, about, refund if takes is TAKES else None, (refund, of), source, whole),)
+    return (_statement_row(place, about, refund if takes is TAKES else None, (refund, of), source, whole),)
 
 
-def _dispute(event: Mapping[str, Any], dispute: Mapping[str, Any], source: Source) -> Told:
-    reference, status = str(payload.text_of(dispute["id"])), payload.at(dispute, "status")
+def _read_dispute(event: Mapping[str, Any], dispute: Mapping[str, Any], source: Source) -> ReadResult:
+    reference, status = str(payload.id_text(dispute["id"])), payload.value_at(dispute, "status")
     status = status if isinstance(status, str) else ""
-    takes = meaning(status, source, DISPUTE).takes
+    takes = meaning_of(status, source, DISPUTE).takes
     if takes is KEEP:
-        return Ignored(f"Dispute {payload.shown(reference)} is {payload.shown(status)}, which says nothing of money.")
+        return Ignored(
+            f"Dispute {payload.truncate_for_message(reference)} is {payload.truncate_for_message(status)}, which says nothing of money."
+        )
     fields = {
         "reference": reference,
-        "reason": payload.reason(dispute.get("reason"), source, {}) or "CHARGEBACK",
-        "occurred_at": payload.moment(dispute.get("created")),
+        "reason": payload.mapped_reason(dispute.get("reason"), source, {}) or "CHARGEBACK",
+        "occurred_at": payload.time_from_epoch(dispute.get("created")),
     }
-    about = _About(f"dispute/{reference}", event, DISPUTE_RANKS.get(status, 0), fields)
-    return (_row("1", about, dispute if takes is TAKES else None, (dispute,), source),)
+    about = _StatementHeader(f"dispute/{reference}", event, DISPUTE_RANKS.get(status, 0), fields)
+    return (_statement_row("1", about, dispute if takes is TAKES else None, (dispute,), source),)
 
 
-def _charge_refunded(event: Mapping[str, Any], charge: Mapping[str, Any], source: Source) -> Told:
-    if not _by_charge(source):
+def _read_refunded_charge(event: Mapping[str, Any], charge: Mapping[str, Any], source: Source) -> ReadResult:
+    if not _reads_charges_only(source):
         read = [
-            _one_refund(f"refunds.data[{n}]", event, refund, charge, source)
-            for n, refund in enumerate(payload.listed(payload.at(charge, "refunds.data")), start=1)
+            _refund_rows(f"refunds.data[{n}]", event, refund, charge, source)
+            for n, refund in enumerate(payload.as_list(payload.value_at(charge, "refunds.data")), start=1)
         ]
-        listed = [row for told in read if not isinstance(told, Ignored | Names) for row in told]
+        listed = [row for told in read if not isinstance(told, Ignored | OrderNames) for row in told]
         if listed:
             return listed
-    reference = str(payload.text_of(charge["id"]))
-    fields = {"reference": reference, "occurred_at": payload.moment(event.get("created"))}
-    about = _About(f"charge/{reference}", event, 0, fields)
+    reference = str(payload.id_text(charge["id"]))
+    fields = {"reference": reference, "occurred_at": payload.time_from_epoch(event.get("created"))}
+    about = _StatementHeader(f"charge/{reference}", event, 0, fields)
     if charge.get("refunded") is True:
-        return (_row("1", about, ALL, (charge,), source),)
-    return (_row("1", about, {**charge, "amount": charge.get("amount_refunded")}, (charge,), source, charge),)
+        return (_statement_row("1", about, TAKE_ALL, (charge,), source),)
+    return (_statement_row("1", about, {**charge, "amount": charge.get("amount_refunded")}, (charge,), source, charge),)
 
 
-def _payment(event: Mapping[str, Any], found: Mapping[str, Any], source: Source) -> Told:
-    return _names(found, source) or Ignored("It names no payment.")
+def _read_payment(event: Mapping[str, Any], found: Mapping[str, Any], source: Source) -> ReadResult:
+    return _order_names(found, source) or Ignored("It names no payment.")
 
 
 # Rows
 
 
-class _About:
+class _StatementHeader:
     """Which subject an event speaks of, at which version, and what is said of it beside the money."""
 
     def __init__(self, subject: str, event: Mapping[str, Any], rank: int, fields: Mapping[str, str | None]) -> None:
         self.subject, self.rank, self.fields = subject, rank, fields
-        self.version = payload.moment(event.get("created"))
+        self.version = payload.time_from_epoch(event.get("created"))
         self.topic = str(event["type"])
 
 
-def _row(
+def _statement_row(
     place: str,
-    about: _About,
+    about: _StatementHeader,
     takes: Mapping[str, Any] | None,
     named_by: Sequence[Any],
     source: Source,
@@ -201,58 +207,63 @@ def _row(
     names = _payment_names(named_by[-1])
     if order is None and not names:
         field = source.order_id_field or "order_id"
-        return payload.no_order(about.topic, f"metadata.{field}", about.fields.get("reference"))
+        return payload.order_id_missing(about.topic, f"metadata.{field}", about.fields.get("reference"))
     by_name = {"order_id": order} if order else {"names": " ".join(names)}
-    whose = payload.whose({**about.fields, "order_id": order})
+    whose = payload.record_ids({**about.fields, "order_id": order})
     taken: Mapping[str, str | None] | None = takes
-    if takes is not None and takes is not ALL:
+    if takes is not None and takes is not TAKE_ALL:
         priced = _price(takes, "amount", place, whose)
         if isinstance(priced, Unreadable):
             return priced
         scaled = source.basis == "order_total"
-        total = _price({**whole, "amount": _total(whole)}, "order_total", place, whose) if scaled and whole else None
+        total = (
+            _price({**whole, "amount": _total_paid(whole)}, "order_total", place, whose) if scaled and whole else None
+        )
         if isinstance(total, Unreadable):
             return total
-        taken = amount(*priced, total and total[0], names[0] if scaled and names else None)
-    return payload.row(
-        place, {**about.fields, **by_name, **said(about.subject, about.version, rank=about.rank, takes=taken)}
+        taken = amount_taken_fields(*priced, total and total[0], names[0] if scaled and names else None)
+    return payload.make_row(
+        place,
+        {**about.fields, **by_name, **statement_fields(about.subject, about.version, rank=about.rank, takes=taken)},
     )
 
 
 def _price(priced: Mapping[str, Any], name: str, place: str, whose: Mapping[str, str]) -> tuple[str, str] | Unreadable:
     """An amount, in whole smallest units of Stripe's, as decimal text with its currency."""
-    value, currency = payload.at(priced, "amount"), payload.at(priced, "currency")
+    value, currency = payload.value_at(priced, "amount"), payload.value_at(priced, "currency")
     code = currency.upper() if isinstance(currency, str) else ""
     try:
         places = EXPONENTS[code] if code in EXPONENTS else exponent(code)
-    except UnknownCurrency:
-        return Unreadable(place, "CURRENCY_UNKNOWN", {"value": payload.shown(currency)}, "currency", **whose)
-    if not _whole(value):
-        details = {"field": name, "value": payload.shown(value)}
+    except UnknownCurrencyError:
+        return Unreadable(
+            place, "CURRENCY_UNKNOWN", {"value": payload.truncate_for_message(currency)}, "currency", **whose
+        )
+    if not _is_minor_amount(value):
+        details = {"field": name, "value": payload.truncate_for_message(value)}
         return Unreadable(place, "MINOR_UNITS_UNREADABLE", details, name, **whose)
     return f"{Decimal(value).scaleb(-places):f}", code
 
 
-def _names(found: Mapping[str, Any], source: Source) -> Names | None:
+def _order_names(found: Mapping[str, Any], source: Source) -> OrderNames | None:
     """The names of a payment as one of its objects tells them, with its total where it is the charge itself."""
     names = _payment_names(found)
-    order = _order_id(found, source) or payload.text_of(found.get("client_reference_id"))
-    total = _total(found)
+    order = _order_id(found, source) or payload.id_text(found.get("client_reference_id"))
+    total = _total_paid(found)
     priced = _price({**found, "amount": total}, "amount", "", {}) if total is not None else None
     told = priced if isinstance(priced, tuple) else ("", "")
-    return Names(order, names, *told) if names and (order or told[0] or len(names) > 1) else None
+    return OrderNames(order, names, *told) if names and (order or told[0] or len(names) > 1) else None
 
 
 def _payment_names(found: Any) -> tuple[str, ...]:
     """By what else the payment of an object is known, its charge first."""
-    kind, own = payload.at(found, "object"), payload.text_of(payload.at(found, "id"))
-    charge = payload.at(found, "charge") or payload.at(found, "latest_charge")
-    intent = payload.at(found, "payment_intent")
+    kind, own = payload.value_at(found, "object"), payload.id_text(payload.value_at(found, "id"))
+    charge = payload.value_at(found, "charge") or payload.value_at(found, "latest_charge")
+    intent = payload.value_at(found, "payment_intent")
     if kind == "charge":
         charge = own
     elif kind == "payment_intent":
         intent = own
-    told = (("charge", payload.text_of(charge)), ("payment_intent", payload.text_of(intent)))
+    told = (("charge", payload.id_text(charge)), ("payment_intent", payload.id_text(intent)))
     return tuple(f"{kind}:{id}" for kind, id in told if id and " " not in id and id.isprintable())
 
 
@@ -261,32 +272,32 @@ def _charge_subject(found: Mapping[str, Any]) -> str | None:
     return f"charge/{charge}" if kind == "charge" else None
 
 
-def _total(found: Mapping[str, Any]) -> int | None:
+def _total_paid(found: Mapping[str, Any]) -> int | None:
     """What was paid in all, of a charge, a payment intent or a checkout session."""
     fields = {
         "charge": ("amount_captured", "amount"),
         "payment_intent": ("amount_received", "amount"),
         "checkout.session": ("amount_total",),
     }.get(str(found.get("object")), ())
-    return next((value for name in fields if _whole(value := found.get(name)) and value), None)
+    return next((value for name in fields if _is_minor_amount(value := found.get(name)) and value), None)
 
 
 def _order_id(found: Any, source: Source) -> str | None:
     field = source.order_id_field or "order_id"
-    return payload.text_of(payload.at(payload.at(found, "metadata"), field)) or payload.text_of(
-        payload.at(found, field)
+    return payload.id_text(payload.value_at(payload.value_at(found, "metadata"), field)) or payload.id_text(
+        payload.value_at(found, field)
     )
 
 
-def _by_charge(source: Source) -> bool:
+def _reads_charges_only(source: Source) -> bool:
     return source.amount_means == "set_total"
 
 
-def _whole(value: Any) -> TypeGuard[int]:
+def _is_minor_amount(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _hex(digits: str) -> bytes:
+def _hex_bytes(digits: str) -> bytes:
     try:
         return bytes.fromhex(digits)
     except ValueError:
@@ -294,9 +305,9 @@ def _hex(digits: str) -> bytes:
 
 
 REFUND_EVENTS = ("refund.created", "refund.updated", "refund.failed", "charge.refund.updated")
-READERS: Mapping[str, Callable[[Mapping[str, Any], Mapping[str, Any], Source], Told]] = {
-    **dict.fromkeys(REFUND_EVENTS, _refund),
-    "charge.refunded": _charge_refunded,
+READERS: Mapping[str, Callable[[Mapping[str, Any], Mapping[str, Any], Source], ReadResult]] = {
+    **dict.fromkeys(REFUND_EVENTS, _read_refund),
+    "charge.refunded": _read_refunded_charge,
     **dict.fromkeys(
         [
             "charge.dispute.created",
@@ -305,8 +316,10 @@ READERS: Mapping[str, Callable[[Mapping[str, Any], Mapping[str, Any], Source], T
             "charge.dispute.funds_withdrawn",
             "charge.dispute.funds_reinstated",
         ],
-        _dispute,
+        _read_dispute,
     ),
-    **dict.fromkeys(["charge.succeeded", "charge.captured", "charge.updated", "payment_intent.succeeded"], _payment),
-    "checkout.session.completed": _payment,
+    **dict.fromkeys(
+        ["charge.succeeded", "charge.captured", "charge.updated", "payment_intent.succeeded"], _read_payment
+    ),
+    "checkout.session.completed": _read_payment,
 }

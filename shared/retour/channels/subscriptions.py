@@ -20,13 +20,13 @@ class Subscriptions:
 
 def subscriptions(source: Source) -> Subscriptions | None:
     """What to subscribe for a source; None where its sender needs to be told nothing."""
-    known = table().get(source.kind)
+    known = subscription_table().get(source.kind)
     if known is None:
         return None
     return Subscriptions(known["money"], known["names"], is_known_by_other_name(source) or needs_totals(source))
 
 
-def what_to_subscribe(source: Source) -> tuple[str, dict[str, str]] | None:
+def subscription_sentence(source: Source) -> tuple[str, dict[str, str]] | None:
     """The same in words: the code of a sentence that says what the basis of a source takes, and what fills it in."""
     wanted = subscriptions(source)
     if wanted is None:
@@ -51,5 +51,5 @@ def needs_totals(source: Source) -> bool:
 
 
 @cache
-def table() -> dict[str, dict[str, list[str]]]:
+def subscription_table() -> dict[str, dict[str, list[str]]]:
     return json.loads(Path(__file__).with_suffix(".json").read_text("utf-8"))  # type: ignore[no-any-return]

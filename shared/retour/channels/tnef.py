@@ -10,10 +10,10 @@ TEXT, WIDE = 0x1E, 0x1F
 SIZES = {2: 4, 3: 4, 4: 4, 5: 8, 6: 8, 7: 8, 0xA: 4, 0xB: 4, 0x14: 8, 0x40: 8, 0x48: 16}
 VARIABLE = (TEXT, WIDE, 0x102, 0xD)
 MANY = 0x1000
-VALUES = 1_000
+VALUES_MAX = 1_000
 
 
-def attachments(content: bytes) -> list[tuple[str, bytes]]:
+def unpack_attachments(content: bytes) -> list[tuple[str, bytes]]:
     """Name and bytes of each file that is packed whole; empty where there is none or the packing is broken."""
     found: list[list[bytes | str]] = []
     try:
@@ -57,18 +57,18 @@ def long_name(properties: bytes) -> str:
 def values(properties: bytes) -> Iterator[tuple[int, int, bytes]]:
     (count,) = unpack_from("<I", properties)
     at = 4
-    for _ in range(min(count, VALUES)):
+    for _ in range(min(count, VALUES_MAX)):
         kind, number = unpack_from("<HH", properties, at)
         at += 4
         if number >= 0x8000:
             (by_name,) = unpack_from("<I", properties, at + 16)
             (length,) = unpack_from("<I", properties, at + 20) if by_name else (0,)
-            at += 24 + padded(length)
+            at += 24 + padded_size(length)
         times = 1
         if kind & MANY or kind in VARIABLE:
             (times,) = unpack_from("<I", properties, at)
             at += 4
-        for _ in range(min(times, VALUES)):
+        for _ in range(min(times, VALUES_MAX)):
             size = SIZES.get(kind & ~MANY, 0)
             if kind & ~MANY in VARIABLE:
                 (size,) = unpack_from("<I", properties, at)
@@ -76,10 +76,10 @@ def values(properties: bytes) -> Iterator[tuple[int, int, bytes]]:
             elif not size:
                 return
             yield number, kind, properties[at : at + size]
-            at += padded(size)
+            at += padded_size(size)
 
 
-def padded(size: int) -> int:
+def padded_size(size: int) -> int:
     return -(-size // 4) * 4
 
 

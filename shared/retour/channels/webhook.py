@@ -8,19 +8,19 @@ from importlib import import_module
 from typing import Protocol, cast
 
 from retour.domain.program import Source
-from retour.domain.row import Ignored, Names, Refusal, Row, Unreadable
+from retour.domain.row import Ignored, OrderNames, Refusal, Row, Unreadable
 
-KINDS = ("standard", "shopify", "woocommerce", "stripe", "bigcommerce")
+WEBHOOK_KINDS = ("standard", "shopify", "woocommerce", "stripe", "bigcommerce")
 HEADER_MAX = 200
 
 
-class Hooks(Protocol):
+class WebhookAdapter(Protocol):
     """One kind of sender. Headers come with lower-case names; nothing here raises, whatever was sent."""
 
     def verify(self, body: bytes, headers: Mapping[str, str], secrets: Sequence[str], now: datetime) -> bool:
         """True only for the exact bytes that a holder of one of the secrets signed; `now` is the real clock."""
 
-    def signed(self, body: bytes, secrets: Sequence[str], now: datetime) -> dict[str, str]:
+    def sign_headers(self, body: bytes, secrets: Sequence[str], now: datetime) -> dict[str, str]:
         """The headers by which a holder of these secrets proves a body, as this kind of sender does."""
 
     def identity(self, body: bytes, headers: Mapping[str, str]) -> str:
@@ -31,19 +31,19 @@ class Hooks(Protocol):
 
     def rows(
         self, body: bytes, headers: Mapping[str, str], source: Source
-    ) -> Sequence[Row | Unreadable] | Names | Ignored | Refusal:
+    ) -> Sequence[Row | Unreadable] | OrderNames | Ignored | Refusal:
         """What the body says is taken back, by subject, or the names it tells; its facts are headers enough."""
 
-    def undeclared(self, body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[str]:
+    def undeclared_statuses(self, body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[str]:
         """The states in the body that neither the kind's table nor the source declares: they say nothing of money."""
 
 
-def hooks(kind: str) -> Hooks:
+def webhook_adapter(kind: str) -> WebhookAdapter:
     """The reader of a source's kind, loaded when it is first needed. A source that names none sends `standard`."""
     kind = kind or "standard"
-    if kind not in KINDS:
-        raise ValueError(f"{kind!r} is none of {', '.join(KINDS)}")
-    return cast(Hooks, import_module(f"retour.channels.{kind}"))
+    if kind not in WEBHOOK_KINDS:
+        raise ValueError(f"{kind!r} is none of {', '.join(WEBHOOK_KINDS)}")
+    return cast(WebhookAdapter, import_module(f"retour.channels.{kind}"))
 
 
 def is_ping(kind: str, body: bytes) -> bool:
@@ -51,24 +51,24 @@ def is_ping(kind: str, body: bytes) -> bool:
     return kind == "woocommerce" and PING.fullmatch(body) is not None
 
 
-def is_trial(body: bytes) -> bool:
+def is_test_call(body: bytes) -> bool:
     """A signed call that only asks whether its signature is believed: nothing is stored of it."""
-    return TRIAL.fullmatch(body) is not None
+    return TEST_CALL.fullmatch(body) is not None
 
 
 def header_identity(body: bytes, header: str) -> str:
     """The sender's own id of the delivery where it is usable as a key, else the body's SHA-256."""
-    return header if _plain(header) else hashlib.sha256(body).hexdigest()
+    return header if _is_plain_header(header) else hashlib.sha256(body).hexdigest()
 
 
-def chosen(headers: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+def pick_headers(headers: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
     """Those of the named headers that were sent and are plain short text."""
-    return {name: headers[name] for name in names if _plain(headers.get(name, ""))}
+    return {name: headers[name] for name in names if _is_plain_header(headers.get(name, ""))}
 
 
-def _plain(text: str) -> bool:
+def _is_plain_header(text: str) -> bool:
     return 0 < len(text) <= HEADER_MAX and text.isascii() and text.isprintable()
 
 
 PING = re.compile(rb"webhook_id=\d{1,20}")
-TRIAL = re.compile(rb'\{"type": ?"retour\.test"(?:, ?"id": ?"[\w-]{1,64}")?\}')
+TEST_CALL = re.compile(rb'\{"type": ?"retour\.test"(?:, ?"id": ?"[\w-]{1,64}")?\}')

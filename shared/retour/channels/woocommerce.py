@@ -18,10 +18,10 @@ from decimal import Decimal
 from typing import Any
 
 from retour.channels import payload, signature
-from retour.channels.statements import ALL, NOTHING, TAKES, amount, meaning, said
-from retour.channels.webhook import chosen, header_identity, is_ping
+from retour.channels.statements import NOTHING, TAKE_ALL, TAKES, amount_taken_fields, meaning_of, statement_fields
+from retour.channels.webhook import header_identity, is_ping, pick_headers
 from retour.domain.program import Source
-from retour.domain.row import Ignored, Names, Refusal, Row, Unreadable
+from retour.domain.row import Ignored, OrderNames, Refusal, Row, Unreadable
 
 TOPIC = "x-wc-webhook-topic"
 TOPICS = ("order.created", "order.updated", "order.restored", "order.deleted")
@@ -36,17 +36,17 @@ STATUSES = {
     "completed": NOTHING,
     "checkout-draft": NOTHING,
 }
-READ = "read"
+READ_BACK = "read"
 """What such a reading names the moment of it, beside the fields of the order."""
 REASONS = {"cancelled": "CANCELLED", "failed": "PAYMENT_FAILED", "trash": "CANCELLED"}
 
 
 def verify(body: bytes, headers: Mapping[str, str], secrets: Sequence[str], now: datetime) -> bool:
-    return signature.body_signed(body, headers.get("x-wc-webhook-signature", ""), secrets)
+    return signature.verify_body(body, headers.get("x-wc-webhook-signature", ""), secrets)
 
 
-def signed(body: bytes, secrets: Sequence[str], now: datetime) -> dict[str, str]:
-    return {"x-wc-webhook-signature": signature.body_signature(body, secrets[0])}
+def sign_headers(body: bytes, secrets: Sequence[str], now: datetime) -> dict[str, str]:
+    return {"x-wc-webhook-signature": signature.sign_body(body, secrets[0])}
 
 
 def identity(body: bytes, headers: Mapping[str, str]) -> str:
@@ -56,78 +56,80 @@ def identity(body: bytes, headers: Mapping[str, str]) -> str:
 
 
 def facts(headers: Mapping[str, str]) -> dict[str, str]:
-    return chosen(headers, (TOPIC, "x-wc-webhook-source", "x-wc-webhook-id"))
+    return pick_headers(headers, (TOPIC, "x-wc-webhook-source", "x-wc-webhook-id"))
 
 
 def rows(
     body: bytes, headers: Mapping[str, str], source: Source
-) -> Sequence[Row | Unreadable] | Names | Ignored | Refusal:
+) -> Sequence[Row | Unreadable] | OrderNames | Ignored | Refusal:
     if is_ping("woocommerce", body):
         return Ignored("WooCommerce tried the address of a new webhook.")
     topic = headers.get(TOPIC, "")
     if topic not in TOPICS:
-        return Ignored(f"Topic {payload.shown(topic)} is not used. Choose {', '.join(TOPICS)}.")
-    order = payload.document(body)
+        return Ignored(f"Topic {payload.truncate_for_message(topic)} is not used. Choose {', '.join(TOPICS)}.")
+    order = payload.parse_document(body)
     if isinstance(order, Refusal):
         return order
-    number = payload.text_of(order.get("id"))
+    number = payload.id_text(order.get("id"))
     if number is None:
         return Refusal("PAYLOAD_INCOMPLETE", {"topic": topic, "field": "id"})
     # The topic is not under the signature, the body is: an order that still tells its status is not deleted.
     if topic == "order.deleted" and "status" not in order:
-        return _deleted(number, source)
-    return _order(number, order, topic, source)
+        return _deleted_order_rows(number, source)
+    return _order_rows(number, order, topic, source)
 
 
-def undeclared(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[str]:
+def undeclared_statuses(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[str]:
     """The status that neither the table nor the source knows."""
-    order = payload.document(body) if headers.get(TOPIC) in TOPICS else {}
+    order = payload.parse_document(body) if headers.get(TOPIC) in TOPICS else {}
     status = None if isinstance(order, Refusal) else order.get("status")
-    return (status,) if isinstance(status, str) and not meaning(status, source, STATUSES).is_declared else ()
+    return (status,) if isinstance(status, str) and not meaning_of(status, source, STATUSES).is_declared else ()
 
 
-def _deleted(number: str, source: Source) -> Sequence[Row | Unreadable]:
+def _deleted_order_rows(number: str, source: Source) -> Sequence[Row | Unreadable]:
     field = _order_field(source)
-    by_name = {"order_id": number} if field == "id" else {"names": _name(number, source)}
+    by_name = {"order_id": number} if field == "id" else {"names": _order_name(number, source)}
     fields = {"reference": number, "reason": "CANCELLED"}
-    return (payload.row("status", {**fields, **by_name, **said(f"order/{number}", None, takes=ALL)}),)
+    return (
+        payload.make_row("status", {**fields, **by_name, **statement_fields(f"order/{number}", None, takes=TAKE_ALL)}),
+    )
 
 
-def _order(
+def _order_rows(
     number: str, order: Mapping[str, Any], topic: str, source: Source
-) -> Sequence[Row | Unreadable] | Names | Ignored:
+) -> Sequence[Row | Unreadable] | OrderNames | Ignored:
     field = _order_field(source)
-    order_id = payload.text_of(payload.at(order, field))
+    order_id = payload.id_text(payload.value_at(order, field))
     if order_id is None:
-        return (payload.no_order(topic, field, None),)
+        return (payload.order_id_missing(topic, field, None),)
     status = order.get("status")
     status = status if isinstance(status, str) else ""
-    means, refunds = meaning(status, source, STATUSES), payload.listed(order.get("refunds"))
+    means, refunds = meaning_of(status, source, STATUSES), payload.as_list(order.get("refunds"))
     common = {
         "order_id": order_id,
-        "occurred_at": _utc(order.get("date_modified_gmt")),
-        "reason": payload.reason(status, source, REASONS),
+        "occurred_at": _as_utc(order.get("date_modified_gmt")),
+        "reason": payload.mapped_reason(status, source, REASONS),
     }
     told: list[Row | Unreadable] = []
-    version = payload.text_of(order.get(READ)) or _utc(order.get("date_modified_gmt"))
+    version = payload.id_text(order.get(READ_BACK)) or _as_utc(order.get("date_modified_gmt"))
     if means.takes is TAKES:
-        told.append(payload.row("status", {**common, "reference": number, **_all(number, version)}))
+        told.append(payload.make_row("status", {**common, "reference": number, **_all_taken(number, version)}))
     elif means.takes is NOTHING or refunds:
-        told.append(_refunds(number, order, refunds, {**common, "reference": number}, version, source))
+        told.append(_refunds_row(number, order, refunds, {**common, "reference": number}, version, source))
     if means.beside is not None:
         asked = {"reference": f"{number}/{status}", "change": means.beside}
         asked |= {"status": status} if means.beside == "set_status" else {}
-        told.append(payload.row("status", {**common, **asked}))
+        told.append(payload.make_row("status", {**common, **asked}))
     if topic == "order.created" and _order_field(source) != "id" and means.takes is NOTHING and not refunds:
-        return Names(order_id, (_name(number, source),))
-    return told or Ignored(f"Order {number} is {payload.shown(status)}, which says nothing of money.")
+        return OrderNames(order_id, (_order_name(number, source),))
+    return told or Ignored(f"Order {number} is {payload.truncate_for_message(status)}, which says nothing of money.")
 
 
-def _all(number: str, version: str | None) -> dict[str, str | None]:
-    return said(f"order/{number}", version, takes=ALL)
+def _all_taken(number: str, version: str | None) -> dict[str, str | None]:
+    return statement_fields(f"order/{number}", version, takes=TAKE_ALL)
 
 
-def _refunds(
+def _refunds_row(
     number: str,
     order: Mapping[str, Any],
     refunds: Sequence[Any],
@@ -138,24 +140,24 @@ def _refunds(
     """The sum of all refunds that the order has now; one that cannot be read spoils the sum."""
     back = Decimal(0)
     for n, refund in enumerate(refunds, start=1):
-        value = payload.amount_of(payload.at(refund, "total"))
+        value = payload.parse_amount(payload.value_at(refund, "total"))
         if value is None:
-            details = {"field": "total", "value": payload.shown(payload.at(refund, "total"))}
-            return Unreadable(f"refunds[{n}]", "AMOUNT_UNREADABLE", details, "total", **payload.whose(common))
+            details = {"field": "total", "value": payload.truncate_for_message(payload.value_at(refund, "total"))}
+            return Unreadable(f"refunds[{n}]", "AMOUNT_UNREADABLE", details, "total", **payload.record_ids(common))
         back += abs(value)
     subject = f"order/{number}"
     if not back:
-        return payload.row("refunds", {**common, **said(subject, version, takes=None)})
-    why = next((payload.at(refund, "reason") for refund in refunds if payload.at(refund, "reason")), None)
-    total = payload.amount_of(order.get("total"))
+        return payload.make_row("refunds", {**common, **statement_fields(subject, version, takes=None)})
+    why = next((payload.value_at(refund, "reason") for refund in refunds if payload.value_at(refund, "reason")), None)
+    total = payload.parse_amount(order.get("total"))
     whole = f"{total:f}" if source.basis == "order_total" and total is not None and total > 0 else None
-    total_of = _name(number, source) if source.basis == "order_total" and whole is None else None
-    taken = amount(f"{back:f}", payload.text_of(order.get("currency")), whole, total_of)
-    fields = {"reason": payload.reason(why, source, {}), "note": payload.note(why)}
-    return payload.row("refunds", {**common, **fields, **said(subject, version, takes=taken)})
+    total_of = _order_name(number, source) if source.basis == "order_total" and whole is None else None
+    taken = amount_taken_fields(f"{back:f}", payload.id_text(order.get("currency")), whole, total_of)
+    fields = {"reason": payload.mapped_reason(why, source, {}), "note": payload.truncate_note(why)}
+    return payload.make_row("refunds", {**common, **fields, **statement_fields(subject, version, takes=taken)})
 
 
-def _name(number: str, source: Source) -> str:
+def _order_name(number: str, source: Source) -> str:
     return f"{source.namespace}:order:{number}"
 
 
@@ -163,6 +165,6 @@ def _order_field(source: Source) -> str:
     return "id" if source.order_id_field in (None, "order_id") else source.order_id_field or "id"
 
 
-def _utc(moment: Any) -> str | None:
+def _as_utc(moment: Any) -> str | None:
     """WooCommerce's `_gmt` times carry no offset."""
     return f"{moment}Z" if isinstance(moment, str) and moment and moment[-1].isdecimal() else None

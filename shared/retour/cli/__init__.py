@@ -9,25 +9,25 @@ programs, trials, deliveries, ledger, decisions, keys, doctor, up, demo   the co
 import sys
 from collections.abc import Sequence
 
-from retour.cli.client import NoHub, Refused, Usage
+from retour.cli.client import ApiError, HubUnreachableError, UsageError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """0 done, 1 refused or rows failed, 2 wrong usage."""
-    from retour.cli.arguments import parser
-    from retour.cli.screen import complain
+    from retour.cli.arguments import build_parser
+    from retour.cli.screen import print_error
 
-    arguments = parser().parse_args(argv)
+    arguments = build_parser().parse_args(argv)
     try:
         return int(arguments.run(arguments))
-    except Refused as refused:
-        complain(refused.sentence(), code=refused.code)
+    except ApiError as refused:
+        print_error(refused.message(), code=refused.code)
         return 1
-    except NoHub as nobody:
-        complain(str(nobody))
+    except HubUnreachableError as nobody:
+        print_error(str(nobody))
         return 1
-    except Usage as wrong:
-        complain(str(wrong))
+    except UsageError as wrong:
+        print_error(str(wrong))
         return 2
     except BrokenPipeError:
         # `retour actions | head`: whoever read has enough. Python would complain again when it flushes at the end.

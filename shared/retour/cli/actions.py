@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from retour.cli.client import Hub, Refused
+from retour.cli.client import ApiError, HubClient
 from retour.cli.hub import hub_and_program
-from retour.cli.ledger import more
-from retour.cli.screen import facts, say, show_json, table
+from retour.cli.ledger import print_more_hint
+from retour.cli.screen import echo, print_facts, print_json, print_table
 
 COLUMNS = ("id", "order_id", "partner", "state", "currency", "amount", "payout", "locks_at", "changes")
 
@@ -17,19 +17,19 @@ def actions(arguments: argparse.Namespace) -> int:
     hub, program = hub_and_program(arguments)
     path = f"/v1/programs/{program}/actions"
     if arguments.id:
-        action = the_action(hub, path, arguments.id, arguments.as_of)
-        show_json(action) if arguments.json else show_action(action)
+        action = find_action(hub, path, arguments.id, arguments.as_of)
+        print_json(action) if arguments.json else show_action(action)
         return 0
-    found = hub.items(path, arguments.limit, **filters(arguments))
+    found = hub.items(path, arguments.limit, **action_filters(arguments))
     if arguments.json:
-        show_json(found)
+        print_json(found)
         return 0
-    table(COLUMNS, ([item.get(column) for column in COLUMNS] for item in found["items"]))
-    more(found)
+    print_table(COLUMNS, ([item.get(column) for column in COLUMNS] for item in found["items"]))
+    print_more_hint(found)
     return 0
 
 
-def filters(arguments: argparse.Namespace) -> dict[str, str | None]:
+def action_filters(arguments: argparse.Namespace) -> dict[str, str | None]:
     return {
         "partner": arguments.partner,
         "state": arguments.state,
@@ -39,11 +39,11 @@ def filters(arguments: argparse.Namespace) -> dict[str, str | None]:
     }
 
 
-def the_action(hub: Hub, path: str, wanted: str, as_of: str | None = None) -> dict[str, Any]:
+def find_action(hub: HubClient, path: str, wanted: str, as_of: str | None = None) -> dict[str, Any]:
     """By its own id; else the newest action of the order of that id."""
     try:
         return dict(hub.get(f"{path}/{quote(wanted, safe='')}", as_of=as_of))
-    except Refused as refused:
+    except ApiError as refused:
         if refused.status != 404:
             raise
         items = hub.items(path, 1, order_id=wanted)["items"]
@@ -54,34 +54,36 @@ def the_action(hub: Hub, path: str, wanted: str, as_of: str | None = None) -> di
 
 def show_action(action: Mapping[str, Any]) -> None:
     if action.get("as_of"):
-        say(f"As it stood on {action['as_of']}.", style="yellow")
+        echo(f"As it stood on {action['as_of']}.", style="yellow")
     if action.get("sentence"):
-        say(action["sentence"], style="bold")
+        echo(action["sentence"], style="bold")
     if credit := action.get("credit"):
-        say(credit["why"])
-    say("")
+        echo(credit["why"])
+    echo("")
     names = ("id", "order_id", "event_type", "partner", "event_time", "state", "currency", "amount")
-    facts((name, action.get(name)) for name in names)
+    print_facts((name, action.get(name)) for name in names)
     payout = f"{action.get('payout')} {action.get('payout_currency') or ''}".strip()
-    facts([("payout", payout), ("locks_at", action.get("locks_at")), ("parent", action.get("parent"))])
+    print_facts([("payout", payout), ("locks_at", action.get("locks_at")), ("parent", action.get("parent"))])
     if action.get("changes"):
-        facts([("changes", f"{action['changes']}, {action.get('changes_left', '')} left".removesuffix(",  left"))])
-    say("")
+        print_facts(
+            [("changes", f"{action['changes']}, {action.get('changes_left', '')} left".removesuffix(",  left"))]
+        )
+    echo("")
     columns = ("line", "sku", "category", "quantity", "sold", "amount", "payout", "rule")
     rows = (
         [item.get("sold", {}).get("quantity") if column == "sold" else item.get(column) for column in columns]
         for item in action.get("items", ())
     )
-    table(columns, rows)
+    print_table(columns, rows)
     for event in action.get("history", ()):
-        say("")
+        echo("")
         show_event(event)
 
 
 def show_event(event: Mapping[str, Any]) -> None:
     """One entry of the history: when and what; what it did; who said it and where."""
-    said = [str(event.get("change", "")), *said_with(event)]
-    say(f"{event.get('applied_at') or event.get('received_at', '')}  {' '.join(said)}  {event.get('outcome', '')}")
+    said = [str(event.get("change", "")), *change_values(event)]
+    echo(f"{event.get('applied_at') or event.get('received_at', '')}  {' '.join(said)}  {event.get('outcome', '')}")
     effect = event.get("effect") or {}
     if effect:
         moves = ", ".join(
@@ -93,14 +95,14 @@ def show_event(event: Mapping[str, Any]) -> None:
         by = f" by {terms['name']} v{terms['version']}" if terms else ""
         other = event.get("other_basis")
         otherwise = f" ({other['basis']} would have given {other['payout']})" if other else ""
-        say(f"    {moves}{by}{otherwise}")
+        echo(f"    {moves}{by}{otherwise}")
     if event.get("explanation"):
-        say(f"    {event['explanation']} [{event.get('code', '')}]")
+        echo(f"    {event['explanation']} [{event.get('code', '')}]")
     place = "/".join(str(event[name]) for name in ("channel", "source", "object", "place") if event.get(name))
     who = f" by {event['sender']}" if event.get("sender") else ""
-    say(f"    {place}{who}  {event.get('id', '')}", style="dim")
+    echo(f"    {place}{who}  {event.get('id', '')}", style="dim")
 
 
-def said_with(event: Mapping[str, Any]) -> list[str]:
+def change_values(event: Mapping[str, Any]) -> list[str]:
     names = ("amount", "currency", "quantity", "status", "partner", "undoes", "sku", "line", "reason", "disposition")
     return [str(event[name]) for name in (*names, "note") if event.get(name) not in (None, "")]

@@ -11,7 +11,7 @@ ACTIONS_MAX = 100
 """As many as the hub takes in while the caller waits for the outcomes."""
 
 
-class Unfit(Exception):
+class ActionsFileError(Exception):
     """The file cannot be cut; the text says where, and what right looks like."""
 
 
@@ -25,25 +25,25 @@ class Piece:
     skipped: int
 
 
-def pieces(name: str, body: bytes, limit: int = ACTIONS_MAX) -> list[Piece]:
+def split_file(name: str, body: bytes, limit: int = ACTIONS_MAX) -> list[Piece]:
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise Unfit(f"not UTF-8 from byte {error.start + 1} on; save it as UTF-8") from error
+        raise ActionsFileError(f"not UTF-8 from byte {error.start + 1} on; save it as UTF-8") from error
     if PurePath(name).suffix.lower() == ".json":
-        return list(of_json(text, limit))
+        return list(split_json(text, limit))
     try:
-        return list(of_csv(text, limit))
+        return list(split_csv(text, limit))
     except csv.Error as error:
-        raise Unfit(str(error)) from error
+        raise ActionsFileError(str(error)) from error
 
 
-def of_json(text: str, limit: int) -> Iterator[Piece]:
+def split_json(text: str, limit: int) -> Iterator[Piece]:
     """A file that fits goes as it is; numbers of a longer one become texts, as they are written."""
     try:
         document = json.loads(text, parse_float=str, parse_constant=str)
     except (ValueError, RecursionError) as error:
-        raise Unfit(f"not JSON: {error}") from error
+        raise ActionsFileError(f"not JSON: {error}") from error
     if isinstance(document, dict) and set(document) == {"actions"}:
         document = document["actions"]
     records = document if isinstance(document, list) else [document]
@@ -55,7 +55,7 @@ def of_json(text: str, limit: int) -> Iterator[Piece]:
         yield Piece(json.dumps(part).encode(), "application/json", len(part), first)
 
 
-def of_csv(text: str, limit: int) -> Iterator[Piece]:
+def split_csv(text: str, limit: int) -> Iterator[Piece]:
     """Every piece has the header; the rows of one order stay together."""
     lines = text.splitlines(keepends=True)
     header = next(iter(lines), "")
@@ -69,14 +69,14 @@ def of_csv(text: str, limit: int) -> Iterator[Piece]:
         action = [cells[number] for number in key if number < len(cells)]
         if action != last or not key:
             if count == limit:
-                yield piece(header, lines, begun, ended, count)
+                yield csv_piece(header, lines, begun, ended, count)
                 begun, count = ended, 0
             count += 1
         last, ended = action, rows.line_num
     if count:
-        yield piece(header, lines, begun, ended, count)
+        yield csv_piece(header, lines, begun, ended, count)
 
 
-def piece(header: str, lines: list[str], begun: int, ended: int, count: int) -> Piece:
+def csv_piece(header: str, lines: list[str], begun: int, ended: int, count: int) -> Piece:
     body = header + "".join(lines[1 + begun : 1 + ended])
     return Piece(body.encode(), "text/csv; charset=utf-8", count, begun)

@@ -7,31 +7,31 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from retour.cli.actions import filters
-from retour.cli.client import Usage
-from retour.cli.deliveries import finished, verdict
+from retour.cli.actions import action_filters
+from retour.cli.client import UsageError
+from retour.cli.deliveries import exit_code, wait_until_finished
 from retour.cli.hub import hub_and_program
-from retour.cli.ledger import by_other_basis, moved, show_batch
-from retour.cli.screen import counted, say, show_json, table
+from retour.cli.ledger import format_change, format_other_basis, show_batch
+from retour.cli.screen import echo, format_counts, print_json, print_table
 
-BATCH = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]+")
-VALUES = (
+BATCH_ID = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]+")
+ACT_FIELDS = (
     "reason", "note", "disposition", "sku", "line", "amount", "currency", "quantity", "partner_to", "to", "record",
 )  # fmt: skip
-SENT_AS = {"partner_to": "partner", "to": "status", "record": "undoes"}
+FIELD_NAMES = {"partner_to": "partner", "to": "status", "record": "undoes"}
 """Where an option is called otherwise, since the filters have the name."""
 
 
 def act(arguments: argparse.Namespace) -> int:
     """One act on the actions named, or on all that the filters find; rehearsed with --dry-run."""
     hub, program = hub_and_program(arguments)
-    wanted = {name: value for name, value in filters(arguments).items() if value is not None}
+    wanted = {name: value for name, value in action_filters(arguments).items() if value is not None}
     if bool(arguments.ids) == bool(wanted):
-        raise Usage("Say which actions: their ids, or filters such as --partner and --locks-before, but not both.")
-    values = {SENT_AS.get(name, name): getattr(arguments, name) for name in VALUES if getattr(arguments, name)}
+        raise UsageError("Say which actions: their ids, or filters such as --partner and --locks-before, but not both.")
+    values = {FIELD_NAMES.get(name, name): getattr(arguments, name) for name in ACT_FIELDS if getattr(arguments, name)}
     if arguments.act == "raise-limit":
         if len(arguments.ids) != 1:
-            raise Usage("The limit is raised for one action at a time: say its id.")
+            raise UsageError("The limit is raised for one action at a time: say its id.")
         values["to"] = values.pop("status")
     if arguments.change:
         values["change"] = arguments.change
@@ -41,81 +41,83 @@ def act(arguments: argparse.Namespace) -> int:
     else:
         path = f"{path}/acts"
         document = {"act": what, **values, **({"actions": arguments.ids} if arguments.ids else {"filter": wanted})}
-    return told(arguments, hub.post(path, document | form(arguments), dry_run=arguments.dry_run or None))
+    return print_outcome(
+        arguments, hub.post(path, document | form_reference(arguments), dry_run=arguments.dry_run or None)
+    )
 
 
-def form(arguments: argparse.Namespace) -> dict[str, str]:
+def form_reference(arguments: argparse.Namespace) -> dict[str, str]:
     """A form has an id of its own, so that asking again after a cut line does nothing twice."""
     return {} if arguments.dry_run else {"reference": f"cli-{secrets.token_hex(8)}"}
 
 
 def undo(arguments: argparse.Namespace) -> int:
     """A record, or all of a delivery."""
-    return settle(arguments, "undo")
+    return send_decision(arguments, "undo")
 
 
 def release(arguments: argparse.Namespace) -> int:
-    return settle(arguments, "release")
+    return send_decision(arguments, "release")
 
 
 def discard(arguments: argparse.Namespace) -> int:
-    return settle(arguments, "discard")
+    return send_decision(arguments, "discard")
 
 
-def settle(arguments: argparse.Namespace, what: str) -> int:
+def send_decision(arguments: argparse.Namespace, what: str) -> int:
     """An id of a batch has a form of its own; any other is that of a record."""
-    if BATCH.fullmatch(arguments.id) and what != "undo":
-        from retour.cli.decisions import decide
+    if BATCH_ID.fullmatch(arguments.id) and what != "undo":
+        from retour.cli.decisions import decide_batch
 
-        return decide(arguments, what)
+        return decide_batch(arguments, what)
     hub, program = hub_and_program(arguments)
-    kind = "batches" if BATCH.fullmatch(arguments.id) else "modifications"
+    kind = "batches" if BATCH_ID.fullmatch(arguments.id) else "modifications"
     path = f"/v1/programs/{program}/{kind}/{quote(arguments.id, safe='')}/{what}"
     said = {name: value for name in ("reason", "note") if (value := getattr(arguments, name))}
-    answer = hub.post(path, said | form(arguments), dry_run=arguments.dry_run or None)
-    if what == "release" and not (arguments.dry_run or arguments.json or verdict(answer)):
+    answer = hub.post(path, said | form_reference(arguments), dry_run=arguments.dry_run or None)
+    if what == "release" and not (arguments.dry_run or arguments.json or exit_code(answer)):
         # The decision itself moves nothing; the record that it let go does.
         answer["outcomes"] = [hub.get(path.removesuffix(f"/{what}"))]
     if answer.get("state") == "arriving":
-        batch = finished(hub, program, {"id": answer["batch"]})
-        show_json(batch) if arguments.json else show_batch(batch)
-        return verdict(batch)
-    return told(arguments, answer)
+        batch = wait_until_finished(hub, program, {"id": answer["batch"]})
+        print_json(batch) if arguments.json else show_batch(batch)
+        return exit_code(batch)
+    return print_outcome(arguments, answer)
 
 
-def told(arguments: argparse.Namespace, answer: Mapping[str, Any]) -> int:
+def print_outcome(arguments: argparse.Namespace, answer: Mapping[str, Any]) -> int:
     if arguments.json:
-        show_json(answer)
+        print_json(answer)
     else:
-        show(answer)
-    return verdict(dict(answer))
+        print_answer(answer)
+    return exit_code(dict(answer))
 
 
-def show(answer: Mapping[str, Any]) -> None:
+def print_answer(answer: Mapping[str, Any]) -> None:
     dry = "nothing is written; it would be " if answer.get("dry_run") else ""
-    say(f"{answer.get('batch') or 'dry run'}: {dry}{counted(answer.get('counts') or {})}.")
+    echo(f"{answer.get('batch') or 'dry run'}: {dry}{format_counts(answer.get('counts') or {})}.")
     columns = ("action_id", "outcome", "code")
     rows = (
         (
             *(row.get(column) or row.get("order_id") for column in columns[:1]),
             *(row.get(column) for column in columns[1:]),
-            moved(row.get("effect"), "amount"),
-            moved(row.get("effect"), "payout") + by_other_basis(row),
+            format_change(row.get("effect"), "amount"),
+            format_change(row.get("effect"), "payout") + format_other_basis(row),
             row.get("explanation"),
         )
         for row in answer.get("outcomes", ())
     )
-    table((*columns, "amount before → after", "payout before → after", "explanation"), rows)
+    print_table((*columns, "amount before → after", "payout before → after", "explanation"), rows)
     if looked := answer.get("looked"):
-        say(f"… it looked at the first {looked['records']} of {looked['of']}.", style="dim")
+        echo(f"… it looked at the first {looked['records']} of {looked['of']}.", style="dim")
     if answer.get("children"):
-        say("")
+        echo("")
         children = ((one.get("action_id"), one.get("change"), one.get("outcome")) for one in answer["children"])
-        table(("child", "change", "outcome"), children)
+        print_table(("child", "change", "outcome"), children)
     if answer.get("partners"):
-        say("")
+        echo("")
         partners = (
             (one["partner"], one["actions"], *(one["payout"][name] for name in ("before", "after", "difference")))
             for one in answer["partners"]
         )
-        table(("partner", "actions", "payout before", "after", "difference"), partners)
+        print_table(("partner", "actions", "payout before", "after", "difference"), partners)

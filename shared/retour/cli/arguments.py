@@ -10,24 +10,24 @@ from typing import Any
 from retour.money.presets import preset_names
 from retour.setup.presets import presets
 
-Run = Callable[[argparse.Namespace], int]
+Command = Callable[[argparse.Namespace], int]
 
 EXIT_CODES = "exit codes: 0 done, 1 refused or rows failed, 2 wrong usage"
 PORT = 8400
 
 
-def later(where: str) -> Run:
+def lazy_command(where: str) -> Command:
     """`module:function` below retour.cli, imported when it is called."""
     module, name = where.split(":")
 
     def run(arguments: argparse.Namespace) -> int:
-        function: Run = getattr(import_module(f"retour.cli.{module}"), name)
+        function: Command = getattr(import_module(f"retour.cli.{module}"), name)
         return function(arguments)
 
     return run
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="retour",
         description="Retour, the returns hub for partner programs.",
@@ -45,24 +45,24 @@ def parser() -> argparse.ArgumentParser:
             epilog=EXIT_CODES,
             parents=list(parents),
         )
-        made.set_defaults(run=later(where))
+        made.set_defaults(run=lazy_command(where))
         return made
 
     hub, program, listing = hub_options(), program_options(), listing_options()
 
     up = command("up", "up:up", "run the whole hub on this machine", more="Everything listens on 127.0.0.1 only.")
-    up.add_argument("--port", type=port, default=PORT, help="of the API (default %(default)s)")
+    up.add_argument("--port", type=port_number, default=PORT, help="of the API (default %(default)s)")
     up.add_argument("--data", metavar="DIR", default=".retour", help="where it keeps everything (default %(default)s)")
     up.add_argument("--now", metavar="ISO", help="run the business clock from this moment, e.g. 2026-11-21T12:00:00Z")
     up.add_argument("--ready-file", metavar="FILE", help="written when everything answers (default DIR/ready.json)")
 
     demo = command(
-        "demo", "demo.show:demo", "show one return over each of the five channels, on this machine",
+        "demo", "demo.run:demo", "show one return over each of the five channels, on this machine",
         more="It brings a hub up with data of its own and leaves it running until Ctrl-C.",
     )  # fmt: skip
     demo.add_argument("--exit", action="store_true", help="stop by itself; 0 only if every payout is the expected one")
     demo.add_argument(
-        "--port", type=port, default=PORT, help="of the API; a free one if it is taken (default %(default)s)"
+        "--port", type=port_number, default=PORT, help="of the API; a free one if it is taken (default %(default)s)"
     )
 
     programs = commands.add_parser("program", help="apply, list, show, check and test programs", epilog=EXIT_CODES)
@@ -87,7 +87,7 @@ def parser() -> argparse.ArgumentParser:
     new.add_argument("--currency", default="EUR", metavar="CODE", help="ISO 4217 (default %(default)s)")
     new.add_argument("--time-zone", default="Europe/Berlin", metavar="ZONE", help="IANA (default %(default)s)")
     new.add_argument("--valid-from", metavar="DAY", help="the first day of its terms (default: 1 January of this year)")
-    command("list", "programs:listed", "list the programs", hub, listing, into=program_commands)
+    command("list", "programs:list_programs", "list the programs", hub, listing, into=program_commands)
     show = command("show", "programs:show", "show a program as it was applied", hub, into=program_commands)
     show.add_argument("program", metavar="PROGRAM", nargs="?", default=os.environ.get("RETOUR_PROGRAM"))
     show.add_argument("--json", action="store_true", help="as JSON")
@@ -102,7 +102,7 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--json", action="store_true", help="as JSON")
 
     test = command(
-        "test", "trials:test", "try the connection of sources for real, step by step", hub, program,
+        "test", "connection_tests:test", "try the connection of sources for real, step by step", hub, program,
         into=program_commands,
         more="Nothing is fetched, deleted or applied. A source of channel email waits for a mail that you send.",
     )  # fmt: skip
@@ -146,11 +146,13 @@ def parser() -> argparse.ArgumentParser:
         "--lock", metavar="RULE", help="'1 month 2 days after month end' or '30 days after event'; ', at start': the "
         "lock falls at the start of its last day; ', not sticky': 28 February + 1 month = 28 March",
     )  # fmt: skip
-    proof.add_argument("--window", metavar="DAYS", type=whole, help="in which the buyer may return it")
-    proof.add_argument("--lag", metavar="DAYS", type=whole, help="until the sender reports that (default 0)")
-    proof.add_argument("--cadence", metavar="DAYS", type=whole, help="between two deliveries (default 0)")
-    proof.add_argument("--skew", metavar="DAYS", type=whole, help="by which the sender's day ends later (default 0)")
-    proof.add_argument("--statement-day", metavar="DAY", type=whole, help="of the month, 1 to 28")
+    proof.add_argument("--window", metavar="DAYS", type=whole_number, help="in which the buyer may return it")
+    proof.add_argument("--lag", metavar="DAYS", type=whole_number, help="until the sender reports that (default 0)")
+    proof.add_argument("--cadence", metavar="DAYS", type=whole_number, help="between two deliveries (default 0)")
+    proof.add_argument(
+        "--skew", metavar="DAYS", type=whole_number, help="by which the sender's day ends later (default 0)"
+    )
+    proof.add_argument("--statement-day", metavar="DAY", type=whole_number, help="of the month, 1 to 28")
     proof.add_argument(
         "--paid", metavar="RULE", help="'at statement', '5 days after statement', 'next day', 'on the 15th', "
         "'20 days after month end' or 'at lock' (default: at the statement; without one the next day)",
@@ -403,18 +405,18 @@ def program_options() -> argparse.ArgumentParser:
 def listing_options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False)
     options.add_argument("--json", action="store_true", help="as JSON")
-    options.add_argument("--limit", type=whole, default=50, help="at most so many; 0: all (default %(default)s)")
+    options.add_argument("--limit", type=whole_number, default=50, help="at most so many; 0: all (default %(default)s)")
     return options
 
 
-def port(text: str) -> int:
-    number = whole(text)
+def port_number(text: str) -> int:
+    number = whole_number(text)
     if number > 65535:
         raise argparse.ArgumentTypeError(f"{text} is no port; 1 to 65535 is right")
     return number
 
 
-def whole(text: str) -> int:
+def whole_number(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
     return int(text)

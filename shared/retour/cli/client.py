@@ -13,27 +13,27 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-READY = Path(".retour/ready.json")
-SECONDS = 60
-PATIENCE_SECONDS = 60
-BUSY = (429, 502, 503, 504)
+READY_FILE = Path(".retour/ready.json")
+TIMEOUT_SECONDS = 60
+RETRY_SECONDS = 60
+RETRY_STATUSES = (429, 502, 503, 504)
 UNREACHABLE = (ConnectionRefusedError, socket.gaierror, ssl.SSLError, str)
 """Why a request was never sent; a name that is not found and a proxy that refuses are texts to urllib."""
 
 
-class NoHub(Exception):
+class HubUnreachableError(Exception):
     """Nobody answers, or it is not known where to ask. The text says what to do."""
 
 
-class LostAnswer(NoHub):
+class LostAnswer(HubUnreachableError):
     """The hub was reached, and may have done what it was asked; what it said of it did not arrive."""
 
 
-class Usage(Exception):
+class UsageError(Exception):
     """The command cannot be carried out as it was said."""
 
 
-class Refused(Exception):
+class ApiError(Exception):
     """The hub said no, with a problem document (RFC 9457) or at least a status."""
 
     def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
@@ -45,16 +45,16 @@ class Refused(Exception):
     def code(self) -> str:
         return str(self.problem.get("code", ""))
 
-    def sentence(self) -> str:
+    def message(self) -> str:
         detail = self.problem.get("detail") or self.problem.get("title")
         if self.status in (401, 403) and not detail:
             detail = "The key does not open this. Give another with --key, or set RETOUR_KEY."
         said = str(detail or f"The hub answered with status {self.status}.")
-        places = [place(error) for error in self.problem.get("errors", ()) if isinstance(error, Mapping)]
+        places = [describe_error(error) for error in self.problem.get("errors", ()) if isinstance(error, Mapping)]
         return "\n".join([said, *(f"  {each}" for each in places)])
 
 
-def place(error: Mapping[str, Any]) -> str:
+def describe_error(error: Mapping[str, Any]) -> str:
     """`line 4, column 3, currency: …`, with what is known of it."""
     where = [f"{what} {error[what]}" for what in ("line", "column") if error.get(what)]
     where += [str(error["key"])] if error.get("key") else []
@@ -62,7 +62,7 @@ def place(error: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ApiResponse:
     status: int
     headers: Mapping[str, str]
     body: bytes
@@ -73,7 +73,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Hub:
+class HubClient:
     """One hub, as whoever holds this key. `ready` is the ready-file of a local one, else empty; `folder` holds it."""
 
     url: str
@@ -110,25 +110,25 @@ class Hub:
         content_type: str = "application/json",
         headers: Mapping[str, str] | None = None,
         again: bool = False,
-    ) -> Answer:
+    ) -> ApiResponse:
         """The hub's answer below 400; Refused above. A hub that is starting or busy is asked again for a minute.
 
         Asking again is safe: the hub recognises a delivery it has already taken in. `again`: where that holds for the
         call, it is also sent again when its answer was lost on the way, as when a proxy closed the connection.
         """
-        asked = {name: text(value) for name, value in (query or {}).items() if value is not None}
+        asked = {name: query_text(value) for name, value in (query or {}).items() if value is not None}
         url = self.url.rstrip("/") + path + ("?" + urllib.parse.urlencode(asked) if asked else "")
         sent = {"Accept": "application/json", **(headers or {})}
         if body is not None:
             sent["Content-Type"] = content_type
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + RETRY_SECONDS
         while True:
             request = urllib.request.Request(url, body, sent, method=method)
             if self.key:
                 # A large file is fetched from where the answer points to, which the key is no business of.
                 request.add_unredirected_header("Authorization", f"Bearer {self.key}")
             try:
-                answer = self._once(request)
+                answer = self._send(request)
             except LostAnswer:
                 if not again or time.monotonic() + 1 > deadline:
                     raise
@@ -138,20 +138,20 @@ class Hub:
                 return answer
             wait = answer.headers.get("retry-after", "1")
             pause = min(float(wait) if wait.isdigit() else 1.0, 10.0)
-            if answer.status not in BUSY or time.monotonic() + pause > deadline:
-                raise Refused(answer.status, problem(answer.body))
+            if answer.status not in RETRY_STATUSES or time.monotonic() + pause > deadline:
+                raise ApiError(answer.status, parse_problem(answer.body))
             self.sleep(pause)
 
-    def _once(self, request: urllib.request.Request) -> Answer:
+    def _send(self, request: urllib.request.Request) -> ApiResponse:
         try:
-            with self._opener().open(request, timeout=SECONDS) as response:
-                return Answer(response.status, lowered(response.headers), response.read())
+            with self._opener().open(request, timeout=TIMEOUT_SECONDS) as response:
+                return ApiResponse(response.status, lowercase_names(response.headers), response.read())
         except urllib.error.HTTPError as error:
             with error:
-                return Answer(error.code, lowered(error.headers), error.read())
+                return ApiResponse(error.code, lowercase_names(error.headers), error.read())
         except (OSError, HTTPException) as error:
             if isinstance(why := getattr(error, "reason", error), UNREACHABLE):
-                raise NoHub(self._nobody(error)) from error
+                raise HubUnreachableError(self._unreachable(error)) from error
             raise LostAnswer(
                 f"{self.url} was reached, but its answer did not arrive ({why}). Do the same again: files and reports "
                 "that were taken in are recognised and not counted twice."
@@ -166,22 +166,22 @@ class Hub:
             handlers.append(urllib.request.ProxyHandler({}))
         return urllib.request.build_opener(*handlers)
 
-    def _nobody(self, error: Exception) -> str:
+    def _unreachable(self, error: Exception) -> str:
         why = getattr(error, "reason", error)
         if self.ready:
             return f"No hub answers at {self.url} ({why}). Start it with `retour up` and try again."
         return f"No hub answers at {self.url} ({why}). Check the address (--url or RETOUR_URL) and the network."
 
 
-def text(value: Any) -> str:
+def query_text(value: Any) -> str:
     return {True: "true", False: "false"}.get(value, str(value)) if isinstance(value, bool) else str(value)
 
 
-def lowered(headers: Any) -> dict[str, str]:
+def lowercase_names(headers: Any) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
 
-def problem(body: bytes) -> Mapping[str, Any]:
+def parse_problem(body: bytes) -> Mapping[str, Any]:
     try:
         document = json.loads(body)
     except ValueError:
@@ -194,18 +194,18 @@ def problem(body: bytes) -> Mapping[str, Any]:
 
 def connect(
     *, url: str | None, key: str | None, ready_file: str | None, data: str | None, program: str | None = None
-) -> Hub:
+) -> HubClient:
     """The hub that was named; else the local one, by its ready-file.
 
     On the local hub a command about one program uses that program's own key, and any other the admin's.
     """
     if url:
         if not key:
-            raise Usage("A hub at --url (or RETOUR_URL) needs a key as well: --key, or RETOUR_KEY.")
-        return Hub(url=url, key=key)
-    path = found(ready_file, data)
+            raise UsageError("A hub at --url (or RETOUR_URL) needs a key as well: --key, or RETOUR_KEY.")
+        return HubClient(url=url, key=key)
+    path = find_ready_file(ready_file, data)
     if path is None:
-        raise NoHub(
+        raise HubUnreachableError(
             "No hub is known here. Start one on this machine with `retour up`, or name yours:\n"
             "  --url https://… --key rk_…   (or RETOUR_URL and RETOUR_KEY)"
         )
@@ -213,21 +213,21 @@ def connect(
         ready = json.loads(path.read_text("utf-8"))
         admin, url = str(ready["admin_key"]), str(ready["api"])
     except (ValueError, KeyError, TypeError):
-        raise NoHub(f"{path} is no ready-file of a hub. Start the hub again: `retour up`.") from None
+        raise HubUnreachableError(f"{path} is no ready-file of a hub. Start the hub again: `retour up`.") from None
     own = ready.get("programs", {}).get(program or "", {}).get("api_key")
-    return Hub(url=url, key=key or own or admin, ready=ready, folder=path.resolve().parent)
+    return HubClient(url=url, key=key or own or admin, ready=ready, folder=path.resolve().parent)
 
 
-def found(ready_file: str | None, data: str | None) -> Path | None:
+def find_ready_file(ready_file: str | None, data: str | None) -> Path | None:
     """The ready-file that was named, or the one of this folder or the nearest above it."""
     if ready_file or data:
         path = Path(ready_file) if ready_file else Path(str(data)) / "ready.json"
         return path if path.is_file() else None
     here = Path.cwd()
-    return next((path for folder in (here, *here.parents) if (path := folder / READY).is_file()), None)
+    return next((path for folder in (here, *here.parents) if (path := folder / READY_FILE).is_file()), None)
 
 
-def until(
+def poll(
     ask: Callable[[], Any], *, seconds: float, every: float = 0.25, sleep: Callable[[float], None] = time.sleep
 ) -> Iterator[Any]:
     """What `ask` says, again and again, until the seconds are over."""

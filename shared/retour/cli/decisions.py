@@ -4,49 +4,49 @@ import argparse
 from typing import Any
 from urllib.parse import quote
 
-from retour.cli.acts import told
-from retour.cli.client import Usage
-from retour.cli.deliveries import finished, verdict
-from retour.cli.hub import hub_and_program, hub_of
+from retour.cli.acts import print_outcome
+from retour.cli.client import UsageError
+from retour.cli.deliveries import exit_code, wait_until_finished
+from retour.cli.hub import connect_hub, hub_and_program
 from retour.cli.ledger import show_batch
-from retour.cli.screen import say, show_json
+from retour.cli.screen import echo, print_json
 
 
-def decide(arguments: argparse.Namespace, what: str) -> int:
+def decide_batch(arguments: argparse.Namespace, what: str) -> int:
     """A whole delivery goes on, or is dropped."""
     if arguments.reason:
-        raise Usage("A whole batch is decided upon with --note; --reason is for a single record.")
+        raise UsageError("A whole batch is decided upon with --note; --reason is for a single record.")
     hub, program = hub_and_program(arguments)
     path = f"/v1/programs/{program}/batches/{quote(arguments.id, safe='')}/{what}"
     note = {"note": arguments.note} if arguments.note else {}
     batch = hub.post(path, note, dry_run=arguments.dry_run or None)
     if not arguments.dry_run and what == "release":
-        batch = finished(hub, program, {"id": arguments.id})
+        batch = wait_until_finished(hub, program, {"id": arguments.id})
     if arguments.json:
-        show_json(batch)
+        print_json(batch)
     elif what == "release" or arguments.dry_run:
         show_batch(batch)
     else:
-        say(f"{batch.get('name') or arguments.id} is discarded; nothing of it takes effect.")
-    return 0 if what == "discard" else verdict(batch)
+        echo(f"{batch.get('name') or arguments.id} is discarded; nothing of it takes effect.")
+    return 0 if what == "discard" else exit_code(batch)
 
 
 def correct(arguments: argparse.Namespace) -> int:
     """Refused rows sent again: one with new fields, or many with one value in the place of another."""
     hub, program = hub_and_program(arguments)
     if bool(arguments.set) == bool(arguments.row and arguments.field):
-        raise Usage("Say either --set COLUMN OLD NEW, or --row PLACE with --field COLUMN=VALUE.")
+        raise UsageError("Say either --set COLUMN OLD NEW, or --row PLACE with --field COLUMN=VALUE.")
     said: dict[str, Any]
     if arguments.set:
         said = {"set": dict(zip(("column", "from", "to"), arguments.set, strict=True))}
     else:
         pairs = [field.partition("=") for field in arguments.field]
         if not all(sign for _, sign, _ in pairs):
-            raise Usage("A field is COLUMN=VALUE, such as --field amount=20.00.")
+            raise UsageError("A field is COLUMN=VALUE, such as --field amount=20.00.")
         said = {"rows": [{"record": arguments.row, "fields": {name: value for name, _, value in pairs}}]}
     path = f"/v1/programs/{program}/batches/{quote(arguments.id, safe='')}/corrections"
     answer = hub.post(path, said, dry_run=arguments.dry_run or None)
-    return told(arguments, answer)
+    return print_outcome(arguments, answer)
 
 
 def forget(arguments: argparse.Namespace) -> int:
@@ -60,20 +60,20 @@ def forget(arguments: argparse.Namespace) -> int:
         if not day:
             break
     if arguments.json:
-        show_json({"bodies": bodies})
+        print_json({"bodies": bodies})
     else:
-        say(f"{bodies} bodies ended. What was read from them stays, and their hashes.")
+        echo(f"{bodies} bodies ended. What was read from them stays, and their hashes.")
     return 0
 
 
 def redrive(arguments: argparse.Namespace) -> int:
-    moved = hub_of(arguments).post("/v1/redrive", {})["moved"]
+    moved = connect_hub(arguments).post("/v1/redrive", {})["moved"]
     if arguments.json:
-        show_json({"moved": moved})
+        print_json({"moved": moved})
         return 0
     for queue, number in moved.items():
         if number:
-            say(f"{queue}: {number} set going again.")
+            echo(f"{queue}: {number} set going again.")
     if not any(moved.values()):
-        say("Nothing was set aside.")
+        echo("Nothing was set aside.")
     return 0

@@ -8,53 +8,53 @@ from typing import Any
 from urllib.parse import quote
 
 from retour.cli import transports
-from retour.cli.client import Hub, Refused, Usage, until
-from retour.cli.hub import access, content, hub_and_program, only, sources
+from retour.cli.client import ApiError, HubClient, UsageError, poll
+from retour.cli.hub import declared_sources, hub_and_program, pick_only, read_file, source_access
 from retour.cli.ledger import show_batch
-from retour.cli.screen import counted, progress, say, show_json, table
+from retour.cli.screen import echo, format_counts, print_json, print_table, progress_bar
 
 FILE_MAX = 4 * 1024 * 1024
-OPEN = ("arriving", "working")
+OPEN_STATES = ("arriving", "working")
 # A large file is worked on for minutes; after this long without a step forward it is better looked at later.
 WAIT_SECONDS = 600
 ARRIVE_SECONDS = 120
-FAILED = ("refused", "held")
+FAILED_OUTCOMES = ("refused", "held")
 BATCHES_NAMED = 3
 
 
 def report(arguments: argparse.Namespace) -> int:
-    from retour.cli.actions_file import Unfit, pieces
+    from retour.cli.actions_file import ActionsFileError, split_file
 
     try:
-        parts = pieces(arguments.file.name, content(arguments.file))
-    except Unfit as wrong:
-        raise Usage(f"{arguments.file}: {wrong}") from wrong
+        parts = split_file(arguments.file.name, read_file(arguments.file))
+    except ActionsFileError as wrong:
+        raise UsageError(f"{arguments.file}: {wrong}") from wrong
     if not parts:
-        raise Usage(f"{arguments.file} has no actions.")
+        raise UsageError(f"{arguments.file} has no actions.")
     hub, program = hub_and_program(arguments)
     outcomes: list[dict[str, Any]] = []
-    with progress("reporting actions", total=sum(part.actions for part in parts)) as bar:
+    with progress_bar("reporting actions", total=sum(part.actions for part in parts)) as bar:
         for part in parts:
             path = f"/v1/programs/{program}/actions"
             answer = hub.call("POST", path, part.body, content_type=part.media_type, again=True).document
             if answer["state"] == "arriving":  # Orders of many lines: stored, and read later.
-                answer = finished(hub, program, answer)
+                answer = wait_until_finished(hub, program, answer)
             if answer["state"] == "refused" and not answer["outcomes"]:
-                raise Refused(0, {"code": answer.get("code"), "detail": answer.get("explanation")})
-            outcomes += [placed(outcome, part.skipped) for outcome in answer["outcomes"]]
+                raise ApiError(0, {"code": answer.get("code"), "detail": answer.get("explanation")})
+            outcomes += [with_file_place(outcome, part.skipped) for outcome in answer["outcomes"]]
             bar.advance(part.actions)
     counts = Counter(str(outcome["outcome"]) for outcome in outcomes)
     if arguments.json:
-        show_json({"counts": counts, "outcomes": outcomes})
+        print_json({"counts": counts, "outcomes": outcomes})
     else:
-        say(f"{len(outcomes)} actions: {counted(counts)}.")
+        echo(f"{len(outcomes)} actions: {format_counts(counts)}.")
         if before := Counter(str(outcome["first"]["batch"]) for outcome in outcomes if outcome.get("first")):
-            say(f"{before.total()} of them had been reported before and are not counted again: {batches_of(before)}.")
-        failed = [outcome for outcome in outcomes if outcome["outcome"] in FAILED]
+            echo(f"{before.total()} of them had been reported before and are not counted again: {batches_of(before)}.")
+        failed = [outcome for outcome in outcomes if outcome["outcome"] in FAILED_OUTCOMES]
         if failed:
             columns = ("record", "order_id", "outcome", "code", "explanation")
-            table(columns, ([row.get(column) for column in columns] for row in failed))
-    return 1 if any(outcome in FAILED for outcome in counts) else 0
+            print_table(columns, ([row.get(column) for column in columns] for row in failed))
+    return 1 if any(outcome in FAILED_OUTCOMES for outcome in counts) else 0
 
 
 def batches_of(before: Mapping[str, int]) -> str:
@@ -63,46 +63,46 @@ def batches_of(before: Mapping[str, int]) -> str:
     return ", ".join(named) + (", …" if len(before) > BATCHES_NAMED else "")
 
 
-def placed(outcome: Mapping[str, Any], skipped: int) -> dict[str, Any]:
+def with_file_place(outcome: Mapping[str, Any], skipped: int) -> dict[str, Any]:
     """With the place in the whole file, where only a piece of it was sent."""
     record = str(outcome["record"])
     return {**outcome, "record": str(int(record) + skipped) if record.isdigit() else record}
 
 
 def send(arguments: argparse.Namespace) -> int:
-    body = content(arguments.file)
+    body = read_file(arguments.file)
     if arguments.dry_run and arguments.channel != "api":
-        raise Usage("A dry run is asked of the hub itself, which only --channel api can do.")
+        raise UsageError("A dry run is asked of the hub itself, which only --channel api can do.")
     hub, program = hub_and_program(arguments)
-    source = arguments.source or the_source(hub, program, arguments.channel)
+    source = arguments.source or pick_source(hub, program, arguments.channel)
     name = arguments.file.name
     if arguments.channel == "api":
         batch = upload(hub, program, source, name, body, dry_run=arguments.dry_run)
         if batch["batch"] and arguments.no_wait:
-            return handed_over(arguments, source, body, str(batch["batch"]))
+            return print_handover(arguments, source, body, str(batch["batch"]))
         if batch["batch"]:
-            batch = finished(hub, program, batch)
+            batch = wait_until_finished(hub, program, batch)
     else:
-        before = ids(hub, program, source)
-        with progress(f"sending {name} by {arguments.channel}"):
+        before = batch_ids(hub, program, source)
+        with progress_bar(f"sending {name} by {arguments.channel}"):
             if arguments.channel == "sftp":
-                transports.sftp(login(arguments, hub, program, source), arguments.file, name)
+                transports.upload_by_sftp(sftp_login(arguments, hub, program, source), arguments.file, name)
             else:
-                transports.mail(envelope(arguments, hub, program, source), name, body)
+                transports.send_mail(mail_envelope(arguments, hub, program, source), name, body)
         if arguments.no_wait:
-            return handed_over(arguments, source, body)
-        found = arrived(hub, program, source, before, sha256=hashlib.sha256(body).hexdigest(), name=name)
+            return print_handover(arguments, source, body)
+        found = wait_for_arrival(hub, program, source, before, sha256=hashlib.sha256(body).hexdigest(), name=name)
         if found is None:
-            raise Refused(0, {"detail": missing(arguments.channel, name)})
-        batch = finished(hub, program, found)
+            raise ApiError(0, {"detail": explain_missing(arguments.channel, name)})
+        batch = wait_until_finished(hub, program, found)
     if arguments.json:
-        show_json(batch)
+        print_json(batch)
     else:
         show_batch(batch)
-    return verdict(batch)
+    return exit_code(batch)
 
 
-def handed_over(arguments: argparse.Namespace, source: str, body: bytes, batch: str = "") -> int:
+def print_handover(arguments: argparse.Namespace, source: str, body: bytes, batch: str = "") -> int:
     """What was sent, so that it can be found again; what became of it nobody has waited for."""
     sent = {
         "name": arguments.file.name,
@@ -113,10 +113,10 @@ def handed_over(arguments: argparse.Namespace, source: str, body: bytes, batch: 
         "batch": batch,
     }
     if arguments.json:
-        show_json(sent)
+        print_json(sent)
         return 0
-    say(f"{sent['name']} was handed over to {source}: {len(body):,} bytes, SHA-256 {sent['sha256']}.")
-    say(
+    echo(f"{sent['name']} was handed over to {source}: {len(body):,} bytes, SHA-256 {sent['sha256']}.")
+    echo(
         f"What becomes of it: retour batches {batch}"
         if batch
         else f"What becomes of it: retour batches --source {source}"
@@ -124,7 +124,7 @@ def handed_over(arguments: argparse.Namespace, source: str, body: bytes, batch: 
     return 0
 
 
-def missing(channel: str, name: str) -> str:
+def explain_missing(channel: str, name: str) -> str:
     if channel == "email":
         return (
             f"The mail with {name} was taken, but nothing of it arrived within {ARRIVE_SECONDS} seconds. Mail from an "
@@ -135,57 +135,59 @@ def missing(channel: str, name: str) -> str:
 
 def pull(arguments: argparse.Namespace) -> int:
     hub, program = hub_and_program(arguments)
-    chosen = [arguments.source] if arguments.source else of_channel(hub, program, "pull")
+    chosen = [arguments.source] if arguments.source else sources_of_channel(hub, program, "pull")
     if not chosen:
-        raise Usage(f"Program {program} has no source of channel pull.")
+        raise UsageError(f"Program {program} has no source of channel pull.")
     visits: list[Mapping[str, Any]] = []
     batches: list[dict[str, Any]] = []
     for source in chosen:
         path = f"/v1/programs/{program}/sources/{quote(source, safe='')}"
-        with progress(f"visiting the server of {source}"):
+        with progress_bar(f"visiting the server of {source}"):
             visit = hub.post(f"{path}/pull", {})
             if visit["state"] == "reading":
                 visit = visit if arguments.no_wait else reconciled(hub, path, visit)
             elif not arguments.no_wait:
-                visit = visited(hub, path, visit)
-                batches += [finished(hub, program, {"id": taken["delivery"]}) for taken in visit["fetched"]]
+                visit = wait_for_pull(hub, path, visit)
+                batches += [wait_until_finished(hub, program, {"id": taken["delivery"]}) for taken in visit["fetched"]]
         visits.append(visit)
         if not arguments.json:
             under_way = f"the visit is under way; `retour batches --source {source}` shows what it finds."
-            say(f"{source}: {visit.get('explanation') or under_way}")
+            echo(f"{source}: {visit.get('explanation') or under_way}")
     if arguments.json:
-        show_json({"visits": visits, "items": batches})
+        print_json({"visits": visits, "items": batches})
     else:
         for batch in batches:
             show_batch(batch)
     failed = any(visit["state"] == "failed" for visit in visits)
-    return 1 if failed or any(verdict(batch) for batch in batches) else 0
+    return 1 if failed or any(exit_code(batch) for batch in batches) else 0
 
 
-def visited(hub: Hub, path: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+def wait_for_pull(hub: HubClient, path: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
     """The visit that was asked for, as the hub reports it when it is over."""
-    for source in until(lambda: hub.get(path), seconds=ARRIVE_SECONDS):
+    for source in poll(lambda: hub.get(path), seconds=ARRIVE_SECONDS):
         visit = source.get("last_visit") or {}
         if str(visit.get("started", "")) >= str(asked["asked_at"]):
             return dict(visit)
-    raise Refused(0, {"detail": "The visit is not over yet; `retour doctor` shows its report later."})
+    raise ApiError(0, {"detail": "The visit is not over yet; `retour doctor` shows its report later."})
 
 
-def reconciled(hub: Hub, path: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+def reconciled(hub: HubClient, path: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
     """What was read of a shop or of Salesforce, once all of it was."""
-    for source in until(lambda: hub.get(path), seconds=ARRIVE_SECONDS):
+    for source in poll(lambda: hub.get(path), seconds=ARRIVE_SECONDS):
         found = source.get("last_reconciled") or {}
         if str(found.get("at", "")) >= str(asked["asked_at"]):
             looked_at = f"{found['records']:,} looked at, {found['changed']:,} changes taken in"
             goes_on = "" if found["whole"] else "; the rest is read within a quarter of an hour"
             return {**asked, "explanation": f"{looked_at}{goes_on}.", "last_reconciled": found}
-    raise Refused(0, {"detail": "It is still being read; `retour doctor` shows where it cannot be."})
+    raise ApiError(0, {"detail": "It is still being read; `retour doctor` shows where it cannot be."})
 
 
-def upload(hub: Hub, program: str, source: str, name: str, body: bytes, *, dry_run: bool = False) -> dict[str, Any]:
+def upload(
+    hub: HubClient, program: str, source: str, name: str, body: bytes, *, dry_run: bool = False
+) -> dict[str, Any]:
     """The batch a file became, by the API: at once, or by a pre-signed address where it is too large for that."""
     query = {"name": name, "source": source, "dry_run": True if dry_run else None}
-    with progress(f"sending {name}"):
+    with progress_bar(f"sending {name}"):
         if len(body) <= FILE_MAX:
             answer = hub.call(
                 "POST",
@@ -198,27 +200,27 @@ def upload(hub: Hub, program: str, source: str, name: str, body: bytes, *, dry_r
             batch: dict[str, Any] = answer.document
         else:
             batch = hub.post(f"/v1/programs/{program}/uploads", None, **query)
-            transports.put(batch["url"], body)
+            transports.put_to_url(batch["url"], body)
     return batch
 
 
-def finished(hub: Hub, program: str, batch: Mapping[str, Any]) -> dict[str, Any]:
+def wait_until_finished(hub: HubClient, program: str, batch: Mapping[str, Any]) -> dict[str, Any]:
     """The batch when it is done, refused or held; waited for as long as it comes on."""
     identity = batch.get("id") or batch["batch"]
     path = f"/v1/programs/{program}/batches/{identity}"
-    with progress(f"{batch.get('name') or identity}: working") as bar:
+    with progress_bar(f"{batch.get('name') or identity}: working") as bar:
         seen: Mapping[str, Any] | None = None
         comes_on = True
         while comes_on:
             comes_on = False
-            for state in until(lambda: hub.get(path), seconds=WAIT_SECONDS):
-                if state["state"] not in OPEN:
+            for state in poll(lambda: hub.get(path), seconds=WAIT_SECONDS):
+                if state["state"] not in OPEN_STATES:
                     return dict(state)
                 far = state.get("progress")
                 bar.say(f"{state.get('name') or identity}: {so_far(state)}", far and far["percent"])
                 comes_on = comes_on or (far is not None and far != seen)
                 seen = far or seen
-    raise Refused(
+    raise ApiError(
         0, {"detail": f"{identity} is still being worked on: `retour batches {identity}` shows how far it is."}
     )
 
@@ -237,12 +239,12 @@ def so_far(state: Mapping[str, Any]) -> str:
     return ", ".join(told)
 
 
-def arrived(
-    hub: Hub, program: str, source: str, before: set[str], *, sha256: str, name: str
+def wait_for_arrival(
+    hub: HubClient, program: str, source: str, before: set[str], *, sha256: str, name: str
 ) -> Mapping[str, Any] | None:
     """The new delivery of a source that has these very bytes, or at least that name."""
-    with progress(f"{name}: arriving"):
-        for items in until(lambda: recent(hub, program, source), seconds=ARRIVE_SECONDS):
+    with progress_bar(f"{name}: arriving"):
+        for items in poll(lambda: recent_batches(hub, program, source), seconds=ARRIVE_SECONDS):
             for item in items:
                 if item["id"] not in before and (item.get("sha256") == sha256 or item.get("name") == name):
                     found: Mapping[str, Any] = item
@@ -250,36 +252,36 @@ def arrived(
     return None
 
 
-def recent(hub: Hub, program: str, source: str) -> list[dict[str, Any]]:
+def recent_batches(hub: HubClient, program: str, source: str) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = hub.items(f"/v1/programs/{program}/batches", 50, source=source)["items"]
     return [item for item in items if item.get("source") == source]
 
 
-def ids(hub: Hub, program: str, source: str) -> set[str]:
-    return {str(item["id"]) for item in recent(hub, program, source)}
+def batch_ids(hub: HubClient, program: str, source: str) -> set[str]:
+    return {str(item["id"]) for item in recent_batches(hub, program, source)}
 
 
-def the_source(hub: Hub, program: str, channel: str) -> str:
+def pick_source(hub: HubClient, program: str, channel: str) -> str:
     """The only source of the channel that takes files; of several for the API the one of kind standard."""
-    names = of_channel(hub, program, channel)
+    names = sources_of_channel(hub, program, channel)
     if channel == "api" and len(names) > 1:
-        declared = sources(hub, program)
+        declared = declared_sources(hub, program)
         standard = [name for name in names if declared[name].get("kind", "standard") == "standard"]
         names = standard or names
-    return only(names, f"source of channel {channel}", "--source")
+    return pick_only(names, f"source of channel {channel}", "--source")
 
 
-def of_channel(hub: Hub, program: str, channel: str) -> list[str]:
-    return [name for name, source in sources(hub, program).items() if source["channel"] == channel]
+def sources_of_channel(hub: HubClient, program: str, channel: str) -> list[str]:
+    return [name for name, source in declared_sources(hub, program).items() if source["channel"] == channel]
 
 
-def login(arguments: argparse.Namespace, hub: Hub, program: str, source: str) -> transports.Login:
-    known = access(hub, program, source)
+def sftp_login(arguments: argparse.Namespace, hub: HubClient, program: str, source: str) -> transports.Login:
+    known = source_access(hub, program, source)
     address = hub.ready.get("sftp", {})
     host, port = host_and_port(arguments.host, address, 22)
     user = arguments.user or known.get("user")
     if not host or not user:
-        raise Usage("Where to? Say --host and --user (and --identity, the private key) of the SFTP server.")
+        raise UsageError("Where to? Say --host and --user (and --identity, the private key) of the SFTP server.")
     return transports.Login(
         host=host,
         port=port,
@@ -289,12 +291,12 @@ def login(arguments: argparse.Namespace, hub: Hub, program: str, source: str) ->
     )
 
 
-def envelope(arguments: argparse.Namespace, hub: Hub, program: str, source: str) -> transports.Envelope:
-    known = access(hub, program, source)
+def mail_envelope(arguments: argparse.Namespace, hub: HubClient, program: str, source: str) -> transports.Envelope:
+    known = source_access(hub, program, source)
     host, port = host_and_port(arguments.host, hub.ready.get("smtp", {}), 25)
     recipient, sender = arguments.to or known.get("address"), arguments.sender or known.get("sender")
     if not host or not recipient or not sender:
-        raise Usage("Say --host of your mail server, --to the address of the source and --from your own address.")
+        raise UsageError("Say --host of your mail server, --to the address of the source and --from your own address.")
     return transports.Envelope(host=host, port=port, sender=str(sender), recipient=str(recipient))
 
 
@@ -303,12 +305,12 @@ def host_and_port(said: str | None, known: Mapping[str, Any], usual: int) -> tup
         return str(known.get("host", "")), int(known.get("port", usual))
     host, _, port = said.partition(":")
     if port and not port.isdigit():
-        raise Usage(f"{said} is no host; write it as sftp.example.com or sftp.example.com:2222.")
+        raise UsageError(f"{said} is no host; write it as sftp.example.com or sftp.example.com:2222.")
     return host, int(port or usual)
 
 
-def verdict(batch: Mapping[str, Any]) -> int:
+def exit_code(batch: Mapping[str, Any]) -> int:
     """1 where the batch or any row of it was refused or waits for a person; of one sent before, as it was then."""
     counts = batch.get("first_counts") or batch.get("counts", {})
-    failed = batch.get("state") in FAILED or any(counts.get(outcome) for outcome in FAILED)
+    failed = batch.get("state") in FAILED_OUTCOMES or any(counts.get(outcome) for outcome in FAILED_OUTCOMES)
     return 1 if failed else 0

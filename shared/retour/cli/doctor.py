@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from retour.cli import transports
-from retour.cli.client import Hub, NoHub, Refused, Usage
-from retour.cli.hub import hub_of
-from retour.cli.screen import facts, out, progress, say, show_json
+from retour.cli.client import ApiError, HubClient, HubUnreachableError, UsageError
+from retour.cli.hub import connect_hub
+from retour.cli.screen import echo, print_facts, print_json, progress_bar, stdout_console
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
 MARKS = {OK: "[green]✓[/]", WARNING: "[yellow]![/]", FAILED: "[red]✗[/]"}
@@ -27,66 +27,66 @@ class Check:
     fix: str = ""
 
 
-FACTS = ("name", "state", "detail", "fix")
+CHECK_FIELDS = ("name", "state", "detail", "fix")
 
 
 def doctor(arguments: argparse.Namespace) -> int:
-    hub = hub_of(arguments)
+    hub = connect_hub(arguments)
     if arguments.mail:
-        return mails(hub, as_json=arguments.json)
+        return print_mails(hub, as_json=arguments.json)
     found: list[Check] = []
-    with progress("checking") as bar:
-        for name, look in checks(hub):
+    with progress_bar("checking") as bar:
+        for name, look in all_checks(hub):
             bar.say(f"checking {name}")
             found += look()
     if arguments.json:
-        show_json({"checks": [asdict(check) for check in found]})
+        print_json({"checks": [asdict(check) for check in found]})
     else:
-        console = out()
+        console = stdout_console()
         for check in found:
             console.print(MARKS.get(check.state, "·"), f"{check.name}: {check.detail}", soft_wrap=True)
             if check.fix and check.state != OK:
                 console.print("   →", check.fix, style="bold", soft_wrap=True, markup=False)
         counts = Counter(check.state for check in found)
         well = counts[OK] == len(found)
-        say("Everything in reach is well." if well else f"{counts[FAILED]} failed, {counts[WARNING]} to look at.")
+        echo("Everything in reach is well." if well else f"{counts[FAILED]} failed, {counts[WARNING]} to look at.")
     return 1 if any(check.state == FAILED for check in found) else 0
 
 
-def checks(hub: Hub) -> Iterator[tuple[str, Callable[[], list[Check]]]]:
-    yield "the API", lambda: [api(hub)]
-    yield "the inside of the hub", lambda: inside(hub)
+def all_checks(hub: HubClient) -> Iterator[tuple[str, Callable[[], list[Check]]]]:
+    yield "the API", lambda: [api_check(hub)]
+    yield "the inside of the hub", lambda: hub_checks(hub)
     if "sftp" in hub.ready:
-        for program, source, access in of_channel(hub, "sftp"):
-            yield f"SFTP of {source}", lambda p=program, s=source, a=access: [sftp(hub, p, s, a)]  # type: ignore[misc]
+        for program, source, access in sources_of_channel(hub, "sftp"):
+            yield f"SFTP of {source}", lambda p=program, s=source, a=access: [sftp_check(hub, p, s, a)]  # type: ignore[misc]
     if "smtp" in hub.ready:
-        yield "SMTP", lambda: [smtp(hub.ready["smtp"])]
+        yield "SMTP", lambda: [smtp_check(hub.ready["smtp"])]
 
 
-def of_channel(hub: Hub, channel: str) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+def sources_of_channel(hub: HubClient, channel: str) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     for program, body in hub.ready.get("programs", {}).items():
         for source, access in body.get("sources", {}).items():
             if access.get("channel") == channel:
                 yield program, source, access
 
 
-def api(hub: Hub) -> Check:
+def api_check(hub: HubClient) -> Check:
     hub.call("GET", "/healthz")
     return Check("API", OK, hub.url)
 
 
-def inside(hub: Hub) -> list[Check]:
+def hub_checks(hub: HubClient) -> list[Check]:
     """What the hub says about its own queues, deliveries and sources."""
     try:
         said = hub.get("/v1/doctor")
-    except Refused as refused:
+    except ApiError as refused:
         if refused.status in (401, 403):
             return [Check("key", FAILED, "it does not open this hub", "Give another with --key, or set RETOUR_KEY.")]
-        return [Check("inside", FAILED, refused.sentence(), "Look into the log of the function `api`.")]
-    return [Check(**{name: str(each.get(name, "")) for name in FACTS}) for each in said["checks"]]
+        return [Check("inside", FAILED, refused.message(), "Look into the log of the function `api`.")]
+    return [Check(**{name: str(each.get(name, "")) for name in CHECK_FIELDS}) for each in said["checks"]]
 
 
-def sftp(hub: Hub, program: str, source: str, access: Mapping[str, Any]) -> Check:
+def sftp_check(hub: HubClient, program: str, source: str, access: Mapping[str, Any]) -> Check:
     """A login with the source's own key, by the OpenSSH client."""
     name = f"SFTP login of {program}/{source}"
     where = hub.ready["sftp"]
@@ -96,8 +96,8 @@ def sftp(hub: Hub, program: str, source: str, access: Mapping[str, Any]) -> Chec
         known_hosts=known_hosts,
     )  # fmt: skip
     try:
-        ended = transports.sftp_run(login, "ls\n")
-    except (NoHub, Usage) as wrong:
+        ended = transports.run_sftp(login, "ls\n")
+    except (HubUnreachableError, UsageError) as wrong:
         return Check(name, WARNING, str(wrong))
     if ended.returncode:
         said = (ended.stderr.strip().splitlines() or ["no reason given"])[-1]
@@ -112,7 +112,7 @@ def sftp(hub: Hub, program: str, source: str, access: Mapping[str, Any]) -> Chec
     return Check(name, OK, f"{login.user}@{login.host}:{login.port}")
 
 
-def smtp(where: Mapping[str, Any]) -> Check:
+def smtp_check(where: Mapping[str, Any]) -> Check:
     try:
         with smtplib.SMTP(where["host"], where["port"], timeout=SECONDS) as server:
             server.noop()
@@ -123,20 +123,20 @@ def smtp(where: Mapping[str, Any]) -> Check:
     return Check("SMTP", OK, f"{where['host']}:{where['port']}")
 
 
-def mails(hub: Hub, *, as_json: bool) -> int:
+def print_mails(hub: HubClient, *, as_json: bool) -> int:
     found = sent_mails(hub)
     if as_json:
-        show_json({"items": found})
+        print_json({"items": found})
     elif not found:
-        say("No mail was sent yet.")
+        echo("No mail was sent yet.")
     else:
         for item in found:
-            facts((name, item[name]) for name in ("at", "to", "subject", "attachments"))
-            say(str(item.get("text", "")).strip() + "\n")
+            print_facts((name, item[name]) for name in ("at", "to", "subject", "attachments"))
+            echo(str(item.get("text", "")).strip() + "\n")
     return 0
 
 
-def sent_mails(hub: Hub) -> list[dict[str, Any]]:
+def sent_mails(hub: HubClient) -> list[dict[str, Any]]:
     """What a local hub has sent, newest last."""
     found: list[dict[str, Any]] = hub.get("/v1/mails").get("items", [])
     return found

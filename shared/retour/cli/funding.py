@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from retour.cli.client import Usage
+from retour.cli.client import UsageError
 from retour.cli.hub import hub_and_program
-from retour.cli.screen import facts, say, show_json, table
+from retour.cli.screen import echo, print_facts, print_json, print_table
 
 STYLES = {"safe": "green", "tight": "yellow", "unsafe": "red"}
 OPTIONS = {
@@ -22,13 +22,13 @@ def check(arguments: argparse.Namespace) -> int:
     figures = {name: value for name, value in given.items() if value is not None}
     asks_hub = arguments.contract is not None or not (figures or arguments.preset)
     found = of_program(arguments, figures) if asks_hub else of_figures(arguments.preset, figures)
-    show_json(found) if arguments.json else show(found)
+    print_json(found) if arguments.json else show(found)
     return 1 if found["verdict"] == "unsafe" else 0
 
 
 def of_program(arguments: argparse.Namespace, figures: Mapping[str, Any]) -> dict[str, Any]:
     if arguments.preset:
-        raise Usage("A preset stands for itself; say --preset without --contract, or --contract with figures.")
+        raise UsageError("A preset stands for itself; say --preset without --contract, or --contract with figures.")
     hub, program = hub_and_program(arguments)
     path = f"/v1/programs/{program}/funding/check"
     if not figures:
@@ -39,7 +39,7 @@ def of_program(arguments: argparse.Namespace, figures: Mapping[str, Any]) -> dic
 
 def of_figures(preset: str | None, figures: Mapping[str, Any]) -> dict[str, Any]:
     """Worked out here: no hub is needed for a proof about the calendar."""
-    from retour.api.problem import Refused
+    from retour.api.problem import ProblemError
     from retour.money.asked import FigureFault, policy_of
     from retour.money.funding import check_document, checked
     from retour.money.presets import funding_presets
@@ -47,18 +47,18 @@ def of_figures(preset: str | None, figures: Mapping[str, Any]) -> dict[str, Any]
     found = policy_of({**(funding_presets()[preset] if preset else {}), **figures})
     if isinstance(found, FigureFault):
         options = {name: "--" + option.replace("_", "-") for option, name in OPTIONS.items()}
-        wrong = Refused("FIGURE_INVALID", found.about, figure=options[found.figure], value=found.value)
-        raise Usage(wrong.detail("en"))
+        wrong = ProblemError("FIGURE_INVALID", found.about, figure=options[found.figure], value=found.value)
+        raise UsageError(wrong.detail("en"))
     return check_document(checked(found, date.today()), "en")
 
 
 def show(found: Mapping[str, Any]) -> None:
     verdict, *others = found["sentences"]
-    say(verdict, style=STYLES[found["verdict"]])
+    echo(verdict, style=STYLES[found["verdict"]])
     for sentence in others:
-        say(sentence)
+        echo(sentence)
     policy = found["policy"]
-    facts(
+    print_facts(
         [
             ("contract", found["contract"]),
             ("billing group", found["billing_group"]),
@@ -74,7 +74,7 @@ def show(found: Mapping[str, Any]) -> None:
         columns = ("contract", "billing group", "lock", "verdict", "unsafe dates", "tight dates")
         rows = [(one["contract"], one["billing_group"], one["policy"]["lock"], one["verdict"], one["unsafe_dates"],
                  one["tight_dates"]) for one in checks]  # fmt: skip
-        table(columns, rows, title="All that were tried")
+        print_table(columns, rows, title="All that were tried")
 
 
 def changed(fix: Mapping[str, Any] | None) -> str:

@@ -9,23 +9,23 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from retour.cli.client import Usage
-from retour.cli.hub import content, hub_of, only, programs
-from retour.cli.keys import told
-from retour.cli.screen import complain, out, say, show_json, table
+from retour.cli.client import UsageError
+from retour.cli.hub import connect_hub, pick_only, program_ids, read_file
+from retour.cli.keys import describe_access
+from retour.cli.screen import echo, print_error, print_json, print_table, stdout_console
 
-NAME = re.compile(rb"""^[{\s]*["']?program["']?\s*:\s*["']?([a-z][a-z0-9-]{1,30})\b""", re.MULTILINE)
+PROGRAM_LINE = re.compile(rb"""^[{\s]*["']?program["']?\s*:\s*["']?([a-z][a-z0-9-]{1,30})\b""", re.MULTILINE)
 
 
 def apply(arguments: argparse.Namespace) -> int:
     """The file goes to the hub as it is and the hub judges it, so what it says about a line is about that line."""
-    body = content(arguments.file)
-    found = NAME.search(body)
+    body = read_file(arguments.file)
+    found = PROGRAM_LINE.search(body)
     if found is None:
-        read(arguments.file, body)
+        parse_program(arguments.file, body)
         return 1
     name = found[1].decode()
-    hub, query = hub_of(arguments), {"leave_without_terms": arguments.leave_without_terms or None}
+    hub, query = connect_hub(arguments), {"leave_without_terms": arguments.leave_without_terms or None}
 
     def put(**more: Any) -> dict[str, Any]:
         media, path = media_type(arguments.file), f"/v1/programs/{name}"
@@ -35,73 +35,73 @@ def apply(arguments: argparse.Namespace) -> int:
     asks = sys.stdin.isatty() and sys.stdout.isatty() and not arguments.yes
     if arguments.dry_run or asks:
         looked_at = put(dry_run=True)
-        tell_changes(looked_at)
+        print_term_changes(looked_at)
         tell_subscriptions(looked_at)
-        if arguments.dry_run or (looked_at.get("terms") and not is_agreed()):
-            say("Nothing was written.", style="dim")
+        if arguments.dry_run or (looked_at.get("terms") and not confirm()):
+            echo("Nothing was written.", style="dim")
             return 0
     applied = put()
     if not asks:
-        tell_changes(applied)
+        print_term_changes(applied)
         tell_subscriptions(applied)
-    tell(name, applied)
+    print_applied(name, applied)
     return 0
 
 
-def is_agreed() -> bool:
+def confirm() -> bool:
     return input("Apply it? [y/N] ").strip().lower() in ("y", "yes", "j", "ja", "o", "oui")
 
 
-def tell_changes(looked_at: Mapping[str, Any]) -> None:
+def print_term_changes(looked_at: Mapping[str, Any]) -> None:
     """Whose terms change when, and what pending payouts would come to at their next change."""
     terms, pending = looked_at.get("terms", ()), looked_at.get("pending")
     if terms:
-        rows = [(one["event_type"], whose(one), one["from"] or "now", *map(terms_of, (one["before"], one["after"])))
+        rows = [(one["event_type"], partner_names(one), one["from"] or "now", *map(terms_label, (one["before"], one["after"])))
                 for one in terms]  # fmt: skip
-        table(("event type", "partners", "from", "instead of", "these terms"), rows, title="Whose terms change")
+        print_table(("event type", "partners", "from", "instead of", "these terms"), rows, title="Whose terms change")
     if pending and pending["changed"]:
         rows = [(partner, *sums.values()) for partner, sums in pending["partners"].items()]
         title = f"{pending['changed']} of {pending['looked']} pending payouts would differ from their next change on"
-        table(("partner", "now", "then", f"difference ({pending['currency']})"), rows, title=title)
+        print_table(("partner", "now", "then", f"difference ({pending['currency']})"), rows, title=title)
         if not pending["complete"]:
-            say(f"Only the next {pending['looked']} to lock were looked at; more are pending.")
+            echo(f"Only the next {pending['looked']} to lock were looked at; more are pending.")
     for one in looked_at.get("funding", ()):
         verdict, *others = one["sentences"]
-        say(f"Funding of {one['contract']}: {verdict}", style="red" if one["verdict"] == "unsafe" else "yellow")
+        echo(f"Funding of {one['contract']}: {verdict}", style="red" if one["verdict"] == "unsafe" else "yellow")
         for sentence in others:
-            say(f"  {sentence}")
+            echo(f"  {sentence}")
 
 
 def tell_subscriptions(looked_at: Mapping[str, Any]) -> None:
     """Which messages shops are to send, for what their sources count by."""
     for one in looked_at.get("subscriptions", ()):
-        say(one["explanation"])
+        echo(one["explanation"])
 
 
-def whose(change: Mapping[str, Any]) -> str:
+def partner_names(change: Mapping[str, Any]) -> str:
     if change["others"]:
         return "all others"
     more = change["partner_count"] - len(change["partners"])
     return ", ".join(change["partners"]) + (f" and {more} more" if more else "")
 
 
-def terms_of(terms: Mapping[str, Any] | None) -> str:
+def terms_label(terms: Mapping[str, Any] | None) -> str:
     if terms is None:
         return "none"
     pays = terms["payout"] or f"{terms['rules']} rules"
     return f"{terms['name']} v{terms['version']} ({pays})"
 
 
-def tell(name: str, applied: dict[str, Any]) -> None:
+def print_applied(name: str, applied: dict[str, Any]) -> None:
     """What is in force, and the secrets of what is new: nobody shows them again."""
     same = "" if applied["changed"] else ", unchanged"
-    say(f"Program {name} is in force, version {applied['version']}{same}.", style="green")
+    echo(f"Program {name} is in force, version {applied['version']}{same}.", style="green")
     if applied.get("api_key"):
-        say(f"Its API key, shown this once: {applied['api_key']}")
-    rows = [row for source, made in (applied.get("credentials") or {}).items() for row in told(source, made)]
+        echo(f"Its API key, shown this once: {applied['api_key']}")
+    rows = [row for source, made in (applied.get("credentials") or {}).items() for row in describe_access(source, made)]
     if rows:
-        say("What its new sources need, shown this once:")
-        table(("source", "what", "value"), rows)
+        echo("What its new sources need, shown this once:")
+        print_table(("source", "what", "value"), rows)
 
 
 def new(arguments: argparse.Namespace) -> int:
@@ -118,62 +118,62 @@ def new(arguments: argparse.Namespace) -> int:
         time_zone=arguments.time_zone,
         valid_from=arguments.valid_from or f"{date.today():%Y}-01-01",
     )
-    if read(path, text.encode()) is None:
+    if parse_program(path, text.encode()) is None:
         return 1
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise Usage(f"{path} is there already; name another file with --file.") from None
+        raise UsageError(f"{path} is there already; name another file with --file.") from None
     except OSError as error:
-        raise Usage(f"{path} cannot be written: {error.strerror}.") from error
-    say(f"Wrote {path}, the program {program}. Now: retour program apply {path}", style="green")
+        raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
+    echo(f"Wrote {path}, the program {program}. Now: retour program apply {path}", style="green")
     return 0
 
 
-def listed(arguments: argparse.Namespace) -> int:
-    found = hub_of(arguments).items("/v1/programs", arguments.limit)
+def list_programs(arguments: argparse.Namespace) -> int:
+    found = connect_hub(arguments).items("/v1/programs", arguments.limit)
     if arguments.json:
-        show_json(found)
+        print_json(found)
     else:
         columns = ("program", "name", "currency", "time_zone", "version")
-        table(columns, ([item.get(column) for column in columns] for item in found["items"]))
+        print_table(columns, ([item.get(column) for column in columns] for item in found["items"]))
     return 0
 
 
 def show(arguments: argparse.Namespace) -> int:
-    hub = hub_of(arguments)
-    name = arguments.program or only(programs(hub), "program", "PROGRAM")
+    hub = connect_hub(arguments)
+    name = arguments.program or pick_only(program_ids(hub), "program", "PROGRAM")
     answer = hub.get(f"/v1/programs/{name}")
     if arguments.json or not sys.stdout.isatty():
-        show_json(answer)
+        print_json(answer)
     else:
-        out().print_json(data=answer)
+        stdout_console().print_json(data=answer)
     return 0
 
 
 def check(arguments: argparse.Namespace) -> int:
-    if read(arguments.file, content(arguments.file)) is None:
+    if parse_program(arguments.file, read_file(arguments.file)) is None:
         return 1
-    say(f"{arguments.file} is right.", style="green")
+    echo(f"{arguments.file} is right.", style="green")
     return 0
 
 
-def read(path: Path, body: bytes) -> dict[str, Any] | None:
+def parse_program(path: Path, body: bytes) -> dict[str, Any] | None:
     """The document; None, after a sentence for each line at fault, in the program's language, when it is wrong."""
     from retour.setup.program_file import language_of
-    from retour.setup.program_file import read as judged
+    from retour.setup.program_file import parse_program as judged
 
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise Usage(f"{path} is not UTF-8; save it as UTF-8.") from None
+        raise UsageError(f"{path} is not UTF-8; save it as UTF-8.") from None
     document = judged(text)
     if isinstance(document, dict):
         return document
     language = language_of(text)
     for fault in document:
-        complain(f"{path}:{fault.say_where(language)}")
+        print_error(f"{path}:{fault.located_message(language)}")
     return None
 
 

@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from retour.cli.client import Refused
-from retour.cli.hub import content, hub_and_program
-from retour.cli.screen import counted, say, show_json, table
+from retour.cli.client import ApiError
+from retour.cli.hub import hub_and_program, read_file
+from retour.cli.screen import echo, format_counts, print_json, print_table
 
 
 def rates(arguments: argparse.Namespace) -> int:
@@ -15,22 +15,22 @@ def rates(arguments: argparse.Namespace) -> int:
     path = f"/v1/programs/{program}/rates"
     if arguments.file is None:
         found = hub.get(path, day=arguments.day)
-        show_json(found) if arguments.json else show(found)
+        print_json(found) if arguments.json else print_rates(found)
         return 0
-    media_type, body = media_type_of(arguments.file), content(arguments.file)
+    media_type, body = media_type_of(arguments.file), read_file(arguments.file)
     query = {"dry_run": "true"} if arguments.dry_run else {}
     answer = hub.call("POST", path, body, query=query, content_type=media_type).document
     if answer["state"] == "refused" and not answer["outcomes"]:
-        raise Refused(0, {"code": answer.get("code"), "detail": answer.get("explanation")})
+        raise ApiError(0, {"code": answer.get("code"), "detail": answer.get("explanation")})
     failed = [one for one in answer["outcomes"] if one["outcome"] == "refused"]
     if arguments.json:
-        show_json(answer)
+        print_json(answer)
     else:
         dry = "nothing is written; it would be " if arguments.dry_run else ""
-        say(f"{answer.get('batch') or 'dry run'}: {dry}{counted(answer['counts'])}.")
+        echo(f"{answer.get('batch') or 'dry run'}: {dry}{format_counts(answer['counts'])}.")
         if failed:
             columns = ("record", "code", "explanation")
-            table(columns, ([row.get(column) for column in columns] for row in failed))
+            print_table(columns, ([row.get(column) for column in columns] for row in failed))
     return 1 if failed else 0
 
 
@@ -38,11 +38,11 @@ def media_type_of(path: Path) -> str:
     return "application/json" if path.suffix.lower() == ".json" else "text/csv"
 
 
-def show(found: dict[str, Any]) -> None:
+def print_rates(found: dict[str, Any]) -> None:
     columns = ("currency", "rate", "from", "until", "batch")
     rows = ([one[column] or "" for column in columns] for one in found["items"])
-    say(f"One unit of each currency in {found['currency']} on {found['day']}:")
-    table(columns, rows)
+    echo(f"One unit of each currency in {found['currency']} on {found['day']}:")
+    print_table(columns, rows)
     for one in found["items"]:
         if not one["holds"]:
-            say(f"No rate of {one['currency']} holds on that day.", style="yellow")
+            echo(f"No rate of {one['currency']} holds on that day.", style="yellow")

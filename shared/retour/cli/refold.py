@@ -5,7 +5,7 @@ from collections import Counter
 from typing import Any
 
 from retour.cli.hub import hub_and_program
-from retour.cli.screen import counted, progress, say, show_json, table
+from retour.cli.screen import echo, format_counts, print_json, print_table, progress_bar
 
 
 def refold(arguments: argparse.Namespace) -> int:
@@ -16,7 +16,7 @@ def refold(arguments: argparse.Namespace) -> int:
     found: list[dict[str, Any]] = []
     batches: list[str] = []
     looked = 0
-    with progress("looking at open actions"):
+    with progress_bar("looking at open actions"):
         while True:
             answer = hub.post(path, {}, dry_run=arguments.dry_run or None, cursor=cursor)
             counts += Counter(answer["counts"])
@@ -26,19 +26,19 @@ def refold(arguments: argparse.Namespace) -> int:
             if cursor is None:
                 break
     if arguments.json:
-        show_json({"batches": batches, "counts": counts, "looked": looked, "differences": found})
+        print_json({"batches": batches, "counts": counts, "looked": looked, "differences": found})
     elif not found:
-        say(f"{looked} open actions were booked by older rules; today's come to the same.")
+        echo(f"{looked} open actions were booked by older rules; today's come to the same.")
     else:
-        rows = ([one["id"], one["partner"], *moved(one, "amount"), *moved(one, "payout"), *moved(one, "locks_at")]
+        rows = ([one["id"], one["partner"], *before_and_after(one, "amount"), *before_and_after(one, "payout"), *before_and_after(one, "locks_at")]
                 for one in found)  # fmt: skip
         columns = ("action", "partner", "amount", "today", "payout", "today", "locks", "today")
-        table(columns, rows)
+        print_table(columns, rows)
         dry = "nothing is written; it would be " if arguments.dry_run else ""
-        say(f"{', '.join(batches) or 'dry run'}: {dry}{counted(counts)}.")
+        echo(f"{', '.join(batches) or 'dry run'}: {dry}{format_counts(counts)}.")
     return 1 if counts["refused"] else 0
 
 
-def moved(one: dict[str, Any], name: str) -> tuple[str, str]:
+def before_and_after(one: dict[str, Any], name: str) -> tuple[str, str]:
     before, after = one[name]["before"] or "–", one[name]["after"] or "–"
     return before, "same" if before == after else after

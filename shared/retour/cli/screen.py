@@ -23,56 +23,56 @@ COLOURS = {
 }  # fmt: skip
 
 
-def out() -> Console:
+def stdout_console() -> Console:
     return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, soft_wrap=False)
 
 
-def err() -> Console:
+def stderr_console() -> Console:
     return Console(stderr=True, highlight=False)
 
 
-def say(sentence: str, style: str | None = None) -> None:
-    out().print(Text(sentence, style=style or ""), soft_wrap=True)
+def echo(sentence: str, style: str | None = None) -> None:
+    stdout_console().print(Text(sentence, style=style or ""), soft_wrap=True)
 
 
-def complain(sentence: str, code: str = "") -> None:
+def print_error(sentence: str, code: str = "") -> None:
     line = Text("retour: ", style="bold red").append(sentence, style="not bold default")
     if code:
         line.append(f" [{code}]", style="dim")
-    err().print(line, soft_wrap=True)
+    stderr_console().print(line, soft_wrap=True)
 
 
-def show_json(document: Any) -> None:
+def print_json(document: Any) -> None:
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
-def cell(value: Any) -> Text:
+def styled_cell(value: Any) -> Text:
     if value is None:
         return Text("")
     words = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return Text(words, style=COLOURS.get(words, ""))
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
     grid = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for column in columns:
         right = column in ("amount", "payout", "rows", "size", "quantity", "sold")
         grid.add_column(column, justify="right" if right else "left", overflow="fold")
     for row in rows:
-        grid.add_row(*(value if isinstance(value, Text) else cell(value) for value in row))
-    out().print(grid)
+        grid.add_row(*(value if isinstance(value, Text) else styled_cell(value) for value in row))
+    stdout_console().print(grid)
 
 
-def facts(pairs: Iterable[tuple[str, Any]]) -> None:
+def print_facts(pairs: Iterable[tuple[str, Any]]) -> None:
     """One thing, fact by fact; what is empty is left out."""
     grid = Table.grid(padding=(0, 2))
     for name, value in pairs:
         if value not in (None, "", {}, []):
-            grid.add_row(Text(name, style="dim"), cell(value))
-    out().print(grid)
+            grid.add_row(Text(name, style="dim"), styled_cell(value))
+    stdout_console().print(grid)
 
 
-def counted(counts: Mapping[str, int]) -> str:
+def format_counts(counts: Mapping[str, int]) -> str:
     """`3 applied, 1 refused`"""
     return ", ".join(f"{number} {outcome}" for outcome, number in counts.items() if number) or "nothing"
 
@@ -82,11 +82,11 @@ PERCENT = 100
 
 
 @contextmanager
-def progress(what: str, total: int | None = None) -> Iterator["Bar"]:
+def progress_bar(what: str, total: int | None = None) -> Iterator["Bar"]:
     """A bar on the terminal (a spinner where the end is not known); nothing where nobody looks."""
     columns = [SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn()]
     counter = MofNCompleteColumn() if total and total != PERCENT else TimeElapsedColumn()
-    with Progress(*columns, counter, console=err(), transient=True, disable=not sys.stderr.isatty()) as bars:
+    with Progress(*columns, counter, console=stderr_console(), transient=True, disable=not sys.stderr.isatty()) as bars:
         yield Bar(bars, bars.add_task(what, total=total))
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from retour.cli.client import Usage
+from retour.cli.client import UsageError
 from retour.cli.hub import hub_and_program
-from retour.cli.screen import facts, say, show_json, table
+from retour.cli.screen import echo, print_facts, print_json, print_table
 
 
 def statements(arguments: argparse.Namespace) -> int:
@@ -15,9 +15,9 @@ def statements(arguments: argparse.Namespace) -> int:
     path = f"/v1/programs/{program}/statements"
     if arguments.id is None:
         if arguments.csv:
-            raise Usage("Which statement? `retour statements` lists them; say its ID before --csv.")
+            raise UsageError("Which statement? `retour statements` lists them; say its ID before --csv.")
         found = hub.items(path, arguments.limit, partner=arguments.partner, billing_group=arguments.group)
-        show_json(found) if arguments.json else listed(found["items"])
+        print_json(found) if arguments.json else listed(found["items"])
         return 0
     one = f"{path}/{quote(arguments.id, safe='~')}"
     if arguments.csv:
@@ -25,7 +25,7 @@ def statements(arguments: argparse.Namespace) -> int:
         save(arguments.csv, body)
         return 0
     found = hub.get(one)
-    show_json(found) if arguments.json else show(found)
+    print_json(found) if arguments.json else show(found)
     return 0
 
 
@@ -33,23 +33,23 @@ def save(path: Path, body: bytes) -> None:
     try:
         path.write_bytes(body)
     except OSError as error:
-        raise Usage(f"{path} cannot be written: {error.strerror}.") from error
-    say(f"Wrote {path}.", style="green")
+        raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
+    echo(f"Wrote {path}.", style="green")
 
 
 def listed(items: list[dict[str, Any]]) -> None:
     columns = ("number", "partner", "billing_group", "day", "actions", "total", "currency", "due", "id")
-    table(columns, ([item[column] for column in columns] for item in items))
+    print_table(columns, ([item[column] for column in columns] for item in items))
 
 
 def show(found: dict[str, Any]) -> None:
-    say(f"{found['number']}: {found['total']} {found['currency']} to {found['partner']}, due on {found['due']}.")
+    echo(f"{found['number']}: {found['total']} {found['currency']} to {found['partner']}, due on {found['due']}.")
     names = ("billing_group", "day", "since", "until", "issued_at")
-    facts([(name.replace("_", " "), found[name]) for name in names])
+    print_facts([(name.replace("_", " "), found[name]) for name in names])
     columns = ("action_id", "order_id", "event_time", "locked_at", "state", "amount", "currency", "payout")
-    table(columns, ([line[column] for column in columns] for line in found["lines"]))
+    print_table(columns, ([line[column] for column in columns] for line in found["lines"]))
     if len(found["lines"]) < found["actions"]:
-        say(f"{len(found['lines'])} of {found['actions']} lines; --csv FILE has all.")
+        echo(f"{len(found['lines'])} of {found['actions']} lines; --csv FILE has all.")
 
 
 def billing_groups(arguments: argparse.Namespace) -> int:
@@ -58,24 +58,26 @@ def billing_groups(arguments: argparse.Namespace) -> int:
     path = f"/v1/programs/{program}/billing-groups"
     found = hub.post(path, {"draft": text_of(arguments.file)}) if arguments.file else hub.get(path)
     if arguments.json:
-        show_json(found)
+        print_json(found)
         return 0
     if not found["declared"]:
-        say("The program declares no billing groups: no statements are made.", style="yellow")
+        echo("The program declares no billing groups: no statements are made.", style="yellow")
     columns = ("name", "statement_day", "paid", "minimum_payout", "series")
-    table(columns, ([one[column] for column in columns] for one in found["items"]))
+    print_table(columns, ([one[column] for column in columns] for one in found["items"]))
     rows = [(one["billing_group"], one["day"], one["days"] or "", one["actions"], one["payout"], one["due"])
             for one in found["coming"]]  # fmt: skip
-    table(("billing group", "next statement", "days in it", "actions", "payout", "due"), rows, title="As it stands")
+    print_table(
+        ("billing group", "next statement", "days in it", "actions", "payout", "due"), rows, title="As it stands"
+    )
     if not found["complete"]:
-        say("More actions than can be looked at are to come; the sums are too small.")
+        echo("More actions than can be looked at are to come; the sums are too small.")
     return 0
 
 
 def text_of(path: Path) -> str:
-    from retour.cli.hub import content
+    from retour.cli.hub import read_file
 
     try:
-        return content(path).decode("utf-8-sig")
+        return read_file(path).decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise Usage(f"{path} is not UTF-8; save it as UTF-8.") from None
+        raise UsageError(f"{path} is not UTF-8; save it as UTF-8.") from None

@@ -10,10 +10,10 @@ from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from pathlib import Path
 
-from retour.cli.client import NoHub, Refused, Usage
+from retour.cli.client import ApiError, HubUnreachableError, UsageError
 
 SECONDS = 120
-KINDS = {".csv": ("text", "csv"), ".tsv": ("text", "tab-separated-values"), ".zip": ("application", "zip")}
+MEDIA_TYPES = {".csv": ("text", "csv"), ".tsv": ("text", "tab-separated-values"), ".zip": ("application", "zip")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,19 +27,21 @@ class Login:
     known_hosts: Path | None = None
 
 
-def sftp(login: Login, file: Path, name: str) -> None:
+def upload_by_sftp(login: Login, file: Path, name: str) -> None:
     """Upload by the OpenSSH client. The hub reads a file only when its upload is complete."""
-    ended = sftp_run(login, f"put {quoted(str(file))} {quoted(name)}\n")
+    ended = run_sftp(login, f"put {quote_sftp_name(str(file))} {quote_sftp_name(name)}\n")
     if ended.returncode:
         said = ended.stderr.strip().splitlines()
-        raise NoHub(
+        raise HubUnreachableError(
             f"The upload to {login.user}@{login.host}:{login.port} failed: {said[-1] if said else 'no reason given'}"
         )
 
 
-def sftp_run(login: Login, batch: str) -> subprocess.CompletedProcess[str]:
+def run_sftp(login: Login, batch: str) -> subprocess.CompletedProcess[str]:
     if not shutil.which("sftp"):
-        raise Usage("The OpenSSH client `sftp` is not installed. On Debian and Ubuntu: apt-get install openssh-client")
+        raise UsageError(
+            "The OpenSSH client `sftp` is not installed. On Debian and Ubuntu: apt-get install openssh-client"
+        )
     command = ["sftp", "-q", "-b", "-", "-P", str(login.port), "-o", "BatchMode=yes", "-o", "ConnectTimeout=15"]
     if login.identity:
         command += ["-i", login.identity, "-o", "IdentitiesOnly=yes"]
@@ -49,10 +51,10 @@ def sftp_run(login: Login, batch: str) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(command, input=batch, capture_output=True, text=True, timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        raise NoHub(f"{login.host}:{login.port} took longer than {SECONDS} seconds.") from None
+        raise HubUnreachableError(f"{login.host}:{login.port} took longer than {SECONDS} seconds.") from None
 
 
-def quoted(name: str) -> str:
+def quote_sftp_name(name: str) -> str:
     """A name as a batch of `sftp` reads it."""
     return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
@@ -65,7 +67,7 @@ class Envelope:
     recipient: str
 
 
-def mail(envelope: Envelope, name: str, body: bytes, subject: str = "Returns") -> None:
+def send_mail(envelope: Envelope, name: str, body: bytes, subject: str = "Returns") -> None:
     """Mail with the file attached."""
     message = EmailMessage()
     message["From"] = envelope.sender
@@ -74,7 +76,7 @@ def mail(envelope: Envelope, name: str, body: bytes, subject: str = "Returns") -
     message["Date"] = formatdate(localtime=True)
     message["Message-ID"] = make_msgid(domain=envelope.sender.rpartition("@")[2] or "localhost")
     message.set_content(f"Attached: {name}\n")
-    kind, subkind = KINDS.get(Path(name).suffix.lower(), ("application", "octet-stream"))
+    kind, subkind = MEDIA_TYPES.get(Path(name).suffix.lower(), ("application", "octet-stream"))
     message.add_attachment(body, maintype=kind, subtype=subkind, filename=name)
     where = f"{envelope.host}:{envelope.port}"
     try:
@@ -85,28 +87,28 @@ def mail(envelope: Envelope, name: str, body: bytes, subject: str = "Returns") -
             server.send_message(message)
     except smtplib.SMTPRecipientsRefused as refused:
         reply = next(iter(refused.recipients.values()))
-        raise Refused(
-            reply[0], {"detail": f"{where} does not take mail for that address: {text(reply[1])}"}
+        raise ApiError(
+            reply[0], {"detail": f"{where} does not take mail for that address: {decode_reply(reply[1])}"}
         ) from refused
     except smtplib.SMTPResponseException as refused:
-        raise Refused(
-            refused.smtp_code, {"detail": f"{where} refused the mail: {text(refused.smtp_error)}"}
+        raise ApiError(
+            refused.smtp_code, {"detail": f"{where} refused the mail: {decode_reply(refused.smtp_error)}"}
         ) from refused
     except (OSError, smtplib.SMTPException) as error:
-        raise NoHub(f"No mail server answers at {where} ({error}).") from error
+        raise HubUnreachableError(f"No mail server answers at {where} ({error}).") from error
 
 
-def text(said: bytes | str) -> str:
+def decode_reply(said: bytes | str) -> str:
     return said.decode("utf-8", "replace") if isinstance(said, bytes) else said
 
 
-def put(url: str, body: bytes) -> None:
+def put_to_url(url: str, body: bytes) -> None:
     """To a pre-signed address."""
     request = urllib.request.Request(url, body, {"Content-Type": "application/octet-stream"}, method="PUT")
     try:
         with urllib.request.urlopen(request, timeout=SECONDS):
             return
     except urllib.error.HTTPError as error:
-        raise Refused(error.code, {"detail": f"The upload was refused with status {error.code}."}) from error
+        raise ApiError(error.code, {"detail": f"The upload was refused with status {error.code}."}) from error
     except OSError as error:
-        raise NoHub(f"The upload failed ({error}).") from error
+        raise HubUnreachableError(f"The upload failed ({error}).") from error

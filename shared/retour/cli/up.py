@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import retour
-from retour.cli.client import Usage
+from retour.cli.client import UsageError
 
 ROOT = Path(retour.__file__).resolve().parents[2]
 INFRA = ROOT / "infra"
@@ -24,7 +24,7 @@ def local_hub(
 ) -> tuple[list[str], dict[str, str]]:
     """The command that runs the local hub, and its environment."""
     if not (INFRA / "local/__main__.py").is_file():
-        raise Usage("The local hub runs from a checkout of Retour: git clone, make install, .venv/bin/retour up")
+        raise UsageError("The local hub runs from a checkout of Retour: git clone, make install, .venv/bin/retour up")
     command = [sys.executable, "-m", "local", "--port", str(port), "--data", str(data)]
     command += ["--ready-file", str(ready_file or Path(data) / "ready.json")]
     command += ["--now", now] if now else []

@@ -4,54 +4,54 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from retour.connection_test.steps import Course
+from retour.connection_test.steps import StepRecorder
 from retour.domain.program import Program, Source
-from retour.remote import RemoteError, Server, Watch, address
-from retour.remote.visit import marker, open_server, place, unwanted
+from retour.remote import FileClient, RemoteError, StepObserver, address
+from retour.remote.visit import is_marker, open_server, server_url, skip_reason
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
 
-LONG_AGO = datetime.min.replace(tzinfo=UTC)
-Open = Callable[[Mapping[str, Any], Mapping[str, Any], bool, Watch], Server]
+DISTANT_PAST = datetime.min.replace(tzinfo=UTC)
+OpenServer = Callable[[Mapping[str, Any], Mapping[str, Any], bool, StepObserver], FileClient]
 PORTS = {"sftp": 22, "ftp": 21, "ftps": 21}
 
 
-def attempt(
+def run_steps(
     hub: "Hub",
     program: Program,
     source: Source,
-    course: Course,
+    recorder: StepRecorder,
     *,
     resolve: address.Resolve = address.resolve,
-    open_server: Open = open_server,
+    open_server: OpenServer = open_server,
 ) -> None:
     options, secret = source.options, hub.secret(program.id, source.name)
-    course.done("secret", f"TRIED_PULL_SECRET_{credential(hub, program, source).upper()}")
+    recorder.record_done("secret", f"TRIED_PULL_SECRET_{require_credential(hub, program, source).upper()}")
 
     host, port = options["host"], int(options.get("port", PORTS[options["protocol"]]))
-    found = address.checked(host, port, allow_private=hub.settings.allow_private_hosts, resolve=resolve)
-    course.done("resolve", host=host, address=", ".join(found))
+    found = address.resolve_public(host, port, allow_private=hub.settings.allow_private_hosts, resolve=resolve)
+    recorder.record_done("resolve", host=host, address=", ".join(found))
 
     def watch(step: str, seen: dict[str, Any]) -> None:
-        course.done(step, recognised(seen) if step == "trust" else "", **seen)
+        recorder.record_done(step, trust_code(seen) if step == "trust" else "", **seen)
 
     server = open_server(options, secret, hub.settings.allow_private_hosts, watch)
     try:
         folder, pattern = str(options.get("folder", "")), options.get("pattern", "*")
-        files = server.files(folder, lambda name: not unwanted(name, pattern))
-        course.done("folder", place=place(options), count=len(files))
-        taken = [file for file in files if not unwanted(file.name, pattern) and not marker(file.name)]
+        files = server.files(folder, lambda name: not skip_reason(name, pattern))
+        recorder.record_done("folder", place=server_url(options), count=len(files))
+        taken = [file for file in files if not skip_reason(file.name, pattern) and not is_marker(file.name)]
         if taken:
-            newest = max(taken, key=lambda file: (file.modified or LONG_AGO, file.name))
-            course.done("newest", name=newest.name, size=newest.size, count=len(taken), pattern=pattern)
+            newest = max(taken, key=lambda file: (file.modified or DISTANT_PAST, file.name))
+            recorder.record_done("newest", name=newest.name, size=newest.size, count=len(taken), pattern=pattern)
         else:
-            course.warned("newest", "TRIED_PULL_NEWEST_NONE", pattern=pattern)
+            recorder.record_warning("newest", "TRIED_PULL_NEWEST_NONE", pattern=pattern)
     finally:
         server.close()
 
 
-def credential(hub: "Hub", program: Program, source: Source) -> str:
+def require_credential(hub: "Hub", program: Program, source: Source) -> str:
     """What there is to log in with; RemoteError while there is nothing."""
     secret = hub.secret(program.id, source.name)
     held = next((name for name in ("private_key", "password") if secret.get(name)), None)
@@ -60,7 +60,7 @@ def credential(hub: "Hub", program: Program, source: Source) -> str:
     return held
 
 
-def recognised(seen: dict[str, Any]) -> str:
+def trust_code(seen: dict[str, Any]) -> str:
     """By what the server was known to be the right one."""
     if "fingerprint" in seen:
         return "TRIED_PULL_TRUST_HOST_KEY"

@@ -3,45 +3,45 @@
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from retour.connection_test.steps import Course
+from retour.connection_test.steps import StepRecorder
 from retour.domain.program import Program, Source
-from retour.remote import RemoteError, address, words
-from retour.setup.logins import Login, comment, fingerprint, login, user
+from retour.remote import RemoteError, address, sanitise_message
+from retour.setup.logins import SftpLogin, find_login, fingerprint, key_comment, sftp_user
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
 
 SECONDS = 8
-LISTED = 1000
-USUAL_PORT = 22
+LIST_MAX = 1000
+DEFAULT_PORT = 22
 
 
-def attempt(hub: "Hub", program: Program, source: Source, course: Course) -> None:
-    keys, name = source.options.get("public_keys", ()), user(program, source)
+def run_steps(hub: "Hub", program: Program, source: Source, recorder: StepRecorder) -> None:
+    keys, name = source.options.get("public_keys", ()), sftp_user(program, source)
     if keys or not hub.settings.is_local:
-        found = declared(hub, program, source)
-        course.done("keys", count=len(found), keys=", ".join(found))
-        let_in = login(hub, name)
+        found = declared_keys(hub, program, source)
+        recorder.record_done("keys", count=len(found), keys=", ".join(found))
+        let_in = find_login(hub, name)
         if let_in is None:
             raise RemoteError("SFTP_LOGIN_UNKNOWN", user=name)
-        course.done("login", user=name, count=len(let_in.keys))
+        recorder.record_done("login", user=name, count=len(let_in.keys))
     else:
-        course.warned("keys", "SFTP_ONLY_OUR_OWN_KEY")
-        course.done("login", user=name, count=1)
+        recorder.record_warning("keys", "SFTP_ONLY_OUR_OWN_KEY")
+        recorder.record_done("login", user=name, count=1)
 
     if not hub.settings.sftp_address:
         raise RemoteError("SFTP_NOT_OFFERED")
-    course.done(
+    recorder.record_done(
         "server",
         address=hub.settings.sftp_address,
-        said=greeting(hub.settings.sftp_address, hub.settings.allow_private_hosts),
+        said=read_greeting(hub.settings.sftp_address, hub.settings.allow_private_hosts),
     )
 
-    lying = sum(1 for _ in islice(hub.inbox.keys(f"{Login(program, source).folder}/"), LISTED))
-    course.done("folder", folder="/", count=lying)
+    lying = sum(1 for _ in islice(hub.inbox.keys(f"{SftpLogin(program, source).folder}/"), LIST_MAX))
+    recorder.record_done("folder", folder="/", count=lying)
 
 
-def declared(hub: "Hub", program: Program, source: Source) -> list[str]:
+def declared_keys(hub: "Hub", program: Program, source: Source) -> list[str]:
     """The keys as people compare them; RemoteError while there is none, or one cannot be used."""
     keys = source.options.get("public_keys", ())
     if not keys and not hub.settings.is_local:
@@ -49,17 +49,17 @@ def declared(hub: "Hub", program: Program, source: Source) -> list[str]:
     for number, line in enumerate(keys, 1):
         if fingerprint(line) is None:
             raise RemoteError("SFTP_KEY_UNREADABLE", number=number, key=f"{line[:30]}…")
-    return [f"{comment(line)} {fingerprint(line)}".strip() for line in keys]
+    return [f"{key_comment(line)} {fingerprint(line)}".strip() for line in keys]
 
 
-def greeting(where: str, allow_private: bool) -> str:
+def read_greeting(where: str, allow_private: bool) -> str:
     """What the server says first, before anybody is known: `SSH-2.0-…`."""
     host, _, port = where.partition(":")
-    with address.connect(host, int(port or USUAL_PORT), SECONDS, allow_private=allow_private) as sock:
+    with address.connect(host, int(port or DEFAULT_PORT), SECONDS, allow_private=allow_private) as sock:
         try:
-            said = words(sock.recv(255).decode("latin-1"))
+            said = sanitise_message(sock.recv(255).decode("latin-1"))
         except OSError as error:
-            said = words(error)
+            said = sanitise_message(error)
     if not said.startswith("SSH-"):
-        raise RemoteError("NOT_STARTED", host=host, port=port or USUAL_PORT, said=said)
+        raise RemoteError("NOT_STARTED", host=host, port=port or DEFAULT_PORT, said=said)
     return said

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
-from retour.domain.times import instant, text
-from retour.remote import RemoteError, words
+from retour.domain.times import format_instant, parse_instant
+from retour.remote import RemoteError, sanitise_message
 from retour.sentences import sentence
 from retour.setup.credentials import shop_secrets
 
@@ -21,8 +21,8 @@ STEPS: Mapping[Channel, tuple[str, ...]] = {
 }
 OPEN, RUNNING, WAITING, DONE, WARNED, FAILED = "open", "running", "waiting", "done", "warned", "failed"
 PASSED = "passed"
-KEPT = "trial"
-LONGEST = timedelta(minutes=3)
+STATE_KEY = "trial"
+TEST_MAX = timedelta(minutes=3)
 """A trial that is not over by then was never taken up, or its function was killed."""
 
 
@@ -52,7 +52,7 @@ class Step:
 
 
 @dataclass(slots=True)
-class Trial:
+class ConnectionTest:
     """A trial as far as it has come; every step is kept as it is done, so that whoever waits sees it move."""
 
     id: str
@@ -64,34 +64,34 @@ class Trial:
     finished_at: datetime | None = None
 
     @classmethod
-    def begun(cls, id: str, source: Source, by: str, at: datetime) -> "Trial":
+    def start(cls, id: str, source: Source, by: str, at: datetime) -> "ConnectionTest":
         return cls(id, source.channel, by, at, [Step(name) for name in steps_of(source)])
 
     @classmethod
-    def kept(cls, state: State) -> "Trial | None":
+    def load(cls, state: State) -> "ConnectionTest | None":
         """The last one of a source."""
-        doc = state.get(KEPT)
+        doc = state.get(STATE_KEY)
         if doc is None:
             return None
-        moments = {name: instant(doc[name]) if doc[name] else None for name in ("waits_until", "finished_at")}
+        moments = {name: parse_instant(doc[name]) if doc[name] else None for name in ("waits_until", "finished_at")}
         return cls(
             id=doc["id"],
             channel=Channel(doc["channel"]),
             by=doc["by"],
-            started_at=instant(doc["started_at"]),
+            started_at=parse_instant(doc["started_at"]),
             steps=[Step(**step) for step in doc["steps"]],
             **moments,
         )
 
-    def keep(self, state: State) -> None:
+    def save(self, state: State) -> None:
         moments = {name: getattr(self, name) for name in ("started_at", "waits_until", "finished_at")}
         state.put(
-            KEPT,
+            STATE_KEY,
             {
                 "id": self.id,
                 "channel": self.channel.value,
                 "by": self.by,
-                **{name: text(at) if at else None for name, at in moments.items()},
+                **{name: format_instant(at) if at else None for name, at in moments.items()},
                 "steps": [
                     {"name": one.name, "state": one.state, "code": one.code, "details": one.details, "at": one.at}
                     for one in self.steps
@@ -102,35 +102,35 @@ class Trial:
     # Where it stands
 
     @property
-    def next(self) -> Step | None:
+    def current_step(self) -> Step | None:
         """The step that is tried now."""
         return next((step for step in self.steps if step.state in (OPEN, RUNNING, WAITING)), None)
 
     def state(self, now: datetime) -> str:
         if any(step.state == FAILED for step in self.steps) or self.is_lost(now):
             return FAILED
-        if self.next is None:
+        if self.current_step is None:
             return WARNED if any(step.state == WARNED for step in self.steps) else PASSED
         return WAITING if self.waits_until else RUNNING
 
     def is_lost(self, now: datetime) -> bool:
-        until = self.waits_until or self.started_at + LONGEST
-        return self.next is not None and self.finished_at is None and until < now
+        until = self.waits_until or self.started_at + TEST_MAX
+        return self.current_step is not None and self.finished_at is None and until < now
 
     def is_over(self, now: datetime) -> bool:
         return self.state(now) not in (RUNNING, WAITING)
 
     # What becomes of a step
 
-    def settle(self, name: str, state: str, code: str, at: datetime, details: Mapping[str, Any]) -> None:
+    def set_step(self, name: str, state: str, code: str, at: datetime, details: Mapping[str, Any]) -> None:
         step = next(one for one in self.steps if one.name == name)
-        step.state, step.code, step.at = state, code, text(at)
-        step.details = {key: words(value, most=1000) for key, value in details.items()}
+        step.state, step.code, step.at = state, code, format_instant(at)
+        step.details = {key: sanitise_message(value, most=1000) for key, value in details.items()}
 
     def fail(self, code: str, at: datetime, details: Mapping[str, Any]) -> None:
         """The step under way did not work; those after it were not tried."""
-        if self.next is not None:
-            self.settle(self.next.name, FAILED, code, at, details)
+        if self.current_step is not None:
+            self.set_step(self.current_step.name, FAILED, code, at, details)
         self.finished_at = at
 
     # How it is told
@@ -140,14 +140,14 @@ class Trial:
             "id": self.id,
             "state": self.state(now),
             "by": self.by,
-            "started_at": text(self.started_at),
-            "finished_at": text(self.finished_at) if self.finished_at else None,
-            "steps": [self.told(step, language, now) for step in self.steps],
+            "started_at": format_instant(self.started_at),
+            "finished_at": format_instant(self.finished_at) if self.finished_at else None,
+            "steps": [self.step_document(step, language, now) for step in self.steps],
         }
 
-    def told(self, step: Step, language: str, now: datetime) -> dict[str, Any]:
-        lost = step is self.next and self.is_lost(now)
-        under_way = step is self.next and self.finished_at is None and step.state == OPEN
+    def step_document(self, step: Step, language: str, now: datetime) -> dict[str, Any]:
+        lost = step is self.current_step and self.is_lost(now)
+        under_way = step is self.current_step and self.finished_at is None and step.state == OPEN
         code = ("MAIL_NOT_SEEN" if self.waits_until else "TRIAL_NOT_TAKEN_UP") if lost else step.code
         return {
             "step": step.name,
@@ -162,29 +162,29 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class StepRecorder:
     """A trial under way: each step that is done, warned of or waited for is kept at once."""
 
-    trial: Trial
+    test: ConnectionTest
     state: State
     clock: Any
 
-    def done(self, step: str, code: str = "", **details: Any) -> None:
-        self._settled(step, DONE, code, details)
+    def record_done(self, step: str, code: str = "", **details: Any) -> None:
+        self._record(step, DONE, code, details)
 
-    def warned(self, step: str, code: str, **details: Any) -> None:
+    def record_warning(self, step: str, code: str, **details: Any) -> None:
         """It works, and somebody should know something about it."""
-        self._settled(step, WARNED, code, details)
+        self._record(step, WARNED, code, details)
 
-    def waiting(self, step: str, code: str, until: datetime, **details: Any) -> None:
+    def record_waiting(self, step: str, code: str, until: datetime, **details: Any) -> None:
         """Somebody outside has to do something now."""
-        self.trial.waits_until = until
-        self._settled(step, WAITING, code, details)
+        self.test.waits_until = until
+        self._record(step, WAITING, code, details)
 
-    def _settled(self, step: str, state: str, code: str, details: Mapping[str, Any]) -> None:
-        usual = f"TRIED_{self.trial.channel.upper()}_{step.upper()}"
+    def _record(self, step: str, state: str, code: str, details: Mapping[str, Any]) -> None:
+        usual = f"TRIED_{self.test.channel.upper()}_{step.upper()}"
         now = self.clock()
-        if now > self.trial.started_at + LONGEST:
-            raise RemoteError("TOO_SLOW", most=LONGEST)
-        self.trial.settle(step, state, code or usual, now, details)
-        self.trial.keep(self.state)
+        if now > self.test.started_at + TEST_MAX:
+            raise RemoteError("TOO_SLOW", most=TEST_MAX)
+        self.test.set_step(step, state, code or usual, now, details)
+        self.test.save(self.state)

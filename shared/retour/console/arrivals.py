@@ -8,23 +8,23 @@ from typing import Any
 
 from markupsafe import Markup
 
-from retour.api import admission, paging
-from retour.api.paging import Place
-from retour.console import charts, counted
-from retour.console.visit import Visit
+from retour.api import authorization, paging
+from retour.api.paging import ListPosition
+from retour.console import charts, program_counts
+from retour.console.page_context import PageContext
 from retour.domain.calendar import local_day
-from retour.domain.delivery import Kind, received_at
+from retour.domain.delivery import DeliveryKind, receipt_time
 from retour.domain.program import Source
-from retour.domain.times import instant
-from retour.schedule.arrivals import NOT_LOOKED_AT
-from retour.schedule.due import EXPECTED
-from retour.store.deliveries import Header
+from retour.domain.times import parse_instant
+from retour.schedule.due import EXPECTED_NOTE
+from retour.schedule.hourly_counts import UNCOUNTED_ROWS
+from retour.store.deliveries import DeliveryHeader
 
 DAYS = 14
-LIVE = 60
+LIVE_MAX = 60
 """Deliveries since the last hour that is counted, as many as a page looks at."""
 LATEST = 10
-LOOKED_AT = 100
+ORDERS_LOOKUP_MAX = 100
 """Orders looked up for them."""
 
 
@@ -37,21 +37,21 @@ class Arrivals:
 
     hours: Mapping[datetime, Mapping[str, Any]]
     until: datetime | None
-    since: Sequence[Header]
+    since: Sequence[DeliveryHeader]
     cut: bool
-    latest: Sequence[Header]
+    latest: Sequence[DeliveryHeader]
 
 
-def of(visit: Visit) -> Arrivals:
+def load_arrivals(context: PageContext) -> Arrivals:
     """Looked up once for a page."""
-    if "arrivals" not in visit.memory:
-        visit.memory["arrivals"] = looked_up(visit)
-    found: Arrivals = visit.memory["arrivals"]
+    if "arrivals" not in context.memory:
+        context.memory["arrivals"] = collect_arrivals(context)
+    found: Arrivals = context.memory["arrivals"]
     return found
 
 
-def looked_up(visit: Visit) -> Arrivals:
-    now, rollups = visit.hub.now(), counted.store(visit)
+def collect_arrivals(context: PageContext) -> Arrivals:
+    now, rollups = context.hub.now(), program_counts.rollup_store(context)
     days = [f"{now - timedelta(days=back):%Y%m%d}" for back in range(DAYS + 1)]
     until = rollups.counted_until()
     hours = {
@@ -59,22 +59,22 @@ def looked_up(visit: Visit) -> Arrivals:
         for day, doc in rollups.days(days).items()
         for hour, brought in doc["hours"].items()
     }
-    today, first = admission.days(visit.hub, visit.program)
-    newest = (one for one in paging.headers(visit.reader.deliveries, Place(today), max(first, days[-1]))
-              if isinstance(one, Header) and one.delivery.kind not in (Kind.PROGRAM, Kind.RATES))  # fmt: skip
-    latest: list[Header] = []
-    since: list[Header] = []
+    today, first = authorization.day_bounds(context.hub, context.program)
+    newest = (one for one in paging.scan_headers(context.reader.deliveries, ListPosition(today), max(first, days[-1]))
+              if isinstance(one, DeliveryHeader) and one.delivery.kind not in (DeliveryKind.PROGRAM, DeliveryKind.RATES))  # fmt: skip
+    latest: list[DeliveryHeader] = []
+    since: list[DeliveryHeader] = []
     for header in newest:
         is_new = until is None or header.delivery.received_at >= until
         since += [header] if is_new else []
         latest += [header] if len(latest) < LATEST else []
-        if len(since) == LIVE or (not is_new and len(latest) == LATEST):
+        if len(since) == LIVE_MAX or (not is_new and len(latest) == LATEST):
             break
-    return Arrivals(hours, until, since, len(since) == LIVE, latest)
+    return Arrivals(hours, until, since, len(since) == LIVE_MAX, latest)
 
 
 @dataclass(frozen=True)
-class Line:
+class SourceRow:
     """One source and its last days."""
 
     name: str
@@ -87,13 +87,13 @@ class Line:
 
     @property
     def last_at(self) -> datetime:
-        return received_at(self.last)
+        return receipt_time(self.last)
 
 
-def lines(visit: Visit) -> list[Line]:
-    zone, program, seen = visit.program.time_zone, visit.program, of(visit)
-    days = [visit.today - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
-    silent = {subject: str(doc["deadline"]) for subject, doc in visit.reader.deliveries.due("silent")}
+def source_rows(context: PageContext) -> list[SourceRow]:
+    zone, program, seen = context.program.time_zone, context.program, load_arrivals(context)
+    days = [context.today - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
+    silent = {subject: str(doc["deadline"]) for subject, doc in context.reader.deliveries.due("silent")}
     counts: dict[str, dict[date, Counter[str]]] = {}
     last: dict[str, tuple[str, str]] = {}
     for hour, brought in sorted(seen.hours.items()):
@@ -103,23 +103,23 @@ def lines(visit: Visit) -> list[Line]:
     for header in reversed(seen.since):
         delivery = header.delivery
         of_source = counts.setdefault(delivery.source, {})
-        of_source.setdefault(local_day(delivery.received_at, zone), Counter()).update(known_counts(visit, header))
+        of_source.setdefault(local_day(delivery.received_at, zone), Counter()).update(known_counts(context, header))
         last[delivery.source] = (delivery.id, delivery.channel.value)
     names = [*program.sources, *(name for name in sorted(last) if name and name not in program.sources)]
     found = []
     for name in names:
         declared = program.sources.get(name)
         of_days: Mapping[date, Mapping[str, int]] = counts.get(name, {})
-        missing = silent_days(visit, declared, days) if declared else set()
-        missing |= {local_day(instant(silent[name]), zone)} if name in silent else set()
+        missing = silent_days(context, declared, days) if declared else set()
+        missing |= {local_day(parse_instant(silent[name]), zone)} if name in silent else set()
         bars = [(day.isoformat(), of_days.get(day) or {}, day in missing and not of_days.get(day)) for day in days]
         found.append(
-            Line(
+            SourceRow(
                 name=name,
                 channel=declared.channel.value if declared else last[name][1],
                 last=last.get(name, ("", ""))[0],
-                picture=charts.day_bars(visit.words, bars, name),
-                today=of_days.get(visit.today, {}),
+                picture=charts.day_bars(context.words, bars, name),
+                today=of_days.get(context.today, {}),
                 expected_by=(declared.expected_by or "") if declared else "",
                 silent=name in silent,
             )
@@ -127,18 +127,18 @@ def lines(visit: Visit) -> list[Line]:
     return found
 
 
-def silent_days(visit: Visit, source: Source, days: Sequence[date]) -> set[date]:
+def silent_days(context: PageContext, source: Source, days: Sequence[date]) -> set[date]:
     """The days on which nothing came of what was expected, as it was seen then."""
     if source.expected_by is None:
         return set()
-    state = visit.hub.state(visit.program.id, source.name)
-    seen = (one for month in {f"{day:%Y-%m}" for day in days} for one in state.list(f"{EXPECTED}{month}"))
-    return {date.fromisoformat(key.removeprefix(EXPECTED)) for key, doc in seen if doc["silent"]}
+    state = context.hub.state(context.program.id, source.name)
+    seen = (one for month in {f"{day:%Y-%m}" for day in days} for one in state.list(f"{EXPECTED_NOTE}{month}"))
+    return {date.fromisoformat(key.removeprefix(EXPECTED_NOTE)) for key, doc in seen if doc["silent"]}
 
 
-def known_counts(visit: Visit, header: Header) -> Mapping[str, int]:
+def known_counts(context: PageContext, header: DeliveryHeader) -> Mapping[str, int]:
     """By outcome; of calls and webhooks only as many as a page may look up, the others count as rows."""
     counts: Mapping[str, int] | None = header.report.get("counts")
-    if counts is None and len(visit.reader.orders) < LOOKED_AT:
-        counts = visit.reader.counts(header)
-    return counts or {NOT_LOOKED_AT: len(header.report.get("rows", ()))}
+    if counts is None and len(context.reader.orders) < ORDERS_LOOKUP_MAX:
+        counts = context.reader.counts(header)
+    return counts or {UNCOUNTED_ROWS: len(header.report.get("rows", ()))}

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from retour.console.words import Words
 
 if TYPE_CHECKING:
-    from retour.console.actions.one import Step
+    from retour.console.actions.detail import PayoutStep
     from retour.domain.contracts.lock_days import LockDay
 
 WIDTH, HEIGHT, LEFT, FOOT = 720, 180, 8, 28
@@ -20,9 +20,9 @@ def svg(title: str, inner: Markup, width: int = WIDTH, height: int = HEIGHT) -> 
     return Markup(frame).format(width, height, width, height, title, inner)
 
 
-def stairs(
+def payout_chart(
     words: Words,
-    steps: "Sequence[Step]",
+    steps: "Sequence[PayoutStep]",
     locks_at: datetime | None,
     now: datetime,
     currency: str,
@@ -80,7 +80,7 @@ def day_bars(words: Words, days: Sequence[tuple[str, Mapping[str, int], bool]], 
             inner += Markup('<rect class="miss" x="{}" y="2" width="{}" height="{}"/>').format(
                 left + 1, width - 2, height - 4
             )
-        for outcome, family in FAMILIES:
+        for outcome, family in OUTCOME_COLOURS:
             count = counts.get(outcome, 0)
             size = count * (height - 2) / most
             if count:
@@ -100,13 +100,13 @@ def day_bars(words: Words, days: Sequence[tuple[str, Mapping[str, int], bool]], 
     return svg(title, inner, len(days) * (width + gap), height)
 
 
-FAMILIES = (
+OUTCOME_COLOURS = (
     ("applied", "ok"), ("unchanged", "neutral"), ("duplicate", "neutral"), ("superseded", "neutral"),
     ("waiting", "wait"), ("held", "hold"), ("refused", "bad"),
 )  # fmt: skip
 
 
-def columns(words: Words, title: str, values: Sequence[tuple[str, int, str]], links: Sequence[str] = ()) -> Markup:
+def column_chart(words: Words, title: str, values: Sequence[tuple[str, int, str]], links: Sequence[str] = ()) -> Markup:
     """(label, value, value in words) as columns from zero."""
     most = max([value for _, value, _ in values] or [1]) or 1
     step = (WIDTH - 2 * LEFT) / max(len(values), 1)
@@ -163,7 +163,7 @@ def histogram(words: Words, title: str, days: Sequence[tuple[int, int, int]], lo
     return svg(title, inner)
 
 
-def locks(words: Words, title: str, days: "Sequence[LockDay]", picked: "LockDay") -> Markup:
+def lock_chart(words: Words, title: str, days: "Sequence[LockDay]", picked: "LockDay") -> Markup:
     """How many days an order can still change, for orders of each day; the picked one marked."""
     step, base, top = (WIDTH - 2 * LEFT) / len(days), HEIGHT - FOOT, max(1, *(one.days for one in days))
 
@@ -190,7 +190,9 @@ def locks(words: Words, title: str, days: "Sequence[LockDay]", picked: "LockDay"
     return svg(title, inner)
 
 
-def intervals(words: Words, title: str, rows: Sequence[tuple[str, float, float, float, bool]], mean: float) -> Markup:
+def interval_chart(
+    words: Words, title: str, rows: Sequence[tuple[str, float, float, float, bool]], mean: float
+) -> Markup:
     """(name, share, low, high, few) as dots with their 95 % interval, and the mean of all as a line."""
     height = 24 * len(rows) + 30
     most = max([high for _, _, _, high, _ in rows] or [1.0]) or 1.0
@@ -212,7 +214,7 @@ def intervals(words: Words, title: str, rows: Sequence[tuple[str, float, float, 
     return svg(title, inner, WIDTH, height)
 
 
-def wilson(hits: int, of: int) -> tuple[float, float]:
+def wilson_interval(hits: int, of: int) -> tuple[float, float]:
     """The 95 % interval of a share."""
     if not of:
         return 0.0, 0.0

@@ -6,35 +6,35 @@ from datetime import timedelta
 from decimal import Decimal
 from itertools import islice
 
-from retour.api import admission, batches, documents, paging
-from retour.api.calls import Refused
+from retour.api import authorization, batches, documents, paging
+from retour.api.calls import ProblemError
 from retour.api.documents import Document
-from retour.api.paging import Page, Place
+from retour.api.paging import ListPosition, Page
 from retour.console import delivery
+from retour.console.page_context import PageContext
 from retour.console.request import Response
-from retour.console.visit import Visit
-from retour.domain.delivery import Channel, received_at
+from retour.domain.delivery import Channel, receipt_time
 from retour.intake.batch import HELD, WORKING, payouts_moved
 from retour.intake.large import Progress
-from retour.store.deliveries import Header
+from retour.store.deliveries import DeliveryHeader
 
 PAGE = 25
 FEW_ROWS = 20
 LISTED_ORDERS = 60
-MANY = ("release", "discard", "replay")
+BULK_DECISIONS = ("release", "discard", "replay")
 
 
-def listed(visit: Visit, limit: int) -> Page:
+def list_deliveries(context: PageContext, limit: int) -> Page:
     """Deliveries by the filters of this address, newest first."""
-    query, program = visit.request.query, visit.program
-    today, first = admission.days(visit.hub, program)
-    start = paging.place_of(query.get("cursor", "")) or Place(today)
-    if (until := day_of(query.get("to"))) and not query.get("cursor"):
-        start = Place(min(until, today))
-    first = max(day_of(query.get("from")) or first, first)
+    query, program = context.request.query, context.program
+    today, first = authorization.day_bounds(context.hub, program)
+    start = paging.parse_cursor(query.get("cursor", "")) or ListPosition(today)
+    if (until := compact_day(query.get("to"))) and not query.get("cursor"):
+        start = ListPosition(min(until, today))
+    first = max(compact_day(query.get("from")) or first, first)
     text = query.get("q", "").strip().lower()
 
-    def wanted(header: Header) -> bool:
+    def wanted(header: DeliveryHeader) -> bool:
         one = header.delivery
         return (
             query.get("channel") in (None, "", one.channel)
@@ -44,68 +44,70 @@ def listed(visit: Visit, limit: int) -> Page:
         )
 
     items: list[Document] = []
-    for seen in paging.headers(visit.reader.deliveries, start, first):
-        if isinstance(seen, Place):
+    for seen in paging.scan_headers(context.reader.deliveries, start, first):
+        if isinstance(seen, ListPosition):
             return Page(items, seen)
         if wanted(seen):
-            items.append(line_of(visit, seen))
+            items.append(delivery_line(context, seen))
         if len(items) == limit:
-            return Page(items, Place(seen.delivery.id[:8], seen.delivery.id))
+            return Page(items, ListPosition(seen.delivery.id[:8], seen.delivery.id))
     return Page(items, None)
 
 
-def line_of(visit: Visit, header: Header) -> Document:
+def delivery_line(context: PageContext, header: DeliveryHeader) -> Document:
     """As a list shows it. Outcomes that are not kept are looked up for short ones only, so that no list is dear."""
     report = header.report
     rows = len(report.get("rows", ()))
-    few = 0 < rows <= FEW_ROWS and len(visit.reader.orders) + rows <= LISTED_ORDERS
-    results = list(visit.reader.results(header)) if few and "counts" not in report else []
-    document = documents.batch_document(header, visit.program, report.get("counts") or documents.count(results))
+    few = 0 < rows <= FEW_ROWS and len(context.reader.orders) + rows <= LISTED_ORDERS
+    results = list(context.reader.results(header)) if few and "counts" not in report else []
+    document = documents.batch_document(
+        header, context.program, report.get("counts") or documents.count_outcomes(results)
+    )
     if results:
-        document["effect"] = documents.effects(payouts_moved(results))
+        document["effect"] = documents.effect_totals(payouts_moved(results))
     if "same_as" in document:
-        document["same_on"] = received_at(document["same_as"])
+        document["same_on"] = receipt_time(document["same_as"])
     if header.state == WORKING:
-        document["percent"] = Progress.of(visit.hub.work(visit.program.id, header.delivery.id)).percent
+        document["percent"] = Progress.of(context.hub.work(context.program.id, header.delivery.id)).percent
     return document
 
 
-def day_of(text: str | None) -> str | None:
+def compact_day(text: str | None) -> str | None:
     day = (text or "").replace("-", "")
     return day if paging.is_day(day) else None
 
 
-def index(visit: Visit) -> Response:
-    page = listed(visit, PAGE)
-    older = visit.here(cursor=page.next.cursor()) if page.next else None
-    filters = [name for name in ("channel", "state", "source", "from", "to", "q") if visit.request.query.get(name)]
-    return visit.render(
+def index(context: PageContext) -> Response:
+    page = list_deliveries(context, PAGE)
+    older = context.here(cursor=page.next.cursor()) if page.next else None
+    filters = [name for name in ("channel", "state", "source", "from", "to", "q") if context.request.query.get(name)]
+    return context.render(
         "deliveries.html",
         items=page.items,
         older=older,
         filters=filters,
         channels=[channel.value for channel in Channel],
         states=batches.STATES,
-        sources=[*visit.program.sources],
+        sources=[*context.program.sources],
     )
 
 
-def since(visit: Visit, days: int) -> list[Header]:
+def recent_headers(context: PageContext, days: int) -> list[DeliveryHeader]:
     """The headers of the last days, newest first, as many as a page may look at."""
-    today, first = admission.days(visit.hub, visit.program)
-    from_day = max(f"{visit.hub.now() - timedelta(days=days):%Y%m%d}", first)
-    return [one for one in islice(paging.headers(visit.reader.deliveries, Place(today), from_day), 300)
-            if isinstance(one, Header)]  # fmt: skip
+    today, first = authorization.day_bounds(context.hub, context.program)
+    from_day = max(f"{context.hub.now() - timedelta(days=days):%Y%m%d}", first)
+    return [one for one in islice(paging.scan_headers(context.reader.deliveries, ListPosition(today), from_day), 300)
+            if isinstance(one, DeliveryHeader)]  # fmt: skip
 
 
 # Several at once
 
 
 @dataclass(frozen=True)
-class Chosen:
+class SelectedDelivery:
     """One of several that were selected. `cannot` says why it is left as it is, `done` that it was decided."""
 
-    header: Header
+    header: DeliveryHeader
     line: Document
     cannot: str = ""
     done: bool = False
@@ -117,50 +119,52 @@ class Chosen:
         return found
 
 
-def bulk(visit: Visit) -> Response:
+def bulk_decision(context: PageContext) -> Response:
     """First what it would come to, then, confirmed, done one by one, with what became of each."""
-    form, what = visit.request.form, visit.request.form.get("what", "")
-    if what not in MANY:
-        raise visit.not_found()
-    ids = list(dict.fromkeys(visit.request.values("ids")))[:PAGE]
-    chosen = [fit(visit, batches.header_of(visit.reader, one), what) for one in ids]
-    rows = sum(held.rows for one in chosen if not one.cannot and (held := delivery.held(visit.program, one.header)))
+    form, what = context.request.form, context.request.form.get("what", "")
+    if what not in BULK_DECISIONS:
+        raise context.not_found()
+    ids = list(dict.fromkeys(context.request.values("ids")))[:PAGE]
+    chosen = [check_selected(context, batches.find_header(context.reader, one), what) for one in ids]
+    rows = sum(
+        held.rows for one in chosen if not one.cannot and (held := delivery.hold_details(context.program, one.header))
+    )
     confirmed = form.get("step") == "do"
     wrong = ""
     if not ids:
-        wrong = visit.words.say("Select at least one delivery.")
-    elif confirmed and what == "discard" and not delivery.typed(rows, form.get("rows", "")):
-        wrong = visit.words.say("Type %(rows)s, the number of their rows, to discard them.", rows=rows)
+        wrong = context.words.say("Select at least one delivery.")
+    elif confirmed and what == "discard" and not delivery.is_count_confirmed(rows, form.get("rows", "")):
+        wrong = context.words.say("Type %(rows)s, the number of their rows, to discard them.", rows=rows)
     elif confirmed:
-        chosen = [one if one.cannot else carried_out(visit, one, what) for one in chosen]
-    return visit.render("deliveries_bulk.html", 422 if wrong else 200, chosen=chosen, what=what, wrong=wrong,
-                        done=confirmed and not wrong, rows=rows, many=what == "discard" and rows > delivery.MANY,
-                        sum=sum_of(chosen), note=form.get("note", ""))  # fmt: skip
+        chosen = [one if one.cannot else decide_selected(context, one, what) for one in chosen]
+    return context.render("deliveries_bulk.html", 422 if wrong else 200, chosen=chosen, what=what, wrong=wrong,
+                        done=confirmed and not wrong, rows=rows, many=what == "discard" and rows > delivery.MANY_ROWS,
+                        sum=payout_sums(chosen), note=form.get("note", ""))  # fmt: skip
 
 
-def fit(visit: Visit, header: Header, what: str) -> Chosen:
+def check_selected(context: PageContext, header: DeliveryHeader, what: str) -> SelectedDelivery:
     """A delivery, and whether this can be done to it."""
-    say = visit.words.say
+    say = context.words.say
     cannot = ""
     if what != "replay" and header.state != HELD:
         cannot = say("It is not held.")
-    elif what == "replay" and not delivery.allowed(visit, header, {})["replay"]:
+    elif what == "replay" and not delivery.possible_acts(context, header, {})["replay"]:
         cannot = say("It cannot be read again as it stands.")
-    return Chosen(header, line_of(visit, header), cannot)
+    return SelectedDelivery(header, delivery_line(context, header), cannot)
 
 
-def carried_out(visit: Visit, one: Chosen, what: str) -> Chosen:
+def decide_selected(context: PageContext, one: SelectedDelivery, what: str) -> SelectedDelivery:
     """Decided, and as it stands then; somebody may have been faster."""
     batch = one.header.delivery.id
     try:
-        delivery.decided(visit, batch, what)
-    except Refused as refused:
-        return Chosen(one.header, one.line, visit.told(refused))
-    header = batches.header_of(visit.reader, batch)
-    return Chosen(header, line_of(visit, header), done=True)
+        delivery.send_decision(context, batch, what)
+    except ProblemError as refused:
+        return SelectedDelivery(one.header, one.line, context.explain(refused))
+    header = batches.find_header(context.reader, batch)
+    return SelectedDelivery(header, delivery_line(context, header), done=True)
 
 
-def sum_of(chosen: Sequence[Chosen]) -> list[Document]:
+def payout_sums(chosen: Sequence[SelectedDelivery]) -> list[Document]:
     """What those that can be decided would do to payouts together, as far as they were weighed."""
     sums: dict[str, Decimal] = {}
     for one in chosen:

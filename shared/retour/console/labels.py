@@ -6,7 +6,7 @@ from retour.console.words import Words
 from retour.domain.contracts.contract import Contract
 from retour.domain.contracts.lock import AfterEvent, AfterStatus, LockRule, OpenEnded
 from retour.domain.contracts.pay import Flat, Percent
-from retour.domain.said import Said
+from retour.domain.phrase import Phrase
 from retour.sentences import sentence
 
 
@@ -157,7 +157,7 @@ LABELS = {
         "OTHER": term("Other"),
     },
 }
-LOOKS = {
+STYLES = {
     "pending": ("neutral", "ring"),
     "approved": ("info", "check"),
     "reversed": ("bad", "back"),
@@ -188,7 +188,7 @@ def label(words: Words, kind: str, name: str) -> str:
     return words.say(known) if known else name
 
 
-def done(words: Words, change: str, order: str) -> str:
+def act_sentence(words: Words, change: str, order: str) -> str:
     """What was just done to an order, in words."""
     say = words.say
     match change:
@@ -209,11 +209,11 @@ def done(words: Words, change: str, order: str) -> str:
     return say("Changed %(order)s", order=order)
 
 
-def already(words: Words, order: str) -> str:
+def unchanged_sentence(words: Words, order: str) -> str:
     return words.say("%(order)s was so already; nothing changed", order=order)
 
 
-def step(words: Words, number: int, last: int, at: datetime) -> str:
+def step_name(words: Words, number: int, last: int, at: datetime) -> str:
     """A place of the slider through an action's past."""
     if number == last:
         return words.say("Now")
@@ -222,7 +222,7 @@ def step(words: Words, number: int, last: int, at: datetime) -> str:
     return words.say("After change %(number)s of %(last)s, %(time)s", number=number, last=last, time=words.moment(at))
 
 
-def filter_(words: Words, name: str, value: str) -> str:
+def filter_label(words: Words, name: str, value: str) -> str:
     """A filter in force, in words."""
     say = words.say
     match name:
@@ -249,11 +249,11 @@ def filter_(words: Words, name: str, value: str) -> str:
     return say("Order: %(value)s", value=value)
 
 
-def look(name: str) -> tuple[str, str]:
-    return LOOKS.get(name, ("neutral", "ring"))
+def style(name: str) -> tuple[str, str]:
+    return STYLES.get(name, ("neutral", "ring"))
 
 
-def forbidden(words: Words, what: str) -> str:
+def permission_sentence(words: Words, what: str) -> str:
     match what:
         case "see" | "own":
             return words.say("This page is for people of another role.")
@@ -297,7 +297,7 @@ def kind(words: Words, name: str) -> str:
     return words.say("File")
 
 
-def came_in(words: Words, name: str) -> str:
+def record_origin(words: Words, name: str) -> str:
     """What a record came in: a file by its name, else what kind of call it was."""
     return kind(words, name) if name in ("modifications", "hook", "salesforce") else name
 
@@ -335,7 +335,7 @@ def locks(words: Words, contract: Contract) -> str:
         words.say(
             "%(rule)s (%(asked)s)",
             rule=lock_rule(words, one.rule),
-            asked="; ".join(asked(words, ask.said()) for ask in one.asks),
+            asked="; ".join(condition_sentence(words, ask.phrase()) for ask in one.asks),
         )
         for one in ranked
     ]
@@ -356,11 +356,11 @@ def rule(words: Words, contract: Contract, rank: int) -> str:
             amount = words.minor(amount_, contract.currency)
             text = say("%(rank)s: %(amount)s per order", rank=rank, amount=amount) if per_order else say(
                 "%(rank)s: %(amount)s per unit", rank=rank, amount=amount)  # fmt: skip
-    said = "; ".join(asked(words, part) for part in one.said(contract.currency))
+    said = "; ".join(condition_sentence(words, part) for part in one.phrases(contract.currency))
     return f"{text} ({said})" if said else text
 
 
-def asked(words: Words, part: Said) -> str:
+def condition_sentence(words: Words, part: Phrase) -> str:
     """One thing that terms ask, in words."""
     days = {"day": words.day(date.fromisoformat(part.details["day"]))} if "day" in part.details else {}
     return sentence(part.code, {**part.details, **days}, words.language)
@@ -384,7 +384,7 @@ def case(words: Words, name: str) -> str:
     return words.say(CASES[name][0])
 
 
-def case_look(name: str) -> tuple[str, str]:
+def case_style(name: str) -> tuple[str, str]:
     return CASES[name][1:]
 
 
@@ -408,7 +408,7 @@ COMPARED = {
 }
 
 
-def compared(words: Words, name: str) -> str:
+def comparison_label(words: Words, name: str) -> str:
     """A fact of a record, where two of them stand side by side."""
     return words.say(COMPARED[name]) if name in COMPARED else label(words, "field", name)
 
@@ -423,7 +423,7 @@ def threshold(words: Words, name: str) -> str:
     return name
 
 
-def channel_says(words: Words, name: str) -> str:
+def channel_summary(words: Words, name: str) -> str:
     """What a channel is, in a line."""
     say = words.say
     match name:
@@ -454,7 +454,7 @@ def choice(words: Words, field: str, value: str) -> str:
     return value
 
 
-def role_says(words: Words, role: str) -> str:
+def role_summary(words: Words, role: str) -> str:
     say = words.say
     match role:
         case "admin":

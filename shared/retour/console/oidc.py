@@ -16,8 +16,8 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from retour.console.people import Grant, grants_of_groups, hashed, kept
-from retour.domain.times import instant, text
+from retour.console.people import Grant, grants_of_groups, hash_token, session_store
+from retour.domain.times import format_instant, parse_instant
 from retour.settings import SignIn
 from retour.wiring import Hub
 
@@ -29,7 +29,7 @@ LEEWAY = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class LoginStart:
     """Where to send the browser, and what it keeps meanwhile."""
 
     address: str
@@ -37,12 +37,12 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class LoginFailure:
     why: str
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class LoginIdentity:
     name: str
     grants: tuple[Grant, ...]
     back: str
@@ -54,7 +54,7 @@ def provider(hub: Hub) -> SignIn | None:
     return found if found.issuer and found.client else None
 
 
-def origin(hub: Hub) -> str:
+def login_origin(hub: Hub) -> str:
     """Where people log in, for the policy on forms."""
     found = provider(hub)
     parts = urlsplit(found.url) if found else None
@@ -62,28 +62,34 @@ def origin(hub: Hub) -> str:
 
 
 @cache
-def discovered(issuer: str) -> Mapping[str, Any]:
+def discover(issuer: str) -> Mapping[str, Any]:
     """What the provider says of itself. Asked once per process."""
-    found: Mapping[str, Any] = json.loads(fetched(f"{issuer}/.well-known/openid-configuration"))
+    found: Mapping[str, Any] = json.loads(fetch(f"{issuer}/.well-known/openid-configuration"))
     if found["issuer"] != issuer:
         raise ValueError("the provider calls itself otherwise")
     return found
 
 
-def fetched(address: str, form: Mapping[str, str] | None = None) -> bytes:
+def fetch(address: str, form: Mapping[str, str] | None = None) -> bytes:
     body = urlencode(form).encode() if form is not None else None
     with urllib.request.urlopen(urllib.request.Request(address, body), timeout=SECONDS) as answer:
         return bytes(answer.read(1 << 20))
 
 
-def start(hub: Hub, address: str, back: str) -> Started | None:
+def start_login(hub: Hub, address: str, back: str) -> LoginStart | None:
     found = provider(hub)
     if found is None:
         return None
     state, nonce, verifier, browser = (secrets.token_urlsafe(32) for _ in range(4))
     ends = hub.real_now() + timedelta(minutes=MINUTES)
-    doc = {"nonce": nonce, "verifier": verifier, "browser": hashed(browser), "back": back, "ends": text(ends)}
-    kept(hub).put(f"login#{hashed(state)}", doc)
+    doc = {
+        "nonce": nonce,
+        "verifier": verifier,
+        "browser": hash_token(browser),
+        "back": back,
+        "ends": format_instant(ends),
+    }
+    session_store(hub).put(f"login#{hash_token(state)}", doc)
     challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
     query = {
         "response_type": "code",
@@ -95,35 +101,35 @@ def start(hub: Hub, address: str, back: str) -> Started | None:
         "code_challenge": challenge,
         "code_challenge_method": "S256",
     }
-    return Started(f"{discovered(found.issuer)['authorization_endpoint']}?{urlencode(query)}", browser)
+    return LoginStart(f"{discover(found.issuer)['authorization_endpoint']}?{urlencode(query)}", browser)
 
 
-def finish(hub: Hub, address: str, query: Mapping[str, str], browser: str) -> Known | Failed:
+def finish_login(hub: Hub, address: str, query: Mapping[str, str], browser: str) -> LoginIdentity | LoginFailure:
     """Who came back, if it is the browser that went, with a code that the provider turns into a token for us."""
     found = provider(hub)
-    key = f"login#{hashed(query.get('state', ''))}"
-    begun = kept(hub).get(key)
+    key = f"login#{hash_token(query.get('state', ''))}"
+    begun = session_store(hub).get(key)
     if found is None or begun is None:
-        return Failed("not begun here")
-    kept(hub).delete(key)
-    if instant(begun["ends"]) <= hub.real_now() or not hmac.compare_digest(begun["browser"], hashed(browser)):
-        return Failed("another browser, or too late")
+        return LoginFailure("not begun here")
+    session_store(hub).delete(key)
+    if parse_instant(begun["ends"]) <= hub.real_now() or not hmac.compare_digest(begun["browser"], hash_token(browser)):
+        return LoginFailure("another browser, or too late")
     if "code" not in query:
-        return Failed("declined")
+        return LoginFailure("declined")
     try:
-        claims = verified(found, exchanged(found, address, query["code"], begun["verifier"]))
+        claims = verify_token(found, exchange_code(found, address, query["code"], begun["verifier"]))
     except (OSError, ValueError, KeyError) as error:
         logger.warning("sign-in failed", extra={"why": type(error).__name__})
-        return Failed("not verified")
+        return LoginFailure("not verified")
     if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), begun["nonce"].encode()):
-        return Failed("another's answer")
+        return LoginFailure("another's answer")
     grants = grants_of_groups(claims.get("cognito:groups") or ())
     if not grants:
-        return Failed("nothing opened")
-    return Known(str(claims.get("email") or claims["sub"]), grants, begun["back"])
+        return LoginFailure("nothing opened")
+    return LoginIdentity(str(claims.get("email") or claims["sub"]), grants, begun["back"])
 
 
-def exchanged(found: SignIn, address: str, code: str, verifier: str) -> str:
+def exchange_code(found: SignIn, address: str, code: str, verifier: str) -> str:
     form = {
         "grant_type": "authorization_code",
         "client_id": found.client,
@@ -131,23 +137,23 @@ def exchanged(found: SignIn, address: str, code: str, verifier: str) -> str:
         "redirect_uri": f"{address}/console/callback",
         "code_verifier": verifier,
     }
-    token: str = json.loads(fetched(discovered(found.issuer)["token_endpoint"], form))["id_token"]
+    token: str = json.loads(fetch(discover(found.issuer)["token_endpoint"], form))["id_token"]
     return token
 
 
 @cache
-def keys_of(address: str) -> Any:
+def jwks_client(address: str) -> Any:
     import jwt
 
     return jwt.PyJWKClient(address, cache_keys=True, timeout=SECONDS)
 
 
-def verified(found: SignIn, token: str) -> Mapping[str, Any]:
+def verify_token(found: SignIn, token: str) -> Mapping[str, Any]:
     """The claims of a token that this provider signed for us and that is still good; ValueError otherwise."""
     import jwt
 
     try:
-        key = keys_of(discovered(found.issuer)["jwks_uri"]).get_signing_key_from_jwt(token)
+        key = jwks_client(discover(found.issuer)["jwks_uri"]).get_signing_key_from_jwt(token)
         claims: Mapping[str, Any] = jwt.decode(
             token,
             key,

@@ -4,19 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from retour.console import charts, counted
+from retour.console import charts, program_counts
+from retour.console.page_context import PageContext
 from retour.console.request import Response
-from retour.console.visit import Visit
-from retour.schedule.rollup import ON_A_PAGE
+from retour.schedule.rollup import PARTNERS_PER_PAGE
 from retour.schedule.tally import Tally
 
-FEW = 30
+FEW_ORDERS = 30
 """Under so many orders a share says nothing."""
 REASONS = 2
 
 
 @dataclass(frozen=True)
-class Line:
+class PartnerRow:
     """One partner, by the newest count."""
 
     partner: str
@@ -39,7 +39,7 @@ class Line:
 
     @property
     def is_few(self) -> bool:
-        return self.orders < FEW
+        return self.orders < FEW_ORDERS
 
     @property
     def share(self) -> float:
@@ -47,7 +47,7 @@ class Line:
 
     @property
     def interval(self) -> tuple[float, float]:
-        return charts.wilson(self.reversed, self.orders)
+        return charts.wilson_interval(self.reversed, self.orders)
 
     @property
     def late(self) -> list[tuple[str, int, int]]:
@@ -55,14 +55,14 @@ class Line:
 
     @property
     def reasons(self) -> list[tuple[str, float]]:
-        return reasons_of(self.tally)[:REASONS]
+        return reason_shares(self.tally)[:REASONS]
 
 
-def line_of(doc: Mapping[str, Any]) -> Line:
-    return Line(doc["partner"], Tally(doc["numbers"]))
+def partner_row(doc: Mapping[str, Any]) -> PartnerRow:
+    return PartnerRow(doc["partner"], Tally(doc["numbers"]))
 
 
-def reasons_of(tally: Tally) -> list[tuple[str, float]]:
+def reason_shares(tally: Tally) -> list[tuple[str, float]]:
     """Each reason with its share of the returns, the most frequent first."""
     rows = {reason: count for reason, (count,) in tally.rows("reasons").items()}
     total = sum(rows.values()) or 1
@@ -70,7 +70,7 @@ def reasons_of(tally: Tally) -> list[tuple[str, float]]:
 
 
 @dataclass(frozen=True)
-class Returns:
+class ReturnTiming:
     """How many days after the order something came back: (days, returns, of which too late)."""
 
     days: list[tuple[int, int, int]]
@@ -86,7 +86,7 @@ class Returns:
         return sum(count for _, _, count in self.days)
 
     @property
-    def nearly_all(self) -> int:
+    def days_to_99_percent(self) -> int:
         """The days within which 99 of 100 came."""
         left = self.total * 0.99
         for day, count, _ in self.days:
@@ -96,39 +96,39 @@ class Returns:
         return 0
 
 
-def returns_of(tally: Tally) -> Returns:
+def return_timing(tally: Tally) -> ReturnTiming:
     days = sorted((int(day), count, late) for day, (count, late) in tally.rows("returns").items())
     late = [(currency, changes, cost) for currency, (changes, cost) in sorted(tally.rows("late").items())]
-    return Returns(days, tally.lock_days(), late)
+    return ReturnTiming(days, tally.lock_days(), late)
 
 
-def index(visit: Visit) -> Response:
+def index(context: PageContext) -> Response:
     """Partners by what is pending, a page at a time, with how often their orders come back and when."""
-    words, known = visit.words, counted.counted(visit)
-    asked = visit.request.query.get("page", "1")
+    words, known = context.words, program_counts.load_counts(context)
+    asked = context.request.query.get("page", "1")
     number = min(int(asked) - 1 if asked.isascii() and asked.isdigit() and len(asked) < 6 else 0, known.pages - 1)
-    page = counted.store(visit).page(max(number, 0)) if known.pages else None
-    rows = [line_of(doc) for doc in page["lines"]] if page else []
+    page = program_counts.rollup_store(context).page(max(number, 0)) if known.pages else None
+    rows = [partner_row(doc) for doc in page["lines"]] if page else []
     orders, back = known.total.orders
     mean = back / orders if orders else 0.0
-    largest = [line for line in map(line_of, known.largest) if line.orders]
+    largest = [line for line in map(partner_row, known.largest) if line.orders]
     dots = sorted(largest, key=lambda line: (line.is_few, -line.share, line.partner))
-    returns = returns_of(known.total)
-    return visit.render(
+    returns = return_timing(known.total)
+    return context.render(
         "partners.html",
         counted=known,
         rows=rows,
-        start=max(number, 0) * ON_A_PAGE,
-        earlier=visit.here(page=str(number), counted=None) if number > 0 else None,
-        later=visit.here(page=str(number + 2), counted=None) if number + 1 < known.pages else None,
-        few=FEW,
+        start=max(number, 0) * PARTNERS_PER_PAGE,
+        earlier=context.here(page=str(number), counted=None) if number > 0 else None,
+        later=context.here(page=str(number + 2), counted=None) if number + 1 < known.pages else None,
+        few=FEW_ORDERS,
         dots=dots,
         mean=mean,
         orders=orders,
         reversed=back,
         returns=returns,
-        reasons=reasons_of(known.total),
-        by_partner=charts.intervals(words, words.say("Share of orders reversed, by partner"), [
+        reasons=reason_shares(known.total),
+        by_partner=charts.interval_chart(words, words.say("Share of orders reversed, by partner"), [
             (line.partner, line.share, *line.interval, line.is_few) for line in dots], mean) if dots else "",
         by_days=charts.histogram(
             words, words.say("Days from order to return"), returns.days, returns.lock_days) if returns.days else "",

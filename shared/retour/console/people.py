@@ -8,16 +8,16 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from retour.domain.times import instant, text
-from retour.store.programs import ANY
-from retour.store.state import SourceState
+from retour.domain.times import format_instant, parse_instant
+from retour.store.programs import ANY_PROGRAM
+from retour.store.source_state import SourceState
 from retour.wiring import Hub
 
 COOKIE = "retour_session"
 SESSION_HOURS = 12
 LINK_HOURS = 24
 ROLES = ("admin", "operator", "manager", "finance", "partner")
-MAY: Mapping[str, frozenset[str]] = {
+PERMISSIONS: Mapping[str, frozenset[str]] = {
     "admin": frozenset({"see", "send", "decide", "act", "set up"}),
     "manager": frozenset({"see", "send", "decide", "act"}),
     "operator": frozenset({"see", "send", "decide"}),
@@ -36,7 +36,7 @@ class Grant:
     partner: str = ""
 
     def opens(self, program: str) -> bool:
-        return self.program in (ANY, program)
+        return self.program in (ANY_PROGRAM, program)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,14 +49,14 @@ class Person:
     csrf: str = ""
 
     def may(self, what: str, program: str) -> bool:
-        return any(what in MAY[grant.role] for grant in self.grants if grant.opens(program))
+        return any(what in PERMISSIONS[grant.role] for grant in self.grants if grant.opens(program))
 
     def roles(self, program: str) -> list[str]:
         return [grant.role for grant in self.grants if grant.opens(program)]
 
     @property
     def sees_all(self) -> bool:
-        return any(grant.program == ANY and "see" in MAY[grant.role] for grant in self.grants)
+        return any(grant.program == ANY_PROGRAM and "see" in PERMISSIONS[grant.role] for grant in self.grants)
 
     @property
     def own(self) -> list[Grant]:
@@ -65,69 +65,69 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
+class LinkUsed:
     """A one-time link that somebody came in by already."""
 
     at: datetime
 
 
-def kept(hub: Hub) -> SourceState:
+def session_store(hub: Hub) -> SourceState:
     """Links and sessions, by the hash of what their holder knows. `*` is no program's name."""
-    return hub.state(ANY, "console")
+    return hub.state(ANY_PROGRAM, "console")
 
 
-def hashed(token: str) -> str:
+def hash_token(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def new_link(hub: Hub, name: str, grants: Sequence[Grant], hours: int = LINK_HOURS) -> str:
+def create_link(hub: Hub, name: str, grants: Sequence[Grant], hours: int = LINK_HOURS) -> str:
     """The path of a link that signs one person in, once. Only its hash is kept."""
     token = secrets.token_urlsafe(32)
     ends = hub.real_now() + timedelta(hours=hours)
-    doc = {"name": name, "grants": [asdict(grant) for grant in grants], "ends": text(ends)}
-    kept(hub).put(f"link#{hashed(token)}", doc)
+    doc = {"name": name, "grants": [asdict(grant) for grant in grants], "ends": format_instant(ends)}
+    session_store(hub).put(f"link#{hash_token(token)}", doc)
     return f"/console/sign-in?token={token}"
 
 
-def enter(hub: Hub, token: str) -> str | Used | None:
+def redeem_link(hub: Hub, token: str) -> str | LinkUsed | None:
     """The session of whoever holds this link; first come, first served. None: no such link, or it is too old."""
-    state, key = kept(hub), hashed(token)
+    state, key = session_store(hub), hash_token(token)
     link = state.get(f"link#{key}")
-    if link is None or instant(link["ends"]) <= hub.real_now():
+    if link is None or parse_instant(link["ends"]) <= hub.real_now():
         return None
-    if not state.claim(f"used#{key}", {"at": text(hub.real_now()), "ends": link["ends"]}):
-        return Used(instant((state.get(f"used#{key}") or {"at": link["ends"]})["at"]))
-    return new_session(hub, link["name"], grants_from(link["grants"]))
+    if not state.claim(f"used#{key}", {"at": format_instant(hub.real_now()), "ends": link["ends"]}):
+        return LinkUsed(parse_instant((state.get(f"used#{key}") or {"at": link["ends"]})["at"]))
+    return create_session(hub, link["name"], grants_from(link["grants"]))
 
 
-def new_session(hub: Hub, name: str, grants: Sequence[Grant]) -> str:
+def create_session(hub: Hub, name: str, grants: Sequence[Grant]) -> str:
     """What the browser keeps; who comes in sweeps out what is over."""
-    state, now = kept(hub), hub.real_now()
+    state, now = session_store(hub), hub.real_now()
     for key, doc in state.list(""):
-        if instant(doc["ends"]) < now - timedelta(days=1):
+        if parse_instant(doc["ends"]) < now - timedelta(days=1):
             state.delete(key)
     token = secrets.token_urlsafe(32)
     doc = {
         "name": name,
         "grants": [asdict(grant) for grant in grants],
         "csrf": secrets.token_urlsafe(24),
-        "ends": text(now + timedelta(hours=SESSION_HOURS)),
+        "ends": format_instant(now + timedelta(hours=SESSION_HOURS)),
     }
-    state.put(f"session#{hashed(token)}", doc)
+    state.put(f"session#{hash_token(token)}", doc)
     return token
 
 
 def person_of(hub: Hub, cookies: Mapping[str, str]) -> Person | None:
     token = cookies.get(COOKIE, "")
-    key = f"session#{hashed(token)}"
-    doc = kept(hub).get(key) if token else None
-    if doc is None or instant(doc["ends"]) <= hub.real_now():
+    key = f"session#{hash_token(token)}"
+    doc = session_store(hub).get(key) if token else None
+    if doc is None or parse_instant(doc["ends"]) <= hub.real_now():
         return None
     return Person(name=doc["name"], grants=grants_from(doc["grants"]), key=key, csrf=doc["csrf"])
 
 
-def leave(hub: Hub, person: Person) -> None:
-    kept(hub).delete(person.key)
+def end_session(hub: Hub, person: Person) -> None:
+    session_store(hub).delete(person.key)
 
 
 def grants_from(docs: Sequence[Mapping[str, Any]]) -> tuple[Grant, ...]:
@@ -140,7 +140,7 @@ def grants_of_groups(groups: Sequence[str]) -> tuple[Grant, ...]:
     for group in groups:
         match group.split("/"):
             case ["admin"]:
-                found.append(Grant(ANY, "admin"))
+                found.append(Grant(ANY_PROGRAM, "admin"))
             case [program, "partner", partner] if program and partner:
                 found.append(Grant(program, "partner", partner))
             case [program, role] if program and role in ROLES and role != "partner":
@@ -148,8 +148,8 @@ def grants_of_groups(groups: Sequence[str]) -> tuple[Grant, ...]:
     return tuple(found)
 
 
-def link_event(hub: Hub, event: Mapping[str, Any]) -> dict[str, str]:
+def create_owner_link(hub: Hub, event: Mapping[str, Any]) -> dict[str, str]:
     """Asked by whoever may invoke the function itself: the installation's owner, never over HTTP."""
     asked = json.loads(json.dumps(event["sign_in"]))
-    grants = grants_from(asked.get("grants") or [{"program": ANY, "role": "admin"}])
-    return {"path": new_link(hub, asked.get("name", "admin"), grants)}
+    grants = grants_from(asked.get("grants") or [{"program": ANY_PROGRAM, "role": "admin"}])
+    return {"path": create_link(hub, asked.get("name", "admin"), grants)}

@@ -7,56 +7,56 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from retour.api import documents, listing
-from retour.api.listing import Filter
-from retour.console import counted
+from retour.api import action_search, documents
+from retour.api.action_search import ActionFilter
+from retour.console import program_counts
+from retour.console.page_context import PageContext
 from retour.console.people import Grant
 from retour.console.request import Response, download
 from retour.console.spreadsheet import as_csv
-from retour.console.visit import Visit
 from retour.console.words import Words
-from retour.domain.actions.action import Action, State
-from retour.domain.actions.order import Head, Order, effect
+from retour.domain.actions.action import Action, LifecycleState
+from retour.domain.actions.order import ActionHead, Order, effect_of
 from retour.domain.actions.outcome import Outcome
-from retour.domain.actions.paid import credited
+from retour.domain.actions.payout_details import credit_date
 from retour.domain.money import to_text
 from retour.domain.program import Program
-from retour.domain.times import text
-from retour.schedule.tally import OPEN, Tally
+from retour.domain.times import format_instant
+from retour.schedule.tally import OPEN_STATES, Tally
 
-PAGE = 50
+PAGE_SCAN_MAX = 50
 """Orders looked at for a page."""
-IN_A_FILE = 3_000
+EXPORT_MAX = 3_000
 SOON_DAYS = 7
-KINDS = ("expected", "earliest", "latest")
+CREDIT_KINDS = ("expected", "earliest", "latest")
 COLUMNS = (
     "program", "order_id", "event_time", "state", "amount", "currency", "payout", "payout_currency", "day", "certainty",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Own:
+class PartnerAction:
     """One action of the partner's own. `credit`: from when it is certain, as the core says, and why."""
 
     program: Program
     order: Order
     action: Action
-    head: Head
-    state: State
+    head: ActionHead
+    state: LifecycleState
     credit: Mapping[str, str]
 
     @property
     def certainty(self) -> str:
         """none, certain; or expected, earliest, latest, as long as it can change; open while nobody can say."""
-        if self.state is State.REVERSED:
+        if self.state is LifecycleState.REVERSED:
             return "none"
-        if self.state in (State.LOCKED, State.PAID):
+        if self.state in (LifecycleState.LOCKED, LifecycleState.PAID):
             return "certain"
-        return next((kind for kind in KINDS if kind in self.credit), "open")
+        return next((kind for kind in CREDIT_KINDS if kind in self.credit), "open")
 
     @property
     def day(self) -> str:
-        return next((self.credit[kind] for kind in KINDS if kind in self.credit), "")
+        return next((self.credit[kind] for kind in CREDIT_KINDS if kind in self.credit), "")
 
     @property
     def why(self) -> str:
@@ -68,68 +68,70 @@ class Own:
         return self.why.partition(":")[2].strip()
 
 
-def grants(visit: Visit) -> list[Grant]:
-    found = visit.person.own if visit.person else []
+def partner_grants(context: PageContext) -> list[Grant]:
+    found = context.person.own if context.person else []
     if not found:
-        raise visit.not_found()
+        raise context.not_found()
     return found
 
 
-def opened(visit: Visit) -> list[tuple[Visit, Grant]]:
+def partner_programs(context: PageContext) -> list[tuple[PageContext, Grant]]:
     """The programs this person is a partner in, each with the words of its own time zone."""
     found = []
-    for grant in grants(visit):
-        program = visit.hub.programs.get(grant.program)
+    for grant in partner_grants(context):
+        program = context.hub.programs.get(grant.program)
         if program is not None:
-            words = Words(visit.words.language, program.time_zone, visit.words.now)
-            found.append((replace(visit, opened=program, words=words, memory={}), grant))
+            words = Words(context.words.language, program.time_zone, context.words.now)
+            found.append((replace(context, opened=program, words=words, memory={}), grant))
     return found
 
 
-def shown(visit: Visit, partner: str) -> tuple[list[Own], str | None]:
+def page_of_actions(context: PageContext, partner: str) -> tuple[list[PartnerAction], str | None]:
     """A page of what this partner is credited now, and nobody else's, by event month, newest first; and the next."""
-    filter_ = Filter(partner=partner)
-    query, items = visit.request.query, []
-    is_asked = query.get("program") == visit.program.id
-    seal = partial(listing.sealed, visit.hub, visit.program, filter_)
+    filter_ = ActionFilter(partner=partner)
+    query, items = context.request.query, []
+    is_asked = query.get("program") == context.program.id
+    seal = partial(action_search.sign_cursor, context.hub, context.program, filter_)
     cursor = {"cursor": query["cursor"]} if is_asked and query.get("cursor") else {}
-    start = listing.opened_cursor(visit.call(query=cursor), seal)
-    for looked, seen in enumerate(listing.candidates(visit.hub, visit.reader, filter_, start), 1):
-        found = listing.looked_up(visit.reader, seen)
+    start = action_search.verify_cursor(context.call(query=cursor), seal)
+    for looked, seen in enumerate(action_search.candidates(context.hub, context.reader, filter_, start), 1):
+        found = action_search.load_action(context.reader, seen)
         if found and found[2].standing.partner == partner:
-            items.append(own(visit, *found))
-        if looked == PAGE:
-            return items, visit.here(program=visit.program.id, cursor=seal(seen[:2]))
+            items.append(partner_action(context, *found))
+        if looked == PAGE_SCAN_MAX:
+            return items, context.here(program=context.program.id, cursor=seal(seen[:2]))
     return items, None
 
 
-def every(visit: Visit, partner: str, most: int) -> Iterator[Own]:
+def iter_actions(context: PageContext, partner: str, most: int) -> Iterator[PartnerAction]:
     """All of them, up to so many."""
-    for seen in islice(listing.candidates(visit.hub, visit.reader, Filter(partner=partner), None), most):
-        found = listing.looked_up(visit.reader, seen)
+    for seen in islice(
+        action_search.candidates(context.hub, context.reader, ActionFilter(partner=partner), None), most
+    ):
+        found = action_search.load_action(context.reader, seen)
         if found and found[2].standing.partner == partner:
-            yield own(visit, *found)
+            yield partner_action(context, *found)
 
 
-def own(visit: Visit, order: Order, action: Action, head: Head) -> Own:
-    now, contracts = visit.hub.now(), visit.program.contracts
-    credit = documents.credit_document(credited(order, action, head, contracts, now), visit.words.language) or {}
-    return Own(visit.program, order, action, head, head.state(now), credit)
+def partner_action(context: PageContext, order: Order, action: Action, head: ActionHead) -> PartnerAction:
+    now, contracts = context.hub.now(), context.program.contracts
+    credit = documents.credit_document(credit_date(order, action, head, contracts, now), context.words.language) or {}
+    return PartnerAction(context.program, order, action, head, head.state(now), credit)
 
 
-def credit(visit: Visit) -> Response:
+def credit_page(context: PageContext) -> Response:
     """What is certain and what is not, in sums as they were counted; below them every order as it is now."""
     blocks = []
-    for inner, grant in opened(visit):
-        items, later = shown(inner, grant.partner)
-        at, tally = counted.of_partner(inner, grant.partner)
+    for inner, grant in partner_programs(context):
+        items, later = page_of_actions(inner, grant.partner)
+        at, tally = program_counts.partner_tally(inner, grant.partner)
         blocks.append({"v": inner, "w": inner.words, "items": items, "later": later, "at": at,
-                       "sums": sums(tally, inner.program.currency, inner.today)})  # fmt: skip
-    return visit.render("my_credit.html", blocks=blocks, paged="cursor" in visit.request.query)
+                       "sums": credit_sums(tally, inner.program.currency, inner.today)})  # fmt: skip
+    return context.render("my_credit.html", blocks=blocks, paged="cursor" in context.request.query)
 
 
 @dataclass(frozen=True)
-class Sums:
+class CreditSums:
     """Of one currency, in minor units. `soon`: what becomes certain within a week if nothing changes."""
 
     currency: str
@@ -138,26 +140,26 @@ class Sums:
     soon: int
 
 
-def sums(tally: Tally, own_currency: str, today: date) -> list[Sums]:
+def credit_sums(tally: Tally, own_currency: str, today: date) -> list[CreditSums]:
     found = {own_currency: [0, 0, 0]}
     for state, currency, _, payout in tally.by_state():
         of_currency = found.setdefault(currency, [0, 0, 0])
-        of_currency[0] += payout if state in OPEN else 0
-        of_currency[1] += payout if state == State.LOCKED else 0
+        of_currency[0] += payout if state in OPEN_STATES else 0
+        of_currency[1] += payout if state == LifecycleState.LOCKED else 0
     for day, _, currency, _, _, expected in tally.by_lock():
         found[currency][2] += expected if 0 <= (day - today).days <= SOON_DAYS else 0
-    return [Sums(currency, *numbers) for currency, numbers in sorted(found.items())]
+    return [CreditSums(currency, *numbers) for currency, numbers in sorted(found.items())]
 
 
-def credit_csv(visit: Visit) -> Response:
+def credit_csv(context: PageContext) -> Response:
     lines = []
-    for inner, grant in opened(visit):
-        for one in every(inner, grant.partner, IN_A_FILE):
+    for inner, grant in partner_programs(context):
+        for one in iter_actions(inner, grant.partner, EXPORT_MAX):
             lines.append(
                 {
                     "program": one.program.id,
                     "order_id": one.action.order_id,
-                    "event_time": text(one.action.event_time),
+                    "event_time": format_instant(one.action.event_time),
                     "state": one.state.value,
                     "amount": to_text(one.head.standing.amount, one.action.currency),
                     "currency": one.action.currency,
@@ -170,13 +172,13 @@ def credit_csv(visit: Visit) -> Response:
     return download("credit.csv", as_csv(COLUMNS, lines), "text/csv; charset=utf-8")
 
 
-def changed(inner: Visit, items: list[Own]) -> list[dict[str, Any]]:
+def booked_changes(inner: PageContext, items: list[PartnerAction]) -> list[dict[str, Any]]:
     """Every booked change, with its reason in the partner's language; never who sent it or what they noted."""
     found = []
     for one in items:
         for entry in one.head.log:
             record = one.order.record(entry.id)
-            booked = effect(one.order, one.head, entry, one.program.contracts)
+            booked = effect_of(one.order, one.head, entry, one.program.contracts)
             if record is None or booked is None or entry.outcome is not Outcome.APPLIED:
                 continue
             found.append(
@@ -192,22 +194,22 @@ def changed(inner: Visit, items: list[Own]) -> list[dict[str, Any]]:
     return sorted(found, key=lambda change: change["at"], reverse=True)
 
 
-def changes(visit: Visit) -> Response:
+def changes_page(context: PageContext) -> Response:
     blocks = []
-    for inner, grant in opened(visit):
-        items, later = shown(inner, grant.partner)
-        blocks.append({"v": inner, "w": inner.words, "changes": changed(inner, items), "looked": len(items),
+    for inner, grant in partner_programs(context):
+        items, later = page_of_actions(inner, grant.partner)
+        blocks.append({"v": inner, "w": inner.words, "changes": booked_changes(inner, items), "looked": len(items),
                        "later": later})  # fmt: skip
-    return visit.render("my_changes.html", blocks=blocks, paged="cursor" in visit.request.query)
+    return context.render("my_changes.html", blocks=blocks, paged="cursor" in context.request.query)
 
 
-def order(visit: Visit) -> Response:
+def order_page(context: PageContext) -> Response:
     """One action of their own; another's and a missing one look the same."""
-    program_id, action_id = visit.request.query.get("program", ""), visit.request.query.get("id", "")
-    for inner, grant in opened(visit):
+    program_id, action_id = context.request.query.get("program", ""), context.request.query.get("id", "")
+    for inner, grant in partner_programs(context):
         found = inner.reader.action(action_id) if inner.program.id == program_id else None
         if found and found[2].standing.partner == grant.partner:
-            one = own(inner, *found)
-            document = documents.action_document(*found, inner.spoken, visit.hub.now())
-            return inner.render("my_order.html", one=one, action=document, changes=changed(inner, [one]))
-    raise visit.not_found()
+            one = partner_action(inner, *found)
+            document = documents.action_document(*found, inner.localized_program, context.hub.now())
+            return inner.render("my_order.html", one=one, action=document, changes=booked_changes(inner, [one]))
+    raise context.not_found()

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 COMPRESSED_FROM = 1024
-TEXTS = ("text/", "image/svg", "application/json", "application/javascript")
+TEXT_TYPES = ("text/", "image/svg", "application/json", "application/javascript")
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'{connects}; "
     "form-action 'self'{sign_in}; base-uri 'none'; frame-ancestors 'none'"
@@ -94,7 +94,7 @@ def disposition(head: bytes) -> dict[str, str]:
     return {}
 
 
-def request_of(event: Mapping[str, Any]) -> Request:
+def parse_request(event: Mapping[str, Any]) -> Request:
     text = event.get("body") or ""
     try:
         body = base64.b64decode(text) if event.get("isBase64Encoded") else text.encode("utf-8", "surrogatepass")
@@ -129,17 +129,17 @@ class Response:
     connects: str = ""
 
 
-def page(html: str, status: int = 200) -> Response:
+def html_response(html: str, status: int = 200) -> Response:
     return Response(status, html.encode(), {"content-type": "text/html; charset=utf-8"})
 
 
-def document(value: Any, status: int = 200) -> Response:
+def json_response(value: Any, status: int = 200) -> Response:
     return Response(
         status, json.dumps(value, ensure_ascii=False, indent=1).encode(), {"content-type": "application/json"}
     )
 
 
-def to(path: str, *cookies: str) -> Response:
+def redirect(path: str, *cookies: str) -> Response:
     """After a change, and to where a thing has its address: 303."""
     return Response(303, b"", {"location": path}, cookies)
 
@@ -164,7 +164,7 @@ def cookie(name: str, value: str, request: Request, seconds: int | None = None, 
     return "; ".join(parts)
 
 
-def answer_of(request: Request, response: Response, sign_in: str = "") -> dict[str, Any]:
+def gateway_response(request: Request, response: Response, sign_in: str = "") -> dict[str, Any]:
     """The answer as the HTTP API takes it, with the headers that every answer has. `sign_in`: where people log in."""
     headers = {
         "content-security-policy": POLICY.format(
@@ -181,7 +181,7 @@ def answer_of(request: Request, response: Response, sign_in: str = "") -> dict[s
     if request.is_secure:
         headers["strict-transport-security"] = "max-age=31536000"
     body = response.body
-    is_text = headers.get("content-type", "").startswith(TEXTS)
+    is_text = headers.get("content-type", "").startswith(TEXT_TYPES)
     if is_text and len(body) >= COMPRESSED_FROM and "gzip" in request.headers.get("accept-encoding", ""):
         body = gzip.compress(body, 6, mtime=0)
         headers["content-encoding"] = "gzip"

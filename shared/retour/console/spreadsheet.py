@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def as_csv(columns: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> bytes:
@@ -13,11 +13,11 @@ def as_csv(columns: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> bytes:
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(columns)
-    writer.writerows([safe(line[name]) for name in columns] for line in lines)
+    writer.writerows([escape_formula(line[name]) for name in columns] for line in lines)
     return b"\xef\xbb\xbf" + out.getvalue().encode("utf-8", "replace")
 
 
-def safe(value: Any) -> str:
+def escape_formula(value: Any) -> str:
     said = "" if value is None else str(value)
     is_number = said.lstrip("-").replace(".", "", 1).isdigit()
-    return f"'{said}" if said.startswith(FORMULA) and not is_number else said
+    return f"'{said}" if said.startswith(FORMULA_STARTS) and not is_number else said

@@ -9,16 +9,16 @@ from typing import Any
 from urllib.parse import quote
 
 from retour.api import paging
-from retour.console import arrivals, counted, deliveries
+from retour.console import arrivals, deliveries, program_counts
 from retour.console.arrivals import DAYS
-from retour.console.counted import Counted
-from retour.console.request import Response, to
-from retour.console.visit import Visit
-from retour.schedule.arrivals import is_refused_whole
+from retour.console.page_context import PageContext
+from retour.console.program_counts import ProgramCounts
+from retour.console.request import Response, redirect
+from retour.schedule.hourly_counts import is_refused_whole
 
 WEEKS = 5
 CASES = 7
-LOOKED_AT = 100
+CASES_SCAN_MAX = 100
 KINDS = ("held", "alarm", "differing", "orphan", "rate", "failing", "silent", "status", "waiting", "refused")
 SHADES = 5
 
@@ -36,69 +36,69 @@ class Case:
     """Its place in the list of its kind."""
 
 
-def cases(visit: Visit) -> Iterator[Case]:
+def cases(context: PageContext) -> Iterator[Case]:
     """What is listed for people, the kinds that cost money first; of each so many."""
     for kind in KINDS:
-        yield from islice(of_kind(visit, kind), LOOKED_AT)
+        yield from islice(of_kind(context, kind), CASES_SCAN_MAX)
 
 
-def of_kind(visit: Visit, kind: str, after: str = "") -> Iterator[Case]:
+def of_kind(context: PageContext, kind: str, after: str = "") -> Iterator[Case]:
     """All of a kind, beyond a place."""
-    say = visit.words.say
+    say = context.words.say
     if kind == "refused":
-        for delivery, name in refused_whole(visit):
+        for delivery, name in refused_deliveries(context):
             if not after or delivery < after:
                 said = say("%(name)s was refused whole.", name=name or delivery)
-                yield Case(kind, said, link_of(visit, delivery), place=delivery)
+                yield Case(kind, said, delivery_link(context, delivery), place=delivery)
         return
-    until = visit.hub.now() if kind == "differing" else None
-    for subject, doc in visit.reader.deliveries.due(kind, until, after):
-        if found := case_of(visit, kind, subject, doc):
+    until = context.hub.now() if kind == "differing" else None
+    for subject, doc in context.reader.deliveries.due(kind, until, after):
+        if found := build_case(context, kind, subject, doc):
             yield replace(found, place=f"{doc['deadline']}#{subject}")
 
 
-def case_of(visit: Visit, kind: str, subject: str, doc: Mapping[str, Any]) -> Case | None:
-    say, words = visit.words.say, visit.words
+def build_case(context: PageContext, kind: str, subject: str, doc: Mapping[str, Any]) -> Case | None:
+    say, words = context.words.say, context.words
     deadline = str(doc.get("deadline", ""))
     match kind:
         case "held" if paging.is_delivery_id(subject):
             said = say("A delivery of %(source)s is held until somebody releases or discards it.",
                        source=doc.get("source", ""))  # fmt: skip
-            return Case(kind, said, link_of(visit, subject))
+            return Case(kind, said, delivery_link(context, subject))
         case "held" if doc.get("code") == "NAME_CONFLICT":
             said = say("%(name)s is already a name of order %(order)s; a record claims it for another order.",
                        name=doc.get("name", ""), order=doc.get("order", ""))  # fmt: skip
-            return Case(kind, said, record_link(visit, subject))
+            return Case(kind, said, record_link(context, subject))
         case "held":
             return Case(kind, say("A record looks like one that came before: the same return, or a second one?"),
-                        record_link(visit, subject), record=subject)  # fmt: skip
+                        record_link(context, subject), record=subject)  # fmt: skip
         case "waiting" if doc.get("code") == "ORDER_TOTAL_UNKNOWN":
             public_id = f"{doc.get('home', '')}~{subject}"
             said = say("The total of order %(order)s is not known yet; its refund waits and is refused on %(day)s.",
                        order=str(doc.get("home", "")), day=words.day(deadline))  # fmt: skip
-            return Case(kind, said, record_link(visit, public_id), deadline, public_id)
+            return Case(kind, said, record_link(context, public_id), deadline, public_id)
         case "status":
             said = say("%(source)s tells the status %(status)s, which nobody declared: it says nothing about returns.",
                        source=doc.get("source", ""), status=doc.get("status", ""))  # fmt: skip
-            return Case(kind, said, f"{visit.base}/setup/sources/{quote(str(doc.get('source', '')), safe='')}")
+            return Case(kind, said, f"{context.base}/setup/sources/{quote(str(doc.get('source', '')), safe='')}")
         case "waiting":
             home = str(doc.get("home", ""))
             said = say("Order %(order)s is not known yet; its return waits and is refused on %(day)s.",
                        order=home.lstrip("@"), day=words.day(deadline))  # fmt: skip
-            return Case(kind, said, record_link(visit, f"{home}~{subject}"), deadline, f"{home}~{subject}")
+            return Case(kind, said, record_link(context, f"{home}~{subject}"), deadline, f"{home}~{subject}")
         case "failing":
             said = say("%(source)s cannot be visited. %(words)s", source=subject, words=doc.get("words", ""))
-            return Case(kind, said, f"{visit.base}/setup/sources/{quote(subject, safe='')}", deadline)
+            return Case(kind, said, f"{context.base}/setup/sources/{quote(subject, safe='')}", deadline)
         case "silent":
             said = say("%(source)s: expected by %(time)s, not here.", source=subject, time=words.moment(deadline))
-            return Case(kind, said, f"{visit.base}/setup/sources/{quote(subject, safe='')}", deadline)
+            return Case(kind, said, f"{context.base}/setup/sources/{quote(subject, safe='')}", deadline)
         case "rate":
             said = say("From %(day)s on no rate is known for %(currencies)s; such orders would be refused.",
                        day=words.day(deadline), currencies=str(doc.get("currencies", "")))  # fmt: skip
-            return Case(kind, said, f"{visit.base}/setup", deadline)
+            return Case(kind, said, f"{context.base}/setup", deadline)
         case "alarm":
             return Case(kind, say("A record that came in time was found after its action was final."),
-                        record_link(visit, subject))  # fmt: skip
+                        record_link(context, subject))  # fmt: skip
         case "differing":
             about = {name: str(doc.get(name, "")) for name in ("source", "others", "order", "said", "by_others")}
             said = say(
@@ -106,23 +106,23 @@ def case_of(visit: Visit, kind: str, subject: str, doc: Mapping[str, Any]) -> Ca
                 "%(said)s and %(by_others)s.",
                 **about,
             )
-            return Case(kind, said, f"{visit.base}/actions/{quote(subject.partition('#')[0], safe='')}", deadline)
+            return Case(kind, said, f"{context.base}/actions/{quote(subject.partition('#')[0], safe='')}", deadline)
         case "orphan":
-            return Case(kind, say("Its parent was reversed, but this action is locked."), record_link(visit, subject))
+            return Case(kind, say("Its parent was reversed, but this action is locked."), record_link(context, subject))
     return None
 
 
-def link_of(visit: Visit, delivery_id: str) -> str:
-    return f"{visit.base}/deliveries/{quote(delivery_id)}"
+def delivery_link(context: PageContext, delivery_id: str) -> str:
+    return f"{context.base}/deliveries/{quote(delivery_id)}"
 
 
-def record_link(visit: Visit, public_id: str) -> str:
-    return f"{visit.base}/modification?id={quote(public_id, safe='')}"
+def record_link(context: PageContext, public_id: str) -> str:
+    return f"{context.base}/modification?id={quote(public_id, safe='')}"
 
 
-def refused_whole(visit: Visit) -> list[tuple[str, str]]:
+def refused_deliveries(context: PageContext) -> list[tuple[str, str]]:
     """Id and name of the deliveries of the last days that were refused whole, newest first."""
-    seen = arrivals.of(visit)
+    seen = arrivals.load_arrivals(context)
     listed = [(one.delivery.id, one.delivery.name) for one in seen.since if is_refused_whole(one)]
     for brought in seen.hours.values():
         listed += [(one[0], one[1]) for of_source in brought.values() for one in of_source.get("refused", ())]
@@ -142,16 +142,16 @@ class Day:
     shade: int
 
 
-def locks(visit: Visit, known: Counted) -> list[Day]:
+def lock_days(context: PageContext, known: ProgramCounts) -> list[Day]:
     """Payouts that can still change, by the day their actions lock, for the coming weeks."""
-    monday = visit.today - timedelta(days=visit.today.weekday())
+    monday = context.today - timedelta(days=context.today.weekday())
     sums: dict[date, Counter[str]] = {}
     actions: Counter[date] = Counter()
     for day, _, currency, count, payout, _ in known.total.by_lock():
         sums.setdefault(day, Counter())[currency] += payout
         actions[day] += count
     days = [monday + timedelta(days=number) for number in range(7 * WEEKS)]
-    own = visit.program.currency
+    own = context.program.currency
     most = max([sums[day][own] for day in days if day in sums], default=0) or 1
     return [
         Day(day, sorted(sums.get(day, {}).items()), actions[day],
@@ -160,52 +160,52 @@ def locks(visit: Visit, known: Counted) -> list[Day]:
     ]  # fmt: skip
 
 
-def today(visit: Visit) -> Response:
-    found = list(islice(cases(visit), CASES + 1))
-    seen = arrivals.of(visit)
+def today_page(context: PageContext) -> Response:
+    found = list(islice(cases(context), CASES + 1))
+    seen = arrivals.load_arrivals(context)
     latest = seen.latest
-    if visit.request.query.get("block") == "needs":
-        return visit.render("needs.html", cases=found[:CASES], more=len(found) > CASES, last=next(iter(latest), None))
-    known = counted.counted(visit)
-    days = locks(visit, known)
-    return visit.render(
+    if context.request.query.get("block") == "needs":
+        return context.render("needs.html", cases=found[:CASES], more=len(found) > CASES, last=next(iter(latest), None))
+    known = program_counts.load_counts(context)
+    days = lock_days(context, known)
+    return context.render(
         "today.html",
         cases=found[:CASES],
         more=len(found) > CASES,
         last=next(iter(latest), None),
-        lines=arrivals.lines(visit),
+        lines=arrivals.source_rows(context),
         seen=seen,
-        items=[deliveries.line_of(visit, one) for one in latest],
+        items=[deliveries.delivery_line(context, one) for one in latest],
         weeks=[days[start : start + 7] for start in range(0, len(days), 7)],
-        day_now=visit.today,
+        day_now=context.today,
         counted=known,
     )
 
 
-def search(visit: Visit) -> Response:
+def search(context: PageContext) -> Response:
     """A pasted id leads to what it names."""
-    asked = visit.request.query.get("q", "").strip().lstrip("#")
-    reader = visit.reader
+    asked = context.request.query.get("q", "").strip().lstrip("#")
+    reader = context.reader
     if not asked:
-        return to(f"{visit.base}/today")
+        return redirect(f"{context.base}/today")
     if paging.is_delivery_id(asked) and reader.deliveries.get(asked):
-        return to(link_of(visit, asked))
+        return redirect(delivery_link(context, asked))
     if "~" in asked and reader.modification(asked):
-        return to(record_link(visit, asked))
+        return redirect(record_link(context, asked))
     if reader.action(asked):
-        return to(f"{visit.base}/action?id={quote(asked, safe='')}")
-    order = reader.order_named(visit.request.query["q"].strip())
+        return redirect(f"{context.base}/action?id={quote(asked, safe='')}")
+    order = reader.order_by_id(context.request.query["q"].strip())
     if len(order.actions) == 1 and order.actions[0].id in order.heads:
-        return to(f"{visit.base}/action?id={quote(order.actions[0].id, safe='')}")
+        return redirect(f"{context.base}/action?id={quote(order.actions[0].id, safe='')}")
     if order.actions:
-        return to(f"{visit.base}/actions?order_id={quote(asked, safe='')}")
+        return redirect(f"{context.base}/actions?order_id={quote(asked, safe='')}")
     if order.records:
-        return to(record_link(visit, order.records[0].public_id))
+        return redirect(record_link(context, order.records[0].public_id))
     same = [
         one
-        for one in deliveries.since(visit, DAYS)
+        for one in deliveries.recent_headers(context, DAYS)
         if asked.lower() in (one.delivery.sha256, one.delivery.name.lower())
     ]
     if same:
-        return to(link_of(visit, same[0].delivery.id))
-    return visit.render("nothing.html", 404, asked=asked)
+        return redirect(delivery_link(context, same[0].delivery.id))
+    return context.render("nothing.html", 404, asked=asked)

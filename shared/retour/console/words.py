@@ -17,17 +17,17 @@ from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, format_percent
 
 from retour.domain.money import exponent
-from retour.domain.times import instant
+from retour.domain.times import parse_instant
 
 LANGUAGES: Mapping[str, str] = {"en": "en_GB", "de": "de_DE", "fr": "fr_FR"}
 NAMES = {"en": "English", "de": "Deutsch", "fr": "Français"}
 LOCALE = Path(__file__).parent / "locale"
 MINUS = "\N{MINUS SIGN}"
-FIXED = "\N{NO-BREAK SPACE}"
+NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 
 
 @cache
-def translations(language: str) -> gettext.NullTranslations:
+def load_translations(language: str) -> gettext.NullTranslations:
     """The catalog of a language, read as it was written; English is what the pages say themselves."""
     path = LOCALE / language / "LC_MESSAGES/console.po"
     if not path.exists():
@@ -63,11 +63,11 @@ class Words:
         return Locale.parse(LANGUAGES[self.language])
 
     def say(self, text: str, **values: object) -> str:
-        said = translations(self.language).gettext(text)
+        said = load_translations(self.language).gettext(text)
         return said % values if values else said
 
     def count(self, one: str, many: str, number: int, **values: object) -> str:
-        said = translations(self.language).ngettext(one, many, number)
+        said = load_translations(self.language).ngettext(one, many, number)
         return said % {"number": self.number(number), **values}
 
     # Numbers
@@ -95,24 +95,24 @@ class Words:
         pattern = "#,##0" + ("." + "0" * places if places else "")
         written = format_decimal(value, format=f"+{pattern};-{pattern}" if signed and value > 0 else pattern,
                                  locale=self.locale)  # fmt: skip
-        return f"{self._minus(written)}{FIXED}{currency}"
+        return f"{self._minus(written)}{NO_BREAK_SPACE}{currency}"
 
     def minor(self, amount: int, currency: str, signed: bool = False) -> str:
         return self.money(Decimal(amount).scaleb(-exponent(currency)), currency, signed)
 
     def size(self, size: int) -> str:
         if size < 10_000:
-            return f"{self.number(size)}{FIXED}B"
+            return f"{self.number(size)}{NO_BREAK_SPACE}B"
         unit, name = (1_000, "kB") if size < 10_000_000 else (1_000_000, "MB")
-        return f"{format_decimal(Decimal(size) / unit, format='#,##0', locale=self.locale)}{FIXED}{name}"
+        return f"{format_decimal(Decimal(size) / unit, format='#,##0', locale=self.locale)}{NO_BREAK_SPACE}{name}"
 
     def _minus(self, text: str) -> str:
-        return text.replace("-", MINUS).replace("\N{NARROW NO-BREAK SPACE}", FIXED)
+        return text.replace("-", MINUS).replace("\N{NARROW NO-BREAK SPACE}", NO_BREAK_SPACE)
 
     # Days and times
 
     def local(self, moment: datetime | str) -> datetime:
-        when = instant(moment) if isinstance(moment, str) else moment
+        when = parse_instant(moment) if isinstance(moment, str) else moment
         return when.astimezone(ZoneInfo(self.zone))
 
     def day(self, day: date | datetime | str | None) -> str:
@@ -134,7 +134,7 @@ class Words:
 
     def exact(self, moment: datetime | str) -> str:
         """For whoever has to compare it with a log."""
-        when = instant(moment) if isinstance(moment, str) else moment
+        when = parse_instant(moment) if isinstance(moment, str) else moment
         return f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
     def ago(self, moment: datetime | str | None) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from retour.domain.times import compact
+from retour.domain.times import format_compact
 
 DRY_RUN = "dry_run"
 
@@ -23,7 +23,7 @@ class Channel(StrEnum):
     CASCADE = "cascade"
 
 
-class Kind(StrEnum):
+class DeliveryKind(StrEnum):
     """How the raw bytes of a delivery are to be read."""
 
     MODIFICATIONS = "modifications"
@@ -36,7 +36,7 @@ class Kind(StrEnum):
     RATES = "rates"
 
 
-WITHOUT_RECORDS = (Kind.PROGRAM, Kind.DECISION, Kind.RATES)
+KINDS_WITHOUT_RECORDS = (DeliveryKind.PROGRAM, DeliveryKind.DECISION, DeliveryKind.RATES)
 """What changes the rules or decides, and says nothing of any action."""
 
 
@@ -53,7 +53,7 @@ class Delivery:
     program: str
     channel: Channel
     source: str
-    kind: Kind
+    kind: DeliveryKind
     identity: str
     received_at: datetime
     sha256: str
@@ -77,9 +77,9 @@ def delivery_id(received_at: datetime, program: str, source: str, identity: str)
     It carries its own day, so it finds its own item.
     """
     digest = hashlib.blake2b(f"{program}\0{source}\0{identity}".encode(), digest_size=5).hexdigest()
-    return f"{compact(received_at)}-{digest}"
+    return f"{format_compact(received_at)}-{digest}"
 
 
-def received_at(delivery: str) -> datetime:
+def receipt_time(delivery: str) -> datetime:
     """When a delivery was received, as its id says."""
     return datetime.strptime(delivery.partition("-")[0], "%Y%m%dT%H%M%S%fZ").replace(tzinfo=UTC)

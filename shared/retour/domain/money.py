@@ -8,11 +8,11 @@ from importlib.resources import files
 DIGITS_MAX = 15
 
 
-class UnknownCurrency(ValueError):
+class UnknownCurrencyError(ValueError):
     """The code is not in ISO 4217's list of money in use."""
 
 
-class NotAnAmount(ValueError):
+class InvalidAmountError(ValueError):
     """The text is no plain decimal number, or finer than the currency's smallest unit."""
 
 
@@ -27,16 +27,16 @@ def exponent(currency: str) -> int:
     try:
         return exponents()[currency]
     except KeyError:
-        raise UnknownCurrency(currency) from None
+        raise UnknownCurrencyError(currency) from None
 
 
-def decimal(text: str) -> Decimal:
+def parse_decimal(text: str) -> Decimal:
     """A plain decimal such as `-12.50`; no exponent, no grouping, no white space, at most 15 digits."""
     digits = text[1:] if text[:1] in ("-", "+") else text
     whole, _, cents = digits.partition(".")
     plain = digits.isascii() and whole.isdigit() and (cents.isdigit() or "." not in digits)
     if not plain or len(whole) + len(cents) > DIGITS_MAX:
-        raise NotAnAmount(text)
+        raise InvalidAmountError(text)
     return Decimal(text)
 
 
@@ -48,7 +48,7 @@ def to_minor(amount: Decimal, currency: str) -> int:
             return int(scaled)
     except InvalidOperation:
         pass
-    raise NotAnAmount(f"{amount} {currency}")
+    raise InvalidAmountError(f"{amount} {currency}")
 
 
 def to_text(minor: int, currency: str) -> str:
@@ -56,12 +56,12 @@ def to_text(minor: int, currency: str) -> str:
     return f"{Decimal(minor).scaleb(-exponent(currency)):f}"
 
 
-def half_away(value: Decimal) -> int:
+def round_half_away(value: Decimal) -> int:
     """The nearest integer, halves away from zero."""
     return int(value.quantize(Decimal(1), rounding=ROUND_HALF_UP))
 
 
-def portion(total: int, part: int, whole: int) -> int:
+def prorate(total: int, part: int, whole: int) -> int:
     """total × part ÷ whole, rounded once, half away from zero. `whole` must be positive."""
     sign = -1 if (total < 0) != (part < 0) else 1
     return sign * ((2 * abs(total) * abs(part) + whole) // (2 * whole))

@@ -9,8 +9,8 @@ from typing import Any
 
 from retour.domain.contracts.contract import Contract
 from retour.domain.delivery import Channel
-from retour.domain.money import decimal
-from retour.domain.rates import Missing, Rate, rate_on
+from retour.domain.money import parse_decimal
+from retour.domain.rates import MissingRatePolicy, Rate, rate_on
 
 WAITING_DAYS = 35
 REASONS = (
@@ -103,7 +103,7 @@ class Program:
     hold_at_lock_hours: int = 72
     rates: Mapping[str, Sequence[Rate]] = field(default_factory=dict)
     lists: Mapping[str, str] = field(default_factory=dict)
-    fx_missing: Missing = Missing.REFUSE
+    fx_missing: MissingRatePolicy = MissingRatePolicy.REFUSE
     fx_pull: str = ""
 
     def source(self, name: str, channel: Channel) -> Source:
@@ -115,7 +115,7 @@ class Program:
         own = Source(name=name, channel=channel, namespace=name, time_zone=self.time_zone)
         return self.sources.get(name, own)
 
-    def patience_from(self, decided_at: datetime) -> datetime:
+    def earliest_lock_reached(self, decided_at: datetime) -> datetime:
         """Which locks a decision on what is held still reaches: those after this moment."""
         return decided_at - timedelta(hours=self.hold_at_lock_hours)
 
@@ -137,7 +137,7 @@ def program_from(
 ) -> Program:
     """The program that a document (valid against program.schema.json) describes."""
     zone = document["time_zone"]
-    usual = {name: document[name] for name in FOR_ALL_SOURCES if name in document}
+    usual = {name: document[name] for name in PROGRAM_WIDE_KEYS if name in document}
     return Program(
         id=document["program"],
         name=document.get("name", document["program"]),
@@ -159,20 +159,20 @@ def program_from(
         possible_duplicate_days=document.get("possible_duplicate_days", 14),
         hold_at_lock_hours=document.get("hold_at_lock_hours", 72),
         rates={
-            currency: [Rate(date.fromisoformat(one["from"]), decimal(str(one["rate"]))) for one in rates]
+            currency: [Rate(date.fromisoformat(one["from"]), parse_decimal(str(one["rate"]))) for one in rates]
             for currency, rates in document.get("fx", {}).items()
         },
         lists=lists or {},
-        fx_missing=Missing(document.get("fx_missing", Missing.REFUSE)),
+        fx_missing=MissingRatePolicy(document.get("fx_missing", MissingRatePolicy.REFUSE)),
         fx_pull=document.get("fx_pull", ""),
     )
 
 
-FOR_ALL_SOURCES = ("prices",)
+PROGRAM_WIDE_KEYS = ("prices",)
 """What a program may say once for all its sources."""
-BASIS = {"stripe": "order_total", "woocommerce": "order_total"}
+DEFAULT_BASIS = {"stripe": "order_total", "woocommerce": "order_total"}
 """What kinds of senders speak of that never know the goods alone; all others speak of goods."""
-COMMON = {
+SOURCE_KEYS = {
     "kind", "event_type", "order_by", "currency", "amount_means", "default_reason",
     "order_id_field", "approve_restores", "references", "absent", "prices", "enabled", "expected_by",
     "possible_duplicates", "thresholds",
@@ -180,7 +180,7 @@ COMMON = {
 
 
 def source_from(name: str, body: Mapping[str, Any], zone: str) -> Source:
-    basis = body.get("basis", BASIS.get(body.get("kind", ""), "goods"))
+    basis = body.get("basis", DEFAULT_BASIS.get(body.get("kind", ""), "goods"))
     return Source(
         name=name,
         channel=Channel(body["channel"]),
@@ -190,5 +190,5 @@ def source_from(name: str, body: Mapping[str, Any], zone: str) -> Source:
         excess=body.get("excess", "clamp" if basis == "order_total" else "refuse"),
         mapping=MappingProxyType(dict(body.get("mapping", {}))),
         options=MappingProxyType(dict(body.get("options", {}))),
-        **{key: body[key] for key in COMMON & body.keys()},
+        **{key: body[key] for key in SOURCE_KEYS & body.keys()},
     )

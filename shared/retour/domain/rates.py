@@ -8,12 +8,12 @@ from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 
-DIGITS = Context(prec=12)
+RATE_CONTEXT = Context(prec=12)
 """What a rate is rounded to where it is worked out of two others."""
 MONDAY_TO_FRIDAY = range(5)
 
 
-class Missing(StrEnum):
+class MissingRatePolicy(StrEnum):
     """What becomes of an action on whose day no rate holds: it is refused, or takes the last rate there was."""
 
     REFUSE = "refuse"
@@ -32,22 +32,22 @@ class Rate:
         return self.valid_from <= day and (self.until is None or day <= self.until)
 
 
-def newest(rates: Iterable[Rate], day: date) -> Rate | None:
+def newest_rate(rates: Iterable[Rate], day: date) -> Rate | None:
     """The rate that began last up to a day, of several of one day the one told last; it may have ended since."""
     begun = [rate for rate in rates if rate.valid_from <= day]
     return max(reversed(begun), key=lambda rate: rate.valid_from, default=None)
 
 
-def rate_on(rates: Iterable[Rate], day: date, missing: Missing) -> Decimal | None:
+def rate_on(rates: Iterable[Rate], day: date, missing: MissingRatePolicy) -> Decimal | None:
     """What a unit is on a day, of rates in the order in which they were told; None: not known."""
-    found = newest(rates, day)
-    return found.rate if found and (found.holds_on(day) or missing is Missing.LAST) else None
+    found = newest_rate(rates, day)
+    return found.rate if found and (found.holds_on(day) or missing is MissingRatePolicy.LAST) else None
 
 
-def crossed(units: Mapping[str, Decimal], currency: str) -> dict[str, Decimal]:
+def cross_rates(units: Mapping[str, Decimal], currency: str) -> dict[str, Decimal]:
     """The value of each currency in one of them, from how much of each a unit of the same is worth."""
     own = units[currency]
-    return {other: DIGITS.divide(own, amount).normalize() for other, amount in units.items() if other != currency}
+    return {other: RATE_CONTEXT.divide(own, amount).normalize() for other, amount in units.items() if other != currency}
 
 
 # The European Central Bank
@@ -59,7 +59,7 @@ def published_currencies() -> Sequence[str]:
     return tuple(files("retour.domain").joinpath("ecb_currencies.csv").read_text("utf-8").split()[1:])
 
 
-def held_by(published: date) -> tuple[date, date]:
+def validity_days(published: date) -> tuple[date, date]:
     """The first and the last day on which a rate published in the afternoon of a day holds.
 
     It is known before its first day begins, so every order of a day has the same rate, whenever it is reported.
@@ -88,11 +88,11 @@ def is_publication_day(day: date) -> bool:
     Closed: Saturdays, Sundays, 1 January, Good Friday, Easter Monday, 1 May, 25 and 26 December.
     """
     closed = {(1, 1), (5, 1), (12, 25), (12, 26)}
-    around_easter = easter(day.year) - timedelta(days=2), easter(day.year) + timedelta(days=1)
+    around_easter = easter_sunday(day.year) - timedelta(days=2), easter_sunday(day.year) + timedelta(days=1)
     return day.weekday() in MONDAY_TO_FRIDAY and (day.month, day.day) not in closed and day not in around_easter
 
 
-def easter(year: int) -> date:
+def easter_sunday(year: int) -> date:
     """Easter Sunday of the Gregorian calendar (Meeus, Jones, Butcher)."""
     golden, century, of_century = year % 19, year // 100, year % 100
     skipped, correction = century // 4, (century + 8) // 25

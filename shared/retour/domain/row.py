@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 ABSENT = "absent"
 """The layout of a row that stands for what a full export lists no more: in our own words, whatever its source maps."""
-ITEM = re.compile(r"(?<=\d)\.\d+$")
+ITEM_SUFFIX = re.compile(r"(?<=\d)\.\d+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Ignored:
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class OrderNames:
     """A genuine payload that only tells by which names an order is known: kept as its names alone (spec 2).
 
     `order` is the order id as actions are reported; empty where only other names are told together. `names` are what
@@ -70,13 +70,13 @@ class Names:
     currency: str = ""
 
 
-def line_of(place: str) -> str:
+def line_place(place: str) -> str:
     """The place of the line that an item stands in; any other place is its own."""
-    return ITEM.sub("", place) if "." in place else place
+    return ITEM_SUFFIX.sub("", place) if "." in place else place
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ActionReport:
     """One action in the reporter's words: its own fields, and those of each line (none: the order's one amount)."""
 
     place: str
@@ -85,5 +85,5 @@ class Report:
     raw: str = ""
 
 
-Record = Row | Report | Unreadable
+InputRecord = Row | ActionReport | Unreadable
 """What the readers of files give: one return, one sale, or why it is neither."""

@@ -4,25 +4,25 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 
-def instant(text: str) -> datetime:
+def parse_instant(text: str) -> datetime:
     """An ISO 8601 text with an offset, as UTC to the millisecond. ValueError without one: a zone is never guessed."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no offset")
-    return milliseconds(moment)
+    return truncate_to_milliseconds(moment)
 
 
-def milliseconds(moment: datetime) -> datetime:
+def truncate_to_milliseconds(moment: datetime) -> datetime:
     moment = moment.astimezone(UTC)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 @lru_cache(1_024)
-def text(moment: datetime) -> str:
+def format_instant(moment: datetime) -> str:
     """2026-11-21T23:24:59.123Z; the rows of one file share most of their moments."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def compact(moment: datetime) -> str:
+def format_compact(moment: datetime) -> str:
     """20261121T232459123Z: sorts as time does."""
     return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%S%f")[:-3] + "Z"

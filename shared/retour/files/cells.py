@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping
 
 from retour.domain.row import Row, Unreadable
-from retour.files.layout import Layout, fold
-from retour.files.table import CELL_SIGNS, control, damage
-from retour.files.text import UNDECODED, UNREADABLE
+from retour.files.layout import Layout, fold_name
+from retour.files.table import CELL_CHARS_MAX, control, damage_code
+from retour.files.text import UNDECODED, UNPRINTABLE
 
-SOUGHT = 100
-NEAR = 0.7
-LISTED = 240
+NEAREST_SEARCHED_MAX = 100
+CLOSE_MATCH_CUTOFF = 0.7
+NAMES_TEXT_MAX = 240
 
 
 class Spelling(dict[str, str]):
@@ -17,34 +17,34 @@ class Spelling(dict[str, str]):
 
     def __init__(self, layout: Layout) -> None:
         super().__init__()
-        self.known = {fold(name): name for name in layout.known}
+        self.known = {fold_name(name): name for name in layout.known}
 
     def __missing__(self, name: str) -> str:
-        spelled = self.known.get(fold(name), name)
+        spelled = self.known.get(fold_name(name), name)
         if len(self) < 10_000:
             self[name] = spelled
         return spelled
 
 
-def row(place: str, fields: Mapping[str, str], raw: str, line: int, layout: Layout) -> Row | Unreadable:
+def make_row(place: str, fields: Mapping[str, str], raw: str, line: int, layout: Layout) -> Row | Unreadable:
     """A record of these fields, or what is wrong with one of them."""
     for name, value in fields.items():
-        if len(value) > CELL_SIGNS:
-            details = {"line": str(line), "limit": str(CELL_SIGNS)}
-            return unreadable(place, "CELL_TOO_LONG", details, name, raw, fields, layout)
-        if not value.isprintable() and (found := UNREADABLE.search(value)):
+        if len(value) > CELL_CHARS_MAX:
+            details = {"line": str(line), "limit": str(CELL_CHARS_MAX)}
+            return make_unreadable(place, "CELL_TOO_LONG", details, name, raw, fields, layout)
+        if not value.isprintable() and (found := UNPRINTABLE.search(value)):
             if UNDECODED.match(found[0]):
-                return unreadable(place, "ENCODING_UNCLEAR", {"line": str(line)}, name, raw, fields, layout)
+                return make_unreadable(place, "ENCODING_UNCLEAR", {"line": str(line)}, name, raw, fields, layout)
             details = {"line": str(line), **control(found[0]), "column": str(found.start() + 1)}
-            return unreadable(place, "NOT_TEXT", details, name, raw, fields, layout)
+            return make_unreadable(place, "NOT_TEXT", details, name, raw, fields, layout)
     for name in layout.ids & fields.keys():
-        if code := damage(value := fields[name]):
+        if code := damage_code(value := fields[name]):
             details = {"line": str(line), "column": name, "value": value[:40], "right": value.partition(".")[0][:40]}
-            return unreadable(place, code, details, name, raw, fields, layout)
+            return make_unreadable(place, code, details, name, raw, fields, layout)
     return Row(place, fields, raw)
 
 
-def unreadable(
+def make_unreadable(
     place: str,
     code: str,
     details: Mapping[str, str],
@@ -56,15 +56,15 @@ def unreadable(
     """Why a record cannot be read, with what tells a person which one it was."""
     order = next((fields[name] for name in layout.known if name in layout.identity and name in fields), "")
     reference = fields.get(layout.reference, "")
-    return Unreadable(place, code, details, column[:64], raw, whole(order), whole(reference))
+    return Unreadable(place, code, details, column[:64], raw, storable_id(order), storable_id(reference))
 
 
-def whole(text: str) -> str:
+def storable_id(text: str) -> str:
     """As much of an id as is shown, with nothing in it that cannot be stored."""
-    return "" if UNREADABLE.search(text) or not _storable(text) else text[:128]
+    return "" if UNPRINTABLE.search(text) or not _is_storable(text) else text[:128]
 
 
-def _storable(text: str) -> bool:
+def _is_storable(text: str) -> bool:
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -72,7 +72,7 @@ def _storable(text: str) -> bool:
     return True
 
 
-class Nearest:
+class NearestNames:
     """The known names that an unknown one may have meant: the one it looks like, or all of them where none is near.
 
     Only so many are looked for in one file: a sender who misspells more has another layout in mind.
@@ -86,26 +86,26 @@ class Nearest:
         from difflib import get_close_matches
 
         if name not in self.found:
-            if len(self.found) >= SOUGHT:
-                return listed(self.known)
-            near = get_close_matches(name[:64].lower(), self.known, n=1, cutoff=NEAR)
-            self.found[name] = near[0] if near else listed(self.known)
+            if len(self.found) >= NEAREST_SEARCHED_MAX:
+                return join_names(self.known)
+            near = get_close_matches(name[:64].lower(), self.known, n=1, cutoff=CLOSE_MATCH_CUTOFF)
+            self.found[name] = near[0] if near else join_names(self.known)
         return self.found[name]
 
 
-def listed(names: Iterable[str]) -> str:
+def join_names(names: Iterable[str]) -> str:
     """Names for a sentence, of many only the first."""
     text = ", ".join(names)
-    return text if len(text) <= LISTED else text[:LISTED].rpartition(",")[0] + ", …"
+    return text if len(text) <= NAMES_TEXT_MAX else text[:NAMES_TEXT_MAX].rpartition(",")[0] + ", …"
 
 
-def shown(text: str) -> str:
+def truncate_for_message(text: str) -> str:
     """A sender's text as it can stand in a sentence: short, on one line, of signs that can be stored."""
     text = " ".join(text.encode("utf-8", "replace").decode().split())
     return text if len(text) <= 40 else text[:39] + "…"
 
 
-class Places:
+class PlaceNumbering:
     """Where records begin: the line, and the column as well where an earlier one begins on the same line."""
 
     def __init__(self, prefix: str) -> None:

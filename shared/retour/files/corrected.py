@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import BinaryIO
 
 from retour.domain.program import Source
-from retour.domain.row import Row, Unreadable, line_of
+from retour.domain.row import Row, Unreadable, line_place
 from retour.files import cells
-from retour.files.known import all_known, expected
 from retour.files.layout import Layout
-from retour.files.opened import Opened
-from retour.files.text import Reads, buffered
+from retour.files.opened_file import OpenedFile
+from retour.files.partner_layouts import expected_layout, partner_layouts
+from retour.files.text import Readable, peekable
 
 LAYOUT = "corrected"
 
@@ -21,45 +21,45 @@ Corrected = tuple[str, Mapping[str, str]]
 """A place, and the columns of the row there."""
 
 
-def written(rows: Iterable[Corrected]) -> bytes:
+def serialise_rows(rows: Iterable[Corrected]) -> bytes:
     lines = (json.dumps([place, dict(columns)], ensure_ascii=False) for place, columns in rows)
     return "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogatepass")
 
 
-def read(stream: BinaryIO | Reads) -> Iterator[Corrected]:
+def parse_rows(stream: BinaryIO | Readable) -> Iterator[Corrected]:
     """What was written, in its order."""
-    for line in buffered(stream):
+    for line in peekable(stream):
         place, columns = json.loads(line.decode("utf-8", "surrogatepass"))
         yield place, columns
 
 
-def open_corrected(stream: BinaryIO | Reads, source: Source, known: str) -> Opened:
+def open_corrected(stream: BinaryIO | Readable, source: Source, known: str) -> OpenedFile:
     """The corrected rows as their source reads them; `known` names the layout of another system that they are in."""
-    return Opened(
+    return OpenedFile(
         header=(),
         layout=known or LAYOUT,
-        rows=rows(read(stream), source, known),
+        rows=rows_as_source_reads(parse_rows(stream), source, known),
         rejected_head=b"",
         encoding="utf-8",
         newline="\n",
     )
 
 
-def rows(corrected: Iterable[Corrected], source: Source, known: str) -> Iterator[Row | Unreadable]:
-    other = all_known().get(known)
-    layout = other.layout if other else expected(source)
+def rows_as_source_reads(corrected: Iterable[Corrected], source: Source, known: str) -> Iterator[Row | Unreadable]:
+    other = partner_layouts().get(known)
+    layout = other.layout if other else expected_layout(source)
     for number, (place, columns) in enumerate(corrected, 1):
-        row = row_of(number, place, columns, layout)
+        row = make_row(number, place, columns, layout)
         # An item of a row that was taken apart is corrected by itself.
         if other is None or isinstance(row, Unreadable):
             yield row
-        elif line_of(place) != place:
+        elif line_place(place) != place:
             yield Row(place, row.fields, row.raw, known)
         else:
             yield from other.rows([row], source)
 
 
-def row_of(number: int, place: str, columns: Mapping[str, str], layout: Layout) -> Row | Unreadable:
+def make_row(number: int, place: str, columns: Mapping[str, str], layout: Layout) -> Row | Unreadable:
     spelling = cells.Spelling(layout)
     filled = {spelling[name]: text for name, value in columns.items() if (text := value.strip())}
-    return cells.row(place, filled, json.dumps(dict(columns), ensure_ascii=False), number, layout)
+    return cells.make_row(place, filled, json.dumps(dict(columns), ensure_ascii=False), number, layout)

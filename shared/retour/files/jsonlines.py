@@ -15,26 +15,35 @@ from typing import Any
 
 from retour.domain.program import Source
 from retour.domain.row import Refusal, Row, Unreadable
-from retour.files.cells import Nearest, Spelling, row, shown, unreadable
-from retour.files.layout import Layout, fold
-from retour.files.opened import Opened
-from retour.files.table import megabytes
-from retour.files.text import FILE_BYTES, HEAD, LINE_SIGNS, Encoding, TooLarge, encoded, encoding_of, lines
-from retour.files.xml import pieces
-from retour.numbers import Typed
+from retour.files.cells import NearestNames, Spelling, make_row, make_unreadable, truncate_for_message
+from retour.files.layout import Layout, fold_name
+from retour.files.opened_file import OpenedFile
+from retour.files.table import megabytes_text
+from retour.files.text import (
+    FILE_BYTES_MAX,
+    LINE_CHARS_MAX,
+    SNIFF_BYTES,
+    Encoding,
+    FileTooLargeError,
+    detect_encoding,
+    encode_raw,
+    physical_lines,
+)
+from retour.files.xml import split_at_tags
+from retour.numbers import TypedNumber
 
-RECORD_SIGNS = LINE_SIGNS
-PIECE = 1 << 16
-DIGITS = 18
-FIELDS = 500
+RECORD_CHARS_MAX = LINE_CHARS_MAX
+CHUNK_BYTES = 1 << 16
+DIGITS_MAX = 18
+FIELDS_MAX = 500
 WHOLE_NUMBERS = ("quantity", "line")
 WRAPPER = re.compile(r'\s*\{\s*"((?:[^"\\]|\\.){1,100})"\s*:\s*\[\s*')
 LIST = re.compile(r"\s*\[\s*")
-BLANK = re.compile(r"[ \t\r\n]*")
-NEXT = re.compile(r",\s*\{")
+WHITESPACE = re.compile(r"[ \t\r\n]*")
+NEXT_RECORD = re.compile(r",\s*\{")
 
 
-class Doubled(dict[str, Any]):
+class DuplicateKeyObject(dict[str, Any]):
     """An object that names the key `twice` twice."""
 
     twice = ""
@@ -44,16 +53,18 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) == len(pairs):
         return found
-    doubled = Doubled(found)
+    doubled = DuplicateKeyObject(found)
     doubled.twice = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
     return doubled
 
 
-DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=Typed, parse_int=Typed, parse_constant=Typed)
+DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_float=TypedNumber, parse_int=TypedNumber, parse_constant=TypedNumber
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class RecordFrame:
     """What stands around the records: `lines`, or a list that begins with `head` and ends with `tail`."""
 
     lines: bool
@@ -61,10 +72,10 @@ class Frame:
     tail: str = ""
 
 
-def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "") -> Opened | Refusal:
+def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "") -> OpenedFile | Refusal:
     """The records of JSON or JSON lines, or why none can be read. `prefix` goes before the number in places."""
-    head = stream.peek(HEAD)[:HEAD]
-    encoding = encoding_of(head, None)
+    head = stream.peek(SNIFF_BYTES)[:SNIFF_BYTES]
+    encoding = detect_encoding(head, None)
     if encoding is None:
         return Refusal("ENCODING_UNCLEAR", {"line": "1"})
     text = codecs.getincrementaldecoder(encoding.codec)("retour.keep").decode(head[len(encoding.mark) :])
@@ -72,35 +83,37 @@ def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "
     if frame is None:
         return Refusal("JSON_NO_RECORDS", {"name": layout.name if layout.closed else "returns"})
     skipped: Counter[str] = Counter()
-    records = Records(source, layout, prefix)
-    return Opened(
-        header=tuple(dict.fromkeys(records.spelling[name] for name in names_in(text[len(frame.head) :]))),
+    records = RecordReader(source, layout, prefix)
+    return OpenedFile(
+        header=tuple(dict.fromkeys(records.spelling[name] for name in field_names(text[len(frame.head) :]))),
         layout=layout.name,
-        rows=by_line(stream, encoding, records, skipped) if frame.lines else listed(stream, encoding, frame, records),
-        rejected_head=encoding.mark + encoded(frame.head, encoding.codec),
+        rows=records_by_line(stream, encoding, records, skipped)
+        if frame.lines
+        else records_of_list(stream, encoding, frame, records),
+        rejected_head=encoding.mark + encode_raw(frame.head, encoding.codec),
         encoding=encoding.codec,
         newline="\n" if frame.lines else ",\n",
         skipped=skipped,
-        rejected_tail=encoded(frame.tail, encoding.codec),
+        rejected_tail=encode_raw(frame.tail, encoding.codec),
     )
 
 
-def frame_of(text: str, layout: Layout) -> Frame | None:
+def frame_of(text: str, layout: Layout) -> RecordFrame | None:
     """How the records of a text stand in it, by its beginning; None where there are none."""
     if found := LIST.match(text):
-        return Frame(False, found[0], "\n]\n")
+        return RecordFrame(False, found[0], "\n]\n")
     first, _, more = text.lstrip().partition("\n")
-    if value_of(first) is not None and more.strip():
-        return Frame(True)
+    if parse_object(first) is not None and more.strip():
+        return RecordFrame(True)
     wrapped = WRAPPER.match(text)
-    if wrapped and (fold(wrapped[1]) == fold(layout.name) or not layout.closed):
-        return Frame(False, wrapped[0], "\n]}\n")
-    if value_of(first) is not None or any(value_of(line) is not None for line in more.split("\n")[:5]):
-        return Frame(True)
-    return Frame(False) if not wrapped and text.lstrip().startswith("{") else None
+    if wrapped and (fold_name(wrapped[1]) == fold_name(layout.name) or not layout.closed):
+        return RecordFrame(False, wrapped[0], "\n]}\n")
+    if parse_object(first) is not None or any(parse_object(line) is not None for line in more.split("\n")[:5]):
+        return RecordFrame(True)
+    return RecordFrame(False) if not wrapped and text.lstrip().startswith("{") else None
 
 
-def value_of(line: str) -> dict[str, Any] | None:
+def parse_object(line: str) -> dict[str, Any] | None:
     """The object that a line is, whole; else nothing."""
     try:
         value = DECODER.decode(line)
@@ -109,40 +122,40 @@ def value_of(line: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def names_in(text: str) -> tuple[str, ...]:
+def field_names(text: str) -> tuple[str, ...]:
     """The field names of the first record, where it can be read."""
     try:
-        value, _ = DECODER.raw_decode(text, BLANK.match(text).end())  # type: ignore[union-attr]  # it matches nothing as well
+        value, _ = DECODER.raw_decode(text, WHITESPACE.match(text).end())  # type: ignore[union-attr]  # it matches nothing as well
     except (json.JSONDecodeError, RecursionError):
         return ()
-    return tuple(value)[:FIELDS] if isinstance(value, dict) else ()
+    return tuple(value)[:FIELDS_MAX] if isinstance(value, dict) else ()
 
 
-class Records:
+class RecordReader:
     """Objects to rows, as the source writes them."""
 
     def __init__(self, source: Source, layout: Layout, prefix: str) -> None:
         self.layout, self.prefix = layout, prefix
         self.spelling = Spelling(layout)
         self.known = frozenset(layout.known)
-        self.nearest = Nearest(layout.known)
+        self.nearest = NearestNames(layout.known)
         self.mark = str(source.mapping.get("decimal") or ".")
 
     def read(self, value: Any, raw: str, place: int, line: int) -> Row | Unreadable:
         at = f"{self.prefix}{place}"
         if not isinstance(value, dict):
-            return Unreadable(at, "NOT_AN_OBJECT", {"value": shown(raw.strip())}, raw=raw)
+            return Unreadable(at, "NOT_AN_OBJECT", {"value": truncate_for_message(raw.strip())}, raw=raw)
         fields: dict[str, str] = {}
         seen: set[str] = set()
         fault: tuple[str, Mapping[str, str], str] | None = None
-        if isinstance(value, Doubled):
-            fault = "DUPLICATE_KEY", {"key": shown(value.twice)}, shown(value.twice)
+        if isinstance(value, DuplicateKeyObject):
+            fault = "DUPLICATE_KEY", {"key": truncate_for_message(value.twice)}, truncate_for_message(value.twice)
         for given, content in value.items():
             name = self.spelling[given]
             if name in seen:
-                fault = fault or ("DUPLICATE_KEY", {"key": shown(name)}, shown(name))
+                fault = fault or ("DUPLICATE_KEY", {"key": truncate_for_message(name)}, truncate_for_message(name))
             seen.add(name)
-            if content is None or len(seen) > FIELDS:
+            if content is None or len(seen) > FIELDS_MAX:
                 continue
             if fault and name not in self.known:
                 continue
@@ -155,33 +168,37 @@ class Records:
         if fault:
             # A field named twice tells nobody which record it was.
             sure = {name: text for name, text in fields.items() if name != fault[2]}
-            return unreadable(at, fault[0], fault[1], fault[2], raw, sure, self.layout)
-        return row(at, fields, raw, line, self.layout)
+            return make_unreadable(at, fault[0], fault[1], fault[2], raw, sure, self.layout)
+        return make_row(at, fields, raw, line, self.layout)
 
     def _text(self, name: str, value: Any) -> str | tuple[str, Mapping[str, str], str]:
         """A field's text, or what is wrong with it. Own records are as strict as those of the API."""
-        details = {"field": shown(name), "value": shown(str(value)[:200])}
+        details = {"field": truncate_for_message(name), "value": truncate_for_message(str(value)[:200])}
         if name not in self.known:
             if self.layout.closed:
                 near = self.nearest(name)
-                return "UNKNOWN_FIELD", {"field": shown(name), "closest": near}, shown(name)
+                return (
+                    "UNKNOWN_FIELD",
+                    {"field": truncate_for_message(name), "closest": near},
+                    truncate_for_message(name),
+                )
             is_text = isinstance(value, str) if self.layout.of_any_names else type(value) is str
-            return value if is_text and storable(value) else ""
-        if isinstance(value, Typed):
+            return value if is_text and is_storable(value) else ""
+        if isinstance(value, TypedNumber):
             if self.layout.closed and name == "amount":
                 return "AMOUNT_NOT_TEXT", details, name
             whole = value.isdecimal() and value.isascii()
-            if self.layout.closed and not (name in WHOLE_NUMBERS and len(value) <= DIGITS and whole):
+            if self.layout.closed and not (name in WHOLE_NUMBERS and len(value) <= DIGITS_MAX and whole):
                 return "FIELD_NOT_TEXT", details, name
             if name in self.layout.ids and not whole:
                 return "FIELD_NOT_TEXT", details, name
-            return Typed(value.replace(".", self.mark), value)
+            return TypedNumber(value.replace(".", self.mark), value)
         if not isinstance(value, str):
             return "FIELD_NOT_TEXT", details, name
-        return value if storable(value) else ("NOT_UNICODE", {"field": shown(name)}, name)
+        return value if is_storable(value) else ("NOT_UNICODE", {"field": truncate_for_message(name)}, name)
 
 
-def storable(text: str) -> bool:
+def is_storable(text: str) -> bool:
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -189,16 +206,16 @@ def storable(text: str) -> bool:
     return True
 
 
-def by_line(
-    stream: BufferedReader, encoding: Encoding, records: Records, skipped: Counter[str]
+def records_by_line(
+    stream: BufferedReader, encoding: Encoding, records: RecordReader, skipped: Counter[str]
 ) -> Iterator[Row | Unreadable]:
     """One record a line; a wrong line is refused by itself."""
     number = 0
     try:
-        for number, raw in enumerate(lines(stream, encoding), 1):
+        for number, raw in enumerate(physical_lines(stream, encoding), 1):
             place = f"{records.prefix}{number}"
-            if len(raw) > LINE_SIGNS:
-                details = {"line": str(number), "limit": str(LINE_SIGNS)}
+            if len(raw) > LINE_CHARS_MAX:
+                details = {"line": str(number), "limit": str(LINE_CHARS_MAX)}
                 yield Unreadable(place, "CELL_TOO_LONG", details, raw=raw if raw.endswith("\n") else "")
             elif not raw.strip("\x1a \t\r\n"):
                 skipped["blank"] += 1
@@ -212,15 +229,15 @@ def by_line(
                     yield Unreadable(place, "NESTED_TOO_DEEP", {"line": str(number)}, raw=raw)
                 else:
                     yield records.read(value, raw, number, number)
-    except TooLarge:
-        yield too_large(f"{records.prefix}{number + 1}", number + 1)
+    except FileTooLargeError:
+        yield file_too_large(f"{records.prefix}{number + 1}", number + 1)
 
 
-def too_large(place: str, line: int) -> Unreadable:
-    return Unreadable(place, "FILE_TOO_LARGE", {"line": str(line), "limit": megabytes(FILE_BYTES)})
+def file_too_large(place: str, line: int) -> Unreadable:
+    return Unreadable(place, "FILE_TOO_LARGE", {"line": str(line), "limit": megabytes_text(FILE_BYTES_MAX)})
 
 
-class Window:
+class TextWindow:
     """The part of a text that is looked at; `line` and `column` say where in the text its sign at `mark` stands."""
 
     def __init__(self, stream: BufferedReader, encoding: Encoding) -> None:
@@ -233,12 +250,12 @@ class Window:
 
     def fill(self) -> None:
         """See to it that a whole record can be seen, if one is left; forget what was read."""
-        if self.ended or len(self.text) - self.at > RECORD_SIGNS:
+        if self.ended or len(self.text) - self.at > RECORD_CHARS_MAX:
             return
         self.place(self.at)
         parts = [self.text[self.at :]]
         size = len(parts[0])
-        while size <= 2 * RECORD_SIGNS and not self.ended:
+        while size <= 2 * RECORD_CHARS_MAX and not self.ended:
             part = self._part()
             size += len(part)
             parts.append(part)
@@ -246,8 +263,8 @@ class Window:
 
     def _part(self) -> str:
         try:
-            data = self.stream.read(PIECE)
-        except TooLarge:
+            data = self.stream.read(CHUNK_BYTES)
+        except FileTooLargeError:
             data, self.cut = b"", True
         self.ended = not data
         if b"\xf4\x8f" in (pending := self.decoder.getstate()[0] + data):
@@ -272,18 +289,20 @@ class Window:
     def skip(self) -> str:
         """Past what is blank; the sign that follows."""
         self.fill()
-        self.at = BLANK.match(self.text, self.at).end()  # type: ignore[union-attr]  # it matches nothing as well
+        self.at = WHITESPACE.match(self.text, self.at).end()  # type: ignore[union-attr]  # it matches nothing as well
         self.fill()
         return self.text[self.at : self.at + 1]
 
 
-class Broken(Exception):
+class BrokenJsonError(Exception):
     """From here on it is no JSON."""
 
 
-def listed(stream: BufferedReader, encoding: Encoding, frame: Frame, records: Records) -> Iterator[Row | Unreadable]:
+def records_of_list(
+    stream: BufferedReader, encoding: Encoding, frame: RecordFrame, records: RecordReader
+) -> Iterator[Row | Unreadable]:
     """The records of a list, by their number; where it breaks off, all that follow refused and given back."""
-    window = Window(stream, encoding)
+    window = TextWindow(stream, encoding)
     window.fill()
     window.at = len(frame.head)
     number = 0
@@ -294,14 +313,14 @@ def listed(stream: BufferedReader, encoding: Encoding, frame: Frame, records: Re
             try:
                 value, end = DECODER.raw_decode(window.text, begin)
             except json.JSONDecodeError as error:
-                raise Broken(error.pos) from None
+                raise BrokenJsonError(error.pos) from None
             except RecursionError:
-                raise Broken(begin) from None
+                raise BrokenJsonError(begin) from None
             number += 1
             line, _ = window.place(begin)
             window.at = end
-            if end - begin > RECORD_SIGNS:
-                details = {"line": str(line), "limit": str(RECORD_SIGNS)}
+            if end - begin > RECORD_CHARS_MAX:
+                details = {"line": str(line), "limit": str(RECORD_CHARS_MAX)}
                 yield Unreadable(f"{records.prefix}{number}", "CELL_TOO_LONG", details)
             else:
                 yield records.read(value, window.text[begin:end], number, line)
@@ -310,51 +329,53 @@ def listed(stream: BufferedReader, encoding: Encoding, frame: Frame, records: Re
             if frame.tail and more:
                 window.at += 1
                 window.skip()
-        ended(window, frame)
-    except Broken as broken:
-        yield from _rest(window, broken.args[0], records, number, frame)
+        check_end(window, frame)
+    except BrokenJsonError as broken:
+        yield from _refuse_rest(window, broken.args[0], records, number, frame)
 
 
-def ended(window: Window, frame: Frame) -> None:
+def check_end(window: TextWindow, frame: RecordFrame) -> None:
     """Nothing may follow the last record but what closes its list, and fields beside it that are no records."""
     if frame.tail and window.text[window.at : window.at + 1] != "]":
-        raise Broken(window.at)
+        raise BrokenJsonError(window.at)
     window.at += bool(frame.tail)
     follows = window.skip()
     if "}" in frame.tail:
         rest = window.text[window.at :]
         try:
-            beside = DECODER.decode('{"":0' + rest) if window.ended and len(rest) < RECORD_SIGNS else None
+            beside = DECODER.decode('{"":0' + rest) if window.ended and len(rest) < RECORD_CHARS_MAX else None
         except (json.JSONDecodeError, RecursionError):
             beside = None
-        if not isinstance(beside, dict) or isinstance(beside, Doubled):
-            raise Broken(window.at)
+        if not isinstance(beside, dict) or isinstance(beside, DuplicateKeyObject):
+            raise BrokenJsonError(window.at)
         if any(isinstance(value, list | dict) and value for value in beside.values()):
-            raise Broken(window.at)
+            raise BrokenJsonError(window.at)
     elif follows:
-        raise Broken(window.at)
+        raise BrokenJsonError(window.at)
     if window.cut:
-        raise Broken(window.at)
+        raise BrokenJsonError(window.at)
 
 
-def _rest(window: Window, at: int, records: Records, number: int, frame: Frame) -> Iterator[Unreadable]:
+def _refuse_rest(
+    window: TextWindow, at: int, records: RecordReader, number: int, frame: RecordFrame
+) -> Iterator[Unreadable]:
     line, column = window.place(at)
     details = {"line": str(line), "column": str(column)}
     told = False
-    for piece in pieces(window.rest(), NEXT):
-        raw = without_end(piece, frame).strip(", \t\r\n")
-        if raw and (not told or NEXT.match(piece)):
+    for piece in split_at_tags(window.rest(), NEXT_RECORD):
+        raw = without_closing(piece, frame).strip(", \t\r\n")
+        if raw and (not told or NEXT_RECORD.match(piece)):
             number += 1
             told = True
-            kept = raw if len(raw) <= RECORD_SIGNS else ""
+            kept = raw if len(raw) <= RECORD_CHARS_MAX else ""
             yield Unreadable(f"{records.prefix}{number}", "JSON_BROKEN", details, raw=kept)
     if window.cut:
-        yield too_large(f"{records.prefix}{number + 1}", line)
+        yield file_too_large(f"{records.prefix}{number + 1}", line)
     elif not told:
         yield Unreadable(f"{records.prefix}{number + 1}", "JSON_BROKEN", details)
 
 
-def without_end(piece: str, frame: Frame) -> str:
+def without_closing(piece: str, frame: RecordFrame) -> str:
     """A piece of the text without what closes the whole list."""
     text = piece.rstrip()
     if "}" in frame.tail and text.endswith("}") and text[:-1].rstrip().endswith("]"):

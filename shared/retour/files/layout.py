@@ -13,11 +13,11 @@ from typing import Protocol
 from retour.domain.program import Source
 from retour.domain.row import Refusal
 
-COLUMNS = 1_000
+COLUMNS_MAX = 1_000
 """The most that a header may have."""
 
 
-class Owner(Protocol):
+class LayoutOwner(Protocol):
     """Whose layout it is, where that is another system."""
 
     @property
@@ -28,13 +28,13 @@ class Owner(Protocol):
 
     def claims(self, names: frozenset[str]) -> bool: ...
 
-    def lacks(self, names: Iterable[str]) -> Sequence[str]: ...
+    def missing_columns(self, names: Iterable[str]) -> Sequence[str]: ...
 
-    def twice(self, names: Sequence[str]) -> str: ...
+    def duplicate_column(self, names: Sequence[str]) -> str: ...
 
     def field_of(self, column: str) -> tuple[str, str]: ...
 
-    def looks(self, cells: Sequence[str]) -> bool: ...
+    def matches_positions(self, cells: Sequence[str]) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +57,18 @@ class Layout:
     closed: bool
     others: "tuple[Layout, ...]" = ()
     told: tuple[str, ...] = ()
-    owner: Owner | None = None
+    owner: LayoutOwner | None = None
     positions: tuple[str, ...] = ()
     of_any_names: bool = False
 
 
 ANY_NAMES = "any names"
 """Asked for as a layout: whatever the header says, for a file that is looked at and not taken in."""
-NUMBER = re.compile(r"[\s\d.,:/+-]+")
+NUMERIC = re.compile(r"[\s\d.,:/+-]+")
 
 
 @cache
-def layouts() -> dict[str, dict[str, list[str]]]:
+def own_layouts() -> dict[str, dict[str, list[str]]]:
     """Our own layouts, from layouts.json beside this file."""
     found: dict[str, dict[str, list[str]]] = json.loads(
         files("retour.files").joinpath("layouts.json").read_text("utf-8")
@@ -76,11 +76,11 @@ def layouts() -> dict[str, dict[str, list[str]]]:
     return found
 
 
-def layout_of(source: Source, name: str = "modifications") -> Layout:
+def layout_for_source(source: Source, name: str = "modifications") -> Layout:
     """What files of this source look like: its mapping's columns where it has some, else the layout of that name."""
     if name == ANY_NAMES:
         return Layout(name, (), frozenset(), frozenset(), frozenset(), "", closed=False, of_any_names=True)
-    own = layouts()[name]
+    own = own_layouts()[name]
     columns: Mapping[str, str | Sequence[str]] = source.mapping.get("columns") or {}
     given = set(source.mapping.get("constants") or ())
     spelled = {field: columns.get(field, field) for field in own["columns"]}
@@ -101,33 +101,33 @@ def layout_of(source: Source, name: str = "modifications") -> Layout:
     )
 
 
-def fold(name: str) -> str:
+def fold_name(name: str) -> str:
     """Column names are compared without case, blanks, `_` and `-`."""
     return re.sub(r"[\s_\-]", "", unicodedata.normalize("NFC", name)).casefold()
 
 
-def spelled(cells: Sequence[str], layout: Layout) -> tuple[str, ...]:
+def spell_header(cells: Sequence[str], layout: Layout) -> tuple[str, ...]:
     """The header in the layout's spelling; unknown names as they are, and told apart where they repeat."""
-    spelling = {fold(name): name for name in layout.known}
+    spelling = {fold_name(name): name for name in layout.known}
     names: list[str] = []
     times: Counter[str] = Counter()
     for cell in cells:
-        name = spelling.get(fold(cell), cell.strip())
+        name = spelling.get(fold_name(cell), cell.strip())
         times[name] += 1
         names.append(f"{name} ({times[name]})" if name and times[name] > 1 and name not in layout.known else name)
     return tuple(names)
 
 
-def meant(heads: Sequence[Sequence[str]], layout: Layout) -> Layout | Refusal:
+def identify_layout(heads: Sequence[Sequence[str]], layout: Layout) -> Layout | Refusal:
     """The one layout that claims a file, by what may be its header; two that do are a refusal."""
     if not layout.others:
         return layout
     for cells in heads:
-        if not 2 <= len(cells) <= COLUMNS:
+        if not 2 <= len(cells) <= COLUMNS_MAX:
             continue
-        names = frozenset(fold(cell) for cell in cells if cell.strip())
+        names = frozenset(fold_name(cell) for cell in cells if cell.strip())
         claiming = [other for other in layout.others if other.owner and other.owner.claims(names)]
-        if score(cells, layout) and fault(spelled(cells, layout), layout, 0) is None:
+        if header_score(cells, layout) and header_fault(spell_header(cells, layout), layout, 0) is None:
             if not claiming or all(cell.strip() in layout.known for cell in cells if cell.strip()):
                 return layout
             claiming.append(layout)
@@ -136,33 +136,33 @@ def meant(heads: Sequence[Sequence[str]], layout: Layout) -> Layout | Refusal:
             return Refusal("LAYOUT_AMBIGUOUS", {"layouts": "; ".join(sorted(titles))})
         if claiming:
             return claiming[0]
-    if not any(score(cells, layout) for cells in heads):
+    if not any(header_score(cells, layout) for cells in heads):
         for other in layout.others:
-            if other.positions and other.owner and any(other.owner.looks(cells) for cells in heads):
+            if other.positions and other.owner and any(other.owner.matches_positions(cells) for cells in heads):
                 return other
     return layout
 
 
-def score(cells: Sequence[str], layout: Layout) -> int:
+def header_score(cells: Sequence[str], layout: Layout) -> int:
     """How many known names a line holds; 0 when it cannot be a header."""
-    if len(cells) > COLUMNS:
+    if len(cells) > COLUMNS_MAX:
         return 0
     if layout.of_any_names:
         said = [cell.strip() for cell in cells if cell.strip()]
-        return 0 if any(NUMBER.fullmatch(cell) for cell in said) else len(said)
-    names = set(spelled(cells, layout))
+        return 0 if any(NUMERIC.fullmatch(cell) for cell in said) else len(said)
+    names = set(spell_header(cells, layout))
     hits = len(names & set(layout.known))
     return hits if names & layout.identity and (hits > 1 or len(cells) == 1) else 0
 
 
-def fault(names: Sequence[str], layout: Layout, line: int) -> Refusal | None:
+def header_fault(names: Sequence[str], layout: Layout, line: int) -> Refusal | None:
     """What makes a header unusable, or nothing."""
     twice = [name for name, times in Counter(names).items() if times > 1 and name]
     if twice:
         return Refusal("COLUMN_TWICE", {"line": str(line), "column": twice[0]})
-    if layout.owner and (again := layout.owner.twice(names)):
+    if layout.owner and (again := layout.owner.duplicate_column(names)):
         return Refusal("COLUMN_TWICE", {"line": str(line), "column": again})
-    if layout.owner and (lacking := layout.owner.lacks(names)):
+    if layout.owner and (lacking := layout.owner.missing_columns(names)):
         return Refusal("COLUMN_MISSING", {"line": str(line), "columns": ", ".join(lacking)})
     if missing := layout.required - set(names):
         return Refusal("COLUMN_MISSING", {"line": str(line), "columns": ", ".join(sorted(missing))})

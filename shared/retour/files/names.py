@@ -4,81 +4,85 @@ import re
 import unicodedata
 from fnmatch import fnmatchcase
 
-OURS = ("receipt_", "result_")
-SYSTEMS = (".ds_store", "thumbs.db", "desktop.ini")
-TABLES = tuple(
+OUR_PREFIXES = ("receipt_", "result_")
+SYSTEM_FILES = (".ds_store", "thumbs.db", "desktop.ini")
+TABLE_SUFFIXES = tuple(
     f".{ending}{packed}"
     for ending in ("csv", "tsv", "tab", "psv", "xlsx", "xlsm", "xls", "xlsb", "ods", "xml", "json", "jsonl", "ndjson")
     for packed in ("", ".gz", ".pgp", ".gpg", ".asc")
 )
-ANSWERS = (*OURS, "rejected_", "settled_")
+ANSWER_PREFIXES = (*OUR_PREFIXES, "rejected_", "settled_")
 """How the names of all we leave beside a file begin; a sender's name may as well."""
-TEMPORARY = (
+TEMPORARY_PATTERNS = (
     "*.tmp", "*.part", "*.filepart", ".*", "~*", "*.partial", "*.uploading", "*.upload", "*.crdownload", "*.inprogress",
     "*.in_progress", "*.writing", "*.incomplete",
 )  # fmt: skip
-WORKING = ("_*", "in.*", "*.new", "*.temp", "*.tmp.*", "*.part.*", "new.*", "tmp.*", "temp.*")
+WORKING_PATTERNS = ("_*", "in.*", "*.new", "*.temp", "*.tmp.*", "*.part.*", "new.*", "tmp.*", "temp.*")
 """Names that many senders give a file while they write it, and some for good."""
-LONGEST = 150
+NAME_CHARS_MAX = 150
 
 
-def skipped(name: str) -> str:
+def skip_reason(name: str) -> str:
     """Why a file of this name is not read, or nothing: `ours` (an answer we wrote), `temporary` (not whole yet)."""
-    plain = base(name).lower()
-    if plain.startswith(OURS):
+    plain = base_name(name).lower()
+    if plain.startswith(OUR_PREFIXES):
         return "ours"
-    if any(fnmatchcase(plain, pattern) for pattern in TEMPORARY):
+    if any(fnmatchcase(plain, pattern) for pattern in TEMPORARY_PATTERNS):
         return "temporary"
     return ""
 
 
-def left_out(name: str) -> str:
+def skip_label(name: str) -> str:
     """As what a file of this name is named among what was not read."""
     return {"ours": "own answer", "temporary": "temporary file"}.get(
-        "" if is_made_by_systems(name) else skipped(name), "ignored"
+        "" if is_system_file(name) else skip_reason(name), "ignored"
     )
 
 
-def is_table(name: str) -> bool:
+def has_table_suffix(name: str) -> bool:
     """Whether a file is called like one of rows, so that it is no README beside one."""
-    return base(name).lower().endswith(TABLES)
+    return base_name(name).lower().endswith(TABLE_SUFFIXES)
 
 
-def is_made_by_systems(name: str) -> bool:
+def is_system_file(name: str) -> bool:
     """Whether a file is one that a system puts beside others unasked (AppleDouble, lists of folders)."""
-    return name.startswith("__MACOSX/") or base(name).startswith("._") or base(name).lower() in SYSTEMS
+    return name.startswith("__MACOSX/") or base_name(name).startswith("._") or base_name(name).lower() in SYSTEM_FILES
 
 
 def may_be_renamed(name: str) -> bool:
     """Whether a sender who uploads under this name most likely gives the file another one in a moment."""
-    plain = base(name).lower()
-    return skipped(name) == "temporary" or any(fnmatchcase(plain, pattern) for pattern in WORKING)
+    plain = base_name(name).lower()
+    return skip_reason(name) == "temporary" or any(fnmatchcase(plain, pattern) for pattern in WORKING_PATTERNS)
 
 
-def base(name: str) -> str:
+def base_name(name: str) -> str:
     """The last part of a path of any system."""
     return re.split(r"[/\\]", name)[-1]
 
 
-def safe(name: str) -> str:
+def safe_name(name: str) -> str:
     """A sender's name of a file as we may show it, store it and write it beside theirs: no folders, no odd signs."""
-    plain = base(unicodedata.normalize("NFC", name))
+    plain = base_name(unicodedata.normalize("NFC", name))
     plain = "".join(sign if sign.isprintable() and sign not in '<>:"|?*' else "_" for sign in plain).strip(" .")
     stem, dot, ending = plain.rpartition(".")
-    if len(plain) > LONGEST:
-        plain = stem[: LONGEST - len(ending) - 1] + dot + ending if dot and len(ending) < 12 else plain[:LONGEST]
+    if len(plain) > NAME_CHARS_MAX:
+        plain = (
+            stem[: NAME_CHARS_MAX - len(ending) - 1] + dot + ending
+            if dot and len(ending) < 12
+            else plain[:NAME_CHARS_MAX]
+        )
     return plain or "file"
 
 
-def receipt(name: str) -> str:
+def receipt_name(name: str) -> str:
     return f"receipt_{name}"
 
 
-def result(name: str) -> str:
+def result_name(name: str) -> str:
     return f"result_{name}.csv"
 
 
-def rejected(name: str) -> str:
+def rejected_name(name: str) -> str:
     """The file of refused rows; those of an archive come unpacked, those of a message plain."""
     name = re.sub(r"\.(gz|pgp|gpg|asc)$", "", name, flags=re.IGNORECASE)
     return f"rejected_{name}.csv" if name.lower().endswith(".zip") else f"rejected_{name}"

@@ -10,15 +10,15 @@ from typing import BinaryIO
 from retour.domain.program import Source
 from retour.domain.row import Refusal, Row, Unreadable
 from retour.files import jsonlines, names, table, xml
-from retour.files.known import expected, understood
 from retour.files.layout import Layout
-from retour.files.opened import Opened
+from retour.files.opened_file import OpenedFile
+from retour.files.partner_layouts import expected_layout, interpret_rows
 from retour.files.sniff import UNKNOWN, sniff
-from retour.files.text import HEAD, Reads, TooLarge, buffered
+from retour.files.text import SNIFF_BYTES, FileTooLargeError, Readable, peekable
 from retour.files.unpack import Member, unpack
 from retour.files.workbook import html, ods, xls, xlsx
 
-Reader = Callable[[BufferedReader, Source, Layout, str], Opened | Refusal]
+Reader = Callable[[BufferedReader, Source, Layout, str], OpenedFile | Refusal]
 
 READERS: Mapping[str, Reader] = {
     "TEXT": table.read,
@@ -30,7 +30,7 @@ READERS: Mapping[str, Reader] = {
     "ODS": ods.read,
 }
 # Contents that are no file of rows, and have more to be said about them than that.
-REFUSED = {
+REFUSED_FORMATS = {
     "TNEF": "FILE_WINMAIL",
     "ENCRYPTED": "FILE_ENCRYPTED",
     "OPENPGP": "FILE_ENCRYPTED",
@@ -39,7 +39,7 @@ REFUSED = {
     "MHTML": "PAGE_WITHOUT_TABLE",
     "XML2003": "WORKBOOK_OLD",
 }
-FOREIGN = frozenset(
+NON_TABLE_CODES = frozenset(
     ("HEADER_NOT_FOUND", "UNSUPPORTED_FORMAT", "ENCODING_UNCLEAR", "FILE_EMPTY", "XML_NO_RECORDS", "JSON_NO_RECORDS")
 )
 """Why a README cannot be read; what is locked or packed once more may well hold rows."""
@@ -48,44 +48,44 @@ ARCHIVES = frozenset(("ZIP", "GZIP"))
 
 def open_file(
     name: str,
-    stream: BinaryIO | Reads,
+    stream: BinaryIO | Readable,
     source: Source,
     layout: str = "modifications",
     keys: Callable[[], Sequence[str]] = tuple,
-) -> Opened | Refusal:
+) -> OpenedFile | Refusal:
     """A file as its source describes it, or why none of it can be read. Never raises for anything a file may hold.
 
     Rows are read from the stream while they are asked for; it must stay open that long. `keys` gives the source's
     secret OpenPGP keys, armored; it is asked only where there is a message to decrypt.
     """
-    shape = expected(source, layout)
-    whole = buffered(stream)
+    shape = expected_layout(source, layout)
+    whole = peekable(stream)
     try:
-        kind = sniff(whole.peek(HEAD)[:HEAD])
-    except TooLarge:
+        kind = sniff(whole.peek(SNIFF_BYTES)[:SNIFF_BYTES])
+    except FileTooLargeError:
         return Refusal("FILE_TOO_LARGE", {"line": "1", "limit": ""})
     signed = bool(source.options.get("require_signature"))
     if kind == "OPENPGP":
-        from retour.files.pgp import decrypted
+        from retour.files.pgp import decrypt
 
-        inside = decrypted(whole, keys(), source.options.get("signers") or (), signed)
+        inside = decrypt(whole, keys(), source.options.get("signers") or (), signed)
         if isinstance(inside, Refusal):
             return inside
-        whole = buffered(inside)
-        kind = sniff(whole.peek(HEAD)[:HEAD])
+        whole = peekable(inside)
+        kind = sniff(whole.peek(SNIFF_BYTES)[:SNIFF_BYTES])
         name = re.sub(r"\.(pgp|gpg|asc)$", "", name, flags=re.IGNORECASE)
     elif signed:
         return Refusal("PGP_NOT_SIGNED")
     if kind not in ARCHIVES:
-        return understood(_read(whole, source, shape, ""), source, layout)
+        return interpret_rows(_read_content(whole, source, shape, ""), source, layout)
     unpacked = unpack(kind, name, whole)
     if isinstance(unpacked, Refusal):
         return unpacked
-    return understood(_all(unpacked.members, unpacked.skipped, source, shape), source, layout)
+    return interpret_rows(_read_members(unpacked.members, unpacked.skipped, source, shape), source, layout)
 
 
-def _read(stream: BufferedReader, source: Source, layout: Layout, prefix: str) -> Opened | Refusal:
-    head = stream.peek(HEAD)[:HEAD]
+def _read_content(stream: BufferedReader, source: Source, layout: Layout, prefix: str) -> OpenedFile | Refusal:
+    head = stream.peek(SNIFF_BYTES)[:SNIFF_BYTES]
     if not head:
         return Refusal("FILE_EMPTY")
     kind = sniff(head)
@@ -96,23 +96,29 @@ def _read(stream: BufferedReader, source: Source, layout: Layout, prefix: str) -
     if kind == UNKNOWN:
         # Text with much rubbish in it, if it has a header all the same.
         opened = table.read(stream, source, layout, prefix)
-        return opened if isinstance(opened, Opened) else unsupported("", "UNKNOWN")
-    return Refusal(REFUSED[kind]) if kind in REFUSED else unsupported(kind, "TAR" if kind == "TAR" else "")
+        return opened if isinstance(opened, OpenedFile) else unsupported_format("", "UNKNOWN")
+    return (
+        Refusal(REFUSED_FORMATS[kind])
+        if kind in REFUSED_FORMATS
+        else unsupported_format(kind, "TAR" if kind == "TAR" else "")
+    )
 
 
-def unsupported(found: str, case: str = "") -> Refusal:
+def unsupported_format(found: str, case: str = "") -> Refusal:
     return Refusal("UNSUPPORTED_FORMAT", {"found": found, **({"case": case} if case else {})})
 
 
-def _all(members: Sequence[Member], skipped: Sequence[str], source: Source, layout: Layout) -> Opened | Refusal:
+def _read_members(
+    members: Sequence[Member], skipped: Sequence[str], source: Source, layout: Layout
+) -> OpenedFile | Refusal:
     """The rows of several files as those of one; they must be of one layout, so that refused rows can be given back.
 
     What is no file of rows (a README, a PDF) is left out and named, where there is one beside it.
     """
     counts: Counter[str] = Counter(skipped)
 
-    def begin(member: Member, several: bool = True) -> Opened | Refusal:
-        opened = _read(buffered(member.open()), source, layout, f"{member.name}:" if several else "")
+    def begin(member: Member, several: bool = True) -> OpenedFile | Refusal:
+        opened = _read_content(peekable(member.open()), source, layout, f"{member.name}:" if several else "")
         if isinstance(opened, Refusal):
             return Refusal(opened.code, {**opened.details, "member": member.name})
         return opened
@@ -121,7 +127,7 @@ def _all(members: Sequence[Member], skipped: Sequence[str], source: Source, layo
     foreign = {
         name
         for name, opened in tried.items()
-        if isinstance(opened, Refusal) and opened.code in FOREIGN and not names.is_table(name)
+        if isinstance(opened, Refusal) and opened.code in NON_TABLE_CODES and not names.has_table_suffix(name)
     }
     if len(foreign) < len(members):
         counts.update(f"ignored {name}" for name in foreign)

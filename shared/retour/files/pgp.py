@@ -18,12 +18,12 @@ from tempfile import TemporaryDirectory
 from typing import BinaryIO, TypeVar
 
 from retour.domain.row import Refusal
-from retour.files.text import Reads, TooLarge
-from retour.files.unpack import PACKED_BYTES, PIECE, RATIO, RATIO_FROM, UNPACKED_BYTES
+from retour.files.text import FileTooLargeError, Readable
+from retour.files.unpack import CHUNK_BYTES, PACKED_BYTES_MAX, RATIO_FROM, RATIO_MAX, UNPACKED_BYTES_MAX
 
 Key = TypeVar("Key")
 
-SECONDS = 120
+TIMEOUT_SECONDS = 120
 MEMORY_BYTES = 768 << 20
 CHILD = "from retour.files.pgp import child; child()"
 FAULTS = {
@@ -52,8 +52,8 @@ def make_key_pair(name: str) -> KeyPair:
     return KeyPair(str(pair), str(public), public.fingerprint)
 
 
-def decrypted(
-    stream: Reads, keys: Sequence[str], signers: Sequence[str], require_signature: bool
+def decrypt(
+    stream: Readable, keys: Sequence[str], signers: Sequence[str], require_signature: bool
 ) -> BinaryIO | Refusal:
     """What a message says, with one of these keys; signed by one of the signers where that is required."""
     if find_spec("pysequoia") is None:
@@ -61,10 +61,10 @@ def decrypted(
     with TemporaryDirectory(prefix="retour-") as folder:
         packed, plain = Path(folder, "packed"), Path(folder, "plain")
         try:
-            size = put_down(stream, packed)
-        except TooLarge:
+            size = save_stream(stream, packed)
+        except FileTooLargeError:
             return too_large()
-        limit = min(UNPACKED_BYTES, max(RATIO_FROM, RATIO * size))
+        limit = min(UNPACKED_BYTES_MAX, max(RATIO_FROM, RATIO_MAX * size))
         asked = {
             "packed": str(packed),
             "plain": str(plain),
@@ -79,7 +79,7 @@ def decrypted(
                 input=json.dumps(asked).encode(),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                timeout=SECONDS,
+                timeout=TIMEOUT_SECONDS,
                 cwd=folder,
                 env={"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
                 check=False,
@@ -93,17 +93,17 @@ def decrypted(
 
 
 def too_large() -> Refusal:
-    return Refusal("PGP_TOO_LARGE", {"limit": str(UNPACKED_BYTES >> 20)})
+    return Refusal("PGP_TOO_LARGE", {"limit": str(UNPACKED_BYTES_MAX >> 20)})
 
 
-def put_down(stream: Reads, path: Path) -> int:
+def save_stream(stream: Readable, path: Path) -> int:
     """Copy a stream into a file; its size."""
     size = 0
     with path.open("wb") as file:
-        while piece := stream.read(PIECE):
+        while piece := stream.read(CHUNK_BYTES):
             size += len(piece)
-            if size > PACKED_BYTES:
-                raise TooLarge
+            if size > PACKED_BYTES_MAX:
+                raise FileTooLargeError
             file.write(piece)
     return size
 
@@ -113,16 +113,16 @@ def child() -> None:
     asked = json.loads(sys.stdin.buffer.read())
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (asked["limit"], asked["limit"]))
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    resource.setrlimit(resource.RLIMIT_CPU, (TIMEOUT_SECONDS, TIMEOUT_SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    print(outcome(asked["packed"], asked["plain"], asked["keys"], asked["signers"], asked["required"]))
+    print(decrypt_with_any_key(asked["packed"], asked["plain"], asked["keys"], asked["signers"], asked["required"]))
 
 
-def outcome(packed: str, plain: str, keys: Sequence[str], signers: Sequence[str], required: bool) -> str:
+def decrypt_with_any_key(packed: str, plain: str, keys: Sequence[str], signers: Sequence[str], required: bool) -> str:
     """Decrypt one file into another with whichever key fits."""
     from pysequoia import Cert, Tsk, decrypt_file, verify
 
-    known, signed_by = usable(Cert.from_bytes, signers), set[str]()
+    known, signed_by = usable_keys(Cert.from_bytes, signers), set[str]()
 
     def signatures(ids: Sequence[str]) -> list[Cert]:
         signed_by.update(ids)
@@ -136,22 +136,22 @@ def outcome(packed: str, plain: str, keys: Sequence[str], signers: Sequence[str]
         try:
             said = verify(file=packed, store=lambda _ids: known)
         except RuntimeError as error:
-            return fault(error)
+            return fault_name(error)
         Path(plain).write_bytes(said.bytes or b"")
         return "done"
     faults = {"key"}
     # A message that is only signed is read as well, and needs no key: any will do.
-    for key in usable(Tsk.from_bytes, keys) or [Tsk.generate("none")]:
+    for key in usable_keys(Tsk.from_bytes, keys) or [Tsk.generate("none")]:
         try:
             decrypt_file(decryptor=key.decryptor(), input=packed, output=plain, store=store)
         except RuntimeError as error:
-            faults.add(fault(error, signed_by if required else None))
+            faults.add(fault_name(error, signed_by if required else None))
             continue
         return "done"
     return next(said for said in ("signature", "compressed", "damaged", "key") if said in faults)
 
 
-def usable(read: Callable[[bytes], Key], texts: Sequence[str]) -> list[Key]:
+def usable_keys(read: Callable[[bytes], Key], texts: Sequence[str]) -> list[Key]:
     """The keys among these texts; one that is none takes nothing from the others."""
     found = []
     for text in texts:
@@ -161,7 +161,7 @@ def usable(read: Callable[[bytes], Key], texts: Sequence[str]) -> list[Key]:
     return found
 
 
-def fault(error: RuntimeError, signed_by: Set[str] | None = None) -> str:
+def fault_name(error: RuntimeError, signed_by: Set[str] | None = None) -> str:
     """Which of our faults the library means; `signed_by` are the keys that a message names, where they are asked for.
 
     The library looks for signatures right below the encryption. GnuPG compresses in between, unless told not to.

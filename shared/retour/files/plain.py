@@ -13,26 +13,26 @@ from functools import cached_property
 
 from retour.domain.program import Source
 from retour.domain.row import Row
-from retour.files.layout import Layout, fold, layouts
+from retour.files.layout import Layout, fold_name, own_layouts
 
 DELIMITERS = (",", ";", "\t", "|")
 COLUMNS_MAX = 60
-SIGNS = r"0-9A-Za-z._/:@()&*\-"
+ID_CHARS = r"0-9A-Za-z._/:@()&*\-"
 NO_FLOAT = r"(?![0-9]++\.0(?:[,;|\t\r\n]|$))"
-ID = rf"{NO_FLOAT}[{SIGNS}]{{0,128}}+"
-WORDS = rf"[ {SIGNS}]{{0,64}}+"
+ID_CELL = rf"{NO_FLOAT}[{ID_CHARS}]{{0,128}}+"
+TEXT_CELL = rf"[ {ID_CHARS}]{{0,64}}+"
 # An id with a digit is neither the word for a total nor the name of a column.
-ORDER_ID = NO_FLOAT + r"(?=[#A-Za-z._/:\-]*+[0-9])#?[0-9A-Za-z][0-9A-Za-z._/:\-]{0,127}+"
+ORDER_ID_CELL = NO_FLOAT + r"(?=[#A-Za-z._/:\-]*+[0-9])#?[0-9A-Za-z][0-9A-Za-z._/:\-]{0,127}+"
 ROW_NUMBER = r"[0-9]{0,18}+"
 QUANTITY = r"[0-9]{1,6}+"
 TIME = r"[ 0-9A-Za-z+:./\-]{0,40}+"
 END = r"(?:\r?\n|\r)?"
-OWN = ("reference", "order_id", "action_id", "sku", "line", "amount", "quantity", "note", "occurred_at")
+ROW_FIELDS = ("reference", "order_id", "action_id", "sku", "line", "amount", "quantity", "note", "occurred_at")
 """What is each row's own; in all other fields many rows of a file say the same."""
 
 
 @dataclass(frozen=True, eq=False)
-class Plain:
+class FastTable:
     """What the plain lines of one table are like. `fields` are what its columns are to us, empty where nothing."""
 
     pattern: re.Pattern[str]
@@ -52,7 +52,7 @@ class Plain:
         return {field: group for group, field in enumerate(filter(None, self.fields), 1)}
 
 
-class Line(Row):
+class FastRow(Row):
     """A plain row, taken apart when somebody asks; it equals the row that says the same."""
 
     # As quick to make as any object: there is one for each line.
@@ -60,7 +60,7 @@ class Line(Row):
     __delattr__ = object.__delattr__
     layout = ""
 
-    def __init__(self, table: Plain, number: int, found: re.Match[str]) -> None:
+    def __init__(self, table: FastTable, number: int, found: re.Match[str]) -> None:
         self.table, self.number, self.found = table, number, found
 
     @property
@@ -85,11 +85,11 @@ class Line(Row):
     __hash__ = None  # type: ignore[assignment]
 
 
-def plain_lines(
+def compile_fast_table(
     header: Sequence[str], written: Sequence[str], delimiter: str, prefix: str, source: Source, layout: Layout
-) -> Plain | None:
+) -> FastTable | None:
     """What plain lines below this header are like; None where no line of the table can be told at one stroke."""
-    fields = tuple(fields_of(header, source))
+    fields = tuple(column_fields(header, source))
     own = [field for field in fields if field]
     mark = source.mapping.get("decimal") or "."
     if layout.owner or "order_id" not in own or len(set(own)) < len(own) or not 1 < len(fields) <= COLUMNS_MAX:
@@ -97,37 +97,39 @@ def plain_lines(
     if source.mapping.get("round") or source.mapping.get("per_unit"):
         return None
     order = fields.index("order_id")
-    if header[order] not in layout.identity or any(sign.isdigit() for sign in fold(written[order])):
+    if header[order] not in layout.identity or any(sign.isdigit() for sign in fold_name(written[order])):
         return None
     if delimiter not in DELIMITERS or mark not in ".," or mark == delimiter:
         return None
     places = 3 if "decimal" in source.mapping else 2
-    cells = [cell(name, field, mark, places) for name, field in zip(header, fields, strict=True)]
+    cells = [cell_pattern(name, field, mark, places) for name, field in zip(header, fields, strict=True)]
     cells[0] = cells[0] or ROW_NUMBER
     grouped = (f"({one})" if field else one for one, field in zip(cells, fields, strict=True))
-    return Plain(re.compile(re.escape(delimiter).join(grouped) + END), tuple(header), fields, delimiter, mark, prefix)
+    return FastTable(
+        re.compile(re.escape(delimiter).join(grouped) + END), tuple(header), fields, delimiter, mark, prefix
+    )
 
 
-def fields_of(header: Sequence[str], source: Source) -> Sequence[str]:
+def column_fields(header: Sequence[str], source: Source) -> Sequence[str]:
     """The field of each column, in the spelling of its layout."""
     columns: Mapping[str, str | Sequence[str]] = source.mapping.get("columns") or {}
     field_of: dict[str, str] = {}
-    for field in layouts()["modifications"]["columns"]:
+    for field in own_layouts()["modifications"]["columns"]:
         names = columns.get(field, field)
         field_of |= dict.fromkeys((names,) if isinstance(names, str) else names, field)
     return [field_of.get(name, "") for name in header]
 
 
-def cell(name: str, field: str, mark: str, places: int) -> str:
+def cell_pattern(name: str, field: str, mark: str, places: int) -> str:
     """What a plain cell of a column is like; below no name there is none.
 
     Three places after a mark that nobody declared may be thousands: such an amount goes the careful way.
     """
     match field:
         case "order_id":
-            return ORDER_ID
+            return ORDER_ID_CELL
         case "reference" | "action_id" | "sku" | "line":
-            return ID
+            return ID_CELL
         case "amount":
             return rf"[0-9]{{1,12}}+(?:{re.escape(mark)}[0-9]{{1,{places}}}+)?+"
         case "quantity":
@@ -135,5 +137,5 @@ def cell(name: str, field: str, mark: str, places: int) -> str:
         case "occurred_at":
             return TIME
         case "":
-            return WORDS if name else ""
-    return WORDS
+            return TEXT_CELL if name else ""
+    return TEXT_CELL

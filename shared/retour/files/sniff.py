@@ -23,13 +23,13 @@ MAGIC = (
     (b"Received:", "MAIL"),
     (b"MIME-Version:", "MHTML"),
 )
-TAR = 257
+TAR_OFFSET = 257
 """Where an archive of tar says that it is one."""
 SPREADSHEET_2003 = b"urn:schemas-microsoft-com:office:spreadsheet"
 # An OpenPGP message without armor begins with a packet that names the key it is for: tag 1, in the old or new notation
 # of lengths, of version 3 or 6.
-PACKETS = re.compile(rb"(?:\x84.|\x85..|\xc1[\x00-\xbf]|\xc1[\xc0-\xdf].)[\x03\x06]", re.DOTALL)
-PAGE = re.compile(
+PGP_PACKET = re.compile(rb"(?:\x84.|\x85..|\xc1[\x00-\xbf]|\xc1[\xc0-\xdf].)[\x03\x06]", re.DOTALL)
+HTML_START = re.compile(
     rb"(?:<\?xml[^>]{0,200}>\s*)?(?:<!--(?:(?!-->).){0,2000}-->\s*){0,5}"
     rb"<(?:!doctype\s+html|(?:html|head|body|meta|style|title|center|div)[\s>/]|table[^>]{0,1000}>(?=.{0,4000}<t[dh][\s>]))",
     re.IGNORECASE | re.DOTALL,
@@ -37,11 +37,11 @@ PAGE = re.compile(
 """The beginning of a web page, or of a table of one, which many programs save under the names of workbooks."""
 UNKNOWN = ""
 PICTURES = frozenset(("PNG", "JPEG", "GIF"))
-NO_TABLES = PICTURES | {"PDF", "RTF", "HTML", "PGP"}
+NON_TABLES = PICTURES | {"PDF", "RTF", "HTML", "PGP"}
 """What comes beside tables and is none: logos, letters, disclaimers."""
-MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
-CMS = bytes.fromhex("06092a864886f70d0107")
-CONTROL = bytes(set(range(9)) | set(range(14, 32)) - {0x1A, 0x1B})
+BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+CMS_OID = bytes.fromhex("06092a864886f70d0107")
+CONTROL_BYTES = bytes(set(range(9)) | set(range(14, 32)) - {0x1A, 0x1B})
 
 
 def sniff(head: bytes) -> str:
@@ -56,30 +56,30 @@ def sniff(head: bytes) -> str:
     for magic, kind in MAGIC:
         if head.startswith(magic):
             return kind
-    if head[:1] == b"\x30" and CMS in head[:32]:
-        return "S/MIME" if head[head.index(CMS) + len(CMS)] == 2 else "ENCRYPTED"
-    if PACKETS.match(head):
+    if head[:1] == b"\x30" and CMS_OID in head[:32]:
+        return "S/MIME" if head[head.index(CMS_OID) + len(CMS_OID)] == 2 else "ENCRYPTED"
+    if PGP_PACKET.match(head):
         return "OPENPGP"
-    if head[TAR : TAR + 5] == b"ustar":
+    if head[TAR_OFFSET : TAR_OFFSET + 5] == b"ustar":
         return "TAR"
-    text = plain(head)
+    text = plain_head(head)
     start = text.lstrip()
     if start.startswith(b"<"):
-        if PAGE.match(start):
+        if HTML_START.match(start):
             return "HTML"
         return "XML2003" if SPREADSHEET_2003 in start[:4000] else "XML"
     if start.startswith((b"{", b"[{", b"[\n", b"[ ", b"[\r", b"[]")):
         return "JSON"
-    odd = len(text) - len(text.translate(None, CONTROL))
+    odd = len(text) - len(text.translate(None, CONTROL_BYTES))
     return "TEXT" if odd <= len(text) // 20 + 1 else UNKNOWN
 
 
-def plain(head: bytes) -> bytes:
+def plain_head(head: bytes) -> bytes:
     """The bytes without a byte order mark and, for UTF-16, without the zero bytes between the letters."""
-    for mark in MARKS:
+    for mark in BYTE_ORDER_MARKS:
         if head.startswith(mark):
             head = head[len(mark) :]
-            return head if mark == MARKS[0] else head.replace(b"\0", b"")
+            return head if mark == BYTE_ORDER_MARKS[0] else head.replace(b"\0", b"")
     pairs = len(head) // 2
     for parity in (0, 1):
         zeros = head[parity : 2 * pairs : 2].count(0)

@@ -16,28 +16,28 @@ from itertools import chain, islice
 from retour.domain.program import Source
 from retour.domain.row import Refusal, Row, Unreadable
 from retour.files import layout as layouts
-from retour.files.layout import Layout, fold
-from retour.files.opened import Opened
-from retour.files.plain import DELIMITERS, Line, Plain, fields_of, plain_lines
+from retour.files.layout import Layout, fold_name
+from retour.files.opened_file import OpenedFile
+from retour.files.plain import DELIMITERS, FastRow, FastTable, column_fields, compile_fast_table
 from retour.files.text import (
-    FILE_BYTES,
-    LINE_SIGNS,
+    FILE_BYTES_MAX,
+    LINE_CHARS_MAX,
     UNDECODED,
-    UNREADABLE,
-    TooLarge,
-    encoded,
-    encoding_of,
+    UNPRINTABLE,
+    FileTooLargeError,
+    detect_encoding,
+    encode_raw,
     is_utf8,
-    lines,
+    physical_lines,
 )
-from retour.files.text import HEAD as HEAD_BYTES
-from retour.numbers import Typed
-from retour.numbers import number as amount_in
+from retour.files.text import SNIFF_BYTES as HEAD_BYTES
+from retour.numbers import TypedNumber
+from retour.numbers import parse_number as amount_in
 
-HEADER_WITHIN = 50
-CELL_SIGNS = 10_000
-RECORD_LINES = 100
-TOTALS = re.compile(
+HEADER_LINES_MAX = 50
+CELL_CHARS_MAX = 10_000
+RECORD_LINES_MAX = 100
+TOTALS_LINE = re.compile(
     r"[*=#\s-]*(?:(?:grand|sub|sous|net|page|end)[\s-]*)?"
     r"(?:totals?|sums?|summen?|gesamt(?:summe|betrag)?|zwischensummen?|endsumme|insgesamt|sommes?|totaux|totale|totaal|suma"
     r"|razem|(?:number|count|end) of \w+|counts?|anzahl|nombre|records|zeilen|lignes|trailer|eof|fin de \w+)"
@@ -46,21 +46,21 @@ TOTALS = re.compile(
 )
 FIGURE = re.compile(r"(?:[A-Za-z]{3}|[^\w\s])?\s?[-+(]?\d[\d.,'\s]{0,30}[-)%]?\s?(?:[A-Za-z]{3}|[^\w\s])?")
 SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
-WRAPPED = re.compile(r'="(.*)"', re.DOTALL)
-DAMAGED = re.compile(r"[0-9]([.,][0-9]+)?[eE]\+[0-9]+|#(REF!|N/A|NAME\?|VALUE!|NULL!|DIV/0!|NUM!)|#{3,}")
-AN_ID = re.compile(r"[^\s\d]*\d\S*")
-AMOUNT = re.compile(r"[-+(]?[\d.,' \u2019\u00a0\u202f\u2009\u2212]{0,40}\d[\d.,' \u00a0\u202f]{0,40}[-)]?")
-FLOATED = re.compile(r"[0-9]+\.0")
+FORMULA_TEXT = re.compile(r'="(.*)"', re.DOTALL)
+DAMAGED_ID = re.compile(r"[0-9]([.,][0-9]+)?[eE]\+[0-9]+|#(REF!|N/A|NAME\?|VALUE!|NULL!|DIV/0!|NUM!)|#{3,}")
+ID_LIKE = re.compile(r"[^\s\d]*\d\S*")
+AMOUNT_LIKE = re.compile(r"[-+(]?[\d.,' \u2019\u00a0\u202f\u2009\u2212]{0,40}\d[\d.,' \u00a0\u202f]{0,40}[-)]?")
+FLOAT_ID = re.compile(r"[0-9]+\.0")
 
 
-class Quote(Enum):
+class QuoteFault(Enum):
     """What can be wrong with the quotes of a line."""
 
     OPEN = "open"
     MISPLACED = "misplaced"
 
 
-def cells_of(text: str, delimiter: str) -> list[str] | Quote:
+def split_cells(text: str, delimiter: str) -> list[str] | QuoteFault:
     """The cells of one record. A quote counts at the beginning of a cell only, and must end with the cell.
 
     Within other cells it is a sign like any other, as in 5" pipe; but where one cell has a quote that could open and a
@@ -80,20 +80,20 @@ def cells_of(text: str, delimiter: str) -> list[str] | Quote:
             while close != -1 and text.startswith('"', close + 1):
                 close = text.find('"', close + 2)
             if close == -1:
-                return Quote.OPEN
+                return QuoteFault.OPEN
             cells.append(text[start + 1 : close].replace('""', '"'))
             at = close + 1
             while at < end and text[at] == " ":
                 at += 1
             if at < end and text[at] != delimiter:
-                return Quote.MISPLACED
+                return QuoteFault.MISPLACED
         else:
             stop = text.find(delimiter, at)
             stop = end if stop == -1 else stop
             cell = text[at:stop]
             if cell.count('"') % 2:
                 if opened and cell.endswith('"'):
-                    return Quote.MISPLACED
+                    return QuoteFault.MISPLACED
                 opened = opened or not cell.endswith('"')
             cells.append(cell)
             at = stop
@@ -103,7 +103,7 @@ def cells_of(text: str, delimiter: str) -> list[str] | Quote:
 
 
 @dataclass(frozen=True)
-class Shape:
+class TableShape:
     """How the rows of one table read: its columns, in order, and how they are set apart.
 
     `mark` is what stands before the decimals in its `amounts`, where neither the source nor a cell by itself says so.
@@ -137,7 +137,7 @@ class Shape:
 
 
 @dataclass(slots=True)
-class Numbered:
+class NumberedLines:
     """Physical lines and the number of the last one read."""
 
     source: Iterator[str]
@@ -149,35 +149,35 @@ class Numbered:
             yield text
 
 
-def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "") -> Opened | Refusal:
+def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "") -> OpenedFile | Refusal:
     """The rows of a delimited text, or why none can be read. `prefix` goes before the line number in places."""
-    encoding = encoding_of(stream.peek(HEAD_BYTES)[:HEAD_BYTES], source.mapping.get("encoding"))
+    encoding = detect_encoding(stream.peek(HEAD_BYTES)[:HEAD_BYTES], source.mapping.get("encoding"))
     if encoding is None:
         return Refusal("ENCODING_UNCLEAR", {"line": "1"})
-    numbered = Numbered(lines(stream, encoding))
+    numbered = NumberedLines(physical_lines(stream, encoding))
     try:
-        first = list(islice(numbered, HEADER_WITHIN))
-    except TooLarge:
-        return Refusal("FILE_TOO_LARGE", {"line": "1", "limit": megabytes(FILE_BYTES)})
+        first = list(islice(numbered, HEADER_LINES_MAX))
+    except FileTooLargeError:
+        return Refusal("FILE_TOO_LARGE", {"line": "1", "limit": megabytes_text(FILE_BYTES_MAX)})
     if not "".join(first).strip("\x1a \t\r\n"):
         return Refusal("FILE_EMPTY")
-    shape = shape_of(first, source, layout, prefix)
+    shape = find_header(first, source, layout, prefix)
     if isinstance(shape, Refusal):
         return shape
     head, rest = first[: shape.line], first[shape.line :]
     shape = replace(shape, declared=encoding.codec if encoding.fallback else "")
-    shape = with_mark(shape, (cells_of(text.rstrip("\r\n"), shape.delimiter) for text in rest), source)
+    shape = with_decimal_mark(shape, (split_cells(text.rstrip("\r\n"), shape.delimiter) for text in rest), source)
     newline = next((end for end in ("\r\n", "\n", "\r") if first[shape.line - 1].endswith(end)), "\n")
     whole = "".join(head) if not head or head[-1].endswith(newline) else "".join(head) + newline
     skipped = Counter({"preamble": shape.line - 1} if shape.line > 1 else {})
-    after = Numbered(chain(rest, numbered), shape.line)
-    plain = plain_lines(shape.header, shape.written, shape.delimiter, prefix, source, shape.layout)
+    after = NumberedLines(chain(rest, numbered), shape.line)
+    plain = compile_fast_table(shape.header, shape.written, shape.delimiter, prefix, source, shape.layout)
     plain = None if shape.mark == "," else plain
-    return Opened(
+    return OpenedFile(
         header=shape.header,
         layout=shape.layout.name,
         rows=_rows(after, shape, plain, skipped),
-        rejected_head=encoding.mark + encoded(whole, encoding.codec),
+        rejected_head=encoding.mark + encode_raw(whole, encoding.codec),
         encoding=encoding.codec,
         newline=newline,
         delimiter=shape.delimiter,
@@ -186,63 +186,63 @@ def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "
     )
 
 
-def shape_of(first: Sequence[str], source: Source, layout: Layout, prefix: str = "") -> Shape | Refusal:
+def find_header(first: Sequence[str], source: Source, layout: Layout, prefix: str = "") -> TableShape | Refusal:
     """The header among the first lines: the one with most of the names we know, the earliest of equals."""
     separator = SEPARATOR.fullmatch(first[0])
     declared = source.mapping.get("delimiter") or (separator[1] if separator else None)
     delimiters = (declared,) if declared else DELIMITERS
-    meant = layouts.meant(list(_heads(first, delimiters)), layout)
+    meant = layouts.identify_layout(list(_possible_headers(first, delimiters)), layout)
     if isinstance(meant, Refusal):
         return meant
     layout = meant
     if layout.positions:
-        return _without_header(first, delimiters, layout, prefix)
-    best: tuple[int, Shape] | None = None
+        return _positional_shape(first, delimiters, layout, prefix)
+    best: tuple[int, TableShape] | None = None
     for number, text in enumerate(first, 1):
         for delimiter in delimiters:
             # A second byte order mark, as of programs that each write one.
-            cells = cells_of(text.rstrip("\r\n").lstrip("\ufeff"), delimiter)
-            if isinstance(cells, Quote):
+            cells = split_cells(text.rstrip("\r\n").lstrip("\ufeff"), delimiter)
+            if isinstance(cells, QuoteFault):
                 continue
-            points = layouts.score(cells, layout)
+            points = layouts.header_score(cells, layout)
             if points > (best[0] if best else 0):
-                header = layouts.spelled(cells, layout)
-                best = points, Shape(header, tuple(cells), number, delimiter, layout, prefix)
+                header = layouts.spell_header(cells, layout)
+                best = points, TableShape(header, tuple(cells), number, delimiter, layout, prefix)
     if best:
-        return layouts.fault(best[1].header, layout, best[1].line) or best[1]
+        return layouts.header_fault(best[1].header, layout, best[1].line) or best[1]
     for number, text in enumerate(first, 1):
         if UNDECODED.search(text):
-            code, details = undecoded(text, number, str(source.mapping.get("encoding") or ""))
+            code, details = decoding_fault(text, number, str(source.mapping.get("encoding") or ""))
             return Refusal(code, details)
     expected = sorted(layout.required | layout.identity) if not layout.closed else layout.told or layout.known
     return Refusal("HEADER_NOT_FOUND", {"lines": str(len(first)), "expected": ", ".join(expected)})
 
 
-def with_mark(shape: Shape, rows: Iterable[Sequence[str] | Quote], source: Source) -> Shape:
+def with_decimal_mark(shape: TableShape, rows: Iterable[Sequence[str] | QuoteFault], source: Source) -> TableShape:
     """The same, with the decimal mark that the amounts of its first rows agree on, where the source declares none.
 
     Two of them at least must leave no choice, and none may have another; else every amount is judged by itself.
     Numbers that their file gives as numbers leave no doubt, and say nothing of how its texts are written.
     """
-    names = frozenset() if source.mapping.get("decimal") else amounts_of(shape, source)
+    names = frozenset() if source.mapping.get("decimal") else amount_columns(shape, source)
     found: Counter[str] = Counter()
     for cells in rows if names else ():
-        if isinstance(cells, Quote) or len(cells) != len(shape.header):
+        if isinstance(cells, QuoteFault) or len(cells) != len(shape.header):
             continue
         for name, cell in zip(shape.header, cells, strict=True):
-            if name in names and not isinstance(cell, Typed) and AMOUNT.fullmatch(amount := cell.strip()):
+            if name in names and not isinstance(cell, TypedNumber) and AMOUNT_LIKE.fullmatch(amount := cell.strip()):
                 marks = [mark for mark in ".," if digits_of(amount, mark)]
                 found.update(marks if len(marks) == 1 else ())
     [(mark, times)] = found.items() if len(found) == 1 else [("", 0)]
     return replace(shape, amounts=names, mark=mark) if times > 1 else shape
 
 
-def amounts_of(shape: Shape, source: Source) -> frozenset[str]:
+def amount_columns(shape: TableShape, source: Source) -> frozenset[str]:
     """The columns of amounts, by the mapping of the source or by another system's layout."""
     owner = shape.layout.owner
     if owner:
         return frozenset(name for name in shape.header if owner.field_of(name)[0] in ("amount", "price", "discount"))
-    fields = zip(shape.header, fields_of(shape.header, source), strict=True)
+    fields = zip(shape.header, column_fields(shape.header, source), strict=True)
     return frozenset(name for name, field in fields if field == "amount")
 
 
@@ -254,76 +254,84 @@ def digits_of(amount: str, mark: str) -> str:
         return ""
 
 
-def _heads(first: Sequence[str], delimiters: Sequence[str]) -> Iterator[Sequence[str]]:
+def _possible_headers(first: Sequence[str], delimiters: Sequence[str]) -> Iterator[Sequence[str]]:
     for text in first:
         for delimiter in delimiters:
-            cells = cells_of(text.rstrip("\r\n").lstrip("\ufeff"), delimiter)
-            if not isinstance(cells, Quote):
+            cells = split_cells(text.rstrip("\r\n").lstrip("\ufeff"), delimiter)
+            if not isinstance(cells, QuoteFault):
                 yield cells
 
 
-def _without_header(first: Sequence[str], delimiters: Sequence[str], layout: Layout, prefix: str) -> Shape | Refusal:
+def _positional_shape(
+    first: Sequence[str], delimiters: Sequence[str], layout: Layout, prefix: str
+) -> TableShape | Refusal:
     """A table whose first line is a row already: its columns are known by their places, as many as most rows have."""
     found: Counter[tuple[str, int]] = Counter()
     for text in first:
         for delimiter in delimiters:
-            cells = cells_of(text.rstrip("\r\n"), delimiter)
-            if not isinstance(cells, Quote) and layout.owner and layout.owner.looks(cells):
+            cells = split_cells(text.rstrip("\r\n"), delimiter)
+            if not isinstance(cells, QuoteFault) and layout.owner and layout.owner.matches_positions(cells):
                 found[delimiter, len(cells)] += 1
     if found:
         [((delimiter, width), _)] = found.most_common(1)
         header = layout.positions[:width]
-        return Shape(header, header, 0, delimiter, layout, prefix)
+        return TableShape(header, header, 0, delimiter, layout, prefix)
     return Refusal("HEADER_NOT_FOUND", {"lines": str(len(first)), "expected": ", ".join(layout.positions)})
 
 
-def _rows(numbered: Numbered, shape: Shape, plain: Plain | None, skipped: Counter[str]) -> Iterator[Row | Unreadable]:
+def _rows(
+    numbered: NumberedLines, shape: TableShape, plain: FastTable | None, skipped: Counter[str]
+) -> Iterator[Row | Unreadable]:
     try:
         yield from _records(numbered, shape, plain, skipped)
-    except TooLarge:
+    except FileTooLargeError:
         line = numbered.number + 1
-        yield Unreadable(place(shape, line), "FILE_TOO_LARGE", {"line": str(line), "limit": megabytes(FILE_BYTES)})
+        yield Unreadable(
+            row_place(shape, line), "FILE_TOO_LARGE", {"line": str(line), "limit": megabytes_text(FILE_BYTES_MAX)}
+        )
 
 
 def _records(
-    numbered: Numbered, shape: Shape, plain: Plain | None, skipped: Counter[str]
+    numbered: NumberedLines, shape: TableShape, plain: FastTable | None, skipped: Counter[str]
 ) -> Iterator[Row | Unreadable]:
     for raw in numbered:
         number = numbered.number
         if plain and (found := plain.match(raw)):
-            yield Line(plain, number, found)
+            yield FastRow(plain, number, found)
             continue
         text = raw.rstrip("\r\n")
-        if not text.isprintable() and (fault := unprintable(text, number, shape)):
+        if not text.isprintable() and (fault := unprintable_fault(text, number, shape)):
             if text.strip("\x1a"):
-                yield unreadable(fault[0], fault[1], number, raw, shape)
+                yield make_unreadable(fault[0], fault[1], number, raw, shape)
             else:
                 skipped["blank"] += 1
             continue
-        if len(text) > CELL_SIGNS and len(text) > LINE_SIGNS:
-            details = {"line": str(number), "limit": str(LINE_SIGNS)}
+        if len(text) > CELL_CHARS_MAX and len(text) > LINE_CHARS_MAX:
+            details = {"line": str(number), "limit": str(LINE_CHARS_MAX)}
             whole = raw if raw.endswith(("\n", "\r")) else ""
-            yield unreadable("CELL_TOO_LONG", details, number, whole, shape)
+            yield make_unreadable("CELL_TOO_LONG", details, number, whole, shape)
             continue
-        cells: list[str] | Quote = text.split(shape.delimiter) if '"' not in text else cells_of(text, shape.delimiter)
-        if cells is Quote.OPEN:
+        cells: list[str] | QuoteFault = (
+            text.split(shape.delimiter) if '"' not in text else split_cells(text, shape.delimiter)
+        )
+        if cells is QuoteFault.OPEN:
             taken = [raw]
-            cells = _continued(taken, numbered, shape)
-            if cells is Quote.OPEN:
-                yield from _doubtful(taken, numbered, number, shape, skipped)
+            cells = _read_quoted(taken, numbered, shape)
+            if cells is QuoteFault.OPEN:
+                yield from _refuse_rest(taken, numbered, number, shape, skipped)
                 return
             raw = "".join(taken)
-        if isinstance(cells, Quote):
-            yield unreadable("QUOTE_MISPLACED", {"line": str(number)}, number, raw, shape)
+        if isinstance(cells, QuoteFault):
+            yield make_unreadable("QUOTE_MISPLACED", {"line": str(number)}, number, raw, shape)
             continue
-        row = row_of(cells, raw, number, shape)
+        row = make_row(cells, raw, number, shape)
         if isinstance(row, str):
             skipped[row] += 1
         else:
             yield row
 
 
-def _continued(taken: list[str], numbered: Numbered, shape: Shape) -> list[str] | Quote:
+def _read_quoted(taken: list[str], numbered: NumberedLines, shape: TableShape) -> list[str] | QuoteFault:
     """The cells of a record whose quote is open at the end of its first line; `taken` receives its lines.
 
     Still open when the text ends, when it grows beyond all measure, or when one of its lines is a record of its own by
@@ -334,28 +342,33 @@ def _continued(taken: list[str], numbered: Numbered, shape: Shape) -> list[str] 
         taken.append(raw)
         length += len(raw)
         text = raw.rstrip("\r\n")
-        if len(taken) > RECORD_LINES or length > CELL_SIGNS or _stands_alone(text, shape) or UNREADABLE.search(text):
-            return Quote.OPEN
+        if (
+            len(taken) > RECORD_LINES_MAX
+            or length > CELL_CHARS_MAX
+            or _is_own_record(text, shape)
+            or UNPRINTABLE.search(text)
+        ):
+            return QuoteFault.OPEN
         if '"' in text:
-            cells = cells_of("".join(taken).rstrip("\r\n"), shape.delimiter)
-            if not isinstance(cells, Quote):
+            cells = split_cells("".join(taken).rstrip("\r\n"), shape.delimiter)
+            if not isinstance(cells, QuoteFault):
                 return [cell.replace("\r\n", "\n") for cell in cells]
-            if cells is Quote.MISPLACED:
-                return Quote.OPEN
-    return Quote.OPEN
+            if cells is QuoteFault.MISPLACED:
+                return QuoteFault.OPEN
+    return QuoteFault.OPEN
 
 
-def _stands_alone(text: str, shape: Shape) -> bool:
+def _is_own_record(text: str, shape: TableShape) -> bool:
     """Whether a further line of a quoted cell is a record by itself: a comment may have as many commas, but no id."""
     cells = text.split(shape.delimiter)
     if len(shape.header) < 2 or len(cells) != len(shape.header):
         return False
     named = [cell.strip() for name, cell in zip(shape.header, cells, strict=True) if name in shape.layout.identity]
-    return any(AN_ID.fullmatch(cell) for cell in named)
+    return any(ID_LIKE.fullmatch(cell) for cell in named)
 
 
-def _doubtful(
-    taken: Sequence[str], numbered: Numbered, start: int, shape: Shape, skipped: Counter[str]
+def _refuse_rest(
+    taken: Sequence[str], numbered: NumberedLines, start: int, shape: TableShape, skipped: Counter[str]
 ) -> Iterator[Unreadable]:
     """Every line from the one whose quote never closes, each refused by itself so that each is given back."""
     details = {"line": str(start)}
@@ -365,7 +378,7 @@ def _doubtful(
         if raw.strip():
             if refused:
                 yield refused
-            refused = Unreadable(place(shape, number), "QUOTE_NOT_CLOSED", details, raw=raw)
+            refused = Unreadable(row_place(shape, number), "QUOTE_NOT_CLOSED", details, raw=raw)
         elif refused:
             # A blank line may lie within the doubtful cell: it stays with the line before it.
             refused = replace(refused, raw=refused.raw + raw)
@@ -374,11 +387,11 @@ def _doubtful(
         yield refused
 
 
-def unprintable(text: str, number: int, shape: Shape) -> tuple[str, Mapping[str, str]] | None:
-    if not (found := UNREADABLE.search(text)):
+def unprintable_fault(text: str, number: int, shape: TableShape) -> tuple[str, Mapping[str, str]] | None:
+    if not (found := UNPRINTABLE.search(text)):
         return None
     if UNDECODED.search(text):
-        return undecoded(text, number, shape.declared)
+        return decoding_fault(text, number, shape.declared)
     return "NOT_TEXT", {"line": str(number), **control(found[0]), "column": str(found.start() + 1)}
 
 
@@ -388,85 +401,87 @@ def control(character: str) -> Mapping[str, str]:
     return {"character": f"U+{ord(character):04X}", **({"case": case} if case else {})}
 
 
-def undecoded(text: str, number: int, declared: str) -> tuple[str, Mapping[str, str]]:
+def decoding_fault(text: str, number: int, declared: str) -> tuple[str, Mapping[str, str]]:
     """What is said of bytes that mean nothing in the file's encoding, or could be of UTF-8 as well."""
     if declared and is_utf8(text):
         return "ENCODING_UNCLEAR", {"line": str(number), "declared": declared, "case": "UTF8"}
     return "ENCODING_UNCLEAR", {"line": str(number)}
 
 
-def row_of(cells: list[str], raw: str, line: int, shape: Shape) -> Row | Unreadable | str:
+def make_row(cells: list[str], raw: str, line: int, shape: TableShape) -> Row | Unreadable | str:
     """A row, why it is none, or the reason to skip its line. Its width is the header's, or it is none (spec 7)."""
     if not any(cell.strip() for cell in cells):
         return "blank"
     if len(cells) != len(shape.header):
         if is_totals(cells, shape):
             return "totals"
-        return _of_other_width(len(cells), len(shape.header), line, raw, shape)
-    if cells[0] == shape.written[0] and [fold(cell) for cell in cells] == [fold(cell) for cell in shape.written]:
+        return _wrong_width(len(cells), len(shape.header), line, raw, shape)
+    if cells[0] == shape.written[0] and [fold_name(cell) for cell in cells] == [
+        fold_name(cell) for cell in shape.written
+    ]:
         return "repeated header"
     if is_totals(cells, shape):
         return "totals"
     if shape.is_stray(cells):
-        return _of_other_width(sum(1 for cell in cells if cell.strip()), shape.named, line, raw, shape)
+        return _wrong_width(sum(1 for cell in cells if cell.strip()), shape.named, line, raw, shape)
     fields = {name: value for name, cell in zip(shape.header, cells, strict=True) if name and (value := cell.strip())}
     if not fields:
         return "blank"
     if len(shape.header) == 1 and (parts := max(len(raw.split(sign)) for sign in DELIMITERS)) > 1:
         # Where there is one column only, a separator of any kind: the row is not what it seems.
-        return _of_other_width(parts, 1, line, raw, shape)
-    if len(raw) > CELL_SIGNS:
+        return _wrong_width(parts, 1, line, raw, shape)
+    if len(raw) > CELL_CHARS_MAX:
         for name, value in fields.items():
-            if len(value) > CELL_SIGNS:
-                details = {"line": str(line), "limit": str(CELL_SIGNS)}
-                return unreadable("CELL_TOO_LONG", details, line, raw, shape, name, fields)
+            if len(value) > CELL_CHARS_MAX:
+                details = {"line": str(line), "limit": str(CELL_CHARS_MAX)}
+                return make_unreadable("CELL_TOO_LONG", details, line, raw, shape, name, fields)
     if '="' in raw:
-        unwrapped = {name: _unwrapped(value) for name, value in fields.items()}
+        unwrapped = {name: _unwrap_formula(value) for name, value in fields.items()}
         fields = {name: value for name, value in unwrapped.items() if value}
     for name in shape.layout.ids & fields.keys():
         value = fields[name]
         if value[0] == "'" and value[1:].isalnum():
             fields[name] = value = value[1:]
-        if code := damage(value):
+        if code := damage_code(value):
             details = {"line": str(line), "column": name, "value": value[:40], "right": value.partition(".")[0][:40]}
-            return unreadable(code, details, line, raw, shape, name, fields)
+            return make_unreadable(code, details, line, raw, shape, name, fields)
     for name in shape.amounts & fields.keys():
         # A point before three digits is doubtful among points as well: prices have two decimals.
         value = fields[name]
-        if isinstance(value, Typed):
+        if isinstance(value, TypedNumber):
             continue
-        if AMOUNT.fullmatch(value) and (shape.mark == "," or "," in value):
+        if AMOUNT_LIKE.fullmatch(value) and (shape.mark == "," or "," in value):
             if not (digits := digits_of(value, shape.mark)):
                 other = "," if shape.mark == "." else "."
                 right = digits_of(value, other).replace(".", shape.mark)
                 details = {"value": value[:40], "mark": shape.mark, "other": other, "right": right, "case": "FILE"}
-                return unreadable("AMOUNT_OTHER_MARK", details, line, raw, shape, name, fields)
-            fields[name] = Typed(value, digits)
-    return Row(place(shape, line), fields, raw)
+                return make_unreadable("AMOUNT_OTHER_MARK", details, line, raw, shape, name, fields)
+            fields[name] = TypedNumber(value, digits)
+    return Row(row_place(shape, line), fields, raw)
 
 
-def damage(value: str) -> str:
+def damage_code(value: str) -> str:
     """The code of what a program has done to an id, or nothing."""
-    if ("+" in value or "#" in value) and DAMAGED.fullmatch(value):
+    if ("+" in value or "#" in value) and DAMAGED_ID.fullmatch(value):
         return "DAMAGED_ID"
-    return "ID_WITH_DECIMALS" if value.endswith(".0") and FLOATED.fullmatch(value) else ""
+    return "ID_WITH_DECIMALS" if value.endswith(".0") and FLOAT_ID.fullmatch(value) else ""
 
 
-def _of_other_width(found: int, expected: int, number: int, raw: str, shape: Shape) -> Unreadable:
+def _wrong_width(found: int, expected: int, number: int, raw: str, shape: TableShape) -> Unreadable:
     details = {"line": str(number), "found": str(found), "expected": str(expected)}
-    return unreadable("ROW_WIDTH", details, number, raw, shape)
+    return make_unreadable("ROW_WIDTH", details, number, raw, shape)
 
 
-def _unwrapped(value: str) -> str:
+def _unwrap_formula(value: str) -> str:
     """What a spreadsheet was told to show as text: `="00123"`."""
-    found = WRAPPED.fullmatch(value)
+    found = FORMULA_TEXT.fullmatch(value)
     return found[1] if found else value
 
 
-def is_totals(cells: Sequence[str], shape: Shape) -> bool:
+def is_totals(cells: Sequence[str], shape: TableShape) -> bool:
     """Whether a line only sums up the others: its first text says so, it names no order, and the rest are figures."""
     first, *others = [text for cell in cells if (text := cell.strip())] or [""]
-    found = TOTALS.match(first)
+    found = TOTALS_LINE.match(first)
     if not found or found.end() < len(first):
         return False
     if len(cells) == len(shape.header):
@@ -475,27 +490,27 @@ def is_totals(cells: Sequence[str], shape: Shape) -> bool:
             return False
         if not found["more"].strip(" :=*-"):
             return True
-    return all(FIGURE.fullmatch(text) or TOTALS.fullmatch(text) for text in others)
+    return all(FIGURE.fullmatch(text) or TOTALS_LINE.fullmatch(text) for text in others)
 
 
-def unreadable(
+def make_unreadable(
     code: str,
     details: Mapping[str, str],
     number: int,
     raw: str,
-    shape: Shape,
+    shape: TableShape,
     column: str = "",
     fields: Mapping[str, str] | None = None,
 ) -> Unreadable:
     cells = fields or {}
     order = next((cells[name] for name in shape.layout.known if name in shape.layout.identity and name in cells), "")
     reference = cells.get(shape.layout.reference, "")
-    return Unreadable(place(shape, number), code, details, column, raw, order[:128], reference[:128])
+    return Unreadable(row_place(shape, number), code, details, column, raw, order[:128], reference[:128])
 
 
-def place(shape: Shape, number: int) -> str:
+def row_place(shape: TableShape, number: int) -> str:
     return f"{shape.prefix}{number}"
 
 
-def megabytes(size: int) -> str:
+def megabytes_text(size: int) -> str:
     return str(size >> 20)

@@ -8,31 +8,31 @@ from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO, Protocol
 
-HEAD = 1 << 16
-LINE_BYTES = 1 << 20
-LINE_SIGNS = 200_000
-FILE_BYTES = 1 << 30
+SNIFF_BYTES = 1 << 16
+LINE_BYTES_MAX = 1 << 20
+LINE_CHARS_MAX = 200_000
+FILE_BYTES_MAX = 1 << 30
 
 # Bytes that cannot be decoded stand as signs of their own, out of the last private ones of Unicode, so that a raw text
 # can be stored anywhere and still gives back the very same bytes.
 UNDECODED = re.compile("[\U0010ff00-\U0010ffff]")
 UNDECODED_FROM = 0x10FF00
 # Signs no text for people has.
-UNREADABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ufeff\ufffe\uffff\U0010ff00-\U0010ffff]")
+UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ufeff\ufffe\uffff\U0010ff00-\U0010ffff]")
 
 
-class TooLarge(Exception):
+class FileTooLargeError(Exception):
     """More bytes than a file may have; known only while it is read."""
 
 
-class Reads(Protocol):
+class Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-class Bounded(io.RawIOBase):
+class BoundedStream(io.RawIOBase):
     """A stream of unknown kind as one that fills every read and stops with TooLarge after so many bytes."""
 
-    def __init__(self, stream: Reads, limit: int = FILE_BYTES) -> None:
+    def __init__(self, stream: Readable, limit: int = FILE_BYTES_MAX) -> None:
         self.stream, self.left = stream, limit
 
     def readable(self) -> bool:
@@ -45,13 +45,13 @@ class Bounded(io.RawIOBase):
             filled += len(piece)
         self.left -= filled
         if self.left < 0:
-            raise TooLarge
+            raise FileTooLargeError
         return filled
 
 
-def buffered(stream: BinaryIO | Reads) -> io.BufferedReader:
+def peekable(stream: BinaryIO | Readable) -> io.BufferedReader:
     """A stream whose first 64 KB can be looked at before they are read."""
-    return io.BufferedReader(Bounded(stream), HEAD)
+    return io.BufferedReader(BoundedStream(stream), SNIFF_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Encoding:
         return self.codec.startswith("utf-16")
 
 
-def encoding_of(head: bytes, declared: str | None) -> Encoding | None:
+def detect_encoding(head: bytes, declared: str | None) -> Encoding | None:
     """What a text is written in: its byte order mark; else UTF-16 by its zero bytes; else UTF-8, or what is declared.
 
     None when it is UTF-32 or the declared name is no encoding we know. Nothing is ever guessed from the letters.
@@ -97,20 +97,20 @@ def encoding_of(head: bytes, declared: str | None) -> Encoding | None:
     return Encoding(name, fallback=True) if plain else None
 
 
-def _keep(error: UnicodeError) -> tuple[str, int]:
+def _keep_undecoded(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeDecodeError):
         raise error
-    return _kept(error.object[error.start : error.end]), error.end
+    return _undecoded_chars(error.object[error.start : error.end]), error.end
 
 
-codecs.register_error("retour.keep", _keep)
+codecs.register_error("retour.keep", _keep_undecoded)
 
 
-def _kept(data: bytes) -> str:
+def _undecoded_chars(data: bytes) -> str:
     return "".join(chr(UNDECODED_FROM + byte) for byte in data)
 
 
-def decoded(data: bytes, encoding: Encoding) -> str:
+def decode_line(data: bytes, encoding: Encoding) -> str:
     """The text of a line, with UNDECODED signs for bytes that mean nothing in its encoding.
 
     Where an encoding of single bytes is declared, a line that reads as UTF-8 too is left undecoded: it could be either.
@@ -135,45 +135,45 @@ def is_utf8(text: str) -> bool:
     return bool(kept)
 
 
-def encoded(text: str, codec: str) -> bytes:
+def encode_raw(text: str, codec: str) -> bytes:
     """The bytes a raw text came from."""
     pieces = UNDECODED.split(text)
     kept = [bytes([ord(sign) - UNDECODED_FROM]) for sign in UNDECODED.findall(text)]
     return b"".join(piece.encode(codec) + byte for piece, byte in zip(pieces, [*kept, b""], strict=True))
 
 
-def lines(stream: io.BufferedReader, encoding: Encoding) -> Iterator[str]:
+def physical_lines(stream: io.BufferedReader, encoding: Encoding) -> Iterator[str]:
     """The physical lines with their ends. One longer than the bound comes cut, and is then longer than LINE_SIGNS.
 
     A line ends with LF, or with CR where the text begins with lines that do (old Macintosh).
     """
-    head = stream.peek(HEAD)[:HEAD]
+    head = stream.peek(SNIFF_BYTES)[:SNIFF_BYTES]
     stream.read(len(encoding.mark))
-    lf, cr = (encoded("\n", encoding.codec), encoded("\r", encoding.codec)) if encoding.wide else (b"\n", b"\r")
+    lf, cr = (encode_raw("\n", encoding.codec), encode_raw("\r", encoding.codec)) if encoding.wide else (b"\n", b"\r")
     if lf not in head and cr in head:
-        yield from _pieces(stream, encoding, "\r")
+        yield from _lines_ending_in(stream, encoding, "\r")
     elif encoding.wide:
-        yield from _pieces(stream, encoding, "\n")
+        yield from _lines_ending_in(stream, encoding, "\n")
     else:
         utf8 = encoding.codec == "utf-8"
-        for data in iter(partial(stream.readline, LINE_BYTES), b""):
-            if len(data) == LINE_BYTES and not data.endswith(b"\n"):
-                while (more := stream.readline(LINE_BYTES)) and not more.endswith(b"\n"):
+        for data in iter(partial(stream.readline, LINE_BYTES_MAX), b""):
+            if len(data) == LINE_BYTES_MAX and not data.endswith(b"\n"):
+                while (more := stream.readline(LINE_BYTES_MAX)) and not more.endswith(b"\n"):
                     pass
-            yield data.decode() if utf8 and data.isascii() else decoded(data, encoding)
+            yield data.decode() if utf8 and data.isascii() else decode_line(data, encoding)
 
 
-def _pieces(stream: io.BufferedReader, encoding: Encoding, end: str) -> Iterator[str]:
+def _lines_ending_in(stream: io.BufferedReader, encoding: Encoding, end: str) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder(encoding.codec)("retour.keep")
     pending = ""
     cut = False
-    while data := stream.read(HEAD):
+    while data := stream.read(SNIFF_BYTES):
         *whole, pending = (pending + decoder.decode(data)).split(end)
         for line in whole:
             if not cut:
                 yield line + end
             cut = False
-        if len(pending) > LINE_BYTES:
+        if len(pending) > LINE_BYTES_MAX:
             if not cut:
                 yield pending
             pending, cut = "", True

@@ -12,18 +12,18 @@ from typing import IO, BinaryIO, cast
 
 from retour.domain.row import Refusal
 from retour.files import names
-from retour.files.text import FILE_BYTES, Reads, TooLarge
+from retour.files.text import FILE_BYTES_MAX, FileTooLargeError, Readable
 
-PACKED_BYTES = 256 << 20
-UNPACKED_BYTES = FILE_BYTES
-RATIO = 200
+PACKED_BYTES_MAX = 256 << 20
+UNPACKED_BYTES_MAX = FILE_BYTES_MAX
+RATIO_MAX = 200
 RATIO_FROM = 4 << 20
-ENTRIES = 100
-DIRECTORY_BYTES = 1 << 18
-TAIL = (1 << 16) + 200
-SPOOL = 8 << 20
-PIECE = 1 << 16
-METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+ENTRIES_MAX = 100
+DIRECTORY_BYTES_MAX = 1 << 18
+TAIL_BYTES = (1 << 16) + 200
+SPOOL_BYTES = 8 << 20
+CHUNK_BYTES = 1 << 16
+COMPRESSION_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """What is unpacked in pieces of bounded size; the others give all that one packed block holds at once."""
 
 
@@ -43,67 +43,67 @@ class Unpacked:
     skipped: Sequence[str]
 
 
-def unpack(kind: str, name: str, stream: Reads) -> Unpacked | Refusal:
+def unpack(kind: str, name: str, stream: Readable) -> Unpacked | Refusal:
     """The members of a `zip` or `gzip`. All is read once before any row, so that a damaged archive changes nothing."""
     try:
-        packed = spooled(stream)
-    except TooLarge:
-        return Refusal("FILE_TOO_LARGE", {"line": "1", "limit": str(PACKED_BYTES >> 20)})
+        packed = spool(stream)
+    except FileTooLargeError:
+        return Refusal("FILE_TOO_LARGE", {"line": "1", "limit": str(PACKED_BYTES_MAX >> 20)})
     return _zip(name, packed) if kind == "ZIP" else _gzip(name, packed)
 
 
-def spooled(stream: Reads, limit: int = PACKED_BYTES) -> BinaryIO:
+def spool(stream: Readable, limit: int = PACKED_BYTES_MAX) -> BinaryIO:
     """A copy of a stream in which one can go back: in memory while small, else in a file that goes away by itself."""
-    copy = SpooledTemporaryFile(SPOOL)  # noqa: SIM115 - lives as long as the rows that are read from it
+    copy = SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115 - lives as long as the rows that are read from it
     size = 0
-    while piece := stream.read(PIECE):
+    while piece := stream.read(CHUNK_BYTES):
         size += len(piece)
         if size > limit:
             copy.close()
-            raise TooLarge
+            raise FileTooLargeError
         copy.write(piece)
     copy.seek(0)
     return cast(BinaryIO, copy)
 
 
 def _gzip(name: str, packed: BinaryIO) -> Unpacked | Refusal:
-    member = names.safe(name.removesuffix(".gz").removesuffix(".GZ"))
+    member = names.safe_name(name.removesuffix(".gz").removesuffix(".GZ"))
 
     def begin() -> BinaryIO:
         packed.seek(0)
         return cast(BinaryIO, gzip.GzipFile(fileobj=packed, mode="rb"))
 
     packed_size = packed.seek(0, io.SEEK_END)
-    fault = read_through(begin, member, packed_size, UNPACKED_BYTES)
+    fault = verify_member(begin, member, packed_size, UNPACKED_BYTES_MAX)
     return fault if isinstance(fault, Refusal) else Unpacked((Member(member, begin),), ())
 
 
 def _zip(name: str, packed: BinaryIO) -> Unpacked | Refusal:
-    if directory_bytes(packed) > DIRECTORY_BYTES:
-        return Refusal("ARCHIVE_TOO_MANY", {"limit": str(ENTRIES)})
+    if directory_bytes(packed) > DIRECTORY_BYTES_MAX:
+        return Refusal("ARCHIVE_TOO_MANY", {"limit": str(ENTRIES_MAX)})
     try:
         archive = zipfile.ZipFile(packed)
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, struct.error):
-        return Refusal("ARCHIVE_DAMAGED", {"member": names.safe(name)})
+        return Refusal("ARCHIVE_DAMAGED", {"member": names.safe_name(name)})
     entries = archive.infolist()
-    if len(entries) > ENTRIES:
-        return Refusal("ARCHIVE_TOO_MANY", {"limit": str(ENTRIES)})
+    if len(entries) > ENTRIES_MAX:
+        return Refusal("ARCHIVE_TOO_MANY", {"limit": str(ENTRIES_MAX)})
     members: list[Member] = []
     skipped: list[str] = []
-    left = UNPACKED_BYTES
+    left = UNPACKED_BYTES_MAX
     for entry in entries:
-        shown = _shown(entry.filename, members)
+        shown = _unique_name(entry.filename, members)
         if entry.filename.endswith("/"):
             continue
-        if names.is_made_by_systems(entry.filename) or names.skipped(entry.filename):
-            skipped.append(f"{names.left_out(entry.filename)} {shown}")
+        if names.is_system_file(entry.filename) or names.skip_reason(entry.filename):
+            skipped.append(f"{names.skip_label(entry.filename)} {shown}")
             continue
         if entry.flag_bits & 1:
             return Refusal("ARCHIVE_ENCRYPTED", {"member": shown})
-        if entry.compress_type not in METHODS:
+        if entry.compress_type not in COMPRESSION_METHODS:
             return Refusal("ARCHIVE_METHOD", {"member": shown})
         begin = _opener(archive, entry)
-        size = read_through(begin, shown, entry.compress_size, left)
+        size = verify_member(begin, shown, entry.compress_size, left)
         if isinstance(size, Refusal):
             return size
         left -= size
@@ -119,8 +119,8 @@ def directory_bytes(packed: BinaryIO) -> int:
     0 where nothing says so; it reads no more than this, whatever else the archive holds.
     """
     size = packed.seek(0, io.SEEK_END)
-    packed.seek(max(size - TAIL, 0))
-    tail = packed.read(TAIL)
+    packed.seek(max(size - TAIL_BYTES, 0))
+    tail = packed.read(TAIL_BYTES)
     packed.seek(0)
     at = tail.rfind(b"PK\x05\x06")
     if at == -1 or len(tail) - at < 22:
@@ -133,9 +133,9 @@ def directory_bytes(packed: BinaryIO) -> int:
     return int(told)
 
 
-def _shown(path: str, before: Sequence[Member]) -> str:
+def _unique_name(path: str, before: Sequence[Member]) -> str:
     """A name no other member has, for rows are told apart by it."""
-    shown = "/".join(names.safe(part) for part in path.split("/") if part) or "file"
+    shown = "/".join(names.safe_name(part) for part in path.split("/") if part) or "file"
     times = 1 + sum(member.name == shown or member.name.startswith(f"{shown} (") for member in before)
     return f"{shown} ({times})" if times > 1 else shown
 
@@ -147,15 +147,15 @@ def _opener(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Callable[[], Bi
     return begin
 
 
-def read_through(begin: Callable[[], IO[bytes]], name: str, packed: int, limit: int) -> int | Refusal:
+def verify_member(begin: Callable[[], IO[bytes]], name: str, packed: int, limit: int) -> int | Refusal:
     """The true size of a member, its checksum proved on the way; a Refusal as soon as it grows beyond its budget."""
     size = 0
     try:
         with begin() as stream:
-            while piece := stream.read(PIECE):
+            while piece := stream.read(CHUNK_BYTES):
                 size += len(piece)
-                if size > limit or (size > RATIO_FROM and size > RATIO * max(packed, 1)):
-                    return Refusal("ARCHIVE_TOO_LARGE", {"limit": str(UNPACKED_BYTES >> 20)})
+                if size > limit or (size > RATIO_FROM and size > RATIO_MAX * max(packed, 1)):
+                    return Refusal("ARCHIVE_TOO_LARGE", {"limit": str(UNPACKED_BYTES_MAX >> 20)})
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError, ValueError):
         return Refusal("ARCHIVE_DAMAGED", {"member": name})
     return size

@@ -18,49 +18,57 @@ from xml.parsers import expat
 from retour.domain.program import Source
 from retour.domain.row import Refusal, Row, Unreadable
 from retour.files import layout as layouts
-from retour.files.cells import Nearest, Places, Spelling, row, shown, unreadable
-from retour.files.layout import Layout, fold
-from retour.files.opened import Opened
-from retour.files.table import CELL_SIGNS, megabytes
-from retour.files.text import FILE_BYTES, HEAD, Encoding, TooLarge, decoded, encoded, encoding_of
+from retour.files.cells import NearestNames, PlaceNumbering, Spelling, make_row, make_unreadable, truncate_for_message
+from retour.files.layout import Layout, fold_name
+from retour.files.opened_file import OpenedFile
+from retour.files.table import CELL_CHARS_MAX, megabytes_text
+from retour.files.text import (
+    FILE_BYTES_MAX,
+    SNIFF_BYTES,
+    Encoding,
+    FileTooLargeError,
+    decode_line,
+    detect_encoding,
+    encode_raw,
+)
 
-PIECE = 1 << 16
-DEPTH = 64
-TOKEN_BYTES = 1 << 20
-RECORD_BYTES = 1 << 18
-TAG_SIGNS = 1_000
-FIELDS = 500
+CHUNK_BYTES = 1 << 16
+DEPTH_MAX = 64
+TOKEN_BYTES_MAX = 1 << 20
+RECORD_BYTES_MAX = 1 << 18
+TAG_CHARS_MAX = 1_000
+FIELDS_MAX = 500
 SINGULAR = {"modifications": "modification", "actions": "action"}
-DECLARED = re.compile(rb"""<\?xml[^>]{0,200}?\sencoding\s*=\s*["']([A-Za-z][\w.\-]{0,40})["']""")
-NO_FIELDS = ("xmlns", "xsi:", "xml:")
+DECLARED_ENCODING = re.compile(rb"""<\?xml[^>]{0,200}?\sencoding\s*=\s*["']([A-Za-z][\w.\-]{0,40})["']""")
+IGNORED_PREFIXES = ("xmlns", "xsi:", "xml:")
 
 
-class Doctype(Exception):
+class DoctypeError(Exception):
     """The document has a DTD. Nothing in one is needed here, and all attacks by entities begin with it."""
 
 
-class TooDeep(Exception):
+class NestingError(Exception):
     """More elements within one another than any document of records has, or a tag longer than any."""
 
 
-def parser_of() -> expat.XMLParserType:
+def make_parser() -> expat.XMLParserType:
     """A parser that refuses a DTD before anything in it is looked at."""
     parser = expat.ParserCreate()
     parser.buffer_text = True
-    parser.StartDoctypeDeclHandler = _doctype
+    parser.StartDoctypeDeclHandler = _refuse_doctype
     return parser
 
 
-def _doctype(*_parts: object) -> None:
-    raise Doctype
+def _refuse_doctype(*_parts: object) -> None:
+    raise DoctypeError
 
 
-def local(name: str) -> str:
+def local_name(name: str) -> str:
     return name.rpartition(":")[2]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RecordPlan:
     """How the records of one document are found: their tag, how deep they lie, where the first begins and in what."""
 
     tag: str
@@ -70,17 +78,17 @@ class Plan:
     around: tuple[str, ...]
 
 
-def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "") -> Opened | Refusal:
+def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "") -> OpenedFile | Refusal:
     """The records of an XML document, or why none can be read. `prefix` goes before the line number in places."""
-    head = stream.peek(HEAD)[:HEAD]
-    codec = codec_of(head)
+    head = stream.peek(SNIFF_BYTES)[:SNIFF_BYTES]
+    codec = detect_codec(head)
     if codec is None:
         return Refusal("ENCODING_UNCLEAR", {"line": "1"})
-    meant = meant_by(head, layout)
+    meant = identify_layout(head, layout)
     if isinstance(meant, Refusal):
         return meant
     layout = meant
-    plan = plan_of(head, layout)
+    plan = find_records(head, layout)
     if isinstance(plan, Refusal):
         return plan
     before = head[: plan.begin]
@@ -88,73 +96,73 @@ def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "
     _, line_end, indent = text[len(text.rstrip(" \t\r\n")) :].rpartition("\n")
     skipped: Counter[str] = Counter()
     tail = "".join(f"\n</{name}>" for name in reversed(plan.around)) + "\n"
-    return Opened(
+    return OpenedFile(
         header=plan.header,
         layout=layout.name,
-        rows=Document(plan, layout, codec, prefix, skipped).rows(stream),
+        rows=DocumentReader(plan, layout, codec, prefix, skipped).rows(stream),
         rejected_head=before,
         encoding=codec,
         newline="\n" + indent if line_end else "\n",
         skipped=skipped,
-        rejected_tail=encoded(tail, codec),
+        rejected_tail=encode_raw(tail, codec),
     )
 
 
-def codec_of(head: bytes) -> str | None:
+def detect_codec(head: bytes) -> str | None:
     """What the document is written in, by its mark, its zero bytes or its own declaration; None where unknown."""
-    found = encoding_of(head, None)
+    found = detect_encoding(head, None)
     if found is None or found.wide:
         return found.codec if found else None
-    declared = DECLARED.match(head[len(found.mark) :].lstrip())
+    declared = DECLARED_ENCODING.match(head[len(found.mark) :].lstrip())
     try:
         return codecs.lookup(declared[1].decode()).name if declared and not found.mark else "utf-8"
     except LookupError:
         return None
 
 
-def meant_by(head: bytes, layout: Layout) -> Layout | Refusal:
+def identify_layout(head: bytes, layout: Layout) -> Layout | Refusal:
     """The layout whose columns the elements of a document are called by, where it may be another system's.
 
     Names of elements are compared to the letter before two layouts are said to claim it: `ActionID` is not `action_id`.
     """
     if not layout.others:
         return layout
-    scout = Scout(layout)
-    with suppress(Doctype, TooDeep, expat.ExpatError, ValueError, LookupError):
-        scout.parser.Parse(head, len(head) < HEAD)
+    scout = RecordScout(layout)
+    with suppress(DoctypeError, NestingError, expat.ExpatError, ValueError, LookupError):
+        scout.parser.Parse(head, len(head) < SNIFF_BYTES)
     names = list(dict.fromkeys(name for within in scout.within[:1] or [scout.names] for name in within))
-    meant = layouts.meant([names], layout)
+    meant = layouts.identify_layout([names], layout)
     if isinstance(meant, Refusal):
-        folded = frozenset(map(fold, names))
+        folded = frozenset(map(fold_name, names))
         claiming = [other for other in (layout, *layout.others) if not other.owner or other.owner.claims(folded)]
         to_the_letter = [other for other in claiming if set(names) <= set(other.known)]
         return to_the_letter[0] if len(to_the_letter) == 1 else meant
     return meant
 
 
-def plan_of(head: bytes, layout: Layout) -> Plan | Refusal:
+def find_records(head: bytes, layout: Layout) -> RecordPlan | Refusal:
     """What in a document is a record, by its beginning."""
-    scout = Scout(layout)
+    scout = RecordScout(layout)
     try:
-        scout.parser.Parse(head, len(head) < HEAD)
-    except Doctype:
+        scout.parser.Parse(head, len(head) < SNIFF_BYTES)
+    except DoctypeError:
         return Refusal("XML_DTD", {"line": str(scout.parser.CurrentLineNumber)})
-    except TooDeep:
-        return Refusal("XML_TOO_DEEP", {"line": str(scout.parser.CurrentLineNumber), "limit": str(DEPTH)})
+    except NestingError:
+        return Refusal("XML_TOO_DEEP", {"line": str(scout.parser.CurrentLineNumber), "limit": str(DEPTH_MAX)})
     except (expat.ExpatError, ValueError, LookupError) as error:
         if not scout.first:
-            return Refusal("XML_BROKEN", where(scout.parser, error))
+            return Refusal("XML_BROKEN", error_position(scout.parser, error))
     if plan := scout.plan():
         return plan
     return Refusal("XML_NO_RECORDS", {"expected": ", ".join(sorted(layout.required | layout.identity))})
 
 
-def where(parser: expat.XMLParserType, error: Exception) -> Mapping[str, str]:
+def error_position(parser: expat.XMLParserType, error: Exception) -> Mapping[str, str]:
     line = getattr(error, "lineno", parser.CurrentLineNumber)
     return {"line": str(line), "column": str(getattr(error, "offset", 0) + 1)}
 
 
-class Scout:
+class RecordScout:
     """Looks at the beginning of a document for the element that a record is."""
 
     def __init__(self, layout: Layout) -> None:
@@ -165,19 +173,19 @@ class Scout:
         self.names: dict[str, None] = {}
         self.within: list[dict[str, None]] = []
         self.best: tuple[int, str, tuple[str, ...]] = (0, "", ())
-        self.parser = parser_of()
+        self.parser = make_parser()
         self.parser.StartElementHandler = self.start
         self.parser.EndElementHandler = self.end
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
-        if len(self.open) >= DEPTH:
-            raise TooDeep
-        if local(name) not in self.first:
+        if len(self.open) >= DEPTH_MAX:
+            raise NestingError
+        if local_name(name) not in self.first:
             around = tuple(outer for outer, _ in self.open)
-            self.first[local(name)] = self.parser.CurrentByteIndex, len(self.open) + 1, around
+            self.first[local_name(name)] = self.parser.CurrentByteIndex, len(self.open) + 1, around
         if len(self.open) == len(self.levels):
             self.levels.append(self.parser.CurrentByteIndex)
-        self.open.append((name, [given for given in attributes if not given.startswith(NO_FIELDS)]))
+        self.open.append((name, [given for given in attributes if not given.startswith(IGNORED_PREFIXES)]))
         self.within.append({})
 
     def end(self, name: str) -> None:
@@ -186,15 +194,15 @@ class Scout:
         within = self.within.pop() | dict.fromkeys(names)
         if not self.within:
             self.names = within
-        elif len(self.within[-1]) < FIELDS:
-            self.within[-1] |= within or {local(name): None}
-        points = layouts.score(names, self.layout) if names and self.open else 0
+        elif len(self.within[-1]) < FIELDS_MAX:
+            self.within[-1] |= within or {local_name(name): None}
+        points = layouts.header_score(names, self.layout) if names and self.open else 0
         if points > self.best[0]:
-            self.best = points, local(name), layouts.spelled(names, self.layout)
-        if self.open and local(name) not in self.open[-1][1]:
-            self.open[-1][1].append(local(name))
+            self.best = points, local_name(name), layouts.spell_header(names, self.layout)
+        if self.open and local_name(name) not in self.open[-1][1]:
+            self.open[-1][1].append(local_name(name))
 
-    def plan(self) -> Plan | None:
+    def plan(self) -> RecordPlan | None:
         _, tag, header = self.best
         while not tag and len(self.open) > 1:
             # A first record longer than what is looked at.
@@ -202,21 +210,21 @@ class Scout:
             _, tag, header = self.best
         if not tag or self.layout.closed:
             named = SINGULAR.get(self.layout.name, "modification")
-            ours = (name for name, (_, level, _) in self.first.items() if fold(name) == named and level > 1)
+            ours = (name for name, (_, level, _) in self.first.items() if fold_name(name) == named and level > 1)
             tag = next(ours, tag)
         if tag:
             begin, level, around = self.first[tag]
             # Where no other element belongs, one that stands before the first record is a row to be refused.
             begin = self.levels[level - 1] if self.layout.closed else begin
-            return Plan(tag, level, header, begin, around)
+            return RecordPlan(tag, level, header, begin, around)
         if len(self.levels) == 1:
             root = next(iter(self.first))
-            return Plan(SINGULAR.get(self.layout.name, "modification"), 2, (), 0, (root,))
+            return RecordPlan(SINGULAR.get(self.layout.name, "modification"), 2, (), 0, (root,))
         return None
 
 
 @dataclass(slots=True)
-class Record:
+class OpenRecord:
     """A record while its element is open. `fault` is the first thing wrong with it: code, details, column."""
 
     begin: int
@@ -229,24 +237,24 @@ class Record:
     path: list[str] = field(default_factory=list)
     fault: tuple[str, Mapping[str, str], str] | None = None
 
-    def wrong(self, code: str, column: str = "", **details: str) -> None:
+    def fail(self, code: str, column: str = "", **details: str) -> None:
         if self.fault is None:
             self.fault = code, {"line": str(self.line), **details}, column
 
 
-class Document:
+class DocumentReader:
     """One document while it is read: expat's events in, whole records out."""
 
-    def __init__(self, plan: Plan, layout: Layout, codec: str, prefix: str, skipped: Counter[str]) -> None:
+    def __init__(self, plan: RecordPlan, layout: Layout, codec: str, prefix: str, skipped: Counter[str]) -> None:
         self.plan, self.layout, self.codec, self.skipped = plan, layout, codec, skipped
         self.spelling = Spelling(layout)
         self.known = frozenset(layout.known)
-        self.nearest = Nearest(layout.known)
+        self.nearest = NearestNames(layout.known)
         self.by_index = bool(layout.owner and layout.owner.by_index)
-        self.places = Places(prefix)
+        self.places = PlaceNumbering(prefix)
         self.width = 2 if codec.startswith("utf-16") else 1
         self.depth = 0
-        self.record: Record | None = None
+        self.record: OpenRecord | None = None
         self.text: list[str] = []
         self.length = 0
         self.leaf = False
@@ -254,7 +262,7 @@ class Document:
         self.window = bytearray()
         self.base = 0
         self.finished = plan.begin, 1, 1
-        self.parser = parser_of()
+        self.parser = make_parser()
         self.parser.StartElementHandler = self.start
         self.parser.EndElementHandler = self.end
         self.parser.CharacterDataHandler = self.data
@@ -263,25 +271,25 @@ class Document:
         """Every record in order."""
         fed = 0
         try:
-            while data := stream.read(PIECE):
+            while data := stream.read(CHUNK_BYTES):
                 self.window += data
                 fed += len(data)
                 self.parser.Parse(data, False)
                 yield from self.done
                 self.done.clear()
-                if fed - self.parser.CurrentByteIndex > TOKEN_BYTES:
-                    raise TooDeep
+                if fed - self.parser.CurrentByteIndex > TOKEN_BYTES_MAX:
+                    raise NestingError
                 self._forget(fed)
             self.parser.Parse(b"", True)
             yield from self.done
-        except TooLarge:
+        except FileTooLargeError:
             line = self.parser.CurrentLineNumber
-            details = {"line": str(line), "limit": megabytes(FILE_BYTES)}
+            details = {"line": str(line), "limit": megabytes_text(FILE_BYTES_MAX)}
             yield from self.done
             yield Unreadable(self.places.at(line, self.parser.CurrentColumnNumber + 1), "FILE_TOO_LARGE", details)
-        except (expat.ExpatError, TooDeep, Doctype, ValueError, LookupError) as error:
+        except (expat.ExpatError, NestingError, DoctypeError, ValueError, LookupError) as error:
             yield from self.done
-            yield from self._rest(stream, where(self.parser, error))
+            yield from self._rest(stream, error_position(self.parser, error))
 
     def _forget(self, fed: int) -> None:
         """Keep of what was read only the record, or the tag, that is open."""
@@ -290,8 +298,8 @@ class Document:
             self.finished = keep, self.parser.CurrentLineNumber, self.parser.CurrentColumnNumber + 1
         else:
             keep = self.record.begin
-            if fed - keep > RECORD_BYTES:
-                self.record.wrong("CELL_TOO_LONG", limit=str(RECORD_BYTES))
+            if fed - keep > RECORD_BYTES_MAX:
+                self.record.fail("CELL_TOO_LONG", limit=str(RECORD_BYTES_MAX))
                 self.record.fields.clear()
                 keep = fed
         if keep > self.base:
@@ -302,9 +310,9 @@ class Document:
         record = self.record
         if record is None:
             self.depth += 1
-            if self.depth > DEPTH:
-                raise TooDeep
-            tag = local(name)
+            if self.depth > DEPTH_MAX:
+                raise NestingError
+            tag = local_name(name)
             if tag != self.plan.tag:
                 if self.depth != self.plan.level:
                     return
@@ -312,19 +320,19 @@ class Document:
                     self.skipped[f"element {tag[:40]}"] += 1
                     return
             line, column = self.parser.CurrentLineNumber, self.parser.CurrentColumnNumber + 1
-            record = self.record = Record(self.parser.CurrentByteIndex, line, column, self.places.at(line, column))
+            record = self.record = OpenRecord(self.parser.CurrentByteIndex, line, column, self.places.at(line, column))
             if tag != self.plan.tag:
-                record.wrong("XML_ELEMENT", tag, found=shown(tag), expected=self.plan.tag)
+                record.fail("XML_ELEMENT", tag, found=truncate_for_message(tag), expected=self.plan.tag)
             for given, value in attributes.items():
                 self._put(record, given, value)
         else:
             if self.text and not "".join(self.text).isspace():
-                record.wrong("XML_STRAY_TEXT", value=shown("".join(self.text)))
-            if len(record.path) >= DEPTH:
-                raise TooDeep
-            tag = local(name)
+                record.fail("XML_STRAY_TEXT", value=truncate_for_message("".join(self.text)))
+            if len(record.path) >= DEPTH_MAX:
+                raise NestingError
+            tag = local_name(name)
             if tag == self.plan.tag:
-                record.wrong("XML_ELEMENT", tag, found=shown(tag), expected=f"/{self.plan.tag}")
+                record.fail("XML_ELEMENT", tag, found=truncate_for_message(tag), expected=f"/{self.plan.tag}")
             record.path.append(tag)
             if self.by_index:
                 record.opened["/".join(record.path)] += 1
@@ -339,10 +347,10 @@ class Document:
         record = self.record
         if record is not None:
             self.length += len(text)
-            if self.length <= CELL_SIGNS:
+            if self.length <= CELL_CHARS_MAX:
                 self.text.append(text)
             elif not text.isspace():
-                record.wrong("CELL_TOO_LONG", limit=str(CELL_SIGNS))
+                record.fail("CELL_TOO_LONG", limit=str(CELL_CHARS_MAX))
 
     def end(self, _name: str) -> None:
         record = self.record
@@ -357,55 +365,55 @@ class Document:
         if path and self.leaf:
             self._put(record, path[0] if len(path) == 1 else "/".join(path), value)
         elif value:
-            record.wrong("XML_STRAY_TEXT", value=shown(value))
+            record.fail("XML_STRAY_TEXT", value=truncate_for_message(value))
         self.leaf = False
         if path:
             path.pop()
         else:
             self._finish(record)
 
-    def _put(self, record: Record, name: str, value: str) -> None:
-        if name.rpartition("@")[2].startswith(NO_FIELDS):
+    def _put(self, record: OpenRecord, name: str, value: str) -> None:
+        if name.rpartition("@")[2].startswith(IGNORED_PREFIXES):
             return
-        spelled = self.spelling[local(self.of_item(record, name) if self.by_index and "/" in name else name)]
+        spelled = self.spelling[local_name(self.of_item(record, name) if self.by_index and "/" in name else name)]
         if spelled in record.seen:
             if spelled in self.known:
-                record.wrong("XML_FIELD_TWICE", spelled, field=shown(spelled))
+                record.fail("XML_FIELD_TWICE", spelled, field=truncate_for_message(spelled))
             return
         if spelled not in self.known and self.layout.closed and record.fault is None:
             near = self.nearest(spelled)
-            record.wrong("UNKNOWN_FIELD", spelled, field=shown(spelled), closest=near)
-        if len(record.seen) >= FIELDS:
-            record.wrong("ROW_WIDTH", found=f"> {FIELDS}", expected=str(len(self.plan.header)))
+            record.fail("UNKNOWN_FIELD", spelled, field=truncate_for_message(spelled), closest=near)
+        if len(record.seen) >= FIELDS_MAX:
+            record.fail("ROW_WIDTH", found=f"> {FIELDS_MAX}", expected=str(len(self.plan.header)))
             return
         record.seen.add(spelled)
         if value:
             record.fields[spelled] = value
 
-    def of_item(self, record: Record, name: str) -> str:
+    def of_item(self, record: OpenRecord, name: str) -> str:
         """A field of the third item within a record as such a layout calls it, `Sku3`; else as it is."""
         item, _, leaf = name.rpartition("/")
         numbered = f"{leaf}{record.opened[item]}"
         return numbered if self.spelling[numbered] in self.known else name
 
-    def _finish(self, record: Record) -> None:
+    def _finish(self, record: OpenRecord) -> None:
         self.record = None
         self.depth -= 1
         end = self._end_of_tag(self.parser.CurrentByteIndex)
         raw = ""
-        if record.begin >= self.base and end - record.begin <= RECORD_BYTES:
-            raw = decoded(bytes(self.window[record.begin - self.base : end - self.base]), Encoding(self.codec))
+        if record.begin >= self.base and end - record.begin <= RECORD_BYTES_MAX:
+            raw = decode_line(bytes(self.window[record.begin - self.base : end - self.base]), Encoding(self.codec))
         self.finished = end, self.parser.CurrentLineNumber, self.parser.CurrentColumnNumber + 1
         if record.fault:
             code, details, column = record.fault
-            self.done.append(unreadable(record.place, code, details, column, raw, record.fields, self.layout))
+            self.done.append(make_unreadable(record.place, code, details, column, raw, record.fields, self.layout))
         else:
-            self.done.append(row(record.place, record.fields, raw, record.line, self.layout))
+            self.done.append(make_row(record.place, record.fields, raw, record.line, self.layout))
 
     def _end_of_tag(self, index: int) -> int:
         """Where the closing tag ends that begins here; an empty element's has ended already."""
         at = index - self.base
-        opening, closing = encoded("</", self.codec), encoded(">", self.codec)
+        opening, closing = encode_raw("</", self.codec), encode_raw(">", self.codec)
         if not self.window.startswith(opening, at):
             return index
         found = self.window.find(closing, at)
@@ -421,12 +429,12 @@ class Document:
         opening, closing = re.compile(rf"<{tag}(?=[\s/>])"), re.compile(rf"</{tag}\s*>")
         left = bytes(self.window[max(begin - self.base, 0) :])
         told = False
-        for piece in pieces(texts(left, stream, self.codec), opening):
+        for piece in split_at_tags(decode_rest(left, stream, self.codec), opening):
             if opening.match(piece):
                 ends = [found.end() for found in closing.finditer(piece)]
                 raw = piece[: ends[-1]] if ends else piece
                 place = record.place if record and not told else self.places.at(line, column)
-                yield Unreadable(place, "XML_BROKEN", details, raw=raw if len(raw) <= RECORD_BYTES else "")
+                yield Unreadable(place, "XML_BROKEN", details, raw=raw if len(raw) <= RECORD_BYTES_MAX else "")
                 told = True
             line += piece.count("\n")
             column = len(piece) - piece.rfind("\n") if "\n" in piece else column + len(piece)
@@ -434,19 +442,19 @@ class Document:
             yield Unreadable(self.places.at(line, column), "XML_BROKEN", details)
 
 
-def texts(left: bytes, stream: BufferedReader, codec: str) -> Iterator[str]:
+def decode_rest(left: bytes, stream: BufferedReader, codec: str) -> Iterator[str]:
     """What is left of a document as text, whatever it holds."""
     decoder = codecs.getincrementaldecoder(codec)("retour.keep")
     yield decoder.decode(left)
     try:
-        while data := stream.read(PIECE):
+        while data := stream.read(CHUNK_BYTES):
             yield decoder.decode(data)
-    except TooLarge:
+    except FileTooLargeError:
         pass
     yield decoder.decode(b"", True)
 
 
-def pieces(parts: Iterable[str], opening: re.Pattern[str]) -> Iterator[str]:
+def split_at_tags(parts: Iterable[str], opening: re.Pattern[str]) -> Iterator[str]:
     """A text cut before every opening tag; a piece longer than any record is cut as well."""
     pending = ""
     for part in parts:
@@ -455,7 +463,7 @@ def pieces(parts: Iterable[str], opening: re.Pattern[str]) -> Iterator[str]:
         for start, end in pairwise([0, *begins]):
             yield pending[start:end]
         pending = pending[begins[-1] :] if begins else pending
-        if len(pending) > TOKEN_BYTES:
-            yield pending[:-TAG_SIGNS]
-            pending = pending[-TAG_SIGNS:]
+        if len(pending) > TOKEN_BYTES_MAX:
+            yield pending[:-TAG_CHARS_MAX]
+            pending = pending[-TAG_CHARS_MAX:]
     yield pending

@@ -17,12 +17,12 @@ from retour.domain.delivery import Delivery
 from retour.domain.program import Program, Source
 from retour.domain.row import ABSENT, Refusal, Row, Unreadable
 from retour.files import names
-from retour.intake.verdict import NOTHING_TAKEN, WITHIN
-from retour.normalise import Reading
-from retour.posting.restated import newest_rows, takes_something
-from retour.posting.rows import home_of
+from retour.intake.threshold_gate import NOTHING_TAKEN, WITHIN_THRESHOLDS
+from retour.normalise import Normaliser
+from retour.posting.restatements import newest_version_records, takes_something
+from retour.posting.rows import order_key_of_action
 from retour.store.bulk import batched
-from retour.store.inbox import Stream
+from retour.store.inbox import PieceStream
 from retour.store.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def with_absent(
     if before is None:
         yield from rows
         return
-    reading, told, is_whole = Reading(program, source, delivery), array("Q"), True
+    reading, told, is_whole = Normaliser(program, source, delivery), array("Q"), True
     for row in rows:
         if isinstance(row, Row):
             told.append(mark_of(reading, row))
@@ -62,13 +62,15 @@ def with_absent(
 
 
 def is_compared(source: Source, delivery: Delivery) -> bool:
-    return source.absent == NOTHING_TAKEN and is_full(delivery) and delivery.facts.get("thresholds") != WITHIN
+    return (
+        source.absent == NOTHING_TAKEN and is_full(delivery) and delivery.facts.get("thresholds") != WITHIN_THRESHOLDS
+    )
 
 
 def is_full(delivery: Delivery) -> bool:
     """Whether a file is an export, and not rows of one that were corrected and sent again."""
     corrects = "corrects" in delivery.facts or delivery.facts.get("layout", "modifications") != "modifications"
-    return not corrects and not names.base(delivery.name).lower().startswith(names.ANSWERS)
+    return not corrects and not names.base_name(delivery.name).lower().startswith(names.ANSWER_PREFIXES)
 
 
 def last_export(hub: "Hub", delivery: Delivery) -> Delivery | None:
@@ -88,7 +90,7 @@ def note_export(hub: "Hub", source: Source, delivery: Delivery, counts: Mapping[
         state.put(EXPORT, {"delivery": delivery.id})
 
 
-def absent(hub: "Hub", reading: Reading, before: Delivery, told: "array[int]") -> Iterator[Row]:
+def absent(hub: "Hub", reading: Normaliser, before: Delivery, told: "array[int]") -> Iterator[Row]:
     """A row for each subject that an earlier export took something for, and that these marks do not have."""
     ledger, parts = hub.ledger(reading.program), 1 + len(told) // AT_ONCE
     seen: set[int] = set()
@@ -110,33 +112,35 @@ def absent(hub: "Hub", reading: Reading, before: Delivery, told: "array[int]") -
 
 
 def rows_of(hub: "Hub", source: Source, delivery: Delivery) -> Iterator[Row]:
-    from retour.intake.opening import open_delivery
+    from retour.intake.encrypted_files import open_delivery
 
     header = hub.deliveries(delivery.program).get(delivery.id)
     if header is None:
         return
     stream = (
-        Stream(hub.inbox.pieces(delivery.body_key))
+        PieceStream(hub.inbox.pieces(delivery.body_key))
         if delivery.body_key
-        else Stream(iter([hub.deliveries(delivery.program).body(header)]))
+        else PieceStream(iter([hub.deliveries(delivery.program).body(header)]))
     )
     opened = open_delivery(hub, delivery, source, stream)
     if not isinstance(opened, Refusal):
         yield from (row for row in opened.rows if isinstance(row, Row))
 
 
-def takes_still(ledger: Ledger, reading: Reading, row: Row) -> bool:
+def takes_still(ledger: Ledger, reading: Normaliser, row: Row) -> bool:
     """Whether what an earlier row spoke of takes something now, by all that was said of it since."""
     read = reading.modification(row)
     if not isinstance(read, Modification) or read.subject_key is None:
         return False
-    key = read.order_key or (home_of(ledger.order_key_of, reading.program, read.action_id) if read.action_id else None)
+    key = read.order_key or (
+        order_key_of_action(ledger.order_key_of, reading.program, read.action_id) if read.action_id else None
+    )
     if key is None:
         return False
-    return any(takes_something(record) for record in newest_rows(ledger.order(key), read.subject_key))
+    return any(takes_something(record) for record in newest_version_records(ledger.order(key), read.subject_key))
 
 
-def mark_of(reading: Reading, row: Row) -> int:
+def mark_of(reading: Normaliser, row: Row) -> int:
     """The same for rows of one order that speak of the same subject, and for no others as far as chance goes."""
     said = reading.statement(row)
     text = f"{reading.home(row)}\0{said.get('subject') or said.get('reference') or ''}"

@@ -9,9 +9,9 @@ from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Delivery
 from retour.domain.row import Row, Unreadable
 from retour.files import names
-from retour.normalise import Read
+from retour.normalise import Normalised
 
-LISTED = 100
+ROWS_LISTED_MAX = 100
 ARRIVED, WORKING, DONE, HELD = "arriving", "working", "done", "held"
 REFUSED, IGNORED, DRY_RUN = "refused", "ignored", "dry run"
 
@@ -62,18 +62,18 @@ def report_of(batch: Batch) -> dict[str, Any]:
         "total": sum(batch.counts.values()),
         **({"effect": batch.effect} if batch.effect else {}),
         **({"same_as": batch.same_as} if batch.same_as else {}),
-        **({"skipped": skipped} if (skipped := {**ignored(batch.delivery), **batch.skipped}) else {}),
+        **({"skipped": skipped} if (skipped := {**ignored_attachments(batch.delivery), **batch.skipped}) else {}),
         **({"preview": dict(batch.preview)} if batch.preview else {}),
     }
 
 
-def ignored(delivery: Delivery) -> dict[str, int]:
+def ignored_attachments(delivery: Delivery) -> dict[str, int]:
     """What came with a file in its mail and was not read, as lines that are no rows are counted."""
     left = [name for name in delivery.facts.get("ignored", "").split("\n") if name]
-    return {f"{names.left_out(name)} {name}": 1 for name in left}
+    return {f"{names.skip_label(name)} {name}": 1 for name in left}
 
 
-def index_of(reads: Sequence[tuple[Row | Unreadable, Read]]) -> list[Any]:
+def row_index(reads: Sequence[tuple[Row | Unreadable, Normalised]]) -> list[Any]:
     """The rows of an inline delivery, as short as can be: place and record, or place and why it is unreadable."""
     return [
         [read.place, read.code, dict(read.details), read.column, read.order]

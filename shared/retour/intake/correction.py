@@ -11,28 +11,28 @@ from datetime import datetime
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
+from retour.domain.delivery import Channel, Delivery, DeliveryKind, delivery_id
 from retour.domain.program import Program, Source
-from retour.domain.row import Refusal, Row, Unreadable, line_of
+from retour.domain.row import Refusal, Row, Unreadable, line_place
 from retour.files import corrected
-from retour.files.apart import apart, of_object
 from retour.files.corrected import Corrected
-from retour.files.known import all_known
-from retour.files.opened import Opened
+from retour.files.opened_file import OpenedFile
+from retour.files.partner_layouts import partner_layouts
+from retour.files.raw_row import fields_of_json, parse_raw_row
 from retour.intake.batch import ARRIVED, Batch
-from retour.intake.opening import open_delivery
-from retour.intake.receive import receive, rows_of
-from retour.intake.verdict import WITHIN
-from retour.normalise import FIELDS, Reading, plain
-from retour.store.deliveries import Header
-from retour.store.inbox import Stream
+from retour.intake.encrypted_files import open_delivery
+from retour.intake.ingest import ingest, rows_of
+from retour.intake.threshold_gate import WITHIN_THRESHOLDS
+from retour.normalise import FIELDS, Normaliser, fold_name
+from retour.store.deliveries import DeliveryHeader
+from retour.store.inbox import PieceStream
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
 
 CORRECTS = "corrects"
-KINDS = (Kind.FILE, Kind.MODIFICATIONS, Kind.HOOK)
-AT_FAULT: Mapping[str, str] = {
+CORRECTABLE_KINDS = (DeliveryKind.FILE, DeliveryKind.MODIFICATIONS, DeliveryKind.HOOK)
+FIELD_AT_FAULT: Mapping[str, str] = {
     "UNKNOWN_ITEM": "sku",
     "QUANTITY_EXCEEDS_SOLD": "quantity",
     "AMOUNT_EXCEEDS_SALE": "amount",
@@ -46,7 +46,7 @@ AT_FAULT: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SentRow:
     """A row as it was sent: its columns by the sender's names. `known` is the layout of another system it is in."""
 
     place: str
@@ -56,7 +56,7 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class CorrectionLink:
     """A delivery that corrected rows of another one, and the places of those."""
 
     delivery: str
@@ -67,17 +67,21 @@ class Link:
 def is_correctable(delivery: Delivery) -> bool:
     """Whether its rows can be sent again from here. Salesforce's are corrected there, a person's act is done anew."""
     of_a_source = delivery.channel is not Channel.CONSOLE or CORRECTS in delivery.facts
-    return delivery.kind in KINDS and of_a_source and delivery.facts.get("layout") != "actions"
+    return delivery.kind in CORRECTABLE_KINDS and of_a_source and delivery.facts.get("layout") != "actions"
 
 
 # As it was sent
 
 
-def sent_rows(hub: "Hub", program: Program, header: Header, places: Collection[str]) -> Iterator[Sent]:
+def sent_rows(hub: "Hub", program: Program, header: DeliveryHeader, places: Collection[str]) -> Iterator[SentRow]:
     """The rows at these places, in the order in which they came. A file is read as far as the last of them."""
     wanted = set(places)
     source = program.source(header.delivery.source, header.delivery.channel)
-    for sent in of_file(hub, header, source) if header.delivery.kind is Kind.FILE else of_call(hub, header, source):
+    for sent in (
+        sent_rows_of_file(hub, header, source)
+        if header.delivery.kind is DeliveryKind.FILE
+        else sent_rows_of_call(hub, header, source)
+    ):
         if sent.place in wanted:
             wanted.discard(sent.place)
             yield sent
@@ -85,86 +89,93 @@ def sent_rows(hub: "Hub", program: Program, header: Header, places: Collection[s
             return
 
 
-def of_file(hub: "Hub", header: Header, source: Source) -> Iterator[Sent]:
+def sent_rows_of_file(hub: "Hub", header: DeliveryHeader, source: Source) -> Iterator[SentRow]:
     """Every row of a file, and every line that became several rows before them."""
     delivery = header.delivery
     stream = (
-        Stream(hub.inbox.pieces(delivery.body_key))
+        PieceStream(hub.inbox.pieces(delivery.body_key))
         if header.inline is None
         else BytesIO(hub.deliveries(delivery.program).body(header))
     )
     opened = open_delivery(hub, delivery, source, stream)
     if isinstance(opened, Refusal):
         return
-    known = opened.layout if opened.layout in all_known() else ""
+    known = opened.layout if opened.layout in partner_layouts() else ""
     decimal = str(source.mapping.get("decimal") or ".")
     line = ""
     for row in opened.rows:
-        if line_of(row.place) != row.place and line_of(row.place) != line:
-            line = line_of(row.place)
-            yield Sent(line, columns_of(opened, row, decimal), row.raw, known)
-        is_item = isinstance(row, Row) and line_of(row.place) != row.place
+        if line_place(row.place) != row.place and line_place(row.place) != line:
+            line = line_place(row.place)
+            yield SentRow(line, columns_of(opened, row, decimal), row.raw, known)
+        is_item = isinstance(row, Row) and line_place(row.place) != row.place
         columns = row.fields if is_item and isinstance(row, Row) else columns_of(opened, row, decimal)
-        yield Sent(row.place, columns, row.raw, known)
+        yield SentRow(row.place, columns, row.raw, known)
 
 
-def columns_of(opened: Opened, row: Row | Unreadable, decimal: str) -> Mapping[str, str]:
+def columns_of(opened: OpenedFile, row: Row | Unreadable, decimal: str) -> Mapping[str, str]:
     """All its columns, read ones as they were read: a spreadsheet's `="00123"` is 00123."""
     read = row.fields if isinstance(row, Row) else {}
-    found = apart(opened, row.raw, decimal) if row.raw else {}
-    names = {plain(name): name for name in read}
-    return {names.get(plain(name), name): read.get(names.get(plain(name), name), text) for name, text in found.items()}
+    found = parse_raw_row(opened, row.raw, decimal) if row.raw else {}
+    names = {fold_name(name): name for name in read}
+    return {
+        names.get(fold_name(name), name): read.get(names.get(fold_name(name), name), text)
+        for name, text in found.items()
+    }
 
 
-def of_call(hub: "Hub", header: Header, source: Source) -> Iterator[Sent]:
+def sent_rows_of_call(hub: "Hub", header: DeliveryHeader, source: Source) -> Iterator[SentRow]:
     """The records of a call or a webhook, in Retour's own names."""
     rows = rows_of(header.delivery, hub.deliveries(header.delivery.program).body(header), source)
     for row in rows if isinstance(rows, Sequence) else ():
         if isinstance(row, Row):
             columns: Mapping[str, str] = row.fields
         else:
-            columns = of_object(row.raw) or {"reference": row.reference, "order_id": row.order}
-        yield Sent(row.place, columns, row.raw)
+            columns = fields_of_json(row.raw) or {"reference": row.reference, "order_id": row.order}
+        yield SentRow(row.place, columns, row.raw)
 
 
-def column_at_fault(program: Program, delivery: Delivery, sent: Sent, code: str, column: str) -> str:
+def column_at_fault(program: Program, delivery: Delivery, sent: SentRow, code: str, column: str) -> str:
     """The column of a row that its refusal speaks of, by the sender's name where the row has it; empty: none alone."""
-    field_ = column or AT_FAULT.get(code, "")
-    reading = reading_of(program, delivery, sent.known)
-    meant = reading.columns.get(plain(field_), field_) if field_ else ""
-    same = (name for name in sent.columns if plain(name) == plain(field_) or reading.columns.get(plain(name)) == meant)
+    field_ = column or FIELD_AT_FAULT.get(code, "")
+    reading = reader_for(program, delivery, sent.known)
+    meant = reading.columns.get(fold_name(field_), field_) if field_ else ""
+    same = (
+        name
+        for name in sent.columns
+        if fold_name(name) == fold_name(field_) or reading.columns.get(fold_name(name)) == meant
+    )
     return next(same, field_) if field_ else ""
 
 
-def further_columns(program: Program, delivery: Delivery, sent: Sent) -> list[str]:
+def further_columns(program: Program, delivery: Delivery, sent: SentRow) -> list[str]:
     """Retour's own names of what the row has no column for."""
-    reading = reading_of(program, delivery, sent.known)
-    have = {reading.columns.get(plain(name)) for name in sent.columns}
-    return [name for name in FIELDS if name not in have and reading.columns.get(plain(name)) == name]
+    reading = reader_for(program, delivery, sent.known)
+    have = {reading.columns.get(fold_name(name)) for name in sent.columns}
+    return [name for name in FIELDS if name not in have and reading.columns.get(fold_name(name)) == name]
 
 
-def reading_of(program: Program, delivery: Delivery, known: str) -> Reading:
-    from retour.files.known import as_read
+def reader_for(program: Program, delivery: Delivery, known: str) -> Normaliser:
+    from retour.files.partner_layouts import source_for_layout
 
     source = program.source(delivery.source, delivery.channel)
-    return Reading(program, as_read(source, known) if known else source, delivery)
+    return Normaliser(program, source_for_layout(source, known) if known else source, delivery)
 
 
 # As it was corrected
 
 
-def correction_of(
+def make_correction(
     old: Delivery, received_at: datetime, sender: str, identity: str, rows: Sequence[Corrected], known: str
 ) -> tuple[Delivery, bytes]:
     """The delivery of corrected rows, and its bytes. A person looked at it: it is weighed by no threshold again."""
-    body = corrected.written(rows)
+    body = corrected.serialise_rows(rows)
     id_ = delivery_id(received_at, old.program, old.source, identity)
     facts = {
         "layout": corrected.LAYOUT,
         CORRECTS: old.id,
         "of": old.facts.get("of", old.kind.value),
         "known": known or old.facts.get("known", ""),
-        "thresholds": WITHIN,
+        "thresholds": WITHIN_THRESHOLDS,
         "bulk": "1",
     }
     delivery = Delivery(
@@ -172,12 +183,12 @@ def correction_of(
         program=old.program,
         channel=Channel.CONSOLE,
         source=old.source,
-        kind=Kind.FILE,
+        kind=DeliveryKind.FILE,
         identity=identity,
         received_at=received_at,
         sha256=hashlib.sha256(body).hexdigest(),
         size=len(body),
-        name=name_of(old),
+        name=correction_name(old),
         sender=sender,
         body_key=f"raw/{old.program}/{id_}",
         facts={name: value for name, value in facts.items() if value},
@@ -185,30 +196,30 @@ def correction_of(
     return delivery, body
 
 
-def name_of(old: Delivery) -> str:
+def correction_name(old: Delivery) -> str:
     return old.name if CORRECTS in old.facts else f"corrected_{old.name or old.id}.jsonl"
 
 
-def send_again(hub: "Hub", delivery: Delivery, body: bytes) -> Batch:
+def ingest_correction(hub: "Hub", delivery: Delivery, body: bytes) -> Batch:
     """Take a correction in: its bytes first, then its header and the link, so that a kill leaves nothing half done."""
     hub.inbox.put(delivery.body_key, body)
     hub.deliveries(delivery.program).put(delivery, None, ARRIVED, {})
-    link(hub, delivery, [place for place, _ in corrected.read(BytesIO(body))])
-    return receive(hub, delivery, None)
+    link_correction(hub, delivery, [place for place, _ in corrected.parse_rows(BytesIO(body))])
+    return ingest(hub, delivery, None)
 
 
-def link(hub: "Hub", delivery: Delivery, places: Iterable[str]) -> None:
+def link_correction(hub: "Hub", delivery: Delivery, places: Iterable[str]) -> None:
     """Note beside the old delivery which of its rows this one corrects."""
     doc = {"places": list(places), "by": delivery.sender}
     hub.state(delivery.program, delivery.source).put(f"corrected#{delivery.facts[CORRECTS]}#{delivery.id}", doc)
 
 
-def links(hub: "Hub", delivery: Delivery) -> list[Link]:
+def correction_links(hub: "Hub", delivery: Delivery) -> list[CorrectionLink]:
     """What corrected rows of a delivery, oldest first."""
     kept = hub.state(delivery.program, delivery.source).list(f"corrected#{delivery.id}#")
-    return [Link(key.rpartition("#")[2], doc["by"], frozenset(doc["places"])) for key, doc in kept]
+    return [CorrectionLink(key.rpartition("#")[2], doc["by"], frozenset(doc["places"])) for key, doc in kept]
 
 
-def corrected_by(found: Sequence[Link], place: str) -> Link | None:
+def newest_correction(found: Sequence[CorrectionLink], place: str) -> CorrectionLink | None:
     """The newest correction of a row; that of its line is its own."""
-    return next((one for one in reversed(found) if place in one.places or line_of(place) in one.places), None)
+    return next((one for one in reversed(found) if place in one.places or line_place(place) in one.places), None)

@@ -4,28 +4,28 @@ import json
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from retour.domain.delivery import Delivery, Kind
+from retour.domain.delivery import Delivery, DeliveryKind
 from retour.intake.batch import ARRIVED, DONE, HELD, REFUSED, Batch, report_of
-from retour.intake.file import take_file
-from retour.intake.names import release_names
+from retour.intake.file import process_file
+from retour.intake.order_names import release_names
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
 
 
-def release(hub: "Hub", delivery: Delivery, released_at: datetime) -> Batch:
+def release_delivery(hub: "Hub", delivery: Delivery, released_at: datetime) -> Batch:
     """Take in a held delivery after all, as received when it came. The fence waits for it like for any at work."""
-    if delivery.kind is not Kind.FILE:
+    if delivery.kind is not DeliveryKind.FILE:
         batch = release_names(hub, delivery)
         hub.deliveries(delivery.program).forget("held", delivery.received_at, delivery.id)
         return batch
     hub.deliveries(delivery.program).list_open(delivery, ARRIVED)
-    batch = take_file(hub, delivery, released_at=released_at)
+    batch = process_file(hub, delivery, released_at=released_at)
     hub.deliveries(delivery.program).forget("held", delivery.received_at, delivery.id)
     return batch
 
 
-def discard(hub: "Hub", delivery: Delivery) -> Batch:
+def discard_delivery(hub: "Hub", delivery: Delivery) -> Batch:
     """Nothing of a held delivery takes effect; it stays stored."""
     batch = Batch(delivery=delivery, state=REFUSED, code="DISCARDED")
     deliveries = hub.deliveries(delivery.program)
@@ -34,7 +34,7 @@ def discard(hub: "Hub", delivery: Delivery) -> Batch:
     return batch
 
 
-def decide(hub: "Hub", delivery: Delivery, body: bytes) -> Batch | None:
+def carry_out_decision(hub: "Hub", delivery: Delivery, body: bytes) -> Batch | None:
     """A person's decision on a held delivery, stored as a delivery of its own before it is carried out."""
     asked = json.loads(body)
     hub.deliveries(delivery.program).put(delivery, body, DONE, {})
@@ -42,5 +42,5 @@ def decide(hub: "Hub", delivery: Delivery, body: bytes) -> Batch | None:
     if header is None or header.state != HELD:
         return None
     if asked["decision"] == "release":
-        return release(hub, header.delivery, delivery.received_at)
-    return discard(hub, header.delivery)
+        return release_delivery(hub, header.delivery, delivery.received_at)
+    return discard_delivery(hub, header.delivery)

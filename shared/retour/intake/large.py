@@ -17,49 +17,49 @@ from typing import TYPE_CHECKING, Any
 from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Delivery
 from retour.domain.program import Program
-from retour.domain.row import Record, Refusal, Report, Row
-from retour.domain.times import instant, text
-from retour.intake import report, thresholds
+from retour.domain.row import ActionReport, InputRecord, Refusal, Row
+from retour.domain.times import format_instant, parse_instant
+from retour.intake import action_reports, thresholds
 from retour.intake.absent import note_export, with_absent
-from retour.intake.actions import take_actions
+from retour.intake.actions import ingest_actions
 from retour.intake.batch import ARRIVED, DONE, WORKING, Batch, payouts_moved, report_of
-from retour.intake.file import ACTIONS
-from retour.intake.repeat import same_delivery
-from retour.intake.thresholds import Reads, Weight
-from retour.intake.verdict import is_weighed, told, weighed
-from retour.normalise import Reading
-from retour.posting.holding import list_held_results
+from retour.intake.file import ACTIONS_LAYOUT
+from retour.intake.repeated_file import earlier_identical_delivery
+from retour.intake.threshold_gate import apply_thresholds, finish_dry_run, is_cleared
+from retour.intake.thresholds import FileImpact, ReadRows
+from retour.normalise import Normaliser
+from retour.posting.held_records import list_held_results
 from retour.posting.refold import cases_of
-from retour.posting.rows import MANY, home_of, read_rows, take_rows
+from retour.posting.rows import BULK_MIN, order_key_of_action, post_rows, read_rows
 from retour.posting.waiting import remind_waiting
 from retour.store import outcomes
+from retour.store.bucket_work import NumberedRecord, Work, row_text
 from retour.store.bulk import batched, order_keys
-from retour.store.inbox import Stream
+from retour.store.inbox import PieceStream
 from retour.store.ledger import TableLedger
-from retour.store.work import Numbered, Work, row_text
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
 
 BUCKET_BYTES = 512 * 1024
 """Of the file, for each bucket: some six thousand rows."""
-BUCKETS = (2, 512)
-PACKED = 8
+BUCKET_COUNT_RANGE = (2, 512)
+ARCHIVE_RATIO = 8
 """How many times its size an archive may well unpack to."""
-HELD_SIGNS = 8 << 20
+BUFFERED_CHARS_MAX = 8 << 20
 """Of rows held back before the buckets are written out, so that memory stays as it is."""
 ROWS_AT_ONCE = 2_000
 WRITERS = 8
-READ = "read"
-REHEARSED = "rehearsed"
+READ_SUMMARY = "read"
+SIMULATED_SUMMARY = "rehearsed"
 RELEASED_AT = "released_at"
 
 
-class Incomplete(Exception):
+class RowCountMismatchError(Exception):
     """Rows in are not rows out. Nothing of the ledger is wrong by it, but the answer would be."""
 
 
-def begin(
+def start(
     hub: "Hub", delivery: Delivery, body: bytes | None, released_at: datetime | None = None, to_weigh: bool = False
 ) -> Batch:
     """Set a large file on its way; where there is no state machine, the same steps are done here and now.
@@ -72,39 +72,39 @@ def begin(
         hub.inbox.put(delivery.body_key, body)
         hub.deliveries(delivery.program).put(delivery, None, ARRIVED, {})
     if released_at:
-        delivery = replace(delivery, facts={**delivery.facts, RELEASED_AT: text(released_at)})
+        delivery = replace(delivery, facts={**delivery.facts, RELEASED_AT: format_instant(released_at)})
     hub.deliveries(delivery.program).put(delivery, None, WORKING, {})
-    if hub.hand_over(delivery, {"rehearse": to_weigh}) or (hub.hands_over_later and not is_told(hub, delivery)):
+    if hub.start_execution(delivery, {"rehearse": to_weigh}) or (hub.defers_large_files and not is_answered(hub, delivery)):
         return Batch(delivery=delivery, state=WORKING)
-    items = split(hub, delivery).items()
+    items = split_into_buckets(hub, delivery).items()
     if to_weigh:
         for item in items:
-            rehearse_bucket(hub, delivery, item)
-        delivery, ended = weigh(hub, delivery)
+            simulate_bucket(hub, delivery, item)
+        delivery, ended = conclude_simulation(hub, delivery)
         if ended is not None:
             return ended
     for item in items:
-        take_bucket(hub, delivery, item)
+        ingest_bucket(hub, delivery, item)
     return finish(hub, delivery)
 
 
-def is_told(hub: "Hub", delivery: Delivery) -> bool:
+def is_answered(hub: "Hub", delivery: Delivery) -> bool:
     """Whether its sender was told what became of it: nobody is to be told again by the machine."""
     try:
-        return hub.inbox.size(outcomes.folder(delivery) + outcomes.TOLD) >= 0
+        return hub.inbox.size(outcomes.results_folder(delivery) + outcomes.ANSWERED_MARK) >= 0
     except KeyError:
         return False
 
 
-def go_on(hub: "Hub", delivery: Delivery) -> Batch:
+def resume(hub: "Hub", delivery: Delivery) -> Batch:
     """The same for a file whose way ended before it did."""
     source = hub.program_of(delivery).source(delivery.source, delivery.channel)
     released_at = delivery.facts.get(RELEASED_AT)
-    to_weigh = not released_at and not is_weighed(delivery, source) and not of_actions(delivery)
-    return begin(hub, delivery, None, instant(released_at) if released_at else None, to_weigh)
+    to_weigh = not released_at and not is_cleared(delivery, source) and not is_of_actions(delivery)
+    return start(hub, delivery, None, parse_instant(released_at) if released_at else None, to_weigh)
 
 
-def delivery_of(hub: "Hub", item: Mapping[str, Any]) -> Delivery:
+def load_delivery(hub: "Hub", item: Mapping[str, Any]) -> Delivery:
     """The delivery that a step of the state machine is about."""
     header = hub.deliveries(item["program"]).get(item["delivery"])
     if header is None:
@@ -112,68 +112,68 @@ def delivery_of(hub: "Hub", item: Mapping[str, Any]) -> Delivery:
     return header.delivery
 
 
-def of_actions(delivery: Delivery) -> bool:
-    return delivery.facts.get("layout") == ACTIONS
+def is_of_actions(delivery: Delivery) -> bool:
+    return delivery.facts.get("layout") == ACTIONS_LAYOUT
 
 
 # The reader
 
 
-def split(hub: "Hub", delivery: Delivery) -> Work:
+def split_into_buckets(hub: "Hub", delivery: Delivery) -> Work:
     """Read the file once, from first to last, and put each row with its number into the bucket of its order."""
-    from retour.intake.opening import open_delivery
+    from retour.intake.encrypted_files import open_delivery
 
     program = hub.program_of(delivery)
     work = hub.work(program.id, delivery.id)
     work.forget()
     source = program.source(delivery.source, delivery.channel)
-    stream = Stream(hub.inbox.pieces(delivery.body_key))
+    stream = PieceStream(hub.inbox.pieces(delivery.body_key))
     opened = open_delivery(hub, delivery, source, stream)
     if isinstance(opened, Refusal):
         raise RuntimeError(f"{delivery.id} was read before and now is refused: {opened.code}")
-    reading = Reading(program, source, delivery)
-    progress = {"started_at": text(hub.now()), "size": delivery.size}
+    reading = Normaliser(program, source, delivery)
+    progress = {"started_at": format_instant(hub.now()), "size": delivery.size}
     rows = 0
     with ThreadPoolExecutor(WRITERS) as pool:
-        buckets = Buckets(work, how_many(delivery), pool)
+        buckets = Buckets(work, bucket_count(delivery), pool)
         listed = with_absent(hub, program, source, delivery, opened.rows)
-        records = report.from_rows(opened.rows) if of_actions(delivery) else listed
+        records = action_reports.from_rows(opened.rows) if is_of_actions(delivery) else listed
         for some in batched(enumerate(records, 1), ROWS_AT_ONCE):
-            for numbered, home in zip(some, homes(hub.ledger(program), reading, some), strict=True):
+            for numbered, home in zip(some, home_keys(hub.ledger(program), reading, some), strict=True):
                 buckets.add(home, *numbered)
             rows = some[-1][0]
-            if buckets.signs > HELD_SIGNS:
+            if buckets.signs > BUFFERED_CHARS_MAX:
                 buckets.write()
-                work.put_summary(READ, {**progress, "rows": rows, "bytes": stream.taken})
+                work.put_summary(READ_SUMMARY, {**progress, "rows": rows, "bytes": stream.taken})
         buckets.write()
     work.put_manifest(buckets.written)
-    work.put_summary(READ, {**progress, "rows": rows, "total": rows, "skipped": dict(opened.skipped)})
+    work.put_summary(READ_SUMMARY, {**progress, "rows": rows, "total": rows, "skipped": dict(opened.skipped)})
     return work
 
 
-def how_many(delivery: Delivery) -> int:
+def bucket_count(delivery: Delivery) -> int:
     """Buckets for a file, known before its rows are."""
     packed = delivery.name.lower().endswith((".zip", ".gz", ".xlsx", ".pgp", ".gpg"))
-    least, most = BUCKETS
-    return min(most, max(least, delivery.size * (PACKED if packed else 1) // BUCKET_BYTES))
+    least, most = BUCKET_COUNT_RANGE
+    return min(most, max(least, delivery.size * (ARCHIVE_RATIO if packed else 1) // BUCKET_BYTES))
 
 
-def homes(ledger: TableLedger, reading: Reading, some: Sequence[Numbered]) -> Iterator[str]:
+def home_keys(ledger: TableLedger, reader: Normaliser, some: Sequence[NumberedRecord]) -> Iterator[str]:
     """Where each row's record will be kept, so that an order named by its id and by its action's meets itself."""
-    told = [home_told(reading, row) for _, row in some]
+    told = [home_key(reader, row) for _, row in some]
     ids = {home[1:] for home in told if home.startswith("@")}
-    known = order_keys(ledger, ids) if len(ids) >= MANY else {}
-    key_of = known.get if len(ids) >= MANY else ledger.order_key_of
-    named = {action_id: home_of(key_of, reading.program, action_id) for action_id in ids}
+    known = order_keys(ledger, ids) if len(ids) >= BULK_MIN else {}
+    key_of = known.get if len(ids) >= BULK_MIN else ledger.order_key_of
+    named = {action_id: order_key_of_action(key_of, reader.program, action_id) for action_id in ids}
     return ((named[home[1:]] or home) if home.startswith("@") else home for home in told)
 
 
-def home_told(reading: Reading, row: Record) -> str:
+def home_key(reader: Normaliser, row: InputRecord) -> str:
     match row:
         case Row():
-            return reading.home(row)
-        case Report():
-            return report.home(row, reading.program)
+            return reader.home(row)
+        case ActionReport():
+            return action_reports.report_home_key(row, reader.program)
     return ""
 
 
@@ -205,70 +205,72 @@ class Buckets:
 # The workers
 
 
-def take_bucket(hub: "Hub", delivery: Delivery, item: Mapping[str, Any]) -> Mapping[str, int]:
+def ingest_bucket(hub: "Hub", delivery: Delivery, item: Mapping[str, Any]) -> Mapping[str, int]:
     """Take in the rows of one bucket, keep their outcomes, and say how many came to what."""
     program = hub.program_of(delivery)
     work = hub.work(program.id, delivery.id)
     numbers, records = records_of(work, item)
-    if of_actions(delivery):
-        results = take_actions(hub, delivery, (one for one in records if not isinstance(one, Row))).results
+    if is_of_actions(delivery):
+        results = ingest_actions(hub, delivery, (one for one in records if not isinstance(one, Row))).results
     else:
-        reads = reads_of(program, delivery, records)
-        results = take_rows(hub.ledger(program), program, reads, hub.now(), cases_of(hub, program))
+        reads = read_bucket(program, delivery, records)
+        results = post_rows(hub.ledger(program), program, reads, hub.now(), cases_of(hub, program))
         remind_waiting(hub, program, delivery, results)
         list_held_results(hub.deliveries(program.id), delivery, results)
-    put_outcomes(work, item, numbers, results)
+    save_bucket_outcomes(work, item, numbers, results)
     counts = Counter(result.outcome.value for result in results)
     work.put_summary(f"{item['bucket']:05d}", {"counts": counts, "moved": payouts_moved(results)})
     return counts
 
 
-def rehearse_bucket(hub: "Hub", delivery: Delivery, item: Mapping[str, Any]) -> Mapping[str, int]:
+def simulate_bucket(hub: "Hub", delivery: Delivery, item: Mapping[str, Any]) -> Mapping[str, int]:
     """What the rows of one bucket would come to: exactly that, since all rows of an order are among them."""
     program = hub.program_of(delivery)
     work = hub.work(program.id, delivery.id)
     numbers, records = records_of(work, item)
-    weight, results = thresholds.weigh(hub, program, reads_of(program, delivery, records))
-    put_outcomes(work, item, numbers, results)
-    work.put_weight(item["bucket"], weight.document())
-    work.put_summary(f"{REHEARSED}{item['bucket']:05d}", {"rows": weight.rows})
+    weight, results = thresholds.simulate(hub, program, read_bucket(program, delivery, records))
+    save_bucket_outcomes(work, item, numbers, results)
+    work.put_impact(item["bucket"], weight.document())
+    work.put_summary(f"{SIMULATED_SUMMARY}{item['bucket']:05d}", {"rows": weight.rows})
     return weight.counts
 
 
-def records_of(work: Work, item: Mapping[str, Any]) -> tuple[Sequence[int], Sequence[Record]]:
+def records_of(work: Work, item: Mapping[str, Any]) -> tuple[Sequence[int], Sequence[InputRecord]]:
     """The records of a bucket, with their numbers in the file apart."""
     numbered = list(work.rows(item["bucket"], item["segments"]))
     return [number for number, _ in numbered], [record for _, record in numbered]
 
 
-def reads_of(program: Program, delivery: Delivery, records: Sequence[Record]) -> Reads:
+def read_bucket(program: Program, delivery: Delivery, records: Sequence[InputRecord]) -> ReadRows:
     released_at = delivery.facts.get(RELEASED_AT)
-    rows = (one for one in records if not isinstance(one, Report))
-    return read_rows(program, delivery, rows, instant(released_at) if released_at else None)
+    rows = (one for one in records if not isinstance(one, ActionReport))
+    return read_rows(program, delivery, rows, parse_instant(released_at) if released_at else None)
 
 
-def put_outcomes(work: Work, item: Mapping[str, Any], numbers: Sequence[int], results: Sequence[Result]) -> None:
-    told = ((number, outcomes.document(result)) for number, result in zip(numbers, results, strict=True))
+def save_bucket_outcomes(
+    work: Work, item: Mapping[str, Any], numbers: Sequence[int], results: Sequence[Result]
+) -> None:
+    told = ((number, outcomes.result_document(result)) for number, result in zip(numbers, results, strict=True))
     work.put_outcomes(item["bucket"], told)
 
 
 # The verdict
 
 
-def weigh(hub: "Hub", delivery: Delivery) -> tuple[Delivery, Batch | None]:
+def conclude_simulation(hub: "Hub", delivery: Delivery) -> tuple[Delivery, Batch | None]:
     """What the rehearsal of all buckets comes to: the dry run told, the file held, or None: it goes on."""
     work = hub.work(delivery.program, delivery.id)
     done = Progress.of(work)
-    weight = Weight()
-    for one in work.weights():
-        weight.join(one)
+    weight = FileImpact()
+    for one in work.impacts():
+        weight.merge_document(one)
     if weight.rows != done.total:
-        raise Incomplete(f"{delivery.id}: {done.total} rows in, {weight.rows} rehearsed")
+        raise RowCountMismatchError(f"{delivery.id}: {done.total} rows in, {weight.rows} rehearsed")
     if delivery.is_dry_run:
-        merge(hub, delivery, work, done)
-        return delivery, told(hub, delivery, weight, done.skipped)
-    first = islice(map(outcomes.result_from, map(json.loads, work.outcomes())), thresholds.LISTED)
-    return weighed(hub, delivery, weight, list(first), WORKING)
+        merge_outcomes(hub, delivery, work, done)
+        return delivery, finish_dry_run(hub, delivery, weight, done.skipped)
+    first = islice(map(outcomes.result_from, map(json.loads, work.outcomes())), thresholds.PREVIEW_ROWS_MAX)
+    return apply_thresholds(hub, delivery, weight, list(first), WORKING)
 
 
 # The end
@@ -279,29 +281,33 @@ def finish(hub: "Hub", delivery: Delivery) -> Batch:
     work = hub.work(delivery.program, delivery.id)
     done = Progress.of(work)
     if sum(done.counts.values()) != done.total:
-        raise Incomplete(f"{delivery.id}: {done.total} rows in, {sum(done.counts.values())} taken in")
-    merge(hub, delivery, work, done)
-    same_as = same_delivery(hub.deliveries(delivery.program), delivery, done.counts, outcomes.kept(hub.inbox, delivery))
+        raise RowCountMismatchError(f"{delivery.id}: {done.total} rows in, {sum(done.counts.values())} taken in")
+    merge_outcomes(hub, delivery, work, done)
+    same_as = earlier_identical_delivery(
+        hub.deliveries(delivery.program), delivery, done.counts, outcomes.load_outcomes(hub.inbox, delivery)
+    )
     source = hub.program_of(delivery).source(delivery.source, delivery.channel)
     note_export(hub, source, delivery, done.counts)
     batch = Batch(
         delivery=delivery, state=DONE, totals=done.counts, skipped=done.skipped, moved=done.moved, same_as=same_as
     )
-    closing = report_of(batch) | thresholds.compared(hub, delivery, outcomes.kept(hub.inbox, delivery))
+    closing = report_of(batch) | thresholds.preview_differences(
+        hub, delivery, outcomes.load_outcomes(hub.inbox, delivery)
+    )
     hub.deliveries(delivery.program).close(delivery, closing, DONE)
     return batch
 
 
-def merge(hub: "Hub", delivery: Delivery, work: Work, done: "Progress") -> None:
+def merge_outcomes(hub: "Hub", delivery: Delivery, work: Work, done: "Progress") -> None:
     """The outcomes of all buckets in the order of the rows, one for every row that went in."""
-    merged = Counted(work.outcomes())
-    hub.inbox.put_pieces(outcomes.key(delivery), merged)
+    merged = CountedLines(work.outcomes())
+    hub.inbox.put_pieces(outcomes.outcomes_key(delivery), merged)
     if merged.lines != done.total:
-        raise Incomplete(f"{delivery.id}: {done.total} rows in, {merged.lines} outcomes")
+        raise RowCountMismatchError(f"{delivery.id}: {done.total} rows in, {merged.lines} outcomes")
 
 
 @dataclass
-class Counted:
+class CountedLines:
     """Lines, each with its end, that count themselves while they are read."""
 
     source: Iterable[bytes]
@@ -335,12 +341,12 @@ class Progress:
     @classmethod
     def of(cls, work: Work) -> "Progress":
         summaries = work.summaries()
-        read = summaries.pop(READ, {})
+        read = summaries.pop(READ_SUMMARY, {})
         counts: Counter[str] = Counter()
         moved: Counter[str] = Counter()
-        rehearsed = [summary for name, summary in summaries.items() if name.startswith(REHEARSED)]
+        rehearsed = [summary for name, summary in summaries.items() if name.startswith(SIMULATED_SUMMARY)]
         for name, summary in summaries.items():
-            if name.startswith(REHEARSED):
+            if name.startswith(SIMULATED_SUMMARY):
                 continue
             counts.update(summary["counts"])
             moved.update(summary.get("moved", {}))
@@ -349,7 +355,7 @@ class Progress:
             read.get("total"),
             dict(counts),
             read.get("skipped", {}),
-            instant(read["started_at"]) if read else None,
+            parse_instant(read["started_at"]) if read else None,
             dict(moved),
             min(1.0, read.get("bytes", 0) / read["size"]) if read.get("size") else 0.0,
             sum(summary["rows"] for summary in rehearsed),

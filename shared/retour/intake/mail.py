@@ -19,29 +19,29 @@ from typing import TYPE_CHECKING
 from retour.channels import mail
 from retour.channels.attachments import Attachment
 from retour.connection_test import mail as trial
-from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
+from retour.domain.delivery import Channel, Delivery, DeliveryKind, delivery_id
 from retour.domain.program import Program, Source
-from retour.domain.times import instant, milliseconds, text
-from retour.intake.arrival import on_our_clock
-from retour.intake.attempt import given_up
+from retour.domain.times import format_instant, parse_instant, truncate_to_milliseconds
 from retour.intake.batch import ARRIVED, IGNORED, REFUSED, Batch, report_of
-from retour.intake.opening import proved_by_signature
-from retour.intake.receive import announce
-from retour.setup.credentials import used
-from retour.store.faults import is_passing
+from retour.intake.encrypted_files import is_proved_by_signature
+from retour.intake.ingest import announce_file
+from retour.intake.processing import refuse_as_unprocessable
+from retour.intake.uploads import to_business_clock
+from retour.setup.credentials import record_use
+from retour.store.errors import is_transient
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
 
 logger = logging.getLogger(__name__)
 
-PLACE = "mail/"
-MORE = "MAILS_NOT_LISTED"
-SETUP = "AMAZON_SES_SETUP_NOTIFICATION"
+MAIL_PREFIX = "mail/"
+MORE_MAILS_CODE = "MAILS_NOT_LISTED"
+SES_SETUP_OBJECT = "AMAZON_SES_SETUP_NOTIFICATION"
 """What SES puts into a new folder; no mail."""
-FOR = re.compile(r"\bfor\s+<?([^\s<>;]+@[^\s<>;]+)>?", re.IGNORECASE)
-VERDICT = re.compile(r"\bdmarc\s*=\s*(\w+)", re.IGNORECASE)
-LISTED_A_DAY = 20
+RECEIVED_FOR = re.compile(r"\bfor\s+<?([^\s<>;]+@[^\s<>;]+)>?", re.IGNORECASE)
+DMARC_VERDICT = re.compile(r"\bdmarc\s*=\s*(\w+)", re.IGNORECASE)
+UNREAD_LISTED_PER_DAY = 20
 """So many mails a day that nothing proves are listed of a sender; of more it is told once that there were."""
 VERDICTS = {"pass": "PASS", "fail": "FAIL", "none": "GRAY"}
 
@@ -58,149 +58,153 @@ class Envelope:
     virus: str | None = None
 
 
-def take_mail(hub: "Hub", envelope: Envelope) -> int:
+def ingest_mail(hub: "Hub", envelope: Envelope) -> int:
     """Announce the files of a stored mail, whoever of our sources it came to, and move it away; how many there are.
 
     One that is not there any more was taken before. Raises what the store raised: then the mail stays where it is.
     """
     try:
-        raw = hub.inbox.read(PLACE + envelope.id)
+        raw = hub.inbox.read(MAIL_PREFIX + envelope.id)
     except KeyError:
         return 0
-    at, files = claimed_at(hub, envelope), 0
-    for program, source in addressed(hub, envelope.recipients):
+    at, files = claim_receipt_time(hub, envelope), 0
+    for program, source in addressed_sources(hub, envelope.recipients):
         try:
-            files += taken(hub, program, source, raw, envelope, at)
+            files += ingest_for_source(hub, program, source, raw, envelope, at)
         except Exception as error:
-            if is_passing(error):
+            if is_transient(error):
                 raise
             reference = secrets.token_hex(5)
             about = {"program": program.id, "source": source.name, "mail": envelope.id, "reference": reference}
             logger.exception("mail could not be handled", extra=about)
-            give_up(hub, program, source, raw, at, reference)
-    hub.inbox.copy(PLACE + envelope.id, f"raw/{PLACE}{envelope.id}")
-    hub.inbox.delete(PLACE + envelope.id)
+            refuse_mail(hub, program, source, raw, at, reference)
+    hub.inbox.copy(MAIL_PREFIX + envelope.id, f"raw/{MAIL_PREFIX}{envelope.id}")
+    hub.inbox.delete(MAIL_PREFIX + envelope.id)
     return files
 
 
-def claimed_at(hub: "Hub", envelope: Envelope) -> datetime:
+def claim_receipt_time(hub: "Hub", envelope: Envelope) -> datetime:
     """When a mail was received, on the business clock: as whoever looked at it first said."""
     notes, mark = hub.state("", "mail"), f"mail#{envelope.id}"
-    at = on_our_clock(hub, milliseconds(envelope.at))
-    if notes.claim(mark, {"at": text(at)}):
+    at = to_business_clock(hub, truncate_to_milliseconds(envelope.at))
+    if notes.claim(mark, {"at": format_instant(at)}):
         return at
-    return instant((notes.get(mark) or {"at": text(at)})["at"])
+    return parse_instant((notes.get(mark) or {"at": format_instant(at)})["at"])
 
 
-def addressed(hub: "Hub", recipients: Sequence[str]) -> Iterator[tuple[Program, Source]]:
+def addressed_sources(hub: "Hub", recipients: Sequence[str]) -> Iterator[tuple[Program, Source]]:
     """The sources whose address and live token stand in the envelope, each once."""
     seen = set()
     for recipient in recipients:
-        address = mail.address(recipient, hub.settings.mail_domain)
+        address = mail.parse_address(recipient, hub.settings.mail_domain)
         program = hub.program(address.program) if address else None
         source = program.sources.get(address.source) if address and program else None
         if not (address and program and source and source.channel is Channel.EMAIL):
             logger.info("mail dropped: no source has this address")
-        elif not mail.is_token(address.token, hub.secret(program.id, source.name).get("tokens", ())):
+        elif not mail.has_live_token(address.token, hub.secret(program.id, source.name).get("tokens", ())):
             logger.info("mail dropped: the token is not live", extra={"program": program.id, "source": source.name})
         elif (program.id, source.name) not in seen:
             seen.add((program.id, source.name))
-            used(hub, program.id, source.name, "tokens", address.token)
+            record_use(hub, program.id, source.name, "tokens", address.token)
             yield program, source
 
 
-def taken(hub: "Hub", program: Program, source: Source, raw: bytes, envelope: Envelope, at: datetime) -> int:
+def ingest_for_source(
+    hub: "Hub", program: Program, source: Source, raw: bytes, envelope: Envelope, at: datetime
+) -> int:
     """A mail to one source: how many deliveries it is."""
     about = {"program": program.id, "source": source.name}
-    verdict = mail.screen(
+    verdict = mail.screen_mail(
         raw,
         source,
         envelope_sender=envelope.sender,
         domain=hub.settings.mail_domain,
         dmarc=envelope.dmarc,
         virus=envelope.virus,
-        signed=partial(proved_by_signature, hub, program, source, envelope.id),
+        signed=partial(is_proved_by_signature, hub, program, source, envelope.id),
     )
-    if trial.seen(hub, program, source, verdict):
+    if trial.record_mail(hub, program, source, verdict):
         logger.info("mail of a trial seen", extra=about)
         return 0
     whole = (Attachment("mail.eml", raw),)
     match verdict:
-        case mail.Quiet(why):
+        case mail.DroppedMail(why):
             logger.info("mail dropped", extra={**about, "why": why})
             return 0
-        case mail.Unread(sender, why, is_nothing):
-            if room := room_for(hub, program, source, sender, envelope.id, at):
-                list_unread(hub, program, source, raw, at, sender, why if room > 1 else MORE, is_nothing and room > 1)
+        case mail.UnreadMail(sender, why, is_nothing):
+            if room := listing_quota_left(hub, program, source, sender, envelope.id, at):
+                list_unread_mail(
+                    hub, program, source, raw, at, sender, why if room > 1 else MORE_MAILS_CODE, is_nothing and room > 1
+                )
             return 0
-        case mail.Rejected(_, found):
-            return deliver_all(hub, program, source, replace(found, files=whole), at)
-        case mail.Held(found, why, told_once):
-            if told_once and (room := room_for(hub, program, source, found.sender, envelope.id, at)) <= 1:
+        case mail.RejectedMail(_, found):
+            return create_deliveries(hub, program, source, replace(found, files=whole), at)
+        case mail.HeldMail(found, why, told_once):
+            if told_once and (room := listing_quota_left(hub, program, source, found.sender, envelope.id, at)) <= 1:
                 if room:
-                    list_unread(hub, program, source, raw, at, found.sender, MORE)
+                    list_unread_mail(hub, program, source, raw, at, found.sender, MORE_MAILS_CODE)
                 return 0
-            return deliver_all(hub, program, source, replace(found, files=found.files or whole), at, why)
-    return deliver_all(hub, program, source, verdict, at)
+            return create_deliveries(hub, program, source, replace(found, files=found.files or whole), at, why)
+    return create_deliveries(hub, program, source, verdict, at)
 
 
-def deliver_all(
-    hub: "Hub", program: Program, source: Source, found: mail.Accepted, at: datetime, held: str = ""
+def create_deliveries(
+    hub: "Hub", program: Program, source: Source, mail_read: mail.AcceptedMail, at: datetime, held: str = ""
 ) -> int:
     """Each file of a mail is a delivery; the mail is answered once, when all of them are done."""
-    deliveries = [delivery_of(program, source, found, file, at, held) for file in found.files]
+    deliveries = [build_delivery(program, source, mail_read, file, at, held) for file in mail_read.files]
     together = " ".join(delivery.id for delivery in deliveries)
-    for delivery, file in zip(deliveries, found.files, strict=True):
+    for delivery, file in zip(deliveries, mail_read.files, strict=True):
         if len(deliveries) > 1 and delivery.reply:
             delivery = replace(delivery, reply={**delivery.reply, "together": together})
-        deliver(hub, delivery, file)
+        create_delivery(hub, delivery, file)
     return len(deliveries)
 
 
-def delivery_of(
-    program: Program, source: Source, found: mail.Accepted, file: Attachment, at: datetime, held: str
+def build_delivery(
+    program: Program, source: Source, mail_read: mail.AcceptedMail, file: Attachment, at: datetime, held: str
 ) -> Delivery:
     sha256 = hashlib.sha256(file.content).hexdigest()
-    identity = f"{found.message_id} {sha256}"
+    identity = f"{mail_read.message_id} {sha256}"
     id_ = delivery_id(at, program.id, source.name, identity)
-    to = {"to": found.sender, "message_id": found.message_id, "subject": found.subject}
-    facts = {"ignored": "\n".join(found.ignored)[:1000], "charset": file.charset}
+    to = {"to": mail_read.sender, "message_id": mail_read.message_id, "subject": mail_read.subject}
+    facts = {"ignored": "\n".join(mail_read.ignored)[:1000], "charset": file.charset}
     return Delivery(
         id=id_,
         program=program.id,
         channel=Channel.EMAIL,
         source=source.name,
-        kind=Kind.FILE,
+        kind=DeliveryKind.FILE,
         identity=identity,
         received_at=at,
         sha256=sha256,
         size=len(file.content),
         name=file.name,
-        sender=found.sender,
+        sender=mail_read.sender,
         held=held,
         body_key=f"email/{program.id}/{source.name}/{id_}/{file.name}",
         facts={name: fact for name, fact in facts.items() if fact},
-        reply={} if found.automatic else to,
+        reply={} if mail_read.automatic else to,
     )
 
 
-def deliver(hub: "Hub", delivery: Delivery, file: Attachment) -> None:
+def create_delivery(hub: "Hub", delivery: Delivery, file: Attachment) -> None:
     """Announce a file, then put it into the inbox: from there it goes the way of every file."""
     known = hub.deliveries(delivery.program).get(delivery.id)
     if known is not None and known.state != ARRIVED:
         return
-    announce(hub, delivery)
+    announce_file(hub, delivery)
     hub.inbox.put(delivery.body_key, file.content)
     about = {"program": delivery.program, "source": delivery.source, "delivery": delivery.id, "size": delivery.size}
     logger.info("file taken from mail", extra=about)
 
 
-def give_up(hub: "Hub", program: Program, source: Source, raw: bytes, at: datetime, reference: str) -> None:
+def refuse_mail(hub: "Hub", program: Program, source: Source, raw: bytes, at: datetime, reference: str) -> None:
     """A mail that no worker can read: the whole of it refused and listed. Nobody knows to whom to answer."""
-    given_up(hub, stored_whole(hub, program, source, raw, at, ""), reference)
+    refuse_as_unprocessable(hub, store_whole_mail(hub, program, source, raw, at, ""), reference)
 
 
-def list_unread(
+def list_unread_mail(
     hub: "Hub",
     program: Program,
     source: Source,
@@ -211,24 +215,24 @@ def list_unread(
     is_nothing: bool = False,
 ) -> None:
     """A mail in an allowed sender's name of which nothing is read: stored whole and listed with its reason."""
-    delivery = stored_whole(hub, program, source, raw, at, sender)
+    delivery = store_whole_mail(hub, program, source, raw, at, sender)
     state = IGNORED if is_nothing else REFUSED
-    details = {"sender": sender, "most": str(LISTED_A_DAY)}
+    details = {"sender": sender, "most": str(UNREAD_LISTED_PER_DAY)}
     batch = Batch(delivery=delivery, state=state, code=why, details=details)
     hub.deliveries(program.id).close(delivery, report_of(batch), state)
     about = {"program": program.id, "source": source.name, "delivery": delivery.id, "code": why}
     logger.info("mail listed unread", extra=about)
 
 
-def stored_whole(hub: "Hub", program: Program, source: Source, raw: bytes, at: datetime, sender: str) -> Delivery:
-    nobody = mail.Accepted(sender, f"<{hashlib.sha256(raw).hexdigest()}>", "", (), automatic=True)
-    delivery = delivery_of(program, source, nobody, Attachment("mail.eml", raw), at, "")
+def store_whole_mail(hub: "Hub", program: Program, source: Source, raw: bytes, at: datetime, sender: str) -> Delivery:
+    nobody = mail.AcceptedMail(sender, f"<{hashlib.sha256(raw).hexdigest()}>", "", (), automatic=True)
+    delivery = build_delivery(program, source, nobody, Attachment("mail.eml", raw), at, "")
     delivery = replace(delivery, body_key=f"raw/{program.id}/{delivery.id}")
     hub.inbox.put(delivery.body_key, raw)
     return hub.deliveries(program.id).put(delivery, None, ARRIVED, {})
 
 
-def room_for(hub: "Hub", program: Program, source: Source, sender: str, mail_id: str, at: datetime) -> int:
+def listing_quota_left(hub: "Hub", program: Program, source: Source, sender: str, mail_id: str, at: datetime) -> int:
     """How many more mails that nothing proves are listed of a sender that day, this one included.
 
     1 means that it is told with this one that there are more, and 0 that this was told. A mail told twice counts once.
@@ -238,33 +242,33 @@ def room_for(hub: "Hub", program: Program, source: Source, sender: str, mail_id:
     key = f"doubted#{at:%Y%m%d}#{digest}"
     ids: list[str] = (notes.get(key) or {}).get("mails", [])
     if mail_id not in ids:
-        if len(ids) > LISTED_A_DAY:
+        if len(ids) > UNREAD_LISTED_PER_DAY:
             return 0
         ids.append(mail_id)
         notes.put(key, {"mails": ids})
-    return LISTED_A_DAY + 1 - ids.index(mail_id)
+    return UNREAD_LISTED_PER_DAY + 1 - ids.index(mail_id)
 
 
 # Mails of which no event told
 
 
-def envelope_of(hub: "Hub", id_: str) -> Envelope:
+def read_envelope(hub: "Hub", id_: str) -> Envelope:
     """What our receiver's own headers say, which stand above all that a sender wrote; KeyError: it is not there."""
-    head = BytesHeaderParser(policy=policy.compat32).parsebytes(hub.inbox.read(PLACE + id_))
+    head = BytesHeaderParser(policy=policy.compat32).parsebytes(hub.inbox.read(MAIL_PREFIX + id_))
     received, own = 0, dict[str, str]()
     for name, value in head.raw_items():
         received += name.lower() == "received"
         if received > 1:
             break
         own.setdefault(name.lower(), str(value))
-    told = FOR.findall(own.get("received", ""))
+    told = RECEIVED_FOR.findall(own.get("received", ""))
     named = [str(value) for name in ("to", "cc", "delivered-to") for value in head.get_all(name, [])]
-    verdict = VERDICT.search(own.get("authentication-results", ""))
+    verdict = DMARC_VERDICT.search(own.get("authentication-results", ""))
     return Envelope(
         id=id_,
         recipients=[*told, *mail.ANY_ADDRESS.findall(" ".join(named))],
         sender=own.get("return-path", "").strip(),
-        at=hub.inbox.put_at(PLACE + id_),
+        at=hub.inbox.stored_at(MAIL_PREFIX + id_),
         dmarc=VERDICTS.get(verdict[1].lower(), "PROCESSING_FAILED") if verdict else "PROCESSING_FAILED",
         virus=own.get("x-ses-virus-verdict", "PROCESSING_FAILED").strip().upper(),
     )
@@ -273,13 +277,13 @@ def envelope_of(hub: "Hub", id_: str) -> Envelope:
 def sweep_mails(hub: "Hub", before: datetime) -> tuple[int, int]:
     """Take up every mail that was stored before a moment of the real clock and never ended; how many, how many stay."""
     taken_up = failed = 0
-    for key in list(hub.inbox.keys(PLACE)):
-        id_ = key.removeprefix(PLACE)
+    for key in list(hub.inbox.keys(MAIL_PREFIX)):
+        id_ = key.removeprefix(MAIL_PREFIX)
         try:
-            if id_ == SETUP:
+            if id_ == SES_SETUP_OBJECT:
                 hub.inbox.delete(key)
-            elif hub.inbox.put_at(key) < before:
-                take_mail(hub, envelope_of(hub, id_))
+            elif hub.inbox.stored_at(key) < before:
+                ingest_mail(hub, read_envelope(hub, id_))
                 taken_up += 1
         except KeyError:
             continue

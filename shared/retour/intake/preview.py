@@ -3,24 +3,24 @@
 from collections.abc import Iterator
 from typing import Any
 
-from retour.domain.actions.order import Head
+from retour.domain.actions.order import ActionHead
 from retour.domain.money import to_text
 from retour.domain.program import Program
-from retour.store.rehearsal import Rehearsal
+from retour.store.dry_run_ledger import DryRunLedger
 
 Document = dict[str, Any]
-Moved = dict[str, list[int]]
+PayoutChanges = dict[str, list[int]]
 """By partner: payout before, payout after, actions that changed."""
 
 
-def partners(rehearsal: Rehearsal, program: Program) -> list[Document]:
+def partner_changes(rehearsal: DryRunLedger, program: Program) -> list[Document]:
     """What each partner is paid before and after, of the actions that a rehearsal changed."""
-    return partner_documents(moved_by_partner(rehearsal), program)
+    return partner_documents(payout_changes(rehearsal), program)
 
 
-def moved_by_partner(rehearsal: Rehearsal) -> Moved:
-    moved: Moved = {}
-    for old, new in moved_heads(rehearsal):
+def payout_changes(rehearsal: DryRunLedger) -> PayoutChanges:
+    moved: PayoutChanges = {}
+    for old, new in changed_heads(rehearsal):
         moved.setdefault(old.standing.partner, [0, 0, 0])[0] += old.payout
         moved.setdefault(new.standing.partner, [0, 0, 0])[1] += new.payout
         for partner in {old.standing.partner, new.standing.partner}:
@@ -28,7 +28,7 @@ def moved_by_partner(rehearsal: Rehearsal) -> Moved:
     return moved
 
 
-def partner_documents(moved: Moved, program: Program) -> list[Document]:
+def partner_documents(moved: PayoutChanges, program: Program) -> list[Document]:
     return [
         {
             "partner": partner,
@@ -40,7 +40,7 @@ def partner_documents(moved: Moved, program: Program) -> list[Document]:
     ]
 
 
-def total_document(moved: Moved, program: Program) -> Document:
+def total_document(moved: PayoutChanges, program: Program) -> Document:
     """All partners together."""
     before, after = (sum(one[at] for one in moved.values()) for at in (0, 1))
     return {"currency": program.currency, "payout": payout_document(before, after, program.currency)}
@@ -54,7 +54,7 @@ def payout_document(before: int, after: int, currency: str) -> dict[str, str]:
     }
 
 
-def moved_heads(rehearsal: Rehearsal) -> Iterator[tuple[Head, Head]]:
+def changed_heads(rehearsal: DryRunLedger) -> Iterator[tuple[ActionHead, ActionHead]]:
     for key, order in rehearsal.orders.items():
         seen = rehearsal.found.get(key)
         for name, head in order.heads.items():

@@ -15,28 +15,28 @@ from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Delivery
 from retour.domain.money import exponents
 from retour.domain.program import Program
-from retour.domain.rates import Rate, crossed, held_by
+from retour.domain.rates import Rate, cross_rates, validity_days
 from retour.domain.row import Refusal, Unreadable
-from retour.files.xml import Doctype, parser_of
+from retour.files.xml import DoctypeError, make_parser
 from retour.intake.batch import DONE, DRY_RUN, REFUSED, Batch, report_of
-from retour.normalise import listed, shown
-from retour.posting.rows import unreadable
-from retour.store.rates import Delivered
+from retour.normalise import join_names, truncate_for_message
+from retour.posting.rows import unreadable_result
+from retour.store.rates import DeliveredRate
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
 
 FIELDS = ("currency", "from", "until", "rate")
-NEEDED = ("currency", "from", "rate")
+REQUIRED_FIELDS = ("currency", "from", "rate")
 ROWS_MAX = 5_000
-PLAIN = re.compile(r"\d{1,9}(\.\d{1,12})?", re.ASCII)
-DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-FORMAT = "format"
+DECIMAL_TEXT = re.compile(r"\d{1,9}(\.\d{1,12})?", re.ASCII)
+ISO_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+FORMAT_FACT = "format"
 """The fact of a delivery that says how its bytes are to be read: json, csv or ecb."""
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class RateRow:
     """A rate that a row says."""
 
     place: str
@@ -44,17 +44,17 @@ class Told:
     rate: Rate
 
 
-Read = Sequence[Told | Unreadable] | Refusal
+ParsedRates = Sequence[RateRow | Unreadable] | Refusal
 
 
-def take_rates(hub: "Hub", delivery: Delivery, body: bytes) -> Batch:
+def ingest_rates(hub: "Hub", delivery: Delivery, body: bytes) -> Batch:
     """Store the delivery, then record each rate it tells; read again it is the same delivery and changes nothing.
 
     A rate that says what was already known is `unchanged`. A dry run stores and records nothing.
     """
     program = hub.program_of(delivery)
     rates = hub.rates(program.id)
-    read = READERS[delivery.facts.get(FORMAT, "json")](body, program)
+    read = READERS[delivery.facts.get(FORMAT_FACT, "json")](body, program)
     if isinstance(read, Refusal):
         batch = Batch(delivery=delivery, state=REFUSED, code=read.code, details=read.details)
     else:
@@ -66,17 +66,17 @@ def take_rates(hub: "Hub", delivery: Delivery, body: bytes) -> Batch:
     stored = deliveries.put(delivery, body, DONE, report_of(batch))
     if batch.state == REFUSED:
         deliveries.close(stored, report_of(batch), REFUSED)
-    told = [one for one in read if isinstance(one, Told)] if not isinstance(read, Refusal) else []
+    told = [one for one in read if isinstance(one, RateRow)] if not isinstance(read, Refusal) else []
     for one in told:
-        rates.put(Delivered(one.currency, one.rate, delivery.id, delivery.received_at))
+        rates.put(DeliveredRate(one.currency, one.rate, delivery.id, delivery.received_at))
     for currency in sorted({one.currency for one in told}):
-        rates.name(currency)
+        rates.list_currency(currency)
     return batch
 
 
-def result_of(one: Told | Unreadable, newest: Callable[[str, date], Delivered | None]) -> Result:
+def result_of(one: RateRow | Unreadable, newest: Callable[[str, date], DeliveredRate | None]) -> Result:
     if isinstance(one, Unreadable):
-        return unreadable(one)
+        return unreadable_result(one)
     known = newest(one.currency, one.rate.valid_from)
     same = known is not None and known.rate == one.rate
     return Result(place=one.place, outcome=Outcome.UNCHANGED if same else Outcome.APPLIED, reference=one.currency)
@@ -85,7 +85,7 @@ def result_of(one: Told | Unreadable, newest: Callable[[str, date], Delivered | 
 # The formats
 
 
-def from_json(body: bytes, program: Program) -> Read:
+def from_json(body: bytes, program: Program) -> ParsedRates:
     """`[{"currency", "from", "until"?, "rate"}]`, or the same below `rates`; a rate is a text, never a float."""
     try:
         value = json.loads(body.decode("utf-8"), parse_float=str, parse_int=str, parse_constant=str)
@@ -96,10 +96,10 @@ def from_json(body: bytes, program: Program) -> Read:
     rows = value if isinstance(value, list) else [value]
     if len(rows) > ROWS_MAX:
         return Refusal("TOO_MANY_RECORDS", {"count": str(len(rows)), "most": str(ROWS_MAX)})
-    return [told(str(place), row if isinstance(row, dict) else {}, program) for place, row in enumerate(rows, 1)]
+    return [parse_row(str(place), row if isinstance(row, dict) else {}, program) for place, row in enumerate(rows, 1)]
 
 
-def from_csv(body: bytes, program: Program) -> Read:
+def from_csv(body: bytes, program: Program) -> ParsedRates:
     """With the header currency, from, until, rate in any order; `until` may be missing. Comma or semicolon."""
     try:
         lines = body.decode("utf-8-sig").splitlines()
@@ -108,48 +108,55 @@ def from_csv(body: bytes, program: Program) -> Read:
     except (ValueError, csv.Error):
         return Refusal("RATES_UNREADABLE", {})
     names = [name.strip().lower() for name in header]
-    if not set(NEEDED) <= set(names) <= set(FIELDS) or len(set(names)) < len(names):
-        return Refusal("RATES_HEADER", {"header": shown(",".join(names)), "right": ",".join(FIELDS)})
+    if not set(REQUIRED_FIELDS) <= set(names) <= set(FIELDS) or len(set(names)) < len(names):
+        return Refusal("RATES_HEADER", {"header": truncate_for_message(",".join(names)), "right": ",".join(FIELDS)})
     if len(rows) > ROWS_MAX:
         return Refusal("TOO_MANY_RECORDS", {"count": str(len(rows)), "most": str(ROWS_MAX)})
-    return [*of_lines(rows, names, program)]
+    return [*parse_lines(rows, names, program)]
 
 
-def of_lines(rows: Sequence[Sequence[str]], names: Sequence[str], program: Program) -> Iterator[Told | Unreadable]:
+def parse_lines(
+    rows: Sequence[Sequence[str]], names: Sequence[str], program: Program
+) -> Iterator[RateRow | Unreadable]:
     for place, cells in enumerate(rows, 2):
         if not any(cells):
             continue
         if len(cells) != len(names):
             yield Unreadable(str(place), "RATE_WIDTH", {"cells": str(len(cells)), "columns": str(len(names))})
         else:
-            yield told(str(place), dict(zip(names, cells, strict=True)), program)
+            yield parse_row(str(place), dict(zip(names, cells, strict=True)), program)
 
 
-def told(place: str, row: Mapping[str, object], program: Program) -> Told | Unreadable:
+def parse_row(place: str, row: Mapping[str, object], program: Program) -> RateRow | Unreadable:
     unknown = next((name for name in row if name not in FIELDS), None)
     if unknown is not None:
-        return Unreadable(place, "UNKNOWN_FIELD", {"field": shown(str(unknown)), "closest": listed(FIELDS)}, unknown)
+        return Unreadable(
+            place,
+            "UNKNOWN_FIELD",
+            {"field": truncate_for_message(str(unknown)), "closest": join_names(FIELDS)},
+            unknown,
+        )
     said = {name: str(value).strip() for name, value in row.items() if value not in (None, "")}
-    missing = next((name for name in NEEDED if name not in said), None)
+    missing = next((name for name in REQUIRED_FIELDS if name not in said), None)
     if missing is not None:
         return Unreadable(place, "RATE_FIELD_MISSING", {"field": missing}, missing)
-    currency, begun, until = said["currency"].upper(), day_of(said["from"]), day_of(said.get("until", ""))
+    currency, begun, until = said["currency"].upper(), parse_day(said["from"]), parse_day(said.get("until", ""))
     if currency not in exponents():
-        return Unreadable(place, "UNKNOWN_CURRENCY", {"value": shown(said["currency"])}, "currency")
+        return Unreadable(place, "UNKNOWN_CURRENCY", {"value": truncate_for_message(said["currency"])}, "currency")
     if currency == program.currency:
         return Unreadable(place, "RATE_OF_OWN_CURRENCY", {"currency": currency}, "currency")
     for name, found in (("from", begun), ("until", until)):
         if found is None and name in said:
-            return Unreadable(place, "RATE_DAY_UNUSABLE", {"value": shown(said[name])}, name)
+            return Unreadable(place, "RATE_DAY_UNUSABLE", {"value": truncate_for_message(said[name])}, name)
     if begun is None or (until is not None and until < begun):
         return Unreadable(place, "RATE_DAYS_REVERSED", {"until": said["until"], "from": said["from"]}, "until")
-    if not PLAIN.fullmatch(said["rate"]) or not Decimal(said["rate"]):
-        return Unreadable(place, "RATE_UNUSABLE", {"value": shown(said["rate"])}, "rate")
-    return Told(place, currency, Rate(begun, Decimal(said["rate"]), until))
+    if not DECIMAL_TEXT.fullmatch(said["rate"]) or not Decimal(said["rate"]):
+        return Unreadable(place, "RATE_UNUSABLE", {"value": truncate_for_message(said["rate"])}, "rate")
+    return RateRow(place, currency, Rate(begun, Decimal(said["rate"]), until))
 
 
-def day_of(text: str) -> date | None:
-    if not DAY.fullmatch(text):
+def parse_day(text: str) -> date | None:
+    if not ISO_DAY.fullmatch(text):
         return None
     try:
         return date.fromisoformat(text)
@@ -157,23 +164,23 @@ def day_of(text: str) -> date | None:
         return None
 
 
-def from_ecb(body: bytes, program: Program) -> Read:
+def from_ecb(body: bytes, program: Program) -> ParsedRates:
     """The bank's own XML (eurofxref): what one euro is in each currency, a `Cube` per day of publication."""
-    published = published_in(body)
+    published = parse_ecb(body)
     if published is None:
         return Refusal("RATES_UNREADABLE", {})
-    found: list[Told | Unreadable] = []
+    found: list[RateRow | Unreadable] = []
     for day, units in sorted(published.items()):
         if program.currency not in units:
             return Refusal("RATES_NOT_PUBLISHED", {"currency": program.currency})
-        begun, until = held_by(day)
-        for currency, rate in crossed(units, program.currency).items():
+        begun, until = validity_days(day)
+        for currency, rate in cross_rates(units, program.currency).items():
             if currency in exponents():
-                found.append(Told(f"{day}/{currency}", currency, Rate(begun, rate, until)))
+                found.append(RateRow(f"{day}/{currency}", currency, Rate(begun, rate, until)))
     return found
 
 
-def published_in(body: bytes) -> dict[date, dict[str, Decimal]] | None:
+def parse_ecb(body: bytes) -> dict[date, dict[str, Decimal]] | None:
     """By day of publication what one euro is worth; None where the document is not the bank's."""
     days: list[tuple[date, str, Decimal]] = []
     within: list[date] = []
@@ -182,18 +189,18 @@ def published_in(body: bytes) -> dict[date, dict[str, Decimal]] | None:
         if "time" in attributes:
             within.append(date.fromisoformat(attributes["time"]))
         elif "currency" in attributes:
-            if not PLAIN.fullmatch(attributes["rate"]) or not Decimal(attributes["rate"]):
+            if not DECIMAL_TEXT.fullmatch(attributes["rate"]) or not Decimal(attributes["rate"]):
                 raise ValueError(attributes["rate"])
             days.append((within[-1], attributes["currency"], Decimal(attributes["rate"])))
 
-    parser = parser_of()
+    parser = make_parser()
     parser.StartElementHandler = start
     try:
         parser.Parse(body, True)
-    except (expat.ExpatError, Doctype, ValueError, KeyError, IndexError):
+    except (expat.ExpatError, DoctypeError, ValueError, KeyError, IndexError):
         return None
     by_day = groupby(sorted(days), key=lambda one: one[0])
     return {day: {"EUR": Decimal(1), **{one[1]: one[2] for one in ones}} for day, ones in by_day} or None
 
 
-READERS: Mapping[str, Callable[[bytes, Program], Read]] = {"json": from_json, "csv": from_csv, "ecb": from_ecb}
+READERS: Mapping[str, Callable[[bytes, Program], ParsedRates]] = {"json": from_json, "csv": from_csv, "ecb": from_ecb}

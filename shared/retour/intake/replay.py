@@ -4,12 +4,12 @@ import json
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from retour.domain.delivery import Channel, Delivery, Kind
+from retour.domain.delivery import Channel, Delivery, DeliveryKind
 from retour.domain.program import Program
-from retour.domain.times import text
+from retour.domain.times import format_instant
 from retour.intake.batch import ARRIVED, DONE, Batch
-from retour.intake.decision import decide
-from retour.intake.receive import receive
+from retour.intake.decision import carry_out_decision
+from retour.intake.ingest import ingest
 from retour.store.items import delivery_from
 
 if TYPE_CHECKING:
@@ -17,65 +17,65 @@ if TYPE_CHECKING:
     from retour.wiring import Hub
 
 
-def rebuild(hub: "Hub", key: str) -> Batch | None:
+def rebuild_delivery(hub: "Hub", key: str) -> Batch | None:
     """Take in again what an envelope kept: where only objects survived, the ledger is rebuilt from them, in order."""
     delivery = delivery_from(json.loads(hub.inbox.read(key)))
     deliveries = hub.deliveries(delivery.program)
-    if delivery.kind is Kind.PROGRAM:
+    if delivery.kind is DeliveryKind.PROGRAM:
         record_program(hub, delivery, hub.inbox.read(delivery.body_key), accepted=True)
         return None
-    if delivery.kind is Kind.DECISION:
-        return decide(hub, delivery, hub.inbox.read(delivery.body_key))
-    if delivery.kind is Kind.RATES:
-        from retour.intake.rates import take_rates
+    if delivery.kind is DeliveryKind.DECISION:
+        return carry_out_decision(hub, delivery, hub.inbox.read(delivery.body_key))
+    if delivery.kind is DeliveryKind.RATES:
+        from retour.intake.rates import ingest_rates
 
-        return take_rates(hub, delivery, hub.inbox.read(delivery.body_key))
-    from retour.intake.arrival import lying_there
+        return ingest_rates(hub, delivery, hub.inbox.read(delivery.body_key))
+    from retour.intake.uploads import complete_if_arrived
     from retour.operations.retention import restore_reading
 
     if restore_reading(hub, delivery):
         return None
     body: bytes | None
     try:
-        delivery = lying_there(hub, delivery)
+        delivery = complete_if_arrived(hub, delivery)
         body = hub.inbox.read(delivery.body_key)
     except KeyError:
         deliveries.put(delivery, None, ARRIVED, {})
         body = None
     if delivery.channel is Channel.SFTP:
-        from retour.intake.drop import recall
+        from retour.intake.sftp_uploads import remember_upload
 
-        recall(hub, delivery)
+        remember_upload(hub, delivery)
     if delivery.channel is Channel.PULL:
-        fetched(hub, delivery, body is not None)
+        remember_fetched(hub, delivery, body is not None)
     if body is None:
         return None
     if "corrects" in delivery.facts:
         from retour.files import corrected
-        from retour.intake.correction import link
+        from retour.intake.correction import link_correction
 
-        link(hub, delivery, [place for place, _ in corrected.read(BytesIO(body))])
-    batch = receive(hub, delivery, None if delivery.kind is Kind.FILE else body)
-    if delivery.kind is Kind.SALESFORCE and batch.results:
-        from retour.sync.salesforce import remember
+        link_correction(hub, delivery, [place for place, _ in corrected.parse_rows(BytesIO(body))])
+    batch = ingest(hub, delivery, None if delivery.kind is DeliveryKind.FILE else body)
+    if delivery.kind is DeliveryKind.SALESFORCE and batch.results:
+        from retour.sync.salesforce import save_delivered
 
         program = hub.program_of(delivery)
-        remember(hub, program, program.sources[delivery.source], body, batch.results)
+        save_delivered(hub, program, program.sources[delivery.source], body, batch.results)
     return batch
 
 
-def fetched(hub: "Hub", delivery: Delivery, stored: bool) -> None:
+def remember_fetched(hub: "Hub", delivery: Delivery, stored: bool) -> None:
     """Remember that a visit fetched this, or was about to, so that the next does not do it again under another id."""
     doc = {
         "delivery": delivery.id,
-        "received_at": text(delivery.received_at),
+        "received_at": format_instant(delivery.received_at),
         "name": delivery.name,
         "stored": stored,
     }
     hub.state(delivery.program, delivery.source).put(f"content#{delivery.sha256}", doc)
 
 
-LIST = "list"
+LIST_FACT = "list"
 """The fact that names the list which a delivery of a program's kind brings instead of a document."""
 
 
@@ -86,10 +86,10 @@ def record_program(
     told line by line. `accepted`: it was found right when it came, and is recorded again as it is."""
     from retour.setup import program_file
 
-    if LIST in delivery.facts:
+    if LIST_FACT in delivery.facts:
         return record_list(hub, delivery, body)
     text = body.decode("utf-8", "replace")
-    document = program_file.accepted(text) if accepted else program_file.read(text)
+    document = program_file.parse_recorded(text) if accepted else program_file.parse_program(text)
     if isinstance(document, list):
         return document
     hub.deliveries(delivery.program).put(delivery, body, DONE, {})
@@ -104,4 +104,6 @@ def record_list(hub: "Hub", delivery: Delivery, body: bytes) -> "tuple[Program, 
         return faults
     hub.deliveries(delivery.program).put(delivery, body, DONE, {})
     entries = [str(one) for one in found]
-    return hub.programs.put_list(delivery.program, delivery.facts[LIST], entries, delivery.received_at, delivery.id)
+    return hub.programs.put_list(
+        delivery.program, delivery.facts[LIST_FACT], entries, delivery.received_at, delivery.id
+    )

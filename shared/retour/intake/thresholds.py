@@ -21,39 +21,39 @@ from retour.domain.money import to_text
 from retour.domain.program import Program, Source
 from retour.domain.row import ABSENT, Row, Unreadable
 from retour.intake.preview import (
-    Moved,
-    moved_by_partner,
-    moved_heads,
+    PayoutChanges,
+    changed_heads,
     partner_documents,
+    payout_changes,
     payout_document,
     total_document,
 )
-from retour.normalise import Read
-from retour.posting.rows import take_rows
+from retour.normalise import Normalised
+from retour.posting.rows import post_rows
 from retour.store import outcomes
-from retour.store.rehearsal import Rehearsal
+from retour.store.dry_run_ledger import DryRunLedger
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
 
-JUDGED_FROM = 20
+ROWS_TO_JUDGE_MIN = 20
 """Rows from which on the meaning of amounts shows."""
 UNCHANGED_SHARE = Decimal("0.5")
 EXCEEDING_SHARE = Decimal("0.2")
-HIT_MOST = 5
-PARTNERS_TOLD = 500
+WORST_MAX = 5
+PARTNERS_REPORTED_MAX = 500
 """Of a dry run, those hit most: its report has room for so many."""
-LISTED = 2_000
+PREVIEW_ROWS_MAX = 2_000
 """Rows of which a preview is kept: a file in one piece has no more."""
-DIFFERS_TOLD = 100
-WEIGHED = ("THRESHOLD_EXCEEDED", "TOTALS_DOUBTFUL", "RETURNS_DOUBTFUL", "ROWS_ABSENT")
-EXCEEDING = {Code.AMOUNT_EXCEEDS_SALE, Code.QUANTITY_EXCEEDS_SOLD, Code.CLAMPED_TO_SALE, Code.ACTION_REVERSED}
+DIFFERENCES_REPORTED_MAX = 100
+THRESHOLD_CODES = ("THRESHOLD_EXCEEDED", "TOTALS_DOUBTFUL", "RETURNS_DOUBTFUL", "ROWS_ABSENT")
+EXCEEDS_SALE_CODES = {Code.AMOUNT_EXCEEDS_SALE, Code.QUANTITY_EXCEEDS_SOLD, Code.CLAMPED_TO_SALE, Code.ACTION_REVERSED}
 
-Reads = Sequence[tuple[Row | Unreadable, Read]]
+ReadRows = Sequence[tuple[Row | Unreadable, Normalised]]
 
 
 @dataclass(frozen=True, slots=True)
-class Excess:
+class ThresholdBreach:
     """What is above its limit, as its sentence tells it."""
 
     code: str
@@ -61,7 +61,7 @@ class Excess:
 
 
 @dataclass
-class Weight:
+class FileImpact:
     """What a file would come to, added up while its rows are rehearsed.
 
     `worst` are the actions that would lose most: id, partner, payout before and after.
@@ -74,30 +74,30 @@ class Weight:
     exceeding: int = 0
     taken_back: int = 0
     absent: int = 0
-    moved: Moved = field(default_factory=dict)
+    moved: PayoutChanges = field(default_factory=dict)
     worst: Sequence[Sequence[Any]] = ()
 
     @property
     def rows(self) -> int:
         return self.counts.total()
 
-    def add(self, reads: Reads, results: Sequence[Result], rehearsal: Rehearsal) -> None:
+    def add(self, reads: ReadRows, results: Sequence[Result], rehearsal: DryRunLedger) -> None:
         for (row, read), result in zip(reads, results, strict=True):
             self.absent += isinstance(row, Row) and row.layout == ABSENT
             self.counts[result.outcome.value] += 1
             if result.code:
                 self.codes[result.code] += 1
             if isinstance(read, Modification):
-                self.judge(read, result)
+                self.count_suspicious(read, result)
         lost = []
-        for old, new in moved_heads(rehearsal):
+        for old, new in changed_heads(rehearsal):
             self.taken_back += max(0, old.payout - new.payout)
             if old.payout > new.payout:
                 lost.append((old.action, old.standing.partner, old.payout, new.payout))
-        self.rank(lost)
-        self.move(moved_by_partner(rehearsal))
+        self.keep_worst(lost)
+        self.add_payout_changes(payout_changes(rehearsal))
 
-    def join(self, other: Mapping[str, Any]) -> None:
+    def merge_document(self, other: Mapping[str, Any]) -> None:
         """Add what another worker came to, by its document."""
         self.counts.update(other["counts"])
         self.codes.update(other["codes"])
@@ -106,21 +106,21 @@ class Weight:
         self.exceeding += other["exceeding"]
         self.taken_back += other["taken_back"]
         self.absent += other.get("absent", 0)
-        self.rank(other["worst"])
-        self.move(other["moved"])
+        self.keep_worst(other["worst"])
+        self.add_payout_changes(other["moved"])
 
     def document(self) -> dict[str, Any]:
         return {one.name: getattr(self, one.name) for one in fields(self)}
 
-    def rank(self, lost: Iterable[Sequence[Any]]) -> None:
-        self.worst = heapq.nlargest(HIT_MOST, [*self.worst, *lost], key=lambda one: (one[2] - one[3], one[0]))
+    def keep_worst(self, lost: Iterable[Sequence[Any]]) -> None:
+        self.worst = heapq.nlargest(WORST_MAX, [*self.worst, *lost], key=lambda one: (one[2] - one[3], one[0]))
 
-    def move(self, moved: Mapping[str, Sequence[int]]) -> None:
+    def add_payout_changes(self, moved: Mapping[str, Sequence[int]]) -> None:
         for partner, numbers in moved.items():
             before = self.moved.setdefault(partner, [0, 0, 0])
             self.moved[partner] = [a + b for a, b in zip(before, numbers, strict=True)]
 
-    def judge(self, read: Modification, result: Result) -> None:
+    def count_suspicious(self, read: Modification, result: Result) -> None:
         match read.change:
             case SetTotal() if read.subject is not None:
                 return  # told again it changes nothing, which is no sign of anything
@@ -129,53 +129,53 @@ class Weight:
                 self.unchanged_totals += result.outcome is Outcome.UNCHANGED
             case TakeBack():
                 self.verbs["take_back"] += 1
-                self.exceeding += result.code in EXCEEDING
+                self.exceeding += result.code in EXCEEDS_SALE_CODES
 
 
-def weigh(hub: "Hub", program: Program, reads: Reads) -> tuple[Weight, Sequence[Result]]:
+def simulate(hub: "Hub", program: Program, reads: ReadRows) -> tuple[FileImpact, Sequence[Result]]:
     """Rehearse rows among which are all of each order they name."""
     keys = {read.order_key for _, read in reads if isinstance(read, Modification) and read.order_key}
-    rehearsal = Rehearsal.ahead(hub.ledger(program), keys)
-    results = take_rows(rehearsal, program, reads, hub.now())
-    weight = Weight()
+    rehearsal = DryRunLedger.prefetched(hub.ledger(program), keys)
+    results = post_rows(rehearsal, program, reads, hub.now())
+    weight = FileImpact()
     weight.add(reads, results, rehearsal)
     return weight, results
 
 
-def excess_of(weight: Weight, source: Source, pending: int | None) -> Excess | None:
+def first_breach(impact: FileImpact, source: Source, pending: int | None) -> ThresholdBreach | None:
     """The first of a source's thresholds that a file exceeds; None: it may be recorded.
 
     Where no night is known on which anything was pending, there is nothing to take a share of.
     """
     limits = source.thresholds
-    bad = weight.counts[Outcome.REFUSED.value]
-    if "bad_rows" in limits and weight.rows and above(bad, weight.rows, limits["bad_rows"]):
-        return exceeded("bad_rows", bad, weight.rows, limits["bad_rows"])
+    bad = impact.counts[Outcome.REFUSED.value]
+    if "bad_rows" in limits and impact.rows and is_above(bad, impact.rows, limits["bad_rows"]):
+        return limit_breach("bad_rows", bad, impact.rows, limits["bad_rows"])
     limit = limits.get("pending_taken_back")
-    if limit and pending and above(weight.taken_back, pending, limit):
-        return exceeded("pending_taken_back", weight.taken_back, pending, limit)
-    doubt = doubt_of(weight) if limits.get("doubtful_meaning", True) else None
-    return doubt or (Excess("ROWS_ABSENT", {"count": str(weight.absent)}) if weight.absent else None)
+    if limit and pending and is_above(impact.taken_back, pending, limit):
+        return limit_breach("pending_taken_back", impact.taken_back, pending, limit)
+    doubt = suspicious_amounts(impact) if limits.get("doubtful_meaning", True) else None
+    return doubt or (ThresholdBreach("ROWS_ABSENT", {"count": str(impact.absent)}) if impact.absent else None)
 
 
-def doubt_of(weight: Weight) -> Excess | None:
+def suspicious_amounts(impact: FileImpact) -> ThresholdBreach | None:
     """Whether the amounts look as if they meant something else than was declared."""
-    totals, returns = weight.verbs["set_total"], weight.verbs["take_back"]
-    if totals >= JUDGED_FROM and weight.unchanged_totals > UNCHANGED_SHARE * totals:
-        details = {"share": percent(weight.unchanged_totals, totals), "limit": percent_text(UNCHANGED_SHARE)}
-        return Excess("TOTALS_DOUBTFUL", details)
-    if returns >= JUDGED_FROM and weight.exceeding > EXCEEDING_SHARE * returns:
-        details = {"share": percent(weight.exceeding, returns), "limit": percent_text(EXCEEDING_SHARE)}
-        return Excess("RETURNS_DOUBTFUL", details)
+    totals, returns = impact.verbs["set_total"], impact.verbs["take_back"]
+    if totals >= ROWS_TO_JUDGE_MIN and impact.unchanged_totals > UNCHANGED_SHARE * totals:
+        details = {"share": percent(impact.unchanged_totals, totals), "limit": percent_text(UNCHANGED_SHARE)}
+        return ThresholdBreach("TOTALS_DOUBTFUL", details)
+    if returns >= ROWS_TO_JUDGE_MIN and impact.exceeding > EXCEEDING_SHARE * returns:
+        details = {"share": percent(impact.exceeding, returns), "limit": percent_text(EXCEEDING_SHARE)}
+        return ThresholdBreach("RETURNS_DOUBTFUL", details)
     return None
 
 
-def above(part: int, whole: int, limit: str) -> bool:
+def is_above(part: int, whole: int, limit: str) -> bool:
     return part * 100 > Decimal(limit.removesuffix("%")) * whole
 
 
-def exceeded(what: str, part: int, whole: int, limit: str) -> Excess:
-    return Excess("THRESHOLD_EXCEEDED", {"threshold": what, "value": percent(part, whole), "limit": limit})
+def limit_breach(what: str, part: int, whole: int, limit: str) -> ThresholdBreach:
+    return ThresholdBreach("THRESHOLD_EXCEEDED", {"threshold": what, "value": percent(part, whole), "limit": limit})
 
 
 def percent(part: int, whole: int) -> str:
@@ -186,30 +186,30 @@ def percent_text(share: Decimal) -> str:
     return f"{share * 100:.1f}".removesuffix(".0") + "%"
 
 
-def preview_of(weight: Weight, program: Program) -> dict[str, Any]:
+def held_preview(impact: FileImpact, program: Program) -> dict[str, Any]:
     """What a held file would come to, short enough for its header: the partners are those hit most."""
-    hit = sorted(weight.moved.items(), key=lambda one: (one[1][1] - one[1][0], one[0]))[:HIT_MOST]
+    hit = sorted(impact.moved.items(), key=lambda one: (one[1][1] - one[1][0], one[0]))[:WORST_MAX]
     return {
-        "counts": dict(weight.counts),
-        "codes": dict(weight.codes.most_common(20)),
-        "total": total_document(weight.moved, program),
+        "counts": dict(impact.counts),
+        "codes": dict(impact.codes.most_common(20)),
+        "total": total_document(impact.moved, program),
         "partners": partner_documents(dict(hit), program),
-        "worst": worst_documents(weight, program),
+        "worst": worst_action_documents(impact, program),
     }
 
 
-def dry_run_of(weight: Weight, program: Program, excess: Excess | None) -> dict[str, Any]:
+def dry_run_report(impact: FileImpact, program: Program, breach: ThresholdBreach | None) -> dict[str, Any]:
     """What a dry run came to, partner by partner, and what would hold the file if it were sent."""
-    hit = sorted(weight.moved.items(), key=lambda one: (one[1][1] - one[1][0], one[0]))[:PARTNERS_TOLD]
+    hit = sorted(impact.moved.items(), key=lambda one: (one[1][1] - one[1][0], one[0]))[:PARTNERS_REPORTED_MAX]
     return {
         "partners": partner_documents(dict(hit), program),
-        "total": total_document(weight.moved, program),
-        "worst": worst_documents(weight, program),
-        "warnings": [{"code": one.code, "details": dict(one.details)} for one in (excess,) if one is not None],
+        "total": total_document(impact.moved, program),
+        "worst": worst_action_documents(impact, program),
+        "warnings": [{"code": one.code, "details": dict(one.details)} for one in (breach,) if one is not None],
     }
 
 
-def worst_documents(weight: Weight, program: Program) -> list[dict[str, Any]]:
+def worst_action_documents(impact: FileImpact, program: Program) -> list[dict[str, Any]]:
     return [
         {
             "action_id": action,
@@ -217,24 +217,24 @@ def worst_documents(weight: Weight, program: Program) -> list[dict[str, Any]]:
             "currency": program.currency,
             "payout": payout_document(before, after, program.currency),
         }
-        for action, partner, before, after in weight.worst
+        for action, partner, before, after in impact.worst
     ]
 
 
-def hit_most(weight: Weight, program: Program) -> str:
+def worst_partners_text(impact: FileImpact, program: Program) -> str:
     """`nordlicht -12.00 EUR` and so on, for a sentence."""
     unit = program.currency
-    hit = sorted((after - before, partner) for partner, (before, after, _) in weight.moved.items())[:HIT_MOST]
+    hit = sorted((after - before, partner) for partner, (before, after, _) in impact.moved.items())[:WORST_MAX]
     return ", ".join(f"{partner} {to_text(moved, unit)} {unit}" for moved, partner in hit) or "–"
 
 
-def examine(hub: "Hub", program: Program, source: Source, weight: Weight) -> Excess | None:
+def check_thresholds(hub: "Hub", program: Program, source: Source, impact: FileImpact) -> ThresholdBreach | None:
     """What of the thresholds of its source a file exceeds; what is pending is counted now if it never was."""
     if "pending_taken_back" in source.thresholds and pending_of(hub, program) is None:
         from retour.schedule.rollup import roll_up
 
         roll_up(hub, program)
-    return judged(hub, program, source, weight)
+    return threshold_breach(hub, program, source, impact)
 
 
 def pending_of(hub: "Hub", program: Program) -> int | None:
@@ -244,48 +244,50 @@ def pending_of(hub: "Hub", program: Program) -> int | None:
     return pending_payout(hub, program)
 
 
-def judged(hub: "Hub", program: Program, source: Source, weight: Weight) -> Excess | None:
+def threshold_breach(hub: "Hub", program: Program, source: Source, impact: FileImpact) -> ThresholdBreach | None:
     """What a person should look at first, by the thresholds of the source; without any, whether its amounts mean what
     they should."""
     pending = None
     if "pending_taken_back" in source.thresholds:
         pending = pending_of(hub, program)
-    excess = excess_of(weight, source, pending)
+    excess = first_breach(impact, source, pending)
     if excess is not None:
-        excess = Excess(excess.code, {**excess.details, "partners": hit_most(weight, program)})
+        excess = ThresholdBreach(excess.code, {**excess.details, "partners": worst_partners_text(impact, program)})
     return excess
 
 
 # What a release came to, against what was shown
 
 
-def keep(hub: "Hub", delivery: Delivery, weight: Weight, first: Iterable[Result]) -> None:
-    lines = [json.dumps(outcomes.document(result), ensure_ascii=False) for result in islice(first, LISTED)]
-    counts = json.dumps(dict(weight.counts))
-    hub.inbox.put(kept_at(delivery), "\n".join([counts, *lines]).encode("utf-8", "surrogatepass"))
+def save_preview(hub: "Hub", delivery: Delivery, impact: FileImpact, first: Iterable[Result]) -> None:
+    lines = [
+        json.dumps(outcomes.result_document(result), ensure_ascii=False) for result in islice(first, PREVIEW_ROWS_MAX)
+    ]
+    counts = json.dumps(dict(impact.counts))
+    hub.inbox.put(preview_key(delivery), "\n".join([counts, *lines]).encode("utf-8", "surrogatepass"))
 
 
-def compared(hub: "Hub", delivery: Delivery, results: Iterable[Result]) -> dict[str, Any]:
+def preview_differences(hub: "Hub", delivery: Delivery, results: Iterable[Result]) -> dict[str, Any]:
     """What of a released file came out otherwise than it was shown when it was held; nothing where nothing was shown.
 
     Of a large file its first rows were shown, and are looked at.
     """
-    if delivery.held not in WEIGHED:
+    if delivery.held not in THRESHOLD_CODES:
         return {}
     try:
-        kept = hub.inbox.read(kept_at(delivery)).decode("utf-8", "surrogatepass").split("\n")
+        kept = hub.inbox.read(preview_key(delivery)).decode("utf-8", "surrogatepass").split("\n")
     except KeyError:
         return {}
     shown = {result.place: result for result in map(outcomes.result_from, map(json.loads, kept[1:]))}
     found = []
     for now in islice(results, len(shown)):
         then = shown.get(now.place)
-        if then is not None and word(then) != word(now):
-            found.append({"record": now.place, "shown": word(then), "now": word(now)})
-    return {"differs": found[:DIFFERS_TOLD], "differing": len(found)}
+        if then is not None and comparable_outcome(then) != comparable_outcome(now):
+            found.append({"record": now.place, "shown": comparable_outcome(then), "now": comparable_outcome(now)})
+    return {"differs": found[:DIFFERENCES_REPORTED_MAX], "differing": len(found)}
 
 
-def word(result: Result) -> dict[str, str]:
+def comparable_outcome(result: Result) -> dict[str, str]:
     effect = result.effect
     return {
         "outcome": result.outcome.value,
@@ -294,5 +296,5 @@ def word(result: Result) -> dict[str, str]:
     }
 
 
-def kept_at(delivery: Delivery) -> str:
-    return f"{outcomes.folder(delivery)}preview.jsonl"
+def preview_key(delivery: Delivery) -> str:
+    return f"{outcomes.results_folder(delivery)}preview.jsonl"

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from retour.domain.contracts.lock import LockRule
+from retour.domain.contracts.lock_terms import lock_methods_in, lock_schema
 from retour.domain.contracts.lock_terms import lock_of as lock_of_body
-from retour.domain.contracts.lock_terms import lock_schema, ways_of
-from retour.domain.funding.figures import lock_of, pays_of
-from retour.domain.funding.schedule import MONTH_DAY_MAX, AfterStatement, NextDay, PayRule, Policy, Returns
+from retour.domain.funding.figures import parse_lock, parse_pay_rule
+from retour.domain.funding.schedule import MONTH_DAY_MAX, AfterStatement, NextDay, PayRule, Policy, ReturnWindow
 
 RETURNS = ("window_days", "lag_days", "cadence_days", "skew_days")
 FIGURES = ("lock", *RETURNS, "statement_day", "paid")
@@ -46,7 +46,7 @@ def lock(said: Mapping[str, Any], known: Policy | None) -> LockRule | FigureFaul
     if value is None:
         return known.lock if known else FigureFault("lock", "", "needed")
     if isinstance(value, str):
-        return lock_of(value) or FigureFault("lock", value, "lock")
+        return parse_lock(value) or FigureFault("lock", value, "lock")
     if isinstance(value, Mapping) and is_lock(value):
         return lock_of_body(value)
     return FigureFault("lock", str(value), "lock")
@@ -56,13 +56,13 @@ def is_lock(body: Mapping[str, Any]) -> bool:
     """Whether it is a lock as contracts write it, without conditions."""
     from jsonschema import Draft202012Validator
 
-    ways = ways_of(body)
+    ways = lock_methods_in(body)
     if len(ways) != 1 or set(body) - set(ways[0].keys):
         return False
     return Draft202012Validator(lock_schema()).is_valid(dict(body))
 
 
-def returns(said: Mapping[str, Any], known: Policy | None) -> Returns | FigureFault:
+def returns(said: Mapping[str, Any], known: Policy | None) -> ReturnWindow | FigureFault:
     found = {}
     for name in RETURNS:
         if name in said:
@@ -72,7 +72,7 @@ def returns(said: Mapping[str, Any], known: Policy | None) -> Returns | FigureFa
             found[name] = days
     if known:
         return replace(known.returns, **found)
-    return Returns(**found) if "window_days" in found else FigureFault("window_days", "", "needed")
+    return ReturnWindow(**found) if "window_days" in found else FigureFault("window_days", "", "needed")
 
 
 def statement_day(said: Mapping[str, Any], known: Policy | None) -> int | FigureFault | None:
@@ -88,7 +88,7 @@ def pays(said: Mapping[str, Any], known: Policy | None) -> PayRule | FigureFault
     value = said.get("paid")
     if value is None:
         return known.pays if known else AfterStatement() if "statement_day" in said else NextDay()
-    return (pays_of(value) if isinstance(value, str) else None) or FigureFault("paid", str(value), "paid")
+    return (parse_pay_rule(value) if isinstance(value, str) else None) or FigureFault("paid", str(value), "paid")
 
 
 def whole(value: Any) -> int | None:

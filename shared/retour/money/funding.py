@@ -6,20 +6,20 @@ from datetime import date
 from typing import Any
 
 from retour.domain.contracts.lock_terms import lock_of
-from retour.domain.funding.billing import groups_for, groups_of
-from retour.domain.funding.figures import lock_text, pays_text
+from retour.domain.funding.billing import groups_for, parse_groups
+from retour.domain.funding.figures import lock_text, pay_rule_text
 from retour.domain.funding.proof import (
     CYCLE_DATES,
-    Break,
     Fix,
     Proof,
     Verdict,
-    breaks,
+    Weakness,
     prove,
     smallest_fix,
-    worst,
+    weaknesses,
+    worst_timeline,
 )
-from retour.domain.funding.schedule import Course, Policy, Returns
+from retour.domain.funding.schedule import Policy, ReturnWindow, Timeline
 from retour.sentences import sentence
 
 Document = dict[str, Any]
@@ -45,10 +45,10 @@ class Checked:
 
     place: Place
     proof: Proof
-    worst: Course
+    worst: Timeline
     fix: Fix | None
     with_slack: Fix | None
-    breaks: tuple[Break, ...]
+    breaks: tuple[Weakness, ...]
 
     @property
     def verdict(self) -> Verdict:
@@ -64,28 +64,28 @@ def checked(policy: Policy, today: date, place: Place | None = None) -> Checked:
     return Checked(
         place=place or Place(),
         proof=prove(policy),
-        worst=worst(policy, today),
+        worst=worst_timeline(policy, today),
         fix=smallest_fix(policy),
         with_slack=smallest_fix(policy, slack=1),
-        breaks=tuple(breaks(policy)),
+        breaks=tuple(weaknesses(policy)),
     )
 
 
 # What a program document says
 
 
-def returns_of(document: Mapping[str, Any], event_type: str) -> Returns | None:
+def returns_of(document: Mapping[str, Any], event_type: str) -> ReturnWindow | None:
     """None: the event type does not say for how long its returns can be reported."""
     said = (document["event_types"].get(event_type) or {}).get("returns")
-    return Returns(**said) if said else None
+    return ReturnWindow(**said) if said else None
 
 
 def policies(
-    document: Mapping[str, Any], contract: str | None = None, returns: Returns | None = None
+    document: Mapping[str, Any], contract: str | None = None, returns: ReturnWindow | None = None
 ) -> Iterator[tuple[Place, Policy]]:
     """Of every contract of a valid document, or of one, whose event type says for how long returns can be reported;
     `returns` holds in place of what it says."""
-    groups = groups_of(document)
+    groups = parse_groups(document)
     for name, body in document["contracts"].items():
         event_type = body["event_type"]
         known = returns or returns_of(document, event_type)
@@ -99,7 +99,7 @@ def policies(
 
 
 def checks(
-    document: Mapping[str, Any], today: date, contract: str | None = None, returns: Returns | None = None
+    document: Mapping[str, Any], today: date, contract: str | None = None, returns: ReturnWindow | None = None
 ) -> list[Checked]:
     """The gravest first."""
     different: dict[tuple[str, Policy], Place] = {}
@@ -153,7 +153,7 @@ def check_document(one: Checked, language: str) -> Document:
     }
 
 
-def course_document(one: Course) -> Document:
+def course_document(one: Timeline) -> Document:
     return {
         "event_date": one.event.isoformat(),
         "last_change": one.last_change.isoformat(),
@@ -172,7 +172,7 @@ def policy_document(policy: Policy) -> Document:
         "cadence_days": returns.cadence_days,
         "skew_days": returns.skew_days,
         "statement_day": policy.statement_day,
-        "paid": pays_text(policy.pays),
+        "paid": pay_rule_text(policy.pays),
     }
 
 
@@ -189,7 +189,7 @@ def fix_figures(fix: Fix) -> Document:
     return {
         "lock": lock_text(fix.policy.lock),
         "statement_day": fix.policy.statement_day,
-        "paid": pays_text(fix.policy.pays),
+        "paid": pay_rule_text(fix.policy.pays),
         "days_later": fix.days,
         "verdict": fix.verdict.value,
     }

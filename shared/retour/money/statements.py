@@ -27,9 +27,9 @@ from retour.domain.funding.statements import (
     statement,
 )
 from retour.domain.program import Program
-from retour.domain.times import instant, text
+from retour.domain.times import format_instant, parse_instant
 from retour.store import bulk
-from retour.store.items import NEVER
+from retour.store.items import NO_LOCK_DAY
 from retour.store.ledger import TableLedger
 from retour.store.rollups import RollUps
 from retour.store.statements import Statements
@@ -61,7 +61,7 @@ def statements_of(hub: "Hub", program: Program) -> Statements:
 
 def billing(hub: "Hub", program: Program, draft: Mapping[str, Any] | None = None) -> Billing:
     """What the versions of a program say; `draft`: as if that document were applied now."""
-    versions = [(instant(one.recorded_at), one.document) for one in reversed(hub.programs.versions(program.id))]
+    versions = [(parse_instant(one.recorded_at), one.document) for one in reversed(hub.programs.versions(program.id))]
     if draft is not None:
         versions.append((hub.now(), draft))
     return billing_of(versions, program.time_zone)
@@ -103,7 +103,7 @@ def is_final(hub: "Hub", program: Program, until: datetime) -> bool:
     for partition in ledger.lock_partitions(until.date().isoformat()):
         due = ledger.due(partition, until)
         while some := list(islice(due, DUE_AT_ONCE)):
-            listed = bulk.listed(ledger, [(one.order_key, one.action) for one in some])
+            listed = bulk.load_listed_actions(ledger, [(one.order_key, one.action) for one in some])
             if any(one.action.reported_at <= until for one in listed):
                 return False
     return True
@@ -119,7 +119,7 @@ class Run:
 
     def go_on(self, progress: Document, has_time: Callable[[], bool]) -> bool:
         """As far as the time allows; whether the run is ended."""
-        begun = self.kept.begin(self.name, {"at": text(self.hub.now())})
+        begun = self.kept.begin(self.name, {"at": format_instant(self.hub.now())})
         if not self.draft(has_time):
             return False
         return self.number(progress, begun["at"], has_time)
@@ -177,7 +177,7 @@ def partner_months(ledger: TableLedger) -> Iterator[tuple[str, dict[str, datetim
         (partner, month, at) for (month, _, partner), at in ((n.partition("#"), at) for n, at in marks.items())
     )
     for partner, found in groupby(named, key=lambda mark: mark[0]):
-        yield partner, {month: instant(at) for _, month, at in found}
+        yield partner, {month: parse_instant(at) for _, month, at in found}
 
 
 def moving(months: Mapping[str, datetime], since: datetime) -> list[str]:
@@ -190,7 +190,7 @@ def final_payouts(ledger: TableLedger, partner: str, months: list[str]) -> Itera
     for month in months:
         places = ((key, action) for key, action, _ in ledger.heads_by_partner(partner, month, at_once=AT_ONCE))
         for some in bulk.batched(places, AT_ONCE):
-            for one in bulk.listed(ledger, some):
+            for one in bulk.load_listed_actions(ledger, some):
                 if one.is_final and one.partner == partner:
                     yield payout_of(one, contract(ledger, one.contract))
 
@@ -202,7 +202,7 @@ def contract(ledger: TableLedger, number: int) -> Contract:
     return ledger.contracts[number - 1]
 
 
-def payout_of(one: bulk.Listed, terms: Contract) -> Payout:
+def payout_of(one: bulk.ListedAction, terms: Contract) -> Payout:
     action = one.action
     assert one.locks_at is not None
     return Payout(
@@ -230,8 +230,8 @@ def head_document(made: Statement) -> Document:
         "group": made.group,
         "partner": made.partner,
         "day": made.day.isoformat(),
-        "since": text(made.since),
-        "until": text(made.until),
+        "since": format_instant(made.since),
+        "until": format_instant(made.until),
         "currency": made.currency,
         "total": made.total,
         "actions": len(made.lines),
@@ -241,7 +241,7 @@ def head_document(made: Statement) -> Document:
 
 def line_of(one: Payout) -> Line:
     """What is read for years: add at the end, never change a place."""
-    times = (text(one.event_time), text(one.locks_at), text(one.reported_at))
+    times = (format_instant(one.event_time), format_instant(one.locks_at), format_instant(one.reported_at))
     return [one.action, one.order_id, one.event_type, one.contract, *times, one.amount, one.currency, str(one.rate),
             one.payout, int(one.is_reversed)]  # fmt: skip
 
@@ -254,9 +254,9 @@ def payout_from(line: Line, partner: str) -> Payout:
         event_type=event_type,
         contract=terms,
         partner=partner,
-        event_time=instant(event_time),
-        locks_at=instant(locks_at),
-        reported_at=instant(reported_at),
+        event_time=parse_instant(event_time),
+        locks_at=parse_instant(locks_at),
+        reported_at=parse_instant(reported_at),
         amount=amount,
         currency=currency,
         rate=Decimal(rate),
@@ -302,10 +302,10 @@ def coming_payouts(
     for partner, months in partner_months(ledger):
         payouts = final_payouts(ledger, partner, moving(months, oldest))
         yield from ((one, "locked") for one in payouts if one.counts_at > oldest)
-    for day in ledger.lock_days(NEVER):
+    for day in ledger.lock_days(NO_LOCK_DAY):
         places = ((key, action) for key, action, _ in ledger.heads_by_lock(day, at_once=AT_ONCE))
         for some in bulk.batched(places, AT_ONCE):
-            for one in bulk.listed(ledger, some):
+            for one in bulk.load_listed_actions(ledger, some):
                 if one.locks_at is not None and not one.is_reversed:
                     state = "locked" if one.locks_at <= now else "approved" if one.is_approved else "pending"
                     yield payout_of(one, contract(ledger, one.contract)), state

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from retour.domain.actions.action import Action
-from retour.domain.actions.order import RULES, Head, Order
-from retour.domain.actions.replay import fold_anew
+from retour.domain.actions.order import RULES_VERSION, ActionHead, Order
+from retour.domain.actions.replay import refold_head
 from retour.domain.program import Program
-from retour.store.bulk import batched, listed
+from retour.store.bulk import batched, load_listed_actions
 from retour.store.ledger import TableLedger
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 DATELESS = "9999-12-31"
 AT_ONCE = 100
-SEEN = "operations.refold"
+STATE_SOURCE = "operations.refold"
 """Under what is kept that there is nothing more to do; no source of a merchant can be called so."""
 
 
@@ -26,8 +26,8 @@ class Difference:
 
     order: Order
     action: Action
-    booked: Head
-    anew: Head
+    booked: ActionHead
+    anew: ActionHead
 
     @property
     def payout(self) -> int:
@@ -35,7 +35,7 @@ class Difference:
 
 
 @dataclass(slots=True)
-class Looked:
+class RefoldScan:
     """What was found on the way: `next` is where to go on, None at the end; `actions` were folded by older rules."""
 
     differences: list[Difference] = field(default_factory=list)
@@ -43,24 +43,24 @@ class Looked:
     next: str | None = None
 
 
-def differences(
+def find_differences(
     hub: "Hub", program: Program, has_time: Callable[[], bool], cursor: str = "", most: int = 1_000
-) -> Looked:
+) -> RefoldScan:
     """The open actions whose standing today's rules would change, from a place on, while there is time.
 
     What is final or locked is left out: it shows what was booked, for good.
     """
-    ledger, looked, now = hub.ledger(program), Looked(), hub.now()
-    for some in batched(places(ledger, now.date().isoformat(), cursor), AT_ONCE):
-        rules = [place for place, one in zip(some, heads_of(ledger, some), strict=True) if one < RULES]
+    ledger, looked, now = hub.ledger(program), RefoldScan(), hub.now()
+    for some in batched(open_places(ledger, now.date().isoformat(), cursor), AT_ONCE):
+        rules = [place for place, one in zip(some, rules_of_heads(ledger, some), strict=True) if one < RULES_VERSION]
         for order_key, action_id in dict.fromkeys((key, action) for key, action, _ in rules):
             order = ledger.order(order_key)
             action, head = order.action(action_id), order.heads.get(action_id)
-            if action is None or head is None or head.final is not None or head.locked(now):
+            if action is None or head is None or head.final is not None or head.is_locked(now):
                 continue
             looked.actions += 1
-            found = Difference(order, action, head, fold_anew(order, action, head, ledger.contracts))
-            if differs(found):
+            found = Difference(order, action, head, refold_head(order, action, head, ledger.contracts))
+            if is_visible_difference(found):
                 looked.differences.append(found)
         if not has_time() or len(looked.differences) >= most:
             looked.next = some[-1][2]
@@ -68,29 +68,29 @@ def differences(
     return looked
 
 
-def is_done_with(hub: "Hub", program: Program, looked: Looked | None = None) -> bool:
+def has_nothing_to_refold(hub: "Hub", program: Program, scan: RefoldScan | None = None) -> bool:
     """Whether no open action of a program is of older rules any more: seen once it stays so, since all are written by
     today's. What was `looked` at from the beginning is remembered where that is so."""
-    state, key = hub.state(program.id, SEEN), f"rules#{RULES}"
-    if looked is None:
+    state, key = hub.state(program.id, STATE_SOURCE), f"rules#{RULES_VERSION}"
+    if scan is None:
         return state.get(key) is not None
-    if looked.next is None and not looked.actions:
+    if scan.next is None and not scan.actions:
         state.put(key, {"none": True})
         return True
     return False
 
 
-def differs(found: Difference) -> bool:
+def is_visible_difference(found: Difference) -> bool:
     """Whether anything that a person can see would be another."""
 
-    def seen(head: Head) -> tuple[object, ...]:
+    def seen(head: ActionHead) -> tuple[object, ...]:
         standing = head.standing
         return standing.rests, standing.is_reversed, standing.approved, head.locks_at, head.payout
 
     return seen(found.booked) != seen(found.anew)
 
 
-def places(ledger: TableLedger, today: str, cursor: str) -> Iterator[tuple[str, str, str]]:
+def open_places(ledger: TableLedger, today: str, cursor: str) -> Iterator[tuple[str, str, str]]:
     """(order key, action id, place) of what may still be open, by lock, beyond a place."""
     days, _, after = cursor.partition("|")
     for day in ledger.lock_days(DATELESS):
@@ -101,7 +101,10 @@ def places(ledger: TableLedger, today: str, cursor: str) -> Iterator[tuple[str, 
             yield key, action, f"{day.name}|{sort}"
 
 
-def heads_of(ledger: TableLedger, some: list[tuple[str, str, str]]) -> list[int]:
+def rules_of_heads(ledger: TableLedger, some: list[tuple[str, str, str]]) -> list[int]:
     """The number of the rules that each action was folded by; today's for what is not there any more."""
-    found = {(one.action.order_key, one.action.id): one.rules for one in listed(ledger, [one[:2] for one in some])}
-    return [found.get((key, action), RULES) for key, action, _ in some]
+    found = {
+        (one.action.order_key, one.action.id): one.rules
+        for one in load_listed_actions(ledger, [one[:2] for one in some])
+    }
+    return [found.get((key, action), RULES_VERSION) for key, action, _ in some]

@@ -12,80 +12,80 @@ from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from retour.api.reading import REPORTED, Reader
+from retour.api.ledger_reader import REPORTED_KEY, LedgerReader
 from retour.domain.actions.action import Action
 from retour.domain.actions.modification import Modification
-from retour.domain.delivery import WITHOUT_RECORDS, Channel, Delivery, Kind
+from retour.domain.delivery import KINDS_WITHOUT_RECORDS, Channel, Delivery, DeliveryKind
 from retour.domain.program import Program
 from retour.intake.batch import DONE, IGNORED, REFUSED
 from retour.store import outcomes
-from retour.store.deliveries import Header
+from retour.store.deliveries import DeliveryHeader
 from retour.store.items import action_from, action_item, modification_from, modification_item
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
 
 READINGS = "readings/"
-UNTIL, OPEN = "raw-until", "raw-open"
+UNTIL_NOTE, OPEN_NOTE = "raw-until", "raw-open"
 """The notes of a program: up to which day its bodies have ended, and which deliveries of those days were open."""
-LEFT_MOST = 1_000
-ROWS_TOGETHER = 1_000
+OPEN_NOTED_MAX = 1_000
+RESULTS_AT_ONCE = 1_000
 """Results read with one memory of orders."""
 DAY = timedelta(days=1)
 FINISHED = (DONE, REFUSED, IGNORED, "undone")
-FORMAT = 1
+READING_FORMAT = 1
 """Of a reading."""
 
 log = logging.getLogger(__name__)
 
 
-def end_bodies(hub: "Hub", program: Program, has_time: Callable[[], bool] = lambda: True) -> int:
+def delete_expired_bodies(hub: "Hub", program: Program, has_time: Callable[[], bool] = lambda: True) -> int:
     """End the bodies that were received more than `raw_days` ago, day by day; how many that were.
 
     What is still open keeps its body until it is finished: it is looked at again with each day that follows.
     """
     note = hub.state(program.id, "")
     last = (hub.now() - timedelta(days=program.raw_days) - DAY).date()
-    kept = note.get(UNTIL)
+    kept = note.get(UNTIL_NOTE)
     done = date.fromisoformat(kept["day"]) if kept else hub.programs.first_recorded_at(program.id).date() - DAY
     if done >= last:
         return 0
-    end_left_over(hub, program)
+    delete_leftovers(hub, program)
     deliveries, ended = hub.deliveries(program.id), 0
     still_open = []
-    for delivery_id in (note.get(OPEN) or {}).get("ids", ()):
+    for delivery_id in (note.get(OPEN_NOTE) or {}).get("ids", ()):
         header = deliveries.get(delivery_id)
         if header is not None and header.state not in FINISHED:
             still_open.append(delivery_id)
         elif header is not None:
-            ended += end_body(hub, program, header)
+            ended += delete_body(hub, program, header)
     while done < last:
         done += DAY
         for header in deliveries.between(f"{done:%Y%m%d}T", f"{done:%Y%m%d}U"):
             if header.state in FINISHED:
-                ended += end_body(hub, program, header)
-            elif header.delivery.kind not in WITHOUT_RECORDS and len(still_open) < LEFT_MOST:
+                ended += delete_body(hub, program, header)
+            elif header.delivery.kind not in KINDS_WITHOUT_RECORDS and len(still_open) < OPEN_NOTED_MAX:
                 still_open.append(header.delivery.id)
-        note.put(OPEN, {"ids": still_open})
-        note.put(UNTIL, {"day": done.isoformat()})
+        note.put(OPEN_NOTE, {"ids": still_open})
+        note.put(UNTIL_NOTE, {"day": done.isoformat()})
         if not has_time():
             break
     return ended
 
 
-def end_body(hub: "Hub", program: Program, header: Header) -> bool:
+def delete_body(hub: "Hub", program: Program, header: DeliveryHeader) -> bool:
     """End one body in all its versions, and the refused rows that were given back; whether there was any."""
     delivery = header.delivery
-    if delivery.kind in WITHOUT_RECORDS or delivery.facts.get("kept") == "names" or header.is_gone:
+    if delivery.kind in KINDS_WITHOUT_RECORDS or delivery.facts.get("kept") == "names" or header.is_gone:
         return False
-    if delivery.kind is Kind.ACTIONS:
+    if delivery.kind is DeliveryKind.ACTIONS:
         # Of a call with actions nothing else says which they were.
-        reader = Reader(program, hub.ledger(program), hub.deliveries(program.id), hub.now())
+        reader = LedgerReader(program, hub.ledger(program), hub.deliveries(program.id), hub.now())
         reported = [[one.place, one.outcome, one.code, one.order, one.action] for one in reader.results(header)]
-        header = replace(header, report={**header.report, REPORTED: reported})
+        header = replace(header, report={**header.report, REPORTED_KEY: reported})
     if hub.settings.is_local:
-        put_reading(hub, program, header)
-    places = [delivery.body_key, f"{outcomes.folder(delivery)}rejected"]
+        save_reading(hub, program, header)
+    places = [delivery.body_key, f"{outcomes.results_folder(delivery)}rejected"]
     for key in filter(None, places):
         for version in list(hub.inbox.versions(key)):
             if version.key == key:
@@ -93,11 +93,11 @@ def end_body(hub: "Hub", program: Program, header: Header) -> bool:
     key, at, uploaded = delivery.identity.rpartition("@")
     if delivery.channel is Channel.SFTP and at and key.startswith(f"sftp/{program.id}/"):
         hub.inbox.remove(key, uploaded)  # As it was uploaded; it may be kept there.
-    hub.deliveries(program.id).end_body(delivery, header.report)
+    hub.deliveries(program.id).mark_body_deleted(delivery, header.report)
     return True
 
 
-def end_left_over(hub: "Hub", program: Program) -> None:
+def delete_leftovers(hub: "Hub", program: Program) -> None:
     """What lies in the places of arrival, by the real clock, longer than any body may; not what is still to be read."""
     needed = {one.body_key for one in hub.deliveries(program.id).open()}
     longest = timedelta(days=program.raw_days) + DAY
@@ -114,10 +114,10 @@ def reading_key(delivery: Delivery) -> str:
     return f"{READINGS}{delivery.program}/{delivery.id}.jsonl"
 
 
-def put_reading(hub: "Hub", program: Program, header: Header) -> None:
+def save_reading(hub: "Hub", program: Program, header: DeliveryHeader) -> None:
     """Keep what a delivery brought into the ledger, a line each; the first says what became of the delivery."""
-    first = {"format": FORMAT, "state": header.state, "report": dict(header.report)}
-    lines = (json.dumps(one, ensure_ascii=False) for one in items_of(hub, program, header))
+    first = {"format": READING_FORMAT, "state": header.state, "report": dict(header.report)}
+    lines = (json.dumps(one, ensure_ascii=False) for one in reading_items(hub, program, header))
 
     def pieces() -> Iterator[bytes]:
         yield json.dumps(first, ensure_ascii=False).encode("utf-8", "surrogatepass")
@@ -131,12 +131,12 @@ def put_reading(hub: "Hub", program: Program, header: Header) -> None:
         hub.inbox.remove(key, version)
 
 
-def items_of(hub: "Hub", program: Program, header: Header) -> Iterator[Mapping[str, Any]]:
+def reading_items(hub: "Hub", program: Program, header: DeliveryHeader) -> Iterator[Mapping[str, Any]]:
     """The actions and records that a delivery was the first to bring, each as the table holds it."""
     ledger, deliveries, skip = hub.ledger(program), hub.deliveries(program.id), 0
     while True:
-        reader = Reader(program, ledger, deliveries, hub.now())
-        results = list(islice(reader.results(header, skip), ROWS_TOGETHER))
+        reader = LedgerReader(program, ledger, deliveries, hub.now())
+        results = list(islice(reader.results(header, skip), RESULTS_AT_ONCE))
         for result in results:
             acted = reader.action(result.action) if result.action and not result.modification else None
             if acted is not None and acted[1].delivery == header.delivery.id:
@@ -144,16 +144,16 @@ def items_of(hub: "Hub", program: Program, header: Header) -> Iterator[Mapping[s
             found = reader.modification(result.modification) if result.modification else None
             if found is not None and found[1].provenance.delivery == header.delivery.id:
                 yield {"record": modification_item(found[1])}
-        if len(results) < ROWS_TOGETHER:
+        if len(results) < RESULTS_AT_ONCE:
             return
         skip += len(results)
 
 
 def restore_reading(hub: "Hub", delivery: Delivery) -> bool:
     """Take in again what was read from a body that has ended; False where nothing was kept of it."""
-    from retour.intake import names
+    from retour.intake import order_names
     from retour.intake.actions import report_action
-    from retour.posting.rows import take_orders
+    from retour.posting.rows import post_orders
     from retour.posting.waiting import remind_waiting
 
     try:
@@ -165,7 +165,7 @@ def restore_reading(hub: "Hub", delivery: Delivery) -> bool:
     ledger = hub.ledger(program)
     deliveries = hub.deliveries(program.id)
     deliveries.put(delivery, None, DONE, first["report"])
-    deliveries.end_body(delivery, first["report"])
+    deliveries.mark_body_deleted(delivery, first["report"])
     if first["state"] != DONE:
         deliveries.close(delivery, first["report"], first["state"])
     actions: list[Action] = [action_from(one["action"]) for one in items if "action" in one]
@@ -177,9 +177,9 @@ def restore_reading(hub: "Hub", delivery: Delivery) -> bool:
         # An attempt is made again where the first one was refused again.
         orders.setdefault(record.home, []).append(replace(record, attempt=""))
     for key, asked in orders.items():
-        [results] = take_orders(ledger, program, {key: asked}, hub.now())
+        [results] = post_orders(ledger, program, {key: asked}, hub.now())
         remind_waiting(hub, program, delivery, results)
-    names.link_rows(hub, program, delivery, records)
+    order_names.link_record_names(hub, program, delivery, records)
     return True
 
 
@@ -195,40 +195,40 @@ def forget_order(hub: "Hub", program: Program, order_key: str) -> int:
     for delivery_id in sorted(brought):
         header = deliveries.get(delivery_id)
         if header is not None and header.is_gone and hub.settings.is_local:
-            put_reading(hub, program, header)
+            save_reading(hub, program, header)
         elif header is not None and header.state in FINISHED:
-            ended += end_body(hub, program, header)
+            ended += delete_body(hub, program, header)
     return ended
 
 
-def forget_customer(hub: "Hub", program: Program, said: str, day: str) -> tuple[int, str | None]:
+def forget_customer(hub: "Hub", program: Program, customer: str, day: str) -> tuple[int, str | None]:
     """End the bodies of a day (YYYYMMDD) in which a customer is named: how many, and the day before it on which to go
     on; None at the end."""
     deliveries, ended = hub.deliveries(program.id), 0
-    written = {one for name in (said, said.lower(), said.upper()) for one in (name, json.dumps(name)[1:-1])}
+    written = {one for name in (customer, customer.lower(), customer.upper()) for one in (name, json.dumps(name)[1:-1])}
     needles = {one.encode(code, "backslashreplace") for one in written for code in ("utf-8", "cp1252", "utf-16-le")}
     first = hub.programs.first_recorded_at(program.id).date()
     at = datetime.strptime(day, "%Y%m%d").date()
     for header in deliveries.between(f"{at:%Y%m%d}T", f"{at:%Y%m%d}U"):
-        if header.delivery.kind in WITHOUT_RECORDS or header.is_gone or header.state not in FINISHED:
+        if header.delivery.kind in KINDS_WITHOUT_RECORDS or header.is_gone or header.state not in FINISHED:
             continue
         try:
-            names_it = contains(pieces_of(hub, header), needles)
+            names_it = has_any(body_pieces(hub, header), needles)
         except KeyError:
             continue
-        ended += names_it and end_body(hub, program, header)
+        ended += names_it and delete_body(hub, program, header)
     at -= DAY
     return ended, f"{at:%Y%m%d}" if at >= first else None
 
 
-def pieces_of(hub: "Hub", header: Header) -> Iterator[bytes]:
+def body_pieces(hub: "Hub", header: DeliveryHeader) -> Iterator[bytes]:
     if header.inline is not None:
         yield hub.deliveries(header.delivery.program).body(header)
     else:
         yield from hub.inbox.pieces(header.delivery.body_key)
 
 
-def contains(pieces: Iterator[bytes], needles: set[bytes]) -> bool:
+def has_any(pieces: Iterator[bytes], needles: set[bytes]) -> bool:
     """Whether any of these stands in what comes in pieces, letters large or small."""
     small = {needle.lower() for needle in needles}
     longest, tail = max(map(len, small)), b""

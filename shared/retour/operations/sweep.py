@@ -12,20 +12,20 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from retour.api.reading import ACTION_BYTES, Reader
+from retour.api.ledger_reader import REPORT_BYTES, LedgerReader
 from retour.domain.actions.outcome import Outcome, Result
-from retour.domain.delivery import Channel, Kind
+from retour.domain.delivery import Channel, DeliveryKind
 from retour.domain.program import Program, Source
-from retour.domain.times import compact, instant, text
+from retour.domain.times import format_compact, format_instant, parse_instant
 from retour.files import names
-from retour.intake.attempt import handle
 from retour.intake.batch import ARRIVED, IGNORED
-from retour.intake.drop import PLACE, claim_of, drops_at
-from retour.intake.receive import receive
-from retour.operations.redrive import take_up_open
-from retour.posting.holding import list_held_results
-from retour.store.deliveries import Header
-from retour.store.inbox import Version
+from retour.intake.ingest import ingest
+from retour.intake.processing import process_delivery
+from retour.intake.sftp_uploads import SFTP_PREFIX, claim_key, store_uploads
+from retour.operations.redrive import resume_open_files
+from retour.posting.held_records import list_held_results
+from retour.store.deliveries import DeliveryHeader
+from retour.store.inbox import ObjectVersion
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
@@ -34,14 +34,14 @@ logger = logging.getLogger(__name__)
 
 MOVED_AFTER = timedelta(hours=1)
 SET_ASIDE_FOR = timedelta(days=1)
-SETTLED = "settled"
+SETTLED_NOTE = "settled"
 """The note of a source that leaves its uploads where they are: up to which moment every one of them was taken in."""
-LOOKED = "looked-at-deliveries"
-LOOKED_BACK, LOOKED_BACK_MOST = timedelta(hours=2), timedelta(days=3)
+RECHECK_NOTE = "looked-at-deliveries"
+RECHECK_LOOKBACK, RECHECK_LOOKBACK_MAX = timedelta(hours=2), timedelta(days=3)
 """How far back deliveries are looked at the first time, and after a long pause."""
 ROWS_MAX = 20_000
 
-UNTAKEN, MOVED, TIDIED = "uploads", "moved", "tidied"
+UPLOADS, MOVED, TIDIED = "uploads", "moved", "tidied"
 
 
 def sweep(
@@ -57,12 +57,12 @@ def sweep(
     Counts: `files` that were open with no worker, `uploads` that no event told of, calls that were `redone`, `held`
     records that nobody had listed, `moved` and `tidied` objects, and `failed` that stay for the next sweep.
     """
-    counts = take_up_open(hub, program.id, has_time, hub.now() - older_than)
+    counts = resume_open_files(hub, program.id, has_time, hub.now() - older_than)
     for source in program.sources.values():
         if source.channel is Channel.SFTP and has_time():
             counts += sweep_uploads(hub, program, source, older_than)
     if thoroughly and has_time():
-        counts += look_again(hub, program, older_than)
+        counts += recheck_deliveries(hub, program, older_than)
     return counts
 
 
@@ -77,36 +77,36 @@ def sweep_uploads(hub: "Hub", program: Program, source: Source, older_than: time
     counts = Counter[str]()
     notes, now = hub.state(program.id, source.name), hub.real_now()
     stays = source.options.get("keep") is True
-    swept, settled = notes.get("swept"), (notes.get(SETTLED) if stays else None)
-    since = instant(swept["at"]) - timedelta(hours=1) if swept else None
-    visit = KeySweep(
+    swept, settled = notes.get("swept"), (notes.get(SETTLED_NOTE) if stays else None)
+    since = parse_instant(swept["at"]) - timedelta(hours=1) if swept else None
+    visit = FolderSweep(
         hub,
         program,
         source,
         older_than,
         since,
         stays,
-        instant(settled["until"]) if settled else None,
+        parse_instant(settled["until"]) if settled else None,
         now - MOVED_AFTER,
     )
-    found = sorted(hub.inbox.versions(f"{PLACE}/{program.id}/{source.name}/"), key=lambda one: (one.key, one.at))
+    found = sorted(hub.inbox.versions(f"{SFTP_PREFIX}/{program.id}/{source.name}/"), key=lambda one: (one.key, one.at))
     for key, group in groupby(found, key=lambda one: one.key):
         history = list(group)
         try:
-            counts += visit.sweep(key, history)
+            counts += visit.sweep_key(key, history)
         except Exception:
             logger.exception("upload stays for the next sweep", extra={"key": key})
-            visit.leave(history[0])
+            visit.hold_back_mark(history[0])
             counts["failed"] += 1
     if not counts["failed"]:
-        notes.put("swept", {"at": text(now)})
+        notes.put("swept", {"at": format_instant(now)})
     if stays and visit.done_until != visit.settled:
-        notes.put(SETTLED, {"until": text(visit.done_until)})
+        notes.put(SETTLED_NOTE, {"until": format_instant(visit.done_until)})
     return counts
 
 
 @dataclass
-class KeySweep:
+class FolderSweep:
     """A sweep of one source's folder, key by key.
 
     `settled`: of what was put before it, and is the last of its name, nothing has to be asked. `done_until` is what
@@ -122,16 +122,16 @@ class KeySweep:
     settled: datetime | None
     done_until: datetime
 
-    def leave(self, version: Version) -> None:
+    def hold_back_mark(self, version: ObjectVersion) -> None:
         self.done_until = min(self.done_until, version.at)
 
-    def sweep(self, key: str, history: Sequence[Version]) -> Counter[str]:
+    def sweep_key(self, key: str, history: Sequence[ObjectVersion]) -> Counter[str]:
         """All that was ever put at a key, oldest first."""
         counts, now = Counter[str](), self.hub.real_now()
-        name = names.base(key)
+        name = names.base_name(key)
         put = [one for one in history if not one.removed]
         is_old = self.since and all(one.at < self.since for one in history)
-        if key.endswith("/") or (name.startswith(names.ANSWERS) and is_old):
+        if key.endswith("/") or (name.startswith(names.ANSWER_PREFIXES) and is_old):
             return counts
         pending = False
         for version in put:
@@ -139,7 +139,7 @@ class KeySweep:
             is_settled = self.settled is not None and version.at < self.settled
             if age < self.older_than or (is_settled and is_last):
                 continue
-            state = "" if is_settled else state_of(self.hub, self.program, self.source, version)
+            state = "" if is_settled else upload_state(self.hub, self.program, self.source, version)
             if is_settled:
                 self.hub.inbox.remove(key, version.id)  # Written over or removed since, and stored elsewhere.
                 counts[MOVED] += 1
@@ -149,25 +149,25 @@ class KeySweep:
                     counts[TIDIED] += 1
                 else:
                     pending = True
-                    self.leave(version)
+                    self.hold_back_mark(version)
             elif self.stays and is_last:
                 continue
             elif age >= (SET_ASIDE_FOR if state == IGNORED else MOVED_AFTER):
                 self.hub.inbox.remove(key, version.id)
                 counts[MOVED] += 1
         if pending:
-            for delivery in drops_at(self.hub, key, patience=self.older_than):
-                handle(self.hub, delivery)
-                counts[UNTAKEN] += 1
+            for delivery in store_uploads(self.hub, key, patience=self.older_than):
+                process_delivery(self.hub, delivery)
+                counts[UPLOADS] += 1
         if history and not put and now - history[-1].at >= MOVED_AFTER:
             for version in history:  # Only the marks of what was removed are left.
                 self.hub.inbox.remove(key, version.id)
         return counts
 
 
-def state_of(hub: "Hub", program: Program, source: Source, version: Version) -> str:
+def upload_state(hub: "Hub", program: Program, source: Source, version: ObjectVersion) -> str:
     """How far an upload is; empty where nobody took it up."""
-    claimed = hub.state(program.id, source.name).get(claim_of(version))
+    claimed = hub.state(program.id, source.name).get(claim_key(version))
     header = hub.deliveries(program.id).get(claimed["delivery"]) if claimed else None
     return header.state if header else ""
 
@@ -175,7 +175,7 @@ def state_of(hub: "Hub", program: Program, source: Source, version: Version) -> 
 # Calls whose worker ended in the midst of them, and held records that nobody listed
 
 
-def look_again(hub: "Hub", program: Program, older_than: timedelta) -> Counter[str]:
+def recheck_deliveries(hub: "Hub", program: Program, older_than: timedelta) -> Counter[str]:
     """Look once at every delivery that came since the last look, when its worker is surely done with it.
 
     `redone`: records of a call that were stored and not all inserted and folded; `held`: held records that were on no
@@ -183,50 +183,50 @@ def look_again(hub: "Hub", program: Program, older_than: timedelta) -> Counter[s
     """
     counts, notes = Counter[str](), hub.state(program.id, "")
     until = hub.now() - older_than
-    looked = notes.get(LOOKED)
-    since = max(instant(looked["until"]) if looked else until - LOOKED_BACK, until - LOOKED_BACK_MOST)
+    looked = notes.get(RECHECK_NOTE)
+    since = max(parse_instant(looked["until"]) if looked else until - RECHECK_LOOKBACK, until - RECHECK_LOOKBACK_MAX)
     deliveries = hub.deliveries(program.id)
-    reader, left = Reader(program, hub.ledger(program), deliveries, hub.now()), ROWS_MAX
-    for start, end in days_between(since, until):
+    reader, left = LedgerReader(program, hub.ledger(program), deliveries, hub.now()), ROWS_MAX
+    for start, end in day_spans(since, until):
         for header in deliveries.between(start, end):
-            rows = rows_of(header)
+            rows = row_count(header)
             if not rows:
                 continue
             if rows > left:
-                notes.put(LOOKED, {"until": text(header.delivery.received_at)})
+                notes.put(RECHECK_NOTE, {"until": format_instant(header.delivery.received_at)})
                 return +counts
             left -= rows
             try:
-                counts += looked_at(hub, reader, header)
+                counts += recheck_delivery(hub, reader, header)
             except Exception:
                 logger.exception("delivery is looked at again", extra={"delivery": header.delivery.id})
                 counts["failed"] += 1
     if not counts["failed"]:
-        notes.put(LOOKED, {"until": text(until)})
+        notes.put(RECHECK_NOTE, {"until": format_instant(until)})
     return +counts
 
 
-def rows_of(header: Header) -> int:
+def row_count(header: DeliveryHeader) -> int:
     """About how many records there are to look up."""
-    if header.delivery.kind is Kind.FILE:
+    if header.delivery.kind is DeliveryKind.FILE:
         return int(header.report.get("counts", {}).get(Outcome.HELD, 0))
     return len(header.report.get("rows", ())) or (
-        header.delivery.size // ACTION_BYTES + 1 if header.delivery.kind is Kind.ACTIONS else 0
+        header.delivery.size // REPORT_BYTES + 1 if header.delivery.kind is DeliveryKind.ACTIONS else 0
     )
 
 
-def looked_at(hub: "Hub", reader: Reader, header: Header) -> Counter[str]:
+def recheck_delivery(hub: "Hub", reader: LedgerReader, header: DeliveryHeader) -> Counter[str]:
     counts = Counter[str]()
     results = list(reader.results(header))
-    if header.delivery.kind is not Kind.FILE and not all(is_done(reader, result) for result in results):
-        receive(hub, header.delivery, hub.deliveries(header.delivery.program).body(header))
+    if header.delivery.kind is not DeliveryKind.FILE and not all(is_done(reader, result) for result in results):
+        ingest(hub, header.delivery, hub.deliveries(header.delivery.program).body(header))
         counts["redone"] += 1
-    held = [result for result in results if is_held(reader, result)]
+    held = [result for result in results if is_still_held(reader, result)]
     counts["held"] += list_held_results(hub.deliveries(header.delivery.program), header.delivery, held)
     return counts
 
 
-def is_done(reader: Reader, result: Result) -> bool:
+def is_done(reader: LedgerReader, result: Result) -> bool:
     """Whether a record stands in the ledger and in its order's fold, or an action was reported."""
     if not result.modification:
         return not result.action or result.outcome is not Outcome.APPLIED or reader.action(result.action) is not None
@@ -234,19 +234,19 @@ def is_done(reader: Reader, result: Result) -> bool:
     if found is None:
         return False
     order, record = found
-    return not order.actions or order.booked(record.id) is not None
+    return not order.actions or order.booking_of(record.id) is not None
 
 
-def is_held(reader: Reader, result: Result) -> bool:
+def is_still_held(reader: LedgerReader, result: Result) -> bool:
     """Whether a record that was held when it came still is."""
     found = reader.modification(result.modification) if result.outcome is Outcome.HELD else None
-    booked = found[0].booked(found[1].id) if found else None
+    booked = found[0].booking_of(found[1].id) if found else None
     return booked is not None and booked[1].outcome is Outcome.HELD
 
 
-def days_between(start: datetime, end: datetime) -> Iterator[tuple[str, str]]:
+def day_spans(start: datetime, end: datetime) -> Iterator[tuple[str, str]]:
     """The span in parts that lie each within a UTC day, as ids of deliveries begin."""
     while start < end:
         until = min(end, start.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1))
-        yield compact(start), compact(until) if until.date() == start.date() else f"{start:%Y%m%d}~"
+        yield format_compact(start), format_compact(until) if until.date() == start.date() else f"{start:%Y%m%d}~"
         start = until

@@ -4,21 +4,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from retour.domain.actions.fold import fold, give_up
+from retour.domain.actions.fold import fold, refuse_waiting
 from retour.domain.actions.modification import Modification
-from retour.domain.actions.order import NO_ACTION, Order, named_record, unassigned_head
-from retour.store.ledger import HeadChange, Ledger
+from retour.domain.actions.order import NO_ACTION, Order, target_record_id, unassigned_head
+from retour.store.ledger import HeadWrite, Ledger
 
-TRIES = 20
-WAITED = timedelta(days=1)
+TRIES_MAX = 20
+GIVE_UP_AGE = timedelta(days=1)
 """From this age on a record may be given up; nothing is given up younger."""
 
 
-class Contended(Exception):
+class ContentionError(Exception):
     """Others kept writing the same order. Nothing is lost: the stream folds it again."""
 
 
-def settle(
+def fold_and_save(
     ledger: Ledger,
     key: str,
     now: datetime,
@@ -31,17 +31,17 @@ def settle(
     `known` spares the first read. `then` is a further pure step after the fold, such as giving up what waits too long.
     """
     order = known or ledger.order(key)
-    for _ in range(TRIES):
-        folded = written(ledger, order, then(fold(order, ledger.contracts, now)), now)
+    for _ in range(TRIES_MAX):
+        folded = save_heads(ledger, order, then(fold(order, ledger.contracts, now)), now)
         if folded is not None:
             return folded
         order = ledger.order(key)
         if key.startswith("@") and ledger.order_key_of(key[1:]) is not None:
             return order
-    raise Contended(key)
+    raise ContentionError(key)
 
 
-def written(ledger: Ledger, order: Order, folded: Order, now: datetime) -> Order | None:
+def save_heads(ledger: Ledger, order: Order, folded: Order, now: datetime) -> Order | None:
     """The folded order with its heads written; None when one of them was no longer as seen.
 
     The heads of an order are written together, the unchanged ones too: who saw less of the order shares one with who
@@ -53,18 +53,18 @@ def written(ledger: Ledger, order: Order, folded: Order, now: datetime) -> Order
     heads = dict(folded.heads)
     # A final head is never written again: the head of no action stands for it.
     final = any(head.final for head in order.heads.values())
-    if (final and len(heads) > 1) or beside_no_action(order, folded, changed, now):
+    if (final and len(heads) > 1) or has_unassigned_rival(order, folded, changed, now):
         heads.setdefault(NO_ACTION, unassigned_head())
     changes = []
     for name, head in heads.items():
         seen = order.heads.get(name)
         if seen is None or seen.final is None:
             heads[name] = replace(head, version=seen.version + 1 if seen else 1)
-            changes.append(HeadChange(heads[name], seen, order.action(name)))
+            changes.append(HeadWrite(heads[name], seen, order.action(name)))
     return replace(folded, heads=heads) if ledger.write_heads(order.key, changes) else None
 
 
-def beside_no_action(order: Order, folded: Order, changed: Sequence[str], now: datetime) -> bool:
+def has_unassigned_rival(order: Order, folded: Order, changed: Sequence[str], now: datetime) -> bool:
     """Whether a record is booked that somebody who does not know the action may be refusing in this moment."""
     for name in changed:
         seen = order.heads.get(name)
@@ -74,30 +74,30 @@ def beside_no_action(order: Order, folded: Order, changed: Sequence[str], now: d
         for entry in booked:
             record = folded.record(entry.id)
             assert record is not None, "what is booked is a record of the order"
-            if named_record(record) is not None or now - record.received_at >= WAITED:
+            if target_record_id(record) is not None or now - record.received_at >= GIVE_UP_AGE:
                 return True
     return False
 
 
-def adopt(ledger: Ledger, action_id: str, order: Order) -> Order:
+def adopt_waiting(ledger: Ledger, action_id: str, order: Order) -> Order:
     """Copy to an order what waited beside one of its action ids; the same order when there was nothing new.
 
     What was given up there is refused for good: it comes no more.
     """
     known = {record.id for record in order.records}
     beside = ledger.order(f"@{action_id}")
-    waiting = [record for record in beside.records if record.id not in known and beside.booked(record.id) is None]
+    waiting = [record for record in beside.records if record.id not in known and beside.booking_of(record.id) is None]
     for record in waiting:
         ledger.insert(replace(record, order_key=order.key))
     return ledger.order(order.key) if waiting else order
 
 
-def expire(ledger: Ledger, key: str, overdue: Sequence[str], now: datetime) -> Sequence[Modification]:
+def expire_records(ledger: Ledger, key: str, overdue: Sequence[str], now: datetime) -> Sequence[Modification]:
     """Refuse the overdue records of an order that still wait; those for which that was so."""
 
     def refuse(order: Order) -> Order:
-        return give_up(order, [record for record in order.records if record.id in overdue], now)
+        return refuse_waiting(order, [record for record in order.records if record.id in overdue], now)
 
     before = ledger.order(key)
-    settle(ledger, key, now, known=before, then=refuse)
-    return [record for record in before.records if record.id in overdue and before.booked(record.id) is None]
+    fold_and_save(ledger, key, now, known=before, then=refuse)
+    return [record for record in before.records if record.id in overdue and before.booking_of(record.id) is None]

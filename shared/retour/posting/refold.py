@@ -5,14 +5,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from retour.domain.actions.codes import Code
-from retour.domain.actions.make_good import concerned
+from retour.domain.actions.make_good import affected_head
 from retour.domain.actions.order import NO_ACTION, Order
 from retour.domain.program import Program
 from retour.posting import cascade
-from retour.posting.fold import adopt, settle
-from retour.posting.holding import list_differing, list_held
-from retour.posting.names import adopt_named
-from retour.posting.waiting import tell_settled
+from retour.posting.fold import adopt_waiting, fold_and_save
+from retour.posting.held_records import list_disagreeing_sources, list_held
+from retour.posting.order_names import adopt_named
+from retour.posting.waiting import answer_settled
 from retour.store.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def fold_again(hub: "Hub", program_id: str, home: str) -> list[str]:
+def refold_order(hub: "Hub", program_id: str, home: str) -> list[str]:
     """Fold what somebody inserted and did not fold, and answer what was waiting.
 
     Every record comes by here once it was inserted. The ids of those that were received in time and came when their
@@ -33,12 +33,12 @@ def fold_again(hub: "Hub", program_id: str, home: str) -> list[str]:
     ledger = hub.ledger(program)
     order = ledger.order((ledger.order_key_of(home[1:]) if home.startswith("@") else None) or home)
     for action in order.actions:
-        if action.named:
-            order = adopt(ledger, action.id, order)
+        if action.has_own_id:
+            order = adopt_waiting(ledger, action.id, order)
     if home.startswith("@") and order.key != home and adopt_named(ledger, home[1:], order.key, hub.now()):
         order = ledger.order(order.key)
-    order = cascade.carry(ledger, settle(ledger, order.key, hub.now(), order), hub.now())
-    order = cascade.carry_to(ledger, order, hub.now())
+    order = cascade.propagate_to_children(ledger, fold_and_save(ledger, order.key, hub.now(), order), hub.now())
+    order = cascade.propagate_from_parents(ledger, order, hub.now())
     return list_cases(hub, program, ledger, order)
 
 
@@ -48,10 +48,10 @@ def list_cases(hub: "Hub", program: Program, ledger: Ledger, order: Order) -> li
     The ids of what came when its action was final already, as far as nobody had listed them.
     """
     deliveries = hub.deliveries(program.id)
-    cascade.list_children(deliveries, ledger, order)
-    tell_settled(hub, program, order)
+    cascade.list_children_to_review(deliveries, ledger, order)
+    answer_settled(hub, program, order)
     list_held(deliveries, order)
-    list_differing(deliveries, order)
+    list_disagreeing_sources(deliveries, order)
     return list_after_final(hub, program.id, order)
 
 
@@ -73,8 +73,8 @@ def list_after_final(hub: "Hub", program_id: str, order: Order) -> list[str]:
         record = order.record(entry.id) if entry.code == Code.AFTER_FINAL else None
         if beside is None or record is None:
             continue
-        if deliveries.reminded("alarm", record.received_at, record.public_id) is None:
-            action = concerned(order, beside, record).action
+        if deliveries.reminder("alarm", record.received_at, record.public_id) is None:
+            action = affected_head(order, beside, record).action
             doc = {"code": entry.code, "action": action, "delivery": record.provenance.delivery}
             deliveries.remind("alarm", record.received_at, record.public_id, doc)
             newly.append(record.public_id)

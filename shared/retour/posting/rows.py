@@ -5,49 +5,60 @@ from dataclasses import replace
 from datetime import datetime
 
 from retour.domain.actions.codes import Code
-from retour.domain.actions.explain import details
-from retour.domain.actions.fold import why_waiting
-from retour.domain.actions.make_good import concerned, make_good
+from retour.domain.actions.explain import sentence_details
+from retour.domain.actions.fold import waiting_reason
+from retour.domain.actions.make_good import affected_head, make_good
 from retour.domain.actions.modification import Modification
-from retour.domain.actions.order import Entry, Head, Order, effect
-from retour.domain.actions.outcome import First, Outcome, Result
-from retour.domain.actions.paid import Otherwise, by_other_basis, other_basis, raised
+from retour.domain.actions.order import ActionHead, LogEntry, Order, effect_of
+from retour.domain.actions.outcome import FirstOutcome, Outcome, Result
+from retour.domain.actions.payout_details import (
+    OtherBasisPayouts,
+    other_basis,
+    payout_raised_warning,
+    payouts_by_other_basis,
+)
 from retour.domain.delivery import Delivery
 from retour.domain.program import Program
 from retour.domain.row import Row, Unreadable
-from retour.normalise import Read, Reading
+from retour.normalise import Normalised, Normaliser
 from retour.posting import cascade
-from retour.posting.fold import adopt, settle
-from retour.posting.names import adopt_named, await_total, key_by_names, wait_beside_all, with_total
-from retour.posting.restated import news_of, said_before
-from retour.store.bulk import CONNECTIONS, Ahead, batched, order_keys
+from retour.posting.fold import adopt_waiting, fold_and_save
+from retour.posting.order_names import (
+    adopt_named,
+    file_under_all_names,
+    order_key_by_names,
+    request_total,
+    with_known_total,
+)
+from retour.posting.restatements import new_records, repeated_statements
+from retour.store.bulk import CONNECTIONS, PrefetchedLedger, batched, order_keys
 from retour.store.ledger import Ledger, TableLedger
 
-RECORDS_MAX = 2_000
-MANY = 8
+RECORDS_PER_ORDER_MAX = 2_000
+BULK_MIN = 8
 """From so many on, what can be done for all at once is."""
 ORDERS_AT_ONCE = 500
 
 
 def read_rows(
     program: Program, delivery: Delivery, rows: Iterable[Row | Unreadable], released_at: datetime | None = None
-) -> Sequence[tuple[Row | Unreadable, Read]]:
+) -> Sequence[tuple[Row | Unreadable, Normalised]]:
     """Each row with what it reads as."""
-    reading = Reading(program, program.source(delivery.source, delivery.channel), delivery)
+    reading = Normaliser(program, program.source(delivery.source, delivery.channel), delivery)
     if released_at is None:
         return list(reading.modifications(rows))
-    counts_after = program.patience_from(released_at)
-    return [(row, released(read, counts_after)) for row, read in reading.modifications(rows)]
+    counts_after = program.earliest_lock_reached(released_at)
+    return [(row, as_released(read, counts_after)) for row, read in reading.modifications(rows)]
 
 
 def leave(order: Order) -> None:
     """Do nothing with an order."""
 
 
-def take_rows(
+def post_rows(
     ledger: Ledger,
     program: Program,
-    reads: Sequence[tuple[Row | Unreadable, Read]],
+    reads: Sequence[tuple[Row | Unreadable, Normalised]],
     now: datetime,
     then: Callable[[Order], None] = leave,
 ) -> list[Result]:
@@ -58,23 +69,23 @@ def take_rows(
     """
     results: dict[int, Result] = {}
     orders: dict[str, list[tuple[int, Modification]]] = {}
-    order_key_of = names_known(ledger, [read for _, read in reads if isinstance(read, Modification)])
+    order_key_of = order_key_lookup(ledger, [read for _, read in reads if isinstance(read, Modification)])
     for number, (_, read) in enumerate(reads):
         if isinstance(read, Unreadable):
-            results[number] = unreadable(read)
+            results[number] = unreadable_result(read)
         else:
-            placed = with_total(ledger, at_home(order_key_of, program, read))
+            placed = with_known_total(ledger, with_order_key(order_key_of, program, read))
             orders.setdefault(placed.home, []).append((number, placed))
     for some in batched(orders.items(), ORDERS_AT_ONCE):
         asked = {key: [modification for _, modification in numbered] for key, numbered in some}
-        for (_, numbered), told in zip(some, take_orders(ledger, program, asked, now, then), strict=True):
+        for (_, numbered), told in zip(some, post_orders(ledger, program, asked, now, then), strict=True):
             results |= {number: result for (number, _), result in zip(numbered, told, strict=True)}
     return [
         replace(results[number], raw=row.raw) if row.raw else results[number] for number, (row, _) in enumerate(reads)
     ]
 
 
-def unreadable(read: Unreadable) -> Result:
+def unreadable_result(read: Unreadable) -> Result:
     return Result(
         place=read.place,
         outcome=Outcome.REFUSED,
@@ -87,24 +98,26 @@ def unreadable(read: Unreadable) -> Result:
     )
 
 
-def names_known(ledger: Ledger, modifications: Sequence[Modification]) -> Callable[[str], str | None]:
+def order_key_lookup(ledger: Ledger, modifications: Sequence[Modification]) -> Callable[[str], str | None]:
     """What says of an action id to which order it belongs; many are looked up at once."""
     ids = {m.action_id for m in modifications if m.action_id is not None and m.order_key is None}
-    if len(ids) < MANY or not isinstance(ledger, TableLedger):
+    if len(ids) < BULK_MIN or not isinstance(ledger, TableLedger):
         return ledger.order_key_of
     return order_keys(ledger, ids).get
 
 
-def at_home(order_key_of: Callable[[str], str | None], program: Program, modification: Modification) -> Modification:
+def with_order_key(
+    order_key_of: Callable[[str], str | None], program: Program, modification: Modification
+) -> Modification:
     """With its order key, where only an action id or other names were given."""
     if modification.order_key is not None:
         return modification
     if modification.action_id is None:
-        return replace(modification, order_key=key_by_names(order_key_of, modification))
-    return replace(modification, order_key=home_of(order_key_of, program, modification.action_id))
+        return replace(modification, order_key=order_key_by_names(order_key_of, modification))
+    return replace(modification, order_key=order_key_of_action(order_key_of, program, modification.action_id))
 
 
-def home_of(order_key_of: Callable[[str], str | None], program: Program, action_id: str) -> str | None:
+def order_key_of_action(order_key_of: Callable[[str], str | None], program: Program, action_id: str) -> str | None:
     """The order key of an action id: that of the order it was given to, or the one a derived id carries."""
     key = order_key_of(action_id)
     if key is None:
@@ -113,7 +126,7 @@ def home_of(order_key_of: Callable[[str], str | None], program: Program, action_
     return key
 
 
-def take_orders(
+def post_orders(
     ledger: Ledger,
     program: Program,
     orders: Mapping[str, Sequence[Modification]],
@@ -121,16 +134,16 @@ def take_orders(
     then: Callable[[Order], None] = leave,
 ) -> Sequence[list[Result]]:
     """The records of each order. Of many, what can be read and inserted before the folds is, at once."""
-    if len(orders) < MANY or not isinstance(ledger, TableLedger):
-        return [take_order(ledger, program, key, asked, now) for key, asked in orders.items()]
+    if len(orders) < BULK_MIN or not isinstance(ledger, TableLedger):
+        return [post_order(ledger, program, key, asked, now) for key, asked in orders.items()]
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(CONNECTIONS) as pool:
-        ahead = Ahead.of(ledger, orders, RECORDS_MAX, pool, news_of)
-        return list(pool.map(lambda key: take_order(ahead, program, key, orders[key], now, then), orders))
+        ahead = PrefetchedLedger.load(ledger, orders, RECORDS_PER_ORDER_MAX, pool, new_records)
+        return list(pool.map(lambda key: post_order(ahead, program, key, orders[key], now, then), orders))
 
 
-def take_order(
+def post_order(
     ledger: Ledger,
     program: Program,
     key: str,
@@ -140,41 +153,41 @@ def take_order(
 ) -> list[Result]:
     """The records of one order: each inserted unless it stands there, one fold, one write."""
     order = ledger.order(key)
-    said = said_before(order, modifications)
+    said = repeated_statements(order, modifications)
     news = [m for m in modifications if m.id not in said]
-    order = inserted(ledger, order, news)
-    order = settle(ledger, key, now, order)
+    order = insert_missing(ledger, order, news)
+    order = fold_and_save(ledger, key, now, order)
     known = {record.id for record in order.records}
-    attempts = {m.id: attempt for m in news if m.id in known and (attempt := tried_again(order, m))}
+    attempts = {m.id: attempt for m in news if m.id in known and (attempt := retry_attempt(order, m))}
     if attempts:
-        order = inserted(ledger, order, list(attempts.values()))
-        order = settle(ledger, key, now, order)
-    order = by_its_names(ledger, modifications, order, now) or order
+        order = insert_missing(ledger, order, list(attempts.values()))
+        order = fold_and_save(ledger, key, now, order)
+    order = file_by_names(ledger, modifications, order, now) or order
     if key.startswith("@"):
-        order = moved_meanwhile(ledger, program, key, now) or order
-    order = cascade.carry(ledger, order, now)
+        order = fold_into_reported_order(ledger, program, key, now) or order
+    order = cascade.propagate_to_children(ledger, order, now)
     then(order)
     program = replace(program, contracts=ledger.contracts)
-    others: dict[str, Otherwise] = {}
+    others: dict[str, OtherBasisPayouts] = {}
 
     def answer(m: Modification) -> Result:
         if m.id in said:
-            return told_before(order, m, said[m.id], program)
-        return told(order, m, attempts.get(m.id), program, others) if m.id in known else too_many(m)
+            return unchanged_result(order, m, said[m.id], program)
+        return to_result(order, m, attempts.get(m.id), program, others) if m.id in known else order_too_large(m)
 
     return [answer(m) for m in modifications]
 
 
-def inserted(ledger: Ledger, order: Order, modifications: Iterable[Modification]) -> Order:
+def insert_missing(ledger: Ledger, order: Order, modifications: Iterable[Modification]) -> Order:
     """The order with the records that were not there yet, as many as it may hold."""
     known = {record.id: record for record in order.records}
     for modification in modifications:
-        if modification.id not in known and len(known) < RECORDS_MAX:
+        if modification.id not in known and len(known) < RECORDS_PER_ORDER_MAX:
             known[modification.id] = ledger.insert(modification) or modification
     return replace(order, records=list(known.values()))
 
 
-def tried_again(order: Order, modification: Modification) -> Modification | None:
+def retry_attempt(order: Order, modification: Modification) -> Modification | None:
     """A refusal uses nothing up: the same record in a new delivery is a new attempt (spec 4)."""
     same = [
         record
@@ -184,151 +197,160 @@ def tried_again(order: Order, modification: Modification) -> Modification | None
     mine = modification.provenance.delivery
     if any(record.provenance.delivery == mine for record in same):
         return None
-    outcomes = [booked[1].outcome for record in same if (booked := order.booked(record.id))]
+    outcomes = [booked[1].outcome for record in same if (booked := order.booking_of(record.id))]
     refused = len(outcomes) == len(same) and all(outcome is Outcome.REFUSED for outcome in outcomes)
     return replace(modification, attempt=mine) if refused else None
 
 
-def told(
+def to_result(
     order: Order,
-    asked: Modification,
+    requested: Modification,
     attempt: Modification | None,
     program: Program,
-    others: dict[str, Otherwise] | None = None,
+    others: dict[str, OtherBasisPayouts] | None = None,
 ) -> Result:
     """What became of one row; for a repeat, the first outcome again.
 
     `others` keeps what the other terms basis would have come to, by action, for all rows of one order.
     """
-    own = attempt or standing_for(order, asked)
-    booked = order.booked(own.id)
-    repeated = (own.provenance.delivery, own.provenance.place) != (asked.provenance.delivery, asked.provenance.place)
-    code = why_waiting(order, own) if booked is None and order.actions else Code.ACTION_NOT_FOUND
+    own = attempt or existing_record(order, requested)
+    booked = order.booking_of(own.id)
+    repeated = (own.provenance.delivery, own.provenance.place) != (
+        requested.provenance.delivery,
+        requested.provenance.place,
+    )
+    code = waiting_reason(order, own) if booked is None and order.actions else Code.ACTION_NOT_FOUND
     result = Result(
-        place=asked.provenance.place,
+        place=requested.provenance.place,
         outcome=Outcome.WAITING,
         code=code if code == Code.ORDER_TOTAL_UNKNOWN else "WAITING",
-        details={"order": name_of(asked), "waiting_days": str(program.waiting_days)},
+        details={"order": order_label(requested), "waiting_days": str(program.waiting_days)},
         modification=own.public_id,
-        reference=asked.reference or "",
-        order=asked.order_key or "",
-        action=asked.action_id or "",
+        reference=requested.reference or "",
+        order=requested.order_key or "",
+        action=requested.action_id or "",
     )
-    result = with_what_it_asks(result, asked)
+    result = with_requested_values(result, requested)
     if booked is not None:
         head, entry = booked
         result = replace(
             result,
             outcome=entry.outcome,
             code=entry.code,
-            details=details(order, head, own, program.waiting_days),
-            action=concerned(order, head, own).action,
+            details=sentence_details(order, head, own, program.waiting_days),
+            action=affected_head(order, head, own).action,
             make_good=make_good(order, head, own, entry.code, program.contracts),
             applied_at=entry.applied_at,
         )
-        result = priced(result, order, head, entry, own, program, {} if others is None else others)
+        result = with_effect(result, order, head, entry, own, program, {} if others is None else others)
     return as_duplicate(result, own.provenance.delivery) if repeated else result
 
 
 def as_duplicate(result: Result, delivery: str) -> Result:
     """A result told again: not counted, with what became of it in the delivery that told it first."""
-    return replace(result, outcome=Outcome.DUPLICATE, first=First(result.outcome, delivery))
+    return replace(result, outcome=Outcome.DUPLICATE, first=FirstOutcome(result.outcome, delivery))
 
 
-def name_of(record: Modification) -> str:
+def order_label(record: Modification) -> str:
     """By what a record names its order: the key, an action id, or another name of it."""
     return record.order_key or record.action_id or next(iter(record.names), "")
 
 
-def with_what_it_asks(result: Result, asked: Modification) -> Result:
+def with_requested_values(result: Result, requested: Modification) -> Result:
     """A result with its record's change and values, for an answer that says what was read."""
-    quantity, amount = (getattr(asked.change, name, None) for name in ("quantity", "amount"))
+    quantity, amount = (getattr(requested.change, name, None) for name in ("quantity", "amount"))
     return replace(
         result,
-        change=asked.verb,
+        change=requested.verb,
         quantity="" if quantity is None else str(quantity),
         amount="" if amount is None else f"{amount:f}",
-        currency=asked.currency or "",
+        currency=requested.currency or "",
     )
 
 
-def priced(
+def with_effect(
     result: Result,
     order: Order,
-    head: Head,
-    entry: Entry,
+    head: ActionHead,
+    entry: LogEntry,
     record: Modification,
     program: Program,
-    others: dict[str, Otherwise],
+    others: dict[str, OtherBasisPayouts],
 ) -> Result:
     """A result with what it did to amount and payout, by the other terms basis too, and the warning it deserves."""
-    action, found = order.action(head.action), effect(order, head, entry, program.contracts)
+    action, found = order.action(head.action), effect_of(order, head, entry, program.contracts)
     if action is None or found is None:
         return replace(result, effect=found)
     if head.action not in others:
-        others[head.action] = by_other_basis(order, action, head, program.contracts)
+        others[head.action] = payouts_by_other_basis(order, action, head, program.contracts)
     result = replace(result, effect=found, other_basis=other_basis(others[head.action], head, entry))
-    warning = raised(record, entry, found)
+    warning = payout_raised_warning(record, entry, found)
     if warning is None or result.code:
         return result
     return replace(result, code=warning.code, details={**result.details, **warning.details})
 
 
-def told_before(order: Order, asked: Modification, said: Modification, program: Program) -> Result:
+def unchanged_result(order: Order, requested: Modification, earlier: Modification, program: Program) -> Result:
     """What became of a row that says nothing new: it is as it stood."""
-    result = replace(told(order, said, None, program), place=asked.provenance.place, effect=None, make_good=None)
+    result = replace(
+        to_result(order, earlier, None, program), place=requested.provenance.place, effect=None, make_good=None
+    )
     stays = result.outcome in (Outcome.WAITING, Outcome.HELD, Outcome.REFUSED)
     return result if stays else replace(result, outcome=Outcome.UNCHANGED, code="")
 
 
-def standing_for(order: Order, asked: Modification) -> Modification:
+def existing_record(order: Order, requested: Modification) -> Modification:
     """The record that holds this row's content: its own of this delivery, else the first that was not refused."""
-    same = [record for record in order.records if (record.identity, record.content) == (asked.identity, asked.content)]
-    mine = [record for record in same if record.provenance.delivery == asked.provenance.delivery]
+    same = [
+        record
+        for record in order.records
+        if (record.identity, record.content) == (requested.identity, requested.content)
+    ]
+    mine = [record for record in same if record.provenance.delivery == requested.provenance.delivery]
     kept = [
         record
         for record in same
-        if (found := order.booked(record.id)) is None or found[1].outcome is not Outcome.REFUSED
+        if (found := order.booking_of(record.id)) is None or found[1].outcome is not Outcome.REFUSED
     ]
-    return next(iter(mine or kept or same), asked)
+    return next(iter(mine or kept or same), requested)
 
 
-def too_many(modification: Modification) -> Result:
+def order_too_large(modification: Modification) -> Result:
     return Result(
         place=modification.provenance.place,
         outcome=Outcome.REFUSED,
         code="ORDER_TOO_LARGE",
-        details={"order": modification.home, "most": f"{RECORDS_MAX:,}"},
+        details={"order": modification.home, "most": f"{RECORDS_PER_ORDER_MAX:,}"},
         reference=modification.reference or "",
         order=modification.order_key or "",
     )
 
 
-def by_its_names(ledger: Ledger, modifications: Iterable[Modification], order: Order, now: datetime) -> Order | None:
+def file_by_names(ledger: Ledger, modifications: Iterable[Modification], order: Order, now: datetime) -> Order | None:
     """Records that know only names wait beside all of them, and those of which a total is not known say so.
 
     The order as it is when one of that came meanwhile; None when nothing did.
     """
     for record in modifications:
         if record.names and record.order_key is None:
-            key = wait_beside_all(ledger, record)
+            key = file_under_all_names(ledger, record)
             if key is not None:
                 for name in record.names:
                     adopt_named(ledger, name, key, now)
-                return settle(ledger, key, now)
-        elif await_total(ledger, record, now):
+                return fold_and_save(ledger, key, now)
+        elif request_total(ledger, record, now):
             return ledger.order(order.key)
     return None
 
 
-def moved_meanwhile(ledger: Ledger, program: Program, key: str, now: datetime) -> Order | None:
+def fold_into_reported_order(ledger: Ledger, program: Program, key: str, now: datetime) -> Order | None:
     """The action was reported between our look and our insert: whoever sees both copies the record over."""
     order_key = ledger.order_key_of(key[1:])
     if order_key is None:
         return None
-    return settle(ledger, order_key, now, adopt(ledger, key[1:], ledger.order(order_key)))
+    return fold_and_save(ledger, order_key, now, adopt_waiting(ledger, key[1:], ledger.order(order_key)))
 
 
-def released(read: Read, counts_after: datetime) -> Read:
+def as_released(read: Normalised, counts_after: datetime) -> Normalised:
     """A record as its late release leaves it: actions that were to be final before are out of its reach."""
     return read if isinstance(read, Unreadable) else replace(read, counts_after=counts_after)

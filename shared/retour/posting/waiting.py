@@ -8,23 +8,23 @@ from datetime import datetime, timedelta
 from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from retour.domain.actions.order import Order, lacks_total
+from retour.domain.actions.order import Order, is_waiting_for_total
 from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Delivery
 from retour.domain.program import Program
-from retour.domain.times import instant
-from retour.posting.fold import adopt, expire
+from retour.domain.times import parse_instant
+from retour.posting.fold import adopt_waiting, expire_records
 from retour.store.bulk import batched
 from retour.store.ledger import Ledger
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
 
-IN_A_MESSAGE = 300
+MESSAGE_RECORDS_MAX = 300
 """Records named in one message, which may have 256 KB."""
-TOGETHER = 20_000
+RECORDS_AT_ONCE = 20_000
 """Records of one deadline held at once."""
-AT_ONCE = 16
+WORKERS = 16
 """Orders folded side by side."""
 
 log = logging.getLogger(__name__)
@@ -41,24 +41,24 @@ def remind_waiting(hub: "Hub", program: Program, delivery: Delivery, results: Se
             deliveries.remind("waiting", deadline, subject, {"delivery": delivery.id, "home": home, **why})
 
 
-def tell_settled(hub: "Hub", program: Program, order: Order) -> None:
+def answer_settled(hub: "Hub", program: Program, order: Order) -> None:
     """Ask for the second answer to every record of an order that waited and was settled; send first, then forget."""
     deliveries = hub.deliveries(program.id)
     first = min((action.reported_at for action in order.actions), default=None)
     for record in order.records:
-        could_wait = first is None or record.received_at <= first or lacks_total(record) or record.names
-        if could_wait and order.booked(record.id):
+        could_wait = first is None or record.received_at <= first or is_waiting_for_total(record) or record.names
+        if could_wait and order.booking_of(record.id):
             deadline = record.received_at + timedelta(days=program.waiting_days)
-            reminder = deliveries.reminded("waiting", deadline, record.id)
+            reminder = deliveries.reminder("waiting", deadline, record.id)
             if reminder:
-                settled(hub, program.id, reminder["delivery"], [record.public_id])
+                request_second_answer(hub, program.id, reminder["delivery"], [record.public_id])
                 deliveries.forget("waiting", deadline, record.id)
 
 
-def settled(hub: "Hub", program_id: str, delivery_id: str, ids: Sequence[str]) -> None:
+def request_second_answer(hub: "Hub", program_id: str, delivery_id: str, ids: Sequence[str]) -> None:
     """Ask for the second answer of a delivery. Of more records than a message can carry the list lies in the inbox."""
     message = {"program": program_id, "delivery": delivery_id, "what": "settled", "modifications": list(ids)}
-    if len(ids) > IN_A_MESSAGE:
+    if len(ids) > MESSAGE_RECORDS_MAX:
         key = f"results/{program_id}/{delivery_id}/settled_{ids[0].rpartition('~')[2]}.json"
         hub.inbox.put(key, json.dumps(list(ids)).encode())
         message |= {"modifications": list(ids[:1]), "listed": key}
@@ -79,13 +79,13 @@ def expire_waiting(hub: "Hub", program: Program, has_time: Callable[[], bool] = 
         return 0
     at_work = set(deliveries.open_ids())
     done = 0
-    for together in of_one_delivery(chain([first], overdue)):
+    for together in reminders_by_delivery(chain([first], overdue)):
         delivery_id = together[0][1]["delivery"]
         if delivery_id in at_work:
             continue
         ended = expire_rows(ledger, together, hub.now())
         if ended:
-            settled(hub, program.id, delivery_id, [public_id for public_id, _, _ in ended])
+            request_second_answer(hub, program.id, delivery_id, [public_id for public_id, _, _ in ended])
             run_each(lambda one: deliveries.forget("waiting", one[2], one[1]), ended)
         done += len(ended)
         if not has_time():
@@ -93,17 +93,17 @@ def expire_waiting(hub: "Hub", program: Program, has_time: Callable[[], bool] = 
     return done
 
 
-MANY = 8
+PARALLEL_MIN = 8
 """From so many on, calls are made side by side."""
 T = TypeVar("T")
 R = TypeVar("R")
 Reminder = tuple[str, Mapping[str, Any]]
 
 
-def of_one_delivery(reminders: Iterable[Reminder]) -> Iterator[list[Reminder]]:
+def reminders_by_delivery(reminders: Iterable[Reminder]) -> Iterator[list[Reminder]]:
     """Reminders of one deadline by their delivery; of one that brought very many rows so many at a time."""
     for _, of_deadline in groupby(reminders, key=lambda one: one[1]["deadline"]):
-        for some in batched(of_deadline, TOGETHER):
+        for some in batched(of_deadline, RECORDS_AT_ONCE):
             for delivery in dict.fromkeys(doc["delivery"] for _, doc in some):
                 yield [one for one in some if one[1]["delivery"] == delivery]
 
@@ -117,34 +117,34 @@ def expire_rows(ledger: Ledger, reminders: Iterable[Reminder], now: datetime) ->
     def expired(home: str) -> list[tuple[str, str, datetime]]:
         try:
             rows = homes[home]
-            keys = [given_up(ledger, home, subject, now) for subject, _ in rows]
+            keys = [refuse_if_waiting(ledger, home, subject, now) for subject, _ in rows]
         except Exception:
             log.exception("what waits there could not be given up", extra={"order": home})
             return []
         ended = zip(keys, rows, strict=True)
-        return [(f"{key}~{subject}", subject, instant(doc["deadline"])) for key, (subject, doc) in ended]
+        return [(f"{key}~{subject}", subject, parse_instant(doc["deadline"])) for key, (subject, doc) in ended]
 
     return sorted(chain.from_iterable(run_each(expired, list(homes))))
 
 
 def run_each(function: Callable[[T], R], things: Sequence[T]) -> list[R]:
     """A call for each, side by side where there are many of them."""
-    if len(things) < MANY:
+    if len(things) < PARALLEL_MIN:
         return [function(thing) for thing in things]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(WORKERS) as pool:
         return list(pool.map(function, things))
 
 
-def given_up(ledger: Ledger, home: str, subject: str, now: datetime) -> str:
+def refuse_if_waiting(ledger: Ledger, home: str, subject: str, now: datetime) -> str:
     """Refuse a record that still waits, there or with the order that has its action id by now; where it lies."""
     if home.startswith("@"):
         order_key = ledger.order_key_of(home[1:])
         if order_key is None:
-            expire(ledger, home, [subject], now)
+            expire_records(ledger, home, [subject], now)
             order_key = ledger.order_key_of(home[1:])
-            if order_key is None or ledger.order(home).booked(subject) is not None:
+            if order_key is None or ledger.order(home).booking_of(subject) is not None:
                 return home
-        adopt(ledger, home[1:], ledger.order(order_key))
+        adopt_waiting(ledger, home[1:], ledger.order(order_key))
         home = order_key
-    expire(ledger, home, [subject], now)
+    expire_records(ledger, home, [subject], now)
     return home

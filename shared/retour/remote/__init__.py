@@ -7,20 +7,20 @@ from typing import Any, BinaryIO, Protocol
 
 from retour.sentences import sentence
 
-WORDS_MAX = 300
-DETAIL_MAX = 1000
+MESSAGE_CHARS_MAX = 300
+DETAIL_CHARS_MAX = 1000
 """Long enough for an SSH host key in one line."""
 
-Watch = Callable[[str, dict[str, Any]], None]
+StepObserver = Callable[[str, dict[str, Any]], None]
 """Told of each step of getting in as it is done: its name, and what was seen."""
 
 
-def nobody(_step: str, _seen: dict[str, Any]) -> None:
+def ignore_step(_step: str, _seen: dict[str, Any]) -> None:
     """Watches nothing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Remote:
+class RemoteFile:
     """A file as the other side lists it.
 
     `stamp` is its modification time as a text that changes whenever the server's own answer does; `modified` is the
@@ -33,14 +33,14 @@ class Remote:
     stamp: str = ""
 
 
-class Server(Protocol):
+class FileClient(Protocol):
     """A merchant's file server, logged in. FTP, FTPS and SFTP look alike from here."""
 
-    def files(self, folder: str, wanted: Callable[[str], bool]) -> list[Remote]:
+    def files(self, folder: str, wanted: Callable[[str], bool]) -> list[RemoteFile]:
         """Every file of the folder; size and time are asked for only where the name is wanted."""
         ...
 
-    def look(self, folder: str, name: str) -> Remote | None:
+    def stat(self, folder: str, name: str) -> RemoteFile | None:
         """The file as it is now; None when it is gone."""
         ...
 
@@ -70,7 +70,7 @@ class RemoteError(Exception):
 
     def __init__(self, code: str, *, lasting: bool = False, **details: object) -> None:
         self.code = code
-        self.details = {name: words(value, most=DETAIL_MAX) for name, value in details.items()}
+        self.details = {name: sanitise_message(value, most=DETAIL_CHARS_MAX) for name, value in details.items()}
         self.lasting = lasting
         super().__init__(self.sentence)
 
@@ -80,7 +80,7 @@ class RemoteError(Exception):
         return sentence(self.code, self.details)
 
 
-def words(said: object, *secrets: str, most: int = WORDS_MAX) -> str:
+def sanitise_message(said: object, *secrets: str, most: int = MESSAGE_CHARS_MAX) -> str:
     """What the other side said, fit for a report: one line, short, and without our own secrets if it echoes them."""
     text = str(said)
     for secret in secrets:
@@ -89,7 +89,7 @@ def words(said: object, *secrets: str, most: int = WORDS_MAX) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:most]
 
 
-def readable(wire: str) -> str:
+def decode_name(wire: str) -> str:
     """A file name as people write it. On the wire it is bytes (held as latin-1): UTF-8, else cp1252."""
     raw = wire.encode("latin-1")
     try:
@@ -98,5 +98,5 @@ def readable(wire: str) -> str:
         return raw.decode("cp1252", errors="replace")
 
 
-def on_the_wire(name: str) -> str:
+def encode_name(name: str) -> str:
     return name.encode("utf-8").decode("latin-1")

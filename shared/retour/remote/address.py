@@ -8,12 +8,12 @@ import socket
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from retour.remote import RemoteError, words
+from retour.remote import RemoteError, sanitise_message
 
 Resolve = Callable[[str, int], list[str]]
 
 # Reachable inside clouds only, though they look public.
-PLATFORM = frozenset({IPv4Address("168.63.129.16")})
+CLOUD_PLATFORM_ADDRESSES = frozenset({IPv4Address("168.63.129.16")})
 PUBLIC_V6 = IPv6Network("2000::/3")
 NAT64 = IPv6Network("64:ff9b::/96")
 # Where old Pythons and the registries disagree, the registries count.
@@ -26,7 +26,7 @@ def resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-def public(address: str) -> bool:
+def is_public(address: str) -> bool:
     """True only for an address that anybody on the internet reaches.
 
     Not loopback, private, link-local (where clouds keep their metadata service), carrier NAT, multicast, unique-local,
@@ -37,28 +37,28 @@ def public(address: str) -> bool:
     except ValueError:
         return False
     if isinstance(ip, IPv4Address):
-        return ip.is_global and ip not in PLATFORM and not any(ip in network for network in NOT_PUBLIC)
+        return ip.is_global and ip not in CLOUD_PLATFORM_ADDRESSES and not any(ip in network for network in NOT_PUBLIC)
     if ip in NAT64:
-        return public(str(IPv4Address(int(ip) & 0xFFFF_FFFF)))
-    return ip in PUBLIC_V6 and ip.is_global and not ip.is_multicast and all(map(public, hidden(ip)))
+        return is_public(str(IPv4Address(int(ip) & 0xFFFF_FFFF)))
+    return ip in PUBLIC_V6 and ip.is_global and not ip.is_multicast and all(map(is_public, embedded_addresses(ip)))
 
 
-def hidden(ip: IPv6Address) -> list[str]:
+def embedded_addresses(ip: IPv6Address) -> list[str]:
     """The IPv4 addresses that an IPv6 address of a tunnel leads to."""
     if ip.sixtofour is not None:
         return [str(ip.sixtofour)]
     return [str(inner) for inner in ip.teredo or ()]
 
 
-def checked(host: str, port: int, *, allow_private: bool = False, resolve: Resolve = resolve) -> list[str]:
+def resolve_public(host: str, port: int, *, allow_private: bool = False, resolve: Resolve = resolve) -> list[str]:
     """The addresses of a host, all of them checked. RemoteError when one is not public or the name has none."""
     try:
         addresses = resolve(host, port)
     except (OSError, UnicodeError) as error:
-        raise RemoteError("HOST_NOT_FOUND", host=host, said=words(error)) from error
+        raise RemoteError("HOST_NOT_FOUND", host=host, said=sanitise_message(error)) from error
     if not addresses:
         raise RemoteError("HOST_NOT_FOUND", host=host, said="no address")
-    refused = [] if allow_private else [address for address in addresses if not public(address)]
+    refused = [] if allow_private else [address for address in addresses if not is_public(address)]
     if refused:
         raise RemoteError("ADDRESS_NOT_ALLOWED", lasting=True, host=host, address=refused[0])
     return addresses
@@ -69,10 +69,10 @@ def connect(
 ) -> socket.socket:
     """A TCP connection to a checked address of the host: the first that answers."""
     failure: OSError | None = None
-    for address in checked(host, port, allow_private=allow_private, resolve=resolve):
+    for address in resolve_public(host, port, allow_private=allow_private, resolve=resolve):
         try:
             return socket.create_connection((address, port), timeout)
         except OSError as error:
             failure = error
-    said = words(getattr(failure, "strerror", "") or failure)
+    said = sanitise_message(getattr(failure, "strerror", "") or failure)
     raise RemoteError("UNREACHABLE", host=host, port=port, said=said) from failure

@@ -10,8 +10,8 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlencode
 
-from retour.domain.times import text
-from retour.remote.shop import ask_shop
+from retour.domain.times import format_instant
+from retour.remote.shop import get_json
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
@@ -21,7 +21,7 @@ PRODUCTS_MAX = 250
 
 
 @dataclass(frozen=True)
-class BigCommerce:
+class BigCommerceClient:
     """The store with this hash. Its list of orders names no refunds: each order is read by itself."""
 
     hub: "Hub"
@@ -31,7 +31,7 @@ class BigCommerce:
     lists: ClassVar[tuple[str, ...]] = ("",)
 
     @classmethod
-    def of(cls, hub: "Hub", options: Mapping[str, Any], secret: Mapping[str, str]) -> "BigCommerce":
+    def of(cls, hub: "Hub", options: Mapping[str, Any], secret: Mapping[str, str]) -> "BigCommerceClient":
         return cls(hub, options["store_hash"], secret["access_token"])
 
     def order(self, number: str) -> dict[str, Any] | None:
@@ -46,7 +46,12 @@ class BigCommerce:
 
     def changed(self, _list: str, since: datetime, page: int) -> list[dict[str, Any]]:
         """A page of the orders changed at that moment or later, the longest unchanged first."""
-        asked = {"min_date_modified": text(since), "sort": "date_modified:asc", "limit": self.page, "page": page}
+        asked = {
+            "min_date_modified": format_instant(since),
+            "sort": "date_modified:asc",
+            "limit": self.page,
+            "page": page,
+        }
         return self._ask(f"v2/orders?{urlencode(asked)}") or []
 
     @staticmethod
@@ -56,4 +61,4 @@ class BigCommerce:
     def _ask(self, path: str) -> Any:
         url = f"https://{HOST}/stores/{self.store}/{path}"
         service = self.hub.settings.bigcommerce
-        return ask_shop(url, {"x-auth-token": self.token}, via=service.connect, ca=service.ca, refusal="SHOP_REFUSED")
+        return get_json(url, {"x-auth-token": self.token}, via=service.connect, ca=service.ca, refusal="SHOP_REFUSED")

@@ -15,11 +15,20 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
-from retour.remote import Remote, RemoteError, Watch, address, nobody, on_the_wire, readable, words
+from retour.remote import (
+    RemoteError,
+    RemoteFile,
+    StepObserver,
+    address,
+    decode_name,
+    encode_name,
+    ignore_step,
+    sanitise_message,
+)
 
-BLOCK = 1 << 18
+BLOCK_BYTES = 1 << 18
 ATTEMPTS = 3
-LINES = 50_000
+LISTING_LINES_MAX = 50_000
 LISTING_SECONDS = 120
 UNIX_LINE = re.compile(
     r"(?P<type>[-dlbcps])\S{9}\S*\s+(?:\d+\s+)?\S+\s+(?:\S+\s+)?(?P<size>\d+)\s+"
@@ -28,10 +37,10 @@ UNIX_LINE = re.compile(
 DOS_LINE = re.compile(
     r"(?P<stamp>\d{2}-\d{2}-\d{2,4}\s+\d{2}:\d{2}(?:[AP]M)?)\s+(?P<size><DIR>|<JUNCTION>|\d+) (?P<name>.+)"
 )
-NOT_KNOWN = ("500", "501", "502", "504")
+UNKNOWN_COMMAND_REPLIES = ("500", "501", "502", "504")
 SAYS_EMPTY = re.compile(r"(?i)\bno (such )?(files?|matches)\b|\bempty\b|not found|does not exist|keine|aucun")
 """How servers refuse to list a folder in which there is nothing."""
-BROKEN = (OSError, EOFError, ftplib.error_temp)
+BROKEN_ERRORS = (OSError, EOFError, ftplib.error_temp)
 
 
 class Patient(io.RawIOBase):
@@ -63,7 +72,7 @@ class Patient(io.RawIOBase):
         return came
 
 
-class Line(ftplib.FTP_TLS):
+class FtpConnection(ftplib.FTP_TLS):
     """ftplib's client: to checked addresses only, TLS from the first byte if implicit, sessions reused for data.
 
     vsftpd and ProFTPD as shipped refuse a data connection that does not resume the control connection's TLS session;
@@ -143,10 +152,10 @@ def text_of(raw: Patient) -> io.TextIOWrapper:
     return io.TextIOWrapper(io.BufferedReader(raw), encoding="latin-1", newline="\n")
 
 
-class Ftp:
+class FtpClient:
     """A Server by FTP or FTPS, logged in. Made by `connect`."""
 
-    def __init__(self, log_in: Callable[[], Line], secrets: tuple[str, ...]) -> None:
+    def __init__(self, log_in: Callable[[], FtpConnection], secrets: tuple[str, ...]) -> None:
         self._log_in = log_in
         self._secrets = secrets
         self._wire: dict[str, str] = {}
@@ -164,15 +173,15 @@ class Ftp:
             self._line.close()
             raise
 
-    def files(self, folder: str, wanted: Callable[[str], bool]) -> list[Remote]:
+    def files(self, folder: str, wanted: Callable[[str], bool]) -> list[RemoteFile]:
         with self._talk(f"list {folder}"):
             self._go(folder)
             found = []
             for wire, size, modified, stamp, sure in self._entries():
-                name = readable(wire)
+                name = decode_name(wire)
                 self._wire[name] = wire
                 if sure or not wanted(name):
-                    found.append(Remote(name, size, modified, stamp))
+                    found.append(RemoteFile(name, size, modified, stamp))
                 elif (asked := self._ask(name, size, stamp)) is not None:
                     found.append(asked)
             return found
@@ -182,7 +191,7 @@ class Ftp:
         try:
             lines = self._lines("MLSD")
         except ftplib.error_perm as error:
-            refused = None if str(error).startswith(NOT_KNOWN) else error
+            refused = None if str(error).startswith(UNKNOWN_COMMAND_REPLIES) else error
         else:
             for line in lines:
                 facts_text, _, name = line.partition(" ")
@@ -190,7 +199,7 @@ class Ftp:
                 kind = facts.get("type", "file")
                 if kind == "file":
                     size = int(facts["size"]) if facts.get("size", "").isdigit() else None
-                    modified = utc(facts.get("modify", ""))
+                    modified = parse_utc(facts.get("modify", ""))
                     yield name, size, modified, facts.get("modify", ""), size is not None and modified is not None
                 elif "link" in kind:  # its size is the link's; whether it leads to a file, SIZE will tell
                     yield name, None, None, "", False
@@ -231,8 +240,8 @@ class Ftp:
 
         def add(line: str) -> None:
             lines.append(line)
-            if len(lines) > LINES:
-                raise RemoteError("FOLDER_TOO_FULL", most=LINES)
+            if len(lines) > LISTING_LINES_MAX:
+                raise RemoteError("FOLDER_TOO_FULL", most=LISTING_LINES_MAX)
 
         try:
             self._line.retrlines(command, add)
@@ -241,29 +250,29 @@ class Ftp:
             if not (command == "NLST" and str(error).startswith("550")):
                 raise
         finally:
-            if len(lines) <= LINES and not self._line.is_too_slow:
+            if len(lines) <= LISTING_LINES_MAX and not self._line.is_too_slow:
                 self._line.voidcmd("TYPE I")  # listings leave ASCII mode behind, in which ProFTPD refuses SIZE
         return lines
 
-    def look(self, folder: str, name: str) -> Remote | None:
+    def stat(self, folder: str, name: str) -> RemoteFile | None:
         with self._talk(f"look at {name}"):
             self._go(folder)
             return self._ask(name)
 
-    def _ask(self, name: str, listed: int | None = None, stamp: str = "") -> Remote | None:
+    def _ask(self, name: str, listed: int | None = None, stamp: str = "") -> RemoteFile | None:
         """Size and time by SIZE and MDTM, in UTC, else as listed; None when SIZE says that this is no file."""
         wire = self._on_wire(name)
         size = listed
         try:
             size = self._line.size(wire)
         except ftplib.error_perm as error:
-            if not str(error).startswith(NOT_KNOWN):
+            if not str(error).startswith(UNKNOWN_COMMAND_REPLIES):
                 return None
         try:
             time = self._line.voidcmd(f"MDTM {wire}")[4:].strip()
         except ftplib.error_perm:
             time = ""
-        return Remote(name, size, utc(time), time or stamp)
+        return RemoteFile(name, size, parse_utc(time), time or stamp)
 
     def fetch(self, folder: str, name: str, into: BinaryIO) -> int:
         with self._talk(f"fetch {name}"):
@@ -279,12 +288,12 @@ class Ftp:
                     if before is None or before.size is None or got == before.size:
                         return got
                     problem = f"{got} of {before.size} bytes came"
-                except BROKEN as error:
-                    problem = words(error, *self._secrets) or type(error).__name__
+                except BROKEN_ERRORS as error:
+                    problem = sanitise_message(error, *self._secrets) or type(error).__name__
                 attempts -= 1
                 if not attempts or (before is not None and before.size is not None and got > before.size):
                     raise RemoteError("INCOMPLETE", name=name, said=problem)
-                with contextlib.suppress(*BROKEN):
+                with contextlib.suppress(*BROKEN_ERRORS):
                     self._line.close()
                 self._start()
                 self._go(folder)
@@ -294,15 +303,15 @@ class Ftp:
     def _blocks(self, name: str, start: int) -> Iterator[bytes]:
         data = self._line.transfercmd(f"RETR {self._on_wire(name)}", rest=start or None)
         try:
-            while block := data.recv(BLOCK):
+            while block := data.recv(BLOCK_BYTES):
                 yield block
         finally:
-            hang_up(data)
+            close_data_connection(data)
         self._line.voidresp()
 
     def put(self, folder: str, name: str, body: bytes) -> None:
         """Under another name first, and right under its own where the server allows no rename or no such name."""
-        temporary, final = on_the_wire(f"{name}.part"), on_the_wire(name)
+        temporary, final = encode_name(f"{name}.part"), encode_name(name)
         with self._talk(f"put {name}"):
             self._go(folder)
             try:
@@ -337,21 +346,21 @@ class Ftp:
         """Into a folder below this one, or one named from the root; what has the name there stays."""
         with self._talk(f"move {name} to {to}"):
             self._go(folder)
-            self._line.rename(self._on_wire(name), f"{on_the_wire(to).rstrip('/')}/{self._on_wire(name)}")
+            self._line.rename(self._on_wire(name), f"{encode_name(to).rstrip('/')}/{self._on_wire(name)}")
 
     def _store(self, wire: str, body: bytes) -> None:
         data = self._line.transfercmd(f"STOR {wire}")
         try:
             data.sendall(body)
         finally:
-            hang_up(data)
+            close_data_connection(data)
         self._line.voidresp()
         try:
             size = self._line.size(wire)
         except ftplib.error_perm:
             return
         if size is not None and size != len(body):
-            raise RemoteError("INCOMPLETE", name=readable(wire), said=f"{size} of {len(body)} bytes")
+            raise RemoteError("INCOMPLETE", name=decode_name(wire), said=f"{size} of {len(body)} bytes")
 
     def delete(self, folder: str, name: str) -> None:
         with self._talk(f"delete {name}"):
@@ -360,12 +369,12 @@ class Ftp:
 
     def close(self) -> None:
         if not self._line.is_too_slow:
-            with contextlib.suppress(*BROKEN, ftplib.Error, RemoteError):
+            with contextlib.suppress(*BROKEN_ERRORS, ftplib.Error, RemoteError):
                 self._line.quit()
         self._line.close()
 
     def _on_wire(self, name: str) -> str:
-        return self._wire.get(name, on_the_wire(name))
+        return self._wire.get(name, encode_name(name))
 
     def _go(self, folder: str) -> None:
         """Into the folder; by CWD, because commands with a path in them fail on spaces at some servers."""
@@ -376,9 +385,11 @@ class Ftp:
             self._line.cwd(self._home)
         try:
             if folder not in ("", "."):
-                self._line.cwd(on_the_wire(folder))
+                self._line.cwd(encode_name(folder))
         except ftplib.error_perm as error:
-            raise RemoteError("FOLDER_NOT_FOUND", folder=folder, said=words(error, *self._secrets)) from error
+            raise RemoteError(
+                "FOLDER_NOT_FOUND", folder=folder, said=sanitise_message(error, *self._secrets)
+            ) from error
         self._here = folder
 
     @contextlib.contextmanager
@@ -386,9 +397,9 @@ class Ftp:
         try:
             yield
         except ftplib.Error as error:
-            raise RemoteError("REFUSED", doing=doing, said=words(error, *self._secrets)) from error
+            raise RemoteError("REFUSED", doing=doing, said=sanitise_message(error, *self._secrets)) from error
         except (OSError, EOFError, ValueError) as error:
-            said = words(error, *self._secrets) or type(error).__name__
+            said = sanitise_message(error, *self._secrets) or type(error).__name__
             raise RemoteError("CONNECTION_BROKEN", doing=doing, said=said) from error
 
 
@@ -399,8 +410,8 @@ def connect(
     timeout: float,
     allow_private: bool = False,
     resolve: address.Resolve = address.resolve,
-    watch: Watch = nobody,
-) -> Ftp:
+    watch: StepObserver = ignore_step,
+) -> FtpClient:
     """Logs in as the source's options say. Plain FTP only where they allow it; else TLS, the certificate verified."""
     plain = options["protocol"] == "ftp"
     if plain and options.get("allow_plain") is not True:
@@ -410,24 +421,24 @@ def connect(
         raise RemoteError("NO_CREDENTIALS", lasting=True)
     host, user, implicit = options["host"], options.get("user", ""), bool(options.get("implicit"))
     port = int(options.get("port", 990 if implicit and not plain else 21))
-    tls = None if plain else context(options)
+    tls = None if plain else tls_context(options)
 
-    def log_in() -> Line:
-        line = Line(
+    def log_in() -> FtpConnection:
+        line = FtpConnection(
             tls, implicit, lambda: address.connect(host, port, timeout, allow_private=allow_private, resolve=resolve)
         )
         try:
             welcome = line.open(host, timeout)
-            watch("connect", {"host": host, "port": port, "said": words(welcome)})
+            watch("connect", {"host": host, "port": port, "said": sanitise_message(welcome)})
             if tls and not implicit:
-                secure(line, host)
-            watch("trust", certificate(line.sock))
+                start_tls(line, host)
+            watch("trust", certificate_facts(line.sock))
             try:
                 # FTP_TLS.login would ask for TLS by itself; whether to, is decided above.
                 ftplib.FTP.login(line, user, password)
             except ftplib.error_perm as error:
                 raise RemoteError(
-                    "LOGIN_REFUSED", lasting=True, host=host, user=user, said=words(error, password)
+                    "LOGIN_REFUSED", lasting=True, host=host, user=user, said=sanitise_message(error, password)
                 ) from error
             if tls:
                 line.voidcmd("PBSZ 0")
@@ -439,10 +450,10 @@ def connect(
         return line
 
     with_words = {"host": host, "port": port, "secret": password}
-    return Ftp(lambda: explained(log_in, **with_words), (password,))
+    return FtpClient(lambda: log_in_or_explain(log_in, **with_words), (password,))
 
 
-def certificate(sock: socket.socket | None) -> dict[str, Any]:
+def certificate_facts(sock: socket.socket | None) -> dict[str, Any]:
     """What the server proved itself with, for a person to compare; nothing where it speaks in the open."""
     if not isinstance(sock, ssl.SSLSocket):
         return {}
@@ -451,42 +462,42 @@ def certificate(sock: socket.socket | None) -> dict[str, Any]:
     return {"certificate": "SHA256:" + ":".join(re.findall("..", digest)), "until": str(until)}
 
 
-def secure(line: Line, host: str) -> None:
+def start_tls(line: FtpConnection, host: str) -> None:
     """AUTH TLS, before anything secret is said."""
     try:
         line.auth()
     except ftplib.error_perm as error:
-        raise RemoteError("TLS_NOT_OFFERED", lasting=True, host=host, said=words(error)) from error
+        raise RemoteError("TLS_NOT_OFFERED", lasting=True, host=host, said=sanitise_message(error)) from error
 
 
-def explained(log_in: Callable[[], Line], host: str, port: int, secret: str) -> Line:
+def log_in_or_explain(log_in: Callable[[], FtpConnection], host: str, port: int, secret: str) -> FtpConnection:
     """The login, its failures in words an admin can act on."""
     try:
         return log_in()
     except ssl.SSLCertVerificationError as error:
-        said = words(error.verify_message)
+        said = sanitise_message(error.verify_message)
         raise RemoteError("CERTIFICATE_NOT_TRUSTED", lasting=True, host=host, said=said) from error
     except ssl.SSLError as error:
-        raise RemoteError("TLS_FAILED", host=host, port=port, said=words(error)) from error
+        raise RemoteError("TLS_FAILED", host=host, port=port, said=sanitise_message(error)) from error
     except (OSError, EOFError, ftplib.Error) as error:
-        said = words(error, secret) or "it hung up"
+        said = sanitise_message(error, secret) or "it hung up"
         raise RemoteError("NOT_STARTED", host=host, port=port, said=said) from error
 
 
-def context(options: Mapping[str, Any]) -> ssl.SSLContext:
+def tls_context(options: Mapping[str, Any]) -> ssl.SSLContext:
     """Certificates verified against the system's authorities, or against the source's own alone."""
     ca = options.get("ca")
     try:
         tls = ssl.create_default_context(cadata=ca or None)
     except (ssl.SSLError, ValueError) as error:
         right = "-----BEGIN CERTIFICATE----- …"
-        raise RemoteError("BAD_OPTION", lasting=True, option="ca", said=words(error), right=right) from error
+        raise RemoteError("BAD_OPTION", lasting=True, option="ca", said=sanitise_message(error), right=right) from error
     if options.get("max_tls") == "1.2":
         tls.maximum_version = ssl.TLSVersion.TLSv1_2
     return tls
 
 
-def hang_up(data: socket.socket) -> None:
+def close_data_connection(data: socket.socket) -> None:
     """Closes a data connection. Many servers drop TLS without its goodbye; the length check finds what was cut."""
     if isinstance(data, ssl.SSLSocket):
         with contextlib.suppress(OSError, ValueError):
@@ -494,7 +505,7 @@ def hang_up(data: socket.socket) -> None:
     data.close()
 
 
-def utc(time: str) -> datetime | None:
+def parse_utc(time: str) -> datetime | None:
     """A time of MLSD or MDTM, always UTC: 20261121232459, at some servers with fractions."""
     match = re.fullmatch(r"(\d{14})(?:\.\d+)?", time)
     try:

@@ -9,21 +9,25 @@ from threading import Timer
 from typing import Any
 from urllib.parse import urlsplit
 
-from retour.remote import RemoteError, words
+from retour.remote import RemoteError, sanitise_message
 from retour.remote.address import connect
 
-SECONDS = 10
+TIMEOUT_SECONDS = 10
 """For the whole call: ten of them fit into the time of the function that answers."""
 
 
-def post(url: str, body: bytes, headers: Mapping[str, str], *, allow_private: bool, seconds: float = SECONDS) -> int:
+def post(
+    url: str, body: bytes, headers: Mapping[str, str], *, allow_private: bool, seconds: float = TIMEOUT_SECONDS
+) -> int:
     """Post a body; the status of the answer. RemoteError where there is none within the time."""
     sent = {"content-type": "application/json", **headers}
     status, _ = _call("POST", url, body, sent, allow_private=allow_private, seconds=seconds)
     return status
 
 
-def get(url: str, *, most: int, via: str | None = None, ca: str | None = None, seconds: float = SECONDS) -> bytes:
+def get(
+    url: str, *, most: int, via: str | None = None, ca: str | None = None, seconds: float = TIMEOUT_SECONDS
+) -> bytes:
     """What lies at an address, of at most so many bytes. RemoteError where that is nothing, or more, or not in time.
 
     `via` (host:port) answers for the address, behind a certificate of the authority in the file `ca`; for a local hub.
@@ -35,11 +39,11 @@ def get(url: str, *, most: int, via: str | None = None, ca: str | None = None, s
     return body
 
 
-def ask(
+def get_with_status(
     url: str, headers: Mapping[str, str], *, most: int, via: str | None = None, ca: str | None = None
 ) -> tuple[int, bytes]:
     """Status and body of an answer, with one byte more than `most` where there is more. Otherwise as `get`."""
-    return _call("GET", url, None, headers, allow_private=False, seconds=SECONDS, most=most, via=via, ca=ca)
+    return _call("GET", url, None, headers, allow_private=False, seconds=TIMEOUT_SECONDS, most=most, via=via, ca=ca)
 
 
 def _call(
@@ -76,7 +80,7 @@ def _call(
     alarm.start()
     try:
         if secure:
-            sock = tls = encrypted(sock, host, ca)
+            sock = tls = wrap_tls(sock, host, ca)
             tls.do_handshake()
         connection = http.client.HTTPConnection(host, port)
         connection.sock = sock
@@ -86,13 +90,13 @@ def _call(
         answer = connection.getresponse()
         return answer.status, answer.read(most + 1) if most else b""
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise RemoteError("UNREACHABLE", host=host, port=port, said=words(error)) from error
+        raise RemoteError("UNREACHABLE", host=host, port=port, said=sanitise_message(error)) from error
     finally:
         alarm.cancel()
         sock.close()
 
 
-def encrypted(sock: socket.socket, host: str, ca: str | None = None) -> ssl.SSLSocket:
+def wrap_tls(sock: socket.socket, host: str, ca: str | None = None) -> ssl.SSLSocket:
     """The same connection as TLS, before a word was said."""
     context = ssl.create_default_context(cafile=ca)
     return context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)

@@ -16,31 +16,31 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 
-from retour.domain.times import instant, text
-from retour.remote import RemoteError, words
+from retour.domain.times import format_instant, parse_instant
+from retour.remote import RemoteError, sanitise_message
 
 if TYPE_CHECKING:
     from simple_salesforce.api import Salesforce
 
 API_VERSION = "63.0"
 IDS_MAX = 200
-PAGE = 500
+PAGE_SIZE = 500
 WRITES_MAX = 200
 # The first reconcile of a source looks back so far, by the organisation's own clock.
-FIRST_DAYS = 35
+FIRST_LOOKBACK_DAYS = 35
 # Above this share of the organisation's daily calls, what can wait waits.
-SPARING_FROM = Decimal("0.8")
+USAGE_LIMIT = Decimal("0.8")
 _DOMAIN = re.compile(r"login|test|[a-z0-9-]+(?:\.[a-z0-9-]+)?\.my")
 _HOST = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)*\.salesforce\.com")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)*")
-_LATER = {
+_RETRY_CODES = {
     "UNABLE_TO_LOCK_ROW", "REQUEST_LIMIT_EXCEEDED", "CONCURRENT_REQUESTS_LIMIT_EXCEEDED", "SERVER_UNAVAILABLE",
     "QUERY_TIMEOUT", "UNKNOWN_EXCEPTION",
 }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WriteResult:
     """What became of one record's write-back. `later`: the same again may work."""
 
     record: str
@@ -51,14 +51,14 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
-class Cursor:
+class PageCursor:
     """The last record seen, in the order of (SystemModstamp, Id)."""
 
     modified: datetime
     record: str
 
 
-class Adapter(HTTPAdapter):
+class SalesforceHttpAdapter(HTTPAdapter):
     """HTTPS to *.salesforce.com and nowhere else, with a deadline on every request.
 
     `connect` ("127.0.0.1:8443") is where the local hub's simulator listens: the connection goes there, while Host,
@@ -93,26 +93,28 @@ class Adapter(HTTPAdapter):
         return host_params, pool_kwargs
 
 
-def session(connect: str | None, ca: str | None, timeout: tuple[float, float]) -> requests.Session:
+def make_session(connect: str | None, ca: str | None, timeout: tuple[float, float]) -> requests.Session:
     """A session for Salesforce alone. Proxies, certificates and .netrc of the environment have no say."""
     session = requests.Session()
     session.trust_env = False
     session.verify = ca or True
     session.adapters.clear()
-    session.mount("https://", Adapter(connect, timeout))
+    session.mount("https://", SalesforceHttpAdapter(connect, timeout))
     return session
 
 
-def domain_of(written: str) -> str:
+def parse_domain(written: str) -> str:
     """`acme.my`, `acme--uat.sandbox.my`, `login` or `test`, however written; else a lasting RemoteError."""
     domain = written.strip().lower().removeprefix("https://").rstrip("/").removesuffix(".salesforce.com")
     if not _DOMAIN.fullmatch(domain):
-        raise _refused(f"{written!r} is no Salesforce domain: write the My Domain, such as acme.my, or login or test")
+        raise _refused_error(
+            f"{written!r} is no Salesforce domain: write the My Domain, such as acme.my, or login or test"
+        )
     return domain
 
 
 @lru_cache(maxsize=64)
-def client(
+def client_for(
     domain: str,
     username: str,
     consumer_key: str,
@@ -121,12 +123,14 @@ def client(
     connect: str | None = None,
     ca: str | None = None,
     timeout: tuple[float, float] = (3.05, 10.0),
-) -> "Client":
+) -> "SalesforceClient":
     """The client of one integration user, kept while the process lives so that one login serves many calls."""
-    return Client(domain_of(domain), username, consumer_key, private_key, session(connect, ca, timeout))
+    return SalesforceClient(
+        parse_domain(domain), username, consumer_key, private_key, make_session(connect, ca, timeout)
+    )
 
 
-class Client:
+class SalesforceClient:
     """Logs in at the first call, by a JWT signed with the source's private key."""
 
     def __init__(self, domain: str, username: str, consumer_key: str, private_key: str, http: requests.Session) -> None:
@@ -141,8 +145,13 @@ class Client:
             found += self._query(_select(name, paths) + " WHERE Id IN {ids}", ids=list(ids[start : start + IDS_MAX]))
         return found
 
-    def changed(
-        self, name: str, paths: Sequence[str], since: datetime | None, after: Cursor | None = None, page: int = PAGE
+    def modified_since(
+        self,
+        name: str,
+        paths: Sequence[str],
+        since: datetime | None,
+        after: PageCursor | None = None,
+        page: int = PAGE_SIZE,
     ) -> Iterator[list[dict[str, Any]]]:
         """Pages of records modified since then, oldest first; `after` goes on where an earlier reading stopped.
 
@@ -152,46 +161,48 @@ class Client:
         while True:
             if after:
                 behind = "(SystemModstamp = {at:literal} AND Id > {id}) OR SystemModstamp > {at:literal}"
-                values = {"at": text(after.modified), "id": after.record}
+                values = {"at": format_instant(after.modified), "id": after.record}
             else:
                 behind = "SystemModstamp >= {at:literal}"
-                values = {"at": text(since) if since else f"LAST_N_DAYS:{FIRST_DAYS}"}
+                values = {"at": format_instant(since) if since else f"LAST_N_DAYS:{FIRST_LOOKBACK_DAYS}"}
             soql = f"{_select(name, paths)} WHERE {behind} ORDER BY SystemModstamp, Id LIMIT {page}"
             records = self._query(soql, **values)
             if records:
                 yield records
             if len(records) < page:
                 return
-            after = Cursor(instant(records[-1]["SystemModstamp"]), records[-1]["Id"])
+            after = PageCursor(parse_instant(records[-1]["SystemModstamp"]), records[-1]["Id"])
 
-    def below(self, name: str, paths: Iterable[str], parent: str, ids: Sequence[str]) -> list[dict[str, Any]]:
+    def children_of(self, name: str, paths: Iterable[str], parent: str, ids: Sequence[str]) -> list[dict[str, Any]]:
         """The records whose parent, by this relationship, is one of these."""
         found: list[dict[str, Any]] = []
         for start in range(0, len(ids), IDS_MAX):
-            soql = f"{_select(name, paths)} WHERE {_name(parent)}.Id IN {{ids}}"
+            soql = f"{_select(name, paths)} WHERE {_checked_name(parent)}.Id IN {{ids}}"
             found += self._query(soql, ids=list(ids[start : start + IDS_MAX]))
         return found
 
-    def changed_below(self, name: str, paths: Iterable[str], parent: str, since: datetime) -> list[dict[str, Any]]:
+    def children_modified_since(
+        self, name: str, paths: Iterable[str], parent: str, since: datetime
+    ) -> list[dict[str, Any]]:
         """The records whose parent, by this relationship, was modified since then."""
-        soql = f"{_select(name, paths)} WHERE {_name(parent)}.SystemModstamp >= {{at:literal}} ORDER BY Id"
-        return self._query(soql, at=text(since))
+        soql = f"{_select(name, paths)} WHERE {_checked_name(parent)}.SystemModstamp >= {{at:literal}} ORDER BY Id"
+        return self._query(soql, at=format_instant(since))
 
-    def deleted(self, name: str, since: datetime) -> list[dict[str, Any]]:
+    def deleted_since(self, name: str, since: datetime) -> list[dict[str, Any]]:
         """What was deleted since then, or merged into another record: ids and stamps, while the recycle bin has it."""
-        soql = f"SELECT Id, SystemModstamp, IsDeleted FROM {_name(name)} WHERE IsDeleted = TRUE AND "
-        return self._query(soql + "SystemModstamp >= {at:literal} ORDER BY Id", True, at=text(since))
+        soql = f"SELECT Id, SystemModstamp, IsDeleted FROM {_checked_name(name)} WHERE IsDeleted = TRUE AND "
+        return self._query(soql + "SystemModstamp >= {at:literal} ORDER BY Id", True, at=format_instant(since))
 
-    def write(self, name: str, fields: Mapping[str, Mapping[str, str]]) -> list[Written]:
+    def write(self, name: str, fields: Mapping[str, Mapping[str, str]]) -> list[WriteResult]:
         """Write fields to records by id, at most 200 in one call; one result a record, in order."""
         if len(fields) > WRITES_MAX:
             raise ValueError(f"{len(fields)} records in one write, at most {WRITES_MAX} go")
-        records = [{"attributes": {"type": _name(name)}, "id": id, **values} for id, values in fields.items()]
+        records = [{"attributes": {"type": _checked_name(name)}, "id": id, **values} for id, values in fields.items()]
         body = {"allOrNone": False, "records": records}
         answer = self._call(lambda sf: sf.restful("composite/sobjects", method="PATCH", json=body))
         if not isinstance(answer, list) or len(answer) != len(records):
-            raise _unavailable("the answer does not match the records written")
-        return [_written(record, result) for record, result in zip(fields, answer, strict=True)]
+            raise _unavailable_error("the answer does not match the records written")
+        return [_write_result(record, result) for record, result in zip(fields, answer, strict=True)]
 
     def log_in(self) -> None:
         """A new token; RemoteError when none is given."""
@@ -200,10 +211,10 @@ class Client:
 
     def fields(self, name: str) -> dict[str, bool]:
         """The fields of an object that this user sees, and whether it may change each."""
-        described = self._call(lambda sf: sf.restful(f"sobjects/{_name(name)}/describe"))
+        described = self._call(lambda sf: sf.restful(f"sobjects/{_checked_name(name)}/describe"))
         return {field["name"]: bool(field.get("updateable")) for field in described["fields"]}
 
-    def look(self, name: str, paths: Iterable[str]) -> int:
+    def probe(self, name: str, paths: Iterable[str]) -> int:
         """One record by these paths, or none; RemoteError where one of them leads nowhere."""
         return len(self._query(_select(name, paths) + " LIMIT 1"))
 
@@ -231,23 +242,23 @@ class Client:
             self._salesforce = None
             # 5xx and rate limits at the login come as the same class, with the status as code.
             if isinstance(error.code, int) and (error.code >= 500 or error.code == 429):
-                raise _unavailable(f"login: {error.code}") from error
-            raise _refused(f"login refused: {error.code} {error.auth_message}") from error
+                raise _unavailable_error(f"login: {error.code}") from error
+            raise _refused_error(f"login refused: {error.code} {error.auth_message}") from error
         except exceptions.SalesforceExpiredSession as error:
             self._salesforce = None
-            raise _unavailable("the session expired again and again") from error
+            raise _unavailable_error("the session expired again and again") from error
         except exceptions.SalesforceError as error:
-            code, message = _first(error.content)
-            if error.status >= 500 or error.status in (408, 429) or code in _LATER:
-                raise _unavailable(f"{error.status} {code}") from error
-            raise _refused(f"{error.status} {code} {message}") from error
+            code, message = _first_error(error.content)
+            if error.status >= 500 or error.status in (408, 429) or code in _RETRY_CODES:
+                raise _unavailable_error(f"{error.status} {code}") from error
+            raise _refused_error(f"{error.status} {code} {message}") from error
         except requests.exceptions.InvalidURL as error:
             self._salesforce = None
-            raise _refused(str(error)) from error
+            raise _refused_error(str(error)) from error
         except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError) as error:
             # The library trips over a 401 or a login answer that is not JSON of the known shape.
             self._salesforce = None
-            raise _unavailable(f"{type(error).__name__}: the answer could not be read") from error
+            raise _unavailable_error(f"{type(error).__name__}: the answer could not be read") from error
 
     def _connected(self) -> "Salesforce":
         if self._salesforce is None:
@@ -271,14 +282,14 @@ class Client:
         return self._salesforce
 
 
-def _unavailable(why: str) -> RemoteError:
+def _unavailable_error(why: str) -> RemoteError:
     """It cannot answer now (network, 5xx, limits, locks): the same again later may work."""
-    return RemoteError("SALESFORCE_UNAVAILABLE", said=words(why))
+    return RemoteError("SALESFORCE_UNAVAILABLE", said=sanitise_message(why))
 
 
-def _refused(why: str) -> RemoteError:
+def _refused_error(why: str) -> RemoteError:
     """It answered no: wrong credentials, an unknown field, no permission."""
-    return RemoteError("SALESFORCE_REFUSED", lasting=True, said=words(why))
+    return RemoteError("SALESFORCE_REFUSED", lasting=True, said=sanitise_message(why))
 
 
 def _check_key(pem: str) -> None:
@@ -288,30 +299,32 @@ def _check_key(pem: str) -> None:
     try:
         load_pem_private_key(pem.encode(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise _refused("the private key of this source is no PEM key without a passphrase") from error
+        raise _refused_error("the private key of this source is no PEM key without a passphrase") from error
 
 
 def _select(name: str, paths: Iterable[str]) -> str:
-    columns = dict.fromkeys(("Id", "SystemModstamp", *map(_name, paths)))
-    return f"SELECT {', '.join(columns)} FROM {_name(name)}"
+    columns = dict.fromkeys(("Id", "SystemModstamp", *map(_checked_name, paths)))
+    return f"SELECT {', '.join(columns)} FROM {_checked_name(name)}"
 
 
-def _name(name: str) -> str:
+def _checked_name(name: str) -> str:
     """An API name as it may stand in a query."""
     if not _NAME.fullmatch(name):
-        raise _refused(f"{name!r} is no API name of a field or object")
+        raise _refused_error(f"{name!r} is no API name of a field or object")
     return name
 
 
-def _written(record: str, result: Mapping[str, Any]) -> Written:
+def _write_result(record: str, result: Mapping[str, Any]) -> WriteResult:
     if result.get("success"):
-        return Written(record, ok=True)
+        return WriteResult(record, ok=True)
     errors = result.get("errors") or [{}]
     code = str(errors[0].get("statusCode", ""))
-    return Written(record, ok=False, later=code in _LATER, code=code, message=str(errors[0].get("message", ""))[:300])
+    return WriteResult(
+        record, ok=False, later=code in _RETRY_CODES, code=code, message=str(errors[0].get("message", ""))[:300]
+    )
 
 
-def _first(content: Any) -> tuple[str, str]:
+def _first_error(content: Any) -> tuple[str, str]:
     """Code and message of an error answer: a list of them, or a text."""
     if isinstance(content, list) and content and isinstance(content[0], dict):
         return str(content[0].get("errorCode", "")), str(content[0].get("message", ""))

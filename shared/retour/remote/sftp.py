@@ -13,17 +13,26 @@ from asyncssh.kex import get_default_kex_algs, get_kex_algs
 from asyncssh.mac import get_default_mac_algs, get_mac_algs
 from asyncssh.public_key import get_default_public_key_algs, get_public_key_algs
 
-from retour.remote import Remote, RemoteError, Watch, address, nobody, on_the_wire, readable, words
+from retour.remote import (
+    RemoteError,
+    RemoteFile,
+    StepObserver,
+    address,
+    decode_name,
+    encode_name,
+    ignore_step,
+    sanitise_message,
+)
 
 T = TypeVar("T")
-BLOCK = 1 << 22
+BLOCK_BYTES = 1 << 22
 ATTEMPTS = 3
 OUTDATED = ("gss-", "sha1", "md5", "-cbc", "arcfour", "blowfish", "cast128", "3des", "ssh-rsa", "ssh-dss", "umac-64")
 RSA = ("rsa-sha2-512", "rsa-sha2-256")
-SAME_AS = {"ssh-rsa": RSA}
+ALGORITHMS_OF_KEY = {"ssh-rsa": RSA}
 
 
-class Sftp:
+class SftpClient:
     """A Server by SFTP, logged in. Made by `connect`. Its event loop is its own affair."""
 
     def __init__(self, log_in: Callable[[], Coroutine[Any, Any, asyncssh.SSHClientConnection]], timeout: float) -> None:
@@ -40,46 +49,46 @@ class Sftp:
 
     def _start(self) -> None:
         self._connection = self._loop.run(self._log_in())
-        with talk("open SFTP"):
+        with remote_errors("open SFTP"):
             self._client = self._wait(self._connection.start_sftp_client(path_encoding="latin-1"))
 
     def _wait(self, work: Awaitable[T]) -> T:
         return self._loop.run(asyncio.wait_for(work, self._timeout))
 
-    def files(self, folder: str, wanted: Callable[[str], bool]) -> list[Remote]:
+    def files(self, folder: str, wanted: Callable[[str], bool]) -> list[RemoteFile]:
         found = []
         try:
-            entries = self._wait(self._client.readdir(on_the_wire(folder or ".")))
+            entries = self._wait(self._client.readdir(encode_name(folder or ".")))
         except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath, asyncssh.SFTPPermissionDenied) as error:
-            raise RemoteError("FOLDER_NOT_FOUND", folder=folder, said=words(error)) from error
+            raise RemoteError("FOLDER_NOT_FOUND", folder=folder, said=sanitise_message(error)) from error
         except (asyncssh.Error, OSError, TimeoutError) as error:
-            raise broken(f"list {folder}", error) from error
+            raise remote_error(f"list {folder}", error) from error
         for entry in entries:
             wire = str(entry.filename)
-            name = readable(wire)
+            name = decode_name(wire)
             kind = stat.S_IFMT(entry.attrs.permissions or 0)
             if kind in (0, stat.S_IFREG):
                 self._wire[name] = wire
-                found.append(remote(name, entry.attrs))
+                found.append(remote_file(name, entry.attrs))
             elif kind == stat.S_IFLNK:
                 self._wire[name] = wire
                 if not wanted(name):
-                    found.append(Remote(name, None, None))
-                elif (target := self.look(folder, name)) is not None:
+                    found.append(RemoteFile(name, None, None))
+                elif (target := self.stat(folder, name)) is not None:
                     found.append(target)
         return found
 
-    def look(self, folder: str, name: str) -> Remote | None:
-        with talk(f"look at {name}"):
+    def stat(self, folder: str, name: str) -> RemoteFile | None:
+        with remote_errors(f"look at {name}"):
             try:
                 attrs = self._wait(self._client.stat(self._path(folder, name)))
             except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath):
                 return None
-        return remote(name, attrs) if stat.S_IFMT(attrs.permissions or 0) in (0, stat.S_IFREG) else None
+        return remote_file(name, attrs) if stat.S_IFMT(attrs.permissions or 0) in (0, stat.S_IFREG) else None
 
     def fetch(self, folder: str, name: str, into: BinaryIO) -> int:
         got = 0
-        before = self.look(folder, name)
+        before = self.stat(folder, name)
         for attempt in range(ATTEMPTS):
             try:
                 for block in self._blocks(self._path(folder, name), got):
@@ -89,20 +98,20 @@ class Sftp:
                 if before is None or before.size is None or got == before.size:
                     return got
             except (asyncssh.ConnectionLost, asyncssh.SFTPConnectionLost, OSError, TimeoutError) as error:
-                problem = words(error) or type(error).__name__
+                problem = sanitise_message(error) or type(error).__name__
             except asyncssh.Error as error:
-                raise RemoteError("REFUSED", doing=f"fetch {name}", said=words(error)) from error
+                raise RemoteError("REFUSED", doing=f"fetch {name}", said=sanitise_message(error)) from error
             if attempt + 1 < ATTEMPTS:
                 self._hang_up()
                 self._start()
-                if self.look(folder, name) != before:
+                if self.stat(folder, name) != before:
                     raise RemoteError("CHANGED", name=name)
         raise RemoteError("INCOMPLETE", name=name, said=problem)
 
     def _blocks(self, path: str, start: int) -> Iterator[bytes]:
         file = self._wait(self._client.open(path, "rb"))
         try:
-            while isinstance(block := self._wait(file.read(BLOCK, start)), bytes) and block:
+            while isinstance(block := self._wait(file.read(BLOCK_BYTES, start)), bytes) and block:
                 start += len(block)
                 yield block
         finally:
@@ -112,7 +121,7 @@ class Sftp:
     def put(self, folder: str, name: str, body: bytes) -> None:
         """Under another name first, and right under its own where the server allows no rename or no such name."""
         temporary, final = self._path(folder, f"{name}.part"), self._path(folder, name)
-        with talk(f"put {name}"):
+        with remote_errors(f"put {name}"):
             try:
                 self._put_and_rename(temporary, final, body)
             except asyncssh.SFTPError as refused:
@@ -147,7 +156,7 @@ class Sftp:
     def move(self, folder: str, name: str, to: str) -> None:
         """Into a folder below this one, or one named from the root; what has the name there stays."""
         there = to if to.startswith("/") or folder in ("", ".") else f"{folder.rstrip('/')}/{to}"
-        with talk(f"move {name} to {to}"):
+        with remote_errors(f"move {name} to {to}"):
             self._wait(self._client.rename(self._path(folder, name), self._path(there, name)))
 
     async def _store(self, path: str, body: bytes) -> None:
@@ -155,10 +164,10 @@ class Sftp:
             await file.write(body)
         size = (await self._client.stat(path)).size
         if size is not None and size != len(body):
-            raise RemoteError("INCOMPLETE", name=readable(path), said=f"{size} of {len(body)} bytes")
+            raise RemoteError("INCOMPLETE", name=decode_name(path), said=f"{size} of {len(body)} bytes")
 
     def delete(self, folder: str, name: str) -> None:
-        with talk(f"delete {name}"):
+        with remote_errors(f"delete {name}"):
             self._wait(self._client.remove(self._path(folder, name)))
 
     def close(self) -> None:
@@ -173,32 +182,32 @@ class Sftp:
                 self._wait(connection.wait_closed())
 
     def _path(self, folder: str, name: str) -> str:
-        wire = self._wire.get(name, on_the_wire(name))
-        return f"{on_the_wire(folder).rstrip('/') or ''}/{wire}" if folder not in ("", ".") else wire
+        wire = self._wire.get(name, encode_name(name))
+        return f"{encode_name(folder).rstrip('/') or ''}/{wire}" if folder not in ("", ".") else wire
 
 
-def remote(name: str, attrs: asyncssh.SFTPAttrs) -> Remote:
+def remote_file(name: str, attrs: asyncssh.SFTPAttrs) -> RemoteFile:
     if attrs.mtime is None:
-        return Remote(name, attrs.size, None)
+        return RemoteFile(name, attrs.size, None)
     modified = datetime.fromtimestamp(int(attrs.mtime), UTC)
-    return Remote(name, attrs.size, modified, modified.strftime("%Y%m%d%H%M%S"))
+    return RemoteFile(name, attrs.size, modified, modified.strftime("%Y%m%d%H%M%S"))
 
 
 @contextlib.contextmanager
-def talk(doing: str) -> Iterator[None]:
+def remote_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except (asyncssh.Error, OSError, TimeoutError) as error:
-        raise broken(doing, error) from error
+        raise remote_error(doing, error) from error
 
 
-def broken(doing: str, error: Exception) -> RemoteError:
+def remote_error(doing: str, error: Exception) -> RemoteError:
     refused = isinstance(error, asyncssh.SFTPError) and not isinstance(error, asyncssh.SFTPConnectionLost)
     code = "REFUSED" if refused else "CONNECTION_BROKEN"
-    return RemoteError(code, doing=doing, said=words(error) or type(error).__name__)
+    return RemoteError(code, doing=doing, said=sanitise_message(error) or type(error).__name__)
 
 
-class Pins(asyncssh.SSHClient):
+class HostKeyPins(asyncssh.SSHClient):
     """Believes the approved host keys only, and remembers what was shown instead."""
 
     def __init__(self, approved: Sequence[asyncssh.SSHKey]) -> None:
@@ -217,19 +226,19 @@ def connect(
     timeout: float,
     allow_private: bool = False,
     resolve: address.Resolve = address.resolve,
-    watch: Watch = nobody,
-) -> Sftp:
+    watch: StepObserver = ignore_step,
+) -> SftpClient:
     """Logs in as the source's options say, by the stored key or password."""
     host, port = options["host"], int(options.get("port", 22))
     password = secret.get("password") or None
-    approved = [host_key(line) for line in options.get("host_keys", ())]
-    keys = [private_key(secret)] if secret.get("private_key") else []
+    approved = [parse_host_key(line) for line in options.get("host_keys", ())]
+    keys = [parse_private_key(secret)] if secret.get("private_key") else []
     if not password and not keys:
         raise RemoteError("NO_CREDENTIALS", lasting=True)
-    algorithms = allowed(options.get("legacy_algorithms", ()), approved)
+    algorithms = allowed_algorithms(options.get("legacy_algorithms", ()), approved)
 
     async def log_in() -> asyncssh.SSHClientConnection:
-        pins = Pins(approved)
+        pins = HostKeyPins(approved)
         plug = address.connect(host, port, timeout, allow_private=allow_private, resolve=resolve)
         plug.setblocking(False)
         watch("connect", {"host": host, "port": port})
@@ -257,58 +266,62 @@ def connect(
         except BaseException as error:
             plug.close()
             if isinstance(error, asyncssh.PermissionDenied) and pins.shown is not None:
-                watch("trust", proof(pins.shown))
-            raise explained(error, host, port, options["user"], pins, password) from error
-        watch("trust", proof(pins.shown) if pins.shown else {})
+                watch("trust", key_facts(pins.shown))
+            raise explain_failure(error, host, port, options["user"], pins, password) from error
+        watch("trust", key_facts(pins.shown) if pins.shown else {})
         watch("login", {"host": host, "user": options["user"]})
         return connection
 
-    return Sftp(log_in, timeout)
+    return SftpClient(log_in, timeout)
 
 
-def explained(error: BaseException, host: str, port: int, user: str, pins: Pins, password: str | None) -> BaseException:
+def explain_failure(
+    error: BaseException, host: str, port: int, user: str, pins: HostKeyPins, password: str | None
+) -> BaseException:
     """The failed start, in words an admin can act on."""
-    said = words(error, password or "") or type(error).__name__
+    said = sanitise_message(error, password or "") or type(error).__name__
     match error:
         case asyncssh.HostKeyNotVerifiable() if pins.shown is not None:
-            return not_approved(host, pins.shown, bool(pins.approved))
+            return host_key_error(host, pins.shown, bool(pins.approved))
         case asyncssh.PermissionDenied():
             return RemoteError("LOGIN_REFUSED", lasting=True, host=host, user=user, said=f"{said}.")
         case asyncssh.KeyExchangeFailed():
-            offered = words(str(error).rpartition(" received ")[2])
+            offered = sanitise_message(str(error).rpartition(" received ")[2])
             return RemoteError("NO_COMMON_ALGORITHM", lasting=True, host=host, said=offered)
         case asyncssh.Error() | OSError() | TimeoutError():
             return RemoteError("NOT_STARTED", host=host, port=port, said=said)
     return error
 
 
-def not_approved(host: str, shown: asyncssh.SSHKey, others: bool) -> RemoteError:
+def host_key_error(host: str, key: asyncssh.SSHKey, others: bool) -> RemoteError:
     code = "HOST_KEY_CHANGED" if others else "HOST_KEY_NOT_APPROVED"
-    line = " ".join(shown.export_public_key("openssh").decode().split()[:2])
-    return RemoteError(code, lasting=True, host=host, line=line, **proof(shown))
+    line = " ".join(key.export_public_key("openssh").decode().split()[:2])
+    return RemoteError(code, lasting=True, host=host, line=line, **key_facts(key))
 
 
-def proof(shown: asyncssh.SSHKey) -> dict[str, Any]:
+def key_facts(key: asyncssh.SSHKey) -> dict[str, Any]:
     """What the server proved itself with, for a person to compare."""
-    return {"fingerprint": shown.get_fingerprint(), "algorithm": shown.get_algorithm()}
+    return {"fingerprint": key.get_fingerprint(), "algorithm": key.get_algorithm()}
 
 
-def host_key(line: str) -> asyncssh.SSHKey:
+def parse_host_key(line: str) -> asyncssh.SSHKey:
     try:
         return asyncssh.import_public_key(line)
     except (asyncssh.KeyImportError, ValueError) as error:
         right = "ssh-ed25519 AAAA…"
-        raise RemoteError("BAD_OPTION", lasting=True, option="host_keys", said=words(error), right=right) from error
+        raise RemoteError(
+            "BAD_OPTION", lasting=True, option="host_keys", said=sanitise_message(error), right=right
+        ) from error
 
 
-def private_key(secret: Mapping[str, str]) -> asyncssh.SSHKey:
+def parse_private_key(secret: Mapping[str, str]) -> asyncssh.SSHKey:
     try:
         return asyncssh.import_private_key(secret["private_key"], secret.get("passphrase"))
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError) as error:
         raise RemoteError("BAD_PRIVATE_KEY", lasting=True) from error
 
 
-def allowed(named: Sequence[str], approved: Sequence[asyncssh.SSHKey]) -> dict[str, list[str]]:
+def allowed_algorithms(named: Sequence[str], approved: Sequence[asyncssh.SSHKey]) -> dict[str, list[str]]:
     """The algorithms to offer: asyncssh's defaults without what is outdated, then what the source names.
 
     Approved host keys come first, so that a server with several shows one of those.
@@ -322,7 +335,7 @@ def allowed(named: Sequence[str], approved: Sequence[asyncssh.SSHKey]) -> dict[s
     known = {name.decode() for _, names in every.values() for name in names}
     unknown = [name for name in named if name not in known]
     if unknown:
-        said = f"{words(unknown[0])} is no SSH algorithm we know"
+        said = f"{sanitise_message(unknown[0])} is no SSH algorithm we know"
         raise RemoteError(
             "BAD_OPTION", lasting=True, option="legacy_algorithms", said=said, right="diffie-hellman-group14-sha1"
         )
@@ -332,6 +345,6 @@ def allowed(named: Sequence[str], approved: Sequence[asyncssh.SSHKey]) -> dict[s
         names += [name for name in named if name.encode() in possible and name not in names]
         chosen[kind] = names
     hosts = chosen["server_host_key_algs"]
-    first = [name for key in approved for name in SAME_AS.get(key.get_algorithm(), (key.get_algorithm(),))]
+    first = [name for key in approved for name in ALGORITHMS_OF_KEY.get(key.get_algorithm(), (key.get_algorithm(),))]
     chosen["server_host_key_algs"] = list(dict.fromkeys([*(name for name in first if name in hosts), *hosts]))
     return chosen

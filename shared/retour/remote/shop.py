@@ -6,22 +6,22 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from retour.remote import RemoteError
-from retour.remote.https import ask
+from retour.remote.https import get_with_status
 
 BYTES_MAX = 16 * 1024 * 1024
 """Of one answer: a hundred orders, with all that plug-ins hang on them."""
-NOTHING = (http.client.NOT_FOUND, http.client.NO_CONTENT)
+EMPTY_STATUSES = (http.client.NOT_FOUND, http.client.NO_CONTENT)
 
 
-def ask_shop(url: str, headers: dict[str, str], *, via: str | None, ca: str | None, refusal: str) -> Any:
+def get_json(url: str, headers: dict[str, str], *, via: str | None, ca: str | None, refusal: str) -> Any:
     """The JSON at an address, numbers as they were sent; None where there is nothing.
 
     RemoteError for everything else: `SHOP_BUSY` where we are to come later, and lasting, under the code `refusal`,
     where we are not let in.
     """
     host = urlsplit(url).hostname or ""
-    status, body = ask(url, {"accept": "application/json", **headers}, most=BYTES_MAX, via=via, ca=ca)
-    if status in NOTHING:
+    status, body = get_with_status(url, {"accept": "application/json", **headers}, most=BYTES_MAX, via=via, ca=ca)
+    if status in EMPTY_STATUSES:
         return None
     if status == http.client.TOO_MANY_REQUESTS:
         raise RemoteError("SHOP_BUSY", host=host)

@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlencode, urlsplit
 
-from retour.domain.times import instant
+from retour.domain.times import parse_instant
 from retour.remote import RemoteError
-from retour.remote.shop import ask_shop
+from retour.remote.shop import get_json
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
@@ -21,7 +21,7 @@ SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
-class WooCommerce:
+class WooCommerceClient:
     """The shop at this address. Its list of `any` orders has none that lies in the trash."""
 
     hub: "Hub"
@@ -32,7 +32,7 @@ class WooCommerce:
     lists: ClassVar[tuple[str, ...]] = ("any", "trash")
 
     @classmethod
-    def of(cls, hub: "Hub", options: Mapping[str, Any], secret: Mapping[str, str]) -> "WooCommerce":
+    def of(cls, hub: "Hub", options: Mapping[str, Any], secret: Mapping[str, str]) -> "WooCommerceClient":
         return cls(hub, options["store_url"].rstrip("/"), secret["consumer_key"], secret["consumer_secret"])
 
     def changed(self, status: str, since: datetime, page: int) -> list[dict[str, Any]]:
@@ -48,14 +48,14 @@ class WooCommerce:
 
     @staticmethod
     def modified(order: Mapping[str, Any]) -> datetime:
-        return instant(f"{order['date_modified_gmt']}Z")
+        return parse_instant(f"{order['date_modified_gmt']}Z")
 
     def _orders(self, **asked: Any) -> list[dict[str, Any]]:
         query = urlencode({**asked, "dates_are_gmt": "true", "per_page": self.page})
         url = f"{self.address}/wp-json/wc/v3/orders?{query}"
         signed = base64.b64encode(f"{self.key}:{self.secret}".encode()).decode()
         service = self.hub.settings.woocommerce
-        found = ask_shop(
+        found = get_json(
             url, {"authorization": f"Basic {signed}"}, via=service.connect, ca=service.ca, refusal="WOOCOMMERCE_REFUSED"
         )
         if not isinstance(found, list):

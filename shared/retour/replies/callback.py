@@ -15,22 +15,22 @@ from retour.channels import signature
 from retour.domain.actions.outcome import Result
 from retour.domain.delivery import Channel
 from retour.domain.program import Program, Source
-from retour.domain.times import text
-from retour.intake.batch import LISTED
+from retour.domain.times import format_instant
+from retour.intake.batch import ROWS_LISTED_MAX
 from retour.remote import RemoteError
 from retour.remote.https import post
-from retour.store.deliveries import Header
+from retour.store.deliveries import DeliveryHeader
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
 
 logger = logging.getLogger(__name__)
 
-SETTLED = "batch.settled"
+SETTLED_EVENT = "batch.settled"
 
 
-def tell(
-    hub: "Hub", program: Program, source: Source, header: Header, results: Sequence[Result], again: str = ""
+def post_callback(
+    hub: "Hub", program: Program, source: Source, header: DeliveryHeader, results: Sequence[Result], again: str = ""
 ) -> None:
     """Post what became of a delivery, if its source asks for that. Told again after a crash, it is posted once.
 
@@ -46,18 +46,18 @@ def tell(
     mark = f"called#{delivery.id}#{what}"
     if seen.get(mark) is not None:
         return
-    counts = header.report.get("counts") or documents.count(results)
+    counts = header.report.get("counts") or documents.count_outcomes(results)
     batch = documents.batch_document(header, program, counts)
-    batch["outcomes"] = [documents.result_document(result, program.language) for result in results[:LISTED]]
+    batch["outcomes"] = [documents.result_document(result, program.language) for result in results[:ROWS_LISTED_MAX]]
     at = hub.now()
     body = json.dumps(
-        {"type": SETTLED if again else f"batch.{header.state}", "timestamp": text(at), "data": batch},
+        {"type": SETTLED_EVENT if again else f"batch.{header.state}", "timestamp": format_instant(at), "data": batch},
         ensure_ascii=False,
     ).encode()
     identity = f"{delivery.id}.{what}"
     try:
         secrets = hub.secret(program.id, source.name).get("callback", ())
-        headers = signed(body, identity, hub.real_now(), secrets)
+        headers = sign_callback(body, identity, hub.real_now(), secrets)
         status = post(url, body, headers, allow_private=hub.settings.allow_private_hosts)
         if not 200 <= status < 300:
             raise RemoteError("CALLBACK_REFUSED", host=urlsplit(url).hostname, status=status)
@@ -65,19 +65,19 @@ def tell(
         if not error.lasting:
             raise
         logger.warning("callback given up: %s", error.code, extra={"delivery": delivery.id, "program": program.id})
-        seen.put(mark, {"at": text(at), "failed": error.sentence})
+        seen.put(mark, {"at": format_instant(at), "failed": error.sentence})
         return
-    seen.put(mark, {"at": text(at)})
+    seen.put(mark, {"at": format_instant(at)})
 
 
-def signed(body: bytes, identity: str, at: datetime, secrets: Sequence[str]) -> dict[str, str]:
+def sign_callback(body: bytes, identity: str, at: datetime, secrets: Sequence[str]) -> dict[str, str]:
     """The headers that prove a body: one signature for each live secret."""
     if not secrets:
         raise RemoteError("NO_SECRET")
-    return signature.standard_webhook_headers(body, identity, map(key_of, secrets), at)
+    return signature.sign_standard_webhook(body, identity, map(signing_key, secrets), at)
 
 
-def key_of(secret: str) -> bytes:
+def signing_key(secret: str) -> bytes:
     """The key in `whsec_<base64>`; any other text is the key itself."""
     encoded = secret.removeprefix("whsec_")
     with suppress(binascii.Error, ValueError):

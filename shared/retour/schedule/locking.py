@@ -12,27 +12,27 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from retour.domain.actions.fence import GRACE, LowWater, fenced, is_ready
+from retour.domain.actions.fence import GRACE, LowWaterMark, is_ready, with_final_action
 from retour.domain.actions.order import Order
 from retour.domain.program import Program
 from retour.posting import cascade
-from retour.posting.fold import adopt, settle
-from retour.store.ledger import Due, Ledger, LockPartition, TableLedger
+from retour.posting.fold import adopt_waiting, fold_and_save
+from retour.store.ledger import DueAction, Ledger, LockPartition, TableLedger
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
 
-AT_ONCE = 16
+WORKERS = 16
 """Orders looked at side by side."""
 CHUNK = 500
 """Actions between two looks at the clock."""
-EMPTY = timedelta(hours=1)
+EMPTY_FOR = timedelta(hours=1)
 """How long a partition must have been empty before it is taken off the list."""
 
 log = logging.getLogger(__name__)
 
 
-def lock(hub: "Hub", program: Program, has_time: Callable[[], bool] = lambda: True) -> Counter[str]:
+def finalise_due(hub: "Hub", program: Program, has_time: Callable[[], bool] = lambda: True) -> Counter[str]:
     """Make final what is due, as far as the time allows.
 
     Counts: `final`, `held_back` by deliveries still open, `open` for another reason, `failed`, and `left` (1) when
@@ -59,37 +59,37 @@ def lock_partition(
         if not has_time():
             return counts + Counter(left=1)
     if not counts and ledger.is_empty(partition):
-        tidy(ledger, partition, hub.real_now())
+        unlist_if_empty(ledger, partition, hub.real_now())
     return counts
 
 
 def lock_orders(
-    ledger: Ledger, due: Iterable[Due], water: LowWater, now: datetime, patience: timedelta
+    ledger: Ledger, due: Iterable[DueAction], low_water: LowWaterMark, now: datetime, patience: timedelta
 ) -> Counter[str]:
     """Make final what of this may be, an order at a time; one order's trouble keeps no other from its turn."""
     counts, orders = Counter[str](), dict[str, list[str]]()
     for one in due:
-        if water.holds_back(one.locks_at, now, patience):
+        if low_water.holds_back(one.locks_at, now, patience):
             counts["held_back"] += 1
         else:
             orders.setdefault(one.order_key, []).append(one.action)
 
     def made_final(key: str) -> Counter[str]:
         try:
-            final = sum(fence(ledger, key, orders[key], water, now, patience).values())
+            final = sum(fence_order(ledger, key, orders[key], low_water, now, patience).values())
         except Exception:
             log.exception("order not fenced", extra={"order": key})
             return Counter(failed=len(orders[key]))
         return Counter(final=final, open=len(orders[key]) - final)
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(WORKERS) as pool:
         for made in pool.map(made_final, orders):
             counts += made
     return counts
 
 
-def fence(
-    ledger: Ledger, key: str, actions: Iterable[str], water: LowWater, now: datetime, patience: timedelta
+def fence_order(
+    ledger: Ledger, key: str, actions: Iterable[str], low_water: LowWaterMark, now: datetime, patience: timedelta
 ) -> Mapping[str, bool]:
     """Fold an order and set the fence of those of its actions that are ready, in one write each: is each final now?
 
@@ -98,25 +98,25 @@ def fence(
     order = ledger.order(key)
     for name in actions:
         action = order.action(name)
-        if action is not None and action.named:
-            order = adopt(ledger, name, order)
+        if action is not None and action.has_own_id:
+            order = adopt_waiting(ledger, name, order)
 
     def then(folded: Order) -> Order:
         for name in actions:
             action, head = folded.action(name), folded.heads.get(name)
-            if action is None or head is None or not is_ready(head, now, water, patience):
+            if action is None or head is None or not is_ready(head, now, low_water, patience):
                 continue
-            if not cascade.owed(ledger, folded, action):
-                folded = fenced(folded, name, now)
+            if not cascade.is_waiting_for_children(ledger, folded, action):
+                folded = with_final_action(folded, name, now)
         return folded
 
-    heads = settle(ledger, key, now, known=order, then=then).heads
+    heads = fold_and_save(ledger, key, now, known=order, then=then).heads
     return {name: name in heads and heads[name].final is not None for name in actions}
 
 
-def tidy(ledger: TableLedger, partition: LockPartition, real_now: datetime) -> None:
+def unlist_if_empty(ledger: TableLedger, partition: LockPartition, real_now: datetime) -> None:
     """A partition that has been empty for long enough is taken off the list, by the real clock."""
     if partition.empty_since is None:
         ledger.mark_empty(partition, real_now)
-    elif real_now - partition.empty_since >= EMPTY:
+    elif real_now - partition.empty_since >= EMPTY_FOR:
         ledger.unlist(partition)

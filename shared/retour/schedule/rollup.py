@@ -11,47 +11,55 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from retour.domain.actions.make_good import TOO_LATE
+from retour.domain.actions.make_good import LATE_CODES
 from retour.domain.actions.order import Order
 from retour.domain.actions.outcome import Outcome
 from retour.domain.calendar import end_of_month, local_day
 from retour.domain.contracts.contract import Contract
 from retour.domain.program import Program
-from retour.domain.times import instant, text
-from retour.schedule.tally import OPEN, WINDOW, Counted, Tally, count_order, count_returns, count_state
+from retour.domain.times import format_instant, parse_instant
+from retour.schedule.tally import (
+    OPEN_STATES,
+    RETURNS_WINDOW,
+    CountedAction,
+    Tally,
+    count_order,
+    count_returns,
+    count_state,
+)
 from retour.store.bulk import batched
-from retour.store.items import NEVER
+from retour.store.items import NO_LOCK_DAY
 from retour.store.ledger import TableLedger
-from retour.store.rollups import Line, RollUps
+from retour.store.rollups import HeadLine, RollUps
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
 
-NIGHT = timedelta(hours=3)
+NIGHT_ENDS_AFTER = timedelta(hours=3)
 """So long after midnight, in the program's time zone, what was counted before is of yesterday."""
-PIECE = 1_000
+PIECE_SIZE = 1_000
 """Actions counted between two looks at the clock."""
-SMALL = 1_000
+SMALL_PROGRAM_MAX = 1_000
 """A program that has no more to count is counted again whenever something came."""
-GIVEN_UP = timedelta(days=1)
+RUN_TIMEOUT = timedelta(days=1)
 """After so long a count that was begun is begun anew."""
-KEPT = timedelta(days=3)
-ON_A_PAGE = 50
-LARGEST = 20
+PIECES_KEPT_FOR = timedelta(days=3)
+PARTNERS_PER_PAGE = 50
+LARGEST_PARTNERS = 20
 """Partners of which the whole program's picture tells."""
 ORDERS_AT_ONCE = 8
-DAYS_BACK = 7
+LOOKBACK_DAYS = 7
 
 Document = dict[str, Any]
-Place = tuple[str, str]
+IndexPosition = tuple[str, str]
 """A partition of an index, and a sort key in it after which to go on."""
 
 
 def roll_up(hub: "Hub", program: Program, has_time: Callable[[], bool] = lambda: True, *, now: bool = False) -> bool:
     """Count if it is due, or go on with what was begun; whether the newest count is whole. `now`: somebody asks."""
     rollups = rollups_of(hub, program)
-    run = run_at_work(hub, program, rollups, now)
-    return run is None or Count(hub, program, rollups, hub.ledger(program), run).go_on(has_time)
+    run = current_run(hub, program, rollups, now)
+    return run is None or RollUpRun(hub, program, rollups, hub.ledger(program), run).resume(has_time)
 
 
 def rollups_of(hub: "Hub", program: Program) -> RollUps:
@@ -59,29 +67,29 @@ def rollups_of(hub: "Hub", program: Program) -> RollUps:
     return RollUps(ledger.client, ledger.table, program.id)
 
 
-def run_at_work(hub: "Hub", program: Program, rollups: RollUps, asked: bool) -> str | None:
+def current_run(hub: "Hub", program: Program, rollups: RollUps, is_requested: bool) -> str | None:
     """The count to go on with, begun if one is due; None: there is nothing to do."""
-    moment, summary, at_work = hub.now(), rollups.summary(), rollups.at_work()
+    moment, summary, at_work = hub.now(), rollups.summary(), rollups.current_run()
     begun: str | None = at_work["run"] if at_work else None
     is_open = begun is not None and (summary is None or begun > summary["at"])
-    if begun and is_open and moment - instant(begun) < GIVEN_UP:
+    if begun and is_open and moment - parse_instant(begun) < RUN_TIMEOUT:
         return begun
-    if not asked and summary is not None and not is_due(hub, program, summary, moment):
+    if not is_requested and summary is not None and not is_due(hub, program, summary, moment):
         return None
-    run = text(moment)
+    run = format_instant(moment)
     if rollups.begin(run, begun):
         return run
-    return str((rollups.at_work() or {"run": run})["run"])
+    return str((rollups.current_run() or {"run": run})["run"])
 
 
 def is_due(hub: "Hub", program: Program, summary: Mapping[str, Any], now: datetime) -> bool:
-    at, zone = instant(summary["at"]), program.time_zone
-    if local_day(at - NIGHT, zone) < local_day(now - NIGHT, zone):
+    at, zone = parse_instant(summary["at"]), program.time_zone
+    if local_day(at - NIGHT_ENDS_AFTER, zone) < local_day(now - NIGHT_ENDS_AFTER, zone):
         return True
-    return int(summary["looked"]) <= SMALL and something_came(hub, program, at, now)
+    return int(summary["looked"]) <= SMALL_PROGRAM_MAX and has_new_deliveries(hub, program, at, now)
 
 
-def something_came(hub: "Hub", program: Program, since: datetime, now: datetime) -> bool:
+def has_new_deliveries(hub: "Hub", program: Program, since: datetime, now: datetime) -> bool:
     deliveries = hub.deliveries(program.id)
     days = (now.date() - since.date()).days
     newest = (deliveries.newest(f"{now - timedelta(days=back):%Y%m%d}", most=1) for back in range(days + 1))
@@ -89,7 +97,7 @@ def something_came(hub: "Hub", program: Program, since: datetime, now: datetime)
 
 
 @dataclass
-class Count:
+class RollUpRun:
     """One count on its way. `partners` is what was added up so far of each."""
 
     hub: "Hub"
@@ -102,15 +110,15 @@ class Count:
 
     @property
     def at(self) -> datetime:
-        return instant(self.run)
+        return parse_instant(self.run)
 
-    def go_on(self, has_time: Callable[[], bool]) -> bool:
+    def resume(self, has_time: Callable[[], bool]) -> bool:
         """As far as the time allows; whether all of it is counted and written."""
-        if not self.open_counted(has_time):
+        if not self.count_open(has_time):
             return False
         pieces = list(self.rollups.pieces(self.run))
         months = self.rollups.months()
-        if not self.locked_counted(pieces, months, has_time):
+        if not self.count_locked(pieces, months, has_time):
             return False
         for doc in [*pieces, *months.values()]:
             self.looked += int(doc.get("looked", 0)) if doc.get("run", self.run) == self.run else 0
@@ -121,12 +129,12 @@ class Count:
 
     # What locks later, and what locked and is not final yet
 
-    def open_counted(self, has_time: Callable[[], bool]) -> bool:
+    def count_open(self, has_time: Callable[[], bool]) -> bool:
         last = self.rollups.last_piece(self.run)
         number, place = (last[0], last[1].get("next")) if last else (0, ["", ""])
         if place is None:
             return True
-        for some in batched(self.open_from((place[0], place[1])), PIECE):
+        for some in batched(self.open_heads_from((place[0], place[1])), PIECE_SIZE):
             number += 1
             doc = self.piece([line[1:] for line in some]) | {"next": some[-1][0]}
             if not self.put_piece(number, doc) or not has_time():
@@ -134,13 +142,13 @@ class Count:
         return self.put_piece(number + 1, {})
 
     def put_piece(self, number: int, doc: Document) -> bool:
-        return self.rollups.put_piece(self.run, number, doc, self.hub.real_now() + KEPT)
+        return self.rollups.put_piece(self.run, number, doc, self.hub.real_now() + PIECES_KEPT_FOR)
 
-    def open_from(self, start: Place) -> Iterator[tuple[Place, str, str]]:
-        for day in list(self.ledger.lock_days(NEVER)):
+    def open_heads_from(self, start: IndexPosition) -> Iterator[tuple[IndexPosition, str, str]]:
+        for day in list(self.ledger.lock_days(NO_LOCK_DAY)):
             if day.name >= start[0]:
                 after = start[1] if day.name == start[0] else ""
-                for order, action, sort in self.ledger.heads_by_lock(day, after, at_once=PIECE):
+                for order, action, sort in self.ledger.heads_by_lock(day, after, at_once=PIECE_SIZE):
                     yield (day.name, sort), order, action
 
     def piece(self, named: Sequence[tuple[str, str]]) -> Document:
@@ -150,12 +158,12 @@ class Count:
         months = {f"{line.month}#{line.partner}" for line in lines if self.is_locked(line)}
         return {"partners": self.by_partner(later), "months": sorted(months), "looked": len(lines)}
 
-    def is_locked(self, line: Line) -> bool:
+    def is_locked(self, line: HeadLine) -> bool:
         return line.locks_at is not None and line.locks_at <= self.at
 
     # What is locked, whether final or not
 
-    def locked_counted(
+    def count_locked(
         self, pieces: Sequence[Document], months: dict[str, Document], has_time: Callable[[], bool]
     ) -> bool:
         """The months of partners in which something can have moved since they were counted, counted anew."""
@@ -167,22 +175,22 @@ class Count:
                 continue
             if doc and not doc.get("moves") and doc.get("mark") == marks.get(name, "") and name not in seen:
                 continue
-            whole = self.month_counted(name, doc, marks.get(name, ""), months, has_time)
+            whole = self.count_month(name, doc, marks.get(name, ""), months, has_time)
             if not whole or not has_time():
                 return False
         return True
 
-    def month_counted(
+    def count_month(
         self, name: str, doc: Document, mark: str, months: dict[str, Document], has_time: Callable[[], bool]
     ) -> bool:
         month, _, partner = name.partition("#")
         last_day = end_of_month(date.fromisoformat(f"{month}-01"))
-        moves = last_day >= (self.at - WINDOW).date() - timedelta(days=1)
+        moves = last_day >= (self.at - RETURNS_WINDOW).date() - timedelta(days=1)
         new: Document = {"run": self.run, "mark": mark, "looked": 0, "partners": {}, "moves": moves}
         if doc.get("run") == self.run:
             new = doc
         after, tally = new.pop("next", f"{self.run}$"), Tally(new["partners"].get(partner, {}))
-        for some in batched(self.ledger.heads_by_partner(partner, month, after, at_once=PIECE), PIECE):
+        for some in batched(self.ledger.heads_by_partner(partner, month, after, at_once=PIECE_SIZE), PIECE_SIZE):
             lines = self.rollups.lines([(order, action) for order, action, _ in some])
             for counted, numbers in self.by_partner(lines, locked=True).items():
                 if counted == partner:
@@ -198,10 +206,10 @@ class Count:
 
     # Adding up
 
-    def by_partner(self, lines: Sequence[Line], *, locked: bool = False) -> dict[str, Any]:
+    def by_partner(self, lines: Sequence[HeadLine], *, locked: bool = False) -> dict[str, Any]:
         tallies: dict[str, Tally] = {}
         recent, to_read = [], []
-        beside = self.rollups.spoken_of_beside([line.order_key for line in lines]) if locked else set()
+        beside = self.rollups.orders_with_unassigned([line.order_key for line in lines]) if locked else set()
         for line in lines:
             if line.event_time is None or self.in_window(line.event_time):
                 recent.append(line)
@@ -216,7 +224,7 @@ class Count:
                 action = orders[line.order_key].action(line.action)
                 assert action is not None
                 event_time = action.event_time
-            one = Counted(state, line.payout, line.locks_at, event_time)
+            one = CountedAction(state, line.payout, line.locks_at, event_time)
             count_state(tally, one, self.contract(line.contract))
             if self.in_window(event_time):
                 count_order(tally, one)
@@ -228,7 +236,7 @@ class Count:
         return {partner: tally.numbers for partner, tally in tallies.items()}
 
     def in_window(self, event_time: datetime) -> bool:
-        return event_time >= self.at - WINDOW
+        return event_time >= self.at - RETURNS_WINDOW
 
     def read(self, keys: set[str]) -> Mapping[str, Order]:
         if not keys:
@@ -249,13 +257,13 @@ class Count:
         ranked = sorted(self.partners, key=self.rank)
         with ThreadPoolExecutor(ORDERS_AT_ONCE) as pool:
             list(pool.map(self.write_partner, ranked))
-        pages = list(batched(ranked, ON_A_PAGE))
+        pages = list(batched(ranked, PARTNERS_PER_PAGE))
         for number, some in enumerate(pages):
-            self.rollups.put_page(number, {"at": self.run, "lines": [self.short(partner) for partner in some]})
+            self.rollups.put_page(number, {"at": self.run, "lines": [self.partner_summary(partner) for partner in some]})
         total = Tally()
         for tally in self.partners.values():
             total.merge(tally)
-        largest = sorted(ranked, key=lambda partner: -self.partners[partner].orders[0])[:LARGEST]
+        largest = sorted(ranked, key=lambda partner: -self.partners[partner].orders[0])[:LARGEST_PARTNERS]
         before = self.rollups.summary() or {}
         self.rollups.put_summary(
             {
@@ -264,7 +272,7 @@ class Count:
                 "partners": len(ranked),
                 "pages": len(pages),
                 "numbers": total.numbers,
-                "largest": [self.short(partner) for partner in largest],
+                "largest": [self.partner_summary(partner) for partner in largest],
                 "night": self.night(before, total),
             }
         )
@@ -274,26 +282,26 @@ class Count:
         day = local_day(self.at, self.program.time_zone).isoformat()
         if before.get("night", {}).get("day") == day:
             return dict(before["night"])
-        return {"day": day, "open": sum(total.payout(state, self.program.currency) for state in OPEN)}
+        return {"day": day, "open": sum(total.payout(state, self.program.currency) for state in OPEN_STATES)}
 
     def rank(self, partner: str) -> tuple[int, str]:
         tally = self.partners[partner]
-        return -sum(tally.payout(state, self.program.currency) for state in OPEN), partner
+        return -sum(tally.payout(state, self.program.currency) for state in OPEN_STATES), partner
 
     def write_partner(self, partner: str) -> None:
         self.rollups.put_partner(partner, {"at": self.run, "numbers": self.partners[partner].numbers})
 
-    def short(self, partner: str) -> Document:
+    def partner_summary(self, partner: str) -> Document:
         """What a list of partners says of one."""
         numbers = self.partners[partner].numbers
-        return {"partner": partner, "numbers": {name: numbers[name] for name in SHORT if name in numbers}}
+        return {"partner": partner, "numbers": {name: numbers[name] for name in LISTED_SECTIONS if name in numbers}}
 
 
-SHORT = ("states", "orders", "late")
+LISTED_SECTIONS = ("states", "orders", "late")
 
 
-def has_late(line: Line) -> bool:
-    late = any(entry.outcome is Outcome.REFUSED and entry.code in TOO_LATE for entry in line.open_log)
+def has_late(line: HeadLine) -> bool:
+    late = any(entry.outcome is Outcome.REFUSED and entry.code in LATE_CODES for entry in line.open_log)
     return late or line.is_sealed
 
 
@@ -302,6 +310,6 @@ def pending_payout(hub: "Hub", program: Program) -> int | None:
     summary = rollups_of(hub, program).summary()
     if summary is None:
         return None
-    oldest = local_day(hub.now(), program.time_zone) - timedelta(days=DAYS_BACK)
+    oldest = local_day(hub.now(), program.time_zone) - timedelta(days=LOOKBACK_DAYS)
     night = summary["night"]
     return int(night["open"]) if date.fromisoformat(night["day"]) > oldest else None

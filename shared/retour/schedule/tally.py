@@ -7,18 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
-from retour.domain.actions import paid
+from retour.domain.actions import payout_details
 from retour.domain.actions.action import Action
-from retour.domain.actions.make_good import TOO_LATE, concerned, make_good
-from retour.domain.actions.order import NO_ACTION, Head, Order
+from retour.domain.actions.make_good import LATE_CODES, affected_head, make_good
+from retour.domain.actions.order import NO_ACTION, ActionHead, Order
 from retour.domain.actions.outcome import Outcome
 from retour.domain.calendar import local_day
 from retour.domain.contracts.contract import Contract
 from retour.domain.contracts.lock import LockRule, OpenEnded
 
-WINDOW = timedelta(days=90)
+RETURNS_WINDOW = timedelta(days=90)
 """Returns are told of the orders of so many days."""
-OPEN = ("pending", "approved")
+OPEN_STATES = ("pending", "approved")
 
 Numbers = dict[str, dict[str, list[int]]]
 
@@ -85,7 +85,7 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class CountedAction:
     """One action as far as its state goes, at the moment of the count."""
 
     state: str
@@ -94,9 +94,9 @@ class Counted:
     event_time: datetime
 
 
-def count_state(tally: Tally, one: Counted, contract: Contract) -> None:
+def count_state(tally: Tally, one: CountedAction, contract: Contract) -> None:
     tally.add("states", f"{one.state} {contract.currency}", 1, one.payout)
-    if one.state in OPEN and one.locks_at is not None:
+    if one.state in OPEN_STATES and one.locks_at is not None:
         day = local_day(one.locks_at, contract.time_zone).isoformat()
         expected = one.payout if is_expected(contract.lock, one.state) else 0
         tally.add("locks", f"{day} {one.state} {contract.currency}", 1, one.payout, expected)
@@ -107,25 +107,25 @@ def is_expected(rule: LockRule, state: str) -> bool:
     return not isinstance(rule, OpenEnded) or state == "approved"
 
 
-def count_order(tally: Tally, one: Counted) -> None:
+def count_order(tally: Tally, one: CountedAction) -> None:
     """An order of the window."""
     tally.add("orders", "", 1, int(one.state == "reversed"))
     if one.locks_at is not None:
         tally.add("rules", str((one.locks_at - one.event_time).days), 1)
 
 
-def count_returns(tally: Tally, order: Order, action: Action, head: Head, contracts: Sequence[Contract]) -> None:
+def count_returns(tally: Tally, order: Order, action: Action, head: ActionHead, contracts: Sequence[Contract]) -> None:
     """What came back of an action, and what came too late to be taken from its payout."""
-    for entry, record in paid.counted(order, head):
-        if paid.reduces(head, action, entry):
+    for entry, record in payout_details.applied_records(order, head):
+        if payout_details.is_reduction(head, action, entry):
             tally.add("returns", str((record.received_at - action.event_time).days), 1, 0)
             tally.add("reasons", record.reason or "OTHER", 1)
     for booked in filter(None, (head, order.heads.get(NO_ACTION))):
         for entry in booked.log:
             late_record = order.record(entry.id)
-            if entry.outcome is not Outcome.REFUSED or entry.code not in TOO_LATE or late_record is None:
+            if entry.outcome is not Outcome.REFUSED or entry.code not in LATE_CODES or late_record is None:
                 continue
-            if concerned(order, booked, late_record).action != action.id:
+            if affected_head(order, booked, late_record).action != action.id:
                 continue
             owed = make_good(order, booked, late_record, entry.code, contracts)
             if owed is not None and owed.payout < 0:

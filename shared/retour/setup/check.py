@@ -12,70 +12,70 @@ from retour.domain.actions.modification import Modification, SetQuantity, TakeBa
 from retour.domain.delivery import Delivery
 from retour.domain.program import Program, Source
 from retour.domain.row import Refusal, Row, Unreadable
-from retour.files.known import all_known
-from retour.files.layout import fold, layouts
-from retour.files.opened import Opened
-from retour.intake.preview import moved_by_partner, total_document
-from retour.normalise import alike
+from retour.files.layout import fold_name, own_layouts
+from retour.files.opened_file import OpenedFile
+from retour.files.partner_layouts import partner_layouts
+from retour.intake.preview import payout_changes, total_document
+from retour.normalise import translate
 from retour.sentences import sentence
 from retour.setup import suggest
-from retour.setup.sample import ROWS, Document, Looked, Reads, Sample, told
-from retour.store.rehearsal import Rehearsal
+from retour.setup.sample import ROWS_MAX, Document, NormalisedRows, RawTable, Sample, coded_sentence
+from retour.store.dry_run_ledger import DryRunLedger
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
 
-SHOWN = 50
+ROWS_SHOWN = 50
 """Rows told in words."""
-LOOKS = 3
+EXAMPLES_MAX = 3
 """Texts told of each column."""
 READINGS = ("set_total", "take_back")
-SIGNED = (*READINGS, "difference")
+SIGNED_READINGS = (*READINGS, "difference")
 """What amounts could mean where one of them is below zero."""
-TRANSLATED = {"reason": "reasons", "status": "statuses", "event_type": "event_types"}
+TRANSLATED_FIELDS = {"reason": "reasons", "status": "statuses", "event_type": "event_types"}
 
 
-def check(hub: "Hub", program: Program, source: Source, delivery: Delivery, body: bytes) -> Document:
+def check_sample(hub: "Hub", program: Program, source: Source, delivery: Delivery, body: bytes) -> Document:
     """What a file of a source comes to, read by the source as it is declared today."""
     sample, language = Sample(hub, program, delivery, body), program.language
-    opened = sample.opened(source)
+    opened = sample.open(source)
     document: Document = {"name": delivery.name, "source": source.name, "written": False}
     if isinstance(opened, Refusal):
         refused = {"code": opened.code, "explanation": sentence(opened.code, opened.details, language)}
-        looked = sample.looked_at(source)
+        looked = sample.raw_table(source)
         return {
             **document,
             "state": "refused",
             **refused,
-            **(seen(looked, program, source, "") if looked else {}),
-            **suggested(sample, source, looked),
+            **(column_documents(looked, program, source, "") if looked else {}),
+            **mapping_suggestion(sample, source, looked),
         }
-    reads = sample.reads(source, opened)
+    reads = sample.normalise(source, opened)
     unknown = [name for name in opened.header if name and not is_read(name, opened.layout, source)]
-    warnings = [told("CHECK_UNKNOWN_COLUMNS", language, columns=", ".join(unknown))] if unknown else []
+    warnings = [coded_sentence("CHECK_UNKNOWN_COLUMNS", language, columns=", ".join(unknown))] if unknown else []
     readings = possible_readings(sample, source, opened, reads)
     if readings and source.amount_means is None:
-        warnings.append(told("CHECK_MEANING_OPEN", language))
+        warnings.append(coded_sentence("CHECK_MEANING_OPEN", language))
     counts = Counter("refused" if isinstance(read, Unreadable) else "readable" for _, read in reads)
-    looked = sample.looked_at(source) if opened.layout not in all_known() else None
+    looked = sample.raw_table(source) if opened.layout not in partner_layouts() else None
     return {
         **document,
         "state": "readable",
         "layout": layout_document(opened),
         "encoding": opened.encoding,
         "delimiter": opened.delimiter,
-        **seen(looked or as_understood(opened, reads), program, source, opened.layout),
+        **column_documents(looked or table_by_layout(opened, reads), program, source, opened.layout),
         "counts": {"rows": len(reads), "readable": counts["readable"], "refused": counts["refused"]},
-        "sampled": len(reads) == ROWS,
+        "sampled": len(reads) == ROWS_MAX,
         "skipped": dict(opened.skipped),
-        "rows": rows_told(reads, program),
+        "rows": row_documents(reads, program),
         "warnings": warnings,
         "readings": readings,
-        **(suggested(sample, source, looked) if unknown else {}),
+        **(mapping_suggestion(sample, source, looked) if unknown else {}),
     }
 
 
-def rows_told(reads: Reads, program: Program) -> list[Document]:
+def row_documents(reads: NormalisedRows, program: Program) -> list[Document]:
     return [
         {
             "record": read.place,
@@ -92,13 +92,13 @@ def rows_told(reads: Reads, program: Program) -> list[Document]:
             "order_id": read.order_key or "",
             "change": read.verb,
             "reason": read.reason,
-            "explanation": words(read, program.language),
+            "explanation": describe_record(read, program.language),
         }
-        for row, read in reads[:SHOWN]
+        for row, read in reads[:ROWS_SHOWN]
     ]
 
 
-def words(read: Modification, language: str) -> str:
+def describe_record(read: Modification, language: str) -> str:
     """What a record asks, as a sentence."""
     change = read.change
     order = read.order_key or read.action_id or ""
@@ -122,130 +122,132 @@ def words(read: Modification, language: str) -> str:
 # Columns, and what stands in them
 
 
-def layout_document(opened: Opened) -> Document:
-    known = all_known().get(opened.layout)
+def layout_document(opened: OpenedFile) -> Document:
+    known = partner_layouts().get(opened.layout)
     if known is None:
         return {"id": "own" if opened.layout == "modifications" else opened.layout, "title": "", "means": ""}
     return {"id": known.id, "title": known.title, "means": known.means}
 
 
-def as_understood(opened: Opened, reads: Reads) -> Looked:
+def table_by_layout(opened: OpenedFile, reads: NormalisedRows) -> RawTable:
     """The columns of a file as its layout names them."""
     rows = [row.fields for row, _ in reads if isinstance(row, Row)]
-    return Looked([name for name in opened.header if name], rows)
+    return RawTable([name for name in opened.header if name], rows)
 
 
-def seen(looked: Looked, program: Program, source: Source, layout: str) -> Document:
+def column_documents(table: RawTable, program: Program, source: Source, layout: str) -> Document:
     """Each column with its field and its first texts; the texts that a mapping may translate; numbers and dates."""
-    fields = {name: field_of(name, layout, source) for name in looked.columns}
+    fields = {name: field_of_column(name, layout, source) for name in table.columns}
     columns = {field: name for name, field in fields.items() if field}
     forms = source.mapping.get("date") or ()
     declared = (forms,) if isinstance(forms, str) else tuple(forms)
     return {
         "columns": [
-            {"column": name, "field": field, "values": [*dict.fromkeys(looked.texts(name))][:LOOKS]}
+            {"column": name, "field": field, "values": [*dict.fromkeys(table.texts(name))][:EXAMPLES_MAX]}
             for name, field in fields.items()
         ],
         "values": {
-            field: values_told(field, looked.counted(columns[field]), program, source)
-            for field in TRANSLATED
+            field: value_documents(field, table.count_values(columns[field]), program, source)
+            for field in TRANSLATED_FIELDS
             if field in columns
         },
-        "decimals": suggest.decimals(looked.texts(columns["amount"])) if "amount" in columns else [],
-        "dates": suggest.dates(looked.texts(columns["occurred_at"]), declared) if "occurred_at" in columns else [],
+        "decimals": suggest.decimal_options(table.texts(columns["amount"])) if "amount" in columns else [],
+        "dates": suggest.date_options(table.texts(columns["occurred_at"]), declared)
+        if "occurred_at" in columns
+        else [],
     }
 
 
-def values_told(field: str, counted: Mapping[str, int], program: Program, source: Source) -> list[Document]:
+def value_documents(field: str, counted: Mapping[str, int], program: Program, source: Source) -> list[Document]:
     """The sender's own words with what each of them means; nothing where a row that says it is refused."""
-    mapped: Mapping[str, str] = source.mapping.get(TRANSLATED[field], {})
+    mapped: Mapping[str, str] = source.mapping.get(TRANSLATED_FIELDS[field], {})
     own = {"reason": program.reasons, "event_type": program.event_types}.get(field, ())
     return [
-        {"value": value, "rows": rows, "means": alike(mapped, value) or (value if value in own else "")}
+        {"value": value, "rows": rows, "means": translate(mapped, value) or (value if value in own else "")}
         for value, rows in counted.items()
     ]
 
 
-def field_of(column: str, layout: str, source: Source) -> str:
+def field_of_column(column: str, layout: str, source: Source) -> str:
     """The field a column is read as; empty where it is not read."""
-    known = all_known().get(layout)
+    known = partner_layouts().get(layout)
     if known is not None:
         return known.field_of(column)[0]
     named: Mapping[str, Any] = source.mapping.get("columns") or {}
     for field, columns in named.items():
-        if fold(column) in {fold(one) for one in ([columns] if isinstance(columns, str) else columns)}:
+        if fold_name(column) in {fold_name(one) for one in ([columns] if isinstance(columns, str) else columns)}:
             return str(field)
-    own = {fold(field): field for field in layouts()["modifications"]["columns"] if field not in named}
-    return own.get(fold(column), "")
+    own = {fold_name(field): field for field in own_layouts()["modifications"]["columns"] if field not in named}
+    return own.get(fold_name(column), "")
 
 
 def is_read(column: str, layout: str, source: Source) -> bool:
     """Whether a column is read, or is one that its layout is known to have besides."""
-    known = all_known().get(layout)
-    return bool(field_of(column, layout, source)) or (known is not None and column in known.layout.known)
+    known = partner_layouts().get(layout)
+    return bool(field_of_column(column, layout, source)) or (known is not None and column in known.layout.known)
 
 
 # What amounts could mean
 
 
-def possible_readings(sample: Sample, source: Source, opened: Opened, reads: Reads) -> list[Document]:
+def possible_readings(sample: Sample, source: Source, opened: OpenedFile, reads: NormalisedRows) -> list[Document]:
     """What the sample would come to if its amounts were new totals, what came back, or (where signed) differences.
 
     Only where the file does not say it itself, row by row or by its layout.
     """
-    columns = {field_of(name, opened.layout, source): name for name in opened.header}
+    columns = {field_of_column(name, opened.layout, source): name for name in opened.header}
     says = {"change"} & (columns.keys() | set(source.mapping.get("constants", {}))) or source.mapping.get("statuses")
-    if opened.layout in all_known() or "amount" not in columns or says:
+    if opened.layout in partner_layouts() or "amount" not in columns or says:
         return []
     amounts = [row.fields.get(columns["amount"], "") for row, _ in reads if isinstance(row, Row)]
     signed = any(text.strip().startswith(("-", "−", "(")) for text in amounts)
     found = []
-    for means in SIGNED if signed or source.amount_means == "difference" else READINGS:
+    for means in SIGNED_READINGS if signed or source.amount_means == "difference" else READINGS:
         as_said = replace(source, amount_means=means)
-        again = sample.opened(as_said)
+        again = sample.open(as_said)
         if isinstance(again, Refusal):
             return []
-        found.append(reading(sample, means, sample.reads(as_said, again), means == source.amount_means))
+        found.append(reading_document(sample, means, sample.normalise(as_said, again), means == source.amount_means))
     return found
 
 
-def reading(sample: Sample, means: str, reads: Reads, declared: bool) -> Document:
-    from retour.posting.rows import take_rows
+def reading_document(sample: Sample, means: str, reads: NormalisedRows, declared: bool) -> Document:
+    from retour.posting.rows import post_rows
 
     program = sample.program
-    rehearsal = Rehearsal(program.contracts, sample.hub.ledger(program))
-    results = take_rows(rehearsal, program, reads, sample.hub.now())
+    rehearsal = DryRunLedger(program.contracts, sample.hub.ledger(program))
+    results = post_rows(rehearsal, program, reads, sample.hub.now())
     first = next((read for _, read in reads if isinstance(read, Modification)), None)
     return {
         "amount_means": means,
         "declared": declared,
-        "example": words(first, program.language) if first else "",
+        "example": describe_record(first, program.language) if first else "",
         "counts": dict(Counter(result.outcome.value for result in results)),
         "codes": dict(Counter(result.code for result in results if result.code)),
-        "total": total_document(moved_by_partner(rehearsal), program),
+        "total": total_document(payout_changes(rehearsal), program),
     }
 
 
 # A mapping to consider
 
 
-def suggested(sample: Sample, source: Source, looked: Looked | None) -> Document:
+def mapping_suggestion(sample: Sample, source: Source, table: RawTable | None) -> Document:
     """A mapping by the names of the columns and the looks of their cells, and the sample as it would read then."""
     program = sample.program
-    found = suggest.suggestion(looked, program.language) if looked else None
+    found = suggest.suggest_mapping(table, program.language) if table else None
     if found is None:
         return {}
     mapping, unsure = found
-    trial = suggest.tried(source, mapping)
-    opened = sample.opened(trial)
-    reads = sample.reads(trial, opened) if isinstance(opened, Opened) else []
+    trial = suggest.with_mapping(source, mapping)
+    opened = sample.open(trial)
+    reads = sample.normalise(trial, opened) if isinstance(opened, OpenedFile) else []
     return {
         "suggestion": {
-            **told("CHECK_SUGGESTION", program.language),
+            **coded_sentence("CHECK_SUGGESTION", program.language),
             "applied": False,
             "mapping": mapping,
             "unsure": unsure,
-            "rows": rows_told(reads, program),
-            "readings": possible_readings(sample, trial, opened, reads) if isinstance(opened, Opened) else [],
+            "rows": row_documents(reads, program),
+            "readings": possible_readings(sample, trial, opened, reads) if isinstance(opened, OpenedFile) else [],
         }
     }

@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Any
 
 from retour.domain.delivery import Channel
 from retour.domain.program import Program, Source
-from retour.domain.times import text
-from retour.setup.logins import user
+from retour.domain.times import format_instant
+from retour.setup.logins import sftp_user
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
 
-CRYPTOGRAPHY = find_spec("cryptography") is not None
+HAS_CRYPTOGRAPHY = find_spec("cryptography") is not None
 """A library too heavy to bring along for one key: where it is not there, the key is made elsewhere and handed over."""
-SEVERAL = ("signing", "callback", "tokens")
-LIVE = 2
-TAIL = 4
+ROTATABLE = ("signing", "callback", "tokens")
+LIVE_MAX = 2
+TAIL_CHARS = 4
 HIDDEN = "…"
-LOG = "secrets"
-LOGGED = 50
+LOG_KEY = "secrets"
+LOG_MAX = 50
 HOUR = timedelta(hours=1)
 
 
@@ -52,14 +52,14 @@ def shop_secrets(source: Source) -> tuple[str, ...]:
     return access.secrets if access and source.options.get(access.option) else ()
 
 
-class TwoLive(Exception):
+class TwoSecretsLiveError(Exception):
     """A third one would silently end the oldest, and whoever uses it."""
 
 
 # Made
 
 
-def wanted(source: Source) -> tuple[str, ...]:
+def generated_kinds(source: Source) -> tuple[str, ...]:
     """The secrets of a source that we choose; others are handed over by who made them."""
     match source.channel:
         case Channel.API:
@@ -67,35 +67,38 @@ def wanted(source: Source) -> tuple[str, ...]:
         case Channel.EMAIL:
             return ("tokens",)
         case Channel.SALESFORCE:
-            return ("tokens", "private_key") if CRYPTOGRAPHY else ("tokens",)
+            return ("tokens", "private_key") if HAS_CRYPTOGRAPHY else ("tokens",)
     return ()
 
 
-def new(source: Source, what: str) -> str:
+def generate_secret(source: Source, what: str) -> str:
     match what:
         case "signing" if source.kind not in ("", "standard"):
             return secrets.token_hex(32)
         case "signing" | "callback":
-            return signing_secret()
+            return new_signing_secret()
         case "tokens" if source.channel is Channel.EMAIL:
             return base64.b32encode(secrets.token_bytes(16)).decode().rstrip("=").lower()
         case "tokens":
             return secrets.token_urlsafe(32)
-    return rsa_key()
+    return new_rsa_key()
 
 
-def missing(source: Source, held: Mapping[str, Any]) -> dict[str, Any]:
+def generate_missing(source: Source, held: Mapping[str, Any]) -> dict[str, Any]:
     """New secrets for what a source has none of yet; a list that was emptied stays so."""
-    lacking = (what for what in wanted(source) if what not in held)
-    return {what: [new(source, what)] if what in SEVERAL else new(source, what) for what in lacking}
+    lacking = (what for what in generated_kinds(source) if what not in held)
+    return {
+        what: [generate_secret(source, what)] if what in ROTATABLE else generate_secret(source, what)
+        for what in lacking
+    }
 
 
-def signing_secret() -> str:
+def new_signing_secret() -> str:
     """As Standard Webhooks write one."""
     return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
-def rsa_key() -> str:
+def new_rsa_key() -> str:
     """A private key as PEM: the only kind that Salesforce takes."""
     from cryptography.hazmat.primitives.asymmetric import rsa
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -107,35 +110,35 @@ def rsa_key() -> str:
 # Shown
 
 
-def credentials(hub: "Hub", program: Program, by: str) -> dict[str, dict[str, str]]:
+def create_credentials(hub: "Hub", program: Program, by: str) -> dict[str, dict[str, str]]:
     """Makes the secrets that sources lack; what it takes to use these sources, to be shown this once."""
     shown: dict[str, dict[str, str]] = {}
     for name, source in program.sources.items():
         held = hub.secrets.newest(program.id, name)
-        if fresh := missing(source, held):
+        if fresh := generate_missing(source, held):
             hub.secrets.put(program.id, name, {**held, **fresh})
-            logged(hub, program, source, "made", by, named(fresh))
-            shown[name] = access(hub, program, source) | secret_access(hub, program, source, fresh)
+            log_changes(hub, program, source, "made", by, flatten_secrets(fresh))
+            shown[name] = access_info(hub, program, source) | secret_access_info(hub, program, source, fresh)
     return shown
 
 
-def access(hub: "Hub", program: Program, source: Source) -> dict[str, str]:
+def access_info(hub: "Hub", program: Program, source: Source) -> dict[str, str]:
     """How a source is used, without what is secret: that part of an address is a …"""
     match source.channel:
         case Channel.API:
             return {"url": f"{hub.settings.api_url}/v1/programs/{program.id}/hooks/{source.name}"}
         case Channel.SFTP:
             server = {"server": f"sftp://{hub.settings.sftp_address}"} if hub.settings.sftp_address else {}
-            return {**server, "user": user(program, source)}
+            return {**server, "user": sftp_user(program, source)}
         case Channel.PULL:
             options = source.options
             return {"server": f"{options['protocol']}://{options['host']}", "user": options["user"]}
-    return secret_access(hub, program, source, {"tokens": [HIDDEN]})
+    return secret_access_info(hub, program, source, {"tokens": [HIDDEN]})
 
 
-def secret_access(hub: "Hub", program: Program, source: Source, secret: Mapping[str, Any]) -> dict[str, str]:
+def secret_access_info(hub: "Hub", program: Program, source: Source, secret: Mapping[str, Any]) -> dict[str, str]:
     """What of new secrets their senders have to be given."""
-    told = {what: secret[what][0] for what in SEVERAL if secret.get(what)}
+    told = {what: secret[what][0] for what in ROTATABLE if secret.get(what)}
     match source.channel:
         case Channel.API:
             names = {"signing": "secret", "callback": "callback_secret"}
@@ -150,31 +153,31 @@ def secret_access(hub: "Hub", program: Program, source: Source, secret: Mapping[
 # Kept
 
 
-def named(secret: Mapping[str, Any]) -> list[tuple[str, str]]:
+def flatten_secrets(secret: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(what, value) of each single secret."""
     lists = ((what, value if isinstance(value, list) else [value]) for what, value in secret.items())
     return [(what, one) for what, values in lists for one in values]
 
 
-def id_of(what: str, value: str) -> str:
+def secret_id(what: str, value: str) -> str:
     """By which a secret is spoken of. Only of random ones a digest is told: a password could be guessed from it."""
-    return hashlib.sha256(value.encode()).hexdigest()[:12] if what in SEVERAL else what
+    return hashlib.sha256(value.encode()).hexdigest()[:12] if what in ROTATABLE else what
 
 
-def held(hub: "Hub", program: Program, source: Source) -> list[dict[str, Any]]:
+def live_secrets(hub: "Hub", program: Program, source: Source) -> list[dict[str, Any]]:
     """Every live secret of a source, the newest first: which it is, who made it and when, when it was last used."""
     state = hub.state(program.id, source.name)
-    changes = log(hub, program, source)
+    changes = secret_changes(hub, program, source)
     found = []
-    for what, value in named(hub.secret(program.id, source.name)):
-        id = id_of(what, value)
+    for what, value in flatten_secrets(hub.secret(program.id, source.name)):
+        id = secret_id(what, value)
         made: dict[str, Any] = next((one for one in reversed(changes) if one["id"] == id), {})
         used = state.get(f"used#{id}") or {}
         found.append(
             {
                 "what": what,
                 "id": id,
-                "tail": value[-TAIL:] if what in SEVERAL else "",
+                "tail": value[-TAIL_CHARS:] if what in ROTATABLE else "",
                 "made_at": made.get("at"),
                 "made_by": made.get("by", ""),
                 "last_used_at": used.get("at"),
@@ -183,64 +186,73 @@ def held(hub: "Hub", program: Program, source: Source) -> list[dict[str, Any]]:
     return found
 
 
-def log(hub: "Hub", program: Program, source: Source) -> Sequence[dict[str, Any]]:
+def secret_changes(hub: "Hub", program: Program, source: Source) -> Sequence[dict[str, Any]]:
     """Who did what to a source's secrets, oldest first."""
-    changes: Sequence[dict[str, Any]] = (hub.state(program.id, source.name).get(LOG) or {}).get("changes", ())
+    changes: Sequence[dict[str, Any]] = (hub.state(program.id, source.name).get(LOG_KEY) or {}).get("changes", ())
     return changes
 
 
-def logged(hub: "Hub", program: Program, source: Source, act: str, by: str, which: Iterable[tuple[str, str]]) -> None:
+def log_changes(
+    hub: "Hub", program: Program, source: Source, act: str, by: str, which: Iterable[tuple[str, str]]
+) -> None:
     for what, value in which:
-        noted(hub, program, source, act, by, what, id_of(what, value))
+        log_change(hub, program, source, act, by, what, secret_id(what, value))
 
 
-def noted(hub: "Hub", program: Program, source: Source, act: str, by: str, what: str, id: str) -> None:
-    change = {"act": act, "what": what, "id": id, "at": text(hub.now()), "by": by}
-    changes = [*log(hub, program, source), change][-LOGGED:]
-    hub.state(program.id, source.name).put(LOG, {"changes": changes})
+def log_change(hub: "Hub", program: Program, source: Source, act: str, by: str, what: str, id: str) -> None:
+    change = {"act": act, "what": what, "id": id, "at": format_instant(hub.now()), "by": by}
+    changes = [*secret_changes(hub, program, source), change][-LOG_MAX:]
+    hub.state(program.id, source.name).put(LOG_KEY, {"changes": changes})
 
 
 # Changed
 
 
-def hand_over(hub: "Hub", program: Program, source: Source, given: Mapping[str, Any], by: str) -> list[str]:
+def store_secrets(hub: "Hub", program: Program, source: Source, given: Mapping[str, Any], by: str) -> list[str]:
     """Secrets that somebody else made take the place of the ones before; the names of all that is held now."""
     before = hub.secrets.newest(program.id, source.name)
     hub.secrets.put(program.id, source.name, {**before, **given})
-    logged(hub, program, source, "handed over", by, (one for one in named(given) if one not in named(before)))
+    log_changes(
+        hub,
+        program,
+        source,
+        "handed over",
+        by,
+        (one for one in flatten_secrets(given) if one not in flatten_secrets(before)),
+    )
     return sorted({**before, **given})
 
 
-def rotate(hub: "Hub", program: Program, source: Source, what: str, by: str) -> dict[str, str]:
+def rotate_secret(hub: "Hub", program: Program, source: Source, what: str, by: str) -> dict[str, str]:
     """A second secret, live beside the first until that is revoked; what its sender has to be given, shown once."""
     before = hub.secrets.newest(program.id, source.name)
     live = before.get(what, [])
-    if len(live) >= LIVE:
-        raise TwoLive
-    fresh = new(source, what)
+    if len(live) >= LIVE_MAX:
+        raise TwoSecretsLiveError
+    fresh = generate_secret(source, what)
     hub.secrets.put(program.id, source.name, {**before, what: [fresh, *live]})
-    logged(hub, program, source, "made", by, [(what, fresh)])
-    return secret_access(hub, program, source, {what: [fresh]})
+    log_changes(hub, program, source, "made", by, [(what, fresh)])
+    return secret_access_info(hub, program, source, {what: [fresh]})
 
 
-def revoke(hub: "Hub", program: Program, source: Source, what: str, id: str, by: str) -> dict[str, Any] | None:
+def revoke_secret(hub: "Hub", program: Program, source: Source, what: str, id: str, by: str) -> dict[str, Any] | None:
     """Ends a secret for good; what was known of it, or None where none of this id is live."""
-    found = next((one for one in held(hub, program, source) if (one["what"], one["id"]) == (what, id)), None)
-    if found is None or what not in SEVERAL:
+    found = next((one for one in live_secrets(hub, program, source) if (one["what"], one["id"]) == (what, id)), None)
+    if found is None or what not in ROTATABLE:
         return None
     before = hub.secrets.newest(program.id, source.name)
-    gone = [value for value in before[what] if id_of(what, value) == id]
+    gone = [value for value in before[what] if secret_id(what, value) == id]
     hub.secrets.put(program.id, source.name, {**before, what: [one for one in before[what] if one not in gone]})
-    logged(hub, program, source, "revoked", by, [(what, value) for value in gone])
+    log_changes(hub, program, source, "revoked", by, [(what, value) for value in gone])
     return found
 
 
 # Used
 
 
-def used(hub: "Hub", program: str, source: str, what: str, value: str) -> None:
+def record_use(hub: "Hub", program: str, source: str, what: str, value: str) -> None:
     """Somebody proved themselves by this secret. Written at most once an hour, by whichever process comes first."""
-    key = f"used#{id_of(what, value)}"
-    if hub.seldom(f"{program}.{source}.{key}", HOUR):
+    key = f"used#{secret_id(what, value)}"
+    if hub.throttle(f"{program}.{source}.{key}", HOUR):
         now = hub.now()
-        hub.state(program, source).renew(key, {"at": text(now)}, {"at": text(now - HOUR)})
+        hub.state(program, source).renew(key, {"at": format_instant(now)}, {"at": format_instant(now - HOUR)})

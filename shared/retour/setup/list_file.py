@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from retour.domain.contracts.named_list import ENTRIES_MAX, ENTRY_MAX, REST
-from retour.domain.said import Sentence
+from retour.domain.contracts.named_list import ENTRIES_MAX, ENTRY_MAX, WILDCARD
+from retour.domain.phrase import Sentence
 from retour.setup.program_file import FAULTS_MAX, Fault
 
 SEPARATORS = (",", ";", "\t")
@@ -41,7 +41,7 @@ def read_list(body: bytes) -> list[str] | list[Fault]:
 def entry_faults(entry: str) -> Iterator[Sentence]:
     if len(entry) > ENTRY_MAX:
         yield Sentence("FAULT_ENTRY_LONG", {"room": str(ENTRY_MAX), "length": str(len(entry))})
-    if REST in entry[:-1]:
+    if WILDCARD in entry[:-1]:
         yield Sentence("FAULT_STAR", {"entry": repr(entry[:60])})
     if not entry.isprintable():
         yield Sentence("FAULT_ENTRY_CONTROL")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
+class SftpLogin:
     """Who a user name stands for, and where theirs is."""
 
     program: Program
@@ -29,18 +29,18 @@ class Login:
         return f"sftp/{self.program.id}/{self.source.name}"
 
 
-def user(program: Program, source: Source) -> str:
+def sftp_user(program: Program, source: Source) -> str:
     return f"{program.id}.{source.name}"
 
 
-def login(hub: "Hub", name: str) -> Login | None:
+def find_login(hub: "Hub", name: str) -> SftpLogin | None:
     """Whoever knocks by this name; None for a name that is no source's, and for one that has no key."""
     program_id, _, source_name = name.partition(".")
     program = hub.program(program_id) if source_name else None
     source = program.sources.get(source_name) if program else None
     if program is None or source is None or source.channel is not Channel.SFTP:
         return None
-    found = Login(program, source)
+    found = SftpLogin(program, source)
     return found if found.keys else None
 
 
@@ -56,6 +56,6 @@ def fingerprint(line: str) -> str | None:
     return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
-def comment(line: str) -> str:
+def key_comment(line: str) -> str:
     """What its owner wrote behind a key."""
     return line.split(" ", 2)[2].strip() if line.count(" ") > 1 else ""

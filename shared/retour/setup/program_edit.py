@@ -5,45 +5,45 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from retour.setup.program_file import read
+from retour.setup.program_file import parse_program
 
 if TYPE_CHECKING:
     from yaml.nodes import MappingNode, Node, ScalarNode
 
-Keys = tuple[str, ...]
+KeyPath = tuple[str, ...]
 WIDTH = 110
 
 
-def rewritten(text: str, wanted: Mapping[str, Any]) -> str:
+def rewrite(text: str, wanted: Mapping[str, Any]) -> str:
     """A program's text, changed so that it says what is wanted.
 
     What is JSON, or not right any more, or written so that no part of it can be exchanged alone, is written anew from
     the first line.
     """
-    before = read(text)
+    before = parse_program(text)
     if before == wanted:
         return text
     if isinstance(before, list):
-        return dumped(wanted)
+        return dump_yaml(wanted)
     if text.lstrip("\ufeff \r\n").startswith("{"):
         return json.dumps(wanted, ensure_ascii=False, indent=2) + "\n"
     patched = text
-    for path in differing(before, wanted):
-        patched = patch(patched, path, wanted)
-    return patched if read(patched) == wanted else dumped(wanted)
+    for path in differing_paths(before, wanted):
+        patched = patch_path(patched, path, wanted)
+    return patched if parse_program(patched) == wanted else dump_yaml(wanted)
 
 
-def differing(old: Mapping[str, Any], new: Mapping[str, Any], above: Keys = ()) -> Iterator[Keys]:
+def differing_paths(old: Mapping[str, Any], new: Mapping[str, Any], above: KeyPath = ()) -> Iterator[KeyPath]:
     """The smallest groups and values that are not the same."""
     for key in {**old, **new}:
         one, other = old.get(key), new.get(key)
         if isinstance(one, dict) and isinstance(other, dict) and one and other:
-            yield from differing(one, other, (*above, key))
+            yield from differing_paths(one, other, (*above, key))
         elif (key in old) != (key in new) or one != other:
             yield (*above, key)
 
 
-def patch(text: str, path: Keys, wanted: Mapping[str, Any]) -> str:
+def patch_path(text: str, path: KeyPath, wanted: Mapping[str, Any]) -> str:
     """The text with the part exchanged that holds this place and stands alone; as it was where there is none."""
     import yaml
 
@@ -54,9 +54,9 @@ def patch(text: str, path: Keys, wanted: Mapping[str, Any]) -> str:
         stays = key in value
         value = value.get(key)
         if pair is None:
-            return added(text, node, key, value) if isinstance(node, yaml.MappingNode) else text
+            return add_pair(text, node, key, value) if isinstance(node, yaml.MappingNode) else text
         if depth == len(path) or not isinstance(pair[1], yaml.MappingNode) or is_flow(pair[1]):
-            return exchanged(text, pair, value) if stays else removed(text, pair)
+            return replace_pair(text, pair, value) if stays else remove_pair(text, pair)
         node = pair[1]
     return text
 
@@ -69,32 +69,32 @@ def is_flow(node: "Node") -> bool:
     return bool(getattr(node, "flow_style", False))
 
 
-def exchanged(text: str, pair: "tuple[ScalarNode, Node]", value: Any) -> str:
+def replace_pair(text: str, pair: "tuple[ScalarNode, Node]", value: Any) -> str:
     name, old = pair
     start, column = name.start_mark.index, name.start_mark.column
     keeps_line = is_flow(old) or not isinstance(value, dict | list)
-    return f"{text[:start]}{pair_text(name.value, value, column, flow=keeps_line)}{text[end_of(old) :]}"
+    return f"{text[:start]}{pair_text(name.value, value, column, flow=keeps_line)}{text[end_index(old) :]}"
 
 
-def removed(text: str, pair: "tuple[ScalarNode, Node]") -> str:
+def remove_pair(text: str, pair: "tuple[ScalarNode, Node]") -> str:
     start: int = text.rfind("\n", 0, pair[0].start_mark.index) + 1
-    end = text.find("\n", end_of(pair[1]))
+    end = text.find("\n", end_index(pair[1]))
     return text[:start] + (text[end + 1 :] if end >= 0 else "")
 
 
-def added(text: str, parent: "MappingNode", key: str, value: Any) -> str:
+def add_pair(text: str, parent: "MappingNode", key: str, value: Any) -> str:
     column: int = parent.value[0][0].start_mark.column
-    end = end_of(parent.value[-1][1])
+    end = end_index(parent.value[-1][1])
     line_end = text.find("\n", end)
     at = line_end if line_end >= 0 else len(text)
     return text[:at] + "\n" + " " * column + pair_text(key, value, column, flow=False) + text[at:]
 
 
-def end_of(node: "Node") -> int:
+def end_index(node: "Node") -> int:
     """Where a node's own text ends; a block reaches up to the next token, past the comments between them."""
     if node.value and not is_flow(node) and not isinstance(node.value, str):
         last = node.value[-1]
-        return end_of(last[1] if isinstance(last, tuple) else last)
+        return end_index(last[1] if isinstance(last, tuple) else last)
     end: int = node.end_mark.index
     return end
 
@@ -102,13 +102,13 @@ def end_of(node: "Node") -> int:
 def pair_text(key: str, value: Any, column: int, *, flow: bool) -> str:
     """`key: value` in the line of its key, or below it where it is longer than a line."""
     if flow or not isinstance(value, dict | list):
-        line = dumped({key: value}, flow=True, width=10**6).strip()[1:-1]
+        line = dump_yaml({key: value}, flow=True, width=10**6).strip()[1:-1]
         if len(line) + column <= WIDTH and "\n" not in line:
             return line
-    return ("\n" + " " * column).join(dumped({key: value}, width=WIDTH - column).rstrip("\n").split("\n"))
+    return ("\n" + " " * column).join(dump_yaml({key: value}, width=WIDTH - column).rstrip("\n").split("\n"))
 
 
-def dumped(value: Any, *, flow: bool | None = None, width: int = WIDTH) -> str:
+def dump_yaml(value: Any, *, flow: bool | None = None, width: int = WIDTH) -> str:
     """As people write programs: what holds only plain values stands in one line, days without quotes."""
     import yaml
 

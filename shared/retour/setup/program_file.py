@@ -12,14 +12,14 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from retour.domain.contracts.conditions import Named, unknown_name
+from retour.domain.contracts.conditions import KnownNames, unknown_name
 from retour.domain.contracts.lock_terms import lock_faults
 from retour.domain.contracts.pay import pay_fault
 from retour.domain.contracts.rule import rule_faults
-from retour.domain.money import NotAnAmount, decimal, exponents, to_minor, to_text
+from retour.domain.money import InvalidAmountError, exponents, parse_decimal, to_minor, to_text
+from retour.domain.phrase import Sentence
 from retour.domain.program import REASONS
 from retour.domain.rates import published_currencies
-from retour.domain.said import Sentence
 from retour.sentences import LANGUAGES, sentence
 
 if TYPE_CHECKING:
@@ -55,22 +55,22 @@ class Fault:
 
     @property
     def sentence(self) -> str:
-        return self.say("en")
+        return self.message("en")
 
-    def say(self, language: str) -> str:
+    def message(self, language: str) -> str:
         """What is wrong, in a language."""
         return sentence(self.what.code, self.what.details, language)
 
-    def say_where(self, language: str) -> str:
+    def located_message(self, language: str) -> str:
         """What is wrong and where, in a language."""
         about: Details = {"line": str(self.line), "column": str(self.column), "key": self.key, "what": self.what}
         return sentence("FAULT_AT" if self.key else "FAULT_AT_WHOLE", about, language)
 
     def __str__(self) -> str:
-        return self.say_where("en")
+        return self.located_message("en")
 
 
-def read(text: str, lists: Iterable[str] | None = None) -> dict[str, Any] | list[Fault]:
+def parse_program(text: str, lists: Iterable[str] | None = None) -> dict[str, Any] | list[Fault]:
     """The document, valid in all that can be judged without asking anybody, or everything that is wrong with it.
 
     `lists` are the names of those that were uploaded; None: nobody knows, every name may be one. Dates stay texts. The
@@ -79,8 +79,8 @@ def read(text: str, lists: Iterable[str] | None = None) -> dict[str, Any] | list
     page = _parse(text)
     if isinstance(page, Fault):
         return [page]
-    page.lists = frozenset(lists if lists is not None else _lists_spoken_of(page.document))
-    faults = page.faults or [*_against_schema(page)] or [*_against_sense(page)]
+    page.lists = frozenset(lists if lists is not None else _referenced_lists(page.document))
+    faults = page.faults or [*_schema_faults(page)] or [*_semantic_faults(page)]
     if faults:
         found = {(one.line, one.column, one.key, one.sentence): one for one in faults}
         return [found[place] for place in sorted(found)][:FAULTS_MAX]
@@ -88,7 +88,7 @@ def read(text: str, lists: Iterable[str] | None = None) -> dict[str, Any] | list
     return document
 
 
-def accepted(text: str) -> dict[str, Any]:
+def parse_recorded(text: str) -> dict[str, Any]:
     """A document that was found right when it was recorded: what is asked of new ones since does not undo it."""
     page = _parse(text)
     if isinstance(page, Fault) or not isinstance(page.document, dict):
@@ -99,7 +99,9 @@ def accepted(text: str) -> dict[str, Any]:
 def language_of(text: str) -> str:
     """The language that a document asks for, right or wrong as it is; English where it asks for none of ours."""
     page = _parse(text)
-    asked = page.document.get("language") if isinstance(page, _Page) and isinstance(page.document, dict) else None
+    asked = (
+        page.document.get("language") if isinstance(page, _ParsedProgram) and isinstance(page.document, dict) else None
+    )
     return asked if asked in LANGUAGES else "en"
 
 
@@ -110,14 +112,14 @@ def fault_at(text: str, path: Path, what: Sentence, *, at_key: bool = False) -> 
 
 
 @cache
-def schema() -> dict[str, Any]:
+def load_schema() -> dict[str, Any]:
     """program.schema.json, as it is published."""
     published: dict[str, Any] = json.loads(files("retour.setup").joinpath("program.schema.json").read_text("utf-8"))
     return published
 
 
 @dataclass(slots=True)
-class _Page:
+class _ParsedProgram:
     """A document with the place of every key and value in its text; and the lists that were uploaded for it."""
 
     document: Any = None
@@ -128,15 +130,15 @@ class _Page:
 
     def fault(self, path: Path, what: Sentence, *, at_key: bool = False) -> Fault:
         line, column = (self.keys if at_key else self.values).get(path) or self.values.get(path) or (1, 1)
-        return Fault(line, column, written(path), what)
+        return Fault(line, column, dotted_path(path), what)
 
 
-def written(path: Path) -> str:
+def dotted_path(path: Path) -> str:
     """sources.mail.options.allow_from[2]: items are counted from 1."""
     return "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
 
 
-def _parse(text: str) -> _Page | Fault:
+def _parse(text: str) -> _ParsedProgram | Fault:
     import yaml
 
     if len(text.encode("utf-8", "surrogatepass")) > SIZE_MAX:
@@ -146,7 +148,7 @@ def _parse(text: str) -> _Page | Fault:
         text = text.replace("\t", " ")  # a tab between the marks of JSON is white space, in YAML it is an error
     try:
         node = yaml.compose(text, Loader=_loader())
-        page = _Page()
+        page = _ParsedProgram()
         if node is None:
             return Fault(1, 1, "", Sentence("FAULT_EMPTY"))
         page.document = _value(node, (), page)
@@ -199,18 +201,20 @@ def _place(mark: "Mark") -> tuple[int, int]:
 
 
 INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})\Z")
-WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
-TAGS = {"tag:yaml.org,2002:" + name for name in ("str", "int", "float", "bool", "null", "timestamp", "map", "seq")}
+YAML_LITERALS = {"true": True, "false": False, "null": None, "~": None, "": None}
+KNOWN_TAGS = {
+    "tag:yaml.org,2002:" + name for name in ("str", "int", "float", "bool", "null", "timestamp", "map", "seq")
+}
 
 
-def _value(node: "Node", path: Path, page: _Page) -> Any:
+def _value(node: "Node", path: Path, page: _ParsedProgram) -> Any:
     """Texts, whole numbers, true, false and null as JSON knows them; everything else, dates as well, is a text."""
     import yaml
 
     page.values[path] = _place(node.start_mark)
     if len(path) > DEPTH_MAX:
         raise RecursionError
-    if node.tag not in TAGS and node.value not in ("<<", "="):
+    if node.tag not in KNOWN_TAGS and node.value not in ("<<", "="):
         page.faults.append(page.fault(path, Sentence("FAULT_TAG", {"tag": node.tag})))
         return None
     if isinstance(node, yaml.MappingNode):
@@ -220,35 +224,35 @@ def _value(node: "Node", path: Path, page: _Page) -> Any:
     if isinstance(node, yaml.ScalarNode) and node.style is None:
         if INTEGER.match(node.value):
             return int(node.value)
-        if node.value.lower() in WORDS:
-            return WORDS[node.value.lower()]
-    text = _joined(node.value)
+        if node.value.lower() in YAML_LITERALS:
+            return YAML_LITERALS[node.value.lower()]
+    text = _join_surrogates(node.value)
     if text is None:
         page.faults.append(page.fault(path, Sentence("FAULT_HALF_CHARACTER")))
     return text
 
 
-def _mapping(node: Any, path: Path, page: _Page) -> dict[str, Any]:
+def _mapping(node: Any, path: Path, page: _ParsedProgram) -> dict[str, Any]:
     import yaml
 
     found: dict[str, Any] = {}
     for key_node, value_node in node.value:
         place = _place(key_node.start_mark)
         if not isinstance(key_node, yaml.ScalarNode):
-            page.faults.append(Fault(*place, written(path), Sentence("FAULT_KEY_NOT_PLAIN")))
+            page.faults.append(Fault(*place, dotted_path(path), Sentence("FAULT_KEY_NOT_PLAIN")))
             continue
-        key = _joined(key_node.value) or ""
+        key = _join_surrogates(key_node.value) or ""
         inner = (*path, key)
         if key in found:
             about = {"key": key, "first": str(page.keys[inner][0])}
-            page.faults.append(Fault(*place, written(inner), Sentence("FAULT_KEY_TWICE", about)))
+            page.faults.append(Fault(*place, dotted_path(inner), Sentence("FAULT_KEY_TWICE", about)))
             continue
         page.keys[inner] = place
         found[key] = _value(value_node, inner, page)
     return found
 
 
-def _joined(text: str) -> str | None:
+def _join_surrogates(text: str) -> str | None:
     """JSON may write one character as two escapes, which YAML leaves apart. None: only half of one is there."""
     try:
         return text.encode("utf-16", "surrogatepass").decode("utf-16")
@@ -260,25 +264,25 @@ def _joined(text: str) -> str | None:
 def _validator() -> "Draft202012Validator":
     from jsonschema import Draft202012Validator
 
-    return Draft202012Validator(schema())
+    return Draft202012Validator(load_schema())
 
 
-def _against_schema(page: _Page) -> Iterator[Fault]:
+def _schema_faults(page: _ParsedProgram) -> Iterator[Fault]:
     if not isinstance(page.document, dict):
-        yield page.fault((), Sentence("FAULT_NO_PROGRAM", {"shown": _shown(page.document)}))
+        yield page.fault((), Sentence("FAULT_NO_PROGRAM", {"shown": _describe_value(page.document)}))
         return
     for error in _validator().iter_errors(page.document):
-        yield from _faults(error, page)
+        yield from _validation_faults(error, page)
 
 
-def _faults(error: "ValidationError", page: _Page) -> Iterator[Fault]:
+def _validation_faults(error: "ValidationError", page: _ParsedProgram) -> Iterator[Fault]:
     path: Path = tuple(error.absolute_path)
     rule: Any = error.validator_value
     instance: Any = error.instance
     own: Mapping[str, Any] = error.schema if isinstance(error.schema, dict) else {}
     if "propertyNames" in error.absolute_schema_path:
         wrong = (
-            Sentence("FAULT_NAME_UNKNOWN", {"key": instance, "right": _meant(instance, rule)})
+            Sentence("FAULT_NAME_UNKNOWN", {"key": instance, "right": _did_you_mean(instance, rule)})
             if error.validator == "enum"
             else Sentence("FAULT_NO_NAME", {"key": instance, "description": _description(own)})
         )
@@ -289,25 +293,25 @@ def _faults(error: "ValidationError", page: _Page) -> Iterator[Fault]:
         case "additionalProperties":
             known = [*own.get("properties", {})]
             for key in [key for key in instance if key not in known]:
-                yield page.fault((*path, key), _unknown(key, known), at_key=True)
+                yield page.fault((*path, key), _unknown_key(key, known), at_key=True)
         case "required":
             for key in [key for key in rule if key not in instance]:
-                about = {"key": key, "right": _such_as(key, own)}
+                about = {"key": key, "right": _example_of(key, own)}
                 yield page.fault(path, Sentence("FAULT_KEY_MISSING", about), at_key=True)
         case "dependentRequired":
             for key in sorted({one for word in rule.keys() & instance.keys() for one in rule[word]} - instance.keys()):
-                about = {"key": key, "right": _such_as(key, own)}
+                about = {"key": key, "right": _example_of(key, own)}
                 yield page.fault(path, Sentence("FAULT_KEY_MISSING", about), at_key=True)
         case "type":
             yield page.fault(path, _wrong_type(instance, rule, own))
         case "enum":
-            about = {"shown": _shown(instance), "right": _meant(instance, rule)}
+            about = {"shown": _describe_value(instance), "right": _did_you_mean(instance, rule)}
             yield page.fault(path, Sentence("FAULT_VALUE_UNKNOWN", about))
         case "minimum" | "maximum":
             ends = {"low": str(own.get("minimum")), "high": str(own.get("maximum"))}
-            yield page.fault(path, Sentence("FAULT_OUT_OF_RANGE", {"shown": _shown(instance), **ends}))
+            yield page.fault(path, Sentence("FAULT_OUT_OF_RANGE", {"shown": _describe_value(instance), **ends}))
         case "minItems" | "minProperties":
-            yield page.fault(path, Sentence("FAULT_NOTHING_HERE", {"right": _such_as(path[-1], {}, own)}))
+            yield page.fault(path, Sentence("FAULT_NOTHING_HERE", {"right": _example_of(path[-1], {}, own)}))
         case "maxItems" | "maxProperties" | "maxLength":
             yield page.fault(path, Sentence("FAULT_TOO_LONG", {"room": str(rule)}))
         case "uniqueItems":
@@ -317,47 +321,51 @@ def _faults(error: "ValidationError", page: _Page) -> Iterator[Fault]:
             about = {"key": key, "channel": str(instance.get("channel"))}
             yield page.fault((*path, key), Sentence("FAULT_NOT_FOR_CHANNEL", about), at_key=True)
         case _:
-            about = {"shown": _shown(instance), "description": _described(own)}
+            about = {"shown": _describe_value(instance), "description": _description_with_example(own)}
             yield page.fault(path, Sentence("FAULT_NOT_RIGHT", about))
 
 
-def _unknown(key: str, known: list[str]) -> Sentence:
+def _unknown_key(key: str, known: list[str]) -> Sentence:
     if key.lower() in SECRET_WORDS:
         return Sentence("FAULT_SECRET", {"key": key})
-    return Sentence("FAULT_KEY_UNKNOWN", {"key": key, "right": _meant(key, known)})
+    return Sentence("FAULT_KEY_UNKNOWN", {"key": key, "right": _did_you_mean(key, known)})
 
 
-def _meant(word: Any, known: list[str]) -> Sentence:
+def _did_you_mean(word: Any, known: list[str]) -> Sentence:
     if not known:
         return Sentence("FAULT_NOTHING_FITS")
     listed = ", ".join(json.dumps(name) if not name.strip() else name for name in known)
-    close = _close(str(word), known)
+    close = _closest_match(str(word), known)
     if close and len(known) > LISTED_MAX:
         return Sentence("FAULT_MEANT", {"close": close})
     return Sentence("FAULT_MEANT_OF" if close else "FAULT_RIGHT_ARE", {"close": close, "known": listed})
 
 
-def _such_as(key: str | int, own: Mapping[str, Any], described: Mapping[str, Any] | None = None) -> Part:
-    body = described or _followed(own.get("properties", {}).get(key) or _anywhere(str(key)))
+def _example_of(key: str | int, own: Mapping[str, Any], described: Mapping[str, Any] | None = None) -> Part:
+    body = described or _resolve_reference(own.get("properties", {}).get(key) or _source_property(str(key)))
     examples = body.get("examples") or body.get("enum")
     if not examples:
-        return Sentence("FAULT_DESCRIBED", {"description": _described(body)}) if body.get("description") else ""
+        return (
+            Sentence("FAULT_DESCRIBED", {"description": _description_with_example(body)})
+            if body.get("description")
+            else ""
+        )
     example = examples[0] if isinstance(examples[0], str) else json.dumps(examples[0], ensure_ascii=False)
     return Sentence("FAULT_EXAMPLE", {"example": f"{key}: {example}"})
 
 
-def _followed(body: Mapping[str, Any]) -> Mapping[str, Any]:
+def _resolve_reference(body: Mapping[str, Any]) -> Mapping[str, Any]:
     reference = str(body.get("$ref", ""))
-    return {**schema()["$defs"][reference.rsplit("/", 1)[-1]], **body} if reference else body
+    return {**load_schema()["$defs"][reference.rsplit("/", 1)[-1]], **body} if reference else body
 
 
-def _anywhere(key: str) -> Mapping[str, Any]:
+def _source_property(key: str) -> Mapping[str, Any]:
     """What the schema says about a key that a channel requires from outside of its own part, such as `options`."""
-    found: Mapping[str, Any] = schema()["$defs"]["source"]["properties"].get(key, {})
+    found: Mapping[str, Any] = load_schema()["$defs"]["source"]["properties"].get(key, {})
     return found
 
 
-def _described(own: Mapping[str, Any]) -> Sentence:
+def _description_with_example(own: Mapping[str, Any]) -> Sentence:
     about = _description(own) if own.get("description") else Sentence("FAULT_SEE_SCHEMA")
     examples = own.get("examples")
     return Sentence("FAULT_SUCH_AS", {"description": about, "example": str(examples[0])}) if examples else about
@@ -375,15 +383,19 @@ def _wrong_type(instance: Any, rule: str | list[str], own: Mapping[str, Any]) ->
     right = reduce(lambda one, other: Sentence("FAULT_OR", {"one": one, "other": other}), kinds)
     if isinstance(instance, int) and "string" in wanted:
         word = str(instance).lower() if isinstance(instance, bool) else str(instance)
-        about: Details = {"shown": _shown(instance), "description": _described(own), "text": word}
+        about: Details = {
+            "shown": _describe_value(instance),
+            "description": _description_with_example(own),
+            "text": word,
+        }
         fits = re.search(own.get("pattern", ""), word)
         return Sentence("FAULT_QUOTES" if fits else "FAULT_TEXT_BELONGS", about)
     if instance is None:
         return Sentence("FAULT_NOTHING_WHERE", {"right": right})
-    return Sentence("FAULT_WRONG_TYPE", {"shown": _shown(instance), "right": right})
+    return Sentence("FAULT_WRONG_TYPE", {"shown": _describe_value(instance), "right": right})
 
 
-def _shown(instance: Any) -> Part:
+def _describe_value(instance: Any) -> Part:
     match instance:
         case bool():
             return str(instance).lower()
@@ -399,43 +411,43 @@ def _shown(instance: Any) -> Part:
             return Sentence("FAULT_SHOWN_NOTHING")
 
 
-def _against_sense(page: _Page) -> Iterator[Fault]:
+def _semantic_faults(page: _ParsedProgram) -> Iterator[Fault]:
     """What a schema cannot say: that names meet, that zones and dates exist, that everything tracked has its terms."""
     document: dict[str, Any] = page.document
-    yield from _texts(page, document, ())
+    yield from _text_faults(page, document, ())
     if document["program"] in RESERVED_PROGRAMS:
         yield page.fault(("program",), Sentence("FAULT_RESERVED_PROGRAM", {"name": repr(document["program"])}))
-    yield from _currency(page, document, ())
-    yield from _zone(page, document, ())
-    yield from _rates(page, document)
-    yield from _contracts(page, document)
+    yield from _currency_faults(page, document, ())
+    yield from _zone_faults(page, document, ())
+    yield from _rate_faults(page, document)
+    yield from _contract_faults(page, document)
     yield from _billing_groups(page, document)
     for name, source in document.get("sources", {}).items():
-        yield from _source(page, document, name, source)
+        yield from _source_faults(page, document, name, source)
 
 
-def _texts(page: _Page, value: Any, path: Path) -> Iterator[Fault]:
+def _text_faults(page: _ParsedProgram, value: Any, path: Path) -> Iterator[Fault]:
     match value:
         case dict():
             for key, inner in value.items():
                 if any(ord(letter) < 32 for letter in key):
                     yield page.fault((*path, key), Sentence("FAULT_KEY_CONTROL"), at_key=True)
-                yield from _texts(page, inner, (*path, key))
+                yield from _text_faults(page, inner, (*path, key))
         case list():
             for number, inner in enumerate(value):
-                yield from _texts(page, inner, (*path, number))
+                yield from _text_faults(page, inner, (*path, number))
         case str() if not {"ca", "delimiter", "signers"} & {*path[-2:]} and any(ord(letter) < 32 for letter in value):
             yield page.fault(path, Sentence("FAULT_LINE_BREAK"))
 
 
-def _currency(page: _Page, body: Mapping[str, Any], path: Path) -> Iterator[Fault]:
+def _currency_faults(page: _ParsedProgram, body: Mapping[str, Any], path: Path) -> Iterator[Fault]:
     code = body.get("currency")
     if code is not None and code not in exponents():
         alike = next((known for known in sorted(exponents()) if known[:2] == code[:2]), "")
-        yield page.fault((*path, "currency"), _not_one("FAULT_NO_CURRENCY", "code", code, alike, "EUR"))
+        yield page.fault((*path, "currency"), _not_known("FAULT_NO_CURRENCY", "code", code, alike, "EUR"))
 
 
-def _rates(page: _Page, document: Mapping[str, Any]) -> Iterator[Fault]:
+def _rate_faults(page: _ParsedProgram, document: Mapping[str, Any]) -> Iterator[Fault]:
     own = document["currency"]
     for code, rates in document.get("fx", {}).items():
         if code not in exponents() or code == own:
@@ -452,13 +464,13 @@ def _rates(page: _Page, document: Mapping[str, Any]) -> Iterator[Fault]:
         yield page.fault(("fx_pull",), Sentence("FAULT_NOT_PUBLISHED", {"currency": own}))
 
 
-def _zone(page: _Page, body: Mapping[str, Any], path: Path) -> Iterator[Fault]:
+def _zone_faults(page: _ParsedProgram, body: Mapping[str, Any], path: Path) -> Iterator[Fault]:
     name = body.get("time_zone")
     if name is not None and not _is_zone(name):
         from zoneinfo import available_timezones
 
-        close = _close(name, available_timezones())
-        yield page.fault((*path, "time_zone"), _not_one("FAULT_NO_ZONE", "name", name, close, "Europe/Berlin"))
+        close = _closest_match(name, available_timezones())
+        yield page.fault((*path, "time_zone"), _not_known("FAULT_NO_ZONE", "name", name, close, "Europe/Berlin"))
 
 
 def _is_zone(name: str) -> bool:
@@ -469,38 +481,40 @@ def _is_zone(name: str) -> bool:
     return True
 
 
-def _not_one(code: str, kind: str, given: str, close: str, example: str) -> Sentence:
+def _not_known(code: str, kind: str, given: str, close: str, example: str) -> Sentence:
     """That something is none of those that exist, with the one that may be meant, else an example."""
     right = Sentence("FAULT_MEANT", {"close": close}) if close else Sentence("FAULT_EXAMPLE", {"example": example})
     return Sentence(code, {kind: repr(given), "right": right})
 
 
-def _close(word: str, known: Iterable[str]) -> str:
+def _closest_match(word: str, known: Iterable[str]) -> str:
     """The one of them that is written most like a word; empty where none is."""
     folded = {name.casefold(): name for name in known}
     return next((folded[one] for one in get_close_matches(word.casefold(), folded, n=1)), "")
 
 
-def _event_type(page: _Page, document: Mapping[str, Any], body: Mapping[str, Any], path: Path) -> Iterator[Fault]:
+def _event_type_faults(
+    page: _ParsedProgram, document: Mapping[str, Any], body: Mapping[str, Any], path: Path
+) -> Iterator[Fault]:
     name, known = body.get("event_type"), document["event_types"]
     if name is not None and name not in known:
-        about: Details = {"name": repr(name), "right": _meant(name, [*known])}
+        about: Details = {"name": repr(name), "right": _did_you_mean(name, [*known])}
         yield page.fault((*path, "event_type"), Sentence("FAULT_NO_EVENT_TYPE", about))
 
 
-def _contracts(page: _Page, document: Mapping[str, Any]) -> Iterator[Fault]:
+def _contract_faults(page: _ParsedProgram, document: Mapping[str, Any]) -> Iterator[Fault]:
     contracts = document["contracts"]
-    program = Named(
+    program = KnownNames(
         document["currency"],
         frozenset(document.get("groups", {})),
         frozenset(document.get("lists", {})) | page.lists,
     )
     for name, entries in document.get("lists", {}).items():
-        yield from _entries(page, entries, ("lists", name))
+        yield from _entry_faults(page, entries, ("lists", name))
     for name, body in contracts.items():
         path = ("contracts", name)
-        yield from _event_type(page, document, body, path)
-        yield from _span(page, body, path, "valid_from", "valid_until")
+        yield from _event_type_faults(page, document, body, path)
+        yield from _date_range_faults(page, body, path, "valid_from", "valid_until")
         if ("payout" in body) == ("rules" in body):
             yield page.fault(path, Sentence("FAULT_PAYOUT_OR_RULES"), at_key=True)
         for group in [one for one in body.get("groups", ()) if one not in program.groups]:
@@ -511,14 +525,14 @@ def _contracts(page: _Page, document: Mapping[str, Any]) -> Iterator[Fault]:
         if "payout" in body and (wrong := pay_fault(body["payout"], program.currency)):
             yield page.fault((*path, "payout"), wrong)
         for number, rule in enumerate(body.get("rules", ())):
-            yield from _rule(page, body, rule, (*path, "rules", number), program)
+            yield from _rule_faults(page, body, rule, (*path, "rules", number), program)
     for name in document["event_types"]:
         if not any(body["event_type"] == name and _is_for_all(body) for body in contracts.values()):
             about = {"name": repr(name), "event_type": name}
             yield page.fault(("event_types", name), Sentence("FAULT_NO_TERMS_FOR_ALL", about), at_key=True)
 
 
-def _billing_groups(page: _Page, document: Mapping[str, Any]) -> Iterator[Fault]:
+def _billing_groups(page: _ParsedProgram, document: Mapping[str, Any]) -> Iterator[Fault]:
     """The names in them meet, the default group takes what is left, and no group stands behind one that takes all."""
     known = {
         "contracts": ("FAULT_NO_CONTRACT", document["contracts"]),
@@ -540,19 +554,21 @@ def _billing_groups(page: _Page, document: Mapping[str, Any]) -> Iterator[Fault]
         for key, (code, names) in known.items():
             for number, one in enumerate(body.get(key, ())):
                 if one not in names:
-                    about: Details = {"name": repr(one), "right": _meant(one, [*names])}
+                    about: Details = {"name": repr(one), "right": _did_you_mean(one, [*names])}
                     yield page.fault((*path, key, number), Sentence(code, about))
 
 
 def _not_money(text: str, currency: str) -> Sentence | None:
     try:
-        to_minor(decimal(text), currency)
-    except NotAnAmount:
+        to_minor(parse_decimal(text), currency)
+    except InvalidAmountError:
         return Sentence("FAULT_NO_AMOUNT", {"value": text, "currency": currency, "right": to_text(2500, currency)})
     return None
 
 
-def _span(page: _Page, body: Mapping[str, Any], path: Path, first: str, last: str) -> Iterator[Fault]:
+def _date_range_faults(
+    page: _ParsedProgram, body: Mapping[str, Any], path: Path, first: str, last: str
+) -> Iterator[Fault]:
     """Two days that exist, in their order."""
     days = {}
     for name in (first, last):
@@ -565,28 +581,28 @@ def _span(page: _Page, body: Mapping[str, Any], path: Path, first: str, last: st
         yield page.fault((*path, last), Sentence("FAULT_DAYS_REVERSED", about))
 
 
-def _lists_spoken_of(document: Any) -> Iterator[str]:
+def _referenced_lists(document: Any) -> Iterator[str]:
     match document:
         case {"list": str(name)}:
             yield name
         case dict():
             for inner in document.values():
-                yield from _lists_spoken_of(inner)
+                yield from _referenced_lists(inner)
         case list():
             for inner in document:
-                yield from _lists_spoken_of(inner)
+                yield from _referenced_lists(inner)
 
 
 def _is_for_all(contract: Mapping[str, Any]) -> bool:
     return "partners" not in contract and "groups" not in contract
 
 
-def _rule(
-    page: _Page, contract: Mapping[str, Any], rule: Mapping[str, Any], path: Path, program: Named
+def _rule_faults(
+    page: _ParsedProgram, contract: Mapping[str, Any], rule: Mapping[str, Any], path: Path, program: KnownNames
 ) -> Iterator[Fault]:
     for inner, what in rule_faults(rule, program):
         yield page.fault((*path, *inner), what)
-    wrong_days = [*_span(page, rule, path, "from", "until")]
+    wrong_days = [*_date_range_faults(page, rule, path, "from", "until")]
     yield from wrong_days
     if not wrong_days and rule.get("until", "9999") < contract["valid_from"]:
         about = {"day": rule["until"], "other": contract["valid_from"]}
@@ -596,31 +612,35 @@ def _rule(
         yield page.fault((*path, "from"), Sentence("FAULT_RULE_TOO_LATE", about))
 
 
-def _entries(page: _Page, entries: Iterable[str], path: Path) -> Iterator[Fault]:
+def _entry_faults(page: _ParsedProgram, entries: Iterable[str], path: Path) -> Iterator[Fault]:
     for number, entry in enumerate(entries):
         if "*" in entry[:-1]:
-            yield page.fault((*path, number), Sentence("FAULT_STAR", {"entry": _shown(entry)}))
+            yield page.fault((*path, number), Sentence("FAULT_STAR", {"entry": _describe_value(entry)}))
 
 
-def _source(page: _Page, document: Mapping[str, Any], name: str, source: Mapping[str, Any]) -> Iterator[Fault]:
+def _source_faults(
+    page: _ParsedProgram, document: Mapping[str, Any], name: str, source: Mapping[str, Any]
+) -> Iterator[Fault]:
     path = ("sources", name)
     if name in RESERVED_SOURCES:
         yield page.fault(path, Sentence("FAULT_RESERVED_SOURCE", {"name": repr(name)}), at_key=True)
     if name == "api" and source["channel"] != "api":
         yield page.fault(path, Sentence("FAULT_API_NAME", {"name": repr(source["channel"])}), at_key=True)
-    yield from _event_type(page, document, source, path)
-    yield from _currency(page, source, path)
-    yield from _zone(page, source, path)
-    yield from _mapping_sense(page, document, source, path)
+    yield from _event_type_faults(page, document, source, path)
+    yield from _currency_faults(page, source, path)
+    yield from _zone_faults(page, source, path)
+    yield from _mapping_faults(page, document, source, path)
     if source.get("absent") == "nothing_taken" and source.get("references") != "restate":
         yield page.fault((*path, "absent"), Sentence("FAULT_ABSENT_ONCE"))
-    judge: Callable[[_Page, str, str, Mapping[str, Any]], Iterator[Fault]] | None
-    judge = {"pull": _pull, "email": _email}.get(source["channel"])
+    judge: Callable[[_ParsedProgram, str, str, Mapping[str, Any]], Iterator[Fault]] | None
+    judge = {"pull": _pull_faults, "email": _email_faults}.get(source["channel"])
     if judge:
         yield from judge(page, document["program"], name, source["options"])
 
 
-def _mapping_sense(page: _Page, document: Mapping[str, Any], source: Mapping[str, Any], path: Path) -> Iterator[Fault]:
+def _mapping_faults(
+    page: _ParsedProgram, document: Mapping[str, Any], source: Mapping[str, Any], path: Path
+) -> Iterator[Fault]:
     reasons = [*REASONS, *document.get("reasons", ())]
     mapping = source.get("mapping", {})
     named: list[tuple[Path, str]] = [
@@ -630,7 +650,7 @@ def _mapping_sense(page: _Page, document: Mapping[str, Any], source: Mapping[str
         named.append(((*path, "default_reason"), source["default_reason"]))
     for place, reason in named:
         if reason not in reasons:
-            about: Details = {"name": repr(reason), "right": _meant(reason, reasons)}
+            about: Details = {"name": repr(reason), "right": _did_you_mean(reason, reasons)}
             yield page.fault(place, Sentence("FAULT_NO_REASON", about))
     if "encoding" in mapping and not _is_encoding(mapping["encoding"]):
         encoding = Sentence("FAULT_NO_ENCODING", {"name": repr(mapping["encoding"])})
@@ -642,7 +662,7 @@ def _mapping_sense(page: _Page, document: Mapping[str, Any], source: Mapping[str
         yield page.fault((*path, "mapping", "columns"), Sentence("FAULT_LAYOUT_COLUMNS"), at_key=True)
     for given, event_type in mapping.get("event_types", {}).items():
         if event_type not in document["event_types"]:
-            about = {"name": repr(event_type), "right": _meant(event_type, [*document["event_types"]])}
+            about = {"name": repr(event_type), "right": _did_you_mean(event_type, [*document["event_types"]])}
             place = (*path, "mapping", "event_types", given)
             yield page.fault(place, Sentence("FAULT_NO_EVENT_TYPE", about))
 
@@ -662,7 +682,7 @@ def _is_date_format(form: str) -> bool:
         return False
 
 
-def _pull(page: _Page, _program: str, name: str, options: Mapping[str, Any]) -> Iterator[Fault]:
+def _pull_faults(page: _ParsedProgram, _program: str, name: str, options: Mapping[str, Any]) -> Iterator[Fault]:
     path: Path = ("sources", name, "options")
     protocol = options["protocol"]
     if protocol == "ftp" and not options.get("allow_plain"):
@@ -678,7 +698,7 @@ def _pull(page: _Page, _program: str, name: str, options: Mapping[str, Any]) -> 
             yield page.fault((*path, key), Sentence("FAULT_NOT_FOR_PROTOCOL", about), at_key=True)
 
 
-def _email(page: _Page, program: str, name: str, _options: Mapping[str, Any]) -> Iterator[Fault]:
+def _email_faults(page: _ParsedProgram, program: str, name: str, _options: Mapping[str, Any]) -> Iterator[Fault]:
     room = MAIL_LOCAL_PART_MAX - MAIL_TOKEN - 2
     if len(program) + len(name) > room:
         yield page.fault(("sources", name), Sentence("FAULT_MAIL_LONG", {"room": str(room)}), at_key=True)

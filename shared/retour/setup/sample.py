@@ -11,25 +11,25 @@ from retour.domain.program import Program, Source
 from retour.domain.row import Refusal, Row, Unreadable
 from retour.files.layout import ANY_NAMES
 from retour.files.open import open_file
-from retour.files.opened import Opened
-from retour.intake.opening import secret_keys
-from retour.normalise import Read, Reading
+from retour.files.opened_file import OpenedFile
+from retour.intake.encrypted_files import secret_keys
+from retour.normalise import Normalised, Normaliser
 from retour.sentences import sentence
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
 
-ROWS = 200
+ROWS_MAX = 200
 """Rows looked at."""
-VALUES = 50
+VALUES_MAX = 50
 """Different texts of one column that are told."""
 
 Document = dict[str, Any]
-Reads = Sequence[tuple[Row | Unreadable, Read]]
+NormalisedRows = Sequence[tuple[Row | Unreadable, Normalised]]
 
 
 @dataclass(frozen=True)
-class Looked:
+class RawTable:
     """The columns of a file in their own words, and what stands in its first rows."""
 
     columns: Sequence[str]
@@ -38,11 +38,11 @@ class Looked:
     def texts(self, column: str) -> list[str]:
         return [text for row in self.rows if (text := row.get(column, "").strip())]
 
-    def counted(self, column: str) -> dict[str, int]:
+    def count_values(self, column: str) -> dict[str, int]:
         """The different texts of a column with how often each stands there, as they come."""
         found: dict[str, int] = {}
         for text in self.texts(column):
-            if text in found or len(found) < VALUES:
+            if text in found or len(found) < VALUES_MAX:
                 found[text] = found.get(text, 0) + 1
         return found
 
@@ -56,23 +56,23 @@ class Sample:
     delivery: Delivery
     body: bytes
 
-    def opened(self, source: Source, layout: str = "modifications") -> Opened | Refusal:
+    def open(self, source: Source, layout: str = "modifications") -> OpenedFile | Refusal:
         def keys() -> Sequence[str]:
             return secret_keys(self.hub, self.program.id, source.name)
 
         return open_file(self.delivery.name, BytesIO(self.body), source, layout, keys)
 
-    def reads(self, source: Source, opened: Opened) -> Reads:
-        return list(islice(Reading(self.program, source, self.delivery).modifications(opened.rows), ROWS))
+    def normalise(self, source: Source, opened: OpenedFile) -> NormalisedRows:
+        return list(islice(Normaliser(self.program, source, self.delivery).modifications(opened.rows), ROWS_MAX))
 
-    def looked_at(self, source: Source) -> Looked | None:
+    def raw_table(self, source: Source) -> RawTable | None:
         """By its own header, whatever that says; None where it has none."""
-        opened = self.opened(source, ANY_NAMES)
+        opened = self.open(source, ANY_NAMES)
         if isinstance(opened, Refusal):
             return None
-        rows = [row.fields for row in islice(opened.rows, ROWS) if isinstance(row, Row)]
-        return Looked([name for name in opened.header if name], rows)
+        rows = [row.fields for row in islice(opened.rows, ROWS_MAX) if isinstance(row, Row)]
+        return RawTable([name for name in opened.header if name], rows)
 
 
-def told(code: str, language: str, **details: str) -> Document:
+def coded_sentence(code: str, language: str, **details: str) -> Document:
     return {"code": code, "explanation": sentence(code, details, language)}

@@ -9,17 +9,17 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from retour.domain.money import NotAnAmount
+from retour.domain.money import InvalidAmountError
 from retour.domain.program import Source
-from retour.files.layout import fold
-from retour.numbers import Ambiguous, ForeignCurrency, number
-from retour.setup.sample import Document, Looked, told
+from retour.files.layout import fold_name
+from retour.numbers import AmbiguousNumberError, ForeignCurrencyError, parse_number
+from retour.setup.sample import Document, RawTable, coded_sentence
 
 WITH_COMMA = re.compile(r"-?(\d{1,3}(\.\d{3})+|\d+),\d{1,2}")
 WITH_POINT = re.compile(r"-?(\d{1,3}(,\d{3})+|\d+)\.\d{1,2}")
-DATES = ("%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S", "%Y/%m/%d", "%Y%m%d", "%d-%b-%Y")
-EITHER = (("%d/%m/%Y", "%m/%d/%Y"), ("%d-%m-%Y", "%m-%d-%Y"), ("%d/%m/%y", "%m/%d/%y"))
-OPEN = "?"
+DATE_FORMATS = ("%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S", "%Y/%m/%d", "%Y%m%d", "%d-%b-%Y")
+AMBIGUOUS_FORMATS = (("%d/%m/%Y", "%m/%d/%Y"), ("%d-%m-%Y", "%m-%d-%Y"), ("%d/%m/%y", "%m/%d/%y"))
+UNDECIDED = "?"
 """Of dates: day and month could be either."""
 
 
@@ -27,35 +27,35 @@ OPEN = "?"
 def vocabulary() -> Mapping[str, str]:
     """What columns are called in shops, folded, to the field they mean."""
     listed: dict[str, list[str]] = json.loads(files("retour.files").joinpath("suggestions.json").read_text("utf-8"))
-    return {fold(name): field for field, names in listed.items() for name in (field, *names)}
+    return {fold_name(name): field for field, names in listed.items() for name in (field, *names)}
 
 
-def suggestion(looked: Looked, language: str) -> tuple[Document, list[Document]] | None:
+def suggest_mapping(table: RawTable, language: str) -> tuple[Document, list[Document]] | None:
     """A mapping, and what only a person can tell; nothing where no column looks like an order or an action."""
     by_field: dict[str, list[str]] = {}
-    for name in looked.columns:
-        if field := vocabulary().get(fold(name)):
+    for name in table.columns:
+        if field := vocabulary().get(fold_name(name)):
             by_field.setdefault(field, []).append(name)
     columns = {field: names[0] for field, names in by_field.items() if len(names) == 1}
     if not {"order_id", "action_id"} & columns.keys():
         return None
     mapping: Document = {"columns": columns}
     unsure = [
-        told("CHECK_UNSURE", language, field=field, columns=", ".join(names))
+        coded_sentence("CHECK_UNSURE", language, field=field, columns=", ".join(names))
         for field, names in by_field.items()
         if len(names) > 1
     ]
-    if decimal := decimal_of(looked.texts(columns.get("amount", ""))):
+    if decimal := guess_decimal_mark(table.texts(columns.get("amount", ""))):
         mapping["decimal"] = decimal
-    date = date_of(looked.texts(columns.get("occurred_at", "")))
-    if date == OPEN:
-        unsure.append(told("CHECK_DATES_OPEN", language, column=columns["occurred_at"]))
+    date = guess_date_format(table.texts(columns.get("occurred_at", "")))
+    if date == UNDECIDED:
+        unsure.append(coded_sentence("CHECK_DATES_OPEN", language, column=columns["occurred_at"]))
     elif date:
         mapping["date"] = date
     return mapping, unsure
 
 
-def tried(source: Source, mapping: Mapping[str, Any]) -> Source:
+def with_mapping(source: Source, mapping: Mapping[str, Any]) -> Source:
     """The source with a suggested mapping; what it declares beside its columns stays."""
     declared = {name: value for name, value in source.mapping.items() if name not in ("columns", "layout")}
     return replace(source, mapping={**mapping, **declared})
@@ -64,7 +64,7 @@ def tried(source: Source, mapping: Mapping[str, Any]) -> Source:
 # Numbers and dates
 
 
-def decimal_of(amounts: Sequence[str]) -> str:
+def guess_decimal_mark(amounts: Sequence[str]) -> str:
     """The decimal mark that all amounts agree on, where one of them leaves no doubt; else nothing."""
     said = [text for text in amounts if text]
     commas, points = ([bool(form.fullmatch(text)) for text in said] for form in (WITH_COMMA, WITH_POINT))
@@ -80,56 +80,56 @@ def decimal_of(amounts: Sequence[str]) -> str:
     return ""
 
 
-def date_of(dates: Sequence[str]) -> str:
+def guess_date_format(dates: Sequence[str]) -> str:
     """The one way to read all the dates; `?` where day and month could be either; nothing where ISO 8601 reads them."""
-    if not dates or all(is_date(text, "") for text in dates):
+    if not dates or all(matches_format(text, "") for text in dates):
         return ""
-    for form in DATES:
-        if all(is_date(text, form) for text in dates):
+    for form in DATE_FORMATS:
+        if all(matches_format(text, form) for text in dates):
             return form
-    for day_first, month_first in EITHER:
-        fits = [form for form in (day_first, month_first) if all(is_date(text, form) for text in dates)]
+    for day_first, month_first in AMBIGUOUS_FORMATS:
+        fits = [form for form in (day_first, month_first) if all(matches_format(text, form) for text in dates)]
         if fits:
-            return fits[0] if len(fits) == 1 else OPEN
+            return fits[0] if len(fits) == 1 else UNDECIDED
     return ""
 
 
-def is_date(text: str, form: str) -> bool:
-    return day_of(text, form) is not None
+def matches_format(text: str, form: str) -> bool:
+    return parse_date(text, form) is not None
 
 
-def day_of(text: str, form: str) -> datetime | None:
+def parse_date(text: str, form: str) -> datetime | None:
     try:
         return datetime.strptime(text, form) if form else datetime.fromisoformat(text)
     except ValueError:
         return None
 
 
-def decimals(amounts: Sequence[str]) -> list[Document]:
+def decimal_options(amounts: Sequence[str]) -> list[Document]:
     """What each decimal mark makes of the amounts: one of them read so, and how many it cannot read."""
 
     def read(text: str, mark: str) -> str:
         try:
-            return f"{number(text, mark or None):f}"
-        except (Ambiguous, ForeignCurrency, NotAnAmount):
+            return f"{parse_number(text, mark or None):f}"
+        except (AmbiguousNumberError, ForeignCurrencyError, InvalidAmountError):
             return ""
 
-    return choices(amounts, ("", ".", ","), read)
+    return format_options(amounts, ("", ".", ","), read)
 
 
-def dates(texts: Sequence[str], declared: Sequence[str] = ()) -> list[Document]:
+def date_options(texts: Sequence[str], declared: Sequence[str] = ()) -> list[Document]:
     """What each way of writing dates makes of them, of the ways that read at least one."""
 
     def read(text: str, form: str) -> str:
-        found = day_of(text, form)
+        found = parse_date(text, form)
         return found.date().isoformat() if found else ""
 
-    either = [form for pair in EITHER for form in pair]
-    found = choices(texts, tuple(dict.fromkeys(("", *declared, *DATES, *either))), read)
+    either = [form for pair in AMBIGUOUS_FORMATS for form in pair]
+    found = format_options(texts, tuple(dict.fromkeys(("", *declared, *DATE_FORMATS, *either))), read)
     return [one for one in found if one["unread"] < len(texts) or one["form"] in declared or not one["form"]]
 
 
-def choices(texts: Sequence[str], forms: Sequence[str], read: Callable[[str, str], str]) -> list[Document]:
+def format_options(texts: Sequence[str], forms: Sequence[str], read: Callable[[str, str], str]) -> list[Document]:
     """Each form with what it makes of the one text that tells most of them apart."""
     if not texts:
         return []

@@ -6,30 +6,30 @@ from datetime import datetime
 from typing import Any
 
 from retour.domain.actions.action import Action
-from retour.domain.actions.order import Head, Order
-from retour.domain.actions.standing import as_of_partner
+from retour.domain.actions.order import ActionHead, Order
+from retour.domain.actions.state import as_of_partner
 from retour.domain.calendar import start_of_day
-from retour.domain.contracts.contract import Basis, Contract, Paid
+from retour.domain.contracts.contract import Contract, LinePayout, TermsBasis
 from retour.domain.contracts.named_list import Entries
 from retour.domain.contracts.versions import terms_at, with_versions_of
-from retour.domain.delivery import Channel, Delivery, Kind
+from retour.domain.delivery import Channel, Delivery, DeliveryKind
 from retour.domain.program import Program
 from retour.domain.row import Unreadable
-from retour.intake import report
-from retour.normalise import Wrong
+from retour.intake import action_reports
+from retour.normalise import CellError
 
-Rests = tuple[tuple[int, int], ...]
+LineAmounts = tuple[tuple[int, int], ...]
 """Of each line the amount and the units that are left."""
 
 
 @dataclass(frozen=True, slots=True)
-class Priced:
+class PricedOrder:
     """What one contract version pays for an order, line by line, in minor units of the program's currency."""
 
     terms: Contract
     action: Action
-    rests: Rests
-    paid: tuple[Paid, ...]
+    rests: LineAmounts
+    paid: tuple[LinePayout, ...]
 
     @property
     def total(self) -> int:
@@ -41,42 +41,42 @@ class Priced:
         return self.terms.covers(self.action.event_type, self.action.partner)
 
 
-def priced(terms: Contract, action: Action, rests: Rests) -> Priced:
-    return Priced(terms, action, rests, terms.pays(action, rests))
+def price_order(terms: Contract, action: Action, rests: LineAmounts) -> PricedOrder:
+    return PricedOrder(terms, action, rests, terms.line_payouts(action, rests))
 
 
-def sold(action: Action) -> Rests:
+def sold_amounts(action: Action) -> LineAmounts:
     """Nothing has come back yet."""
     return tuple((line.amount, line.quantity) for line in action.lines)
 
 
-def left(head: Head) -> Rests:
+def remaining_amounts(head: ActionHead) -> LineAmounts:
     return tuple((rest.amount, rest.quantity) for rest in head.standing.rests)
 
 
-def invented(
-    program: Program, record: Mapping[str, Any], now: datetime, delivered: report.DeliveredRates
+def hypothetical_action(
+    program: Program, record: Mapping[str, Any], now: datetime, delivered: action_reports.DeliveredRates
 ) -> Action | Unreadable:
     """An order that nobody reported, as if it were reported now, or on its day if that is still to come."""
-    read = report.from_record("", record)
+    read = action_reports.from_record("", record)
     if isinstance(read, Unreadable):
         return read
     try:
-        at = max(now, report.instant_of(read.fields.get("event_time", ""), program))
-    except Wrong:
+        at = max(now, action_reports.parse_event_time(read.fields.get("event_time", ""), program))
+    except CellError:
         at = now
     nobody = Delivery(
         id="",
         program=program.id,
         channel=Channel.CONSOLE,
         source="",
-        kind=Kind.ACTIONS,
+        kind=DeliveryKind.ACTIONS,
         identity="",
         received_at=at,
         sha256="",
         size=0,
     )
-    return report.action(read, program, nobody, delivered)
+    return action_reports.action_from_report(read, program, nobody, delivered)
 
 
 # A version that is not recorded yet
@@ -90,7 +90,7 @@ def with_terms(
 
 
 @dataclass(slots=True)
-class Effect:
+class TermsEffect:
     """What new terms would make of actions that can still change; per partner payouts before and after.
 
     `looked` counts them, `changed` those whose payout would be another, `by_action` those that keep the version of
@@ -107,16 +107,22 @@ class Effect:
         return sum(after - before for before, after in self.partners.values())
 
 
-def effect(chosen: Iterable[tuple[Order, Action, Head]], contracts: Sequence[Contract], now: datetime) -> Effect:
+def terms_effect(
+    chosen: Iterable[tuple[Order, Action, ActionHead]], contracts: Sequence[Contract], now: datetime
+) -> TermsEffect:
     """If each action were changed, or repriced, once all of these versions are valid. Nothing of it is booked."""
-    found = Effect()
+    found = TermsEffect()
     for _, action, head in chosen:
         found.looked += 1
-        if contracts[action.contract - 1].basis is Basis.AT_ACTION:
+        if contracts[action.contract - 1].basis is TermsBasis.AT_ACTION:
             found.by_action += 1
             continue
-        terms = coming(contracts, action.event_type, head.standing.partner, now)
-        after = priced(terms, as_of_partner(action, head.standing), left(head)).total if terms else head.payout
+        terms = future_terms(contracts, action.event_type, head.standing.partner, now)
+        after = (
+            price_order(terms, as_of_partner(action, head.standing), remaining_amounts(head)).total
+            if terms
+            else head.payout
+        )
         if after != head.payout:
             found.changed += 1
             sums = found.partners.setdefault(head.standing.partner, [0, 0])
@@ -125,7 +131,7 @@ def effect(chosen: Iterable[tuple[Order, Action, Head]], contracts: Sequence[Con
     return found
 
 
-def coming(contracts: Sequence[Contract], event_type: str, partner: str, now: datetime) -> Contract | None:
+def future_terms(contracts: Sequence[Contract], event_type: str, partner: str, now: datetime) -> Contract | None:
     """The version that will price once all those known are valid."""
     last = max((start_of_day(one.valid_from, 0, one.time_zone) for one in contracts), default=now)
     return terms_at(contracts, event_type, partner, max(now, last))

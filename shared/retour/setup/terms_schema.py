@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from retour.domain.contracts.conditions import CONDITIONS, NOT
-from retour.domain.contracts.lock_terms import WAYS, lock_schema, locks_schema
+from retour.domain.contracts.lock_terms import LOCK_METHODS, lock_schema, locks_schema
 from retour.domain.contracts.pay import PAY_SCHEMA
 from retour.domain.contracts.rule import rule_schema
 
 
-def definitions() -> Mapping[str, Mapping[str, Any]]:
+def term_definitions() -> Mapping[str, Mapping[str, Any]]:
     """The parts of program.schema.json below `$defs` that terms declare."""
     return {"payout": PAY_SCHEMA, "rule": rule_schema(), "lock": lock_schema(), "locks": locks_schema()}
 
@@ -32,5 +32,5 @@ def locks_table() -> list[str]:
     return [
         "| `lock` | the action locks |",
         "|---|---|",
-        *(f"| {', '.join(f'`{key}`' for key in way.leading)} | {way.about} |" for way in WAYS),
+        *(f"| {', '.join(f'`{key}`' for key in way.leading)} | {way.about} |" for way in LOCK_METHODS),
     ]

@@ -10,34 +10,34 @@ from itertools import chain, islice
 from json.encoder import encode_basestring
 from typing import Any, TypeVar
 
-from retour.domain.actions.action import Action, State
+from retour.domain.actions.action import Action, LifecycleState
 from retour.domain.actions.modification import Modification
 from retour.domain.actions.order import Order
 from retour.domain.actions.outcome import Outcome
 from retour.domain.contracts.contract import Contract
-from retour.domain.times import instant
-from retour.store.busy import batch_get
+from retour.domain.times import parse_instant
 from retour.store.items import (
-    NEVER,
+    NO_LOCK_DAY,
     Item,
     action_from,
     entries_from,
     modification_from,
     modification_item,
-    modification_sort,
+    modification_sort_key,
     partner_month,
     s,
 )
-from retour.store.ledger import HeadChange, Known, TableLedger
+from retour.store.ledger import HeadWrite, NameFacts, TableLedger
+from retour.store.throttled_reads import batch_get
 
 T = TypeVar("T")
 
-STATEMENTS = 25
+STATEMENTS_MAX = 25
 """The most DynamoDB takes in one batch of statements."""
-KEYS = 100
+KEYS_MAX = 100
 CONNECTIONS = 24
 """Calls under way at once in one process."""
-LOOKING = 8
+LOOKUP_WORKERS = 8
 """Of them, those of one look at many actions: each brings a hundred items."""
 
 
@@ -61,7 +61,7 @@ def batched(things: Iterable[T], most: int) -> Iterator[list[T]]:
 
 def insert_all(ledger: TableLedger, modifications: Sequence[Modification], pool: Executor) -> list[Modification | None]:
     """For each in turn what `Ledger.insert` says of it: None when inserted, else the record that stands there."""
-    batches = list(batched(modifications, STATEMENTS))
+    batches = list(batched(modifications, STATEMENTS_MAX))
     return list(chain.from_iterable(pool.map(lambda batch: _insert(ledger, batch), batches)))
 
 
@@ -73,17 +73,17 @@ def _insert(ledger: TableLedger, modifications: Sequence[Modification]) -> list[
     answer = ledger.client.batch_execute_statement(Statements=insert_body(ledger.table, items))
     responses = answer.get("Responses") or [{}] * len(items)
     return [
-        None if "Error" not in response else _standing(ledger, modification, response)
+        None if "Error" not in response else _existing(ledger, modification, response)
         for modification, response in zip(modifications, responses, strict=True)
     ]
 
 
-def _standing(ledger: TableLedger, modification: Modification, response: Mapping[str, Any]) -> Modification | None:
+def _existing(ledger: TableLedger, modification: Modification, response: Mapping[str, Any]) -> Modification | None:
     """What stands where an insert was refused. Whatever else went wrong with one is tried again by itself."""
     error = response["Error"]
     if error["Code"] != "DuplicateItem":
         return ledger.insert(modification)
-    key = {"PK": s(ledger.partition_key(modification.home)), "SK": s(modification_sort(modification))}
+    key = {"PK": s(ledger.partition_key(modification.home)), "SK": s(modification_sort_key(modification))}
     item = error.get("Item") or ledger.client.get_item(TableName=ledger.table, Key=key, ConsistentRead=True)["Item"]
     return modification_from(item)
 
@@ -91,7 +91,7 @@ def _standing(ledger: TableLedger, modification: Modification, response: Mapping
 def order_keys(ledger: TableLedger, action_ids: Iterable[str]) -> dict[str, str]:
     """Which orders the merchant's action ids belong to, as far as they were reported."""
     found: dict[str, str] = {}
-    for some in batched(dict.fromkeys(action_ids), KEYS):
+    for some in batched(dict.fromkeys(action_ids), KEYS_MAX):
         named = {ledger.partition_key(f"@{action_id}"): action_id for action_id in some}
         keys = [{"PK": s(pk), "SK": s("=")} for pk in named]
         for _, item in batch_get(ledger.client, {ledger.table: {"Keys": keys, "ConsistentRead": True}}):
@@ -100,7 +100,7 @@ def order_keys(ledger: TableLedger, action_ids: Iterable[str]) -> dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedAction:
     """An action with what its head tells a list; its records were not read."""
 
     action: Action
@@ -116,35 +116,35 @@ class Listed:
     rules: int
     is_final: bool = False
 
-    def state(self, now: datetime) -> State:
+    def state(self, now: datetime) -> LifecycleState:
         if self.is_reversed:
-            return State.REVERSED
+            return LifecycleState.REVERSED
         if self.locks_at is not None and now >= self.locks_at:
-            return State.LOCKED
-        return State.APPROVED if self.is_approved else State.PENDING
+            return LifecycleState.LOCKED
+        return LifecycleState.APPROVED if self.is_approved else LifecycleState.PENDING
 
 
-def listed(ledger: TableLedger, places: Iterable[tuple[str, str]]) -> list[Listed]:
+def load_listed_actions(ledger: TableLedger, places: Iterable[tuple[str, str]]) -> list[ListedAction]:
     """What lists know of actions, each by its order key and its id, in their order; what is not there is left out."""
     wanted = list(dict.fromkeys(places))
-    with ThreadPoolExecutor(LOOKING) as pool:
+    with ThreadPoolExecutor(LOOKUP_WORKERS) as pool:
         found: dict[tuple[str, str], Item] = {}
-        for some in pool.map(lambda few: _items(ledger, few), batched(wanted, KEYS // 2)):
+        for some in pool.map(lambda few: _items(ledger, few), batched(wanted, KEYS_MAX // 2)):
             found |= some
     pairs = ((key, f"C#{action}", f"H#{action}") for key, action in wanted)
     return [
-        _listed(found[partition, reported], found[partition, head])
+        _listed_action(found[partition, reported], found[partition, head])
         for partition, reported, head in ((ledger.partition_key(key), c, h) for key, c, h in pairs)
         if (partition, reported) in found and (partition, head) in found
     ]
 
 
-def _listed(reported: Item, head: Item) -> Listed:
+def _listed_action(reported: Item, head: Item) -> ListedAction:
     locks, log = head["GSI2SK"]["S"].partition("#")[0], entries_from(head["log"]["B"])
-    return Listed(
+    return ListedAction(
         action=action_from(reported),
         partner=partner_month(head["GSI2PK"]["S"])[0],
-        locks_at=None if locks == NEVER else instant(locks),
+        locks_at=None if locks == NO_LOCK_DAY else parse_instant(locks),
         is_reversed=head["st"]["S"] == "R",
         is_approved=head["st"]["S"] == "A",
         amount=int(head["am"]["N"]),
@@ -165,7 +165,7 @@ def _items(ledger: TableLedger, places: Sequence[tuple[str, str]]) -> dict[tuple
 
 
 @dataclass(frozen=True)
-class Ahead:
+class PrefetchedLedger:
     """A ledger that has read these orders and inserted these records already; it says of each what it found, once."""
 
     under: TableLedger
@@ -173,14 +173,14 @@ class Ahead:
     inserted: dict[tuple[str, str], Modification | None] = field(default_factory=dict)
 
     @classmethod
-    def of(
+    def load(
         cls,
         under: TableLedger,
         wanted: Mapping[str, Sequence[Modification]],
         most: int,
         pool: Executor,
         news_of: Callable[[Order, Sequence[Modification]], Sequence[Modification]],
-    ) -> "Ahead":
+    ) -> "PrefetchedLedger":
         """`most`: records an order may have; what might go beyond is left to be inserted one by one.
 
         `news_of` an order and the records asked for it: those that say something new.
@@ -209,26 +209,26 @@ class Ahead:
     def report(self, action: Action) -> Action | None:
         return self.under.report(action)
 
-    def write_heads(self, order_key: str, changes: Sequence[HeadChange]) -> bool:
+    def write_heads(self, order_key: str, changes: Sequence[HeadWrite]) -> bool:
         return self.under.write_heads(order_key, changes)
 
     def order_key_of(self, action_id: str) -> str | None:
         return self.under.order_key_of(action_id)
 
-    def name(self, action_id: str, order_key: str) -> str:
-        return self.under.name(action_id, order_key)
+    def claim_name(self, action_id: str, order_key: str) -> str:
+        return self.under.claim_name(action_id, order_key)
 
-    def known(self, name: str) -> Known:
-        return self.under.known(name)
+    def name_facts(self, name: str) -> NameFacts:
+        return self.under.name_facts(name)
 
-    def tell_total(self, name: str, total: Decimal, currency: str) -> None:
-        self.under.tell_total(name, total, currency)
+    def save_total(self, name: str, total: Decimal, currency: str) -> None:
+        self.under.save_total(name, total, currency)
 
-    def await_total(self, name: str, order_key: str) -> None:
-        self.under.await_total(name, order_key)
+    def request_total(self, name: str, order_key: str) -> None:
+        self.under.request_total(name, order_key)
 
-    def bind(self, parent: str, child: Action) -> None:
-        self.under.bind(parent, child)
+    def link_child(self, parent: str, child: Action) -> None:
+        self.under.link_child(parent, child)
 
     def children(self, parent: str) -> Sequence[tuple[str, str]]:
         return self.under.children(parent)

@@ -14,16 +14,16 @@ from datetime import datetime, timedelta
 from heapq import merge
 from typing import Any
 
-from retour.domain.actions.fence import LowWater
+from retour.domain.actions.fence import LowWaterMark
 from retour.domain.delivery import Delivery
-from retour.domain.times import compact, text
+from retour.domain.times import format_compact, format_instant
 from retour.store.inbox import Inbox
-from retour.store.items import delivery_document, delivery_from, document, n, read, s
-from retour.store.query import pages
+from retour.store.items import delivery_document, delivery_from, json_attribute, n, read_json, s
+from retour.store.query import query_pages
 
 INLINE_MAX = 6 * 1024
 """Bytes of a compressed body kept in the header; an object costs as much to put as eight write units."""
-SHARDS = 4
+SHARD_COUNT = 4
 DRY_RUN_DAYS = 14
 """So long, by the real clock, the report of a dry run is kept; its bytes, if they were many, as any body."""
 STUCK = "stuck"
@@ -32,7 +32,7 @@ DELIVERY_ID = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{10}")
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class DeliveryHeader:
     """A delivery with what is known of its processing: the intake's report, or the rows of an inline one."""
 
     delivery: Delivery
@@ -77,21 +77,21 @@ class Deliveries:
         header = self.get(delivery.id)
         self._write(delivery, state, report, header.inline if header else None)
         if header is not None and header.is_gone:
-            self.end_body(delivery, report)
+            self.mark_body_deleted(delivery, report)
         self.client.delete_item(TableName=self.table, Key=self._open_key(delivery))
 
-    def end_body(self, delivery: Delivery, report: Mapping[str, Any]) -> None:
+    def mark_body_deleted(self, delivery: Delivery, report: Mapping[str, Any]) -> None:
         """Keep of a delivery everything but its bytes, and this as what is known of its processing."""
         self.client.update_item(
             TableName=self.table,
             Key=self._key(delivery.id),
             UpdateExpression="SET gone = :gone, rep = :report REMOVE #raw",
             ExpressionAttributeNames={"#raw": "raw"},
-            ExpressionAttributeValues={":gone": {"BOOL": True}, ":report": document(report)},
+            ExpressionAttributeValues={":gone": {"BOOL": True}, ":report": json_attribute(report)},
             ConditionExpression="attribute_exists(PK)",
         )
 
-    def get(self, delivery_id: str) -> Header | None:
+    def get(self, delivery_id: str) -> DeliveryHeader | None:
         if not DELIVERY_ID.fullmatch(delivery_id):
             return None
         for key in (self._key(delivery_id), self._dry_key(delivery_id)):
@@ -100,7 +100,7 @@ class Deliveries:
                 return self._header(found)
         return None
 
-    def body(self, header: Header) -> bytes:
+    def body(self, header: DeliveryHeader) -> bytes:
         """The raw bytes exactly as they came; KeyError where they have ended."""
         if header.is_gone:
             raise KeyError(header.delivery.id)
@@ -108,10 +108,10 @@ class Deliveries:
             return zlib.decompress(header.inline)
         return self.inbox.read(header.delivery.body_key)
 
-    def newest(self, day: str, before: str | None = None, most: int = 50) -> list[Header]:
+    def newest(self, day: str, before: str | None = None, most: int = 50) -> list[DeliveryHeader]:
         """The headers of one UTC day (YYYYMMDD), newest first, older than the id `before`."""
-        found: list[Header] = []
-        for shard in range(SHARDS):
+        found: list[DeliveryHeader] = []
+        for shard in range(SHARD_COUNT):
             condition = "PK = :pk AND SK < :before" if before else "PK = :pk"
             values = {":pk": s(f"D#{self.program}#{day}#{shard}")} | ({":before": s(before)} if before else {})
             answer = self.client.query(
@@ -124,12 +124,12 @@ class Deliveries:
             found += [self._header(item) for item in answer["Items"]]
         return sorted(found, key=lambda header: header.delivery.id, reverse=True)[:most]
 
-    def between(self, start: str, end: str) -> Iterator[Header]:
+    def between(self, start: str, end: str) -> Iterator[DeliveryHeader]:
         """The headers of one UTC day with ids from a moment on and before another (20261121T23…), oldest first."""
 
         def of_shard(shard: int) -> Iterator[Mapping[str, Any]]:
             values = {":pk": f"D#{self.program}#{start[:8]}#{shard}", ":start": start, ":end": end}
-            found = pages(
+            found = query_pages(
                 self.client,
                 TableName=self.table,
                 KeyConditionExpression="PK = :pk AND SK BETWEEN :start AND :end",
@@ -138,7 +138,7 @@ class Deliveries:
             for page in found:
                 yield from page["Items"]
 
-        for item in merge(*map(of_shard, range(SHARDS)), key=lambda item: item["SK"]["S"]):
+        for item in merge(*map(of_shard, range(SHARD_COUNT)), key=lambda item: item["SK"]["S"]):
             yield self._header(item)
 
     def newest_of_sources(self, start: datetime, end: datetime) -> dict[str, datetime]:
@@ -146,16 +146,16 @@ class Deliveries:
         newest: dict[str, datetime] = {}
         for back in range((end.date() - start.date()).days + 1):
             day = f"{start + timedelta(days=back):%Y%m%d}"
-            for shard in range(SHARDS):
-                values = {":pk": s(f"D#{self.program}#{day}#{shard}"), ":start": s(compact(start))}
-                found = pages(
+            for shard in range(SHARD_COUNT):
+                values = {":pk": s(f"D#{self.program}#{day}#{shard}"), ":start": s(format_compact(start))}
+                found = query_pages(
                     self.client,
                     TableName=self.table,
                     KeyConditionExpression="PK = :pk AND SK >= :start",
                     ExpressionAttributeValues=values,
                     ProjectionExpression="doc",
                 )
-                for delivery in (delivery_from(read(item)) for page in found for item in page["Items"]):
+                for delivery in (delivery_from(read_json(item)) for page in found for item in page["Items"]):
                     newest[delivery.source] = max(delivery.received_at, newest.get(delivery.source, start))
         return newest
 
@@ -163,7 +163,7 @@ class Deliveries:
         """Deliveries not finished yet, or those of them in one state, oldest first."""
         for item in self._open():
             if state is None or item.get("st", {}).get("S") == state:
-                yield delivery_from(read(item))
+                yield delivery_from(read_json(item))
 
     def open_ids(self) -> Iterator[str]:
         """The ids of deliveries not finished yet, oldest first."""
@@ -171,26 +171,26 @@ class Deliveries:
 
     def open_with_state(self) -> Iterator[tuple[Delivery, str]]:
         """The same, each with the state it is listed in: `held` ones wait for a person and not for a worker."""
-        yield from ((delivery_from(read(item)), item.get("st", {}).get("S", "")) for item in self._open())
+        yield from ((delivery_from(read_json(item)), item.get("st", {}).get("S", "")) for item in self._open())
 
-    def low_water(self) -> LowWater:
+    def low_water(self) -> LowWaterMark:
         """How far back something may still come that was received: the oldest at work, and the oldest held.
 
         One that a worker could not end is waited for as long as a held one (spec 5.4).
         """
         working = held = None
         for item in self._open():
-            received_at = delivery_from(read(item)).received_at
+            received_at = delivery_from(read_json(item)).received_at
             if item.get("st", {}).get("S") not in ("held", STUCK):
                 working = min(received_at, working or received_at)
             else:
                 held = min(received_at, held or received_at)
             if working and held:
                 break
-        return LowWater(working, held)
+        return LowWaterMark(working, held)
 
     def _open(self) -> Iterator[Mapping[str, Any]]:
-        found = pages(
+        found = query_pages(
             self.client,
             TableName=self.table,
             KeyConditionExpression="PK = :pk",
@@ -204,19 +204,23 @@ class Deliveries:
 
     def remind(self, kind: str, deadline: datetime, subject: str, doc: Mapping[str, Any]) -> None:
         """List something (waiting, held, refused, silent) by its deadline; again changes nothing."""
-        item = {"PK": s(f"T#{self.program}#{kind}"), "SK": s(f"{text(deadline)}#{subject}"), "doc": document(doc)}
+        item = {
+            "PK": s(f"T#{self.program}#{kind}"),
+            "SK": s(f"{format_instant(deadline)}#{subject}"),
+            "doc": json_attribute(doc),
+        }
         self.client.put_item(TableName=self.table, Item=item)
 
     def forget(self, kind: str, deadline: datetime, subject: str) -> bool:
         """Take it off the list; True for the one caller who did."""
-        key = {"PK": s(f"T#{self.program}#{kind}"), "SK": s(f"{text(deadline)}#{subject}")}
+        key = {"PK": s(f"T#{self.program}#{kind}"), "SK": s(f"{format_instant(deadline)}#{subject}")}
         gone = self.client.delete_item(TableName=self.table, Key=key, ReturnValues="ALL_OLD")
         return "Attributes" in gone
 
-    def reminded(self, kind: str, deadline: datetime, subject: str) -> Mapping[str, Any] | None:
-        key = {"PK": s(f"T#{self.program}#{kind}"), "SK": s(f"{text(deadline)}#{subject}")}
+    def reminder(self, kind: str, deadline: datetime, subject: str) -> Mapping[str, Any] | None:
+        key = {"PK": s(f"T#{self.program}#{kind}"), "SK": s(f"{format_instant(deadline)}#{subject}")}
         found = self.client.get_item(TableName=self.table, Key=key, ConsistentRead=True).get("Item")
-        return read(found) if found else None
+        return read_json(found) if found else None
 
     def due(self, kind: str, now: datetime | None = None, after: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
         """(subject, doc) of what is listed of a kind, up to a moment, by deadline.
@@ -224,30 +228,30 @@ class Deliveries:
         `after`: beyond a place in that list, which is `deadline#subject`.
         """
         condition, values = "PK = :pk", {":pk": s(f"T#{self.program}#{kind}")}
-        if now is not None and after >= text(now):
+        if now is not None and after >= format_instant(now):
             return
         if now is not None:
-            condition, values = "PK = :pk AND SK < :now", values | {":now": s(text(now))}
+            condition, values = "PK = :pk AND SK < :now", values | {":now": s(format_instant(now))}
         if after:
             condition, values = (
                 "PK = :pk AND SK BETWEEN :after AND :now",
                 {":now": s("~"), **values, ":after": s(after)},
             )
-        found = pages(
+        found = query_pages(
             self.client, TableName=self.table, KeyConditionExpression=condition, ExpressionAttributeValues=values
         )
         for page in found:
             for item in page["Items"]:
                 if item["SK"]["S"] != after:
                     deadline, _, subject = item["SK"]["S"].partition("#")
-                    yield subject, {"deadline": deadline, **read(item)}
+                    yield subject, {"deadline": deadline, **read_json(item)}
 
     def _write(self, delivery: Delivery, state: str, report: Mapping[str, Any], inline: bytes | None) -> None:
         item = {
             **(self._dry_key if delivery.is_dry_run else self._key)(delivery.id),
             "st": s(state),
-            "doc": document(delivery_document(delivery)),
-            "rep": document(report),
+            "doc": json_attribute(delivery_document(delivery)),
+            "rep": json_attribute(report),
         }
         if inline is not None:
             item["raw"] = {"B": inline}
@@ -255,12 +259,14 @@ class Deliveries:
             item["ttl"] = n(int(time.time() + DRY_RUN_DAYS * 86_400))
         self.client.put_item(TableName=self.table, Item=item)
 
-    def _header(self, item: Mapping[str, Any]) -> Header:
+    def _header(self, item: Mapping[str, Any]) -> DeliveryHeader:
         inline = item["raw"]["B"] if "raw" in item else None
-        return Header(delivery_from(read(item)), item["st"]["S"], read(item, "rep"), inline, "gone" in item)
+        return DeliveryHeader(
+            delivery_from(read_json(item)), item["st"]["S"], read_json(item, "rep"), inline, "gone" in item
+        )
 
     def _key(self, delivery_id: str) -> dict[str, Any]:
-        day, shard = delivery_id[:8], int(delivery_id[-1], 16) % SHARDS
+        day, shard = delivery_id[:8], int(delivery_id[-1], 16) % SHARD_COUNT
         return {"PK": s(f"D#{self.program}#{day}#{shard}"), "SK": s(delivery_id)}
 
     def _dry_key(self, delivery_id: str) -> dict[str, Any]:
@@ -268,7 +274,7 @@ class Deliveries:
 
     def list_open(self, delivery: Delivery, state: str) -> None:
         """List a delivery as one that is not finished, and in which state."""
-        item = {**self._open_key(delivery), "st": s(state), "doc": document(delivery_document(delivery))}
+        item = {**self._open_key(delivery), "st": s(state), "doc": json_attribute(delivery_document(delivery))}
         self.client.put_item(TableName=self.table, Item=item)
 
     def _open_key(self, delivery: Delivery) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from itertools import chain
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
-GONE = ("NoSuchKey", "NoSuchVersion")
-PIECE = 8 << 20
+MISSING_CODES = ("NoSuchKey", "NoSuchVersion")
+CHUNK_BYTES = 8 << 20
 """More than the least that S3 takes as a part of an upload."""
 
 
@@ -36,14 +36,14 @@ class Inbox:
         try:
             return self.client.get_object(Bucket=self.bucket, Key=key, **of)["Body"]  # type: ignore[no-any-return]
         except self.client.exceptions.ClientError as error:
-            if error.response["Error"]["Code"] not in GONE:
+            if error.response["Error"]["Code"] not in MISSING_CODES:
                 raise
             raise KeyError(key) from None
 
     def read(self, key: str, version: str = "") -> bytes:
         return self.open(key, version).read()
 
-    def pieces(self, key: str, size: int = PIECE, version: str = "") -> Iterator[bytes]:
+    def pieces(self, key: str, size: int = CHUNK_BYTES, version: str = "") -> Iterator[bytes]:
         """The object's bytes, so many at a time, each got for itself: no connection has to last; KeyError as above.
 
         All are of one object: where another is put in its place meanwhile, the next piece is an error.
@@ -54,7 +54,7 @@ class Inbox:
             try:
                 got = self.client.get_object(**of, Range=f"bytes={start}-{start + size - 1}")
             except self.client.exceptions.ClientError as error:
-                if error.response["Error"]["Code"] in GONE:
+                if error.response["Error"]["Code"] in MISSING_CODES:
                     raise KeyError(key) from None
                 if error.response["Error"]["Code"] == "InvalidRange":  # Of an object without any bytes.
                     return
@@ -68,7 +68,7 @@ class Inbox:
 
     def put_pieces(self, key: str, pieces: Iterable[bytes], metadata: Mapping[str, str] = {}) -> None:
         """Put an object whose size nobody knows yet, holding a piece of it at a time; there is all of it or nothing."""
-        filled = joined(pieces, PIECE)
+        filled = merge_pieces(pieces, CHUNK_BYTES)
         first, second = next(filled, b""), next(filled, None)
         if second is None:
             return self.put(key, first, metadata)
@@ -83,21 +83,21 @@ class Inbox:
         ]
         self.client.complete_multipart_upload(**about, UploadId=upload, MultipartUpload={"Parts": parts})
 
-    def copy(self, key: str, to: str, version: str = "", metadata: Mapping[str, str] = {}) -> "Hashed":
+    def copy(self, key: str, to: str, version: str = "", metadata: Mapping[str, str] = {}) -> "HashedPieces":
         """Put an object's bytes under another key as well, a piece at a time; what they are is known then."""
-        read = Hashed(self.pieces(key, version=version))
+        read = HashedPieces(self.pieces(key, version=version))
         self.put_pieces(to, read, metadata)
         return read
 
-    def versions(self, prefix: str) -> Iterator["Version"]:
+    def versions(self, prefix: str) -> Iterator["ObjectVersion"]:
         """Everything ever put below a prefix that is still kept, and the marks of what was removed, in no order."""
         pages = self.client.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix)
         for page in pages:
             for one in page.get("Versions", ()):
                 about = (one["Key"], one["VersionId"], one["LastModified"])
-                yield Version(*about, size=one["Size"], etag=one["ETag"].strip('"'))
+                yield ObjectVersion(*about, size=one["Size"], etag=one["ETag"].strip('"'))
             for one in page.get("DeleteMarkers", ()):
-                yield Version(one["Key"], one["VersionId"], one["LastModified"], removed=True)
+                yield ObjectVersion(one["Key"], one["VersionId"], one["LastModified"], removed=True)
 
     def metadata(self, key: str, version: str) -> Mapping[str, str]:
         """What was put beside the bytes; KeyError when the version is not there."""
@@ -126,11 +126,11 @@ class Inbox:
         try:
             self.client.put_object_tagging(**about, Tagging={"TagSet": pairs})
         except self.client.exceptions.ClientError as error:
-            if error.response["Error"]["Code"] not in GONE:
+            if error.response["Error"]["Code"] not in MISSING_CODES:
                 raise
             raise KeyError(key) from None
 
-    def put_at(self, key: str) -> datetime:
+    def stored_at(self, key: str) -> datetime:
         """When an object was put, by the real clock; KeyError when it is not there."""
         try:
             at: datetime = self.client.head_object(Bucket=self.bucket, Key=key)["LastModified"]
@@ -179,7 +179,7 @@ class Inbox:
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class ObjectVersion:
     """An object as it was put once, by the real clock; or the mark that it was `removed` then."""
 
     key: str
@@ -191,7 +191,7 @@ class Version:
 
 
 @dataclass
-class Hashed:
+class HashedPieces:
     """Pieces that are hashed and counted while they are read."""
 
     source: Iterable[bytes]
@@ -210,7 +210,7 @@ class Hashed:
 
 
 @dataclass
-class Stream:
+class PieceStream:
     """The pieces of an object as something that is read; `taken` says how far."""
 
     source: Iterator[bytes]
@@ -225,7 +225,7 @@ class Stream:
         return got
 
 
-def joined(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
+def merge_pieces(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
     """The same bytes in pieces of at least so many, but for the last."""
     waiting: list[bytes] = []
     length = 0
@@ -239,7 +239,7 @@ def joined(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
         yield b"".join(waiting)
 
 
-def lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def split_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """The lines of a text that comes in pieces, without their ends."""
     rest = b""
     for piece in pieces:

@@ -11,8 +11,8 @@ from json.encoder import encode_basestring
 from typing import Any
 
 from retour.domain.actions.action import Action, Line
-from retour.domain.actions.codes import by_number, numbers
-from retour.domain.actions.lines import Rest
+from retour.domain.actions.codes import code_numbers, codes_by_number
+from retour.domain.actions.lines import LineBalance
 from retour.domain.actions.modification import (
     VERBS,
     Approve,
@@ -34,16 +34,16 @@ from retour.domain.actions.modification import (
     TakeBack,
     Undo,
     Version,
-    version_received,
-    version_told,
+    parse_version,
+    receipt_version,
 )
-from retour.domain.actions.order import Booked, Entry, Head
+from retour.domain.actions.order import ActionHead, BookedState, LogEntry
 from retour.domain.actions.outcome import Outcome
-from retour.domain.actions.standing import UNASSIGNED
+from retour.domain.actions.state import UNASSIGNED_STATE
 from retour.domain.contracts.contract import Contract, contract_of
 from retour.domain.contracts.named_list import Entries
-from retour.domain.delivery import Channel, Delivery, Kind
-from retour.domain.times import instant, text
+from retour.domain.delivery import Channel, Delivery, DeliveryKind
+from retour.domain.times import format_instant, parse_instant
 
 Item = dict[str, Any]
 
@@ -52,11 +52,11 @@ FORMAT = 2
 bytes in every record. 2: program versions whose contract versions lie beside them."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 OUTCOMES = tuple(Outcome)
-ENTRY = struct.Struct(">12sBB6s5s5sH")
+ENTRY_STRUCT = struct.Struct(">12sBB6s5s5sH")
 """32 bytes: id, outcome, code number, applied_at in ms, amount and payout in minor units, contract number; the highest
 bit of the last says whether the action is reversed after it."""
-REVERSED = 0x8000
-NEVER = "9999-12-31"
+REVERSED_BIT = 0x8000
+NO_LOCK_DAY = "9999-12-31"
 """The lock day of what nothing has fixed yet."""
 
 
@@ -68,27 +68,27 @@ def n(value: int) -> Item:
     return {"N": str(value)}
 
 
-def document(value: Mapping[str, Any]) -> Item:
+def json_attribute(value: Mapping[str, Any]) -> Item:
     """JSON text without what is empty: half the size and a tenth of the work of a nested map."""
-    return s(f"{{{members(value)}}}")
+    return s(f"{{{json_members(value)}}}")
 
 
-def members(value: Mapping[str, Any]) -> str:
+def json_members(value: Mapping[str, Any]) -> str:
     """What stands between the braces of such a text."""
-    said = {key: inner for key, inner in value.items() if inner or not is_empty(inner)}
-    return ",".join([f'"{key}":{quoted(v) if v.__class__ is str else encode(v)}' for key, v in said.items()])
+    said = {key: inner for key, inner in value.items() if inner or not is_blank(inner)}
+    return ",".join([f'"{key}":{quote_json(v) if v.__class__ is str else encode_json(v)}' for key, v in said.items()])
 
 
-quoted = encode_basestring
-encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+quote_json = encode_basestring
+encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-def is_empty(value: Any) -> bool:
+def is_blank(value: Any) -> bool:
     """Nothing said; zero is something."""
     return not value and (value is None or value is False or value in ("", [], {}))
 
 
-def read(item: Mapping[str, Any], name: str = "doc") -> dict[str, Any]:
+def read_json(item: Mapping[str, Any], name: str = "doc") -> dict[str, Any]:
     """NewerFormatError."""
     return known(json.loads(item[name]["S"]))
 
@@ -108,7 +108,7 @@ def known(doc: dict[str, Any]) -> dict[str, Any]:
 # Modifications
 
 
-def modification_sort(modification: Modification) -> str:
+def modification_sort_key(modification: Modification) -> str:
     attempt = f"#{modification.attempt}" if modification.attempt else ""
     return f"M#{modification.identity}#{modification.content}{attempt}"
 
@@ -116,7 +116,7 @@ def modification_sort(modification: Modification) -> str:
 def modification_item(modification: Modification) -> Item:
     m, p = modification, modification.provenance
     alike = (m.program, m.channel, m.source, m.namespace, p.delivery, p.object, p.sha256, p.sender, m.received_at)
-    own = members(
+    own = json_members(
         {
             "ref": m.reference,
             "at": p.place,
@@ -130,9 +130,9 @@ def modification_item(modification: Modification) -> Item:
             "rsn": m.reason,
             "dsp": m.disposition,
             "nte": m.note,
-            "occ": text(m.occurred_at) if m.occurred_at else None,
-            "srt": text(m.orders_by) if m.orders_by != m.received_at else None,
-            "cts": text(m.counts_after) if m.counts_after else None,
+            "occ": format_instant(m.occurred_at) if m.occurred_at else None,
+            "srt": format_instant(m.orders_by) if m.orders_by != m.received_at else None,
+            "cts": format_instant(m.counts_after) if m.counts_after else None,
             "sub": m.subject,
             "ver": None if m.version is None or m.is_restatement else str(m.version),
             "prt": m.part_of,
@@ -140,7 +140,7 @@ def modification_item(modification: Modification) -> Item:
             "prc": [[p.currency, str(p.amount), str(p.of_total) if p.of_total else None] for p in m.prices],
         }
     )
-    return {"SK": s(modification_sort(m)), "doc": s(f"{{{_of_delivery(*alike, *m.doubles.items())},{own}}}")}
+    return {"SK": s(modification_sort_key(m)), "doc": s(f"{{{_of_delivery(*alike, *m.doubles.items())},{own}}}")}
 
 
 @lru_cache(256)
@@ -157,7 +157,7 @@ def _of_delivery(
     *doubles: tuple[str, str],
 ) -> str:
     """What the records of a delivery have in common is written once."""
-    return members(
+    return json_members(
         {
             "prg": program,
             "ch": channel,
@@ -167,7 +167,7 @@ def _of_delivery(
             "obj": name,
             "sha": sha256,
             "by": sender,
-            "rcv": text(received_at),
+            "rcv": format_instant(received_at),
             "dbl": dict(doubles),
         }
     )
@@ -175,8 +175,8 @@ def _of_delivery(
 
 def modification_from(item: Mapping[str, Any]) -> Modification:
     _, identity, content, *attempt = item["SK"]["S"].split("#")
-    doc = read(item)
-    received_at = instant(doc["rcv"])
+    doc = read_json(item)
+    received_at = parse_instant(doc["rcv"])
     return Modification(
         identity=identity,
         content=content,
@@ -197,11 +197,11 @@ def modification_from(item: Mapping[str, Any]) -> Modification:
         reason=doc.get("rsn"),
         disposition=doc.get("dsp"),
         note=doc.get("nte"),
-        occurred_at=instant(doc["occ"]) if "occ" in doc else None,
+        occurred_at=parse_instant(doc["occ"]) if "occ" in doc else None,
         received_at=received_at,
-        orders_by=instant(doc["srt"]) if "srt" in doc else received_at,
+        orders_by=parse_instant(doc["srt"]) if "srt" in doc else received_at,
         doubles=doc.get("dbl", {}),
-        counts_after=instant(doc["cts"]) if "cts" in doc else None,
+        counts_after=parse_instant(doc["cts"]) if "cts" in doc else None,
         subject=doc.get("sub"),
         version=version_from(doc, received_at),
         prices=tuple(price_from(*price) for price in doc.get("prc", ())),
@@ -213,7 +213,7 @@ def modification_from(item: Mapping[str, Any]) -> Modification:
 def version_from(doc: Mapping[str, Any], received_at: datetime) -> Version | None:
     if "sub" not in doc:
         return None
-    return version_told(doc["ver"], received_at) if "ver" in doc else version_received(received_at, doc["dlv"])
+    return parse_version(doc["ver"], received_at) if "ver" in doc else receipt_version(received_at, doc["dlv"])
 
 
 def price_from(currency: str, amount: str, of_total: str | None) -> Price:
@@ -224,7 +224,7 @@ def change_parts(change: Change) -> list[Any]:
     """The verb, then its values in their order; trailing empty ones left out."""
     values = [getattr(change, name) for name in change.__dataclass_fields__]
     parts = [VERBS[type(change)], *(str(v) if isinstance(v, Decimal) else v for v in values)]
-    while is_empty(parts[-1]):
+    while is_blank(parts[-1]):
         parts.pop()
     return parts
 
@@ -277,19 +277,19 @@ def action_item(action: Action) -> Item:
     a = action
     return {
         "SK": s(f"C#{a.id}"),
-        "doc": document(
+        "doc": json_attribute(
             {
                 "prg": a.program,
                 "ord": a.order_key,
                 "oid": a.order_id if a.order_id != a.order_key else "",
                 "typ": a.event_type,
                 "ptn": a.partner,
-                "evt": text(a.event_time),
+                "evt": format_instant(a.event_time),
                 "cur": a.currency,
                 "lns": [[line.line, line.sku, line.category, line.quantity, line.amount] for line in a.lines],
-                "rpt": text(a.reported_at),
+                "rpt": format_instant(a.reported_at),
                 "dlv": a.delivery,
-                "lck": text(a.locks_at) if a.locks_at else None,
+                "lck": format_instant(a.locks_at) if a.locks_at else None,
                 "con": a.contract,
                 "fx": str(a.rate) if a.rate != 1 else None,
                 "prm": a.promo_code,
@@ -303,7 +303,7 @@ def action_item(action: Action) -> Item:
 
 
 def action_from(item: Mapping[str, Any]) -> Action:
-    doc = read(item)
+    doc = read_json(item)
     return Action(
         id=item["SK"]["S"][2:],
         program=doc["prg"],
@@ -311,12 +311,12 @@ def action_from(item: Mapping[str, Any]) -> Action:
         order_id=doc.get("oid", doc["ord"]),
         event_type=doc["typ"],
         partner=doc["ptn"],
-        event_time=instant(doc["evt"]),
+        event_time=parse_instant(doc["evt"]),
         currency=doc["cur"],
         lines=tuple(Line(*line) for line in doc["lns"]),
-        reported_at=instant(doc["rpt"]),
+        reported_at=parse_instant(doc["rpt"]),
         delivery=doc["dlv"],
-        locks_at=instant(doc["lck"]) if "lck" in doc else None,
+        locks_at=parse_instant(doc["lck"]) if "lck" in doc else None,
         contract=doc["con"],
         rate=Decimal(doc.get("fx", 1)),
         promo_code=doc.get("prm"),
@@ -327,36 +327,36 @@ def action_from(item: Mapping[str, Any]) -> Action:
     )
 
 
-def entry_bytes(entry: Entry) -> bytes:
+def entry_bytes(entry: LogEntry) -> bytes:
     milliseconds = (entry.applied_at - EPOCH) // timedelta(milliseconds=1)
-    return ENTRY.pack(
+    return ENTRY_STRUCT.pack(
         bytes.fromhex(entry.id),
         OUTCOMES.index(entry.outcome),
-        numbers().get(entry.code, 0),
+        code_numbers().get(entry.code, 0),
         milliseconds.to_bytes(6, "big"),
         entry.amount.to_bytes(5, "big"),
         entry.payout.to_bytes(5, "big"),
-        entry.contract | (REVERSED if entry.reversed else 0),
+        entry.contract | (REVERSED_BIT if entry.reversed else 0),
     )
 
 
-def entries_from(packed: bytes) -> tuple[Entry, ...]:
+def entries_from(packed: bytes) -> tuple[LogEntry, ...]:
     return tuple(
-        Entry(
+        LogEntry(
             id=id_.hex(),
             outcome=OUTCOMES[outcome],
-            code=by_number().get(code, ""),
+            code=codes_by_number().get(code, ""),
             applied_at=EPOCH + timedelta(milliseconds=int.from_bytes(applied, "big")),
             amount=int.from_bytes(amount, "big"),
             payout=int.from_bytes(payout, "big"),
-            contract=contract & ~REVERSED,
-            reversed=bool(contract & REVERSED),
+            contract=contract & ~REVERSED_BIT,
+            reversed=bool(contract & REVERSED_BIT),
         )
-        for id_, outcome, code, applied, amount, payout, contract in ENTRY.iter_unpack(packed)
+        for id_, outcome, code, applied, amount, payout, contract in ENTRY_STRUCT.iter_unpack(packed)
     )
 
 
-def head_item(head: Head, action: Action | None) -> Item:
+def head_item(head: ActionHead, action: Action | None) -> Item:
     """What a list shows without reading the records, and the open end of the log.
 
     A final head leaves the lock index: the locker finds only what is still to do, and by the instant what is due.
@@ -382,15 +382,17 @@ def head_item(head: Head, action: Action | None) -> Item:
         "ch": n(head.changes),
         "cn": n(standing.contract),
         "ru": n(head.rules),
-        "evt": s(text(action.event_time)),
+        "evt": s(format_instant(action.event_time)),
         "GSI2PK": s(f"P#{action.program}#{standing.partner}#{event_day[:7]}{shard_suffix(head.shard)}"),
-        "GSI2SK": s(f"{text(head.locks_at) if head.locks_at else NEVER}#{action.id}"),
+        "GSI2SK": s(f"{format_instant(head.locks_at) if head.locks_at else NO_LOCK_DAY}#{action.id}"),
     }
     if head.final:
-        return item | {"fin": s(text(head.final))}
+        return item | {"fin": s(format_instant(head.final))}
     return item | {
-        "GSI1PK": s(f"L#{action.program}#{lock_day(head)}#{event_day}{shard_suffix(head.shard)}"),
-        "GSI1SK": s(f"{text(head.locks_at) if head.locks_at else NEVER}#{text(action.event_time)}#{action.id}"),
+        "GSI1PK": s(f"L#{action.program}#{lock_day_of(head)}#{event_day}{shard_suffix(head.shard)}"),
+        "GSI1SK": s(
+            f"{format_instant(head.locks_at) if head.locks_at else NO_LOCK_DAY}#{format_instant(action.event_time)}#{action.id}"
+        ),
     }
 
 
@@ -414,40 +416,40 @@ def partner_month(key: str) -> tuple[str, str, int]:
     return partner, month, int(last)
 
 
-def lock_day(head: Head) -> str:
+def lock_day_of(head: ActionHead) -> str:
     """The UTC day of the lock."""
-    return head.locks_at.date().isoformat() if head.locks_at else NEVER
+    return head.locks_at.date().isoformat() if head.locks_at else NO_LOCK_DAY
 
 
-def head_from(item: Mapping[str, Any], pages: Sequence[Mapping[str, Any]]) -> Head:
+def head_from(item: Mapping[str, Any], pages: Sequence[Mapping[str, Any]]) -> ActionHead:
     """The head without its standing, which `replay.resume` works out again from the records."""
     sealed = int(item["sealed"]["N"]) if "sealed" in item else 0
-    packed = b"".join(page["log"]["B"] for page in pages)[: sealed * ENTRY.size] + item["log"]["B"]
-    return Head(
+    packed = b"".join(page["log"]["B"] for page in pages)[: sealed * ENTRY_STRUCT.size] + item["log"]["B"]
+    return ActionHead(
         action=item["SK"]["S"][2:],
         version=int(item["v"]["N"]),
-        standing=UNASSIGNED,
+        standing=UNASSIGNED_STATE,
         payout=int(item["po"]["N"]) if "po" in item else 0,
         log=entries_from(packed),
         sealed=sealed,
         changes=int(item["ch"]["N"]) if "ch" in item else 0,
-        final=instant(item["fin"]["S"]) if "fin" in item else None,
+        final=parse_instant(item["fin"]["S"]) if "fin" in item else None,
         rules=int(item["ru"]["N"]) if "ru" in item else 1,
-        booked=booked_from(item) if "rs" in item else None,
+        booked=booked_state_from(item) if "rs" in item else None,
         shard=partner_month(item["GSI2PK"]["S"])[2] if "GSI2PK" in item else 0,
     )
 
 
-def booked_from(item: Mapping[str, Any]) -> Booked:
+def booked_state_from(item: Mapping[str, Any]) -> BookedState:
     """How an action stood when its head was written."""
     lines = (line.split(":") for line in item["rs"]["S"].split(","))
     locks = item["GSI2SK"]["S"].partition("#")[0]
-    return Booked(
-        rests=tuple(Rest(int(amount), int(quantity)) for amount, quantity in lines),
+    return BookedState(
+        rests=tuple(LineBalance(int(amount), int(quantity)) for amount, quantity in lines),
         is_reversed=item["st"]["S"] == "R",
         is_approved=item["st"]["S"] == "A",
         contract=int(item["cn"]["N"]),
-        locks_at=None if locks == NEVER else instant(locks),
+        locks_at=None if locks == NO_LOCK_DAY else parse_instant(locks),
     )
 
 
@@ -463,7 +465,7 @@ def delivery_document(delivery: Delivery) -> dict[str, Any]:
         "source": d.source,
         "kind": d.kind,
         "identity": d.identity,
-        "received_at": text(d.received_at),
+        "received_at": format_instant(d.received_at),
         "sha256": d.sha256,
         "size": d.size,
         "name": d.name,
@@ -482,9 +484,9 @@ def delivery_from(doc: Mapping[str, Any]) -> Delivery:
         program=doc["program"],
         channel=Channel(doc["channel"]),
         source=doc.get("source", ""),
-        kind=Kind(doc["kind"]),
+        kind=DeliveryKind(doc["kind"]),
         identity=doc["identity"],
-        received_at=instant(doc["received_at"]),
+        received_at=parse_instant(doc["received_at"]),
         sha256=doc.get("sha256", ""),
         size=doc.get("size", 0),
         name=doc.get("name", ""),
@@ -502,7 +504,7 @@ def contract_document(contract: Contract) -> dict[str, Any]:
         "number": c.number,
         "name": c.name,
         "version": c.version,
-        "recorded_at": text(c.recorded_at),
+        "recorded_at": format_instant(c.recorded_at),
         "time_zone": c.time_zone,
         "currency": c.currency,
         "body": dict(c.body),
@@ -518,7 +520,7 @@ def contract_from(doc: Mapping[str, Any], list_of: Callable[[str], Entries]) -> 
         doc["body"],
         time_zone=doc["time_zone"],
         currency=doc["currency"],
-        recorded_at=instant(doc["recorded_at"]),
+        recorded_at=parse_instant(doc["recorded_at"]),
         number=doc["number"],
         version=doc["version"],
         groups=doc.get("groups"),

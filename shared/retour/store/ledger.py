@@ -16,11 +16,10 @@ from typing import Any, Protocol
 
 from retour.domain.actions.action import Action
 from retour.domain.actions.modification import Modification
-from retour.domain.actions.order import Head, Order
-from retour.domain.actions.replay import resume
+from retour.domain.actions.order import ActionHead, Order
+from retour.domain.actions.replay import restore_state
 from retour.domain.contracts.contract import Contract
-from retour.domain.times import instant, text
-from retour.store.busy import BusyError
+from retour.domain.times import format_instant, parse_instant
 from retour.store.items import (
     Item,
     action_from,
@@ -28,7 +27,7 @@ from retour.store.items import (
     entry_bytes,
     head_from,
     head_item,
-    lock_day,
+    lock_day_of,
     modification_from,
     modification_item,
     n,
@@ -36,32 +35,33 @@ from retour.store.items import (
     shard_of,
     shard_suffix,
 )
-from retour.store.query import pages
+from retour.store.query import query_pages
+from retour.store.throttled_reads import BusyError
 
-KEYS_AT_ONCE = 100
+KEYS_PER_PAGE = 100
 """Keys of one look into an index, for a page of a list. Who counts all looks at more."""
-LISTED_HOLDS = timedelta(minutes=10)
+LISTING_VALID_FOR = timedelta(minutes=10)
 """So long a process does not list a lock day again that it listed. Less than `schedule.locking.EMPTY` by far."""
 LISTED_MAX = 10_000
-KEYS_OF_A_SHARD = 20
+KEYS_PER_SHARD = 20
 """At least so many keys of one shard of it."""
-CONFLICTS = 50
+CONFLICTS_MAX = 50
 """How often others may be in the way of one write or one reading."""
-LOG_OPEN = 16
+OPEN_LOG_ENTRIES = 16
 """Entries a head carries before the older ones are sealed into a page of their own."""
 
 
 @dataclass(frozen=True, slots=True)
-class HeadChange:
+class HeadWrite:
     """A head to write, in the place of the one seen; `action` is None for the head of no action."""
 
-    head: Head
-    seen: Head | None
+    head: ActionHead
+    seen: ActionHead | None
     action: Action | None
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class NameFacts:
     """What is known under another name of an order (`charge:ch_1`): its key, and what was paid in all, by currency.
 
     `waiting` are the orders of which a record needs that total.
@@ -88,7 +88,7 @@ class Ledger(Protocol):
     def report(self, action: Action) -> Action | None:
         """First write wins: None when reported, else the action that stands there."""
 
-    def write_heads(self, order_key: str, changes: Sequence[HeadChange]) -> bool:
+    def write_heads(self, order_key: str, changes: Sequence[HeadWrite]) -> bool:
         """Write these heads of an order, all or none, if each is still the one seen; False when somebody was faster.
 
         Beside an action id (`@action id`) nothing is written any more once the id has its order.
@@ -97,19 +97,19 @@ class Ledger(Protocol):
     def order_key_of(self, action_id: str) -> str | None:
         """The order key of a merchant's action id; None while nobody reported it."""
 
-    def name(self, action_id: str, order_key: str) -> str:
+    def claim_name(self, action_id: str, order_key: str) -> str:
         """Give an action id, or another name, to an order, first write wins; the order key that holds it."""
 
-    def known(self, name: str) -> Known:
+    def name_facts(self, name: str) -> NameFacts:
         """What is known under a name, strongly consistent."""
 
-    def tell_total(self, name: str, total: Decimal, currency: str) -> None:
+    def save_total(self, name: str, total: Decimal, currency: str) -> None:
         """What was paid in all for what goes by a name."""
 
-    def await_total(self, name: str, order_key: str) -> None:
+    def request_total(self, name: str, order_key: str) -> None:
         """Say that a record of an order needs the total of what goes by a name."""
 
-    def bind(self, parent: str, child: Action) -> None:
+    def link_child(self, parent: str, child: Action) -> None:
         """Say below a parent's action id that this is a child of it; again changes nothing."""
 
     def children(self, parent: str) -> Sequence[tuple[str, str]]:
@@ -145,7 +145,7 @@ class LockDay:
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class DueAction:
     """An action that is not final, by its place in the lock index."""
 
     order_key: str
@@ -179,31 +179,31 @@ class TableLedger:
     marking: Lock = field(default_factory=Lock, compare=False, repr=False)
     _seen_width: int | None = field(default=None, compare=False, repr=False)
 
-    def order(self, key: str, looks: int = CONFLICTS) -> Order:
+    def order(self, key: str, looks: int = CONFLICTS_MAX) -> Order:
         items = self._partition(self.partition_key(key))
         actions = [action_from(item) for item in items if item["SK"]["S"].startswith("C#")]
         records = [modification_from(item) for item in items if item["SK"]["S"].startswith("M#")]
         pages = [item for item in items if item["SK"]["S"].startswith("E#")]
-        heads: dict[str, Head] = {}
+        heads: dict[str, ActionHead] = {}
         for item in items:
             if not item["SK"]["S"].startswith("H#"):
                 continue
             action_id = item["SK"]["S"][2:]
             action = next((action for action in actions if action.id == action_id), None)
             own = [page for page in pages if page["SK"]["S"].rpartition("#")[0] == f"E#{action_id}"]
-            if len(own) * LOG_OPEN < int(item.get("sealed", n(0))["N"]):
+            if len(own) * OPEN_LOG_ENTRIES < int(item.get("sealed", n(0))["N"]):
                 # A query of several pages is no snapshot: entries were sealed between the look at pages and at heads.
                 if looks == 0:
-                    raise BusyError(f"an order of which a sealed page was missing {CONFLICTS} times")
+                    raise BusyError(f"an order of which a sealed page was missing {CONFLICTS_MAX} times")
                 return self.order(key, looks - 1)
             heads[action_id] = head_from(item, own)
         self._know_contracts(actions, heads.values())
         for action in actions:
             if action.id in heads:
-                heads[action.id] = resume(action, heads[action.id], records, self.contracts)
+                heads[action.id] = restore_state(action, heads[action.id], records, self.contracts)
         return Order(key=key, actions=actions, records=records, heads=heads)
 
-    def _know_contracts(self, actions: Iterable[Action], heads: Iterable[Head]) -> None:
+    def _know_contracts(self, actions: Iterable[Action], heads: Iterable[ActionHead]) -> None:
         """What was booked under a contract version recorded since the program was read is read with that version."""
         reported = max((action.contract for action in actions), default=0)
         booked = max((entry.contract for head in heads for entry in head.log), default=0)
@@ -235,7 +235,7 @@ class TableLedger:
         self._know_contracts([first], ())
         return first
 
-    def write_heads(self, order_key: str, changes: Sequence[HeadChange]) -> bool:
+    def write_heads(self, order_key: str, changes: Sequence[HeadWrite]) -> bool:
         partition = self.partition_key(order_key)
         writes = [{"Put": self._put_of(partition, change)} for change in changes]
         if order_key.startswith("@"):
@@ -262,12 +262,12 @@ class TableLedger:
             return False
         return True
 
-    def _put_of(self, partition: str, change: HeadChange) -> dict[str, Any]:
+    def _put_of(self, partition: str, change: HeadWrite) -> dict[str, Any]:
         """One head's conditional write; what must be there before it is put there."""
-        head, seen = self._sealed(partition, change.head, change.seen), change.seen
+        head, seen = self._seal_old_entries(partition, change.head, change.seen), change.seen
         if change.action is not None:
             head = replace(head, shard=seen.shard if seen else shard_of(change.action.id, self.shards))
-            self._widen(head.shard)
+            self._record_shard_count(head.shard)
             self._list_lock(head, seen, change.action)
             self._mark_final(head, change.action)
         put = {"TableName": self.table, "Item": {"PK": s(partition), **head_item(head, change.action)}}
@@ -287,12 +287,12 @@ class TableLedger:
         ).get("Item")
         return found["ord"]["S"] if found else None
 
-    def name(self, action_id: str, order_key: str) -> str:
+    def claim_name(self, action_id: str, order_key: str) -> str:
         standing = self._put_new({"PK": s(self.partition_key(f"@{action_id}")), "SK": s("="), "ord": s(order_key)})
         return standing["ord"]["S"] if standing else order_key
 
-    def known(self, name: str) -> Known:
-        found = pages(
+    def name_facts(self, name: str) -> NameFacts:
+        found = query_pages(
             self.client,
             TableName=self.table,
             KeyConditionExpression="PK = :pk AND SK BETWEEN :first AND :last",
@@ -304,27 +304,27 @@ class TableLedger:
             ConsistentRead=True,
         )
         items = {item["SK"]["S"]: item for page in found for item in page["Items"]}
-        return Known(
+        return NameFacts(
             order_key=items["="]["ord"]["S"] if "=" in items else None,
             totals={key[1:]: Decimal(item["sum"]["S"]) for key, item in items.items() if key.startswith("$")},
             waiting=[key[1:] for key in items if key.startswith("+")],
         )
 
-    def tell_total(self, name: str, total: Decimal, currency: str) -> None:
+    def save_total(self, name: str, total: Decimal, currency: str) -> None:
         item = {"PK": s(self.partition_key(f"@{name}")), "SK": s(f"${currency}"), "sum": s(str(total))}
         self.client.put_item(TableName=self.table, Item=item)
 
-    def await_total(self, name: str, order_key: str) -> None:
+    def request_total(self, name: str, order_key: str) -> None:
         item = {"PK": s(self.partition_key(f"@{name}")), "SK": s(f"+{order_key}")}
         self.client.put_item(TableName=self.table, Item=item)
 
-    def forget_name(self, name: str) -> None:
+    def release_name(self, name: str) -> None:
         """Take a name from its order again, with what was told of it: nobody's partner brought that order."""
-        known = self.known(name)
+        known = self.name_facts(name)
         for sort in ("=", *(f"${currency}" for currency in known.totals), *(f"+{key}" for key in known.waiting)):
             self.client.delete_item(TableName=self.table, Key={"PK": s(self.partition_key(f"@{name}")), "SK": s(sort)})
 
-    def bind(self, parent: str, child: Action) -> None:
+    def link_child(self, parent: str, child: Action) -> None:
         item = {
             "PK": s(self.partition_key(f"@{parent}")),
             "SK": s(f"P#{child.order_key}#{child.id}"),
@@ -334,7 +334,7 @@ class TableLedger:
         self.client.put_item(TableName=self.table, Item=item)
 
     def children(self, parent: str) -> Sequence[tuple[str, str]]:
-        found = pages(
+        found = query_pages(
             self.client,
             TableName=self.table,
             KeyConditionExpression="PK = :pk AND begins_with(SK, :children)",
@@ -347,7 +347,7 @@ class TableLedger:
 
     def lock_partitions(self, until: str) -> Iterator[LockPartition]:
         """What may hold actions that lock up to a UTC day, by lock day; never one too few."""
-        found = pages(
+        found = query_pages(
             self.client,
             TableName=self.table,
             KeyConditionExpression="PK = :pk AND SK < :end",
@@ -357,7 +357,7 @@ class TableLedger:
         for page in found:
             for item in page["Items"]:
                 _, lock, event, *shard = item["SK"]["S"].split("#")
-                empty_since = instant(item["emp"]["S"]) if "emp" in item else None
+                empty_since = parse_instant(item["emp"]["S"]) if "emp" in item else None
                 yield LockPartition(lock, event, empty_since, int(shard[0]) if shard else 0)
 
     def lock_days(self, until: str) -> Iterator[LockDay]:
@@ -365,19 +365,22 @@ class TableLedger:
         for (lock, event), shards in groupby(self.lock_partitions(until), lambda one: (one.lock_day, one.event_day)):
             yield LockDay(lock, event, tuple(partition.shard for partition in shards))
 
-    def due(self, partition: LockPartition, until: datetime) -> Iterator[Due]:
+    def due(self, partition: LockPartition, until: datetime) -> Iterator[DueAction]:
         """What is not final in a partition and locks up to a moment, by lock (GSI1)."""
-        found = pages(
+        found = query_pages(
             self.client,
             TableName=self.table,
             IndexName="GSI1",
             KeyConditionExpression="GSI1PK = :value AND GSI1SK < :end",
-            ExpressionAttributeValues={":value": s(self._lock_index(partition)), ":end": s(f"{text(until)}$")},
+            ExpressionAttributeValues={
+                ":value": s(self._lock_index(partition)),
+                ":end": s(f"{format_instant(until)}$"),
+            },
         )
         for page in found:
             for item in page["Items"]:
-                locks_at = instant(item["GSI1SK"]["S"].partition("#")[0])
-                yield Due(item["PK"]["S"].split("#", 2)[2], item["SK"]["S"][2:], locks_at)
+                locks_at = parse_instant(item["GSI1SK"]["S"].partition("#")[0])
+                yield DueAction(item["PK"]["S"].split("#", 2)[2], item["SK"]["S"][2:], locks_at)
 
     def is_empty(self, partition: LockPartition) -> bool:
         answer = self.client.query(
@@ -391,7 +394,7 @@ class TableLedger:
 
     def mark_empty(self, partition: LockPartition, now: datetime) -> None:
         """Remember since when nothing was found in a partition; whoever lists it anew wipes that out."""
-        item = {**self._lock_key(partition), "emp": s(text(now))}
+        item = {**self._lock_key(partition), "emp": s(format_instant(now))}
         condition = "attribute_exists(PK) AND attribute_not_exists(emp)"
         self._put_if(item, condition)
 
@@ -407,16 +410,16 @@ class TableLedger:
                 TableName=self.table,
                 Key=self._lock_key(partition),
                 ConditionExpression="emp = :mark",
-                ExpressionAttributeValues={":mark": s(text(partition.empty_since))},
+                ExpressionAttributeValues={":mark": s(format_instant(partition.empty_since))},
             )
         except self.client.exceptions.ConditionalCheckFailedException:
             return
 
-    def _list_lock(self, head: Head, seen: Head | None, action: Action) -> None:
+    def _list_lock(self, head: ActionHead, seen: ActionHead | None, action: Action) -> None:
         """Before a head comes to a partition of the lock index, the partition is listed: the index cannot tell which
         it has. One more unit for a report, none for a modification unless it moves the lock."""
-        partition = LockPartition(lock_day(head), action.event_time.date().isoformat(), shard=head.shard)
-        stays = seen is not None and lock_day(seen) == partition.lock_day
+        partition = LockPartition(lock_day_of(head), action.event_time.date().isoformat(), shard=head.shard)
+        stays = seen is not None and lock_day_of(seen) == partition.lock_day
         if not stays and head.final is None and not self._is_listed(partition):
             now = self.real_now()
             self.client.put_item(TableName=self.table, Item=self._lock_key(partition))
@@ -427,9 +430,9 @@ class TableLedger:
     def _is_listed(self, partition: LockPartition) -> bool:
         """Whether this process listed it so short a time ago that nobody can have taken it off again (`unlist`)."""
         listed_at = self.listed.get((self.program, partition.name))
-        return listed_at is not None and listed_at <= self.real_now() < listed_at + LISTED_HOLDS
+        return listed_at is not None and listed_at <= self.real_now() < listed_at + LISTING_VALID_FOR
 
-    def _widen(self, shard: int) -> None:
+    def _record_shard_count(self, shard: int) -> None:
         """Before a head comes to a shard that no reader may know of yet, that there are so many is kept for good."""
         if shard < self.widths.get(self.program, 1):
             return
@@ -440,7 +443,7 @@ class TableLedger:
         )
         self.widths[self.program] = self.shards
 
-    def _width(self) -> int:
+    def _shard_count(self) -> int:
         """The most shards that were ever used."""
         if self._seen_width is None:
             found = self.client.get_item(TableName=self.table, Key=self._width_key(), ConsistentRead=True).get("Item")
@@ -450,7 +453,7 @@ class TableLedger:
     def _width_key(self) -> Item:
         return {"PK": s(f"L#{self.program}"), "SK": s("W")}
 
-    def _mark_final(self, head: Head, action: Action) -> None:
+    def _mark_final(self, head: ActionHead, action: Action) -> None:
         """Before a head leaves the lock index its partner's month is marked, once a run: there the count finds it."""
         month = f"{action.event_time:%Y-%m}#{head.standing.partner}"
         if head.final is None:
@@ -458,7 +461,7 @@ class TableLedger:
         with self.marking:
             if month not in self.marked:
                 key = {"PK": s(f"L#{self.program}"), "SK": s(f"M#{month}")}
-                self.client.put_item(TableName=self.table, Item={**key, "fin": s(text(head.final))})
+                self.client.put_item(TableName=self.table, Item={**key, "fin": s(format_instant(head.final))})
                 self.marked.add(month)
 
     def _lock_key(self, partition: LockPartition) -> Item:
@@ -478,22 +481,22 @@ class TableLedger:
     # Lists
 
     def heads_by_lock(
-        self, day: LockDay, after: str = "", *, backward: bool = False, at_once: int = KEYS_AT_ONCE
+        self, day: LockDay, after: str = "", *, backward: bool = False, at_once: int = KEYS_PER_PAGE
     ) -> Iterator[tuple[str, str, str]]:
         """(order key, action id, sort key) of what is not final and locks on a day, by lock, from a sort key on."""
         value = f"L#{self.program}#{day.name}"
         yield from self._keys("GSI1", value, day.shards, after, backward=backward, at_once=at_once)
 
     def heads_by_partner(
-        self, partner: str, month: str, after: str = "", *, at_once: int = KEYS_AT_ONCE
+        self, partner: str, month: str, after: str = "", *, at_once: int = KEYS_PER_PAGE
     ) -> Iterator[tuple[str, str, str]]:
         """(order key, action id, sort key) of a partner's actions of an event month, the last to lock first."""
         value = f"P#{self.program}#{partner}#{month}"
-        yield from self._keys("GSI2", value, range(self._width()), after, backward=True, at_once=at_once)
+        yield from self._keys("GSI2", value, range(self._shard_count()), after, backward=True, at_once=at_once)
 
     def final_months(self, start: str = "") -> Iterator[str]:
         """Partner months (`2026-11#partner`) that have final actions, the newest first, from one of them on."""
-        found = pages(
+        found = query_pages(
             self.client,
             TableName=self.table,
             KeyConditionExpression="PK = :pk AND SK BETWEEN :first AND :last",
@@ -501,7 +504,7 @@ class TableLedger:
                 ":pk": s(f"L#{self.program}"), ":first": s("M#"), ":last": s(f"M#{start or '9999'}"),
             },
             ScanIndexForward=False,
-            Limit=KEYS_AT_ONCE,
+            Limit=KEYS_PER_PAGE,
         )  # fmt: skip
         for page in found:
             for item in page["Items"]:
@@ -511,7 +514,7 @@ class TableLedger:
         self, index: str, value: str, shards: Sequence[int], after: str, *, backward: bool, at_once: int
     ) -> Iterator[tuple[str, str, str]]:
         """The shards merged: no sort key stands in two of them, so that one place says how far all were read."""
-        of_each = max(KEYS_OF_A_SHARD, at_once // len(shards)) if len(shards) > 1 else at_once
+        of_each = max(KEYS_PER_SHARD, at_once // len(shards)) if len(shards) > 1 else at_once
         found = (
             self._keys_of(index, f"{value}{shard_suffix(shard)}", after, backward=backward, at_once=of_each)
             for shard in shards
@@ -522,7 +525,7 @@ class TableLedger:
         self, index: str, value: str, after: str, *, backward: bool, at_once: int
     ) -> Iterator[tuple[str, str, str]]:
         beyond = "<" if backward else ">"
-        found = pages(
+        found = query_pages(
             self.client,
             TableName=self.table,
             IndexName=index,
@@ -535,26 +538,26 @@ class TableLedger:
             for item in page["Items"]:
                 yield item["PK"]["S"].split("#", 2)[2], item["SK"]["S"][2:], item[f"{index}SK"]["S"]
 
-    def _sealed(self, partition: str, head: Head, seen: Head | None) -> Head:
+    def _seal_old_entries(self, partition: str, head: ActionHead, seen: ActionHead | None) -> ActionHead:
         """The head with its older entries put away in pages; a page is put before the write that drops it.
 
         Only what was seen written is sealed, so whoever puts a page puts the same bytes.
         """
         written = len(seen.log) if seen else 0
-        while len(head.log) - head.sealed > LOG_OPEN and head.sealed + LOG_OPEN <= written:
-            entries = head.log[head.sealed : head.sealed + LOG_OPEN]
+        while len(head.log) - head.sealed > OPEN_LOG_ENTRIES and head.sealed + OPEN_LOG_ENTRIES <= written:
+            entries = head.log[head.sealed : head.sealed + OPEN_LOG_ENTRIES]
             page: Item = {
                 "PK": s(partition),
-                "SK": s(f"E#{head.action}#{head.sealed // LOG_OPEN:04d}"),
+                "SK": s(f"E#{head.action}#{head.sealed // OPEN_LOG_ENTRIES:04d}"),
                 "log": {"B": b"".join(entry_bytes(entry) for entry in entries)},
             }
             self.client.put_item(TableName=self.table, Item=page)
-            head = replace(head, sealed=head.sealed + LOG_OPEN)
+            head = replace(head, sealed=head.sealed + OPEN_LOG_ENTRIES)
         return head
 
     def _put_new(self, item: Item) -> Mapping[str, Any] | None:
         """Insert, or the item that already stands at this key. BusyError."""
-        for _ in range(CONFLICTS):
+        for _ in range(CONFLICTS_MAX):
             try:
                 self.client.put_item(
                     TableName=self.table,
@@ -568,12 +571,12 @@ class TableLedger:
                 # Somebody's transaction is asking in this moment whether the item is there: it is over in the next.
                 continue
             return None
-        raise BusyError(f"{CONFLICTS} transactions of others in a row")
+        raise BusyError(f"{CONFLICTS_MAX} transactions of others in a row")
 
     def _partition(self, partition: str) -> Sequence[Mapping[str, Any]]:
         """A partition's items at one moment: what takes several pages is read until it says the same twice."""
         pages = list(self._pages(partition))
-        for _ in range(CONFLICTS):
+        for _ in range(CONFLICTS_MAX):
             if len(pages) < 2:
                 break
             again = list(self._pages(partition))
@@ -581,11 +584,11 @@ class TableLedger:
                 break
             pages = again
         else:
-            raise BusyError(f"an order that others wrote to {CONFLICTS} times while it was read")
+            raise BusyError(f"an order that others wrote to {CONFLICTS_MAX} times while it was read")
         return [item for page in pages for item in page]
 
     def _pages(self, partition: str) -> Iterator[Sequence[Mapping[str, Any]]]:
-        found = pages(
+        found = query_pages(
             self.client,
             TableName=self.table,
             KeyConditionExpression="PK = :pk",

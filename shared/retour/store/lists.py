@@ -8,7 +8,7 @@ from typing import Any
 
 from retour.domain.contracts.named_list import NamedList, named_list
 from retour.store.items import s
-from retour.store.query import pages
+from retour.store.query import query_pages
 
 PAGE_BYTES = 300_000
 
@@ -49,7 +49,7 @@ class NamedLists:
         return self._read[key]
 
     def _pages(self, program_id: str, sha256: str) -> Iterator[bytes]:
-        found = pages(
+        found = query_pages(
             self.client,
             TableName=self.table,
             KeyConditionExpression="PK = :pk AND begins_with(SK, :sk)",

@@ -5,42 +5,42 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from retour.domain.actions.outcome import Effect, First, MakeGood, OtherBasis, Outcome, Result
+from retour.domain.actions.outcome import Effect, FirstOutcome, MakeGood, OtherBasis, Outcome, Result
 from retour.domain.delivery import Delivery
-from retour.domain.times import instant, text
-from retour.store.inbox import Inbox, lines
+from retour.domain.times import format_instant, parse_instant
+from retour.store.inbox import Inbox, split_lines
 
-TOLD = "told"
+ANSWERED_MARK = "told"
 """What lies beside the outcomes once the answer was left: after a power cut it says who need not be told again."""
-ASKED = ("change", "quantity", "amount", "currency")
-PIECE = 1 << 20
+REQUEST_FIELDS = ("change", "quantity", "amount", "currency")
+CHUNK_BYTES = 1 << 20
 """Bytes of the outcomes held while they are read."""
 
 
-def keep(inbox: Inbox, delivery: Delivery, results: Sequence[Result]) -> None:
-    told = (json.dumps(document(result), ensure_ascii=False, separators=(",", ":")) for result in results)
-    inbox.put(key(delivery), "\n".join(told).encode())
+def save_outcomes(inbox: Inbox, delivery: Delivery, results: Sequence[Result]) -> None:
+    told = (json.dumps(result_document(result), ensure_ascii=False, separators=(",", ":")) for result in results)
+    inbox.put(outcomes_key(delivery), "\n".join(told).encode())
 
 
-def kept(inbox: Inbox, delivery: Delivery) -> Iterator[Result]:
+def load_outcomes(inbox: Inbox, delivery: Delivery) -> Iterator[Result]:
     """In the order of the rows; nothing when the file was never taken in."""
     try:
-        for line in lines(inbox.pieces(key(delivery), PIECE)):
+        for line in split_lines(inbox.pieces(outcomes_key(delivery), CHUNK_BYTES)):
             yield result_from(json.loads(line))
     except KeyError:
         return
 
 
-def key(delivery: Delivery) -> str:
-    return folder(delivery) + "outcomes.jsonl"
+def outcomes_key(delivery: Delivery) -> str:
+    return results_folder(delivery) + "outcomes.jsonl"
 
 
-def folder(delivery: Delivery) -> str:
+def results_folder(delivery: Delivery) -> str:
     """Where everything about a delivery's answer lies."""
     return f"results/{delivery.program}/{delivery.id}/"
 
 
-def document(result: Result) -> dict[str, Any]:
+def result_document(result: Result) -> dict[str, Any]:
     doc = {
         "place": result.place,
         "outcome": result.outcome,
@@ -51,8 +51,8 @@ def document(result: Result) -> dict[str, Any]:
         "reference": result.reference,
         "order": result.order,
         "action": result.action,
-        **{name: getattr(result, name) for name in ASKED},
-        "applied_at": text(result.applied_at) if result.applied_at else "",
+        **{name: getattr(result, name) for name in REQUEST_FIELDS},
+        "applied_at": format_instant(result.applied_at) if result.applied_at else "",
         "effect": effect_document(result.effect),
         "other_basis": asdict(result.other_basis) if result.other_basis else None,
         "make_good": asdict(result.make_good) if result.make_good else None,
@@ -84,12 +84,12 @@ def result_from(doc: Mapping[str, Any]) -> Result:
         reference=doc.get("reference", ""),
         order=doc.get("order", ""),
         action=doc.get("action", ""),
-        **{name: doc.get(name, "") for name in ASKED},
-        applied_at=instant(doc["applied_at"]) if "applied_at" in doc else None,
+        **{name: doc.get(name, "") for name in REQUEST_FIELDS},
+        applied_at=parse_instant(doc["applied_at"]) if "applied_at" in doc else None,
         effect=effect_from(doc.get("effect")),
         other_basis=OtherBasis(**doc["other_basis"]) if "other_basis" in doc else None,
         make_good=make_good_from(doc.get("make_good")),
-        first=First(Outcome(doc["first"][0]), doc["first"][1]) if "first" in doc else None,
+        first=FirstOutcome(Outcome(doc["first"][0]), doc["first"][1]) if "first" in doc else None,
     )
 
 

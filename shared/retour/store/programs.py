@@ -17,30 +17,30 @@ from retour.domain.contracts.versions import (
     Spans,
     Versions,
     event_types_of,
-    live_numbers,
-    named_in,
+    live_versions,
     spans_after,
     spans_of,
+    with_spans,
     with_versions_of,
 )
 from retour.domain.program import Program, program_from
-from retour.domain.times import instant, text
-from retour.store.busy import batch_get
-from retour.store.items import contract_document, contract_from, read, s
+from retour.domain.times import format_instant, parse_instant
+from retour.store.items import contract_document, contract_from, read_json, s
 from retour.store.lists import NamedLists, StoredList
-from retour.store.query import pages
+from retour.store.query import query_pages
+from retour.store.throttled_reads import batch_get
 
-ANY = "*"
+ANY_PROGRAM = "*"
 FORMAT = 2
 """Of a program version. 1, which said no number, had all contract versions in itself."""
-TERMS_BYTES = 256 * 1024
-ATTEMPTS = 20
+TERMS_BYTES_MAX = 256 * 1024
+ATTEMPTS_MAX = 20
 """How often a version is tried that others were faster with."""
-TERMS_KEPT = 2_000
+TERMS_CACHED_MAX = 2_000
 """Contract versions that a process keeps."""
-TAIL = 4
+KEY_TAIL_CHARS = 4
 KEYS_AT_ONCE = 100
-NOTED = timedelta(hours=1)
+USE_NOTED_EVERY = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +52,11 @@ class Principal:
     name: str
 
     def may(self, program: str) -> bool:
-        return self.program in (ANY, program)
+        return self.program in (ANY_PROGRAM, program)
 
     @property
     def is_admin(self) -> bool:
-        return self.program == ANY
+        return self.program == ANY_PROGRAM
 
     @property
     def may_set_up(self) -> bool:
@@ -104,7 +104,7 @@ class Programs:
     _seen: dict[str, Program] = field(default_factory=dict, repr=False, compare=False)
 
     def ids(self) -> list[str]:
-        found = pages(
+        found = query_pages(
             self.client,
             TableName=self.table,
             KeyConditionExpression="PK = :pk",
@@ -120,14 +120,14 @@ class Programs:
         item = self._newest(program_id)
         if item is None:
             return None
-        doc = read(item)
+        doc = read_json(item)
         found = program_from(doc["document"], doc["version"], self._contracts(program_id, doc), doc.get("lists", {}))
         if self._calls:
             self._seen[program_id] = found
         return found
 
     @contextmanager
-    def one_call(self) -> Iterator[None]:
+    def cache_reads(self) -> Iterator[None]:
         """Within it each program is read once: a call sees one version of it. The next call reads it anew."""
         self._calls.append(True)
         try:
@@ -138,7 +138,7 @@ class Programs:
 
     def versions(self, program_id: str, before: int | None = None, most: int | None = None) -> list[ProgramVersion]:
         """Newest first; `before`: only those with a lower number, `most`: so many."""
-        found = pages(
+        found = query_pages(
             self.client,
             TableName=self.table,
             KeyConditionExpression="PK = :pk AND SK BETWEEN :first AND :last",
@@ -150,7 +150,7 @@ class Programs:
             ScanIndexForward=False,
             **({"Limit": most} if most else {}),
         )
-        listed = (_version(read(item)) for page in found for item in page["Items"])
+        listed = (_version(read_json(item)) for page in found for item in page["Items"])
         return list(islice(listed, most))
 
     def newest_version(self, program_id: str) -> ProgramVersion:
@@ -158,7 +158,7 @@ class Programs:
         item = self._newest(program_id)
         if item is None:
             raise KeyError(program_id)
-        return _version(read(item))
+        return _version(read_json(item))
 
     def first_recorded_at(self, program_id: str) -> datetime:
         """When the first version was recorded; KeyError without any."""
@@ -170,7 +170,7 @@ class Programs:
         )
         if not answer["Items"]:
             raise KeyError(program_id)
-        return instant(read(answer["Items"][0])["recorded_at"])
+        return parse_instant(read_json(answer["Items"][0])["recorded_at"])
 
     def apply(self, document: Mapping[str, Any], recorded_at: datetime, delivery: str) -> tuple[Program, bool]:
         """Record a valid document as the program's next version; the same document again makes none.
@@ -196,9 +196,9 @@ class Programs:
         next_document: Callable[[Any], Mapping[str, Any]],
         uploaded: Mapping[str, str] | None = None,
     ) -> tuple[Program, bool]:
-        for _ in range(ATTEMPTS):
+        for _ in range(ATTEMPTS_MAX):
             newest = self._newest(program_id)
-            doc = read(newest) if newest else {"version": 0, "document": None, "contracts": []}
+            doc = read_json(newest) if newest else {"version": 0, "document": None, "contracts": []}
             known = self._contracts(program_id, doc)
             before = doc.get("lists", {})
             document, lists = next_document(doc["document"]), before | (uploaded or {})
@@ -212,11 +212,11 @@ class Programs:
                 "format": FORMAT,
                 "version": version,
                 "document": document,
-                "recorded_at": text(recorded_at),
+                "recorded_at": format_instant(recorded_at),
                 "delivery": delivery,
                 "terms": {
                     "count": len(contracts),
-                    "live": {name: list(numbers) for name, numbers in live_numbers(contracts, recorded_at).items()},
+                    "live": {name: list(numbers) for name, numbers in live_versions(contracts, recorded_at).items()},
                     "event_types": sorted(event_types_of(contracts)),
                 },
                 "named": spans_document(spans_of(contracts)),
@@ -227,7 +227,7 @@ class Programs:
                 self._seen.pop(program_id, None)
                 self.client.put_item(TableName=self.table, Item={"PK": s("P#"), "SK": s(program_id)})
                 return program_from(document, version, contracts, lists), True
-        raise RuntimeError(f"{program_id}: others recorded {ATTEMPTS} versions in between")
+        raise RuntimeError(f"{program_id}: others recorded {ATTEMPTS_MAX} versions in between")
 
     @cached_property
     def lists(self) -> NamedLists:
@@ -245,10 +245,10 @@ class Programs:
     def principal(self, key: str, now: datetime | None = None) -> Principal | None:
         """Whom an API key belongs to; only its SHA-256 is kept. With `now`, that it was used is noted once an hour."""
         found = self.client.get_item(TableName=self.table, Key=_key_of(key_hash(key))).get("Item")
-        doc = read(found) if found else {"revoked_at": "never made"}
+        doc = read_json(found) if found else {"revoked_at": "never made"}
         if doc.get("revoked_at"):
             return None
-        if now is not None and found.get("last_used", s(""))["S"] < text(now - NOTED):
+        if now is not None and found.get("last_used", s(""))["S"] < format_instant(now - USE_NOTED_EVERY):
             self._note_use(found, now)
         return Principal(doc["program"], doc["role"], doc["name"])
 
@@ -259,7 +259,7 @@ class Programs:
 
     def keys(self, program_id: str) -> list[ApiKey]:
         """Every key that was ever made for a program, the newest first; a revoked one says so."""
-        found = pages(
+        found = query_pages(
             self.client,
             TableName=self.table,
             IndexName="GSI1",
@@ -280,14 +280,14 @@ class Programs:
         if found is None:
             return None
         item = self.client.get_item(TableName=self.table, Key=_key_of(found.sha256), ConsistentRead=True)["Item"]
-        doc = {**read(item), "revoked_by": by, "revoked_at": text(at)}
+        doc = {**read_json(item), "revoked_by": by, "revoked_at": format_instant(at)}
         self.client.update_item(
             TableName=self.table,
             Key=_key_of(found.sha256),
             UpdateExpression="SET doc = :doc",
             ExpressionAttributeValues={":doc": s(json.dumps(doc))},
         )
-        return replace(found, revoked_by=by, revoked_at=text(at))
+        return replace(found, revoked_by=by, revoked_at=format_instant(at))
 
     def _note_use(self, item: Mapping[str, Any], now: datetime) -> None:
         """Of several who note it at once one writes."""
@@ -297,7 +297,10 @@ class Programs:
                 Key={name: item[name] for name in ("PK", "SK")},
                 UpdateExpression="SET last_used = :now",
                 ConditionExpression="attribute_not_exists(last_used) OR last_used < :before",
-                ExpressionAttributeValues={":now": s(text(now)), ":before": s(text(now - NOTED))},
+                ExpressionAttributeValues={
+                    ":now": s(format_instant(now)),
+                    ":before": s(format_instant(now - USE_NOTED_EVERY)),
+                },
             )
 
     def _contracts(self, program_id: str, doc: Mapping[str, Any]) -> Sequence[Contract]:
@@ -310,13 +313,13 @@ class Programs:
             return Versions(
                 total=terms["count"],
                 spans=self._spans(program_id, doc),
-                recorded_at=instant(doc["recorded_at"]),
+                recorded_at=parse_instant(doc["recorded_at"]),
                 live={name: tuple(numbers) for name, numbers in terms["live"].items()},
                 event_types=frozenset(terms["event_types"]),
                 read=partial(self._contract, program_id),
             )
         found = [contract_from(contract, partial(self._list, program_id)) for contract in doc["contracts"]]
-        return named_in(found, self._spans(program_id, doc)) if found else ()
+        return with_spans(found, self._spans(program_id, doc)) if found else ()
 
     def _spans(self, program_id: str, doc: Mapping[str, Any]) -> Spans:
         if "named" in doc:
@@ -327,16 +330,16 @@ class Programs:
             spans: Spans = {}
             for one in reversed(self.versions(program_id)):
                 if one.version <= doc["version"]:
-                    spans = spans_after(spans, one.document["contracts"], instant(one.recorded_at))
+                    spans = spans_after(spans, one.document["contracts"], parse_instant(one.recorded_at))
             self._named[key] = spans
         return self._named[key]
 
     def _contract(self, program_id: str, number: int, all_before: bool) -> Contract:
         """A contract version by its number. It never changes: a process reads it once, as long as it is kept."""
         if (program_id, number) not in self._terms:
-            if len(self._terms) > TERMS_KEPT:
+            if len(self._terms) > TERMS_CACHED_MAX:
                 self._terms.clear()
-            found = pages(
+            found = query_pages(
                 self.client,
                 TableName=self.table,
                 KeyConditionExpression="PK = :pk AND SK BETWEEN :first AND :last",
@@ -373,7 +376,7 @@ class Programs:
                 "SK": s(f"T#{some[0]['number']:06d}"),
                 "terms": {"B": zlib.compress(json.dumps(some, ensure_ascii=False).encode())},
             }
-            for some in _together([contract_document(one) for one in terms])
+            for some in _chunks_by_size([contract_document(one) for one in terms])
         ]
         new = "attribute_not_exists(PK)"
         try:
@@ -403,13 +406,13 @@ def _version(doc: Mapping[str, Any]) -> ProgramVersion:
     return ProgramVersion(doc["version"], doc["document"], doc["recorded_at"], doc["delivery"], doc.get("lists", {}))
 
 
-def _together(docs: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+def _chunks_by_size(docs: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     """So many at a time that an item holds them, whatever they say: it may have 400 KB."""
     some: list[dict[str, Any]] = []
     size = 0
     for doc in docs:
         length = len(json.dumps(doc, ensure_ascii=False).encode())
-        if some and size + length > TERMS_BYTES:
+        if some and size + length > TERMS_BYTES_MAX:
             yield some
             some, size = [], 0
         some.append(doc)
@@ -420,12 +423,15 @@ def _together(docs: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 def spans_document(spans: Spans) -> dict[str, list[list[str]]]:
     """By contract name, when the document named it; of what it still names the end is missing."""
-    return {name: [[text(moment) for moment in span if moment] for span in of_name] for name, of_name in spans.items()}
+    return {
+        name: [[format_instant(moment) for moment in span if moment] for span in of_name]
+        for name, of_name in spans.items()
+    }
 
 
 def spans_from(doc: Mapping[str, Any]) -> Spans:
     return {
-        name: tuple((instant(begun), instant(end[0]) if end else None) for begun, *end in of_name)
+        name: tuple((parse_instant(begun), parse_instant(end[0]) if end else None) for begun, *end in of_name)
         for name, of_name in doc.items()
     }
 
@@ -440,9 +446,9 @@ def key_document(key: str, principal: Principal, by: str, at: datetime | None) -
         "program": principal.program,
         "role": principal.role,
         "name": principal.name,
-        "tail": key[-TAIL:],
+        "tail": key[-KEY_TAIL_CHARS:],
         "made_by": by,
-        "made_at": text(at) if at else "",
+        "made_at": format_instant(at) if at else "",
     }
     return json.dumps(doc)
 
@@ -459,7 +465,7 @@ def _key_of(sha256: str) -> dict[str, Any]:
 
 
 def _api_key(item: Mapping[str, Any]) -> ApiKey:
-    sha256, doc = item["PK"]["S"].removeprefix("K#"), read(item)
+    sha256, doc = item["PK"]["S"].removeprefix("K#"), read_json(item)
     facts = {name: doc.get(name, "") for name in ("tail", "made_by", "made_at", "revoked_by", "revoked_at")}
     return ApiKey(
         sha256=sha256,

@@ -8,7 +8,7 @@ class StuckError(Exception):
     """A query that goes on from where it went on already, and so would never end."""
 
 
-def pages(client: Any, **asked: Any) -> Iterator[Mapping[str, Any]]:
+def query_pages(client: Any, **asked: Any) -> Iterator[Mapping[str, Any]]:
     """Each page as DynamoDB gives it, the next one asked for when it is wanted. StuckError."""
     while True:
         page = client.query(**asked)

@@ -7,15 +7,15 @@ from decimal import Decimal
 from typing import Any
 
 from retour.domain.rates import Rate
-from retour.domain.times import instant, text
-from retour.store.items import Item, document, read, s
-from retour.store.query import pages
+from retour.domain.times import format_instant, parse_instant
+from retour.store.items import Item, json_attribute, read_json, s
+from retour.store.query import query_pages
 
-LATEST = "9999-12-31"
+LAST_DAY = "9999-12-31"
 
 
 @dataclass(frozen=True, slots=True)
-class Delivered:
+class DeliveredRate:
     """A rate with the delivery that told it and when that was received."""
 
     currency: str
@@ -34,20 +34,20 @@ class Rates:
     client: Any
     table: str
     program: str
-    _found: dict[tuple[str, date], Sequence[Delivered]] = field(default_factory=dict, repr=False)
+    _found: dict[tuple[str, date], Sequence[DeliveredRate]] = field(default_factory=dict, repr=False)
 
-    def put(self, told: Delivered) -> None:
+    def put(self, delivered: DeliveredRate) -> None:
         """Record a rate; again changes nothing."""
         doc = {
-            "rate": f"{told.rate.rate:f}",
-            "until": told.rate.until.isoformat() if told.rate.until else None,
-            "rec": text(told.recorded_at),
+            "rate": f"{delivered.rate.rate:f}",
+            "until": delivered.rate.until.isoformat() if delivered.rate.until else None,
+            "rec": format_instant(delivered.recorded_at),
         }
-        key = f"{told.currency}#{told.rate.valid_from.isoformat()}#{told.delivery}"
-        self.client.put_item(TableName=self.table, Item={"PK": self._pk, "SK": s(key), "doc": document(doc)})
+        key = f"{delivered.currency}#{delivered.rate.valid_from.isoformat()}#{delivered.delivery}"
+        self.client.put_item(TableName=self.table, Item={"PK": self._pk, "SK": s(key), "doc": json_attribute(doc)})
         self._found.clear()
 
-    def name(self, currency: str) -> None:
+    def list_currency(self, currency: str) -> None:
         """List a currency as one of which rates are delivered."""
         self.client.put_item(TableName=self.table, Item={"PK": self._pk, "SK": s(f"={currency}")})
 
@@ -57,13 +57,13 @@ class Rates:
 
     def on(self, currency: str, day: date, recorded_before: datetime) -> Sequence[Rate]:
         """The delivered rate that began last up to a day, of what was recorded by a moment; none, or one."""
-        return [told.rate for told in self._begun(currency, day) if told.recorded_at <= recorded_before][:1]
+        return [told.rate for told in self._rates_begun(currency, day) if told.recorded_at <= recorded_before][:1]
 
-    def newest(self, currency: str, day: date | None = None) -> Delivered | None:
+    def newest(self, currency: str, day: date | None = None) -> DeliveredRate | None:
         """The delivered rate that began last up to a day; without a day the last one there is."""
-        return next(iter(self._begun(currency, day or date.fromisoformat(LATEST))), None)
+        return next(iter(self._rates_begun(currency, day or date.fromisoformat(LAST_DAY))), None)
 
-    def _begun(self, currency: str, day: date) -> Sequence[Delivered]:
+    def _rates_begun(self, currency: str, day: date) -> Sequence[DeliveredRate]:
         """What began up to a day, the newest first: up to the newest day that has any, with all its corrections, and
         as far as a page goes beyond."""
         if (currency, day) not in self._found:
@@ -76,11 +76,11 @@ class Rates:
                 Limit=20,
                 ConsistentRead=True,
             )
-            self._found[currency, day] = [delivered_from(item) for item in answer["Items"]]
+            self._found[currency, day] = [delivered_rate_from(item) for item in answer["Items"]]
         return self._found[currency, day]
 
     def _query(self, condition: str, values: dict[str, Item]) -> list[Item]:
-        found = pages(
+        found = query_pages(
             self.client,
             TableName=self.table,
             KeyConditionExpression=condition,
@@ -94,9 +94,9 @@ class Rates:
         return s(f"X#{self.program}")
 
 
-def delivered_from(item: Item) -> Delivered:
+def delivered_rate_from(item: Item) -> DeliveredRate:
     currency, begun, delivery = item["SK"]["S"].split("#", 2)
-    doc = read(item)
+    doc = read_json(item)
     until = date.fromisoformat(doc["until"]) if "until" in doc else None
     rate = Rate(date.fromisoformat(begun), Decimal(doc["rate"]), until)
-    return Delivered(currency, rate, delivery, instant(doc["rec"]))
+    return DeliveredRate(currency, rate, delivery, parse_instant(doc["rec"]))

@@ -12,23 +12,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from retour.domain.actions.order import Entry
-from retour.domain.times import instant
-from retour.store.busy import batch_get
-from retour.store.items import NEVER, Item, encode, entries_from, n, partner_month, read, s
-from retour.store.query import pages
+from retour.domain.actions.order import LogEntry
+from retour.domain.times import parse_instant
+from retour.store.items import NO_LOCK_DAY, Item, encode_json, entries_from, n, partner_month, read_json, s
+from retour.store.query import query_pages
+from retour.store.throttled_reads import batch_get
 
-AT_ONCE = 100
+KEYS_PER_BATCH = 100
 """Keys of one batch of reads."""
 STATES = {"P": "pending", "A": "approved", "R": "reversed"}
-MARK, MONTH, PARTNER, PAGE, SUMMARY, AT_WORK = "M#", "N#", "P#", "R#", "S", "T"
+MARK_PREFIX, MONTH_PREFIX, PARTNER_PREFIX, PAGE_PREFIX, SUMMARY_KEY, CURRENT_RUN_KEY = "M#", "N#", "P#", "R#", "S", "T"
 """Sort keys that come after those of the lock partitions (`D#…`), which are listed up to a day."""
 
 Document = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class HeadLine:
     """What a head says by itself, without its order; `open_log` are the entries not sealed away."""
 
     order_key: str
@@ -41,15 +41,15 @@ class Line:
     month: str
     locks_at: datetime | None
     event_time: datetime | None
-    open_log: Sequence[Entry]
+    open_log: Sequence[LogEntry]
     is_sealed: bool
 
 
-def line_of(item: Mapping[str, Any]) -> Line:
+def head_line(item: Mapping[str, Any]) -> HeadLine:
     _, _, order_key = item["PK"]["S"].split("#", 2)
     locks_at = item["GSI2SK"]["S"].partition("#")[0]
     partner, month, _ = partner_month(item["GSI2PK"]["S"])
-    return Line(
+    return HeadLine(
         order_key=order_key,
         action=item["SK"]["S"][2:],
         state=STATES[item["st"]["S"]],
@@ -58,14 +58,14 @@ def line_of(item: Mapping[str, Any]) -> Line:
         changes=int(item["ch"]["N"]),
         partner=partner,
         month=month,
-        locks_at=None if locks_at == NEVER else instant(locks_at),
-        event_time=instant(item["evt"]["S"]) if "evt" in item else None,
+        locks_at=None if locks_at == NO_LOCK_DAY else parse_instant(locks_at),
+        event_time=parse_instant(item["evt"]["S"]) if "evt" in item else None,
         open_log=entries_from(item["log"]["B"]),
         is_sealed="sealed" in item,
     )
 
 
-def unpacked(item: Mapping[str, Any]) -> Document:
+def unpack_document(item: Mapping[str, Any]) -> Document:
     found: Document = json.loads(zlib.decompress(item["doc"]["B"]))
     return found
 
@@ -81,35 +81,35 @@ class RollUps:
     # Read by pages
 
     def summary(self) -> Document | None:
-        return self._get(SUMMARY)
+        return self._get(SUMMARY_KEY)
 
     def partner(self, partner: str) -> Document | None:
-        return self._get(f"{PARTNER}{partner}")
+        return self._get(f"{PARTNER_PREFIX}{partner}")
 
     def page(self, number: int) -> Document | None:
         """Partners by what is pending, so many a page, from page 0."""
-        return self._get(f"{PAGE}{number:05d}")
+        return self._get(f"{PAGE_PREFIX}{number:05d}")
 
     def days(self, days: Sequence[str]) -> dict[str, Document]:
         """What came in on these UTC days (YYYYMMDD), as far as it is counted."""
         keys = [{"PK": s(f"R#{self.program}"), "SK": s(day)} for day in days]
-        return {item["SK"]["S"]: read(item) for item in self._batch(keys)}
+        return {item["SK"]["S"]: read_json(item) for item in self._batch(keys)}
 
     def counted_until(self) -> datetime | None:
         """Up to when the days are counted."""
         found = self._get("=", "R")
-        return instant(found["until"]) if found else None
+        return parse_instant(found["until"]) if found else None
 
     # Written by the count
 
     def put_summary(self, doc: Document) -> None:
-        self._put(SUMMARY, doc)
+        self._put(SUMMARY_KEY, doc)
 
     def put_partner(self, partner: str, doc: Document) -> None:
-        self._put(f"{PARTNER}{partner}", doc)
+        self._put(f"{PARTNER_PREFIX}{partner}", doc)
 
     def put_page(self, number: int, doc: Document) -> None:
-        self._put(f"{PAGE}{number:05d}", doc)
+        self._put(f"{PAGE_PREFIX}{number:05d}", doc)
 
     def put_day(self, day: str, doc: Document) -> None:
         self._put(day, doc, "R")
@@ -118,17 +118,17 @@ class RollUps:
         """`again`: hours with something open, and how much of each."""
         self._put("=", {"until": until, "again": dict(again)}, "R")
 
-    def counted(self) -> Document | None:
+    def arrivals_progress(self) -> Document | None:
         return self._get("=", "R")
 
     # A count at work
 
-    def at_work(self) -> Document | None:
-        return self._get(AT_WORK)
+    def current_run(self) -> Document | None:
+        return self._get(CURRENT_RUN_KEY)
 
     def begin(self, run: str, before: str | None) -> bool:
         """First write wins: True for the one caller who begins the count that follows the one before."""
-        item = {**self._key(AT_WORK), "run": s(run), "doc": s(encode({"run": run}))}
+        item = {**self._key(CURRENT_RUN_KEY), "run": s(run), "doc": s(encode_json({"run": run}))}
         more: Document = {"ConditionExpression": "attribute_not_exists(PK)"}
         if before is not None:
             more = {"ConditionExpression": "#run = :before", "ExpressionAttributeNames": {"#run": "run"},
@@ -140,13 +140,13 @@ class RollUps:
         item = {
             "PK": s(f"L#{self.program}#{run}"),
             "SK": s(f"{number:06d}"),
-            "doc": {"B": zlib.compress(encode(doc).encode("utf-8", "surrogatepass"))},
+            "doc": {"B": zlib.compress(encode_json(doc).encode("utf-8", "surrogatepass"))},
             "ttl": n(int(until.timestamp())),
         }
         return self._put_if(item, ConditionExpression="attribute_not_exists(PK)")
 
     def pieces(self, run: str) -> Iterator[Document]:
-        yield from map(unpacked, self._query(f"L#{self.program}#{run}", ""))
+        yield from map(unpack_document, self._query(f"L#{self.program}#{run}", ""))
 
     def last_piece(self, run: str) -> tuple[int, Document] | None:
         answer = self.client.query(
@@ -158,34 +158,34 @@ class RollUps:
             ConsistentRead=True,
         )
         found = next(iter(answer["Items"]), None)
-        return (int(found["SK"]["S"]), unpacked(found)) if found else None
+        return (int(found["SK"]["S"]), unpack_document(found)) if found else None
 
     def marks(self) -> dict[str, str]:
         """Partner months (`2026-11#partner`) with final actions, and when the last of them became so."""
-        return {item["SK"]["S"][2:]: item["fin"]["S"] for item in self._query(f"L#{self.program}", MARK)}
+        return {item["SK"]["S"][2:]: item["fin"]["S"] for item in self._query(f"L#{self.program}", MARK_PREFIX)}
 
     def months(self) -> dict[str, Document]:
         """What the locked actions of each partner month came to when it was counted last."""
-        return {item["SK"]["S"][2:]: read(item) for item in self._query(f"L#{self.program}", MONTH)}
+        return {item["SK"]["S"][2:]: read_json(item) for item in self._query(f"L#{self.program}", MONTH_PREFIX)}
 
     def put_month(self, name: str, doc: Document) -> None:
-        self._put(f"{MONTH}{name}", doc)
+        self._put(f"{MONTH_PREFIX}{name}", doc)
 
     # Heads
 
-    def lines(self, named: Sequence[tuple[str, str]]) -> list[Line]:
+    def lines(self, named: Sequence[tuple[str, str]]) -> list[HeadLine]:
         """The heads of these (order key, action id)."""
         keys = [{"PK": s(f"A#{self.program}#{order}"), "SK": s(f"H#{action}")} for order, action in named]
-        return [line_of(item) for item in self._batch(keys) if "GSI2PK" in item]
+        return [head_line(item) for item in self._batch(keys) if "GSI2PK" in item]
 
-    def spoken_of_beside(self, orders: Sequence[str]) -> set[str]:
+    def orders_with_unassigned(self, orders: Sequence[str]) -> set[str]:
         """Which of these orders have something booked under the order itself: their actions were final, or unknown."""
         keys = [{"PK": s(f"A#{self.program}#{order}"), "SK": s("H#")} for order in dict.fromkeys(orders)]
         return {item["PK"]["S"].split("#", 2)[2] for item in self._batch(keys, "PK")}
 
     def _batch(self, keys: Sequence[Item], names: str = "") -> Iterator[Mapping[str, Any]]:
-        for start in range(0, len(keys), AT_ONCE):
-            asked: Document = {"Keys": keys[start : start + AT_ONCE]} | (
+        for start in range(0, len(keys), KEYS_PER_BATCH):
+            asked: Document = {"Keys": keys[start : start + KEYS_PER_BATCH]} | (
                 {"ProjectionExpression": names} if names else {}
             )
             yield from (item for _, item in batch_get(self.client, {self.table: asked}))
@@ -194,7 +194,7 @@ class RollUps:
         condition, values = "PK = :pk", {":pk": s(partition)}
         if prefix:
             condition, values = "PK = :pk AND begins_with(SK, :prefix)", values | {":prefix": s(prefix)}
-        found = pages(
+        found = query_pages(
             self.client,
             TableName=self.table, KeyConditionExpression=condition, ExpressionAttributeValues=values,
             ConsistentRead=True,
@@ -204,10 +204,10 @@ class RollUps:
 
     def _get(self, name: str, kind: str = "L") -> Document | None:
         answer = self.client.get_item(TableName=self.table, Key=self._key(name, kind), ConsistentRead=True)
-        return read(answer["Item"]) if "Item" in answer else None
+        return read_json(answer["Item"]) if "Item" in answer else None
 
     def _put(self, name: str, doc: Document, kind: str = "L") -> None:
-        self.client.put_item(TableName=self.table, Item={**self._key(name, kind), "doc": s(encode(doc))})
+        self.client.put_item(TableName=self.table, Item={**self._key(name, kind), "doc": s(encode_json(doc))})
 
     def _put_if(self, item: Item, **condition: Any) -> bool:
         try:

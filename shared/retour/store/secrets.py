@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-SECONDS = 60
-AGAIN_SECONDS = 2
-WITHOUT_ANSWER_SECONDS = 10
+CACHE_SECONDS = 60
+REREAD_SECONDS = 2
+OUTAGE_SECONDS = 10
 """So long nobody asks again after a question that was not answered."""
 PAGES_MAX = 200
 
@@ -43,13 +43,13 @@ class Secrets:
             self._read[program][1][source] = found
         return found
 
-    def again(self, program: str, source: str) -> dict[str, Any]:
+    def reread(self, program: str, source: str) -> dict[str, Any]:
         """The same for whoever was not believed with what is kept; nothing new where somebody was not just now, so that
         forgeries do not become as many questions to Parameter Store."""
         name, now = self.name(program, source), time.monotonic()
         if self._again.get(name, 0.0) > now:
             return {}
-        self._again[name] = now + AGAIN_SECONDS
+        self._again[name] = now + REREAD_SECONDS
         return self.newest(program, source)
 
     def put(self, program: str, source: str, value: Mapping[str, Any]) -> None:
@@ -79,8 +79,8 @@ class Secrets:
             if last is None:
                 raise
             log.exception("secrets not read anew; those read last hold on", extra={"program": program})
-            return time.monotonic() + WITHOUT_ANSWER_SECONDS, last
-        return time.monotonic() + SECONDS, found
+            return time.monotonic() + OUTAGE_SECONDS, last
+        return time.monotonic() + CACHE_SECONDS, found
 
     def _get(self, name: str) -> dict[str, Any]:
         try:

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from retour.store.items import Item, encode, read, s
-from retour.store.query import pages
+from retour.store.items import Item, encode_json, read_json, s
+from retour.store.query import query_pages
 
 Document = dict[str, Any]
 LINES_OF_AN_ITEM = 2_000
@@ -22,7 +22,7 @@ BEGUN, LOOKED, OF_PARTNER = "=", "+", "P#"
 
 
 def packed(lines: Sequence[Any]) -> bytes:
-    return zlib.compress(encode(lines).encode("utf-8", "surrogatepass"), 9)
+    return zlib.compress(encode_json(lines).encode("utf-8", "surrogatepass"), 9)
 
 
 def unpacked(item: Mapping[str, Any]) -> list[Any]:
@@ -46,10 +46,13 @@ class Statements:
 
     def advance(self, doc: Document, before: Document) -> bool:
         """The one commit point of a run: False when somebody else was faster."""
-        item = {"PK": s(self._all), "SK": s(PROGRESS), "doc": s(encode(doc))}
+        item = {"PK": s(self._all), "SK": s(PROGRESS), "doc": s(encode_json(doc))}
         more: Document = {"ConditionExpression": "attribute_not_exists(PK)"}
         if before:
-            more = {"ConditionExpression": "doc = :before", "ExpressionAttributeValues": {":before": s(encode(before))}}
+            more = {
+                "ConditionExpression": "doc = :before",
+                "ExpressionAttributeValues": {":before": s(encode_json(before))},
+            }
         try:
             self.client.put_item(TableName=self.table, Item=item, **more)
         except self.client.exceptions.ConditionalCheckFailedException:
@@ -58,7 +61,7 @@ class Statements:
 
     def begin(self, run: str, doc: Document) -> Document:
         """First write wins: what the run was begun with."""
-        standing = self._put_new({"PK": s(self._run(run)), "SK": s(BEGUN), "doc": s(encode(doc))})
+        standing = self._put_new({"PK": s(self._run(run)), "SK": s(BEGUN), "doc": s(encode_json(doc))})
         return standing or doc
 
     def begun(self, run: str) -> Document | None:
@@ -69,7 +72,7 @@ class Statements:
         return str((self._get(self._run(run), LOOKED) or {}).get("partner", ""))
 
     def put_looked(self, run: str, partner: str) -> None:
-        item = {"PK": s(self._run(run)), "SK": s(LOOKED), "doc": s(encode({"partner": partner}))}
+        item = {"PK": s(self._run(run)), "SK": s(LOOKED), "doc": s(encode_json({"partner": partner}))}
         self.client.put_item(TableName=self.table, Item=item)
 
     # A run's statements
@@ -81,14 +84,19 @@ class Statements:
         for number, some in enumerate(more):
             self._put_new({"PK": s(self._lines(run, partner)), "SK": s(f"{number:04d}"), "lines": {"B": some}})
         self._put_new(
-            {"PK": s(self._run(run)), "SK": s(f"{OF_PARTNER}{partner}"), "doc": s(encode(doc)), "lines": {"B": first}}
+            {
+                "PK": s(self._run(run)),
+                "SK": s(f"{OF_PARTNER}{partner}"),
+                "doc": s(encode_json(doc)),
+                "lines": {"B": first},
+            }
         )
 
     def drafts(self, run: str) -> Iterator[tuple[str, Document]]:
         """The statements of a run by partner, in the order of their numbers."""
         for item in self._query(self._run(run), ProjectionExpression="SK, doc"):
             if item["SK"]["S"].startswith(OF_PARTNER):
-                yield item["SK"]["S"].removeprefix(OF_PARTNER), read(item)
+                yield item["SK"]["S"].removeprefix(OF_PARTNER), read_json(item)
 
     def lines(self, run: str, partner: str) -> Iterator[Any]:
         key = {"PK": s(self._run(run)), "SK": s(f"{OF_PARTNER}{partner}")}
@@ -101,7 +109,7 @@ class Statements:
 
     def put(self, id_: str, partner: str, doc: Document) -> None:
         """The statement with its number; again changes nothing."""
-        self._put_new({"PK": s(self._all), "SK": s(f"{HEAD}{id_}"), "doc": s(encode(doc))})
+        self._put_new({"PK": s(self._all), "SK": s(f"{HEAD}{id_}"), "doc": s(encode_json(doc))})
         self._put_new({"PK": s(self._partner(partner)), "SK": s(f"{doc['day']}#{doc['group']}"), "id": s(id_)})
 
     def get(self, id_: str) -> Document | None:
@@ -110,7 +118,7 @@ class Statements:
     def newest_first(self, before: str = "") -> Iterator[tuple[str, Document]]:
         """Every statement's id and head, from before an id on."""
         values = {":pk": s(self._all), ":first": s(HEAD), ":last": s(f"{HEAD}{before or '~'}")}
-        found = pages(
+        found = query_pages(
             self.client,
             TableName=self.table,
             KeyConditionExpression="PK = :pk AND SK BETWEEN :first AND :last",
@@ -122,7 +130,7 @@ class Statements:
             for item in page["Items"]:
                 id_ = item["SK"]["S"].removeprefix(HEAD)
                 if id_ != before:
-                    yield id_, read(item)
+                    yield id_, read_json(item)
 
     def of_partner(self, partner: str) -> list[tuple[str, str, str]]:
         """(day, group, id) of a partner's statements, the newest first."""
@@ -145,7 +153,7 @@ class Statements:
         return f"F#{self.program}#P#{partner}"
 
     def _query(self, partition: str, **more: str) -> Iterator[Mapping[str, Any]]:
-        found = pages(
+        found = query_pages(
             self.client,
             TableName=self.table,
             KeyConditionExpression="PK = :pk",
@@ -159,7 +167,7 @@ class Statements:
     def _get(self, partition: str, sort: str) -> Document | None:
         key = {"PK": s(partition), "SK": s(sort)}
         found: Item | None = self.client.get_item(TableName=self.table, Key=key, ConsistentRead=True).get("Item")
-        return read(found) if found else None
+        return read_json(found) if found else None
 
     def _put_new(self, item: Item) -> Document | None:
         """First write wins; what stands there otherwise."""
@@ -170,5 +178,5 @@ class Statements:
             )  # fmt: skip
         except self.client.exceptions.ConditionalCheckFailedException as failure:
             standing = failure.response["Item"]
-            return read(standing) if "doc" in standing else {}
+            return read_json(standing) if "doc" in standing else {}
         return None

@@ -20,56 +20,56 @@ from urllib.request import getproxies
 LINE_BYTES = 64 * 1024
 HEADERS_MAX = 100
 PORTS = {"https": 443, "http": 80}
-SAYS_SOMETHING = re.compile(rb'"(Error|Item)"')
+ERROR_OR_ITEM = re.compile(rb'"(Error|Item)"')
 PLACEHOLDER = [{"Statement": "-"}]
 
 
-def ready(client: Any, authority: str | None = None) -> Any:
+def accept_raw_batches(client: Any, authority: str | None = None) -> Any:
     """A DynamoDB client that takes `Statements=<bytes>`: the body of a batch of statements as it goes over the wire.
 
     An answer in which nothing went wrong and nothing was found comes without its `Responses`. `authority` is the file
     of certificates to believe in, where it is not botocore's own.
     """
     events = client.meta.events
-    events.register("before-parameter-build.dynamodb.BatchExecuteStatement", _set_aside)
-    events.register("before-call.dynamodb.BatchExecuteStatement", _hand_over)
-    events.register("before-parse.dynamodb.BatchExecuteStatement", _nothing_wrong)
+    events.register("before-parameter-build.dynamodb.BatchExecuteStatement", _take_raw_body)
+    events.register("before-call.dynamodb.BatchExecuteStatement", _restore_raw_body)
+    events.register("before-parse.dynamodb.BatchExecuteStatement", _skip_empty_parsing)
     config = client.meta.config
     if not (config.proxies or config.client_cert or set(getproxies()) - {"no"}):
-        wire = Wire(authority, config.connect_timeout, config.read_timeout)
+        wire = ConnectionPool(authority, config.connect_timeout, config.read_timeout)
         events.register("before-send.dynamodb.BatchExecuteStatement", wire.send)
     return client
 
 
-def _set_aside(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+def _take_raw_body(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
     if isinstance(params["Statements"], bytes):
         context["ready_body"] = params["Statements"]
         params["Statements"] = PLACEHOLDER
 
 
-def _hand_over(params: dict[str, Any], context: Mapping[str, Any], **_: Any) -> None:
+def _restore_raw_body(params: dict[str, Any], context: Mapping[str, Any], **_: Any) -> None:
     if "ready_body" in context:
         params["body"] = context["ready_body"]
 
 
-def _nothing_wrong(response_dict: dict[str, Any], **_: Any) -> None:
+def _skip_empty_parsing(response_dict: dict[str, Any], **_: Any) -> None:
     """An answer that speaks of no error and gives no item is not worth taking apart."""
-    if response_dict["status_code"] == 200 and not SAYS_SOMETHING.search(response_dict["body"]):
+    if response_dict["status_code"] == 200 and not ERROR_OR_ITEM.search(response_dict["body"]):
         response_dict["body"] = b"{}"
 
 
-class Unfamiliar(Exception):
+class UnsupportedResponseError(Exception):
     """An answer that may well be right, and is more than this reads."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpResponse:
     status: int
     headers: dict[str, str]
     body: bytes
 
     @property
-    def lasts(self) -> bool:
+    def is_reusable(self) -> bool:
         """Whether another request may follow on the same connection."""
         return self.headers.get("connection", "").lower() != "close"
 
@@ -85,7 +85,7 @@ class Connection:
     socket: socket.socket
     incoming: BinaryIO
 
-    def exchange(self, request: bytes) -> Answer:
+    def exchange(self, request: bytes) -> HttpResponse:
         """Send a request, read the whole of its answer."""
         self.socket.sendall(request)
         version, status, *_ = self._line().split(maxsplit=2)
@@ -93,15 +93,15 @@ class Connection:
         while line := self._line():
             name, colon, value = line.partition(":")
             if not colon or len(headers) == HEADERS_MAX:
-                raise Unfamiliar(line[:80])
+                raise UnsupportedResponseError(line[:80])
             headers[name.lower()] = value.strip()
         length = headers.get("content-length", "")
         if version != "HTTP/1.1" or not length.isdigit() or {"transfer-encoding", "content-encoding"} & headers.keys():
-            raise Unfamiliar(f"{version} with {', '.join(headers)}")
+            raise UnsupportedResponseError(f"{version} with {', '.join(headers)}")
         body = self.incoming.read(int(length))
         if len(body) != int(length):
             raise EOFError(f"{len(body)} of {length} bytes")
-        return Answer(int(status), headers, body)
+        return HttpResponse(int(status), headers, body)
 
     def _line(self) -> str:
         line = self.incoming.readline(LINE_BYTES)
@@ -121,7 +121,7 @@ class Connection:
 
 
 @dataclass
-class Wire:
+class ConnectionPool:
     """Connections, each lent to one request at a time and kept for the next."""
 
     authority: str | None
@@ -141,32 +141,32 @@ class Wire:
         if not (self.is_familiar and isinstance(request.body, bytes)):
             return None
         url = urlsplit(request.url)
-        connection = self._lent(url)
+        connection = self._borrow(url)
         try:
-            answer = connection.exchange(head(request, url) + request.body)
+            answer = connection.exchange(request_head(request, url) + request.body)
         except TimeoutError as error:
             connection.close()
             raise ReadTimeoutError(endpoint_url=request.url, error=error) from error
-        except (OSError, EOFError, ValueError, Unfamiliar) as error:
+        except (OSError, EOFError, ValueError, UnsupportedResponseError) as error:
             connection.close()
-            self.is_familiar = not isinstance(error, Unfamiliar)
+            self.is_familiar = not isinstance(error, UnsupportedResponseError)
             raise ConnectionClosedError(endpoint_url=request.url, request=request, error=error) from error
-        if answer.lasts:
+        if answer.is_reusable:
             self.kept[url.netloc].append(connection)
         else:
             connection.close()
         return AWSResponse(request.url, answer.status, answer.headers, answer)  # type: ignore[arg-type]
 
-    def _lent(self, url: SplitResult) -> Connection:
+    def _borrow(self, url: SplitResult) -> Connection:
         kept = self.kept.setdefault(url.netloc, deque())
         while kept:
             connection = kept.pop()
             if connection.is_idle():
                 return connection
             connection.close()
-        return self._connected(url)
+        return self._connect(url)
 
-    def _connected(self, url: SplitResult) -> Connection:
+    def _connect(self, url: SplitResult) -> Connection:
         from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, SSLError
 
         try:
@@ -189,7 +189,7 @@ class Wire:
         return ssl.create_default_context(cafile=self.authority or get_cert_path(True))
 
 
-def head(request: Any, url: SplitResult) -> bytes:
+def request_head(request: Any, url: SplitResult) -> bytes:
     """All of a request before its body. The host is as it was signed: without a port that goes without saying."""
     host = url.netloc.removesuffix(f":{PORTS[url.scheme]}")
     lines = [f"{request.method} {url.path or '/'} HTTP/1.1", f"Host: {host}", "Accept-Encoding: identity"]

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from retour.domain.program import Program, Source
-from retour.domain.times import text
+from retour.domain.times import format_instant
 from retour.sync import Reconciled, salesforce, shops
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ class Reconciler:
     errand: Callable[["Hub", Mapping[str, Any]], dict[str, Any]]
 
 
-SHOP = Reconciler(shops.is_read, shops.is_due, shops.reconcile, shops.errand)
+SHOP = Reconciler(shops.is_read, shops.is_due, shops.reconcile, shops.handle_message)
 RECONCILERS: Mapping[str, Reconciler] = {
-    "salesforce": Reconciler(salesforce.is_read, lambda *_: True, salesforce.reconcile, salesforce.errand),
+    "salesforce": Reconciler(salesforce.is_read, lambda *_: True, salesforce.reconcile, salesforce.handle_message),
     "bigcommerce": SHOP,
     "woocommerce": SHOP,
 }
@@ -61,7 +61,7 @@ def reconcile(hub: "Hub", program: Program, source: Source, time_left: TimeLeft)
     found = reconciler(source)
     assert found is not None, source.name
     ended = found.reconcile(hub, program, source, time_left)
-    hub.state(program.id, source.name).put(RECONCILED, {"at": text(hub.now()), **asdict(ended)})
+    hub.state(program.id, source.name).put(RECONCILED, {"at": format_instant(hub.now()), **asdict(ended)})
     return ended
 
 

@@ -18,49 +18,49 @@ from typing import TYPE_CHECKING, Any, Protocol
 from retour.channels.salesforce import (
     Push,
     Resync,
-    as_read,
-    digest,
-    entry,
+    change_entry,
+    current_statement,
+    fields_digest,
     id18,
-    means,
-    parent_of,
-    paths,
+    is_same_id,
+    mapped_fields,
+    mapped_paths,
+    parent_relationship,
+    record_meaning,
     rows,
-    same_id,
-    says,
-    undeclared,
+    undeclared_statuses,
 )
 from retour.channels.statements import KEEP
 from retour.domain.actions.outcome import Outcome, Result
-from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
+from retour.domain.delivery import Channel, Delivery, DeliveryKind, delivery_id
 from retour.domain.money import to_text
 from retour.domain.program import Program, Source
 from retour.domain.row import Ignored
-from retour.domain.times import instant, text
+from retour.domain.times import format_instant, parse_instant
 from retour.intake.batch import Batch
-from retour.intake.receive import receive
-from retour.intake.undeclared import list_undeclared
+from retour.intake.ingest import ingest
+from retour.intake.undeclared_statuses import list_undeclared
 from retour.remote import RemoteError
 from retour.sentences import sentence
-from retour.setup.credentials import used
+from retour.setup.credentials import record_use
 from retour.sync import Reconciled
 
 if TYPE_CHECKING:
-    from retour.remote.salesforce import Client, Written
+    from retour.remote.salesforce import SalesforceClient, WriteResult
     from retour.wiring import Hub
 
 # Transactions commit minutes after the stamps they carry.
 OVERLAP = timedelta(minutes=15)
-SPARED = timedelta(minutes=30)
+PAUSE_WHEN_SPARING = timedelta(minutes=30)
 DELIVERY_MAX = 200
 TOKENS_LIVE = 2
 # Seconds to connect and to wait for an answer: while a sender waits for us, and while nobody does.
-QUICK, PATIENT = (3.05, 8.0), (5.0, 60.0)
-MESSAGE_MAX = 255
-STATE_MAX = 40
-GONE = "gone"
+QUICK_TIMEOUT, PATIENT_TIMEOUT = (3.05, 8.0), (5.0, 60.0)
+MESSAGE_CHARS_MAX = 255
+STATE_CHARS_MAX = 40
+DELETED_DIGEST = "gone"
 """The digest of a record that was deleted, or merged into another one."""
-STAMPS = ("LastModifiedDate", "LastModifiedById", "SystemModstamp")
+STAMP_FIELDS = ("LastModifiedDate", "LastModifiedById", "SystemModstamp")
 
 
 class State(Protocol):
@@ -77,24 +77,24 @@ def is_read(source: Source) -> bool:
     return source.channel is Channel.SALESFORCE and source.enabled
 
 
-def client_of(hub: "Hub", program: Program, source: Source, *, patient: bool = False) -> "Client":
+def build_client(hub: "Hub", program: Program, source: Source, *, patient: bool = False) -> "SalesforceClient":
     """The client of a source's integration user; a lasting RemoteError while something of it is not set up."""
-    set_up(hub, program, source)
-    from retour.remote.salesforce import client
+    require_setup(hub, program, source)
+    from retour.remote.salesforce import client_for
 
     options, secret = source.options, hub.secret(program.id, source.name)
-    return client(
+    return client_for(
         options.get("domain", "login"),
         options["username"],
         options["consumer_key"],
         secret["private_key"],
         connect=hub.settings.salesforce.connect,
         ca=hub.settings.salesforce.ca,
-        timeout=PATIENT if patient else QUICK,
+        timeout=PATIENT_TIMEOUT if patient else QUICK_TIMEOUT,
     )
 
 
-def set_up(hub: "Hub", program: Program, source: Source) -> None:
+def require_setup(hub: "Hub", program: Program, source: Source) -> None:
     """A lasting RemoteError while it is not known as whom to log in, or with what."""
     missing = [name for name in ("username", "consumer_key") if not source.options.get(name)]
     missing += [] if hub.secret(program.id, source.name).get("private_key") else ["private_key"]
@@ -107,15 +107,19 @@ def set_up(hub: "Hub", program: Program, source: Source) -> None:
 
 def read_back(hub: "Hub", program: Program, source: Source, ids: Sequence[str], by_parent: bool = False) -> list[Batch]:
     """Read these records, or `by_parent` those below these, as they are now and take in what changed."""
-    salesforce = client_of(hub, program, source)
-    parent = parent_of(source) if by_parent else None
+    salesforce = build_client(hub, program, source)
+    parent = parent_relationship(source) if by_parent else None
     if parent is None:
-        return take_in(hub, program, source, salesforce.read(source.options["object"], paths(source), ids))
-    records = salesforce.below(source.options["object"], paths(source), parent, ids)
-    return take_in(hub, program, source, records)
+        return ingest_records(
+            hub, program, source, salesforce.read(source.options["object"], mapped_paths(source), ids)
+        )
+    records = salesforce.children_of(source.options["object"], mapped_paths(source), parent, ids)
+    return ingest_records(hub, program, source, records)
 
 
-def hinted(hub: "Hub", program: Program, source: Source, ids: Sequence[str], by_parent: bool = False) -> list[Batch]:
+def handle_push(
+    hub: "Hub", program: Program, source: Source, ids: Sequence[str], by_parent: bool = False
+) -> list[Batch]:
     """What a push is for. Where Salesforce does not answer now, the reading is put off (and the error told)."""
     if not source.enabled:
         return []
@@ -130,42 +134,44 @@ def hinted(hub: "Hub", program: Program, source: Source, ids: Sequence[str], by_
 
 def is_of_parent(source: Source, object: str) -> bool:
     """Whether a push speaks of the parents whose status the source's records have: `Order` of `Order.Status`."""
-    parent = parent_of(source)
+    parent = parent_relationship(source)
     return parent is not None and object != source.options["object"] and object in (parent, f"{parent[:-1]}c")
 
 
 def reconcile(hub: "Hub", program: Program, source: Source, time_left: Callable[[], bool]) -> Reconciled:
     """Take in whatever changed since the last time, page by page; the watermark follows what is safely stored."""
-    from retour.remote.salesforce import SPARING_FROM
+    from retour.remote.salesforce import USAGE_LIMIT
 
     state = hub.state(program.id, source.name)
     mark = state.get("watermark") or {}
-    if mark.get("spared_until", "") > text(hub.now()):
+    if mark.get("spared_until", "") > format_instant(hub.now()):
         return Reconciled(0, 0, whole=False, spared=True)
-    salesforce = client_of(hub, program, source, patient=True)
-    since = instant(mark["modified"]) - OVERLAP if "modified" in mark else None
+    salesforce = build_client(hub, program, source, patient=True)
+    since = parse_instant(mark["modified"]) - OVERLAP if "modified" in mark else None
     seen = changed = 0
-    for page in salesforce.changed(source.options["object"], paths(source), since):
-        batches = take_in(hub, program, source, page)
+    for page in salesforce.modified_since(source.options["object"], mapped_paths(source), since):
+        batches = ingest_records(hub, program, source, page)
         seen += len(page)
         changed += sum(len(batch.results) for batch in batches)
-        newest = max(mark.get("modified", ""), text(instant(page[-1]["SystemModstamp"])))
+        newest = max(mark.get("modified", ""), format_instant(parse_instant(page[-1]["SystemModstamp"])))
         mark = {"modified": newest}
-        spared = salesforce.usage >= SPARING_FROM
-        state.put("watermark", mark | ({"spared_until": text(hub.now() + SPARED)} if spared else {}))
+        spared = salesforce.usage >= USAGE_LIMIT
+        state.put(
+            "watermark", mark | ({"spared_until": format_instant(hub.now() + PAUSE_WHEN_SPARING)} if spared else {})
+        )
         if spared or not time_left():
             return Reconciled(seen, changed, whole=False, spared=spared)
     if since is not None:
         # What is moved by its parent, and what was deleted or merged, keeps or loses its own stamp: asked for apart.
-        parent, name = parent_of(source), source.options["object"]
-        below = salesforce.changed_below(name, paths(source), parent, since) if parent else []
-        for records in (below, salesforce.deleted(name, since)):
-            changed += sum(len(batch.results) for batch in take_in(hub, program, source, records))
+        parent, name = parent_relationship(source), source.options["object"]
+        below = salesforce.children_modified_since(name, mapped_paths(source), parent, since) if parent else []
+        for records in (below, salesforce.deleted_since(name, since)):
+            changed += sum(len(batch.results) for batch in ingest_records(hub, program, source, records))
             seen += len(records)
     return Reconciled(seen, changed, whole=True)
 
 
-def take_in(hub: "Hub", program: Program, source: Source, records: Sequence[Mapping[str, Any]]) -> list[Batch]:
+def ingest_records(hub: "Hub", program: Program, source: Source, records: Sequence[Mapping[str, Any]]) -> list[Batch]:
     """What of these records is new, as deliveries of at most 200 changes, those of one record in their order.
 
     A record is a reading, or what is left of one that is gone: its id and SystemModstamp, with IsDeleted.
@@ -173,45 +179,50 @@ def take_in(hub: "Hub", program: Program, source: Source, records: Sequence[Mapp
     state = hub.state(program.id, source.name)
     batches: list[Batch] = []
     for start in range(0, len(records), DELIVERY_MAX):
-        queues = [changes_of(state, source, each) for each in records[start : start + DELIVERY_MAX]]
+        queues = [claim_changes(state, source, each) for each in records[start : start + DELIVERY_MAX]]
         while queues := [changes for changes in queues if changes]:
-            first = [with_said(state, changes.pop(0)) for changes in queues]
-            telling = [change for change in first if is_telling(change, source)]
+            first = [with_previous_words(state, changes.pop(0)) for changes in queues]
+            telling = [change for change in first if has_rows(change, source)]
             for change in first:
                 if change not in telling:
-                    remembered(state, source, change, refused=False)
+                    save_sync_state(state, source, change, refused=False)
             if telling:
                 batches.append(deliver(hub, program, source, telling))
-            note_undeclared(hub, program, source, first)
+            list_undeclared_statuses(hub, program, source, first)
     return batches
 
 
-def note_undeclared(hub: "Hub", program: Program, source: Source, changes: Sequence[Mapping[str, Any]]) -> None:
+def list_undeclared_statuses(
+    hub: "Hub", program: Program, source: Source, changes: Sequence[Mapping[str, Any]]
+) -> None:
     """List the statuses that the source does not declare, of records too that never said anything about returns."""
     body = json.dumps(changes, ensure_ascii=False).encode()
-    list_undeclared(hub, program.id, source, undeclared(body, source), hub.now())
+    list_undeclared(hub, program.id, source, undeclared_statuses(body, source), hub.now())
 
 
-def with_said(state: State, change: Mapping[str, Any]) -> dict[str, Any]:
+def with_previous_words(state: State, change: Mapping[str, Any]) -> dict[str, Any]:
     """A change with what its record had said until then."""
     said = (state.get(f"record#{change['id']}") or {}).get("said", {})
     gone = bool(change.get("gone"))
-    return entry(change["id"], change["version"], change["modified"], change["fields"], said, gone=gone)
+    return change_entry(change["id"], change["version"], change["modified"], change["fields"], said, gone=gone)
 
 
-def is_telling(change: Mapping[str, Any], source: Source) -> bool:
+def has_rows(change: Mapping[str, Any], source: Source) -> bool:
     return not isinstance(rows(json.dumps([change]).encode(), {}, source), Ignored)
 
 
-def changes_of(state: State, source: Source, record: Mapping[str, Any]) -> list[dict[str, Any]]:
+def claim_changes(state: State, source: Source, record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The changes of one record that are not known to be delivered, oldest first: claimed ones, then what it says now.
 
     A reading older than one already claimed says nothing: two readers may overtake each other.
     """
     id = id18(record["Id"]) or record["Id"]
     gone = record.get("IsDeleted") is True
-    fields, modified = {} if gone else as_read(record, source), text(instant(record["SystemModstamp"]))
-    now = GONE if gone else digest(fields)
+    fields, modified = (
+        {} if gone else mapped_fields(record, source),
+        format_instant(parse_instant(record["SystemModstamp"])),
+    )
+    now = DELETED_DIGEST if gone else fields_digest(fields)
     while True:
         known = state.get(f"record#{id}") or {"version": 0, "digest": "", "modified": ""}
         if (known["digest"], known["modified"]) == (now, modified):
@@ -219,30 +230,30 @@ def changes_of(state: State, source: Source, record: Mapping[str, Any]) -> list[
         pending: list[dict[str, Any]] = []
         while claimed := state.get(change_key(id, known["version"] + 1)):
             pending.append(claimed)
-            known = known_from(claimed)
-        never_told = known["version"] == 0 and (gone or not is_news(fields, source))
+            known = state_after(claimed)
+        never_told = known["version"] == 0 and (gone or not has_news(fields, source))
         if known["digest"] == now and known["modified"] < modified and not pending and known["version"]:
             # It says the same, later: an older reading in between, should it come, says nothing any more.
             state.put(f"record#{id}", {**known, "modified": modified})
             return []
         if known["digest"] == now or modified < known["modified"] or never_told:
             if never_told and not gone:
-                pending.append(entry(id, 0, modified, fields, {}))
+                pending.append(change_entry(id, 0, modified, fields, {}))
             return pending
-        change = entry(id, known["version"] + 1, modified, fields, {}, gone=gone)
+        change = change_entry(id, known["version"] + 1, modified, fields, {}, gone=gone)
         if state.claim(change_key(id, change["version"]), change):
             return [*pending, change]
 
 
-def is_news(fields: Mapping[str, str], source: Source) -> bool:
+def has_news(fields: Mapping[str, str], source: Source) -> bool:
     """Whether a record that never said anything says something now. That nothing is taken back makes no record, but it
     is remembered: an older reading that comes late says nothing any more."""
-    meaning = means(fields, source)
+    meaning = record_meaning(fields, source)
     return meaning.takes != KEEP or meaning.beside is not None
 
 
-def known_from(change: Mapping[str, Any]) -> dict[str, Any]:
-    now = GONE if change.get("gone") else digest(change["fields"])
+def state_after(change: Mapping[str, Any]) -> dict[str, Any]:
+    now = DELETED_DIGEST if change.get("gone") else fields_digest(change["fields"])
     return {"version": change["version"], "digest": now, "modified": change["modified"]}
 
 
@@ -256,47 +267,47 @@ def deliver(hub: "Hub", program: Program, source: Source, entries: Sequence[dict
     # The same changes are the same delivery, whoever reads them again.
     versions = json.dumps([[each["id"], each["version"]] for each in entries])
     identity = hashlib.blake2b(versions.encode(), digest_size=16).hexdigest()
-    batch = receive(hub, delivery_of(hub, program, source, identity, body), body)
-    remember(hub, program, source, body, batch.results)
-    news = write_backs(entries, batch.results, program.language)
+    batch = ingest(hub, build_delivery(hub, program, source, identity, body), body)
+    save_delivered(hub, program, source, body, batch.results)
+    news = outcomes_to_write(entries, batch.results, program.language)
     if news and source.options.get("write_back"):
         hub.send("writebacks", {"program": program.id, "source": source.name, "records": news})
     return batch
 
 
-def remember(hub: "Hub", program: Program, source: Source, body: bytes, results: Sequence[Result]) -> None:
+def save_delivered(hub: "Hub", program: Program, source: Source, body: bytes, results: Sequence[Result]) -> None:
     """Know the records of a delivery as taken in: after `receive`, and again when stored deliveries are replayed."""
     state = hub.state(program.id, source.name)
     refused = {result.place.partition("~")[0] for result in results if result.outcome is Outcome.REFUSED}
     for place, each in enumerate(json.loads(body), 1):
-        remembered(state, source, each, refused=str(place) in refused)
+        save_sync_state(state, source, each, refused=str(place) in refused)
 
 
-def remembered(state: State, source: Source, change: Mapping[str, Any], *, refused: bool) -> None:
+def save_sync_state(state: State, source: Source, change: Mapping[str, Any], *, refused: bool) -> None:
     """Know a change as taken in. What was refused said nothing: the word before it stays the last one."""
     if not change["version"]:
         return
     key = f"record#{change['id']}"
     if ((state.get(key) or {}).get("version", 0)) > change["version"]:
         return
-    said = change.get("said", {}) if refused else says(change, source)
-    state.put(key, known_from(change) | ({"said": said} if said else {}))
+    said = change.get("said", {}) if refused else current_statement(change, source)
+    state.put(key, state_after(change) | ({"said": said} if said else {}))
 
 
-def keep_unread(hub: "Hub", program: Program, source: Source, body: bytes) -> Batch:
+def store_unreadable(hub: "Hub", program: Program, source: Source, body: bytes) -> Batch:
     """A genuine sender's message that cannot be read: stored and listed as refused, for a person to look at."""
     identity = hashlib.sha256(body).hexdigest()
-    return receive(hub, delivery_of(hub, program, source, identity, body), body)
+    return ingest(hub, build_delivery(hub, program, source, identity, body), body)
 
 
-def delivery_of(hub: "Hub", program: Program, source: Source, identity: str, body: bytes) -> Delivery:
+def build_delivery(hub: "Hub", program: Program, source: Source, identity: str, body: bytes) -> Delivery:
     received_at = hub.now()
     return Delivery(
         id=delivery_id(received_at, program.id, source.name, identity),
         program=program.id,
         channel=Channel.SALESFORCE,
         source=source.name,
-        kind=Kind.SALESFORCE,
+        kind=DeliveryKind.SALESFORCE,
         identity=identity,
         received_at=received_at,
         sha256=hashlib.sha256(body).hexdigest(),
@@ -309,19 +320,25 @@ def delivery_of(hub: "Hub", program: Program, source: Source, identity: str, bod
 # Back
 
 
-def write_backs(entries: Sequence[Mapping[str, Any]], results: Sequence[Result], language: str) -> list[dict[str, Any]]:
+def outcomes_to_write(
+    entries: Sequence[Mapping[str, Any]], results: Sequence[Result], language: str
+) -> list[dict[str, Any]]:
     """What the records of a delivery are to be told."""
     by_place = {result.place: result for result in results}
-    told = ((each, told_at(by_place, str(place))) for place, each in enumerate(entries, 1) if not each.get("gone"))
-    return [{"id": each["id"], "version": each["version"], **news(result, language)} for each, result in told if result]
+    told = ((each, result_at(by_place, str(place))) for place, each in enumerate(entries, 1) if not each.get("gone"))
+    return [
+        {"id": each["id"], "version": each["version"], **outcome_fields(result, language)}
+        for each, result in told
+        if result
+    ]
 
 
-def told_at(by_place: Mapping[str, Result], place: str) -> Result | None:
+def result_at(by_place: Mapping[str, Result], place: str) -> Result | None:
     """What became of a record's own words; where it has none, of what the order was told that it spoke of before."""
     return by_place.get(place) or by_place.get(f"{place}~before")
 
 
-def news(result: Result, language: str) -> dict[str, str]:
+def outcome_fields(result: Result, language: str) -> dict[str, str]:
     """A result as it stands on a record: its outcome, and why or what it did."""
     outcome, effect = result.outcome, result.effect
     if outcome is Outcome.DUPLICATE and effect:
@@ -333,7 +350,9 @@ def news(result: Result, language: str) -> dict[str, str]:
     return {"state": outcome.value, "message": message}
 
 
-def write_back(hub: "Hub", program: Program, source: Source, records: Sequence[Mapping[str, Any]]) -> "list[Written]":
+def write_back(
+    hub: "Hub", program: Program, source: Source, records: Sequence[Mapping[str, Any]]
+) -> "list[WriteResult]":
     """Write outcomes to the fields the source names for them; one result for each record written to.
 
     What a record was already told is not written again, nor is an older word over a newer one. Only our own fields are
@@ -352,11 +371,14 @@ def write_back(hub: "Hub", program: Program, source: Source, records: Sequence[M
             newest[record["id"]] = {"state": record["state"], "message": record["message"], "version": version}
     if not (hub.settings.outward and names and newest):
         return []
-    results: list[Written] = []
-    salesforce = client_of(hub, program, source, patient=True)
+    results: list[WriteResult] = []
+    salesforce = build_client(hub, program, source, patient=True)
     ids = list(newest)
     for start in range(0, len(ids), WRITES_MAX):
-        part = {id: values(newest[id], names, text(hub.now())) for id in ids[start : start + WRITES_MAX]}
+        part = {
+            id: write_back_values(newest[id], names, format_instant(hub.now()))
+            for id in ids[start : start + WRITES_MAX]
+        }
         written = salesforce.write(source.options["object"], part)
         for each in written:
             if each.ok:
@@ -365,16 +387,16 @@ def write_back(hub: "Hub", program: Program, source: Source, records: Sequence[M
     return results
 
 
-def values(record: Mapping[str, Any], names: Mapping[str, str], now: str) -> dict[str, str]:
-    said = {"state": record["state"][:STATE_MAX], "message": shortened(record["message"]), "synced": now}
+def write_back_values(record: Mapping[str, Any], names: Mapping[str, str], now: str) -> dict[str, str]:
+    said = {"state": record["state"][:STATE_CHARS_MAX], "message": truncate_message(record["message"]), "synced": now}
     return {field: said[name] for name, field in names.items()}
 
 
-def shortened(message: str) -> str:
-    return message if len(message) <= MESSAGE_MAX else message[: MESSAGE_MAX - 1] + "…"
+def truncate_message(message: str) -> str:
+    return message if len(message) <= MESSAGE_CHARS_MAX else message[: MESSAGE_CHARS_MAX - 1] + "…"
 
 
-def errand(hub: "Hub", message: Mapping[str, Any]) -> dict[str, Any]:
+def handle_message(hub: "Hub", message: Mapping[str, Any]) -> dict[str, Any]:
     """Records to read that a push could not, or outcomes to write back."""
     program = hub.program(message["program"])
     source = program.sources.get(message["source"]) if program else None
@@ -393,22 +415,22 @@ def errand(hub: "Hub", message: Mapping[str, Any]) -> dict[str, Any]:
 # The doors
 
 
-def genuine(hub: "Hub", program_id: str, source_name: str, token: str) -> tuple[Program, Source] | None:
+def authenticate(hub: "Hub", program_id: str, source_name: str, token: str) -> tuple[Program, Source] | None:
     """The program and source whose live token this is. Missing, foreign and wrong look alike, also to the clock."""
     program = hub.program(program_id)
     source = program.sources.get(source_name) if program else None
     tokens = hub.secret(program_id, source_name).get("tokens", []) if source else []
     held = [hmac.compare_digest(known.encode(), token.encode()) for known in tokens[-TOKENS_LIVE:] or ["-" * 22]]
     if source is not None and not any(held):
-        tokens = hub.secret_again(program_id, source_name).get("tokens", [])
+        tokens = hub.reload_secret(program_id, source_name).get("tokens", [])
         held = [hmac.compare_digest(known.encode(), token.encode()) for known in tokens[-TOKENS_LIVE:]]
     if program is None or source is None or source.channel is not Channel.SALESFORCE or not (tokens and any(held)):
         return None
-    used(hub, program.id, source.name, "tokens", token)
+    record_use(hub, program.id, source.name, "tokens", token)
     return program, source
 
 
-def told_of(hub: "Hub", hint: Push | Resync) -> Iterator[tuple[Program, Source]]:
+def listening_sources(hub: "Hub", hint: Push | Resync) -> Iterator[tuple[Program, Source]]:
     """The sources that listen to this object of this organisation, unless it tells them of their own writing."""
     for program_id in hub.programs.ids():
         program = hub.program(program_id)
@@ -416,8 +438,8 @@ def told_of(hub: "Hub", hint: Push | Resync) -> Iterator[tuple[Program, Source]]
             continue
         for source in filter(is_read, program.sources.values()):
             of_it = hint.object == source.options["object"] or is_of_parent(source, hint.object)
-            listens = same_id(hint.org, source.options["org_id"]) and of_it
-            own = {*source.options.get("write_back", {}).values(), *STAMPS}
+            listens = is_same_id(hint.org, source.options["org_id"]) and of_it
+            own = {*source.options.get("write_back", {}).values(), *STAMP_FIELDS}
             written = isinstance(hint, Push) and hint.fields and own.issuperset(hint.fields)
             if listens and not written:
                 yield program, source

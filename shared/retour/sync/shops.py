@@ -16,20 +16,20 @@ from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from zoneinfo import ZoneInfo
 
-from retour.channels.bigcommerce import READ, order_hinted
+from retour.channels.bigcommerce import READ_BACK, hinted_order
 from retour.channels.woocommerce import TOPIC
 from retour.domain.actions.modification import Modification
-from retour.domain.delivery import Channel, Delivery, Kind, delivery_id
+from retour.domain.delivery import Channel, Delivery, DeliveryKind, delivery_id
 from retour.domain.program import Program, Source
-from retour.domain.row import Ignored, Names
-from retour.domain.times import instant, text
+from retour.domain.row import Ignored, OrderNames
+from retour.domain.times import format_instant, parse_instant
 from retour.intake.batch import Batch
-from retour.intake.receive import receive, rows_of
-from retour.posting.restated import is_news
+from retour.intake.ingest import ingest, rows_of
+from retour.posting.restatements import has_news
 from retour.posting.rows import read_rows
 from retour.remote import RemoteError
-from retour.remote.bigcommerce import BigCommerce
-from retour.remote.woocommerce import WooCommerce
+from retour.remote.bigcommerce import BigCommerceClient
+from retour.remote.woocommerce import WooCommerceClient
 from retour.setup.credentials import SHOPS
 from retour.sync import Reconciled
 
@@ -60,29 +60,29 @@ def is_read(source: Source) -> bool:
     return source.enabled and source.kind in SHOPS and bool(source.options.get(SHOPS[source.kind].option))
 
 
-def shop_of(hub: "Hub", program: Program, source: Source) -> BigCommerce | WooCommerce:
+def shop_of(hub: "Hub", program: Program, source: Source) -> BigCommerceClient | WooCommerceClient:
     """The shop of a source; a lasting RemoteError while its key was not handed over."""
     secret = hub.secret(program.id, source.name)
     missing = [name for name in SHOPS[source.kind].secrets if not secret.get(name)]
     if missing:
         raise RemoteError("SHOP_NOT_SET_UP", lasting=True, source=source.name, missing=missing[0])
-    kind = BigCommerce if source.kind == "bigcommerce" else WooCommerce
+    kind = BigCommerceClient if source.kind == "bigcommerce" else WooCommerceClient
     return kind.of(hub, source.options, secret)
 
 
 # When a webhook hints
 
 
-def hint(hub: "Hub", program: Program, source: Source, body: bytes) -> bool:
+def request_read_back(hub: "Hub", program: Program, source: Source, body: bytes) -> bool:
     """Have the order read that a webhook of BigCommerce speaks of; whether it speaks of one."""
-    number = order_hinted(body) if source.kind == "bigcommerce" and is_read(source) else None
+    number = hinted_order(body) if source.kind == "bigcommerce" and is_read(source) else None
     if number is None:
         return False
     hub.send("writebacks", {"program": program.id, "source": source.name, "order": number})
     return True
 
 
-def errand(hub: "Hub", message: Mapping[str, Any]) -> dict[str, Any]:
+def handle_message(hub: "Hub", message: Mapping[str, Any]) -> dict[str, Any]:
     """An order to read that a webhook hinted at."""
     program = hub.program(message["program"])
     source = program.sources.get(message["source"]) if program else None
@@ -95,15 +95,15 @@ def errand(hub: "Hub", message: Mapping[str, Any]) -> dict[str, Any]:
 def read_back(hub: "Hub", program: Program, source: Source, number: str) -> Batch | None:
     """Read an order of BigCommerce as it is now and take it in; None where it says nothing new, or is not there."""
     shop = shop_of(hub, program, source)
-    found = shop.order(number) if isinstance(shop, BigCommerce) else None
+    found = shop.order(number) if isinstance(shop, BigCommerceClient) else None
     if found is None:
         return None
     digest, state = digest_of(found), hub.state(program.id, source.name)
     if (state.get(f"order#{number}") or {}).get("digest") == digest:
         return None
-    body = json.dumps({READ: text(hub.now()), **found}, ensure_ascii=False).encode()
-    batch = receive(hub, delivery_of(hub, program, source, f"{number}.{digest}", body), body)
-    state.put(f"order#{number}", {"digest": digest, "modified": text(shop.modified(found["order"]))})
+    body = json.dumps({READ_BACK: format_instant(hub.now()), **found}, ensure_ascii=False).encode()
+    batch = ingest(hub, build_delivery(hub, program, source, f"{number}.{digest}", body), body)
+    state.put(f"order#{number}", {"digest": digest, "modified": format_instant(shop.modified(found["order"]))})
     return batch
 
 
@@ -130,15 +130,15 @@ def reconcile(hub: "Hub", program: Program, source: Source, time_left: Callable[
     seen = changed = 0
     try:
         for list_ in shop.lists:
-            since = instant(mark[list_]) - OVERLAP if list_ in mark else began - timedelta(days=FIRST_DAYS)
+            since = parse_instant(mark[list_]) - OVERLAP if list_ in mark else began - timedelta(days=FIRST_DAYS)
             for orders in pages(shop, list_, since):
                 changed += sum(take_order(hub, program, source, shop, order) for order in orders)
                 seen += len(orders)
-                mark = {**mark, list_: text(shop.modified(orders[-1]))}
+                mark = {**mark, list_: format_instant(shop.modified(orders[-1]))}
                 state.put("watermark", mark)
                 if len(orders) == shop.page and not time_left():
                     return Reconciled(seen, changed, whole=False)
-        if isinstance(shop, WooCommerce):
+        if isinstance(shop, WooCommerceClient):
             changed += take_deleted_refunds(hub, program, source, shop)
     except RemoteError as error:
         if error.code != "SHOP_BUSY":
@@ -161,18 +161,18 @@ def pages(shop: Shop, list_: str, since: datetime) -> Iterator[list[dict[str, An
 
 
 def take_order(
-    hub: "Hub", program: Program, source: Source, shop: BigCommerce | WooCommerce, order: Mapping[str, Any]
+    hub: "Hub", program: Program, source: Source, shop: BigCommerceClient | WooCommerceClient, order: Mapping[str, Any]
 ) -> int:
     """Take in an order of a list, unless it says what is known; how many records that brought."""
     number, state = str(order["id"]), hub.state(program.id, source.name)
-    if isinstance(shop, WooCommerce):
+    if isinstance(shop, WooCommerceClient):
         note = f"{REFUNDED}{number}"
         if state.get(note):
             return 0  # looked at again in the end, as it is then
         if order.get("refunds"):
-            state.put(note, {"since": text(hub.now())})
+            state.put(note, {"since": format_instant(hub.now())})
         return take_news(hub, program, source, number, order)
-    modified = text(shop.modified(order))
+    modified = format_instant(shop.modified(order))
     if (state.get(f"order#{number}") or {}).get("modified") == modified:
         return 0
     found = shop.order(number)
@@ -182,12 +182,12 @@ def take_order(
     return taken
 
 
-def take_deleted_refunds(hub: "Hub", program: Program, source: Source, shop: WooCommerce) -> int:
+def take_deleted_refunds(hub: "Hub", program: Program, source: Source, shop: WooCommerceClient) -> int:
     """Look again at the orders that had refunds: deleting one leaves the time of its order as it was."""
     state = hub.state(program.id, source.name)
     noted = list(state.list(REFUNDED))
     for key, doc in noted:
-        if hub.now() - instant(doc["since"]) > KEPT:
+        if hub.now() - parse_instant(doc["since"]) > KEPT:
             state.delete(key)
     numbers = [key.removeprefix(REFUNDED) for key, _ in noted]
     changed = 0
@@ -204,12 +204,12 @@ def take_news(
 
     `again`: of an order whose own time was told before, with refunds that may be gone: it is as it is read now.
     """
-    marks = {READ: text(hub.now())} if again or source.kind == "bigcommerce" else {}
+    marks = {READ_BACK: format_instant(hub.now())} if again or source.kind == "bigcommerce" else {}
     body = json.dumps({**marks, **found}, ensure_ascii=False).encode()
-    delivery = delivery_of(hub, program, source, f"{number}.{digest_of(found)}", body)
+    delivery = build_delivery(hub, program, source, f"{number}.{digest_of(found)}", body)
     if not tells_news(hub, program, source, delivery, body, at_reading=again):
         return 0
-    return len(receive(hub, delivery, body).results)
+    return len(ingest(hub, delivery, body).results)
 
 
 def tells_news(
@@ -218,12 +218,12 @@ def tells_news(
     """Whether a reading says what no message said. What cannot be read is for a person to see."""
     told = rows_of(delivery, body, source)
     if not isinstance(told, Sequence):
-        return not isinstance(told, Ignored | Names)
+        return not isinstance(told, Ignored | OrderNames)
     reads = [read for _, read in read_rows(program, delivery, told)]
     records = [read for read in reads if isinstance(read, Modification) and read.order_key is not None]
     ledger, homes = hub.ledger(program), {record.home for record in records}
     return len(records) < len(reads) or any(
-        is_news(ledger.order(home), [record for record in records if record.home == home], at_reading=at_reading)
+        has_news(ledger.order(home), [record for record in records if record.home == home], at_reading=at_reading)
         for home in homes
     )
 
@@ -235,14 +235,14 @@ def digest_of(found: Mapping[str, Any]) -> str:
 # In
 
 
-def delivery_of(hub: "Hub", program: Program, source: Source, identity: str, body: bytes) -> Delivery:
+def build_delivery(hub: "Hub", program: Program, source: Source, identity: str, body: bytes) -> Delivery:
     received_at = hub.now()
     return Delivery(
         id=delivery_id(received_at, program.id, source.name, identity),
         program=program.id,
         channel=Channel.API,
         source=source.name,
-        kind=Kind.HOOK,
+        kind=DeliveryKind.HOOK,
         identity=identity,
         received_at=received_at,
         sha256=hashlib.sha256(body).hexdigest(),

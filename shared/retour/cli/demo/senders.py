@@ -19,43 +19,43 @@ from pathlib import Path
 from typing import Any
 
 from retour.cli import transports
-from retour.cli.client import Hub, NoHub, Refused
-from retour.cli.demo.stage import Merchant
-from retour.cli.demo.story import Return
+from retour.cli.client import ApiError, HubClient, HubUnreachableError
+from retour.cli.demo.scenario import Return
+from retour.cli.demo.servers import MerchantServer
 from retour.cli.doctor import sent_mails
-from retour.cli.hub import access
+from retour.cli.hub import source_access
 
 SECONDS = 60
-Answered = Callable[[], str]
+AnswerProbe = Callable[[], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class Demo:
     """What the senders have at hand."""
 
-    hub: Hub
+    hub: HubClient
     program: str
     data: Path
-    merchant: Merchant
+    merchant: MerchantServer
 
     def access(self, source: str) -> Mapping[str, Any]:
-        return access(self.hub, self.program, source)
+        return source_access(self.hub, self.program, source)
 
 
-def by_webhook(scene: Scene, what: Return) -> Answered:
+def send_by_webhook(demo: Demo, item: Return) -> AnswerProbe:
     """A shop's call, signed by Standard Webhooks, over TLS, with curl."""
-    known = scene.access(what.source)
-    body = json.dumps(what.sent).encode()
-    headers = {"Content-Type": "application/json", **signature(str(known["secret"]), body, int(time.time()))}
+    known = demo.access(item.source)
+    body = json.dumps(item.sent).encode()
+    headers = {"Content-Type": "application/json", **sign(str(known["secret"]), body, int(time.time()))}
     url = str(known["url"]).replace("http://", "https://", 1)
-    status, answer = https_post(url, headers, body, scene.data / "tls/ca.pem")
+    status, answer = post_over_https(url, headers, body, demo.data / "tls/ca.pem")
     if status >= 400:
-        raise Refused(status, json.loads(answer or b"{}"))
+        raise ApiError(status, json.loads(answer or b"{}"))
     outcome = json.loads(answer)["outcomes"][0]["outcome"]
     return lambda: f"in the response: HTTP {status}, {outcome}"
 
 
-def signature(secret: str, body: bytes, timestamp: int) -> dict[str, str]:
+def sign(secret: str, body: bytes, timestamp: int) -> dict[str, str]:
     identity = f"msg_{secrets.token_hex(12)}"
     key = base64.b64decode(secret.removeprefix("whsec_"))
     digest = hmac.digest(key, f"{identity}.{timestamp}.".encode() + body, hashlib.sha256)
@@ -63,9 +63,9 @@ def signature(secret: str, body: bytes, timestamp: int) -> dict[str, str]:
     return {"webhook-id": identity, "webhook-timestamp": str(timestamp), "webhook-signature": signed}
 
 
-def https_post(url: str, headers: Mapping[str, str], body: bytes, authority: Path) -> tuple[int, bytes]:
+def post_over_https(url: str, headers: Mapping[str, str], body: bytes, authority: Path) -> tuple[int, bytes]:
     if not shutil.which("curl"):
-        answer = Hub(url=url, key="", folder=authority.parents[1]).call("POST", "", body, headers=headers)
+        answer = HubClient(url=url, key="", folder=authority.parents[1]).call("POST", "", body, headers=headers)
         return answer.status, answer.body
     command = [
         "curl",
@@ -83,79 +83,79 @@ def https_post(url: str, headers: Mapping[str, str], body: bytes, authority: Pat
     command += ["--data-binary", "@-", "--write-out", "\n%{http_code}", url]
     ended = subprocess.run(command, input=body, capture_output=True, check=False)
     if ended.returncode:
-        raise NoHub(f"{ended.stderr.decode('utf-8', 'replace').strip()}")
+        raise HubUnreachableError(f"{ended.stderr.decode('utf-8', 'replace').strip()}")
     answered, _, status = ended.stdout.rpartition(b"\n")
     return int(status), answered
 
 
-def by_sftp(scene: Scene, what: Return) -> Answered:
+def send_by_sftp(demo: Demo, item: Return) -> AnswerProbe:
     """A warehouse's upload, by OpenSSH with its own key; the answer lies beside the file."""
-    known, where = scene.access(what.source), scene.hub.ready["sftp"]
+    known, where = demo.access(item.source), demo.hub.ready["sftp"]
     login = transports.Login(
         host=where["host"], port=where["port"], user=known["user"], identity=known["private_key_file"],
-        known_hosts=scene.data / "known_hosts",
+        known_hosts=demo.data / "known_hosts",
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / what.file
-        file.write_bytes(what.content)
-        transports.sftp(login, file, what.file)
-    wanted = f"result_{what.file}"
+        file = Path(folder) / item.file
+        file.write_bytes(item.content)
+        transports.upload_by_sftp(login, file, item.file)
+    wanted = f"result_{item.file}"
 
     def answered() -> str:
-        listed = transports.sftp_run(login, "ls -1\n").stdout.split()
+        listed = transports.run_sftp(login, "ls -1\n").stdout.split()
         found = next((name for name in listed if name.startswith(wanted)), "")
         return f"beside the upload: {found}" if found else ""
 
     return answered
 
 
-def by_pull(scene: Scene, what: Return) -> Answered:
+def send_by_pull(demo: Demo, item: Return) -> AnswerProbe:
     """A file on the merchant's own FTPS server, which the hub visits; the answer lies in the result folder there."""
-    scene.merchant.lay_out(what.file, what.content)
-    scene.hub.post(f"/v1/programs/{scene.program}/sources/{what.source}/pull", {})
+    demo.merchant.add_file(item.file, item.content)
+    demo.hub.post(f"/v1/programs/{demo.program}/sources/{item.source}/pull", {})
 
     def answered() -> str:
-        found = sorted(scene.merchant.answers.glob(f"result_{what.file}*"))
+        found = sorted(demo.merchant.answers.glob(f"result_{item.file}*"))
         return f"on the merchant's server: /in/{found[0].name}" if found else ""
 
     return answered
 
 
-def by_mail(scene: Scene, what: Return) -> Answered:
+def send_by_mail(demo: Demo, item: Return) -> AnswerProbe:
     """A mail with the file attached; the answer is a reply."""
-    known, where = scene.access(what.source), scene.hub.ready["smtp"]
+    known, where = demo.access(item.source), demo.hub.ready["smtp"]
     envelope = transports.Envelope(
         host=where["host"], port=where["port"], sender=known["sender"], recipient=known["address"]
     )
-    before = len(sent_mails(scene.hub))
-    transports.mail(envelope, what.file, what.content, subject=f"Refunds {what.order_id}")
+    before = len(sent_mails(demo.hub))
+    transports.send_mail(envelope, item.file, item.content, subject=f"Refunds {item.order_id}")
 
     def answered() -> str:
-        new = [mail for mail in sent_mails(scene.hub)[before:] if known["sender"] in str(mail.get("to"))]
+        new = [mail for mail in sent_mails(demo.hub)[before:] if known["sender"] in str(mail.get("to"))]
         return f"a reply by mail: {new[0].get('subject', '')}" if new else ""
 
     return answered
 
 
-def by_salesforce(scene: Scene, what: Return) -> Answered:
+def send_by_salesforce(demo: Demo, item: Return) -> AnswerProbe:
     """An admin sets a case to Returned; the answer stands in the case's own fields."""
-    controls = str(scene.hub.ready["salesforce_simulator"]).rstrip("/") + "/control"
-    settings = ask(f"{controls}/outbound")["settings"]
+    controls = str(demo.hub.ready["salesforce_simulator"]).rstrip("/") + "/control"
+    settings = call_simulator(f"{controls}/outbound")["settings"]
     if not settings.get("url"):
-        ask(f"{controls}/outbound", {"url": scene.access(what.source)["url"]})
-    opened = {**what.sent, "Status": "New", "Subject": f"Return of order {what.order_id}"}
-    [case] = ask(f"{controls}/records", {"object": "Case", "records": [opened]})["ids"]
-    ask(f"{controls}/status", {"object": "Case", "id": case, "status": what.sent["Status"]})
+        call_simulator(f"{controls}/outbound", {"url": demo.access(item.source)["url"]})
+    opened = {**item.sent, "Status": "New", "Subject": f"Return of order {item.order_id}"}
+    [case] = call_simulator(f"{controls}/records", {"object": "Case", "records": [opened]})["ids"]
+    call_simulator(f"{controls}/status", {"object": "Case", "id": case, "status": item.sent["Status"]})
 
     def answered() -> str:
-        records = ask(f"{controls}/records?object=Case")["records"]
+        records = call_simulator(f"{controls}/records?object=Case")["records"]
         state = next((each.get("Retour_State__c") for each in records if each["Id"] == case), None)
         return f"on the case: Retour_State__c = {state}" if state else ""
 
     return answered
 
 
-def ask(url: str, document: Any = None) -> Any:
+def call_simulator(url: str, document: Any = None) -> Any:
     """The simulator's controls."""
     body = None if document is None else json.dumps(document).encode()
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
@@ -164,13 +164,13 @@ def ask(url: str, document: Any = None) -> Any:
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=SECONDS) as response:
             return json.load(response)
     except OSError as error:
-        raise NoHub(f"The Salesforce simulator does not answer: {error}") from error
+        raise HubUnreachableError(f"The Salesforce simulator does not answer: {error}") from error
 
 
-SENDERS: Mapping[str, Callable[[Scene, Return], Answered]] = {
-    "api": by_webhook,
-    "sftp": by_sftp,
-    "pull": by_pull,
-    "email": by_mail,
-    "salesforce": by_salesforce,
+SENDERS: Mapping[str, Callable[[Demo, Return], AnswerProbe]] = {
+    "api": send_by_webhook,
+    "sftp": send_by_sftp,
+    "pull": send_by_pull,
+    "email": send_by_mail,
+    "salesforce": send_by_salesforce,
 }

@@ -7,9 +7,9 @@ from urllib.parse import quote
 from retour.api import documents
 from retour.api.documents import Document
 from retour.console import labels
-from retour.console.visit import Visit
+from retour.console.page_context import PageContext
 
-LASTING = ("undo", "release", "discard")
+NOT_UNDOABLE = ("undo", "release", "discard")
 
 
 @dataclass(frozen=True)
@@ -24,37 +24,37 @@ class Toast:
     shut: str
 
 
-def told(visit: Visit) -> Toast | None:
+def build_toast(context: PageContext) -> Toast | None:
     """Of the record that this address names as done."""
-    found = visit.reader.modification(visit.request.query.get("told", ""))
+    found = context.reader.modification(context.request.query.get("told", ""))
     if found is None:
         return None
-    one = documents.modification_document(*found, visit.spoken)
+    one = documents.modification_document(*found, context.localized_program)
     return Toast(
         outcome=one["outcome"],
-        text=sentence(visit, one),
+        text=toast_sentence(context, one),
         action=one["action_id"] or "",
         record=one["id"],
-        undoes=one["id"] if can_be_undone(visit, one) else "",
-        shut=visit.here(told=None),
+        undoes=one["id"] if can_be_undone(context, one) else "",
+        shut=context.here(told=None),
     )
 
 
-def can_be_undone(visit: Visit, one: Document) -> bool:
-    return one["outcome"] == "applied" and one["change"] not in LASTING and visit.may("act")
+def can_be_undone(context: PageContext, one: Document) -> bool:
+    return one["outcome"] == "applied" and one["change"] not in NOT_UNDOABLE and context.may("act")
 
 
-def sentence(visit: Visit, one: Document) -> str:
-    words, order = visit.words, one["order_id"] or one["action_id"]
+def toast_sentence(context: PageContext, one: Document) -> str:
+    words, order = context.words, one["order_id"] or one["action_id"]
     if one["outcome"] != "applied":
-        return f"{order}: {one['explanation']}" if one["explanation"] else labels.already(words, order)
-    done = labels.done(words, one["change"], order)
+        return f"{order}: {one['explanation']}" if one["explanation"] else labels.unchanged_sentence(words, order)
+    done = labels.act_sentence(words, one["change"], order)
     effect = one["effect"]
     moved = Decimal(effect["payout"]["after"]) - Decimal(effect["payout"]["before"]) if effect else Decimal(0)
     return f"{done}, {words.money(moved, effect['payout_currency'], True)}" if moved else done
 
 
-def leading(address: str, record: str) -> str:
+def with_toast(address: str, record: str) -> str:
     """An address that tells of a record when it is opened."""
     mark = "&" if "?" in address else "?"
     return f"{address}{mark}told={quote(record, safe='')}"

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from retour.api.calls import Refused
+from retour.api.calls import ProblemError
 from retour.console.labels import term
 from retour.console.money import picture
+from retour.console.page_context import PageContext
 from retour.console.request import Response
-from retour.console.visit import Visit
 from retour.domain.calendar import add_months
 from retour.domain.contracts.lock import AfterEvent, AfterStatus
 from retour.domain.funding.proof import Verdict
@@ -18,12 +18,12 @@ from retour.domain.funding.schedule import (
     AfterMonthEnd,
     AfterStatement,
     AtLock,
-    Course,
     OnDay,
     PayRule,
     Policy,
-    Returns,
-    course,
+    ReturnWindow,
+    Timeline,
+    timeline,
 )
 from retour.money import asked, funding
 from retour.money.asked import FigureFault
@@ -61,13 +61,13 @@ class Month:
     """The order of a month that has the least time to spare."""
 
     first: date
-    tightest: Course
+    tightest: Timeline
 
 
-def index(visit: Visit) -> Response:
-    query = visit.request.query
-    document = visit.hub.programs.newest_version(visit.program.id).document
-    every = funding.checks(document, visit.today)
+def index(context: PageContext) -> Response:
+    query = context.request.query
+    document = context.hub.programs.newest_version(context.program.id).document
+    every = funding.checks(document, context.today)
     known = {name for name, _ in named(every)}
     unknown = [name for name in document["contracts"] if name not in known]
     fault: FigureFault | None = None
@@ -77,23 +77,23 @@ def index(visit: Visit) -> Response:
         if isinstance(found, FigureFault):
             fault = found
         else:
-            chosen = funding.checked(found, visit.today)
+            chosen = funding.checked(found, context.today)
     elif query.get("preset") in PRESETS:
         found = asked.policy_of(funding_presets()[query["preset"]])
         assert isinstance(found, Policy)
-        chosen = funding.checked(found, visit.today)
+        chosen = funding.checked(found, context.today)
     elif every:
         of_contract = [one for one in every if one.place.contract == query.get("contract")]
         chosen = numbered(of_contract, query.get("check", "")) or every[0]
     usual = fields_of(chosen.proof.policy if chosen else START)
     fields = {name: query.get(name, "") for name in usual} if query.get("lock_after") else usual
-    courses = year(chosen.proof.policy, visit.today) if chosen else []
-    return visit.render(
+    courses = year(chosen.proof.policy, context.today) if chosen else []
+    return context.render(
         "funding.html",
         422 if fault else 200,
         chosen=chosen,
         look=LOOKS[chosen.verdict] if chosen else "",
-        sentences=funding.sentences(chosen, visit.words.language) if chosen else [],
+        sentences=funding.sentences(chosen, context.words.language) if chosen else [],
         every=every,
         numbers=numbers(every),
         looks=LOOKS,
@@ -105,14 +105,14 @@ def index(visit: Visit) -> Response:
         names=FIELDS,
         returns=asked.RETURNS,
         pays=PAYS,
-        wrong=told(visit, fault) if fault else "",
+        wrong=told(context, fault) if fault else "",
         courses=courses,
         months=months(courses),
-        picture=picture.orders(visit.words, courses) if courses else "",
+        picture=picture.orders(context.words, courses) if courses else "",
     )
 
 
-START = Policy(AfterEvent(2, 1, from_month_end=True, sticky=True), Returns(28, 2), 4, AfterStatement())
+START = Policy(AfterEvent(2, 1, from_month_end=True, sticky=True), ReturnWindow(28, 2), 4, AfterStatement())
 
 
 def named(every: Sequence[funding.Checked]) -> list[tuple[str, funding.Checked]]:
@@ -138,15 +138,15 @@ def numbered(of_contract: Sequence[funding.Checked], number: str) -> funding.Che
     return of_contract[at] if at < len(of_contract) else of_contract[0] if of_contract else None
 
 
-def year(policy: Policy, today: date) -> list[Course]:
+def year(policy: Policy, today: date) -> list[Timeline]:
     """The orders of the twelve months from this one on."""
     first = today.replace(day=1)
     days = (add_months(first, MONTHS) - first).days
-    return [course(policy, first + timedelta(days=n)) for n in range(days)]
+    return [timeline(policy, first + timedelta(days=n)) for n in range(days)]
 
 
-def months(courses: Sequence[Course]) -> list[Month]:
-    by_month: dict[date, list[Course]] = {}
+def months(courses: Sequence[Timeline]) -> list[Month]:
+    by_month: dict[date, list[Timeline]] = {}
     for one in courses:
         by_month.setdefault(one.event.replace(day=1), []).append(one)
     return [Month(first, min(some, key=lambda one: one.slack)) for first, some in by_month.items()]
@@ -213,13 +213,13 @@ def paid_fields(pays: PayRule) -> tuple[str, str]:
     return "next", ""
 
 
-def told(visit: Visit, fault: FigureFault) -> str:
+def told(context: PageContext, fault: FigureFault) -> str:
     """What is wrong with a figure, by the name it has on the page."""
-    say = visit.words.say
+    say = context.words.say
     if fault.figure == "lock":
         return say("This is no lock: whole months up to 24 and whole days up to 366 are right, or up to 730 days after "
                    "the order.")  # fmt: skip
     if fault.about == "paid":
         return say("This is no day of payment: a day of the month is 1 to 28, days after something are at most 120.")
-    refused = Refused("FIGURE_INVALID", fault.about, figure=say(FIELDS[fault.figure]), value=fault.value)
-    return visit.told(refused).replace("`", "")
+    refused = ProblemError("FIGURE_INVALID", fault.about, figure=say(FIELDS[fault.figure]), value=fault.value)
+    return context.explain(refused).replace("`", "")

@@ -8,14 +8,14 @@ from markupsafe import Markup
 
 from retour.console.charts import LEFT, WIDTH, svg
 from retour.console.words import Words
-from retour.domain.funding.schedule import Course
+from retour.domain.funding.schedule import Timeline
 
 HEIGHT, FOOT, TOP, RIGHT = 280, 42, 14, WIDTH - LEFT
 SIDE = 44
 """Room at the left for the days."""
 MONTHS_APART = 3
 
-Day = Callable[[Course], date | None]
+Day = Callable[[Timeline], date | None]
 SERIES: Sequence[tuple[str, Day]] = (
     ("paid", lambda one: one.paid),
     ("statement", lambda one: one.statement if one.statement != one.paid else None),
@@ -24,7 +24,7 @@ SERIES: Sequence[tuple[str, Day]] = (
 )
 
 
-def orders(words: Words, courses: Sequence[Course]) -> Markup:
+def orders(words: Words, courses: Sequence[Timeline]) -> Markup:
     """Across: the day of the order. Upwards: days after it. Below the lines, the orders that fail or have no slack."""
     top = max((day - one.event).days for one in courses for day in (one.paid, one.last_report, one.last_change))
     tick = next(step for step in (10, 15, 30, 60, 120, 365) if top / step <= 6 or step == 365)
@@ -65,7 +65,7 @@ def orders(words: Words, courses: Sequence[Course]) -> Markup:
     return svg(said(words, courses), inner, WIDTH, HEIGHT)
 
 
-def height(one: Course, day: Day, y: Callable[[int], float]) -> float | None:
+def height(one: Timeline, day: Day, y: Callable[[int], float]) -> float | None:
     found = day(one)
     return None if found is None else y((found - one.event).days)
 
@@ -87,7 +87,7 @@ def line(points: Sequence[tuple[float, float]], step: float) -> str:
     return f"{path}L{end_x:.1f} {end_y:.1f}H{end_x + step:.1f}"
 
 
-def spans(courses: Sequence[Course]) -> list[tuple[int, int, int]]:
+def spans(courses: Sequence[Timeline]) -> list[tuple[int, int, int]]:
     """From which order up to before which: they fail (-1) or have no day to spare (0)."""
     found: list[tuple[int, int, int]] = []
     for number, one in enumerate(courses):
@@ -101,7 +101,7 @@ def spans(courses: Sequence[Course]) -> list[tuple[int, int, int]]:
     return found
 
 
-def said(words: Words, courses: Sequence[Course]) -> str:
+def said(words: Words, courses: Sequence[Timeline]) -> str:
     """What the picture shows, for who does not see it."""
     failing = sum(one.slack < 0 for one in courses)
     text = words.say(

@@ -4,6 +4,7 @@ from retour.console.setup import (
     access,
     calendar,
     channels,
+    connection_test,
     contract,
     events,
     keys,
@@ -11,7 +12,6 @@ from retour.console.setup import (
     program,
     source_form,
     terms,
-    trial,
     versions,
 )
 
@@ -19,6 +19,7 @@ __all__ = [
     "access",
     "calendar",
     "channels",
+    "connection_test",
     "contract",
     "events",
     "keys",
@@ -26,6 +27,5 @@ __all__ = [
     "program",
     "source_form",
     "terms",
-    "trial",
     "versions",
 ]

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from retour.console import charts
+from retour.console.page_context import AbortError, PageContext
 from retour.console.request import Response
-from retour.console.setup import contract, said
-from retour.console.visit import Stop, Visit
+from retour.console.setup import contract, explain
 from retour.domain.calendar import add_months, end_of_month
 from retour.domain.contracts.contract import Contract
 from retour.domain.contracts.lock import AfterStatus, OpenEnded
-from retour.domain.contracts.lock_days import LockDay, lock_day, lock_days, odd_days
+from retour.domain.contracts.lock_days import LockDay, calendar_anomalies, lock_day, lock_days
 
 MONTHS = 13
 
@@ -23,40 +23,40 @@ class Month:
     days: tuple[LockDay, LockDay, LockDay]
 
 
-def lock(visit: Visit) -> Response:
-    every = contract.current(visit)
-    chosen = next((one for one in every if one.name == visit.request.query.get("contract")), every[0])
-    picked = picked_day(visit, chosen)
-    first = visit.today.replace(day=1)
+def lock_page(context: PageContext) -> Response:
+    every = contract.current_contracts(context)
+    chosen = next((one for one in every if one.name == context.request.query.get("contract")), every[0])
+    picked = picked_day(context, chosen)
+    first = context.today.replace(day=1)
     days = lock_days(chosen.lock, first, end_of_month(add_months(first, MONTHS - 1)), chosen.time_zone)
     if not days[0].day <= picked.day <= days[-1].day:
         first = picked.day.replace(day=1)
         days = lock_days(chosen.lock, first, end_of_month(add_months(first, MONTHS - 1)), chosen.time_zone)
     by_day = {one.day: one for one in days}
     starts = [add_months(first, n) for n in range(MONTHS)]
-    return visit.render(
+    return context.render(
         "lock.html",
-        said=said,
+        said=explain,
         contracts=every,
         chosen=chosen,
         picked=picked,
         before=picked.day - timedelta(days=1),
         after=picked.day + timedelta(days=1),
         days=days,
-        picture=charts.locks(visit.words, said.span(visit.words, days), days, picked),
+        picture=charts.lock_chart(context.words, explain.lock_span_sentence(context.words, days), days, picked),
         months=[Month(one, (by_day[one], by_day[one.replace(day=15)], by_day[end_of_month(one)])) for one in starts],
-        odd=odd_days(chosen.lock, days),
+        odd=calendar_anomalies(chosen.lock, days),
         by_status=isinstance(chosen.lock, AfterStatus),
         open_ended=isinstance(chosen.lock, OpenEnded),
     )
 
 
-def picked_day(visit: Visit, chosen: Contract) -> LockDay:
+def picked_day(context: PageContext, chosen: Contract) -> LockDay:
     """Of the address, else today."""
-    asked = visit.request.query.get("day")
+    asked = context.request.query.get("day")
     try:
-        day = date.fromisoformat(asked) if asked else visit.today
+        day = date.fromisoformat(asked) if asked else context.today
         lock_day(chosen.lock, add_months(day, MONTHS), chosen.time_zone)
         return lock_day(chosen.lock, day, chosen.time_zone)
     except (ValueError, OverflowError):
-        raise Stop(visit.problem(422, visit.words.say("This is no day; 2026-11-21 is one."))) from None
+        raise AbortError(context.problem(422, context.words.say("This is no day; 2026-11-21 is one."))) from None

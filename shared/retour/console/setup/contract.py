@@ -4,34 +4,41 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from retour.api import listing
+from retour.api import action_search
+from retour.console.page_context import PageContext
 from retour.console.request import Response
-from retour.console.setup import said
-from retour.console.visit import Visit
+from retour.console.setup import explain
 from retour.domain.actions.action import Action
 from retour.domain.contracts.conditions import OneOf
 from retour.domain.contracts.contract import Contract
 from retour.domain.program import Program
 from retour.domain.row import Unreadable
 from retour.sentences import sentence
-from retour.setup.terms import Priced, Rests, invented, left, priced, sold
+from retour.setup.terms import (
+    LineAmounts,
+    PricedOrder,
+    hypothetical_action,
+    price_order,
+    remaining_amounts,
+    sold_amounts,
+)
 
-LINES = 3
+ITEMS_MAX = 3
 """Items that an order can be invented with."""
-ABOUT = ("event_type", "partner", "day", "promo_code", "customer_status", "country", "payment_method")
-ITEM = ("category", "sku", "quantity", "amount")
+ORDER_FIELDS = ("event_type", "partner", "day", "promo_code", "customer_status", "country", "payment_method")
+ITEM_FIELDS = ("category", "sku", "quantity", "amount")
 
 
-def current(visit: Visit) -> list[Contract]:
+def current_contracts(context: PageContext) -> list[Contract]:
     """The newest version of every contract that is still declared."""
-    newest = {one.name: one for one in visit.program.contracts}
-    declared = visit.hub.programs.newest_version(visit.program.id).document["contracts"]
+    newest = {one.name: one for one in context.program.contracts}
+    declared = context.hub.programs.newest_version(context.program.id).document["contracts"]
     return [newest[name] for name in declared]
 
 
-def in_force(visit: Visit, name: str) -> Contract | None:
+def in_force(context: PageContext, name: str) -> Contract | None:
     """The version of a contract that decides today: the one recorded last of those that have begun."""
-    begun = (one for one in reversed(visit.program.contracts) if one.name == name and one.valid_from <= visit.today)
+    begun = (one for one in reversed(context.program.contracts) if one.name == name and one.valid_from <= context.today)
     return next(begun, None)
 
 
@@ -39,50 +46,56 @@ def in_force(visit: Visit, name: str) -> Contract | None:
 
 
 @dataclass(frozen=True)
-class Asked:
+class OrderQuery:
     """An order that somebody asks about: what is left of one that exists, or an invented one; or why it is neither."""
 
     given: Mapping[str, str]
-    orders: Sequence[tuple[Action, Rests]] = ()
+    orders: Sequence[tuple[Action, LineAmounts]] = ()
     wrong: str = ""
-    lines: int = LINES
+    lines: int = ITEMS_MAX
 
     def __bool__(self) -> bool:
         return bool(self.orders or self.wrong)
 
 
-def asked(visit: Visit, given: Mapping[str, str], opened: Program) -> Asked:
+def parse_order_query(context: PageContext, given: Mapping[str, str], program: Program) -> OrderQuery:
     """By the fields of a form; nothing is asked where neither an order nor an amount stands in it."""
     if name := given.get("order", "").strip():
-        chosen = listing.found(visit.hub, visit.reader, listing.Filter(order_id=name))
-        orders = [(action, left(head)) for _, action, head in chosen]
-        said = visit.words.say("Order %(order)s is not known here.", order=name)
-        return Asked(given, orders, "" if orders else said)
+        chosen = action_search.find_actions(context.hub, context.reader, action_search.ActionFilter(order_id=name))
+        orders = [(action, remaining_amounts(head)) for _, action, head in chosen]
+        said = context.words.say("Order %(order)s is not known here.", order=name)
+        return OrderQuery(given, orders, "" if orders else said)
     items = [
-        {name: value for name in ITEM if (value := given.get(f"{name}:{n}", "").strip())} for n in range(1, LINES + 1)
+        {name: value for name in ITEM_FIELDS if (value := given.get(f"{name}:{n}", "").strip())}
+        for n in range(1, ITEMS_MAX + 1)
     ]
     items = [item for item in items if "amount" in item]
     if not items:
-        return Asked(given)
-    about = {name: given.get(name, "").strip() for name in ABOUT if name != "day"}
-    day = given.get("day", "").strip() or visit.today.isoformat()
+        return OrderQuery(given)
+    about = {name: given.get(name, "").strip() for name in ORDER_FIELDS if name != "day"}
+    day = given.get("day", "").strip() or context.today.isoformat()
     record: dict[str, Any] = {**about, "order_id": "–", "event_time": f"{day}T00:00:00", "items": items}
-    found = invented(
-        opened, {name: value for name, value in record.items() if value}, visit.hub.now(), visit.hub.rates(opened.id).on
+    found = hypothetical_action(
+        program,
+        {name: value for name, value in record.items() if value},
+        context.hub.now(),
+        context.hub.rates(program.id).on,
     )
     if isinstance(found, Unreadable):
-        return Asked(given, wrong=sentence(found.code, found.details, visit.words.language))
-    return Asked(given, [(found, sold(found))])
+        return OrderQuery(given, wrong=sentence(found.code, found.details, context.words.language))
+    return OrderQuery(given, [(found, sold_amounts(found))])
 
 
-def usual(visit: Visit, terms: Contract) -> dict[str, str]:
+def example_order(context: PageContext, terms: Contract) -> dict[str, str]:
     """An order to begin with, which the first rule pays for: the page shows at once how it is meant."""
     first = terms.rules[0]
-    partner = min(terms.partners, default=visit.words.say("some partner"))
+    partner = min(terms.partners, default=context.words.say("some partner"))
     asks = {ask.word: ask.wanted for ask in first.asks if not ask.negated}
     values = {word: wanted.values for word, wanted in asks.items() if isinstance(wanted, OneOf)}
-    fits = {f"{word}:1": values.get(word, ()) for word in ITEM[:2]} | {word: values.get(word, ()) for word in ABOUT[3:]}
-    about = {"event_type": terms.event_type, "partner": partner, "day": visit.today.isoformat(), "amount:1": "60.00"}
+    fits = {f"{word}:1": values.get(word, ()) for word in ITEM_FIELDS[:2]} | {
+        word: values.get(word, ()) for word in ORDER_FIELDS[3:]
+    }
+    about = {"event_type": terms.event_type, "partner": partner, "day": context.today.isoformat(), "amount:1": "60.00"}
     return about | {name: min(values, default="") for name, values in fits.items()}
 
 
@@ -90,37 +103,41 @@ def usual(visit: Visit, terms: Contract) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Answer:
+class PricingAnswer:
     """One order by the version that is due for it, and by those that were chosen beside it."""
 
     action: Action
-    due: Priced
-    beside: Sequence[Priced] = ()
+    due: PricedOrder
+    beside: Sequence[PricedOrder] = ()
 
 
-def contracts(visit: Visit) -> Response:
-    query, program = visit.request.query, visit.program
-    every = current(visit)
-    found = asked(visit, query, program)
+def contracts_page(context: PageContext) -> Response:
+    query, program = context.request.query, context.program
+    every = current_contracts(context)
+    found = parse_order_query(context, query, program)
     chosen = [one for one in program.contracts if str(one.number) in (query.get("of"), query.get("beside"))]
     answers = [
-        Answer(action, priced(due(visit, action), action, rests), [priced(one, action, rests) for one in chosen])
+        PricingAnswer(
+            action,
+            price_order(due_terms(context, action), action, rests),
+            [price_order(one, action, rests) for one in chosen],
+        )
         for action, rests in found.orders
     ]
-    return visit.render(
+    return context.render(
         "contracts.html",
         422 if found.wrong else 200,
-        said=said,
-        contracts=[(one, in_force(visit, one.name)) for one in every],
+        said=explain,
+        contracts=[(one, in_force(context, one.name)) for one in every],
         every=program.contracts,
-        asked=found if found else Asked({**usual(visit, every[0]), **query}),
+        asked=found if found else OrderQuery({**example_order(context, every[0]), **query}),
         answers=answers,
         event_types=sorted(program.event_types),
     )
 
 
-def due(visit: Visit, action: Action) -> Contract:
+def due_terms(context: PageContext, action: Action) -> Contract:
     """The version that the action was booked under last, or would be if it is invented."""
-    found = visit.reader.action(action.id) if action.delivery else None
+    found = context.reader.action(action.id) if action.delivery else None
     number = found[2].standing.contract if found else action.contract
-    return visit.program.contracts[number - 1]
+    return context.program.contracts[number - 1]

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from retour.console.page_context import PageContext
 from retour.console.request import Response
 from retour.console.setup import contract
-from retour.console.visit import Visit
 from retour.domain.contracts.contract import Contract
 from retour.domain.program import EventType, Source
 
 
 @dataclass(frozen=True)
-class Tracked:
+class TrackedEventType:
     """An event type and what the rest of the program says of it; `cascades` are the contracts of its parent's type."""
 
     event: EventType
@@ -21,12 +21,12 @@ class Tracked:
     cascades: Sequence[Contract]
 
 
-def index(visit: Visit) -> Response:
-    program, every = visit.program, contract.current(visit)
-    declared = visit.hub.programs.newest_version(program.id).document.get("sources", {})
+def index(context: PageContext) -> Response:
+    program, every = context.program, contract.current_contracts(context)
+    declared = context.hub.programs.newest_version(program.id).document.get("sources", {})
     sources = [source for name, source in program.sources.items() if name in declared]
     tracked = [
-        Tracked(
+        TrackedEventType(
             event,
             [one for one in every if one.event_type == event.name],
             [one for one in sources if one.event_type in (None, event.name)],
@@ -35,4 +35,4 @@ def index(visit: Visit) -> Response:
         )
         for event in program.event_types.values()
     ]
-    return visit.render("events.html", tracked=tracked)
+    return context.render("events.html", tracked=tracked)

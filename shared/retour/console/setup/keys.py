@@ -5,113 +5,113 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from retour.api import admission, keys
-from retour.api.calls import Refused
+from retour.api import authorization, keys
+from retour.api.calls import ProblemError
 from retour.api.documents import Document
-from retour.console.request import Response, to
-from retour.console.setup.channels import declared
-from retour.console.visit import Visit
+from retour.console.page_context import PageContext
+from retour.console.request import Response, redirect
+from retour.console.setup.channels import declared_sources
 from retour.domain.program import Source
-from retour.setup.credentials import LIVE, SEVERAL, wanted
+from retour.setup.credentials import LIVE_MAX, ROTATABLE, generated_kinds
 
 
 @dataclass(frozen=True)
-class Ending:
+class Revocation:
     """What somebody is about to revoke: said with its last use before it is done."""
 
     line: Document
     source: str = ""
 
 
-def index(visit: Visit, wrong: str = "", status: int = 200) -> Response:
-    held = {one.name: holding(visit, one) for one in declared(visit)}
-    return visit.render(
+def index(context: PageContext, wrong: str = "", status: int = 200) -> Response:
+    held = {one.name: source_secrets(context, one) for one in declared_sources(context)}
+    return context.render(
         "secrets.html",
         status,
-        keys=keys.listed(visit.hub, visit.program)["items"],
+        keys=keys.list_keys(context.hub, context.program)["items"],
         held=held,
-        ending=ending(visit, held),
+        ending=pending_revocation(context, held),
         wrong=wrong,
-        name=visit.request.form.get("name", ""),
+        name=context.request.form.get("name", ""),
     )
 
 
-def holding(visit: Visit, source: Source) -> dict[str, Any]:
+def source_secrets(context: PageContext, source: Source) -> dict[str, Any]:
     """What a source holds, and of what it may have a second one made."""
-    lines = keys.secrets_of(visit.hub, visit.program, source.name)
+    lines = keys.list_secrets(context.hub, context.program, source.name)
     live = Counter(line["what"] for line in lines["items"])
-    makes = [what for what in wanted(source) if what in SEVERAL and live[what] < LIVE]
+    makes = [what for what in generated_kinds(source) if what in ROTATABLE and live[what] < LIVE_MAX]
     return {"lines": lines, "makes": makes, "channel": source.channel.value}
 
 
-def ending(visit: Visit, held: dict[str, Any]) -> Ending | None:
+def pending_revocation(context: PageContext, held: dict[str, Any]) -> Revocation | None:
     """What the address names, if it is still live."""
-    asked = visit.request.query
+    asked = context.request.query
     if source := asked.get("source"):
         lines = held.get(source, {"lines": {"items": []}})["lines"]["items"]
         fitting = (one for one in lines if (one["what"], one["id"]) == (asked.get("what"), asked.get("id")))
     else:
-        every = keys.listed(visit.hub, visit.program)["items"]
+        every = keys.list_keys(context.hub, context.program)["items"]
         fitting = (one for one in every if one["id"] == asked.get("id") and not one["revoked_at"])
     line = next(fitting, None)
-    return Ending(line, source or "") if line else None
+    return Revocation(line, source or "") if line else None
 
 
-def create(visit: Visit) -> Response:
+def create(context: PageContext) -> Response:
     """A new API key, shown on this page and never again."""
-    call = visit.call("POST", json.dumps({"name": visit.request.form.get("name", "").strip()}).encode())
+    call = context.call("POST", json.dumps({"name": context.request.form.get("name", "").strip()}).encode())
     try:
-        made = keys.create(visit.hub, call, visit.principal, visit.program)
-    except Refused as refused:
+        made = keys.create_key(context.hub, call, context.principal, context.program)
+    except ProblemError as refused:
         if refused.status != 422:
             raise
-        said = visit.words.say("Name the key after who uses it, in 1 to 100 signs.")
-        return index(visit, said, 422)
-    return once(visit, {made["name"]: {"key": made["key"]}})
+        said = context.words.say("Name the key after who uses it, in 1 to 100 signs.")
+        return index(context, said, 422)
+    return show_once(context, {made["name"]: {"key": made["key"]}})
 
 
-def revoke(visit: Visit) -> Response:
-    form, hub, program = visit.request.form, visit.hub, visit.program
+def revoke(context: PageContext) -> Response:
+    form, hub, program = context.request.form, context.hub, context.program
     if source := form.get("source"):
-        keys.revoke_secret(hub, visit.principal, program, source, form.get("what", ""), form.get("id", ""))
+        keys.revoke_secret(hub, context.principal, program, source, form.get("what", ""), form.get("id", ""))
     else:
-        keys.revoke(hub, visit.principal, program, form.get("id", ""))
-    return to(f"{visit.base}/setup/keys")
+        keys.revoke_key(hub, context.principal, program, form.get("id", ""))
+    return redirect(f"{context.base}/setup/keys")
 
 
-def rotate(visit: Visit) -> Response:
+def rotate(context: PageContext) -> Response:
     """A second secret of a source, live beside the first."""
-    form = visit.request.form
+    form = context.request.form
     name = form.get("source", "")
-    if form.get("what") == keys.OPENPGP:
-        made = keys.new_openpgp_key(visit.hub, visit.principal, visit.program, name)
-        return once(visit, {name: {"openpgp": made["public_key"]}})
+    if form.get("what") == keys.OPENPGP_KIND:
+        made = keys.create_openpgp_key(context.hub, context.principal, context.program, name)
+        return show_once(context, {name: {"openpgp": made["public_key"]}})
     try:
-        made = keys.rotate_secret(visit.hub, visit.principal, visit.program, name, form.get("what", ""))
-    except Refused as refused:
+        made = keys.rotate_secret(context.hub, context.principal, context.program, name, form.get("what", ""))
+    except ProblemError as refused:
         if refused.status != 409:
             raise
-        said = visit.words.say("Two are live. Revoke the one that nobody uses any more, then make a new one.")
-        return index(visit, said, 409)
-    return once(visit, {name: {what: value for what, value in made.items() if what not in ("source", "what")}})
+        said = context.words.say("Two are live. Revoke the one that nobody uses any more, then make a new one.")
+        return index(context, said, 409)
+    return show_once(context, {name: {what: value for what, value in made.items() if what not in ("source", "what")}})
 
 
-def hand_over(visit: Visit) -> Response:
+def set_secret(context: PageContext) -> Response:
     """What somebody else made, such as the password of a merchant's server; it is never shown again."""
-    form = visit.request.form
-    found = admission.source_of(visit.program, visit.part["source"])
+    form = context.request.form
+    found = authorization.find_source(context.program, context.part["source"])
     what = form.get("what", "")
     value = form.get("value", "").strip() if what == "private_key" else form.get("value", "")
-    given = {what: [value] if what in SEVERAL else value.replace("\r\n", "\n")}
-    call = visit.call("PUT", json.dumps(given).encode())
+    given = {what: [value] if what in ROTATABLE else value.replace("\r\n", "\n")}
+    call = context.call("PUT", json.dumps(given).encode())
     try:
-        keys.set_secret(visit.hub, call, visit.principal, visit.program, found.name)
-    except Refused as refused:
+        keys.set_secret(context.hub, call, context.principal, context.program, found.name)
+    except ProblemError as refused:
         if refused.status != 422:
             raise
-        return visit.problem(422, visit.words.say("This is no such secret: %(said)s", said=visit.told(refused)))
-    return to(f"{visit.base}/setup/sources/{found.name}")
+        return context.problem(422, context.words.say("This is no such secret: %(said)s", said=context.explain(refused)))
+    return redirect(f"{context.base}/setup/sources/{found.name}")
 
 
-def once(visit: Visit, shown: dict[str, dict[str, str]]) -> Response:
-    return visit.render("credentials.html", credentials=shown, back=f"{visit.base}/setup/keys")
+def show_once(context: PageContext, shown: dict[str, dict[str, str]]) -> Response:
+    return context.render("credentials.html", credentials=shown, back=f"{context.base}/setup/keys")

@@ -4,52 +4,52 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from retour.api import listing
-from retour.connection_test.steps import PASSED, WARNED, Trial
-from retour.console.deliveries import since
+from retour.api import action_search
+from retour.connection_test.steps import PASSED, WARNED, ConnectionTest
+from retour.console.deliveries import recent_headers
+from retour.console.page_context import PageContext
 from retour.console.request import Response
 from retour.console.setup import versions
 from retour.console.setup.versions import Proposal
-from retour.console.visit import Visit
 from retour.store.programs import ProgramVersion
 
 DAYS = 60
-AROUND = 2
+CONTEXT_LINES = 2
 """Lines shown before and after one that is wrong."""
-VERSIONS = 20
+VERSIONS_SHOWN = 20
 
 
-def edit(visit: Visit) -> Response:
-    newest = versions.in_force(visit)
-    return shown(visit, Proposal(versions.written(visit, newest), newest.version))
+def edit(context: PageContext) -> Response:
+    newest = versions.in_force(context)
+    return render_program(context, Proposal(versions.version_text(context, newest), newest.version))
 
 
-def save(visit: Visit) -> Response:
+def save(context: PageContext) -> Response:
     """First what it changes, then, confirmed, the next version. The secrets new sources need are shown once, here."""
-    form = visit.request.form
+    form = context.request.form
     text = form.get("text", "").replace("\r\n", "\n")
-    found = versions.applied(visit, text) if form.get("step") == "save" else versions.proposed(visit, text)
-    return found if isinstance(found, Response) else shown(visit, found)
+    found = versions.apply_version(context, text) if form.get("step") == "save" else versions.propose(context, text)
+    return found if isinstance(found, Response) else render_program(context, found)
 
 
-def shown(visit: Visit, proposal: Proposal) -> Response:
-    listed = versions_before(visit)
-    return visit.render(
+def render_program(context: PageContext, proposal: Proposal) -> Response:
+    listed = versions_before(context)
+    return context.render(
         "program.html",
         proposal.status,
         proposal=proposal,
-        faults=faults(proposal),
-        steps=list(checklist(visit, versions.in_force(visit))),
-        versions=[(one, versions.author(visit, one)) for one in listed],
-        older=visit.here(before=str(listed[-1].version)) if listed and listed[-1].version > 1 else "",
+        faults=faults_by_line(proposal),
+        steps=list(checklist(context, versions.in_force(context))),
+        versions=[(one, versions.author(context, one)) for one in listed],
+        older=context.here(before=str(listed[-1].version)) if listed and listed[-1].version > 1 else "",
     )
 
 
-def versions_before(visit: Visit) -> list[ProgramVersion]:
+def versions_before(context: PageContext) -> list[ProgramVersion]:
     """A page of versions, newest first; the address may name the one that the page before ended with."""
-    before = visit.request.query.get("before", "")
-    return visit.hub.programs.versions(
-        visit.program.id, int(before) if versions.NUMBER.fullmatch(before) else None, VERSIONS
+    before = context.request.query.get("before", "")
+    return context.hub.programs.versions(
+        context.program.id, int(before) if versions.NUMBER.fullmatch(before) else None, VERSIONS_SHOWN
     )
 
 
@@ -57,7 +57,7 @@ def versions_before(visit: Visit) -> list[ProgramVersion]:
 
 
 @dataclass(frozen=True)
-class Wrong:
+class LineFaults:
     """What is wrong in one line, with the lines around it; `at` is the line's own number."""
 
     at: int
@@ -65,7 +65,7 @@ class Wrong:
     lines: Sequence[tuple[int, str]]
 
 
-def faults(proposal: Proposal) -> list[Wrong]:
+def faults_by_line(proposal: Proposal) -> list[LineFaults]:
     text = proposal.text.split("\n")
     by_line: dict[int, list[str]] = {}
     for fault in proposal.faults:
@@ -73,8 +73,8 @@ def faults(proposal: Proposal) -> list[Wrong]:
         by_line.setdefault(fault["line"], []).append(said)
     found = []
     for line, sentences in sorted(by_line.items()):
-        first, last = max(line - AROUND, 1), min(line + AROUND, len(text))
-        found.append(Wrong(line, sentences, [(number, text[number - 1]) for number in range(first, last + 1)]))
+        first, last = max(line - CONTEXT_LINES, 1), min(line + CONTEXT_LINES, len(text))
+        found.append(LineFaults(line, sentences, [(number, text[number - 1]) for number in range(first, last + 1)]))
     return found
 
 
@@ -82,7 +82,7 @@ def faults(proposal: Proposal) -> list[Wrong]:
 
 
 @dataclass(frozen=True)
-class Step:
+class SetupStep:
     """One thing a program needs before it works; `where` leads to what does it."""
 
     done: bool
@@ -90,26 +90,26 @@ class Step:
     where: str = ""
 
 
-def checklist(visit: Visit, newest: ProgramVersion) -> Iterator[Step]:
-    say, program, document = visit.words.say, visit.program, newest.document
+def checklist(context: PageContext, newest: ProgramVersion) -> Iterator[SetupStep]:
+    say, program, document = context.words.say, context.program, newest.document
     sources: dict[str, Any] = document.get("sources", {})
     tracked = ", ".join(sorted(program.event_types))
-    yield Step(True, say("What is tracked: %(event_types)s", event_types=tracked), "setup/event-types")
-    yield Step(True, say("Who is paid what: contracts for all of it"), "setup/contracts")
-    yield Step(bool(sources), say("A source that brings what came back"), "setup")
-    heard = {header.delivery.source for header in since(visit, DAYS)} & sources.keys()
-    tried = [name for name in sources if name in heard or was_tried(visit, name)]
+    yield SetupStep(True, say("What is tracked: %(event_types)s", event_types=tracked), "setup/event-types")
+    yield SetupStep(True, say("Who is paid what: contracts for all of it"), "setup/contracts")
+    yield SetupStep(bool(sources), say("A source that brings what came back"), "setup")
+    heard = {header.delivery.source for header in recent_headers(context, DAYS)} & sources.keys()
+    tried = [name for name in sources if name in heard or was_tested(context, name)]
     first_untried = next((name for name in sources if name not in tried), "")
-    yield Step(
+    yield SetupStep(
         bool(sources) and not first_untried,
         say("Each source tried, or heard of: %(done)s of %(all)s", done=len(tried), all=len(sources)),
         f"setup/sources/{first_untried}" if first_untried else "setup",
     )
-    actions = listing.candidates(visit.hub, visit.reader, listing.Filter(), None, final=True)
-    yield Step(next(actions, None) is not None, say("The first action reported"), "actions")
-    yield Step(bool(heard), say("The first return that came in"), "deliveries")
+    actions = action_search.candidates(context.hub, context.reader, action_search.ActionFilter(), None, final=True)
+    yield SetupStep(next(actions, None) is not None, say("The first action reported"), "actions")
+    yield SetupStep(bool(heard), say("The first return that came in"), "deliveries")
 
 
-def was_tried(visit: Visit, source: str) -> bool:
-    trial = Trial.kept(visit.hub.state(visit.program.id, source))
-    return trial is not None and trial.state(visit.hub.now()) in (PASSED, WARNED)
+def was_tested(context: PageContext, source: str) -> bool:
+    trial = ConnectionTest.load(context.hub.state(context.program.id, source))
+    return trial is not None and trial.state(context.hub.now()) in (PASSED, WARNED)

@@ -7,25 +7,25 @@ import zlib
 from dataclasses import dataclass
 
 from retour.api import batches
-from retour.console.deliveries import since
-from retour.console.visit import Visit
-from retour.domain.delivery import Delivery, Kind, delivery_id
+from retour.console.deliveries import recent_headers
+from retour.console.page_context import PageContext
+from retour.domain.delivery import Delivery, DeliveryKind, delivery_id
 from retour.domain.program import Source
 from retour.files import names
 from retour.files.sniff import sniff
-from retour.files.text import HEAD
-from retour.store.deliveries import Header
+from retour.files.text import SNIFF_BYTES
+from retour.store.deliveries import DeliveryHeader
 
-LINES = 400
+LINES_MAX = 400
 """Of a text; more would not be looked at."""
-CARRIED_MAX = 60_000
+PACKED_CHARS_MAX = 60_000
 """Signs of a packed sample in a form."""
 BODY_MAX = 4 * 1024 * 1024
 DAYS = 60
 
 
 @dataclass(frozen=True)
-class Chosen:
+class SampleFile:
     """A sample by its name: `delivery` is the one it was taken from, `packed` carries a file that somebody chose."""
 
     name: str
@@ -34,52 +34,54 @@ class Chosen:
     packed: str = ""
 
 
-def chosen(visit: Visit, source: str) -> Chosen | str:
+def sample_from_form(context: PageContext, source: str) -> SampleFile | str:
     """The sample a form brings; or what is wrong with it, in words; empty where it brings none."""
-    form, say = visit.request.form, visit.words.say
-    upload = visit.request.uploads.get("file")
+    form, say = context.request.form, context.words.say
+    upload = context.request.uploads.get("file")
     if upload is not None and upload.name:
-        return carried(visit, upload.name, upload.body)
+        return pack_upload(context, upload.name, upload.body)
     if packed := form.get("sample", ""):
-        body = unpacked(packed)
-        return Chosen(form.get("name", "sample"), body, packed=packed) if body else say("Choose the sample again.")
+        body = unpack(packed)
+        return SampleFile(form.get("name", "sample"), body, packed=packed) if body else say("Choose the sample again.")
     if form.get("delivery"):
-        header = visit.reader.deliveries.get(form["delivery"])
-        if header is None or header.delivery.source != source or header.delivery.kind is not Kind.FILE:
+        header = context.reader.deliveries.get(form["delivery"])
+        if header is None or header.delivery.source != source or header.delivery.kind is not DeliveryKind.FILE:
             return say("This file is not kept any more.")
-        return of_delivery(visit, header) or say("This file is not kept any more, or too large to look at here.")
-    return say("Choose a file that is not empty.") if visit.request.uploads else ""
+        return sample_from_delivery(context, header) or say(
+            "This file is not kept any more, or too large to look at here."
+        )
+    return say("Choose a file that is not empty.") if context.request.uploads else ""
 
 
-def carried(visit: Visit, name: str, body: bytes) -> Chosen | str:
+def pack_upload(context: PageContext, name: str, body: bytes) -> SampleFile | str:
     """An uploaded file, a text by its first lines, packed to travel in the form."""
-    say = visit.words.say
+    say = context.words.say
     if not body:
         return say("Choose a file that is not empty.")
     body = first_lines(body)
     packed = base64.urlsafe_b64encode(zlib.compress(body, 9)).decode()
-    if len(packed) > CARRIED_MAX:
+    if len(packed) > PACKED_CHARS_MAX:
         return say("The sample is too large to work with here; save one with its first rows only.")
-    return Chosen(names.safe(name), body, packed=packed)
+    return SampleFile(names.safe_name(name), body, packed=packed)
 
 
 def first_lines(body: bytes) -> bytes:
     """A long text up to a line that ends outside of quotes; anything else as it is."""
-    if sniff(body[:HEAD]) != "TEXT":
+    if sniff(body[:SNIFF_BYTES]) != "TEXT":
         return body
     at, quotes = 0, 0
-    for number in range(1, 2 * LINES):
+    for number in range(1, 2 * LINES_MAX):
         end = body.find(b"\n", at) + 1
         if not end:
             return body
         line, at = body[at:end], end
         quotes += len(line) - len(line.replace(b'"', b""))
-        if number >= LINES and quotes % 2 == 0:
+        if number >= LINES_MAX and quotes % 2 == 0:
             return body[:at]
     return body
 
 
-def unpacked(packed: str) -> bytes:
+def unpack(packed: str) -> bytes:
     """Never more than any sample may be, whatever a form says."""
     unpacker = zlib.decompressobj()
     try:
@@ -89,33 +91,38 @@ def unpacked(packed: str) -> bytes:
     return body if unpacker.eof else b""
 
 
-def newest(visit: Visit, source: str) -> Header | None:
+def newest_file(context: PageContext, source: str) -> DeliveryHeader | None:
     """The newest file that came from a source."""
     return next(
-        (one for one in since(visit, DAYS) if one.delivery.source == source and one.delivery.kind is Kind.FILE), None
+        (
+            one
+            for one in recent_headers(context, DAYS)
+            if one.delivery.source == source and one.delivery.kind is DeliveryKind.FILE
+        ),
+        None,
     )
 
 
-def of_delivery(visit: Visit, header: Header) -> Chosen | None:
+def sample_from_delivery(context: PageContext, header: DeliveryHeader) -> SampleFile | None:
     if header.delivery.size > BODY_MAX or header.delivery.facts.get("layout"):
         return None
-    body = batches.arrived(visit.reader, header)
-    return Chosen(header.delivery.name, first_lines(body), delivery=header.delivery.id) if body else None
+    body = batches.load_raw_body(context.reader, header)
+    return SampleFile(header.delivery.name, first_lines(body), delivery=header.delivery.id) if body else None
 
 
-def as_sent(visit: Visit, source: Source, sample: Chosen) -> Delivery:
+def as_delivery(context: PageContext, source: Source, sample: SampleFile) -> Delivery:
     """The delivery that a sample would be, had its source sent it."""
-    now, digest = visit.hub.now(), hashlib.sha256(sample.body).hexdigest()
+    now, digest = context.hub.now(), hashlib.sha256(sample.body).hexdigest()
     return Delivery(
-        id=delivery_id(now, visit.program.id, source.name, digest),
-        program=visit.program.id,
+        id=delivery_id(now, context.program.id, source.name, digest),
+        program=context.program.id,
         channel=source.channel,
         source=source.name,
-        kind=Kind.FILE,
+        kind=DeliveryKind.FILE,
         identity=digest,
         received_at=now,
         sha256=digest,
         size=len(sample.body),
         name=sample.name,
-        sender=visit.someone.name,
+        sender=context.signed_in_person.name,
     )

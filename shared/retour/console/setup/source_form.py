@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from retour.api import admission
-from retour.channels.webhook import KINDS
+from retour.api import authorization
+from retour.channels.webhook import WEBHOOK_KINDS
 from retour.console.labels import term
-from retour.console.request import Response, to
+from retour.console.page_context import PageContext
+from retour.console.request import Response, redirect
 from retour.console.setup import versions
 from retour.console.setup.versions import Proposal
-from retour.console.visit import Visit
 from retour.domain.delivery import Channel
 from retour.normalise import AMOUNT_MEANS
 from retour.setup.logins import fingerprint
@@ -35,14 +35,14 @@ class Field:
     def name(self) -> str:
         return ".".join(self.path)
 
-    def holds(self, key: str) -> bool:
+    def covers(self, key: str) -> bool:
         """Whether a place in the source's body is this field's, or within it."""
         return key == self.name or key.startswith((f"{self.name}[", f"{self.name}."))
 
     def is_missed(self, said: str) -> bool:
         return f"`{self.path[-1]}` is missing" in said
 
-    def written(self, body: Mapping[str, Any]) -> str:
+    def as_text(self, body: Mapping[str, Any]) -> str:
         """What a source says, as a person types it."""
         value: Any = body
         for part in self.path:
@@ -58,7 +58,7 @@ class Field:
                 return "\n".join(map(str, value))
         return str(value)
 
-    def read(self, typed: str) -> Any:
+    def parse(self, typed: str) -> Any:
         """The value that was typed; None where nothing was."""
         typed = typed.strip()
         lines = [line.strip() for line in typed.splitlines() if line.strip()]
@@ -85,7 +85,7 @@ HOST_KEYS = Field(
 )  # fmt: skip
 CHANNEL_FIELDS: Mapping[Channel, tuple[Field, ...]] = {
     Channel.API: (
-        Field(("kind",), term("Who calls"), term("Retour’s own JSON, or a shop as it sends."), CHOICE, choices=KINDS),
+        Field(("kind",), term("Who calls"), term("Retour’s own JSON, or a shop as it sends."), CHOICE, choices=WEBHOOK_KINDS),
         Field(
             ("options", "callback"), term("Call back"), term("Where answers are posted; may stay empty."),
             example="https://erp.merchant.example/retour",
@@ -139,22 +139,22 @@ REASON = Field(("default_reason",), term("Reason if none is given"), kind=CHOICE
 EXPECTED = Field(("expected_by",), term("Expected by"), term("If nothing came by then, you are told."), example="06:00")
 
 
-def fields_of(visit: Visit, channel: Channel) -> Iterator[Field]:
+def fields_of(context: PageContext, channel: Channel) -> Iterator[Field]:
     yield Field(
         ("event_type",),
         term("Event type"),
         term("Of records that name none."),
         CHOICE,
-        choices=tuple(visit.program.event_types),
+        choices=tuple(context.program.event_types),
     )
     yield from CHANNEL_FIELDS[channel]
     yield AMOUNT
-    yield replace(REASON, choices=sorted(visit.program.reasons))
+    yield replace(REASON, choices=sorted(context.program.reasons))
     yield EXPECTED
 
 
 @dataclass(frozen=True)
-class Form:
+class SourceForm:
     """A source that is being written. `wrong` holds, by field, what is not right with it."""
 
     channel: Channel
@@ -170,7 +170,7 @@ class Form:
         body: dict[str, Any] = {"channel": self.channel.value, **before}
         options = {**body.get("options", {})}
         for one in self.fields:
-            value = one.read(self.typed.get(one.name, ""))
+            value = one.parse(self.typed.get(one.name, ""))
             place = options if one.path[0] == "options" else body
             place.pop(one.path[-1], None)
             if value is not None:
@@ -179,71 +179,71 @@ class Form:
         return {**body, "options": options} if options else body
 
 
-def new(visit: Visit) -> Response:
-    channel = channel_asked(visit, visit.request.query.get("channel", ""))
-    typed = {"event_type": visit.request.query.get("event_type", "")}
-    return page(visit, Form(channel, "", True, [*fields_of(visit, channel)], typed))
+def new_page(context: PageContext) -> Response:
+    channel = requested_channel(context, context.request.query.get("channel", ""))
+    typed = {"event_type": context.request.query.get("event_type", "")}
+    return render_form(context, SourceForm(channel, "", True, [*fields_of(context, channel)], typed))
 
 
-def edit(visit: Visit) -> Response:
-    found = admission.source_of(visit.program, visit.part["source"])
-    body = versions.in_force(visit).document["sources"][found.name]
-    fields = [*fields_of(visit, found.channel)]
-    typed = {one.name: one.written(body) for one in fields}
-    if (pin := visit.request.query.get("pin", "")) and fingerprint(pin):
+def edit_page(context: PageContext) -> Response:
+    found = authorization.find_source(context.program, context.part["source"])
+    body = versions.in_force(context).document["sources"][found.name]
+    fields = [*fields_of(context, found.channel)]
+    typed = {one.name: one.as_text(body) for one in fields}
+    if (pin := context.request.query.get("pin", "")) and fingerprint(pin):
         typed[HOST_KEYS.name] = f"{typed.get(HOST_KEYS.name, '')}\n{pin}".strip()
-    return page(visit, Form(found.channel, found.name, False, fields, typed))
+    return render_form(context, SourceForm(found.channel, found.name, False, fields, typed))
 
 
-def save(visit: Visit) -> Response:
+def save(context: PageContext) -> Response:
     """First what it changes, then, confirmed, the next version; what is wrong stands beside its field."""
-    form = visit.request.form
-    is_new = "source" not in visit.part
+    form = context.request.form
+    is_new = "source" not in context.part
     if is_new:
-        name, channel = form.get("name", "").strip(), channel_asked(visit, form.get("channel", ""))
+        name, channel = form.get("name", "").strip(), requested_channel(context, form.get("channel", ""))
     else:
-        found = admission.source_of(visit.program, visit.part["source"])
+        found = authorization.find_source(context.program, context.part["source"])
         name, channel = found.name, found.channel
     typed = {key: value.replace("\r\n", "\n") for key, value in form.items()}
-    filled = Form(channel, name, is_new, [*fields_of(visit, channel)], typed)
-    document = versions.in_force(visit).document
+    filled = SourceForm(channel, name, is_new, [*fields_of(context, channel)], typed)
+    document = versions.in_force(context).document
     sources = document.get("sources", {})
-    if is_new and (wrong := unusable(visit, name, sources)):
-        return page(visit, replace(filled, wrong={"name": wrong}))
+    if is_new and (wrong := name_error(context, name, sources)):
+        return render_form(context, replace(filled, wrong={"name": wrong}))
     wanted = {**document, "sources": {**sources, name: filled.body(sources.get(name, {}))}}
-    text = versions.with_document(visit, wanted)
-    proposal = versions.applied(visit, text) if form.get("step") == "save" else versions.proposed(visit, text)
+    text = versions.with_document(context, wanted)
+    proposal = versions.apply_version(context, text) if form.get("step") == "save" else versions.propose(context, text)
     if isinstance(proposal, Response):
-        return proposal if proposal.status != 303 else to(f"{visit.base}/setup/sources/{name}")
-    return page(visit, replace(filled, wrong=beside(filled, proposal), proposal=proposal))
+        return proposal if proposal.status != 303 else redirect(f"{context.base}/setup/sources/{name}")
+    return render_form(context, replace(filled, wrong=errors_by_field(filled, proposal), proposal=proposal))
 
 
-def unusable(visit: Visit, name: str, taken: Mapping[str, Any]) -> str:
+def name_error(context: PageContext, name: str, taken: Mapping[str, Any]) -> str:
     """Why no new source can have this name."""
     if not name:
-        return visit.words.say("Give it a name, such as warehouse.")
+        return context.words.say("Give it a name, such as warehouse.")
     if name in taken:
-        return visit.words.say("There is a source of this name already.")
+        return context.words.say("There is a source of this name already.")
     return ""
 
 
-def beside(form: Form, proposal: Proposal) -> dict[str, str]:
+def errors_by_field(form: SourceForm, proposal: Proposal) -> dict[str, str]:
     """What is wrong, by the field it stands in; the rest is told above the form."""
     found: dict[str, str] = {}
     for fault in proposal.faults:
         key, said = str(fault["key"]).removeprefix(f"sources.{form.name}").lstrip("."), str(fault["detail"])
-        places = (one.name for one in form.fields if one.holds(key) or (one.needed and one.is_missed(said)))
+        places = (one.name for one in form.fields if one.covers(key) or (one.needed and one.is_missed(said)))
         found.setdefault(next(places, "name" if not key and form.is_new else ""), said)
     return found
 
 
-def channel_asked(visit: Visit, name: str) -> Channel:
+def requested_channel(context: PageContext, name: str) -> Channel:
     found = next((one for one in CHANNEL_FIELDS if one.value == name), None)
     if found is None:
-        raise visit.not_found()
+        raise context.not_found()
     return found
 
 
-def page(visit: Visit, form: Form) -> Response:
+def render_form(context: PageContext, form: SourceForm) -> Response:
     status = 422 if form.wrong else form.proposal.status if form.proposal else 200
-    return visit.render("source_form.html", status, form=form)
+    return context.render("source_form.html", status, form=form)

@@ -5,24 +5,24 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+from retour.console.page_context import PageContext
 from retour.console.request import Response
-from retour.console.setup import contract, said, terms_form, versions
-from retour.console.setup.contract import Asked
+from retour.console.setup import contract, explain, terms_form, versions
+from retour.console.setup.contract import OrderQuery
 from retour.console.setup.terms_form import Card, Field, Terms
 from retour.console.setup.versions import Proposal
-from retour.console.visit import Visit
 from retour.domain.contracts.contract import Contract
-from retour.domain.contracts.lock_terms import WAYS
+from retour.domain.contracts.lock_terms import LOCK_METHODS
 from retour.domain.program import Program
-from retour.setup.program_file import read
-from retour.setup.terms import priced, with_terms
+from retour.setup.program_file import parse_program
+from retour.setup.terms import price_order, with_terms
 
 OF_LOCKS = "lock-"
 """What the buttons of locks say before that which those of rules say."""
 
 
 @dataclass(frozen=True)
-class Draft:
+class TermsDraft:
     """A contract as the form has it: its fields, and what is wrong by the name of the field it stands beside."""
 
     body: Mapping[str, Any]
@@ -38,36 +38,38 @@ class Draft:
         return next((one for one in reversed(every) if one.name == name), None)
 
 
-def start(visit: Visit) -> Response:
-    newest, body = chosen(visit)
-    asked = contract.asked(visit, contract.usual(visit, newest), visit.program)
-    return shown(visit, newest, drafted(visit, newest.name, body, rules_of(body), locks_of(body)), asked, None)
+def start_page(context: PageContext) -> Response:
+    newest, body = contract_in_force(context)
+    asked = contract.parse_order_query(context, contract.example_order(context, newest), context.program)
+    return render_terms(
+        context, newest, build_draft(context, newest.name, body, rules_of(body), locks_of(body)), asked, None
+    )
 
 
-def edit(visit: Visit) -> Response:
+def edit(context: PageContext) -> Response:
     """Rules and locks moved, added or dropped; priced; then, asked for, what saving changes, and the next version."""
-    form = visit.request.form
-    newest, declared = chosen(visit)
+    form = context.request.form
+    newest, declared = contract_in_force(context)
     rules, locks = ranked(form)
-    draft = drafted(visit, newest.name, body_of(declared, rules, locks, form), rules, locks)
-    asked = contract.asked(visit, form, draft.opened or visit.program)
-    wanted = with_contract(visit, newest.name, draft.body)
-    found = versions.stepped(visit, wanted) if draft.opened else None
+    draft = build_draft(context, newest.name, contract_body(declared, rules, locks, form), rules, locks)
+    asked = contract.parse_order_query(context, form, draft.opened or context.program)
+    wanted = with_contract(context, newest.name, draft.body)
+    found = versions.handle_step(context, wanted) if draft.opened else None
     if isinstance(found, Response):
         return found
-    return shown(visit, newest, draft, asked, found)
+    return render_terms(context, newest, draft, asked, found)
 
 
-def chosen(visit: Visit) -> tuple[Contract, dict[str, Any]]:
-    name = visit.part["contract"]
-    found = next((one for one in contract.current(visit) if one.name == name), None)
+def contract_in_force(context: PageContext) -> tuple[Contract, dict[str, Any]]:
+    name = context.part["contract"]
+    found = next((one for one in contract.current_contracts(context) if one.name == name), None)
     if found is None:
-        raise visit.not_found()
-    return found, deepcopy(dict(versions.in_force(visit).document["contracts"][name]))
+        raise context.not_found()
+    return found, deepcopy(dict(versions.in_force(context).document["contracts"][name]))
 
 
-def with_contract(visit: Visit, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    document = versions.in_force(visit).document
+def with_contract(context: PageContext, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    document = versions.in_force(context).document
     return {**document, "contracts": {**document["contracts"], name: body}}
 
 
@@ -86,13 +88,13 @@ def ranked(form: Mapping[str, str]) -> tuple[list[Terms], list[Terms]]:
         return [*rules, {"pays": ""}], locks
     if do == f"{OF_LOCKS}add":
         # The last lock is for all others, so a new one stands before it.
-        return rules, [*locks[:-1], {WAYS[0].leading[0]: ""}, *locks[-1:]]
+        return rules, [*locks[:-1], {LOCK_METHODS[0].leading[0]: ""}, *locks[-1:]]
     if do.startswith(OF_LOCKS):
         return rules, terms_form.moved(locks, do.removeprefix(OF_LOCKS))
     return terms_form.moved(rules, do), locks
 
 
-def body_of(
+def contract_body(
     declared: Mapping[str, Any], rules: Sequence[Terms], locks: Sequence[Terms], form: Mapping[str, str]
 ) -> dict[str, Any]:
     """The declared terms as the form says them: one rule for everything stays a plain payout where it was one, and one
@@ -108,41 +110,45 @@ def body_of(
     return kept | typed
 
 
-def drafted(visit: Visit, name: str, body: Mapping[str, Any], rules: Sequence[Terms], locks: Sequence[Terms]) -> Draft:
+def build_draft(
+    context: PageContext, name: str, body: Mapping[str, Any], rules: Sequence[Terms], locks: Sequence[Terms]
+) -> TermsDraft:
     """The terms as they would be in force, or what is wrong with them."""
-    words = visit.words
+    words = context.words
     fields = terms_form.contract_fields(words, body)
     cards = terms_form.rule_cards(words, rules), terms_form.lock_cards(words, locks)
-    lists = visit.hub.programs.named_lists(visit.program)
-    found = read(versions.with_document(visit, with_contract(visit, name, body)), lists)
+    lists = context.hub.programs.named_lists(context.program)
+    found = parse_program(versions.with_document(context, with_contract(context, name, body)), lists)
     if isinstance(found, list):
         shown = {one.name for card in (*cards[0], *cards[1]) for one in (*card.fields, *card.more)}
         wrong = terms_form.places(name, found, shown | {one.name for one in fields}, words.language)
-        return Draft(body, fields, *cards, wrong, None)
-    return Draft(body, fields, *cards, {}, with_terms(visit.program, found, visit.hub.now(), lists))
+        return TermsDraft(body, fields, *cards, wrong, None)
+    return TermsDraft(body, fields, *cards, {}, with_terms(context.program, found, context.hub.now(), lists))
 
 
 # The page
 
 
-def shown(visit: Visit, newest: Contract, draft: Draft, asked: Asked, proposal: Proposal | None) -> Response:
+def render_terms(
+    context: PageContext, newest: Contract, draft: TermsDraft, asked: OrderQuery, proposal: Proposal | None
+) -> Response:
     next_version = draft.version(newest.name)
-    in_force = contract.in_force(visit, newest.name)
+    in_force = contract.in_force(context, newest.name)
     beside = [in_force, newest] if in_force and in_force.number != newest.number else [newest]
     answers = [
         (
-            [priced(one, action, rests) for one in beside],
-            priced(next_version, action, rests) if next_version else None,
+            [price_order(one, action, rests) for one in beside],
+            price_order(next_version, action, rests) if next_version else None,
         )
         for action, rests in asked.orders
     ]
-    document = versions.in_force(visit).document
-    block = visit.request.wants_block
-    wrong = bool(draft.wrong) and visit.request.form.get("step") in ("show", "save")
-    return visit.render(
+    document = versions.in_force(context).document
+    block = context.request.wants_block
+    wrong = bool(draft.wrong) and context.request.form.get("step") in ("show", "save")
+    return context.render(
         "terms_editor.html" if block else "terms.html",
         200 if block else 422 if wrong else proposal.status if proposal else 200,
-        said=said,
+        said=explain,
         newest=newest,
         in_force=in_force,
         draft=draft,
@@ -150,6 +156,6 @@ def shown(visit: Visit, newest: Contract, draft: Draft, asked: Asked, proposal: 
         answers=answers,
         proposal=proposal,
         groups=sorted(document.get("groups", {})),
-        lists=sorted({*document.get("lists", {}), *visit.program.lists}),
-        event_types=sorted(visit.program.event_types),
+        lists=sorted({*document.get("lists", {}), *context.program.lists}),
+        event_types=sorted(context.program.event_types),
     )

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from retour.console.words import Words
-from retour.domain.contracts.conditions import CONDITIONS, NOT, Condition
-from retour.domain.contracts.lock_terms import WAYS, Way, ways_of
+from retour.domain.contracts.conditions import CONDITIONS, NOT, ConditionType
+from retour.domain.contracts.lock_terms import LOCK_METHODS, LockMethod, lock_methods_in
 from retour.domain.contracts.rule import DAY_PATTERN, rule_schema
 from retour.sentences import sentence
-from retour.setup.program_file import Fault, schema
+from retour.setup.program_file import Fault, load_schema
 
 OF_THE_CONTRACT = ("partners", "groups", "valid_from", "valid_until", "terms_basis", "cascade")
 FIRST = ("pays", "per")
@@ -57,7 +57,7 @@ class Card:
 
 
 def contract_fields(words: Words, body: Mapping[str, Any]) -> list[Field]:
-    known = schema()["$defs"]["contract"]["properties"]
+    known = load_schema()["$defs"]["contract"]["properties"]
     return [plain_field(words, word, known[word], body.get(word), word) for word in OF_THE_CONTRACT]
 
 
@@ -78,7 +78,7 @@ def lock_cards(words: Words, locks: Sequence[Terms]) -> list[Card]:
     cards = []
     for rank, lock in enumerate(locks, 1):
         place, way = f":lock:{rank}", way_of(lock)
-        ways = [(one.leading[0], sentence(f"WAY_{one.leading[0].upper()}", {}, words.language)) for one in WAYS]
+        ways = [(one.leading[0], sentence(f"WAY_{one.leading[0].upper()}", {}, words.language)) for one in LOCK_METHODS]
         keys = [
             plain_field(words, word, body, lock.get(word), word + place)
             for word, body in way.keys.items()
@@ -91,8 +91,8 @@ def lock_cards(words: Words, locks: Sequence[Terms]) -> list[Card]:
     return cards
 
 
-def way_of(lock: Terms) -> Way:
-    return next(iter(ways_of(lock)), WAYS[0])
+def way_of(lock: Terms) -> LockMethod:
+    return next(iter(lock_methods_in(lock)), LOCK_METHODS[0])
 
 
 def condition_fields(words: Words, body: Terms, place: str, *, of_line: bool) -> tuple[list[Field], list[Field]]:
@@ -111,7 +111,7 @@ def condition_fields(words: Words, body: Terms, place: str, *, of_line: bool) ->
     return asked, barred
 
 
-def condition_label(words: Words, condition: Condition) -> str:
+def condition_label(words: Words, condition: ConditionType) -> str:
     label = sentence(condition.code, {"values": ""}, words.language).strip()
     return label[:1].upper() + label[1:]
 
@@ -165,16 +165,16 @@ def locks_from(form: Mapping[str, str]) -> list[Terms]:
     """Each by the keys of the way that was chosen, the leading one at least; what stood there for another is left."""
     found = []
     for place in (f":lock:{n}" for n in ranks(form, f"{WAY}:lock")):
-        way = next((one for one in WAYS if one.leading[0] == form[WAY + place]), WAYS[0])
+        way = next((one for one in LOCK_METHODS if one.leading[0] == form[WAY + place]), LOCK_METHODS[0])
         implied = {word: body["const"] for word, body in way.keys.items() if "const" in body}
         lock = conditions_from(form, place) | implied | plain_from(way.keys, form, place)
-        found.append(lock if ways_of(lock) else lock | {way.leading[0]: ""})
+        found.append(lock if lock_methods_in(lock) else lock | {way.leading[0]: ""})
     return found
 
 
 def contract_from(form: Mapping[str, str]) -> Terms:
     """The keys of the contract itself: `valid_from` always, the others where something stands there."""
-    known = schema()["$defs"]["contract"]["properties"]
+    known = load_schema()["$defs"]["contract"]["properties"]
     return {"valid_from": ""} | plain_from({word: known[word] for word in OF_THE_CONTRACT}, form, "")
 
 
@@ -209,7 +209,7 @@ def plain_value(body: Mapping[str, Any], text: str) -> Any:
     return text
 
 
-def from_text(condition: Condition, text: str) -> Any:
+def from_text(condition: ConditionType, text: str) -> Any:
     """A range as `100.00..500.00`, a list as `@name`, values with commas between them."""
     if condition.is_amount:
         low, _, high = text.strip().partition("..")
@@ -245,7 +245,7 @@ def places(name: str, faults: Sequence[Fault], shown: set[str], language: str) -
     for fault in faults:
         inner = fault.key.removeprefix(f"contracts.{name}").lstrip(".")
         place = next((one for one in fields_at(inner) if one in shown), "")
-        found[place] = f"{found[place]} {fault.say(language)}" if place in found else fault.say(language)
+        found[place] = f"{found[place]} {fault.message(language)}" if place in found else fault.message(language)
     return found
 
 

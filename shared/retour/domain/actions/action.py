@@ -6,7 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 
-class State(StrEnum):
+class LifecycleState(StrEnum):
     """LOCKED is a question to the clock and PAID one to the statements; neither is ever stored."""
 
     PENDING = "pending"
@@ -55,7 +55,7 @@ class Action:
     parent: str | None = None
 
     @property
-    def named(self) -> bool:
+    def has_own_id(self) -> bool:
         """Whether the merchant gave the id; a derived one begins with the order key and the event type."""
         return not self.id.startswith(f"{self.order_key}~{self.event_type}")
 

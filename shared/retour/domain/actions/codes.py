@@ -43,16 +43,16 @@ class Code(StrEnum):
 
 
 @cache
-def sentences() -> dict[str, dict[str, str]]:
+def code_sentences() -> dict[str, dict[str, str]]:
     """Code to its sentence per language, with placeholders."""
     return json.loads(files("retour.domain.actions").joinpath("codes.json").read_text("utf-8"))  # type: ignore[no-any-return]
 
 
 @cache
-def numbers() -> dict[str, int]:
-    return {code: int(body["number"]) for code, body in sentences().items() if "number" in body}
+def code_numbers() -> dict[str, int]:
+    return {code: int(body["number"]) for code, body in code_sentences().items() if "number" in body}
 
 
 @cache
-def by_number() -> dict[int, str]:
-    return {number: code for code, number in numbers().items()}
+def codes_by_number() -> dict[int, str]:
+    return {number: code for code, number in code_numbers().items()}

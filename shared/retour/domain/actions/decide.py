@@ -6,10 +6,11 @@ from datetime import timedelta
 
 from retour.domain.actions.action import Action
 from retour.domain.actions.codes import Code
-from retour.domain.actions.lines import as_meant, claims_of, summed
+from retour.domain.actions.confirmations import CONFIRMS, amount_taken, confirmed_sources
+from retour.domain.actions.lines import claims_of, merge_claims, resolve_for_action
 from retour.domain.actions.modification import (
-    OF_SUBJECTS,
-    UNCOUNTED,
+    SUBJECT_CHANGES,
+    UNCOUNTED_CHANGES,
     Discard,
     Modification,
     Reattribute,
@@ -22,19 +23,18 @@ from retour.domain.actions.modification import (
     SetTotal,
     Undo,
 )
-from retour.domain.actions.order import Head, Order, named_record, payout_of
+from retour.domain.actions.order import ActionHead, Order, payout_of, target_record_id
 from retour.domain.actions.outcome import Outcome
-from retour.domain.actions.replay import Priced, accepted_records, stepped, undone_ids
-from retour.domain.actions.standing import Standing, as_reported, place_of, step, with_place
+from retour.domain.actions.replay import AcceptedRecord, accepted_records, apply_record, undone_ids
+from retour.domain.actions.state import ActionState, fold_position, initial_state, step, with_position
 from retour.domain.actions.subjects import has_newer, repeats
-from retour.domain.actions.tellers import CONFIRMS, amount_of, confirmed_sources
-from retour.domain.contracts.contract import Basis, Contract
+from retour.domain.contracts.contract import Contract, TermsBasis
 from retour.domain.contracts.versions import terms_at, terms_at_report
 from retour.domain.delivery import Channel
 
-ENDS = (Reverse, SetTotal, SetQuantity)
+END_RESULT_CHANGES = (Reverse, SetTotal, SetQuantity)
 """The changes that state an end result."""
-WARNED_BEFORE = 100
+LIMIT_WARNING_MARGIN = 100
 """So many changes before the limit a change is warned of it."""
 
 
@@ -42,14 +42,14 @@ WARNED_BEFORE = 100
 class Decision:
     outcome: Outcome
     code: str
-    standing: Standing
+    standing: ActionState
     contract: int
 
 
 def decide(
     order: Order,
     action: Action,
-    head: Head,
+    head: ActionHead,
     record: Modification,
     contracts: Sequence[Contract],
     *,
@@ -65,14 +65,14 @@ def decide(
     if holder is not None:
         same = holder.content == record.content
         return stays(Outcome.DUPLICATE) if same else stays(Outcome.REFUSED, Code.REFERENCE_REUSED)
-    late = too_late(head, record)
+    late = lateness_code(head, record)
     if late is not None:
         if isinstance(record.change, SetStatus):
             return stays(Outcome.UNCHANGED, Code.STATUS_AFTER_LOCK)
         return stays(Outcome.REFUSED, late)
-    if head.changes >= standing.limit and not isinstance(record.change, UNCOUNTED):
+    if head.changes >= standing.limit and not isinstance(record.change, UNCOUNTED_CHANGES):
         return stays(Outcome.REFUSED, Code.MODIFICATION_LIMIT)
-    meant = as_meant(action, record)
+    meant = resolve_for_action(action, record)
     if isinstance(meant, Code):
         return stays(Outcome.REFUSED, meant)
     terms = terms_for(action, standing, record, contracts)
@@ -83,31 +83,33 @@ def decide(
     accepted = accepted_records(order, head)
     if not released and repeats_undone_reversal(accepted, head, record):
         return stays(Outcome.HELD, Code.REPEATS_UNDONE_REVERSAL)
-    if is_told_again(action, standing, meant):
+    if is_repeated_statement(action, standing, meant):
         return stays(Outcome.DUPLICATE)
-    set_aside = None if released else set_aside_with(order, head, action, meant)
+    set_aside = None if released else inherited_outcome(order, head, action, meant)
     if set_aside is not None:
         return stays(*set_aside)
-    result = stepped(action, standing, accepted, record, terms, contracts)
+    result = apply_record(action, standing, accepted, record, terms, contracts)
     if isinstance(result, Code):
         if is_idle_for_now(action, record, terms, contracts):
-            idle = with_place(replace(standing, idle={**standing.idle, record.id: result}), record)
+            idle = with_position(replace(standing, idle={**standing.idle, record.id: result}), record)
             return Decision(Outcome.UNCHANGED, result, idle, terms.number)
         return stays(Outcome.REFUSED, Code.UNDO_BLOCKED if isinstance(record.change, Undo) else result)
     warning, after = result.warning or "", replace(result, warning=None)
-    if not released and doubles(order, head, record, {standing.amount - after.amount}):
+    if not released and possible_duplicates(order, head, record, {standing.amount - after.amount}):
         return stays(Outcome.HELD, Code.POSSIBLE_DUPLICATE)
     if is_superseded(standing, accepted, record):
         return Decision(Outcome.SUPERSEDED, Code.SUPERSEDED, after, terms.number)
-    if not differs(action, standing, after, contracts):
+    if not is_visible_change(action, standing, after, contracts):
         if takes_something(action, meant) and confirmed_sources(record):
             return Decision(Outcome.DUPLICATE, Code.POSSIBLE_DUPLICATE, after, terms.number)
         return Decision(Outcome.UNCHANGED, warning, after, terms.number)
-    near = head.changes + 1 >= standing.limit - WARNED_BEFORE and not isinstance(record.change, UNCOUNTED)
+    near = head.changes + 1 >= standing.limit - LIMIT_WARNING_MARGIN and not isinstance(
+        record.change, UNCOUNTED_CHANGES
+    )
     return Decision(Outcome.APPLIED, warning or (Code.NEAR_MODIFICATION_LIMIT if near else ""), after, terms.number)
 
 
-def is_told_again(action: Action, standing: Standing, record: Modification) -> bool:
+def is_repeated_statement(action: Action, standing: ActionState, record: Modification) -> bool:
     """Whether another delivery told the same version of a subject with the same content."""
     subject = standing.subjects.get(record.subject_key) if record.subject_key else None
     claims = claims_of(action, record) if subject else ()
@@ -121,13 +123,13 @@ def is_idle_for_now(action: Action, record: Modification, terms: Contract, contr
     """
     if record.orders_by == record.received_at or isinstance(record.change, Undo):
         return False
-    return not isinstance(step(action, as_reported(action), record, terms, contracts), Code)
+    return not isinstance(step(action, initial_state(action), record, terms, contracts), Code)
 
 
-def differs(action: Action, before: Standing, after: Standing, contracts: Sequence[Contract]) -> bool:
+def is_visible_change(action: Action, before: ActionState, after: ActionState, contracts: Sequence[Contract]) -> bool:
     """Whether anything that a person can see moved."""
 
-    def seen(standing: Standing) -> tuple[object, ...]:
+    def seen(standing: ActionState) -> tuple[object, ...]:
         return (
             standing.rests, standing.partner, standing.countdown, standing.approved, standing.is_reversed,
             standing.own_priced.contract, standing.limit,
@@ -136,40 +138,40 @@ def differs(action: Action, before: Standing, after: Standing, contracts: Sequen
     return seen(before) != seen(after) or payout_of(action, before, contracts) != payout_of(action, after, contracts)
 
 
-def is_superseded(standing: Standing, accepted: Sequence[Priced], record: Modification) -> bool:
+def is_superseded(standing: ActionState, accepted: Sequence[AcceptedRecord], record: Modification) -> bool:
     """Whether a newer word on the same has come already: of its subject, or of its source on its target."""
     if record.subject_key is not None:
         return has_newer(standing.subjects.get(record.subject_key), record)
-    return isinstance(record.change, ENDS) and any(supersedes(other, record) for other, _ in accepted)
+    return isinstance(record.change, END_RESULT_CHANGES) and any(supersedes(other, record) for other, _ in accepted)
 
 
-def too_late(head: Head, record: Modification) -> Code | None:
+def lateness_code(head: ActionHead, record: Modification) -> Code | None:
     """What keeps a record from an action that locks: its receipt, or that a person decided on it when no time was left.
 
     A decision on what is held may come as long as the fence waits for it.
     """
     if record.counts_after is not None:
-        if head.locked(record.counts_after):
+        if head.is_locked(record.counts_after):
             return Code.NOT_RELEASED_IN_TIME
         if isinstance(record.change, Release | Discard):
             return None
-    return Code.ACTION_LOCKED if head.locked(record.received_at) else None
+    return Code.ACTION_LOCKED if head.is_locked(record.received_at) else None
 
 
 def terms_for(
-    action: Action, standing: Standing, record: Modification, contracts: Sequence[Contract]
+    action: Action, standing: ActionState, record: Modification, contracts: Sequence[Contract]
 ) -> Contract | None:
     """The version that prices a change: by the basis that the action's own contract agreed (spec 6)."""
-    return terms_by(contracts[action.contract - 1].basis, action, standing, record, contracts)
+    return terms_by_basis(contracts[action.contract - 1].basis, action, standing, record, contracts)
 
 
-def terms_by(
-    basis: Basis, action: Action, standing: Standing, record: Modification, contracts: Sequence[Contract]
+def terms_by_basis(
+    basis: TermsBasis, action: Action, standing: ActionState, record: Modification, contracts: Sequence[Contract]
 ) -> Contract | None:
     """The version that would price a change by a basis."""
     partner = record.change.partner if isinstance(record.change, Reattribute) else standing.partner
     moment = max(record.received_at, action.reported_at)
-    if basis is Basis.AT_ACTION and not isinstance(record.change, Reprice):
+    if basis is TermsBasis.AT_ACTION and not isinstance(record.change, Reprice):
         if partner == action.partner:
             return contracts[action.contract - 1]
         return terms_at_report(contracts, action.event_type, partner, action.event_time, action.reported_at)
@@ -184,14 +186,14 @@ def reference_holder(order: Order, record: Modification) -> Modification | None:
     for head in order.heads.values():
         for entry in head.log:
             if entry.id in rivals and entry.outcome is not Outcome.REFUSED and entry.id != record.id:
-                last = head.entry(entry.id)
+                last = head.last_entry(entry.id)
                 if last is not None and last.outcome is not Outcome.REFUSED:
                     return rivals[entry.id]
     return None
 
 
-def is_held(head: Head, record: Modification) -> bool:
-    entry = head.entry(named_record(record) or "")
+def is_held(head: ActionHead, record: Modification) -> bool:
+    entry = head.last_entry(target_record_id(record) or "")
     return entry is not None and entry.outcome is Outcome.HELD
 
 
@@ -199,15 +201,15 @@ def supersedes(other: Modification, record: Modification) -> bool:
     """A change that states an end result gives way to a newer one of the same source on the same target."""
     return (
         other.subject is None
-        and isinstance(record.change, ENDS)
-        and isinstance(other.change, ENDS)
+        and isinstance(record.change, END_RESULT_CHANGES)
+        and isinstance(other.change, END_RESULT_CHANGES)
         and other.source == record.source
         and (other.sku, other.line) == (record.sku, record.line)
         and other.orders_by > record.orders_by
     )
 
 
-def repeats_undone_reversal(accepted: Sequence[Priced], head: Head, record: Modification) -> bool:
+def repeats_undone_reversal(accepted: Sequence[AcceptedRecord], head: ActionHead, record: Modification) -> bool:
     """A reversal without reference, of a source whose own reversal of the same target was since restored or undone."""
     if not isinstance(record.change, Reverse) or record.reference is not None or record.subject is not None:
         return False
@@ -221,22 +223,24 @@ def repeats_undone_reversal(accepted: Sequence[Priced], head: Head, record: Modi
         isinstance(other.change, Reverse)
         and other.subject is None
         and (other.source, other.sku, other.line) == (record.source, record.sku, record.line)
-        and (other.id in undone or any(place_of(other) < place_of(restore) for restore in restores))
+        and (other.id in undone or any(fold_position(other) < fold_position(restore) for restore in restores))
         for other, _ in accepted
     )
 
 
 def takes_something(action: Action, record: Modification) -> bool:
     claims = claims_of(action, record)
-    return not isinstance(claims, Code) and bool(summed(claims))
+    return not isinstance(claims, Code) and bool(merge_claims(claims))
 
 
-def set_aside_with(order: Order, head: Head, action: Action, record: Modification) -> tuple[Outcome, str] | None:
+def inherited_outcome(
+    order: Order, head: ActionHead, action: Action, record: Modification
+) -> tuple[Outcome, str] | None:
     """Later versions of a subject that is held, or that a person set aside, go with it until nothing is taken."""
     if record.subject_key is None or not takes_something(action, record):
         return None
-    before = newest_told(order, head, record)
-    entry = head.entry(before.id) if before else None
+    before = newest_booked(order, head, record)
+    entry = head.last_entry(before.id) if before else None
     if before is None or entry is None:
         return None
     if entry.outcome is Outcome.HELD:
@@ -247,20 +251,20 @@ def set_aside_with(order: Order, head: Head, action: Action, record: Modificatio
     return None
 
 
-def newest_told(order: Order, head: Head, record: Modification) -> Modification | None:
+def newest_booked(order: Order, head: ActionHead, record: Modification) -> Modification | None:
     """The newest other record of the same subject that is booked and was not refused for what is wrong in it."""
     told = [
         other
         for other in order.records
         if other.subject_key == record.subject_key
         and other.id != record.id
-        and (entry := head.entry(other.id)) is not None
+        and (entry := head.last_entry(other.id)) is not None
         and (entry.outcome is not Outcome.REFUSED or entry.code == Code.DISCARDED)
     ]
-    return max(told, key=lambda other: (other.version, place_of(other)), default=None)
+    return max(told, key=lambda other: (other.version, fold_position(other)), default=None)
 
 
-def held_before(order: Order, head: Head, record: Modification) -> list[Modification]:
+def held_older_versions(order: Order, head: ActionHead, record: Modification) -> list[Modification]:
     """The held records of the same subject that a newer version makes void: it is held itself, or takes nothing."""
     if record.subject_key is None or record.version is None:
         return []
@@ -270,19 +274,21 @@ def held_before(order: Order, head: Head, record: Modification) -> list[Modifica
         if other.subject_key == record.subject_key
         and other.version is not None
         and other.version < record.version
-        and (entry := head.entry(other.id)) is not None
+        and (entry := head.last_entry(other.id)) is not None
         and entry.outcome is Outcome.HELD
     ]
 
 
-def doubles(order: Order, head: Head, record: Modification, taken: Collection[int]) -> list[Modification]:
+def possible_duplicates(
+    order: Order, head: ActionHead, record: Modification, amounts: Collection[int]
+) -> list[Modification]:
     """The applied changes a record may be the second word about: of the effect it has, from elsewhere, not long ago.
 
     None for a subject of which a person said already that it is another return.
     """
     action = order.action(head.action)
     window = timedelta(days=int(record.doubles.get("days", 0)))
-    if action is None or not window or not isinstance(record.change, OF_SUBJECTS):
+    if action is None or not window or not isinstance(record.change, SUBJECT_CHANGES):
         return []
     if is_another_return(order, record):
         return []
@@ -293,20 +299,20 @@ def doubles(order: Order, head: Head, record: Modification, taken: Collection[in
     for entry in head.log:
         other = records.get(entry.id)
         took = before - entry.amount
-        alike = entry.outcome is Outcome.APPLIED and took > 0 and took in taken
-        if other is not None and other.id != record.id and alike and doubtful_pair(other, record, window):
+        alike = entry.outcome is Outcome.APPLIED and took > 0 and took in amounts
+        if other is not None and other.id != record.id and alike and is_duplicate_pair(other, record, window):
             found.append(other)
         before = entry.amount
     return found
 
 
-def effects_possible(action: Action, head: Head, record: Modification) -> set[int]:
+def possible_effects(action: Action, head: ActionHead, record: Modification) -> set[int]:
     """What a held record takes: all of it, or what is left."""
-    meant = as_meant(action, record)
+    meant = resolve_for_action(action, record)
     claims = meant if isinstance(meant, Code) else claims_of(action, meant)
     if isinstance(claims, Code):
         return set()
-    amount = amount_of(action, [summed(claims)])
+    amount = amount_taken(action, [merge_claims(claims)])
     return {amount, min(amount, head.standing.amount)}
 
 
@@ -314,11 +320,11 @@ def is_another_return(order: Order, record: Modification) -> bool:
     """Whether a person released a record of the same subject."""
     if record.subject_key is None:
         return False
-    released = {named_record(other) for other in order.records if isinstance(other.change, Release)}
+    released = {target_record_id(other) for other in order.records if isinstance(other.change, Release)}
     return any(other.id in released and other.subject_key == record.subject_key for other in order.records)
 
 
-def doubtful_pair(other: Modification, record: Modification, window: timedelta) -> bool:
+def is_duplicate_pair(other: Modification, record: Modification, window: timedelta) -> bool:
     """From another namespace, or without reference from an earlier delivery of the same source; within the window."""
     if abs(record.received_at - other.received_at) > window:
         return False

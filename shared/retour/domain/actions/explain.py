@@ -4,47 +4,49 @@ from collections.abc import Mapping
 
 from retour.domain.actions.action import Action
 from retour.domain.actions.codes import Code
-from retour.domain.actions.decide import doubles, effects_possible
-from retour.domain.actions.lines import targeted
-from retour.domain.actions.make_good import concerned
+from retour.domain.actions.decide import possible_duplicates, possible_effects
+from retour.domain.actions.lines import target_lines
+from retour.domain.actions.make_good import affected_head
 from retour.domain.actions.modification import Modification
-from retour.domain.actions.order import Head, Order, named_record
+from retour.domain.actions.order import ActionHead, Order, target_record_id
 from retour.domain.actions.replay import undo_blockers
 from retour.domain.money import exponent, to_text
-from retour.domain.times import text
+from retour.domain.times import format_instant
 
 
-def details(order: Order, head: Head | None, record: Modification, waiting_days: int) -> Mapping[str, str]:
+def sentence_details(
+    order: Order, head: ActionHead | None, record: Modification, waiting_days: int
+) -> Mapping[str, str]:
     """What the placeholders of any of the fold's sentences may ask about one record."""
     known = {
         "order": record.order_key or record.action_id or next(iter(record.names), ""),
         "reference": record.reference or "",
-        "received_at": text(record.received_at),
+        "received_at": format_instant(record.received_at),
         "currency": record.currency or "",
         "change": record.verb,
         "waiting_days": str(waiting_days),
         "event_types": ", ".join(sorted({action.event_type for action in order.actions})),
         "amount": f"{amount:f}" if (amount := getattr(record.change, "amount", None)) is not None else "",
-        "item": item(record),
-        "named": named_record(record) or "",
+        "item": item_label(record),
+        "named": target_record_id(record) or "",
     }
-    head = concerned(order, head, record) if head else None
+    head = affected_head(order, head, record) if head else None
     action = order.action(head.action) if head else None
     if action is None or head is None:
         return known
-    return known | of_action(order, action, head, record)
+    return known | action_details(order, action, head, record)
 
 
-def of_action(order: Order, action: Action, head: Head, record: Modification) -> dict[str, str]:
-    meant = targeted(action, record)
+def action_details(order: Order, action: Action, head: ActionHead, record: Modification) -> dict[str, str]:
+    meant = target_lines(action, record)
     lines = meant if isinstance(meant, list) else range(len(action.lines))
     rests = head.standing.rests
     return {
         "order": action.order_id,
-        "locks_at": text(head.locks_at) if head.locks_at else "",
+        "locks_at": format_instant(head.locks_at) if head.locks_at else "",
         "event_type": action.event_type,
         "partner": head.standing.partner,
-        "double": ", ".join(other.public_id for other in named_doubles(order, action, head, record)),
+        "double": ", ".join(other.public_id for other in named_duplicates(order, action, head, record)),
         "blockers": ", ".join(undo_blockers(order, head, record)) if is_blocked(head, record) else "",
         "sale_currency": action.currency,
         "places": str(exponent(action.currency)),
@@ -58,21 +60,21 @@ def of_action(order: Order, action: Action, head: Head, record: Modification) ->
     }
 
 
-def named_doubles(order: Order, action: Action, head: Head, record: Modification) -> list[Modification]:
+def named_duplicates(order: Order, action: Action, head: ActionHead, record: Modification) -> list[Modification]:
     """The records a held one may repeat."""
-    entry = head.entry(record.id)
+    entry = head.last_entry(record.id)
     if entry is None or entry.code != Code.POSSIBLE_DUPLICATE:
         return []
-    return doubles(order, head, record, effects_possible(action, head, record))
+    return possible_duplicates(order, head, record, possible_effects(action, head, record))
 
 
-def is_blocked(head: Head, record: Modification) -> bool:
+def is_blocked(head: ActionHead, record: Modification) -> bool:
     """Whether others stand in its way; only then it is worth to look for them among a thousand."""
-    entry = head.entry(record.id)
+    entry = head.last_entry(record.id)
     return entry is not None and entry.code in (Code.UNDO_BLOCKED, Code.LATER_CHANGES_STAND)
 
 
-def item(record: Modification) -> str:
+def item_label(record: Modification) -> str:
     if record.sku and record.line:
         return f"{record.sku} (line {record.line})"
     return record.sku or record.line or record.order_key or record.action_id or next(iter(record.names), "")

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from retour.domain.actions.codes import Code
-from retour.domain.actions.order import Entry, Head, Order
+from retour.domain.actions.order import ActionHead, LogEntry, Order
 from retour.domain.actions.outcome import Outcome
 
 GRACE = timedelta(minutes=10)
@@ -12,7 +12,7 @@ GRACE = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
-class LowWater:
+class LowWaterMark:
     """The receipts of the oldest deliveries still open: on their way or at work, and held for a person."""
 
     working: datetime | None = None
@@ -25,27 +25,27 @@ class LowWater:
         return self.held is not None and self.held < locks_at and now < locks_at + patience
 
 
-def is_ready(head: Head, now: datetime, water: LowWater, patience: timedelta) -> bool:
+def is_ready(head: ActionHead, now: datetime, low_water: LowWaterMark, patience: timedelta) -> bool:
     """Whether a folded head may become final now."""
     if head.final is not None or head.locks_at is None or now < head.locks_at + GRACE:
         return False
     if held_records(head) and now < head.locks_at + patience:
         return False
-    return not water.holds_back(head.locks_at, now, patience)
+    return not low_water.holds_back(head.locks_at, now, patience)
 
 
-def held_records(head: Head) -> list[str]:
+def held_records(head: ActionHead) -> list[str]:
     """The records whose last word is that they are held."""
     last = {entry.id: entry.outcome for entry in head.log}
     return [id_ for id_, outcome in last.items() if outcome is Outcome.HELD]
 
 
-def fenced(order: Order, name: str, now: datetime) -> Order:
+def with_final_action(order: Order, name: str, now: datetime) -> Order:
     """The order with one of its actions final; what is still held there was not released in time."""
     head = order.heads[name]
     standing = head.standing
     refused = tuple(
-        Entry(
+        LogEntry(
             id_,
             Outcome.REFUSED,
             Code.NOT_RELEASED_IN_TIME,

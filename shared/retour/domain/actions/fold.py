@@ -6,23 +6,23 @@ from datetime import datetime
 
 from retour.domain.actions.action import Action
 from retour.domain.actions.codes import Code
-from retour.domain.actions.decide import Decision, decide, held_before, too_late
-from retour.domain.actions.modification import UNCOUNTED, Discard, Modification, Refold, Release, SetStatus
+from retour.domain.actions.decide import Decision, decide, held_older_versions, lateness_code
+from retour.domain.actions.modification import UNCOUNTED_CHANGES, Discard, Modification, Refold, Release, SetStatus
 from retour.domain.actions.order import (
     NO_ACTION,
-    RULES,
-    Entry,
-    Head,
+    RULES_VERSION,
+    ActionHead,
+    LogEntry,
     Order,
-    first_head,
-    lacks_total,
-    named_record,
+    initial_head,
+    is_waiting_for_total,
     payout_of,
+    target_record_id,
     unassigned_head,
-    with_total,
+    with_order_total,
 )
 from retour.domain.actions.outcome import Outcome
-from retour.domain.actions.standing import place_of
+from retour.domain.actions.state import fold_position
 from retour.domain.contracts.contract import Contract
 
 
@@ -31,59 +31,63 @@ def fold(order: Order, contracts: Sequence[Contract], now: datetime) -> Order:
 
     Folding again changes nothing. Records whose action is not known yet stay unbooked: they wait.
     """
-    heads = {action.id: order.heads.get(action.id) or first_head(action, contracts) for action in order.actions}
+    heads = {action.id: order.heads.get(action.id) or initial_head(action, contracts) for action in order.actions}
     if NO_ACTION in order.heads:
         heads[NO_ACTION] = order.heads[NO_ACTION]
     order = replace(order, heads=heads)
-    for record in sorted(order.records, key=place_of):
-        record = with_total(order, record)
-        if lacks_total(record):
+    for record in sorted(order.records, key=fold_position):
+        record = with_order_total(order, record)
+        if is_waiting_for_total(record):
             continue
-        meant = actions_meant(order, record)
+        meant = target_actions(order, record)
         if isinstance(meant, Code):
-            order = refused_unassigned(order, record, meant, now)
+            order = refuse_unassigned(order, record, meant, now)
             continue
-        if settled_elsewhere(order, record):
+        if is_already_decided(order, record):
             continue
         for action in meant:
-            if order.heads[action.id].entry(record.id) is None:
-                order = booked_on(order, action, record, contracts, now)
+            if order.heads[action.id].last_entry(record.id) is None:
+                order = book_on_action(order, action, record, contracts, now)
     return order
 
 
-def settled_elsewhere(order: Order, record: Modification) -> bool:
+def is_already_decided(order: Order, record: Modification) -> bool:
     """Whether a word was said on a record before an action came that it would mean today; that word stays.
 
     Only a status, and what speaks of one, goes on to every action of the order as they come.
     """
     head = order.heads.get(NO_ACTION)
-    if head is not None and head.entry(record.id) is not None:
+    if head is not None and head.last_entry(record.id) is not None:
         return True
     about = record
-    while (named := order.record(named_record(about) or "")) is not None:
+    while (named := order.record(target_record_id(about) or "")) is not None:
         about = named
-    return not isinstance(about.change, SetStatus) and order.booked(record.id) is not None
+    return not isinstance(about.change, SetStatus) and order.booking_of(record.id) is not None
 
 
-def give_up(order: Order, records: Sequence[Modification], now: datetime) -> Order:
+def refuse_waiting(order: Order, records: Sequence[Modification], now: datetime) -> Order:
     """The order with these records refused, if they still wait: their action never came, or their order total."""
     for record in records:
-        order = refused_unassigned(order, record, why_waiting(order, record), now)
+        order = refuse_unassigned(order, record, waiting_reason(order, record), now)
     return order
 
 
-def why_waiting(order: Order, record: Modification) -> Code:
+def waiting_reason(order: Order, record: Modification) -> Code:
     """What a record lacks that is not booked."""
-    meant = actions_meant(order, record)
+    meant = target_actions(order, record)
     is_known = not isinstance(meant, Code) and bool(meant)
-    return Code.ORDER_TOTAL_UNKNOWN if is_known and lacks_total(with_total(order, record)) else Code.ACTION_NOT_FOUND
+    return (
+        Code.ORDER_TOTAL_UNKNOWN
+        if is_known and is_waiting_for_total(with_order_total(order, record))
+        else Code.ACTION_NOT_FOUND
+    )
 
 
-def actions_meant(order: Order, record: Modification) -> Sequence[Action] | Code:
+def target_actions(order: Order, record: Modification) -> Sequence[Action] | Code:
     """The actions a record means (spec 4); none while they are not known."""
-    named = named_record(record)
+    named = target_record_id(record)
     if named is not None:
-        heads = [head for head in order.heads.values() if head.entry(named) is not None]
+        heads = [head for head in order.heads.values() if head.last_entry(named) is not None]
         found = [action for head in heads if (action := order.action(head.action)) is not None]
         return found or Code.UNDO_NOT_FOUND
     if record.action_id is not None:
@@ -101,31 +105,31 @@ def actions_meant(order: Order, record: Modification) -> Sequence[Action] | Code
     return [action for action in of_type if action.id == chosen]
 
 
-def refused_unassigned(order: Order, record: Modification, code: Code, now: datetime) -> Order:
+def refuse_unassigned(order: Order, record: Modification, code: Code, now: datetime) -> Order:
     """Refused without a word to say about any action: booked under the order itself, unless it is booked already."""
-    if order.booked(record.id) is not None:
+    if order.booking_of(record.id) is not None:
         return order
     head = order.heads.get(NO_ACTION) or unassigned_head()
-    entry = Entry(record.id, Outcome.REFUSED, code, now, 0, 0, 0)
+    entry = LogEntry(record.id, Outcome.REFUSED, code, now, 0, 0, 0)
     return replace(order, heads={**order.heads, NO_ACTION: replace(head, log=(*head.log, entry))})
 
 
-def booked_on(
+def book_on_action(
     order: Order, action: Action, record: Modification, contracts: Sequence[Contract], now: datetime
 ) -> Order:
     head = order.heads[action.id]
     if head.final is not None:
-        return refused_unassigned(order, record, too_late(head, record) or Code.AFTER_FINAL, now)
+        return refuse_unassigned(order, record, lateness_code(head, record) or Code.AFTER_FINAL, now)
     decision = decide(order, action, head, record, contracts)
     order = with_entry(order, action, record, decision, contracts, now)
     if decision.outcome in (Outcome.HELD, Outcome.APPLIED, Outcome.UNCHANGED):
-        for older in held_before(order, head, record):
+        for older in held_older_versions(order, head, record):
             head = order.heads[action.id]
             again = decide(order, action, head, older, contracts, released=True)
             if decision.outcome is Outcome.HELD:
                 again = Decision(Outcome.SUPERSEDED, Code.NEWER_HELD, head.standing, head.standing.contract)
             order = with_entry(order, action, older, again, contracts, now)
-    held = order.record(named_record(record) or "")
+    held = order.record(target_record_id(record) or "")
     if decision.outcome is Outcome.APPLIED and held is not None:
         head = order.heads[action.id]
         if isinstance(record.change, Release):
@@ -147,7 +151,7 @@ def with_entry(
 ) -> Order:
     head, standing = order.heads[action.id], decision.standing
     payout = payout_of(action, standing, contracts)
-    entry = Entry(
+    entry = LogEntry(
         record.id,
         decision.outcome,
         decision.code,
@@ -163,14 +167,16 @@ def with_entry(
         payout=payout,
         log=(*head.log, entry),
         changes=head.changes + counts_as_change(order, head, record, decision),
-        rules=RULES if isinstance(record.change, Refold) and decision.outcome is not Outcome.REFUSED else head.rules,
+        rules=RULES_VERSION
+        if isinstance(record.change, Refold) and decision.outcome is not Outcome.REFUSED
+        else head.rules,
     )
     return replace(order, heads={**order.heads, action.id: after})
 
 
-def counts_as_change(order: Order, head: Head, record: Modification, decision: Decision) -> bool:
+def counts_as_change(order: Order, head: ActionHead, record: Modification, decision: Decision) -> bool:
     """Whether a record counts towards the limit of changes; of a subject only its first applied one does."""
-    if decision.outcome is not Outcome.APPLIED or isinstance(record.change, UNCOUNTED):
+    if decision.outcome is not Outcome.APPLIED or isinstance(record.change, UNCOUNTED_CHANGES):
         return False
     if record.subject_key is None:
         return True

@@ -16,36 +16,36 @@ from retour.domain.actions.modification import (
     SetTotal,
     TakeBack,
 )
-from retour.domain.money import NotAnAmount, allocate, portion, to_minor
+from retour.domain.money import InvalidAmountError, allocate, prorate, to_minor
 
 
 @dataclass(frozen=True, slots=True)
-class Rest:
+class LineBalance:
     """What is left of one line: minor units and units sold that have not come back."""
 
     amount: int
     quantity: int
 
 
-GONE = Rest(0, 0)
-Rests = tuple[Rest, ...]
+NOTHING_LEFT = LineBalance(0, 0)
+LineBalances = tuple[LineBalance, ...]
 
 
-def as_sold(action: Action) -> Rests:
-    return tuple(Rest(line.amount, line.quantity) for line in action.lines)
+def balances_as_sold(action: Action) -> LineBalances:
+    return tuple(LineBalance(line.amount, line.quantity) for line in action.lines)
 
 
-def level(sold: Line, rest: Rest) -> Rest:
+def with_consistent_zero(sold: Line, rest: LineBalance) -> LineBalance:
     """A line without amount has no unit left, and one without units no amount; a sale of 0 is judged by its units."""
     if (sold.amount and rest.amount <= 0) or (sold.quantity and rest.quantity <= 0):
-        return GONE
+        return NOTHING_LEFT
     return rest
 
 
 # What a record means of an action
 
 
-def as_meant(action: Action, record: Modification) -> Modification | Code:
+def resolve_for_action(action: Action, record: Modification) -> Modification | Code:
     """The record in the action's currency; and where the action is one line without SKU, of that line.
 
     Such a line takes an amount of any item. Units of an item that it does not know stay unknown.
@@ -60,7 +60,7 @@ def as_meant(action: Action, record: Modification) -> Modification | Code:
         elif isinstance(change, SetTotal | SetQuantity):
             change = replace(change, amount=price.amount)
         record = replace(record, change=change, currency=action.currency)
-    if matching(action, record) or len(action.lines) != 1 or action.lines[0].sku is not None:
+    if matching_lines(action, record) or len(action.lines) != 1 or action.lines[0].sku is not None:
         return record
     match record.change:
         case TakeBack(amount=amount) as taken if amount is not None:
@@ -72,7 +72,7 @@ def as_meant(action: Action, record: Modification) -> Modification | Code:
     return record
 
 
-def matching(action: Action, record: Modification) -> list[int]:
+def matching_lines(action: Action, record: Modification) -> list[int]:
     sku, line = record.sku, record.line
     return [
         i
@@ -81,9 +81,9 @@ def matching(action: Action, record: Modification) -> list[int]:
     ]
 
 
-def targeted(action: Action, record: Modification) -> list[int] | Code:
+def target_lines(action: Action, record: Modification) -> list[int] | Code:
     """The lines meant: one line, the pool of a SKU in line order, or all of them."""
-    return matching(action, record) or Code.UNKNOWN_ITEM
+    return matching_lines(action, record) or Code.UNKNOWN_ITEM
 
 
 def is_one_item(action: Action, target: Sequence[int]) -> bool:
@@ -91,74 +91,80 @@ def is_one_item(action: Action, target: Sequence[int]) -> bool:
     return len({action.lines[i].sku for i in target}) == 1
 
 
-def minor(amount: Decimal, action: Action) -> int | Code:
+def to_minor_units(amount: Decimal, action: Action) -> int | Code:
     if amount < 0:
         return Code.AMOUNT_NEGATIVE
     try:
         return to_minor(amount, action.currency)
-    except NotAnAmount:
+    except InvalidAmountError:
         return Code.AMOUNT_TOO_FINE
 
 
 def taken_amount(action: Action, change: TakeBack) -> int | Code:
     """The amount in minor units; of an order total, the same share of the sale."""
     assert change.amount is not None
-    taken = minor(change.amount, action)
+    taken = to_minor_units(change.amount, action)
     if isinstance(taken, Code) or not change.of_total:
         return taken
-    whole = minor(change.of_total, action)
-    return whole if isinstance(whole, Code) else portion(action.amount, taken, whole)
+    whole = to_minor_units(change.of_total, action)
+    return whole if isinstance(whole, Code) else prorate(action.amount, taken, whole)
 
 
 # What a change leaves
 
 
-def set_total(action: Action, rests: Rests, target: Sequence[int], change: SetTotal) -> dict[int, Rest] | Code:
+def set_total(
+    action: Action, balances: LineBalances, target: Sequence[int], change: SetTotal
+) -> dict[int, LineBalance] | Code:
     """A lower total is spread by what the lines have, a higher one by what they have lost: none exceeds its sale."""
-    total = minor(change.amount, action)
+    total = to_minor_units(change.amount, action)
     if isinstance(total, Code):
         return total
-    sold, have = [action.lines[i].amount for i in target], [rests[i].amount for i in target]
+    sold, have = [action.lines[i].amount for i in target], [balances[i].amount for i in target]
     if total > sum(sold):
         return Code.AMOUNT_EXCEEDS_SALE
     if total == 0:
-        return dict.fromkeys(target, GONE) if any(have) else {}
+        return dict.fromkeys(target, NOTHING_LEFT) if any(have) else {}
     lost = [was - now for was, now in zip(sold, have, strict=True)]
     raised = allocate(total - sum(have), lost) if total > sum(have) else None
     parts = [now + more for now, more in zip(have, raised, strict=True)] if raised else allocate(total, have)
     return {
-        i: level(action.lines[i], Rest(part, rests[i].quantity or (action.lines[i].quantity if part else 0)))
+        i: with_consistent_zero(
+            action.lines[i], LineBalance(part, balances[i].quantity or (action.lines[i].quantity if part else 0))
+        )
         for i, part in zip(target, parts, strict=True)
     }
 
 
-def set_quantity(action: Action, target: Sequence[int], change: SetQuantity) -> dict[int, Rest] | Code:
+def set_quantity(action: Action, target: Sequence[int], change: SetQuantity) -> dict[int, LineBalance] | Code:
     if not is_one_item(action, target):
         return Code.ITEM_NEEDED
     returned = sum(action.lines[i].quantity for i in target) - change.quantity
     if returned < 0:
         return Code.QUANTITY_EXCEEDS_SOLD
     if change.quantity == 0:
-        return dict.fromkeys(target, GONE)
-    rests: dict[int, Rest] = {}
+        return dict.fromkeys(target, NOTHING_LEFT)
+    rests: dict[int, LineBalance] = {}
     for i in target:
         sold = action.lines[i]
         left = sold.quantity - min(returned, sold.quantity)
         returned -= sold.quantity - left
-        rests[i] = Rest(portion(sold.amount, left, sold.quantity) if sold.quantity else sold.amount, left)
+        rests[i] = LineBalance(prorate(sold.amount, left, sold.quantity) if sold.quantity else sold.amount, left)
     if change.amount is not None:
-        total = minor(change.amount, action)
+        total = to_minor_units(change.amount, action)
         if isinstance(total, Code):
             return total
         if total > sum(action.lines[i].amount for i in target):
             return Code.AMOUNT_EXCEEDS_SALE
         parts = allocate(total, [rests[i].amount for i in target])
-        rests = {i: Rest(part, rests[i].quantity) for i, part in zip(target, parts, strict=True)}
-    return {i: level(action.lines[i], rest) for i, rest in rests.items()}
+        rests = {i: LineBalance(part, rests[i].quantity) for i, part in zip(target, parts, strict=True)}
+    return {i: with_consistent_zero(action.lines[i], rest) for i, rest in rests.items()}
 
 
-def take_back(action: Action, rests: Rests, target: Sequence[int], change: TakeBack) -> dict[int, Rest] | Code:
-    after = {i: rests[i] for i in target}
+def take_back(
+    action: Action, balances: LineBalances, target: Sequence[int], change: TakeBack
+) -> dict[int, LineBalance] | Code:
+    after = {i: balances[i] for i in target}
     if change.quantity is not None:
         if not is_one_item(action, target):
             return Code.ITEM_NEEDED
@@ -169,40 +175,42 @@ def take_back(action: Action, rests: Rests, target: Sequence[int], change: TakeB
         taken = taken_amount(action, change)
         if isinstance(taken, Code):
             return taken
-        left = [rests[i].amount for i in target]
+        left = [balances[i].amount for i in target]
         if taken > sum(left) and not change.clamp:
             return Code.AMOUNT_EXCEEDS_SALE
         parts = allocate(min(taken, sum(left)), left)
-        after = {i: Rest(have - part, after[i].quantity) for i, have, part in zip(target, left, parts, strict=True)}
-    return {i: level(action.lines[i], rest) for i, rest in after.items()}
+        after = {
+            i: LineBalance(have - part, after[i].quantity) for i, have, part in zip(target, left, parts, strict=True)
+        }
+    return {i: with_consistent_zero(action.lines[i], rest) for i, rest in after.items()}
 
 
-def take_units(action: Action, rests: Mapping[int, Rest], units: int) -> dict[int, Rest]:
+def take_units(action: Action, rests: Mapping[int, LineBalance], units: int) -> dict[int, LineBalance]:
     """Units leave the pool in line order."""
-    after: dict[int, Rest] = {}
+    after: dict[int, LineBalance] = {}
     for i, rest in rests.items():
         taken = min(units, rest.quantity)
         units -= taken
         share = min(share_of(action.lines[i], rest, taken), rest.amount)
-        after[i] = Rest(rest.amount - share, rest.quantity - taken)
+        after[i] = LineBalance(rest.amount - share, rest.quantity - taken)
     return after
 
 
-def share_of(sold: Line, rest: Rest, units: int) -> int:
+def share_of(sold: Line, rest: LineBalance, units: int) -> int:
     """What further units are worth: their share of the line as sold, so that the shares of all sum to the line."""
     if not sold.quantity:
         return 0
     gone = max(sold.quantity - rest.quantity, 0)
     upto = min(gone + units, sold.quantity)
-    return portion(sold.amount, upto, sold.quantity) - portion(sold.amount, gone, sold.quantity)
+    return prorate(sold.amount, upto, sold.quantity) - prorate(sold.amount, gone, sold.quantity)
 
 
-def exceeds(action: Action, rests: Rests, target: Sequence[int], change: TakeBack) -> bool:
+def exceeds(action: Action, balances: LineBalances, target: Sequence[int], change: TakeBack) -> bool:
     """Whether more is taken back than these lines have."""
     if change.amount is not None:
         taken = taken_amount(action, change)
-        return isinstance(taken, int) and taken > sum(rests[i].amount for i in target)
-    return change.quantity is not None and change.quantity > sum(rests[i].quantity for i in target)
+        return isinstance(taken, int) and taken > sum(balances[i].amount for i in target)
+    return change.quantity is not None and change.quantity > sum(balances[i].quantity for i in target)
 
 
 # What subjects say (spec 4, Subjects)
@@ -225,7 +233,7 @@ NOTHING: Statement = ()
 
 def claims_of(action: Action, record: Modification) -> tuple[Claim, ...] | Code:
     """What one record says is taken back; refused only for what is wrong in itself, whatever others took."""
-    found = targeted(action, record)
+    found = target_lines(action, record)
     if isinstance(found, Code):
         return found
     target = tuple(found)
@@ -233,20 +241,20 @@ def claims_of(action: Action, record: Modification) -> tuple[Claim, ...] | Code:
     units = sum(action.lines[i].quantity for i in target)
     match record.change:
         case Reverse():
-            return all_of(action, target)
+            return claims_for_all(action, target)
         case SetTotal(asked):
-            total = minor(asked, action)
+            total = to_minor_units(asked, action)
             if isinstance(total, Code):
                 return total
             if total > amount:
                 return Code.AMOUNT_EXCEEDS_SALE
-            return (Claim(target, amount - total),) if total else all_of(action, target)
+            return (Claim(target, amount - total),) if total else claims_for_all(action, target)
         case SetQuantity(quantity, asked_amount):
             rests = set_quantity(action, target, SetQuantity(quantity, asked_amount))
             if isinstance(rests, Code):
                 return rests
             if quantity == 0:
-                return all_of(action, target)
+                return claims_for_all(action, target)
             left = sum(rest.amount for rest in rests.values())
             if asked_amount is None:
                 return (Claim(target, 0, units - quantity),)
@@ -275,11 +283,11 @@ def claim_of(
     return (Claim(target, min(taken, amount), 0, quantity),)
 
 
-def all_of(action: Action, target: Iterable[int]) -> tuple[Claim, ...]:
+def claims_for_all(action: Action, target: Iterable[int]) -> tuple[Claim, ...]:
     return tuple(Claim((i,), action.lines[i].amount, 0, action.lines[i].quantity) for i in target)
 
 
-def summed(claims: Iterable[Claim]) -> Statement:
+def merge_claims(claims: Iterable[Claim]) -> Statement:
     """One claim for each target; what takes nothing is left out."""
     of_target: dict[tuple[int, ...], Claim] = {}
     for claim in claims:
@@ -290,20 +298,20 @@ def summed(claims: Iterable[Claim]) -> Statement:
     return tuple(sorted(claim for claim in of_target.values() if claim.amount or claim.units or claim.counted))
 
 
-def outermost_last(claim: Claim) -> tuple[bool, int, tuple[int, ...]]:
+def scope_order(claim: Claim) -> tuple[bool, int, tuple[int, ...]]:
     """First what is said of lines, then of pools, then of the whole order."""
     return len(claim.target) > 1, len(claim.target), claim.target
 
 
-def left_of(action: Action, own: Rests, statements: Iterable[Statement]) -> Rests:
+def balances_after(action: Action, own: LineBalances, statements: Iterable[Statement]) -> LineBalances:
     """What the statements of all subjects leave of what the records without subject leave: never below zero."""
     rests = list(own)
-    for claim in sorted(summed(claim for statement in statements for claim in statement), key=outermost_last):
+    for claim in sorted(merge_claims(claim for statement in statements for claim in statement), key=scope_order):
         first = claim.target[0]
         if len(claim.target) == 1:
             rest = rests[first]
             share = share_of(action.lines[first], rest, claim.units)
-            rests[first] = Rest(
+            rests[first] = LineBalance(
                 max(rest.amount - claim.amount - share, 0), max(rest.quantity - claim.units - claim.counted, 0)
             )
             continue
@@ -313,34 +321,38 @@ def left_of(action: Action, own: Rests, statements: Iterable[Statement]) -> Rest
         for i, part in zip(claim.target, allocate(min(claim.amount, sum(have)), have), strict=True):
             fewer = min(counted, pool[i].quantity)
             counted -= fewer
-            rests[i] = level(action.lines[i], Rest(pool[i].amount - part, pool[i].quantity - fewer))
+            rests[i] = with_consistent_zero(
+                action.lines[i], LineBalance(pool[i].amount - part, pool[i].quantity - fewer)
+            )
     return tuple(
-        level(sold, Rest(min(rest.amount, sold.amount), min(rest.quantity, sold.quantity)))
+        with_consistent_zero(sold, LineBalance(min(rest.amount, sold.amount), min(rest.quantity, sold.quantity)))
         for sold, rest in zip(action.lines, rests, strict=True)
     )
 
 
-def before_claims(action: Action, left: Rests, statements: Iterable[Statement]) -> Rests:
+def balances_before_claims(action: Action, remaining: LineBalances, statements: Iterable[Statement]) -> LineBalances:
     """What the records without subject have to leave so that `left` remains of it now.
 
     A total that is set says what is left together with all that subjects have said: what they say later moves it by
     the difference.
     """
-    own = list(left)
-    claims = sorted(summed(claim for statement in statements for claim in statement), key=outermost_last, reverse=True)
+    own = list(remaining)
+    claims = sorted(
+        merge_claims(claim for statement in statements for claim in statement), key=scope_order, reverse=True
+    )
     for claim in claims:
         if len(claim.target) == 1:
             i = claim.target[0]
             quantity = own[i].quantity + claim.units + claim.counted
-            share = share_of(action.lines[i], Rest(0, quantity), claim.units)
-            own[i] = Rest(own[i].amount + claim.amount + share, quantity)
+            share = share_of(action.lines[i], LineBalance(0, quantity), claim.units)
+            own[i] = LineBalance(own[i].amount + claim.amount + share, quantity)
             continue
         have = [own[i].amount for i in claim.target]
         weights = have if any(have) else [action.lines[i].amount for i in claim.target]
         for i, part in zip(claim.target, allocate(claim.amount, weights), strict=True):
-            own[i] = Rest(own[i].amount + part, own[i].quantity)
+            own[i] = LineBalance(own[i].amount + part, own[i].quantity)
         first = claim.target[0]
         quantity = own[first].quantity + claim.units + claim.counted
-        share = share_of(action.lines[first], Rest(0, quantity), claim.units)
-        own[first] = Rest(own[first].amount + share, quantity)
+        share = share_of(action.lines[first], LineBalance(0, quantity), claim.units)
+        own[first] = LineBalance(own[first].amount + share, quantity)
     return tuple(own)

@@ -5,21 +5,21 @@ from dataclasses import replace
 
 from retour.domain.actions.codes import Code
 from retour.domain.actions.decide import terms_for
-from retour.domain.actions.fold import actions_meant
+from retour.domain.actions.fold import target_actions
 from retour.domain.actions.modification import Modification
-from retour.domain.actions.order import Head, Order, payout_of
+from retour.domain.actions.order import ActionHead, Order, payout_of
 from retour.domain.actions.outcome import MakeGood
-from retour.domain.actions.replay import accepted_records, stepped
+from retour.domain.actions.replay import accepted_records, apply_record
 from retour.domain.contracts.contract import Contract
 
-TOO_LATE = (Code.ACTION_LOCKED, Code.AFTER_FINAL, Code.NOT_RELEASED_IN_TIME)
+LATE_CODES = (Code.ACTION_LOCKED, Code.AFTER_FINAL, Code.NOT_RELEASED_IN_TIME)
 
 
-def concerned(order: Order, head: Head, record: Modification) -> Head:
+def affected_head(order: Order, head: ActionHead, record: Modification) -> ActionHead:
     """The head of the action a booked record speaks of, also where it was booked beside it since that is final."""
     if order.action(head.action) is not None:
         return head
-    meant = actions_meant(order, record)
+    meant = target_actions(order, record)
     heads = (
         [order.heads[action.id] for action in meant if action.id in order.heads] if not isinstance(meant, Code) else []
     )
@@ -27,18 +27,18 @@ def concerned(order: Order, head: Head, record: Modification) -> Head:
 
 
 def make_good(
-    order: Order, head: Head, record: Modification, code: str, contracts: Sequence[Contract]
+    order: Order, head: ActionHead, record: Modification, code: str, contracts: Sequence[Contract]
 ) -> MakeGood | None:
     """What it takes to settle a record that was refused for coming too late; None where nothing would have moved."""
-    head = concerned(order, head, record)
+    head = affected_head(order, head, record)
     action = order.action(head.action)
-    if code not in TOO_LATE or action is None or record.currency not in (None, action.currency):
+    if code not in LATE_CODES or action is None or record.currency not in (None, action.currency):
         return None
     terms = terms_for(action, head.standing, record, contracts)
     if terms is None:
         return None
     others = [one for one in accepted_records(order, head) if one[0].id != record.id]
-    after = stepped(action, head.standing, others, record, terms, contracts)
+    after = apply_record(action, head.standing, others, record, terms, contracts)
     if isinstance(after, Code):
         return None
     moved = MakeGood(

@@ -9,7 +9,7 @@ from decimal import Decimal
 from functools import lru_cache
 
 from retour.domain.delivery import Channel
-from retour.domain.times import instant, text
+from retour.domain.times import format_instant, parse_instant
 
 CHANGES_MAX = 1_000
 """So many times an action may be changed, unless a person raised the limit for it."""
@@ -137,10 +137,10 @@ Change = (
     | Discard
 )
 
-OF_SUBJECTS = (Reverse, SetTotal, SetQuantity, TakeBack)
+SUBJECT_CHANGES = (Reverse, SetTotal, SetQuantity, TakeBack)
 """The changes that can say what is taken back of an order because of one subject."""
 
-UNCOUNTED = (SetStatus, Release, Discard, Refold, RaiseLimit)
+UNCOUNTED_CHANGES = (SetStatus, Release, Discard, Refold, RaiseLimit)
 """The changes that do not count towards the limit of changes, and may come after it (spec 5.5)."""
 
 VERBS: dict[type[Change], str] = {
@@ -198,41 +198,45 @@ class Version:
     delivery: str = ""
 
     def __str__(self) -> str:
-        said = str(self.value) if self.kind == NUMBER else text(EPOCH + timedelta(milliseconds=self.value))
+        said = (
+            str(self.value)
+            if self.kind == NUMBER_VERSION
+            else format_instant(EPOCH + timedelta(milliseconds=self.value))
+        )
         return f"{said};{self.rank}" if self.rank else said
 
 
-FORMER, NUMBER, TIME = range(3)
-PARENT = "parent"
+LEGACY_VERSION, NUMBER_VERSION, TIME_VERSION = range(3)
+PARENT_SUBJECT = "parent"
 """The subject of what a parent action means for its child."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DIGITS_MAX = 15
 
 
-def version_told(said: str, received_at: datetime) -> Version:
+def parse_version(version: str, received_at: datetime) -> Version:
     """A whole number, or an RFC 3339 time, either with `;rank` behind it. A time is never later than the receipt.
 
     ValueError for anything else.
     """
-    value, _, rank = said.partition(";")
-    order = whole_number(rank) if rank else 0
+    value, _, rank = version.partition(";")
+    order = parse_whole_number(rank) if rank else 0
     if value.isascii() and value.isdigit():
-        return Version(NUMBER, whole_number(value), order)
-    return Version(TIME, in_milliseconds(min(instant(value), received_at)), order)
+        return Version(NUMBER_VERSION, parse_whole_number(value), order)
+    return Version(TIME_VERSION, to_epoch_milliseconds(min(parse_instant(value), received_at)), order)
 
 
-def version_received(received_at: datetime, delivery: str) -> Version:
+def receipt_version(received_at: datetime, delivery: str) -> Version:
     """The version of what was told without one: the receipt, then the delivery."""
-    return Version(TIME, in_milliseconds(received_at), 0, delivery)
+    return Version(TIME_VERSION, to_epoch_milliseconds(received_at), 0, delivery)
 
 
-def whole_number(digits: str) -> int:
+def parse_whole_number(digits: str) -> int:
     if not (digits.isascii() and digits.isdigit()) or len(digits) > DIGITS_MAX:
         raise ValueError(f"{digits!r} is not a whole number of at most {DIGITS_MAX} digits")
     return int(digits)
 
 
-def in_milliseconds(moment: datetime) -> int:
+def to_epoch_milliseconds(moment: datetime) -> int:
     return (moment - EPOCH) // timedelta(milliseconds=1)
 
 
@@ -330,7 +334,7 @@ def has_amount(change: Change) -> bool:
     return getattr(change, "amount", None) is not None
 
 
-def content(change: Change, currency: str | None) -> str:
+def content_hash(change: Change, currency: str | None) -> str:
     """What makes two records of one identity the same: change, amount, currency, quantity (spec 4)."""
     amount = getattr(change, "amount", None)
     return digest(

@@ -4,21 +4,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from retour.domain.actions.action import Action, State
-from retour.domain.actions.lines import Rests
+from retour.domain.actions.action import Action, LifecycleState
+from retour.domain.actions.lines import LineBalances
 from retour.domain.actions.modification import Discard, Modification, Release, TakeBack, Undo
 from retour.domain.actions.outcome import Effect, Outcome
-from retour.domain.actions.standing import UNASSIGNED, Standing, as_of_partner, as_reported, place_of
-from retour.domain.contracts.contract import Contract, Paid
+from retour.domain.actions.state import UNASSIGNED_STATE, ActionState, as_of_partner, fold_position, initial_state
+from retour.domain.contracts.contract import Contract, LinePayout
 
 NO_ACTION = ""
-RULES = 2
+RULES_VERSION = 2
 """The number of the rules by which actions are folded. 2: subjects; amount and units of a line reach zero together; the
 lock rule of the report stays; a reversal ends an approval with its lock (docs/decisions.md)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LogEntry:
     """What one modification came to, booked once: amount and payout are the action's after it.
 
     Only a held record is booked twice: held, then as it was decided.
@@ -35,10 +35,10 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Booked:
+class BookedState:
     """How an action stood when its head was written: what lists show of it."""
 
-    rests: Rests
+    rests: LineBalances
     is_reversed: bool
     is_approved: bool
     contract: int
@@ -46,7 +46,7 @@ class Booked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
+class ActionHead:
     """What is known of an action after all that was booked. `version` counts its writes, `final` is set by the fence.
 
     `rules` is the number of the rules it was folded by, and `booked` what was written of it under those. `shard` says
@@ -58,31 +58,31 @@ class Head:
 
     action: str
     version: int
-    standing: Standing
+    standing: ActionState
     payout: int
-    log: tuple[Entry, ...] = ()
+    log: tuple[LogEntry, ...] = ()
     sealed: int = 0
     changes: int = 0
     final: datetime | None = None
-    rules: int = RULES
-    booked: Booked | None = None
+    rules: int = RULES_VERSION
+    booked: BookedState | None = None
     shard: int = 0
 
     @property
     def locks_at(self) -> datetime | None:
         return self.standing.countdown.locks_at
 
-    def locked(self, moment: datetime) -> bool:
+    def is_locked(self, moment: datetime) -> bool:
         return self.locks_at is not None and moment >= self.locks_at
 
-    def state(self, now: datetime) -> State:
+    def state(self, now: datetime) -> LifecycleState:
         if self.standing.is_reversed:
-            return State.REVERSED
-        if self.locked(now):
-            return State.LOCKED
-        return State.APPROVED if self.standing.approved else State.PENDING
+            return LifecycleState.REVERSED
+        if self.is_locked(now):
+            return LifecycleState.LOCKED
+        return LifecycleState.APPROVED if self.standing.approved else LifecycleState.PENDING
 
-    def entry(self, modification_id: str) -> Entry | None:
+    def last_entry(self, modification_id: str) -> LogEntry | None:
         """The last word on a record."""
         return next((entry for entry in reversed(self.log) if entry.id == modification_id), None)
 
@@ -94,7 +94,7 @@ class Order:
     key: str
     actions: Sequence[Action] = ()
     records: Sequence[Modification] = ()
-    heads: Mapping[str, Head] = field(default_factory=dict)
+    heads: Mapping[str, ActionHead] = field(default_factory=dict)
 
     def action(self, action_id: str) -> Action | None:
         return next((action for action in self.actions if action.id == action_id), None)
@@ -102,31 +102,31 @@ class Order:
     def record(self, modification_id: str) -> Modification | None:
         return next((record for record in self.records if record.id == modification_id), None)
 
-    def booked(self, modification_id: str) -> tuple[Head, Entry] | None:
+    def booking_of(self, modification_id: str) -> tuple[ActionHead, LogEntry] | None:
         """A head and the last entry that tells what became of a record; None while it waits."""
         for head in self.heads.values():
-            entry = head.entry(modification_id)
+            entry = head.last_entry(modification_id)
             if entry is not None:
                 return head, entry
         return None
 
 
-def first_head(action: Action, contracts: Sequence[Contract]) -> Head:
-    standing = as_reported(action)
-    return Head(action=action.id, version=0, standing=standing, payout=payout_of(action, standing, contracts))
+def initial_head(action: Action, contracts: Sequence[Contract]) -> ActionHead:
+    standing = initial_state(action)
+    return ActionHead(action=action.id, version=0, standing=standing, payout=payout_of(action, standing, contracts))
 
 
-def payout_of(action: Action, standing: Standing, contracts: Sequence[Contract]) -> int:
-    return sum(paid.amount for paid in paid_lines(action, standing, contracts))
+def payout_of(action: Action, standing: ActionState, contracts: Sequence[Contract]) -> int:
+    return sum(paid.amount for paid in line_payouts(action, standing, contracts))
 
 
-def paid_lines(action: Action, standing: Standing, contracts: Sequence[Contract]) -> tuple[Paid, ...]:
+def line_payouts(action: Action, standing: ActionState, contracts: Sequence[Contract]) -> tuple[LinePayout, ...]:
     """Each line's commission by the contract version that priced the lines last."""
     rests = [(rest.amount, rest.quantity) for rest in standing.rests]
-    return contracts[standing.contract - 1].pays(as_of_partner(action, standing), rests)
+    return contracts[standing.contract - 1].line_payouts(as_of_partner(action, standing), rests)
 
 
-def named_record(record: Modification) -> str | None:
+def target_record_id(record: Modification) -> str | None:
     """The id of the record that an undo, a release or a discard speaks of."""
     match record.change:
         case Undo(named) | Release(named) | Discard(named):
@@ -134,12 +134,12 @@ def named_record(record: Modification) -> str | None:
     return None
 
 
-def unassigned_head() -> Head:
+def unassigned_head() -> ActionHead:
     """The head of no action, before anything is booked under it."""
-    return Head(action=NO_ACTION, version=0, standing=UNASSIGNED, payout=0)
+    return ActionHead(action=NO_ACTION, version=0, standing=UNASSIGNED_STATE, payout=0)
 
 
-def with_total(order: Order, record: Modification) -> Modification:
+def with_order_total(order: Order, record: Modification) -> Modification:
     """The record with the order total its amount is a part of, where another message of the order told that."""
     change = record.change
     if not isinstance(change, TakeBack) or change.total_of is None or change.of_total is not None:
@@ -152,19 +152,19 @@ def with_total(order: Order, record: Modification) -> Modification:
         and (other.namespace, other.change.total_of) == name
         and other.change.of_total is not None
     ]
-    first = min(told, key=place_of, default=None)
+    first = min(told, key=fold_position, default=None)
     if first is None or not isinstance(first.change, TakeBack):
         return record
     return replace(record, change=replace(change, of_total=first.change.of_total))
 
 
-def lacks_total(record: Modification) -> bool:
+def is_waiting_for_total(record: Modification) -> bool:
     """Whether a record waits for the order total that its amount is a part of; nothing needs no total."""
     change = record.change
     return isinstance(change, TakeBack) and bool(change.total_of and change.amount) and change.of_total is None
 
 
-def effect(order: Order, head: Head, entry: Entry, contracts: Sequence[Contract]) -> Effect | None:
+def effect_of(order: Order, head: ActionHead, entry: LogEntry, contracts: Sequence[Contract]) -> Effect | None:
     """Amount and payout before and after one booked entry; None where no action is concerned."""
     action = order.action(head.action)
     if action is None:
@@ -176,7 +176,7 @@ def effect(order: Order, head: Head, entry: Entry, contracts: Sequence[Contract]
         payout_currency=contracts[entry.contract - 1].currency,
         amount_before=before.amount if before else action.amount,
         amount_after=entry.amount,
-        payout_before=before.payout if before else payout_of(action, as_reported(action), contracts),
+        payout_before=before.payout if before else payout_of(action, initial_state(action), contracts),
         payout_after=entry.payout,
         contract=entry.contract,
     )

@@ -56,7 +56,7 @@ class MakeGood:
 
 
 @dataclass(frozen=True, slots=True)
-class First:
+class FirstOutcome:
     """Of a duplicate: what became of its content when it was first told, and the delivery that told it."""
 
     outcome: Outcome
@@ -83,7 +83,7 @@ class Result:
     effect: Effect | None = None
     other_basis: OtherBasis | None = None
     make_good: MakeGood | None = None
-    first: First | None = None
+    first: FirstOutcome | None = None
     raw: str = ""
     change: str = ""
     quantity: str = ""

@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
 
-from retour.domain.actions.lines import NOTHING, Claim, Statement, summed
+from retour.domain.actions.lines import NOTHING, Claim, Statement, merge_claims
 from retour.domain.actions.modification import Modification, Version, digest
 
-Place = tuple[datetime, datetime, int, str]
+FoldPosition = tuple[datetime, datetime, int, str]
 """Where a record stands in the order of all (`replay.in_order`)."""
 SubjectKey = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class SubjectRecord:
     """One record of a subject: its version, what it claims, and the contract version it was decided under."""
 
     record: str
@@ -26,17 +26,17 @@ class Told:
     version: Version
     delivery: str
     claims: tuple[Claim, ...]
-    place: Place
+    place: FoldPosition
     contract: int
     source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Priced:
+class Pricing:
     """The contract version that priced something, and where the record stands that it priced."""
 
     contract: int
-    place: Place | None = None
+    place: FoldPosition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,10 @@ class Subject:
     version that a person's restore left out.
     """
 
-    told: tuple[Told, ...] = ()
+    told: tuple[SubjectRecord, ...] = ()
     statement: Statement = NOTHING
     said: Statement = NOTHING
-    priced: Priced | None = None
+    priced: Pricing | None = None
     restored: Version | None = None
 
     @property
@@ -62,17 +62,19 @@ class Subject:
         return max((told.version for told in self.told), default=None)
 
 
-def with_record(subject: Subject, told: Told, undone: Collection[str]) -> Subject:
+def with_record(subject: Subject, subject_record: SubjectRecord, undone: Collection[str]) -> Subject:
     """The subject with one record more."""
     newest = subject.newest
-    if told.record not in undone and (newest is None or newest < told.version):
+    if subject_record.record not in undone and (newest is None or newest < subject_record.version):
         # The usual case, a newer version, needs no look at all the older ones.
-        said = summed(told.claims)
-        later = replace(subject, told=(*subject.told, told), said=said)
+        said = merge_claims(subject_record.claims)
+        later = replace(subject, told=(*subject.told, subject_record), said=said)
         if said == subject.said:
             return later
-        return replace(later, statement=said, priced=Priced(told.contract, told.place) if said else None)
-    return evaluate(replace(subject, told=(*subject.told, told)), undone)
+        return replace(
+            later, statement=said, priced=Pricing(subject_record.contract, subject_record.place) if said else None
+        )
+    return evaluate(replace(subject, told=(*subject.told, subject_record)), undone)
 
 
 def without_newest(subject: Subject, undone: Collection[str]) -> Subject:
@@ -87,14 +89,14 @@ def evaluate(subject: Subject, undone: Collection[str]) -> Subject:
     was restored leaves nothing.
     """
     statement, priced, said = NOTHING, None, NOTHING
-    before: tuple[Statement, Priced | None] = (NOTHING, None)
+    before: tuple[Statement, Pricing | None] = (NOTHING, None)
     for version, group in groupby(sorted(subject.told, key=by_version), key=lambda told: told.version):
         records = list(group)
         says = statement_of(records)
         if says != said:
             before = (statement, priced)
             first = min(records, key=lambda told: told.place)
-            statement, priced = says, Priced(first.contract, first.place) if says else None
+            statement, priced = says, Pricing(first.contract, first.place) if says else None
         if any(told.record in undone for told in records):
             statement, priced = before
         if version == subject.restored:
@@ -104,11 +106,11 @@ def evaluate(subject: Subject, undone: Collection[str]) -> Subject:
     return replace(subject, statement=statement, priced=priced, said=said)
 
 
-def by_version(told: Told) -> tuple[Version, Place]:
-    return told.version, told.place
+def by_version(subject_record: SubjectRecord) -> tuple[Version, FoldPosition]:
+    return subject_record.version, subject_record.place
 
 
-def statement_of(records: Iterable[Told]) -> Statement:
+def statement_of(records: Iterable[SubjectRecord]) -> Statement:
     """What the records of one version say: on each target, those of one delivery together.
 
     Where two deliveries say different things of one target in the same version, the one that takes more counts.
@@ -118,11 +120,11 @@ def statement_of(records: Iterable[Told]) -> Statement:
     for _, group in groupby(told, key=lambda one: one.delivery):
         of_delivery = list(group)
         contents = digest(*sorted(one.content for one in of_delivery))
-        for claim in summed(claim for one in of_delivery for claim in one.claims):
+        for claim in merge_claims(claim for one in of_delivery for claim in one.claims):
             strength = (claim.amount, claim.units + claim.counted, contents)
             if claim.target not in of_target or of_target[claim.target][0] < strength:
                 of_target[claim.target] = (strength, claim)
-    return summed(claim for _, claim in of_target.values())
+    return merge_claims(claim for _, claim in of_target.values())
 
 
 def has_newer(subject: Subject | None, record: Modification) -> bool:
@@ -149,7 +151,7 @@ def repeats(subject: Subject, record: Modification, claims: tuple[Claim, ...]) -
     return max(others.values(), default=0) > mine
 
 
-def newest_price(prices: Iterable[Priced | None], otherwise: Priced) -> Priced:
+def newest_pricing(prices: Iterable[Pricing | None], otherwise: Pricing) -> Pricing:
     """What prices the lines: the contract version of the newest record that still counts."""
     placed = [price for price in prices if price is not None and price.place is not None]
     if otherwise.place is not None:

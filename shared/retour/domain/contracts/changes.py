@@ -8,12 +8,12 @@ from retour.domain.calendar import local_day, start_of_day
 from retour.domain.contracts.contract import Contract
 from retour.domain.contracts.versions import terms_at
 
-NOBODY = ""
+UNNAMED_PARTNER = ""
 """A partner that no contract names: what holds for it holds for all others."""
 
 
 @dataclass(frozen=True, slots=True)
-class Holders:
+class PartnerClass:
     """Partners that every contract treats alike; of `others` there is no list: they are all that none names."""
 
     event_type: str
@@ -25,14 +25,14 @@ class Holders:
 
     @property
     def example(self) -> str:
-        return self.partners[0] if self.partners else NOBODY
+        return self.partners[0] if self.partners else UNNAMED_PARTNER
 
 
 @dataclass(frozen=True, slots=True)
 class TermsChange:
     """From a moment on other terms than they would have been; None: no terms."""
 
-    holders: Holders
+    holders: PartnerClass
     at: datetime
     before: Contract | None
     after: Contract | None
@@ -42,7 +42,7 @@ class TermsChange:
 class Gap:
     """From a day on without terms."""
 
-    holders: Holders
+    holders: PartnerClass
     day: date
 
 
@@ -50,9 +50,9 @@ def terms_changes(before: Sequence[Contract], after: Sequence[Contract], now: da
     """What recording a document at a moment changes: then, and on every later day on which something begins or ends."""
     changes: list[TermsChange] = []
     every = [*before, *after]
-    for holders in alike(every, {one.event_type for one in every}):
+    for holders in partner_classes(every, {one.event_type for one in every}):
         seen: tuple[int, int] | None = None
-        for moment in moments(every, now):
+        for moment in change_moments(every, now):
             old, new = (terms_at(one, holders.event_type, holders.example, moment) for one in (before, after))
             numbers = (old.number if old else 0, new.number if new else 0)
             stays = old is not None and new is not None and old.does_the_same(new)
@@ -62,16 +62,16 @@ def terms_changes(before: Sequence[Contract], after: Sequence[Contract], now: da
     return sorted(changes, key=lambda one: (one.at, one.holders.event_type, one.holders.partners))
 
 
-def gaps(contracts: Sequence[Contract], event_types: Iterable[str], now: datetime) -> Iterator[Gap]:
+def coverage_gaps(contracts: Sequence[Contract], event_types: Iterable[str], now: datetime) -> Iterator[Gap]:
     """Who has no terms, at the moment or from a later day on: the first such day of each."""
-    for holders in alike(contracts, event_types):
-        for moment in moments(contracts, now):
+    for holders in partner_classes(contracts, event_types):
+        for moment in change_moments(contracts, now):
             if terms_at(contracts, holders.event_type, holders.example, moment) is None:
                 yield Gap(holders, local_day(moment, contracts[-1].time_zone))
                 break
 
 
-def alike(contracts: Sequence[Contract], event_types: Iterable[str]) -> Iterator[Holders]:
+def partner_classes(contracts: Sequence[Contract], event_types: Iterable[str]) -> Iterator[PartnerClass]:
     """All partners by what names them, of each event type; those that nothing names last."""
     named: dict[str, list[int]] = {}
     for number, one in enumerate(contracts):
@@ -82,11 +82,11 @@ def alike(contracts: Sequence[Contract], event_types: Iterable[str]) -> Iterator
         classes.setdefault(tuple(by), []).append(partner)
     for event_type in sorted(event_types):
         for partners in classes.values():
-            yield Holders(event_type, tuple(partners))
-        yield Holders(event_type, ())
+            yield PartnerClass(event_type, tuple(partners))
+        yield PartnerClass(event_type, ())
 
 
-def moments(contracts: Sequence[Contract], now: datetime) -> list[datetime]:
+def change_moments(contracts: Sequence[Contract], now: datetime) -> list[datetime]:
     """Now, and the beginning of every later day on which terms begin or have ended."""
     days = {(one.valid_from, one.time_zone) for one in contracts}
     days |= {(one.valid_until + timedelta(days=1), one.time_zone) for one in contracts if one.valid_until}

@@ -11,8 +11,8 @@ from typing import Any
 
 from retour.domain.actions.action import Action, Line
 from retour.domain.contracts.named_list import ENTRY_MAX, Entries
-from retour.domain.money import NotAnAmount, decimal, to_minor, to_text
-from retour.domain.said import Said, Sentence
+from retour.domain.money import InvalidAmountError, parse_decimal, to_minor, to_text
+from retour.domain.phrase import Phrase, Sentence
 
 NOT = "not"
 VALUES_MAX = 500
@@ -59,11 +59,11 @@ class Between:
         return f"{'..'.join(ends)} {self.currency}"
 
 
-Wanted = OneOf | Between
+Criterion = OneOf | Between
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class ConditionType:
     """One thing that terms may ask. `word` is its key in the program, `code` its sentence.
 
     `found` is what an action has of it: of its line where `of_line`. `is_amount`: it is a range of money, not a list.
@@ -81,10 +81,11 @@ class Condition:
     def code(self) -> str:
         return f"TERM_{self.word.upper()}"
 
-    def parsed(self, body: Any, currency: str, lists: Mapping[str, Entries]) -> Wanted:
+    def parse(self, body: Any, currency: str, lists: Mapping[str, Entries]) -> Criterion:
         if self.is_amount:
             ends = [
-                to_minor(decimal(str(body[name])), currency) if name in body else None for name in ("from", "below")
+                to_minor(parse_decimal(str(body[name])), currency) if name in body else None
+                for name in ("from", "below")
             ]
             return Between(ends[0], ends[1], currency)
         named = [item["list"] for item in body if isinstance(item, Mapping)]
@@ -92,7 +93,7 @@ class Condition:
             frozenset(item for item in body if isinstance(item, str)), tuple((name, lists[name]) for name in named)
         )
 
-    def faults(self, body: Any, program: "Named") -> Iterator[tuple[tuple[str | int, ...], Sentence]]:
+    def faults(self, body: Any, program: "KnownNames") -> Iterator[tuple[tuple[str | int, ...], Sentence]]:
         """What is wrong with it although it has the right shape, and where below its key."""
         if self.is_amount:
             yield from _amount_faults(body, program.currency)
@@ -129,7 +130,7 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class KnownNames:
     """What a document may speak of by name: its groups and lists; and the currency its amounts are in."""
 
     currency: str
@@ -147,8 +148,8 @@ def _amount_faults(body: Mapping[str, Any], currency: str) -> Iterator[tuple[tup
     for name in ("from", "below"):
         if name in body:
             try:
-                ends[name] = to_minor(decimal(str(body[name])), currency)
-            except NotAnAmount:
+                ends[name] = to_minor(parse_decimal(str(body[name])), currency)
+            except InvalidAmountError:
                 about = {"value": str(body[name]), "currency": currency, "right": to_text(10_000, currency)}
                 yield (name,), Sentence("FAULT_NO_AMOUNT", about)
     if len(ends) == 2 and ends["from"] >= ends["below"]:
@@ -163,74 +164,76 @@ def _action(read: Callable[[Action], str | None]) -> Callable[[Sale, Line | None
     return lambda sale, _: [value] if (value := read(sale.action)) is not None else []
 
 
-CONDITIONS: Mapping[str, Condition] = {
+CONDITIONS: Mapping[str, ConditionType] = {
     one.word: one
     for one in (
-        Condition("category", "Lines of one of these categories.", _line(lambda line: line.category), of_line=True),
-        Condition("sku", "Lines of one of these SKUs.", _line(lambda line: line.sku), of_line=True),
-        Condition("promo_code", "Actions with one of these promo codes.", _action(lambda action: action.promo_code)),
-        Condition(
+        ConditionType("category", "Lines of one of these categories.", _line(lambda line: line.category), of_line=True),
+        ConditionType("sku", "Lines of one of these SKUs.", _line(lambda line: line.sku), of_line=True),
+        ConditionType(
+            "promo_code", "Actions with one of these promo codes.", _action(lambda action: action.promo_code)
+        ),
+        ConditionType(
             "customer_status",
             "Actions of customers with one of these statuses.",
             _action(lambda action: action.customer_status),
         ),
-        Condition(
+        ConditionType(
             "country",
             "Actions of customers in one of these countries (ISO 3166, two letters).",
             _action(lambda action: action.country),
             pattern="^[A-Z]{2}$",
             example="DE",
         ),
-        Condition(
+        ConditionType(
             "payment_method",
             "Actions paid in one of these ways, as they are reported.",
             _action(lambda action: action.payment_method),
         ),
-        Condition(
+        ConditionType(
             "currency",
             "Actions in one of these original currencies (ISO 4217).",
             _action(lambda action: action.currency),
             pattern="^[A-Z]{3}$",
             example="USD",
         ),
-        Condition(
+        ConditionType(
             "order_value",
             "Actions worth so much when they were reported, in the program's currency.",
             lambda sale, _: sale.value,
             is_amount=True,
         ),
-        Condition("partner_group", "Actions of partners in one of these groups.", lambda sale, _: [*sale.groups]),
+        ConditionType("partner_group", "Actions of partners in one of these groups.", lambda sale, _: [*sale.groups]),
     )
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class TermCondition:
     """A condition as terms write it; `negated`: it must not hold."""
 
     word: str
-    wanted: Wanted
+    wanted: Criterion
     negated: bool = False
 
     def holds(self, sale: Sale, line: Line | None) -> bool:
         return self.wanted.holds(CONDITIONS[self.word].found(sale, line)) is not self.negated
 
-    def said(self) -> Said:
+    def phrase(self) -> Phrase:
         code = CONDITIONS[self.word].code
-        return Said(f"{code}_NOT" if self.negated else code, {"values": str(self.wanted)})
+        return Phrase(f"{code}_NOT" if self.negated else code, {"values": str(self.wanted)})
 
 
-def asks_of(body: Mapping[str, Any], currency: str, lists: Mapping[str, Entries]) -> tuple[Ask, ...]:
+def conditions_of(body: Mapping[str, Any], currency: str, lists: Mapping[str, Entries]) -> tuple[TermCondition, ...]:
     """What a rule, or a ranked lock, asks: its conditions, then those below `not`."""
     return tuple(
-        Ask(word, condition.parsed(said[word], currency, lists), negated)
+        TermCondition(word, condition.parse(said[word], currency, lists), negated)
         for said, negated in ((body, False), (body.get(NOT, {}), True))
         for word, condition in CONDITIONS.items()
         if word in said
     )
 
 
-def condition_faults(body: Mapping[str, Any], program: Named) -> Iterator[tuple[tuple[str | int, ...], Sentence]]:
+def condition_faults(body: Mapping[str, Any], program: KnownNames) -> Iterator[tuple[tuple[str | int, ...], Sentence]]:
     for above, said in (((), body), ((NOT,), body.get(NOT, {}))):
         for word, condition in CONDITIONS.items():
             if word in said:
@@ -248,7 +251,7 @@ def condition_schemas(*, of_line: bool = True) -> dict[str, Any]:
     return {**known, NOT: negated}
 
 
-def mentioned(body: Mapping[str, Any], word: str | None = None) -> Iterator[Any]:
+def condition_values(body: Mapping[str, Any], word: str | None = None) -> Iterator[Any]:
     """Every value below a rule's conditions, plain or below `not`; of one condition where it is named."""
     for said in (body, body.get(NOT, {})):
         for name, condition in CONDITIONS.items():

@@ -8,22 +8,22 @@ from typing import Any
 
 from retour.domain.actions.action import Action
 from retour.domain.calendar import local_day
-from retour.domain.contracts.conditions import Sale, mentioned
+from retour.domain.contracts.conditions import Sale, condition_values
 from retour.domain.contracts.lock import LockRule
 from retour.domain.contracts.lock_terms import RankedLock, locks_of
 from retour.domain.contracts.named_list import Entries
-from retour.domain.contracts.pay import Rests, capped, converted
+from retour.domain.contracts.pay import LineAmounts, cap_amounts, in_program_currency
 from retour.domain.contracts.rule import Rule, rule_of
 
 
-class Basis(StrEnum):
+class TermsBasis(StrEnum):
     """Which version prices a change: the one valid when it came (as impact.com does), or when the action happened."""
 
     AT_MODIFICATION = "at_modification"
     AT_ACTION = "at_action"
 
 
-class Cascade(StrEnum):
+class CascadePolicy(StrEnum):
     """What the reversal of a parent does to its children."""
 
     CASCADE = "cascade"
@@ -32,14 +32,14 @@ class Cascade(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Paid:
+class LinePayout:
     """What one line pays, in minor units of the program's currency, and the rank of the rule that says so (0: none)."""
 
     amount: int
     rule: int
 
 
-WHOSE_AND_WHEN = ("partners", "groups", "valid_from", "valid_until")
+SCOPE_KEYS = ("partners", "groups", "valid_from", "valid_until")
 """Keys of a contract that say nothing about what is paid and when it locks."""
 
 Span = tuple[datetime, datetime | None]
@@ -51,7 +51,7 @@ def is_within(spans: Iterable[Span], moment: datetime) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class RulePayout:
     """What one rule pays: the places of its lines, and what each pays of it; `uncapped` is their sum before a cap."""
 
     rank: int
@@ -82,8 +82,8 @@ class Contract:
     valid_from: date
     rules: tuple[Rule, ...]
     locks: tuple[RankedLock, ...]
-    basis: Basis
-    cascade: Cascade
+    basis: TermsBasis
+    cascade: CascadePolicy
     named: tuple[Span, ...]
     valid_until: date | None = None
     for_groups: frozenset[str] = frozenset()
@@ -135,22 +135,22 @@ class Contract:
 
     # Who is paid what
 
-    def pays(self, action: Action, rests: Rests) -> tuple[Paid, ...]:
+    def line_payouts(self, action: Action, rests: LineAmounts) -> tuple[LinePayout, ...]:
         """Every line's commission for what is left of it, (amount, quantity) each, by the first rule that holds."""
-        paid = [Paid(0, 0)] * len(action.lines)
-        for share in self.shares(action, rests):
+        paid = [LinePayout(0, 0)] * len(action.lines)
+        for share in self.rule_payouts(action, rests):
             for i, amount in zip(share.lines, share.amounts, strict=True):
-                paid[i] = Paid(amount, share.rank)
+                paid[i] = LinePayout(amount, share.rank)
         return tuple(paid)
 
-    def shares(self, action: Action, rests: Rests) -> list[Share]:
+    def rule_payouts(self, action: Action, rests: LineAmounts) -> list[RulePayout]:
         """The same, rule by rule in their order; what none pays is left out."""
         ranks = self.ranks(action)
         found = []
         for rank in sorted({rank for rank in ranks if rank}):
             rule, places = self.rules[rank - 1], tuple(i for i, own in enumerate(ranks) if own == rank)
-            amounts = rule.pay.pays([rests[i] for i in places], action, self.currency)
-            found.append(Share(rank, places, tuple(capped(amounts, rule.at_most)), sum(amounts)))
+            amounts = rule.pay.amounts_for([rests[i] for i in places], action, self.currency)
+            found.append(RulePayout(rank, places, tuple(cap_amounts(amounts, rule.at_most)), sum(amounts)))
         return found
 
     def ranks(self, action: Action) -> list[int]:
@@ -162,7 +162,7 @@ class Contract:
 
     def sale(self, action: Action) -> Sale:
         groups = frozenset(name for name, members in self.groups.items() if action.partner in members)
-        value = converted(action.amount, action, self.currency)
+        value = in_program_currency(action.amount, action, self.currency)
         return Sale(action, local_day(action.event_time, self.time_zone), value, groups)
 
     def says_the_same(self, other: "Contract") -> bool:
@@ -174,7 +174,7 @@ class Contract:
         return self._does() == other._does()
 
     def _does(self) -> tuple[Any, ...]:
-        body = {key: said for key, said in self.body.items() if key not in WHOSE_AND_WHEN}
+        body = {key: said for key, said in self.body.items() if key not in SCOPE_KEYS}
         asked = {name: self.groups[name] for name in self.groups if name not in self.for_groups}
         lists = {name: entries.sha256 for name, entries in self.lists.items()}
         return self.name, self.time_zone, self.currency, body, asked, lists
@@ -197,7 +197,7 @@ def contract_of(
 
     `groups` and `lists` are those of the program; a contract keeps the ones that it speaks of.
     """
-    groups_named, lists_named = spoken_of(body)
+    groups_named, lists_named = referenced_names(body)
     own_lists = {one: lists[one] for one in sorted(lists_named)} if lists else {}
     return Contract(
         number=number,
@@ -212,8 +212,8 @@ def contract_of(
         valid_from=date.fromisoformat(str(body["valid_from"])),
         rules=tuple(rule_of(rule, currency, own_lists) for rule in body.get("rules") or [{"pays": body["payout"]}]),
         locks=locks_of(body["lock"], currency, own_lists),
-        basis=Basis(body.get("terms_basis", Basis.AT_MODIFICATION)),
-        cascade=Cascade(body.get("cascade", Cascade.NONE)),
+        basis=TermsBasis(body.get("terms_basis", TermsBasis.AT_MODIFICATION)),
+        cascade=CascadePolicy(body.get("cascade", CascadePolicy.NONE)),
         named=named or ((recorded_at, None),),
         valid_until=date.fromisoformat(str(body["valid_until"])) if "valid_until" in body else None,
         for_groups=frozenset(body.get("groups", ())),
@@ -222,12 +222,12 @@ def contract_of(
     )
 
 
-def spoken_of(body: Mapping[str, Any]) -> tuple[set[str], set[str]]:
+def referenced_names(body: Mapping[str, Any]) -> tuple[set[str], set[str]]:
     """The groups and the lists that terms speak of by name."""
     ranked = body["lock"] if isinstance(body["lock"], list) else [body["lock"]]
     groups: set[str] = set(body.get("groups", ()))
     lists: set[str] = set()
     for one in (*body.get("rules", ()), *ranked):
-        groups.update(mentioned(one, "partner_group"))
-        lists.update(item["list"] for item in mentioned(one) if isinstance(item, Mapping))
+        groups.update(condition_values(one, "partner_group"))
+        lists.update(item["list"] for item in condition_values(one) if isinstance(item, Mapping))
     return groups, lists

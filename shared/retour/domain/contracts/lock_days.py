@@ -11,7 +11,7 @@ from retour.domain.calendar import local_day, start_of_day
 from retour.domain.contracts.lock import AfterEvent, AfterStatus, Countdown, LockRule, after_status, at_report
 
 DAY = timedelta(days=1)
-AFFECTED = 3
+AFFECTED_DAYS_MAX = 3
 """Order days named for one change of the clock."""
 
 
@@ -29,17 +29,17 @@ class LockDay:
         return local_day(self.at - timedelta(milliseconds=1), self.zone)
 
     @property
-    def locked(self) -> date:
+    def locked_from(self) -> date:
         return local_day(self.at, self.zone)
 
     @property
     def at_midnight(self) -> bool:
         """Whether the lock falls where one day ends and the next begins."""
-        return self.at == start_of_day(self.locked, 0, self.zone)
+        return self.at == start_of_day(self.locked_from, 0, self.zone)
 
     @property
     def days(self) -> int:
-        return (self.locked - self.day).days
+        return (self.locked_from - self.day).days
 
 
 def lock_day(rule: LockRule, day: date, zone: str) -> LockDay:
@@ -60,7 +60,7 @@ def lock_days(rule: LockRule, first: date, last: date, zone: str) -> list[LockDa
 # Odd days
 
 
-class Oddity(StrEnum):
+class AnomalyKind(StrEnum):
     TOGETHER = "together"
     """Orders of several days lock at the same moment, since the later month is shorter."""
     SKIPPED = "skipped"
@@ -72,40 +72,42 @@ class Oddity(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Odd:
+class CalendarAnomaly:
     """`days` are those of the orders, or for SKIPPED those on which none locks. `hours`: of a day the clock changes."""
 
-    kind: Oddity
+    kind: AnomalyKind
     days: tuple[date, ...]
     at: datetime | None = None
     on: date | None = None
     hours: int = 24
 
 
-def odd_days(rule: LockRule, days: Sequence[LockDay]) -> list[Odd]:
+def calendar_anomalies(rule: LockRule, days: Sequence[LockDay]) -> list[CalendarAnomaly]:
     """What a person would not expect of these days, by day."""
     zone = days[0].zone
-    found = [*clock_changes(days), *leap_day(rule, days[0].day, zone)]
+    found = [*clock_changes(days), *next_leap_day(rule, days[0].day, zone)]
     if not (isinstance(rule, AfterEvent) and rule.from_month_end):
-        found += [*together(days), *skipped(days)]
+        found += [*shared_lock_days(days), *days_without_lock(days)]
     return sorted(found, key=lambda odd: (odd.on or odd.days[0], odd.kind))
 
 
-def together(days: Sequence[LockDay]) -> Iterator[Odd]:
+def shared_lock_days(days: Sequence[LockDay]) -> Iterator[CalendarAnomaly]:
     for at, group in groupby(days, key=lambda one: one.at):
         same = tuple(one.day for one in group)
         if len(same) > 1:
-            yield Odd(Oddity.TOGETHER, same, at)
+            yield CalendarAnomaly(AnomalyKind.TOGETHER, same, at)
 
 
-def skipped(days: Sequence[LockDay]) -> Iterator[Odd]:
+def days_without_lock(days: Sequence[LockDay]) -> Iterator[CalendarAnomaly]:
     for one, other in pairwise(days):
-        gap = (other.locked - one.locked).days
+        gap = (other.locked_from - one.locked_from).days
         if gap > 1:
-            yield Odd(Oddity.SKIPPED, tuple(one.locked + n * DAY for n in range(1, gap)), on=one.locked)
+            yield CalendarAnomaly(
+                AnomalyKind.SKIPPED, tuple(one.locked_from + n * DAY for n in range(1, gap)), on=one.locked_from
+            )
 
 
-def clock_changes(days: Sequence[LockDay]) -> Iterator[Odd]:
+def clock_changes(days: Sequence[LockDay]) -> Iterator[CalendarAnomaly]:
     zone = days[0].zone
     by_last: dict[date, list[date]] = {}
     for one in days:
@@ -114,14 +116,14 @@ def clock_changes(days: Sequence[LockDay]) -> Iterator[Odd]:
         length = start_of_day(last, 1, zone) - start_of_day(last, 0, zone)
         if length != DAY:
             hours = round(length / timedelta(hours=1))
-            yield Odd(Oddity.CLOCK, tuple(orders[-AFFECTED:]), on=last, hours=hours)
+            yield CalendarAnomaly(AnomalyKind.CLOCK, tuple(orders[-AFFECTED_DAYS_MAX:]), on=last, hours=hours)
 
 
-def leap_day(rule: LockRule, first: date, zone: str) -> Iterator[Odd]:
+def next_leap_day(rule: LockRule, first: date, zone: str) -> Iterator[CalendarAnomaly]:
     """The next 29 February, however far."""
     year = next(year for year in range(first.year, first.year + 9) if is_leap(year) and date(year, 2, 29) >= first)
     day = date(year, 2, 29)
-    yield Odd(Oddity.LEAP, (day,), lock_day(rule, day, zone).at)
+    yield CalendarAnomaly(AnomalyKind.LEAP, (day,), lock_day(rule, day, zone).at)
 
 
 def is_leap(year: int) -> bool:

@@ -10,16 +10,16 @@ from typing import Any
 from retour.domain.contracts.conditions import (
     CONDITIONS,
     NOT,
-    Ask,
-    Named,
+    KnownNames,
     Sale,
-    asks_of,
+    TermCondition,
     condition_faults,
     condition_schemas,
+    conditions_of,
 )
 from retour.domain.contracts.lock import OPEN_DAYS_MAX, AfterEvent, AfterStatus, LockRule, OpenEnded, Restart
 from retour.domain.contracts.named_list import Entries
-from retour.domain.said import Sentence
+from retour.domain.phrase import Sentence
 
 LOCKS_MAX = 50
 Schema = dict[str, Any]
@@ -30,14 +30,14 @@ class RankedLock:
     """A way of locking, for actions of which all that it asks holds; the first that holds is chosen at the report."""
 
     rule: LockRule
-    asks: tuple[Ask, ...] = ()
+    asks: tuple[TermCondition, ...] = ()
 
     def holds(self, sale: Sale) -> bool:
         return all(ask.holds(sale, None) for ask in self.asks)
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class LockMethod:
     """One way of locking. One of its `leading` keys says that it is meant; `about` tells it in the documents."""
 
     leading: tuple[str, ...]
@@ -50,7 +50,7 @@ def _days(about: str, most: int = OPEN_DAYS_MAX, **more: Any) -> Schema:
     return {"description": about, "type": "integer", "minimum": 0, "maximum": most, **more}
 
 
-EDGES: Mapping[str, Schema] = {
+LOCK_MOMENT_KEYS: Mapping[str, Schema] = {
     "lock_moment": {
         "description": "Whether the last of these days still counts (end) or the lock falls at its beginning (start).",
         "type": "string",
@@ -79,28 +79,28 @@ def _after_status(body: Mapping[str, Any]) -> AfterStatus:
     return AfterStatus(body["days_after_status"], frozenset(body["statuses"]), restart)
 
 
-WAYS: Sequence[Way] = (
-    Way(
+LOCK_METHODS: Sequence[LockMethod] = (
+    LockMethod(
         ("days_after_event", "months_after_event"),
         "so long after the event day, at the end of the last day (`lock_moment: start`: at its start)",
         {
             "days_after_event": _days("So many days after the day of the event.", examples=[30]),
             "months_after_event": _days("So many months more.", 24),
-            **EDGES,
+            **LOCK_MOMENT_KEYS,
         },
         _after("event"),
     ),
-    Way(
+    LockMethod(
         ("days_after_month_end", "months_after_month_end"),
         "so long after the end of the event's month",
         {
             "days_after_month_end": _days("So many days after the end of the month of the event.", 366, examples=[2]),
             "months_after_month_end": _days("So many months more.", 24, examples=[1]),
-            **EDGES,
+            **LOCK_MOMENT_KEYS,
         },
         _after("month_end"),
     ),
-    Way(
+    LockMethod(
         ("days_after_status",),
         "so many days after the order reached one of its `statuses`, at the start of that day; `restart` says what "
         "begins anew",
@@ -125,7 +125,7 @@ WAYS: Sequence[Way] = (
         },
         _after_status,
     ),
-    Way(
+    LockMethod(
         ("open_ended",),
         "at the end of the day of its approval, at latest after 730 days (`days_max`)",
         {
@@ -140,12 +140,12 @@ WAYS: Sequence[Way] = (
 )
 
 
-def ways_of(body: Mapping[str, Any]) -> list[Way]:
-    return [way for way in WAYS if any(key in body for key in way.leading)]
+def lock_methods_in(body: Mapping[str, Any]) -> list[LockMethod]:
+    return [way for way in LOCK_METHODS if any(key in body for key in way.leading)]
 
 
 def lock_of(body: Mapping[str, Any]) -> LockRule:
-    return ways_of(body)[0].read(body)
+    return lock_methods_in(body)[0].read(body)
 
 
 def locks_of(
@@ -153,17 +153,17 @@ def locks_of(
 ) -> tuple[RankedLock, ...]:
     """One way for all, or ranked ones of which the last asks nothing."""
     ranked = [body] if isinstance(body, Mapping) else body
-    return tuple(RankedLock(lock_of(one), asks_of(one, currency, lists)) for one in ranked)
+    return tuple(RankedLock(lock_of(one), conditions_of(one, currency, lists)) for one in ranked)
 
 
 def lock_faults(
-    body: Mapping[str, Any] | Sequence[Mapping[str, Any]], program: Named
+    body: Mapping[str, Any] | Sequence[Mapping[str, Any]], program: KnownNames
 ) -> Iterator[tuple[tuple[str | int, ...], Sentence]]:
     """What is wrong with locks of the right shape: the place below `lock`, and what is right."""
     ranked = [((), body)] if isinstance(body, Mapping) else [((number,), one) for number, one in enumerate(body)]
     for rank, (place, one) in enumerate(ranked, 1):
         asks = [word for word in (*CONDITIONS, NOT) if word in one]
-        ways = ways_of(one)
+        ways = lock_methods_in(one)
         if len(ways) != 1:
             yield place, Sentence("FAULT_LOCK_WAY")
         else:
@@ -194,7 +194,7 @@ def lock_schema() -> Schema:
             "days_max": ["open_ended"],
         },
         "properties": {
-            **{key: schema for way in WAYS for key, schema in way.keys.items()},
+            **{key: schema for way in LOCK_METHODS for key, schema in way.keys.items()},
             **condition_schemas(of_line=False),
         },
     }

@@ -7,7 +7,7 @@ from typing import Protocol
 
 ENTRIES_MAX = 20_000
 ENTRY_MAX = 128
-REST = "*"
+WILDCARD = "*"
 
 
 class Entries(Protocol):
@@ -35,10 +35,10 @@ class NamedList:
 def named_list(entries: Iterable[str]) -> NamedList:
     """The same list whatever the order of its entries."""
     said = {*entries}
-    beginnings = {entry[:-1] for entry in said if entry.endswith(REST)}
+    beginnings = {entry[:-1] for entry in said if entry.endswith(WILDCARD)}
     return NamedList(
         sha256=hashlib.sha256("\n".join(sorted(said)).encode()).hexdigest(),
-        exact=frozenset(entry for entry in said if not entry.endswith(REST)),
+        exact=frozenset(entry for entry in said if not entry.endswith(WILDCARD)),
         beginnings=frozenset(beginnings),
         lengths=tuple(sorted({len(beginning) for beginning in beginnings})),
     )

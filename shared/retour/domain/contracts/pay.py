@@ -5,13 +5,21 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from retour.domain.actions.action import Action
-from retour.domain.money import NotAnAmount, allocate, decimal, exponent, half_away, to_minor, to_text
-from retour.domain.said import Said, Sentence
+from retour.domain.money import (
+    InvalidAmountError,
+    allocate,
+    exponent,
+    parse_decimal,
+    round_half_away,
+    to_minor,
+    to_text,
+)
+from retour.domain.phrase import Phrase, Sentence
 
 PERCENT_MAX = 100
 PERCENT_DIGITS = 7
 
-Rests = Sequence[tuple[int, int]]
+LineAmounts = Sequence[tuple[int, int]]
 """Of each line the amount and the units that are left."""
 
 
@@ -22,26 +30,29 @@ class Percent:
     percent: Decimal
     per_order: bool = False
 
-    def pays(self, rests: Rests, action: Action, currency: str) -> list[int]:
+    def amounts_for(self, rests: LineAmounts, action: Action, currency: str) -> list[int]:
         amounts = [amount for amount, _ in rests]
         if self.per_order:
             return allocate(self.of(sum(amounts), action, currency), amounts)
         return [self.of(amount, action, currency) for amount in amounts]
 
     def of(self, amount: int, action: Action, currency: str) -> int:
-        return half_away(converted(amount, action, currency) * self.percent / 100)
+        return round_half_away(in_program_currency(amount, action, currency) * self.percent / 100)
 
-    def said(self, rests: Rests, paid: int, action: Action, currency: str) -> Said:
+    def phrase(self, rests: LineAmounts, paid: int, action: Action, currency: str) -> Phrase:
         """The sum at the share; where the lines were rounded otherwise than their sum would be, what they came to."""
         amount = sum(amount for amount, _ in rests)
-        about = {"percent": plain(self.percent), "amount": f"{to_text(amount, action.currency)} {action.currency}"}
+        about = {
+            "percent": plain_decimal(self.percent),
+            "amount": f"{to_text(amount, action.currency)} {action.currency}",
+        }
         code = "PAID_PERCENT"
         if action.currency != currency:
-            code, about = f"{code}_CONVERTED", about | {"rate": plain(action.rate), "currency": currency}
+            code, about = f"{code}_CONVERTED", about | {"rate": plain_decimal(action.rate), "currency": currency}
         if paid != self.of(amount, action, currency):
             about |= {"lines": str(len(rests)), "paid": f"{to_text(paid, currency)} {currency}"}
             code = f"{code}_BY_LINE"
-        return Said(code, about)
+        return Phrase(code, about)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +62,16 @@ class Flat:
     amount: int
     per_order: bool = False
 
-    def pays(self, rests: Rests, _action: Action, _currency: str) -> list[int]:
+    def amounts_for(self, rests: LineAmounts, _action: Action, _currency: str) -> list[int]:
         if not self.per_order:
             return [self.amount * quantity for _, quantity in rests]
         left = [amount or quantity for amount, quantity in rests]
         return allocate(self.amount, left) if any(left) else [0] * len(rests)
 
-    def said(self, rests: Rests, _paid: int, _action: Action, currency: str) -> Said:
+    def phrase(self, rests: LineAmounts, _paid: int, _action: Action, currency: str) -> Phrase:
         units = sum(quantity for _, quantity in rests)
         about = {"flat": f"{to_text(self.amount, currency)} {currency}", "quantity": str(units)}
-        return Said("PAID_ONCE" if self.per_order else "PAID_EACH", about)
+        return Phrase("PAID_ONCE" if self.per_order else "PAID_EACH", about)
 
 
 Pay = Percent | Flat
@@ -69,15 +80,15 @@ Pay = Percent | Flat
 def pay_of(text: str, currency: str, *, per_order: bool) -> Pay:
     """`8%`, or a flat amount of the program's currency such as `5.00` or `5.00 EUR`; NotAnAmount for all else."""
     if text.endswith("%"):
-        return Percent(decimal(text[:-1].strip()), per_order)
-    return Flat(to_minor(decimal(text.removesuffix(currency).strip()), currency), per_order)
+        return Percent(parse_decimal(text[:-1].strip()), per_order)
+    return Flat(to_minor(parse_decimal(text.removesuffix(currency).strip()), currency), per_order)
 
 
 def pay_fault(text: str, currency: str) -> Sentence | None:
     """What is wrong with a payout, and what is right."""
     try:
         pay = pay_of(text, currency, per_order=False)
-    except NotAnAmount:
+    except InvalidAmountError:
         about = {"value": text, "currency": currency, "right": to_text(500, currency)}
         return Sentence("FAULT_NO_PAY", about)
     if isinstance(pay, Percent):
@@ -91,25 +102,25 @@ def pay_fault(text: str, currency: str) -> Sentence | None:
 def cap_fault(text: str, currency: str) -> Sentence | None:
     """What is wrong with the most that a rule pays for an action."""
     try:
-        to_minor(decimal(text), currency)
-    except NotAnAmount:
+        to_minor(parse_decimal(text), currency)
+    except InvalidAmountError:
         about = {"value": text, "currency": currency, "right": to_text(5000, currency)}
         return Sentence("FAULT_NO_AMOUNT", about)
     return None
 
 
-def capped(paid: Sequence[int], at_most: int | None) -> Sequence[int]:
+def cap_amounts(paid: Sequence[int], at_most: int | None) -> Sequence[int]:
     """The parts as they are, or cut to a sum by largest remainder."""
     return paid if at_most is None or sum(paid) <= at_most else allocate(at_most, paid)
 
 
-def converted(amount: int, action: Action, currency: str) -> Decimal:
+def in_program_currency(amount: int, action: Action, currency: str) -> Decimal:
     """Minor units of the action's currency in those of the program's, at the rate frozen on the action."""
     places = exponent(currency) - exponent(action.currency)
     return (Decimal(amount) * action.rate).scaleb(places)
 
 
-def plain(number: Decimal) -> str:
+def plain_decimal(number: Decimal) -> str:
     return f"{number.normalize():f}"
 
 

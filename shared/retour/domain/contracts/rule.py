@@ -6,7 +6,14 @@ from datetime import date
 from typing import Any
 
 from retour.domain.actions.action import Line
-from retour.domain.contracts.conditions import Ask, Named, Sale, asks_of, condition_faults, condition_schemas
+from retour.domain.contracts.conditions import (
+    KnownNames,
+    Sale,
+    TermCondition,
+    condition_faults,
+    condition_schemas,
+    conditions_of,
+)
 from retour.domain.contracts.named_list import Entries
 from retour.domain.contracts.pay import (
     CAP_SCHEMA,
@@ -16,8 +23,8 @@ from retour.domain.contracts.pay import (
     pay_fault,
     pay_of,
 )
-from retour.domain.money import decimal, to_minor, to_text
-from retour.domain.said import Said, Sentence
+from retour.domain.money import parse_decimal, to_minor, to_text
+from retour.domain.phrase import Phrase, Sentence
 
 DAY_PATTERN = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 
@@ -27,7 +34,7 @@ class Rule:
     """What is paid where all its conditions hold, for actions whose event lies in its days; None: no such end."""
 
     pay: Pay
-    asks: tuple[Ask, ...] = ()
+    asks: tuple[TermCondition, ...] = ()
     first: date | None = None
     last: date | None = None
     at_most: int | None = None
@@ -43,29 +50,29 @@ class Rule:
             and all(ask.holds(sale, line) for ask in self.asks)
         )
 
-    def said(self, currency: str) -> list[Said]:
+    def phrases(self, currency: str) -> list[Phrase]:
         """What it asks, its days and its cap."""
-        parts = [ask.said() for ask in self.asks]
+        parts = [ask.phrase() for ask in self.asks]
         if self.first:
-            parts.append(Said("TERM_FROM", {"day": self.first.isoformat()}))
+            parts.append(Phrase("TERM_FROM", {"day": self.first.isoformat()}))
         if self.last:
-            parts.append(Said("TERM_UNTIL", {"day": self.last.isoformat()}))
+            parts.append(Phrase("TERM_UNTIL", {"day": self.last.isoformat()}))
         if self.at_most is not None:
-            parts.append(Said("TERM_AT_MOST", {"values": f"{to_text(self.at_most, currency)} {currency}"}))
+            parts.append(Phrase("TERM_AT_MOST", {"values": f"{to_text(self.at_most, currency)} {currency}"}))
         return parts
 
 
 def rule_of(body: Mapping[str, Any], currency: str, lists: Mapping[str, Entries]) -> Rule:
     return Rule(
         pay=pay_of(str(body["pays"]), currency, per_order=body.get("per") == "order"),
-        asks=asks_of(body, currency, lists),
+        asks=conditions_of(body, currency, lists),
         first=date.fromisoformat(body["from"]) if "from" in body else None,
         last=date.fromisoformat(body["until"]) if "until" in body else None,
-        at_most=to_minor(decimal(str(body["at_most"])), currency) if "at_most" in body else None,
+        at_most=to_minor(parse_decimal(str(body["at_most"])), currency) if "at_most" in body else None,
     )
 
 
-def rule_faults(body: Mapping[str, Any], program: Named) -> Iterator[tuple[tuple[str | int, ...], Sentence]]:
+def rule_faults(body: Mapping[str, Any], program: KnownNames) -> Iterator[tuple[tuple[str | int, ...], Sentence]]:
     """What is wrong with a rule of the right shape: the place below it, and what is right."""
     if sentence := pay_fault(body["pays"], program.currency):
         yield ("pays",), sentence

@@ -93,7 +93,7 @@ class Versions(Sequence[Contract]):
         return replace(found, named=self.spans[found.name])
 
 
-def live_numbers(contracts: Sequence[Contract], recorded_at: datetime) -> dict[str, tuple[int, ...]]:
+def live_versions(contracts: Sequence[Contract], recorded_at: datetime) -> dict[str, tuple[int, ...]]:
     """By name the numbers of the versions that decide from a moment on, newest first: up to the first that is valid."""
     live: dict[str, tuple[int, ...]] = {}
     valid: set[str] = set()
@@ -149,7 +149,7 @@ def with_versions_of(
         if not earlier or not earlier[-1].says_the_same(terms):
             versions.append(terms)
     spans = spans_after(spans_of(known), document["contracts"], recorded_at)
-    return named_in(versions, spans)
+    return with_spans(versions, spans)
 
 
 Spans = Mapping[str, tuple[Span, ...]]
@@ -162,7 +162,7 @@ def spans_of(contracts: Iterable[Contract]) -> Spans:
     return {one.name: one.named for one in contracts}
 
 
-def named_in(contracts: Iterable[Contract], spans: Spans) -> tuple[Contract, ...]:
+def with_spans(contracts: Iterable[Contract], spans: Spans) -> tuple[Contract, ...]:
     """The contracts, each with what the documents said about its name."""
     return tuple(replace(one, named=spans[one.name]) for one in contracts)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from retour.domain.funding.schedule import AfterStatement, OnDay, PayRule
-from retour.domain.money import decimal, to_minor
+from retour.domain.money import parse_decimal, to_minor
 
 DEFAULT = "default"
 SCOPES = ("contracts", "event_types", "partners")
@@ -43,21 +43,21 @@ class BillingGroup:
         )
 
 
-def groups_of(document: Mapping[str, Any]) -> tuple[BillingGroup, ...]:
+def parse_groups(document: Mapping[str, Any]) -> tuple[BillingGroup, ...]:
     """Those of a valid program document in their order, then the default one; the first that fits takes a payout."""
     declared, currency = document.get("billing_groups", {}), document["currency"]
-    groups = [group_of(name, body or {}, currency) for name, body in declared.items() if name != DEFAULT]
-    return (*groups, group_of(DEFAULT, declared.get(DEFAULT) or {}, currency))
+    groups = [parse_group(name, body or {}, currency) for name, body in declared.items() if name != DEFAULT]
+    return (*groups, parse_group(DEFAULT, declared.get(DEFAULT) or {}, currency))
 
 
-def group_of(name: str, body: Mapping[str, Any], currency: str) -> BillingGroup:
+def parse_group(name: str, body: Mapping[str, Any], currency: str) -> BillingGroup:
     scope = {key: frozenset(body[key]) for key in SCOPES if key in body}
     paid = body.get("paid", {})
     return BillingGroup(
         name=name,
         statement_day=body.get("statement", {}).get("day", 1),
         pays=OnDay(paid["day"]) if "day" in paid else AfterStatement(paid.get("days_after_statement", 0)),
-        minimum_payout=to_minor(decimal(body["minimum_payout"]), currency) if "minimum_payout" in body else 0,
+        minimum_payout=to_minor(parse_decimal(body["minimum_payout"]), currency) if "minimum_payout" in body else 0,
         series=body.get("series", f"{name}-"),
         payer=body.get("payer", {}),
         **scope,

@@ -20,22 +20,22 @@ from retour.domain.funding.schedule import (
     PayRule,
 )
 
-LOCK = re.compile(
+LOCK_TEXT = re.compile(
     r"(?:(?P<months>\d{1,2}) months?)?(?: and)? ?(?:(?P<days>\d{1,3}) days?)? after "
     r"(?:the )?(?:end of )?(?P<base>month end|month|event|order|status)(?P<more>(?:, [a-z ]+)*)"
 )
-PAID = re.compile(r"(?P<days>\d{1,3}) days? after (?:the )?(?P<base>statement|month end)")
-ON_DAY = re.compile(r"on (?:the )?(?P<day>\d{1,2})(?:st|nd|rd|th)?")
+PAYMENT_TEXT = re.compile(r"(?P<days>\d{1,3}) days? after (?:the )?(?P<base>statement|month end)")
+ON_DAY_TEXT = re.compile(r"on (?:the )?(?P<day>\d{1,2})(?:st|nd|rd|th)?")
 MONTHS_MAX, MONTH_END_DAYS_MAX, PAID_DAYS_MAX = 24, 366, 120
 AT_START, NOT_STICKY, STICKY = "at start", "not sticky", "sticky"
 
 
-def lock_of(text: str) -> LockRule | None:
+def parse_lock(text: str) -> LockRule | None:
     """The rule; None: these words say none."""
-    said = plain(text)
+    said = plain_words(text)
     if said in ("open-ended", "open ended"):
         return OpenEnded()
-    found = LOCK.fullmatch(said)
+    found = LOCK_TEXT.fullmatch(said)
     if found is None or (found["months"] is None and found["days"] is None):
         return None
     months, days, base = int(found["months"] or 0), int(found["days"] or 0), found["base"]
@@ -56,51 +56,51 @@ def lock_text(rule: LockRule) -> str:
         case OpenEnded():
             return "open-ended"
         case AfterStatus(days):
-            return f"{counted(days, 'day')} after status"
+            return f"{count_text(days, 'day')} after status"
         case AfterEvent(days, months, from_month_end, at_end, sticky):
-            parts = [counted(months, "month")] if months else []
-            parts += [counted(days, "day")] if days or not months else []
+            parts = [count_text(months, "month")] if months else []
+            parts += [count_text(days, "day")] if days or not months else []
             usual = from_month_end
             more = "" if sticky == usual or not months else f", {STICKY if sticky else NOT_STICKY}"
             more += "" if at_end else f", {AT_START}"
             return f"{' '.join(parts)} after {'month end' if from_month_end else 'event'}{more}"
 
 
-def pays_of(text: str) -> PayRule | None:
+def parse_pay_rule(text: str) -> PayRule | None:
     """The rule; None: these words say none."""
-    said = plain(text)
+    said = plain_words(text)
     words: dict[str, PayRule] = {"at statement": AfterStatement(), "at lock": AtLock(), "next day": NextDay()}
     if said in words:
         return words[said]
-    if found := ON_DAY.fullmatch(said):
+    if found := ON_DAY_TEXT.fullmatch(said):
         day = int(found["day"])
         return OnDay(day) if 1 <= day <= MONTH_DAY_MAX else None
-    if found := PAID.fullmatch(said):
+    if found := PAYMENT_TEXT.fullmatch(said):
         days = int(found["days"])
         if days <= PAID_DAYS_MAX:
             return AfterStatement(days) if found["base"] == "statement" else AfterMonthEnd(days)
     return None
 
 
-def pays_text(pays: PayRule) -> str:
+def pay_rule_text(pays: PayRule) -> str:
     match pays:
         case AfterStatement(days):
-            return f"{counted(days, 'day')} after statement" if days else "at statement"
+            return f"{count_text(days, 'day')} after statement" if days else "at statement"
         case OnDay(day):
             return f"on the {ordinal(day)}"
         case NextDay():
             return "next day"
         case AfterMonthEnd(days):
-            return f"{counted(days, 'day')} after month end"
+            return f"{count_text(days, 'day')} after month end"
         case AtLock():
             return "at lock"
 
 
-def plain(text: str) -> str:
+def plain_words(text: str) -> str:
     return " ".join(text.lower().split())
 
 
-def counted(number: int, unit: str) -> str:
+def count_text(number: int, unit: str) -> str:
     return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
 
 

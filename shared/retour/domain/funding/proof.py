@@ -14,7 +14,7 @@ from enum import StrEnum
 from functools import lru_cache
 
 from retour.domain.contracts.lock import OPEN_DAYS_MAX, AfterEvent, AfterStatus, LockRule, OpenEnded
-from retour.domain.funding.schedule import MONTH_DAY_MAX, AfterMonthEnd, AfterStatement, Course, Policy, course
+from retour.domain.funding.schedule import MONTH_DAY_MAX, AfterMonthEnd, AfterStatement, Policy, Timeline, timeline
 
 CYCLE_YEARS = 400
 CYCLE_DATES = 146_097
@@ -59,7 +59,7 @@ def prove(policy: Policy) -> Proof:
     late_returns = early_money = 0
     change_margin = paid_margin = OPEN_DAYS_MAX * 4
     for year, years in year_kinds(years_ahead(policy)):
-        for one in courses(policy, year):
+        for one in timelines(policy, year):
             slacks[one.slack] += years
             late_returns += years * one.has_late_return
             early_money += years * one.has_early_money
@@ -97,18 +97,18 @@ def year_kinds(ahead: int) -> tuple[tuple[int, int], ...]:
     return tuple((years[0], len(years)) for years in alike.values())
 
 
-def courses(policy: Policy, year: int) -> Iterator[Course]:
+def timelines(policy: Policy, year: int) -> Iterator[Timeline]:
     """Of every day of a year."""
     for month in range(1, 13):
         for day in range(1, monthrange(year, month)[1] + 1):
-            yield course(policy, date(year, month, day))
+            yield timeline(policy, date(year, month, day))
 
 
-def worst(policy: Policy, since: date) -> Course:
+def worst_timeline(policy: Policy, since: date) -> Timeline:
     """The next order from a day on with the least slack of all dates."""
     least = prove(policy).slack
     for year in range(since.year, since.year + CYCLE_YEARS):
-        for one in courses(policy, year):
+        for one in timelines(policy, year):
             if one.event >= since and one.slack == least:
                 return one
     raise AssertionError("the calendar repeats every 400 years")
@@ -162,13 +162,13 @@ def with_statement_day(later: Policy, days: int, before: Policy) -> Policy:
     day = before.statement_day
     if day is None:
         return later
-    event = worst(before, date(2001, 1, 1)).event
+    event = worst_timeline(before, date(2001, 1, 1)).event
     choices = [replace(later, statement_day=day + n) for n in range(days + 1) if day + n <= MONTH_DAY_MAX]
-    return min(choices, key=lambda one: course(one, event).paid)
+    return min(choices, key=lambda one: timeline(one, event).paid)
 
 
 @dataclass(frozen=True, slots=True)
-class Break:
+class Weakness:
     """A change of the world, or of the contract, that makes a policy unsafe. `what`: `skew` (the sender's day ends a
     day later than the program's) or `lock_at_start` (the last day does not count)."""
 
@@ -176,7 +176,7 @@ class Break:
     proof: Proof
 
 
-def breaks(policy: Policy) -> list[Break]:
+def weaknesses(policy: Policy) -> list[Weakness]:
     """Which small things make it unsafe; nothing where it is so already."""
     if prove(policy).verdict is Verdict.UNSAFE:
         return []
@@ -184,5 +184,5 @@ def breaks(policy: Policy) -> list[Break]:
     changed = [("skew", replace(policy, returns=replace(returns, skew_days=returns.skew_days + 1)))]
     if isinstance(lock, AfterEvent) and lock.at_end:
         changed.append(("lock_at_start", replace(policy, lock=replace(lock, at_end=False))))
-    found = [Break(what, prove(one)) for what, one in changed]
+    found = [Weakness(what, prove(one)) for what, one in changed]
     return [one for one in found if one.proof.verdict is Verdict.UNSAFE]

@@ -16,7 +16,7 @@ MONTH_DAY_MAX = 28
 
 
 @dataclass(frozen=True, slots=True)
-class Returns:
+class ReturnWindow:
     """For how long the return of an order can still be told of.
 
     `window_days`: in which the buyer may return it; `lag_days`: until the sender reports that; `cadence_days`: between
@@ -79,7 +79,7 @@ class Policy:
     """
 
     lock: LockRule
-    returns: Returns
+    returns: ReturnWindow
     statement_day: int | None = None
     pays: PayRule = field(default_factory=NextDay)
 
@@ -94,7 +94,7 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class Timeline:
     """What an order of one day goes through. `last_change` is the last day on which it can change, `last_report` the
     last on which its return can still be reported."""
 
@@ -134,11 +134,11 @@ class Course:
         return self.paid <= self.last_report or (not self.at_lock and self.paid <= self.last_change)
 
 
-def course(policy: Policy, event: date) -> Course:
+def timeline(policy: Policy, event: date) -> Timeline:
     """An order of this day; the policy is whole."""
-    last_change = last_change_of(policy.lock, event)
+    last_change = last_change_day(policy.lock, event)
     statement = statement_after(last_change, policy.statement_day) if policy.statement_day else None
-    return Course(
+    return Timeline(
         event=event,
         last_change=last_change,
         last_report=event + timedelta(days=policy.returns.days),
@@ -148,7 +148,7 @@ def course(policy: Policy, event: date) -> Course:
     )
 
 
-def last_change_of(rule: LockRule, event: date) -> date:
+def last_change_day(rule: LockRule, event: date) -> date:
     """The last day on which an order of a day can change.
 
     What the calendar does not say is taken as early as it can be: the status is reached, the approval given on the very

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from retour.domain.calendar import local_day, start_of_day
-from retour.domain.funding.billing import BillingGroup, groups_of
+from retour.domain.funding.billing import BillingGroup, parse_groups
 from retour.domain.funding.schedule import payment_of
 
 DAY = timedelta(days=1)
@@ -110,7 +110,7 @@ def billing_of(versions: Iterable[tuple[datetime, Mapping[str, Any]]], zone: str
     found: list[BillingVersion] = []
     for recorded_at, document in versions:
         if found or "billing_groups" in document:
-            groups = groups_of(document)
+            groups = parse_groups(document)
             if not found or found[-1].groups != groups:
                 found.append(BillingVersion(recorded_at, groups))
     return Billing(tuple(found), zone)

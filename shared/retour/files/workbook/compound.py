@@ -7,19 +7,19 @@ from struct import error as Short
 from struct import unpack_from
 from typing import BinaryIO
 
-HEADER = 512
+HEADER_BYTES = 512
 LISTED_IN_HEADER = 109
-ENTRY = 128
+ENTRY_BYTES = 128
 DIRECTORY_BYTES = 4 << 20
 MINI_SHIFT = 6
-SMALL = 4096
-LAST = 0xFFFFFFFA
+SMALL_STREAM_BYTES = 4096
+FIRST_SPECIAL_SECTOR = 0xFFFFFFFA
 """Numbers from here on are no sectors: the end of a chain, a free one, one of the tables' own."""
-NONE = 0xFFFFFFFF
+NO_ENTRY = 0xFFFFFFFF
 STREAM, ROOT = 2, 5
 
 
-class Damaged(Exception):
+class DamagedFileError(Exception):
     """A compound file, or a stream in it, that does not hold together."""
 
 
@@ -46,14 +46,14 @@ class Stream:
             self.file.seek(self.places[sector] + offset)
             piece = self.file.read(want)
             if len(piece) < want:
-                raise Damaged("cut off")
+                raise DamagedFileError("cut off")
             pieces.append(piece)
             at += want
         return b"".join(pieces)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class DirectoryEntry:
     """What the directory says of a stream: where it begins, and how long it is."""
 
     start: int
@@ -67,15 +67,15 @@ class Compound:
         self.file = file
         size = file.seek(0, 2)
         file.seek(0)
-        head = file.read(HEADER)
+        head = file.read(HEADER_BYTES)
         try:
             self.shift, self.mini_shift = unpack_from("<HH", head, 30)
             directory, cutoff, mini, difat = (unpack_from("<I", head, at)[0] for at in (48, 56, 60, 68))
-            listed = array("I", head[76:HEADER]) if len(head) == HEADER else array("I")
+            listed = array("I", head[76:HEADER_BYTES]) if len(head) == HEADER_BYTES else array("I")
         except Short:
-            raise Damaged("header") from None
-        if self.shift not in (9, 12) or self.mini_shift != MINI_SHIFT or cutoff != SMALL or not listed:
-            raise Damaged("header")
+            raise DamagedFileError("header") from None
+        if self.shift not in (9, 12) or self.mini_shift != MINI_SHIFT or cutoff != SMALL_STREAM_BYTES or not listed:
+            raise DamagedFileError("header")
         self.count = max(0, -(-size >> self.shift) - 1)
         self.next = self._table(listed, difat)
         self.mini = mini
@@ -83,47 +83,47 @@ class Compound:
 
     def stream(self, name: str) -> Stream:
         entry = self.entries[name]
-        if entry.size >= SMALL:
+        if entry.size >= SMALL_STREAM_BYTES:
             return self._stream(entry)
         inside = self._stream(self.root)
         if inside.size > self.count << self.shift:
-            raise Damaged("small streams")
+            raise DamagedFileError("small streams")
         following = self._words(self.chain(self.mini, self.next, self.count))
         chain = self.chain(entry.start, following, len(following))
         places = array("Q")
         for number in chain:
             sector, offset = (number << MINI_SHIFT) >> self.shift, (number << MINI_SHIFT) & ((1 << self.shift) - 1)
             if sector >= len(inside.places):
-                raise Damaged("small streams")
+                raise DamagedFileError("small streams")
             places.append(inside.places[sector] + offset)
-        return whole(Stream(self.file, places, MINI_SHIFT, entry.size))
+        return check_length(Stream(self.file, places, MINI_SHIFT, entry.size))
 
-    def _stream(self, entry: Entry) -> Stream:
+    def _stream(self, entry: DirectoryEntry) -> Stream:
         sectors = self.chain(entry.start, self.next, self.count)
         places = array("Q", (self._place(sector) for sector in sectors))
-        return whole(Stream(self.file, places, self.shift, entry.size))
+        return check_length(Stream(self.file, places, self.shift, entry.size))
 
     def chain(self, start: int, following: "array[int]", most: int) -> "array[int]":
         """The sectors of a chain in turn; none comes twice, so there are at most as many as there are."""
         found = array("I")
-        while start < LAST:
+        while start < FIRST_SPECIAL_SECTOR:
             if start >= len(following) or len(found) >= most:
-                raise Damaged("chain")
+                raise DamagedFileError("chain")
             found.append(start)
             start = following[start]
         return found
 
     def _table(self, listed: "array[int]", difat: int) -> "array[int]":
         """For every sector the one that follows it, from the sectors which that table itself lies in."""
-        tables = array("I", (one for one in listed if one < LAST))
+        tables = array("I", (one for one in listed if one < FIRST_SPECIAL_SECTOR))
         for _ in range(self.count):
-            if difat >= LAST:
+            if difat >= FIRST_SPECIAL_SECTOR:
                 break
             more = self._words(array("I", [difat]))
-            tables.extend(one for one in more[:-1] if one < LAST)
+            tables.extend(one for one in more[:-1] if one < FIRST_SPECIAL_SECTOR)
             difat = more[-1]
         if len(tables) << (self.shift - 2) > self.count + (LISTED_IN_HEADER << (self.shift - 2)):
-            raise Damaged("table")
+            raise DamagedFileError("table")
         return self._words(tables)
 
     def _words(self, sectors: "array[int]") -> "array[int]":
@@ -132,16 +132,16 @@ class Compound:
             words.frombytes(self._sector(sector))
         return words
 
-    def _directory(self, start: int) -> tuple[Entry, Mapping[str, Entry]]:
+    def _directory(self, start: int) -> tuple[DirectoryEntry, Mapping[str, DirectoryEntry]]:
         sectors = self.chain(start, self.next, self.count)
         if len(sectors) << self.shift > DIRECTORY_BYTES:
-            raise Damaged("directory")
+            raise DamagedFileError("directory")
         listed = b"".join(map(self._sector, sectors))
-        if len(listed) < ENTRY or listed[66] != ROOT:
-            raise Damaged("directory")
+        if len(listed) < ENTRY_BYTES or listed[66] != ROOT:
+            raise DamagedFileError("directory")
         found = {}
         (child,) = unpack_from("<I", listed, 76)
-        for at in beside(listed, child):
+        for at in sibling_offsets(listed, child):
             length, kind = unpack_from("<HB", listed, at + 64)
             if kind == STREAM and 2 <= length <= 64:
                 name = listed[at : at + length - 2].decode("utf-16-le", "replace")
@@ -152,7 +152,7 @@ class Compound:
         self.file.seek(self._place(sector))
         data = self.file.read(1 << self.shift)
         if len(data) < 1 << self.shift:
-            raise Damaged("cut off")
+            raise DamagedFileError("cut off")
         return data
 
     def _place(self, sector: int) -> int:
@@ -160,25 +160,25 @@ class Compound:
         return place
 
 
-def whole(stream: Stream) -> Stream:
+def check_length(stream: Stream) -> Stream:
     if stream.size > len(stream.places) << stream.shift:
-        raise Damaged("cut off")
+        raise DamagedFileError("cut off")
     return stream
 
 
-def entry_at(listed: bytes, at: int, shift: int) -> Entry:
+def entry_at(listed: bytes, at: int, shift: int) -> DirectoryEntry:
     # Files with short sectors have sizes of four bytes, and may have anything in the next four.
-    return Entry(*unpack_from("<II" if shift == 9 else "<IQ", listed, at + 116))
+    return DirectoryEntry(*unpack_from("<II" if shift == 9 else "<IQ", listed, at + 116))
 
 
-def beside(listed: bytes, child: int) -> Iterator[int]:
+def sibling_offsets(listed: bytes, child: int) -> Iterator[int]:
     """Where the entries of one folder lie: a tree of left and right neighbours, each seen once."""
     seen: set[int] = set()
     left = [child]
     while left:
         number = left.pop()
-        if number == NONE or number in seen or (number + 1) * ENTRY > len(listed):
+        if number == NO_ENTRY or number in seen or (number + 1) * ENTRY_BYTES > len(listed):
             continue
         seen.add(number)
-        yield number * ENTRY
-        left += unpack_from("<II", listed, number * ENTRY + 68)
+        yield number * ENTRY_BYTES
+        left += unpack_from("<II", listed, number * ENTRY_BYTES + 68)

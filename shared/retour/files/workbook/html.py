@@ -7,25 +7,25 @@ from io import BufferedReader
 
 from retour.domain.program import Source
 from retour.domain.row import Refusal
-from retour.files.layout import COLUMNS, Layout
-from retour.files.opened import Opened
-from retour.files.table import CELL_SIGNS
-from retour.files.text import HEAD, TooLarge, encoding_of
-from retour.files.workbook.sheet import SHEETS, Line, Sheet, opened
-from retour.files.workbook.values import Unusable
+from retour.files.layout import COLUMNS_MAX, Layout
+from retour.files.opened_file import OpenedFile
+from retour.files.table import CELL_CHARS_MAX
+from retour.files.text import SNIFF_BYTES, FileTooLargeError, detect_encoding
+from retour.files.workbook.sheet import SHEETS_MAX, Sheet, SheetRow, open_workbook
+from retour.files.workbook.values import UnusableWorkbookError
 
-PAGE_BYTES = 32 << 20
-PIECE = 1 << 16
+PAGE_BYTES_MAX = 32 << 20
+CHUNK_CHARS = 1 << 16
 CHARSET = re.compile(rb"""<meta[^>]{0,200}charset\s*=\s*["']?([A-Za-z0-9_.:-]{1,40})""", re.IGNORECASE)
-SILENT = ("script", "style", "template", "title")
-BREAKS = ("br", "p", "div", "li")
+SKIPPED_TAGS = ("script", "style", "template", "title")
+BREAK_TAGS = ("br", "p", "div", "li")
 
 
-def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "") -> Opened | Refusal:
+def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "") -> OpenedFile | Refusal:
     """The rows of the one table of a page with a header we know, or why none can be read."""
     try:
-        return opened(Page(stream, source), source, layout, prefix)
-    except Unusable as unusable:
+        return open_workbook(Page(stream, source), source, layout, prefix)
+    except UnusableWorkbookError as unusable:
         return unusable.refusal
 
 
@@ -35,35 +35,37 @@ class Page:
     exact = True
 
     def __init__(self, stream: BufferedReader, source: Source) -> None:
-        head = stream.peek(HEAD)[:HEAD]
+        head = stream.peek(SNIFF_BYTES)[:SNIFF_BYTES]
         charset = CHARSET.search(head)
-        encoding = encoding_of(head, source.mapping.get("encoding") or (charset[1].decode() if charset else None))
+        encoding = detect_encoding(head, source.mapping.get("encoding") or (charset[1].decode() if charset else None))
         if encoding is None:
-            raise Unusable("ENCODING_UNCLEAR", line="1")
+            raise UnusableWorkbookError("ENCODING_UNCLEAR", line="1")
         try:
-            data = stream.read(PAGE_BYTES + 1)
-        except TooLarge:
-            data = b"x" * (PAGE_BYTES + 1)
-        if len(data) > PAGE_BYTES:
-            raise Unusable("WORKBOOK_TOO_LARGE", limit=f"{PAGE_BYTES >> 20} MB")
-        tables = Tables()
+            data = stream.read(PAGE_BYTES_MAX + 1)
+        except FileTooLargeError:
+            data = b"x" * (PAGE_BYTES_MAX + 1)
+        if len(data) > PAGE_BYTES_MAX:
+            raise UnusableWorkbookError("WORKBOOK_TOO_LARGE", limit=f"{PAGE_BYTES_MAX >> 20} MB")
+        tables = TableParser()
         text = data.decode(encoding.codec, "retour.keep")
-        for at in range(0, len(text), PIECE):
-            tables.feed(text[at : at + PIECE])
+        for at in range(0, len(text), CHUNK_CHARS):
+            tables.feed(text[at : at + CHUNK_CHARS])
         tables.close()
-        self.tables = [table for table in tables.found if table][:SHEETS]
+        self.tables = [table for table in tables.found if table][:SHEETS_MAX]
         self.sheets = [Sheet(f"table {number}", str(number)) for number in range(1, len(self.tables) + 1)]
         self.hidden: list[str] = []
         if not self.sheets:
-            raise Unusable("PAGE_WITHOUT_TABLE")
+            raise UnusableWorkbookError("PAGE_WITHOUT_TABLE")
 
-    def lines(self, sheet: Sheet) -> Iterator[Line]:
+    def lines(self, sheet: Sheet) -> Iterator[SheetRow]:
         for number, cells in enumerate(self.tables[int(sheet.part) - 1], 1):
-            far = len(cells) if len(cells) > COLUMNS else 0
-            yield Line(number, list(cells[:COLUMNS]), far=far, long=any(len(cell) > CELL_SIGNS for cell in cells))
+            far = len(cells) if len(cells) > COLUMNS_MAX else 0
+            yield SheetRow(
+                number, list(cells[:COLUMNS_MAX]), far=far, long=any(len(cell) > CELL_CHARS_MAX for cell in cells)
+            )
 
 
-class Tables(HTMLParser):
+class TableParser(HTMLParser):
     """The rows of each table, those of tables within cells apart from them."""
 
     def __init__(self) -> None:
@@ -74,7 +76,7 @@ class Tables(HTMLParser):
         self.silent = 0
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        if tag in SILENT:
+        if tag in SKIPPED_TAGS:
             self.silent += 1
         elif tag == "table":
             table: list[list[str]] = []
@@ -91,11 +93,11 @@ class Tables(HTMLParser):
             if not self.open[-1]:
                 self.open[-1].append([])
             self.cell[-1] = []
-        elif tag in BREAKS and self.cell[-1]:
+        elif tag in BREAK_TAGS and self.cell[-1]:
             self.cell[-1].append(" ")
 
     def handle_endtag(self, tag: str) -> None:
-        if tag in SILENT:
+        if tag in SKIPPED_TAGS:
             self.silent = max(self.silent - 1, 0)
         elif tag in ("td", "th", "tr") and self.open:
             self.end_cell()

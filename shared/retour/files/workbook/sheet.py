@@ -13,19 +13,19 @@ from retour.domain.program import Source
 from retour.domain.row import Refusal, Row, Unreadable
 from retour.files import layout as layouts
 from retour.files import table
-from retour.files.cells import shown
+from retour.files.cells import truncate_for_message
 from retour.files.layout import Layout
-from retour.files.opened import Opened
-from retour.files.table import CELL_SIGNS, HEADER_WITHIN, Shape
-from retour.files.text import LINE_SIGNS
-from retour.files.workbook.values import Kept, Unusable
-from retour.files.workbook.write import Cells, written
+from retour.files.opened_file import OpenedFile
+from retour.files.table import CELL_CHARS_MAX, HEADER_LINES_MAX, TableShape
+from retour.files.text import LINE_CHARS_MAX
+from retour.files.workbook.values import RawCell, UnusableWorkbookError
+from retour.files.workbook.write import RowText, write_workbook
 
-SHEETS = 100
-HIDDEN = "hidden row, read all the same"
+SHEETS_MAX = 100
+HIDDEN_ROW = "hidden row, read all the same"
 
 
-class Broken(Exception):
+class BrokenSheetError(Exception):
     """A sheet that cannot be read any further."""
 
 
@@ -38,7 +38,7 @@ class Sheet:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class SheetRow:
     """One row of a sheet: its cells as text up to its last, what about them is doubtful, and what they go back as."""
 
     number: int
@@ -47,7 +47,7 @@ class Line:
     far: int = 0
     formula: str = ""
     long: bool = False
-    kept: Mapping[int, Kept] = field(default_factory=dict)
+    kept: Mapping[int, RawCell] = field(default_factory=dict)
     hidden: bool = False
 
 
@@ -61,80 +61,84 @@ class Book(Protocol):
     sheets: list[Sheet]
     hidden: list[str]
 
-    def lines(self, sheet: Sheet) -> Iterator[Line]:
+    def lines(self, sheet: Sheet) -> Iterator[SheetRow]:
         """The rows of a sheet, from its beginning; Broken where it breaks off."""
 
 
-def opened(book: Book, source: Source, layout: Layout, prefix: str) -> Opened | Refusal:
+def open_workbook(book: Book, source: Source, layout: Layout, prefix: str) -> OpenedFile | Refusal:
     """Its rows, or why none can be read. Places are `sheet!7`."""
     skipped = Counter({f"hidden sheet {name[:40]}": 1 for name in book.hidden})
-    found: list[tuple[Sheet, Shape, list[Line]]] = []
+    found: list[tuple[Sheet, TableShape, list[SheetRow]]] = []
     for sheet in book.sheets:
-        first: list[Line] = []
+        first: list[SheetRow] = []
         try:
-            for line in bounded(book.lines(sheet)):
-                if len(first) == HEADER_WITHIN:
+            for line in limit_row_length(book.lines(sheet)):
+                if len(first) == HEADER_LINES_MAX:
                     break
                 if any(cell.strip() for cell in line.cells):
                     first.append(line)
-        except Broken:
-            raise Unusable("WORKBOOK_DAMAGED", part=sheet.part) from None
-        meant = layouts.meant([trimmed(line.cells) for line in first], layout)
+        except BrokenSheetError:
+            raise UnusableWorkbookError("WORKBOOK_DAMAGED", part=sheet.part) from None
+        meant = layouts.identify_layout([trim_blank_end(line.cells) for line in first], layout)
         if isinstance(meant, Refusal):
             return meant
-        shape = shape_of(first, meant, f"{prefix}{sheet.name}!") if not meant.positions else None
+        shape = find_header(first, meant, f"{prefix}{sheet.name}!") if not meant.positions else None
         if shape is None:
             skipped[f"sheet {sheet.name[:40]}"] += 1
         else:
             found.append((sheet, shape, first))
     if not found:
         expected = sorted(layout.required | layout.identity) if not layout.closed else layout.known
-        return Refusal("HEADER_NOT_FOUND", {"lines": str(HEADER_WITHIN), "expected": ", ".join(expected)})
+        return Refusal("HEADER_NOT_FOUND", {"lines": str(HEADER_LINES_MAX), "expected": ", ".join(expected)})
     if len(found) > 1:
-        return Refusal("SHEETS_SEVERAL", {"sheets": shown(", ".join(sheet.name for sheet, _, _ in found))})
+        return Refusal(
+            "SHEETS_SEVERAL", {"sheets": truncate_for_message(", ".join(sheet.name for sheet, _, _ in found))}
+        )
     sheet, shape, first = found[0]
     layout = shape.layout
-    if fault := layouts.fault(shape.header, layout, shape.line):
+    if fault := layouts.header_fault(shape.header, layout, shape.line):
         return fault
-    shape = table.with_mark(shape, (placed(book, line, shape) for line in first if line.number > shape.line), source)
+    shape = table.with_decimal_mark(
+        shape, (align_cells(book, line, shape) for line in first if line.number > shape.line), source
+    )
     head = [line.cells for line in first if line.number <= shape.line]
     if len(head) > 1:
         skipped["preamble"] = len(head) - 1
     ids = frozenset(at for at, name in enumerate(shape.header) if name in layout.ids)
-    return Opened(
+    return OpenedFile(
         header=shape.header,
         layout=layout.name,
-        rows=rows(book, sheet, shape, ids, skipped),
-        rejected_head="".join(f"{text_of(cells)}\n" for cells in head).encode("utf-8", "replace"),
+        rows=sheet_rows(book, sheet, shape, ids, skipped),
+        rejected_head="".join(f"{record_text(cells)}\n" for cells in head).encode("utf-8", "replace"),
         encoding="utf-8",
         newline="\n",
         delimiter="\t",
         mark=shape.mark,
         skipped=skipped,
-        write=lambda raws: written(sheet.name, head, raws, ids),
+        write=lambda raws: write_workbook(sheet.name, head, raws, ids),
     )
 
 
-def bounded(lines: Iterator[Line]) -> Iterator[Line]:
+def limit_row_length(lines: Iterator[SheetRow]) -> Iterator[SheetRow]:
     """The same, but for rows with more text in all their cells than any record has: of those, only that they are."""
     for line in lines:
-        yield line if sum(map(len, line.cells)) <= LINE_SIGNS else replace(line, cells=[], long=True)
+        yield line if sum(map(len, line.cells)) <= LINE_CHARS_MAX else replace(line, cells=[], long=True)
 
 
-def shape_of(first: Sequence[Line], layout: Layout, prefix: str) -> Shape | None:
+def find_header(first: Sequence[SheetRow], layout: Layout, prefix: str) -> TableShape | None:
     """The header among the first rows: the one with most of the names we know, the earliest of equals."""
     best = 0
     shape = None
     for line in first:
-        cells = trimmed(line.cells)
-        points = layouts.score(cells, layout) if cells else 0
+        cells = trim_blank_end(line.cells)
+        points = layouts.header_score(cells, layout) if cells else 0
         if points > best:
             best = points
-            shape = Shape(layouts.spelled(cells, layout), tuple(cells), line.number, "\t", layout, prefix)
+            shape = TableShape(layouts.spell_header(cells, layout), tuple(cells), line.number, "\t", layout, prefix)
     return shape
 
 
-def placed(book: Book, line: Line, shape: Shape) -> list[str]:
+def align_cells(book: Book, line: SheetRow, shape: TableShape) -> list[str]:
     """The cells of a row, below the columns of its header: of a sheet they have places, and what has none is blank."""
     if book.exact:
         return line.cells
@@ -145,7 +149,7 @@ def placed(book: Book, line: Line, shape: Shape) -> list[str]:
     return cells
 
 
-def trimmed(cells: Sequence[str]) -> list[str]:
+def trim_blank_end(cells: Sequence[str]) -> list[str]:
     """A row up to its last cell that says something."""
     kept = list(cells)
     while kept and not kept[-1].strip():
@@ -153,55 +157,55 @@ def trimmed(cells: Sequence[str]) -> list[str]:
     return kept
 
 
-def rows(
-    book: Book, sheet: Sheet, shape: Shape, ids: frozenset[int], skipped: Counter[str]
+def sheet_rows(
+    book: Book, sheet: Sheet, shape: TableShape, ids: frozenset[int], skipped: Counter[str]
 ) -> Iterator[Row | Unreadable]:
     """Every row below the header; where the sheet breaks off, one refusal for what would have followed."""
     number = shape.line
     try:
-        for line in bounded(book.lines(sheet)):
+        for line in limit_row_length(book.lines(sheet)):
             if line.number <= shape.line:
                 continue
             number = line.number
-            cells = placed(book, line, shape)
-            raw = Cells(text_of(cells), line.kept)
+            cells = align_cells(book, line, shape)
+            raw = RowText(record_text(cells), line.kept)
             found: Row | Unreadable | str
             if not line.far and table.is_totals(cells, shape):
                 found = "totals"
             else:
-                found = fault(line, raw, shape, ids) or table.row_of(cells, raw, number, shape)
+                found = row_fault(line, raw, shape, ids) or table.make_row(cells, raw, number, shape)
             if isinstance(found, str):
                 skipped[found] += 1
             else:
                 # They are rows like others; whoever filtered the sheet may not have meant to send them.
                 if line.hidden:
-                    skipped[HIDDEN] += 1
+                    skipped[HIDDEN_ROW] += 1
                 yield found
-    except Broken:
-        yield Unreadable(table.place(shape, number + 1), "SHEET_BROKEN", {"line": str(number + 1)})
+    except BrokenSheetError:
+        yield Unreadable(table.row_place(shape, number + 1), "SHEET_BROKEN", {"line": str(number + 1)})
 
 
-def fault(line: Line, raw: str, shape: Shape, ids: frozenset[int]) -> Unreadable | None:
+def row_fault(line: SheetRow, raw: str, shape: TableShape, ids: frozenset[int]) -> Unreadable | None:
     """What is wrong with a row that only a workbook can have wrong."""
     at = {"line": str(line.number)}
     if line.long:
-        return table.unreadable("CELL_TOO_LONG", {**at, "limit": str(CELL_SIGNS)}, line.number, raw, shape)
+        return table.make_unreadable("CELL_TOO_LONG", {**at, "limit": str(CELL_CHARS_MAX)}, line.number, raw, shape)
     if line.far:
         details = {**at, "found": str(line.far), "expected": str(len(shape.header))}
-        return table.unreadable("ROW_WIDTH", details, line.number, raw, shape)
+        return table.make_unreadable("ROW_WIDTH", details, line.number, raw, shape)
     if line.formula:
-        return table.unreadable("CELL_NOT_CALCULATED", {**at, "cell": line.formula}, line.number, raw, shape)
+        return table.make_unreadable("CELL_NOT_CALCULATED", {**at, "cell": line.formula}, line.number, raw, shape)
     for column in line.inexact:
         if column in ids:
             name, value = shape.header[column], line.cells[column]
             details = {**at, "column": name, "value": value[:40]}
-            return table.unreadable("DAMAGED_ID", details, line.number, raw, shape, name)
-    if not raw.replace("\t", "").isprintable() and (odd := table.unprintable(raw, line.number, shape)):
-        return table.unreadable(odd[0], odd[1], line.number, raw, shape)
+            return table.make_unreadable("DAMAGED_ID", details, line.number, raw, shape, name)
+    if not raw.replace("\t", "").isprintable() and (odd := table.unprintable_fault(raw, line.number, shape)):
+        return table.make_unreadable(odd[0], odd[1], line.number, raw, shape)
     return None
 
 
-def text_of(cells: Sequence[str]) -> str:
+def record_text(cells: Sequence[str]) -> str:
     """Cells as one record of text, tabs between them."""
     text = "\t".join(cells)
     if '"' not in text and "\n" not in text and "\r" not in text and text.count("\t") < len(cells):

@@ -9,19 +9,19 @@ from decimal import Context, Decimal
 
 from retour.domain.program import Source
 from retour.domain.row import Refusal
-from retour.numbers import Typed, TypedMoment
+from retour.numbers import TypedMoment, TypedNumber
 
-SHARED_BYTES = 48 << 20
-EXACT = 1 << 53
-DATES = frozenset([*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)])
-ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
-QUOTED = re.compile(r'"[^"]*"|\\.|\[[^\]]*\]|_.|\*.')
-NUMBER = re.compile(r"[+-]?[0-9]{1,400}(\.[0-9]{0,400})?([eE][+-]?[0-9]{1,3})?")
+SHARED_BYTES_MAX = 48 << 20
+EXACT_BELOW = 1 << 53
+DATE_FORMATS = frozenset([*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)])
+ESCAPED_CHAR = re.compile(r"_x([0-9A-Fa-f]{4})_")
+FORMAT_LITERAL = re.compile(r'"[^"]*"|\\.|\[[^\]]*\]|_.|\*.')
+NUMBER_TEXT = re.compile(r"[+-]?[0-9]{1,400}(\.[0-9]{0,400})?([eE][+-]?[0-9]{1,3})?")
 SHOWN_DIGITS = Context(prec=15)
-LAST_DAY = 2_958_466
+LAST_SERIAL_DAY = 2_958_466
 
 
-class Unusable(Exception):
+class UnusableWorkbookError(Exception):
     """A workbook of which nothing can be read; carries the Refusal."""
 
     def __init__(self, code: str, **details: str) -> None:
@@ -30,7 +30,7 @@ class Unusable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class CellStyle:
     """How a cell's style changes what its number says: a date, or an id filled up with zeros."""
 
     date: bool = False
@@ -38,7 +38,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class RawCell:
     """What a cell of a refused row goes back as, where its text would say less: a number, a day, or no result."""
 
     number: str
@@ -47,8 +47,8 @@ class Kept:
     far: bool = False
 
 
-NO_RESULT = Kept("", formula=True)
-FAR = Kept("", far=True)
+UNCALCULATED_CELL = RawCell("", formula=True)
+CELL_BEYOND_LIMIT = RawCell("", far=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,26 +61,26 @@ class Values:
 
     @classmethod
     def of(cls, source: Source, since_1904: bool) -> "Values":
-        return cls(since_1904, str(source.mapping.get("decimal") or "."), first_of(source.mapping.get("date")))
+        return cls(since_1904, str(source.mapping.get("decimal") or "."), first_pattern(source.mapping.get("date")))
 
-    def number(self, text: str, look: Look) -> str:
+    def number(self, text: str, look: CellStyle) -> str:
         """What a cell with this number says."""
-        if look.date and (moment := moment_of(text, self.since_1904)):
-            return TypedMoment(in_pattern(moment, self.pattern), moment)
-        plain = decimal_of(text)
+        if look.date and (moment := serial_moment(text, self.since_1904)):
+            return TypedMoment(format_moment(moment, self.pattern), moment)
+        plain = decimal_text(text)
         if look.digits and plain.isdigit():
             return plain.zfill(look.digits)
-        return Typed(plain.replace(".", self.mark), plain) if "." in plain else plain
+        return TypedNumber(plain.replace(".", self.mark), plain) if "." in plain else plain
 
-    def kept(self, text: str, look: Look) -> "Kept":
+    def kept(self, text: str, look: CellStyle) -> "RawCell":
         """The same number as it goes back in a workbook of refused rows, with days counted from 1900."""
-        if look.date and self.since_1904 and NUMBER.fullmatch(text.strip()):
+        if look.date and self.since_1904 and NUMBER_TEXT.fullmatch(text.strip()):
             text = str(Decimal(text.strip()) + 1462)
-        return Kept(text.strip(), look.date)
+        return RawCell(text.strip(), look.date)
 
 
 @dataclass
-class Texts:
+class SharedStrings:
     """The strings that a workbook's cells share, kept as one run of bytes: a million are no more than their text."""
 
     bytes: bytearray = field(default_factory=bytearray)
@@ -96,32 +96,32 @@ class Texts:
         """Unusable where they have become more than can be held."""
         self.bytes += text.encode("utf-8", "surrogatepass")
         self.ends.append(len(self.bytes))
-        if len(self.bytes) + self.ends.itemsize * len(self.ends) > SHARED_BYTES:
-            raise Unusable("WORKBOOK_TOO_LARGE", limit=f"{SHARED_BYTES >> 20} MB")
+        if len(self.bytes) + self.ends.itemsize * len(self.ends) > SHARED_BYTES_MAX:
+            raise UnusableWorkbookError("WORKBOOK_TOO_LARGE", limit=f"{SHARED_BYTES_MAX >> 20} MB")
 
 
-def look_of(number: str, formats: dict[str, str]) -> Look:
+def style_of(number: str, formats: dict[str, str]) -> CellStyle:
     code = formats.get(number, "")
     if not code:
-        return Look(date=number.isdigit() and len(number) < 4 and int(number) in DATES)
+        return CellStyle(date=number.isdigit() and len(number) < 4 and int(number) in DATE_FORMATS)
     if set(code) == {"0"} and len(code) > 1:
-        return Look(digits=min(len(code), 32))
-    bare = QUOTED.sub("", code).lower().partition(";")[0]
-    return Look(date="general" not in bare and any(sign in bare for sign in "ymdhs"))
+        return CellStyle(digits=min(len(code), 32))
+    bare = FORMAT_LITERAL.sub("", code).lower().partition(";")[0]
+    return CellStyle(date="general" not in bare and any(sign in bare for sign in "ymdhs"))
 
 
-def exact(text: str) -> bool:
+def is_exact(text: str) -> bool:
     """Whether a whole number is surely the one meant: a spreadsheet keeps 15 digits and fills up with zeros."""
     digits = text.lstrip("-")
     if not digits.isdecimal() or len(digits) < 16:
         return True
-    return len(digits) == 16 and int(digits) < EXACT and digits[-1] != "0"
+    return len(digits) == 16 and int(digits) < EXACT_BELOW and digits[-1] != "0"
 
 
-def decimal_of(text: str) -> str:
+def decimal_text(text: str) -> str:
     """A number's digits without exponent; of more than a spreadsheet shows, those that it shows. Else as it stands."""
     text = text.strip()
-    if not NUMBER.fullmatch(text):
+    if not NUMBER_TEXT.fullmatch(text):
         return text
     number = Decimal(text)
     if number != number.to_integral_value() and len(number.as_tuple().digits) > SHOWN_DIGITS.prec:
@@ -132,33 +132,33 @@ def decimal_of(text: str) -> str:
     return "0" if plain in ("-0", "") else plain
 
 
-def moment_of(text: str, since_1904: bool) -> datetime | None:
+def serial_moment(text: str, since_1904: bool) -> datetime | None:
     """The moment a number stands for, to the millisecond; None before the first day that all programs agree on."""
     text = text.strip()
-    if not NUMBER.fullmatch(text) or len(text) > 40:
+    if not NUMBER_TEXT.fullmatch(text) or len(text) > 40:
         return None
     number = Decimal(text)
-    if not (0 if since_1904 else 61) <= number < LAST_DAY - (1462 if since_1904 else 0):
+    if not (0 if since_1904 else 61) <= number < LAST_SERIAL_DAY - (1462 if since_1904 else 0):
         return None
     day = int(number)
     part = int(((number - day) * 86_400_000).to_integral_value())
     return datetime(1904, 1, 1) + timedelta(day - (0 if since_1904 else 1462), milliseconds=part)
 
 
-def dated(text: str, pattern: str) -> str:
+def date_text(text: str, pattern: str) -> str:
     try:
         moment = datetime.fromisoformat(text.strip())
-        return TypedMoment(in_pattern(moment, pattern), moment)
+        return TypedMoment(format_moment(moment, pattern), moment)
     except ValueError:
         return text
 
 
-def first_of(patterns: str | Sequence[str] | None) -> str:
+def first_pattern(patterns: str | Sequence[str] | None) -> str:
     """The way a source writes days; of several the first, for what is shown."""
     return patterns if isinstance(patterns, str) else next(iter(patterns or ()), "")
 
 
-def in_pattern(moment: datetime, pattern: str) -> str:
+def format_moment(moment: datetime, pattern: str) -> str:
     """A date as the source writes its dates, so that it is read like all others."""
     if pattern:
         return moment.strftime(pattern)

@@ -15,36 +15,36 @@ from struct import pack, unpack, unpack_from
 
 from retour.domain.program import Source
 from retour.domain.row import Refusal
-from retour.files.cells import shown
+from retour.files.cells import truncate_for_message
 from retour.files.layout import Layout
-from retour.files.opened import Opened
-from retour.files.table import CELL_SIGNS
-from retour.files.text import Encoding, TooLarge, decoded
-from retour.files.unpack import PACKED_BYTES, PIECE, spooled
-from retour.files.workbook.compound import Compound, Damaged, Stream
-from retour.files.workbook.sheet import SHEETS, Broken, Line, Sheet, opened
+from retour.files.opened_file import OpenedFile
+from retour.files.table import CELL_CHARS_MAX
+from retour.files.text import Encoding, FileTooLargeError, decode_line
+from retour.files.unpack import CHUNK_BYTES, PACKED_BYTES_MAX, spool
+from retour.files.workbook.compound import Compound, DamagedFileError, Stream
+from retour.files.workbook.sheet import SHEETS_MAX, BrokenSheetError, Sheet, SheetRow, open_workbook
 from retour.files.workbook.values import (
-    EXACT,
-    NO_RESULT,
-    Kept,
-    Look,
-    Texts,
-    Unusable,
+    EXACT_BELOW,
+    UNCALCULATED_CELL,
+    CellStyle,
+    RawCell,
+    SharedStrings,
+    UnusableWorkbookError,
     Values,
-    exact,
+    is_exact,
     letters_of,
-    look_of,
+    style_of,
 )
-from retour.numbers import Typed
+from retour.numbers import TypedNumber
 
-RECORDS = 3_000_000
+RECORDS_MAX = 3_000_000
 """Of one workbook, counted once for each sheet that says it is made of them."""
-COLUMNS = 256
-CELLS_SORTED = 1_000_000
+XLS_COLUMNS_MAX = 256
+CELLS_SORTED_MAX = 1_000_000
 """Of a sheet whose writer put them down in any order."""
 
 
-class Kind:
+class RecordType:
     """The kinds of records that are read, by the numbers they have."""
 
     BOF, EOF, CONTINUE = 0x809, 0x0A, 0x3C
@@ -56,35 +56,42 @@ class Kind:
     FORMULA, SHRFMLA, ARRAY, TABLE, STRING = 0x06, 0x4BC, 0x221, 0x236, 0x207
 
 
-CELLS = frozenset(
+CELL_RECORDS = frozenset(
     (
-        *(Kind.NUMBER, Kind.RK, Kind.MULRK, Kind.LABELSST, Kind.LABEL, Kind.RSTRING),
-        *(Kind.BOOLERR, Kind.FORMULA),
+        *(
+            RecordType.NUMBER,
+            RecordType.RK,
+            RecordType.MULRK,
+            RecordType.LABELSST,
+            RecordType.LABEL,
+            RecordType.RSTRING,
+        ),
+        *(RecordType.BOOLERR, RecordType.FORMULA),
     )
 )
-BETWEEN = frozenset((Kind.SHRFMLA, Kind.ARRAY, Kind.TABLE))
+BETWEEN_FORMULA_AND_TEXT = frozenset((RecordType.SHRFMLA, RecordType.ARRAY, RecordType.TABLE))
 """What may stand between a formula and the text it came to: the formula of several cells."""
 EXCEL_97, EXCEL_5 = 0x600, 0x500
 GLOBALS, WORKSHEET = 0x05, 0x10
-OUT_OF_SIGHT = 0x20
+HIDDEN_ROW_FLAG = 0x20
 """The mark of a row that is hidden."""
-ON_LOAD = 2
+RECALCULATE_FLAG = 2
 """The mark of a formula that is to be calculated when the file is opened: what is saved with it may be anything."""
 ERRORS = {0: "#NULL!", 7: "#DIV/0!", 15: "#VALUE!", 23: "#REF!", 29: "#NAME?", 36: "#NUM!", 42: "#N/A"}
 CODECS = {10000: "mac_roman", 32768: "mac_roman", 32769: "cp1252"}
 # Other documents that are packed in the same way, by a stream that each of them has.
-OTHERS = {"WordDocument": "DOC", "PowerPoint Document": "PPT", "__properties_version1.0": "MSG"}
-PLAIN = Look()
-NEAR = 1 << 10
+OTHER_DOCUMENTS = {"WordDocument": "DOC", "PowerPoint Document": "PPT", "__properties_version1.0": "MSG"}
+PLAIN_STYLE = CellStyle()
+CELL_READ_BYTES = 1 << 10
 """Bytes read for one cell alone."""
-BROKEN = (Damaged, Short, LookupError, ValueError)
+BROKEN_ERRORS = (DamagedFileError, Short, LookupError, ValueError)
 
 
-def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "") -> Opened | Refusal:
+def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "") -> OpenedFile | Refusal:
     """The rows of an XLS workbook, or why none can be read."""
     try:
-        return opened(Book(stream, source), source, layout, prefix)
-    except Unusable as unusable:
+        return open_workbook(Book(stream, source), source, layout, prefix)
+    except UnusableWorkbookError as unusable:
         return unusable.refusal
 
 
@@ -103,7 +110,7 @@ class Cell:
 class Records:
     """The records of a workbook's stream from a place on, one after another."""
 
-    def __init__(self, stream: Stream, at: int, piece: int = PIECE) -> None:
+    def __init__(self, stream: Stream, at: int, piece: int = CHUNK_BYTES) -> None:
         self.stream, self.end, self.piece = stream, at, piece
         self.held, self.place = b"", 0
 
@@ -128,7 +135,7 @@ class Records:
 
     def continued(self) -> Iterator[bytes]:
         """The contents of the records that continue the last one."""
-        while self.kind() == Kind.CONTINUE:
+        while self.kind() == RecordType.CONTINUE:
             yield self.next()[2]
 
     def _have(self, size: int) -> None:
@@ -138,11 +145,11 @@ class Records:
             self.end += len(more)
             self.place = 0
             if len(self.held) < size:
-                raise Damaged("record")
+                raise DamagedFileError("record")
 
 
 @dataclass
-class Pieces:
+class ContinuedContent:
     """The content of a record and of those that continue it, as one run of bytes."""
 
     more: Iterator[bytes]
@@ -152,7 +159,7 @@ class Pieces:
     def next(self) -> None:
         self.now, self.at = next(self.more, b""), 0
         if not self.now:
-            raise Damaged("text")
+            raise DamagedFileError("text")
 
     def take(self, size: int) -> bytes:
         taken = b""
@@ -186,7 +193,7 @@ class Pieces:
             width = 2 if flags & 1 else 1
             some = min(left, (len(self.now) - self.at) // width)
             if not some:
-                raise Damaged("text")
+                raise DamagedFileError("text")
             piece = self.now[self.at : self.at + some * width]
             signs.append(piece.decode("utf-16-le", "surrogatepass") if width == 2 else piece.decode("latin-1"))
             self.at += some * width
@@ -211,29 +218,29 @@ class Book:
         self.starts: dict[str, int] = {}
         self.orders: dict[str, array[int] | None] = {}
         self.out_of_sight: set[tuple[str, int]] = set()
-        self.strings = Texts()
-        self.left = RECORDS
+        self.strings = SharedStrings()
+        self.left = RECORDS_MAX
         formats: dict[str, str] = {}
         styles: list[str] = []
         try:
             self._read_globals(formats, styles)
-        except BROKEN:
-            raise Unusable("WORKBOOK_DAMAGED", part="Workbook") from None
+        except BROKEN_ERRORS:
+            raise UnusableWorkbookError("WORKBOOK_DAMAGED", part="Workbook") from None
         if not self.sheets:
-            raise Unusable("WORKBOOK_DAMAGED", part="Workbook")
-        self.looks = [look_of(style, formats) for style in styles]
+            raise UnusableWorkbookError("WORKBOOK_DAMAGED", part="Workbook")
+        self.looks = [style_of(style, formats) for style in styles]
         self.values = Values.of(source, self.since_1904)
         self.number = lru_cache(maxsize=4096)(self._number)
 
-    def lines(self, sheet: Sheet) -> Iterator[Line]:
+    def lines(self, sheet: Sheet) -> Iterator[SheetRow]:
         """The rows of a sheet that have anything in them; Broken where it breaks off."""
         try:
             if sheet.part not in self.orders:
                 self.orders[sheet.part] = self._order(sheet)
             for row, cells in groupby(self._cells(sheet), key=lambda cell: cell.row):
                 yield self._line(row + 1, cells, (sheet.part, row) in self.out_of_sight)
-        except BROKEN:
-            raise Broken from None
+        except BROKEN_ERRORS:
+            raise BrokenSheetError from None
 
     # The workbook as a whole
 
@@ -241,45 +248,45 @@ class Book:
         records = Records(self.stream, 0)
         kind, _, content = records.next()
         self.version, scope = unpack_from("<HH", content)
-        if kind != Kind.BOF or self.version not in (EXCEL_97, EXCEL_5) or scope != GLOBALS:
-            raise Unusable("WORKBOOK_OLD")
+        if kind != RecordType.BOF or self.version not in (EXCEL_97, EXCEL_5) or scope != GLOBALS:
+            raise UnusableWorkbookError("WORKBOOK_OLD")
         for kind, _, content in records:
             self._spend()
             match kind:
-                case Kind.EOF:
+                case RecordType.EOF:
                     return
-                case Kind.FILEPASS:
-                    raise Unusable("FILE_ENCRYPTED", case="PASSWORD")
-                case Kind.CODEPAGE:
+                case RecordType.FILEPASS:
+                    raise UnusableWorkbookError("FILE_ENCRYPTED", case="PASSWORD")
+                case RecordType.CODEPAGE:
                     self.encoding = Encoding(codec_of(*unpack_from("<H", content)), fallback=True)
-                case Kind.DATEMODE:
+                case RecordType.DATEMODE:
                     self.since_1904 = content[:1] == b"\x01"
-                case Kind.RECALCID:
+                case RecordType.RECALCID:
                     self.calculated = True
-                case Kind.FORMAT:
+                case RecordType.FORMAT:
                     wide = 2 if self.version == EXCEL_97 else 1
                     formats[str(unpack_from("<H", content)[0])] = self._text(content[2:], wide)
-                case Kind.XF:
+                case RecordType.XF:
                     styles.append(str(unpack_from("<H", content, 2)[0]))
-                case Kind.BOUNDSHEET:
+                case RecordType.BOUNDSHEET:
                     self._list(content)
-                case Kind.SST:
-                    self._share(Pieces(chain([content], records.continued())))
+                case RecordType.SST:
+                    self._share(ContinuedContent(chain([content], records.continued())))
 
     def _list(self, content: bytes) -> None:
         start, state, kind = unpack_from("<IBB", content)
         if kind != 0:  # A chart, or macros.
             return
-        title = shown(self._text(content[6:], 1)) or "sheet"
+        title = truncate_for_message(self._text(content[6:], 1)) or "sheet"
         if state & 3:
             self.hidden.append(title)
-        elif title in self.starts or len(self.sheets) >= SHEETS:
-            raise Damaged("sheets")
+        elif title in self.starts or len(self.sheets) >= SHEETS_MAX:
+            raise DamagedFileError("sheets")
         else:
             self.sheets.append(Sheet(title, title))
             self.starts[title] = start
 
-    def _share(self, pieces: Pieces) -> None:
+    def _share(self, pieces: ContinuedContent) -> None:
         _, count = unpack("<II", pieces.take(8))
         for _ in range(count):
             self.strings.add(pieces.text(2))
@@ -287,11 +294,11 @@ class Book:
     def _text(self, content: bytes, wide: int, more: Iterable[bytes] = ()) -> str:
         """A text after its length of so many bytes."""
         if self.version == EXCEL_97:
-            return Pieces(chain([content], more)).text(wide)
+            return ContinuedContent(chain([content], more)).text(wide)
         (length,) = unpack_from("<H" if wide == 2 else "<B", content)
         if len(content) < wide + length:
-            raise Damaged("text")
-        return decoded(content[wide : wide + length], self.encoding)
+            raise DamagedFileError("text")
+        return decode_line(content[wide : wide + length], self.encoding)
 
     # A sheet
 
@@ -301,13 +308,13 @@ class Book:
         for kind, at, content in records:
             if first:
                 self._spend()
-            if kind == Kind.BOF:
+            if kind == RecordType.BOF:
                 depth += 1
                 if depth == 1 and unpack_from("<H", content, 2)[0] != WORKSHEET:
-                    raise Damaged("sheet")
+                    raise DamagedFileError("sheet")
             elif not depth:
-                raise Damaged("sheet")
-            elif kind == Kind.EOF:
+                raise DamagedFileError("sheet")
+            elif kind == RecordType.EOF:
                 depth -= 1
                 if not depth:
                     return
@@ -319,17 +326,17 @@ class Book:
 
         def keys() -> Iterator[int]:
             for kind, at, content in self._records(Records(self.stream, self.starts[sheet.part]), first=True):
-                if kind in CELLS:
+                if kind in CELL_RECORDS:
                     row, column = unpack_from("<HH", content)
                     yield row << 48 | column << 32 | at
-                elif kind == Kind.ROW and len(content) >= 14 and content[12] & OUT_OF_SIGHT:
+                elif kind == RecordType.ROW and len(content) >= 14 and content[12] & HIDDEN_ROW_FLAG:
                     self.out_of_sight.add((sheet.part, unpack_from("<H", content)[0]))
 
         if all(one < other for one, other in pairwise(keys())):
             return None
-        found = array("Q", islice(keys(), CELLS_SORTED + 1))
-        if len(found) > CELLS_SORTED:
-            raise Unusable("WORKBOOK_TOO_LARGE", limit=f"{CELLS_SORTED:,}")
+        found = array("Q", islice(keys(), CELLS_SORTED_MAX + 1))
+        if len(found) > CELLS_SORTED_MAX:
+            raise UnusableWorkbookError("WORKBOOK_TOO_LARGE", limit=f"{CELLS_SORTED_MAX:,}")
         return array("Q", sorted(found))
 
     def _cells(self, sheet: Sheet) -> Iterator[Cell]:
@@ -337,112 +344,113 @@ class Book:
         if order is None:
             records = Records(self.stream, self.starts[sheet.part])
             for kind, _, content in self._records(records):
-                if kind in CELLS:
+                if kind in CELL_RECORDS:
                     yield from self._cell(kind, content, records)
             return
         for key in order:
-            records = Records(self.stream, key & 0xFFFFFFFF, NEAR)
+            records = Records(self.stream, key & 0xFFFFFFFF, CELL_READ_BYTES)
             kind, _, content = records.next()
             yield from self._cell(kind, content, records)
 
     def _cell(self, kind: int, content: bytes, records: Records) -> Iterator[Cell]:
         row, column, style = unpack_from("<HHH", content)
         match kind:
-            case Kind.NUMBER:
+            case RecordType.NUMBER:
                 yield Cell(row, column, number=unpack_from("<d", content, 6)[0], style=style)
-            case Kind.RK:
-                yield Cell(row, column, number=short(*unpack_from("<I", content, 6)), style=style)
-            case Kind.MULRK:
+            case RecordType.RK:
+                yield Cell(row, column, number=decode_rk(*unpack_from("<I", content, 6)), style=style)
+            case RecordType.MULRK:
                 for step, at in enumerate(range(4, len(content) - 7, 6)):
                     style, packed = unpack_from("<HI", content, at)
-                    yield Cell(row, column + step, number=short(packed), style=style)
-            case Kind.LABELSST:
+                    yield Cell(row, column + step, number=decode_rk(packed), style=style)
+            case RecordType.LABELSST:
                 yield Cell(row, column, self.strings[unpack_from("<I", content, 6)[0]])
-            case Kind.LABEL | Kind.RSTRING:
+            case RecordType.LABEL | RecordType.RSTRING:
                 yield Cell(row, column, self._text(content[6:], 2, records.continued()))
-            case Kind.BOOLERR:
-                yield Cell(row, column, flag(content[6], content[7]))
-            case Kind.FORMULA:
+            case RecordType.BOOLERR:
+                yield Cell(row, column, boolean_or_error(content[6], content[7]))
+            case RecordType.FORMULA:
                 yield self._result(row, column, style, content, records)
 
     def _result(self, row: int, column: int, style: int, content: bytes, records: Records) -> Cell:
         """The cell of a formula, by the result saved with it."""
         result = content[6:14]
-        if unpack_from("<H", content, 14)[0] & ON_LOAD:
+        if unpack_from("<H", content, 14)[0] & RECALCULATE_FLAG:
             return Cell(row, column, missing=True)
         if result[6:] != b"\xff\xff":
             return Cell(row, column, number=unpack("<d", result)[0], style=style)
         match result[0]:
             case 0:
-                while records.kind() in BETWEEN:
+                while records.kind() in BETWEEN_FORMULA_AND_TEXT:
                     records.next()
-                if records.kind() != Kind.STRING:
+                if records.kind() != RecordType.STRING:
                     return Cell(row, column, missing=True)
                 _, _, text = records.next()
                 return Cell(row, column, self._text(text, 2, records.continued()))
             case 1 | 2:
-                return Cell(row, column, flag(result[2], result[0] == 2))
+                return Cell(row, column, boolean_or_error(result[2], result[0] == 2))
             case 3:
                 # An empty text; of a workbook that no program ever calculated it says nothing.
                 return Cell(row, column, missing=not self.calculated)
-        raise Damaged("formula")
+        raise DamagedFileError("formula")
 
-    def _line(self, number: int, found: Iterable[Cell], hidden: bool) -> Line:
+    def _line(self, number: int, found: Iterable[Cell], hidden: bool) -> SheetRow:
         cells: list[str] = []
         inexact: list[int] = []
         formula = ""
         long = False
-        kept: dict[int, Kept] = {}
+        kept: dict[int, RawCell] = {}
         for cell in found:
-            if not len(cells) <= cell.column < COLUMNS:
-                raise Damaged("two cells in one place, or one outside of any sheet")
+            if not len(cells) <= cell.column < XLS_COLUMNS_MAX:
+                raise DamagedFileError("two cells in one place, or one outside of any sheet")
             text = cell.text
             if cell.number is not None:
                 text, doubtful = self.number(cell.number, cell.style)
                 if doubtful:
                     inexact.append(cell.column)
-                if doubtful or isinstance(text, Typed):
+                if doubtful or isinstance(text, TypedNumber):
                     kept[cell.column] = self.values.kept(digits_of(cell.number), self._look(cell.style))
             if cell.missing:
                 formula = formula or f"{letters_of(cell.column)}{number}"
-                kept[cell.column] = NO_RESULT
-            long = long or len(text) > CELL_SIGNS
+                kept[cell.column] = UNCALCULATED_CELL
+            long = long or len(text) > CELL_CHARS_MAX
             if text:
                 cells += [""] * (cell.column - len(cells))
                 cells.append(text)
-        return Line(number, cells, inexact, 0, formula, long, kept, hidden)
+        return SheetRow(number, cells, inexact, 0, formula, long, kept, hidden)
 
     def _number(self, number: float, style: int) -> tuple[str, bool]:
         """What a number says in this style, and whether it may be another than was meant."""
         look = self._look(style)
         said = self.values.number(digits_of(number), look)
-        return said, look.date or not exact(said)
+        return said, look.date or not is_exact(said)
 
-    def _look(self, style: int) -> Look:
-        return self.looks[style] if style < len(self.looks) else PLAIN
+    def _look(self, style: int) -> CellStyle:
+        return self.looks[style] if style < len(self.looks) else PLAIN_STYLE
 
     def _spend(self) -> None:
         self.left -= 1
         if self.left < 0:
-            raise Unusable("WORKBOOK_TOO_LARGE", limit=f"{RECORDS:,}")
+            raise UnusableWorkbookError("WORKBOOK_TOO_LARGE", limit=f"{RECORDS_MAX:,}")
 
 
 def workbook_in(stream: BufferedReader) -> Stream:
     """The stream of the workbook itself in the file it is packed in."""
     try:
-        packed = Compound(spooled(stream))
+        packed = Compound(spool(stream))
         name = next((name for name in ("Workbook", "Book") if name in packed.entries), "")
         if "EncryptedPackage" in packed.entries:
-            raise Unusable("FILE_ENCRYPTED", case="PASSWORD")
+            raise UnusableWorkbookError("FILE_ENCRYPTED", case="PASSWORD")
         if not name:
-            raise Unusable(
-                "UNSUPPORTED_FORMAT", found=next((OTHERS[one] for one in packed.entries if one in OTHERS), "OLE2")
+            raise UnusableWorkbookError(
+                "UNSUPPORTED_FORMAT",
+                found=next((OTHER_DOCUMENTS[one] for one in packed.entries if one in OTHER_DOCUMENTS), "OLE2"),
             )
         return packed.stream(name)
-    except TooLarge:
-        raise Unusable("WORKBOOK_TOO_LARGE", limit=f"{PACKED_BYTES >> 20} MB") from None
-    except Damaged:
-        raise Unusable("WORKBOOK_DAMAGED", part="OLE2") from None
+    except FileTooLargeError:
+        raise UnusableWorkbookError("WORKBOOK_TOO_LARGE", limit=f"{PACKED_BYTES_MAX >> 20} MB") from None
+    except DamagedFileError:
+        raise UnusableWorkbookError("WORKBOOK_DAMAGED", part="OLE2") from None
 
 
 def codec_of(codepage: int) -> str:
@@ -455,7 +463,7 @@ def codec_of(codepage: int) -> str:
     return name
 
 
-def short(packed: int) -> float:
+def decode_rk(packed: int) -> float:
     """A number in four bytes: a whole one, or the better half of any; its last bits say which, and if of a cent."""
     if packed & 2:
         number = float(((packed ^ 0x80000000) - 0x80000000) >> 2)
@@ -466,11 +474,11 @@ def short(packed: int) -> float:
 
 def digits_of(number: float) -> str:
     if not isfinite(number):
-        raise Damaged("number")
-    return str(int(number)) if number.is_integer() and abs(number) < EXACT else repr(number)
+        raise DamagedFileError("number")
+    return str(int(number)) if number.is_integer() and abs(number) < EXACT_BELOW else repr(number)
 
 
-def flag(value: int, is_error: int) -> str:
+def boolean_or_error(value: int, is_error: int) -> str:
     if is_error:
         return ERRORS[value]
     return "TRUE" if value else "FALSE"

@@ -14,56 +14,56 @@ from xml.parsers import expat
 
 from retour.domain.program import Source
 from retour.domain.row import Refusal
-from retour.files.cells import shown
-from retour.files.layout import COLUMNS, Layout
-from retour.files.opened import Opened
-from retour.files.table import CELL_SIGNS
-from retour.files.text import TooLarge
-from retour.files.unpack import PIECE, RATIO, RATIO_FROM, UNPACKED_BYTES, directory_bytes, spooled
-from retour.files.workbook.sheet import SHEETS, Broken, Line, Sheet, opened
+from retour.files.cells import truncate_for_message
+from retour.files.layout import COLUMNS_MAX, Layout
+from retour.files.opened_file import OpenedFile
+from retour.files.table import CELL_CHARS_MAX
+from retour.files.text import FileTooLargeError
+from retour.files.unpack import CHUNK_BYTES, RATIO_FROM, RATIO_MAX, UNPACKED_BYTES_MAX, directory_bytes, spool
+from retour.files.workbook.sheet import SHEETS_MAX, BrokenSheetError, Sheet, SheetRow, open_workbook
 from retour.files.workbook.values import (
-    ESCAPED,
-    FAR,
-    NO_RESULT,
-    Kept,
-    Look,
-    Texts,
-    Unusable,
+    CELL_BEYOND_LIMIT,
+    ESCAPED_CHAR,
+    UNCALCULATED_CELL,
+    CellStyle,
+    RawCell,
+    SharedStrings,
+    UnusableWorkbookError,
     Values,
     column_of,
-    dated,
-    exact,
+    date_text,
+    is_exact,
     letters_of,
-    look_of,
+    style_of,
 )
-from retour.files.xml import TOKEN_BYTES, Doctype, TooDeep, local, parser_of
-from retour.numbers import Typed
+from retour.files.xml import TOKEN_BYTES_MAX, DoctypeError, NestingError, local_name, make_parser
+from retour.numbers import TypedNumber
 
-ENTRIES = 2_000
-DIRECTORY_BYTES = 1 << 20
-PART_BYTES = 8 << 20
-DEPTH = 32
-CELL = re.compile(r"([A-Z]{1,3})[0-9]{1,7}")
+ENTRIES_MAX = 2_000
+DIRECTORY_BYTES_MAX = 1 << 20
+PART_BYTES_MAX = 8 << 20
+DEPTH_MAX = 32
+CELL_PLACE = re.compile(r"([A-Z]{1,3})[0-9]{1,7}")
 # A row as all programs write it: known attributes in one order, values without entities, markup or control signs. The
 # last group of CELLS takes any sign that is none of that.
 ROW_END = b"</row>"
-ROW = re.compile(
+ROW_START = re.compile(
     rb'\s*<row r="([0-9]{1,8})"(?: spans="[0-9: ]{1,40}")?(?: s="[0-9]{1,5}")?(?: customFormat="[01a-z]{1,5}")?'
     rb'(?: ht="[0-9.]{1,20}")?(?: customHeight="[01a-z]{1,5}")?(?: x14ac:dyDescent="[0-9.]{1,20}")?>'
 )
-TEXT = "[^<>&\x00-\x1f\ufffe\uffff]+"
-CELLS = re.compile(
+PLAIN_TEXT = "[^<>&\x00-\x1f\ufffe\uffff]+"
+PLAIN_CELLS = re.compile(
     '<c r="([A-Z]{1,3})[0-9]{1,7}"(?: s="([0-9]{1,5})")?(?: t="([A-Za-z]{1,9})")?(?:/>|></c>|>'
-    f'(?:<v>({TEXT})</v>|<is><t(?: xml:space="preserve")?>({TEXT})</t></is>)</c>)|(.)',
+    f'(?:<v>({PLAIN_TEXT})</v>|<is><t(?: xml:space="preserve")?>({PLAIN_TEXT})</t></is>)</c>)|(.)',
     re.DOTALL,
 )
-OTHER = 5
-MARKED = re.compile(rb"<[!?]")
-BEGINNING = re.compile(
+OTHER_GROUP = 5
+MARKUP = re.compile(rb"<[!?]")
+DOCUMENT_START = re.compile(
     rb"""\s*(?:<\?xml version=["']1.0["'](?: encoding=["'](?i:utf-8)["'])?"""
     rb"""(?: standalone=["'](?:yes|no)["'])?\s*\?>)?[^!?]*\Z"""
 )
-DAMAGES = (
+DAMAGE_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
     EOFError,
@@ -74,14 +74,14 @@ DAMAGES = (
     LookupError,
     struct.error,
 )
-BROKEN = (expat.ExpatError, Doctype, TooDeep, *DAMAGES)
+BROKEN_ERRORS = (expat.ExpatError, DoctypeError, NestingError, *DAMAGE_ERRORS)
 
 
-def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "") -> Opened | Refusal:
+def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "") -> OpenedFile | Refusal:
     """The rows of an XLSX workbook, or why none can be read."""
     try:
-        return opened(Book(stream, source), source, layout, prefix)
-    except Unusable as unusable:
+        return open_workbook(Book(stream, source), source, layout, prefix)
+    except UnusableWorkbookError as unusable:
         return unusable.refusal
 
 
@@ -92,23 +92,25 @@ class Book:
 
     def __init__(self, stream: BufferedReader, source: Source) -> None:
         try:
-            packed = spooled(stream)
-        except TooLarge:
-            raise Unusable("WORKBOOK_TOO_LARGE", limit=f"{UNPACKED_BYTES >> 20} MB") from None
+            packed = spool(stream)
+        except FileTooLargeError:
+            raise UnusableWorkbookError("WORKBOOK_TOO_LARGE", limit=f"{UNPACKED_BYTES_MAX >> 20} MB") from None
         self.size = packed.seek(0, 2)
-        if directory_bytes(packed) > DIRECTORY_BYTES:
-            raise Unusable("WORKBOOK_TOO_LARGE", limit=str(ENTRIES))
+        if directory_bytes(packed) > DIRECTORY_BYTES_MAX:
+            raise UnusableWorkbookError("WORKBOOK_TOO_LARGE", limit=str(ENTRIES_MAX))
         try:
             self.archive = zipfile.ZipFile(packed)
-        except DAMAGES:
-            raise Unusable("WORKBOOK_DAMAGED", part="zip") from None
+        except DAMAGE_ERRORS:
+            raise UnusableWorkbookError("WORKBOOK_DAMAGED", part="zip") from None
         self.parts = {entry.filename.lower(): entry for entry in self.archive.infolist()}
-        if len(self.archive.infolist()) > ENTRIES:
-            raise Unusable("WORKBOOK_TOO_LARGE", limit=str(ENTRIES))
-        self.left = UNPACKED_BYTES
+        if len(self.archive.infolist()) > ENTRIES_MAX:
+            raise UnusableWorkbookError("WORKBOOK_TOO_LARGE", limit=str(ENTRIES_MAX))
+        self.left = UNPACKED_BYTES_MAX
         main = self._target("_rels/.rels", "officedocument", "xl/workbook.xml")
         if main not in self.parts:
-            raise Unusable("WORKBOOK_OLD" if "xl/workbook.bin" in self.parts else "WORKBOOK_DAMAGED", part=main)
+            raise UnusableWorkbookError(
+                "WORKBOOK_OLD" if "xl/workbook.bin" in self.parts else "WORKBOOK_DAMAGED", part=main
+            )
         self.folder, name = posixpath.split(main)
         self.rels = f"{self.folder}/_rels/{name}.rels"
         self.since_1904 = False
@@ -120,33 +122,35 @@ class Book:
         self.looks = self._looks(self._target(self.rels, "styles", f"{self.folder}/styles.xml"))
         self.strings = self._strings(self._target(self.rels, "sharedstrings", f"{self.folder}/sharedstrings.xml"))
 
-    def lines(self, sheet: Sheet) -> Iterator[Line]:
+    def lines(self, sheet: Sheet) -> Iterator[SheetRow]:
         """The rows of a sheet, from its beginning; Broken where it breaks off."""
         try:
             with self.archive.open(self.parts[sheet.part]) as part:
                 yield from SheetReader(self).lines(part)
-        except BROKEN:
-            raise Broken from None
+        except BROKEN_ERRORS:
+            raise BrokenSheetError from None
 
     def _prove(self, part: str) -> None:
         """Read a part through once: it can be unpacked to its end, and is no larger than it may be."""
         entry = self.parts.get(part)
         if entry is None:
-            raise Unusable("WORKBOOK_DAMAGED", part=part)
+            raise UnusableWorkbookError("WORKBOOK_DAMAGED", part=part)
         if entry.flag_bits & 1:
-            raise Unusable("FILE_ENCRYPTED", case="PASSWORD")
+            raise UnusableWorkbookError("FILE_ENCRYPTED", case="PASSWORD")
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             # No program writes others, and they are unpacked in pieces of any size.
-            raise Unusable("WORKBOOK_DAMAGED", part=part)
+            raise UnusableWorkbookError("WORKBOOK_DAMAGED", part=part)
         size, packed = 0, max(min(entry.compress_size, self.size), 1)
         try:
             with self.archive.open(entry) as stream:
-                while piece := stream.read(PIECE):
+                while piece := stream.read(CHUNK_BYTES):
                     size += len(piece)
-                    if size > self.left or (size > RATIO_FROM and size > RATIO * packed):
-                        raise Unusable("WORKBOOK_TOO_LARGE", limit=f"{UNPACKED_BYTES >> 20} MB, 1:{RATIO}")
-        except DAMAGES:
-            raise Unusable("WORKBOOK_DAMAGED", part=part) from None
+                    if size > self.left or (size > RATIO_FROM and size > RATIO_MAX * packed):
+                        raise UnusableWorkbookError(
+                            "WORKBOOK_TOO_LARGE", limit=f"{UNPACKED_BYTES_MAX >> 20} MB, 1:{RATIO_MAX}"
+                        )
+        except DAMAGE_ERRORS:
+            raise UnusableWorkbookError("WORKBOOK_DAMAGED", part=part) from None
         self.left -= size
 
     def _elements(self, part: str) -> Iterator[tuple[str, dict[str, str]]]:
@@ -155,30 +159,30 @@ class Book:
         if entry is None:
             return
         self._prove(part)
-        if entry.file_size > PART_BYTES:
-            raise Unusable("WORKBOOK_TOO_LARGE", limit=f"{part} {PART_BYTES >> 20} MB")
+        if entry.file_size > PART_BYTES_MAX:
+            raise UnusableWorkbookError("WORKBOOK_TOO_LARGE", limit=f"{part} {PART_BYTES_MAX >> 20} MB")
         found: list[tuple[str, dict[str, str]]] = []
-        parser = parser_of()
-        limited(parser, lambda name, attributes: found.append((local(name), attributes)), lambda name: None)
+        parser = make_parser()
+        limit_depth(parser, lambda name, attributes: found.append((local_name(name), attributes)), lambda name: None)
         try:
             with self.archive.open(entry) as stream:
-                for _ in fed(parser, stream):
+                for _ in feed(parser, stream):
                     yield from found
                     found.clear()
-        except BROKEN:
-            raise Unusable("WORKBOOK_DAMAGED", part=part) from None
+        except BROKEN_ERRORS:
+            raise UnusableWorkbookError("WORKBOOK_DAMAGED", part=part) from None
 
     def _target(self, rels: str, kind: str, usual: str) -> str:
         """The part that a list of relations gives for a kind, else where it usually lies."""
         folder = posixpath.dirname(posixpath.dirname(rels))
         for name, attributes in self._elements(rels):
             if name == "Relationship" and attributes.get("Type", "").lower().endswith(f"/{kind}"):
-                return resolved(folder, attributes.get("Target", ""))
+                return resolve_part(folder, attributes.get("Target", ""))
         return usual
 
     def _sheets(self, main: str) -> list[Sheet]:
         targets = {
-            attributes.get("Id", ""): resolved(self.folder, attributes.get("Target", ""))
+            attributes.get("Id", ""): resolve_part(self.folder, attributes.get("Target", ""))
             for name, attributes in self._elements(self.rels)
             if name == "Relationship" and attributes.get("Type", "").lower().endswith("/worksheet")
         }
@@ -191,21 +195,21 @@ class Book:
             relation = next((value for key, value in attributes.items() if key.endswith(":id")), "")
             if relation not in targets:
                 continue
-            title = shown(attributes.get("name", "")) or "sheet"
+            title = truncate_for_message(attributes.get("name", "")) or "sheet"
             if attributes.get("state", "visible") != "visible":
                 self.hidden.append(title)
-            elif title in {sheet.name for sheet in sheets} or len(sheets) >= SHEETS:
-                raise Unusable("WORKBOOK_DAMAGED", part=main)
+            elif title in {sheet.name for sheet in sheets} or len(sheets) >= SHEETS_MAX:
+                raise UnusableWorkbookError("WORKBOOK_DAMAGED", part=main)
             else:
                 sheets.append(Sheet(title, targets[relation]))
         if not sheets:
-            raise Unusable("WORKBOOK_DAMAGED", part=main)
+            raise UnusableWorkbookError("WORKBOOK_DAMAGED", part=main)
         return sheets
 
-    def _looks(self, part: str) -> list[Look]:
+    def _looks(self, part: str) -> list[CellStyle]:
         """For each cell format of the workbook, how it shows a number."""
         formats: dict[str, str] = {}
-        looks: list[Look] = []
+        looks: list[CellStyle] = []
         inside = False
         for name, attributes in self._elements(part):
             if name == "numFmt":
@@ -213,36 +217,36 @@ class Book:
             elif name in ("cellXfs", "cellStyleXfs", "cellStyles", "dxfs"):
                 inside = name == "cellXfs"
             elif name == "xf" and inside:
-                looks.append(look_of(attributes.get("numFmtId", "0"), formats))
+                looks.append(style_of(attributes.get("numFmtId", "0"), formats))
         return looks
 
-    def _strings(self, part: str) -> Texts:
+    def _strings(self, part: str) -> SharedStrings:
         reader = StringsReader()
         if part in self.parts:
             self._prove(part)
             try:
                 with self.archive.open(self.parts[part]) as stream:
-                    for _ in fed(reader.parser, stream):
+                    for _ in feed(reader.parser, stream):
                         pass
-            except BROKEN:
-                raise Unusable("WORKBOOK_DAMAGED", part=part) from None
+            except BROKEN_ERRORS:
+                raise UnusableWorkbookError("WORKBOOK_DAMAGED", part=part) from None
         return reader.found
 
 
-def fed(parser: expat.XMLParserType, stream: IO[bytes]) -> Iterator[None]:
+def feed(parser: expat.XMLParserType, stream: IO[bytes]) -> Iterator[None]:
     """Feed a parser piece by piece; it stops with TooDeep at a tag longer than any can be."""
     size = 0
-    while data := stream.read(PIECE):
+    while data := stream.read(CHUNK_BYTES):
         parser.Parse(data, False)
         size += len(data)
-        if size - parser.CurrentByteIndex > TOKEN_BYTES:
-            raise TooDeep
+        if size - parser.CurrentByteIndex > TOKEN_BYTES_MAX:
+            raise NestingError
         yield
     parser.Parse(b"", True)
     yield
 
 
-def limited(
+def limit_depth(
     parser: expat.XMLParserType, start: Callable[[str, dict[str, str]], object], end: Callable[[str], object]
 ) -> None:
     """Let a parser call these two, down to a bounded depth."""
@@ -251,8 +255,8 @@ def limited(
     def open_one(name: str, attributes: dict[str, str]) -> None:
         nonlocal depth
         depth += 1
-        if depth > DEPTH:
-            raise TooDeep
+        if depth > DEPTH_MAX:
+            raise NestingError
         start(name, attributes)
 
     def close_one(name: str) -> None:
@@ -264,7 +268,7 @@ def limited(
     parser.EndElementHandler = close_one
 
 
-def resolved(folder: str, target: str) -> str:
+def resolve_part(folder: str, target: str) -> str:
     """A relation's target as the name of a part; names of parts are compared without case."""
     path = target[1:] if target.startswith("/") else posixpath.join(folder, target)
     return posixpath.normpath(path).lower()
@@ -274,17 +278,17 @@ class StringsReader:
     """The workbook's shared strings while they are read."""
 
     def __init__(self) -> None:
-        self.found = Texts()
+        self.found = SharedStrings()
         self.parts: list[str] = []
         self.length = 0
         self.collecting = False
         self.phonetic = False
-        self.parser = parser_of()
+        self.parser = make_parser()
         self.parser.CharacterDataHandler = self._data
-        limited(self.parser, self._start, self._end)
+        limit_depth(self.parser, self._start, self._end)
 
     def _start(self, name: str, _attributes: dict[str, str]) -> None:
-        name = local(name)
+        name = local_name(name)
         if name == "rPh":
             self.phonetic = True
         self.collecting = name == "t" and not self.phonetic
@@ -292,29 +296,29 @@ class StringsReader:
     def _data(self, text: str) -> None:
         if self.collecting:
             self.length += len(text)
-            if self.length <= CELL_SIGNS + PIECE:
+            if self.length <= CELL_CHARS_MAX + CHUNK_BYTES:
                 self.parts.append(text)
 
     def _end(self, name: str) -> None:
-        name = local(name)
+        name = local_name(name)
         self.collecting = False
         if name == "rPh":
             self.phonetic = False
         elif name == "si":
-            self.found.add(unescaped("".join(self.parts)))
+            self.found.add(unescape("".join(self.parts)))
             self.parts.clear()
             self.length = 0
 
 
-def unescaped(text: str) -> str:
+def unescape(text: str) -> str:
     """What a workbook writes as `_x000D_` as the sign it stands for; half characters stay as written."""
     if "_x" not in text:
         return text
-    return ESCAPED.sub(lambda found: found[0] if found[1][0] in "dD" else chr(int(found[1], 16)), text)
+    return ESCAPED_CHAR.sub(lambda found: found[0] if found[1][0] in "dD" else chr(int(found[1], 16)), text)
 
 
 @dataclass(slots=True)
-class Building:
+class RowBuilder:
     """A row while its element is open."""
 
     number: int
@@ -323,7 +327,7 @@ class Building:
     far: int = 0
     formula: str = ""
     long: bool = False
-    kept: dict[int, Kept] = field(default_factory=dict)
+    kept: dict[int, RawCell] = field(default_factory=dict)
     hidden: bool = False
 
 
@@ -332,10 +336,10 @@ class SheetReader:
 
     def __init__(self, book: Book) -> None:
         self.book = book
-        self.done: list[Line] = []
-        self.parser = parser_of()
+        self.done: list[SheetRow] = []
+        self.parser = make_parser()
         self.parser.CharacterDataHandler = self._data
-        self.row: Building | None = None
+        self.row: RowBuilder | None = None
         self.number = 0
         self.depth = 0
         self.column = -1
@@ -349,11 +353,11 @@ class SheetReader:
         self.sheet_depth = 0
         self.numbers = lru_cache(maxsize=4096)(book.values.number)
         self.names: dict[str, str] = {}
-        self.plain = Look()
+        self.plain = CellStyle()
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._end
 
-    def lines(self, part: IO[bytes]) -> Iterator[Line]:
+    def lines(self, part: IO[bytes]) -> Iterator[SheetRow]:
         """The rows of the sheet. Those written as all programs write them are read without the parser.
 
         The parser gets everything else, and so sees the same document without these rows; where it is not right
@@ -361,7 +365,7 @@ class SheetReader:
         """
         rest = b""
         fast = True
-        while data := part.read(PIECE):
+        while data := part.read(CHUNK_BYTES):
             data = rest + data
             at = 0
             while fast and (end := data.find(ROW_END, at)) != -1:
@@ -370,11 +374,11 @@ class SheetReader:
                     piece = data[at:end]
                     self._parse(piece)
                     # What a declaration says about the encoding is the parser's to know.
-                    fast = not MARKED.search(piece) if self.sheet_depth else bool(BEGINNING.match(piece))
+                    fast = not MARKUP.search(piece) if self.sheet_depth else bool(DOCUMENT_START.match(piece))
                     self.sheet_depth = self.depth
                 at = end
             rest = data[at:]
-            if not fast or len(rest) > TOKEN_BYTES:
+            if not fast or len(rest) > TOKEN_BYTES_MAX:
                 fast = False
                 self._parse(rest)
                 rest = b""
@@ -388,15 +392,15 @@ class SheetReader:
     def _parse(self, data: bytes) -> None:
         self.parser.Parse(data, False)
         self.parsed += len(data)
-        if self.parsed - self.parser.CurrentByteIndex > TOKEN_BYTES:
-            raise TooDeep
+        if self.parsed - self.parser.CurrentByteIndex > TOKEN_BYTES_MAX:
+            raise NestingError
 
     def _between_rows(self) -> bool:
         return self.row is None and 0 < self.sheet_depth == self.depth
 
     def _plain_row(self, data: bytes, start: int, end: int) -> bool:
         """Read a row that holds nothing unusual; False, and nothing is changed, if it does."""
-        begin = ROW.match(data, start, end)
+        begin = ROW_START.match(data, start, end)
         if begin is None:
             return False
         try:
@@ -404,10 +408,10 @@ class SheetReader:
         except UnicodeDecodeError:
             return False
         number = int(begin[1])
-        found = CELLS.findall(body)
-        if number <= self.number or (found and found[-1][OTHER]) or any(one[OTHER] for one in found):
+        found = PLAIN_CELLS.findall(body)
+        if number <= self.number or (found and found[-1][OTHER_GROUP]) or any(one[OTHER_GROUP] for one in found):
             return False
-        row = Building(number)
+        row = RowBuilder(number)
         self.column = -1
         self.formula = False
         columns, strings, cells = self.columns, self.book.strings, row.cells
@@ -424,34 +428,34 @@ class SheetReader:
                     if not value.isdecimal() or len(value) > 9 or (place := int(value)) >= count:
                         return False
                     value = strings[place]
-                    row.long = row.long or len(value) > CELL_SIGNS
+                    row.long = row.long or len(value) > CELL_CHARS_MAX
                 elif not kind or kind == "n":
-                    if len(value) > CELL_SIGNS:
+                    if len(value) > CELL_CHARS_MAX:
                         return False
                     self.style = style
                     value = self._number(value, row)
                 else:
                     return False
             elif text:
-                if kind != "inlineStr" or len(text) > CELL_SIGNS:
+                if kind != "inlineStr" or len(text) > CELL_CHARS_MAX:
                     return False
-                value = unescaped(text)
+                value = unescape(text)
             if value:
-                if column >= COLUMNS:
+                if column >= COLUMNS_MAX:
                     return False
                 if column > len(cells):
                     cells += [""] * (column - len(cells))
                 cells.append(value)
         self.number = number
-        self.done.append(Line(number, cells, row.inexact, 0, "", row.long, row.kept))
+        self.done.append(SheetRow(number, cells, row.inexact, 0, "", row.long, row.kept))
         return True
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self.depth += 1
-        if self.depth > DEPTH:
-            raise TooDeep
+        if self.depth > DEPTH_MAX:
+            raise NestingError
         if ":" in name:
-            name = local(name)
+            name = local_name(name)
         if name == "c":
             place = attributes.get("r")
             self.column = self.column + 1 if place is None else self._column(place)
@@ -468,7 +472,7 @@ class SheetReader:
             if number <= self.number:
                 raise ValueError("rows out of order")
             self.number = number
-            self.row = Building(number, hidden=attributes.get("hidden") in ("1", "true"))
+            self.row = RowBuilder(number, hidden=attributes.get("hidden") in ("1", "true"))
             self.column = -1
         elif name == "f":
             self.formula = True
@@ -478,13 +482,13 @@ class SheetReader:
     def _data(self, text: str) -> None:
         if self.collecting:
             self.length += len(text)
-            if self.length <= CELL_SIGNS:
+            if self.length <= CELL_CHARS_MAX:
                 self.parts.append(text)
 
     def _end(self, name: str) -> None:
         self.depth -= 1
         if ":" in name:
-            name = local(name)
+            name = local_name(name)
         if name == "c":
             if self.row is not None and (self.valued or self.formula):
                 self._cell(self.row)
@@ -492,7 +496,7 @@ class SheetReader:
             self.collecting = False
         elif name == "row" and self.row is not None:
             row = self.row
-            line = Line(row.number, row.cells, row.inexact, row.far, row.formula, row.long, row.kept, row.hidden)
+            line = SheetRow(row.number, row.cells, row.inexact, row.far, row.formula, row.long, row.kept, row.hidden)
             self.done.append(line)
             self.row = None
         elif name == "rPh":
@@ -502,47 +506,47 @@ class SheetReader:
         letters = place.rstrip("0123456789")
         column = self.columns.get(letters)
         if column is None:
-            if not CELL.fullmatch(place):
+            if not CELL_PLACE.fullmatch(place):
                 raise ValueError("no place of a cell")
             column = self.columns[letters] = column_of(letters)
         if column <= self.column:
             raise ValueError("cells out of order")
         return column
 
-    def _cell(self, row: Building) -> None:
+    def _cell(self, row: RowBuilder) -> None:
         value = self.parts[0] if len(self.parts) == 1 else "".join(self.parts)
         kind = self.kind
-        if self.length > CELL_SIGNS:
+        if self.length > CELL_CHARS_MAX:
             row.long = True
             return
         if kind == "s":
-            value = self.book.strings[int(value)] if value.isdecimal() and len(value) < 10 else _no_string()
-            row.long = row.long or len(value) > CELL_SIGNS
+            value = self.book.strings[int(value)] if value.isdecimal() and len(value) < 10 else _raise_no_string()
+            row.long = row.long or len(value) > CELL_CHARS_MAX
         elif kind is None or kind == "n":
             if value:
                 value = self._number(value, row)
         elif kind == "b":
             value = {"1": "TRUE", "0": "FALSE"}.get(value.strip(), value)
         elif kind == "d":
-            value = dated(value, self.book.values.pattern)
+            value = date_text(value, self.book.values.pattern)
         else:
-            value = unescaped(value)
+            value = unescape(value)
         if self.formula and not value and kind != "str":
             row.formula = row.formula or f"{letters_of(self.column)}{row.number}"
-            row.kept[self.column] = NO_RESULT
+            row.kept[self.column] = UNCALCULATED_CELL
         if not value:
             return
         cells = row.cells
-        if self.column >= COLUMNS:
+        if self.column >= COLUMNS_MAX:
             if value.strip():
                 row.far = self.column + 1
-                row.kept[self.column] = FAR
+                row.kept[self.column] = CELL_BEYOND_LIMIT
             return
         if self.column > len(cells):
             cells += [""] * (self.column - len(cells))
         cells.append(value)
 
-    def _number(self, text: str, row: Building) -> str:
+    def _number(self, text: str, row: RowBuilder) -> str:
         style = self.style
         looks = self.book.looks
         look = looks[int(style)] if style.isdecimal() and len(style) < 6 and int(style) < len(looks) else self.plain
@@ -551,13 +555,13 @@ class SheetReader:
                 return text
             look = self.plain
         value = self.numbers(text, look)
-        if look.date or not exact(value):
+        if look.date or not is_exact(value):
             row.inexact.append(self.column)
             row.kept[self.column] = self.book.values.kept(text, look)
-        elif isinstance(value, Typed):
+        elif isinstance(value, TypedNumber):
             row.kept[self.column] = self.book.values.kept(text, look)
         return value
 
 
-def _no_string() -> str:
+def _raise_no_string() -> str:
     raise ValueError("no number of a string")

@@ -1,0 +1,374 @@
+"""The port people see: HTTP and HTTPS on one port, forwarded byte for byte to the API of the deployed stack.
+
+What API Gateway does in the cloud it does here: it takes bodies of 10 MB, hands on what fits into an event of 6 MB,
+waits 29 seconds, tells names of headers in lower case and repeated ones as one, adds X-Forwarded-*, lets nothing
+through that only holds for one hop, and passes no answer back that a function could not give. Until the stack stands
+it answers 503 with Retry-After.
+"""
+
+import hmac
+import http.client
+import json
+import logging
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+from retour.api.problem import MEDIA_TYPE, ProblemError, accepted_language, load_problems, truncate_for_message
+
+log = logging.getLogger("retour.local")
+
+BODY_LIMIT = 10 * 1024 * 1024
+EVENT_LIMIT = 6 * 1024 * 1024
+"""Bytes of JSON that a function can be given, and can answer with."""
+TEXT_TYPES = ("application/json", "application/xml", "application/javascript")
+"""Beside text/*: bodies of these stand in an event as text, all others in base64."""
+CLIENT_SECONDS = 60
+UPSTREAM_SECONDS = 29
+TLS_HANDSHAKE = b"\x16"
+FORWARDED_PREFIXES = ("/v1/", "/console/", "/my/", "/static/")
+FORWARDED_PATHS = ("/", "/console", "/openapi.json", "/healthz")
+SIGN_IN = "/console/sign-in"
+PROGRAM = re.compile(r"/(?:v1/programs|console)/([^/]+)")
+CALLS_PER_PROGRAM = 3
+"""Calls of one program that are under way at once; more wait here, so that the other programs' go on."""
+QUEUE_SECONDS = 20
+HOP_BY_HOP = {
+    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
+    "trailers", "transfer-encoding", "upgrade", "expect",
+}  # fmt: skip
+KEY_HEADER = "x-retour-key"
+"""By it the embedded AWS knows that a request comes from here (see aws_gateway.py)."""
+OWN_HEADERS = {
+    KEY_HEADER,
+    "host",
+    "content-length",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-port",
+    "x-forwarded-host",
+}
+
+
+OnAnswer = Callable[[str, str, int], None]
+PageView = Callable[[], Any]
+PageAction = Callable[[bytes], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """What the front needs once the stack stands.
+
+    `passed` is called with method, path and status after the API answered and before the answer is passed on, so that
+    what an answer promises can be kept first. `pages` are the hub's own, opened by the admin key alone; `welcome` is
+    what a browser shows that comes without a path. `knobs` are what POST to a page does. `aws_key` opens the embedded
+    AWS; without `has_room` nothing is taken that would have to be kept.
+    """
+
+    api_base: str
+    admin_key: str
+    passed: OnAnswer
+    pages: Mapping[str, PageView]
+    welcome: str = ""
+    knobs: Mapping[str, PageAction] = field(default_factory=dict)
+    aws_key: str = ""
+    has_room: Callable[[], bool] = lambda: True
+
+
+class HubProxy(ThreadingHTTPServer):
+    """Listens from the start; `open` lets requests through."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 128
+
+    def __init__(self, listening: socket.socket, tls: ssl.SSLContext):
+        self.tls = tls
+        self.opened: Backend | None = None
+        self.connections = threading.local()
+        self.under_way: dict[str, threading.BoundedSemaphore] = {}
+        self.counting = threading.Lock()
+        super().__init__(listening.getsockname()[:2], ClientConnection, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listening
+        self.server_address = listening.getsockname()[:2]
+        self.server_port = self.server_address[1]
+        self.server_activate()
+
+    def open(self, backend: Backend) -> None:
+        self.opened = backend
+
+    @contextmanager
+    def program_slot(self, path: str) -> Iterator[None]:
+        """A turn of the program that a path names. As an account's concurrency in the cloud, this machine is shared."""
+        found = PROGRAM.match(path)
+        with self.counting:
+            turns = self.under_way.setdefault(found[1] if found else "", threading.BoundedSemaphore(CALLS_PER_PROGRAM))
+        if not turns.acquire(timeout=QUEUE_SECONDS):
+            raise ProblemError("TOO_MANY_CALLS", "turns", most=str(CALLS_PER_PROGRAM))
+        try:
+            yield
+        finally:
+            turns.release()
+
+    def start(self) -> None:
+        threading.Thread(target=self.serve_forever, args=(0.1,), name="front", daemon=True).start()
+
+    def stop(self) -> None:
+        self.shutdown()
+        self.server_close()
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """In the connection's own thread, so that a client that says nothing keeps nobody waiting."""
+        request.settimeout(CLIENT_SECONDS)
+        secure = request.recv(1, socket.MSG_PEEK) == TLS_HANDSHAKE
+        if secure:
+            request = self.tls.wrap_socket(request, server_side=True)
+        try:
+            ClientConnection(request, client_address, self)
+        finally:
+            if secure:
+                self.shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hung up, or spoke neither HTTP nor TLS, is no news; the connection is closed by the caller."""
+
+
+class ClientConnection(BaseHTTPRequestHandler):
+    """One connection of one client."""
+
+    protocol_version = "HTTP/1.1"
+    server_version = "retour"
+    sys_version = ""
+    timeout = CLIENT_SECONDS
+    server: HubProxy
+
+    def setup(self) -> None:
+        super().setup()
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+
+    def forward(self) -> None:
+        try:
+            path = self.plain_path()
+            opened = self.server.opened
+            body = self.body()
+            if opened is None:
+                raise ProblemError("STARTING")
+            if path in opened.pages:
+                self.serve_page(opened, path, body)
+            elif path == "/" and opened.welcome:
+                self.answer(HTTPStatus.OK, "text/plain; charset=utf-8", opened.welcome.encode())
+            elif path in FORWARDED_PATHS or path.startswith(FORWARDED_PREFIXES):
+                with self.server.program_slot(path):
+                    self.forward_to_api(opened, path, body)
+            else:
+                raise ProblemError("NOT_FOUND", "path")
+        except ProblemError as refused:
+            self.refuse(refused)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = forward
+
+    def plain_path(self) -> str:
+        if self.path.startswith(("http://", "https://")):
+            parts = urlsplit(self.path)
+            self.path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        path = self.path.partition("?")[0]
+        if not all("!" <= character <= "~" for character in self.path):
+            raise ProblemError("PATH_INVALID", "encoding")
+        if ".." in path.split("/"):
+            raise ProblemError("PATH_INVALID", "dots")
+        return path
+
+    def body(self) -> bytes:
+        """The whole body, as API Gateway reads it before it calls a function."""
+        lengths = {text.strip() for value in self.headers.get_all("content-length", []) for text in value.split(",")}
+        coding = self.headers.get("transfer-encoding")
+        if coding is not None:
+            if lengths or coding.strip().lower() != "chunked":
+                raise ProblemError("HTTP_INVALID", "length_twice")
+            return b"".join(self.chunks())
+        if not lengths:
+            return b""
+        text = lengths.pop()
+        if lengths or not text.isascii() or not text.isdigit():
+            raise ProblemError("HTTP_INVALID", "length")
+        if len(text) > 12 or int(text) > BODY_LIMIT:
+            raise ProblemError("BODY_TOO_LARGE", "call")
+        body = self.rfile.read(int(text))
+        if len(body) < int(text):
+            raise ProblemError("HTTP_INVALID", "cut_off")
+        return body
+
+    def chunks(self) -> Iterator[bytes]:
+        total = 0
+        while True:
+            head = self.rfile.readline(1026).partition(b";")[0].strip()
+            try:
+                size = int(head, 16)
+            except ValueError:
+                size = -1
+            if size < 0 or len(head) > 16:
+                raise ProblemError("HTTP_INVALID", "chunks")
+            if size == 0:
+                while self.rfile.readline(65537).strip():
+                    pass
+                return
+            total += size
+            if total > BODY_LIMIT:
+                raise ProblemError("BODY_TOO_LARGE", "call")
+            yield self.rfile.read(size)
+            self.rfile.readline(3)
+
+    def handle_expect_100(self) -> bool:
+        """Lets a client send its body only when it will be read."""
+        length = self.headers.get("content-length", "")
+        if length.isdigit() and int(length) > BODY_LIMIT:
+            self.refuse(ProblemError("BODY_TOO_LARGE", "call"))
+            return False
+        return super().handle_expect_100()
+
+    def forward_to_api(self, backend: Backend, path: str, body: bytes) -> None:
+        if self.command not in ("GET", "HEAD", "OPTIONS") and not backend.has_room():
+            raise ProblemError("DISK_FULL")
+        if self.event_bytes(body) > EVENT_LIMIT:
+            raise ProblemError("BODY_TOO_LARGE", "call")
+        target = urlsplit(backend.api_base)
+        upstream = http.client.HTTPConnection(target.hostname or "", target.port, timeout=UPSTREAM_SECONDS)
+        try:
+            upstream.putrequest(
+                self.command, target.path.rstrip("/") + self.path, skip_host=True, skip_accept_encoding=True
+            )
+            for name, value in self.forwarded_headers(target.netloc, body):
+                upstream.putheader(name, value)
+            if backend.aws_key:
+                upstream.putheader(KEY_HEADER, backend.aws_key)
+            upstream.endheaders(body)
+            answer = upstream.getresponse()
+            if answer.status == HTTPStatus.BAD_GATEWAY:  # A function that could not be started, or ended on the way.
+                raise http.client.HTTPException
+            if int(answer.getheader("content-length") or 0) > EVENT_LIMIT:
+                upstream.close()
+                raise ProblemError("ANSWER_TOO_LARGE", most=f"{EVENT_LIMIT >> 20} MB")
+        except TimeoutError:
+            upstream.close()
+            raise ProblemError("TIMED_OUT", "gateway", seconds=str(UPSTREAM_SECONDS)) from None
+        except (OSError, http.client.HTTPException):
+            upstream.close()
+            raise ProblemError("UNAVAILABLE", "hub") from None
+        try:
+            if self.command not in ("GET", "HEAD", "OPTIONS") or (path == SIGN_IN and "?" in self.path):
+                self.keep_changes(backend, path, answer.status)
+            self.send_answer(answer)
+        finally:
+            upstream.close()
+
+    def event_bytes(self, body: bytes) -> int:
+        """How large the event of this call is for its function: a third more where its body stands in base64."""
+        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        is_text = kind.startswith("text/") or kind in TEXT_TYPES
+        told = len(json.dumps(body.decode("utf-8", "replace"), ensure_ascii=False).encode()) if is_text else 0
+        return (told or 4 * -(-len(body) // 3)) + len(self.path) * 2 + len(str(self.headers))
+
+    def keep_changes(self, backend: Backend, path: str, status: int) -> None:
+        """What an answer promises is kept, or the answer is another one."""
+        try:
+            backend.passed(self.command, path, status)
+        except Exception:
+            log.exception("what %s %s changed could not be kept", self.command, path)
+            raise ProblemError("NOT_KEPT") from None
+
+    def forwarded_headers(self, host: str, body: bytes) -> Iterator[tuple[str, str]]:
+        named = {name.strip().lower() for name in self.headers.get("connection", "").split(",")}
+        dropped = HOP_BY_HOP | OWN_HEADERS | named
+        yield "Host", host
+        told: dict[str, str] = {}
+        for name, value in ((name.lower(), value) for name, value in self.headers.items()):
+            joint = "; " if name == "cookie" else ","
+            told[name] = f"{told[name]}{joint}{value}" if name in told else value
+        yield from ((name, value) for name, value in told.items() if name not in dropped)
+        secure = isinstance(self.connection, ssl.SSLSocket)
+        earlier = self.headers.get("x-forwarded-for")
+        client = str(self.client_address[0])
+        yield "X-Forwarded-For", f"{earlier}, {client}" if earlier else client
+        yield "X-Forwarded-Proto", "https" if secure else "http"
+        yield "X-Forwarded-Port", str(self.server.server_port)
+        yield "X-Forwarded-Host", self.headers.get("host", "")
+        if body or self.command in ("POST", "PUT", "PATCH"):
+            yield "Content-Length", str(len(body))
+
+    def send_answer(self, answer: http.client.HTTPResponse) -> None:
+        self.send_response_only(answer.status, answer.reason)
+        for name, value in answer.getheaders():
+            if name.lower() not in HOP_BY_HOP | {"server"}:
+                self.send_header(name, value)
+        empty = self.command == "HEAD" or answer.status in (204, 304) or answer.status < 200
+        measured = answer.getheader("content-length") is not None
+        chunked = not empty and not measured and self.request_version != "HTTP/1.0"
+        if chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+        elif not empty and not measured:
+            self.close_connection = True
+        self.end_headers()
+        if empty:
+            return
+        while block := answer.read1(65536):
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(block), block) if chunked else block)
+        if chunked:
+            self.wfile.write(b"0\r\n\r\n")
+
+    def serve_page(self, backend: Backend, path: str, body: bytes) -> None:
+        scheme, _, key = self.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(key.strip().encode(), backend.admin_key.encode()):
+            raise ProblemError("UNAUTHORIZED", "hub_page")
+        turned = (
+            backend.knobs[path](body) if self.command == "POST" and path in backend.knobs else backend.pages[path]()
+        )
+        self.answer(HTTPStatus.OK, "application/json", json.dumps(turned).encode())
+
+    def refuse(self, refused: ProblemError) -> None:
+        """A problem document in the language the caller accepts, as the API's own are."""
+        language = accepted_language({"accept-language": self.accepted_languages()})
+        # What is left of a body that was not read would be taken for the next request.
+        self.close_connection = True
+        document = json.dumps(refused.document(language), ensure_ascii=False).encode()
+        self.answer(HTTPStatus(refused.status), MEDIA_TYPE, document, language)
+
+    def accepted_languages(self) -> str:
+        """Nothing where the request could not be read as far as its headers."""
+        headers = getattr(self, "headers", None)
+        return ",".join(headers.get_all("accept-language", [])) if headers else ""
+
+    def answer(self, status: HTTPStatus, kind: str, body: bytes, language: str = "") -> None:
+        self.send_response_only(status)
+        self.send_header("Content-Type", kind)
+        if language:
+            self.send_header("Content-Language", language)
+        self.send_header("Content-Length", str(len(body)))
+        if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
+            self.send_header("Retry-After", "1")
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What the standard library refuses, such as a line that is no request, in our own words."""
+        name = HTTPStatus(code).name
+        self.command = getattr(self, "command", None) or "GET"
+        # What could not be read counts as HTTP/0.9, which would get an answer without a head.
+        self.request_version = "HTTP/1.1"
+        self.refuse(
+            ProblemError(name if name in load_problems() else "HTTP_INVALID", method=truncate_for_message(self.command))
+        )
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Calls are in the API's own log."""

@@ -1,0 +1,207 @@
+"""What is asked for, read from the stores: an order, an action, a record, what became of a delivery."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from retour.api.documents import Document, action_line, count_outcomes, modification_document
+from retour.domain.actions.action import Action
+from retour.domain.actions.modification import Modification
+from retour.domain.actions.order import ActionHead, Order
+from retour.domain.actions.outcome import Outcome, Result
+from retour.domain.delivery import Delivery, DeliveryKind
+from retour.domain.program import Program
+from retour.domain.row import ActionReport, Refusal, Unreadable
+from retour.intake import action_reports
+from retour.intake.batch import ARRIVED, HELD
+from retour.normalise import order_key
+from retour.posting.rows import as_duplicate, to_result, unreadable_result
+from retour.store import outcomes
+from retour.store.deliveries import Deliveries, DeliveryHeader
+from retour.store.ledger import Ledger
+from retour.store.rates import Rates
+
+ORDERS_MAX = 300
+"""Orders looked at for one page of a list."""
+REPORT_BYTES = 200
+"""About as long as the report of an action is."""
+ID_MAX = 300
+
+
+REPORTED_KEY = "reported"
+"""What became of each action of a call whose body has ended, in the report of its delivery."""
+
+
+@dataclass
+class LedgerReader:
+    """One request's view of a program's ledger: an order that many rows name is read once."""
+
+    program: Program
+    ledger: Ledger
+    deliveries: Deliveries
+    now: datetime
+    orders: dict[str, Order] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+
+    def source_of(self, delivery: str) -> str:
+        """The source of a delivery by its id."""
+        if delivery not in self.sources:
+            header = self.deliveries.get(delivery)
+            self.sources[delivery] = header.delivery.source if header else ""
+        return self.sources[delivery]
+
+    def order(self, key: str) -> Order:
+        if key not in self.orders:
+            self.orders[key] = self.ledger.order(key)
+        return self.orders[key]
+
+    def action(self, action_id: str) -> tuple[Order, Action, ActionHead] | None:
+        """By the merchant's own id, or the one made of order key and event type."""
+        for key in self._candidate_order_keys(action_id) if is_key(action_id) else ():
+            order = self.order(key)
+            action, head = order.action(action_id), order.heads.get(action_id)
+            if action is not None and head is not None:
+                return order, action, head
+        return None
+
+    def order_by_id(self, order_id: str) -> Order:
+        """By the order id as a sender writes it."""
+        key = order_key(order_id, self.program.order_key)
+        return self.order(key) if is_key(key) else Order(key="")
+
+    def order_modifications(self, order_id: str | None, action_id: str | None) -> Iterator[Document]:
+        """The modifications of an order, or of one action, newest first."""
+        found = self.action(action_id) if action_id is not None else None
+        order = found[0] if found else self.order_by_id(order_id) if order_id is not None else Order(key="")
+        if found is None and action_id is not None and is_key(f"@{action_id}"):
+            order = self.order(f"@{action_id}")
+        for record in sorted(order.records, key=lambda one: (one.received_at, one.id), reverse=True):
+            document = modification_document(order, record, self.program)
+            if action_id in (None, document["action_id"]):
+                yield document
+
+    def _candidate_order_keys(self, action_id: str) -> Iterator[str]:
+        return self.candidate_order_keys(action_id, self.ledger.order_key_of(action_id))
+
+    def candidate_order_keys(self, action_id: str, named: str | None) -> Iterator[str]:
+        """Where an action may be kept: under the order key its id was given to, or under one that its id is made of."""
+        if named is not None:
+            yield named
+        parts = action_id.split("~")
+        for cut in range(1, len(parts)):
+            if parts[cut] in self.program.event_types:
+                yield "~".join(parts[:cut])
+
+    def modification(self, public_id: str) -> tuple[Order, Modification] | None:
+        """By its public id, which carries its order; what waited under an action id has moved to its order."""
+        home, _, digits = public_id.rpartition("~")
+        for key in self._candidate_homes(home) if is_key(home) else ():
+            order = self.order(key)
+            record = order.record(digits)
+            if record is not None:
+                return order, record
+        return None
+
+    def _candidate_homes(self, home: str) -> Iterator[str]:
+        if home.startswith("@"):
+            yield from self._candidate_order_keys(home[1:])
+        yield home
+
+    def results(self, header: DeliveryHeader, skip: int = 0) -> Iterator[Result]:
+        """What became of the records of a delivery: of a file as it was then, else as the ledger says now."""
+        match header.delivery.kind:
+            case DeliveryKind.FILE if header.state in (ARRIVED, HELD):
+                return
+            case DeliveryKind.FILE:
+                yield from islice(outcomes.load_outcomes(self.deliveries.inbox, header.delivery), skip, None)
+            case DeliveryKind.ACTIONS:
+                if header.is_gone:
+                    yield from map(result_from_summary, islice(header.report.get(REPORTED_KEY, ()), skip, None))
+                else:
+                    body = self.deliveries.body(header)
+                    yield from self.report_results(header.delivery, action_reports.from_json(body), skip)
+            case _:
+                yield from (self._result(header, row) for row in header.report.get("rows", ())[skip:])
+
+    def counts(self, header: DeliveryHeader) -> dict[str, int]:
+        """How many records came to which outcome; empty where a list would have to look too many up."""
+        told_then: dict[str, int] = header.report.get("counts", {})
+        rows = len(header.report.get("rows", ())) or header.delivery.size // REPORT_BYTES
+        if told_then or header.delivery.kind is DeliveryKind.FILE or len(self.orders) + rows > ORDERS_MAX:
+            return dict(told_then)
+        return count_outcomes(self.results(header))
+
+    def _result(self, header: DeliveryHeader, row: Sequence[Any]) -> Result:
+        if len(row) > 2:
+            place, code, details, column, order = row
+            return unreadable_result(Unreadable(place, code, details, column, order=order))
+        place, public_id = row
+        found = self.modification(public_id)
+        if found is None:
+            return Result(place=place, outcome=Outcome.REFUSED, code="ORDER_TOO_LARGE", modification=public_id)
+        order, record = found
+        own = replace(record.provenance, delivery=header.delivery.id, place=place)
+        return to_result(order, replace(record, provenance=own), None, self.program)
+
+    def report_results(
+        self, delivery: Delivery, read: Sequence[ActionReport | Unreadable] | Refusal, skip: int = 0
+    ) -> Iterator[Result]:
+        """What becomes, or became, of reports of actions in this delivery."""
+        rates = Rates(self.deliveries.client, self.deliveries.table, self.program.id)
+        for one in () if isinstance(read, Refusal) else read[skip:]:
+            action = (
+                one
+                if isinstance(one, Unreadable)
+                else action_reports.action_from_report(one, self.program, delivery, rates.on)
+            )
+            if isinstance(action, Unreadable):
+                yield unreadable_result(action)
+            else:
+                yield self._report_result(one.place, action)
+
+    def _report_result(self, place: str, action: Action) -> Result:
+        standing = self.order(action.order_key).action(action.id)
+        result = Result(place=place, outcome=Outcome.APPLIED, order=action.order_id, action=action.id)
+        if standing is None or standing.delivery == action.delivery:
+            return result
+        if action_reports.is_same_report(standing, action):
+            return as_duplicate(result, standing.delivery)
+        return replace(result, outcome=Outcome.REFUSED, code="ACTION_EXISTS", details={"action": action.id})
+
+    # Documents of the records of a delivery, for lists
+
+    def modifications(self, header: DeliveryHeader, skip: int) -> Iterator[Document | None]:
+        """The modifications a delivery brought; None for rows that are another's or no modification."""
+        if is_action_report(header.delivery):
+            return
+        for result in self.results(header, skip):
+            found = self.modification(result.modification) if result.modification else None
+            own = found is not None and found[1].provenance.delivery == header.delivery.id
+            yield modification_document(*found, self.program) if found and own else None
+
+    def actions(self, header: DeliveryHeader, skip: int) -> Iterator[Document | None]:
+        """The actions a delivery was the first to report."""
+        if not is_action_report(header.delivery):
+            return
+        for result in self.results(header, skip):
+            found = self.action(result.action) if result.action else None
+            own = found is not None and found[1].delivery == header.delivery.id
+            yield action_line(*found[1:], self.program, self.now) if found and own else None
+
+
+def result_from_summary(kept: Sequence[str]) -> Result:
+    """What became of an action in a call whose body has ended."""
+    place, outcome, code, order, action = kept
+    details = {"action": action} if code else {}
+    return Result(place=place, outcome=Outcome(outcome), code=code, details=details, order=order, action=action)
+
+
+def is_key(text: str) -> bool:
+    """Whether anything could be kept under it."""
+    return 0 < len(text) <= ID_MAX and text.isprintable()
+
+
+def is_action_report(delivery: Delivery) -> bool:
+    return delivery.kind is DeliveryKind.ACTIONS or delivery.facts.get("layout") == "actions"

@@ -1,0 +1,102 @@
+"""What the published description says of a call. It is read only for the calls that turn on it."""
+
+import json
+import re
+from functools import cache
+from importlib.resources import files
+from typing import Any
+from urllib.parse import parse_qsl
+
+from retour.api.calls import Call, ProblemError, not_found
+from retour.api.problem import truncate_for_message
+from retour.channels.payload import closest_name
+
+METHODS = ("get", "put", "post", "delete", "patch")
+
+
+def reject_undocumented(call: Call) -> None:
+    """Refuse a call that says what nobody would read: it would do something else than was meant."""
+    if not call.query and not call.body.strip():
+        return
+    described = find_operation(call.method, call.path)
+    if not described:
+        return
+    reject_unknown_query(call, [one["name"] for one in described["parameters"] if one["in"] == "query"])
+    if call.body.strip() and "requestBody" not in described:
+        call.document()
+
+
+def reject_unknown_query(call: Call, known: list[str]) -> None:
+    """Every query word by its name, once; a dry run only where there is one."""
+    for name in call.query:
+        if name in known:
+            continue
+        if name == "dry_run" and not call.is_dry_run:
+            continue
+        if name == "dry_run":
+            raise ProblemError("DRY_RUN_NOT_OFFERED")
+        if not known:
+            raise ProblemError("UNKNOWN_QUERY", "none", name=truncate_for_message(name))
+        raise ProblemError(
+            "UNKNOWN_QUERY", name=truncate_for_message(name), closest=closest_name(name, known), known=", ".join(known)
+        )
+    said = [name for name, _ in parse_qsl(call.raw_query, keep_blank_values=True)]
+    if twice := next((name for name in said if said.count(name) > 1), None):
+        raise ProblemError("UNKNOWN_QUERY", "twice", name=truncate_for_message(twice))
+
+
+def no_route(call: Call) -> ProblemError:
+    """405 where the path is known for other methods, else 404."""
+    allowed = ", ".join((*allowed_methods(call.path), "OPTIONS"))
+    if not allowed_methods(call.path):
+        return not_found("path")
+    return ProblemError("METHOD_NOT_ALLOWED", headers={"allow": allowed}, method=call.method, allowed=allowed)
+
+
+def allowed_methods(path: str) -> list[str]:
+    """What can be asked at a path; nothing where there is none."""
+    found = [
+        name
+        for pattern, operations in load_path_patterns()
+        if pattern.fullmatch(path)
+        for name in METHODS
+        if name in operations
+    ]
+    return [name.upper() for one in dict.fromkeys(found) for name in (("get", "head") if one == "get" else (one,))]
+
+
+def find_operation(method: str, path: str) -> dict[str, Any]:
+    """Its description, with the parameters of its path; empty where there is none.
+
+    An address without a placeholder goes before one with.
+    """
+    for pattern, operations in load_path_patterns():
+        if method.lower() in operations and pattern.fullmatch(path):
+            own = operations[method.lower()]
+            parameters = [*operations.get("parameters", ()), *own.get("parameters", ())]
+            return {**own, "parameters": [resolve_parameter(one) for one in parameters]}
+    return {}
+
+
+def resolve_parameter(parameter: dict[str, Any]) -> dict[str, Any]:
+    name = parameter.get("$ref", "").rpartition("/")[2]
+    found: dict[str, Any] = load_openapi()["components"]["parameters"][name] if name else parameter
+    return found
+
+
+@cache
+def load_path_patterns() -> list[tuple[re.Pattern[str], dict[str, Any]]]:
+    paths = load_openapi()["paths"]
+    return [
+        (re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), paths[path]) for path in sorted(paths, key=count_placeholders)
+    ]
+
+
+@cache
+def load_openapi() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(files("retour").joinpath("api/openapi.json").read_text("utf-8"))
+    return found
+
+
+def count_placeholders(path: str) -> int:
+    return path.count("{")

@@ -1,0 +1,49 @@
+"""Orders that are called nearly as an unknown one is: alike but for blanks, leading zeros and what stands before."""
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+
+from retour.api import action_search
+from retour.api.ledger_reader import LedgerReader
+from retour.wiring import Hub
+
+SAMPLE_MAX = 60
+"""Actions whose order ids tell how such ids are written here."""
+CANDIDATES_MAX = 8
+NUMBERS = re.compile(r"(\d+)")
+
+OrderIdShape = tuple[tuple[str, ...], tuple[int, ...]]
+"""What stands between the numbers of an order id, and how many digits each has."""
+
+
+def order_id_shapes(hub: Hub, reader: LedgerReader) -> list[OrderIdShape]:
+    """How the order ids of actions that can still change are written."""
+    today = action_search.parse_filter({"locks_after": reader.now.isoformat()}, reader.program)
+    seen = islice(action_search.candidates(hub, reader, today, None), SAMPLE_MAX)
+    return list(dict.fromkeys(shape_of(order_key) for _, _, order_key, _ in seen))
+
+
+def shape_of(order_id: str) -> OrderIdShape:
+    parts = NUMBERS.split(order_id)
+    return tuple(parts[::2]), tuple(len(digits) for digits in parts[1::2])
+
+
+def candidate_order_ids(order_id: str, known: list[OrderIdShape]) -> Iterator[str]:
+    """What an order id would be in the shapes of others: its numbers, without and with their zeros."""
+    numbers = [digits.lstrip("0") or "0" for digits in NUMBERS.findall(order_id)]
+    tried = {order_id}
+    for between, widths in known:
+        if not numbers or len(widths) != len(numbers):
+            continue
+        for filled in (numbers, [digits.zfill(width) for digits, width in zip(numbers, widths, strict=True)]):
+            found = between[0] + "".join(digits + after for digits, after in zip(filled, between[1:], strict=True))
+            if found not in tried:
+                tried.add(found)
+                yield found
+
+
+def similar_order_ids(reader: LedgerReader, order_id: str, known: list[OrderIdShape]) -> list[str]:
+    """Those of them that there are, by the id they were reported with."""
+    orders = (reader.order(key) for key in islice(candidate_order_ids(order_id, known), CANDIDATES_MAX))
+    return [order.actions[0].order_id for order in orders if order.actions]

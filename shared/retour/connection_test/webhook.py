@@ -1,0 +1,79 @@
+"""Our own address of a source's webhooks: a signed call is believed, a forged one is turned away. Nothing is stored."""
+
+import json
+import secrets
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from retour.channels.subscriptions import subscription_sentence
+from retour.channels.webhook import WebhookAdapter, webhook_adapter
+from retour.connection_test.steps import StepRecorder
+from retour.domain.program import Program, Source
+from retour.remote import RemoteError
+from retour.remote.https import post
+from retour.setup.credentials import access_info, new_signing_secret, shop_secrets
+from retour.sync.shops import shop_of
+
+if TYPE_CHECKING:
+    from retour.wiring import Hub
+
+SECONDS = 8
+LATELY = timedelta(days=7)
+ACCEPTED_STATUS, REJECTED_STATUS = 200, 401
+
+
+def run_steps(hub: "Hub", program: Program, source: Source, recorder: StepRecorder) -> None:
+    live = signing_secrets(hub, program, source)
+    recorder.record_done("secret", count=len(live))
+
+    url, sender = access_info(hub, program, source)["url"], webhook_adapter(source.kind)
+    status = post_test_event(hub, url, sender, live)
+    if status not in (ACCEPTED_STATUS, REJECTED_STATUS):
+        raise RemoteError("HOOK_NOT_THERE", url=url, status=status)
+    recorder.record_done("address", url=url)
+    if status == REJECTED_STATUS:
+        raise RemoteError("HOOK_NOT_BELIEVED")
+    recorder.record_done("believed", kind=source.kind or "standard")
+
+    status = post_test_event(hub, url, sender, [new_signing_secret()])
+    if status != REJECTED_STATUS:
+        raise RemoteError("HOOK_BELIEVES_ANYBODY", status=status)
+    recorder.record_done("forged", status=status)
+
+    if shop_secrets(source):
+        shop = shop_of(hub, program, source)
+        seen = shop.changed(shop.lists[0], hub.now() - LATELY, 1)
+        recorder.record_done("orders", count=len(seen), days=LATELY.days)
+    wanted = subscription_sentence(source)
+    if wanted is not None:
+        code, details = wanted
+        recorder.record_done("events", code, **details)
+    if source.kind in ("", "standard"):
+        check_api_keys(hub, program, recorder)
+
+
+def signing_secrets(hub: "Hub", program: Program, source: Source) -> list[str]:
+    """The live secrets that senders sign with; RemoteError while there is none."""
+    live: list[str] = hub.secret(program.id, source.name).get("signing", [])
+    if not live:
+        raise RemoteError("SIGNING_SECRET_MISSING", source=source.name)
+    return live
+
+
+def check_api_keys(hub: "Hub", program: Program, recorder: StepRecorder) -> None:
+    """Whether anybody may call with a key as well; who only sends webhooks needs none."""
+    live = [key for key in hub.programs.keys(program.id) if not key.revoked_at]
+    newest = max((key.last_used_at for key in live), default="")
+    if not live:
+        recorder.record_warning("key", "API_WITHOUT_KEY")
+    elif newest:
+        recorder.record_done("key", count=len(live), at=newest)
+    else:
+        recorder.record_done("key", "TRIED_API_KEY_UNUSED", count=len(live))
+
+
+def post_test_event(hub: "Hub", url: str, sender: WebhookAdapter, signed_with: list[str]) -> int:
+    """The status with which our own address answers a call that asks for nothing."""
+    body = json.dumps({"type": "retour.test", "id": secrets.token_hex(8)}).encode()
+    headers = sender.sign_headers(body, signed_with, hub.real_now())
+    return post(url, body, headers, allow_private=hub.settings.allow_private_hosts, seconds=SECONDS)

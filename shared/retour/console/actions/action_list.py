@@ -1,0 +1,281 @@
+"""The list of actions: which are shown, by what they are sorted, with which columns, and what may follow."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from retour.api import action_search
+from retour.api.action_search import ActionFilter
+from retour.api.calls import ProblemError
+from retour.api.documents import Document
+from retour.console import labels, program_counts, today
+from retour.console.actions import detail as single
+from retour.console.actions import toast
+from retour.console.labels import term
+from retour.console.page_context import PageContext
+from retour.console.request import Response, download, redirect
+from retour.console.spreadsheet import as_csv
+from retour.domain.actions.action import LifecycleState
+
+PAGE = 50
+ID_COLUMNS = ("id", "order_id")
+
+
+@dataclass(frozen=True)
+class Column:
+    """`fields` are what a file says of it; without `key`, of what heads say, it cannot be sorted by."""
+
+    name: str
+    title: str
+    fields: tuple[str, ...]
+    key: str = ""
+    number: bool = False
+
+    def sort_value(self, line: Document) -> Any:
+        return Decimal(line[self.key]) if self.number else line[self.key]
+
+
+def column(name: str, title: str, *fields: str, number: bool = False) -> Column:
+    """One that is sorted by the first of its fields."""
+    return Column(name, title, fields or (name,), (fields or (name,))[0], number)
+
+
+COLUMNS = (
+    column("order", term("Order"), "order_id"),
+    column("partner", term("Partner")),
+    column("event_type", term("Event type")),
+    column("event", term("Event"), "event_time"),
+    column("amount", term("Amount"), "amount", "currency", number=True),
+    column("payout", term("Payout"), "payout", "payout_currency", number=True),
+    column("state", term("State")),
+    column("lock", term("Locks"), "locks_at"),
+    Column("last", term("Last change"), ("last_changed_at", "last_change", "last_reason"), "changed_at"),
+    column("action", term("Action"), "id"),
+    column("promo_code", term("Promo code")),
+    column("customer_status", term("Customer status")),
+    column("country", term("Country")),
+    column("payment_method", term("Payment method")),
+    Column("disposition", term("Disposition"), ("disposition",)),
+    column("contract", term("Contract version"), number=True),
+    Column("channel", term("Channel of the last change"), ("channel",)),
+    column("changes", term("Changes"), number=True),
+    column("reported", term("Reported"), "reported_at"),
+)
+BY_NAME = {one.name: one for one in COLUMNS}
+DEFAULT_COLUMNS = ("partner", "event", "amount", "payout", "state", "lock", "last")
+DEFAULT_COLUMNS_WITH_TYPE = ("partner", "event_type", *DEFAULT_COLUMNS[1:])
+
+
+@dataclass(frozen=True)
+class ActionTable:
+    """`by`: the column the lines are sorted by, `-` before it for downwards; `unsorted`: one that was asked for in
+    vain, since too many would have to be looked at."""
+
+    lines: Sequence[Document]
+    by: str
+    later: str | None = None
+    looked: Document | None = None
+    unsorted: str = ""
+    total: int | None = None
+
+
+@dataclass(frozen=True)
+class FilterChip:
+    """A filter in force, the address without it, and the one that leaves out what it means, where there is one."""
+
+    text: str
+    without: str
+    instead: str = ""
+
+
+def index(context: PageContext) -> Response:
+    if context.request.query.get("q", "").strip():
+        return today.search(context)
+    if context.request.query.get("columns"):
+        return redirect(url_with_columns(context))
+    problem, shown = "", ActionTable((), "lock")
+    try:
+        shown = load_table(context, parse_filter(context))
+    except ProblemError as refused:
+        problem = context.explain(refused)
+    return context.render(
+        "actions.html",
+        422 if problem else 200,
+        shown=shown,
+        problem=problem,
+        columns=selected_columns(context),
+        every=COLUMNS[1:],
+        chips=filter_chips(context),
+        filters=filters_in_query(context),
+        opened=open_row_values(context, shown.lines),
+        states=[state.value for state in LifecycleState if state is not LifecycleState.PAID],
+        reasons=sorted(context.program.reasons),
+        event_types=sorted(context.program.event_types),
+        told=toast.build_toast(context),
+        titles={one.name: one.title for one in COLUMNS},
+        list={"only": with_only, "without": without_value, "fresh": with_filters, "opening": with_open_row},
+        counted=program_counts.load_counts(context),
+    )
+
+
+# Which, in which order
+
+
+def filters_in_query(context: PageContext) -> dict[str, str]:
+    """The filters of this address."""
+    query = context.request.query
+    return {name: query[name].strip() for name in action_search.FILTER_NAMES if query.get(name, "").strip()}
+
+
+def parse_filter(context: PageContext) -> ActionFilter:
+    sort = context.request.query.get("sort", "")
+    return action_search.parse_filter(
+        filters_in_query(context), context.program, sort if sort in action_search.SORTS else "lock"
+    )
+
+
+def load_table(context: PageContext, filter_: ActionFilter) -> ActionTable:
+    """By the index where it knows the order; else sorted here, if all that match can be looked at for one page."""
+    hub, reader, query = context.hub, context.reader, context.request.query
+    if filter_.order_id is not None:
+        return ActionTable(
+            [
+                flatten_line(action_search.line_with_last_change(reader, one))
+                for one in action_search.find_actions(hub, reader, filter_)
+            ],
+            "",
+        )
+    asked = BY_NAME.get(query.get("sort", "").removeprefix("-"))
+    sort = query["sort"] if asked and asked.key else ""
+    knows_the_order = sort in ("", *action_search.SORTS) and not (sort and filter_.partner)
+    if not knows_the_order and (heads := action_search.lines_if_few(hub, reader, filter_)) is not None:
+        return sort_table(context, heads, sort)
+    cursor = {"cursor": query["cursor"]} if query.get("cursor") else {}
+    page = action_search.page_of_actions(hub, reader, context.call(query={"limit": str(PAGE), **cursor}), filter_)
+    by = "" if filter_.partner else filter_.sort
+    later = context.here(cursor=page["next"], told=None, open=None) if page["next"] else None
+    in_vain = "" if knows_the_order else sort
+    return ActionTable([flatten_line(line) for line in page["items"]], by, later, page["looked"], in_vain)
+
+
+def sort_table(context: PageContext, heads: list[Document], sort: str) -> ActionTable:
+    """One page of them; what has nothing to sort by comes last."""
+    by = BY_NAME[sort.removeprefix("-")]
+    there = [head for head in heads if head[by.key] is not None]
+    there.sort(key=lambda head: (by.sort_value(head), head["id"]), reverse=sort.startswith("-"))
+    heads = [*there, *(head for head in heads if head[by.key] is None)]
+    asked = context.request.query.get("from", "")
+    start = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 6 else 0
+    follow = start + PAGE < len(heads)
+    later = context.here(**{"from": str(start + PAGE)}, told=None, open=None) if follow else None
+    lines = action_search.load_lines(context.reader, [head["place"] for head in heads[start : start + PAGE]])
+    return ActionTable([flatten_line(line) for line in lines], sort, later, total=len(heads))
+
+
+def flatten_line(line: Document) -> Document:
+    """A line with the particulars of its last change beside its own."""
+    last = line["last_change"] or {}
+    return {
+        **line,
+        "last_change": last.get("change"),
+        "last_reason": last.get("reason"),
+        "last_changed_at": last.get("applied_at"),
+        "disposition": last.get("disposition"),
+        "channel": last.get("channel"),
+    }
+
+
+def open_row_values(context: PageContext, lines: Sequence[Document]) -> Mapping[str, Any]:
+    """What the one row that is open in place shows."""
+    asked = context.request.query.get("open", "")
+    return single.brief_values(context, asked) if any(line["id"] == asked for line in lines) else {}
+
+
+# Filters and columns, as the page offers them
+
+
+def filter_chips(context: PageContext) -> list[FilterChip]:
+    words, found = context.words, []
+    for name, value in filters_in_query(context).items():
+        if name.startswith("not_"):
+            values = value.split(",")
+            for left_out in values:
+                rest = ",".join(one for one in values if one != left_out)
+                told = labels.filter_label(words, name, filter_value_text(context, name.removeprefix("not_"), left_out))
+                found.append(FilterChip(told, with_filters(context, **{name: rest or None})))
+        else:
+            told = labels.filter_label(words, name, filter_value_text(context, name, value))
+            instead = without_value(context, name, value) if name in action_search.FILTER_FIELDS else ""
+            found.append(FilterChip(told, with_filters(context, **{name: None}), instead))
+    return found
+
+
+def filter_value_text(context: PageContext, name: str, value: str) -> str:
+    match name:
+        case "state":
+            return labels.label(context.words, "state", value)
+        case "locks_after" | "locks_before" if len(value) == len("2026-11-21"):
+            try:
+                return context.words.day(value)
+            except ValueError:
+                return value
+    return value.replace("%2C", ",")
+
+
+def with_filters(context: PageContext, **changes: str | None) -> str:
+    """This list with other filters, from its beginning."""
+    return relative_url(context, **{"cursor": None, "from": None, "open": None, **changes})
+
+
+def with_open_row(context: PageContext, action_id: str) -> str:
+    """This very page with one row open."""
+    return relative_url(context, open=action_id)
+
+
+def relative_url(context: PageContext, **changes: str | None) -> str:
+    """Without the path, which every link of a long table would repeat."""
+    path = context.request.path
+    return context.here(**{"told": None, **changes})[len(path) :] or path
+
+
+def with_only(context: PageContext, name: str, value: str) -> str:
+    return with_filters(context, **{name: value, f"not_{name}": None})
+
+
+def without_value(context: PageContext, name: str, value: str) -> str:
+    """This list without one more value."""
+    before = context.request.query.get(f"not_{name}", "")
+    escaped = value.replace("%", "%25").replace(",", "%2C")
+    return with_filters(context, **{name: None, f"not_{name}": f"{before},{escaped}" if before else escaped})
+
+
+def selected_columns(context: PageContext) -> list[Column]:
+    """The columns of this address, in the order in which they stand on the page; the order's number always."""
+    asked = context.request.query.get("cols")
+    if asked is None:
+        names: Sequence[str] = DEFAULT_COLUMNS_WITH_TYPE if len(context.program.event_types) > 1 else DEFAULT_COLUMNS
+    else:
+        names = asked.split(",")
+    return [one for one in COLUMNS if one.name == "order" or one.name in names]
+
+
+def url_with_columns(context: PageContext) -> str:
+    """The address of this list with the columns that were ticked."""
+    ticked = [one.name for one in COLUMNS if context.request.query.get(f"c_{one.name}")]
+    ticks = {name: None for name in context.request.query if name.startswith("c_")}
+    return context.here(**{**ticks, "columns": None, "cols": ",".join(ticked) or "order"})
+
+
+# As a file
+
+
+def export(context: PageContext) -> Response:
+    """What the filters of this address find, with the columns it shows and the ids."""
+    lines = [
+        flatten_line(action_search.line_with_last_change(context.reader, found))
+        for found in action_search.find_actions(context.hub, context.reader, parse_filter(context))
+    ]
+    fields = [name for shown in selected_columns(context) for name in shown.fields]
+    columns = list(dict.fromkeys([*ID_COLUMNS, *fields]))
+    return download(f"actions-{context.program.id}.csv", as_csv(columns, lines), "text/csv; charset=utf-8")

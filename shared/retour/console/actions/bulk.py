@@ -1,0 +1,119 @@
+"""One act on many actions: what it would come to, in groups; then, confirmed, one delivery of it."""
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from retour.api import action_search, acts
+from retour.api.calls import ProblemError
+from retour.api.documents import Document
+from retour.console.actions.act_form import form_errors
+from retour.console.page_context import PageContext
+from retour.console.request import Response, redirect
+from retour.domain.times import format_instant
+
+BULK_ACTS = ("approve", "reverse", "restore")
+LISTED_MAX = 100
+SELECTION_ID_CHARS = 24
+
+
+def bulk_act(context: PageContext) -> Response:
+    form = context.request.form
+    act = form.get("act", "")
+    if act not in BULK_ACTS:
+        raise context.not_found()
+    given = {name: form[name].strip() for name in ("reason", "note") if form.get(name, "").strip()}
+    asked = selected_actions(context)
+    confirmed = form.get("step") == "do"
+    wrong: dict[str, str] = {}
+    answer: Document = {"outcomes": [], "partners": []}
+    if asked is None:
+        wrong = {"form": context.words.say("Select at least one action.")}
+    else:
+        body = json.dumps({"act": act, **asked, **given}, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        call = context.call("POST", body, form.get("form", ""), {} if confirmed else {"dry_run": "true"})
+        try:
+            answer = acts.act_on_actions(context.hub, call, context.principal, context.localized_program)
+        except ProblemError as refused:
+            wrong = form_errors(context, refused)
+    if confirmed and not wrong:
+        return redirect(f"{context.base}/deliveries/{answer['batch']}?told=apply")
+    ids = answer.get("chosen") or (asked or {}).get("actions") or []
+    return context.render(
+        "bulk.html",
+        422 if wrong else 200,
+        act=act,
+        groups=outcome_groups(answer["outcomes"]),
+        listed=LISTED_MAX,
+        partners=answer.get("partners", ()),
+        children=answer.get("children", ()),
+        looked=answer.get("looked"),
+        sum=payout_sums(answer["outcomes"]),
+        wrong=wrong,
+        given=given,
+        choice=store_selection(context, ids) if ids else "",
+        count=len(ids),
+        asked_for_all=bool(form.get("all")) or bool(form.get("frozen")),
+        frozen_at=form.get("frozen") or (format_instant(context.hub.now()) if form.get("all") else ""),
+        reasons=sorted(context.program.reasons),
+    )
+
+
+# Which: as they were when they were looked at, so that nothing is acted on that nobody saw counted
+
+
+def selected_actions(context: PageContext) -> dict[str, Any] | None:
+    """The actions that were ticked, all that match now, or those that were frozen before; None where none are."""
+    form, ids = context.request.form, context.request.values("ids")
+    if form.get("choice"):
+        return {"actions": load_selection(context, form["choice"])}
+    if form.get("all"):
+        return {"filter": {name: form[f"f_{name}"] for name in action_search.FILTER_NAMES if form.get(f"f_{name}")}}
+    return {"actions": ids} if ids else None
+
+
+def store_selection(context: PageContext, ids: Sequence[str]) -> str:
+    """Keeps a choice beside the raw deliveries, which end by themselves."""
+    if context.request.form.get("choice"):
+        return context.request.form["choice"]
+    choice = secrets.token_hex(SELECTION_ID_CHARS // 2)
+    context.hub.inbox.put(selection_key(context, choice), json.dumps(list(ids)).encode())
+    return choice
+
+
+def load_selection(context: PageContext, choice: str) -> list[str]:
+    if len(choice) != SELECTION_ID_CHARS or not choice.isalnum():
+        raise context.not_found()
+    try:
+        ids: list[str] = json.loads(context.hub.inbox.read(selection_key(context, choice)))
+    except KeyError:
+        raise context.not_found() from None
+    return ids
+
+
+def selection_key(context: PageContext, choice: str) -> str:
+    return f"raw/{context.program.id}/chosen-{choice}"
+
+
+# What it would come to
+
+
+def outcome_groups(outcomes: Sequence[Document]) -> Mapping[str, Sequence[Document]]:
+    return {
+        "change": [one for one in outcomes if one["outcome"] == "applied"],
+        "same": [one for one in outcomes if one["outcome"] in ("unchanged", "duplicate", "superseded")],
+        "cannot": [one for one in outcomes if one["outcome"] in ("refused", "held", "waiting")],
+    }
+
+
+def payout_sums(outcomes: Sequence[Document]) -> list[Document]:
+    """What the payouts change by together."""
+    sums: dict[str, Decimal] = {}
+    for one in outcomes:
+        effect = one["effect"]
+        if effect and one["outcome"] == "applied":
+            change = Decimal(effect["payout"]["after"]) - Decimal(effect["payout"]["before"])
+            sums[effect["payout_currency"]] = sums.get(effect["payout_currency"], Decimal(0)) + change
+    return [{"currency": currency, "amount": amount} for currency, amount in sums.items() if amount]

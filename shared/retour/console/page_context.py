@@ -1,0 +1,210 @@
+"""One request of one person: what is opened to them, and how a page is made for them."""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined
+from markupsafe import Markup
+
+from retour.api.calls import Call, ProblemError
+from retour.api.ledger_reader import LedgerReader
+from retour.console import labels
+from retour.console.people import PERMISSIONS, Person
+from retour.console.request import Request, Response, html_response
+from retour.console.words import NAMES, Words
+from retour.domain.calendar import local_day
+from retour.domain.program import Program
+from retour.store.programs import ANY_PROGRAM, Principal
+from retour.wiring import Hub
+
+HERE = Path(__file__).parent
+STATIC = HERE / "static"
+THEMES = ("auto", "light", "dark")
+
+
+class AbortError(Exception):
+    """An answer that ends a view early: not found, not allowed, sign in first."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status)
+        self.response = response
+
+
+@cache
+def static_names() -> Mapping[str, str]:
+    """The name under which a static file is asked for, which changes with its content."""
+    return {path.name: hashed_name(path) for path in STATIC.iterdir() if path.is_file()}
+
+
+def hashed_name(path: Path) -> str:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:10]
+    return f"{path.stem}.{digest}{path.suffix}"
+
+
+class OptionalFact(StrictUndefined):
+    """A fact a document may lack: it can be asked whether it is there, and never be shown."""
+
+    __bool__ = Undefined.__bool__  # type: ignore[assignment]
+
+
+@cache
+def templates() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=OptionalFact,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["path"] = lambda text: quote(str(text), safe="")
+    environment.filters["mark"] = lambda text: hashlib.sha256(str(text).encode("utf-8", "replace")).hexdigest()[:8]
+    environment.globals["static"] = lambda name: f"/static/{static_names()[name]}"
+    environment.globals["icon"] = icon
+    return environment
+
+
+def icon(name: str) -> Markup:
+    return Markup('<svg class="icon" aria-hidden="true"><use href="#i-{}"/></svg>').format(name)
+
+
+@dataclass(frozen=True)
+class PageContext:
+    """`part` holds what the path names. Without a program it is a page of the house, or of a partner."""
+
+    hub: Hub
+    request: Request
+    words: Words
+    part: Mapping[str, str] = field(default_factory=dict)
+    person: Person | None = None
+    opened: Program | None = None
+    memory: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def program(self) -> Program:
+        assert self.opened is not None
+        return self.opened
+
+    @property
+    def signed_in_person(self) -> Person:
+        assert self.person is not None
+        return self.person
+
+    @property
+    def principal(self) -> Principal:
+        """The person as the API's functions know a caller; what they may open is this one program."""
+        role = next(iter(self.signed_in_person.roles(self.program.id)), "")
+        return Principal(self.program.id, role, self.signed_in_person.name)
+
+    @property
+    def localized_program(self) -> Program:
+        """The program, with its sentences in the reader's language."""
+        return replace(self.program, language=self.words.language)
+
+    @property
+    def base(self) -> str:
+        return f"/console/{self.program.id}"
+
+    def may(self, what: str) -> bool:
+        return self.person is not None and self.opened is not None and self.person.may(what, self.opened.id)
+
+    @cached_property
+    def reader(self) -> LedgerReader:
+        hub = self.hub
+        return LedgerReader(self.program, hub.ledger(self.program), hub.deliveries(self.program.id), hub.now())
+
+    @property
+    def today(self) -> date:
+        return local_day(self.hub.now(), self.program.time_zone)
+
+    # Calls as the API's functions take them
+
+    def call(
+        self, method: str = "GET", body: bytes = b"", key: str = "", query: Mapping[str, str] | None = None
+    ) -> Call:
+        headers = {"content-type": "application/json"} | ({"idempotency-key": key} if key else {})
+        return Call(method=method, path=self.request.path, query=query or {}, headers=headers, body=body)
+
+    # Pages
+
+    def render(self, template: str, status: int = 200, **values: Any) -> Response:
+        return html_response(self.html(template, **values), status)
+
+    def html(self, template: str, **values: Any) -> str:
+        return templates().get_template(template).render(**self.context(), **values)
+
+    def context(self) -> dict[str, Any]:
+        words = self.words
+        return {
+            "_": words.say,
+            "n_": words.count,
+            "w": words,
+            "v": self,
+            "labels": labels,
+            "label": lambda kind, name: labels.label(words, kind, name),
+            "theme": self.theme,
+            "keys_off": self.request.cookies.get("retour_keys") == "off",
+            "languages": NAMES,
+            "form_id": secrets.token_urlsafe(12),
+        }
+
+    @property
+    def theme(self) -> str:
+        chosen = self.request.cookies.get("retour_theme", "auto")
+        return chosen if chosen in THEMES else "auto"
+
+    @cached_property
+    def programs(self) -> list[str]:
+        """What the switch offers."""
+        person = self.person
+        if person is None:
+            return []
+        if person.sees_all:
+            return self.hub.programs.ids()
+        return sorted(
+            {
+                grant.program
+                for grant in person.grants
+                if "see" in PERMISSIONS[grant.role] and grant.program != ANY_PROGRAM
+            }
+        )
+
+    def here(self, **changes: str | None) -> str:
+        """This address with some of its query changed; None takes one out."""
+        query = {**self.request.query, **changes}
+        kept = {name: value for name, value in query.items() if value}
+        return self.request.path + (f"?{urlencode(kept)}" if kept else "")
+
+    # Guards
+
+    def check_csrf(self) -> None:
+        """A form of ours, of this very session."""
+        sent = self.request.form.get("csrf", "")
+        if hmac.compare_digest(sent.encode(), self.signed_in_person.csrf.encode()):
+            return
+        if self.request.headers.get("sec-fetch-site") == "same-origin" and not self.request.uploads:
+            fields = {name: value for name, value in self.request.form.items() if name != "csrf"}
+            raise AbortError(self.render("again.html", 403, fields=fields))
+        raise AbortError(self.problem(403, self.words.say("This form is not of this session. Load the page again.")))
+
+    def require(self, what: str) -> None:
+        if not self.may(what):
+            raise AbortError(self.problem(403, labels.permission_sentence(self.words, what)))
+
+    def not_found(self) -> AbortError:
+        return AbortError(self.problem(404, self.words.say("It is not here, or it is not yours.")))
+
+    def problem(self, status: int, what: str, reference: str = "") -> Response:
+        title = labels.problem_title(self.words, status)
+        return self.render("problem.html", status, title=title, what=what, reference=reference)
+
+    def explain(self, refused: ProblemError) -> str:
+        """What the API would have said."""
+        return refused.detail(self.words.language)

@@ -1,0 +1,159 @@
+"""A refused row put right in its place, and one wrong value mended in many rows at once."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from retour.api import corrections
+from retour.api.batches import find_header
+from retour.api.calls import ProblemError, answer_once
+from retour.api.corrections import FaultyRow
+from retour.api.documents import Document, result_document
+from retour.console.page_context import AbortError, PageContext
+from retour.console.request import Response, redirect
+from retour.domain.actions.outcome import Outcome
+from retour.intake import correction
+from retour.store.deliveries import DeliveryHeader
+
+COLUMN_PREFIX = "c."
+"""What the fields of a row begin with in a form, so that a column may have any name."""
+FORMS_STATE = "console.forms"
+
+
+def row_page(context: PageContext) -> Response:
+    """The columns of one row as they were sent, to be changed."""
+    query = context.request.query
+    header, found = load_row(context, query.get("place", ""))
+    # Where the order is not known yet, the inbox may have one that is called nearly the same.
+    nearly = {found.column: query["order"]} if query.get("order") and found.result.outcome is Outcome.WAITING else {}
+    return render_row(
+        context, row_values(context, header, found, {**found.sent.columns, **nearly}, refusal_by_column(context, found))
+    )
+
+
+def load_row(context: PageContext, place: str) -> tuple[DeliveryHeader, FaultyRow]:
+    return corrections.load_faulty_row(context.hub, context.program, context.part["batch"], place)
+
+
+def render_row(context: PageContext, values: Mapping[str, Any], status: int = 200) -> Response:
+    return context.render("row_form.html" if context.request.wants_block else "row.html", status, **values)
+
+
+def open_row_values(context: PageContext, place: str) -> Mapping[str, Any]:
+    """What the row shows that is open in its list; nothing where it is not to be corrected."""
+    try:
+        header, found = load_row(context, place)
+    except ProblemError:
+        return {}
+    return row_values(context, header, found, found.sent.columns, refusal_by_column(context, found))
+
+
+def refusal_by_column(context: PageContext, found: FaultyRow) -> dict[str, str]:
+    """Why it was refused, under the column that is at fault."""
+    return {found.column: str(result_document(found.result, context.words.language)["explanation"])}
+
+
+def row_values(
+    context: PageContext,
+    header: DeliveryHeader,
+    found: FaultyRow,
+    columns: Mapping[str, str],
+    wrong: Mapping[str, str],
+    preview: Document | None = None,
+) -> dict[str, Any]:
+    """`wrong` says under which column what is the matter; what is of no column is under the empty name."""
+    have = [*columns] if found.column in ("", *columns) else [*columns, found.column]
+    further = correction.further_columns(context.program, header.delivery, found.sent)
+    links = correction.correction_links(context.hub, header.delivery)
+    return {
+        "batch": header.delivery.id,
+        "name": header.delivery.name,
+        "found": found,
+        "columns": {name: columns.get(name, "") for name in have},
+        "further": [name for name in further if name not in have],
+        "wrong": wrong,
+        "preview": preview,
+        "done": correction.newest_correction(links, found.sent.place),
+        "reasons": sorted(context.program.reasons),
+    }
+
+
+def send_correction(context: PageContext) -> Response:
+    """What was typed, read as its source reads it; sent, unless it would be refused again."""
+    form = context.request.form
+    header, found = load_row(context, form.get("place", ""))
+    typed = {name.removeprefix(COLUMN_PREFIX): form[name] for name in form if name.startswith(COLUMN_PREFIX)}
+    changed = {name: text for name, text in typed.items() if text != found.sent.columns.get(name, "")}
+    asked = {"rows": [{"record": found.sent.place, "fields": changed}]}
+    try:
+        preview = call_corrections(context, asked, rehearse=True)
+    except ProblemError as refused:
+        if refused.status not in (400, 422):
+            raise
+        return render_checked(context, header, found, typed, {"": context.explain(refused)}, None)
+    wrong = errors_by_column(context, header, found, preview)
+    if wrong or "check" in (form.get("step"), context.request.query.get("step")):
+        return render_checked(context, header, found, typed, wrong, preview)
+    answer = call_corrections(context, asked, rehearse=False)
+    told = f"corrected={quote(answer['batch'])}&place={quote(found.sent.place, safe='')}"
+    return redirect(f"{context.base}/deliveries/{quote(header.delivery.id)}?{told}")
+
+
+def render_checked(
+    context: PageContext,
+    header: DeliveryHeader,
+    found: FaultyRow,
+    typed: Mapping[str, str],
+    wrong: Mapping[str, str],
+    preview: Document | None,
+) -> Response:
+    """The form again with what it would come to; htmx asks for that alone while somebody types."""
+    if context.request.wants_block:
+        return context.render("row_checked.html", preview=preview, wrong=wrong)
+    said = {name: text for name, text in typed.items() if text or name in found.sent.columns}
+    values = row_values(context, header, found, {**found.sent.columns, **said}, wrong, preview)
+    return render_row(context, values, 422 if wrong else 200)
+
+
+def call_corrections(context: PageContext, asked: Mapping[str, Any], *, rehearse: bool) -> Document:
+    """The API's answer to a correction. A form that is sent twice is carried out once."""
+    body = json.dumps(asked, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    call = context.call("POST", body, context.request.form.get("form", ""), {"dry_run": "true"} if rehearse else {})
+
+    def answer() -> tuple[int, Document]:
+        return 200, corrections.correct(context.hub, call, context.principal, context.localized_program, context.part["batch"])
+
+    found: Document = answer_once(context.hub.state(context.program.id, FORMS_STATE), call, answer)[1]
+    return found
+
+
+def errors_by_column(
+    context: PageContext, header: DeliveryHeader, found: FaultyRow, preview: Document
+) -> dict[str, str]:
+    """By column, what a correction would be refused for."""
+    if preview["state"] == "refused":
+        return {"": str(preview.get("explanation", ""))}
+    refused = [one for one in preview["outcomes"] if one["outcome"] == "refused"]
+    of = (context.program, header.delivery, found.sent)
+    return {correction.column_at_fault(*of, one["code"], one.get("column", "")): one["explanation"] for one in refused}
+
+
+def replace_value(context: PageContext) -> Response:
+    """One value for another in every refused row that has it: first what that comes to, then, confirmed, done."""
+    form, batch = context.request.form, context.part["batch"]
+    rule = {name: form.get(name, "") for name in ("column", "from", "to", "code")}
+    wrong = "" if rule["to"].strip() else context.words.say("Say what it should be.")
+    answer: Document = {}
+    try:
+        if not wrong:
+            answer = call_corrections(context, {"set": rule}, rehearse=form.get("step") != "do")
+    except ProblemError as refused:
+        if refused.status == 409:
+            raise AbortError(context.problem(409, context.explain(refused))) from None
+        raise
+    if form.get("step") == "do" and not wrong:
+        return redirect(f"{context.base}/deliveries/{quote(answer['batch'])}?told=apply")
+    name = find_header(context.reader, batch).delivery.name
+    return context.render("mend.html", 422 if wrong else 200, answer=answer, batch=batch, name=name, rule=rule,
+                        wrong=wrong, reasons=sorted(context.program.reasons))  # fmt: skip

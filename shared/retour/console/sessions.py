@@ -1,0 +1,105 @@
+"""The door: signing in by a one-time link or by the sign-in service, signing out, and what a browser remembers."""
+
+from urllib.parse import quote
+
+from retour.console import oidc
+from retour.console.page_context import THEMES, PageContext
+from retour.console.people import COOKIE, SESSION_HOURS, LinkUsed, create_session, end_session, redeem_link
+from retour.console.request import Response, cookie, redirect
+from retour.console.words import LANGUAGES
+
+YEAR = 365 * 86400
+
+
+def sign_in(context: PageContext) -> Response:
+    token = context.request.query.get("token")
+    if token is None:
+        return sign_in_page(context)
+    found = redeem_link(context.hub, token)
+    if isinstance(found, str):
+        return start_session(context, found)
+    say = context.words.say
+    if isinstance(found, LinkUsed):
+        at = f"{context.words.time(found.at)} {context.words.zone}"
+        said = say("This link was used at %(time)s. Run “retour up” for a new one, or ask who gave it to you.", time=at)
+    else:
+        said = say("This link is not valid, or no longer. Run “retour up” for a new one, or ask who gave it to you.")
+    return sign_in_page(context, 403, said)
+
+
+def start_session(context: PageContext, session: str, path: str = "/console") -> Response:
+    return redirect(path, cookie(COOKIE, session, context.request, SESSION_HOURS * 3600))
+
+
+def sign_in_page(context: PageContext, status: int = 200, said: str = "", kept: bool = False) -> Response:
+    back = context.request.query.get("back", "")
+    return context.render(
+        "door.html", status, said=said, cloud=oidc.provider(context.hub) is not None, back=back, kept=kept
+    )
+
+
+def ask_to_sign_in(context: PageContext) -> Response:
+    """Sign in first. Nothing that was sent is done; the browser keeps the form, and goes back to it."""
+    if context.request.method == "GET":
+        path = context.here()
+        return redirect(f"/console/sign-in?back={quote(path, safe='')}")
+    say = context.words.say
+    said = say("Your session is over. Sign in again in another tab, then go back in this one: what you typed is kept.")
+    return sign_in_page(context, 401, said, kept=True)
+
+
+def sign_out(context: PageContext) -> Response:
+    end_session(context.hub, context.signed_in_person)
+    return redirect("/console/sign-in", cookie(COOKIE, "", context.request, 0))
+
+
+def preferences(context: PageContext) -> Response:
+    """Language, colours and keys of this browser."""
+    form, request = context.request.form, context.request
+    cookies = []
+    if form.get("language") in LANGUAGES:
+        cookies.append(cookie("retour_language", form["language"], request, YEAR))
+    if form.get("theme") in THEMES:
+        cookies.append(cookie("retour_theme", form["theme"], request, YEAR))
+    if form.get("keys") in ("on", "off"):
+        cookies.append(cookie("retour_keys", form["keys"], request, YEAR))
+    return redirect(local_path(form.get("back", "")), *cookies)
+
+
+def keys_page(context: PageContext) -> Response:
+    """What single keys do, and how to turn them off."""
+    return context.render("keys_page.html") if context.person else ask_to_sign_in(context)
+
+
+def local_path(path: str) -> str:
+    """Only ever to an address of ours."""
+    ours = path.startswith(("/console/", "/my/")) and not path.startswith("//") and path.isprintable()
+    return path if ours and "\\" not in path else "/console"
+
+
+# The sign-in service
+
+
+def log_in(context: PageContext) -> Response:
+    started = oidc.start_login(context.hub, context.request.address, local_path(context.request.query.get("back", "")))
+    if started is None:
+        return sign_in_page(
+            context, 404, context.words.say("This installation has no sign-in service; use a sign-in link.")
+        )
+    return redirect(started.address, cookie(oidc.COOKIE, started.browser, context.request, oidc.MINUTES * 60))
+
+
+def callback(context: PageContext) -> Response:
+    query = context.request.query
+    found = oidc.finish_login(context.hub, context.request.address, query, context.request.cookies.get(oidc.COOKIE, ""))
+    if isinstance(found, oidc.LoginFailure):
+        say = context.words.say
+        said = (
+            say("You are signed in, but nothing was opened to you yet. Ask an administrator.")
+            if found.why == "nothing opened"
+            else say("Signing in did not work; start again. Nothing was changed.")
+        )
+        return sign_in_page(context, 403, said)
+    session = create_session(context.hub, found.name, found.grants)
+    answer = start_session(context, session, found.back)
+    return Response(answer.status, b"", answer.headers, (*answer.cookies, cookie(oidc.COOKIE, "", context.request, 0)))

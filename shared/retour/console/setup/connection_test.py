@@ -1,0 +1,63 @@
+"""The test of a source's connection: begun by a button, its steps told while they are done."""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from retour.api import authorization
+from retour.connection_test.runner import start_test
+from retour.connection_test.steps import PASSED, WAITING, ConnectionTest
+from retour.console.page_context import PageContext
+from retour.console.request import Response, redirect
+from retour.domain.program import Source
+
+MINUTE = 60
+TEN_MINUTES = 600
+
+
+@dataclass(frozen=True)
+class TestStatus:
+    """The last test of a source, as a page shows it; `every` how often it is asked how far it is, while it moves."""
+
+    source: str
+    trial: dict[str, Any] | None
+    every: int = 0
+    is_fresh: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the steps are worth a look: they move, one of them stopped, or somebody has just asked for them."""
+        return self.every > 0 or self.is_fresh or (self.trial is not None and self.trial["state"] != PASSED)
+
+    @property
+    def passed(self) -> int:
+        return sum(step["state"] in ("done", "warned") for step in self.trial["steps"]) if self.trial else 0
+
+
+def load_test_status(context: PageContext, source: Source) -> TestStatus:
+    found = ConnectionTest.load(context.hub.state(context.program.id, source.name))
+    if found is None:
+        return TestStatus(source.name, None)
+    now = context.hub.now()
+    told = found.document(context.words.language, now)
+    seconds = (now - found.started_at).total_seconds()
+    if found.is_over(now):
+        return TestStatus(source.name, told, is_fresh=seconds < MINUTE)
+    slow = 5 if seconds > MINUTE or found.state(now) == WAITING else 2
+    return TestStatus(source.name, told, 15 if seconds > TEN_MINUTES else slow)
+
+
+def try_connection(context: PageContext) -> Response:
+    found = authorization.find_source(context.program, context.part["source"])
+    start_test(context.hub, context.program, found, context.principal.name)
+    if context.request.wants_block:
+        return context.render("trial.html", test=load_test_status(context, found))
+    return redirect(f"{context.base}/setup/sources/{quote(found.name, safe='')}#test")
+
+
+def test_block(context: PageContext) -> Response:
+    """How far it is; without a script the whole page tells that."""
+    found = authorization.find_source(context.program, context.part["source"])
+    if not context.request.wants_block:
+        return redirect(f"{context.base}/setup/sources/{quote(found.name, safe='')}#test")
+    return context.render("trial.html", test=load_test_status(context, found))

@@ -1,0 +1,114 @@
+"""A delivered file opened, with the OpenPGP keys of its source where it is encrypted for them; the making of such keys.
+
+A secret key lies in Parameter Store beside the source's other secrets, each under a name of its own, for two of them
+fill one parameter. The public halves are no secret and lie with what the source remembers.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from io import BytesIO
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from retour.domain.delivery import Delivery
+from retour.domain.program import Program, Source
+from retour.domain.row import Refusal
+from retour.domain.times import format_instant
+from retour.files.opened_file import OpenedFile
+from retour.files.sniff import sniff
+from retour.files.text import SNIFF_BYTES, Readable
+from retour.files.unpack import CHUNK_BYTES
+
+if TYPE_CHECKING:
+    from retour.channels.attachments import Attachment
+    from retour.wiring import Hub
+
+LIVE_KEYS_MAX = 4
+"""So many a source has at once; a further one takes the place of the oldest."""
+KEYS_STATE = "openpgp"
+
+
+def open_delivery(hub: "Hub", delivery: Delivery, source: Source, stream: BinaryIO | Readable) -> OpenedFile | Refusal:
+    """The file of a delivery by the one reader of its format."""
+    from retour.files.corrected import LAYOUT, open_corrected
+    from retour.files.open import open_file
+
+    layout = delivery.facts.get("layout", "modifications")
+    source = with_charset(source, delivery.facts.get("charset", ""))
+    if layout == LAYOUT:
+        return open_corrected(stream, source, delivery.facts.get("known", ""))
+    return open_file(delivery.name, stream, source, layout, lambda: secret_keys(hub, delivery.program, source.name))
+
+
+def with_charset(source: Source, charset: str) -> Source:
+    """A source as a file is read whose mail declares its charset; what the source itself declares goes before."""
+    if not charset or "encoding" in source.mapping or charset in ("us-ascii", "utf-8"):
+        return source
+    return replace(source, mapping=MappingProxyType({**source.mapping, "encoding": charset}))
+
+
+def secret_keys(hub: "Hub", program: str, source: str) -> Sequence[str]:
+    """The live keys of a source, armored, the newest first."""
+    held = (hub.secret(program, parameter_name(source, key["slot"])) for key in public_keys(hub, program, source))
+    return [secret["secret_key"] for secret in held if "secret_key" in secret]
+
+
+def is_proved_by_signature(hub: "Hub", program: Program, source: Source, mail: str, file: "Attachment") -> bool:
+    """Whether a mailed file is signed by one of the source's signers, and brings what no mail brought before.
+
+    A mail that nothing else proves may be another's copy of an old one. What was signed is remembered by what it says,
+    since its wrapping can be made anew; `mail` is our receiver's own number of the mail, the same when told again.
+    """
+    from retour.files.pgp import decrypt
+
+    if sniff(file.content[:SNIFF_BYTES]) != "OPENPGP":
+        return False
+    said = decrypt(BytesIO(file.content), secret_keys(hub, program.id, source.name), source.options["signers"], True)
+    if isinstance(said, Refusal):
+        return False
+    digest = hashlib.sha256()
+    with said:
+        while piece := said.read(CHUNK_BYTES):
+            digest.update(piece)
+    seen = hub.state(program.id, source.name)
+    mark = f"signed#{digest.hexdigest()}"
+    return seen.claim(mark, {"mail": mail}) or (seen.get(mark) or {}).get("mail") == mail
+
+
+def public_keys(hub: "Hub", program: str, source: str) -> Sequence[dict[str, Any]]:
+    """What senders encrypt for, the newest first."""
+    made: Sequence[dict[str, Any]] = (hub.state(program, source).get(KEYS_STATE) or {}).get("keys", ())
+    return made
+
+
+def create_key(hub: "Hub", program: str, source: str, by: str = "") -> dict[str, Any]:
+    """A further key pair of a source: the secret half is kept and never shown, the public one is told."""
+    from retour.files.pgp import make_key_pair
+
+    before = public_keys(hub, program, source)[: LIVE_KEYS_MAX - 1]
+    slot = min(set(range(LIVE_KEYS_MAX)) - {key["slot"] for key in before})
+    pair = make_key_pair(f"{program}/{source}")
+    hub.secrets.put(program, parameter_name(source, slot), {"secret_key": pair.secret})
+    # The comments that the library writes above the key are for people; other programs stumble over them.
+    public = re.sub(r"(?m)^Comment: .*\n", "", pair.public)
+    made = {"slot": slot, "fingerprint": pair.fingerprint, "public_key": public, "made_at": format_instant(hub.now())}
+    made["made_by"] = by
+    hub.state(program, source).put(KEYS_STATE, {"keys": [made, *before]})
+    return made
+
+
+def revoke_key(hub: "Hub", program: str, source: str, fingerprint: str) -> dict[str, Any] | None:
+    """Ends a key pair for good: what was encrypted for it alone cannot be read any more. None: there is no such one."""
+    live = public_keys(hub, program, source)
+    gone = next((key for key in live if key["fingerprint"] == fingerprint), None)
+    if gone is not None:
+        hub.secrets.put(program, parameter_name(source, gone["slot"]), {})
+        hub.state(program, source).put(KEYS_STATE, {"keys": [key for key in live if key is not gone]})
+    return gone
+
+
+def parameter_name(source: str, slot: int) -> str:
+    """A name that no source can have, so that no key takes the place of another secret."""
+    return f"{source}.openpgp.{slot}"

@@ -1,0 +1,111 @@
+"""A message that only tells by which names an order is known: kept as its names alone, linked, never a record."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from retour.domain.actions.modification import Modification, TakeBack
+from retour.domain.delivery import Delivery
+from retour.domain.program import Program, Source
+from retour.domain.row import OrderNames, Unreadable
+from retour.intake.batch import DONE, HELD, REFUSED, Batch, report_of
+from retour.normalise import CellError, Normaliser
+from retour.posting.order_names import NameConflict, link_names, record_total, schedule_name_check
+
+if TYPE_CHECKING:
+    from retour.wiring import Hub
+
+CONFLICT_CODE = "NAME_CONFLICT"
+KEPT_FACT = "kept"
+NAMES_ONLY = "names"
+"""What a delivery is marked with whose body was dropped: it held customers who are nobody's partner order."""
+
+
+def ingest_names(hub: "Hub", program: Program, source: Source, delivery: Delivery, order_names: OrderNames) -> Batch:
+    """Link the names, keep the total; a name that another order had before holds the message for a person."""
+    stored = replace(delivery, facts={**delivery.facts, KEPT_FACT: NAMES_ONLY})
+    done = Batch(delivery=stored, state=DONE)
+    stored = hub.deliveries(program.id).put(stored, serialise_names(order_names), DONE, report_of(done))
+    batch = link_and_total(hub, program, source, stored, order_names)
+    if batch.state != DONE:  # a header says already that it is done
+        hub.deliveries(program.id).close(stored, report_of(batch), batch.state)
+    if batch.state == HELD:
+        about = {"code": batch.code, "source": source.name}
+        hub.deliveries(program.id).remind("held", stored.received_at, stored.id, about)
+    return batch
+
+
+def link_record_names(
+    hub: "Hub", program: Program, delivery: Delivery, reads: Iterable[Modification | Unreadable]
+) -> None:
+    """Link the names that records told beside the order they speak of; of those that know only names, keep the total.
+
+    What another order had before stays its own.
+    """
+    ledger, now = hub.ledger(program), hub.now()
+    for read in reads:
+        if not isinstance(read, Modification) or not read.names:
+            continue
+        if read.order_key is None:
+            change = read.change
+            if isinstance(change, TakeBack) and change.of_total is not None and read.currency is not None:
+                record_total(ledger, delivery, read.names, change.of_total, read.currency, now)
+        else:
+            own, conflicts = link_names(ledger, read.order_key, read.names, now)
+            schedule_name_check(hub, program, delivery, read.order_key, own)
+            for conflict in conflicts:
+                about = {
+                    "code": CONFLICT_CODE,
+                    "delivery": delivery.id,
+                    "name": conflict.name,
+                    "order": conflict.holder,
+                }
+                hub.deliveries(program.id).remind("held", delivery.received_at, read.public_id, about)
+
+
+def release_names(hub: "Hub", delivery: Delivery) -> Batch:
+    """Link what was held after all, where the other order gave the name up meanwhile; else it ends refused."""
+    program = hub.program_of(delivery)
+    deliveries = hub.deliveries(program.id)
+    header = deliveries.get(delivery.id)
+    told = parse_names(deliveries.body(header)) if header is not None else OrderNames(None, ())
+    batch = link_and_total(hub, program, program.source(delivery.source, delivery.channel), delivery, told)
+    batch = replace(batch, state=REFUSED) if batch.state == HELD else batch
+    deliveries.close(delivery, report_of(batch), batch.state)
+    return batch
+
+
+def link_and_total(hub: "Hub", program: Program, source: Source, delivery: Delivery, order_names: OrderNames) -> Batch:
+    ledger, now = hub.ledger(program), hub.now()
+    conflicts: list[NameConflict] = []
+    if order_names.order is not None:
+        try:
+            key = Normaliser(program, source, delivery).order_key_of(order_names.order)
+        except CellError as wrong:
+            return Batch(delivery=delivery, state=REFUSED, code=wrong.code, details=wrong.details)
+        own, conflicts = link_names(ledger, key, order_names.names, now)
+        schedule_name_check(hub, program, delivery, key, own)
+    if order_names.total:
+        record_total(ledger, delivery, order_names.names, Decimal(order_names.total), order_names.currency, now)
+    if not conflicts:
+        return Batch(delivery=delivery, state=DONE)
+    first = conflicts[0]
+    details = {"name": first.name, "order": first.holder, "claimed": first.claimed}
+    return Batch(delivery=delivery, state=HELD, code=CONFLICT_CODE, details=details)
+
+
+def serialise_names(order_names: OrderNames) -> bytes:
+    doc = {
+        "order": order_names.order,
+        "names": list(order_names.names),
+        "total": order_names.total,
+        "currency": order_names.currency,
+    }
+    return json.dumps({name: value for name, value in doc.items() if value}, ensure_ascii=False).encode()
+
+
+def parse_names(body: bytes) -> OrderNames:
+    doc = json.loads(body)
+    return OrderNames(doc.get("order"), tuple(doc.get("names", ())), doc.get("total", ""), doc.get("currency", ""))

@@ -1,0 +1,50 @@
+"""Statuses that neither a source nor the table of its kind declares: they say nothing, and a person is told once."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from retour.channels import payload
+from retour.channels.webhook import webhook_adapter
+from retour.domain.delivery import Delivery, DeliveryKind
+from retour.domain.program import Program, Source
+from retour.domain.times import parse_instant
+
+if TYPE_CHECKING:
+    from retour.wiring import Hub
+
+STATUS_REMINDER = "status"
+"""The kind of reminder of such a status."""
+
+
+def undeclared_statuses(delivery: Delivery, body: bytes, source: Source) -> Sequence[str]:
+    """Those in a webhook's body; Salesforce's are looked for where its records are read."""
+    return (
+        webhook_adapter(source.kind).undeclared_statuses(body, delivery.facts, source)
+        if delivery.kind is DeliveryKind.HOOK
+        else ()
+    )
+
+
+def list_undeclared(hub: "Hub", program: str, source: Source, statuses: Iterable[str], received_at: datetime) -> None:
+    """List each status that nobody declared for a person, once per source and value."""
+    for status in map(payload.truncate_for_message, statuses):
+        state, about = hub.state(program, source.name), {"source": source.name, "status": status}
+        if not state.get(f"status#{status}") and state.claim(f"status#{status}", about):
+            hub.deliveries(program).remind(STATUS_REMINDER, received_at, f"{source.name}#{status}", about)
+
+
+def unlist_declared(hub: "Hub", program: Program) -> int:
+    """Take off the list what its source declares by now; how many that were."""
+    deliveries = hub.deliveries(program.id)
+    gone = 0
+    for subject, about in list(deliveries.due(STATUS_REMINDER)):
+        source = program.sources.get(about["source"])
+        if source is None or about["status"] in declared_statuses(source):
+            deliveries.forget(STATUS_REMINDER, parse_instant(about["deadline"]), subject)
+            gone += 1
+    return gone
+
+
+def declared_statuses(source: Source) -> Iterable[str]:
+    return {**source.mapping.get("statuses", {}), **source.options.get("statuses", {})}

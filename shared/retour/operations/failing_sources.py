@@ -1,0 +1,43 @@
+"""Merchants' servers that cannot be visited: each listed for a person at once, and once, until a visit goes well."""
+
+import logging
+from typing import TYPE_CHECKING
+
+from retour.domain.program import Program, Source
+from retour.domain.times import format_instant, parse_instant
+from retour.remote import RemoteError
+from retour.remote.visit import PollReport
+from retour.sentences import sentence
+
+if TYPE_CHECKING:
+    from retour.wiring import Hub
+
+FAILING = "failing"
+"""The kind of what is listed, and the note of a source since when and why it is."""
+
+logger = logging.getLogger(__name__)
+
+
+def list_failing_source(hub: "Hub", program: Program, source: Source, report: PollReport) -> None:
+    """List a source whose visit failed, by its name and with the server's words; take it off after one that did not."""
+    note_failing(hub, program, source, report.first_error)
+
+
+def note_failing(hub: "Hub", program: Program, source: Source, error: RemoteError | None) -> None:
+    """List a source that cannot be asked, with the words of whoever refused; take it off once it can (`error` None)."""
+    notes, deliveries = hub.state(program.id, source.name), hub.deliveries(program.id)
+    noted = notes.get(FAILING)
+    if error is None:
+        if noted:
+            deliveries.forget(FAILING, parse_instant(noted["since"]), source.name)
+            notes.delete(FAILING)
+        return
+    said = sentence(error.code, error.details, program.language)
+    if noted and (noted["code"], noted["words"]) == (error.code, said):
+        return
+    since = parse_instant(noted["since"]) if noted else hub.now()
+    doc = {"source": source.name, "code": error.code, "words": said}
+    deliveries.remind(FAILING, since, source.name, doc)
+    notes.put(FAILING, {"since": format_instant(since), "code": error.code, "words": said})
+    about = {"program": program.id, "source": source.name, "code": error.code, "said": error.sentence}
+    logger.error("a source cannot be visited", extra=about)

@@ -1,0 +1,100 @@
+"""What is held: nothing of it takes effect until a person has looked, at a whole delivery or at one record."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from retour.domain.actions.action import Action
+from retour.domain.actions.confirmations import ConfirmationSums
+from retour.domain.actions.order import ActionHead, Order
+from retour.domain.actions.outcome import Outcome, Result
+from retour.domain.actions.state import sums_of_confirming_sources
+from retour.domain.delivery import Delivery
+from retour.domain.money import to_text
+from retour.intake.batch import HELD, Batch, report_of
+from retour.store.deliveries import Deliveries
+
+if TYPE_CHECKING:
+    from retour.wiring import Hub
+
+
+def hold_delivery(hub: "Hub", delivery: Delivery, preview: Mapping[str, Any] | None = None) -> Batch:
+    """Nothing of it takes effect until a person has looked. Why is a fact of the delivery: a replay knows it, too."""
+    told = {name.removeprefix(f"{HELD}_"): value for name, value in delivery.facts.items() if name.startswith(HELD)}
+    batch = Batch(delivery=delivery, state=HELD, code=delivery.held, details=told, preview=preview or {})
+    deliveries = hub.deliveries(delivery.program)
+    deliveries.remind("held", delivery.received_at, delivery.id, {"code": delivery.held, "source": delivery.source})
+    deliveries.put(delivery, None, HELD, report_of(batch))
+    return batch
+
+
+def list_held(deliveries: Deliveries, order: Order) -> None:
+    """List the records of an order that are held, each until somebody released or discarded it."""
+    ids = {entry.id for head in order.heads.values() for entry in head.log if entry.outcome is Outcome.HELD}
+    for record in order.records:
+        booked = order.booking_of(record.id) if record.id in ids else None
+        if booked is None:
+            continue
+        subject = ("held", record.received_at, record.public_id)
+        listed = deliveries.reminder(*subject) is not None
+        if booked[1].outcome is not Outcome.HELD:
+            if listed:
+                deliveries.forget(*subject)
+        elif not listed:
+            deliveries.remind(*subject, {"code": booked[1].code, "delivery": record.provenance.delivery})
+
+
+def list_held_results(deliveries: Deliveries, delivery: Delivery, results: Iterable[Result]) -> int:
+    """List the records that a delivery brought and that are held; how many nobody had listed.
+
+    Told by their outcomes and not by the stream, which does not tell of every insert everywhere.
+    """
+    listed = 0
+    for result in results:
+        if result.outcome is not Outcome.HELD or not result.modification:
+            continue
+        subject = ("held", delivery.received_at, result.modification)
+        if deliveries.reminder(*subject) is None:
+            deliveries.remind(*subject, {"code": result.code, "delivery": delivery.id})
+            listed += 1
+    return listed
+
+
+DISAGREEING = "differing"
+"""The kind under which an action is listed whose sources tell different sums of the same returns."""
+LISTED_AFTER = timedelta(days=3)
+LISTED_BEFORE_LOCK = timedelta(hours=48)
+
+
+def list_disagreeing_sources(deliveries: Deliveries, order: Order) -> None:
+    """List the actions of which a confirming source and the others tell different sums, until they agree (spec 4).
+
+    A person sees them three days after the last word, or 48 hours before the lock.
+    """
+    for action in order.actions:
+        head = order.heads.get(action.id)
+        for one in sums_of_confirming_sources(action, head.standing) if head else ():
+            sources = {one.source, *one.others}
+            told = [record.received_at for record in order.records if record.source in sources]
+            *older, newest = sorted({listing_time(received_at, head) for received_at in told if head})
+            subject = f"{action.id}#{one.source}"
+            for moment in older if one.said != one.by_others else (*older, newest):
+                if deliveries.reminder(DISAGREEING, moment, subject) is not None:
+                    deliveries.forget(DISAGREEING, moment, subject)
+            if one.said != one.by_others and deliveries.reminder(DISAGREEING, newest, subject) is None:
+                deliveries.remind(DISAGREEING, newest, subject, sums_document(action, one))
+
+
+def sums_document(action: Action, sums: ConfirmationSums) -> dict[str, str]:
+    return {
+        "order": action.order_id,
+        "source": sums.source,
+        "others": ", ".join(sorted(sums.others)),
+        "said": f"{to_text(sums.said, action.currency)} {action.currency}",
+        "by_others": f"{to_text(sums.by_others, action.currency)} {action.currency}",
+    }
+
+
+def listing_time(received_at: datetime, head: ActionHead) -> datetime:
+    after = received_at + LISTED_AFTER
+    return after if head.locks_at is None else min(after, head.locks_at - LISTED_BEFORE_LOCK)

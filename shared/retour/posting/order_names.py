@@ -1,0 +1,162 @@
+"""The other names of an order (spec 2): links to its key, records that wait beside them, totals that are known by them.
+
+The key is the name that actions are reported under. The first link of a name wins and nothing is ever renamed; what
+knows only names waits beside each of them and is moved once, by whoever sees both it and the link.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from retour.domain.actions.modification import Modification, Provenance, TakeBack, content_hash, digest, receipt_version
+from retour.domain.delivery import Delivery
+from retour.domain.program import Program
+from retour.domain.times import parse_instant
+from retour.posting.fold import fold_and_save
+from retour.store.ledger import Ledger
+
+if TYPE_CHECKING:
+    from retour.wiring import Hub
+
+LINK_REMINDER = "name"
+"""The kind of reminder under which a link is looked at again: whether its order has an action by then."""
+
+
+@dataclass(frozen=True, slots=True)
+class NameConflict:
+    """A name that another order had before; nothing was moved."""
+
+    name: str
+    holder: str
+    claimed: str
+
+
+def order_key_by_names(order_key_of: Callable[[str], str | None], modification: Modification) -> str | None:
+    """The key of the order that the names of a record lead to, the first that is linked."""
+    return next((key for name in modification.names if (key := order_key_of(name)) is not None), None)
+
+
+def file_under_all_names(ledger: Ledger, record: Modification) -> str | None:
+    """A record that lies beside its first name lies beside the others as well; the key that one of them has by now."""
+    for name in record.names[1:]:
+        ledger.insert(replace(record, names=(name,)))
+    return order_key_by_names(ledger.order_key_of, record)
+
+
+def with_known_total(ledger: Ledger, record: Modification) -> Modification:
+    """The record with the order total that its amount is a part of, where that is known by its name by now."""
+    change = record.change
+    if not isinstance(change, TakeBack) or change.total_of is None or change.of_total is not None:
+        return record
+    total = ledger.name_facts(change.total_of).totals.get(record.currency or "")
+    return record if total is None else replace(record, change=replace(change, of_total=total))
+
+
+def missing_total_name(record: Modification) -> str | None:
+    """The name of what its amount is a part of, while the total of that is not known."""
+    change = record.change
+    return change.total_of if isinstance(change, TakeBack) and change.of_total is None else None
+
+
+def adopt_named(ledger: Ledger, name: str, key: str, now: datetime) -> bool:
+    """Move to an order what waited beside one of its names; whether there was anything."""
+    order, beside = ledger.order(key), ledger.order(f"@{name}")
+    known = {record.id for record in order.records}
+    waiting = [record for record in beside.records if record.id not in known and beside.booking_of(record.id) is None]
+    for record in waiting:
+        moved = with_known_total(ledger, replace(record, order_key=key))
+        ledger.insert(moved)
+        request_total(ledger, moved, now)
+    return bool(waiting)
+
+
+def link_names(ledger: Ledger, key: str, names: Iterable[str], now: datetime) -> tuple[list[str], list[NameConflict]]:
+    """Give names to an order; the names that are its own now, and those that another order has."""
+    own: list[str] = []
+    conflicts: list[NameConflict] = []
+    for name in names:
+        holder = ledger.claim_name(name, key)
+        if holder != key:
+            conflicts.append(NameConflict(name, holder, key))
+            continue
+        own.append(name)
+        if adopt_named(ledger, name, key, now):
+            fold_and_save(ledger, key, now)
+    return own, conflicts
+
+
+def record_total(
+    ledger: Ledger, delivery: Delivery, names: Sequence[str], total: Decimal, currency: str, now: datetime
+) -> None:
+    """Keep what was paid in all, under each name, and tell it the orders of which a record needs it."""
+    told_by = Provenance(delivery.id, delivery.name or delivery.kind, "1", delivery.sha256, delivery.sender)
+    for name in names:
+        ledger.save_total(name, total, currency)
+        for key in ledger.name_facts(name).waiting:
+            needing = next((record for record in ledger.order(key).records if missing_total_name(record) == name), None)
+            if needing is not None:
+                told = total_record(needing, name, total, currency)
+                ledger.insert(replace(told, provenance=told_by, received_at=delivery.received_at))
+                fold_and_save(ledger, key, now)
+
+
+def request_total(ledger: Ledger, record: Modification, now: datetime) -> bool:
+    """Say that a record needs a total; True where that was told in this very moment, and its order was told."""
+    name = missing_total_name(record)
+    if name is None or record.order_key is None:
+        return False
+    ledger.request_total(name, record.order_key)
+    total = ledger.name_facts(name).totals.get(record.currency or "")
+    if total is None:
+        return False
+    ledger.insert(total_record(record, name, total, record.currency or ""))
+    fold_and_save(ledger, record.order_key, now)
+    return True
+
+
+def total_record(needing: Modification, name: str, total: Decimal, currency: str) -> Modification:
+    """The record by which an order learns the total of what goes by a name; it takes nothing back itself."""
+    change = TakeBack(amount=Decimal(0), of_total=total, clamp=True, total_of=name)
+    return replace(
+        needing,
+        identity=digest(needing.namespace, "total", name, needing.order_key or ""),
+        content=content_hash(change, currency),
+        reference=None,
+        sku=None,
+        line=None,
+        change=change,
+        currency=currency,
+        reason=None,
+        disposition=None,
+        note=None,
+        occurred_at=None,
+        subject=f"total/{name}",
+        version=receipt_version(needing.received_at, needing.provenance.delivery),
+        prices=(),
+        part_of=None,
+        names=(),
+    )
+
+
+def schedule_name_check(hub: "Hub", program: Program, delivery: Delivery, key: str, names: Iterable[str]) -> None:
+    """Look at these links again when the waiting time is over: one reminder for all that were told together."""
+    deadline = delivery.received_at + timedelta(days=program.waiting_days)
+    if together := list(names):
+        hub.deliveries(program.id).remind(LINK_REMINDER, deadline, together[0], {"order": key, "names": together})
+
+
+def expire_names(hub: "Hub", program: Program, has_time: Callable[[], bool] = lambda: True) -> int:
+    """Forget the links whose orders never had an action: they are orders that no partner brought; how many."""
+    ledger, deliveries = hub.ledger(program), hub.deliveries(program.id)
+    gone = 0
+    for subject, reminder in deliveries.due(LINK_REMINDER, hub.now()):
+        if not ledger.order(reminder["order"]).actions:
+            for name in reminder.get("names", [subject]):
+                ledger.release_name(name)
+                gone += 1
+        deliveries.forget(LINK_REMINDER, parse_instant(reminder["deadline"]), subject)
+        if not has_time():
+            break
+    return gone

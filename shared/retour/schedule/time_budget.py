@@ -1,0 +1,49 @@
+"""Programs take turns within the time of one run, and whoever had none in this run has the first in the next."""
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from retour.wiring import Hub
+
+NEXT_NOTE = "next"
+"""The note of whose turn it was when the time was over."""
+
+
+def programs_in_turn(hub: "Hub", clock: str, end: float) -> Iterator[tuple[str, "TimeBudget"]]:
+    """Each program with its share of the time.
+
+    Begins with the program that had no turn when the last run of this `clock` ended, and ends when the time is over.
+    """
+    programs, note = hub.programs.ids(), hub.state("", clock)
+    kept = note.get(NEXT_NOTE)
+    first = kept["program"] if kept else ""
+    queue = sorted(programs, key=lambda program: (program < first, program))
+    for n, program in enumerate(queue):
+        if n and time.monotonic() >= end:
+            note.put(NEXT_NOTE, {"program": program})
+            return
+        yield program, fair_share(end, len(queue) - n)
+    if kept:
+        note.delete(NEXT_NOTE)
+
+
+class TimeBudget:
+    """Whether time is left, until a moment of the monotonic clock."""
+
+    def __init__(self, until: float):
+        self.until = until
+
+    def __call__(self) -> bool:
+        return time.monotonic() < self.until
+
+    def part(self, fraction: float) -> "TimeBudget":
+        """A part of what is left of it."""
+        now = time.monotonic()
+        return TimeBudget(now + (self.until - now) * fraction)
+
+
+def fair_share(end: float, programs_left: int) -> TimeBudget:
+    """Each program has its share of the time; what one does not need, the next ones have."""
+    return TimeBudget(end).part(1 / programs_left)

@@ -1,0 +1,142 @@
+"""The work of one large file: its rows in buckets, the outcomes of each, and how far it has come.
+
+Everything here is written by name and comes out the same each time, so that a step that ran twice ran once.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import merge
+from typing import Any
+
+from retour.domain.row import ActionReport, InputRecord, Row, Unreadable
+from retour.store.inbox import Inbox, split_lines
+from retour.store.items import json_attribute, read_json, s
+from retour.store.query import query_pages
+
+MERGE_CHUNK_BYTES = 64 * 1024
+"""Bytes of each bucket's outcomes held while they are merged."""
+
+REPORT_MARK = "report"
+NumberedRecord = tuple[int, InputRecord]
+
+
+@dataclass(frozen=True)
+class Work:
+    """`client` is a boto3 DynamoDB client. Work files lie below `work/`, where they go away by themselves."""
+
+    inbox: Inbox
+    client: Any
+    table: str
+    program: str
+    delivery: str
+
+    @property
+    def manifest(self) -> str:
+        return f"{self._folder}manifest.json"
+
+    def put_manifest(self, segments: Mapping[int, Sequence[int]]) -> None:
+        """One item a bucket, for whoever hands the buckets out: which bucket, and where its rows lie."""
+        about = {"program": self.program, "delivery": self.delivery}
+        items = [{**about, "bucket": bucket, "segments": parts} for bucket, parts in sorted(segments.items())]
+        self.inbox.put(self.manifest, json.dumps(items).encode())
+
+    def items(self) -> list[dict[str, Any]]:
+        return json.loads(self.inbox.read(self.manifest))  # type: ignore[no-any-return]
+
+    # Rows
+
+    def put_rows(self, bucket: int, segment: int, rows: Sequence[str]) -> None:
+        self.inbox.put(self._rows(bucket, segment), "\n".join(rows).encode("utf-8", "surrogatepass"))
+
+    def rows(self, bucket: int, segments: Sequence[int]) -> Iterator[NumberedRecord]:
+        for segment in segments:
+            for line in self.inbox.read(self._rows(bucket, segment)).decode("utf-8", "surrogatepass").split("\n"):
+                yield row_from(json.loads(line))
+
+    # Outcomes
+
+    def put_outcomes(self, bucket: int, outcomes: Iterable[tuple[int, Mapping[str, Any]]]) -> None:
+        """Each outcome with the number of its row, in order."""
+        told = (f"{number} {_text(outcome)}\n" for number, outcome in outcomes)
+        self.inbox.put(self._outcomes(bucket), "".join(told).encode("utf-8", "surrogatepass"))
+
+    def outcomes(self) -> Iterator[bytes]:
+        """The outcomes of all buckets, a line each, in the order of the rows; memory stays as it is."""
+        parts = [
+            split_lines(self.inbox.pieces(self._outcomes(item["bucket"]), MERGE_CHUNK_BYTES)) for item in self.items()
+        ]
+        for line in merge(*parts, key=_number):
+            yield line.partition(b" ")[2]
+
+    # What a rehearsal of each bucket came to
+
+    def put_impact(self, bucket: int, weight: Mapping[str, Any]) -> None:
+        self.inbox.put(self._weight(bucket), _text(weight).encode("utf-8", "surrogatepass"))
+
+    def impacts(self) -> Iterator[dict[str, Any]]:
+        for item in self.items():
+            yield json.loads(self.inbox.read(self._weight(item["bucket"])))
+
+    # How far it has come
+
+    def put_summary(self, name: str, summary: Mapping[str, Any]) -> None:
+        """What one bucket came to, or under `read` how far the reading is; written over, never added to."""
+        item = {"PK": s(self._partition), "SK": s(name), "doc": json_attribute(summary)}
+        self.client.put_item(TableName=self.table, Item=item)
+
+    def summaries(self) -> dict[str, dict[str, Any]]:
+        found = query_pages(
+            self.client,
+            TableName=self.table,
+            KeyConditionExpression="PK = :pk",
+            ExpressionAttributeValues={":pk": s(self._partition)},
+            ConsistentRead=True,
+        )
+        return {item["SK"]["S"]: read_json(item) for page in found for item in page["Items"]}
+
+    def forget(self) -> None:
+        """Begin anew: what an earlier reading of the same file came to counts no more."""
+        for name in self.summaries():
+            self.client.delete_item(TableName=self.table, Key={"PK": s(self._partition), "SK": s(name)})
+
+    @property
+    def _partition(self) -> str:
+        return f"B#{self.program}#{self.delivery}"
+
+    @property
+    def _folder(self) -> str:
+        return f"work/{self.program}/{self.delivery}/"
+
+    def _rows(self, bucket: int, segment: int) -> str:
+        return f"{self._folder}rows/{bucket:05d}/{segment:05d}"
+
+    def _weight(self, bucket: int) -> str:
+        return f"{self._folder}weights/{bucket:05d}"
+
+    def _outcomes(self, bucket: int) -> str:
+        return f"{self._folder}outcomes/{bucket:05d}"
+
+
+def _number(line: bytes) -> int:
+    return int(line[: line.index(b" ")])
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def row_text(number: int, row: InputRecord) -> str:
+    """A row on one line, with its number among the file's rows."""
+    if isinstance(row, ActionReport):
+        return _text([number, row.place, dict(row.fields), [dict(line) for line in row.lines], row.raw, REPORT_MARK])
+    if isinstance(row, Row):
+        return _text([number, row.place, row.fields, row.raw, row.layout])
+    return _text([number, row.place, row.code, dict(row.details), row.column, row.raw, row.order, row.reference])
+
+
+def row_from(parts: Sequence[Any]) -> NumberedRecord:
+    number, *values = parts
+    if values[-1] == REPORT_MARK and len(values) == 5:
+        return number, ActionReport(*values[:-1])
+    return number, Row(*values) if len(values) == 4 else Unreadable(*values)
