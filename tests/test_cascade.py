@@ -196,7 +196,7 @@ def test_two_that_call_each_other_parent_come_to_an_end(house: ProgramHarness) -
     house.modify({"order_id": "C-1", "change": "reverse"})
     assert state(house, "C-1") == state(house, "C-2") == ["reversed"]
     [record] = derived(house.order("C-1"))
-    booked = house.order("C-1").booked(record.id)
+    booked = house.order("C-1").booking_of(record.id)
     assert booked is not None and booked[1].outcome is Outcome.UNCHANGED
 
 

@@ -30,7 +30,7 @@ def test_every_promise_is_kept(chunk: int) -> None:
 @pytest.mark.parametrize("name", MUTANTS)
 def test_the_histories_notice(name: str) -> None:
     """A broken protocol is found by its seeds; how many it takes is printed with -s."""
-    with MUTANTS[name].loose() as ledger:
+    with MUTANTS[name].applied() as ledger:
         bad = first_failure(range(MUTANT_SEEDS), ledger_type=ledger)
     assert bad is not None, f"{MUTANTS[name].why}, and nobody noticed"
     print(f"{name}: seed {bad.seed}: {bad.error}")
@@ -53,7 +53,7 @@ def test_an_undo_refused_before_its_record_was_booked_stays_refused() -> None:
     undo = record(Undo(early.id), 2)
     before = fold(Order(key="A", records=[undo]), [CONTRACT], REPORTED)
     after = fold(replace(before, actions=[action()], records=[early, undo]), [CONTRACT], REPORTED)
-    assert [head.action for head in after.heads.values() if head.entry(undo.id)] == [NO_ACTION]
+    assert [head.action for head in after.heads.values() if head.last_entry(undo.id)] == [NO_ACTION]
     assert after.heads["A~sale"].standing.amount == 0
 
 
@@ -104,6 +104,6 @@ def test_nothing_is_given_up_beside_an_action_id_that_has_its_order() -> None:
     ledger = DryRunLedger([CONTRACT])
     waiting = record(Reverse(), 1, order_key=None, action_id="X1")
     ledger.insert(waiting)
-    ledger.name("X1", "A")
+    ledger.claim_name("X1", "A")
     expire_records(ledger, "@X1", [waiting.id], REPORTED + timedelta(days=36))
-    assert ledger.order("@X1").booked(waiting.id) is None
+    assert ledger.order("@X1").booking_of(waiting.id) is None

@@ -9,7 +9,7 @@ from aws_lambda_powertools import Logger
 from retour.api.calls import PROGRAM_ID, Call, ProblemError, parse_call, refuse_control_characters
 from retour.api.documents import answer_document
 from retour.api.openapi import reject_unknown_query
-from retour.api.problem import accepted_language, truncate_for_message
+from retour.api.problem import accepted_language, excerpt
 from retour.api.quota import quota_refusal
 from retour.api.time_limit import answer_in_time
 from retour.api.unavailable import answer_503_when_unavailable
@@ -76,7 +76,7 @@ def authenticate(call: Call, found: tuple[Program, Source] | None) -> tuple[Prog
                     return program, source, secret
         logger.warning("webhook not believed", program=program.id, source=source.name)
     if call.may_be_altered:
-        raise ProblemError("BYTES_NOT_KEPT", type=truncate_for_message(call.media_type))
+        raise ProblemError("BYTES_NOT_KEPT", type=excerpt(call.media_type))
     raise ProblemError("SIGNATURE_INVALID")
 
 

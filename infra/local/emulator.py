@@ -1,4 +1,4 @@
-"""The embedded AWS: MiniStack in a process of its own, on loopback only, behind a gateway of the hub's own (aws_gateway.py)."""
+"""The embedded AWS: MiniStack in a process of its own, on loopback only, behind our own gateway (aws_gateway.py)."""
 
 import os
 import re

@@ -115,7 +115,9 @@ class Programs:
 
     def refresh(self) -> None:
         with self.lock:
-            self.documents = {item["program"]: self.document(item["program"]) for item in self.list_items("/v1/programs")}
+            self.documents = {
+                item["program"]: self.document(item["program"]) for item in self.list_items("/v1/programs")
+            }
             self.save_secrets(self.vault.sync(self.kept, self.documents))
             self.accounts = {account.user: account for account in self.sftp_accounts()}
             for tell in self.changed:

@@ -22,7 +22,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-from retour.api.problem import MEDIA_TYPE, ProblemError, accepted_language, load_problems, truncate_for_message
+from retour.api.problem import MEDIA_TYPE, ProblemError, accepted_language, excerpt, load_problems
 
 log = logging.getLogger("retour.local")
 
@@ -366,9 +366,7 @@ class ClientConnection(BaseHTTPRequestHandler):
         self.command = getattr(self, "command", None) or "GET"
         # What could not be read counts as HTTP/0.9, which would get an answer without a head.
         self.request_version = "HTTP/1.1"
-        self.refuse(
-            ProblemError(name if name in load_problems() else "HTTP_INVALID", method=truncate_for_message(self.command))
-        )
+        self.refuse(ProblemError(name if name in load_problems() else "HTTP_INVALID", method=excerpt(self.command)))
 
     def log_message(self, format: str, *args: Any) -> None:
         """Calls are in the API's own log."""

@@ -52,7 +52,8 @@ OBJECTS: dict[str, dict[str, tuple[str, int]]] = {
     },
     "Order": {"OrderNumber": (TEXT, 128), "Status": (PICKLIST, 0), "TotalAmount": (NUMBER, 0), **RETOUR_FIELDS},
     "OrderItem": {
-        "OrderId": (REFERENCE, 0), "Sku__c": (TEXT, 100), "Quantity": (NUMBER, 0), "TotalPrice": (NUMBER, 0), **RETOUR_FIELDS,
+        "OrderId": (REFERENCE, 0), "Sku__c": (TEXT, 100), "Quantity": (NUMBER, 0), "TotalPrice": (NUMBER, 0),
+        **RETOUR_FIELDS,
     },
 }  # fmt: skip
 PREFIXES = {"Case": "500", "Order": "801", "OrderItem": "802"}

@@ -275,13 +275,17 @@ class Normaliser:
             raise CellError(
                 "UNKNOWN_EVENT_TYPE",
                 "event_type",
-                value=truncate_for_message(event_type),
+                value=excerpt(event_type),
                 known=join_names(self.program.event_types),
             )
         change = self._change(cells)
         currency = self._currency(cells)
         occurred_at = self._occurred_at(cells)
-        reference, sku, line = self._bounded_text(cells, "reference"), self._bounded_text(cells, "sku"), self._bounded_text(cells, "line")
+        reference, sku, line = (
+            self._bounded_text(cells, "reference"),
+            self._bounded_text(cells, "sku"),
+            self._bounded_text(cells, "line"),
+        )
         subject = self.subject_of(self._bounded_text(cells, "subject"), reference, change)
         return Modification(
             identity=self.identity_of(
@@ -346,9 +350,7 @@ class Normaliser:
             order_id = order_id.rjust(self.source.mapping.get("order_id_width", 0), "0")
         key = order_key(order_id, self.program.order_key)
         if not key or len(key.encode()) > KEY_BYTES_MAX or not key.isprintable() or key.startswith("@"):
-            raise CellError(
-                "ORDER_ID_UNUSABLE", "order_id", value=truncate_for_message(order_id), bytes=str(KEY_BYTES_MAX)
-            )
+            raise CellError("ORDER_ID_UNUSABLE", "order_id", value=excerpt(order_id), bytes=str(KEY_BYTES_MAX))
         return key
 
     @cached_property
@@ -388,9 +390,7 @@ class Normaliser:
     def subject_of(self, told: str | None, reference: str | None, change: Change) -> str | None:
         """What a record speaks of: the subject it names, or its reference where its source tells each one anew."""
         if told is not None and not isinstance(change, SUBJECT_CHANGES):
-            raise CellError(
-                "SUBJECT_NOT_FOR_CHANGE", "subject", subject=truncate_for_message(told), change=VERBS[type(change)]
-            )
+            raise CellError("SUBJECT_NOT_FOR_CHANGE", "subject", subject=excerpt(told), change=VERBS[type(change)])
         if told is None and self.source.references == "restate" and isinstance(change, SUBJECT_CHANGES):
             return reference
         return told
@@ -402,7 +402,7 @@ class Normaliser:
         try:
             return parse_version(f"{told};{cells['rank']}" if "rank" in cells else told, received_at)
         except ValueError:
-            raise CellError("VERSION_UNCLEAR", "version", value=truncate_for_message(told)) from None
+            raise CellError("VERSION_UNCLEAR", "version", value=excerpt(told)) from None
 
     def _prices(self, cells: Mapping[str, str]) -> tuple[Price, ...]:
         if "prices" not in cells:
@@ -432,15 +432,13 @@ class Normaliser:
         if not verb and status is not None and translated:
             meant = translate(translated, status)
             if meant is None:
-                raise CellError(
-                    "UNKNOWN_STATUS", "status", value=truncate_for_message(status), known=join_names(translated)
-                )
+                raise CellError("UNKNOWN_STATUS", "status", value=excerpt(status), known=join_names(translated))
             verb = meant
             tells_subject = "subject" in cells or (source.references == "restate" and "reference" in cells)
             if meant in ("nothing", "restore") and tells_subject:
                 return TakeBack(Decimal(0), clamp=True)
             if meant == "nothing":
-                raise CellError("NOTHING_OF_WHAT", "status", value=truncate_for_message(status))
+                raise CellError("NOTHING_OF_WHAT", "status", value=excerpt(status))
             if meant == "keep":
                 verb = "set_status"
         disposition = self._disposition(cells)
@@ -460,7 +458,7 @@ class Normaliser:
         by_a_person = self.delivery.channel is Channel.CONSOLE and not self.delivery.facts.get("corrects")
         if verb not in CHANGES and not (by_a_person and verb in CONSOLE_CHANGES):
             code = "UNKNOWN_CHANGE" if verb else "CHANGE_NEEDED"
-            raise CellError(code, "change", value=truncate_for_message(verb), known=join_names(CHANGES))
+            raise CellError(code, "change", value=excerpt(verb), known=join_names(CHANGES))
         match verb:
             case "reverse":
                 return Reverse()
@@ -507,9 +505,7 @@ class Normaliser:
         if code is None or not declared:
             return None
         if code not in declared:
-            raise CellError(
-                "UNKNOWN_DISPOSITION", "disposition", value=truncate_for_message(code), known=join_names(declared)
-            )
+            raise CellError("UNKNOWN_DISPOSITION", "disposition", value=excerpt(code), known=join_names(declared))
         return declared[code]
 
     def _required_text(self, cells: Mapping[str, str], field: str, verb: str) -> str:
@@ -524,14 +520,14 @@ class Normaliser:
             return None
         mark = self.source.mapping.get("decimal")
         if mark is None and self._may_be_thousands(text, cells):
-            raise CellError("AMOUNT_AMBIGUOUS", field, value=truncate_for_message(text))
+            raise CellError("AMOUNT_AMBIGUOUS", field, value=excerpt(text))
         stated = self._stated_currency(cells) or written_currency(text, self.program.currency)
         try:
             amount = parse_number(text, mark, stated or None)
         except AmbiguousNumberError:
-            raise CellError("AMOUNT_AMBIGUOUS", field, value=truncate_for_message(text)) from None
+            raise CellError("AMOUNT_AMBIGUOUS", field, value=excerpt(text)) from None
         except ForeignCurrencyError:
-            raise CellError("AMOUNT_OTHER_CURRENCY", field, value=truncate_for_message(text), currency=stated) from None
+            raise CellError("AMOUNT_OTHER_CURRENCY", field, value=excerpt(text), currency=stated) from None
         except InvalidAmountError:
             raise amount_error(field, text, mark or ".") from None
         if amount < 0 and self.source.amount_means != "difference":
@@ -563,13 +559,13 @@ class Normaliser:
             return None
         digits = text.removeprefix("-") if self.source.amount_means == "difference" else text
         if not (digits.isascii() and digits.isdigit()) or len(digits) > 9 or int(digits) > QUANTITY_MAX:
-            raise CellError("NOT_A_QUANTITY", "quantity", value=truncate_for_message(text))
+            raise CellError("NOT_A_QUANTITY", "quantity", value=excerpt(text))
         return int(text)
 
     def _currency(self, cells: Mapping[str, str]) -> str | None:
         currency = self._stated_currency(cells)
         if currency and currency not in exponents():
-            raise CellError("UNKNOWN_CURRENCY", "currency", value=truncate_for_message(currency))
+            raise CellError("UNKNOWN_CURRENCY", "currency", value=excerpt(currency))
         if currency or "amount" not in cells:
             return currency or None
         # A currency that only stands with the amount counts where it is not the program's: 5.00 USD are no euros.
@@ -592,8 +588,8 @@ class Normaliser:
             raise CellError(
                 "UNKNOWN_REASON",
                 "reason",
-                value=truncate_for_message(given),
-                nearest=self._nearest_reason(truncate_for_message(given)),
+                value=excerpt(given),
+                nearest=self._nearest_reason(excerpt(given)),
             )
         return str(reason)
 
@@ -617,7 +613,7 @@ class Normaliser:
         )
         if len(read - {None}) > 1:
             days = ", ".join(sorted(f"{moment:%Y-%m-%d}" for moment in read if moment))
-            raise CellError("TIME_AMBIGUOUS", "occurred_at", value=truncate_for_message(text), days=days)
+            raise CellError("TIME_AMBIGUOUS", "occurred_at", value=excerpt(text), days=days)
         moment = read.pop() if len(read) == 1 else None
         try:
             if moment is not None:
@@ -626,7 +622,7 @@ class Normaliser:
             pass
         right = " / ".join(f"{EXAMPLE_MOMENT:{pattern}}" for pattern in patterns) or "2026-11-21T09:30:00+01:00"
         more = {"case": "FILE"} if self._is_written_by_people and not patterns else {}
-        raise CellError("NOT_A_TIME", "occurred_at", value=truncate_for_message(text), pattern=right, **more)
+        raise CellError("NOT_A_TIME", "occurred_at", value=excerpt(text), pattern=right, **more)
 
     def _bounded_text(self, cells: Mapping[str, str], field: str, most: int = KEY_BYTES_MAX) -> str | None:
         text = cells.get(field)
@@ -654,8 +650,8 @@ def amount_error(field: str, text: str, mark: str) -> CellError:
     try:
         right = f"{parse_number(text, other):f}".replace(".", mark)
     except (InvalidAmountError, AmbiguousNumberError, ForeignCurrencyError):
-        return CellError("NOT_AN_AMOUNT", field, value=truncate_for_message(text), mark=mark)
-    return CellError("AMOUNT_OTHER_MARK", field, value=truncate_for_message(text), mark=mark, other=other, right=right)
+        return CellError("NOT_AN_AMOUNT", field, value=excerpt(text), mark=mark)
+    return CellError("AMOUNT_OTHER_MARK", field, value=excerpt(text), mark=mark, other=other, right=right)
 
 
 def change_from_difference(amount: Decimal | None, quantity: int | None) -> tuple[str, Decimal | None, int | None]:
@@ -712,6 +708,6 @@ def join_names(names: Iterable[str]) -> str:
     return text if len(text) <= LISTED_MAX else text[:LISTED_MAX].rpartition(",")[0] + ", …"
 
 
-def truncate_for_message(value: str) -> str:
+def excerpt(value: str) -> str:
     """A sender's text as a sentence quotes it."""
     return value if len(value) <= MESSAGE_CHARS_MAX else value[: MESSAGE_CHARS_MAX - 1] + "…"

@@ -28,19 +28,19 @@ def test_a_bucket_fills_with_time_and_each_sender_has_its_own() -> None:
     clock = Clock()
     calls = Quota(rate=2, clock=clock)
     flood, other = ("acme", "shop", ""), ("zeta", "shop", "")
-    assert [calls.wait(flood) for _ in range(20)] == [0] * 20, "ten seconds' calls at once"
-    assert calls.wait(flood) == 1
-    assert calls.wait(other) == 0
+    assert [calls.take(flood) for _ in range(20)] == [0] * 20, "ten seconds' calls at once"
+    assert calls.take(flood) == 1
+    assert calls.take(other) == 0
     clock.now += 0.5
-    assert (calls.wait(flood), calls.wait(flood)) == (0, 1)
+    assert (calls.take(flood), calls.take(flood)) == (0, 1)
     clock.now += 3600
-    assert [calls.wait(flood) for _ in range(21)][-2:] == [0, 1], "a bucket does not overflow"
+    assert [calls.take(flood) for _ in range(21)][-2:] == [0, 1], "a bucket does not overflow"
 
 
 def test_slow_buckets_say_for_how_long_and_none_is_none() -> None:
     calls = Quota(rate=0.1, clock=Clock())
-    assert (calls.wait(("a", "", "")), calls.wait(("a", "", ""))) == (0, 10)
-    assert all(Quota(rate=0).wait(("a", "", "")) == 0 for _ in range(100))
+    assert (calls.take(("a", "", "")), calls.take(("a", "", ""))) == (0, 10)
+    assert all(Quota(rate=0).take(("a", "", "")) == 0 for _ in range(100))
 
 
 def test_senders_nobody_hears_of_any_more_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +48,7 @@ def test_senders_nobody_hears_of_any_more_are_forgotten(monkeypatch: pytest.Monk
     clock = Clock()
     calls = Quota(rate=1, clock=clock)
     for n in range(50):
-        calls.wait((str(n), "", ""))
+        calls.take((str(n), "", ""))
         clock.now += 2
     assert len(calls._left) < 12
 

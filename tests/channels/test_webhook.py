@@ -97,7 +97,7 @@ def test_only_the_exact_bytes_under_a_live_secret_are_believed(kind: str) -> Non
 def test_what_a_kind_signs_itself_is_what_its_senders_sign(kind: str) -> None:
     """A source tries its own door with it."""
     hooks, body, secret = webhook.webhook_adapter(kind), b'{"type": "retour.test", "id": "t-1"}', SECRETS[kind]
-    own = hooks.signed(body, [secret], NOW)
+    own = hooks.sign_headers(body, [secret], NOW)
     assert hooks.verify(body, own, [secret], NOW)
     assert {name.lower() for name in own} <= {name.lower() for name in sign_headers(kind, body, secret, NOW)}
     assert not hooks.verify(body, own, [secret[::-1]], NOW)
@@ -177,7 +177,7 @@ def test_nothing_that_is_sent_makes_a_reader_raise(
     for basis in ("goods", "order_total"):
         for means in (None, "set_total"):
             read = hooks.rows(body, headers, source(kind, basis=basis, amount_means=means, order_id_field="name"))
-            assert all(isinstance(status, str) for status in hooks.undeclared(body, headers, source(kind)))
+            assert all(isinstance(status, str) for status in hooks.undeclared_statuses(body, headers, source(kind)))
             assert isinstance(read, Ignored | Refusal) or read is not None
             if isinstance(read, OrderNames):
                 assert all(name.isprintable() and " " not in name for name in read.names)

@@ -94,14 +94,14 @@ def test_a_refusal_is_read_from_its_problem_document(hub: FakeHub) -> None:
     with pytest.raises(ApiError) as caught:
         HubClient(url=hub.url, key="k").call("PUT", "/v1/programs/acme", b"{}")
     assert caught.value.code == "PROGRAM_WRONG"
-    assert caught.value.sentence() == "The program is not right.\n  line 4, column 3, currency: 'EURO' is no currency"
+    assert caught.value.message() == "The program is not right.\n  line 4, column 3, currency: 'EURO' is no currency"
 
 
 def test_a_refusal_without_a_document_still_has_a_sentence(hub: FakeHub) -> None:
     hub.says("GET /x", b"<html>", 500)
     with pytest.raises(ApiError) as caught:
         HubClient(url=hub.url, key="k").get("/x")
-    assert caught.value.sentence() == "The hub answered with status 500."
+    assert caught.value.message() == "The hub answered with status 500."
 
 
 def test_a_list_is_read_page_after_page_up_to_the_limit(hub: FakeHub) -> None:

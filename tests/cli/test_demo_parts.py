@@ -67,7 +67,7 @@ def login(merchant: MerchantServer, password: str) -> ftplib.FTP_TLS:
 
 def test_the_merchants_server_speaks_ftps_and_keeps_both_folders(tmp_path: Path) -> None:
     with merchant_server(tmp_path, "s3cret") as merchant:
-        merchant.lay_out("returns.csv", b"order_id\r\nA-1\r\n")
+        merchant.add_file("returns.csv", b"order_id\r\nA-1\r\n")
         client = login(merchant, "s3cret")
         fetched = io.BytesIO()
         client.retrbinary("RETR /out/returns.csv", fetched.write)

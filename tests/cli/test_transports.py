@@ -56,7 +56,7 @@ def test_an_address_that_is_not_taken_is_said(taken: tuple[Taken, Envelope]) -> 
     wrong = Envelope(host=envelope.host, port=envelope.port, sender=envelope.sender, recipient="nobody@in.example")
     with pytest.raises(ApiError) as caught:
         send_mail(wrong, "a.csv", b"x")
-    assert "No such mailbox" in caught.value.sentence()
+    assert "No such mailbox" in caught.value.message()
 
 
 def test_a_mail_server_that_is_gone_is_said() -> None:

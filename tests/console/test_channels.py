@@ -182,14 +182,14 @@ def test_a_running_test_asks_for_itself_and_its_end_does_not(console: Console, h
     queue, message = house.sent[-1]
     assert queue == "pulls" and message["trial"]
     state = house.hub.state(house.program, "depot")
-    trial = ConnectionTest.kept(state)
+    trial = ConnectionTest.load(state)
     assert trial is not None
     course = StepRecorder(trial, state, house.hub.now)
-    course.done("secret", "TRIED_PULL_SECRET_PASSWORD")
+    course.record_done("secret", "TRIED_PULL_SECRET_PASSWORD")
     moved = browser.get(f"{console.base}/setup/sources/depot/trial")
     assert "1 of 7 steps" in moved.said and "A password is stored." in moved.said
     trial.fail("LOGIN_REFUSED", house.hub.now(), {"host": "h", "user": "u", "said": "530 No."})
-    trial.keep(state)
+    trial.save(state)
     ended = browser.get(f"{console.base}/setup/sources/depot/trial")
     assert "hx-trigger" not in ended.text and "530 No." in ended.text
     del browser.headers["hx-request"]
@@ -203,11 +203,11 @@ def test_a_host_key_that_the_test_showed_is_pinned_by_a_click(console: Console, 
     browser = console.person()
     browser.send(browser.get(f"{console.base}/setup/sources/depot").form("/test"))
     state = house.hub.state(house.program, "depot")
-    trial = ConnectionTest.kept(state)
+    trial = ConnectionTest.load(state)
     assert trial is not None
     line = SSH_KEY.rsplit(" ", 1)[0]
     trial.fail("HOST_KEY_NOT_APPROVED", house.hub.now(), {"host": "h", "line": line, "fingerprint": "SHA256:x"})
-    trial.keep(state)
+    trial.save(state)
     link = re.search(r'href="([^"]*edit\?pin=[^"]*)"', browser.get(f"{console.base}/setup/sources/depot").body.decode())
     assert link is not None
     assert line in browser.get(link[1]).text

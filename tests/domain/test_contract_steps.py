@@ -199,12 +199,12 @@ RESTS = ((1000, 2), (0, 1), (333, 1))
 
 def test_what_is_paid_of_the_lines() -> None:
     sold = action(("A", 2, 1000), ("B", 1, 200), ("C", 1, 333))
-    assert Percent(D("7.5")).pays(RESTS, sold, "EUR") == [75, 0, 25]
-    assert Percent(D("7.5"), True).pays(RESTS, sold, "EUR") == [75, 0, 25]
-    assert Percent(D("50"), True).pays(((1, 1), (1, 1), (1, 1)), sold, "EUR") == [1, 1, 0]
-    assert Flat(150).pays(RESTS, sold, "EUR") == [300, 150, 150]
-    assert Flat(150, True).pays(((1, 5), (1, 5), (0, 1)), sold, "EUR") == [50, 50, 50]
-    assert Flat(150, True).pays(((0, 0), (0, 0), (0, 0)), sold, "EUR") == [0, 0, 0]
+    assert Percent(D("7.5")).amounts_for(RESTS, sold, "EUR") == [75, 0, 25]
+    assert Percent(D("7.5"), True).amounts_for(RESTS, sold, "EUR") == [75, 0, 25]
+    assert Percent(D("50"), True).amounts_for(((1, 1), (1, 1), (1, 1)), sold, "EUR") == [1, 1, 0]
+    assert Flat(150).amounts_for(RESTS, sold, "EUR") == [300, 150, 150]
+    assert Flat(150, True).amounts_for(((1, 5), (1, 5), (0, 1)), sold, "EUR") == [50, 50, 50]
+    assert Flat(150, True).amounts_for(((0, 0), (0, 0), (0, 0)), sold, "EUR") == [0, 0, 0]
     assert [*cap_amounts([75, 25], 50)] == [38, 12] and [*cap_amounts([75, 25], 100)] == [75, 25] == [
         *cap_amounts([75, 25], None)
     ]
@@ -220,17 +220,19 @@ def test_a_payout_in_words() -> None:
     by_line = [(5, 1), (5, 1)]
     percent = Percent(D("7.50"))
     about = {"percent": "7.5", "amount": "10.00 EUR"}
-    assert percent.said([(1000, 2)], 75, sold, "EUR") == Phrase("PAID_PERCENT", about)
+    assert percent.phrase([(1000, 2)], 75, sold, "EUR") == Phrase("PAID_PERCENT", about)
     in_usd = about | {"amount": "10.00 USD", "rate": "0.9", "currency": "EUR"}
-    assert percent.said([(1000, 2)], 68, usd, "EUR") == Phrase("PAID_PERCENT_CONVERTED", in_usd)
-    assert Percent(D(10)).said(by_line, 2, sold, "EUR") == Phrase(
+    assert percent.phrase([(1000, 2)], 68, usd, "EUR") == Phrase("PAID_PERCENT_CONVERTED", in_usd)
+    assert Percent(D(10)).phrase(by_line, 2, sold, "EUR") == Phrase(
         "PAID_PERCENT_BY_LINE", {"percent": "10", "amount": "0.10 EUR", "lines": "2", "paid": "0.02 EUR"}
     )
-    assert Percent(D(10)).said(by_line, 2, usd, "EUR").code == "PAID_PERCENT_CONVERTED_BY_LINE"
-    assert Flat(150).said([(1, 2), (1, 3)], 0, sold, "EUR") == Phrase(
+    assert Percent(D(10)).phrase(by_line, 2, usd, "EUR").code == "PAID_PERCENT_CONVERTED_BY_LINE"
+    assert Flat(150).phrase([(1, 2), (1, 3)], 0, sold, "EUR") == Phrase(
         "PAID_EACH", {"flat": "1.50 EUR", "quantity": "5"}
     )
-    assert Flat(150, True).said([(1, 2)], 0, sold, "EUR") == Phrase("PAID_ONCE", {"flat": "1.50 EUR", "quantity": "2"})
+    assert Flat(150, True).phrase([(1, 2)], 0, sold, "EUR") == Phrase(
+        "PAID_ONCE", {"flat": "1.50 EUR", "quantity": "2"}
+    )
 
 
 def test_a_rule_in_words() -> None:
@@ -240,7 +242,7 @@ def test_a_rule_in_words() -> None:
          "sku": ["B", "A", {"list": "outlet"}], "not": {"country": ["CH"]}, "order_value": {"from": "5.00"}},
         "EUR", lists,
     )  # fmt: skip
-    assert rule.said("EUR") == [
+    assert rule.phrases("EUR") == [
         Phrase("TERM_SKU", {"values": "A, B, @outlet"}),
         Phrase("TERM_ORDER_VALUE", {"values": "5.00.. EUR"}),
         Phrase("TERM_COUNTRY_NOT", {"values": "CH"}),
@@ -368,8 +370,13 @@ def test_which_rule_pays_which_line_and_what_it_was_before_a_cap() -> None:
     sold = replace(action(), lines=lines)
     rests = [(1000, 1), (500, 1), (500, 1), (1000, 1)]
     assert terms.ranks(sold) == [1, 2, 0, 1]
-    assert terms.shares(sold, rests) == [RulePayout(1, (0, 3), (50, 50), 200), RulePayout(2, (1,), (500,), 500)]
-    assert terms.pays(sold, rests) == (LinePayout(50, 1), LinePayout(500, 2), LinePayout(0, 0), LinePayout(50, 1))
+    assert terms.rule_payouts(sold, rests) == [RulePayout(1, (0, 3), (50, 50), 200), RulePayout(2, (1,), (500,), 500)]
+    assert terms.line_payouts(sold, rests) == (
+        LinePayout(50, 1),
+        LinePayout(500, 2),
+        LinePayout(0, 0),
+        LinePayout(50, 1),
+    )
     assert contract().ranks(sold) == [1, 1, 1, 1]
     sale = replace(terms, groups={"g": frozenset({"nordlicht"}), "h": frozenset({"xena"})}).sale(
         replace(sold, rate=D(2))

@@ -335,11 +335,11 @@ def test_an_undo_gives_the_ledger_as_if_the_record_had_never_come(
         return
     undone = data.draw(st.sampled_from(history))
     with_it = fold_records(action(*TWO_LINES), [*history, record(Undo(undone.id), 200, reference="undo")])
-    entry = with_it.heads["A~sale"].entry(undone.id)
+    entry = with_it.heads["A~sale"].last_entry(undone.id)
     without = fold_records(action(*TWO_LINES), [one for one in history if one is not undone])
     same_words = all(
-        with_it.heads["A~sale"].entry(one.id).outcome in ACCEPTED_OUTCOMES  # type: ignore[union-attr]
-        and without.heads["A~sale"].entry(one.id).outcome in ACCEPTED_OUTCOMES  # type: ignore[union-attr]
+        with_it.heads["A~sale"].last_entry(one.id).outcome in ACCEPTED_OUTCOMES  # type: ignore[union-attr]
+        and without.heads["A~sale"].last_entry(one.id).outcome in ACCEPTED_OUTCOMES  # type: ignore[union-attr]
         for one in history
         if one is not undone
     )
@@ -391,7 +391,7 @@ def test_the_first_rule_that_holds_pays(more: dict[str, str], paid: list[tuple[i
     )
     sold = replace(action(), lines=lines, **more)
     terms = contract(rules=RULES)
-    assert [(one.amount, one.rule) for one in terms.pays(sold, [(10000, 1), (2000, 1), (3000, 2)])] == paid
+    assert [(one.amount, one.rule) for one in terms.line_payouts(sold, [(10000, 1), (2000, 1), (3000, 2)])] == paid
 
 
 def test_a_foreign_sale_is_paid_in_the_programs_currency_at_the_frozen_rate() -> None:

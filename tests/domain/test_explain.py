@@ -99,7 +99,7 @@ def test_what_stands_in_the_way_of_an_undo_is_named_by_it_alone() -> None:
     again = fold(replace(order, records=[*order.records, undo]), [CONTRACT], REPORTED)
     found = sentence_details(again, again.heads["A~sale"], undo, 35)
     assert found["named"] == reverse.id
-    applied = again.heads["A~sale"].entry(undo.id)
+    applied = again.heads["A~sale"].last_entry(undo.id)
     assert applied is not None
     assert bool(found["blockers"]) == (applied.code == "UNDO_BLOCKED")
 
@@ -109,7 +109,7 @@ def test_of_what_came_after_the_end_the_action_that_was_meant() -> None:
     final = replace(before.heads["A~sale"], final=REPORTED + timedelta(days=31))
     late = take("5", 24 * 40)
     after = fold(replace(before, records=[late], heads={"A~sale": final}), [CONTRACT], REPORTED)
-    head, _ = after.booked(late.id) or (None, None)
+    head, _ = after.booking_of(late.id) or (None, None)
     assert head is not None and head.action == ""
     assert sentence_details(after, head, late, 35)["locks_at"] == LOCKS
 

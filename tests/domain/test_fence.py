@@ -105,7 +105,7 @@ def test_a_person_may_decide_as_long_as_the_fence_waits(
     decided = record(decision(held.public_id), LATE + hours)
     decided = replace(decided, counts_after=decided.received_at - PATIENCE)
     after = fold(replace(order, records=[*order.records, decided]), (CONTRACT,), LOCK + PATIENCE)
-    entry = after.heads["A~sale"].entry(decided.id)
+    entry = after.heads["A~sale"].last_entry(decided.id)
     assert entry is not None and (entry.outcome.value, entry.code) == (outcome, code)
     released = decision is Release and outcome == "applied"
     assert after.heads["A~sale"].standing.amount == (6000 if released else 8000)
@@ -153,7 +153,7 @@ def test_a_change_that_came_too_late_names_the_make_good(change: Change, amount:
         order = with_final_action(order, "A~sale", LOCK + GRACE)
     late = record(change, LATE)
     after = fold(replace(order, records=[late]), (CONTRACT,), LOCK + timedelta(days=1))
-    booked = after.booked(late.id)
+    booked = after.booking_of(late.id)
     assert booked is not None
     owed = make_good(after, booked[0], late, booked[1].code, (CONTRACT,))
     assert owed is not None
@@ -163,7 +163,7 @@ def test_a_change_that_came_too_late_names_the_make_good(change: Change, amount:
 def test_a_late_restore_is_owed_to_the_partner() -> None:
     reversal, late = record(Reverse(), 1), record(Restore(), LATE)
     order = fold_records(action(), [reversal, late])
-    booked = order.booked(late.id)
+    booked = order.booking_of(late.id)
     assert booked is not None and booked[1].code == "ACTION_LOCKED"
     owed = make_good(order, booked[0], late, booked[1].code, (CONTRACT,))
     assert owed is not None and (owed.amount, owed.payout) == (10000, 800)
@@ -174,7 +174,7 @@ def test_a_late_reattribution_names_what_both_partners_settle() -> None:
     terms = (CONTRACT, better)
     late = record(Reattribute("south"), LATE)
     order = fold_records(action(), [late], terms)
-    booked = order.booked(late.id)
+    booked = order.booking_of(late.id)
     assert booked is not None
     owed = make_good(order, booked[0], late, booked[1].code, terms)
     assert owed is not None and (owed.partner, owed.payout) == ("nordlicht", -800)
@@ -185,7 +185,7 @@ def test_a_late_reattribution_names_what_both_partners_settle() -> None:
 def test_what_would_have_moved_nothing_is_not_made_good(change: Change) -> None:
     late = record(change, LATE)
     order = fold_records(action(), [late])
-    booked = order.booked(late.id)
+    booked = order.booking_of(late.id)
     assert booked is not None
     assert make_good(order, booked[0], late, booked[1].code, (CONTRACT,)) is None
 
@@ -193,7 +193,7 @@ def test_what_would_have_moved_nothing_is_not_made_good(change: Change) -> None:
 def test_a_refusal_of_another_kind_has_no_make_good() -> None:
     wrong = record(TakeBack(amount=Decimal("200.00")), 1)
     order = fold_records(action(), [wrong])
-    booked = order.booked(wrong.id)
+    booked = order.booking_of(wrong.id)
     assert booked is not None and booked[1].code == "AMOUNT_EXCEEDS_SALE"
     assert make_good(order, booked[0], wrong, booked[1].code, (CONTRACT,)) is None
 

@@ -28,7 +28,7 @@ BERLIN = "Europe/Berlin"
 )
 def test_the_last_day_and_the_lock_of_an_order(rule: LockRule, day: str, last: str, locked: str) -> None:
     found = lock_day(rule, date.fromisoformat(day), BERLIN)
-    assert (found.last.isoformat(), found.locked.isoformat()) == (last, locked)
+    assert (found.last.isoformat(), found.locked_from.isoformat()) == (last, locked)
     assert found.at_midnight == (rule != AfterStatus(0, frozenset({"shipped"}), Restart.NEVER))
 
 

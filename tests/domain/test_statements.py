@@ -76,7 +76,8 @@ def place(hours: float, name: str = "") -> FoldPosition:
 def said(version: int, euros: int, hours: float = 0, **more: Any) -> SubjectRecord:
     """A record of one version, on one line; by default each of its own delivery and contract version."""
     usual: dict[str, Any] = {
-        "record": f"r{version}", "content": f"{euros}", "version": Version(NUMBER_VERSION, version), "delivery": f"d{version}",
+        "record": f"r{version}", "content": f"{euros}", "version": Version(NUMBER_VERSION, version),
+        "delivery": f"d{version}",
         "claims": (Claim(LINE, euros),) if euros else (), "place": place(hours or version, f"r{version}"),
         "contract": version, "source": f"s{version}",
     }  # fmt: skip

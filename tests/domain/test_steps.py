@@ -545,7 +545,7 @@ def test_what_an_entry_did() -> None:
     assert effect_of(order, head, head.log[0], [CONTRACT]) == Effect("USD", "EUR", 10000, 9500, 400, 380, 1)
     assert effect_of(order, head, head.log[1], [CONTRACT]) == Effect("USD", "EUR", 9500, 8500, 380, 340, 1)
     assert effect_of(order, unassigned_head(), head.log[0], [CONTRACT]) is None
-    assert order.booked(second.id) == (head, head.log[1]) and order.booked("x") is None
+    assert order.booking_of(second.id) == (head, head.log[1]) and order.booking_of("x") is None
     assert order.record(first.id) is first and order.record("x") is None
     assert order.action("A~sale") == order.actions[0] and order.action("x") is None
 
@@ -567,9 +567,9 @@ def test_the_state_of_a_head() -> None:
         LifecycleState.LOCKED,
         LifecycleState.REVERSED,
     ]
-    assert plain.locked(lock) and not plain.locked(before)
+    assert plain.is_locked(lock) and not plain.is_locked(before)
     once = booked(entry(record(FIVE)), version=3)
-    assert once.entry(once.log[0].id) == once.log[0] and once.entry("x") is None
+    assert once.last_entry(once.log[0].id) == once.log[0] and once.last_entry("x") is None
     fresh = initial_head(action(), [CONTRACT])
     assert (fresh.action, fresh.version, fresh.payout, fresh.log, fresh.changes) == ("A~sale", 0, 800, (), 0)
     nobody = unassigned_head()

@@ -72,7 +72,7 @@ def test_a_hold_closes_by_itself_when_its_subject_takes_nothing() -> None:
     failed = by("stripe", says(NOTHING, 2, "refund/re_1", 3))
     order = fold_records(action(), [shop, held, failed])
     assert outcomes_of(order)[1] == ("held", "POSSIBLE_DUPLICATE")
-    assert (amount(order), order.heads["A~sale"].entry(held.id).outcome.value) == (6000, "superseded")  # type: ignore[union-attr]
+    assert (amount(order), order.heads["A~sale"].last_entry(held.id).outcome.value) == (6000, "superseded")  # type: ignore[union-attr]
 
 
 def test_later_versions_go_with_what_is_held_or_set_aside() -> None:
@@ -81,7 +81,7 @@ def test_later_versions_go_with_what_is_held_or_set_aside() -> None:
     more = by("stripe", says(TakeBack(D(45)), 2, "refund/re_1", 3))
     order = fold_records(action(), [shop, held, more])
     head = order.heads["A~sale"]
-    words = [entry.outcome.value for one in (held, more) if (entry := head.entry(one.id))]
+    words = [entry.outcome.value for one in (held, more) if (entry := head.last_entry(one.id))]
     assert (amount(order), words) == (6000, ["superseded", "held"])
     same = record(Discard(more.public_id), 4, channel=Channel.CONSOLE)
     again = by("stripe", says(TakeBack(D(45)), 3, "refund/re_1", 5))

@@ -53,7 +53,7 @@ def terms(*rules: dict[str, Any], **more: Any) -> Contract:
 
 
 def paid(found: Contract, one: Action) -> int:
-    return sum(line.amount for line in found.pays(one, [(line.amount, line.quantity) for line in one.lines]))
+    return sum(line.amount for line in found.line_payouts(one, [(line.amount, line.quantity) for line in one.lines]))
 
 
 def test_every_condition_is_tried_here() -> None:
@@ -84,7 +84,7 @@ def test_a_condition_has_its_schema_and_is_right_by_it(word: str) -> None:
 @pytest.mark.parametrize("word", CONDITIONS)
 def test_a_condition_is_told_in_every_language(word: str) -> None:
     asked, _, _ = FITS[word]
-    parts = terms({word: asked, NOT: {word: asked}, "pays": "10%"}).rules[0].said("EUR")
+    parts = terms({word: asked, NOT: {word: asked}, "pays": "10%"}).rules[0].phrases("EUR")
     assert len(parts) == 2 and parts[0].code + "_NOT" == parts[1].code
     for language in ("en", "de", "fr"):
         told = {sentence(part.code, part.details, language) for part in parts}
@@ -118,22 +118,25 @@ def test_a_rule_is_for_the_orders_of_its_days_whenever_it_is_asked() -> None:
     """B15, B16: in the zone of the program, the last day to its end."""
     dated = terms({"pays": "20%", "until": "2026-11-27"}, {"pays": "8%"})
     late = sold(event_time=datetime(2026, 11, 27, 22, 59, tzinfo=UTC))
-    assert dated.pays(late, [(10_000, 2)])[0].amount == 2_000
-    assert dated.pays(late, [(9_000, 2)])[0].amount == 1_800
-    assert dated.pays(replace(late, event_time=datetime(2026, 11, 27, 23, tzinfo=UTC)), [(10_000, 2)])[0].amount == 800
+    assert dated.line_payouts(late, [(10_000, 2)])[0].amount == 2_000
+    assert dated.line_payouts(late, [(9_000, 2)])[0].amount == 1_800
+    assert (
+        dated.line_payouts(replace(late, event_time=datetime(2026, 11, 27, 23, tzinfo=UTC)), [(10_000, 2)])[0].amount
+        == 800
+    )
 
 
 def test_no_return_moves_an_order_over_a_threshold() -> None:
     found = terms({"order_value": {"from": "100.00"}, "pays": "10%"}, {"pays": "1%"})
-    assert found.pays(sold(), [(1_000, 1)])[0].amount == 100
+    assert found.line_payouts(sold(), [(1_000, 1)])[0].amount == 100
 
 
 def test_the_most_is_shared_by_largest_remainder_among_the_lines_that_are_left() -> None:
     three = replace(action(), lines=tuple(Line(str(n), None, None, 1, 1_000) for n in range(3)))
     found = terms({"pays": "50%", "at_most": "10.00"})
-    assert [line.amount for line in found.pays(three, [(1_000, 1)] * 3)] == [334, 333, 333]
-    assert [line.amount for line in found.pays(three, [(1_000, 1), (0, 0), (1_000, 1)])] == [500, 0, 500]
-    assert [line.amount for line in found.pays(three, [(999, 1), (0, 0), (1_000, 1)])] == [500, 0, 500]
+    assert [line.amount for line in found.line_payouts(three, [(1_000, 1)] * 3)] == [334, 333, 333]
+    assert [line.amount for line in found.line_payouts(three, [(1_000, 1), (0, 0), (1_000, 1)])] == [500, 0, 500]
+    assert [line.amount for line in found.line_payouts(three, [(999, 1), (0, 0), (1_000, 1)])] == [500, 0, 500]
 
 
 # Locks

@@ -189,7 +189,7 @@ def test_the_measured_rows_read_the_same_and_nearly_all_are_plain(tmp_path: Path
     read = reading({}, {})
     opened = open_file("rows.csv", path.open("rb"), read.source)
     assert not isinstance(opened, Refusal)
-    checked = list(read.checked(opened.rows))
+    checked = list(read.check_rows(opened.rows))
     assert sum(isinstance(one, RowKind) for _, one in checked) > 0.9 * len(checked)
     assert all(isinstance(row, FastRow) for row, one in checked if isinstance(one, RowKind))
 

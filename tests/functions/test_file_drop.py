@@ -355,7 +355,7 @@ def test_an_upload_whose_news_was_lost_counts_from_when_it_was_put(
     header = house.hub.deliveries(house.program).get(id)
     assert header is not None
     found = complete_if_arrived(house.hub, header.delivery)
-    assert found.received_at == max(header.delivery.received_at, house.hub.inbox.put_at(key))
+    assert found.received_at == max(header.delivery.received_at, house.hub.inbox.stored_at(key))
     assert house.hub.inbox.read(found.body_key) == ROWS and found.body_key.startswith("raw/")
     with pytest.raises(KeyError):
         complete_if_arrived(house.hub, replace(header.delivery, body_key="api/nowhere"))

@@ -64,10 +64,10 @@ def test_what_waits_too_long_is_refused(clocked: ProgramHarness) -> None:
     assert batch.counts == {"waiting": 1}
     tick(clocked, clocked.clock.moment + timedelta(days=34))
     order = clocked.order("T-1")
-    assert order.booked(order.records[0].id) is None
+    assert order.booking_of(order.records[0].id) is None
     tick(clocked, clocked.clock.moment + timedelta(days=2))
     order = clocked.order("T-1")
-    booked = order.booked(order.records[0].id)
+    booked = order.booking_of(order.records[0].id)
     assert booked is not None and booked[1].code == "ACTION_NOT_FOUND"
 
 

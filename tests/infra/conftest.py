@@ -46,7 +46,7 @@ def handler(event, context):
 
 
 @dataclass
-class DeployedStack:
+class LocalStack:
     """A deployed stack and what its functions saw."""
 
     endpoint: str
@@ -106,8 +106,8 @@ def make_traced_tree(root: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedStack]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     tmp = tmp_path_factory.mktemp("stack")
     root = make_traced_tree(tmp / "root")
     with emulator(tmp / "data", free_port(), auth=True, persist=False) as endpoint:
-        yield DeployedStack(endpoint, root, deploy(endpoint, parameters=PARAMETERS, root=root))
+        yield LocalStack(endpoint, root, deploy(endpoint, parameters=PARAMETERS, root=root))

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.infra.conftest import PARAMETERS, DeployedStack, make_traced_tree
+from tests.infra.conftest import PARAMETERS, LocalStack, make_traced_tree
 
 from local.deploy import client, deploy
 from local.emulator import emulator, free_port, was_killed
@@ -25,8 +25,8 @@ pytestmark = pytest.mark.slow
 ITEM = {"PK": {"S": "A#acme#1"}, "SK": {"S": "M#1"}}
 
 
-def deployed(endpoint: str, root: Path) -> DeployedStack:
-    return DeployedStack(endpoint, root, deploy(endpoint, parameters=PARAMETERS, root=root))
+def deployed(endpoint: str, root: Path) -> LocalStack:
+    return LocalStack(endpoint, root, deploy(endpoint, parameters=PARAMETERS, root=root))
 
 
 def test_a_clean_end_keeps_everything_and_the_stream_goes_on(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_an_orphan_of_a_killed_hub_is_ended_and_saves_what_it_has(tmp_path: Path
         assert not command.exists() or command.read_bytes() == b"", "the orphan still runs"
 
 
-def test_it_listens_on_loopback_alone_and_sees_nothing_of_this_machine(stack: DeployedStack) -> None:
+def test_it_listens_on_loopback_alone_and_sees_nothing_of_this_machine(stack: LocalStack) -> None:
     os.environ["RETOUR_TEST_SECRET"] = "laptop"
     port = int(stack.endpoint.rpartition(":")[2])
     listening = Path("/proc/net/tcp").read_text().splitlines()[1:]
@@ -178,7 +178,7 @@ def test_gap_nobody_else_may_speak_as_transfer(endpoint: str) -> None:
     assert client("events", endpoint).put_events(Entries=[entry])["FailedEntryCount"] == 1
 
 
-def test_gap_functions_run_on_its_own_python(stack: DeployedStack) -> None:
+def test_gap_functions_run_on_its_own_python(stack: LocalStack) -> None:
     """Why deploy() sends sources alone: the libraries lie in .venv-local, of whatever Python that has."""
     own = subprocess.run(
         [Path(__file__).resolve().parents[2] / ".venv-local/bin/python", "-c", "import sys; print(sys.version)"],

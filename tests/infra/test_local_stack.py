@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.infra.conftest import DeployedStack
+from tests.infra.conftest import LocalStack
 
 LEDGER_ITEM = {"PK": {"S": "A#acme#1"}, "SK": {"S": "M#1"}}
 
@@ -25,41 +25,39 @@ def brings(body: str) -> Callable[[dict[str, Any]], bool]:
         ("GET", "/openapi.json", "api"),
     ],
 )
-def test_a_call_reaches_its_function_with_the_layer(
-    stack: DeployedStack, method: str, path: str, function: str
-) -> None:
+def test_a_call_reaches_its_function_with_the_layer(stack: LocalStack, method: str, path: str, function: str) -> None:
     status, said = stack.http(method, path)
     assert (status, said["function"], said["mark"]) == (200, function, "the layer")
     assert said["event"]["rawPath"] == path
 
 
-def test_any_other_path_is_answered_by_the_api(stack: DeployedStack) -> None:
+def test_any_other_path_is_answered_by_the_api(stack: LocalStack) -> None:
     for method, path in (("GET", "/nowhere"), ("POST", "/healthz"), ("DELETE", "/")):
         status, said = stack.http(method, path)
         assert (status, said["function"]) == (200, "api")
 
 
-def test_path_parameters_are_named_as_the_functions_read_them(stack: DeployedStack) -> None:
+def test_path_parameters_are_named_as_the_functions_read_them(stack: LocalStack) -> None:
     _, said = stack.http("POST", "/v1/programs/acme/salesforce/crm/abc")
     assert said["event"]["pathParameters"] == {"program": "acme", "source": "crm", "token": "abc"}
 
 
 @pytest.mark.parametrize("prefix", ["sftp", "api", "pull", "email"])
-def test_a_file_put_into_the_inbox_is_told(stack: DeployedStack, prefix: str) -> None:
+def test_a_file_put_into_the_inbox_is_told(stack: LocalStack, prefix: str) -> None:
     key = f"{prefix}/acme/orders/d1/may.csv"
     stack.client("s3").put_object(Bucket=stack.output("InboxBucket"), Key=key, Body=b"x")
     stack.seen("file_drop", lambda event: event["detail"].get("object", {}).get("key") == key)
 
 
 @pytest.mark.parametrize("what", ["Upload Completed", "Upload Failed", "Rename Completed"])
-def test_what_the_sftp_server_says_is_told_as_well(stack: DeployedStack, what: str) -> None:
+def test_what_the_sftp_server_says_is_told_as_well(stack: LocalStack, what: str) -> None:
     detail = {"file-path": f"/{stack.output('InboxBucket')}/sftp/acme/orders/{what}.csv", "server-id": "s-1"}
     entry = {"Source": "retour.sftp", "DetailType": f"SFTP Server File {what}", "Detail": json.dumps(detail)}
     assert stack.client("events").put_events(Entries=[entry])["FailedEntryCount"] == 0
     stack.seen("file_drop", lambda event: event["detail"] == detail)
 
 
-def test_a_new_record_wakes_the_fold_and_a_new_head_does_not(stack: DeployedStack) -> None:
+def test_a_new_record_wakes_the_fold_and_a_new_head_does_not(stack: LocalStack) -> None:
     table = stack.output("LedgerTable")
     stack.client("dynamodb").put_item(TableName=table, Item={"PK": {"S": "A#acme#1"}, "SK": {"S": "H#1"}})
     stack.client("dynamodb").put_item(TableName=table, Item=LEDGER_ITEM)
@@ -71,9 +69,7 @@ def test_a_new_record_wakes_the_fold_and_a_new_head_does_not(stack: DeployedStac
     ("queue", "function"),
     [("AnswersQueue", "answer"), ("PullsQueue", "ftp_pull"), ("WritebacksQueue", "salesforce_sync")],
 )
-def test_a_message_reaches_its_worker_and_only_what_failed_stays(
-    stack: DeployedStack, queue: str, function: str
-) -> None:
+def test_a_message_reaches_its_worker_and_only_what_failed_stays(stack: LocalStack, queue: str, function: str) -> None:
     sqs, url = stack.client("sqs"), stack.output(queue)
     for body in ("good", "bad"):
         sqs.send_message(QueueUrl=url, MessageBody=body)
@@ -83,12 +79,12 @@ def test_a_message_reaches_its_worker_and_only_what_failed_stays(
     assert sum(int(count) for count in counts.values()) == 1
 
 
-def test_both_schedules_stand(stack: DeployedStack) -> None:
+def test_both_schedules_stand(stack: LocalStack) -> None:
     schedules = stack.client("scheduler").list_schedules()["Schedules"]
     assert {schedule["Name"] for schedule in schedules} == {"retour-tick", "retour-reconcile", "retour-lock"}
 
 
-def test_the_environment_is_what_the_wiring_reads(stack: DeployedStack) -> None:
+def test_the_environment_is_what_the_wiring_reads(stack: LocalStack) -> None:
     stack.client("sqs").send_message(QueueUrl=stack.output("AnswersQueue"), MessageBody="environment")
     said = stack.seen("answer", brings("environment"))
     given = said["environment"]
@@ -124,12 +120,12 @@ def test_the_environment_is_what_the_wiring_reads(stack: DeployedStack) -> None:
     ],
 )
 def test_what_a_function_need_not_do_is_refused(
-    stack: DeployedStack, function: str, service: str, method: str, arguments: dict[str, str]
+    stack: LocalStack, function: str, service: str, method: str, arguments: dict[str, str]
 ) -> None:
     assert "not authorized" in stack.refused(function, service, method, **arguments)
 
 
-def test_what_a_function_must_do_is_granted(stack: DeployedStack) -> None:
+def test_what_a_function_must_do_is_granted(stack: LocalStack) -> None:
     made = {"Name": "/retour/retour/acme/shop", "Value": "{}", "Type": "SecureString"}
     assert stack.refused("ApiFunction", "ssm", "put_parameter", **made) == ""
     assert stack.refused("WebhookFunction", "ssm", "get_parameter", Name=made["Name"]) == ""
@@ -141,10 +137,10 @@ def test_what_a_function_must_do_is_granted(stack: DeployedStack) -> None:
     assert "NoSuchKey" in missing, "a missing object must not look like a forbidden one"
 
 
-def test_deploying_again_changes_the_settings_and_keeps_what_is_stored(stack: DeployedStack) -> None:
+def test_deploying_again_changes_the_settings_and_keeps_what_is_stored(stack: LocalStack) -> None:
     stack.client("dynamodb").put_item(TableName=stack.output("LedgerTable"), Item=LEDGER_ITEM)
     before = stack.deployed
-    stack.again(ClockOffsetSeconds="60", Outward="off")
+    stack.reread(ClockOffsetSeconds="60", Outward="off")
     assert stack.deployed == before
     stack.client("sqs").send_message(QueueUrl=stack.output("AnswersQueue"), MessageBody="settings")
     said = stack.seen("answer", brings("settings"))
@@ -153,7 +149,7 @@ def test_deploying_again_changes_the_settings_and_keeps_what_is_stored(stack: De
     assert stack.client("dynamodb").get_item(TableName=stack.output("LedgerTable"), Key=key)["Item"] == LEDGER_ITEM
 
 
-def test_new_code_reaches_the_function_behind_the_api(stack: DeployedStack) -> None:
+def test_new_code_reaches_the_function_behind_the_api(stack: LocalStack) -> None:
     (stack.root / "shared/retour/__init__.py").write_text('MARK = "the newer layer"\n')
-    stack.again()
+    stack.reread()
     assert stack.http("GET", "/healthz")[1]["mark"] == "the newer layer"

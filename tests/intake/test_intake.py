@@ -142,7 +142,7 @@ def test_what_waits_too_long_is_refused_and_answered(house: ProgramHarness) -> N
     assert expire_waiting(house.hub, program) == 2
     order = house.order("nowhere")
     (record,) = order.records
-    booked = order.booked(record.id)
+    booked = order.booking_of(record.id)
     assert booked is not None and (booked[1].outcome, booked[1].code) == (Outcome.REFUSED, "ACTION_NOT_FOUND")
     assert len([message for queue, message in house.sent if queue == "answers"]) == 1
     assert expire_waiting(house.hub, program) == 0

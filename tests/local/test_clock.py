@@ -28,7 +28,7 @@ def test_it_is_kept_before_anything_follows(tmp_path: Path) -> None:
     clock = Clock(tmp_path / "clock.json")
     dial = ClockControl(clock, lambda: seen.append(Clock(tmp_path / "clock.json").offset_seconds))
     wanted = datetime.now(UTC) + timedelta(days=31)
-    shown = dial.turn(json.dumps({"to": format_instant(wanted)}).encode())
+    shown = dial.advance(json.dumps({"to": format_instant(wanted)}).encode())
     assert seen == [clock.offset_seconds] and parse_instant(shown["now"]) >= wanted.replace(microsecond=0)
     assert abs(clock.offset - timedelta(days=31)) <= timedelta(seconds=1)
 
@@ -50,7 +50,7 @@ def test_it_is_kept_before_anything_follows(tmp_path: Path) -> None:
 def test_nonsense_and_the_past_move_nothing(tmp_path: Path, body: bytes, status: int) -> None:
     clock = Clock(tmp_path / "clock.json")
     with pytest.raises(ProblemError) as refused:
-        ClockControl(clock, lambda: pytest.fail("nothing follows")).turn(body)
+        ClockControl(clock, lambda: pytest.fail("nothing follows")).advance(body)
     assert refused.value.status == status and clock.offset_seconds == 0
 
 

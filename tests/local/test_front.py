@@ -146,7 +146,7 @@ def test_a_program_with_all_its_turns_taken_is_told_to_come_again(
 ) -> None:
     monkeypatch.setattr("local.proxy.QUEUE_SECONDS", 0.1)
     path = "/v1/programs/acme/actions"
-    with front.front.turn(path), front.front.turn(path), front.front.turn(path):
+    with front.front.program_slot(path), front.front.program_slot(path), front.front.program_slot(path):
         answer, problem = front.ask("GET", path, headers={"Accept-Language": "fr"})
         assert front.ask("GET", "/v1/programs/other")[0].status == 200
     assert (answer.status, answer.headers["Retry-After"], problem["code"]) == (429, "1", "TOO_MANY_CALLS")

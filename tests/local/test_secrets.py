@@ -53,7 +53,7 @@ def opened(vault: Vault, key: str) -> Any:
 
 
 def test_every_source_gets_what_its_channel_needs(vault: Vault) -> None:
-    kept = vault.complete(StoredSecrets(admin_key="rk_admin_x"), DOCUMENTS)
+    kept = vault.sync(StoredSecrets(admin_key="rk_admin_x"), DOCUMENTS)
     orders = vault.source(kept, "acme", "orders")["signing"][0]
     assert len(base64.b64decode(orders.removeprefix("whsec_"), validate=True)) == 32
     assert len(vault.source(kept, "acme", "shop")["signing"][0]) == 64
@@ -71,27 +71,27 @@ def test_every_source_gets_what_its_channel_needs(vault: Vault) -> None:
 def test_what_exists_is_left_as_it_is(vault: Vault) -> None:
     vault.put_secret("/retour/test/acme/erp", '{"password": "theirs"}')
     vault.put_secret("/retour/other/acme/erp", "{}")
-    kept = vault.complete(StoredSecrets(admin_key="rk_admin_x"), DOCUMENTS)
+    kept = vault.sync(StoredSecrets(admin_key="rk_admin_x"), DOCUMENTS)
     assert vault.source(kept, "acme", "erp") == {"password": "theirs"}
     assert all(name.startswith("/retour/test/") for name in kept.sources)
-    assert vault.complete(kept, DOCUMENTS) == kept
+    assert vault.sync(kept, DOCUMENTS) == kept
 
 
 def test_a_salesforce_source_with_tokens_alone_gets_its_key(vault: Vault) -> None:
     vault.put_secret("/retour/test/acme/crm", '{"tokens": ["abc"]}')
-    crm = vault.source(vault.complete(StoredSecrets(admin_key="rk_admin_x"), DOCUMENTS), "acme", "crm")
+    crm = vault.source(vault.sync(StoredSecrets(admin_key="rk_admin_x"), DOCUMENTS), "acme", "crm")
     assert crm["tokens"] == ["abc"] and "private_key" in crm
 
 
 def test_after_a_kill_the_same_keys_open_the_same(vault: Vault, tmp_path: Path) -> None:
-    kept = vault.complete(load(tmp_path / "secrets.json"), DOCUMENTS)
-    vault.admit("rk_acme_given_to_somebody", Principal("acme", "merchant", "shop"))
-    kept = vault.complete(kept, DOCUMENTS)
+    kept = vault.sync(load(tmp_path / "secrets.json"), DOCUMENTS)
+    vault.add_key("rk_acme_given_to_somebody", Principal("acme", "merchant", "shop"))
+    kept = vault.sync(kept, DOCUMENTS)
     save(tmp_path / "secrets.json", kept)
     forget(vault.dynamodb, vault.manager)
     again = load(tmp_path / "secrets.json")
-    vault.put_back(again)
-    assert vault.complete(again, DOCUMENTS).sources == kept.sources
+    vault.restore(again)
+    assert vault.sync(again, DOCUMENTS).sources == kept.sources
     assert opened(vault, "rk_acme_given_to_somebody")["name"] == "shop"
     assert opened(vault, kept.programs["acme"])["program"] == "acme"
     assert opened(vault, kept.admin_key)["program"] == "*"
@@ -99,8 +99,8 @@ def test_after_a_kill_the_same_keys_open_the_same(vault: Vault, tmp_path: Path) 
 
 def test_the_file_is_for_its_owner_alone_and_holds_no_key_of_others(vault: Vault, tmp_path: Path) -> None:
     path = tmp_path / "secrets.json"
-    vault.admit("rk_acme_given_to_somebody", Principal("acme", "merchant", "shop"))
-    save(path, vault.complete(load(path), DOCUMENTS))
+    vault.add_key("rk_acme_given_to_somebody", Principal("acme", "merchant", "shop"))
+    save(path, vault.sync(load(path), DOCUMENTS))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert "rk_acme_given_to_somebody" not in path.read_text()
     assert list(tmp_path.iterdir()) == [path]

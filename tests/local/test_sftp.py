@@ -247,7 +247,7 @@ def test_events_may_come_late_twice_or_never() -> None:
     moment = datetime.now(UTC)
     upload = Upload("acme", "drop", "b", "sftp/acme/drop/x.csv", 1, "127.0.0.1", "1", moment, moment)
     for _ in range(200):
-        announcer.uploaded(upload)
+        announcer.announce(upload)
     time.sleep(0.5)
     assert 100 < len(told) < 300 and len(told) != 200
     assert all("file-path" in detail for _, detail in told)

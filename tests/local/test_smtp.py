@@ -75,7 +75,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     async def start() -> tuple[asyncio.Server, MailQueue]:
         post = MailQueue(found.waiting, found.store, found.hand_over)
         post.resume()
-        return await listen(listening, Reception(DOMAIN, post.take), server_tls(authority)), post
+        return await listen(listening, Reception(DOMAIN, post.accept), server_tls(authority)), post
 
     with loop_in_a_thread() as run:
         running, post = run(start())

@@ -84,7 +84,7 @@ def test_d20_after_an_outage_nothing_waits_for_a_person(
     assert len(ended) == len(FILES) and list(deliveries.open()) == []
     for n, order in enumerate(ORDERS):
         records = house.order(order).records
-        assert all(house.order(order).booked(record.id) for record in records), "every record is in its fold"
+        assert all(house.order(order).booking_of(record.id) for record in records), "every record is in its fold"
         told = [record for record in records if record.source == "warehouse"]
         assert len(told) == len([one for one in FILES if one % 6 == n]), "once each"
     calls = sum(1 for order in ORDERS for record in house.order(order).records if record.source == "erp")

@@ -54,7 +54,7 @@ def standing(house: ProgramHarness) -> dict[str, Any]:
     for key in ("R-0", "R-1", "R-2", "R-3", "R-9"):
         order = house.order(key)
         heads = {name: (head.standing, head.payout, head.version) for name, head in heads_of(order)}
-        booked = {one.id: order.booked(one.id) and order.booked(one.id)[1].code for one in order.records}  # type: ignore[index]
+        booked = {one.id: order.booking_of(one.id) and order.booking_of(one.id)[1].code for one in order.records}  # type: ignore[index]
         found[key] = (heads, booked)
     return found
 

@@ -177,7 +177,7 @@ def test_equal_stamps_are_read_page_by_page_without_loss(house: SalesforceTestHu
     moment = house.now()
     house.simulator.org.now = lambda: moment
     ids = [house.record("New", f"A-{n}") for n in range(7)]
-    pages = list(connected(house).changed("Case", ["Status"], None, page=3))
+    pages = list(connected(house).modified_since("Case", ["Status"], None, page=3))
     assert [len(page) for page in pages] == [3, 3, 1]
     assert [each["Id"] for page in pages for each in page] == sorted(ids)
 
@@ -317,7 +317,7 @@ def test_time_out_and_the_next_run_goes_on(house: SalesforceTestHub, monkeypatch
     for n in range(5):
         house.sell(f"A-{n}")
         house.record("Returned", f"A-{n}")
-    monkeypatch.setattr(SalesforceClient.changed, "__defaults__", (None, 2))
+    monkeypatch.setattr(SalesforceClient.modified_since, "__defaults__", (None, 2))
     assert not poll(house, lambda: False).whole
     assert poll(house).whole
     assert [house.left(f"A-{n}") for n in range(5)] == [0] * 5

@@ -35,9 +35,9 @@ def test_lists_and_fetches_whatever_the_name(daemon: Daemon, server: FileClient)
         changed = datetime.fromtimestamp(int(os.stat(daemon.root / "out" / name).st_mtime), UTC)
         assert (files[name].size, files[name].modified) == (len(BODY), changed)
         assert fetched(server, out, name) == BODY
-        assert server.look(out, name) == files[name]
+        assert server.stat(out, name) == files[name]
     assert fetched(server, out, "leer.csv") == b""
-    assert server.look(out, "nowhere.csv") is None
+    assert server.stat(out, "nowhere.csv") is None
 
 
 def test_asks_only_about_wanted_files(daemon: Daemon, server: FileClient) -> None:

@@ -8,6 +8,7 @@ import asyncssh
 import pytest
 from tests.remote.conftest import ACME, PollTestHub, resolve, source
 from tests.servers.daemons import PASSWORD, Daemon, Identity
+from tests.settings import change_settings
 
 from retour.connection_test import pull
 from retour.connection_test.steps import TEST_MAX, ConnectionTest, StepRecorder
@@ -26,7 +27,7 @@ def open_server(options: Any, secret: Any, allow_private: bool, watch: Any) -> A
 def tried(house: PollTestHub, found: Source, secret: dict[str, Any], **more: Any) -> dict[str, Any]:
     """The trial as a person reads it."""
     house.secrets = secret
-    trial = ConnectionTest.begun("t-1", found, "Ana", NOW)
+    trial = ConnectionTest.start("t-1", found, "Ana", NOW)
     ways = {"resolve": resolve, "open_server": open_server, **more}
     try:
         pull.run_steps(house, ACME, found, StepRecorder(trial, house.state("", ""), lambda: NOW), **ways)  # type: ignore[arg-type]
@@ -114,14 +115,14 @@ def test_nothing_is_tried_without_a_password_nor_in_our_own_network(house: PollT
     options = {"protocol": "ftps", "host": "ftp.test", "port": 2121, "user": "u"}
     found = Source(name="erp", channel=Channel.PULL, options=options)
     assert states(tried(house, found, {}))["secret"] == "failed"
-    house.allow_private_hosts = False
+    change_settings(house, allow_private_hosts=False)
     told = tried(house, found, {"password": "p"}, resolve=lambda _host, _port: ["10.0.0.1"])
     assert states(told)["resolve"] == "failed" and "10.0.0.1" in said(told, "resolve")
 
 
 def test_a_trial_that_nobody_takes_up_is_told_as_such(house: PollTestHub) -> None:
     options = {"protocol": "ftps", "host": "ftp.test", "user": "u"}
-    trial = ConnectionTest.begun("t-1", Source(name="erp", channel=Channel.PULL, options=options), "Ana", NOW)
+    trial = ConnectionTest.start("t-1", Source(name="erp", channel=Channel.PULL, options=options), "Ana", NOW)
     assert (trial.state(NOW), trial.document("en", NOW)["steps"][0]["state"]) == ("running", "running")
     later = trial.document("de", NOW + TEST_MAX * 2)
     assert (later["state"], later["steps"][0]["code"]) == ("failed", "TRIAL_NOT_TAKEN_UP")

@@ -182,7 +182,7 @@ def test_a_held_record_may_be_released_as_long_as_the_fence_waits(
     assert house.payouts("A-1") == {"A-1~sale": expected}
     assert run(house, LOCK + timedelta(hours=80)) == Counter(final=1)
     head = house.order("A-1").heads["A-1~sale"]
-    entry = head.entry(held.modification.rpartition("~")[2])
+    entry = head.last_entry(held.modification.rpartition("~")[2])
     assert entry is not None and entry.code == ("" if outcome == "applied" else "NOT_RELEASED_IN_TIME")
 
 

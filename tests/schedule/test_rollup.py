@@ -171,7 +171,7 @@ def test_two_at_once_count_everything_once(house: ProgramHarness, monkeypatch: p
     stale = store.last_piece(run)
     assert not rollup.roll_up(house.hub, program, lambda: False)
     monkeypatch.setattr(type(store), "last_piece", lambda *_: stale)
-    assert not slow.go_on(lambda: True), "who comes too late with a piece leaves it"
+    assert not slow.resume(lambda: True), "who comes too late with a piece leaves it"
     monkeypatch.undo()
     assert rollup.roll_up(house.hub, program)
     assert list(total(house).by_state()) == [("pending", "EUR", 6, 4800)]

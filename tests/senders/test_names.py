@@ -105,9 +105,9 @@ def test_names_of_orders_that_no_partner_brought_are_forgotten(shop: ProgramHarn
     shop.clock.moment += timedelta(days=36)
     assert expire_names(shop.hub, program) == 1, "its charge; the payment intent was 1057's before"
     ledger = shop.hub.ledger(program)
-    assert ledger.known("charge:ch_1").order_key == "1057"
-    assert ledger.known("charge:ch_9").order_key is None
-    assert ledger.known("charge:ch_9").totals == {}
+    assert ledger.name_facts("charge:ch_1").order_key == "1057"
+    assert ledger.name_facts("charge:ch_9").order_key is None
+    assert ledger.name_facts("charge:ch_9").totals == {}
 
 
 def test_a_replay_of_names_needs_no_body(shop: ProgramHarness) -> None:

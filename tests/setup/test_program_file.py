@@ -209,7 +209,7 @@ def test_a_fault_is_told_with_its_line_its_key_and_what_is_right(
         return
     assert [(f.line, f.key) for f in faults(text) if says in f.sentence] == [(line, key)], faults(text)
     for fault in faults(text):
-        told = [fault.say(language) for language in LANGUAGES]
+        told = [fault.message(language) for language in LANGUAGES]
         assert len({*told}) == 3 and not any("FAULT_" in one for one in told), told
         # What is to be typed is the same in every language, and so is what was typed.
         typed = [sorted(re.findall(r"`([^`]*)`", one)) for one in told]
@@ -260,10 +260,10 @@ def test_a_document_is_judged_in_the_language_it_asks_for() -> None:
     assert language_of(changed("language: de", "language: dutch")) == "en"
     assert language_of("[") == language_of("- a") == "en"
     [fault] = faults(changed("payout: 8%", "payout: 108%"))
-    assert fault.say_where("de") == (
+    assert fault.located_message("de") == (
         "Zeile 14, Spalte 13, contracts.standard.payout: 108% ist mehr als der Verkauf; richtig ist 0% bis 100%"
     )
-    assert "dépasse la vente" in fault.say("fr")
+    assert "dépasse la vente" in fault.message("fr")
 
 
 def test_a_mail_address_that_no_server_would_take_is_refused() -> None:

@@ -141,7 +141,7 @@ def stands(shop: ProgramHarness, run: str) -> list[tuple[int, int, str, int]]:
         order = shop.order(key)
         [head] = [head for head in order.heads.values() if head.action]
         assert len(order.records) == len({one.id for one in order.records}), "a record is there twice"
-        assert all(order.booked(record.id) for record in order.records), "a record is not in its fold"
+        assert all(order.booking_of(record.id) for record in order.records), "a record is not in its fold"
         state = head.state(shop.clock.moment).value
         found.append((head.standing.amount, head.payout, state, len(order.records)))
     return found

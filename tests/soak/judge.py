@@ -209,7 +209,7 @@ def waiting_records_are_settled(world: World, orders: list[Order]) -> None:
     for order in orders:
         for record in order.records if order.key.startswith("@") else ():
             home = actions.get(order.key[1:])
-            given_up = order.booked(record.id) is not None
+            given_up = order.booking_of(record.id) is not None
             copy = home.record(record.id) if home is not None else None
             if given_up and copy is not None and copy.provenance.delivery == record.provenance.delivery:
                 raise InvariantBroken(f"{record.public_id} was given up, and then taken over by {copy.home}")

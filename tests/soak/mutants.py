@@ -126,7 +126,7 @@ class SealsAfterwards(TableLedger):
 
 def holder_even_refused(order: Order, record: Modification) -> Modification | None:
     for other in order.records:
-        if other.identity == record.identity and other is not record and order.booked(other.id):
+        if other.identity == record.identity and other is not record and order.booking_of(other.id):
             return other
     return None
 

@@ -320,7 +320,7 @@ class World:
 
 
 def last_entry(order: Order, record: Modification) -> LogEntry | None:
-    booked = order.booked(record.id)
+    booked = order.booking_of(record.id)
     return booked[1] if booked else None
 
 

@@ -103,7 +103,7 @@ def test_ordinary_batches_still_pass(house: ProgramHarness) -> None:
 def test_names_are_looked_up_many_at_once(house: ProgramHarness) -> None:
     ledger = ledger_of(house)
     for n in range(3):
-        ledger.name(f"a{n}", f"B-{n}")
+        ledger.claim_name(f"a{n}", f"B-{n}")
     assert bulk.order_keys(ledger, [f"a{n}" for n in range(150)]) == {"a0": "B-0", "a1": "B-1", "a2": "B-2"}
 
 

@@ -186,7 +186,7 @@ def test_a_call_reads_a_program_once_and_the_next_call_anew(
 ) -> None:
     programs = house.hub.programs
     counted = looks()
-    with programs.one_call():
+    with programs.cache_reads():
         assert programs.get(house.program) is programs.get(house.program)
         assert counted.requests == 1
         assert programs.get(house.program, again=True) is not None and counted.requests == 2

@@ -190,7 +190,12 @@ def page_of_actions(
         for seen in some:
             looked, last = looked + 1, seen
             found = load_action(reader, seen) if seen[2:] in meant else None
-            if found and is_shown_at(seen, found[2]) and filter_.matches(found[1], found[2], reader.now) and also(found):
+            if (
+                found
+                and is_shown_at(seen, found[2])
+                and filter_.matches(found[1], found[2], reader.now)
+                and also(found)
+            ):
                 items.append(line_with_last_change(reader, found))
             if len(items) == limit:
                 break

@@ -105,7 +105,13 @@ class ActForm:
         if "items" not in self.values:
             return [{**values, **more, **self.with_reference(""), **action_keys(action), "change": verb}]
         return [
-            {**values, **item, **self.with_reference(f"#{number}"), **action_keys(action), "change": change_of_item(item)}
+            {
+                **values,
+                **item,
+                **self.with_reference(f"#{number}"),
+                **action_keys(action),
+                "change": change_of_item(item),
+            }
             for number, item in enumerate(self.values["items"], 1)
         ]
 

@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote
 
 from retour.api.paging import ListPosition, is_delivery_id, parse_cursor
 from retour.api.problem import ProblemError as ProblemError
-from retour.api.problem import truncate_for_message
+from retour.api.problem import excerpt
 from retour.channels import payload
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
@@ -140,9 +140,9 @@ class Call:
         if len(self.body) > most:
             raise ProblemError("BODY_TOO_LARGE", size=str(len(self.body)), most=str(most))
         if types and self.media_type not in ("", *types):
-            raise ProblemError("UNSUPPORTED_MEDIA_TYPE", type=truncate_for_message(self.media_type), right=types[0])
+            raise ProblemError("UNSUPPORTED_MEDIA_TYPE", type=excerpt(self.media_type), right=types[0])
         if self.may_be_altered and not (types and self.is_json):
-            raise ProblemError("BYTES_NOT_KEPT", type=truncate_for_message(self.media_type))
+            raise ProblemError("BYTES_NOT_KEPT", type=excerpt(self.media_type))
         if self.is_altered:
             raise ProblemError("NOT_UTF8", "body")
         return self.body
@@ -165,10 +165,10 @@ class Call:
             about = {"NOT_JSON": "document"}.get(value.code, "")
             raise ProblemError(value.code, about, value.details)
         if twice := payload.duplicate_key(value):
-            raise ProblemError("DUPLICATE_KEY", key=payload.truncate_for_message(twice))
+            raise ProblemError("DUPLICATE_KEY", key=payload.excerpt(twice))
         for one in payload.scalar_values(value):
             if isinstance(one, payload.NumberLiteral):
-                raise ProblemError("NUMBER_NOT_WHOLE", value=truncate_for_message(one))
+                raise ProblemError("NUMBER_NOT_WHOLE", value=excerpt(one))
         return value
 
     def limit(self) -> int:
@@ -207,7 +207,7 @@ class Call:
 
 
 def bad_query(name: str, value: str, right: str, **details: str) -> ProblemError:
-    return ProblemError("QUERY_INVALID", right, details, name=name, value=truncate_for_message(value))
+    return ProblemError("QUERY_INVALID", right, details, name=name, value=excerpt(value))
 
 
 def reject_unknown_fields(given: Mapping[str, Any], known: Sequence[str]) -> None:
@@ -216,10 +216,10 @@ def reject_unknown_fields(given: Mapping[str, Any], known: Sequence[str]) -> Non
     if unknown is None:
         return
     if not known:
-        raise ProblemError("UNKNOWN_FIELD", "none", field=truncate_for_message(unknown))
+        raise ProblemError("UNKNOWN_FIELD", "none", field=excerpt(unknown))
     raise ProblemError(
         "UNKNOWN_FIELD",
-        field=truncate_for_message(unknown),
+        field=excerpt(unknown),
         closest=payload.closest_name(unknown, known),
         known=", ".join(known),
     )
@@ -295,7 +295,7 @@ def file_name(call: Call) -> str:
         raise bad_query("name", given, "file_name")
     name = names.safe_name(given)
     if why := names.skip_reason(given) or names.skip_reason(name):
-        raise ProblemError("FILE_NAME_NOT_TAKEN", why, name=truncate_for_message(name))
+        raise ProblemError("FILE_NAME_NOT_TAKEN", why, name=excerpt(name))
     return name
 
 

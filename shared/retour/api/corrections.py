@@ -11,7 +11,7 @@ from retour.api.batches import find_header
 from retour.api.calls import JSON_MAX, Call, ProblemError
 from retour.api.documents import Document
 from retour.api.ledger_reader import LedgerReader
-from retour.api.problem import truncate_for_message
+from retour.api.problem import excerpt
 from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.program import Program
 from retour.domain.row import line_place
@@ -124,9 +124,7 @@ def is_valid_row(one: Any) -> bool:
 def merge_fields(one: FaultyRow, fields: Mapping[str, str]) -> dict[str, str]:
     unknown = next((name for name in fields if name not in (*one.sent.columns, one.column, *FIELDS)), None)
     if unknown is not None:
-        raise ProblemError(
-            "UNKNOWN_FIELD", "column", field=truncate_for_message(unknown), known=", ".join(one.sent.columns)[:500]
-        )
+        raise ProblemError("UNKNOWN_FIELD", "column", field=excerpt(unknown), known=", ".join(one.sent.columns)[:500])
     return {**one.sent.columns, **fields}
 
 
@@ -153,7 +151,7 @@ def replaced_rows(hub: Hub, reader: LedgerReader, header: DeliveryHeader, asked:
             rows.append((one.sent.place, {**one.sent.columns, name: new}))
             known = one.sent.known
     if not rows:
-        raise ProblemError("NO_ROW_MATCHES", column=truncate_for_message(column), value=truncate_for_message(old))
+        raise ProblemError("NO_ROW_MATCHES", column=excerpt(column), value=excerpt(old))
     return rows, known
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from retour.api.calls import Call, ProblemError, not_found
 from retour.api.documents import Document
-from retour.api.problem import truncate_for_message
+from retour.api.problem import excerpt
 from retour.domain.calendar import local_day
 from retour.domain.funding.schedule import Policy
 from retour.domain.program import Program
@@ -42,7 +42,7 @@ def today(hub: Hub, program: Program) -> date:
 def policy(figures: Mapping[str, Any], known: Policy | None = None) -> Policy:
     found = asked.policy_of(figures, known)
     if isinstance(found, FigureFault):
-        raise ProblemError("FIGURE_INVALID", found.about, figure=found.figure, value=truncate_for_message(found.value))
+        raise ProblemError("FIGURE_INVALID", found.about, figure=found.figure, value=excerpt(found.value))
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from retour.api.calls import Call, ProblemError, not_found
-from retour.api.problem import truncate_for_message
+from retour.api.problem import excerpt
 from retour.channels.payload import closest_name
 
 METHODS = ("get", "put", "post", "delete", "patch")
@@ -36,13 +36,13 @@ def reject_unknown_query(call: Call, known: list[str]) -> None:
         if name == "dry_run":
             raise ProblemError("DRY_RUN_NOT_OFFERED")
         if not known:
-            raise ProblemError("UNKNOWN_QUERY", "none", name=truncate_for_message(name))
+            raise ProblemError("UNKNOWN_QUERY", "none", name=excerpt(name))
         raise ProblemError(
-            "UNKNOWN_QUERY", name=truncate_for_message(name), closest=closest_name(name, known), known=", ".join(known)
+            "UNKNOWN_QUERY", name=excerpt(name), closest=closest_name(name, known), known=", ".join(known)
         )
     said = [name for name, _ in parse_qsl(call.raw_query, keep_blank_values=True)]
     if twice := next((name for name in said if said.count(name) > 1), None):
-        raise ProblemError("UNKNOWN_QUERY", "twice", name=truncate_for_message(twice))
+        raise ProblemError("UNKNOWN_QUERY", "twice", name=excerpt(twice))
 
 
 def no_route(call: Call) -> ProblemError:

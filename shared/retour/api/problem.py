@@ -105,7 +105,7 @@ def language_tags(accepted: str) -> Iterator[str]:
     return (name for weight, name in sorted(weighed, key=lambda one: -one[0]) if weight)
 
 
-def truncate_for_message(text: Any) -> str:
+def excerpt(text: Any) -> str:
     """What somebody sent, as it can stand in a sentence."""
     plain = " ".join(str(text).encode("utf-8", "replace").decode().split())
     return plain if len(plain) <= MESSAGE_CHARS_MAX else f"{plain[: MESSAGE_CHARS_MAX - 1]}…"

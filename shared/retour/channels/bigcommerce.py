@@ -84,13 +84,11 @@ def rows(
         return _full_order_rows(event, source)
     scope, number = event.get("scope"), payload.id_text(payload.value_at(event, "data.id"))
     if source.options.get("store_hash") and scope in SCOPES:
-        return Ignored(f"Something happened to order {payload.truncate_for_message(number)}: it is read back.")
+        return Ignored(f"Something happened to order {payload.excerpt(number)}: it is read back.")
     if scope == "store/order/refund/created":
         return _amount_unknown(number)
     if scope != "store/order/statusUpdated":
-        return Ignored(
-            f"Scope {payload.truncate_for_message(scope)} is not used. Subscribe to store/order/statusUpdated."
-        )
+        return Ignored(f"Scope {payload.excerpt(scope)} is not used. Subscribe to store/order/statusUpdated.")
     if number is None:
         return Refusal("PAYLOAD_INCOMPLETE", {"topic": scope, "field": "data.id"})
     status = _status_name(payload.value_at(event, "data.status.new_status_id"))
@@ -103,9 +101,7 @@ def rows(
         return told
     if status == "Partially Refunded" and means.takes not in (TAKES, NOTHING):
         return _amount_unknown(number)
-    return Ignored(
-        f"Order {number} went to status {payload.truncate_for_message(status)}, which says nothing of money."
-    )
+    return Ignored(f"Order {number} went to status {payload.excerpt(status)}, which says nothing of money.")
 
 
 def undeclared_statuses(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[str]:
@@ -164,7 +160,7 @@ def _refunds(
             if value is None:
                 details = {
                     "field": "requested_amount",
-                    "value": payload.truncate_for_message(payload.value_at(item, "requested_amount")),
+                    "value": payload.excerpt(payload.value_at(item, "requested_amount")),
                 }
                 whose = payload.record_ids(common)
                 return [Unreadable("refunds", "AMOUNT_UNREADABLE", details, "requested_amount", **whose)]
@@ -209,7 +205,7 @@ def _common(number: str, status: str, source: Source) -> dict[str, str | None]:
 
 def _status_name(told: Any) -> str:
     is_number = isinstance(told, int) and not isinstance(told, bool)
-    return STATUS_NAMES.get(told, payload.truncate_for_message(told)) if is_number else ""
+    return STATUS_NAMES.get(told, payload.excerpt(told)) if is_number else ""
 
 
 def _parse_mail_date(told: Any) -> str | None:
@@ -224,7 +220,7 @@ def _parse_mail_date(told: Any) -> str | None:
 
 def _amount_unknown(number: str | None) -> Ignored:
     return Ignored(
-        f"BigCommerce says that order {payload.truncate_for_message(number)} was refunded, but not how much. Give the source a "
+        f"BigCommerce says that order {payload.excerpt(number)} was refunded, but not how much. Give the source a "
         "restricted key (store_hash and access_token) and it is read back; full refunds are read from "
         "store/order/statusUpdated as well."
     )

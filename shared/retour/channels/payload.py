@@ -57,9 +57,9 @@ def parse_document(body: bytes) -> Mapping[str, Any] | Refusal:
     if isinstance(value, Refusal):
         return value
     if twice := duplicate_key(value):
-        return Refusal("DUPLICATE_KEY", {"key": truncate_for_message(twice)})
+        return Refusal("DUPLICATE_KEY", {"key": excerpt(twice)})
     if not isinstance(value, dict):
-        return Refusal("NOT_AN_OBJECT", {"value": truncate_for_message(value)})
+        return Refusal("NOT_AN_OBJECT", {"value": excerpt(value)})
     return value
 
 
@@ -146,9 +146,7 @@ def make_row(place: str, fields: Mapping[str, str | None], raw: str = "") -> Row
 def record_ids(fields: Mapping[str, Any]) -> dict[str, str]:
     """What tells a person which record it was, as far as it can be told."""
     known = {"order": fields.get("order_id"), "reference": fields.get("reference")}
-    return {
-        name: truncate_for_message(text) for name, text in known.items() if isinstance(text, str) and is_storable(text)
-    }
+    return {name: excerpt(text) for name, text in known.items() if isinstance(text, str) and is_storable(text)}
 
 
 def is_storable(text: str) -> bool:
@@ -159,7 +157,7 @@ def is_storable(text: str) -> bool:
     return True
 
 
-def truncate_for_message(value: Any) -> str:
+def excerpt(value: Any) -> str:
     """A value as it can stand in a sentence: short, on one line, in the sender's notation."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     text = " ".join(text.encode("utf-8", "replace").decode().split())

@@ -28,12 +28,12 @@ def rows(body: bytes) -> Sequence[Row | Unreadable] | Refusal:
     if isinstance(value, dict):
         beside = next((name for name in value if name != "modifications"), None)
         if beside is not None:
-            return Refusal("UNKNOWN_FIELD", {"field": payload.truncate_for_message(beside), "closest": "modifications"})
+            return Refusal("UNKNOWN_FIELD", {"field": payload.excerpt(beside), "closest": "modifications"})
         if isinstance(value, payload.DuplicateKeyObject):
             return Refusal("DUPLICATE_KEY", {"key": "modifications"})
         listed = value["modifications"]
     if not isinstance(listed, list):
-        return Refusal("NOT_RECORDS", {"value": payload.truncate_for_message(listed)})
+        return Refusal("NOT_RECORDS", {"value": payload.excerpt(listed)})
     if len(listed) > RECORDS_MAX:
         return Refusal("TOO_MANY_RECORDS", {"count": str(len(listed)), "most": str(RECORDS_MAX)})
     texts = payload.elements(text, text.index("["))
@@ -42,19 +42,19 @@ def rows(body: bytes) -> Sequence[Row | Unreadable] | Refusal:
 
 def _parse_record(place: str, record: Any, raw: str) -> Row | Unreadable:
     if not isinstance(record, dict):
-        return Unreadable(place, "NOT_AN_OBJECT", {"value": payload.truncate_for_message(record)}, raw=raw)
+        return Unreadable(place, "NOT_AN_OBJECT", {"value": payload.excerpt(record)}, raw=raw)
     whose = payload.record_ids(record)
     if isinstance(record, payload.DuplicateKeyObject):
-        key = payload.truncate_for_message(record.twice)
+        key = payload.excerpt(record.twice)
         whose = payload.record_ids({name: value for name, value in record.items() if name != record.twice})
         return Unreadable(place, "DUPLICATE_KEY", {"key": key}, column=key, raw=raw, **whose)
     fields: dict[str, str | None] = {}
     for name, value in record.items():
         if name not in FIELDS:
-            details = {"field": payload.truncate_for_message(name), "closest": payload.possible(name, FIELDS)}
+            details = {"field": payload.excerpt(name), "closest": payload.possible(name, FIELDS)}
             return Unreadable(place, "UNKNOWN_FIELD", details, column=details["field"], raw=raw, **whose)
         if (code := _type_error(name, value)) is not None:
-            details = {"field": name, "value": payload.truncate_for_message(value)}
+            details = {"field": name, "value": payload.excerpt(value)}
             return Unreadable(place, code, details, column=name, raw=raw, **whose)
         fields[name] = None if value is None else str(value)
     return payload.make_row(place, fields, raw)

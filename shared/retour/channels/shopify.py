@@ -88,7 +88,7 @@ def rows(body: bytes, headers: Mapping[str, str], source: Source) -> ReadResult:
     if topic not in READERS:
         why = next((why for known, why in IGNORED_TOPICS.items() if topic.startswith(known)), "")
         choose = f"Subscribe to {', '.join(READERS)}."
-        return Ignored(f"Topic {payload.truncate_for_message(topic)} is not used{f': {why}' if why else ''}. {choose}")
+        return Ignored(f"Topic {payload.excerpt(topic)} is not used{f': {why}' if why else ''}. {choose}")
     document = payload.parse_document(body)
     if isinstance(document, Refusal):
         return document
@@ -124,7 +124,7 @@ def _read_refund(topic: str, refund: Mapping[str, Any], source: Source) -> ReadR
     if isinstance(by_name, Unreadable):
         return (by_name,)
     told = _refund_rows(_Refund.of(refund, source), refund, by_name, source)
-    return told or Ignored(f"Refund {payload.truncate_for_message(refund['id'])} gives no money back for goods.")
+    return told or Ignored(f"Refund {payload.excerpt(refund['id'])} gives no money back for goods.")
 
 
 def _read_order(topic: str, order: Mapping[str, Any], source: Source) -> ReadResult:
@@ -169,7 +169,7 @@ def _read_transaction(topic: str, transaction: Mapping[str, Any], source: Source
     takes = meaning_of(status if isinstance(status, str) else "", source, TRANSACTION).takes
     if transaction.get("kind") != "refund" or takes is not NOTHING:
         return Ignored(
-            f"Transaction {number} ({payload.truncate_for_message(transaction.get('kind'))}) is {payload.truncate_for_message(status)}; only a "
+            f"Transaction {number} ({payload.excerpt(transaction.get('kind'))}) is {payload.excerpt(status)}; only a "
             "refund that failed says something new here."
         )
     by_name = _order_reference(transaction, topic, source)
@@ -185,7 +185,7 @@ def _read_dispute(topic: str, dispute: Mapping[str, Any], source: Source) -> Rea
     is_chargeback = dispute.get("type") == "chargeback"
     takes = meaning_of(status, source, CHARGEBACK).takes
     if takes is KEEP:
-        return Ignored(f"Dispute {number} is {payload.truncate_for_message(status)}, which says nothing of money.")
+        return Ignored(f"Dispute {number} is {payload.excerpt(status)}, which says nothing of money.")
     by_name = _order_reference(dispute, topic, source)
     if isinstance(by_name, Unreadable):
         return (by_name,)
@@ -193,7 +193,7 @@ def _read_dispute(topic: str, dispute: Mapping[str, Any], source: Source) -> Rea
     if is_chargeback and takes is TAKES:
         value = payload.parse_amount(dispute.get("amount"))
         if value is None:
-            details = {"field": "amount", "value": payload.truncate_for_message(dispute.get("amount"))}
+            details = {"field": "amount", "value": payload.excerpt(dispute.get("amount"))}
             whose = payload.record_ids({**by_name, "reference": number})
             return (Unreadable("1", "AMOUNT_UNREADABLE", details, "amount", **whose),)
         # A dispute is over what was paid, shipping and tax with it: what goes beyond the sale is none of it.
@@ -411,7 +411,7 @@ def _refund_transactions(
         if value is None:
             details = {
                 "field": "amount",
-                "value": payload.truncate_for_message(payload.value_at(transaction, "amount")),
+                "value": payload.excerpt(payload.value_at(transaction, "amount")),
             }
             unreadable.append(Unreadable(f"transactions[{n}]", "AMOUNT_UNREADABLE", details, "amount"))
             continue
@@ -431,10 +431,10 @@ def _refund_lines(
         subtotal, taxes = _price_and_tax(line, moved)
         quantity = payload.value_at(line, "quantity")
         if not subtotal:
-            details = {"field": "subtotal", "value": payload.truncate_for_message(payload.value_at(line, "subtotal"))}
+            details = {"field": "subtotal", "value": payload.excerpt(payload.value_at(line, "subtotal"))}
             unreadable.append(Unreadable(place, "AMOUNT_UNREADABLE", details, "subtotal"))
         elif isinstance(quantity, bool) or not isinstance(quantity, int) or quantity < 0:
-            details = {"field": "quantity", "value": payload.truncate_for_message(quantity)}
+            details = {"field": "quantity", "value": payload.excerpt(quantity)}
             unreadable.append(Unreadable(place, "QUANTITY_UNREADABLE", details, "quantity"))
         else:
             paid = {c: value + (0 if included else taxes[c]) for c, value in subtotal.items()}

@@ -36,12 +36,12 @@ def rows(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[Ro
     if not isinstance(text, str) or not isinstance(value, dict) or not {"type", "data"} <= value.keys():
         return records.rows(body)
     if isinstance(value, payload.DuplicateKeyObject):
-        return Refusal("DUPLICATE_KEY", {"key": payload.truncate_for_message(value.twice)})
+        return Refusal("DUPLICATE_KEY", {"key": payload.excerpt(value.twice)})
     beside = next((name for name in value if name not in ENVELOPE), None)
     if beside is not None:
         return Refusal(
             "UNKNOWN_FIELD",
-            {"field": payload.truncate_for_message(beside), "closest": payload.possible(beside, ENVELOPE)},
+            {"field": payload.excerpt(beside), "closest": payload.possible(beside, ENVELOPE)},
         )
     read = records.rows(payload.member(text, "data").encode("utf-8", "surrogatepass"))
     happened = value.get("timestamp")

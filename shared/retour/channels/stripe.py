@@ -92,7 +92,7 @@ def rows(
     kind = event.get("type")
     reader = READERS.get(kind) if isinstance(kind, str) else None
     if reader is None:
-        return Ignored(f"Event {payload.truncate_for_message(kind)} is not used. Choose {', '.join(READERS)}.")
+        return Ignored(f"Event {payload.excerpt(kind)} is not used. Choose {', '.join(READERS)}.")
     found = payload.value_at(event, "data.object")
     if payload.id_text(payload.value_at(found, "id")) is None:
         return Refusal("PAYLOAD_INCOMPLETE", {"topic": str(kind), "field": "data.object.id"})
@@ -131,7 +131,7 @@ def _refund_rows(
     takes = meaning_of(status, source, REFUND).takes
     if takes is KEEP:
         return Ignored(
-            f"Refund {payload.truncate_for_message(reference)} is {payload.truncate_for_message(status)}, which says nothing of money."
+            f"Refund {payload.excerpt(reference)} is {payload.excerpt(status)}, which says nothing of money."
         )
     fields = {
         "reference": reference,
@@ -150,7 +150,7 @@ def _read_dispute(event: Mapping[str, Any], dispute: Mapping[str, Any], source: 
     takes = meaning_of(status, source, DISPUTE).takes
     if takes is KEEP:
         return Ignored(
-            f"Dispute {payload.truncate_for_message(reference)} is {payload.truncate_for_message(status)}, which says nothing of money."
+            f"Dispute {payload.excerpt(reference)} is {payload.excerpt(status)}, which says nothing of money."
         )
     fields = {
         "reference": reference,
@@ -235,11 +235,9 @@ def _price(priced: Mapping[str, Any], name: str, place: str, whose: Mapping[str,
     try:
         places = EXPONENTS[code] if code in EXPONENTS else exponent(code)
     except UnknownCurrencyError:
-        return Unreadable(
-            place, "CURRENCY_UNKNOWN", {"value": payload.truncate_for_message(currency)}, "currency", **whose
-        )
+        return Unreadable(place, "CURRENCY_UNKNOWN", {"value": payload.excerpt(currency)}, "currency", **whose)
     if not _is_minor_amount(value):
-        details = {"field": name, "value": payload.truncate_for_message(value)}
+        details = {"field": name, "value": payload.excerpt(value)}
         return Unreadable(place, "MINOR_UNITS_UNREADABLE", details, name, **whose)
     return f"{Decimal(value).scaleb(-places):f}", code
 

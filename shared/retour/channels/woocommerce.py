@@ -66,7 +66,7 @@ def rows(
         return Ignored("WooCommerce tried the address of a new webhook.")
     topic = headers.get(TOPIC, "")
     if topic not in TOPICS:
-        return Ignored(f"Topic {payload.truncate_for_message(topic)} is not used. Choose {', '.join(TOPICS)}.")
+        return Ignored(f"Topic {payload.excerpt(topic)} is not used. Choose {', '.join(TOPICS)}.")
     order = payload.parse_document(body)
     if isinstance(order, Refusal):
         return order
@@ -122,7 +122,7 @@ def _order_rows(
         told.append(payload.make_row("status", {**common, **asked}))
     if topic == "order.created" and _order_field(source) != "id" and means.takes is NOTHING and not refunds:
         return OrderNames(order_id, (_order_name(number, source),))
-    return told or Ignored(f"Order {number} is {payload.truncate_for_message(status)}, which says nothing of money.")
+    return told or Ignored(f"Order {number} is {payload.excerpt(status)}, which says nothing of money.")
 
 
 def _all_taken(number: str, version: str | None) -> dict[str, str | None]:
@@ -142,7 +142,7 @@ def _refunds_row(
     for n, refund in enumerate(refunds, start=1):
         value = payload.parse_amount(payload.value_at(refund, "total"))
         if value is None:
-            details = {"field": "total", "value": payload.truncate_for_message(payload.value_at(refund, "total"))}
+            details = {"field": "total", "value": payload.excerpt(payload.value_at(refund, "total"))}
             return Unreadable(f"refunds[{n}]", "AMOUNT_UNREADABLE", details, "total", **payload.record_ids(common))
         back += abs(value)
     subject = f"order/{number}"

@@ -56,8 +56,16 @@ def print_term_changes(looked_at: Mapping[str, Any]) -> None:
     """Whose terms change when, and what pending payouts would come to at their next change."""
     terms, pending = looked_at.get("terms", ()), looked_at.get("pending")
     if terms:
-        rows = [(one["event_type"], partner_names(one), one["from"] or "now", *map(terms_label, (one["before"], one["after"])))
-                for one in terms]  # fmt: skip
+        rows = [
+            (
+                one["event_type"],
+                partner_names(one),
+                one["from"] or "now",
+                terms_label(one["before"]),
+                terms_label(one["after"]),
+            )
+            for one in terms
+        ]
         print_table(("event type", "partners", "from", "instead of", "these terms"), rows, title="Whose terms change")
     if pending and pending["changed"]:
         rows = [(partner, *sums.values()) for partner, sums in pending["partners"].items()]

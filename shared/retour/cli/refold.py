@@ -30,7 +30,7 @@ def refold(arguments: argparse.Namespace) -> int:
     elif not found:
         echo(f"{looked} open actions were booked by older rules; today's come to the same.")
     else:
-        rows = ([one["id"], one["partner"], *before_and_after(one, "amount"), *before_and_after(one, "payout"), *before_and_after(one, "locks_at")]
+        rows = ([one["id"], one["partner"], *(text for what in ("amount", "payout", "locks_at") for text in before_and_after(one, what))]
                 for one in found)  # fmt: skip
         columns = ("action", "partner", "amount", "today", "payout", "today", "locks", "today")
         print_table(columns, rows)

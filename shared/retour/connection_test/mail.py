@@ -35,7 +35,9 @@ def run_steps(hub: "Hub", program: Program, source: Source, recorder: StepRecord
     recorder.record_done("senders", count=len(senders), senders=", ".join(senders))
 
     check_reception(hub, recorder)
-    recorder.record_waiting("mail", "WAITING_EMAIL_MAIL", hub.now() + MAIL_WAIT, address=shown, senders=", ".join(senders))
+    recorder.record_waiting(
+        "mail", "WAITING_EMAIL_MAIL", hub.now() + MAIL_WAIT, address=shown, senders=", ".join(senders)
+    )
 
 
 def address_tokens(hub: "Hub", program: Program, source: Source) -> list[str]:

@@ -61,7 +61,8 @@ def collect_arrivals(context: PageContext) -> Arrivals:
     }
     today, first = authorization.day_bounds(context.hub, context.program)
     newest = (one for one in paging.scan_headers(context.reader.deliveries, ListPosition(today), max(first, days[-1]))
-              if isinstance(one, DeliveryHeader) and one.delivery.kind not in (DeliveryKind.PROGRAM, DeliveryKind.RATES))  # fmt: skip
+              if isinstance(one, DeliveryHeader)
+              and one.delivery.kind not in (DeliveryKind.PROGRAM, DeliveryKind.RATES))  # fmt: skip
     latest: list[DeliveryHeader] = []
     since: list[DeliveryHeader] = []
     for header in newest:

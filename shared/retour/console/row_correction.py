@@ -122,7 +122,9 @@ def call_corrections(context: PageContext, asked: Mapping[str, Any], *, rehearse
     call = context.call("POST", body, context.request.form.get("form", ""), {"dry_run": "true"} if rehearse else {})
 
     def answer() -> tuple[int, Document]:
-        return 200, corrections.correct(context.hub, call, context.principal, context.localized_program, context.part["batch"])
+        return 200, corrections.correct(
+            context.hub, call, context.principal, context.localized_program, context.part["batch"]
+        )
 
     found: Document = answer_once(context.hub.state(context.program.id, FORMS_STATE), call, answer)[1]
     return found

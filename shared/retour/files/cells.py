@@ -99,7 +99,7 @@ def join_names(names: Iterable[str]) -> str:
     return text if len(text) <= NAMES_TEXT_MAX else text[:NAMES_TEXT_MAX].rpartition(",")[0] + ", …"
 
 
-def truncate_for_message(text: str) -> str:
+def excerpt(text: str) -> str:
     """A sender's text as it can stand in a sentence: short, on one line, of signs that can be stored."""
     text = " ".join(text.encode("utf-8", "replace").decode().split())
     return text if len(text) <= 40 else text[:39] + "…"

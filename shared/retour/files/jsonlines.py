@@ -15,7 +15,7 @@ from typing import Any
 
 from retour.domain.program import Source
 from retour.domain.row import Refusal, Row, Unreadable
-from retour.files.cells import NearestNames, Spelling, make_row, make_unreadable, truncate_for_message
+from retour.files.cells import NearestNames, Spelling, excerpt, make_row, make_unreadable
 from retour.files.layout import Layout, fold_name
 from retour.files.opened_file import OpenedFile
 from retour.files.table import megabytes_text
@@ -144,16 +144,16 @@ class RecordReader:
     def read(self, value: Any, raw: str, place: int, line: int) -> Row | Unreadable:
         at = f"{self.prefix}{place}"
         if not isinstance(value, dict):
-            return Unreadable(at, "NOT_AN_OBJECT", {"value": truncate_for_message(raw.strip())}, raw=raw)
+            return Unreadable(at, "NOT_AN_OBJECT", {"value": excerpt(raw.strip())}, raw=raw)
         fields: dict[str, str] = {}
         seen: set[str] = set()
         fault: tuple[str, Mapping[str, str], str] | None = None
         if isinstance(value, DuplicateKeyObject):
-            fault = "DUPLICATE_KEY", {"key": truncate_for_message(value.twice)}, truncate_for_message(value.twice)
+            fault = "DUPLICATE_KEY", {"key": excerpt(value.twice)}, excerpt(value.twice)
         for given, content in value.items():
             name = self.spelling[given]
             if name in seen:
-                fault = fault or ("DUPLICATE_KEY", {"key": truncate_for_message(name)}, truncate_for_message(name))
+                fault = fault or ("DUPLICATE_KEY", {"key": excerpt(name)}, excerpt(name))
             seen.add(name)
             if content is None or len(seen) > FIELDS_MAX:
                 continue
@@ -173,14 +173,14 @@ class RecordReader:
 
     def _text(self, name: str, value: Any) -> str | tuple[str, Mapping[str, str], str]:
         """A field's text, or what is wrong with it. Own records are as strict as those of the API."""
-        details = {"field": truncate_for_message(name), "value": truncate_for_message(str(value)[:200])}
+        details = {"field": excerpt(name), "value": excerpt(str(value)[:200])}
         if name not in self.known:
             if self.layout.closed:
                 near = self.nearest(name)
                 return (
                     "UNKNOWN_FIELD",
-                    {"field": truncate_for_message(name), "closest": near},
-                    truncate_for_message(name),
+                    {"field": excerpt(name), "closest": near},
+                    excerpt(name),
                 )
             is_text = isinstance(value, str) if self.layout.of_any_names else type(value) is str
             return value if is_text and is_storable(value) else ""
@@ -195,7 +195,7 @@ class RecordReader:
             return TypedNumber(value.replace(".", self.mark), value)
         if not isinstance(value, str):
             return "FIELD_NOT_TEXT", details, name
-        return value if is_storable(value) else ("NOT_UNICODE", {"field": truncate_for_message(name)}, name)
+        return value if is_storable(value) else ("NOT_UNICODE", {"field": excerpt(name)}, name)
 
 
 def is_storable(text: str) -> bool:

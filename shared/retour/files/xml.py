@@ -18,7 +18,7 @@ from xml.parsers import expat
 from retour.domain.program import Source
 from retour.domain.row import Refusal, Row, Unreadable
 from retour.files import layout as layouts
-from retour.files.cells import NearestNames, PlaceNumbering, Spelling, make_row, make_unreadable, truncate_for_message
+from retour.files.cells import NearestNames, PlaceNumbering, Spelling, excerpt, make_row, make_unreadable
 from retour.files.layout import Layout, fold_name
 from retour.files.opened_file import OpenedFile
 from retour.files.table import CELL_CHARS_MAX, megabytes_text
@@ -322,17 +322,17 @@ class DocumentReader:
             line, column = self.parser.CurrentLineNumber, self.parser.CurrentColumnNumber + 1
             record = self.record = OpenRecord(self.parser.CurrentByteIndex, line, column, self.places.at(line, column))
             if tag != self.plan.tag:
-                record.fail("XML_ELEMENT", tag, found=truncate_for_message(tag), expected=self.plan.tag)
+                record.fail("XML_ELEMENT", tag, found=excerpt(tag), expected=self.plan.tag)
             for given, value in attributes.items():
                 self._put(record, given, value)
         else:
             if self.text and not "".join(self.text).isspace():
-                record.fail("XML_STRAY_TEXT", value=truncate_for_message("".join(self.text)))
+                record.fail("XML_STRAY_TEXT", value=excerpt("".join(self.text)))
             if len(record.path) >= DEPTH_MAX:
                 raise NestingError
             tag = local_name(name)
             if tag == self.plan.tag:
-                record.fail("XML_ELEMENT", tag, found=truncate_for_message(tag), expected=f"/{self.plan.tag}")
+                record.fail("XML_ELEMENT", tag, found=excerpt(tag), expected=f"/{self.plan.tag}")
             record.path.append(tag)
             if self.by_index:
                 record.opened["/".join(record.path)] += 1
@@ -365,7 +365,7 @@ class DocumentReader:
         if path and self.leaf:
             self._put(record, path[0] if len(path) == 1 else "/".join(path), value)
         elif value:
-            record.fail("XML_STRAY_TEXT", value=truncate_for_message(value))
+            record.fail("XML_STRAY_TEXT", value=excerpt(value))
         self.leaf = False
         if path:
             path.pop()
@@ -378,11 +378,11 @@ class DocumentReader:
         spelled = self.spelling[local_name(self.of_item(record, name) if self.by_index and "/" in name else name)]
         if spelled in record.seen:
             if spelled in self.known:
-                record.fail("XML_FIELD_TWICE", spelled, field=truncate_for_message(spelled))
+                record.fail("XML_FIELD_TWICE", spelled, field=excerpt(spelled))
             return
         if spelled not in self.known and self.layout.closed and record.fault is None:
             near = self.nearest(spelled)
-            record.fail("UNKNOWN_FIELD", spelled, field=truncate_for_message(spelled), closest=near)
+            record.fail("UNKNOWN_FIELD", spelled, field=excerpt(spelled), closest=near)
         if len(record.seen) >= FIELDS_MAX:
             record.fail("ROW_WIDTH", found=f"> {FIELDS_MAX}", expected=str(len(self.plan.header)))
             return

@@ -74,7 +74,9 @@ def start(
     if released_at:
         delivery = replace(delivery, facts={**delivery.facts, RELEASED_AT: format_instant(released_at)})
     hub.deliveries(delivery.program).put(delivery, None, WORKING, {})
-    if hub.start_execution(delivery, {"rehearse": to_weigh}) or (hub.defers_large_files and not is_answered(hub, delivery)):
+    if hub.start_execution(delivery, {"rehearse": to_weigh}) or (
+        hub.defers_large_files and not is_answered(hub, delivery)
+    ):
         return Batch(delivery=delivery, state=WORKING)
     items = split_into_buckets(hub, delivery).items()
     if to_weigh:

@@ -28,7 +28,7 @@ def undeclared_statuses(delivery: Delivery, body: bytes, source: Source) -> Sequ
 
 def list_undeclared(hub: "Hub", program: str, source: Source, statuses: Iterable[str], received_at: datetime) -> None:
     """List each status that nobody declared for a person, once per source and value."""
-    for status in map(payload.truncate_for_message, statuses):
+    for status in map(payload.excerpt, statuses):
         state, about = hub.state(program, source.name), {"source": source.name, "status": status}
         if not state.get(f"status#{status}") and state.claim(f"status#{status}", about):
             hub.deliveries(program).remind(STATUS_REMINDER, received_at, f"{source.name}#{status}", about)

@@ -259,7 +259,9 @@ class RollUpRun:
             list(pool.map(self.write_partner, ranked))
         pages = list(batched(ranked, PARTNERS_PER_PAGE))
         for number, some in enumerate(pages):
-            self.rollups.put_page(number, {"at": self.run, "lines": [self.partner_summary(partner) for partner in some]})
+            self.rollups.put_page(
+                number, {"at": self.run, "lines": [self.partner_summary(partner) for partner in some]}
+            )
         total = Tally()
         for tally in self.partners.values():
             total.merge(tally)

@@ -374,6 +374,7 @@ def head_item(head: ActionHead, action: Action | None) -> Item:
     standing = head.standing
     state = "R" if standing.is_reversed else "A" if standing.approved else "P"
     event_day = action.event_time.date().isoformat()
+    locks_at = format_instant(head.locks_at) if head.locks_at else NO_LOCK_DAY
     item |= {
         "st": s(state),
         "am": n(standing.amount),
@@ -384,15 +385,13 @@ def head_item(head: ActionHead, action: Action | None) -> Item:
         "ru": n(head.rules),
         "evt": s(format_instant(action.event_time)),
         "GSI2PK": s(f"P#{action.program}#{standing.partner}#{event_day[:7]}{shard_suffix(head.shard)}"),
-        "GSI2SK": s(f"{format_instant(head.locks_at) if head.locks_at else NO_LOCK_DAY}#{action.id}"),
+        "GSI2SK": s(f"{locks_at}#{action.id}"),
     }
     if head.final:
         return item | {"fin": s(format_instant(head.final))}
     return item | {
         "GSI1PK": s(f"L#{action.program}#{lock_day_of(head)}#{event_day}{shard_suffix(head.shard)}"),
-        "GSI1SK": s(
-            f"{format_instant(head.locks_at) if head.locks_at else NO_LOCK_DAY}#{format_instant(action.event_time)}#{action.id}"
-        ),
+        "GSI1SK": s("#".join((locks_at, format_instant(action.event_time), action.id))),
     }
 
 

@@ -133,4 +133,5 @@ class ObjectState:
         return kept
 
     def _place(self, key: str) -> str:
-        return f"{FACTS_PREFIX}{self.state.program or '-'}/{self.state.source}/{hashlib.sha256(key.encode()).hexdigest()}.json"
+        hashed = hashlib.sha256(key.encode()).hexdigest()
+        return f"{FACTS_PREFIX}{self.state.program or '-'}/{self.state.source}/{hashed}.json"

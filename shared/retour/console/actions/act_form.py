@@ -143,7 +143,9 @@ def perform(
 ) -> Document:
     body = json.dumps(request_body(context, found, act, given), ensure_ascii=False).encode("utf-8", "surrogatepass")
     call = context.call("POST", body, context.request.form.get("form", ""), {"dry_run": "true"} if rehearse else {})
-    return acts.act_on_action(context.hub, call, context.principal, context.localized_program, quote(found[1].id, safe=""), act)
+    return acts.act_on_action(
+        context.hub, call, context.principal, context.localized_program, quote(found[1].id, safe=""), act
+    )
 
 
 def dry_run(

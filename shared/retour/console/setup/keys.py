@@ -109,7 +109,9 @@ def set_secret(context: PageContext) -> Response:
     except ProblemError as refused:
         if refused.status != 422:
             raise
-        return context.problem(422, context.words.say("This is no such secret: %(said)s", said=context.explain(refused)))
+        return context.problem(
+            422, context.words.say("This is no such secret: %(said)s", said=context.explain(refused))
+        )
     return redirect(f"{context.base}/setup/sources/{found.name}")
 
 

@@ -101,7 +101,9 @@ def render_editor(
 
 def read_sample(context: PageContext, source: Source, sample: SampleFile, draft: Draft) -> Document:
     drawn = draft.source(source.name, context.program.time_zone)
-    return check_sample(context.hub, context.localized_program, drawn, samples.as_delivery(context, drawn, sample), sample.body)
+    return check_sample(
+        context.hub, context.localized_program, drawn, samples.as_delivery(context, drawn, sample), sample.body
+    )
 
 
 # The program around it

@@ -9,7 +9,7 @@ from typing import IO, BinaryIO, cast
 
 from retour.domain.program import Source
 from retour.domain.row import Refusal
-from retour.files.cells import truncate_for_message
+from retour.files.cells import excerpt
 from retour.files.layout import COLUMNS_MAX, Layout
 from retour.files.opened_file import OpenedFile
 from retour.files.table import CELL_CHARS_MAX
@@ -112,9 +112,9 @@ class Book:
                 raise UnusableWorkbookError("WORKBOOK_DAMAGED", part=CONTENT_PART) from None
         for number, (name, of_style) in enumerate(tables):
             if of_style in unseen:
-                self.hidden.append(truncate_for_message(name) or "sheet")
+                self.hidden.append(excerpt(name) or "sheet")
             else:
-                self.sheets.append(Sheet(truncate_for_message(name) or "sheet", str(number)))
+                self.sheets.append(Sheet(excerpt(name) or "sheet", str(number)))
         if not self.sheets:
             raise UnusableWorkbookError("WORKBOOK_DAMAGED", part=CONTENT_PART)
 

@@ -13,7 +13,7 @@ from retour.domain.program import Source
 from retour.domain.row import Refusal, Row, Unreadable
 from retour.files import layout as layouts
 from retour.files import table
-from retour.files.cells import truncate_for_message
+from retour.files.cells import excerpt
 from retour.files.layout import Layout
 from retour.files.opened_file import OpenedFile
 from retour.files.table import CELL_CHARS_MAX, HEADER_LINES_MAX, TableShape
@@ -91,9 +91,7 @@ def open_workbook(book: Book, source: Source, layout: Layout, prefix: str) -> Op
         expected = sorted(layout.required | layout.identity) if not layout.closed else layout.known
         return Refusal("HEADER_NOT_FOUND", {"lines": str(HEADER_LINES_MAX), "expected": ", ".join(expected)})
     if len(found) > 1:
-        return Refusal(
-            "SHEETS_SEVERAL", {"sheets": truncate_for_message(", ".join(sheet.name for sheet, _, _ in found))}
-        )
+        return Refusal("SHEETS_SEVERAL", {"sheets": excerpt(", ".join(sheet.name for sheet, _, _ in found))})
     sheet, shape, first = found[0]
     layout = shape.layout
     if fault := layouts.header_fault(shape.header, layout, shape.line):

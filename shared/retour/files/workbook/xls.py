@@ -15,7 +15,7 @@ from struct import pack, unpack, unpack_from
 
 from retour.domain.program import Source
 from retour.domain.row import Refusal
-from retour.files.cells import truncate_for_message
+from retour.files.cells import excerpt
 from retour.files.layout import Layout
 from retour.files.opened_file import OpenedFile
 from retour.files.table import CELL_CHARS_MAX
@@ -277,7 +277,7 @@ class Book:
         start, state, kind = unpack_from("<IBB", content)
         if kind != 0:  # A chart, or macros.
             return
-        title = truncate_for_message(self._text(content[6:], 1)) or "sheet"
+        title = excerpt(self._text(content[6:], 1)) or "sheet"
         if state & 3:
             self.hidden.append(title)
         elif title in self.starts or len(self.sheets) >= SHEETS_MAX:

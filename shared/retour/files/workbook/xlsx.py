@@ -14,7 +14,7 @@ from xml.parsers import expat
 
 from retour.domain.program import Source
 from retour.domain.row import Refusal
-from retour.files.cells import truncate_for_message
+from retour.files.cells import excerpt
 from retour.files.layout import COLUMNS_MAX, Layout
 from retour.files.opened_file import OpenedFile
 from retour.files.table import CELL_CHARS_MAX
@@ -195,7 +195,7 @@ class Book:
             relation = next((value for key, value in attributes.items() if key.endswith(":id")), "")
             if relation not in targets:
                 continue
-            title = truncate_for_message(attributes.get("name", "")) or "sheet"
+            title = excerpt(attributes.get("name", "")) or "sheet"
             if attributes.get("state", "visible") != "visible":
                 self.hidden.append(title)
             elif title in {sheet.name for sheet in sheets} or len(sheets) >= SHEETS_MAX:
