@@ -2,6 +2,7 @@
 
 import argparse
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from retour.cli.hub import hub_and_program
@@ -30,13 +31,16 @@ def refold(arguments: argparse.Namespace) -> int:
     elif not found:
         echo(f"{looked} open actions were booked by older rules; today's come to the same.")
     else:
-        rows = ([one["id"], one["partner"], *(text for what in ("amount", "payout", "locks_at") for text in before_and_after(one, what))]
-                for one in found)  # fmt: skip
         columns = ("action", "partner", "amount", "today", "payout", "today", "locks", "today")
-        print_table(columns, rows)
+        print_table(columns, map(difference_row, found))
         dry = "nothing is written; it would be " if arguments.dry_run else ""
         echo(f"{', '.join(batches) or 'dry run'}: {dry}{format_counts(counts)}.")
     return 1 if counts["refused"] else 0
+
+
+def difference_row(one: Mapping[str, Any]) -> list[str]:
+    amounts, payouts, locks = (before_and_after(one, name) for name in ("amount", "payout", "locks_at"))
+    return [one["id"], one["partner"], *amounts, *payouts, *locks]
 
 
 def before_and_after(one: dict[str, Any], name: str) -> tuple[str, str]:

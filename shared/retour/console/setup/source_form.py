@@ -88,7 +88,7 @@ CHANNEL_FIELDS: Mapping[Channel, tuple[Field, ...]] = {
         Field(
             ("kind",), term("Who calls"), term("Retour’s own JSON, or a shop as it sends."), CHOICE,
             choices=WEBHOOK_KINDS,
-        ),  # fmt: skip
+        ),
         Field(
             ("options", "callback"), term("Call back"), term("Where answers are posted; may stay empty."),
             example="https://erp.merchant.example/retour",
