@@ -127,7 +127,7 @@ def screen_mail(
     """What to do with a mail to a source. Never raises, whatever the mail looks like.
 
     Of a sender on the source's list nothing is dropped: what is not believed is held or listed. Only strangers' mails
-    are `Quiet`.
+    are `DroppedMail`.
 
     `dmarc` and `virus` are the receiver's verdicts where it tells them beside the mail; they can only take belief away.
     One that says neither yes nor no (`GRAY`, `PROCESSING_FAILED`) holds the mail for a person.
@@ -285,7 +285,7 @@ def compose_reply(
 ) -> bytes:
     """The one answer to a mail: of each file how many rows became what, why rows were refused, those to correct.
 
-    `to` is the delivery's `reply`; `again` names a second answer to the same delivery. Amounts, payouts and partners
+    `to` is the delivery's `compose_reply`; `again` names a second answer to the same delivery. Amounts, payouts and partners
     are not told by mail.
     """
     text = [line for told in files for line in reply_lines(told, language, program)]

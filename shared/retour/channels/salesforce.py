@@ -1,7 +1,7 @@
 """Salesforce: pushes that hint at changed records, and the records as read back, turned into rows.
 
 A push (Outbound Message, change event) is only ever believed so far: these records of that organisation may have
-changed. What counts is read back, and stored as a list of entries (see `entry`), which `rows` reads.
+changed. What counts is read back, and stored as a list of entries (see `change_entry`), which `rows` reads.
 """
 
 import hashlib

@@ -38,12 +38,12 @@ def header_prefix(headers: Mapping[str, str]) -> str:
 
 
 def sign_body(body: bytes, secret: str) -> str:
-    """What `body_signed` believes."""
+    """What `verify_body` believes."""
     return base64.b64encode(hmac.new(text_key(secret), body, hashlib.sha256).digest()).decode()
 
 
 def sign_standard_webhook(body: bytes, identity: str, keys: Iterable[bytes], at: datetime) -> dict[str, str]:
-    """What `standard_webhook` believes: one signature for each key."""
+    """What `verify_standard_webhook` believes: one signature for each key."""
     moment = str(int(at.timestamp()))
     content = b".".join((identity.encode(), moment.encode(), body))
     signatures = (base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode() for key in keys)

@@ -225,7 +225,7 @@ class SalesforceClient:
         return Decimal(usage.used) / usage.total if usage and usage.total else Decimal(0)
 
     def _query(self, soql: str, deleted: bool = False, /, **values: Any) -> list[dict[str, Any]]:
-        """All that a query finds; `deleted`: also in the recycle bin."""
+        """All that a query finds; `deleted_since`: also in the recycle bin."""
         from simple_salesforce.format import format_soql
 
         query = format_soql(soql, **values)

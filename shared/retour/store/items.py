@@ -421,7 +421,7 @@ def lock_day_of(head: ActionHead) -> str:
 
 
 def head_from(item: Mapping[str, Any], pages: Sequence[Mapping[str, Any]]) -> ActionHead:
-    """The head without its standing, which `replay.resume` works out again from the records."""
+    """The head without its standing, which `restore_state` works out again from the records."""
     sealed = int(item["sealed"]["N"]) if "sealed" in item else 0
     packed = b"".join(page["log"]["B"] for page in pages)[: sealed * ENTRY_STRUCT.size] + item["log"]["B"]
     return ActionHead(

@@ -41,7 +41,7 @@ from retour.store.throttled_reads import BusyError
 KEYS_PER_PAGE = 100
 """Keys of one look into an index, for a page of a list. Who counts all looks at more."""
 LISTING_VALID_FOR = timedelta(minutes=10)
-"""So long a process does not list a lock day again that it listed. Less than `schedule.locking.EMPTY` by far."""
+"""So long a process does not list a lock day again that it listed. Less than `EMPTY_FOR` by far."""
 LISTED_MAX = 10_000
 KEYS_PER_SHARD = 20
 """At least so many keys of one shard of it."""

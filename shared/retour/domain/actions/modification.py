@@ -251,7 +251,7 @@ class Price:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Modification:
-    """`identity` and `content` are hashes; `attempt` names the delivery of a new try after a refusal.
+    """`identity` and `content_hash` are hashes; `attempt` names the delivery of a new try after a refusal.
 
     `id` is made of these three: 24 hex digits, the same whenever and wherever the same record is read again.
 

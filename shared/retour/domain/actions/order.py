@@ -49,7 +49,7 @@ class BookedState:
 class ActionHead:
     """What is known of an action after all that was booked. `version` counts its writes, `final` is set by the fence.
 
-    `rules` is the number of the rules it was folded by, and `booked` what was written of it under those. `shard` says
+    `rules` is the number of the rules it was folded by, and `booking_of` what was written of it under those. `shard` says
     in which part of the indexes it lies, and stays.
 
     The head of `NO_ACTION` books what was refused without a word to say about any action: because none is known, or

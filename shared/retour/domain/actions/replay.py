@@ -99,7 +99,7 @@ def apply_record(
 ) -> ActionState | Code:
     """The standing with one record more: one step where it comes last, else all replayed with it in its place.
 
-    The first word on a subject takes up what older releases recorded of it (former.py): all is replayed then. One
+    The first word on a subject takes up what older releases recorded of it (legacy.py): all is replayed then. One
     ordered by its source's own time may leave a later one idle at its place, as if the two had come in order. No
     other takes the ground from what was booked since: it is refused.
     """
