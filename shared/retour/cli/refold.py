@@ -43,6 +43,6 @@ def difference_row(one: Mapping[str, Any]) -> list[str]:
     return [one["id"], one["partner"], *amounts, *payouts, *locks]
 
 
-def before_and_after(one: dict[str, Any], name: str) -> tuple[str, str]:
+def before_and_after(one: Mapping[str, Any], name: str) -> tuple[str, str]:
     before, after = one[name]["before"] or "–", one[name]["after"] or "–"
     return before, "same" if before == after else after
