@@ -14,7 +14,7 @@ CATALOGS = (
     ("retour.domain.actions", "codes.json"),
     ("retour.domain.actions", "paid.json"),
     ("retour.domain.contracts", "terms.json"),
-    ("retour", "normalise.json"),
+    ("retour.normalise", "sentences.json"),
     ("retour.intake", "sentences.json"),
     ("retour.setup", "sentences.json"),
     ("retour.setup", "faults.json"),

@@ -18,11 +18,11 @@ from retour.domain.delivery import Channel, Delivery, DeliveryKind
 from retour.domain.program import program_from
 from retour.domain.row import Refusal
 from retour.domain.times import parse_instant
-from retour.fast_path import RowTemplate as RowKind
 from retour.files import table
+from retour.files.fast_lines import FastRow
 from retour.files.open import open_file
-from retour.files.plain import FastRow
 from retour.normalise import Normaliser
+from retour.normalise.fast_path import RowTemplate as RowKind
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 NOW = parse_instant("2026-11-02T09:00:00Z")

@@ -16,9 +16,9 @@ from itertools import chain, islice
 from retour.domain.program import Source
 from retour.domain.row import Refusal, Row, Unreadable
 from retour.files import layout as layouts
+from retour.files.fast_lines import DELIMITERS, FastRow, FastTable, column_fields, compile_fast_table
 from retour.files.layout import Layout, fold_name
 from retour.files.opened_file import OpenedFile
-from retour.files.plain import DELIMITERS, FastRow, FastTable, column_fields, compile_fast_table
 from retour.files.text import (
     FILE_BYTES_MAX,
     LINE_CHARS_MAX,

@@ -60,9 +60,9 @@ from retour.numbers import (
 )
 
 if TYPE_CHECKING:
-    from retour.fast_path import RowTemplate as RowKind
-    from retour.fast_path import RowTemplateCache
-    from retour.files.plain import FastTable
+    from retour.files.fast_lines import FastTable
+    from retour.normalise.fast_path import RowTemplate as RowKind
+    from retour.normalise.fast_path import RowTemplateCache
 
 FIELDS = (
     "reference", "order_id", "action_id", "event_type", "sku", "line", "change", "amount", "currency", "quantity",
@@ -183,7 +183,7 @@ class Normaliser:
 
     @cached_property
     def _row_templates(self) -> "Callable[[FastTable], RowTemplateCache]":
-        from retour.fast_path import RowTemplateCache
+        from retour.normalise.fast_path import RowTemplateCache
 
         return cache(lambda table: RowTemplateCache(self, table))
 

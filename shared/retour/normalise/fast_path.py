@@ -1,6 +1,6 @@
 """Rows of a kind: they say the same in all but what is each one's own, so one of them is read for all of them.
 
-The first of a kind is read the careful way (normalise.py). From its record those of the others are made: what is their
+The first of a kind is read the careful way (reading.py). From its record those of the others are made: what is their
 own is put in its place, and hashed.
 """
 
@@ -15,8 +15,8 @@ from typing import Any
 
 from retour.domain.actions.modification import Change, Modification, SetQuantity, SetTotal, TakeBack, content_hash
 from retour.domain.row import Row, Unreadable
-from retour.files.plain import ROW_FIELDS, FastRow, FastTable
-from retour.normalise import CellError, Normaliser
+from retour.files.fast_lines import ROW_FIELDS, FastRow, FastTable
+from retour.normalise.reading import CellError, Normaliser
 
 CACHE_SIZE = 4_096
 OWN_TEXT_FIELDS = ("reference", "action_id", "sku", "line", "note")

@@ -2,7 +2,7 @@
 
 One expression, made once for a file, says whether a line is plain: signs of ASCII only, no quotes, ids that no
 spreadsheet has damaged, amounts and quantities in digits. What it does not match is no fault; it goes the careful way
-(table.py, normalise.py), the only home of the rules and of what is said where one is broken. What it matches reads the
+(table.py, normalise/), the only home of the rules and of what is said where one is broken. What it matches reads the
 careful way just the same, which a test holds against each other.
 """
 
