@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from functools import cache
 from importlib.resources import files
@@ -25,6 +25,9 @@ CATALOGS = (
     ("retour.connection_test", "sentences.json"),
     ("retour.money", "sentences.json"),
 )
+
+NAMES_CHARS_MAX = 240
+EXCERPT_CHARS_MAX = 40
 
 MOMENT_DETAILS = ("locks_at", "received_at")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
@@ -105,3 +108,19 @@ def localise(name: str, value: str | Sentence, language: str) -> str:
         whole = f"{int(digits.replace(',', '')):,}".replace(",", group)
         return f"{sign}{whole}{mark if cents else ''}{cents}{currency}"
     return value
+
+
+def join_names(names: Iterable[str], *, sort: bool = False) -> str:
+    """Names for a sentence; of many only the first, for a person reads the sentence and a header keeps it."""
+    text = ", ".join(sorted(names) if sort else names)
+    return text if len(text) <= NAMES_CHARS_MAX else text[:NAMES_CHARS_MAX].rpartition(",")[0] + ", …"
+
+
+def truncate(text: str, most: int = EXCERPT_CHARS_MAX) -> str:
+    """A text as a sentence quotes it: its beginning, and a sign that there is more."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def excerpt(text: str, most: int = EXCERPT_CHARS_MAX) -> str:
+    """What a sender wrote as it can stand in a sentence: short, on one line, of signs that can be stored."""
+    return truncate(" ".join(text.encode("utf-8", "replace").decode().split()), most)

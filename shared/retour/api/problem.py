@@ -11,6 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from retour import sentences
 from retour.domain.phrase import Sentence
 from retour.sentences import LANGUAGES, fill_in, sentence
 
@@ -107,5 +108,4 @@ def language_tags(accepted: str) -> Iterator[str]:
 
 def excerpt(text: Any) -> str:
     """What somebody sent, as it can stand in a sentence."""
-    plain = " ".join(str(text).encode("utf-8", "replace").decode().split())
-    return plain if len(plain) <= MESSAGE_CHARS_MAX else f"{plain[: MESSAGE_CHARS_MAX - 1]}…"
+    return sentences.excerpt(str(text), MESSAGE_CHARS_MAX)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from retour import sentences
 from retour.domain import times
 from retour.domain.money import InvalidAmountError, parse_decimal
 from retour.domain.program import Source
@@ -160,8 +161,7 @@ def is_storable(text: str) -> bool:
 def excerpt(value: Any) -> str:
     """A value as it can stand in a sentence: short, on one line, in the sender's notation."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    text = " ".join(text.encode("utf-8", "replace").decode().split())
-    return text if len(text) <= MESSAGE_CHARS_MAX else text[: MESSAGE_CHARS_MAX - 1] + "…"
+    return sentences.excerpt(text, MESSAGE_CHARS_MAX)
 
 
 def id_text(value: Any) -> str | None:

@@ -6,10 +6,10 @@ from retour.domain.row import Row, Unreadable
 from retour.files.layout import Layout, fold_name
 from retour.files.table import CELL_CHARS_MAX, control, damage_code
 from retour.files.text import UNDECODED, UNPRINTABLE
+from retour.sentences import join_names
 
 NEAREST_SEARCHED_MAX = 100
 CLOSE_MATCH_CUTOFF = 0.7
-NAMES_TEXT_MAX = 240
 
 
 class Spelling(dict[str, str]):
@@ -91,18 +91,6 @@ class NearestNames:
             near = get_close_matches(name[:64].lower(), self.known, n=1, cutoff=CLOSE_MATCH_CUTOFF)
             self.found[name] = near[0] if near else join_names(self.known)
         return self.found[name]
-
-
-def join_names(names: Iterable[str]) -> str:
-    """Names for a sentence, of many only the first."""
-    text = ", ".join(names)
-    return text if len(text) <= NAMES_TEXT_MAX else text[:NAMES_TEXT_MAX].rpartition(",")[0] + ", …"
-
-
-def excerpt(text: str) -> str:
-    """A sender's text as it can stand in a sentence: short, on one line, of signs that can be stored."""
-    text = " ".join(text.encode("utf-8", "replace").decode().split())
-    return text if len(text) <= 40 else text[:39] + "…"
 
 
 class PlaceNumbering:

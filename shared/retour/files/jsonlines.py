@@ -15,7 +15,7 @@ from typing import Any
 
 from retour.domain.program import Source
 from retour.domain.row import Refusal, Row, Unreadable
-from retour.files.cells import NearestNames, Spelling, excerpt, make_row, make_unreadable
+from retour.files.cells import NearestNames, Spelling, make_row, make_unreadable
 from retour.files.layout import Layout, fold_name
 from retour.files.opened_file import OpenedFile
 from retour.files.table import megabytes_text
@@ -31,6 +31,7 @@ from retour.files.text import (
 )
 from retour.files.xml import split_at_tags
 from retour.numbers import TypedNumber
+from retour.sentences import excerpt
 
 RECORD_CHARS_MAX = LINE_CHARS_MAX
 CHUNK_BYTES = 1 << 16

@@ -18,7 +18,7 @@ from xml.parsers import expat
 from retour.domain.program import Source
 from retour.domain.row import Refusal, Row, Unreadable
 from retour.files import layout as layouts
-from retour.files.cells import NearestNames, PlaceNumbering, Spelling, excerpt, make_row, make_unreadable
+from retour.files.cells import NearestNames, PlaceNumbering, Spelling, make_row, make_unreadable
 from retour.files.layout import Layout, fold_name
 from retour.files.opened_file import OpenedFile
 from retour.files.table import CELL_CHARS_MAX, megabytes_text
@@ -31,6 +31,7 @@ from retour.files.text import (
     detect_encoding,
     encode_raw,
 )
+from retour.sentences import excerpt
 
 CHUNK_BYTES = 1 << 16
 DEPTH_MAX = 64

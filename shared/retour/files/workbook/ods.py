@@ -9,7 +9,6 @@ from typing import IO, BinaryIO, cast
 
 from retour.domain.program import Source
 from retour.domain.row import Refusal
-from retour.files.cells import excerpt
 from retour.files.layout import COLUMNS_MAX, Layout
 from retour.files.opened_file import OpenedFile
 from retour.files.table import CELL_CHARS_MAX
@@ -29,6 +28,7 @@ from retour.files.workbook.values import (
 from retour.files.workbook.xlsx import BROKEN_ERRORS, DAMAGE_ERRORS, DIRECTORY_BYTES_MAX, feed, limit_depth
 from retour.files.xml import local_name, make_parser
 from retour.numbers import TypedMoment, TypedNumber
+from retour.sentences import excerpt
 
 CONTENT_PART = "content.xml"
 REPEATED_ROWS_MAX = 100_000

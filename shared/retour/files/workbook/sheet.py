@@ -13,13 +13,13 @@ from retour.domain.program import Source
 from retour.domain.row import Refusal, Row, Unreadable
 from retour.files import layout as layouts
 from retour.files import table
-from retour.files.cells import excerpt
 from retour.files.layout import Layout
 from retour.files.opened_file import OpenedFile
 from retour.files.table import CELL_CHARS_MAX, HEADER_LINES_MAX, TableShape
 from retour.files.text import LINE_CHARS_MAX
 from retour.files.workbook.values import RawCell, UnusableWorkbookError
 from retour.files.workbook.write import RowText, write_workbook
+from retour.sentences import excerpt
 
 SHEETS_MAX = 100
 HIDDEN_ROW = "hidden row, read all the same"

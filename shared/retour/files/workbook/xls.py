@@ -15,7 +15,6 @@ from struct import pack, unpack, unpack_from
 
 from retour.domain.program import Source
 from retour.domain.row import Refusal
-from retour.files.cells import excerpt
 from retour.files.layout import Layout
 from retour.files.opened_file import OpenedFile
 from retour.files.table import CELL_CHARS_MAX
@@ -36,6 +35,7 @@ from retour.files.workbook.values import (
     style_of,
 )
 from retour.numbers import TypedNumber
+from retour.sentences import excerpt
 
 RECORDS_MAX = 3_000_000
 """Of one workbook, counted once for each sheet that says it is made of them."""

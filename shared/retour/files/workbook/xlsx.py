@@ -14,7 +14,6 @@ from xml.parsers import expat
 
 from retour.domain.program import Source
 from retour.domain.row import Refusal
-from retour.files.cells import excerpt
 from retour.files.layout import COLUMNS_MAX, Layout
 from retour.files.opened_file import OpenedFile
 from retour.files.table import CELL_CHARS_MAX
@@ -38,6 +37,7 @@ from retour.files.workbook.values import (
 )
 from retour.files.xml import TOKEN_BYTES_MAX, DoctypeError, NestingError, local_name, make_parser
 from retour.numbers import TypedNumber
+from retour.sentences import excerpt
 
 ENTRIES_MAX = 2_000
 DIRECTORY_BYTES_MAX = 1 << 20
