@@ -37,7 +37,7 @@ def retour_rows(path: Path) -> Callable[[], RowCounts]:
 
 def retour(path: Path) -> Callable[[], RowCounts]:
     """Reader and normaliser up to the verdict: each row is accepted, or there is the reason why not."""
-    return retour_to(path, lambda read, rows: read.checked(rows))
+    return retour_to(path, lambda read, rows: read.check_rows(rows))
 
 
 def retour_records(path: Path) -> Callable[[], RowCounts]:
