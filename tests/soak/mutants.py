@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from retour import normalise
 from retour.domain.actions import decide, fold
 from retour.domain.actions.action import Action
 from retour.domain.actions.codes import Code
@@ -15,6 +14,7 @@ from retour.domain.actions.modification import Modification, Undo, digest
 from retour.domain.actions.order import ActionHead, Order, initial_head, target_record_id
 from retour.domain.actions.outcome import Outcome
 from retour.intake import actions
+from retour.normalise.identity import Identities
 from retour.posting import fold as posting
 from retour.posting import refold, rows, waiting
 from retour.schedule import locking
@@ -190,7 +190,7 @@ def identified_by_arrival(self: Any, place: str, target: str, *, reference: str 
     return IDENTITY(self, place, target, reference=reference, **more)
 
 
-IDENTITY = normalise.Normaliser.identity_of
+IDENTITY = Identities.identity_of
 
 
 def skip_refold(hub: Any, program_id: str, home: str) -> None:
@@ -261,7 +261,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "loser believes itself": Mutant("a lost write is told as booked", [(posting, "save_heads", save_heads_blindly)]),
     "identity by arrival": Mutant(
-        "a redelivered row is another record", [(normalise.Normaliser, "identity_of", identified_by_arrival)]
+        "a redelivered row is another record", [(Identities, "identity_of", identified_by_arrival)]
     ),
     "fold from the start": Mutant("booked outcomes are decided again", [(posting, "fold", fold_from_the_start)]),
     "drawn away by a later action": Mutant(

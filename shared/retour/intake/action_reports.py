@@ -19,7 +19,8 @@ from retour.domain.program import Program
 from retour.domain.rates import Rate
 from retour.domain.row import ActionReport, Refusal, Row, Unreadable
 from retour.domain.times import truncate_to_milliseconds
-from retour.normalise import KEY_BYTES_MAX, QUANTITY_MAX, CellError, excerpt, join_names, order_key
+from retour.normalise import KEY_BYTES_MAX, QUANTITY_MAX, CellError, order_key
+from retour.sentences import join_names, truncate
 
 DeliveredRates = Callable[[str, date, datetime], Sequence[Rate]]
 ACTION_FIELDS = (
@@ -144,7 +145,7 @@ def difference(first: Row, row: Row) -> Unreadable | None:
         value, other = row.fields.get(name), first.fields.get(name)
         if value is not None and other is not None and value != other:
             details = {"line": row.place, "first": first.place, "column": name}
-            details |= {"value": excerpt(value), "other": excerpt(other)}
+            details |= {"value": truncate(value), "other": truncate(other)}
             return Unreadable(first.place, "ACTION_ROWS_DIFFER", details, name, order=first.fields.get("order_id", ""))
     return None
 
@@ -184,22 +185,22 @@ def _parse_action(report: ActionReport, program: Program, delivery: Delivery, de
             raise CellError("TEXT_UNUSABLE", name, field=name, bytes=str(KEY_BYTES_MAX))
     key = order_key(fields["order_id"], program.order_key)
     if not key or key.startswith("@") or len(key.encode()) > KEY_BYTES_MAX:
-        raise CellError("ORDER_ID_UNUSABLE", "order_id", value=excerpt(fields["order_id"]), bytes=str(KEY_BYTES_MAX))
+        raise CellError("ORDER_ID_UNUSABLE", "order_id", value=truncate(fields["order_id"]), bytes=str(KEY_BYTES_MAX))
     event_type = program.event_types.get(fields["event_type"])
     if event_type is None:
         raise CellError(
             "UNKNOWN_EVENT_TYPE",
             "event_type",
-            value=excerpt(fields["event_type"]),
-            known=join_names(program.event_types),
+            value=truncate(fields["event_type"]),
+            known=join_names(program.event_types, sort=True),
         )
     currency = fields.get("currency", program.currency).upper()
     if currency not in exponents():
-        raise CellError("UNKNOWN_CURRENCY", "currency", value=excerpt(currency))
+        raise CellError("UNKNOWN_CURRENCY", "currency", value=truncate(currency))
     event_time = parse_event_time(fields["event_time"], program)
     happened_at = event_time
     if event_time > delivery.received_at:
-        raise CellError("EVENT_IN_FUTURE", "event_time", value=excerpt(fields["event_time"]))
+        raise CellError("EVENT_IN_FUTURE", "event_time", value=truncate(fields["event_time"]))
     repeated = f"~{happened_at:%Y%m%dT%H%M%S}" if event_type.repeated_orders else ""
     if event_type.late_orders == "submission":
         event_time = delivery.received_at
@@ -214,7 +215,7 @@ def _parse_action(report: ActionReport, program: Program, delivery: Delivery, de
         raise CellError("RATE_MISSING", "currency", value=currency, currency=program.currency)
     country = fields.get("country", "").upper() or None
     if country and not (len(country) == COUNTRY_CODE_LENGTH and country.isascii() and country.isalpha()):
-        raise CellError("NOT_A_COUNTRY", "country", value=excerpt(fields["country"]))
+        raise CellError("NOT_A_COUNTRY", "country", value=truncate(fields["country"]))
     lines = tuple(parse_line(number, line, currency) for number, line in enumerate(report.lines, 1))
     check_lines(lines, fields.get(TOTAL), currency)
     reported = Action(
@@ -248,7 +249,7 @@ def parse_line(number: int, line: Mapping[str, str], currency: str) -> Line:
             raise CellError("TEXT_UNUSABLE", name, field=name, bytes=str(KEY_BYTES_MAX))
     quantity = line.get("quantity", "1")
     if not (quantity.isascii() and quantity.isdigit()) or not 1 <= int(quantity[:9]) <= QUANTITY_MAX:
-        raise CellError("NOT_A_QUANTITY", "quantity", value=excerpt(quantity))
+        raise CellError("NOT_A_QUANTITY", "quantity", value=truncate(quantity))
     return Line(
         line=line.get("line", str(number)),
         sku=line.get("sku"),
@@ -263,11 +264,11 @@ def check_lines(lines: Sequence[Line], total: str | None, currency: str) -> None
     named: set[str] = set()
     for line in lines:
         if line.line in named:
-            raise CellError("LINE_TWICE", "line", line=excerpt(line.line))
+            raise CellError("LINE_TWICE", "line", line=truncate(line.line))
         named.add(line.line)
     added = sum(line.amount for line in lines)
     if total is not None and parse_minor_units(total, currency) != added:
-        raise CellError("AMOUNT_NOT_THE_SUM", "amount", amount=excerpt(total), total=to_text(added, currency))
+        raise CellError("AMOUNT_NOT_THE_SUM", "amount", amount=truncate(total), total=to_text(added, currency))
 
 
 def parse_minor_units(text: str | None, currency: str) -> int:
@@ -276,18 +277,18 @@ def parse_minor_units(text: str | None, currency: str) -> int:
     try:
         amount: Decimal = parse_decimal(text)
     except InvalidAmountError:
-        raise CellError("NOT_AN_AMOUNT", "amount", value=excerpt(text), mark=".") from None
+        raise CellError("NOT_AN_AMOUNT", "amount", value=truncate(text), mark=".") from None
     try:
         minor = to_minor(amount, currency)
     except InvalidAmountError:
         places = str(exponents()[currency])
         raise CellError(
-            "AMOUNT_TOO_FINE", "amount", amount=excerpt(text), sale_currency=currency, places=places
+            "AMOUNT_TOO_FINE", "amount", amount=truncate(text), sale_currency=currency, places=places
         ) from None
     if minor < 0:
         raise CellError("AMOUNT_NEGATIVE", "amount")
     if minor >= MINOR_MAX:
-        raise CellError("AMOUNT_TOO_LARGE", "amount", value=excerpt(text))
+        raise CellError("AMOUNT_TOO_LARGE", "amount", value=truncate(text))
     return minor
 
 
@@ -296,7 +297,7 @@ def parse_event_time(text: str, program: Program) -> datetime:
         moment = datetime.fromisoformat(text)
         return truncate_to_milliseconds(moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(program.time_zone)))
     except (ValueError, OverflowError):
-        raise CellError("NOT_A_TIME", "event_time", value=excerpt(text), pattern="2026-11-21T09:30:00+01:00") from None
+        raise CellError("NOT_A_TIME", "event_time", value=truncate(text), pattern="2026-11-21T09:30:00+01:00") from None
 
 
 def is_same_report(one: Action, other: Action) -> bool:

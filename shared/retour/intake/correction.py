@@ -16,6 +16,7 @@ from retour.domain.program import Program, Source
 from retour.domain.row import Refusal, Row, Unreadable, line_place
 from retour.files import corrected
 from retour.files.corrected import Corrected
+from retour.files.layout import fold_name
 from retour.files.opened_file import OpenedFile
 from retour.files.partner_layouts import partner_layouts
 from retour.files.raw_row import fields_of_json, parse_raw_row
@@ -23,7 +24,7 @@ from retour.intake.batch import ARRIVED, Batch
 from retour.intake.encrypted_files import open_delivery
 from retour.intake.ingest import ingest, rows_of
 from retour.intake.threshold_gate import WITHIN_THRESHOLDS
-from retour.normalise import FIELDS, Normaliser, fold_name
+from retour.normalise import FIELDS, Normaliser
 from retour.store.deliveries import DeliveryHeader
 from retour.store.inbox import PieceStream
 
@@ -137,21 +138,17 @@ def sent_rows_of_call(hub: "Hub", header: DeliveryHeader, source: Source) -> Ite
 def column_at_fault(program: Program, delivery: Delivery, sent: SentRow, code: str, column: str) -> str:
     """The column of a row that its refusal speaks of, by the sender's name where the row has it; empty: none alone."""
     field_ = column or FIELD_AT_FAULT.get(code, "")
-    reading = reader_for(program, delivery, sent.known)
-    meant = reading.columns.get(fold_name(field_), field_) if field_ else ""
-    same = (
-        name
-        for name in sent.columns
-        if fold_name(name) == fold_name(field_) or reading.columns.get(fold_name(name)) == meant
-    )
+    columns = reader_for(program, delivery, sent.known).columns
+    meant = (columns.field_of(field_) or field_) if field_ else ""
+    same = (name for name in sent.columns if fold_name(name) == fold_name(field_) or columns.field_of(name) == meant)
     return next(same, field_) if field_ else ""
 
 
 def further_columns(program: Program, delivery: Delivery, sent: SentRow) -> list[str]:
     """Retour's own names of what the row has no column for."""
-    reading = reader_for(program, delivery, sent.known)
-    have = {reading.columns.get(fold_name(name)) for name in sent.columns}
-    return [name for name in FIELDS if name not in have and reading.columns.get(fold_name(name)) == name]
+    columns = reader_for(program, delivery, sent.known).columns
+    have = {columns.field_of(name) for name in sent.columns}
+    return [name for name in FIELDS if name not in have and columns.field_of(name) == name]
 
 
 def reader_for(program: Program, delivery: Delivery, known: str) -> Normaliser:

@@ -82,7 +82,7 @@ def link_and_total(hub: "Hub", program: Program, source: Source, delivery: Deliv
     conflicts: list[NameConflict] = []
     if order_names.order is not None:
         try:
-            key = Normaliser(program, source, delivery).order_key_of(order_names.order)
+            key = Normaliser(program, source, delivery).identities.order_key_of(order_names.order)
         except CellError as wrong:
             return Batch(delivery=delivery, state=REFUSED, code=wrong.code, details=wrong.details)
         own, conflicts = link_names(ledger, key, order_names.names, now)

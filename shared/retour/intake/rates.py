@@ -19,8 +19,8 @@ from retour.domain.rates import Rate, cross_rates, validity_days
 from retour.domain.row import Refusal, Unreadable
 from retour.files.xml import DoctypeError, make_parser
 from retour.intake.batch import DONE, DRY_RUN, REFUSED, Batch, report_of
-from retour.normalise import excerpt, join_names
 from retour.posting.rows import unreadable_result
+from retour.sentences import join_names, truncate
 from retour.store.rates import DeliveredRate
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def from_csv(body: bytes, program: Program) -> ParsedRates:
         return Refusal("RATES_UNREADABLE", {})
     names = [name.strip().lower() for name in header]
     if not set(REQUIRED_FIELDS) <= set(names) <= set(FIELDS) or len(set(names)) < len(names):
-        return Refusal("RATES_HEADER", {"header": excerpt(",".join(names)), "right": ",".join(FIELDS)})
+        return Refusal("RATES_HEADER", {"header": truncate(",".join(names)), "right": ",".join(FIELDS)})
     if len(rows) > ROWS_MAX:
         return Refusal("TOO_MANY_RECORDS", {"count": str(len(rows)), "most": str(ROWS_MAX)})
     return [*parse_lines(rows, names, program)]
@@ -133,7 +133,7 @@ def parse_row(place: str, row: Mapping[str, object], program: Program) -> RateRo
         return Unreadable(
             place,
             "UNKNOWN_FIELD",
-            {"field": excerpt(str(unknown)), "closest": join_names(FIELDS)},
+            {"field": truncate(str(unknown)), "closest": join_names(FIELDS, sort=True)},
             unknown,
         )
     said = {name: str(value).strip() for name, value in row.items() if value not in (None, "")}
@@ -142,16 +142,16 @@ def parse_row(place: str, row: Mapping[str, object], program: Program) -> RateRo
         return Unreadable(place, "RATE_FIELD_MISSING", {"field": missing}, missing)
     currency, begun, until = said["currency"].upper(), parse_day(said["from"]), parse_day(said.get("until", ""))
     if currency not in exponents():
-        return Unreadable(place, "UNKNOWN_CURRENCY", {"value": excerpt(said["currency"])}, "currency")
+        return Unreadable(place, "UNKNOWN_CURRENCY", {"value": truncate(said["currency"])}, "currency")
     if currency == program.currency:
         return Unreadable(place, "RATE_OF_OWN_CURRENCY", {"currency": currency}, "currency")
     for name, found in (("from", begun), ("until", until)):
         if found is None and name in said:
-            return Unreadable(place, "RATE_DAY_UNUSABLE", {"value": excerpt(said[name])}, name)
+            return Unreadable(place, "RATE_DAY_UNUSABLE", {"value": truncate(said[name])}, name)
     if begun is None or (until is not None and until < begun):
         return Unreadable(place, "RATE_DAYS_REVERSED", {"until": said["until"], "from": said["from"]}, "until")
     if not DECIMAL_TEXT.fullmatch(said["rate"]) or not Decimal(said["rate"]):
-        return Unreadable(place, "RATE_UNUSABLE", {"value": excerpt(said["rate"])}, "rate")
+        return Unreadable(place, "RATE_UNUSABLE", {"value": truncate(said["rate"])}, "rate")
     return RateRow(place, currency, Rate(begun, Decimal(said["rate"]), until))
 
 

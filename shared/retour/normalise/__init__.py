@@ -3,21 +3,13 @@
 What a program can change (reasons, mapping, amount meaning, limits) is judged here, once, and stored in the record.
 """
 
-from retour.normalise.reading import (
-    AMOUNT_MEANS,
-    CHANGES,
-    FIELDS,
-    KEY_BYTES_MAX,
-    QUANTITY_MAX,
-    CellError,
-    Normalised,
-    Normaliser,
-    excerpt,
-    fold_name,
-    join_names,
-    order_key,
-    translate,
-)
+from retour.normalise.amounts import AMOUNT_MEANS, QUANTITY_MAX
+from retour.normalise.change import CHANGES
+from retour.normalise.columns import FIELDS, KEY_BYTES_MAX
+from retour.normalise.errors import CellError
+from retour.normalise.identity import order_key
+from retour.normalise.reading import Normalised, Normaliser
+from retour.normalise.words import translate
 
 __all__ = [
     "AMOUNT_MEANS",
@@ -28,9 +20,6 @@ __all__ = [
     "CellError",
     "Normalised",
     "Normaliser",
-    "excerpt",
-    "fold_name",
-    "join_names",
     "order_key",
     "translate",
 ]

@@ -1,7 +1,8 @@
-"""Rows of a kind: they say the same in all but what is each one's own, so one of them is read for all of them.
+"""The fast path: one template per distinct set of shared cells; everything else takes `Normaliser.modification`, which
+owns the rules. tests/files/test_plain.py holds the two against each other.
 
-The first of a kind is read the careful way (reading.py). From its record those of the others are made: what is their
-own is put in its place, and hashed.
+The first line of a kind is read the careful way. From its record those of the others are made: what is each line's own
+is put in its place, and hashed.
 """
 
 from collections.abc import Callable
@@ -11,14 +12,17 @@ from decimal import Decimal
 from functools import cached_property
 from operator import itemgetter, methodcaller
 from re import Match
-from typing import Any
+from typing import Any, Protocol
 
 from retour.domain.actions.modification import Change, Modification, SetQuantity, SetTotal, TakeBack, content_hash
+from retour.domain.program import Source
 from retour.domain.row import Row, Unreadable
 from retour.files.fast_lines import ROW_FIELDS, FastRow, FastTable
-from retour.normalise.reading import CellError, Normaliser
+from retour.normalise.columns import CACHE_SIZE, Columns
+from retour.normalise.errors import CellError
+from retour.normalise.identity import Identities
+from retour.normalise.times import Times
 
-CACHE_SIZE = 4_096
 OWN_TEXT_FIELDS = ("reference", "action_id", "sku", "line", "note")
 IDENTITY_FIELDS = ("reference", "event_type", "sku", "line", "subject")
 SHARED_FIELDS = (
@@ -27,35 +31,73 @@ SHARED_FIELDS = (
 )  # fmt: skip
 
 
-class RowTemplateCache:
-    """The kinds met so far among the plain lines of one table, as one reading reads them."""
+class RowNormaliser(Protocol):
+    """What the fast path asks of a `Normaliser`."""
 
-    def __init__(self, reading: Normaliser, table: FastTable) -> None:
-        self.reading, self.table = reading, table
+    @property
+    def source(self) -> Source: ...
+
+    @property
+    def columns(self) -> Columns: ...
+
+    @property
+    def times(self) -> Times: ...
+
+    @property
+    def identities(self) -> Identities: ...
+
+    def modification(self, row: Row) -> Modification | Unreadable: ...
+
+
+def line_reader(
+    reader: RowNormaliser, table: FastTable
+) -> "Callable[[FastRow], RowTemplate | Modification | Unreadable]":
+    """How the plain lines of a table are read: by templates where that may be, else each by itself."""
+    return RowTemplateCache(reader, table).template_or_record if is_usable(reader, table) else reader.modification
+
+
+def is_usable(reader: RowNormaliser, table: FastTable) -> bool:
+    """Whether a line's own cells are all that tells its record from that of another line of its kind.
+
+    The columns must be to the reader what they were taken for, nothing else may fill their empty cells, and an amount
+    must count as it stands in its cell: neither rounded, nor times a quantity.
+    """
+    seen = tuple(reader.columns.field_of(name) or "" for name in table.header)
+    filled = reader.columns.constants.keys() & set(ROW_FIELDS) & set(seen)
+    mapping = reader.source.mapping
+    return seen == table.fields and not filled and not mapping.get("round") and not mapping.get("per_unit")
+
+
+class RowTemplateCache:
+    """The templates made so far for the plain lines of one table, as one normaliser reads them."""
+
+    def __init__(self, reader: RowNormaliser, table: FastTable) -> None:
+        self.reader, self.table = reader, table
+        self.identities, self.times = reader.identities, reader.times
         self.met: dict[Any, RowTemplate] = {}
-        self.times: dict[str, datetime | None] = {"": None}
+        self.moments: dict[str, datetime | None] = {"": None}
         common = [group for name, group in table.groups.items() if name not in ROW_FIELDS]
         self.common_of: Callable[[Match[str]], Any] = methodcaller("group", *common) if common else empty_cell
         self.time_of: Callable[[Match[str]], str] = (
             itemgetter(table.groups["occurred_at"]) if "occurred_at" in table.groups else empty_cell
         )
-        self.keeps_order_ids = reading.keeps_order_ids
+        self.keeps_order_ids = reader.identities.keeps_order_ids
 
     def template_or_record(self, line: FastRow) -> "RowTemplate | Modification | Unreadable":
-        """The kind of a line that has nothing wrong; else what it reads as, the careful way."""
+        """The template of a line that has nothing wrong; else what it reads as, the careful way."""
         found = line.found
-        kind = self.met.get(self.common_of(found))
-        if kind is not None and self._is_valid(found):
-            return kind
-        read = self.reading.modification(line)
-        if kind is None and isinstance(read, Modification) and self._can_be_template(read):
+        template = self.met.get(self.common_of(found))
+        if template is not None and self._is_valid(found):
+            return template
+        read = self.reader.modification(line)
+        if template is None and isinstance(read, Modification) and self._can_be_template(read):
             self.met[self.common_of(found)] = RowTemplate(self, read)
         return read
 
     def _is_valid(self, found: Match[str]) -> bool:
         """Whether nothing is wrong with what is a line's own, beyond what its pattern says already."""
         time = self.time_of(found)
-        return (time in self.times or self._is_time(time)) and (self.keeps_order_ids or self._is_order_id(found))
+        return (time in self.moments or self._is_time(time)) and (self.keeps_order_ids or self._is_order_id(found))
 
     def _is_time(self, text: str) -> bool:
         try:
@@ -73,25 +115,19 @@ class RowTemplateCache:
     def _can_be_template(self, example: Modification) -> bool:
         """Not one by which nothing comes back: of differences zero is accepted, and what is above it is not."""
         is_nothing = isinstance(example.change, TakeBack) and example.change.amount == 0
-        return self._columns_match and not is_nothing and len(self.met) < CACHE_SIZE
-
-    @cached_property
-    def _columns_match(self) -> bool:
-        """Whether the columns are to the reading what they were taken for, and nothing else fills their empty cells."""
-        seen = tuple(self.reading.field_of(name) or "" for name in self.table.header)
-        return seen == self.table.fields and not self.reading.constants.keys() & set(ROW_FIELDS) & set(seen)
+        return not is_nothing and len(self.met) < CACHE_SIZE
 
     def moment(self, text: str) -> datetime | None:
         """The time a cell says. The rows of a file have few of them, or all different ones."""
-        if text not in self.times:
-            if len(self.times) == CACHE_SIZE:
-                self.times = {"": None}
-            self.times[text] = self.reading.moment_of(text.strip()) if text.strip() else None
-        return self.times[text]
+        if text not in self.moments:
+            if len(self.moments) == CACHE_SIZE:
+                self.moments = {"": None}
+            self.moments[text] = self.times.moment(text.strip()) if text.strip() else None
+        return self.moments[text]
 
     def order_key(self, found: Match[str]) -> str:
         order_id = found[self.table.groups["order_id"]]
-        return order_id if self.keeps_order_ids else self.reading.order_key_of(order_id)
+        return order_id if self.keeps_order_ids else self.identities.order_key_of(order_id)
 
 
 def empty_cell(_: Match[str]) -> str:
@@ -100,7 +136,7 @@ def empty_cell(_: Match[str]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class RowTemplate:
-    """`example` is the record of the first row of this kind."""
+    """What the lines of a kind have in common: `example` is the record of the first of them."""
 
     templates: RowTemplateCache
     example: Modification
@@ -108,17 +144,18 @@ class RowTemplate:
     def build_record(self, line: Row | Unreadable) -> Modification:
         """The record of another line of this kind."""
         assert isinstance(line, FastRow)
-        templates, found, place = self.templates, line.found, line.place
+        templates, identities = self.templates, self.templates.identities
+        found, place = line.found, line.place
         same = {**self._shared, **{name: found[group].strip() or None for name, group in self._own}}
         order_key, change = templates.order_key(found), self._change(found)
         occurred_at = templates.moment(templates.time_of(found)) if self._has_time else self.example.occurred_at
-        same["subject"] = self._subject or templates.reading.subject_of(None, same["reference"], change)
-        by_time = templates.reading.fold_time(occurred_at)
+        same["subject"] = self._subject or identities.subject_of(None, same["reference"], change)
+        by_time = templates.times.fold_time(occurred_at)
         return Modification(
             **same,
-            identity=templates.reading.identity_of(place, order_key, **{name: same[name] for name in IDENTITY_FIELDS}),
+            identity=identities.identity_of(place, order_key, **{name: same[name] for name in IDENTITY_FIELDS}),
             content=content_hash(change, self.example.currency),
-            provenance=templates.reading.provenance(place),
+            provenance=identities.provenance(place),
             order_key=order_key,
             change=change,
             occurred_at=occurred_at,
