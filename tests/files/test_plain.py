@@ -41,6 +41,8 @@ SOURCES: tuple[dict[str, Any], ...] = (
     {"mapping": {"columns": {"order_id": "order_id", "amount": "amount", "change": "change"}, "order_id_width": 9}},
     {"mapping": {"constants": {"sku": "X", "currency": "EUR"}, "reasons": {"R1": "ITEM_RETURNED"}}},
     {"mapping": {"statuses": {"back": "reverse", "part": "difference", "ok": "approve"}}},
+    {"mapping": {"round": True}},
+    {"mapping": {"per_unit": True}, "amount_means": "take_back"},
 )
 
 
@@ -72,7 +74,7 @@ def reading(source: dict[str, Any], order_key: dict[str, Any], **facts: str) -> 
 
 @contextmanager
 def carefully() -> Iterator[None]:
-    with patch.object(table, "compile_fast_table", lambda *_: None):
+    with patch.object(table, "compile_fast_table", lambda *_, **__: None):
         yield
 
 

@@ -86,20 +86,29 @@ class FastRow(Row):
 
 
 def compile_fast_table(
-    header: Sequence[str], written: Sequence[str], delimiter: str, prefix: str, source: Source, layout: Layout
+    header: Sequence[str],
+    written: Sequence[str],
+    delimiter: str,
+    prefix: str,
+    source: Source,
+    layout: Layout,
+    *,
+    decimal_mark: str,
 ) -> FastTable | None:
-    """What plain lines below this header are like; None where no line of the table can be told at one stroke."""
+    """What plain lines below this header are like; None where no line of the table can be told at one stroke.
+
+    `decimal_mark` is what its amounts are seen to have, where the source does not say; empty where they have none. What
+    a plain line means is not asked here: `normalise.fast_path` decides whether it is read as such.
+    """
     fields = tuple(column_fields(header, source))
     own = [field for field in fields if field]
     mark = source.mapping.get("decimal") or "."
     if layout.owner or "order_id" not in own or len(set(own)) < len(own) or not 1 < len(fields) <= COLUMNS_MAX:
         return None
-    if source.mapping.get("round") or source.mapping.get("per_unit"):
-        return None
     order = fields.index("order_id")
     if header[order] not in layout.identity or any(sign.isdigit() for sign in fold_name(written[order])):
         return None
-    if delimiter not in DELIMITERS or mark not in ".," or mark == delimiter:
+    if delimiter not in DELIMITERS or mark not in ".," or mark == delimiter or decimal_mark == ",":
         return None
     places = 3 if "decimal" in source.mapping else 2
     cells = [cell_pattern(name, field, mark, places) for name, field in zip(header, fields, strict=True)]

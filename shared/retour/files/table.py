@@ -171,8 +171,9 @@ def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "
     whole = "".join(head) if not head or head[-1].endswith(newline) else "".join(head) + newline
     skipped = Counter({"preamble": shape.line - 1} if shape.line > 1 else {})
     after = NumberedLines(chain(rest, numbered), shape.line)
-    plain = compile_fast_table(shape.header, shape.written, shape.delimiter, prefix, source, shape.layout)
-    plain = None if shape.mark == "," else plain
+    plain = compile_fast_table(
+        shape.header, shape.written, shape.delimiter, prefix, source, shape.layout, decimal_mark=shape.mark
+    )
     return OpenedFile(
         header=shape.header,
         layout=shape.layout.name,
