@@ -99,7 +99,7 @@ class WritesHeadsAlone(TableLedger):
 
 class SealsWhatIsNotWritten(TableLedger):
     def _seal_old_entries(self, partition: str, head: ActionHead, seen: ActionHead | None) -> ActionHead:
-        return super()._sealed(partition, head, replace(head, sealed=seen.sealed if seen else 0))
+        return super()._seal_old_entries(partition, head, replace(head, sealed=seen.sealed if seen else 0))
 
 
 class SealsAfterwards(TableLedger):
