@@ -22,8 +22,8 @@ from local.emulator import emulator, free_port
 from retour.domain.actions.action import Action, Line
 from retour.domain.actions.fence import GRACE
 from retour.domain.actions.order import initial_head
-from retour.domain.contracts.contract import with_versions_of
 from retour.domain.contracts.lock import at_report
+from retour.domain.contracts.versions import with_versions_of
 from retour.domain.program import Program, program_from
 from retour.schedule.locking import finalise_due
 from retour.settings import Settings

@@ -343,7 +343,7 @@ class TwoClocks(Shelf):
     """Its listing (MLSD) tells UTC, a look at one file (MDTM) the server's own time."""
 
     def stat(self, folder: str, name: str) -> RemoteFile | None:
-        seen = super().look(folder, name)
+        seen = super().stat(folder, name)
         if seen is None or seen.modified is None:
             return seen
         local = seen.modified + timedelta(hours=2)
