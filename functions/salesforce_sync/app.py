@@ -11,7 +11,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from retour.connection_test import runner as trial
 from retour.operations.failing_sources import note_failing
 from retour.remote import RemoteError
-from retour.sync.run import errand, owed, reconcile
+from retour.sync.run import due_sources, handle_message, reconcile
 from retour.wiring import hub
 
 RESERVE_SECONDS = 45
@@ -31,7 +31,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> Any:
             if "trial" in message:
                 logger.info("trial done", **trial.handle_message(hub(), message))
             else:
-                logger.info("errand done", **errand(hub(), message, lambda: time.monotonic() < end))
+                logger.info("errand done", **handle_message(hub(), message, lambda: time.monotonic() < end))
         except RemoteError as error:
             logger.warning("errand failed", code=error.code, why=str(error), lasting=error.lasting)
             # What a person has to put right first is not tried again; the next reconcile finds what was not read.
@@ -43,7 +43,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> Any:
 
 def reconcile_all(end: float) -> None:
     """Every source gets its share of the time, so that one with much to tell keeps no other waiting."""
-    waiting, surprises = owed(hub()), []
+    waiting, surprises = due_sources(hub()), []
     for done, (program, source) in enumerate(waiting):
         until = time.monotonic() + (end - time.monotonic()) / (len(waiting) - done)
         named: dict[str, Any] = {"program": program.id, "source": source.name}

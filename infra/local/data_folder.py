@@ -145,7 +145,7 @@ class Ports:
         self.taken[name] = int(found.getsockname()[1])
         return found
 
-    def told(self) -> list[str]:
+    def taken_port_sentences(self) -> list[str]:
         """A sentence of every port that another program has, for those who know the usual one."""
         return [
             f"Port {wanted} ({NAMED.get(name, name)}) is taken by another program, so it is {self.taken[name]} this "

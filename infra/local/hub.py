@@ -382,7 +382,7 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
         programs.changed.append(tell)
         await step(tell)
         ending.callback(settings.ready_file.unlink, missing_ok=True)
-        for moved in ports.told():
+        for moved in ports.taken_port_sentences():
             say(moved)
         say(ready_banner(settings, api, ports, simulator.url, endpoint, sorted(programs.documents), link[0]))
         await run_until(stop, programs.sync_secrets, PeriodicSweep(lambda: programs.stack).sweep)

@@ -116,7 +116,7 @@ def ungroup_digits(digits: str, mark: str | None) -> str:
     return f"{whole}.{cents}" if found else whole
 
 
-def written_currency(text: str, usual: str) -> str:
+def currency_in(text: str, usual: str) -> str:
     """The currency that stands with an amount, as a code or a sign; of a sign with several the `usual` one, if it is
     among them. Empty where none stands there."""
     if isinstance(text, TypedNumber) or not (text.strip("0123456789., +-")):

@@ -16,8 +16,8 @@ from retour.domain.funding.statements import (
     Payout,
     billing_of,
     coming,
+    due_runs,
     number_text,
-    owed_runs,
     statement,
 )
 
@@ -141,12 +141,12 @@ def test_an_ended_group_still_states_what_it_has() -> None:
 
 def test_runs_are_owed_by_day_and_then_by_group() -> None:
     found = billing((BEGUN, document(b={"partners": ["x"], "statement": {"day": 4}}, a={"partners": ["y"]}, **FOURTH)))
-    runs = [(day.isoformat(), name) for day, name in owed_runs(found, date(2026, 12, 4), None)]
+    runs = [(day.isoformat(), name) for day, name in due_runs(found, date(2026, 12, 4), None)]
     assert runs == [
         ("2026-11-04", "b"), ("2026-11-04", "default"), ("2026-12-01", "a"), ("2026-12-04", "b"),
         ("2026-12-04", "default"),
     ]  # fmt: skip
-    rest = list(owed_runs(found, date(2026, 12, 4), (date(2026, 12, 4), "b")))
+    rest = list(due_runs(found, date(2026, 12, 4), (date(2026, 12, 4), "b")))
     assert rest == [(date(2026, 12, 4), "default")]
 
 
@@ -204,7 +204,7 @@ def test_nothing_is_stated_twice_and_nothing_that_is_due_is_left(
     today = date(2028, 3, 1)
     stated: Counter[str] = Counter()
     last: dict[str, date] = {}
-    for day, name in owed_runs(found, today, None):
+    for day, name in due_runs(found, today, None):
         made = statement(found, name, day, "nordlicht", payouts, "EUR", last.get(name))
         if made is not None:
             last[name] = day

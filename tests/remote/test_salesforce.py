@@ -19,7 +19,7 @@ from retour.domain.times import format_instant, parse_instant
 from retour.intake.ingest import ingest
 from retour.remote import RemoteError
 from retour.remote.salesforce import SalesforceClient, WriteResult, client_for, make_session, parse_domain
-from retour.sync.run import errand
+from retour.sync.run import handle_message
 from retour.sync.salesforce import (
     OVERLAP,
     handle_push,
@@ -195,7 +195,7 @@ def test_a_status_change_reaches_the_ledger_and_the_record(house: SalesforceTest
     [(queue, message)] = house.sent
     assert queue == "writebacks"
     assert message["records"] == [{"id": record, "version": 1, "state": "applied", "message": "A-1: 100.00 → 0.00 EUR"}]
-    errand(house, message, lambda: True)
+    handle_message(house, message, lambda: True)
     seen = house.seen(record)
     assert (seen["Retour_State__c"], seen["Retour_Message__c"]) == ("applied", "A-1: 100.00 → 0.00 EUR")
 
@@ -217,11 +217,11 @@ def test_our_own_writing_is_no_change(house: SalesforceTestHub) -> None:
     assert poll(house).changed == 1
     message = house.sent.pop()[1]
     for _ in range(3):
-        errand(house, message, lambda: True)
+        handle_message(house, message, lambda: True)
         assert poll(house).changed == 0
     assert house.sent == []
     calls = house.simulator.org.used
-    errand(house, message, lambda: True)
+    handle_message(house, message, lambda: True)
     assert house.simulator.org.used == calls, "what the record was told already is not written again"
 
 
@@ -341,7 +341,7 @@ def test_over_the_limit_a_push_is_put_off(house: SalesforceTestHub) -> None:
     [(queue, message)] = house.sent
     assert (queue, message["read"]) == ("writebacks", [record])
     house.simulator.org.used = 0
-    errand(house, message, lambda: True)
+    handle_message(house, message, lambda: True)
     assert house.left("A-1") == 0
 
 
@@ -432,10 +432,10 @@ def test_what_can_be_written_later_fails_its_message_and_nothing_else(house: Sal
         "records": [{"id": each, "state": "applied", "message": ""} for each in (one, two)],
     }
     with pytest.raises(RemoteError) as busy:
-        errand(house, message, lambda: True)
+        handle_message(house, message, lambda: True)
     assert not busy.value.lasting
     assert house.seen(one)["Retour_State__c"] == "applied"
-    assert errand(house, message, lambda: True)["written"] == 1
+    assert handle_message(house, message, lambda: True)["written"] == 1
     assert house.seen(two)["Retour_State__c"] == "applied"
 
 
@@ -468,8 +468,8 @@ def test_nothing_is_written_back_in_a_replay_or_unasked(house: SalesforceTestHub
 
 
 def test_a_source_that_is_gone_drops_its_messages(house: SalesforceTestHub) -> None:
-    assert "dropped" in errand(house, {"program": "acme", "source": "old", "read": ["x"]}, lambda: True)
-    assert "dropped" in errand(house, {"program": "old", "source": "crm", "read": ["x"]}, lambda: True)
+    assert "dropped" in handle_message(house, {"program": "acme", "source": "old", "read": ["x"]}, lambda: True)
+    assert "dropped" in handle_message(house, {"program": "old", "source": "crm", "read": ["x"]}, lambda: True)
 
 
 def test_a_delivery_taken_in_again_comes_to_the_same_end(house: SalesforceTestHub) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from retour.remote import RemoteError
 from retour.settings import Service
-from retour.sync.run import errand
+from retour.sync.run import handle_message
 from tests.senders.messages import bigcommerce_status
 from tests.senders.shop_apis import TOKEN, BigCommerceStore
 from tests.senders.webhook_harness import SECRET, WebhookHarness
@@ -44,7 +44,7 @@ def hinted(hall: WebhookHarness, status: int = 14) -> dict[str, Any]:
     answer = hall.post(bigcommerce_status(status)[0])
     queue, message = hall.sent.pop()
     assert queue == "writebacks"
-    errand(hall, message, lambda: True)  # type: ignore[arg-type]
+    handle_message(hall, message, lambda: True)  # type: ignore[arg-type]
     return answer
 
 
@@ -98,8 +98,8 @@ def test_a_store_that_does_not_answer_is_asked_again_unless_it_refuses(
     hall.post(bigcommerce_status(14)[0])
     _, message = hall.sent.pop()
     with pytest.raises(RemoteError) as refused:
-        errand(hall, message, lambda: True)  # type: ignore[arg-type]
+        handle_message(hall, message, lambda: True)  # type: ignore[arg-type]
     assert refused.value.lasting is lasting
     store.fails_with = 0
-    errand(hall, message, lambda: True)  # type: ignore[arg-type]
+    handle_message(hall, message, lambda: True)  # type: ignore[arg-type]
     assert hall.left("1057") == "60.00"

@@ -11,7 +11,7 @@ import pytest
 
 from retour.remote import RemoteError
 from retour.settings import Service
-from retour.sync.run import errand, owed, reconcile
+from retour.sync.run import due_sources, handle_message, reconcile
 from tests.senders.messages import START, Message, bigcommerce_status, moment, woocommerce_order
 from tests.senders.shop_apis import KEY, SECRET_KEY, SHOP, TOKEN, Api, BigCommerceStore, WooCommerceShop
 from tests.senders.webhook_harness import SECRET, WebhookHarness
@@ -227,7 +227,7 @@ def test_what_a_hint_had_read_back_is_not_read_again(big: WebhookHarness, store:
     store.put(14, REFUND)
     told(big, bigcommerce_status(14))
     _, message = big.sent.pop()
-    errand(big, message, lambda: True)  # type: ignore[arg-type]
+    handle_message(big, message, lambda: True)  # type: ignore[arg-type]
     store.asked.clear()
     assert night(big) == (1, 0)
     assert len(store.asked) == 1
@@ -250,7 +250,7 @@ def test_the_clock_owes_a_shop_one_night_and_a_person_may_ask_at_any_time(
     woo: WebhookHarness, shop: WooCommerceShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def is_owed() -> bool:
-        return bool(owed(woo))  # type: ignore[arg-type]
+        return bool(due_sources(woo))  # type: ignore[arg-type]
 
     monkeypatch.setattr(WebhookHarness, "programs", SimpleNamespace(ids=lambda: ["acme"]))
     woo.moment = moment(0).replace(hour=20)
@@ -262,6 +262,6 @@ def test_the_clock_owes_a_shop_one_night_and_a_person_may_ask_at_any_time(
     woo.moment += timedelta(hours=6)
     assert is_owed()
     shop.put(order("processing", ["40.00"], 1))
-    ended = errand(woo, {"program": "acme", "source": "shop", "reconcile": True}, lambda: True)  # type: ignore[arg-type]
+    ended = handle_message(woo, {"program": "acme", "source": "shop", "reconcile": True}, lambda: True)  # type: ignore[arg-type]
     assert (ended["changed"], ended["whole"]) == (1, True)
     assert not is_owed()

@@ -98,10 +98,10 @@ def batch_detail(reader: LedgerReader, header: DeliveryHeader) -> Document:
     counts = counts or documents.count_outcomes(results)
     document = documents.batch_document(header, opened, counts)
     document["outcomes"] = [documents.result_document(result, opened.language) for result in results[:ROWS_LISTED_MAX]]
-    return document | told_before(reader, header, counts, results)
+    return document | repetition_document(reader, header, counts, results)
 
 
-def told_before(
+def repetition_document(
     reader: LedgerReader, header: DeliveryHeader, counts: Mapping[str, int], results: Iterable[Result]
 ) -> Document:
     """Of a delivery that was sent before: which one, and what became of it then. Calls are compared when asked for."""
@@ -111,7 +111,7 @@ def told_before(
     before = reader.deliveries.get(same_as) if same_as else None
     if before is None:
         return {}
-    return documents.sent_before(same_as, reader.program.language) | {"first_counts": reader.counts(before)}
+    return documents.repetition_of(same_as, reader.program.language) | {"first_counts": reader.counts(before)}
 
 
 def find_header(reader: LedgerReader, segment: str) -> DeliveryHeader:

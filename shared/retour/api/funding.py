@@ -30,8 +30,8 @@ def check(hub: Hub, call: Call, program: Program) -> Document:
     contract, draft = given.get("contract"), given.get("draft")
     if contract is None and draft is None and figures:
         found = policy(figures)
-        return funding.check_document(funding.checked(found, today(hub, program)), program.language)
-    document = drafted(program, draft) if draft is not None else hub.programs.newest_version(program.id).document
+        return funding.check_document(funding.check_policy(found, today(hub, program)), program.language)
+    document = parse_draft(program, draft) if draft is not None else hub.programs.newest_version(program.id).document
     return contracts_checked(document, contract, figures, today(hub, program), program)
 
 
@@ -46,7 +46,7 @@ def policy(figures: Mapping[str, Any], known: Policy | None = None) -> Policy:
     return found
 
 
-def drafted(program: Program, draft: Any) -> Mapping[str, Any]:
+def parse_draft(program: Program, draft: Any) -> Mapping[str, Any]:
     """A program document that is not applied, as strictly read as one that is."""
     from retour.api.programs import invalid_program
     from retour.setup import program_file
@@ -71,7 +71,7 @@ def contracts_checked(
         raise ProblemError("RETURNS_NOT_KNOWN", event_type=", ".join(event_types))
     if figures:
         tried = [(one.place, policy(figures, one.proof.policy)) for one in found]
-        again = [funding.checked(other, day, place) for place, other in tried]
+        again = [funding.check_policy(other, day, place) for place, other in tried]
         found = sorted(again, key=lambda one: one.gravity)
     return {**funding.check_document(found[0], program.language), "checks": [line(one) for one in found]}
 

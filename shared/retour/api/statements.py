@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from retour.api.calls import Call, ProblemError, bad_query, not_found
-from retour.api.funding import drafted
+from retour.api.funding import parse_draft
 from retour.domain.actions.action import Action
 from retour.domain.actions.order import ActionHead
 from retour.domain.funding.billing import BillingGroup, parse_groups
@@ -76,12 +76,12 @@ def of_partner(kept: Statements, partner: str, before: str) -> Iterator[tuple[st
 def statement(hub: Hub, program: Program, id_: str) -> Document:
     """One with its lines, by its id or its number."""
     kept = made.statements_of(hub, program)
-    id_, doc = found(kept, program, id_)
+    id_, doc = find_statement(kept, program, id_)
     lines = [line(one, doc) for _, one in zip(range(LINES_MAX), made.payouts_on(kept, doc), strict=False)]
     return {**head(id_, doc), "payer": payer(hub, program, doc), "lines": lines}
 
 
-def found(kept: Statements, program: Program, id_: str) -> tuple[str, Document]:
+def find_statement(kept: Statements, program: Program, id_: str) -> tuple[str, Document]:
     if not ID.fullmatch(id_):
         # The number alone: it does not say its day.
         newest = islice(kept.newest_first(), NUMBERS_MAX)
@@ -103,7 +103,7 @@ def payer(hub: Hub, program: Program, doc: Document) -> Document:
 def statement_csv(hub: Hub, program: Program, id_: str, columns: Sequence[str] = COLUMNS) -> tuple[str, str]:
     """Its name as a file, and every line."""
     kept = made.statements_of(hub, program)
-    _, doc = found(kept, program, id_)
+    _, doc = find_statement(kept, program, id_)
     out = io.StringIO()
     writer = csv.DictWriter(out, columns)
     writer.writeheader()
@@ -171,7 +171,7 @@ def billing_groups_of(hub: Hub, call: Call, program: Program) -> Document:
     given = call.document("draft", most=DRAFT_MAX)
     if "draft" not in given:
         raise ProblemError("FIGURE_INVALID", "draft", figure="draft")
-    return groups_document(hub, program, drafted(program, given["draft"]))
+    return groups_document(hub, program, parse_draft(program, given["draft"]))
 
 
 def groups_document(hub: Hub, program: Program, draft: Any) -> Document:

@@ -145,7 +145,7 @@ def pull(arguments: argparse.Namespace) -> int:
         with progress_bar(f"visiting the server of {source}"):
             visit = hub.post(f"{path}/pull", {})
             if visit["state"] == "reading":
-                visit = visit if arguments.no_wait else reconciled(hub, path, visit)
+                visit = visit if arguments.no_wait else wait_for_reconcile(hub, path, visit)
             elif not arguments.no_wait:
                 visit = wait_for_pull(hub, path, visit)
                 batches += [wait_until_finished(hub, program, {"id": taken["delivery"]}) for taken in visit["fetched"]]
@@ -171,7 +171,7 @@ def wait_for_pull(hub: HubClient, path: str, asked: Mapping[str, Any]) -> Mappin
     raise ApiError(0, {"detail": "The visit is not over yet; `retour doctor` shows its report later."})
 
 
-def reconciled(hub: HubClient, path: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+def wait_for_reconcile(hub: HubClient, path: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
     """What was read of a shop or of Salesforce, once all of it was."""
     for source in poll(lambda: hub.get(path), seconds=ARRIVE_SECONDS):
         found = source.get("last_reconciled") or {}

@@ -41,7 +41,7 @@ def of_figures(preset: str | None, figures: Mapping[str, Any]) -> dict[str, Any]
     """Worked out here: no hub is needed for a proof about the calendar."""
     from retour.api.problem import ProblemError
     from retour.money.asked import FigureFault, policy_of
-    from retour.money.funding import check_document, checked
+    from retour.money.funding import check_document, check_policy
     from retour.money.presets import funding_presets
 
     found = policy_of({**(funding_presets()[preset] if preset else {}), **figures})
@@ -49,7 +49,7 @@ def of_figures(preset: str | None, figures: Mapping[str, Any]) -> dict[str, Any]
         options = {name: "--" + option.replace("_", "-") for option, name in OPTIONS.items()}
         wrong = ProblemError("FIGURE_INVALID", found.about, figure=options[found.figure], value=found.value)
         raise UsageError(wrong.detail("en"))
-    return check_document(checked(found, date.today()), "en")
+    return check_document(check_policy(found, date.today()), "en")
 
 
 def show(found: Mapping[str, Any]) -> None:
@@ -66,7 +66,7 @@ def show(found: Mapping[str, Any]) -> None:
             ("returns are reported within", f"{sum(policy[name] for name in policy if name.endswith('_days'))} days"),
             ("statement", f"day {policy['statement_day']} of the month" if policy["statement_day"] else ""),
             ("paid", policy["paid"]),
-            ("smallest change", changed(found["fix"])),
+            ("smallest change", fix_text(found["fix"])),
         ]
     )
     checks = found.get("checks", ())
@@ -77,7 +77,7 @@ def show(found: Mapping[str, Any]) -> None:
         print_table(columns, rows, title="All that were tried")
 
 
-def changed(fix: Mapping[str, Any] | None) -> str:
+def fix_text(fix: Mapping[str, Any] | None) -> str:
     """The lock and the statement day that make it better; empty where nothing does, or nothing need."""
     if fix is None:
         return ""

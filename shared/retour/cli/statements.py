@@ -18,7 +18,7 @@ def statements(arguments: argparse.Namespace) -> int:
         if arguments.csv:
             raise UsageError("Which statement? `retour statements` lists them; say its ID before --csv.")
         found = hub.items(path, arguments.limit, partner=arguments.partner, billing_group=arguments.group)
-        print_json(found) if arguments.json else listed(found["items"])
+        print_json(found) if arguments.json else print_statements(found["items"])
         return 0
     one = f"{path}/{quote(arguments.id, safe='~')}"
     if arguments.csv:
@@ -38,7 +38,7 @@ def save(path: Path, body: bytes) -> None:
     echo(f"Wrote {path}.", style="green")
 
 
-def listed(items: list[dict[str, Any]]) -> None:
+def print_statements(items: list[dict[str, Any]]) -> None:
     columns = ("number", "partner", "billing_group", "day", "actions", "total", "currency", "due", "id")
     print_table(columns, ([item[column] for column in columns] for item in items))
 

@@ -25,18 +25,18 @@ def index(context: PageContext) -> Response:
 
 
 def show(context: PageContext) -> Response:
-    own, one = chosen(context)
+    own, one = addressed_statement(context)
     return context.render("my_statement.html", own=own, one=one, program=own.program)
 
 
 def lines(context: PageContext) -> Response:
-    own, one = chosen(context)
+    own, one = addressed_statement(context)
     columns = [name for name in api.COLUMNS if name not in NOT_THEIRS]
     name, text = api.statement_csv(own.hub, own.program, one["id"], columns)
     return download(name, text.encode(), "text/csv; charset=utf-8")
 
 
-def chosen(context: PageContext) -> tuple[PageContext, Document]:
+def addressed_statement(context: PageContext) -> tuple[PageContext, Document]:
     """The statement that the address names, if it is this partner's; a foreign one and a missing one look the same."""
     for own, one in candidates(context):
         return own, one

@@ -59,7 +59,7 @@ class Checked:
         return GRAVITY.index(self.verdict), self.proof.slack
 
 
-def checked(policy: Policy, today: date, place: Place | None = None) -> Checked:
+def check_policy(policy: Policy, today: date, place: Place | None = None) -> Checked:
     """`today`: the worst date told is the next such from it on."""
     return Checked(
         place=place or Place(),
@@ -106,7 +106,7 @@ def checks(
     for place, policy in policies(document, contract, returns):
         different.setdefault((place.contract, policy), place)
     tried = [(place, policy) for (_, policy), place in different.items()][:CHECKED_MAX]
-    return sorted((checked(policy, today, place) for place, policy in tried), key=lambda one: one.gravity)
+    return sorted((check_policy(policy, today, place) for place, policy in tried), key=lambda one: one.gravity)
 
 
 def warnings(document: Mapping[str, Any], today: date, language: str) -> list[Document]:
@@ -200,10 +200,10 @@ def fix_figures(fix: Fix) -> Document:
 
 def sentences(one: Checked, language: str) -> list[str]:
     """The verdict, what fails, the worst order, what would make it safe, and what would break it."""
-    return [sentence(code, details, language) for code, details in told(one)]
+    return [sentence(code, details, language) for code, details in verdict_sentences(one)]
 
 
-def told(one: Checked) -> Iterator[tuple[str, dict[str, str]]]:
+def verdict_sentences(one: Checked) -> Iterator[tuple[str, dict[str, str]]]:
     proof, course = one.proof, one.worst
     yield (
         f"FUNDING_{one.verdict.name}",

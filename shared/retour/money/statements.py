@@ -22,8 +22,8 @@ from retour.domain.funding.statements import (
     Statement,
     billing_of,
     coming,
+    due_runs,
     number_text,
-    owed_runs,
     statement,
 )
 from retour.domain.program import Program
@@ -79,7 +79,7 @@ def issue(hub: "Hub", program: Program, has_time: Callable[[], bool] = lambda: T
     found, kept, ended = billing(hub, program), statements_of(hub, program), 0
     while has_time():
         progress = kept.progress()
-        run = next(owed_runs(found, today, done_of(progress)), None)
+        run = next(due_runs(found, today, last_run(progress)), None)
         if run is None:
             note.put(NOTE, whole)
             break
@@ -90,7 +90,7 @@ def issue(hub: "Hub", program: Program, has_time: Callable[[], bool] = lambda: T
     return ended
 
 
-def done_of(progress: Mapping[str, Any]) -> tuple[date, str] | None:
+def last_run(progress: Mapping[str, Any]) -> tuple[date, str] | None:
     if "done" not in progress:
         return None
     day, _, group = progress["done"].partition("#")
@@ -130,7 +130,7 @@ class Run:
 
     def draft(self, has_time: Callable[[], bool]) -> bool:
         """Each partner's statement, without its number."""
-        looked = self.kept.looked(self.name)
+        looked = self.kept.run_position(self.name)
         unlooked = ((partner, months) for partner, months in partner_months(self.ledger) if partner > looked)
         for number, (partner, months) in enumerate(unlooked, 1):
             if not has_time():
@@ -149,7 +149,7 @@ class Run:
         since = start_of_day(stated, 0, self.program.time_zone) if stated else self.billing.begins
         assert since is not None
         payouts = list(final_payouts(self.ledger, partner, moving(months, since)))
-        late = self.missed(chain([last], before), since, payouts) if last else frozenset[str]()
+        late = self.missed_actions(chain([last], before), since, payouts) if last else frozenset[str]()
         return statement(self.billing, self.group, self.day, partner, payouts, self.program.currency, stated, late)
 
     def stated_before(self, partner: str) -> Iterator[Document]:
@@ -159,7 +159,7 @@ class Run:
             if doc is not None:
                 yield doc
 
-    def missed(self, before: Iterator[Document], since: datetime, payouts: Iterable[Payout]) -> frozenset[str]:
+    def missed_actions(self, before: Iterator[Document], since: datetime, payouts: Iterable[Payout]) -> frozenset[str]:
         """What counts for a statement before and is on none: it became final only after that was made, since its report
         had been held for longer than a statement waits."""
         last = next(before)
@@ -320,7 +320,7 @@ def forecast(hub: "Hub", program: Program, draft: Mapping[str, Any] | None = Non
         document = dict(draft or hub.programs.newest_version(program.id).document)
         found = billing_of([(hub.now(), {**document, "billing_groups": {"default": {}}})], program.time_zone)
     kept, today = statements_of(hub, program), local_day(hub.now(), program.time_zone)
-    done = done_of(kept.progress())
+    done = last_run(kept.progress())
     stated: dict[str, date] = {}
     for name in found.names():
         runs = [day for day in found.statement_days(name, today) if done is not None and (day, name) <= done]

@@ -8,7 +8,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from retour.domain.money import InvalidAmountError, exponents
 from retour.domain.program import Source
 from retour.normalise.errors import CellError
-from retour.numbers import AmbiguousNumberError, ForeignCurrencyError, TypedNumber, parse_number, written_currency
+from retour.numbers import AmbiguousNumberError, ForeignCurrencyError, TypedNumber, currency_in, parse_number
 from retour.sentences import truncate
 
 AMOUNT_MEANS = ("set_total", "take_back", "difference")
@@ -35,7 +35,7 @@ class Amounts:
         mark = self.source.mapping.get("decimal")
         if mark is None and self._may_be_thousands(text, cells):
             raise CellError("AMOUNT_AMBIGUOUS", field, value=truncate(text))
-        stated = self._stated_currency(cells) or written_currency(text, self.program_currency)
+        stated = self._stated_currency(cells) or currency_in(text, self.program_currency)
         try:
             amount = parse_number(text, mark, stated or None)
         except AmbiguousNumberError:
@@ -65,7 +65,7 @@ class Amounts:
         if currency or "amount" not in cells:
             return currency or None
         # A currency that only stands with the amount counts where it is not the program's: 5.00 USD are no euros.
-        written = written_currency(cells["amount"], self.program_currency)
+        written = currency_in(cells["amount"], self.program_currency)
         return written if written and written != self.program_currency else None
 
     def _stated_currency(self, cells: Mapping[str, str]) -> str:

@@ -359,10 +359,10 @@ def poll_server(
         server = open_server(options, hub.secret(program.id, source.name), hub.settings.allow_private_hosts)
         try:
             for folder in folders(options):
-                errand = FolderPoll(
+                poll = FolderPoll(
                     hub, announce, program, source, server, state, report, started + POLL_TIME_MAX, folder
                 )
-                poll_folder(errand, started, is_first_look=look == 1)
+                poll_folder(poll, started, is_first_look=look == 1)
         finally:
             server.close()
     except RemoteError as error:
@@ -386,19 +386,19 @@ def folders(options: Mapping[str, Any]) -> list[str]:
     return [*one, *options.get("folders", ())] or [""]
 
 
-def poll_folder(errand: "FolderPoll", started: datetime, *, is_first_look: bool) -> None:
+def poll_folder(poll: "FolderPoll", started: datetime, *, is_first_look: bool) -> None:
     """One folder of a visit; a folder that is not there keeps no other back."""
     try:
-        for file in errand.files_to_fetch(is_first_look):
-            if errand.hub.real_now() - started > START_FILES_WITHIN:
-                errand.report.skip(file.name, "later")
-                errand.report.looks_again = True
+        for file in poll.files_to_fetch(is_first_look):
+            if poll.hub.real_now() - started > START_FILES_WITHIN:
+                poll.report.skip(file.name, "later")
+                poll.report.looks_again = True
             else:
-                errand.fetch_or_report(file)
+                poll.fetch_or_report(file)
     except RemoteError as error:
         if error.code not in ("FOLDER_NOT_FOUND", "FOLDER_TOO_FULL"):
             raise
-        errand.report.fail(error)
+        poll.report.fail(error)
 
 
 def missing_expected_file(hub: PollEnvironment, state: PollState, source: Source) -> RemoteError | None:

@@ -90,14 +90,14 @@ def is_blank(value: Any) -> bool:
 
 def read_json(item: Mapping[str, Any], name: str = "doc") -> dict[str, Any]:
     """NewerFormatError."""
-    return known(json.loads(item[name]["S"]))
+    return require_known_format(json.loads(item[name]["S"]))
 
 
 class NewerFormatError(Exception):
     """A document that a later release wrote: what it says may mean something else than this one would read."""
 
 
-def known(doc: dict[str, Any]) -> dict[str, Any]:
+def require_known_format(doc: dict[str, Any]) -> dict[str, Any]:
     """The document, if its format is one of ours; one that says none has the first. NewerFormatError."""
     number = doc.get("format", 1)
     if isinstance(number, int) and number > FORMAT:
@@ -477,7 +477,7 @@ def delivery_document(delivery: Delivery) -> dict[str, Any]:
 
 
 def delivery_from(doc: Mapping[str, Any]) -> Delivery:
-    known(dict(doc))
+    require_known_format(dict(doc))
     return Delivery(
         id=doc["id"],
         program=doc["program"],

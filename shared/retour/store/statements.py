@@ -21,11 +21,11 @@ PROGRESS, HEAD = "=", "S#"
 BEGUN, LOOKED, OF_PARTNER = "=", "+", "P#"
 
 
-def packed(lines: Sequence[Any]) -> bytes:
+def pack_lines(lines: Sequence[Any]) -> bytes:
     return zlib.compress(encode_json(lines).encode("utf-8", "surrogatepass"), 9)
 
 
-def unpacked(item: Mapping[str, Any]) -> list[Any]:
+def unpack_lines(item: Mapping[str, Any]) -> list[Any]:
     found: list[Any] = json.loads(zlib.decompress(item["lines"]["B"]))
     return found
 
@@ -64,10 +64,10 @@ class Statements:
         standing = self._put_new({"PK": s(self._run(run)), "SK": s(BEGUN), "doc": s(encode_json(doc))})
         return standing or doc
 
-    def begun(self, run: str) -> Document | None:
+    def run_start(self, run: str) -> Document | None:
         return self._get(self._run(run), BEGUN)
 
-    def looked(self, run: str) -> str:
+    def run_position(self, run: str) -> str:
         """The partner up to which a run has looked; empty at the beginning."""
         return str((self._get(self._run(run), LOOKED) or {}).get("partner", ""))
 
@@ -80,7 +80,7 @@ class Statements:
     def put_draft(self, run: str, partner: str, doc: Document, lines: Sequence[Any]) -> None:
         """A partner's statement before it has its number, with its first lines; what does not fit beside it is put
         before it: who sees it sees all of them."""
-        first, *more = [packed(lines[at : at + LINES_OF_AN_ITEM]) for at in range(0, len(lines), LINES_OF_AN_ITEM)]
+        first, *more = [pack_lines(lines[at : at + LINES_OF_AN_ITEM]) for at in range(0, len(lines), LINES_OF_AN_ITEM)]
         for number, some in enumerate(more):
             self._put_new({"PK": s(self._lines(run, partner)), "SK": s(f"{number:04d}"), "lines": {"B": some}})
         self._put_new(
@@ -101,9 +101,9 @@ class Statements:
     def lines(self, run: str, partner: str) -> Iterator[Any]:
         key = {"PK": s(self._run(run)), "SK": s(f"{OF_PARTNER}{partner}")}
         first = self.client.get_item(TableName=self.table, Key=key, ConsistentRead=True)["Item"]
-        yield from unpacked(first)
+        yield from unpack_lines(first)
         for item in self._query(self._lines(run, partner)):
-            yield from unpacked(item)
+            yield from unpack_lines(item)
 
     # Statements by their id and by their partner
 

@@ -45,7 +45,7 @@ def reconciler(source: Source | None) -> Reconciler | None:
     return found if found and source and found.is_read(source) else None
 
 
-def owed(hub: "Hub") -> list[tuple[Program, Source]]:
+def due_sources(hub: "Hub") -> list[tuple[Program, Source]]:
     """The sources that the clock owes a reconcile now."""
     programs = [program for each in hub.programs.ids() if (program := hub.program(each))]
     return [
@@ -65,7 +65,7 @@ def reconcile(hub: "Hub", program: Program, source: Source, time_left: TimeLeft)
     return ended
 
 
-def errand(hub: "Hub", message: Mapping[str, Any], time_left: TimeLeft) -> dict[str, Any]:
+def handle_message(hub: "Hub", message: Mapping[str, Any], time_left: TimeLeft) -> dict[str, Any]:
     """One message of the queue carried out. Tells what to log."""
     program = hub.program(message["program"])
     source = program.sources.get(message["source"]) if program else None

@@ -83,7 +83,7 @@ def result_document(result: Result, language: str) -> Document:
     return document
 
 
-def sent_before(same_as: str, language: str) -> Document:
+def repetition_of(same_as: str, language: str) -> Document:
     """Of a delivery that changed nothing because the very same one had come before: which one, in words too."""
     details = {"batch": same_as, "received_at": format_instant(receipt_time(same_as))}
     return {"same_as": same_as, "explanation": sentence("SENT_BEFORE", details, language)}
@@ -106,7 +106,7 @@ def answer_document(batch: Batch, language: str) -> Document:
         "outcomes": [result_document(result, language) for result in batch.results],
     }
     if batch.same_as:
-        document |= {**sent_before(batch.same_as, language), "first_counts": first_counts(batch.results)}
+        document |= {**repetition_of(batch.same_as, language), "first_counts": first_counts(batch.results)}
     return document | refusal_fields(batch.code, batch.details, language)
 
 
@@ -356,7 +356,7 @@ def batch_document(header: DeliveryHeader, program: Program, counts: Mapping[str
         document["effect"] = effect_totals(facts["effect"])
     document |= {name: facts[name] for name in ("preview", "differs", "differing") if name in facts}
     if "same_as" in facts:
-        document |= sent_before(facts["same_as"], program.language)
+        document |= repetition_of(facts["same_as"], program.language)
     if delivery.is_dry_run:
         document |= {"dry_run": True, **explain_warnings(document.pop("preview", {}), program.language)}
     return document | refusal_fields(facts.get("code", ""), facts.get("details", {}), program.language)

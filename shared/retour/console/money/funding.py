@@ -68,7 +68,7 @@ def index(context: PageContext) -> Response:
     query = context.request.query
     document = context.hub.programs.newest_version(context.program.id).document
     every = funding.checks(document, context.today)
-    known = {name for name, _ in named(every)}
+    known = {name for name, _ in named_checks(every)}
     unknown = [name for name in document["contracts"] if name not in known]
     fault: FigureFault | None = None
     chosen: funding.Checked | None = None
@@ -77,14 +77,14 @@ def index(context: PageContext) -> Response:
         if isinstance(found, FigureFault):
             fault = found
         else:
-            chosen = funding.checked(found, context.today)
+            chosen = funding.check_policy(found, context.today)
     elif query.get("preset") in PRESETS:
         found = asked.policy_of(funding_presets()[query["preset"]])
         assert isinstance(found, Policy)
-        chosen = funding.checked(found, context.today)
+        chosen = funding.check_policy(found, context.today)
     elif every:
         of_contract = [one for one in every if one.place.contract == query.get("contract")]
-        chosen = numbered(of_contract, query.get("check", "")) or every[0]
+        chosen = numbered_check(of_contract, query.get("check", "")) or every[0]
     usual = fields_of(chosen.proof.policy if chosen else START)
     fields = {name: query.get(name, "") for name in usual} if query.get("lock_after") else usual
     courses = year(chosen.proof.policy, context.today) if chosen else []
@@ -97,7 +97,7 @@ def index(context: PageContext) -> Response:
         every=every,
         numbers=numbers(every),
         looks=LOOKS,
-        contracts=named(every),
+        contracts=named_checks(every),
         unknown=unknown,
         presets=PRESETS,
         picked=query.get("preset") or (chosen.place.contract if chosen else ""),
@@ -105,7 +105,7 @@ def index(context: PageContext) -> Response:
         names=FIELDS,
         returns=asked.RETURNS,
         pays=PAYS,
-        wrong=told(context, fault) if fault else "",
+        wrong=fault_text(context, fault) if fault else "",
         courses=courses,
         months=months(courses),
         picture=picture.orders(context.words, courses) if courses else "",
@@ -115,7 +115,7 @@ def index(context: PageContext) -> Response:
 START = Policy(AfterEvent(2, 1, from_month_end=True, sticky=True), ReturnWindow(28, 2), 4, AfterStatement())
 
 
-def named(every: Sequence[funding.Checked]) -> list[tuple[str, funding.Checked]]:
+def named_checks(every: Sequence[funding.Checked]) -> list[tuple[str, funding.Checked]]:
     """Each contract with its gravest check."""
     found: dict[str, funding.Checked] = {}
     for one in every:
@@ -133,7 +133,7 @@ def numbers(every: Sequence[funding.Checked]) -> list[int]:
     return found
 
 
-def numbered(of_contract: Sequence[funding.Checked], number: str) -> funding.Checked | None:
+def numbered_check(of_contract: Sequence[funding.Checked], number: str) -> funding.Checked | None:
     at = int(number) if number.isascii() and number.isdigit() and len(number) < 4 else 0
     return of_contract[at] if at < len(of_contract) else of_contract[0] if of_contract else None
 
@@ -213,7 +213,7 @@ def paid_fields(pays: PayRule) -> tuple[str, str]:
     return "next", ""
 
 
-def told(context: PageContext, fault: FigureFault) -> str:
+def fault_text(context: PageContext, fault: FigureFault) -> str:
     """What is wrong with a figure, by the name it has on the page."""
     say = context.words.say
     if fault.figure == "lock":

@@ -62,7 +62,7 @@ def orders(words: Words, courses: Sequence[Timeline]) -> Markup:
         )
         if path:
             inner += Markup('<path class="line {}" d="{}"/>').format(name, path)
-    return svg(said(words, courses), inner, WIDTH, HEIGHT)
+    return svg(picture_summary(words, courses), inner, WIDTH, HEIGHT)
 
 
 def height(one: Timeline, day: Day, y: Callable[[int], float]) -> float | None:
@@ -101,7 +101,7 @@ def spans(courses: Sequence[Timeline]) -> list[tuple[int, int, int]]:
     return found
 
 
-def said(words: Words, courses: Sequence[Timeline]) -> str:
+def picture_summary(words: Words, courses: Sequence[Timeline]) -> str:
     """What the picture shows, for who does not see it."""
     failing = sum(one.slack < 0 for one in courses)
     text = words.say(

@@ -50,7 +50,7 @@ def edit(context: PageContext) -> Response:
     """Rules and locks moved, added or dropped; priced; then, asked for, what saving changes, and the next version."""
     form = context.request.form
     newest, declared = contract_in_force(context)
-    rules, locks = ranked(form)
+    rules, locks = ranked_terms(form)
     draft = build_draft(context, newest.name, contract_body(declared, rules, locks, form), rules, locks)
     asked = contract.parse_order_query(context, form, draft.opened or context.program)
     wanted = with_contract(context, newest.name, draft.body)
@@ -81,7 +81,7 @@ def locks_of(body: Mapping[str, Any]) -> list[Terms]:
     return [dict(lock) for lock in (body["lock"] if isinstance(body["lock"], list) else [body["lock"]])]
 
 
-def ranked(form: Mapping[str, str]) -> tuple[list[Terms], list[Terms]]:
+def ranked_terms(form: Mapping[str, str]) -> tuple[list[Terms], list[Terms]]:
     """The rules and the locks of the form, after what its button does to them."""
     rules, locks, do = terms_form.rules_from(form), terms_form.locks_from(form), form.get("do", "")
     if do == "add":
@@ -90,8 +90,8 @@ def ranked(form: Mapping[str, str]) -> tuple[list[Terms], list[Terms]]:
         # The last lock is for all others, so a new one stands before it.
         return rules, [*locks[:-1], {LOCK_METHODS[0].leading[0]: ""}, *locks[-1:]]
     if do.startswith(OF_LOCKS):
-        return rules, terms_form.moved(locks, do.removeprefix(OF_LOCKS))
-    return terms_form.moved(rules, do), locks
+        return rules, terms_form.move_rank(locks, do.removeprefix(OF_LOCKS))
+    return terms_form.move_rank(rules, do), locks
 
 
 def contract_body(

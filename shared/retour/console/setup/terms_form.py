@@ -99,12 +99,12 @@ def condition_fields(words: Words, body: Terms, place: str, *, of_line: bool) ->
     """The conditions, plain and below `not`; without those of single lines for what holds for a whole action."""
     known = [one for one in CONDITIONS.values() if of_line or not one.of_line]
     negated = body.get(NOT, {})
-    asked = [Field(one.word + place, condition_label(words, one), typed(body.get(one.word))) for one in known]
+    asked = [Field(one.word + place, condition_label(words, one), typed_text(body.get(one.word))) for one in known]
     barred = [
         Field(
             f"{NOT}.{one.word}{place}",
             words.say("Not: %(what)s", what=condition_label(words, one)),
-            typed(negated.get(one.word)),
+            typed_text(negated.get(one.word)),
         )
         for one in known
     ]
@@ -121,7 +121,7 @@ def plain_field(words: Words, word: str, body: Mapping[str, Any], said: Any, nam
     label = sentence(f"FIELD_{word.upper()}", {}, words.language)
     choices = body.get("enum") or (["true", "false"] if body.get("type") == "boolean" else ())
     if choices:
-        usual, value = typed(body.get("default")), typed(said)
+        usual, value = typed_text(body.get("default")), typed_text(said)
         options = [
             (
                 "" if one == usual and value != usual else one,
@@ -131,10 +131,10 @@ def plain_field(words: Words, word: str, body: Mapping[str, Any], said: Any, nam
         ]
         return Field(name, label, value, options=options)
     kind = "number" if body.get("type") == "integer" else "date" if body.get("pattern") == DAY_PATTERN else "text"
-    return Field(name, label, typed(said), kind)
+    return Field(name, label, typed_text(said), kind)
 
 
-def typed(said: Any) -> str:
+def typed_text(said: Any) -> str:
     """The text that would be read as this."""
     match said:
         case None:
@@ -205,7 +205,7 @@ def plain_value(body: Mapping[str, Any], text: str) -> Any:
         case "boolean":
             return BOOLEANS.get(text, text)
         case "array":
-            return listed(text)
+            return join_values(text)
     return text
 
 
@@ -214,16 +214,16 @@ def from_text(condition: ConditionType, text: str) -> Any:
     if condition.is_amount:
         low, _, high = text.strip().partition("..")
         return {name: end.strip() for name, end in (("from", low), ("below", high)) if end.strip()}
-    return [{"list": one[1:]} if one.startswith(LIST) else one for one in listed(text)]
+    return [{"list": one[1:]} if one.startswith(LIST) else one for one in join_values(text)]
 
 
-def listed(text: str) -> list[str]:
+def join_values(text: str) -> list[str]:
     """Values with commas between them; one that has a comma itself stands in quotes, as in a CSV."""
     rows = list(csv.reader([" ".join(text.split())], skipinitialspace=True))
     return list(dict.fromkeys(value for row in rows for cell in row if (value := cell.strip())))
 
 
-def moved(ranked: list[Terms], do: str) -> list[Terms]:
+def move_rank(ranked: list[Terms], do: str) -> list[Terms]:
     """One of them a rank up or down, or out."""
     found = MOVE.fullmatch(do)
     at = int(found[2]) - 1 if found else -1

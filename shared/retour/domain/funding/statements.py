@@ -181,7 +181,7 @@ def number_text(series: str, number: int) -> str:
     return f"{series}{number:05d}"
 
 
-def owed_runs(billing: Billing, today: date, done: tuple[date, str] | None) -> Iterator[tuple[date, str]]:
+def due_runs(billing: Billing, today: date, done: tuple[date, str] | None) -> Iterator[tuple[date, str]]:
     """The statement days that have come, by day and then by group, after the last that is done."""
     since = done[0] - DAY if done else None
     found = ((day, name) for name in billing.names() for day in billing.statement_days(name, today, since))
