@@ -114,7 +114,7 @@ class FixedProgramHub(SalesforceTestHub):
     def program(self, program_id: str) -> Program | None:
         return self._acme if program_id == "acme" else None
 
-    def seldom(self, key: str, seconds: int) -> bool:
+    def throttle(self, key: str, seconds: int) -> bool:
         return False
 
 

@@ -166,7 +166,7 @@ class WebhookHarness:
 
     @property
     def programs(self) -> Any:
-        return SimpleNamespace(one_call=nullcontext)
+        return SimpleNamespace(cache_reads=nullcontext)
 
     def secret(self, program_id: str, source: str) -> dict[str, Any]:
         return {"signing": [SECRET]}
