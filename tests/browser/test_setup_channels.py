@@ -52,7 +52,7 @@ def test_a_webhooks_test_ticks_in_its_card_and_its_secret_is_changed_without_a_g
     page = visitor(program="zenith")
     page.goto(CHANNELS)
     page.locator('form[action$="/sources/orders/test"] button').click()
-    page.wait_for_selector("#test-orders .steps >> text=Be turned away with a forged signature", timeout=PATIENCE)
+    page.wait_for_selector("#test-orders .steps >> text=Reject a forged signature", timeout=PATIENCE)
     page.wait_for_selector("#test-orders >> text=all 5 steps work", timeout=PATIENCE)
     assert page.url.endswith("/channels"), "the card moved, not the page"
     assert source(hub, "orders")["test"]["state"] == "passed"
@@ -89,7 +89,7 @@ def test_a_merchants_server_is_written_down_given_its_password_and_tested_while_
     assert "s3cret" not in page.content()
 
     page.get_by_role("button", name="Test it").click()
-    page.wait_for_selector("#test-depot >> text=Stops here", timeout=PATIENCE)
+    page.wait_for_selector("#test-depot >> text=Failed here", timeout=PATIENCE)
     assert "does not speak TLS" in page.inner_text("#test-depot"), "the server has plain FTP only, and is told so"
     document = hub.call("GET", "/v1/programs/zenith")["document"]
     document["sources"]["depot"]["options"] |= {"protocol": "ftp", "allow_plain": True}

@@ -20,11 +20,11 @@ def given(page: Any, text: str = SAMPLE, name: str = "mai.csv") -> None:
 def test_an_administrator_draws_a_mapping_and_the_reading_follows(visitor: Visitor, hub: LocalHub) -> None:
     page = visitor("admin")
     page.goto("/console/acme/setup/sources/erp")
-    page.click("text=Draw the mapping on a sample file")
+    page.click("text=Set up the mapping with a sample file")
     given(page)
     assert page.locator("text=suggested >> visible=true").count() >= 4
     page.check("input[name=amount_means][value=take_back]")
-    page.wait_for_selector("text=04/05/26 is no time that can be read")
+    page.wait_for_selector("text='04/05/26' is not a valid date or time")
     assert page.evaluate("document.activeElement.value") == "take_back", "the focus stays where it was"
     page.check("input[name=date][value='%d/%m/%y']")
     page.wait_for_selector("text=The reason R1 is not in this")
@@ -66,7 +66,7 @@ def test_a_mapping_is_drawn_without_javascript(visitor: Visitor) -> None:
     given(page)
     page.check("input[name=amount_means][value=set_total]")
     page.click("#editor .acts >> text=Read it again")
-    page.wait_for_selector("text=04/05/26 is no time that can be read")
+    page.wait_for_selector("text='04/05/26' is not a valid date or time")
     assert page.is_checked("input[name=amount_means][value=set_total]")
 
 

@@ -66,7 +66,7 @@ def test_a_reversal_is_previewed_done_with_its_reason_and_undone(
     toast = next(form for form in page.forms() if form.get("act") == "undo" and form.get("back"))
     undone = browser.send(toast)
     assert undone.status == 303 and "told=" in undone.location
-    assert "Took back the change of A-1" in browser.get(undone.location).text
+    assert "Undid the change of A-1" in browser.get(undone.location).text
     assert house.payouts("A-1")["A-1~sale"] == (10000, 800, "pending")
 
 
@@ -101,7 +101,7 @@ def test_items_are_modified_by_what_is_left_of_each(console: Console, house: Pro
     assert f"8.80{FIXED}EUR → 4.32{FIXED}EUR (−4.48{FIXED}EUR)" in shown.text and "version 1" in shown.text
     assert "<html" not in shown.text and "rule" in shown.text
     untold = browser.send(form, **typed)
-    assert untold.status == 422 and "choose a reason" in untold.text and 'value="4.00"' in untold.text
+    assert untold.status == 422 and "Choose a reason" in untold.text and 'value="4.00"' in untold.text
     assert browser.send(form, **typed, reason="ITEM_RETURNED").status == 303
     assert [(rest.amount, rest.quantity) for rest in house.order("A-1").heads["A-1~sale"].standing.rests] == [
         (5000, 1),
@@ -128,7 +128,7 @@ def test_what_is_wrong_stands_in_the_form_and_what_was_typed_stays(
     same = browser.send(form, **{"amount.1": "100.00", "quantity.1": "2", "reason": "OTHER"})
     assert same.status == 422 and "Nothing is changed yet" in same.text
     unsaid = browser.send(form_for(browser.get(action(console, "A-1", "reverse")), "reverse"))
-    assert unsaid.status == 422 and "choose a reason" in unsaid.text
+    assert unsaid.status == 422 and "Choose a reason" in unsaid.text
     assert not house.order("A-1").records
 
 

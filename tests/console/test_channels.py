@@ -162,7 +162,7 @@ def test_the_steps_of_a_test_are_shown_with_what_to_do_in_the_readers_language(
     done = browser.send(browser.get(f"{console.base}/setup/sources/warehouse").form("/test"))
     assert done.status == 303 and done.location.endswith("/setup/sources/warehouse#test")
     page = browser.get(done.location.partition("#")[0])
-    assert "0 of 4 steps work" in page.said and "Stops here" in page.said and "options.public_keys" in page.said
+    assert "0 of 4 steps work" in page.said and "Failed here" in page.said and "options.public_keys" in page.said
     assert "every" not in re.findall(r'<div class="trial"[^>]*>', page.body.decode())[0]
     german = console.person()
     german.headers["accept-language"] = "de"

@@ -33,11 +33,11 @@ def test_own_figures_and_what_is_wrong_with_them(console: Console) -> None:
     page = console.person().get(f"{console.base}{PAGE}?{figures}&statement_day=4&paid=statement")
     assert "Unsafe: 303 of the 146,097 dates" in page.said and "f-bad" in page.text
     for wrong, about in (
-        ("lock_after=month&lock_months=x&window_days=28&paid=next", "This is no lock"),
+        ("lock_after=month&lock_months=x&window_days=28&paid=next", "Not a valid lock"),
         ("lock_after=event&lock_days=30&window_days=-3&paid=next", "Days to return it is '-3'"),
         ("lock_after=event&lock_days=30&window_days=3&statement_day=31&paid=statement", "1 to 28"),
-        ("lock_after=event&lock_days=30&window_days=3&paid=day&paid_number=31", "This is no day of payment"),
-        ("lock_after=event&lock_days=30&window_days=3&paid=sometime", "This is no day of payment"),
+        ("lock_after=event&lock_days=30&window_days=3&paid=day&paid_number=31", "Not a valid payment day"),
+        ("lock_after=event&lock_days=30&window_days=3&paid=sometime", "Not a valid payment day"),
     ):
         page = console.person().get(f"{console.base}{PAGE}?{wrong}")
         assert page.status == 422 and about in page.said, wrong

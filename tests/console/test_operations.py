@@ -276,7 +276,7 @@ def test_possible_duplicates_are_compared_and_decided_in_the_inbox(
     assert browser.send(second, what="discard").status == 303
     refold_order(house.hub, house.program, "A-1")
     assert [house.payouts(order)[f"{order}~sale"][0] for order in ("A-1", "A-2")] == [6000, 8000]
-    assert "Nothing needs you." in browser.get(f"{console.base}/inbox").said
+    assert "Nothing needs attention." in browser.get(f"{console.base}/inbox").said
     refold_order(house.hub, house.program, "A-2")
     assert list(house.hub.deliveries(house.program).due("held")) == []
     assert browser.send(first, what="release").status == 409, "it is decided already"
@@ -414,7 +414,7 @@ def put(url: str, body: bytes) -> None:
         ({"size": ""}, 422, "not empty"),
         ({"size": "9" * 12}, 413, "up to"),
         ({"source": "nobody"}, 422, "no such source"),
-        ({"name": "result_may.csv"}, 422, "our own answers"),
+        ({"name": "result_may.csv"}, 422, "reserved for our replies"),
     ],
 )
 def test_an_address_is_given_for_what_can_be_taken_only(

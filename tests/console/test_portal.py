@@ -72,7 +72,7 @@ def test_the_countdown_is_earliest_until_the_status_and_expected_after_it(
     house.modify({"order_id": "G-1", "change": "set_status", "status": "returned"})
     house.modify({"order_id": "G-1", "change": "set_status", "status": "shipped"})
     moved = browser.get("/my/credit").text
-    assert "Expected 26 Nov 2026" in moved and "the 21 days began anew on 5 Nov 2026" in moved
+    assert "Expected 26 Nov 2026" in moved and "the 21 days started again on 5 Nov 2026" in moved
 
 
 def counted(house: ProgramHarness) -> None:

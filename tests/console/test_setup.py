@@ -276,7 +276,7 @@ def test_a_payout_stays_a_payout_and_what_is_wrong_stands_beside_its_field(
     form = fields(browser.get(terms_page(console)))
     wrong = browser.send(form, **{"pays:rule:1": "eight", "valid_from": "soon", "step": "show"})
     assert wrong.status == 422 and 'id="w-pays-rule-1"' in wrong.text and 'id="w-valid_from"' in wrong.text
-    assert fields(wrong)["pays:rule:1"] == "eight" and "Not to be worked out until it is right" in wrong.text
+    assert fields(wrong)["pays:rule:1"] == "eight" and "Cannot be calculated until the errors are fixed" in wrong.text
     shown = browser.send(form, **{"pays:rule:1": "9%", "partners": "nordlicht, schuhblog", "step": "show"})
     assert shown.status == 422 and "no contract pays for 'sale' to all partners" in shown.text
     shown = browser.send(form, **{"pays:rule:1": "9%", "step": "show"})
@@ -370,20 +370,20 @@ def test_locks_are_ranked_by_what_was_reported(console: Console, sold: Sold, hou
 @pytest.mark.parametrize(
     ("typed", "field", "told"),
     [
-        ({"groups": "gld"}, "groups", "there is no group 'gld'; known are: gold"),
-        ({"valid_until": "2025-12-31"}, "valid_until", "2025-12-31 lies before `valid_from`"),
-        ({"days_after_event:lock:1": "soon"}, "days_after_event-lock-1", "'soon' where a whole number belongs"),
-        ({"days_after_event:lock:1": "900"}, "days_after_event-lock-1", "0 to 730 is right"),
-        ({"days_after_event:lock:1": ""}, "days_after_event-lock-1", "where a whole number belongs"),
-        ({"way:lock:1": "days_after_status"}, "days_after_status-lock-1", "where a whole number belongs"),
+        ({"groups": "gld"}, "groups", "unknown group 'gld'; known: gold"),
+        ({"valid_until": "2025-12-31"}, "valid_until", "2025-12-31, must not be before `valid_from`"),
+        ({"days_after_event:lock:1": "soon"}, "days_after_event-lock-1", "expected a whole number, got 'soon'"),
+        ({"days_after_event:lock:1": "900"}, "days_after_event-lock-1", "use 0 to 730"),
+        ({"days_after_event:lock:1": ""}, "days_after_event-lock-1", "expected a whole number"),
+        ({"way:lock:1": "days_after_status"}, "days_after_status-lock-1", "expected a whole number"),
         ({"way:lock:1": "days_after_status", "days_after_status:lock:1": "21"}, "way-lock-1", "`statuses` is missing"),
-        ({"country:rule:1": "Germany"}, "country-rule-1", "'Germany' is not right here"),
-        ({"not.sku:rule:1": "@outlet"}, "not-sku-rule-1", "there is no list 'outlet'"),
-        ({"order_value:rule:1": "5.00..2.00"}, "order_value-rule-1", "nothing lies between them"),
-        ({"at_most:rule:1": "5.005"}, "at_most-rule-1", "no amount of EUR"),
-        ({"from:rule:1": "2026-02-01", "until:rule:1": "2026-01-31"}, "until-rule-1", "lies before `from`"),
-        ({"do": "lock-add"}, "days_after_event-lock-1", "where a whole number belongs"),
-        ({"country:lock:1": "DE"}, "country-lock-1", "a lock with conditions is one of several"),
+        ({"country:rule:1": "Germany"}, "country-rule-1", "'Germany' is not valid here"),
+        ({"not.sku:rule:1": "@outlet"}, "not-sku-rule-1", "unknown list 'outlet'"),
+        ({"order_value:rule:1": "5.00..2.00"}, "order_value-rule-1", "2.00 must be more than `from`"),
+        ({"at_most:rule:1": "5.005"}, "at_most-rule-1", "not an amount in EUR"),
+        ({"from:rule:1": "2026-02-01", "until:rule:1": "2026-01-31"}, "until-rule-1", "must not be before `from`"),
+        ({"do": "lock-add"}, "days_after_event-lock-1", "expected a whole number"),
+        ({"country:lock:1": "DE"}, "country-lock-1", "a lock with conditions must be one of several"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_contract_stands_beside_its_field(
@@ -397,7 +397,9 @@ def test_what_is_wrong_with_a_contract_stands_beside_its_field(
     wrong = browser.send(form, **typed)
     beside = re.search(rf'<p class="wrong" id="w-{re.escape(field)}">(.*?)</p>', wrong.text)
     assert beside is not None and told in unescape(beside[1]), wrong.said
-    assert "Not to be worked out until it is right" in wrong.text and wrong.status == (200 if "do" in typed else 422)
+    assert "Cannot be calculated until the errors are fixed" in wrong.text and wrong.status == (
+        200 if "do" in typed else 422
+    )
 
 
 def test_an_announced_version_is_called_announced_and_the_one_before_in_force(
@@ -508,7 +510,7 @@ def test_event_types_are_told_in_sentences(console: Console, house: ProgramHarne
 def test_the_program_says_what_is_still_to_be_done(console: Console, sold: Sold, house: ProgramHarness) -> None:
     browser = console.person("admin")
     before = browser.get(f"{console.base}/setup/program")
-    assert before.said.count("to do") == 3 and "Each source tried, or heard of: 0 of 4" in before.text
+    assert before.said.count("to do") == 3 and "Each source tested or in use: 0 of 4" in before.text
     sold("A-1")
     for source in PROGRAM["sources"]:
         house.modify({"order_id": "A-1", "change": "take_back", "amount": "1.00", "currency": "EUR"}, source=source)
@@ -541,7 +543,7 @@ def test_what_is_wrong_stands_beside_its_line(console: Console) -> None:
     assert "payout: eight" in checked.text.partition("</textarea>")[0], "what was typed is kept"
     browser.cookies["retour_language"] = "fr"
     french = browser.send(page.form("/setup/program"), text=text.replace("payout: 8%", "payout: eight"))
-    assert french.status == 422 and "n'est pas juste ici" in unescape(french.text)
+    assert french.status == 422 and "n'est pas valide ici" in unescape(french.text)
     assert "une part telle que `8%`" in unescape(french.text)
     browser.cookies["retour_language"] = "en"
     broken = browser.send(page.form("/setup/program"), text="{")

@@ -1,1 +1,1 @@
-"""The console: pages for people, made on the server from what the API knows. No rule lives in a page."""
+"""The console: pages rendered on the server with the operations of the API. Pages contain no business rules."""

@@ -273,7 +273,7 @@ def require_typed_count(context: PageContext, batch: str) -> None:
     found = hold_details(context.program, batches.find_header(context.reader, batch))
     if found is not None and not is_count_confirmed(found.rows, context.request.form.get("rows", "")):
         say = context.words.say
-        said = say("Type %(rows)s, the number of its rows, to discard it. Nothing was done.", rows=found.rows)
+        said = say("To discard it, type its number of rows: %(rows)s. Nothing was changed.", rows=found.rows)
         raise AbortError(context.problem(422, said))
 
 

@@ -103,7 +103,7 @@ LABELS = {
         "waiting": term("Waiting"),
         "done": term("Works"),
         "warned": term("Look"),
-        "failed": term("Stops here"),
+        "failed": term("Failed here"),
     },
     "credential": {
         "url": term("Address"),
@@ -201,7 +201,7 @@ def act_sentence(words: Words, change: str, order: str) -> str:
         case "reattribute":
             return say("Re-attributed %(order)s", order=order)
         case "undo":
-            return say("Took back the change of %(order)s", order=order)
+            return say("Undid the change of %(order)s", order=order)
         case "release":
             return say("Released for %(order)s", order=order)
         case "discard":
@@ -371,7 +371,7 @@ CASES = {
     "waiting": (term("Waiting"), "wait", "glass"),
     "silent": (term("Silent"), "wait", "glass"),
     "rate": (term("Rate missing"), "wait", "glass"),
-    "failing": (term("Cannot be visited"), "wait", "glass"),
+    "failing": (term("Cannot be polled"), "wait", "glass"),
     "status": (term("Status not declared"), "wait", "glass"),
     "refused": (term("Refused whole"), "bad", "cross"),
     "alarm": (term("Too late"), "bad", "cross"),
@@ -432,7 +432,7 @@ def channel_summary(words: Words, name: str) -> str:
         case "sftp":
             return say("Senders upload files to our SFTP server.")
         case "pull":
-            return say("We visit the merchant’s FTP, FTPS or SFTP server every day.")
+            return say("We poll the merchant’s FTP, FTPS or SFTP server every day.")
         case "email":
             return say("Files are mailed to the source’s own address.")
     return say("A status changes in Salesforce, and the outcome is written back there.")

@@ -192,14 +192,14 @@ class PageContext:
         if self.request.headers.get("sec-fetch-site") == "same-origin" and not self.request.uploads:
             fields = {name: value for name, value in self.request.form.items() if name != "csrf"}
             raise AbortError(self.render("again.html", 403, fields=fields))
-        raise AbortError(self.problem(403, self.words.say("This form is not of this session. Load the page again.")))
+        raise AbortError(self.problem(403, self.words.say("This form belongs to another session. Reload the page.")))
 
     def require(self, what: str) -> None:
         if not self.may(what):
             raise AbortError(self.problem(403, labels.permission_sentence(self.words, what)))
 
     def not_found(self) -> AbortError:
-        return AbortError(self.problem(404, self.words.say("It is not here, or it is not yours.")))
+        return AbortError(self.problem(404, self.words.say("Not found, or you have no access to it.")))
 
     def problem(self, status: int, what: str, reference: str = "") -> Response:
         title = labels.problem_title(self.words, status)

@@ -160,7 +160,7 @@ def respond(hub: Hub, request: Request) -> Response:
     except Exception:
         reference = "-".join("".join(secrets.choice(REFERENCE_LETTERS) for _ in range(4)) for _ in range(2))
         logger.exception("page failed, reference %s", reference)
-        said = visit.words.say("This did not work, and the fault is ours. Nothing you sent before is lost.")
+        said = visit.words.say("Something went wrong on our side. Nothing you sent before is lost.")
         return visit.problem(500, said, reference)
 
 

@@ -145,7 +145,7 @@ def replace_value(context: PageContext) -> Response:
     """One value for another in every refused row that has it: first what that comes to, then, confirmed, done."""
     form, batch = context.request.form, context.part["batch"]
     rule = {name: form.get(name, "") for name in ("column", "from", "to", "code")}
-    wrong = "" if rule["to"].strip() else context.words.say("Say what it should be.")
+    wrong = "" if rule["to"].strip() else context.words.say("Enter the new value.")
     answer: Document = {}
     try:
         if not wrong:

@@ -78,7 +78,7 @@ def build_case(context: PageContext, kind: str, subject: str, doc: Mapping[str, 
                        order=str(doc.get("home", "")), day=words.day(deadline))  # fmt: skip
             return Case(kind, said, record_link(context, public_id), deadline, public_id)
         case "status":
-            said = say("%(source)s tells the status %(status)s, which nobody declared: it says nothing about returns.",
+            said = say("%(source)s sends the status %(status)s, which is not declared: it says nothing about returns.",
                        source=doc.get("source", ""), status=doc.get("status", ""))  # fmt: skip
             return Case(kind, said, f"{context.base}/setup/sources/{quote(str(doc.get('source', '')), safe='')}")
         case "waiting":
@@ -87,7 +87,7 @@ def build_case(context: PageContext, kind: str, subject: str, doc: Mapping[str, 
                        order=home.lstrip("@"), day=words.day(deadline))  # fmt: skip
             return Case(kind, said, record_link(context, f"{home}~{subject}"), deadline, f"{home}~{subject}")
         case "failing":
-            said = say("%(source)s cannot be visited. %(words)s", source=subject, words=doc.get("words", ""))
+            said = say("%(source)s cannot be polled. %(words)s", source=subject, words=doc.get("words", ""))
             return Case(kind, said, f"{context.base}/setup/sources/{quote(subject, safe='')}", deadline)
         case "silent":
             said = say("%(source)s: expected by %(time)s, not here.", source=subject, time=words.moment(deadline))
@@ -102,7 +102,7 @@ def build_case(context: PageContext, kind: str, subject: str, doc: Mapping[str, 
         case "differing":
             about = {name: str(doc.get(name, "")) for name in ("source", "others", "order", "said", "by_others")}
             said = say(
-                "%(source)s and %(others)s tell different sums of the returns of order %(order)s: "
+                "%(source)s and %(others)s report different totals for the returns of order %(order)s: "
                 "%(said)s and %(by_others)s.",
                 **about,
             )

@@ -72,7 +72,7 @@ def decide(context: PageContext) -> Response:
             return detail.render_action(context, action_id, ActInput(act, given, None, None, newer, race), 409)
     rehearsal, wrong = dry_run(context, found, act, given)
     if act in WITH_REASON and "reason" not in given:
-        wrong = {"reason": context.words.say("Say why: choose a reason.")} | wrong
+        wrong = {"reason": context.words.say("Choose a reason.")} | wrong
     refused = [outcome for outcome in (rehearsal or {}).get("outcomes", ()) if outcome["outcome"] == "refused"]
     if refused and not wrong:
         wrong = {FIELD_AT_FAULT.get(refused[0]["code"], "form"): refused[0]["explanation"]}
@@ -166,7 +166,7 @@ def form_errors(context: PageContext, refused: ProblemError) -> dict[str, str]:
     """The field a refusal speaks of, and what is wrong with it."""
     say = context.words.say
     known = {
-        "REASON_NEEDED": say("Say why: choose a reason."),
+        "REASON_NEEDED": say("Choose a reason."),
         "FIELD_NEEDED": say("Name the partner."),
         "NOTHING_TO_UNDO": say("Nothing was changed here that could be undone."),
         "NO_ACTION_MATCHES": say("No action matches these filters any more."),

@@ -39,9 +39,9 @@ PRESETS = {
 LOOKS = {Verdict.SAFE: "ok", Verdict.TIGHT: "wait", Verdict.UNSAFE: "bad"}
 PAYS = {
     "statement": term("on the day of the statement"),
-    "after": term("so many days after the statement"),
+    "after": term("a number of days after the statement"),
     "day": term("on this day of the month"),
-    "month": term("so many days after the end of the month"),
+    "month": term("a number of days after the end of the month"),
     "next": term("the next day"),
     "lock": term("at the moment of the lock"),
 }
@@ -217,9 +217,9 @@ def fault_text(context: PageContext, fault: FigureFault) -> str:
     """What is wrong with a figure, by the name it has on the page."""
     say = context.words.say
     if fault.figure == "lock":
-        return say("This is no lock: whole months up to 24 and whole days up to 366 are right, or up to 730 days after "
+        return say("Not a valid lock: use whole months up to 24 and whole days up to 366, or up to 730 days after "
                    "the order.")  # fmt: skip
     if fault.about == "paid":
-        return say("This is no day of payment: a day of the month is 1 to 28, days after something are at most 120.")
+        return say("Not a valid payment day: a day of the month is 1 to 28, a delay at most 120 days.")
     refused = ProblemError("FIGURE_INVALID", fault.about, figure=say(FIELDS[fault.figure]), value=fault.value)
     return context.explain(refused).replace("`", "")

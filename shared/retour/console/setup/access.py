@@ -20,7 +20,7 @@ def invite(context: PageContext) -> Response:
     form, say = context.request.form, context.words.say
     name, role, partner = (form.get(field, "").strip() for field in ("name", "role", "partner"))
     if not 1 <= len(name) <= 100 or not name.isprintable():
-        return people_page(context, wrong=say("Say who it is for."), given=form)
+        return people_page(context, wrong=say("Enter who it is for."), given=form)
     if role not in ROLES:
         return people_page(context, wrong=say("Choose a role."), given=form)
     if role == "partner" and not (partner and partner.isprintable() and len(partner) <= 128):

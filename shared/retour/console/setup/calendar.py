@@ -59,4 +59,4 @@ def picked_day(context: PageContext, chosen: Contract) -> LockDay:
         lock_day(chosen.lock, add_months(day, MONTHS), chosen.time_zone)
         return lock_day(chosen.lock, day, chosen.time_zone)
     except (ValueError, OverflowError):
-        raise AbortError(context.problem(422, context.words.say("This is no day; 2026-11-21 is one."))) from None
+        raise AbortError(context.problem(422, context.words.say("Not a valid date. Write it as 2026-11-21."))) from None

@@ -65,7 +65,7 @@ def create(context: PageContext) -> Response:
     except ProblemError as refused:
         if refused.status != 422:
             raise
-        said = context.words.say("Name the key after who uses it, in 1 to 100 signs.")
+        said = context.words.say("Name the key after its user, in 1 to 100 characters.")
         return index(context, said, 422)
     return show_once(context, {made["name"]: {"key": made["key"]}})
 
@@ -91,7 +91,7 @@ def rotate(context: PageContext) -> Response:
     except ProblemError as refused:
         if refused.status != 409:
             raise
-        said = context.words.say("Two are live. Revoke the one that nobody uses any more, then make a new one.")
+        said = context.words.say("Two are live. Revoke the unused one first.")
         return index(context, said, 409)
     return show_once(context, {name: {what: value for what, value in made.items() if what not in ("source", "what")}})
 
@@ -109,9 +109,7 @@ def set_secret(context: PageContext) -> Response:
     except ProblemError as refused:
         if refused.status != 422:
             raise
-        return context.problem(
-            422, context.words.say("This is no such secret: %(said)s", said=context.explain(refused))
-        )
+        return context.problem(422, context.words.say("Not a valid secret: %(said)s", said=context.explain(refused)))
     return redirect(f"{context.base}/setup/sources/{found.name}")
 
 

@@ -96,13 +96,13 @@ def checklist(context: PageContext, newest: ProgramVersion) -> Iterator[SetupSte
     tracked = ", ".join(sorted(program.event_types))
     yield SetupStep(True, say("What is tracked: %(event_types)s", event_types=tracked), "setup/event-types")
     yield SetupStep(True, say("Who is paid what: contracts for all of it"), "setup/contracts")
-    yield SetupStep(bool(sources), say("A source that brings what came back"), "setup")
+    yield SetupStep(bool(sources), say("A source for returns"), "setup")
     heard = {header.delivery.source for header in recent_headers(context, DAYS)} & sources.keys()
     tried = [name for name in sources if name in heard or was_tested(context, name)]
     first_untried = next((name for name in sources if name not in tried), "")
     yield SetupStep(
         bool(sources) and not first_untried,
-        say("Each source tried, or heard of: %(done)s of %(all)s", done=len(tried), all=len(sources)),
+        say("Each source tested or in use: %(done)s of %(all)s", done=len(tried), all=len(sources)),
         f"setup/sources/{first_untried}" if first_untried else "setup",
     )
     actions = action_search.candidates(context.hub, context.reader, action_search.ActionFilter(), None, final=True)

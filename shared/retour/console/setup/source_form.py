@@ -101,8 +101,10 @@ CHANNEL_FIELDS: Mapping[Channel, tuple[Field, ...]] = {
         Field(("options", "port"), term("Port"), term("Empty: the usual one."), NUMBER, "22"),
         Field(("options", "user"), term("User"), example="retour", needed=True),
         Field(("options", "folder"), term("Folder"), term("Where the merchant leaves its files."), example="/out"),
-        Field(("options", "pattern"), term("File names"), term("* is anything, ? one sign."), example="*.csv"),
-        Field(("options", "at"), term("Visited at"), term("Every day, in the program’s time zone."), example="05:30"),
+        Field(
+            ("options", "pattern"), term("File names"), term("* matches anything, ? one character."), example="*.csv"
+        ),
+        Field(("options", "at"), term("Polled at"), term("Every day, in the program’s time zone."), example="05:30"),
         Field(
             ("options", "result_folder"), term("Folder for answers"), term("Empty: no answers are left."), example="/in"
         ),
@@ -139,7 +141,9 @@ AMOUNT = Field(
     term("Retour never guesses: the new total, what came back, or a signed difference."), CHOICE, choices=AMOUNT_MEANS,
 )  # fmt: skip
 REASON = Field(("default_reason",), term("Reason if none is given"), kind=CHOICE)
-EXPECTED = Field(("expected_by",), term("Expected by"), term("If nothing came by then, you are told."), example="06:00")
+EXPECTED = Field(
+    ("expected_by",), term("Expected by"), term("You are notified if nothing has arrived by then."), example="06:00"
+)
 
 
 def fields_of(context: PageContext, channel: Channel) -> Iterator[Field]:
