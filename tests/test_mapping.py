@@ -120,8 +120,8 @@ def test_dates_are_read_as_declared(declared: Any, text: str, local: str) -> Non
     [
         ("%d.%m.%Y", "2026-11-24", "as 21.11.2026."),
         (["%d.%m.%Y", "%m/%d/%Y %H:%M"], "24-11-26", "as 21.11.2026 / 11/21/2026 09:30."),
-        (None, "24.11.2026", "have the form of dates of the source set."),
-        (None, "01/02/2026", "have the form of dates of the source set."),
+        (None, "24.11.2026", "set `date` in the mapping of the source."),
+        (None, "01/02/2026", "set `date` in the mapping of the source."),
     ],
 )
 def test_a_date_that_cannot_be_read_is_answered_by_one_that_can(declared: Any, text: str, right: str) -> None:
@@ -354,4 +354,4 @@ def test_a_currency_that_contradicts_its_source_is_refused(written: str) -> None
 
 def test_a_day_that_is_written_otherwise_than_the_source_says_tells_what_could_be_set() -> None:
     (found,) = read("order_id,change,amount,occurred_at\nA-1,take_back,5,30.11.2026\n")
-    assert isinstance(found, Unreadable) and "form of dates of the source" in sentence(found.code, found.details)
+    assert isinstance(found, Unreadable) and "in the mapping of the source" in sentence(found.code, found.details)

@@ -166,7 +166,7 @@ def test_credit_is_earliest_and_moves_daily_until_the_status_is_reached_and_then
     with_terms(house, **days_after(21))
     house.report({"order_id": "A", "items": SHOES})
     first = credit(house)
-    assert first["earliest"] == "2026-11-23" and "moves on every day" in first["why"]
+    assert first["earliest"] == "2026-11-23" and "so the day moves on" in first["why"]
     house.clock.moment += timedelta(days=1)
     assert credit(house)["earliest"] == "2026-11-24"
     status(house, "shipped", "2026-11-05")
@@ -179,7 +179,7 @@ def test_credit_is_earliest_and_moves_daily_until_the_status_is_reached_and_then
     assert left["earliest"] == "2026-12-07" and "was shipped on 5 Nov 2026 but is open now" in left["why"]
     status(house, "shipped", "2026-11-17")
     anew = credit(house)
-    assert anew["expected"] == "2026-12-08" and "began anew on 17 Nov 2026" in anew["why"]
+    assert anew["expected"] == "2026-12-08" and "started again on 17 Nov 2026" in anew["why"]
     house.clock.moment = datetime.fromisoformat("2026-12-08T00:00:00+01:00")
     assert credit(house)["why"] == "Certain since 8 Dec 2026: the action is locked."
 

@@ -617,8 +617,8 @@ def test_each_language_says_all_of_it(language: str) -> None:
 def test_a_file_that_waits_for_a_person_was_not_refused() -> None:
     body = answered(refusal="Somebody will look.", held=True, counts={}, lines=(), rejected=None).get_body()
     assert body is not None
-    assert "is kept, and nothing of it counts yet: Somebody will look." in body.get_content()
-    assert "not taken in" not in body.get_content()
+    assert "is stored, but nothing in it counts yet: Somebody will look." in body.get_content()
+    assert "not processed" not in body.get_content()
 
 
 def test_an_answer_is_never_read_as_a_mail_to_us() -> None:

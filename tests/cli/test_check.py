@@ -39,10 +39,10 @@ REFUSED: dict[str, Any] = {
     "written": False,
     "state": "refused",
     "code": "HEADER_NOT_FOUND",
-    "explanation": "None of the first 2 lines is a header we know.",
+    "explanation": "None of the first 2 lines is a known header.",
     "suggestion": {
         "applied": False,
-        "explanation": "A suggestion by the names of the columns, not applied.",
+        "explanation": "A suggestion based on the column names; it is not applied.",
         "mapping": {"columns": {"order_id": 'Bestell"nummer'}, "decimal": ","},
         "unsure": [{"code": "CHECK_UNSURE", "explanation": "Several columns could be amount: X, Y."}],
         "rows": [ROW],

@@ -89,12 +89,12 @@ def test_a_call_that_is_recognised_is_sent_again_where_its_answer_was_lost(hub: 
 
 
 def test_a_refusal_is_read_from_its_problem_document(hub: FakeHub) -> None:
-    errors = [{"line": 4, "column": 3, "key": "currency", "detail": "'EURO' is no currency"}]
+    errors = [{"line": 4, "column": 3, "key": "currency", "detail": "'EURO' is not a currency"}]
     hub.refuses("PUT /v1/programs/acme", 422, "PROGRAM_WRONG", "The program is not right.", errors=errors)
     with pytest.raises(ApiError) as caught:
         HubClient(url=hub.url, key="k").call("PUT", "/v1/programs/acme", b"{}")
     assert caught.value.code == "PROGRAM_WRONG"
-    assert caught.value.message() == "The program is not right.\n  line 4, column 3, currency: 'EURO' is no currency"
+    assert caught.value.message() == "The program is not right.\n  line 4, column 3, currency: 'EURO' is not a currency"
 
 
 def test_a_refusal_without_a_document_still_has_a_sentence(hub: FakeHub) -> None:

@@ -117,7 +117,7 @@ def test_a_program_is_checked_without_any_hub(tmp_path: Path, capsys: pytest.Cap
     assert "EURO" in said
     (tmp_path / "acme.yaml").write_text("program: acme\nlanguage: fr\ncurrency: 7\n")
     assert main(["program", "check", "acme.yaml"]) == 1
-    assert "acme.yaml:ligne 3, colonne 11, currency : le nombre 7 là où il faut un texte." in capsys.readouterr().err
+    assert "acme.yaml:ligne 3, colonne 11, currency : texte attendu, reçu : le nombre 7." in capsys.readouterr().err
 
 
 def test_a_file_that_names_no_program_asks_no_hub(
@@ -142,14 +142,17 @@ def test_actions_are_reported_and_failed_rows_are_1(
     retour: FakeHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "sales.csv").write_bytes(b"order_id,amount\nA-1,1.00\nA-2,x\n")
-    outcomes = [{**APPLIED, "effect": None}, {**REFUSED, "code": "NOT_AN_AMOUNT", "explanation": "x is no amount."}]
+    outcomes = [
+        {**APPLIED, "effect": None},
+        {**REFUSED, "code": "NOT_AN_AMOUNT", "explanation": "'x' is not a valid amount."},
+    ]
     retour.says(f"POST {P}/actions", {"batch": "b", "state": "done", "counts": {}, "outcomes": outcomes})
     assert main(["report", "sales.csv", "--program", "acme"]) == 1
     [posted] = retour.of(f"POST {P}/actions")
     assert posted.body == b"order_id,amount\nA-1,1.00\nA-2,x\n"
     out = capsys.readouterr().out
     assert "2 actions: 1 applied, 1 refused." in out
-    assert "x is no amount." in out
+    assert "'x' is not a valid amount." in out
     retour.says(f"POST {P}/actions", {"batch": "b", "state": "done", "counts": {}, "outcomes": outcomes[:1]})
     assert main(["report", "sales.csv", "--program", "acme", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["counts"] == {"applied": 1}

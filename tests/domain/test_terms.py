@@ -101,7 +101,7 @@ def test_a_condition_is_told_in_every_language(word: str) -> None:
         ({"pays": "5%", "sku": [{"list": "winter"}]}, ("sku", 0, "list"), "outlet"),
         ({"pays": "5%", NOT: {"partner_group": ["gold"]}}, (NOT, "partner_group", 0), "premium"),
         ({"pays": "5%", "order_value": {"from": "1.001"}}, ("order_value", "from"), "100.00"),
-        ({"pays": "5%", "order_value": {"from": "5.00", "below": "5.00"}}, ("order_value", "below"), "not more than"),
+        ({"pays": "5%", "order_value": {"from": "5.00", "below": "5.00"}}, ("order_value", "below"), "must be more"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_rule_is_told_at_its_place(
@@ -169,9 +169,9 @@ def test_a_ranked_lock_is_chosen_by_what_was_reported() -> None:
     [
         ({"days_after_event": 5, "open_ended": True}, (), "one way of locking"),
         ({"country": ["DE"], "days_after_event": 5}, ("country",), "as a list"),
-        ([{"country": ["DE"], "days_after_event": 5}], (0, "country"), "the last lock is for all"),
-        ([{"days_after_event": 5}, {"days_after_event": 6}], (0,), "stands last"),
-        ({"days_after_event": 5, "restart": "never"}, ("restart",), "means nothing beside"),
+        ([{"country": ["DE"], "days_after_event": 5}], (0, "country"), "the last lock applies to everything"),
+        ([{"days_after_event": 5}, {"days_after_event": 6}], (0,), "put it last"),
+        ({"days_after_event": 5, "restart": "never"}, ("restart",), "has no meaning together with"),
         (
             [{"partner_group": ["gold"], "days_after_event": 5}, {"days_after_event": 6}],
             (0, "partner_group", 0),

@@ -249,7 +249,7 @@ def test_a_second_byte_order_mark_before_the_header_is_none_of_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sign", "told"), [("\r", "one kind of line end"), ("\ufeff", "byte order mark"), ("\x00", "U+0000")]
+    ("sign", "told"), [("\r", "consistent line endings"), ("\ufeff", "byte order mark"), ("\x00", "U+0000")]
 )
 def test_a_sign_that_no_text_has_is_told_by_where_it_comes_from(sign: str, told: str) -> None:
     (row,) = rows(f"order_id,change\nA-1{sign},reverse\n".encode())

@@ -657,7 +657,7 @@ def test_a_wrong_program_is_told_line_by_line_and_changes_nothing(call: Caller, 
     assert answer.status == 422 and answer.json["code"] == "PROGRAM_INVALID"
     [error] = answer.json["errors"]
     assert text.splitlines()[error["line"] - 1] == b"currency: EUX" and error["key"] == "currency"
-    assert error["code"] == "NO_CURRENCY" and "no currency of ISO 4217" in error["detail"]
+    assert error["code"] == "NO_CURRENCY" and "not a current ISO 4217 currency" in error["detail"]
     assert call("GET", "/v1/programs/{p}").json["version"] == 1
     assert call("PUT", "/v1/programs/{p}", text_of("other-program")).json["code"] == "PROGRAM_MISMATCH"
     assert call("PUT", "/v1/programs/{p}", b"\xff").status == 400

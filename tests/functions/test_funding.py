@@ -111,7 +111,7 @@ def test_billing_groups_are_read_strictly(admin: Caller, house: ProgramHarness) 
         ({"a": {"contracts": ["standart"]}}, "billing_groups.a.contracts[1]", "did you mean `standard`?"),
         ({"a": {"event_types": ["sales"]}}, "billing_groups.a.event_types[1]", "did you mean `sale`?"),
         ({"default": {"partners": ["xena"]}}, "billing_groups.default.partners", "take `partners` out"),
-        ({"a": {}, "b": {"partners": ["xena"]}}, "billing_groups.b", "put it last"),
+        ({"a": {}, "b": {"partners": ["xena"]}}, "billing_groups.b", "put 'a' last"),
         ({"a": {"statement": {"day": 31}}}, "billing_groups.a.statement.day", "1 to 28"),
         ({"a": {"paid": {"day": 3, "days_after_statement": 2}}}, "billing_groups.a.paid", "at most 1"),
     ):

@@ -388,7 +388,7 @@ def test_files_that_cannot_be_read_are_answered_in_words(mailbox: Mailbox, conte
     [header] = mailbox.take(("winmail.dat", content))
     assert (header.state, header.report["code"]) == ("refused", code)
     [answer] = mailbox.answers()
-    assert "not taken in" in str(answer.get_body())
+    assert "not processed" in str(answer.get_body())
 
 
 def test_bytes_that_are_no_text_come_back_as_they_were(mailbox: Mailbox) -> None:

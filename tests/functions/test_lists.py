@@ -42,7 +42,7 @@ def test_a_list_is_uploaded_and_rules_go_by_it_from_then_on(admin: Caller, call:
     early = admin("PUT", PUT, document(house.program, deepcopy(RULES)))
     assert early.status == 422
     [error] = early.json["errors"]
-    assert error["key"] == "contracts.standard.rules[1].sku[1].list" and "there is no list 'outlet'" in error["detail"]
+    assert error["key"] == "contracts.standard.rules[1].sku[1].list" and "unknown list 'outlet'" in error["detail"]
     assert upload(call, "BOOT-1\r\nOUT-*\n\nOUT-*\n", dry_run="true")["entries"] == 2
     assert call("GET", LISTS).json["items"] == []
     first = upload(call, "BOOT-1\r\nOUT-*\n\nOUT-*\n")
@@ -95,7 +95,7 @@ def test_twenty_thousand_entries_are_a_list_and_one_more_is_not(
     ("text", "line", "right"),
     [
         (b"A\nB*C\n", 2, "only at the end"),
-        (b"sku,name\nA,Boot\n", 1, "one entry a line"),
+        (b"sku,name\nA,Boot\n", 1, "one entry per line"),
         (b"\n\n", 1, "empty"),
         (b"A\nM\xfcller\n", 2, "UTF-8"),
         (b"A\n" + b"x" * 129, 2, "128"),

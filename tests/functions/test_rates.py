@@ -316,7 +316,7 @@ def test_a_currency_without_published_rates_is_refused_at_apply(admin: Caller) -
         ({"USD": [{"from": "2026-02-30", "rate": "0.92"}]}, "there is no day 2026-02-30"),
         ({"USD": [{"from": "2026-02-01", "rate": "0.0"}]}, "more than zero"),
         ({"EUR": [{"from": "2026-02-01", "rate": "1"}]}, "own currency"),
-        ({"QQQ": [{"from": "2026-02-01", "rate": "1"}]}, "no currency of ISO 4217"),
+        ({"QQQ": [{"from": "2026-02-01", "rate": "1"}]}, "not a current ISO 4217 currency"),
     ],
 )
 def test_a_rate_that_is_none_is_refused_at_apply(admin: Caller, fx: dict[str, Any], said: str) -> None:

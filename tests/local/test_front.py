@@ -120,8 +120,8 @@ def test_until_it_is_open_it_asks_to_come_back(starting: Running) -> None:
 @pytest.mark.parametrize(
     ("accepted", "language", "title", "start"),
     [
-        ("", "en", "Still starting", "The hub is starting"),
-        ("de-AT, en;q=0.5", "de", "Startet noch", "Die Installation startet noch"),
+        ("", "en", "Starting", "The hub is starting"),
+        ("de-AT, en;q=0.5", "de", "Startet", "Die Installation startet noch"),
         ("en;q=0.2, fr-CA;q=0.8", "fr", "Démarrage en cours", "L'installation démarre"),
     ],
 )
@@ -137,7 +137,7 @@ def test_a_full_disk_takes_nothing_and_says_so_in_the_caller_s_language(starting
     starting.front.open(Backend(starting.api_base, KEY, lambda *_: None, {}, has_room=lambda: False))
     answer, problem = starting.ask("POST", "/v1/x", b"{}", {"Accept-Language": "de"})
     assert (answer.status, answer.headers["Retry-After"], problem["code"]) == (503, "1", "DISK_FULL")
-    assert problem["title"] == "Datenträger voll" and "nichts angenommen" in problem["detail"]
+    assert problem["title"] == "Datenträger voll" and "nicht angenommen" in problem["detail"]
     assert starting.ask("GET", "/v1/x")[0].status == 200, "reading takes no room"
 
 

@@ -146,7 +146,7 @@ def test_an_unknown_host_key_is_shown_for_approval_and_then_works(kind: str, sta
     with pytest.raises(RemoteError) as told:
         log_in({**daemon.options, "host_keys": []}, daemon.secret)
     assert told.value.code == "HOST_KEY_NOT_APPROVED" and "SHA256:" in told.value.sentence
-    assert "No key is approved" in told.value.sentence
+    assert "No host key is approved" in told.value.sentence
     line = told.value.sentence.rsplit('"', 2)[1]
     other = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode().strip()
     with pytest.raises(RemoteError) as told:

@@ -50,18 +50,18 @@ def test_every_server_of_merchants_passes_step_by_step_and_keeps_its_files(daemo
     daemon.leave("readme.txt", b"3", age=1)
     told = tried(house, source(daemon, pattern="*.csv"), daemon.secret)
     assert set(states(told).values()) == {"done"}, told
-    assert "3 files seen" in said(told, "folder")
+    assert "3 files found" in said(told, "folder")
     assert said(told, "newest") == "2 match *.csv, the newest is june.csv. Nothing was fetched."
     assert sorted(path.name for path in (daemon.root / "out").iterdir()) == ["june.csv", "may.csv", "readme.txt"]
     assert house.inbox.puts == [] and house.announced == []
     proof = said(told, "trust")
     match daemon.options["protocol"]:
         case "sftp":
-            assert proof.startswith("Same host key as pinned: SHA256:")
+            assert proof.startswith("The host key is the pinned one: SHA256:")
         case "ftps":
             assert "SHA256:" in proof and "valid until" in proof
         case _:
-            assert "nothing proves the server" in proof
+            assert "the server is not authenticated" in proof
 
 
 @pytest.mark.parametrize("kind", ["openssh-sftp", "vsftpd-explicit"])
@@ -78,7 +78,7 @@ def test_a_wrong_login_fails_there_with_the_servers_own_words_and_no_password(
     }  # fmt: skip
     assert told["state"] == "failed"
     step = next(one for one in told["steps"] if one["step"] == "login")
-    assert step["code"] == "LOGIN_REFUSED" and step["said"] and "hand the password or key over" in step["explanation"]
+    assert step["code"] == "LOGIN_REFUSED" and step["said"] and "store the password or key again" in step["explanation"]
     assert PASSWORD not in str(told)
 
 

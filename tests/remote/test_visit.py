@@ -294,7 +294,7 @@ def test_the_report_is_kept_for_whoever_asked_and_tells_no_secret() -> None:
     poll_server(house, house.announce, ACME, erp(), asked="v-7", open_server=refuse)
     kept = house.docs["last-visit"]
     assert (kept["id"], kept["state"], kept["seen"]) == ("v-7", "failed", 0)
-    assert kept["explanation"].startswith("ftp.example refuses the login of retour: 530 Login incorrect. Compare")
+    assert kept["explanation"].startswith("ftp.example rejected the login of retour: 530 Login incorrect. Check")
     assert kept["server"] == "ftps://ftp.example/out" and "s3cret" not in json.dumps(kept)
     assert house.sent == []
     go_to(house, Shelf(a=b"one"), asked="v-8")

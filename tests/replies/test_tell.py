@@ -80,7 +80,7 @@ def test_a_line_that_is_refused_is_named_with_its_column(house: ProgramHarness, 
     send_reply(house.hub, mailed(house))
     [mail] = post.mails
     body = mail.get_body()
-    assert body is not None and "\nLine 3, column amount: 12x is no amount." in body.get_content()
+    assert body is not None and "\nLine 3, column amount: '12x' is not a valid amount." in body.get_content()
 
 
 def test_the_second_answer_is_a_mail_of_its_own(house: ProgramHarness, post: Post) -> None:

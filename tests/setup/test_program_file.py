@@ -123,14 +123,14 @@ CASES = [
     ("currency: EUR", "currency: EUX", 3, "currency", "`EUR`"),
     ("currency: EUR", "curency: EUR", 3, "curency", "did you mean `currency`?"),
     ("Europe/Berlin", "Europe/Berln", 4, "time_zone", "`Europe/Berlin`"),
-    ("Europe/Berlin", "../../etc/passwd", 4, "time_zone", "no IANA time zone"),
+    ("Europe/Berlin", "../../etc/passwd", 4, "time_zone", "not an IANA time zone"),
     ("language: de", "language: dutch", 5, "language", "en, de, fr"),
     ("reasons: [LATE_DELIVERY]", "reasons: [LATE_DELIVERY, late]", 6, "reasons[2]", "capital letter"),
     ("  sale: {}", "  sale: {}\n  lead: {}", 10, "event_types.lead", "event_type: lead"),
     ("  sale: {}", "  sale: {repeated_order: true}", 9, "event_types.sale.repeated_order", "`repeated_orders`"),
     ("    event_type: sale\n    valid", "    event_type: sales\n    valid", 12,
      "contracts.standard.event_type", "`sale`"),
-    ("2026-01-01", "2026-02-30", 13, "contracts.standard.valid_from", "there is no day 2026-02-30"),
+    ("2026-01-01", "2026-02-30", 13, "contracts.standard.valid_from", "2026-02-30 is not a valid date"),
     ("2026-01-01", "01.01.2026", 13, "contracts.standard.valid_from", "2026-01-01"),
     ("payout: 8%", "payout: 8", 14, "contracts.standard.payout", "quotes"),
     ("payout: 8%", "payout: 108%", 14, "contracts.standard.payout", "0% to 100%"),
@@ -145,7 +145,7 @@ CASES = [
     ("channel: sftp", "channel: sftp\n    kind: standard", 25, "sources.warehouse.kind", "channel sftp"),
     ("default_reason: LATE_DELIVERY", "default_reason: LATE_DELIVRY", 26,
      "sources.warehouse.default_reason", "`LATE_DELIVERY`"),
-    ("R1: ITEM_RETURNED", "R1: RETURNED", 31, "sources.warehouse.mapping.reasons.R1", "no reason of this program"),
+    ("R1: ITEM_RETURNED", "R1: RETURNED", 31, "sources.warehouse.mapping.reasons.R1", "not a reason of this program"),
     ("Retoure: reverse", "Retoure: revers", 32, "sources.warehouse.mapping.statuses.Retoure", "`reverse`"),
     ("{order_id: Bestellnummer", "{orderid: Bestellnummer", 29,
      "sources.warehouse.mapping.columns.orderid", "`order_id`"),
@@ -153,8 +153,8 @@ CASES = [
     ("cp1252", "cp9999", 35, "sources.warehouse.mapping.encoding", "cp1252"),
     ("cp1252", "rot13", 35, "sources.warehouse.mapping.encoding", "cp1252"),
     ("protocol: ftps", "protocol: ftp", 39, "sources.erp.options.protocol", "allow_plain: true"),
-    ("protocol: ftps", "protocol: sftp, implicit: true", 39, "sources.erp.options.implicit", "nothing for sftp"),
-    ("user: retour", "user: retour, password: x", 39, "sources.erp.options.password", "a secret never stands"),
+    ("protocol: ftps", "protocol: sftp, implicit: true", 39, "sources.erp.options.implicit", "no meaning for sftp"),
+    ("user: retour", "user: retour, password: x", 39, "sources.erp.options.password", "must not contain secrets"),
     ("user: retour", "user: 12", 39, "sources.erp.options.user", 'in quotes: "12"'),
     ("at: 05:30", "at: 24:30", 39, "sources.erp.options.at", "05:30"),
     ("      allow_from: [returns@shop.example]", "      allow_from: []", 43,
@@ -163,27 +163,27 @@ CASES = [
     ("  mail:", "  Mail:", 40, "sources.Mail", "lower-case letter"),
     ("program: acme", "program: admin", 1, "program", "reserved"),
     ("  mail:", "  console:", 40, "sources.console", "reserved"),
-    ("  mail:", "  api:", 40, "sources.api", "call this one 'email'"),
+    ("  mail:", "  api:", 40, "sources.api", "name this one 'email'"),
     ("payout: 8%", "payout: 12.345678%", 14, "contracts.standard.payout", "8% or 7.25%"),
     ("payout: 8%", "payout: 8%\n    valid_until: 2025-12-31", 15, "contracts.standard.valid_until", "2026-01-01"),
-    ("payout: 8%", "payout: 8%\n    valid_until: 2026-06-31", 15, "contracts.standard.valid_until", "no day"),
+    ("payout: 8%", "payout: 8%\n    valid_until: 2026-06-31", 15, "contracts.standard.valid_until", "not a valid date"),
     ("payout: 8%", "payout: 8%\n    groups: [gold]", 9, "event_types.sale", "to all partners"),
     ("payout: 8%", "payout: 8%\n    valid_until: 2026-12-31", 15, "", None),
-    ("payout: 8%", "rules: [{pays: 8%, at_most: '5.005'}]", 14, "contracts.standard.rules[1].at_most", "such as 50.00"),
-    ("payout: 8%", "rules: [{pays: 8%, until: 2025-12-24}]", 14, "contracts.standard.rules[1].until", "never holds"),
+    ("payout: 8%", "rules: [{pays: 8%, at_most: '5.005'}]", 14, "contracts.standard.rules[1].at_most", "as 50.00"),
+    ("payout: 8%", "rules: [{pays: 8%, until: 2025-12-24}]", 14, "contracts.standard.rules[1].until", "never applies"),
     ("payout: 8%", "rules: [{pays: 8%, from: 2026-02-01, until: 2026-01-31}]", 14,
      "contracts.standard.rules[1].until", "2026-02-01"),
     ("payout: 8%", "rules: [{pays: 8%, country: [Germany]}]", 14, "contracts.standard.rules[1].country[1]", "DE"),
     ("payout: 8%", "rules: [{pays: 8%, not: {contry: [DE]}}]", 14,
      "contracts.standard.rules[1].not.contry", "`country`"),
     ("payout: 8%", "rules: [{pays: 8%, partner_group: [gold]}]", 14,
-     "contracts.standard.rules[1].partner_group[1]", "no group 'gold'"),
+     "contracts.standard.rules[1].partner_group[1]", "unknown group 'gold'"),
     ("payout: 8%", "rules: [{pays: 8%, order_value: {from: '9.999'}}]", 14,
-     "contracts.standard.rules[1].order_value.from", "such as 100.00"),
+     "contracts.standard.rules[1].order_value.from", "write it as 100.00"),
     ("{days_after_event: 30}", "[{country: [DE], days_after_event: 30}]", 15,
-     "contracts.standard.lock[1].country", "no conditions"),
+     "contracts.standard.lock[1].country", "must not have conditions"),
     ("{days_after_event: 30}", "[{sku: [A], open_ended: true}, {days_after_event: 30}]", 15,
-     "contracts.standard.lock[1].sku", "no key here"),
+     "contracts.standard.lock[1].sku", "unknown key"),
     ("{days_after_event: 30}", "[{country: [DE], open_ended: true}, {days_after_event: 30}]", 15, "", None),
     ("reasons: [LATE_DELIVERY]", "reasons: [LATE_DELIVERY]\ngroups: {gold: []}", 7, "groups.gold", "at least one"),
     ("reasons: [LATE_DELIVERY]", "reasons: [LATE_DELIVERY]\ngroups: {Gold: [a]}", 7, "groups.Gold", "lower-case"),
@@ -192,7 +192,7 @@ CASES = [
     ("amount: Betrag}", "amount: [Betrag, Summe]}", 29, "", None),
     ("amount: Betrag}", "amount: []}", 29, "sources.warehouse.mapping.columns.amount", "at least one"),
     ("name: Acme Shoes", 'name: "Acme\\nShoes"', 2, "name", "one line"),
-    ("name: Acme Shoes", "program: other", 2, "program", "stands twice, first in line 1"),
+    ("name: Acme Shoes", "program: other", 2, "program", "duplicate key"),
     ("name: Acme Shoes", "name: !!python/object:os.system x", 2, "name", "tag"),
     ("name: Acme Shoes", "name: yes: no", 2, "", "neither YAML nor JSON"),
     ("name: Acme Shoes", "name: &a x\nlanguage: *a", 3, "", "write the value out"),
@@ -261,7 +261,7 @@ def test_a_document_is_judged_in_the_language_it_asks_for() -> None:
     assert language_of("[") == language_of("- a") == "en"
     [fault] = faults(changed("payout: 8%", "payout: 108%"))
     assert fault.located_message("de") == (
-        "Zeile 14, Spalte 13, contracts.standard.payout: 108% ist mehr als der Verkauf; richtig ist 0% bis 100%"
+        "Zeile 14, Spalte 13, contracts.standard.payout: 108% ist mehr als der Verkauf; erlaubt sind 0% bis 100%"
     )
     assert "dépasse la vente" in fault.message("fr")
 
@@ -335,7 +335,7 @@ def test_a_list_of_one_too_many_is_refused_at_its_key() -> None:
     entries = ",".join(f"x{number:04x}" for number in range(20_001))
     text = changed("reasons: [LATE_DELIVERY]", f"reasons: [LATE_DELIVERY]\nlists: {{outlet: [{entries}]}}")
     [fault] = faults(text)
-    assert (fault.line, fault.key) == (7, "lists.outlet") and "at most 20000" in fault.sentence
+    assert (fault.line, fault.key) == (7, "lists.outlet") and "the limit is 20000" in fault.sentence
 
 
 def test_a_list_that_was_uploaded_may_be_named() -> None:
@@ -343,7 +343,7 @@ def test_a_list_that_was_uploaded_may_be_named() -> None:
     assert isinstance(parse_program(text, ["outlet"]), dict)
     [fault] = [one for one in parse_program(text, ()) if isinstance(one, Fault)]
     assert (fault.line, fault.key) == (14, "contracts.standard.rules[1].sku[1].list")
-    assert "no list 'outlet'" in fault.sentence
+    assert "unknown list 'outlet'" in fault.sentence
 
 
 def test_what_was_recorded_once_is_recorded_again_as_it_is() -> None:

@@ -1,6 +1,6 @@
-"""The `retour` command: a client of the API, and the starter of the local hub.
+"""The `retour` command: a client of the API, and the launcher of the local hub.
 
-arguments   what can be said, and the help
+arguments   the command line and its help
 client      where the hub is, and one HTTP call
 screen      tables, progress, sentences
 programs, trials, deliveries, ledger, decisions, keys, doctor, up, demo   the commands

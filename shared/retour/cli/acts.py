@@ -27,7 +27,7 @@ def act(arguments: argparse.Namespace) -> int:
     hub, program = hub_and_program(arguments)
     wanted = {name: value for name, value in action_filters(arguments).items() if value is not None}
     if bool(arguments.ids) == bool(wanted):
-        raise UsageError("Say which actions: their ids, or filters such as --partner and --locks-before, but not both.")
+        raise UsageError("Name the actions by id or by filters such as --partner and --locks-before, not both.")
     values = {FIELD_NAMES.get(name, name): getattr(arguments, name) for name in ACT_FIELDS if getattr(arguments, name)}
     if arguments.act == "raise-limit":
         if len(arguments.ids) != 1:

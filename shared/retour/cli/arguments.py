@@ -237,7 +237,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     for name, summary in (
         ("undo", "undo a modification, or all of a batch"),
-        ("release", "let a held batch or row go on"),
+        ("release", "release a held batch or row"),
         ("discard", "drop a held batch or row for good"),
     ):
         decision = command(name, f"acts:{name}", summary, hub, program)

@@ -48,7 +48,7 @@ class ApiError(Exception):
     def message(self) -> str:
         detail = self.problem.get("detail") or self.problem.get("title")
         if self.status in (401, 403) and not detail:
-            detail = "The key does not open this. Give another with --key, or set RETOUR_KEY."
+            detail = "This API key has no access. Pass another one with --key, or set RETOUR_KEY."
         said = str(detail or f"The hub answered with status {self.status}.")
         places = [describe_error(error) for error in self.problem.get("errors", ()) if isinstance(error, Mapping)]
         return "\n".join([said, *(f"  {each}" for each in places)])

@@ -28,7 +28,7 @@ def clock(arguments: argparse.Namespace) -> int:
     ahead = timedelta(seconds=shown["offset_seconds"])
     echo(f"The business clock shows {shown['now']}, {describe_offset(ahead)}.")
     if arguments.what == "advance":
-        echo("What became due by then was looked after: locks, visits, expiries, statements.", style="dim")
+        echo("Ran everything that was due: locks, polls, expiries, statements.", style="dim")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What people see: tables and progress on a terminal, JSON for programs, complaints on standard error."""
+"""Terminal output: tables and progress bars for people, JSON for programs, errors on stderr."""
 
 import json
 import sys
