@@ -42,7 +42,7 @@ class DiskInbox:
 
 @dataclass
 class NullTable:
-    """A table that takes every write and finds nothing again, but for the summaries of the work."""
+    """A DynamoDB stand-in that accepts every write and returns nothing, except the work summaries it needs."""
 
     summaries: dict[str, Any] = field(default_factory=dict)
 

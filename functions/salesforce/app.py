@@ -44,7 +44,7 @@ def answer_call(call: Call, path: dict[str, str]) -> dict[str, Any]:
 
 
 def handle_outbound_message(call: Call, program: Program, source: Source) -> dict[str, Any]:
-    """One acknowledgement covers the whole message: what we cannot use must not make all of it come again for a day."""
+    """Acknowledge the whole message even if parts are unusable: otherwise Salesforce resends all of it for 24 hours."""
     reject_unknown_query(call, [])
     if len(call.body) > BODY_MAX:
         raise ProblemError("BODY_TOO_LARGE", size=str(len(call.body)), most=str(BODY_MAX))

@@ -76,7 +76,7 @@ def sweep_all(end: float, older_than: timedelta, *, thoroughly: bool) -> list[st
 
 
 def run_jobs(h: Hub, program_id: str, has_time: TimeBudget) -> bool:
-    """One program's trouble keeps no other from its turn, and one duty's trouble no other duty."""
+    """Run every job of one program. A failing job stops neither the other jobs nor the other programs."""
     done: dict[str, Any] = {}
     is_whole = True
     try:

@@ -1,4 +1,4 @@
-"""The embedded AWS as the hub runs it: MiniStack behind a door of our own.
+"""The embedded AWS as the hub runs it: MiniStack behind an authenticating gateway.
 
 MiniStack answers anybody who reaches its port, lets every web page read what it says, and says that an object is stored
 when the disk did not take it. So this stands before it, as one more ASGI application:
@@ -6,7 +6,8 @@ when the disk did not take it. So this stands before it, as one more ASGI applic
 - Only what is signed with the hub's own key comes in, or carries it; an address that was signed for one object opens
   that object. A web page gets nothing: the answers carry no CORS headers, but for an upload from the hub's own console.
 - What a full disk did not take is refused before it is answered, and is not in memory either.
-- Whoever could not save his state at the end ends with a code of his own, so that nobody takes an older one for it.
+- If the state could not be saved at shutdown, the process exits with a code of its own, so that the next start does not
+  trust an older snapshot.
 
 Run by the embedded AWS's own interpreter, and by file, so that it imports nothing of the hub.
 """

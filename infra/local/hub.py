@@ -428,7 +428,7 @@ def rebuild_ledger(stack: Stack, say: Say, stop: threading.Event) -> list[dict[s
     """Rebuilds the ledger from what was stored; returns the answers that senders are still owed."""
     s3 = stack.client("s3")
     stored = replay.list_envelopes(s3, stack.bucket)
-    say(f"The last run did not end of itself; {len(stored)} deliveries are taken in again.")
+    say(f"The last run was not shut down cleanly; rebuilding the ledger from {len(stored)} deliveries.")
 
     def progress(number: int) -> None:
         if stop.is_set():
@@ -467,7 +467,7 @@ def executions(states: Any, **of: str) -> list[str]:
 
 
 def resume_interrupted_files(programs: Programs) -> None:
-    """What the last run left on its way: files that nobody was told of, and large ones in the middle of theirs."""
+    """Resume what the last run left unfinished: files whose event was lost, and large files in progress."""
     try:
         programs.call_api("POST", "/v1/redrive", b"{}")
         programs.stack.call("TickFunction", {"sweep": {"older_than_seconds": 0}})

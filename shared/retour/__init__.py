@@ -1,15 +1,15 @@
-"""Retour, the returns hub for partner programs. The way of a return through the code:
+"""Retour, the returns hub for partner programs. The path of a return through the code:
 
-channels   what a sender sent, believed and turned into rows        (webhook, shopify, mail, salesforce ...)
-files      the bytes of a file, turned into rows                    (unpack, table)
-normalise  a row and its source's mapping, turned into one Modification or an Unreadable
-intake     a delivery: stored raw, its rows inserted, its orders folded
-apply      an order's records folded into its actions, one conditional write each
-cascade    what a change of an action means for the actions that hang on it
-answer     what became of it, told where the sender looks
-clock      what is due when the clock says so: visits, locks, roll-ups
-setup      the program document a merchant writes, its credentials, and its check against a sample file
-trial      a source's connection tried for real, step by step
-domain     what a return means; everything above asks it, it asks nobody (actions: the fold and all it reads)
-api        calls read, what they ask for done, answered as JSON; console and command line stand beside it
+channels         a sender's payload, authenticated and parsed into rows    (webhook, shopify, mail, salesforce ...)
+files            a file's bytes, parsed into rows                          (unpack, table, xml, workbook)
+normalise        a row and its source's mapping, turned into one Modification or an Unreadable
+intake           a delivery: stored raw, checked against thresholds, read
+posting          records inserted, orders folded, heads saved; cascades and waiting records
+replies          the outcome, delivered where the sender looks
+schedule         what is due by the clock: polls, locks, roll-ups
+operations       redrive, refold, sweep, retention
+setup            the program document, credentials, sample checks
+connection_test  a source's connection, tested step by step
+domain           what a return means; it imports nothing above it
+api, console, cli    the ways in for programs and people
 """

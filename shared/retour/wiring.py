@@ -42,7 +42,7 @@ class ProgramNotFoundError(Exception):
 
 @contextmanager
 def gc_disabled() -> Iterator[None]:
-    """What is imported and built here stays; to look for garbage in it again and again is a sixth of a first call."""
+    """Pause garbage collection while clients are built: it would cost a sixth of a cold start and free nothing."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -72,7 +72,7 @@ class Hub:
         return datetime.now(UTC)
 
     def throttle(self, what: str, every: timedelta) -> bool:
-        """True at most once in a while for the same thing, as far as this process remembers."""
+        """Whether `key` was not used within `interval`; per process, so a hint and no guarantee."""
         now = self.real_now()
         if self._last.get(what, now - every) > now - every:
             return False
@@ -172,7 +172,7 @@ class Hub:
         raise RuntimeError(f"{delivery.id} was taken in {EXECUTIONS_MAX} times")
 
     def execution_statuses(self, delivery: Delivery) -> list[str]:
-        """How each way of a large file through the state machine stands or ended (RUNNING, FAILED, …), oldest first."""
+        """Status of each state machine execution of this file (RUNNING, FAILED, …), oldest first."""
         machine = self.settings.files_machine
         if not machine:
             return []

@@ -1,1 +1,1 @@
-"""The API: a call read, what it asks for done, the answer as JSON."""
+"""The HTTP API: parse a call, carry it out, answer with JSON."""

@@ -175,7 +175,7 @@ def page_of_actions(
     filter_: ActionFilter,
     also: Callable[[FoundAction], bool] = lambda _: True,
 ) -> Document:
-    """So many actions as were asked for, or as could be looked at; how far it looked, and where to go on.
+    """One page of actions: up to the limit, or as far as one request may scan; with how far it got and the next cursor.
 
     Heads are looked at in batches; with all their records are read only those that are shown.
     """

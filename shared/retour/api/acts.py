@@ -356,7 +356,7 @@ def action_states(rehearsal: DryRunLedger, program: Program, results: Sequence[R
 
 
 def cascaded_changes(rehearsal: DryRunLedger, program: Program, results: Sequence[Result]) -> list[Document]:
-    """What the cascade would do to actions that nobody named."""
+    """Changes to child actions that the cascade would make."""
     named_ids = {result.modification for result in results}
     return [
         documents.modification_document(order, record, program)

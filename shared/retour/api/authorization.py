@@ -1,4 +1,4 @@
-"""Who calls, and what is opened to them."""
+"""Authorization: which programs and sources a caller may use, and the deliveries their calls become."""
 
 from typing import Any
 

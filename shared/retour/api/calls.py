@@ -211,7 +211,7 @@ def bad_query(name: str, value: str, right: str, **details: str) -> ProblemError
 
 
 def reject_unknown_fields(given: Mapping[str, Any], known: Sequence[str]) -> None:
-    """Refuse what nobody would read, with the nearest name that would be: nothing of the call is done."""
+    """Reject unknown fields and suggest the closest known one, before anything is carried out."""
     unknown = next((name for name in given if name not in known), None)
     if unknown is None:
         return

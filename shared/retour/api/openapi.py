@@ -15,7 +15,7 @@ METHODS = ("get", "put", "post", "delete", "patch")
 
 
 def reject_undocumented(call: Call) -> None:
-    """Refuse a call that says what nobody would read: it would do something else than was meant."""
+    """Reject parameters and bodies that the OpenAPI document does not declare, instead of silently ignoring them."""
     if not call.query and not call.body.strip():
         return
     described = find_operation(call.method, call.path)

@@ -1,4 +1,4 @@
-"""Orders that are called nearly as an unknown one is: alike but for blanks, leading zeros and what stands before."""
+"""Orders whose id resembles an unknown one: equal except for spaces, leading zeros or a prefix."""
 
 import re
 from collections.abc import Iterator

@@ -231,7 +231,7 @@ def decode_encoded_words(value: str) -> str:
 
 
 def join_encoded_words(parts: Sequence[tuple[str, str, str]]) -> str:
-    """Encoded words that follow one another; a sign may be parted between two of one charset."""
+    """Decode adjacent encoded words; a multi-byte character may be split between two words of the same charset."""
     text, data, before = "", b"", ""
     for charset, way, content in parts:
         if data and charset.lower() != before:

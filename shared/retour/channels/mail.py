@@ -1,4 +1,4 @@
-"""A mail to a source's own address: whether it is believed, which files it brings, and the answer to it.
+"""Mail to a source's own address: is it authenticated, which files does it carry, and what to reply.
 
 Nothing a sender writes can prove who they are. The verdict is read from the one header that our receiver put on top.
 """
@@ -247,7 +247,7 @@ def _loop_reason(headers: Headers, mail: Message, sender: str, envelope_sender: 
 
 
 def _is_automatic(headers: Headers) -> bool:
-    """Whether a program sent the mail: its file is taken, and nobody is there to read an answer."""
+    """Whether the mail was sent by a program: its files are ingested, but no reply is sent."""
     return bool(
         any(not value.strip().lower().startswith("no") for value in headers.all("auto-submitted"))
         or any(value.strip().lower() in ("bulk", "list") for value in headers.all("precedence"))
@@ -283,10 +283,10 @@ class FileSummary:
 def compose_reply(
     *files: FileSummary, language: str, program: str, sender: str, to: Mapping[str, str], at: datetime, again: str = ""
 ) -> bytes:
-    """The one answer to a mail: of each file how many rows became what, why rows were refused, those to correct.
+    """The reply to a mail: for each file, rows by outcome, why rows were refused, and the rows to correct.
 
-    `to` is the delivery's `reply`; `again` names a second answer to the same delivery. Amounts, payouts and partners
-    are not told by mail.
+    `to` is the delivery's `reply`; `again` marks a second reply to the same delivery. Amounts, payouts and partners are
+    never sent by mail.
     """
     text = [line for told in files for line in reply_lines(told, language, program)]
     mail = EmailMessage(policy=policy.SMTP)

@@ -132,7 +132,7 @@ def possible(name: str, known: Sequence[str]) -> str:
 
 
 def make_row(place: str, fields: Mapping[str, str | None], raw: str = "") -> Row | Unreadable:
-    """A row of the fields that are filled in; unreadable when one cannot be stored: half a character, or too much."""
+    """A row of the non-empty fields; Unreadable when a value has a lone surrogate or is too long to store."""
     filled = {name: text for name, text in fields.items() if text}
     for name, text in filled.items():
         if not is_storable(text):

@@ -44,7 +44,7 @@ def attributes(content: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def long_name(properties: bytes) -> str:
-    """The name of a file that is longer than eight signs and three, or nothing."""
+    """The long file name (beyond 8.3), or an empty string."""
     try:
         for number, kind, value in values(properties):
             if number == LONG_NAME and kind in (TEXT, WIDE):

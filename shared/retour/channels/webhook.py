@@ -52,7 +52,7 @@ def is_ping(kind: str, body: bytes) -> bool:
 
 
 def is_test_call(body: bytes) -> bool:
-    """A signed call that only asks whether its signature is believed: nothing is stored of it."""
+    """A signed test call that only checks the signature; nothing is stored."""
     return TEST_CALL.fullmatch(body) is not None
 
 

@@ -1,9 +1,9 @@
-"""A source's connection tried, step by step: what was tried, what was seen, and on failure what to do about it.
+"""Connection tests: check the connection of a source step by step, and on failure say what to do about it.
 
-A trial is the real thing up to the point where news would come in: it logs in, lists, is believed, and stops there. It
-never touches an action, fetches nothing and deletes nothing.
+A connection test does everything a real delivery would, up to ingesting anything: it logs in, lists and authenticates,
+then stops. It never touches an action, fetches nothing and deletes nothing.
 
-steps      what a trial consists of, how it is kept and how it is told
-run        a trial begun, and run by the function whose library it needs
+steps      what a test consists of, how it is stored and shown
+run        a test started, and run by the function that has the library for it
 hooks, sftp, pull, mail, salesforce    the steps of each channel
 """

@@ -72,7 +72,7 @@ def handle_message(hub: "Hub", message: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def run_test(hub: "Hub", program: Program, source: Source, test: ConnectionTest) -> None:
-    """Every step in its order, up to the first that fails. Never raises: what goes wrong is what a trial is for."""
+    """Run the steps in order and stop at the first failure. Never raises: failures are the result."""
     state = hub.state(program.id, source.name)
     try:
         RUNNERS[source.channel](hub, program, source, StepRecorder(test, state, hub.now))

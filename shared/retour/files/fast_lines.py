@@ -1,9 +1,8 @@
-"""The plain lines of a table, read at one stroke: nothing about them can be wrong or mean two things.
+"""Fast path: one compiled regular expression per file accepts lines that cannot be wrong or ambiguous.
 
-One expression, made once for a file, says whether a line is plain: signs of ASCII only, no quotes, ids that no
-spreadsheet has damaged, amounts and quantities in digits. What it does not match is no fault; it goes the careful way
-(table.py, normalise/), the only home of the rules and of what is said where one is broken. What it matches reads the
-careful way just the same, which a test holds against each other.
+A line is plain if it has ASCII characters only, no quotes, ids that no spreadsheet has damaged, and amounts and
+quantities in digits. Any other line is not an error: it takes the slow path (table.py, normalise/), which owns the
+rules and their messages. A test checks that both paths read plain lines alike.
 """
 
 import re

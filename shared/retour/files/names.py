@@ -61,7 +61,7 @@ def base_name(name: str) -> str:
 
 
 def safe_name(name: str) -> str:
-    """A sender's name of a file as we may show it, store it and write it beside theirs: no folders, no odd signs."""
+    """A file name safe to display, store and write: no folders, no unusual characters."""
     plain = base_name(unicodedata.normalize("NFC", name))
     plain = "".join(sign if sign.isprintable() and sign not in '<>:"|?*' else "_" for sign in plain).strip(" .")
     stem, dot, ending = plain.rpartition(".")

@@ -13,11 +13,11 @@ LINE_BYTES_MAX = 1 << 20
 LINE_CHARS_MAX = 200_000
 FILE_BYTES_MAX = 1 << 30
 
-# Bytes that cannot be decoded stand as signs of their own, out of the last private ones of Unicode, so that a raw text
-# can be stored anywhere and still gives back the very same bytes.
+# Undecodable bytes are mapped to private-use characters (U+10FF00 and up), so that the raw text can be stored anywhere
+# and still round-trips to the same bytes.
 UNDECODED = re.compile("[\U0010ff00-\U0010ffff]")
 UNDECODED_FROM = 0x10FF00
-# Signs no text for people has.
+# Characters that must not occur in human-readable text.
 UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ufeff\ufffe\uffff\U0010ff00-\U0010ffff]")
 
 

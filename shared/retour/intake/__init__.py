@@ -1,1 +1,1 @@
-"""A delivery on its way in."""
+"""Deliveries on their way in: stored raw, checked against thresholds, read."""

@@ -1,4 +1,4 @@
-"""Actions reported: first write wins, and what waited for them is folded in the same breath."""
+"""Ingest action reports: first write wins, and records that waited for the action are folded at once."""
 
 from collections.abc import Iterable
 from dataclasses import replace

@@ -59,7 +59,7 @@ class Envelope:
 
 
 def ingest_mail(hub: "Hub", envelope: Envelope) -> int:
-    """Announce the files of a stored mail, whoever of our sources it came to, and move it away; how many there are.
+    """Create a delivery for each file of a stored mail and move the mail away; returns the number of files.
 
     One that is not there any more was taken before. Raises what the store raised: then the mail stays where it is.
     """

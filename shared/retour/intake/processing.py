@@ -1,4 +1,4 @@
-"""A stored delivery handled by a worker: whatever it does to the worker, it comes to an end (spec 5.4, 10).
+"""Process a stored delivery with retries, so that it always reaches a final state (spec 5.4, 10).
 
 A failure of the store says nothing of the delivery: it is raised, and the delivery stays open for a later attempt. Any
 other failure comes again each time, so after its tries the delivery is refused with a reference that finds the line in
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 def process_delivery(hub: "Hub", delivery: Delivery) -> Batch:
-    """Take in a stored file that is open, or give it up for a fault of ours; its answer is asked for at its end.
+    """Process an open file, or refuse it after repeated internal errors; queues its reply at the end.
 
     Raises what the store or the network raised: then the delivery is as open as before, and the fence waits for it no
     longer than for a held one.

@@ -145,7 +145,7 @@ def digest_of(identity: str) -> str:
 def claim_upload(hub: "Hub", program: Program, source: Source, version: ObjectVersion) -> tuple[Delivery, bool]:
     """The delivery of an upload, and whether nobody claimed it before.
 
-    Whoever looks first says under which id and moment, and everybody else follows.
+    The first worker to see an upload fixes its delivery id and receipt time; all others use those.
 
     S3 tells whole seconds; of several uploads to one key the later one counts as received later.
     """

@@ -31,7 +31,7 @@ def is_cleared(delivery: Delivery, source: Source) -> bool:
 def apply_thresholds(
     hub: "Hub", delivery: Delivery, impact: FileImpact, first: Sequence[Result], state: str
 ) -> tuple[Delivery, Batch | None]:
-    """The file with the verdict on it written down; held where it is above a threshold of its source.
+    """Check the simulated file against its thresholds; hold it when one is exceeded, else mark it as checked.
 
     `first` are as many of its results as a preview shows, `state` is the one it stays in if it goes on.
     """

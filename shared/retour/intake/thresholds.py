@@ -1,4 +1,4 @@
-"""Whether a file looks wrong as a whole: weighed by a rehearsal before anything of it is recorded (spec 7).
+"""Threshold checks: simulate a file before anything is recorded; hold it if it exceeds a limit (spec 7).
 
 A file above a threshold of its source is held for a person. What it would have come to is kept, so that its release can
 tell what came out differently.
@@ -133,7 +133,7 @@ class FileImpact:
 
 
 def simulate(hub: "Hub", program: Program, reads: ReadRows) -> tuple[FileImpact, Sequence[Result]]:
-    """Rehearse rows among which are all of each order they name."""
+    """Simulate these rows; they must include every row of each order they touch."""
     keys = {read.order_key for _, read in reads if isinstance(read, Modification) and read.order_key}
     rehearsal = DryRunLedger.prefetched(hub.ledger(program), keys)
     results = post_rows(rehearsal, program, reads, hub.now())

@@ -1,1 +1,1 @@
-"""What is paid when: funding checked, and what people are told of it."""
+"""Funding checks, statements and billing groups: what is paid when."""

@@ -1,8 +1,8 @@
 """The fast path: one template per distinct set of shared cells; everything else takes `Normaliser.modification`, which
 owns the rules. tests/files/test_plain.py holds the two against each other.
 
-The first line of a kind is read the careful way. From its record those of the others are made: what is each line's own
-is put in its place, and hashed.
+The first row of a shape takes the slow path. Its record is the template for the others: their own cells are filled in,
+and hashed.
 """
 
 from collections.abc import Callable

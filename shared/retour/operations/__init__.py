@@ -1,1 +1,1 @@
-"""What keeps the hub going without a person: work taken up again, leftovers swept, dead letters brought back."""
+"""Operations: redrive, refold, sweep and retention, by the scheduler or by one command."""

@@ -1,4 +1,4 @@
-"""What was set aside or left open goes on: one command for a person, the same steps for the clock.
+"""Redrive: resume open files and parked orders, and return dead letters to their queues.
 
 Each thing is taken up for itself: what cannot be handled keeps nothing else waiting. What has cost a worker its life
 before comes last.

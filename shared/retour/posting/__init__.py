@@ -1,1 +1,1 @@
-"""Records into the ledger: posted, folded, expired, passed on to children (spec 5)."""
+"""Post records to the ledger: insert, fold, expire, and cascade to children (spec 5)."""

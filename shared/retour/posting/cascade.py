@@ -65,7 +65,7 @@ class ChildCascade:
 
 
 def propagate_to_children(ledger: Ledger, order: Order, now: datetime) -> Order:
-    """Hand on to its children what turned the actions of an order; the order as it is then."""
+    """Propagate reversals and restores of an order's actions to their children; returns the order as it is then."""
     turned = False
     for action in order.actions:
         for owed_ in child_cascades(ledger, order, action):

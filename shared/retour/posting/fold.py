@@ -15,7 +15,7 @@ GIVE_UP_AGE = timedelta(days=1)
 
 
 class ContentionError(Exception):
-    """Others kept writing the same order. Nothing is lost: the stream folds it again."""
+    """Too much write contention on one order. Nothing is lost: the stream folds it again."""
 
 
 def fold_and_save(
@@ -25,7 +25,7 @@ def fold_and_save(
     known: Order | None = None,
     then: Callable[[Order], Order] = lambda order: order,
 ) -> Order:
-    """Fold an order and write the heads that changed, again from the start when somebody else was faster.
+    """Fold an order and save the heads that changed; start over when a concurrent writer was faster.
 
     What lies beside an action id is left to the id's order once there is one.
     `known` spares the first read. `then` is a further pure step after the fold, such as giving up what waits too long.
@@ -42,7 +42,7 @@ def fold_and_save(
 
 
 def save_heads(ledger: Ledger, order: Order, folded: Order, now: datetime) -> Order | None:
-    """The folded order with its heads written; None when one of them was no longer as seen.
+    """Save all heads in one transaction; None when one of them changed since it was read.
 
     The heads of an order are written together, the unchanged ones too: who saw less of the order shares one with who
     saw more, and so no record is booked on two of them.

@@ -1,4 +1,4 @@
-"""The rows of a delivery: each inserted unless it stands there, its order folded, what became of it told."""
+"""Post the rows of a delivery: insert what is missing, fold the orders touched, return one result per row."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -36,7 +36,7 @@ from retour.store.ledger import Ledger, TableLedger
 
 RECORDS_PER_ORDER_MAX = 2_000
 BULK_MIN = 8
-"""From so many on, what can be done for all at once is."""
+"""Batches of at least this many records use bulk reads and inserts."""
 ORDERS_AT_ONCE = 500
 
 
@@ -291,7 +291,7 @@ def with_effect(
 
 
 def unchanged_result(order: Order, requested: Modification, earlier: Modification, program: Program) -> Result:
-    """What became of a row that says nothing new: it is as it stood."""
+    """The result of a row that repeats what is already recorded: unchanged."""
     result = replace(
         to_result(order, earlier, None, program), place=requested.provenance.place, effect=None, make_good=None
     )
@@ -344,7 +344,7 @@ def file_by_names(ledger: Ledger, modifications: Iterable[Modification], order: 
 
 
 def fold_into_reported_order(ledger: Ledger, program: Program, key: str, now: datetime) -> Order | None:
-    """The action was reported between our look and our insert: whoever sees both copies the record over."""
+    """The action was reported between our read and our insert: whoever sees both copies the record over."""
     order_key = ledger.order_key_of(key[1:])
     if order_key is None:
         return None

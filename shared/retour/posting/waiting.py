@@ -1,4 +1,4 @@
-"""What waits for its action: remembered, settled when that comes, given up in time."""
+"""Records that wait for their action: listed, answered when it is reported, refused after the waiting time."""
 
 import json
 import logging

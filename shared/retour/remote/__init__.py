@@ -1,4 +1,4 @@
-"""Other people's machines: merchants' FTP and SFTP servers, and what speaking to them has in common."""
+"""Clients of remote servers: merchants' FTP and SFTP servers, and what they have in common."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ StepObserver = Callable[[str, dict[str, Any]], None]
 
 
 def ignore_step(_step: str, _seen: dict[str, Any]) -> None:
-    """Watches nothing."""
+    """The default observer: ignores every step."""
 
 
 @dataclass(frozen=True, slots=True)

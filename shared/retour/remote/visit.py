@@ -85,7 +85,7 @@ class PollEnvironment(Protocol):
 
 
 class PollFailedError(Exception):
-    """A visit that nobody waits for has failed: to be tried again, and to ring the alarm if that does not help."""
+    """A scheduled poll failed: retry, and raise an alarm if retries do not help."""
 
 
 def handle_message(
@@ -94,7 +94,7 @@ def handle_message(
     message: Mapping[str, Any],
     tell: "Callable[[Program, Source, PollReport], None]" = lambda *_: None,
 ) -> dict[str, Any]:
-    """Does what a message of `pulls` asks for: visit a server, or leave an answer there. Tells what to log.
+    """Handle a message of the `pulls` queue: poll a server, or upload a reply file. Returns what to log.
 
     `tell` hears of each visit's report. One that failed is tried again, unless a person has to do something first.
     """

@@ -1,1 +1,1 @@
-"""What became of a delivery, told where its sender looks."""
+"""Replies: the outcome of a delivery, delivered where its sender looks."""

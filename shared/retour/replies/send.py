@@ -65,7 +65,7 @@ class ReplyFiles:
 
 
 def send_reply(hub: "Hub", message: Mapping[str, Any]) -> str:
-    """Answer a delivery as its message on the queue asks; returns where the answer was left.
+    """Send the reply a queue message asks for; returns where it was left.
 
     Told again after a crash, files are written over and a mail that was sent is not sent again.
     """

@@ -1,1 +1,1 @@
-"""What is due when the clock says so: visits, locks, roll-ups."""
+"""Scheduled work: polls, locks, roll-ups."""

@@ -1,4 +1,4 @@
-"""What the clock alone brings: visits that are owed, sources that are silent, waiting that has lasted long enough.
+"""Scheduled work: polls that are due, silent sources, waiting records that expired.
 
 Asked every quarter of an hour; a question that was missed is made up for by the next.
 """

@@ -1,4 +1,4 @@
-"""Programs take turns within the time of one run, and whoever had none in this run has the first in the next."""
+"""Time budgets: programs share one run fairly, and the next run starts with the first that had no turn."""
 
 import time
 from collections.abc import Iterator

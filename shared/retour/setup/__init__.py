@@ -1,1 +1,1 @@
-"""What a merchant writes down before the first return: the program document and its check against a sample."""
+"""The program document, credentials, and the check of a mapping against a sample."""

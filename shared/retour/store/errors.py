@@ -1,4 +1,4 @@
-"""Which failures say nothing of what was being handled: a store or a network that could not answer."""
+"""Transient errors: failures of the store or the network that say nothing about the data being processed."""
 
 import http.client
 
@@ -23,7 +23,7 @@ class ServiceUnavailableError(Exception):
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same work may well succeed later with nobody mending anything.
+    """Whether a later retry may succeed without anybody fixing anything.
 
     What AWS refuses for a missing permission counts as well: it is mended at the installation and not in what came.
     """

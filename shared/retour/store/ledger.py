@@ -83,7 +83,7 @@ class Ledger(Protocol):
         """What is kept under an order key (or `@action id`), strongly consistent; empty when nothing is."""
 
     def insert(self, modification: Modification) -> Modification | None:
-        """First write wins: None when inserted, else the record that stands there."""
+        """First write wins: None when inserted, otherwise the existing record."""
 
     def report(self, action: Action) -> Action | None:
         """First write wins: None when reported, else the action that stands there."""
@@ -568,7 +568,7 @@ class TableLedger:
             except self.client.exceptions.ConditionalCheckFailedException as failure:
                 return failure.response["Item"]  # type: ignore[no-any-return]
             except self.client.exceptions.TransactionConflictException:
-                # Somebody's transaction is asking in this moment whether the item is there: it is over in the next.
+                # A concurrent transaction is checking this key; it is over in a moment, so retry.
                 continue
             return None
         raise BusyError(f"{CONFLICTS_MAX} transactions of others in a row")

@@ -15,7 +15,7 @@ from typing import Any
 CACHE_SECONDS = 60
 REREAD_SECONDS = 2
 OUTAGE_SECONDS = 10
-"""So long nobody asks again after a question that was not answered."""
+"""After a failed read, wait this long before asking Parameter Store again."""
 PAGES_MAX = 200
 
 log = logging.getLogger(__name__)

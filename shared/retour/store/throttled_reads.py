@@ -1,4 +1,4 @@
-"""A store that has too much to do: asked again after a pause, and given up after some."""
+"""Throttled reads: retry unprocessed keys with exponential backoff and jitter, then give up."""
 
 import random
 import time

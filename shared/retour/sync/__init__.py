@@ -1,4 +1,4 @@
-"""Senders whose records we read ourselves: read back when they hint at one, and by the clock for what nobody told."""
+"""Two-way sync: read records back when the sender announces a change, and poll for what it missed."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Salesforce and the ledger kept alike: records read back and taken in, missed ones found, outcomes written back.
+"""Two-way sync with Salesforce: read records back, reconcile what pushes missed, write outcomes to the record.
 
 What a source keeps (its state):
 `record#<id>`        how far this record was taken in: count of changes, digest, SystemModstamp, what it said last of

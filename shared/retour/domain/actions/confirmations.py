@@ -1,4 +1,4 @@
-"""Two tellers of one return (spec 4): a source that confirms another one counts once, by what each says in all.
+"""Two sources that report the same return (spec 4): a confirming source counts only what it states beyond the other.
 
 What the confirming source says counts only as far as it exceeds what the other says, and that as said of the whole
 order. So it does not matter which of the two speaks first, nor how they cut their returns into records.

@@ -35,7 +35,7 @@ from retour.domain.delivery import Channel
 END_RESULT_CHANGES = (Reverse, SetTotal, SetQuantity)
 """The changes that state an end result."""
 LIMIT_WARNING_MARGIN = 100
-"""So many changes before the limit a change is warned of it."""
+"""Warn when a change comes within this many of the limit."""
 
 
 @dataclass(frozen=True, slots=True)

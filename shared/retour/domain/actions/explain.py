@@ -1,4 +1,4 @@
-"""The particulars of a code, found again from what is stored: so a sentence can be told years later."""
+"""Rebuild the placeholder values of a code from stored data, so that its sentence can be shown years later."""
 
 from collections.abc import Mapping
 

@@ -52,7 +52,7 @@ def fold(order: Order, contracts: Sequence[Contract], now: datetime) -> Order:
 
 
 def is_already_decided(order: Order, record: Modification) -> bool:
-    """Whether a word was said on a record before an action came that it would mean today; that word stays.
+    """Whether the record was decided before an action it would match today was reported; that decision stands.
 
     Only a status, and what speaks of one, goes on to every action of the order as they come.
     """

@@ -47,10 +47,9 @@ class BookedState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionHead:
-    """What is known of an action after all that was booked. `version` counts its writes, `final` is set by the fence.
+    """The state of an action after everything booked. `version` counts its writes, `final` is set by the fence.
 
-    `rules` is the number of the rules it was folded by, and `booked` what was written of it under those. `shard` says
-    in which part of the indexes it lies, and stays.
+    `rules` is the version of the rules it was folded with, `booked` what was written under them. `shard` is its part of the indexes and never changes.
 
     The head of `NO_ACTION` books what was refused without a word to say about any action: because none is known, or
     because the one that is meant is final.

@@ -1,4 +1,4 @@
-"""How an action stands after some of its modifications: lines, partner, approval, countdown, and what prices it."""
+"""The state of an action after some of its modifications: lines, partner, approval, countdown, contract version."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -199,7 +199,7 @@ class ContinuedContent:
             self.at += some * width
             left -= some
         self.skip(4 * runs + phonetic)
-        # A sign of two halves may have been parted; half a sign alone means nothing.
+        # A surrogate pair may have been split; a lone surrogate means nothing.
         return "".join(signs).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "retour.keep")
 
 
