@@ -1,4 +1,4 @@
-"""A delivery was taken in: tell its sender what became of it."""
+"""Send the reply of a processed delivery to its sender."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The API: every route below /v1 but the two where shops and Salesforce call."""
+"""The API: every route below /v1 except the webhooks of shops and Salesforce."""
 
 from dataclasses import replace
 from functools import cache

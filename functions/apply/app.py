@@ -1,4 +1,4 @@
-"""The ledger's stream: whatever was inserted and not folded yet is folded now."""
+"""The ledger's stream: fold every order with records that were inserted but not folded yet."""
 
 from typing import Any
 

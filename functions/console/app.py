@@ -1,4 +1,4 @@
-"""The console: every page that people see, and the partner portal."""
+"""The console: all pages for people, and the partner portal."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A file landed in the inbox: it is stored as a delivery, its rows are taken in, and its answer is asked for."""
+"""A file landed in the inbox: store it as a delivery, ingest its rows, and queue its reply."""
 
 from collections.abc import Iterator
 from datetime import timedelta

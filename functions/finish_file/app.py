@@ -1,4 +1,4 @@
-"""The end of a large file: the outcomes in the order of its rows, the delivery closed, the answer asked for."""
+"""The last step of a large file: merge the outcomes in row order, close the delivery, queue the reply."""
 
 from typing import Any
 

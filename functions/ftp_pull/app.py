@@ -1,4 +1,4 @@
-"""A merchant's own server is visited: new files come into the inbox, an answer is left there, or it is only tried."""
+"""Poll a merchant's server: fetch new files into the inbox, upload a reply, or run a connection test."""
 
 from functools import partial
 from typing import Any

@@ -1,4 +1,4 @@
-"""A mail came to the address of a source: if it is believed, its files go into the inbox, where they are read."""
+"""A mail arrived for a source: authenticate it and put its files into the inbox, where they are read."""
 
 from typing import Any
 

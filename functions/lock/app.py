@@ -1,4 +1,4 @@
-"""Every quarter of an hour: what can no longer change, and nothing is on its way to, becomes final."""
+"""Every 15 minutes: make final what is past its lock and has no earlier delivery still in progress."""
 
 import time
 from collections import Counter

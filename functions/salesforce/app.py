@@ -1,4 +1,4 @@
-"""Salesforce says that records may have changed (Outbound Message, change event of Event Relay): read them back."""
+"""Salesforce announces changed records (Outbound Message, change event of Event Relay): read them back."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What no push or webhook told is found by the schedule; what the queue brings is read, written back or only tried."""
+"""Find by schedule what no push announced; read, write back or test what the queue asks for."""
 
 import time
 from typing import Any

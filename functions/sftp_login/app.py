@@ -1,4 +1,4 @@
-"""Somebody knocks at the SFTP server: say with which keys they may come in, and that theirs is one folder."""
+"""Logins of the SFTP server: return the accepted keys of a user and restrict it to its own folder."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""A large file is read once, from first to last, and its rows are laid into buckets by their order."""
+"""Read a large file once, from first to last, and split its rows into buckets by order."""
 
 from typing import Any
 

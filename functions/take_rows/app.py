@@ -1,4 +1,4 @@
-"""One bucket of a large file: its rows are recorded, the orders they name folded, their outcomes kept; or rehearsed."""
+"""One bucket of a large file: record its rows, fold their orders, store the outcomes; or simulate them."""
 
 from typing import Any
 

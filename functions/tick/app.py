@@ -1,4 +1,4 @@
-"""Every quarter of an hour: which visits are owed, who is silent, what has waited long enough; and all is counted."""
+"""Every 15 minutes: start due polls, report silent sources, expire waiting records, count deliveries."""
 
 import time
 from collections.abc import Callable, Mapping

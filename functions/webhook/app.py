@@ -1,4 +1,4 @@
-"""A sender's webhook: believed by its signature over the exact bytes, stored, taken in, answered at once."""
+"""A sender's webhook: authenticate it by its signature, store it, ingest it, answer at once."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What the rehearsal of a large file comes to: told, held for a person, or it goes on and is taken in."""
+"""Evaluate the simulation of a large file: report a dry run, hold the file, or let it continue."""
 
 from typing import Any
 

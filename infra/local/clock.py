@@ -1,4 +1,4 @@
-"""The business clock of the local hub: how far it is ahead of the real one, kept over a restart."""
+"""The business clock of the local hub: its offset from the real clock, kept across restarts."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""The local hub: everything that runs in the cloud, on loopback, in the order that loses nothing."""
+"""The local hub: everything that runs in the cloud, on loopback, started in an order that loses nothing."""
 
 import asyncio
 import json

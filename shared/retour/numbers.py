@@ -1,4 +1,4 @@
-"""Numbers as people and spreadsheets write them, to exact decimals; what could mean two things is refused."""
+"""Parse numbers as people and spreadsheets write them into exact decimals; ambiguous ones are refused."""
 
 import re
 import unicodedata

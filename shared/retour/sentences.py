@@ -1,4 +1,4 @@
-"""Every code's sentence, in the language of who reads it: what is wrong, where, and what right looks like."""
+"""The sentence of every code in the reader's language: what is wrong, where, and what right looks like."""
 
 import json
 import re

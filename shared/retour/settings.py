@@ -1,4 +1,4 @@
-"""The only reader of the environment: everything a process is told when it starts, read once and checked."""
+"""Settings: the only reader of the environment, read once at start and validated."""
 
 import os
 from collections.abc import Mapping

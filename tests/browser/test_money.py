@@ -31,7 +31,7 @@ def test_a_lock_that_is_none_is_told_where_it_stands(visitor: Visitor) -> None:
     page.fill("#lock_days", "soon")
     page.click("text=Try them")
     page.wait_for_selector("[role=alert]")
-    assert "This is no lock" in page.inner_text("[role=alert]") and page.input_value("#lock_days") == "soon"
+    assert "Not a valid lock" in page.inner_text("[role=alert]") and page.input_value("#lock_days") == "soon"
 
 
 def test_the_next_statements_are_seen_before_their_day_is_saved(visitor: Visitor) -> None:

@@ -1,4 +1,4 @@
-"""Actions reported and looked up."""
+"""Report actions and look them up."""
 
 from collections.abc import Iterator
 from dataclasses import replace

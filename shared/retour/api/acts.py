@@ -1,4 +1,4 @@
-"""What people do to actions, one or many at once: each act a record of channel console, all of one act one delivery."""
+"""Acts of people on one or many actions: each change a record of channel console, each act one delivery."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Deliveries looked up, their bytes handed out, and decided upon."""
+"""Look up deliveries, download their bytes, and decide on held ones."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping

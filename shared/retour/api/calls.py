@@ -1,4 +1,4 @@
-"""Calls to the API: who calls, what is asked, and what a call becomes before the hub takes it in."""
+"""Parse a call: who calls, what is requested, and the delivery it becomes before it is ingested."""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""Refused rows corrected and sent again: some by hand, or one wrong value in many of them by one rule."""
+"""Correct refused rows and send them again: row by row, or one wrong value in many rows."""
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Whether the lock of a contract leaves time for the last return, proven for one in force, a draft, or figures."""
+"""Prove whether a lock leaves time for the last return: of a contract in force, a draft, or figures."""
 
 from collections.abc import Mapping
 from datetime import date

@@ -1,4 +1,4 @@
-"""Keys and secrets: which there are, new ones shown this once, old ones ended for good. Nothing shows one again."""
+"""API keys and secrets: list, create (shown once), revoke. Nothing ever shows one again."""
 
 import secrets
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What the installation itself needs: parked work taken up again, and findings."""
+"""Maintenance of the installation: resume parked work, report findings."""
 
 import re
 import time

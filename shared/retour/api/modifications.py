@@ -1,4 +1,4 @@
-"""Modifications and files handed in, and records looked up."""
+"""Receive modifications and files, and look up records."""
 
 import secrets
 from collections.abc import Iterator

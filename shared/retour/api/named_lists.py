@@ -1,4 +1,4 @@
-"""Named lists of a program: uploaded whole, never changed, and known by the hash of their content."""
+"""Named lists of a program: uploaded as a whole, immutable, identified by the hash of their content."""
 
 import re
 from typing import Any

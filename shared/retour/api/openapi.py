@@ -1,4 +1,4 @@
-"""What the published description says of a call. It is read only for the calls that turn on it."""
+"""The OpenAPI document as far as a call depends on it; loaded only for such calls."""
 
 import json
 import re

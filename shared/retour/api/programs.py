@@ -1,4 +1,4 @@
-"""Programs, as the API reads and writes them."""
+"""Read and apply programs over the API."""
 
 from collections.abc import Sequence
 from contextlib import suppress

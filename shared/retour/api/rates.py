@@ -1,4 +1,4 @@
-"""Rates of foreign currencies, as the API takes and shows them."""
+"""Receive and show exchange rates."""
 
 from datetime import date
 from typing import Any

@@ -1,4 +1,4 @@
-"""What older rules booked otherwise, folded anew on purpose: previewed, then a delivery of its own."""
+"""Reprocess actions that older rules booked differently: preview first, then a delivery of its own."""
 
 import time
 from typing import Any

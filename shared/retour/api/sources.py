@@ -1,4 +1,4 @@
-"""A source of a program: what is known of it, and what can be asked of it."""
+"""A source of a program: its state, and the operations on it."""
 
 import secrets
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Statements looked up, and billing groups with what their next statements would hold."""
+"""Look up statements, and billing groups with a forecast of their next ones."""
 
 import csv
 import io

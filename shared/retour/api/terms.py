@@ -1,4 +1,4 @@
-"""Contracts asked about: who would be paid what, and when an order of a day locks. Nothing of it is written."""
+"""Query contracts: who would be paid what, and when an order of a day locks. Writes nothing."""
 
 from collections.abc import Sequence
 from datetime import date

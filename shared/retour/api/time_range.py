@@ -1,4 +1,4 @@
-"""From when and to when a list goes: days of the program's time zone, or instants."""
+"""The time range of a list: days in the program's time zone, or instants."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime

@@ -1,4 +1,4 @@
-"""Calls that came while the store could not take them: told to come again, and nothing of them was promised."""
+"""Calls the store could not take: answered with 503 and a time to retry; nothing was promised."""
 
 from collections.abc import Callable
 from functools import wraps

@@ -1,4 +1,4 @@
-"""A sender's JSON, read strictly: UTF-8, no key twice, every number in the sender's own digits, never a float."""
+"""Strict JSON of senders: UTF-8, no duplicate keys, every number in the sender's own digits, never a float."""
 
 import json
 import re

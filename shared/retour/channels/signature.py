@@ -1,4 +1,4 @@
-"""Signatures over the exact bytes of a body. Whatever a header holds, the answer is yes or no."""
+"""Signatures over the exact bytes of a body. Whatever a header contains, the answer is yes or no."""
 
 import base64
 import binascii

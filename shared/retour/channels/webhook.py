@@ -1,4 +1,4 @@
-"""Whose webhooks Retour understands, and what all of them share."""
+"""The registry of webhook senders, and what all adapters share."""
 
 import hashlib
 import re

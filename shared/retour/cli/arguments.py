@@ -1,4 +1,4 @@
-"""What can be said to `retour`. Every command names the function that carries it out; it is loaded only then."""
+"""The command line of `retour`. Every command names its function, which is imported only when it runs."""
 
 import argparse
 import os

@@ -1,4 +1,4 @@
-"""retour program check FILE: a program judged line by line, or a sample of returns as a source would read it."""
+"""retour program check FILE: validate a program, or read a sample of returns as a source would."""
 
 import argparse
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Where the hub is, and one call to it."""
+"""Locate the hub and call it."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""retour program test: a source's connection tried for real, its steps shown as they are done."""
+"""retour program test: run a connection test and show its steps as they finish."""
 
 import argparse
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""retour release | discard | correct | forget | redrive: what a person decides."""
+"""retour release | discard | correct | forget | redrive: decisions of people."""
 
 import argparse
 from typing import Any

@@ -1,4 +1,4 @@
-"""retour report | send | pull: what goes into the hub, and what became of it."""
+"""retour report | send | pull: send data to the hub and show the outcome."""
 
 import argparse
 import hashlib

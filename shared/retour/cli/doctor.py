@@ -1,4 +1,4 @@
-"""retour doctor: everything in reach, and what to do about what is wrong."""
+"""retour doctor: check everything in reach and say what to do about problems."""
 
 import argparse
 import smtplib

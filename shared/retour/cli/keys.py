@@ -1,4 +1,4 @@
-"""retour keys: what it takes to use each source, new keys, and the secrets that somebody else made."""
+"""retour keys: the settings for each sender, new keys, and secrets generated elsewhere."""
 
 import argparse
 import getpass

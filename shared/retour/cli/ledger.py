@@ -1,4 +1,4 @@
-"""retour modifications | batches: what the hub knows."""
+"""retour modifications | batches: look up records and deliveries."""
 
 import argparse
 import sys

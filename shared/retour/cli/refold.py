@@ -1,4 +1,4 @@
-"""retour refold: what older rules booked otherwise, folded anew by today's."""
+"""retour refold: reprocess by today's rules what older rules booked differently."""
 
 import argparse
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The mail address of a source: there, its domain received, answers signed; then a real mail that somebody sends."""
+"""Steps for a mail source: address, reception, signed replies; then a real mail that somebody sends."""
 
 import re
 from datetime import timedelta

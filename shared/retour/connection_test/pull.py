@@ -1,4 +1,4 @@
-"""A merchant's own server: found, reached, recognised, logged in to, its folder listed. Nothing is fetched."""
+"""Steps for a merchant's server: resolve, connect, verify, log in, list the folder. Fetches nothing."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime

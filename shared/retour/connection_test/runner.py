@@ -1,4 +1,4 @@
-"""A trial begun, and run by the function whose library it needs."""
+"""Start a connection test, and run it in the function that has the library for it."""
 
 import logging
 import secrets

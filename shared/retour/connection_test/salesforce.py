@@ -1,4 +1,4 @@
-"""A merchant's Salesforce: logged in, asked once, every field there, ours writable. No record is changed."""
+"""Steps for Salesforce: log in, query once, check the fields and write access. Changes no record."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Our SFTP server: keys that can be used, a login that lets them in, a server that answers, a folder that is seen."""
+"""Steps for our SFTP server: usable keys, a login that accepts them, a responding server, a folder."""
 
 from itertools import islice
 from typing import TYPE_CHECKING

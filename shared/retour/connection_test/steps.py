@@ -1,4 +1,4 @@
-"""What a trial consists of, how it is kept beside its source, and how it is told in three languages."""
+"""The steps of a connection test, how a test is stored with its source, and its texts in three languages."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

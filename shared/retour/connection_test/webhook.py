@@ -1,4 +1,4 @@
-"""Our own address of a source's webhooks: a signed call is believed, a forged one is turned away. Nothing is stored."""
+"""Steps for a webhook source: a signed call is accepted, a forged one rejected. Stores nothing."""
 
 import json
 import secrets

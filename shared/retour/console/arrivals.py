@@ -1,4 +1,4 @@
-"""What came in lately, by source: the hours that are over as they were counted, the deliveries since by looking."""
+"""Recent deliveries by source: counted for the hours that are over, read for those since."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

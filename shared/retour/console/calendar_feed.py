@@ -1,4 +1,4 @@
-"""A partner's calendar of expected credit, under a secret address: an all-day entry for each day, with its sum."""
+"""A partner's calendar of expected credit at a secret address: one all-day entry per day, with its sum."""
 
 import hashlib
 import secrets

@@ -1,4 +1,4 @@
-"""Pictures as SVG, made here: nothing moves, everything prints, and each has its numbers beside it as a table."""
+"""Charts as SVG, rendered here: static, printable, each with its numbers in a table."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""What came in, from where, and what became of it."""
+"""The list of deliveries: where each came from, and its outcome."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

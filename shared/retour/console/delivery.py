@@ -1,4 +1,4 @@
-"""One delivery: what each row did, and how the rest is put right."""
+"""One delivery: the outcome of each row, and how to correct the others."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What only a person can decide: each case with what it takes to decide it, and what happens if nobody does."""
+"""Cases that only a person can decide: what the decision needs, and what happens without one."""
 
 from collections import Counter
 from collections.abc import Sequence

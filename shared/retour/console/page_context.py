@@ -1,4 +1,4 @@
-"""One request of one person: what is opened to them, and how a page is made for them."""
+"""One request of one person: what they may access, and how a page is rendered for them."""
 
 import hashlib
 import hmac

@@ -1,4 +1,4 @@
-"""The merchant's view of partners: what is pending, who brings orders back, and whether the lock is late enough."""
+"""Partners from the merchant's view: what is pending, whose orders come back, whether the lock is late enough."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

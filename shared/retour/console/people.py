@@ -1,4 +1,4 @@
-"""Who is signed in, how they came in, and what their role may do."""
+"""Who is signed in, how, and what their role may do."""
 
 import hashlib
 import json

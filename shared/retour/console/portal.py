@@ -1,4 +1,4 @@
-"""What a partner sees: their own credit, when it is certain, and why it moved."""
+"""The partner portal: the partner's own credit, when it is certain, and why it changed."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace

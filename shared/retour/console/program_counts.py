@@ -1,4 +1,4 @@
-"""What was counted of a program, as pages show it: each sum with the moment it is of. And a count now, if asked for."""
+"""The counted sums of a program as pages show them, each with its time; and counting on request."""
 
 import time
 from collections.abc import Mapping

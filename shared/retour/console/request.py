@@ -1,4 +1,4 @@
-"""What a browser asks, and what it is answered, in the events of the HTTP API (payload 2.0)."""
+"""Requests and responses of a browser in the events of the HTTP API (payload 2.0)."""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""Which view answers which address, who may see it, and what becomes of what goes wrong."""
+"""The routes: which view serves which address, who may see it, and how errors are answered."""
 
 import logging
 import re

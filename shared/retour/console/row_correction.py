@@ -1,4 +1,4 @@
-"""A refused row put right in its place, and one wrong value mended in many rows at once."""
+"""Correct a refused row in place, or one wrong value in many rows."""
 
 import json
 from collections.abc import Mapping

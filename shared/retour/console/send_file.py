@@ -1,4 +1,4 @@
-"""A file sent from here: first what it would do, then, if that is meant, done."""
+"""Send a file: a dry run first; then, once confirmed, for real."""
 
 import secrets
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The door: signing in by a one-time link or by the sign-in service, signing out, and what a browser remembers."""
+"""Sign in by a one-time link or the sign-in service, sign out, and the cookies of a browser."""
 
 from urllib.parse import quote
 

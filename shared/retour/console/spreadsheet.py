@@ -1,4 +1,4 @@
-"""Tables as files that a spreadsheet opens as they are."""
+"""Tables as files that spreadsheet programs open directly."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Is anything going wrong, and what needs a person? The start page, the inbox, and looking things up by their id."""
+"""The start page and the inbox: what needs attention; and the search by id."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""A part of what is to be told, before any language."""
+"""A part of a sentence, independent of the language."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

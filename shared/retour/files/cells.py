@@ -1,4 +1,4 @@
-"""What the fields of a record must be like, whatever format they came in."""
+"""Rules for the fields of a record, whatever its format."""
 
 from collections.abc import Iterable, Mapping
 

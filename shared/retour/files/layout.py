@@ -1,4 +1,4 @@
-"""Which line of a table is its header, and what its columns are called: our own layouts, and a source's mapping."""
+"""Find the header of a table and map its columns: our own layouts, and a source's mapping."""
 
 import json
 import re

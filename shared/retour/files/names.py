@@ -1,4 +1,4 @@
-"""What the names of files mean: ours, not yet whole, or a sender's; and what our answers to a file are called."""
+"""File names: which are ours, which mark an incomplete file, and what our replies are called."""
 
 import re
 import unicodedata

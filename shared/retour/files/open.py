@@ -1,4 +1,4 @@
-"""The bytes of a file to its rows: unpacked, recognised by content, read by the one reader of its format."""
+"""Open a file: unpack it, detect its format by content, read it with the reader of that format."""
 
 import re
 from collections import Counter

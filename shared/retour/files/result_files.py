@@ -1,4 +1,4 @@
-"""What a sender finds beside the file they sent: every row's outcome, the refused rows to correct, the receipt."""
+"""The files a sender finds beside the file they sent: the outcome of every row, the refused rows, the receipt."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes; names and declared types prove nothing."""
+"""Detect what a file is by its first bytes; names and declared types prove nothing."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Archives to their files, within budgets: what an archive says about its own sizes is never believed."""
+"""Unpack archives within limits; the sizes an archive declares are never trusted."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""A delivery and what became of it, as everything after the intake sees it."""
+"""A delivery with its outcome, as everything after the intake sees it."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a person decided on a held delivery: released after all, or discarded."""
+"""A person's decision on a held delivery: release or discard."""
 
 import json
 from datetime import datetime

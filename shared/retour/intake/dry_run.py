@@ -1,4 +1,4 @@
-"""What a delivery would come to, row by row and partner by partner, with nothing written."""
+"""Dry runs: what a delivery would do, row by row and partner by partner, with nothing written."""
 
 from collections.abc import Iterable
 from datetime import datetime

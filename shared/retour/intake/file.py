@@ -1,4 +1,4 @@
-"""A file taken in: weighed where its source has thresholds, then in one piece or by the way of large files."""
+"""Ingest a file: check it against thresholds, then process it in one piece or as a large file."""
 
 from collections.abc import Iterable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A delivery taken in: stored raw first, its rows inserted, its orders folded, what became of each row told.
+"""Ingest a delivery: store it raw, insert its rows, fold its orders, return the outcome of each row.
 
 Every channel comes through here, and so does a replay: a delivery read again is the same delivery.
 """

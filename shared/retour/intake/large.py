@@ -1,4 +1,4 @@
-"""A file too large for one piece: its rows split by order into buckets, a worker for each, the outcomes merged.
+"""Large files: rows split by order into buckets, a worker per bucket, the outcomes merged.
 
 All rows of an order meet in one bucket: one read, one fold, one write. Every step may be killed and run again; it
 writes the same names with the same content, and the ledger refuses what it has.

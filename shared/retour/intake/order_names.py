@@ -1,4 +1,4 @@
-"""A message that only tells by which names an order is known: kept as its names alone, linked, never a record."""
+"""Messages that only link the names of an order: stored as names alone, never as a record."""
 
 import json
 from collections.abc import Iterable

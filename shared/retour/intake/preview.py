@@ -1,4 +1,4 @@
-"""What a delivery would come to, partner by partner, by a rehearsal that writes nothing."""
+"""Previews: the effect of a delivery by partner, from a simulation that writes nothing."""
 
 from collections.abc import Iterator
 from typing import Any

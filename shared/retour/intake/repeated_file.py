@@ -1,4 +1,4 @@
-"""A delivery that was sent before, byte by byte, and so changed nothing."""
+"""A delivery identical to an earlier one, byte for byte, which therefore changed nothing."""
 
 from collections.abc import Iterable, Mapping
 

@@ -1,4 +1,4 @@
-"""The ledger built anew from what was kept: deliveries, decisions and program documents, in their order."""
+"""Rebuild the ledger from stored deliveries, decisions and programs, in their order."""
 
 import json
 from io import BytesIO

@@ -1,4 +1,4 @@
-"""What a rehearsed file comes to: a dry run told, a file held for a person, or one that may go on."""
+"""The result of a simulated file: report a dry run, hold the file, or let it continue."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Statuses that neither a source nor the table of its kind declares: they say nothing, and a person is told once."""
+"""Statuses declared neither by a source nor by the table of its kind: no effect, listed once for review."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime

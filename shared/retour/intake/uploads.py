@@ -1,4 +1,4 @@
-"""Files that were announced before their bytes came: whole now, too large, or never there."""
+"""Announced uploads: complete, too large, or never arrived."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

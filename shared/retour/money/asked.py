@@ -1,4 +1,4 @@
-"""Figures that somebody asks about, typed in or sent, read into a policy; or which of them is wrong and how."""
+"""Parse the figures of a funding check into a policy, or say which one is wrong and why."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""The funding of contracts checked: which policies a program document has, what became of each, and in which words."""
+"""Check the funding of contracts: the policies of a program, their verdicts, and the sentences for them."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a row wants changed: its verb, from a status or a code of the merchant's where it says none, and its figures."""
+"""The change a row asks for: its verb, a mapped status or the merchant's code, and its amounts."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

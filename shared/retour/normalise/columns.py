@@ -1,4 +1,4 @@
-"""Which column of a row is which field of ours, and what may stand in one."""
+"""Map columns to fields, and what a field may contain."""
 
 import unicodedata
 from collections.abc import Callable, Mapping

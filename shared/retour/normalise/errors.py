@@ -1,4 +1,4 @@
-"""What is raised where a cell cannot be read; alone in its module, since other rooms raise and catch it as well."""
+"""Errors raised for unreadable cells; a module of its own, because other packages raise and catch them too."""
 
 
 class CellError(Exception):

@@ -1,4 +1,4 @@
-"""The rows of one delivery, each read to its record or to the reason why not."""
+"""Read the rows of one delivery, each to its record or to the reason why not."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

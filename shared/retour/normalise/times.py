@@ -1,4 +1,4 @@
-"""When something happened, by the row, and which time the fold sorts its record by."""
+"""When something happened according to the row, and the time the fold sorts its record by."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

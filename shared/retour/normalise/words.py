@@ -1,4 +1,4 @@
-"""Senders' words for what a program knows by a word of its own."""
+"""Map senders' words to the program's own."""
 
 from collections.abc import Iterable, Mapping
 

@@ -1,4 +1,4 @@
-"""Merchants' servers that cannot be visited: each listed for a person at once, and once, until a visit goes well."""
+"""Merchants' servers that cannot be polled: listed once, until a poll succeeds."""
 
 import logging
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Actions that older rules booked otherwise than today's would: found, and told in money."""
+"""Find actions that older rules booked differently from today's, and report the difference in money."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field

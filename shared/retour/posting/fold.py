@@ -1,4 +1,4 @@
-"""An order's records folded into its actions. Anyone may run it at any time; running it twice changes nothing."""
+"""Fold an order's records into its actions. Idempotent: anyone may run it at any time."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace

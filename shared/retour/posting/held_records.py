@@ -1,4 +1,4 @@
-"""What is held: nothing of it takes effect until a person has looked, at a whole delivery or at one record."""
+"""Held deliveries and records: no effect until a person decides."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""An order folded once more after its records were inserted, by whoever inserted them."""
+"""Fold an order again after records were inserted."""
 
 import logging
 from collections.abc import Callable

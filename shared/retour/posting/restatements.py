@@ -1,4 +1,4 @@
-"""What a sender tells again without anything new in it is not written again (spec 4, Subjects)."""
+"""Skip restated records that contain nothing new (spec 4, Subjects)."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence

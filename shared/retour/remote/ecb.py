@@ -1,4 +1,4 @@
-"""The euro foreign exchange reference rates of the European Central Bank, as it publishes them for everybody."""
+"""The euro foreign exchange reference rates published by the European Central Bank."""
 
 from typing import TYPE_CHECKING
 

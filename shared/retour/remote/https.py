@@ -1,4 +1,4 @@
-"""A call to somebody else's machine: at public addresses only, by TLS, in bounded time, never redirected."""
+"""HTTPS calls to other servers: public addresses only, TLS, bounded time, no redirects."""
 
 import http.client
 import socket

@@ -1,4 +1,4 @@
-"""A question to the API of a shop, and what of its answers is an answer."""
+"""Calls to the API of a shop, and which of its responses are usable."""
 
 import http.client
 import json

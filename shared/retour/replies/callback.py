@@ -1,4 +1,4 @@
-"""The answer of a source of channel api, posted to where its program says, signed as Standard Webhooks say."""
+"""Callbacks of a source of channel api: posted to its address, signed according to Standard Webhooks."""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""What became of a delivery, told where its sender looks: beside the upload, in the result folder, by mail (spec 7)."""
+"""Send the reply to a delivery: beside the upload, in the result folder, or by mail (spec 7)."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What came in, counted for every hour that is over, by source: so that no page counts deliveries by reading them.
+"""Hourly counts of deliveries by source, so that no page counts by reading.
 
 What an hour brought is counted once it is closed, and again whenever something of it that was open is finished.
 """

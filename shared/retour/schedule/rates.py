@@ -1,4 +1,4 @@
-"""Rates by the clock: those of the European Central Bank are fetched, and what will be missing tomorrow is told."""
+"""Scheduled rates: fetch those of the European Central Bank, and report what will be missing tomorrow."""
 
 import hashlib
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""A named list as people send it: a text with one entry a line; read, or told line by line what is wrong."""
+"""Parse an uploaded list: a text with one entry per line, or its errors by line."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""One part of a written program changed, and nothing else of it: comments, order and quotes stay where they are."""
+"""Edit one part of a program and keep everything else: comments, order and quotes."""
 
 import json
 import re

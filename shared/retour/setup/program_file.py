@@ -1,4 +1,4 @@
-"""A program as its merchant writes it, in YAML or JSON: read, or told line by line what is wrong and what is right."""
+"""Parse a program in YAML or JSON, or list its errors with line, key and what right looks like."""
 
 import codecs
 import json

@@ -1,4 +1,4 @@
-"""A file that is looked at and not taken in: as its source would open it, and by whatever its header says."""
+"""Open a sample file without ingesting it: as its source would, or by its header."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

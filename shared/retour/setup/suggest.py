@@ -1,4 +1,4 @@
-"""A mapping to consider, by the names of the columns and the looks of their cells. Nothing of it is ever applied."""
+"""Suggest a mapping from column names and cell contents. Suggestions are never applied."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Terms tried before they hold: what an order would pay, and what a new version would make of what is pending."""
+"""Preview of terms: what an order would be paid, and how a new version affects pending actions."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace

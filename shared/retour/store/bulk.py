@@ -1,4 +1,4 @@
-"""Many orders at once: read in parallel, their new records inserted in batches, before each is folded by itself."""
+"""Bulk access to orders: parallel reads and batched inserts before each is folded by itself."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

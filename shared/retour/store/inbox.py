@@ -1,4 +1,4 @@
-"""The one bucket everything that is a file arrives in; raw bodies and answers lie there as well."""
+"""The bucket in which all files arrive; it also holds raw bodies and replies."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What became of every row of a file, kept beside its raw bytes as JSON lines."""
+"""The outcomes of all rows of a file, stored beside its raw bytes as JSON lines."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

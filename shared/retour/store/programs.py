@@ -1,4 +1,4 @@
-"""Programs in their versions, and the keys that open them."""
+"""Versions of programs, and the API keys."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Rates of foreign currencies as they were delivered: never changed, a correction stands beside what it corrects."""
+"""Exchange rates as delivered: immutable; a correction is stored beside what it corrects."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

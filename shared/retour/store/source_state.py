@@ -1,4 +1,4 @@
-"""Small facts a source keeps between its visits: files seen, watermarks, digests, idempotency keys, leases."""
+"""Small state of a source between polls: files seen, watermarks, digests, idempotency keys, leases."""
 
 import hashlib
 import json

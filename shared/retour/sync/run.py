@@ -1,4 +1,4 @@
-"""Who reads which sender's records, and when: by the clock, by a message of the queue, or because somebody asks."""
+"""Run the sync of each kind of sender: by schedule, by a queue message, or on request."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass

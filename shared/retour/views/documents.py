@@ -1,4 +1,4 @@
-"""What the hub knows, as the JSON that people and programs get: the contract with users."""
+"""The JSON documents of the public API: the contract with users."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What is asked for, read from the stores: an order, an action, a record, what became of a delivery."""
+"""Read from the stores what is asked for: an order, an action, a record, the outcome of a delivery."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace

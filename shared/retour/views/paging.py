@@ -1,4 +1,4 @@
-"""Deliveries and their records page by page: where a page begins, how far it looks, where the next one goes on."""
+"""Page through deliveries and records: where a page starts, how far it reads, where the next one starts."""
 
 import re
 from collections.abc import Callable, Iterator

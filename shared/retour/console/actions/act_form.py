@@ -1,4 +1,4 @@
-"""Acts on one action: previewed while they are typed, done at once if they still can be."""
+"""Acts on one action: previewed while typing, carried out at once if still possible."""
 
 import json
 import re

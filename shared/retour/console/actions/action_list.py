@@ -1,4 +1,4 @@
-"""The list of actions: which are shown, by what they are sorted, with which columns, and what may follow."""
+"""The list of actions: filters, sorting, columns and paging."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""One act on many actions: what it would come to, in groups; then, confirmed, one delivery of it."""
+"""One act on many actions: a preview in groups; then, once confirmed, one delivery."""
 
 import json
 import secrets

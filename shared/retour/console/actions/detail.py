@@ -1,4 +1,4 @@
-"""One action: why this partner is paid this much, when for certain, and how it stood at any past moment."""
+"""One action: why this partner is paid this much, when it is certain, and its state at any past moment."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

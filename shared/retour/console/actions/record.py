@@ -1,4 +1,4 @@
-"""One record: where it came from, and the proof of it."""
+"""One record: its provenance, step by step."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What was just done, said once on the page one comes back to, with the way to take it back."""
+"""The confirmation of the last act, shown once on the next page, with its undo."""
 
 from dataclasses import dataclass
 from decimal import Decimal

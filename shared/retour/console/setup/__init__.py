@@ -1,4 +1,4 @@
-"""How a program is set up: its sources and their mappings, its contracts, when things lock, its versions, people."""
+"""Set-up pages: sources and mappings, contracts, the lock calendar, versions, people."""
 
 from retour.console.setup import (
     access,

@@ -1,4 +1,4 @@
-"""Who may come in."""
+"""People and their access."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""When an order of each day locks: a year as a picture and a table, one day in words, and the days that surprise."""
+"""The lock calendar: a year as a chart and a table, one day in words, and the special days."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta

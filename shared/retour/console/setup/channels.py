@@ -1,4 +1,4 @@
-"""The channels that news comes in by: which are open for an event type, and each source with its switch."""
+"""The channels of an event type, and each source with its switch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

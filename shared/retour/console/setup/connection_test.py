@@ -1,4 +1,4 @@
-"""The test of a source's connection: begun by a button, its steps told while they are done."""
+"""Connection tests in the console: started by a button, steps shown as they finish."""
 
 from dataclasses import dataclass
 from typing import Any

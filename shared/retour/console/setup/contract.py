@@ -1,4 +1,4 @@
-"""Who is paid what: the contracts as sentences, and any order priced by them, an existing or an invented one."""
+"""Contracts as sentences, and any order priced by them, real or invented."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

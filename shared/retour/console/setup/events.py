@@ -1,4 +1,4 @@
-"""What is tracked: each event type with its parent, its lock, its codes and the sources that speak of it."""
+"""Event types: parent, lock, codes, and the sources that report them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

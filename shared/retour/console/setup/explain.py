@@ -1,4 +1,4 @@
-"""Terms, locks and odd days in sentences."""
+"""Terms, locks and special days in sentences."""
 
 from collections.abc import Sequence
 from datetime import date

@@ -1,4 +1,4 @@
-"""Keys and secrets: which there are and when each was last used; a new one shown once, an old one ended for good."""
+"""Keys and secrets: list with last use, create (shown once), revoke."""
 
 import json
 from collections import Counter

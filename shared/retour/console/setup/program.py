@@ -1,4 +1,4 @@
-"""The program as YAML: what is still to be done, what is wrong by its line, and its versions with who applied them."""
+"""The program as YAML: what is still to do, errors by line, and its versions with who applied them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

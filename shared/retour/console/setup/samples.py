@@ -1,4 +1,4 @@
-"""A sample file on its way through a page's forms: it travels in the form itself, so nothing of it is kept here."""
+"""A sample file in the forms of a page: it travels in the form itself, so nothing is stored."""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""A source as a form: what its channel needs, said beside each field; saving makes the program's next version."""
+"""A source as a form with the fields of its channel; saving writes the program's next version."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""A contract's next version: all that it says edited, tried on an order beside the versions that are, then saved."""
+"""The next version of a contract: edited as a whole, tried on an order beside the other versions, then saved."""
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy

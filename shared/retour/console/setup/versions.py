@@ -1,4 +1,4 @@
-"""The program itself: its versions, what each of them changed, and the next one, looked at before it is applied."""
+"""The versions of a program, what each changed, and the preview of the next one."""
 
 import difflib
 import hashlib

@@ -1,4 +1,4 @@
-"""One record against one action: a reason a person can check, or what it leaves when it has its place (spec 5)."""
+"""Decide one record against one action: a reason a person can check, or what it leaves (spec 5)."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace

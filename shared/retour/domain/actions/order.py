@@ -49,7 +49,8 @@ class BookedState:
 class ActionHead:
     """The state of an action after everything booked. `version` counts its writes, `final` is set by the fence.
 
-    `rules` is the version of the rules it was folded with, `booked` what was written under them. `shard` is its part of the indexes and never changes.
+    `rules` is the version of the rules it was folded with, `booked` what was written under them. `shard` is its part of
+    the indexes and never changes.
 
     The head of `NO_ACTION` books what was refused without a word to say about any action: because none is known, or
     because the one that is meant is final.

@@ -1,4 +1,4 @@
-"""What became of a modification (spec 3)."""
+"""The outcome of a modification (spec 3)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

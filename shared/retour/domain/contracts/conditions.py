@@ -1,4 +1,4 @@
-"""What terms may ask of an action: one entry a condition says how it is written, judged and told (spec 6).
+"""Conditions of terms: one entry each, with how it is written, evaluated and explained (spec 6).
 
 Everything is judged on the action as it was reported, whenever it is priced: no return moves an order over a threshold.
 """

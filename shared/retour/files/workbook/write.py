@@ -1,4 +1,4 @@
-"""A workbook made of rows that were refused: sent back unchanged, it says what it said.
+"""Write refused rows as a workbook: sent back unchanged, it reads the same.
 
 Cells are texts, in which a spreadsheet changes nothing. A number with decimals, one that may have lost digits, a day
 and a formula without result go back as such, so that what was refused for it is not taken for a text that is right.
