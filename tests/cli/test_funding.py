@@ -52,8 +52,8 @@ def test_every_published_preset_fails_on_no_date(preset: str, capsys: pytest.Cap
     ("arguments", "about"),
     [
         (["--lock", "a while after event", "--window", "28"], "`--lock` is 'a while after event'"),
-        (["--lock", "30 days after event"], "`--window` is needed"),
-        (["--window", "28"], "`--lock` is needed"),
+        (["--lock", "30 days after event"], "`--window` is required"),
+        (["--window", "28"], "`--lock` is required"),
         (["--lock", "30 days after event", "--window", "28", "--statement-day", "31"], "1 to 28"),
         (["--lock", "30 days after event", "--window", "28", "--paid", "at statement"], "needs `statement_day`"),
         (["--preset", "net-30", "--contract", "standard"], "without --contract"),

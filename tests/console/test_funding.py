@@ -34,7 +34,7 @@ def test_own_figures_and_what_is_wrong_with_them(console: Console) -> None:
     assert "Unsafe: 303 of the 146,097 dates" in page.said and "f-bad" in page.text
     for wrong, about in (
         ("lock_after=month&lock_months=x&window_days=28&paid=next", "Not a valid lock"),
-        ("lock_after=event&lock_days=30&window_days=-3&paid=next", "Days to return it is '-3'"),
+        ("lock_after=event&lock_days=30&window_days=-3&paid=next", "Days to return it must be a whole number"),
         ("lock_after=event&lock_days=30&window_days=3&statement_day=31&paid=statement", "1 to 28"),
         ("lock_after=event&lock_days=30&window_days=3&paid=day&paid_number=31", "Not a valid payment day"),
         ("lock_after=event&lock_days=30&window_days=3&paid=sometime", "Not a valid payment day"),

@@ -87,7 +87,7 @@ def test_figures_that_are_wrong_are_named_with_what_is_right(call: Caller) -> No
         ({"window_days": -1}, "0 to 400"), ({"window_days": "soon"}, "soon"), ({"lag_days": 401}, "401"),
         ({"statement_day": 31}, "1 to 28"), ({"statement_day": 0}, "1 to 28"), ({"paid": "on the 31st"}, "1st to 28th"),
         ({"paid": "at lock"}, "take `statement_day` out"), ({"statement_day": None}, "needs `statement_day`"),
-        ({"window_days": None}, "`window_days` is needed"), ({"lock": None}, "`lock` is needed"),
+        ({"window_days": None}, "`window_days` is required"), ({"lock": None}, "`lock` is required"),
     ):  # fmt: skip
         answer = call("POST", CHECK, FIGURES | wrong)
         assert answer.status == 422 and answer.json["code"] == "FIGURE_INVALID", wrong
@@ -110,10 +110,10 @@ def test_billing_groups_are_read_strictly(admin: Caller, house: ProgramHarness) 
     for groups, key, about in (
         ({"a": {"contracts": ["standart"]}}, "billing_groups.a.contracts[1]", "did you mean `standard`?"),
         ({"a": {"event_types": ["sales"]}}, "billing_groups.a.event_types[1]", "did you mean `sale`?"),
-        ({"default": {"partners": ["xena"]}}, "billing_groups.default.partners", "take `partners` out"),
+        ({"default": {"partners": ["xena"]}}, "billing_groups.default.partners", "remove `partners`"),
         ({"a": {}, "b": {"partners": ["xena"]}}, "billing_groups.b", "put 'a' last"),
         ({"a": {"statement": {"day": 31}}}, "billing_groups.a.statement.day", "1 to 28"),
-        ({"a": {"paid": {"day": 3, "days_after_statement": 2}}}, "billing_groups.a.paid", "at most 1"),
+        ({"a": {"paid": {"day": 3, "days_after_statement": 2}}}, "billing_groups.a.paid", "the limit is 1"),
     ):
         body = yaml.safe_dump(shop(house, billing_groups=groups), sort_keys=False).encode()
         answer = admin("PUT", PUT, body, query={"dry_run": "true"})

@@ -307,13 +307,13 @@ def test_a_bank_that_does_not_answer_is_asked_again_and_people_hear_of_it(
 
 def test_a_currency_without_published_rates_is_refused_at_apply(admin: Caller) -> None:
     answer = admin("PUT", "/v1/programs/{p}", text_of(admin.program, fx_pull="ecb", currency="AED"))
-    assert answer.status == 422 and "publishes no rate of AED" in answer.body.decode()
+    assert answer.status == 422 and "does not publish a rate for AED" in answer.body.decode()
 
 
 @pytest.mark.parametrize(
     ("fx", "said"),
     [
-        ({"USD": [{"from": "2026-02-30", "rate": "0.92"}]}, "there is no day 2026-02-30"),
+        ({"USD": [{"from": "2026-02-30", "rate": "0.92"}]}, "2026-02-30 is not a valid date"),
         ({"USD": [{"from": "2026-02-01", "rate": "0.0"}]}, "more than zero"),
         ({"EUR": [{"from": "2026-02-01", "rate": "1"}]}, "own currency"),
         ({"QQQ": [{"from": "2026-02-01", "rate": "1"}]}, "not a current ISO 4217 currency"),
