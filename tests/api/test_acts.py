@@ -82,7 +82,7 @@ def test_the_sentence_knows_flat_amounts_missing_rules_other_currencies_and_reve
     house.report({"order_id": "A", "items": items}, {"order_id": "B", "currency": "USD", "items": SHOES})
     assert shown(house, "A~sale")["sentence"] == (
         "Pays 9.50 EUR to nordlicht: 50.00 EUR bags at 10 % (standard v2, rule 1); 3 × 1.50 EUR (standard v2, rule 3); "
-        "10.00 EUR books without commission, as no rule of standard v2 fits."
+        "10.00 EUR books without commission, as no rule of standard v2 matches."
     )
     assert shown(house, "B~sale")["sentence"] == (
         "Pays 7.36 EUR to nordlicht: 100.00 USD shoes, at 0.92 each in EUR, at 8 % (standard v2, rule 2)."
