@@ -48,6 +48,18 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
 }
 ENVIRONMENT_READERS = {"settings.py", "cli"}
 
+ROOMS = (
+    "domain", "numbers", "sentences", "settings", "files", "channels", "normalise", "store", "wiring", "remote",
+    "money", "posting", "setup", "intake", "views", "sync", "connection_test", "schedule", "operations", "replies",
+    "api", "console", "cli",
+)  # fmt: skip
+"""Every room, the innermost first: each may import those before it."""
+CLIMBS = {
+    ("wiring", "api"), ("posting", "intake"), ("setup", "intake"),
+    ("intake", "sync"), ("intake", "connection_test"), ("intake", "operations"), ("intake", "schedule"),
+}  # fmt: skip
+"""Arrows that still point upward. None may be added."""
+
 
 def imports(source: str) -> Iterator[str]:
     """The modules a file imports, wherever in it."""
@@ -75,6 +87,27 @@ def trespasses(folder: str, source: str) -> list[str]:
 
 def sources(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*.py"))
+
+
+def arrows() -> set[tuple[str, str]]:
+    """Which room imports which, wherever in a file."""
+    found = set()
+    for path in sources(RETOUR):
+        room = path.relative_to(RETOUR).with_suffix("").parts[0]
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("retour"):
+                continue
+            parts = (node.module or "").split(".")
+            found |= {(room, parts[1])} if parts[1:] else {(room, name.name) for name in node.names}
+    return {(room, other) for room, other in found if room != other and other in ROOMS}
+
+
+def test_every_room_is_named_and_no_arrow_points_upward() -> None:
+    rooms = {path.stem for path in RETOUR.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert rooms - {"__init__"} == set(ROOMS)
+    upward = {(room, other) for room, other in arrows() if ROOMS.index(other) > ROOMS.index(room)}
+    assert upward <= CLIMBS, upward - CLIMBS
+    assert upward == CLIMBS, f"mended: take {CLIMBS - upward} off the list"
 
 
 @pytest.mark.parametrize("folder", sorted(FORBIDDEN))
