@@ -201,6 +201,8 @@ def house(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Progr
     clock = Clock()
     hub = Hub(read_settings(environment))
     monkeypatch.setattr(hub, "now", clock)
+    # What a slow machine needs longer for is no fault of the call.
+    monkeypatch.setattr("retour.api.time_limit.SECONDS", 300)
     house = ProgramHarness(hub, f"acme-{os.getpid()}-{next(PROGRAMS)}", clock)
 
     def send(queue: str, message: dict[str, Any], delay_seconds: int = 0) -> None:
