@@ -464,7 +464,7 @@ def test_one_bad_record_spoils_no_other(door: Door) -> None:
         "WAITING", "AMOUNT_NOT_TEXT", "UNKNOWN_FIELD", "FIELD_NOT_TEXT", "DUPLICATE_KEY", "NOT_AN_OBJECT", "WAITING",
         "NOT_UNICODE",
     ]  # fmt: skip
-    assert 'in quotes: "20.00"' in batch["outcomes"][1]["explanation"]
+    assert 'as a string: "20.00"' in batch["outcomes"][1]["explanation"]
     assert "order_id" in batch["outcomes"][2]["explanation"]
 
 
