@@ -461,7 +461,7 @@ def test_several_files_of_a_mail_are_answered_together(mailbox: Mailbox) -> None
     assert body is not None
     text = body.get_content()
     assert text.count("2  Rows in total") == 2 and text.count("1  refused") == 2
-    assert "may.csv" in text and "june.csv" in text and "no file of rows: logo.png, terms.txt" in text
+    assert "may.csv" in text and "june.csv" in text and "files with rows: logo.png, terms.txt" in text
     names = sorted(str(part.get_filename()) for part in answer.iter_attachments())
     assert names == ["rejected_june.csv", "rejected_may.csv"]
     assert mailbox.answers() == []

@@ -77,13 +77,14 @@ def test_an_orphan_of_a_killed_hub_is_ended_and_saves_what_it_has(tmp_path: Path
         "from local.deploy import client\n"
         "with emulator(Path(sys.argv[1]), free_port()) as endpoint:\n"
         "    client('sqs', endpoint).create_queue(QueueName='kept')\n"
+        "    print((Path(sys.argv[1]) / 'emulator.pid').read_text(), flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     infra = Path(__file__).resolve().parents[2] / "infra"
     python = [sys.executable, "-c", hub, str(tmp_path)]
-    ended = subprocess.run(python, env={**os.environ, "PYTHONPATH": str(infra)}, timeout=60)
+    ended = subprocess.run(python, env={**os.environ, "PYTHONPATH": str(infra)}, timeout=60, stdout=subprocess.PIPE)
     assert ended.returncode == -signal.SIGKILL
-    orphan = int((tmp_path / "emulator.pid").read_text())
+    orphan = int(ended.stdout)
     with emulator(tmp_path, free_port()) as endpoint:
         assert [url.rpartition("/")[2] for url in client("sqs", endpoint).list_queues()["QueueUrls"]] == ["kept"]
         command = Path(f"/proc/{orphan}/cmdline")

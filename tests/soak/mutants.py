@@ -141,11 +141,11 @@ def by_the_clock(original: Callable[..., Any]) -> Callable[..., Any]:
             passed.update(modification.id for modification in modifications)
         return original(ledger, program, key, modifications, now)
 
-    def too_late(head: ActionHead, record: Modification) -> Code | None:
-        return None if record.id in passed else decide_too_late(head, record)
+    def lateness(head: ActionHead, record: Modification) -> Code | None:
+        return None if record.id in passed else decide_lateness(head, record)
 
-    decide_too_late = decide.lateness_code
-    take_order.too_late = too_late  # type: ignore[attr-defined]
+    decide_lateness = decide.lateness_code
+    take_order.lateness = lateness  # type: ignore[attr-defined]
     return take_order
 
 
@@ -235,7 +235,7 @@ MUTANTS: dict[str, Mutant] = {
         "what waited is accepted after the lock",
         [
             (rows, "post_order", CHECKED_ONCE),
-            *[(room, "too_late", CHECKED_ONCE.too_late) for room in (decide, fold)],  # type: ignore[attr-defined]
+            *[(room, "lateness_code", CHECKED_ONCE.lateness) for room in (decide, fold)],  # type: ignore[attr-defined]
         ],
     ),
     "fence without low-water mark": Mutant(
@@ -249,7 +249,10 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "waiting forgotten": Mutant(
         "what waits beside an action id stays there",
-        [(room, "adopt", lambda _ledger, _id, order: order) for room in (rows, actions, refold, waiting, locking)],
+        [
+            (room, "adopt_waiting", lambda _ledger, _id, order: order)
+            for room in (rows, actions, refold, waiting, locking)
+        ],
     ),
     "nobody looks again": Mutant(
         "reported between the look and the insert",
