@@ -232,7 +232,7 @@ def test_rows_of_an_action_that_contradict_each_other_are_refused_together(house
     assert one.outcome == "applied", one
     assert house.order("A-1").actions[0].promo_code == "SPRING"
     assert (two.outcome, two.code, two.column, two.order) == ("refused", "ACTION_ROWS_DIFFER", "partner", "A-2")
-    assert "Line 5 says partner suedwind" in sentence(two.code, two.details) and two.raw.count("A-2") == 2
+    assert "line 5 has partner suedwind" in sentence(two.code, two.details) and two.raw.count("A-2") == 2
 
 
 def test_an_order_of_two_event_types_asks_for_one(house: ProgramHarness) -> None:
