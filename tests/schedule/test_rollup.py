@@ -166,7 +166,7 @@ def test_two_at_once_count_everything_once(house: ProgramHarness, monkeypatch: p
     program = program_of(house)
     assert not rollup.roll_up(house.hub, program, lambda: False, now=True)
     store = rollups(house)
-    run = store.at_work()["run"]
+    run = store.current_run()["run"]
     slow = rollup.RollUpRun(house.hub, program, store, house.hub.ledger(program), run)
     stale = store.last_piece(run)
     assert not rollup.roll_up(house.hub, program, lambda: False)
