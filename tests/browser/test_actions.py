@@ -25,7 +25,7 @@ def test_a_row_is_opened_modified_in_its_place_and_taken_back(visitor: Visitor, 
     assert "partner=nordlicht" in page.url and "open=A-1014" in page.url
     assert hub.action("acme", "A-1014~sale")["items"][0]["amount"] == "60.00"
     page.keyboard.press("u")
-    page.wait_for_selector(".toast >> text=Took back the change of A-1014")
+    page.wait_for_selector(".toast >> text=Undid the change of A-1014")
     assert hub.action("acme", "A-1014~sale")["items"][0]["amount"] == "100.00"
     page.click(".toast [data-shut]")
     assert page.locator(".toast").count() == 0 and "told=" not in page.url

@@ -27,7 +27,7 @@ def test_a_partner_manager_reverses_with_a_preview_and_undoes(visitor: Visitor, 
     assert (seen["state"], seen["history"][-1]["sender"]) == ("reversed", "Mara")
     page.click(".timeline a:has-text('the record') >> nth=0")
     page.click("#undo button")
-    page.wait_for_selector(".toast >> text=Took back the change of A-1010")
+    page.wait_for_selector(".toast >> text=Undid the change of A-1010")
     assert hub.action("acme", "A-1010~sale")["state"] == "pending"
     assert not page.faults
 
