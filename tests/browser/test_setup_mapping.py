@@ -27,7 +27,7 @@ def test_an_administrator_draws_a_mapping_and_the_reading_follows(visitor: Visit
     page.wait_for_selector("text='04/05/26' is not a valid date or time")
     assert page.evaluate("document.activeElement.value") == "take_back", "the focus stays where it was"
     page.check("input[name=date][value='%d/%m/%y']")
-    page.wait_for_selector("text=The reason R1 is not in this")
+    page.wait_for_selector("text='R1' is not a reason of this program")
     page.select_option("#reason-1", "ITEM_RETURNED")
     page.select_option("#reason-2", "ORDER_ERROR")
     page.wait_for_selector("#read >> text=2 read, 0 not read")
