@@ -13,7 +13,7 @@ from retour.api.quota import quota_refusal
 from retour.api.time_limit import answer_in_time
 from retour.api.unavailable import answer_503_when_unavailable
 from retour.channels.webhook import WebhookAdapter, is_ping, is_test_call, webhook_adapter
-from retour.domain.delivery import Channel, Delivery, DeliveryKind, delivery_id
+from retour.domain.delivery import Channel, Delivery, DeliveryKind
 from retour.domain.program import Program, Source
 from retour.intake.ingest import ingest
 from retour.setup.credentials import record_use
@@ -88,17 +88,14 @@ def find_source(named: Mapping[str, str]) -> tuple[Program, Source] | None:
 
 
 def build_delivery(call: Call, program: Program, source: Source, sender: WebhookAdapter) -> Delivery:
-    received_at, identity = hub().now(), sender.identity(call.body, call.headers)
-    return Delivery(
-        id=delivery_id(received_at, program.id, source.name, identity),
+    return Delivery.create(
+        call.body,
+        received_at=hub().now(),
         program=program.id,
         channel=Channel.API,
         source=source.name,
         kind=DeliveryKind.HOOK,
-        identity=identity,
-        received_at=received_at,
-        sha256=call.sha256,
-        size=len(call.body),
+        identity=sender.identity(call.body, call.headers),
         sender=source.kind or "standard",
         facts=sender.facts(call.headers),
     )

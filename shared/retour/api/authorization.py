@@ -3,7 +3,7 @@
 from typing import Any
 
 from retour.api.calls import CONSOLE_SOURCE, PROGRAM_ID, Call, not_found
-from retour.domain.delivery import Channel, Delivery, DeliveryKind, delivery_id
+from retour.domain.delivery import Channel, Delivery, DeliveryKind
 from retour.domain.program import Program, Source
 from retour.store.programs import Principal
 from retour.views.ledger_reader import LedgerReader
@@ -77,18 +77,14 @@ def build_delivery(
     **more: Any,
 ) -> Delivery:
     """A delivery of these bytes. A call with an Idempotency-Key is that key's, else it is known by what it says."""
-    received_at = hub.now()
-    identity = identity or (f"{kind}#{call.key}" if call.key else call.sha256)
-    return Delivery(
-        id=delivery_id(received_at, program_id, source, identity),
+    return Delivery.create(
+        call.body,
+        received_at=hub.now(),
         program=program_id,
         channel=Channel.CONSOLE if source == CONSOLE_SOURCE else Channel.API,
         source=source,
         kind=kind,
-        identity=identity,
-        received_at=received_at,
-        sha256=call.sha256,
-        size=len(call.body),
+        identity=identity or (f"{kind}#{call.key}" if call.key else ""),
         sender=principal.name,
         **more,
     )

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any, Self
 
 from retour.domain.times import format_compact
 
@@ -64,6 +65,35 @@ class Delivery:
     body_key: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
     reply: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def create(
+        cls,
+        body: bytes,
+        *,
+        received_at: datetime,
+        program: str,
+        channel: Channel,
+        source: str,
+        kind: DeliveryKind,
+        identity: str = "",
+        **more: Any,
+    ) -> Self:
+        """The delivery of these bytes, known by its digest where its sender gave it no name of its own."""
+        sha256 = hashlib.sha256(body).hexdigest()
+        identity = identity or sha256
+        return cls(
+            id=delivery_id(received_at, program, source, identity),
+            program=program,
+            channel=channel,
+            source=source,
+            kind=kind,
+            identity=identity,
+            received_at=received_at,
+            sha256=sha256,
+            size=len(body),
+            **more,
+        )
 
     @property
     def is_dry_run(self) -> bool:

@@ -4,14 +4,13 @@ A correction is a delivery of its own over the same source: its mapping, its ref
 of the old delivery is written over; which rows were corrected, and by which delivery, lies beside it.
 """
 
-import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from retour.domain.delivery import Channel, Delivery, DeliveryKind, delivery_id
+from retour.domain.delivery import Channel, Delivery, DeliveryKind
 from retour.domain.program import Program, Source
 from retour.domain.row import Refusal, Row, Unreadable, line_place
 from retour.files import corrected
@@ -166,7 +165,6 @@ def make_correction(
 ) -> tuple[Delivery, bytes]:
     """The delivery of corrected rows, and its bytes. A person looked at it: it is weighed by no threshold again."""
     body = corrected.serialise_rows(rows)
-    id_ = delivery_id(received_at, old.program, old.source, identity)
     facts = {
         "layout": corrected.LAYOUT,
         CORRECTS: old.id,
@@ -175,22 +173,19 @@ def make_correction(
         "thresholds": WITHIN_THRESHOLDS,
         "bulk": "1",
     }
-    delivery = Delivery(
-        id=id_,
+    delivery = Delivery.create(
+        body,
+        received_at=received_at,
         program=old.program,
         channel=Channel.CONSOLE,
         source=old.source,
         kind=DeliveryKind.FILE,
         identity=identity,
-        received_at=received_at,
-        sha256=hashlib.sha256(body).hexdigest(),
-        size=len(body),
         name=correction_name(old),
         sender=sender,
-        body_key=f"raw/{old.program}/{id_}",
         facts={name: value for name, value in facts.items() if value},
     )
-    return delivery, body
+    return replace(delivery, body_key=f"raw/{old.program}/{delivery.id}"), body
 
 
 def correction_name(old: Delivery) -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from retour.channels import mail
 from retour.channels.attachments import Attachment
 from retour.connection_test import mail as trial
-from retour.domain.delivery import Channel, Delivery, DeliveryKind, delivery_id
+from retour.domain.delivery import Channel, Delivery, DeliveryKind
 from retour.domain.program import Program, Source
 from retour.domain.times import format_instant, parse_instant, truncate_to_milliseconds
 from retour.intake.batch import ARRIVED, IGNORED, REFUSED, Batch, report_of
@@ -164,28 +164,23 @@ def create_deliveries(
 def build_delivery(
     program: Program, source: Source, mail_read: mail.AcceptedMail, file: Attachment, at: datetime, held: str
 ) -> Delivery:
-    sha256 = hashlib.sha256(file.content).hexdigest()
-    identity = f"{mail_read.message_id} {sha256}"
-    id_ = delivery_id(at, program.id, source.name, identity)
     to = {"to": mail_read.sender, "message_id": mail_read.message_id, "subject": mail_read.subject}
     facts = {"ignored": "\n".join(mail_read.ignored)[:1000], "charset": file.charset}
-    return Delivery(
-        id=id_,
+    delivery = Delivery.create(
+        file.content,
+        received_at=at,
         program=program.id,
         channel=Channel.EMAIL,
         source=source.name,
         kind=DeliveryKind.FILE,
-        identity=identity,
-        received_at=at,
-        sha256=sha256,
-        size=len(file.content),
+        identity=f"{mail_read.message_id} {hashlib.sha256(file.content).hexdigest()}",
         name=file.name,
         sender=mail_read.sender,
         held=held,
-        body_key=f"email/{program.id}/{source.name}/{id_}/{file.name}",
         facts={name: fact for name, fact in facts.items() if fact},
         reply={} if mail_read.automatic else to,
     )
+    return replace(delivery, body_key=f"email/{program.id}/{source.name}/{delivery.id}/{file.name}")
 
 
 def create_delivery(hub: "Hub", delivery: Delivery, file: Attachment) -> None:

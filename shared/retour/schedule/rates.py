@@ -1,12 +1,11 @@
 """Scheduled rates: fetch those of the European Central Bank, and report what will be missing tomorrow."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from retour.domain.delivery import Channel, Delivery, DeliveryKind, delivery_id
+from retour.domain.delivery import Channel, Delivery, DeliveryKind
 from retour.domain.program import Program
 from retour.domain.rates import Rate, is_publication_day, last_publication, newest_rate
 from retour.domain.times import parse_instant
@@ -42,7 +41,9 @@ def pull_rates(hub: "Hub", program: Program) -> str | None:
     if last is not None and last >= due:
         return None
     try:
-        body = fetch(hub, DAILY if last and last_publication(due - timedelta(days=1)) <= last else LAST_90_DAYS)
+        body = fetch(
+            hub.settings.ecb, DAILY if last and last_publication(due - timedelta(days=1)) <= last else LAST_90_DAYS
+        )
     except RemoteError as error:
         return error.sentence
     days = parse_ecb(body)
@@ -66,17 +67,13 @@ def publication_due(now: datetime) -> date:
 
 
 def build_delivery(hub: "Hub", program: Program, body: bytes, day: date | None) -> Delivery:
-    received_at, sha256 = hub.now(), hashlib.sha256(body).hexdigest()
-    return Delivery(
-        id=delivery_id(received_at, program.id, SOURCE, sha256),
+    return Delivery.create(
+        body,
+        received_at=hub.now(),
         program=program.id,
         channel=Channel.PULL,
         source=SOURCE,
         kind=DeliveryKind.RATES,
-        identity=sha256,
-        received_at=received_at,
-        sha256=sha256,
-        size=len(body),
         name=f"eurofxref-{day or 'unreadable'}.xml",
         sender="European Central Bank",
         facts={FORMAT_FACT: "ecb"},

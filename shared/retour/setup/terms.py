@@ -65,16 +65,8 @@ def hypothetical_action(
         at = max(now, action_reports.parse_event_time(read.fields.get("event_time", ""), program))
     except CellError:
         at = now
-    nobody = Delivery(
-        id="",
-        program=program.id,
-        channel=Channel.CONSOLE,
-        source="",
-        kind=DeliveryKind.ACTIONS,
-        identity="",
-        received_at=at,
-        sha256="",
-        size=0,
+    nobody = Delivery.create(
+        b"", received_at=at, program=program.id, channel=Channel.CONSOLE, source="", kind=DeliveryKind.ACTIONS
     )
     return action_reports.action_from_report(read, program, nobody, delivered)
 

@@ -32,7 +32,7 @@ from retour.channels.salesforce import (
 )
 from retour.channels.statements import KEEP
 from retour.domain.actions.outcome import Outcome, Result
-from retour.domain.delivery import Channel, Delivery, DeliveryKind, delivery_id
+from retour.domain.delivery import Channel, Delivery, DeliveryKind
 from retour.domain.money import to_text
 from retour.domain.program import Program, Source
 from retour.domain.row import Ignored
@@ -301,17 +301,14 @@ def store_unreadable(hub: "Hub", program: Program, source: Source, body: bytes) 
 
 
 def build_delivery(hub: "Hub", program: Program, source: Source, identity: str, body: bytes) -> Delivery:
-    received_at = hub.now()
-    return Delivery(
-        id=delivery_id(received_at, program.id, source.name, identity),
+    return Delivery.create(
+        body,
+        received_at=hub.now(),
         program=program.id,
         channel=Channel.SALESFORCE,
         source=source.name,
         kind=DeliveryKind.SALESFORCE,
         identity=identity,
-        received_at=received_at,
-        sha256=hashlib.sha256(body).hexdigest(),
-        size=len(body),
         name=source.options["object"],
         sender=source.options["org_id"],
     )

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 from retour.channels.bigcommerce import READ_BACK, hinted_order
 from retour.channels.woocommerce import TOPIC
 from retour.domain.actions.modification import Modification
-from retour.domain.delivery import Channel, Delivery, DeliveryKind, delivery_id
+from retour.domain.delivery import Channel, Delivery, DeliveryKind
 from retour.domain.program import Program, Source
 from retour.domain.row import Ignored, OrderNames
 from retour.domain.times import format_instant, parse_instant
@@ -66,8 +66,9 @@ def shop_of(hub: "Hub", program: Program, source: Source) -> BigCommerceClient |
     missing = [name for name in SHOPS[source.kind].secrets if not secret.get(name)]
     if missing:
         raise RemoteError("SHOP_NOT_SET_UP", lasting=True, source=source.name, missing=missing[0])
-    kind = BigCommerceClient if source.kind == "bigcommerce" else WooCommerceClient
-    return kind.of(hub, source.options, secret)
+    if source.kind == "bigcommerce":
+        return BigCommerceClient.of(hub.settings.bigcommerce, source.options, secret)
+    return WooCommerceClient.of(hub.settings.woocommerce, source.options, secret)
 
 
 # When a webhook hints
@@ -236,17 +237,14 @@ def digest_of(found: Mapping[str, Any]) -> str:
 
 
 def build_delivery(hub: "Hub", program: Program, source: Source, identity: str, body: bytes) -> Delivery:
-    received_at = hub.now()
-    return Delivery(
-        id=delivery_id(received_at, program.id, source.name, identity),
+    return Delivery.create(
+        body,
+        received_at=hub.now(),
         program=program.id,
         channel=Channel.API,
         source=source.name,
         kind=DeliveryKind.HOOK,
         identity=identity,
-        received_at=received_at,
-        sha256=hashlib.sha256(body).hexdigest(),
-        size=len(body),
         sender=source.kind,
         facts={TOPIC: "order.updated"} if source.kind == "woocommerce" else {},
     )

@@ -2,14 +2,13 @@
 
 import base64
 import binascii
-import hashlib
 import zlib
 from dataclasses import dataclass
 
 from retour.api import batches
 from retour.console.deliveries import recent_headers
 from retour.console.page_context import PageContext
-from retour.domain.delivery import Delivery, DeliveryKind, delivery_id
+from retour.domain.delivery import Delivery, DeliveryKind
 from retour.domain.program import Source
 from retour.files import names
 from retour.files.sniff import sniff
@@ -112,17 +111,13 @@ def sample_from_delivery(context: PageContext, header: DeliveryHeader) -> Sample
 
 def as_delivery(context: PageContext, source: Source, sample: SampleFile) -> Delivery:
     """The delivery that a sample would be, had its source sent it."""
-    now, digest = context.hub.now(), hashlib.sha256(sample.body).hexdigest()
-    return Delivery(
-        id=delivery_id(now, context.program.id, source.name, digest),
+    return Delivery.create(
+        sample.body,
+        received_at=context.hub.now(),
         program=context.program.id,
         channel=source.channel,
         source=source.name,
         kind=DeliveryKind.FILE,
-        identity=digest,
-        received_at=now,
-        sha256=digest,
-        size=len(sample.body),
         name=sample.name,
         sender=context.signed_in_person.name,
     )
