@@ -92,7 +92,7 @@ def test_split_or_in_one_piece_comes_to_the_same(house: ProgramHarness, request:
     assert header is not None
     assert (header.state, header.report["total"]) == ("done", 93)
     assert list(house.hub.deliveries(house.program).open()) == []
-    keys = list(house.hub.inbox.keys(f"work/{house.program}/"))
+    keys = list(house.hub.inbox.keys(f"pieces/{house.program}/"))
     assert len([key for key in keys if "/outcomes/" in key]) > 1
 
 
@@ -381,7 +381,7 @@ def test_a_large_file_of_actions_goes_by_buckets_and_comes_to_the_same(
     told = json.dumps(without_ids(kept(house, whole.delivery)))
     assert json.dumps(without_ids(kept(house, split.delivery))) == told.replace("A-", "Z-")
     assert house.payouts("Z-7") == {"Z-7~sale": (2200, 176, "pending")}
-    assert len([key for key in house.hub.inbox.keys(f"work/{house.program}/") if "/outcomes/" in key]) > 1
+    assert len([key for key in house.hub.inbox.keys(f"pieces/{house.program}/") if "/outcomes/" in key]) > 1
 
 
 @pytest.mark.usefixtures("small_limits")

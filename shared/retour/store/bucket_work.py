@@ -12,7 +12,7 @@ from typing import Any
 from retour.domain.row import ActionReport, InputRecord, Row, Unreadable
 from retour.store.inbox import Inbox, split_lines
 from retour.store.items import json_attribute, read_json, s
-from retour.store.query import query_pages
+from retour.store.query import partition_items
 
 MERGE_CHUNK_BYTES = 64 * 1024
 """Bytes of each bucket's outcomes held while they are merged."""
@@ -23,7 +23,7 @@ NumberedRecord = tuple[int, InputRecord]
 
 @dataclass(frozen=True)
 class Work:
-    """`client` is a boto3 DynamoDB client. Work files lie below `work/`, where they go away by themselves."""
+    """`client` is a boto3 DynamoDB client. Work files lie below `pieces/`, where they go away by themselves."""
 
     inbox: Inbox
     client: Any
@@ -86,14 +86,8 @@ class Work:
         self.client.put_item(TableName=self.table, Item=item)
 
     def summaries(self) -> dict[str, dict[str, Any]]:
-        found = query_pages(
-            self.client,
-            TableName=self.table,
-            KeyConditionExpression="PK = :pk",
-            ExpressionAttributeValues={":pk": s(self._partition)},
-            ConsistentRead=True,
-        )
-        return {item["SK"]["S"]: read_json(item) for page in found for item in page["Items"]}
+        found = partition_items(self.client, self.table, self._partition)
+        return {item["SK"]["S"]: read_json(item) for item in found}
 
     def forget(self) -> None:
         """Begin anew: what an earlier reading of the same file came to counts no more."""
@@ -106,7 +100,7 @@ class Work:
 
     @property
     def _folder(self) -> str:
-        return f"work/{self.program}/{self.delivery}/"
+        return f"pieces/{self.program}/{self.delivery}/"
 
     def _rows(self, bucket: int, segment: int) -> str:
         return f"{self._folder}rows/{bucket:05d}/{segment:05d}"

@@ -19,7 +19,7 @@ from retour.domain.delivery import Delivery
 from retour.domain.times import format_compact, format_instant
 from retour.store.inbox import Inbox
 from retour.store.items import delivery_document, delivery_from, json_attribute, n, read_json, s
-from retour.store.query import query_pages
+from retour.store.query import partition_items, query_items
 
 INLINE_MAX = 6 * 1024
 """Bytes of a compressed body kept in the header; an object costs as much to put as eight write units."""
@@ -129,14 +129,13 @@ class Deliveries:
 
         def of_shard(shard: int) -> Iterator[Mapping[str, Any]]:
             values = {":pk": f"D#{self.program}#{start[:8]}#{shard}", ":start": start, ":end": end}
-            found = query_pages(
+            found = query_items(
                 self.client,
                 TableName=self.table,
                 KeyConditionExpression="PK = :pk AND SK BETWEEN :start AND :end",
                 ExpressionAttributeValues={name: s(value) for name, value in values.items()},
             )
-            for page in found:
-                yield from page["Items"]
+            yield from found
 
         for item in merge(*map(of_shard, range(SHARD_COUNT)), key=lambda item: item["SK"]["S"]):
             yield self._header(item)
@@ -148,14 +147,14 @@ class Deliveries:
             day = f"{start + timedelta(days=back):%Y%m%d}"
             for shard in range(SHARD_COUNT):
                 values = {":pk": s(f"D#{self.program}#{day}#{shard}"), ":start": s(format_compact(start))}
-                found = query_pages(
+                found = query_items(
                     self.client,
                     TableName=self.table,
                     KeyConditionExpression="PK = :pk AND SK >= :start",
                     ExpressionAttributeValues=values,
                     ProjectionExpression="doc",
                 )
-                for delivery in (delivery_from(read_json(item)) for page in found for item in page["Items"]):
+                for delivery in (delivery_from(read_json(item)) for item in found):
                     newest[delivery.source] = max(delivery.received_at, newest.get(delivery.source, start))
         return newest
 
@@ -190,15 +189,7 @@ class Deliveries:
         return LowWaterMark(working, held)
 
     def _open(self) -> Iterator[Mapping[str, Any]]:
-        found = query_pages(
-            self.client,
-            TableName=self.table,
-            KeyConditionExpression="PK = :pk",
-            ExpressionAttributeValues={":pk": s(f"O#{self.program}")},
-            ConsistentRead=True,
-        )
-        for page in found:
-            yield from page["Items"]
+        yield from partition_items(self.client, self.table, f"O#{self.program}")
 
     # What needs a person or a later moment
 
@@ -237,14 +228,13 @@ class Deliveries:
                 "PK = :pk AND SK BETWEEN :after AND :now",
                 {":now": s("~"), **values, ":after": s(after)},
             )
-        found = query_pages(
+        found = query_items(
             self.client, TableName=self.table, KeyConditionExpression=condition, ExpressionAttributeValues=values
         )
-        for page in found:
-            for item in page["Items"]:
-                if item["SK"]["S"] != after:
-                    deadline, _, subject = item["SK"]["S"].partition("#")
-                    yield subject, {"deadline": deadline, **read_json(item)}
+        for item in found:
+            if item["SK"]["S"] != after:
+                deadline, _, subject = item["SK"]["S"].partition("#")
+                yield subject, {"deadline": deadline, **read_json(item)}
 
     def _write(self, delivery: Delivery, state: str, report: Mapping[str, Any], inline: bytes | None) -> None:
         item = {

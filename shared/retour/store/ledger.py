@@ -35,7 +35,7 @@ from retour.store.items import (
     shard_of,
     shard_suffix,
 )
-from retour.store.query import query_pages
+from retour.store.query import partition_pages, query_items
 from retour.store.throttled_reads import BusyError
 
 KEYS_PER_PAGE = 100
@@ -292,7 +292,7 @@ class TableLedger:
         return standing["ord"]["S"] if standing else order_key
 
     def name_facts(self, name: str) -> NameFacts:
-        found = query_pages(
+        found = query_items(
             self.client,
             TableName=self.table,
             KeyConditionExpression="PK = :pk AND SK BETWEEN :first AND :last",
@@ -303,7 +303,7 @@ class TableLedger:
             },
             ConsistentRead=True,
         )
-        items = {item["SK"]["S"]: item for page in found for item in page["Items"]}
+        items = {item["SK"]["S"]: item for item in found}
         return NameFacts(
             order_key=items["="]["ord"]["S"] if "=" in items else None,
             totals={key[1:]: Decimal(item["sum"]["S"]) for key, item in items.items() if key.startswith("$")},
@@ -334,31 +334,30 @@ class TableLedger:
         self.client.put_item(TableName=self.table, Item=item)
 
     def children(self, parent: str) -> Sequence[tuple[str, str]]:
-        found = query_pages(
+        found = query_items(
             self.client,
             TableName=self.table,
             KeyConditionExpression="PK = :pk AND begins_with(SK, :children)",
             ExpressionAttributeValues={":pk": s(self.partition_key(f"@{parent}")), ":children": s("P#")},
             ConsistentRead=True,
         )
-        return [(item["ord"]["S"], item["act"]["S"]) for page in found for item in page["Items"]]
+        return [(item["ord"]["S"], item["act"]["S"]) for item in found]
 
     # Locks
 
     def lock_partitions(self, until: str) -> Iterator[LockPartition]:
         """What may hold actions that lock up to a UTC day, by lock day; never one too few."""
-        found = query_pages(
+        found = query_items(
             self.client,
             TableName=self.table,
             KeyConditionExpression="PK = :pk AND SK < :end",
             ExpressionAttributeValues={":pk": s(f"L#{self.program}"), ":end": s(f"D#{until}$")},
             ConsistentRead=True,
         )
-        for page in found:
-            for item in page["Items"]:
-                _, lock, event, *shard = item["SK"]["S"].split("#")
-                empty_since = parse_instant(item["emp"]["S"]) if "emp" in item else None
-                yield LockPartition(lock, event, empty_since, int(shard[0]) if shard else 0)
+        for item in found:
+            _, lock, event, *shard = item["SK"]["S"].split("#")
+            empty_since = parse_instant(item["emp"]["S"]) if "emp" in item else None
+            yield LockPartition(lock, event, empty_since, int(shard[0]) if shard else 0)
 
     def lock_days(self, until: str) -> Iterator[LockDay]:
         """The same, the shards of a day and event day together."""
@@ -367,7 +366,7 @@ class TableLedger:
 
     def due(self, partition: LockPartition, until: datetime) -> Iterator[DueAction]:
         """What is not final in a partition and locks up to a moment, by lock (GSI1)."""
-        found = query_pages(
+        found = query_items(
             self.client,
             TableName=self.table,
             IndexName="GSI1",
@@ -377,10 +376,9 @@ class TableLedger:
                 ":end": s(f"{format_instant(until)}$"),
             },
         )
-        for page in found:
-            for item in page["Items"]:
-                locks_at = parse_instant(item["GSI1SK"]["S"].partition("#")[0])
-                yield DueAction(item["PK"]["S"].split("#", 2)[2], item["SK"]["S"][2:], locks_at)
+        for item in found:
+            locks_at = parse_instant(item["GSI1SK"]["S"].partition("#")[0])
+            yield DueAction(item["PK"]["S"].split("#", 2)[2], item["SK"]["S"][2:], locks_at)
 
     def is_empty(self, partition: LockPartition) -> bool:
         answer = self.client.query(
@@ -496,7 +494,7 @@ class TableLedger:
 
     def final_months(self, start: str = "") -> Iterator[str]:
         """Partner months (`2026-11#partner`) that have final actions, the newest first, from one of them on."""
-        found = query_pages(
+        found = query_items(
             self.client,
             TableName=self.table,
             KeyConditionExpression="PK = :pk AND SK BETWEEN :first AND :last",
@@ -506,9 +504,8 @@ class TableLedger:
             ScanIndexForward=False,
             Limit=KEYS_PER_PAGE,
         )  # fmt: skip
-        for page in found:
-            for item in page["Items"]:
-                yield item["SK"]["S"][2:]
+        for item in found:
+            yield item["SK"]["S"][2:]
 
     def _keys(
         self, index: str, value: str, shards: Sequence[int], after: str, *, backward: bool, at_once: int
@@ -525,7 +522,7 @@ class TableLedger:
         self, index: str, value: str, after: str, *, backward: bool, at_once: int
     ) -> Iterator[tuple[str, str, str]]:
         beyond = "<" if backward else ">"
-        found = query_pages(
+        found = query_items(
             self.client,
             TableName=self.table,
             IndexName=index,
@@ -534,9 +531,8 @@ class TableLedger:
             ScanIndexForward=not backward,
             Limit=at_once,
         )
-        for page in found:
-            for item in page["Items"]:
-                yield item["PK"]["S"].split("#", 2)[2], item["SK"]["S"][2:], item[f"{index}SK"]["S"]
+        for item in found:
+            yield item["PK"]["S"].split("#", 2)[2], item["SK"]["S"][2:], item[f"{index}SK"]["S"]
 
     def _seal_old_entries(self, partition: str, head: ActionHead, seen: ActionHead | None) -> ActionHead:
         """The head with its older entries put away in pages; a page is put before the write that drops it.
@@ -588,15 +584,7 @@ class TableLedger:
         return [item for page in pages for item in page]
 
     def _pages(self, partition: str) -> Iterator[Sequence[Mapping[str, Any]]]:
-        found = query_pages(
-            self.client,
-            TableName=self.table,
-            KeyConditionExpression="PK = :pk",
-            ExpressionAttributeValues={":pk": s(partition)},
-            ConsistentRead=True,
-        )
-        for page in found:
-            yield page["Items"]
+        return (page["Items"] for page in partition_pages(self.client, self.table, partition))
 
     def partition_key(self, home: str) -> str:
         """Where what is kept under an order key, or under `@action id`, lies."""

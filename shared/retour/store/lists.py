@@ -8,7 +8,7 @@ from typing import Any
 
 from retour.domain.contracts.named_list import NamedList, named_list
 from retour.store.items import s
-from retour.store.query import query_pages
+from retour.store.query import query_items
 
 PAGE_BYTES = 300_000
 
@@ -49,15 +49,14 @@ class NamedLists:
         return self._read[key]
 
     def _pages(self, program_id: str, sha256: str) -> Iterator[bytes]:
-        found = query_pages(
+        found = query_items(
             self.client,
             TableName=self.table,
             KeyConditionExpression="PK = :pk AND begins_with(SK, :sk)",
             ExpressionAttributeValues={":pk": s(f"N#{program_id}"), ":sk": s(f"{sha256}#")},
             ConsistentRead=True,
         )
-        for page in found:
-            yield from (item["entries"]["B"] for item in page["Items"])
+        yield from (item["entries"]["B"] for item in found)
 
 
 @dataclass(frozen=True)

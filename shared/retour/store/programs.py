@@ -27,7 +27,7 @@ from retour.domain.program import Program, program_from
 from retour.domain.times import format_instant, parse_instant
 from retour.store.items import contract_document, contract_from, read_json, s
 from retour.store.lists import NamedLists, StoredList
-from retour.store.query import query_pages
+from retour.store.query import partition_items, query_items
 from retour.store.throttled_reads import batch_get
 
 ANY_PROGRAM = "*"
@@ -104,14 +104,8 @@ class Programs:
     _seen: dict[str, Program] = field(default_factory=dict, repr=False, compare=False)
 
     def ids(self) -> list[str]:
-        found = query_pages(
-            self.client,
-            TableName=self.table,
-            KeyConditionExpression="PK = :pk",
-            ExpressionAttributeValues={":pk": s("P#")},
-            ConsistentRead=True,
-        )
-        return [item["SK"]["S"] for page in found for item in page["Items"]]
+        found = partition_items(self.client, self.table, "P#")
+        return [item["SK"]["S"] for item in found]
 
     def get(self, program_id: str, *, again: bool = False) -> Program | None:
         """The newest version, with every contract version ever recorded; `again`, where it was read in this call."""
@@ -138,7 +132,7 @@ class Programs:
 
     def versions(self, program_id: str, before: int | None = None, most: int | None = None) -> list[ProgramVersion]:
         """Newest first; `before`: only those with a lower number, `most`: so many."""
-        found = query_pages(
+        found = query_items(
             self.client,
             TableName=self.table,
             KeyConditionExpression="PK = :pk AND SK BETWEEN :first AND :last",
@@ -150,7 +144,7 @@ class Programs:
             ScanIndexForward=False,
             **({"Limit": most} if most else {}),
         )
-        listed = (_version(read_json(item)) for page in found for item in page["Items"])
+        listed = (_version(read_json(item)) for item in found)
         return list(islice(listed, most))
 
     def newest_version(self, program_id: str) -> ProgramVersion:
@@ -259,7 +253,7 @@ class Programs:
 
     def keys(self, program_id: str) -> list[ApiKey]:
         """Every key that was ever made for a program, the newest first; a revoked one says so."""
-        found = query_pages(
+        found = query_items(
             self.client,
             TableName=self.table,
             IndexName="GSI1",
@@ -267,7 +261,7 @@ class Programs:
             ExpressionAttributeValues={":pk": s(f"K#{program_id}")},
             ScanIndexForward=False,
         )
-        keys = [{name: item[name] for name in ("PK", "SK")} for page in found for item in page["Items"]]
+        keys = [{name: item[name] for name in ("PK", "SK")} for item in found]
         items: dict[str, Mapping[str, Any]] = {}
         for start in range(0, len(keys), KEYS_AT_ONCE):
             wanted = {self.table: {"Keys": keys[start : start + KEYS_AT_ONCE], "ConsistentRead": True}}
@@ -339,7 +333,7 @@ class Programs:
         if (program_id, number) not in self._terms:
             if len(self._terms) > TERMS_CACHED_MAX:
                 self._terms.clear()
-            found = query_pages(
+            found = query_items(
                 self.client,
                 TableName=self.table,
                 KeyConditionExpression="PK = :pk AND SK BETWEEN :first AND :last",
@@ -350,7 +344,7 @@ class Programs:
                 ConsistentRead=True,
                 **({} if all_before else {"Limit": 1}),
             )  # fmt: skip
-            for item in (item for page in islice(found, None if all_before else 1) for item in page["Items"]):
+            for item in islice(found, None if all_before else 1):
                 for doc in json.loads(zlib.decompress(item["terms"]["B"])):
                     self._terms[program_id, doc["number"]] = contract_from(doc, partial(self._list, program_id))
         return self._terms[program_id, number]

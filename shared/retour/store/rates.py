@@ -9,7 +9,7 @@ from typing import Any
 from retour.domain.rates import Rate
 from retour.domain.times import format_instant, parse_instant
 from retour.store.items import Item, json_attribute, read_json, s
-from retour.store.query import query_pages
+from retour.store.query import query_items
 
 LAST_DAY = "9999-12-31"
 
@@ -80,14 +80,14 @@ class Rates:
         return self._found[currency, day]
 
     def _query(self, condition: str, values: dict[str, Item]) -> list[Item]:
-        found = query_pages(
+        found = query_items(
             self.client,
             TableName=self.table,
             KeyConditionExpression=condition,
             ExpressionAttributeValues={":pk": self._pk, **values},
             ConsistentRead=True,
         )
-        return [item for page in found for item in page["Items"]]
+        return list(found)
 
     @property
     def _pk(self) -> Item:

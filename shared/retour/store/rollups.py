@@ -15,7 +15,7 @@ from typing import Any
 from retour.domain.actions.order import LogEntry
 from retour.domain.times import parse_instant
 from retour.store.items import NO_LOCK_DAY, Item, encode_json, entries_from, n, partner_month, read_json, s
-from retour.store.query import query_pages
+from retour.store.query import query_items
 from retour.store.throttled_reads import batch_get
 
 KEYS_PER_BATCH = 100
@@ -194,13 +194,12 @@ class RollUps:
         condition, values = "PK = :pk", {":pk": s(partition)}
         if prefix:
             condition, values = "PK = :pk AND begins_with(SK, :prefix)", values | {":prefix": s(prefix)}
-        found = query_pages(
+        found = query_items(
             self.client,
             TableName=self.table, KeyConditionExpression=condition, ExpressionAttributeValues=values,
             ConsistentRead=True,
         )  # fmt: skip
-        for page in found:
-            yield from page["Items"]
+        yield from found
 
     def _get(self, name: str, kind: str = "L") -> Document | None:
         answer = self.client.get_item(TableName=self.table, Key=self._key(name, kind), ConsistentRead=True)

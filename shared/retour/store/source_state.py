@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from retour.store.inbox import Inbox
 from retour.store.items import n, read_json, s
-from retour.store.query import query_pages
+from retour.store.query import query_items
 
 KEPT_DAYS = {
     "idempotency": 30,
@@ -69,16 +69,15 @@ class SourceState:
         self.client.delete_item(TableName=self.table, Key=self._key(key))
 
     def list(self, prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        found = query_pages(
+        found = query_items(
             self.client,
             TableName=self.table,
             KeyConditionExpression="PK = :pk AND begins_with(SK, :prefix)",
             ExpressionAttributeValues={":pk": self._key("")["PK"], ":prefix": s(f"#{prefix}")},
             ConsistentRead=True,
         )
-        for page in found:
-            for item in page["Items"]:
-                yield item["SK"]["S"][1:], read_json(item)
+        for item in found:
+            yield item["SK"]["S"][1:], read_json(item)
 
     def _item(self, key: str, doc: Mapping[str, Any]) -> dict[str, Any]:
         days = KEPT_DAYS.get(key.partition("#")[0])

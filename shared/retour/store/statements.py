@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from retour.store.items import Item, encode_json, read_json, s
-from retour.store.query import query_pages
+from retour.store.query import partition_items, query_items
 
 Document = dict[str, Any]
 LINES_OF_AN_ITEM = 2_000
@@ -118,7 +118,7 @@ class Statements:
     def newest_first(self, before: str = "") -> Iterator[tuple[str, Document]]:
         """Every statement's id and head, from before an id on."""
         values = {":pk": s(self._all), ":first": s(HEAD), ":last": s(f"{HEAD}{before or '~'}")}
-        found = query_pages(
+        found = query_items(
             self.client,
             TableName=self.table,
             KeyConditionExpression="PK = :pk AND SK BETWEEN :first AND :last",
@@ -126,11 +126,10 @@ class Statements:
             ScanIndexForward=False,
             ConsistentRead=True,
         )
-        for page in found:
-            for item in page["Items"]:
-                id_ = item["SK"]["S"].removeprefix(HEAD)
-                if id_ != before:
-                    yield id_, read_json(item)
+        for item in found:
+            id_ = item["SK"]["S"].removeprefix(HEAD)
+            if id_ != before:
+                yield id_, read_json(item)
 
     def of_partner(self, partner: str) -> list[tuple[str, str, str]]:
         """(day, group, id) of a partner's statements, the newest first."""
@@ -153,16 +152,7 @@ class Statements:
         return f"F#{self.program}#P#{partner}"
 
     def _query(self, partition: str, **more: str) -> Iterator[Mapping[str, Any]]:
-        found = query_pages(
-            self.client,
-            TableName=self.table,
-            KeyConditionExpression="PK = :pk",
-            ExpressionAttributeValues={":pk": s(partition)},
-            ConsistentRead=True,
-            **more,
-        )
-        for page in found:
-            yield from page["Items"]
+        yield from partition_items(self.client, self.table, partition, **more)
 
     def _get(self, partition: str, sort: str) -> Document | None:
         key = {"PK": s(partition), "SK": s(sort)}
