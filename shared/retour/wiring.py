@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from retour.domain.contracts.contract import Contract
 from retour.domain.delivery import Delivery
@@ -25,9 +25,6 @@ from retour.store.rates import Rates
 from retour.store.secrets import Secrets
 from retour.store.source_state import ObjectState, OnceState, SourceState
 from retour.store.wire import accept_raw_batches
-
-if TYPE_CHECKING:
-    from retour.api.quota import Quota
 
 PROGRAM_ID = re.compile(r"[a-z][a-z0-9-]{1,30}")
 EXECUTIONS_MAX = 50
@@ -258,13 +255,6 @@ class Hub:
         answer = self._client("ses").get_identity_dkim_attributes(Identities=[domain])
         dkim = answer["DkimAttributes"].get(domain, {})
         return bool(dkim.get("DkimEnabled")) and dkim.get("DkimVerificationStatus") == "Success"
-
-    @cached_property
-    def quota(self) -> "Quota":
-        """How many calls a sender may make to this process."""
-        from retour.api.quota import Quota
-
-        return Quota(self.settings.calls_per_second)
 
     # Clients
 

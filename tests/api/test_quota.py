@@ -68,8 +68,8 @@ def test_beyond_the_quota_nothing_is_read_and_the_answer_says_when(
     house: ProgramHarness, looks: Callable[[], ReadMeter], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(app, "hub", lambda: house.hub)
-    monkeypatch.setattr(quota, "hub", lambda: house.hub)
-    house.hub.quota = Quota(rate=0.2, clock=Clock())
+    calls = Quota(rate=0.2, clock=Clock())
+    monkeypatch.setattr(quota, "process_quota", lambda: calls)
     first = [app.handler(event(house), CONTEXT)["statusCode"] for _ in range(2)]
     assert first == [401, 401]
     counted = looks()

@@ -16,8 +16,8 @@ from retour.intake import file
 from retour.intake.batch import DONE, HELD, Batch
 from retour.intake.decision import carry_out_decision
 from retour.intake.dry_run import dry_run_delivery
+from retour.intake.hold import hold_delivery
 from retour.intake.ingest import ingest
-from retour.posting.held_records import hold_delivery
 from retour.schedule import rollup
 from retour.sentences import sentence
 

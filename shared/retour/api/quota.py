@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from retour.api.calls import Call
@@ -48,6 +49,12 @@ class Quota:
         return 0
 
 
+@cache
+def process_quota() -> Quota:
+    """The quota that this process counts by."""
+    return Quota(hub().settings.calls_per_second)
+
+
 def sender_of(call: Call) -> Sender:
     found = SENDER_PATH.match(call.path)
     program, source = (found[1], found[2] or "") if found else ("", "")
@@ -57,7 +64,7 @@ def sender_of(call: Call) -> Sender:
 
 def quota_refusal(call: Call) -> dict[str, Any] | None:
     """The answer to a call that is one too many; None for any other."""
-    seconds = hub().quota.take(sender_of(call))
+    seconds = process_quota().take(sender_of(call))
     if not seconds:
         return None
     headers = {"retry-after": str(seconds)}

@@ -12,9 +12,10 @@ from retour.intake import action_reports, thresholds
 from retour.intake.absent import note_export, with_absent
 from retour.intake.actions import ingest_actions
 from retour.intake.batch import ARRIVED, DONE, REFUSED, Batch, report_of
+from retour.intake.hold import hold_delivery
 from retour.intake.repeated_file import earlier_identical_delivery
 from retour.intake.threshold_gate import apply_thresholds, finish_inline_dry_run, is_cleared
-from retour.posting.held_records import hold_delivery, list_held_results
+from retour.posting.held_records import list_held_results
 from retour.posting.refold import cases_of
 from retour.posting.rows import post_rows, read_rows
 from retour.posting.waiting import remind_waiting

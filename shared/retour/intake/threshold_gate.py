@@ -9,8 +9,8 @@ from retour.domain.delivery import Delivery
 from retour.domain.program import Source
 from retour.intake import thresholds
 from retour.intake.batch import DRY_RUN, HELD, Batch, report_of
+from retour.intake.hold import hold_delivery
 from retour.intake.thresholds import FileImpact
-from retour.posting.held_records import hold_delivery
 from retour.store import outcomes
 
 if TYPE_CHECKING:
