@@ -10,7 +10,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from retour.connection_test import runner as trial
 from retour.intake.ingest import announce_file
 from retour.operations.failing_sources import list_failing_source
-from retour.remote.visit import handle_message
+from retour.polling.queue import handle_message
 from retour.wiring import hub
 
 logger = Logger(service="ftp_pull")

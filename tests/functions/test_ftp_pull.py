@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from functions.ftp_pull import app
@@ -18,6 +18,8 @@ from tests.conftest import PROGRAM, ProgramHarness
 from tests.settings import change_settings
 
 from retour.intake.ingest import ingest
+from retour.polling.poll import poll_server
+from retour.remote import RemoteError
 
 CSV = b"reference,order_id,change\nR-1,A-1,reverse\n"
 CONTEXT = SimpleNamespace(
@@ -187,14 +189,11 @@ def test_what_may_pass_is_listed_at_once_as_well_and_tried_again(
     call: Callable[..., dict[str, Any]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from retour.remote import RemoteError, visit
+    def refuse(*_: Any, **__: Any) -> NoReturn:
+        raise RemoteError("UNREACHABLE", host="x", port=21, said="Connection refused")
 
     with monkeypatch.context() as down:
-        gone = RemoteError("UNREACHABLE", host="x", port=21, said="Connection refused")
-        down.setattr(visit, "open_server", lambda *_, **__: (_ for _ in ()).throw(gone))
-        down.setattr(
-            visit.poll_server, "__kwdefaults__", {**visit.poll_server.__kwdefaults__, "open_server": visit.open_server}
-        )
+        down.setattr(poll_server, "__kwdefaults__", {**poll_server.__kwdefaults__, "open_server": refuse})
         assert call()["batchItemFailures"] == [{"itemIdentifier": "m-1"}]
     [(source, listed)] = house.hub.deliveries(house.program).due("failing")
     assert (source, listed["code"]) == ("depot", "UNREACHABLE")

@@ -10,7 +10,7 @@ from retour.api import sources
 from retour.api.calls import ProblemError
 from retour.domain.actions.outcome import Outcome
 from retour.intake.ingest import ingest
-from retour.remote.visit import handle_message
+from retour.polling.queue import handle_message
 from retour.schedule.due import request_polls
 
 BACK = {"order_id": "A-1", "change": "take_back", "amount": "20.00", "currency": "EUR", "reference": "R-1"}

@@ -69,13 +69,23 @@ def put(hub: RunningHub, body: bytes, query: str = "") -> str:
 
 def ended(hub: RunningHub, batch: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The batch at its end, and every progress that was seen on its way."""
-    started, seen = time.monotonic(), list[dict[str, Any]]()
-    while (shown := ask(hub, "GET", f"/v1/programs/acme/batches/{batch}"))["state"] in ("arriving", "working"):
+    started, seen, latencies = time.monotonic(), list[dict[str, Any]](), list[float]()
+    while True:
+        asked = time.monotonic()
+        shown = ask(hub, "GET", f"/v1/programs/acme/batches/{batch}")
+        latencies.append(time.monotonic() - asked)
+        if shown["state"] not in ("arriving", "working"):
+            break
         if "progress" in shown and shown["progress"] not in seen:
             seen.append(shown["progress"])
         assert time.monotonic() - started < PATIENCE, shown
         time.sleep(0.1)
-    print(f"{ROWS:,} rows in {time.monotonic() - started:.1f} s: {shown['state']}; progress {seen}")
+    latencies.sort()
+    print(
+        f"{ROWS:,} rows in {time.monotonic() - started:.1f} s: {shown['state']}; first progress {seen[:1]}; "
+        f"{len(latencies)} answers of the API: median {latencies[len(latencies) // 2]:.2f} s, "
+        f"99 of 100 within {latencies[len(latencies) * 99 // 100]:.2f} s, slowest {latencies[-1]:.2f} s"
+    )
     return shown, seen
 
 

@@ -21,8 +21,8 @@ from tests.servers.daemons import HOST, Daemon
 
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
+from retour.polling.poll import poll_server
 from retour.remote import RemoteError
-from retour.remote.visit import poll_server
 
 BODY = bytes(range(256)) * 4096
 

@@ -8,16 +8,11 @@ import pytest
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
 from retour.domain.times import parse_instant
+from retour.polling.completeness import SeenFile, is_complete, is_unchanged
+from retour.polling.patterns import matches_pattern, skip_reason
+from retour.polling.report import PollReport
+from retour.polling.slots import is_poll_due
 from retour.remote import RemoteFile, decode_name, sanitise_message
-from retour.remote.visit import (
-    PollReport,
-    SeenFile,
-    is_complete,
-    is_poll_due,
-    is_unchanged,
-    matches_pattern,
-    skip_reason,
-)
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 

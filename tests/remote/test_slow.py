@@ -12,7 +12,9 @@ from tests.remote.conftest import ACME, PollTestHub
 
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
-from retour.remote import ftp, visit
+from retour.polling import folder, server
+from retour.polling.poll import poll_server
+from retour.remote import ftp
 
 PATIENCE = 0.6
 DRIP = 0.15
@@ -77,8 +79,8 @@ class Merchant:
 @pytest.fixture
 def merchant(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Merchant]]:
     monkeypatch.setattr(ftp, "LISTING_SECONDS", PATIENCE)
-    monkeypatch.setattr(visit, "TIMEOUT_SECONDS", PATIENCE)
-    monkeypatch.setattr(visit, "DRIPS_SECONDS", PATIENCE)
+    monkeypatch.setattr(server, "TIMEOUT_SECONDS", PATIENCE)
+    monkeypatch.setattr(folder, "DRIPS_SECONDS", PATIENCE)
     made: list[Merchant] = []
 
     def make(drips: str) -> Merchant:
@@ -99,7 +101,7 @@ def source(port: int) -> Source:
 def told(port: int) -> list[dict[str, Any]]:
     house = PollTestHub()
     house.secrets = {"password": "p"}
-    report = visit.poll_server(house, house.announce, ACME, source(port))
+    report = poll_server(house, house.announce, ACME, source(port))
     return report.errors or report.fetched
 
 

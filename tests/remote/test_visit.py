@@ -13,8 +13,10 @@ from tests.settings import change_settings
 
 from retour.domain.delivery import Channel, DeliveryKind
 from retour.domain.program import Source
+from retour.polling.answers import leave_answer
+from retour.polling.poll import LOOKS_MAX, poll_server
+from retour.polling.report import PollReport
 from retour.remote import RemoteError, RemoteFile
-from retour.remote.visit import LOOKS_MAX, PollReport, leave_answer, poll_server
 
 
 @pytest.fixture
@@ -247,14 +249,14 @@ def test_one_bad_file_does_not_keep_the_others_back() -> None:
 
 def test_a_file_above_the_limit_is_left_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
     house, shelf = PollTestHub(), Shelf(a=b"12345678901", b=b"1234567890")
-    monkeypatch.setattr("retour.remote.visit.FILE_BYTES_MAX", 10)
+    monkeypatch.setattr("retour.polling.folder.FILE_BYTES_MAX", 10)
     report = go_to(house, shelf)
     assert report.skipped == {"large": 1} and list(house.inbox.objects.values()) == [b"1234567890"]
 
 
 def test_a_server_that_sends_more_than_it_said_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     house, shelf = PollTestHub(), Shelf(a=b"1")
-    monkeypatch.setattr("retour.remote.visit.FILE_BYTES_MAX", 10)
+    monkeypatch.setattr("retour.polling.folder.FILE_BYTES_MAX", 10)
 
     def endless(_folder: str, _name: str, into: BinaryIO) -> int:
         while True:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from retour.connection_test.steps import StepRecorder
 from retour.domain.program import Program, Source
+from retour.polling.patterns import is_marker, skip_reason
+from retour.polling.server import open_server, server_url
 from retour.remote import FileClient, RemoteError, StepObserver, address
-from retour.remote.visit import is_marker, open_server, server_url, skip_reason
 
 if TYPE_CHECKING:
     from retour.wiring import Hub

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from retour.domain.program import Program, Source
 from retour.domain.times import format_instant, parse_instant
+from retour.polling.report import PollReport
 from retour.remote import RemoteError
-from retour.remote.visit import PollReport
 from retour.sentences import sentence
 
 if TYPE_CHECKING:

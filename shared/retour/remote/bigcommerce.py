@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from retour.domain.times import format_instant
 from retour.remote.shop import get_json
-
-if TYPE_CHECKING:
-    from retour.wiring import Hub
+from retour.settings import Service
 
 HOST = "api.bigcommerce.com"
 PRODUCTS_MAX = 250
@@ -24,15 +22,15 @@ PRODUCTS_MAX = 250
 class BigCommerceClient:
     """The store with this hash. Its list of orders names no refunds: each order is read by itself."""
 
-    hub: "Hub"
+    service: Service
     store: str
     token: str
     page: ClassVar[int] = 250
     lists: ClassVar[tuple[str, ...]] = ("",)
 
     @classmethod
-    def of(cls, hub: "Hub", options: Mapping[str, Any], secret: Mapping[str, str]) -> "BigCommerceClient":
-        return cls(hub, options["store_hash"], secret["access_token"])
+    def of(cls, service: Service, options: Mapping[str, Any], secret: Mapping[str, str]) -> "BigCommerceClient":
+        return cls(service, options["store_hash"], secret["access_token"])
 
     def order(self, number: str) -> dict[str, Any] | None:
         """What its webhooks hint at, as one document; None where there is no such order any more."""
@@ -60,5 +58,4 @@ class BigCommerceClient:
 
     def _ask(self, path: str) -> Any:
         url = f"https://{HOST}/stores/{self.store}/{path}"
-        service = self.hub.settings.bigcommerce
-        return get_json(url, {"x-auth-token": self.token}, via=service.connect, ca=service.ca, refusal="SHOP_REFUSED")
+        return get_json(url, {"x-auth-token": self.token}, service=self.service, refusal="SHOP_REFUSED")

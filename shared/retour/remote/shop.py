@@ -7,20 +7,22 @@ from urllib.parse import urlsplit
 
 from retour.remote import RemoteError
 from retour.remote.https import get_with_status
+from retour.settings import Service
 
 BYTES_MAX = 16 * 1024 * 1024
 """Of one answer: a hundred orders, with all that plug-ins hang on them."""
 EMPTY_STATUSES = (http.client.NOT_FOUND, http.client.NO_CONTENT)
 
 
-def get_json(url: str, headers: dict[str, str], *, via: str | None, ca: str | None, refusal: str) -> Any:
+def get_json(url: str, headers: dict[str, str], *, service: Service, refusal: str) -> Any:
     """The JSON at an address, numbers as they were sent; None where there is nothing.
 
     RemoteError for everything else: `SHOP_BUSY` where we are to come later, and lasting, under the code `refusal`,
     where we are not let in.
     """
     host = urlsplit(url).hostname or ""
-    status, body = get_with_status(url, {"accept": "application/json", **headers}, most=BYTES_MAX, via=via, ca=ca)
+    headers = {"accept": "application/json", **headers}
+    status, body = get_with_status(url, headers, most=BYTES_MAX, via=service.connect, ca=service.ca)
     if status in EMPTY_STATUSES:
         return None
     if status == http.client.TOO_MANY_REQUESTS:

@@ -7,15 +7,13 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 from urllib.parse import urlencode, urlsplit
 
 from retour.domain.times import parse_instant
 from retour.remote import RemoteError
 from retour.remote.shop import get_json
-
-if TYPE_CHECKING:
-    from retour.wiring import Hub
+from retour.settings import Service
 
 SECOND = timedelta(seconds=1)
 
@@ -24,7 +22,7 @@ SECOND = timedelta(seconds=1)
 class WooCommerceClient:
     """The shop at this address. Its list of `any` orders has none that lies in the trash."""
 
-    hub: "Hub"
+    service: Service
     address: str
     key: str
     secret: str
@@ -32,8 +30,8 @@ class WooCommerceClient:
     lists: ClassVar[tuple[str, ...]] = ("any", "trash")
 
     @classmethod
-    def of(cls, hub: "Hub", options: Mapping[str, Any], secret: Mapping[str, str]) -> "WooCommerceClient":
-        return cls(hub, options["store_url"].rstrip("/"), secret["consumer_key"], secret["consumer_secret"])
+    def of(cls, service: Service, options: Mapping[str, Any], secret: Mapping[str, str]) -> "WooCommerceClient":
+        return cls(service, options["store_url"].rstrip("/"), secret["consumer_key"], secret["consumer_secret"])
 
     def changed(self, status: str, since: datetime, page: int) -> list[dict[str, Any]]:
         """A page of the orders changed at that second or later, the longest unchanged first."""
@@ -54,9 +52,11 @@ class WooCommerceClient:
         query = urlencode({**asked, "dates_are_gmt": "true", "per_page": self.page})
         url = f"{self.address}/wp-json/wc/v3/orders?{query}"
         signed = base64.b64encode(f"{self.key}:{self.secret}".encode()).decode()
-        service = self.hub.settings.woocommerce
         found = get_json(
-            url, {"authorization": f"Basic {signed}"}, via=service.connect, ca=service.ca, refusal="WOOCOMMERCE_REFUSED"
+            url,
+            {"authorization": f"Basic {signed}"},
+            service=self.service,
+            refusal="WOOCOMMERCE_REFUSED",
         )
         if not isinstance(found, list):
             raise RemoteError("WOOCOMMERCE_REFUSED", lasting=True, host=urlsplit(url).hostname, status="404")

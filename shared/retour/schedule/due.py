@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from retour.domain.delivery import Channel
 from retour.domain.program import Program, Source
 from retour.domain.times import format_instant, parse_instant
-from retour.remote.visit import is_poll_due, latest_slot, local_moment, times_of_day
+from retour.polling.slots import is_poll_due, latest_slot, local_moment, times_of_day
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
