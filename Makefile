@@ -7,7 +7,7 @@ UV := $(BIN)/uv
 # $(call sync,python,lock files): uv brings its own certificates; where a company's proxy has another, the system knows it.
 sync = $(UV) pip sync --quiet --require-hashes --python $(1) $(2) 2>/dev/null || UV_SYSTEM_CERTS=1 $(UV) pip sync --quiet --require-hashes --python $(1) $(2)
 
-.PHONY: install bench demo test test-slow test-browser fuzz soak mutants check build lock clean
+.PHONY: install bench demo test test-slow test-browser fuzz soak mutants registries check build lock clean
 .DEFAULT_GOAL := install
 
 install: .venv/.installed .venv-local/.installed
@@ -88,6 +88,10 @@ soak: install
 # make mutants ARGS="--sample 0"         all of them
 mutants: install .venv-mutants/.installed
 	.venv-mutants/bin/python -m tests.mutants $(ARGS)
+
+# What the registries (senders, ...) say of themselves, written into the schema and the documents.
+registries: install
+	$(BIN)/pytest -q -n 0 tests/conformance/test_generated.py --bless
 
 # What people do in a real browser, on a local hub; fetches chromium and axe-core first.
 test-browser: install

@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.channels.hook_signing import shopify, standard_with
+from tests.channels.hook_signing import sign_headers, standard_with
 from tests.local.conftest import ROOT, RunningHub, running_hub
 from tests.local.test_hub import ask, eventually, ledger, sftp
 from tests.servers.daemons import KINDS, Daemon, make_identity
@@ -119,7 +119,7 @@ class Senders:
 
     def native(self) -> Any:
         headers = {"x-shopify-topic": "orders/cancelled", "x-shopify-event-id": "flow"}
-        signed = shopify(CANCELLED, self.sources["shopify"]["secret"], datetime.now(UTC))
+        signed = sign_headers("shopify", CANCELLED, self.sources["shopify"]["secret"], datetime.now(UTC))
         status, answer = self.hook("shopify", CANCELLED, headers | signed)
         assert status == 200, answer
         return answer

@@ -12,7 +12,7 @@ from retour.api.problem import accepted_language, excerpt
 from retour.api.quota import quota_refusal
 from retour.api.time_limit import answer_in_time
 from retour.api.unavailable import answer_503_when_unavailable
-from retour.channels.webhook import WebhookAdapter, is_ping, is_test_call, webhook_adapter
+from retour.channels.webhook import WebhookAdapter, is_ping, is_test_call, sends_hints, webhook_adapter
 from retour.domain.delivery import Channel, Delivery, DeliveryKind
 from retour.domain.program import Program, Source
 from retour.intake.ingest import ingest
@@ -39,7 +39,7 @@ def answer_call(call: Call, named: Mapping[str, str]) -> dict[str, Any]:
         refuse_control_characters(call)
         if len(call.body) > BODY_MAX:
             raise ProblemError("BODY_TOO_LARGE", "hook", size=str(len(call.body)), most=str(BODY_MAX))
-        if is_ping("woocommerce", call.body):  # Answered at every address, so that nobody learns which there are.
+        if is_ping(call.body):  # Answered at every address, so that nobody learns which there are.
             return ok_response(
                 {"state": "ignored", "explanation": "A trial of the address. What is signed is taken in."}
             )
@@ -57,7 +57,7 @@ def ingest_webhook(call: Call, program: Program, source: Source, secret: str) ->
     if is_test_call(call.body):
         return ok_response({"state": "ignored", "explanation": "This address works, and the signature is believed."})
     batch = ingest(hub(), build_delivery(call, program, source, webhook_adapter(source.kind)), call.body)
-    if source.options.get("store_hash"):
+    if sends_hints(source):
         from retour.sync.shops import request_read_back
 
         request_read_back(hub(), program, source, call.body)

@@ -13,6 +13,7 @@ from retour.channels import webhook
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
 from retour.domain.row import Ignored, OrderNames, Refusal, Row, Unreadable
+from retour.domain.senders import senders
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "hooks"
 
@@ -55,7 +56,7 @@ def reading_document(read: Sequence[Row | Unreadable] | OrderNames | Ignored | R
 
 
 def bless() -> None:
-    for kind in webhook.WEBHOOK_KINDS:
+    for kind in senders():
         for sample in samples(kind):
             written = json.dumps({**expected(sample), "reading": reading(sample)}, indent=2, ensure_ascii=False)
             sample.with_suffix(".reading.json").write_text(written + "\n", "utf-8")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.channels.hook_samples import SAMPLES, source
 from tests.channels.hook_signing import mac
-from tests.channels.hook_signing import stripe as signed
+from tests.senders.stripe import sign
 
 from retour.channels import stripe
 from retour.domain.money import exponents, parse_decimal, to_minor
@@ -59,7 +59,7 @@ def test_a_header_of_another_shape_is_not_believed(header: str) -> None:
 
 
 def test_the_window_is_five_minutes_either_way() -> None:
-    header = signed(BODY, SECRET, NOW)["stripe-signature"]
+    header = sign(BODY, SECRET, NOW, "")["stripe-signature"]
     assert believed(header, NOW + timedelta(seconds=300))
     assert not believed(header, NOW + timedelta(seconds=301))
     assert not believed(header, NOW - timedelta(seconds=301))

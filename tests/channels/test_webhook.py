@@ -1,4 +1,4 @@
-"""The webhook function through its front door, and what all kinds of senders have in common."""
+"""The webhook function through its front door; what all senders have in common is in their suite (conformance)."""
 
 import base64
 import importlib.util
@@ -13,193 +13,23 @@ from typing import Any
 
 import boto3
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from tests.channels.hook_samples import SAMPLES, expected, reading, samples, source
+from tests.channels.hook_samples import SAMPLES
 from tests.channels.hook_signing import sign_headers
 from tests.gateway import hook
+from tests.senders.kinds import sender_script
 
 from retour import wiring
-from retour.channels import webhook
 from retour.domain.delivery import Channel, Delivery, DeliveryKind, delivery_id
-from retour.domain.row import Ignored, OrderNames, Refusal, Row, Unreadable
+from retour.domain.row import Refusal
+from retour.domain.senders import senders
 from retour.intake.action_reports import from_json
 from retour.intake.ingest import ingest
-from retour.sentences import all_sentences
 from retour.store.deliveries import Deliveries
 
 ROOT = Path(__file__).parents[2]
 DOORS = itertools.count()
 NOW = datetime(2026, 11, 22, 0, 30, tzinfo=UTC)
-SECRETS = {
-    "standard": "whsec_" + base64.b64encode(b"retour-retour-retour-000").decode(),
-    "shopify": "shpss_0123456789abcdef",
-    "woocommerce": "Ck!7 <woo> geheim",
-    "stripe": "whsec_stripeEndpointSecret",
-    "bigcommerce": "c1ient5ecretTextAsShown",
-}
-HEADERS = (
-    "webhook-id", "webhook-timestamp", "webhook-signature", "x-shopify-hmac-sha256", "x-shopify-event-id",
-    "x-shopify-webhook-id", "x-shopify-topic", "x-wc-webhook-signature", "x-wc-webhook-topic",
-    "x-wc-webhook-delivery-id", "stripe-signature",
-)  # fmt: skip
-ALL = [sample for kind in webhook.WEBHOOK_KINDS for sample in samples(kind)]
-VALID = [sample for sample in ALL if sample.stem not in ("cut_off", "mixed")]
-
-
-@pytest.mark.parametrize("sample", ALL, ids=lambda sample: f"{sample.parent.name}/{sample.stem}")
-def test_every_sample_reads_as_the_file_beside_it_says(sample: Path) -> None:
-    assert reading(sample) == expected(sample)["reading"]
-
-
-def test_every_kind_has_samples_and_every_reading_its_sample() -> None:
-    assert {sample.parent.name for sample in ALL} == set(webhook.WEBHOOK_KINDS)
-    readings = {path.name.removesuffix(".reading.json") for path in SAMPLES.glob("*/*.reading.json")}
-    assert readings == {sample.stem for sample in ALL}
-
-
-def test_every_code_that_a_sample_reads_as_has_its_sentence() -> None:
-    codes = set()
-    for sample in ALL:
-        said = expected(sample)["reading"]
-        rows = said if isinstance(said, list) else [said]
-        codes |= {row.get("unreadable") or row.get("refused") for row in rows} - {None}
-    assert len(codes) > 8
-    assert codes <= all_sentences().keys()
-
-
-def test_rows_need_no_header_but_the_facts() -> None:
-    """What is replayed years later has its facts alone, and they hold no signature."""
-    for sample in ALL:
-        kind, said = sample.parent.name, expected(sample)
-        hooks = webhook.webhook_adapter(kind)
-        headers = said["facts"] | sign_headers(kind, sample.read_bytes(), SECRETS[kind], NOW)
-        facts = hooks.facts(headers)
-        assert not any("signature" in name or "hmac" in name for name in facts)
-        told = [hooks.rows(sample.read_bytes(), given, source(kind, **said["source"])) for given in (headers, facts)]
-        assert told[0] == told[1]
-
-
-@pytest.mark.parametrize("kind", webhook.WEBHOOK_KINDS)
-def test_only_the_exact_bytes_under_a_live_secret_are_believed(kind: str) -> None:
-    hooks, body, secret = webhook.webhook_adapter(kind), b'{"id": 1}', SECRETS[kind]
-    headers = sign_headers(kind, body, secret, NOW)
-    assert hooks.verify(body, headers, [secret], NOW)
-    assert hooks.verify(body, headers, [SECRETS["standard"][:-8] + "AAAAAAA=", secret], NOW), "the second live secret"
-    assert not hooks.verify(body + b" ", headers, [secret], NOW)
-    assert not hooks.verify(body, headers, ["whsec_" + base64.b64encode(b"another secret, 24 bytes").decode()], NOW)
-    assert not hooks.verify(body, headers, [], NOW)
-    assert not hooks.verify(body, headers, [""], NOW)
-    assert not hooks.verify(body, {}, [secret], NOW)
-
-
-@pytest.mark.parametrize("kind", webhook.WEBHOOK_KINDS)
-def test_what_a_kind_signs_itself_is_what_its_senders_sign(kind: str) -> None:
-    """A source tries its own door with it."""
-    hooks, body, secret = webhook.webhook_adapter(kind), b'{"type": "retour.test", "id": "t-1"}', SECRETS[kind]
-    own = hooks.sign_headers(body, [secret], NOW)
-    assert hooks.verify(body, own, [secret], NOW)
-    assert {name.lower() for name in own} <= {name.lower() for name in sign_headers(kind, body, secret, NOW)}
-    assert not hooks.verify(body, own, [secret[::-1]], NOW)
-
-
-@pytest.mark.parametrize("kind", webhook.WEBHOOK_KINDS)
-def test_a_secret_that_is_no_secret_opens_nothing(kind: str) -> None:
-    """An empty key is one that anybody holds."""
-    body = b"{}"
-    for empty in ("", "whsec_", "whsec_!!", "whsec_===="):
-        for forged in (
-            sign_headers(kind, body, empty, NOW),
-            sign_headers(kind, body, "whsec_" + base64.b64encode(b"").decode(), NOW),
-        ):
-            if kind != "standard" and empty:
-                continue  # There the text itself is the secret, whatever it looks like.
-            assert not webhook.webhook_adapter(kind).verify(body, forged, [empty], NOW)
-
-
-KEYS = (
-    "id", "order_id", "type", "data", "object", "metadata", "refunds", "refund_line_items", "transactions", "status",
-    "order_adjustments", "total", "scope", "amount", "currency", "created", "modifications", "change", "subtotal",
-    "subtotal_set", "shop_money", "line_item", "kind", "sku", "quantity", "cancelled_at", "amount_refunded", "refunded",
-)  # fmt: skip
-texts = st.text(max_size=60) | st.sampled_from(["v1,", "v1,====", "t=1,v1=00", "t=9" * 20, "\ud800", "v1,é"])
-values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(["1.00", "refund"]),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=6),
-    max_leaves=25,
-)
-bodies = (
-    st.binary(max_size=200)
-    | st.sampled_from([sample.read_bytes() for sample in ALL])
-    | values.map(lambda value: json.dumps(value).encode())
-)
-
-
-@st.composite
-def damaged(draw: st.DrawFn) -> bytes:
-    """A sample in which some value, at any depth, is another one."""
-    document = json.loads(draw(st.sampled_from(VALID)).read_bytes())
-    holder: Any = document
-    while isinstance(holder, dict | list) and holder:
-        key = draw(st.sampled_from(sorted(holder) if isinstance(holder, dict) else range(len(holder))))
-        if not isinstance(holder[key], dict | list) or not holder[key] or draw(st.booleans()):
-            holder[key] = draw(values)
-            break
-        holder = holder[key]
-    return json.dumps(document).encode()
-
-
-topics = st.sampled_from(
-    [
-        "refunds/create", "orders/cancelled", "orders/updated", "order_transactions/create", "disputes/update",
-        "order.created", "order.updated", "order.deleted", "", "x",
-    ]
-)  # fmt: skip
-
-
-@given(
-    kind=st.sampled_from(webhook.WEBHOOK_KINDS),
-    body=bodies | damaged(),
-    headers=st.dictionaries(st.sampled_from(HEADERS), texts, max_size=6),
-    secrets=st.lists(texts, max_size=3),
-    topic=topics,
-)
-def test_nothing_that_is_sent_makes_a_reader_raise(
-    kind: str, body: bytes, headers: dict[str, str], secrets: list[str], topic: str
-) -> None:
-    hooks = webhook.webhook_adapter(kind)
-    assert hooks.verify(body, headers, secrets, NOW) is False
-    key = hooks.identity(body, headers)
-    assert 0 < len(key.encode()) <= 300
-    headers |= {"x-shopify-topic": topic, "x-wc-webhook-topic": topic}
-    for name, value in hooks.facts(headers).items():
-        assert (name + value).isascii()
-    for basis in ("goods", "order_total"):
-        for means in (None, "set_total"):
-            read = hooks.rows(body, headers, source(kind, basis=basis, amount_means=means, order_id_field="name"))
-            assert all(isinstance(status, str) for status in hooks.undeclared_statuses(body, headers, source(kind)))
-            assert isinstance(read, Ignored | Refusal) or read is not None
-            if isinstance(read, OrderNames):
-                assert all(name.isprintable() and " " not in name for name in read.names)
-            for row in () if isinstance(read, Ignored | Refusal | OrderNames) else read:
-                said = row.fields if isinstance(row, Row) else {**row.details, "order": row.order, "r": row.reference}
-                assert all(isinstance(text, str) and len(text.encode()) <= 500 for text in said.values())
-                assert isinstance(row, Unreadable) or "change" in row.fields or kind == "standard"
-
-
-def test_an_identity_is_a_key_whatever_the_header_holds() -> None:
-    for kind in webhook.WEBHOOK_KINDS:
-        for header in ("x" * 5000, "é", "a\nb", ""):
-            headers = dict.fromkeys(HEADERS, header)
-            assert len(webhook.webhook_adapter(kind).identity(b"{}", headers)) == 64
-
-
-def test_a_kind_that_is_none_is_a_mistake_of_ours() -> None:
-    with pytest.raises(ValueError, match="magento"):
-        webhook.webhook_adapter("magento")
-
-
-# The function
+SECRETS = {kind: sender_script(kind).SECRET for kind in senders()}
 
 
 PROGRAM = {
@@ -213,7 +43,7 @@ PROGRAM = {
         }
     },
     "sources": {
-        **{kind: {"channel": "api", "kind": kind, "event_type": "sale"} for kind in webhook.WEBHOOK_KINDS},
+        **{kind: {"channel": "api", "kind": kind, "event_type": "sale"} for kind in senders()},
         "plain": {"channel": "api", "event_type": "sale"},
         "drop": {"channel": "sftp", "event_type": "sale"},
     },
@@ -233,7 +63,7 @@ class Door:
 
     def send(self, kind: str, body: bytes, **headers: str) -> Any:
         facts = {name.replace("_", "-"): value for name, value in headers.items()}
-        given = facts | sign_headers(kind, body, SECRETS[kind], self.hub.real_now())
+        given = sign_headers(kind, body, SECRETS[kind], self.hub.real_now()) | facts
         return self.post(body, given, to=kind)
 
     def order(self, key: str) -> Any:
@@ -266,7 +96,7 @@ def door(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterat
     wiring.hub.cache_clear()
     hub = wiring.hub()
     hub.programs.apply(PROGRAM, hub.now(), "first")
-    for kind in webhook.WEBHOOK_KINDS:
+    for kind in senders():
         hub.secrets.put("acme", kind, {"signing": [SECRETS[kind]]})
     hub.secrets.put("acme", "plain", {"signing": [SECRETS["standard"]]})
     yield Door(load(), hub)

@@ -27,6 +27,7 @@ from local.salesforce import Simulator, start
 from local.smtp import Mail, ses_event, with_ses_headers
 from retour.channels import mail
 from retour.connection_test.mail import UNREAD_CODES, drop_code
+from retour.domain.senders import senders
 from retour.remote.salesforce import client_for
 from retour.sentences import all_sentences
 from retour.settings import Service
@@ -39,11 +40,10 @@ CONTEXT = SimpleNamespace(
     aws_request_id="1",
     get_remaining_time_in_millis=lambda: 300_000,
 )
-SHOPS = ("standard", "shopify", "woocommerce", "stripe", "bigcommerce")
 SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKJ8mYv1nMfhk4rH2mS0mAnnUC1kOKcEoFLaTf1yF8oK warehouse"
 MAIL = {"channel": "email", "options": {"allow_from": ["returns@shop.example"]}}
 SOURCES: dict[str, Any] = {
-    **{kind: {"channel": "api", "kind": kind} for kind in SHOPS},
+    **{kind: {"channel": "api", "kind": kind} for kind in senders()},
     "depot": {"channel": "sftp", "options": {"public_keys": [SSH_KEY]}},
     "bare": {"channel": "sftp"},
     "post": MAIL,
@@ -106,7 +106,7 @@ def states(trial: Any) -> list[str]:
     return [f"{step['step']} {step['state']}" for step in trial["steps"]]
 
 
-@pytest.mark.parametrize("kind", SHOPS)
+@pytest.mark.parametrize("kind", senders())
 def test_a_webhook_is_believed_as_each_kind_of_shop_signs_and_a_forged_one_is_not(
     kind: str, tried: Callable[..., Any], call: Caller, house: ProgramHarness
 ) -> None:

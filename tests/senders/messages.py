@@ -2,12 +2,24 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 START = datetime(2026, 11, 10, 10, 0, tzinfo=UTC)
 Message = tuple[bytes, dict[str, str]]
 """Body, and the headers by which its sender names the topic."""
+
+
+@dataclass(frozen=True)
+class SequenceMessage:
+    """One message: about which of the sequence's objects, in which state, with which payload, as the how many-th."""
+
+    object: int
+    type: str
+    state: str
+    payload: str
+    at: int
 
 
 def moment(at: float) -> datetime:
@@ -18,6 +30,11 @@ def moment(at: float) -> datetime:
 def cents(amount: str) -> int:
     whole, _, part = amount.partition(".")
     return int(whole) * 100 + int(part or 0)
+
+
+def minor_units(amount: str) -> int:
+    """An amount in the smallest unit that its text shows: 12.345 is 12345."""
+    return int(amount.replace(".", ""))
 
 
 # Stripe

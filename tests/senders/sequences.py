@@ -5,7 +5,7 @@ come from a data file beside this one, whose amounts are typed.
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from decimal import Decimal
@@ -15,26 +15,16 @@ from typing import Any, Protocol
 
 import yaml
 
-from tests.senders import messages
-from tests.senders.messages import Message
+from retour.domain.senders import senders
+from tests.senders.kinds import sender_script
+from tests.senders.messages import Message, SequenceMessage
 from tests.senders.webhook_harness import WebhookHarness
 
 HERE = Path(__file__).parent
-KINDS = ("stripe", "shopify", "woocommerce", "bigcommerce", "salesforce")
+KINDS = (*senders(), "salesforce")
 MESSAGES_MAX = 4
 HALL_HOLDS = 200
 """Sequences in one program in memory: then a new one, so that looking things up stays cheap."""
-
-
-@dataclass(frozen=True)
-class SequenceMessage:
-    """One message: about which of the sequence's objects, in which state, with which payload, as the how many-th."""
-
-    object: int
-    type: str
-    state: str
-    payload: str
-    at: int
 
 
 @dataclass(frozen=True)
@@ -99,50 +89,7 @@ def expected_left(kind: str, told: Sequence[SequenceMessage]) -> str:
 
 def message(kind: str, order: str, one: SequenceMessage) -> Message:
     amount = table(kind)["objects"][one.type]["payloads"][one.payload]
-    return MESSAGES[kind](order, one, amount)
-
-
-def of_stripe(order: str, one: SequenceMessage, amount: str) -> Message:
-    number = f"{order}_{one.object}"
-    if one.type == "refund":
-        return messages.stripe_refund(f"re_{number}", one.state, amount, one.at, order=order)
-    return messages.stripe_dispute(f"dp_{number}", one.state, amount, one.at, order=order)
-
-
-def of_shopify(order: str, one: SequenceMessage, amount: str) -> Message:
-    number = int(order) * 10 + one.object
-    if one.type == "order":
-        body = messages.shopify_order(
-            at=one.at, cancelled=one.state == "cancelled", financial_status=one.payload, number=int(order)
-        )
-        return messages.shopify("orders/updated", body)
-    if one.type == "dispute":
-        kind = "inquiry" if one.state == "inquiry" else "chargeback"
-        status = "needs_response" if one.state == "inquiry" else one.state
-        return messages.shopify_dispute(number, kind, status, amount, order=int(order))
-    transaction = messages.shopify_transaction(number, one.state, amount)
-    if one.state == "failure":
-        return messages.shopify("order_transactions/create", {**transaction, "order_id": int(order)})
-    lines = {"line": [messages.shopify_line("40.00")], "fee_kept": [messages.shopify_line("40.00")]}
-    kept = [messages.shopify_adjustment("15.00")] if one.payload == "fee_kept" else []
-    refund = messages.shopify_refund(number, lines.get(one.payload, []), [transaction], kept, order=int(order))
-    return messages.shopify("refunds/create", refund)
-
-
-def of_woocommerce(order: str, one: SequenceMessage, amount: str) -> Message:
-    return messages.woocommerce_order(one.state, amount.split(), one.at, number=int(order), total="125.00")
-
-
-def of_bigcommerce(order: str, one: SequenceMessage, _amount: str) -> Message:
-    return messages.bigcommerce_status(int(one.state), one.at, number=int(order))
-
-
-MESSAGES: Mapping[str, Callable[[str, SequenceMessage, str], Message]] = {
-    "stripe": of_stripe,
-    "shopify": of_shopify,
-    "woocommerce": of_woocommerce,
-    "bigcommerce": of_bigcommerce,
-}
+    return sender_script(kind).message(order, one, amount)
 
 
 class Player(Protocol):

@@ -15,13 +15,14 @@ from typing import Any
 from retour.domain.actions.order import ActionHead, Order
 from retour.domain.contracts.versions import with_versions_of
 from retour.domain.delivery import Channel, Delivery, DeliveryKind, delivery_id
+from retour.domain.money import to_text
 from retour.domain.program import Program, program_from
 from retour.intake import action_reports
 from retour.intake.actions import ingest_actions
 from retour.settings import Settings
 from retour.store.deliveries import DeliveryHeader
 from retour.store.dry_run_ledger import DryRunLedger
-from tests.channels.hook_signing import sign_headers, standard_with
+from tests.channels.hook_signing import sign_headers
 from tests.gateway import hook
 from tests.settings import IN_MEMORY
 
@@ -223,12 +224,11 @@ class WebhookHarness:
             size=len(body),
         )
 
-    def post(self, body: bytes, **headers: str) -> dict[str, Any]:
-        """A call as the sender makes it, signed; what it was answered."""
+    def post(self, body: bytes, *, delivery: str = "", **headers: str) -> dict[str, Any]:
+        """A call as the sender makes it, signed; what it was answered. Without a `delivery` each is one of its own."""
         facts = {name.replace("_", "-"): value for name, value in headers.items()}
-        given = facts | sign_headers(self.kind, body, SECRET, self.moment)
-        if self.kind == "bigcommerce":
-            given |= standard_with(SECRET.encode(), body, self.moment, f"msg_{next(NUMBERS)}")
+        delivery = delivery or f"msg_{next(NUMBERS)}"
+        given = facts | sign_headers(self.kind, body, SECRET, self.moment, delivery)
         answer = self.app.handler(hook("acme", "shop", body, given), CONTEXT)
         assert answer["statusCode"] == 200, answer
         return json.loads(answer["body"])  # type: ignore[no-any-return]
@@ -240,9 +240,9 @@ class WebhookHarness:
         [head] = [head for head in self.order(order).heads.values() if head.action]
         return head
 
-    def left(self, order: str) -> str:
+    def left(self, order: str, currency: str = "EUR") -> str:
         """What of the order's sale remains, as decimal text."""
-        return f"{self.head(order).standing.amount / 100:.2f}"
+        return to_text(self.head(order).standing.amount, currency)
 
     def listed(self, kind: str) -> Sequence[str]:
         return sorted(self.kept.listed.get(kind, {}))

@@ -38,7 +38,7 @@ STATUSES = {
     "Declined": TAKES,
 }
 REASONS = {"Cancelled": "CANCELLED", "Declined": "PAYMENT_FAILED"}
-SCOPES = (
+MESSAGES = (
     "store/order/statusUpdated", "store/order/refund/created", "store/order/updated", "store/order/archived",
     "store/order/transaction/created", "store/order/transaction/updated",
 )  # fmt: skip
@@ -66,7 +66,7 @@ def facts(headers: Mapping[str, str]) -> dict[str, str]:
 def hinted_order(body: bytes) -> str | None:
     """The number of the order that a webhook says something happened to; None where it speaks of none."""
     event = payload.parse_document(body)
-    if isinstance(event, Refusal) or event.get("scope") not in SCOPES:
+    if isinstance(event, Refusal) or event.get("scope") not in MESSAGES:
         return None
     number = payload.id_text(payload.value_at(event, "data.order_id")) or payload.id_text(
         payload.value_at(event, "data.id")
@@ -83,7 +83,7 @@ def rows(
     if READ_BACK in event:
         return _full_order_rows(event, source)
     scope, number = event.get("scope"), payload.id_text(payload.value_at(event, "data.id"))
-    if source.options.get("store_hash") and scope in SCOPES:
+    if source.options.get("store_hash") and scope in MESSAGES:
         return Ignored(f"Something happened to order {payload.excerpt(number)}: it is read back.")
     if scope == "store/order/refund/created":
         return _amount_unknown(number)

@@ -593,3 +593,4 @@ READERS = {
     "disputes/create": _read_dispute,
     "disputes/update": _read_dispute,
 }
+MESSAGES = tuple(READERS)

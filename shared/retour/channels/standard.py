@@ -10,6 +10,7 @@ from retour.channels.webhook import header_identity
 from retour.domain.program import Source
 from retour.domain.row import Ignored, Refusal, Row, Unreadable
 
+MESSAGES = ()
 ENVELOPE = ("type", "timestamp", "data", "id")
 
 

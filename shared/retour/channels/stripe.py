@@ -321,3 +321,4 @@ READERS: Mapping[str, Callable[[Mapping[str, Any], Mapping[str, Any], Source], R
     ),
     "checkout.session.completed": _read_payment,
 }
+MESSAGES = tuple(READERS)

@@ -1,12 +1,10 @@
 """Which messages of a shop to subscribe: for the money, and only for names and totals (docs/shops.md: the cost)."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
 from retour.domain.program import Source
+from retour.domain.senders import OF_ORDERS, OF_TOTALS, sender_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +18,10 @@ class Subscriptions:
 
 def subscriptions(source: Source) -> Subscriptions | None:
     """What to subscribe for a source; None where its sender needs to be told nothing."""
-    known = subscription_table().get(source.kind)
-    if known is None:
+    sender = sender_of(source.kind)
+    if not sender.money:
         return None
-    return Subscriptions(known["money"], known["names"], is_known_by_other_name(source) or needs_totals(source))
+    return Subscriptions(sender.money, sender.names, is_known_by_other_name(source) or needs_totals(source))
 
 
 def subscription_sentence(source: Source) -> tuple[str, dict[str, str]] | None:
@@ -42,14 +40,9 @@ def subscription_sentence(source: Source) -> tuple[str, dict[str, str]] | None:
 
 def is_known_by_other_name(source: Source) -> bool:
     """Whether actions are reported under a name of the order that its refunds do not tell."""
-    return source.kind in ("shopify", "woocommerce") and source.order_id_field not in (None, "id", "order_id")
+    return sender_of(source.kind).names_tell == OF_ORDERS and source.order_id_field not in (None, "id", "order_id")
 
 
 def needs_totals(source: Source) -> bool:
     """Whether amounts are shares of an order total that the messages about refunds do not tell."""
-    return source.kind == "stripe" and source.basis == "order_total"
-
-
-@cache
-def subscription_table() -> dict[str, dict[str, list[str]]]:
-    return json.loads(Path(__file__).with_suffix(".json").read_text("utf-8"))  # type: ignore[no-any-return]
+    return sender_of(source.kind).names_tell == OF_TOTALS and source.basis == "order_total"

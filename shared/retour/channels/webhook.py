@@ -1,21 +1,26 @@
-"""The registry of webhook senders, and what all adapters share."""
+"""What every adapter of a webhook sender implements, and what they share; `domain/senders.json` lists the senders."""
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from importlib import import_module
 from typing import Protocol, cast
 
 from retour.domain.program import Source
 from retour.domain.row import Ignored, OrderNames, Refusal, Row, Unreadable
+from retour.domain.senders import STANDARD, sender_of, senders
 
-WEBHOOK_KINDS = ("standard", "shopify", "woocommerce", "stripe", "bigcommerce")
 HEADER_MAX = 200
 
 
 class WebhookAdapter(Protocol):
-    """One kind of sender. Headers come with lower-case names; nothing here raises, whatever was sent."""
+    """One kind of sender. Headers come with lower-case names; nothing here raises, whatever was sent.
+
+    `MESSAGES` are those it reads, by the words under which they are subscribed; empty where nothing is.
+    """
+
+    MESSAGES: Collection[str]
 
     def verify(self, body: bytes, headers: Mapping[str, str], secrets: Sequence[str], now: datetime) -> bool:
         """True only for the exact bytes that a holder of one of the secrets signed; `now` is the real clock."""
@@ -40,15 +45,21 @@ class WebhookAdapter(Protocol):
 
 def webhook_adapter(kind: str) -> WebhookAdapter:
     """The reader of a source's kind, loaded when it is first needed. A source that names none sends `standard`."""
-    kind = kind or "standard"
-    if kind not in WEBHOOK_KINDS:
-        raise ValueError(f"{kind!r} is none of {', '.join(WEBHOOK_KINDS)}")
-    return cast(WebhookAdapter, import_module(f"retour.channels.{kind}"))
+    kind = kind or STANDARD
+    if kind not in senders():
+        raise ValueError(f"{kind!r} is none of {', '.join(senders())}")
+    return cast(WebhookAdapter, import_module(f"retour.channels.{kind.replace('-', '_')}"))
 
 
-def is_ping(kind: str, body: bytes) -> bool:
-    """WooCommerce tries a new webhook's address with an unsigned form and wants exactly 200; it says nothing else."""
-    return kind == "woocommerce" and PING.fullmatch(body) is not None
+def is_ping(body: bytes) -> bool:
+    """Some senders try a new webhook's address with an unsigned form and want exactly 200; it says nothing else."""
+    return any(re.fullmatch(sender.ping.encode(), body) for sender in senders().values() if sender.ping)
+
+
+def sends_hints(source: Source) -> bool:
+    """Whether what a source sends tells no amounts, and its orders may be read back."""
+    read_back = sender_of(source.kind).read_back
+    return read_back is not None and read_back.hinted and bool(source.options.get(read_back.option))
 
 
 def is_test_call(body: bytes) -> bool:
@@ -70,5 +81,4 @@ def _is_plain_header(text: str) -> bool:
     return 0 < len(text) <= HEADER_MAX and text.isascii() and text.isprintable()
 
 
-PING = re.compile(rb"webhook_id=\d{1,20}")
 TEST_CALL = re.compile(rb'\{"type": ?"retour\.test"(?:, ?"id": ?"[\w-]{1,64}")?\}')

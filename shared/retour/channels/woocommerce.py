@@ -24,7 +24,7 @@ from retour.domain.program import Source
 from retour.domain.row import Ignored, OrderNames, Refusal, Row, Unreadable
 
 TOPIC = "x-wc-webhook-topic"
-TOPICS = ("order.created", "order.updated", "order.restored", "order.deleted")
+MESSAGES = ("order.created", "order.updated", "order.restored", "order.deleted")
 STATUSES = {
     "cancelled": TAKES,
     "failed": TAKES,
@@ -62,11 +62,11 @@ def facts(headers: Mapping[str, str]) -> dict[str, str]:
 def rows(
     body: bytes, headers: Mapping[str, str], source: Source
 ) -> Sequence[Row | Unreadable] | OrderNames | Ignored | Refusal:
-    if is_ping("woocommerce", body):
+    if is_ping(body):
         return Ignored("WooCommerce tried the address of a new webhook.")
     topic = headers.get(TOPIC, "")
-    if topic not in TOPICS:
-        return Ignored(f"Topic {payload.excerpt(topic)} is not used. Choose {', '.join(TOPICS)}.")
+    if topic not in MESSAGES:
+        return Ignored(f"Topic {payload.excerpt(topic)} is not used. Choose {', '.join(MESSAGES)}.")
     order = payload.parse_document(body)
     if isinstance(order, Refusal):
         return order
@@ -81,7 +81,7 @@ def rows(
 
 def undeclared_statuses(body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[str]:
     """The status that neither the table nor the source knows."""
-    order = payload.parse_document(body) if headers.get(TOPIC) in TOPICS else {}
+    order = payload.parse_document(body) if headers.get(TOPIC) in MESSAGES else {}
     status = None if isinstance(order, Refusal) else order.get("status")
     return (status,) if isinstance(status, str) and not meaning_of(status, source, STATUSES).is_declared else ()
 

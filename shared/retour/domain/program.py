@@ -11,6 +11,7 @@ from retour.domain.contracts.contract import Contract
 from retour.domain.delivery import Channel
 from retour.domain.money import parse_decimal
 from retour.domain.rates import MissingRatePolicy, Rate, rate_on
+from retour.domain.senders import sender_of
 
 WAITING_DAYS = 35
 REASONS = (
@@ -170,8 +171,6 @@ def program_from(
 
 PROGRAM_WIDE_KEYS = ("prices",)
 """What a program may say once for all its sources."""
-DEFAULT_BASIS = {"stripe": "order_total", "woocommerce": "order_total"}
-"""What kinds of senders speak of that never know the goods alone; all others speak of goods."""
 SOURCE_KEYS = {
     "kind", "event_type", "order_by", "currency", "amount_means", "default_reason",
     "order_id_field", "approve_restores", "references", "absent", "prices", "enabled", "expected_by",
@@ -180,7 +179,7 @@ SOURCE_KEYS = {
 
 
 def source_from(name: str, body: Mapping[str, Any], zone: str) -> Source:
-    basis = body.get("basis", DEFAULT_BASIS.get(body.get("kind", ""), "goods"))
+    basis = body.get("basis", sender_of(body.get("kind", "")).basis)
     return Source(
         name=name,
         channel=Channel(body["channel"]),

@@ -8,13 +8,13 @@ import base64
 import hashlib
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from retour.domain.delivery import Channel
 from retour.domain.program import Program, Source
+from retour.domain.senders import sender_of
 from retour.domain.times import format_instant
 from retour.setup.logins import sftp_user
 
@@ -32,23 +32,9 @@ LOG_MAX = 50
 HOUR = timedelta(hours=1)
 
 
-@dataclass(frozen=True, slots=True)
-class ShopAccess:
-    """What it takes to read a shop's orders: the option that says where, and the secrets handed over for it."""
-
-    option: str
-    secrets: tuple[str, ...]
-
-
-SHOPS: Mapping[str, ShopAccess] = {
-    "bigcommerce": ShopAccess("store_hash", ("access_token",)),
-    "woocommerce": ShopAccess("store_url", ("consumer_key", "consumer_secret")),
-}
-
-
 def shop_secrets(source: Source) -> tuple[str, ...]:
     """The secrets of a source by which its shop is read; none where it is not."""
-    access = SHOPS.get(source.kind)
+    access = sender_of(source.kind).read_back
     return access.secrets if access and source.options.get(access.option) else ()
 
 
@@ -73,7 +59,7 @@ def generated_kinds(source: Source) -> tuple[str, ...]:
 
 def generate_secret(source: Source, what: str) -> str:
     match what:
-        case "signing" if source.kind not in ("", "standard"):
+        case "signing" if sender_of(source.kind).secret == "text":
             return secrets.token_hex(32)
         case "signing" | "callback":
             return new_signing_secret()

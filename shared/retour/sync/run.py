@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from retour.domain.program import Program, Source
+from retour.domain.senders import senders
 from retour.domain.times import format_instant
 from retour.sync import Reconciled, salesforce, shops
 
@@ -33,8 +34,7 @@ class Reconciler:
 SHOP = Reconciler(shops.is_read, shops.is_due, shops.reconcile, shops.handle_message)
 RECONCILERS: Mapping[str, Reconciler] = {
     "salesforce": Reconciler(salesforce.is_read, lambda *_: True, salesforce.reconcile, salesforce.handle_message),
-    "bigcommerce": SHOP,
-    "woocommerce": SHOP,
+    **{kind: SHOP for kind, sender in senders().items() if sender.read_back},
 }
 """By the kind of a source, or its channel where that is all there is to say."""
 

@@ -30,7 +30,7 @@ from retour.posting.rows import read_rows
 from retour.remote import RemoteError
 from retour.remote.bigcommerce import BigCommerceClient
 from retour.remote.woocommerce import WooCommerceClient
-from retour.setup.credentials import SHOPS
+from retour.setup.credentials import shop_secrets
 from retour.sync import Reconciled
 
 if TYPE_CHECKING:
@@ -57,13 +57,13 @@ class Shop(Protocol):
 
 def is_read(source: Source) -> bool:
     """Whether a source is of a shop that may be asked."""
-    return source.enabled and source.kind in SHOPS and bool(source.options.get(SHOPS[source.kind].option))
+    return source.enabled and bool(shop_secrets(source))
 
 
 def shop_of(hub: "Hub", program: Program, source: Source) -> BigCommerceClient | WooCommerceClient:
     """The shop of a source; a lasting RemoteError while its key was not handed over."""
     secret = hub.secret(program.id, source.name)
-    missing = [name for name in SHOPS[source.kind].secrets if not secret.get(name)]
+    missing = [name for name in shop_secrets(source) if not secret.get(name)]
     if missing:
         raise RemoteError("SHOP_NOT_SET_UP", lasting=True, source=source.name, missing=missing[0])
     if source.kind == "bigcommerce":

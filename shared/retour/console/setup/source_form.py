@@ -5,13 +5,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from retour.api import authorization
-from retour.channels.webhook import WEBHOOK_KINDS
 from retour.console.labels import term
 from retour.console.page_context import PageContext
 from retour.console.request import Response, redirect
 from retour.console.setup import versions
 from retour.console.setup.versions import Proposal
 from retour.domain.delivery import Channel
+from retour.domain.senders import senders
 from retour.normalise import AMOUNT_MEANS
 from retour.setup.logins import fingerprint
 
@@ -87,7 +87,7 @@ CHANNEL_FIELDS: Mapping[Channel, tuple[Field, ...]] = {
     Channel.API: (
         Field(
             ("kind",), term("Who calls"), term("Retour’s own JSON, or a shop as it sends."), CHOICE,
-            choices=WEBHOOK_KINDS,
+            choices=tuple(senders()),
         ),
         Field(
             ("options", "callback"), term("Call back"), term("Where answers are posted; may stay empty."),

@@ -1,0 +1,68 @@
+"""What the schema and the documents say of each registry, written from its entries.
+
+A part of a document stands between `<!-- NAME: PART -->` and `<!-- end -->`; of the schema it is an enumeration.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from retour.domain.senders import OF_ORDERS, OF_TOTALS, Sender, senders
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = ROOT / "shared/retour/setup/program.schema.json"
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+MARK = re.compile(r"<!-- (\w+: \w+) -->(.*?)<!-- end -->", re.DOTALL)
+NEEDED = {
+    "": "–",
+    OF_ORDERS: "`order_id_field` is another name of the order than its own id",
+    OF_TOTALS: "`basis: order_total`, or the messages carry no order id",
+}
+
+
+def senders_subscriptions() -> str:
+    rows = [
+        ["kind", "sends", "amounts are of", "for the money", "only for names and totals", "needed when"],
+        *(subscription_row(sender) for sender in senders().values()),
+    ]
+    return table(rows)
+
+
+def subscription_row(sender: Sender) -> Sequence[str]:
+    basis = "goods" if sender.basis == "goods" else "the order's total"
+    money, names = code_list(sender.money), code_list(sender.names)
+    return [f"`{sender.kind}`", sender.title, basis, money, names, NEEDED[sender.names_tell]]
+
+
+def code_list(words: Sequence[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words) or "–"
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    head, *body = rows
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|", *(f"| {' | '.join(row)} |" for row in body)]
+    return "\n" + "".join(f"{line}\n" for line in lines)
+
+
+DOCUMENTED: Mapping[str, Callable[[], str]] = {
+    "senders: kinds": lambda: code_list(list(senders())),
+    "senders: titles": lambda: ", ".join(sender.title for sender in senders().values()),
+    "senders: subscriptions": senders_subscriptions,
+}
+ENUMERATED: Mapping[str, Callable[[], Sequence[str]]] = {
+    "kind": lambda: list(senders()),
+}
+"""By the name of a property of the schema, of which there is one, what may be said there."""
+
+
+def page_written(text: str) -> str:
+    """A document with its parts as the registries say them now; KeyError for a part that nobody writes."""
+    return MARK.sub(lambda mark: f"<!-- {mark[1]} -->{DOCUMENTED[mark[1]]()}<!-- end -->", text)
+
+
+def schema_written(text: str) -> str:
+    for name, values in ENUMERATED.items():
+        said = ", ".join(f'"{value}"' for value in values())
+        text, count = re.subn(rf'("{name}": \{{[^{{}}]*?"enum": )\[[^\]]*\]', rf"\g<1>[{said}]", text)
+        assert count == 1, f"{name}: {count} enumerations"
+    return text
