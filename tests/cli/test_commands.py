@@ -663,6 +663,7 @@ TERMS = {
     },
     "after": None,
 }
+LATER = {**TERMS, "from": "2026-12-01T00:00:00+01:00"}
 PENDING = {
     "looked": 300,
     "complete": False,
@@ -678,7 +679,14 @@ def test_whose_terms_change_is_shown_before_anything_is_written(
     retour: FakeHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "acme.yaml").write_text("program: acme\n")
-    looked = {"program": "acme", "version": 2, "changed": True, "dry_run": True, "terms": [TERMS], "pending": PENDING}
+    looked = {
+        "program": "acme",
+        "version": 2,
+        "changed": True,
+        "dry_run": True,
+        "terms": [TERMS, LATER],
+        "pending": PENDING,
+    }
     retour.says(f"PUT {P}", looked)
     assert main(["program", "apply", "acme.yaml", "--dry-run", "--leave-without-terms"]) == 0
     [put] = retour.of(f"PUT {P}")
@@ -687,6 +695,7 @@ def test_whose_terms_change_is_shown_before_anything_is_written(
     for said in (
         "xena and 20 more",
         "vip v1 (20%)",
+        "2026-12-01 vip v1",
         "none",
         "2 of 300 pending payouts",
         "-24.00",

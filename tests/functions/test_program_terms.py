@@ -207,7 +207,7 @@ def test_whose_terms_change_when_and_what_pending_payouts_would_be(
         (one["partners"], one["others"], one["from"], one["before"]["payout"], one["after"]["payout"])
         for one in looked["terms"]
     ]
-    december = "2026-11-30T23:00:00.000Z"
+    december = "2026-12-01T00:00:00+01:00"
     assert said == [
         (["xena"], False, None, "20%", "8%"),
         ([], True, december, "8%", "5%"),

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from retour.api import action_search
 from retour.api.authorization import build_reader
@@ -50,9 +51,10 @@ def preview_program(
     `uploaded`: lists that come with it.
     """
     now = hub.now()
+    zone = ZoneInfo(document["time_zone"])
     wanted = with_terms(current, document, now, {**hub.programs.named_lists(current), **(uploaded or {})})
     changes = terms_changes(current.contracts, wanted.contracts, now)
-    found: Document = {"terms": [change_document(one, now) for one in changes]}
+    found: Document = {"terms": [change_document(one, now, zone) for one in changes]}
     if changes:
         chosen, are_all = pending_actions(hub, current)
         found["pending"] = effect_document(terms_effect(chosen, wanted.contracts, now), are_all, current.currency)
@@ -98,14 +100,14 @@ def pending_actions(hub: Hub, current: Program) -> tuple[Sequence[action_search.
     return chosen, len(chosen) < PREVIEWED_ACTIONS_MAX
 
 
-def change_document(one: TermsChange, now: datetime) -> Document:
-    """`from` null: as soon as it is applied."""
+def change_document(one: TermsChange, now: datetime, zone: ZoneInfo) -> Document:
+    """`from` in the program's zone, where a version begins at midnight; null: as soon as it is applied."""
     return {
         "event_type": one.holders.event_type,
         "partners": [*one.holders.partners[:PARTNERS_NAMED_MAX]],
         "partner_count": None if one.holders.others else len(one.holders.partners),
         "others": one.holders.others,
-        "from": None if one.at == now else format_instant(one.at),
+        "from": None if one.at == now else one.at.astimezone(zone).isoformat(),
         "before": terms_document(one.before),
         "after": terms_document(one.after),
     }

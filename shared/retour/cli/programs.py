@@ -60,7 +60,7 @@ def print_term_changes(looked_at: Mapping[str, Any]) -> None:
             (
                 one["event_type"],
                 partner_names(one),
-                one["from"] or "now",
+                first_day(one["from"]),
                 terms_label(one["before"]),
                 terms_label(one["after"]),
             )
@@ -88,6 +88,13 @@ def tell_subscriptions(looked_at: Mapping[str, Any]) -> None:
     """Which messages shops are to send, for what their sources count by."""
     for one in looked_at.get("subscriptions", ()):
         echo(one["explanation"])
+
+
+def first_day(moment: str | None) -> str:
+    """The day on which terms begin; with the time of day where that is not midnight."""
+    if moment is None:
+        return "now"
+    return moment[:10] if moment[10:19] == "T00:00:00" else moment
 
 
 def partner_names(change: Mapping[str, Any]) -> str:
