@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import time
+import urllib.error
 import urllib.request
 from collections import Counter
 from pathlib import Path
@@ -23,8 +24,15 @@ def ask(hub: RunningHub, method: str, path: str, body: bytes | None = None) -> A
     request = urllib.request.Request(hub.ready["api"] + path, body, method=method)
     request.add_header("content-type", "text/csv" if "/files" in path else "application/json")
     request.add_header("authorization", f"Bearer {hub.ready['programs']['acme']['api_key']}")
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return json.load(answer) if "json" in answer.headers["content-type"] else answer.read()
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer) if "json" in answer.headers["content-type"] else answer.read()
+    except urllib.error.HTTPError as refused:
+        # While a slow disk takes the whole result, the store may not answer in time: the call says when to come back.
+        if refused.code != 503 or method != "GET":
+            raise
+        time.sleep(int(refused.headers["retry-after"]))
+        return ask(hub, method, path)
 
 
 def the_file() -> tuple[bytes, Counter[str]]:
