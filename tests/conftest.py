@@ -70,29 +70,31 @@ def storage(folder: Path) -> Iterator[dict[str, str]]:
 
     with emulator(folder, free_port(), persist=False) as endpoint:
         os.environ["AWS_ENDPOINT_URL"] = endpoint
-        cloudformation = boto3.client("cloudformation")
-        cloudformation.create_stack(StackName="storage", TemplateBody=(ROOT / "infra/storage.yaml").read_text())
-        cloudformation.get_waiter("stack_create_complete").wait(
-            StackName="storage", WaiterConfig={"Delay": 1, "MaxAttempts": 20}
-        )
-        resources = {
-            one["LogicalResourceId"]: one["PhysicalResourceId"]
-            for one in cloudformation.describe_stack_resources(StackName="storage")["StackResources"]
-        }
+        stored = create_storage("storage")
         sqs = boto3.client("sqs")
         queues = {
             f"{name.upper()}_QUEUE": sqs.create_queue(QueueName=name)["QueueUrl"]
             for name in ("answers", "pulls", "writebacks", "parked")
         }
         yield {
-            "LEDGER_TABLE": resources["Ledger"],
-            "INBOX_BUCKET": resources["Inbox"],
+            **stored,
             "STACK": "test",
             "MAIL_DOMAIN": "in.retour.test",
             "MAIL_FROM": "returns@in.retour.test",
             **queues,
         }
         del os.environ["AWS_ENDPOINT_URL"]
+
+
+def create_storage(stack: str) -> dict[str, str]:
+    """Another table and bucket of the storage template."""
+    cloudformation = boto3.client("cloudformation")
+    cloudformation.create_stack(StackName=stack, TemplateBody=(ROOT / "infra/storage.yaml").read_text())
+    waiter = cloudformation.get_waiter("stack_create_complete")
+    waiter.wait(StackName=stack, WaiterConfig={"Delay": 0.1, "MaxAttempts": 200})
+    made = cloudformation.describe_stack_resources(StackName=stack)["StackResources"]
+    resources = {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in made}
+    return {"LEDGER_TABLE": resources["Ledger"], "INBOX_BUCKET": resources["Inbox"]}
 
 
 @dataclass
@@ -196,10 +198,17 @@ PROGRAM: dict[str, Any] = {
 
 
 @pytest.fixture
-def house(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> ProgramHarness:
-    """A program of its own on the embedded AWS; business time begins on 2 November 2026."""
+def house(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> ProgramHarness:
+    """A program of its own on the embedded AWS; business time begins on 2 November 2026.
+
+    Tests share a table, and what looks at every program looks at those of all tests before: such a test is marked
+    `own_storage` and has one to itself.
+    """
     clock = Clock()
-    hub = Hub(read_settings(environment))
+    is_alone = request.node.get_closest_marker("own_storage") is not None
+    hub = Hub(read_settings({**environment, **(create_storage(f"storage-{next(PROGRAMS)}") if is_alone else {})}))
     monkeypatch.setattr(hub, "now", clock)
     # What a slow machine needs longer for is no fault of the call.
     monkeypatch.setattr("retour.api.time_limit.SECONDS", 300)

@@ -95,6 +95,7 @@ def test_a_key_of_one_program_hears_the_same_404_of_a_foreign_and_of_a_missing_o
             assert said(there, foreign) == said(nowhere, "no-such-program"), (method, path, body)
 
 
+@pytest.mark.own_storage
 def test_no_caller_and_no_body_at_any_route_is_a_fault_of_ours(call: Caller, admin: Caller) -> None:
     for caller in (call, admin):
         for method, path in ROUTES:

@@ -697,6 +697,7 @@ def test_a_source_says_what_it_lacks(call: Caller) -> None:
     assert any(one["name"].endswith("source warehouse") and one["state"] == "warning" and one["fix"] for one in checks)
 
 
+@pytest.mark.own_storage
 def test_an_administrator_sees_queues_and_makes_keys(admin: Caller, call: Caller) -> None:
     names = [one["name"] for one in admin("GET", "/v1/doctor").json["checks"]]
     assert "queue parked" in names
