@@ -1,6 +1,6 @@
-"""The work of one large file: its rows in buckets, the outcomes of each, and how far it has come.
+"""The working state of one large file: its rows split into buckets, the outcomes of each bucket, and progress.
 
-Everything here is written by name and comes out the same each time, so that a step that ran twice ran once.
+Every object and item has a deterministic key and content, so repeating a step is idempotent.
 """
 
 import json
@@ -15,7 +15,7 @@ from retour.store.items import json_attribute, read_json, s
 from retour.store.query import partition_items
 
 MERGE_CHUNK_BYTES = 64 * 1024
-"""Bytes of each bucket's outcomes held while they are merged."""
+"""Bytes buffered per bucket while outcomes are merged."""
 
 REPORT_MARK = "report"
 NumberedRecord = tuple[int, InputRecord]
@@ -23,7 +23,7 @@ NumberedRecord = tuple[int, InputRecord]
 
 @dataclass(frozen=True)
 class Work:
-    """`client` is a boto3 DynamoDB client. Work files lie below `pieces/`, where they go away by themselves."""
+    """`client` is a boto3 DynamoDB client. Working files are stored under `pieces/`, which a lifecycle rule expires."""
 
     inbox: Inbox
     client: Any
@@ -36,7 +36,9 @@ class Work:
         return f"{self._folder}manifest.json"
 
     def put_manifest(self, segments: Mapping[int, Sequence[int]]) -> None:
-        """One item a bucket, for whoever hands the buckets out: which bucket, and where its rows lie."""
+        """Write one entry per bucket: its number and the segments that hold its rows. The distributed map reads this
+        list.
+        """
         about = {"program": self.program, "delivery": self.delivery}
         items = [{**about, "bucket": bucket, "segments": parts} for bucket, parts in sorted(segments.items())]
         self.inbox.put(self.manifest, json.dumps(items).encode())
@@ -57,19 +59,19 @@ class Work:
     # Outcomes
 
     def put_outcomes(self, bucket: int, outcomes: Iterable[tuple[int, Mapping[str, Any]]]) -> None:
-        """Each outcome with the number of its row, in order."""
+        """Write (row number, outcome) pairs, which must be sorted by row number."""
         told = (f"{number} {_text(outcome)}\n" for number, outcome in outcomes)
         self.inbox.put(self._outcomes(bucket), "".join(told).encode("utf-8", "surrogatepass"))
 
     def outcomes(self) -> Iterator[bytes]:
-        """The outcomes of all buckets, a line each, in the order of the rows; memory stays as it is."""
+        """The outcomes of all buckets as JSON lines, merged in row order with constant memory."""
         parts = [
             split_lines(self.inbox.pieces(self._outcomes(item["bucket"]), MERGE_CHUNK_BYTES)) for item in self.items()
         ]
         for line in merge(*parts, key=_number):
             yield line.partition(b" ")[2]
 
-    # What a rehearsal of each bucket came to
+    # Dry-run impact of each bucket
 
     def put_impact(self, bucket: int, weight: Mapping[str, Any]) -> None:
         self.inbox.put(self._weight(bucket), _text(weight).encode("utf-8", "surrogatepass"))
@@ -78,10 +80,10 @@ class Work:
         for item in self.items():
             yield json.loads(self.inbox.read(self._weight(item["bucket"])))
 
-    # How far it has come
+    # Progress
 
     def put_summary(self, name: str, summary: Mapping[str, Any]) -> None:
-        """What one bucket came to, or under `read` how far the reading is; written over, never added to."""
+        """Write the summary of one bucket, or the reader's progress under `read`. Overwrites; never increments."""
         item = {"PK": s(self._partition), "SK": s(name), "doc": json_attribute(summary)}
         self.client.put_item(TableName=self.table, Item=item)
 
@@ -90,7 +92,7 @@ class Work:
         return {item["SK"]["S"]: read_json(item) for item in found}
 
     def forget(self) -> None:
-        """Begin anew: what an earlier reading of the same file came to counts no more."""
+        """Delete all summaries, so that the file can be read again from the beginning."""
         for name in self.summaries():
             self.client.delete_item(TableName=self.table, Key={"PK": s(self._partition), "SK": s(name)})
 
@@ -121,7 +123,7 @@ def _text(value: Any) -> str:
 
 
 def row_text(number: int, row: InputRecord) -> str:
-    """A row on one line, with its number among the file's rows."""
+    """A row as one line of JSON, with its number in the file."""
     if isinstance(row, ActionReport):
         return _text([number, row.place, dict(row.fields), [dict(line) for line in row.lines], row.raw, REPORT_MARK])
     if isinstance(row, Row):

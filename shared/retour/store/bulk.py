@@ -33,16 +33,16 @@ from retour.store.throttled_reads import batch_get
 T = TypeVar("T")
 
 STATEMENTS_MAX = 25
-"""The most DynamoDB takes in one batch of statements."""
+"""DynamoDB's limit per batch of statements."""
 KEYS_MAX = 100
 CONNECTIONS = 24
-"""Calls under way at once in one process."""
+"""Concurrent calls per process."""
 LOOKUP_WORKERS = 8
-"""Of them, those of one look at many actions: each brings a hundred items."""
+"""Concurrent batch reads when many actions are looked up; each returns up to 100 items."""
 
 
 def insert_body(table: str, items: Sequence[tuple[str, str, str]]) -> bytes:
-    """The body of a batch that inserts (PK, SK, doc), each only where nothing stands yet."""
+    """The request body of a batch of conditional inserts of (PK, SK, doc): existing items are left alone."""
     statement = json.dumps(f"INSERT INTO \"{table}\" VALUE {{'PK': ?, 'SK': ?, 'doc': ?}}")
     before = f'{{"Statement":{statement},"ReturnValuesOnConditionCheckFailure":"ALL_OLD","Parameters":[{{"S":'
     quoted = encode_basestring
@@ -60,7 +60,9 @@ def batched(things: Iterable[T], most: int) -> Iterator[list[T]]:
 
 
 def insert_all(ledger: TableLedger, modifications: Sequence[Modification], pool: Executor) -> list[Modification | None]:
-    """For each in turn what `Ledger.insert` says of it: None when inserted, else the record that stands there."""
+    """`Ledger.insert` for each modification, in batches: None if inserted, otherwise the existing record. Keeps the
+    order.
+    """
     batches = list(batched(modifications, STATEMENTS_MAX))
     return list(chain.from_iterable(pool.map(lambda batch: _insert(ledger, batch), batches)))
 
@@ -79,7 +81,7 @@ def _insert(ledger: TableLedger, modifications: Sequence[Modification]) -> list[
 
 
 def _existing(ledger: TableLedger, modification: Modification, response: Mapping[str, Any]) -> Modification | None:
-    """What stands where an insert was refused. Whatever else went wrong with one is tried again by itself."""
+    """The existing record after a failed insert. Any error other than a duplicate is retried as a single insert."""
     error = response["Error"]
     if error["Code"] != "DuplicateItem":
         return ledger.insert(modification)
@@ -89,7 +91,7 @@ def _existing(ledger: TableLedger, modification: Modification, response: Mapping
 
 
 def order_keys(ledger: TableLedger, action_ids: Iterable[str]) -> dict[str, str]:
-    """Which orders the merchant's action ids belong to, as far as they were reported."""
+    """The order key of each reported action id; ids that were never reported are missing."""
     found: dict[str, str] = {}
     for some in batched(dict.fromkeys(action_ids), KEYS_MAX):
         named = {ledger.partition_key(f"@{action_id}"): action_id for action_id in some}
@@ -101,7 +103,7 @@ def order_keys(ledger: TableLedger, action_ids: Iterable[str]) -> dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class ListedAction:
-    """An action with what its head tells a list; its records were not read."""
+    """An action as lists show it, read from its report and its head without its records."""
 
     action: Action
     partner: str
@@ -125,7 +127,7 @@ class ListedAction:
 
 
 def load_listed_actions(ledger: TableLedger, places: Iterable[tuple[str, str]]) -> list[ListedAction]:
-    """What lists know of actions, each by its order key and its id, in their order; what is not there is left out."""
+    """Load actions by (order key, action id), in the order given. Missing actions are left out."""
     wanted = list(dict.fromkeys(places))
     with ThreadPoolExecutor(LOOKUP_WORKERS) as pool:
         found: dict[tuple[str, str], Item] = {}
@@ -158,7 +160,7 @@ def _listed_action(reported: Item, head: Item) -> ListedAction:
 
 
 def _items(ledger: TableLedger, places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Item]:
-    """The report and the head of each action, by partition and sort key."""
+    """The report and the head of each action by (PK, SK)."""
     keys = [{"PK": s(ledger.partition_key(key)), "SK": s(f"{kind}#{id_}")} for key, id_ in places for kind in "CH"]
     got = batch_get(ledger.client, {ledger.table: {"Keys": keys, "ConsistentRead": True}})
     return {(item["PK"]["S"], item["SK"]["S"]): dict(item) for _, item in got}
@@ -166,7 +168,10 @@ def _items(ledger: TableLedger, places: Sequence[tuple[str, str]]) -> dict[tuple
 
 @dataclass(frozen=True)
 class PrefetchedLedger:
-    """A ledger that has read these orders and inserted these records already; it says of each what it found, once."""
+    """A ledger whose orders were read and whose records were inserted in bulk beforehand.
+
+    Each prefetched result is handed out once; later calls go to the underlying ledger.
+    """
 
     under: TableLedger
     orders: dict[str, Order] = field(default_factory=dict)
@@ -181,9 +186,10 @@ class PrefetchedLedger:
         pool: Executor,
         news_of: Callable[[Order, Sequence[Modification]], Sequence[Modification]],
     ) -> "PrefetchedLedger":
-        """`most`: records an order may have; what might go beyond is left to be inserted one by one.
+        """Read the orders and insert their new records in bulk.
 
-        `news_of` an order and the records asked for it: those that say something new.
+        `wanted` has the modifications of each order key. An order that could exceed `most` records is left to single
+        inserts. `news_of` returns those of an order's modifications that are not already recorded.
         """
         orders = dict(zip(wanted, pool.map(under.order, wanted), strict=True))
         new: dict[tuple[str, str], Modification] = {}

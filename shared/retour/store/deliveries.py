@@ -1,7 +1,7 @@
-"""Deliveries of one program: a header each, its raw body inside or in the inbox, and what still waits for a person.
+"""A program's deliveries: a header each, with the raw body inside it or in the inbox, and a list of pending cases.
 
-A header finds itself by its id, which carries its day. The open ones are listed apart: they are the low-water mark that
-holds back the fence of a lock (spec 5.4).
+A delivery id starts with its day, so the header is found by id alone. Open deliveries are listed separately; the oldest
+is the low-water mark that delays the fence of a lock (spec 5.4).
 """
 
 import json
@@ -22,30 +22,34 @@ from retour.store.items import delivery_document, delivery_from, json_attribute,
 from retour.store.query import partition_items, query_items
 
 INLINE_MAX = 6 * 1024
-"""Bytes of a compressed body kept in the header; an object costs as much to put as eight write units."""
+"""Largest compressed body kept in the header. Putting an object costs as much as eight write units."""
 SHARD_COUNT = 4
 DRY_RUN_DAYS = 14
-"""So long, by the real clock, the report of a dry run is kept; its bytes, if they were many, as any body."""
+"""Retention of a dry run's report, by the real clock. A large body expires like any other raw body."""
 STUCK = "stuck"
-"""How an open delivery is listed that some worker took up and could not end."""
+"""State of an open delivery that a worker tried and could not finish."""
 DELIVERY_ID = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{10}")
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryHeader:
-    """A delivery with what is known of its processing: the intake's report, or the rows of an inline one."""
+    """A delivery with the state of its processing: the intake's report, or the rows of an inline delivery."""
 
     delivery: Delivery
     state: str
     report: Mapping[str, Any]
     inline: bytes | None
     is_gone: bool = False
-    """Whether its body has ended, by its age or because somebody asked to forget; its hash is kept."""
+    """Whether the body was deleted because of its age or by `retour forget`. Its hash is kept."""
 
 
 @dataclass(frozen=True)
 class Deliveries:
-    """`envelopes`: keep a copy of every header and body as objects, where objects are all that survives a kill."""
+    """Stores deliveries of one program.
+
+    With `envelopes`, a copy of every header and body is also written to S3. The local hub needs this because only S3
+    survives a kill.
+    """
 
     client: Any
     table: str
@@ -54,10 +58,10 @@ class Deliveries:
     envelopes: bool = False
 
     def put(self, delivery: Delivery, body: bytes | None, state: str, report: Mapping[str, Any]) -> Delivery:
-        """Write header and raw body, durable when this returns. `body` None: it lies, or will lie, at `body_key`.
+        """Write header and raw body durably. Without `body`, the bytes are or will be at `delivery.body_key`.
 
-        A delivery that is not `done` is listed as open until it is closed. A dry run is in no list: nothing waits for
-        it, nothing is counted of it, and after a kill nobody owes it anything.
+        Unless its state is `done`, the delivery is listed as open until `close`. Dry runs are never listed, counted or
+        resumed after a kill.
         """
         packed = zlib.compress(body, 6) if body is not None else b""
         inline = body is not None and not delivery.body_key and len(packed) <= INLINE_MAX
@@ -73,7 +77,7 @@ class Deliveries:
         return delivery
 
     def close(self, delivery: Delivery, report: Mapping[str, Any], state: str = "done") -> None:
-        """Write what became of an open delivery and take it off the open ones."""
+        """Save the report of an open delivery and remove it from the open list."""
         header = self.get(delivery.id)
         self._write(delivery, state, report, header.inline if header else None)
         if header is not None and header.is_gone:
@@ -81,7 +85,7 @@ class Deliveries:
         self.client.delete_item(TableName=self.table, Key=self._open_key(delivery))
 
     def mark_body_deleted(self, delivery: Delivery, report: Mapping[str, Any]) -> None:
-        """Keep of a delivery everything but its bytes, and this as what is known of its processing."""
+        """Delete the inline body and save `report`; the header stays."""
         self.client.update_item(
             TableName=self.table,
             Key=self._key(delivery.id),
@@ -101,7 +105,7 @@ class Deliveries:
         return None
 
     def body(self, header: DeliveryHeader) -> bytes:
-        """The raw bytes exactly as they came; KeyError where they have ended."""
+        """The raw bytes as received. Raises KeyError if they have expired or were deleted."""
         if header.is_gone:
             raise KeyError(header.delivery.id)
         if header.inline is not None:
@@ -109,7 +113,7 @@ class Deliveries:
         return self.inbox.read(header.delivery.body_key)
 
     def newest(self, day: str, before: str | None = None, most: int = 50) -> list[DeliveryHeader]:
-        """The headers of one UTC day (YYYYMMDD), newest first, older than the id `before`."""
+        """Up to `most` headers of one UTC day (YYYYMMDD), newest first, before the id `before`."""
         found: list[DeliveryHeader] = []
         for shard in range(SHARD_COUNT):
             condition = "PK = :pk AND SK < :before" if before else "PK = :pk"
@@ -125,7 +129,7 @@ class Deliveries:
         return sorted(found, key=lambda header: header.delivery.id, reverse=True)[:most]
 
     def between(self, start: str, end: str) -> Iterator[DeliveryHeader]:
-        """The headers of one UTC day with ids from a moment on and before another (20261121T23…), oldest first."""
+        """The headers of one UTC day whose ids lie in [start, end), such as `20261121T23`, oldest first."""
 
         def of_shard(shard: int) -> Iterator[Mapping[str, Any]]:
             values = {":pk": f"D#{self.program}#{start[:8]}#{shard}", ":start": start, ":end": end}
@@ -141,7 +145,7 @@ class Deliveries:
             yield self._header(item)
 
     def newest_of_sources(self, start: datetime, end: datetime) -> dict[str, datetime]:
-        """When the newest delivery of each source was received, as far as any was since a moment, up to another."""
+        """The time of the newest delivery per source received in [start, end). Sources without one are missing."""
         newest: dict[str, datetime] = {}
         for back in range((end.date() - start.date()).days + 1):
             day = f"{start + timedelta(days=back):%Y%m%d}"
@@ -159,23 +163,23 @@ class Deliveries:
         return newest
 
     def open(self, state: str | None = None) -> Iterator[Delivery]:
-        """Deliveries not finished yet, or those of them in one state, oldest first."""
+        """Open deliveries, optionally of one state, oldest first."""
         for item in self._open():
             if state is None or item.get("st", {}).get("S") == state:
                 yield delivery_from(read_json(item))
 
     def open_ids(self) -> Iterator[str]:
-        """The ids of deliveries not finished yet, oldest first."""
+        """The ids of open deliveries, oldest first."""
         yield from (item["SK"]["S"] for item in self._open())
 
     def open_with_state(self) -> Iterator[tuple[Delivery, str]]:
-        """The same, each with the state it is listed in: `held` ones wait for a person and not for a worker."""
+        """Open deliveries with their states, oldest first. `held` ones wait for a person, all others for a worker."""
         yield from ((delivery_from(read_json(item)), item.get("st", {}).get("S", "")) for item in self._open())
 
     def low_water(self) -> LowWaterMark:
-        """How far back something may still come that was received: the oldest at work, and the oldest held.
+        """The receipt times of the oldest delivery in progress and of the oldest held one.
 
-        One that a worker could not end is waited for as long as a held one (spec 5.4).
+        A delivery that its worker could not finish (`STUCK`) counts as held (spec 5.4).
         """
         working = held = None
         for item in self._open():
@@ -191,10 +195,10 @@ class Deliveries:
     def _open(self) -> Iterator[Mapping[str, Any]]:
         yield from partition_items(self.client, self.table, f"O#{self.program}")
 
-    # What needs a person or a later moment
+    # Pending cases and reminders
 
     def remind(self, kind: str, deadline: datetime, subject: str, doc: Mapping[str, Any]) -> None:
-        """List something (waiting, held, refused, silent) by its deadline; again changes nothing."""
+        """List a case (waiting, held, refused, silent) under its deadline. Idempotent."""
         item = {
             "PK": s(f"T#{self.program}#{kind}"),
             "SK": s(f"{format_instant(deadline)}#{subject}"),
@@ -203,7 +207,7 @@ class Deliveries:
         self.client.put_item(TableName=self.table, Item=item)
 
     def forget(self, kind: str, deadline: datetime, subject: str) -> bool:
-        """Take it off the list; True for the one caller who did."""
+        """Remove a case from the list. True for the one caller that removed it."""
         key = {"PK": s(f"T#{self.program}#{kind}"), "SK": s(f"{format_instant(deadline)}#{subject}")}
         gone = self.client.delete_item(TableName=self.table, Key=key, ReturnValues="ALL_OLD")
         return "Attributes" in gone
@@ -214,9 +218,9 @@ class Deliveries:
         return read_json(found) if found else None
 
     def due(self, kind: str, now: datetime | None = None, after: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """(subject, doc) of what is listed of a kind, up to a moment, by deadline.
+        """(subject, doc) of the cases of a kind with a deadline before `now`, by deadline.
 
-        `after`: beyond a place in that list, which is `deadline#subject`.
+        `after` is a position in that list, `deadline#subject`; cases up to it are skipped.
         """
         condition, values = "PK = :pk", {":pk": s(f"T#{self.program}#{kind}")}
         if now is not None and after >= format_instant(now):
@@ -263,7 +267,7 @@ class Deliveries:
         return {"PK": s(f"DRY#{self.program}"), "SK": s(delivery_id)}
 
     def list_open(self, delivery: Delivery, state: str) -> None:
-        """List a delivery as one that is not finished, and in which state."""
+        """List a delivery as open with its state."""
         item = {**self._open_key(delivery), "st": s(state), "doc": json_attribute(delivery_document(delivery))}
         self.client.put_item(TableName=self.table, Item=item)
 

@@ -1,4 +1,4 @@
-"""A ledger that writes nothing: what would happen, on top of what stands. Dry runs use it, and so do tests."""
+"""A ledger that keeps its writes in memory, on top of the stored one. Used by dry runs and tests."""
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +15,9 @@ from retour.store.ledger import HeadWrite, Ledger, NameFacts, TableLedger
 
 @dataclass
 class DryRunLedger:
-    """Reads through to `under` once per order and keeps every write to itself; without `under` it starts empty.
+    """Reads each order once from `under` and keeps every write in memory. Without `under` it starts empty.
 
-    `found` are the orders as they were read.
+    `found` holds the orders as they were read.
     """
 
     contracts: Sequence[Contract]
@@ -31,7 +31,7 @@ class DryRunLedger:
 
     @classmethod
     def prefetched(cls, under: TableLedger, keys: Iterable[str]) -> "DryRunLedger":
-        """With these orders read already, many at a time."""
+        """A dry-run ledger with these orders read in parallel beforehand."""
         wanted = list(keys)
         with ThreadPoolExecutor(CONNECTIONS) as pool:
             found = dict(zip(wanted, pool.map(under.order, wanted), strict=True))

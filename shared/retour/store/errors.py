@@ -15,17 +15,17 @@ REQUEST_ERROR_CODES = frozenset(
         "NoSuchVersion",
     )
 )
-"""What AWS says, every time again, of a request that is wrong in itself."""
+"""AWS error codes of requests that fail on every retry."""
 
 
 class ServiceUnavailableError(Exception):
-    """A service could not be spoken to just now; nothing is known of what was to be done with it."""
+    """A service is unreachable. Whether the request took effect is unknown."""
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether a later retry may succeed without anybody fixing anything.
+    """Whether a retry may succeed without a change to the data.
 
-    What AWS refuses for a missing permission counts as well: it is mended at the installation and not in what came.
+    Missing permissions count as transient: the installation has to be fixed, not the delivery.
     """
     if isinstance(error, ClientError):
         return error.response.get("Error", {}).get("Code", "") not in REQUEST_ERROR_CODES

@@ -11,13 +11,14 @@ from urllib.parse import urlsplit
 
 MISSING_CODES = ("NoSuchKey", "NoSuchVersion")
 CHUNK_BYTES = 8 << 20
-"""More than the least that S3 takes as a part of an upload."""
+"""Above S3's minimum size of an upload part."""
 
 
 @dataclass(frozen=True)
 class Inbox:
-    """`connect` builds a boto3 S3 client, which many a request never needs. Keys: `<prefix>/<program>/...`; metadata
-    values are ASCII.
+    """Objects by key `<prefix>/<program>/...`.
+
+    `connect` builds the boto3 S3 client on first use, since many requests need none. Metadata values are ASCII.
     """
 
     connect: Callable[[], Any]
@@ -31,7 +32,7 @@ class Inbox:
         self.client.put_object(Bucket=self.bucket, Key=key, Body=body, Metadata=dict(metadata))
 
     def open(self, key: str, version: str = "") -> BinaryIO:
-        """The object's bytes as a stream, the newest or those of a version; KeyError when it is not there."""
+        """The object's bytes as a stream, in its newest or the given version. Raises KeyError if it is missing."""
         of = {"VersionId": version} if version else {}
         try:
             return self.client.get_object(Bucket=self.bucket, Key=key, **of)["Body"]  # type: ignore[no-any-return]
@@ -44,9 +45,9 @@ class Inbox:
         return self.open(key, version).read()
 
     def pieces(self, key: str, size: int = CHUNK_BYTES, version: str = "") -> Iterator[bytes]:
-        """The object's bytes, so many at a time, each got for itself: no connection has to last; KeyError as above.
+        """The object's bytes in chunks of `size`, one ranged request each, so that no connection has to stay open.
 
-        All are of one object: where another is put in its place meanwhile, the next piece is an error.
+        Raises KeyError if the object is missing, and an error if it is replaced while being read.
         """
         start = 0
         of = {"Bucket": self.bucket, "Key": key, **({"VersionId": version} if version else {})}
@@ -56,18 +57,18 @@ class Inbox:
             except self.client.exceptions.ClientError as error:
                 if error.response["Error"]["Code"] in MISSING_CODES:
                     raise KeyError(key) from None
-                if error.response["Error"]["Code"] == "InvalidRange":  # Of an object without any bytes.
+                if error.response["Error"]["Code"] == "InvalidRange":  # Raised for empty objects.
                     return
                 raise
             yield got["Body"].read()
             of["IfMatch"] = got["ETag"]
             start += size
-            # The embedded AWS gives an older version whole.
+            # The embedded AWS ignores the range for an older version and returns all of it.
             if "ContentRange" not in got or start >= int(got["ContentRange"].rpartition("/")[2]):
                 return
 
     def put_pieces(self, key: str, pieces: Iterable[bytes], metadata: Mapping[str, str] = {}) -> None:
-        """Put an object whose size nobody knows yet, holding a piece of it at a time; there is all of it or nothing."""
+        """Upload an object of unknown size, buffering one part at a time. All or nothing."""
         filled = merge_pieces(pieces, CHUNK_BYTES)
         first, second = next(filled, b""), next(filled, None)
         if second is None:
@@ -84,13 +85,13 @@ class Inbox:
         self.client.complete_multipart_upload(**about, UploadId=upload, MultipartUpload={"Parts": parts})
 
     def copy(self, key: str, to: str, version: str = "", metadata: Mapping[str, str] = {}) -> "HashedPieces":
-        """Put an object's bytes under another key as well, a piece at a time; what they are is known then."""
+        """Copy an object by streaming it. Returns the pieces that were read, with their hash and size."""
         read = HashedPieces(self.pieces(key, version=version))
         self.put_pieces(to, read, metadata)
         return read
 
     def versions(self, prefix: str) -> Iterator["ObjectVersion"]:
-        """Everything ever put below a prefix that is still kept, and the marks of what was removed, in no order."""
+        """All kept versions and delete markers below a prefix, in no particular order."""
         pages = self.client.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix)
         for page in pages:
             for one in page.get("Versions", ()):
@@ -100,7 +101,7 @@ class Inbox:
                 yield ObjectVersion(one["Key"], one["VersionId"], one["LastModified"], removed=True)
 
     def metadata(self, key: str, version: str) -> Mapping[str, str]:
-        """What was put beside the bytes; KeyError when the version is not there."""
+        """The object's user metadata. Raises KeyError if the version is missing."""
         try:
             found: Mapping[str, str] = self.client.head_object(Bucket=self.bucket, Key=key, VersionId=version)[
                 "Metadata"
@@ -112,15 +113,15 @@ class Inbox:
         return found
 
     def delete(self, key: str) -> None:
-        """Take an object out of sight; its bytes go with the expiry of old versions."""
+        """Delete an object by adding a delete marker. Its bytes expire with the lifecycle of old versions."""
         self.client.delete_object(Bucket=self.bucket, Key=key)
 
     def remove(self, key: str, version: str) -> None:
-        """Take one version of an object away for good; one that is gone already changes nothing."""
+        """Delete one version permanently. Idempotent."""
         self.client.delete_object(Bucket=self.bucket, Key=key, VersionId=version)
 
     def tag(self, key: str, version: str, tags: Mapping[str, str]) -> None:
-        """Say something of a version for people and lifecycle rules to see; KeyError when it is not there."""
+        """Tag a version, for people and lifecycle rules. Raises KeyError if it is missing."""
         pairs = [{"Key": name, "Value": value} for name, value in tags.items()]
         about = {"Bucket": self.bucket, "Key": key, "VersionId": version}
         try:
@@ -131,7 +132,7 @@ class Inbox:
             raise KeyError(key) from None
 
     def stored_at(self, key: str) -> datetime:
-        """When an object was put, by the real clock; KeyError when it is not there."""
+        """When the object was put, by the real clock. Raises KeyError if it is missing."""
         try:
             at: datetime = self.client.head_object(Bucket=self.bucket, Key=key)["LastModified"]
         except self.client.exceptions.ClientError as error:
@@ -141,7 +142,7 @@ class Inbox:
         return at
 
     def size(self, key: str) -> int:
-        """Bytes of an object; KeyError when it is not there."""
+        """The object's size in bytes. Raises KeyError if it is missing."""
         try:
             return int(self.client.head_object(Bucket=self.bucket, Key=key)["ContentLength"])
         except self.client.exceptions.ClientError as error:
@@ -156,19 +157,19 @@ class Inbox:
                 yield entry["Key"]
 
     def presign_put(self, key: str, seconds: int) -> str:
-        """An address to which anyone may put exactly this object, for so long."""
+        """A pre-signed URL to upload exactly this object, valid for `seconds`."""
         return self.client.generate_presigned_url(  # type: ignore[no-any-return]
             "put_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=seconds
         )
 
     def duplicate(self, key: str, to: str) -> None:
-        """Put an object under another key as well, without its bytes coming by here; KeyError when it is not there."""
+        """Copy an object within S3, without downloading it. Raises KeyError if it is missing."""
         self.size(key)
         self.client.copy_object(Bucket=self.bucket, Key=to, CopySource={"Bucket": self.bucket, "Key": key})
 
     @cached_property
     def origin(self) -> str:
-        """Where an address that was handed out leads: scheme and host."""
+        """Scheme and host of pre-signed URLs."""
         parts = urlsplit(self.presign_put("-", 1))
         return f"{parts.scheme}://{parts.netloc}"
 
@@ -180,7 +181,7 @@ class Inbox:
 
 @dataclass(frozen=True, slots=True)
 class ObjectVersion:
-    """An object as it was put once, by the real clock; or the mark that it was `removed` then."""
+    """A stored version of an object and its time by the real clock; with `removed`, a delete marker."""
 
     key: str
     id: str
@@ -192,7 +193,7 @@ class ObjectVersion:
 
 @dataclass
 class HashedPieces:
-    """Pieces that are hashed and counted while they are read."""
+    """Byte chunks that are hashed and counted as they are read."""
 
     source: Iterable[bytes]
     digest: Any = field(default_factory=sha256)
@@ -211,7 +212,7 @@ class HashedPieces:
 
 @dataclass
 class PieceStream:
-    """The pieces of an object as something that is read; `taken` says how far."""
+    """A readable stream over an object's chunks. `taken` is the number of bytes read so far."""
 
     source: Iterator[bytes]
     rest: memoryview = field(default_factory=lambda: memoryview(b""))
@@ -226,7 +227,7 @@ class PieceStream:
 
 
 def merge_pieces(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """The same bytes in pieces of at least so many, but for the last."""
+    """The same bytes in chunks of at least `size`, except for the last."""
     waiting: list[bytes] = []
     length = 0
     for piece in pieces:
@@ -240,7 +241,7 @@ def merge_pieces(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
 
 
 def split_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The lines of a text that comes in pieces, without their ends."""
+    """The lines of a chunked text, without line endings."""
     rest = b""
     for piece in pieces:
         *whole, rest = (rest + piece).split(b"\n")

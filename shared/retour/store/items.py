@@ -1,4 +1,7 @@
-"""Domain values as DynamoDB items and back. What is written here is read for years: add keys, never change one."""
+"""Convert domain values to DynamoDB items and back.
+
+Stored items are read for years: add keys, never change the meaning of one.
+"""
 
 import hashlib
 import json
@@ -48,16 +51,20 @@ from retour.domain.times import format_instant, parse_instant
 Item = dict[str, Any]
 
 FORMAT = 2
-"""The highest that any document has (`format`). In the table those of the first format do not say it, which would cost
-bytes in every record. 2: program versions whose contract versions lie beside them."""
+"""The highest document format (`format`). Items of format 1 omit the field to save bytes in every record.
+
+2: program versions store their contract versions in separate items.
+"""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 OUTCOMES = tuple(Outcome)
 ENTRY_STRUCT = struct.Struct(">12sBB6s5s5sH")
-"""32 bytes: id, outcome, code number, applied_at in ms, amount and payout in minor units, contract number; the highest
-bit of the last says whether the action is reversed after it."""
+"""32 bytes: id, outcome, code number, applied_at in ms, amount and payout in minor units, contract number.
+
+The highest bit of the contract number says whether the action is reversed after the entry.
+"""
 REVERSED_BIT = 0x8000
 NO_LOCK_DAY = "9999-12-31"
-"""The lock day of what nothing has fixed yet."""
+"""The lock day of an action whose lock is not fixed yet."""
 
 
 def s(value: str) -> Item:
@@ -69,12 +76,12 @@ def n(value: int) -> Item:
 
 
 def json_attribute(value: Mapping[str, Any]) -> Item:
-    """JSON text without what is empty: half the size and a tenth of the work of a nested map."""
+    """An attribute with compact JSON, without blank values: half the size of a nested map, a tenth of the work."""
     return s(f"{{{json_members(value)}}}")
 
 
 def json_members(value: Mapping[str, Any]) -> str:
-    """What stands between the braces of such a text."""
+    """The members of that JSON object, without its braces."""
     said = {key: inner for key, inner in value.items() if inner or not is_blank(inner)}
     return ",".join([f'"{key}":{quote_json(v) if v.__class__ is str else encode_json(v)}' for key, v in said.items()])
 
@@ -84,21 +91,21 @@ encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def is_blank(value: Any) -> bool:
-    """Nothing said; zero is something."""
+    """Whether a value is empty. Zero is not."""
     return not value and (value is None or value is False or value in ("", [], {}))
 
 
 def read_json(item: Mapping[str, Any], name: str = "doc") -> dict[str, Any]:
-    """NewerFormatError."""
+    """Parse an item's JSON attribute. Raises NewerFormatError."""
     return require_known_format(json.loads(item[name]["S"]))
 
 
 class NewerFormatError(Exception):
-    """A document that a later release wrote: what it says may mean something else than this one would read."""
+    """A document written by a newer release, which this release may misread."""
 
 
 def require_known_format(doc: dict[str, Any]) -> dict[str, Any]:
-    """The document, if its format is one of ours; one that says none has the first. NewerFormatError."""
+    """Return the document if its format is known; no `format` means 1. Raises NewerFormatError."""
     number = doc.get("format", 1)
     if isinstance(number, int) and number > FORMAT:
         raise NewerFormatError(f"a document has format {number}; this release reads formats up to {FORMAT}")
@@ -156,7 +163,7 @@ def _of_delivery(
     received_at: datetime,
     *doubles: tuple[str, str],
 ) -> str:
-    """What the records of a delivery have in common is written once."""
+    """The JSON members shared by all records of a delivery, encoded once."""
     return json_members(
         {
             "prg": program,
@@ -221,7 +228,7 @@ def price_from(currency: str, amount: str, of_total: str | None) -> Price:
 
 
 def change_parts(change: Change) -> list[Any]:
-    """The verb, then its values in their order; trailing empty ones left out."""
+    """The verb and its values in order, without trailing empty values."""
     values = [getattr(change, name) for name in change.__dataclass_fields__]
     parts = [VERBS[type(change)], *(str(v) if isinstance(v, Decimal) else v for v in values)]
     while is_blank(parts[-1]):
@@ -357,10 +364,10 @@ def entries_from(packed: bytes) -> tuple[LogEntry, ...]:
 
 
 def head_item(head: ActionHead, action: Action | None) -> Item:
-    """What a list shows without reading the records, and the open end of the log.
+    """The head's item: what lists show without reading the records, and the unsealed end of the log.
 
-    A final head leaves the lock index: the locker finds only what is still to do, and by the instant what is due.
-    Either index has it in its shard of the day or month.
+    A final head has no lock index key, so the lock index holds only open actions, sorted by lock instant. Both index
+    keys include the shard.
     """
     item: Item = {
         "SK": s(f"H#{head.action}"),
@@ -396,17 +403,17 @@ def head_item(head: ActionHead, action: Action | None) -> Item:
 
 
 def shard_of(action_id: str, shards: int) -> int:
-    """In which of so many shards of the indexes an action lies, by chance and always the same."""
+    """The action's index shard: a stable hash of its id."""
     return int.from_bytes(hashlib.sha256(action_id.encode("utf-8", "surrogatepass")).digest()[:2], "big") % shards
 
 
 def shard_suffix(shard: int) -> str:
-    """What ends an index key. The first shard's is the key without any, so that more shards move nothing."""
+    """The shard's suffix of an index key. Shard 0 has none, so that adding shards moves no existing key."""
     return f"#{shard}" if shard else ""
 
 
 def partner_month(key: str) -> tuple[str, str, int]:
-    """Partner, event month and shard of a key of the partner index: `P#program#partner#2026-11#3`."""
+    """Partner, event month and shard from a partner index key such as `P#program#partner#2026-11#3`."""
     of_partner = key.split("#", 2)[2]
     partner, _, last = of_partner.rpartition("#")
     if len(last) == len("2026-11"):
@@ -416,12 +423,12 @@ def partner_month(key: str) -> tuple[str, str, int]:
 
 
 def lock_day_of(head: ActionHead) -> str:
-    """The UTC day of the lock."""
+    """The lock's UTC day as YYYY-MM-DD."""
     return head.locks_at.date().isoformat() if head.locks_at else NO_LOCK_DAY
 
 
 def head_from(item: Mapping[str, Any], pages: Sequence[Mapping[str, Any]]) -> ActionHead:
-    """The head without its standing, which `restore_state` works out again from the records."""
+    """The head without its state, which `restore_state` recomputes from the records."""
     sealed = int(item["sealed"]["N"]) if "sealed" in item else 0
     packed = b"".join(page["log"]["B"] for page in pages)[: sealed * ENTRY_STRUCT.size] + item["log"]["B"]
     return ActionHead(
@@ -440,7 +447,7 @@ def head_from(item: Mapping[str, Any], pages: Sequence[Mapping[str, Any]]) -> Ac
 
 
 def booked_state_from(item: Mapping[str, Any]) -> BookedState:
-    """How an action stood when its head was written."""
+    """The action's state as saved with the head."""
     lines = (line.split(":") for line in item["rs"]["S"].split(","))
     locks = item["GSI2SK"]["S"].partition("#")[0]
     return BookedState(
@@ -513,7 +520,7 @@ def contract_document(contract: Contract) -> dict[str, Any]:
 
 
 def contract_from(doc: Mapping[str, Any], list_of: Callable[[str], Entries]) -> Contract:
-    """`list_of` gives a list by the hash of its content."""
+    """`list_of` returns a named list by its content hash."""
     return contract_of(
         doc["name"],
         doc["body"],

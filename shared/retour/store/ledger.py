@@ -1,7 +1,7 @@
 """One program's ledger in DynamoDB: orders with their actions, records and heads.
 
-The only commit point is the first-write-wins insert of an immutable item; a head is written by one conditional update
-on the version seen.
+The only commit point is the conditional insert of an immutable item. A head is written by one conditional update on the
+version that was read.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -39,21 +39,21 @@ from retour.store.query import partition_pages, query_items
 from retour.store.throttled_reads import BusyError
 
 KEYS_PER_PAGE = 100
-"""Keys of one look into an index, for a page of a list. Who counts all looks at more."""
+"""Index keys per page of a list. Callers that count request more."""
 LISTING_VALID_FOR = timedelta(minutes=10)
-"""So long a process does not list a lock day again that it listed. Less than `EMPTY_FOR` by far."""
+"""How long a process relies on having listed a lock day. Far less than `EMPTY_FOR`."""
 LISTED_MAX = 10_000
 KEYS_PER_SHARD = 20
-"""At least so many keys of one shard of it."""
+"""Minimum index keys per shard and page."""
 CONFLICTS_MAX = 50
-"""How often others may be in the way of one write or one reading."""
+"""Retries of a write or read that conflicts with others."""
 OPEN_LOG_ENTRIES = 16
-"""Entries a head carries before the older ones are sealed into a page of their own."""
+"""Entries kept in a head before older ones are sealed into separate pages."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeadWrite:
-    """A head to write, in the place of the one seen; `action` is None for the head of no action."""
+    """A head to write in place of `seen`. `action` is None for the head of entries without an action."""
 
     head: ActionHead
     seen: ActionHead | None
@@ -62,9 +62,9 @@ class HeadWrite:
 
 @dataclass(frozen=True, slots=True)
 class NameFacts:
-    """What is known under another name of an order (`charge:ch_1`): its key, and what was paid in all, by currency.
+    """What is known under another name of an order (`charge:ch_1`): its order key and its total paid by currency.
 
-    `waiting` are the orders of which a record needs that total.
+    `waiting` are the keys of orders with a record that needs the total.
     """
 
     order_key: str | None = None
@@ -73,53 +73,55 @@ class NameFacts:
 
 
 class Ledger(Protocol):
-    """What the flow needs of a program's ledger; the table keeps it, and so does a rehearsal in memory."""
+    """A program's ledger as the posting code uses it, implemented by the table and, for dry runs, in memory."""
 
     @property
     def contracts(self) -> Sequence[Contract]:
-        """Every contract version the program has recorded; a head books their numbers."""
+        """All contract versions recorded by the program. Heads refer to them by number."""
 
     def order(self, key: str) -> Order:
-        """What is kept under an order key (or `@action id`), strongly consistent; empty when nothing is."""
+        """The order under a key (or `@action id`) by a strongly consistent read; empty if there is none."""
 
     def insert(self, modification: Modification) -> Modification | None:
-        """First write wins: None when inserted, otherwise the existing record."""
+        """Insert a record by a conditional write. None if inserted, otherwise the existing record."""
 
     def report(self, action: Action) -> Action | None:
-        """First write wins: None when reported, else the action that stands there."""
+        """Insert a reported action by a conditional write. None if inserted, otherwise the existing action."""
 
     def write_heads(self, order_key: str, changes: Sequence[HeadWrite]) -> bool:
-        """Write these heads of an order, all or none, if each is still the one seen; False when somebody was faster.
+        """Write heads of one order, all or none, if each is still at the version seen. False on a conflict.
 
-        Beside an action id (`@action id`) nothing is written any more once the id has its order.
+        Under `@action id` this also fails once the id is linked to an order.
         """
 
     def order_key_of(self, action_id: str) -> str | None:
-        """The order key of a merchant's action id; None while nobody reported it."""
+        """The order key of a merchant's action id; None until the action is reported."""
 
     def claim_name(self, action_id: str, order_key: str) -> str:
-        """Give an action id, or another name, to an order, first write wins; the order key that holds it."""
+        """Link an action id or another name to an order, unless it is linked. Returns the order key that holds it."""
 
     def name_facts(self, name: str) -> NameFacts:
-        """What is known under a name, strongly consistent."""
+        """What is known under a name, by a strongly consistent read."""
 
     def save_total(self, name: str, total: Decimal, currency: str) -> None:
-        """What was paid in all for what goes by a name."""
+        """Save the total paid under a name."""
 
     def request_total(self, name: str, order_key: str) -> None:
-        """Say that a record of an order needs the total of what goes by a name."""
+        """Record that an order has a record waiting for the total of a name."""
 
     def link_child(self, parent: str, child: Action) -> None:
-        """Say below a parent's action id that this is a child of it; again changes nothing."""
+        """Link a child action to its parent's action id. Idempotent."""
 
     def children(self, parent: str) -> Sequence[tuple[str, str]]:
-        """(order key, action id) of what was said to be a child of an action id; not all need be reported yet."""
+        """(order key, action id) of an action's linked children. They may not be reported yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class LockPartition:
-    """One shard of what locks on a UTC day and happened on another; `empty_since`: when the locker first found nothing
-    there."""
+    """A shard of the lock index: actions by UTC lock day and event day.
+
+    `empty_since` is when the locker first found it empty.
+    """
 
     lock_day: str
     event_day: str
@@ -133,7 +135,7 @@ class LockPartition:
 
 @dataclass(frozen=True, slots=True)
 class LockDay:
-    """All that locks on a UTC day and happened on another, and the shards in which it may lie."""
+    """The actions of a UTC lock day and event day, and the shards that may hold them."""
 
     lock_day: str
     event_day: str
@@ -146,7 +148,7 @@ class LockDay:
 
 @dataclass(frozen=True, slots=True)
 class DueAction:
-    """An action that is not final, by its place in the lock index."""
+    """An action that is not final, with its key in the lock index."""
 
     order_key: str
     action: str
@@ -155,15 +157,15 @@ class DueAction:
 
 @dataclass
 class TableLedger:
-    """`client` is a boto3 DynamoDB client. One is made for each request.
+    """The ledger in the table; `client` is a boto3 DynamoDB client. Created per request.
 
-    `newest` reads the program's contracts again, for when an order was booked under one that was recorded meanwhile.
+    `newest` reloads the program's contracts, for an order booked under a version recorded in the meantime.
 
-    `shards`: over how many shards of the indexes new actions are spread; one that is there stays in its own. Which
-    a lock day has is told by the list of its partitions; how many a partner month may have, by the most that were ever
-    used, which is kept with the program (`widths`: as far as this process knows it is).
+    `shards`: number of index shards for new actions. Existing actions keep theirs. A lock day's shards are known from
+    its list of partitions; a partner month's from the highest number ever used, which is stored with the program and
+    cached in `widths`.
 
-    `listed`: when this process listed what of the lock days, by the real clock; it does not list it again at once.
+    `listed`: when this process listed which lock partitions, by the real clock; they are not listed again at once.
     """
 
     client: Any
@@ -192,7 +194,7 @@ class TableLedger:
             action = next((action for action in actions if action.id == action_id), None)
             own = [page for page in pages if page["SK"]["S"].rpartition("#")[0] == f"E#{action_id}"]
             if len(own) * OPEN_LOG_ENTRIES < int(item.get("sealed", n(0))["N"]):
-                # A query of several pages is no snapshot: entries were sealed between the look at pages and at heads.
+                # A query of several pages is no snapshot: entries were sealed between reading the pages and the head.
                 if looks == 0:
                     raise BusyError(f"an order of which a sealed page was missing {CONFLICTS_MAX} times")
                 return self.order(key, looks - 1)
@@ -204,7 +206,7 @@ class TableLedger:
         return Order(key=key, actions=actions, records=records, heads=heads)
 
     def _know_contracts(self, actions: Iterable[Action], heads: Iterable[ActionHead]) -> None:
-        """What was booked under a contract version recorded since the program was read is read with that version."""
+        """Reload the contracts if the order refers to a version recorded since they were read."""
         reported = max((action.contract for action in actions), default=0)
         booked = max((entry.contract for head in heads for entry in head.log), default=0)
         if max(reported, booked) > len(self.contracts) and self.newest is not None:
@@ -215,7 +217,7 @@ class TableLedger:
         return modification_from(standing) if standing else None
 
     def redact_notes(self, order: Order) -> None:
-        """Take the notes out of the records of an order: nothing is decided by them, so nothing else changes."""
+        """Remove the notes from an order's records. Notes do not take part in any decision."""
         for record in order.records:
             if record.note:
                 item = modification_item(replace(record, note=None))
@@ -263,7 +265,7 @@ class TableLedger:
         return True
 
     def _put_of(self, partition: str, change: HeadWrite) -> dict[str, Any]:
-        """One head's conditional write; what must be there before it is put there."""
+        """The conditional write of a head, after the writes it depends on."""
         head, seen = self._seal_old_entries(partition, change.head, change.seen), change.seen
         if change.action is not None:
             head = replace(head, shard=seen.shard if seen else shard_of(change.action.id, self.shards))
@@ -319,7 +321,7 @@ class TableLedger:
         self.client.put_item(TableName=self.table, Item=item)
 
     def release_name(self, name: str) -> None:
-        """Take a name from its order again, with what was told of it: nobody's partner brought that order."""
+        """Unlink a name and delete its facts, when its order turned out to have no partner."""
         known = self.name_facts(name)
         for sort in ("=", *(f"${currency}" for currency in known.totals), *(f"+{key}" for key in known.waiting)):
             self.client.delete_item(TableName=self.table, Key={"PK": s(self.partition_key(f"@{name}")), "SK": s(sort)})
@@ -346,7 +348,7 @@ class TableLedger:
     # Locks
 
     def lock_partitions(self, until: str) -> Iterator[LockPartition]:
-        """What may hold actions that lock up to a UTC day, by lock day; never one too few."""
+        """All lock partitions with a lock day up to `until`, by lock day. Some may be empty; none is missing."""
         found = query_items(
             self.client,
             TableName=self.table,
@@ -360,12 +362,12 @@ class TableLedger:
             yield LockPartition(lock, event, empty_since, int(shard[0]) if shard else 0)
 
     def lock_days(self, until: str) -> Iterator[LockDay]:
-        """The same, the shards of a day and event day together."""
+        """The same, with the shards of a lock day and event day grouped."""
         for (lock, event), shards in groupby(self.lock_partitions(until), lambda one: (one.lock_day, one.event_day)):
             yield LockDay(lock, event, tuple(partition.shard for partition in shards))
 
     def due(self, partition: LockPartition, until: datetime) -> Iterator[DueAction]:
-        """What is not final in a partition and locks up to a moment, by lock (GSI1)."""
+        """Actions of a partition that are not final and lock by `until`, by lock instant (GSI1)."""
         found = query_items(
             self.client,
             TableName=self.table,
@@ -391,16 +393,16 @@ class TableLedger:
         return not answer["Items"]
 
     def mark_empty(self, partition: LockPartition, now: datetime) -> None:
-        """Remember since when nothing was found in a partition; whoever lists it anew wipes that out."""
+        """Save when a partition was first found empty. Listing it again clears the mark."""
         item = {**self._lock_key(partition), "emp": s(format_instant(now))}
         condition = "attribute_exists(PK) AND attribute_not_exists(emp)"
         self._put_if(item, condition)
 
     def unlist(self, partition: LockPartition) -> None:
-        """Take an empty partition off the list, unless somebody listed it anew since it was marked.
+        """Remove an empty partition from the list, unless it was listed again since it was marked.
 
-        A head is written within a quarter of an hour and `LISTED_HOLDS` of its listing and shows in the index soon
-        after; so a mark that is older by far, on a partition still empty, tells that nobody is on the way to it.
+        A head is written within 15 minutes and `LISTED_HOLDS` of its listing and appears in the index soon after. If a
+        much older mark stands on a partition that is still empty, no write is on its way.
         """
         assert partition.empty_since is not None
         try:
@@ -414,8 +416,10 @@ class TableLedger:
             return
 
     def _list_lock(self, head: ActionHead, seen: ActionHead | None, action: Action) -> None:
-        """Before a head comes to a partition of the lock index, the partition is listed: the index cannot tell which
-        it has. One more unit for a report, none for a modification unless it moves the lock."""
+        """List a head's lock partition before the head is written, since the index cannot enumerate its partitions.
+
+        Costs one write unit per report, none per modification unless it moves the lock.
+        """
         partition = LockPartition(lock_day_of(head), action.event_time.date().isoformat(), shard=head.shard)
         stays = seen is not None and lock_day_of(seen) == partition.lock_day
         if not stays and head.final is None and not self._is_listed(partition):
@@ -426,12 +430,12 @@ class TableLedger:
             self.listed[self.program, partition.name] = now
 
     def _is_listed(self, partition: LockPartition) -> bool:
-        """Whether this process listed it so short a time ago that nobody can have taken it off again (`unlist`)."""
+        """Whether this process listed it so recently that `unlist` cannot have removed it."""
         listed_at = self.listed.get((self.program, partition.name))
         return listed_at is not None and listed_at <= self.real_now() < listed_at + LISTING_VALID_FOR
 
     def _record_shard_count(self, shard: int) -> None:
-        """Before a head comes to a shard that no reader may know of yet, that there are so many is kept for good."""
+        """Save the new shard count before a head is written to a shard that readers may not know yet."""
         if shard < self.widths.get(self.program, 1):
             return
         self._put_if(
@@ -442,7 +446,7 @@ class TableLedger:
         self.widths[self.program] = self.shards
 
     def _shard_count(self) -> int:
-        """The most shards that were ever used."""
+        """The highest shard count ever used."""
         if self._seen_width is None:
             found = self.client.get_item(TableName=self.table, Key=self._width_key(), ConsistentRead=True).get("Item")
             self._seen_width = int(found["w"]["N"]) if found else 1
@@ -452,7 +456,7 @@ class TableLedger:
         return {"PK": s(f"L#{self.program}"), "SK": s("W")}
 
     def _mark_final(self, head: ActionHead, action: Action) -> None:
-        """Before a head leaves the lock index its partner's month is marked, once a run: there the count finds it."""
+        """Mark the partner month before a head leaves the lock index, once per process, so that the count finds it."""
         month = f"{action.event_time:%Y-%m}#{head.standing.partner}"
         if head.final is None:
             return
@@ -481,19 +485,19 @@ class TableLedger:
     def heads_by_lock(
         self, day: LockDay, after: str = "", *, backward: bool = False, at_once: int = KEYS_PER_PAGE
     ) -> Iterator[tuple[str, str, str]]:
-        """(order key, action id, sort key) of what is not final and locks on a day, by lock, from a sort key on."""
+        """(order key, action id, sort key) of open actions that lock on a day, by lock instant, after a sort key."""
         value = f"L#{self.program}#{day.name}"
         yield from self._keys("GSI1", value, day.shards, after, backward=backward, at_once=at_once)
 
     def heads_by_partner(
         self, partner: str, month: str, after: str = "", *, at_once: int = KEYS_PER_PAGE
     ) -> Iterator[tuple[str, str, str]]:
-        """(order key, action id, sort key) of a partner's actions of an event month, the last to lock first."""
+        """(order key, action id, sort key) of a partner's actions of an event month, latest lock first."""
         value = f"P#{self.program}#{partner}#{month}"
         yield from self._keys("GSI2", value, range(self._shard_count()), after, backward=True, at_once=at_once)
 
     def final_months(self, start: str = "") -> Iterator[str]:
-        """Partner months (`2026-11#partner`) that have final actions, the newest first, from one of them on."""
+        """Partner months (`2026-11#partner`) with final actions, newest first, from `start` on."""
         found = query_items(
             self.client,
             TableName=self.table,
@@ -510,7 +514,7 @@ class TableLedger:
     def _keys(
         self, index: str, value: str, shards: Sequence[int], after: str, *, backward: bool, at_once: int
     ) -> Iterator[tuple[str, str, str]]:
-        """The shards merged: no sort key stands in two of them, so that one place says how far all were read."""
+        """The shards merged by sort key. Sort keys are unique across shards, so one cursor serves all of them."""
         of_each = max(KEYS_PER_SHARD, at_once // len(shards)) if len(shards) > 1 else at_once
         found = (
             self._keys_of(index, f"{value}{shard_suffix(shard)}", after, backward=backward, at_once=of_each)
@@ -535,9 +539,9 @@ class TableLedger:
             yield item["PK"]["S"].split("#", 2)[2], item["SK"]["S"][2:], item[f"{index}SK"]["S"]
 
     def _seal_old_entries(self, partition: str, head: ActionHead, seen: ActionHead | None) -> ActionHead:
-        """The head with its older entries put away in pages; a page is put before the write that drops it.
+        """Move older log entries into pages. A page is put before the head that no longer contains it.
 
-        Only what was seen written is sealed, so whoever puts a page puts the same bytes.
+        Only entries already written are sealed, so concurrent writers put identical pages.
         """
         written = len(seen.log) if seen else 0
         while len(head.log) - head.sealed > OPEN_LOG_ENTRIES and head.sealed + OPEN_LOG_ENTRIES <= written:
@@ -552,7 +556,7 @@ class TableLedger:
         return head
 
     def _put_new(self, item: Item) -> Mapping[str, Any] | None:
-        """Insert, or the item that already stands at this key. BusyError."""
+        """Insert an item. None if inserted, otherwise the existing item. Raises BusyError."""
         for _ in range(CONFLICTS_MAX):
             try:
                 self.client.put_item(
@@ -570,7 +574,7 @@ class TableLedger:
         raise BusyError(f"{CONFLICTS_MAX} transactions of others in a row")
 
     def _partition(self, partition: str) -> Sequence[Mapping[str, Any]]:
-        """A partition's items at one moment: what takes several pages is read until it says the same twice."""
+        """A snapshot of a partition: several pages are read until two reads agree. Raises BusyError."""
         pages = list(self._pages(partition))
         for _ in range(CONFLICTS_MAX):
             if len(pages) < 2:
@@ -587,5 +591,5 @@ class TableLedger:
         return (page["Items"] for page in partition_pages(self.client, self.table, partition))
 
     def partition_key(self, home: str) -> str:
-        """Where what is kept under an order key, or under `@action id`, lies."""
+        """The partition of an order key or of `@action id`."""
         return f"I#{self.program}#{home[1:]}" if home.startswith("@") else f"A#{self.program}#{home}"

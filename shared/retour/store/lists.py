@@ -1,4 +1,4 @@
-"""Named lists by the hash of their content, in pages; what was written once never changes."""
+"""Named lists by content hash, stored in immutable pages."""
 
 import zlib
 from collections.abc import Iterable, Iterator
@@ -15,14 +15,14 @@ PAGE_BYTES = 300_000
 
 @dataclass(frozen=True, slots=True)
 class NamedLists:
-    """The lists of all programs. Each is read at most once in a process, and only when something is looked up in it."""
+    """The named lists of all programs, loaded on first lookup and cached for the process."""
 
     client: Any
     table: str
     _read: dict[tuple[str, str], NamedList] = field(default_factory=dict, repr=False, compare=False)
 
     def save(self, program_id: str, entries: Iterable[str]) -> NamedList:
-        """Kept before anything speaks of it; the same content again is the same list."""
+        """Store a list before anything refers to it. Equal content gives the same list."""
         said = sorted({*entries})
         made = named_list(said)
         packed = zlib.compress("\n".join(said).encode())
@@ -61,7 +61,7 @@ class NamedLists:
 
 @dataclass(frozen=True)
 class StoredList:
-    """A list that is kept, read when something is looked up in it."""
+    """A stored list, loaded on first lookup."""
 
     lists: NamedLists = field(repr=False, compare=False)
     program: str

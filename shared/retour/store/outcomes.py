@@ -11,10 +11,10 @@ from retour.domain.times import format_instant, parse_instant
 from retour.store.inbox import Inbox, split_lines
 
 ANSWERED_MARK = "told"
-"""What lies beside the outcomes once the answer was left: after a power cut it says who need not be told again."""
+"""Marks a delivery as answered, next to its outcomes, so that a restart after a power cut does not answer it again."""
 REQUEST_FIELDS = ("change", "quantity", "amount", "currency")
 CHUNK_BYTES = 1 << 20
-"""Bytes of the outcomes held while they are read."""
+"""Bytes buffered while outcomes are read."""
 
 
 def save_outcomes(inbox: Inbox, delivery: Delivery, results: Sequence[Result]) -> None:
@@ -23,7 +23,7 @@ def save_outcomes(inbox: Inbox, delivery: Delivery, results: Sequence[Result]) -
 
 
 def load_outcomes(inbox: Inbox, delivery: Delivery) -> Iterator[Result]:
-    """In the order of the rows; nothing when the file was never taken in."""
+    """The outcomes in row order; empty if the file was never processed."""
     try:
         for line in split_lines(inbox.pieces(outcomes_key(delivery), CHUNK_BYTES)):
             yield result_from(json.loads(line))
@@ -36,7 +36,7 @@ def outcomes_key(delivery: Delivery) -> str:
 
 
 def results_folder(delivery: Delivery) -> str:
-    """Where everything about a delivery's answer lies."""
+    """The key prefix of a delivery's result files."""
     return f"results/{delivery.program}/{delivery.id}/"
 
 

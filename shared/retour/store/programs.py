@@ -32,12 +32,12 @@ from retour.store.throttled_reads import batch_get
 
 ANY_PROGRAM = "*"
 FORMAT = 2
-"""Of a program version. 1, which said no number, had all contract versions in itself."""
+"""Format of a program version. 1, which did not say so, contained all contract versions."""
 TERMS_BYTES_MAX = 256 * 1024
 ATTEMPTS_MAX = 20
-"""How often a version is tried that others were faster with."""
+"""Attempts to record a version while others record theirs."""
 TERMS_CACHED_MAX = 2_000
-"""Contract versions that a process keeps."""
+"""Contract versions cached per process."""
 KEY_TAIL_CHARS = 4
 KEYS_AT_ONCE = 100
 USE_NOTED_EVERY = timedelta(hours=1)
@@ -45,7 +45,7 @@ USE_NOTED_EVERY = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who speaks: the one program it may touch (`*`: every one, the installation's admin), its role and its name."""
+    """An authenticated caller: the program it may access (`*` for the installation's admin), its role and its name."""
 
     program: str
     role: str
@@ -60,13 +60,15 @@ class Principal:
 
     @property
     def may_set_up(self) -> bool:
-        """The installation's admin, or a person who is one in this program; a program's own key is not."""
+        """True for the installation's admin and for persons with role admin in this program, not for a program's own
+        key.
+        """
         return self.is_admin or self.role == "admin"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
-    """A key as it may be told: everything but the key. What is not known, or did not happen, is empty."""
+    """An API key without its secret. Unknown fields are empty."""
 
     sha256: str
     name: str
@@ -85,7 +87,7 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class ProgramVersion:
-    """`lists`: those that were uploaded, by name, with the hash of their content."""
+    """A stored program version. `lists` maps the names of uploaded lists to their content hashes."""
 
     version: int
     document: Mapping[str, Any]
@@ -108,7 +110,7 @@ class Programs:
         return [item["SK"]["S"] for item in found]
 
     def get(self, program_id: str, *, again: bool = False) -> Program | None:
-        """The newest version, with every contract version ever recorded; `again`, where it was read in this call."""
+        """The newest version with all contract versions. `again` bypasses `cache_reads`."""
         if program_id in self._seen and not again:
             return self._seen[program_id]
         item = self._newest(program_id)
@@ -122,7 +124,7 @@ class Programs:
 
     @contextmanager
     def cache_reads(self) -> Iterator[None]:
-        """Within it each program is read once: a call sees one version of it. The next call reads it anew."""
+        """Read each program at most once inside the context, so that a call sees a single version."""
         self._calls.append(True)
         try:
             yield
@@ -131,7 +133,7 @@ class Programs:
             self._seen.clear()
 
     def versions(self, program_id: str, before: int | None = None, most: int | None = None) -> list[ProgramVersion]:
-        """Newest first; `before`: only those with a lower number, `most`: so many."""
+        """Versions below number `before`, newest first, at most `most`."""
         found = query_items(
             self.client,
             TableName=self.table,
@@ -148,14 +150,14 @@ class Programs:
         return list(islice(listed, most))
 
     def newest_version(self, program_id: str) -> ProgramVersion:
-        """KeyError without any."""
+        """The newest version. Raises KeyError if the program has none."""
         item = self._newest(program_id)
         if item is None:
             raise KeyError(program_id)
         return _version(read_json(item))
 
     def first_recorded_at(self, program_id: str) -> datetime:
-        """When the first version was recorded; KeyError without any."""
+        """When the first version was recorded. Raises KeyError if the program has none."""
         answer = self.client.query(
             TableName=self.table,
             KeyConditionExpression="PK = :pk AND begins_with(SK, :versions)",
@@ -167,9 +169,9 @@ class Programs:
         return parse_instant(read_json(answer["Items"][0])["recorded_at"])
 
     def apply(self, document: Mapping[str, Any], recorded_at: datetime, delivery: str) -> tuple[Program, bool]:
-        """Record a valid document as the program's next version; the same document again makes none.
+        """Record a valid document as the program's next version, unless it equals the newest one.
 
-        Returns the program and whether a version was made. Versions are only ever added.
+        Returns the program and whether a version was added. Versions are only ever added.
         """
         for entries in document.get("lists", {}).values():
             self.lists.save(document["program"], entries)
@@ -178,7 +180,10 @@ class Programs:
     def put_list(
         self, program_id: str, name: str, entries: Iterable[str], recorded_at: datetime, delivery: str
     ) -> tuple[Program, bool]:
-        """A named list from now on; what speaks of it becomes a new version. The same entries again change nothing."""
+        """Store an uploaded list and record a program version that uses it. Equal entries change nothing.
+
+        Returns the program and whether a version was added.
+        """
         uploaded = {name: self.lists.save(program_id, entries).sha256}
         return self._record(program_id, recorded_at, delivery, lambda document: document, uploaded)
 
@@ -228,7 +233,7 @@ class Programs:
         return NamedLists(self.client, self.table)
 
     def named_lists(self, program: Program) -> Mapping[str, Entries]:
-        """The lists that were uploaded for a program, by name."""
+        """The uploaded lists of a program by name."""
         return {name: self._list(program.id, sha256) for name, sha256 in program.lists.items()}
 
     def _list(self, program_id: str, sha256: str) -> Entries:
@@ -237,7 +242,10 @@ class Programs:
     # Keys
 
     def principal(self, key: str, now: datetime | None = None) -> Principal | None:
-        """Whom an API key belongs to; only its SHA-256 is kept. With `now`, that it was used is noted once an hour."""
+        """The owner of an API key, found by its SHA-256; None if the key is unknown or revoked.
+
+        With `now`, the time of use is saved, at most once an hour.
+        """
         found = self.client.get_item(TableName=self.table, Key=_key_of(key_hash(key))).get("Item")
         doc = read_json(found) if found else {"revoked_at": "never made"}
         if doc.get("revoked_at"):
@@ -252,7 +260,7 @@ class Programs:
         return _api_key(item)
 
     def keys(self, program_id: str) -> list[ApiKey]:
-        """Every key that was ever made for a program, the newest first; a revoked one says so."""
+        """All keys ever made for a program, newest first, including revoked ones."""
         found = query_items(
             self.client,
             TableName=self.table,
@@ -269,7 +277,7 @@ class Programs:
         return [_api_key(items[key["PK"]["S"]]) for key in keys if key["PK"]["S"] in items]
 
     def revoke(self, program_id: str, id: str, by: str, at: datetime) -> ApiKey | None:
-        """Ends a key for good; it stays on the list. None where the program has no live key of this id."""
+        """Revoke a key permanently; it stays listed. None if the program has no active key with this id."""
         found = next((key for key in self.keys(program_id) if key.id == id and not key.revoked_at), None)
         if found is None:
             return None
@@ -284,7 +292,7 @@ class Programs:
         return replace(found, revoked_by=by, revoked_at=format_instant(at))
 
     def _note_use(self, item: Mapping[str, Any], now: datetime) -> None:
-        """Of several who note it at once one writes."""
+        """Save the time of use. Of several concurrent writers one wins."""
         with suppress(self.client.exceptions.ConditionalCheckFailedException):
             self.client.update_item(
                 TableName=self.table,
@@ -298,9 +306,9 @@ class Programs:
             )
 
     def _contracts(self, program_id: str, doc: Mapping[str, Any]) -> Sequence[Contract]:
-        """All contract versions of a stored program version, each with when its name stood in the document.
+        """All contract versions of a stored program version, with the spans in which the document named them.
 
-        They lie beside it and are read when they are looked at; an older release wrote them into each version.
+        They are stored in separate items and loaded on first use. Format 1 contained them.
         """
         if "terms" in doc:
             terms = doc["terms"]
@@ -320,7 +328,7 @@ class Programs:
             return spans_from(doc["named"])
         key = program_id, doc["version"]
         if key not in self._named:
-            # Written before this was kept: every document up to it says it again.
+            # Format before `named` was stored: derive the spans from all documents up to this version.
             spans: Spans = {}
             for one in reversed(self.versions(program_id)):
                 if one.version <= doc["version"]:
@@ -329,7 +337,7 @@ class Programs:
         return self._named[key]
 
     def _contract(self, program_id: str, number: int, all_before: bool) -> Contract:
-        """A contract version by its number. It never changes: a process reads it once, as long as it is kept."""
+        """A contract version by number. Immutable, so it is cached."""
         if (program_id, number) not in self._terms:
             if len(self._terms) > TERMS_CACHED_MAX:
                 self._terms.clear()
@@ -361,7 +369,9 @@ class Programs:
         return next(iter(answer["Items"]), None)
 
     def _add(self, program_id: str, version: int, body: Mapping[str, Any], terms: Sequence[Contract]) -> bool:
-        """A version and the contract versions that lie beside it, all or nothing; False when somebody was faster."""
+        """Insert a program version with its new contract versions in one transaction. False if another writer was
+        first.
+        """
         partition = s(f"P#{program_id}")
         made = {"PK": partition, "SK": s(f"V#{version:06d}"), "doc": s(json.dumps(body, ensure_ascii=False))}
         beside = [
@@ -401,7 +411,7 @@ def _version(doc: Mapping[str, Any]) -> ProgramVersion:
 
 
 def _chunks_by_size(docs: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """So many at a time that an item holds them, whatever they say: it may have 400 KB."""
+    """Contract documents in groups that fit into an item (DynamoDB's limit is 400 KB)."""
     some: list[dict[str, Any]] = []
     size = 0
     for doc in docs:
@@ -416,7 +426,7 @@ def _chunks_by_size(docs: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, A
 
 
 def spans_document(spans: Spans) -> dict[str, list[list[str]]]:
-    """By contract name, when the document named it; of what it still names the end is missing."""
+    """The spans of each contract name as [start, end] pairs. A span still open has no end."""
     return {
         name: [[format_instant(moment) for moment in span if moment] for span in of_name]
         for name, of_name in spans.items()
@@ -435,7 +445,7 @@ def key_hash(key: str) -> str:
 
 
 def key_document(key: str, principal: Principal, by: str, at: datetime | None) -> str:
-    """What is kept of a key: all but itself."""
+    """The stored document of a key: everything except its secret."""
     doc = {
         "program": principal.program,
         "role": principal.role,
@@ -448,7 +458,7 @@ def key_document(key: str, principal: Principal, by: str, at: datetime | None) -
 
 
 def key_item(sha256: str, doc: str) -> dict[str, Any]:
-    """A key as it is kept: found by its hash when it is used, and by its program (GSI1) when it is listed."""
+    """A key's item: found by its hash on use, and by its program (GSI1) in lists."""
     said = json.loads(doc)
     index = {"GSI1PK": s(f"K#{said['program']}"), "GSI1SK": s(f"{said.get('made_at', '')}#{sha256}")}
     return {**_key_of(sha256), **index, "doc": s(doc)}

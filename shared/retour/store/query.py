@@ -1,4 +1,4 @@
-"""The pages of a query, without botocore's paginator, which would slow down every cold start."""
+"""Query pagination without botocore's paginators, which slow down cold starts."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,11 +9,11 @@ Item = dict[str, Any]
 
 
 class StuckError(Exception):
-    """A query that goes on from where it went on already, and so would never end."""
+    """A query returned the same continuation key twice and would never end."""
 
 
 def query_pages(client: Any, **asked: Any) -> Iterator[Item]:
-    """Each page as DynamoDB gives it, the next one asked for when it is wanted. StuckError."""
+    """The pages of a query, requested lazily. Raises StuckError."""
     while True:
         page = client.query(**asked)
         yield page
@@ -25,13 +25,13 @@ def query_pages(client: Any, **asked: Any) -> Iterator[Item]:
 
 
 def query_items(client: Any, **asked: Any) -> Iterator[Item]:
-    """Each item that a query finds, over all pages."""
+    """The items of a query over all pages."""
     for page in query_pages(client, **asked):
         yield from page["Items"]
 
 
 def partition_pages(client: Any, table: str, partition: str, **more: Any) -> Iterator[Item]:
-    """The pages of a whole partition as it stands now, not as a replica may still have it."""
+    """The pages of a whole partition, strongly consistent."""
     return query_pages(
         client,
         TableName=table,
@@ -43,6 +43,6 @@ def partition_pages(client: Any, table: str, partition: str, **more: Any) -> Ite
 
 
 def partition_items(client: Any, table: str, partition: str, **more: Any) -> Iterator[Item]:
-    """Each item of a whole partition as it stands now."""
+    """The items of a whole partition, strongly consistent."""
     for page in partition_pages(client, table, partition, **more):
         yield from page["Items"]

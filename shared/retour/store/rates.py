@@ -1,4 +1,4 @@
-"""Exchange rates as delivered: immutable; a correction is stored beside what it corrects."""
+"""Delivered exchange rates. They are immutable; a correction is stored next to the rate it corrects."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ LAST_DAY = "9999-12-31"
 
 @dataclass(frozen=True, slots=True)
 class DeliveredRate:
-    """A rate with the delivery that told it and when that was received."""
+    """A rate with its delivery and that delivery's receipt time."""
 
     currency: str
     rate: Rate
@@ -26,9 +26,9 @@ class DeliveredRate:
 
 @dataclass
 class Rates:
-    """`X#<program>`: the currencies of which a rate was ever delivered, then the rates by currency, day and delivery.
+    """A program's rates (`X#<program>`): the currencies ever delivered, then rates by currency, day and delivery.
 
-    One is made for each request: what it has looked up it does not look up again.
+    Created per request; lookups are cached.
     """
 
     client: Any
@@ -37,7 +37,7 @@ class Rates:
     _found: dict[tuple[str, date], Sequence[DeliveredRate]] = field(default_factory=dict, repr=False)
 
     def put(self, delivered: DeliveredRate) -> None:
-        """Record a rate; again changes nothing."""
+        """Record a rate. Idempotent."""
         doc = {
             "rate": f"{delivered.rate.rate:f}",
             "until": delivered.rate.until.isoformat() if delivered.rate.until else None,
@@ -48,7 +48,7 @@ class Rates:
         self._found.clear()
 
     def list_currency(self, currency: str) -> None:
-        """List a currency as one of which rates are delivered."""
+        """Record that rates of a currency are delivered."""
         self.client.put_item(TableName=self.table, Item={"PK": self._pk, "SK": s(f"={currency}")})
 
     def currencies(self) -> list[str]:
@@ -56,16 +56,20 @@ class Rates:
         return [item["SK"]["S"][1:] for item in found]
 
     def on(self, currency: str, day: date, recorded_before: datetime) -> Sequence[Rate]:
-        """The delivered rate that began last up to a day, of what was recorded by a moment; none, or one."""
+        """The latest rate valid from `day` or earlier, among those recorded by `recorded_before`: a list of none or
+        one.
+        """
         return [told.rate for told in self._rates_begun(currency, day) if told.recorded_at <= recorded_before][:1]
 
     def newest(self, currency: str, day: date | None = None) -> DeliveredRate | None:
-        """The delivered rate that began last up to a day; without a day the last one there is."""
+        """The latest rate valid from `day` or earlier; without `day`, the latest of all."""
         return next(iter(self._rates_begun(currency, day or date.fromisoformat(LAST_DAY))), None)
 
     def _rates_begun(self, currency: str, day: date) -> Sequence[DeliveredRate]:
-        """What began up to a day, the newest first: up to the newest day that has any, with all its corrections, and
-        as far as a page goes beyond."""
+        """One page of the rates valid from `day` or earlier, newest first.
+
+        It contains the newest such day with all its corrections, and possibly older days.
+        """
         if (currency, day) not in self._found:
             between = {":from": s(f"{currency}#"), ":to": s(f"{currency}#{day.isoformat()}#~")}
             answer = self.client.query(

@@ -1,8 +1,8 @@
-"""What a program's actions came to, as it was counted: kept ready, so that no page counts by reading.
+"""A program's aggregates, computed by the nightly count, so that no page computes sums by reading actions.
 
-`L#<program>` holds the newest count (the summary, a document for each partner, partners by what is pending) and what
-the next one starts from: partner months with final actions, and what each came to. `L#<program>#<run>` holds the pieces
-of a count at work. `R#<program>` holds what came in, a document for each UTC day.
+`L#<program>` holds the newest count (the summary, a document per partner, partners by pending amount) and the input of
+the next one: partner months with final actions, and their sums. `L#<program>#<run>` holds the pieces of a running
+count. `R#<program>` holds what was received, one document per UTC day.
 """
 
 import json
@@ -19,17 +19,17 @@ from retour.store.query import query_items
 from retour.store.throttled_reads import batch_get
 
 KEYS_PER_BATCH = 100
-"""Keys of one batch of reads."""
+"""Keys per batch read."""
 STATES = {"P": "pending", "A": "approved", "R": "reversed"}
 MARK_PREFIX, MONTH_PREFIX, PARTNER_PREFIX, PAGE_PREFIX, SUMMARY_KEY, CURRENT_RUN_KEY = "M#", "N#", "P#", "R#", "S", "T"
-"""Sort keys that come after those of the lock partitions (`D#…`), which are listed up to a day."""
+"""Sort keys after those of the lock partitions (`D#…`), which are listed by day."""
 
 Document = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class HeadLine:
-    """What a head says by itself, without its order; `open_log` are the entries not sealed away."""
+    """What a head says without its order. `open_log` has the entries that are not sealed."""
 
     order_key: str
     action: str
@@ -87,16 +87,16 @@ class RollUps:
         return self._get(f"{PARTNER_PREFIX}{partner}")
 
     def page(self, number: int) -> Document | None:
-        """Partners by what is pending, so many a page, from page 0."""
+        """A page of partners by pending amount, from page 0."""
         return self._get(f"{PAGE_PREFIX}{number:05d}")
 
     def days(self, days: Sequence[str]) -> dict[str, Document]:
-        """What came in on these UTC days (YYYYMMDD), as far as it is counted."""
+        """What was received on these UTC days (YYYYMMDD); days not counted yet are missing."""
         keys = [{"PK": s(f"R#{self.program}"), "SK": s(day)} for day in days]
         return {item["SK"]["S"]: read_json(item) for item in self._batch(keys)}
 
     def counted_until(self) -> datetime | None:
-        """Up to when the days are counted."""
+        """The time up to which received records are counted."""
         found = self._get("=", "R")
         return parse_instant(found["until"]) if found else None
 
@@ -115,19 +115,19 @@ class RollUps:
         self._put(day, doc, "R")
 
     def put_counted_until(self, until: str, again: Mapping[str, int]) -> None:
-        """`again`: hours with something open, and how much of each."""
+        """`again` maps hours that still had open deliveries to their number."""
         self._put("=", {"until": until, "again": dict(again)}, "R")
 
     def arrivals_progress(self) -> Document | None:
         return self._get("=", "R")
 
-    # A count at work
+    # A running count
 
     def current_run(self) -> Document | None:
         return self._get(CURRENT_RUN_KEY)
 
     def begin(self, run: str, before: str | None) -> bool:
-        """First write wins: True for the one caller who begins the count that follows the one before."""
+        """Start the count that follows `before`. True for the one caller that started it."""
         item = {**self._key(CURRENT_RUN_KEY), "run": s(run), "doc": s(encode_json({"run": run}))}
         more: Document = {"ConditionExpression": "attribute_not_exists(PK)"}
         if before is not None:
@@ -136,7 +136,9 @@ class RollUps:
         return self._put_if(item, **more)
 
     def put_piece(self, run: str, number: int, doc: Document, until: datetime) -> bool:
-        """First write wins; a piece is gone some time after `until`. Packed: every action may be another partner's."""
+        """Save a piece unless it exists. Compressed, since every action may be another partner's; expires after `until`
+        (TTL).
+        """
         item = {
             "PK": s(f"L#{self.program}#{run}"),
             "SK": s(f"{number:06d}"),
@@ -161,11 +163,11 @@ class RollUps:
         return (int(found["SK"]["S"]), unpack_document(found)) if found else None
 
     def marks(self) -> dict[str, str]:
-        """Partner months (`2026-11#partner`) with final actions, and when the last of them became so."""
+        """Partner months (`2026-11#partner`) with final actions, and the time of the last one."""
         return {item["SK"]["S"][2:]: item["fin"]["S"] for item in self._query(f"L#{self.program}", MARK_PREFIX)}
 
     def months(self) -> dict[str, Document]:
-        """What the locked actions of each partner month came to when it was counted last."""
+        """The sums of each partner month's locked actions at the last count."""
         return {item["SK"]["S"][2:]: read_json(item) for item in self._query(f"L#{self.program}", MONTH_PREFIX)}
 
     def put_month(self, name: str, doc: Document) -> None:
@@ -174,12 +176,12 @@ class RollUps:
     # Heads
 
     def lines(self, named: Sequence[tuple[str, str]]) -> list[HeadLine]:
-        """The heads of these (order key, action id)."""
+        """The heads of these (order key, action id) pairs."""
         keys = [{"PK": s(f"A#{self.program}#{order}"), "SK": s(f"H#{action}")} for order, action in named]
         return [head_line(item) for item in self._batch(keys) if "GSI2PK" in item]
 
     def orders_with_unassigned(self, orders: Sequence[str]) -> set[str]:
-        """Which of these orders have something booked under the order itself: their actions were final, or unknown."""
+        """The orders with entries booked on the order itself, because its actions were final or unknown."""
         keys = [{"PK": s(f"A#{self.program}#{order}"), "SK": s("H#")} for order in dict.fromkeys(orders)]
         return {item["PK"]["S"].split("#", 2)[2] for item in self._batch(keys, "PK")}
 

@@ -1,8 +1,7 @@
-"""What a source and its sender share, in Parameter Store: one encrypted text per source, read once a minute a program.
+"""Credentials shared with senders, in Parameter Store: one encrypted text per source, cached for a minute per program.
 
-What was read last holds on while Parameter Store, which takes 40 questions a second of the whole account, does not
-answer: a sender that was believed a minute ago is believed still. Parameter Store keeps and encrypts such texts for
-nothing; Secrets Manager would cost every idle source money.
+While Parameter Store is unavailable (its limit is 40 calls a second per account), the last known values stay valid, so
+an outage rejects no known sender. Parameter Store is free; Secrets Manager would charge for every idle source.
 """
 
 import json
@@ -15,7 +14,7 @@ from typing import Any
 CACHE_SECONDS = 60
 REREAD_SECONDS = 2
 OUTAGE_SECONDS = 10
-"""After a failed read, wait this long before asking Parameter Store again."""
+"""Wait this long after a failed read."""
 PAGES_MAX = 200
 
 log = logging.getLogger(__name__)
@@ -37,15 +36,17 @@ class Secrets:
         return kept[1].get(source, {})
 
     def newest(self, program: str, source: str) -> dict[str, Any]:
-        """As it is this moment, for whoever changes a part of it."""
+        """The current value, bypassing the cache, for callers that change a part of it."""
         found = self._get(self.name(program, source))
         if program in self._read:
             self._read[program][1][source] = found
         return found
 
     def reread(self, program: str, source: str) -> dict[str, Any]:
-        """The same for whoever was not believed with what is kept; nothing new where somebody was not just now, so that
-        forgeries do not become as many questions to Parameter Store."""
+        """The current value after a failed authentication; empty within `REREAD_SECONDS` of the last reread.
+
+        The limit keeps forged requests from using up the quota of Parameter Store.
+        """
         name, now = self.name(program, source), time.monotonic()
         if self._again.get(name, 0.0) > now:
             return {}
@@ -64,7 +65,7 @@ class Secrets:
     def _of_program(
         self, program: str, last: dict[str, dict[str, Any]] | None
     ) -> tuple[float, dict[str, dict[str, Any]]]:
-        """Until when it holds, and what each source of a program shares."""
+        """The expiry time of the cache entry and the secrets of a program by source."""
         asked = {"Path": self.name(program, ""), "WithDecryption": True}
         found: dict[str, dict[str, Any]] = {}
         try:

@@ -1,4 +1,4 @@
-"""Small state of a source between polls: files seen, watermarks, digests, idempotency keys, leases."""
+"""A source's state between polls: files seen, watermarks, digests, idempotency keys, leases."""
 
 import hashlib
 import json
@@ -20,15 +20,15 @@ KEPT_DAYS = {
     "partial": 30,
     "doubted": 3,
 }
-"""How long a fact of a kind is kept, by the real clock; one that is not named here lasts."""
+"""Retention by kind of key, by the real clock. Kinds not listed never expire."""
 
 FACTS_PREFIX = "facts/"
-"""Where facts lie as objects, below it by program and source."""
+"""Key prefix of state that is kept as objects, followed by program and source."""
 
 
 @dataclass(frozen=True)
 class SourceState:
-    """`S#<program>.<source>` items; a document each under a key of the caller's."""
+    """JSON documents in `S#<program>.<source>`, under keys chosen by the caller."""
 
     client: Any
     table: str
@@ -43,7 +43,7 @@ class SourceState:
         self.client.put_item(TableName=self.table, Item=self._item(key, doc))
 
     def claim(self, key: str, doc: Mapping[str, Any]) -> bool:
-        """First write wins: True for the one caller who wrote."""
+        """Insert a document if the key is free. True for the one caller that inserted it."""
         try:
             self.client.put_item(
                 TableName=self.table, Item=self._item(key, doc), ConditionExpression="attribute_not_exists(PK)"
@@ -53,7 +53,7 @@ class SourceState:
         return True
 
     def renew(self, key: str, doc: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
-        """Write a document of one moment unless a newer one than `before` is there; whether it was written."""
+        """Replace a document unless a newer one than `before` is stored. Returns whether it was written."""
         try:
             self.client.put_item(
                 TableName=self.table,
@@ -89,7 +89,7 @@ class SourceState:
 
 
 class OnceState(Protocol):
-    """As much of a source's state as it takes to do something once."""
+    """The part of a source's state needed to do something once."""
 
     def get(self, key: str) -> dict[str, Any] | None: ...
     def put(self, key: str, doc: Mapping[str, Any]) -> None: ...
@@ -99,7 +99,7 @@ class OnceState(Protocol):
 
 @dataclass(frozen=True)
 class ObjectState:
-    """The same facts, each an object beside it, where objects are all that survives a kill."""
+    """State that is also written to S3, for the local hub, where only S3 survives a kill."""
 
     state: SourceState
     inbox: Inbox

@@ -1,8 +1,8 @@
-"""A program's statements, as they were made.
+"""A program's statements, immutable once issued.
 
-`F#<program>` holds how far they are made and every statement's head; `F#<program>#<day>#<group>` the run of a group on
-a day: when it began, how far it looked, and each partner's statement with its lines; `F#<program>#P#<partner>` the days
-on which a partner was stated. Everything but the two places of progress is written once and never changed.
+`F#<program>` holds the progress and every statement's head; `F#<program>#<day>#<group>` a run, which covers one group
+on one day: its start, its position, and each partner's statement with its lines; `F#<program>#P#<partner>` the days
+with a statement for that partner. Everything except progress and position is written once.
 """
 
 import json
@@ -16,7 +16,7 @@ from retour.store.query import partition_items, query_items
 
 Document = dict[str, Any]
 LINES_OF_AN_ITEM = 2_000
-"""Lines packed into one item; of the longest ids, compressed, they stay below what an item may hold."""
+"""Lines per item. Compressed, they stay below DynamoDB's item limit even with the longest ids."""
 PROGRESS, HEAD = "=", "S#"
 BEGUN, LOOKED, OF_PARTNER = "=", "+", "P#"
 
@@ -38,14 +38,14 @@ class Statements:
     table: str
     program: str
 
-    # How far
+    # Progress
 
     def progress(self) -> Document:
-        """`done`: the last day and group of which all is made; `numbers`: by series how many there are."""
+        """`done`: the last completed day and group; `numbers`: statements issued per number series."""
         return self._get(self._all, PROGRESS) or {}
 
     def advance(self, doc: Document, before: Document) -> bool:
-        """The one commit point of a run: False when somebody else was faster."""
+        """Complete a run, its only commit point. False if another worker was first."""
         item = {"PK": s(self._all), "SK": s(PROGRESS), "doc": s(encode_json(doc))}
         more: Document = {"ConditionExpression": "attribute_not_exists(PK)"}
         if before:
@@ -60,7 +60,7 @@ class Statements:
         return True
 
     def begin(self, run: str, doc: Document) -> Document:
-        """First write wins: what the run was begun with."""
+        """Start a run, or resume it: returns the document it was first started with."""
         standing = self._put_new({"PK": s(self._run(run)), "SK": s(BEGUN), "doc": s(encode_json(doc))})
         return standing or doc
 
@@ -68,18 +68,20 @@ class Statements:
         return self._get(self._run(run), BEGUN)
 
     def run_position(self, run: str) -> str:
-        """The partner up to which a run has looked; empty at the beginning."""
+        """The last partner the run has processed; empty at the start."""
         return str((self._get(self._run(run), LOOKED) or {}).get("partner", ""))
 
     def put_looked(self, run: str, partner: str) -> None:
         item = {"PK": s(self._run(run)), "SK": s(LOOKED), "doc": s(encode_json({"partner": partner}))}
         self.client.put_item(TableName=self.table, Item=item)
 
-    # A run's statements
+    # Statements of a run
 
     def put_draft(self, run: str, partner: str, doc: Document, lines: Sequence[Any]) -> None:
-        """A partner's statement before it has its number, with its first lines; what does not fit beside it is put
-        before it: who sees it sees all of them."""
+        """Save a partner's statement before it is numbered.
+
+        Lines that do not fit into its item are written first, so that a visible statement is always complete.
+        """
         first, *more = [pack_lines(lines[at : at + LINES_OF_AN_ITEM]) for at in range(0, len(lines), LINES_OF_AN_ITEM)]
         for number, some in enumerate(more):
             self._put_new({"PK": s(self._lines(run, partner)), "SK": s(f"{number:04d}"), "lines": {"B": some}})
@@ -93,7 +95,7 @@ class Statements:
         )
 
     def drafts(self, run: str) -> Iterator[tuple[str, Document]]:
-        """The statements of a run by partner, in the order of their numbers."""
+        """The run's statements by partner, which is the order of their numbers."""
         for item in self._query(self._run(run), ProjectionExpression="SK, doc"):
             if item["SK"]["S"].startswith(OF_PARTNER):
                 yield item["SK"]["S"].removeprefix(OF_PARTNER), read_json(item)
@@ -105,10 +107,10 @@ class Statements:
         for item in self._query(self._lines(run, partner)):
             yield from unpack_lines(item)
 
-    # Statements by their id and by their partner
+    # Issued statements, by id and by partner
 
     def put(self, id_: str, partner: str, doc: Document) -> None:
-        """The statement with its number; again changes nothing."""
+        """Save a numbered statement. Idempotent."""
         self._put_new({"PK": s(self._all), "SK": s(f"{HEAD}{id_}"), "doc": s(encode_json(doc))})
         self._put_new({"PK": s(self._partner(partner)), "SK": s(f"{doc['day']}#{doc['group']}"), "id": s(id_)})
 
@@ -116,7 +118,7 @@ class Statements:
         return self._get(self._all, f"{HEAD}{id_}")
 
     def newest_first(self, before: str = "") -> Iterator[tuple[str, Document]]:
-        """Every statement's id and head, from before an id on."""
+        """(id, head) of all statements before an id, newest first."""
         values = {":pk": s(self._all), ":first": s(HEAD), ":last": s(f"{HEAD}{before or '~'}")}
         found = query_items(
             self.client,
@@ -132,7 +134,7 @@ class Statements:
                 yield id_, read_json(item)
 
     def of_partner(self, partner: str) -> list[tuple[str, str, str]]:
-        """(day, group, id) of a partner's statements, the newest first."""
+        """(day, group, id) of a partner's statements, newest first."""
         found = [(*item["SK"]["S"].split("#", 1), item["id"]["S"]) for item in self._query(self._partner(partner))]
         return [(day, group, id_) for day, group, id_ in reversed(found)]
 
@@ -160,7 +162,7 @@ class Statements:
         return read_json(found) if found else None
 
     def _put_new(self, item: Item) -> Document | None:
-        """First write wins; what stands there otherwise."""
+        """Insert an item. None if inserted, otherwise the existing item's document."""
         try:
             self.client.put_item(
                 TableName=self.table, Item=item, ConditionExpression="attribute_not_exists(PK)",

@@ -6,17 +6,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 PAUSES = 8
-"""How often what was left over is asked for again: within 13 seconds at most, 7 on average."""
+"""Retries of unprocessed keys: within 13 seconds at most, 7 on average."""
 FIRST_PAUSE = 0.05
 
 
 class BusyError(Exception):
-    """The store left something over each time it was asked; it may have it later."""
+    """The store kept throttling or conflicting after all retries. Retry later."""
 
 
 def batch_get(client: Any, requested: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Table and item of every key that is there (BatchGetItem). Keys that were left over are asked for again after a
-    pause that doubles and of which chance takes a part, so that those who wait do not come back together. BusyError.
+    """(table, item) for every key that exists (BatchGetItem).
+
+    Unprocessed keys are retried with exponential backoff and jitter. Raises BusyError.
     """
     for attempt in range(PAUSES + 1):
         answer = client.batch_get_item(RequestItems=requested)

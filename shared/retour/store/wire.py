@@ -1,9 +1,8 @@
-"""Requests sent by the thousand: a ready body, and as little as can be between it and the wire.
+"""A fast path for requests sent by the thousand: a ready-made body over a connection of our own.
 
-What boto3 spends on a batch it spends on making the request's body, and on a client for all of HTTP below it. Here the
-body comes ready and goes out over a connection of our own, where botocore lets one (its events before a call and
-before sending); endpoint, credentials, signature, retries and errors remain botocore's. So do the connections wherever
-there is more to them than a server and its certificate.
+Most of the time boto3 spends on a batch goes into building its body and into the HTTP client below it. Here the body is
+ready, and botocore's `before-call` and `before-send` events let us send it ourselves. Endpoint, credentials, signature,
+retries and errors remain botocore's, and so do connections that need a proxy or client certificates.
 """
 
 import re
@@ -25,10 +24,9 @@ PLACEHOLDER = [{"Statement": "-"}]
 
 
 def accept_raw_batches(client: Any, authority: str | None = None) -> Any:
-    """A DynamoDB client that takes `Statements=<bytes>`: the body of a batch of statements as it goes over the wire.
+    """Prepare a DynamoDB client to take `Statements=<bytes>`, the encoded body of a batch of statements.
 
-    An answer in which nothing went wrong and nothing was found comes without its `Responses`. `authority` is the file
-    of certificates to believe in, where it is not botocore's own.
+    A response without errors and items has no `Responses`. `authority` is a CA bundle other than botocore's own.
     """
     events = client.meta.events
     events.register("before-parameter-build.dynamodb.BatchExecuteStatement", _take_raw_body)
@@ -53,13 +51,13 @@ def _restore_raw_body(params: dict[str, Any], context: Mapping[str, Any], **_: A
 
 
 def _skip_empty_parsing(response_dict: dict[str, Any], **_: Any) -> None:
-    """An answer that speaks of no error and gives no item is not worth taking apart."""
+    """Skip parsing a response that has neither errors nor items."""
     if response_dict["status_code"] == 200 and not ERROR_OR_ITEM.search(response_dict["body"]):
         response_dict["body"] = b"{}"
 
 
 class UnsupportedResponseError(Exception):
-    """An answer that may well be right, and is more than this reads."""
+    """A response that may be valid, but that this client cannot read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +68,23 @@ class HttpResponse:
 
     @property
     def is_reusable(self) -> bool:
-        """Whether another request may follow on the same connection."""
+        """Whether the connection can be reused."""
         return self.headers.get("connection", "").lower() != "close"
 
     def stream(self) -> Iterator[bytes]:
-        """The body as botocore asks for it."""
+        """The body, as botocore expects it."""
         yield self.body
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A connection that is kept from request to request; where an exchange fails it is good for nothing any more."""
+    """A keep-alive connection. After a failed exchange it must not be reused."""
 
     socket: socket.socket
     incoming: BinaryIO
 
     def exchange(self, request: bytes) -> HttpResponse:
-        """Send a request, read the whole of its answer."""
+        """Send a request and read its whole response."""
         self.socket.sendall(request)
         version, status, *_ = self._line().split(maxsplit=2)
         headers: dict[str, str] = {}
@@ -110,7 +108,7 @@ class Connection:
         return line[:-2].decode("latin-1")
 
     def is_idle(self) -> bool:
-        """Whether the other side has neither closed it nor said what nobody asked for."""
+        """Whether the peer has neither closed the connection nor sent unexpected data."""
         from urllib3.util import wait_for_read
 
         return not wait_for_read(self.socket, timeout=0)
@@ -122,7 +120,7 @@ class Connection:
 
 @dataclass
 class ConnectionPool:
-    """Connections, each lent to one request at a time and kept for the next."""
+    """Idle connections for reuse. Each serves one request at a time."""
 
     authority: str | None
     connect_timeout: float
@@ -131,9 +129,9 @@ class ConnectionPool:
     kept: dict[str, deque[Connection]] = field(default_factory=dict)
 
     def send(self, request: Any, **_: Any) -> Any:
-        """botocore's request to botocore's answer; None where botocore itself has to send it.
+        """Send botocore's request. None leaves the request to botocore.
 
-        What fails is told in botocore's own errors, so that botocore tries again as it always does.
+        Failures are raised as botocore's own errors, so that it retries as usual.
         """
         from botocore.awsrequest import AWSResponse
         from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
@@ -190,7 +188,7 @@ class ConnectionPool:
 
 
 def request_head(request: Any, url: SplitResult) -> bytes:
-    """All of a request before its body. The host is as it was signed: without a port that goes without saying."""
+    """The request line and headers. `Host` is as signed: without the default port."""
     host = url.netloc.removesuffix(f":{PORTS[url.scheme]}")
     lines = [f"{request.method} {url.path or '/'} HTTP/1.1", f"Host: {host}", "Accept-Encoding: identity"]
     for name, value in request.headers.items():
