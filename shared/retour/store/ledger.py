@@ -20,6 +20,7 @@ from retour.domain.actions.order import ActionHead, Order
 from retour.domain.actions.replay import restore_state
 from retour.domain.contracts.contract import Contract
 from retour.domain.times import format_instant, parse_instant
+from retour.store.conditional_writes import write_all
 from retour.store.items import (
     Item,
     action_from,
@@ -247,22 +248,7 @@ class TableLedger:
                 "ConditionExpression": "attribute_not_exists(PK)",
             }
             writes.append({"ConditionCheck": unnamed})
-        try:
-            if len(writes) == 1:
-                self.client.put_item(**writes[0]["Put"])
-            else:
-                self.client.transact_write_items(TransactItems=writes)
-        except (
-            self.client.exceptions.ConditionalCheckFailedException,
-            self.client.exceptions.TransactionConflictException,
-        ):
-            return False
-        except self.client.exceptions.TransactionCanceledException as failure:
-            codes = {reason["Code"] for reason in failure.response["CancellationReasons"]}
-            if not codes & {"ConditionalCheckFailed", "TransactionConflict"}:
-                raise
-            return False
-        return True
+        return write_all(self.client, writes)
 
     def _put_of(self, partition: str, change: HeadWrite) -> dict[str, Any]:
         """The conditional write of a head, after the writes it depends on."""

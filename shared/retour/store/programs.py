@@ -25,6 +25,7 @@ from retour.domain.contracts.versions import (
 )
 from retour.domain.program import Program, program_from
 from retour.domain.times import format_instant, parse_instant
+from retour.store.conditional_writes import write_all
 from retour.store.items import contract_document, contract_from, read_json, s
 from retour.store.lists import NamedLists, StoredList
 from retour.store.query import partition_items, query_items
@@ -382,28 +383,8 @@ class Programs:
             }
             for some in _chunks_by_size([contract_document(one) for one in terms])
         ]
-        new = "attribute_not_exists(PK)"
-        try:
-            if not beside:
-                self.client.put_item(TableName=self.table, Item=made, ConditionExpression=new)
-                return True
-            self.client.transact_write_items(
-                TransactItems=[
-                    {"Put": {"TableName": self.table, "Item": item, "ConditionExpression": new}}
-                    for item in (made, *beside)
-                ]
-            )
-        except (
-            self.client.exceptions.ConditionalCheckFailedException,
-            self.client.exceptions.TransactionConflictException,
-        ):
-            return False
-        except self.client.exceptions.TransactionCanceledException as failure:
-            codes = {reason["Code"] for reason in failure.response["CancellationReasons"]}
-            if not codes & {"ConditionalCheckFailed", "TransactionConflict"}:
-                raise
-            return False
-        return True
+        new = {"TableName": self.table, "ConditionExpression": "attribute_not_exists(PK)"}
+        return write_all(self.client, [{"Put": {**new, "Item": item}} for item in (made, *beside)])
 
 
 def _version(doc: Mapping[str, Any]) -> ProgramVersion:
