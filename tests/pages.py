@@ -70,7 +70,6 @@ NO_PAGES = {
     "credit.csv": "/my/credit.csv",
     "feed": "/my/calendar/{token}.ics",
     "trial": "/console/{program}/setup/sources/{source}/trial",
-    "login": "/console/login",
     "callback": "/console/callback",
 }
 """Files, feeds, and addresses that only lead elsewhere."""

@@ -66,7 +66,7 @@ def test_a_missing_detail_is_a_dash_and_no_error() -> None:
 
 def test_moments_and_figures_of_ours_are_written_as_people_write_them() -> None:
     details = {"order": "1.5", "locks_at": "2026-11-30T23:00:00Z", "received_at": "2026-12-01T00:30:01.123+01:00"}
-    assert "1.5 locked on 30 November 2026, 23:00 UTC; this arrived on 30 November 2026, 23:30 UTC" in sentence(
+    assert "1.5 locked on 30 November 2026, 23:00 (UTC); this arrived on 30 November 2026, 23:30 (UTC)" in sentence(
         "ACTION_LOCKED", details
     )
     assert "30.11.2026, 23:00 Uhr (UTC)" in sentence("ACTION_LOCKED", details, "de")
@@ -74,6 +74,24 @@ def test_moments_and_figures_of_ours_are_written_as_people_write_them() -> None:
     assert localise("left", "1234567.50 EUR", "de") == "1.234.567,50 EUR"
     assert localise("amount", "-0.50", "de") == "-0,50"
     assert localise("changes", "1,000", "fr") == "1\u202f000"
-    assert localise("left", "1234.50 EUR", "en") == "1234.50 EUR"
+    assert localise("left", "1234.50 EUR", "en") == "1,234.50 EUR"
     assert localise("value", "1234.50", "de") == "1234.50"
     assert localise("amount", "about 5", "de") == "about 5"
+    assert localise("limit", "12.5%", "fr") == "12,5\N{NO-BREAK SPACE}%"
+
+
+def test_moments_are_told_by_the_clocks_of_the_zone_that_the_details_name() -> None:
+    details = {"order": "A-1", "received_at": "2026-12-02T07:30:00Z", "zone": "America/New_York"}
+    assert "2 December 2026, 02:30 (New York)" in sentence("AFTER_FINAL", details)
+    assert "02.12.2026, 02:30 Uhr (New York)" in sentence("AFTER_FINAL", details, "de")
+    locked = {**details, "locks_at": "2026-12-01T05:00:00Z", "locked_day": "2026-11-30", "case": "day"}
+    assert "locked at the end of 30 November 2026 (New York)" in sentence("ACTION_LOCKED", locked)
+    assert "seit Ablauf des 30.11.2026 (New York)" in sentence("ACTION_LOCKED", locked, "de")
+
+
+def test_words_of_ours_are_no_code_in_a_sentence() -> None:
+    held = {"threshold": "bad_rows", "value": "31.5%", "limit": "20%", "partners": "nordlicht"}
+    told = sentence("THRESHOLD_EXCEEDED", held, "de")
+    assert "bad_rows" not in told and "31,5\N{NO-BREAK SPACE}%" in told
+    assert localise("state", "applied", "fr") == "appliqué"
+    assert localise("state", "of nobody's", "fr") == "of nobody's"

@@ -34,6 +34,7 @@ def main() -> None:
         context = browser.new_context(base_url=hub.api)
         page = context.new_page()
         page.goto(hub.ready["console"])
+        page.click("button:text('Sign in')")
         count(page, "acme")
         page.goto("/console/acme/setup/people")
         page.fill("#name", "Nordlicht")
@@ -42,7 +43,9 @@ def main() -> None:
         page.click("main form button")
         link = page.inner_text("#link")
         partner = browser.new_context(base_url=hub.api)
-        partner.new_page().goto(link)
+        entered = partner.new_page()
+        entered.goto(link)
+        entered.click("button:text('Sign in')")
         named = blanks(hub, page)
         for addresses, state in ((pages.CONSOLE, context.storage_state()), (pages.PORTAL, partner.storage_state())):
             for suffix, width, colours in LOOKS:
@@ -53,7 +56,7 @@ def main() -> None:
                     storage_state=state,
                 )
                 shown = look.new_page()
-                for name, path in pages.filled(addresses, **named).items():
+                for name, path in pages.fill_addresses(addresses, **named).items():
                     if name in LEFT_OUT or (suffix and name not in ON_THE_PHONE):
                         continue
                     shown.goto(path)

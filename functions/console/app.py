@@ -4,7 +4,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from retour.api.unavailable import answer_503_when_unavailable
+from retour.api.time_limit import seconds_left
 from retour.console import people, routes
 from retour.wiring import hub
 
@@ -12,12 +12,14 @@ logger = Logger(service="console")
 
 
 @logger.inject_lambda_context
-@answer_503_when_unavailable(logger)
-def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if "sign_in" in event:
         link = people.create_owner_link(hub(), event)
         logger.info("sign-in link made")
         return link
-    answer = routes.answer(hub(), event)
+    try:
+        answer = routes.answer(hub(), event, seconds_left(context))
+    except Exception as error:
+        answer = routes.answer_failure(event, error)
     logger.info("page answered", method=event["requestContext"]["http"]["method"], status=answer["statusCode"])
     return answer

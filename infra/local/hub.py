@@ -354,7 +354,7 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
         def passed(method: str, path: str, status: int) -> None:
             """Once somebody came in by the link, the ready-file has another; a program applied by hand is kept."""
             programs.keep_changes(method, path, status)
-            if path == SIGN_IN and status == HTTPStatus.SEE_OTHER:
+            if path == SIGN_IN and method == "POST" and status == HTTPStatus.SEE_OTHER:
                 try:
                     link[0] = sign_in_link(programs.stack, api)
                     tell()

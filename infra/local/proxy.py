@@ -264,7 +264,7 @@ class ClientConnection(BaseHTTPRequestHandler):
             upstream.close()
             raise ProblemError("UNAVAILABLE", "hub") from None
         try:
-            if self.command not in ("GET", "HEAD", "OPTIONS") or (path == SIGN_IN and "?" in self.path):
+            if self.command not in ("GET", "HEAD", "OPTIONS"):
                 self.keep_changes(backend, path, answer.status)
             self.send_answer(answer)
         finally:

@@ -3,14 +3,16 @@
 import json
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import cache
 from importlib.resources import files
+from zoneinfo import ZoneInfo
 
 from retour.domain.phrase import Sentence
 
 LANGUAGES = ("en", "de", "fr")
 CATALOGS = (
+    ("retour", "words.json"),
     ("retour.domain.actions", "codes.json"),
     ("retour.domain.actions", "paid.json"),
     ("retour.domain.contracts", "terms.json"),
@@ -29,7 +31,7 @@ CATALOGS = (
 NAMES_CHARS_MAX = 240
 EXCERPT_CHARS_MAX = 40
 
-MOMENT_DETAILS = ("locks_at", "received_at")
+MOMENT_DETAILS = ("locks_at", "received_at", "first_received_at", "moment")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
 DAYS = ("event_day", "locked_day", "report_day", "statement_day", "paid_day")
 DAY = re.compile(r"\d{4}-\d\d-\d\d")
@@ -37,7 +39,11 @@ MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
     "December",
 )  # fmt: skip
-MOMENT_FORMATS = {"en": "%-d MONTH %Y, %H:%M UTC", "de": "%d.%m.%Y, %H:%M Uhr (UTC)", "fr": "%d/%m/%Y à %H:%M (UTC)"}
+MOMENT_FORMATS = {
+    "en": "%-d MONTH %Y, %H:%M (ZONE)",
+    "de": "%d.%m.%Y, %H:%M Uhr (ZONE)",
+    "fr": "%d/%m/%Y à %H:%M (ZONE)",
+}
 WRITTEN_DAY = {"en": "%-d MONTH %Y", "de": "%d.%m.%Y", "fr": "%d/%m/%Y"}
 NUMBER_DETAILS = (
     "dates",
@@ -50,9 +56,28 @@ NUMBER_DETAILS = (
     "changes",
     "limit",
     "most",
+    "at_most",
+    "count",
+    "days",
+    "flat",
+    "paid",
+    "payout_after",
+    "payout_before",
+    "percent",
+    "quantity",
+    "rate",
+    "share",
+    "size",
+    "times",
+    "waiting_days",
 )
-NUMBER = re.compile(r"(-?)(\d[\d,]*)(?:\.(\d+))?( [A-Z]{3})?")
-SEPARATORS = {"de": (".", ","), "fr": ("\u202f", ",")}
+NUMBER = re.compile(r"(-?)(\d[\d,]*)(?:\.(\d+))?( [A-Z]{3}|%)?")
+SEPARATORS = {"en": (",", "."), "de": (".", ","), "fr": ("\u202f", ",")}
+PERCENT_MARKS = {"en": "%", "de": "\N{NO-BREAK SPACE}%", "fr": "\N{NO-BREAK SPACE}%"}
+WORD_DETAILS = {"state": "STATE_WORD", "threshold": "THRESHOLD_WORD"}
+"""Details that are a word of ours, and the code under which it stands in every language."""
+MEASURED = {"THRESHOLD_EXCEEDED": "value"}
+"""Codes of which a detail is a figure of ours, where other codes quote a sender in it."""
 
 
 @cache
@@ -81,33 +106,52 @@ def sentence(code: str, details: Mapping[str, str | Sentence], language: str = "
     texts = all_sentences().get(f"{code}/{details.get('case')}") or all_sentences().get(code)
     if texts is None:
         return code
+    measured = MEASURED.get(code, "")
+    if measured in details:
+        details = {**details, measured: localise("share", details[measured], language)}
     return fill_in(texts, details, language)
 
 
 def fill_in(texts: Mapping[str, str], details: Mapping[str, str | Sentence], language: str) -> str:
     """A text in a language, else in English, with its details."""
-    spoken = {name: localise(name, value, language) for name, value in details.items()}
+    zone = str(details.get("zone") or "UTC")
+    spoken = {name: localise(name, value, language, zone) for name, value in details.items()}
     return texts.get(language, texts["en"]).format_map(_DashForMissing(spoken))
 
 
-def localise(name: str, value: str | Sentence, language: str) -> str:
-    """A part that is a sentence itself; a moment or a figure of ours as people write it there; what a sender wrote is
-    quoted as it stands."""
+def localise(name: str, value: str | Sentence, language: str, zone: str = "UTC") -> str:
+    """A part that is a sentence itself; a moment of ours by the clocks of a zone, a figure or a word of ours as people
+    write it there; what a sender wrote is quoted as it stands."""
     if isinstance(value, Sentence):
         return sentence(value.code, value.details, language)
     if name in MOMENT_DETAILS and MOMENT.fullmatch(value):
-        moment = datetime.fromisoformat(value).astimezone(UTC)
-        months = MONTHS[moment.month - 1]
-        return f"{moment:{MOMENT_FORMATS.get(language, MOMENT_FORMATS['en'])}}".replace("MONTH", months)
+        moment = datetime.fromisoformat(value).astimezone(ZoneInfo(zone))
+        written = f"{moment:{MOMENT_FORMATS.get(language, MOMENT_FORMATS['en'])}}"
+        return written.replace("MONTH", MONTHS[moment.month - 1]).replace("ZONE", place_name(zone))
+    if name == "zone":
+        return place_name(value)
+    if name in WORD_DETAILS:
+        word = all_sentences().get(f"{WORD_DETAILS[name]}/{value}")
+        return word.get(language, word["en"]) if word else value
     if name in DAYS and DAY.fullmatch(value):
         day = date.fromisoformat(value)
         return f"{day:{WRITTEN_DAY.get(language, WRITTEN_DAY['en'])}}".replace("MONTH", MONTHS[day.month - 1])
     if name in NUMBER_DETAILS and language in SEPARATORS and (found := NUMBER.fullmatch(value)):
-        group, mark = SEPARATORS[language]
-        sign, digits, cents, currency = found.groups("")
-        whole = f"{int(digits.replace(',', '')):,}".replace(",", group)
-        return f"{sign}{whole}{mark if cents else ''}{cents}{currency}"
+        return localise_number(found, language)
     return value
+
+
+def localise_number(found: re.Match[str], language: str) -> str:
+    group, mark = SEPARATORS[language]
+    sign, digits, cents, unit = found.groups("")
+    whole = f"{int(digits.replace(',', '')):,}".replace(",", group)
+    told_unit = PERCENT_MARKS[language] if unit == "%" else unit
+    return f"{sign}{whole}{mark if cents else ''}{cents}{told_unit}"
+
+
+def place_name(zone: str) -> str:
+    """The city by whose clocks a time is told."""
+    return zone.rpartition("/")[2].replace("_", " ")
 
 
 def join_names(names: Iterable[str], *, sort: bool = False) -> str:

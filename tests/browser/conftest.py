@@ -52,7 +52,8 @@ def admin(hub: LocalHub, chromium: Any, tmp_path_factory: pytest.TempPathFactory
         page = context.new_page()
         link = hub.ready["console"]
         page.goto(link)
-        assert page.url.endswith("/today")
+        page.click("button:text('Sign in')")
+        page.wait_for_url("**/today")
         assert hub.ready["console"] != link, "the ready-file has the next one"
         for program in ("acme", "zenith"):
             count(page, program)
@@ -80,7 +81,9 @@ def sessions(
             page.click("main form button")
             link = str(page.inner_text("#link"))
         with chromium.new_context(base_url=hub.api) as context:
-            context.new_page().goto(link)
+            page = context.new_page()
+            page.goto(link)
+            page.click("button:text('Sign in')")
             path = folder / f"{len(list(folder.iterdir()))}.json"
             context.storage_state(path=path)
         return path

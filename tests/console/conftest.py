@@ -70,6 +70,10 @@ class Browser:
         kind = {"content-type": "application/x-www-form-urlencoded"}
         return self.ask("POST", address, urlencode(fields).encode(), kind)
 
+    def come_in(self, link: str) -> Answer:
+        """As somebody does who follows a link and presses its button."""
+        return self.send(self.get(link).form("/console/sign-in"))
+
     def send(self, form: dict[str, str], **fields: str) -> Answer:
         return self.post(form["action"], **{**form, **fields})
 
@@ -132,7 +136,7 @@ class Console:
     def person(self, role: str = "admin", partner: str = "", program: str = "", name: str = "Ana") -> Browser:
         browser = self.visitor()
         grant = Grant(program or self.house.program, role, partner)
-        answer = browser.get(people.create_link(self.house.hub, name, [grant]))
+        answer = browser.come_in(people.create_link(self.house.hub, name, [grant]))
         assert answer.status == 303
         return browser
 

@@ -240,7 +240,7 @@ def test_the_last_change_and_its_reason_stand_in_the_row(console: Console, sold:
 def test_lists_are_sorted_by_the_index_or_only_if_all_can_be_looked_at(
     console: Console, house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number, (day, amount) in enumerate([("01", "30.00"), ("03", "10.00"), ("02", "20.00")]):
+    for number, (day, amount) in enumerate([("11", "30.00"), ("13", "10.00"), ("12", "20.00")]):
         house.report(
             {"order_id": f"A-{number}", "currency": "EUR", "amount": amount, "event_time": f"2026-10-{day}T12:00:00Z"}
         )
@@ -257,6 +257,46 @@ def test_lists_are_sorted_by_the_index_or_only_if_all_can_be_looked_at(
     assert orders(in_vain) == ["A-0", "A-2", "A-1"]
 
 
+@pytest.mark.parametrize("sort", ["lock", "-lock", "event", "-event", "amount"])
+def test_all_that_can_change_holds_nothing_that_is_locked(console: Console, house: ProgramHarness, sort: str) -> None:
+    """The lock of one was at the last midnight, and nobody has made it final yet."""
+    days = {
+        "A-0": "03T12:00:00+02:00",
+        "A-1": "04T12:00:00+02:00",
+        "A-2": "02T12:00:00+02:00",
+        "A-3": "20T12:00:00+02:00",
+    }
+    house.report(*({"order_id": order, "currency": "EUR", "amount": "1.00", "event_time": f"2026-10-{day}"}
+                   for order, day in days.items()))  # fmt: skip
+    house.modify({"order_id": "A-3", "change": "reverse", "reason": "CANCELLED"})
+    browser = console.person("manager")
+    said = browser.get(list_of(console, sort=sort))
+    assert set(orders(said)) == {"A-0", "A-1", "A-3"}
+    assert set(orders(browser.get(list_of(console, partner="nordlicht", sort=sort)))) == set(days)
+    assert set(orders(browser.get(list_of(console, partner="nordlicht", state="open", sort=sort)))) == {
+        "A-0",
+        "A-1",
+        "A-3",
+    }
+
+
+def test_the_last_day_on_which_it_can_change_is_told_and_filtered_by(console: Console, house: ProgramHarness) -> None:
+    house.report(
+        {"order_id": "A-1", "currency": "EUR", "amount": "1.00", "event_time": "2026-10-03T12:00:00+02:00"},
+        {"order_id": "A-2", "currency": "EUR", "amount": "1.00", "event_time": "2026-10-04T12:00:00+02:00"},
+    )
+    house.clock.moment = house.clock.moment.replace(day=1)
+    browser = console.person("manager")
+    page = browser.get(list_of(console))
+    assert re.search(r"2 Nov 2026 *in 1 day", page.said) and re.search(r"3 Nov 2026 *in 2 days", page.said), page.said
+    only = browser.get(list_of(console, open_from="2026-11-02", open_to="2026-11-02"))
+    assert orders(only) == ["A-1"] and "Can change until 2 Nov 2026 or later" in only.said
+    assert orders(browser.get(list_of(console, open_from="2026-11-03"))) == ["A-2"]
+    assert browser.get(list_of(console, open_to="soon")).status == 422
+    action = browser.get(f"{console.base}/action?id=A-1~sale").said
+    assert "It can change until the end of 2 Nov 2026 (in 1 day)" in action
+
+
 @pytest.mark.parametrize("sort", ["lock", "-lock", "event", "-event"])
 def test_page_after_page_shows_everything_once_in_order(
     console: Console, house: ProgramHarness, monkeypatch: pytest.MonkeyPatch, sort: str
@@ -267,7 +307,7 @@ def test_page_after_page_shows_everything_once_in_order(
                 "order_id": f"A-{number:02}",
                 "currency": "EUR",
                 "amount": "1.00",
-                "event_time": f"2026-10-{1 + number % 5:02}T{number:02}:00:00Z",
+                "event_time": f"2026-10-{11 + number % 5:02}T{number:02}:00:00Z",
             }
             for number in range(12)
         )

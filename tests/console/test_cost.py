@@ -64,9 +64,9 @@ def ledgered(console: Console, house: ProgramHarness, count: int) -> Ledgered:
     assert roll_up(house.hub, program, now=True)
     house.modify({"order_id": "S-000005", "change": "take_back", "amount": "1.00", "currency": "EUR"})
     partner = console.visitor()
-    partner.get(create_link(house.hub, "Nora", [Grant(house.program, "partner", "partner-00")]))
+    partner.come_in(create_link(house.hub, "Nora", [Grant(house.program, "partner", "partner-00")]))
     clerk = console.visitor()
-    clerk.get(create_link(house.hub, "Ana", [Grant(house.program, "admin")]))
+    clerk.come_in(create_link(house.hub, "Ana", [Grant(house.program, "admin")]))
     return Ledgered(house, clerk, partner)
 
 

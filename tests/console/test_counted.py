@@ -89,7 +89,7 @@ def test_what_locks_when_is_by_the_programs_own_days_and_currencies(
     count(house)
     page = console.person("finance").get(f"{console.base}/today").text
     assert f"16.00{EURO}" in page and 'title="2 actions"' in page
-    assert "locks_after=2026-12-02&locks_before=2026-12-03" in page
+    assert "open_from=2026-12-01&open_to=2026-12-01" in page
 
 
 def test_partners_are_judged_by_their_orders_of_90_days_and_not_by_too_few(

@@ -20,11 +20,76 @@ PAGES = (
 def test_a_link_signs_in_once_and_says_when_it_was_used(console: Console, house: ProgramHarness) -> None:
     link = people.create_link(house.hub, "Ana", [Grant("*", "admin")])
     first, second = console.visitor(), console.visitor()
-    answer = first.get(link)
+    looked = first.get(link)
+    assert looked.status == 200 and "signs you in as Ana" in looked.said and not first.cookies
+    assert console.visitor().ask("HEAD", link, b"", {}).status == 200
+    form = second.get(link).form("/console/sign-in")
+    answer = first.come_in(link)
     assert answer.status == 303 and answer.location == "/console"
-    again = second.get(link)
+    again, late = second.get(link), second.send(form)
+    assert again.status == late.status == 403 and "was used at" in late.text
     assert again.status == 403 and "was used at" in again.text and not second.cookies
     assert first.get(f"{console.base}/today").status == 200
+
+
+def test_a_link_opened_beside_the_page_leads_back_to_it(console: Console, house: ProgramHarness) -> None:
+    browser = console.visitor()
+    asked = browser.get(f"{console.base}/actions?state=pending&partner=n%C3%B6rd")
+    assert browser.get(asked.location).status == 200
+    assert browser.come_in(people.create_link(house.hub, "Ana", [Grant("*", "admin")])).location == (
+        f"{console.base}/actions?state=pending&partner=n%C3%B6rd"
+    )
+    assert "retour_back" not in browser.cookies
+
+
+def test_a_link_is_not_redeemed_by_a_form_of_another_website(console: Console, house: ProgramHarness) -> None:
+    browser = console.visitor()
+    form = browser.get(people.create_link(house.hub, "Mallory", [Grant("*", "admin")])).form("/console/sign-in")
+    for name, value in (("origin", "https://evil.test"), ("sec-fetch-site", "cross-site")):
+        browser.headers[name] = value
+        assert browser.send(form).status == 403
+        del browser.headers[name]
+    browser.headers["origin"] = "https://retour.test"
+    assert browser.send(form).status == 303
+
+
+def test_sessions_and_unused_links_are_listed_and_ended_at_once(console: Console, house: ProgramHarness) -> None:
+    ana = console.person(name="Ana")
+    mara = console.visitor()
+    mara.headers["user-agent"] = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+    mara.come_in(people.create_link(house.hub, "Mara", [Grant(house.program, "manager")]))
+    waiting = people.create_link(house.hub, "Ben", [Grant(house.program, "partner", "nordlicht")])
+    everywhere = people.create_link(house.hub, "Root", [Grant("*", "admin")])
+    page = ana.get(f"{console.base}/setup/people")
+    assert "browsers are signed in" in page.said and "Firefox, Linux" in page.said
+    assert "unused links" in page.said and "Ben" in page.said
+    ends = [form for form in page.forms() if form["action"].endswith("/people/end")]
+    assert len(ends) == 3, "who sets up one program does not end what opens every one"
+    assert mara.get(f"{console.base}/today").status == 200
+    for form in ends:
+        if form["key"].startswith("link#") or not is_own(ana, form["key"]):
+            assert ana.send(form).status == 303
+    assert mara.get(f"{console.base}/today").status == 303, "signed out"
+    assert console.visitor().get(waiting).status == 403
+    assert console.visitor().get(everywhere).status == 200
+    assert ana.send(ends[-1]).status == 409, "it has ended already"
+
+
+def is_own(browser: Browser, key: str) -> bool:
+    return key == f"session#{people.hash_token(browser.cookies[people.COOKIE])}"
+
+
+def test_a_session_that_was_ended_is_not_begun_anew_by_a_page_on_its_way(
+    console: Console, house: ProgramHarness
+) -> None:
+    browser = console.person()
+    key = f"session#{people.hash_token(browser.cookies[people.COOKIE])}"
+    state = people.session_store(house.hub)
+    doc = state.get(key)
+    assert doc is not None
+    state.delete(key)
+    people.note_seen(house.hub, key, {**doc, "seen": "2020-01-01T00:00:00Z"})
+    assert state.get(key) is None
 
 
 def test_a_session_cookie_is_closed_to_scripts_and_foreign_forms_and_secure_over_https(
@@ -32,15 +97,15 @@ def test_a_session_cookie_is_closed_to_scripts_and_foreign_forms_and_secure_over
 ) -> None:
     for scheme, secure in (("https", True), ("http", False)):
         browser = Browser(house.hub, scheme=scheme)
-        answer = browser.get(people.create_link(house.hub, "Ana", [Grant("*", "admin")]))
-        (cookie,) = answer.cookies
+        answer = browser.come_in(people.create_link(house.hub, "Ana", [Grant("*", "admin")]))
+        cookie, _ = answer.cookies
         assert "HttpOnly" in cookie and "SameSite=Lax" in cookie and ("Secure" in cookie) is secure
 
 
 def test_only_hashes_of_links_and_sessions_are_kept(console: Console, house: ProgramHarness) -> None:
     link = people.create_link(house.hub, "Ana", [Grant("*", "admin")])
     browser = console.visitor()
-    browser.get(link)
+    browser.come_in(link)
     kept = repr(list(people.session_store(house.hub).list("")))
     assert link.partition("token=")[2] not in kept
     assert browser.cookies[people.COOKIE] not in kept

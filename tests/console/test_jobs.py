@@ -160,7 +160,7 @@ def test_an_administrator_lets_a_partner_in(console: Console, sold: Sold) -> Non
     shown = admin.send(form, name="Nora", role="partner", partner="nordlicht").text
     link = shown.partition('<code id="link">https://retour.test')[2].partition("<")[0]
     nora = console.visitor()
-    assert nora.get(link).status == 303
+    assert nora.come_in(link).status == 303
     assert "A-1" in nora.get("/my/credit").text
 
 

@@ -42,17 +42,18 @@ def at_provider(address: str) -> str:
 
 
 def signed_in(browser: Browser, back: str = "") -> Answer:
-    return browser.get(at_provider(browser.get(f"/console/login?back={back}").location))
+    return browser.get(at_provider(browser.post("/console/login", back=back).location))
 
 
 def test_the_flow_ends_where_one_wanted_to_go(console: Console, idp: Provider) -> None:
     browser = console.visitor()
     asked = browser.get(f"{console.base}/actions?state=pending")
     door = browser.get(asked.location)
-    assert "/console/login?back=" in door.text
+    form = door.form("/console/login")
+    assert form["back"] == f"{console.base}/actions?state=pending"
     assert f"form-action 'self' {idp.issuer}" in door.headers["content-security-policy"]
-    answer = signed_in(browser, back=f"{console.base}/actions".replace("/", "%2F"))
-    assert answer.status == 303 and answer.location == f"{console.base}/actions"
+    answer = browser.get(at_provider(browser.send(form).location))
+    assert answer.status == 303 and answer.location == f"{console.base}/actions?state=pending"
     page = browser.get(answer.location)
     assert page.status == 200 and "ana@acme.example" in page.text
 
@@ -106,10 +107,10 @@ def test_a_token_signed_by_another_key_gets_nobody_in(console: Console, idp: Pro
 
 def test_an_answer_is_good_once_and_in_the_browser_that_asked(console: Console, idp: Provider) -> None:
     mine, other = console.visitor(), console.visitor()
-    back = at_provider(mine.get("/console/login").location)
+    back = at_provider(mine.post("/console/login").location)
     assert other.get(back).status == 403 and people.COOKIE not in other.cookies
     assert mine.get(back).status == 403, "the state was used up by the wrong browser"
-    back = at_provider(mine.get("/console/login").location)
+    back = at_provider(mine.post("/console/login").location)
     assert mine.get(back).status == 303
     mine.cookies.pop(people.COOKIE)
     assert mine.get(back).status == 403
@@ -118,8 +119,8 @@ def test_an_answer_is_good_once_and_in_the_browser_that_asked(console: Console, 
 def test_a_code_that_was_taken_elsewhere_is_worth_nothing(console: Console, idp: Provider) -> None:
     """A code without the verifier of this very browser: PKCE."""
     mine, thief = console.visitor(), console.visitor()
-    stolen = parse_qs(urlsplit(at_provider(mine.get("/console/login").location)).query)["code"][0]
-    state = parse_qs(urlsplit(thief.get("/console/login").location).query)["state"][0]
+    stolen = parse_qs(urlsplit(at_provider(mine.post("/console/login").location)).query)["code"][0]
+    state = parse_qs(urlsplit(thief.post("/console/login").location).query)["state"][0]
     assert thief.get(f"/console/callback?code={stolen}&state={state}").status == 403
     assert people.COOKIE not in thief.cookies
 
@@ -128,7 +129,7 @@ def test_a_flow_that_took_too_long_starts_anew(
     console: Console, idp: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     browser = console.visitor()
-    back = at_provider(browser.get("/console/login").location)
+    back = at_provider(browser.post("/console/login").location)
     later = console.house.hub.real_now() + timedelta(minutes=11)
     monkeypatch.setattr(Hub, "real_now", lambda _: later)
     assert browser.get(back).status == 403
@@ -137,12 +138,12 @@ def test_a_flow_that_took_too_long_starts_anew(
 @pytest.mark.parametrize("query", ["", "?error=access_denied", "?state=x&code=y", "?code=", "?state="])
 def test_a_made_up_answer_gets_nobody_in(console: Console, idp: Provider, query: str) -> None:
     browser = console.visitor()
-    browser.get("/console/login")
+    browser.post("/console/login")
     assert browser.get(f"/console/callback{query}").status == 403
     assert people.COOKIE not in browser.cookies
 
 
 def test_without_a_provider_there_is_the_link(console: Console) -> None:
     browser = console.visitor()
-    assert browser.get("/console/login").status == 404
+    assert browser.post("/console/login").status == 404
     assert "sign-in link" in browser.get("/console/sign-in").text

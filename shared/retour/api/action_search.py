@@ -66,7 +66,8 @@ IndexEntry = tuple[str, str, str, str]
 class ActionFilter:
     """Locks from an instant on, and before another, in UTC; what is empty holds for all.
 
-    `sort` is one of SORTS; a partner's actions come by event month and are not sorted otherwise.
+    `sort` is one of SORTS; a partner's actions come by event month and are not sorted otherwise. `open_only`: what has
+    locked is not looked for.
     """
 
     state: str | None = None
@@ -81,6 +82,7 @@ class ActionFilter:
     not_event_type: frozenset[str] = frozenset()
     not_promo_code: frozenset[str] = frozenset()
     sort: str = "lock"
+    open_only: bool = False
 
     @property
     def is_indexed(self) -> bool:
@@ -88,7 +90,8 @@ class ActionFilter:
 
     def earliest_lock(self, now: datetime) -> str:
         """No lock before this can be of what is meant: what is locked is neither pending nor approved."""
-        return max(self.locks_after or "", format_instant(now) if self.state in OPEN_STATES else "")
+        is_open = self.open_only or self.state in OPEN_STATES
+        return max(self.locks_after or "", format_instant(now) if is_open else "")
 
     @property
     def includes_final(self) -> bool:

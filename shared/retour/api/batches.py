@@ -111,7 +111,9 @@ def repetition_document(
     before = reader.deliveries.get(same_as) if same_as else None
     if before is None:
         return {}
-    return documents.repetition_of(same_as, reader.program.language) | {"first_counts": reader.counts(before)}
+    return documents.repetition_of(same_as, reader.program.language, reader.program.time_zone) | {
+        "first_counts": reader.counts(before)
+    }
 
 
 def find_header(reader: LedgerReader, segment: str) -> DeliveryHeader:

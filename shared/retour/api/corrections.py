@@ -169,6 +169,11 @@ class ReplacementRule:
     nearest: str = ""
 
 
+def value_at_fault(result: Result) -> str:
+    """What a refusal names as wrong: the value of a column, else the order it is about."""
+    return result.details.get(VALUE_DETAIL.get(result.code, "value"), "") or result.order
+
+
 def suggest_rules(results: Sequence[Result], done: Sequence[CorrectionLink]) -> list[ReplacementRule]:
     """What may be mended at once, the most frequent first: of refusals that name a column and its value."""
     counted: dict[tuple[str, str, str], int] = {}

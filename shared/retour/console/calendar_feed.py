@@ -65,14 +65,14 @@ def calendar_file(context: PageContext) -> Response:
             continue
         stamp = at
         days: dict[str, int] = {}
-        for day, _, currency, _, _, expected in tally.by_lock():
+        for day, _, currency, _, _, expected in tally.by_last_day():
             name = f"{program_id} {partner} {day.isoformat()} {currency}"
             days[name] = days.get(name, 0) + expected
         today = local_day(at, program.time_zone)
         seen = update_entries(
             seen, f"{program_id} {partner}", {name: sum_ for name, sum_ in days.items() if sum_}, today
         )
-    if seen != doc.get("seen"):
+    if seen != doc.get("seen") and context.request.method != "HEAD":
         state.put(key, {**doc, "seen": seen})
     language = doc.get("language") or language_of(None, context.request.headers.get("accept-language", ""))
     body = "".join(
@@ -89,7 +89,7 @@ def update_entries(seen: FeedEntries, whose: str, days: Mapping[str, int], today
         before, day = seen.get(name), date.fromisoformat(name.split(" ")[-2])
         if name.rsplit(" ", 2)[0] != whose:
             after[name] = seen[name]
-        elif day <= today:
+        elif day < today:
             if before is not None and today - day < timedelta(days=KEPT_DAYS):
                 after[name] = before
         elif before is None:
@@ -106,7 +106,7 @@ def ics_lines(words: Words, seen: FeedEntries, names: Mapping[str, str], stamp: 
                 "METHOD:PUBLISH", f"X-WR-CALNAME:{title}", "REFRESH-INTERVAL;VALUE=DURATION:PT12H")  # fmt: skip
     for name, (total, sequence) in sorted(seen.items()):
         program_id, day, currency = (name.split(" ")[part] for part in (0, -2, -1))
-        said = words.say("%(sum)s certain (%(program)s)", sum=words.minor(total or 0, currency),
+        said = words.say("%(sum)s certain at the end of this day (%(program)s)", sum=words.minor(total or 0, currency),
                          program=names.get(program_id, program_id))  # fmt: skip
         uid = hashlib.sha256(name.encode()).hexdigest()[:32]
         after = date.fromisoformat(day) + timedelta(days=1)

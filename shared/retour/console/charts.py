@@ -62,7 +62,7 @@ def payout_chart(
         at = x(locks_at)
         inner += Markup('<line class="lock" x1="{:.1f}" y1="10" x2="{:.1f}" y2="{}"/>').format(at, at, base)
         inner += Markup('<text x="{:.1f}" y="{}" text-anchor="{}">{}</text>').format(
-            at, HEIGHT - 8, "end" if at > WIDTH / 2 else "start", words.say("locks %(day)s", day=words.day(locks_at))
+            at, HEIGHT - 8, "end" if at > WIDTH / 2 else "start", words.open_until(locks_at)
         )
     if past is not None and first <= past <= last:
         inner += Markup('<line class="past" x1="{:.1f}" y1="10" x2="{:.1f}" y2="{}"/>').format(x(past), x(past), base)

@@ -64,6 +64,7 @@ def delivery_line(context: PageContext, header: DeliveryHeader) -> Document:
     document = documents.batch_document(
         header, context.program, report.get("counts") or documents.count_outcomes(results)
     )
+    document["acts"] = delivery.acts_asked(header)
     if results:
         document["effect"] = documents.effect_totals(payouts_moved(results))
     if "same_as" in document:

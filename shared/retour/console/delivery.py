@@ -1,6 +1,8 @@
 """One delivery: the outcome of each row, and how to correct the others."""
 
 import json
+import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,7 +17,7 @@ from retour.console import row_correction
 from retour.console.page_context import AbortError, PageContext
 from retour.console.request import Response, download, redirect
 from retour.domain.actions.outcome import Outcome, Result
-from retour.domain.delivery import KINDS_WITHOUT_RECORDS
+from retour.domain.delivery import KINDS_WITHOUT_RECORDS, Channel, DeliveryKind
 from retour.domain.program import Program
 from retour.intake import correction
 from retour.intake.batch import ARRIVED, DONE, HELD, WORKING, payouts_moved
@@ -28,6 +30,8 @@ from retour.views.documents import Document
 ROWS = 50
 ROWS_LOOKED_AT = 20_000
 OUTCOME_ORDER = ("refused", "held", "waiting", "applied", "unchanged", "duplicate", "superseded")
+VALUES_SHOWN_MAX = 5
+"""Wrong values that are named of rows refused for one reason."""
 RULES_MAX = 5
 """Wrong values offered to be mended for each reason of refusal."""
 ESTIMATE_AFTER = timedelta(seconds=5)
@@ -38,11 +42,17 @@ MANY_ROWS = 1_000
 
 @dataclass(frozen=True)
 class RefusalGroup:
-    """Rows refused for one reason. `rules` mend the same wrong value in several of them."""
+    """Rows refused for one reason, without those that were corrected since.
+
+    `values` are what they say there, the most frequent first, where it is not the same in all; `others` how many more
+    there are. `rules` mend the same wrong value in several of them.
+    """
 
     code: str
     count: int
     explanation: str
+    values: Sequence[tuple[str, int]] = ()
+    others: int = 0
     rules: Sequence[ReplacementRule] = ()
 
 
@@ -64,7 +74,7 @@ def show(context: PageContext) -> Response:
     links = (
         correction.correction_links(context.hub, header.delivery) if correction.is_correctable(header.delivery) else []
     )
-    groups = refusal_groups(context, results, links if may["correct"] else None)
+    groups = refusal_groups(context, results, links, may_mend=may["correct"])
     return context.render(
         "delivery.html",
         batch=localized_document(context, header, counts),
@@ -115,9 +125,22 @@ def parse_start(text: str | None) -> int:
 
 def localized_document(context: PageContext, header: DeliveryHeader, counts: dict[str, int]) -> Document:
     """The API's own document, its sentence in the reader's language."""
-    found = documents.batch_document(header, context.program, counts)
+    found = documents.batch_document(header, context.program, counts) | {"acts": acts_asked(header)}
     facts = header.report
     return found | documents.refusal_fields(facts.get("code", ""), facts.get("details", {}), context.words.language)
+
+
+def acts_asked(header: DeliveryHeader) -> Mapping[str, int]:
+    """What a person asked for in the console, as often as it was; empty for what somebody sent."""
+    delivery = header.delivery
+    if delivery.channel is not Channel.CONSOLE or CORRECTS in delivery.facts:
+        return {}
+    if delivery.kind is DeliveryKind.FILE and delivery.facts.get("bulk"):
+        return {delivery.name.removesuffix(".csv"): int(header.report.get("total", 0))}
+    if delivery.kind is not DeliveryKind.MODIFICATIONS or header.inline is None:
+        return {}
+    said = json.loads(zlib.decompress(header.inline))
+    return Counter(str(one.get("change", "")) for one in (said if isinstance(said, list) else [said]))
 
 
 def total_effects(header: DeliveryHeader, results: Sequence[Result]) -> list[Document]:
@@ -172,17 +195,25 @@ def row_document(context: PageContext, result: Result, links: Sequence[Correctio
 
 
 def refusal_groups(
-    context: PageContext, results: Sequence[Result], links: Sequence[CorrectionLink] | None = None
+    context: PageContext, results: Sequence[Result], links: Sequence[CorrectionLink] = (), *, may_mend: bool = False
 ) -> Iterator[RefusalGroup]:
-    """Refusals by their cure, the most frequent first. Without `links` nothing is offered to mend them."""
+    """Refusals by their cure, the most frequent first; what was corrected since (`links`) is none any more."""
     by_code: dict[str, list[Result]] = {}
     for one in results:
-        if one.outcome is Outcome.REFUSED:
+        if one.outcome is Outcome.REFUSED and correction.newest_correction(links, corrections.place_of(one)) is None:
             by_code.setdefault(one.code, []).append(one)
     for code, found in sorted(by_code.items(), key=lambda item: -len(item[1])):
-        first = documents.result_document(found[0], context.words.language)
-        rules = corrections.suggest_rules(found, links) if links is not None else []
-        yield RefusalGroup(code, len(found), str(first["explanation"]), rules[:RULES_MAX])
+        values = Counter(filter(None, map(corrections.value_at_fault, found))).most_common()
+        worst = next((one for one in found if values and corrections.value_at_fault(one) == values[0][0]), found[0])
+        explained = documents.result_document(worst, context.words.language)
+        yield RefusalGroup(
+            code,
+            len(found),
+            str(explained["explanation"]),
+            values[:VALUES_SHOWN_MAX] if len(values) > 1 else (),
+            max(len(values) - VALUES_SHOWN_MAX, 0),
+            corrections.suggest_rules(found, links)[:RULES_MAX] if may_mend else (),
+        )
 
 
 @dataclass(frozen=True)
@@ -263,7 +294,7 @@ def decide(context: PageContext) -> Response:
         send_decision(context, batch, what)
     except ProblemError as refused:
         if refused.status == 409:
-            return context.problem(409, context.explain(refused))
+            return context.refusal(refused)
         raise
     return redirect(f"{context.base}/deliveries/{quote(batch)}?told={what}")
 
@@ -303,7 +334,7 @@ def undo(context: PageContext) -> Response:
         answer = acts.undo_batch(context.hub, call, context.principal, context.localized_program, batch)
     except ProblemError as refused:
         if refused.status == 409:
-            return context.problem(409, context.explain(refused))
+            return context.refusal(refused)
         raise
     if confirmed:
         return redirect(f"{context.base}/deliveries/{quote(answer['batch'])}?told=apply")

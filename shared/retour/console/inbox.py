@@ -75,7 +75,10 @@ def index(context: PageContext) -> Response:
     return context.render(
         "inbox.html",
         cards=[card for _, card in cards if card is not None],
-        counts={name: min(len(some), CASES_SCAN_MAX) - settled[name] for name, some in listed.items()},
+        counts={
+            name: CASES_SCAN_MAX if len(some) > CASES_SCAN_MAX else len(some) - settled[name]
+            for name, some in listed.items()
+        },
         beyond={name for name, some in listed.items() if len(some) > CASES_SCAN_MAX},
         kind=kind,
         kinds=KINDS,
@@ -107,7 +110,7 @@ class CardBuilder:
             return None
         program = self.context.localized_program
         document = documents.modification_document(order, record, program)
-        doubles = sentence_details(order, booked[0], record, program.waiting_days).get("double", "")
+        doubles = sentence_details(order, booked[0], record, program.waiting_days, program.time_zone).get("double", "")
         other = order.record(doubles.partition(", ")[0].rpartition("~")[2])
         return Card(case, order.key, document, self.pair(document, order, other) if other else None)
 

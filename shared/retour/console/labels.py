@@ -1,6 +1,8 @@
 """The words for states, outcomes, changes and channels, each with its icon and its colour."""
 
-from datetime import date, datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
 
 from retour.console.words import Words
 from retour.domain.contracts.contract import Contract
@@ -242,11 +244,20 @@ def filter_label(words: Words, name: str, value: str) -> str:
             return say("Promo code: %(value)s", value=value)
         case "not_promo_code":
             return say("Promo code: not %(value)s", value=value)
+        case "open_from":
+            return say("Can change until %(value)s or later", value=value)
+        case "open_to":
+            return say("Can change until %(value)s or earlier", value=value)
         case "locks_after":
             return say("Locks from %(value)s", value=value)
         case "locks_before":
             return say("Locks before %(value)s", value=value)
     return say("Order: %(value)s", value=value)
+
+
+def delivery_style(state: str, counts: Mapping[str, int]) -> tuple[str, str]:
+    """A delivery that is done is green only where something of it was applied."""
+    return style(state) if state != "done" or counts.get("applied") else ("neutral", "check")
 
 
 def style(name: str) -> tuple[str, str]:
@@ -274,6 +285,8 @@ def problem_title(words: Words, status: int) -> str:
             return words.say("Changed meanwhile")
         case 500:
             return words.say("Our fault")
+        case 503:
+            return words.say("Not available at the moment")
     return words.say("Not possible")
 
 
@@ -295,6 +308,75 @@ def kind(words: Words, name: str) -> str:
         case "rates":
             return words.say("Rates of currencies")
     return words.say("File")
+
+
+def delivery_name(words: Words, document: Mapping[str, Any]) -> str:
+    """What a delivery is called: a person's act by what it did, a file by its name, else what kind of call it was."""
+    acts: Mapping[str, int] = document.get("acts") or {}
+    if acts:
+        counts = document["counts"]
+        done = counts.get("applied", 0) if counts and len(acts) == 1 else None
+        return "; ".join(
+            act_done(words, change, done) if done else act_asked(words, change, asked) for change, asked in acts.items()
+        )
+    return str(document["name"]) or kind(words, document["kind"])
+
+
+def act_done(words: Words, change: str, number: int) -> str:
+    """What a person did, by how many it was done to."""
+    count = words.count
+    match change:
+        case "approve":
+            return count("%(number)s action approved", "%(number)s actions approved", number)
+        case "reverse":
+            return count("%(number)s action reversed", "%(number)s actions reversed", number)
+        case "restore":
+            return count("%(number)s action restored", "%(number)s actions restored", number)
+        case "reattribute":
+            return count("%(number)s action re-attributed", "%(number)s actions re-attributed", number)
+        case "reprice":
+            return count("%(number)s action repriced", "%(number)s actions repriced", number)
+        case "undo":
+            return count("%(number)s change undone", "%(number)s changes undone", number)
+        case "release":
+            return count("%(number)s record released", "%(number)s records released", number)
+        case "discard":
+            return count("%(number)s record discarded", "%(number)s records discarded", number)
+    return count("%(number)s action changed", "%(number)s actions changed", number)
+
+
+def act_asked(words: Words, change: str, number: int) -> str:
+    """The same where nothing came of it, or nobody has looked: what was asked."""
+    return words.count(
+        "%(change)s: %(number)s record", "%(change)s: %(number)s records", number, change=label(words, "change", change)
+    )
+
+
+def values_sentence(words: Words, values: Sequence[tuple[str, int]], others: int) -> str:
+    """`7 × OUT_OF_STOCK, 1 × RETRUN`: the values of a group, the most frequent first."""
+    told = ", ".join(f"{words.number(number)} × {value}" for value, number in values)
+    if not others:
+        return told
+    return words.count("%(told)s and %(number)s other", "%(told)s and %(number)s others", others, told=told)
+
+
+BROWSERS = {"Edg/": "Edge", "OPR/": "Opera", "Firefox/": "Firefox", "Chrome/": "Chrome", "Safari/": "Safari"}
+SYSTEMS = {
+    "iPhone": "iPhone", "iPad": "iPad", "Android": "Android", "Windows": "Windows", "Mac OS X": "macOS",
+    "Linux": "Linux",
+}  # fmt: skip
+"""What a browser says of itself, the first that fits; and how people call it."""
+
+
+def browser(agent: str) -> str:
+    """A browser by what it says of itself, such as `Firefox, macOS`; of what is not known, what it begins with."""
+    found = [next((name for mark, name in known.items() if mark in agent), "") for known in (BROWSERS, SYSTEMS)]
+    return ", ".join(filter(None, found)) or agent.partition(" ")[0][:40]
+
+
+def quoted(words: Words, text: str) -> str:
+    """What somebody wrote, in the marks of the language."""
+    return words.say("“%(note)s”", note=text)
 
 
 def record_origin(words: Words, name: str) -> str:
@@ -466,7 +548,3 @@ def role_summary(words: Words, role: str) -> str:
         case "finance":
             return say("Look at everything, and export")
     return say("Look at their own credit only")
-
-
-def next_day(day: date) -> str:
-    return (day + timedelta(days=1)).isoformat()

@@ -28,6 +28,8 @@ from retour.wiring import Hub
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
 THEMES = ("auto", "light", "dark")
+NOT_FOUND, SERVER_ERROR = 404, 500
+REFERENCE_LETTERS = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 
 
 class AbortError(Exception):
@@ -86,6 +88,11 @@ class PageContext:
     person: Person | None = None
     opened: Program | None = None
     memory: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def reference(self) -> str:
+        """By which somebody who tells us of a fault, and the log, mean the same request."""
+        return "-".join("".join(secrets.choice(REFERENCE_LETTERS) for _ in range(4)) for _ in range(2))
 
     @property
     def program(self) -> Program:
@@ -194,6 +201,13 @@ class PageContext:
             raise AbortError(self.render("again.html", 403, fields=fields))
         raise AbortError(self.problem(403, self.words.say("This form belongs to another session. Reload the page.")))
 
+    def check_origin(self) -> None:
+        """A form of ours, where nobody is signed in yet: browsers say from whose page it was sent."""
+        headers = self.request.headers
+        site, origin = headers.get("sec-fetch-site", "same-origin"), headers.get("origin", self.request.address)
+        if site not in ("same-origin", "none") or origin != self.request.address:
+            raise AbortError(self.problem(403, self.words.say("This form was sent from another website.")))
+
     def require(self, what: str) -> None:
         if not self.may(what):
             raise AbortError(self.problem(403, labels.permission_sentence(self.words, what)))
@@ -201,9 +215,17 @@ class PageContext:
     def not_found(self) -> AbortError:
         return AbortError(self.problem(404, self.words.say("Not found, or you have no access to it.")))
 
-    def problem(self, status: int, what: str, reference: str = "") -> Response:
-        title = labels.problem_title(self.words, status)
-        return self.render("problem.html", status, title=title, what=what, reference=reference)
+    def problem(self, status: int, what: str, reference: str = "", title: str = "") -> Response:
+        title = title or labels.problem_title(self.words, status)
+        retry = status >= SERVER_ERROR and self.request.method == "GET"
+        return self.render("problem.html", status, title=title, what=what, reference=reference, retry=retry)
+
+    def refusal(self, refused: ProblemError) -> Response:
+        """What the API refuses, as a page: with its own title and sentence; what is missing looks like any other."""
+        if refused.status == NOT_FOUND:
+            return self.not_found().response
+        title = str(refused.document(self.words.language)["title"])
+        return self.problem(refused.status, self.explain(refused), title=title)
 
     def explain(self, refused: ProblemError) -> str:
         """What the API would have said."""

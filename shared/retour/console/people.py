@@ -16,6 +16,8 @@ from retour.wiring import Hub
 COOKIE = "retour_session"
 SESSION_HOURS = 12
 LINK_HOURS = 24
+SEEN_EVERY = timedelta(minutes=5)
+BROWSER_CHARS_MAX = 200
 ROLES = ("admin", "operator", "manager", "finance", "partner")
 PERMISSIONS: Mapping[str, frozenset[str]] = {
     "admin": frozenset({"see", "send", "decide", "act", "set up"}),
@@ -65,6 +67,30 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
+class SignInLink:
+    """A one-time link that nobody came in by yet. `key` is the hash that it is kept under."""
+
+    key: str
+    name: str
+    grants: tuple[Grant, ...]
+    ends: datetime
+    made: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A browser in which somebody is signed in. `seen`: when it last asked for a page, to some minutes."""
+
+    key: str
+    name: str
+    grants: tuple[Grant, ...]
+    ends: datetime
+    began: datetime | None
+    seen: datetime | None
+    browser: str
+
+
+@dataclass(frozen=True, slots=True)
 class LinkUsed:
     """A one-time link that somebody came in by already."""
 
@@ -82,25 +108,46 @@ def hash_token(token: str) -> str:
 
 def create_link(hub: Hub, name: str, grants: Sequence[Grant], hours: int = LINK_HOURS) -> str:
     """The path of a link that signs one person in, once. Only its hash is kept."""
-    token = secrets.token_urlsafe(32)
-    ends = hub.real_now() + timedelta(hours=hours)
-    doc = {"name": name, "grants": [asdict(grant) for grant in grants], "ends": format_instant(ends)}
+    token, now = secrets.token_urlsafe(32), hub.real_now()
+    doc = {
+        "name": name,
+        "grants": [asdict(grant) for grant in grants],
+        "ends": format_instant(now + timedelta(hours=hours)),
+        "made": format_instant(now),
+    }
     session_store(hub).put(f"link#{hash_token(token)}", doc)
     return f"/console/sign-in?token={token}"
 
 
-def redeem_link(hub: Hub, token: str) -> str | LinkUsed | None:
-    """The session of whoever holds this link; first come, first served. None: no such link, or it is too old."""
+def find_link(hub: Hub, token: str) -> SignInLink | LinkUsed | None:
+    """What a link is, which changes nothing about it. None: no such link, or it is too old."""
     state, key = session_store(hub), hash_token(token)
     link = state.get(f"link#{key}")
     if link is None or parse_instant(link["ends"]) <= hub.real_now():
         return None
-    if not state.claim(f"used#{key}", {"at": format_instant(hub.real_now()), "ends": link["ends"]}):
-        return LinkUsed(parse_instant((state.get(f"used#{key}") or {"at": link["ends"]})["at"]))
-    return create_session(hub, link["name"], grants_from(link["grants"]))
+    used = state.get(f"used#{key}")
+    return LinkUsed(parse_instant(used["at"])) if used else link_from(key, link)
 
 
-def create_session(hub: Hub, name: str, grants: Sequence[Grant]) -> str:
+def redeem_link(hub: Hub, token: str, browser: str = "") -> str | LinkUsed | None:
+    """The session of whoever holds this link; first come, first served. None: no such link, or it is too old."""
+    link = find_link(hub, token)
+    if not isinstance(link, SignInLink):
+        return link
+    now = hub.real_now()
+    doc = {"at": format_instant(now), "ends": format_instant(link.ends)}
+    if not session_store(hub).claim(f"used#{link.key}", doc):
+        return find_link_used(hub, link)
+    return create_session(hub, link.name, link.grants, browser)
+
+
+def find_link_used(hub: Hub, link: SignInLink) -> LinkUsed:
+    """When somebody else came in by it, who was faster."""
+    used = session_store(hub).get(f"used#{link.key}")
+    return LinkUsed(parse_instant(used["at"]) if used else link.ends)
+
+
+def create_session(hub: Hub, name: str, grants: Sequence[Grant], browser: str = "") -> str:
     """What the browser keeps; who comes in sweeps out what is over."""
     state, now = session_store(hub), hub.real_now()
     for key, doc in state.list(""):
@@ -112,6 +159,9 @@ def create_session(hub: Hub, name: str, grants: Sequence[Grant]) -> str:
         "grants": [asdict(grant) for grant in grants],
         "csrf": secrets.token_urlsafe(24),
         "ends": format_instant(now + timedelta(hours=SESSION_HOURS)),
+        "began": format_instant(now),
+        "seen": format_instant(now),
+        "browser": browser[:BROWSER_CHARS_MAX],
     }
     state.put(f"session#{hash_token(token)}", doc)
     return token
@@ -123,7 +173,61 @@ def person_of(hub: Hub, cookies: Mapping[str, str]) -> Person | None:
     doc = session_store(hub).get(key) if token else None
     if doc is None or parse_instant(doc["ends"]) <= hub.real_now():
         return None
+    note_seen(hub, key, doc)
     return Person(name=doc["name"], grants=grants_from(doc["grants"]), key=key, csrf=doc["csrf"])
+
+
+def note_seen(hub: Hub, key: str, doc: Mapping[str, Any]) -> None:
+    """When a session was used last, not more exactly than anybody needs to know; one that ended is not begun anew."""
+    now = hub.real_now()
+    if now - parse_instant(doc.get("seen") or doc["ends"]) >= SEEN_EVERY or "seen" not in doc:
+        session_store(hub).replace(key, {**doc, "seen": format_instant(now)})
+
+
+# Who is in, and who may come
+
+
+def open_sessions(hub: Hub, program: str) -> list[Session]:
+    """The browsers that are signed in to a program, the one used last first."""
+    now, found = hub.real_now(), []
+    for key, doc in session_store(hub).list("session#"):
+        grants, ends = grants_from(doc["grants"]), parse_instant(doc["ends"])
+        if ends > now and any(grant.opens(program) for grant in grants):
+            began, seen = (parse_instant(doc[name]) if doc.get(name) else None for name in ("began", "seen"))
+            found.append(Session(key, doc["name"], grants, ends, began, seen, doc.get("browser", "")))
+    return sorted(found, key=lambda one: one.seen or one.ends, reverse=True)
+
+
+def unused_links(hub: Hub, program: str) -> list[SignInLink]:
+    """The links that still open a program, the one that ends first before the others."""
+    state, now = session_store(hub), hub.real_now()
+    used = {key.removeprefix("used#") for key, _ in state.list("used#")}
+    links = (link_from(key.removeprefix("link#"), doc) for key, doc in state.list("link#"))
+    fitting = (link for link in links if link.ends > now and link.key not in used)
+    return sorted(
+        (link for link in fitting if any(grant.opens(program) for grant in link.grants)), key=lambda link: link.ends
+    )
+
+
+def may_end(person: Person, grants: Sequence[Grant]) -> bool:
+    """Whether somebody's access is this person's to end: they set up every program that it opens."""
+    return all(person.may("set up", grant.program) for grant in grants)
+
+
+def end_access(hub: Hub, person: Person, program: str, key: str) -> bool:
+    """End a session or a link of a program at once; False where there is none that this person may end."""
+    state = session_store(hub)
+    links = {f"link#{link.key}": link.grants for link in unused_links(hub, program)}
+    known = {session.key: session.grants for session in open_sessions(hub, program)} | links
+    if key not in known or not may_end(person, known[key]):
+        return False
+    state.delete(key)
+    return True
+
+
+def link_from(key: str, doc: Mapping[str, Any]) -> SignInLink:
+    made = parse_instant(doc["made"]) if doc.get("made") else None
+    return SignInLink(key, doc["name"], grants_from(doc["grants"]), parse_instant(doc["ends"]), made)
 
 
 def end_session(hub: Hub, person: Person) -> None:

@@ -2,12 +2,14 @@
 
 import logging
 import re
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, cast
 
 from retour.api.calls import PROGRAM_ID, ProblemError
+from retour.api.time_limit import SECONDS, TimeLimitError, time_limit
+from retour.api.unavailable import RETRY_SECONDS, is_unavailable
 from retour.console import (
     actions,
     calendar_feed,
@@ -34,8 +36,9 @@ from retour.wiring import Hub
 
 logger = logging.getLogger(__name__)
 View = Callable[[PageContext], Response]
-REFERENCE_LETTERS = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 FORM_MAX = 64 * 1024
+NO_HUB = cast(Hub, None)
+"""Where there is none, only a page that asks for nothing is rendered."""
 UPLOADS_MAX = 5 * 1024 * 1024
 TYPES = {".css": "text/css", ".js": "text/javascript", ".txt": "text/plain", ".svg": "image/svg+xml"}
 
@@ -58,7 +61,8 @@ def route(method: str, path: str, view: View, needs: str = "") -> Route:
 PROGRAM = "/console/{program}"
 ROUTES = (
     route("GET", "/console/sign-in", sessions.sign_in),
-    route("GET", "/console/login", sessions.log_in),
+    route("POST", "/console/sign-in", sessions.come_in),
+    route("POST", "/console/login", sessions.log_in),
     route("GET", "/console/callback", sessions.callback),
     route("POST", "/console/sign-out", sessions.sign_out),
     route("POST", "/console/preferences", sessions.preferences),
@@ -122,6 +126,7 @@ ROUTES = (
     route("GET", f"{PROGRAM}/setup/lock", setup.calendar.lock_page, "see"),
     route("GET", f"{PROGRAM}/setup/people", setup.access.people_page, "set up"),
     route("POST", f"{PROGRAM}/setup/people", setup.access.invite, "set up"),
+    route("POST", f"{PROGRAM}/setup/people/end", setup.access.end_access, "set up"),
     route("GET", "/my/credit", portal.credit_page),
     route("GET", "/my/credit.csv", portal.credit_csv),
     route("GET", "/my/changes", portal.changes_page),
@@ -135,33 +140,62 @@ ROUTES = (
 )
 
 UPLOAD_VIEWS = (send_file.take_upload, setup.mapping.edit)
+DOORS = (sessions.come_in, sessions.log_in)
+"""Forms for who is not signed in yet."""
 
 
-def answer(hub: Hub, event: Mapping[str, Any]) -> dict[str, Any]:
-    """The answer to one event of the HTTP API."""
+def answer(hub: Hub, event: Mapping[str, Any], seconds: float = SECONDS) -> dict[str, Any]:
+    """The answer to one event of the HTTP API, within so many seconds."""
     request = parse_request(event)
-    if request.method == "HEAD":
-        found = respond(hub, replace(request, method="GET"))
-        return {**gateway_response(request, found, oidc.login_origin(hub)), "body": "", "isBase64Encoded": False}
-    return gateway_response(request, respond(hub, request), oidc.login_origin(hub))
+    answered = gateway_response(request, respond(hub, request, seconds), oidc.login_origin(hub))
+    return {**answered, "body": "", "isBase64Encoded": False} if request.method == "HEAD" else answered
 
 
-def respond(hub: Hub, request: Request) -> Response:
+def respond(hub: Hub, request: Request, seconds: float = SECONDS) -> Response:
     if request.path.startswith("/static/"):
         return static_file(request)
     visit = PageContext(hub, request, words_for(hub, request))
     try:
-        return dispatch(visit)
+        with time_limit(seconds):
+            return dispatch(visit)
     except AbortError as stop:
         return stop.response
     except ProblemError as refused:
-        status = refused.status
-        return visit.not_found().response if status == 404 else visit.problem(status, visit.explain(refused))
-    except Exception:
-        reference = "-".join("".join(secrets.choice(REFERENCE_LETTERS) for _ in range(4)) for _ in range(2))
-        logger.exception("page failed, reference %s", reference)
-        said = visit.words.say("Something went wrong on our side. Nothing you sent before is lost.")
-        return visit.problem(500, said, reference)
+        return visit.refusal(refused)
+    except TimeLimitError:
+        logger.error("page ended after %d seconds, reference %s", seconds, visit.reference)
+        said = visit.words.count(
+            "This page was not ready within %(number)s second. What you sent may have been carried out: look before "
+            "you send it again.",
+            "This page was not ready within %(number)s seconds. What you sent may have been carried out: look before "
+            "you send it again.",
+            int(seconds),
+        )
+        return unavailable(visit, said)
+    except Exception as error:
+        return failure(visit, error)
+
+
+def failure(visit: PageContext, error: Exception) -> Response:
+    """A page that says whose fault it was, with a reference that finds the line of the log."""
+    logger.exception("page failed, reference %s", visit.reference)
+    if is_unavailable(error):
+        return unavailable(visit, visit.words.say("The store does not answer at the moment. Nothing was changed."))
+    said = visit.words.say("Something went wrong on our side. Nothing you sent before is lost.")
+    return visit.problem(500, said, visit.reference)
+
+
+def unavailable(visit: PageContext, said: str) -> Response:
+    shown = visit.problem(503, said, visit.reference)
+    return replace(shown, headers={**shown.headers, "retry-after": str(RETRY_SECONDS)})
+
+
+def answer_failure(event: Mapping[str, Any], error: Exception) -> dict[str, Any]:
+    """The same where not even the clients of the store could be built."""
+    request = parse_request(event)
+    language = language_of(request.cookies.get("retour_language"), request.headers.get("accept-language", ""))
+    visit = PageContext(NO_HUB, request, Words(language, "UTC", datetime.now(UTC)))
+    return gateway_response(request, failure(visit, error))
 
 
 def words_for(hub: Hub, request: Request, usual: str = "en", zone: str = "UTC") -> Words:
@@ -181,12 +215,12 @@ def dispatch(context: PageContext) -> Response:
         if found is None:
             continue
         allowed.append(one.method)
-        if one.method == request.method:
+        if one.method == ("GET" if request.method == "HEAD" else request.method):
             return run_view(replace(context, part=found.groupdict()), one)
     if allowed:
         return context.problem(405, context.words.say("This address does not take such a request."))
     program = re.fullmatch(r"/console/([^/]+)/?", request.path)
-    if program and request.method == "GET":
+    if program and request.method != "POST":
         return redirect(f"/console/{program[1]}/today")
     raise context.not_found()
 
@@ -206,7 +240,9 @@ def run_view(context: PageContext, one: Route) -> Response:
         if not context.may("see"):
             raise context.not_found()
         context.require(one.needs)
-    if request.method == "POST":
+    if request.method == "HEAD" and one.view is sessions.callback:
+        return Response(200, b"")
+    if request.method == "POST" and one.view not in DOORS:
         most = UPLOADS_MAX if one.view in UPLOAD_VIEWS else FORM_MAX * 4
         if len(request.body) > most:
             raise AbortError(context.problem(413, context.words.say("What you sent is too large for this page.")))

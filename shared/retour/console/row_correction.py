@@ -152,7 +152,7 @@ def replace_value(context: PageContext) -> Response:
             answer = call_corrections(context, {"set": rule}, rehearse=form.get("step") != "do")
     except ProblemError as refused:
         if refused.status == 409:
-            raise AbortError(context.problem(409, context.explain(refused))) from None
+            raise AbortError(context.refusal(refused)) from None
         raise
     if form.get("step") == "do" and not wrong:
         return redirect(f"{context.base}/deliveries/{quote(answer['batch'])}?told=apply")

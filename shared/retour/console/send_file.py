@@ -245,6 +245,6 @@ def apply_dry_run(context: PageContext) -> Response:
                 context.hub, call, context.principal, context.program, doc["key"], size
             )["batch"]
     except ProblemError as refused:
-        raise AbortError(context.problem(422, context.explain(refused))) from None
+        raise AbortError(context.refusal(refused)) from None
     dry_run_store(context).put(run, {**doc, "batch": batch})
     return redirect(f"{context.base}/deliveries/{quote(batch)}?told=apply")

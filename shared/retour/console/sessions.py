@@ -1,25 +1,51 @@
 """Sign in by a one-time link or the sign-in service, sign out, and the cookies of a browser."""
 
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from retour.console import oidc
 from retour.console.page_context import THEMES, PageContext
-from retour.console.people import COOKIE, SESSION_HOURS, LinkUsed, create_session, end_session, redeem_link
+from retour.console.people import (
+    COOKIE,
+    SESSION_HOURS,
+    LinkUsed,
+    SignInLink,
+    create_session,
+    end_session,
+    find_link,
+    redeem_link,
+)
 from retour.console.request import Response, cookie, redirect
 from retour.console.words import LANGUAGES
 
 YEAR = 365 * 86400
+BACK_COOKIE = "retour_back"
+"""Where somebody wanted to go who has to sign in first: a link that is opened beside the page knows nothing of it."""
+BACK_SECONDS = 900
+BACK_CHARS_MAX = 1_500
 
 
 def sign_in(context: PageContext) -> Response:
+    """The door. A link that was followed, or looked at by a program on its way, is not used by that."""
     token = context.request.query.get("token")
     if token is None:
         return sign_in_page(context)
-    found = redeem_link(context.hub, token)
-    if isinstance(found, str):
-        return start_session(context, found)
+    found = find_link(context.hub, token)
+    if isinstance(found, SignInLink):
+        return sign_in_page(context, link=found, token=token)
+    return refuse_link(context, found)
+
+
+def come_in(context: PageContext) -> Response:
+    """Somebody comes in by a link, with a button of ours."""
+    context.check_origin()
+    browser = context.request.headers.get("user-agent", "")
+    found = redeem_link(context.hub, context.request.form.get("token", ""), browser)
+    return start_session(context, found) if isinstance(found, str) else refuse_link(context, found)
+
+
+def refuse_link(context: PageContext, found: LinkUsed | None) -> Response:
     say = context.words.say
-    if isinstance(found, LinkUsed):
+    if found:
         at = f"{context.words.time(found.at)} {context.words.zone}"
         said = say("This link was used at %(time)s. Run “retour up” for a new one, or ask who gave it to you.", time=at)
     else:
@@ -27,22 +53,48 @@ def sign_in(context: PageContext) -> Response:
     return sign_in_page(context, 403, said)
 
 
-def start_session(context: PageContext, session: str, path: str = "/console") -> Response:
-    return redirect(path, cookie(COOKIE, session, context.request, SESSION_HOURS * 3600))
+def start_session(context: PageContext, session: str, path: str = "") -> Response:
+    """Signed in, and back to where somebody wanted to go, by whichever door they came."""
+    request = context.request
+    return redirect(
+        path or wanted_page(context),
+        cookie(COOKIE, session, request, SESSION_HOURS * 3600),
+        cookie(BACK_COOKIE, "", request, 0),
+    )
 
 
-def sign_in_page(context: PageContext, status: int = 200, said: str = "", kept: bool = False) -> Response:
-    back = context.request.query.get("back", "")
+def wanted_page(context: PageContext) -> str:
+    """Where a browser wanted to go before it was asked to sign in."""
+    query = context.request.query
+    return local_path(query.get("back") or unquote(context.request.cookies.get(BACK_COOKIE, "")))
+
+
+def sign_in_page(
+    context: PageContext,
+    status: int = 200,
+    said: str = "",
+    kept: bool = False,
+    link: SignInLink | None = None,
+    token: str = "",
+) -> Response:
     return context.render(
-        "door.html", status, said=said, cloud=oidc.provider(context.hub) is not None, back=back, kept=kept
+        "door.html",
+        status,
+        said=said,
+        cloud=oidc.provider(context.hub) is not None,
+        back=wanted_page(context),
+        kept=kept,
+        link=link,
+        token=token,
     )
 
 
 def ask_to_sign_in(context: PageContext) -> Response:
     """Sign in first. Nothing that was sent is done; the browser keeps the form, and goes back to it."""
-    if context.request.method == "GET":
-        path = context.here()
-        return redirect(f"/console/sign-in?back={quote(path, safe='')}")
+    if context.request.method != "POST":
+        path = quote(context.here(), safe="")
+        kept = cookie(BACK_COOKIE, path, context.request, BACK_SECONDS) if len(path) <= BACK_CHARS_MAX else ""
+        return redirect(f"/console/sign-in?back={path}", *([kept] if kept else []))
     say = context.words.say
     said = say("Your session is over. Sign in again in another tab, then go back in this one: what you typed is kept.")
     return sign_in_page(context, 401, said, kept=True)
@@ -81,7 +133,9 @@ def local_path(path: str) -> str:
 
 
 def log_in(context: PageContext) -> Response:
-    started = oidc.start_login(context.hub, context.request.address, local_path(context.request.query.get("back", "")))
+    context.check_origin()
+    back = local_path(context.request.form.get("back", ""))
+    started = oidc.start_login(context.hub, context.request.address, back)
     if started is None:
         return sign_in_page(
             context, 404, context.words.say("This installation has no sign-in service; use a sign-in link.")
@@ -90,6 +144,7 @@ def log_in(context: PageContext) -> Response:
 
 
 def callback(context: PageContext) -> Response:
+    """Back from the sign-in service: the one GET that begins a session, as its protocol has it."""
     query = context.request.query
     found = oidc.finish_login(context.hub, context.request.address, query, context.request.cookies.get(oidc.COOKIE, ""))
     if isinstance(found, oidc.LoginFailure):
@@ -100,6 +155,7 @@ def callback(context: PageContext) -> Response:
             else say("Signing in did not work; start again. Nothing was changed.")
         )
         return sign_in_page(context, 403, said)
-    session = create_session(context.hub, found.name, found.grants)
+    browser = context.request.headers.get("user-agent", "")
+    session = create_session(context.hub, found.name, found.grants, browser)
     answer = start_session(context, session, found.back)
     return Response(answer.status, b"", answer.headers, (*answer.cookies, cookie(oidc.COOKIE, "", context.request, 0)))

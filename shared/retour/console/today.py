@@ -129,7 +129,7 @@ def refused_deliveries(context: PageContext) -> list[tuple[str, str]]:
     return sorted(listed, reverse=True)
 
 
-# What locks when
+# What can change until when
 
 
 @dataclass(frozen=True)
@@ -143,11 +143,11 @@ class Day:
 
 
 def lock_days(context: PageContext, known: ProgramCounts) -> list[Day]:
-    """Payouts that can still change, by the day their actions lock, for the coming weeks."""
+    """Payouts that can still change, by the last day on which they can, for the coming weeks."""
     monday = context.today - timedelta(days=context.today.weekday())
     sums: dict[date, Counter[str]] = {}
     actions: Counter[date] = Counter()
-    for day, _, currency, count, payout, _ in known.total.by_lock():
+    for day, _, currency, count, payout, _ in known.total.by_last_day():
         sums.setdefault(day, Counter())[currency] += payout
         actions[day] += count
     days = [monday + timedelta(days=number) for number in range(7 * WEEKS)]

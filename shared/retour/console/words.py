@@ -16,6 +16,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, format_percent
 
+from retour.domain.calendar import last_day_before
 from retour.domain.money import exponent
 from retour.domain.times import parse_instant
 
@@ -138,9 +139,12 @@ class Words:
         return f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
     def ago(self, moment: datetime | str | None) -> str:
-        if not moment:
-            return ""
-        seconds = int((self.now - self.local(moment)).total_seconds())
+        """How long before the program's now."""
+        return self.ago_real(moment, self.now) if moment else ""
+
+    def ago_real(self, moment: datetime | str, now: datetime) -> str:
+        """How long before another now, such as that of the real clock."""
+        seconds = int((now - self.local(moment)).total_seconds())
         if seconds < 60:
             return self.say("just now")
         if seconds < 3600:
@@ -164,10 +168,28 @@ class Words:
         minutes = -(-seconds // 60)
         return self.count("%(number)s minute left", "%(number)s minutes left", minutes)
 
+    def last_day(self, lock: datetime | str) -> date:
+        """The last day on which something that locks then can change: a lock at midnight is of the day before."""
+        return last_day_before(self.local(lock), self.zone)
+
+    def open_until(self, lock: datetime | str) -> str:
+        """`until the end of 9 Nov 2026`."""
+        return self.say("until the end of %(day)s", day=self.day(self.last_day(lock)))
+
+    def days_open(self, lock: datetime | str) -> int:
+        """How many more midnights may pass before the last day on which it can change; 0: it is today."""
+        return (self.last_day(lock) - self.local(self.now).date()).days
+
+    def left_open(self, lock: datetime | str) -> str:
+        """How far that day is: today, or in so many days."""
+        return self.distance(self.days_open(lock))
+
     def until(self, moment: datetime | str | None) -> str:
         if not moment:
             return ""
-        days = self.days_to(moment)
+        return self.distance(self.days_to(moment))
+
+    def distance(self, days: int) -> str:
         if days < 0:
             return self.count("%(number)s day ago", "%(number)s days ago", -days)
         if days == 0:

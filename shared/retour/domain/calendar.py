@@ -9,6 +9,11 @@ def local_day(moment: datetime, zone: str) -> date:
     return moment.astimezone(ZoneInfo(zone)).date()
 
 
+def last_day_before(moment: datetime, zone: str) -> date:
+    """The day to which the instant before a moment belongs: what ends at midnight ends with the day before."""
+    return local_day(moment - timedelta(milliseconds=1), zone)
+
+
 def start_of_day(day: date, days_later: int, zone: str) -> datetime:
     """The first instant of the day that many days later, in UTC.
 

@@ -237,7 +237,7 @@ def to_result(
             result,
             outcome=entry.outcome,
             code=entry.code,
-            details=sentence_details(order, head, own, program.waiting_days),
+            details=sentence_details(order, head, own, program.waiting_days, program.time_zone),
             action=affected_head(order, head, own).action,
             make_good=make_good(order, head, own, entry.code, program.contracts),
             applied_at=entry.applied_at,

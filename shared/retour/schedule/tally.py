@@ -63,6 +63,12 @@ class Tally:
             day, state, currency = row.split(" ")
             yield date.fromisoformat(day), state, currency, actions, payout, expected
 
+    def by_last_day(self) -> Iterator[tuple[date, str, str, int, int, int]]:
+        """The same by the last day on which it can change: what can still change locks at the end of a day."""
+        for day, state, currency, *numbers in self.by_lock():
+            actions, payout, expected = numbers
+            yield day - timedelta(days=1), state, currency, actions, payout, expected
+
     @property
     def orders(self) -> tuple[int, int]:
         """All of the window, and how many of them are reversed whole."""

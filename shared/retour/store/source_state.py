@@ -65,6 +65,16 @@ class SourceState:
             return False
         return True
 
+    def replace(self, key: str, doc: Mapping[str, Any]) -> bool:
+        """Write over what is there; False, and nothing is written, where nothing is there any more."""
+        try:
+            self.client.put_item(
+                TableName=self.table, Item=self._item(key, doc), ConditionExpression="attribute_exists(PK)"
+            )
+        except self.client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
     def delete(self, key: str) -> None:
         self.client.delete_item(TableName=self.table, Key=self._key(key))
 

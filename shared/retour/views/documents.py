@@ -83,9 +83,9 @@ def result_document(result: Result, language: str) -> Document:
     return document
 
 
-def repetition_of(same_as: str, language: str) -> Document:
+def repetition_of(same_as: str, language: str, zone: str = "UTC") -> Document:
     """Of a delivery that changed nothing because the very same one had come before: which one, in words too."""
-    details = {"batch": same_as, "received_at": format_instant(receipt_time(same_as))}
+    details = {"batch": same_as, "received_at": format_instant(receipt_time(same_as)), "zone": zone}
     return {"same_as": same_as, "explanation": sentence("SENT_BEFORE", details, language)}
 
 
@@ -280,7 +280,7 @@ def history(order: Order, action: Action, head: ActionHead, program: Program) ->
         if record is None:
             continue
         terms = program.contracts[entry.contract - 1]
-        particulars = sentence_details(order, head, record, program.waiting_days)
+        particulars = sentence_details(order, head, record, program.waiting_days, program.time_zone)
         moved = effect_of(order, head, entry, program.contracts)
         warning = None if entry.code else payout_details.payout_raised_warning(record, entry, moved)
         other = payout_details.other_basis(others[head.action], head, entry)
@@ -356,7 +356,7 @@ def batch_document(header: DeliveryHeader, program: Program, counts: Mapping[str
         document["effect"] = effect_totals(facts["effect"])
     document |= {name: facts[name] for name in ("preview", "differs", "differing") if name in facts}
     if "same_as" in facts:
-        document |= repetition_of(facts["same_as"], program.language)
+        document |= repetition_of(facts["same_as"], program.language, program.time_zone)
     if delivery.is_dry_run:
         document |= {"dry_run": True, **explain_warnings(document.pop("preview", {}), program.language)}
     return document | refusal_fields(facts.get("code", ""), facts.get("details", {}), program.language)

@@ -1,13 +1,14 @@
 """The list of actions: filters, sorting, columns and paging."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from retour.api import action_search
 from retour.api.action_search import ActionFilter
-from retour.api.calls import ProblemError
+from retour.api.calls import ProblemError, bad_query
 from retour.console import labels, program_counts, today
 from retour.console.actions import detail as single
 from retour.console.actions import toast
@@ -16,10 +17,17 @@ from retour.console.page_context import PageContext
 from retour.console.request import Response, download, redirect
 from retour.console.spreadsheet import as_csv
 from retour.domain.actions.action import LifecycleState
+from retour.domain.times import parse_instant
 from retour.views.documents import Document
 
 PAGE = 50
 ID_COLUMNS = ("id", "order_id")
+LAST_DAY_FILTERS = {"open_from": ("locks_after", 1), "open_to": ("locks_before", 2)}
+"""Of the last day on which an action can change: the bound of its lock, and how many days after that day it is. What
+can change until the end of the 9th locks at the first instant of the 10th, which is before the 11th."""
+OPEN_STATE = "open"
+"""Chosen as a state: everything that can change."""
+FINAL_STATES = (LifecycleState.LOCKED, LifecycleState.PAID)
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ COLUMNS = (
     column("amount", term("Amount"), "amount", "currency", number=True),
     column("payout", term("Payout"), "payout", "payout_currency", number=True),
     column("state", term("State")),
-    column("lock", term("Locks"), "locks_at"),
+    column("lock", term("Can change until"), "locks_at"),
     Column("last", term("Last change"), ("last_changed_at", "last_change", "last_reason"), "changed_at"),
     column("action", term("Action"), "id"),
     column("promo_code", term("Promo code")),
@@ -107,7 +115,8 @@ def index(context: PageContext) -> Response:
         columns=selected_columns(context),
         every=COLUMNS[1:],
         chips=filter_chips(context),
-        filters=filters_in_query(context),
+        filters=search_filters(context) if not problem else {},
+        open_only=is_open_only(context),
         opened=open_row_values(context, shown.lines),
         states=[state.value for state in LifecycleState if state is not LifecycleState.PAID],
         reasons=sorted(context.program.reasons),
@@ -125,14 +134,43 @@ def index(context: PageContext) -> Response:
 def filters_in_query(context: PageContext) -> dict[str, str]:
     """The filters of this address."""
     query = context.request.query
-    return {name: query[name].strip() for name in action_search.FILTER_NAMES if query.get(name, "").strip()}
+    names = (*action_search.FILTER_NAMES, *LAST_DAY_FILTERS)
+    found = {name: query[name].strip() for name in names if query.get(name, "").strip()}
+    return {name: value for name, value in found.items() if (name, value) != ("state", OPEN_STATE)}
+
+
+def search_filters(context: PageContext) -> dict[str, str]:
+    """The filters of this address as the index knows them: last days as the instants at which their actions lock."""
+    found = filters_in_query(context)
+    for name, (bound, days) in LAST_DAY_FILTERS.items():
+        if day := found.pop(name, ""):
+            try:
+                found[bound] = (date.fromisoformat(day) + timedelta(days=days)).isoformat()
+            except (ValueError, OverflowError):
+                raise bad_query(name, day, "moment") from None
+    if is_open_only(context):
+        found["not_state"] = ",".join(filter(None, (found.get("not_state"), *FINAL_STATES)))
+    return found
+
+
+def is_open_only(context: PageContext) -> bool:
+    """Whether only what can change is meant: without another choice it is."""
+    query = context.request.query
+    if query.get("state") == OPEN_STATE:
+        return True
+    return not any(query.get(name, "").strip() for name in ("state", "partner", "order_id"))
+
+
+def can_change(line: Document, now: datetime) -> bool:
+    return line["locks_at"] is None or parse_instant(line["locks_at"]) > now
 
 
 def parse_filter(context: PageContext) -> ActionFilter:
     sort = context.request.query.get("sort", "")
-    return action_search.parse_filter(
-        filters_in_query(context), context.program, sort if sort in action_search.SORTS else "lock"
+    parsed = action_search.parse_filter(
+        search_filters(context), context.program, sort if sort in action_search.SORTS else "lock"
     )
+    return replace(parsed, open_only=is_open_only(context))
 
 
 def load_table(context: PageContext, filter_: ActionFilter) -> ActionTable:
@@ -150,9 +188,15 @@ def load_table(context: PageContext, filter_: ActionFilter) -> ActionTable:
     sort = query["sort"] if asked and asked.key else ""
     knows_the_order = sort in ("", *action_search.SORTS) and not (sort and filter_.partner)
     if not knows_the_order and (heads := action_search.lines_if_few(hub, reader, filter_)) is not None:
-        return sort_table(context, heads, sort)
+        return sort_table(context, [one for one in heads if not filter_.open_only or can_change(one, reader.now)], sort)
     cursor = {"cursor": query["cursor"]} if query.get("cursor") else {}
-    page = action_search.page_of_actions(hub, reader, context.call(query={"limit": str(PAGE), **cursor}), filter_)
+    page = action_search.page_of_actions(
+        hub,
+        reader,
+        context.call(query={"limit": str(PAGE), **cursor}),
+        filter_,
+        lambda found: not filter_.open_only or not found[2].is_locked(reader.now),
+    )
     by = "" if filter_.partner else filter_.sort
     later = context.here(cursor=page["next"], told=None, open=None) if page["next"] else None
     in_vain = "" if knows_the_order else sort
@@ -215,7 +259,7 @@ def filter_value_text(context: PageContext, name: str, value: str) -> str:
     match name:
         case "state":
             return labels.label(context.words, "state", value)
-        case "locks_after" | "locks_before" if len(value) == len("2026-11-21"):
+        case "open_from" | "open_to" | "locks_after" | "locks_before" if len(value) == len("2026-11-21"):
             try:
                 return context.words.day(value)
             except ValueError:

@@ -122,7 +122,7 @@ def send_decision(context: PageContext, public_id: str, what: str, fields: Itera
         )
     except ProblemError as refused:
         if refused.status in (409, 422):
-            raise AbortError(context.problem(409, context.explain(refused))) from None
+            raise AbortError(context.refusal(refused)) from None
         raise
     outcome: Document = answer["outcomes"][0]
     if outcome["outcome"] == "refused":

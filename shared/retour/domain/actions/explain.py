@@ -1,6 +1,7 @@
 """Rebuild the placeholder values of a code from stored data, so that its sentence can be shown years later."""
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from retour.domain.actions.action import Action
 from retour.domain.actions.codes import Code
@@ -10,18 +11,20 @@ from retour.domain.actions.make_good import affected_head
 from retour.domain.actions.modification import Modification
 from retour.domain.actions.order import ActionHead, Order, target_record_id
 from retour.domain.actions.replay import undo_blockers
+from retour.domain.calendar import last_day_before, start_of_day
 from retour.domain.money import exponent, to_text
 from retour.domain.times import format_instant
 
 
 def sentence_details(
-    order: Order, head: ActionHead | None, record: Modification, waiting_days: int
+    order: Order, head: ActionHead | None, record: Modification, waiting_days: int, zone: str
 ) -> Mapping[str, str]:
-    """What the placeholders of any of the fold's sentences may ask about one record."""
+    """What the placeholders of any of the fold's sentences may ask about one record; its moments are told in `zone`."""
     known = {
         "order": record.order_key or record.action_id or next(iter(record.names), ""),
         "reference": record.reference or "",
         "received_at": format_instant(record.received_at),
+        "zone": zone,
         "currency": record.currency or "",
         "change": record.verb,
         "waiting_days": str(waiting_days),
@@ -34,7 +37,7 @@ def sentence_details(
     action = order.action(head.action) if head else None
     if action is None or head is None:
         return known
-    return known | action_details(order, action, head, record)
+    return known | action_details(order, action, head, record) | lock_details(head.locks_at, zone)
 
 
 def action_details(order: Order, action: Action, head: ActionHead, record: Modification) -> dict[str, str]:
@@ -43,7 +46,6 @@ def action_details(order: Order, action: Action, head: ActionHead, record: Modif
     rests = head.standing.rests
     return {
         "order": action.order_id,
-        "locks_at": format_instant(head.locks_at) if head.locks_at else "",
         "event_type": action.event_type,
         "partner": head.standing.partner,
         "double": ", ".join(other.public_id for other in named_duplicates(order, action, head, record)),
@@ -58,6 +60,15 @@ def action_details(order: Order, action: Action, head: ActionHead, record: Modif
         "changes": f"{head.changes:,}",
         "limit": f"{head.standing.limit:,}",
     }
+
+
+def lock_details(locks_at: datetime | None, zone: str) -> dict[str, str]:
+    """A lock at midnight is told by the last day on which something could change, any other by its moment."""
+    if locks_at is None:
+        return {"locks_at": ""}
+    last = last_day_before(locks_at, zone)
+    told = {"locks_at": format_instant(locks_at), "locked_day": last.isoformat()}
+    return {**told, "case": "day"} if locks_at == start_of_day(last, 1, zone) else told
 
 
 def named_duplicates(order: Order, action: Action, head: ActionHead, record: Modification) -> list[Modification]:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from itertools import groupby, pairwise
 from zoneinfo import ZoneInfo
 
-from retour.domain.calendar import local_day, start_of_day
+from retour.domain.calendar import last_day_before, local_day, start_of_day
 from retour.domain.contracts.lock import AfterEvent, AfterStatus, Countdown, LockRule, after_status, at_report
 
 DAY = timedelta(days=1)
@@ -26,7 +26,7 @@ class LockDay:
     @property
     def last(self) -> date:
         """The last day on which it can still change."""
-        return local_day(self.at - timedelta(milliseconds=1), self.zone)
+        return last_day_before(self.at, self.zone)
 
     @property
     def locked_from(self) -> date:
