@@ -1,4 +1,4 @@
-"""Rules for the fields of a record, whatever its format."""
+"""Checks on the fields of a record, shared by all formats."""
 
 from collections.abc import Iterable, Mapping
 
@@ -13,7 +13,7 @@ CLOSE_MATCH_CUTOFF = 0.7
 
 
 class Spelling(dict[str, str]):
-    """A sender's name of a field in the layout's spelling, found once for each name; unknown names as they are."""
+    """Maps a sender's field names to the layout's spelling, cached per name. Unknown names stay as they are."""
 
     def __init__(self, layout: Layout) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class Spelling(dict[str, str]):
 
 
 def make_row(place: str, fields: Mapping[str, str], raw: str, line: int, layout: Layout) -> Row | Unreadable:
-    """A record of these fields, or what is wrong with one of them."""
+    """A row of these fields, or the first fault found in them."""
     for name, value in fields.items():
         if len(value) > CELL_CHARS_MAX:
             details = {"line": str(line), "limit": str(CELL_CHARS_MAX)}
@@ -53,14 +53,14 @@ def make_unreadable(
     fields: Mapping[str, str],
     layout: Layout,
 ) -> Unreadable:
-    """Why a record cannot be read, with what tells a person which one it was."""
+    """A refused record, with its order id and reference where they can be read."""
     order = next((fields[name] for name in layout.known if name in layout.identity and name in fields), "")
     reference = fields.get(layout.reference, "")
     return Unreadable(place, code, details, column[:64], raw, storable_id(order), storable_id(reference))
 
 
 def storable_id(text: str) -> str:
-    """As much of an id as is shown, with nothing in it that cannot be stored."""
+    """An id as shown in messages, at most 128 characters; empty if it cannot be stored."""
     return "" if UNPRINTABLE.search(text) or not _is_storable(text) else text[:128]
 
 
@@ -73,9 +73,9 @@ def _is_storable(text: str) -> bool:
 
 
 class NearestNames:
-    """The known names that an unknown one may have meant: the one it looks like, or all of them where none is near.
+    """Suggests the known name closest to an unknown one, or lists all of them if none is close.
 
-    Only so many are looked for in one file: a sender who misspells more has another layout in mind.
+    The number of searches per file is limited: a file with more misspellings has another layout.
     """
 
     def __init__(self, known: Iterable[str]) -> None:
@@ -94,7 +94,7 @@ class NearestNames:
 
 
 class PlaceNumbering:
-    """Where records begin: the line, and the column as well where an earlier one begins on the same line."""
+    """Numbers records by line, and by column where several begin on the same line."""
 
     def __init__(self, prefix: str) -> None:
         self.prefix, self.last = prefix, 0

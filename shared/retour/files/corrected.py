@@ -1,6 +1,6 @@
-"""Rows that a person corrected, one a line: the place each had where it was refused, and its columns as they are now.
+"""Rows corrected by a person, as JSON lines: the place of the refused row and its new columns.
 
-The columns have the names that its sender gave them, so the mapping of its source reads them as it reads a file.
+Columns keep the sender's names, so the source's mapping reads them as it reads a file.
 """
 
 import json
@@ -18,7 +18,7 @@ from retour.files.text import Readable, peekable
 LAYOUT = "corrected"
 
 Corrected = tuple[str, Mapping[str, str]]
-"""A place, and the columns of the row there."""
+"""The place of a row and its columns."""
 
 
 def serialise_rows(rows: Iterable[Corrected]) -> bytes:
@@ -27,14 +27,14 @@ def serialise_rows(rows: Iterable[Corrected]) -> bytes:
 
 
 def parse_rows(stream: BinaryIO | Readable) -> Iterator[Corrected]:
-    """What was written, in its order."""
+    """The corrected rows in file order."""
     for line in peekable(stream):
         place, columns = json.loads(line.decode("utf-8", "surrogatepass"))
         yield place, columns
 
 
 def open_corrected(stream: BinaryIO | Readable, source: Source, known: str) -> OpenedFile:
-    """The corrected rows as their source reads them; `known` names the layout of another system that they are in."""
+    """The corrected rows as an opened file. `known` is the partner layout they are in, if any."""
     return OpenedFile(
         header=(),
         layout=known or LAYOUT,
@@ -50,7 +50,7 @@ def rows_as_source_reads(corrected: Iterable[Corrected], source: Source, known: 
     layout = other.layout if other else expected_layout(source)
     for number, (place, columns) in enumerate(corrected, 1):
         row = make_row(number, place, columns, layout)
-        # An item of a row that was taken apart is corrected by itself.
+        # An item of a split row is corrected on its own.
         if other is None or isinstance(row, Unreadable):
             yield row
         elif line_place(place) != place:

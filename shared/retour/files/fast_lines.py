@@ -1,8 +1,8 @@
 """Fast path: one compiled regular expression per file accepts lines that cannot be wrong or ambiguous.
 
-A line is plain if it has ASCII characters only, no quotes, ids that no spreadsheet has damaged, and amounts and
-quantities in digits. Any other line is not an error: it takes the slow path (table.py, normalise/), which owns the
-rules and their messages. A test checks that both paths read plain lines alike.
+A line is plain if it has only ASCII characters, no quotes, undamaged ids, and amounts and quantities in digits. All
+other lines take the slow path (table.py, normalise/), which owns the rules and their messages. A test checks that both
+paths give the same result for plain lines.
 """
 
 import re
@@ -20,19 +20,19 @@ ID_CHARS = r"0-9A-Za-z._/:@()&*\-"
 NO_FLOAT = r"(?![0-9]++\.0(?:[,;|\t\r\n]|$))"
 ID_CELL = rf"{NO_FLOAT}[{ID_CHARS}]{{0,128}}+"
 TEXT_CELL = rf"[ {ID_CHARS}]{{0,64}}+"
-# An id with a digit is neither the word for a total nor the name of a column.
+# An id that contains a digit is neither a word for "total" nor a column name.
 ORDER_ID_CELL = NO_FLOAT + r"(?=[#A-Za-z._/:\-]*+[0-9])#?[0-9A-Za-z][0-9A-Za-z._/:\-]{0,127}+"
 ROW_NUMBER = r"[0-9]{0,18}+"
 QUANTITY = r"[0-9]{1,6}+"
 TIME = r"[ 0-9A-Za-z+:./\-]{0,40}+"
 END = r"(?:\r?\n|\r)?"
 ROW_FIELDS = ("reference", "order_id", "action_id", "sku", "line", "amount", "quantity", "note", "occurred_at")
-"""What is each row's own; in all other fields many rows of a file say the same."""
+"""Fields with a value per row. The other fields repeat across many rows of a file."""
 
 
 @dataclass(frozen=True, eq=False)
 class FastTable:
-    """What the plain lines of one table are like. `fields` are what its columns are to us, empty where nothing."""
+    """The pattern of a table's plain lines. `fields` has the field of each column, empty for ignored columns."""
 
     pattern: re.Pattern[str]
     header: tuple[str, ...]
@@ -47,14 +47,14 @@ class FastTable:
 
     @cached_property
     def groups(self) -> Mapping[str, int]:
-        """The group of the pattern that holds a field."""
+        """The group number of each field in the pattern."""
         return {field: group for group, field in enumerate(filter(None, self.fields), 1)}
 
 
 class FastRow(Row):
-    """A plain row, taken apart when somebody asks; it equals the row that says the same."""
+    """A plain row, parsed on first access. Equal to the `Row` with the same content."""
 
-    # As quick to make as any object: there is one for each line.
+    # Cheap to construct, since there is one per line.
     __setattr__ = object.__setattr__
     __delattr__ = object.__delattr__
     layout = ""
@@ -94,10 +94,10 @@ def compile_fast_table(
     *,
     decimal_mark: str,
 ) -> FastTable | None:
-    """What plain lines below this header are like; None where no line of the table can be told at one stroke.
+    """Compile the pattern of the plain lines below this header; None if the table can have none.
 
-    `decimal_mark` is what its amounts are seen to have, where the source does not say; empty where they have none. What
-    a plain line means is not asked here: `normalise.fast_path` decides whether it is read as such.
+    `decimal_mark` is the mark detected in the amounts if the source declares none, else empty. Whether plain lines are
+    read by the fast path is decided in `normalise.fast_path`.
     """
     fields = tuple(column_fields(header, source))
     own = [field for field in fields if field]
@@ -119,7 +119,7 @@ def compile_fast_table(
 
 
 def column_fields(header: Sequence[str], source: Source) -> Sequence[str]:
-    """The field of each column, in the spelling of its layout."""
+    """The field of each column, spelled as in the layout."""
     columns: Mapping[str, str | Sequence[str]] = source.mapping.get("columns") or {}
     field_of: dict[str, str] = {}
     for field in own_layouts()["modifications"]["columns"]:
@@ -129,9 +129,9 @@ def column_fields(header: Sequence[str], source: Source) -> Sequence[str]:
 
 
 def cell_pattern(name: str, field: str, mark: str, places: int) -> str:
-    """What a plain cell of a column is like; below no name there is none.
+    """The pattern of a plain cell. A column without a name has none.
 
-    Three places after a mark that nobody declared may be thousands: such an amount goes the careful way.
+    Three digits after an undeclared mark may be thousands, so such an amount takes the slow path.
     """
     match field:
         case "order_id":

@@ -1,7 +1,7 @@
-"""JSON to rows: one object on each line, a list of objects, or such a list as the one field of an object; streamed.
+"""JSON to rows, streamed: one object per line, a list of objects, or an object with such a list in one field.
 
-One record is read at a time, strictly: no key twice, numbers by their written digits, never a float. A line that is
-wrong is refused by itself; where a list breaks off, the records before stand and all that follow are given back.
+Parsing is strict: no duplicate keys, numbers by their digits, never floats. A faulty line is refused on its own. If a
+list is malformed, earlier records stay valid and everything after them is refused and returned.
 """
 
 import codecs
@@ -45,7 +45,7 @@ NEXT_RECORD = re.compile(r",\s*\{")
 
 
 class DuplicateKeyObject(dict[str, Any]):
-    """An object that names the key `twice` twice."""
+    """An object with a duplicate key, `twice`."""
 
     twice = ""
 
@@ -66,7 +66,7 @@ DECODER = json.JSONDecoder(
 
 @dataclass(frozen=True, slots=True)
 class RecordFrame:
-    """What stands around the records: `lines`, or a list that begins with `head` and ends with `tail`."""
+    """The text around the records: JSON lines, or a list that begins with `head` and ends with `tail`."""
 
     lines: bool
     head: str = ""
@@ -74,7 +74,7 @@ class RecordFrame:
 
 
 def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "") -> OpenedFile | Refusal:
-    """The records of JSON or JSON lines, or why none can be read. `prefix` goes before the number in places."""
+    """Read JSON or JSON lines. `prefix` goes before the record number in places."""
     head = stream.peek(SNIFF_BYTES)[:SNIFF_BYTES]
     encoding = detect_encoding(head, None)
     if encoding is None:
@@ -100,7 +100,7 @@ def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "
 
 
 def frame_of(text: str, layout: Layout) -> RecordFrame | None:
-    """How the records of a text stand in it, by its beginning; None where there are none."""
+    """Detect how a text holds its records, from its beginning. None if it holds none."""
     if found := LIST.match(text):
         return RecordFrame(False, found[0], "\n]\n")
     first, _, more = text.lstrip().partition("\n")
@@ -115,7 +115,7 @@ def frame_of(text: str, layout: Layout) -> RecordFrame | None:
 
 
 def parse_object(line: str) -> dict[str, Any] | None:
-    """The object that a line is, whole; else nothing."""
+    """Parse a complete object; None for anything else."""
     try:
         value = DECODER.decode(line)
     except (json.JSONDecodeError, RecursionError):
@@ -124,7 +124,7 @@ def parse_object(line: str) -> dict[str, Any] | None:
 
 
 def field_names(text: str) -> tuple[str, ...]:
-    """The field names of the first record, where it can be read."""
+    """The field names of the first record, if it can be parsed."""
     try:
         value, _ = DECODER.raw_decode(text, WHITESPACE.match(text).end())  # type: ignore[union-attr]  # it matches nothing as well
     except (json.JSONDecodeError, RecursionError):
@@ -133,7 +133,7 @@ def field_names(text: str) -> tuple[str, ...]:
 
 
 class RecordReader:
-    """Objects to rows, as the source writes them."""
+    """Converts JSON objects to rows, as the source declares."""
 
     def __init__(self, source: Source, layout: Layout, prefix: str) -> None:
         self.layout, self.prefix = layout, prefix
@@ -167,13 +167,13 @@ class RecordReader:
             else:
                 fault = fault or text
         if fault:
-            # A field named twice tells nobody which record it was.
+            # With a duplicate key, order id and reference are not trustworthy either.
             sure = {name: text for name, text in fields.items() if name != fault[2]}
             return make_unreadable(at, fault[0], fault[1], fault[2], raw, sure, self.layout)
         return make_row(at, fields, raw, line, self.layout)
 
     def _text(self, name: str, value: Any) -> str | tuple[str, Mapping[str, str], str]:
-        """A field's text, or what is wrong with it. Own records are as strict as those of the API."""
+        """A field's value as text, or its fault. Retour's own layout is as strict as the API."""
         details = {"field": excerpt(name), "value": excerpt(str(value)[:200])}
         if name not in self.known:
             if self.layout.closed:
@@ -210,7 +210,7 @@ def is_storable(text: str) -> bool:
 def records_by_line(
     stream: BufferedReader, encoding: Encoding, records: RecordReader, skipped: Counter[str]
 ) -> Iterator[Row | Unreadable]:
-    """One record a line; a wrong line is refused by itself."""
+    """One record per line. A faulty line is refused on its own."""
     number = 0
     try:
         for number, raw in enumerate(physical_lines(stream, encoding), 1):
@@ -239,7 +239,7 @@ def file_too_large(place: str, line: int) -> Unreadable:
 
 
 class TextWindow:
-    """The part of a text that is looked at; `line` and `column` say where in the text its sign at `mark` stands."""
+    """A window over a streamed text. `line` and `column` are the position of the character at `mark`."""
 
     def __init__(self, stream: BufferedReader, encoding: Encoding) -> None:
         self.stream = stream
@@ -250,7 +250,7 @@ class TextWindow:
         self.ended = self.cut = False
 
     def fill(self) -> None:
-        """See to it that a whole record can be seen, if one is left; forget what was read."""
+        """Read on until a whole record is visible, and drop what was consumed."""
         if self.ended or len(self.text) - self.at > RECORD_CHARS_MAX:
             return
         self.place(self.at)
@@ -269,7 +269,8 @@ class TextWindow:
             data, self.cut = b"", True
         self.ended = not data
         if b"\xf4\x8f" in (pending := self.decoder.getstate()[0] + data):
-            # Signs that stand for undecoded bytes in our own texts: from here on every byte beyond ASCII is kept so.
+            # The text contains the private-use characters that stand for undecoded bytes: keep all further non-ASCII
+            # bytes.
             self.decoder = codecs.getincrementaldecoder("ascii")("retour.keep")
             data = pending
         return self.decoder.decode(data, self.ended)
@@ -280,7 +281,7 @@ class TextWindow:
             yield self._part()
 
     def place(self, at: int) -> tuple[int, int]:
-        """Line and column of a sign that can be seen; asked from front to back."""
+        """The line and column of a visible character. Call with increasing positions."""
         last = self.text.rfind("\n", self.mark, at)
         self.line += self.text.count("\n", self.mark, at)
         self.column = at - last if last != -1 else self.column + at - self.mark
@@ -288,7 +289,7 @@ class TextWindow:
         return self.line, self.column
 
     def skip(self) -> str:
-        """Past what is blank; the sign that follows."""
+        """Skip whitespace and return the next character, empty at the end."""
         self.fill()
         self.at = WHITESPACE.match(self.text, self.at).end()  # type: ignore[union-attr]  # it matches nothing as well
         self.fill()
@@ -296,13 +297,13 @@ class TextWindow:
 
 
 class BrokenJsonError(Exception):
-    """From here on it is no JSON."""
+    """The text is not valid JSON from here on."""
 
 
 def records_of_list(
     stream: BufferedReader, encoding: Encoding, frame: RecordFrame, records: RecordReader
 ) -> Iterator[Row | Unreadable]:
-    """The records of a list, by their number; where it breaks off, all that follow refused and given back."""
+    """The records of a list by number. After a syntax error the rest of the text is refused and returned."""
     window = TextWindow(stream, encoding)
     window.fill()
     window.at = len(frame.head)
@@ -336,7 +337,7 @@ def records_of_list(
 
 
 def check_end(window: TextWindow, frame: RecordFrame) -> None:
-    """Nothing may follow the last record but what closes its list, and fields beside it that are no records."""
+    """Check that only the end of the list, and fields that are no records, follow the last record."""
     if frame.tail and window.text[window.at : window.at + 1] != "]":
         raise BrokenJsonError(window.at)
     window.at += bool(frame.tail)
@@ -377,7 +378,7 @@ def _refuse_rest(
 
 
 def without_closing(piece: str, frame: RecordFrame) -> str:
-    """A piece of the text without what closes the whole list."""
+    """A piece of the text without the end of the enclosing list."""
     text = piece.rstrip()
     if "}" in frame.tail and text.endswith("}") and text[:-1].rstrip().endswith("]"):
         text = text[:-1].rstrip()

@@ -1,4 +1,4 @@
-"""Find the header of a table and map its columns: our own layouts, and a source's mapping."""
+"""Find a table's header and map its columns, by Retour's own layouts or a source's mapping."""
 
 import json
 import re
@@ -14,11 +14,11 @@ from retour.domain.program import Source
 from retour.domain.row import Refusal
 
 COLUMNS_MAX = 1_000
-"""The most that a header may have."""
+"""Maximum number of columns."""
 
 
 class LayoutOwner(Protocol):
-    """Whose layout it is, where that is another system."""
+    """The definition of a partner layout, as far as `Layout` uses it."""
 
     @property
     def title(self) -> str: ...
@@ -41,11 +41,11 @@ class LayoutOwner(Protocol):
 class Layout:
     """The column names a file may have.
 
-    `known` are all names we read, each in the spelling the mapping uses; `identity` name what a row is about (one of
-    them must be there); `required` must all be there; `ids` are texts that only look like numbers. `closed`: no other
-    column is allowed, for a misspelt `sku` would turn the return of one item into that of the whole order. `others` are
-    what a file may turn out to be instead; `told` the names a sentence lists; `positions` the columns of a layout whose
-    files have no header.
+    `known`: all names that are read, as the mapping spells them. `identity`: names that say what a row is about, of
+    which one is required. `required`: names that are all required. `ids`: text columns that look like numbers.
+    `closed`: no other column is allowed, since a misspelt `sku` would turn the return of one item into a return of the
+    whole order. `others`: layouts the file may have instead. `told`: the names listed in messages. `positions`: the
+    columns of a layout without header.
     """
 
     name: str
@@ -63,13 +63,13 @@ class Layout:
 
 
 ANY_NAMES = "any names"
-"""Asked for as a layout: whatever the header says, for a file that is looked at and not taken in."""
+"""Name of a layout that accepts any header, for files that are inspected but not processed."""
 NUMERIC = re.compile(r"[\s\d.,:/+-]+")
 
 
 @cache
 def own_layouts() -> dict[str, dict[str, list[str]]]:
-    """Our own layouts, from layouts.json beside this file."""
+    """Retour's own layouts, from layouts.json."""
     found: dict[str, dict[str, list[str]]] = json.loads(
         files("retour.files").joinpath("layouts.json").read_text("utf-8")
     )
@@ -77,7 +77,7 @@ def own_layouts() -> dict[str, dict[str, list[str]]]:
 
 
 def layout_for_source(source: Source, name: str = "modifications") -> Layout:
-    """What files of this source look like: its mapping's columns where it has some, else the layout of that name."""
+    """The layout of a source's files: its mapping's columns if it has any, else the named one."""
     if name == ANY_NAMES:
         return Layout(name, (), frozenset(), frozenset(), frozenset(), "", closed=False, of_any_names=True)
     own = own_layouts()[name]
@@ -102,12 +102,12 @@ def layout_for_source(source: Source, name: str = "modifications") -> Layout:
 
 
 def fold_name(name: str) -> str:
-    """Column names are compared without case, blanks, `_` and `-`."""
+    """Normalise a column name: case, whitespace, `_` and `-` are ignored."""
     return re.sub(r"[\s_\-]", "", unicodedata.normalize("NFC", name)).casefold()
 
 
 def spell_header(cells: Sequence[str], layout: Layout) -> tuple[str, ...]:
-    """The header in the layout's spelling; unknown names as they are, and told apart where they repeat."""
+    """The header in the layout's spelling. Unknown names stay; repeated ones are numbered."""
     spelling = {fold_name(name): name for name in layout.known}
     names: list[str] = []
     times: Counter[str] = Counter()
@@ -119,7 +119,7 @@ def spell_header(cells: Sequence[str], layout: Layout) -> tuple[str, ...]:
 
 
 def identify_layout(heads: Sequence[Sequence[str]], layout: Layout) -> Layout | Refusal:
-    """The one layout that claims a file, by what may be its header; two that do are a refusal."""
+    """The one layout that matches a possible header. Two matches are refused."""
     if not layout.others:
         return layout
     for cells in heads:
@@ -144,7 +144,7 @@ def identify_layout(heads: Sequence[Sequence[str]], layout: Layout) -> Layout | 
 
 
 def header_score(cells: Sequence[str], layout: Layout) -> int:
-    """How many known names a line holds; 0 when it cannot be a header."""
+    """How many known names a line contains; 0 if it cannot be a header."""
     if len(cells) > COLUMNS_MAX:
         return 0
     if layout.of_any_names:
@@ -156,7 +156,7 @@ def header_score(cells: Sequence[str], layout: Layout) -> int:
 
 
 def header_fault(names: Sequence[str], layout: Layout, line: int) -> Refusal | None:
-    """What makes a header unusable, or nothing."""
+    """The fault that makes a header unusable, or None."""
     twice = [name for name, times in Counter(names).items() if times > 1 and name]
     if twice:
         return Refusal("COLUMN_TWICE", {"line": str(line), "column": twice[0]})

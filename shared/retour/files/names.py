@@ -1,4 +1,4 @@
-"""File names: which are ours, which mark an incomplete file, and what our replies are called."""
+"""File names: those of our own replies, those of incomplete files, and safe display names."""
 
 import re
 import unicodedata
@@ -12,18 +12,18 @@ TABLE_SUFFIXES = tuple(
     for packed in ("", ".gz", ".pgp", ".gpg", ".asc")
 )
 ANSWER_PREFIXES = (*OUR_PREFIXES, "rejected_", "settled_")
-"""How the names of all we leave beside a file begin; a sender's name may as well."""
+"""Prefixes of the files we leave for a sender. A sender's own file may begin with one too."""
 TEMPORARY_PATTERNS = (
     "*.tmp", "*.part", "*.filepart", ".*", "~*", "*.partial", "*.uploading", "*.upload", "*.crdownload", "*.inprogress",
     "*.in_progress", "*.writing", "*.incomplete",
 )  # fmt: skip
 WORKING_PATTERNS = ("_*", "in.*", "*.new", "*.temp", "*.tmp.*", "*.part.*", "new.*", "tmp.*", "temp.*")
-"""Names that many senders give a file while they write it, and some for good."""
+"""Names that many senders give a file while writing it, and some permanently."""
 NAME_CHARS_MAX = 150
 
 
 def skip_reason(name: str) -> str:
-    """Why a file of this name is not read, or nothing: `ours` (an answer we wrote), `temporary` (not whole yet)."""
+    """Why a file of this name is skipped: `ours` (a reply we wrote), `temporary` (incomplete) or empty."""
     plain = base_name(name).lower()
     if plain.startswith(OUR_PREFIXES):
         return "ours"
@@ -33,35 +33,35 @@ def skip_reason(name: str) -> str:
 
 
 def skip_label(name: str) -> str:
-    """As what a file of this name is named among what was not read."""
+    """How a skipped file is listed."""
     return {"ours": "own answer", "temporary": "temporary file"}.get(
         "" if is_system_file(name) else skip_reason(name), "ignored"
     )
 
 
 def has_table_suffix(name: str) -> bool:
-    """Whether a file is called like one of rows, so that it is no README beside one."""
+    """Whether the suffix is one of a data file, unlike that of a README."""
     return base_name(name).lower().endswith(TABLE_SUFFIXES)
 
 
 def is_system_file(name: str) -> bool:
-    """Whether a file is one that a system puts beside others unasked (AppleDouble, lists of folders)."""
+    """Whether a file was added by the operating system (AppleDouble, directory metadata)."""
     return name.startswith("__MACOSX/") or base_name(name).startswith("._") or base_name(name).lower() in SYSTEM_FILES
 
 
 def may_be_renamed(name: str) -> bool:
-    """Whether a sender who uploads under this name most likely gives the file another one in a moment."""
+    """Whether the sender will probably rename an upload of this name."""
     plain = base_name(name).lower()
     return skip_reason(name) == "temporary" or any(fnmatchcase(plain, pattern) for pattern in WORKING_PATTERNS)
 
 
 def base_name(name: str) -> str:
-    """The last part of a path of any system."""
+    """The last component of a path of any operating system."""
     return re.split(r"[/\\]", name)[-1]
 
 
 def safe_name(name: str) -> str:
-    """A file name safe to display, store and write: no folders, no unusual characters."""
+    """A name safe to display, store and write: no folders, no unusual characters."""
     plain = base_name(unicodedata.normalize("NFC", name))
     plain = "".join(sign if sign.isprintable() and sign not in '<>:"|?*' else "_" for sign in plain).strip(" .")
     stem, dot, ending = plain.rpartition(".")
@@ -83,6 +83,6 @@ def result_name(name: str) -> str:
 
 
 def rejected_name(name: str) -> str:
-    """The file of refused rows; those of an archive come unpacked, those of a message plain."""
+    """The name of the file of refused rows. Those of an archive are unpacked, those of an encrypted file plain."""
     name = re.sub(r"\.(gz|pgp|gpg|asc)$", "", name, flags=re.IGNORECASE)
     return f"rejected_{name}.csv" if name.lower().endswith(".zip") else f"rejected_{name}"

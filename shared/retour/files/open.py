@@ -1,4 +1,4 @@
-"""Open a file: unpack it, detect its format by content, read it with the reader of that format."""
+"""Open a file: unpack it, detect its format from its content, and read it with that format's reader."""
 
 import re
 from collections import Counter
@@ -29,7 +29,7 @@ READERS: Mapping[str, Reader] = {
     "HTML": html.read,
     "ODS": ods.read,
 }
-# Contents that are no file of rows, and have more to be said about them than that.
+# Contents without rows that have a more specific code.
 REFUSED_FORMATS = {
     "TNEF": "FILE_WINMAIL",
     "ENCRYPTED": "FILE_ENCRYPTED",
@@ -42,7 +42,7 @@ REFUSED_FORMATS = {
 NON_TABLE_CODES = frozenset(
     ("HEADER_NOT_FOUND", "UNSUPPORTED_FORMAT", "ENCODING_UNCLEAR", "FILE_EMPTY", "XML_NO_RECORDS", "JSON_NO_RECORDS")
 )
-"""Why a README cannot be read; what is locked or packed once more may well hold rows."""
+"""Codes for files that are skipped next to data files. Locked or nested archives are not: they may contain rows."""
 ARCHIVES = frozenset(("ZIP", "GZIP"))
 
 
@@ -53,10 +53,10 @@ def open_file(
     layout: str = "modifications",
     keys: Callable[[], Sequence[str]] = tuple,
 ) -> OpenedFile | Refusal:
-    """A file as its source describes it, or why none of it can be read. Never raises for anything a file may hold.
+    """Open a file as its source describes it, or return the reason why not. Never raises because of a file's content.
 
-    Rows are read from the stream while they are asked for; it must stay open that long. `keys` gives the source's
-    secret OpenPGP keys, armored; it is asked only where there is a message to decrypt.
+    Rows are read lazily, so the stream must stay open. `keys` returns the source's armored secret OpenPGP keys; it is
+    called only for an encrypted file.
     """
     shape = expected_layout(source, layout)
     whole = peekable(stream)
@@ -94,7 +94,7 @@ def _read_content(stream: BufferedReader, source: Source, layout: Layout, prefix
     if kind in READERS:
         return READERS[kind](stream, source, layout, prefix)
     if kind == UNKNOWN:
-        # Text with much rubbish in it, if it has a header all the same.
+        # Mostly unreadable text is still read if it has a header.
         opened = table.read(stream, source, layout, prefix)
         return opened if isinstance(opened, OpenedFile) else unsupported_format("", "UNKNOWN")
     return (
@@ -111,9 +111,9 @@ def unsupported_format(found: str, case: str = "") -> Refusal:
 def _read_members(
     members: Sequence[Member], skipped: Sequence[str], source: Source, layout: Layout
 ) -> OpenedFile | Refusal:
-    """The rows of several files as those of one; they must be of one layout, so that refused rows can be given back.
+    """The rows of several files as one. They must share a layout, so that refused rows can be returned.
 
-    What is no file of rows (a README, a PDF) is left out and named, where there is one beside it.
+    Files without rows (a README, a PDF) are skipped and listed if there is a data file beside them.
     """
     counts: Counter[str] = Counter(skipped)
 

@@ -1,4 +1,4 @@
-"""A file that can be read, whatever its format."""
+"""An opened file, independent of its format."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -9,13 +9,12 @@ from retour.domain.row import Row, Unreadable
 
 @dataclass(frozen=True, slots=True)
 class OpenedFile:
-    """Its header, and its rows as they come.
+    """A file's header and its rows, read lazily.
 
-    `rejected_head` is everything up to the first row exactly as it came, `encoding` and `newline` what its rows are
-    written in: with the raw text of refused rows, and `rejected_tail` after them, they make a file of the same layout.
-    Where a file is more than text, `write` makes it from the raw texts. `mark` is the decimal mark that its own amounts
-    decide, where they do and the source declares none. `skipped` counts, while rows are read, the
-    lines that are no rows (blank, totals, repeated header, preamble).
+    `rejected_head` is everything before the first row, byte for byte. Together with the raw text of refused rows in
+    `encoding` and `newline`, and `rejected_tail`, it makes a file of the same layout; formats other than text have
+    `write` for that. `mark` is the decimal mark detected in the amounts if the source declares none. `skipped` counts
+    lines that are not rows (blank, totals, repeated header, preamble) while rows are read.
     """
 
     header: tuple[str, ...]

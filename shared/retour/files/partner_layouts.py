@@ -1,8 +1,7 @@
-"""Layouts of other systems, each a data file in `layouts/`: recognised by their header, read as what they mean there.
+"""Layouts of other systems, each a data file in `layouts/`, recognised by its header.
 
-A layout says which of its columns is which of ours, what amounts and quantities mean, and how its reasons read. A row
-that holds several items becomes several rows, `7.1`, `7.2`. Two layouts that both claim a file are a refusal,
-never a guess.
+A layout maps columns to fields, says what amounts and quantities mean, and translates reasons. A row with several items
+becomes several rows, `7.1`, `7.2`. A file that two layouts match is refused, never guessed.
 """
 
 import json
@@ -32,7 +31,7 @@ AMOUNT_LIKE = re.compile(r"[-+(]?[\d.,' ]*\d[\d.,' ]*[-)]?")
 
 
 class RowError(Exception):
-    """A row that cannot be taken apart: carries what an Unreadable says of it."""
+    """A row that cannot be split. Carries the values of its `Unreadable`."""
 
     def __init__(self, code: str, at: str, **details: str) -> None:
         super().__init__(code)
@@ -41,7 +40,7 @@ class RowError(Exception):
 
 @dataclass(frozen=True)
 class PartnerLayout:
-    """One layout of another system; `body` is its data file."""
+    """The layout of another system. `body` is its data file."""
 
     id: str
     body: Mapping[str, Any] = field(compare=False)
@@ -56,7 +55,7 @@ class PartnerLayout:
 
     @property
     def kind(self) -> str:
-        """`modifications`, `actions`, or `none`: a file of something else that must not be taken for returns."""
+        """`modifications`, `actions`, or `none` for files of another purpose, which must not be read as returns."""
         return str(self.body.get("kind", "modifications"))
 
     @property
@@ -69,12 +68,12 @@ class PartnerLayout:
 
     @cached_property
     def fields(self) -> Mapping[str, str]:
-        """Folded column name to field, without the index of an item."""
+        """The field of each normalised column name, without item index."""
         named = {**self.body["columns"], **self.items.get("columns", {})}
         return {fold_name(name): one for one, names in named.items() for name in names}
 
     def field_of(self, column: str) -> tuple[str, str]:
-        """The field of a column and the index of its item; the first item may have none or 1."""
+        """The field of a column and its item index. The first item's index may be missing or 1."""
         return cached_field_of(self, column)
 
     def resolve_column(self, column: str) -> tuple[str, str]:
@@ -90,14 +89,14 @@ class PartnerLayout:
     # Recognition
 
     def claims(self, names: frozenset[str]) -> bool:
-        """Whether a header of these folded names is this layout's."""
+        """Whether a header of these normalised names matches this layout."""
         if "positions" in self.body:
             return False
         marks, forbidden = ({fold_name(name) for name in self.body.get(key, ())} for key in ("marks", "forbidden"))
         return marks <= names and not forbidden & names and not self.missing_columns(names)
 
     def missing_columns(self, names: Iterable[str]) -> Sequence[str]:
-        """The columns without which no row of it says anything."""
+        """Required columns that a header lacks."""
         have = {self.field_of(name)[0] for name in names}
         spelling = {**self.body["columns"], **self.items.get("columns", {})}
         missing = [spelling[one][0] for one in self.body["required"] if one not in have]
@@ -108,7 +107,7 @@ class PartnerLayout:
         return missing
 
     def duplicate_column(self, names: Sequence[str]) -> str:
-        """The column that says again what another one says, under another of its names."""
+        """The first column that maps to the same field as an earlier one."""
         seen: set[tuple[str, str]] = set()
         for name in names:
             found = self.field_of(name)
@@ -118,7 +117,7 @@ class PartnerLayout:
         return ""
 
     def matches_positions(self, cells: Sequence[str]) -> bool:
-        """Whether a line without header has this layout's kinds of cells at their places."""
+        """Whether a line without header has the expected kinds of cells at the expected positions."""
         positions = self.body.get("positions", ())
         if not positions or not self.body.get("least", len(positions)) <= len(cells) <= len(positions):
             return False
@@ -151,7 +150,7 @@ class PartnerLayout:
     # Reading
 
     def mapping(self, own: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The layout as a source's mapping, where the source's own words go before it."""
+        """The layout as a source's mapping. The source's own entries take precedence."""
         spelled: dict[str, list[str]] = {}
         for name in self.layout.known:
             if one := self.field_of(name)[0]:
@@ -187,7 +186,7 @@ class PartnerLayout:
 
     @cached_property
     def shapes(self) -> Mapping[str, re.Pattern[str]]:
-        """What cells of some columns always look like; where others stand there, the row has shifted."""
+        """Patterns that cells of some columns always match. A mismatch means that the row has shifted."""
         return {fold_name(name): re.compile(shape) for name, shape in self.body.get("shapes", {}).items()}
 
     def check_not_shifted(self, row: Row) -> None:
@@ -225,7 +224,7 @@ class PartnerLayout:
         return self.field_of(column)[0] in self.items.get("columns", {}) if self.items else False
 
     def rows_by_index(self, row: Row, whole: Mapping[str, str], source: Source) -> list[Row]:
-        """One row for each item that has a SKU; its amount alone counts where that is zero."""
+        """One row per item with a SKU. An item with amount zero is read by its amount alone."""
         found: dict[int, dict[str, tuple[str, str]]] = {}
         for column, value in row.fields.items():
             one, index = self.field_of(column)
@@ -253,7 +252,7 @@ class PartnerLayout:
         return number_items(row, [{**whole, **cells} for cells in items])
 
     def by_difference(self, item: Mapping[str, tuple[str, str]], index: int, source: Source) -> Mapping[str, str]:
-        """An item whose amount is told as a difference: what is below zero is taken back, and nothing else is told."""
+        """An item with a signed difference: a negative one is taken back, anything else is refused."""
         column, text = item["delta"]
         if beside := next((item[one][0] for one in ("amount", "quantity") if one in item), ""):
             raise RowError("ITEM_DIFFERENCE_BESIDE", column, column=column, beside=beside)
@@ -265,7 +264,7 @@ class PartnerLayout:
         return {f"{told}{index}": shortest_amount(-worth).replace(".", mark), "change": "take_back"}
 
     def rows_by_separator(self, row: Row, whole: Mapping[str, str], source: Source) -> list[Row]:
-        """The order stated anew: all of it gone, then each item as it is now. Without items: its new total."""
+        """The order restated: reverse all of it, then set each item as listed. Without items, set the new total."""
         columns = {one: names[0] for one, names in self.items["columns"].items()}
         separator = self.items["separator"]
         parts = {
@@ -330,13 +329,13 @@ def number_items(row: Row, items: Sequence[Mapping[str, str]]) -> list[Row]:
 
 
 def shortest_amount(amount: Decimal) -> str:
-    """A sum as its text, without more decimals than it needs beyond two: three could be taken for thousands."""
+    """An amount as text with two decimals, or more if needed. Three could be read as thousands."""
     cents = amount.quantize(Decimal("0.01"))
     return f"{cents if cents == amount else amount:f}"
 
 
 def change_by_rules(rules: Sequence[Mapping[str, Any]], have: Mapping[str, str], otherwise: str) -> str:
-    """What a row asks by which of its cells are filled."""
+    """The change a row asks for, by which of its cells are filled."""
     for rule in rules:
         if all(one in have for one in rule.get("with", ())) and not any(one in have for one in rule.get("without", ())):
             return str(rule["change"])
@@ -368,13 +367,13 @@ def is_cell_kind(text: str, kind: str) -> bool:
 
 @lru_cache(NAMES_KEPT)
 def cached_field_of(layout: PartnerLayout, column: str) -> tuple[str, str]:
-    """A file has the same columns in every row."""
+    """`field_of`, cached: columns repeat in every row."""
     return layout.resolve_column(column)
 
 
 @cache
 def partner_layouts() -> Mapping[str, PartnerLayout]:
-    """Every layout by its id, which is the name of its file."""
+    """All partner layouts by id, which is their file name."""
     folder = files("retour.files").joinpath("layouts")
     found = sorted((one for one in folder.iterdir() if one.name.endswith(".json")), key=lambda one: one.name)
     return {
@@ -386,7 +385,7 @@ def partner_layouts() -> Mapping[str, PartnerLayout]:
 
 
 def expected_layout(source: Source, name: str = "modifications") -> Layout:
-    """What files of a source may look like: the layout it pins, its own mapping's, else Retour's own or a known one."""
+    """The layouts of a source's files: the pinned one, its own mapping's, or any of Retour's and the partners'."""
     own = layout_for_source(source, name)
     if own.of_any_names:
         return own
@@ -399,7 +398,7 @@ def expected_layout(source: Source, name: str = "modifications") -> Layout:
 
 
 def interpret_rows(opened: OpenedFile | Refusal, source: Source, name: str) -> OpenedFile | Refusal:
-    """An opened file with the rows its layout means; refused where it is one of something else, or contradicts."""
+    """Convert an opened file's rows as its layout says. Refuses files of another kind and contradictions."""
     if isinstance(opened, Refusal) or opened.layout not in partner_layouts():
         return opened
     known = partner_layouts()[opened.layout]
@@ -425,7 +424,7 @@ def rename_columns(layout: PartnerLayout, rows: Iterable[Row | Unreadable]) -> I
 
 
 def source_for_layout(source: Source, layout: str) -> Source:
-    """A source as a file of this layout is read: the layout's meaning, then the source's own words."""
+    """The source with a layout's mapping merged below its own."""
     known = partner_layouts().get(layout)
     if known is None or known.kind != "modifications":
         return source
@@ -434,6 +433,6 @@ def source_for_layout(source: Source, layout: str) -> Source:
         source,
         mapping=known.mapping(source.mapping),
         amount_means=known.body.get("amount_means") or source.amount_means,
-        # What is stated anew each time is no second return.
+        # A restated record is not a second return.
         possible_duplicates={source.name: "apply", **doubles} if known.items.get("restates") else doubles,
     )

@@ -1,7 +1,7 @@
-"""OpenPGP: files encrypted for a source's keys and signed by its senders; the key pairs for it.
+"""OpenPGP: decrypt and verify files, and create key pairs.
 
-A message is decrypted in a process of its own with bounded memory, time and output: whatever it holds, ours survives.
-The library is asked for only where a file needs it.
+Decryption runs in a subprocess with limits on memory, time and output, so that no message can harm the worker. The
+library is imported only when needed.
 """
 
 import json
@@ -36,7 +36,7 @@ FAULTS = {
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """Both halves of a key, armored: the secret one for the source, the public one to give out."""
+    """An armored key pair: the secret key for the source, the public key for senders."""
 
     secret: str
     public: str
@@ -44,7 +44,7 @@ class KeyPair:
 
 
 def make_key_pair(name: str) -> KeyPair:
-    """A new pair for encrypting and signing, in the form that all OpenPGP programs read."""
+    """Create a key pair for encryption and signing that all OpenPGP programs can read."""
     from pysequoia import Tsk
 
     pair = Tsk.generate(name)
@@ -55,7 +55,7 @@ def make_key_pair(name: str) -> KeyPair:
 def decrypt(
     stream: Readable, keys: Sequence[str], signers: Sequence[str], require_signature: bool
 ) -> BinaryIO | Refusal:
-    """What a message says, with one of these keys; signed by one of the signers where that is required."""
+    """Decrypt a message with any of the keys. With `require_signature`, one of `signers` must have signed it."""
     if find_spec("pysequoia") is None:
         return Refusal("PGP_NOT_OFFERED")
     with TemporaryDirectory(prefix="retour-") as folder:
@@ -97,7 +97,7 @@ def too_large() -> Refusal:
 
 
 def save_stream(stream: Readable, path: Path) -> int:
-    """Copy a stream into a file; its size."""
+    """Copy a stream into a file and return its size."""
     size = 0
     with path.open("wb") as file:
         while piece := stream.read(CHUNK_BYTES):
@@ -109,7 +109,7 @@ def save_stream(stream: Readable, path: Path) -> int:
 
 
 def child() -> None:
-    """The process that decrypts: it says `done`, or what is wrong; and nothing if it had to be stopped."""
+    """Entry point of the decrypting subprocess: prints `done` or the fault; prints nothing if it is killed."""
     asked = json.loads(sys.stdin.buffer.read())
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (asked["limit"], asked["limit"]))
@@ -119,7 +119,7 @@ def child() -> None:
 
 
 def decrypt_with_any_key(packed: str, plain: str, keys: Sequence[str], signers: Sequence[str], required: bool) -> str:
-    """Decrypt one file into another with whichever key fits."""
+    """Decrypt a file with whichever key fits, and return `done` or the fault."""
     from pysequoia import Cert, Tsk, decrypt_file, verify
 
     known, signed_by = usable_keys(Cert.from_bytes, signers), set[str]()
@@ -132,7 +132,7 @@ def decrypt_with_any_key(packed: str, plain: str, keys: Sequence[str], signers: 
     with open(packed, "rb") as file:
         clear = file.read(64).lstrip().startswith(b"-----BEGIN PGP SIGNED MESSAGE")
     if clear:
-        # Its text stands open, but what belongs to it only its signature tells.
+        # The text is readable, but only its signature proves where it ends.
         try:
             said = verify(file=packed, store=lambda _ids: known)
         except RuntimeError as error:
@@ -140,7 +140,7 @@ def decrypt_with_any_key(packed: str, plain: str, keys: Sequence[str], signers: 
         Path(plain).write_bytes(said.bytes or b"")
         return "done"
     faults = {"key"}
-    # A message that is only signed is read as well, and needs no key: any will do.
+    # A signed, unencrypted message needs no key, but the library requires one: any will do.
     for key in usable_keys(Tsk.from_bytes, keys) or [Tsk.generate("none")]:
         try:
             decrypt_file(decryptor=key.decryptor(), input=packed, output=plain, store=store)
@@ -152,19 +152,19 @@ def decrypt_with_any_key(packed: str, plain: str, keys: Sequence[str], signers: 
 
 
 def usable_keys(read: Callable[[bytes], Key], texts: Sequence[str]) -> list[Key]:
-    """The keys among these texts; one that is none takes nothing from the others."""
+    """The keys that can be parsed; others are ignored."""
     found = []
     for text in texts:
-        # Its own kind of error is all the library promises.
+        # The library documents no specific exception.
         with suppress(Exception):
             found.append(read(text.encode()))
     return found
 
 
 def fault_name(error: RuntimeError, signed_by: Set[str] | None = None) -> str:
-    """Which of our faults the library means; `signed_by` are the keys that a message names, where they are asked for.
+    """Our fault name for a library error. `signed_by` has the key ids named in the message, if known.
 
-    The library looks for signatures right below the encryption. GnuPG compresses in between, unless told not to.
+    The library expects signatures directly below the encryption; GnuPG compresses in between by default.
     """
     text = str(error).partition("\n")[0]
     if "ignature" in text:

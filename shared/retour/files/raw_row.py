@@ -1,6 +1,6 @@
-"""A row's raw text taken apart into its columns, so that a person can correct it: as well as can be told.
+"""Split a row's raw text into columns on a best-effort basis, so that a person can correct it.
 
-The readers refuse what is doubtful. Here nothing is taken in, so a doubtful row is shown as it most likely was meant.
+The readers refuse ambiguous rows. Nothing is processed here, so such a row is shown by its most likely meaning.
 """
 
 import json
@@ -18,14 +18,14 @@ COLUMNS_MAX = 200
 
 
 def parse_raw_row(opened: OpenedFile, raw: str, decimal: str = ".") -> dict[str, str]:
-    """The columns of one row of an opened file by their names there, empty ones included where there is a header."""
+    """The columns of a row by name. With a header, empty columns are included."""
     if opened.delimiter:
         return fields_of_line(opened.header, opened.delimiter, raw)
     return fields_of_xml(raw) if raw.lstrip().startswith("<") else fields_of_json(raw, decimal)
 
 
 def fields_of_line(header: tuple[str, ...], delimiter: str, raw: str) -> dict[str, str]:
-    """By the header; cells beyond it have no name, and are left out."""
+    """The cells of a line by header name. Cells beyond the header are dropped."""
     text = raw.rstrip("\r\n")
     cells = table.split_cells(text, delimiter)
     found = (
@@ -36,7 +36,7 @@ def fields_of_line(header: tuple[str, ...], delimiter: str, raw: str) -> dict[st
 
 
 def fields_of_json(raw: str, decimal: str = ".") -> dict[str, str]:
-    """The fields of a JSON object; none where it is no object or no JSON."""
+    """The fields of a JSON object; empty if the text is not one."""
     try:
         value = jsonlines.DECODER.decode(raw.strip().rstrip(","))
     except (json.JSONDecodeError, RecursionError):
@@ -55,7 +55,7 @@ def cell_text(value: Any, decimal: str) -> str:
 
 
 def fields_of_xml(raw: str) -> dict[str, str]:
-    """The leaves and attributes of an XML element, by their path in it; as far as it can be read."""
+    """The leaves and attributes of an XML element by path, as far as they can be parsed."""
     element = ElementParser()
     with suppress(expat.ExpatError, DoctypeError, ValueError, LookupError):
         element.parser.Parse(raw.encode("utf-8", "replace"), True)
@@ -63,7 +63,7 @@ def fields_of_xml(raw: str) -> dict[str, str]:
 
 
 class ElementParser:
-    """One element while it is read."""
+    """Collects the fields of one element during parsing."""
 
     def __init__(self) -> None:
         self.found: dict[str, str] = {}

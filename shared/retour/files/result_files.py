@@ -1,4 +1,4 @@
-"""The files a sender finds beside the file they sent: the outcome of every row, the refused rows, the receipt."""
+"""The files returned to a sender: the outcome of every row, the refused rows, the receipt."""
 
 import csv
 import io
@@ -33,7 +33,7 @@ ROWS_PER_CHUNK = 500
 
 @dataclass(frozen=True, slots=True)
 class ResultFormat:
-    """How the answer to a file is written: as the file itself, with what its sender may see of amounts and payouts."""
+    """How a result file is written: delimiter and decimal mark of the input, and which values the sender may see."""
 
     delimiter: str = ","
     mark: str = "."
@@ -46,10 +46,10 @@ class ResultFormat:
 def result_csv(
     results: Iterable[Result], sentence: Sentence, payouts: bool = True, writing: ResultFormat | None = None
 ) -> Iterator[bytes]:
-    """Every row with its outcome, as CSV that a spreadsheet opens as it is: UTF-8 with its mark, no cell a formula.
+    """Every row with its outcome, as CSV that spreadsheets open safely: UTF-8 with a BOM, formulas escaped.
 
-    `payouts=False` leaves the columns of payout out, for receivers who must not see them. `writing` tells what was read
-    of each row as well, in the delimiter and with the decimal mark of the file.
+    `payouts=False` omits the payout columns. `writing` adds the values read from each row and uses the input's
+    delimiter and decimal mark.
     """
     columns = [name for name in (FILE_COLUMNS if writing else COLUMNS) if payouts or not name.startswith("payout")]
     if writing and not writing.amounts:
@@ -107,7 +107,7 @@ def _input_cells(result: Result, writing: ResultFormat) -> dict[str, str]:
 
 
 def escape_formula(text: str) -> str:
-    """A cell that a spreadsheet shows and never runs. A plain negative number stays one."""
+    """Prevent a spreadsheet from running a cell as a formula. Plain negative numbers stay as they are."""
     if not text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")):
         return text
     try:
@@ -118,16 +118,16 @@ def escape_formula(text: str) -> str:
 
 
 def rows_at_places(opened: OpenedFile, places: Container[str]) -> Iterator[bytes]:
-    """The rows at these places of a file, and those that cannot be read, in exactly the layout they came in."""
+    """The rows at these places, and unreadable ones, in exactly the input's layout."""
     found = (row for row in opened.rows if row.place in places or isinstance(row, Unreadable))
     return _write_lines(opened, unique_lines((row.place, row.raw) for row in found))
 
 
 def rejected_rows(opened: OpenedFile, results: Iterable[Result]) -> Iterator[bytes]:
-    """The refused rows in exactly the layout they came in: corrected and sent again, they are read as they were.
+    """The refused rows in exactly the input's layout, so that they can be corrected and sent again.
 
-    The outcomes of all rows come in the order of the rows, so that memory stays as it is. A row without an outcome of
-    its own is a further line of the record before it.
+    `results` must be in row order, so that memory stays constant. A row without a result belongs to the record before
+    it.
     """
     return _write_lines(opened, unique_lines(_refused_lines(opened.rows, iter(results))))
 
@@ -143,7 +143,7 @@ def _refused_lines(rows: Iterable[Row | Unreadable], results: Iterator[Result]) 
 
 
 def unique_lines(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """The raw text of each line, however many of its items are given back."""
+    """The raw text of each line once, even if several of its items are returned."""
     before = None
     for place, raw in rows:
         if line_place(place) != before or line_place(place) == place:
@@ -172,7 +172,7 @@ def _texts() -> dict[str, dict[str, str]]:
 
 
 def receipt_text(language: str, name: str, size: int, sha256: str, received_at: datetime, delivery: str) -> bytes:
-    """What `receipt_<name>` says: the file arrived whole, when, and how to recognise it."""
+    """The content of `receipt_<name>`: that the file arrived complete, when, and its hash."""
     texts = _texts()["receipt"]
     sentence = texts.get(language, texts["en"])
     at = times.format_instant(received_at)

@@ -1,4 +1,4 @@
-"""Detect what a file is by its first bytes; names and declared types prove nothing."""
+"""Detect a file's type from its first bytes. Names and declared types are not trusted."""
 
 import re
 
@@ -24,28 +24,27 @@ MAGIC = (
     (b"MIME-Version:", "MHTML"),
 )
 TAR_OFFSET = 257
-"""Where an archive of tar says that it is one."""
+"""Offset of tar's magic number."""
 SPREADSHEET_2003 = b"urn:schemas-microsoft-com:office:spreadsheet"
-# An OpenPGP message without armor begins with a packet that names the key it is for: tag 1, in the old or new notation
-# of lengths, of version 3 or 6.
+# Binary OpenPGP: a public-key encrypted session key packet (tag 1), old or new format, version 3 or 6.
 PGP_PACKET = re.compile(rb"(?:\x84.|\x85..|\xc1[\x00-\xbf]|\xc1[\xc0-\xdf].)[\x03\x06]", re.DOTALL)
 HTML_START = re.compile(
     rb"(?:<\?xml[^>]{0,200}>\s*)?(?:<!--(?:(?!-->).){0,2000}-->\s*){0,5}"
     rb"<(?:!doctype\s+html|(?:html|head|body|meta|style|title|center|div)[\s>/]|table[^>]{0,1000}>(?=.{0,4000}<t[dh][\s>]))",
     re.IGNORECASE | re.DOTALL,
 )
-"""The beginning of a web page, or of a table of one, which many programs save under the names of workbooks."""
+"""Beginnings of HTML pages or tables, which many programs save as .xls."""
 UNKNOWN = ""
 PICTURES = frozenset(("PNG", "JPEG", "GIF"))
 NON_TABLES = PICTURES | {"PDF", "RTF", "HTML", "PGP"}
-"""What comes beside tables and is none: logos, letters, disclaimers."""
+"""Types found next to data files that never hold rows: logos, letters, disclaimers."""
 BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 CMS_OID = bytes.fromhex("06092a864886f70d0107")
 CONTROL_BYTES = bytes(set(range(9)) | set(range(14, 32)) - {0x1A, 0x1B})
 
 
 def sniff(head: bytes) -> str:
-    """`TEXT`, `ZIP`, `XML`, `ENCRYPTED`, `MAIL` or what else it is; UNKNOWN where nothing tells."""
+    """The type of a file: `TEXT`, `ZIP`, `XML`, `ENCRYPTED`, `MAIL` and so on, or UNKNOWN."""
     if head.startswith(b"PK\x03\x04") or head.startswith(b"PK\x05\x06"):
         office = b"[Content_Types].xml" in head or b"xl/workbook" in head or b"xl/worksheets/" in head
         if office:
@@ -75,7 +74,7 @@ def sniff(head: bytes) -> str:
 
 
 def plain_head(head: bytes) -> bytes:
-    """The bytes without a byte order mark and, for UTF-16, without the zero bytes between the letters."""
+    """The first bytes without BOM and, for UTF-16, without zero bytes."""
     for mark in BYTE_ORDER_MARKS:
         if head.startswith(mark):
             head = head[len(mark) :]

@@ -1,7 +1,7 @@
-"""Delimited text to rows: never guessed, never swallowed, every line accounted for (spec 7).
+"""Delimited text to rows: nothing guessed, nothing dropped, every line accounted for (spec 7).
 
-A row is refused by itself when its line is enough to say why. Only a quote that never closes makes all that follows
-doubtful; from its line on every line is refused.
+A row is refused on its own if its line alone shows the fault. After a quote that is never closed, all lines are
+refused.
 """
 
 import re
@@ -54,17 +54,17 @@ FLOAT_ID = re.compile(r"[0-9]+\.0")
 
 
 class QuoteFault(Enum):
-    """What can be wrong with the quotes of a line."""
+    """Faults in a line's quotes."""
 
     OPEN = "open"
     MISPLACED = "misplaced"
 
 
 def split_cells(text: str, delimiter: str) -> list[str] | QuoteFault:
-    """The cells of one record. A quote counts at the beginning of a cell only, and must end with the cell.
+    """Split a record into cells. Quotes are special at the beginning of a cell only, and must close at its end.
 
-    Within other cells it is a sign like any other, as in 5" pipe; but where one cell has a quote that could open and a
-    later one has what closes it, a separator before the quote is missing, and the cells are not the ones meant.
+    Elsewhere a quote is an ordinary character, as in 5" pipe. But if one cell has a quote that could open and a later
+    cell one that closes it, a separator is missing before the quote, and the line is a fault.
     """
     if '"' not in text:
         return text.split(delimiter)
@@ -104,9 +104,9 @@ def split_cells(text: str, delimiter: str) -> list[str] | QuoteFault:
 
 @dataclass(frozen=True)
 class TableShape:
-    """How the rows of one table read: its columns, in order, and how they are set apart.
+    """How a table is read: its columns in order and its delimiter.
 
-    `mark` is what stands before the decimals in its `amounts`, where neither the source nor a cell by itself says so.
+    `mark` is the decimal mark of its `amounts`, used where neither the source nor the cell decides.
     """
 
     header: tuple[str, ...]
@@ -121,7 +121,7 @@ class TableShape:
 
     @cached_property
     def nameless(self) -> tuple[int, ...]:
-        """The columns that have no name, and therefore hold nothing; but for the numbers of the rows (pandas)."""
+        """Columns without a name, which must be empty; except for row numbers (pandas)."""
         return tuple(at for at, name in enumerate(self.header) if not name)
 
     @cached_property
@@ -129,7 +129,7 @@ class TableShape:
         return len(self.header) - len(self.nameless)
 
     def is_stray(self, cells: Sequence[str]) -> bool:
-        """Whether a row says something below no name; the numbers of the rows in the first column are put up with."""
+        """Whether a row has a value in a nameless column. Row numbers in the first column are tolerated."""
         for at in self.nameless:
             if (text := cells[at].strip()) and not (at == 0 and text.isascii() and text.isdigit()):
                 return True
@@ -138,7 +138,7 @@ class TableShape:
 
 @dataclass(slots=True)
 class NumberedLines:
-    """Physical lines and the number of the last one read."""
+    """Physical lines, with the number of the last one read."""
 
     source: Iterator[str]
     number: int = 0
@@ -150,7 +150,7 @@ class NumberedLines:
 
 
 def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "") -> OpenedFile | Refusal:
-    """The rows of a delimited text, or why none can be read. `prefix` goes before the line number in places."""
+    """Read a delimited text. `prefix` goes before the line number in places."""
     encoding = detect_encoding(stream.peek(HEAD_BYTES)[:HEAD_BYTES], source.mapping.get("encoding"))
     if encoding is None:
         return Refusal("ENCODING_UNCLEAR", {"line": "1"})
@@ -188,7 +188,7 @@ def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "
 
 
 def find_header(first: Sequence[str], source: Source, layout: Layout, prefix: str = "") -> TableShape | Refusal:
-    """The header among the first lines: the one with most of the names we know, the earliest of equals."""
+    """The header among the first lines: the one with the most known names, the earliest if equal."""
     separator = SEPARATOR.fullmatch(first[0])
     declared = source.mapping.get("delimiter") or (separator[1] if separator else None)
     delimiters = (declared,) if declared else DELIMITERS
@@ -201,7 +201,7 @@ def find_header(first: Sequence[str], source: Source, layout: Layout, prefix: st
     best: tuple[int, TableShape] | None = None
     for number, text in enumerate(first, 1):
         for delimiter in delimiters:
-            # A second byte order mark, as of programs that each write one.
+            # A second byte order mark, from two programs that each wrote one.
             cells = split_cells(text.rstrip("\r\n").lstrip("\ufeff"), delimiter)
             if isinstance(cells, QuoteFault):
                 continue
@@ -220,10 +220,10 @@ def find_header(first: Sequence[str], source: Source, layout: Layout, prefix: st
 
 
 def with_decimal_mark(shape: TableShape, rows: Iterable[Sequence[str] | QuoteFault], source: Source) -> TableShape:
-    """The same, with the decimal mark that the amounts of its first rows agree on, where the source declares none.
+    """The shape with the decimal mark its first amounts agree on, if the source declares none.
 
-    Two of them at least must leave no choice, and none may have another; else every amount is judged by itself.
-    Numbers that their file gives as numbers leave no doubt, and say nothing of how its texts are written.
+    At least two amounts must be unambiguous and none may contradict them; otherwise each amount is judged on its own.
+    Numbers that the file stores as numbers do not count.
     """
     names = frozenset() if source.mapping.get("decimal") else amount_columns(shape, source)
     found: Counter[str] = Counter()
@@ -239,7 +239,7 @@ def with_decimal_mark(shape: TableShape, rows: Iterable[Sequence[str] | QuoteFau
 
 
 def amount_columns(shape: TableShape, source: Source) -> frozenset[str]:
-    """The columns of amounts, by the mapping of the source or by another system's layout."""
+    """The columns with amounts, by the source's mapping or a partner layout."""
     owner = shape.layout.owner
     if owner:
         return frozenset(name for name in shape.header if owner.field_of(name)[0] in ("amount", "price", "discount"))
@@ -248,7 +248,7 @@ def amount_columns(shape: TableShape, source: Source) -> frozenset[str]:
 
 
 def digits_of(amount: str, mark: str) -> str:
-    """The digits of an amount with this decimal mark, a point before the decimals; empty where it has another."""
+    """An amount's digits if it uses this decimal mark, with a point before the decimals; otherwise empty."""
     try:
         return f"{amount_in(amount, mark):f}"
     except ValueError:
@@ -266,7 +266,7 @@ def _possible_headers(first: Sequence[str], delimiters: Sequence[str]) -> Iterat
 def _positional_shape(
     first: Sequence[str], delimiters: Sequence[str], layout: Layout, prefix: str
 ) -> TableShape | Refusal:
-    """A table whose first line is a row already: its columns are known by their places, as many as most rows have."""
+    """The shape of a table without header, whose columns are known by position, as many as most rows have."""
     found: Counter[tuple[str, int]] = Counter()
     for text in first:
         for delimiter in delimiters:
@@ -333,10 +333,10 @@ def _records(
 
 
 def _read_quoted(taken: list[str], numbered: NumberedLines, shape: TableShape) -> list[str] | QuoteFault:
-    """The cells of a record whose quote is open at the end of its first line; `taken` receives its lines.
+    """Read a record whose quote is open at the end of its first line; appends its lines to `taken`.
 
-    Still open when the text ends, when it grows beyond all measure, or when one of its lines is a record of its own by
-    its width and its id: then a quote is missing, and neighbours would be swallowed.
+    The quote counts as never closed at the end of the text, beyond the size limit, or if one of the lines is a record
+    by itself (same width and an id): then a quote is missing, and other rows would be swallowed.
     """
     length = len(taken[0])
     for raw in numbered:
@@ -360,7 +360,7 @@ def _read_quoted(taken: list[str], numbered: NumberedLines, shape: TableShape) -
 
 
 def _is_own_record(text: str, shape: TableShape) -> bool:
-    """Whether a further line of a quoted cell is a record by itself: a comment may have as many commas, but no id."""
+    """Whether a further line of a quoted cell is a complete record. A comment may have as many commas, but no id."""
     cells = text.split(shape.delimiter)
     if len(shape.header) < 2 or len(cells) != len(shape.header):
         return False
@@ -371,7 +371,7 @@ def _is_own_record(text: str, shape: TableShape) -> bool:
 def _refuse_rest(
     taken: Sequence[str], numbered: NumberedLines, start: int, shape: TableShape, skipped: Counter[str]
 ) -> Iterator[Unreadable]:
-    """Every line from the one whose quote never closes, each refused by itself so that each is given back."""
+    """Refuse every line from an unclosed quote on, one by one, so that each is returned."""
     details = {"line": str(start)}
     refused: Unreadable | None = None
     following = ((numbered.number, raw) for raw in numbered)
@@ -381,7 +381,7 @@ def _refuse_rest(
                 yield refused
             refused = Unreadable(row_place(shape, number), "QUOTE_NOT_CLOSED", details, raw=raw)
         elif refused:
-            # A blank line may lie within the doubtful cell: it stays with the line before it.
+            # A blank line may belong to the open cell, so it stays with the line before it.
             refused = replace(refused, raw=refused.raw + raw)
             skipped["blank"] += 1
     if refused:
@@ -397,20 +397,20 @@ def unprintable_fault(text: str, number: int, shape: TableShape) -> tuple[str, M
 
 
 def control(character: str) -> Mapping[str, str]:
-    """A sign that is none of a text, by its number; those with a story have a case of their own."""
+    """The code point of a control character, for messages. Well-known ones have a case of their own."""
     case = {"\r": "RETURN", "\ufeff": "MARK"}.get(character)
     return {"character": f"U+{ord(character):04X}", **({"case": case} if case else {})}
 
 
 def decoding_fault(text: str, number: int, declared: str) -> tuple[str, Mapping[str, str]]:
-    """What is said of bytes that mean nothing in the file's encoding, or could be of UTF-8 as well."""
+    """The fault of undecodable bytes, or of bytes that could also be UTF-8."""
     if declared and is_utf8(text):
         return "ENCODING_UNCLEAR", {"line": str(number), "declared": declared, "case": "UTF8"}
     return "ENCODING_UNCLEAR", {"line": str(number)}
 
 
 def make_row(cells: list[str], raw: str, line: int, shape: TableShape) -> Row | Unreadable | str:
-    """A row, why it is none, or the reason to skip its line. Its width is the header's, or it is none (spec 7)."""
+    """A row, its fault, or the reason to skip the line. A row must be as wide as the header (spec 7)."""
     if not any(cell.strip() for cell in cells):
         return "blank"
     if len(cells) != len(shape.header):
@@ -429,7 +429,7 @@ def make_row(cells: list[str], raw: str, line: int, shape: TableShape) -> Row | 
     if not fields:
         return "blank"
     if len(shape.header) == 1 and (parts := max(len(raw.split(sign)) for sign in DELIMITERS)) > 1:
-        # Where there is one column only, a separator of any kind: the row is not what it seems.
+        # Single-column table: any separator means that the row is not what it seems.
         return _wrong_width(parts, 1, line, raw, shape)
     if len(raw) > CELL_CHARS_MAX:
         for name, value in fields.items():
@@ -447,7 +447,7 @@ def make_row(cells: list[str], raw: str, line: int, shape: TableShape) -> Row | 
             details = {"line": str(line), "column": name, "value": value[:40], "right": value.partition(".")[0][:40]}
             return make_unreadable(code, details, line, raw, shape, name, fields)
     for name in shape.amounts & fields.keys():
-        # A point before three digits is doubtful among points as well: prices have two decimals.
+        # Three digits after a point are ambiguous even among points: prices have two decimals.
         value = fields[name]
         if isinstance(value, TypedNumber):
             continue
@@ -462,7 +462,7 @@ def make_row(cells: list[str], raw: str, line: int, shape: TableShape) -> Row | 
 
 
 def damage_code(value: str) -> str:
-    """The code of what a program has done to an id, or nothing."""
+    """The code of the damage a program has done to an id, or empty."""
     if ("+" in value or "#" in value) and DAMAGED_ID.fullmatch(value):
         return "DAMAGED_ID"
     return "ID_WITH_DECIMALS" if value.endswith(".0") and FLOAT_ID.fullmatch(value) else ""
@@ -474,13 +474,13 @@ def _wrong_width(found: int, expected: int, number: int, raw: str, shape: TableS
 
 
 def _unwrap_formula(value: str) -> str:
-    """What a spreadsheet was told to show as text: `="00123"`."""
+    """The text of a cell written as a formula, `="00123"`."""
     found = FORMULA_TEXT.fullmatch(value)
     return found[1] if found else value
 
 
 def is_totals(cells: Sequence[str], shape: TableShape) -> bool:
-    """Whether a line only sums up the others: its first text says so, it names no order, and the rest are figures."""
+    """Whether a line is a totals row: its first text says so, it has no order, and the rest are figures."""
     first, *others = [text for cell in cells if (text := cell.strip())] or [""]
     found = TOTALS_LINE.match(first)
     if not found or found.end() < len(first):

@@ -1,4 +1,4 @@
-"""Bytes to physical lines: the encoding decided once, every line decoded strictly, none longer than a bound."""
+"""Bytes to physical lines: one encoding per file, strict decoding, bounded line length."""
 
 import codecs
 import io
@@ -22,7 +22,7 @@ UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ufeff\ufffe\uffff\U0010ff00-\U
 
 
 class FileTooLargeError(Exception):
-    """More bytes than a file may have; known only while it is read."""
+    """A file has more bytes than allowed. Detected only while reading."""
 
 
 class Readable(Protocol):
@@ -30,7 +30,7 @@ class Readable(Protocol):
 
 
 class BoundedStream(io.RawIOBase):
-    """A stream of unknown kind as one that fills every read and stops with TooLarge after so many bytes."""
+    """Wraps any stream so that reads are complete. Raises FileTooLargeError beyond a limit."""
 
     def __init__(self, stream: Readable, limit: int = FILE_BYTES_MAX) -> None:
         self.stream, self.left = stream, limit
@@ -50,13 +50,13 @@ class BoundedStream(io.RawIOBase):
 
 
 def peekable(stream: BinaryIO | Readable) -> io.BufferedReader:
-    """A stream whose first 64 KB can be looked at before they are read."""
+    """A stream that can be peeked at up to 64 KB."""
     return io.BufferedReader(BoundedStream(stream), SNIFF_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """`codec` without its byte order mark, `mark` the mark as it came, `wide` where a sign is two bytes."""
+    """An encoding: `codec` without BOM, `mark` the BOM found, `wide` for two bytes per character."""
 
     codec: str
     mark: bytes = b""
@@ -68,9 +68,9 @@ class Encoding:
 
 
 def detect_encoding(head: bytes, declared: str | None) -> Encoding | None:
-    """What a text is written in: its byte order mark; else UTF-16 by its zero bytes; else UTF-8, or what is declared.
+    """Detect a text's encoding: by its BOM, else UTF-16 by zero bytes, else UTF-8 or the declared one.
 
-    None when it is UTF-32 or the declared name is no encoding we know. Nothing is ever guessed from the letters.
+    None for UTF-32 and for unknown declared names. Nothing is guessed from the letters.
     """
     if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
         return None
@@ -111,9 +111,9 @@ def _undecoded_chars(data: bytes) -> str:
 
 
 def decode_line(data: bytes, encoding: Encoding) -> str:
-    """The text of a line, with UNDECODED signs for bytes that mean nothing in its encoding.
+    """Decode a line; undecodable bytes become UNDECODED characters.
 
-    Where an encoding of single bytes is declared, a line that reads as UTF-8 too is left undecoded: it could be either.
+    With a declared single-byte encoding, a line that is also valid UTF-8 is ambiguous and left undecoded.
     """
     if encoding.fallback and not data.isascii():
         try:
@@ -126,7 +126,7 @@ def decode_line(data: bytes, encoding: Encoding) -> str:
 
 
 def is_utf8(text: str) -> bool:
-    """Whether the bytes of a line that could not be decoded are UTF-8: its declared encoding is another's then."""
+    """Whether the bytes of an undecoded line are UTF-8, which means that the declared encoding is wrong."""
     kept = "".join(UNDECODED.findall(text))
     try:
         bytes(ord(sign) - UNDECODED_FROM for sign in kept).decode()
@@ -136,16 +136,16 @@ def is_utf8(text: str) -> bool:
 
 
 def encode_raw(text: str, codec: str) -> bytes:
-    """The bytes a raw text came from."""
+    """The original bytes of a raw text."""
     pieces = UNDECODED.split(text)
     kept = [bytes([ord(sign) - UNDECODED_FROM]) for sign in UNDECODED.findall(text)]
     return b"".join(piece.encode(codec) + byte for piece, byte in zip(pieces, [*kept, b""], strict=True))
 
 
 def physical_lines(stream: io.BufferedReader, encoding: Encoding) -> Iterator[str]:
-    """The physical lines with their ends. One longer than the bound comes cut, and is then longer than LINE_SIGNS.
+    """The physical lines with their endings. A line over the limit is cut just above LINE_SIGNS characters.
 
-    A line ends with LF, or with CR where the text begins with lines that do (old Macintosh).
+    Lines end with LF, or with CR if the text begins with such lines (classic Mac OS).
     """
     head = stream.peek(SNIFF_BYTES)[:SNIFF_BYTES]
     stream.read(len(encoding.mark))

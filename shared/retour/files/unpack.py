@@ -1,4 +1,4 @@
-"""Unpack archives within limits; the sizes an archive declares are never trusted."""
+"""Unpack archives within limits, without trusting declared sizes."""
 
 import gzip
 import io
@@ -24,12 +24,12 @@ TAIL_BYTES = (1 << 16) + 200
 SPOOL_BYTES = 8 << 20
 CHUNK_BYTES = 1 << 16
 COMPRESSION_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""What is unpacked in pieces of bounded size; the others give all that one packed block holds at once."""
+"""Methods that can be unpacked in bounded chunks; others need a whole compressed block in memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One file of an archive; `open` begins it anew each time."""
+    """A file in an archive. `open` starts a new read."""
 
     name: str
     open: Callable[[], BinaryIO]
@@ -37,14 +37,16 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """The files of an archive that are to be read, each read through once already, and why others are not (names)."""
+    """The files of an archive to be read, already verified, and the names of skipped ones."""
 
     members: tuple[Member, ...]
     skipped: Sequence[str]
 
 
 def unpack(kind: str, name: str, stream: Readable) -> Unpacked | Refusal:
-    """The members of a `zip` or `gzip`. All is read once before any row, so that a damaged archive changes nothing."""
+    """The members of a `zip` or `gzip`. All are verified before any row is read, so that a damaged archive has no
+    effect.
+    """
     try:
         packed = spool(stream)
     except FileTooLargeError:
@@ -53,7 +55,7 @@ def unpack(kind: str, name: str, stream: Readable) -> Unpacked | Refusal:
 
 
 def spool(stream: Readable, limit: int = PACKED_BYTES_MAX) -> BinaryIO:
-    """A copy of a stream in which one can go back: in memory while small, else in a file that goes away by itself."""
+    """Copy a stream into a seekable one: in memory while small, else in a temporary file."""
     copy = SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115 - lives as long as the rows that are read from it
     size = 0
     while piece := stream.read(CHUNK_BYTES):
@@ -114,9 +116,9 @@ def _zip(name: str, packed: BinaryIO) -> Unpacked | Refusal:
 
 
 def directory_bytes(packed: BinaryIO) -> int:
-    """How large an archive says its list of entries is: what the standard library would hold in memory, all of it.
+    """The size of a zip's central directory, which the standard library would load into memory.
 
-    0 where nothing says so; it reads no more than this, whatever else the archive holds.
+    0 if there is none. Reads nothing else of the archive.
     """
     size = packed.seek(0, io.SEEK_END)
     packed.seek(max(size - TAIL_BYTES, 0))
@@ -134,7 +136,7 @@ def directory_bytes(packed: BinaryIO) -> int:
 
 
 def _unique_name(path: str, before: Sequence[Member]) -> str:
-    """A name no other member has, for rows are told apart by it."""
+    """A unique name for a member, since places of rows refer to it."""
     shown = "/".join(names.safe_name(part) for part in path.split("/") if part) or "file"
     times = 1 + sum(member.name == shown or member.name.startswith(f"{shown} (") for member in before)
     return f"{shown} ({times})" if times > 1 else shown
@@ -148,7 +150,7 @@ def _opener(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Callable[[], Bi
 
 
 def verify_member(begin: Callable[[], IO[bytes]], name: str, packed: int, limit: int) -> int | Refusal:
-    """The true size of a member, its checksum proved on the way; a Refusal as soon as it grows beyond its budget."""
+    """Read a member to its end, verify its checksum and return its size. Refused as soon as it exceeds its budget."""
     size = 0
     try:
         with begin() as stream:

@@ -1,8 +1,8 @@
-"""XML to rows: one element a record, its children and attributes the fields; streamed, without DTD, within budgets.
+"""XML to rows: one element per record, its children and attributes as fields; streamed, without DTD, within limits.
 
-What a record element is called is found where the document begins: the element with most of the names we know. A record
-that is wrong is refused by itself. Where the document itself breaks off or breaks its rules, the records before stand,
-and every one that begins after is refused and given back.
+The record element is detected at the beginning of the document: the one with the most known names. A faulty record is
+refused on its own. If the document is malformed, earlier records stay valid and every later one is refused and
+returned.
 """
 
 import codecs
@@ -45,15 +45,15 @@ IGNORED_PREFIXES = ("xmlns", "xsi:", "xml:")
 
 
 class DoctypeError(Exception):
-    """The document has a DTD. Nothing in one is needed here, and all attacks by entities begin with it."""
+    """The document has a DTD. Records need none, and all entity attacks begin with one."""
 
 
 class NestingError(Exception):
-    """More elements within one another than any document of records has, or a tag longer than any."""
+    """Elements are nested too deeply, or a tag is too long."""
 
 
 def make_parser() -> expat.XMLParserType:
-    """A parser that refuses a DTD before anything in it is looked at."""
+    """A parser that rejects a DTD before processing it."""
     parser = expat.ParserCreate()
     parser.buffer_text = True
     parser.StartDoctypeDeclHandler = _refuse_doctype
@@ -70,7 +70,7 @@ def local_name(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RecordPlan:
-    """How the records of one document are found: their tag, how deep they lie, where the first begins and in what."""
+    """Where the records of a document are: their tag, depth, and the start and parent of the first."""
 
     tag: str
     level: int
@@ -80,7 +80,7 @@ class RecordPlan:
 
 
 def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "") -> OpenedFile | Refusal:
-    """The records of an XML document, or why none can be read. `prefix` goes before the line number in places."""
+    """Read an XML document. `prefix` goes before the line number in places."""
     head = stream.peek(SNIFF_BYTES)[:SNIFF_BYTES]
     codec = detect_codec(head)
     if codec is None:
@@ -110,7 +110,7 @@ def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "
 
 
 def detect_codec(head: bytes) -> str | None:
-    """What the document is written in, by its mark, its zero bytes or its own declaration; None where unknown."""
+    """The encoding by BOM, zero bytes or declaration; None if unknown."""
     found = detect_encoding(head, None)
     if found is None or found.wide:
         return found.codec if found else None
@@ -122,9 +122,9 @@ def detect_codec(head: bytes) -> str | None:
 
 
 def identify_layout(head: bytes, layout: Layout) -> Layout | Refusal:
-    """The layout whose columns the elements of a document are called by, where it may be another system's.
+    """The layout whose column names the document's elements have.
 
-    Names of elements are compared to the letter before two layouts are said to claim it: `ActionID` is not `action_id`.
+    Names are compared exactly before two layouts count as matching: `ActionID` is not `action_id`.
     """
     if not layout.others:
         return layout
@@ -142,7 +142,7 @@ def identify_layout(head: bytes, layout: Layout) -> Layout | Refusal:
 
 
 def find_records(head: bytes, layout: Layout) -> RecordPlan | Refusal:
-    """What in a document is a record, by its beginning."""
+    """Find the record element at the beginning of a document."""
     scout = RecordScout(layout)
     try:
         scout.parser.Parse(head, len(head) < SNIFF_BYTES)
@@ -164,7 +164,7 @@ def error_position(parser: expat.XMLParserType, error: Exception) -> Mapping[str
 
 
 class RecordScout:
-    """Looks at the beginning of a document for the element that a record is."""
+    """Examines the beginning of a document for the record element."""
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
@@ -191,7 +191,7 @@ class RecordScout:
 
     def end(self, name: str) -> None:
         _, names = self.open.pop()
-        # Items within a record have columns of their own; a record is known by all that lies in it.
+        # Items inside a record have columns of their own, so a record is judged by all its descendants.
         within = self.within.pop() | dict.fromkeys(names)
         if not self.within:
             self.names = within
@@ -206,7 +206,7 @@ class RecordScout:
     def plan(self) -> RecordPlan | None:
         _, tag, header = self.best
         while not tag and len(self.open) > 1:
-            # A first record longer than what is looked at.
+            # The first record is longer than the part examined.
             self.end(self.open[-1][0])
             _, tag, header = self.best
         if not tag or self.layout.closed:
@@ -215,7 +215,7 @@ class RecordScout:
             tag = next(ours, tag)
         if tag:
             begin, level, around = self.first[tag]
-            # Where no other element belongs, one that stands before the first record is a row to be refused.
+            # Any other element before the first record is a row to be refused.
             begin = self.levels[level - 1] if self.layout.closed else begin
             return RecordPlan(tag, level, header, begin, around)
         if len(self.levels) == 1:
@@ -226,7 +226,7 @@ class RecordScout:
 
 @dataclass(slots=True)
 class OpenRecord:
-    """A record while its element is open. `fault` is the first thing wrong with it: code, details, column."""
+    """A record during parsing. `fault` is its first fault: code, details, column."""
 
     begin: int
     line: int
@@ -244,7 +244,7 @@ class OpenRecord:
 
 
 class DocumentReader:
-    """One document while it is read: expat's events in, whole records out."""
+    """Reads one document: expat events in, records out."""
 
     def __init__(self, plan: RecordPlan, layout: Layout, codec: str, prefix: str, skipped: Counter[str]) -> None:
         self.plan, self.layout, self.codec, self.skipped = plan, layout, codec, skipped
@@ -269,7 +269,7 @@ class DocumentReader:
         self.parser.CharacterDataHandler = self.data
 
     def rows(self, stream: BufferedReader) -> Iterator[Row | Unreadable]:
-        """Every record in order."""
+        """All records in order."""
         fed = 0
         try:
             while data := stream.read(CHUNK_BYTES):
@@ -293,7 +293,7 @@ class DocumentReader:
             yield from self._rest(stream, error_position(self.parser, error))
 
     def _forget(self, fed: int) -> None:
-        """Keep of what was read only the record, or the tag, that is open."""
+        """Drop the text that was read, except for the open record or tag."""
         if self.record is None:
             keep = self.parser.CurrentByteIndex
             self.finished = keep, self.parser.CurrentLineNumber, self.parser.CurrentColumnNumber + 1
@@ -392,7 +392,7 @@ class DocumentReader:
             record.fields[spelled] = value
 
     def of_item(self, record: OpenRecord, name: str) -> str:
-        """A field of the third item within a record as such a layout calls it, `Sku3`; else as it is."""
+        """A field of the third item as layouts with an item index name it, `Sku3`; others as they are."""
         item, _, leaf = name.rpartition("/")
         numbered = f"{leaf}{record.opened[item]}"
         return numbered if self.spelling[numbered] in self.known else name
@@ -412,7 +412,7 @@ class DocumentReader:
             self.done.append(make_row(record.place, record.fields, raw, record.line, self.layout))
 
     def _end_of_tag(self, index: int) -> int:
-        """Where the closing tag ends that begins here; an empty element's has ended already."""
+        """The end of the closing tag at an index; for an empty element, the end of its tag."""
         at = index - self.base
         opening, closing = encode_raw("</", self.codec), encode_raw(">", self.codec)
         if not self.window.startswith(opening, at):
@@ -423,7 +423,7 @@ class DocumentReader:
         return self.base + found + len(closing)
 
     def _rest(self, stream: BufferedReader, details: Mapping[str, str]) -> Iterator[Unreadable]:
-        """Every record that begins where the document can no longer be trusted; at least one refusal says so."""
+        """Refuse every record after the point where the document is malformed; at least one refusal is returned."""
         record = self.record
         begin, line, column = (record.begin, record.line, record.column) if record else self.finished
         tag = rf"(?:[^<>\s/:]+:)?{re.escape(self.plan.tag)}"
@@ -444,7 +444,7 @@ class DocumentReader:
 
 
 def decode_rest(left: bytes, stream: BufferedReader, codec: str) -> Iterator[str]:
-    """What is left of a document as text, whatever it holds."""
+    """The rest of a document as text, whatever it contains."""
     decoder = codecs.getincrementaldecoder(codec)("retour.keep")
     yield decoder.decode(left)
     try:
@@ -456,7 +456,7 @@ def decode_rest(left: bytes, stream: BufferedReader, codec: str) -> Iterator[str
 
 
 def split_at_tags(parts: Iterable[str], opening: re.Pattern[str]) -> Iterator[str]:
-    """A text cut before every opening tag; a piece longer than any record is cut as well."""
+    """Cut a text before every opening tag. Pieces longer than the record limit are cut as well."""
     pending = ""
     for part in parts:
         pending += part

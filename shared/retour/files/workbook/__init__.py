@@ -1,1 +1,1 @@
-"""Workbooks to rows, in the formats that spreadsheets save (xlsx, xls); what they share is one sheet of rows."""
+"""Workbooks (xlsx, xls, ods, HTML tables) to rows. All readers share the handling of sheets."""

@@ -1,4 +1,4 @@
-"""A compound file (OLE2, in which Office packed its documents until 2003): its streams, all chains within bounds."""
+"""Compound files (OLE2, Office until 2003): their streams, with bounded sector chains."""
 
 from array import array
 from collections.abc import Iterator, Mapping
@@ -14,18 +14,18 @@ DIRECTORY_BYTES = 4 << 20
 MINI_SHIFT = 6
 SMALL_STREAM_BYTES = 4096
 FIRST_SPECIAL_SECTOR = 0xFFFFFFFA
-"""Numbers from here on are no sectors: the end of a chain, a free one, one of the tables' own."""
+"""Numbers from here on are markers, not sectors: end of chain, free, and sectors of the tables."""
 NO_ENTRY = 0xFFFFFFFF
 STREAM, ROOT = 2, 5
 
 
 class DamagedFileError(Exception):
-    """A compound file, or a stream in it, that does not hold together."""
+    """A compound file, or one of its streams, is inconsistent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A stream of the file, read at any place."""
+    """A stream with random access."""
 
     file: BinaryIO
     places: "array[int]"
@@ -33,13 +33,13 @@ class Stream:
     size: int
 
     def read(self, at: int, size: int) -> bytes:
-        """So many bytes from there on; fewer only at its end."""
+        """Up to `size` bytes from offset `at`; fewer at the end."""
         end = min(at + size, self.size)
         pieces = []
         while at < end:
             sector, offset = at >> self.shift, at & ((1 << self.shift) - 1)
             last = sector
-            # Neighbours in the stream mostly are neighbours in the file.
+            # Consecutive sectors of a stream are usually adjacent in the file: read them at once.
             while (last + 1) << self.shift < end and self.places[last + 1] == self.places[last] + (1 << self.shift):
                 last += 1
             want = min(((last + 1) << self.shift), end) - at
@@ -54,14 +54,14 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class DirectoryEntry:
-    """What the directory says of a stream: where it begins, and how long it is."""
+    """A directory entry: a stream's first sector and its size."""
 
     start: int
     size: int
 
 
 class Compound:
-    """The streams that lie at the top of a compound file, by their names."""
+    """The top-level streams of a compound file by name."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
@@ -104,7 +104,7 @@ class Compound:
         return check_length(Stream(self.file, places, self.shift, entry.size))
 
     def chain(self, start: int, following: "array[int]", most: int) -> "array[int]":
-        """The sectors of a chain in turn; none comes twice, so there are at most as many as there are."""
+        """The sectors of a chain in order. A repeated sector is an error, which bounds its length."""
         found = array("I")
         while start < FIRST_SPECIAL_SECTOR:
             if start >= len(following) or len(found) >= most:
@@ -114,7 +114,7 @@ class Compound:
         return found
 
     def _table(self, listed: "array[int]", difat: int) -> "array[int]":
-        """For every sector the one that follows it, from the sectors which that table itself lies in."""
+        """The file allocation table: for each sector the next one."""
         tables = array("I", (one for one in listed if one < FIRST_SPECIAL_SECTOR))
         for _ in range(self.count):
             if difat >= FIRST_SPECIAL_SECTOR:
@@ -167,12 +167,12 @@ def check_length(stream: Stream) -> Stream:
 
 
 def entry_at(listed: bytes, at: int, shift: int) -> DirectoryEntry:
-    # Files with short sectors have sizes of four bytes, and may have anything in the next four.
+    # With 512-byte sectors sizes are 4 bytes; the next 4 may be garbage.
     return DirectoryEntry(*unpack_from("<II" if shift == 9 else "<IQ", listed, at + 116))
 
 
 def sibling_offsets(listed: bytes, child: int) -> Iterator[int]:
-    """Where the entries of one folder lie: a tree of left and right neighbours, each seen once."""
+    """The offsets of one folder's entries, a tree of left and right siblings, each visited once."""
     seen: set[int] = set()
     left = [child]
     while left:

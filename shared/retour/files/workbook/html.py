@@ -1,4 +1,4 @@
-"""The tables of a web page to rows: what many programs save under the name of a workbook (.xls)."""
+"""HTML tables to rows. Many programs save them as .xls."""
 
 import re
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ BREAK_TAGS = ("br", "p", "div", "li")
 
 
 def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "") -> OpenedFile | Refusal:
-    """The rows of the one table of a page with a header we know, or why none can be read."""
+    """Read the one table of a page with a known header."""
     try:
         return open_workbook(Page(stream, source), source, layout, prefix)
     except UnusableWorkbookError as unusable:
@@ -30,7 +30,7 @@ def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "
 
 
 class Page:
-    """A page as a workbook: its tables as sheets, numbered as they stand there."""
+    """A page as a workbook: its tables are numbered sheets."""
 
     exact = True
 
@@ -66,7 +66,7 @@ class Page:
 
 
 class TableParser(HTMLParser):
-    """The rows of each table, those of tables within cells apart from them."""
+    """Collects the rows of each table. Nested tables are kept separate."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)

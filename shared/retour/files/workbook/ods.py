@@ -1,4 +1,4 @@
-"""An OpenDocument spreadsheet (.ods) to rows, streamed as .xlsx is: no file can make us larger than a budget."""
+"""OpenDocument spreadsheets (.ods) to rows, streamed within a memory budget."""
 
 import zipfile
 from collections.abc import Iterator
@@ -32,14 +32,14 @@ from retour.sentences import excerpt
 
 CONTENT_PART = "content.xml"
 REPEATED_ROWS_MAX = 100_000
-"""Rows that say the same and are written once."""
+"""Maximum repetition of a row that is written once."""
 SERIAL_EPOCH = datetime(1899, 12, 30)
 NUMBER_TYPES = ("float", "currency", "percentage")
 PLAIN_STYLE = CellStyle()
 
 
 def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "") -> OpenedFile | Refusal:
-    """The rows of an OpenDocument spreadsheet, or why none can be read."""
+    """Read an OpenDocument spreadsheet."""
     try:
         return open_workbook(Book(stream, source), source, layout, prefix)
     except UnusableWorkbookError as unusable:
@@ -47,7 +47,7 @@ def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "
 
 
 class Book:
-    """The visible sheets of a spreadsheet, and their rows."""
+    """The visible sheets of a spreadsheet and their rows."""
 
     exact = False
 
@@ -86,7 +86,7 @@ class Book:
             return b""
 
     def _list(self) -> None:
-        """The names of the sheets; the hidden ones have a style that is not displayed."""
+        """List the sheets. Hidden ones have a style that is not displayed."""
         tables: list[tuple[str, str]] = []
         unseen: set[str] = set()
         style = ""
@@ -128,7 +128,7 @@ class Book:
 
 @dataclass(slots=True)
 class RowBuilder:
-    """A row while its element is open."""
+    """A row during parsing."""
 
     times: int
     hidden: bool
@@ -142,7 +142,7 @@ class RowBuilder:
 
 
 class Reader:
-    """One sheet while it is read: expat's events in, whole rows out."""
+    """Reads one sheet: expat events in, rows out."""
 
     def __init__(self, values: Values, number: int) -> None:
         self.values, self.left = values, number
@@ -212,7 +212,7 @@ class Reader:
             self.inside = False
 
     def _put(self, row: RowBuilder) -> None:
-        """One cell, as often as it is repeated; blank ones count when another follows."""
+        """Append a cell as often as it is repeated. Blank cells count if another follows."""
         times = repeat_count(self.cell.get("table:number-columns-repeated"))
         row.long = row.long or self.length > CELL_CHARS_MAX
         column = len(row.cells) + row.blanks
@@ -234,7 +234,7 @@ class Reader:
                 row.inexact.append(at)
 
     def _value(self) -> tuple[str, RawCell | None, bool]:
-        """What the cell says, what it goes back as, and whether an id in it may be another than was meant."""
+        """A cell's text, how it is returned in a rejected file, and whether its id may be damaged."""
         kind, said = self.cell.get("office:value-type"), "".join(self.text)
         if kind in NUMBER_TYPES and (number := self.cell.get("office:value")):
             value = self.values.number(number, PLAIN_STYLE)
@@ -268,12 +268,12 @@ class Reader:
 
 
 def date_serial(moment: datetime) -> RawCell:
-    """A day as the number that workbooks keep of it."""
+    """A date as a workbook's serial number."""
     return RawCell(
         f"{(moment.replace(tzinfo=None) - SERIAL_EPOCH) / timedelta(days=1):.10f}".rstrip("0").rstrip("."), date=True
     )
 
 
 def repeat_count(text: str | None) -> int:
-    """How often something is repeated; once where it does not say so."""
+    """How often a cell or row is repeated; 1 by default."""
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 10 else 1

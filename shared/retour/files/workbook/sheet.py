@@ -1,7 +1,7 @@
-"""The rows of a workbook, whatever it is packed in.
+"""The rows of a workbook, independent of its file format.
 
-The sheet with a header we know is read; two such sheets are a refusal. Refused rows go back as a workbook of text
-cells, for a spreadsheet damages ids in CSV.
+The sheet with a known header is read; two such sheets are refused. Refused rows are returned as a workbook of text
+cells, since spreadsheets damage ids in CSV.
 """
 
 from collections import Counter
@@ -26,12 +26,12 @@ HIDDEN_ROW = "hidden row, read all the same"
 
 
 class BrokenSheetError(Exception):
-    """A sheet that cannot be read any further."""
+    """A sheet cannot be read beyond this point."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """One visible sheet: its name and its part of the archive."""
+    """A visible sheet: its name and its part of the archive."""
 
     name: str
     part: str
@@ -39,7 +39,7 @@ class Sheet:
 
 @dataclass(frozen=True, slots=True)
 class SheetRow:
-    """One row of a sheet: its cells as text up to its last, what about them is doubtful, and what they go back as."""
+    """A sheet's row: its cells as text without trailing blanks, their doubts, and how they are returned."""
 
     number: int
     cells: list[str]
@@ -54,7 +54,7 @@ class SheetRow:
 class Book(Protocol):
     """A workbook: its visible sheets with their rows, and the names of the others.
 
-    `exact`: its rows have all their cells, blank ones too, so that one of another width has shifted.
+    `exact`: rows include blank cells, so a row of another width has shifted.
     """
 
     exact: bool
@@ -62,11 +62,11 @@ class Book(Protocol):
     hidden: list[str]
 
     def lines(self, sheet: Sheet) -> Iterator[SheetRow]:
-        """The rows of a sheet, from its beginning; Broken where it breaks off."""
+        """The rows of a sheet. Raises BrokenSheetError where it cannot be read further."""
 
 
 def open_workbook(book: Book, source: Source, layout: Layout, prefix: str) -> OpenedFile | Refusal:
-    """Its rows, or why none can be read. Places are `sheet!7`."""
+    """Read a workbook's rows. Places are `sheet!7`."""
     skipped = Counter({f"hidden sheet {name[:40]}": 1 for name in book.hidden})
     found: list[tuple[Sheet, TableShape, list[SheetRow]]] = []
     for sheet in book.sheets:
@@ -118,13 +118,13 @@ def open_workbook(book: Book, source: Source, layout: Layout, prefix: str) -> Op
 
 
 def limit_row_length(lines: Iterator[SheetRow]) -> Iterator[SheetRow]:
-    """The same, but for rows with more text in all their cells than any record has: of those, only that they are."""
+    """Replace a row whose text exceeds the record limit with a marker of its fault."""
     for line in lines:
         yield line if sum(map(len, line.cells)) <= LINE_CHARS_MAX else replace(line, cells=[], long=True)
 
 
 def find_header(first: Sequence[SheetRow], layout: Layout, prefix: str) -> TableShape | None:
-    """The header among the first rows: the one with most of the names we know, the earliest of equals."""
+    """The header among the first rows: the one with the most known names, the earliest if equal."""
     best = 0
     shape = None
     for line in first:
@@ -137,7 +137,7 @@ def find_header(first: Sequence[SheetRow], layout: Layout, prefix: str) -> Table
 
 
 def align_cells(book: Book, line: SheetRow, shape: TableShape) -> list[str]:
-    """The cells of a row, below the columns of its header: of a sheet they have places, and what has none is blank."""
+    """A row's cells below the columns of the header; missing ones are blank."""
     if book.exact:
         return line.cells
     width = len(shape.header)
@@ -148,7 +148,7 @@ def align_cells(book: Book, line: SheetRow, shape: TableShape) -> list[str]:
 
 
 def trim_blank_end(cells: Sequence[str]) -> list[str]:
-    """A row up to its last cell that says something."""
+    """A row without trailing blank cells."""
     kept = list(cells)
     while kept and not kept[-1].strip():
         kept.pop()
@@ -158,7 +158,7 @@ def trim_blank_end(cells: Sequence[str]) -> list[str]:
 def sheet_rows(
     book: Book, sheet: Sheet, shape: TableShape, ids: frozenset[int], skipped: Counter[str]
 ) -> Iterator[Row | Unreadable]:
-    """Every row below the header; where the sheet breaks off, one refusal for what would have followed."""
+    """The rows below the header. If the sheet cannot be read further, one refusal stands for the rest."""
     number = shape.line
     try:
         for line in limit_row_length(book.lines(sheet)):
@@ -175,7 +175,7 @@ def sheet_rows(
             if isinstance(found, str):
                 skipped[found] += 1
             else:
-                # They are rows like others; whoever filtered the sheet may not have meant to send them.
+                # Hidden rows are refused: whoever filtered the sheet may not have meant to send them.
                 if line.hidden:
                     skipped[HIDDEN_ROW] += 1
                 yield found
@@ -184,7 +184,7 @@ def sheet_rows(
 
 
 def row_fault(line: SheetRow, raw: str, shape: TableShape, ids: frozenset[int]) -> Unreadable | None:
-    """What is wrong with a row that only a workbook can have wrong."""
+    """A fault that only rows of workbooks can have, or None."""
     at = {"line": str(line.number)}
     if line.long:
         return table.make_unreadable("CELL_TOO_LONG", {**at, "limit": str(CELL_CHARS_MAX)}, line.number, raw, shape)
@@ -204,7 +204,7 @@ def row_fault(line: SheetRow, raw: str, shape: TableShape, ids: frozenset[int]) 
 
 
 def record_text(cells: Sequence[str]) -> str:
-    """Cells as one record of text, tabs between them."""
+    """Cells as one line of text, separated by tabs."""
     text = "\t".join(cells)
     if '"' not in text and "\n" not in text and "\r" not in text and text.count("\t") < len(cells):
         return text

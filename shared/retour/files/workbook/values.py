@@ -1,4 +1,4 @@
-"""What a cell of a workbook says: numbers by their written digits, dates by the style of their cell."""
+"""The values of workbook cells: numbers by their stored digits, dates by cell style."""
 
 import re
 from array import array
@@ -22,7 +22,7 @@ LAST_SERIAL_DAY = 2_958_466
 
 
 class UnusableWorkbookError(Exception):
-    """A workbook of which nothing can be read; carries the Refusal."""
+    """A workbook that cannot be read at all. Carries the Refusal."""
 
     def __init__(self, code: str, **details: str) -> None:
         super().__init__(code)
@@ -31,7 +31,7 @@ class UnusableWorkbookError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CellStyle:
-    """How a cell's style changes what its number says: a date, or an id filled up with zeros."""
+    """How a cell's style changes a number's meaning: a date, or an id padded with zeros."""
 
     date: bool = False
     digits: int = 0
@@ -39,7 +39,7 @@ class CellStyle:
 
 @dataclass(frozen=True, slots=True)
 class RawCell:
-    """What a cell of a refused row goes back as, where its text would say less: a number, a day, or no result."""
+    """How a refused row's cell is returned if its text would lose information: a number, a date, or no result."""
 
     number: str
     date: bool = False
@@ -53,7 +53,7 @@ CELL_BEYOND_LIMIT = RawCell("", far=True)
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """How one workbook's numbers are read: where its days begin to count, and how the source writes what they say."""
+    """How a workbook's numbers are read: its date epoch, and the source's number and date formats."""
 
     since_1904: bool = False
     mark: str = "."
@@ -64,7 +64,7 @@ class Values:
         return cls(since_1904, str(source.mapping.get("decimal") or "."), first_pattern(source.mapping.get("date")))
 
     def number(self, text: str, look: CellStyle) -> str:
-        """What a cell with this number says."""
+        """The text of a numeric cell."""
         if look.date and (moment := serial_moment(text, self.since_1904)):
             return TypedMoment(format_moment(moment, self.pattern), moment)
         plain = decimal_text(text)
@@ -73,7 +73,7 @@ class Values:
         return TypedNumber(plain.replace(".", self.mark), plain) if "." in plain else plain
 
     def kept(self, text: str, look: CellStyle) -> "RawCell":
-        """The same number as it goes back in a workbook of refused rows, with days counted from 1900."""
+        """The number as returned in a workbook of refused rows, with dates in the 1900 epoch."""
         if look.date and self.since_1904 and NUMBER_TEXT.fullmatch(text.strip()):
             text = str(Decimal(text.strip()) + 1462)
         return RawCell(text.strip(), look.date)
@@ -81,7 +81,7 @@ class Values:
 
 @dataclass
 class SharedStrings:
-    """The strings that a workbook's cells share, kept as one run of bytes: a million are no more than their text."""
+    """A workbook's shared strings in one buffer, so that a million of them take no more memory than their text."""
 
     bytes: bytearray = field(default_factory=bytearray)
     ends: "array[int]" = field(default_factory=lambda: array("L", [0]))
@@ -93,7 +93,7 @@ class SharedStrings:
         return len(self.ends) - 1
 
     def add(self, text: str) -> None:
-        """Unusable where they have become more than can be held."""
+        """Raises UnusableWorkbookError beyond the memory limit."""
         self.bytes += text.encode("utf-8", "surrogatepass")
         self.ends.append(len(self.bytes))
         if len(self.bytes) + self.ends.itemsize * len(self.ends) > SHARED_BYTES_MAX:
@@ -111,7 +111,7 @@ def style_of(number: str, formats: dict[str, str]) -> CellStyle:
 
 
 def is_exact(text: str) -> bool:
-    """Whether a whole number is surely the one meant: a spreadsheet keeps 15 digits and fills up with zeros."""
+    """Whether an integer is exact: spreadsheets keep 15 digits and pad with zeros."""
     digits = text.lstrip("-")
     if not digits.isdecimal() or len(digits) < 16:
         return True
@@ -119,7 +119,7 @@ def is_exact(text: str) -> bool:
 
 
 def decimal_text(text: str) -> str:
-    """A number's digits without exponent; of more than a spreadsheet shows, those that it shows. Else as it stands."""
+    """A number without exponent, rounded to the digits a spreadsheet shows. Other text stays as it is."""
     text = text.strip()
     if not NUMBER_TEXT.fullmatch(text):
         return text
@@ -133,7 +133,7 @@ def decimal_text(text: str) -> str:
 
 
 def serial_moment(text: str, since_1904: bool) -> datetime | None:
-    """The moment a number stands for, to the millisecond; None before the first day that all programs agree on."""
+    """The time of a serial number, to the millisecond; None before the first date on which all programs agree."""
     text = text.strip()
     if not NUMBER_TEXT.fullmatch(text) or len(text) > 40:
         return None
@@ -154,12 +154,12 @@ def date_text(text: str, pattern: str) -> str:
 
 
 def first_pattern(patterns: str | Sequence[str] | None) -> str:
-    """The way a source writes days; of several the first, for what is shown."""
+    """The date format a source declares, the first if there are several."""
     return patterns if isinstance(patterns, str) else next(iter(patterns or ()), "")
 
 
 def format_moment(moment: datetime, pattern: str) -> str:
-    """A date as the source writes its dates, so that it is read like all others."""
+    """A date in the source's own format, so that it is parsed like any other."""
     if pattern:
         return moment.strftime(pattern)
     if (moment.hour, moment.minute, moment.second, moment.microsecond) == (0, 0, 0, 0) and moment.tzinfo is None:
@@ -183,4 +183,4 @@ def letters_of(column: int) -> str:
     return letters
 
 
-# The way back
+# Writing

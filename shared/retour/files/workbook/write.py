@@ -1,7 +1,7 @@
-"""Write refused rows as a workbook: sent back unchanged, it reads the same.
+"""Write refused rows as a workbook that reads the same when sent back unchanged.
 
-Cells are texts, in which a spreadsheet changes nothing. A number with decimals, one that may have lost digits, a day
-and a formula without result go back as such, so that what was refused for it is not taken for a text that is right.
+Cells are text, which spreadsheets leave alone. A number with decimals, one that may have lost digits, a date, and a
+formula without result are written as such, so that a row refused because of one is refused again.
 """
 
 import re
@@ -30,7 +30,7 @@ PARTS = {
     "xl/_rels/workbook.xml.rels": f'{XML_DECLARATION}<Relationships xmlns="{PACKAGE}/relationships">'
     f'<Relationship Id="rId1" Type="{OFFICE}/worksheet" Target="worksheets/sheet1.xml"/>'
     f'<Relationship Id="rId2" Type="{OFFICE}/styles" Target="styles.xml"/></Relationships>',
-    # Format 49 is text: what a person types into a column of ids stays as typed.
+    # Number format 49 is text: ids typed into such a column stay as typed.
     "xl/styles.xml": f'{XML_DECLARATION}<styleSheet xmlns="{NAMESPACE}">'
     '<fonts count="1"><font><sz val="11"/><name val="Calibri"/></font></fonts>'
     '<fills count="2"><fill><patternFill patternType="none"/></fill>'
@@ -50,7 +50,7 @@ WORKBOOK_XML = (
 def write_workbook(
     name: str, head: Sequence[Sequence[str]], raws: Iterable[str], ids: frozenset[int]
 ) -> Iterator[bytes]:
-    """A workbook of these rows."""
+    """Write a workbook of these rows."""
     with SpooledTemporaryFile(SPOOL_BYTES) as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             for part, content in PARTS.items():
@@ -67,7 +67,7 @@ def write_workbook(
 
 
 class RowText(str):
-    """The text of a row, with what some of its cells go back as, by their column."""
+    """A row's text, with the columns whose cells are returned as other than text."""
 
     kept: Mapping[int, RawCell]
 
@@ -115,6 +115,6 @@ def raw_cell_xml(at: int, number: int, kept: RawCell, ids: frozenset[int]) -> st
 
 
 def escape_control(text: str) -> str:
-    """A text as a workbook can hold it: signs that XML has not, and what looks like one so written, as `_x000D_`."""
+    """Text as a workbook can store it: control characters, and text that looks like an escape, as `_x000D_`."""
     text = ESCAPED_CHAR.sub(lambda found: f"_x005F_{found[0][1:]}", text)
     return re.sub("[\x00-\x08\x0b-\x1f\ufffe\uffff]", lambda found: f"_x{ord(found[0]):04X}_", text)

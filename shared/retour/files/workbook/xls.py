@@ -1,6 +1,6 @@
-"""An XLS workbook (Excel 5 to 2003) to rows, streamed by ourselves as XLSX is: no file makes us larger than a budget.
+"""XLS workbooks (Excel 5 to 2003) to rows, streamed within a memory budget.
 
-A formula is read by the result that was saved with it, unless the file says that it has to be calculated first.
+A formula is read by its saved result, unless the file says that it must be recalculated first.
 """
 
 from array import array
@@ -38,14 +38,14 @@ from retour.numbers import TypedNumber
 from retour.sentences import excerpt
 
 RECORDS_MAX = 3_000_000
-"""Of one workbook, counted once for each sheet that says it is made of them."""
+"""Maximum records of a workbook, counted once per sheet that refers to them."""
 XLS_COLUMNS_MAX = 256
 CELLS_SORTED_MAX = 1_000_000
-"""Of a sheet whose writer put them down in any order."""
+"""Maximum cells of a sheet whose cells are stored out of order."""
 
 
 class RecordType:
-    """The kinds of records that are read, by the numbers they have."""
+    """The record types that are read."""
 
     BOF, EOF, CONTINUE = 0x809, 0x0A, 0x3C
     FILEPASS, CODEPAGE, DATEMODE, RECALCID = 0x2F, 0x42, 0x22, 0x1C1
@@ -70,25 +70,25 @@ CELL_RECORDS = frozenset(
     )
 )
 BETWEEN_FORMULA_AND_TEXT = frozenset((RecordType.SHRFMLA, RecordType.ARRAY, RecordType.TABLE))
-"""What may stand between a formula and the text it came to: the formula of several cells."""
+"""Records that may stand between a formula and its text result."""
 EXCEL_97, EXCEL_5 = 0x600, 0x500
 GLOBALS, WORKSHEET = 0x05, 0x10
 HIDDEN_ROW_FLAG = 0x20
-"""The mark of a row that is hidden."""
+"""Flag of a hidden row."""
 RECALCULATE_FLAG = 2
-"""The mark of a formula that is to be calculated when the file is opened: what is saved with it may be anything."""
+"""Flag of a formula to be recalculated on opening. Its saved result is unreliable."""
 ERRORS = {0: "#NULL!", 7: "#DIV/0!", 15: "#VALUE!", 23: "#REF!", 29: "#NAME?", 36: "#NUM!", 42: "#N/A"}
 CODECS = {10000: "mac_roman", 32768: "mac_roman", 32769: "cp1252"}
-# Other documents that are packed in the same way, by a stream that each of them has.
+# Other documents in compound files, by their characteristic stream.
 OTHER_DOCUMENTS = {"WordDocument": "DOC", "PowerPoint Document": "PPT", "__properties_version1.0": "MSG"}
 PLAIN_STYLE = CellStyle()
 CELL_READ_BYTES = 1 << 10
-"""Bytes read for one cell alone."""
+"""Bytes read for a single cell."""
 BROKEN_ERRORS = (DamagedFileError, Short, LookupError, ValueError)
 
 
 def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "") -> OpenedFile | Refusal:
-    """The rows of an XLS workbook, or why none can be read."""
+    """Read an XLS workbook."""
     try:
         return open_workbook(Book(stream, source), source, layout, prefix)
     except UnusableWorkbookError as unusable:
@@ -97,7 +97,7 @@ def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell with something in it. `number` is its value where that is one; `missing`: of a formula, and not saved."""
+    """A non-blank cell. `number` is its numeric value; `missing` marks a formula without a saved result."""
 
     row: int
     column: int
@@ -108,14 +108,14 @@ class Cell:
 
 
 class Records:
-    """The records of a workbook's stream from a place on, one after another."""
+    """The records of the workbook stream from an offset on."""
 
     def __init__(self, stream: Stream, at: int, piece: int = CHUNK_BYTES) -> None:
         self.stream, self.end, self.piece = stream, at, piece
         self.held, self.place = b"", 0
 
     def __iter__(self) -> Iterator[tuple[int, int, bytes]]:
-        """(kind, place, content) of each; Damaged where the stream ends."""
+        """(type, offset, content) of each record. Raises DamagedFileError if the stream ends early."""
         while True:
             yield self.next()
 
@@ -129,12 +129,12 @@ class Records:
         return kind, at, self.held[start : self.place]
 
     def kind(self) -> int:
-        """Of the next one."""
+        """The type of the next record."""
         self._have(4)
         return int(unpack_from("<H", self.held, self.place)[0])
 
     def continued(self) -> Iterator[bytes]:
-        """The contents of the records that continue the last one."""
+        """The contents of the CONTINUE records after the current one."""
         while self.kind() == RecordType.CONTINUE:
             yield self.next()[2]
 
@@ -150,7 +150,7 @@ class Records:
 
 @dataclass
 class ContinuedContent:
-    """The content of a record and of those that continue it, as one run of bytes."""
+    """The content of a record and its continuations as one buffer."""
 
     more: Iterator[bytes]
     now: bytes = b""
@@ -178,7 +178,7 @@ class ContinuedContent:
         self.at += size
 
     def text(self, wide: int) -> str:
-        """A text of Excel 97 and later, after its length of so many bytes."""
+        """A string of Excel 97 and later; its length field has `wide` bytes."""
         (length,) = unpack("<H" if wide == 2 else "<B", self.take(wide))
         (flags,) = self.take(1)
         (runs,) = unpack("<H", self.take(2)) if flags & 8 else (0,)
@@ -187,7 +187,7 @@ class ContinuedContent:
         left = length
         while left:
             if self.at == len(self.now):
-                # Where a text is continued, it says again whether its signs have one byte or two.
+                # A continued string repeats the flag for one or two bytes per character.
                 self.next()
                 (flags,) = self.take(1)
             width = 2 if flags & 1 else 1
@@ -199,12 +199,12 @@ class ContinuedContent:
             self.at += some * width
             left -= some
         self.skip(4 * runs + phonetic)
-        # A surrogate pair may have been split; a lone surrogate means nothing.
+        # A surrogate pair may have been split; a lone surrogate is invalid.
         return "".join(signs).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "retour.keep")
 
 
 class Book:
-    """A workbook's visible sheets, its strings and its styles."""
+    """A workbook's visible sheets, strings and styles."""
 
     exact = False
 
@@ -233,7 +233,7 @@ class Book:
         self.number = lru_cache(maxsize=4096)(self._number)
 
     def lines(self, sheet: Sheet) -> Iterator[SheetRow]:
-        """The rows of a sheet that have anything in them; Broken where it breaks off."""
+        """The non-empty rows of a sheet. Raises BrokenSheetError where it cannot be read further."""
         try:
             if sheet.part not in self.orders:
                 self.orders[sheet.part] = self._order(sheet)
@@ -242,7 +242,7 @@ class Book:
         except BROKEN_ERRORS:
             raise BrokenSheetError from None
 
-    # The workbook as a whole
+    # Workbook globals
 
     def _read_globals(self, formats: dict[str, str], styles: list[str]) -> None:
         records = Records(self.stream, 0)
@@ -275,7 +275,7 @@ class Book:
 
     def _list(self, content: bytes) -> None:
         start, state, kind = unpack_from("<IBB", content)
-        if kind != 0:  # A chart, or macros.
+        if kind != 0:  # A chart or a macro sheet.
             return
         title = excerpt(self._text(content[6:], 1)) or "sheet"
         if state & 3:
@@ -292,7 +292,7 @@ class Book:
             self.strings.add(pieces.text(2))
 
     def _text(self, content: bytes, wide: int, more: Iterable[bytes] = ()) -> str:
-        """A text after its length of so many bytes."""
+        """A string whose length field has `wide` bytes."""
         if self.version == EXCEL_97:
             return ContinuedContent(chain([content], more)).text(wide)
         (length,) = unpack_from("<H" if wide == 2 else "<B", content)
@@ -300,10 +300,10 @@ class Book:
             raise DamagedFileError("text")
         return decode_line(content[wide : wide + length], self.encoding)
 
-    # A sheet
+    # Sheets
 
     def _records(self, records: Records, first: bool = False) -> Iterator[tuple[int, int, bytes]]:
-        """The records of one sheet, without those of the charts within it; counted when they are read first."""
+        """The records of one sheet without those of embedded charts. `first` counts them."""
         depth = 0
         for kind, at, content in records:
             if first:
@@ -322,7 +322,7 @@ class Book:
                 yield kind, at, content
 
     def _order(self, sheet: Sheet) -> "array[int] | None":
-        """Where its cells lie, in the order of the sheet, if whoever wrote them put them down in another."""
+        """The offsets of a sheet's cells in row order, or None if they are stored in order."""
 
         def keys() -> Iterator[int]:
             for kind, at, content in self._records(Records(self.stream, self.starts[sheet.part]), first=True):
@@ -373,7 +373,7 @@ class Book:
                 yield self._result(row, column, style, content, records)
 
     def _result(self, row: int, column: int, style: int, content: bytes, records: Records) -> Cell:
-        """The cell of a formula, by the result saved with it."""
+        """A formula's cell, by its saved result."""
         result = content[6:14]
         if unpack_from("<H", content, 14)[0] & RECALCULATE_FLAG:
             return Cell(row, column, missing=True)
@@ -390,7 +390,7 @@ class Book:
             case 1 | 2:
                 return Cell(row, column, boolean_or_error(result[2], result[0] == 2))
             case 3:
-                # An empty text; of a workbook that no program ever calculated it says nothing.
+                # An empty text result; meaningless in a workbook that was never calculated.
                 return Cell(row, column, missing=not self.calculated)
         raise DamagedFileError("formula")
 
@@ -420,7 +420,7 @@ class Book:
         return SheetRow(number, cells, inexact, 0, formula, long, kept, hidden)
 
     def _number(self, number: float, style: int) -> tuple[str, bool]:
-        """What a number says in this style, and whether it may be another than was meant."""
+        """A number's text in this style, and whether it may differ from what was meant."""
         look = self._look(style)
         said = self.values.number(digits_of(number), look)
         return said, look.date or not is_exact(said)
@@ -435,7 +435,7 @@ class Book:
 
 
 def workbook_in(stream: BufferedReader) -> Stream:
-    """The stream of the workbook itself in the file it is packed in."""
+    """The workbook stream of a compound file."""
     try:
         packed = Compound(spool(stream))
         name = next((name for name in ("Workbook", "Book") if name in packed.entries), "")
@@ -454,7 +454,7 @@ def workbook_in(stream: BufferedReader) -> Stream:
 
 
 def codec_of(codepage: int) -> str:
-    """ASCII where the code page is none that is known for sure: other signs are then refused row by row."""
+    """The codec of a code page. ASCII if unknown, so that other characters are refused row by row."""
     name = CODECS.get(codepage, f"cp{codepage}")
     try:
         "a".encode(name)
@@ -464,7 +464,7 @@ def codec_of(codepage: int) -> str:
 
 
 def decode_rk(packed: int) -> float:
-    """A number in four bytes: a whole one, or the better half of any; its last bits say which, and if of a cent."""
+    """Decode an RK number: 4 bytes with an integer or the upper half of a double; two flag bits say which."""
     if packed & 2:
         number = float(((packed ^ 0x80000000) - 0x80000000) >> 2)
     else:

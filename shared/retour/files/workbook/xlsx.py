@@ -1,4 +1,4 @@
-"""An XLSX workbook to rows: zip and XML streamed by ourselves, so that no file can make us larger than a budget."""
+"""XLSX workbooks to rows: zip and XML streamed within a memory budget."""
 
 import posixpath
 import re
@@ -44,8 +44,8 @@ DIRECTORY_BYTES_MAX = 1 << 20
 PART_BYTES_MAX = 8 << 20
 DEPTH_MAX = 32
 CELL_PLACE = re.compile(r"([A-Z]{1,3})[0-9]{1,7}")
-# A row as all programs write it: known attributes in one order, values without entities, markup or control signs. The
-# last group of CELLS takes any sign that is none of that.
+# A row as common programs write it: known attributes in a fixed order, values without entities, markup or control
+# characters. The last group of CELLS matches any other character.
 ROW_END = b"</row>"
 ROW_START = re.compile(
     rb'\s*<row r="([0-9]{1,8})"(?: spans="[0-9: ]{1,40}")?(?: s="[0-9]{1,5}")?(?: customFormat="[01a-z]{1,5}")?'
@@ -78,7 +78,7 @@ BROKEN_ERRORS = (expat.ExpatError, DoctypeError, NestingError, *DAMAGE_ERRORS)
 
 
 def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "") -> OpenedFile | Refusal:
-    """The rows of an XLSX workbook, or why none can be read."""
+    """Read an XLSX workbook."""
     try:
         return open_workbook(Book(stream, source), source, layout, prefix)
     except UnusableWorkbookError as unusable:
@@ -86,7 +86,7 @@ def read(stream: BufferedReader, source: Source, layout: Layout, prefix: str = "
 
 
 class Book:
-    """A workbook's parts that matter: its visible sheets, its strings, its styles; each read within its budget."""
+    """The parts of a workbook that are needed: visible sheets, strings, styles; each read within its budget."""
 
     exact = False
 
@@ -123,7 +123,7 @@ class Book:
         self.strings = self._strings(self._target(self.rels, "sharedstrings", f"{self.folder}/sharedstrings.xml"))
 
     def lines(self, sheet: Sheet) -> Iterator[SheetRow]:
-        """The rows of a sheet, from its beginning; Broken where it breaks off."""
+        """The rows of a sheet. Raises BrokenSheetError where it cannot be read further."""
         try:
             with self.archive.open(self.parts[sheet.part]) as part:
                 yield from SheetReader(self).lines(part)
@@ -131,14 +131,14 @@ class Book:
             raise BrokenSheetError from None
 
     def _prove(self, part: str) -> None:
-        """Read a part through once: it can be unpacked to its end, and is no larger than it may be."""
+        """Read a part once to verify that it can be unpacked and does not exceed its limit."""
         entry = self.parts.get(part)
         if entry is None:
             raise UnusableWorkbookError("WORKBOOK_DAMAGED", part=part)
         if entry.flag_bits & 1:
             raise UnusableWorkbookError("FILE_ENCRYPTED", case="PASSWORD")
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            # No program writes others, and they are unpacked in pieces of any size.
+            # No program writes other methods, and they cannot be unpacked in bounded chunks.
             raise UnusableWorkbookError("WORKBOOK_DAMAGED", part=part)
         size, packed = 0, max(min(entry.compress_size, self.size), 1)
         try:
@@ -154,7 +154,7 @@ class Book:
         self.left -= size
 
     def _elements(self, part: str) -> Iterator[tuple[str, dict[str, str]]]:
-        """The elements of a small part, in order; none where there is no such part."""
+        """The elements of a small part in order; none if the part is missing."""
         entry = self.parts.get(part)
         if entry is None:
             return
@@ -173,7 +173,7 @@ class Book:
             raise UnusableWorkbookError("WORKBOOK_DAMAGED", part=part) from None
 
     def _target(self, rels: str, kind: str, usual: str) -> str:
-        """The part that a list of relations gives for a kind, else where it usually lies."""
+        """The part named by a relationship of this type, else its usual path."""
         folder = posixpath.dirname(posixpath.dirname(rels))
         for name, attributes in self._elements(rels):
             if name == "Relationship" and attributes.get("Type", "").lower().endswith(f"/{kind}"):
@@ -207,7 +207,7 @@ class Book:
         return sheets
 
     def _looks(self, part: str) -> list[CellStyle]:
-        """For each cell format of the workbook, how it shows a number."""
+        """The style of each cell format of the workbook."""
         formats: dict[str, str] = {}
         looks: list[CellStyle] = []
         inside = False
@@ -234,7 +234,7 @@ class Book:
 
 
 def feed(parser: expat.XMLParserType, stream: IO[bytes]) -> Iterator[None]:
-    """Feed a parser piece by piece; it stops with TooDeep at a tag longer than any can be."""
+    """Feed a parser in chunks. Stops with an error at a tag longer than the limit."""
     size = 0
     while data := stream.read(CHUNK_BYTES):
         parser.Parse(data, False)
@@ -249,7 +249,7 @@ def feed(parser: expat.XMLParserType, stream: IO[bytes]) -> Iterator[None]:
 def limit_depth(
     parser: expat.XMLParserType, start: Callable[[str, dict[str, str]], object], end: Callable[[str], object]
 ) -> None:
-    """Let a parser call these two, down to a bounded depth."""
+    """Call `start` and `end` for elements down to a bounded depth."""
     depth = 0
 
     def open_one(name: str, attributes: dict[str, str]) -> None:
@@ -269,13 +269,13 @@ def limit_depth(
 
 
 def resolve_part(folder: str, target: str) -> str:
-    """A relation's target as the name of a part; names of parts are compared without case."""
+    """The part name of a relationship target. Part names are case-insensitive."""
     path = target[1:] if target.startswith("/") else posixpath.join(folder, target)
     return posixpath.normpath(path).lower()
 
 
 class StringsReader:
-    """The workbook's shared strings while they are read."""
+    """Reads the workbook's shared strings."""
 
     def __init__(self) -> None:
         self.found = SharedStrings()
@@ -311,7 +311,7 @@ class StringsReader:
 
 
 def unescape(text: str) -> str:
-    """What a workbook writes as `_x000D_` as the sign it stands for; half characters stay as written."""
+    """Replace escapes such as `_x000D_` with their characters. Lone surrogates stay escaped."""
     if "_x" not in text:
         return text
     return ESCAPED_CHAR.sub(lambda found: found[0] if found[1][0] in "dD" else chr(int(found[1], 16)), text)
@@ -319,7 +319,7 @@ def unescape(text: str) -> str:
 
 @dataclass(slots=True)
 class RowBuilder:
-    """A row while its element is open."""
+    """A row during parsing."""
 
     number: int
     cells: list[str] = field(default_factory=list)
@@ -332,7 +332,7 @@ class RowBuilder:
 
 
 class SheetReader:
-    """One sheet while it is read: expat's events in, whole rows out."""
+    """Reads one sheet: expat events in, rows out."""
 
     def __init__(self, book: Book) -> None:
         self.book = book
@@ -358,10 +358,10 @@ class SheetReader:
         self.parser.EndElementHandler = self._end
 
     def lines(self, part: IO[bytes]) -> Iterator[SheetRow]:
-        """The rows of the sheet. Those written as all programs write them are read without the parser.
+        """The rows of the sheet. Rows in the common form are read by regular expression, without the parser.
 
-        The parser gets everything else, and so sees the same document without these rows; where it is not right
-        between two rows, or anything stands there that could hide one (a comment, CDATA), it gets all the rest.
+        The parser receives everything else, so it sees the same document without those rows. If anything between two
+        rows is malformed or could hide one (a comment, CDATA), the parser receives all of the rest.
         """
         rest = b""
         fast = True
@@ -373,7 +373,7 @@ class SheetReader:
                 if not self._between_rows() or not self._plain_row(data, at, end):
                     piece = data[at:end]
                     self._parse(piece)
-                    # What a declaration says about the encoding is the parser's to know.
+                    # The encoding declaration is left to the parser.
                     fast = not MARKUP.search(piece) if self.sheet_depth else bool(DOCUMENT_START.match(piece))
                     self.sheet_depth = self.depth
                 at = end
@@ -399,7 +399,7 @@ class SheetReader:
         return self.row is None and 0 < self.sheet_depth == self.depth
 
     def _plain_row(self, data: bytes, start: int, end: int) -> bool:
-        """Read a row that holds nothing unusual; False, and nothing is changed, if it does."""
+        """Read a row in the common form. False, without side effects, if it is not."""
         begin = ROW_START.match(data, start, end)
         if begin is None:
             return False
