@@ -8,6 +8,7 @@ from functools import cache
 from importlib.resources import files
 from zoneinfo import ZoneInfo
 
+from retour.domain.contracts.conditions import condition_sentences
 from retour.domain.phrase import Sentence
 
 LANGUAGES = ("en", "de", "fr")
@@ -83,7 +84,7 @@ MEASURED = {"THRESHOLD_EXCEEDED": "value"}
 @cache
 def all_sentences() -> Mapping[str, Mapping[str, str]]:
     """Code to language to sentence. A code stands in one place only; a test keeps it so."""
-    found: dict[str, Mapping[str, str]] = {}
+    found: dict[str, Mapping[str, str]] = condition_sentences()
     for package, name in CATALOGS:
         found |= json.loads(files(package).joinpath(name).read_text("utf-8"))
     return found

@@ -1,16 +1,21 @@
 """What the schema and the documents say of each registry, written from its entries.
 
-A part of a document stands between `<!-- NAME: PART -->` and `<!-- end -->`; of the schema it is an enumeration.
+A part of a document stands between `<!-- NAME: PART -->` and `<!-- end -->`. Parts of the schema are enumerations, and
+what the terms of contracts declare.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from retour.domain.senders import OF_ORDERS, OF_TOTALS, Sender, senders
+from retour.files.partner_layouts import OWN_LAYOUT, partner_layouts
+from retour.setup.terms_schema import locks_table, rules_table, term_definitions
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = ROOT / "shared/retour/setup/program.schema.json"
+LAYOUT_SCHEMA = ROOT / "shared/retour/files/layout.schema.json"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 MARK = re.compile(r"<!-- (\w+: \w+) -->(.*?)<!-- end -->", re.DOTALL)
 NEEDED = {
@@ -34,6 +39,22 @@ def subscription_row(sender: Sender) -> Sequence[str]:
     return [f"`{sender.kind}`", sender.title, basis, money, names, NEEDED[sender.names_tell]]
 
 
+def layouts_known() -> str:
+    rows = [[f"`{one.id}`", one.title, one.means] for one in partner_layouts().values()]
+    return table([["layout", "file", "a row means"], *rows])
+
+
+def layouts_keys() -> str:
+    keys = json.loads(LAYOUT_SCHEMA.read_text("utf-8"))["properties"]
+    return table([["key", "says"], *([f"`{key}`", body["description"]] for key, body in keys.items())])
+
+
+def layouts_systems() -> str:
+    names = dict.fromkeys(one.title.partition(",")[0].partition(" (")[0] for one in partner_layouts().values())
+    *first, last = names
+    return f"{', '.join(first)} or {last}"
+
+
 def code_list(words: Sequence[str]) -> str:
     return ", ".join(f"`{word}`" for word in words) or "–"
 
@@ -48,9 +69,15 @@ DOCUMENTED: Mapping[str, Callable[[], str]] = {
     "senders: kinds": lambda: code_list(list(senders())),
     "senders: titles": lambda: ", ".join(sender.title for sender in senders().values()),
     "senders: subscriptions": senders_subscriptions,
+    "terms: rules": lambda: "\n".join(["", *rules_table(), ""]),
+    "terms: locks": lambda: "\n".join(["", *locks_table(), ""]),
+    "layouts: systems": layouts_systems,
+    "layouts: known": layouts_known,
+    "layouts: keys": layouts_keys,
 }
 ENUMERATED: Mapping[str, Callable[[], Sequence[str]]] = {
     "kind": lambda: list(senders()),
+    "layout": lambda: [OWN_LAYOUT, *sorted(id for id, one in partner_layouts().items() if one.kind == "modifications")],
 }
 """By the name of a property of the schema, of which there is one, what may be said there."""
 
@@ -61,6 +88,11 @@ def page_written(text: str) -> str:
 
 
 def schema_written(text: str) -> str:
+    for name, body in term_definitions().items():
+        said = json.dumps(body, indent=2, ensure_ascii=False).replace("\n", "\n    ")
+        # Every part stands four spaces deep and ends where the next begins.
+        part = re.compile(rf'^    "{name}": \{{.*?^    \}}(?=,?$)', re.MULTILINE | re.DOTALL)
+        text = part.sub(lambda _, said=said, name=name: f'    "{name}": {said}', text)
     for name, values in ENUMERATED.items():
         said = ", ".join(f'"{value}"' for value in values())
         text, count = re.subn(rf'("{name}": \{{[^{{}}]*?"enum": )\[[^\]]*\]', rf"\g<1>[{said}]", text)

@@ -3,7 +3,10 @@
 import itertools
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from retour.domain.actions.action import Action, Line
 from retour.domain.actions.fold import fold
@@ -105,3 +108,11 @@ def outcomes_of(order: Order) -> list[tuple[str, str]]:
 
 def balances_of(order: Order) -> list[tuple[int, int]]:
     return [(rest.amount, rest.quantity) for rest in order.heads["A~sale"].standing.rests]
+
+
+CONDITION_CASES = Path(__file__).parent / "terms"
+
+
+def condition_case(word: str) -> dict[str, Any]:
+    """What a condition `asks` (`typed`: as typed in a form), an action of which it `holds`, one of which it `fails`."""
+    return yaml.safe_load((CONDITION_CASES / f"{word}.yaml").read_text("utf-8"))  # type: ignore[no-any-return]

@@ -1,5 +1,6 @@
 """Every term, by its entry: written, checked, judged, paid and told."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from tests.domain.cases import action, contract
+from tests.domain.cases import CONDITION_CASES, action, condition_case, contract
 
 from retour.domain.actions.action import Action, Line
 from retour.domain.actions.order import ActionHead, payout_of
@@ -22,29 +23,17 @@ from retour.domain.contracts.lock_terms import LOCK_METHODS, lock_faults, lock_o
 from retour.domain.contracts.named_list import named_list
 from retour.domain.contracts.rule import rule_faults, rule_schema
 from retour.domain.phrase import Phrase
-from retour.sentences import all_sentences, sentence
+from retour.sentences import LANGUAGES, all_sentences, sentence
 
 PROGRAM = KnownNames("EUR", frozenset({"premium"}), frozenset({"outlet"}))
 LISTS = {"outlet": named_list(["OUT-*", "BOOT-1"])}
 GROUPS = {"premium": ["nordlicht", "xena"]}
 
-FITS: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
-    # what is asked, an action of which it holds, one of which it does not
-    "category": (["shoes"], {"category": "shoes"}, {"category": "bags"}),
-    "sku": ([{"list": "outlet"}, "SOCK"], {"sku": "OUT-7"}, {"sku": "BOOT-12"}),
-    "promo_code": (["NOV"], {"promo_code": "NOV"}, {"promo_code": None}),
-    "customer_status": (["NEW"], {"customer_status": "NEW"}, {"customer_status": "OLD"}),
-    "country": (["DE", "AT"], {"country": "AT"}, {"country": "FR"}),
-    "payment_method": (["invoice"], {"payment_method": "invoice"}, {"payment_method": "card"}),
-    "currency": (["USD"], {"currency": "USD"}, {"currency": "EUR"}),
-    "order_value": ({"from": "90.00", "below": "100.01"}, {}, {"rate": Decimal("1.01")}),
-    "partner_group": (["premium"], {"partner": "xena"}, {"partner": "zoe"}),
-}
-
 
 def sold(**more: Any) -> Action:
     """One line of 100.00."""
     line = Line("1", more.pop("sku", "S1"), more.pop("category", None), 2, 10_000)
+    more |= {"rate": Decimal(more["rate"])} if "rate" in more else {}
     return replace(action(), lines=(line,), **more)
 
 
@@ -56,23 +45,35 @@ def paid(found: Contract, one: Action) -> int:
     return sum(line.amount for line in found.line_payouts(one, [(line.amount, line.quantity) for line in one.lines]))
 
 
-def test_every_condition_is_tried_here() -> None:
-    assert FITS.keys() == CONDITIONS.keys()
+@pytest.mark.parametrize("word", CONDITIONS)
+def test_a_condition_brings_its_case_and_its_words_in_every_language(word: str) -> None:
+    assert (CONDITION_CASES / f"{word}.yaml").exists(), (
+        f"what does {word} hold of? Write tests/domain/terms/{word}.yaml"
+    )
+    assert condition_case(word).keys() == {"asks", "typed", "holds", "fails"}
+    for texts in (CONDITIONS[word].says, CONDITIONS[word].unless):
+        assert set(LANGUAGES) <= texts.keys()
+        assert all("{values}" in text for text in texts.values())
+    assert CONDITIONS[word].about.endswith(".")
+
+
+def test_every_case_has_its_condition() -> None:
+    assert {path.stem for path in CONDITION_CASES.iterdir()} == set(CONDITIONS)
 
 
 @pytest.mark.parametrize("word", CONDITIONS)
 def test_a_condition_holds_of_what_it_asks_and_its_negation_of_all_else(word: str) -> None:
-    asked, fits, fits_not = FITS[word]
-    plain = terms({word: asked, "pays": "10%"}, {"pays": "1%"})
-    negated = terms({NOT: {word: asked}, "pays": "10%"}, {"pays": "1%"})
-    for one, holds in ((sold(**fits), True), (sold(**fits_not), False)):
+    said = condition_case(word)
+    plain = terms({word: said["asks"], "pays": "10%"}, {"pays": "1%"})
+    negated = terms({NOT: {word: said["asks"]}, "pays": "10%"}, {"pays": "1%"})
+    for one, holds in ((sold(**said["holds"]), True), (sold(**said["fails"]), False)):
         assert plain.ranks(one) == [1 if holds else 2]
         assert negated.ranks(one) == [2 if holds else 1]
 
 
 @pytest.mark.parametrize("word", CONDITIONS)
 def test_a_condition_has_its_schema_and_is_right_by_it(word: str) -> None:
-    asked, _, _ = FITS[word]
+    asked = condition_case(word)["asks"]
     schema = {**rule_schema(), "$defs": {"payout": {}}}
     Draft202012Validator.check_schema(schema)
     judge = Draft202012Validator(schema)
@@ -83,10 +84,10 @@ def test_a_condition_has_its_schema_and_is_right_by_it(word: str) -> None:
 
 @pytest.mark.parametrize("word", CONDITIONS)
 def test_a_condition_is_told_in_every_language(word: str) -> None:
-    asked, _, _ = FITS[word]
+    asked = condition_case(word)["asks"]
     parts = terms({word: asked, NOT: {word: asked}, "pays": "10%"}).rules[0].phrases("EUR")
     assert len(parts) == 2 and parts[0].code + "_NOT" == parts[1].code
-    for language in ("en", "de", "fr"):
+    for language in LANGUAGES:
         told = {sentence(part.code, part.details, language) for part in parts}
         assert len(told) == 2 and all(parts[0].details["values"] in one for one in told)
 
@@ -109,6 +110,23 @@ def test_what_is_wrong_with_a_rule_is_told_at_its_place(
 ) -> None:
     [(found, said)] = rule_faults(rule, PROGRAM)
     assert found == place and right in sentence(said.code, said.details)
+
+
+def labels() -> Iterator[str]:
+    """The codes of what the console's form calls the keys of rules and locks, and what may be chosen there."""
+    rule = {word: body for word, body in rule_schema()["properties"].items() if word not in (*CONDITIONS, NOT)}
+    for way in LOCK_METHODS:
+        yield f"WAY_{way.leading[0]}".upper()
+        rule |= {word: body for word, body in way.keys.items() if "const" not in body}
+    for word, body in rule.items():
+        yield f"FIELD_{word}".upper()
+        chosen = body.get("enum") or (("true", "false") if body.get("type") == "boolean" else ())
+        yield from (f"CHOICE_{word}_{one}".upper() for one in chosen)
+
+
+@pytest.mark.parametrize("code", sorted(set(labels())))
+def test_a_key_of_rules_and_locks_has_its_label_in_every_language(code: str) -> None:
+    assert set(LANGUAGES) <= all_sentences()[code].keys()
 
 
 # Days, caps and thresholds

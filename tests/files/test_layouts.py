@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from tests.files.workbooks import header, workbook
 
 from retour.domain.actions.modification import Modification
@@ -30,9 +31,15 @@ FILES = sorted(
     if path.suffix in (".csv", ".txt", ".xlsx", ".xml")
 )
 LINES = [path for path in FILES if path.suffix != ".xml"]
-PREAMBLE = {"legacy.csv": 3}
+LAYOUT_SCHEMA = Path(__file__).parents[2] / "shared/retour/files/layout.schema.json"
 RECEIVED = datetime(2026, 11, 6, 9, tzinfo=UTC)
-WITHOUT_HEADER = ("awin-plain", "rakuten")
+WITHOUT_HEADER = [name for name, known in partner_layouts().items() if known.body.get("positions")]
+
+
+def preamble(sample: Path) -> int:
+    """Lines above the header, as the sample's name says: `legacy.preamble-3.csv`."""
+    found = re.search(r"\.preamble-(\d+)\.", sample.name)
+    return int(found[1]) if found else 0
 
 
 def source_of(sample: Path) -> dict[str, Any]:
@@ -113,7 +120,7 @@ def test_sample_reads_as_expected(sample: Path, as_blessed: Callable[[Path, Any]
 def counted_by_hand(sample: Path) -> int:
     """Lines that hold something, without the header: none of the samples has a line end within a cell."""
     lines = [line for line in sample.read_bytes().splitlines() if line.strip()]
-    return len(lines) - (sample.parent.name not in WITHOUT_HEADER) - PREAMBLE.get(sample.name, 0)
+    return len(lines) - (sample.parent.name not in WITHOUT_HEADER) - preamble(sample)
 
 
 @pytest.mark.parametrize("sample", LINES, ids=lambda path: f"{path.parent.name}/{path.name}")
@@ -140,7 +147,7 @@ def test_refused_lines_are_given_back_once_and_read_again(sample: Path) -> None:
     again_whole = opened(sample.read_bytes(), described)
     assert isinstance(again_whole, OpenedFile)
     assert b"".join(rows_at_places(again_whole, places)).strip() == sample.read_bytes().strip()
-    head = (sample.parent.name not in WITHOUT_HEADER) + PREAMBLE.get(sample.name, 0)
+    head = (sample.parent.name not in WITHOUT_HEADER) + preamble(sample)
     lines = [line for line in back.splitlines() if line.strip()]
     assert len(lines) - head == len({line_place(read.place) for read in refused})
     assert set(lines) <= set(sample.read_bytes().splitlines())
@@ -149,11 +156,27 @@ def test_refused_lines_are_given_back_once_and_read_again(sample: Path) -> None:
         assert [one.code for one in again if isinstance(one, Unreadable)] == [one.code for one in refused]
 
 
-def test_every_layout_has_a_sample_and_is_known_to_the_schema() -> None:
-    assert {path.parent.name for path in FILES} == set(partner_layouts())
-    schema = json.loads((Path(__file__).parents[2] / "shared/retour/setup/program.schema.json").read_text())
-    offered = set(schema["$defs"]["mapping"]["properties"]["layout"]["enum"])
-    assert offered == {"own", *(name for name, known in partner_layouts().items() if known.kind == "modifications")}
+def test_every_sample_is_of_a_layout() -> None:
+    folders = {path.name for path in SAMPLES.iterdir()} - {"hooks", "own"}
+    assert folders == set(partner_layouts())
+
+
+@pytest.mark.parametrize("name", partner_layouts())
+def test_a_layout_says_only_what_is_read_and_all_that_is_needed(name: str) -> None:
+    """A misspelt key would be a column or a meaning that nobody reads."""
+    schema = json.loads(LAYOUT_SCHEMA.read_text("utf-8"))
+    faults = [one.message for one in Draft202012Validator(schema).iter_errors(dict(partner_layouts()[name].body))]
+    assert not faults
+
+
+@pytest.mark.parametrize("name", partner_layouts())
+def test_a_layout_has_a_sample_of_what_is_refused(name: str) -> None:
+    """So that what is given back was seen; the rows of a layout of sales, or of no returns, are refused as a whole."""
+    samples = [path for path in FILES if path.parent.name == name]
+    assert samples, f"put a file as the system exports it into tests/samples/{name}/"
+    readings = [json.loads(path.with_name(path.name + ".json").read_text("utf-8")) for path in samples]
+    codes = [row.get("code") for read in readings for row in read.get("rows", ())]
+    assert any(codes) or any("refused" in read for read in readings), f"{name}: no sample with an error"
 
 
 def test_every_reason_of_a_layout_is_one_of_ours() -> None:
@@ -167,7 +190,7 @@ def test_no_two_layouts_claim_the_sample_of_one() -> None:
     for sample in LINES:
         if sample.parent.name in WITHOUT_HEADER or sample.name.startswith("ambiguous") or sample.suffix == ".xlsx":
             continue
-        cells = re.split(r"[,;\t|]", sample.read_text().splitlines()[PREAMBLE.get(sample.name, 0)])
+        cells = re.split(r"[,;\t|]", sample.read_text().splitlines()[preamble(sample)])
         names = frozenset(re.sub(r"[\s_\-]", "", cell).casefold() for cell in cells)
         claiming = [name for name, known in partner_layouts().items() if known.claims(names)]
         assert claiming == [sample.parent.name], sample

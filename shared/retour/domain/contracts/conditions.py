@@ -64,14 +64,18 @@ Criterion = OneOf | Between
 
 @dataclass(frozen=True, slots=True)
 class ConditionType:
-    """One thing that terms may ask. `word` is its key in the program, `code` its sentence.
+    """One thing that terms may ask. `word` is its key in the program, `about` what the documents say of it.
 
-    `found` is what an action has of it: of its line where `of_line`. `is_amount`: it is a range of money, not a list.
+    `found` is what an action has of it: of its line where `of_line`. `says` explains in each language that it was
+    asked (`unless`: that it must not hold), with `{values}`, and names it in the console's form. `is_amount`: it is a
+    range of money, not a list.
     """
 
     word: str
     about: str
     found: Callable[[Sale, Line | None], Any]
+    says: Mapping[str, str]
+    unless: Mapping[str, str]
     of_line: bool = False
     is_amount: bool = False
     pattern: str = ""
@@ -80,6 +84,10 @@ class ConditionType:
     @property
     def code(self) -> str:
         return f"TERM_{self.word.upper()}"
+
+    @property
+    def code_not(self) -> str:
+        return f"{self.code}_NOT"
 
     def parse(self, body: Any, currency: str, lists: Mapping[str, Entries]) -> Criterion:
         if self.is_amount:
@@ -167,20 +175,54 @@ def _action(read: Callable[[Action], str | None]) -> Callable[[Sale, Line | None
 CONDITIONS: Mapping[str, ConditionType] = {
     one.word: one
     for one in (
-        ConditionType("category", "Lines of one of these categories.", _line(lambda line: line.category), of_line=True),
-        ConditionType("sku", "Lines of one of these SKUs.", _line(lambda line: line.sku), of_line=True),
         ConditionType(
-            "promo_code", "Actions with one of these promo codes.", _action(lambda action: action.promo_code)
+            "category",
+            "Lines of one of these categories.",
+            _line(lambda line: line.category),
+            says={"en": "category {values}", "de": "Kategorie {values}", "fr": "catégorie {values}"},
+            unless={
+                "en": "category not {values}",
+                "de": "Kategorie nicht {values}",
+                "fr": "catégorie autre que {values}",
+            },
+            of_line=True,
+        ),
+        ConditionType(
+            "sku",
+            "Lines of one of these SKUs.",
+            _line(lambda line: line.sku),
+            says={"en": "item {values}", "de": "Artikel {values}", "fr": "article {values}"},
+            unless={"en": "item not {values}", "de": "Artikel nicht {values}", "fr": "article autre que {values}"},
+            of_line=True,
+        ),
+        ConditionType(
+            "promo_code",
+            "Actions with one of these promo codes.",
+            _action(lambda action: action.promo_code),
+            says={"en": "promo code {values}", "de": "Gutscheincode {values}", "fr": "code promo {values}"},
+            unless={
+                "en": "promo code not {values}",
+                "de": "Gutscheincode nicht {values}",
+                "fr": "code promo autre que {values}",
+            },
         ),
         ConditionType(
             "customer_status",
             "Actions of customers with one of these statuses.",
             _action(lambda action: action.customer_status),
+            says={"en": "customer status {values}", "de": "Kundenstatus {values}", "fr": "statut du client {values}"},
+            unless={
+                "en": "customer status not {values}",
+                "de": "Kundenstatus nicht {values}",
+                "fr": "statut du client autre que {values}",
+            },
         ),
         ConditionType(
             "country",
             "Actions of customers in one of these countries (ISO 3166, two letters).",
             _action(lambda action: action.country),
+            says={"en": "country {values}", "de": "Land {values}", "fr": "pays {values}"},
+            unless={"en": "country not {values}", "de": "Land nicht {values}", "fr": "pays autre que {values}"},
             pattern="^[A-Z]{2}$",
             example="DE",
         ),
@@ -188,11 +230,19 @@ CONDITIONS: Mapping[str, ConditionType] = {
             "payment_method",
             "Actions paid in one of these ways, as they are reported.",
             _action(lambda action: action.payment_method),
+            says={"en": "payment method {values}", "de": "Zahlungsart {values}", "fr": "moyen de paiement {values}"},
+            unless={
+                "en": "payment method not {values}",
+                "de": "Zahlungsart nicht {values}",
+                "fr": "moyen de paiement autre que {values}",
+            },
         ),
         ConditionType(
             "currency",
             "Actions in one of these original currencies (ISO 4217).",
             _action(lambda action: action.currency),
+            says={"en": "currency {values}", "de": "Währung {values}", "fr": "devise {values}"},
+            unless={"en": "currency not {values}", "de": "Währung nicht {values}", "fr": "devise autre que {values}"},
             pattern="^[A-Z]{3}$",
             example="USD",
         ),
@@ -200,11 +250,32 @@ CONDITIONS: Mapping[str, ConditionType] = {
             "order_value",
             "Actions worth so much when they were reported, in the program's currency.",
             lambda sale, _: sale.value,
+            says={"en": "order value {values}", "de": "Bestellwert {values}", "fr": "valeur de la commande {values}"},
+            unless={
+                "en": "order value not {values}",
+                "de": "Bestellwert nicht {values}",
+                "fr": "valeur de la commande hors {values}",
+            },
             is_amount=True,
         ),
-        ConditionType("partner_group", "Actions of partners in one of these groups.", lambda sale, _: [*sale.groups]),
+        ConditionType(
+            "partner_group",
+            "Actions of partners in one of these groups.",
+            lambda sale, _: [*sale.groups],
+            says={
+                "en": "partner group {values}",
+                "de": "Partnergruppe {values}",
+                "fr": "groupe de partenaires {values}",
+            },
+            unless={
+                "en": "partner group not {values}",
+                "de": "Partnergruppe nicht {values}",
+                "fr": "groupe de partenaires autre que {values}",
+            },
+        ),
     )
 }
+"""The registry: what terms may ask, in the order of the schema and of the console's form. An entry is all it takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,8 +290,14 @@ class TermCondition:
         return self.wanted.holds(CONDITIONS[self.word].found(sale, line)) is not self.negated
 
     def phrase(self) -> Phrase:
-        code = CONDITIONS[self.word].code
-        return Phrase(f"{code}_NOT" if self.negated else code, {"values": str(self.wanted)})
+        asked = CONDITIONS[self.word]
+        return Phrase(asked.code_not if self.negated else asked.code, {"values": str(self.wanted)})
+
+
+def condition_sentences() -> dict[str, Mapping[str, str]]:
+    """The sentences of all conditions, by code."""
+    said = ({one.code: one.says, one.code_not: one.unless} for one in CONDITIONS.values())
+    return {code: texts for each in said for code, texts in each.items()}
 
 
 def conditions_of(body: Mapping[str, Any], currency: str, lists: Mapping[str, Entries]) -> tuple[TermCondition, ...]:
