@@ -1,6 +1,7 @@
-"""A row in the sender's words and its source's mapping, turned into one Modification, or the reason why not (spec 3).
+"""Turn a row and its source's mapping into a Modification, or into the reason why it cannot be read (spec 3).
 
-What a program can change (reasons, mapping, amount meaning, limits) is judged here, once, and stored in the record.
+Everything a program can change (reasons, mapping, meaning of amounts, limits) is applied here once and stored in the
+record.
 """
 
 from retour.normalise.amounts import AMOUNT_MEANS, QUANTITY_MAX

@@ -1,4 +1,4 @@
-"""Amounts, quantities and currencies of a row; how numbers are spelled is for `retour.numbers`."""
+"""Amounts, quantities and currencies of a row. The notation of numbers is in `retour.numbers`."""
 
 import re
 from collections.abc import Mapping
@@ -18,10 +18,10 @@ QUANTITY_MAX = 1_000_000
 
 @dataclass(frozen=True)
 class Amounts:
-    """How a source says what something costs and how many there are.
+    """How a source writes amounts and quantities.
 
-    `is_written_by_people`: as files are, and their programs' ways of writing numbers; what calls the API is told how
-    it writes them.
+    `is_written_by_people`: the rows come from files, with the number formats of spreadsheets. API callers must use the
+    documented format.
     """
 
     source: Source
@@ -58,35 +58,35 @@ class Amounts:
         return int(text)
 
     def currency(self, cells: Mapping[str, str]) -> str | None:
-        """What the row's amounts are in, where somebody says so; None: the order's currency."""
+        """The row's currency if it or its source states one; None means the order's currency."""
         currency = self._stated_currency(cells)
         if currency and currency not in exponents():
             raise CellError("UNKNOWN_CURRENCY", "currency", value=truncate(currency))
         if currency or "amount" not in cells:
             return currency or None
-        # A currency that only stands with the amount counts where it is not the program's: 5.00 USD are no euros.
+        # A currency given only next to the amount counts if it is not the program's: 5.00 USD are not euros.
         written = currency_in(cells["amount"], self.program_currency)
         return written if written and written != self.program_currency else None
 
     def _stated_currency(self, cells: Mapping[str, str]) -> str:
-        """What the row says its amounts are in, else its source."""
+        """The currency stated by the row, else by its source."""
         return cells.get("currency", "").upper() or self.source.currency or ""
 
     def _round(self, amount: Decimal, cells: Mapping[str, str]) -> Decimal:
-        """To the smallest unit of the row's currency, half away from zero, where the source asks for it."""
+        """Round to the currency's minor unit, half away from zero, if the source declares rounding."""
         currency = self._stated_currency(cells) or self.program_currency
         unit = Decimal(1).scaleb(-exponents().get(currency, 2))
         return amount if amount % unit == 0 else amount.quantize(unit, ROUND_HALF_UP)
 
     def _may_be_thousands(self, text: str, cells: Mapping[str, str]) -> bool:
-        """Whether a point could group thousands as well: `12.500`, but of a currency with three decimals it is one."""
+        """Whether a point may be a thousands separator, as in `12.500`, unless the currency has three decimals."""
         if isinstance(text, TypedNumber) or not self.is_written_by_people or THOUSANDS.fullmatch(text) is None:
             return False
         return exponents().get(self._stated_currency(cells) or self.program_currency, 0) < 3
 
 
 def amount_error(field: str, text: str, mark: str) -> CellError:
-    """Where only the decimal mark is another than the source's, that is said, and which number it would be."""
+    """The error for an unreadable amount. If only the decimal mark is wrong, it suggests the number meant."""
     other = "," if mark == "." else "."
     try:
         right = f"{parse_number(text, other):f}".replace(".", mark)
@@ -96,7 +96,7 @@ def amount_error(field: str, text: str, mark: str) -> CellError:
 
 
 def change_from_difference(amount: Decimal | None, quantity: int | None) -> tuple[str, Decimal | None, int | None]:
-    """A signed difference: what is below zero came back; a sale cannot grow by a return."""
+    """A signed difference as a change: a negative one is taken back; a positive one is an error."""
     if amount is None and quantity is None:
         raise CellError("AMOUNT_NEEDED", "amount", change="difference")
     if amount is not None and amount > 0:

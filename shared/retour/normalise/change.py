@@ -1,4 +1,4 @@
-"""The change a row asks for: its verb, a mapped status or the merchant's code, and its amounts."""
+"""The change a row asks for: its verb, mapped status or disposition, and its values."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ CONSOLE_CHANGES = ("reprice", "refold", "raise_limit", "release", "discard")
 
 @dataclass(frozen=True)
 class ChangeContext:
-    """What the words of a row mean by: its program and source, who delivered it, and how amounts are written there."""
+    """Everything needed to interpret a row's change: program, source, delivery, and number formats."""
 
     program: Program
     source: Source
@@ -49,7 +49,7 @@ class ChangeContext:
 
     @cached_property
     def reason(self) -> Callable[[str], str]:
-        """The program's reason for a sender's word; raises CellError where there is none."""
+        """A function from a sender's word to the program's reason. Raises CellError for an unknown word."""
         return lru_cache(CACHE_SIZE)(self._translate_reason)
 
     @cached_property
@@ -98,7 +98,7 @@ def read_change(cells: Mapping[str, str], context: ChangeContext) -> Change:
 
 
 def meaning_of_status(cells: Mapping[str, str], context: ChangeContext) -> str:
-    """What the source's mapping makes of the row's status; empty where either has none."""
+    """The source's mapping of the row's status; empty without one."""
     status, translated = cells.get("status"), context.source.mapping.get("statuses", {})
     if status is None or not translated:
         return ""
@@ -113,7 +113,7 @@ def names_subject(cells: Mapping[str, str], source: Source) -> bool:
 
 
 def disposition_of(cells: Mapping[str, str], context: ChangeContext) -> Mapping[str, str] | None:
-    """The merchant's own code, if its event type has such; they are told apart by case."""
+    """The row's disposition, if its event type declares any. Dispositions are case-sensitive."""
     code, event_type = cells.get("disposition"), event_type_of(cells, context.source)
     declared = context.program.event_types[event_type].dispositions if event_type else {}
     if code is None or not declared:
@@ -125,19 +125,19 @@ def disposition_of(cells: Mapping[str, str], context: ChangeContext) -> Mapping[
 
 
 def verb_of_figures(amount: Decimal | None, quantity: int | None, source: Source) -> str:
-    """What figures alone mean: as the source says, and a quantity alone is the new one."""
+    """What bare numbers mean: as the source declares; a quantity alone sets the quantity."""
     return source.amount_means or ("set_quantity" if quantity is not None and amount is None else "")
 
 
 def is_by_a_person(delivery: Delivery) -> bool:
-    """Whether somebody asks for it on a page, and does not only put right there what a sender sent."""
+    """Whether a person decided this in the console, rather than corrected a sender's row."""
     return delivery.channel is Channel.CONSOLE and not delivery.facts.get("corrects")
 
 
 def build_change(
     verb: str, amount: Decimal | None, quantity: int | None, cells: Mapping[str, str], context: ChangeContext
 ) -> Change:
-    """The change of a known verb; raises CellError where it lacks what that needs."""
+    """Build the change of a verb. Raises CellError if a value it needs is missing."""
     match verb:
         case "reverse":
             return Reverse()
@@ -179,7 +179,7 @@ def build_change(
 
 
 def event_type_of(cells: Mapping[str, str], source: Source) -> str | None:
-    """The event type the row names, in the program's word where the mapping has one; else that of its source."""
+    """The event type named by the row, translated by the mapping; else the source's."""
     given = cells.get("event_type")
     if given is None:
         return source.event_type

@@ -1,4 +1,4 @@
-"""Map columns to fields, and what a field may contain."""
+"""Map columns to fields, and limit what a field may contain."""
 
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -16,29 +16,32 @@ FIELDS = (
     "status", "partner", "undoes", "reason", "disposition", "note", "occurred_at", "subject", "version",
 )  # fmt: skip
 ADAPTER_FIELDS = ("order_total", "total_of", "source_version", "rank", "prices", "names", "part_of", "excess")
-"""Fields that only adapters fill. `names`: what else the order is known by, apart by blanks; without `order_id` the
-record goes by them. `part_of`: the subject that says as a sum what this one says for itself. `excess`: as the source's.
-`total_of`: what the amount is a part of, where its total is not in the message.
-`rank`: the order of states that only move one way, for versions of one second. `prices`: the amount in the other
-currencies of the payload, as JSON: `[{"currency", "amount", "order_total"?}]`."""
+"""Fields that only adapters fill.
+
+`names`: other names of the order, separated by spaces; without `order_id` the record is filed under them. `part_of`:
+the subject that states the sum of this one and others. `excess`: as the source's option. `total_of`: the name of the
+total that the amount is a part of, if the message does not contain it. `rank`: the order of one-way states, for
+versions of the same second. `prices`: the amount in the payload's other currencies, as JSON: `[{"currency", "amount",
+"order_total"?}]`.
+"""
 MAPPED_ONLY_FIELDS = ("subject", "version")
-"""A merchant's own columns may be called so by chance: with a mapping, only what it names is read as these."""
+"""Fields that need an explicit mapping if there is one, since a merchant's own columns may have these names."""
 KEY_BYTES_MAX = 128
 TEXT_MAX = 500
 CACHE_SIZE = 4_096
-"""So many texts that rows have in common are worked out once and kept."""
+"""Parsed values cached per normaliser."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a source's rows. `kind` is what the delivery came as: adapters fill fields that files have not."""
+    """The columns of a source's rows. With the `kind` of a webhook, adapter fields are known too."""
 
     source: Source
     kind: str
 
     @cached_property
     def fields(self) -> Mapping[str, str]:
-        """Folded column name to field: the source's own names, else Retour's."""
+        """The field of each normalised column name: the source's own names, else Retour's."""
         named = self.source.mapping.get("columns", {})
         adapted = ADAPTER_FIELDS if self.kind in (DeliveryKind.HOOK, DeliveryKind.SALESFORCE) else ()
         hidden = {*named, *(MAPPED_ONLY_FIELDS if named else ())}
@@ -55,11 +58,11 @@ class Columns:
 
     @cached_property
     def field_of(self) -> Callable[[str], str | None]:
-        """The field of a column by the sender's name; None for one that says nothing to us."""
+        """A function from the sender's column name to its field; None for unknown columns."""
         return lru_cache(CACHE_SIZE)(lambda column: self.fields.get(fold_name(column)))
 
     def cells(self, row: Row) -> dict[str, str]:
-        """What stands in the row, by field."""
+        """The row's values by field."""
         cells = {**self.constants}
         field_of = self.field_of
         for column, text in row.fields.items():
@@ -69,14 +72,14 @@ class Columns:
         return cells
 
     def sender_column(self, field: str, row: Row) -> str:
-        """The sender's own name of a field's column: the one the row has, else the one its source gives it."""
+        """The sender's name of a field's column: as in the row, else as in the source's mapping."""
         named = self.source.mapping.get("columns", {}).get(field, field)
         own = named if isinstance(named, str) else next(iter(named), field)
         return next((column for column in row.fields if self.field_of(column) == field), own)
 
 
 def bounded_text(cells: Mapping[str, str], field: str, most: int = KEY_BYTES_MAX) -> str | None:
-    """A cell's text in NFC, of at most so many bytes; None where nothing stands."""
+    """A cell's text in NFC, at most `most` bytes; None if empty."""
     text = cells.get(field)
     if text is None:
         return None
@@ -88,7 +91,7 @@ def bounded_text(cells: Mapping[str, str], field: str, most: int = KEY_BYTES_MAX
 
 
 def required_text(cells: Mapping[str, str], field: str, verb: str) -> str:
-    """The text of a cell that a change cannot do without."""
+    """The text of a cell that a change requires."""
     text = bounded_text(cells, field)
     if text is None:
         raise CellError("FIELD_NEEDED", field, field=field, change=verb)

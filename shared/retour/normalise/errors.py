@@ -1,8 +1,8 @@
-"""Errors raised for unreadable cells; a module of its own, because other packages raise and catch them too."""
+"""The error for an unreadable cell, in its own module because other packages use it too."""
 
 
 class CellError(Exception):
-    """A cell that cannot be read: carries what an Unreadable says of it."""
+    """A cell that cannot be read. Carries the values of its `Unreadable`."""
 
     def __init__(self, code: str, column: str, **details: str) -> None:
         super().__init__(code)

@@ -1,8 +1,8 @@
-"""The fast path: one template per distinct set of shared cells; everything else takes `Normaliser.modification`, which
-owns the rules. tests/files/test_plain.py holds the two against each other.
+"""The fast path: one record template per distinct set of shared cells.
 
-The first row of a shape takes the slow path. Its record is the template for the others: their own cells are filled in,
-and hashed.
+The first row of each set takes the slow path, `Normaliser.modification`, which owns the rules. Its record is the
+template for the others, of which only their own cells are filled in and hashed. tests/files/test_plain.py compares the
+two paths.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ SHARED_FIELDS = (
 
 
 class RowNormaliser(Protocol):
-    """What the fast path asks of a `Normaliser`."""
+    """The part of `Normaliser` used by the fast path."""
 
     @property
     def source(self) -> Source: ...
@@ -52,15 +52,15 @@ class RowNormaliser(Protocol):
 def line_reader(
     reader: RowNormaliser, table: FastTable
 ) -> "Callable[[FastRow], RowTemplate | Modification | Unreadable]":
-    """How the plain lines of a table are read: by templates where that may be, else each by itself."""
+    """A reader for a table's plain lines: by templates if possible, else each by the slow path."""
     return RowTemplateCache(reader, table).template_or_record if is_usable(reader, table) else reader.modification
 
 
 def is_usable(reader: RowNormaliser, table: FastTable) -> bool:
-    """Whether a line's own cells are all that tells its record from that of another line of its kind.
+    """Whether the cells of a line fully determine how its record differs from others of its set.
 
-    The columns must be to the reader what they were taken for, nothing else may fill their empty cells, and an amount
-    must count as it stands in its cell: neither rounded, nor times a quantity.
+    The normaliser must agree with the table on the columns, no constant may fill empty cells, and amounts must be used
+    as written: not rounded, not multiplied by a quantity.
     """
     seen = tuple(reader.columns.field_of(name) or "" for name in table.header)
     filled = reader.columns.constants.keys() & set(ROW_FIELDS) & set(seen)
@@ -69,7 +69,7 @@ def is_usable(reader: RowNormaliser, table: FastTable) -> bool:
 
 
 class RowTemplateCache:
-    """The templates made so far for the plain lines of one table, as one normaliser reads them."""
+    """The templates of one table's plain lines."""
 
     def __init__(self, reader: RowNormaliser, table: FastTable) -> None:
         self.reader, self.table = reader, table
@@ -84,7 +84,7 @@ class RowTemplateCache:
         self.keeps_order_ids = reader.identities.keeps_order_ids
 
     def template_or_record(self, line: FastRow) -> "RowTemplate | Modification | Unreadable":
-        """The template of a line that has nothing wrong; else what it reads as, the careful way."""
+        """The template of a valid line; otherwise its result by the slow path."""
         found = line.found
         template = self.met.get(self.common_of(found))
         if template is not None and self._is_valid(found):
@@ -95,7 +95,7 @@ class RowTemplateCache:
         return read
 
     def _is_valid(self, found: Match[str]) -> bool:
-        """Whether nothing is wrong with what is a line's own, beyond what its pattern says already."""
+        """Whether a line's own cells are valid, beyond what the pattern checks."""
         time = self.time_of(found)
         return (time in self.moments or self._is_time(time)) and (self.keeps_order_ids or self._is_order_id(found))
 
@@ -113,12 +113,12 @@ class RowTemplateCache:
             return False
 
     def _can_be_template(self, example: Modification) -> bool:
-        """Not one by which nothing comes back: of differences zero is accepted, and what is above it is not."""
+        """A record that takes nothing back is no template: a difference of zero is valid, a positive one is not."""
         is_nothing = isinstance(example.change, TakeBack) and example.change.amount == 0
         return not is_nothing and len(self.met) < CACHE_SIZE
 
     def moment(self, text: str) -> datetime | None:
-        """The time a cell says. The rows of a file have few of them, or all different ones."""
+        """The time in a cell, cached: the rows of a file have few distinct times, or all different ones."""
         if text not in self.moments:
             if len(self.moments) == CACHE_SIZE:
                 self.moments = {"": None}
@@ -136,13 +136,13 @@ def empty_cell(_: Match[str]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class RowTemplate:
-    """What the lines of a kind have in common: `example` is the record of the first of them."""
+    """What the lines of a set share. `example` is the record of the first one."""
 
     templates: RowTemplateCache
     example: Modification
 
     def build_record(self, line: Row | Unreadable) -> Modification:
-        """The record of another line of this kind."""
+        """Build the record of another line of the set."""
         assert isinstance(line, FastRow)
         templates, identities = self.templates, self.templates.identities
         found, place = line.found, line.place
@@ -168,7 +168,7 @@ class RowTemplate:
 
     @cached_property
     def _subject(self) -> str | None:
-        """The subject that the cells of this kind name; those of a source that restates its references differ."""
+        """The subject of all lines of the set; with `references: restate` each line has its own."""
         return self.example.subject if "subject" in self.templates.table.groups else None
 
     @cached_property
@@ -181,7 +181,7 @@ class RowTemplate:
 
     @cached_property
     def _change(self) -> Callable[[Match[str]], Change]:
-        """What a line changes, as its kind does: by its own amount and quantity, where there are columns of them."""
+        """Builds a line's change from its own amount and quantity, where the table has such columns."""
         kind, groups, mark = self.example.change, self.templates.table.groups, self.templates.table.mark
         of_amount, of_quantity = groups.get("amount", 0), groups.get("quantity", 0)
 

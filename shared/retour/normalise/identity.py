@@ -1,4 +1,4 @@
-"""Which order a row is about, what its record is called and speaks of, and where it came from (spec 3 and 4)."""
+"""A row's order, the identity and subject of its record, and its provenance (spec 3 and 4)."""
 
 import json
 import unicodedata
@@ -26,7 +26,7 @@ from retour.sentences import truncate
 
 
 def order_key(order_id: str, rule: OrderKeyRule) -> str:
-    """The key all records of an order share: NFC, trimmed, then as the program writes its order ids (spec 4)."""
+    """The order id in normal form: NFC, trimmed, then as the program declares (spec 4)."""
     key = unicodedata.normalize("NFC", order_id).strip()
     if rule.strip_prefix and key.startswith(rule.strip_prefix):
         key = key[len(rule.strip_prefix) :]
@@ -37,7 +37,7 @@ def order_key(order_id: str, rule: OrderKeyRule) -> str:
 
 @dataclass(frozen=True)
 class Identities:
-    """What tells the records of one delivery apart, and their orders."""
+    """Identities of the records of one delivery, and their order keys."""
 
     program: Program
     source: Source
@@ -48,7 +48,7 @@ class Identities:
         return None if order_id is None else self.order_key_of(order_id)
 
     def order_key_of(self, order_id: str) -> str:
-        """The key of an order by the id its sender gives it; raises CellError where that can be none."""
+        """The order key for a sender's order id. Raises CellError if the id is unusable."""
         if order_id.isascii() and order_id.isdigit():
             order_id = order_id.rjust(self.source.mapping.get("order_id_width", 0), "0")
         key = order_key(order_id, self.program.order_key)
@@ -58,7 +58,7 @@ class Identities:
 
     @cached_property
     def keeps_order_ids(self) -> bool:
-        """Whether an order id of ordinary signs is the key of its order as it stands."""
+        """Whether plain order ids are used unchanged as order keys."""
         return self.program.order_key == OrderKeyRule() and not self.source.mapping.get("order_id_width")
 
     def identity_of(
@@ -73,9 +73,9 @@ class Identities:
         version: str = "",
         subject: str | None = None,
     ) -> str:
-        """What a record is called: the same for whatever says the same again."""
+        """The record's identity: equal for everything that states the same."""
         if subject is not None:
-            # Every row of a version counts, alike ones too: which of them say the same again is for the fold to see.
+            # Every row of a version counts, even equal ones; the fold decides which of them repeat each other.
             return digest(self.source.namespace, "subject", subject, self._statement_scope, place)
         if reference is None:
             return digest("", self.source.name, self.delivery.identity, place)
@@ -83,16 +83,17 @@ class Identities:
 
     @cached_property
     def _statement_scope(self) -> str:
-        """What tells a statement of this delivery from those of others.
+        """The scope that distinguishes statements of different deliveries.
 
-        Where everything is told anew, the bytes of an earlier day are no repetition: they say that it is so again.
+        For a source with `references: restate`, a file identical to an earlier one is not a repeated delivery: it
+        states anew that this is so.
         """
         delivery = self.delivery
         by_its_bytes = delivery.identity == delivery.sha256
         return delivery.id if by_its_bytes and self.source.references == "restate" else delivery.identity
 
     def subject_of(self, told: str | None, reference: str | None, change: Change) -> str | None:
-        """What a record speaks of: the subject it names, or its reference where its source tells each one anew."""
+        """The subject named by the row; with `references: restate`, its reference."""
         if told is not None and not isinstance(change, SUBJECT_CHANGES):
             raise CellError("SUBJECT_NOT_FOR_CHANGE", "subject", subject=truncate(told), change=VERBS[type(change)])
         if told is None and self.source.references == "restate" and isinstance(change, SUBJECT_CHANGES):
@@ -100,7 +101,7 @@ class Identities:
         return told
 
     def version(self, cells: Mapping[str, str]) -> Version:
-        """Of its subject: what the row says, else when it was received."""
+        """The version of the record's subject: from the row, else the receipt."""
         received_at, told = self.delivery.received_at, cells.get("version")
         if told is None:
             return receipt_version(received_at, self.delivery.id)
@@ -115,7 +116,7 @@ class Identities:
 
 
 def prices(cells: Mapping[str, str]) -> tuple[Price, ...]:
-    """The amount in the other currencies of the payload, as its adapter gives them."""
+    """The amount in the payload's other currencies, as filled by the adapter."""
     if "prices" not in cells:
         return ()
     told = json.loads(cells["prices"])

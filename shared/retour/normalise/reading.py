@@ -1,4 +1,4 @@
-"""Read the rows of one delivery, each to its record or to the reason why not."""
+"""Read the rows of one delivery, each into a record or the reason why not."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,32 +22,32 @@ from retour.sentences import join_names, truncate
 
 NAMING = ("order_id", "action_id", "event_type", "reference", "subject", "currency")
 OF_IDS = ("order_id_width", "event_types")
-"""What of a mapping says how ids and names are written, and nothing of columns and amounts."""
+"""Mapping keys about the notation of ids and names, unrelated to columns and amounts."""
 PARSED_ROWS = frozenset((Row, Unreadable))
-"""What rows are, but for the plain lines of a table."""
+"""Row types other than the plain lines of a table."""
 
 Normalised = Modification | Unreadable
 
 
 @dataclass(frozen=True)
 class Normaliser:
-    """How the rows of one delivery read: its program, its source, and where and when it came from."""
+    """Reads the rows of one delivery, by its program and source."""
 
     program: Program
     source: Source
     delivery: Delivery
 
     def modifications(self, rows: Iterable[Row | Unreadable]) -> Iterator[tuple[Row | Unreadable, Normalised]]:
-        """Each row with what it reads as, in order; none is left out."""
+        """Each row with its result, in order; none is left out."""
         for row, checked in self.check_rows(rows):
             yield row, checked if isinstance(checked, Modification | Unreadable) else checked.build_record(row)
 
     def check_rows(
         self, rows: Iterable[Row | Unreadable]
     ) -> Iterator[tuple[Row | Unreadable, Normalised | RowTemplate]]:
-        """Each row with the verdict on it, in order; an accepted one with its record, or the template that makes it.
+        """Each row with its result: a record, the template that builds it, or the reason for its refusal.
 
-        A line that became several rows stands or falls whole, since it is the line that its sender can correct.
+        If one of the rows split from a line is refused, all are, since the sender can only correct the line.
         """
         line: list[tuple[Row | Unreadable, Normalised]] = []
         for row in rows:
@@ -70,7 +70,7 @@ class Normaliser:
         return cache(lambda table: fast_path.line_reader(self, table))
 
     def home(self, row: Row) -> str:
-        """The key a row's record will be kept under, as far as the row alone can tell; empty when it cannot."""
+        """The key under which a row's record would be stored, as far as the row alone tells; else empty."""
         reader = self._for_layout(row)
         cells = reader.columns.cells(row)
         try:
@@ -80,7 +80,7 @@ class Normaliser:
         return key or (f"@{cells['action_id']}" if "action_id" in cells else "")
 
     def statement(self, row: Row) -> Mapping[str, str]:
-        """What in a row names its order and the subject it speaks of, in Retour's words."""
+        """The row's order and subject, by Retour's field names."""
         cells = self._for_layout(row).columns.cells(row)
         return {name: cells[name] for name in NAMING if name in cells}
 
@@ -101,7 +101,7 @@ class Normaliser:
             )
 
     def _for_layout(self, row: Row) -> "Normaliser":
-        """This one, or for a row in a known layout of another system that of the layout's words."""
+        """This normaliser, or the one for the partner layout a row is in."""
         if not row.layout:
             return self
         if row.layout not in self._by_layout:
@@ -115,7 +115,7 @@ class Normaliser:
     def _by_layout(self) -> dict[str, "Normaliser"]:
         return {}
 
-    # Made once for all rows: each keeps what it worked out of texts that rows have in common.
+    # Created once for all rows, since each of them caches.
 
     @cached_property
     def columns(self) -> Columns:
@@ -139,7 +139,7 @@ class Normaliser:
 
     @cached_property
     def _kind(self) -> str:
-        """What the rows first came as: corrected ones are a file, and have the fields of what they were before."""
+        """The original kind of the rows. Corrected rows have the fields of the delivery they correct."""
         return self.delivery.facts.get("of", self.delivery.kind)
 
     @cached_property
@@ -148,7 +148,7 @@ class Normaliser:
 
     @cached_property
     def _duplicate_rules(self) -> Mapping[str, str]:
-        """What the program says today of changes that look like one already applied; kept in the record."""
+        """The program's current rules for possible duplicates, stored in each record."""
         days = self.program.possible_duplicate_days
         return {"days": str(days), **self.source.possible_duplicates} if days else {}
 
@@ -222,7 +222,7 @@ class Normaliser:
 
 
 def in_our_words(source: Source, _layout: str) -> Source:
-    """A source as rows of our own making are read."""
+    """A source without mapping, for rows in Retour's own format."""
     mapping = {name: value for name, value in source.mapping.items() if name in OF_IDS}
     return replace(source, mapping=MappingProxyType(mapping), amount_means=None)
 
@@ -230,7 +230,7 @@ def in_our_words(source: Source, _layout: str) -> Source:
 def all_or_nothing(
     line: Sequence[tuple[Row | Unreadable, Normalised]],
 ) -> Iterable[tuple[Row | Unreadable, Normalised]]:
-    """The rows of one line; where one of them cannot be read, none of them is."""
+    """The rows of one line: if one cannot be read, all are refused."""
     wrong = next((read for _, read in line if isinstance(read, Unreadable)), None)
     for row, read in line:
         if wrong is None or isinstance(read, Unreadable):

@@ -1,4 +1,4 @@
-"""When something happened according to the row, and the time the fold sorts its record by."""
+"""Event times of a row, and the time by which the fold sorts its record."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ EXAMPLE_MOMENT = datetime(2026, 11, 21, 9, 30)
 
 @dataclass(frozen=True)
 class Times:
-    """How a source says when. `is_written_by_people`: as files are; a sentence then speaks of the file."""
+    """How a source writes times. `is_written_by_people`: messages refer to a file."""
 
     source: Source
     received_at: datetime
@@ -32,11 +32,11 @@ class Times:
 
     @cached_property
     def moment(self) -> Callable[[str], datetime]:
-        """The moment a text says; raises CellError where it says none, or could say several."""
+        """A function from text to the time it states. Raises CellError if it is invalid or ambiguous."""
         return lru_cache(CACHE_SIZE)(self._parse_moment)
 
     def fold_time(self, occurred_at: datetime | None) -> datetime:
-        """The time the fold sorts a record by."""
+        """The time by which the fold sorts a record."""
         by_source_time = occurred_at is not None and self.source.order_by == "occurred_at"
         return min(occurred_at, self.received_at) if by_source_time and occurred_at else self.received_at
 

@@ -9,14 +9,14 @@ CLOSE_MATCH_CUTOFF = 0.7
 
 
 def translate(translated: Mapping[str, str], given: str) -> str | None:
-    """What a text is translated to: as it is written, else without regard to case, blanks, `_` and `-`."""
+    """The translation of a word: exact, else ignoring case, whitespace, `_` and `-`."""
     if given in translated:
         return translated[given]
     return next((meant for text, meant in translated.items() if fold_name(text) == fold_name(given)), None)
 
 
 def closest_known(given: str, known: Iterable[str]) -> str:
-    """The known word that another one is like, before all but for case and blanks; all of them where none is near."""
+    """The known word closest to a given one, ignoring case and whitespace first; all known words if none is close."""
     from difflib import get_close_matches
 
     words = {fold_name(word): word for word in sorted(known)}

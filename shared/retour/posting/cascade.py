@@ -1,7 +1,7 @@
-"""Parents and children (spec 5.6): what the reversal of a parent does to its children, and how it is taken back.
+"""Cascades (spec 5.6): what the reversal of a parent action does to its children, and how it is undone.
 
-Nothing is remembered beside the ledger: which records a child is owed follows from the log of its parent, and each has
-one identity, so whoever works it out again, after a crash or on the stream, comes to the same records.
+Nothing is stored besides the ledger. The records due to a child are derived from its parent's log, and each has a
+stable identity, so repeating the derivation after a crash or on the stream gives the same records.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,15 +33,15 @@ DEPTH_MAX = 5
 SOURCE = "cascade"
 NOTHING_TAKEN = TakeBack(Decimal(0))
 ORPHAN, CHILD_TO_CHECK = "orphan", "child"
-"""Kinds of what needs a person: a child that had locked, and one whose contract only asks for a look."""
+"""Kinds of cases: a locked child of a reversed parent, and a child whose contract only warns."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChildCascade:
-    """One child of a parent whose state turned: the records it is due, oldest first, and what turned the parent last.
+    """A child of a parent that was reversed or restored: its due records, oldest first, and the parent's last change.
 
-    `in_force` is the record that reverses the child while its parent is reversed. `reversed`: the parent is. `policy`
-    is that of the parent's contract when it was last reversed.
+    `in_force` is the record that reverses the child while its parent is reversed. `reversed`: the parent is reversed
+    now. `policy` is that of the parent's contract when it was last reversed.
     """
 
     order: Order
@@ -59,13 +59,13 @@ class ChildCascade:
 
     @property
     def is_orphan(self) -> bool:
-        """Whether the parent is reversed and the child could not follow: it had locked."""
+        """Whether the child was locked when its parent was reversed."""
         booked = self.order.booking_of(self.in_force.id) if self.in_force else None
         return booked is not None and booked[1].outcome is Outcome.REFUSED
 
 
 def propagate_to_children(ledger: Ledger, order: Order, now: datetime) -> Order:
-    """Propagate reversals and restores of an order's actions to their children; returns the order as it is then."""
+    """Propagate reversals and restores of an order's actions to their children. Returns the order afterwards."""
     turned = False
     for action in order.actions:
         for owed_ in child_cascades(ledger, order, action):
@@ -78,7 +78,7 @@ def propagate_to_children(ledger: Ledger, order: Order, now: datetime) -> Order:
 
 
 def propagate_from_parents(ledger: Ledger, order: Order, now: datetime) -> Order:
-    """Hand on to the actions of an order what turned their parents before they were reported."""
+    """Propagate earlier reversals of parents to actions that have just been reported. Returns the order afterwards."""
     parents = {action.parent for action in order.actions if action.parent}
     keys = sorted(key for key in {parent_order_key(ledger, parent) for parent in parents} if key)
     for key in keys:
@@ -87,7 +87,7 @@ def propagate_from_parents(ledger: Ledger, order: Order, now: datetime) -> Order
 
 
 def is_waiting_for_children(ledger: Ledger, order: Order, action: Action) -> bool:
-    """Whether a child still lacks what its parent's turning means for it: the parent must not become final before."""
+    """Whether a child still lacks a record due from its parent. Until then the parent must not become final."""
     return any(
         one.missing or any(one.order.booking_of(record.id) is None for record in one.records)
         for one in child_cascades(ledger, order, action)
@@ -95,7 +95,7 @@ def is_waiting_for_children(ledger: Ledger, order: Order, action: Action) -> boo
 
 
 def list_children_to_review(deliveries: Deliveries, ledger: Ledger, order: Order) -> None:
-    """List the children that need a person, and take off the list those that need none any more."""
+    """List the children that need a person's review, and remove those that no longer do."""
     for action in order.actions:
         for one in child_cascades(ledger, order, action):
             about = {
@@ -118,11 +118,11 @@ def list_children_to_review(deliveries: Deliveries, ledger: Ledger, order: Order
                     deliveries.forget(kind, deadline, one.child.id)
 
 
-# Who is whose
+# Parents and their children
 
 
 def child_cascades(ledger: Ledger, order: Order, action: Action) -> Iterator[ChildCascade]:
-    """What each child of an action is due; nothing at all where the action never turned or its contract says none."""
+    """The children of an action with their due records; empty if it was never reversed or has no cascade."""
     head = order.heads.get(action.id)
     turns = [*reversal_turns(head)] if head else []
     if all(policy_of(entry, ledger.contracts) is CascadePolicy.NONE for entry, _ in turns):
@@ -135,13 +135,13 @@ def child_cascades(ledger: Ledger, order: Order, action: Action) -> Iterator[Chi
 
 
 def parent_names(order: Order, action: Action) -> set[str]:
-    """What a child may call its parent: its id; or order key and event type, where that means one action only."""
+    """The names by which children may refer to a parent: its id, or order key and event type if that is unique."""
     alike = [one for one in order.actions if one.event_type == action.event_type]
     return {action.id} | ({f"{action.order_key}~{action.event_type}"} if len(alike) == 1 else set())
 
 
 def parent_order_key(ledger: Ledger, parent: str) -> str | None:
-    """The order key of a parent as its child names it."""
+    """The order key of a parent as named by its child."""
     named = ledger.order_key_of(parent)
     if named is not None:
         return named
@@ -150,11 +150,11 @@ def parent_order_key(ledger: Ledger, parent: str) -> str | None:
     return next(("~".join(parts[:cut]) for cut in range(1, len(parts)) if parts[cut] in event_types), None)
 
 
-# What a child is due
+# Records due to a child
 
 
 def reversal_turns(head: ActionHead) -> Iterator[tuple[LogEntry, bool]]:
-    """The entries that reversed an action or brought it back, each with which of the two."""
+    """The entries that reversed or restored an action, each with whether it reversed it."""
     was = False
     for entry in head.log:
         if entry.reversed != was:
@@ -163,7 +163,7 @@ def reversal_turns(head: ActionHead) -> Iterator[tuple[LogEntry, bool]]:
 
 
 def first_reversed_at(order: Order, action: Action) -> datetime:
-    """When an action was reversed for the first time: under that moment its children are listed."""
+    """When an action was first reversed. Cases of its children are listed under this time."""
     entry, _ = next(reversal_turns(order.heads[action.id]))
     return entry.applied_at
 
@@ -179,7 +179,7 @@ def child_cascade(
     child: Action,
     contracts: Sequence[Contract],
 ) -> ChildCascade:
-    """What the parent says of the child at each of its turns: all is taken back while it is reversed, else nothing."""
+    """What is due to a child at each reversal (all is taken back) and restore (nothing is) of its parent."""
     records: list[Modification] = []
     in_force: Modification | None = None
     policy = CascadePolicy.NONE
@@ -200,7 +200,7 @@ def child_cascade(
 
 
 def derive_record(cause: Modification, child: Action, change: Change, turn: int) -> Modification:
-    """The record a child gets from what turned its parent, received when that was: a version for each turn."""
+    """The child's record for a change of its parent, with the same receipt time and its own version per change."""
     identity = digest(SOURCE, cause.id, child.order_key, child.id)
     return Modification(
         identity=identity,
@@ -230,7 +230,7 @@ def derive_record(cause: Modification, child: Action, change: Change, turn: int)
 
 
 def cascade_depth(record: Modification) -> int:
-    """How many cascades lie between a record and what a sender said."""
+    """How many cascades separate a record from a sender's statement."""
     return int(record.provenance.place) if record.channel is Channel.CASCADE else 0
 
 

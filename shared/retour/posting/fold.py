@@ -1,4 +1,4 @@
-"""Fold an order's records into its actions. Idempotent: anyone may run it at any time."""
+"""Fold an order's records into its actions. Idempotent, so any worker may run it at any time."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,11 +11,11 @@ from retour.store.ledger import HeadWrite, Ledger
 
 TRIES_MAX = 20
 GIVE_UP_AGE = timedelta(days=1)
-"""From this age on a record may be given up; nothing is given up younger."""
+"""Minimum age at which a waiting record may expire."""
 
 
 class ContentionError(Exception):
-    """Too much write contention on one order. Nothing is lost: the stream folds it again."""
+    """Too much write contention on one order. Nothing is lost: the stream triggers another fold."""
 
 
 def fold_and_save(
@@ -25,10 +25,10 @@ def fold_and_save(
     known: Order | None = None,
     then: Callable[[Order], Order] = lambda order: order,
 ) -> Order:
-    """Fold an order and save the heads that changed; start over when a concurrent writer was faster.
+    """Fold an order and save the heads that changed; start over after a conflicting write. Raises ContentionError.
 
-    What lies beside an action id is left to the id's order once there is one.
-    `known` spares the first read. `then` is a further pure step after the fold, such as giving up what waits too long.
+    Under `@action id` nothing is folded once the id is linked to an order. `known` saves the first read. `then` is a
+    further pure step after the fold, such as expiring waiting records.
     """
     order = known or ledger.order(key)
     for _ in range(TRIES_MAX):
@@ -42,16 +42,16 @@ def fold_and_save(
 
 
 def save_heads(ledger: Ledger, order: Order, folded: Order, now: datetime) -> Order | None:
-    """Save all heads in one transaction; None when one of them changed since it was read.
+    """Save all heads of an order in one transaction. None if one of them was changed concurrently.
 
-    The heads of an order are written together, the unchanged ones too: who saw less of the order shares one with who
-    saw more, and so no record is booked on two of them.
+    Unchanged heads are included: a writer with an older view of the order then conflicts with a newer one, so no record
+    is booked on two heads.
     """
     changed = [name for name, head in folded.heads.items() if head is not order.heads.get(name)]
     if not changed:
         return folded
     heads = dict(folded.heads)
-    # A final head is never written again: the head of no action stands for it.
+    # A final head is never written again: the unassigned head takes part in the transaction instead.
     final = any(head.final for head in order.heads.values())
     if (final and len(heads) > 1) or has_unassigned_rival(order, folded, changed, now):
         heads.setdefault(NO_ACTION, unassigned_head())
@@ -65,7 +65,7 @@ def save_heads(ledger: Ledger, order: Order, folded: Order, now: datetime) -> Or
 
 
 def has_unassigned_rival(order: Order, folded: Order, changed: Sequence[str], now: datetime) -> bool:
-    """Whether a record is booked that somebody who does not know the action may be refusing in this moment."""
+    """Whether a record is being booked that a concurrent worker, not yet aware of the action, may be refusing."""
     for name in changed:
         seen = order.heads.get(name)
         booked = folded.heads[name].log[len(seen.log) if seen else 0 :]
@@ -80,9 +80,9 @@ def has_unassigned_rival(order: Order, folded: Order, changed: Sequence[str], no
 
 
 def adopt_waiting(ledger: Ledger, action_id: str, order: Order) -> Order:
-    """Copy to an order what waited beside one of its action ids; the same order when there was nothing new.
+    """Copy records waiting under one of an order's action ids to the order. Returns the order, unchanged if none were.
 
-    What was given up there is refused for good: it comes no more.
+    Records that have expired stay refused and are not copied.
     """
     known = {record.id for record in order.records}
     beside = ledger.order(f"@{action_id}")
@@ -93,7 +93,7 @@ def adopt_waiting(ledger: Ledger, action_id: str, order: Order) -> Order:
 
 
 def expire_records(ledger: Ledger, key: str, overdue: Sequence[str], now: datetime) -> Sequence[Modification]:
-    """Refuse the overdue records of an order that still wait; those for which that was so."""
+    """Refuse an order's overdue records that still wait. Returns the records refused."""
 
     def refuse(order: Order) -> Order:
         return refuse_waiting(order, [record for record in order.records if record.id in overdue], now)

@@ -1,4 +1,4 @@
-"""Held deliveries and records: no effect until a person decides."""
+"""Records held for a person: list them as cases."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ from retour.store.deliveries import Deliveries
 
 
 def list_held(deliveries: Deliveries, order: Order) -> None:
-    """List the records of an order that are held, each until somebody released or discarded it."""
+    """List an order's held records until they are released or discarded."""
     ids = {entry.id for head in order.heads.values() for entry in head.log if entry.outcome is Outcome.HELD}
     for record in order.records:
         booked = order.booking_of(record.id) if record.id in ids else None
@@ -30,9 +30,9 @@ def list_held(deliveries: Deliveries, order: Order) -> None:
 
 
 def list_held_results(deliveries: Deliveries, delivery: Delivery, results: Iterable[Result]) -> int:
-    """List the records that a delivery brought and that are held; how many nobody had listed.
+    """List a delivery's held records and return how many were not listed before.
 
-    Told by their outcomes and not by the stream, which does not tell of every insert everywhere.
+    Based on the outcomes, since not every environment's stream reports bulk inserts.
     """
     listed = 0
     for result in results:
@@ -46,15 +46,15 @@ def list_held_results(deliveries: Deliveries, delivery: Delivery, results: Itera
 
 
 DISAGREEING = "differing"
-"""The kind under which an action is listed whose sources tell different sums of the same returns."""
+"""Kind of case for an action whose sources disagree on the same returns."""
 LISTED_AFTER = timedelta(days=3)
 LISTED_BEFORE_LOCK = timedelta(hours=48)
 
 
 def list_disagreeing_sources(deliveries: Deliveries, order: Order) -> None:
-    """List the actions of which a confirming source and the others tell different sums, until they agree (spec 4).
+    """List actions for which a confirming source and the others report different sums, until they agree (spec 4).
 
-    A person sees them three days after the last word, or 48 hours before the lock.
+    They become due three days after the last record, or 48 hours before the lock.
     """
     for action in order.actions:
         head = order.heads.get(action.id)

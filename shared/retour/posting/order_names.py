@@ -1,7 +1,7 @@
-"""The other names of an order (spec 2): links to its key, records that wait beside them, totals that are known by them.
+"""Other names of an order (spec 2): links to its key, records waiting under names, and totals known by name.
 
-The key is the name that actions are reported under. The first link of a name wins and nothing is ever renamed; what
-knows only names waits beside each of them and is moved once, by whoever sees both it and the link.
+Actions are reported under the order key. The first link of a name wins, and keys are never renamed. A record that only
+knows names waits under each of them and is moved once, by the worker that sees both record and link.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from retour.wiring import Hub
 
 LINK_REMINDER = "name"
-"""The kind of reminder under which a link is looked at again: whether its order has an action by then."""
+"""Kind of reminder to check whether a linked order has an action by then."""
 
 
 @dataclass(frozen=True, slots=True)
 class NameConflict:
-    """A name that another order had before; nothing was moved."""
+    """A name that is already linked to another order. Nothing was moved."""
 
     name: str
     holder: str
@@ -34,19 +34,19 @@ class NameConflict:
 
 
 def order_key_by_names(order_key_of: Callable[[str], str | None], modification: Modification) -> str | None:
-    """The key of the order that the names of a record lead to, the first that is linked."""
+    """The order key of the first linked name of a record."""
     return next((key for name in modification.names if (key := order_key_of(name)) is not None), None)
 
 
 def file_under_all_names(ledger: Ledger, record: Modification) -> str | None:
-    """A record that lies beside its first name lies beside the others as well; the key that one of them has by now."""
+    """Store a waiting record under all its names. Returns the order key if one of them has been linked meanwhile."""
     for name in record.names[1:]:
         ledger.insert(replace(record, names=(name,)))
     return order_key_by_names(ledger.order_key_of, record)
 
 
 def with_known_total(ledger: Ledger, record: Modification) -> Modification:
-    """The record with the order total that its amount is a part of, where that is known by its name by now."""
+    """The record with the order total its amount is a part of, if that total is known by now."""
     change = record.change
     if not isinstance(change, TakeBack) or change.total_of is None or change.of_total is not None:
         return record
@@ -55,13 +55,13 @@ def with_known_total(ledger: Ledger, record: Modification) -> Modification:
 
 
 def missing_total_name(record: Modification) -> str | None:
-    """The name of what its amount is a part of, while the total of that is not known."""
+    """The name whose total a record is waiting for, if any."""
     change = record.change
     return change.total_of if isinstance(change, TakeBack) and change.of_total is None else None
 
 
 def adopt_named(ledger: Ledger, name: str, key: str, now: datetime) -> bool:
-    """Move to an order what waited beside one of its names; whether there was anything."""
+    """Move records waiting under a name to its order. Returns whether there were any."""
     order, beside = ledger.order(key), ledger.order(f"@{name}")
     known = {record.id for record in order.records}
     waiting = [record for record in beside.records if record.id not in known and beside.booking_of(record.id) is None]
@@ -73,7 +73,7 @@ def adopt_named(ledger: Ledger, name: str, key: str, now: datetime) -> bool:
 
 
 def link_names(ledger: Ledger, key: str, names: Iterable[str], now: datetime) -> tuple[list[str], list[NameConflict]]:
-    """Give names to an order; the names that are its own now, and those that another order has."""
+    """Link names to an order. Returns the linked names and the conflicts."""
     own: list[str] = []
     conflicts: list[NameConflict] = []
     for name in names:
@@ -90,7 +90,7 @@ def link_names(ledger: Ledger, key: str, names: Iterable[str], now: datetime) ->
 def record_total(
     ledger: Ledger, delivery: Delivery, names: Sequence[str], total: Decimal, currency: str, now: datetime
 ) -> None:
-    """Keep what was paid in all, under each name, and tell it the orders of which a record needs it."""
+    """Save a total under each name, and insert it into the orders waiting for it."""
     told_by = Provenance(delivery.id, delivery.name or delivery.kind, "1", delivery.sha256, delivery.sender)
     for name in names:
         ledger.save_total(name, total, currency)
@@ -103,7 +103,7 @@ def record_total(
 
 
 def request_total(ledger: Ledger, record: Modification, now: datetime) -> bool:
-    """Say that a record needs a total; True where that was told in this very moment, and its order was told."""
+    """Note that a record needs a total. Returns whether it arrived meanwhile and was inserted into the order."""
     name = missing_total_name(record)
     if name is None or record.order_key is None:
         return False
@@ -117,7 +117,7 @@ def request_total(ledger: Ledger, record: Modification, now: datetime) -> bool:
 
 
 def total_record(needing: Modification, name: str, total: Decimal, currency: str) -> Modification:
-    """The record by which an order learns the total of what goes by a name; it takes nothing back itself."""
+    """The record that tells an order the total of a name. It takes nothing back itself."""
     change = TakeBack(amount=Decimal(0), of_total=total, clamp=True, total_of=name)
     return replace(
         needing,
@@ -141,14 +141,14 @@ def total_record(needing: Modification, name: str, total: Decimal, currency: str
 
 
 def schedule_name_check(hub: "Hub", program: Program, delivery: Delivery, key: str, names: Iterable[str]) -> None:
-    """Look at these links again when the waiting time is over: one reminder for all that were told together."""
+    """Schedule a check of these links after the waiting time; one reminder for all links of a delivery."""
     deadline = delivery.received_at + timedelta(days=program.waiting_days)
     if together := list(names):
         hub.deliveries(program.id).remind(LINK_REMINDER, deadline, together[0], {"order": key, "names": together})
 
 
 def expire_names(hub: "Hub", program: Program, has_time: Callable[[], bool] = lambda: True) -> int:
-    """Forget the links whose orders never had an action: they are orders that no partner brought; how many."""
+    """Remove links to orders that never had an action (no partner brought them). Returns how many."""
     ledger, deliveries = hub.ledger(program), hub.deliveries(program.id)
     gone = 0
     for subject, reminder in deliveries.due(LINK_REMINDER, hub.now()):

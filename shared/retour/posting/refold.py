@@ -22,10 +22,10 @@ log = logging.getLogger(__name__)
 
 
 def refold_order(hub: "Hub", program_id: str, home: str) -> list[str]:
-    """Fold what somebody inserted and did not fold, and answer what was waiting.
+    """Fold an order after records were inserted, and request the second answers that are now due.
 
-    Every record comes by here once it was inserted. The ids of those that were received in time and came when their
-    action was final already, newly listed: that must not happen, and is never dropped.
+    Every inserted record passes here. Returns the ids of newly listed records that were received in time but inserted
+    after their action was final: an alarm, never dropped.
     """
     program = hub.program(program_id)
     if program is None:
@@ -43,9 +43,9 @@ def refold_order(hub: "Hub", program_id: str, home: str) -> list[str]:
 
 
 def list_cases(hub: "Hub", program: Program, ledger: Ledger, order: Order) -> list[str]:
-    """List what a folded order has for people, and ask for the second answers it owes; again changes nothing.
+    """List an order's cases and request due second answers. Idempotent.
 
-    The ids of what came when its action was final already, as far as nobody had listed them.
+    Returns the ids of records received in time that came after their action was final, if not yet listed.
     """
     deliveries = hub.deliveries(program.id)
     cascade.list_children_to_review(deliveries, ledger, order)
@@ -56,7 +56,7 @@ def list_cases(hub: "Hub", program: Program, ledger: Ledger, order: Order) -> li
 
 
 def cases_of(hub: "Hub", program: Program) -> Callable[[Order], None]:
-    """The same for whoever inserts many records at once, of which the stream may not tell."""
+    """A callback that lists an order's cases after a bulk insert, which the stream may not report."""
     ledger = hub.ledger(program)
 
     def list_of(order: Order) -> None:

@@ -11,10 +11,10 @@ from retour.domain.actions.subjects import SubjectKey
 
 
 def repeated_statements(order: Order, records: Sequence[Modification]) -> Mapping[str, Modification]:
-    """Of the records of one delivery those that say nothing new, each with the record that said it.
+    """The records of a delivery that repeat their subject's newest version, each with the record it repeats.
 
-    Only of a subject whose version is its receipt: what a sender gives a version of its own is kept. All rows of the
-    delivery on a subject are compared with all rows of its newest version.
+    Applies only if the version is the receipt; explicit versions are kept. All rows of the delivery about a subject are
+    compared with all rows of that version.
     """
     known = {record.id for record in order.records}
     found: dict[str, Modification] = {}
@@ -31,10 +31,10 @@ def new_records(order: Order, records: Sequence[Modification]) -> Sequence[Modif
 
 
 def has_news(order: Order, told: Sequence[Modification], *, at_reading: bool = False) -> bool:
-    """Whether records that say how a thing stands say what no message said before.
+    """Whether a sender's statements of a current state contain something not stated before.
 
-    Of a subject nobody spoke of, that nothing is taken back is news only where there is something to take it from.
-    `at_reading`: their version is the moment of our reading; then a newer one that says the same is none.
+    For an unknown subject, "nothing is taken back" is news only if the order has an action. With `at_reading`, versions
+    are the time of our own reading, so a newer version with equal content is not news.
     """
     known = {record.identity for record in order.records}
     if any(record.subject_key is None and record.identity not in known for record in told):
@@ -69,7 +69,7 @@ def group_by_subject(records: Iterable[Modification]) -> Mapping[SubjectKey, lis
 
 
 def newest_version_records(order: Order, key: SubjectKey) -> list[Modification]:
-    """The rows of the newest version of a subject that was not refused for what is wrong in it."""
+    """The records of a subject's newest version, without those refused as invalid in themselves."""
     told = [record for record in order.records if record.subject_key == key and not is_refused(order, record)]
     newest = max((record.version for record in told if record.version is not None), default=None)
     return [record for record in told if record.version == newest]

@@ -1,4 +1,4 @@
-"""Post the rows of a delivery: insert what is missing, fold the orders touched, return one result per row."""
+"""Post a delivery's rows: insert new records, fold the orders concerned, return one result per row."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -43,7 +43,7 @@ ORDERS_AT_ONCE = 500
 def read_rows(
     program: Program, delivery: Delivery, rows: Iterable[Row | Unreadable], released_at: datetime | None = None
 ) -> Sequence[tuple[Row | Unreadable, Normalised]]:
-    """Each row with what it reads as."""
+    """Each row with its modification, or with the reason why it cannot be read."""
     reading = Normaliser(program, program.source(delivery.source, delivery.channel), delivery)
     if released_at is None:
         return list(reading.modifications(rows))
@@ -52,7 +52,7 @@ def read_rows(
 
 
 def leave(order: Order) -> None:
-    """Do nothing with an order."""
+    """The default of `then`: no action."""
 
 
 def post_rows(
@@ -62,10 +62,9 @@ def post_rows(
     now: datetime,
     then: Callable[[Order], None] = leave,
 ) -> list[Result]:
-    """Insert every modification, fold every order touched; one result per row, in the order of the rows.
+    """Insert all modifications and fold the orders concerned. Returns one result per row, in row order.
 
-    `then` is done with each order of many whose records were inserted at once: not every table tells its stream of such
-    inserts, so nobody else may come by.
+    `then` is called with each order after a bulk insert, since not every environment's stream reports bulk inserts.
     """
     results: dict[int, Result] = {}
     orders: dict[str, list[tuple[int, Modification]]] = {}
@@ -99,7 +98,7 @@ def unreadable_result(read: Unreadable) -> Result:
 
 
 def order_key_lookup(ledger: Ledger, modifications: Sequence[Modification]) -> Callable[[str], str | None]:
-    """What says of an action id to which order it belongs; many are looked up at once."""
+    """A function from action id to order key, prefetched if there are many ids."""
     ids = {m.action_id for m in modifications if m.action_id is not None and m.order_key is None}
     if len(ids) < BULK_MIN or not isinstance(ledger, TableLedger):
         return ledger.order_key_of
@@ -109,7 +108,7 @@ def order_key_lookup(ledger: Ledger, modifications: Sequence[Modification]) -> C
 def with_order_key(
     order_key_of: Callable[[str], str | None], program: Program, modification: Modification
 ) -> Modification:
-    """With its order key, where only an action id or other names were given."""
+    """The modification with the order key of its action id or names, if it has none itself."""
     if modification.order_key is not None:
         return modification
     if modification.action_id is None:
@@ -118,7 +117,7 @@ def with_order_key(
 
 
 def order_key_of_action(order_key_of: Callable[[str], str | None], program: Program, action_id: str) -> str | None:
-    """The order key of an action id: that of the order it was given to, or the one a derived id carries."""
+    """The order key linked to an action id, or contained in a derived id."""
     key = order_key_of(action_id)
     if key is None:
         before, tilde, event_type = action_id.partition("~")
@@ -133,7 +132,7 @@ def post_orders(
     now: datetime,
     then: Callable[[Order], None] = leave,
 ) -> Sequence[list[Result]]:
-    """The records of each order. Of many, what can be read and inserted before the folds is, at once."""
+    """Post the records of several orders. Many orders are read and inserted in bulk before they are folded."""
     if len(orders) < BULK_MIN or not isinstance(ledger, TableLedger):
         return [post_order(ledger, program, key, asked, now) for key, asked in orders.items()]
     from concurrent.futures import ThreadPoolExecutor
@@ -151,7 +150,7 @@ def post_order(
     now: datetime,
     then: Callable[[Order], None] = leave,
 ) -> list[Result]:
-    """The records of one order: each inserted unless it stands there, one fold, one write."""
+    """Post the records of one order: insert new ones, fold, save. Returns one result per record."""
     order = ledger.order(key)
     said = repeated_statements(order, modifications)
     news = [m for m in modifications if m.id not in said]
@@ -179,7 +178,7 @@ def post_order(
 
 
 def insert_missing(ledger: Ledger, order: Order, modifications: Iterable[Modification]) -> Order:
-    """The order with the records that were not there yet, as many as it may hold."""
+    """Insert the records that are missing, up to the limit per order. Returns the order with them."""
     known = {record.id: record for record in order.records}
     for modification in modifications:
         if modification.id not in known and len(known) < RECORDS_PER_ORDER_MAX:
@@ -188,7 +187,7 @@ def insert_missing(ledger: Ledger, order: Order, modifications: Iterable[Modific
 
 
 def retry_attempt(order: Order, modification: Modification) -> Modification | None:
-    """A refusal uses nothing up: the same record in a new delivery is a new attempt (spec 4)."""
+    """A new attempt for a record whose first delivery was refused, since a refusal uses nothing up (spec 4)."""
     same = [
         record
         for record in order.records
@@ -209,9 +208,9 @@ def to_result(
     program: Program,
     others: dict[str, OtherBasisPayouts] | None = None,
 ) -> Result:
-    """What became of one row; for a repeat, the first outcome again.
+    """The result of a row; for a duplicate, its first outcome.
 
-    `others` keeps what the other terms basis would have come to, by action, for all rows of one order.
+    `others` caches the payouts by the other terms basis per action, for all rows of an order.
     """
     own = attempt or existing_record(order, requested)
     booked = order.booking_of(own.id)
@@ -247,17 +246,17 @@ def to_result(
 
 
 def as_duplicate(result: Result, delivery: str) -> Result:
-    """A result told again: not counted, with what became of it in the delivery that told it first."""
+    """The result as a duplicate: not counted again, with its first outcome and the delivery that had it."""
     return replace(result, outcome=Outcome.DUPLICATE, first=FirstOutcome(result.outcome, delivery))
 
 
 def order_label(record: Modification) -> str:
-    """By what a record names its order: the key, an action id, or another name of it."""
+    """How a record names its order: by key, action id or another name."""
     return record.order_key or record.action_id or next(iter(record.names), "")
 
 
 def with_requested_values(result: Result, requested: Modification) -> Result:
-    """A result with its record's change and values, for an answer that says what was read."""
+    """The result with the record's change and values as they were read."""
     quantity, amount = (getattr(requested.change, name, None) for name in ("quantity", "amount"))
     return replace(
         result,
@@ -277,7 +276,7 @@ def with_effect(
     program: Program,
     others: dict[str, OtherBasisPayouts],
 ) -> Result:
-    """A result with what it did to amount and payout, by the other terms basis too, and the warning it deserves."""
+    """The result with its effect on amount and payout, by the other terms basis too, and any warning."""
     action, found = order.action(head.action), effect_of(order, head, entry, program.contracts)
     if action is None or found is None:
         return replace(result, effect=found)
@@ -291,7 +290,7 @@ def with_effect(
 
 
 def unchanged_result(order: Order, requested: Modification, earlier: Modification, program: Program) -> Result:
-    """The result of a row that repeats what is already recorded: unchanged."""
+    """The result of a row that repeats a recorded statement."""
     result = replace(
         to_result(order, earlier, None, program), place=requested.provenance.place, effect=None, make_good=None
     )
@@ -300,7 +299,7 @@ def unchanged_result(order: Order, requested: Modification, earlier: Modificatio
 
 
 def existing_record(order: Order, requested: Modification) -> Modification:
-    """The record that holds this row's content: its own of this delivery, else the first that was not refused."""
+    """The stored record with this row's content: from the same delivery, else the first that was not refused."""
     same = [
         record
         for record in order.records
@@ -327,9 +326,9 @@ def order_too_large(modification: Modification) -> Result:
 
 
 def file_by_names(ledger: Ledger, modifications: Iterable[Modification], order: Order, now: datetime) -> Order | None:
-    """Records that know only names wait beside all of them, and those of which a total is not known say so.
+    """File records that only know names under all names, and request missing totals.
 
-    The order as it is when one of that came meanwhile; None when nothing did.
+    Returns the order's new state if a link or total arrived meanwhile, else None.
     """
     for record in modifications:
         if record.names and record.order_key is None:
@@ -344,7 +343,7 @@ def file_by_names(ledger: Ledger, modifications: Iterable[Modification], order: 
 
 
 def fold_into_reported_order(ledger: Ledger, program: Program, key: str, now: datetime) -> Order | None:
-    """The action was reported between our read and our insert: whoever sees both copies the record over."""
+    """Fold into the order if the action was reported between our read and our insert; None if it was not."""
     order_key = ledger.order_key_of(key[1:])
     if order_key is None:
         return None
@@ -352,5 +351,5 @@ def fold_into_reported_order(ledger: Ledger, program: Program, key: str, now: da
 
 
 def as_released(read: Normalised, counts_after: datetime) -> Normalised:
-    """A record as its late release leaves it: actions that were to be final before are out of its reach."""
+    """A record released late: it can no longer change actions that should have been final before."""
     return read if isinstance(read, Unreadable) else replace(read, counts_after=counts_after)

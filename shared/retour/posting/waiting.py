@@ -1,4 +1,4 @@
-"""Records that wait for their action: listed, answered when it is reported, refused after the waiting time."""
+"""Records waiting for their action: listed, answered once it is reported, refused after the waiting time."""
 
 import json
 import logging
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from retour.wiring import Hub
 
 MESSAGE_RECORDS_MAX = 300
-"""Records named in one message, which may have 256 KB."""
+"""Record ids per message (SQS allows 256 KB)."""
 RECORDS_AT_ONCE = 20_000
-"""Records of one deadline held at once."""
+"""Reminders of one deadline held in memory."""
 WORKERS = 16
-"""Orders folded side by side."""
+"""Orders folded concurrently."""
 
 log = logging.getLogger(__name__)
 
 
 def remind_waiting(hub: "Hub", program: Program, delivery: Delivery, results: Sequence[Result]) -> None:
-    """List what waits for its action, so that it is given up in time and its sender gets a second answer."""
+    """List waiting records, so that they expire in time and their sender gets a second answer."""
     deliveries = hub.deliveries(program.id)
     deadline = delivery.received_at + timedelta(days=program.waiting_days)
     for result in results:
@@ -42,7 +42,7 @@ def remind_waiting(hub: "Hub", program: Program, delivery: Delivery, results: Se
 
 
 def answer_settled(hub: "Hub", program: Program, order: Order) -> None:
-    """Ask for the second answer to every record of an order that waited and was settled; send first, then forget."""
+    """Request second answers for an order's settled records. Their reminders are removed afterwards."""
     deliveries = hub.deliveries(program.id)
     first = min((action.reported_at for action in order.actions), default=None)
     for record in order.records:
@@ -56,7 +56,7 @@ def answer_settled(hub: "Hub", program: Program, order: Order) -> None:
 
 
 def request_second_answer(hub: "Hub", program_id: str, delivery_id: str, ids: Sequence[str]) -> None:
-    """Ask for the second answer of a delivery. Of more records than a message can carry the list lies in the inbox."""
+    """Queue the second answer of a delivery. A list too long for a message is stored in the inbox."""
     message = {"program": program_id, "delivery": delivery_id, "what": "settled", "modifications": list(ids)}
     if len(ids) > MESSAGE_RECORDS_MAX:
         key = f"results/{program_id}/{delivery_id}/settled_{ids[0].rpartition('~')[2]}.json"
@@ -66,11 +66,11 @@ def request_second_answer(hub: "Hub", program_id: str, delivery_id: str, ids: Se
 
 
 def expire_waiting(hub: "Hub", program: Program, has_time: Callable[[], bool] = lambda: True) -> int:
-    """Refuse what has waited for its action too long; how many that were.
+    """Refuse records that have waited for their action too long. Returns how many.
 
-    Each delivery gets one second answer for all of its rows, for they wait equally long. Orders are folded side by
-    side; one that cannot be folded keeps no other waiting, and is tried again by the next. What a file brought that is
-    not all taken in is spared: read again, it could be taken over by an action that came.
+    All records of a delivery expire together, so it gets one second answer. Orders are folded concurrently; one that
+    fails does not block the others and is retried on the next run. Files still being processed are skipped, since their
+    records may yet meet an action.
     """
     ledger, deliveries = hub.ledger(program), hub.deliveries(program.id)
     overdue = deliveries.due("waiting", hub.now())
@@ -94,14 +94,14 @@ def expire_waiting(hub: "Hub", program: Program, has_time: Callable[[], bool] = 
 
 
 PARALLEL_MIN = 8
-"""From so many on, calls are made side by side."""
+"""Minimum number of calls made concurrently."""
 T = TypeVar("T")
 R = TypeVar("R")
 Reminder = tuple[str, Mapping[str, Any]]
 
 
 def reminders_by_delivery(reminders: Iterable[Reminder]) -> Iterator[list[Reminder]]:
-    """Reminders of one deadline by their delivery; of one that brought very many rows so many at a time."""
+    """Reminders of one deadline grouped by delivery, in chunks if a delivery has very many."""
     for _, of_deadline in groupby(reminders, key=lambda one: one[1]["deadline"]):
         for some in batched(of_deadline, RECORDS_AT_ONCE):
             for delivery in dict.fromkeys(doc["delivery"] for _, doc in some):
@@ -109,7 +109,7 @@ def reminders_by_delivery(reminders: Iterable[Reminder]) -> Iterator[list[Remind
 
 
 def expire_rows(ledger: Ledger, reminders: Iterable[Reminder], now: datetime) -> list[tuple[str, str, datetime]]:
-    """Public id, subject and deadline of each record that waits no more."""
+    """Expire waiting records. Returns public id, subject and deadline of each."""
     homes: dict[str, list[Reminder]] = {}
     for subject, doc in reminders:
         homes.setdefault(doc["home"], []).append((subject, doc))
@@ -128,7 +128,7 @@ def expire_rows(ledger: Ledger, reminders: Iterable[Reminder], now: datetime) ->
 
 
 def run_each(function: Callable[[T], R], things: Sequence[T]) -> list[R]:
-    """A call for each, side by side where there are many of them."""
+    """Call a function for each item, concurrently if there are many."""
     if len(things) < PARALLEL_MIN:
         return [function(thing) for thing in things]
     with ThreadPoolExecutor(WORKERS) as pool:
@@ -136,7 +136,7 @@ def run_each(function: Callable[[T], R], things: Sequence[T]) -> list[R]:
 
 
 def refuse_if_waiting(ledger: Ledger, home: str, subject: str, now: datetime) -> str:
-    """Refuse a record that still waits, there or with the order that has its action id by now; where it lies."""
+    """Refuse a record if it still waits, here or in the order its action id is linked to by now. Returns its key."""
     if home.startswith("@"):
         order_key = ledger.order_key_of(home[1:])
         if order_key is None:
