@@ -1,1 +1,1 @@
-"""Deliveries on their way in: stored raw, checked against thresholds, read."""
+"""Intake of deliveries: store them raw, check them against thresholds, read them."""

@@ -1,8 +1,8 @@
-"""What a full export no longer lists: nothing is taken back because of it any more, once a person released that.
+"""Rows missing from a full export: their subjects take nothing any more, once a person has released that.
 
-Only of a source that says `references: restate` and `absent: nothing_taken` (spec 4, Subjects). A file of it is
-compared with the newest one that was taken in whole; what that one took and this one does not name follows its own
-rows, as rows that say that nothing is taken. The file is held then, and all of it waits for a person.
+Applies only to sources with `references: restate` and `absent: nothing_taken` (spec 4, Subjects). A file is compared
+with the newest complete export. Each subject that took something there and is missing here is appended as a row that
+takes nothing. The whole file is then held for a person.
 """
 
 from array import array
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from retour.wiring import Hub
 
 EXPORT = "export"
-"""The note of a source which delivery its newest whole export is."""
+"""Key of a source's state that names its newest complete export."""
 AT_ONCE = 500_000
-"""Rows of a file whose names are compared at once; of all of them eight bytes are kept."""
+"""Rows compared at once. For all other rows only an 8-byte hash is kept."""
 LOOKED_UP = 200
 CONNECTIONS = 8
 
@@ -41,10 +41,10 @@ Rows = Iterable[Row | Unreadable]
 def with_absent(
     hub: "Hub", program: Program, source: Source, delivery: Delivery, rows: Rows
 ) -> Iterator[Row | Unreadable]:
-    """The rows of a file, and behind them what it does not list any more.
+    """The rows of a file, followed by a row for each missing subject.
 
-    A file with rows that cannot be read is no whole export: who knows what they were. One that was weighed and found in
-    order lists everything.
+    A file with unreadable rows is not complete, and one that was already checked against thresholds needs no
+    comparison.
     """
     before = last_export(hub, delivery) if is_compared(source, delivery) else None
     if before is None:
@@ -68,20 +68,20 @@ def is_compared(source: Source, delivery: Delivery) -> bool:
 
 
 def is_full(delivery: Delivery) -> bool:
-    """Whether a file is an export, and not rows of one that were corrected and sent again."""
+    """Whether a file is an export, and not a correction of some of its rows."""
     corrects = "corrects" in delivery.facts or delivery.facts.get("layout", "modifications") != "modifications"
     return not corrects and not names.base_name(delivery.name).lower().startswith(names.ANSWER_PREFIXES)
 
 
 def last_export(hub: "Hub", delivery: Delivery) -> Delivery | None:
-    """The export that a file follows; None where there is none, or its bytes have ended."""
+    """The export preceding a file; None if there is none or its body has expired."""
     noted = hub.state(delivery.program, delivery.source).get(EXPORT)
     header = hub.deliveries(delivery.program).get(noted["delivery"]) if noted else None
     return None if header is None or header.is_gone or header.delivery.id == delivery.id else header.delivery
 
 
 def note_export(hub: "Hub", source: Source, delivery: Delivery, counts: Mapping[str, int]) -> None:
-    """Compare later exports with this one, if all of it was taken in and none is newer."""
+    """Save an export as the reference for later ones, if all of it was processed and none is newer."""
     if source.absent != NOTHING_TAKEN or not is_full(delivery) or counts.get(Outcome.REFUSED.value):
         return
     state = hub.state(delivery.program, delivery.source)
@@ -91,7 +91,7 @@ def note_export(hub: "Hub", source: Source, delivery: Delivery, counts: Mapping[
 
 
 def absent(hub: "Hub", reading: Normaliser, before: Delivery, told: "array[int]") -> Iterator[Row]:
-    """A row for each subject that an earlier export took something for, and that these marks do not have."""
+    """A row for each subject that took something in an earlier export and is not among the hashes in `told`."""
     ledger, parts = hub.ledger(reading.program), 1 + len(told) // AT_ONCE
     seen: set[int] = set()
     for part in range(parts):
@@ -128,7 +128,7 @@ def rows_of(hub: "Hub", source: Source, delivery: Delivery) -> Iterator[Row]:
 
 
 def takes_still(ledger: Ledger, reading: Normaliser, row: Row) -> bool:
-    """Whether what an earlier row spoke of takes something now, by all that was said of it since."""
+    """Whether the subject of an earlier row still takes something, by its newest version."""
     read = reading.modification(row)
     if not isinstance(read, Modification) or read.subject_key is None:
         return False
@@ -141,7 +141,7 @@ def takes_still(ledger: Ledger, reading: Normaliser, row: Row) -> bool:
 
 
 def mark_of(reading: Normaliser, row: Row) -> int:
-    """The same for rows of one order that speak of the same subject, and for no others as far as chance goes."""
+    """A 64-bit hash of a row's order and subject."""
     said = reading.statement(row)
     text = f"{reading.home(row)}\0{said.get('subject') or said.get('reference') or ''}"
     return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")

@@ -1,4 +1,4 @@
-"""Partner actions as they are reported: JSON of the API or Retour's own CSV, one row per line, turned into Actions."""
+"""Reported actions: JSON of the API or Retour's own CSV, one row per line, converted to Actions."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,17 +28,17 @@ ACTION_FIELDS = (
     "parent", "country", "payment_method",
 )  # fmt: skip
 TOTAL = "total"
-"""The amount told beside the items of an action, among its fields."""
+"""The order amount given beside the items of an action."""
 LINE_FIELDS = ("line", "sku", "category", "quantity", "amount")
 MINOR_MAX = 10**12
 LINES_MAX = 200
 ACTIONS_MAX = 500
 COUNTRY_CODE_LENGTH = 2
-"""Letters of a country's code (ISO 3166)."""
+"""Letters of a country code (ISO 3166)."""
 
 
 def from_json(body: bytes) -> list[ActionReport | Unreadable] | Refusal:
-    """An action, or a list of up to 500, in the shape of the API; one that is wrong spoils no other."""
+    """An action, or a list of up to 500, in the API's format. A faulty one does not affect the others."""
     text = payload.decode_utf8(body)
     value = payload.parse_json(text) if isinstance(text, str) else text
     if isinstance(value, Refusal) or not isinstance(text, str):
@@ -59,12 +59,12 @@ def from_json(body: bytes) -> list[ActionReport | Unreadable] | Refusal:
 
 
 def is_json(delivery: Delivery) -> bool:
-    """Whether a file is reports of actions in the shape of the API."""
+    """Whether a file contains reported actions in the API's format."""
     return delivery.facts.get("layout") == "actions" and delivery.name.endswith(".json")
 
 
 def refused_as_json(body: bytes, places: set[str]) -> bytes:
-    """The reports at these places as a list, each exactly as it stood there."""
+    """The reports at these places as a JSON list, each exactly as it was sent."""
     read = from_json(body)
     raws = [] if isinstance(read, Refusal) else [one.raw for one in read if one.place in places]
     return ("[" + ",\n".join(raws) + "]\n").encode("utf-8", "surrogatepass")
@@ -101,9 +101,9 @@ def text_fields(record: Mapping[str, Any], names: Sequence[str]) -> dict[str, st
 
 
 def from_rows(rows: Iterator[Row | Unreadable]) -> Iterator[ActionReport | Unreadable]:
-    """Rows of a CSV: those of one action stand together; later ones may leave out what the first said.
+    """Rows of a CSV as actions. Rows of one action are consecutive; later ones may omit repeated values.
 
-    Where they say something else of the same action, all of them are refused: none is more right than the others.
+    If they contradict the first row, the whole action is refused, since it is unknown which row is right.
     """
     first: Row | None = None
     lines: list[Mapping[str, str]] = []
@@ -140,7 +140,7 @@ def from_rows(rows: Iterator[Row | Unreadable]) -> Iterator[ActionReport | Unrea
 
 
 def difference(first: Row, row: Row) -> Unreadable | None:
-    """What a later row says of the action that its first row said otherwise."""
+    """A value of a later row that contradicts the action's first row."""
     for name in ACTION_FIELDS:
         value, other = row.fields.get(name), first.fields.get(name)
         if value is not None and other is not None and value != other:
@@ -151,7 +151,7 @@ def difference(first: Row, row: Row) -> Unreadable | None:
 
 
 def report_home_key(report: ActionReport, program: Program) -> str:
-    """Where the action of a report will be kept; nothing where it names no order."""
+    """The key of the order a report belongs to; empty if it names none."""
     return order_key(report.fields.get("order_id", ""), program.order_key)
 
 
@@ -162,9 +162,9 @@ def no_delivered_rates(_currency: str, _day: date, _recorded_before: datetime) -
 def action_from_report(
     report: ActionReport, program: Program, delivery: Delivery, delivered: DeliveredRates = no_delivered_rates
 ) -> Action | Unreadable:
-    """The action a report describes, with its lock fixed by the contract valid when it was received.
+    """The reported action, with its lock fixed by the contract in force at receipt.
 
-    `delivered`: the rates that came as deliveries, of a currency, on a day, of what was recorded by a moment.
+    `delivered` returns the delivered rates of a currency for a day, as recorded by a time.
     """
     try:
         return _parse_action(report, program, delivery, delivered)
@@ -260,7 +260,7 @@ def parse_line(number: int, line: Mapping[str, str], currency: str) -> Line:
 
 
 def check_lines(lines: Sequence[Line], total: str | None, currency: str) -> None:
-    """Wrong where two lines have one name, or do not add up to the `total` told beside them."""
+    """Raise CellError if two lines have the same name, or their sum differs from `total`."""
     named: set[str] = set()
     for line in lines:
         if line.line in named:
@@ -301,7 +301,7 @@ def parse_event_time(text: str, program: Program) -> datetime:
 
 
 def is_same_report(one: Action, other: Action) -> bool:
-    """Whether two reports of an action differ in nothing but when and how they came."""
+    """Whether two reports of an action are equal apart from their receipt and provenance."""
     return one == replace(
         other,
         reported_at=one.reported_at,
@@ -314,5 +314,5 @@ def is_same_report(one: Action, other: Action) -> bool:
 
 
 def is_counted_from_report(action: Action) -> bool:
-    """Whether its event time is the time of its report, as for late orders: two reports then differ in it."""
+    """Whether the event time is the time of the report, as for late orders. Two reports then differ in it."""
     return action.event_time == action.reported_at

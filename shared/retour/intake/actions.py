@@ -1,4 +1,4 @@
-"""Ingest action reports: first write wins, and records that waited for the action are folded at once."""
+"""Ingest reported actions: conditional insert, then fold the orders with records that waited for them."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 ACTIONS_PER_TYPE_MAX = 50
 ACTIONS_PER_ORDER_MAX = 90
-"""Of an order, of whatever types: all its heads are written in one transaction, which has room for a hundred."""
+"""Maximum actions per order of all event types: their heads must fit into one transaction of 100 items."""
 
 
 def ingest_actions(hub: "Hub", delivery: Delivery, reports: Iterable[ActionReport | Unreadable] | Refusal) -> Batch:
-    """Report actions, first write wins; what waited for them is folded in the same breath."""
+    """Insert reported actions and fold their orders. Returns the batch with a result per report."""
     if isinstance(reports, Refusal):
         return Batch(delivery=delivery, state=REFUSED, code=reports.code, details=reports.details)
     program = hub.program_of(delivery)
@@ -56,7 +56,7 @@ def ingest_actions(hub: "Hub", delivery: Delivery, reports: Iterable[ActionRepor
 
 
 def report_action(ledger: Ledger, action: Action, now: datetime) -> tuple[Result, Order | None]:
-    """One action reported, and its order folded with whatever waited for it."""
+    """Insert a reported action and fold its order with the records that waited for it."""
     refused = Result(
         place="", outcome=Outcome.REFUSED, order=action.order_id, action=action.id, details={"action": action.id}
     )

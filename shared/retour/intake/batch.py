@@ -1,4 +1,4 @@
-"""A delivery with its outcome, as everything after the intake sees it."""
+"""A delivery with its outcome, as passed on after intake."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,11 +18,11 @@ REFUSED, IGNORED, DRY_RUN = "refused", "ignored", "dry run"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """A delivery and what became of it. `code` says why a whole one was refused, held or ignored.
+    """A delivery and its outcome. `code` says why it was refused, held or ignored as a whole.
 
-    `skipped` counts the lines of a file that are no rows, by what they are. A file too large to hold its results has
-    their `totals` and what they `moved` alone. `preview` is what a held one, or a dry run, would come to; `same_as` the
-    delivery that brought the very same file before, where this one changed nothing.
+    `skipped` counts lines of a file that are not rows, by kind. A file too large to keep its results in memory has only
+    their `totals` and what they `moved`. `preview` is the simulated result of a held delivery or a dry run. `same_as`
+    is an earlier delivery of the identical file, if this one changed nothing.
     """
 
     delivery: Delivery
@@ -46,7 +46,7 @@ class Batch:
 
 
 def payouts_moved(results: Iterable[Result]) -> dict[str, int]:
-    """What applied rows together did to payouts, in minor units by currency."""
+    """The change in payouts by applied rows, in minor units per currency."""
     moved: Counter[str] = Counter()
     for one in results:
         if one.effect is not None and one.outcome is Outcome.APPLIED:
@@ -68,13 +68,13 @@ def report_of(batch: Batch) -> dict[str, Any]:
 
 
 def ignored_attachments(delivery: Delivery) -> dict[str, int]:
-    """What came with a file in its mail and was not read, as lines that are no rows are counted."""
+    """The unread attachments of a file's mail, in the form of skipped lines."""
     left = [name for name in delivery.facts.get("ignored", "").split("\n") if name]
     return {f"{names.skip_label(name)} {name}": 1 for name in left}
 
 
 def row_index(reads: Sequence[tuple[Row | Unreadable, Normalised]]) -> list[Any]:
-    """The rows of an inline delivery, as short as can be: place and record, or place and why it is unreadable."""
+    """The rows of an inline delivery in short form: place and record id, or place and code."""
     return [
         [read.place, read.code, dict(read.details), read.column, read.order]
         if isinstance(read, Unreadable)

@@ -1,7 +1,7 @@
-"""Refused rows found again as they were sent, and sent once more as a person corrected them.
+"""Find refused rows as they were sent, and send them again as a person corrected them.
 
-A correction is a delivery of its own over the same source: its mapping, its references, its meaning of amounts. Nothing
-of the old delivery is written over; which rows were corrected, and by which delivery, lies beside it.
+A correction is a delivery of its own, read with the same source's mapping. The old delivery is not changed; a link
+beside it says which rows were corrected, and by which delivery.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -42,12 +42,12 @@ FIELD_AT_FAULT: Mapping[str, str] = {
     "EVENT_TYPE_NEEDED": "event_type",
     "REFERENCE_REUSED": "reference",
 }
-"""The field that a refusal of the fold speaks of; one of the reading names its column itself."""
+"""The field a refusal by the fold refers to. Refusals by the reader name their column themselves."""
 
 
 @dataclass(frozen=True, slots=True)
 class SentRow:
-    """A row as it was sent: its columns by the sender's names. `known` is the layout of another system it is in."""
+    """A row as it was sent, its columns by the sender's names. `known` is its partner layout, if any."""
 
     place: str
     columns: Mapping[str, str]
@@ -57,7 +57,7 @@ class SentRow:
 
 @dataclass(frozen=True, slots=True)
 class CorrectionLink:
-    """A delivery that corrected rows of another one, and the places of those."""
+    """A correction of some of a delivery's rows, with their places."""
 
     delivery: str
     by: str
@@ -65,16 +65,16 @@ class CorrectionLink:
 
 
 def is_correctable(delivery: Delivery) -> bool:
-    """Whether its rows can be sent again from here. Salesforce's are corrected there, a person's act is done anew."""
+    """Whether rows can be corrected here, as opposed to in Salesforce or by repeating a person's act."""
     of_a_source = delivery.channel is not Channel.CONSOLE or CORRECTS in delivery.facts
     return delivery.kind in CORRECTABLE_KINDS and of_a_source and delivery.facts.get("layout") != "actions"
 
 
-# As it was sent
+# Rows as sent
 
 
 def sent_rows(hub: "Hub", program: Program, header: DeliveryHeader, places: Collection[str]) -> Iterator[SentRow]:
-    """The rows at these places, in the order in which they came. A file is read as far as the last of them."""
+    """The rows at these places in delivery order. A file is read up to the last of them."""
     wanted = set(places)
     source = program.source(header.delivery.source, header.delivery.channel)
     for sent in (
@@ -90,7 +90,7 @@ def sent_rows(hub: "Hub", program: Program, header: DeliveryHeader, places: Coll
 
 
 def sent_rows_of_file(hub: "Hub", header: DeliveryHeader, source: Source) -> Iterator[SentRow]:
-    """Every row of a file, and every line that became several rows before them."""
+    """Every row of a file. A line that was split into rows comes before them."""
     delivery = header.delivery
     stream = (
         PieceStream(hub.inbox.pieces(delivery.body_key))
@@ -113,7 +113,7 @@ def sent_rows_of_file(hub: "Hub", header: DeliveryHeader, source: Source) -> Ite
 
 
 def columns_of(opened: OpenedFile, row: Row | Unreadable, decimal: str) -> Mapping[str, str]:
-    """All its columns, read ones as they were read: a spreadsheet's `="00123"` is 00123."""
+    """All columns of a row, as read: a spreadsheet's `="00123"` is 00123."""
     read = row.fields if isinstance(row, Row) else {}
     found = parse_raw_row(opened, row.raw, decimal) if row.raw else {}
     names = {fold_name(name): name for name in read}
@@ -124,7 +124,7 @@ def columns_of(opened: OpenedFile, row: Row | Unreadable, decimal: str) -> Mappi
 
 
 def sent_rows_of_call(hub: "Hub", header: DeliveryHeader, source: Source) -> Iterator[SentRow]:
-    """The records of a call or a webhook, in Retour's own names."""
+    """The records of a call or a webhook, by Retour's field names."""
     rows = rows_of(header.delivery, hub.deliveries(header.delivery.program).body(header), source)
     for row in rows if isinstance(rows, Sequence) else ():
         if isinstance(row, Row):
@@ -135,7 +135,7 @@ def sent_rows_of_call(hub: "Hub", header: DeliveryHeader, source: Source) -> Ite
 
 
 def column_at_fault(program: Program, delivery: Delivery, sent: SentRow, code: str, column: str) -> str:
-    """The column of a row that its refusal speaks of, by the sender's name where the row has it; empty: none alone."""
+    """The column a refusal refers to, by the sender's name if the row has it; empty for the row as a whole."""
     field_ = column or FIELD_AT_FAULT.get(code, "")
     columns = reader_for(program, delivery, sent.known).columns
     meant = (columns.field_of(field_) or field_) if field_ else ""
@@ -144,7 +144,7 @@ def column_at_fault(program: Program, delivery: Delivery, sent: SentRow, code: s
 
 
 def further_columns(program: Program, delivery: Delivery, sent: SentRow) -> list[str]:
-    """Retour's own names of what the row has no column for."""
+    """Fields without a column in the row, by Retour's names."""
     columns = reader_for(program, delivery, sent.known).columns
     have = {columns.field_of(name) for name in sent.columns}
     return [name for name in FIELDS if name not in have and columns.field_of(name) == name]
@@ -157,13 +157,13 @@ def reader_for(program: Program, delivery: Delivery, known: str) -> Normaliser:
     return Normaliser(program, source_for_layout(source, known) if known else source, delivery)
 
 
-# As it was corrected
+# Corrected rows
 
 
 def make_correction(
     old: Delivery, received_at: datetime, sender: str, identity: str, rows: Sequence[Corrected], known: str
 ) -> tuple[Delivery, bytes]:
-    """The delivery of corrected rows, and its bytes. A person looked at it: it is weighed by no threshold again."""
+    """Create the delivery of corrected rows, and its body. It skips the thresholds, since a person reviewed it."""
     body = corrected.serialise_rows(rows)
     facts = {
         "layout": corrected.LAYOUT,
@@ -193,7 +193,7 @@ def correction_name(old: Delivery) -> str:
 
 
 def ingest_correction(hub: "Hub", delivery: Delivery, body: bytes) -> Batch:
-    """Take a correction in: its bytes first, then its header and the link, so that a kill leaves nothing half done."""
+    """Ingest a correction. Body, header and link are stored first, so that a crash leaves nothing incomplete."""
     hub.inbox.put(delivery.body_key, body)
     hub.deliveries(delivery.program).put(delivery, None, ARRIVED, {})
     link_correction(hub, delivery, [place for place, _ in corrected.parse_rows(BytesIO(body))])
@@ -201,17 +201,17 @@ def ingest_correction(hub: "Hub", delivery: Delivery, body: bytes) -> Batch:
 
 
 def link_correction(hub: "Hub", delivery: Delivery, places: Iterable[str]) -> None:
-    """Note beside the old delivery which of its rows this one corrects."""
+    """Save beside a delivery which of its rows a correction replaces."""
     doc = {"places": list(places), "by": delivery.sender}
     hub.state(delivery.program, delivery.source).put(f"corrected#{delivery.facts[CORRECTS]}#{delivery.id}", doc)
 
 
 def correction_links(hub: "Hub", delivery: Delivery) -> list[CorrectionLink]:
-    """What corrected rows of a delivery, oldest first."""
+    """The corrections of a delivery's rows, oldest first."""
     kept = hub.state(delivery.program, delivery.source).list(f"corrected#{delivery.id}#")
     return [CorrectionLink(key.rpartition("#")[2], doc["by"], frozenset(doc["places"])) for key, doc in kept]
 
 
 def newest_correction(found: Sequence[CorrectionLink], place: str) -> CorrectionLink | None:
-    """The newest correction of a row; that of its line is its own."""
+    """The newest correction of a row or of the line it was split from."""
     return next((one for one in reversed(found) if place in one.places or line_place(place) in one.places), None)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def release_delivery(hub: "Hub", delivery: Delivery, released_at: datetime) -> Batch:
-    """Take in a held delivery after all, as received when it came. The fence waits for it like for any at work."""
+    """Process a held delivery with its original receipt time. Until it is done it delays fences (spec 5.4)."""
     if delivery.kind is not DeliveryKind.FILE:
         batch = release_names(hub, delivery)
         hub.deliveries(delivery.program).forget("held", delivery.received_at, delivery.id)
@@ -26,7 +26,7 @@ def release_delivery(hub: "Hub", delivery: Delivery, released_at: datetime) -> B
 
 
 def discard_delivery(hub: "Hub", delivery: Delivery) -> Batch:
-    """Nothing of a held delivery takes effect; it stays stored."""
+    """Discard a held delivery: it takes no effect and stays stored."""
     batch = Batch(delivery=delivery, state=REFUSED, code="DISCARDED")
     deliveries = hub.deliveries(delivery.program)
     deliveries.close(delivery, report_of(batch), REFUSED)
@@ -35,7 +35,7 @@ def discard_delivery(hub: "Hub", delivery: Delivery) -> Batch:
 
 
 def carry_out_decision(hub: "Hub", delivery: Delivery, body: bytes) -> Batch | None:
-    """A person's decision on a held delivery, stored as a delivery of its own before it is carried out."""
+    """Store a person's decision as a delivery and carry it out. None if nothing is left to decide."""
     asked = json.loads(body)
     hub.deliveries(delivery.program).put(delivery, body, DONE, {})
     header = hub.deliveries(delivery.program).get(asked["delivery"])

@@ -1,4 +1,4 @@
-"""Dry runs: what a delivery would do, row by row and partner by partner, with nothing written."""
+"""Dry runs: the effect of a delivery, row by row and partner by partner, without writing to the ledger."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def dry_run_delivery(hub: "Hub", delivery: Delivery, body: bytes, released_at: datetime | None = None) -> Batch:
-    """What `receive` would come to, row by row, with nothing written; or the release of what was held."""
+    """Simulate a delivery, or with `released_at` its release, without writing to the ledger."""
     program = hub.program_of(delivery)
     source = program.source(delivery.source, delivery.channel)
     rows: Iterable[Row | Unreadable] | OrderNames | Ignored | Refusal

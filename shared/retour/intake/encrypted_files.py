@@ -1,7 +1,7 @@
-"""A delivered file opened, with the OpenPGP keys of its source where it is encrypted for them; the making of such keys.
+"""Open delivered files, decrypting them with their source's OpenPGP keys, and manage those keys.
 
-A secret key lies in Parameter Store beside the source's other secrets, each under a name of its own, for two of them
-fill one parameter. The public halves are no secret and lie with what the source remembers.
+Each secret key has its own parameter in Parameter Store, since two do not fit into one. Public keys are kept in the
+source's state.
 """
 
 import hashlib
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from retour.wiring import Hub
 
 LIVE_KEYS_MAX = 4
-"""So many a source has at once; a further one takes the place of the oldest."""
+"""Maximum active keys per source. A further one replaces the oldest."""
 KEYS_STATE = "openpgp"
 
 
 def open_delivery(hub: "Hub", delivery: Delivery, source: Source, stream: BinaryIO | Readable) -> OpenedFile | Refusal:
-    """The file of a delivery by the one reader of its format."""
+    """Open a delivery's file with the reader for its format."""
     from retour.files.corrected import LAYOUT, open_corrected
     from retour.files.open import open_file
 
@@ -43,23 +43,23 @@ def open_delivery(hub: "Hub", delivery: Delivery, source: Source, stream: Binary
 
 
 def with_charset(source: Source, charset: str) -> Source:
-    """A source as a file is read whose mail declares its charset; what the source itself declares goes before."""
+    """The source with the charset declared by a mail, unless it declares one itself."""
     if not charset or "encoding" in source.mapping or charset in ("us-ascii", "utf-8"):
         return source
     return replace(source, mapping=MappingProxyType({**source.mapping, "encoding": charset}))
 
 
 def secret_keys(hub: "Hub", program: str, source: str) -> Sequence[str]:
-    """The live keys of a source, armored, the newest first."""
+    """The active secret keys of a source, armored, newest first."""
     held = (hub.secret(program, parameter_name(source, key["slot"])) for key in public_keys(hub, program, source))
     return [secret["secret_key"] for secret in held if "secret_key" in secret]
 
 
 def is_proved_by_signature(hub: "Hub", program: Program, source: Source, mail: str, file: "Attachment") -> bool:
-    """Whether a mailed file is signed by one of the source's signers, and brings what no mail brought before.
+    """Whether a mailed file is signed by one of the source's signers and is not a replay of an earlier mail.
 
-    A mail that nothing else proves may be another's copy of an old one. What was signed is remembered by what it says,
-    since its wrapping can be made anew; `mail` is our receiver's own number of the mail, the same when told again.
+    Signed content is remembered by its hash, since its wrapping can be changed. `mail` is the receiver's id of the
+    mail, which stays the same when the event is repeated.
     """
     from retour.files.pgp import decrypt
 
@@ -78,20 +78,20 @@ def is_proved_by_signature(hub: "Hub", program: Program, source: Source, mail: s
 
 
 def public_keys(hub: "Hub", program: str, source: str) -> Sequence[dict[str, Any]]:
-    """What senders encrypt for, the newest first."""
+    """The public keys of a source, newest first."""
     made: Sequence[dict[str, Any]] = (hub.state(program, source).get(KEYS_STATE) or {}).get("keys", ())
     return made
 
 
 def create_key(hub: "Hub", program: str, source: str, by: str = "") -> dict[str, Any]:
-    """A further key pair of a source: the secret half is kept and never shown, the public one is told."""
+    """Create a key pair for a source and return its public part. The secret key is stored and never shown."""
     from retour.files.pgp import make_key_pair
 
     before = public_keys(hub, program, source)[: LIVE_KEYS_MAX - 1]
     slot = min(set(range(LIVE_KEYS_MAX)) - {key["slot"] for key in before})
     pair = make_key_pair(f"{program}/{source}")
     hub.secrets.put(program, parameter_name(source, slot), {"secret_key": pair.secret})
-    # The comments that the library writes above the key are for people; other programs stumble over them.
+    # Remove the library's comment headers, which other programs reject.
     public = re.sub(r"(?m)^Comment: .*\n", "", pair.public)
     made = {"slot": slot, "fingerprint": pair.fingerprint, "public_key": public, "made_at": format_instant(hub.now())}
     made["made_by"] = by
@@ -100,7 +100,7 @@ def create_key(hub: "Hub", program: str, source: str, by: str = "") -> dict[str,
 
 
 def revoke_key(hub: "Hub", program: str, source: str, fingerprint: str) -> dict[str, Any] | None:
-    """Ends a key pair for good: what was encrypted for it alone cannot be read any more. None: there is no such one."""
+    """Delete a key pair. Files encrypted only for it become unreadable. None if it does not exist."""
     live = public_keys(hub, program, source)
     gone = next((key for key in live if key["fingerprint"] == fingerprint), None)
     if gone is not None:
@@ -110,5 +110,5 @@ def revoke_key(hub: "Hub", program: str, source: str, fingerprint: str) -> dict[
 
 
 def parameter_name(source: str, slot: int) -> str:
-    """A name that no source can have, so that no key takes the place of another secret."""
+    """The parameter name of a key slot. It cannot collide with a source name."""
     return f"{source}.openpgp.{slot}"

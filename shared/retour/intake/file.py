@@ -31,7 +31,7 @@ ACTIONS_LAYOUT = "actions"
 
 
 def ingest_file(hub: "Hub", delivery: Delivery, body: bytes | None) -> Batch:
-    """A file: its header stays open until every row is done and its outcomes lie beside it for the answer."""
+    """Ingest a file. Its header stays open until all rows are processed and their outcomes are stored for the reply."""
     deliveries = hub.deliveries(delivery.program)
     header = deliveries.get(delivery.id)
     if header is not None and header.state != ARRIVED:
@@ -45,9 +45,9 @@ def ingest_file(hub: "Hub", delivery: Delivery, body: bytes | None) -> Batch:
 def process_file(
     hub: "Hub", delivery: Delivery, body: bytes | None = None, released_at: datetime | None = None
 ) -> Batch:
-    """Take every row of a file in: in one piece, or, when they are too many for that, by the way of large files.
+    """Process all rows of a file, directly or as a large file. A dry run simulates the same steps.
 
-    `released_at`: when a person let it go on, if it was held. Of a dry run all this is rehearsed.
+    `released_at` is when a person released it, if it was held.
     """
     from retour.intake.encrypted_files import open_delivery
 
@@ -88,7 +88,7 @@ def process_file(
 
 
 def close_batch(hub: "Hub", batch: Batch) -> Batch:
-    """A file at its end: its outcomes lie beside it for the answer, its report in its header."""
+    """Close a file: store its outcomes for the reply and its report in the header."""
     delivery = batch.delivery
     outcomes.save_outcomes(hub.inbox, delivery, batch.results)
     report_ = report_of(batch) | thresholds.preview_differences(hub, delivery, batch.results)
@@ -97,7 +97,7 @@ def close_batch(hub: "Hub", batch: Batch) -> Batch:
 
 
 def is_large(hub: "Hub", delivery: Delivery, body: bytes) -> bool:
-    """Whether a file has more rows than are taken in at once."""
+    """Whether a file has too many rows to be processed directly."""
     from retour.intake.encrypted_files import open_delivery
 
     source = hub.program_of(delivery).source(delivery.source, delivery.channel)
@@ -106,7 +106,7 @@ def is_large(hub: "Hub", delivery: Delivery, body: bytes) -> bool:
 
 
 def load_if_small(rows: Iterable[Row | Unreadable]) -> list[Row | Unreadable] | None:
-    """All the rows, or None as soon as they are too many to be taken in at once."""
+    """All rows, or None if there are too many to be processed directly."""
     taken: list[Row | Unreadable] = []
     signs = 0
     for row in rows:

@@ -1,4 +1,4 @@
-"""Held deliveries: no effect until a person decides."""
+"""Hold deliveries for a person's decision."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def hold_delivery(hub: "Hub", delivery: Delivery, preview: Mapping[str, Any] | None = None) -> Batch:
-    """Nothing of it takes effect until a person has looked. Why is a fact of the delivery: a replay knows it, too."""
+    """Hold a delivery. The reason is stored in its facts, so that a replay holds it too."""
     told = {name.removeprefix(f"{HELD}_"): value for name, value in delivery.facts.items() if name.startswith(HELD)}
     batch = Batch(delivery=delivery, state=HELD, code=delivery.held, details=told, preview=preview or {})
     deliveries = hub.deliveries(delivery.program)

@@ -1,6 +1,6 @@
-"""Ingest a delivery: store it raw, insert its rows, fold its orders, return the outcome of each row.
+"""Ingest a delivery: store it raw, insert its records, fold their orders, return one result per row.
 
-Every channel comes through here, and so does a replay: a delivery read again is the same delivery.
+All channels and replays use this path. It is idempotent: a delivery read again is the same delivery.
 """
 
 from collections.abc import Sequence
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 
 def announce_file(hub: "Hub", delivery: Delivery) -> None:
-    """Write the header of a file that will be put at `body_key` right after; it is open until it was taken in."""
+    """Write the open header of a file that is about to be stored at `body_key`."""
     hub.deliveries(delivery.program).put(delivery, None, ARRIVED, {})
 
 
 def ingest(hub: "Hub", delivery: Delivery, body: bytes | None) -> Batch:
-    """Store a delivery and take it in. With `body` None its bytes already lie at `body_key`.
+    """Store and process a delivery. Without `body`, its bytes are already at `body_key`.
 
-    Received again, after a crash or by a redelivered event, it comes to the same end.
+    Idempotent: repeating it after a crash or a redelivered event gives the same result.
     """
     if delivery.kind is DeliveryKind.FILE:
         from retour.intake.file import ingest_file
@@ -60,7 +60,7 @@ def ingest(hub: "Hub", delivery: Delivery, body: bytes | None) -> Batch:
     remind_waiting(hub, program, stored, results)
     list_held_results(hub.deliveries(program.id), stored, results)
     batch = Batch(delivery=stored, state=DONE, results=results)
-    # Shops deliver at least once and read no answer; a caller who never heard one does.
+    # Webhook senders retry by themselves and ignore the response; API callers need the result.
     if delivery.kind is DeliveryKind.MODIFICATIONS:
         batch = replace(
             batch, same_as=earlier_identical_delivery(hub.deliveries(program.id), stored, batch.counts, results)
@@ -71,7 +71,7 @@ def ingest(hub: "Hub", delivery: Delivery, body: bytes | None) -> Batch:
 def rows_of(
     delivery: Delivery, body: bytes, source: Source
 ) -> Sequence[Row | Unreadable] | OrderNames | Ignored | Refusal:
-    """The rows of a delivery that is no file, by the one reader of its kind; or the names that are all it tells."""
+    """The rows of a delivery that is not a file, or the order names that are all it contains."""
     if delivery.facts.get(order_names.KEPT_FACT) == order_names.NAMES_ONLY:
         return order_names.parse_names(body)
     match delivery.kind:
@@ -85,7 +85,7 @@ def rows_of(
 
 
 def store_unprocessed(hub: "Hub", delivery: Delivery, body: bytes, found: Ignored | Refusal) -> Batch:
-    """A payload that says nothing we act on, or that cannot be read at all: stored, listed, never dropped silently."""
+    """Store and list a delivery that needs no action or cannot be read."""
     if isinstance(found, Ignored):
         batch = Batch(delivery=delivery, state=IGNORED, details={"why": found.why})
     else:

@@ -1,7 +1,7 @@
-"""Large files: rows split by order into buckets, a worker per bucket, the outcomes merged.
+"""Large files: rows split by order into buckets, a worker per bucket, outcomes merged.
 
-All rows of an order meet in one bucket: one read, one fold, one write. Every step may be killed and run again; it
-writes the same names with the same content, and the ledger refuses what it has.
+All rows of an order are in the same bucket: one read, one fold, one write. Every step is idempotent: it writes the same
+keys with the same content, and the ledger ignores records it already has.
 """
 
 import json
@@ -42,12 +42,12 @@ if TYPE_CHECKING:
     from retour.wiring import Hub
 
 BUCKET_BYTES = 512 * 1024
-"""Of the file, for each bucket: some six thousand rows."""
+"""File size per bucket, about six thousand rows."""
 BUCKET_COUNT_RANGE = (2, 512)
 ARCHIVE_RATIO = 8
-"""How many times its size an archive may well unpack to."""
+"""Assumed compression ratio of archives."""
 BUFFERED_CHARS_MAX = 8 << 20
-"""Of rows held back before the buckets are written out, so that memory stays as it is."""
+"""Characters of rows buffered before they are written to the buckets."""
 ROWS_AT_ONCE = 2_000
 WRITERS = 8
 READ_SUMMARY = "read"
@@ -56,15 +56,15 @@ RELEASED_AT = "released_at"
 
 
 class RowCountMismatchError(Exception):
-    """Rows in are not rows out. Nothing of the ledger is wrong by it, but the answer would be."""
+    """The numbers of rows read and of outcomes differ. The ledger is correct, but the result file would not be."""
 
 
 def start(
     hub: "Hub", delivery: Delivery, body: bytes | None, released_at: datetime | None = None, to_weigh: bool = False
 ) -> Batch:
-    """Set a large file on its way; where there is no state machine, the same steps are done here and now.
+    """Start processing a large file. Without a state machine, all steps run directly.
 
-    `to_weigh`: it is rehearsed as a whole before anything of it is recorded.
+    `to_weigh`: simulate the whole file before anything is recorded.
     """
     if not delivery.body_key:
         assert body is not None
@@ -91,7 +91,7 @@ def start(
 
 
 def is_answered(hub: "Hub", delivery: Delivery) -> bool:
-    """Whether its sender was told what became of it: nobody is to be told again by the machine."""
+    """Whether the reply was already sent, so that a resumed state machine must not send it again."""
     try:
         return hub.inbox.size(outcomes.results_folder(delivery) + outcomes.ANSWERED_MARK) >= 0
     except KeyError:
@@ -99,7 +99,7 @@ def is_answered(hub: "Hub", delivery: Delivery) -> bool:
 
 
 def resume(hub: "Hub", delivery: Delivery) -> Batch:
-    """The same for a file whose way ended before it did."""
+    """Restart a large file whose processing was interrupted."""
     source = hub.program_of(delivery).source(delivery.source, delivery.channel)
     released_at = delivery.facts.get(RELEASED_AT)
     to_weigh = not released_at and not is_cleared(delivery, source) and not is_of_actions(delivery)
@@ -107,7 +107,7 @@ def resume(hub: "Hub", delivery: Delivery) -> Batch:
 
 
 def load_delivery(hub: "Hub", item: Mapping[str, Any]) -> Delivery:
-    """The delivery that a step of the state machine is about."""
+    """Load the delivery of a state machine's step."""
     header = hub.deliveries(item["program"]).get(item["delivery"])
     if header is None:
         raise LookupError(item["delivery"])
@@ -118,11 +118,11 @@ def is_of_actions(delivery: Delivery) -> bool:
     return delivery.facts.get("layout") == ACTIONS_LAYOUT
 
 
-# The reader
+# Reading
 
 
 def split_into_buckets(hub: "Hub", delivery: Delivery) -> Work:
-    """Read the file once, from first to last, and put each row with its number into the bucket of its order."""
+    """Read the file once and write each row with its number to the bucket of its order."""
     from retour.intake.encrypted_files import open_delivery
 
     program = hub.program_of(delivery)
@@ -154,14 +154,14 @@ def split_into_buckets(hub: "Hub", delivery: Delivery) -> Work:
 
 
 def bucket_count(delivery: Delivery) -> int:
-    """Buckets for a file, known before its rows are."""
+    """The number of buckets, estimated from the file size."""
     packed = delivery.name.lower().endswith((".zip", ".gz", ".xlsx", ".pgp", ".gpg"))
     least, most = BUCKET_COUNT_RANGE
     return min(most, max(least, delivery.size * (ARCHIVE_RATIO if packed else 1) // BUCKET_BYTES))
 
 
 def home_keys(ledger: TableLedger, reader: Normaliser, some: Sequence[NumberedRecord]) -> Iterator[str]:
-    """Where each row's record will be kept, so that an order named by its id and by its action's meets itself."""
+    """The key each row's record will have, with action ids resolved to orders so that all rows of an order meet."""
     told = [home_key(reader, row) for _, row in some]
     ids = {home[1:] for home in told if home.startswith("@")}
     known = order_keys(ledger, ids) if len(ids) >= BULK_MIN else {}
@@ -181,7 +181,7 @@ def home_key(reader: Normaliser, row: InputRecord) -> str:
 
 @dataclass
 class Buckets:
-    """The rows of so many buckets, held until they are written out together."""
+    """Buffers rows of all buckets and writes them together."""
 
     work: Work
     count: int
@@ -204,11 +204,11 @@ class Buckets:
         self.held, self.signs, self.segment = {}, 0, self.segment + 1
 
 
-# The workers
+# Workers
 
 
 def ingest_bucket(hub: "Hub", delivery: Delivery, item: Mapping[str, Any]) -> Mapping[str, int]:
-    """Take in the rows of one bucket, keep their outcomes, and say how many came to what."""
+    """Process the rows of a bucket, store their outcomes and return the count of each outcome."""
     program = hub.program_of(delivery)
     work = hub.work(program.id, delivery.id)
     numbers, records = records_of(work, item)
@@ -226,7 +226,7 @@ def ingest_bucket(hub: "Hub", delivery: Delivery, item: Mapping[str, Any]) -> Ma
 
 
 def simulate_bucket(hub: "Hub", delivery: Delivery, item: Mapping[str, Any]) -> Mapping[str, int]:
-    """What the rows of one bucket would come to: exactly that, since all rows of an order are among them."""
+    """Simulate the rows of a bucket. The result is exact, since all rows of an order are in it."""
     program = hub.program_of(delivery)
     work = hub.work(program.id, delivery.id)
     numbers, records = records_of(work, item)
@@ -238,7 +238,7 @@ def simulate_bucket(hub: "Hub", delivery: Delivery, item: Mapping[str, Any]) -> 
 
 
 def records_of(work: Work, item: Mapping[str, Any]) -> tuple[Sequence[int], Sequence[InputRecord]]:
-    """The records of a bucket, with their numbers in the file apart."""
+    """The row numbers and the records of a bucket."""
     numbered = list(work.rows(item["bucket"], item["segments"]))
     return [number for number, _ in numbered], [record for _, record in numbered]
 
@@ -256,11 +256,11 @@ def save_bucket_outcomes(
     work.put_outcomes(item["bucket"], told)
 
 
-# The verdict
+# Thresholds
 
 
 def conclude_simulation(hub: "Hub", delivery: Delivery) -> tuple[Delivery, Batch | None]:
-    """What the rehearsal of all buckets comes to: the dry run told, the file held, or None: it goes on."""
+    """Combine the buckets' simulations: report a dry run, hold the file, or return None to continue."""
     work = hub.work(delivery.program, delivery.id)
     done = Progress.of(work)
     weight = FileImpact()
@@ -275,11 +275,11 @@ def conclude_simulation(hub: "Hub", delivery: Delivery) -> tuple[Delivery, Batch
     return apply_thresholds(hub, delivery, weight, list(first), WORKING)
 
 
-# The end
+# Completion
 
 
 def finish(hub: "Hub", delivery: Delivery) -> Batch:
-    """Merge the outcomes in the order of the rows and close the delivery, if every row that went in came out."""
+    """Merge the outcomes in row order and close the delivery. Raises RowCountMismatchError."""
     work = hub.work(delivery.program, delivery.id)
     done = Progress.of(work)
     if sum(done.counts.values()) != done.total:
@@ -301,7 +301,7 @@ def finish(hub: "Hub", delivery: Delivery) -> Batch:
 
 
 def merge_outcomes(hub: "Hub", delivery: Delivery, work: Work, done: "Progress") -> None:
-    """The outcomes of all buckets in the order of the rows, one for every row that went in."""
+    """Write the outcomes of all buckets in row order, and check that there is one per row."""
     merged = CountedLines(work.outcomes())
     hub.inbox.put_pieces(outcomes.outcomes_key(delivery), merged)
     if merged.lines != done.total:
@@ -310,7 +310,7 @@ def merge_outcomes(hub: "Hub", delivery: Delivery, work: Work, done: "Progress")
 
 @dataclass
 class CountedLines:
-    """Lines, each with its end, that count themselves while they are read."""
+    """Lines with endings, counted while they are read."""
 
     source: Iterable[bytes]
     lines: int = 0
@@ -321,14 +321,14 @@ class CountedLines:
             yield line + b"\n"
 
 
-# How far it has come
+# Progress
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Of a large file: rows read so far, and all of them once that is known; what became of those done.
+    """The progress of a large file: rows read, the total once known, and the outcomes so far.
 
-    `share` is how much of the file was read, `rehearsed` how many rows were weighed before any is recorded.
+    `share` is the part of the file that was read, `rehearsed` the number of rows simulated.
     """
 
     read: int
@@ -365,14 +365,14 @@ class Progress:
 
     @property
     def percent(self) -> int:
-        """Of the whole way: reading the file is the first tenth of it, dealing with its rows the rest."""
+        """Percentage done. Reading counts as the first tenth, processing as the rest."""
         if not self.total:
             return int(10 * self.share)
         ways = 2 if self.rehearsed else 1
         return 10 + 90 * (sum(self.counts.values()) + self.rehearsed) // (ways * self.total)
 
     def document(self, now: datetime) -> dict[str, Any]:
-        """As people and programs watch it; what cannot be known yet is left out."""
+        """The progress as shown in the API and the console. Unknown values are left out."""
         done = sum(self.counts.values())
         refused, repeated = (self.counts.get(outcome, 0) for outcome in (Outcome.REFUSED, Outcome.DUPLICATE))
         found: dict[str, Any] = {

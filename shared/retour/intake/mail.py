@@ -1,7 +1,7 @@
-"""A mail that our receiver stored: whose address it came to, whether it is believed, and its files announced.
+"""Ingest a stored mail: find its source, authenticate it, and create a delivery for each file.
 
-It lies below `mail/` until that is done, and is moved away then: so what the sweep finds there no event told of, or a
-worker did not end. Whatever a mail does to its worker, it ends as a delivery of its own, refused with a reference.
+A mail stays under `mail/` until it is finished and is then moved, so whatever the sweep finds there had no event or was
+interrupted. A mail that crashes its worker ends as a refused delivery with a reference.
 """
 
 import hashlib
@@ -38,17 +38,17 @@ logger = logging.getLogger(__name__)
 MAIL_PREFIX = "mail/"
 MORE_MAILS_CODE = "MAILS_NOT_LISTED"
 SES_SETUP_OBJECT = "AMAZON_SES_SETUP_NOTIFICATION"
-"""What SES puts into a new folder; no mail."""
+"""A file SES creates in a new folder; not a mail."""
 RECEIVED_FOR = re.compile(r"\bfor\s+<?([^\s<>;]+@[^\s<>;]+)>?", re.IGNORECASE)
 DMARC_VERDICT = re.compile(r"\bdmarc\s*=\s*(\w+)", re.IGNORECASE)
 UNREAD_LISTED_PER_DAY = 20
-"""So many mails a day that nothing proves are listed of a sender; of more it is told once that there were."""
+"""Unauthenticated mails listed per sender and day. The next one is listed with a note that there are more."""
 VERDICTS = {"pass": "PASS", "fail": "FAIL", "none": "GRAY"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """What our receiver knows of a mail besides its bytes. `id` is its own number of it; `at` by the real clock."""
+    """Facts about a mail from our receiver: `id` is its own id of the mail, `at` a real-clock time."""
 
     id: str
     recipients: Sequence[str]
@@ -61,7 +61,7 @@ class Envelope:
 def ingest_mail(hub: "Hub", envelope: Envelope) -> int:
     """Create a delivery for each file of a stored mail and move the mail away; returns the number of files.
 
-    One that is not there any more was taken before. Raises what the store raised: then the mail stays where it is.
+    A missing mail was ingested before. Transient errors are raised and leave the mail in place.
     """
     try:
         raw = hub.inbox.read(MAIL_PREFIX + envelope.id)
@@ -84,7 +84,7 @@ def ingest_mail(hub: "Hub", envelope: Envelope) -> int:
 
 
 def claim_receipt_time(hub: "Hub", envelope: Envelope) -> datetime:
-    """When a mail was received, on the business clock: as whoever looked at it first said."""
+    """The mail's receipt time on the business clock, fixed by the first worker."""
     notes, mark = hub.state("", "mail"), f"mail#{envelope.id}"
     at = to_business_clock(hub, truncate_to_milliseconds(envelope.at))
     if notes.claim(mark, {"at": format_instant(at)}):
@@ -93,7 +93,7 @@ def claim_receipt_time(hub: "Hub", envelope: Envelope) -> datetime:
 
 
 def addressed_sources(hub: "Hub", recipients: Sequence[str]) -> Iterator[tuple[Program, Source]]:
-    """The sources whose address and live token stand in the envelope, each once."""
+    """The sources whose address with a valid token is an envelope recipient, each once."""
     seen = set()
     for recipient in recipients:
         address = mail.parse_address(recipient, hub.settings.mail_domain)
@@ -112,7 +112,7 @@ def addressed_sources(hub: "Hub", recipients: Sequence[str]) -> Iterator[tuple[P
 def ingest_for_source(
     hub: "Hub", program: Program, source: Source, raw: bytes, envelope: Envelope, at: datetime
 ) -> int:
-    """A mail to one source: how many deliveries it is."""
+    """Ingest a mail for one source. Returns the number of deliveries."""
     about = {"program": program.id, "source": source.name}
     verdict = mail.screen_mail(
         raw,
@@ -151,7 +151,7 @@ def ingest_for_source(
 def create_deliveries(
     hub: "Hub", program: Program, source: Source, mail_read: mail.AcceptedMail, at: datetime, held: str = ""
 ) -> int:
-    """Each file of a mail is a delivery; the mail is answered once, when all of them are done."""
+    """Create a delivery per file. The mail is answered once, when all of them are done."""
     deliveries = [build_delivery(program, source, mail_read, file, at, held) for file in mail_read.files]
     together = " ".join(delivery.id for delivery in deliveries)
     for delivery, file in zip(deliveries, mail_read.files, strict=True):
@@ -184,7 +184,7 @@ def build_delivery(
 
 
 def create_delivery(hub: "Hub", delivery: Delivery, file: Attachment) -> None:
-    """Announce a file, then put it into the inbox: from there it goes the way of every file."""
+    """Write a file's header, then put the file into the inbox, from where it is processed like any other."""
     known = hub.deliveries(delivery.program).get(delivery.id)
     if known is not None and known.state != ARRIVED:
         return
@@ -195,7 +195,7 @@ def create_delivery(hub: "Hub", delivery: Delivery, file: Attachment) -> None:
 
 
 def refuse_mail(hub: "Hub", program: Program, source: Source, raw: bytes, at: datetime, reference: str) -> None:
-    """A mail that no worker can read: the whole of it refused and listed. Nobody knows to whom to answer."""
+    """Store a mail that crashes its worker as a refused delivery. There is no address to reply to."""
     refuse_as_unprocessable(hub, store_whole_mail(hub, program, source, raw, at, ""), reference)
 
 
@@ -209,7 +209,7 @@ def list_unread_mail(
     why: str,
     is_nothing: bool = False,
 ) -> None:
-    """A mail in an allowed sender's name of which nothing is read: stored whole and listed with its reason."""
+    """Store and list a mail that claims an allowed sender but is not read, with the reason."""
     delivery = store_whole_mail(hub, program, source, raw, at, sender)
     state = IGNORED if is_nothing else REFUSED
     details = {"sender": sender, "most": str(UNREAD_LISTED_PER_DAY)}
@@ -228,9 +228,9 @@ def store_whole_mail(hub: "Hub", program: Program, source: Source, raw: bytes, a
 
 
 def listing_quota_left(hub: "Hub", program: Program, source: Source, sender: str, mail_id: str, at: datetime) -> int:
-    """How many more mails that nothing proves are listed of a sender that day, this one included.
+    """How many more unauthenticated mails of a sender are listed today, including this one. Idempotent per mail.
 
-    1 means that it is told with this one that there are more, and 0 that this was told. A mail told twice counts once.
+    1 means that this one is listed with the note that there are more; 0, that it is not listed.
     """
     notes = hub.state(program.id, source.name)
     digest = hashlib.blake2b(sender.lower().encode(), digest_size=8).hexdigest()
@@ -244,11 +244,11 @@ def listing_quota_left(hub: "Hub", program: Program, source: Source, sender: str
     return UNREAD_LISTED_PER_DAY + 1 - ids.index(mail_id)
 
 
-# Mails of which no event told
+# Mails without an event
 
 
 def read_envelope(hub: "Hub", id_: str) -> Envelope:
-    """What our receiver's own headers say, which stand above all that a sender wrote; KeyError: it is not there."""
+    """The envelope from the headers added by our receiver, above the sender's. Raises KeyError if the mail is gone."""
     head = BytesHeaderParser(policy=policy.compat32).parsebytes(hub.inbox.read(MAIL_PREFIX + id_))
     received, own = 0, dict[str, str]()
     for name, value in head.raw_items():
@@ -270,7 +270,7 @@ def read_envelope(hub: "Hub", id_: str) -> Envelope:
 
 
 def sweep_mails(hub: "Hub", before: datetime) -> tuple[int, int]:
-    """Take up every mail that was stored before a moment of the real clock and never ended; how many, how many stay."""
+    """Ingest mails stored before a real-clock time and not finished. Returns how many were, and how many remain."""
     taken_up = failed = 0
     for key in list(hub.inbox.keys(MAIL_PREFIX)):
         id_ = key.removeprefix(MAIL_PREFIX)

@@ -1,4 +1,4 @@
-"""Messages that only link the names of an order: stored as names alone, never as a record."""
+"""Messages that only link names of an order. They are stored as names, without a record."""
 
 import json
 from collections.abc import Iterable
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 CONFLICT_CODE = "NAME_CONFLICT"
 KEPT_FACT = "kept"
 NAMES_ONLY = "names"
-"""What a delivery is marked with whose body was dropped: it held customers who are nobody's partner order."""
+"""Marks a delivery whose body was dropped because its customers may belong to no partner order."""
 
 
 def ingest_names(hub: "Hub", program: Program, source: Source, delivery: Delivery, order_names: OrderNames) -> Batch:
-    """Link the names, keep the total; a name that another order had before holds the message for a person."""
+    """Link the names and save the total. A name that belongs to another order holds the message for a person."""
     stored = replace(delivery, facts={**delivery.facts, KEPT_FACT: NAMES_ONLY})
     done = Batch(delivery=stored, state=DONE)
     stored = hub.deliveries(program.id).put(stored, serialise_names(order_names), DONE, report_of(done))
     batch = link_and_total(hub, program, source, stored, order_names)
-    if batch.state != DONE:  # a header says already that it is done
+    if batch.state != DONE:  # not on a repeat of a finished delivery
         hub.deliveries(program.id).close(stored, report_of(batch), batch.state)
     if batch.state == HELD:
         about = {"code": batch.code, "source": source.name}
@@ -40,9 +40,9 @@ def ingest_names(hub: "Hub", program: Program, source: Source, delivery: Deliver
 def link_record_names(
     hub: "Hub", program: Program, delivery: Delivery, reads: Iterable[Modification | Unreadable]
 ) -> None:
-    """Link the names that records told beside the order they speak of; of those that know only names, keep the total.
+    """Link the names given beside a record's order, and save totals of records that only know names.
 
-    What another order had before stays its own.
+    Names that belong to another order stay there.
     """
     ledger, now = hub.ledger(program), hub.now()
     for read in reads:
@@ -66,7 +66,7 @@ def link_record_names(
 
 
 def release_names(hub: "Hub", delivery: Delivery) -> Batch:
-    """Link what was held after all, where the other order gave the name up meanwhile; else it ends refused."""
+    """Link the names of a released message, if they are free by now; otherwise refuse it."""
     program = hub.program_of(delivery)
     deliveries = hub.deliveries(program.id)
     header = deliveries.get(delivery.id)

@@ -1,4 +1,4 @@
-"""Previews: the effect of a delivery by partner, from a simulation that writes nothing."""
+"""Previews: a delivery's effect by partner, from a simulation without writes."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,11 +10,11 @@ from retour.store.dry_run_ledger import DryRunLedger
 
 Document = dict[str, Any]
 PayoutChanges = dict[str, list[int]]
-"""By partner: payout before, payout after, actions that changed."""
+"""By partner: payout before, payout after, number of changed actions."""
 
 
 def partner_changes(rehearsal: DryRunLedger, program: Program) -> list[Document]:
-    """What each partner is paid before and after, of the actions that a rehearsal changed."""
+    """Each partner's payout before and after, over the actions changed in a simulation."""
     return partner_documents(payout_changes(rehearsal), program)
 
 
@@ -41,7 +41,7 @@ def partner_documents(moved: PayoutChanges, program: Program) -> list[Document]:
 
 
 def total_document(moved: PayoutChanges, program: Program) -> Document:
-    """All partners together."""
+    """The sum over all partners."""
     before, after = (sum(one[at] for one in moved.values()) for at in (0, 1))
     return {"currency": program.currency, "payout": payout_document(before, after, program.currency)}
 

@@ -1,9 +1,9 @@
-"""Process a stored delivery with retries, so that it always reaches a final state (spec 5.4, 10).
+"""Process stored deliveries with retries, so that each reaches a final state (spec 5.4, 10).
 
-A failure of the store says nothing of the delivery: it is raised, and the delivery stays open for a later attempt. Any
-other failure comes again each time, so after its tries the delivery is refused with a reference that finds the line in
-the log; its bytes stay stored, and it is read again once the fault is mended. A worker that dies cannot say so: whoever
-takes up a delivery that was left open notes it first, and what keeps killing workers is refused in the same way.
+Transient errors are raised, and the delivery stays open for a later attempt. Any other error would recur, so after some
+retries the delivery is refused with a reference to the log line; its body stays stored and can be replayed after the
+fix. A crashed worker cannot report anything: whoever resumes an open delivery counts the attempt first, and a delivery
+that keeps crashing workers is refused likewise.
 """
 
 import logging
@@ -25,19 +25,18 @@ if TYPE_CHECKING:
 
 TRIES_MAX = 3
 WORKER_DEATHS_MAX = 3
-"""So many workers may end over a delivery without a word."""
+"""Worker crashes after which a delivery is refused."""
 CLEAR_TRIES = 3
 RUNNING, FAILED_RUNS = "RUNNING", ("FAILED", "TIMED_OUT")
-"""How a way through the state machine stands; one that was stopped on purpose is no failure of its file."""
+"""States of an execution of the state machine. One stopped on purpose (ABORTED) is not a failure."""
 
 logger = logging.getLogger(__name__)
 
 
 def process_delivery(hub: "Hub", delivery: Delivery) -> Batch:
-    """Process an open file, or refuse it after repeated internal errors; queues its reply at the end.
+    """Process an open file, or refuse it after repeated internal errors. Finally queues its reply.
 
-    Raises what the store or the network raised: then the delivery is as open as before, and the fence waits for it no
-    longer than for a held one.
+    Raises transient errors. The delivery then stays open, but delays fences only as long as a held one.
     """
     try:
         batch = process_with_retries(hub, delivery)
@@ -51,9 +50,9 @@ def process_delivery(hub: "Hub", delivery: Delivery) -> Batch:
 
 
 def resume_delivery(hub: "Hub", header: DeliveryHeader) -> Batch | None:
-    """The same of one that some worker left open; None where there is nothing to do yet.
+    """Resume an open delivery. None if there is nothing to do yet.
 
-    Its bytes have not come, it waits for a person, or the state machine is at work on it.
+    That is the case if its body has not arrived, it is held, or the state machine is processing it.
     """
     delivery = header.delivery
     if (
@@ -87,12 +86,12 @@ def resume_delivery(hub: "Hub", header: DeliveryHeader) -> Batch | None:
 
 
 def attempts_begun(notes: SourceState, delivery: Delivery) -> int:
-    """How many workers took a delivery up and never came back."""
+    """How many workers started this delivery and never returned."""
     return int((notes.get(f"begun#{delivery.id}") or {}).get("times", 0))
 
 
 def clear_attempt(notes: SourceState, mark: str) -> None:
-    """The worker came back, with or without success: a store that fails must not look like a death."""
+    """Record that the worker returned, even without success, so that a store failure does not count as a crash."""
     for _ in range(CLEAR_TRIES):
         try:
             notes.delete(mark)
@@ -139,7 +138,7 @@ def process_once(hub: "Hub", delivery: Delivery) -> Batch:
 
 
 def refuse_as_unprocessable(hub: "Hub", delivery: Delivery, reference: str) -> Batch:
-    """Refused for a fault of ours. What was recorded of it stays, and reading it again does the rest."""
+    """Refuse a delivery because of an internal error. Its recorded rows stay, and a replay does the rest."""
     details = {"name": delivery.name or delivery.id, "reference": reference}
     refuse_delivery(hub, delivery, "NOT_HANDLED", details)
     return Batch(delivery=delivery, state=REFUSED, code="NOT_HANDLED", details=details)

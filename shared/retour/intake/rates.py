@@ -1,4 +1,4 @@
-"""Rates of foreign currencies as a delivery: a JSON or CSV file, or what the European Central Bank publishes."""
+"""Exchange rates as a delivery: JSON, CSV, or the European Central Bank's XML."""
 
 import csv
 import json
@@ -32,12 +32,12 @@ ROWS_MAX = 5_000
 DECIMAL_TEXT = re.compile(r"\d{1,9}(\.\d{1,12})?", re.ASCII)
 ISO_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 FORMAT_FACT = "format"
-"""The fact of a delivery that says how its bytes are to be read: json, csv or ecb."""
+"""The delivery's fact that names its format: json, csv or ecb."""
 
 
 @dataclass(frozen=True, slots=True)
 class RateRow:
-    """A rate that a row says."""
+    """A row with an exchange rate."""
 
     place: str
     currency: str
@@ -48,9 +48,9 @@ ParsedRates = Sequence[RateRow | Unreadable] | Refusal
 
 
 def ingest_rates(hub: "Hub", delivery: Delivery, body: bytes) -> Batch:
-    """Store the delivery, then record each rate it tells; read again it is the same delivery and changes nothing.
+    """Store the delivery, then record its rates. Idempotent.
 
-    A rate that says what was already known is `unchanged`. A dry run stores and records nothing.
+    A known rate is `unchanged`. A dry run stores nothing.
     """
     program = hub.program_of(delivery)
     rates = hub.rates(program.id)
@@ -82,11 +82,11 @@ def result_of(one: RateRow | Unreadable, newest: Callable[[str, date], Delivered
     return Result(place=one.place, outcome=Outcome.UNCHANGED if same else Outcome.APPLIED, reference=one.currency)
 
 
-# The formats
+# Formats
 
 
 def from_json(body: bytes, program: Program) -> ParsedRates:
-    """`[{"currency", "from", "until"?, "rate"}]`, or the same below `rates`; a rate is a text, never a float."""
+    """`[{"currency", "from", "until"?, "rate"}]`, optionally below `rates`. A rate is text, never a float."""
     try:
         value = json.loads(body.decode("utf-8"), parse_float=str, parse_int=str, parse_constant=str)
     except (ValueError, RecursionError):
@@ -100,7 +100,7 @@ def from_json(body: bytes, program: Program) -> ParsedRates:
 
 
 def from_csv(body: bytes, program: Program) -> ParsedRates:
-    """With the header currency, from, until, rate in any order; `until` may be missing. Comma or semicolon."""
+    """Columns currency, from, until (optional) and rate in any order, separated by commas or semicolons."""
     try:
         lines = body.decode("utf-8-sig").splitlines()
         delimiter = ";" if lines and lines[0].count(";") > lines[0].count(",") else ","
@@ -165,7 +165,7 @@ def parse_day(text: str) -> date | None:
 
 
 def from_ecb(body: bytes, program: Program) -> ParsedRates:
-    """The bank's own XML (eurofxref): what one euro is in each currency, a `Cube` per day of publication."""
+    """The ECB's own XML (eurofxref): the value of one euro in each currency, a `Cube` per publication day."""
     published = parse_ecb(body)
     if published is None:
         return Refusal("RATES_UNREADABLE", {})
@@ -181,7 +181,7 @@ def from_ecb(body: bytes, program: Program) -> ParsedRates:
 
 
 def parse_ecb(body: bytes) -> dict[date, dict[str, Decimal]] | None:
-    """By day of publication what one euro is worth; None where the document is not the bank's."""
+    """The value of one euro by publication day; None if the document is not the ECB's."""
     days: list[tuple[date, str, Decimal]] = []
     within: list[date] = []
 

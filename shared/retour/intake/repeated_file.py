@@ -1,4 +1,4 @@
-"""A delivery identical to an earlier one, byte for byte, which therefore changed nothing."""
+"""Detect a delivery that repeats an earlier one byte for byte and therefore changed nothing."""
 
 from collections.abc import Iterable, Mapping
 
@@ -7,15 +7,15 @@ from retour.domain.delivery import Delivery
 from retour.store.deliveries import Deliveries
 
 REPEAT_OUTCOMES = {Outcome.DUPLICATE, Outcome.REFUSED}
-"""What the rows of a repeated delivery come to: a refusal used nothing up, so it is simply refused again."""
+"""Outcomes of the rows of a repeated delivery. Refused rows are refused again, since a refusal uses nothing up."""
 
 
 def earlier_identical_delivery(
     deliveries: Deliveries, delivery: Delivery, counts: Mapping[str, int], results: Iterable[Result]
 ) -> str:
-    """The delivery of the same source that brought the same bytes before, where this one changed nothing; else empty.
+    """The id of an earlier delivery with the same source and bytes, if this one changed nothing; else empty.
 
-    One repeated row is enough to find it: it names the delivery that told its content first.
+    One duplicate row is enough to find it, since it names the delivery that was first.
     """
     if Outcome.DUPLICATE not in counts or not set(counts) <= REPEAT_OUTCOMES:
         return ""

@@ -1,4 +1,4 @@
-"""Rebuild the ledger from stored deliveries, decisions and programs, in their order."""
+"""Rebuild the ledger from stored deliveries, decisions and program versions, in their original order."""
 
 import json
 from io import BytesIO
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def rebuild_delivery(hub: "Hub", key: str) -> Batch | None:
-    """Take in again what an envelope kept: where only objects survived, the ledger is rebuilt from them, in order."""
+    """Ingest again a delivery from its envelope, where only S3 survived and the ledger is rebuilt in order."""
     delivery = delivery_from(json.loads(hub.inbox.read(key)))
     deliveries = hub.deliveries(delivery.program)
     if delivery.kind is DeliveryKind.PROGRAM:
@@ -65,7 +65,7 @@ def rebuild_delivery(hub: "Hub", key: str) -> Batch | None:
 
 
 def remember_fetched(hub: "Hub", delivery: Delivery, stored: bool) -> None:
-    """Remember that a visit fetched this, or was about to, so that the next does not do it again under another id."""
+    """Record that a poll fetched this file, or was about to, so that the next one does not fetch it again."""
     doc = {
         "delivery": delivery.id,
         "received_at": format_instant(delivery.received_at),
@@ -76,14 +76,16 @@ def remember_fetched(hub: "Hub", delivery: Delivery, stored: bool) -> None:
 
 
 LIST_FACT = "list"
-"""The fact that names the list which a delivery of a program's kind brings instead of a document."""
+"""The delivery's fact that names the uploaded list, if it contains a list instead of a program document."""
 
 
 def record_program(
     hub: "Hub", delivery: Delivery, body: bytes, *, accepted: bool = False
 ) -> "tuple[Program, bool] | list[Fault]":
-    """Record a program document, or one of its named lists, as its next version; what is wrong changes nothing and is
-    told line by line. `accepted`: it was found right when it came, and is recorded again as it is."""
+    """Record a program document, or a named list, as the program's next version; or return its faults.
+
+    `accepted`: the document was valid when it was received and is recorded without validation.
+    """
     from retour.setup import program_file
 
     if LIST_FACT in delivery.facts:

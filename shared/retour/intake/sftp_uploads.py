@@ -1,8 +1,8 @@
-"""Uploads by SFTP: which objects of a sender's folder are files of theirs, and each taken in as it was put.
+"""SFTP uploads: find a sender's files and ingest each version of them.
 
-An event is only a hint that something happened at a key. What lies there decides: every version of the object that was
-never taken in is an upload, whether it was written over, renamed or removed since. So an event may come late, twice, in
-any order or never, with whatever fields. The identity of an upload is its key and version (spec 4).
+Events are only hints that a key changed. The bucket decides: every version of an object that was not ingested is an
+upload, even if it was overwritten, renamed or deleted since. Events may therefore be late, repeated, reordered or
+missing. The identity of an upload is its key and version (spec 4).
 """
 
 import hashlib
@@ -32,27 +32,27 @@ logger = logging.getLogger(__name__)
 
 SFTP_PREFIX = "sftp"
 ANSWER_METADATA = "retour-answer"
-"""The mark on what we leave in a sender's folder: the name under which we wrote it. A client cannot set it."""
+"""Metadata of files we leave for a sender: the name we gave them. SFTP clients cannot set it."""
 TAKEN_IN_TAG = "retour-delivery"
-"""The tag of an upload that is kept where it lies: the delivery it was taken in as."""
+"""Tag of an upload that stays where it is: the delivery that ingested it."""
 RENAME_WINDOW = timedelta(minutes=2)
 TEMPORARY_NAME_TIMEOUT = timedelta(minutes=10)
-"""After so long under a working name a file is taken in as it is called."""
+"""A file that keeps a temporary name for this long is ingested under that name."""
 WORKER_TIME_MAX = timedelta(minutes=16)
-"""So long a worker may have an upload: as long as its function may run."""
+"""How long a worker may process an upload, which is the function's timeout."""
 LONG_AGO = "2000-01-01T00:00:00Z"
 LOOKS_MAX, LOOK_SECONDS = 3, 1.0
-"""How long the word of the server is waited for that a connection broke, or that a rename is done."""
+"""Retries and pause while waiting for the server's report of a broken connection or a finished rename."""
 
 
 def parse_upload_key(key: str) -> tuple[str, str, str] | None:
-    """Program, source and path of an object in a sender's folder; None of any other."""
+    """Program, source and path of an object in a sender's folder; None for other keys."""
     parts = key.split("/", 3)
     return (parts[1], parts[2], parts[3]) if len(parts) == 4 and parts[0] == SFTP_PREFIX and parts[3] else None
 
 
 def source_at(hub: "Hub", key: str) -> tuple[Program, Source] | None:
-    """Whose folder a key lies in; None where no SFTP source has it, so that nobody could have put it there."""
+    """The program and SFTP source of a key; None if there is no such source."""
     place = parse_upload_key(key)
     program = hub.program(place[0]) if place else None
     source = program.sources.get(place[1]) if place and program else None
@@ -62,10 +62,10 @@ def source_at(hub: "Hub", key: str) -> tuple[Program, Source] | None:
 def store_uploads(
     hub: "Hub", key: str, *, is_known_whole: bool = False, patience: timedelta = WORKER_TIME_MAX
 ) -> Iterator[Delivery]:
-    """The deliveries of all uploads to a key that were not taken in before, oldest first, each stored when it is told.
+    """Store each upload to a key that was not ingested before, and yield its delivery, oldest first.
 
-    One that another worker took up is left to it for as long as `patience`, and told again after that if it is not
-    finished. `told_whole`: the server said that the upload is no part of one.
+    An upload claimed by another worker is skipped for `patience` and retried afterwards if it is unfinished.
+    `is_known_whole`: the server confirmed that the upload is complete.
     """
     found = source_at(hub, key)
     if found is None or key.endswith("/"):
@@ -90,7 +90,7 @@ def store_uploads(
 def store_upload(
     hub: "Hub", program: Program, source: Source, version: ObjectVersion, is_known_whole: bool, patience: timedelta
 ) -> Delivery | None:
-    """An upload as a stored delivery with its receipt beside it; None where it is none, finished or another's work."""
+    """Store an upload as a delivery with its receipt. None if it is no upload, or done or claimed elsewhere."""
     if is_own_answer(hub, version):
         return None
     claimed = hub.state(program.id, source.name).get(claim_key(version))
@@ -106,7 +106,7 @@ def store_upload(
         hub.state(program.id, source.name).claim(claim_key(version), origin)
         return None
     delivery, is_mine = claim_upload(hub, program, source, version)
-    if not is_mine and not claimed:  # Another worker was faster by a moment.
+    if not is_mine and not claimed:  # Another worker claimed it first.
         return None
     if names.skip_reason(name) == "temporary":
         ignore_temporary(hub, delivery, version)
@@ -116,20 +116,20 @@ def store_upload(
         return None
     try:
         copied = hub.inbox.copy(version.key, delivery.body_key, version.id)
-    except KeyError:  # Taken in and moved by another worker in this moment.
+    except KeyError:  # Another worker has just ingested and moved it.
         return None
     remember_content(hub, program, source, version, delivery)
     delivery = replace(delivery, sha256=copied.sha256, size=copied.size)
     delivery = hub.deliveries(program.id).put(delivery, None, ARRIVED, {})
     leave_receipt(hub, program, delivery)
     if source.options.get("keep") is True:
-        with suppress(KeyError):  # Removed by its sender meanwhile.
+        with suppress(KeyError):  # The sender deleted it meanwhile.
             hub.inbox.tag(version.key, version.id, {TAKEN_IN_TAG: delivery.id})
     return delivery
 
 
 def remember_upload(hub: "Hub", delivery: Delivery) -> None:
-    """Remember that an upload is this delivery, where nothing but what was stored outlived a kill."""
+    """Save which delivery an upload became, where only S3 survived a crash."""
     mine = {"delivery": delivery.id, "received_at": format_instant(delivery.received_at), "at": LONG_AGO}
     hub.state(delivery.program, delivery.source).put(f"upload#{digest_of(delivery.identity)}", mine)
 
@@ -143,11 +143,10 @@ def digest_of(identity: str) -> str:
 
 
 def claim_upload(hub: "Hub", program: Program, source: Source, version: ObjectVersion) -> tuple[Delivery, bool]:
-    """The delivery of an upload, and whether nobody claimed it before.
+    """Claim an upload. Returns its delivery and whether this worker was the first.
 
-    The first worker to see an upload fixes its delivery id and receipt time; all others use those.
-
-    S3 tells whole seconds; of several uploads to one key the later one counts as received later.
+    The first worker fixes the delivery id and receipt time; all others use them. S3 times are whole seconds, so later
+    versions of the same key get later receipt times.
     """
     notes = hub.state(program.id, source.name)
     at = min(to_business_clock(hub, version.at), hub.now())
@@ -192,12 +191,12 @@ def free_claim(hub: "Hub", program: Program, source: Source, version: ObjectVers
 
 
 def abandon_upload(hub: "Hub", delivery: Delivery) -> None:
-    """Leave an upload to whoever comes next, as a worker that could not end it does."""
+    """Release a claim, so that another worker can take over."""
     remember_upload(hub, delivery)
 
 
 def is_own_answer(hub: "Hub", version: ObjectVersion) -> bool:
-    """Whether we wrote it there as an answer. A name alone says nothing: a sender may call a file what they like."""
+    """Whether we wrote this file as a reply. Its name alone proves nothing, since senders choose their names freely."""
     name = names.base_name(version.key)
     if not name.startswith(names.ANSWER_PREFIXES):
         return False
@@ -210,7 +209,7 @@ def is_own_answer(hub: "Hub", version: ObjectVersion) -> bool:
 
 
 def answer_metadata(name: str) -> dict[str, str]:
-    """What is put beside an answer of ours; renamed by a client it fits no more."""
+    """The metadata of a file we leave for a sender. It no longer matches after a rename."""
     return {ANSWER_METADATA: quote(name, safe="")}
 
 
@@ -219,12 +218,12 @@ def has_kept_its_name(hub: "Hub", version: ObjectVersion) -> bool:
 
 
 def is_replaced(hub: "Hub", version: ObjectVersion) -> bool:
-    """Whether a version was removed, or written over, by its sender."""
+    """Whether the sender deleted or overwrote a version."""
     history = [one for one in hub.inbox.versions(version.key) if one.key == version.key]
     return any(one.at >= version.at and one.id != version.id for one in history)
 
 
-# Renames: S3 has none, so a server copies and removes
+# Renames: S3 has none, so a server copies and deletes
 
 
 def remember_content(hub: "Hub", program: Program, source: Source, version: ObjectVersion, delivery: Delivery) -> None:
@@ -242,10 +241,10 @@ def content_key(version: ObjectVersion) -> str:
 
 
 def rename_origin(hub: "Hub", program: Program, source: Source, version: ObjectVersion) -> dict[str, str] | None:
-    """The upload that was taken in and became this object by a rename, or that this object became; None: there is none.
+    """The ingested upload that was renamed to this object, or that this object was renamed to; None if there is none.
 
-    Then the earlier one of the two was removed right after the later one was written. The bytes of a new upload may be
-    the same as well, but nobody removes the old file in the same breath.
+    In a rename, the old object is deleted right after the new one was written. A new upload can have the same bytes,
+    but its sender would not delete the old file at the same time.
     """
     known = hub.state(program.id, source.name).get(content_key(version))
     if known is None or known["key"] == version.key:
@@ -263,13 +262,13 @@ def rename_origin(hub: "Hub", program: Program, source: Source, version: ObjectV
     return None
 
 
-# Uploads that broke off, and those that are not whole by their name
+# Interrupted uploads, and temporary names
 
 
 def note_partial(hub: "Hub", key: str, start: datetime, end: datetime) -> bool:
-    """The server says that a connection ended while this file was open: what lies there is a part of one.
+    """Record that a connection ended while this file was open, so that its content is incomplete.
 
-    False where it was taken in before that was known.
+    False if it was already ingested.
     """
     found = source_at(hub, key)
     if found is None:
@@ -291,7 +290,7 @@ def note_partial(hub: "Hub", key: str, start: datetime, end: datetime) -> bool:
 
 
 def is_partial(hub: "Hub", program: Program, source: Source, version: ObjectVersion) -> bool:
-    """Whether the server said so; in the cloud its word and the object's come side by side."""
+    """Whether the server reported the upload as incomplete. In the cloud, its report may follow the S3 event."""
     notes = hub.state(program.id, source.name)
     for look in range(1 if hub.settings.is_local or hub.real_now() - version.at > RENAME_WINDOW else LOOKS_MAX):
         if look:
@@ -318,13 +317,13 @@ def refuse_partial(hub: "Hub", delivery: Delivery, version: ObjectVersion) -> No
 
 
 def ignore_temporary(hub: "Hub", delivery: Delivery, version: ObjectVersion) -> None:
-    """A file that is not whole by its name and was not renamed is listed, and read no sooner than it is renamed."""
+    """List a file with a temporary name that was not renamed. It is read only after a rename."""
     batch = Batch(delivery=delivery, state=IGNORED, details={"why": "its name says that it is not whole yet"})
     hub.inbox.copy(version.key, delivery.body_key, version.id)
     hub.deliveries(delivery.program).close(delivery, report_of(batch), IGNORED)
 
 
-# What is left beside an upload
+# Replies beside an upload
 
 
 def leave_receipt(hub: "Hub", program: Program, delivery: Delivery) -> None:
@@ -336,5 +335,5 @@ def leave_receipt(hub: "Hub", program: Program, delivery: Delivery) -> None:
 
 
 def answer_folder(delivery: Delivery) -> str:
-    """The folder a sender looks for answers in: where the upload lay."""
+    """The folder of an upload, in which the sender looks for replies."""
     return str(delivery.reply.get("folder") or f"{SFTP_PREFIX}/{delivery.program}/{delivery.source}")

@@ -1,4 +1,4 @@
-"""The result of a simulated file: report a dry run, hold the file, or let it continue."""
+"""Act on a simulated file: report a dry run, hold the file, or let it continue."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from retour.wiring import Hub
 
 NOTHING_TAKEN = "nothing_taken"
-"""What a source says of what its files list no more: that nothing is taken back because of it."""
+"""Value of a source's `absent`: rows missing from a file take nothing."""
 WITHIN_THRESHOLDS = "within"
-"""The fact of a file that was weighed and found in order: read again, it is not weighed again."""
+"""Fact of a file that passed its thresholds. A replay does not check them again."""
 
 
 def is_cleared(delivery: Delivery, source: Source) -> bool:
-    """Whether a file has nothing to be weighed by, or was weighed before and found in order."""
+    """Whether a file has no thresholds to check, or has passed them before."""
     has_nothing = not source.thresholds and source.absent != NOTHING_TAKEN
     return has_nothing or delivery.facts.get("thresholds") == WITHIN_THRESHOLDS
 
@@ -31,9 +31,9 @@ def is_cleared(delivery: Delivery, source: Source) -> bool:
 def apply_thresholds(
     hub: "Hub", delivery: Delivery, impact: FileImpact, first: Sequence[Result], state: str
 ) -> tuple[Delivery, Batch | None]:
-    """Check the simulated file against its thresholds; hold it when one is exceeded, else mark it as checked.
+    """Check a simulated file against its thresholds. Hold it if one is exceeded, else mark it as checked.
 
-    `first` are as many of its results as a preview shows, `state` is the one it stays in if it goes on.
+    `first` holds the results to show in a preview, `state` the delivery's state if it continues.
     """
     program = hub.program_of(delivery)
     source = program.source(delivery.source, delivery.channel)
@@ -49,7 +49,7 @@ def apply_thresholds(
 
 
 def finish_dry_run(hub: "Hub", delivery: Delivery, impact: FileImpact, skipped: Mapping[str, int]) -> Batch:
-    """The end of a dry run whose outcomes lie there already: what it came to is its report."""
+    """Close a dry run whose outcomes are already stored."""
     program = hub.program_of(delivery)
     source = program.source(delivery.source, delivery.channel)
     preview = thresholds.dry_run_report(impact, program, thresholds.threshold_breach(hub, program, source, impact))
@@ -61,6 +61,6 @@ def finish_dry_run(hub: "Hub", delivery: Delivery, impact: FileImpact, skipped: 
 def finish_inline_dry_run(
     hub: "Hub", delivery: Delivery, impact: FileImpact, results: Sequence[Result], skipped: Mapping[str, int]
 ) -> Batch:
-    """The same of a file in one piece."""
+    """Close a dry run of a small file."""
     outcomes.save_outcomes(hub.inbox, delivery, results)
     return replace(finish_dry_run(hub, delivery, impact, skipped), results=results)

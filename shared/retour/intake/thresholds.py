@@ -1,7 +1,6 @@
-"""Threshold checks: simulate a file before anything is recorded; hold it if it exceeds a limit (spec 7).
+"""Thresholds: simulate a file before anything is recorded, and hold it if it exceeds a limit (spec 7).
 
-A file above a threshold of its source is held for a person. What it would have come to is kept, so that its release can
-tell what came out differently.
+The preview of a held file is kept, so that its release can report what changed since.
 """
 
 import heapq
@@ -37,14 +36,14 @@ if TYPE_CHECKING:
     from retour.wiring import Hub
 
 ROWS_TO_JUDGE_MIN = 20
-"""Rows from which on the meaning of amounts shows."""
+"""Minimum rows for a judgement on the meaning of amounts."""
 UNCHANGED_SHARE = Decimal("0.5")
 EXCEEDING_SHARE = Decimal("0.2")
 WORST_MAX = 5
 PARTNERS_REPORTED_MAX = 500
-"""Of a dry run, those hit most: its report has room for so many."""
+"""Partners in a dry run's report, most affected first."""
 PREVIEW_ROWS_MAX = 2_000
-"""Rows of which a preview is kept: a file in one piece has no more."""
+"""Rows kept in a preview. Small files have no more."""
 DIFFERENCES_REPORTED_MAX = 100
 THRESHOLD_CODES = ("THRESHOLD_EXCEEDED", "TOTALS_DOUBTFUL", "RETURNS_DOUBTFUL", "ROWS_ABSENT")
 EXCEEDS_SALE_CODES = {Code.AMOUNT_EXCEEDS_SALE, Code.QUANTITY_EXCEEDS_SOLD, Code.CLAMPED_TO_SALE, Code.ACTION_REVERSED}
@@ -54,7 +53,7 @@ ReadRows = Sequence[tuple[Row | Unreadable, Normalised]]
 
 @dataclass(frozen=True, slots=True)
 class ThresholdBreach:
-    """What is above its limit, as its sentence tells it."""
+    """An exceeded limit, with the values for its message."""
 
     code: str
     details: Mapping[str, str]
@@ -62,9 +61,9 @@ class ThresholdBreach:
 
 @dataclass
 class FileImpact:
-    """What a file would come to, added up while its rows are rehearsed.
+    """The simulated impact of a file, accumulated over its rows.
 
-    `worst` are the actions that would lose most: id, partner, payout before and after.
+    `worst` are the actions with the largest losses: id, partner, payout before and after.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -98,7 +97,7 @@ class FileImpact:
         self.add_payout_changes(payout_changes(rehearsal))
 
     def merge_document(self, other: Mapping[str, Any]) -> None:
-        """Add what another worker came to, by its document."""
+        """Add another worker's impact."""
         self.counts.update(other["counts"])
         self.codes.update(other["codes"])
         self.verbs.update(other["verbs"])
@@ -123,7 +122,7 @@ class FileImpact:
     def count_suspicious(self, read: Modification, result: Result) -> None:
         match read.change:
             case SetTotal() if read.subject is not None:
-                return  # told again it changes nothing, which is no sign of anything
+                return  # Repetitions change nothing, so they say nothing about the meaning of amounts.
             case SetTotal():
                 self.verbs["set_total"] += 1
                 self.unchanged_totals += result.outcome is Outcome.UNCHANGED
@@ -133,7 +132,7 @@ class FileImpact:
 
 
 def simulate(hub: "Hub", program: Program, reads: ReadRows) -> tuple[FileImpact, Sequence[Result]]:
-    """Simulate these rows; they must include every row of each order they touch."""
+    """Simulate rows, which must include all rows of each order concerned."""
     keys = {read.order_key for _, read in reads if isinstance(read, Modification) and read.order_key}
     rehearsal = DryRunLedger.prefetched(hub.ledger(program), keys)
     results = post_rows(rehearsal, program, reads, hub.now())
@@ -143,9 +142,9 @@ def simulate(hub: "Hub", program: Program, reads: ReadRows) -> tuple[FileImpact,
 
 
 def first_breach(impact: FileImpact, source: Source, pending: int | None) -> ThresholdBreach | None:
-    """The first of a source's thresholds that a file exceeds; None: it may be recorded.
+    """The first exceeded threshold of a source, or None.
 
-    Where no night is known on which anything was pending, there is nothing to take a share of.
+    Without a previous count of pending payouts there is no share to compute.
     """
     limits = source.thresholds
     bad = impact.counts[Outcome.REFUSED.value]
@@ -159,7 +158,7 @@ def first_breach(impact: FileImpact, source: Source, pending: int | None) -> Thr
 
 
 def suspicious_amounts(impact: FileImpact) -> ThresholdBreach | None:
-    """Whether the amounts look as if they meant something else than was declared."""
+    """A breach if the amounts seem to mean something other than declared."""
     totals, returns = impact.verbs["set_total"], impact.verbs["take_back"]
     if totals >= ROWS_TO_JUDGE_MIN and impact.unchanged_totals > UNCHANGED_SHARE * totals:
         details = {"share": percent(impact.unchanged_totals, totals), "limit": percent_text(UNCHANGED_SHARE)}
@@ -187,7 +186,7 @@ def percent_text(share: Decimal) -> str:
 
 
 def held_preview(impact: FileImpact, program: Program) -> dict[str, Any]:
-    """What a held file would come to, short enough for its header: the partners are those hit most."""
+    """The preview of a held file, short enough for its header: the most affected partners."""
     hit = sorted(impact.moved.items(), key=lambda one: (one[1][1] - one[1][0], one[0]))[:WORST_MAX]
     return {
         "counts": dict(impact.counts),
@@ -199,7 +198,7 @@ def held_preview(impact: FileImpact, program: Program) -> dict[str, Any]:
 
 
 def dry_run_report(impact: FileImpact, program: Program, breach: ThresholdBreach | None) -> dict[str, Any]:
-    """What a dry run came to, partner by partner, and what would hold the file if it were sent."""
+    """The report of a dry run by partner, and which threshold would hold the file."""
     hit = sorted(impact.moved.items(), key=lambda one: (one[1][1] - one[1][0], one[0]))[:PARTNERS_REPORTED_MAX]
     return {
         "partners": partner_documents(dict(hit), program),
@@ -222,14 +221,14 @@ def worst_action_documents(impact: FileImpact, program: Program) -> list[dict[st
 
 
 def worst_partners_text(impact: FileImpact, program: Program) -> str:
-    """`nordlicht -12.00 EUR` and so on, for a sentence."""
+    """Text such as `nordlicht -12.00 EUR`, for messages."""
     unit = program.currency
     hit = sorted((after - before, partner) for partner, (before, after, _) in impact.moved.items())[:WORST_MAX]
     return ", ".join(f"{partner} {to_text(moved, unit)} {unit}" for moved, partner in hit) or "–"
 
 
 def check_thresholds(hub: "Hub", program: Program, source: Source, impact: FileImpact) -> ThresholdBreach | None:
-    """What of the thresholds of its source a file exceeds; what is pending is counted now if it never was."""
+    """The threshold a file exceeds, if any. Counts pending payouts now if they never were."""
     if "pending_taken_back" in source.thresholds and pending_of(hub, program) is None:
         from retour.schedule.rollup import roll_up
 
@@ -238,15 +237,14 @@ def check_thresholds(hub: "Hub", program: Program, source: Source, impact: FileI
 
 
 def pending_of(hub: "Hub", program: Program) -> int | None:
-    """The payout that was pending at the last count; None where nothing was counted yet."""
+    """Pending payouts at the last count; None before the first one."""
     from retour.schedule.rollup import pending_payout
 
     return pending_payout(hub, program)
 
 
 def threshold_breach(hub: "Hub", program: Program, source: Source, impact: FileImpact) -> ThresholdBreach | None:
-    """What a person should look at first, by the thresholds of the source; without any, whether its amounts mean what
-    they should."""
+    """The breach to show to a person: of the source's thresholds, or of the check of amounts if it has none."""
     pending = None
     if "pending_taken_back" in source.thresholds:
         pending = pending_of(hub, program)
@@ -256,7 +254,7 @@ def threshold_breach(hub: "Hub", program: Program, source: Source, impact: FileI
     return excess
 
 
-# What a release came to, against what was shown
+# Differences between preview and release
 
 
 def save_preview(hub: "Hub", delivery: Delivery, impact: FileImpact, first: Iterable[Result]) -> None:
@@ -268,9 +266,9 @@ def save_preview(hub: "Hub", delivery: Delivery, impact: FileImpact, first: Iter
 
 
 def preview_differences(hub: "Hub", delivery: Delivery, results: Iterable[Result]) -> dict[str, Any]:
-    """What of a released file came out otherwise than it was shown when it was held; nothing where nothing was shown.
+    """The rows of a released file whose results differ from its preview; empty without one.
 
-    Of a large file its first rows were shown, and are looked at.
+    For a large file only the first rows are compared.
     """
     if delivery.held not in THRESHOLD_CODES:
         return {}

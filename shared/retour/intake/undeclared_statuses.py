@@ -1,4 +1,4 @@
-"""Statuses declared neither by a source nor by the table of its kind: no effect, listed once for review."""
+"""Statuses that neither a source nor its kind's default table declares: no effect, listed once for review."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from retour.wiring import Hub
 
 STATUS_REMINDER = "status"
-"""The kind of reminder of such a status."""
+"""The kind of case for such a status."""
 
 
 def undeclared_statuses(delivery: Delivery, body: bytes, source: Source) -> Sequence[str]:
-    """Those in a webhook's body; Salesforce's are looked for where its records are read."""
+    """The undeclared statuses in a webhook's body. Those of Salesforce are found when its records are read."""
     return (
         webhook_adapter(source.kind).undeclared_statuses(body, delivery.facts, source)
         if delivery.kind is DeliveryKind.HOOK
@@ -27,7 +27,7 @@ def undeclared_statuses(delivery: Delivery, body: bytes, source: Source) -> Sequ
 
 
 def list_undeclared(hub: "Hub", program: str, source: Source, statuses: Iterable[str], received_at: datetime) -> None:
-    """List each status that nobody declared for a person, once per source and value."""
+    """List undeclared statuses for a person, once per source and value."""
     for status in map(payload.excerpt, statuses):
         state, about = hub.state(program, source.name), {"source": source.name, "status": status}
         if not state.get(f"status#{status}") and state.claim(f"status#{status}", about):
@@ -35,7 +35,7 @@ def list_undeclared(hub: "Hub", program: str, source: Source, statuses: Iterable
 
 
 def unlist_declared(hub: "Hub", program: Program) -> int:
-    """Take off the list what its source declares by now; how many that were."""
+    """Remove cases whose status is declared by now. Returns how many."""
     deliveries = hub.deliveries(program.id)
     gone = 0
     for subject, about in list(deliveries.due(STATUS_REMINDER)):

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 UPLOAD_BYTES_MAX = 400 * 1024 * 1024
 ARRIVAL_TIMEOUT = timedelta(days=1)
 NO_HASH = "-"
-"""Of an upload whose address was asked for and whose bytes nobody knows yet."""
+"""Placeholder hash of an announced upload whose bytes are not known yet."""
 
 
 def complete_upload(hub: "Hub", delivery: Delivery, at: datetime, size: int, version: str) -> Delivery:
-    """An upload whose bytes are there now counts as received at this moment, and not when its address was asked for.
+    """Complete an upload: its receipt time is that of the bytes, not of the pre-signed URL.
 
-    Whoever has the address may put there again; this version of it is kept where nobody can.
+    The URL may be used again, so this version is copied to a key that cannot be overwritten.
     """
     deliveries = hub.deliveries(delivery.program)
     known = replace(delivery, received_at=max(at, delivery.received_at), size=size)
@@ -34,7 +34,7 @@ def complete_upload(hub: "Hub", delivery: Delivery, at: datetime, size: int, ver
 
 
 def complete_if_arrived(hub: "Hub", delivery: Delivery) -> Delivery:
-    """The same of an upload whose news was lost: received when it was put. KeyError when it is not there."""
+    """Complete an upload whose event was lost, with the time it was stored. Raises KeyError if it is missing."""
     if delivery.sha256 != NO_HASH:
         return delivery
     put_at = hub.inbox.stored_at(delivery.body_key)
@@ -42,12 +42,12 @@ def complete_if_arrived(hub: "Hub", delivery: Delivery) -> Delivery:
 
 
 def to_business_clock(hub: "Hub", moment: datetime) -> datetime:
-    """A moment of the outside world on the business clock: whole seconds away, so that it is the same each time."""
+    """Convert a real-clock time to the business clock, by an offset of whole seconds so that the result is stable."""
     return moment.astimezone(UTC) + timedelta(seconds=round((hub.now() - hub.real_now()).total_seconds()))
 
 
 def refuse_missing_uploads(hub: "Hub", program: Program) -> int:
-    """Refuse announced files that never came, since what is open holds back what is final; how many that were."""
+    """Refuse announced files that never arrived, since open deliveries delay fences. Returns how many."""
     announced = hub.deliveries(program.id).open(ARRIVED)
     late = [one for one in announced if one.received_at < hub.now() - ARRIVAL_TIMEOUT]
     missing = [delivery for delivery in late if has_never_arrived(hub, delivery)]
