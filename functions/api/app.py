@@ -21,6 +21,8 @@ from retour.api import (
     maintenance,
     modifications,
     named_lists,
+    payees,
+    payments,
     programs,
     rates,
     refold,
@@ -244,6 +246,59 @@ def statement_lines(program: str, statement: str) -> Response[str]:
     name, text = statements.statement_csv(hub(), open_program(program), statement)
     headers = {"content-disposition": f'attachment; filename="{name}"', "x-content-type-options": "nosniff"}
     return Response(200, "text/csv; charset=utf-8", text, {**headers, "cache-control": "no-store"})
+
+
+@app.get("/v1/programs/<program>/payments")
+def list_payments(program: str) -> Answer:
+    return payments.payments(hub(), current_call(), open_program(program)), 200
+
+
+@app.post("/v1/programs/<program>/payments/propose")
+def propose_payments(program: str) -> Answer:
+    answer = payments.propose_batch(hub(), current_call(), current_principal(), open_program(program))
+    return answer, 200 if current_call().is_dry_run else 201
+
+
+@app.get("/v1/programs/<program>/payments/<payment>")
+def show_payments(program: str, payment: str) -> Answer:
+    return payments.payment_batch(hub(), open_program(program), payment), 200
+
+
+@app.post("/v1/programs/<program>/payments/<payment>/approve")
+def approve_payments(program: str, payment: str) -> Answer:
+    return payments.approve_batch(hub(), current_call(), current_principal(), open_program(program), payment), 200
+
+
+@app.get("/v1/programs/<program>/payments/<payment>/export")
+def export_payments(program: str, payment: str) -> Response[bytes]:
+    found = payments.export_batch(hub(), current_call(), current_principal(), open_program(program), payment)
+    headers = {"content-disposition": f'attachment; filename="{found.name}"', "x-content-type-options": "nosniff"}
+    return Response(200, found.media_type, found.body, {**headers, "cache-control": "no-store"})
+
+
+@app.post("/v1/programs/<program>/payments/<payment>/confirm")
+def confirm_payments(program: str, payment: str) -> Answer:
+    return payments.confirm_batch(hub(), current_call(), current_principal(), open_program(program), payment), 200
+
+
+@app.get("/v1/programs/<program>/payout-accounts")
+def list_payout_accounts(program: str) -> Answer:
+    return payees.list_accounts(hub(), open_program(program)), 200
+
+
+@app.post("/v1/programs/<program>/payout-accounts")
+def put_payout_account(program: str) -> Answer:
+    return payees.put_account(hub(), current_call(), current_principal(), open_program(program)), 200
+
+
+@app.get("/v1/programs/<program>/tax-treatments")
+def list_tax_treatments(program: str) -> Answer:
+    return payees.list_treatments(hub(), open_program(program)), 200
+
+
+@app.post("/v1/programs/<program>/tax-treatments")
+def put_tax_treatment(program: str) -> Answer:
+    return payees.put_treatment(hub(), current_call(), current_principal(), open_program(program)), 200
 
 
 @app.post("/v1/programs/<program>/rates")

@@ -11,6 +11,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from retour.domain.program import Program
 from retour.intake.undeclared_statuses import unlist_declared
 from retour.intake.uploads import refuse_missing_uploads
+from retour.money.acts import take_up_open
 from retour.money.statements import issue
 from retour.operations.retention import delete_expired_bodies
 from retour.posting.order_names import expire_names
@@ -106,6 +107,7 @@ JOBS: Mapping[str, Callable[[Hub, Program, Callable[[], bool]], Any]] = {
     "names": lambda h, program, has_time: expire_names(h, program, has_time),
     "declared": lambda h, program, _: unlist_declared(h, program),
     "ended": delete_expired_bodies,
+    "money": take_up_open,
     "statements": issue,
     "arrivals": count_arrivals,
     "rolled_up": roll_up,

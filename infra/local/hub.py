@@ -41,14 +41,15 @@ from local.data_folder import (
 from local.deploy import DeployedStack, Endpoint, client, deploy
 from local.emulator import NO_PROXY_OPENER, emulator
 from local.proxy import KEY_HEADER, SIGN_IN, Backend, HubProxy
+from retour.store.account_vault import PREFIX as ACCOUNTS_PREFIX
 from retour.store.source_state import FACTS_PREFIX, KEPT_DAYS
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = Path(__file__).resolve().parent / "sample/acme.yaml"
 STACK = "retour"
 MAIL_DOMAIN = "in.retour.test"
-KEY_CHANGE_PATH = re.compile(r"/v1/programs/[^/]+(/sources/[^/]+/secrets?(/.*)?|/keys(/.*)?)?")
-CONSOLE_WRITE_PATH = re.compile(r"/console/[^/]+/setup/(program|keys|sources)(/.*)?")
+KEY_CHANGE_PATH = re.compile(r"/v1/programs/[^/]+(/sources/[^/]+/secrets?(/.*)?|/keys(/.*)?|/payout-accounts)?")
+CONSOLE_WRITE_PATH = re.compile(r"/console/[^/]+/(setup/(program|keys|sources)(/.*)?|money/payees)|/my/account")
 DRAIN_SECONDS = 60.0
 PAUSE_SECONDS = 10.0
 POLL_SECONDS = 10.0
@@ -293,6 +294,7 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
             f"/retour/{STACK}/",
             stack.client("dynamodb"),
             stack.client("ssm"),
+            f"{ACCOUNTS_PREFIX}/{STACK}/",
         )
         programs = Programs(settings, stack, vault, kept)
         await step(vault.restore, kept)

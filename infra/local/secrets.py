@@ -73,12 +73,14 @@ def public_half(private_key: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Vault:
-    """The table's keys and the secrets in the running stack's Parameter Store."""
+    """The table's keys and the secrets in the running stack's Parameter Store: those of sources below `prefix`, the
+    keys of payout accounts below `accounts`."""
 
     table: str
     prefix: str
     dynamodb: "DynamoDBClient"
     manager: "SSMClient"
+    accounts: str = ""
 
     def restore(self, stored: StoredSecrets) -> None:
         """Everything that was kept opens again what it opened before."""
@@ -139,8 +141,9 @@ class Vault:
 
     def secrets(self) -> Iterable[tuple[str, str]]:
         """Name and text of every secret of this stack."""
-        pages = self.manager.get_paginator("get_parameters_by_path").paginate(
-            Path=self.prefix, Recursive=True, WithDecryption=True
-        )
-        for page in pages:
-            yield from ((item["Name"], item["Value"]) for item in page["Parameters"])
+        for path in filter(None, (self.prefix, self.accounts)):
+            pages = self.manager.get_paginator("get_parameters_by_path").paginate(
+                Path=path, Recursive=True, WithDecryption=True
+            )
+            for page in pages:
+                yield from ((item["Name"], item["Value"]) for item in page["Parameters"])

@@ -34,7 +34,7 @@ EXCERPT_CHARS_MAX = 40
 
 MOMENT_DETAILS = ("locks_at", "received_at", "first_received_at", "moment")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
-DAYS = ("event_day", "locked_day", "report_day", "statement_day", "paid_day")
+DAYS = ("event_day", "locked_day", "report_day", "statement_day", "paid_day", "due_day")
 DAY = re.compile(r"\d{4}-\d\d-\d\d")
 MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",

@@ -15,11 +15,14 @@ from retour.domain.delivery import Delivery
 from retour.domain.program import Program
 from retour.domain.times import truncate_to_milliseconds
 from retour.settings import Settings, read_settings
+from retour.store.account_vault import STATE as ACCOUNTS_STATE
+from retour.store.account_vault import AccountVault
 from retour.store.bucket_work import Work
 from retour.store.bulk import CONNECTIONS
 from retour.store.deliveries import Deliveries
 from retour.store.inbox import Inbox
 from retour.store.ledger import TableLedger
+from retour.store.payments import Payments
 from retour.store.programs import Principal, Programs
 from retour.store.rates import Rates
 from retour.store.secrets import Secrets
@@ -130,6 +133,14 @@ class Hub:
 
     def rates(self, program_id: str) -> Rates:
         return Rates(self._dynamodb, self._table, program_id)
+
+    def payments(self, program_id: str) -> Payments:
+        return Payments(self._dynamodb, self._table, program_id)
+
+    def account_vault(self, program_id: str) -> AccountVault:
+        """Bank data; only the functions of people who pay have the right to its key."""
+        kept = self.kept_state(program_id, ACCOUNTS_STATE)
+        return AccountVault(self.secrets.client, kept, self.settings.stack, program_id)
 
     def state(self, program_id: str, source: str) -> SourceState:
         return SourceState(self._dynamodb, self._table, program_id, source)

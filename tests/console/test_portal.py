@@ -156,7 +156,7 @@ def test_the_sums_of_a_partner_are_what_was_counted_and_say_when(
     assert "Sums are counted every night" in before and "16.00" not in before
     counted(house)
     said = browser.get("/my/credit").said
-    assert "Not certain yet" in said and "16.00" in said and "Sums as of 2 Nov 2026" in said
+    assert "Not yet locked" in said and "16.00" in said and "Sums as of 2 Nov 2026" in said
     house.clock.moment = datetime(2026, 11, 27, 9, tzinfo=UTC)
     counted(house)
     assert "16.00\N{NO-BREAK SPACE}EUR of it becomes certain within 7 days" in browser.get("/my/credit").said

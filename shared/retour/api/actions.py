@@ -15,7 +15,7 @@ from retour.api.calls import (
     not_found,
 )
 from retour.api.modifications import queue_as_file, require_readable
-from retour.api.statements import statement_of_action
+from retour.api.statements import statement_of_action, with_statement
 from retour.api.time_range import parse_range, scan_bounds
 from retour.domain.actions.outcome import Outcome
 from retour.domain.actions.replay import as_of
@@ -122,7 +122,7 @@ def get_action(hub: Hub, call: Call, program: Program, segment: str) -> Document
     moment = call.moment("as_of", hub.now())
     if moment is None:
         stated = statement_of_action(hub, program, found[1], found[2])
-        return {**documents.action_document(*found, program, hub.now()), **({"statement": stated} if stated else {})}
+        return with_statement(documents.action_document(*found, program, hub.now()), stated)
     order = as_of(found[0], program.contracts, moment)
     then, head = order.action(found[1].id), order.heads.get(found[1].id)
     if then is None or head is None:

@@ -17,6 +17,8 @@ from retour.wiring import Hub
 
 NAME_MAX = 100
 OPENPGP_KIND = "openpgp"
+KEY_ROLES = ("merchant", "finance")
+"""What a key of a program may be for: its systems, or a person of finance who approves payments."""
 
 # API keys
 
@@ -39,19 +41,22 @@ def key_document(key: ApiKey) -> Document:
     }
 
 
-def create_api_key(hub: Hub, program_id: str, name: str, by: str) -> tuple[str, ApiKey]:
+def create_api_key(hub: Hub, program_id: str, name: str, by: str, role: str = "merchant") -> tuple[str, ApiKey]:
     """A key that opens one program, and what stays known of it. Only its hash is kept."""
     key = f"rk_{program_id}_{secrets.token_urlsafe(24)}"
-    return key, hub.programs.grant(key, Principal(program_id, "merchant", name), by, hub.now())
+    return key, hub.programs.grant(key, Principal(program_id, role, name), by, hub.now())
 
 
 def create_key(hub: Hub, call: Call, principal: Principal, program: Program) -> Document:
     """A further key of a program, shown this once."""
     require_admin(principal)
-    name = call.document("name").get("name", "key")
+    given = call.document("name", "role")
+    name, role = given.get("name", "key"), given.get("role", KEY_ROLES[0])
     if not isinstance(name, str) or not 1 <= len(name) <= NAME_MAX or not name.isprintable():
         raise ProblemError("NAME_UNUSABLE", most=str(NAME_MAX))
-    key, kept = create_api_key(hub, program.id, name, principal.name)
+    if role not in KEY_ROLES:
+        raise ProblemError("NAME_UNUSABLE", "role", known=", ".join(KEY_ROLES))
+    key, kept = create_api_key(hub, program.id, name, principal.name, role)
     return {"key": key, **key_document(kept)}
 
 

@@ -4,15 +4,20 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
 from retour.api.calls import Call, ProblemError, bad_query, not_found
 from retour.api.funding import parse_draft
-from retour.domain.actions.action import Action
+from retour.domain.actions.action import Action, LifecycleState
 from retour.domain.actions.order import ActionHead
+from retour.domain.calendar import start_of_day
 from retour.domain.funding.billing import BillingGroup, parse_groups
 from retour.domain.funding.figures import pay_rule_text
+from retour.domain.funding.payments import PaymentState
 from retour.domain.funding.statements import Coming, Payout
 from retour.domain.money import to_text
 from retour.domain.program import Program
@@ -53,17 +58,83 @@ def statements(hub: Hub, call: Call, program: Program) -> Document:
             break
     else:
         last = ""
-    return {"items": items, "next": last or None}
+    standing = hub.payments(program.id).statements(one["id"] for one in items)
+    return {"items": [one | {"payment": payment(standing.get(one["id"]))} for one in items], "next": last or None}
 
 
-def statement_of_action(hub: Hub, program: Program, action: Action, final: ActionHead) -> Document | None:
+def payment(standing: Document | None) -> Document:
+    """Where the payment of a statement stands."""
+    if standing is None:
+        return {"state": "open", "batch": None, "day": None, "reason": None}
+    return {
+        "state": standing["state"],
+        "batch": standing["batch"],
+        "day": standing.get("day"),
+        "reason": standing.get("reason"),
+    }
+
+
+def statement_of_action(hub: Hub, program: Program, action: Action, head: ActionHead) -> Document | None:
     """On which statement an action is, in short; None: on none (yet)."""
-    if final.final is None or final.locks_at is None:
+    return StatedActions(hub, program, head.standing.partner).statement_of(action, head)
+
+
+@dataclass
+class StatedActions:
+    """The statements of one partner, each looked up once: on which an action is, and where its payment stands."""
+
+    hub: Hub
+    program: Program
+    partner: str
+    _on: dict[str, tuple[Document, frozenset[str]]] = field(default_factory=dict)
+
+    def statement_of(self, action: Action, head: ActionHead) -> Document | None:
+        """In short; None: on none (yet)."""
+        if head.final is None or head.locks_at is None:
+            return None
+        counts_at, zone = max(head.locks_at, action.reported_at), self.program.time_zone
+        for day, _, id_ in reversed(self.ids):
+            if start_of_day(date.fromisoformat(day), 0, zone) >= counts_at:
+                short, actions = self._look_up(id_)
+                if action.id in actions:
+                    return short
         return None
-    counts_at = max(final.locks_at, action.reported_at)
-    kept = made.statements_of(hub, program)
-    doc = made.statement_with(kept, action.id, final.standing.partner, counts_at, program.time_zone)
-    return {name: doc[name] for name in ("id", "number", "day", "due")} if doc else None
+
+    def sums(self) -> tuple[int, int]:
+        """What is stated and not paid, and what is paid, in minor units."""
+        states = self.hub.payments(self.program.id).statements(id_ for _, _, id_ in self.ids)
+        sums = {True: 0, False: 0}
+        for _, _, id_ in self.ids:
+            doc = self._kept.get(id_)
+            is_paid = id_ in states and states[id_]["state"] == PaymentState.PAID
+            sums[is_paid] += doc["total"] if doc else 0
+        return sums[False], sums[True]
+
+    @cached_property
+    def ids(self) -> list[tuple[str, str, str]]:
+        """(day, group, id), the newest first."""
+        return self._kept.of_partner(self.partner)
+
+    @cached_property
+    def _kept(self) -> Statements:
+        return made.statements_of(self.hub, self.program)
+
+    def _look_up(self, id_: str) -> tuple[Document, frozenset[str]]:
+        if id_ not in self._on:
+            doc = self._kept.get(id_)
+            assert doc is not None, "a statement is put before its partner's list says so"
+            short = {"id": id_, **{name: doc[name] for name in ("number", "day", "due")}}
+            short["payment"] = payment(self.hub.payments(self.program.id).statement(id_))
+            self._on[id_] = short, frozenset(one.action for one in made.payouts_on(self._kept, doc))
+        return self._on[id_]
+
+
+def with_statement(document: Document, stated: Document | None) -> Document:
+    """An action with the statement it is on. Once that is paid, so is what was locked."""
+    if stated is None:
+        return document
+    is_paid = document["state"] == LifecycleState.LOCKED and stated["payment"]["state"] == PaymentState.PAID
+    return {**document, "statement": stated, **({"state": LifecycleState.PAID.value} if is_paid else {})}
 
 
 def of_partner(kept: Statements, partner: str, before: str) -> Iterator[tuple[str, Document]]:
@@ -78,7 +149,8 @@ def statement(hub: Hub, program: Program, id_: str) -> Document:
     kept = made.statements_of(hub, program)
     id_, doc = find_statement(kept, program, id_)
     lines = [line(one, doc) for _, one in zip(range(LINES_MAX), made.payouts_on(kept, doc), strict=False)]
-    return {**head(id_, doc), "payer": payer(hub, program, doc), "lines": lines}
+    paid = payment(hub.payments(program.id).statement(id_))
+    return {**head(id_, doc), "payment": paid, "payer": payer(hub, program, doc), "lines": lines}
 
 
 def find_statement(kept: Statements, program: Program, id_: str) -> tuple[str, Document]:
@@ -94,8 +166,6 @@ def find_statement(kept: Statements, program: Program, id_: str) -> tuple[str, D
 
 def payer(hub: Hub, program: Program, doc: Document) -> Document:
     """Who pays, as the group said it at the beginning of the statement's day."""
-    from datetime import date
-
     group = made.billing(hub, program).group_at(doc["group"], date.fromisoformat(doc["day"]))
     return dict(group.payer) if group else {}
 

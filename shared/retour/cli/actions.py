@@ -9,6 +9,7 @@ from retour.cli.client import ApiError, HubClient
 from retour.cli.hub import hub_and_program
 from retour.cli.ledger import print_more_hint
 from retour.cli.screen import echo, print_facts, print_json, print_table
+from retour.cli.statements import payment_text
 
 COLUMNS = ("id", "order_id", "partner", "state", "currency", "amount", "payout", "locks_at", "changes")
 
@@ -65,7 +66,8 @@ def show_action(action: Mapping[str, Any]) -> None:
     payout = f"{action.get('payout')} {action.get('payout_currency') or ''}".strip()
     print_facts([("payout", payout), ("locks_at", action.get("locks_at")), ("parent", action.get("parent"))])
     if stated := action.get("statement"):
-        print_facts([("statement", f"{stated['number']} of {stated['day']}, due on {stated['due']}")])
+        print_facts([("statement", f"{stated['number']} of {stated['day']}, due on {stated['due']}"),
+                     ("payment", payment_text(stated["payment"]))])  # fmt: skip
     if action.get("changes"):
         print_facts(
             [("changes", f"{action['changes']}, {action.get('changes_left', '')} left".removesuffix(",  left"))]

@@ -169,6 +169,49 @@ def build_parser() -> argparse.ArgumentParser:
     stated.add_argument("--partner", help="of this partner only")
     stated.add_argument("--group", metavar="G", help="of this billing group only")
 
+    pay = command(
+        "payments", "payments:payments", "pay: propose a batch, approve it, hand it out for the bank, confirm it", hub,
+        program, listing,
+        more="Without anything: the batches, the newest day first. `retour payments ID` shows one. `propose` makes one "
+        "of what can be paid; somebody else of finance approves it; `export` writes the file for the bank; `confirm` "
+        "says what became of each payment.",
+    )  # fmt: skip
+    pay.add_argument("act", metavar="ID | propose | approve | export | confirm", nargs="?")
+    pay.add_argument("id", metavar="ID", nargs="?", help="of the batch, for approve, export and confirm")
+    pay.add_argument("file", metavar="FILE", nargs="?", type=Path, help="for confirm: CSV or JSON of what became of it")
+    pay.add_argument("--day", metavar="DAY", help="propose: when it is paid; confirm: when it was (default: today)")
+    pay.add_argument("--group", metavar="G", help="propose: of this billing group only")
+    pay.add_argument("--partner", action="append", metavar="P", help="propose: of this partner only; may be repeated")
+    pay.add_argument("--dry-run", action="store_true", help="propose, confirm: only show what would happen")
+    pay.add_argument("--format", choices=("pain001", "csv"), default="pain001", help="of export (default %(default)s)")
+    pay.add_argument("--out", metavar="FILE", type=Path, help="export: where it is written (default: its own name)")
+    pay.add_argument("--paid", action="store_true", help="confirm, without a file: all payments of the batch were paid")
+    pay.add_argument("--failed", metavar="REASON", help="confirm, without a file: all of them failed, and why")
+
+    accounts = command(
+        "payout-accounts", "payees:accounts", "show payout accounts by their last four signs, or keep one", hub,
+        program,
+        more="With --iban: keep the account of a partner, or with --group the one that a billing group pays from.",
+    )  # fmt: skip
+    accounts.add_argument("--partner", metavar="P")
+    accounts.add_argument("--group", metavar="G", help="the billing group that pays from it")
+    accounts.add_argument("--holder", metavar="NAME", help="who it belongs to, as the bank knows them")
+    accounts.add_argument("--iban", metavar="IBAN", help="`-`: read from standard input, so that no shell keeps it")
+    accounts.add_argument("--bic", metavar="BIC", help="where the bank of the payer needs it")
+    accounts.add_argument("--json", action="store_true", help="as JSON")
+
+    taxes = command(
+        "tax-treatments", "payees:treatments", "show how the commissions of partners are taxed, or say it of one", hub,
+        program,
+    )  # fmt: skip
+    taxes.add_argument("--partner", metavar="P")
+    taxes.add_argument(
+        "--treatment", metavar="T", help="domestic_vat, reverse_charge, small_business, not_taxable or outside_eu"
+    )
+    taxes.add_argument("--country", metavar="CC", help="of the partner, two letters")
+    taxes.add_argument("--tax-id", metavar="ID", help="the VAT id, where the treatment needs it")
+    taxes.add_argument("--json", action="store_true", help="as JSON")
+
     groups = command(
         "billing-groups", "statements:billing_groups",
         "show the billing groups, and what their next two statements would hold", hub, program,
@@ -266,6 +309,10 @@ def build_parser() -> argparse.ArgumentParser:
         hub, program,
     )  # fmt: skip
     keys.add_argument("--create", metavar="NAME", help="make a further API key of the program; it is shown once")
+    keys.add_argument(
+        "--role", choices=("merchant", "finance"), default="merchant",
+        help="of the key to create; finance: for a person who approves payments (default %(default)s)",
+    )  # fmt: skip
     keys.add_argument(
         "--install", metavar="STACK", help="make the first admin key of a deployed stack, with your AWS credentials"
     )

@@ -19,7 +19,7 @@ def keys(arguments: argparse.Namespace) -> int:
         return create_first_key(arguments.install)
     hub, program = hub_and_program(arguments)
     if arguments.create:
-        made = connect_hub(arguments).post(f"/v1/programs/{program}/keys", {"name": arguments.create})
+        made = connect_hub(arguments).post(f"/v1/programs/{program}/keys", key_request(arguments))
         print_key_once(made["key"], as_json=arguments.json)
         return 0
     if arguments.list:
@@ -43,6 +43,11 @@ def keys(arguments: argparse.Namespace) -> int:
     if not hub.ready:
         echo("Secrets were shown once, when the source was applied, and are not shown again.", style="dim")
     return 0
+
+
+def key_request(arguments: argparse.Namespace) -> dict[str, str]:
+    role = {"role": arguments.role} if arguments.role != "merchant" else {}
+    return {"name": arguments.create, **role}
 
 
 def describe_access(name: str, access: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

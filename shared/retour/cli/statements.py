@@ -30,6 +30,15 @@ def statements(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def payment_text(payment: Mapping[str, Any]) -> str:
+    """`paid on 2026-12-15 in 2026-12-15~0a1b2c3d4e5f`; empty while it is in no batch."""
+    if payment["state"] == "open":
+        return ""
+    day = f" on {payment['day']}" if payment["day"] else ""
+    reason = f" ({payment['reason']})" if payment["reason"] else ""
+    return f"{payment['state'].replace('_', ' ')}{day} in {payment['batch']}{reason}"
+
+
 def save(path: Path, body: bytes) -> None:
     try:
         path.write_bytes(body)
@@ -39,14 +48,16 @@ def save(path: Path, body: bytes) -> None:
 
 
 def print_statements(items: list[dict[str, Any]]) -> None:
-    columns = ("number", "partner", "billing_group", "day", "actions", "total", "currency", "due", "id")
-    print_table(columns, ([item[column] for column in columns] for item in items))
+    columns = ("number", "partner", "billing_group", "day", "actions", "total", "currency", "due")
+    rows = ([*(item[column] for column in columns), item["payment"]["state"], item["id"]] for item in items)
+    print_table((*columns, "payment", "id"), rows)
 
 
 def show(found: dict[str, Any]) -> None:
     echo(f"{found['number']}: {found['total']} {found['currency']} to {found['partner']}, due on {found['due']}.")
     names = ("billing_group", "day", "since", "until", "issued_at")
-    print_facts([(name.replace("_", " "), found[name]) for name in names])
+    facts = [(name.replace("_", " "), found[name]) for name in names]
+    print_facts([*facts, ("payment", payment_text(found["payment"]))])
     columns = ("action_id", "order_id", "event_time", "locked_at", "state", "amount", "currency", "payout")
     print_table(columns, ([line[column] for column in columns] for line in found["lines"]))
     if len(found["lines"]) < found["actions"]:

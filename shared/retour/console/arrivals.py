@@ -12,7 +12,7 @@ from retour.api import authorization
 from retour.console import charts, program_counts
 from retour.console.page_context import PageContext
 from retour.domain.calendar import local_day
-from retour.domain.delivery import DeliveryKind, receipt_time
+from retour.domain.delivery import KINDS_WITHOUT_ROWS, receipt_time
 from retour.domain.program import Source
 from retour.domain.times import parse_instant
 from retour.schedule.due import EXPECTED_NOTE
@@ -63,7 +63,7 @@ def collect_arrivals(context: PageContext) -> Arrivals:
     today, first = authorization.day_bounds(context.hub, context.program)
     newest = (one for one in paging.scan_headers(context.reader.deliveries, ListPosition(today), max(first, days[-1]))
               if isinstance(one, DeliveryHeader)
-              and one.delivery.kind not in (DeliveryKind.PROGRAM, DeliveryKind.RATES))  # fmt: skip
+              and one.delivery.kind not in KINDS_WITHOUT_ROWS)  # fmt: skip
     latest: list[DeliveryHeader] = []
     since: list[DeliveryHeader] = []
     for header in newest:

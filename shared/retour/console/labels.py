@@ -25,6 +25,23 @@ LABELS = {
         "locked": term("Locked"),
         "paid": term("Paid"),
     },
+    "payment": {
+        "open": term("Not paid yet"),
+        "proposed": term("Proposed"),
+        "approved": term("Approved"),
+        "settled": term("Settled"),
+        "in_payment": term("In payment"),
+        "paid": term("Paid"),
+        "failed": term("Failed"),
+        "dry run": term("Preview"),
+    },
+    "treatment": {
+        "domestic_vat": term("VAT of the country"),
+        "reverse_charge": term("Reverse charge"),
+        "small_business": term("Small business, no VAT"),
+        "not_taxable": term("Not taxable"),
+        "outside_eu": term("Outside the EU"),
+    },
     "verdict": {
         "safe": term("safe"),
         "tight": term("tight"),
@@ -165,6 +182,10 @@ STYLES = {
     "reversed": ("bad", "back"),
     "locked": ("solid", "lock"),
     "paid": ("ok", "coin"),
+    "open": ("neutral", "ring"),
+    "proposed": ("wait", "glass"),
+    "in_payment": ("info", "half"),
+    "settled": ("ok", "check"),
     "applied": ("ok", "check"),
     "unchanged": ("neutral", "equal"),
     "duplicate": ("neutral", "copy"),
@@ -272,6 +293,8 @@ def permission_sentence(words: Words, what: str) -> str:
             return words.say("Operators and partner managers can do this; your role can look.")
         case "act":
             return words.say("Partner managers can do this; your role can look.")
+        case "pay":
+            return words.say("Finance can do this; your role can look.")
     return words.say("Administrators can do this.")
 
 
@@ -546,5 +569,5 @@ def role_summary(words: Words, role: str) -> str:
         case "operator":
             return say("Send files, decide on held deliveries")
         case "finance":
-            return say("Look at everything, and export")
+            return say("Look at everything, export, and pay: propose, approve what another person proposed, confirm")
     return say("Look at their own credit only")

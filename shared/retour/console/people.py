@@ -23,10 +23,11 @@ PERMISSIONS: Mapping[str, frozenset[str]] = {
     "admin": frozenset({"see", "send", "decide", "act", "set up"}),
     "manager": frozenset({"see", "send", "decide", "act"}),
     "operator": frozenset({"see", "send", "decide"}),
-    "finance": frozenset({"see"}),
+    "finance": frozenset({"see", "pay"}),
     "partner": frozenset({"own"}),
 }
-"""see: every page; send: files; decide: release, discard, replay; act: change actions; own: the portal."""
+"""see: every page; send: files; decide: release, discard, replay; act: change actions; pay: propose, approve and
+confirm payments; own: the portal."""
 
 
 @dataclass(frozen=True, slots=True)

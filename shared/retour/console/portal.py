@@ -9,6 +9,7 @@ from typing import Any
 
 from retour.api import action_search
 from retour.api.action_search import ActionFilter
+from retour.api.statements import StatedActions
 from retour.console import program_counts
 from retour.console.page_context import PageContext
 from retour.console.people import Grant
@@ -19,6 +20,7 @@ from retour.domain.actions.action import Action, LifecycleState
 from retour.domain.actions.order import ActionHead, Order, effect_of
 from retour.domain.actions.outcome import Outcome
 from retour.domain.actions.payout_details import credit_date
+from retour.domain.funding.payments import PaymentState
 from retour.domain.money import to_text
 from retour.domain.program import Program
 from retour.domain.times import format_instant
@@ -45,6 +47,7 @@ class PartnerAction:
     head: ActionHead
     state: LifecycleState
     credit: Mapping[str, str]
+    stated: Mapping[str, Any] | None = None
 
     @property
     def certainty(self) -> str:
@@ -117,7 +120,19 @@ def iter_actions(context: PageContext, partner: str, most: int) -> Iterator[Part
 def partner_action(context: PageContext, order: Order, action: Action, head: ActionHead) -> PartnerAction:
     now, contracts = context.hub.now(), context.program.contracts
     credit = documents.credit_document(credit_date(order, action, head, contracts, now), context.words.language) or {}
-    return PartnerAction(context.program, order, action, head, head.state(now), credit)
+    stated, state = stated_actions(context, head.standing.partner).statement_of(action, head), head.state(now)
+    if state is LifecycleState.LOCKED and stated and stated["payment"]["state"] == PaymentState.PAID:
+        state = LifecycleState.PAID
+    return PartnerAction(context.program, order, action, head, state, credit, stated)
+
+
+def stated_actions(context: PageContext, partner: str) -> StatedActions:
+    """What the partner's statements hold; looked up once for a page."""
+    place = f"stated#{partner}"
+    if place not in context.memory:
+        context.memory[place] = StatedActions(context.hub, context.program, partner)
+    found: StatedActions = context.memory[place]
+    return found
 
 
 def credit_page(context: PageContext) -> Response:
@@ -127,21 +142,32 @@ def credit_page(context: PageContext) -> Response:
         items, later = page_of_actions(inner, grant.partner)
         at, tally = program_counts.partner_tally(inner, grant.partner)
         blocks.append({"v": inner, "w": inner.words, "items": items, "later": later, "at": at,
-                       "sums": credit_sums(tally, inner.program.currency, inner.today)})  # fmt: skip
+                       "sums": credit_sums(tally, inner.program.currency, inner.today,
+                                           stated_actions(inner, grant.partner).sums())})  # fmt: skip
     return context.render("my_credit.html", blocks=blocks, paged="cursor" in context.request.query)
 
 
 @dataclass(frozen=True)
 class CreditSums:
-    """Of one currency, in minor units. `soon`: what becomes certain within a week if nothing changes."""
+    """Of one currency, in minor units: what can still change, what is locked and not stated yet, what is stated and not
+    paid yet, what is paid. `soon`: what becomes certain within a week if nothing changes."""
 
     currency: str
     uncertain: int
     certain: int
     soon: int
+    stated: int = 0
+    paid: int = 0
+
+    @property
+    def locked(self) -> int:
+        """Counted at night, while statements are as of now: what was stated since the count is not both."""
+        return max(self.certain - self.stated - self.paid, 0)
 
 
-def credit_sums(tally: Tally, own_currency: str, today: date) -> list[CreditSums]:
+def credit_sums(
+    tally: Tally, own_currency: str, today: date, on_statements: tuple[int, int] = (0, 0)
+) -> list[CreditSums]:
     found = {own_currency: [0, 0, 0]}
     for state, currency, _, payout in tally.by_state():
         of_currency = found.setdefault(currency, [0, 0, 0])
@@ -149,7 +175,10 @@ def credit_sums(tally: Tally, own_currency: str, today: date) -> list[CreditSums
         of_currency[1] += payout if state == LifecycleState.LOCKED else 0
     for day, _, currency, _, _, expected in tally.by_lock():
         found[currency][2] += expected if 0 <= (day - today).days <= SOON_DAYS else 0
-    return [CreditSums(currency, *numbers) for currency, numbers in sorted(found.items())]
+    return [
+        CreditSums(currency, *numbers, *(on_statements if currency == own_currency else ()))
+        for currency, numbers in sorted(found.items())
+    ]
 
 
 def credit_csv(context: PageContext) -> Response:

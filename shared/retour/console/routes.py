@@ -17,6 +17,7 @@ from retour.console import (
     delivery,
     inbox,
     money,
+    my_account,
     my_statements,
     oidc,
     partners,
@@ -94,6 +95,14 @@ ROUTES = (
     route("GET", f"{PROGRAM}/money/statements", money.statements.index, "see"),
     route("GET", f"{PROGRAM}/money/statements/{{statement}}", money.statements.show, "see"),
     route("GET", f"{PROGRAM}/money/statements/{{statement}}/csv", money.statements.hand_out, "see"),
+    route("GET", f"{PROGRAM}/money/payments", money.payments.index, "see"),
+    route("POST", f"{PROGRAM}/money/payments", money.payments.propose, "pay"),
+    route("GET", f"{PROGRAM}/money/payments/{{payment}}", money.payments.show, "see"),
+    route("POST", f"{PROGRAM}/money/payments/{{payment}}/approve", money.payments.approve, "pay"),
+    route("POST", f"{PROGRAM}/money/payments/{{payment}}/export", money.payments.hand_out, "pay"),
+    route("POST", f"{PROGRAM}/money/payments/{{payment}}/confirm", money.payments.confirm, "pay"),
+    route("GET", f"{PROGRAM}/money/payees", money.payees.index, "see"),
+    route("POST", f"{PROGRAM}/money/payees", money.payees.keep, "pay"),
     route("GET", f"{PROGRAM}/send", send_file.upload_form, "send"),
     route("POST", f"{PROGRAM}/send", send_file.take_upload, "send"),
     route("POST", f"{PROGRAM}/send/address", send_file.upload_address, "send"),
@@ -134,12 +143,14 @@ ROUTES = (
     route("GET", "/my/statements", my_statements.index),
     route("GET", "/my/statement", my_statements.show),
     route("GET", "/my/statement.csv", my_statements.lines),
+    route("GET", "/my/account", my_account.index),
+    route("POST", "/my/account", my_account.keep),
     route("GET", "/my/calendar", calendar_feed.page),
     route("POST", "/my/calendar", calendar_feed.renew_address),
     route("GET", r"/my/calendar/(?P<token>[\w-]{20,80})\.ics", calendar_feed.calendar_file),
 )
 
-UPLOAD_VIEWS = (send_file.take_upload, setup.mapping.edit)
+UPLOAD_VIEWS = (send_file.take_upload, setup.mapping.edit, money.payments.confirm)
 DOORS = (sessions.come_in, sessions.log_in)
 """Forms for who is not signed in yet."""
 

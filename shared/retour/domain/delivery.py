@@ -35,10 +35,13 @@ class DeliveryKind(StrEnum):
     PROGRAM = "program"
     DECISION = "decision"
     RATES = "rates"
+    MONEY = "money"
 
 
-KINDS_WITHOUT_RECORDS = (DeliveryKind.PROGRAM, DeliveryKind.DECISION, DeliveryKind.RATES)
+KINDS_WITHOUT_RECORDS = (DeliveryKind.PROGRAM, DeliveryKind.DECISION, DeliveryKind.RATES, DeliveryKind.MONEY)
 """What changes the rules or decides, and says nothing of any action."""
+KINDS_WITHOUT_ROWS = (DeliveryKind.PROGRAM, DeliveryKind.RATES, DeliveryKind.MONEY)
+"""Of which no result is told row by row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

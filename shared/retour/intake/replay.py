@@ -30,6 +30,11 @@ def rebuild_delivery(hub: "Hub", key: str) -> Batch | None:
         from retour.intake.rates import ingest_rates
 
         return ingest_rates(hub, delivery, hub.inbox.read(delivery.body_key))
+    if delivery.kind is DeliveryKind.MONEY:
+        from retour.money.acts import perform
+
+        perform(hub, delivery, hub.inbox.read(delivery.body_key))
+        return None
     from retour.intake.uploads import complete_if_arrived
     from retour.operations.retention import restore_reading
 

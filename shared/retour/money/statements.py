@@ -297,17 +297,6 @@ def payouts_on(kept: Statements, doc: Mapping[str, Any]) -> Iterator[Payout]:
     return (payout_from(line, doc["partner"]) for line in kept.lines(doc["run"], doc["partner"]))
 
 
-def statement_with(kept: Statements, action: str, partner: str, counts_at: datetime, zone: str) -> Document | None:
-    """The head of the statement that an action is on, with its id; None: it is on none."""
-    for day, _, id_ in reversed(kept.of_partner(partner)):
-        if start_of_day(date.fromisoformat(day), 0, zone) < counts_at:
-            continue
-        doc = kept.get(id_)
-        if doc is not None and any(one.action == action for one in payouts_on(kept, doc)):
-            return {**doc, "id": id_}
-    return None
-
-
 # To come
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from retour.domain.delivery import DeliveryKind
+from retour.domain.delivery import KINDS_WITHOUT_ROWS, DeliveryKind
 from retour.domain.program import Program
 from retour.domain.times import format_compact, format_instant, parse_instant
 from retour.intake.batch import DONE, IGNORED, REFUSED
@@ -123,7 +123,7 @@ def count_hour(hub: "Hub", program: Program, hour: datetime) -> tuple[Document, 
                 left -= rows if rows <= left else 0
             found = pool.map(lambda one: outcome_counts(hub, program, *one), zip(some, looked_at, strict=True))
             for header, counts in zip(some, found, strict=True):
-                if header.delivery.kind not in (DeliveryKind.PROGRAM, DeliveryKind.RATES):
+                if header.delivery.kind not in KINDS_WITHOUT_ROWS:
                     add_delivery(doc, header, counts)
                 unfinished += header.state not in FINISHED
     return doc, unfinished

@@ -107,6 +107,13 @@ class Statements:
         for item in self._query(self._lines(run, partner)):
             yield from unpack_lines(item)
 
+    def lines_of_run(self, run: str) -> Iterator[tuple[str, list[Any]]]:
+        """Every partner's lines, in the order of the partners."""
+        for item in self._query(self._run(run)):
+            if (partner := item["SK"]["S"].removeprefix(OF_PARTNER)) != item["SK"]["S"]:
+                more = len(unpack_lines(item)) == LINES_OF_AN_ITEM
+                yield partner, [*self.lines(run, partner)] if more else unpack_lines(item)
+
     # Issued statements, by id and by partner
 
     def put(self, id_: str, partner: str, doc: Document) -> None:

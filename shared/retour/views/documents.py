@@ -12,7 +12,7 @@ from retour.domain.actions.modification import Modification
 from retour.domain.actions.order import ActionHead, Order, effect_of, line_payouts
 from retour.domain.actions.outcome import Effect, MakeGood, OtherBasis, Result
 from retour.domain.contracts.contract import Contract
-from retour.domain.delivery import DeliveryKind, receipt_time
+from retour.domain.delivery import KINDS_WITHOUT_ROWS, receipt_time
 from retour.domain.money import to_text
 from retour.domain.phrase import Phrase
 from retour.domain.program import Program
@@ -350,7 +350,7 @@ def batch_document(header: DeliveryHeader, program: Program, counts: Mapping[str
         "answer": facts.get("answer", ""),
         "links": {"raw": f"{path}/raw"},
     }
-    if delivery.kind not in (DeliveryKind.PROGRAM, DeliveryKind.RATES) and header.state in (DONE, REFUSED, DRY_RUN):
+    if delivery.kind not in KINDS_WITHOUT_ROWS and header.state in (DONE, REFUSED, DRY_RUN):
         document["links"] |= {"result": f"{path}/result", "rejected": f"{path}/rejected"}
     if "effect" in facts:
         document["effect"] = effect_totals(facts["effect"])

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from zoneinfo import ZoneInfo
 
-from retour.api.statements import statement_of_action
+from retour.api.statements import statement_of_action, with_statement
 from retour.console import charts, labels
 from retour.console.actions import toast
 from retour.console.page_context import PageContext
@@ -83,6 +83,8 @@ def render_action(context: PageContext, action_id: str, acting: ActInput, status
             raise context.not_found()
         head = order.heads[action.id]
     document = documents.action_document(order, action, head, context.localized_program, past.at or context.hub.now())
+    stated = statement_of_action(context.hub, context.program, action, found[2]) if past.at is None else None
+    document = with_statement(document, stated)
     may_act = context.may("act") and past.at is None
     document["sentence"] = payout_sentence(context, order, action, head)
     values = {
@@ -90,7 +92,7 @@ def render_action(context: PageContext, action_id: str, acting: ActInput, status
         "version": found[2].version,
         "contract": context.program.contracts[head.standing.contract - 1],
         "lock": lock_rule(action, head.standing, context.program.contracts),
-        "stated": statement_of_action(context.hub, context.program, action, found[2]) if past.at is None else None,
+        "stated": stated,
         "steps": steps,
         "picture": charts.payout_chart(
             context.words, steps, found[2].locks_at, context.hub.now(), context.program.currency, past.at

@@ -1,5 +1,5 @@
-"""Money: whether the funding is safe, and the statements."""
+"""Money: whether the funding is safe, the statements, and who is paid."""
 
-from retour.console.money import funding, statements
+from retour.console.money import funding, payees, payments, statements
 
-__all__ = ["funding", "statements"]
+__all__ = ["funding", "payees", "payments", "statements"]

@@ -1,0 +1,123 @@
+"""Payout accounts and tax treatments: kept for partners, and the account that each billing group pays from."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from retour.api.calls import Call, ProblemError
+from retour.api.payments import perform, require_payer
+from retour.api.problem import excerpt
+from retour.domain.funding.payments import Account
+from retour.domain.program import Program
+from retour.domain.times import format_instant
+from retour.money import accounts
+from retour.money.asked import FigureFault
+from retour.money.payments import payees
+from retour.money.statements import billing
+from retour.store.payments import ACCOUNT, GROUP_ACCOUNT, TREATMENT
+from retour.store.programs import Principal
+from retour.views.documents import Document
+from retour.wiring import Hub
+
+OWNER_MAX = 128
+
+
+# Accounts
+
+
+def list_accounts(hub: Hub, program: Program) -> Document:
+    """By their last four signs; the number itself is never shown again."""
+    stored, wait = hub.payments(program.id), payees(hub, program).wait
+    items: list[Document] = []
+    for kind, word in ((ACCOUNT, "partner"), (GROUP_ACCOUNT, "billing_group")):
+        for owner, doc in stored.payees(kind).items():
+            one = accounts.account_from(owner, doc)
+            usable = one.changed_at + wait if word == "partner" else one.changed_at
+            items.append({word: owner, **account_document(one), "usable_from": format_instant(usable)})
+    return {"items": items, "next": None}
+
+
+def account_document(one: Account) -> Document:
+    return {
+        "country": one.country,
+        "account": one.tail,
+        "changed_at": format_instant(one.changed_at),
+        "changed_by": one.changed_by,
+    }
+
+
+def put_account(hub: Hub, call: Call, principal: Principal, program: Program) -> Document:
+    require_payer(principal)
+    given = call.document("partner", "billing_group", "holder", "iban", "bic")
+    kind, owner = owner_of(hub, program, given)
+    return keep_account(hub, call, principal, program, kind, owner, given)
+
+
+def keep_account(
+    hub: Hub, call: Call, principal: Principal, program: Program, kind: str, owner: str, given: Mapping[str, Any]
+) -> Document:
+    """The account checked, closed, and named in an act that anybody may read. The same again changes nothing."""
+    found = accounts.bank_account(given)
+    if isinstance(found, FigureFault):
+        raise invalid(found)
+    word = {"partner": "partner", "group": "billing_group"}[kind]
+    closed = accounts.closed_account(hub, program, f"{kind}/{owner}", found)
+    standing = hub.payments(program.id).payee(ACCOUNT if kind == "partner" else GROUP_ACCOUNT, owner)
+    changed = standing is None or standing["id"] != closed["id"]
+    if changed:
+        perform(hub, call, principal, program, {"act": "account", "owner": f"{kind}/{owner}", "account": closed})
+    one = (accounts.account_of_partner if kind == "partner" else accounts.account_of_group)(hub, program, owner)
+    assert one is not None
+    usable = one.changed_at + (payees(hub, program).wait if kind == "partner" else one.changed_at - one.changed_at)
+    return {word: owner, "changed": changed, **account_document(one), "usable_from": format_instant(usable)}
+
+
+def owner_of(hub: Hub, program: Program, given: Mapping[str, Any]) -> tuple[str, str]:
+    partner, group = given.get("partner"), given.get("billing_group")
+    if group is not None and partner is None:
+        known = billing(hub, program).names()
+        if group not in known:
+            raise ProblemError("PAYMENT_FIELD", "billing_group", value=excerpt(group), known=", ".join(known))
+        return "group", str(group)
+    return "partner", partner_of(given)
+
+
+def partner_of(given: Mapping[str, Any]) -> str:
+    partner = given.get("partner")
+    if not isinstance(partner, str) or not 1 <= len(partner) <= OWNER_MAX or not partner.isprintable():
+        raise ProblemError("PAYEE_INVALID", "partner")
+    return partner
+
+
+def invalid(fault: FigureFault) -> ProblemError:
+    return ProblemError("PAYEE_INVALID", fault.about, field=fault.figure, value=excerpt(fault.value))
+
+
+# Tax
+
+
+def list_treatments(hub: Hub, program: Program) -> Document:
+    found = hub.payments(program.id).payees(TREATMENT)
+    return {"items": [treatment_document(partner, doc) for partner, doc in found.items()], "next": None}
+
+
+def treatment_document(partner: str, doc: Mapping[str, Any]) -> Document:
+    return {
+        "partner": partner,
+        "treatment": doc["treatment"],
+        "country": doc["country"],
+        "tax_id": doc["tax_id"] or None,
+        "changed_at": doc["at"],
+        "changed_by": doc["by"],
+    }
+
+
+def put_treatment(hub: Hub, call: Call, principal: Principal, program: Program) -> Document:
+    require_payer(principal)
+    given = call.document("partner", "treatment", "country", "tax_id")
+    partner, found = partner_of(given), accounts.treatment(given)
+    if isinstance(found, FigureFault):
+        raise invalid(found)
+    perform(hub, call, principal, program, {"act": "tax", "partner": partner, "tax": found})
+    doc = hub.payments(program.id).payee(TREATMENT, partner)
+    assert doc is not None
+    return treatment_document(partner, doc)

@@ -1,0 +1,160 @@
+"""What can be paid now: statements that nobody paid, by the accounts, treatments and terms as they stand."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from retour.domain.calendar import local_day
+from retour.domain.funding.billing import parse_groups
+from retour.domain.funding.payments import (
+    Payees,
+    PaymentState,
+    Proposal,
+    Transfer,
+    Unpaid,
+    changed_transfers,
+    document_of,
+    left_out_document,
+    propose,
+)
+from retour.domain.funding.statements import Payout
+from retour.domain.program import Program
+from retour.money.accounts import accounts, treatments
+from retour.money.funding import returns_of
+from retour.money.statements import payout_from, statements_of
+from retour.store.statements import Statements
+
+if TYPE_CHECKING:
+    from retour.wiring import Hub
+
+Document = dict[str, Any]
+ACCOUNT_WAIT_HOURS = 72
+FREE = (None, PaymentState.FAILED.value)
+"""How the payment of a statement stands that nobody paid or is paying."""
+ALARM = "alarm"
+"""The list of what came in time and showed up after its action was final: until it is settled nothing of it is paid."""
+
+
+def current_document(hub: "Hub", program: Program) -> Mapping[str, Any]:
+    return hub.programs.newest_version(program.id).document
+
+
+def proposal(hub: "Hub", program: Program, day: date, group: str = "", partners: Iterable[str] = ()) -> Proposal:
+    """What would be paid on a day; of one group or of some partners, where they are named."""
+    named = set(partners)
+    found = [one for one in unpaid(hub, program) if group in ("", one.group) and (not named or one.partner in named)]
+    return propose(found, payees(hub, program), program.currency, day, hub.now())
+
+
+def payees(hub: "Hub", program: Program) -> Payees:
+    document = current_document(hub, program)
+    hours = document.get("payments", {}).get("account_wait_hours", ACCOUNT_WAIT_HOURS)
+    return Payees(
+        accounts=accounts(hub, program),
+        treatments=treatments(hub, program),
+        minimums={one.name: one.minimum_payout for one in parse_groups(document)},
+        wait=timedelta(hours=hours),
+    )
+
+
+def unpaid(hub: "Hub", program: Program) -> Iterator[Unpaid]:
+    """Every statement that nobody paid or is paying, the newest first, with what its actions still wait for."""
+    kept, payments = statements_of(hub, program), hub.payments(program.id)
+    document, held = current_document(hub, program), actions_on_hold(hub, program)
+    standing = payments.all_statements()
+    waits = {name: returns_of(document, name) for name in document["event_types"]}
+    runs: dict[str, dict[str, list[Payout]]] = {}
+    for id_, doc in kept.newest_first():
+        state = standing.get(id_)
+        if (state["state"] if state else None) not in FREE:
+            continue
+        one = Unpaid(
+            id=id_,
+            number=doc["number"],
+            partner=doc["partner"],
+            group=doc["group"],
+            total=doc["total"],
+            due=date.fromisoformat(doc["due"]),
+            is_known=all(waits.values()),
+            failed_in=tuple(state["failed_in"]) if state else (),
+        )
+        if not any(waits.values()) and not held:
+            yield one
+            continue
+        if doc["run"] not in runs:
+            runs = {doc["run"]: lines_of_run(kept, doc["run"])}
+        payouts = runs[doc["run"]].get(doc["partner"], [])
+        reports = [
+            local_day(line.event_time, program.time_zone) + timedelta(days=wait.days)
+            for line in payouts
+            if (wait := waits.get(line.event_type)) is not None
+        ]
+        yield replace(
+            one,
+            last_report=max(reports, default=None),
+            is_known=all(waits.get(line.event_type) is not None for line in payouts),
+            is_on_hold=any(line.action in held for line in payouts),
+        )
+
+
+def lines_of_run(kept: Statements, run: str) -> dict[str, list[Payout]]:
+    """Every line of the statements of a run, by partner."""
+    return {partner: [payout_from(line, partner) for line in lines] for partner, lines in kept.lines_of_run(run)}
+
+
+def actions_on_hold(hub: "Hub", program: Program) -> set[str]:
+    return {str(doc["action"]) for _, doc in hub.deliveries(program.id).due(ALARM)}
+
+
+def proposal_body(found: Proposal) -> Document:
+    """The act of proposing it: everything that the batch is."""
+    return {
+        "act": "propose",
+        "batch": found.id,
+        "head": {
+            "day": found.day.isoformat(),
+            "currency": found.currency,
+            "total": found.total,
+            "transfers": len(found.transfers),
+            "left_out": len(found.left_out),
+            "contents": found.contents,
+        },
+        "transfers": [document_of(one) for one in found.transfers],
+        "left_out": [left_out_document(one) for one in found.left_out],
+    }
+
+
+def changed_since(
+    hub: "Hub", program: Program, day: date, batch: list[Transfer]
+) -> list[tuple[Transfer, str, Document]]:
+    """The transfers of a proposal that would not be paid so any more, each with the code of why and its details."""
+    now = proposal(hub, program, day, partners={one.partner for one in batch})
+    why = {f"{one.group}#{one.partner}": (one.why.value, dict(one.details)) for one in now.left_out}
+    return [(one, *why.get(one.name, ("PAYMENT_CHANGED", {"partner": one.partner})))
+            for one in changed_transfers(batch, now)]  # fmt: skip
+
+
+def payment_of_statement(hub: "Hub", program: Program, statement: str) -> Document | None:
+    """Where the payment of a statement stands; None: it was in no batch that was approved."""
+    return hub.payments(program.id).statement(statement)
+
+
+def is_paid_at(doc: Document | None) -> bool:
+    return doc is not None and doc["state"] == PaymentState.PAID
+
+
+def execution_day(program_document: Mapping[str, Any], group: str, day: date) -> date:
+    """When the bank is asked to pay: on a banking day, where the group says of which country."""
+    from retour.domain.funding.banking_days import next_banking_day
+
+    found = next((one for one in parse_groups(program_document) if one.name == group), None)
+    return next_banking_day(day, found.business_days) if found and found.business_days else day
+
+
+def today(hub: "Hub", program: Program) -> date:
+    return local_day(hub.now(), program.time_zone)
+
+
+def moment(doc: Mapping[str, Any]) -> datetime:
+    return datetime.fromisoformat(doc["at"])
