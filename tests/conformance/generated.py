@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from retour.domain.senders import OF_ORDERS, OF_TOTALS, Sender, senders
+from retour.files.formats import FORMATS
 from retour.files.partner_layouts import OWN_LAYOUT, partner_layouts
 from retour.setup.terms_schema import locks_table, rules_table, term_definitions
 
@@ -37,6 +38,19 @@ def subscription_row(sender: Sender) -> Sequence[str]:
     basis = "goods" if sender.basis == "goods" else "the order's total"
     money, names = code_list(sender.money), code_list(sender.names)
     return [f"`{sender.kind}`", sender.title, basis, money, names, NEEDED[sender.names_tell]]
+
+
+def formats_known() -> str:
+    rows = [
+        [one.title, code_list([f".{suffix}" for suffix in one.suffixes]), FORMATS[one.returned or one.kind].title]
+        for one in FORMATS.values()
+    ]
+    return table([["format", "usual suffixes", "refused rows come back as"], *rows])
+
+
+def formats_titles() -> str:
+    *first, last = (one.title for one in FORMATS.values())
+    return f"{', '.join(first)} or {last}"
 
 
 def layouts_known() -> str:
@@ -71,6 +85,8 @@ DOCUMENTED: Mapping[str, Callable[[], str]] = {
     "senders: subscriptions": senders_subscriptions,
     "terms: rules": lambda: "\n".join(["", *rules_table(), ""]),
     "terms: locks": lambda: "\n".join(["", *locks_table(), ""]),
+    "formats: known": formats_known,
+    "formats: titles": formats_titles,
     "layouts: systems": layouts_systems,
     "layouts: known": layouts_known,
     "layouts: keys": layouts_keys,

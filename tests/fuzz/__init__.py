@@ -8,12 +8,14 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import import_module
 from xml.etree import ElementTree
 
 from retour.channels import mail
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
 from retour.domain.row import Refusal, Row, Unreadable
+from retour.files.formats import FORMATS
 from retour.files.open import open_file
 from retour.files.opened_file import OpenedFile
 from retour.files.result_files import rows_at_places
@@ -311,7 +313,16 @@ MARKS = (
     b"\xf4\x8f\xbc\x80",
     b"9" * 20_000,
 )
+CELLS = [("reference", "order_id", "change", "amount"), *((f"R-{n}", f"A-{n}", "take_back", "1.50") for n in range(30))]
+
+
+def built_seed(kind: str) -> bytes:
+    """A file of a format, as the suite of all formats builds it."""
+    return bytes(import_module(f"tests.files.formats.{kind.lower()}").build(CELLS))
+
+
 TARGETS: Mapping[str, Target] = {
+    **{kind.lower(): Target((built_seed(kind),), MARKS, no_further_check) for kind in FORMATS},
     "table": Target(
         csv_seeds(),
         (*MARKS, b'"', b'""', b",", b";", b"\t", b"|", b'="', b"\n\n", b"Total,", b"1,2E+12"),

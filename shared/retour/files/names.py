@@ -4,11 +4,14 @@ import re
 import unicodedata
 from fnmatch import fnmatchcase
 
+from retour.files.formats import FORMATS
+
 OUR_PREFIXES = ("receipt_", "result_")
 SYSTEM_FILES = (".ds_store", "thumbs.db", "desktop.ini")
 TABLE_SUFFIXES = tuple(
     f".{ending}{packed}"
-    for ending in ("csv", "tsv", "tab", "psv", "xlsx", "xlsm", "xls", "xlsb", "ods", "xml", "json", "jsonl", "ndjson")
+    for known in FORMATS.values()
+    for ending in known.suffixes
     for packed in ("", ".gz", ".pgp", ".gpg", ".asc")
 )
 ANSWER_PREFIXES = (*OUR_PREFIXES, "rejected_", "settled_")

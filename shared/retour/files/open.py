@@ -2,33 +2,22 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from io import BufferedReader
 from typing import BinaryIO
 
 from retour.domain.program import Source
 from retour.domain.row import Refusal, Row, Unreadable
-from retour.files import jsonlines, names, table, xml
+from retour.files import names, table
+from retour.files.formats import FORMATS
 from retour.files.layout import Layout
 from retour.files.opened_file import OpenedFile
 from retour.files.partner_layouts import expected_layout, interpret_rows
 from retour.files.sniff import UNKNOWN, sniff
 from retour.files.text import SNIFF_BYTES, FileTooLargeError, Readable, peekable
 from retour.files.unpack import Member, unpack
-from retour.files.workbook import html, ods, xls, xlsx
 
-Reader = Callable[[BufferedReader, Source, Layout, str], OpenedFile | Refusal]
-
-READERS: Mapping[str, Reader] = {
-    "TEXT": table.read,
-    "XML": xml.read,
-    "JSON": jsonlines.read,
-    "XLSX": xlsx.read,
-    "XLS": xls.read,
-    "HTML": html.read,
-    "ODS": ods.read,
-}
 # Contents without rows that have a more specific code.
 REFUSED_FORMATS = {
     "TNEF": "FILE_WINMAIL",
@@ -91,8 +80,8 @@ def _read_content(stream: BufferedReader, source: Source, layout: Layout, prefix
     kind = sniff(head)
     if kind in ARCHIVES:
         return Refusal("ARCHIVE_NESTED", {"member": ""})
-    if kind in READERS:
-        return READERS[kind](stream, source, layout, prefix)
+    if kind in FORMATS:
+        return FORMATS[kind].reader.read(stream, source, layout, prefix)
     if kind == UNKNOWN:
         # Mostly unreadable text is still read if it has a header.
         opened = table.read(stream, source, layout, prefix)

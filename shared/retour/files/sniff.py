@@ -2,9 +2,10 @@
 
 import re
 
+from retour.files.formats import format_starting
+
 MAGIC = (
     (b"\x1f\x8b", "GZIP"),
-    (b"\xd0\xcf\x11\xe0", "XLS"),
     (b"%PDF", "PDF"),
     (b"\x78\x9f\x3e\x22", "TNEF"),
     (b"\x89PNG", "PNG"),
@@ -52,6 +53,8 @@ def sniff(head: bytes) -> str:
         if b"mimetypeapplication/vnd.oasis.opendocument" not in head[:120]:
             return "ZIP"
         return "ODS" if b"opendocument.spreadsheet" in head[:120] else "ODT"
+    if kind := format_starting(head):
+        return kind
     for magic, kind in MAGIC:
         if head.startswith(magic):
             return kind
