@@ -1,1 +1,1 @@
-"""What a return means. Standard library only, no I/O, no clock: time is a parameter."""
+"""The meaning of a return. Standard library only, no I/O, no clock: time is a parameter."""

@@ -1,4 +1,4 @@
-"""Days in a program's own time zone, and the month arithmetic of lock rules (spec 6; vectors in the tests)."""
+"""Days in a program's time zone, and the month arithmetic of lock rules (spec 6)."""
 
 from calendar import monthrange
 from datetime import UTC, date, datetime, time, timedelta
@@ -10,14 +10,14 @@ def local_day(moment: datetime, zone: str) -> date:
 
 
 def last_day_before(moment: datetime, zone: str) -> date:
-    """The day to which the instant before a moment belongs: what ends at midnight ends with the day before."""
+    """The local day just before an instant. A period that ends at midnight ends with the day before."""
     return local_day(moment - timedelta(milliseconds=1), zone)
 
 
 def start_of_day(day: date, days_later: int, zone: str) -> datetime:
-    """The first instant of the day that many days later, in UTC.
+    """The first instant of the day `days_later`, in UTC.
 
-    Where a clock change skips midnight, the day starts at the first instant that exists.
+    If a clock change skips midnight, the day starts at its first existing instant.
     """
     local = datetime.combine(day + timedelta(days=days_later), time.min, ZoneInfo(zone))
     return local.astimezone(UTC)
@@ -28,7 +28,7 @@ def end_of_month(day: date) -> date:
 
 
 def add_months(day: date, months: int, *, sticky: bool = False) -> date:
-    """The same day so many months later, cut to the month's length; `sticky`: a month's end stays a month's end."""
+    """The same day some months later, capped at the month's length. `sticky`: a month end stays a month end."""
     total = day.year * 12 + day.month - 1 + months
     year, month = divmod(total, 12)
     length = monthrange(year, month + 1)[1]

@@ -1,4 +1,4 @@
-"""One arrival from a source: who sent what, when, and where the answer goes."""
+"""A delivery: one arrival from a source, with what is needed to answer it."""
 
 import hashlib
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ class Channel(StrEnum):
 
 
 class DeliveryKind(StrEnum):
-    """How the raw bytes of a delivery are to be read."""
+    """How the raw bytes of a delivery are read."""
 
     MODIFICATIONS = "modifications"
     HOOK = "hook"
@@ -46,11 +46,11 @@ KINDS_WITHOUT_ROWS = (DeliveryKind.PROGRAM, DeliveryKind.RATES, DeliveryKind.MON
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """The header of one arrival, written once with its raw bytes before anything is answered.
+    """The header of a delivery, written once with its raw bytes before anything is answered.
 
-    `identity` recognises a repeat of the very same delivery (webhook-id, Idempotency-Key, Message-ID with attachment
-    hash, object key with version, SHA-256) within its source. `facts` are the few headers a reader needs again, never a
-    secret. `reply` says where the answer goes in the channel's own terms.
+    `identity` recognises a repeated delivery of the source (webhook-id, Idempotency-Key, Message-ID with attachment
+    hash, object key with version, SHA-256). `facts` are the headers needed to read it again, never secrets. `reply`
+    says where the reply goes, in the channel's own terms.
     """
 
     id: str
@@ -82,7 +82,7 @@ class Delivery:
         identity: str = "",
         **more: Any,
     ) -> Self:
-        """The delivery of these bytes, known by its digest where its sender gave it no name of its own."""
+        """Create the delivery of a body. Without `identity` it is identified by its hash."""
         sha256 = hashlib.sha256(body).hexdigest()
         identity = identity or sha256
         return cls(
@@ -100,19 +100,19 @@ class Delivery:
 
     @property
     def is_dry_run(self) -> bool:
-        """Whether somebody only asked what would become of it: nothing of it ever takes effect."""
+        """Whether only a simulation was requested."""
         return DRY_RUN in self.facts
 
 
 def delivery_id(received_at: datetime, program: str, source: str, identity: str) -> str:
-    """The public id of a delivery: its receipt in UTC to the millisecond, then 40 bits of what identifies it.
+    """The public id: the receipt in UTC to the millisecond, then 40 bits of a hash of the identity.
 
-    It carries its own day, so it finds its own item.
+    It contains the day, so the stored item is found by id alone.
     """
     digest = hashlib.blake2b(f"{program}\0{source}\0{identity}".encode(), digest_size=5).hexdigest()
     return f"{format_compact(received_at)}-{digest}"
 
 
 def receipt_time(delivery: str) -> datetime:
-    """When a delivery was received, as its id says."""
+    """The receipt time contained in an id."""
     return datetime.strptime(delivery.partition("-")[0], "%Y%m%dT%H%M%S%fZ").replace(tzinfo=UTC)

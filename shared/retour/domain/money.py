@@ -1,4 +1,4 @@
-"""Exact money: decimal text at the edge, integer minor units inside, rounded once, half away from zero (spec 3)."""
+"""Exact money: decimal text outside, integer minor units inside, rounded once, half away from zero (spec 3)."""
 
 from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
@@ -9,16 +9,16 @@ DIGITS_MAX = 15
 
 
 class UnknownCurrencyError(ValueError):
-    """The code is not in ISO 4217's list of money in use."""
+    """Not an active ISO 4217 currency code."""
 
 
 class InvalidAmountError(ValueError):
-    """The text is no plain decimal number, or finer than the currency's smallest unit."""
+    """Not a plain decimal number, or finer than the currency's minor unit."""
 
 
 @cache
 def exponents() -> dict[str, int]:
-    """ISO 4217 code to number of decimals, from currencies.csv beside this file."""
+    """Decimals per ISO 4217 code, from currencies.csv."""
     lines = files("retour.domain").joinpath("currencies.csv").read_text("utf-8").splitlines()[1:]
     return {code: int(exponent) for code, exponent in (line.split(",")[:2] for line in lines)}
 
@@ -31,7 +31,7 @@ def exponent(currency: str) -> int:
 
 
 def parse_decimal(text: str) -> Decimal:
-    """A plain decimal such as `-12.50`; no exponent, no grouping, no white space, at most 15 digits."""
+    """Parse a plain decimal such as `-12.50`: no exponent, grouping or whitespace, at most 15 digits."""
     digits = text[1:] if text[:1] in ("-", "+") else text
     whole, _, cents = digits.partition(".")
     plain = digits.isascii() and whole.isdigit() and (cents.isdigit() or "." not in digits)
@@ -41,7 +41,7 @@ def parse_decimal(text: str) -> Decimal:
 
 
 def to_minor(amount: Decimal, currency: str) -> int:
-    """Whole minor units; NotAnAmount when the amount is finer than the currency."""
+    """Convert to minor units. Raises InvalidAmountError if the amount is finer than the currency."""
     try:
         scaled = amount.scaleb(exponent(currency))
         if scaled == scaled.to_integral_value():
@@ -52,12 +52,12 @@ def to_minor(amount: Decimal, currency: str) -> int:
 
 
 def to_text(minor: int, currency: str) -> str:
-    """`-1204.50`: a decimal text with the currency's own number of places."""
+    """Decimal text with the currency's number of decimals, `-1204.50`."""
     return f"{Decimal(minor).scaleb(-exponent(currency)):f}"
 
 
 def round_half_away(value: Decimal) -> int:
-    """The nearest integer, halves away from zero."""
+    """Round to the nearest integer, halves away from zero."""
     return int(value.quantize(Decimal(1), rounding=ROUND_HALF_UP))
 
 

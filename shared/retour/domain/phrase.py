@@ -1,4 +1,4 @@
-"""A part of a sentence, independent of the language."""
+"""Language-independent parts of sentences."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """A code of a table of sentences, and what fills it. Days are ISO texts, named `…day`."""
+    """A sentence code with its values. Days are ISO dates in values named `…day`."""
 
     code: str
     details: Mapping[str, str]
@@ -14,7 +14,7 @@ class Phrase:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A code and what fills it, which may be a sentence itself."""
+    """A sentence code with its values, which may be sentences themselves."""
 
     code: str
     details: Mapping[str, "str | Sentence"] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""A program as its merchant wrote it: event types, sources, contracts. Its document's shape is program.schema.json."""
+"""A program as its merchant wrote it: event types, sources, contracts. The schema is program.schema.json."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,11 +25,10 @@ REASONS = (
 class Source:
     """A named feed of a program (spec 1).
 
-    `mapping` says how its rows read (columns, constants, reasons, statuses, dates, decimal, encoding); `options` is
-    what only its channel needs (host and folder of a pull, senders of a mail address, object and organisation of
-    Salesforce ...), as the schema allows it. `references`: `once`, or `restate` where a reference is a subject that is
-    told anew each time. `absent`: `keep`, or `nothing_taken` where each file lists all that is taken. `prices`: `net`
-    or `gross`, as its program's actions are reported.
+    `mapping`: how its rows are read (columns, constants, reasons, statuses, dates, decimal, encoding). `options`: the
+    settings of its channel (pull server, mail senders, Salesforce object and so on), as the schema defines them.
+    `references`: `once`, or `restate` if references are subjects that are stated anew each time. `absent`: `keep`, or
+    `nothing_taken` if each file lists everything taken. `prices`: `net` or `gross`, as actions are reported.
     """
 
     name: str
@@ -59,10 +58,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventType:
-    """`late_orders` SUBMISSION: an order that is reported late counts from its report, as impact.com does.
+    """An event type.
 
-    `dispositions` are the merchant's own codes: each may move the status its partner sees and change the action.
-    `returns`: for how long returns can be reported, in days (`domain.funding.schedule.Returns`); empty: not said.
+    With `late_orders` SUBMISSION, an order reported late has its report as event time, as at impact.com. `dispositions`
+    are the merchant's own codes: each may set the status the partner sees, and change the action. `returns` says for
+    how many days returns can be reported; empty if unknown.
     """
 
     name: str
@@ -75,7 +75,7 @@ class EventType:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderKeyRule:
-    """How a program writes its order ids; the same for actions and modifications (spec 4)."""
+    """How a program writes order ids, in actions and modifications alike (spec 4)."""
 
     strip_prefix: str = ""
     fold_case: bool = False
@@ -84,8 +84,10 @@ class OrderKeyRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """One version of a program. `contracts` holds every contract version ever recorded, oldest first; `lists` are those
-    that were uploaded, by name, with the hash of their content."""
+    """One version of a program. `contracts` has every contract version ever recorded, oldest first.
+
+    `lists` maps the names of uploaded lists to their content hashes.
+    """
 
     id: str
     name: str
@@ -108,22 +110,21 @@ class Program:
     fx_pull: str = ""
 
     def source(self, name: str, channel: Channel) -> Source:
-        """A source as the document declares it; else one of which nothing is declared.
+        """The declared source, or an empty one.
 
-        Retour's own are such: people's decisions, and calls where there is no source for them. So is one that a later
-        version of the program no longer has.
+        Undeclared sources are Retour's own (decisions, calls without a source) and those removed by a later version.
         """
         own = Source(name=name, channel=channel, namespace=name, time_zone=self.time_zone)
         return self.sources.get(name, own)
 
     def earliest_lock_reached(self, decided_at: datetime) -> datetime:
-        """Which locks a decision on what is held still reaches: those after this moment."""
+        """The lock after which a decision on a held record or delivery still takes effect."""
         return decided_at - timedelta(hours=self.hold_at_lock_hours)
 
     def rate(self, currency: str, day: date, delivered: Sequence[Rate] = ()) -> Decimal | None:
-        """What one unit of a currency is in the program's on a day; None: not known.
+        """The value of one unit of a currency in the program's currency on a day, or None.
 
-        Of one day's rates a delivered one goes before the one that the document declares.
+        A delivered rate takes precedence over one declared in the document for the same day.
         """
         if currency == self.currency:
             return Decimal(1)
@@ -136,7 +137,7 @@ def program_from(
     contracts: Sequence[Contract],
     lists: Mapping[str, str] | None = None,
 ) -> Program:
-    """The program that a document (valid against program.schema.json) describes."""
+    """Create the program of a document that is valid by program.schema.json."""
     zone = document["time_zone"]
     usual = {name: document[name] for name in PROGRAM_WIDE_KEYS if name in document}
     return Program(
@@ -170,7 +171,7 @@ def program_from(
 
 
 PROGRAM_WIDE_KEYS = ("prices",)
-"""What a program may say once for all its sources."""
+"""Keys a program may set for all its sources."""
 SOURCE_KEYS = {
     "kind", "event_type", "order_by", "currency", "amount_means", "default_reason",
     "order_id_field", "approve_restores", "references", "absent", "prices", "enabled", "expected_by",

@@ -1,4 +1,4 @@
-"""What one unit of a foreign currency is in a program's own, on a day: as declared, delivered or published (spec 6)."""
+"""Exchange rates to a program's currency by day: declared, delivered or published (spec 6)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from functools import cache
 from importlib.resources import files
 
 RATE_CONTEXT = Context(prec=12)
-"""What a rate is rounded to where it is worked out of two others."""
+"""The precision of rates computed from two others."""
 MONDAY_TO_FRIDAY = range(5)
 
 
 class MissingRatePolicy(StrEnum):
-    """What becomes of an action on whose day no rate holds: it is refused, or takes the last rate there was."""
+    """What happens to an action without a rate for its day: it is refused, or takes the last rate."""
 
     REFUSE = "refuse"
     LAST = "last"
@@ -22,7 +22,7 @@ class MissingRatePolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """From a day on until a newer one, or up to its own last day; which is over the older ones all the same."""
+    """A rate valid from a day until the next one or its own last day."""
 
     valid_from: date
     rate: Decimal
@@ -33,19 +33,19 @@ class Rate:
 
 
 def newest_rate(rates: Iterable[Rate], day: date) -> Rate | None:
-    """The rate that began last up to a day, of several of one day the one told last; it may have ended since."""
+    """The latest rate valid from `day` or earlier; of equal days the last one given. It may have ended."""
     begun = [rate for rate in rates if rate.valid_from <= day]
     return max(reversed(begun), key=lambda rate: rate.valid_from, default=None)
 
 
 def rate_on(rates: Iterable[Rate], day: date, missing: MissingRatePolicy) -> Decimal | None:
-    """What a unit is on a day, of rates in the order in which they were told; None: not known."""
+    """The rate of a day, from rates in the order they were given; None if unknown."""
     found = newest_rate(rates, day)
     return found.rate if found and (found.holds_on(day) or missing is MissingRatePolicy.LAST) else None
 
 
 def cross_rates(units: Mapping[str, Decimal], currency: str) -> dict[str, Decimal]:
-    """The value of each currency in one of them, from how much of each a unit of the same is worth."""
+    """The value of each currency in one of them, from the value of a common unit in each."""
     own = units[currency]
     return {other: RATE_CONTEXT.divide(own, amount).normalize() for other, amount in units.items() if other != currency}
 
@@ -55,20 +55,20 @@ def cross_rates(units: Mapping[str, Decimal], currency: str) -> dict[str, Decima
 
 @cache
 def published_currencies() -> Sequence[str]:
-    """The currencies of which the European Central Bank publishes a rate every day, from ecb_currencies.csv."""
+    """The currencies with a daily rate by the ECB, from ecb_currencies.csv."""
     return tuple(files("retour.domain").joinpath("ecb_currencies.csv").read_text("utf-8").split()[1:])
 
 
 def validity_days(published: date) -> tuple[date, date]:
-    """The first and the last day on which a rate published in the afternoon of a day holds.
+    """The first and last day on which a rate published in the afternoon of a day is valid.
 
-    It is known before its first day begins, so every order of a day has the same rate, whenever it is reported.
+    It is known before its first day, so all orders of a day have the same rate, whenever they are reported.
     """
     return published + timedelta(days=1), next_publication(published)
 
 
 def next_publication(day: date) -> date:
-    """The first day after this one on which rates are published."""
+    """The first publication day after this one."""
     following = day + timedelta(days=1)
     while not is_publication_day(following):
         following += timedelta(days=1)
@@ -76,14 +76,14 @@ def next_publication(day: date) -> date:
 
 
 def last_publication(day: date) -> date:
-    """The last day up to this one on which rates are published."""
+    """The last publication day up to this one."""
     while not is_publication_day(day):
         day -= timedelta(days=1)
     return day
 
 
 def is_publication_day(day: date) -> bool:
-    """Whether the euro's payment system (T2) is open: the bank publishes on those days.
+    """Whether the ECB publishes rates: the days on which T2, the euro's payment system, is open.
 
     Closed: Saturdays, Sundays, 1 January, Good Friday, Easter Monday, 1 May, 25 and 26 December.
     """

@@ -1,22 +1,22 @@
-"""What channels and readers hand over: rows in the sender's words, with their place."""
+"""Rows: records in the sender's words, with their place, as channels and file readers return them."""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 ABSENT = "absent"
-"""The layout of a row that stands for what a full export lists no more: in our own words, whatever its source maps."""
+"""Layout of a row that a full export no longer contains, in Retour's own columns."""
 ITEM_SUFFIX = re.compile(r"(?<=\d)\.\d+$")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One record as the sender wrote it.
+    """A record as the sender wrote it.
 
-    `place` is where a person finds it again: the line of a file (the header is line 1), the number of a record in a
-    list (from 1), or a path such as `refunds[2]`; an item of a line that holds several is `7.2`. `fields` are the
-    sender's own column names and texts; empty cells are left out. `raw` is the record exactly as it came, for the file
-    of rejected rows. `layout` is the known layout of another system that its file was recognised as.
+    `place` is where a person finds it: the line of a file (the header is line 1), the number in a list (from 1), or a
+    path such as `refunds[2]`; an item of a line with several is `7.2`. `fields` are the sender's column names and
+    texts, without empty cells. `raw` is the record as received, for the rejected file. `layout` is the partner layout
+    of its file, if any.
     """
 
     place: str
@@ -27,9 +27,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A record that cannot become a modification: why, where, and what right would look like.
+    """A record that cannot become a modification, with the reason.
 
-    `code` is one of `codes.json`; `details` fill the placeholders of its sentence; `column` names the cell at fault.
+    `code` is one of codes.json; `details` are the values of its sentence; `column` is the faulty cell's column.
     """
 
     place: str
@@ -43,7 +43,7 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A delivery that cannot be read at all, or must not be: one code, one sentence for the whole of it."""
+    """A delivery that cannot be read at all, or must not be, with the code for the whole."""
 
     code: str
     details: Mapping[str, str] = field(default_factory=dict)
@@ -51,17 +51,17 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """A genuine payload that says nothing we act on (a thin ping, a topic we do not use): stored and listed."""
+    """An authentic payload that needs no action (a ping, an unused topic). Stored and listed."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class OrderNames:
-    """A genuine payload that only tells by which names an order is known: kept as its names alone (spec 2).
+    """An authentic payload that only links names of an order; only the names are kept (spec 2).
 
-    `order` is the order id as actions are reported; empty where only other names are told together. `names` are what
-    else it is known by (`charge:ch_1`). `total` is what the customer paid in all, as decimal text, in `currency`.
+    `order` is the order id as reported, empty if only other names are linked. `names` are the other names
+    (`charge:ch_1`). `total` is what the customer paid, as decimal text in `currency`.
     """
 
     order: str | None
@@ -71,13 +71,13 @@ class OrderNames:
 
 
 def line_place(place: str) -> str:
-    """The place of the line that an item stands in; any other place is its own."""
+    """The place of the line an item is in; other places are unchanged."""
     return ITEM_SUFFIX.sub("", place) if "." in place else place
 
 
 @dataclass(frozen=True, slots=True)
 class ActionReport:
-    """One action in the reporter's words: its own fields, and those of each line (none: the order's one amount)."""
+    """A reported action: its fields, and those of its lines (none if it has a single amount)."""
 
     place: str
     fields: Mapping[str, str]
@@ -86,4 +86,4 @@ class ActionReport:
 
 
 InputRecord = Row | ActionReport | Unreadable
-"""What the readers of files give: one return, one sale, or why it is neither."""
+"""What file readers return: a return, a sale, or an unreadable record."""

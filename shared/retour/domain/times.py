@@ -1,11 +1,11 @@
-"""Instants as text. Inside the domain an instant is an aware datetime in UTC, cut to the millisecond."""
+"""Instants as text. In the domain an instant is an aware datetime in UTC with milliseconds."""
 
 from datetime import UTC, datetime
 from functools import lru_cache
 
 
 def parse_instant(text: str) -> datetime:
-    """An ISO 8601 text with an offset, as UTC to the millisecond. ValueError without one: a zone is never guessed."""
+    """Parse ISO 8601 with an offset to UTC, cut to milliseconds. Raises ValueError without an offset."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no offset")
@@ -19,10 +19,10 @@ def truncate_to_milliseconds(moment: datetime) -> datetime:
 
 @lru_cache(1_024)
 def format_instant(moment: datetime) -> str:
-    """2026-11-21T23:24:59.123Z; the rows of one file share most of their moments."""
+    """Format as 2026-11-21T23:24:59.123Z. Cached, since rows of a file share their times."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def format_compact(moment: datetime) -> str:
-    """20261121T232459123Z: sorts as time does."""
+    """Format as 20261121T232459123Z, which sorts chronologically."""
     return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%S%f")[:-3] + "Z"

@@ -1,1 +1,1 @@
-"""An action, what may change it, and what it then pays: the fold and all it reads."""
+"""Actions, the modifications that change them, and the fold."""

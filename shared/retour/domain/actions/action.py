@@ -1,4 +1,4 @@
-"""One tracked event of one partner: what was sold, as it was reported (spec 1)."""
+"""An action: one tracked event of one partner, as it was reported (spec 1)."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class LifecycleState(StrEnum):
-    """LOCKED is a question to the clock and PAID one to the statements; neither is ever stored."""
+    """The state of an action. LOCKED depends on the clock and PAID on the statements, so neither is ever stored."""
 
     PENDING = "pending"
     APPROVED = "approved"
@@ -18,7 +18,7 @@ class LifecycleState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the order in minor units of the action's currency. `line` tells two lines of one SKU apart."""
+    """A line of an order, in minor units of the action's currency. `line` distinguishes lines with the same SKU."""
 
     line: str
     sku: str | None
@@ -29,9 +29,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """As reported, immutable. `id` is the merchant's own action id, else `<order key>~<event type>[~<event time>]`.
+    """A reported action, immutable. `id` is the merchant's, or `<order key>~<event type>[~<event time>]`.
 
-    `rate` is what one unit of its currency is in the program's, frozen at the event.
+    `rate` is the value of one unit of its currency in the program's currency, frozen at the event.
     """
 
     id: str
@@ -56,7 +56,7 @@ class Action:
 
     @property
     def has_own_id(self) -> bool:
-        """Whether the merchant gave the id; a derived one begins with the order key and the event type."""
+        """Whether the merchant assigned the id. A derived id begins with the order key and the event type."""
         return not self.id.startswith(f"{self.order_key}~{self.event_type}")
 
     @property

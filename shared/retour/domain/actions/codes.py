@@ -1,4 +1,4 @@
-"""The stable codes of refusals and warnings; their sentences lie in codes.json, their numbers are booked in heads."""
+"""Stable codes of refusals and warnings. Their sentences and the numbers booked in heads are in codes.json."""
 
 import json
 from enum import StrEnum
@@ -7,7 +7,7 @@ from importlib.resources import files
 
 
 class Code(StrEnum):
-    """What the fold can say (spec 5.5). A number, once given in codes.json, is never given again."""
+    """Codes used by the fold (spec 5.5). A number assigned in codes.json is never reused."""
 
     ACTION_LOCKED = "ACTION_LOCKED"
     ACTION_NOT_FOUND = "ACTION_NOT_FOUND"
@@ -44,7 +44,7 @@ class Code(StrEnum):
 
 @cache
 def code_sentences() -> dict[str, dict[str, str]]:
-    """Code to its sentence per language, with placeholders."""
+    """The sentences of each code by language, with placeholders."""
     return json.loads(files("retour.domain.actions").joinpath("codes.json").read_text("utf-8"))  # type: ignore[no-any-return]
 
 

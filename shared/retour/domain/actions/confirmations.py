@@ -1,7 +1,7 @@
-"""Two sources that report the same return (spec 4): a confirming source counts only what it states beyond the other.
+"""Sources that report the same returns as others (spec 4, `confirms`).
 
-What the confirming source says counts only as far as it exceeds what the other says, and that as said of the whole
-order. So it does not matter which of the two speaks first, nor how they cut their returns into records.
+Of a confirming source only the excess over the other sources counts, as a statement about the whole order. The result
+depends neither on the order of arrival nor on how each source splits its returns into records.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -17,19 +17,19 @@ CONFIRMS = "confirms"
 
 @dataclass(frozen=True, slots=True)
 class ConfirmingSource:
-    """All that a source told which confirms `others`; a record without subject is one of its own."""
+    """Everything stated by a source that confirms `others`. A record without subject counts as a subject of its own."""
 
     others: frozenset[str]
     subjects: Mapping[SubjectKey, Subject] = field(default_factory=dict)
 
     def statements(self, wholes: Collection[SubjectKey]) -> list[Statement]:
-        """What it says, sums left out of which the parts were told."""
+        """Its statements, without sums whose parts are known."""
         return [subject.statement for key, subject in self.subjects.items() if key not in wholes]
 
 
 @dataclass(frozen=True, slots=True)
 class ConfirmationSums:
-    """What a confirming source and those it confirms say in all, in minor units."""
+    """The totals stated by a confirming source and by the sources it confirms, in minor units."""
 
     source: str
     others: frozenset[str]
@@ -38,7 +38,7 @@ class ConfirmationSums:
 
 
 def confirmed_sources(record: Modification) -> frozenset[str]:
-    """The sources whose returns a record tells of as well; none for what takes nothing back."""
+    """The sources whose returns a record reports as well; empty if it takes nothing back."""
     if not isinstance(record.change, SUBJECT_CHANGES):
         return frozenset()
     return frozenset(name for name, policy in record.doubles.items() if policy == CONFIRMS)
@@ -50,7 +50,7 @@ def with_confirmation(
     subject_record: SubjectRecord,
     undone: Collection[str],
 ) -> Mapping[str, ConfirmingSource]:
-    """With one record more of a source that confirms others."""
+    """Add a record of a confirming source."""
     before = confirming.get(record.source, ConfirmingSource(frozenset()))
     key = record.subject_key or ("", claim_name(record))
     subject = with_record(before.subjects.get(key, Subject()), subject_record, undone)
@@ -59,21 +59,21 @@ def with_confirmation(
 
 
 def claim_name(record: Modification) -> str:
-    """A total that is set replaces the one set before on the same target; anything else stands for itself."""
+    """The key of a record without subject: set totals of one target replace each other, all others are separate."""
     if isinstance(record.change, SetTotal | SetQuantity):
         return f"{record.sku or ''}/{record.line or ''}"
     return record.id
 
 
 def with_version(record: Modification) -> Modification:
-    """The record with a version: its receipt, where it speaks of no subject."""
+    """The record with a version; without one, its receipt."""
     if record.version is not None:
         return record
     return replace(record, version=receipt_version(record.received_at, record.provenance.delivery))
 
 
 def amount_taken(action: Action, statements: Iterable[Statement]) -> int:
-    """What statements take of the sale by themselves."""
+    """The part of the sale taken back by statements alone."""
     return action.amount - sum(rest.amount for rest in balances_after(action, balances_as_sold(action), statements))
 
 
@@ -84,7 +84,7 @@ def confirmation_sums(
     taken: Mapping[str, int],
     wholes: Collection[SubjectKey],
 ) -> list[ConfirmationSums]:
-    """For each confirming source what it says and what the others say. `taken`: without subject, by source."""
+    """The sums of each confirming source and of those it confirms. `taken`: amounts without subject, by source."""
     told = list(subjects)
     return [
         ConfirmationSums(
@@ -99,6 +99,6 @@ def confirmation_sums(
 
 
 def excess_statements(action: Action, sums: Iterable[ConfirmationSums]) -> list[Statement]:
-    """What confirming sources say beyond the others, as said of the whole order."""
+    """The excess of each confirming source over the others, as a statement about the whole order."""
     whole = tuple(range(len(action.lines)))
     return [(Claim(whole, one.said - one.by_others),) for one in sums if one.said > one.by_others]

@@ -1,4 +1,4 @@
-"""Decide one record against one action: a reason a person can check, or what it leaves (spec 5)."""
+"""Decide one record for one action: the new state, or the code of a reason a person can check (spec 5)."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -33,9 +33,9 @@ from retour.domain.contracts.versions import terms_at, terms_at_report
 from retour.domain.delivery import Channel
 
 END_RESULT_CHANGES = (Reverse, SetTotal, SetQuantity)
-"""The changes that state an end result."""
+"""Changes that state an end result."""
 LIMIT_WARNING_MARGIN = 100
-"""Warn when a change comes within this many of the limit."""
+"""Warn when an action comes within this many changes of its limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def decide(
     *,
     released: bool = False,
 ) -> Decision:
-    """One record against one action: a reason a person can check, or what it leaves when it has its place."""
+    """Decide one record for one action, at its place among the other records."""
     standing = head.standing
 
     def stays(outcome: Outcome, code: str = "") -> Decision:
@@ -110,16 +110,16 @@ def decide(
 
 
 def is_repeated_statement(action: Action, standing: ActionState, record: Modification) -> bool:
-    """Whether another delivery told the same version of a subject with the same content."""
+    """Whether another delivery stated the same version of the subject with the same content."""
     subject = standing.subjects.get(record.subject_key) if record.subject_key else None
     claims = claims_of(action, record) if subject else ()
     return subject is not None and not isinstance(claims, Code) and repeats(subject, record, claims)
 
 
 def is_idle_for_now(action: Action, record: Modification, terms: Contract, contracts: Sequence[Contract]) -> bool:
-    """Whether a record that cannot be at its place keeps it: one ordered by its source's own time, right in itself.
+    """Whether a record that is impossible at its place stays there as idle: valid in itself, and sorted by source time.
 
-    What stands before it may be another thing once an earlier one has come, and arrival must not decide (spec 5.1).
+    An earlier record that arrives later may make it possible, and the order of arrival must not matter (spec 5.1).
     """
     if record.orders_by == record.received_at or isinstance(record.change, Undo):
         return False
@@ -127,7 +127,7 @@ def is_idle_for_now(action: Action, record: Modification, terms: Contract, contr
 
 
 def is_visible_change(action: Action, before: ActionState, after: ActionState, contracts: Sequence[Contract]) -> bool:
-    """Whether anything that a person can see moved."""
+    """Whether two states differ in anything a person can see."""
 
     def seen(standing: ActionState) -> tuple[object, ...]:
         return (
@@ -139,16 +139,16 @@ def is_visible_change(action: Action, before: ActionState, after: ActionState, c
 
 
 def is_superseded(standing: ActionState, accepted: Sequence[AcceptedRecord], record: Modification) -> bool:
-    """Whether a newer word on the same has come already: of its subject, or of its source on its target."""
+    """Whether a newer record about the same subject, or from the same source about the same target, is known."""
     if record.subject_key is not None:
         return has_newer(standing.subjects.get(record.subject_key), record)
     return isinstance(record.change, END_RESULT_CHANGES) and any(supersedes(other, record) for other, _ in accepted)
 
 
 def lateness_code(head: ActionHead, record: Modification) -> Code | None:
-    """What keeps a record from an action that locks: its receipt, or that a person decided on it when no time was left.
+    """The code if a record is too late: received after the lock, or released after its time.
 
-    A decision on what is held may come as long as the fence waits for it.
+    A held record may be released as long as the fence waits for it.
     """
     if record.counts_after is not None:
         if head.is_locked(record.counts_after):
@@ -161,14 +161,14 @@ def lateness_code(head: ActionHead, record: Modification) -> Code | None:
 def terms_for(
     action: Action, standing: ActionState, record: Modification, contracts: Sequence[Contract]
 ) -> Contract | None:
-    """The version that prices a change: by the basis that the action's own contract agreed (spec 6)."""
+    """The contract version that prices a change, by the terms basis of the action's contract (spec 6)."""
     return terms_by_basis(contracts[action.contract - 1].basis, action, standing, record, contracts)
 
 
 def terms_by_basis(
     basis: TermsBasis, action: Action, standing: ActionState, record: Modification, contracts: Sequence[Contract]
 ) -> Contract | None:
-    """The version that would price a change by a basis."""
+    """The contract version that prices a change by a given basis."""
     partner = record.change.partner if isinstance(record.change, Reattribute) else standing.partner
     moment = max(record.received_at, action.reported_at)
     if basis is TermsBasis.AT_ACTION and not isinstance(record.change, Reprice):
@@ -179,7 +179,7 @@ def terms_by_basis(
 
 
 def reference_holder(order: Order, record: Modification) -> Modification | None:
-    """The first record of the same identity that was not refused: it holds the reference (spec 4)."""
+    """The first record with the same identity that was not refused; it holds the reference (spec 4)."""
     rivals = {other.id: other for other in order.records if other.identity == record.identity and other is not record}
     if not rivals:
         return None
@@ -198,7 +198,7 @@ def is_held(head: ActionHead, record: Modification) -> bool:
 
 
 def supersedes(other: Modification, record: Modification) -> bool:
-    """A change that states an end result gives way to a newer one of the same source on the same target."""
+    """Whether a newer record of the same source and target replaces an end-result change."""
     return (
         other.subject is None
         and isinstance(record.change, END_RESULT_CHANGES)
@@ -210,7 +210,7 @@ def supersedes(other: Modification, record: Modification) -> bool:
 
 
 def repeats_undone_reversal(accepted: Sequence[AcceptedRecord], head: ActionHead, record: Modification) -> bool:
-    """A reversal without reference, of a source whose own reversal of the same target was since restored or undone."""
+    """Whether it is a reversal without reference that repeats one of the same source since restored or undone."""
     if not isinstance(record.change, Reverse) or record.reference is not None or record.subject is not None:
         return False
     if head.standing.is_reversed:
@@ -236,7 +236,7 @@ def takes_something(action: Action, record: Modification) -> bool:
 def inherited_outcome(
     order: Order, head: ActionHead, action: Action, record: Modification
 ) -> tuple[Outcome, str] | None:
-    """Later versions of a subject that is held, or that a person set aside, go with it until nothing is taken."""
+    """The outcome of a later version of a held or discarded subject: the same, unless it takes nothing."""
     if record.subject_key is None or not takes_something(action, record):
         return None
     before = newest_booked(order, head, record)
@@ -252,7 +252,7 @@ def inherited_outcome(
 
 
 def newest_booked(order: Order, head: ActionHead, record: Modification) -> Modification | None:
-    """The newest other record of the same subject that is booked and was not refused for what is wrong in it."""
+    """The newest other booked record of the subject, ignoring those refused as invalid in themselves."""
     told = [
         other
         for other in order.records
@@ -265,7 +265,7 @@ def newest_booked(order: Order, head: ActionHead, record: Modification) -> Modif
 
 
 def held_older_versions(order: Order, head: ActionHead, record: Modification) -> list[Modification]:
-    """The held records of the same subject that a newer version makes void: it is held itself, or takes nothing."""
+    """Held records of the subject that a newer version makes void, since it is held itself or takes nothing."""
     if record.subject_key is None or record.version is None:
         return []
     return [
@@ -282,9 +282,9 @@ def held_older_versions(order: Order, head: ActionHead, record: Modification) ->
 def possible_duplicates(
     order: Order, head: ActionHead, record: Modification, amounts: Collection[int]
 ) -> list[Modification]:
-    """The applied changes a record may be the second word about: of the effect it has, from elsewhere, not long ago.
+    """Applied changes that a record may repeat: equal effect, another source, within the window (spec 4).
 
-    None for a subject of which a person said already that it is another return.
+    Empty for a subject that a person has released as a separate return.
     """
     action = order.action(head.action)
     window = timedelta(days=int(record.doubles.get("days", 0)))
@@ -294,7 +294,7 @@ def possible_duplicates(
         return []
     found = []
     before = action.amount
-    # Each id is a hash: looked up one by one, a thousand changes of one action would take minutes to fold.
+    # `last_entry` computes a hash per call; over a thousand changes the fold would take minutes.
     records = {other.id: other for other in order.records}
     for entry in head.log:
         other = records.get(entry.id)
@@ -307,7 +307,7 @@ def possible_duplicates(
 
 
 def possible_effects(action: Action, head: ActionHead, record: Modification) -> set[int]:
-    """What a held record takes: all of it, or what is left."""
+    """The possible effects of a held record: its whole amount, or what is left of the action."""
     meant = resolve_for_action(action, record)
     claims = meant if isinstance(meant, Code) else claims_of(action, meant)
     if isinstance(claims, Code):
@@ -317,7 +317,7 @@ def possible_effects(action: Action, head: ActionHead, record: Modification) -> 
 
 
 def is_another_return(order: Order, record: Modification) -> bool:
-    """Whether a person released a record of the same subject."""
+    """Whether a person released a record of the same subject as a separate return."""
     if record.subject_key is None:
         return False
     released = {target_record_id(other) for other in order.records if isinstance(other.change, Release)}
@@ -325,7 +325,7 @@ def is_another_return(order: Order, record: Modification) -> bool:
 
 
 def is_duplicate_pair(other: Modification, record: Modification, window: timedelta) -> bool:
-    """From another namespace, or without reference from an earlier delivery of the same source; within the window."""
+    """Whether two records count as a pair within the window: other namespace, or same source without reference."""
     if abs(record.received_at - other.received_at) > window:
         return False
     if record.doubles.get(other.source, "hold") != "hold" or other.doubles.get(record.source) == CONFIRMS:

@@ -19,7 +19,7 @@ from retour.domain.times import format_instant
 def sentence_details(
     order: Order, head: ActionHead | None, record: Modification, waiting_days: int, zone: str
 ) -> Mapping[str, str]:
-    """What the placeholders of any of the fold's sentences may ask about one record; its moments are told in `zone`."""
+    """The values of all placeholders that sentences about a record may have."""
     known = {
         "order": record.order_key or record.action_id or next(iter(record.names), ""),
         "reference": record.reference or "",
@@ -63,7 +63,7 @@ def action_details(order: Order, action: Action, head: ActionHead, record: Modif
 
 
 def lock_details(locks_at: datetime | None, zone: str) -> dict[str, str]:
-    """A lock at midnight is told by the last day on which something could change, any other by its moment."""
+    """The lock as shown to people: for a lock at midnight the last day for changes, otherwise the time."""
     if locks_at is None:
         return {"locks_at": ""}
     last = last_day_before(locks_at, zone)
@@ -72,7 +72,7 @@ def lock_details(locks_at: datetime | None, zone: str) -> dict[str, str]:
 
 
 def named_duplicates(order: Order, action: Action, head: ActionHead, record: Modification) -> list[Modification]:
-    """The records a held one may repeat."""
+    """The records that a held one may repeat."""
     entry = head.last_entry(record.id)
     if entry is None or entry.code != Code.POSSIBLE_DUPLICATE:
         return []
@@ -80,7 +80,7 @@ def named_duplicates(order: Order, action: Action, head: ActionHead, record: Mod
 
 
 def is_blocked(head: ActionHead, record: Modification) -> bool:
-    """Whether others stand in its way; only then it is worth to look for them among a thousand."""
+    """Whether other records block this one, which is worth checking before searching them."""
     entry = head.last_entry(record.id)
     return entry is not None and entry.code in (Code.UNDO_BLOCKED, Code.LATER_CHANGES_STAND)
 

@@ -1,4 +1,4 @@
-"""The fence: an action becomes final once nothing that was received before its lock can still come (spec 5.4)."""
+"""The fence: an action becomes final when no delivery received before its lock is still open (spec 5.4)."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -8,25 +8,25 @@ from retour.domain.actions.order import ActionHead, LogEntry, Order
 from retour.domain.actions.outcome import Outcome
 
 GRACE = timedelta(minutes=10)
-"""How long after its lock an action stays open for what was received before and is just being written."""
+"""Time after the lock during which a record received before it may still be being written."""
 
 
 @dataclass(frozen=True, slots=True)
 class LowWaterMark:
-    """The receipts of the oldest deliveries still open: on their way or at work, and held for a person."""
+    """Receipt times of the oldest open deliveries: the oldest in progress, and the oldest held one."""
 
     working: datetime | None = None
     held: datetime | None = None
 
     def holds_back(self, locks_at: datetime, now: datetime, patience: timedelta) -> bool:
-        """Whether something received before this lock may still come. What is held waits for a person only so long."""
+        """Whether a delivery received before this lock is still open. Held ones count for at most `patience`."""
         if self.working is not None and self.working < locks_at:
             return True
         return self.held is not None and self.held < locks_at and now < locks_at + patience
 
 
 def is_ready(head: ActionHead, now: datetime, low_water: LowWaterMark, patience: timedelta) -> bool:
-    """Whether a folded head may become final now."""
+    """Whether a folded action can be made final now."""
     if head.final is not None or head.locks_at is None or now < head.locks_at + GRACE:
         return False
     if held_records(head) and now < head.locks_at + patience:
@@ -35,13 +35,13 @@ def is_ready(head: ActionHead, now: datetime, low_water: LowWaterMark, patience:
 
 
 def held_records(head: ActionHead) -> list[str]:
-    """The records whose last word is that they are held."""
+    """The records whose latest entry is held."""
     last = {entry.id: entry.outcome for entry in head.log}
     return [id_ for id_, outcome in last.items() if outcome is Outcome.HELD]
 
 
 def with_final_action(order: Order, name: str, now: datetime) -> Order:
-    """The order with one of its actions final; what is still held there was not released in time."""
+    """The order with one action made final. Records still held there are refused as not released in time."""
     head = order.heads[name]
     standing = head.standing
     refused = tuple(

@@ -1,4 +1,4 @@
-"""The fold: an order's records, each decided once, become the standing and the log of its actions (spec 5)."""
+"""The fold: decide each record of an order once, giving the states and logs of its actions (spec 5)."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,9 +27,9 @@ from retour.domain.contracts.contract import Contract
 
 
 def fold(order: Order, contracts: Sequence[Contract], now: datetime) -> Order:
-    """The order with every record booked that can be; heads that did not change are the same objects.
+    """Book every record that can be decided. Idempotent; heads that did not change are the same objects.
 
-    Folding again changes nothing. Records whose action is not known yet stay unbooked: they wait.
+    Records whose action is not known stay unbooked, which means that they wait.
     """
     heads = {action.id: order.heads.get(action.id) or initial_head(action, contracts) for action in order.actions}
     if NO_ACTION in order.heads:
@@ -52,9 +52,9 @@ def fold(order: Order, contracts: Sequence[Contract], now: datetime) -> Order:
 
 
 def is_already_decided(order: Order, record: Modification) -> bool:
-    """Whether the record was decided before an action it would match today was reported; that decision stands.
+    """Whether a record was decided before the report of an action that it would match now; that decision stands.
 
-    Only a status, and what speaks of one, goes on to every action of the order as they come.
+    Only statuses, and records about them, apply to every action of the order as it is reported.
     """
     head = order.heads.get(NO_ACTION)
     if head is not None and head.last_entry(record.id) is not None:
@@ -66,14 +66,14 @@ def is_already_decided(order: Order, record: Modification) -> bool:
 
 
 def refuse_waiting(order: Order, records: Sequence[Modification], now: datetime) -> Order:
-    """The order with these records refused, if they still wait: their action never came, or their order total."""
+    """Refuse these records if they still wait for their action or order total."""
     for record in records:
         order = refuse_unassigned(order, record, waiting_reason(order, record), now)
     return order
 
 
 def waiting_reason(order: Order, record: Modification) -> Code:
-    """What a record lacks that is not booked."""
+    """What an unbooked record is waiting for."""
     meant = target_actions(order, record)
     is_known = not isinstance(meant, Code) and bool(meant)
     return (
@@ -84,7 +84,7 @@ def waiting_reason(order: Order, record: Modification) -> Code:
 
 
 def target_actions(order: Order, record: Modification) -> Sequence[Action] | Code:
-    """The actions a record means (spec 4); none while they are not known."""
+    """The actions a record refers to (spec 4); empty while they are unknown."""
     named = target_record_id(record)
     if named is not None:
         heads = [head for head in order.heads.values() if head.last_entry(named) is not None]
@@ -106,7 +106,7 @@ def target_actions(order: Order, record: Modification) -> Sequence[Action] | Cod
 
 
 def refuse_unassigned(order: Order, record: Modification, code: Code, now: datetime) -> Order:
-    """Refused without a word to say about any action: booked under the order itself, unless it is booked already."""
+    """Book a refusal that concerns no action under the order itself, unless it is booked already."""
     if order.booking_of(record.id) is not None:
         return order
     head = order.heads.get(NO_ACTION) or unassigned_head()
@@ -175,7 +175,7 @@ def with_entry(
 
 
 def counts_as_change(order: Order, head: ActionHead, record: Modification, decision: Decision) -> bool:
-    """Whether a record counts towards the limit of changes; of a subject only its first applied one does."""
+    """Whether a record counts towards the limit of changes. Of a subject only the first applied record counts."""
     if decision.outcome is not Outcome.APPLIED or isinstance(record.change, UNCOUNTED_CHANGES):
         return False
     if record.subject_key is None:

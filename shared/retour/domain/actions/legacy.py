@@ -1,8 +1,8 @@
-"""What older releases recorded without subject, and which subject it spoke of (spec 4, Subjects).
+"""Records without subject by older releases, and the subjects they were about (spec 4, Subjects).
 
-Each adapter made references of its own: a refund by its id, a cancelled order by `1057/cancelled`, a won dispute by
-`dp_1/won`. As soon as a subject is told by itself, what was recorded of it before is its oldest version, so that
-nothing is taken twice; until then it stays what it was.
+Each adapter had its own references: the refund's id, `1057/cancelled` for a cancelled order, `dp_1/won` for a won
+dispute. Once a subject is stated explicitly, such records count as its oldest version, so that nothing is taken twice.
+Until then they stay as they were.
 """
 
 import re
@@ -23,7 +23,7 @@ from retour.domain.delivery import Channel
 
 SubjectKey = tuple[str, str]
 ANY_REFERENCE = "*"
-"""Stands for whatever the sender called it: where messages tell the whole order, every reference was of it."""
+"""Any reference, for messages about the whole order."""
 LEGACY_REFERENCES: Mapping[str, Sequence[tuple[str, str]]] = {
     "stripe": (
         (r"(?P<charge>.+)/(?:refunded|\d+|None)", "charge/{charge}"),
@@ -35,11 +35,11 @@ LEGACY_REFERENCES: Mapping[str, Sequence[tuple[str, str]]] = {
     "woocommerce": ((r"(?P<order>\d+)/[^/]+", "order/{order}"), (r"\d+", f"order/{ANY_REFERENCE}")),
     "bigcommerce": ((r"(?P<order>\d+)/.+", "order/{order}"),),
 }
-"""By kind of sender: a form of reference, and the subject that it spoke of."""
+"""By kind of sender: a pattern of references, and the subject it stands for."""
 
 
 def legacy_subjects(kind: str, reference: str) -> list[str]:
-    """What a reference of an older release may have spoken of; for other senders, itself."""
+    """The subjects an old reference may stand for; for other senders the reference itself."""
     if kind not in LEGACY_REFERENCES:
         return [reference]
     forms = ((re.fullmatch(form, reference), subject) for form, subject in LEGACY_REFERENCES[kind])
@@ -47,7 +47,7 @@ def legacy_subjects(kind: str, reference: str) -> list[str]:
 
 
 def legacy_subject(record: Modification, stated: Collection[SubjectKey]) -> str | None:
-    """The subject among those that were told by themselves of which a record without subject spoke; None: of none."""
+    """The explicitly stated subject that a record without subject was about, or None."""
     if record.subject is not None or record.reference is None:
         return None
     if not isinstance(record.change, (*SUBJECT_CHANGES, Restore)) or record.channel is Channel.CONSOLE:
@@ -65,14 +65,16 @@ def legacy_subject(record: Modification, stated: Collection[SubjectKey]) -> str 
 
 
 def stated_subjects(records: Iterable[Modification]) -> set[SubjectKey]:
-    """The subjects that are told by themselves, and those of which parts are."""
+    """The subjects stated explicitly, and those of which parts are."""
     named = ((record.namespace, name) for record in records for name in (record.subject, record.part_of) if name)
     return set(named)
 
 
 def with_legacy_subjects(records: Sequence[Modification]) -> list[Modification]:
-    """The records, with what older releases recorded of a subject as its oldest versions. What gave something back
-    then says that nothing is taken."""
+    """The records, with those of older releases as oldest versions of their subjects.
+
+    Those that gave something back become statements that nothing is taken.
+    """
     told = stated_subjects(records)
     if not told:
         return list(records)
@@ -93,6 +95,6 @@ def as_legacy_version(record: Modification, subject: str) -> Modification:
 
 
 def adopts_legacy(record: Modification, others: Sequence[Modification]) -> bool:
-    """Whether a record is the first to tell a subject of which an older release recorded something."""
+    """Whether a record is the first explicit statement on a subject that an older release recorded."""
     newly = stated_subjects([record]) - stated_subjects(others)
     return bool(newly) and any(legacy_subject(other, newly) is not None for other in others)

@@ -1,6 +1,6 @@
-"""Line arithmetic (spec 3, Lines): what a change leaves of an action's lines, in minor units and in units sold.
+"""Line arithmetic (spec 3, Lines): what a change leaves of an action's lines, in minor units and units sold.
 
-A line never goes below zero nor above its sale, and its amount and its units reach zero together.
+A line is never below zero nor above its sale, and its amount and units reach zero together.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ from retour.domain.money import InvalidAmountError, allocate, prorate, to_minor
 
 @dataclass(frozen=True, slots=True)
 class LineBalance:
-    """What is left of one line: minor units and units sold that have not come back."""
+    """The remaining minor units and units of a line."""
 
     amount: int
     quantity: int
@@ -36,19 +36,19 @@ def balances_as_sold(action: Action) -> LineBalances:
 
 
 def with_consistent_zero(sold: Line, rest: LineBalance) -> LineBalance:
-    """A line without amount has no unit left, and one without units no amount; a sale of 0 is judged by its units."""
+    """Set amount and units to zero if either is. For a sale of 0 only the units count."""
     if (sold.amount and rest.amount <= 0) or (sold.quantity and rest.quantity <= 0):
         return NOTHING_LEFT
     return rest
 
 
-# What a record means of an action
+# The meaning of a record for an action
 
 
 def resolve_for_action(action: Action, record: Modification) -> Modification | Code:
-    """The record in the action's currency; and where the action is one line without SKU, of that line.
+    """The record in the action's currency, and about its line if the action has a single line without SKU.
 
-    Such a line takes an amount of any item. Units of an item that it does not know stay unknown.
+    Such a line accepts amounts of any item. Units of an unknown SKU are still unknown.
     """
     if record.currency not in (None, action.currency):
         price = next((price for price in record.prices if price.currency == action.currency), None)
@@ -82,12 +82,12 @@ def matching_lines(action: Action, record: Modification) -> list[int]:
 
 
 def target_lines(action: Action, record: Modification) -> list[int] | Code:
-    """The lines meant: one line, the pool of a SKU in line order, or all of them."""
+    """The indices of the lines a record is about: one line, all lines of a SKU, or all lines."""
     return matching_lines(action, record) or Code.UNKNOWN_ITEM
 
 
 def is_one_item(action: Action, target: Sequence[int]) -> bool:
-    """A number of units means something only within one SKU (or the one line there is)."""
+    """Whether the lines share a SKU, so that a number of units has a meaning."""
     return len({action.lines[i].sku for i in target}) == 1
 
 
@@ -101,7 +101,7 @@ def to_minor_units(amount: Decimal, action: Action) -> int | Code:
 
 
 def taken_amount(action: Action, change: TakeBack) -> int | Code:
-    """The amount in minor units; of an order total, the same share of the sale."""
+    """The amount in minor units. Of an order total, the same share of the sale."""
     assert change.amount is not None
     taken = to_minor_units(change.amount, action)
     if isinstance(taken, Code) or not change.of_total:
@@ -110,11 +110,11 @@ def taken_amount(action: Action, change: TakeBack) -> int | Code:
     return whole if isinstance(whole, Code) else prorate(action.amount, taken, whole)
 
 
-# What a change leaves
+# The effect of a change
 
 
 def spread_total(total: int, have: Sequence[int], most: Sequence[int]) -> Sequence[int]:
-    """A lower total by what the lines have, a higher one by what they lack of `most`, which is at least the total."""
+    """Spread a total: a lower one by current amounts, a higher one by the difference to `most` (at least the total)."""
     if total <= sum(have):
         return allocate(total, have)
     raised = allocate(total - sum(have), [limit - now for limit, now in zip(most, have, strict=True)])
@@ -124,7 +124,7 @@ def spread_total(total: int, have: Sequence[int], most: Sequence[int]) -> Sequen
 def set_total(
     action: Action, balances: LineBalances, target: Sequence[int], change: SetTotal
 ) -> dict[int, LineBalance] | Code:
-    """A lower total is spread by what the lines have, a higher one by what they have lost: none exceeds its sale."""
+    """Spread a lower total by current amounts and a higher one by amounts lost. No line exceeds its sale."""
     total = to_minor_units(change.amount, action)
     if isinstance(total, Code):
         return total
@@ -143,7 +143,7 @@ def set_total(
 
 
 def set_quantity(action: Action, target: Sequence[int], change: SetQuantity) -> dict[int, LineBalance] | Code:
-    """Units come back in line order. An amount is that of the lines that keep a unit: none exceeds its sale."""
+    """Keep units in line order. An amount is that of the lines that keep a unit. No line exceeds its sale."""
     if not is_one_item(action, target):
         return Code.ITEM_NEEDED
     returned = sum(action.lines[i].quantity for i in target) - change.quantity
@@ -195,7 +195,7 @@ def take_back(
 
 
 def take_units(action: Action, rests: Mapping[int, LineBalance], units: int) -> dict[int, LineBalance]:
-    """Units leave the pool in line order."""
+    """Take units from the lines in order."""
     after: dict[int, LineBalance] = {}
     for i, rest in rests.items():
         taken = min(units, rest.quantity)
@@ -206,7 +206,7 @@ def take_units(action: Action, rests: Mapping[int, LineBalance], units: int) -> 
 
 
 def share_of(sold: Line, rest: LineBalance, units: int) -> int:
-    """What further units are worth: their share of the line as sold, so that the shares of all sum to the line."""
+    """The amount of further units: their share of the original line, cumulative so that all units sum to it."""
     if not sold.quantity:
         return 0
     gone = max(sold.quantity - rest.quantity, 0)
@@ -215,19 +215,19 @@ def share_of(sold: Line, rest: LineBalance, units: int) -> int:
 
 
 def exceeds(action: Action, balances: LineBalances, target: Sequence[int], change: TakeBack) -> bool:
-    """Whether more is taken back than these lines have."""
+    """Whether more is taken back than these lines have left."""
     if change.amount is not None:
         taken = taken_amount(action, change)
         return isinstance(taken, int) and taken > sum(balances[i].amount for i in target)
     return change.quantity is not None and change.quantity > sum(balances[i].quantity for i in target)
 
 
-# What subjects say (spec 4, Subjects)
+# Statements on subjects (spec 4, Subjects)
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Claim:
-    """What is taken back of some lines: an amount, units by their share of the sale, and units the amount is for."""
+    """What is taken back of some lines: an amount, units at their share of the sale, and units without amount."""
 
     target: tuple[int, ...]
     amount: int
@@ -236,12 +236,12 @@ class Claim:
 
 
 Statement = tuple[Claim, ...]
-"""What is taken back in total because of one subject: one claim for each target, in their order; () is nothing."""
+"""What a subject takes back in total: one claim per target, in order; () is nothing."""
 NOTHING: Statement = ()
 
 
 def claims_of(action: Action, record: Modification) -> tuple[Claim, ...] | Code:
-    """What one record says is taken back; refused only for what is wrong in itself, whatever others took."""
+    """What a record states as taken back. Refused only if invalid in itself, regardless of other records."""
     found = target_lines(action, record)
     if isinstance(found, Code):
         return found
@@ -297,7 +297,7 @@ def claims_for_all(action: Action, target: Iterable[int]) -> tuple[Claim, ...]:
 
 
 def merge_claims(claims: Iterable[Claim]) -> Statement:
-    """One claim for each target; what takes nothing is left out."""
+    """Merge claims of the same target, dropping those that take nothing."""
     of_target: dict[tuple[int, ...], Claim] = {}
     for claim in claims:
         so_far = of_target.get(claim.target, Claim(claim.target, 0))
@@ -308,12 +308,12 @@ def merge_claims(claims: Iterable[Claim]) -> Statement:
 
 
 def scope_order(claim: Claim) -> tuple[bool, int, tuple[int, ...]]:
-    """First what is said of lines, then of pools, then of the whole order."""
+    """Sort key: lines first, then pools, then the whole order."""
     return len(claim.target) > 1, len(claim.target), claim.target
 
 
 def balances_after(action: Action, own: LineBalances, statements: Iterable[Statement]) -> LineBalances:
-    """What the statements of all subjects leave of what the records without subject leave: never below zero."""
+    """The balances left by all statements, starting from those left by records without subject. Never below zero."""
     rests = list(own)
     for claim in sorted(merge_claims(claim for statement in statements for claim in statement), key=scope_order):
         first = claim.target[0]
@@ -340,10 +340,9 @@ def balances_after(action: Action, own: LineBalances, statements: Iterable[State
 
 
 def balances_before_claims(action: Action, remaining: LineBalances, statements: Iterable[Statement]) -> LineBalances:
-    """What the records without subject have to leave so that `left` remains of it now.
+    """The balances that records without subject must leave so that `remaining` is left after the statements.
 
-    A total that is set says what is left together with all that subjects have said: what they say later moves it by
-    the difference.
+    A set total is what remains together with all statements so far; later statements change it by their difference.
     """
     own = list(remaining)
     claims = sorted(

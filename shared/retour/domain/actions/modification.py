@@ -1,4 +1,4 @@
-"""One requested change of one action, normalised: immutable once inserted (spec 3 and 4)."""
+"""A modification: one requested change of one action, normalised and immutable once inserted (spec 3 and 4)."""
 
 import hashlib
 import re
@@ -12,28 +12,28 @@ from retour.domain.delivery import Channel
 from retour.domain.times import format_instant, parse_instant
 
 CHANGES_MAX = 1_000
-"""So many times an action may be changed, unless a person raised the limit for it."""
+"""Maximum changes of an action, unless a person raised the limit."""
 LIMIT_MAX = 2_000
-"""To which the limit may be raised: an order holds no more records."""
+"""Highest possible limit, since an order holds no more records."""
 ITEMS_MAX = 1_000
-"""More than a line has items."""
+"""Above the number of items of any line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reverse:
-    """Nothing of the target remains to be paid."""
+    """Nothing of the target remains."""
 
 
 @dataclass(frozen=True, slots=True)
 class SetTotal:
-    """The target's amount from now on is this."""
+    """The target's new total."""
 
     amount: Decimal
 
 
 @dataclass(frozen=True, slots=True)
 class SetQuantity:
-    """So many units remain sold; their amount is the share of the original line, or the one given."""
+    """The units that remain sold, at their share of the original line or at the given amount."""
 
     quantity: int
     amount: Decimal | None = None
@@ -41,12 +41,11 @@ class SetQuantity:
 
 @dataclass(frozen=True, slots=True)
 class TakeBack:
-    """This came back: an amount, or so many units, or both (the amount counts).
+    """What came back: an amount, units, or both (then the amount counts).
 
-    `of_total` is the order total the amount is a part of, where a shop speaks of totals with tax and shipping: what is
-    taken back then is sale × amount ÷ of_total. `clamp` takes what is left when more came back than was sold.
-    `total_of` names what the amount is a part of (a charge, an order) where the message itself does not know the
-    total: the record waits until another one of the order tells `of_total` of the same name.
+    `of_total` is the order total that the amount is a part of, for shops whose amounts include tax and shipping: what
+    is taken back is sale × amount ÷ of_total. `clamp` takes what is left if more came back than was sold. `total_of`
+    names that total (of a charge, an order) if the message does not contain it; the record waits until it is known.
     """
 
     amount: Decimal | None = None
@@ -58,64 +57,64 @@ class TakeBack:
 
 @dataclass(frozen=True, slots=True)
 class Approve:
-    """Marked for locking. `restores`: it also brings a reversed action back, as one person's decision may."""
+    """Mark for locking. `restores` also restores a reversed action, as a single person's decision may (spec 5.2)."""
 
     restores: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """The lines return to what they were before the reversal in force."""
+    """Set the lines back to before the reversal in force."""
 
 
 @dataclass(frozen=True, slots=True)
 class SetStatus:
-    """The order has this status now; it counts for all actions of the order."""
+    """Set the order's status, for all of its actions."""
 
     status: str
 
 
 @dataclass(frozen=True, slots=True)
 class Reattribute:
-    """Another partner brought the order; from now on under that partner's terms."""
+    """Move the action to another partner, under that partner's terms."""
 
     partner: str
 
 
 @dataclass(frozen=True, slots=True)
 class Undo:
-    """That record is left out of the fold; the others keep their meaning and their contract version."""
+    """Leave a record out of the fold. All others keep their meaning and contract version."""
 
     undoes: str
 
 
 @dataclass(frozen=True, slots=True)
 class Reprice:
-    """The lines stay; the newest terms price them from now on. Only ever on purpose, by a person."""
+    """Price the unchanged lines by the newest terms. Only by a person, explicitly."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refold:
-    """What older rules booked gives way to what the records come to by today's. Only ever on purpose, by a person."""
+    """Replace what older rules booked by the result of today's. Only by a person, explicitly."""
 
 
 @dataclass(frozen=True, slots=True)
 class RaiseLimit:
-    """The action may be changed so many times. Only ever on purpose, by a person, for one action."""
+    """Raise the limit of changes of one action. Only by a person, explicitly."""
 
     quantity: int
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A held record is decided after all, as received when it came."""
+    """Decide a held record with its original receipt time."""
 
     held: str
 
 
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """A held record takes no effect; it stays stored."""
+    """Let a held record take no effect. It stays stored."""
 
     held: str
 
@@ -138,10 +137,10 @@ Change = (
 )
 
 SUBJECT_CHANGES = (Reverse, SetTotal, SetQuantity, TakeBack)
-"""The changes that can say what is taken back of an order because of one subject."""
+"""Changes that can state what is taken back because of a subject."""
 
 UNCOUNTED_CHANGES = (SetStatus, Release, Discard, Refold, RaiseLimit)
-"""The changes that do not count towards the limit of changes, and may come after it (spec 5.5)."""
+"""Changes that do not count towards the limit and are allowed beyond it (spec 5.5)."""
 
 VERBS: dict[type[Change], str] = {
     Reverse: "reverse",
@@ -163,7 +162,7 @@ VERBS: dict[type[Change], str] = {
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where exactly a record came from: `sftp/acme/may.csv` line 7, and the proof of it."""
+    """Where exactly a record came from: `sftp/acme/may.csv` line 7, with the file's hash and sender."""
 
     delivery: str
     object: str
@@ -173,7 +172,7 @@ class Provenance:
 
     @property
     def position(self) -> int:
-        """The number within the delivery, for the order of what arrived together: the line, then the item in it."""
+        """The sort position within the delivery: the line, then the item in it."""
         return position_of(self.place)
 
 
@@ -185,11 +184,11 @@ def position_of(place: str) -> int:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Version:
-    """Which statement on a subject is the newer one (spec 4, Subjects): compared field by field.
+    """The version of a statement on a subject, compared field by field (spec 4, Subjects).
 
-    `kind` is FORMER for what an older release recorded without version, NUMBER or TIME; `value` the number, or the time
-    in milliseconds since 1970; `rank` orders states of one second that only move one way; `delivery` is filled where no
-    version was told and the receipt stands in for it.
+    `kind` is FORMER for records of older releases without version, NUMBER or TIME. `value` is the number, or the time
+    in milliseconds since 1970. `rank` orders one-way states of the same second. `delivery` is set if the version is the
+    receipt.
     """
 
     kind: int
@@ -208,15 +207,15 @@ class Version:
 
 LEGACY_VERSION, NUMBER_VERSION, TIME_VERSION = range(3)
 PARENT_SUBJECT = "parent"
-"""The subject of what a parent action means for its child."""
+"""The subject of a cascaded record: the state of the parent action."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DIGITS_MAX = 15
 
 
 def parse_version(version: str, received_at: datetime) -> Version:
-    """A whole number, or an RFC 3339 time, either with `;rank` behind it. A time is never later than the receipt.
+    """Parse an integer or an RFC 3339 time, optionally followed by `;rank`. Times are capped at the receipt.
 
-    ValueError for anything else.
+    Raises ValueError for anything else.
     """
     value, _, rank = version.partition(";")
     order = parse_whole_number(rank) if rank else 0
@@ -226,7 +225,7 @@ def parse_version(version: str, received_at: datetime) -> Version:
 
 
 def receipt_version(received_at: datetime, delivery: str) -> Version:
-    """The version of what was told without one: the receipt, then the delivery."""
+    """The version of a record without one: its receipt time, then its delivery."""
     return Version(TIME_VERSION, to_epoch_milliseconds(received_at), 0, delivery)
 
 
@@ -242,7 +241,7 @@ def to_epoch_milliseconds(moment: datetime) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """The amount of a record in another currency, as its payload told both; `of_total` likewise."""
+    """The amount of a record in another currency of its payload, and `of_total` likewise."""
 
     currency: str
     amount: Decimal
@@ -251,19 +250,20 @@ class Price:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Modification:
-    """`identity` and `content` are hashes; `attempt` names the delivery of a new try after a refusal.
+    """A normalised change, immutable.
 
-    `id` is made of these three: 24 hex digits, the same whenever and wherever the same record is read again.
+    `identity` and `content` are hashes; `attempt` is the delivery of a new try after a refusal. `id` is derived from
+    these three: 24 hex digits, equal whenever the same record is read again.
 
-    `orders_by` is the time the fold sorts by: the source's own, never later than the receipt, where the source is
-    declared to order so, else the receipt. `doubles` is what its program says of a change that looks like one already
-    applied: by the other's source `hold`, `apply` or `confirms`, under `days` how long that is looked for (0: never).
-    `counts_after` is set where a person had to decide: only actions that lock later may still be changed by it.
+    `orders_by` is the time the fold sorts by: the source's own time if declared, never later than the receipt;
+    otherwise the receipt. `doubles` is the program's policy for possible duplicates, by the other source: `hold`,
+    `apply` or `confirms`; `days` is the window (0: never). `counts_after` is set after a late decision: only actions
+    that lock later can be changed.
 
-    `names` are what else the order is known by, where its own id is not told: the record waits beside them.
-    With a `subject` the record says what of the order is taken back because of that subject in total, at this
-    `version` (spec 4). `prices` are the same amount in the other currencies of its payload. `part_of` is the subject
-    that tells the sum of this one and others like it: it counts only while none of its parts was told.
+    `names` are other names of the order, if its id is not known; the record waits under them. With a `subject` the
+    record states what is taken back because of it in total, as of `version` (spec 4). `prices` is the amount in the
+    payload's other currencies. `part_of` is the subject that states the sum of this one and others; the sum counts only
+    while none of its parts is known.
     """
 
     identity: str
@@ -302,22 +302,22 @@ class Modification:
 
     @property
     def subject_key(self) -> tuple[str, str] | None:
-        """A subject belongs to the namespace of its source: two sources may call different things `1`."""
+        """Namespace and subject: different sources may use the same name for different things."""
         return None if self.subject is None else (self.namespace, self.subject)
 
     @property
     def is_restatement(self) -> bool:
-        """Whether its version is its receipt: told again unchanged it is nothing new, and is not stored."""
+        """Whether the version is the receipt. An unchanged restatement is not stored."""
         return self.version is not None and bool(self.version.delivery)
 
     @property
     def home(self) -> str:
-        """The key it is kept under: its order, or `@` and the action id or name while no order is known for that."""
+        """The key it is stored under: its order, or `@` with an action id or name while the order is unknown."""
         return self.order_key or f"@{self.action_id or self.names[0]}"
 
     @property
     def public_id(self) -> str:
-        """The id people see; it carries its home, so it finds itself."""
+        """The id shown to people. It contains the home, so the record is found by id alone."""
         return f"{self.home}~{self.id}"
 
     @property
@@ -326,7 +326,7 @@ class Modification:
 
 
 def digest(*parts: str) -> str:
-    """96 bits over texts, each set off from the next."""
+    """A 96-bit hash of texts, with separators."""
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=12).hexdigest()
 
 
@@ -335,7 +335,7 @@ def has_amount(change: Change) -> bool:
 
 
 def content_hash(change: Change, currency: str | None) -> str:
-    """What makes two records of one identity the same: change, amount, currency, quantity (spec 4)."""
+    """The hash of what makes two records of one identity equal: change, amount, currency, quantity (spec 4)."""
     amount = getattr(change, "amount", None)
     return digest(
         type(change).__name__,

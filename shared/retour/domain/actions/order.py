@@ -1,4 +1,4 @@
-"""An order with its actions, its records and what was booked of them."""
+"""An order with its actions, its records, and what was booked."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,15 +13,18 @@ from retour.domain.contracts.contract import Contract, LinePayout
 
 NO_ACTION = ""
 RULES_VERSION = 2
-"""The number of the rules by which actions are folded. 2: subjects; amount and units of a line reach zero together; the
-lock rule of the report stays; a reversal ends an approval with its lock (docs/decisions.md)."""
+"""The version of the fold's rules.
+
+2: subjects; amount and units of a line reach zero together; an action keeps the lock rule of its report; a reversal
+ends an approval with its lock (docs/decisions.md).
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """What one modification came to, booked once: amount and payout are the action's after it.
+    """The booked outcome of a record, with the action's amount and payout after it.
 
-    Only a held record is booked twice: held, then as it was decided.
+    Only held records have a second entry, with the final decision.
     """
 
     id: str
@@ -36,7 +39,7 @@ class LogEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BookedState:
-    """How an action stood when its head was written: what lists show of it."""
+    """The state saved with a head, as lists show it."""
 
     rests: LineBalances
     is_reversed: bool
@@ -47,13 +50,12 @@ class BookedState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionHead:
-    """The state of an action after everything booked. `version` counts its writes, `final` is set by the fence.
+    """The stored state of an action. `version` counts its writes; `final` is set by the fence.
 
-    `rules` is the version of the rules it was folded with, `booked` what was written under them. `shard` is its part of
+    `rules` is the version of the rules it was folded with, `booked` the state saved under them. `shard` is its part of
     the indexes and never changes.
 
-    The head of `NO_ACTION` books what was refused without a word to say about any action: because none is known, or
-    because the one that is meant is final.
+    The head of `NO_ACTION` books refusals that concern no action, because none is known or the one meant is final.
     """
 
     action: str
@@ -83,13 +85,13 @@ class ActionHead:
         return LifecycleState.APPROVED if self.standing.approved else LifecycleState.PENDING
 
     def last_entry(self, modification_id: str) -> LogEntry | None:
-        """The last word on a record."""
+        """The newest entry of a record."""
         return next((entry for entry in reversed(self.log) if entry.id == modification_id), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """Everything one order's partition holds. `heads` lacks those not written yet."""
+    """The content of an order's partition. Heads not written yet are missing from `heads`."""
 
     key: str
     actions: Sequence[Action] = ()
@@ -103,7 +105,7 @@ class Order:
         return next((record for record in self.records if record.id == modification_id), None)
 
     def booking_of(self, modification_id: str) -> tuple[ActionHead, LogEntry] | None:
-        """A head and the last entry that tells what became of a record; None while it waits."""
+        """The head and newest entry of a record; None while it waits."""
         for head in self.heads.values():
             entry = head.last_entry(modification_id)
             if entry is not None:
@@ -121,13 +123,13 @@ def payout_of(action: Action, standing: ActionState, contracts: Sequence[Contrac
 
 
 def line_payouts(action: Action, standing: ActionState, contracts: Sequence[Contract]) -> tuple[LinePayout, ...]:
-    """Each line's commission by the contract version that priced the lines last."""
+    """The commission of each line by the contract version that last priced the lines."""
     rests = [(rest.amount, rest.quantity) for rest in standing.rests]
     return contracts[standing.contract - 1].line_payouts(as_of_partner(action, standing), rests)
 
 
 def target_record_id(record: Modification) -> str | None:
-    """The id of the record that an undo, a release or a discard speaks of."""
+    """The id of the record that an undo, release or discard refers to."""
     match record.change:
         case Undo(named) | Release(named) | Discard(named):
             return named.rpartition("~")[2]
@@ -135,12 +137,12 @@ def target_record_id(record: Modification) -> str | None:
 
 
 def unassigned_head() -> ActionHead:
-    """The head of no action, before anything is booked under it."""
+    """An empty head of `NO_ACTION`."""
     return ActionHead(action=NO_ACTION, version=0, standing=UNASSIGNED_STATE, payout=0)
 
 
 def with_order_total(order: Order, record: Modification) -> Modification:
-    """The record with the order total its amount is a part of, where another message of the order told that."""
+    """The record with the order total its amount is a part of, if another record of the order has it."""
     change = record.change
     if not isinstance(change, TakeBack) or change.total_of is None or change.of_total is not None:
         return record
@@ -159,13 +161,13 @@ def with_order_total(order: Order, record: Modification) -> Modification:
 
 
 def is_waiting_for_total(record: Modification) -> bool:
-    """Whether a record waits for the order total that its amount is a part of; nothing needs no total."""
+    """Whether a record waits for an order total. A record that takes nothing needs none."""
     change = record.change
     return isinstance(change, TakeBack) and bool(change.total_of and change.amount) and change.of_total is None
 
 
 def effect_of(order: Order, head: ActionHead, entry: LogEntry, contracts: Sequence[Contract]) -> Effect | None:
-    """Amount and payout before and after one booked entry; None where no action is concerned."""
+    """Amount and payout before and after an entry; None if it concerns no action."""
     action = order.action(head.action)
     if action is None:
         return None

@@ -18,9 +18,9 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """Amount and payout of the action before and after, in minor units, and the contract version that priced it.
+    """Amount and payout before and after a change, in minor units, and the contract version that priced it.
 
-    The payout is in the program's currency, whatever the sale was in.
+    The payout is in the program's currency, the amount in that of the sale.
     """
 
     currency: str
@@ -34,7 +34,7 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class OtherBasis:
-    """The payout after a change, in minor units, had the contract agreed the other terms basis."""
+    """The payout after a change by the terms basis that was not agreed, in minor units."""
 
     basis: str
     payout: int
@@ -42,9 +42,9 @@ class OtherBasis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MakeGood:
-    """What a change that came too late would have moved, in minor units: below zero the partner gives back.
+    """What a late change would have moved, in minor units; negative if the partner owes it.
 
-    `also`: what another partner gets where the change would have moved the action from one to the other.
+    `also`: the other partner's share if the change would have moved the action.
     """
 
     partner: str
@@ -57,7 +57,7 @@ class MakeGood:
 
 @dataclass(frozen=True, slots=True)
 class FirstOutcome:
-    """Of a duplicate: what became of its content when it was first told, and the delivery that told it."""
+    """The first outcome of a duplicate's content, and the delivery that had it."""
 
     outcome: Outcome
     delivery: str
@@ -65,9 +65,9 @@ class FirstOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """The answer to one record of a delivery: its place, what became of it, and why in a stable code.
+    """The outcome of one record of a delivery: its place, and a stable code for the reason.
 
-    `change`, `quantity`, `amount` and `currency` are what the record asked, as it was read.
+    `change`, `quantity`, `amount` and `currency` are the values read from the record.
     """
 
     place: str
@@ -92,9 +92,9 @@ class Result:
 
     @property
     def reason(self) -> tuple[str, Mapping[str, str]]:
-        """The code and the details of the sentence that explains it.
+        """The code and details of the sentence that explains the result.
 
-        A duplicate says what made its first record what it is, or else that it was taken in before.
+        A duplicate has those of its first outcome, or says that the record was received before.
         """
         if self.first and not self.code:
             return "TAKEN_IN_BEFORE", {"batch": self.first.delivery, "case": self.first.outcome.value}

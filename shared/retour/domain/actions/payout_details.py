@@ -1,6 +1,6 @@
-"""Who is paid what and why, when the credit is certain, and what the other terms basis would have given.
+"""Explain payouts: who is paid what and why, when the credit is certain, and the result by the other terms basis.
 
-Parts of sentences as codes of paid.json; whoever shows them puts them together in the language of the program.
+Returned as codes of paid.json, which views assemble into sentences in the program's language.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,11 +22,11 @@ from retour.domain.contracts.lock import credit as credit_of
 from retour.domain.money import to_text
 from retour.domain.phrase import Phrase
 
-# Who is paid what
+# Payouts
 
 
 def payout_phrases(order: Order, action: Action, head: ActionHead, contracts: Sequence[Contract]) -> list[Phrase]:
-    """Which rule pays whom what, and what came back: the first part says the sum, the others why."""
+    """Which rule pays whom how much, and what came back. The first phrase has the sum, the others the reasons."""
     zone = contracts[0].time_zone
     partner = head.standing.partner
     cuts = [(entry, record) for entry, record in applied_records(order, head) if is_reduction(head, action, entry)]
@@ -78,7 +78,7 @@ def rule_phrases(action: Action, head: ActionHead, terms: Contract) -> Iterator[
 
 
 def applied_records(order: Order, head: ActionHead) -> list[tuple[LogEntry, Modification]]:
-    """The applied records of an action that nobody undid."""
+    """The applied entries of an action that were not undone, with their records."""
     undone = undone_ids(accepted_records(order, head))
     found = [(entry, order.record(entry.id)) for entry in head.log if entry.outcome is Outcome.APPLIED]
     return [(entry, record) for entry, record in found if record is not None and record.id not in undone]
@@ -90,17 +90,17 @@ def is_reduction(head: ActionHead, action: Action, entry: LogEntry) -> bool:
 
 
 def reattributions(order: Order, head: ActionHead) -> list[Modification]:
-    """The re-attribution in force, if there is one."""
+    """The re-attribution in force, or none."""
     found = [record for _, record in applied_records(order, head) if isinstance(record.change, Reattribute)]
     return found[-1:]
 
 
-# When it is certain
+# Credit dates
 
 
 @dataclass(frozen=True, slots=True)
 class CreditDate:
-    """`kind`: the day is the earliest, the expected or the latest one; `said` tells why."""
+    """A credit date. `kind`: earliest, expected or latest; `said` explains it."""
 
     kind: str
     day: str
@@ -110,7 +110,7 @@ class CreditDate:
 def credit_date(
     order: Order, action: Action, head: ActionHead, contracts: Sequence[Contract], now: datetime
 ) -> CreditDate | None:
-    """When the partner's credit is certain, as it looks now; None for what is reversed, and while nobody can say."""
+    """When the partner's credit is certain, as of now; None for reversed actions and unknown dates."""
     if head.standing.is_reversed:
         return None
     countdown, zone = head.standing.countdown, lock_terms(head.standing, contracts).time_zone
@@ -146,16 +146,16 @@ def credit_date(
     return told("expected", "CREDIT_FIXED")
 
 
-# The other basis
+# The other terms basis
 
 OtherBasisPayouts = tuple[TermsBasis, list[int]]
-"""The basis that was not agreed, and what the payout would be by it after each entry of a log."""
+"""The other basis, and the payout by it after each entry of the log."""
 
 
 def payouts_by_other_basis(
     order: Order, action: Action, head: ActionHead, contracts: Sequence[Contract]
 ) -> OtherBasisPayouts:
-    """The payout after each entry of the log, had the contract agreed the other terms basis."""
+    """The payout after each entry by the terms basis that was not agreed."""
     agreed = contracts[action.contract - 1].basis
     other = TermsBasis.AT_ACTION if agreed is TermsBasis.AT_MODIFICATION else TermsBasis.AT_MODIFICATION
     standing = initial_state(action)
@@ -191,14 +191,14 @@ def terms_number(
 
 
 def other_basis(otherwise: OtherBasisPayouts, head: ActionHead, entry: LogEntry) -> OtherBasis | None:
-    """After one entry; None where both bases pay the same."""
+    """The payout by the other basis after one entry; None if both are equal."""
     basis, payouts = otherwise
     payout = payouts[head.log.index(entry)]
     return OtherBasis(basis.value, payout) if payout != entry.payout else None
 
 
 def payout_raised_warning(record: Modification, entry: LogEntry, effect: Effect | None) -> Phrase | None:
-    """The warning of an applied change that takes back and yet raises the payout, by other terms than before."""
+    """Warn if a change that takes back raises the payout, because other terms priced it."""
     takes_back = isinstance(record.change, Reverse | TakeBack | SetTotal | SetQuantity)
     if effect is None or entry.outcome is not Outcome.APPLIED or not takes_back:
         return None

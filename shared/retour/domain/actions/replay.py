@@ -1,4 +1,4 @@
-"""The records that count, put in their order again: the standing after them, then and now."""
+"""Replay the records that count in their order, to get the state after them at any time."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -48,13 +48,13 @@ from retour.domain.contracts.contract import Contract
 from retour.domain.delivery import Channel
 
 ACCEPTED_OUTCOMES = (Outcome.APPLIED, Outcome.UNCHANGED, Outcome.SUPERSEDED)
-"""What counts in the fold. A superseded record has its place in it too: later ones may build on what it left."""
+"""Outcomes that count in the fold. A superseded record keeps its place, since later ones may build on it."""
 AcceptedRecord = tuple[Modification, int]
-"""A record that counts, with the number of the contract version it was decided under."""
+"""A record that counts, with the contract version it was decided under."""
 
 
 def accepted_records(order: Order, head: ActionHead) -> list[AcceptedRecord]:
-    """What counts, with the contract version each was decided under."""
+    """The records that count, with the contract version each was decided under."""
     contracts = {entry.id: entry.contract for entry in head.log if is_accepted(entry)}
     return [
         (with_order_total(order, with_parent_subject(record)), contracts[record.id])
@@ -64,14 +64,14 @@ def accepted_records(order: Order, head: ActionHead) -> list[AcceptedRecord]:
 
 
 def is_accepted(entry: LogEntry) -> bool:
-    """Whether a record counts in the fold. One that only confirms counts in the sum of what its source says."""
+    """Whether a record counts in the fold. A confirming record counts in the sum of its source."""
     if entry.outcome is Outcome.DUPLICATE:
         return entry.code == Code.POSSIBLE_DUPLICATE
     return entry.outcome in ACCEPTED_OUTCOMES and entry.code not in (Code.STATUS_AFTER_LOCK, Code.NEWER_HELD)
 
 
 def with_parent_subject(record: Modification) -> Modification:
-    """What older releases recorded of a parent without naming it: the oldest version of what it says."""
+    """A cascaded record of older releases without subject, as the oldest version of its parent's state."""
     if record.channel is not Channel.CASCADE or record.subject or isinstance(record.change, Undo):
         return record
     return replace(
@@ -80,7 +80,7 @@ def with_parent_subject(record: Modification) -> Modification:
 
 
 def undone_ids(accepted: Sequence[AcceptedRecord]) -> set[str]:
-    """The records left out: those an undo names that is not left out itself. Only a newer undo can leave one out."""
+    """The ids left out of the fold: named by an undo that is not undone itself. Only a newer undo undoes an undo."""
     undone: set[str] = set()
     undos = [record for record, _ in accepted if isinstance(record.change, Undo)]
     for undo in sorted(undos, key=fold_position, reverse=True):
@@ -97,11 +97,11 @@ def apply_record(
     terms: Contract,
     contracts: Sequence[Contract],
 ) -> ActionState | Code:
-    """The standing with one record more: one step where it comes last, else all replayed with it in its place.
+    """The state with one more record: a single step if it is the newest, otherwise a replay of all records.
 
-    The first word on a subject takes up what older releases recorded of it (legacy.py): all is replayed then. One
-    ordered by its source's own time may leave a later one idle at its place, as if the two had come in order. No
-    other takes the ground from what was booked since: it is refused.
+    The first statement on a subject adopts what older releases recorded of it (legacy.py), by a replay. A record sorted
+    by source time may leave a later one idle, as if both had come in order. Any other record that would make a booked
+    one impossible is refused.
     """
     comes_last = standing.last is None or standing.last < fold_position(record)
     is_first_word = record.subject is not None and adopts_legacy(record, [other for other, _ in accepted])
@@ -123,9 +123,9 @@ def replay(
     since: ActionState | None = None,
     newest: Modification | None = None,
 ) -> ActionState:
-    """The standing after these records in their order. Those that cannot be at their place are idle there.
+    """The state after these records in their order. Records that are impossible at their place are idle.
 
-    `since`: the standing so far, for what it kept of older rules. Of warnings only that of the `newest` record is kept.
+    `since` is the previous state, for the drift kept from older rules. Only the `newest` record's warning is kept.
     """
     standing = initial_state(action, frozenset(undone_ids(accepted)))
     known = with_legacy_subjects([record for record, _ in accepted])
@@ -147,13 +147,13 @@ def replay(
             continue
         if record is newest:
             warning = after.warning
-        # A reversal ends an approval at its place, whatever comes later.
+        # A reversal ends an approval at its place, whatever follows.
         standing = combine(action, after) if after.approved else after
     return replace(combine(action, standing), warning=warning, idle=idle)
 
 
 def undo_blockers(order: Order, head: ActionHead, record: Modification) -> list[str]:
-    """The later records that may build on what an undo would change: to undo first."""
+    """Later records that may depend on the record to undo and must be undone first."""
     name = target_record_id(record)
     named = record if name is None else order.record(name)
     if named is None:
@@ -165,9 +165,9 @@ def undo_blockers(order: Order, head: ActionHead, record: Modification) -> list[
 def restore_state(
     action: Action, head: ActionHead, records: Sequence[Modification], contracts: Sequence[Contract]
 ) -> ActionHead:
-    """A head as it was written, its standing worked out again from the records it booked.
+    """A stored head with its state recomputed from the booked records.
 
-    What older rules booked is shown as it was booked: nothing changes by being read.
+    Bookings by older rules are shown as booked: reading changes nothing.
     """
     order = Order(key=action.order_key, records=records)
     standing = replay(action, accepted_records(order, head), contracts)
@@ -177,21 +177,21 @@ def restore_state(
 
 
 def refold_head(order: Order, action: Action, head: ActionHead, contracts: Sequence[Contract]) -> ActionHead:
-    """A head as today's rules have it, whatever it was booked by."""
+    """The head by today's rules, regardless of what was booked."""
     standing = replay(action, accepted_records(order, head), contracts)
     payout = payout_of(action, standing, contracts)
     return replace(head, standing=standing, payout=payout, rules=RULES_VERSION, booked=None)
 
 
 def last_status(order: Order, head: ActionHead) -> str | None:
-    """The status of the order as older rules had it: told after the lock it counted as well."""
+    """The order's status by older rules, which also counted statuses received after the lock."""
     told = [record for record, _ in accepted_records(order, head) if isinstance(record.change, SetStatus)]
     last = max(told, key=fold_position, default=None)
     return last.change.status if last is not None and isinstance(last.change, SetStatus) else None
 
 
 def with_booked_state(standing: ActionState, booked: BookedState, status: str | None) -> ActionState:
-    """The standing as older rules left it; what today's rules would change of it is kept as drift."""
+    """The state as booked by older rules. The difference to today's rules is kept as drift."""
     drift = tuple(
         LineBalance(was.amount - now.amount, was.quantity - now.quantity)
         for was, now in zip(booked.rests, standing.rests, strict=True)
@@ -218,7 +218,7 @@ def with_booked_state(standing: ActionState, booked: BookedState, status: str | 
 
 
 def as_of(order: Order, contracts: Sequence[Contract], moment: datetime) -> Order:
-    """The order as it stood at a past moment: what had been reported, and what had been booked by then."""
+    """The order as of a past time: what had been reported and booked by then."""
     actions = [action for action in order.actions if action.reported_at <= moment]
     records = [record for record in order.records if record.received_at <= moment]
     heads: dict[str, ActionHead] = {}

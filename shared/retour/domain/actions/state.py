@@ -1,4 +1,4 @@
-"""The state of an action after some of its modifications: lines, partner, approval, countdown, contract version."""
+"""The state of an action after some of its records: lines, partner, approval, countdown, contract version."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -66,7 +66,7 @@ from retour.domain.contracts.lock import Countdown, LockRule, after_approval, af
 
 @dataclass(frozen=True, slots=True)
 class Reversal:
-    """The reversal in force by a record without subject: whose word it was, and the lines before it."""
+    """The reversal in force by a record without subject: its source, and the lines before it."""
 
     source: str
     before: LineBalances
@@ -74,16 +74,20 @@ class Reversal:
 
 @dataclass(frozen=True, slots=True)
 class ActionState:
-    """`own` is what the records without subject leave of the lines, `rests` what is left once the subjects have taken
-    theirs. `contract` prices it; `own_priced` is what priced the lines without the subjects.
+    """The state of an action.
 
-    `wholes` are the subjects that tell the sum of others: they count only while none of their parts was told. `taken`
-    is what each source took without naming a subject, `confirming` what sources told that confirm others.
-    `before_zero` remembers, per line at zero, what it was before; `reversal` is the one in force by a record without
-    subject, `emptied` whether the subjects leave nothing. `lock_contract` gave the lock rule. `lock_unapproved` is the
-    lock as it was before the approval. `undone` and `idle` are the records left out: by an undo, and because they
-    cannot be at their place any more; `last` is the place of the newest of all. `drift`: what older rules had booked
-    beside what the records come to today.
+    `own`: the lines left by records without subject; `rests`: by all records, with subjects. `contract` priced them;
+    `own_priced` priced `own`.
+
+    `wholes`: subjects that are sums, which count only while none of their parts is known. `taken`: the amount each
+    source took without subject. `confirming`: statements of sources that confirm others.
+
+    `before_zero`: per line at zero, its balance before. `reversal`: the one in force by a record without subject.
+    `emptied`: whether the subjects leave nothing. `lock_contract` gave the lock rule; `lock_unapproved` is the lock
+    before the approval.
+
+    `undone` and `idle`: records left out, by an undo or because they are impossible at their place. `last`: the newest
+    position. `drift`: the difference between bookings by older rules and today's result.
     """
 
     own: LineBalances
@@ -115,7 +119,7 @@ class ActionState:
 
     @property
     def counting(self) -> list[Subject]:
-        """The subjects that count: all but the sums of such as are told by themselves."""
+        """All subjects except sums whose parts are known."""
         return [subject for key, subject in self.subjects.items() if key not in self.wholes]
 
     @property
@@ -124,7 +128,7 @@ class ActionState:
 
 
 UNASSIGNED_STATE = ActionState((), (), (), "", Countdown(None), 0, Pricing(0), 0)
-"""Of no action: nothing is sold and nothing left."""
+"""The state of `NO_ACTION`: nothing sold, nothing left."""
 
 
 def initial_state(action: Action, undone: Collection[str] = frozenset()) -> ActionState:
@@ -142,27 +146,27 @@ def initial_state(action: Action, undone: Collection[str] = frozenset()) -> Acti
 
 
 def fold_position(record: Modification) -> FoldPosition:
-    """What the fold sorts records by: the source's own time where it is declared so, the receipt, the place, the id."""
+    """The fold's sort key: source time if declared, receipt, place, id."""
     return record.orders_by, record.received_at, record.provenance.position, record.id
 
 
 def step(
     action: Action, standing: ActionState, record: Modification, terms: Contract, contracts: Sequence[Contract]
 ) -> ActionState | Code:
-    """The standing after one record more, or the reason why it cannot be. `terms` price it if lines move."""
+    """The state after one more record, or the code of its refusal. `terms` price it if lines change."""
     after = advance(action, standing, record, terms, contracts)
     return after if isinstance(after, Code) else combine(action, after)
 
 
 def reads_balances(record: Modification) -> bool:
-    """Whether what a record does depends on what is left with all subjects counted."""
+    """Whether a record's effect depends on the balances with all subjects."""
     return isinstance(record.change, Approve | SetTotal | SetQuantity) and record.subject is None
 
 
 def advance(
     action: Action, standing: ActionState, record: Modification, terms: Contract, contracts: Sequence[Contract]
 ) -> ActionState | Code:
-    """One record more, what is left not worked out yet: of many in a row, `combine` is due once."""
+    """Apply a record without computing balances. After several records, `combine` is needed only once."""
     meant = resolve_for_action(action, record)
     if isinstance(meant, Code):
         return meant
@@ -212,7 +216,7 @@ def step_own(
 
 
 def step_subject(action: Action, standing: ActionState, record: Modification, terms: Contract) -> ActionState | Code:
-    """One statement more on a subject. It is refused only for what is wrong in itself."""
+    """Apply one more statement on a subject. It is refused only if invalid in itself."""
     told = subject_record(action, record, terms)
     key = record.subject_key
     if isinstance(told, Code):
@@ -228,7 +232,7 @@ def step_subject(action: Action, standing: ActionState, record: Modification, te
 
 
 def step_confirming(action: Action, standing: ActionState, record: Modification, terms: Contract) -> ActionState | Code:
-    """One word more of a source that tells of the same returns as others."""
+    """Apply a record of a source that confirms others."""
     told = subject_record(action, with_version(record), terms)
     if isinstance(told, Code):
         return told
@@ -263,7 +267,7 @@ def clamp_warning(action: Action, record: Modification, claims: Sequence[Claim])
 
 
 def with_sum_subject(standing: ActionState, record: Modification) -> frozenset[SubjectKey]:
-    """With the subject that tells the sum of which this record is a part."""
+    """The sum subjects, including the one that this record is a part of."""
     return standing.wholes | ({(record.namespace, record.part_of)} if record.part_of else frozenset())
 
 
@@ -273,7 +277,7 @@ def with_sum_subject(standing: ActionState, record: Modification) -> frozenset[S
 def change_lines(
     action: Action, standing: ActionState, target: Sequence[int], record: Modification, terms: Contract
 ) -> ActionState | Code:
-    """Reverse and take back act on what the records without subject leave; a total says what is left with all."""
+    """Change lines. Reversals and `take_back` act on `own`; totals are what remains with all subjects."""
     result: dict[int, LineBalance] | Code
     match record.change:
         case Reverse():
@@ -306,14 +310,14 @@ def stated_value(change: SetTotal | SetQuantity) -> object:
 
 
 def is_reversed_by_another(standing: ActionState, record: Modification) -> bool:
-    """Only the source of a reversal may take it back by a later total; from others, only zero agrees with it."""
+    """Whether another source reversed the action, so that no total may raise it. Zero agrees with the reversal."""
     return standing.reversal is not None and standing.reversal.source != record.source
 
 
 def balances_for_total(
     action: Action, standing: ActionState, wanted: dict[int, LineBalance] | Code, total: object
 ) -> dict[int, LineBalance] | Code:
-    """What has to be left without the subjects so that `wanted` is left with them; zero holds whatever they say."""
+    """The `own` balances for which `wanted` remains with all subjects. Zero holds whatever they state."""
     if isinstance(wanted, Code) or total == 0 or not standing.subjects:
         return wanted
     left = tuple(wanted.get(i, rest) for i, rest in enumerate(standing.rests))
@@ -324,7 +328,7 @@ def balances_for_total(
 def replace_lines(
     action: Action, standing: ActionState, own: dict[int, LineBalance], record: Modification, contract: int
 ) -> ActionState:
-    """The lines replaced; all at zero is a reversal, anything above zero ends one."""
+    """Replace lines. All at zero is a reversal; anything above zero ends one."""
     after = tuple(own.get(i, rest) for i, rest in enumerate(standing.own))
     is_whole = record.sku is None and record.line is None
     reverses_whole = isinstance(record.change, Reverse) and is_whole
@@ -356,7 +360,7 @@ def with_taken(standing: ActionState, source: str, amount: int) -> Mapping[str, 
 
 
 def is_nothing_left(action: Action, balances: LineBalances) -> bool:
-    """Whether every line is at zero; a sale that was worth nothing is judged by its units."""
+    """Whether every line is at zero. For a sale of 0 only units count."""
     if any(line.amount for line in action.lines):
         return not any(rest.amount for rest in balances)
     return any(line.quantity for line in action.lines) and not any(rest.quantity for rest in balances)
@@ -365,9 +369,9 @@ def is_nothing_left(action: Action, balances: LineBalances) -> bool:
 def restore(
     action: Action, standing: ActionState, target: Sequence[int], record: Modification, terms: Contract
 ) -> ActionState:
-    """The lines as before the reversal in force; of a single item, as before it went to zero.
+    """The lines before the reversal in force; for a single item, before it went to zero.
 
-    Every subject that takes something of what is brought back is left out until it says something else (spec 4).
+    Each subject that takes part of what is restored is left out until it states something else (spec 4).
     """
     if standing.reversal and len(target) == len(action.lines):
         own = standing.reversal.before
@@ -399,9 +403,9 @@ def restore(
 
 
 def combine(action: Action, standing: ActionState) -> ActionState:
-    """What is left, and what prices it, of the records without subject and the statements of all subjects.
+    """Compute balances and pricing from records without subject and the statements of all subjects.
 
-    A reversal ends an approval and the lock it set, by whatever word and however it ends (spec 5.2).
+    A reversal ends an approval and the lock it set, whatever caused the reversal and however it ends (spec 5.2).
     """
     statements = [subject.statement for subject in standing.counting if subject.statement]
     sums = sums_of_confirming_sources(action, standing)
@@ -423,14 +427,14 @@ def combine(action: Action, standing: ActionState) -> ActionState:
 
 
 def sums_of_confirming_sources(action: Action, standing: ActionState) -> list[ConfirmationSums]:
-    """What the sources say in all that confirm others, beside what those say."""
+    """The sums of confirming sources and of the sources they confirm."""
     if not standing.confirming:
         return []
     return confirmation_sums(action, standing.confirming, standing.counting, standing.taken, standing.wholes)
 
 
 def apply_drift(action: Action, balances: LineBalances, drift: LineBalances) -> LineBalances:
-    """What older rules booked stays beside what is decided by today's, until it is folded anew on purpose."""
+    """Add what older rules booked differently, which stays until an explicit refold."""
     return tuple(
         LineBalance(
             min(max(rest.amount + extra.amount, 0), sold.amount),
@@ -444,12 +448,12 @@ def apply_drift(action: Action, balances: LineBalances, drift: LineBalances) -> 
 
 
 def as_of_partner(action: Action, standing: ActionState) -> Action:
-    """The action as its terms look at it: of the partner that it belongs to now."""
+    """The action with its current partner, for the evaluation of terms."""
     return action if action.partner == standing.partner else replace(action, partner=standing.partner)
 
 
 def lock_terms(standing: ActionState, contracts: Sequence[Contract]) -> Contract:
-    """The version whose lock rule is in force: that of the report, or of the re-attribution since (spec 6)."""
+    """The contract version of the lock rule in force: that of the report, or of the latest re-attribution (spec 6)."""
     return contracts[standing.lock_contract - 1]
 
 
@@ -460,7 +464,7 @@ def lock_rule(action: Action, standing: ActionState, contracts: Sequence[Contrac
 def change_status(
     action: Action, standing: ActionState, status: str, record: Modification, contracts: Sequence[Contract]
 ) -> ActionState:
-    """A status received at or after the lock counts in no fold (spec 5.2)."""
+    """Change the status. One received at or after the lock has no effect (spec 5.2)."""
     countdown, zone = standing.countdown, lock_terms(standing, contracts).time_zone
     if countdown.locks_at is not None and record.received_at >= countdown.locks_at:
         return standing
@@ -480,7 +484,7 @@ def approve(action: Action, standing: ActionState, record: Modification, contrac
 def reattribute(
     action: Action, standing: ActionState, partner: str, record: Modification, terms: Contract
 ) -> ActionState:
-    """Out of one partner and into another under the other's terms; countdown, approval and lock go with it."""
+    """Move the action to another partner and that partner's terms, with countdown, approval and lock."""
     if partner == standing.partner:
         return standing
     rule = terms.lock_for(replace(action, partner=partner))

@@ -1,7 +1,6 @@
-"""What senders say of a refund, a dispute, an order: statements in versions, of which the newest counts (spec 4).
+"""Versioned statements about subjects (refunds, disputes, orders), of which the newest counts (spec 4).
 
-A statement tells what is taken back of the action because of its subject in total. Arrival decides nothing: whatever
-the order in which versions come, the newest one that counts is the same.
+A statement is what is taken back because of its subject in total. The order of arrival does not matter.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -13,13 +12,13 @@ from retour.domain.actions.lines import NOTHING, Claim, Statement, merge_claims
 from retour.domain.actions.modification import Modification, Version, digest
 
 FoldPosition = tuple[datetime, datetime, int, str]
-"""Where a record stands in the order of all (`replay.in_order`)."""
+"""A record's position in the fold (`state.fold_position`)."""
 SubjectKey = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class SubjectRecord:
-    """One record of a subject: its version, what it claims, and the contract version it was decided under."""
+    """A record of a subject: its version, its claims, and the contract version it was decided under."""
 
     record: str
     content: str
@@ -33,7 +32,7 @@ class SubjectRecord:
 
 @dataclass(frozen=True, slots=True)
 class Pricing:
-    """The contract version that priced something, and where the record stands that it priced."""
+    """The contract version that priced something, and the position of the record it priced."""
 
     contract: int
     place: FoldPosition | None = None
@@ -41,10 +40,10 @@ class Pricing:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """All that was told of one subject, and what counts of it.
+    """All records of a subject and what counts of them.
 
-    `statement` counts now; `said` is what its newest version says, which may be left out by a person. `restored` is the
-    version that a person's restore left out.
+    `statement` counts now; `said` is the newest version's statement, which a person may have left out. `restored` is
+    the version that a restore left out.
     """
 
     told: tuple[SubjectRecord, ...] = ()
@@ -63,10 +62,10 @@ class Subject:
 
 
 def with_record(subject: Subject, subject_record: SubjectRecord, undone: Collection[str]) -> Subject:
-    """The subject with one record more."""
+    """The subject with one more record."""
     newest = subject.newest
     if subject_record.record not in undone and (newest is None or newest < subject_record.version):
-        # The usual case, a newer version, needs no look at all the older ones.
+        # The usual case of a newer version needs no re-evaluation of the older ones.
         said = merge_claims(subject_record.claims)
         later = replace(subject, told=(*subject.told, subject_record), said=said)
         if said == subject.said:
@@ -78,15 +77,14 @@ def with_record(subject: Subject, subject_record: SubjectRecord, undone: Collect
 
 
 def without_newest(subject: Subject, undone: Collection[str]) -> Subject:
-    """The subject as a restore leaves it: nothing is taken until it says something else than it says now."""
+    """The subject after a restore: it takes nothing until its statement changes."""
     return evaluate(replace(subject, restored=subject.newest), undone)
 
 
 def evaluate(subject: Subject, undone: Collection[str]) -> Subject:
-    """What counts: the newest version, unless it or one that said the same before it was left out by a person.
+    """The statement that counts: the newest version's, unless a person left it or an equal predecessor out.
 
-    Versions that say the same in a row are one word. A word that was undone leaves the one before it in force; one that
-    was restored leaves nothing.
+    Consecutive equal versions count as one. If it was undone, the version before counts; if restored, nothing does.
     """
     statement, priced, said = NOTHING, None, NOTHING
     before: tuple[Statement, Pricing | None] = (NOTHING, None)
@@ -111,9 +109,9 @@ def by_version(subject_record: SubjectRecord) -> tuple[Version, FoldPosition]:
 
 
 def statement_of(records: Iterable[SubjectRecord]) -> Statement:
-    """What the records of one version say: on each target, those of one delivery together.
+    """The statement of one version: the records of one delivery summed per target.
 
-    Where two deliveries say different things of one target in the same version, the one that takes more counts.
+    If two deliveries differ on a target in the same version, the one that takes more counts.
     """
     told = sorted(records, key=lambda one: one.delivery)
     of_target: dict[tuple[int, ...], tuple[tuple[int, int, str], Claim]] = {}
@@ -128,15 +126,15 @@ def statement_of(records: Iterable[SubjectRecord]) -> Statement:
 
 
 def has_newer(subject: Subject | None, record: Modification) -> bool:
-    """Whether a newer version of what the record speaks of is known."""
+    """Whether a newer version of the record's subject is known."""
     newest = subject.newest if subject else None
     return newest is not None and record.version is not None and record.version < newest
 
 
 def repeats(subject: Subject, record: Modification, claims: tuple[Claim, ...]) -> bool:
-    """Whether another delivery told the same version with the same content on the same target before.
+    """Whether another delivery stated the same version with the same content on the same target.
 
-    Rows of one delivery add up, so the second such row repeats only the second one of another delivery.
+    Rows of one delivery add up, so the second equal row repeats only a second one of another delivery.
     """
     alike = [
         told
@@ -152,7 +150,7 @@ def repeats(subject: Subject, record: Modification, claims: tuple[Claim, ...]) -
 
 
 def newest_pricing(prices: Iterable[Pricing | None], otherwise: Pricing) -> Pricing:
-    """What prices the lines: the contract version of the newest record that still counts."""
+    """The contract version that prices the lines: of the newest record that still counts."""
     placed = [price for price in prices if price is not None and price.place is not None]
     if otherwise.place is not None:
         placed.append(otherwise)

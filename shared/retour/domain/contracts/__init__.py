@@ -1,1 +1,1 @@
-"""The terms between a program and its partners: who is paid what, and when it locks (spec 6)."""
+"""Terms between a program and its partners: who is paid what, and when actions lock (spec 6)."""

@@ -1,4 +1,4 @@
-"""Whose terms a document changes, and when; and who would be left without any (spec 6)."""
+"""Which partners' terms a document changes and when, and which partners would have none (spec 6)."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from retour.domain.contracts.contract import Contract
 from retour.domain.contracts.versions import terms_at
 
 UNNAMED_PARTNER = ""
-"""A partner that no contract names: what holds for it holds for all others."""
+"""Stands for all partners that no contract names."""
 
 
 @dataclass(frozen=True, slots=True)
 class PartnerClass:
-    """Partners that every contract treats alike; of `others` there is no list: they are all that none names."""
+    """Partners treated alike by every contract. `others` stands for all partners that none names."""
 
     event_type: str
     partners: tuple[str, ...]
@@ -30,7 +30,7 @@ class PartnerClass:
 
 @dataclass(frozen=True, slots=True)
 class TermsChange:
-    """From a moment on other terms than they would have been; None: no terms."""
+    """A change of terms at a time. None means no terms."""
 
     holders: PartnerClass
     at: datetime
@@ -40,14 +40,14 @@ class TermsChange:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """From a day on without terms."""
+    """The first day without terms."""
 
     holders: PartnerClass
     day: date
 
 
 def terms_changes(before: Sequence[Contract], after: Sequence[Contract], now: datetime) -> list[TermsChange]:
-    """What recording a document at a moment changes: then, and on every later day on which something begins or ends."""
+    """What recording a document changes: at once, and on each later day on which terms begin or end."""
     changes: list[TermsChange] = []
     every = [*before, *after]
     for holders in partner_classes(every, {one.event_type for one in every}):
@@ -63,7 +63,7 @@ def terms_changes(before: Sequence[Contract], after: Sequence[Contract], now: da
 
 
 def coverage_gaps(contracts: Sequence[Contract], event_types: Iterable[str], now: datetime) -> Iterator[Gap]:
-    """Who has no terms, at the moment or from a later day on: the first such day of each."""
+    """Partner classes without terms, now or from a later day: the first such day of each."""
     for holders in partner_classes(contracts, event_types):
         for moment in change_moments(contracts, now):
             if terms_at(contracts, holders.event_type, holders.example, moment) is None:
@@ -72,7 +72,7 @@ def coverage_gaps(contracts: Sequence[Contract], event_types: Iterable[str], now
 
 
 def partner_classes(contracts: Sequence[Contract], event_types: Iterable[str]) -> Iterator[PartnerClass]:
-    """All partners by what names them, of each event type; those that nothing names last."""
+    """The partner classes of each event type, those without a name last."""
     named: dict[str, list[int]] = {}
     for number, one in enumerate(contracts):
         for partner in one.members:
@@ -87,7 +87,7 @@ def partner_classes(contracts: Sequence[Contract], event_types: Iterable[str]) -
 
 
 def change_moments(contracts: Sequence[Contract], now: datetime) -> list[datetime]:
-    """Now, and the beginning of every later day on which terms begin or have ended."""
+    """Now, and the start of each later day on which terms begin or have ended."""
     days = {(one.valid_from, one.time_zone) for one in contracts}
     days |= {(one.valid_until + timedelta(days=1), one.time_zone) for one in contracts if one.valid_until}
     return [now, *sorted({at for day, zone in days if (at := start_of_day(day, 0, zone)) > now})]

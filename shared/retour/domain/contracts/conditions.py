@@ -1,6 +1,6 @@
-"""Conditions of terms: one entry each, with how it is written, evaluated and explained (spec 6).
+"""Conditions of terms: one entry each, with its syntax, evaluation and explanation (spec 6).
 
-Everything is judged on the action as it was reported, whenever it is priced: no return moves an order over a threshold.
+Conditions are evaluated on the action as reported, whenever it is priced: no return moves an order over a threshold.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,8 +20,10 @@ VALUES_MAX = 500
 
 @dataclass(frozen=True, slots=True)
 class Sale:
-    """An action as terms look at it: its event's day in the program's time zone, what the order was worth in minor
-    units of the program's currency, and the groups its partner belongs to."""
+    """An action as terms see it.
+
+    With its local event day, its order value in minor units of the program's currency, and its partner's groups.
+    """
 
     action: Action
     day: date
@@ -31,7 +33,7 @@ class Sale:
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """One of these values, or one of an entry of these lists."""
+    """Matches listed values and entries of named lists."""
 
     values: frozenset[str]
     lists: tuple[tuple[str, Entries], ...] = ()
@@ -45,7 +47,7 @@ class OneOf:
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """From `low` on and below `high`, in minor units of `currency`; None: no such end."""
+    """Matches `low` (included) to `high` (excluded), in minor units of `currency`. None is unbounded."""
 
     low: int | None
     high: int | None
@@ -102,7 +104,7 @@ class ConditionType:
         )
 
     def faults(self, body: Any, program: "KnownNames") -> Iterator[tuple[tuple[str | int, ...], Sentence]]:
-        """What is wrong with it although it has the right shape, and where below its key."""
+        """Semantic faults of a valid entry, each with its path below the condition's key."""
         if self.is_amount:
             yield from _amount_faults(body, program.currency)
             return
@@ -139,7 +141,7 @@ class ConditionType:
 
 @dataclass(frozen=True, slots=True)
 class KnownNames:
-    """What a document may speak of by name: its groups and lists; and the currency its amounts are in."""
+    """Names a document may refer to (its groups and lists), and the currency of its amounts."""
 
     currency: str
     groups: frozenset[str] = frozenset()
@@ -147,7 +149,7 @@ class KnownNames:
 
 
 def unknown_name(code: str, name: str, known: Iterable[str]) -> Sentence:
-    """That there is no such group or list, and those that there are."""
+    """The message for an unknown group or list, with the known ones."""
     return Sentence(code, {"name": repr(name), "known": ", ".join(sorted(known)) or Sentence("FAULT_NONE_YET")})
 
 
@@ -280,7 +282,7 @@ CONDITIONS: Mapping[str, ConditionType] = {
 
 @dataclass(frozen=True, slots=True)
 class TermCondition:
-    """A condition as terms write it; `negated`: it must not hold."""
+    """A condition in terms. `negated`: it must not hold."""
 
     word: str
     wanted: Criterion
@@ -301,7 +303,7 @@ def condition_sentences() -> dict[str, Mapping[str, str]]:
 
 
 def conditions_of(body: Mapping[str, Any], currency: str, lists: Mapping[str, Entries]) -> tuple[TermCondition, ...]:
-    """What a rule, or a ranked lock, asks: its conditions, then those below `not`."""
+    """The conditions of a rule or ranked lock, then those below `not`."""
     return tuple(
         TermCondition(word, condition.parse(said[word], currency, lists), negated)
         for said, negated in ((body, False), (body.get(NOT, {}), True))
@@ -319,7 +321,7 @@ def condition_faults(body: Mapping[str, Any], program: KnownNames) -> Iterator[t
 
 
 def condition_schemas(*, of_line: bool = True) -> dict[str, Any]:
-    """The keys of a rule's conditions; without those that ask of single lines for what holds for a whole action."""
+    """The schema of a rule's conditions; without conditions on lines for terms of a whole action."""
     known = {word: one.schema() for word, one in CONDITIONS.items() if of_line or not one.of_line}
     negated = {
         "description": "Conditions of which none may hold; what was not reported does not hold.",
@@ -329,7 +331,7 @@ def condition_schemas(*, of_line: bool = True) -> dict[str, Any]:
 
 
 def condition_values(body: Mapping[str, Any], word: str | None = None) -> Iterator[Any]:
-    """Every value below a rule's conditions, plain or below `not`; of one condition where it is named."""
+    """Every value in a rule's conditions, also below `not`; optionally of a single condition."""
     for said in (body, body.get(NOT, {})):
         for name, condition in CONDITIONS.items():
             if name in said and word in (None, name) and not condition.is_amount:

@@ -1,4 +1,4 @@
-"""The terms between a program and its partners, in immutable versions: who is paid what, and when it locks (spec 6)."""
+"""Contracts in immutable versions: who is paid what, and when actions lock (spec 6)."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,14 +17,14 @@ from retour.domain.contracts.rule import Rule, rule_of
 
 
 class TermsBasis(StrEnum):
-    """Which version prices a change: the one valid when it came (as impact.com does), or when the action happened."""
+    """Which version prices a change: in force at the change (as at impact.com), or when the action happened."""
 
     AT_MODIFICATION = "at_modification"
     AT_ACTION = "at_action"
 
 
 class CascadePolicy(StrEnum):
-    """What the reversal of a parent does to its children."""
+    """What a parent's reversal does to its children."""
 
     CASCADE = "cascade"
     WARN = "warn"
@@ -33,17 +33,17 @@ class CascadePolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LinePayout:
-    """What one line pays, in minor units of the program's currency, and the rank of the rule that says so (0: none)."""
+    """The commission of one line in minor units of the program's currency, and the rank of its rule (0: none)."""
 
     amount: int
     rule: int
 
 
 SCOPE_KEYS = ("partners", "groups", "valid_from", "valid_until")
-"""Keys of a contract that say nothing about what is paid and when it locks."""
+"""Keys of a contract about its scope, not its terms."""
 
 Span = tuple[datetime, datetime | None]
-"""From a moment until another; None: still."""
+"""A time span. None means that it has no end yet."""
 
 
 def is_within(spans: Iterable[Span], moment: datetime) -> bool:
@@ -52,7 +52,7 @@ def is_within(spans: Iterable[Span], moment: datetime) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class RulePayout:
-    """What one rule pays: the places of its lines, and what each pays of it; `uncapped` is their sum before a cap."""
+    """The commission of one rule: the positions of its lines and their amounts. `uncapped` is the sum before a cap."""
 
     rank: int
     lines: tuple[int, ...]
@@ -62,12 +62,11 @@ class RulePayout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
-    """One version of the terms for an event type: of the named partners and groups, or of all when none is named.
+    """One version of the terms for an event type, for the named partners and groups, or for all if none is named.
 
     `number` counts all contract versions of the program from 1 and is what the ledger books; `version` counts within
-    the name. `body` is the terms as they were written, `groups` the members of the groups and `lists` the lists that
-    they speak of: a version is complete. `named`: when the document in force named the contract. The last day of the
-    terms is `valid_until`.
+    the name. `body` is the terms as written; with the members of its `groups` and its `lists` a version is complete.
+    `named`: when the program document in force named the contract. `valid_until` is the last day of the terms.
     """
 
     number: int
@@ -90,13 +89,13 @@ class Contract:
     groups: Mapping[str, frozenset[str]] = field(default_factory=dict)
     lists: Mapping[str, Entries] = field(default_factory=dict)
 
-    # Whom it is for, and when
+    # Scope
 
     def covers(self, event_type: str, partner: str) -> bool:
         return self.event_type == event_type and self.reach(partner) is not None
 
     def reach(self, partner: str) -> int | None:
-        """How far terms reach that cover a partner: 0 where they name it, 1 its group, 2 all; None: they do not."""
+        """The rank by which the terms cover a partner: 0 by name, 1 by group, 2 as one of all; None if they do not."""
         if partner in self.partners:
             return 0
         if any(partner in self.groups[group] for group in self.for_groups):
@@ -105,7 +104,7 @@ class Contract:
 
     @property
     def members(self) -> frozenset[str]:
-        """The partners it is for by name or by group; none where it is for all."""
+        """The partners covered by name or group; empty if all are covered."""
         return self.partners.union(*(self.groups[group] for group in self.for_groups))
 
     @property
@@ -113,30 +112,30 @@ class Contract:
         return not self.partners and not self.for_groups
 
     def is_named_at(self, moment: datetime) -> bool:
-        """Whether the document in force at the moment has a contract of this name."""
+        """Whether the document in force at a time has a contract of this name."""
         return is_within(self.named, moment)
 
     def has_ended(self, day: date) -> bool:
         return self.valid_until is not None and self.valid_until < day
 
-    # When an action locks
+    # Lock
 
     @property
     def lock(self) -> LockRule:
-        """How an action locks of which nothing special holds."""
+        """The lock rule if no special condition holds."""
         return self.locks[-1].rule
 
     def lock_for(self, action: Action) -> LockRule:
-        """How an action locks, by what was reported of it: the same whenever it is asked."""
+        """The lock rule for an action, by its report, so that it never changes."""
         if len(self.locks) == 1:
             return self.lock
         sale = self.sale(action)
         return next((one.rule for one in self.locks if one.holds(sale)), self.lock)
 
-    # Who is paid what
+    # Payout
 
     def line_payouts(self, action: Action, rests: LineAmounts) -> tuple[LinePayout, ...]:
-        """Every line's commission for what is left of it, (amount, quantity) each, by the first rule that holds."""
+        """The commission of each line for its remaining (amount, quantity), by the first rule that applies."""
         paid = [LinePayout(0, 0)] * len(action.lines)
         for share in self.rule_payouts(action, rests):
             for i, amount in zip(share.lines, share.amounts, strict=True):
@@ -144,7 +143,7 @@ class Contract:
         return tuple(paid)
 
     def rule_payouts(self, action: Action, rests: LineAmounts) -> list[RulePayout]:
-        """The same, rule by rule in their order; what none pays is left out."""
+        """The same by rule, in order of rank, without lines that no rule pays."""
         ranks = self.ranks(action)
         found = []
         for rank in sorted({rank for rank in ranks if rank}):
@@ -154,7 +153,7 @@ class Contract:
         return found
 
     def ranks(self, action: Action) -> list[int]:
-        """Of every line the rank of the first rule that holds for it; 0 when none does."""
+        """The rank of the first rule that applies to each line; 0 if none does."""
         if self.rules[0].is_for_everything:
             return [1] * len(action.lines)
         sale, ranked = self.sale(action), list(enumerate(self.rules, 1))
@@ -166,11 +165,11 @@ class Contract:
         return Sale(action, local_day(action.event_time, self.time_zone), value, groups)
 
     def says_the_same(self, other: "Contract") -> bool:
-        """The same terms for the same partners and days, whatever their version."""
+        """Whether both are the same terms for the same partners and days, ignoring their version."""
         return (self.body, self.groups) == (other.body, other.groups) and self.does_the_same(other)
 
     def does_the_same(self, other: "Contract") -> bool:
-        """The same for whoever it covers, whomever else it is for and whenever."""
+        """Whether both have the same effect for partners they cover, ignoring scope and dates."""
         return self._does() == other._does()
 
     def _does(self) -> tuple[Any, ...]:
@@ -193,9 +192,9 @@ def contract_of(
     groups: Mapping[str, Iterable[str]] | None = None,
     lists: Mapping[str, Entries] | None = None,
 ) -> Contract:
-    """The contract that a document (valid against the program's schema) describes.
+    """Create a contract from a document that is valid by the program's schema.
 
-    `groups` and `lists` are those of the program; a contract keeps the ones that it speaks of.
+    `groups` and `lists` are all those of the program; the contract keeps those it refers to.
     """
     groups_named, lists_named = referenced_names(body)
     own_lists = {one: lists[one] for one in sorted(lists_named)} if lists else {}
@@ -223,7 +222,7 @@ def contract_of(
 
 
 def referenced_names(body: Mapping[str, Any]) -> tuple[set[str], set[str]]:
-    """The groups and the lists that terms speak of by name."""
+    """The names of groups and of lists that terms refer to."""
     ranked = body["lock"] if isinstance(body["lock"], list) else [body["lock"]]
     groups: set[str] = set(body.get("groups", ()))
     lists: set[str] = set()

@@ -1,4 +1,4 @@
-"""When an action can no longer change: by the calendar, by the order's status, or by approval (spec 6)."""
+"""Locks: by calendar, by the order's status, or by approval (spec 6)."""
 
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -10,7 +10,7 @@ OPEN_DAYS_MAX = 730
 
 
 class Restart(StrEnum):
-    """What starts the countdown of a status anew."""
+    """What restarts the countdown of a status."""
 
     ANY_CHANGE = "any_change"
     LEAVING = "leaving"
@@ -21,7 +21,7 @@ class Restart(StrEnum):
 class AfterEvent:
     """Months and days after the event day, or after the end of its month.
 
-    `at_end`: the last of these days still counts. `sticky`: a month's end plus months is a month's end.
+    `at_end`: lock at the end of the last day. `sticky`: a month end plus months is a month end.
     """
 
     days: int
@@ -33,7 +33,7 @@ class AfterEvent:
 
 @dataclass(frozen=True, slots=True)
 class AfterStatus:
-    """So many days after the order reached one of these statuses; at the start of that day."""
+    """Days after the order reached one of the statuses; locks at the start of that day."""
 
     days: int
     statuses: frozenset[str]
@@ -42,7 +42,7 @@ class AfterStatus:
 
 @dataclass(frozen=True, slots=True)
 class OpenEnded:
-    """Until it is approved: then at the end of that day; at latest so many days after the event."""
+    """Locks at the end of the day of approval, or at the latest some days after the event."""
 
     days_max: int = OPEN_DAYS_MAX
 
@@ -52,8 +52,10 @@ LockRule = AfterEvent | AfterStatus | OpenEnded
 
 @dataclass(frozen=True, slots=True)
 class Countdown:
-    """Where an action is on the way to its lock: the instant (None: nothing fixes it yet), its order's status, and
-    since when that counts. `first` is when the status counted for the first time."""
+    """The state of an action's lock: its instant (None while nothing fixes it), the order's status, and since when.
+
+    `first` is when the status first counted.
+    """
 
     locks_at: datetime | None
     status: str | None = None
@@ -62,7 +64,7 @@ class Countdown:
 
 
 def at_report(rule: LockRule, event_time: datetime, zone: str) -> Countdown:
-    """The lock as the report of an action fixes it."""
+    """The lock as fixed by an action's report."""
     day = local_day(event_time, zone)
     match rule:
         case AfterEvent(days, months, from_month_end, at_end, sticky):
@@ -78,7 +80,7 @@ def at_report(rule: LockRule, event_time: datetime, zone: str) -> Countdown:
 def after_status(
     rule: LockRule, countdown: Countdown, status: str, when: datetime, received_at: datetime, zone: str
 ) -> Countdown:
-    """The order has this status since `when`. Only a rule that counts from statuses moves the lock by it."""
+    """The countdown after a status change at `when`. Only rules that count from statuses move the lock."""
     if not isinstance(rule, AfterStatus):
         return replace(countdown, status=status)
     if status not in rule.statuses:
@@ -97,7 +99,7 @@ def after_status(
 
 
 def after_approval(rule: LockRule, countdown: Countdown, received_at: datetime, zone: str) -> Countdown:
-    """Approval locks an open-ended action at the end of that day; it never makes a lock later."""
+    """Approval locks an open-ended action at the end of the day. It never makes a lock later."""
     if not isinstance(rule, OpenEnded):
         return countdown
     lock = start_of_day(local_day(received_at, zone), 1, zone)
@@ -107,10 +109,10 @@ def after_approval(rule: LockRule, countdown: Countdown, received_at: datetime, 
 def after_reattribution(
     rule: LockRule, countdown: Countdown, event_time: datetime, received_at: datetime, zone: str
 ) -> Countdown:
-    """The countdown under another partner's rule: the lock never gets earlier nor lost, nor comes before the receipt.
+    """The countdown under another partner's rule. The lock never gets earlier or lost, nor before the receipt.
 
-    A countdown that runs goes on with the days of the new rule; where that one starts from other statuses, it keeps
-    its lock.
+    A running countdown continues with the days of the new rule. If that rule counts from other statuses, the lock
+    stays.
     """
     if isinstance(rule, AfterStatus):
         if countdown.since is None or countdown.status not in rule.statuses:
@@ -126,14 +128,14 @@ def after_reattribution(
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """From `day` on the credit is certain: as expected if nothing changes, or at the earliest, moving daily."""
+    """The day from which the credit is certain: expected if nothing changes, or earliest, moving daily."""
 
     day: date
     expected: bool
 
 
 def credit(rule: LockRule, countdown: Countdown, now: datetime, zone: str) -> Credit | None:
-    """*Earliest* (today + N, the status not reached) or *expected* (fixed if nothing changes); None: nobody can say."""
+    """*Earliest* (today + N, status not reached) or *expected* (fixed if nothing changes); None if unknown."""
     if countdown.locks_at is not None:
         return Credit(local_day(countdown.locks_at, zone), expected=not isinstance(rule, OpenEnded))
     if isinstance(rule, AfterStatus):

@@ -1,4 +1,4 @@
-"""A lock rule looked at as a calendar: from when an order of each day can no longer change, and which days are odd."""
+"""A lock rule as a calendar: the lock of each order day, and unusual days."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from retour.domain.contracts.lock import AfterEvent, AfterStatus, Countdown, Loc
 
 DAY = timedelta(days=1)
 AFFECTED_DAYS_MAX = 3
-"""Order days named for one change of the clock."""
+"""Order days listed per clock change."""
 
 
 @dataclass(frozen=True, slots=True)
 class LockDay:
-    """`day` is the order's, or for a rule that counts from a status the day it is reached; locked from `at` on."""
+    """The lock of orders of a day; for rules that count from a status, `day` is when it is reached."""
 
     day: date
     at: datetime
@@ -25,7 +25,7 @@ class LockDay:
 
     @property
     def last(self) -> date:
-        """The last day on which it can still change."""
+        """The last day on which such an order can change."""
         return last_day_before(self.at, self.zone)
 
     @property
@@ -34,7 +34,7 @@ class LockDay:
 
     @property
     def at_midnight(self) -> bool:
-        """Whether the lock falls where one day ends and the next begins."""
+        """Whether the lock is at midnight, between two days."""
         return self.at == start_of_day(self.locked_from, 0, self.zone)
 
     @property
@@ -43,7 +43,7 @@ class LockDay:
 
 
 def lock_day(rule: LockRule, day: date, zone: str) -> LockDay:
-    """Of an order at noon of that day; an open-ended one at the latest."""
+    """The lock of an order placed at noon; of an open-ended one, the latest."""
     noon = datetime.combine(day, time(12), ZoneInfo(zone)).astimezone(UTC)
     if isinstance(rule, AfterStatus):
         counted = after_status(rule, Countdown(None), min(rule.statuses), noon, noon, zone)
@@ -57,23 +57,23 @@ def lock_days(rule: LockRule, first: date, last: date, zone: str) -> list[LockDa
     return [lock_day(rule, first + n * DAY, zone) for n in range((last - first).days + 1)]
 
 
-# Odd days
+# Unusual days
 
 
 class AnomalyKind(StrEnum):
     TOGETHER = "together"
-    """Orders of several days lock at the same moment, since the later month is shorter."""
+    """Orders of several days lock together, because the later month is shorter."""
     SKIPPED = "skipped"
     """Days on which no order locks."""
     CLOCK = "clock"
-    """The clock is changed on the last day of these orders: it has an hour more or less."""
+    """A clock change on the last day of these orders adds or removes an hour."""
     LEAP = "leap"
-    """The leap day to come."""
+    """The next leap day."""
 
 
 @dataclass(frozen=True, slots=True)
 class CalendarAnomaly:
-    """`days` are those of the orders, or for SKIPPED those on which none locks. `hours`: of a day the clock changes."""
+    """`days` are order days, or for SKIPPED days without locks. `hours`: the length of a day with a clock change."""
 
     kind: AnomalyKind
     days: tuple[date, ...]
@@ -83,7 +83,7 @@ class CalendarAnomaly:
 
 
 def calendar_anomalies(rule: LockRule, days: Sequence[LockDay]) -> list[CalendarAnomaly]:
-    """What a person would not expect of these days, by day."""
+    """The unusual days among these, by day."""
     zone = days[0].zone
     found = [*clock_changes(days), *next_leap_day(rule, days[0].day, zone)]
     if not (isinstance(rule, AfterEvent) and rule.from_month_end):
@@ -120,7 +120,7 @@ def clock_changes(days: Sequence[LockDay]) -> Iterator[CalendarAnomaly]:
 
 
 def next_leap_day(rule: LockRule, first: date, zone: str) -> Iterator[CalendarAnomaly]:
-    """The next 29 February, however far."""
+    """The next 29 February, however far away."""
     year = next(year for year in range(first.year, first.year + 9) if is_leap(year) and date(year, 2, 29) >= first)
     day = date(year, 2, 29)
     yield CalendarAnomaly(AnomalyKind.LEAP, (day,), lock_day(rule, day, zone).at)

@@ -1,4 +1,4 @@
-"""Named lists of SKUs, categories or codes: exact, or everything with a beginning; never changed, only replaced."""
+"""Named lists of SKUs, categories or codes, matched exactly or by prefix. Immutable; uploads replace them."""
 
 import hashlib
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ WILDCARD = "*"
 
 
 class Entries(Protocol):
-    """The entries of a list, known by the hash of their content."""
+    """The entries of a list, identified by their content hash."""
 
     @property
     def sha256(self) -> str: ...
@@ -21,7 +21,7 @@ class Entries(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class NamedList:
-    """`beginnings` are the entries that end in `*`, without it, and `lengths` how long they are."""
+    """`beginnings` are the entries ending in `*`, without it; `lengths` are their lengths."""
 
     sha256: str
     exact: frozenset[str]
@@ -33,7 +33,7 @@ class NamedList:
 
 
 def named_list(entries: Iterable[str]) -> NamedList:
-    """The same list whatever the order of its entries."""
+    """Create a list. Order does not matter."""
     said = {*entries}
     beginnings = {entry[:-1] for entry in said if entry.endswith(WILDCARD)}
     return NamedList(

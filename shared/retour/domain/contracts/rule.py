@@ -31,7 +31,7 @@ DAY_PATTERN = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """What is paid where all its conditions hold, for actions whose event lies in its days; None: no such end."""
+    """The pay of actions within the rule's days for which all conditions hold. None is an open end."""
 
     pay: Pay
     asks: tuple[TermCondition, ...] = ()
@@ -51,7 +51,7 @@ class Rule:
         )
 
     def phrases(self, currency: str) -> list[Phrase]:
-        """What it asks, its days and its cap."""
+        """The phrases for conditions, days and cap."""
         parts = [ask.phrase() for ask in self.asks]
         if self.first:
             parts.append(Phrase("TERM_FROM", {"day": self.first.isoformat()}))
@@ -73,7 +73,7 @@ def rule_of(body: Mapping[str, Any], currency: str, lists: Mapping[str, Entries]
 
 
 def rule_faults(body: Mapping[str, Any], program: KnownNames) -> Iterator[tuple[tuple[str | int, ...], Sentence]]:
-    """What is wrong with a rule of the right shape: the place below it, and what is right."""
+    """Semantic faults of a valid rule, each with its path and message."""
     if sentence := pay_fault(body["pays"], program.currency):
         yield ("pays",), sentence
     if "at_most" in body and (sentence := cap_fault(body["at_most"], program.currency)):

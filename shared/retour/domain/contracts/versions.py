@@ -1,4 +1,4 @@
-"""Which terms hold when: the versions of the contracts, and the documents that name them (spec 6, Terms over time)."""
+"""Which terms are in force at a time: contract versions, and the documents that name them (spec 6, Terms over time)."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,12 +13,12 @@ from retour.domain.contracts.named_list import Entries, named_list
 def terms_at(
     contracts: Sequence[Contract], event_type: str, partner: str, moment: datetime, day: date | None = None
 ) -> Contract | None:
-    """The terms for a partner at a moment; None where there are none.
+    """The terms for a partner at a time, or None.
 
-    `contracts` are all versions, oldest first. The document in force says which names exist; of each name decides the
-    version recorded last of those that are valid, and when that one has ended, the name has no terms. One that names
-    the partner goes before one for a group and that before one for all; then the later start, then the name.
-    `day`: the day to be valid on, where it is not the moment's own, as the event's at the report.
+    `contracts` are all versions, oldest first. The document in force decides which names exist. Of each name, the
+    version recorded last among the valid ones decides; if it has ended, the name has no terms. A contract that names
+    the partner wins over one for a group and that over one for all; then the later start, then the name. `day` is the
+    day of validity if it is not the day of `moment`, such as the event day at the report.
     """
     decided: set[str] = set()
     found: list[Contract] = []
@@ -45,11 +45,11 @@ def terms_at(
 
 @dataclass(frozen=True, eq=False)
 class Versions(Sequence[Contract]):
-    """All contract versions of a program, oldest first, each read only when it is looked at.
+    """All contract versions of a program, oldest first, loaded on access.
 
-    `read` gives a version by its number; told that those before it will be wanted as well, it may read them at once.
-    `spans` are what the documents said of the names up to `recorded_at`, when the newest of them was recorded. From
-    then on the `live` versions of each name decide, newest first: one that is valid, and those announced since.
+    `read` returns a version by number; its second argument says that earlier ones will be needed too. `spans` are the
+    time spans of each name up to `recorded_at`, the newest document. After that only the `live` versions of each name
+    matter, newest first: the valid one and those announced since.
     """
 
     total: int
@@ -78,11 +78,11 @@ class Versions(Sequence[Contract]):
         return (self._version(at, True) for at in range(self.total - 1, -1, -1))
 
     def names_at(self, moment: datetime) -> frozenset[str]:
-        """The names that have terms at a moment."""
+        """The names with terms at a time."""
         return frozenset(name for name, spans in self.spans.items() if is_within(spans, moment))
 
     def newest_first(self, moment: datetime) -> Iterator[Contract]:
-        """All that may decide at a moment: for one after `recorded_at` those that most probably do go first."""
+        """The versions that may decide at a time, newest first; after `recorded_at`, only the live ones."""
         names = self.names_at(moment) if moment >= self.recorded_at else ()
         first = sorted({number for name in names for number in self.live.get(name, ())}, reverse=True)
         yield from (self[number - 1] for number in first)
@@ -94,7 +94,7 @@ class Versions(Sequence[Contract]):
 
 
 def live_versions(contracts: Sequence[Contract], recorded_at: datetime) -> dict[str, tuple[int, ...]]:
-    """By name the numbers of the versions that decide from a moment on, newest first: up to the first that is valid."""
+    """By name, the numbers of the versions that matter from a time on: newest first, up to the first valid one."""
     live: dict[str, tuple[int, ...]] = {}
     valid: set[str] = set()
     for one in reversed(contracts):
@@ -106,7 +106,7 @@ def live_versions(contracts: Sequence[Contract], recorded_at: datetime) -> dict[
 
 
 def event_types_of(contracts: Sequence[Contract]) -> frozenset[str]:
-    """The event types for which there ever were terms."""
+    """The event types that have ever had terms."""
     if isinstance(contracts, Versions):
         return contracts.event_types
     return frozenset(one.event_type for one in contracts)
@@ -115,7 +115,7 @@ def event_types_of(contracts: Sequence[Contract]) -> frozenset[str]:
 def terms_at_report(
     contracts: Sequence[Contract], event_type: str, partner: str, event_time: datetime, reported_at: datetime
 ) -> Contract | None:
-    """The terms by the event's local day, among what was recorded by the report."""
+    """The terms by the event's local day, among those recorded by the report."""
     if not contracts:
         return None
     return terms_at(contracts, event_type, partner, reported_at, local_day(event_time, contracts[-1].time_zone))
@@ -127,9 +127,9 @@ def with_versions_of(
     recorded_at: datetime,
     lists: Mapping[str, Entries] | None = None,
 ) -> tuple[Contract, ...]:
-    """All contract versions after this program document is recorded: the known ones, then those it adds or changes.
+    """All contract versions after this document is recorded: known ones, then new or changed ones.
 
-    `lists` are those that were uploaded by then; a list that the document writes out goes before them.
+    `lists` are the uploaded lists. A list in the document takes precedence.
     """
     written = {name: named_list(entries) for name, entries in document.get("lists", {}).items()}
     versions = list(known)
@@ -153,7 +153,7 @@ def with_versions_of(
 
 
 Spans = Mapping[str, tuple[Span, ...]]
-"""By contract name: from when until when the document in force named it."""
+"""By contract name: the spans in which the document in force named it."""
 
 
 def spans_of(contracts: Iterable[Contract]) -> Spans:
@@ -163,12 +163,12 @@ def spans_of(contracts: Iterable[Contract]) -> Spans:
 
 
 def with_spans(contracts: Iterable[Contract], spans: Spans) -> tuple[Contract, ...]:
-    """The contracts, each with what the documents said about its name."""
+    """The contracts with the spans of their names."""
     return tuple(replace(one, named=spans[one.name]) for one in contracts)
 
 
 def spans_after(before: Spans, names: Iterable[str], recorded_at: datetime) -> Spans:
-    """What the documents say after one more is recorded, which names these contracts."""
+    """The spans after one more document, which names these contracts."""
     present = set(names)
     after: dict[str, tuple[Span, ...]] = {}
     for name in dict.fromkeys([*before, *present]):
