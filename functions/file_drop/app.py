@@ -1,7 +1,9 @@
 """A file landed in the inbox: store it as a delivery, ingest its rows, and queue its reply."""
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import chain
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -23,7 +25,7 @@ logger = Logger(service="file_drop")
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: Any) -> None:
     failed = None
-    for delivery in deliveries_of_event(event):
+    for delivery in chain.from_iterable(map(deliveries_of_event, events_of(event))):
         try:
             batch = process_delivery(hub(), delivery)
             logger.info("file handled", delivery=delivery.id, state=batch.state, code=batch.code, rows=batch.counts)
@@ -34,6 +36,11 @@ def handler(event: dict[str, Any], _context: Any) -> None:
                 abandon_upload(hub(), delivery)
     if failed is not None:
         raise failed
+
+
+def events_of(event: dict[str, Any]) -> list[dict[str, Any]]:
+    """The event itself, or those that waited on a queue, as they do on one machine (infra/local/deploy.py)."""
+    return [json.loads(record["body"]) for record in event["Records"]] if "Records" in event else [event]
 
 
 def deliveries_of_event(event: dict[str, Any]) -> Iterator[Delivery]:

@@ -29,7 +29,7 @@ RESERVE_SECONDS = 60.0
 FIRST_WORKER_TIME = timedelta(minutes=20)
 """So long what came may still have its first worker."""
 
-LEFT_OVER_COUNTS = ("files", "uploads", "redone", "held", "mails")
+LEFT_OVER_COUNTS = ("files", "uploads", "redone", "held", "answers", "mails")
 """What a sweep finds that no event or worker had ended: none of it, on a good day."""
 
 logger = Logger(service="tick")

@@ -1,9 +1,9 @@
 """Retour's own template in the embedded AWS.
 
 The template goes through AWS's own SAM translator and is then deployed: nothing is taken out, so whatever the emulator
-does not know makes the deployment fail. Four things are put differently, each where it is done and with its reason:
-the storage is a stack of its own, the inbox lies beside it, the stream's mapping is new with every deployment, and a
-large file has as many workers as the machine can carry.
+does not know makes the deployment fail. Five things are put differently, each where it is done and with its reason:
+the storage is a stack of its own, the inbox lies beside it, the stream's mapping is new with every deployment, a large
+file has as many workers as the machine can carry, and what landed waits in a queue until one of a few has time for it.
 Code goes up as source only; the libraries that the functions import lie in the emulator's own environment.
 """
 
@@ -27,6 +27,8 @@ from botocore.exceptions import ClientError
 REGION = "us-east-1"
 ARTIFACTS = "retour-artifacts"
 DEPLOY_SECONDS = 180.0
+ARRIVALS_AT_ONCE = 4
+"""Files taken in side by side; each has a process of some 60 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ def deploy(
     wanted = {name: {**defaults, **parameters}[value["Ref"]] for name, value in storage["Parameters"].items()}
     kept = _apply_stack(endpoint, f"{stack}-storage", artifacts.put(f"{_digest(child)}.yaml", child), wanted)
     _spare_the_machine(template)
+    _queue_arrivals(template)
     _upload(artifacts, template, root, parameters)
     body = _translate(template, parameters)
     for name, value in kept.items():
@@ -148,6 +151,27 @@ def _spare_the_machine(template: dict[str, Any]) -> None:
             for state in resource["Properties"]["Definition"]["States"].values():
                 if "MaxConcurrency" in state:
                     state["MaxConcurrency"] = min(most, state["MaxConcurrency"])
+
+
+def _queue_arrivals(template: dict[str, Any]) -> None:
+    """Put a queue between the rules that tell of files and the function that takes them in.
+
+    In the cloud Lambda keeps what it has no worker for, and tries again what failed. The emulator starts a process for
+    every event at once, two for each upload of a burst, and forgets what failed.
+    """
+    resources = template["Resources"]
+    function = resources["FileDropFunction"]["Properties"]
+    dead = {"deadLetterTargetArn": {"Fn::GetAtt": ["FilesDead", "Arn"]}, "maxReceiveCount": 3}
+    waiting = {"Fn::GetAtt": ["ArrivalsQueue", "Arn"]}
+    for name, event in function.pop("Events").items():
+        rule = {"EventPattern": event["Properties"]["Pattern"], "Targets": [{"Id": "arrivals", "Arn": waiting}]}
+        resources[f"FileDrop{name}"] = {"Type": "AWS::Events::Rule", "Properties": rule}
+    resources["ArrivalsQueue"] = {
+        "Type": "AWS::SQS::Queue",
+        "Properties": {"VisibilityTimeout": function["Timeout"], "RedrivePolicy": dead},
+    }
+    one_by_one = {"Queue": waiting, "BatchSize": 1, "ScalingConfig": {"MaximumConcurrency": ARRIVALS_AT_ONCE}}
+    function["Events"] = {"Arrivals": {"Type": "SQS", "Properties": one_by_one}}
 
 
 def _translate(template: dict[str, Any], parameters: Mapping[str, str]) -> str:

@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tests.local.conftest import RunningHub, running_hub
 from tests.local.test_hub import OWN_PROGRAM, action, ask, eventually, sftp
 
 from local.data_folder import load_aws_key
-from local.deploy import Endpoint, client
+from local.deploy import ARRIVALS_AT_ONCE, Endpoint, client
 
 pytestmark = pytest.mark.xdist_group("hub")
 P = "/v1/programs/shoes"
@@ -30,7 +31,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
             ask(hub, "PUT", P, {**OWN_PROGRAM})
             eventually(lambda: "shoes" in json.loads((home / "ready.json").read_text())["programs"])
             hub.ready = json.loads((home / "ready.json").read_text())
-            ask(hub, "POST", f"{P}/actions", [action(f"O-{n}", "100.00") for n in range(40)])
+            ask(hub, "POST", f"{P}/actions", [action(f"O-{n}", "100.00") for n in range(60)])
             yield hub
     finally:
         del os.environ["RETOUR_WHIMS"]
@@ -68,6 +69,37 @@ def test_d2_written_over_four_times(hub: RunningHub, tmp_path: Path) -> None:
     sftp(hub, "shoes", "drop", *[f"put {path} daily.csv" for path in paths])
     eventually(lambda: all(left(hub, 10 + n) == f"{90 - n}.00" for n in range(5)), 150)
     assert len(batches(hub, "daily.csv")) == 5
+
+
+def test_a_burst_of_uploads_has_a_few_workers(hub: RunningHub, tmp_path: Path) -> None:
+    """Each upload is told twice, and each worker is a process: thirty of them before what landed had a queue."""
+    burst, most = range(40, 55), [0]
+    ended = threading.Event()
+
+    def count() -> None:
+        while not ended.wait(0.05):
+            most[0] = max(most[0], len(workers_of(hub, "FileDrop")))
+
+    counting = threading.Thread(target=count)
+    counting.start()
+    try:
+        sftp(hub, "shoes", "drop", *[f"put {file(tmp_path, n, '10.00')} burst-{n}.csv" for n in burst])
+        eventually(lambda: all(left(hub, n) == "90.00" for n in burst))
+    finally:
+        ended.set()
+        counting.join()
+    assert 1 <= most[0] <= ARRIVALS_AT_ONCE
+
+
+def workers_of(hub: RunningHub, function: str) -> list[int]:
+    """The processes that run a function of this hub."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if hub.data.encode() in (process / "cmdline").read_bytes():
+                environment = (process / "environ").read_bytes()
+                found += [int(process.name)] if function.encode() in environment else []
+    return found
 
 
 def test_d3_removed_at_once(hub: RunningHub, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -17,9 +19,12 @@ from tests.settings import change_settings
 
 from retour.api.maintenance import redrive
 from retour.domain.delivery import Channel, Delivery, DeliveryKind
+from retour.intake import ingest as ingesting
 from retour.intake import processing
+from retour.intake.decision import carry_out_decision
 from retour.intake.ingest import announce_file
 from retour.operations.redrive import resume_open_files
+from retour.operations.sweep import recheck_deliveries
 from retour.replies.send import send_reply
 from retour.schedule.locking import finalise_due
 from retour.store.deliveries import DeliveryHeader
@@ -144,6 +149,91 @@ def test_a_file_that_kills_every_worker_is_refused_and_keeps_nobody_waiting(
     assert deaths == processing.WORKER_DEATHS_MAX
     assert (header(house, poison).state, header(house, poison).report["code"]) == ("refused", "NOT_HANDLED")
     assert header(house, good).state == "done"
+
+
+@pytest.mark.parametrize("error", [IndexError("string index out of range"), SystemExit("out of memory")])
+def test_a_call_that_no_worker_can_end_is_refused_with_a_reference_and_keeps_no_other(
+    house: ProgramHarness, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    """Its sender was told that something went wrong; what was stored must not be tried for ever."""
+    house.report({"order_id": "A-1", "amount": "100.00"}, {"order_id": "A-2", "amount": "100.00"})
+    real = ingesting.post_rows
+    down = [True]
+
+    def post(ledger: Any, program: Any, reads: Any, *more: Any) -> Any:
+        references = {read.reference for _, read in reads}
+        if "poison" in references or (down and "unlucky" in references):
+            raise error
+        return real(ledger, program, reads, *more)
+
+    monkeypatch.setattr(ingesting, "post_rows", post)
+    for order, reference in (("A-1", "poison"), ("A-2", "unlucky")):
+        with pytest.raises(type(error)):
+            house.modify({"reference": reference, "order_id": order, "change": "set_total", "amount": "80.00"})
+    down.clear()
+    monkeypatch.setattr(processing, "clear_attempt", lambda *_: None)  # A process that is gone gives nothing back.
+    program = house.hub.program(house.program)
+    assert program is not None
+    found = Counter[str]()
+    for _ in range(processing.WORKER_DEATHS_MAX + 1):
+        house.clock.moment += timedelta(minutes=30)
+        with suppress(SystemExit):
+            found += recheck_deliveries(house.hub, program, timedelta(0))
+    assert found["failed"] == 0 and house.payouts("A-2")["A-2~sale"][0] == 8000
+    [poison] = [one for one in house.hub.deliveries(house.program).newest("20261102") if one.state == "refused"]
+    assert (poison.report["code"], bool(poison.report["details"]["reference"])) == ("NOT_HANDLED", True)
+    assert recheck_deliveries(house.hub, program, timedelta(0)) == Counter()
+    monkeypatch.setattr(ingesting, "post_rows", real)
+    body = house.hub.deliveries(house.program).body(poison)
+    assert ingesting.ingest(house.hub, poison.delivery, body).counts == {"applied": 1}, "read again once it is mended"
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_release_whose_worker_ended_is_carried_out_and_a_failing_one_holds_nobody_up(
+    house: ProgramHarness, waiting: Callable[..., Delivery], monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    held = waiting("poison.csv", held="UNAUTHENTICATED")
+    processing.process_delivery(house.hub, held)
+    send_reply(house.hub, house.sent.pop()[1])
+    decision = {"delivery": held.id, "decision": "release"}
+    body = json.dumps(decision).encode()
+    decided = house.delivery(DeliveryKind.DECISION, body, "", Channel.CONSOLE)
+    program, deliveries = house.hub.program(house.program), house.hub.deliveries(house.program)
+    assert program is not None
+    with monkeypatch.context() as broken:
+        poisoned(broken, STEPS[1], error=None if again else SystemExit("out of memory"))
+        with pytest.raises(IndexError if again else SystemExit):
+            carry_out_decision(house.hub, decided, body)
+        if again:
+            assert [state for _, state in deliveries.open_with_state()] == ["held"], "no worker has it"
+            house.clock.moment += timedelta(minutes=30)
+            assert recheck_deliveries(house.hub, program, timedelta(0)) == Counter(redone=1)
+            refused = header(house, decided)
+            assert (refused.state, refused.report["code"]) == ("refused", "NOT_HANDLED")
+            assert header(house, held).state == "held" and amount(house) == 10000, "a person may decide once more"
+            return
+    house.sent.clear()
+    house.clock.moment += timedelta(minutes=30)
+    assert recheck_deliveries(house.hub, program, timedelta(0)) == Counter(redone=1, answers=1)
+    assert (header(house, held).state, amount(house)) == ("done", 8000)
+    assert list(deliveries.open()) == [] and list(deliveries.due("held")) == []
+
+
+def test_a_file_whose_worker_ended_before_it_asked_for_the_answer_is_answered_once(
+    house: ProgramHarness, waiting: Callable[..., Delivery], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done, program = waiting("may.csv"), house.hub.program(house.program)
+    assert program is not None
+    with monkeypatch.context() as killed:
+        killed.setattr(house.hub, "send", lambda *_: (_ for _ in ()).throw(SystemExit))
+        with pytest.raises(SystemExit):
+            processing.process_delivery(house.hub, done)
+    assert header(house, done).state == "done" and house.sent == []
+    house.clock.moment += timedelta(minutes=30)
+    assert recheck_deliveries(house.hub, program, timedelta(0)) == Counter(answers=1)
+    send_reply(house.hub, house.sent[0][1])
+    house.hub.state(house.program, "").delete("looked-at-deliveries")
+    assert recheck_deliveries(house.hub, program, timedelta(0)) == Counter()
 
 
 def test_a_redrive_takes_up_what_lost_its_event_behind_many_held_ones(

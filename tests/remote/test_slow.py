@@ -26,7 +26,7 @@ class Merchant:
     """As much of an FTP server as a visit asks for, on one connection; `drips` names what comes a byte at a time."""
 
     def __init__(self, drips: str, seconds: float = DRIP):
-        self.drips, self.seconds, self.body, self.visits = drips, seconds, BODY, 0
+        self.drips, self.seconds, self.name, self.body, self.visits = drips, seconds, "may.csv", BODY, 0
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.ended = threading.Event()
@@ -71,7 +71,7 @@ class Merchant:
         )
         if verb in ("MLSD", "RETR"):
             with data.accept()[0] as to:
-                listing = f"type=file;size={len(self.body)};modify=20260101120000; may.csv\r\n".encode()
+                listing = f"type=file;size={len(self.body)};modify=20260101120000; {self.name}\r\n".encode()
                 self.say(to, "listing" if verb == "MLSD" else "file", listing if verb == "MLSD" else self.body)
             self.say(line, "", b"226 Done\r\n")
 

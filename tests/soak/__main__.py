@@ -1,7 +1,7 @@
 """`python -m tests.soak --seed N -v` plays one history and prints all of it; without a seed, as many as asked for.
 
 `--faults`, `--kills`, `--orders` and `--hub-kills` say how often something is tried on the embedded AWS instead, with
-`--first` as the seed.
+`--first` as the seed; `--actions` how many are told of one day.
 """
 
 import argparse
@@ -26,9 +26,12 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=0, help="so many runs against a store that is unwell")
     parser.add_argument("--kills", type=int, default=0, help="so many workers end in the midst of their work")
     parser.add_argument("--orders", type=int, default=0, help="so many deliveries in twenty orders of arrival")
+    parser.add_argument(
+        "--actions", type=int, default=0, help="so many actions of one day, and what a key bears of them"
+    )
     parser.add_argument("--hub-kills", type=int, default=0, help="so often the whole local hub is killed")
     asked = parser.parse_args()
-    if asked.faults or asked.kills or asked.orders or asked.hub_kills:
+    if asked.faults or asked.kills or asked.orders or asked.actions or asked.hub_kills:
         return tried(asked)
     if asked.seed is not None:
         return one(asked.seed, asked.verbose)
@@ -55,12 +58,14 @@ def main() -> int:
 def tried(asked: argparse.Namespace) -> int:
     """What needs the embedded AWS; its parts are loaded only here."""
     from tests.soak.faults import run_faults, run_kills, run_orders, timed
+    from tests.soak.hot_keys import run_hot_keys
     from tests.soak.hub_kills import run_hub_kills
 
     for run, number in (
         (run_faults, asked.faults),
         (run_kills, asked.kills),
         (run_orders, asked.orders),
+        (run_hot_keys, asked.actions),
         (run_hub_kills, asked.hub_kills),
     ):
         if number:

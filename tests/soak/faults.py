@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from threading import Lock
@@ -26,7 +26,9 @@ from retour.intake.ingest import ingest
 from retour.intake.processing import process_delivery
 from retour.intake.sftp_uploads import store_uploads
 from retour.operations.sweep import sweep
+from retour.posting.fold import ContentionError
 from retour.replies.send import send_reply as answer
+from retour.store.throttled_reads import BusyError
 from tests.conftest import PROGRAM, ProgramHarness
 from tests.soak.storage import house, stored
 
@@ -34,6 +36,8 @@ AT_ONCE = 8
 SLEEPERS = 40
 """Runs at a time; in bad weather most of each is waiting until it may be tried again."""
 AGAIN_MAX = 200
+CLIENTS, SENDS_MAX = 8, 3
+"""Who tell deliveries side by side, and how often they tell each at most."""
 UPLOADS = 5
 SHOP = {
     **PROGRAM,
@@ -314,15 +318,26 @@ def deliveries(number: int, orders: list[str]) -> list[dict[str, str]]:
 
 def in_any_order(
     shop: ProgramHarness, told: list[dict[str, str]], orders: list[str], turn: int, chance: random.Random
-) -> Any:
-    """What orders come to when all is told in an order of arrival of its own (case D15)."""
+) -> tuple[Any, int]:
+    """What orders come to when all is told in an order of arrival of its own (case D15), and in how many sends.
+
+    Clients tell it side by side, each delivery one to three times, and again where others were at the order first.
+    """
     shop.report(*({"order_id": f"{one}-{turn}", "amount": "100.00"} for one in orders))
-    shuffled = list(told)
-    chance.shuffle(shuffled)
-    for one in shuffled:
+    sends = [one for one in told for _ in range(chance.randint(1, SENDS_MAX))]
+    chance.shuffle(sends)
+
+    def send(one: dict[str, str]) -> int:
         moved = {**one, "reference": f"{turn}-{one['reference']}", "order_id": f"{one['order_id']}-{turn}"}
-        shop.modify(moved, source="till")
-    return [list(shop.payouts(f"{one}-{turn}").values()) for one in orders]
+        for tries in range(1, AGAIN_MAX):
+            with suppress(ContentionError, BusyError):
+                shop.modify(moved, source="till", identity=moved["reference"])
+                return tries
+        raise AssertionError(f"{moved['reference']} lost every time")
+
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        sent = sum(clients.map(send, sends))
+    return [list(shop.payouts(f"{one}-{turn}").values()) for one in orders], sent
 
 
 # All of it, with its figures
@@ -373,14 +388,15 @@ def run_kills(kills: int, seed: int) -> str:
 
 
 def run_orders(number: int, seed: int, turns: int = 20) -> str:
-    orders = [f"O-{n}" for n in range(5)]
+    orders = [f"O-{n}" for n in range(25)]
     chance = random.Random(seed)
     with stored() as environment:
         shop = house(environment, SHOP)
         told = deliveries(number, orders)
-        ledgers = [in_any_order(shop, told, orders, turn, chance) for turn in range(turns)]
+        found = [in_any_order(shop, told, orders, turn, chance) for turn in range(turns)]
+    ledgers, sends = [ledger for ledger, _ in found], sum(sent for _, sent in found)
     assert all(ledger == ledgers[0] for ledger in ledgers), (seed, ledgers)
-    return f"{number} deliveries in {turns} orders of arrival of seed {seed}: one ledger"
+    return f"{number} deliveries in {turns} orders of arrival of seed {seed}, {sends:,} sends by {CLIENTS}: one ledger"
 
 
 def timed(run: Callable[..., str], *arguments: int) -> None:

@@ -1,26 +1,70 @@
 """The whole local hub killed in the midst of one channel's work, again and again on the same data."""
 
+import json
 import random
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import UTC, datetime
+from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from retour.channels.standard import sign_headers
+from retour.cli.demo.senders import call_simulator
 from tests.local.conftest import RunningHub, running_hub
 from tests.local.test_hub import OWN_PROGRAM, action, ask, eventually
-from tests.local.test_killed import SOURCES, TAKE_BACK, P, acted, dropped, filed, mailed, modified
+from tests.local.test_killed import ROWS, SOURCES, TAKE_BACK, P, acted, dropped, filed, mailed, modified
+from tests.remote.test_slow import Merchant
 
 Do = Callable[[RunningHub, str], Any]
+ACME = "/v1/programs/acme"
+"""The sample's program, to which the simulated organisation belongs."""
+MERCHANT = Merchant("")
+
+
+def hooked(hub: RunningHub, order: str) -> None:
+    access = hub.ready["programs"]["shoes"]["sources"]["shop"]
+    record = {"reference": f"{order}-h", "order_id": order, **TAKE_BACK}
+    body = json.dumps(record).encode()
+    headers = sign_headers(body, [access["secret"]], datetime.now(UTC))
+    ask(hub, "POST", access["url"].removeprefix(hub.ready["api"]), body, **headers)
+
+
+def visited(hub: RunningHub, order: str) -> None:
+    MERCHANT.name = f"{order}.csv"
+    MERCHANT.body = ROWS % {b"order": order.encode()}
+    ask(hub, "POST", f"{P}/sources/depot/pull")
+
+
+def returned_in_salesforce(hub: RunningHub, order: str) -> None:
+    """An agent sets the case of an order to Returned; again only where the page did not say so."""
+    controls = f"{hub.ready['salesforce_simulator']}/control"
+    cases = call_simulator(f"{controls}/records?object=Case")["records"]
+    mine = [one["Id"] for one in cases if one.get("Order_Number__c") == order]
+    new = {"Order_Number__c": order, "Status": "New", "CurrencyIsoCode": "EUR"}
+    case = mine or call_simulator(f"{controls}/records", {"object": "Case", "records": [new]})["ids"]
+    call_simulator(f"{controls}/status", {"object": "Case", "id": case[0], "status": "Returned"})
+
+
 CHANNELS: dict[str, tuple[Do, str]] = {
     "call": (lambda hub, order: modified(hub, order, **TAKE_BACK), "90.00"),
+    "hook": (hooked, "90.00"),
     "file": (filed, "70.00"),
     "upload": (dropped, "70.00"),
+    "visit": (visited, "70.00"),
     "mail": (mailed, "70.00"),
+    "case": (returned_in_salesforce, "0.00"),
     "act": (lambda hub, order: acted(hub, order, "reverse", reason="ITEM_RETURNED"), "0.00"),
+}
+DEPOT = {"protocol": "ftp", "allow_plain": True, "host": "127.0.0.1", "port": MERCHANT.port, "user": "u", "folder": "/"}
+ALL_SOURCES = {
+    **SOURCES,
+    "shop": {"channel": "api", "kind": "standard", "default_reason": "ITEM_RETURNED"},
+    "depot": {"channel": "pull", "default_reason": "ITEM_RETURNED", "options": DEPOT},
 }
 STAGES = {"before it is answered": (0.0, 0.15), "while its rows are read": (0.15, 1.0), "while it is answered": (1, 4)}
 """How many seconds after it was begun the power goes: at the least and at the most."""
@@ -32,14 +76,16 @@ def run_hub_kills(kills: int, seed: int) -> str:
     plan = [
         (f"{channel}-{number}", channel, stage)
         for number, (channel, stage) in zip(
-            range(kills), [(one, stage) for stage in STAGES for one in CHANNELS] * (kills // 15 + 1), strict=False
+            range(kills), cycle((one, stage) for stage in STAGES for one in CHANNELS), strict=False
         )
     ]
     with TemporaryDirectory(prefix="retour-kills-") as folder:
         home = Path(folder)
         with running_hub(home) as hub:
-            ask(hub, "PUT", P, {**OWN_PROGRAM, "sources": SOURCES})
-            ask(hub, "POST", f"{P}/actions", [action(order, "100.00") for order, _, _ in plan])
+            ask(hub, "PUT", P, {**OWN_PROGRAM, "sources": ALL_SOURCES})
+            ask(hub, "PUT", f"{P}/sources/depot/secret", {"password": "p"})
+            for program in (P, ACME):
+                ask(hub, "POST", f"{program}/actions", [action(order, "100.00") for order, _, _ in plan])
         done: list[tuple[str, str]] = []
         for order, channel, stage in plan:
             with running_hub(home) as hub:
@@ -50,7 +96,7 @@ def run_hub_kills(kills: int, seed: int) -> str:
         with running_hub(home) as hub:
             settle(hub, done)
             for order, channel, _ in plan:
-                seen = ask(hub, "GET", f"{P}/actions/{order}~sale")
+                seen = action_of(hub, order)
                 assert (seen["amount"], seen["changes"]) == (CHANNELS[channel][1], 1), (order, seen)
     return f"{kills} kills of the whole hub of seed {seed}, {acknowledged} of them after an answer: each change once"
 
@@ -81,4 +127,9 @@ def settle(hub: RunningHub, done: list[tuple[str, str]]) -> None:
     if again:
         CHANNELS[again][0](hub, order)
     wanted = CHANNELS[order.partition("-")[0]][1]
-    eventually(lambda: ask(hub, "GET", f"{P}/actions/{order}~sale")["amount"] == wanted)
+    eventually(lambda: action_of(hub, order)["amount"] == wanted)
+
+
+def action_of(hub: RunningHub, order: str) -> dict[str, Any]:
+    program = ACME if order.startswith("case-") else P
+    return dict(ask(hub, "GET", f"{program}/actions/{order}~sale"))

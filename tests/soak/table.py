@@ -133,12 +133,14 @@ class Table:
 
 
 def holds(condition: str, values: Mapping[str, Any], old: Item | None) -> bool:
-    """The three conditions Retour writes under; another one is a surprise."""
+    """The four conditions Retour writes under; another one is a surprise."""
     match condition:
         case "":
             return True
         case "attribute_not_exists(PK)":
             return old is None
+        case "attribute_not_exists(PK) OR w < :w":
+            return old is None or int(old["w"]["N"]) < int(values[":w"]["N"])
         case "v = :seen AND attribute_not_exists(fin)":
             return old is not None and old.get("v") == values[":seen"] and "fin" not in old
     raise NotImplementedError(condition)

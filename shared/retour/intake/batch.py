@@ -14,6 +14,8 @@ from retour.normalise import Normalised
 ROWS_LISTED_MAX = 100
 ARRIVED, WORKING, DONE, HELD = "arriving", "working", "done", "held"
 REFUSED, IGNORED, DRY_RUN = "refused", "ignored", "dry run"
+ANSWER_KEY = "answer"
+"""Where the answer of a delivery was left, in its report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """A person's decision on a held delivery: release or discard."""
 
 import json
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,12 @@ def release_delivery(hub: "Hub", delivery: Delivery, released_at: datetime) -> B
         hub.deliveries(delivery.program).forget("held", delivery.received_at, delivery.id)
         return batch
     hub.deliveries(delivery.program).list_open(delivery, ARRIVED)
-    batch = process_file(hub, delivery, released_at=released_at)
+    try:
+        batch = process_file(hub, delivery, released_at=released_at)
+    except Exception:
+        with suppress(Exception):
+            hub.deliveries(delivery.program).list_open(delivery, HELD)
+        raise
     hub.deliveries(delivery.program).forget("held", delivery.received_at, delivery.id)
     return batch
 

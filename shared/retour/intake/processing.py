@@ -8,11 +8,13 @@ that keeps crashing workers is refused likewise.
 
 import logging
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from retour.domain.delivery import Delivery, DeliveryKind
-from retour.intake.batch import ARRIVED, REFUSED, WORKING, Batch
+from retour.intake.batch import ARRIVED, DONE, REFUSED, WORKING, Batch
+from retour.intake.decision import carry_out_decision
 from retour.intake.ingest import ingest
 from retour.intake.uploads import complete_if_arrived, refuse_delivery
 from retour.posting.fold import ContentionError
@@ -39,7 +41,7 @@ def process_delivery(hub: "Hub", delivery: Delivery) -> Batch:
     Raises transient errors. The delivery then stays open, but delays fences only as long as a held one.
     """
     try:
-        batch = process_with_retries(hub, delivery)
+        batch = with_retries(hub, delivery, lambda: process_once(hub, delivery))
     except Exception:
         with suppress(Exception):
             hub.deliveries(delivery.program).list_open(delivery, STUCK)
@@ -61,26 +63,43 @@ def resume_delivery(hub: "Hub", header: DeliveryHeader) -> Batch | None:
         or not has_arrived(hub, delivery)
     ):
         return None
-    notes, mark = hub.state(delivery.program, delivery.source), f"begun#{delivery.id}"
-    begun = noted = attempts_begun(notes, delivery)
+    lost = 0
     if header.state == WORKING:
         ways = hub.execution_statuses(delivery)
         if RUNNING in ways:
             return None
-        begun += sum(way in FAILED_RUNS for way in ways)
-    if begun >= WORKER_DEATHS_MAX:
+        lost = sum(way in FAILED_RUNS for way in ways)
+    return attempt(hub, delivery, lambda: process_delivery(hub, delivery), lost)
+
+
+def resume_call(hub: "Hub", header: DeliveryHeader) -> Batch:
+    """Carry out a stored call or decision again, which some worker did not end; refused where none can."""
+    delivery, deliveries = header.delivery, hub.deliveries(header.delivery.program)
+    carry_out = carry_out_decision if delivery.kind is DeliveryKind.DECISION else ingest
+
+    def once() -> Batch:
+        return carry_out(hub, delivery, deliveries.body(header)) or Batch(delivery=delivery, state=DONE)
+
+    return attempt(hub, delivery, lambda: with_retries(hub, delivery, once))
+
+
+def attempt(hub: "Hub", delivery: Delivery, handle: Callable[[], Batch], lost: int = 0) -> Batch:
+    """Handle a delivery that some worker left, unless it ended too many of them; `lost`: those that nobody noted."""
+    notes, mark = hub.state(delivery.program, delivery.source), f"begun#{delivery.id}"
+    noted = attempts_begun(notes, delivery)
+    if noted + lost >= WORKER_DEATHS_MAX:
         reference = secrets.token_hex(5)
-        about = {"delivery": delivery.id, "program": delivery.program, "reference": reference, "workers": begun}
+        about = {"delivery": delivery.id, "program": delivery.program, "reference": reference, "workers": noted + lost}
         logger.error("every worker that took the delivery up ended without a word", extra=about)
         batch = refuse_as_unprocessable(hub, delivery, reference)
         notes.delete(mark)
         hub.send("answers", {"program": delivery.program, "delivery": delivery.id, "what": "batch"})
         return batch
     notes.put(mark, {"times": noted + 1})
-    if noted:
+    if noted and delivery.kind is DeliveryKind.FILE:
         hub.deliveries(delivery.program).list_open(delivery, STUCK)
     try:
-        return process_delivery(hub, delivery)
+        return handle()
     finally:
         clear_attempt(notes, mark)
 
@@ -109,10 +128,10 @@ def has_arrived(hub: "Hub", delivery: Delivery) -> bool:
     return True
 
 
-def process_with_retries(hub: "Hub", delivery: Delivery) -> Batch:
+def with_retries(hub: "Hub", delivery: Delivery, once: Callable[[], Batch]) -> Batch:
     for last in (False,) * (TRIES_MAX - 1) + (True,):
         try:
-            return process_once(hub, delivery)
+            return once()
         except ContentionError:
             raise
         except Exception as error:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 UPLOAD_BYTES_MAX = 400 * 1024 * 1024
 ARRIVAL_TIMEOUT = timedelta(days=1)
+NEVER_ARRIVED = "NEVER_ARRIVED"
 NO_HASH = "-"
 """Placeholder hash of an announced upload whose bytes are not known yet."""
 
@@ -52,7 +53,7 @@ def refuse_missing_uploads(hub: "Hub", program: Program) -> int:
     late = [one for one in announced if one.received_at < hub.now() - ARRIVAL_TIMEOUT]
     missing = [delivery for delivery in late if has_never_arrived(hub, delivery)]
     for delivery in missing:
-        refuse_delivery(hub, delivery, "NEVER_ARRIVED", {"name": delivery.name})
+        refuse_delivery(hub, delivery, NEVER_ARRIVED, {"name": delivery.name})
     return len(missing)
 
 

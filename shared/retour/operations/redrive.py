@@ -77,13 +77,14 @@ def resume_open_files(
     program: str,
     has_time: Callable[[], bool] = lambda: True,
     before: datetime | None = None,
+    taken_up: set[str] | None = None,
 ) -> Counter[str]:
     """Take up the files of a program that are open with no worker: `files` went on or ended, `failed` stay open.
 
     `before`: only those received earlier, since a younger one has its first worker still. `left` were not looked at for
-    want of time.
+    want of time. To `taken_up` the ids of the files are added.
     """
-    counts = Counter[str]()
+    counts, ids = Counter[str](), set[str]() if taken_up is None else taken_up
     waiting = open_deliveries_in_order(hub, program, before)
     for number, delivery in enumerate(waiting):
         if not has_time():
@@ -93,6 +94,7 @@ def resume_open_files(
             header = hub.deliveries(program).get(delivery.id)
             if header is not None and resume_delivery(hub, header) is not None:
                 counts["files"] += 1
+                ids.add(delivery.id)
         except Exception:
             logger.exception("delivery stays open", extra={"program": program, "delivery": delivery.id})
             counts["failed"] += 1

@@ -4,9 +4,10 @@ A place of arrival holds only what was not taken in, but for what came within th
 remove what they have just uploaded. So what a sweep reads does not grow with what came before.
 """
 
+import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -17,10 +18,10 @@ from retour.domain.delivery import Channel, DeliveryKind
 from retour.domain.program import Program, Source
 from retour.domain.times import format_compact, format_instant, parse_instant
 from retour.files import names
-from retour.intake.batch import ARRIVED, IGNORED
-from retour.intake.ingest import ingest
-from retour.intake.processing import process_delivery
+from retour.intake.batch import ANSWER_KEY, ARRIVED, DONE, HELD, IGNORED, REFUSED
+from retour.intake.processing import process_delivery, resume_call
 from retour.intake.sftp_uploads import SFTP_PREFIX, claim_key, store_uploads
+from retour.intake.uploads import NEVER_ARRIVED
 from retour.operations.redrive import resume_open_files
 from retour.posting.held_records import list_held_results
 from retour.store.deliveries import DeliveryHeader
@@ -55,21 +56,25 @@ def sweep(
     """Take up what was left of a program, as far as the time allows. `thoroughly`: calls are looked at, too.
 
     Counts: `files` that were open with no worker, `uploads` that no event told of, calls that were `redone`, `held`
-    records that nobody had listed, `moved` and `tidied` objects, and `failed` that stay for the next sweep.
+    records that nobody had listed, `answers` that nobody had asked for, `moved` and `tidied` objects, and `failed` that
+    stay for the next sweep.
     """
-    counts = resume_open_files(hub, program.id, has_time, hub.now() - older_than)
+    taken_up = set[str]()
+    counts = resume_open_files(hub, program.id, has_time, hub.now() - older_than, taken_up)
     for source in program.sources.values():
         if source.channel is Channel.SFTP and has_time():
-            counts += sweep_uploads(hub, program, source, older_than)
+            counts += sweep_uploads(hub, program, source, older_than, taken_up)
     if thoroughly and has_time():
-        counts += recheck_deliveries(hub, program, older_than)
+        counts += recheck_deliveries(hub, program, older_than, taken_up)
     return counts
 
 
 # Uploads
 
 
-def sweep_uploads(hub: "Hub", program: Program, source: Source, older_than: timedelta) -> Counter[str]:
+def sweep_uploads(
+    hub: "Hub", program: Program, source: Source, older_than: timedelta, taken_up: set[str]
+) -> Counter[str]:
     """Take in every upload that lies there and no event told of, and take away what is stored elsewhere.
 
     Of a source that keeps its uploads the last of each name stays, and is asked about no more once it was taken in.
@@ -88,6 +93,7 @@ def sweep_uploads(hub: "Hub", program: Program, source: Source, older_than: time
         stays,
         parse_instant(settled["until"]) if settled else None,
         now - MOVED_AFTER,
+        taken_up,
     )
     found = sorted(hub.inbox.versions(f"{SFTP_PREFIX}/{program.id}/{source.name}/"), key=lambda one: (one.key, one.at))
     for key, group in groupby(found, key=lambda one: one.key):
@@ -121,6 +127,7 @@ class FolderSweep:
     stays: bool
     settled: datetime | None
     done_until: datetime
+    taken_up: set[str]
 
     def hold_back_mark(self, version: ObjectVersion) -> None:
         self.done_until = min(self.done_until, version.at)
@@ -159,6 +166,7 @@ class FolderSweep:
             for delivery in store_uploads(self.hub, key, patience=self.older_than):
                 process_delivery(self.hub, delivery)
                 counts[UPLOADS] += 1
+                self.taken_up.add(delivery.id)
         if history and not put and now - history[-1].at >= MOVED_AFTER:
             for version in history:  # Only the marks of what was removed are left.
                 self.hub.inbox.remove(key, version.id)
@@ -175,29 +183,35 @@ def upload_state(hub: "Hub", program: Program, source: Source, version: ObjectVe
 # Calls whose worker ended in the midst of them, and held records that nobody listed
 
 
-def recheck_deliveries(hub: "Hub", program: Program, older_than: timedelta) -> Counter[str]:
+def recheck_deliveries(
+    hub: "Hub", program: Program, older_than: timedelta, taken_up: Container[str] = ()
+) -> Counter[str]:
     """Look once at every delivery that came since the last look, when its worker is surely done with it.
 
-    `redone`: records of a call that were stored and not all inserted and folded; `held`: held records that were on no
-    list. What fails is looked at again the next time.
+    `redone`: calls whose records were not all inserted and folded, and decisions that were not carried out; `held`:
+    held records that were on no list; `answers`: files that ended and were answered by nobody. What fails is looked at
+    again the next time. The answers of what was `taken_up` a moment ago are on their way.
     """
     counts, notes = Counter[str](), hub.state(program.id, "")
     until = hub.now() - older_than
     looked = notes.get(RECHECK_NOTE)
     since = max(parse_instant(looked["until"]) if looked else until - RECHECK_LOOKBACK, until - RECHECK_LOOKBACK_MAX)
+    if looked is None:  # A worker that ends in the midst of the first look has not looked at the rest.
+        notes.put(RECHECK_NOTE, {"until": format_instant(since)})
     deliveries = hub.deliveries(program.id)
     reader, left = LedgerReader(program, hub.ledger(program), deliveries, hub.now()), ROWS_MAX
     for start, end in day_spans(since, until):
         for header in deliveries.between(start, end):
             rows = row_count(header)
-            if not rows:
-                continue
             if rows > left:
                 notes.put(RECHECK_NOTE, {"until": format_instant(header.delivery.received_at)})
                 return +counts
             left -= rows
             try:
-                counts += recheck_delivery(hub, reader, header)
+                if header.delivery.id not in taken_up:
+                    counts += recheck_delivery(hub, header)
+                if rows:
+                    counts += recheck_records(hub, reader, header)
             except Exception:
                 logger.exception("delivery is looked at again", extra={"delivery": header.delivery.id})
                 counts["failed"] += 1
@@ -215,11 +229,46 @@ def row_count(header: DeliveryHeader) -> int:
     )
 
 
-def recheck_delivery(hub: "Hub", reader: LedgerReader, header: DeliveryHeader) -> Counter[str]:
+def recheck_delivery(hub: "Hub", header: DeliveryHeader) -> Counter[str]:
+    match header.delivery.kind:
+        case DeliveryKind.FILE:
+            return recheck_file(hub, header)
+        case DeliveryKind.DECISION:
+            return recheck_decision(hub, header)
+    return Counter()
+
+
+def recheck_file(hub: "Hub", header: DeliveryHeader) -> Counter[str]:
+    """A file that ended, and whose worker ended before it could ask for its answer."""
+    is_answerable = header.state in (DONE, HELD, REFUSED) and header.report.get("code") != NEVER_ARRIVED
+    if not is_answerable or ANSWER_KEY in header.report:
+        return Counter()
+    hub.send("answers", {"program": header.delivery.program, "delivery": header.delivery.id, "what": "batch"})
+    return Counter(answers=1)
+
+
+def recheck_decision(hub: "Hub", header: DeliveryHeader) -> Counter[str]:
+    """A person's decision that was stored; what it is about still waits for one, or was not answered."""
+    deliveries = hub.deliveries(header.delivery.program)
+    decided = json.loads(deliveries.body(header))["delivery"]
+    if header.state == REFUSED or (held := deliveries.get(decided)) is None:
+        return Counter()
+    counts = Counter[str]()
+    if held.state == HELD:
+        counts["redone"] += 1
+        if resume_call(hub, header).state == REFUSED:
+            deliveries.list_open(held.delivery, HELD)
+            return counts
+    deliveries.forget("held", held.delivery.received_at, held.delivery.id)
+    return counts + recheck_file(hub, deliveries.get(decided) or held)
+
+
+def recheck_records(hub: "Hub", reader: LedgerReader, header: DeliveryHeader) -> Counter[str]:
     counts = Counter[str]()
     results = list(reader.results(header))
-    if header.delivery.kind is not DeliveryKind.FILE and not all(is_done(reader, result) for result in results):
-        ingest(hub, header.delivery, hub.deliveries(header.delivery.program).body(header))
+    is_call = header.delivery.kind is not DeliveryKind.FILE and header.state != REFUSED
+    if is_call and not all(is_done(reader, result) for result in results):
+        resume_call(hub, header)
         counts["redone"] += 1
     held = [result for result in results if is_still_held(reader, result)]
     counts["held"] += list_held_results(hub.deliveries(header.delivery.program), header.delivery, held)

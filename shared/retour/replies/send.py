@@ -18,7 +18,7 @@ from retour.files.result_files import ResultFormat, rejected_rows, result_csv
 from retour.files.sniff import sniff
 from retour.files.text import SNIFF_BYTES
 from retour.intake import action_reports
-from retour.intake.batch import ARRIVED, DONE, HELD, ROWS_LISTED_MAX, WORKING, ignored_attachments
+from retour.intake.batch import ANSWER_KEY, ARRIVED, DONE, HELD, ROWS_LISTED_MAX, WORKING, ignored_attachments
 from retour.intake.sftp_uploads import answer_folder, answer_metadata
 from retour.posting.rows import to_result
 from retour.replies import callback
@@ -85,7 +85,7 @@ def send_reply(hub: "Hub", message: Mapping[str, Any]) -> str:
     counts = header.report.get("counts", {})
     left = leave_reply(hub, program, source, header, counts, islice(refused, REFUSED_LINES_MAX), answer, again="")
     hub.inbox.put(outcomes.results_folder(header.delivery) + outcomes.ANSWERED_MARK, left.encode())
-    told = replace(header, report={**header.report, "answer": left})
+    told = replace(header, report={**header.report, ANSWER_KEY: left})
     hub.deliveries(program.id).close(told.delivery, told.report, told.state)
     callback.post_callback(
         hub, program, source, told, list(islice(outcomes.load_outcomes(hub.inbox, header.delivery), ROWS_LISTED_MAX))
