@@ -50,7 +50,8 @@ def deliveries_of_event(event: dict[str, Any]) -> Iterator[Delivery]:
     if not key.startswith(f"{SFTP_PREFIX}/"):
         yield from announced_delivery(event)
     elif "PARTIAL" in str(detail.get("failure-code", "")):
-        end = parse_instant(detail.get("end-timestamp") or event["time"])
+        told_at = detail.get("end-timestamp") or event.get("time")
+        end = parse_instant(told_at) if told_at else hub().real_now()
         start = parse_instant(detail["start-timestamp"]) if "start-timestamp" in detail else end - LONGEST_UPLOAD
         if not note_partial(hub(), key, start, end):
             logger.error("an upload was read before the server said that it broke off", key=key)
@@ -72,7 +73,10 @@ def announced_delivery(event: dict[str, Any]) -> Iterator[Delivery]:
     if header is None:
         logger.warning("file without a delivery left alone", key=found["key"])
     elif header.state == ARRIVED and header.delivery.sha256 == NO_HASH:
-        at = to_business_clock(hub(), parse_instant(event["time"]))
-        yield complete_upload(hub(), header.delivery, at, found["size"], found.get("version-id", ""))
+        key = str(found["key"])
+        put_at = parse_instant(event["time"]) if "time" in event else hub().inbox.stored_at(key)
+        size = int(found["size"]) if "size" in found else hub().inbox.size(key)
+        at = to_business_clock(hub(), put_at)
+        yield complete_upload(hub(), header.delivery, at, size, found.get("version-id", ""))
     else:
         yield header.delivery

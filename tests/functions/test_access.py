@@ -1,11 +1,14 @@
 """Every route by every kind of caller: who is let in, who is not, and that nobody hears what there is behind it."""
 
+import random
 import re
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from functions.api import app as api
+from functions.console import app as console
 from functions.salesforce import app as salesforce
 from functions.webhook import app as webhook
 from tests import gateway
@@ -103,6 +106,41 @@ def test_no_caller_and_no_body_at_any_route_is_a_fault_of_ours(call: Caller, adm
                 answer = caller(method, filled(path, call.program), body, content_type="application/json")
                 assert answer.status < 500, (caller.key[:8], method, path, name, answer.body)
                 assert answer.status != 401, (caller.key[:8], method, path, name)
+
+
+SEGMENTS = (
+    "v1", "programs", "{p}", "hooks", "erp", "salesforce", "actions", "A-1~sale", "batches", "x", "files", "uploads",
+    "console", "my", "static", "..", "%2e%2e", "%00", "%ff", "é", "\u202e", "a" * 300, "sign-in", "~", "inbox", "setup",
+    "rates", "doctor", "redrive", "funding", "statements", "keys", "forget", "",
+)  # fmt: skip
+WORDS = ("dry_run=1", "limit=-1", "cursor=%ff", "next=", "from=é", "x=%00", "é=é", "limit=" + "9" * 30)
+HEADERS = (
+    ("authorization", "Bearer \udcff"), ("authorization", "Basic Og=="), ("cookie", "\x00"), ("cookie", "a" * 5000),
+    ("content-type", "text/csv; charset=\xff"), ("content-type", ";"), ("content-length", "-1"), ("origin", "null"),
+    ("accept-language", "xx,*;q=x"), ("host", ""), ("idempotency-key", "\x00"), ("webhook-id", "é"), ("svix-id", ""),
+    ("webhook-timestamp", "9" * 40), ("stripe-signature", "t=9e999,v1=x"), ("x-wc-webhook-signature", "\udcff"),
+)  # fmt: skip
+
+
+def test_whatever_a_stranger_makes_up_is_no_fault_of_ours(
+    call: Caller, house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paths, words, headers, bodies and methods drawn by a seed, at every function that answers calls."""
+    for module in (console, webhook, salesforce):
+        monkeypatch.setattr(module, "hub", lambda: house.hub)
+    draw, bodies = random.Random(12), [*BODIES.values(), b'{"a":1e999}', b"\x00", b"<a/>", b'{"a":"\xed\xa0\x80"}']
+    for _ in range(600):
+        path = "/" + "/".join(draw.choice(SEGMENTS) for _ in range(draw.randint(0, 7))).replace("{p}", call.program)
+        path += "?" + "&".join(draw.sample(WORDS, draw.randint(1, 3))) if draw.random() < 0.3 else ""
+        named = {
+            "program": draw.choice((call.program, "x", "")),
+            "source": draw.choice(("erp", "\x00")),
+            "token": draw.choice(("", "x" * 24, "\udcff" * 24)),
+        }
+        headers = dict(draw.sample(HEADERS, draw.randint(0, 4)))
+        method, app = draw.choice(VERBS), draw.choice((api, console, webhook, salesforce))
+        answer = app.handler(gateway.event(method, path, draw.choice(bodies), headers, named), CONTEXT)
+        assert answer["statusCode"] < 500, (app.__name__, method, path, headers, named)
 
 
 # Functions of their own

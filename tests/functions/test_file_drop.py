@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -321,6 +322,25 @@ def test_an_upload_counts_as_received_when_it_is_there_and_not_when_its_address_
     assert (header.delivery.sha256, header.delivery.size) == (hashlib.sha256(ROWS).hexdigest(), len(ROWS))
     [record] = house.order("A-1").records
     assert record.received_at == there
+
+
+def test_an_event_that_says_only_where_is_enough(house: ProgramHarness, upload: Callable[..., None]) -> None:
+    id, key = address(house)
+    house.hub.inbox.put(key, ROWS)
+    app.handler({"detail": {"object": {"key": key}}}, CONTEXT)
+    header = house.hub.deliveries(house.program).get(id)
+    assert header is not None and (header.state, header.delivery.size) == ("done", len(ROWS))
+
+
+def test_events_that_waited_on_a_queue_are_read_as_they_came(
+    house: ProgramHarness, upload: Callable[..., None]
+) -> None:
+    keys = [address(house)[1] for _ in range(2)]
+    for key in keys:
+        house.hub.inbox.put(key, ROWS)
+    told = [{"body": json.dumps({"detail": {"object": {"key": key}}})} for key in keys]
+    app.handler({"Records": told}, CONTEXT)
+    assert len(asked(house)) == 2
 
 
 def test_what_is_put_to_the_same_address_later_changes_nothing(

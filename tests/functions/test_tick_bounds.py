@@ -14,7 +14,7 @@ from tests.meter import ReadMeter
 
 from retour.domain.delivery import Channel, DeliveryKind
 from retour.intake.batch import HELD
-from retour.intake.ingest import ingest
+from retour.intake.ingest import announce_file, ingest
 from retour.replies.send import send_reply
 from retour.schedule import time_budget
 
@@ -56,6 +56,40 @@ def record_versions(house: ProgramHarness, n: int) -> None:
         house.apply({**PROGRAM, "sources": EXPECTING, "name": f"Acme {k}"})
 
 
+def announce(house: ProgramHarness, n: int) -> None:
+    """Uploads whose address was asked for, and that did not come yet."""
+    for k in range(n):
+        house.clock.moment = NOON - timedelta(hours=3)
+        delivery = house.delivery(
+            DeliveryKind.FILE, b"x", "erp", Channel.API, name=f"{k}.csv", body_key=f"api/{house.program}/erp/x/{k}.csv"
+        )
+        announce_file(house.hub, delivery)
+
+
+def change(house: ProgramHarness, n: int) -> None:
+    """Calls of the day before, that are done."""
+    house.clock.moment = NOON - timedelta(hours=20)
+    for k in range(n):
+        house.modify({"reference": f"d{k}", "order_id": "A-1", "change": "take_back", "amount": "0.01"})
+
+
+def hold_records(house: ProgramHarness, n: int) -> None:
+    """Records that may repeat others, for a person to look at."""
+    house.clock.moment = NOON - timedelta(days=3)
+    house.report(*({"order_id": f"H-{k}", "amount": "10.00"} for k in range(n)))
+    for source in ("erp", "till"):
+        changes = ({"order_id": f"H-{k}", "change": "take_back", "amount": "2.00"} for k in range(n))
+        house.modify(*changes, source=source)
+
+
+def list_cases(house: ProgramHarness, n: int) -> None:
+    """Undeclared statuses, and what came after its action was final."""
+    deliveries = house.hub.deliveries(house.program)
+    for k in range(n):
+        deliveries.remind("status", NOON - timedelta(days=2), f"erp#s{k}", {"source": "erp", "status": f"s{k}"})
+        deliveries.remind("alarm", NOON - timedelta(days=2), f"x{k}", {"code": "x", "action": "a", "delivery": "d"})
+
+
 def forget_for(house: ProgramHarness, n: int) -> None:
     """A source is silent for so many days, and looked at every day."""
     for day in range(n):
@@ -66,8 +100,17 @@ def forget_for(house: ProgramHarness, n: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("grow", "most", "days"),
-    [(hold, 24, 0), (wait, 60, 0), (record_versions, 12, 0), (forget_for, 100, 100)],
-    ids=["held", "waiting", "versions", "days-and-notes"],
+    [
+        (hold, 24, 0),
+        (wait, 60, 0),
+        (record_versions, 12, 0),
+        (forget_for, 100, 100),
+        (announce, 12, 0),
+        (change, 40, 0),
+        (hold_records, 20, 0),
+        (list_cases, 30, 0),
+    ],
+    ids=["held", "waiting", "versions", "days-and-notes", "announced", "done", "held-records", "cases"],
 )
 def test_requests_of_an_idle_tick_do_not_grow(
     clocked: ProgramHarness,  # noqa: F811

@@ -417,10 +417,11 @@ def authenticate(hub: "Hub", program_id: str, source_name: str, token: str) -> t
     program = hub.program(program_id)
     source = program.sources.get(source_name) if program else None
     tokens = hub.secret(program_id, source_name).get("tokens", []) if source else []
-    held = [hmac.compare_digest(known.encode(), token.encode()) for known in tokens[-TOKENS_LIVE:] or ["-" * 22]]
+    said = token.encode("utf-8", "surrogatepass")
+    held = [hmac.compare_digest(known.encode(), said) for known in tokens[-TOKENS_LIVE:] or ["-" * 22]]
     if source is not None and not any(held):
         tokens = hub.reload_secret(program_id, source_name).get("tokens", [])
-        held = [hmac.compare_digest(known.encode(), token.encode()) for known in tokens[-TOKENS_LIVE:]]
+        held = [hmac.compare_digest(known.encode(), said) for known in tokens[-TOKENS_LIVE:]]
     if program is None or source is None or source.channel is not Channel.SALESFORCE or not (tokens and any(held)):
         return None
     record_use(hub, program.id, source.name, "tokens", token)
