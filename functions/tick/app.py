@@ -1,6 +1,7 @@
 """Every 15 minutes: start due polls, report silent sources, expire waiting records, count deliveries."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
@@ -59,8 +60,18 @@ def sweep_all(end: float, older_than: timedelta, *, thoroughly: bool) -> list[st
     from retour.operations.redrive import drop_covered_events, redrive_dead_letters, refold_parked
     from retour.operations.sweep import sweep
 
-    found, failed = redrive_dead_letters(hub()) + refold_parked(hub()), list[str]()
-    found["mails"], found["mails_left"] = sweep_mails(hub(), hub().real_now() - older_than)
+    found, failed = Counter[str](), list[str]()
+    everywhere: Mapping[str, Callable[[], Counter[str]]] = {
+        "dead letters": lambda: redrive_dead_letters(hub()),
+        "parked orders": lambda: refold_parked(hub()),
+        "mails": lambda: sweep_mails(hub(), hub().real_now() - older_than),
+    }
+    for place, take_up in everywhere.items():
+        try:
+            found += take_up()
+        except Exception:
+            logger.exception("place not swept", place=place)
+            failed.append(place)
     for name, has_time in programs_in_turn(hub(), "sweep", end):
         try:
             program = hub().program(name)

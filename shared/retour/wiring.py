@@ -2,6 +2,7 @@
 
 import gc
 import json
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ from retour.store.rates import Rates
 from retour.store.secrets import Secrets
 from retour.store.source_state import ObjectState, OnceState, SourceState
 from retour.store.wire import accept_raw_batches
+
+logger = logging.getLogger(__name__)
 
 PROGRAM_ID = re.compile(r"[a-z][a-z0-9-]{1,30}")
 EXECUTIONS_MAX = 50
@@ -213,7 +216,10 @@ class Hub:
         return queue in self.settings.queues
 
     def receive_messages(self, queue: str, most: int) -> Iterator[tuple[dict[str, Any], str]]:
-        """Up to so many messages of a queue, each with what says to `done` that it is; else it comes back later."""
+        """Up to so many messages of a queue, each with what says to `done` that it is; else it comes back later.
+
+        What is no message of ours is left there, for whoever put it.
+        """
         taken = 0
         while taken < most:
             found = self._sqs.receive_message(
@@ -222,7 +228,13 @@ class Hub:
             if not found:
                 return
             for message in found:
-                yield json.loads(message["Body"]), message["ReceiptHandle"]
+                try:
+                    document = json.loads(message["Body"])
+                except ValueError:
+                    logger.error("message of the queue %s is no JSON", queue)
+                    continue
+                if isinstance(document, dict):
+                    yield document, message["ReceiptHandle"]
             taken += len(found)
 
     def request_sweep(self) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -13,6 +14,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from functions.apply import app as stream
 from functions.file_drop import app as file_drop
+from functions.tick import app as tick
 from tests.conftest import ProgramHarness
 from tests.functions.test_inbound_email import CONTEXT
 from tests.settings import change_settings
@@ -329,6 +331,43 @@ def test_one_record_of_a_batch_stops_no_other(house: ProgramHarness, monkeypatch
     with pytest.raises(RuntimeError, match="1 orders"):
         stream.handler({"Records": keys}, CONTEXT)
     assert seen == ["A-1", "A-2"] * 2, "the rest of the batch is done first"
+
+
+def test_what_is_no_message_of_ours_and_a_place_that_cannot_be_read_keep_no_other(
+    house: ProgramHarness, waiting: Callable[..., Delivery], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sqs = house.hub._sqs
+    dead = sqs.create_queue(QueueName=f"{house.program}-odd")["QueueUrl"]
+    change_settings(house.hub, queues={**house.hub.settings.queues, "answers_dead": dead})
+    message = {"program": house.program, "delivery": "x", "what": "batch"}
+    for body in ("no JSON", "[1]", json.dumps(message)):
+        sqs.send_message(QueueUrl=dead, MessageBody=body)
+    lost, admin = waiting("lost.csv"), Principal("*", "admin", "admin")
+    monkeypatch.setattr(type(house.hub.programs), "ids", lambda _: ["none", house.program])
+    real = resume_open_files
+
+    def resume(hub: Any, program: str, *more: Any) -> Counter[str]:
+        if program == "none":
+            raise KeyError("a list that cannot be read")
+        return real(hub, program, *more)
+
+    monkeypatch.setattr("retour.operations.redrive.resume_open_files", resume)
+    answer = redrive(house.hub, admin)
+    assert (answer["moved"]["answers"], answer["moved"]["files"], answer["failed"]) == (1, 1, 1)
+    assert header(house, lost).state == "done" and ("answers", message) in house.sent
+
+
+@pytest.mark.parametrize("place", ["redrive_dead_letters", "refold_parked"])
+def test_a_place_that_cannot_be_swept_keeps_no_program_from_its_sweep(
+    house: ProgramHarness, waiting: Callable[..., Delivery], monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    lost = waiting("lost.csv")
+    house.clock.moment += timedelta(minutes=30)
+    monkeypatch.setattr(tick, "hub", lambda: house.hub)
+    monkeypatch.setattr(type(house.hub.programs), "ids", lambda _: [house.program])
+    monkeypatch.setattr(f"retour.operations.redrive.{place}", lambda *_: (_ for _ in ()).throw(DOWN))
+    assert len(tick.sweep_all(time.monotonic() + 600, timedelta(minutes=20), thoroughly=False)) == 1
+    assert header(house, lost).state == "done"
 
 
 def test_a_dead_letter_goes_back_to_its_queue(house: ProgramHarness) -> None:

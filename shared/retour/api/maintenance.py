@@ -1,10 +1,12 @@
 """Maintenance of the installation: resume parked work, report findings."""
 
+import logging
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from functools import partial
 from itertools import islice
 
 from retour.api.calls import Call
@@ -24,6 +26,8 @@ from retour.operations.refold import find_differences, has_nothing_to_refold
 from retour.store.programs import Principal
 from retour.views.documents import Document
 from retour.wiring import Hub
+
+logger = logging.getLogger(__name__)
 
 FORGET_FIELDS = ("order_id", "customer", "day")
 CUSTOMER_MIN, CUSTOMER_MAX = 4, 200
@@ -47,11 +51,17 @@ def redrive(hub: Hub, principal: Principal) -> Document:
     def has_time() -> bool:
         return time.monotonic() < end
 
-    counts = Counter[str]()
+    counts, steps = Counter[str](), list[Callable[[], Counter[str]]]()
     if principal.is_admin:
-        counts += operations.redrive_dead_letters(hub) + operations.refold_parked(hub, has_time)
+        steps += [lambda: operations.redrive_dead_letters(hub), lambda: operations.refold_parked(hub, has_time)]
     for name in hub.programs.ids() if principal.is_admin else [principal.program]:
-        counts += operations.resume_open_files(hub, name, has_time)
+        steps.append(partial(operations.resume_open_files, hub, name, has_time))
+    for step in steps:
+        try:
+            counts += step()
+        except Exception:
+            logger.exception("a part of the redrive was not done")
+            counts["failed"] += 1
     swept = hub.request_sweep() if principal.is_admin else False
     moved = {"parked": counts["parked"], "files": counts["files"]}
     moved |= {queue: counts[queue] for queue in ("answers", "pulls", "writebacks") if counts[queue]}

@@ -8,6 +8,7 @@ import hashlib
 import logging
 import re
 import secrets
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -269,9 +270,9 @@ def read_envelope(hub: "Hub", id_: str) -> Envelope:
     )
 
 
-def sweep_mails(hub: "Hub", before: datetime) -> tuple[int, int]:
-    """Ingest mails stored before a real-clock time and not finished. Returns how many were, and how many remain."""
-    taken_up = failed = 0
+def sweep_mails(hub: "Hub", before: datetime) -> Counter[str]:
+    """Ingest mails stored before a real-clock time and not finished: `mails` were, `mails_left` remain."""
+    counts = Counter[str]()
     for key in list(hub.inbox.keys(MAIL_PREFIX)):
         id_ = key.removeprefix(MAIL_PREFIX)
         try:
@@ -279,10 +280,10 @@ def sweep_mails(hub: "Hub", before: datetime) -> tuple[int, int]:
                 hub.inbox.delete(key)
             elif hub.inbox.stored_at(key) < before:
                 ingest_mail(hub, read_envelope(hub, id_))
-                taken_up += 1
+                counts["mails"] += 1
         except KeyError:
             continue
         except Exception:
             logger.exception("mail stays for the next sweep", extra={"mail": id_})
-            failed += 1
-    return taken_up, failed
+            counts["mails_left"] += 1
+    return counts
