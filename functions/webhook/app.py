@@ -12,11 +12,11 @@ from retour.api.problem import accepted_language, excerpt
 from retour.api.quota import quota_refusal
 from retour.api.time_limit import answer_in_time
 from retour.api.unavailable import answer_503_when_unavailable
-from retour.channels.webhook import WebhookAdapter, is_ping, is_test_call, sends_hints, webhook_adapter
+from retour.channels.webhook import WebhookAdapter, is_ping, is_test_call, sends_hints, source_adapter
 from retour.domain.delivery import Channel, Delivery, DeliveryKind
 from retour.domain.program import Program, Source
 from retour.intake.ingest import ingest
-from retour.setup.credentials import record_use
+from retour.setup.credentials import hook_url, record_use
 from retour.views.documents import answer_document
 from retour.wiring import hub
 
@@ -56,23 +56,30 @@ def answer_call(call: Call, named: Mapping[str, str]) -> dict[str, Any]:
 def ingest_webhook(call: Call, program: Program, source: Source, secret: str) -> dict[str, Any]:
     if is_test_call(call.body):
         return ok_response({"state": "ignored", "explanation": "This address works, and the signature is believed."})
-    batch = ingest(hub(), build_delivery(call, program, source, webhook_adapter(source.kind)), call.body)
+    batch = ingest(hub(), build_delivery(call, program, source, source_adapter(source)), call.body)
     if sends_hints(source):
         from retour.sync.shops import request_read_back
 
         request_read_back(hub(), program, source, call.body)
-    record_use(hub(), program.id, source.name, "signing", secret)
+    if secret:
+        record_use(hub(), program.id, source.name, "signing", secret)
     logger.info("webhook taken in", batch=batch.delivery.id, state=batch.state, counts=batch.counts)
     return ok_response(answer_document(batch, program.language))
 
 
 def authenticate(call: Call, found: tuple[Program, Source] | None) -> tuple[Program, Source, str]:
-    """With the live secret that signed these bytes. One that was made a moment ago is looked for once more."""
+    """With the live secret that signed these bytes; empty where a pinned key of the source did.
+
+    A secret that was made a moment ago is looked for once more.
+    """
     if found is not None:
         program, source = found
+        sender = source_adapter(source, hook_url(hub(), program, source))
+        if sender.verify(call.body, call.headers, [], hub().real_now()):
+            return program, source, ""
         for read in (hub().secret, hub().reload_secret):
             for secret in read(program.id, source.name).get("signing", ()):
-                if webhook_adapter(source.kind).verify(call.body, call.headers, [secret], hub().real_now()):
+                if sender.verify(call.body, call.headers, [secret], hub().real_now()):
                     return program, source, secret
         logger.warning("webhook not believed", program=program.id, source=source.name)
     if call.may_be_altered:

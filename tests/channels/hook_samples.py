@@ -5,17 +5,21 @@ After a wanted change `python -m tests.channels.hook_samples` writes all reading
 
 import json
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+
+import yaml
 
 from retour.channels import webhook
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
 from retour.domain.row import Ignored, OrderNames, Refusal, Row, Unreadable
-from retour.domain.senders import senders
+from retour.domain.senders import sender_of, senders
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "hooks"
+SENDERS = Path(__file__).parents[1] / "senders"
 
 
 def samples(kind: str) -> list[Path]:
@@ -27,16 +31,28 @@ def expected(sample: Path) -> dict[str, Any]:
 
 
 def source(kind: str, **said: Any) -> Source:
+    """A source of a kind; one that describes its sender says of it what the table of the kind's states has."""
     mapping = MappingProxyType(said.pop("mapping", {}))
+    if kind in senders() and sender_of(kind).described:
+        said = {"options": table(kind)["source"]["options"], **said}
     return Source(name="shop", namespace="shop", channel=Channel.API, kind=kind, mapping=mapping, **said)
+
+
+def adapter(kind: str, **said: Any) -> webhook.WebhookAdapter:
+    """What reads such a source."""
+    return webhook.source_adapter(source(kind, **said))
+
+
+@cache
+def table(kind: str) -> dict[str, Any]:
+    return yaml.safe_load((SENDERS / f"{kind}.yaml").read_text("utf-8"))  # type: ignore[no-any-return]
 
 
 def reading(sample: Path) -> Any:
     """How a sample reads today, in the notation of the files beside the samples."""
     kind, said = sample.parent.name, expected(sample)
-    return reading_document(
-        webhook.webhook_adapter(kind).rows(sample.read_bytes(), said["facts"], source(kind, **said["source"]))
-    )
+    from_source = source(kind, **said["source"])
+    return reading_document(webhook.source_adapter(from_source).rows(sample.read_bytes(), said["facts"], from_source))
 
 
 def reading_document(read: Sequence[Row | Unreadable] | OrderNames | Ignored | Refusal) -> Any:

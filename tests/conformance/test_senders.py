@@ -22,7 +22,7 @@ from retour.domain.money import exponents
 from retour.domain.row import Ignored, OrderNames, Refusal, Row, Unreadable
 from retour.domain.senders import OF_ORDERS, OF_TOTALS, sender_of, senders
 from retour.sentences import all_sentences
-from tests.channels.hook_samples import SAMPLES, expected, reading, samples, source
+from tests.channels.hook_samples import SAMPLES, adapter, expected, reading, samples, source
 from tests.channels.hook_signing import sign_headers
 from tests.senders.kinds import missing_parts, sender_script
 from tests.senders.sequences import all_sequences, first_wrong, table
@@ -77,7 +77,7 @@ def test_an_entry_is_complete(kind: str) -> None:
     assert sender.basis in ("goods", "order_total")
     assert sender.secret in ("whsec", "text")
     assert sender.names_tell in (("", OF_ORDERS, OF_TOTALS) if sender.names else ("",))
-    assert sender.money or kind == "standard", "what is to be subscribed?"
+    assert sender.money or sender.described or kind == "standard", "what is to be subscribed?"
 
 
 # Samples
@@ -108,7 +108,7 @@ def test_rows_need_no_header_but_the_facts() -> None:
     """What is replayed years later has its facts alone, and they hold no signature."""
     for sample in ALL:
         kind, said = sample.parent.name, expected(sample)
-        hooks = webhook.webhook_adapter(kind)
+        hooks = adapter(kind)
         headers = said["facts"] | sign_headers(kind, sample.read_bytes(), SECRETS[kind], NOW)
         facts = hooks.facts(headers)
         assert not any("signature" in name or "hmac" in name for name in facts)
@@ -121,7 +121,7 @@ def test_rows_need_no_header_but_the_facts() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_only_the_exact_bytes_under_a_live_secret_are_believed(kind: str) -> None:
-    hooks, body, secret = webhook.webhook_adapter(kind), b'{"id": 1}', SECRETS[kind]
+    hooks, body, secret = adapter(kind), b'{"id": 1}', SECRETS[kind]
     headers = sign_headers(kind, body, secret, NOW)
     assert hooks.verify(body, headers, [secret], NOW)
     assert hooks.verify(body, headers, [SECRETS["standard"][:-8] + "AAAAAAA=", secret], NOW), "the second live secret"
@@ -135,7 +135,7 @@ def test_only_the_exact_bytes_under_a_live_secret_are_believed(kind: str) -> Non
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_a_kind_signs_itself_is_what_its_senders_sign(kind: str) -> None:
     """A source tries its own door with it."""
-    hooks, body, secret = webhook.webhook_adapter(kind), b'{"type": "retour.test", "id": "t-1"}', SECRETS[kind]
+    hooks, body, secret = adapter(kind), b'{"type": "retour.test", "id": "t-1"}', SECRETS[kind]
     own = hooks.sign_headers(body, [secret], NOW)
     assert hooks.verify(body, own, [secret], NOW)
     assert {name.lower() for name in own} <= {name.lower() for name in sign_headers(kind, body, secret, NOW)}
@@ -153,7 +153,7 @@ def test_a_secret_that_is_no_secret_opens_nothing(kind: str) -> None:
         ):
             if kind != "standard" and empty:
                 continue  # There the text itself is the secret, whatever it looks like.
-            assert not webhook.webhook_adapter(kind).verify(body, forged, [empty], NOW)
+            assert not adapter(kind).verify(body, forged, [empty], NOW)
 
 
 # Deliveries sent twice
@@ -177,7 +177,7 @@ def test_an_identity_is_a_key_whatever_the_header_holds() -> None:
     for kind in KINDS:
         for header in ("x" * 5000, "é", "a\nb", ""):
             headers = dict.fromkeys(HEADERS, header)
-            assert len(webhook.webhook_adapter(kind).identity(b"{}", headers)) == 64
+            assert len(adapter(kind).identity(b"{}", headers)) == 64
 
 
 # Malformed input
@@ -232,7 +232,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 def test_nothing_that_is_sent_makes_a_reader_raise(
     kind: str, body: bytes, headers: dict[str, str], secrets: list[str], facts: dict[str, str]
 ) -> None:
-    hooks = webhook.webhook_adapter(kind)
+    hooks = adapter(kind)
     assert hooks.verify(body, headers, secrets, NOW) is False
     key = hooks.identity(body, headers)
     assert 0 < len(key.encode()) <= 300
@@ -317,7 +317,7 @@ def test_an_amount_in_another_currency_takes_nothing(kind: str, currency: str) -
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_message_to_subscribe_is_one_that_is_read(kind: str) -> None:
     told = subscriptions(source(kind))
-    assert {*told.money, *told.names} <= set(webhook.webhook_adapter(kind).MESSAGES) if told else kind == "standard"
+    assert {*told.money, *told.names} <= set(adapter(kind).MESSAGES) if told else kind == "standard"
 
 
 def test_a_kind_that_is_none_is_a_mistake_of_ours() -> None:

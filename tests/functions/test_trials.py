@@ -17,6 +17,7 @@ import pytest
 from functions.inbound_email import app as inbound
 from functions.salesforce_sync import app as sync
 from functions.webhook import app as webhook
+from tests.channels.hook_samples import source
 from tests.conftest import PROGRAM, ProgramHarness
 from tests.functions.test_api import Caller, admin, call, text_of
 from tests.gateway import hook
@@ -43,7 +44,7 @@ CONTEXT = SimpleNamespace(
 SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKJ8mYv1nMfhk4rH2mS0mAnnUC1kOKcEoFLaTf1yF8oK warehouse"
 MAIL = {"channel": "email", "options": {"allow_from": ["returns@shop.example"]}}
 SOURCES: dict[str, Any] = {
-    **{kind: {"channel": "api", "kind": kind} for kind in senders()},
+    **{kind: {"channel": "api", "kind": kind, "options": dict(source(kind).options)} for kind in senders()},
     "depot": {"channel": "sftp", "options": {"public_keys": [SSH_KEY]}},
     "bare": {"channel": "sftp"},
     "post": MAIL,

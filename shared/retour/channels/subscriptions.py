@@ -19,6 +19,10 @@ class Subscriptions:
 def subscriptions(source: Source) -> Subscriptions | None:
     """What to subscribe for a source; None where its sender needs to be told nothing."""
     sender = sender_of(source.kind)
+    if sender.described:
+        from retour.channels.signed import subscribed
+
+        return Subscriptions(subscribed(source, "returns"), subscribed(source, "names"), tells_names(source))
     if not sender.money:
         return None
     return Subscriptions(sender.money, sender.names, is_known_by_other_name(source) or needs_totals(source))
@@ -32,7 +36,7 @@ def subscription_sentence(source: Source) -> tuple[str, dict[str, str]] | None:
     code = "SUBSCRIBE"
     if needs_totals(source):
         code = "SUBSCRIBE_FOR_TOTALS"
-    elif is_known_by_other_name(source):
+    elif is_known_by_other_name(source) or wanted.needs_names:
         code = "SUBSCRIBE_FOR_NAMES"
     details = {"source": source.name, "basis": source.basis, "field": source.order_id_field or "id"}
     return code, {**details, "money": ", ".join(wanted.money), "names": ", ".join(wanted.names)}
@@ -41,6 +45,11 @@ def subscription_sentence(source: Source) -> tuple[str, dict[str, str]] | None:
 def is_known_by_other_name(source: Source) -> bool:
     """Whether actions are reported under a name of the order that its refunds do not tell."""
     return sender_of(source.kind).names_tell == OF_ORDERS and source.order_id_field not in (None, "id", "order_id")
+
+
+def tells_names(source: Source) -> bool:
+    """Whether a source describes messages that only tell names, for which records without an order id wait."""
+    return any(event.get("tells") == "names" for event in source.options.get("events", ()))
 
 
 def needs_totals(source: Source) -> bool:

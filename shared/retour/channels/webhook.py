@@ -51,6 +51,13 @@ def webhook_adapter(kind: str) -> WebhookAdapter:
     return cast(WebhookAdapter, import_module(f"retour.channels.{kind.replace('-', '_')}"))
 
 
+def source_adapter(source: Source, url: str = "") -> WebhookAdapter:
+    """The reader of what one source is sent; `url`: its own address, which some senders sign as well."""
+    module = webhook_adapter(source.kind)
+    bind = getattr(module, "bind", None)
+    return cast(WebhookAdapter, bind(source, url)) if bind else module
+
+
 def is_ping(body: bytes) -> bool:
     """Some senders try a new webhook's address with an unsigned form and want exactly 200; it says nothing else."""
     return any(re.fullmatch(sender.ping.encode(), body) for sender in senders().values() if sender.ping)

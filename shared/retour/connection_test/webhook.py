@@ -2,11 +2,13 @@
 
 import json
 import secrets
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from retour.channels.signature_scheme import public_key_fingerprint
 from retour.channels.subscriptions import subscription_sentence
-from retour.channels.webhook import WebhookAdapter, webhook_adapter
+from retour.channels.webhook import WebhookAdapter, source_adapter
 from retour.connection_test.steps import StepRecorder
 from retour.domain.program import Program, Source
 from retour.remote import RemoteError
@@ -23,23 +25,12 @@ ACCEPTED_STATUS, REJECTED_STATUS = 200, 401
 
 
 def run_steps(hub: "Hub", program: Program, source: Source, recorder: StepRecorder) -> None:
-    live = signing_secrets(hub, program, source)
-    recorder.record_done("secret", count=len(live))
-
-    url, sender = access_info(hub, program, source)["url"], webhook_adapter(source.kind)
-    status = post_test_event(hub, url, sender, live)
-    if status not in (ACCEPTED_STATUS, REJECTED_STATUS):
-        raise RemoteError("HOOK_NOT_THERE", url=url, status=status)
-    recorder.record_done("address", url=url)
-    if status == REJECTED_STATUS:
-        raise RemoteError("HOOK_NOT_BELIEVED")
-    recorder.record_done("believed", kind=source.kind or "standard")
-
-    status = post_test_event(hub, url, sender, [new_signing_secret()])
-    if status != REJECTED_STATUS:
-        raise RemoteError("HOOK_BELIEVES_ANYBODY", status=status)
-    recorder.record_done("forged", status=status)
-
+    url = access_info(hub, program, source)["url"]
+    sender = source_adapter(source, url)
+    if pinned := source.options.get("signature", {}).get("public_keys"):
+        check_pinned_keys(hub, url, sender, pinned, recorder)
+    else:
+        check_secret(hub, url, sender, (program, source), recorder)
     if shop_secrets(source):
         shop = shop_of(hub, program, source)
         seen = shop.changed(shop.lists[0], hub.now() - LATELY, 1)
@@ -50,6 +41,44 @@ def run_steps(hub: "Hub", program: Program, source: Source, recorder: StepRecord
         recorder.record_done("events", code, **details)
     if source.kind in ("", "standard"):
         check_api_keys(hub, program, recorder)
+
+
+def check_secret(
+    hub: "Hub", url: str, sender: WebhookAdapter, whose: tuple[Program, Source], recorder: StepRecorder
+) -> None:
+    """A test event under the live secrets is believed, a forged one is not."""
+    program, source = whose
+    live = signing_secrets(hub, program, source)
+    recorder.record_done("secret", count=len(live))
+    status = post_test_event(hub, url, sender, live)
+    if status not in (ACCEPTED_STATUS, REJECTED_STATUS):
+        raise RemoteError("HOOK_NOT_THERE", url=url, status=status)
+    recorder.record_done("address", url=url)
+    if status == REJECTED_STATUS:
+        raise RemoteError("HOOK_NOT_BELIEVED")
+    recorder.record_done("believed", kind=source.kind or "standard")
+    check_forged(hub, url, sender, recorder)
+
+
+def check_forged(hub: "Hub", url: str, sender: WebhookAdapter, recorder: StepRecorder) -> None:
+    status = post_test_event(hub, url, sender, [new_signing_secret()])
+    if status != REJECTED_STATUS:
+        raise RemoteError("HOOK_BELIEVES_ANYBODY", status=status)
+    recorder.record_done("forged", status=status)
+
+
+def check_pinned_keys(
+    hub: "Hub", url: str, sender: WebhookAdapter, keys: Sequence[str], recorder: StepRecorder
+) -> None:
+    """What can be tried where only the sender can sign: which keys are believed, and that nobody else is."""
+    fingerprints = ", ".join(public_key_fingerprint(key) for key in keys)
+    recorder.record_done("secret", "TRIED_PINNED_KEYS", count=len(keys), fingerprints=fingerprints)
+    status = post_test_event(hub, url, sender, [new_signing_secret()])
+    if status not in (ACCEPTED_STATUS, REJECTED_STATUS):
+        raise RemoteError("HOOK_NOT_THERE", url=url, status=status)
+    recorder.record_done("address", url=url)
+    recorder.record_warning("believed", "ONLY_SENDER_SIGNS")
+    check_forged(hub, url, sender, recorder)
 
 
 def signing_secrets(hub: "Hub", program: Program, source: Source) -> list[str]:

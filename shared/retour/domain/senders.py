@@ -37,7 +37,7 @@ class Sender:
     goods alone). `money` and `names` are the messages to subscribe, by the sender's words: those that take something
     back, and those that are only needed for `names_tell`. `secret`: what we generate for it, `whsec` as Standard
     Webhooks write one, or plain `text`. `ping`: a regular expression for the unsigned body by which it tries a new
-    address; empty where it does not.
+    address; empty where it does not. `described`: how it signs and what its messages say is declared by each source.
     """
 
     kind: str
@@ -49,6 +49,7 @@ class Sender:
     secret: str = "text"
     ping: str = ""
     read_back: ReadBack | None = None
+    described: bool = False
 
 
 @cache

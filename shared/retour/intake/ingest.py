@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from retour.channels import records
-from retour.channels.webhook import webhook_adapter
+from retour.channels.webhook import source_adapter
 from retour.domain.delivery import Delivery, DeliveryKind
 from retour.domain.program import Source
 from retour.domain.row import Ignored, OrderNames, Refusal, Row, Unreadable
@@ -76,7 +76,7 @@ def rows_of(
         return order_names.parse_names(body)
     match delivery.kind:
         case DeliveryKind.HOOK:
-            return webhook_adapter(source.kind).rows(body, delivery.facts, source)
+            return source_adapter(source).rows(body, delivery.facts, source)
         case DeliveryKind.SALESFORCE:
             from retour.channels import salesforce as salesforce_records
 

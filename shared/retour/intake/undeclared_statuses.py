@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from retour.channels import payload
-from retour.channels.webhook import webhook_adapter
+from retour.channels.webhook import source_adapter
 from retour.domain.delivery import Delivery, DeliveryKind
 from retour.domain.program import Program, Source
 from retour.domain.times import parse_instant
@@ -20,7 +20,7 @@ STATUS_REMINDER = "status"
 def undeclared_statuses(delivery: Delivery, body: bytes, source: Source) -> Sequence[str]:
     """The undeclared statuses in a webhook's body. Those of Salesforce are found when its records are read."""
     return (
-        webhook_adapter(source.kind).undeclared_statuses(body, delivery.facts, source)
+        source_adapter(source).undeclared_statuses(body, delivery.facts, source)
         if delivery.kind is DeliveryKind.HOOK
         else ()
     )
@@ -47,4 +47,5 @@ def unlist_declared(hub: "Hub", program: Program) -> int:
 
 
 def declared_statuses(source: Source) -> Iterable[str]:
-    return {**source.mapping.get("statuses", {}), **source.options.get("statuses", {})}
+    of_events = [status for event in source.options.get("events", ()) for status in event.get("statuses", ())]
+    return {*source.mapping.get("statuses", {}), *source.options.get("statuses", {}), *of_events}

@@ -112,7 +112,7 @@ def access_info(hub: "Hub", program: Program, source: Source) -> dict[str, str]:
     """How a source is used, without what is secret: that part of an address is a …"""
     match source.channel:
         case Channel.API:
-            return {"url": f"{hub.settings.api_url}/v1/programs/{program.id}/hooks/{source.name}"}
+            return {"url": hook_url(hub, program, source)}
         case Channel.SFTP:
             server = {"server": f"sftp://{hub.settings.sftp_address}"} if hub.settings.sftp_address else {}
             return {**server, "user": sftp_user(program, source)}
@@ -120,6 +120,11 @@ def access_info(hub: "Hub", program: Program, source: Source) -> dict[str, str]:
             options = source.options
             return {"server": f"{options['protocol']}://{options['host']}", "user": options["user"]}
     return secret_access_info(hub, program, source, {"tokens": [HIDDEN]})
+
+
+def hook_url(hub: "Hub", program: Program, source: Source) -> str:
+    """The address of a source's webhooks."""
+    return f"{hub.settings.api_url}/v1/programs/{program.id}/hooks/{source.name}"
 
 
 def secret_access_info(hub: "Hub", program: Program, source: Source, secret: Mapping[str, Any]) -> dict[str, str]:

@@ -21,6 +21,7 @@ from retour.domain.phrase import Sentence
 from retour.domain.program import REASONS
 from retour.domain.rates import published_currencies
 from retour.sentences import LANGUAGES, sentence
+from retour.setup.signed_source import signed_source_faults
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
@@ -37,6 +38,8 @@ MAIL_TOKEN = 26
 RESERVED_PROGRAMS = {"admin"}
 RESERVED_SOURCES = {"console", "actions"}
 """What Retour itself calls the deliveries of people and the reports of actions."""
+MULTILINE_KEYS = {"ca", "delimiter", "signers", "public_keys", "signs"}
+"""Whose texts may have line breaks and tabs."""
 SECRET_WORDS = {"password", "passwd", "secret", "secrets", "private_key", "token", "tokens", "signing", "api_key"}
 
 Path = tuple[str | int, ...]
@@ -436,7 +439,7 @@ def _text_faults(page: _ParsedProgram, value: Any, path: Path) -> Iterator[Fault
         case list():
             for number, inner in enumerate(value):
                 yield from _text_faults(page, inner, (*path, number))
-        case str() if not {"ca", "delimiter", "signers"} & {*path[-2:]} and any(ord(letter) < 32 for letter in value):
+        case str() if not MULTILINE_KEYS & {*path[-2:]} and any(ord(letter) < 32 for letter in value):
             yield page.fault(path, Sentence("FAULT_LINE_BREAK"))
 
 
@@ -630,6 +633,8 @@ def _source_faults(
     yield from _currency_faults(page, source, path)
     yield from _zone_faults(page, source, path)
     yield from _mapping_faults(page, document, source, path)
+    for inner, what in signed_source_faults(source):
+        yield page.fault((*path, *inner), what)
     if source.get("absent") == "nothing_taken" and source.get("references") != "restate":
         yield page.fault((*path, "absent"), Sentence("FAULT_ABSENT_ONCE"))
     judge: Callable[[_ParsedProgram, str, str, Mapping[str, Any]], Iterator[Fault]] | None
