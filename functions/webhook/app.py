@@ -16,7 +16,8 @@ from retour.channels.webhook import WebhookAdapter, is_ping, is_test_call, sends
 from retour.domain.delivery import Channel, Delivery, DeliveryKind
 from retour.domain.program import Program, Source
 from retour.intake.ingest import ingest
-from retour.setup.credentials import hook_url, record_use
+from retour.intake.webhook_proof import find_proof
+from retour.setup.credentials import record_use
 from retour.views.documents import answer_document
 from retour.wiring import hub
 
@@ -68,19 +69,12 @@ def ingest_webhook(call: Call, program: Program, source: Source, secret: str) ->
 
 
 def authenticate(call: Call, found: tuple[Program, Source] | None) -> tuple[Program, Source, str]:
-    """With the live secret that signed these bytes; empty where a pinned key of the source did.
-
-    A secret that was made a moment ago is looked for once more.
-    """
+    """With the live secret that signed these bytes; empty where a key of the sender's own did."""
     if found is not None:
         program, source = found
-        sender = source_adapter(source, hook_url(hub(), program, source))
-        if sender.verify(call.body, call.headers, [], hub().real_now()):
-            return program, source, ""
-        for read in (hub().secret, hub().reload_secret):
-            for secret in read(program.id, source.name).get("signing", ()):
-                if sender.verify(call.body, call.headers, [secret], hub().real_now()):
-                    return program, source, secret
+        secret = find_proof(hub(), program, source, call.body, call.headers)
+        if secret is not None:
+            return program, source, secret
         logger.warning("webhook not believed", program=program.id, source=source.name)
     if call.may_be_altered:
         raise ProblemError("BYTES_NOT_KEPT", type=excerpt(call.media_type))

@@ -70,6 +70,7 @@ class Settings:
     salesforce: Service = Service()
     bigcommerce: Service = Service()
     woocommerce: Service = Service()
+    paypal: Service = Service()
     ecb: Service = Service()
 
 
@@ -122,5 +123,6 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         salesforce=service("SALESFORCE"),
         bigcommerce=service("BIGCOMMERCE"),
         woocommerce=service("WOOCOMMERCE"),
+        paypal=service("PAYPAL"),
         ecb=service("ECB"),
     )

@@ -24,6 +24,7 @@ from retour.store.deliveries import DeliveryHeader
 from retour.store.dry_run_ledger import DryRunLedger
 from tests.channels.hook_signing import sign_headers
 from tests.gateway import hook
+from tests.senders.kinds import sender_script
 from tests.settings import IN_MEMORY
 
 ROOT = Path(__file__).parents[2]
@@ -130,6 +131,8 @@ class WebhookHarness:
 
     def __post_init__(self) -> None:
         self.kept, self.notes = MemoryDeliveries(), MemoryState()
+        for key, doc in getattr(sender_script(self.kind), "KEPT", {}).items():
+            self.notes.put(key, doc)
         self.books = DryRunLedger(self.acme.contracts)
         self.sent: list[tuple[str, Mapping[str, Any]]] = []
         self.app.hub = lambda: self  # type: ignore[attr-defined]  # the function takes what its edge gives it

@@ -94,9 +94,12 @@ def source_problems(hub: Hub, program: Program, found: Source) -> Iterator[str]:
 
 
 def check_file(hub: Hub, call: Call, principal: Principal, program: Program, name: str) -> Document:
-    """How the source would read a file, row by row in words; nothing is written."""
-    from retour.setup.check import check_sample as checked
+    """How the source would read a file, or a message of its sender, row by row in words; nothing is written."""
+    from retour.setup.check import check_sample
+    from retour.setup.check_message import check_message, takes_messages
 
     found = find_source(program, name)
     delivery = build_delivery(call, hub, principal, program.id, found.name, DeliveryKind.FILE, name=file_name(call))
-    return checked(hub, program, found, delivery, call.read_body(FILE_MAX))
+    if takes_messages(found):
+        return check_message(program, found, delivery, call.read_body(FILE_MAX))
+    return check_sample(hub, program, found, delivery, call.read_body(FILE_MAX))

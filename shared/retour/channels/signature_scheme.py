@@ -221,6 +221,17 @@ def public_key_fingerprint(text: str) -> str:
     return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
+def is_certificate_of(text: str, now: datetime) -> bool:
+    """Whether a text is a certificate that is valid now."""
+    from cryptography.x509 import load_pem_x509_certificate
+
+    try:
+        found = load_pem_x509_certificate(text.encode("utf-8", "surrogatepass"))
+    except ValueError:
+        return False
+    return found.not_valid_before_utc <= now <= found.not_valid_after_utc
+
+
 @cache
 def _public_key(text: str) -> Any:
     """A public key, or that of a certificate, in PEM; 32 bytes of Ed25519 in base64 or hex; None for anything else."""

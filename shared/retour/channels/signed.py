@@ -171,6 +171,9 @@ def read_message(body: bytes, headers: Mapping[str, str], source: Source) -> Rea
         return Ignored("No entry of options.events is for this message, so it says nothing of money.")
     told: list[Row | Unreadable] = []
     names: OrderNames | None = None
+    if not any(_records(rule, message) for rule in rules):
+        places = ", ".join(dict.fromkeys(rule.records for rule in rules))
+        return Ignored(f"Nothing lies at {payload.excerpt(places)}, so it says nothing of money.")
     for rule in rules:
         if rule.tells == "names":
             names = names or _order_names(rule, message, source)

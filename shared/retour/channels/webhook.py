@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from importlib import import_module
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 from retour.domain.program import Source
 from retour.domain.row import Ignored, OrderNames, Refusal, Row, Unreadable
@@ -41,6 +41,20 @@ class WebhookAdapter(Protocol):
 
     def undeclared_statuses(self, body: bytes, headers: Mapping[str, str], source: Source) -> Sequence[str]:
         """The states in the body that neither the kind's table nor the source declares: they say nothing of money."""
+
+
+@runtime_checkable
+class CertifiedSender(WebhookAdapter, Protocol):
+    """A sender that signs by a certificate which lies at an address of its own, and the call names that address.
+
+    `verify` takes the certificate, as PEM, for a secret.
+    """
+
+    def certificate_url(self, headers: Mapping[str, str]) -> str | None:
+        """Where the certificate lies; None where the address is not the sender's."""
+
+    def single_use(self, headers: Mapping[str, str]) -> str:
+        """The id of a delivery that is believed with one body only, for the signature does not protect the body."""
 
 
 def webhook_adapter(kind: str) -> WebhookAdapter:

@@ -25,7 +25,7 @@ RUNNERS: Mapping[Channel, StepsRunner] = {
     Channel.SALESFORCE: salesforce.run_steps,
 }
 REQUIREMENTS: Mapping[Channel, Callable[["Hub", Program, Source], object]] = {
-    Channel.API: webhook.signing_secrets,
+    Channel.API: webhook.required_secrets,
     Channel.SFTP: sftp.declared_keys,
     Channel.PULL: pull.require_credential,
     Channel.EMAIL: mail.address_tokens,

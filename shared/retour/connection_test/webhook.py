@@ -13,7 +13,7 @@ from retour.connection_test.steps import StepRecorder
 from retour.domain.program import Program, Source
 from retour.remote import RemoteError
 from retour.remote.https import post
-from retour.setup.credentials import access_info, new_signing_secret, shop_secrets
+from retour.setup.credentials import access_info, new_signing_secret, shop_secrets, signs_with_secret
 from retour.sync.shops import shop_of
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ ACCEPTED_STATUS, REJECTED_STATUS = 200, 401
 def run_steps(hub: "Hub", program: Program, source: Source, recorder: StepRecorder) -> None:
     url = access_info(hub, program, source)["url"]
     sender = source_adapter(source, url)
-    if pinned := source.options.get("signature", {}).get("public_keys"):
-        check_pinned_keys(hub, url, sender, pinned, recorder)
-    else:
+    if signs_with_secret(source):
         check_secret(hub, url, sender, (program, source), recorder)
+    else:
+        check_sender_key(hub, url, sender, source, recorder)
     if shop_secrets(source):
         shop = shop_of(hub, program, source)
         seen = shop.changed(shop.lists[0], hub.now() - LATELY, 1)
@@ -67,18 +67,25 @@ def check_forged(hub: "Hub", url: str, sender: WebhookAdapter, recorder: StepRec
     recorder.record_done("forged", status=status)
 
 
-def check_pinned_keys(
-    hub: "Hub", url: str, sender: WebhookAdapter, keys: Sequence[str], recorder: StepRecorder
-) -> None:
+def check_sender_key(hub: "Hub", url: str, sender: WebhookAdapter, source: Source, recorder: StepRecorder) -> None:
     """What can be tried where only the sender can sign: which keys are believed, and that nobody else is."""
-    fingerprints = ", ".join(public_key_fingerprint(key) for key in keys)
-    recorder.record_done("secret", "TRIED_PINNED_KEYS", count=len(keys), fingerprints=fingerprints)
+    pinned: Sequence[str] = source.options.get("signature", {}).get("public_keys", ())
+    if pinned:
+        fingerprints = ", ".join(public_key_fingerprint(key) for key in pinned)
+        recorder.record_done("secret", "TRIED_PINNED_KEYS", count=len(pinned), fingerprints=fingerprints)
+    else:
+        recorder.record_done("secret", "TRIED_OWN_CERTIFICATE", kind=source.kind)
     status = post_test_event(hub, url, sender, [new_signing_secret()])
     if status not in (ACCEPTED_STATUS, REJECTED_STATUS):
         raise RemoteError("HOOK_NOT_THERE", url=url, status=status)
     recorder.record_done("address", url=url)
     recorder.record_warning("believed", "ONLY_SENDER_SIGNS")
     check_forged(hub, url, sender, recorder)
+
+
+def required_secrets(hub: "Hub", program: Program, source: Source) -> list[str]:
+    """The live secrets that senders sign with, none where they sign with keys of their own. RemoteError."""
+    return signing_secrets(hub, program, source) if signs_with_secret(source) else []
 
 
 def signing_secrets(hub: "Hub", program: Program, source: Source) -> list[str]:

@@ -13,6 +13,8 @@ from typing import Any
 
 STANDARD = "standard"
 """Retour's own JSON; what a source sends that names no kind."""
+NO_SECRET = "none"
+"""What a sender that signs with a key of its own shares with us."""
 OF_ORDERS, OF_TOTALS = "order", "total"
 """What messages that take nothing back are needed for: another name of an order, or its total."""
 
@@ -36,8 +38,9 @@ class Sender:
     `basis`: what its amounts are of where its source does not say (`goods`, or `order_total` where it never knows the
     goods alone). `money` and `names` are the messages to subscribe, by the sender's words: those that take something
     back, and those that are only needed for `names_tell`. `secret`: what we generate for it, `whsec` as Standard
-    Webhooks write one, or plain `text`. `ping`: a regular expression for the unsigned body by which it tries a new
-    address; empty where it does not. `described`: how it signs and what its messages say is declared by each source.
+    Webhooks write one, plain `text`, or `none`. `needs`: the options without which a source cannot work. `ping`: a
+    regular expression for the unsigned body by which it tries a new address; empty where it does not. `described`: how
+    it signs and what its messages say is declared by each source.
     """
 
     kind: str
@@ -47,6 +50,7 @@ class Sender:
     names: tuple[str, ...] = ()
     names_tell: str = ""
     secret: str = "text"
+    needs: tuple[str, ...] = ()
     ping: str = ""
     read_back: ReadBack | None = None
     described: bool = False
@@ -65,7 +69,7 @@ def sender_of(kind: str) -> Sender:
 
 
 def _sender(kind: str, entry: Mapping[str, Any]) -> Sender:
-    lists = {name: tuple(entry[name]) for name in ("money", "names") if name in entry}
+    lists = {name: tuple(entry[name]) for name in ("money", "names", "needs") if name in entry}
     read_back = entry.get("read_back")
     access = ReadBack(**{**read_back, "secrets": tuple(read_back["secrets"])}) if read_back else None
     return Sender(kind=kind, **{**entry, **lists, "read_back": access})

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from retour.domain.delivery import Channel
 from retour.domain.program import Program, Source
-from retour.domain.senders import sender_of
+from retour.domain.senders import NO_SECRET, sender_of
 from retour.domain.times import format_instant
 from retour.setup.logins import sftp_user
 
@@ -49,12 +49,18 @@ def generated_kinds(source: Source) -> tuple[str, ...]:
     """The secrets of a source that we choose; others are handed over by who made them."""
     match source.channel:
         case Channel.API:
-            return ("signing", "callback") if source.options.get("callback") else ("signing",)
+            signing = ("signing",) if signs_with_secret(source) else ()
+            return (*signing, "callback") if source.options.get("callback") else signing
         case Channel.EMAIL:
             return ("tokens",)
         case Channel.SALESFORCE:
             return ("tokens", "private_key") if HAS_CRYPTOGRAPHY else ("tokens",)
     return ()
+
+
+def signs_with_secret(source: Source) -> bool:
+    """Whether what a source is sent is signed with a secret that both sides hold, not by a key of the sender's own."""
+    return sender_of(source.kind).secret != NO_SECRET and not source.options.get("signature", {}).get("public_keys")
 
 
 def generate_secret(source: Source, what: str) -> str:

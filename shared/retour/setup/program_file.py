@@ -20,6 +20,7 @@ from retour.domain.money import InvalidAmountError, exponents, parse_decimal, to
 from retour.domain.phrase import Sentence
 from retour.domain.program import REASONS
 from retour.domain.rates import published_currencies
+from retour.domain.senders import sender_of
 from retour.sentences import LANGUAGES, sentence
 from retour.setup.signed_source import signed_source_faults
 
@@ -633,6 +634,9 @@ def _source_faults(
     yield from _currency_faults(page, source, path)
     yield from _zone_faults(page, source, path)
     yield from _mapping_faults(page, document, source, path)
+    for key in [key for key in sender_of(source.get("kind", "")).needs if key not in source.get("options", {})]:
+        about: Details = {"key": key, "right": _example_of(key, load_schema()["$defs"]["api_options"])}
+        yield page.fault((*path, "options"), Sentence("FAULT_KEY_MISSING", about), at_key=True)
     for inner, what in signed_source_faults(source):
         yield page.fault((*path, *inner), what)
     if source.get("absent") == "nothing_taken" and source.get("references") != "restate":

@@ -90,6 +90,10 @@ CHANNEL_FIELDS: Mapping[Channel, tuple[Field, ...]] = {
             choices=tuple(senders()),
         ),
         Field(
+            ("options", "webhook_id"), term("Webhook id at PayPal"),
+            term("PayPal only; it is part of what PayPal signs."), example="1JE4291016473214C",
+        ),
+        Field(
             ("options", "callback"), term("Call back"), term("Where answers are posted; may stay empty."),
             example="https://erp.merchant.example/retour",
         ),
