@@ -17,7 +17,7 @@ from tests.meter import Meter
 from local.emulator import emulator, free_port
 from retour.domain.delivery import Channel, Delivery, DeliveryKind, delivery_id
 from retour.intake.ingest import ingest
-from retour.intake.replay import record_program
+from retour.intake.programs import record_program
 from retour.settings import Settings
 from retour.setup import program_file
 from retour.wiring import Hub

@@ -20,7 +20,7 @@ from retour.domain.actions.order import Order
 from retour.domain.delivery import Channel, Delivery, DeliveryKind, delivery_id
 from retour.intake.batch import Batch
 from retour.intake.ingest import ingest
-from retour.intake.replay import record_program
+from retour.intake.programs import record_program
 from retour.settings import read_settings
 from retour.wiring import Hub
 from tests.meter import Meter, ReadMeter
@@ -211,7 +211,7 @@ def house(
     hub = Hub(read_settings({**environment, **(create_storage(f"storage-{next(PROGRAMS)}") if is_alone else {})}))
     monkeypatch.setattr(hub, "now", clock)
     # What a slow machine needs longer for is no fault of the call.
-    monkeypatch.setattr("retour.api.time_limit.SECONDS", 300)
+    monkeypatch.setattr("retour.availability.SECONDS", 300)
     house = ProgramHarness(hub, f"acme-{os.getpid()}-{next(PROGRAMS)}", clock)
 
     def send(queue: str, message: dict[str, Any], delay_seconds: int = 0) -> None:

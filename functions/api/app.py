@@ -15,39 +15,42 @@ from retour.api import (
     acts,
     authorization,
     batches,
+    billing,
     corrections,
     funding,
     keys,
     maintenance,
     modifications,
     named_lists,
-    payees,
     payments,
     programs,
     rates,
     refold,
     sources,
-    statements,
     terms,
 )
-from retour.api.calls import (
-    Call,
-    ProblemError,
-    answer_once,
-    authenticate,
-    normalize_path,
-    parse_call,
-    refuse_control_characters,
-)
+from retour.api.calls import Call, answer_once, authenticate, normalize_path, parse_call, refuse_control_characters
 from retour.api.openapi import allowed_methods, no_route, reject_undocumented
-from retour.api.problem import accepted_language
+from retour.api.problem import HttpError, accepted_language, problem_answer
 from retour.api.quota import quota_refusal
 from retour.api.time_limit import answer_in_time
 from retour.api.unavailable import answer_503_when_unavailable
+from retour.commands.batches import Decision
+from retour.commands.payees import list_accounts, list_treatments
+from retour.commands.payments import payment_batch
+from retour.context import Context
 from retour.domain.program import Program
+from retour.errors import RequestError
 from retour.intake.batch import ARRIVED
-from retour.intake.replay import rebuild_delivery
+from retour.operations.doctor import run_checks
+from retour.operations.replay import rebuild_delivery
+from retour.replies import downloads
 from retour.store.programs import Principal
+from retour.views import keys as views_keys
+from retour.views import named_lists as views_lists
+from retour.views import programs as views_programs
+from retour.views import statements
+from retour.views.schemas import BatchAnswerDocument
 from retour.wiring import Hub, hub
 
 logger = Logger(service="api")
@@ -123,9 +126,9 @@ def apply_idempotency_key(app: APIGatewayHttpResolver, next_middleware: NextMidd
 app.use([authenticate_call, apply_idempotency_key])
 
 
-def problem_response(why: ProblemError) -> Response[str]:
+def problem_response(why: RequestError) -> Response[str]:
     """In the program's language; where no program was opened, in one that the caller accepts."""
-    answer = why.answer(app.context.get("language") or accepted_language(current_call().headers))
+    answer = problem_answer(why, app.context.get("language") or accepted_language(current_call().headers))
     headers = dict(answer["headers"])
     return Response(answer["statusCode"], headers.pop("content-type"), answer["body"], headers)
 
@@ -134,7 +137,7 @@ def no_such_path(_error: NotFoundError) -> Response[str]:
     raise no_route(current_call())
 
 
-app.exception_handler(ProblemError)(problem_response)
+app.exception_handler(RequestError)(problem_response)
 app.not_found(no_such_path)
 
 
@@ -144,7 +147,7 @@ def options_response(call: Call) -> Response[str]:
     if not allowed_methods(call.path):
         raise no_route(call)
     if call.path not in PUBLIC_PATHS and "access-control-request-method" in call.headers:
-        raise ProblemError("CORS_NOT_OFFERED", headers={"allow": allowed})
+        raise HttpError("CORS_NOT_OFFERED", headers={"allow": allowed})
     return Response(204, None, "", {"allow": allowed, **(CORS_HEADERS if call.path in PUBLIC_PATHS else {})})
 
 
@@ -160,6 +163,12 @@ def open_program(program: str) -> Program:
     found = authorization.find_program(hub(), current_principal(), program)
     app.context["language"] = found.language
     return found
+
+
+def open_context(program: str) -> Context[Hub]:
+    """What a command is performed in."""
+    opened = open_program(program)
+    return Context(ports=hub(), program=opened, caller=current_principal(), key=current_call().key)
 
 
 # For everybody
@@ -189,12 +198,12 @@ def public_file(name: str, media_type: str) -> Response[str]:
 
 @app.get("/v1/programs")
 def list_programs() -> Answer:
-    return programs.list_programs(hub(), current_principal()), 200
+    return views_programs.list_programs(hub(), current_principal()), 200
 
 
 @app.get("/v1/programs/<program>")
 def show_program(program: str) -> Answer:
-    return programs.get_program(hub(), open_program(program)), 200
+    return views_programs.get_program(hub(), open_program(program)), 200
 
 
 @app.put("/v1/programs/<program>")
@@ -228,12 +237,12 @@ def list_billing_groups(program: str) -> Answer:
 
 @app.post("/v1/programs/<program>/billing-groups")
 def list_billing_groups_of(program: str) -> Answer:
-    return statements.billing_groups_of(hub(), current_call(), open_program(program)), 200
+    return billing.billing_groups_of(hub(), current_call(), open_program(program)), 200
 
 
 @app.get("/v1/programs/<program>/statements")
 def list_statements(program: str) -> Answer:
-    return statements.statements(hub(), current_call(), open_program(program)), 200
+    return billing.list_statements(hub(), current_call(), open_program(program)), 200
 
 
 @app.get("/v1/programs/<program>/statements/<statement>")
@@ -250,60 +259,60 @@ def statement_lines(program: str, statement: str) -> Response[str]:
 
 @app.get("/v1/programs/<program>/payments")
 def list_payments(program: str) -> Answer:
-    return payments.payments(hub(), current_call(), open_program(program)), 200
+    return payments.list_payments(hub(), current_call(), open_program(program)), 200
 
 
 @app.post("/v1/programs/<program>/payments/propose")
 def propose_payments(program: str) -> Answer:
-    answer = payments.propose_batch(hub(), current_call(), current_principal(), open_program(program))
+    answer = payments.propose_batch(open_context(program), current_call())
     return answer, 200 if current_call().is_dry_run else 201
 
 
 @app.get("/v1/programs/<program>/payments/<payment>")
 def show_payments(program: str, payment: str) -> Answer:
-    return payments.payment_batch(hub(), open_program(program), payment), 200
+    return payment_batch(hub(), open_program(program), payment), 200
 
 
 @app.post("/v1/programs/<program>/payments/<payment>/approve")
 def approve_payments(program: str, payment: str) -> Answer:
-    return payments.approve_batch(hub(), current_call(), current_principal(), open_program(program), payment), 200
+    return payments.approve_batch(open_context(program), current_call(), payment), 200
 
 
 @app.get("/v1/programs/<program>/payments/<payment>/export")
 def export_payments(program: str, payment: str) -> Response[bytes]:
-    found = payments.export_batch(hub(), current_call(), current_principal(), open_program(program), payment)
+    found = payments.export_batch(open_context(program), current_call(), payment)
     headers = {"content-disposition": f'attachment; filename="{found.name}"', "x-content-type-options": "nosniff"}
     return Response(200, found.media_type, found.body, {**headers, "cache-control": "no-store"})
 
 
 @app.post("/v1/programs/<program>/payments/<payment>/confirm")
 def confirm_payments(program: str, payment: str) -> Answer:
-    return payments.confirm_batch(hub(), current_call(), current_principal(), open_program(program), payment), 200
+    return payments.confirm_batch(open_context(program), current_call(), payment), 200
 
 
 @app.get("/v1/programs/<program>/payout-accounts")
 def list_payout_accounts(program: str) -> Answer:
-    return payees.list_accounts(hub(), open_program(program)), 200
+    return list_accounts(hub(), open_program(program)), 200
 
 
 @app.post("/v1/programs/<program>/payout-accounts")
 def put_payout_account(program: str) -> Answer:
-    return payees.put_account(hub(), current_call(), current_principal(), open_program(program)), 200
+    return payments.put_account(open_context(program), current_call()), 200
 
 
 @app.get("/v1/programs/<program>/tax-treatments")
 def list_tax_treatments(program: str) -> Answer:
-    return payees.list_treatments(hub(), open_program(program)), 200
+    return list_treatments(hub(), open_program(program)), 200
 
 
 @app.post("/v1/programs/<program>/tax-treatments")
 def put_tax_treatment(program: str) -> Answer:
-    return payees.put_treatment(hub(), current_call(), current_principal(), open_program(program)), 200
+    return payments.put_treatment(open_context(program), current_call()), 200
 
 
 @app.post("/v1/programs/<program>/rates")
 def send_rates(program: str) -> Answer:
-    return rates.submit_rates(hub(), current_call(), current_principal(), open_program(program)), 200
+    return rates.send_rates(open_context(program), current_call()), 200
 
 
 @app.get("/v1/programs/<program>/rates")
@@ -318,34 +327,34 @@ def list_locks(program: str, contract: str) -> Answer:
 
 @app.get("/v1/programs/<program>/lists")
 def list_lists(program: str) -> Answer:
-    return named_lists.list_named_lists(hub(), open_program(program)), 200
+    return views_lists.list_named_lists(hub(), open_program(program)), 200
 
 
 @app.get("/v1/programs/<program>/lists/<name>")
 def show_list(program: str, name: str) -> Response[str]:
-    return Response(200, "text/plain; charset=utf-8", named_lists.entries_text(hub(), open_program(program), name))
+    return Response(200, "text/plain; charset=utf-8", views_lists.entries_text(hub(), open_program(program), name))
 
 
 @app.put("/v1/programs/<program>/lists/<name>")
 def put_list(program: str, name: str) -> Answer:
-    applied = named_lists.put_list(hub(), current_call(), current_principal(), open_program(program), name)
+    applied = named_lists.put_list(open_context(program), current_call(), name)
     logger.info("list uploaded", program=program, list=name, entries=applied["entries"], changed=applied["changed"])
     return applied, 200
 
 
 @app.get("/v1/programs/<program>/keys")
 def list_keys(program: str) -> Answer:
-    return keys.list_keys(hub(), open_program(program)), 200
+    return views_keys.list_keys(hub(), open_program(program)), 200
 
 
 @app.post("/v1/programs/<program>/keys")
 def create_key(program: str) -> Answer:
-    return keys.create_key(hub(), current_call(), current_principal(), open_program(program)), 201
+    return keys.create_key(open_context(program), current_call()), 201
 
 
 @app.post("/v1/programs/<program>/keys/<key>/revoke")
 def revoke_key(program: str, key: str) -> Answer:
-    return keys.revoke_key(hub(), current_principal(), open_program(program), key), 200
+    return keys.revoke_key(open_context(program), key), 200
 
 
 @app.get("/v1/programs/<program>/sources/<source>")
@@ -355,45 +364,45 @@ def show_source(program: str, source: str) -> Answer:
 
 @app.post("/v1/programs/<program>/sources/<source>/pull")
 def pull(program: str, source: str) -> Answer:
-    return sources.request_pull(hub(), open_program(program), source), 202
+    return sources.request_pull(open_context(program), source), 202
 
 
 @app.post("/v1/programs/<program>/sources/<source>/test")
 def test_source(program: str, source: str) -> Answer:
-    return sources.try_connection(hub(), current_principal(), open_program(program), source), 200
+    return sources.try_connection(open_context(program), source), 200
 
 
 @app.post("/v1/programs/<program>/sources/<source>/check")
 def check_file(program: str, source: str) -> Answer:
-    return sources.check_file(hub(), current_call(), current_principal(), open_program(program), source), 200
+    return sources.check_file(open_context(program), current_call(), source), 200
 
 
 @app.put("/v1/programs/<program>/sources/<source>/secret")
 def set_secret(program: str, source: str) -> Answer:
-    return keys.set_secret(hub(), current_call(), current_principal(), open_program(program), source), 200
+    return keys.set_secret(open_context(program), current_call(), source), 200
 
 
 @app.get("/v1/programs/<program>/sources/<source>/secrets")
 def list_secrets(program: str, source: str) -> Answer:
-    return keys.list_secrets(hub(), open_program(program), source), 200
+    return keys.list_source_secrets(hub(), open_program(program), source), 200
 
 
 @app.post("/v1/programs/<program>/sources/<source>/secrets/<what>/rotate")
 def rotate_secret(program: str, source: str, what: str) -> Answer:
-    return keys.rotate_secret(hub(), current_principal(), open_program(program), source, what), 201
+    return keys.rotate_secret(open_context(program), source, what), 201
 
 
 @app.post("/v1/programs/<program>/sources/<source>/secrets/<what>/<secret>/revoke")
 def revoke_secret(program: str, source: str, what: str, secret: str) -> Answer:
-    return keys.revoke_secret(hub(), current_principal(), open_program(program), source, what, secret), 200
+    return keys.revoke_secret(open_context(program), source, what, secret), 200
 
 
 @app.post("/v1/programs/<program>/sources/<source>/openpgp")
 def make_openpgp_key(program: str, source: str) -> Answer:
-    return keys.create_openpgp_key(hub(), current_principal(), open_program(program), source), 201
+    return keys.create_openpgp_key(open_context(program), source), 201
 
 
-def with_accepted_status(answer: dict[str, Any]) -> Answer:
+def with_accepted_status(answer: BatchAnswerDocument) -> Answer:
     """202 for what is stored and read later."""
     return answer, 202 if answer["state"] == ARRIVED else 200
 
@@ -403,9 +412,7 @@ def with_accepted_status(answer: dict[str, Any]) -> Answer:
 
 @app.post("/v1/programs/<program>/modifications")
 def send_modifications(program: str) -> Answer:
-    return with_accepted_status(
-        modifications.ingest_modifications(hub(), current_call(), current_principal(), open_program(program))
-    )
+    return with_accepted_status(modifications.send_modifications(open_context(program), current_call()))
 
 
 @app.get("/v1/programs/<program>/modifications")
@@ -420,18 +427,18 @@ def show_modification(program: str, modification: str) -> Answer:
 
 @app.post("/v1/programs/<program>/modifications/<modification>/<act>")
 def settle_modification(program: str, modification: str, act: str) -> Answer:
-    return acts.act_on_record(hub(), current_call(), current_principal(), open_program(program), modification, act), 200
+    return acts.act_on_record(open_context(program), current_call(), modification, act), 200
 
 
 @app.post("/v1/programs/<program>/files")
 def send_file(program: str) -> Answer:
-    answer = modifications.ingest_file(hub(), current_call(), current_principal(), open_program(program))
+    answer = modifications.send_file(open_context(program), current_call())
     return answer, 202 if answer["batch"] else 200
 
 
 @app.post("/v1/programs/<program>/uploads")
 def prepare_upload(program: str) -> Answer:
-    return modifications.create_upload(hub(), current_call(), current_principal(), open_program(program)), 201
+    return modifications.prepare_upload(open_context(program), current_call()), 201
 
 
 # What was sold
@@ -439,9 +446,7 @@ def prepare_upload(program: str) -> Answer:
 
 @app.post("/v1/programs/<program>/actions")
 def report_actions(program: str) -> Answer:
-    return with_accepted_status(
-        actions.ingest_actions(hub(), current_call(), current_principal(), open_program(program))
-    )
+    return with_accepted_status(actions.report_actions(open_context(program), current_call()))
 
 
 @app.get("/v1/programs/<program>/actions")
@@ -456,17 +461,17 @@ def show_action(program: str, action: str) -> Answer:
 
 @app.post("/v1/programs/<program>/actions/acts")
 def act_on_actions(program: str) -> Answer:
-    return acts.act_on_actions(hub(), current_call(), current_principal(), open_program(program)), 200
+    return acts.act_on_actions(open_context(program), current_call()), 200
 
 
 @app.post("/v1/programs/<program>/actions/<action>/<act>")
 def act_on_action(program: str, action: str, act: str) -> Answer:
-    return acts.act_on_action(hub(), current_call(), current_principal(), open_program(program), action, act), 200
+    return acts.act_on_action(open_context(program), current_call(), action, act), 200
 
 
 @app.post("/v1/programs/<program>/refold")
 def refold_program(program: str) -> Answer:
-    return refold.refold_program(hub(), current_call(), current_principal(), open_program(program)), 200
+    return refold.refold_program(open_context(program), current_call()), 200
 
 
 # Deliveries
@@ -484,20 +489,20 @@ def show_batch(program: str, batch: str) -> Answer:
 
 @app.get("/v1/programs/<program>/batches/<batch>/raw")
 def raw_batch(program: str, batch: str) -> Response[bytes]:
-    return file_response(batches.download_raw(hub(), open_program(program), batch))
+    return file_response(downloads.download_raw(hub(), open_program(program), batch))
 
 
 @app.get("/v1/programs/<program>/batches/<batch>/result")
 def result_of_batch(program: str, batch: str) -> Response[bytes]:
-    return file_response(batches.download_result(hub(), open_program(program), batch))
+    return file_response(downloads.download_result(hub(), open_program(program), batch))
 
 
 @app.get("/v1/programs/<program>/batches/<batch>/rejected")
 def rejected_of_batch(program: str, batch: str) -> Response[bytes]:
-    return file_response(batches.download_rejected(hub(), open_program(program), batch))
+    return file_response(downloads.download_rejected(hub(), open_program(program), batch))
 
 
-def file_response(found: batches.Download) -> Response[bytes]:
+def file_response(found: downloads.Download) -> Response[bytes]:
     """Bytes for a file of their own, never for a browser to show; too many of them lie at an address for a while."""
     headers = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
     if found.url:
@@ -509,31 +514,27 @@ def file_response(found: batches.Download) -> Response[bytes]:
 
 @app.post("/v1/programs/<program>/batches/<batch>/release")
 def release_batch(program: str, batch: str) -> Answer:
-    return batches.resolve_held_batch(
-        hub(), current_call(), current_principal(), open_program(program), batch, "release"
-    ), 200
+    return batches.resolve_held_batch(open_context(program), current_call(), batch, Decision.RELEASE), 200
 
 
 @app.post("/v1/programs/<program>/batches/<batch>/discard")
 def discard_batch(program: str, batch: str) -> Answer:
-    return batches.resolve_held_batch(
-        hub(), current_call(), current_principal(), open_program(program), batch, "discard"
-    ), 200
+    return batches.resolve_held_batch(open_context(program), current_call(), batch, Decision.DISCARD), 200
 
 
 @app.post("/v1/programs/<program>/batches/<batch>/undo")
 def undo_batch(program: str, batch: str) -> Answer:
-    return acts.undo_batch(hub(), current_call(), current_principal(), open_program(program), batch), 200
+    return acts.undo_batch(open_context(program), current_call(), batch), 200
 
 
 @app.post("/v1/programs/<program>/batches/<batch>/corrections")
 def correct_batch(program: str, batch: str) -> Answer:
-    return corrections.correct(hub(), current_call(), current_principal(), open_program(program), batch), 200
+    return corrections.correct(open_context(program), current_call(), batch), 200
 
 
 @app.post("/v1/programs/<program>/batches/<batch>/replay")
 def replay_batch(program: str, batch: str) -> Answer:
-    return batches.replay_batch(hub(), open_program(program), batch), 200
+    return batches.replay_batch(open_context(program), batch), 200
 
 
 # Operation
@@ -541,7 +542,7 @@ def replay_batch(program: str, batch: str) -> Answer:
 
 @app.post("/v1/programs/<program>/forget")
 def forget(program: str) -> Answer:
-    done = maintenance.forget(hub(), current_call(), current_principal(), open_program(program))
+    done = maintenance.forget(open_context(program), current_call())
     logger.info("bodies forgotten", program=program, bodies=done["bodies"])
     return done, 200
 
@@ -553,4 +554,4 @@ def redrive() -> Answer:
 
 @app.get("/v1/doctor")
 def doctor() -> Answer:
-    return maintenance.run_checks(hub(), current_principal()), 200
+    return run_checks(hub(), current_principal()), 200

@@ -4,7 +4,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from retour.api.time_limit import seconds_left
+from retour.availability import seconds_left
 from retour.console import people, routes
 from retour.wiring import hub
 

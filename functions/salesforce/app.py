@@ -4,14 +4,15 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from retour.api.calls import Call, ProblemError, parse_call, refuse_control_characters
+from retour.api.calls import Call, parse_call, refuse_control_characters
 from retour.api.openapi import reject_unknown_query
-from retour.api.problem import accepted_language
+from retour.api.problem import HttpError, accepted_language, problem_answer
 from retour.api.time_limit import answer_in_time
 from retour.api.unavailable import answer_503_when_unavailable
 from retour.channels.salesforce import ACK, Push, is_same_id, parse_change_event, parse_outbound_message
 from retour.domain.program import Program, Source
 from retour.domain.row import Ignored, Refusal
+from retour.errors import InvalidRequestError, RequestError
 from retour.remote import RemoteError
 from retour.sync.salesforce import authenticate, handle_push, is_of_parent, listening_sources, store_unreadable
 from retour.wiring import hub
@@ -36,18 +37,18 @@ def answer_call(call: Call, path: dict[str, str]) -> dict[str, Any]:
         refuse_control_characters(call)
         found = authenticate(hub(), path["program"], path["source"], path["token"])
         if found is None:
-            raise ProblemError("NOT_GENUINE")
+            raise HttpError("NOT_GENUINE")
         language = found[0].language
         return handle_outbound_message(call, *found)
-    except ProblemError as refused:
-        return refused.answer(language)
+    except RequestError as refused:
+        return problem_answer(refused, language)
 
 
 def handle_outbound_message(call: Call, program: Program, source: Source) -> dict[str, Any]:
     """Acknowledge the whole message even if parts are unusable: otherwise Salesforce resends all of it for 24 hours."""
     reject_unknown_query(call, [])
     if len(call.body) > BODY_MAX:
-        raise ProblemError("BODY_TOO_LARGE", size=str(len(call.body)), most=str(BODY_MAX))
+        raise InvalidRequestError("BODY_TOO_LARGE", size=str(len(call.body)), most=str(BODY_MAX))
     push = parse_outbound_message(call.body)
     if isinstance(push, Refusal):
         batch = store_unreadable(hub(), program, source, call.body)
@@ -55,7 +56,7 @@ def handle_outbound_message(call: Call, program: Program, source: Source) -> dic
         return acknowledgement()
     if not is_same_id(push.org, source.options["org_id"]):
         logger.warning("message of another organisation refused", program=program.id, source=source.name)
-        raise ProblemError("OTHER_ORGANISATION", org=str(source.options["org_id"]))
+        raise HttpError("OTHER_ORGANISATION", org=str(source.options["org_id"]))
     read_back_push(program, source, push)
     return acknowledgement()
 

@@ -9,6 +9,7 @@ from typing import Any
 from aws_lambda_powertools import Logger, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
+from retour.counting.rollup import roll_up
 from retour.domain.program import Program
 from retour.intake.undeclared_statuses import unlist_declared
 from retour.intake.uploads import refuse_missing_uploads
@@ -20,7 +21,6 @@ from retour.posting.waiting import expire_waiting
 from retour.schedule.due import list_silent_sources, request_polls
 from retour.schedule.hourly_counts import count_arrivals
 from retour.schedule.rates import pull_rates, remind_missing_rates
-from retour.schedule.rollup import roll_up
 from retour.schedule.time_budget import TimeBudget, programs_in_turn
 from retour.wiring import Hub, hub
 

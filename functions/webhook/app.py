@@ -6,15 +6,16 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from retour.api.calls import PROGRAM_ID, Call, ProblemError, parse_call, refuse_control_characters
+from retour.api.calls import Call, parse_call, refuse_control_characters
 from retour.api.openapi import reject_unknown_query
-from retour.api.problem import accepted_language, excerpt
+from retour.api.problem import HttpError, accepted_language, problem_answer
 from retour.api.quota import quota_refusal
 from retour.api.time_limit import answer_in_time
 from retour.api.unavailable import answer_503_when_unavailable
 from retour.channels.webhook import WebhookAdapter, is_ping, is_test_call, sends_hints, source_adapter
 from retour.domain.delivery import Channel, Delivery, DeliveryKind
-from retour.domain.program import Program, Source
+from retour.domain.program import PROGRAM_ID, Program, Source
+from retour.errors import InvalidRequestError, RequestError, excerpt
 from retour.intake.ingest import ingest
 from retour.intake.webhook_proof import find_proof
 from retour.setup.credentials import record_use
@@ -39,18 +40,18 @@ def answer_call(call: Call, named: Mapping[str, str]) -> dict[str, Any]:
     try:
         refuse_control_characters(call)
         if len(call.body) > BODY_MAX:
-            raise ProblemError("BODY_TOO_LARGE", "hook", size=str(len(call.body)), most=str(BODY_MAX))
+            raise InvalidRequestError("BODY_TOO_LARGE", "hook", size=str(len(call.body)), most=str(BODY_MAX))
         if is_ping(call.body):  # Answered at every address, so that nobody learns which there are.
             return ok_response(
                 {"state": "ignored", "explanation": "A trial of the address. What is signed is taken in."}
             )
         program, source, secret = authenticate(call, find_source(named))
-    except ProblemError as refused:
-        return refused.answer(accepted_language(call.headers))
+    except RequestError as refused:
+        return problem_answer(refused, accepted_language(call.headers))
     try:
         reject_unknown_query(call, [])
-    except ProblemError as refused:
-        return refused.answer(program.language)
+    except RequestError as refused:
+        return problem_answer(refused, program.language)
     return ingest_webhook(call, program, source, secret)
 
 
@@ -77,8 +78,8 @@ def authenticate(call: Call, found: tuple[Program, Source] | None) -> tuple[Prog
             return program, source, secret
         logger.warning("webhook not believed", program=program.id, source=source.name)
     if call.may_be_altered:
-        raise ProblemError("BYTES_NOT_KEPT", type=excerpt(call.media_type))
-    raise ProblemError("SIGNATURE_INVALID")
+        raise InvalidRequestError("BYTES_NOT_KEPT", type=excerpt(call.media_type))
+    raise HttpError("SIGNATURE_INVALID")
 
 
 def find_source(named: Mapping[str, str]) -> tuple[Program, Source] | None:

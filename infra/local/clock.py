@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from local.data_folder import write_atomically
-from retour.api.problem import ProblemError
 from retour.domain.times import format_instant, parse_instant
+from retour.errors import ConflictError, InvalidRequestError
 
 YEARS_MAX = 100
 
@@ -58,7 +58,7 @@ class ClockControl:
         with self.turning:
             now = self.clock.now()
             if wanted < now:
-                raise ProblemError("CLOCK_GOES_FORWARD", moment=format_instant(now))
+                raise ConflictError("CLOCK_GOES_FORWARD", moment=format_instant(now))
             # Whole seconds, and never short of the moment: what is due then must be due.
             self.clock.set_offset(self.clock.offset_seconds + -((now - wanted) // timedelta(seconds=1)))
             self.follow()
@@ -71,5 +71,5 @@ def parse_moment(body: bytes) -> datetime:
     except (ValueError, KeyError, TypeError, OverflowError):
         wanted = None
     if wanted is None or wanted > datetime.now(UTC) + timedelta(days=365 * YEARS_MAX):
-        raise ProblemError("NOT_A_TIME", "clock", years=str(YEARS_MAX))
+        raise InvalidRequestError("NOT_A_TIME", "clock", years=str(YEARS_MAX))
     return wanted

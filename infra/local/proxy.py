@@ -22,7 +22,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-from retour.api.problem import MEDIA_TYPE, ProblemError, accepted_language, excerpt, load_problems
+from retour.api.problem import MEDIA_TYPE, HttpError, accepted_language, problem_document
+from retour.errors import InvalidRequestError, NotFoundError, RequestError, error_catalog, excerpt
 
 log = logging.getLogger("retour.local")
 
@@ -113,7 +114,7 @@ class HubProxy(ThreadingHTTPServer):
         with self.counting:
             turns = self.under_way.setdefault(found[1] if found else "", threading.BoundedSemaphore(CALLS_PER_PROGRAM))
         if not turns.acquire(timeout=QUEUE_SECONDS):
-            raise ProblemError("TOO_MANY_CALLS", "turns", most=str(CALLS_PER_PROGRAM))
+            raise HttpError("TOO_MANY_CALLS", "turns", most=str(CALLS_PER_PROGRAM))
         try:
             yield
         finally:
@@ -161,7 +162,7 @@ class ClientConnection(BaseHTTPRequestHandler):
             opened = self.server.opened
             body = self.body()
             if opened is None:
-                raise ProblemError("STARTING")
+                raise HttpError("STARTING")
             if path in opened.pages:
                 self.serve_page(opened, path, body)
             elif path == "/" and opened.welcome:
@@ -170,8 +171,8 @@ class ClientConnection(BaseHTTPRequestHandler):
                 with self.server.program_slot(path):
                     self.forward_to_api(opened, path, body)
             else:
-                raise ProblemError("NOT_FOUND", "path")
-        except ProblemError as refused:
+                raise NotFoundError("path")
+        except RequestError as refused:
             self.refuse(refused)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = forward
@@ -182,9 +183,9 @@ class ClientConnection(BaseHTTPRequestHandler):
             self.path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         path = self.path.partition("?")[0]
         if not all("!" <= character <= "~" for character in self.path):
-            raise ProblemError("PATH_INVALID", "encoding")
+            raise InvalidRequestError("PATH_INVALID", "encoding")
         if ".." in path.split("/"):
-            raise ProblemError("PATH_INVALID", "dots")
+            raise InvalidRequestError("PATH_INVALID", "dots")
         return path
 
     def body(self) -> bytes:
@@ -193,18 +194,18 @@ class ClientConnection(BaseHTTPRequestHandler):
         coding = self.headers.get("transfer-encoding")
         if coding is not None:
             if lengths or coding.strip().lower() != "chunked":
-                raise ProblemError("HTTP_INVALID", "length_twice")
+                raise HttpError("HTTP_INVALID", "length_twice")
             return b"".join(self.chunks())
         if not lengths:
             return b""
         text = lengths.pop()
         if lengths or not text.isascii() or not text.isdigit():
-            raise ProblemError("HTTP_INVALID", "length")
+            raise HttpError("HTTP_INVALID", "length")
         if len(text) > 12 or int(text) > BODY_LIMIT:
-            raise ProblemError("BODY_TOO_LARGE", "call")
+            raise InvalidRequestError("BODY_TOO_LARGE", "call")
         body = self.rfile.read(int(text))
         if len(body) < int(text):
-            raise ProblemError("HTTP_INVALID", "cut_off")
+            raise HttpError("HTTP_INVALID", "cut_off")
         return body
 
     def chunks(self) -> Iterator[bytes]:
@@ -216,14 +217,14 @@ class ClientConnection(BaseHTTPRequestHandler):
             except ValueError:
                 size = -1
             if size < 0 or len(head) > 16:
-                raise ProblemError("HTTP_INVALID", "chunks")
+                raise HttpError("HTTP_INVALID", "chunks")
             if size == 0:
                 while self.rfile.readline(65537).strip():
                     pass
                 return
             total += size
             if total > BODY_LIMIT:
-                raise ProblemError("BODY_TOO_LARGE", "call")
+                raise InvalidRequestError("BODY_TOO_LARGE", "call")
             yield self.rfile.read(size)
             self.rfile.readline(3)
 
@@ -231,15 +232,15 @@ class ClientConnection(BaseHTTPRequestHandler):
         """Lets a client send its body only when it will be read."""
         length = self.headers.get("content-length", "")
         if length.isdigit() and int(length) > BODY_LIMIT:
-            self.refuse(ProblemError("BODY_TOO_LARGE", "call"))
+            self.refuse(InvalidRequestError("BODY_TOO_LARGE", "call"))
             return False
         return super().handle_expect_100()
 
     def forward_to_api(self, backend: Backend, path: str, body: bytes) -> None:
         if self.command not in ("GET", "HEAD", "OPTIONS") and not backend.has_room():
-            raise ProblemError("DISK_FULL")
+            raise HttpError("DISK_FULL")
         if self.event_bytes(body) > EVENT_LIMIT:
-            raise ProblemError("BODY_TOO_LARGE", "call")
+            raise InvalidRequestError("BODY_TOO_LARGE", "call")
         target = urlsplit(backend.api_base)
         upstream = http.client.HTTPConnection(target.hostname or "", target.port, timeout=UPSTREAM_SECONDS)
         try:
@@ -256,13 +257,13 @@ class ClientConnection(BaseHTTPRequestHandler):
                 raise http.client.HTTPException
             if int(answer.getheader("content-length") or 0) > EVENT_LIMIT:
                 upstream.close()
-                raise ProblemError("ANSWER_TOO_LARGE", most=f"{EVENT_LIMIT >> 20} MB")
+                raise HttpError("ANSWER_TOO_LARGE", most=f"{EVENT_LIMIT >> 20} MB")
         except TimeoutError:
             upstream.close()
-            raise ProblemError("TIMED_OUT", "gateway", seconds=str(UPSTREAM_SECONDS)) from None
+            raise HttpError("TIMED_OUT", "gateway", seconds=str(UPSTREAM_SECONDS)) from None
         except (OSError, http.client.HTTPException):
             upstream.close()
-            raise ProblemError("UNAVAILABLE", "hub") from None
+            raise HttpError("UNAVAILABLE", "hub") from None
         try:
             if self.command not in ("GET", "HEAD", "OPTIONS"):
                 self.keep_changes(backend, path, answer.status)
@@ -283,7 +284,7 @@ class ClientConnection(BaseHTTPRequestHandler):
             backend.passed(self.command, path, status)
         except Exception:
             log.exception("what %s %s changed could not be kept", self.command, path)
-            raise ProblemError("NOT_KEPT") from None
+            raise HttpError("NOT_KEPT") from None
 
     def forwarded_headers(self, host: str, body: bytes) -> Iterator[tuple[str, str]]:
         named = {name.strip().lower() for name in self.headers.get("connection", "").split(",")}
@@ -327,18 +328,18 @@ class ClientConnection(BaseHTTPRequestHandler):
     def serve_page(self, backend: Backend, path: str, body: bytes) -> None:
         scheme, _, key = self.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not hmac.compare_digest(key.strip().encode(), backend.admin_key.encode()):
-            raise ProblemError("UNAUTHORIZED", "hub_page")
+            raise HttpError("UNAUTHORIZED", "hub_page")
         turned = (
             backend.knobs[path](body) if self.command == "POST" and path in backend.knobs else backend.pages[path]()
         )
         self.answer(HTTPStatus.OK, "application/json", json.dumps(turned).encode())
 
-    def refuse(self, refused: ProblemError) -> None:
+    def refuse(self, refused: RequestError) -> None:
         """A problem document in the language the caller accepts, as the API's own are."""
         language = accepted_language({"accept-language": self.accepted_languages()})
         # What is left of a body that was not read would be taken for the next request.
         self.close_connection = True
-        document = json.dumps(refused.document(language), ensure_ascii=False).encode()
+        document = json.dumps(problem_document(refused, language), ensure_ascii=False).encode()
         self.answer(HTTPStatus(refused.status), MEDIA_TYPE, document, language)
 
     def accepted_languages(self) -> str:
@@ -366,7 +367,7 @@ class ClientConnection(BaseHTTPRequestHandler):
         self.command = getattr(self, "command", None) or "GET"
         # What could not be read counts as HTTP/0.9, which would get an answer without a head.
         self.request_version = "HTTP/1.1"
-        self.refuse(ProblemError(name if name in load_problems() else "HTTP_INVALID", method=excerpt(self.command)))
+        self.refuse(HttpError(name if name in error_catalog() else "HTTP_INVALID", method=excerpt(self.command)))
 
     def log_message(self, format: str, *args: Any) -> None:
         """Calls are in the API's own log."""

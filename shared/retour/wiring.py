@@ -3,7 +3,6 @@
 import gc
 import json
 import logging
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from typing import Any
 
 from retour.domain.contracts.contract import Contract
 from retour.domain.delivery import Delivery
-from retour.domain.program import Program
+from retour.domain.program import PROGRAM_ID, Program
 from retour.domain.times import truncate_to_milliseconds
 from retour.settings import Settings, read_settings
 from retour.store.account_vault import STATE as ACCOUNTS_STATE
@@ -32,7 +31,6 @@ from retour.store.wire import accept_raw_batches
 
 logger = logging.getLogger(__name__)
 
-PROGRAM_ID = re.compile(r"[a-z][a-z0-9-]{1,30}")
 EXECUTIONS_MAX = 50
 QUEUES = ("answers", "pulls", "writebacks", "parked")
 DEAD_LETTER_QUEUES = ("answers", "pulls", "writebacks", "parked", "files", "mail", "salesforce", "schedules", "stream")

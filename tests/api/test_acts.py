@@ -10,7 +10,6 @@ import pytest
 from tests.conftest import PROGRAM, ProgramHarness
 from tests.domain.cases import CONTRACT, REPORTED, action, record
 
-from retour.api import authorization
 from retour.domain.actions.fold import fold
 from retour.domain.actions.modification import CHANGES_MAX, RaiseLimit, SetTotal
 from retour.domain.actions.order import Order, initial_head
@@ -19,6 +18,7 @@ from retour.domain.delivery import Channel
 from retour.domain.program import Program
 from retour.files.layout import own_layouts
 from retour.views import documents
+from retour.views.ledger_reader import build_reader
 
 RULES = [
     {"category": ["bags"], "pays": "10%"},
@@ -49,7 +49,7 @@ def with_terms(house: ProgramHarness, *, language: str = "en", **terms: Any) -> 
 
 def shown(house: ProgramHarness, action: str) -> Any:
     program = program_of(house)
-    found = authorization.build_reader(house.hub, program).action(action)
+    found = build_reader(house.hub, program).action(action)
     assert found is not None
     return json.loads(json.dumps(documents.action_document(*found, program, house.clock.moment)))
 

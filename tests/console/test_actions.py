@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import ProgramHarness
 from tests.console.conftest import Answer, Browser, Console
 
-from retour.api import acts
+from retour.commands import acts
 from retour.domain.delivery import Channel
 from retour.intake.ingest import ingest
 
@@ -251,7 +251,7 @@ def test_lists_are_sorted_by_the_index_or_only_if_all_can_be_looked_at(
     by_amount = browser.get(list_of(console, sort="amount"))
     assert orders(by_amount) == ["A-1", "A-2", "A-0"] and 'aria-sort="ascending"' in by_amount.text
     assert orders(browser.get(list_of(console, sort="-payout"))) == ["A-0", "A-2", "A-1"]
-    monkeypatch.setattr("retour.api.action_search.HEADS_MAX", 2)
+    monkeypatch.setattr("retour.views.action_search.HEADS_MAX", 2)
     in_vain = browser.get(list_of(console, sort="amount"))
     assert "Too many match to be sorted by “Amount”" in in_vain.text
     assert orders(in_vain) == ["A-0", "A-2", "A-1"]

@@ -11,8 +11,8 @@ from tests.console.conftest import Browser, Console
 from tests.meter import ReadMeter
 
 from retour.console.people import Grant, create_link
+from retour.counting.rollup import roll_up
 from retour.schedule.hourly_counts import count_arrivals
-from retour.schedule.rollup import roll_up
 
 pytestmark = pytest.mark.slow
 

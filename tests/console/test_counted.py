@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import ProgramHarness
 from tests.console.conftest import Console
 
-from retour.schedule import rollup
+from retour.counting import rollup
 from retour.schedule.hourly_counts import count_arrivals
 
 Sold = Callable[..., None]

@@ -50,7 +50,7 @@ def test_two_people_pay_and_the_partner_sees_it(ready: ProgramHarness) -> None:
 
 
 def test_the_four_sums_of_a_partner(ready: ProgramHarness, call: Caller) -> None:
-    from retour.schedule.rollup import roll_up
+    from retour.counting.rollup import roll_up
 
     console, house = Console(ready), ready
     house.report({"order_id": "A-7", "amount": "50.00", "partner": "xena", "event_time": "2026-12-15T08:00:00+01:00"})

@@ -10,7 +10,7 @@ from tests.conftest import PROGRAM, ProgramHarness
 from tests.console.conftest import Browser, Console
 
 from retour.console import calendar_feed, portal
-from retour.schedule import rollup
+from retour.counting import rollup
 
 Sold = Callable[..., None]
 PORTAL = ("credit", "changes", "credit.csv")

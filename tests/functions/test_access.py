@@ -16,7 +16,7 @@ from tests.conftest import PROGRAM, ProgramHarness
 from tests.functions.test_api import Answer, Caller, admin, call
 from tests.test_openapi import ELSEWHERE, METHODS, documented
 
-from retour.api.calls import PROGRAM_ID
+from retour.domain.program import PROGRAM_ID
 
 __all__ = ["admin", "call"]
 CONTEXT = SimpleNamespace(

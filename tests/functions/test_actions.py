@@ -181,7 +181,7 @@ def test_two_actions_of_one_order_each_have_their_part_in_a_bulk_act(call: Calle
 def test_more_than_can_be_waited_for_become_a_file_of_those_that_were_found(
     call: Caller, house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from retour.api import acts
+    from retour.commands import acts
     from retour.intake.ingest import ingest
 
     monkeypatch.setattr(acts, "SYNC_RECORDS_MAX", 2)
@@ -246,7 +246,7 @@ def test_a_delivery_is_undone_whole_after_a_dry_run(call: Caller) -> None:
 def test_the_undo_of_many_records_is_a_file_read_like_every_file(
     call: Caller, house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from retour.api import acts
+    from retour.commands import acts
     from retour.intake.ingest import ingest
 
     monkeypatch.setattr(acts, "SYNC_RECORDS_MAX", 2)

@@ -27,9 +27,10 @@ from tests.functions.test_api import admin as admin
 from tests.functions.test_api import call as call
 from tests.gateway import event
 
+from retour import availability
 from retour.api import actions as reports
-from retour.api import time_limit
-from retour.api.problem import ProblemError, load_problems
+from retour.api.problem import HttpError
+from retour.errors import ConflictError, InvalidRequestError, NotAllowedError, NotFoundError, error_catalog
 from retour.sentences import LANGUAGES, all_sentences, fill_in
 
 
@@ -406,11 +407,11 @@ def test_who_has_no_program_is_told_in_a_language_it_accepts_and_learns_nothing_
     assert (foreign.status, foreign.headers["content-language"]) == (404, "en")
 
 
-@pytest.mark.parametrize("code", sorted(load_problems()))
+@pytest.mark.parametrize("code", sorted(error_catalog()))
 def test_every_problem_has_its_sentence_in_every_language(code: str) -> None:
     from tests.test_sentences import placeholders
 
-    entry = load_problems()[code]
+    entry = error_catalog()[code]
     assert 400 <= entry["status"] < 600
     for texts in (entry["title"], *entry["sentences"].values()):
         assert set(texts) == set(LANGUAGES) and all(texts.values())
@@ -418,22 +419,26 @@ def test_every_problem_has_its_sentence_in_every_language(code: str) -> None:
         assert fill_in(texts, {}, "de")
 
 
-def test_every_refusal_in_the_code_has_its_sentence() -> None:
+def test_every_error_in_the_code_has_its_sentence_and_the_status_of_its_kind() -> None:
     import re
     from pathlib import Path
 
+    kinds = {
+        one.__name__: one for one in (InvalidRequestError, NotAllowedError, NotFoundError, ConflictError, HttpError)
+    }
+    raised = re.compile(rf'(?<![\w.])({"|".join(kinds)})\(\s*"([\w]+)"(?:,\s*"(\w+)")?')
     used: set[str] = set()
     for place in ("shared/retour", "functions", "infra/local"):
         for path in Path(__file__).parents[2].joinpath(place).rglob("*.py"):
-            found = re.findall(r'(?<![\w.])(?:ProblemError|not_found)\(\s*"([\w]+)"(?:,\s*"(\w+)")?', path.read_text())
-            for code, about in found if path.parent.name != "cli" else ():
-                if not code.isupper():
+            for kind, code, about in raised.findall(path.read_text()):
+                if kind == "NotFoundError":
                     code, about = "NOT_FOUND", code
                 used.add(code)
-                assert code in load_problems() or code in all_sentences(), (path, code)
-                if about and code in load_problems():
-                    assert about in load_problems()[code]["sentences"], (path, code, about)
-    assert len(used) > 40
+                assert code in error_catalog() or code in all_sentences(), (path, code)
+                if code in error_catalog():
+                    assert not about or about in error_catalog()[code]["sentences"], (path, code, about)
+                    assert error_catalog()[code]["status"] in (kinds[kind].statuses or range(400, 600)), (path, code)
+    assert len(used) > 60
 
 
 # What nobody foresaw, and what takes too long
@@ -466,7 +471,7 @@ def test_a_call_that_takes_too_long_is_answered_before_the_gateway_gives_up(
             raise AssertionError from error
 
     broken.setattr(app.batches, "list_batches", slow)
-    broken.setattr(time_limit, "SECONDS", 1)
+    broken.setattr(availability, "SECONDS", 1)
     wiring.hub.cache_clear()
     began = time.monotonic()
     answer = call("GET", BATCHES)
@@ -496,4 +501,5 @@ def test_nobody_without_a_key_meets_a_fault_of_ours(house: ProgramHarness, call:
 
 
 def test_a_refusal_can_be_raised_with_any_details() -> None:
-    assert ProblemError("UNKNOWN_FIELD", "none", field="{x}").detail("en").endswith("got `{x}`. Nothing was changed.")
+    refused = InvalidRequestError("UNKNOWN_FIELD", "none", field="{x}")
+    assert refused.sentence("en").endswith("got `{x}`. Nothing was changed.")

@@ -9,13 +9,13 @@ from tests.conftest import PROGRAM, ProgramHarness
 from tests.files.workbooks import header, row, text, workbook
 from tests.functions.test_api import SALE, Caller, admin, call, text_of
 
-from retour.api import corrections
-from retour.api.authorization import build_reader
+from retour.commands import corrections
 from retour.domain.delivery import Channel, DeliveryKind
 from retour.intake import correction, file
 from retour.intake.batch import Batch
 from retour.intake.ingest import ingest
-from retour.intake.replay import rebuild_delivery
+from retour.operations.replay import rebuild_delivery
+from retour.views.ledger_reader import build_reader
 
 __all__ = ["admin", "call"]
 ACTIONS = "/v1/programs/{p}/actions"

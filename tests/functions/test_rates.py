@@ -18,7 +18,7 @@ from tests.functions.test_tick import CONTEXT
 from tests.settings import change_settings
 
 from retour.intake.batch import Batch
-from retour.intake.replay import rebuild_delivery
+from retour.operations.replay import rebuild_delivery
 from retour.settings import Service
 from retour.store.items import delivery_document
 

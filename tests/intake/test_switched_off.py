@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 from tests.conftest import PROGRAM, ProgramHarness
 
-from retour.api import sources
-from retour.api.calls import ProblemError
+from retour.commands import sources
+from retour.context import Context
 from retour.domain.actions.outcome import Outcome
+from retour.errors import RequestError
 from retour.intake.ingest import ingest
 from retour.polling.queue import handle_message
 from retour.schedule.due import request_polls
+from retour.store.programs import Principal
 
 BACK = {"order_id": "A-1", "change": "take_back", "amount": "20.00", "currency": "EUR", "reference": "R-1"}
 DEPOT = {"channel": "pull", "options": {"protocol": "sftp", "host": "ftp.merchant.example", "user": "u"}}
@@ -41,8 +43,9 @@ def test_its_server_is_not_visited_on_its_day_nor_when_somebody_asks(house: Prog
     house.clock.moment += timedelta(days=1)
     program = house.hub.program(house.program)
     assert program is not None and request_polls(house.hub, program) == []
-    with pytest.raises(ProblemError):
-        sources.request_pull(house.hub, program, "depot")
+    context = Context(ports=house.hub, program=program, caller=Principal(program.id, "merchant", "test"))
+    with pytest.raises(RequestError):
+        sources.request_pull(context, "depot")
     told = handle_message(house.hub, lambda *_: None, {"program": house.program, "source": "depot", "visit": "v-1"})
     assert told["dropped"] == "the source is switched off"
     switched(house, on=True, depot=DEPOT)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.conftest import PROGRAM, ProgramHarness
 
+from retour.counting import rollup
 from retour.domain.actions.outcome import Outcome
 from retour.domain.delivery import Channel, DeliveryKind
 from retour.domain.row import line_place
@@ -18,7 +19,6 @@ from retour.intake.decision import carry_out_decision
 from retour.intake.dry_run import dry_run_delivery
 from retour.intake.hold import hold_delivery
 from retour.intake.ingest import ingest
-from retour.schedule import rollup
 from retour.sentences import sentence
 
 HEADER = "order_id,change,amount\n"

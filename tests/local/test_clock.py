@@ -10,8 +10,8 @@ from tests.local.conftest import RunningHub, running_hub
 from tests.local.test_hub import OWN_PROGRAM, action, ask
 
 from local.clock import Clock, ClockControl
-from retour.api.problem import ProblemError
 from retour.domain.times import format_instant, parse_instant
+from retour.errors import RequestError
 
 pytestmark = pytest.mark.slow
 
@@ -51,7 +51,7 @@ def test_it_is_kept_before_anything_follows(tmp_path: Path) -> None:
 )
 def test_nonsense_and_the_past_move_nothing(tmp_path: Path, body: bytes, status: int) -> None:
     clock = Clock(tmp_path / "clock.json")
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(RequestError) as refused:
         ClockControl(clock, lambda: pytest.fail("nothing follows")).advance(body)
     assert refused.value.status == status and clock.offset_seconds == 0
 

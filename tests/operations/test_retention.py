@@ -11,7 +11,7 @@ from tests.settings import change_settings
 from retour.domain.delivery import Channel, DeliveryKind
 from retour.domain.program import Program
 from retour.intake.batch import HELD
-from retour.intake.replay import rebuild_delivery
+from retour.operations.replay import rebuild_delivery
 from retour.operations.retention import delete_expired_bodies, forget_customer, forget_order, reading_key
 from retour.views.ledger_reader import LedgerReader
 

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from tests.conftest import ProgramHarness
 
+from retour.counting import rollup
 from retour.domain.delivery import Channel, DeliveryKind
 from retour.domain.program import Program
 from retour.intake.ingest import announce_file, ingest
-from retour.schedule import hourly_counts, rollup
+from retour.schedule import hourly_counts
 
 
 def program_of(house: ProgramHarness) -> Program:

@@ -10,10 +10,11 @@ import pytest
 from tests.conftest import PROGRAM, ProgramHarness
 from tests.meter import ReadMeter, item_bytes
 
+from retour.counting import rollup
+from retour.counting.tally import Tally
 from retour.domain.actions.fence import GRACE
 from retour.domain.program import Program
-from retour.schedule import locking, rollup
-from retour.schedule.tally import Tally
+from retour.schedule import locking
 
 LOCK = datetime(2026, 12, 1, 23, 0, tzinfo=UTC)
 """Of what the house reports by default."""

@@ -6,8 +6,8 @@ import pytest
 from tests.conftest import PROGRAM, ProgramHarness
 
 from retour.domain.delivery import Channel, DeliveryKind
-from retour.setup.check import check_sample
-from retour.setup.suggest import guess_date_format, guess_decimal_mark
+from retour.previews.check import check_sample
+from retour.previews.suggest import guess_date_format, guess_decimal_mark
 
 GERMAN = (
     b"Bestellnummer;Artikelnummer;Retourenmenge;Betrag;Datum;Farbe\n"

@@ -5,12 +5,10 @@ from typing import Any
 
 from tests.conftest import PROGRAM, ProgramHarness
 
-from retour.api import action_search
-from retour.api.authorization import build_reader
 from retour.domain.contracts.contract import Contract
 from retour.domain.program import Program
 from retour.domain.row import Unreadable
-from retour.setup.terms import (
+from retour.previews.terms import (
     TermsEffect,
     future_terms,
     hypothetical_action,
@@ -19,6 +17,8 @@ from retour.setup.terms import (
     terms_effect,
     with_terms,
 )
+from retour.views import action_search
+from retour.views.ledger_reader import build_reader
 
 NOW = datetime(2026, 11, 2, 10, tzinfo=UTC)
 ORDER: dict[str, Any] = {

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.conftest import ProgramHarness
 
-from retour.api.unavailable import is_unavailable
+from retour.availability import is_unavailable
 from retour.store import secrets, throttled_reads
 from retour.store.secrets import Secrets
 from retour.store.throttled_reads import BusyError, batch_get

@@ -13,7 +13,7 @@ from tests.meter import Meter, ReadMeter
 from tests.schedule.test_locking import DUE, ledger_of, program_of, run
 from tests.settings import change_settings
 
-from retour.schedule.rollup import roll_up, rollups_of
+from retour.counting.rollup import roll_up, rollups_of
 from retour.store.items import partner_month, shard_of, shard_suffix
 
 RATE = 5_000

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from retour.api.calls import Call, ProblemError, not_found
-from retour.api.problem import excerpt
+from retour.api.calls import Call
 from retour.domain.calendar import local_day
 from retour.domain.funding.schedule import Policy
 from retour.domain.program import Program
+from retour.errors import InvalidRequestError, NotFoundError, excerpt
 from retour.money import asked, funding
 from retour.money.asked import FigureFault
 from retour.views.documents import Document
@@ -42,13 +42,13 @@ def today(hub: Hub, program: Program) -> date:
 def policy(figures: Mapping[str, Any], known: Policy | None = None) -> Policy:
     found = asked.policy_of(figures, known)
     if isinstance(found, FigureFault):
-        raise ProblemError("FIGURE_INVALID", found.about, figure=found.figure, value=excerpt(found.value))
+        raise InvalidRequestError("FIGURE_INVALID", found.about, figure=found.figure, value=excerpt(found.value))
     return found
 
 
 def parse_draft(program: Program, draft: Any) -> Mapping[str, Any]:
     """A program document that is not applied, as strictly read as one that is."""
-    from retour.api.programs import invalid_program
+    from retour.commands.programs import invalid_program
     from retour.setup import program_file
 
     found = program_file.parse_program(draft if isinstance(draft, str) else "", program.lists)
@@ -63,12 +63,12 @@ def contracts_checked(
     """The gravest of the contracts asked about, and beside it a line for each."""
     names = [name for name in document["contracts"] if contract in (None, name)]
     if not names:
-        raise not_found("contract", program=program.id)
+        raise NotFoundError("contract", program=program.id)
     returns = policy({"lock": "open-ended", **figures}).returns if "window_days" in figures else None
     found = funding.checks(document, day, contract, returns)
     if not found:
         event_types = dict.fromkeys(document["contracts"][name]["event_type"] for name in names)
-        raise ProblemError("RETURNS_NOT_KNOWN", event_type=", ".join(event_types))
+        raise InvalidRequestError("RETURNS_NOT_KNOWN", event_type=", ".join(event_types))
     if figures:
         tried = [(one.place, policy(figures, one.proof.policy)) for one in found]
         again = [funding.check_policy(other, day, place) for place, other in tried]

@@ -7,9 +7,10 @@ from importlib.resources import files
 from typing import Any
 from urllib.parse import parse_qsl
 
-from retour.api.calls import Call, ProblemError, not_found
-from retour.api.problem import excerpt
+from retour.api.calls import Call
+from retour.api.problem import HttpError
 from retour.channels.payload import closest_name
+from retour.errors import InvalidRequestError, NotFoundError, RequestError, excerpt
 
 METHODS = ("get", "put", "post", "delete", "patch")
 
@@ -34,23 +35,23 @@ def reject_unknown_query(call: Call, known: list[str]) -> None:
         if name == "dry_run" and not call.is_dry_run:
             continue
         if name == "dry_run":
-            raise ProblemError("DRY_RUN_NOT_OFFERED")
+            raise InvalidRequestError("DRY_RUN_NOT_OFFERED")
         if not known:
-            raise ProblemError("UNKNOWN_QUERY", "none", name=excerpt(name))
-        raise ProblemError(
+            raise InvalidRequestError("UNKNOWN_QUERY", "none", name=excerpt(name))
+        raise InvalidRequestError(
             "UNKNOWN_QUERY", name=excerpt(name), closest=closest_name(name, known), known=", ".join(known)
         )
     said = [name for name, _ in parse_qsl(call.raw_query, keep_blank_values=True)]
     if twice := next((name for name in said if said.count(name) > 1), None):
-        raise ProblemError("UNKNOWN_QUERY", "twice", name=excerpt(twice))
+        raise InvalidRequestError("UNKNOWN_QUERY", "twice", name=excerpt(twice))
 
 
-def no_route(call: Call) -> ProblemError:
+def no_route(call: Call) -> RequestError:
     """405 where the path is known for other methods, else 404."""
     allowed = ", ".join((*allowed_methods(call.path), "OPTIONS"))
     if not allowed_methods(call.path):
-        return not_found("path")
-    return ProblemError("METHOD_NOT_ALLOWED", headers={"allow": allowed}, method=call.method, allowed=allowed)
+        return NotFoundError("path")
+    return HttpError("METHOD_NOT_ALLOWED", headers={"allow": allowed}, method=call.method, allowed=allowed)
 
 
 def allowed_methods(path: str) -> list[str]:

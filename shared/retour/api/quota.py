@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 from retour.api.calls import Call
-from retour.api.problem import ProblemError, accepted_language
+from retour.api.problem import HttpError, accepted_language, problem_answer
 from retour.wiring import hub
 
 BURST_SECONDS = 10
@@ -68,4 +68,5 @@ def quota_refusal(call: Call) -> dict[str, Any] | None:
     if not seconds:
         return None
     headers = {"retry-after": str(seconds)}
-    return ProblemError("TOO_MANY_CALLS", headers=headers, seconds=str(seconds)).answer(accepted_language(call.headers))
+    refused = HttpError("TOO_MANY_CALLS", headers=headers, seconds=str(seconds))
+    return problem_answer(refused, accepted_language(call.headers))

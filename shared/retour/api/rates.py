@@ -3,32 +3,26 @@
 from datetime import date
 from typing import Any
 
-from retour.api.authorization import build_delivery
-from retour.api.calls import CONSOLE_SOURCE, CSV_TYPES, JSON_MAX, JSON_TYPES, Call, bad_query
+from retour.api.calls import CSV_TYPES, JSON_MAX, JSON_TYPES, Call
+from retour.commands import rates
+from retour.context import Context
 from retour.domain.calendar import local_day
-from retour.domain.delivery import DRY_RUN, DeliveryKind
 from retour.domain.program import Program
 from retour.domain.rates import newest_rate
 from retour.domain.times import format_instant
-from retour.intake.rates import FORMAT_FACT, ingest_rates
-from retour.store.programs import Principal
 from retour.views import documents
 from retour.views.documents import Document
+from retour.views.parameters import bad_query
+from retour.views.schemas import BatchAnswerDocument
 from retour.wiring import Hub
 
 
-def submit_rates(hub: Hub, call: Call, principal: Principal, program: Program) -> Document:
-    """Rates as JSON or CSV: a delivery, of which each rate is judged by itself."""
-    body = call.read_body(JSON_MAX, (*JSON_TYPES, *CSV_TYPES))
-    facts = {FORMAT_FACT: "csv" if call.media_type in CSV_TYPES else "json"}
-    delivery = build_delivery(
-        call, hub, principal, program.id, CONSOLE_SOURCE, DeliveryKind.RATES, name=f"rates.{facts[FORMAT_FACT]}",
-        facts=facts | ({DRY_RUN: "1"} if call.is_dry_run else {}),
-    )  # fmt: skip
-    batch = ingest_rates(hub, delivery, body)
-    if call.is_dry_run:
-        return documents.dry_run_document(batch, program.language)
-    return documents.answer_document(batch, program.language)
+def send_rates(context: Context[Hub], call: Call) -> BatchAnswerDocument:
+    body, language = call.read_body(JSON_MAX, (*JSON_TYPES, *CSV_TYPES)), context.program.language
+    batch = rates.send_rates(context, body, is_csv=call.media_type in CSV_TYPES, is_dry_run=call.is_dry_run)
+    return (
+        documents.dry_run_document(batch, language) if call.is_dry_run else documents.answer_document(batch, language)
+    )
 
 
 def list_rates(hub: Hub, call: Call, program: Program) -> Document:
@@ -38,8 +32,7 @@ def list_rates(hub: Hub, call: Call, program: Program) -> Document:
         day = date.fromisoformat(asked) if asked else local_day(hub.now(), program.time_zone)
     except ValueError:
         raise bad_query("day", asked or "", "day") from None
-    rates = hub.rates(program.id)
-    currencies = sorted({*program.rates, *rates.currencies()} - {program.currency})
+    currencies = sorted({*program.rates, *hub.rates(program.id).currencies()} - {program.currency})
     return {
         "currency": program.currency,
         "day": day.isoformat(),

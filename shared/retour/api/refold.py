@@ -1,39 +1,44 @@
-"""Reprocess actions that older rules booked differently: preview first, then a delivery of its own."""
+"""Refold over HTTP: the differences, and what became of them."""
 
-import time
 from typing import Any
 
-from retour.api import acts
 from retour.api.calls import Call
+from retour.commands.refold import RefoldPlan, plan_refold, preview_refold, refold
+from retour.context import Context
 from retour.domain.actions.order import ActionHead
 from retour.domain.money import to_text
 from retour.domain.program import Program
 from retour.domain.times import format_instant
 from retour.intake.batch import DONE
-from retour.operations.refold import Difference, find_differences
-from retour.store.programs import Principal
+from retour.operations.refold import Difference
+from retour.previews.act import act_preview_document
+from retour.views import documents
 from retour.views.documents import Document
+from retour.views.schemas import BatchAnswerDocument
 from retour.wiring import Hub
 
-SCAN_SECONDS = 15.0
-"""Of the thirty that a call has."""
 
-
-def refold_program(hub: Hub, call: Call, principal: Principal, program: Program) -> Document:
+def refold_program(context: Context[Hub], call: Call) -> Document:
     """The open actions that older rules left otherwise, folded by today's; `next` where there was no time for all."""
-    said = call.document("note", "reason")
-    end = time.monotonic() + SCAN_SECONDS
-    looked = find_differences(
-        hub, program, lambda: time.monotonic() < end, call.query.get("cursor", ""), acts.SYNC_RECORDS_MAX
-    )
-    made = [{**acts.action_keys(one.action), **said, "change": "refold"} for one in looked.differences]
-    answer: Document = {"batch": None, "state": DONE, "counts": {}, "outcomes": []}
-    if made:
-        answer = acts.perform_on_many(hub, call, principal, program, made, "refold.csv")
-    elif call.is_dry_run:
-        answer |= {"dry_run": True}
-    shown = [difference_document(one, program) for one in looked.differences]
-    return answer | {"looked": looked.actions, "differences": shown, "next": looked.next}
+    planned = plan_refold(context, call.document("note", "reason"), call.query.get("cursor", ""))
+    outcome = preview_document(context, planned) if call.is_dry_run else batch_document(context, planned)
+    scan = planned.scan
+    differences = [difference_document(one, context.program) for one in scan.differences]
+    return {**outcome, "looked": scan.actions, "differences": differences, "next": scan.next}
+
+
+def preview_document(context: Context[Hub], planned: RefoldPlan) -> BatchAnswerDocument:
+    preview = preview_refold(context, planned)
+    return act_preview_document(preview, context.program) if preview else {**nothing_done(), "dry_run": True}
+
+
+def batch_document(context: Context[Hub], planned: RefoldPlan) -> BatchAnswerDocument:
+    batch = refold(context, planned)
+    return documents.answer_document(batch, context.program.language) if batch else nothing_done()
+
+
+def nothing_done() -> BatchAnswerDocument:
+    return {"batch": None, "state": DONE, "counts": {}, "outcomes": []}
 
 
 def difference_document(found: Difference, program: Program) -> Document:

@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 from datetime import date
 
-from retour.api.calls import Call, ProblemError, bad_query, not_found
+from retour.api.calls import Call
 from retour.domain.contracts.contract import Contract
 from retour.domain.contracts.lock_days import CalendarAnomaly, LockDay, calendar_anomalies, lock_days
 from retour.domain.money import to_text
 from retour.domain.program import Program
 from retour.domain.row import Unreadable
 from retour.domain.times import format_instant
+from retour.errors import InvalidRequestError, NotFoundError
 from retour.intake.action_reports import ACTION_FIELDS
-from retour.setup.terms import PricedOrder, hypothetical_action, price_order, sold_amounts
+from retour.previews.terms import PricedOrder, hypothetical_action, price_order, sold_amounts
 from retour.views.documents import Document
+from retour.views.parameters import bad_query
 from retour.wiring import Hub
 
 DAYS_MAX = 400
@@ -32,7 +34,7 @@ def quote_order(hub: Hub, call: Call, program: Program) -> Document:
     )
     if isinstance(found, Unreadable):
         entry = found.code if found.code == "UNKNOWN_FIELD" else "ORDER_NOT_PRICED"
-        raise ProblemError(found.code, "record", found.details, entry=entry)
+        raise InvalidRequestError(found.code, "record", found.details, entry=entry)
     versions = [price_order(one, found, sold_amounts(found)) for one in program.contracts]
     due = versions[found.contract - 1]
     return {
@@ -89,7 +91,7 @@ def lock_calendar(hub: Hub, call: Call, program: Program, name: str) -> Document
 def newest_contract(program: Program, name: str) -> Contract:
     found = [one for one in program.contracts if one.name == name]
     if not found:
-        raise not_found("contract", program=program.id)
+        raise NotFoundError("contract", program=program.id)
     return found[-1]
 
 

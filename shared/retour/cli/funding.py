@@ -8,6 +8,7 @@ from typing import Any
 from retour.cli.client import UsageError
 from retour.cli.hub import hub_and_program
 from retour.cli.screen import echo, print_facts, print_json, print_table
+from retour.errors import InvalidRequestError
 
 STYLES = {"safe": "green", "tight": "yellow", "unsafe": "red"}
 OPTIONS = {
@@ -39,7 +40,6 @@ def of_program(arguments: argparse.Namespace, figures: Mapping[str, Any]) -> dic
 
 def of_figures(preset: str | None, figures: Mapping[str, Any]) -> dict[str, Any]:
     """Worked out here: no hub is needed for a proof about the calendar."""
-    from retour.api.problem import ProblemError
     from retour.money.asked import FigureFault, policy_of
     from retour.money.funding import check_document, check_policy
     from retour.money.presets import funding_presets
@@ -47,8 +47,8 @@ def of_figures(preset: str | None, figures: Mapping[str, Any]) -> dict[str, Any]
     found = policy_of({**(funding_presets()[preset] if preset else {}), **figures})
     if isinstance(found, FigureFault):
         options = {name: "--" + option.replace("_", "-") for option, name in OPTIONS.items()}
-        wrong = ProblemError("FIGURE_INVALID", found.about, figure=options[found.figure], value=found.value)
-        raise UsageError(wrong.detail("en"))
+        wrong = InvalidRequestError("FIGURE_INVALID", found.about, figure=options[found.figure], value=found.value)
+        raise UsageError(wrong.sentence("en"))
     return check_document(check_policy(found, date.today()), "en")
 
 

@@ -10,7 +10,7 @@ from retour.connection_test.steps import ConnectionTest, StepRecorder
 from retour.domain.delivery import Channel
 from retour.domain.program import Program, Source
 from retour.remote import RemoteError
-from retour.sync.salesforce import require_setup
+from retour.setup.clients import require_salesforce
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
@@ -29,7 +29,7 @@ REQUIREMENTS: Mapping[Channel, Callable[["Hub", Program, Source], object]] = {
     Channel.SFTP: sftp.declared_keys,
     Channel.PULL: pull.require_credential,
     Channel.EMAIL: mail.address_tokens,
-    Channel.SALESFORCE: require_setup,
+    Channel.SALESFORCE: require_salesforce,
 }
 """The first step of each, which asks nobody outside."""
 QUEUES: Mapping[Channel, str] = {Channel.PULL: "pulls", Channel.SALESFORCE: "writebacks"}

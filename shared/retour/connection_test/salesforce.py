@@ -6,7 +6,7 @@ from retour.channels.salesforce import mapped_paths
 from retour.connection_test.steps import StepRecorder
 from retour.domain.program import Program, Source
 from retour.remote import RemoteError
-from retour.sync.salesforce import build_client
+from retour.setup.clients import salesforce_client
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def run_steps(hub: "Hub", program: Program, source: Source, recorder: StepRecorder) -> None:
     options = source.options
-    client = build_client(hub, program, source)
+    client = salesforce_client(hub, program, source)
     recorder.record_done("secret", user=options["username"])
     client.log_in()
     recorder.record_done("login", domain=options.get("domain", "login"), user=options["username"])

@@ -13,8 +13,8 @@ from retour.connection_test.steps import StepRecorder
 from retour.domain.program import Program, Source
 from retour.remote import RemoteError
 from retour.remote.https import post
+from retour.setup.clients import shop_client
 from retour.setup.credentials import access_info, new_signing_secret, shop_secrets, signs_with_secret
-from retour.sync.shops import shop_of
 
 if TYPE_CHECKING:
     from retour.wiring import Hub
@@ -32,7 +32,7 @@ def run_steps(hub: "Hub", program: Program, source: Source, recorder: StepRecord
     else:
         check_sender_key(hub, url, sender, source, recorder)
     if shop_secrets(source):
-        shop = shop_of(hub, program, source)
+        shop = shop_client(hub, program, source)
         seen = shop.changed(shop.lists[0], hub.now() - LATELY, 1)
         recorder.record_done("orders", count=len(seen), days=LATELY.days)
     wanted = subscription_sentence(source)

@@ -8,7 +8,6 @@ from typing import Any
 
 from markupsafe import Markup
 
-from retour.api import authorization
 from retour.console import charts, program_counts
 from retour.console.page_context import PageContext
 from retour.domain.calendar import local_day
@@ -19,7 +18,7 @@ from retour.schedule.due import EXPECTED_NOTE
 from retour.schedule.hourly_counts import UNCOUNTED_ROWS
 from retour.store.deliveries import DeliveryHeader
 from retour.views import paging
-from retour.views.paging import ListPosition
+from retour.views.paging import ListPosition, day_bounds
 
 DAYS = 14
 LIVE_MAX = 60
@@ -60,7 +59,7 @@ def collect_arrivals(context: PageContext) -> Arrivals:
         for day, doc in rollups.days(days).items()
         for hour, brought in doc["hours"].items()
     }
-    today, first = authorization.day_bounds(context.hub, context.program)
+    today, first = day_bounds(context.hub, context.program)
     newest = (one for one in paging.scan_headers(context.reader.deliveries, ListPosition(today), max(first, days[-1]))
               if isinstance(one, DeliveryHeader)
               and one.delivery.kind not in KINDS_WITHOUT_ROWS)  # fmt: skip

@@ -5,19 +5,21 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from itertools import islice
+from typing import cast
 
-from retour.api import authorization, batches
-from retour.api.calls import ProblemError
 from retour.console import delivery
+from retour.console.delivery import DeliveryLine
 from retour.console.page_context import PageContext
 from retour.console.request import Response
 from retour.domain.delivery import Channel, receipt_time
+from retour.errors import RequestError
 from retour.intake.batch import HELD, WORKING, payouts_moved
 from retour.intake.large import Progress
 from retour.store.deliveries import DeliveryHeader
 from retour.views import documents, paging
+from retour.views.deliveries import STATES, find_header
 from retour.views.documents import Document
-from retour.views.paging import ListPosition, Page
+from retour.views.paging import ListPosition, Page, day_bounds
 
 PAGE = 25
 FEW_ROWS = 20
@@ -25,10 +27,10 @@ LISTED_ORDERS = 60
 BULK_DECISIONS = ("release", "discard", "replay")
 
 
-def list_deliveries(context: PageContext, limit: int) -> Page:
+def list_deliveries(context: PageContext, limit: int) -> Page[DeliveryLine]:
     """Deliveries by the filters of this address, newest first."""
     query, program = context.request.query, context.program
-    today, first = authorization.day_bounds(context.hub, program)
+    today, first = day_bounds(context.hub, program)
     start = paging.parse_cursor(query.get("cursor", "")) or ListPosition(today)
     if (until := compact_day(query.get("to"))) and not query.get("cursor"):
         start = ListPosition(min(until, today))
@@ -44,7 +46,7 @@ def list_deliveries(context: PageContext, limit: int) -> Page:
             and (not text or text in one.name.lower() or text in one.id.lower())
         )
 
-    items: list[Document] = []
+    items: list[DeliveryLine] = []
     for seen in paging.scan_headers(context.reader.deliveries, start, first):
         if isinstance(seen, ListPosition):
             return Page(items, seen)
@@ -55,15 +57,14 @@ def list_deliveries(context: PageContext, limit: int) -> Page:
     return Page(items, None)
 
 
-def delivery_line(context: PageContext, header: DeliveryHeader) -> Document:
+def delivery_line(context: PageContext, header: DeliveryHeader) -> DeliveryLine:
     """As a list shows it. Outcomes that are not kept are looked up for short ones only, so that no list is dear."""
     report = header.report
     rows = len(report.get("rows", ()))
     few = 0 < rows <= FEW_ROWS and len(context.reader.orders) + rows <= LISTED_ORDERS
     results = list(context.reader.results(header)) if few and "counts" not in report else []
-    document = documents.batch_document(
-        header, context.program, report.get("counts") or documents.count_outcomes(results)
-    )
+    counts = report.get("counts") or documents.count_outcomes(results)
+    document = cast(DeliveryLine, documents.batch_document(header, context.program, counts))
     document["acts"] = delivery.acts_asked(header)
     if results:
         document["effect"] = documents.effect_totals(payouts_moved(results))
@@ -89,14 +90,14 @@ def index(context: PageContext) -> Response:
         older=older,
         filters=filters,
         channels=[channel.value for channel in Channel],
-        states=batches.STATES,
+        states=STATES,
         sources=[*context.program.sources],
     )
 
 
 def recent_headers(context: PageContext, days: int) -> list[DeliveryHeader]:
     """The headers of the last days, newest first, as many as a page may look at."""
-    today, first = authorization.day_bounds(context.hub, context.program)
+    today, first = day_bounds(context.hub, context.program)
     from_day = max(f"{context.hub.now() - timedelta(days=days):%Y%m%d}", first)
     return [one for one in islice(paging.scan_headers(context.reader.deliveries, ListPosition(today), from_day), 300)
             if isinstance(one, DeliveryHeader)]  # fmt: skip
@@ -110,7 +111,7 @@ class SelectedDelivery:
     """One of several that were selected. `cannot` says why it is left as it is, `done` that it was decided."""
 
     header: DeliveryHeader
-    line: Document
+    line: DeliveryLine
     cannot: str = ""
     done: bool = False
 
@@ -127,7 +128,7 @@ def bulk_decision(context: PageContext) -> Response:
     if what not in BULK_DECISIONS:
         raise context.not_found()
     ids = list(dict.fromkeys(context.request.values("ids")))[:PAGE]
-    chosen = [check_selected(context, batches.find_header(context.reader, one), what) for one in ids]
+    chosen = [check_selected(context, find_header(context.reader, one), what) for one in ids]
     rows = sum(
         held.rows for one in chosen if not one.cannot and (held := delivery.hold_details(context.program, one.header))
     )
@@ -160,9 +161,9 @@ def decide_selected(context: PageContext, one: SelectedDelivery, what: str) -> S
     batch = one.header.delivery.id
     try:
         delivery.send_decision(context, batch, what)
-    except ProblemError as refused:
+    except RequestError as refused:
         return SelectedDelivery(one.header, one.line, context.explain(refused))
-    header = batches.find_header(context.reader, batch)
+    header = find_header(context.reader, batch)
     return SelectedDelivery(header, delivery_line(context, header), done=True)
 
 

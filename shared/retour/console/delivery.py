@@ -5,27 +5,33 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any
+from typing import NotRequired, cast
 from urllib.parse import quote
 
-from retour.api import acts, batches, corrections
-from retour.api.calls import ProblemError
-from retour.api.corrections import CORRECTABLE, ReplacementRule
+from retour.commands import acts, batches, corrections
+from retour.commands.acts import UndoBatch
+from retour.commands.batches import Decision
+from retour.commands.corrections import CORRECTABLE, ReplacementRule
 from retour.console import row_correction
 from retour.console.page_context import AbortError, PageContext
 from retour.console.request import Response, download, redirect
 from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import KINDS_WITHOUT_RECORDS, Channel, DeliveryKind
 from retour.domain.program import Program
+from retour.errors import ConflictError
 from retour.intake import correction
 from retour.intake.batch import ARRIVED, DONE, HELD, WORKING, payouts_moved
 from retour.intake.correction import CORRECTS, CorrectionLink
 from retour.intake.large import Progress
+from retour.previews.act import act_preview_document
+from retour.replies import downloads
 from retour.store.deliveries import DeliveryHeader
 from retour.views import documents, ledger_reader
+from retour.views.deliveries import find_header
 from retour.views.documents import Document
+from retour.views.schemas import BatchDocument, EffectTotalDocument
 
 ROWS = 50
 ROWS_LOOKED_AT = 20_000
@@ -38,6 +44,21 @@ ESTIMATE_AFTER = timedelta(seconds=5)
 """Before, nobody can say how much longer a file takes."""
 MANY_ROWS = 1_000
 """From more rows on, discarding them is confirmed by typing their number."""
+
+DOWNLOADS = {
+    "raw": downloads.download_raw,
+    "result": downloads.download_result,
+    "rejected": downloads.download_rejected,
+}
+
+
+class DeliveryLine(BatchDocument):
+    """A delivery as pages show it: what was asked for in the console, when the one came that it repeats, and how far a
+    large file has come."""
+
+    acts: NotRequired[Mapping[str, int]]
+    same_on: NotRequired[datetime]
+    percent: NotRequired[int]
 
 
 @dataclass(frozen=True)
@@ -57,7 +78,7 @@ class RefusalGroup:
 
 
 def show(context: PageContext) -> Response:
-    header = batches.find_header(context.reader, context.part["batch"])
+    header = find_header(context.reader, context.part["batch"])
     if context.request.wants_block:
         return state_block(context, header)
     results = list(islice(context.reader.results(header), ROWS_LOOKED_AT)) if has_rows(header) else []
@@ -123,11 +144,14 @@ def parse_start(text: str | None) -> int:
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 9 else 0
 
 
-def localized_document(context: PageContext, header: DeliveryHeader, counts: dict[str, int]) -> Document:
+def localized_document(context: PageContext, header: DeliveryHeader, counts: dict[str, int]) -> DeliveryLine:
     """The API's own document, its sentence in the reader's language."""
-    found = documents.batch_document(header, context.program, counts) | {"acts": acts_asked(header)}
+    found = cast(DeliveryLine, documents.batch_document(header, context.program, counts))
+    found["acts"] = acts_asked(header)
     facts = header.report
-    return found | documents.refusal_fields(facts.get("code", ""), facts.get("details", {}), context.words.language)
+    refused = documents.refusal_fields(facts.get("code", ""), facts.get("details", {}), context.words.language)
+    documents.add_refusal(found, refused)
+    return found
 
 
 def acts_asked(header: DeliveryHeader) -> Mapping[str, int]:
@@ -143,7 +167,7 @@ def acts_asked(header: DeliveryHeader) -> Mapping[str, int]:
     return Counter(str(one.get("change", "")) for one in (said if isinstance(said, list) else [said]))
 
 
-def total_effects(header: DeliveryHeader, results: Sequence[Result]) -> list[Document]:
+def total_effects(header: DeliveryHeader, results: Sequence[Result]) -> list[EffectTotalDocument]:
     """What the rows together did to payouts, per currency."""
     kept: Mapping[str, int] | None = header.report.get("effect")
     return documents.effect_totals(payouts_moved(results) if kept is None else kept)
@@ -239,7 +263,7 @@ def correction_result(
     batch, place = (context.request.query.get(name, "") for name in ("corrected", "place"))
     if batch not in [link.delivery for link in links]:
         return None
-    header = batches.find_header(context.reader, batch)
+    header = find_header(context.reader, batch)
     told = [
         documents.result_document(one, context.words.language) for one in islice(context.reader.results(header), ROWS)
     ]
@@ -292,16 +316,14 @@ def decide(context: PageContext) -> Response:
         require_typed_count(context, batch)
     try:
         send_decision(context, batch, what)
-    except ProblemError as refused:
-        if refused.status == 409:
-            return context.refusal(refused)
-        raise
+    except ConflictError as refused:
+        return context.refusal(refused)
     return redirect(f"{context.base}/deliveries/{quote(batch)}?told={what}")
 
 
 def require_typed_count(context: PageContext, batch: str) -> None:
     """A discard of many rows cannot be a slip of the hand."""
-    found = hold_details(context.program, batches.find_header(context.reader, batch))
+    found = hold_details(context.program, find_header(context.reader, batch))
     if found is not None and not is_count_confirmed(found.rows, context.request.form.get("rows", "")):
         say = context.words.say
         said = say("To discard it, type its number of rows: %(rows)s. Nothing was changed.", rows=found.rows)
@@ -314,31 +336,28 @@ def is_count_confirmed(rows: int, text: str) -> bool:
 
 
 def send_decision(context: PageContext, batch: str, what: str) -> None:
-    """A person's decision on one delivery, by the functions of the API."""
-    body: dict[str, Any] = {"note": context.request.form.get("note", "")}
-    call = context.call("POST", json.dumps(body).encode(), context.request.form.get("form", ""))
+    """A person's decision on one delivery."""
     if what == "replay":
-        batches.replay_batch(context.hub, context.program, batch)
+        batches.replay_batch(context.command_context, batch)
     else:
-        batches.resolve_held_batch(context.hub, call, context.principal, context.program, batch, what)
+        note = context.request.form.get("note", "")
+        batches.resolve_held_batch(context.command_context, batch, Decision(what), note)
 
 
 def undo(context: PageContext) -> Response:
     """A delivery taken back whole: first what that would come to, then, confirmed, a delivery of its own."""
     form, batch = context.request.form, context.part["batch"]
-    confirmed = form.get("step") == "do"
     given = {name: form[name].strip() for name in ("reason", "note") if form.get(name, "").strip()}
-    query = {} if confirmed else {"dry_run": "true"}
-    call = context.call("POST", json.dumps(given).encode(), form.get("form", ""), query)
+    command = UndoBatch(batch, acts.as_values(given))
     try:
-        answer = acts.undo_batch(context.hub, call, context.principal, context.localized_program, batch)
-    except ProblemError as refused:
-        if refused.status == 409:
-            return context.refusal(refused)
-        raise
-    if confirmed:
-        return redirect(f"{context.base}/deliveries/{quote(answer['batch'])}?told=apply")
-    header = batches.find_header(context.reader, batch)
+        if form.get("step") == "do":
+            made = acts.perform(context.command_context, command)
+            return redirect(f"{context.base}/deliveries/{quote(made.delivery.id)}?told=apply")
+        preview = acts.preview(context.command_context, command)
+    except ConflictError as refused:
+        return context.refusal(refused)
+    header = find_header(context.reader, batch)
+    answer = act_preview_document(preview, context.localized_program)
     return context.render("undo.html", answer=answer, batch=batch, name=header.delivery.name, given=given)
 
 
@@ -346,10 +365,7 @@ def undo(context: PageContext) -> Response:
 
 
 def download_file(context: PageContext) -> Response:
-    batch, opened = context.part["batch"], context.program
-    found = {"raw": batches.download_raw, "result": batches.download_result, "rejected": batches.download_rejected}[
-        context.part["what"]
-    ](context.hub, opened, batch)
+    found = DOWNLOADS[context.part["what"]](context.hub, context.program, context.part["batch"])
     if found.url:
         return Response(307, b"", {"location": found.url})
     return download(found.name, found.body, found.media_type)

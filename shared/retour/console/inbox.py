@@ -1,13 +1,13 @@
 """Cases that only a person can decide: what the decision needs, and what happens without one."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
+from typing import Any
 from urllib.parse import quote
 
-from retour.api import similar_orders
 from retour.console.actions.record import send_decision
 from retour.console.page_context import PageContext
 from retour.console.request import Response, redirect
@@ -18,8 +18,8 @@ from retour.domain.actions.order import Order
 from retour.domain.actions.outcome import Outcome
 from retour.intake import correction
 from retour.intake.correction import CorrectionLink
-from retour.views import documents
-from retour.views.documents import Document
+from retour.views import documents, similar_orders
+from retour.views.schemas import ModificationDocument
 
 DECISIONS = ("release", "discard")
 PAGE = 50
@@ -36,8 +36,8 @@ COMPARED_FIELDS = (
 class DuplicatePair:
     """A held record beside the one it looks like; `fields` are those that one of them has."""
 
-    held: Document
-    other: Document
+    held: ModificationDocument
+    other: ModificationDocument
     fields: Sequence[str]
 
 
@@ -56,7 +56,7 @@ class Card:
 
     case: Case
     order: str = ""
-    held: Document | None = None
+    held: ModificationDocument | None = None
     pair: DuplicatePair | None = None
     near: SimilarOrders | None = None
 
@@ -114,9 +114,10 @@ class CardBuilder:
         other = order.record(doubles.partition(", ")[0].rpartition("~")[2])
         return Card(case, order.key, document, self.pair(document, order, other) if other else None)
 
-    def pair(self, document: Document, order: Order, other: Modification) -> DuplicatePair:
+    def pair(self, document: ModificationDocument, order: Order, other: Modification) -> DuplicatePair:
         twin = documents.modification_document(order, other, self.context.localized_program)
-        return DuplicatePair(document, twin, [name for name in COMPARED_FIELDS if document[name] or twin[name]])
+        shown: Sequence[Mapping[str, Any]] = (document, twin)
+        return DuplicatePair(document, twin, [name for name in COMPARED_FIELDS if any(one[name] for one in shown)])
 
     def waiting(self, case: Case, order: Order, record: Modification) -> Card:
         orders = (

@@ -1,15 +1,13 @@
 """A partner's own payout account: its last four signs, since when it is so, and a form to change it."""
 
-import json
-from dataclasses import replace
-
-from retour.api import payees as api
-from retour.api.calls import ProblemError
-from retour.api.payments import FINANCE
+from retour.commands import payees
+from retour.commands.payments import FINANCE
 from retour.console import portal
 from retour.console.page_context import PageContext
 from retour.console.request import Response, redirect
+from retour.context import Context
 from retour.domain.times import parse_instant
+from retour.errors import RequestError
 from retour.store.programs import Principal
 
 FIELDS = ("holder", "iban", "bic")
@@ -20,7 +18,7 @@ def index(context: PageContext, wrong: str = "") -> Response:
     form, blocks = context.request.form, []
     for own, grant in portal.partner_programs(context):
         is_sent = bool(wrong) and form.get("program") == own.program.id
-        known = api.list_accounts(own.hub, own.program)["items"]
+        known = payees.list_accounts(own.hub, own.program)["items"]
         account = next((one for one in known if one.get("partner") == grant.partner), None)
         waits = account is not None and parse_instant(account["usable_from"]) > own.hub.now()
         given = {name: form.get(name, "") for name in ("holder", "bic")} if is_sent else {}
@@ -35,13 +33,13 @@ def keep(context: PageContext) -> Response:
         if own.program.id != form.get("program"):
             continue
         given = {name: form.get(name, "") for name in FIELDS}
-        call = own.call("POST", json.dumps(given).encode(), key=form.get("form", ""))
         # What partners may do for themselves finance may do for them; the act says who it was.
-        principal = Principal(own.program.id, FINANCE, context.signed_in_person.name)
-        localized = replace(own.program, language=own.words.language)
+        caller = Principal(own.program.id, FINANCE, context.signed_in_person.name)
+        key = form.get("form", "")
         try:
-            api.keep_account(own.hub, call, principal, localized, "partner", grant.partner, given)
-        except ProblemError as error:
+            command = Context(ports=own.hub, program=own.localized_program, caller=caller, key=key)
+            payees.keep_account(command, "partner", grant.partner, given)
+        except RequestError as error:
             return index(context, context.explain(error))
         return redirect("/my/account")
     raise context.not_found()

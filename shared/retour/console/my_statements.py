@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from retour.api import statements as api
 from retour.console import portal
 from retour.console.page_context import PageContext
 from retour.console.request import Response, download
+from retour.views import statements as view
 from retour.views.documents import Document
 
 SHOWN_MAX = 100
@@ -17,9 +17,7 @@ NOT_THEIRS = ("contract",)
 def index(context: PageContext) -> Response:
     blocks = []
     for own, grant in portal.partner_programs(context):
-        found = api.statements(
-            own.hub, own.call(query={"partner": grant.partner, "limit": str(SHOWN_MAX)}), own.program
-        )
+        found = view.list_statements(own.hub, own.program, SHOWN_MAX, partner=grant.partner)
         blocks.append({"v": own, "w": own.words, "statements": found["items"]})
     return context.render("my_statements.html", blocks=blocks)
 
@@ -31,8 +29,8 @@ def show(context: PageContext) -> Response:
 
 def lines(context: PageContext) -> Response:
     own, one = addressed_statement(context)
-    columns = [name for name in api.COLUMNS if name not in NOT_THEIRS]
-    name, text = api.statement_csv(own.hub, own.program, one["id"], columns)
+    columns = [name for name in view.COLUMNS if name not in NOT_THEIRS]
+    name, text = view.statement_csv(own.hub, own.program, one["id"], columns)
     return download(name, text.encode(), "text/csv; charset=utf-8")
 
 
@@ -46,7 +44,7 @@ def addressed_statement(context: PageContext) -> tuple[PageContext, Document]:
 def candidates(context: PageContext) -> Iterator[tuple[PageContext, Document]]:
     query = context.request.query
     for own, grant in portal.partner_programs(context):
-        if own.program.id == query.get("program") and api.ID.fullmatch(query.get("id", "")):
-            one = api.statement(own.hub, own.program, query.get("id", ""))
+        if own.program.id == query.get("program") and view.ID.fullmatch(query.get("id", "")):
+            one = view.statement(own.hub, own.program, query.get("id", ""))
             if one["partner"] == grant.partner:
                 yield own, one

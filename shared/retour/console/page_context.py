@@ -14,13 +14,14 @@ from urllib.parse import quote, urlencode
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined
 from markupsafe import Markup
 
-from retour.api.calls import Call, ProblemError
 from retour.console import labels
 from retour.console.people import PERMISSIONS, Person
 from retour.console.request import Request, Response, html_response
 from retour.console.words import NAMES, Words
+from retour.context import Context
 from retour.domain.calendar import local_day
 from retour.domain.program import Program
+from retour.errors import RequestError
 from retour.store.programs import ANY_PROGRAM, Principal
 from retour.views.ledger_reader import LedgerReader
 from retour.wiring import Hub
@@ -106,7 +107,7 @@ class PageContext:
 
     @property
     def principal(self) -> Principal:
-        """The person as the API's functions know a caller; what they may open is this one program."""
+        """The person as commands know a caller; what they may open is this one program."""
         role = next(iter(self.signed_in_person.roles(self.program.id)), "")
         return Principal(self.program.id, role, self.signed_in_person.name)
 
@@ -131,13 +132,11 @@ class PageContext:
     def today(self) -> date:
         return local_day(self.hub.now(), self.program.time_zone)
 
-    # Calls as the API's functions take them
-
-    def call(
-        self, method: str = "GET", body: bytes = b"", key: str = "", query: Mapping[str, str] | None = None
-    ) -> Call:
-        headers = {"content-type": "application/json"} | ({"idempotency-key": key} if key else {})
-        return Call(method=method, path=self.request.path, query=query or {}, headers=headers, body=body)
+    @property
+    def command_context(self) -> Context[Hub]:
+        """What commands are performed in: a form that is sent twice is known by its id."""
+        key = self.request.form.get("form", "")
+        return Context(ports=self.hub, program=self.program, caller=self.principal, key=key)
 
     # Pages
 
@@ -220,13 +219,13 @@ class PageContext:
         retry = status >= SERVER_ERROR and self.request.method == "GET"
         return self.render("problem.html", status, title=title, what=what, reference=reference, retry=retry)
 
-    def refusal(self, refused: ProblemError) -> Response:
+    def refusal(self, refused: RequestError) -> Response:
         """What the API refuses, as a page: with its own title and sentence; what is missing looks like any other."""
         if refused.status == NOT_FOUND:
             return self.not_found().response
-        title = str(refused.document(self.words.language)["title"])
+        title = refused.title(self.words.language)
         return self.problem(refused.status, self.explain(refused), title=title)
 
-    def explain(self, refused: ProblemError) -> str:
+    def explain(self, refused: RequestError) -> str:
         """What the API would have said."""
-        return refused.detail(self.words.language)
+        return refused.sentence(self.words.language)

@@ -7,8 +7,8 @@ from typing import Any
 from retour.console import charts, program_counts
 from retour.console.page_context import PageContext
 from retour.console.request import Response
-from retour.schedule.rollup import PARTNERS_PER_PAGE
-from retour.schedule.tally import Tally
+from retour.counting.rollup import PARTNERS_PER_PAGE
+from retour.counting.tally import Tally
 
 FEW_ORDERS = 30
 """Under so many orders a share says nothing."""

@@ -7,15 +7,13 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from retour.api import action_search
-from retour.api.action_search import ActionFilter
-from retour.api.statements import StatedActions
 from retour.console import program_counts
 from retour.console.page_context import PageContext
 from retour.console.people import Grant
 from retour.console.request import Response, download
 from retour.console.spreadsheet import as_csv
 from retour.console.words import Words
+from retour.counting.tally import OPEN_STATES, Tally
 from retour.domain.actions.action import Action, LifecycleState
 from retour.domain.actions.order import ActionHead, Order, effect_of
 from retour.domain.actions.outcome import Outcome
@@ -24,8 +22,10 @@ from retour.domain.funding.payments import PaymentState
 from retour.domain.money import to_text
 from retour.domain.program import Program
 from retour.domain.times import format_instant
-from retour.schedule.tally import OPEN_STATES, Tally
-from retour.views import documents
+from retour.views import action_search, documents
+from retour.views.action_search import ActionFilter
+from retour.views.schemas import StatementInShortDocument
+from retour.views.statements import StatedActions
 
 PAGE_SCAN_MAX = 50
 """Orders looked at for a page."""
@@ -46,8 +46,8 @@ class PartnerAction:
     action: Action
     head: ActionHead
     state: LifecycleState
-    credit: Mapping[str, str]
-    stated: Mapping[str, Any] | None = None
+    credit: Mapping[str, Any]
+    stated: StatementInShortDocument | None = None
 
     @property
     def certainty(self) -> str:
@@ -64,7 +64,7 @@ class PartnerAction:
 
     @property
     def why(self) -> str:
-        return self.credit.get("why", "")
+        return str(self.credit.get("why", ""))
 
     @property
     def because(self) -> str:
@@ -96,8 +96,7 @@ def page_of_actions(context: PageContext, partner: str) -> tuple[list[PartnerAct
     query, items = context.request.query, []
     is_asked = query.get("program") == context.program.id
     seal = partial(action_search.sign_cursor, context.hub, context.program, filter_)
-    cursor = {"cursor": query["cursor"]} if is_asked and query.get("cursor") else {}
-    start = action_search.verify_cursor(context.call(query=cursor), seal)
+    start = action_search.verify_cursor(query.get("cursor") or None if is_asked else None, seal)
     for looked, seen in enumerate(action_search.candidates(context.hub, context.reader, filter_, start), 1):
         found = action_search.load_action(context.reader, seen)
         if found and found[2].standing.partner == partner:

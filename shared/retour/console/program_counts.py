@@ -8,10 +8,10 @@ from typing import Any
 
 from retour.console.page_context import PageContext
 from retour.console.request import Response, redirect
+from retour.counting.rollup import roll_up, rollups_of
+from retour.counting.tally import Tally
 from retour.domain.times import format_instant, parse_instant
 from retour.schedule.hourly_counts import count_arrivals
-from retour.schedule.rollup import roll_up, rollups_of
-from retour.schedule.tally import Tally
 from retour.schedule.time_budget import fair_share
 from retour.store.rollups import RollUps
 

@@ -7,9 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from retour.api.calls import PROGRAM_ID, ProblemError
-from retour.api.time_limit import SECONDS, TimeLimitError, time_limit
-from retour.api.unavailable import RETRY_SECONDS, is_unavailable
+from retour.availability import RETRY_SECONDS, SECONDS, TimeLimitError, is_unavailable, time_limit
 from retour.console import (
     actions,
     calendar_feed,
@@ -33,6 +31,8 @@ from retour.console import (
 from retour.console.page_context import STATIC, AbortError, PageContext, static_names
 from retour.console.request import Request, Response, gateway_response, html_response, parse_request, redirect
 from retour.console.words import Words, language_of
+from retour.domain.program import PROGRAM_ID
+from retour.errors import RequestError
 from retour.wiring import Hub
 
 logger = logging.getLogger(__name__)
@@ -171,7 +171,7 @@ def respond(hub: Hub, request: Request, seconds: float = SECONDS) -> Response:
             return dispatch(visit)
     except AbortError as stop:
         return stop.response
-    except ProblemError as refused:
+    except RequestError as refused:
         return visit.refusal(refused)
     except TimeLimitError:
         logger.error("page ended after %d seconds, reference %s", seconds, visit.reference)

@@ -1,20 +1,21 @@
 """Correct a refused row in place, or one wrong value in many rows."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from retour.api import corrections
-from retour.api.batches import find_header
-from retour.api.calls import ProblemError, answer_once
-from retour.api.corrections import FaultyRow
+from retour.commands import corrections
+from retour.commands.corrections import Correction, EditedRow, FaultyRow, Replacement
+from retour.commands.once import Once
 from retour.console.page_context import AbortError, PageContext
 from retour.console.request import Response, redirect
 from retour.domain.actions.outcome import Outcome
+from retour.errors import ConflictError, InvalidRequestError, RequestError
 from retour.intake import correction
 from retour.store.deliveries import DeliveryHeader
-from retour.views.documents import Document, result_document
+from retour.views.deliveries import find_header
+from retour.views.documents import dry_run_document, result_document
+from retour.views.schemas import BatchAnswerDocument
 
 COLUMN_PREFIX = "c."
 """What the fields of a row begin with in a form, so that a column may have any name."""
@@ -44,7 +45,7 @@ def open_row_values(context: PageContext, place: str) -> Mapping[str, Any]:
     """What the row shows that is open in its list; nothing where it is not to be corrected."""
     try:
         header, found = load_row(context, place)
-    except ProblemError:
+    except RequestError:
         return {}
     return row_values(context, header, found, found.sent.columns, refusal_by_column(context, found))
 
@@ -60,7 +61,7 @@ def row_values(
     found: FaultyRow,
     columns: Mapping[str, str],
     wrong: Mapping[str, str],
-    preview: Document | None = None,
+    preview: BatchAnswerDocument | None = None,
 ) -> dict[str, Any]:
     """`wrong` says under which column what is the matter; what is of no column is under the empty name."""
     have = [*columns] if found.column in ("", *columns) else [*columns, found.column]
@@ -85,18 +86,15 @@ def send_correction(context: PageContext) -> Response:
     header, found = load_row(context, form.get("place", ""))
     typed = {name.removeprefix(COLUMN_PREFIX): form[name] for name in form if name.startswith(COLUMN_PREFIX)}
     changed = {name: text for name, text in typed.items() if text != found.sent.columns.get(name, "")}
-    asked = {"rows": [{"record": found.sent.place, "fields": changed}]}
+    change = [EditedRow(found.sent.place, changed)]
     try:
-        preview = call_corrections(context, asked, rehearse=True)
-    except ProblemError as refused:
-        if refused.status not in (400, 422):
-            raise
+        preview = preview_document(context, header, change)
+    except InvalidRequestError as refused:
         return render_checked(context, header, found, typed, {"": context.explain(refused)}, None)
     wrong = errors_by_column(context, header, found, preview)
     if wrong or "check" in (form.get("step"), context.request.query.get("step")):
         return render_checked(context, header, found, typed, wrong, preview)
-    answer = call_corrections(context, asked, rehearse=False)
-    told = f"corrected={quote(answer['batch'])}&place={quote(found.sent.place, safe='')}"
+    told = f"corrected={quote(send_once(context, header, change))}&place={quote(found.sent.place, safe='')}"
     return redirect(f"{context.base}/deliveries/{quote(header.delivery.id)}?{told}")
 
 
@@ -106,7 +104,7 @@ def render_checked(
     found: FaultyRow,
     typed: Mapping[str, str],
     wrong: Mapping[str, str],
-    preview: Document | None,
+    preview: BatchAnswerDocument | None,
 ) -> Response:
     """The form again with what it would come to; htmx asks for that alone while somebody types."""
     if context.request.wants_block:
@@ -116,22 +114,20 @@ def render_checked(
     return render_row(context, values, 422 if wrong else 200)
 
 
-def call_corrections(context: PageContext, asked: Mapping[str, Any], *, rehearse: bool) -> Document:
-    """The API's answer to a correction. A form that is sent twice is carried out once."""
-    body = json.dumps(asked, ensure_ascii=False).encode("utf-8", "surrogatepass")
-    call = context.call("POST", body, context.request.form.get("form", ""), {"dry_run": "true"} if rehearse else {})
+def preview_document(context: PageContext, header: DeliveryHeader, change: Correction) -> BatchAnswerDocument:
+    preview = corrections.preview_correction(context.command_context, header, change)
+    return dry_run_document(preview, context.words.language)
 
-    def answer() -> tuple[int, Document]:
-        return 200, corrections.correct(
-            context.hub, call, context.principal, context.localized_program, context.part["batch"]
-        )
 
-    found: Document = answer_once(context.hub.state(context.program.id, FORMS_STATE), call, answer)[1]
-    return found
+def send_once(context: PageContext, header: DeliveryHeader, change: Correction) -> str:
+    """The id of the delivery that a correction became. A form that is sent twice is carried out once."""
+    said = "\0".join((header.delivery.id, repr(change)))
+    once = Once(context.hub.state(context.program.id, FORMS_STATE), context.command_context.key, said)
+    return str(once.answer(lambda: corrections.correct(context.command_context, header, change).delivery.id))
 
 
 def errors_by_column(
-    context: PageContext, header: DeliveryHeader, found: FaultyRow, preview: Document
+    context: PageContext, header: DeliveryHeader, found: FaultyRow, preview: BatchAnswerDocument
 ) -> dict[str, str]:
     """By column, what a correction would be refused for."""
     if preview["state"] == "refused":
@@ -146,16 +142,17 @@ def replace_value(context: PageContext) -> Response:
     form, batch = context.request.form, context.part["batch"]
     rule = {name: form.get(name, "") for name in ("column", "from", "to", "code")}
     wrong = "" if rule["to"].strip() else context.words.say("Enter the new value.")
-    answer: Document = {}
-    try:
-        if not wrong:
-            answer = call_corrections(context, {"set": rule}, rehearse=form.get("step") != "do")
-    except ProblemError as refused:
-        if refused.status == 409:
+    answer: BatchAnswerDocument | None = None
+    header = find_header(context.reader, batch)
+    if not wrong:
+        change = Replacement(rule["column"], rule["from"], rule["to"], rule["code"])
+        try:
+            corrections.require_correctable(header)
+            if form.get("step") == "do":
+                sent = send_once(context, header, change)
+                return redirect(f"{context.base}/deliveries/{quote(sent)}?told=apply")
+            answer = preview_document(context, header, change)
+        except ConflictError as refused:
             raise AbortError(context.refusal(refused)) from None
-        raise
-    if form.get("step") == "do" and not wrong:
-        return redirect(f"{context.base}/deliveries/{quote(answer['batch'])}?told=apply")
-    name = find_header(context.reader, batch).delivery.name
-    return context.render("mend.html", 422 if wrong else 200, answer=answer, batch=batch, name=name, rule=rule,
-                        wrong=wrong, reasons=sorted(context.program.reasons))  # fmt: skip
+    return context.render("mend.html", 422 if wrong else 200, answer=answer or {}, batch=batch, rule=rule,
+                        name=header.delivery.name, wrong=wrong, reasons=sorted(context.program.reasons))  # fmt: skip

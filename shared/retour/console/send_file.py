@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
-from retour.api import authorization, modifications
-from retour.api.batches import batch_detail
-from retour.api.calls import FILE_MAX, UPLOAD_SECONDS, Call, ProblemError, file_name
+from retour.commands import delivery as commands
+from retour.commands import files
+from retour.commands.files import FILE_MAX, UPLOAD_SECONDS, choose_source, safe_file_name
 from retour.console.delivery import progress_document, refusal_groups
 from retour.console.page_context import AbortError, PageContext
 from retour.console.request import Response, json_response, redirect
@@ -17,13 +17,15 @@ from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Delivery, DeliveryKind
 from retour.domain.program import Source
 from retour.domain.times import format_instant, parse_instant
+from retour.errors import RequestError
 from retour.intake.batch import ARRIVED, WORKING, payouts_moved
 from retour.intake.dry_run import dry_run_delivery
 from retour.intake.file import is_large
 from retour.intake.uploads import UPLOAD_BYTES_MAX
-from retour.setup.check import check_sample
+from retour.previews.check import check_sample
 from retour.store.source_state import SourceState
 from retour.views import documents
+from retour.views.deliveries import batch_detail
 
 KEPT_HOURS = 24
 RAISED_CODE = "PAYOUT_RAISED"
@@ -95,8 +97,8 @@ def check_name(context: PageContext, name: str, source: str) -> CheckedName:
     if source and source not in context.program.sources:
         return CheckedName(name, context.words.say("This program has no such source."))
     try:
-        return CheckedName(file_name(build_call(context, name, source)))
-    except ProblemError as refused:
+        return CheckedName(safe_file_name(name))
+    except RequestError as refused:
         return CheckedName(name, context.explain(refused))
 
 
@@ -108,14 +110,6 @@ def create_dry_run(context: PageContext, name: str, source: str) -> tuple[str, d
     doc = {"name": name, "source": source, "key": key, "ends": ends, "by": context.signed_in_person.name}
     dry_run_store(context).put(run, doc)
     return run, doc
-
-
-def build_call(
-    context: PageContext, name: str, source: str, body: bytes = b"", key: str = "", rehearse: bool = False
-) -> Call:
-    query = {"name": name, **({"source": source} if source else {}), **({"dry_run": "true"} if rehearse else {})}
-    headers = {"idempotency-key": key} if key else {}
-    return Call(method="POST", path=context.request.path, query=query, headers=headers, body=body)
 
 
 def load_dry_run(context: PageContext) -> dict[str, Any]:
@@ -145,29 +139,27 @@ def dry_run_page(context: PageContext) -> Response:
 def start_large_dry_run(context: PageContext, run: str, doc: dict[str, Any]) -> Response:
     """A file of many rows is rehearsed as large files are taken in; its page follows that."""
     if "rehearsal" not in doc:
-        call = build_call(context, doc["name"], doc["source"], rehearse=True)
-        size = stored_size(context, doc)
-        answer = modifications.ingest_stored_file(
-            context.hub, call, context.principal, context.program, doc["key"], size
-        )
-        dry_run_store(context).put(run, {**doc, "rehearsal": answer["batch"]})
+        source, size = choose_source(context.program, doc["source"] or None), stored_size(context, doc)
+        command = replace(context.command_context, key="")
+        batch = files.send_stored_file(command, source, doc["name"], doc["key"], size, is_dry_run=True)
+        dry_run_store(context).put(run, {**doc, "rehearsal": batch.delivery.id})
     return redirect(f"{context.base}/dry-runs/{run}")
 
 
 def render_large(context: PageContext, doc: dict[str, Any], size: int) -> Response:
     """How far the dry run of a large file has come, and what it came to."""
     header = context.reader.deliveries.get(doc.get("rehearsal", ""))
-    document = batch_detail(replace(context.reader, program=context.localized_program), header) if header else {}
+    document = batch_detail(replace(context.reader, program=context.localized_program), header) if header else None
     answer = context.render(
         "dry_run_large.html" if not context.request.wants_block else "dry_run_state.html",
         name=doc["name"],
         run=context.part["run"],
         size=size,
         done=doc.get("batch", ""),
-        answer=document,
+        answer=document or {},
         progress=progress_document(context, header) if header else None,
     )
-    if context.request.wants_block and document.get("state") not in (ARRIVED, WORKING):
+    if context.request.wants_block and (document["state"] if document else "") not in (ARRIVED, WORKING):
         return replace(answer, headers={**answer.headers, "hx-refresh": "true"})
     return answer
 
@@ -203,11 +195,9 @@ def render_dry_run(context: PageContext, doc: dict[str, Any], body: bytes, chang
 
 def build_delivery(context: PageContext, doc: dict[str, Any], body: bytes) -> tuple[Delivery, Source]:
     """What sending it would make of it."""
-    call = build_call(context, doc["name"], doc["source"], body)
-    source = authorization.api_source(call, context.program)
-    delivery = authorization.build_delivery(
-        call, context.hub, context.principal, context.program.id, source.name, DeliveryKind.FILE
-    )
+    source = choose_source(context.program, doc["source"] or None)
+    command = replace(context.command_context, key="")
+    delivery = commands.build_delivery(command, body, source.name, DeliveryKind.FILE)
     return replace(delivery, name=doc["name"], body_key=doc["key"]), source
 
 
@@ -236,15 +226,14 @@ def apply_dry_run(context: PageContext) -> Response:
         != fingerprint(dry_run_delivery(context.hub, build_delivery(context, doc, body)[0], body).results)
     ):
         return render_dry_run(context, doc, body, changed=True)
-    call = build_call(context, doc["name"], doc["source"], body, f"dry-run-{run}")
+    command = replace(context.command_context, key=f"dry-run-{run}")
     try:
+        source = choose_source(context.program, doc["source"] or None)
         if body:
-            batch = modifications.ingest_file(context.hub, call, context.principal, context.program)["batch"]
+            batch = files.send_file(command, source, doc["name"], body).delivery.id
         else:
-            batch = modifications.ingest_stored_file(
-                context.hub, call, context.principal, context.program, doc["key"], size
-            )["batch"]
-    except ProblemError as refused:
+            batch = files.send_stored_file(command, source, doc["name"], doc["key"], size).delivery.id
+    except RequestError as refused:
         raise AbortError(context.refusal(refused)) from None
     dry_run_store(context).put(run, {**doc, "batch": batch})
     return redirect(f"{context.base}/deliveries/{quote(batch)}?told=apply")

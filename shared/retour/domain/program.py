@@ -1,5 +1,6 @@
 """A program as its merchant wrote it: event types, sources, contracts. The schema is program.schema.json."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -13,6 +14,7 @@ from retour.domain.money import parse_decimal
 from retour.domain.rates import MissingRatePolicy, Rate, rate_on
 from retour.domain.senders import sender_of
 
+PROGRAM_ID = re.compile(r"[a-z][a-z0-9-]{1,30}", re.ASCII)
 WAITING_DAYS = 35
 REASONS = (
     "ITEM_RETURNED", "ITEM_OUT_OF_STOCK", "ORDER_ERROR", "ORDER_UPDATE", "CANCELLED", "PAYMENT_FAILED", "CHARGEBACK",

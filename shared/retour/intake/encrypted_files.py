@@ -20,17 +20,19 @@ from retour.files.opened_file import OpenedFile
 from retour.files.sniff import sniff
 from retour.files.text import SNIFF_BYTES, Readable
 from retour.files.unpack import CHUNK_BYTES
+from retour.ports import CredentialPorts
 
 if TYPE_CHECKING:
     from retour.channels.attachments import Attachment
-    from retour.wiring import Hub
 
 LIVE_KEYS_MAX = 4
 """Maximum active keys per source. A further one replaces the oldest."""
 KEYS_STATE = "openpgp"
 
 
-def open_delivery(hub: "Hub", delivery: Delivery, source: Source, stream: BinaryIO | Readable) -> OpenedFile | Refusal:
+def open_delivery(
+    ports: CredentialPorts, delivery: Delivery, source: Source, stream: BinaryIO | Readable
+) -> OpenedFile | Refusal:
     """Open a delivery's file with the reader for its format."""
     from retour.files.corrected import LAYOUT, open_corrected
     from retour.files.open import open_file
@@ -39,7 +41,7 @@ def open_delivery(hub: "Hub", delivery: Delivery, source: Source, stream: Binary
     source = with_charset(source, delivery.facts.get("charset", ""))
     if layout == LAYOUT:
         return open_corrected(stream, source, delivery.facts.get("known", ""))
-    return open_file(delivery.name, stream, source, layout, lambda: secret_keys(hub, delivery.program, source.name))
+    return open_file(delivery.name, stream, source, layout, lambda: secret_keys(ports, delivery.program, source.name))
 
 
 def with_charset(source: Source, charset: str) -> Source:
@@ -49,13 +51,15 @@ def with_charset(source: Source, charset: str) -> Source:
     return replace(source, mapping=MappingProxyType({**source.mapping, "encoding": charset}))
 
 
-def secret_keys(hub: "Hub", program: str, source: str) -> Sequence[str]:
+def secret_keys(ports: CredentialPorts, program: str, source: str) -> Sequence[str]:
     """The active secret keys of a source, armored, newest first."""
-    held = (hub.secret(program, parameter_name(source, key["slot"])) for key in public_keys(hub, program, source))
+    held = (ports.secret(program, parameter_name(source, key["slot"])) for key in public_keys(ports, program, source))
     return [secret["secret_key"] for secret in held if "secret_key" in secret]
 
 
-def is_proved_by_signature(hub: "Hub", program: Program, source: Source, mail: str, file: "Attachment") -> bool:
+def is_proved_by_signature(
+    ports: CredentialPorts, program: Program, source: Source, mail: str, file: "Attachment"
+) -> bool:
     """Whether a mailed file is signed by one of the source's signers and is not a replay of an earlier mail.
 
     Signed content is remembered by its hash, since its wrapping can be changed. `mail` is the receiver's id of the
@@ -65,47 +69,47 @@ def is_proved_by_signature(hub: "Hub", program: Program, source: Source, mail: s
 
     if sniff(file.content[:SNIFF_BYTES]) != "OPENPGP":
         return False
-    said = decrypt(BytesIO(file.content), secret_keys(hub, program.id, source.name), source.options["signers"], True)
+    said = decrypt(BytesIO(file.content), secret_keys(ports, program.id, source.name), source.options["signers"], True)
     if isinstance(said, Refusal):
         return False
     digest = hashlib.sha256()
     with said:
         while piece := said.read(CHUNK_BYTES):
             digest.update(piece)
-    seen = hub.state(program.id, source.name)
+    seen = ports.state(program.id, source.name)
     mark = f"signed#{digest.hexdigest()}"
     return seen.claim(mark, {"mail": mail}) or (seen.get(mark) or {}).get("mail") == mail
 
 
-def public_keys(hub: "Hub", program: str, source: str) -> Sequence[dict[str, Any]]:
+def public_keys(ports: CredentialPorts, program: str, source: str) -> Sequence[dict[str, Any]]:
     """The public keys of a source, newest first."""
-    made: Sequence[dict[str, Any]] = (hub.state(program, source).get(KEYS_STATE) or {}).get("keys", ())
+    made: Sequence[dict[str, Any]] = (ports.state(program, source).get(KEYS_STATE) or {}).get("keys", ())
     return made
 
 
-def create_key(hub: "Hub", program: str, source: str, by: str = "") -> dict[str, Any]:
+def create_key(ports: CredentialPorts, program: str, source: str, by: str = "") -> dict[str, Any]:
     """Create a key pair for a source and return its public part. The secret key is stored and never shown."""
     from retour.files.pgp import make_key_pair
 
-    before = public_keys(hub, program, source)[: LIVE_KEYS_MAX - 1]
+    before = public_keys(ports, program, source)[: LIVE_KEYS_MAX - 1]
     slot = min(set(range(LIVE_KEYS_MAX)) - {key["slot"] for key in before})
     pair = make_key_pair(f"{program}/{source}")
-    hub.secrets.put(program, parameter_name(source, slot), {"secret_key": pair.secret})
+    ports.secrets.put(program, parameter_name(source, slot), {"secret_key": pair.secret})
     # Remove the library's comment headers, which other programs reject.
     public = re.sub(r"(?m)^Comment: .*\n", "", pair.public)
-    made = {"slot": slot, "fingerprint": pair.fingerprint, "public_key": public, "made_at": format_instant(hub.now())}
+    made = {"slot": slot, "fingerprint": pair.fingerprint, "public_key": public, "made_at": format_instant(ports.now())}
     made["made_by"] = by
-    hub.state(program, source).put(KEYS_STATE, {"keys": [made, *before]})
+    ports.state(program, source).put(KEYS_STATE, {"keys": [made, *before]})
     return made
 
 
-def revoke_key(hub: "Hub", program: str, source: str, fingerprint: str) -> dict[str, Any] | None:
+def revoke_key(ports: CredentialPorts, program: str, source: str, fingerprint: str) -> dict[str, Any] | None:
     """Delete a key pair. Files encrypted only for it become unreadable. None if it does not exist."""
-    live = public_keys(hub, program, source)
+    live = public_keys(ports, program, source)
     gone = next((key for key in live if key["fingerprint"] == fingerprint), None)
     if gone is not None:
-        hub.secrets.put(program, parameter_name(source, gone["slot"]), {})
-        hub.state(program, source).put(KEYS_STATE, {"keys": [key for key in live if key is not gone]})
+        ports.secrets.put(program, parameter_name(source, gone["slot"]), {})
+        ports.state(program, source).put(KEYS_STATE, {"keys": [key for key in live if key is not gone]})
     return gone
 
 

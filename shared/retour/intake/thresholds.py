@@ -12,6 +12,7 @@ from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from retour.counting.rollup import pending_payout, roll_up
 from retour.domain.actions.codes import Code
 from retour.domain.actions.modification import Modification, SetTotal, TakeBack
 from retour.domain.actions.outcome import Outcome, Result
@@ -230,16 +231,12 @@ def worst_partners_text(impact: FileImpact, program: Program) -> str:
 def check_thresholds(hub: "Hub", program: Program, source: Source, impact: FileImpact) -> ThresholdBreach | None:
     """The threshold a file exceeds, if any. Counts pending payouts now if they never were."""
     if "pending_taken_back" in source.thresholds and pending_of(hub, program) is None:
-        from retour.schedule.rollup import roll_up
-
         roll_up(hub, program)
     return threshold_breach(hub, program, source, impact)
 
 
 def pending_of(hub: "Hub", program: Program) -> int | None:
     """Pending payouts at the last count; None before the first one."""
-    from retour.schedule.rollup import pending_payout
-
     return pending_payout(hub, program)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import chain, groupby, islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from retour.domain.calendar import local_day, start_of_day
 from retour.domain.contracts.contract import Contract
@@ -28,14 +28,12 @@ from retour.domain.funding.statements import (
 )
 from retour.domain.program import Program
 from retour.domain.times import format_instant, parse_instant
+from retour.ports import ReadPorts
 from retour.store import bulk
 from retour.store.items import NO_LOCK_DAY
 from retour.store.ledger import TableLedger
 from retour.store.rollups import RollUps
 from retour.store.statements import Statements
-
-if TYPE_CHECKING:
-    from retour.wiring import Hub
 
 Document = dict[str, Any]
 Line = list[Any]
@@ -54,29 +52,29 @@ NOTE = "statements"
 log = logging.getLogger(__name__)
 
 
-def statements_of(hub: "Hub", program: Program) -> Statements:
-    ledger = hub.ledger(program)
+def statements_of(ports: ReadPorts, program: Program) -> Statements:
+    ledger = ports.ledger(program)
     return Statements(ledger.client, ledger.table, program.id)
 
 
-def billing(hub: "Hub", program: Program, draft: Mapping[str, Any] | None = None) -> Billing:
+def billing(ports: ReadPorts, program: Program, draft: Mapping[str, Any] | None = None) -> Billing:
     """What the versions of a program say; `draft`: as if that document were applied now."""
-    versions = [(parse_instant(one.recorded_at), one.document) for one in reversed(hub.programs.versions(program.id))]
+    versions = [(parse_instant(one.recorded_at), one.document) for one in reversed(ports.programs.versions(program.id))]
     if draft is not None:
-        versions.append((hub.now(), draft))
+        versions.append((ports.now(), draft))
     return billing_of(versions, program.time_zone)
 
 
 # Made
 
 
-def issue(hub: "Hub", program: Program, has_time: Callable[[], bool] = lambda: True) -> int:
+def issue(ports: ReadPorts, program: Program, has_time: Callable[[], bool] = lambda: True) -> int:
     """Make the statements of every day that has come, as far as the time allows; how many runs were ended."""
-    today = local_day(hub.now(), program.time_zone)
-    note, whole = hub.state(program.id, ""), {"day": today.isoformat(), "version": program.version}
+    today = local_day(ports.now(), program.time_zone)
+    note, whole = ports.state(program.id, ""), {"day": today.isoformat(), "version": program.version}
     if note.get(NOTE) == whole:
         return 0
-    found, kept, ended = billing(hub, program), statements_of(hub, program), 0
+    found, kept, ended = billing(ports, program), statements_of(ports, program), 0
     while has_time():
         progress = kept.progress()
         run = next(due_runs(found, today, last_run(progress)), None)
@@ -84,7 +82,7 @@ def issue(hub: "Hub", program: Program, has_time: Callable[[], bool] = lambda: T
             note.put(NOTE, whole)
             break
         until = start_of_day(run[0], 0, program.time_zone)
-        if not is_final(hub, program, until) or not Run(hub, program, found, kept, *run).go_on(progress, has_time):
+        if not is_final(ports, program, until) or not Run(ports, program, found, kept, *run).go_on(progress, has_time):
             break
         ended += 1
     return ended
@@ -97,11 +95,11 @@ def last_run(progress: Mapping[str, Any]) -> tuple[date, str] | None:
     return date.fromisoformat(day), group
 
 
-def is_final(hub: "Hub", program: Program, until: datetime) -> bool:
+def is_final(ports: ReadPorts, program: Program, until: datetime) -> bool:
     """Whether nothing that counts up to a moment can still come or become final; what is held for a person keeps that
     back only so long as it does at the fence."""
-    now, ledger = hub.now(), hub.ledger(program)
-    water = hub.deliveries(program.id).low_water()
+    now, ledger = ports.now(), ports.ledger(program)
+    water = ports.deliveries(program.id).low_water()
     if water.holds_back(until, now, timedelta(hours=program.hold_at_lock_hours)):
         return False
     for partition in ledger.lock_partitions(until.date().isoformat()):
@@ -116,14 +114,14 @@ def is_final(hub: "Hub", program: Program, until: datetime) -> bool:
 class Run:
     """The statements of one group on one day."""
 
-    def __init__(self, hub: "Hub", program: Program, found: Billing, kept: Statements, day: date, group: str):
-        self.hub, self.program, self.billing, self.kept = hub, program, found, kept
+    def __init__(self, ports: ReadPorts, program: Program, found: Billing, kept: Statements, day: date, group: str):
+        self.ports, self.program, self.billing, self.kept = ports, program, found, kept
         self.day, self.group, self.name = day, group, f"{day}#{group}"
-        self.ledger: TableLedger = hub.ledger(program)
+        self.ledger: TableLedger = ports.ledger(program)
 
     def go_on(self, progress: Document, has_time: Callable[[], bool]) -> bool:
         """As far as the time allows; whether the run is ended."""
-        begun = self.kept.begin(self.name, {"at": format_instant(self.hub.now())})
+        begun = self.kept.begin(self.name, {"at": format_instant(self.ports.now())})
         if not self.draft(has_time):
             return False
         return self.number(progress, begun["at"], has_time)
@@ -300,30 +298,30 @@ def payouts_on(kept: Statements, doc: Mapping[str, Any]) -> Iterator[Payout]:
 # To come
 
 
-def forecast(hub: "Hub", program: Program, draft: Mapping[str, Any] | None = None) -> tuple[list[Coming], bool]:
+def forecast(ports: ReadPorts, program: Program, draft: Mapping[str, Any] | None = None) -> tuple[list[Coming], bool]:
     """The next two statement days of each group with what they would hold as it stands, and whether all that counts for
     them was looked at. `draft`: as if that document were applied now. Without billing groups, as `default` would be."""
-    found = billing(hub, program, draft)
+    found = billing(ports, program, draft)
     is_asked = found.begins is None
     if is_asked:
-        document = dict(draft or hub.programs.newest_version(program.id).document)
-        found = billing_of([(hub.now(), {**document, "billing_groups": {"default": {}}})], program.time_zone)
-    kept, today = statements_of(hub, program), local_day(hub.now(), program.time_zone)
+        document = dict(draft or ports.programs.newest_version(program.id).document)
+        found = billing_of([(ports.now(), {**document, "billing_groups": {"default": {}}})], program.time_zone)
+    kept, today = statements_of(ports, program), local_day(ports.now(), program.time_zone)
     done = last_run(kept.progress())
     stated: dict[str, date] = {}
     for name in found.names():
         runs = [day for day in found.statement_days(name, today) if done is not None and (day, name) <= done]
         if runs:
             stated[name] = runs[-1]
-    payouts = list(islice(coming_payouts(hub, program, found, stated), LOOKED_MAX + 1))
+    payouts = list(islice(coming_payouts(ports, program, found, stated), LOOKED_MAX + 1))
     return coming(found, today, payouts[:LOOKED_MAX], stated), len(payouts) <= LOOKED_MAX
 
 
 def coming_payouts(
-    hub: "Hub", program: Program, found: Billing, stated: Mapping[str, date]
+    ports: ReadPorts, program: Program, found: Billing, stated: Mapping[str, date]
 ) -> Iterator[tuple[Payout, str]]:
     """What is final and perhaps on no statement yet, then what locks later, with the state it is in."""
-    ledger, now = hub.ledger(program), hub.now()
+    ledger, now = ports.ledger(program), ports.now()
     oldest = min((start_of_day(day, 0, program.time_zone) for day in stated.values()), default=found.begins)
     assert oldest is not None
     for partner, months in partner_months(ledger):

@@ -2,17 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from retour.domain.actions.action import Action
 from retour.domain.actions.order import RULES_VERSION, ActionHead, Order
 from retour.domain.actions.replay import refold_head
 from retour.domain.program import Program
+from retour.ports import ReadPorts
 from retour.store.bulk import batched, load_listed_actions
 from retour.store.ledger import TableLedger
-
-if TYPE_CHECKING:
-    from retour.wiring import Hub
 
 DATELESS = "9999-12-31"
 AT_ONCE = 100
@@ -44,13 +41,13 @@ class RefoldScan:
 
 
 def find_differences(
-    hub: "Hub", program: Program, has_time: Callable[[], bool], cursor: str = "", most: int = 1_000
+    ports: ReadPorts, program: Program, has_time: Callable[[], bool], cursor: str = "", most: int = 1_000
 ) -> RefoldScan:
     """The open actions whose standing today's rules would change, from a place on, while there is time.
 
     What is final or locked is left out: it shows what was booked, for good.
     """
-    ledger, looked, now = hub.ledger(program), RefoldScan(), hub.now()
+    ledger, looked, now = ports.ledger(program), RefoldScan(), ports.now()
     for some in batched(open_places(ledger, now.date().isoformat(), cursor), AT_ONCE):
         rules = [place for place, one in zip(some, rules_of_heads(ledger, some), strict=True) if one < RULES_VERSION]
         for order_key, action_id in dict.fromkeys((key, action) for key, action, _ in rules):
@@ -68,10 +65,10 @@ def find_differences(
     return looked
 
 
-def has_nothing_to_refold(hub: "Hub", program: Program, scan: RefoldScan | None = None) -> bool:
+def has_nothing_to_refold(ports: ReadPorts, program: Program, scan: RefoldScan | None = None) -> bool:
     """Whether no open action of a program is of older rules any more: seen once it stays so, since all are written by
     today's. What was `looked` at from the beginning is remembered where that is so."""
-    state, key = hub.state(program.id, STATE_SOURCE), f"rules#{RULES_VERSION}"
+    state, key = ports.state(program.id, STATE_SOURCE), f"rules#{RULES_VERSION}"
     if scan is None:
         return state.get(key) is not None
     if scan.next is None and not scan.actions:

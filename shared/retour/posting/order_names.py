@@ -8,17 +8,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from retour.domain.actions.modification import Modification, Provenance, TakeBack, content_hash, digest, receipt_version
 from retour.domain.delivery import Delivery
 from retour.domain.program import Program
 from retour.domain.times import parse_instant
+from retour.ports import PostingPorts
 from retour.posting.fold import fold_and_save
 from retour.store.ledger import Ledger
-
-if TYPE_CHECKING:
-    from retour.wiring import Hub
 
 LINK_REMINDER = "name"
 """Kind of reminder to check whether a linked order has an action by then."""
@@ -140,18 +137,20 @@ def total_record(needing: Modification, name: str, total: Decimal, currency: str
     )
 
 
-def schedule_name_check(hub: "Hub", program: Program, delivery: Delivery, key: str, names: Iterable[str]) -> None:
+def schedule_name_check(
+    ports: PostingPorts, program: Program, delivery: Delivery, key: str, names: Iterable[str]
+) -> None:
     """Schedule a check of these links after the waiting time; one reminder for all links of a delivery."""
     deadline = delivery.received_at + timedelta(days=program.waiting_days)
     if together := list(names):
-        hub.deliveries(program.id).remind(LINK_REMINDER, deadline, together[0], {"order": key, "names": together})
+        ports.deliveries(program.id).remind(LINK_REMINDER, deadline, together[0], {"order": key, "names": together})
 
 
-def expire_names(hub: "Hub", program: Program, has_time: Callable[[], bool] = lambda: True) -> int:
+def expire_names(ports: PostingPorts, program: Program, has_time: Callable[[], bool] = lambda: True) -> int:
     """Remove links to orders that never had an action (no partner brought them). Returns how many."""
-    ledger, deliveries = hub.ledger(program), hub.deliveries(program.id)
+    ledger, deliveries = ports.ledger(program), ports.deliveries(program.id)
     gone = 0
-    for subject, reminder in deliveries.due(LINK_REMINDER, hub.now()):
+    for subject, reminder in deliveries.due(LINK_REMINDER, ports.now()):
         if not ledger.order(reminder["order"]).actions:
             for name in reminder.get("names", [subject]):
                 ledger.release_name(name)

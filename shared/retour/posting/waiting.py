@@ -6,19 +6,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from itertools import chain, groupby
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from retour.domain.actions.order import Order, is_waiting_for_total
 from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Delivery
 from retour.domain.program import Program
 from retour.domain.times import parse_instant
+from retour.ports import PostingPorts
 from retour.posting.fold import adopt_waiting, expire_records
 from retour.store.bulk import batched
 from retour.store.ledger import Ledger
-
-if TYPE_CHECKING:
-    from retour.wiring import Hub
 
 MESSAGE_RECORDS_MAX = 300
 """Record ids per message (SQS allows 256 KB)."""
@@ -30,9 +28,9 @@ WORKERS = 16
 log = logging.getLogger(__name__)
 
 
-def remind_waiting(hub: "Hub", program: Program, delivery: Delivery, results: Sequence[Result]) -> None:
+def remind_waiting(ports: PostingPorts, program: Program, delivery: Delivery, results: Sequence[Result]) -> None:
     """List waiting records, so that they expire in time and their sender gets a second answer."""
-    deliveries = hub.deliveries(program.id)
+    deliveries = ports.deliveries(program.id)
     deadline = delivery.received_at + timedelta(days=program.waiting_days)
     for result in results:
         if result.outcome is Outcome.WAITING:
@@ -41,9 +39,9 @@ def remind_waiting(hub: "Hub", program: Program, delivery: Delivery, results: Se
             deliveries.remind("waiting", deadline, subject, {"delivery": delivery.id, "home": home, **why})
 
 
-def answer_settled(hub: "Hub", program: Program, order: Order) -> None:
+def answer_settled(ports: PostingPorts, program: Program, order: Order) -> None:
     """Request second answers for an order's settled records. Their reminders are removed afterwards."""
-    deliveries = hub.deliveries(program.id)
+    deliveries = ports.deliveries(program.id)
     first = min((action.reported_at for action in order.actions), default=None)
     for record in order.records:
         could_wait = first is None or record.received_at <= first or is_waiting_for_total(record) or record.names
@@ -51,29 +49,29 @@ def answer_settled(hub: "Hub", program: Program, order: Order) -> None:
             deadline = record.received_at + timedelta(days=program.waiting_days)
             reminder = deliveries.reminder("waiting", deadline, record.id)
             if reminder:
-                request_second_answer(hub, program.id, reminder["delivery"], [record.public_id])
+                request_second_answer(ports, program.id, reminder["delivery"], [record.public_id])
                 deliveries.forget("waiting", deadline, record.id)
 
 
-def request_second_answer(hub: "Hub", program_id: str, delivery_id: str, ids: Sequence[str]) -> None:
+def request_second_answer(ports: PostingPorts, program_id: str, delivery_id: str, ids: Sequence[str]) -> None:
     """Queue the second answer of a delivery. A list too long for a message is stored in the inbox."""
     message = {"program": program_id, "delivery": delivery_id, "what": "settled", "modifications": list(ids)}
     if len(ids) > MESSAGE_RECORDS_MAX:
         key = f"results/{program_id}/{delivery_id}/settled_{ids[0].rpartition('~')[2]}.json"
-        hub.inbox.put(key, json.dumps(list(ids)).encode())
+        ports.inbox.put(key, json.dumps(list(ids)).encode())
         message |= {"modifications": list(ids[:1]), "listed": key}
-    hub.send("answers", message)
+    ports.send("answers", message)
 
 
-def expire_waiting(hub: "Hub", program: Program, has_time: Callable[[], bool] = lambda: True) -> int:
+def expire_waiting(ports: PostingPorts, program: Program, has_time: Callable[[], bool] = lambda: True) -> int:
     """Refuse records that have waited for their action too long. Returns how many.
 
     All records of a delivery expire together, so it gets one second answer. Orders are folded concurrently; one that
     fails does not block the others and is retried on the next run. Files still being processed are skipped, since their
     records may yet meet an action.
     """
-    ledger, deliveries = hub.ledger(program), hub.deliveries(program.id)
-    overdue = deliveries.due("waiting", hub.now())
+    ledger, deliveries = ports.ledger(program), ports.deliveries(program.id)
+    overdue = deliveries.due("waiting", ports.now())
     first = next(overdue, None)
     if first is None:
         return 0
@@ -83,9 +81,9 @@ def expire_waiting(hub: "Hub", program: Program, has_time: Callable[[], bool] = 
         delivery_id = together[0][1]["delivery"]
         if delivery_id in at_work:
             continue
-        ended = expire_rows(ledger, together, hub.now())
+        ended = expire_rows(ledger, together, ports.now())
         if ended:
-            request_second_answer(hub, program.id, delivery_id, [public_id for public_id, _, _ in ended])
+            request_second_answer(ports, program.id, delivery_id, [public_id for public_id, _, _ in ended])
             run_each(lambda one: deliveries.forget("waiting", one[2], one[1]), ended)
         done += len(ended)
         if not has_time():

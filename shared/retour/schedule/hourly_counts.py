@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from retour.counting.rollup import rollups_of
 from retour.domain.delivery import KINDS_WITHOUT_ROWS, DeliveryKind
 from retour.domain.program import Program
 from retour.domain.times import format_compact, format_instant, parse_instant
 from retour.intake.batch import DONE, IGNORED, REFUSED
-from retour.schedule.rollup import rollups_of
 from retour.store.bulk import batched
 from retour.store.deliveries import DeliveryHeader
 from retour.views.documents import count_outcomes

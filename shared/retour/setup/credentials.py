@@ -10,16 +10,14 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from retour.domain.delivery import Channel
 from retour.domain.program import Program, Source
 from retour.domain.senders import NO_SECRET, sender_of
 from retour.domain.times import format_instant
+from retour.ports import CredentialPorts
 from retour.setup.logins import sftp_user
-
-if TYPE_CHECKING:
-    from retour.wiring import Hub
 
 HAS_CRYPTOGRAPHY = find_spec("cryptography") is not None
 """A library too heavy to bring along for one key: where it is not there, the key is made elsewhere and handed over."""
@@ -102,38 +100,40 @@ def new_rsa_key() -> str:
 # Shown
 
 
-def create_credentials(hub: "Hub", program: Program, by: str) -> dict[str, dict[str, str]]:
+def create_credentials(ports: CredentialPorts, program: Program, by: str) -> dict[str, dict[str, str]]:
     """Makes the secrets that sources lack; what it takes to use these sources, to be shown this once."""
     shown: dict[str, dict[str, str]] = {}
     for name, source in program.sources.items():
-        held = hub.secrets.newest(program.id, name)
+        held = ports.secrets.newest(program.id, name)
         if fresh := generate_missing(source, held):
-            hub.secrets.put(program.id, name, {**held, **fresh})
-            log_changes(hub, program, source, "made", by, flatten_secrets(fresh))
-            shown[name] = access_info(hub, program, source) | secret_access_info(hub, program, source, fresh)
+            ports.secrets.put(program.id, name, {**held, **fresh})
+            log_changes(ports, program, source, "made", by, flatten_secrets(fresh))
+            shown[name] = access_info(ports, program, source) | secret_access_info(ports, program, source, fresh)
     return shown
 
 
-def access_info(hub: "Hub", program: Program, source: Source) -> dict[str, str]:
+def access_info(ports: CredentialPorts, program: Program, source: Source) -> dict[str, str]:
     """How a source is used, without what is secret: that part of an address is a …"""
     match source.channel:
         case Channel.API:
-            return {"url": hook_url(hub, program, source)}
+            return {"url": hook_url(ports, program, source)}
         case Channel.SFTP:
-            server = {"server": f"sftp://{hub.settings.sftp_address}"} if hub.settings.sftp_address else {}
+            server = {"server": f"sftp://{ports.settings.sftp_address}"} if ports.settings.sftp_address else {}
             return {**server, "user": sftp_user(program, source)}
         case Channel.PULL:
             options = source.options
             return {"server": f"{options['protocol']}://{options['host']}", "user": options["user"]}
-    return secret_access_info(hub, program, source, {"tokens": [HIDDEN]})
+    return secret_access_info(ports, program, source, {"tokens": [HIDDEN]})
 
 
-def hook_url(hub: "Hub", program: Program, source: Source) -> str:
+def hook_url(ports: CredentialPorts, program: Program, source: Source) -> str:
     """The address of a source's webhooks."""
-    return f"{hub.settings.api_url}/v1/programs/{program.id}/hooks/{source.name}"
+    return f"{ports.settings.api_url}/v1/programs/{program.id}/hooks/{source.name}"
 
 
-def secret_access_info(hub: "Hub", program: Program, source: Source, secret: Mapping[str, Any]) -> dict[str, str]:
+def secret_access_info(
+    ports: CredentialPorts, program: Program, source: Source, secret: Mapping[str, Any]
+) -> dict[str, str]:
     """What of new secrets their senders have to be given."""
     told = {what: secret[what][0] for what in ROTATABLE if secret.get(what)}
     match source.channel:
@@ -141,9 +141,11 @@ def secret_access_info(hub: "Hub", program: Program, source: Source, secret: Map
             names = {"signing": "secret", "callback": "callback_secret"}
             return {names[what]: value for what, value in told.items()}
         case Channel.EMAIL if told:
-            return {"address": f"{program.id}.{source.name}.{told['tokens']}@{hub.settings.mail_domain}"}
+            return {"address": f"{program.id}.{source.name}.{told['tokens']}@{ports.settings.mail_domain}"}
         case Channel.SALESFORCE if told:
-            return {"url": f"{hub.settings.api_url}/v1/programs/{program.id}/salesforce/{source.name}/{told['tokens']}"}
+            return {
+                "url": f"{ports.settings.api_url}/v1/programs/{program.id}/salesforce/{source.name}/{told['tokens']}"
+            }
     return {}
 
 
@@ -161,12 +163,12 @@ def secret_id(what: str, value: str) -> str:
     return hashlib.sha256(value.encode()).hexdigest()[:12] if what in ROTATABLE else what
 
 
-def live_secrets(hub: "Hub", program: Program, source: Source) -> list[dict[str, Any]]:
+def live_secrets(ports: CredentialPorts, program: Program, source: Source) -> list[dict[str, Any]]:
     """Every live secret of a source, the newest first: which it is, who made it and when, when it was last used."""
-    state = hub.state(program.id, source.name)
-    changes = secret_changes(hub, program, source)
+    state = ports.state(program.id, source.name)
+    changes = secret_changes(ports, program, source)
     found = []
-    for what, value in flatten_secrets(hub.secret(program.id, source.name)):
+    for what, value in flatten_secrets(ports.secret(program.id, source.name)):
         id = secret_id(what, value)
         made: dict[str, Any] = next((one for one in reversed(changes) if one["id"] == id), {})
         used = state.get(f"used#{id}") or {}
@@ -183,34 +185,36 @@ def live_secrets(hub: "Hub", program: Program, source: Source) -> list[dict[str,
     return found
 
 
-def secret_changes(hub: "Hub", program: Program, source: Source) -> Sequence[dict[str, Any]]:
+def secret_changes(ports: CredentialPorts, program: Program, source: Source) -> Sequence[dict[str, Any]]:
     """Who did what to a source's secrets, oldest first."""
-    changes: Sequence[dict[str, Any]] = (hub.state(program.id, source.name).get(LOG_KEY) or {}).get("changes", ())
+    changes: Sequence[dict[str, Any]] = (ports.state(program.id, source.name).get(LOG_KEY) or {}).get("changes", ())
     return changes
 
 
 def log_changes(
-    hub: "Hub", program: Program, source: Source, act: str, by: str, which: Iterable[tuple[str, str]]
+    ports: CredentialPorts, program: Program, source: Source, act: str, by: str, which: Iterable[tuple[str, str]]
 ) -> None:
     for what, value in which:
-        log_change(hub, program, source, act, by, what, secret_id(what, value))
+        log_change(ports, program, source, act, by, what, secret_id(what, value))
 
 
-def log_change(hub: "Hub", program: Program, source: Source, act: str, by: str, what: str, id: str) -> None:
-    change = {"act": act, "what": what, "id": id, "at": format_instant(hub.now()), "by": by}
-    changes = [*secret_changes(hub, program, source), change][-LOG_MAX:]
-    hub.state(program.id, source.name).put(LOG_KEY, {"changes": changes})
+def log_change(ports: CredentialPorts, program: Program, source: Source, act: str, by: str, what: str, id: str) -> None:
+    change = {"act": act, "what": what, "id": id, "at": format_instant(ports.now()), "by": by}
+    changes = [*secret_changes(ports, program, source), change][-LOG_MAX:]
+    ports.state(program.id, source.name).put(LOG_KEY, {"changes": changes})
 
 
 # Changed
 
 
-def store_secrets(hub: "Hub", program: Program, source: Source, given: Mapping[str, Any], by: str) -> list[str]:
+def store_secrets(
+    ports: CredentialPorts, program: Program, source: Source, given: Mapping[str, Any], by: str
+) -> list[str]:
     """Secrets that somebody else made take the place of the ones before; the names of all that is held now."""
-    before = hub.secrets.newest(program.id, source.name)
-    hub.secrets.put(program.id, source.name, {**before, **given})
+    before = ports.secrets.newest(program.id, source.name)
+    ports.secrets.put(program.id, source.name, {**before, **given})
     log_changes(
-        hub,
+        ports,
         program,
         source,
         "handed over",
@@ -220,36 +224,38 @@ def store_secrets(hub: "Hub", program: Program, source: Source, given: Mapping[s
     return sorted({**before, **given})
 
 
-def rotate_secret(hub: "Hub", program: Program, source: Source, what: str, by: str) -> dict[str, str]:
+def rotate_secret(ports: CredentialPorts, program: Program, source: Source, what: str, by: str) -> dict[str, str]:
     """A second secret, live beside the first until that is revoked; what its sender has to be given, shown once."""
-    before = hub.secrets.newest(program.id, source.name)
+    before = ports.secrets.newest(program.id, source.name)
     live = before.get(what, [])
     if len(live) >= LIVE_MAX:
         raise TwoSecretsLiveError
     fresh = generate_secret(source, what)
-    hub.secrets.put(program.id, source.name, {**before, what: [fresh, *live]})
-    log_changes(hub, program, source, "made", by, [(what, fresh)])
-    return secret_access_info(hub, program, source, {what: [fresh]})
+    ports.secrets.put(program.id, source.name, {**before, what: [fresh, *live]})
+    log_changes(ports, program, source, "made", by, [(what, fresh)])
+    return secret_access_info(ports, program, source, {what: [fresh]})
 
 
-def revoke_secret(hub: "Hub", program: Program, source: Source, what: str, id: str, by: str) -> dict[str, Any] | None:
+def revoke_secret(
+    ports: CredentialPorts, program: Program, source: Source, what: str, id: str, by: str
+) -> dict[str, Any] | None:
     """Ends a secret for good; what was known of it, or None where none of this id is live."""
-    found = next((one for one in live_secrets(hub, program, source) if (one["what"], one["id"]) == (what, id)), None)
+    found = next((one for one in live_secrets(ports, program, source) if (one["what"], one["id"]) == (what, id)), None)
     if found is None or what not in ROTATABLE:
         return None
-    before = hub.secrets.newest(program.id, source.name)
+    before = ports.secrets.newest(program.id, source.name)
     gone = [value for value in before[what] if secret_id(what, value) == id]
-    hub.secrets.put(program.id, source.name, {**before, what: [one for one in before[what] if one not in gone]})
-    log_changes(hub, program, source, "revoked", by, [(what, value) for value in gone])
+    ports.secrets.put(program.id, source.name, {**before, what: [one for one in before[what] if one not in gone]})
+    log_changes(ports, program, source, "revoked", by, [(what, value) for value in gone])
     return found
 
 
 # Used
 
 
-def record_use(hub: "Hub", program: str, source: str, what: str, value: str) -> None:
+def record_use(ports: CredentialPorts, program: str, source: str, what: str, value: str) -> None:
     """Somebody proved themselves by this secret. Written at most once an hour, by whichever process comes first."""
     key = f"used#{secret_id(what, value)}"
-    if hub.throttle(f"{program}.{source}.{key}", HOUR):
-        now = hub.now()
-        hub.state(program, source).renew(key, {"at": format_instant(now)}, {"at": format_instant(now - HOUR)})
+    if ports.throttle(f"{program}.{source}.{key}", HOUR):
+        now = ports.now()
+        ports.state(program, source).renew(key, {"at": format_instant(now)}, {"at": format_instant(now - HOUR)})

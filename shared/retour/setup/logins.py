@@ -4,13 +4,10 @@ import base64
 import binascii
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from retour.domain.delivery import Channel
 from retour.domain.program import Program, Source
-
-if TYPE_CHECKING:
-    from retour.wiring import Hub
+from retour.ports import ProgramPort
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +30,10 @@ def sftp_user(program: Program, source: Source) -> str:
     return f"{program.id}.{source.name}"
 
 
-def find_login(hub: "Hub", name: str) -> SftpLogin | None:
+def find_login(ports: ProgramPort, name: str) -> SftpLogin | None:
     """Whoever knocks by this name; None for a name that is no source's, and for one that has no key."""
     program_id, _, source_name = name.partition(".")
-    program = hub.program(program_id) if source_name else None
+    program = ports.program(program_id) if source_name else None
     source = program.sources.get(source_name) if program else None
     if program is None or source is None or source.channel is not Channel.SFTP:
         return None

@@ -42,11 +42,12 @@ from retour.intake.ingest import ingest
 from retour.intake.undeclared_statuses import list_undeclared
 from retour.remote import RemoteError
 from retour.sentences import sentence
+from retour.setup.clients import salesforce_client
 from retour.setup.credentials import record_use
 from retour.sync import Reconciled
 
 if TYPE_CHECKING:
-    from retour.remote.salesforce import SalesforceClient, WriteResult
+    from retour.remote.salesforce import WriteResult
     from retour.wiring import Hub
 
 # Transactions commit minutes after the stamps they carry.
@@ -54,8 +55,6 @@ OVERLAP = timedelta(minutes=15)
 PAUSE_WHEN_SPARING = timedelta(minutes=30)
 DELIVERY_MAX = 200
 TOKENS_LIVE = 2
-# Seconds to connect and to wait for an answer: while a sender waits for us, and while nobody does.
-QUICK_TIMEOUT, PATIENT_TIMEOUT = (3.05, 8.0), (5.0, 60.0)
 MESSAGE_CHARS_MAX = 255
 STATE_CHARS_MAX = 40
 DELETED_DIGEST = "gone"
@@ -77,37 +76,12 @@ def is_read(source: Source) -> bool:
     return source.channel is Channel.SALESFORCE and source.enabled
 
 
-def build_client(hub: "Hub", program: Program, source: Source, *, patient: bool = False) -> "SalesforceClient":
-    """The client of a source's integration user; a lasting RemoteError while something of it is not set up."""
-    require_setup(hub, program, source)
-    from retour.remote.salesforce import client_for
-
-    options, secret = source.options, hub.secret(program.id, source.name)
-    return client_for(
-        options.get("domain", "login"),
-        options["username"],
-        options["consumer_key"],
-        secret["private_key"],
-        connect=hub.settings.salesforce.connect,
-        ca=hub.settings.salesforce.ca,
-        timeout=PATIENT_TIMEOUT if patient else QUICK_TIMEOUT,
-    )
-
-
-def require_setup(hub: "Hub", program: Program, source: Source) -> None:
-    """A lasting RemoteError while it is not known as whom to log in, or with what."""
-    missing = [name for name in ("username", "consumer_key") if not source.options.get(name)]
-    missing += [] if hub.secret(program.id, source.name).get("private_key") else ["private_key"]
-    if missing:
-        raise RemoteError("SALESFORCE_NOT_SET_UP", lasting=True, source=source.name, missing=", ".join(missing))
-
-
 # In
 
 
 def read_back(hub: "Hub", program: Program, source: Source, ids: Sequence[str], by_parent: bool = False) -> list[Batch]:
     """Read these records, or `by_parent` those below these, as they are now and take in what changed."""
-    salesforce = build_client(hub, program, source)
+    salesforce = salesforce_client(hub, program, source)
     parent = parent_relationship(source) if by_parent else None
     if parent is None:
         return ingest_records(
@@ -146,7 +120,7 @@ def reconcile(hub: "Hub", program: Program, source: Source, time_left: Callable[
     mark = state.get("watermark") or {}
     if mark.get("spared_until", "") > format_instant(hub.now()):
         return Reconciled(0, 0, whole=False, spared=True)
-    salesforce = build_client(hub, program, source, patient=True)
+    salesforce = salesforce_client(hub, program, source, patient=True)
     since = parse_instant(mark["modified"]) - OVERLAP if "modified" in mark else None
     seen = changed = 0
     for page in salesforce.modified_since(source.options["object"], mapped_paths(source), since):
@@ -369,7 +343,7 @@ def write_back(
     if not (hub.settings.outward and names and newest):
         return []
     results: list[WriteResult] = []
-    salesforce = build_client(hub, program, source, patient=True)
+    salesforce = salesforce_client(hub, program, source, patient=True)
     ids = list(newest)
     for start in range(0, len(ids), WRITES_MAX):
         part = {

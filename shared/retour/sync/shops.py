@@ -30,6 +30,7 @@ from retour.posting.rows import read_rows
 from retour.remote import RemoteError
 from retour.remote.bigcommerce import BigCommerceClient
 from retour.remote.woocommerce import WooCommerceClient
+from retour.setup.clients import shop_client
 from retour.setup.credentials import shop_secrets
 from retour.sync import Reconciled
 
@@ -60,17 +61,6 @@ def is_read(source: Source) -> bool:
     return source.enabled and bool(shop_secrets(source))
 
 
-def shop_of(hub: "Hub", program: Program, source: Source) -> BigCommerceClient | WooCommerceClient:
-    """The shop of a source; a lasting RemoteError while its key was not handed over."""
-    secret = hub.secret(program.id, source.name)
-    missing = [name for name in shop_secrets(source) if not secret.get(name)]
-    if missing:
-        raise RemoteError("SHOP_NOT_SET_UP", lasting=True, source=source.name, missing=missing[0])
-    if source.kind == "bigcommerce":
-        return BigCommerceClient.of(hub.settings.bigcommerce, source.options, secret)
-    return WooCommerceClient.of(hub.settings.woocommerce, source.options, secret)
-
-
 # When a webhook hints
 
 
@@ -95,7 +85,7 @@ def handle_message(hub: "Hub", message: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_back(hub: "Hub", program: Program, source: Source, number: str) -> Batch | None:
     """Read an order of BigCommerce as it is now and take it in; None where it says nothing new, or is not there."""
-    shop = shop_of(hub, program, source)
+    shop = shop_client(hub, program, source)
     found = shop.order(number) if isinstance(shop, BigCommerceClient) else None
     if found is None:
         return None
@@ -127,7 +117,7 @@ def reconcile(hub: "Hub", program: Program, source: Source, time_left: Callable[
     """Take in what changed since the last time and nobody told, page by page; the watermark follows what is stored."""
     state, began = hub.state(program.id, source.name), hub.now()
     mark = state.get("watermark") or {}
-    shop = shop_of(hub, program, source)
+    shop = shop_client(hub, program, source)
     seen = changed = 0
     try:
         for list_ in shop.lists:

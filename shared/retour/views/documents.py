@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from retour.domain.actions import payout_details
 from retour.domain.actions.action import Action
@@ -22,15 +22,33 @@ from retour.intake.uploads import NO_HASH
 from retour.posting.rows import to_result
 from retour.sentences import sentence
 from retour.store.deliveries import DeliveryHeader
+from retour.views.schemas import (
+    ActionDetailFields,
+    ActionDocument,
+    ActionLineDocument,
+    BatchAnswerDocument,
+    BatchDocument,
+    ChangeOfAmountDocument,
+    CreditDocument,
+    EffectDocument,
+    EffectTotalDocument,
+    HistoryEntryDocument,
+    MakeGoodDocument,
+    ModificationDocument,
+    OtherBasisDocument,
+    RecordOutcomeDocument,
+    RefusalFields,
+    RepetitionFields,
+)
 
 Document = dict[str, Any]
 
 
-def effect_document(effect: Effect | None) -> Document | None:
+def effect_document(effect: Effect | None) -> EffectDocument | None:
     if effect is None:
         return None
 
-    def money(before: int, after: int, currency: str) -> Document:
+    def money(before: int, after: int, currency: str) -> ChangeOfAmountDocument:
         return {"before": to_text(before, currency), "after": to_text(after, currency)}
 
     return {
@@ -42,25 +60,26 @@ def effect_document(effect: Effect | None) -> Document | None:
     }
 
 
-def other_basis_document(other: OtherBasis | None, currency: str) -> Document | None:
+def other_basis_document(other: OtherBasis | None, currency: str) -> OtherBasisDocument | None:
     return {"basis": other.basis, "payout": to_text(other.payout, currency)} if other else None
 
 
-def make_good_document(owed: MakeGood) -> Document:
-    """What settles a change that came too late: what it would have taken from the sale and from the payout."""
-    document: Document = {
+def make_good_document(owed: MakeGood) -> MakeGoodDocument:
+    document: MakeGoodDocument = {
         "partner": owed.partner,
         "amount": to_text(owed.amount, owed.currency),
         "currency": owed.currency,
         "payout": to_text(owed.payout, owed.payout_currency),
         "payout_currency": owed.payout_currency,
     }
-    return document | ({"also": make_good_document(owed.also)} if owed.also else {})
+    if owed.also:
+        document["also"] = make_good_document(owed.also)
+    return document
 
 
-def result_document(result: Result, language: str) -> Document:
+def result_document(result: Result, language: str) -> RecordOutcomeDocument:
     """The answer to one record of a delivery."""
-    document: Document = {
+    document: RecordOutcomeDocument = {
         "record": result.place,
         "id": result.modification,
         "reference": result.reference,
@@ -83,7 +102,7 @@ def result_document(result: Result, language: str) -> Document:
     return document
 
 
-def repetition_of(same_as: str, language: str, zone: str = "UTC") -> Document:
+def repetition_of(same_as: str, language: str, zone: str = "UTC") -> RepetitionFields:
     """Of a delivery that changed nothing because the very same one had come before: which one, in words too."""
     details = {"batch": same_as, "received_at": format_instant(receipt_time(same_as)), "zone": zone}
     return {"same_as": same_as, "explanation": sentence("SENT_BEFORE", details, language)}
@@ -94,27 +113,41 @@ def first_counts(results: Iterable[Result]) -> dict[str, int]:
     return dict(Counter((one.first.outcome if one.first else one.outcome).value for one in results))
 
 
-def answer_document(batch: Batch, language: str) -> Document:
+def answer_document(batch: Batch, language: str) -> BatchAnswerDocument:
     """What a caller hears at once: the batch and one outcome per record.
 
     Of a call that was sent before, what became of it then is counted as well.
     """
-    document: Document = {
+    document: BatchAnswerDocument = {
         "batch": batch.delivery.id,
         "state": batch.state,
         "counts": batch.counts,
         "outcomes": [result_document(result, language) for result in batch.results],
     }
     if batch.same_as:
-        document |= {**repetition_of(batch.same_as, language), "first_counts": first_counts(batch.results)}
-    return document | refusal_fields(batch.code, batch.details, language)
+        add_repetition(document, repetition_of(batch.same_as, language))
+        document["first_counts"] = first_counts(batch.results)
+    add_refusal(document, refusal_fields(batch.code, batch.details, language))
+    return document
 
 
-def dry_run_document(batch: Batch, language: str) -> Document:
+def add_repetition(document: BatchAnswerDocument | BatchDocument, repeated: RepetitionFields) -> None:
+    document["same_as"], document["explanation"] = repeated["same_as"], repeated["explanation"]
+
+
+def add_refusal(document: BatchAnswerDocument | BatchDocument, refused: RefusalFields) -> None:
+    if "code" in refused:
+        document["code"] = refused["code"]
+    if "explanation" in refused:
+        document["explanation"] = refused["explanation"]
+
+
+def dry_run_document(batch: Batch, language: str) -> BatchAnswerDocument:
     """What would happen; there is no batch to ask for later."""
     state = REFUSED if batch.state == REFUSED else HELD if batch.preview.get("warnings") else DONE
-    document = answer_document(batch, language) | {"batch": None, "state": state, "dry_run": True}
-    return document | explain_warnings(batch.preview, language)
+    document = answer_document(batch, language)
+    document |= {"batch": None, "state": state, "dry_run": True}
+    return cast(BatchAnswerDocument, {**document, **explain_warnings(batch.preview, language)})
 
 
 def explain_warnings(preview: Mapping[str, Any], language: str) -> Document:
@@ -129,20 +162,11 @@ def count_outcomes(results: Iterable[Result]) -> dict[str, int]:
     return dict(Counter(result.outcome.value for result in results))
 
 
-def refusal_fields(code: str, details: Mapping[str, str], language: str) -> Document:
+def refusal_fields(code: str, details: Mapping[str, str], language: str) -> RefusalFields:
     """Why a delivery as a whole was refused, held or ignored; nothing where it was not."""
     if code:
         return {"code": code, "explanation": sentence(code, details, language)}
     return {"explanation": details["why"]} if details.get("why") else {}
-
-
-def change_document(record: Modification) -> Document:
-    """The change and its values, by the names they are sent with."""
-    values = {
-        name: getattr(record.change, name, None) for name in ("amount", "quantity", "status", "partner", "undoes")
-    }
-    amount = values["amount"]
-    return {"change": record.verb, **values, "amount": f"{amount:f}" if amount is not None else None}
 
 
 def modification_document(
@@ -150,10 +174,11 @@ def modification_document(
     record: Modification,
     program: Program,
     others: dict[str, payout_details.OtherBasisPayouts] | None = None,
-) -> Document:
+) -> ModificationDocument:
     """A record as it was sent, where it came from, and what became of it; `others` as `told` keeps them."""
     outcome = result_document(to_result(order, record, record, program, others), program.language)
-    return {
+    change, amount = record.change, getattr(record.change, "amount", None)
+    document: ModificationDocument = {
         "id": record.public_id,
         "program": record.program,
         "channel": record.channel.value,
@@ -166,7 +191,12 @@ def modification_document(
         "line": record.line,
         "subject": record.subject,
         "version": str(record.version) if record.version else None,
-        **change_document(record),
+        "change": record.verb,
+        "amount": f"{amount:f}" if amount is not None else None,
+        "quantity": getattr(change, "quantity", None),
+        "status": getattr(change, "status", None),
+        "partner": getattr(change, "partner", None),
+        "undoes": getattr(change, "undoes", None),
         "currency": record.currency,
         "reason": record.reason,
         "disposition": record.disposition,
@@ -178,12 +208,20 @@ def modification_document(
         "place": record.provenance.place,
         "sha256": record.provenance.sha256,
         "sender": record.provenance.sender,
-        **{name: outcome[name] for name in ("outcome", "code", "explanation", "applied_at", "effect")},
-        **{name: outcome[name] for name in ("other_basis", "make_good") if name in outcome},
+        "outcome": outcome["outcome"],
+        "code": outcome["code"],
+        "explanation": outcome["explanation"],
+        "applied_at": outcome["applied_at"],
+        "effect": outcome["effect"],
     }
+    if "other_basis" in outcome:
+        document["other_basis"] = outcome["other_basis"]
+    if "make_good" in outcome:
+        document["make_good"] = outcome["make_good"]
+    return document
 
 
-def action_line(action: Action, head: ActionHead, program: Program, now: datetime) -> Document:
+def action_line(action: Action, head: ActionHead, program: Program, now: datetime) -> ActionLineDocument:
     """An action as lists show it."""
     return {
         "id": action.id,
@@ -211,11 +249,10 @@ def action_line(action: Action, head: ActionHead, program: Program, now: datetim
     }
 
 
-def action_document(order: Order, action: Action, head: ActionHead, program: Program, now: datetime) -> Document:
+def action_document(order: Order, action: Action, head: ActionHead, program: Program, now: datetime) -> ActionDocument:
     """An action with its lines and everything that was ever said about it, in the order in which it was booked."""
     terms = program.contracts[head.standing.contract - 1]
-    return {
-        **action_line(action, head, program, now),
+    more: ActionDetailFields = {
         "sentence": payout_sentence(
             payout_details.payout_phrases(order, action, head, program.contracts), program.language
         ),
@@ -240,6 +277,7 @@ def action_document(order: Order, action: Action, head: ActionHead, program: Pro
         ],
         "history": history(order, action, head, program),
     }
+    return cast(ActionDocument, {**action_line(action, head, program, now), **more})
 
 
 def action_state_document(order: Order, action: Action, previous: ActionHead, program: Program) -> Document:
@@ -271,10 +309,10 @@ def action_state_document(order: Order, action: Action, previous: ActionHead, pr
     }
 
 
-def history(order: Order, action: Action, head: ActionHead, program: Program) -> list[Document]:
+def history(order: Order, action: Action, head: ActionHead, program: Program) -> list[HistoryEntryDocument]:
     """Every entry of the log: who said what and where, what it came to, by which terms, and by the other basis."""
     others = {head.action: payout_details.payouts_by_other_basis(order, action, head, program.contracts)}
-    told_: list[Document] = []
+    told_: list[HistoryEntryDocument] = []
     for entry in head.log:
         record = order.record(entry.id)
         if record is None:
@@ -321,18 +359,18 @@ def localize_day(day: str, language: str) -> str:
     return sentence("DAY", {"day": str(int(number)), "month": names[int(month) - 1], "year": year}, language)
 
 
-def credit_document(credited: payout_details.CreditDate | None, language: str) -> Document | None:
+def credit_document(credited: payout_details.CreditDate | None, language: str) -> CreditDocument | None:
     if credited is None:
         return None
     why = sentence(credited.said.code, localize_days(credited.said.details, language), language)
-    return {credited.kind: credited.day, "why": why}
+    return cast(CreditDocument, {credited.kind: credited.day, "why": why})
 
 
-def batch_document(header: DeliveryHeader, program: Program, counts: Mapping[str, int]) -> Document:
+def batch_document(header: DeliveryHeader, program: Program, counts: Mapping[str, int]) -> BatchDocument:
     """A delivery and what became of it, without its records."""
     delivery, facts = header.delivery, header.report
     path = f"/v1/programs/{delivery.program}/batches/{delivery.id}"
-    document: Document = {
+    document: BatchDocument = {
         "id": delivery.id,
         "program": delivery.program,
         "channel": delivery.channel.value,
@@ -354,15 +392,17 @@ def batch_document(header: DeliveryHeader, program: Program, counts: Mapping[str
         document["links"] |= {"result": f"{path}/result", "rejected": f"{path}/rejected"}
     if "effect" in facts:
         document["effect"] = effect_totals(facts["effect"])
-    document |= {name: facts[name] for name in ("preview", "differs", "differing") if name in facts}
+    more: Document = {name: facts[name] for name in ("preview", "differs", "differing") if name in facts}
     if "same_as" in facts:
-        document |= repetition_of(facts["same_as"], program.language, program.time_zone)
+        add_repetition(document, repetition_of(facts["same_as"], program.language, program.time_zone))
     if delivery.is_dry_run:
-        document |= {"dry_run": True, **explain_warnings(document.pop("preview", {}), program.language)}
-    return document | refusal_fields(facts.get("code", ""), facts.get("details", {}), program.language)
+        preview = more.pop("preview", {})
+        more |= {"dry_run": True, **explain_warnings(preview, program.language)}
+    add_refusal(document, refusal_fields(facts.get("code", ""), facts.get("details", {}), program.language))
+    return cast(BatchDocument, {**document, **more})
 
 
-def effect_totals(moved: Mapping[str, int]) -> list[Document]:
+def effect_totals(moved: Mapping[str, int]) -> list[EffectTotalDocument]:
     """What payouts changed by together, by currency."""
     return [{"currency": currency, "change": to_text(change, currency)} for currency, change in moved.items()]
 

@@ -16,12 +16,14 @@ from retour.domain.row import ActionReport, Refusal, Unreadable
 from retour.intake import action_reports
 from retour.intake.batch import ARRIVED, HELD
 from retour.normalise import order_key
+from retour.ports import ReadPorts
 from retour.posting.rows import as_duplicate, to_result, unreadable_result
 from retour.store import outcomes
 from retour.store.deliveries import Deliveries, DeliveryHeader
 from retour.store.ledger import Ledger
 from retour.store.rates import Rates
-from retour.views.documents import Document, action_line, count_outcomes, modification_document
+from retour.views.documents import action_line, count_outcomes, modification_document
+from retour.views.schemas import ActionLineDocument, ModificationDocument
 
 ORDERS_MAX = 300
 """Orders looked at for one page of a list."""
@@ -71,7 +73,7 @@ class LedgerReader:
         key = order_key(order_id, self.program.order_key)
         return self.order(key) if is_key(key) else Order(key="")
 
-    def order_modifications(self, order_id: str | None, action_id: str | None) -> Iterator[Document]:
+    def order_modifications(self, order_id: str | None, action_id: str | None) -> Iterator[ModificationDocument]:
         """The modifications of an order, or of one action, newest first."""
         found = self.action(action_id) if action_id is not None else None
         order = found[0] if found else self.order_by_id(order_id) if order_id is not None else Order(key="")
@@ -172,7 +174,7 @@ class LedgerReader:
 
     # Documents of the records of a delivery, for lists
 
-    def modifications(self, header: DeliveryHeader, skip: int) -> Iterator[Document | None]:
+    def modifications(self, header: DeliveryHeader, skip: int) -> Iterator[ModificationDocument | None]:
         """The modifications a delivery brought; None for rows that are another's or no modification."""
         if is_action_report(header.delivery):
             return
@@ -181,7 +183,7 @@ class LedgerReader:
             own = found is not None and found[1].provenance.delivery == header.delivery.id
             yield modification_document(*found, self.program) if found and own else None
 
-    def actions(self, header: DeliveryHeader, skip: int) -> Iterator[Document | None]:
+    def actions(self, header: DeliveryHeader, skip: int) -> Iterator[ActionLineDocument | None]:
         """The actions a delivery was the first to report."""
         if not is_action_report(header.delivery):
             return
@@ -189,6 +191,10 @@ class LedgerReader:
             found = self.action(result.action) if result.action else None
             own = found is not None and found[1].delivery == header.delivery.id
             yield action_line(*found[1:], self.program, self.now) if found and own else None
+
+
+def build_reader(ports: ReadPorts, program: Program) -> LedgerReader:
+    return LedgerReader(program, ports.ledger(program), ports.deliveries(program.id), ports.now())
 
 
 def result_from_summary(kept: Sequence[str]) -> Result:

@@ -4,11 +4,16 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Generic, TypeVar
 
+from retour.domain.program import Program
+from retour.ports import ReadPorts
 from retour.store.deliveries import Deliveries, DeliveryHeader
 from retour.views.documents import Document, batch_document
 from retour.views.ledger_reader import ORDERS_MAX, LedgerReader
+from retour.views.schemas import BatchDocument
 
+Item = TypeVar("Item")
 HEADERS_AT_ONCE = 50
 HEADERS_MAX = 300
 """Deliveries looked at for one page."""
@@ -52,8 +57,8 @@ def is_day(text: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    items: list[Document]
+class Page(Generic[Item]):
+    items: list[Item]
     next: ListPosition | None
 
     def document(self) -> Document:
@@ -86,14 +91,21 @@ def scan_headers(deliveries: Deliveries, start: ListPosition, last_day: str) -> 
         yield ListPosition(day)
 
 
+def day_bounds(ports: ReadPorts, program: Program) -> tuple[str, str]:
+    """Today, and the day of the program's first version: nothing was delivered before."""
+    first = f"{ports.programs.first_recorded_at(program.id):%Y%m%d}"
+    today = f"{ports.now():%Y%m%d}"
+    return max(today, first), first
+
+
 def day_before(day: str) -> str:
     return f"{datetime.strptime(day, '%Y%m%d') - timedelta(days=1):%Y%m%d}"
 
 
 def page_of_batches(
     reader: LedgerReader, start: ListPosition, last_day: str, limit: int, wanted: Callable[[DeliveryHeader], bool]
-) -> Page:
-    items: list[Document] = []
+) -> Page[BatchDocument]:
+    items: list[BatchDocument] = []
     for seen in scan_headers(reader.deliveries, start, last_day):
         if isinstance(seen, ListPosition):
             return Page(items, seen)
@@ -109,10 +121,10 @@ def page_of_records(
     start: ListPosition,
     last_day: str,
     limit: int,
-    rows: Callable[[DeliveryHeader, int], Iterator[Document | None]],
-) -> Page:
+    rows: Callable[[DeliveryHeader, int], Iterator[Item | None]],
+) -> Page[Item]:
     """A list of records of deliveries: `rows` gives a document for each from a number on, None for one not wanted."""
-    items: list[Document] = []
+    items: list[Item] = []
     for seen in scan_headers(reader.deliveries, start, last_day):
         if isinstance(seen, ListPosition):
             return Page(items, seen)

@@ -1,14 +1,12 @@
 """Acts on one action: previewed while typing, carried out at once if still possible."""
 
-import json
 import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
-from urllib.parse import quote
 
-from retour.api import acts
-from retour.api.calls import ProblemError
+from retour.commands import acts
+from retour.commands.acts import ActOnAction, ActValues
 from retour.console import labels
 from retour.console.actions import detail, toast
 from retour.console.actions.detail import ActInput
@@ -19,8 +17,10 @@ from retour.domain.actions.action import Action
 from retour.domain.actions.order import ActionHead, Order
 from retour.domain.actions.replay import as_of
 from retour.domain.money import to_text
+from retour.errors import NotFoundError, RequestError
+from retour.previews.act import act_preview_document
 from retour.views import documents
-from retour.views.documents import Document
+from retour.views.schemas import BatchAnswerDocument, ModificationDocument
 
 FIELDS = (
     "reason",
@@ -66,28 +66,30 @@ def decide(context: PageContext) -> Response:
     if seen.isdigit() and int(seen) != found[2].version:
         newer = newer_records(context, found, int(seen))
         if newer and all(is_of_this_form(context, record) for record in newer):
-            return redirect_back(context, action_id, newer[-1])
+            return redirect_back(context, action_id, newer[-1]["id"])
         if newer:
             race = differences(context, found, int(seen), given)
             return detail.render_action(context, action_id, ActInput(act, given, None, None, newer, race), 409)
     rehearsal, wrong = dry_run(context, found, act, given)
     if act in WITH_REASON and "reason" not in given:
         wrong = {"reason": context.words.say("Choose a reason.")} | wrong
-    refused = [outcome for outcome in (rehearsal or {}).get("outcomes", ()) if outcome["outcome"] == "refused"]
+    outcomes = rehearsal["outcomes"] if rehearsal else []
+    refused = [one for one in outcomes if one["outcome"] == "refused"]
     if refused and not wrong:
         wrong = {FIELD_AT_FAULT.get(refused[0]["code"], "form"): refused[0]["explanation"]}
     if wrong or rehearsal is None:
         return detail.render_action(context, action_id, ActInput(act, given, wrong, rehearsal), 422)
-    return redirect_back(context, action_id, perform(context, found, act, given, rehearse=False)["outcomes"][-1])
+    batch = acts.perform(context.command_context, ActOnAction(found[1].id, act, act_values(context, found, act, given)))
+    return redirect_back(context, action_id, batch.results[-1].modification)
 
 
-def redirect_back(context: PageContext, action_id: str, record: Document) -> Response:
+def redirect_back(context: PageContext, action_id: str, record_id: str) -> Response:
     """Back to where the form was, which tells of it."""
     back = context.request.form.get("back", "")
-    return redirect(toast.with_toast(local_path(back) if back else detail.action_url(context, action_id), record["id"]))
+    return redirect(toast.with_toast(local_path(back) if back else detail.action_url(context, action_id), record_id))
 
 
-def is_of_this_form(context: PageContext, record: Document) -> bool:
+def is_of_this_form(context: PageContext, record: ModificationDocument) -> bool:
     """A double click: what is newer came from the very same form."""
     reference, form = record["reference"] or "", context.request.form.get("form", "")
     return bool(form) and reference.partition("#")[0] == form
@@ -113,9 +115,9 @@ def parse_form(context: PageContext) -> tuple[str, str, dict[str, str]]:
     return form.get("id", ""), act, given
 
 
-def request_body(context: PageContext, found: FoundAction, act: str, given: Mapping[str, str]) -> dict[str, Any]:
-    """What the API is told: of items only those that were given another quantity or amount than they have."""
-    said: dict[str, Any] = {name: value for name, value in given.items() if name in FIELDS}
+def act_values(context: PageContext, found: FoundAction, act: str, given: Mapping[str, str]) -> ActValues:
+    """What was filled in: of items only those that were given another quantity or amount than they have."""
+    said = acts.as_values({name: value for name, value in given.items() if name in FIELDS})
     if act != "modify" or "change" in said:
         return said
     _, action, head = found
@@ -139,30 +141,22 @@ def parse_amount(context: PageContext, typed: str | None) -> str | None:
     return typed
 
 
-def perform(
-    context: PageContext, found: FoundAction, act: str, given: Mapping[str, str], *, rehearse: bool
-) -> Document:
-    body = json.dumps(request_body(context, found, act, given), ensure_ascii=False).encode("utf-8", "surrogatepass")
-    call = context.call("POST", body, context.request.form.get("form", ""), {"dry_run": "true"} if rehearse else {})
-    return acts.act_on_action(
-        context.hub, call, context.principal, context.localized_program, quote(found[1].id, safe=""), act
-    )
-
-
 def dry_run(
     context: PageContext, found: FoundAction, act: str, given: Mapping[str, str]
-) -> tuple[Document | None, dict[str, str]]:
-    if request_body(context, found, act, given).get("items") == []:
+) -> tuple[BatchAnswerDocument | None, dict[str, str]]:
+    values = act_values(context, found, act, given)
+    if values.get("items") == []:
         return None, {"form": context.words.say("Nothing is changed yet: give an item another quantity or amount.")}
     try:
-        return perform(context, found, act, given, rehearse=True), {}
-    except ProblemError as refused:
-        if refused.status == 404:
-            raise
+        preview = acts.preview(context.command_context, ActOnAction(found[1].id, act, values))
+    except NotFoundError:
+        raise
+    except RequestError as refused:
         return None, form_errors(context, refused)
+    return act_preview_document(preview, context.localized_program), {}
 
 
-def form_errors(context: PageContext, refused: ProblemError) -> dict[str, str]:
+def form_errors(context: PageContext, refused: RequestError) -> dict[str, str]:
     """The field a refusal speaks of, and what is wrong with it."""
     say = context.words.say
     known = {
@@ -177,7 +171,7 @@ def form_errors(context: PageContext, refused: ProblemError) -> dict[str, str]:
 # A lost race
 
 
-def newer_records(context: PageContext, found: FoundAction, version: int) -> list[Document]:
+def newer_records(context: PageContext, found: FoundAction, version: int) -> list[ModificationDocument]:
     """The latest changes, as many as writes were missed."""
     order, _, head = found
     records = [record for entry in missed_entries(head, version) if (record := order.record(entry.id)) is not None]

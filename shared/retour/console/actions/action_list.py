@@ -6,9 +6,6 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from retour.api import action_search
-from retour.api.action_search import ActionFilter
-from retour.api.calls import ProblemError, bad_query
 from retour.console import labels, program_counts, today
 from retour.console.actions import detail as single
 from retour.console.actions import toast
@@ -18,7 +15,12 @@ from retour.console.request import Response, download, redirect
 from retour.console.spreadsheet import as_csv
 from retour.domain.actions.action import LifecycleState
 from retour.domain.times import parse_instant
+from retour.errors import RequestError
+from retour.views import action_search
+from retour.views.action_search import ActionFilter
 from retour.views.documents import Document
+from retour.views.parameters import bad_query
+from retour.views.schemas import ActionLineDocument
 
 PAGE = 50
 ID_COLUMNS = ("id", "order_id")
@@ -105,7 +107,7 @@ def index(context: PageContext) -> Response:
     problem, shown = "", ActionTable((), "lock")
     try:
         shown = load_table(context, parse_filter(context))
-    except ProblemError as refused:
+    except RequestError as refused:
         problem = context.explain(refused)
     return context.render(
         "actions.html",
@@ -189,12 +191,12 @@ def load_table(context: PageContext, filter_: ActionFilter) -> ActionTable:
     knows_the_order = sort in ("", *action_search.SORTS) and not (sort and filter_.partner)
     if not knows_the_order and (heads := action_search.lines_if_few(hub, reader, filter_)) is not None:
         return sort_table(context, [one for one in heads if not filter_.open_only or can_change(one, reader.now)], sort)
-    cursor = {"cursor": query["cursor"]} if query.get("cursor") else {}
     page = action_search.page_of_actions(
         hub,
         reader,
-        context.call(query={"limit": str(PAGE), **cursor}),
         filter_,
+        PAGE,
+        query.get("cursor") or None,
         lambda found: not filter_.open_only or not found[2].is_locked(reader.now),
     )
     by = "" if filter_.partner else filter_.sort
@@ -217,9 +219,9 @@ def sort_table(context: PageContext, heads: list[Document], sort: str) -> Action
     return ActionTable([flatten_line(line) for line in lines], sort, later, total=len(heads))
 
 
-def flatten_line(line: Document) -> Document:
+def flatten_line(line: ActionLineDocument) -> Document:
     """A line with the particulars of its last change beside its own."""
-    last = line["last_change"] or {}
+    last: Mapping[str, Any] = line.get("last_change") or {}
     return {
         **line,
         "last_change": last.get("change"),

@@ -4,15 +4,20 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
 
-from retour.api import action_search, acts
-from retour.api.calls import ProblemError
+from retour.commands import acts
+from retour.commands.acts import ActOnActions
 from retour.console.actions.act_form import form_errors
 from retour.console.page_context import PageContext
 from retour.console.request import Response, redirect
 from retour.domain.times import format_instant
+from retour.errors import RequestError
+from retour.intake.batch import DONE
+from retour.previews.act import act_preview_document
+from retour.views import action_search
+from retour.views.action_search import parse_filter
 from retour.views.documents import Document
+from retour.views.schemas import BatchAnswerDocument, RecordOutcomeDocument
 
 BULK_ACTS = ("approve", "reverse", "restore")
 LISTED_MAX = 100
@@ -28,19 +33,21 @@ def bulk_act(context: PageContext) -> Response:
     asked = selected_actions(context)
     confirmed = form.get("step") == "do"
     wrong: dict[str, str] = {}
-    answer: Document = {"outcomes": [], "partners": []}
+    answer: BatchAnswerDocument = {"batch": None, "state": DONE, "counts": {}, "outcomes": []}
     if asked is None:
         wrong = {"form": context.words.say("Select at least one action.")}
     else:
-        body = json.dumps({"act": act, **asked, **given}, ensure_ascii=False).encode("utf-8", "surrogatepass")
-        call = context.call("POST", body, form.get("form", ""), {} if confirmed else {"dry_run": "true"})
         try:
-            answer = acts.act_on_actions(context.hub, call, context.principal, context.localized_program)
-        except ProblemError as refused:
+            chosen = parse_filter(asked, context.program) if isinstance(asked, dict) else asked
+            command = ActOnActions(chosen, act, acts.as_values(given))
+            if confirmed:
+                batch = acts.perform(context.command_context, command)
+                return redirect(f"{context.base}/deliveries/{batch.delivery.id}?told=apply")
+            preview = acts.preview(context.command_context, command)
+            answer = act_preview_document(preview, context.localized_program)
+        except RequestError as refused:
             wrong = form_errors(context, refused)
-    if confirmed and not wrong:
-        return redirect(f"{context.base}/deliveries/{answer['batch']}?told=apply")
-    ids = answer.get("chosen") or (asked or {}).get("actions") or []
+    ids = answer.get("chosen") or (asked if isinstance(asked, list) else [])
     return context.render(
         "bulk.html",
         422 if wrong else 200,
@@ -64,14 +71,15 @@ def bulk_act(context: PageContext) -> Response:
 # Which: as they were when they were looked at, so that nothing is acted on that nobody saw counted
 
 
-def selected_actions(context: PageContext) -> dict[str, Any] | None:
-    """The actions that were ticked, all that match now, or those that were frozen before; None where none are."""
+def selected_actions(context: PageContext) -> list[str] | dict[str, str] | None:
+    """The actions that were ticked, the filter of all that match now, or those that were frozen before; None where none
+    are."""
     form, ids = context.request.form, context.request.values("ids")
     if form.get("choice"):
-        return {"actions": load_selection(context, form["choice"])}
+        return load_selection(context, form["choice"])
     if form.get("all"):
-        return {"filter": {name: form[f"f_{name}"] for name in action_search.FILTER_NAMES if form.get(f"f_{name}")}}
-    return {"actions": ids} if ids else None
+        return {name: form[f"f_{name}"] for name in action_search.FILTER_NAMES if form.get(f"f_{name}")}
+    return ids or None
 
 
 def store_selection(context: PageContext, ids: Sequence[str]) -> str:
@@ -100,7 +108,7 @@ def selection_key(context: PageContext, choice: str) -> str:
 # What it would come to
 
 
-def outcome_groups(outcomes: Sequence[Document]) -> Mapping[str, Sequence[Document]]:
+def outcome_groups(outcomes: Sequence[RecordOutcomeDocument]) -> Mapping[str, Sequence[RecordOutcomeDocument]]:
     return {
         "change": [one for one in outcomes if one["outcome"] == "applied"],
         "same": [one for one in outcomes if one["outcome"] in ("unchanged", "duplicate", "superseded")],
@@ -108,7 +116,7 @@ def outcome_groups(outcomes: Sequence[Document]) -> Mapping[str, Sequence[Docume
     }
 
 
-def payout_sums(outcomes: Sequence[Document]) -> list[Document]:
+def payout_sums(outcomes: Sequence[RecordOutcomeDocument]) -> list[Document]:
     """What the payouts change by together."""
     sums: dict[str, Decimal] = {}
     for one in outcomes:

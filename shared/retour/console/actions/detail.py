@@ -7,7 +7,6 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from zoneinfo import ZoneInfo
 
-from retour.api.statements import statement_of_action, with_statement
 from retour.console import charts, labels
 from retour.console.actions import toast
 from retour.console.page_context import PageContext
@@ -21,7 +20,8 @@ from retour.domain.actions.replay import as_of
 from retour.domain.actions.state import lock_rule
 from retour.domain.times import format_instant, parse_instant
 from retour.views import documents
-from retour.views.documents import Document
+from retour.views.schemas import ActionDocument, BatchAnswerDocument, HistoryEntryDocument, ModificationDocument
+from retour.views.statements import statement_of_action, with_statement
 
 ACTS = ("approve", "reverse", "modify", "restore", "reattribute", "undo", "raise-limit")
 ONE_CLICK_ACTS = ("approve", "restore", "undo")
@@ -53,8 +53,8 @@ class ActInput:
     act: str = ""
     given: Mapping[str, str] | None = None
     wrong: Mapping[str, str] | None = None
-    preview: Document | None = None
-    meanwhile: Sequence[Document] = ()
+    preview: BatchAnswerDocument | None = None
+    meanwhile: Sequence[ModificationDocument] = ()
     differences: Sequence[tuple[str, str, str, str]] = ()
 
 
@@ -153,7 +153,7 @@ def actions_list_url(context: PageContext) -> str:
     return f"{at.path}?{urlencode(told)}" if at.path.endswith("/actions") else ""
 
 
-def possible_acts(document: Document) -> tuple[str, ...]:
+def possible_acts(document: ActionDocument) -> tuple[str, ...]:
     """What makes sense to offer; the core decides all the same."""
     found: tuple[str, ...]
     match document["state"]:
@@ -169,7 +169,7 @@ def possible_acts(document: Document) -> tuple[str, ...]:
     return (*found, "raise-limit") if document["changes_left"] <= LIMIT_WARNING_MARGIN else found
 
 
-def last_undoable(document: Document) -> str:
+def last_undoable(document: ActionDocument) -> str:
     """The newest change that nobody took back, if there is one."""
     undone = {one["undoes"] for one in document["history"] if one["change"] == "undo" and one["outcome"] == "applied"}
     for one in reversed(document["history"]):
@@ -179,10 +179,10 @@ def last_undoable(document: Document) -> str:
 
 
 def history_by_day(
-    context: PageContext, history: Sequence[Document], reported_at: datetime
-) -> list[tuple[date, list[Document]]]:
+    context: PageContext, history: Sequence[HistoryEntryDocument], reported_at: datetime
+) -> list[tuple[date, list[HistoryEntryDocument]]]:
     """What came on which day, the newest first, down to the day of the report."""
-    days: dict[date, list[Document]] = {}
+    days: dict[date, list[HistoryEntryDocument]] = {}
     for entry in reversed(history):
         days.setdefault(context.words.local(entry["received_at"]).date(), []).append(entry)
     days.setdefault(context.words.local(reported_at).date(), [])

@@ -1,15 +1,14 @@
 """One record: its provenance, step by step."""
 
 import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import islice
 from urllib.parse import quote
 
-from retour.api import acts, batches
-from retour.api.calls import ProblemError
+from retour.commands import acts
+from retour.commands.acts import ActOnRecord
 from retour.console.actions import toast
 from retour.console.page_context import AbortError, PageContext
 from retour.console.request import Response, redirect
@@ -19,9 +18,11 @@ from retour.domain.actions.modification import Modification
 from retour.domain.actions.order import Order
 from retour.domain.delivery import DeliveryKind
 from retour.domain.row import Ignored, OrderNames, Refusal, Row, Unreadable
+from retour.errors import ConflictError, InvalidRequestError
 from retour.store.deliveries import DeliveryHeader
 from retour.views import documents
-from retour.views.documents import Document
+from retour.views.deliveries import load_raw_body
+from retour.views.schemas import HistoryEntryDocument, ModificationDocument, RecordOutcomeDocument
 
 ROWS_LOOKED_AT = 20_000
 REREAD_BYTES_MAX = 4 * 1024 * 1024
@@ -47,7 +48,7 @@ def show(context: PageContext) -> Response:
     return context.render(
         "modification.html",
         one=document,
-        entry=history_entry(context, document),
+        entry=history_entry(context, document) or {},
         header=header,
         raw=raw_row(context, header, record) if header else None,
         namespace=record.namespace,
@@ -57,14 +58,14 @@ def show(context: PageContext) -> Response:
     )
 
 
-def history_entry(context: PageContext, document: Document) -> Document:
-    """The same with its terms, as the history of its action books it; empty where it concerns none."""
+def history_entry(context: PageContext, document: ModificationDocument) -> HistoryEntryDocument | None:
+    """The same with its terms, as the history of its action books it; None where it concerns none."""
     found = context.reader.action(document["action_id"] or "")
     if found is None:
-        return {}
+        return None
     order, action, head = found
     entries = documents.history(order, action, head, context.localized_program)
-    return next((one for one in reversed(entries) if one["id"] == document["id"]), {})
+    return next((one for one in reversed(entries) if one["id"] == document["id"]), None)
 
 
 def undone_by(order: Order, record: Modification) -> str:
@@ -84,7 +85,7 @@ def raw_row(context: PageContext, header: DeliveryHeader, record: Modification) 
     delivery, place = header.delivery, record.provenance.place
     if delivery.size > REREAD_BYTES_MAX:
         return None
-    body = batches.load_raw_body(context.reader, header)
+    body = load_raw_body(context.reader, header)
     if body is None:
         return None
     source = context.program.source(delivery.source, delivery.channel)
@@ -111,20 +112,15 @@ def decide(context: PageContext) -> Response:
     return redirect(toast.with_toast(here, outcome["id"]))
 
 
-def send_decision(context: PageContext, public_id: str, what: str, fields: Iterable[str]) -> Document:
+def send_decision(context: PageContext, public_id: str, what: str, fields: Iterable[str]) -> RecordOutcomeDocument:
     """What became of a person's decision on a record, given the form's fields of these names; stops with why not."""
     form = context.request.form
-    given = {name: form[name].strip() for name in fields if form.get(name, "").strip()}
-    call = context.call("POST", json.dumps(given).encode(), form.get("form", ""))
+    values = acts.as_values({name: form[name].strip() for name in fields if form.get(name, "").strip()})
     try:
-        answer = acts.act_on_record(
-            context.hub, call, context.principal, context.localized_program, quote(public_id, safe=""), what
-        )
-    except ProblemError as refused:
-        if refused.status in (409, 422):
-            raise AbortError(context.refusal(refused)) from None
-        raise
-    outcome: Document = answer["outcomes"][0]
+        batch = acts.perform(context.command_context, ActOnRecord(public_id, what, values))
+    except (ConflictError, InvalidRequestError) as refused:
+        raise AbortError(context.refusal(refused)) from None
+    outcome = documents.result_document(batch.results[0], context.words.language)
     if outcome["outcome"] == "refused":
         raise AbortError(context.problem(409, outcome["explanation"]))
     return outcome

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from retour.console import labels
 from retour.console.page_context import PageContext
 from retour.views import documents
-from retour.views.documents import Document
+from retour.views.schemas import ModificationDocument
 
 NOT_UNDOABLE = ("undo", "release", "discard")
 
@@ -40,17 +40,19 @@ def build_toast(context: PageContext) -> Toast | None:
     )
 
 
-def can_be_undone(context: PageContext, one: Document) -> bool:
+def can_be_undone(context: PageContext, one: ModificationDocument) -> bool:
     return one["outcome"] == "applied" and one["change"] not in NOT_UNDOABLE and context.may("act")
 
 
-def toast_sentence(context: PageContext, one: Document) -> str:
-    words, order = context.words, one["order_id"] or one["action_id"]
+def toast_sentence(context: PageContext, one: ModificationDocument) -> str:
+    words, order = context.words, one["order_id"] or one["action_id"] or ""
     if one["outcome"] != "applied":
         return f"{order}: {one['explanation']}" if one["explanation"] else labels.unchanged_sentence(words, order)
     done = labels.act_sentence(words, one["change"], order)
     effect = one["effect"]
-    moved = Decimal(effect["payout"]["after"]) - Decimal(effect["payout"]["before"]) if effect else Decimal(0)
+    if effect is None:
+        return done
+    moved = Decimal(effect["payout"]["after"]) - Decimal(effect["payout"]["before"])
     return f"{done}, {words.money(moved, effect['payout_currency'], True)}" if moved else done
 
 

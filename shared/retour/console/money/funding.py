@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from retour.api.calls import ProblemError
 from retour.console.labels import term
 from retour.console.money import picture
 from retour.console.page_context import PageContext
@@ -25,6 +24,7 @@ from retour.domain.funding.schedule import (
     Timeline,
     timeline,
 )
+from retour.errors import InvalidRequestError
 from retour.money import asked, funding
 from retour.money.asked import FigureFault
 from retour.money.presets import funding_presets
@@ -221,5 +221,5 @@ def fault_text(context: PageContext, fault: FigureFault) -> str:
                    "the order.")  # fmt: skip
     if fault.about == "paid":
         return say("Not a valid payment day: a day of the month is 1 to 28, a delay at most 120 days.")
-    refused = ProblemError("FIGURE_INVALID", fault.about, figure=say(FIELDS[fault.figure]), value=fault.value)
+    refused = InvalidRequestError("FIGURE_INVALID", fault.about, figure=say(FIELDS[fault.figure]), value=fault.value)
     return context.explain(refused).replace("`", "")

@@ -1,38 +1,35 @@
 """Payment batches: what could be paid, what was proposed, approved, handed out, and what became of it."""
 
-import json
 from dataclasses import replace
 from typing import Any
 
-from retour.api import payments as api
-from retour.api.calls import Call, ProblemError
+from retour.commands import payments
+from retour.commands.payments import ProposeBatch
 from retour.console.page_context import PageContext
 from retour.console.request import Response, download, redirect
-from retour.store.programs import Principal
+from retour.context import Context
+from retour.errors import RequestError
 from retour.views.documents import Document
+from retour.wiring import Hub
+
+PAGE = 50
 
 
-def payer(context: PageContext) -> Principal:
+def payer_context(context: PageContext) -> Context[Hub]:
     """The person as one of finance, whatever other roles they have."""
-    return replace(context.principal, role=api.FINANCE)
-
-
-def form_call(context: PageContext, document: Document, query: dict[str, str] | None = None) -> Call:
-    body = json.dumps(document).encode()
-    return context.call("POST", body, key=context.request.form.get("form", ""), query=query)
+    caller = replace(context.principal, role=payments.FINANCE)
+    return replace(context.command_context, program=context.localized_program, caller=caller)
 
 
 def index(context: PageContext, wrong: str = "", refused: Document | None = None) -> Response:
     """The batches; for who pays also what a new one would be."""
-    query = {name: value for name, value in context.request.query.items() if name == "cursor" and value}
-    found = api.payments(context.hub, context.call(query=query), context.program)
+    found = payments.list_payments(context.hub, context.program, PAGE, context.request.query.get("cursor", ""))
     day = context.request.form.get("day") or context.request.query.get("day", "")
     could = None
     if context.may("pay") and context.request.query.get("next") and not wrong:
         try:
-            call = form_call(context, {"day": day} if day else {}, {"dry_run": "true"})
-            could = api.propose_batch(context.hub, call, payer(context), context.localized_program)
-        except ProblemError as error:
+            could = payments.preview_batch(payer_context(context), ProposeBatch(day))
+        except RequestError as error:
             wrong = context.explain(error)
     return context.render(
         "payments.html", 422 if wrong else 200, found=found, could=could, day=day, wrong=wrong, refused=refused or {},
@@ -43,15 +40,14 @@ def index(context: PageContext, wrong: str = "", refused: Document | None = None
 def propose(context: PageContext) -> Response:
     day = context.request.form.get("day", "")
     try:
-        call = form_call(context, {"day": day} if day else {})
-        made = api.propose_batch(context.hub, call, payer(context), context.localized_program)
-    except ProblemError as error:
+        made = payments.propose_batch(payer_context(context), ProposeBatch(day))
+    except RequestError as error:
         return index(context, context.explain(error), error.members)
     return redirect(f"{context.base}/money/payments/{made['id']}")
 
 
 def show(context: PageContext, wrong: str = "", told: Any = None, changed: Any = ()) -> Response:
-    found = api.payment_batch(context.hub, context.localized_program, context.part["payment"])
+    found = payments.payment_batch(context.hub, context.localized_program, context.part["payment"])
     own = found["proposed_by"] == context.signed_in_person.name
     return context.render(
         "payment.html", 422 if wrong else 200, one=found, wrong=wrong, told=told, changed=changed, is_own=own
@@ -60,9 +56,9 @@ def show(context: PageContext, wrong: str = "", told: Any = None, changed: Any =
 
 def approve(context: PageContext) -> Response:
     try:
-        call = form_call(context, {"contents": context.request.form.get("contents", "")})
-        api.approve_batch(context.hub, call, payer(context), context.localized_program, context.part["payment"])
-    except ProblemError as error:
+        contents = context.request.form.get("contents", "")
+        payments.approve_batch(payer_context(context), context.part["payment"], contents)
+    except RequestError as error:
         return show(context, context.explain(error), changed=error.members.get("changed", ()))
     return redirect(f"{context.base}/money/payments/{context.part['payment']}")
 
@@ -70,9 +66,9 @@ def approve(context: PageContext) -> Response:
 def hand_out(context: PageContext) -> Response:
     """A file for the bank: asked for by a form, since that it was handed out is kept."""
     try:
-        call = context.call(query={"format": context.request.form.get("format", "")})
-        found = api.export_batch(context.hub, call, payer(context), context.localized_program, context.part["payment"])
-    except ProblemError as error:
+        file_format = context.request.form.get("format", "")
+        found = payments.export_batch(replace(payer_context(context), key=""), context.part["payment"], file_format)
+    except RequestError as error:
         return show(context, context.explain(error))
     return download(found.name, found.body, found.media_type)
 
@@ -80,16 +76,15 @@ def hand_out(context: PageContext) -> Response:
 def confirm(context: PageContext) -> Response:
     """One payment, all of them, or a file of what became of them."""
     form, upload = context.request.form, context.request.uploads.get("file")
+    said: payments.ConfirmationValues
+    if upload is not None:
+        said = upload.body
+    else:
+        row = {name: form[name] for name in ("partner", "billing_group", "status", "day", "reason") if form.get(name)}
+        said = {"results": [row]} if "partner" in row else row
     try:
-        if upload is not None:
-            call = replace(form_call(context, {}), body=upload.body, headers={"content-type": "text/csv"})
-        else:
-            row = {
-                name: form[name] for name in ("partner", "billing_group", "status", "day", "reason") if form.get(name)
-            }
-            call = form_call(context, {"results": [row]} if "partner" in row else row)
-        told = api.confirm_batch(context.hub, call, payer(context), context.localized_program, context.part["payment"])
-    except ProblemError as error:
+        told = payments.confirm_batch(payer_context(context), context.part["payment"], said)
+    except RequestError as error:
         return show(context, context.explain(error))
     refused = [one for one in told["outcomes"] if one["outcome"] == "refused"]
     if refused or upload is not None:

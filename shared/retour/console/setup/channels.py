@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from retour.api import authorization, programs
 from retour.channels.subscriptions import subscriptions
+from retour.commands import programs
 from retour.console.deliveries import delivery_line, recent_headers
 from retour.console.page_context import PageContext
 from retour.console.request import Response, redirect
@@ -15,6 +15,7 @@ from retour.domain.delivery import Channel
 from retour.domain.program import Source
 from retour.setup import credentials
 from retour.store.deliveries import DeliveryHeader
+from retour.views.sources import find_source
 
 DAYS = 60
 CARDS = (Channel.API, Channel.SFTP, Channel.PULL, Channel.EMAIL, Channel.SALESFORCE)
@@ -97,7 +98,7 @@ def event_type_page(context: PageContext) -> Response:
 
 
 def source_page(context: PageContext) -> Response:
-    found = authorization.find_source(context.program, context.part["source"])
+    found = find_source(context.program, context.part["source"])
     last = [one for one in recent_headers(context, DAYS) if one.delivery.source == found.name][:10]
     return context.render(
         "source.html",
@@ -120,15 +121,13 @@ def needs_secret(context: PageContext, found: Source) -> bool:
 def switch_source(context: PageContext) -> Response:
     """On or off, as the program's next version: what comes meanwhile is kept, refused, and can be read again."""
     name = context.part["source"]
-    found = authorization.find_source(context.program, name)
+    found = find_source(context.program, name)
     wanted: dict[str, Any] = {**versions.in_force(context).document}
     body = {key: value for key, value in wanted["sources"][name].items() if key != "enabled"}
     if found.enabled:
         body["enabled"] = False
     text = versions.with_document(context, {**wanted, "sources": {**wanted["sources"], name: body}})
-    answer = programs.apply_program(
-        context.hub, versions.build_put(context, text), context.principal, context.program.id
-    )
+    answer = programs.apply_program(context.hub, context.principal, versions.apply_command(context, text))
     if answer.get("credentials"):
         return context.render("credentials.html", credentials=answer["credentials"], back=return_url(context, name))
     return redirect(return_url(context, name))

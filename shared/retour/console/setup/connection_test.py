@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from retour.api import authorization
-from retour.connection_test.runner import start_test
+from retour.commands import sources
 from retour.connection_test.steps import PASSED, WAITING, ConnectionTest
 from retour.console.page_context import PageContext
 from retour.console.request import Response, redirect
 from retour.domain.program import Source
+from retour.views.sources import find_source
 
 MINUTE = 60
 TEN_MINUTES = 600
@@ -48,8 +48,8 @@ def load_test_status(context: PageContext, source: Source) -> TestStatus:
 
 
 def try_connection(context: PageContext) -> Response:
-    found = authorization.find_source(context.program, context.part["source"])
-    start_test(context.hub, context.program, found, context.principal.name)
+    found = find_source(context.program, context.part["source"])
+    sources.try_connection(context.command_context, found)
     if context.request.wants_block:
         return context.render("trial.html", test=load_test_status(context, found))
     return redirect(f"{context.base}/setup/sources/{quote(found.name, safe='')}#test")
@@ -57,7 +57,7 @@ def try_connection(context: PageContext) -> Response:
 
 def test_block(context: PageContext) -> Response:
     """How far it is; without a script the whole page tells that."""
-    found = authorization.find_source(context.program, context.part["source"])
+    found = find_source(context.program, context.part["source"])
     if not context.request.wants_block:
         return redirect(f"{context.base}/setup/sources/{quote(found.name, safe='')}#test")
     return context.render("trial.html", test=load_test_status(context, found))

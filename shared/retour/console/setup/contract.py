@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from retour.api import action_search
 from retour.console.page_context import PageContext
 from retour.console.request import Response
 from retour.console.setup import explain
@@ -13,8 +12,7 @@ from retour.domain.contracts.conditions import OneOf
 from retour.domain.contracts.contract import Contract
 from retour.domain.program import Program
 from retour.domain.row import Unreadable
-from retour.sentences import sentence
-from retour.setup.terms import (
+from retour.previews.terms import (
     LineAmounts,
     PricedOrder,
     hypothetical_action,
@@ -22,6 +20,8 @@ from retour.setup.terms import (
     remaining_amounts,
     sold_amounts,
 )
+from retour.sentences import sentence
+from retour.views import action_search
 
 ITEMS_MAX = 3
 """Items that an order can be invented with."""

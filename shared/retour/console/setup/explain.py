@@ -8,7 +8,7 @@ from retour.domain.contracts.contract import Contract
 from retour.domain.contracts.lock import AfterStatus, LockRule, OpenEnded, Restart
 from retour.domain.contracts.lock_days import AnomalyKind, CalendarAnomaly, LockDay
 from retour.domain.contracts.pay import Flat, Percent
-from retour.setup.terms import PricedOrder
+from retour.previews.terms import PricedOrder
 
 
 def pricing_sentences(words: Words, priced: PricedOrder) -> list[str]:

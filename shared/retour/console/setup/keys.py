@@ -1,18 +1,19 @@
 """Keys and secrets: list with last use, create (shown once), revoke."""
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from retour.api import authorization, keys
-from retour.api.calls import ProblemError
+from retour.commands import keys
 from retour.console.page_context import PageContext
 from retour.console.request import Response, redirect
 from retour.console.setup.channels import declared_sources
 from retour.domain.program import Source
+from retour.errors import ConflictError, InvalidRequestError
 from retour.setup.credentials import LIVE_MAX, ROTATABLE, generated_kinds
+from retour.views import keys as views
 from retour.views.documents import Document
+from retour.views.sources import find_source
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ def index(context: PageContext, wrong: str = "", status: int = 200) -> Response:
     return context.render(
         "secrets.html",
         status,
-        keys=keys.list_keys(context.hub, context.program)["items"],
+        keys=views.list_keys(context.hub, context.program)["items"],
         held=held,
         ending=pending_revocation(context, held),
         wrong=wrong,
@@ -38,7 +39,7 @@ def index(context: PageContext, wrong: str = "", status: int = 200) -> Response:
 
 def source_secrets(context: PageContext, source: Source) -> dict[str, Any]:
     """What a source holds, and of what it may have a second one made."""
-    lines = keys.list_secrets(context.hub, context.program, source.name)
+    lines = views.list_secrets(context.hub, context.program, source)
     live = Counter(line["what"] for line in lines["items"])
     makes = [what for what in generated_kinds(source) if what in ROTATABLE and live[what] < LIVE_MAX]
     return {"lines": lines, "makes": makes, "channel": source.channel.value}
@@ -51,7 +52,7 @@ def pending_revocation(context: PageContext, held: dict[str, Any]) -> Revocation
         lines = held.get(source, {"lines": {"items": []}})["lines"]["items"]
         fitting = (one for one in lines if (one["what"], one["id"]) == (asked.get("what"), asked.get("id")))
     else:
-        every = keys.list_keys(context.hub, context.program)["items"]
+        every = views.list_keys(context.hub, context.program)["items"]
         fitting = (one for one in every if one["id"] == asked.get("id") and not one["revoked_at"])
     line = next(fitting, None)
     return Revocation(line, source or "") if line else None
@@ -59,56 +60,49 @@ def pending_revocation(context: PageContext, held: dict[str, Any]) -> Revocation
 
 def create(context: PageContext) -> Response:
     """A new API key, shown on this page and never again."""
-    call = context.call("POST", json.dumps({"name": context.request.form.get("name", "").strip()}).encode())
     try:
-        made = keys.create_key(context.hub, call, context.principal, context.program)
-    except ProblemError as refused:
-        if refused.status != 422:
-            raise
+        made = keys.create_key(context.command_context, context.request.form.get("name", "").strip())
+    except InvalidRequestError:
         said = context.words.say("Name the key after its user, in 1 to 100 characters.")
         return index(context, said, 422)
-    return show_once(context, {made["name"]: {"key": made["key"]}})
+    return show_once(context, {made.kept.name: {"key": made.key}})
 
 
 def revoke(context: PageContext) -> Response:
-    form, hub, program = context.request.form, context.hub, context.program
-    if source := form.get("source"):
-        keys.revoke_secret(hub, context.principal, program, source, form.get("what", ""), form.get("id", ""))
+    form = context.request.form
+    if name := form.get("source"):
+        source = find_source(context.program, name)
+        keys.revoke_secret(context.command_context, source, form.get("what", ""), form.get("id", ""))
     else:
-        keys.revoke_key(hub, context.principal, program, form.get("id", ""))
+        keys.revoke_key(context.command_context, form.get("id", ""))
     return redirect(f"{context.base}/setup/keys")
 
 
 def rotate(context: PageContext) -> Response:
     """A second secret of a source, live beside the first."""
     form = context.request.form
-    name = form.get("source", "")
-    if form.get("what") == keys.OPENPGP_KIND:
-        made = keys.create_openpgp_key(context.hub, context.principal, context.program, name)
-        return show_once(context, {name: {"openpgp": made["public_key"]}})
+    source = find_source(context.program, form.get("source", ""))
+    if form.get("what") == views.OPENPGP_KIND:
+        made = keys.create_openpgp_key(context.command_context, source)
+        return show_once(context, {source.name: {"openpgp": made["public_key"]}})
     try:
-        made = keys.rotate_secret(context.hub, context.principal, context.program, name, form.get("what", ""))
-    except ProblemError as refused:
-        if refused.status != 409:
-            raise
-        said = context.words.say("Two are live. Revoke the unused one first.")
-        return index(context, said, 409)
-    return show_once(context, {name: {what: value for what, value in made.items() if what not in ("source", "what")}})
+        return show_once(
+            context, {source.name: keys.rotate_secret(context.command_context, source, form.get("what", ""))}
+        )
+    except ConflictError:
+        return index(context, context.words.say("Two are live. Revoke the unused one first."), 409)
 
 
 def set_secret(context: PageContext) -> Response:
     """What somebody else made, such as the password of a merchant's server; it is never shown again."""
     form = context.request.form
-    found = authorization.find_source(context.program, context.part["source"])
+    found = find_source(context.program, context.part["source"])
     what = form.get("what", "")
     value = form.get("value", "").strip() if what == "private_key" else form.get("value", "")
     given = {what: [value] if what in ROTATABLE else value.replace("\r\n", "\n")}
-    call = context.call("PUT", json.dumps(given).encode())
     try:
-        keys.set_secret(context.hub, call, context.principal, context.program, found.name)
-    except ProblemError as refused:
-        if refused.status != 422:
-            raise
+        keys.set_secret(context.command_context, found, given)
+    except InvalidRequestError as refused:
         return context.problem(422, context.words.say("Not a valid secret: %(said)s", said=context.explain(refused)))
     return redirect(f"{context.base}/setup/sources/{found.name}")
 

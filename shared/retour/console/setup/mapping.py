@@ -8,7 +8,6 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-from retour.api import authorization
 from retour.console.page_context import PageContext
 from retour.console.request import Response
 from retour.console.setup import samples, versions
@@ -18,9 +17,10 @@ from retour.domain.delivery import Channel
 from retour.domain.program import Source, source_from
 from retour.files.layout import fold_name, own_layouts
 from retour.normalise import AMOUNT_MEANS, CHANGES, FIELDS
-from retour.setup.check import TRANSLATED_FIELDS, check_sample
-from retour.setup.suggest import with_mapping
+from retour.previews.check import TRANSLATED_FIELDS, check_sample
+from retour.previews.suggest import with_mapping
 from retour.views.documents import Document
+from retour.views.sources import find_source
 
 CONSTANTS = ("change", "currency", "event_type", "reason", "partner", "status")
 """What a file of one kind of news often leaves out."""
@@ -46,11 +46,11 @@ def takes_files(source: Source) -> bool:
 
 
 def start_page(context: PageContext) -> Response:
-    return render_start(context, find_source(context))
+    return render_start(context, source_of_page(context))
 
 
-def find_source(context: PageContext) -> Source:
-    found = authorization.find_source(context.program, context.part["source"])
+def source_of_page(context: PageContext) -> Source:
+    found = find_source(context.program, context.part["source"])
     if not takes_files(found):
         raise context.not_found()
     return found
@@ -63,7 +63,7 @@ def render_start(context: PageContext, source: Source, wrong: str = "") -> Respo
 
 def edit(context: PageContext) -> Response:
     """The sample read anew by what the form says; then, asked for, what saving changes, and the next version."""
-    source, form = find_source(context), context.request.form
+    source, form = source_of_page(context), context.request.form
     sample = samples.sample_from_form(context, source.name)
     if isinstance(sample, str):
         return render_start(context, source, sample or context.words.say("Choose a file that is not empty."))

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from retour.api import action_search
 from retour.connection_test.steps import PASSED, WARNED, ConnectionTest
 from retour.console.deliveries import recent_headers
 from retour.console.page_context import PageContext
@@ -12,6 +11,7 @@ from retour.console.request import Response
 from retour.console.setup import versions
 from retour.console.setup.versions import Proposal
 from retour.store.programs import ProgramVersion
+from retour.views import action_search
 
 DAYS = 60
 CONTEXT_LINES = 2

@@ -5,7 +5,6 @@ import binascii
 import zlib
 from dataclasses import dataclass
 
-from retour.api import batches
 from retour.console.deliveries import recent_headers
 from retour.console.page_context import PageContext
 from retour.domain.delivery import Delivery, DeliveryKind
@@ -14,6 +13,7 @@ from retour.files import names
 from retour.files.sniff import sniff
 from retour.files.text import SNIFF_BYTES
 from retour.store.deliveries import DeliveryHeader
+from retour.views.deliveries import load_raw_body
 
 LINES_MAX = 400
 """Of a text; more would not be looked at."""
@@ -105,7 +105,7 @@ def newest_file(context: PageContext, source: str) -> DeliveryHeader | None:
 def sample_from_delivery(context: PageContext, header: DeliveryHeader) -> SampleFile | None:
     if header.delivery.size > BODY_MAX or header.delivery.facts.get("layout"):
         return None
-    body = batches.load_raw_body(context.reader, header)
+    body = load_raw_body(context.reader, header)
     return SampleFile(header.delivery.name, first_lines(body), delivery=header.delivery.id) if body else None
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from retour.api import authorization
 from retour.console.labels import term
 from retour.console.page_context import PageContext
 from retour.console.request import Response, redirect
@@ -14,6 +13,7 @@ from retour.domain.delivery import Channel
 from retour.domain.senders import senders
 from retour.normalise import AMOUNT_MEANS
 from retour.setup.logins import fingerprint
+from retour.views.sources import find_source
 
 PROTOCOLS = ("sftp", "ftps", "ftp")
 LINES, PAIRS, CHOICE, NUMBER, CHECK, TEXT = "lines", "pairs", "choice", "number", "check", "text"
@@ -197,7 +197,7 @@ def new_page(context: PageContext) -> Response:
 
 
 def edit_page(context: PageContext) -> Response:
-    found = authorization.find_source(context.program, context.part["source"])
+    found = find_source(context.program, context.part["source"])
     body = versions.in_force(context).document["sources"][found.name]
     fields = [*fields_of(context, found.channel)]
     typed = {one.name: one.as_text(body) for one in fields}
@@ -213,7 +213,7 @@ def save(context: PageContext) -> Response:
     if is_new:
         name, channel = form.get("name", "").strip(), requested_channel(context, form.get("channel", ""))
     else:
-        found = authorization.find_source(context.program, context.part["source"])
+        found = find_source(context.program, context.part["source"])
         name, channel = found.name, found.channel
     typed = {key: value.replace("\r\n", "\n") for key, value in form.items()}
     filled = SourceForm(channel, name, is_new, [*fields_of(context, channel)], typed)

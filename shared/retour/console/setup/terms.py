@@ -14,8 +14,8 @@ from retour.console.setup.versions import Proposal
 from retour.domain.contracts.contract import Contract
 from retour.domain.contracts.lock_terms import LOCK_METHODS
 from retour.domain.program import Program
+from retour.previews.terms import price_order, with_terms
 from retour.setup.program_file import parse_program
-from retour.setup.terms import price_order, with_terms
 
 OF_LOCKS = "lock-"
 """What the buttons of locks say before that which those of rules say."""

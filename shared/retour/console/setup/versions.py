@@ -9,10 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from retour.api import programs
-from retour.api.calls import Call, ProblemError
+from retour.commands import programs
+from retour.commands.programs import ApplyProgram
 from retour.console.page_context import PageContext
 from retour.console.request import Response, redirect
+from retour.errors import RequestError
 from retour.store.programs import ProgramVersion
 from retour.views.documents import Document
 
@@ -107,13 +108,11 @@ class Proposal:
 
 
 def propose(context: PageContext, text: str, said: str = "") -> Proposal:
-    """Judged as PUT of the program judges it, and compared with what is in force; nothing is written."""
+    """Judged as applying it judges it, and compared with what is in force; nothing is written."""
     newest = in_force(context)
     try:
-        looked_at = programs.apply_program(
-            context.hub, build_put(context, text, dry_run=True), context.principal, context.program.id
-        )
-    except ProblemError as refused:
+        looked_at = programs.preview_program(context.hub, context.principal, apply_command(context, text))
+    except RequestError as refused:
         return faulty_proposal(context, text, newest.version, refused)
     effect = {**looked_at, "funding": funding_warnings(context, text)}
     return Proposal(text, newest.version, diff_lines(version_text(context, newest), text), said=said, effect=effect)
@@ -138,8 +137,8 @@ def apply_version(context: PageContext, text: str) -> Response | Proposal:
         said = context.words.say("You changed it after you looked: this is what it changes now. Nothing was saved.")
         return propose(context, text, said)
     try:
-        answer = programs.apply_program(context.hub, build_put(context, text), context.principal, context.program.id)
-    except ProblemError as refused:
+        answer = programs.apply_program(context.hub, context.principal, apply_command(context, text))
+    except RequestError as refused:
         return faulty_proposal(context, text, newest.version, refused)
     if answer.get("credentials"):
         return context.render("credentials.html", credentials=answer["credentials"])
@@ -155,22 +154,15 @@ def overtaken_sentence(context: PageContext, newest: ProgramVersion) -> str:
     )
 
 
-def build_put(context: PageContext, text: str, dry_run: bool = False) -> Call:
-    return Call(
-        method="PUT",
-        path=context.request.path,
-        query={
-            **({"dry_run": "true"} if dry_run else {}),
-            **({"leave_without_terms": "true"} if context.request.form.get("leave_without_terms") else {}),
-        },
-        headers={"content-type": "application/yaml"},
-        body=text.encode("utf-8", "replace"),
-    )
+def apply_command(context: PageContext, text: str) -> ApplyProgram:
+    leave = bool(context.request.form.get("leave_without_terms"))
+    written = text.encode("utf-8", "replace")
+    return ApplyProgram(program_id=context.program.id, written=written, leave_without_terms=leave)
 
 
-def faulty_proposal(context: PageContext, text: str, version: int, refused: ProblemError) -> Proposal:
+def faulty_proposal(context: PageContext, text: str, version: int, refused: RequestError) -> Proposal:
     of_the_whole = [{"line": 1, "column": 1, "key": "", "code": refused.code, "detail": context.explain(refused)}]
-    return Proposal(text, version, faults=refused.document(context.words.language).get("errors", of_the_whole))
+    return Proposal(text, version, faults=refused.localized_members(context.words.language).get("errors", of_the_whole))
 
 
 def handle_step(context: PageContext, wanted: Mapping[str, Any]) -> Response | Proposal | None:

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
-from retour.api import action_search
+from retour.ports import ReadPorts
+from retour.views import action_search
 from retour.views.ledger_reader import LedgerReader
-from retour.wiring import Hub
 
 SAMPLE_MAX = 60
 """Actions whose order ids tell how such ids are written here."""
@@ -17,10 +17,10 @@ OrderIdShape = tuple[tuple[str, ...], tuple[int, ...]]
 """What stands between the numbers of an order id, and how many digits each has."""
 
 
-def order_id_shapes(hub: Hub, reader: LedgerReader) -> list[OrderIdShape]:
+def order_id_shapes(ports: ReadPorts, reader: LedgerReader) -> list[OrderIdShape]:
     """How the order ids of actions that can still change are written."""
     today = action_search.parse_filter({"locks_after": reader.now.isoformat()}, reader.program)
-    seen = islice(action_search.candidates(hub, reader, today, None), SAMPLE_MAX)
+    seen = islice(action_search.candidates(ports, reader, today, None), SAMPLE_MAX)
     return list(dict.fromkeys(shape_of(order_key) for _, _, order_key, _ in seen))
 
 

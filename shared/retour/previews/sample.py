@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from retour.domain.delivery import Delivery
 from retour.domain.program import Program, Source
@@ -14,10 +14,8 @@ from retour.files.open import open_file
 from retour.files.opened_file import OpenedFile
 from retour.intake.encrypted_files import secret_keys
 from retour.normalise import Normalised, Normaliser
+from retour.ports import SamplePorts
 from retour.sentences import sentence
-
-if TYPE_CHECKING:
-    from retour.wiring import Hub
 
 ROWS_MAX = 200
 """Rows looked at."""
@@ -51,14 +49,14 @@ class RawTable:
 class Sample:
     """One file, opened as often as it is asked about; with the OpenPGP keys of its source where it is encrypted."""
 
-    hub: "Hub"
+    ports: SamplePorts
     program: Program
     delivery: Delivery
     body: bytes
 
     def open(self, source: Source, layout: str = "modifications") -> OpenedFile | Refusal:
         def keys() -> Sequence[str]:
-            return secret_keys(self.hub, self.program.id, source.name)
+            return secret_keys(self.ports, self.program.id, source.name)
 
         return open_file(self.delivery.name, BytesIO(self.body), source, layout, keys)
 

@@ -3,22 +3,23 @@
 from collections.abc import Mapping
 from typing import Any
 
-from retour.api.calls import Call, ProblemError
-from retour.api.payments import perform, require_payer
-from retour.api.problem import excerpt
+from retour.commands.payments import perform, require_payer
+from retour.context import Context
 from retour.domain.funding.payments import Account
 from retour.domain.program import Program
 from retour.domain.times import format_instant
+from retour.errors import InvalidRequestError, excerpt
 from retour.money import accounts
 from retour.money.asked import FigureFault
 from retour.money.payments import payees
 from retour.money.statements import billing
 from retour.store.payments import ACCOUNT, GROUP_ACCOUNT, TREATMENT
-from retour.store.programs import Principal
 from retour.views.documents import Document
 from retour.wiring import Hub
 
 OWNER_MAX = 128
+ACCOUNT_FIELDS = ("partner", "billing_group", "holder", "iban", "bic")
+TAX_FIELDS = ("partner", "treatment", "country", "tax_id")
 
 
 # Accounts
@@ -45,17 +46,15 @@ def account_document(one: Account) -> Document:
     }
 
 
-def put_account(hub: Hub, call: Call, principal: Principal, program: Program) -> Document:
-    require_payer(principal)
-    given = call.document("partner", "billing_group", "holder", "iban", "bic")
-    kind, owner = owner_of(hub, program, given)
-    return keep_account(hub, call, principal, program, kind, owner, given)
+def put_account(context: Context[Hub], given: Mapping[str, Any]) -> Document:
+    """The account of a partner or of a billing group, by the fields of ACCOUNT_FIELDS."""
+    require_payer(context.caller)
+    return keep_account(context, *owner_of(context.ports, context.program, given), given)
 
 
-def keep_account(
-    hub: Hub, call: Call, principal: Principal, program: Program, kind: str, owner: str, given: Mapping[str, Any]
-) -> Document:
+def keep_account(context: Context[Hub], kind: str, owner: str, given: Mapping[str, Any]) -> Document:
     """The account checked, closed, and named in an act that anybody may read. The same again changes nothing."""
+    hub, program = context.ports, context.program
     found = accounts.bank_account(given)
     if isinstance(found, FigureFault):
         raise invalid(found)
@@ -64,7 +63,7 @@ def keep_account(
     standing = hub.payments(program.id).payee(ACCOUNT if kind == "partner" else GROUP_ACCOUNT, owner)
     changed = standing is None or standing["id"] != closed["id"]
     if changed:
-        perform(hub, call, principal, program, {"act": "account", "owner": f"{kind}/{owner}", "account": closed})
+        perform(context, {"act": "account", "owner": f"{kind}/{owner}", "account": closed})
     one = (accounts.account_of_partner if kind == "partner" else accounts.account_of_group)(hub, program, owner)
     assert one is not None
     usable = one.changed_at + (payees(hub, program).wait if kind == "partner" else one.changed_at - one.changed_at)
@@ -76,7 +75,7 @@ def owner_of(hub: Hub, program: Program, given: Mapping[str, Any]) -> tuple[str,
     if group is not None and partner is None:
         known = billing(hub, program).names()
         if group not in known:
-            raise ProblemError("PAYMENT_FIELD", "billing_group", value=excerpt(group), known=", ".join(known))
+            raise InvalidRequestError("PAYMENT_FIELD", "billing_group", value=excerpt(group), known=", ".join(known))
         return "group", str(group)
     return "partner", partner_of(given)
 
@@ -84,12 +83,12 @@ def owner_of(hub: Hub, program: Program, given: Mapping[str, Any]) -> tuple[str,
 def partner_of(given: Mapping[str, Any]) -> str:
     partner = given.get("partner")
     if not isinstance(partner, str) or not 1 <= len(partner) <= OWNER_MAX or not partner.isprintable():
-        raise ProblemError("PAYEE_INVALID", "partner")
+        raise InvalidRequestError("PAYEE_INVALID", "partner")
     return partner
 
 
-def invalid(fault: FigureFault) -> ProblemError:
-    return ProblemError("PAYEE_INVALID", fault.about, field=fault.figure, value=excerpt(fault.value))
+def invalid(fault: FigureFault) -> InvalidRequestError:
+    return InvalidRequestError("PAYEE_INVALID", fault.about, field=fault.figure, value=excerpt(fault.value))
 
 
 # Tax
@@ -111,13 +110,14 @@ def treatment_document(partner: str, doc: Mapping[str, Any]) -> Document:
     }
 
 
-def put_treatment(hub: Hub, call: Call, principal: Principal, program: Program) -> Document:
-    require_payer(principal)
-    given = call.document("partner", "treatment", "country", "tax_id")
+def put_treatment(context: Context[Hub], given: Mapping[str, Any]) -> Document:
+    """How a partner is taxed, by the fields of TAX_FIELDS."""
+    require_payer(context.caller)
+    hub, program = context.ports, context.program
     partner, found = partner_of(given), accounts.treatment(given)
     if isinstance(found, FigureFault):
         raise invalid(found)
-    perform(hub, call, principal, program, {"act": "tax", "partner": partner, "tax": found})
+    perform(context, {"act": "tax", "partner": partner, "tax": found})
     doc = hub.payments(program.id).payee(TREATMENT, partner)
     assert doc is not None
     return treatment_document(partner, doc)

@@ -6,7 +6,7 @@ Nothing is written, and nothing suggested is ever applied: a person puts it into
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from retour.domain.actions.modification import Modification, SetQuantity, TakeBack
 from retour.domain.delivery import Delivery
@@ -17,13 +17,11 @@ from retour.files.opened_file import OpenedFile
 from retour.files.partner_layouts import partner_layouts
 from retour.intake.preview import payout_changes, total_document
 from retour.normalise import translate
+from retour.ports import SamplePorts
+from retour.previews import suggest
+from retour.previews.sample import ROWS_MAX, Document, NormalisedRows, RawTable, Sample, coded_sentence
 from retour.sentences import sentence
-from retour.setup import suggest
-from retour.setup.sample import ROWS_MAX, Document, NormalisedRows, RawTable, Sample, coded_sentence
 from retour.store.dry_run_ledger import DryRunLedger
-
-if TYPE_CHECKING:
-    from retour.wiring import Hub
 
 ROWS_SHOWN = 50
 """Rows told in words."""
@@ -35,9 +33,9 @@ SIGNED_READINGS = (*READINGS, "difference")
 TRANSLATED_FIELDS = {"reason": "reasons", "status": "statuses", "event_type": "event_types"}
 
 
-def check_sample(hub: "Hub", program: Program, source: Source, delivery: Delivery, body: bytes) -> Document:
+def check_sample(ports: SamplePorts, program: Program, source: Source, delivery: Delivery, body: bytes) -> Document:
     """What a file of a source comes to, read by the source as it is declared today."""
-    sample, language = Sample(hub, program, delivery, body), program.language
+    sample, language = Sample(ports, program, delivery, body), program.language
     opened = sample.open(source)
     document: Document = {"name": delivery.name, "source": source.name, "written": False}
     if isinstance(opened, Refusal):
@@ -215,8 +213,8 @@ def reading_document(sample: Sample, means: str, reads: NormalisedRows, declared
     from retour.posting.rows import post_rows
 
     program = sample.program
-    rehearsal = DryRunLedger(program.contracts, sample.hub.ledger(program))
-    results = post_rows(rehearsal, program, reads, sample.hub.now())
+    rehearsal = DryRunLedger(program.contracts, sample.ports.ledger(program))
+    results = post_rows(rehearsal, program, reads, sample.ports.now())
     first = next((read for _, read in reads if isinstance(read, Modification)), None)
     return {
         "amount_means": means,

@@ -17,7 +17,6 @@ from itertools import islice
 from typing import Any
 from urllib.parse import unquote
 
-from retour.api.calls import Call, ProblemError, bad_query, reject_unknown_fields
 from retour.domain.actions.action import Action, LifecycleState
 from retour.domain.actions.order import ActionHead, Order
 from retour.domain.actions.outcome import Outcome
@@ -25,12 +24,15 @@ from retour.domain.calendar import add_months, local_day, start_of_day
 from retour.domain.money import to_text
 from retour.domain.program import Program
 from retour.domain.times import format_instant, parse_instant
+from retour.errors import InvalidRequestError
+from retour.ports import ReadPorts
 from retour.store import bulk
 from retour.store.ledger import LockDay, TableLedger
 from retour.views import documents
 from retour.views.documents import Document
 from retour.views.ledger_reader import LedgerReader, is_key
-from retour.wiring import Hub
+from retour.views.parameters import bad_query, reject_unknown_fields
+from retour.views.schemas import ActionLineDocument, LastChangeDocument
 
 HEADS_MAX = 300
 """Actions looked at for one page of a list, and the most that can be sorted by what no index knows."""
@@ -113,7 +115,7 @@ class ActionFilter:
             }
         )
 
-    def matches_line(self, line: Document) -> bool:
+    def matches_line(self, line: Mapping[str, Any]) -> bool:
         """The same of an action as lists show it."""
         locks_at = line["locks_at"] or NEVER_LOCKS
         return (
@@ -172,22 +174,23 @@ def parse_moment(given: Mapping[str, str], name: str, program: Program) -> str |
 
 
 def page_of_actions(
-    hub: Hub,
+    ports: ReadPorts,
     reader: LedgerReader,
-    call: Call,
     filter_: ActionFilter,
+    limit: int,
+    cursor: str | None = None,
     also: Callable[[FoundAction], bool] = lambda _: True,
 ) -> Document:
     """One page of actions: up to the limit, or as far as one request may scan; with how far it got and the next cursor.
 
     Heads are looked at in batches; with all their records are read only those that are shown.
     """
-    seal = partial(sign_cursor, hub, reader.program, filter_)
-    items: list[Document] = []
-    looked, last, limit = 0, None, call.limit()
+    seal = partial(sign_cursor, ports, reader.program, filter_)
+    items: list[ActionLineDocument] = []
+    looked, last = 0, None
     places: set[str] = set()
-    ledger, start = hub.ledger(reader.program), verify_cursor(call, seal)
-    for some in bulk.batched(candidates(hub, reader, filter_, start, final=filter_.includes_final), HEADS_AT_ONCE):
+    ledger, start = ports.ledger(reader.program), verify_cursor(cursor, seal)
+    for some in bulk.batched(candidates(ports, reader, filter_, start, final=filter_.includes_final), HEADS_AT_ONCE):
         meant = matching_keys(ledger, reader, filter_, some)
         places |= {seen[0] for seen in some}
         for seen in some:
@@ -234,16 +237,15 @@ def is_shown_at(seen: IndexEntry, head: ActionHead) -> bool:
     return not seen[0].startswith(FINAL_PREFIX) or head.final is not None
 
 
-def line_with_last_change(reader: LedgerReader, chosen: FoundAction) -> Document:
+def line_with_last_change(reader: LedgerReader, chosen: FoundAction) -> ActionLineDocument:
     """An action as lists show it, with the last that changed it."""
     order, action, head = chosen
-    return {
-        **documents.action_line(action, head, reader.program, reader.now),
-        "last_change": last_change(order, head),
-    }
+    line = documents.action_line(action, head, reader.program, reader.now)
+    line["last_change"] = last_change(order, head)
+    return line
 
 
-def last_change(order: Order, head: ActionHead) -> Document | None:
+def last_change(order: Order, head: ActionHead) -> LastChangeDocument | None:
     for entry in reversed(head.log):
         record = order.record(entry.id) if entry.outcome is Outcome.APPLIED else None
         if record is not None:
@@ -258,12 +260,12 @@ def last_change(order: Order, head: ActionHead) -> Document | None:
     return None
 
 
-def lines_if_few(hub: Hub, reader: LedgerReader, filter_: ActionFilter) -> list[Document] | None:
+def lines_if_few(ports: ReadPorts, reader: LedgerReader, filter_: ActionFilter) -> list[Document] | None:
     """All that match, by what their heads say, to be sorted by that; None where they would be too many to look at."""
-    every = list(islice(candidates(hub, reader, filter_, None, final=filter_.includes_final), HEADS_MAX + 1))
+    every = list(islice(candidates(ports, reader, filter_, None, final=filter_.includes_final), HEADS_MAX + 1))
     if len(every) > HEADS_MAX:
         return None
-    listed = bulk.load_listed_actions(hub.ledger(reader.program), [seen[2:] for seen in every])
+    listed = bulk.load_listed_actions(ports.ledger(reader.program), [seen[2:] for seen in every])
     lines = [head_line(one, reader.program, reader.now) for one in listed]
     return [line for line in lines if filter_.matches_line(line)]
 
@@ -293,20 +295,20 @@ def head_line(one: bulk.ListedAction, program: Program, now: datetime) -> Docume
     }
 
 
-def load_lines(reader: LedgerReader, places: Iterable[tuple[str, str]]) -> list[Document]:
+def load_lines(reader: LedgerReader, places: Iterable[tuple[str, str]]) -> list[ActionLineDocument]:
     """The whole lines of a few actions, by order key and id."""
     chosen = (load_action(reader, ("", "", *place)) for place in places)
     return [line_with_last_change(reader, one) for one in chosen if one is not None]
 
 
-def find_actions(hub: Hub, reader: LedgerReader, filter_: ActionFilter) -> Iterator[FoundAction]:
+def find_actions(ports: ReadPorts, reader: LedgerReader, filter_: ActionFilter) -> Iterator[FoundAction]:
     """All that match, one after the other; final ones only of a partner: nothing changes those any more."""
     if filter_.order_id is not None:
         order = reader.order_by_id(filter_.order_id)
         heads = [(order, action, order.heads.get(action.id)) for action in order.actions]
         yield from ((o, a, h) for o, a, h in heads if h is not None and filter_.matches(a, h, reader.now))
         return
-    for looked, seen in enumerate(candidates(hub, reader, filter_, None)):
+    for looked, seen in enumerate(candidates(ports, reader, filter_, None)):
         if looked == EXPORT_SCAN_MAX:
             raise filter_too_wide(EXPORT_SCAN_MAX)
         chosen = load_action(reader, seen)
@@ -314,18 +316,18 @@ def find_actions(hub: Hub, reader: LedgerReader, filter_: ActionFilter) -> Itera
             yield chosen
 
 
-def find_reported_actions(hub: Hub, reader: LedgerReader, filter_: ActionFilter, most: int) -> list[Action]:
+def find_reported_actions(ports: ReadPorts, reader: LedgerReader, filter_: ActionFilter, most: int) -> list[Action]:
     """All that match, up to so many, by what their heads say: no records are read, so that many can be looked at."""
     if filter_.order_id is not None:
-        return [action for _, action, _ in find_actions(hub, reader, filter_)]
+        return [action for _, action, _ in find_actions(ports, reader, filter_)]
     matched: list[Action] = []
-    places = ((order_key, action) for _, _, order_key, action in candidates(hub, reader, filter_, None))
+    places = ((order_key, action) for _, _, order_key, action in candidates(ports, reader, filter_, None))
     for looked, some in enumerate(bulk.batched(places, SCAN_CHUNK)):
         if looked * SCAN_CHUNK >= MATCH_SCAN_MAX:
             raise filter_too_wide(MATCH_SCAN_MAX)
         matched += [
             one.action
-            for one in bulk.load_listed_actions(hub.ledger(reader.program), some)
+            for one in bulk.load_listed_actions(ports.ledger(reader.program), some)
             if filter_.matches_head(one.action, one.state(reader.now), one.partner, one.locks_at)
         ]
         if len(matched) >= most:
@@ -333,17 +335,17 @@ def find_reported_actions(hub: Hub, reader: LedgerReader, filter_: ActionFilter,
     return matched[:most]
 
 
-def actions_by_id(hub: Hub, reader: LedgerReader, ids: Sequence[str]) -> dict[str, Action]:
+def actions_by_id(ports: ReadPorts, reader: LedgerReader, ids: Sequence[str]) -> dict[str, Action]:
     """Those of these action ids that were reported; no records are read."""
-    ledger = hub.ledger(reader.program)
+    ledger = ports.ledger(reader.program)
     known = bulk.order_keys(ledger, [one for one in ids if is_key(one)])
     places = [(key, one) for one in ids if is_key(one) for key in reader.candidate_order_keys(one, known.get(one))]
     there = {one.action.id: one.action for one in bulk.load_listed_actions(ledger, places)}
     return {one: there[one] for one in dict.fromkeys(ids) if one in there}
 
 
-def filter_too_wide(most: int) -> ProblemError:
-    return ProblemError("FILTER_TOO_WIDE", most=str(most))
+def filter_too_wide(most: int) -> InvalidRequestError:
+    return InvalidRequestError("FILTER_TOO_WIDE", most=str(most))
 
 
 def load_action(reader: LedgerReader, seen: IndexEntry) -> FoundAction | None:
@@ -353,12 +355,12 @@ def load_action(reader: LedgerReader, seen: IndexEntry) -> FoundAction | None:
 
 
 def candidates(
-    hub: Hub, reader: LedgerReader, filter_: ActionFilter, start: tuple[str, str] | None, *, final: bool = False
+    ports: ReadPorts, reader: LedgerReader, filter_: ActionFilter, start: tuple[str, str] | None, *, final: bool = False
 ) -> Iterator[IndexEntry]:
     """What the fitting index holds, from a place in it on; `final`: then what is final, of all partners."""
-    ledger: TableLedger = hub.ledger(reader.program)
+    ledger: TableLedger = ports.ledger(reader.program)
     if filter_.partner:
-        names = ((f"{month}#{filter_.partner}", month) for month in event_months(hub, reader))
+        names = ((f"{month}#{filter_.partner}", month) for month in event_months(ports, reader))
         yield from scan_partner_months(ledger, names, start)
         return
     if not (start and start[0].startswith(FINAL_PREFIX)):
@@ -424,9 +426,9 @@ def sorted_lock_days(ledger: TableLedger, filter_: ActionFilter, since: str) -> 
         yield from sorted(listed, key=lambda day: place(day.name), reverse=filter_.sort.startswith("-"))
 
 
-def event_months(hub: Hub, reader: LedgerReader) -> Iterator[str]:
+def event_months(ports: ReadPorts, reader: LedgerReader) -> Iterator[str]:
     """Event months, newest first."""
-    first = hub.programs.first_recorded_at(reader.program.id)
+    first = ports.programs.first_recorded_at(reader.program.id)
     floor = add_months(local_day(first, "UTC").replace(day=1), -MONTHS_BACK)
     month = local_day(reader.now, "UTC").replace(day=1)
     while month >= floor:
@@ -437,17 +439,19 @@ def event_months(hub: Hub, reader: LedgerReader) -> Iterator[str]:
 # Cursors
 
 
-def sign_cursor(hub: Hub, program: Program, filter_: ActionFilter, place: tuple[str, str]) -> str:
+def sign_cursor(ports: ReadPorts, program: Program, filter_: ActionFilter, place: tuple[str, str]) -> str:
     """A place in a list, signed together with the list it is of, so that it means nothing anywhere else."""
     body = base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
     said = "\0".join((program.id, json.dumps(asdict(filter_), sort_keys=True, default=sorted), body))
-    mark = hmac.new(cursor_secret(hub, program), said.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:32]
+    mark = hmac.new(cursor_secret(ports, program), said.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[
+        :32
+    ]
     return f"{body}.{mark}"
 
 
-def cursor_secret(hub: Hub, program: Program) -> bytes:
+def cursor_secret(ports: ReadPorts, program: Program) -> bytes:
     """What signs the cursors of a program; made when first needed."""
-    state = hub.state(program.id, "lists.cursor")
+    state = ports.state(program.id, "lists.cursor")
     kept = state.get("key")
     if kept is None:
         state.claim("key", {"key": secrets.token_hex(32)})
@@ -456,9 +460,8 @@ def cursor_secret(hub: Hub, program: Program) -> bytes:
     return bytes.fromhex(kept["key"])
 
 
-def verify_cursor(call: Call, seal: Any) -> tuple[str, str] | None:
+def verify_cursor(given: str | None, seal: Callable[[tuple[str, str]], str]) -> tuple[str, str] | None:
     """The place a cursor stands for; one that was not given by this very list is refused."""
-    given = call.query.get("cursor")
     if given is None:
         return None
     try:

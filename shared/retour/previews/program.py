@@ -7,10 +7,6 @@ from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from retour.api import action_search
-from retour.api.authorization import build_reader
-from retour.api.calls import ProblemError
-from retour.api.statements import next_statements
 from retour.channels.subscriptions import subscription_sentence
 from retour.channels.subscriptions import subscriptions as subscribed
 from retour.domain.calendar import local_day, start_of_day
@@ -22,14 +18,17 @@ from retour.domain.money import to_text
 from retour.domain.phrase import Sentence
 from retour.domain.program import Program, source_from
 from retour.domain.times import format_instant
+from retour.errors import RequestError
 from retour.money.funding import warnings
+from retour.ports import ReadPorts
+from retour.previews.terms import TermsEffect, terms_effect, with_terms
 from retour.sentences import sentence
 from retour.setup.program_file import Fault, fault_at
-from retour.setup.terms import TermsEffect, terms_effect, with_terms
 from retour.store import bulk
+from retour.views import action_search
 from retour.views.documents import Document
-from retour.views.ledger_reader import LedgerReader
-from retour.wiring import Hub
+from retour.views.ledger_reader import LedgerReader, build_reader
+from retour.views.statements import next_statements
 
 PREVIEWED_ACTIONS_MAX = 300
 """Pending actions that new terms are tried on."""
@@ -43,23 +42,23 @@ Errors = list[Fault]
 
 
 def preview_program(
-    hub: Hub, current: Program, document: Mapping[str, Any], uploaded: Mapping[str, Entries] | None = None
+    ports: ReadPorts, current: Program, document: Mapping[str, Any], uploaded: Mapping[str, Entries] | None = None
 ) -> Document:
     """Whose terms change when, which pending payouts would be others at their next change, and where billing groups are
     others, what their next two statements would hold.
 
     `uploaded`: lists that come with it.
     """
-    now = hub.now()
+    now = ports.now()
     zone = ZoneInfo(document["time_zone"])
-    wanted = with_terms(current, document, now, {**hub.programs.named_lists(current), **(uploaded or {})})
+    wanted = with_terms(current, document, now, {**ports.programs.named_lists(current), **(uploaded or {})})
     changes = terms_changes(current.contracts, wanted.contracts, now)
     found: Document = {"terms": [change_document(one, now, zone) for one in changes]}
     if changes:
-        chosen, are_all = pending_actions(hub, current)
+        chosen, are_all = pending_actions(ports, current)
         found["pending"] = effect_document(terms_effect(chosen, wanted.contracts, now), are_all, current.currency)
-    if document.get("billing_groups") != hub.programs.newest_version(current.id).document.get("billing_groups"):
-        found["statements"] = next_statements(hub, current, document)
+    if document.get("billing_groups") != ports.programs.newest_version(current.id).document.get("billing_groups"):
+        found["statements"] = next_statements(ports, current, document)
     return found
 
 
@@ -87,14 +86,14 @@ def subscriptions(current: Program | None, document: Mapping[str, Any]) -> list[
     return found
 
 
-def pending_actions(hub: Hub, current: Program) -> tuple[Sequence[action_search.FoundAction], bool]:
+def pending_actions(ports: ReadPorts, current: Program) -> tuple[Sequence[action_search.FoundAction], bool]:
     """Those that lock next, as many as may be looked at, and whether they are all."""
     chosen: list[action_search.FoundAction] = []
-    found = action_search.find_actions(hub, build_reader(hub, current), action_search.ActionFilter(state="pending"))
+    found = action_search.find_actions(ports, build_reader(ports, current), action_search.ActionFilter(state="pending"))
     try:
         for one in islice(found, PREVIEWED_ACTIONS_MAX):
             chosen.append(one)
-    except ProblemError:
+    except RequestError:
         # Too many others lie among them: what was found of them by then is told.
         return chosen, False
     return chosen, len(chosen) < PREVIEWED_ACTIONS_MAX
@@ -142,9 +141,9 @@ def effect_document(found: TermsEffect, are_all: bool, currency: str) -> Documen
     }
 
 
-def funding(hub: Hub, document: Mapping[str, Any]) -> list[Document]:
+def funding(ports: ReadPorts, document: Mapping[str, Any]) -> list[Document]:
     """The contracts of a valid document whose lock leaves no day to spare for the last return, or not even time."""
-    day = local_day(hub.now(), document["time_zone"])
+    day = local_day(ports.now(), document["time_zone"])
     return warnings(document, day, document.get("language", "en"))
 
 
@@ -152,42 +151,46 @@ def funding(hub: Hub, document: Mapping[str, Any]) -> list[Document]:
 
 
 def find_faults(
-    hub: Hub, current: Program, document: Mapping[str, Any], written: str, *, leave_without_terms: bool
+    ports: ReadPorts, current: Program, document: Mapping[str, Any], written: str, *, leave_without_terms: bool
 ) -> Errors:
     """What is wrong with a document for this very program, whose actions there are already."""
-    found = [*fixed_setting_faults(hub, current, document, written)]
+    found = [*fixed_setting_faults(ports, current, document, written)]
     if not found and not leave_without_terms:
         places: dict[tuple[int, str], Fault] = {}
-        for fault in missing_terms_faults(hub, current, document, written):
+        for fault in missing_terms_faults(ports, current, document, written):
             places.setdefault((fault.line, fault.key), fault)
         found = [*places.values()]
     return found
 
 
-def fixed_setting_faults(hub: Hub, current: Program, document: Mapping[str, Any], written: str) -> Iterator[Fault]:
+def fixed_setting_faults(
+    ports: ReadPorts, current: Program, document: Mapping[str, Any], written: str
+) -> Iterator[Fault]:
     for key, has, code in (
         ("currency", current.currency, "FAULT_CURRENCY_STAYS"),
         ("time_zone", current.time_zone, "FAULT_ZONE_STAYS"),
     ):
-        if document[key] != has and has_actions(hub, current):
+        if document[key] != has and has_actions(ports, current):
             yield fault_at(written, (key,), Sentence(code, {"has": has, "wanted": document[key]}))
 
 
-def has_actions(hub: Hub, program: Program) -> bool:
-    ledger = hub.ledger(program)
+def has_actions(ports: ReadPorts, program: Program) -> bool:
+    ledger = ports.ledger(program)
     return any(ledger.lock_partitions(action_search.NEVER_LOCKS)) or any(ledger.final_months())
 
 
-def missing_terms_faults(hub: Hub, current: Program, document: Mapping[str, Any], written: str) -> Iterator[Fault]:
-    now = hub.now()
-    wanted = with_terms(current, document, now, hub.programs.named_lists(current))
+def missing_terms_faults(
+    ports: ReadPorts, current: Program, document: Mapping[str, Any], written: str
+) -> Iterator[Fault]:
+    now = ports.now()
+    wanted = with_terms(current, document, now, ports.programs.named_lists(current))
     event_types = {*current.event_types, *document["event_types"]}
     yield from version_gap_faults(current.contracts, wanted.contracts, document, written, now)
     found = [*coverage_gaps(wanted.contracts, event_types, now)]
     if not found:
         return
-    reader = build_reader(hub, current)
-    for one, partner in gaps_with_open_actions(hub, reader, found, wanted.contracts):
+    reader = build_reader(ports, current)
+    for one, partner in gaps_with_open_actions(ports, reader, found, wanted.contracts):
         path, at_key = fault_path(one, document, wanted.contracts, now)
         about = {
             "partner": partner or Sentence("FAULT_A_PARTNER"),
@@ -217,7 +220,7 @@ def version_gap_faults(
 
 
 def gaps_with_open_actions(
-    hub: Hub, reader: LedgerReader, found: Sequence[Gap], contracts: Sequence[Contract]
+    ports: ReadPorts, reader: LedgerReader, found: Sequence[Gap], contracts: Sequence[Contract]
 ) -> Iterator[tuple[Gap, str]]:
     """Each gap with a partner of it that has open actions; where they are too many to look at, the first with any."""
     members = frozenset[str]().union(*(one.members for one in contracts))
@@ -225,12 +228,12 @@ def gaps_with_open_actions(
     of_others = {gap.holders.event_type: gap for gap in found if gap.holders.others}
     seen: set[int] = set()
     filter_ = action_search.ActionFilter(locks_after=format_instant(reader.now))
-    places = ((order_key, action) for _, _, order_key, action in action_search.candidates(hub, reader, filter_, None))
+    places = ((order_key, action) for _, _, order_key, action in action_search.candidates(ports, reader, filter_, None))
     for looked, some in enumerate(bulk.batched(places, SCAN_CHUNK)):
         if looked * SCAN_CHUNK >= OPEN_SCAN_MAX:
             yield found[0], found[0].holders.example
             return
-        for one in bulk.load_listed_actions(hub.ledger(reader.program), some):
+        for one in bulk.load_listed_actions(ports.ledger(reader.program), some):
             others = of_others.get(one.action.event_type) if one.partner not in members else None
             gap = by_partner.get((one.action.event_type, one.partner), others)
             if gap is not None and id(gap) not in seen:

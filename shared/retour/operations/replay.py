@@ -5,15 +5,14 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from retour.domain.delivery import Channel, Delivery, DeliveryKind
-from retour.domain.program import Program
 from retour.domain.times import format_instant
-from retour.intake.batch import ARRIVED, DONE, Batch
+from retour.intake.batch import ARRIVED, Batch
 from retour.intake.decision import carry_out_decision
 from retour.intake.ingest import ingest
+from retour.intake.programs import record_program
 from retour.store.items import delivery_from
 
 if TYPE_CHECKING:
-    from retour.setup.program_file import Fault
     from retour.wiring import Hub
 
 
@@ -78,39 +77,3 @@ def remember_fetched(hub: "Hub", delivery: Delivery, stored: bool) -> None:
         "stored": stored,
     }
     hub.state(delivery.program, delivery.source).put(f"content#{delivery.sha256}", doc)
-
-
-LIST_FACT = "list"
-"""The delivery's fact that names the uploaded list, if it contains a list instead of a program document."""
-
-
-def record_program(
-    hub: "Hub", delivery: Delivery, body: bytes, *, accepted: bool = False
-) -> "tuple[Program, bool] | list[Fault]":
-    """Record a program document, or a named list, as the program's next version; or return its faults.
-
-    `accepted`: the document was valid when it was received and is recorded without validation.
-    """
-    from retour.setup import program_file
-
-    if LIST_FACT in delivery.facts:
-        return record_list(hub, delivery, body)
-    text = body.decode("utf-8", "replace")
-    document = program_file.parse_recorded(text) if accepted else program_file.parse_program(text)
-    if isinstance(document, list):
-        return document
-    hub.deliveries(delivery.program).put(delivery, body, DONE, {})
-    return hub.programs.apply(document, delivery.received_at, delivery.id)
-
-
-def record_list(hub: "Hub", delivery: Delivery, body: bytes) -> "tuple[Program, bool] | list[Fault]":
-    from retour.setup.list_file import read_list
-
-    found = read_list(body)
-    if faults := [one for one in found if not isinstance(one, str)]:
-        return faults
-    hub.deliveries(delivery.program).put(delivery, body, DONE, {})
-    entries = [str(one) for one in found]
-    return hub.programs.put_list(
-        delivery.program, delivery.facts[LIST_FACT], entries, delivery.received_at, delivery.id
-    )

@@ -10,8 +10,6 @@ from functools import cached_property
 from itertools import islice
 from typing import Any
 
-from retour.api.calls import Call, ProblemError, bad_query, not_found
-from retour.api.funding import parse_draft
 from retour.domain.actions.action import Action, LifecycleState
 from retour.domain.actions.order import ActionHead
 from retour.domain.calendar import start_of_day
@@ -22,12 +20,14 @@ from retour.domain.funding.statements import Coming, Payout
 from retour.domain.money import to_text
 from retour.domain.program import Program
 from retour.domain.times import format_instant
+from retour.errors import NotFoundError
 from retour.money import statements as made
+from retour.ports import ReadPorts
 from retour.store.statements import Statements
 from retour.views.documents import Document
-from retour.wiring import Hub
+from retour.views.parameters import bad_query
+from retour.views.schemas import ActionDocument, PaymentStandingDocument, StatementInShortDocument
 
-DRAFT_MAX = 256 * 1024
 LOOKED_MAX = 2_000
 """Heads looked at for one page of a list."""
 NUMBERS_MAX = 20_000
@@ -41,29 +41,34 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def statements(hub: Hub, call: Call, program: Program) -> Document:
+def list_statements(
+    ports: ReadPorts,
+    program: Program,
+    limit: int,
+    cursor: str = "",
+    partner: str | None = None,
+    billing_group: str | None = None,
+) -> Document:
     """Statements of a program, the newest first, of a partner or a group where one is named."""
-    kept, query, limit = made.statements_of(hub, program), call.query, call.limit()
-    cursor = query.get("cursor", "")
+    kept = made.statements_of(ports, program)
     if cursor and not ID.fullmatch(cursor):
         raise bad_query("cursor", cursor, "cursor")
     items: list[Document] = []
     last = ""
-    found = of_partner(kept, query["partner"], cursor) if query.get("partner") else kept.newest_first(cursor)
+    found = of_partner(kept, partner, cursor) if partner else kept.newest_first(cursor)
     for looked, (id_, doc) in enumerate(found, 1):
         last = id_
-        if query.get("billing_group") in (None, doc["group"]):
+        if billing_group in (None, doc["group"]):
             items.append(head(id_, doc))
         if len(items) == limit or looked >= LOOKED_MAX:
             break
     else:
         last = ""
-    standing = hub.payments(program.id).statements(one["id"] for one in items)
+    standing = ports.payments(program.id).statements(one["id"] for one in items)
     return {"items": [one | {"payment": payment(standing.get(one["id"]))} for one in items], "next": last or None}
 
 
-def payment(standing: Document | None) -> Document:
-    """Where the payment of a statement stands."""
+def payment(standing: Document | None) -> PaymentStandingDocument:
     if standing is None:
         return {"state": "open", "batch": None, "day": None, "reason": None}
     return {
@@ -74,21 +79,23 @@ def payment(standing: Document | None) -> Document:
     }
 
 
-def statement_of_action(hub: Hub, program: Program, action: Action, head: ActionHead) -> Document | None:
+def statement_of_action(
+    ports: ReadPorts, program: Program, action: Action, head: ActionHead
+) -> StatementInShortDocument | None:
     """On which statement an action is, in short; None: on none (yet)."""
-    return StatedActions(hub, program, head.standing.partner).statement_of(action, head)
+    return StatedActions(ports, program, head.standing.partner).statement_of(action, head)
 
 
 @dataclass
 class StatedActions:
     """The statements of one partner, each looked up once: on which an action is, and where its payment stands."""
 
-    hub: Hub
+    ports: ReadPorts
     program: Program
     partner: str
-    _on: dict[str, tuple[Document, frozenset[str]]] = field(default_factory=dict)
+    _on: dict[str, tuple[StatementInShortDocument, frozenset[str]]] = field(default_factory=dict)
 
-    def statement_of(self, action: Action, head: ActionHead) -> Document | None:
+    def statement_of(self, action: Action, head: ActionHead) -> StatementInShortDocument | None:
         """In short; None: on none (yet)."""
         if head.final is None or head.locks_at is None:
             return None
@@ -102,7 +109,7 @@ class StatedActions:
 
     def sums(self) -> tuple[int, int]:
         """What is stated and not paid, and what is paid, in minor units."""
-        states = self.hub.payments(self.program.id).statements(id_ for _, _, id_ in self.ids)
+        states = self.ports.payments(self.program.id).statements(id_ for _, _, id_ in self.ids)
         sums = {True: 0, False: 0}
         for _, _, id_ in self.ids:
             doc = self._kept.get(id_)
@@ -117,24 +124,31 @@ class StatedActions:
 
     @cached_property
     def _kept(self) -> Statements:
-        return made.statements_of(self.hub, self.program)
+        return made.statements_of(self.ports, self.program)
 
-    def _look_up(self, id_: str) -> tuple[Document, frozenset[str]]:
+    def _look_up(self, id_: str) -> tuple[StatementInShortDocument, frozenset[str]]:
         if id_ not in self._on:
             doc = self._kept.get(id_)
             assert doc is not None, "a statement is put before its partner's list says so"
-            short = {"id": id_, **{name: doc[name] for name in ("number", "day", "due")}}
-            short["payment"] = payment(self.hub.payments(self.program.id).statement(id_))
+            short: StatementInShortDocument = {
+                "id": id_,
+                "number": doc["number"],
+                "day": doc["day"],
+                "due": doc["due"],
+                "payment": payment(self.ports.payments(self.program.id).statement(id_)),
+            }
             self._on[id_] = short, frozenset(one.action for one in made.payouts_on(self._kept, doc))
         return self._on[id_]
 
 
-def with_statement(document: Document, stated: Document | None) -> Document:
+def with_statement(document: ActionDocument, stated: StatementInShortDocument | None) -> ActionDocument:
     """An action with the statement it is on. Once that is paid, so is what was locked."""
     if stated is None:
         return document
-    is_paid = document["state"] == LifecycleState.LOCKED and stated["payment"]["state"] == PaymentState.PAID
-    return {**document, "statement": stated, **({"state": LifecycleState.PAID.value} if is_paid else {})}
+    document["statement"] = stated
+    if document["state"] == LifecycleState.LOCKED and stated["payment"]["state"] == PaymentState.PAID:
+        document["state"] = LifecycleState.PAID.value
+    return document
 
 
 def of_partner(kept: Statements, partner: str, before: str) -> Iterator[tuple[str, Document]]:
@@ -144,13 +158,13 @@ def of_partner(kept: Statements, partner: str, before: str) -> Iterator[tuple[st
             yield id_, doc
 
 
-def statement(hub: Hub, program: Program, id_: str) -> Document:
+def statement(ports: ReadPorts, program: Program, id_: str) -> Document:
     """One with its lines, by its id or its number."""
-    kept = made.statements_of(hub, program)
+    kept = made.statements_of(ports, program)
     id_, doc = find_statement(kept, program, id_)
     lines = [line(one, doc) for _, one in zip(range(LINES_MAX), made.payouts_on(kept, doc), strict=False)]
-    paid = payment(hub.payments(program.id).statement(id_))
-    return {**head(id_, doc), "payment": paid, "payer": payer(hub, program, doc), "lines": lines}
+    paid = payment(ports.payments(program.id).statement(id_))
+    return {**head(id_, doc), "payment": paid, "payer": payer(ports, program, doc), "lines": lines}
 
 
 def find_statement(kept: Statements, program: Program, id_: str) -> tuple[str, Document]:
@@ -160,19 +174,19 @@ def find_statement(kept: Statements, program: Program, id_: str) -> tuple[str, D
         id_ = next((known for known, doc in newest if doc["number"] == id_), id_)
     doc = kept.get(id_) if ID.fullmatch(id_) else None
     if doc is None:
-        raise not_found("statement", program=program.id)
+        raise NotFoundError("statement", program=program.id)
     return id_, doc
 
 
-def payer(hub: Hub, program: Program, doc: Document) -> Document:
+def payer(ports: ReadPorts, program: Program, doc: Document) -> Document:
     """Who pays, as the group said it at the beginning of the statement's day."""
-    group = made.billing(hub, program).group_at(doc["group"], date.fromisoformat(doc["day"]))
+    group = made.billing(ports, program).group_at(doc["group"], date.fromisoformat(doc["day"]))
     return dict(group.payer) if group else {}
 
 
-def statement_csv(hub: Hub, program: Program, id_: str, columns: Sequence[str] = COLUMNS) -> tuple[str, str]:
+def statement_csv(ports: ReadPorts, program: Program, id_: str, columns: Sequence[str] = COLUMNS) -> tuple[str, str]:
     """Its name as a file, and every line."""
-    kept = made.statements_of(hub, program)
+    kept = made.statements_of(ports, program)
     _, doc = find_statement(kept, program, id_)
     out = io.StringIO()
     writer = csv.DictWriter(out, columns)
@@ -231,27 +245,19 @@ def line(one: Payout, doc: Document) -> Document:
 # Billing groups
 
 
-def billing_groups(hub: Hub, program: Program) -> Document:
+def billing_groups(ports: ReadPorts, program: Program) -> Document:
     """The groups in force, and what their next two statements would hold."""
-    return groups_document(hub, program, None)
+    return groups_document(ports, program, None)
 
 
-def billing_groups_of(hub: Hub, call: Call, program: Program) -> Document:
-    """The same of a program document that is not applied."""
-    given = call.document("draft", most=DRAFT_MAX)
-    if "draft" not in given:
-        raise ProblemError("FIGURE_INVALID", "draft", figure="draft")
-    return groups_document(hub, program, parse_draft(program, given["draft"]))
+def groups_document(ports: ReadPorts, program: Program, draft: Any) -> Document:
+    document = draft or ports.programs.newest_version(program.id).document
+    return {**declared_groups(document), **next_statements(ports, program, draft)}
 
 
-def groups_document(hub: Hub, program: Program, draft: Any) -> Document:
-    document = draft or hub.programs.newest_version(program.id).document
-    return {**declared_groups(document), **next_statements(hub, program, draft)}
-
-
-def next_statements(hub: Hub, program: Program, draft: Mapping[str, Any] | None) -> Document:
+def next_statements(ports: ReadPorts, program: Program, draft: Mapping[str, Any] | None) -> Document:
     """The next two statement days of each group with what they would hold, and whether all was looked at."""
-    to_come, is_whole = made.forecast(hub, program, draft)
+    to_come, is_whole = made.forecast(ports, program, draft)
     return {"coming": [coming_document(one, program.currency) for one in to_come], "complete": is_whole}
 
 

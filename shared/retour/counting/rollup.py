@@ -9,16 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from retour.domain.actions.make_good import LATE_CODES
-from retour.domain.actions.order import Order
-from retour.domain.actions.outcome import Outcome
-from retour.domain.calendar import end_of_month, local_day
-from retour.domain.contracts.contract import Contract
-from retour.domain.program import Program
-from retour.domain.times import format_instant, parse_instant
-from retour.schedule.tally import (
+from retour.counting.tally import (
     OPEN_STATES,
     RETURNS_WINDOW,
     CountedAction,
@@ -27,13 +20,18 @@ from retour.schedule.tally import (
     count_returns,
     count_state,
 )
+from retour.domain.actions.make_good import LATE_CODES
+from retour.domain.actions.order import Order
+from retour.domain.actions.outcome import Outcome
+from retour.domain.calendar import end_of_month, local_day
+from retour.domain.contracts.contract import Contract
+from retour.domain.program import Program
+from retour.domain.times import format_instant, parse_instant
+from retour.ports import CountingPorts
 from retour.store.bulk import batched
 from retour.store.items import NO_LOCK_DAY
 from retour.store.ledger import TableLedger
 from retour.store.rollups import HeadLine, RollUps
-
-if TYPE_CHECKING:
-    from retour.wiring import Hub
 
 NIGHT_ENDS_AFTER = timedelta(hours=3)
 """So long after midnight, in the program's time zone, what was counted before is of yesterday."""
@@ -55,26 +53,28 @@ IndexPosition = tuple[str, str]
 """A partition of an index, and a sort key in it after which to go on."""
 
 
-def roll_up(hub: "Hub", program: Program, has_time: Callable[[], bool] = lambda: True, *, now: bool = False) -> bool:
+def roll_up(
+    ports: CountingPorts, program: Program, has_time: Callable[[], bool] = lambda: True, *, now: bool = False
+) -> bool:
     """Count if it is due, or go on with what was begun; whether the newest count is whole. `now`: somebody asks."""
-    rollups = rollups_of(hub, program)
-    run = current_run(hub, program, rollups, now)
-    return run is None or RollUpRun(hub, program, rollups, hub.ledger(program), run).resume(has_time)
+    rollups = rollups_of(ports, program)
+    run = current_run(ports, program, rollups, now)
+    return run is None or RollUpRun(ports, program, rollups, ports.ledger(program), run).resume(has_time)
 
 
-def rollups_of(hub: "Hub", program: Program) -> RollUps:
-    ledger = hub.ledger(program)
+def rollups_of(ports: CountingPorts, program: Program) -> RollUps:
+    ledger = ports.ledger(program)
     return RollUps(ledger.client, ledger.table, program.id)
 
 
-def current_run(hub: "Hub", program: Program, rollups: RollUps, is_requested: bool) -> str | None:
+def current_run(ports: CountingPorts, program: Program, rollups: RollUps, is_requested: bool) -> str | None:
     """The count to go on with, begun if one is due; None: there is nothing to do."""
-    moment, summary, at_work = hub.now(), rollups.summary(), rollups.current_run()
+    moment, summary, at_work = ports.now(), rollups.summary(), rollups.current_run()
     begun: str | None = at_work["run"] if at_work else None
     is_open = begun is not None and (summary is None or begun > summary["at"])
     if begun and is_open and moment - parse_instant(begun) < RUN_TIMEOUT:
         return begun
-    if not is_requested and summary is not None and not is_due(hub, program, summary, moment):
+    if not is_requested and summary is not None and not is_due(ports, program, summary, moment):
         return None
     run = format_instant(moment)
     if rollups.begin(run, begun):
@@ -82,15 +82,15 @@ def current_run(hub: "Hub", program: Program, rollups: RollUps, is_requested: bo
     return str((rollups.current_run() or {"run": run})["run"])
 
 
-def is_due(hub: "Hub", program: Program, summary: Mapping[str, Any], now: datetime) -> bool:
+def is_due(ports: CountingPorts, program: Program, summary: Mapping[str, Any], now: datetime) -> bool:
     at, zone = parse_instant(summary["at"]), program.time_zone
     if local_day(at - NIGHT_ENDS_AFTER, zone) < local_day(now - NIGHT_ENDS_AFTER, zone):
         return True
-    return int(summary["looked"]) <= SMALL_PROGRAM_MAX and has_new_deliveries(hub, program, at, now)
+    return int(summary["looked"]) <= SMALL_PROGRAM_MAX and has_new_deliveries(ports, program, at, now)
 
 
-def has_new_deliveries(hub: "Hub", program: Program, since: datetime, now: datetime) -> bool:
-    deliveries = hub.deliveries(program.id)
+def has_new_deliveries(ports: CountingPorts, program: Program, since: datetime, now: datetime) -> bool:
+    deliveries = ports.deliveries(program.id)
     days = (now.date() - since.date()).days
     newest = (deliveries.newest(f"{now - timedelta(days=back):%Y%m%d}", most=1) for back in range(days + 1))
     return any(found and found[0].delivery.received_at >= since for found in newest)
@@ -100,7 +100,7 @@ def has_new_deliveries(hub: "Hub", program: Program, since: datetime, now: datet
 class RollUpRun:
     """One count on its way. `partners` is what was added up so far of each."""
 
-    hub: "Hub"
+    ports: CountingPorts
     program: Program
     rollups: RollUps
     ledger: TableLedger
@@ -142,7 +142,7 @@ class RollUpRun:
         return self.put_piece(number + 1, {})
 
     def put_piece(self, number: int, doc: Document) -> bool:
-        return self.rollups.put_piece(self.run, number, doc, self.hub.real_now() + PIECES_KEPT_FOR)
+        return self.rollups.put_piece(self.run, number, doc, self.ports.real_now() + PIECES_KEPT_FOR)
 
     def open_heads_from(self, start: IndexPosition) -> Iterator[tuple[IndexPosition, str, str]]:
         for day in list(self.ledger.lock_days(NO_LOCK_DAY)):
@@ -307,11 +307,11 @@ def has_late(line: HeadLine) -> bool:
     return late or line.is_sealed
 
 
-def pending_payout(hub: "Hub", program: Program) -> int | None:
+def pending_payout(ports: CountingPorts, program: Program) -> int | None:
     """What was still to be paid at the first count of the newest day; None while there is none, or none lately."""
-    summary = rollups_of(hub, program).summary()
+    summary = rollups_of(ports, program).summary()
     if summary is None:
         return None
-    oldest = local_day(hub.now(), program.time_zone) - timedelta(days=LOOKBACK_DAYS)
+    oldest = local_day(ports.now(), program.time_zone) - timedelta(days=LOOKBACK_DAYS)
     night = summary["night"]
     return int(night["open"]) if date.fromisoformat(night["day"]) > oldest else None

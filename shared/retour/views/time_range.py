@@ -1,15 +1,15 @@
 """The time range of a list: days in the program's time zone, or instants."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from retour.api.authorization import day_bounds
-from retour.api.calls import Call, bad_query
 from retour.domain.calendar import start_of_day
 from retour.domain.program import Program
 from retour.domain.times import parse_instant
-from retour.views.paging import ListPosition
-from retour.wiring import Hub
+from retour.ports import ReadPorts
+from retour.views.paging import ListPosition, day_bounds, parse_cursor
+from retour.views.parameters import bad_query
 
 DAY_FORMAT = "%Y%m%d"
 
@@ -25,13 +25,13 @@ class TimeRange:
         return (self.since is None or moment >= self.since) and (self.until is None or moment < self.until)
 
 
-def parse_range(call: Call, program: Program) -> TimeRange:
-    """`from` and `to` of a call. A day counts whole: from its first instant, to its last."""
-    return TimeRange(parse_bound(call, "from", program, 0), parse_bound(call, "to", program, 1))
+def parse_range(query: Mapping[str, str], program: Program) -> TimeRange:
+    """`from` and `to` of a query. A day counts whole: from its first instant, to its last."""
+    return TimeRange(parse_bound(query, "from", program, 0), parse_bound(query, "to", program, 1))
 
 
-def parse_bound(call: Call, name: str, program: Program, days_later: int) -> datetime | None:
-    said = call.query.get(name)
+def parse_bound(query: Mapping[str, str], name: str, program: Program, days_later: int) -> datetime | None:
+    said = query.get(name)
     if said is None:
         return None
     try:
@@ -43,8 +43,11 @@ def parse_bound(call: Call, name: str, program: Program, days_later: int) -> dat
         raise bad_query(name, said, "moment") from None
 
 
-def scan_bounds(hub: Hub, program: Program, call: Call, span: TimeRange) -> tuple[ListPosition, str]:
-    """Where a list of deliveries begins, the newest first, and the last day it looks at."""
-    today, first = day_bounds(hub, program)
+def scan_bounds(ports: ReadPorts, program: Program, cursor: str | None, span: TimeRange) -> tuple[ListPosition, str]:
+    """Where a list of deliveries begins or goes on, the newest first, and the last day it looks at."""
+    today, first = day_bounds(ports, program)
     last = min(today, f"{span.until:{DAY_FORMAT}}") if span.until else today
-    return call.start_position(last), max(first, f"{span.since:{DAY_FORMAT}}") if span.since else first
+    start = parse_cursor(cursor) if cursor else ListPosition(last)
+    if start is None:
+        raise bad_query("cursor", cursor or "", "cursor")
+    return start, max(first, f"{span.since:{DAY_FORMAT}}") if span.since else first

@@ -13,7 +13,7 @@ from retour.domain.money import InvalidAmountError
 from retour.domain.program import Source
 from retour.files.layout import fold_name
 from retour.numbers import AmbiguousNumberError, ForeignCurrencyError, parse_number
-from retour.setup.sample import Document, RawTable, coded_sentence
+from retour.previews.sample import Document, RawTable, coded_sentence
 
 WITH_COMMA = re.compile(r"-?(\d{1,3}(\.\d{3})+|\d+),\d{1,2}")
 WITH_POINT = re.compile(r"-?(\d{1,3}(,\d{3})+|\d+)\.\d{1,2}")

@@ -10,9 +10,9 @@ from retour.domain.program import Program, Source
 from retour.domain.row import Ignored, OrderNames, Refusal, Row, Unreadable
 from retour.domain.senders import STANDARD, sender_of
 from retour.normalise import Normaliser
+from retour.previews.check import row_documents
+from retour.previews.sample import Document, coded_sentence
 from retour.sentences import join_names, sentence
-from retour.setup.check import row_documents
-from retour.setup.sample import Document, coded_sentence
 
 
 def takes_messages(source: Source) -> bool:

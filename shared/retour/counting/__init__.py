@@ -1,0 +1,1 @@
+"""What a program's actions come to, counted every night and kept."""

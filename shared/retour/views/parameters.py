@@ -1,0 +1,27 @@
+"""What callers and forms say in words: read strictly, with the closest word that is known where one is not."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from retour.channels import payload
+from retour.errors import InvalidRequestError, excerpt
+
+
+def bad_query(name: str, value: str, right: str, **details: str) -> InvalidRequestError:
+    """`right`: which of the sentences says what a value looks like here."""
+    return InvalidRequestError("QUERY_INVALID", right, details, name=name, value=excerpt(value))
+
+
+def reject_unknown_fields(given: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Reject unknown fields and suggest the closest known one, before anything is carried out."""
+    unknown = next((name for name in given if name not in known), None)
+    if unknown is None:
+        return
+    if not known:
+        raise InvalidRequestError("UNKNOWN_FIELD", "none", field=excerpt(unknown))
+    raise InvalidRequestError(
+        "UNKNOWN_FIELD",
+        field=excerpt(unknown),
+        closest=payload.closest_name(unknown, known),
+        known=", ".join(known),
+    )
