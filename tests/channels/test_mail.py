@@ -2,7 +2,9 @@
 
 import base64
 import binascii
+import gzip
 import io
+import quopri
 import struct
 import zipfile
 from collections.abc import Callable
@@ -20,7 +22,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retour.channels import mail
-from retour.channels.mail import AcceptedMail, Address, DroppedMail, FileSummary, HeldMail, RejectedMail, UnreadMail
+from retour.channels.mail import (
+    AcceptedMail,
+    Address,
+    DroppedMail,
+    FileSummary,
+    HeldMail,
+    RejectedMail,
+    RepeatedRows,
+    UnreadMail,
+)
 from retour.domain.delivery import Channel
 from retour.domain.program import Source
 
@@ -546,6 +557,159 @@ def test_outlook_s_winmail_is_opened() -> None:
         )
 
 
+def zipped(*members: tuple[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+def encoded(content: bytes, encoding: str, declared: str = "message/rfc822") -> Message:
+    """A part whose payload is encoded, as the standard library does not write it for mails."""
+    made = MIMEBase(*declared.split("/"))
+    made["Content-Transfer-Encoding"] = encoding
+    made._payload = {  # type: ignore[attr-defined]
+        "base64": lambda: base64.encodebytes(content).decode(),
+        "quoted-printable": lambda: quopri.encodestring(content.replace(b"\r\n", b"\n")).decode(),
+        "x-uuencode": lambda: uuencoded("x", content),
+    }[encoding]()
+    return made
+
+
+def uuencoded(name: str, content: bytes) -> str:
+    lines = b"".join(binascii.b2a_uu(content[at : at + 45]) for at in range(0, len(content), 45))
+    return f"begin 644 {name}\n{lines.decode()}`\nend\n"
+
+
+def spoken(text: str) -> bytes:
+    made = letter(attach=False)
+    made.set_content(text)
+    return stamped(made)
+
+
+def forwarding(*parts: Message) -> bytes:
+    outer = MIMEMultipart("mixed")
+    outer["From"] = "jane@shop.example"
+    outer["Subject"] = "FW: May"
+    for one in parts:
+        outer.attach(one)
+    return outer.as_bytes(policy=policy.SMTP)
+
+
+INNER = letter().as_bytes(policy=policy.SMTP)
+DATED = b"Date: Mon, 2 Nov 2026 09:00:00 +0000\r\n" + INNER
+MAILBOX = b"".join(
+    b"From jane@shop.example Mon Nov  2 09:00:00 2026\n"
+    + letter(attach=False).as_bytes()
+    + uuencoded(f"{name}.csv", ROWS + name.encode()).encode()
+    + b"\n"
+    for name in ("may", "june")
+)
+WRAPPED: dict[str, tuple[bytes, list[str]]] = {
+    "base64 in base64": (bundle(encoded(forwarding(encoded(INNER, "base64")), "base64")), ["may.csv"]),
+    "quoted-printable": (bundle(encoded(INNER, "quoted-printable")), ["may.csv"]),
+    "uuencoded mail": (bundle(encoded(INNER, "x-uuencode")), ["may.csv"]),
+    "message/global": (bundle(encoded(INNER, "base64", "message/global")), ["may.csv"]),
+    "blank lines first": (bundle(part("application/octet-stream", b"\r\n\r\n" + INNER, "fw.eml")), ["may.csv"]),
+    "byte order mark": (bundle(part("application/octet-stream", b"\xef\xbb\xbf" + INNER, "fw.eml")), ["may.csv"]),
+    "no name": (bundle(part("application/octet-stream", DATED)), ["may.csv"]),
+    "name of no mail": (bundle(part("application/octet-stream", DATED, "fw.dat")), ["may.csv"]),
+    "mailbox": (bundle(part("application/octet-stream", MAILBOX, "all.mbox")), ["may.csv", "june.csv"]),
+    "winmail in winmail": (
+        bundle(part("application/ms-tnef", winmail(("x.dat", "", winmail(("MAY.CSV", "", ROWS)))), "winmail.dat")),
+        ["MAY.CSV"],
+    ),
+    "mail in winmail": (
+        bundle(part("application/ms-tnef", winmail(("fw.eml", "", INNER)), "winmail.dat")),
+        ["may.csv"],
+    ),
+    "mail in uuencode": (spoken("Hi\n" + uuencoded("fw.eml", INNER)), ["may.csv"]),
+    "uuencode in base64": (
+        spoken("Hi\nbegin-base64 644 may.csv\n" + base64.encodebytes(ROWS).decode() + "====\n"),
+        ["may.csv"],
+    ),
+    "uuencode in an attached text": (
+        bundle(part("text/plain", b"Hello\n" + uuencoded("may.csv", ROWS).encode(), "note.txt")),
+        ["may.csv"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRAPPED)
+def test_whatever_a_file_is_wrapped_in_it_is_found(case: str) -> None:
+    raw, names = WRAPPED[case]
+    found = accepted(raw)
+    assert [file.name for file in found.files] == names
+    assert all(file.content.startswith(ROWS) for file in found.files)
+
+
+def test_a_message_attached_in_outlook_s_own_way_is_opened() -> None:
+    inside = winmail(("MAY.CSV", "", ROWS))
+    value = b"\x07\x03\x02\0" + b"\0" * 12 + inside
+    held = struct.pack("<IHHII", 1, 0xD, 0x3701, 1, len(value)) + value + b"\0" * (-len(value) % 4)
+    attribute = struct.pack("<BII", 2, 0x69002, 14) + b"\0" * 16 + struct.pack("<BII", 2, 0x69005, len(held)) + held
+    packed = winmail() + attribute + b"\0\0"
+    assert [file.content for file in accepted(bundle(part("application/ms-tnef", packed, "w.dat"))).files] == [ROWS]
+
+
+SVG = b'<?xml version="1.0"?>\n<!-- drawn -->\n<svg xmlns="http://www.w3.org/2000/svg"><path d="M0"/></svg>'
+APPLE = b"\0\5\x16\7\0\2\0\0Mac OS X        \0\2\0\0\0\x09" + b"\0" * 60
+DOCX = zipped(("[Content_Types].xml", b"<Types/>"), ("word/document.xml", b"<w/>"))
+ODT = zipped(("mimetype", b"application/vnd.oasis.opendocument.text"), ("content.xml", b"<x/>"), method=0)
+BESIDE = {
+    "logo.svg": SVG,
+    "logo.webp": b"RIFF\x24\0\0\0WEBPVP8 " + b"\x80\x01" * 40,
+    "logo.tif": b"II*\0" + b"\0\x01\x80" * 40,
+    "logo.bmp": b"BM\x36\0\0\0\0\0\0\0\x36" + b"\0" * 60,
+    "photo.heic": b"\0\0\0\x18ftypheic" + b"\x80\0" * 40,
+    "image001.emz": gzip.compress(b"\1\0\0\0\x6c\0\0\0" + b"\0" * 32 + b" EMF" + b"\0" * 90),
+    "oledata.mso": b"ActiveMime\0\0\xf0\1" + b"\x80\x01" * 50,
+    "._may.csv": APPLE,
+    "copy.csv": APPLE,
+    "Thumbs.db": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600,
+    "letter.docx": DOCX,
+    "letter.odt": ODT,
+    "letter.rtf": b"{\\rtf1 hello}",
+    "letter.pdf": b"\xef\xbb\xbf%PDF-1.7 ...",
+    "disclaimer.html": b"<p>This mail is <b>confidential</b></p>",
+    "disclaimer.htm": b"Confidential, <br> and yours; only.",
+    "certificate.pem": b"-----BEGIN CERTIFICATE-----\nAAAA\n",
+    "song.mp3": b"ID3\3\0\0\0" + b"\x80\0\1" * 90,
+    "readme.md": b"# hello\n\nJust | a | table?\n",
+    "unknown.bin": bytes(range(256)) * 4,
+}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_whatever_comes_beside_a_table_is_named_and_left_out(name: str) -> None:
+    looks = part("application/octet-stream", BESIDE[name], name)
+    for parts in ((part("text/csv", ROWS, "may.csv"), looks), (looks, part("text/csv", ROWS, "may.csv"))):
+        found = accepted(bundle(*parts))
+        assert [file.content for file in found.files] == [ROWS]
+        assert found.ignored == (name.lstrip("."),)
+
+
+def test_signatures_are_no_files() -> None:
+    signature = b"\x30\x82\x01\x01\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02" + b"\0" * 90
+    looks = part("application/octet-stream", signature, "smime.p7s")
+    assert [file.name for file in accepted(bundle(part("text/csv", ROWS, "may.csv"), looks)).files] == ["may.csv"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("old.7z", b"7z\xbc\xaf\x27\x1c" + b"\0" * 90),
+        ("old.rar", b"Rar!\x1a\x07\1\0" + b"\0" * 90),
+        ("old.tar", b"may.csv".ljust(257, b"\0") + b"ustar\0" + b"\0" * 300),
+        ("secret.p7m", b"\x30\x82\x01\x01\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x03" + b"\0" * 90),
+    ],
+)
+def test_what_may_hold_rows_is_never_left_out(name: str, content: bytes) -> None:
+    found = accepted(bundle(part("text/csv", ROWS, "may.csv"), part("application/octet-stream", content, name)))
+    assert [file.name for file in found.files] == ["may.csv", name] and not found.ignored
+
+
 def test_the_charset_of_a_part_is_kept() -> None:
     found = accepted(
         bundle(part('text/csv; charset="ISO-8859-1"', "order_id,note\r\nA-1,größe\r\n".encode("latin-1"), "a.csv"))
@@ -619,6 +783,44 @@ def test_a_file_that_waits_for_a_person_was_not_refused() -> None:
     assert body is not None
     assert "is stored, but nothing in it counts yet: Somebody will look." in body.get_content()
     assert "not processed" not in body.get_content()
+
+
+REPEATED = {
+    "same_as": "20261101T080000000Z-0123456789",
+    "repeated": (
+        RepeatedRows("20261101T080000000Z-0123456789", {"applied": 1200, "unchanged": 1}, held=2),
+        RepeatedRows("20261031T080000000Z-0123456789", {"superseded": 3}),
+        RepeatedRows("20261102T090000000Z-0123456789", {"applied": 4}),
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        (
+            "en",
+            (
+                "exactly this file on 1 November 2026, 08:00 UTC (delivery 20261101T080000000Z-0123456789). Nothing in",
+                "1,200  applied",
+                "already counted on 1 November 2026, 08:00 UTC (delivery 20261101T080000000Z-0123456789): 2.",
+                "until somebody at Acme Shoes decides",
+                "already received on 31 October 2026, 08:00 UTC",
+                "repeat earlier rows of this file",
+            ),
+        ),
+        ("de", ("Genau diese Datei haben wir bereits am 01.11.2026, 08:00 Uhr (UTC)", "1.200  übernommen")),
+        ("fr", ("exactement ce fichier le 01/11/2026 à 08:00 (UTC)", "1\u202f200  appliquées", "lignes précédentes")),
+    ],
+)  # fmt: skip
+def test_what_came_before_is_told_with_its_day_and_what_became_of_it(language: str, said: tuple[str, ...]) -> None:
+    body = answered(
+        language=language, counts={"duplicate": 1208, "held": 2}, lines=(), rejected=None, **REPEATED
+    ).get_body()
+    assert body is not None
+    text = " ".join(body.get_content().replace("\u202f", "_").split())
+    for one in said:
+        assert " ".join(one.replace("\u202f", "_").split()) in text, text
 
 
 def test_an_answer_is_never_read_as_a_mail_to_us() -> None:

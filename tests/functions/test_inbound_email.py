@@ -142,6 +142,49 @@ def test_told_twice_it_is_taken_once(mailbox: Mailbox) -> None:
     assert len(mailbox.answers()) == 1
 
 
+def body_of(answer: EmailMessage) -> str:
+    body = answer.get_body()
+    assert body is not None
+    return " ".join(str(body.get_content()).split())
+
+
+def test_a_file_mailed_again_is_answered_with_what_became_of_the_first(mailbox: Mailbox) -> None:
+    rows = ROWS.replace(b"R-2,A-1,set_total,1e5", b"R-2,A-9,reverse,")
+    [first] = mailbox.take(("may.csv", rows))
+    mailbox.answers()
+    before = amount(mailbox.house)
+    [second] = mailbox.take(("copy.csv", rows))
+    assert second.report["counts"] == {"duplicate": 2} and amount(mailbox.house) == before
+    [answer] = mailbox.answers()
+    text = body_of(answer)
+    day = "3 November 2026, 09:00 UTC"
+    assert f"exactly this file on {day} (delivery {first.delivery.id}). Nothing in it was counted again." in text
+    assert "2 already known" in text
+    assert "the first time: 1 applied 1 waiting for their order" in text
+
+
+def test_rows_mailed_again_among_others_are_told_apart(mailbox: Mailbox) -> None:
+    [first] = mailbox.take(("may.csv", ROWS))
+    mailbox.answers()
+    mailbox.take(("june.csv", ROWS.replace(b"R-2,A-1,set_total,1e5", b"R-3,A-1,set_total,70.00")))
+    text = body_of(mailbox.answers()[0])
+    assert "exactly this file" not in text and "1 already known" in text
+    assert f"already received on 3 November 2026, 09:00 UTC (delivery {first.delivery.id}) and were not counted" in text
+    assert "the first time: 1 applied Delivery" in text
+
+
+def test_a_file_without_references_mailed_again_says_what_its_rows_look_like(mailbox: Mailbox) -> None:
+    rows = b"order_id,change,amount\r\nA-1,take_back,5.00\r\n"
+    [first] = mailbox.take(("may.csv", rows))
+    mailbox.answers()
+    before = amount(mailbox.house)
+    [second] = mailbox.take(("may.csv", rows))
+    assert second.report["counts"] == {"held": 1} and amount(mailbox.house) == before
+    text = body_of(mailbox.answers()[0])
+    assert f"exactly this file on 3 November 2026, 09:00 UTC (delivery {first.delivery.id})" in text
+    assert f"(delivery {first.delivery.id}): 1. They do not count until somebody at " in text
+
+
 def test_an_address_named_twice_is_one(mailbox: Mailbox) -> None:
     labelled = mailbox.address.replace("@", "+may@")
     told = take.addressed_sources(mailbox.house.hub, [mailbox.address, labelled])

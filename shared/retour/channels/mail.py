@@ -15,9 +15,24 @@ from email.message import EmailMessage, Message
 from email.parser import BytesHeaderParser
 from functools import cache
 from importlib.resources import files
+from io import BytesIO
 
-from retour.channels.attachments import Attachment, declared_type, decode_encoded_words, header_text, mail_files
+from retour.domain.delivery import receipt_time
 from retour.domain.program import Source
+from retour.domain.row import Refusal
+from retour.domain.times import format_instant
+from retour.files import names
+from retour.files.mail_parts import (
+    Attachment,
+    MailFiles,
+    declared_type,
+    decode_encoded_words,
+    header_text,
+    mail_files,
+)
+from retour.files.sniff import NON_TABLES, sniff
+from retour.files.text import SNIFF_BYTES
+from retour.sentences import localise as localise_detail
 
 RECEIVERS = ("amazonses.com", "retour.local")
 NAMES_LISTED_MAX = 20
@@ -151,7 +166,7 @@ def screen_mail(
     believed = sender is not None and dmarc in (None, "PASS")
     believed = believed and has_dmarc_pass(headers, named.rpartition("@")[2], receivers)
     unchecked = (dmarc in UNDECIDED_VERDICTS and not believed) or virus not in (None, "PASS")
-    found = mail_files(raw, source)
+    found = without_non_tables(mail_files(raw), source)
     taken = AcceptedMail(
         sender=named,
         message_id=headers.text("message-id").strip()[:250] or f"<{hashlib.sha256(raw).hexdigest()}>",
@@ -178,6 +193,26 @@ def screen_mail(
     if not has_files:
         return UnreadMail(named, LISTED_UNPROVEN)
     return HeldMail(taken, told_once=not source.options.get("accept_unauthenticated", False))
+
+
+def without_non_tables(found: MailFiles, source: Source) -> MailFiles:
+    """The files of a mail without what is no table, where another file is one: a PDF, a disclaimer, a README."""
+    foreign = [file for file in found.files if is_non_table(file, source)] if len(found.files) > 1 else []
+    if not foreign or len(foreign) == len(found.files):
+        return found
+    left = [file for file in found.files if file not in foreign]
+    return MailFiles(left, [*found.ignored, *(file.name for file in foreign)], found.excess)
+
+
+def is_non_table(file: Attachment, source: Source) -> bool:
+    """Whether a file has no rows by what it is. One that is called like a table is opened by whoever reads it."""
+    from retour.files.open import is_no_table, open_file
+
+    kind = sniff(file.content[:SNIFF_BYTES])
+    if names.has_table_suffix(file.name) and kind not in NON_TABLES:
+        return False
+    refusal = open_file(file.name, BytesIO(file.content), source)
+    return isinstance(refusal, Refusal) and (kind in NON_TABLES or is_no_table(refusal, file.name))
 
 
 class Headers:
@@ -263,11 +298,24 @@ def _texts() -> dict[str, dict[str, str]]:
 
 
 @dataclass(frozen=True, slots=True)
+class RepeatedRows:
+    """Rows that an earlier delivery told already: how many of them came to what then, by outcome.
+
+    `held` are those that only look like rows of it.
+    """
+
+    delivery: str
+    counts: Mapping[str, int]
+    held: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class FileSummary:
     """What an answer says of one file.
 
     `refusal` is the sentence of a file not taken in as a whole, or `held`; `lines` are place, column and sentence of
-    refused rows; `skipped` what is no row, by what it is; `rejected` the refused rows to correct.
+    refused rows; `skipped` what is no row, by what it is; `rejected` the refused rows to correct; `repeated` rows that
+    came before, and `same_as` the delivery that brought the whole file to the byte; days are told in `zone`.
     """
 
     name: str
@@ -278,6 +326,9 @@ class FileSummary:
     lines: Sequence[tuple[str, str, str]] = ()
     rejected: tuple[str, bytes] | None = None
     skipped: Mapping[str, int] = field(default_factory=dict)
+    repeated: Sequence[RepeatedRows] = ()
+    same_as: str = ""
+    zone: str = "UTC"
 
 
 def compose_reply(
@@ -312,8 +363,9 @@ def reply_lines(summary: FileSummary, language: str, program: str) -> list[str]:
     if summary.refusal:
         text += [localise("kept" if summary.held else "unread", language, sentence=summary.refusal), ""]
     if counts := summary.counts:
-        figures = [("rows", sum(counts.values())), *((key, counts[key]) for key in _texts() if counts.get(key))]
-        text += [*(f"{format_count(number, language):>9}  {localise(key, language)}" for key, number in figures), ""]
+        text += [*figure_lines({"rows": sum(counts.values()), **counts}, language), ""]
+    for rows in summary.repeated:
+        text += [*repetition_lines(rows, summary, language, program), ""]
     if summary.lines:
         text += [
             localise("cell" if column else "line", language, place=place, column=_one_line(column), sentence=sentence)
@@ -327,6 +379,26 @@ def reply_lines(summary: FileSummary, language: str, program: str) -> list[str]:
         if left := [_one_line(what.removeprefix(kind)) for what in summary.skipped if what.startswith(kind)]:
             text += [localise(key, language, names=", ".join(left[:NAMES_LISTED_MAX])), ""]
     return [*text, localise("delivery", language, delivery=summary.delivery)]
+
+
+def figure_lines(counts: Mapping[str, int], language: str) -> list[str]:
+    return [
+        f"{format_count(counts[key], language):>9}  {localise(key, language)}" for key in _texts() if counts.get(key)
+    ]
+
+
+def repetition_lines(rows: RepeatedRows, summary: FileSummary, language: str, program: str) -> list[str]:
+    """Of rows that came before: when, that they were not counted again, and what became of them the first time."""
+    at = format_instant(receipt_time(rows.delivery))
+    first = {"received_at": localise_detail("received_at", at, language, summary.zone), "delivery": rows.delivery}
+    key = {summary.same_as: "same_file", summary.delivery: "known_here"}.get(rows.delivery, "known_since")
+    text = [localise(key, language, **first)] if rows.counts or key == "same_file" else []
+    if rows.counts:
+        text += [localise("became", language), *figure_lines(rows.counts, language)]
+    if rows.held:
+        count = format_count(rows.held, language)
+        text.append(localise("held_doubles", language, **first, count=count, program=program))
+    return text
 
 
 def format_count(number: int, language: str) -> str:

@@ -86,6 +86,6 @@ def result_name(name: str) -> str:
 
 
 def rejected_name(name: str) -> str:
-    """The name of the file of refused rows. Those of an archive are unpacked, those of an encrypted file plain."""
+    """The name of the file of refused rows. Archives and mails are unpacked, encrypted files plain."""
     name = re.sub(r"\.(gz|pgp|gpg|asc)$", "", name, flags=re.IGNORECASE)
-    return f"rejected_{name}.csv" if name.lower().endswith(".zip") else f"rejected_{name}"
+    return f"rejected_{name}.csv" if name.lower().endswith((".zip", ".eml", ".mbox")) else f"rejected_{name}"

@@ -14,9 +14,9 @@ from retour.files.formats import FORMATS
 from retour.files.layout import Layout
 from retour.files.opened_file import OpenedFile
 from retour.files.partner_layouts import expected_layout, interpret_rows
-from retour.files.sniff import UNKNOWN, sniff
+from retour.files.sniff import NON_TABLES, PACKED, UNKNOWN, sniff
 from retour.files.text import SNIFF_BYTES, FileTooLargeError, Readable, peekable
-from retour.files.unpack import Member, unpack
+from retour.files.unpack import Member, Unpacked, unpack, unpack_mail
 
 # Contents without rows that have a more specific code.
 REFUSED_FORMATS = {
@@ -24,15 +24,17 @@ REFUSED_FORMATS = {
     "ENCRYPTED": "FILE_ENCRYPTED",
     "OPENPGP": "FILE_ENCRYPTED",
     "S/MIME": "FILE_SIGNED",
-    "MAIL": "MAIL_WITHOUT_FILE",
     "MHTML": "PAGE_WITHOUT_TABLE",
     "XML2003": "WORKBOOK_OLD",
 }
 NON_TABLE_CODES = frozenset(
-    ("HEADER_NOT_FOUND", "UNSUPPORTED_FORMAT", "ENCODING_UNCLEAR", "FILE_EMPTY", "XML_NO_RECORDS", "JSON_NO_RECORDS")
+    (
+        *("HEADER_NOT_FOUND", "UNSUPPORTED_FORMAT", "ENCODING_UNCLEAR", "FILE_EMPTY"),
+        *("XML_NO_RECORDS", "JSON_NO_RECORDS", "PAGE_WITHOUT_TABLE"),
+    )
 )
 """Codes for files that are skipped next to data files. Locked or nested archives are not: they may contain rows."""
-ARCHIVES = frozenset(("ZIP", "GZIP"))
+ARCHIVES = frozenset(("ZIP", "GZIP", "MAIL"))
 
 
 def open_file(
@@ -67,10 +69,35 @@ def open_file(
         return Refusal("PGP_NOT_SIGNED")
     if kind not in ARCHIVES:
         return interpret_rows(_read_content(whole, source, shape, ""), source, layout)
-    unpacked = unpack(kind, name, whole)
+    unpacked = unpack_mail(whole) if kind == "MAIL" else unpack(kind, name, whole)
     if isinstance(unpacked, Refusal):
         return unpacked
+    unpacked = with_files_of_mails(unpacked)
     return interpret_rows(_read_members(unpacked.members, unpacked.skipped, source, shape), source, layout)
+
+
+def with_files_of_mails(unpacked: Unpacked) -> Unpacked:
+    """An archive with the files of the mails that were saved in it in their place; a mail without one is named."""
+    members: list[Member] = []
+    skipped = list(unpacked.skipped)
+    for member in unpacked.members:
+        stream = peekable(member.open())
+        if sniff(stream.peek(SNIFF_BYTES)[:SNIFF_BYTES]) != "MAIL":
+            members.append(member)
+        elif isinstance(inside := unpack_mail(stream), Refusal):
+            skipped.append(f"ignored {member.name}")
+        else:
+            members += [replace(one, name=f"{member.name}/{one.name}") for one in inside.members]
+            skipped += inside.skipped
+    return Unpacked(tuple(members), skipped)
+
+
+def is_no_table(refusal: Refusal, name: str) -> bool:
+    """Whether a file that cannot be read is none of rows: what it is says so, or its name does not say otherwise."""
+    found = refusal.details.get("case") or refusal.details.get("found")
+    if refusal.code == "UNSUPPORTED_FORMAT" and found in NON_TABLES:
+        return True
+    return refusal.code in NON_TABLE_CODES and found not in PACKED and not names.has_table_suffix(name)
 
 
 def _read_content(stream: BufferedReader, source: Source, layout: Layout, prefix: str) -> OpenedFile | Refusal:
@@ -113,14 +140,12 @@ def _read_members(
         return opened
 
     tried = {member.name: begin(member) for member in members} if len(members) > 1 else {}
-    foreign = {
-        name
-        for name, opened in tried.items()
-        if isinstance(opened, Refusal) and opened.code in NON_TABLE_CODES and not names.has_table_suffix(name)
-    }
+    foreign = {name for name, opened in tried.items() if isinstance(opened, Refusal) and is_no_table(opened, name)}
     if len(foreign) < len(members):
         counts.update(f"ignored {name}" for name in foreign)
         members = [member for member in members if member.name not in foreign]
+    if not members:
+        return Refusal("MAIL_WITHOUT_FILE")
     several = len(members) > 1
     first = begin(members[0], several)
     if isinstance(first, Refusal):

@@ -7,20 +7,24 @@ import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import IO, BinaryIO, cast
 
 from retour.domain.row import Refusal
 from retour.files import names
+from retour.files.mail_parts import mail_files
 from retour.files.text import FILE_BYTES_MAX, FileTooLargeError, Readable
 
 PACKED_BYTES_MAX = 256 << 20
+MAIL_BYTES_MAX = 40 << 20
+"""What our receiver takes; a mail is held in memory."""
 UNPACKED_BYTES_MAX = FILE_BYTES_MAX
 RATIO_MAX = 200
 RATIO_FROM = 4 << 20
 ENTRIES_MAX = 100
 DIRECTORY_BYTES_MAX = 1 << 18
-TAIL_BYTES = (1 << 16) + 200
 SPOOL_BYTES = 8 << 20
 CHUNK_BYTES = 1 << 16
 COMPRESSION_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -54,6 +58,22 @@ def unpack(kind: str, name: str, stream: Readable) -> Unpacked | Refusal:
     return _zip(name, packed) if kind == "ZIP" else _gzip(name, packed)
 
 
+def unpack_mail(stream: Readable) -> Unpacked | Refusal:
+    """The files of a saved mail, or of a mailbox, as the members of an archive."""
+    raw = bytearray()
+    while piece := stream.read(CHUNK_BYTES):
+        raw += piece
+        if len(raw) > MAIL_BYTES_MAX:
+            return Refusal("FILE_TOO_LARGE", {"line": "1", "limit": str(MAIL_BYTES_MAX >> 20)})
+    found = mail_files(bytes(raw))
+    if found.excess or not found.files:
+        return Refusal("MAIL_WITHOUT_FILE")
+    members: list[Member] = []
+    for file in found.files:
+        members.append(Member(_unique_name(file.name, members), partial(BytesIO, file.content)))
+    return Unpacked(tuple(members), [f"{names.skip_label(name)} {name}" for name in found.ignored])
+
+
 def spool(stream: Readable, limit: int = PACKED_BYTES_MAX) -> BinaryIO:
     """Copy a stream into a seekable one: in memory while small, else in a temporary file."""
     copy = SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115 - lives as long as the rows that are read from it
@@ -81,10 +101,10 @@ def _gzip(name: str, packed: BinaryIO) -> Unpacked | Refusal:
 
 
 def _zip(name: str, packed: BinaryIO) -> Unpacked | Refusal:
-    if directory_bytes(packed) > DIRECTORY_BYTES_MAX:
-        return Refusal("ARCHIVE_TOO_MANY", {"limit": str(ENTRIES_MAX)})
     try:
-        archive = zipfile.ZipFile(packed)
+        archive = open_archive(packed, DIRECTORY_BYTES_MAX)
+    except ListTooLongError:
+        return Refusal("ARCHIVE_TOO_MANY", {"limit": str(ENTRIES_MAX)})
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, struct.error):
         return Refusal("ARCHIVE_DAMAGED", {"member": names.safe_name(name)})
     entries = archive.infolist()
@@ -115,24 +135,40 @@ def _zip(name: str, packed: BinaryIO) -> Unpacked | Refusal:
     return Unpacked(tuple(members), skipped)
 
 
-def directory_bytes(packed: BinaryIO) -> int:
-    """The size of a zip's central directory, which the standard library would load into memory.
+class ListTooLongError(Exception):
+    """An archive whose list of entries is longer than any that is read."""
 
-    0 if there is none. Reads nothing else of the archive.
+
+@dataclass(frozen=True, slots=True)
+class BoundedReads:
+    """A file of which no more than `most` bytes are read at once.
+
+    The list of an archive's entries is read in one piece, however long it is and wherever it says how long.
     """
-    size = packed.seek(0, io.SEEK_END)
-    packed.seek(max(size - TAIL_BYTES, 0))
-    tail = packed.read(TAIL_BYTES)
-    packed.seek(0)
-    at = tail.rfind(b"PK\x05\x06")
-    if at == -1 or len(tail) - at < 22:
-        return 0
-    (told,) = struct.unpack_from("<I", tail, at + 12)
-    wide = tail.rfind(b"PK\x06\x06", 0, at)
-    if wide != -1 and len(tail) - wide >= 48:
-        (told_wide,) = struct.unpack_from("<Q", tail, wide + 40)
-        told = max(told_wide, told if told != 0xFFFFFFFF else 0)
-    return int(told)
+
+    file: BinaryIO
+    most: int
+
+    def read(self, size: int = -1) -> bytes:
+        wanted = size if 0 <= size <= self.most else self.most + 1
+        piece = self.file.read(wanted)
+        if len(piece) > self.most:
+            raise ListTooLongError
+        return piece
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self.file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+    def seekable(self) -> bool:
+        return True
+
+
+def open_archive(packed: BinaryIO, list_bytes_max: int) -> zipfile.ZipFile:
+    """A ZIP with its list of entries; ListTooLongError, and whatever the standard library raises of a damaged one."""
+    return zipfile.ZipFile(cast(IO[bytes], BoundedReads(packed, list_bytes_max)))
 
 
 def _unique_name(path: str, before: Sequence[Member]) -> str:

@@ -23,7 +23,7 @@ from retour.files.unpack import CHUNK_BYTES
 from retour.ports import CredentialPorts
 
 if TYPE_CHECKING:
-    from retour.channels.attachments import Attachment
+    from retour.files.mail_parts import Attachment
 
 LIVE_KEYS_MAX = 4
 """Maximum active keys per source. A further one replaces the oldest."""

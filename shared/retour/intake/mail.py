@@ -18,11 +18,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from retour.channels import mail
-from retour.channels.attachments import Attachment
 from retour.connection_test import mail as trial
 from retour.domain.delivery import Channel, Delivery, DeliveryKind
 from retour.domain.program import Program, Source
 from retour.domain.times import format_instant, parse_instant, truncate_to_milliseconds
+from retour.files.mail_parts import Attachment
 from retour.intake.batch import ARRIVED, IGNORED, REFUSED, Batch, report_of
 from retour.intake.encrypted_files import is_proved_by_signature
 from retour.intake.ingest import announce_file

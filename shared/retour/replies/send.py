@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from retour.files.sniff import sniff
 from retour.files.text import SNIFF_BYTES
 from retour.intake import action_reports
 from retour.intake.batch import ANSWER_KEY, ARRIVED, DONE, HELD, ROWS_LISTED_MAX, WORKING, ignored_attachments
+from retour.intake.repeated_file import earlier_delivery
 from retour.intake.sftp_uploads import answer_folder, answer_metadata
 from retour.posting.rows import to_result
 from retour.replies import callback
@@ -32,10 +34,11 @@ from retour.views import documents
 from retour.views.ledger_reader import LedgerReader
 
 if TYPE_CHECKING:
-    from retour.channels.mail import FileSummary
+    from retour.channels.mail import FileSummary, RepeatedRows
     from retour.wiring import Hub
 
 REFUSED_LINES_MAX = 20
+REPEATED_LISTED_MAX = 5
 WORKBOOK_SUFFIX = re.compile(r"\.(xls[xmb]?|ods|html?)$", re.IGNORECASE)
 LOOKUP_WORKERS = 8
 WRITEBACKS_PER_MESSAGE = 200
@@ -249,7 +252,9 @@ def send_by_mail(
     others = [hub.deliveries(program.id).get(id) for id in together if id != delivery.id]
     if any(other is None or other.state in (ARRIVED, WORKING) for other in others):
         return ""
-    files = [file_summary(hub, program, header, counts, refused, answer)]
+    summary = file_summary(hub, program, header, counts, refused, answer)
+    # A second answer is about what waited; what came twice was told in the first.
+    files = [replace(summary, repeated=(), same_as="") if again else summary]
     files += [finished_file_summary(hub, program, other) for other in others if other is not None]
     raw = mail.compose_reply(
         *files,
@@ -288,7 +293,28 @@ def file_summary(
         ],
         rejected=rejected_attachment(hub, header.delivery, answer),
         skipped={**ignored_attachments(header.delivery), **report.get("skipped", {})},
+        repeated=repeated_rows(outcomes.load_outcomes(hub.inbox, header.delivery)),
+        same_as=report.get("same_as", ""),
+        zone=program.time_zone,
     )
+
+
+def repeated_rows(results: Iterable[Result]) -> "list[RepeatedRows]":
+    """What a file brought that came before, by the delivery that brought it; of very many the largest shares."""
+    from retour.channels.mail import RepeatedRows
+
+    counts: dict[str, Counter[str]] = {}
+    held: Counter[str] = Counter()
+    for one in results:
+        if not (first := earlier_delivery(one)):
+            continue
+        told = counts.setdefault(first, Counter())
+        if one.first:
+            told[one.first.outcome.value] += 1
+        else:
+            held[first] += 1
+    found = [RepeatedRows(first, dict(told), held[first]) for first, told in counts.items()]
+    return sorted(found, key=lambda rows: -sum(rows.counts.values()) - rows.held)[:REPEATED_LISTED_MAX]
 
 
 def finished_file_summary(hub: "Hub", program: Program, header: DeliveryHeader) -> "FileSummary":

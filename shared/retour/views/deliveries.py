@@ -38,7 +38,8 @@ def add_repetition(
     before = reader.deliveries.get(same_as) if same_as else None
     if before is not None:
         documents.add_repetition(
-            document, documents.repetition_of(same_as, reader.program.language, reader.program.time_zone)
+            document,
+            documents.repetition_of(same_as, document["counts"], reader.program.language, reader.program.time_zone),
         )
         document["first_counts"] = reader.counts(before)
 

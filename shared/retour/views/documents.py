@@ -10,7 +10,7 @@ from retour.domain.actions.action import Action
 from retour.domain.actions.explain import sentence_details
 from retour.domain.actions.modification import Modification
 from retour.domain.actions.order import ActionHead, Order, effect_of, line_payouts
-from retour.domain.actions.outcome import Effect, MakeGood, OtherBasis, Result
+from retour.domain.actions.outcome import Effect, MakeGood, OtherBasis, Outcome, Result
 from retour.domain.contracts.contract import Contract
 from retour.domain.delivery import KINDS_WITHOUT_ROWS, receipt_time
 from retour.domain.money import to_text
@@ -102,9 +102,10 @@ def result_document(result: Result, language: str) -> RecordOutcomeDocument:
     return document
 
 
-def repetition_of(same_as: str, language: str, zone: str = "UTC") -> RepetitionFields:
+def repetition_of(same_as: str, counts: Mapping[str, int], language: str, zone: str = "UTC") -> RepetitionFields:
     """Of a delivery that changed nothing because the very same one had come before: which one, in words too."""
-    details = {"batch": same_as, "received_at": format_instant(receipt_time(same_as)), "zone": zone}
+    case = {"case": "held"} if counts.get(Outcome.HELD) else {}
+    details = {"batch": same_as, "received_at": format_instant(receipt_time(same_as)), "zone": zone, **case}
     return {"same_as": same_as, "explanation": sentence("SENT_BEFORE", details, language)}
 
 
@@ -125,7 +126,7 @@ def answer_document(batch: Batch, language: str) -> BatchAnswerDocument:
         "outcomes": [result_document(result, language) for result in batch.results],
     }
     if batch.same_as:
-        add_repetition(document, repetition_of(batch.same_as, language))
+        add_repetition(document, repetition_of(batch.same_as, batch.counts, language))
         document["first_counts"] = first_counts(batch.results)
     add_refusal(document, refusal_fields(batch.code, batch.details, language))
     return document
@@ -394,7 +395,7 @@ def batch_document(header: DeliveryHeader, program: Program, counts: Mapping[str
         document["effect"] = effect_totals(facts["effect"])
     more: Document = {name: facts[name] for name in ("preview", "differs", "differing") if name in facts}
     if "same_as" in facts:
-        add_repetition(document, repetition_of(facts["same_as"], program.language, program.time_zone))
+        add_repetition(document, repetition_of(facts["same_as"], counts, program.language, program.time_zone))
     if delivery.is_dry_run:
         preview = more.pop("preview", {})
         more |= {"dry_run": True, **explain_warnings(preview, program.language)}

@@ -44,11 +44,13 @@ def action_details(order: Order, action: Action, head: ActionHead, record: Modif
     meant = target_lines(action, record)
     lines = meant if isinstance(meant, list) else range(len(action.lines))
     rests = head.standing.rests
+    doubles = named_duplicates(order, action, head, record)
     return {
         "order": action.order_id,
         "event_type": action.event_type,
         "partner": head.standing.partner,
-        "double": ", ".join(other.public_id for other in named_duplicates(order, action, head, record)),
+        "double": ", ".join(other.public_id for other in doubles),
+        "double_batch": doubles[0].provenance.delivery if doubles else "",
         "blockers": ", ".join(undo_blockers(order, head, record)) if is_blocked(head, record) else "",
         "sale_currency": action.currency,
         "places": str(exponent(action.currency)),

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from retour.domain.delivery import receipt_time
+from retour.domain.times import format_instant
+
 
 class Outcome(StrEnum):
     APPLIED = "applied"
@@ -97,5 +100,9 @@ class Result:
         A duplicate has those of its first outcome, or says that the record was received before.
         """
         if self.first and not self.code:
-            return "TAKEN_IN_BEFORE", {"batch": self.first.delivery, "case": self.first.outcome.value}
+            first = self.first
+            at = format_instant(receipt_time(first.delivery))
+            zone = self.details.get("zone", "")
+            details = {"batch": first.delivery, "received_at": at, "zone": zone, "case": first.outcome.value}
+            return "TAKEN_IN_BEFORE", details
         return self.code, self.details

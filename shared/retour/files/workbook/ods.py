@@ -1,6 +1,5 @@
 """OpenDocument spreadsheets (.ods) to rows, streamed within a memory budget."""
 
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,7 +12,7 @@ from retour.files.layout import COLUMNS_MAX, Layout
 from retour.files.opened_file import OpenedFile
 from retour.files.table import CELL_CHARS_MAX
 from retour.files.text import FileTooLargeError
-from retour.files.unpack import UNPACKED_BYTES_MAX, directory_bytes, spool, verify_member
+from retour.files.unpack import UNPACKED_BYTES_MAX, ListTooLongError, open_archive, spool, verify_member
 from retour.files.workbook.sheet import SHEETS_MAX, BrokenSheetError, Sheet, SheetRow, open_workbook
 from retour.files.workbook.values import (
     CELL_BEYOND_LIMIT,
@@ -56,17 +55,17 @@ class Book:
             packed = spool(stream)
         except FileTooLargeError:
             raise UnusableWorkbookError("WORKBOOK_TOO_LARGE", limit=f"{UNPACKED_BYTES_MAX >> 20} MB") from None
-        if directory_bytes(packed) > DIRECTORY_BYTES_MAX:
-            raise UnusableWorkbookError("WORKBOOK_TOO_LARGE", limit=f"{DIRECTORY_BYTES_MAX >> 20} MB")
         self.values = Values.of(source, since_1904=False)
         self.hidden: list[str] = []
         self.sheets: list[Sheet] = []
         try:
-            self.archive = zipfile.ZipFile(packed)
+            self.archive = open_archive(packed, DIRECTORY_BYTES_MAX)
             if b"encryption-data" in self._manifest():
                 raise UnusableWorkbookError("FILE_ENCRYPTED", case="PASSWORD")
             self.entry = self.archive.getinfo(CONTENT_PART)
             size = verify_member(self.open, CONTENT_PART, self.entry.compress_size, UNPACKED_BYTES_MAX)
+        except ListTooLongError:
+            raise UnusableWorkbookError("WORKBOOK_TOO_LARGE", limit=f"{DIRECTORY_BYTES_MAX >> 20} MB") from None
         except DAMAGE_ERRORS:
             raise UnusableWorkbookError("WORKBOOK_DAMAGED", part=CONTENT_PART) from None
         if isinstance(size, Refusal):

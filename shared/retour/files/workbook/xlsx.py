@@ -18,7 +18,15 @@ from retour.files.layout import COLUMNS_MAX, Layout
 from retour.files.opened_file import OpenedFile
 from retour.files.table import CELL_CHARS_MAX
 from retour.files.text import FileTooLargeError
-from retour.files.unpack import CHUNK_BYTES, RATIO_FROM, RATIO_MAX, UNPACKED_BYTES_MAX, directory_bytes, spool
+from retour.files.unpack import (
+    CHUNK_BYTES,
+    RATIO_FROM,
+    RATIO_MAX,
+    UNPACKED_BYTES_MAX,
+    ListTooLongError,
+    open_archive,
+    spool,
+)
 from retour.files.workbook.sheet import SHEETS_MAX, BrokenSheetError, Sheet, SheetRow, open_workbook
 from retour.files.workbook.values import (
     CELL_BEYOND_LIMIT,
@@ -43,6 +51,8 @@ ENTRIES_MAX = 2_000
 DIRECTORY_BYTES_MAX = 1 << 20
 PART_BYTES_MAX = 8 << 20
 DEPTH_MAX = 32
+OTHER_DOCUMENTS = {"word/document.xml": "DOCX", "ppt/presentation.xml": "PPTX", "visio/document.xml": "VSDX"}
+"""Other documents that are packed in the same way, by a part that each of them has."""
 CELL_PLACE = re.compile(r"([A-Z]{1,3})[0-9]{1,7}")
 # A row as common programs write it: known attributes in a fixed order, values without entities, markup or control
 # characters. The last group of CELLS matches any other character.
@@ -96,10 +106,10 @@ class Book:
         except FileTooLargeError:
             raise UnusableWorkbookError("WORKBOOK_TOO_LARGE", limit=f"{UNPACKED_BYTES_MAX >> 20} MB") from None
         self.size = packed.seek(0, 2)
-        if directory_bytes(packed) > DIRECTORY_BYTES_MAX:
-            raise UnusableWorkbookError("WORKBOOK_TOO_LARGE", limit=str(ENTRIES_MAX))
         try:
-            self.archive = zipfile.ZipFile(packed)
+            self.archive = open_archive(packed, DIRECTORY_BYTES_MAX)
+        except ListTooLongError:
+            raise UnusableWorkbookError("WORKBOOK_TOO_LARGE", limit=str(ENTRIES_MAX)) from None
         except DAMAGE_ERRORS:
             raise UnusableWorkbookError("WORKBOOK_DAMAGED", part="zip") from None
         self.parts = {entry.filename.lower(): entry for entry in self.archive.infolist()}
@@ -108,6 +118,8 @@ class Book:
         self.left = UNPACKED_BYTES_MAX
         main = self._target("_rels/.rels", "officedocument", "xl/workbook.xml")
         if main not in self.parts:
+            if other := next((kind for part, kind in OTHER_DOCUMENTS.items() if part in self.parts), ""):
+                raise UnusableWorkbookError("UNSUPPORTED_FORMAT", found=other)
             raise UnusableWorkbookError(
                 "WORKBOOK_OLD" if "xl/workbook.bin" in self.parts else "WORKBOOK_DAMAGED", part=main
             )

@@ -7,17 +7,15 @@ an error of its own. Content decides what a part is; its declared type and its n
 import binascii
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import Message
 from email.parser import BytesHeaderParser
-from io import BytesIO
+from itertools import pairwise
 
-from retour.channels import tnef
-from retour.domain.program import Source
-from retour.files import names
-from retour.files.sniff import NON_TABLES, PICTURES, sniff
+from retour.files import names, tnef
+from retour.files.sniff import BYTE_ORDER_MARKS, PICTURES, sniff
 from retour.files.text import SNIFF_BYTES
 
 DEPTH_MAX = 10
@@ -32,11 +30,25 @@ CONTENT_TYPE = re.compile(r"\s*([A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+)\s*(
 UUENCODED = re.compile(
     rb"^begin [0-7]{3,4} ([^\r\n]{1,255})\r?\n((?:[\x20-\x60]{0,62}\r?\n)+?)`?\r?\n?end\b", re.MULTILINE
 )
+UUENCODED_BASE64 = re.compile(
+    rb"^begin-base64 [0-7]{3,4} ([^\r\n]{1,255})\r?\n((?:[A-Za-z0-9+/=]{1,80}\r?\n)+?)====", re.MULTILINE
+)
+MAILBOX_LINE = re.compile(rb"^From [^\r\n]{1,300}\r?\n(?=[A-Za-z][\w-]{0,60}:)", re.MULTILINE)
+FORWARDED_TYPE = re.compile(rb"^(content-type:[ \t]*)message/(?:rfc822|global|news)\b", re.MULTILINE | re.IGNORECASE)
+ENCODING = re.compile(
+    rb"^content-transfer-encoding:\s*(?:base64|quoted-printable|x-uuencode|uuencode|x-uue)\b",
+    re.MULTILINE | re.IGNORECASE,
+)
+ENCODED_MAIL = "application/x-encoded-mail"
+HEADERS_BYTES = 2_000
+"""How far the headers of a part may lie apart."""
 
 SIGNATURE_TYPES = frozenset(
     f"application/{kind}"
     for kind in ("pkcs7-signature", "x-pkcs7-signature", "pgp-signature", "pgp-encrypted", "pgp-keys")
 )
+SIGNATURE_SUFFIXES = (".p7s", ".sig")
+LOOKS = PICTURES | {"AppleDouble"}
 BODY_TYPES = frozenset(("text/plain", "text/html", "text/enriched"))
 CALENDARS_AND_CONTACTS = (b"BEGIN:VCALENDAR", b"BEGIN:VCARD")
 
@@ -63,52 +75,43 @@ class MailFiles:
     excess: bool = False
 
 
-def mail_files(raw: bytes, source: Source) -> MailFiles:
-    """Every file of a mail to this source. Beside files that are read, what is no table is left out and named."""
+def mail_files(raw: bytes) -> MailFiles:
+    """Every file of a mail, or of a mailbox, each content once."""
     found = MailFiles()
+    seen = set()
     try:
-        mail = message_from_bytes(raw, policy=policy.compat32)
-        for count, (depth, part) in enumerate(leaf_parts(mail), 1):
+        for count, (depth, part) in enumerate(leaf_parts(raw), 1):
             if count > PARTS_MAX or depth > DEPTH_MAX or len(found.files) > FILES_MAX:
                 found.excess = True
                 return found
-            for attachment in part_attachments(part, len(found.files) + 1, found.ignored):
-                if attachment.sha256 in {other.sha256 for other in found.files}:
-                    found.ignored.append(attachment.name)
-                else:
-                    found.files.append(attachment)
+            attachment = part_attachment(part, len(found.files) + 1, found.ignored)
+            if attachment is None:
+                continue
+            if attachment.sha256 in seen:
+                found.ignored.append(attachment.name)
+            else:
+                found.files.append(attachment)
+            seen.add(attachment.sha256)
     except Exception:
         # The parser itself stumbled (a boundary in a charset that is none): nothing of the mail can be told apart.
         found.excess = True
         return found
     found.excess = len(found.files) > FILES_MAX
-    return without_non_tables(found, lambda file: can_open(file, source))
+    return found
 
 
-def without_non_tables(found: MailFiles, is_read: Callable[[Attachment], bool]) -> MailFiles:
-    """Without what is no table, where another file is one: a PDF, a disclaimer, a README."""
-    foreign = [file for file in found.files if is_non_table(file) and not is_read(file)]
-    if not foreign or len(foreign) == len(found.files):
-        return found
-    left = [file for file in found.files if file not in foreign]
-    return MailFiles(left, [*found.ignored, *(file.name for file in foreign)], found.excess)
+class PackedFile(Message):
+    """A file that a part packs in a way of its own (winmail.dat, uuencode), as the part it would be by itself."""
+
+    def __init__(self, name: str, content: bytes) -> None:
+        super().__init__(policy=policy.compat32)
+        self["Content-Type"] = "application/octet-stream"
+        self.name, self.content = name, content
 
 
-def is_non_table(file: Attachment) -> bool:
-    kind = sniff(file.content[:SNIFF_BYTES])
-    return kind in NON_TABLES or (kind in ("TEXT", "") and not names.has_table_suffix(file.name))
-
-
-def can_open(file: Attachment, source: Source) -> bool:
-    from retour.files.open import open_file
-    from retour.files.opened_file import OpenedFile
-
-    return isinstance(open_file(file.name, BytesIO(file.content), source), OpenedFile)
-
-
-def leaf_parts(mail: Message) -> Iterator[tuple[int, Message]]:
+def leaf_parts(raw: bytes) -> Iterator[tuple[int, Message]]:
     """Every part that holds content, with its depth; forwarded mails are gone into, however they are wrapped."""
-    waiting: list[tuple[int, Message]] = [(0, mail)]
+    waiting: list[tuple[int, Message]] = [(0, mail) for mail in reversed(saved_mails(raw))]
     while waiting:
         depth, part = waiting.pop()
         inside = inner_parts(part) if depth <= DEPTH_MAX else None
@@ -118,63 +121,80 @@ def leaf_parts(mail: Message) -> Iterator[tuple[int, Message]]:
             waiting.extend((depth + 1, child) for child in reversed(inside))
 
 
-def inner_parts(part: Message) -> list[Message] | None:
+def inner_parts(part: Message) -> Sequence[Message] | None:
     """The parts within a part, or None where it is one itself."""
     if part.is_multipart():
-        parts = [child for child in part.get_payload() if isinstance(child, Message)]
-        wrapped = header(part, "content-transfer-encoding").strip().lower()
-        if declared_type(part) == "message/rfc822" and wrapped in ("base64", "quoted-printable") and parts:
-            text = parts[0].get_payload()
-            unwrapped = Message(policy=policy.compat32)
-            unwrapped["Content-Transfer-Encoding"] = wrapped
-            unwrapped.set_payload(text if isinstance(text, str) else "")
-            return [message_from_bytes(content_of(unwrapped), policy=policy.compat32)]
-        return parts
-    if declared_type(part) in BODY_TYPES and not is_attached(part):
-        return None
+        return [child for child in part.get_payload() if isinstance(child, Message)]
+    is_body = declared_type(part) in BODY_TYPES and not is_attached(part)
     content = content_of(part)
-    if sniff(content[:SNIFF_BYTES]) == "MAIL" or file_name(part).lower().endswith(".eml"):
-        mail = message_from_bytes(content, policy=policy.compat32)
-        return [mail] if mail.keys() else None
+    kind = sniff(content[:SNIFF_BYTES])
+    is_mail = declared_type(part) == ENCODED_MAIL or file_name(part).lower().endswith((".eml", ".mbox"))
+    if not is_body and (kind == "MAIL" or is_mail):
+        return [mail for mail in saved_mails(content) if mail.keys()] or None
+    if kind == "TNEF":
+        return [PackedFile(name, data) for name, data in tnef.unpack_attachments(content)] or None
+    if declared_type(part) in BODY_TYPES and not names.has_table_suffix(file_name(part)):
+        return [PackedFile(name, data) for name, data in uuencoded_files(content)] or None
     return None
 
 
-def part_attachments(part: Message, number: int, ignored: list[str]) -> Iterator[Attachment]:
-    """A part as a file, or the files that it packs; what is only the looks of a mail goes to `ignored` by its name."""
+def saved_mails(content: bytes) -> list[Message]:
+    """The mail that was saved as these bytes, or all those of a mailbox."""
+    content = content.removeprefix(BYTE_ORDER_MARKS[0]).lstrip(b"\r\n")
+    starts = [found.start() for found in MAILBOX_LINE.finditer(content)] if content.startswith(b"From ") else []
+    bounds = pairwise([*starts[:PARTS_MAX], len(content)]) if starts else [(0, len(content))]
+    return [message_from_bytes(name_encoded_mails(content[start:end]), policy=policy.compat32) for start, end in bounds]
+
+
+def name_encoded_mails(raw: bytes) -> bytes:
+    """The same with forwarded mails that are encoded declared as files, which the parser leaves as they are.
+
+    It would take their encoded lines for the headers of a mail.
+    """
+
+    def rename(found: re.Match[bytes]) -> bytes:
+        before = raw[max(found.start() - HEADERS_BYTES, 0) : found.start()].replace(b"\r", b"").rpartition(b"\n\n")[2]
+        after = raw[found.end() : found.end() + HEADERS_BYTES].replace(b"\r", b"").partition(b"\n\n")[0]
+        return found[1] + ENCODED_MAIL.encode() if ENCODING.search(before + b"\n" + after) else found[0]
+
+    return FORWARDED_TYPE.sub(rename, raw)
+
+
+def uuencoded_files(text: bytes) -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of each file that stands in a text in one of the two ways of uuencode."""
+    if b"begin" not in text:
+        return
+    for way, decode in ((UUENCODED, decode_uu), (UUENCODED_BASE64, decode_base64)):
+        for found in way.finditer(text):
+            if content := decode(found[2]):
+                yield found[1].decode("utf-8", "replace"), content
+
+
+def part_attachment(part: Message, number: int, ignored: list[str]) -> Attachment | None:
+    """A part as a file; what is only the looks of a mail goes to `ignored` by its name."""
     declared = declared_type(part)
     content = content_of(part)
     name = file_name(part)
-    if declared in SIGNATURE_TYPES or not content.strip():
-        if name and declared not in SIGNATURE_TYPES:
-            ignored.append(names.safe_name(name))
-        return
+    if declared in SIGNATURE_TYPES or name.lower().endswith(SIGNATURE_SUFFIXES):
+        return None
+    if not content.strip():
+        ignored.extend([names.safe_name(name)] if name else [])
+        return None
     if declared in BODY_TYPES and not name and not is_attached(part):
-        for encoded in UUENCODED.finditer(content) if b"\nend" in content else ():
-            unpacked = decode_uu(encoded[2])
-            if unpacked and not names.skip_reason(shown := names.safe_name(encoded[1].decode("utf-8", "replace"))):
-                yield Attachment(shown, unpacked)
-        return
+        return None
     kind = sniff(content[:SNIFF_BYTES])
-    if kind == "TNEF" and (packed := tnef.unpack_attachments(content)):
-        for inside, data in packed:
-            shown = names.safe_name(inside) if inside else f"attachment-{number}"
-            if sniff(data[:SNIFF_BYTES]) in PICTURES or names.skip_reason(inside):
-                ignored.append(shown)
-            else:
-                yield Attachment(shown, data)
-        return
     ending = {"TEXT": ".csv", "ZIP": ".zip", "GZIP": ".gz"}.get(kind, "")
     shown = names.safe_name(name) if name else f"attachment-{number}{ending}"
-    looks = kind in ("HTML", "PGP") and not names.has_table_suffix(name)
-    if kind in PICTURES or looks or content.lstrip()[:15].upper().startswith(CALENDARS_AND_CONTACTS):
+    looks = kind in LOOKS or (kind in ("HTML", "PGP") and not names.has_table_suffix(name))
+    if looks or content.lstrip()[:15].upper().startswith(CALENDARS_AND_CONTACTS):
         if name or declared not in BODY_TYPES:
             ignored.append(shown if name else kind or declared)
-        return
-    if names.skip_reason(name):
+        return None
+    if names.skip_reason(name) or names.is_system_file(name):
         ignored.append(shown)
-        return
+        return None
     charset = CHARSET.search(header(part, "content-type")) if declared.startswith("text/") else None
-    yield Attachment(shown, content, charset[1].lower() if charset else "")
+    return Attachment(shown, content, charset[1].lower() if charset else "")
 
 
 def decode_uu(lines: bytes) -> bytes:
@@ -184,8 +204,17 @@ def decode_uu(lines: bytes) -> bytes:
         return b""
 
 
+def decode_base64(lines: bytes) -> bytes:
+    try:
+        return binascii.a2b_base64(lines)
+    except binascii.Error:
+        return b""
+
+
 def content_of(part: Message) -> bytes:
     """The bytes of a part as they were attached; none where they cannot be had."""
+    if isinstance(part, PackedFile):
+        return part.content
     try:
         content = part.get_payload(decode=True)
     except Exception:
@@ -264,6 +293,8 @@ def file_name(part: Message) -> str:
     The two readings of the standard library fail on different mails: the strict one where a name is an encoded word
     without quotes or has blanks without quotes, the lenient one elsewhere. The strict one is asked first.
     """
+    if isinstance(part, PackedFile):
+        return part.name
     raw = {name: header(part, name) for name in ("content-disposition", "content-type")}
     for value in raw.values():
         if (bare := BARE_NAME.search(value)) and " " in bare[1].strip() and "=?" not in bare[1]:

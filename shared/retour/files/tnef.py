@@ -5,8 +5,9 @@ from struct import error, unpack_from
 
 SIGNATURE = b"\x78\x9f\x3e\x22"
 RENDERING, TITLE, DATA, PROPERTIES = 0x9002, 0x8010, 0x800F, 0x9005
-LONG_NAME = 0x3707
-TEXT, WIDE = 0x1E, 0x1F
+LONG_NAME, ATTACHED_OBJECT = 0x3707, 0x3701
+TEXT, WIDE, OBJECT = 0x1E, 0x1F, 0xD
+GUID_BYTES = 16
 SIZES = {2: 4, 3: 4, 4: 4, 5: 8, 6: 8, 7: 8, 0xA: 4, 0xB: 4, 0x14: 8, 0x40: 8, 0x48: 16}
 VARIABLE = (TEXT, WIDE, 0x102, 0xD)
 MANY = 0x1000
@@ -26,6 +27,7 @@ def unpack_attachments(content: bytes) -> list[tuple[str, bytes]]:
                 found[-1][1] = value
             elif found and kind == PROPERTIES:
                 found[-1][0] = long_name(value) or found[-1][0]
+                found[-1][1] = found[-1][1] or attached_message(value)
     except error:
         return []
     return [(str(name), data) for name, data in found if isinstance(data, bytes) and data.strip()]
@@ -52,6 +54,17 @@ def long_name(properties: bytes) -> str:
     except error:
         pass
     return ""
+
+
+def attached_message(properties: bytes) -> bytes:
+    """A message that was attached as such: packed the same way once more, after the 16 bytes that say so."""
+    try:
+        for number, kind, value in values(properties):
+            if number == ATTACHED_OBJECT and kind == OBJECT and value.startswith(SIGNATURE, GUID_BYTES):
+                return value[GUID_BYTES:]
+    except error:
+        pass
+    return b""
 
 
 def values(properties: bytes) -> Iterator[tuple[int, int, bytes]]:
