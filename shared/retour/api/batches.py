@@ -56,10 +56,10 @@ def get_batch(hub: Hub, program: Program, delivery_id: str) -> BatchDocument:
 def resolve_held_batch(
     context: Context[Hub], call: Call, delivery_id: str, decision: Decision
 ) -> BatchAnswerDocument | BatchDocument:
+    note = str(call.document("note").get("note", ""))
     if call.is_dry_run:
         preview = batches.preview_decision(context, delivery_id, decision)
         return documents.dry_run_document(preview, context.program.language)
-    note = str(call.document("note").get("note", ""))
     return detail(context, batches.resolve_held_batch(context, delivery_id, decision, note))
 
 

@@ -1,7 +1,6 @@
 """Exchange rates as a delivery: JSON, CSV, or the European Central Bank's XML."""
 
 import csv
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 from xml.parsers import expat
 
+from retour.channels import payload
 from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Delivery
 from retour.domain.money import exponents
@@ -87,16 +87,21 @@ def result_of(one: RateRow | Unreadable, newest: Callable[[str, date], Delivered
 
 def from_json(body: bytes, program: Program) -> ParsedRates:
     """`[{"currency", "from", "until"?, "rate"}]`, optionally below `rates`. A rate is text, never a float."""
-    try:
-        value = json.loads(body.decode("utf-8"), parse_float=str, parse_int=str, parse_constant=str)
-    except (ValueError, RecursionError):
-        return Refusal("RATES_UNREADABLE", {})
-    if isinstance(value, dict) and set(value) == {"rates"}:
+    text = payload.decode_utf8(body)
+    value = text if isinstance(text, Refusal) else payload.parse_json(text)
+    if isinstance(value, Refusal):
+        return Refusal("RATES_UNREADABLE") if value.code == "NOT_JSON" else value
+    if isinstance(value, dict) and set(value) == {"rates"} and not isinstance(value, payload.DuplicateKeyObject):
         value = value["rates"]
     rows = value if isinstance(value, list) else [value]
     if len(rows) > ROWS_MAX:
         return Refusal("TOO_MANY_RECORDS", {"count": str(len(rows)), "most": str(ROWS_MAX)})
-    return [parse_row(str(place), row if isinstance(row, dict) else {}, program) for place, row in enumerate(rows, 1)]
+    return [
+        Unreadable(str(place), "DUPLICATE_KEY", {"key": truncate(twice)}, truncate(twice))
+        if (twice := payload.duplicate_key(row))
+        else parse_row(str(place), row if isinstance(row, dict) else {}, program)
+        for place, row in enumerate(rows, 1)
+    ]
 
 
 def from_csv(body: bytes, program: Program) -> ParsedRates:
