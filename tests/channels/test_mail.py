@@ -801,9 +801,9 @@ REPEATED = {
         (
             "en",
             (
-                "exactly this file on 1 November 2026, 08:00 (UTC) (delivery 20261101T080000000Z-0123456789). Nothing in",
+                "exactly this file on 1 November 2026, 08:00 (UTC), as delivery 20261101T080000000Z-0123456789.",
                 "1,200  applied",
-                "already counted on 1 November 2026, 08:00 (UTC) (delivery 20261101T080000000Z-0123456789): 2.",
+                "already counted on 1 November 2026, 08:00 (UTC), in delivery 20261101T080000000Z-0123456789: 2.",
                 "until somebody at Acme Shoes decides",
                 "already received on 31 October 2026, 08:00 (UTC)",
                 "repeat earlier rows of this file",

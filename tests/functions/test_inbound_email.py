@@ -158,7 +158,7 @@ def test_a_file_mailed_again_is_answered_with_what_became_of_the_first(mailbox: 
     [answer] = mailbox.answers()
     text = body_of(answer)
     day = "3 November 2026, 10:00 (Berlin)"
-    assert f"exactly this file on {day} (delivery {first.delivery.id}). Nothing in it was counted again." in text
+    assert f"exactly this file on {day}, as delivery {first.delivery.id}. Nothing in it was counted again." in text
     assert "2 already known" in text
     assert "the first time: 1 applied 1 waiting for their order" in text
 
@@ -169,10 +169,7 @@ def test_rows_mailed_again_among_others_are_told_apart(mailbox: Mailbox) -> None
     mailbox.take(("june.csv", ROWS.replace(b"R-2,A-1,set_total,1e5", b"R-3,A-1,set_total,70.00")))
     text = body_of(mailbox.answers()[0])
     assert "exactly this file" not in text and "1 already known" in text
-    assert (
-        f"already received on 3 November 2026, 10:00 (Berlin) (delivery {first.delivery.id}) and were not counted"
-        in text
-    )
+    assert f"already received on 3 November 2026, 10:00 (Berlin), in delivery {first.delivery.id}, and were not" in text
     assert "the first time: 1 applied Delivery" in text
 
 
@@ -184,8 +181,8 @@ def test_a_file_without_references_mailed_again_says_what_its_rows_look_like(mai
     [second] = mailbox.take(("may.csv", rows))
     assert second.report["counts"] == {"held": 1} and amount(mailbox.house) == before
     text = body_of(mailbox.answers()[0])
-    assert f"exactly this file on 3 November 2026, 10:00 (Berlin) (delivery {first.delivery.id})" in text
-    assert f"(delivery {first.delivery.id}): 1. They do not count until somebody at " in text
+    assert f"exactly this file on 3 November 2026, 10:00 (Berlin), as delivery {first.delivery.id}" in text
+    assert f"in delivery {first.delivery.id}: 1. They do not count until somebody at " in text
 
 
 def test_an_address_named_twice_is_one(mailbox: Mailbox) -> None:

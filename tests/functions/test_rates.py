@@ -129,7 +129,7 @@ def test_a_csv_file_is_read_row_by_row(call: Caller) -> None:
     ("body", "media_type", "code"),
     [
         (b"[", "application/json", "RATES_UNREADABLE"),
-        (b"\xff", "application/json", "RATES_UNREADABLE"),
+        (b"\xff", "application/json", "NOT_UTF8"),
         (b"\xff\xfe", "text/csv", "RATES_UNREADABLE"),
         (b"currency,rate\nUSD,1\n", "text/csv", "RATES_HEADER"),
         (b"currency,from,rate,rate\nUSD,2026-01-01,1,1\n", "text/csv", "RATES_HEADER"),
