@@ -17,7 +17,7 @@ from retour.files.layout import Layout
 from retour.files.opened_file import OpenedFile
 from retour.files.table import CELL_CHARS_MAX, HEADER_LINES_MAX, TableShape
 from retour.files.text import LINE_CHARS_MAX
-from retour.files.workbook.values import RawCell, UnusableWorkbookError
+from retour.files.workbook.values import CELL_BEYOND_LIMIT, RawCell, UnusableWorkbookError
 from retour.files.workbook.write import RowText, write_workbook
 from retour.sentences import excerpt
 
@@ -166,7 +166,9 @@ def sheet_rows(
                 continue
             number = line.number
             cells = align_cells(book, line, shape)
-            raw = RowText(record_text(cells), line.kept)
+            # In a workbook a short row is padded, so one of another width gets a cell that no row has.
+            odd = {max(len(cells), len(shape.header)): CELL_BEYOND_LIMIT} if len(cells) != len(shape.header) else {}
+            raw = RowText(record_text(cells), {**line.kept, **odd} if book.exact else line.kept)
             found: Row | Unreadable | str
             if not line.far and table.is_totals(cells, shape):
                 found = "totals"

@@ -74,9 +74,11 @@ class Values:
 
     def kept(self, text: str, look: CellStyle) -> "RawCell":
         """The number as returned in a workbook of refused rows, with dates in the 1900 epoch."""
-        if look.date and self.since_1904 and NUMBER_TEXT.fullmatch(text.strip()):
-            text = str(Decimal(text.strip()) + 1462)
-        return RawCell(text.strip(), look.date)
+        text = text.strip()
+        if not (look.date and self.since_1904):
+            return RawCell(text, look.date)
+        is_date = serial_moment(text, since_1904=True) is not None
+        return RawCell(str(Decimal(text) + 1462) if is_date else text, is_date)
 
 
 @dataclass
