@@ -48,10 +48,10 @@ class Routes:
         told = call("POST", MODIFICATIONS, record).json
         self.ids = {"action": sale, "batch": told["batch"], "modification": told["outcomes"][0]["id"], **KNOWN_SEGMENTS}
 
-    def path(self, template: str) -> str:
+    def path(self, template: str, unknown: str = "x") -> str:
         named = {**self.ids, "program": self.house.program}
         named["act"] = "undo" if "{modification}" in template else "reverse"
-        return re.sub(r"\{(\w+)\}", lambda found: str(named.get(found[1], "x")), template)
+        return re.sub(r"\{(\w+)\}", lambda found: str(named.get(found[1], unknown)), template)
 
     def send(self, method: str, path: str, body: bytes = b"") -> tuple[int, str, str, list[str]]:
         """Its status, its code, its words, and the codes of its records."""
@@ -122,7 +122,9 @@ def test_a_json_body_is_read_as_strictly_on_each(door: Routes, case: str) -> Non
         if path.endswith("{program}") and (status, found) == (422, "PROGRAM_INVALID"):
             continue
         known = {code, "RATES_UNREADABLE", "FIELD_NOT_TEXT"} if path.endswith(RECORDS) else {code}
-        if found not in known:
+        # Who may not do it, or asks for what is not there, hears that first.
+        is_elsewhere = status == 403 or (status == 404 and door.path(path) != door.path(path, unknown="y"))
+        if found not in known and not is_elsewhere:
             wrong.append((method, path, status, found, detail[:200]))
     assert not wrong
     batches, amount = door.written()
