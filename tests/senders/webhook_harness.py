@@ -152,6 +152,11 @@ class WebhookHarness:
         document = {**DOCUMENT, **self.program_says, "sources": {"shop": source}}
         return program_from(document, 1, with_versions_of(document, (), datetime(2026, 1, 1, tzinfo=UTC)))
 
+    @property
+    def signing_secret(self) -> str:
+        """One that looks as the sender's do, where that decides how it is read."""
+        return str(getattr(sender_script(self.kind), "HALL_SECRET", SECRET))
+
     # What the function needs of a hub
 
     def now(self) -> datetime:
@@ -173,7 +178,7 @@ class WebhookHarness:
         return SimpleNamespace(cache_reads=nullcontext)
 
     def secret(self, program_id: str, source: str) -> dict[str, Any]:
-        return {"signing": [SECRET]}
+        return {"signing": [self.signing_secret]}
 
     reload_secret = secret
 
@@ -231,7 +236,7 @@ class WebhookHarness:
         """A call as the sender makes it, signed; what it was answered. Without a `delivery` each is one of its own."""
         facts = {name.replace("_", "-"): value for name, value in headers.items()}
         delivery = delivery or f"msg_{next(NUMBERS)}"
-        given = facts | sign_headers(self.kind, body, SECRET, self.moment, delivery)
+        given = facts | sign_headers(self.kind, body, self.signing_secret, self.moment, delivery)
         answer = self.app.handler(hook("acme", "shop", body, given), CONTEXT)
         assert answer["statusCode"] == 200, answer
         return json.loads(answer["body"])  # type: ignore[no-any-return]
