@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.channels import hook_samples
 from tests.conftest import PROGRAM, ProgramHarness
 from tests.console.conftest import Answer, Browser, Console
 from tests.domain.cases import condition_case
@@ -639,3 +640,18 @@ def test_partners_with_open_actions_are_left_without_terms_only_on_purpose(
     assert (
         house.hub.programs.versions(house.program)[0].document["contracts"]["standard"]["valid_until"] == "2026-11-30"
     )
+
+
+def test_a_saved_message_of_a_sender_is_read_in_words(console: Console, house: ProgramHarness) -> None:
+    options = dict(hook_samples.source("signed").options)
+    source = {"channel": "api", "kind": "signed", "event_type": "sale", "options": options}
+    house.apply({**PROGRAM, "sources": {**PROGRAM["sources"], "payments": source}})
+    browser = console.person("admin")
+    assert "See how a saved message is read" in browser.get(f"{console.base}/setup/sources/payments").text
+    body = (hook_samples.SAMPLES / "signed/refund_completed.json").read_bytes()
+    page = uploaded(console, browser, body, "payments")
+    assert page.status == 200 and "Messages of payments" in page.text
+    assert "1 row: 1 read, 0 not read." in page.said and "19.90 EUR" in page.said
+    unknown = (hook_samples.SAMPLES / "signed/refund_unknown_state.json").read_bytes()
+    assert "IN_LIMBO" in uploaded(console, browser, unknown, "payments").text
+    assert "It cannot be read so" in uploaded(console, browser, b"{", "payments").text

@@ -18,6 +18,7 @@ from retour.domain.program import Source, source_from
 from retour.files.layout import fold_name, own_layouts
 from retour.normalise import AMOUNT_MEANS, CHANGES, FIELDS
 from retour.previews.check import TRANSLATED_FIELDS, check_sample
+from retour.previews.check_message import check_message, takes_messages
 from retour.previews.suggest import with_mapping
 from retour.views.documents import Document
 from retour.views.sources import find_source
@@ -50,15 +51,24 @@ def start_page(context: PageContext) -> Response:
 
 
 def source_of_page(context: PageContext) -> Source:
+    """A source whose samples are files to draw a mapping on, or messages that are read in words."""
     found = find_source(context.program, context.part["source"])
-    if not takes_files(found):
+    if not takes_files(found) and not takes_messages(found):
         raise context.not_found()
     return found
 
 
 def render_start(context: PageContext, source: Source, wrong: str = "") -> Response:
     newest = samples.newest_file(context, source.name)
-    return context.render("mapping.html", 422 if wrong else 200, source=source, newest=newest, wrong=wrong, page=None)
+    return context.render(
+        "mapping.html",
+        422 if wrong else 200,
+        source=source,
+        newest=newest,
+        wrong=wrong,
+        page=None,
+        messages=takes_messages(source),
+    )
 
 
 def edit(context: PageContext) -> Response:
@@ -96,11 +106,14 @@ def render_editor(
         wrong="",
         page=page,
         proposal=proposal,
+        messages=takes_messages(source),
     )
 
 
 def read_sample(context: PageContext, source: Source, sample: SampleFile, draft: Draft) -> Document:
     drawn = draft.source(source.name, context.program.time_zone)
+    if takes_messages(drawn):
+        return check_message(context.localized_program, drawn, samples.as_delivery(context, drawn, sample), sample.body)
     return check_sample(
         context.hub, context.localized_program, drawn, samples.as_delivery(context, drawn, sample), sample.body
     )
