@@ -13,11 +13,13 @@ from tests.conftest import PROGRAM, ProgramHarness
 from tests.functions.test_file_drop import ROWS, bodies, headers, put_quietly, remove, rename
 from tests.functions.test_tick import CONTEXT
 from tests.meter import ReadMeter
+from tests.test_cascade import with_policy
 
 from retour.domain.delivery import Channel, DeliveryKind
 from retour.domain.program import Program
 from retour.intake import sftp_uploads
 from retour.intake.ingest import announce_file
+from retour.operations import sweep as sweeping
 from retour.operations.sweep import recheck_deliveries, sweep
 from retour.posting import held_records
 from retour.replies.send import send_reply
@@ -245,6 +247,57 @@ def test_a_call_whose_worker_ended_in_its_midst_is_done_to_its_end(
     assert recheck_deliveries(house.hub, program(house), NOW) == Counter(redone=1)
     assert house.payouts("A-1")["A-1~sale"][0] == 8000
     assert recheck_deliveries(house.hub, program(house), NOW) == Counter()
+
+
+def test_what_an_order_owes_others_is_done_where_neither_its_worker_nor_the_stream_did(
+    house: ProgramHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its children follow their parent, and who waited for it is answered."""
+    with_policy(house, "cascade")
+    early = house.modify({"order_id": "W-1", "change": "reverse"})
+    assert early.counts == {"waiting": 1}
+    house.report({"order_id": "P-1", "amount": "100.00"})
+    house.report({"order_id": "C-1", "event_type": "lead", "amount": "5.00", "parent": "P-1~sale"})
+    with monkeypatch.context() as lost:
+        lost.setattr("retour.posting.rows.cascade.propagate_to_children", lambda _ledger, order, _now: order)
+        house.modify({"order_id": "P-1", "change": "reverse"})
+        lost.setattr("retour.intake.actions.answer_settled", lambda *_: None)
+        house.report({"order_id": "W-1", "amount": "100.00"})
+    house.sent.clear()
+    assert house.payouts("C-1")["C-1~lead"][2] == "pending"
+    house.clock.moment += timedelta(minutes=30)
+    assert recheck_deliveries(house.hub, program(house), NOW) == Counter()
+    assert house.payouts("C-1")["C-1~lead"][2] == "reversed"
+    [(queue, message)] = house.sent
+    assert (queue, message["what"], message["delivery"]) == ("answers", "settled", early.delivery.id)
+
+
+def test_a_delivery_that_cannot_be_looked_at_costs_a_look_at_it_alone(
+    house: ProgramHarness, looks: Callable[[], ReadMeter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.report(*({"order_id": f"A-{n}", "amount": "100.00"} for n in range(12)))
+    bad = house.modify({"order_id": "A-0", "change": "take_back", "amount": "1.00"})
+    for n in range(1, 12):
+        house.modify({"order_id": f"A-{n}", "change": "take_back", "amount": "1.00"})
+    real = sweeping.recheck_records
+
+    def broken(hub: Any, reader: Any, header: Any) -> Any:
+        if header.delivery.id == bad.delivery.id:
+            raise KeyError("a record of another release")
+        return real(hub, reader, header)
+
+    monkeypatch.setattr(sweeping, "recheck_records", broken)
+    assert recheck_deliveries(house.hub, program(house), NOW) == Counter(failed=1)
+    seen = looks()
+    house.clock.moment += timedelta(hours=1)
+    assert recheck_deliveries(house.hub, program(house), NOW) == Counter(failed=1)
+    assert seen.requests <= 14, "the notes, the one delivery, and the shards of the day"
+    monkeypatch.setattr(sweeping, "recheck_records", real)
+    assert recheck_deliveries(house.hub, program(house), NOW) == Counter()
+    house.clock.moment += timedelta(hours=1)
+    seen.clear()
+    assert recheck_deliveries(house.hub, program(house), NOW) == Counter()
+    assert seen.asked["GetItem"] <= 2
 
 
 def test_reports_whose_worker_ended_are_done_as_well(house: ProgramHarness, monkeypatch: pytest.MonkeyPatch) -> None:

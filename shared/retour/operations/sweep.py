@@ -7,12 +7,13 @@ remove what they have just uploaded. So what a sweep reads does not grow with wh
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import groupby
+from itertools import chain, groupby
 from typing import TYPE_CHECKING
 
+from retour.domain.actions.order import Order
 from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import Channel, DeliveryKind
 from retour.domain.program import Program, Source
@@ -23,7 +24,8 @@ from retour.intake.processing import process_delivery, resume_call
 from retour.intake.sftp_uploads import SFTP_PREFIX, claim_key, store_uploads
 from retour.intake.uploads import NEVER_ARRIVED
 from retour.operations.redrive import resume_open_files
-from retour.posting.held_records import list_held_results
+from retour.posting.held_records import list_held
+from retour.posting.refold import settle_order
 from retour.store.deliveries import DeliveryHeader
 from retour.store.inbox import ObjectVersion
 from retour.views.ledger_reader import REPORT_BYTES, LedgerReader
@@ -41,6 +43,7 @@ RECHECK_NOTE = "looked-at-deliveries"
 RECHECK_LOOKBACK, RECHECK_LOOKBACK_MAX = timedelta(hours=2), timedelta(days=3)
 """How far back deliveries are looked at the first time, and after a long pause."""
 ROWS_MAX = 20_000
+FAILED_NOTED_MAX = 200
 
 UPLOADS, MOVED, TIDIED = "uploads", "moved", "tidied"
 
@@ -190,33 +193,33 @@ def recheck_deliveries(
 
     `redone`: calls whose records were not all inserted and folded, and decisions that were not carried out; `held`:
     held records that were on no list; `answers`: files that ended and were answered by nobody. What fails is looked at
-    again the next time. The answers of what was `taken_up` a moment ago are on their way.
+    again the next time, for three days. The answers of what was `taken_up` a moment ago are on their way.
     """
-    counts, notes = Counter[str](), hub.state(program.id, "")
+    counts, notes, deliveries = Counter[str](), hub.state(program.id, ""), hub.deliveries(program.id)
     until = hub.now() - older_than
-    looked = notes.get(RECHECK_NOTE)
-    since = max(parse_instant(looked["until"]) if looked else until - RECHECK_LOOKBACK, until - RECHECK_LOOKBACK_MAX)
-    if looked is None:  # A worker that ends in the midst of the first look has not looked at the rest.
-        notes.put(RECHECK_NOTE, {"until": format_instant(since)})
-    deliveries = hub.deliveries(program.id)
+    looked = notes.get(RECHECK_NOTE) or {"until": format_instant(until - RECHECK_LOOKBACK)}
+    since = max(parse_instant(looked["until"]), until - RECHECK_LOOKBACK_MAX)
+    # A worker that ends in the midst of this has not looked at the rest.
+    notes.put(RECHECK_NOTE, looked)
     reader, left = LedgerReader(program, hub.ledger(program), deliveries, hub.now()), ROWS_MAX
-    for start, end in day_spans(since, until):
-        for header in deliveries.between(start, end):
-            rows = row_count(header)
-            if rows > left:
-                notes.put(RECHECK_NOTE, {"until": format_instant(header.delivery.received_at)})
-                return +counts
-            left -= rows
-            try:
-                if header.delivery.id not in taken_up:
-                    counts += recheck_delivery(hub, header)
-                if rows:
-                    counts += recheck_records(hub, reader, header)
-            except Exception:
-                logger.exception("delivery is looked at again", extra={"delivery": header.delivery.id})
-                counts["failed"] += 1
-    if not counts["failed"]:
-        notes.put(RECHECK_NOTE, {"until": format_instant(until)})
+    failed: list[str] = []
+    again = [one for one in map(deliveries.get, looked.get("failed", ())) if one is not None]
+    young_enough = [one for one in again if one.delivery.received_at >= until - RECHECK_LOOKBACK_MAX]
+    for header in chain(
+        young_enough, chain.from_iterable(deliveries.between(*span) for span in day_spans(since, until))
+    ):
+        rows = row_count(header)
+        if rows > left < ROWS_MAX:
+            until = header.delivery.received_at
+            break
+        left -= rows
+        try:
+            counts += recheck_delivery(hub, reader, header, is_answered=header.delivery.id in taken_up)
+        except Exception:
+            logger.exception("delivery is looked at again", extra={"delivery": header.delivery.id})
+            failed.append(header.delivery.id)
+    counts["failed"] = len(failed)
+    notes.put(RECHECK_NOTE, {"until": format_instant(until), "failed": failed[-FAILED_NOTED_MAX:]})
     return +counts
 
 
@@ -229,13 +232,13 @@ def row_count(header: DeliveryHeader) -> int:
     )
 
 
-def recheck_delivery(hub: "Hub", header: DeliveryHeader) -> Counter[str]:
-    match header.delivery.kind:
-        case DeliveryKind.FILE:
-            return recheck_file(hub, header)
-        case DeliveryKind.DECISION:
-            return recheck_decision(hub, header)
-    return Counter()
+def recheck_delivery(hub: "Hub", reader: LedgerReader, header: DeliveryHeader, *, is_answered: bool) -> Counter[str]:
+    counts = Counter[str]()
+    if header.delivery.kind is DeliveryKind.FILE and not is_answered:
+        counts += recheck_file(hub, header)
+    if header.delivery.kind is DeliveryKind.DECISION:
+        counts += recheck_decision(hub, header)
+    return counts + recheck_records(hub, reader, header) if row_count(header) else counts
 
 
 def recheck_file(hub: "Hub", header: DeliveryHeader) -> Counter[str]:
@@ -264,15 +267,30 @@ def recheck_decision(hub: "Hub", header: DeliveryHeader) -> Counter[str]:
 
 
 def recheck_records(hub: "Hub", reader: LedgerReader, header: DeliveryHeader) -> Counter[str]:
-    counts = Counter[str]()
-    results = list(reader.results(header))
-    is_call = header.delivery.kind is not DeliveryKind.FILE and header.state != REFUSED
-    if is_call and not all(is_done(reader, result) for result in results):
+    """The records of a delivery, and what their orders owe to others, as the stream does that told nobody of them.
+
+    Of a file only those that were held.
+    """
+    counts, results = Counter[str](), list(reader.results(header))
+    if header.delivery.kind is DeliveryKind.FILE:
+        results = [result for result in results if result.outcome is Outcome.HELD]
+    elif header.state != REFUSED and not all(is_done(reader, result) for result in results):
         resume_call(hub, header)
         counts["redone"] += 1
-    held = [result for result in results if is_still_held(reader, result)]
-    counts["held"] += list_held_results(hub.deliveries(header.delivery.program), header.delivery, held)
+        reader.orders.clear()
+    for order in {order.key: order for order in touched_orders(reader, results)}.values():
+        counts["held"] += list_held(reader.deliveries, order)
+        for late in settle_order(hub, reader.program, reader.ledger, order):
+            logger.error("received in time, came after final", extra={"modification": late})
     return counts
+
+
+def touched_orders(reader: LedgerReader, results: Iterable[Result]) -> Iterator[Order]:
+    for result in results:
+        recorded = reader.modification(result.modification) if result.modification else None
+        reported = reader.action(result.action) if result.action and not recorded else None
+        if (found := recorded or reported) is not None:
+            yield found[0]
 
 
 def is_done(reader: LedgerReader, result: Result) -> bool:
@@ -284,13 +302,6 @@ def is_done(reader: LedgerReader, result: Result) -> bool:
         return False
     order, record = found
     return not order.actions or order.booking_of(record.id) is not None
-
-
-def is_still_held(reader: LedgerReader, result: Result) -> bool:
-    """Whether a record that was held when it came still is."""
-    found = reader.modification(result.modification) if result.outcome is Outcome.HELD else None
-    booked = found[0].booking_of(found[1].id) if found else None
-    return booked is not None and booked[1].outcome is Outcome.HELD
 
 
 def day_spans(start: datetime, end: datetime) -> Iterator[tuple[str, str]]:

@@ -13,8 +13,9 @@ from retour.domain.money import to_text
 from retour.store.deliveries import Deliveries
 
 
-def list_held(deliveries: Deliveries, order: Order) -> None:
-    """List an order's held records until they are released or discarded."""
+def list_held(deliveries: Deliveries, order: Order) -> int:
+    """List an order's held records until they are released or discarded. Returns how many were not listed before."""
+    new = 0
     ids = {entry.id for head in order.heads.values() for entry in head.log if entry.outcome is Outcome.HELD}
     for record in order.records:
         booked = order.booking_of(record.id) if record.id in ids else None
@@ -27,6 +28,8 @@ def list_held(deliveries: Deliveries, order: Order) -> None:
                 deliveries.forget(*subject)
         elif not listed:
             deliveries.remind(*subject, {"code": booked[1].code, "delivery": record.provenance.delivery})
+            new += 1
+    return new
 
 
 def list_held_results(deliveries: Deliveries, delivery: Delivery, results: Iterable[Result]) -> int:

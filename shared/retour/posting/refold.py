@@ -34,7 +34,12 @@ def refold_order(ports: PostingPorts, program_id: str, home: str) -> list[str]:
             order = adopt_waiting(ledger, action.id, order)
     if home.startswith("@") and order.key != home and adopt_named(ledger, home[1:], order.key, ports.now()):
         order = ledger.order(order.key)
-    order = cascade.propagate_to_children(ledger, fold_and_save(ledger, order.key, ports.now(), order), ports.now())
+    return settle_order(ports, program, ledger, fold_and_save(ledger, order.key, ports.now(), order))
+
+
+def settle_order(ports: PostingPorts, program: Program, ledger: Ledger, order: Order) -> list[str]:
+    """Do what a folded order owes others: its children, people, senders. Returns what `list_cases` does."""
+    order = cascade.propagate_to_children(ledger, order, ports.now())
     order = cascade.propagate_from_parents(ledger, order, ports.now())
     return list_cases(ports, program, ledger, order)
 
