@@ -73,11 +73,11 @@ fuzz: install
 
 # make soak                              a million histories over two processes
 # make soak ARGS="--seed 7 -v"           one of them, every store call of it
-# make soak ARGS="--faults 200 --first 1"   a store that is unwell; also --kills 2000, --orders 500, --hub-kills 24
+# make soak ARGS="--faults 200 --first 1"   a store that is unwell; also --kills 2000, --orders 500, --hub-kills 20
 soak: install
 	POWERTOOLS_LOG_LEVEL=CRITICAL PYTHONPATH=infra:shared:. $(BIN)/python -m tests.soak $(ARGS)
 	$(if $(ARGS),,POWERTOOLS_LOG_LEVEL=CRITICAL PYTHONPATH=infra:shared:. $(BIN)/python -m tests.soak \
-		--faults 200 --kills 2000 --orders 500 --actions 100000 --hub-kills 24)
+		--faults 200 --kills 2000 --orders 500 --actions 100000 --hub-kills 20)
 	$(if $(ARGS),,POWERTOOLS_LOG_LEVEL=CRITICAL PYTHONPATH=infra:. $(BIN)/python -m tests.senders)
 	$(if $(ARGS),,RETOUR_LARGE_ROWS=100000 $(BIN)/pytest -q tests/local/test_large_files.py)
 	$(if $(ARGS),,RETOUR_LEDGER_ACTIONS=100000 $(BIN)/pytest -q -s tests/console/test_cost.py)

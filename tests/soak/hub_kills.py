@@ -1,10 +1,9 @@
-"""The whole local hub killed in the midst of one channel's work, again and again on the same data."""
+"""The whole local hub killed in the midst of every channel's work, again and again on the same data."""
 
 import json
 import random
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -71,63 +70,66 @@ STAGES = {"before it is answered": (0.0, 0.15), "while its rows are read": (0.15
 
 
 def run_hub_kills(kills: int, seed: int) -> str:
-    """Each round sends one order's return over one channel and cuts the power; the next one finds it as it should."""
+    """Each round sends a return over every channel and cuts the power; the next finds them all as they should be."""
     chance, acknowledged = random.Random(seed), 0
-    plan = [
-        (f"{channel}-{number}", channel, stage)
-        for number, (channel, stage) in zip(
-            range(kills), cycle((one, stage) for stage in STAGES for one in CHANNELS), strict=False
-        )
-    ]
+    plan = list(zip(range(kills), cycle(STAGES), strict=False))
+    orders = [f"{channel}-{number}" for number, _ in plan for channel in CHANNELS]
     with TemporaryDirectory(prefix="retour-kills-") as folder:
         home = Path(folder)
         with running_hub(home) as hub:
             ask(hub, "PUT", P, {**OWN_PROGRAM, "sources": ALL_SOURCES})
             ask(hub, "PUT", f"{P}/sources/depot/secret", {"password": "p"})
             for program in (P, ACME):
-                ask(hub, "POST", f"{program}/actions", [action(order, "100.00") for order, _, _ in plan])
-        done: list[tuple[str, str]] = []
-        for order, channel, stage in plan:
+                ask(hub, "POST", f"{program}/actions", [action(order, "100.00") for order in orders])
+        told: dict[str, bool] = {}
+        for number, stage in plan:
             with running_hub(home) as hub:
-                settle(hub, done)
+                settle(hub, told)
                 after = chance.uniform(*STAGES[stage])
-                acknowledged += cut(hub, order, channel, after, done)
-                print(f"{order} killed {after:.2f} s after it began, {stage}", flush=True)
+                told = cut(hub, [f"{channel}-{number}" for channel in CHANNELS], after)
+                acknowledged += sum(told.values())
+                print(f"kill {number} after {after:.2f} s, {stage}: {sum(told.values())} were answered", flush=True)
         with running_hub(home) as hub:
-            settle(hub, done)
-            for order, channel, _ in plan:
+            settle(hub, told)
+            for order in orders:
                 seen = action_of(hub, order)
-                assert (seen["amount"], seen["changes"]) == (CHANNELS[channel][1], 1), (order, seen)
-    return f"{kills} kills of the whole hub of seed {seed}, {acknowledged} of them after an answer: each change once"
+                assert (seen["amount"], seen["changes"]) == (CHANNELS[channel_of(order)][1], 1), (order, seen)
+    return (
+        f"{kills} kills of the whole hub of seed {seed}, each in the midst of {len(CHANNELS)} channels' work, "
+        f"{acknowledged} of {len(orders)} of it answered before: each change once"
+    )
 
 
-def cut(hub: RunningHub, order: str, channel: str, after: float, done: list[tuple[str, str]]) -> bool:
-    """Whether the sender was answered before the power went; who was not says it again in the next round."""
-    answered = threading.Event()
+def cut(hub: RunningHub, orders: Sequence[str], after: float) -> dict[str, bool]:
+    """Of each order whether its sender was answered before the power went; who was not says it again."""
+    answered: dict[str, bool] = dict.fromkeys(orders, False)
 
-    def send() -> None:
+    def send(order: str) -> None:
         with suppress(Exception):
-            CHANNELS[channel][0](hub, order)
-            answered.set()
+            CHANNELS[channel_of(order)][0](hub, order)
+            answered[order] = True
 
-    with ThreadPoolExecutor(1) as hands:
-        hands.submit(send)
+    with ThreadPoolExecutor(len(orders)) as hands:
+        for order in orders:
+            hands.submit(send, order)
         time.sleep(after)
-        told = answered.is_set()
+        told = dict(answered)
         hub.kill()
-    done.append((order, channel if not told else ""))
     return told
 
 
-def settle(hub: RunningHub, done: list[tuple[str, str]]) -> None:
-    """The last one is as it should be; said again first where nobody was answered."""
-    if not done:
-        return
-    order, again = done[-1]
-    if again:
-        CHANNELS[again][0](hub, order)
-    wanted = CHANNELS[order.partition("-")[0]][1]
-    eventually(lambda: action_of(hub, order)["amount"] == wanted)
+def settle(hub: RunningHub, told: Mapping[str, bool]) -> None:
+    """All of the last round are as they should be; said again first where nobody was answered."""
+    for order, was_told in told.items():
+        if not was_told:
+            CHANNELS[channel_of(order)][0](hub, order)
+    for order in told:
+        wanted = CHANNELS[channel_of(order)][1]
+        eventually(lambda order=order, wanted=wanted: action_of(hub, order)["amount"] == wanted)
+
+
+def channel_of(order: str) -> str:
+    return order.partition("-")[0]
 
 
 def action_of(hub: RunningHub, order: str) -> dict[str, Any]:
