@@ -48,12 +48,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--bless", action="store_true", help="write the expected readings of the samples anew")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that starts a hub of its own is slow, wherever it stands."""
+    """A test that starts a hub is slow, wherever it stands. What a module of local/ shares, one process starts."""
     for item in items:
         group = item.get_closest_marker("xdist_group")
         if group and "hub" in group.args:
             item.add_marker(pytest.mark.slow)
+        elif not group and item.path.parent.name == "local":
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="session")
