@@ -31,6 +31,9 @@ CONSOLE = {
     "modify": "/console/{program}/action?id={action}&act=modify",
     "modification": "/console/{program}/modification?id={modification}",
     "partners": "/console/{program}/partners",
+    "partner": "/console/{program}/partner?id={partner}",
+    "audit": "/console/{program}/setup/audit",
+    "search-parts": "/console/{program}/search?q=licht",
     "funding": "/console/{program}/money/funding?preset=amazon-seller",
     "statements": "/console/{program}/money/statements",
     "send": "/console/{program}/send",
@@ -64,6 +67,8 @@ PORTAL = {
 }
 NO_PAGES = {
     "actions.csv": "/console/{program}/actions.csv",
+    "deliveries.csv": "/console/{program}/deliveries.csv",
+    "audit.csv": "/console/{program}/setup/audit.csv",
     "raw": "/console/{program}/deliveries/{delivery}/raw",
     "statement.csv": "/console/{program}/money/statements/{statement}/csv",
     "my-statement.csv": "/my/statement.csv?program={program}&id={statement}",

@@ -68,6 +68,7 @@ def test_keys_can_be_turned_off(visitor: Visitor) -> None:
 def test_the_slider_moves_through_the_past_and_keeps_the_focus(visitor: Visitor) -> None:
     page = visitor("manager")
     page.goto("/console/acme/action?id=A-1002~sale")
+    page.click("text=The payout over time")
     page.focus("#step")
     page.keyboard.press("ArrowLeft")
     page.wait_for_selector("text=As it stood on")

@@ -16,6 +16,8 @@ from retour.console import people, routes
 from retour.console.people import Grant
 
 HOST = "retour.test"
+SECONDS = 300
+"""A busy machine is no fault of a page."""
 
 
 @dataclass
@@ -107,7 +109,7 @@ class Browser:
             "body": base64.b64encode(body).decode(),
             "isBase64Encoded": True,
         }
-        given = routes.answer(self.hub, event)
+        given = routes.answer(self.hub, event, SECONDS)
         for cookie in given.get("cookies", ()):
             name, _, value = cookie.split(";")[0].partition("=")
             self.cookies[name] = value

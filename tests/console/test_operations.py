@@ -311,7 +311,7 @@ def test_an_inbox_of_many_cases_is_turned_page_by_page_to_its_end(console: Conso
     address, seen, pages = f"{console.base}/inbox?kind=silent", list[str](), 0
     while address:
         page = browser.get(address).text
-        seen += re.findall(r"(source-\d{3}): expected", page)
+        seen += re.findall(r">(source-\d{3}): expected", page)
         address = unescape(re.search(r'href="([^"]*)">Next 50<', page)[1]) if "Next 50" in page else ""  # type: ignore[index]
         pages += 1
     assert seen == [f"source-{n:03}" for n in reversed(range(130))] and pages == 3

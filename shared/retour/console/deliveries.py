@@ -1,17 +1,19 @@
 """The list of deliveries: where each came from, and its outcome."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from itertools import islice
-from typing import cast
+from typing import Any, cast
 
 from retour.console import delivery
 from retour.console.delivery import DeliveryLine
 from retour.console.page_context import PageContext
-from retour.console.request import Response
+from retour.console.request import Response, download
+from retour.console.spreadsheet import as_csv
 from retour.domain.delivery import Channel, receipt_time
+from retour.domain.times import format_instant
 from retour.errors import RequestError
 from retour.intake.batch import HELD, WORKING, payouts_moved
 from retour.intake.large import Progress
@@ -25,19 +27,34 @@ PAGE = 25
 FEW_ROWS = 20
 LISTED_ORDERS = 60
 BULK_DECISIONS = ("release", "discard", "replay")
+EXPORT_MAX = 5_000
+OUTCOMES = ("applied", "unchanged", "duplicate", "superseded", "waiting", "held", "refused")
+EXPORT_COLUMNS = (
+    "received_at", "name", "channel", "source", "sender", "state", "rows", *OUTCOMES, "code", "id", "sha256",
+)  # fmt: skip
 
 
 def list_deliveries(context: PageContext, limit: int) -> Page[DeliveryLine]:
     """Deliveries by the filters of this address, newest first."""
+    items: list[DeliveryLine] = []
+    for seen in wanted_headers(context, paging.parse_cursor(context.request.query.get("cursor", ""))):
+        if isinstance(seen, ListPosition):
+            return Page(items, seen)
+        items.append(delivery_line(context, seen))
+        if len(items) == limit:
+            return Page(items, ListPosition(seen.delivery.id[:8], seen.delivery.id))
+    return Page(items, None)
+
+
+def wanted_headers(context: PageContext, start: ListPosition | None) -> Iterator[DeliveryHeader | ListPosition]:
+    """What the filters of this address mean, from a place on; last a place, where a page has looked far enough."""
     query, program = context.request.query, context.program
     today, first = day_bounds(context.hub, program)
-    start = paging.parse_cursor(query.get("cursor", "")) or ListPosition(today)
-    if (until := compact_day(query.get("to"))) and not query.get("cursor"):
-        start = ListPosition(min(until, today))
+    start = start or ListPosition(min(compact_day(query.get("to")) or today, today))
     first = max(compact_day(query.get("from")) or first, first)
     text = query.get("q", "").strip().lower()
 
-    def wanted(header: DeliveryHeader) -> bool:
+    def is_wanted(header: DeliveryHeader) -> bool:
         one = header.delivery
         return (
             query.get("channel") in (None, "", one.channel)
@@ -46,15 +63,9 @@ def list_deliveries(context: PageContext, limit: int) -> Page[DeliveryLine]:
             and (not text or text in one.name.lower() or text in one.id.lower())
         )
 
-    items: list[DeliveryLine] = []
     for seen in paging.scan_headers(context.reader.deliveries, start, first):
-        if isinstance(seen, ListPosition):
-            return Page(items, seen)
-        if wanted(seen):
-            items.append(delivery_line(context, seen))
-        if len(items) == limit:
-            return Page(items, ListPosition(seen.delivery.id[:8], seen.delivery.id))
-    return Page(items, None)
+        if isinstance(seen, ListPosition) or is_wanted(seen):
+            yield seen
 
 
 def delivery_line(context: PageContext, header: DeliveryHeader) -> DeliveryLine:
@@ -93,6 +104,38 @@ def index(context: PageContext) -> Response:
         states=STATES,
         sources=[*context.program.sources],
     )
+
+
+def export(context: PageContext) -> Response:
+    """What the filters of this address find, as a file; outcomes as they are kept, none is looked up."""
+    lines: list[Mapping[str, Any]] = []
+    place: ListPosition | None = None
+    while len(lines) < EXPORT_MAX:
+        found = list(islice(wanted_headers(context, place), EXPORT_MAX - len(lines)))
+        lines += [export_line(one) for one in found if isinstance(one, DeliveryHeader)]
+        if not found or not isinstance(found[-1], ListPosition):
+            break
+        place = found[-1]
+    name = f"deliveries-{context.program.id}.csv"
+    return download(name, as_csv(EXPORT_COLUMNS, lines), "text/csv; charset=utf-8")
+
+
+def export_line(header: DeliveryHeader) -> Mapping[str, Any]:
+    one, report = header.delivery, header.report
+    counts: dict[str, int] = report.get("counts", {})
+    return {
+        **{name: counts.get(name, "") for name in OUTCOMES},
+        "received_at": format_instant(one.received_at),
+        "name": one.name,
+        "channel": one.channel.value,
+        "source": one.source,
+        "sender": one.sender,
+        "state": header.state,
+        "rows": report.get("total") or len(report.get("rows", ())),
+        "code": report.get("code", ""),
+        "id": one.id,
+        "sha256": one.sha256,
+    }
 
 
 def recent_headers(context: PageContext, days: int) -> list[DeliveryHeader]:

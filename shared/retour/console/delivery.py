@@ -17,6 +17,7 @@ from retour.commands.corrections import CORRECTABLE, ReplacementRule
 from retour.console import row_correction
 from retour.console.page_context import AbortError, PageContext
 from retour.console.request import Response, download, redirect
+from retour.console.sessions import local_path
 from retour.domain.actions.outcome import Outcome, Result
 from retour.domain.delivery import KINDS_WITHOUT_RECORDS, Channel, DeliveryKind
 from retour.domain.program import Program
@@ -318,7 +319,8 @@ def decide(context: PageContext) -> Response:
         send_decision(context, batch, what)
     except ConflictError as refused:
         return context.refusal(refused)
-    return redirect(f"{context.base}/deliveries/{quote(batch)}?told={what}")
+    back = context.request.form.get("back", "")
+    return redirect(local_path(back) if back else f"{context.base}/deliveries/{quote(batch)}?told={what}")
 
 
 def require_typed_count(context: PageContext, batch: str) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 from urllib.parse import quote
 
 from retour.console.actions.record import send_decision
+from retour.console.cases import CASES_SCAN_MAX, KINDS, Case, CaseGroup, grouped_cases, of_kind
 from retour.console.page_context import PageContext
 from retour.console.request import Response, redirect
-from retour.console.today import CASES_SCAN_MAX, KINDS, Case, of_kind
 from retour.domain.actions.explain import sentence_details
 from retour.domain.actions.modification import Modification
 from retour.domain.actions.order import Order
@@ -61,6 +61,22 @@ class Card:
     near: SimilarOrders | None = None
 
 
+@dataclass(frozen=True)
+class InboxLine:
+    """One line of the inbox; `cards` are what opens below it: both records, near misses, or each of many."""
+
+    group: CaseGroup
+    cards: Sequence[Card]
+
+    @property
+    def card(self) -> Card:
+        return self.cards[0]
+
+    @property
+    def opens(self) -> bool:
+        return len(self.cards) > 1 or bool(self.card.pair or self.card.near)
+
+
 def index(context: PageContext) -> Response:
     kind, dealt = context.request.query.get("kind", ""), CardBuilder(context)
     listed = {name: list(islice(of_kind(context, name), CASES_SCAN_MAX + 1)) for name in KINDS}
@@ -70,21 +86,22 @@ def index(context: PageContext) -> Response:
         shown = list(islice(of_kind(context, kind, context.request.query.get("after", "")), PAGE + 1))
         later = context.here(after=shown[PAGE - 1].place, told=None) if len(shown) > PAGE else ""
         shown = shown[:PAGE]
-    cards = [(case, dealt.card(case)) for case in shown]
-    settled = Counter(case.kind for case, card in cards if card is None)
+    cards = {case: dealt.card(case) for case in shown}
+    settled = Counter(case.kind for case, card in cards.items() if card is None)
+    groups = grouped_cases(context, [case for case, card in cards.items() if card is not None])
+    lines = [InboxLine(one, [card for case in one.cases if (card := cards[case])]) for one in groups]
     return context.render(
         "inbox.html",
-        cards=[card for _, card in cards if card is not None],
-        counts={
-            name: CASES_SCAN_MAX if len(some) > CASES_SCAN_MAX else len(some) - settled[name]
-            for name, some in listed.items()
-        },
+        lines=lines,
+        counts={name: CASES_SCAN_MAX if len(some) > CASES_SCAN_MAX else len(some) - settled[name]
+                for name, some in listed.items()},
         beyond={name for name, some in listed.items() if len(some) > CASES_SCAN_MAX},
         kind=kind,
         kinds=KINDS,
         later=later,
         told=context.request.query.get("told", ""),
-    )
+        opened=context.request.query.get("open", ""),
+    )  # fmt: skip
 
 
 @dataclass

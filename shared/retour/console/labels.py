@@ -281,6 +281,21 @@ def delivery_style(state: str, counts: Mapping[str, int]) -> tuple[str, str]:
     return style(state) if state != "done" or counts.get("applied") else ("neutral", "check")
 
 
+def delivery_filter(words: Words, name: str, value: str) -> str:
+    """A filter in force in the list of deliveries, in words."""
+    say = words.say
+    match name:
+        case "channel":
+            return say("Channel: %(value)s", value=label(words, "channel", value))
+        case "source":
+            return say("Source: %(value)s", value=source(words, value))
+        case "from":
+            return say("From: %(value)s", value=value)
+        case "to":
+            return say("To: %(value)s", value=value)
+    return say("Name: %(value)s", value=value)
+
+
 def style(name: str) -> tuple[str, str]:
     return STYLES.get(name, ("neutral", "ring"))
 
@@ -480,6 +495,7 @@ CASES = {
     "status": (term("Status not declared"), "wait", "glass"),
     "refused": (term("Refused whole"), "bad", "cross"),
     "alarm": (term("Too late"), "bad", "cross"),
+    "rows": (term("Rows refused"), "bad", "cross"),
     "orphan": (term("Orphan"), "wait", "glass"),
     "differing": (term("Sums differ"), "hold", "pause"),
 }

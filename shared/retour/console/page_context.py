@@ -156,6 +156,7 @@ class PageContext:
             "labels": labels,
             "label": lambda kind, name: labels.label(words, kind, name),
             "theme": self.theme,
+            "density": "compact" if self.request.cookies.get("retour_rows") == "compact" else "",
             "keys_off": self.request.cookies.get("retour_keys") == "off",
             "languages": NAMES,
             "form_id": secrets.token_urlsafe(12),

@@ -18,6 +18,7 @@ from retour.console.request import Response, cookie, redirect
 from retour.console.words import LANGUAGES
 
 YEAR = 365 * 86400
+ROWS = ("comfortable", "compact")
 BACK_COOKIE = "retour_back"
 """Where somebody wanted to go who has to sign in first: a link that is opened beside the page knows nothing of it."""
 BACK_SECONDS = 900
@@ -106,13 +107,15 @@ def sign_out(context: PageContext) -> Response:
 
 
 def preferences(context: PageContext) -> Response:
-    """Language, colours and keys of this browser."""
+    """Language, colours, density and keys of this browser."""
     form, request = context.request.form, context.request
     cookies = []
     if form.get("language") in LANGUAGES:
         cookies.append(cookie("retour_language", form["language"], request, YEAR))
     if form.get("theme") in THEMES:
         cookies.append(cookie("retour_theme", form["theme"], request, YEAR))
+    if form.get("rows") in ROWS:
+        cookies.append(cookie("retour_rows", form["rows"], request, YEAR))
     if form.get("keys") in ("on", "off"):
         cookies.append(cookie("retour_keys", form["keys"], request, YEAR))
     return redirect(local_path(form.get("back", "")), *cookies)

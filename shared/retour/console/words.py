@@ -101,6 +101,9 @@ class Words:
     def minor(self, amount: int, currency: str, signed: bool = False) -> str:
         return self.money(Decimal(amount).scaleb(-exponent(currency)), currency, signed)
 
+    def minor_of(self, amount: str | Decimal, currency: str) -> int:
+        return int(Decimal(amount).scaleb(exponent(currency)))
+
     def size(self, size: int) -> str:
         if size < 10_000:
             return f"{self.number(size)}{NO_BREAK_SPACE}B"

@@ -139,6 +139,15 @@ def add_delivery(doc: Document, header: DeliveryHeader, counts: Mapping[str, int
         listed = of_source.setdefault("refused", [])
         listed += [[delivery.id, delivery.name]] if len(listed) < REFUSED_LISTED_MAX else []
 
+    if refused := rows_refused(header):
+        with_refusals = of_source.setdefault("rows", [])
+        with_refusals += [[delivery.id, delivery.name, refused]] if len(with_refusals) < REFUSED_LISTED_MAX else []
+
+
+def rows_refused(header: DeliveryHeader) -> int:
+    """How many rows of a delivery that is done were refused, as far as that was counted when it was."""
+    return int(header.report.get("counts", {}).get("refused", 0)) if header.state == DONE else 0
+
 
 def row_count(header: DeliveryHeader) -> int:
     if header.report.get("counts") is not None:

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from retour.console import labels, program_counts, today
+from retour.console import labels, program_counts, search
 from retour.console.actions import detail as single
 from retour.console.actions import toast
 from retour.console.labels import term
@@ -101,7 +101,7 @@ class FilterChip:
 
 def index(context: PageContext) -> Response:
     if context.request.query.get("q", "").strip():
-        return today.search(context)
+        return search.search(context)
     if context.request.query.get("columns"):
         return redirect(url_with_columns(context))
     problem, shown = "", ActionTable((), "lock")

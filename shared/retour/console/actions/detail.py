@@ -111,6 +111,7 @@ def render_action(context: PageContext, action_id: str, acting: ActInput, status
         "owed": [one for one in document["history"] if one.get("make_good")],
         "back": "",
         "only_the_page": context.request.wants_block,
+        "looks_back": bool(context.request.query.get("step") or context.request.query.get("as_of")),
     }
     return context.render("action.html", status, **values)
 
@@ -162,7 +163,7 @@ def possible_acts(document: ActionDocument) -> tuple[str, ...]:
         case "approved":
             found = ("reverse", "modify", "reattribute")
         case "reversed":
-            found = ("restore",)
+            found = ("approve", "restore")
         case _:
             return ()
     found = (*found, "undo") if last_undoable(document) else found

@@ -13,6 +13,13 @@ const walk = (by) => {
   const at = came.findIndex((one) => place(one) === place(location));
   if (at >= 0 && came[at + by]) location.href = came[at + by];
 };
+// Menus close with Esc, which goes back to their button, and by a click elsewhere; one at a time is open.
+const menus = () => every("details.menu[open]");
+on("click", ({ target }) => menus().forEach((one) => { if (!one.contains(target)) one.open = false; }));
+on("keydown", (event) => {
+  const open = event.key === "Escape" && (event.target.closest("details.menu[open]") || menus()[0]);
+  if (open) { open.open = false; open.querySelector("summary").focus(); event.preventDefault(); }
+});
 let gone = false;
 on("keydown", (event) => {
   const key = event.key, named = (name) => `[data-${name}="${CSS.escape(key)}"]`;
