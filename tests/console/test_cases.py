@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable
 
 import pytest
-from retour.schedule.rollup import roll_up
 from tests.conftest import ProgramHarness
 from tests.console.conftest import Console
 from tests.console.test_operations import dropped, row_form
@@ -14,6 +13,7 @@ from retour.console.cases import CaseGroup, Stake, weigh
 from retour.console.page_context import PageContext
 from retour.console.request import Request
 from retour.console.words import Words
+from retour.counting.rollup import roll_up
 from retour.posting.refold import refold_order
 from retour.schedule.hourly_counts import count_arrivals
 

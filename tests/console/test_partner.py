@@ -6,13 +6,13 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
-from retour.schedule.rollup import roll_up
 from tests.conftest import ProgramHarness
 from tests.console.conftest import Answer, Console
 from tests.console.test_operations import dropped
 
 from retour.console import deliveries, people
 from retour.console.people import Grant
+from retour.counting.rollup import roll_up
 
 Sold = Callable[..., None]
 EURO = "\N{NO-BREAK SPACE}EUR"

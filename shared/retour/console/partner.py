@@ -11,8 +11,8 @@ from retour.console.partners import FEW_ORDERS, PartnerRow
 from retour.console.people import Session, SignInLink
 from retour.console.request import Response
 from retour.console.setup.contract import current_contracts
+from retour.counting.tally import Tally
 from retour.domain.contracts.contract import Contract
-from retour.schedule.tally import Tally
 from retour.views import action_search
 from retour.views.action_search import ActionFilter
 
