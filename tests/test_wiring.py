@@ -6,7 +6,9 @@ from dataclasses import replace
 import pytest
 from botocore.exceptions import UnknownServiceError
 
-from retour.wiring import Hub, gc_disabled
+from retour.domain.program import program_from
+from retour.store.ledger import CONNECTIONS, LOCAL_CONNECTIONS
+from retour.wiring import BACKGROUND_NICENESS, Hub, gc_disabled
 from tests.settings import IN_MEMORY
 
 
@@ -39,3 +41,18 @@ def test_who_collects_no_garbage_at_all_still_does_not() -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_what_shares_a_machine_with_callers_gives_way_to_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    program = program_from(
+        {"program": "acme", "currency": "EUR", "time_zone": "UTC", "event_types": {"sale": {}}}, 1, ()
+    )
+    added = list[int]()
+    monkeypatch.setattr("os.nice", lambda more: added.append(more) or sum(added))
+    for is_local in (False, True):
+        hub = Hub(replace(IN_MEMORY, is_local=is_local))
+        hub.give_way()
+        hub.give_way()
+        assert hub.ledger(program).connections == (LOCAL_CONNECTIONS if is_local else CONNECTIONS)
+    assert sum(added) == BACKGROUND_NICENESS

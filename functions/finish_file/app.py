@@ -12,6 +12,7 @@ logger = Logger(service="finish_file")
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: Any) -> None:
+    hub().give_way()
     delivery = load_delivery(hub(), event)
     batch = finish(hub(), delivery)
     hub().send("answers", {"program": delivery.program, "delivery": delivery.id, "what": "batch"})

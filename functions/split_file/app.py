@@ -12,6 +12,7 @@ logger = Logger(service="split_file")
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+    hub().give_way()
     delivery = load_delivery(hub(), event)
     work = split_into_buckets(hub(), delivery)
     logger.info("file split", delivery=delivery.id, size=delivery.size, buckets=len(work.items()))

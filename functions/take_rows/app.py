@@ -12,6 +12,7 @@ logger = Logger(service="take_rows")
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: Any) -> None:
+    hub().give_way()
     item = event.get("rehearse", event)
     delivery = load_delivery(hub(), item)
     if item is event:

@@ -12,6 +12,7 @@ logger = Logger(service="weigh_file")
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+    hub().give_way()
     delivery, ended = conclude_simulation(hub(), load_delivery(hub(), event))
     if ended is not None:
         hub().send("answers", {"program": delivery.program, "delivery": delivery.id, "what": "batch"})

@@ -3,6 +3,7 @@
 import gc
 import json
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,10 +19,9 @@ from retour.settings import Settings, read_settings
 from retour.store.account_vault import STATE as ACCOUNTS_STATE
 from retour.store.account_vault import AccountVault
 from retour.store.bucket_work import Work
-from retour.store.bulk import CONNECTIONS
 from retour.store.deliveries import Deliveries
 from retour.store.inbox import Inbox
-from retour.store.ledger import TableLedger
+from retour.store.ledger import CONNECTIONS, LOCAL_CONNECTIONS, TableLedger
 from retour.store.payments import Payments
 from retour.store.programs import Principal, Programs
 from retour.store.rates import Rates
@@ -32,6 +32,7 @@ from retour.store.wire import accept_raw_batches
 logger = logging.getLogger(__name__)
 
 EXECUTIONS_MAX = 50
+BACKGROUND_NICENESS = 10
 QUEUES = ("answers", "pulls", "writebacks", "parked")
 DEAD_LETTER_QUEUES = ("answers", "pulls", "writebacks", "parked", "files", "mail", "salesforce", "schedules", "stream")
 """Of which there is a dead-letter queue, told to whoever brings its messages back."""
@@ -124,6 +125,7 @@ class Hub:
             program.contracts,
             newest,
             shards=self.settings.index_shards,
+            connections=LOCAL_CONNECTIONS if self.settings.is_local else CONNECTIONS,
             widths=self._widths,
             listed=self._listed,
             real_now=self.real_now,
@@ -276,6 +278,11 @@ class Hub:
         answer = self._client("ses").get_identity_dkim_attributes(Identities=[domain])
         dkim = answer["DkimAttributes"].get(domain, {})
         return bool(dkim.get("DkimEnabled")) and dkim.get("DkimVerificationStatus") == "Success"
+
+    def give_way(self) -> None:
+        """Let callers go first where they share a machine with this process; in the cloud each has its own."""
+        if self.settings.is_local:
+            os.nice(max(0, BACKGROUND_NICENESS - os.nice(0)))
 
     # Clients
 

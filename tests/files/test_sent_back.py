@@ -13,7 +13,7 @@ from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.files import old_workbooks as xls
 from tests.files import test_ods as ods
@@ -68,10 +68,15 @@ def assert_stays(content: bytes, source: Source = SOURCE, refused: Sequence[int]
     return len(meant)
 
 
+WITHOUT_HEADER = "awin-plain"
+"""Of a file without a header its own rows say how wide it is: short ones alone are read as what they say."""
 WHOLE = sorted(
     path
     for path in SAMPLES.rglob("*")
-    if path.is_file() and "hooks" not in path.parts and not path.name.endswith((".json", ".md", ".yaml"))
+    if path.is_file()
+    and WITHOUT_HEADER not in path.parts
+    and "hooks" not in path.parts
+    and not path.name.endswith((".json", ".md", ".yaml"))
 )
 
 
@@ -110,6 +115,7 @@ def quoted(cell: str, delimiter: str) -> str:
     return '"' + cell.replace('"', '""') + '"' if any(sign in cell for sign in f'"\n{delimiter}') else cell
 
 
+@settings(max_examples=25)
 @given(
     TEXT_ROWS,
     st.sampled_from(",;\t|"),
@@ -124,6 +130,7 @@ def test_lines_of_cells(rows: list[list[str]], delimiter: str, end: str, encodin
     assert_stays(gzip.compress(content), refused=sorted(refused))
 
 
+@settings(max_examples=25)
 @given(TEXT_ROWS, st.lists(st.sampled_from('",;\n'), max_size=3), REFUSED)
 def test_lines_with_quotes_gone_wrong(rows: list[list[str]], odd: list[str], refused: set[int]) -> None:
     lines = [",".join(NAMES), *(",".join(row) + "".join(odd) for row in rows)]
@@ -155,6 +162,7 @@ def as_xlsx(rows: list[list[tuple[str, str]]], since_1904: bool = False) -> byte
     return xlsx.workbook(("Returns", xlsx.header(1, *NAMES) + "".join(lines)), styles=(0, 22), since_1904=since_1904)
 
 
+@settings(max_examples=25)
 @given(ROWS, st.booleans(), REFUSED)
 def test_cells_of_a_workbook(rows: list[list[tuple[str, str]]], since_1904: bool, refused: set[int]) -> None:
     assert_stays(as_xlsx(rows, since_1904), refused=sorted(refused))
@@ -204,16 +212,19 @@ def as_ods(rows: list[list[tuple[str, str]]]) -> bytes:
     return ods.spreadsheet(ods.table(head, *(ods.row(*(ods_cell(*cell) for cell in row)) for row in rows)))
 
 
+@settings(max_examples=25)
 @given(ROWS, REFUSED)
 def test_cells_of_an_old_workbook(rows: list[list[tuple[str, str]]], refused: set[int]) -> None:
     assert_stays(as_xls(rows), refused=sorted(refused))
 
 
+@settings(max_examples=25)
 @given(ROWS, REFUSED)
 def test_cells_of_a_spreadsheet(rows: list[list[tuple[str, str]]], refused: set[int]) -> None:
     assert_stays(as_ods(rows), refused=sorted(refused))
 
 
+@settings(max_examples=25)
 @given(TEXT_ROWS, REFUSED)
 def test_cells_of_a_page(rows: list[list[str]], refused: set[int]) -> None:
     def line(cells: Sequence[str]) -> str:
@@ -230,6 +241,7 @@ FIELDS = st.dictionaries(
 RECORDS = st.lists(st.one_of(FIELDS, st.just("x"), st.just(5)), min_size=1, max_size=4)
 
 
+@settings(max_examples=25)
 @given(RECORDS, st.sampled_from(("list", "lines", "wrapped")), REFUSED)
 def test_records_of_json(records: list[object], way: str, refused: set[int]) -> None:
     first = {"order_id": "A-0", "change": "reverse"}
@@ -249,6 +261,7 @@ ELEMENTS = st.lists(
 )
 
 
+@settings(max_examples=25)
 @given(st.lists(ELEMENTS, min_size=1, max_size=4), REFUSED)
 def test_records_of_xml(records: list[list[tuple[str, str]]], refused: set[int]) -> None:
     def escaped(text: str) -> str:
@@ -277,6 +290,8 @@ def mailed(content: bytes) -> bytes:
     return made.as_bytes()
 
 
+@pytest.mark.slow
+@settings(max_examples=25)
 @given(ROWS, TEXT_ROWS, REFUSED)
 def test_whatever_they_are_packed_in(
     cells: list[list[tuple[str, str]]], rows: list[list[str]], refused: set[int]

@@ -31,7 +31,7 @@ from retour.posting.order_names import (
     with_known_total,
 )
 from retour.posting.restatements import new_records, repeated_statements
-from retour.store.bulk import CONNECTIONS, PrefetchedLedger, batched, order_keys
+from retour.store.bulk import PrefetchedLedger, batched, order_keys
 from retour.store.ledger import Ledger, TableLedger
 
 RECORDS_PER_ORDER_MAX = 2_000
@@ -137,7 +137,7 @@ def post_orders(
         return [post_order(ledger, program, key, asked, now) for key, asked in orders.items()]
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
+    with ThreadPoolExecutor(ledger.connections) as pool:
         ahead = PrefetchedLedger.load(ledger, orders, RECORDS_PER_ORDER_MAX, pool, new_records)
         return list(pool.map(lambda key: post_order(ahead, program, key, orders[key], now, then), orders))
 

@@ -27,6 +27,7 @@ from retour.store.items import (
     partner_month,
     s,
 )
+from retour.store.ledger import CONNECTIONS as CONNECTIONS
 from retour.store.ledger import HeadWrite, NameFacts, TableLedger
 from retour.store.throttled_reads import batch_get
 
@@ -35,8 +36,6 @@ T = TypeVar("T")
 STATEMENTS_MAX = 25
 """DynamoDB's limit per batch of statements."""
 KEYS_MAX = 100
-CONNECTIONS = 24
-"""Concurrent calls per process."""
 LOOKUP_WORKERS = 8
 """Concurrent batch reads when many actions are looked up; each returns up to 100 items."""
 

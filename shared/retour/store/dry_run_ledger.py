@@ -9,7 +9,6 @@ from retour.domain.actions.action import Action
 from retour.domain.actions.modification import Modification
 from retour.domain.actions.order import Order
 from retour.domain.contracts.contract import Contract
-from retour.store.bulk import CONNECTIONS
 from retour.store.ledger import HeadWrite, Ledger, NameFacts, TableLedger
 
 
@@ -33,7 +32,7 @@ class DryRunLedger:
     def prefetched(cls, under: TableLedger, keys: Iterable[str]) -> "DryRunLedger":
         """A dry-run ledger with these orders read in parallel beforehand."""
         wanted = list(keys)
-        with ThreadPoolExecutor(CONNECTIONS) as pool:
+        with ThreadPoolExecutor(under.connections) as pool:
             found = dict(zip(wanted, pool.map(under.order, wanted), strict=True))
         return cls(under.contracts, under, dict(found), found=found)
 

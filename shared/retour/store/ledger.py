@@ -51,6 +51,11 @@ CONFLICTS_MAX = 50
 OPEN_LOG_ENTRIES = 16
 """Entries kept in a head before older ones are sealed into separate pages."""
 
+CONNECTIONS = 24
+"""Concurrent calls of one process."""
+LOCAL_CONNECTIONS = 4
+"""The same on one machine: the embedded AWS does one thing after another, and callers wait behind all of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class HeadWrite:
@@ -166,6 +171,8 @@ class TableLedger:
     its list of partitions; a partner month's from the highest number ever used, which is stored with the program and
     cached in `widths`.
 
+    `connections`: how many calls of one process are under way at once.
+
     `listed`: when this process listed which lock partitions, by the real clock; they are not listed again at once.
     """
 
@@ -175,6 +182,7 @@ class TableLedger:
     contracts: Sequence[Contract]
     newest: Callable[[], Sequence[Contract]] | None = None
     shards: int = 1
+    connections: int = CONNECTIONS
     widths: dict[str, int] = field(default_factory=dict, compare=False)
     listed: dict[tuple[str, str], datetime] = field(default_factory=dict, compare=False)
     real_now: Callable[[], datetime] = lambda: datetime.now(UTC)
