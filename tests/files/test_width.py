@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -106,8 +107,40 @@ def test_a_header_of_another_width_reads_nothing_into_its_rows(sample: Path) -> 
             assert isinstance(row, Unreadable) or dict(row.fields) == meant.get(row.place, dict(row.fields))
 
 
-def quoted(cell: str) -> str:
-    return '"' + cell.replace('"', '""') + '"' if '"' in cell or "\n" in cell else cell
+LINES_REWRITTEN = 2
+"""Of each sample, the first so many lines are written with each of the other delimiters."""
+
+
+@pytest.mark.parametrize("path", ["at one stroke", "carefully"])
+@pytest.mark.parametrize("delimiter", ",;\t|")
+def test_the_same_for_every_sample_in_every_delimiter(delimiter: str, path: str) -> None:
+    tried = set()
+    for sample in delimited():
+        source = source_of(sample)
+        opened = open_file(sample.name, io.BytesIO(sample.read_bytes()), source)
+        assert isinstance(opened, OpenedFile)
+        head = lines_of(opened.rejected_head.decode(opened.encoding, "replace")) if opened.rejected_head else []
+        written = lines_of(text_of(sample, opened))[max(len(head) - 1, 0) :]
+        lines = [split_cells(line, opened.delimiter) for line in written]
+        whole = [line for line in lines if isinstance(line, list)]
+        if delimiter == opened.delimiter or "delimiter" in source.mapping or not whole:
+            continue
+        first, *rest = [delimiter.join(quoted(cell, delimiter) for cell in cells) for cells in whole]
+        rewritten = replace(opened, delimiter=delimiter, encoding="utf-8")
+        with carefully() if path == "carefully" else nullcontext():
+            for line in rest[:LINES_REWRITTEN]:
+                others = f"{first}\n" if head else f"{line}\n" * 30
+                meant = fields_of(others, [line], source, rewritten)
+                changed = list(variants(line, delimiter)) if meant else []
+                for found in fields_of(others, changed, source, rewritten) if changed else ():
+                    assert found in meant, f"{sample.name}: {line!r} is taken for {found}"
+                tried |= {sample} if changed else set()
+    assert len(tried) >= (10 if delimiter == "," else 20), "most samples have commas"
+
+
+def quoted(cell: str, delimiter: str = ",") -> str:
+    odd = any(sign in cell for sign in ('"', "\n", delimiter))
+    return '"' + cell.replace('"', '""') + '"' if odd else cell
 
 
 CELL = st.text(alphabet='aS1-. "\n', max_size=6)
