@@ -36,8 +36,6 @@ from retour.api.quota import quota_refusal
 from retour.api.time_limit import answer_in_time
 from retour.api.unavailable import answer_503_when_unavailable
 from retour.commands.batches import Decision
-from retour.commands.payees import list_accounts, list_treatments
-from retour.commands.payments import payment_batch
 from retour.context import Context
 from retour.domain.program import Program
 from retour.errors import RequestError
@@ -50,6 +48,8 @@ from retour.views import keys as views_keys
 from retour.views import named_lists as views_lists
 from retour.views import programs as views_programs
 from retour.views import statements
+from retour.views.payees import list_accounts, list_treatments
+from retour.views.payments import payment_batch
 from retour.views.schemas import BatchAnswerDocument
 from retour.wiring import Hub, hub
 

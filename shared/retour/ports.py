@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from retour.domain.program import Program
 from retour.settings import Settings
+from retour.store.account_vault import AccountVault
 from retour.store.deliveries import Deliveries
 from retour.store.inbox import Inbox
 from retour.store.ledger import TableLedger
@@ -60,6 +61,9 @@ class SecretPort(Protocol):
 class PaymentPort(Protocol):
     def payments(self, program_id: str, /) -> Payments: ...
 
+    def account_vault(self, program_id: str, /) -> AccountVault:
+        """Bank data; only the functions of people who pay have the right to its key."""
+
 
 class QueuePort(Protocol):
     def send(self, queue: str, message: Mapping[str, Any], delay_seconds: int = 0, /) -> None:
@@ -79,6 +83,10 @@ class SettingsPort(Protocol):
 
 class ReadPorts(Clock, ProgramPort, LedgerPort, DeliveryPort, StatePort, PaymentPort, Protocol):
     """To read what is stored. The state keeps what signs the cursors of lists."""
+
+
+class FilePorts(DeliveryPort, InboxPort, Protocol):
+    """To put a file where files arrive."""
 
 
 class CountingPorts(Clock, LedgerPort, DeliveryPort, Protocol):

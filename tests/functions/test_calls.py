@@ -28,8 +28,8 @@ from tests.functions.test_api import call as call
 from tests.gateway import event
 
 from retour import availability
-from retour.api import actions as reports
 from retour.api.problem import HttpError
+from retour.commands import actions as reports
 from retour.errors import ConflictError, InvalidRequestError, NotAllowedError, NotFoundError, error_catalog
 from retour.sentences import LANGUAGES, all_sentences, fill_in
 

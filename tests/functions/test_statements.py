@@ -160,7 +160,9 @@ def test_every_line_leads_to_its_action(stated: ProgramHarness, call: Caller) ->
     for line in one["lines"]:
         action = call("GET", f"/v1/programs/{{p}}/actions/{line['action_id']}").json
         assert action["payout"] == line["payout"] and action["locks_at"] == line["locked_at"]
-        assert action["statement"] == {name: one[name] for name in ("id", "number", "day", "due")}, "and back"
+        assert action["statement"] == {name: one[name] for name in ("id", "number", "day", "due", "payment")}, (
+            "and back"
+        )
     assert "statement" not in call("GET", "/v1/programs/{p}/actions/A-9~sale").json, "it waits for more"
     assert sum(Decimal(line["payout"]) for line in one["lines"]) == Decimal(one["total"]) == 10
     answer = call("GET", f"{STATEMENTS}/AC-00001/csv")

@@ -6,11 +6,13 @@ from retour.commands.payments import Export, ProposeBatch, require_finance, requ
 from retour.context import Context
 from retour.domain.program import Program
 from retour.views.documents import Document
+from retour.views.payments import find_batch
+from retour.views.payments import list_payments as list_batches
 from retour.wiring import Hub
 
 
 def list_payments(hub: Hub, call: Call, program: Program) -> Document:
-    return payments.list_payments(hub, program, call.limit(), call.query.get("cursor", ""))
+    return list_batches(hub, program, call.limit(), call.query.get("cursor", ""))
 
 
 def propose_batch(context: Context[Hub], call: Call) -> Document:
@@ -31,7 +33,7 @@ def export_batch(context: Context[Hub], call: Call, id_: str) -> Export:
 
 def confirm_batch(context: Context[Hub], call: Call, id_: str) -> Document:
     require_payer(context.caller)
-    payments.find_batch(context.ports, context.program, id_)
+    find_batch(context.ports, context.program, id_)
     said: payments.ConfirmationValues
     if call.media_type in CSV_TYPES:
         said = call.read_body(JSON_MAX, (*JSON_TYPES, *CSV_TYPES))

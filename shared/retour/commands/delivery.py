@@ -9,14 +9,14 @@ from retour.domain.delivery import Channel, Delivery, DeliveryKind
 from retour.errors import InvalidRequestError, error_catalog
 from retour.intake.batch import ARRIVED, REFUSED, Batch
 from retour.intake.ingest import announce_file
-from retour.wiring import Hub
+from retour.ports import Clock, FilePorts
 
 CONSOLE_SOURCE = "console"
 ACTIONS_SOURCE = "actions"
 
 
 def build_delivery(
-    context: Context[Hub], body: bytes, source: str, kind: DeliveryKind, identity: str = "", **more: Any
+    context: Context[Clock], body: bytes, source: str, kind: DeliveryKind, identity: str = "", **more: Any
 ) -> Delivery:
     """A delivery of these bytes. A request with a key is that key's, else it is known by what it says."""
     return Delivery.create(
@@ -32,7 +32,7 @@ def build_delivery(
     )
 
 
-def identity_of(context: Context[Hub], what: str) -> str:
+def identity_of(context: Context[Clock], what: str) -> str:
     """What an act is known by: the key of its request, else something that no other has."""
     return f"{what}#{context.key or secrets.token_hex(16)}"
 
@@ -42,11 +42,11 @@ def as_file(delivery: Delivery, name: str) -> Delivery:
     return replace(delivery, name=name, body_key=key)
 
 
-def queue_as_file(hub: Hub, delivery: Delivery, name: str, body: bytes) -> Batch:
+def queue_as_file(ports: FilePorts, delivery: Delivery, name: str, body: bytes) -> Batch:
     """A body that nobody waits for: stored in the inbox under a name, where it is read like every other file."""
     filed = as_file(replace(delivery, kind=DeliveryKind.FILE), name)
-    announce_file(hub, filed)
-    hub.inbox.put(filed.body_key, body)
+    announce_file(ports, filed)
+    ports.inbox.put(filed.body_key, body)
     return Batch(delivery=filed, state=ARRIVED)
 
 

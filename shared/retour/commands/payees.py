@@ -5,7 +5,6 @@ from typing import Any
 
 from retour.commands.payments import perform, require_payer
 from retour.context import Context
-from retour.domain.funding.payments import Account
 from retour.domain.program import Program
 from retour.domain.times import format_instant
 from retour.errors import InvalidRequestError, excerpt
@@ -13,9 +12,10 @@ from retour.money import accounts
 from retour.money.asked import FigureFault
 from retour.money.payments import payees
 from retour.money.statements import billing
+from retour.ports import ReadPorts
 from retour.store.payments import ACCOUNT, GROUP_ACCOUNT, TREATMENT
 from retour.views.documents import Document
-from retour.wiring import Hub
+from retour.views.payees import account_document, treatment_document
 
 OWNER_MAX = 128
 ACCOUNT_FIELDS = ("partner", "billing_group", "holder", "iban", "bic")
@@ -25,34 +25,13 @@ TAX_FIELDS = ("partner", "treatment", "country", "tax_id")
 # Accounts
 
 
-def list_accounts(hub: Hub, program: Program) -> Document:
-    """By their last four signs; the number itself is never shown again."""
-    stored, wait = hub.payments(program.id), payees(hub, program).wait
-    items: list[Document] = []
-    for kind, word in ((ACCOUNT, "partner"), (GROUP_ACCOUNT, "billing_group")):
-        for owner, doc in stored.payees(kind).items():
-            one = accounts.account_from(owner, doc)
-            usable = one.changed_at + wait if word == "partner" else one.changed_at
-            items.append({word: owner, **account_document(one), "usable_from": format_instant(usable)})
-    return {"items": items, "next": None}
-
-
-def account_document(one: Account) -> Document:
-    return {
-        "country": one.country,
-        "account": one.tail,
-        "changed_at": format_instant(one.changed_at),
-        "changed_by": one.changed_by,
-    }
-
-
-def put_account(context: Context[Hub], given: Mapping[str, Any]) -> Document:
+def put_account(context: Context[ReadPorts], given: Mapping[str, Any]) -> Document:
     """The account of a partner or of a billing group, by the fields of ACCOUNT_FIELDS."""
     require_payer(context.caller)
     return keep_account(context, *owner_of(context.ports, context.program, given), given)
 
 
-def keep_account(context: Context[Hub], kind: str, owner: str, given: Mapping[str, Any]) -> Document:
+def keep_account(context: Context[ReadPorts], kind: str, owner: str, given: Mapping[str, Any]) -> Document:
     """The account checked, closed, and named in an act that anybody may read. The same again changes nothing."""
     hub, program = context.ports, context.program
     found = accounts.bank_account(given)
@@ -70,7 +49,7 @@ def keep_account(context: Context[Hub], kind: str, owner: str, given: Mapping[st
     return {word: owner, "changed": changed, **account_document(one), "usable_from": format_instant(usable)}
 
 
-def owner_of(hub: Hub, program: Program, given: Mapping[str, Any]) -> tuple[str, str]:
+def owner_of(hub: ReadPorts, program: Program, given: Mapping[str, Any]) -> tuple[str, str]:
     partner, group = given.get("partner"), given.get("billing_group")
     if group is not None and partner is None:
         known = billing(hub, program).names()
@@ -94,23 +73,7 @@ def invalid(fault: FigureFault) -> InvalidRequestError:
 # Tax
 
 
-def list_treatments(hub: Hub, program: Program) -> Document:
-    found = hub.payments(program.id).payees(TREATMENT)
-    return {"items": [treatment_document(partner, doc) for partner, doc in found.items()], "next": None}
-
-
-def treatment_document(partner: str, doc: Mapping[str, Any]) -> Document:
-    return {
-        "partner": partner,
-        "treatment": doc["treatment"],
-        "country": doc["country"],
-        "tax_id": doc["tax_id"] or None,
-        "changed_at": doc["at"],
-        "changed_by": doc["by"],
-    }
-
-
-def put_treatment(context: Context[Hub], given: Mapping[str, Any]) -> Document:
+def put_treatment(context: Context[ReadPorts], given: Mapping[str, Any]) -> Document:
     """How a partner is taxed, by the fields of TAX_FIELDS."""
     require_payer(context.caller)
     hub, program = context.ports, context.program

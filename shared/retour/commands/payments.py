@@ -2,11 +2,9 @@
 
 import csv
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from itertools import islice
 from typing import Any
 
 from retour.commands.delivery import CONSOLE_SOURCE, build_delivery, identity_of
@@ -14,38 +12,33 @@ from retour.context import Context
 from retour.domain.delivery import DeliveryKind
 from retour.domain.funding.payments import (
     Confirmation,
-    LeftOut,
     PaymentState,
     Proposal,
     Transfer,
-    left_out_from,
     next_state,
-    transfer_from,
     transfer_id,
 )
 from retour.domain.money import InvalidAmountError, parse_decimal, to_minor, to_text
 from retour.domain.program import Program
 from retour.domain.times import parse_instant
-from retour.errors import ConflictError, InvalidRequestError, NotAllowedError, NotFoundError, RequestError, excerpt
+from retour.errors import ConflictError, InvalidRequestError, NotAllowedError, RequestError, excerpt
 from retour.money import acts, bank_files
 from retour.money import payments as money
 from retour.money.accounts import BankAccount, account_of_group, account_of_partner, opened_account
 from retour.money.acts import confirmation_from
 from retour.money.statements import billing
+from retour.ports import ReadPorts
 from retour.sentences import sentence
 from retour.store.programs import Principal
 from retour.views.documents import Document
 from retour.views.parameters import bad_query, reject_unknown_fields
-from retour.wiring import Hub
+from retour.views.payments import batch_document, find_batch, left_out_document, notes, payment_batch, transfer_document
 
 FINANCE = "finance"
 PAYERS = (FINANCE, "merchant", "admin")
 """Roles that propose batches, say what became of them, and keep payout accounts. Only finance approves and exports."""
 DAYS_AHEAD_MAX = 60
 PARTNERS_MAX = 5_000
-SHOWN_MAX = 5_000
-"""Transfers of a batch that an answer holds, and as many of those it left out."""
-ID = re.compile(r"\d{4}-\d\d-\d\d~[0-9a-f]{12}")
 FORMATS: Mapping[str, tuple[Callable[[bank_files.BankFile], bytes], str, str]] = {
     "pain001": (bank_files.pain001, "xml", "application/xml"),
     "csv": (bank_files.plain_csv, "csv", "text/csv; charset=utf-8"),
@@ -69,95 +62,6 @@ def require_finance(principal: Principal) -> None:
         raise NotAllowedError("FINANCE_ONLY")
 
 
-# Looked at
-
-
-def list_payments(hub: Hub, program: Program, limit: int, cursor: str = "") -> Document:
-    """The batches of a program, the newest day first."""
-    if cursor and not ID.fullmatch(cursor):
-        raise bad_query("cursor", cursor, "cursor")
-    found = [*islice(hub.payments(program.id).batches(cursor), limit + 1)]
-    items = [batch_document(hub, program, id_, head) for id_, head in found[:limit]]
-    return {"items": items, "next": found[limit - 1][0] if len(found) > limit else None}
-
-
-def payment_batch(hub: Hub, program: Program, id_: str) -> Document:
-    """One with its transfers, whom it left out and why, and what became of each."""
-    head = find_batch(hub, program, id_)
-    stored = hub.payments(program.id)
-    transfers = [transfer_from(one) for one in islice(stored.transfers(id_), SHOWN_MAX)]
-    left_out = [left_out_from(one) for one in islice(stored.left_out(id_), SHOWN_MAX)]
-    results, is_approved = stored.results(id_), stored.approval(id_) is not None
-    return {
-        **batch_document(hub, program, id_, head, results),
-        "payments": [transfer_document(one, id_, head, results.get(one.name), is_approved) | notes(one, program)
-                     for one in transfers],
-        "left_out_of_it": [left_out_document(one, head["currency"], program.language) for one in left_out],
-    }  # fmt: skip
-
-
-def find_batch(hub: Hub, program: Program, id_: str) -> Document:
-    head = hub.payments(program.id).batch(id_) if ID.fullmatch(id_) else None
-    if head is None:
-        raise NotFoundError("payment_batch", program=program.id)
-    return head
-
-
-def batch_document(
-    hub: Hub, program: Program, id_: str, head: Document, results: Mapping[str, Document] | None = None
-) -> Document:
-    stored = hub.payments(program.id)
-    approval = stored.approval(id_)
-    results = stored.results(id_) if results is None and approval else results or {}
-    states = [one["state"] for one in results.values()]
-    return {
-        "id": id_,
-        "state": acts.batch_state(approval, head["transfers"], results).value,
-        "day": head["day"],
-        "total": to_text(head["total"], head["currency"]),
-        "currency": head["currency"],
-        "transfers": head["transfers"],
-        "left_out": head["left_out"],
-        "paid": states.count(PaymentState.PAID),
-        "failed": states.count(PaymentState.FAILED),
-        "contents": head["contents"],
-        "proposed_at": head["at"],
-        "proposed_by": head["by"],
-        "approved_at": approval["at"] if approval else None,
-        "approved_by": approval["by"] if approval else None,
-    }
-
-
-def transfer_document(one: Transfer, id_: str, head: Document, result: Document | None, is_approved: bool) -> Document:
-    return {
-        "partner": one.partner,
-        "billing_group": one.group,
-        "amount": to_text(one.amount, head["currency"]),
-        "account": one.tail,
-        "statements": [{"id": id, "number": number} for id, number in zip(one.statements, one.numbers, strict=True)],
-        "end_to_end_id": transfer_id(id_, one, date.fromisoformat(head["day"])),
-        "failed_in": list(one.failed_in),
-        "state": result["state"] if result else PaymentState.IN_PAYMENT.value if is_approved else "proposed",
-        "settled_on": result["day"] if result else None,
-        "reason": result["reason"] or None if result else None,
-    }
-
-
-def notes(one: Transfer, program: Program) -> Document:
-    return {"notes": [sentence(code, {"partner": one.partner}, program.language) for code in one.notes]}
-
-
-def left_out_document(one: LeftOut, currency: str, language: str) -> Document:
-    return {
-        "partner": one.partner,
-        "billing_group": one.group,
-        "amount": to_text(one.amount, currency),
-        "statements": list(one.statements),
-        "code": one.why.value,
-        "explanation": sentence(one.why.value, one.details, language),
-    }
-
-
 # Proposed
 
 
@@ -170,7 +74,7 @@ class ProposeBatch:
     partners: Any = None
 
 
-def propose_batch(context: Context[Hub], asked: ProposeBatch) -> Document:
+def propose_batch(context: Context[ReadPorts], asked: ProposeBatch) -> Document:
     """What can be paid on a day as a batch that waits for its approval."""
     hub, program = context.ports, context.program
     found = proposal(context, asked)
@@ -183,14 +87,14 @@ def propose_batch(context: Context[Hub], asked: ProposeBatch) -> Document:
     return payment_batch(hub, program, found.id)
 
 
-def proposal(context: Context[Hub], asked: ProposeBatch) -> Proposal:
+def proposal(context: Context[ReadPorts], asked: ProposeBatch) -> Proposal:
     require_payer(context.caller)
     hub, program = context.ports, context.program
     group, partners = asked_group(hub, program, asked.billing_group), asked_partners(asked.partners)
     return money.proposal(hub, program, asked_day(hub, program, asked.day), group, partners)
 
 
-def preview_batch(context: Context[Hub], asked: ProposeBatch) -> Document:
+def preview_batch(context: Context[ReadPorts], asked: ProposeBatch) -> Document:
     """The batch that would be proposed; nothing is written."""
     program, found = context.program, proposal(context, asked)
     head = {**money.proposal_body(found)["head"], "at": None, "by": None}
@@ -205,7 +109,7 @@ def preview_batch(context: Context[Hub], asked: ProposeBatch) -> Document:
         }  # fmt: skip
 
 
-def asked_day(hub: Hub, program: Program, value: Any) -> date:
+def asked_day(hub: ReadPorts, program: Program, value: Any) -> date:
     """The day of payment; by default today. Never one that is over, or too far ahead to know who can be paid."""
     today = money.today(hub, program)
     if value is None or value == "":
@@ -222,7 +126,7 @@ def asked_day(hub: Hub, program: Program, value: Any) -> date:
     return day
 
 
-def asked_group(hub: Hub, program: Program, value: Any) -> str:
+def asked_group(hub: ReadPorts, program: Program, value: Any) -> str:
     group = value or ""
     if group:
         known = billing(hub, program).names()
@@ -241,7 +145,7 @@ def asked_partners(value: Any) -> list[str]:
 # Approved
 
 
-def approve_batch(context: Context[Hub], id_: str, contents: Any = None) -> Document:
+def approve_batch(context: Context[ReadPorts], id_: str, contents: Any = None) -> Document:
     """By finance, and by somebody else than who proposed it; nothing may have changed since, `contents` neither."""
     require_finance(context.caller)
     hub, program, name = context.ports, context.program, context.caller.name
@@ -268,7 +172,7 @@ def approve_batch(context: Context[Hub], id_: str, contents: Any = None) -> Docu
     return payment_batch(hub, program, id_)
 
 
-def changed_by(hub: Hub, program: Program, partner: str) -> str:
+def changed_by(hub: ReadPorts, program: Program, partner: str) -> str:
     found = account_of_partner(hub, program, partner)
     return found.changed_by if found else ""
 
@@ -307,7 +211,7 @@ class Export:
     media_type: str
 
 
-def export_batch(context: Context[Hub], id_: str, format_: str) -> Export:
+def export_batch(context: Context[ReadPorts], id_: str, format_: str) -> Export:
     """An approved batch as a file for the bank. That it was handed out is an act as well."""
     require_finance(context.caller)
     if format_ not in FORMATS:
@@ -319,7 +223,7 @@ def export_batch(context: Context[Hub], id_: str, format_: str) -> Export:
     return Export(f"{bank_files.message_id(file)}.{ending}", body, media_type)
 
 
-def bank_file(hub: Hub, program: Program, id_: str, *, needs_payer: bool) -> bank_files.BankFile:
+def bank_file(hub: ReadPorts, program: Program, id_: str, *, needs_payer: bool) -> bank_files.BankFile:
     head, stored = find_batch(hub, program, id_), hub.payments(program.id)
     approval = stored.approval(id_)
     if approval is None:
@@ -339,7 +243,7 @@ def bank_file(hub: Hub, program: Program, id_: str, *, needs_payer: bool) -> ban
     return bank_files.BankFile(id_, day, head["currency"], parse_instant(approval["at"]), payers, ordered)
 
 
-def account_in_batch(hub: Hub, program: Program, one: Transfer) -> BankAccount:
+def account_in_batch(hub: ReadPorts, program: Program, one: Transfer) -> BankAccount:
     """The account that was approved; where the partner has another since, nothing goes to either."""
     standing = account_of_partner(hub, program, one.partner)
     if standing is None or standing.id != one.account:
@@ -350,7 +254,7 @@ def account_in_batch(hub: Hub, program: Program, one: Transfer) -> BankAccount:
         raise ConflictError("EXPORT_IMPOSSIBLE", "account_lost", partner=one.partner) from None
 
 
-def payer(hub: Hub, program: Program, group: str, day: date) -> bank_files.Payer:
+def payer(hub: ReadPorts, program: Program, group: str, day: date) -> bank_files.Payer:
     document = money.current_document(hub, program)
     name = (document.get("billing_groups", {}).get(group) or {}).get("payer", {}).get("name", "")
     account = account_of_group(hub, program, group)
@@ -381,7 +285,9 @@ ConfirmationValues = Mapping[str, Any] | bytes
 """Fields: `results`, row by row, or a `status` of all payments of the batch; or a CSV with a row for each."""
 
 
-def confirm_batch(context: Context[Hub], id_: str, said: ConfirmationValues, *, is_dry_run: bool = False) -> Document:
+def confirm_batch(
+    context: Context[ReadPorts], id_: str, said: ConfirmationValues, *, is_dry_run: bool = False
+) -> Document:
     """What became of the payments of a batch: each row judged by itself, the good ones carried out."""
     require_payer(context.caller)
     hub, program = context.ports, context.program
@@ -552,7 +458,7 @@ def confirmation_document(row: Row, standing: Mapping[str, Document], language: 
 # Acts as deliveries
 
 
-def perform(context: Context[Hub], act: Document) -> Document:
+def perform(context: Context[ReadPorts], act: Document) -> Document:
     """An act stored as a delivery, then carried out."""
     body = json.dumps(act, ensure_ascii=False).encode("utf-8", "surrogatepass")
     identity = identity_of(context, act["act"])

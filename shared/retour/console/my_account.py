@@ -9,6 +9,7 @@ from retour.context import Context
 from retour.domain.times import parse_instant
 from retour.errors import RequestError
 from retour.store.programs import Principal
+from retour.views import payees as views
 
 FIELDS = ("holder", "iban", "bic")
 
@@ -18,7 +19,7 @@ def index(context: PageContext, wrong: str = "") -> Response:
     form, blocks = context.request.form, []
     for own, grant in portal.partner_programs(context):
         is_sent = bool(wrong) and form.get("program") == own.program.id
-        known = payees.list_accounts(own.hub, own.program)["items"]
+        known = views.list_accounts(own.hub, own.program)["items"]
         account = next((one for one in known if one.get("partner") == grant.partner), None)
         waits = account is not None and parse_instant(account["usable_from"]) > own.hub.now()
         given = {name: form.get(name, "") for name in ("holder", "bic")} if is_sent else {}

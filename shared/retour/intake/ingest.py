@@ -18,6 +18,7 @@ from retour.intake.batch import ARRIVED, DONE, IGNORED, REFUSED, Batch, report_o
 from retour.intake.repeated_file import earlier_identical_delivery
 from retour.intake.undeclared_statuses import list_undeclared, undeclared_statuses
 from retour.normalise import Normaliser
+from retour.ports import DeliveryPort
 from retour.posting.held_records import list_held_results
 from retour.posting.refold import cases_of
 from retour.posting.rows import post_rows
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
     from retour.wiring import Hub
 
 
-def announce_file(hub: "Hub", delivery: Delivery) -> None:
+def announce_file(ports: DeliveryPort, delivery: Delivery) -> None:
     """Write the open header of a file that is about to be stored at `body_key`."""
-    hub.deliveries(delivery.program).put(delivery, None, ARRIVED, {})
+    ports.deliveries(delivery.program).put(delivery, None, ARRIVED, {})
 
 
 def ingest(hub: "Hub", delivery: Delivery, body: bytes | None) -> Batch:

@@ -3,16 +3,14 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from retour.domain.funding.payments import Account, Treatment
 from retour.domain.program import Program
 from retour.domain.times import parse_instant
 from retour.money.asked import FigureFault
+from retour.ports import PaymentPort
 from retour.store.payments import ACCOUNT, GROUP_ACCOUNT, TREATMENT
-
-if TYPE_CHECKING:
-    from retour.wiring import Hub
 
 TAIL = 4
 NAME_MAX = 70
@@ -81,23 +79,23 @@ def treatment(given: Mapping[str, Any]) -> dict[str, str] | FigureFault:
 # As they are kept
 
 
-def accounts(hub: "Hub", program: Program) -> dict[str, Account]:
+def accounts(ports: PaymentPort, program: Program) -> dict[str, Account]:
     """The newest account of every partner."""
-    return {owner: account_from(owner, doc) for owner, doc in hub.payments(program.id).payees(ACCOUNT).items()}
+    return {owner: account_from(owner, doc) for owner, doc in ports.payments(program.id).payees(ACCOUNT).items()}
 
 
-def account_of_partner(hub: "Hub", program: Program, partner: str) -> Account | None:
-    doc = hub.payments(program.id).payee(ACCOUNT, partner)
+def account_of_partner(ports: PaymentPort, program: Program, partner: str) -> Account | None:
+    doc = ports.payments(program.id).payee(ACCOUNT, partner)
     return account_from(partner, doc) if doc else None
 
 
-def account_of_group(hub: "Hub", program: Program, group: str) -> Account | None:
-    doc = hub.payments(program.id).payee(GROUP_ACCOUNT, group)
+def account_of_group(ports: PaymentPort, program: Program, group: str) -> Account | None:
+    doc = ports.payments(program.id).payee(GROUP_ACCOUNT, group)
     return account_from(group, doc) if doc else None
 
 
-def treatments(hub: "Hub", program: Program) -> dict[str, Treatment]:
-    found = hub.payments(program.id).payees(TREATMENT)
+def treatments(ports: PaymentPort, program: Program) -> dict[str, Treatment]:
+    found = ports.payments(program.id).payees(TREATMENT)
     return {partner: Treatment(doc["treatment"]) for partner, doc in found.items()}
 
 
@@ -113,9 +111,9 @@ def account_from(owner: str, doc: Mapping[str, Any]) -> Account:
     )
 
 
-def closed_account(hub: "Hub", program: Program, owner: str, account: BankAccount) -> dict[str, str]:
+def closed_account(ports: PaymentPort, program: Program, owner: str, account: BankAccount) -> dict[str, str]:
     """Put an account away, and what may be known of it. `owner`: `partner/nordlicht` or `group/default`."""
-    vault = hub.account_vault(program.id)
+    vault = ports.account_vault(program.id)
     return {
         "id": vault.put(owner, account.document()),
         "country": account.iban[:2],
@@ -124,6 +122,6 @@ def closed_account(hub: "Hub", program: Program, owner: str, account: BankAccoun
     }
 
 
-def opened_account(hub: "Hub", program: Program, owner: str, id_: str) -> BankAccount:
+def opened_account(ports: PaymentPort, program: Program, owner: str, id_: str) -> BankAccount:
     """KeyError."""
-    return BankAccount(**hub.account_vault(program.id).open(owner, id_))
+    return BankAccount(**ports.account_vault(program.id).open(owner, id_))

@@ -20,12 +20,12 @@ from retour.domain.funding.payments import (
 )
 from retour.domain.program import Program
 from retour.domain.times import format_instant
+from retour.ports import ReadPorts
 from retour.store.payments import ACCOUNT, GROUP_ACCOUNT, TREATMENT, Payments
 
 if TYPE_CHECKING:
     from datetime import date
 
-    from retour.wiring import Hub
 
 Document = dict[str, Any]
 HasTime = Callable[[], bool]
@@ -33,30 +33,30 @@ OPEN, DONE, REFUSED = "arriving", "done", "refused"
 APPLIED, UNCHANGED = "applied", "unchanged"
 
 
-def perform(hub: "Hub", delivery: Delivery, body: bytes, has_time: HasTime = lambda: True) -> Document:
+def perform(ports: ReadPorts, delivery: Delivery, body: bytes, has_time: HasTime = lambda: True) -> Document:
     """Store an act, then carry it out; what became of it. Without time for all of it, `state` is `arriving`, and the
     clock goes on with it."""
-    stored = hub.deliveries(delivery.program).put(delivery, body, OPEN, {})
-    return carry_out(hub, stored, body, has_time)
+    stored = ports.deliveries(delivery.program).put(delivery, body, OPEN, {})
+    return carry_out(ports, stored, body, has_time)
 
 
-def take_up_open(hub: "Hub", program: Program, has_time: HasTime) -> int:
+def take_up_open(ports: ReadPorts, program: Program, has_time: HasTime) -> int:
     """Go on with the acts that nobody ended; how many are ended now."""
-    deliveries, ended = hub.deliveries(program.id), 0
+    deliveries, ended = ports.deliveries(program.id), 0
     for delivery in [one for one in deliveries.open(OPEN) if one.kind is DeliveryKind.MONEY]:
         header = deliveries.get(delivery.id)
         if not has_time() or header is None:
             break
-        ended += carry_out(hub, header.delivery, deliveries.body(header), has_time)["state"] != OPEN
+        ended += carry_out(ports, header.delivery, deliveries.body(header), has_time)["state"] != OPEN
     return ended
 
 
-def carry_out(hub: "Hub", delivery: Delivery, body: bytes, has_time: HasTime = lambda: True) -> Document:
+def carry_out(ports: ReadPorts, delivery: Delivery, body: bytes, has_time: HasTime = lambda: True) -> Document:
     act: Document = json.loads(body)
-    found = ACTS[act["act"]](hub.payments(delivery.program), delivery, act, has_time)
+    found = ACTS[act["act"]](ports.payments(delivery.program), delivery, act, has_time)
     if found["state"] != OPEN:
         report: Document = {name: found[name] for name in ("code", "details", "counts") if name in found}
-        hub.deliveries(delivery.program).close(delivery, report, found["state"])
+        ports.deliveries(delivery.program).close(delivery, report, found["state"])
     return found
 
 

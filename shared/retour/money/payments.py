@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from retour.domain.calendar import local_day
 from retour.domain.funding.billing import parse_groups
@@ -23,10 +23,8 @@ from retour.domain.program import Program
 from retour.money.accounts import accounts, treatments
 from retour.money.funding import returns_of
 from retour.money.statements import payout_from, statements_of
+from retour.ports import ReadPorts
 from retour.store.statements import Statements
-
-if TYPE_CHECKING:
-    from retour.wiring import Hub
 
 Document = dict[str, Any]
 ACCOUNT_WAIT_HOURS = 72
@@ -36,32 +34,32 @@ ALARM = "alarm"
 """The list of what came in time and showed up after its action was final: until it is settled nothing of it is paid."""
 
 
-def current_document(hub: "Hub", program: Program) -> Mapping[str, Any]:
-    return hub.programs.newest_version(program.id).document
+def current_document(ports: ReadPorts, program: Program) -> Mapping[str, Any]:
+    return ports.programs.newest_version(program.id).document
 
 
-def proposal(hub: "Hub", program: Program, day: date, group: str = "", partners: Iterable[str] = ()) -> Proposal:
+def proposal(ports: ReadPorts, program: Program, day: date, group: str = "", partners: Iterable[str] = ()) -> Proposal:
     """What would be paid on a day; of one group or of some partners, where they are named."""
     named = set(partners)
-    found = [one for one in unpaid(hub, program) if group in ("", one.group) and (not named or one.partner in named)]
-    return propose(found, payees(hub, program), program.currency, day, hub.now())
+    found = [one for one in unpaid(ports, program) if group in ("", one.group) and (not named or one.partner in named)]
+    return propose(found, payees(ports, program), program.currency, day, ports.now())
 
 
-def payees(hub: "Hub", program: Program) -> Payees:
-    document = current_document(hub, program)
+def payees(ports: ReadPorts, program: Program) -> Payees:
+    document = current_document(ports, program)
     hours = document.get("payments", {}).get("account_wait_hours", ACCOUNT_WAIT_HOURS)
     return Payees(
-        accounts=accounts(hub, program),
-        treatments=treatments(hub, program),
+        accounts=accounts(ports, program),
+        treatments=treatments(ports, program),
         minimums={one.name: one.minimum_payout for one in parse_groups(document)},
         wait=timedelta(hours=hours),
     )
 
 
-def unpaid(hub: "Hub", program: Program) -> Iterator[Unpaid]:
+def unpaid(ports: ReadPorts, program: Program) -> Iterator[Unpaid]:
     """Every statement that nobody paid or is paying, the newest first, with what its actions still wait for."""
-    kept, payments = statements_of(hub, program), hub.payments(program.id)
-    document, held = current_document(hub, program), actions_on_hold(hub, program)
+    kept, payments = statements_of(ports, program), ports.payments(program.id)
+    document, held = current_document(ports, program), actions_on_hold(ports, program)
     standing = payments.all_statements()
     waits = {name: returns_of(document, name) for name in document["event_types"]}
     runs: dict[str, dict[str, list[Payout]]] = {}
@@ -103,8 +101,8 @@ def lines_of_run(kept: Statements, run: str) -> dict[str, list[Payout]]:
     return {partner: [payout_from(line, partner) for line in lines] for partner, lines in kept.lines_of_run(run)}
 
 
-def actions_on_hold(hub: "Hub", program: Program) -> set[str]:
-    return {str(doc["action"]) for _, doc in hub.deliveries(program.id).due(ALARM)}
+def actions_on_hold(ports: ReadPorts, program: Program) -> set[str]:
+    return {str(doc["action"]) for _, doc in ports.deliveries(program.id).due(ALARM)}
 
 
 def proposal_body(found: Proposal) -> Document:
@@ -126,18 +124,18 @@ def proposal_body(found: Proposal) -> Document:
 
 
 def changed_since(
-    hub: "Hub", program: Program, day: date, batch: list[Transfer]
+    ports: ReadPorts, program: Program, day: date, batch: list[Transfer]
 ) -> list[tuple[Transfer, str, Document]]:
     """The transfers of a proposal that would not be paid so any more, each with the code of why and its details."""
-    now = proposal(hub, program, day, partners={one.partner for one in batch})
+    now = proposal(ports, program, day, partners={one.partner for one in batch})
     why = {f"{one.group}#{one.partner}": (one.why.value, dict(one.details)) for one in now.left_out}
     return [(one, *why.get(one.name, ("PAYMENT_CHANGED", {"partner": one.partner})))
             for one in changed_transfers(batch, now)]  # fmt: skip
 
 
-def payment_of_statement(hub: "Hub", program: Program, statement: str) -> Document | None:
+def payment_of_statement(ports: ReadPorts, program: Program, statement: str) -> Document | None:
     """Where the payment of a statement stands; None: it was in no batch that was approved."""
-    return hub.payments(program.id).statement(statement)
+    return ports.payments(program.id).statement(statement)
 
 
 def is_paid_at(doc: Document | None) -> bool:
@@ -152,8 +150,8 @@ def execution_day(program_document: Mapping[str, Any], group: str, day: date) ->
     return next_banking_day(day, found.business_days) if found and found.business_days else day
 
 
-def today(hub: "Hub", program: Program) -> date:
-    return local_day(hub.now(), program.time_zone)
+def today(ports: ReadPorts, program: Program) -> date:
+    return local_day(ports.now(), program.time_zone)
 
 
 def moment(doc: Mapping[str, Any]) -> datetime:

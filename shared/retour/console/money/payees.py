@@ -7,6 +7,7 @@ from retour.console.request import Response, redirect
 from retour.domain.funding.payments import Treatment
 from retour.errors import RequestError
 from retour.money.statements import billing
+from retour.views import payees as views
 
 KEPT = ("partner", "billing_group", "holder", "bic", "treatment", "country", "tax_id")
 """What a form that was refused shows again; a whole account number it never does."""
@@ -17,8 +18,8 @@ def index(context: PageContext, wrong: str = "", what: str = "") -> Response:
     return context.render(
         "payees.html",
         422 if wrong else 200,
-        accounts=payees.list_accounts(context.hub, context.program)["items"],
-        taxes=payees.list_treatments(context.hub, context.program)["items"],
+        accounts=views.list_accounts(context.hub, context.program)["items"],
+        taxes=views.list_treatments(context.hub, context.program)["items"],
         treatments=[one.value for one in Treatment],
         groups=billing(context.hub, context.program).names(),
         wrong=wrong,

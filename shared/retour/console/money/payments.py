@@ -9,6 +9,7 @@ from retour.console.page_context import PageContext
 from retour.console.request import Response, download, redirect
 from retour.context import Context
 from retour.errors import RequestError
+from retour.views import payments as views
 from retour.views.documents import Document
 from retour.wiring import Hub
 
@@ -23,7 +24,7 @@ def payer_context(context: PageContext) -> Context[Hub]:
 
 def index(context: PageContext, wrong: str = "", refused: Document | None = None) -> Response:
     """The batches; for who pays also what a new one would be."""
-    found = payments.list_payments(context.hub, context.program, PAGE, context.request.query.get("cursor", ""))
+    found = views.list_payments(context.hub, context.program, PAGE, context.request.query.get("cursor", ""))
     day = context.request.form.get("day") or context.request.query.get("day", "")
     could = None
     if context.may("pay") and context.request.query.get("next") and not wrong:
@@ -47,7 +48,7 @@ def propose(context: PageContext) -> Response:
 
 
 def show(context: PageContext, wrong: str = "", told: Any = None, changed: Any = ()) -> Response:
-    found = payments.payment_batch(context.hub, context.localized_program, context.part["payment"])
+    found = views.payment_batch(context.hub, context.localized_program, context.part["payment"])
     own = found["proposed_by"] == context.signed_in_person.name
     return context.render(
         "payment.html", 422 if wrong else 200, one=found, wrong=wrong, told=told, changed=changed, is_own=own
