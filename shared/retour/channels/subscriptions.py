@@ -38,7 +38,8 @@ def subscription_sentence(source: Source) -> tuple[str, dict[str, str]] | None:
         code = "SUBSCRIBE_FOR_TOTALS"
     elif is_known_by_other_name(source) or wanted.needs_names:
         code = "SUBSCRIBE_FOR_NAMES"
-    details = {"source": source.name, "basis": source.basis, "field": source.order_id_field or "id"}
+    own_name = "order_id" if sender_of(source.kind).described else "id"
+    details = {"source": source.name, "basis": source.basis, "field": source.order_id_field or own_name}
     return code, {**details, "money": ", ".join(wanted.money), "names": ", ".join(wanted.names)}
 
 
