@@ -1,5 +1,5 @@
-"""A merchant's server is polled: which files are taken, each exactly once, and how an answer is left there.
+"""Poll merchants' servers: ingest each file exactly once, and upload replies.
 
-What has been taken is remembered here and never read from the folder: moving or deleting files is not possible
-everywhere, and not ours to do unless the source says so.
+Which files were ingested is stored here and never derived from the folder: moving or deleting files is not possible
+everywhere, and done only if the source asks for it.
 """

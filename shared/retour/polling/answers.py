@@ -1,4 +1,4 @@
-"""The way back: an answer left where the merchant looks for it."""
+"""Upload replies to a merchant's server."""
 
 import hashlib
 
@@ -11,9 +11,9 @@ from retour.polling.server import ServerOpener, open_server
 def leave_answer(
     hub: PollEnvironment, program: str, source: Source, name: str, key: str, *, open_server: ServerOpener = open_server
 ) -> str:
-    """Leaves an answer that lies in the inbox in the source's result folder; returns why not, or nothing.
+    """Upload a reply from the inbox to the source's result folder. Returns why not, or an empty string.
 
-    Nothing leaves the house while it is being rebuilt. RemoteError when the server does not let us.
+    Nothing is uploaded during a rebuild. Raises RemoteError if the server refuses.
     """
     folder = source.options.get("result_folder")
     if not folder:
@@ -26,7 +26,7 @@ def leave_answer(
         server.put(folder, name, body)
     finally:
         server.close()
-    # Where answers are left in the folder that is visited, our own file of refused rows must not come in as new.
+    # If replies go to the polled folder, our own rejected file must not be read as new.
     ours = {"delivery": "", "received_at": format_instant(hub.now()), "name": name, "stored": True}
     hub.state(program, source.name).claim(f"content#{hashlib.sha256(body).hexdigest()}", ours)
     return ""

@@ -1,4 +1,4 @@
-"""Whether a file on a server is whole, or perhaps still being written."""
+"""Whether a file on a server is complete, or still being written."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ QUIET_FOR = timedelta(minutes=2)
 
 @dataclass(frozen=True, slots=True)
 class SeenFile:
-    """A file as an earlier visit saw it."""
+    """A file as an earlier poll saw it."""
 
     size: int | None
     stamp: str
@@ -21,10 +21,10 @@ class SeenFile:
 
 
 def is_complete(file: RemoteFile, listing: Mapping[str, RemoteFile], before: SeenFile | None, now: datetime) -> bool:
-    """Whether a file is surely not being written any more.
+    """Whether a file is certainly not being written any more.
 
-    It was last changed two minutes ago, or it is as it was a minute ago or longer, or the merchant says so by a file
-    beside it (`orders.csv.done` or `orders.done`) that is not older than it.
+    It was last changed at least two minutes ago, or did not change for a minute, or has a marker file beside it
+    (`orders.csv.done` or `orders.done`) that is not older.
     """
     if file.modified is not None and now - file.modified >= QUIET_FOR:
         return True
@@ -42,11 +42,11 @@ def is_complete(file: RemoteFile, listing: Mapping[str, RemoteFile], before: See
 
 
 def is_unchanged(one: RemoteFile, other: RemoteFile) -> bool:
-    """Whether two looks show the same state, as far as both tell."""
+    """Whether two listings show the same state, as far as both tell."""
     same_time = one.modified == other.modified if one.modified and other.modified else True
     return same_time and (one.size == other.size or one.size is None or other.size is None)
 
 
 def has_same_size(listed: RemoteFile, looked: RemoteFile | None) -> bool:
-    """Whether a file may be the one that was listed; one that is gone says nothing."""
+    """Whether a file may still be the one listed. A missing file proves nothing."""
     return looked is None or None in (listed.size, looked.size) or listed.size == looked.size

@@ -1,4 +1,4 @@
-"""What a visit needs of the hub."""
+"""The part of the hub that a poll needs."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -22,7 +22,7 @@ class PollInbox(Protocol):
 
 
 class PollEnvironment(Protocol):
-    """What a visit needs of the hub (wiring.py)."""
+    """The part of the hub that a poll needs (wiring.py)."""
 
     @property
     def inbox(self) -> PollInbox: ...

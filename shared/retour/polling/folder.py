@@ -1,4 +1,4 @@
-"""One folder of a visit: what is new and whole goes into the inbox, exactly once."""
+"""Poll one folder: fetch new, complete files into the inbox exactly once."""
 
 import hashlib
 import tempfile
@@ -24,14 +24,14 @@ from retour.remote import FileClient, RemoteError, RemoteFile, sanitise_message
 SPOOL_BYTES = 8 * 1024 * 1024
 POLL_TIME_MAX = timedelta(minutes=13)
 DRIPS, DRIPS_SECONDS = 512, 60
-"""Bytes a second, by which a file has to come that is not there after so many seconds."""
+"""Minimum bytes per second, for transfers that take longer than this many seconds."""
 GROWING_POLLS_MAX = 3
-"""Visits at which a file may still be being written; after that its admin is told."""
+"""Polls during which a file may still be growing. After that its admin is informed."""
 
 
 @dataclass(frozen=True, slots=True)
 class FetchedFile:
-    """What was fetched; `stamp` is what the server's last look told of it."""
+    """A fetched file. `stamp` is its modification time in the last listing."""
 
     size: int
     sha256: str
@@ -40,13 +40,13 @@ class FetchedFile:
 
     @property
     def key(self) -> str:
-        """Where the state of a source keeps who took this content in."""
+        """The key under which the source's state keeps who ingested this content."""
         return f"content#{self.sha256}"
 
 
 @dataclass(frozen=True, slots=True)
 class FolderPoll:
-    """One visit under way: a server logged in, and what it finds going into the inbox and the report."""
+    """A poll in progress: a logged-in server, the inbox and the report."""
 
     hub: PollEnvironment
     announce: Callable[[Any, Delivery], None]
@@ -59,7 +59,7 @@ class FolderPoll:
     folder: str = ""
 
     def files_to_fetch(self, is_first_look: bool = True) -> Iterator[RemoteFile]:
-        """The files to fetch now, oldest first. What is perhaps still being written is noted for the next look."""
+        """Files to fetch now, oldest first. Files that may be incomplete are kept for the next look."""
         pattern = self.source.options.get("pattern", "*")
         files = self.server.files(self.folder, lambda name: not skip_reason(name, pattern) or is_marker(name))
         now = self.hub.real_now()
@@ -86,7 +86,7 @@ class FolderPoll:
                     self.skip_growing(file, is_first_look)
 
     def note_expected(self, file: RemoteFile) -> None:
-        """Remember that the file of today which the source expects was there."""
+        """Record that today's expected file was present."""
         expect = self.source.options.get("expect")
         if expect is None:
             return
@@ -96,7 +96,7 @@ class FolderPoll:
             self.state.put(mark, {"name": file.name})
 
     def skip_growing(self, file: RemoteFile, is_first_look: bool) -> None:
-        """Leave a file for the next look; one that no visit finds at rest is told."""
+        """Skip a file that may be incomplete, and report one that never comes to rest."""
         self.report.skip(file.name, "growing")
         if not is_first_look:
             return
@@ -107,7 +107,7 @@ class FolderPoll:
             self.report.fail(RemoteError("NEVER_AT_REST", lasting=True, name=file.name, visits=visits), file.name)
 
     def fetch_or_report(self, file: RemoteFile) -> None:
-        """Fetches one file; what is wrong with it alone does not keep the others back."""
+        """Fetch a file. An error of a single file does not stop the others."""
         try:
             self.fetch_into_inbox(file)
         except RemoteError as error:
@@ -121,10 +121,10 @@ class FolderPoll:
                 raise
 
     def fetch_into_inbox(self, file: RemoteFile) -> None:
-        """Into the inbox, exactly once, whatever happens in between.
+        """Fetch a file into the inbox exactly once.
 
-        The claim on the content says under which id it goes in. Whoever dies after it is followed by a visit that
-        finds the claim not fulfilled and does the rest under the same id, so nothing is lost and nothing is doubled.
+        A claim on the content fixes its delivery id. If a worker crashes after the claim, the next poll finds it
+        unfulfilled and completes it with the same id, so nothing is lost or duplicated.
         """
         with tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES) as spool:
             body = cast(BinaryIO, spool)
@@ -144,9 +144,9 @@ class FolderPoll:
         self.clear_remote_file(file, fetched.stamp)
 
     def fetch_whole(self, file: RemoteFile, into: BinaryIO) -> FetchedFile:
-        """Fetch a file that is the same before and after; RemoteError `CHANGED` for any other."""
+        """Fetch a file that is unchanged before and after. Raises RemoteError `CHANGED` otherwise."""
         counted = HashingWriter(into, self.check_time)
-        # A listing may tell another time than a look does, in UTC the one, in its own zone the other.
+        # A listing may show another time than a single request: local time in one, UTC in the other.
         before = self.server.stat(self.folder, file.name)
         self.server.fetch(self.folder, file.name, cast(BinaryIO, counted))
         received_at = self.hub.now()
@@ -156,7 +156,7 @@ class FolderPoll:
         return FetchedFile(counted.size, counted.sha256.hexdigest(), (after or before or file).stamp, received_at)
 
     def claim(self, file: RemoteFile, fetched: FetchedFile) -> dict[str, Any]:
-        """Who takes this content in, under which id and name, and whether it lies in the inbox."""
+        """The claim on this content: its delivery id and name, and whether it is in the inbox."""
         mine = {
             "delivery": delivery_id(fetched.received_at, self.program.id, self.source.name, fetched.sha256),
             "received_at": format_instant(fetched.received_at),
@@ -166,7 +166,7 @@ class FolderPoll:
         return mine if self.state.claim(fetched.key, mine) else self.state.get(fetched.key) or mine
 
     def store(self, delivery: Delivery, body: BinaryIO) -> None:
-        """Put a file into the inbox, unless a visit that died had come so far."""
+        """Put a file into the inbox, unless a crashed poll already did."""
         if self.lies_in_inbox(delivery):
             return
         self.announce(self.hub, delivery)
@@ -174,7 +174,7 @@ class FolderPoll:
         self.hub.inbox.put(delivery.body_key, body)
 
     def remember_taken(self, file: RemoteFile, fetched: FetchedFile, claimed: Mapping[str, Any]) -> None:
-        """Note this very state of the file, so that no visit fetches it again, and forget that it was growing."""
+        """Record this state of the file, so that no poll fetches it again, and clear its growing note."""
         if file.size is not None or file.stamp:
             taken = {"delivery": claimed["delivery"], "name": file.name, "looked": fetched.stamp}
             self.state.put(self.key("file", file), taken)
@@ -182,7 +182,7 @@ class FolderPoll:
         self.state.delete(self.key("grows", file))
 
     def check_time(self) -> None:
-        """A server that only drips must not keep the visits of others waiting."""
+        """Stop a transfer that is too slow, since it would delay other sources."""
         if self.hub.real_now() > self.until:
             raise RemoteError("TOO_SLOW", most=POLL_TIME_MAX)
 
@@ -212,7 +212,7 @@ class FolderPoll:
             return False
 
     def leave_receipt(self, delivery: Delivery, file: RemoteFile) -> None:
-        """Tells the merchant, where answers are looked for, that the file has arrived."""
+        """Upload a receipt to the place where the merchant looks for replies."""
         if not delivery.reply:
             return
         body = receipt_text(
@@ -229,9 +229,9 @@ class FolderPoll:
             self.report.fail(error, file.name)
 
     def clear_remote_file(self, file: RemoteFile, looked: str | None) -> None:
-        """Deletes or moves a file that the inbox has, if the source says so and it is still the one we took.
+        """Delete or move an ingested file if the source says so, provided that it has not changed.
 
-        `looked`: the stamp of our last look at it; None where nobody knows, then the listing has to do.
+        `looked` is the stamp of the last request for this file; if None, the listing's is used.
         """
         options = self.source.options
         to = options.get("move_to")
@@ -252,14 +252,14 @@ class FolderPoll:
             self.report.fail(error, file.name)
 
     def key(self, kind: str, file: RemoteFile) -> str:
-        """`file` names this very state of the file, `look` the file whatever its state."""
+        """A state key: `file` for this state of the file, `look` for the file in any state."""
         parts = [self.folder, file.name, *([str(file.size), file.stamp] if kind == "file" else [])]
         digest = hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
         return f"{kind}#{digest}"
 
 
 class HashingWriter:
-    """Writes through, with length and SHA-256 of all that was written, and an end to it."""
+    """A writer that computes length and SHA-256 and enforces a limit."""
 
     def __init__(self, into: BinaryIO, in_time: Callable[[], None]) -> None:
         self.into = into

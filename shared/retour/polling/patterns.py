@@ -1,4 +1,4 @@
-"""Which names are taken: patterns with dates in them, and names that are never a merchant's file."""
+"""File names to fetch: patterns with dates, and names that are never a merchant's data file."""
 
 import re
 from datetime import date, datetime
@@ -11,7 +11,7 @@ DATE_PLACEHOLDER = re.compile(r"\{((?=[^{}]*(?:yy|MM|dd))[^{}]*)\}")
 
 
 def skip_reason(name: str, pattern: str) -> str:
-    """Why a file of this name is none of ours to take; empty when it is."""
+    """Why a file of this name is not fetched; empty if it is."""
     if names.base_name(name) != name or not name.isprintable() or name in (".", ".."):
         return "name"
     if skipped := names.skip_reason(name):
@@ -26,9 +26,9 @@ def is_marker(name: str) -> bool:
 
 
 def matches_pattern(name: str, pattern: str, day: date | None = None) -> bool:
-    """* for any characters, ? for one, {yyyyMMdd} for a date; nothing else is special, and case does not count.
+    """Match * for any characters, ? for one, {yyyyMMdd} for a date, ignoring case.
 
-    The letters of a date are yyyy, yy, MM and dd, with anything between them. With `day` it is that day, else any.
+    A date consists of yyyy, yy, MM and dd with any separators. With `day` it must be that day.
     """
     dates = list(DATE_PLACEHOLDER.finditer(pattern))
     if not dates:
@@ -56,5 +56,5 @@ def as_strftime(letters: str) -> str:
 
 
 def fill_date(pattern: str, day: date) -> str:
-    """A pattern with its date filled in, as a person reads it."""
+    """A pattern with its date filled in."""
     return DATE_PLACEHOLDER.sub(lambda found: day.strftime(as_strftime(found[1])), pattern)

@@ -1,4 +1,4 @@
-"""A visit to a merchant's server: every folder of the source, and a report."""
+"""Poll a merchant's server: all folders of a source, with a report."""
 
 import secrets
 from collections.abc import Callable
@@ -30,10 +30,10 @@ def poll_server(
     look: int = 1,
     open_server: ServerOpener = open_server,
 ) -> PollReport:
-    """Takes every new, whole file of the source's folder into the inbox, the oldest first, and reports.
+    """Fetch all new, complete files of a source's folders into the inbox, oldest first, and return a report.
 
-    `asked` names the visit for whoever waits for its report; `look` counts the looks at files still being written.
-    Receipts go by the business clock, the age of files by the real one: the merchant's server knows no other.
+    `asked` identifies the poll to a caller waiting for its report; `look` counts the looks at growing files. Receipts
+    use the business clock; the age of files the real one, which is the merchant's.
     """
     state = hub.state(program.id, source.name)
     options = source.options
@@ -65,7 +65,7 @@ def poll_server(
 
 
 def poll_folder(poll: "FolderPoll", started: datetime, *, is_first_look: bool) -> None:
-    """One folder of a visit; a folder that is not there keeps no other back."""
+    """Poll one folder. A missing folder does not stop the others."""
     try:
         for file in poll.files_to_fetch(is_first_look):
             if poll.hub.real_now() - started > START_FILES_WITHIN:
@@ -80,7 +80,7 @@ def poll_folder(poll: "FolderPoll", started: datetime, *, is_first_look: bool) -
 
 
 def missing_expected_file(hub: PollEnvironment, state: PollState, source: Source) -> RemoteError | None:
-    """The file that was to be there by now and of which no visit of its day has seen anything."""
+    """The error for a file that is overdue and was not seen by any poll of its day."""
     expect = source.options.get("expect")
     if expect is None:
         return None

@@ -23,7 +23,7 @@ def handle_message(
 ) -> dict[str, Any]:
     """Handle a message of the `pulls` queue: poll a server, or upload a reply file. Returns what to log.
 
-    `tell` hears of each visit's report. One that failed is tried again, unless a person has to do something first.
+    `tell` is called with each poll's report. A failed poll is retried, unless a person has to act first.
     """
     program = hub.program(message["program"])
     source = program.sources.get(message["source"]) if program else None

@@ -1,4 +1,4 @@
-"""What a visit found and did, for the admin of the source."""
+"""The report of a poll, for the source's admin."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ SKIP_EXPLANATIONS = {
 
 @dataclass(slots=True)
 class PollReport:
-    """What a visit found and did, for the admin of the source. No secrets, bounded in size."""
+    """What a poll found and did. Contains no secrets and is bounded in size."""
 
     id: str
     started: datetime
@@ -48,7 +48,7 @@ class PollReport:
 
     @property
     def is_lasting(self) -> bool:
-        """Whether nothing that went wrong can go better before a person did something."""
+        """Whether all failures need a person's action."""
         return self.failed and all(error["lasting"] for error in self.errors)
 
     def skip(self, name: str, why: str, **more: str) -> None:
@@ -65,7 +65,7 @@ class PollReport:
         self.first_error = self.first_error or error
 
     def explanation(self) -> str:
-        """The visit in a sentence or two."""
+        """The report in one or two sentences."""
         parts = [f"{files_text(len(self.fetched))} fetched"]
         parts += [f"{number} skipped ({SKIP_EXPLANATIONS[why]})" for why, number in sorted(self.skipped.items())]
         parts += [f"{self.deleted} deleted there"] if self.deleted else []

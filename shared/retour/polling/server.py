@@ -1,4 +1,4 @@
-"""A merchant's server, logged in by the protocol that the source names."""
+"""Log in to a merchant's server by the protocol its source names."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ TIMEOUT_SECONDS = 20.0
 def open_server(
     options: Mapping[str, Any], secret: Mapping[str, Any], allow_private: bool, watch: StepObserver = ignore_step
 ) -> FileClient:
-    """The merchant's server, logged in. The library of the one protocol that is spoken is loaded, no other."""
+    """Log in to a server. Only the library of the protocol used is imported."""
     if options["protocol"] == "sftp":
         from retour.remote import sftp
 
@@ -25,7 +25,7 @@ ServerOpener = Callable[[Mapping[str, Any], Mapping[str, Any], bool], FileClient
 
 
 def folders(options: Mapping[str, Any]) -> list[str]:
-    """Where the merchant leaves its files; where the login lands, if nothing is said."""
+    """The folders to poll; by default the login folder."""
     one = [options["folder"]] if "folder" in options else []
     return [*one, *options.get("folders", ())] or [""]
 

@@ -1,4 +1,4 @@
-"""When a source is polled: its times of day, in its own zone."""
+"""When a source is polled: at its times of day, in its own time zone."""
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
@@ -12,10 +12,10 @@ WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 def is_poll_due(source: Source, now: datetime, last: datetime | None) -> bool:
-    """Whether a visit of a source is owed: one of its times of day (in its own zone) has come since the last visit.
+    """Whether one of a source's times of day has passed since the last poll.
 
-    A day has each such moment once: one that the clocks skip in spring counts as if they had not been changed yet,
-    one that comes twice in autumn counts the first time. A missed one stays owed until the next.
+    Each time occurs once a day: one skipped by a clock change counts as if there were no change, one repeated counts
+    the first time. A missed poll stays due until the next.
     """
     owed = latest_slot(source, now)
     if owed is None or last is not None:
@@ -25,7 +25,7 @@ def is_poll_due(source: Source, now: datetime, last: datetime | None) -> bool:
 
 
 def latest_slot(source: Source, now: datetime) -> datetime | None:
-    """The last moment up to now at which a visit was to be made; None within a first week without one."""
+    """The latest scheduled time up to now; None if there is none within a week."""
     zone = ZoneInfo(source.time_zone)
     today = now.astimezone(zone).date()
     days = [today - timedelta(days=back) for back in range(8)]
@@ -40,14 +40,14 @@ def is_polled_on(source: Source, day: date) -> bool:
 
 
 def times_of_day(options: Mapping[str, Any]) -> list[time]:
-    """When a source is visited, and when a file is looked for that is expected by a time."""
+    """The times of day of polls, and of expected files."""
     at = options.get("at", DEFAULT_TIME)
     by = [options["expect"]["by"]] if "expect" in options else []
     return sorted({time.fromisoformat(one) for one in [*([at] if isinstance(at, str) else at), *by]})
 
 
 def expected_file_key(day: date) -> str:
-    """Where the state of a source notes that the file which it expects on a day was seen."""
+    """The state key that records that the day's expected file was seen."""
     return f"expected-file#{day}"
 
 

@@ -9,10 +9,10 @@ from retour.sentences import sentence
 
 MESSAGE_CHARS_MAX = 300
 DETAIL_CHARS_MAX = 1000
-"""Long enough for an SSH host key in one line."""
+"""Enough for an SSH host key on one line."""
 
 StepObserver = Callable[[str, dict[str, Any]], None]
-"""Told of each step of getting in as it is done: its name, and what was seen."""
+"""Called after each step of a login with its name and what was observed."""
 
 
 def ignore_step(_step: str, _seen: dict[str, Any]) -> None:
@@ -21,10 +21,10 @@ def ignore_step(_step: str, _seen: dict[str, Any]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file as the other side lists it.
+    """A file in a remote listing.
 
-    `stamp` is its modification time as a text that changes whenever the server's own answer does; `modified` is the
-    same as an instant, where the server says it unmistakably.
+    `stamp` is its modification time as text, which changes whenever the server reports another one. `modified` is the
+    same as an instant, if the server states it unambiguously.
     """
 
     name: str
@@ -34,26 +34,26 @@ class RemoteFile:
 
 
 class FileClient(Protocol):
-    """A merchant's file server, logged in. FTP, FTPS and SFTP look alike from here."""
+    """A logged-in session on a merchant's file server, by FTP, FTPS or SFTP."""
 
     def files(self, folder: str, wanted: Callable[[str], bool]) -> list[RemoteFile]:
-        """Every file of the folder; size and time are asked for only where the name is wanted."""
+        """All files of a folder. Size and time are requested only for wanted names."""
         ...
 
     def stat(self, folder: str, name: str) -> RemoteFile | None:
-        """The file as it is now; None when it is gone."""
+        """The file as it is now; None if it is gone."""
         ...
 
     def fetch(self, folder: str, name: str, into: BinaryIO) -> int:
-        """The whole file, resumed where a connection broke; returns its length."""
+        """Download a file and return its length. Resumes interrupted transfers."""
         ...
 
     def put(self, folder: str, name: str, body: bytes) -> None:
-        """The whole file under its name: written under another name first, where the server lets us rename."""
+        """Upload a file under a temporary name and rename it, where the server allows that."""
         ...
 
     def move(self, folder: str, name: str, to: str) -> None:
-        """The file into another folder, under its name."""
+        """Move a file to another folder, keeping its name."""
         ...
 
     def delete(self, folder: str, name: str) -> None: ...
@@ -62,10 +62,10 @@ class FileClient(Protocol):
 
 
 class RemoteError(Exception):
-    """The other side, or what we know about it, does not let us work. Its sentences are for the admin of the source.
+    """A remote server, or our configuration of it, prevents the work. Its sentences are for the source's admin.
 
-    `details` fill them in; `said` among them are the other side's own words. `lasting`: trying again changes nothing
-    until a person does something.
+    `details` are the sentence's values; `said` is the server's own message. `lasting`: a retry is pointless until a
+    person has changed something.
     """
 
     def __init__(self, code: str, *, lasting: bool = False, **details: object) -> None:
@@ -76,12 +76,12 @@ class RemoteError(Exception):
 
     @property
     def sentence(self) -> str:
-        """In English, for reports and logs."""
+        """The sentence in English, for reports and logs."""
         return sentence(self.code, self.details)
 
 
 def sanitise_message(said: object, *secrets: str, most: int = MESSAGE_CHARS_MAX) -> str:
-    """What the other side said, fit for a report: one line, short, and without our own secrets if it echoes them."""
+    """A server's message for a report: one line, shortened, with our own secrets removed."""
     text = str(said)
     for secret in secrets:
         if secret:
@@ -90,7 +90,7 @@ def sanitise_message(said: object, *secrets: str, most: int = MESSAGE_CHARS_MAX)
 
 
 def decode_name(wire: str) -> str:
-    """A file name as people write it. On the wire it is bytes (held as latin-1): UTF-8, else cp1252."""
+    """A readable file name from its bytes (as latin-1): UTF-8, else cp1252."""
     raw = wire.encode("latin-1")
     try:
         return raw.decode("utf-8")

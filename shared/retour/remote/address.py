@@ -1,7 +1,7 @@
-"""Where we may connect to. A host name written by a merchant must not lead into our own network.
+"""Addresses we may connect to. A host name given by a merchant must not lead into our own network (SSRF).
 
-The name is resolved once, every address it has is checked, and the connection goes to a checked address: asking again
-would let the name's owner answer differently the second time. The name itself stays for TLS and host keys.
+The name is resolved once, every address is checked, and the connection uses a checked address: a second resolution
+could return another one (DNS rebinding). TLS and host keys are still verified for the name.
 """
 
 import socket
@@ -12,25 +12,25 @@ from retour.remote import RemoteError, sanitise_message
 
 Resolve = Callable[[str, int], list[str]]
 
-# Reachable inside clouds only, though they look public.
+# Reachable only inside clouds, though they look public.
 CLOUD_PLATFORM_ADDRESSES = frozenset({IPv4Address("168.63.129.16")})
 PUBLIC_V6 = IPv6Network("2000::/3")
 NAT64 = IPv6Network("64:ff9b::/96")
-# Where old Pythons and the registries disagree, the registries count.
+# Where old Python versions differ from the IANA registries, the registries apply.
 NOT_PUBLIC = (IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"), IPv4Network("224.0.0.0/4"))
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """Every address the name has now, in the system's order of preference."""
+    """All addresses of a host, in the system's order of preference."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 def is_public(address: str) -> bool:
-    """True only for an address that anybody on the internet reaches.
+    """Whether an address is reachable from the public internet.
 
-    Not loopback, private, link-local (where clouds keep their metadata service), carrier NAT, multicast, unique-local,
-    nor an IPv6 address that hides such a one.
+    Excludes loopback, private, link-local (cloud metadata), carrier-grade NAT, multicast and unique-local addresses,
+    and IPv6 addresses that embed one of them.
     """
     try:
         ip = ip_address(address)
@@ -44,14 +44,14 @@ def is_public(address: str) -> bool:
 
 
 def embedded_addresses(ip: IPv6Address) -> list[str]:
-    """The IPv4 addresses that an IPv6 address of a tunnel leads to."""
+    """IPv4 addresses embedded in a tunnelling IPv6 address."""
     if ip.sixtofour is not None:
         return [str(ip.sixtofour)]
     return [str(inner) for inner in ip.teredo or ()]
 
 
 def resolve_public(host: str, port: int, *, allow_private: bool = False, resolve: Resolve = resolve) -> list[str]:
-    """The addresses of a host, all of them checked. RemoteError when one is not public or the name has none."""
+    """The addresses of a host. Raises RemoteError if one is not public or there are none."""
     try:
         addresses = resolve(host, port)
     except (OSError, UnicodeError) as error:
@@ -67,7 +67,7 @@ def resolve_public(host: str, port: int, *, allow_private: bool = False, resolve
 def connect(
     host: str, port: int, timeout: float, *, allow_private: bool = False, resolve: Resolve = resolve
 ) -> socket.socket:
-    """A TCP connection to a checked address of the host: the first that answers."""
+    """A TCP connection to the first checked address that answers."""
     failure: OSError | None = None
     for address in resolve_public(host, port, allow_private=allow_private, resolve=resolve):
         try:

@@ -1,6 +1,6 @@
-"""Orders of a BigCommerce store as they are now: status, products and refunds, read with a restricted key.
+"""Orders of a BigCommerce store with status, products and refunds, read with a restricted key.
 
-The key is of an API account with the read-only scopes Orders and Order Transactions.
+The API account needs the read-only scopes Orders and Order Transactions.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ PRODUCTS_MAX = 250
 
 @dataclass(frozen=True)
 class BigCommerceClient:
-    """The store with this hash. Its list of orders names no refunds: each order is read by itself."""
+    """A client for one store. Order lists do not include refunds, so each order is read on its own."""
 
     service: Service
     store: str
@@ -33,7 +33,7 @@ class BigCommerceClient:
         return cls(service, options["store_hash"], secret["access_token"])
 
     def order(self, number: str) -> dict[str, Any] | None:
-        """What its webhooks hint at, as one document; None where there is no such order any more."""
+        """An order with everything needed as one document; None if it does not exist any more."""
         order = self._ask(f"v2/orders/{number}")
         if order is None:
             return None
@@ -43,7 +43,7 @@ class BigCommerceClient:
         return {"order": order, "products": products or [], "refunds": told or []}
 
     def changed(self, _list: str, since: datetime, page: int) -> list[dict[str, Any]]:
-        """A page of the orders changed at that moment or later, the longest unchanged first."""
+        """A page of orders changed at `since` or later, oldest change first."""
         asked = {
             "min_date_modified": format_instant(since),
             "sort": "date_modified:asc",

@@ -9,5 +9,5 @@ BYTES_MAX = 2 * 1024 * 1024
 
 
 def fetch(service: Service, url: str) -> bytes:
-    """The document at an address of the bank; RemoteError where there is none."""
+    """Download a document from the ECB. Raises RemoteError if it is missing."""
     return get(url, most=BYTES_MAX, via=service.connect, ca=service.ca)

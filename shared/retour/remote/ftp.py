@@ -1,6 +1,6 @@
-"""A merchant's FTP or FTPS server, by the standard library, with what real servers need added.
+"""FTP and FTPS clients on top of ftplib, with workarounds for real servers.
 
-The control connection is spoken in latin-1, which passes every byte: servers list names in UTF-8, in cp1252, or both.
+The control connection uses latin-1, which preserves all bytes: servers list names in UTF-8, cp1252 or both.
 """
 
 import contextlib
@@ -39,19 +39,19 @@ DOS_LINE = re.compile(
 )
 UNKNOWN_COMMAND_REPLIES = ("500", "501", "502", "504")
 SAYS_EMPTY = re.compile(r"(?i)\bno (such )?(files?|matches)\b|\bempty\b|not found|does not exist|keine|aucun")
-"""How servers refuse to list a folder in which there is nothing."""
+"""Messages by which servers refuse to list an empty folder."""
 BROKEN_ERRORS = (OSError, EOFError, ftplib.error_temp)
 
 
 class Patient(io.RawIOBase):
-    """What a socket brings, until a moment: each byte alone would begin a timeout anew."""
+    """A socket stream with a deadline. A socket timeout alone restarts with every byte."""
 
     def __init__(self, sock: socket.socket, seconds: float) -> None:
         self._sock = sock
         self.wait(seconds)
 
     def wait(self, seconds: float) -> None:
-        """From now on, so long for all that still comes."""
+        """Set the deadline for everything still to be read."""
         self._seconds, self._until, self._came = seconds, time.monotonic() + seconds, 0
 
     def readable(self) -> bool:
@@ -73,14 +73,14 @@ class Patient(io.RawIOBase):
 
 
 class FtpConnection(ftplib.FTP_TLS):
-    """ftplib's client: to checked addresses only, TLS from the first byte if implicit, sessions reused for data.
+    """ftplib's client with checked addresses, implicit TLS, and TLS session reuse for data connections.
 
-    vsftpd and ProFTPD as shipped refuse a data connection that does not resume the control connection's TLS session;
-    that is their guard against stolen data connections, so we resume it instead of asking for it to be switched off.
+    vsftpd and ProFTPD by default refuse data connections that do not resume the control connection's TLS session, as a
+    guard against stolen data connections.
     """
 
     def __init__(self, tls: ssl.SSLContext | None, implicit: bool, open_to: Callable[[], socket.socket]) -> None:
-        # Without TLS the context is never used, and a bare one costs no reading of certificates.
+        # Without TLS the context is not used, and an empty one avoids loading certificates.
         super().__init__(encoding="latin-1", context=tls or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
         self._tls = tls
         self._implicit = implicit
@@ -91,7 +91,7 @@ class FtpConnection(ftplib.FTP_TLS):
         self.is_too_slow = False
 
     def open(self, host: str, timeout: float) -> str:
-        """Connects and greets; `host` is the name that the certificate must carry."""
+        """Connect and read the greeting. The certificate must be valid for `host`."""
         self.host = host
         self.timeout = timeout
         self.sock = self._open_to()
@@ -104,7 +104,7 @@ class FtpConnection(ftplib.FTP_TLS):
         return self.welcome
 
     def getline(self) -> str:
-        """A line of a reply, which has to come within the timeout as a whole."""
+        """Read a line of a reply, within the timeout as a whole."""
         assert self.sock is not None and self.timeout is not None
         if self._replies is None or self._patient is None or self._read_from is not self.sock:
             self._read_from, self._patient = self.sock, Patient(self.sock, self.timeout)
@@ -124,7 +124,7 @@ class FtpConnection(ftplib.FTP_TLS):
         return line.rstrip("\r\n")
 
     def retrlines(self, cmd: str, callback: Callable[[str], object] | None = None) -> str:
-        """As ftplib's, except that the whole listing has to come in time."""
+        """As in ftplib, but the whole listing must arrive within the timeout."""
         assert callback is not None
         self.sendcmd("TYPE A")
         with self.transfercmd(cmd) as data, text_of(Patient(data, LISTING_SECONDS)) as listing:
@@ -153,7 +153,7 @@ def text_of(raw: Patient) -> io.TextIOWrapper:
 
 
 class FtpClient:
-    """A Server by FTP or FTPS, logged in. Made by `connect`."""
+    """A FileClient by FTP or FTPS. Created by `connect`."""
 
     def __init__(self, log_in: Callable[[], FtpConnection], secrets: tuple[str, ...]) -> None:
         self._log_in = log_in
@@ -187,7 +187,7 @@ class FtpClient:
             return found
 
     def _entries(self) -> Iterator[tuple[str, int | None, datetime | None, str, bool]]:
-        """(name on the wire, size, modified, stamp, sure): `sure` when size and time need not be asked for."""
+        """Listing entries: (wire name, size, modified, stamp, sure). `sure`: SIZE and MDTM are not needed."""
         try:
             lines = self._lines("MLSD")
         except ftplib.error_perm as error:
@@ -201,7 +201,7 @@ class FtpClient:
                     size = int(facts["size"]) if facts.get("size", "").isdigit() else None
                     modified = parse_utc(facts.get("modify", ""))
                     yield name, size, modified, facts.get("modify", ""), size is not None and modified is not None
-                elif "link" in kind:  # its size is the link's; whether it leads to a file, SIZE will tell
+                elif "link" in kind:  # the size is that of the link; SIZE shows whether it leads to a file
                     yield name, None, None, "", False
             return
         try:
@@ -222,7 +222,7 @@ class FtpClient:
         yield from self._names()
 
     def _names(self, refused: ftplib.error_perm | None = None) -> Iterator[tuple[str, None, None, str, bool]]:
-        """The names alone; what was `refused` before is told where there are none, unless that says so, too."""
+        """Names only. Raises `refused` if there are none, unless it says that the folder is empty."""
         try:
             names = self._lines("NLST")
         except ftplib.error_perm:
@@ -246,12 +246,12 @@ class FtpClient:
         try:
             self._line.retrlines(command, add)
         except ftplib.error_perm as error:
-            # Several servers say so of an empty folder.
+            # Several servers respond like this to an empty folder.
             if not (command == "NLST" and str(error).startswith("550")):
                 raise
         finally:
             if len(lines) <= LISTING_LINES_MAX and not self._line.is_too_slow:
-                self._line.voidcmd("TYPE I")  # listings leave ASCII mode behind, in which ProFTPD refuses SIZE
+                self._line.voidcmd("TYPE I")  # listings switch to ASCII mode, in which ProFTPD refuses SIZE
         return lines
 
     def stat(self, folder: str, name: str) -> RemoteFile | None:
@@ -260,7 +260,7 @@ class FtpClient:
             return self._ask(name)
 
     def _ask(self, name: str, listed: int | None = None, stamp: str = "") -> RemoteFile | None:
-        """Size and time by SIZE and MDTM, in UTC, else as listed; None when SIZE says that this is no file."""
+        """Size and time in UTC by SIZE and MDTM, else as listed. None if SIZE says that it is no file."""
         wire = self._on_wire(name)
         size = listed
         try:
@@ -310,7 +310,7 @@ class FtpClient:
         self._line.voidresp()
 
     def put(self, folder: str, name: str, body: bytes) -> None:
-        """Under another name first, and right under its own where the server allows no rename or no such name."""
+        """Upload and rename; upload directly if the server refuses the temporary name or the rename."""
         temporary, final = encode_name(f"{name}.part"), encode_name(name)
         with self._talk(f"put {name}"):
             self._go(folder)
@@ -329,7 +329,7 @@ class FtpClient:
             self._store(temporary, body)
         except ftplib.error_perm as refused:
             try:
-                self._line.delete(temporary)  # left by a broken attempt, and the server does not overwrite
+                self._line.delete(temporary)  # left by an interrupted attempt, and the server does not overwrite
                 self._store(temporary, body)
             except ftplib.error_perm:
                 raise refused from None
@@ -337,13 +337,13 @@ class FtpClient:
             self._line.rename(temporary, final)
         except ftplib.error_perm as refused:
             try:
-                self._line.delete(final)  # our own earlier answer
+                self._line.delete(final)  # our own earlier reply
                 self._line.rename(temporary, final)
             except ftplib.error_perm:
                 raise refused from None
 
     def move(self, folder: str, name: str, to: str) -> None:
-        """Into a folder below this one, or one named from the root; what has the name there stays."""
+        """Move to a folder below this one, or to an absolute one. An existing file of that name is not replaced."""
         with self._talk(f"move {name} to {to}"):
             self._go(folder)
             self._line.rename(self._on_wire(name), f"{encode_name(to).rstrip('/')}/{self._on_wire(name)}")
@@ -377,7 +377,7 @@ class FtpClient:
         return self._wire.get(name, encode_name(name))
 
     def _go(self, folder: str) -> None:
-        """Into the folder; by CWD, because commands with a path in them fail on spaces at some servers."""
+        """Change to a folder by CWD, since some servers do not accept spaces in paths of other commands."""
         if self._here == folder:
             return
         self._here = None
@@ -412,7 +412,7 @@ def connect(
     resolve: address.Resolve = address.resolve,
     watch: StepObserver = ignore_step,
 ) -> FtpClient:
-    """Logs in as the source's options say. Plain FTP only where they allow it; else TLS, the certificate verified."""
+    """Log in as the source's options say, with verified TLS unless they allow plain FTP."""
     plain = options["protocol"] == "ftp"
     if plain and options.get("allow_plain") is not True:
         raise RemoteError("PLAIN_FTP_NOT_ALLOWED", lasting=True)
@@ -434,7 +434,7 @@ def connect(
                 start_tls(line, host)
             watch("trust", certificate_facts(line.sock))
             try:
-                # FTP_TLS.login would ask for TLS by itself; whether to, is decided above.
+                # FTP_TLS.login would start TLS itself, which was decided above.
                 ftplib.FTP.login(line, user, password)
             except ftplib.error_perm as error:
                 raise RemoteError(
@@ -454,7 +454,7 @@ def connect(
 
 
 def certificate_facts(sock: socket.socket | None) -> dict[str, Any]:
-    """What the server proved itself with, for a person to compare; nothing where it speaks in the open."""
+    """The server's certificate data for comparison by a person; empty without TLS."""
     if not isinstance(sock, ssl.SSLSocket):
         return {}
     digest = hashlib.sha256(sock.getpeercert(binary_form=True) or b"").hexdigest().upper()
@@ -463,7 +463,7 @@ def certificate_facts(sock: socket.socket | None) -> dict[str, Any]:
 
 
 def start_tls(line: FtpConnection, host: str) -> None:
-    """AUTH TLS, before anything secret is said."""
+    """AUTH TLS, before any secret is sent."""
     try:
         line.auth()
     except ftplib.error_perm as error:
@@ -471,7 +471,7 @@ def start_tls(line: FtpConnection, host: str) -> None:
 
 
 def log_in_or_explain(log_in: Callable[[], FtpConnection], host: str, port: int, secret: str) -> FtpConnection:
-    """The login, its failures in words an admin can act on."""
+    """Log in, turning failures into messages an admin can act on."""
     try:
         return log_in()
     except ssl.SSLCertVerificationError as error:
@@ -485,7 +485,7 @@ def log_in_or_explain(log_in: Callable[[], FtpConnection], host: str, port: int,
 
 
 def tls_context(options: Mapping[str, Any]) -> ssl.SSLContext:
-    """Certificates verified against the system's authorities, or against the source's own alone."""
+    """A TLS context that verifies against the system's CAs, or only against the source's own."""
     ca = options.get("ca")
     try:
         tls = ssl.create_default_context(cadata=ca or None)
@@ -498,7 +498,7 @@ def tls_context(options: Mapping[str, Any]) -> ssl.SSLContext:
 
 
 def close_data_connection(data: socket.socket) -> None:
-    """Closes a data connection. Many servers drop TLS without its goodbye; the length check finds what was cut."""
+    """Close a data connection. Many servers skip the TLS shutdown; truncation is detected by length."""
     if isinstance(data, ssl.SSLSocket):
         with contextlib.suppress(OSError, ValueError):
             data.unwrap()
@@ -506,7 +506,7 @@ def close_data_connection(data: socket.socket) -> None:
 
 
 def parse_utc(time: str) -> datetime | None:
-    """A time of MLSD or MDTM, always UTC: 20261121232459, at some servers with fractions."""
+    """Parse a time of MLSD or MDTM in UTC, `20261121232459`, with optional fractions."""
     match = re.fullmatch(r"(\d{14})(?:\.\d+)?", time)
     try:
         return datetime.strptime(match[1], "%Y%m%d%H%M%S").replace(tzinfo=UTC) if match else None

@@ -1,4 +1,4 @@
-"""HTTPS calls to other servers: public addresses only, TLS, bounded time, no redirects."""
+"""HTTPS requests to other servers: public addresses only, TLS, total timeout, no redirects."""
 
 import http.client
 import socket
@@ -13,13 +13,13 @@ from retour.remote import RemoteError, sanitise_message
 from retour.remote.address import connect
 
 TIMEOUT_SECONDS = 10
-"""For the whole call: ten of them fit into the time of the function that answers."""
+"""Total timeout. Ten requests fit into the reply function's time."""
 
 
 def post(
     url: str, body: bytes, headers: Mapping[str, str], *, allow_private: bool, seconds: float = TIMEOUT_SECONDS
 ) -> int:
-    """Post a body; the status of the answer. RemoteError where there is none within the time."""
+    """Post a body and return the status. Raises RemoteError without a response in time."""
     sent = {"content-type": "application/json", **headers}
     status, _ = _call("POST", url, body, sent, allow_private=allow_private, seconds=seconds)
     return status
@@ -28,9 +28,9 @@ def post(
 def get(
     url: str, *, most: int, via: str | None = None, ca: str | None = None, seconds: float = TIMEOUT_SECONDS
 ) -> bytes:
-    """What lies at an address, of at most so many bytes. RemoteError where that is nothing, or more, or not in time.
+    """Download at most `most` bytes. Raises RemoteError on failure, timeout or a longer response.
 
-    `via` (host:port) answers for the address, behind a certificate of the authority in the file `ca`; for a local hub.
+    A local hub redirects the request to `via` (host:port), whose certificate is verified with the CA file `ca`.
     """
     status, body = _call("GET", url, None, {}, allow_private=False, seconds=seconds, most=most, via=via, ca=ca)
     if status != http.client.OK or len(body) > most:
@@ -42,7 +42,7 @@ def get(
 def get_with_status(
     url: str, headers: Mapping[str, str], *, most: int, via: str | None = None, ca: str | None = None
 ) -> tuple[int, bytes]:
-    """Status and body of an answer, with one byte more than `most` where there is more. Otherwise as `get`."""
+    """Status and body of a response, with one byte more than `most` if it is longer. Otherwise as `get`."""
     return _call("GET", url, None, headers, allow_private=False, seconds=TIMEOUT_SECONDS, most=most, via=via, ca=ca)
 
 
@@ -58,7 +58,7 @@ def _call(
     via: str | None = None,
     ca: str | None = None,
 ) -> tuple[int, bytes]:
-    """Status and, where some of it is wanted, the body of an answer: one byte more than `most` says it has more."""
+    """Status and body of a response, the body only up to `most` bytes plus one."""
     parts = urlsplit(url)
     host, secure = parts.hostname or "", parts.scheme == "https"
     if not secure and not allow_private:
@@ -74,7 +74,7 @@ def _call(
         with suppress(OSError):
             socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
-    # A receiver that gives its answer byte by byte is stopped as well: each of them would begin a timeout anew.
+    # Also stops a response that arrives byte by byte, each of which would restart a socket timeout.
     alarm = Timer(seconds, stop)
     alarm.daemon = True
     alarm.start()
@@ -97,6 +97,6 @@ def _call(
 
 
 def wrap_tls(sock: socket.socket, host: str, ca: str | None = None) -> ssl.SSLSocket:
-    """The same connection as TLS, before a word was said."""
+    """Start TLS on a connection."""
     context = ssl.create_default_context(cafile=ca)
     return context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)

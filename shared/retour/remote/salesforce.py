@@ -1,7 +1,7 @@
-"""A merchant's Salesforce, over unmodified simple-salesforce: read records back, find what changed, write the outcome.
+"""Salesforce by simple-salesforce: read records back, find changed ones, write outcomes.
 
-Around the library: a deadline on every call (it has none, not even for the login), calls that log in again at most
-three times (its `Salesforce.restful` and `query` do, its record types do not), TLS to *.salesforce.com only.
+Adds to the library: a timeout for every request (it has none, not even for the login), at most three logins per call
+(`Salesforce.restful` and `query` log in again, its record types do not), and TLS to *.salesforce.com only.
 """
 
 import re
@@ -26,9 +26,9 @@ API_VERSION = "63.0"
 IDS_MAX = 200
 PAGE_SIZE = 500
 WRITES_MAX = 200
-# The first reconcile of a source looks back so far, by the organisation's own clock.
+# How far the first reconcile of a source looks back, by the organisation's clock.
 FIRST_LOOKBACK_DAYS = 35
-# Above this share of the organisation's daily calls, what can wait waits.
+# Above this share of the organisation's daily API calls, deferrable work waits.
 USAGE_LIMIT = Decimal("0.8")
 _DOMAIN = re.compile(r"login|test|[a-z0-9-]+(?:\.[a-z0-9-]+)?\.my")
 _HOST = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)*\.salesforce\.com")
@@ -41,7 +41,7 @@ _RETRY_CODES = {
 
 @dataclass(frozen=True, slots=True)
 class WriteResult:
-    """What became of one record's write-back. `later`: the same again may work."""
+    """The result of one record's write-back. `later`: a retry may work."""
 
     record: str
     ok: bool
@@ -52,17 +52,17 @@ class WriteResult:
 
 @dataclass(frozen=True, slots=True)
 class PageCursor:
-    """The last record seen, in the order of (SystemModstamp, Id)."""
+    """The last record read, in the order of (SystemModstamp, Id)."""
 
     modified: datetime
     record: str
 
 
 class SalesforceHttpAdapter(HTTPAdapter):
-    """HTTPS to *.salesforce.com and nowhere else, with a deadline on every request.
+    """HTTPS to *.salesforce.com only, with a timeout for every request.
 
-    `connect` ("127.0.0.1:8443") is where the local hub's simulator listens: the connection goes there, while Host,
-    SNI and the certificate check keep the name that was asked for.
+    `connect` ("127.0.0.1:8443") redirects connections to the local hub's simulator. Host, SNI and certificate check
+    keep the requested name.
     """
 
     def __init__(self, connect: str | None, timeout: tuple[float, float]) -> None:
@@ -94,7 +94,7 @@ class SalesforceHttpAdapter(HTTPAdapter):
 
 
 def make_session(connect: str | None, ca: str | None, timeout: tuple[float, float]) -> requests.Session:
-    """A session for Salesforce alone. Proxies, certificates and .netrc of the environment have no say."""
+    """A session that ignores proxies, certificates and .netrc of the environment."""
     session = requests.Session()
     session.trust_env = False
     session.verify = ca or True
@@ -104,7 +104,7 @@ def make_session(connect: str | None, ca: str | None, timeout: tuple[float, floa
 
 
 def parse_domain(written: str) -> str:
-    """`acme.my`, `acme--uat.sandbox.my`, `login` or `test`, however written; else a lasting RemoteError."""
+    """`acme.my`, `acme--uat.sandbox.my`, `login` or `test` in any notation. Raises a lasting RemoteError otherwise."""
     domain = written.strip().lower().removeprefix("https://").rstrip("/").removesuffix(".salesforce.com")
     if not _DOMAIN.fullmatch(domain):
         raise _refused_error(
@@ -124,14 +124,14 @@ def client_for(
     ca: str | None = None,
     timeout: tuple[float, float] = (3.05, 10.0),
 ) -> "SalesforceClient":
-    """The client of one integration user, kept while the process lives so that one login serves many calls."""
+    """The client of an integration user, cached per process so that one login serves many calls."""
     return SalesforceClient(
         parse_domain(domain), username, consumer_key, private_key, make_session(connect, ca, timeout)
     )
 
 
 class SalesforceClient:
-    """Logs in at the first call, by a JWT signed with the source's private key."""
+    """Logs in on the first call, with a JWT signed by the source's private key."""
 
     def __init__(self, domain: str, username: str, consumer_key: str, private_key: str, http: requests.Session) -> None:
         self._login = (domain, username, consumer_key, private_key)
@@ -139,7 +139,7 @@ class SalesforceClient:
         self._salesforce: Salesforce | None = None
 
     def read(self, name: str, paths: Iterable[str], ids: Sequence[str]) -> list[dict[str, Any]]:
-        """These records as they are now; the missing and deleted are left out."""
+        """Read records by id. Missing and deleted ones are left out."""
         found: list[dict[str, Any]] = []
         for start in range(0, len(ids), IDS_MAX):
             found += self._query(_select(name, paths) + " WHERE Id IN {ids}", ids=list(ids[start : start + IDS_MAX]))
@@ -153,10 +153,10 @@ class SalesforceClient:
         after: PageCursor | None = None,
         page: int = PAGE_SIZE,
     ) -> Iterator[list[dict[str, Any]]]:
-        """Pages of records modified since then, oldest first; `after` goes on where an earlier reading stopped.
+        """Pages of records modified since a time, oldest first; `after` resumes behind a page.
 
-        Each page is a query of its own that begins behind the last record of the one before: equal stamps of a bulk
-        update lose nothing, and what changes meanwhile comes up again later.
+        Each page is a query of its own behind the last record of the one before. Equal stamps after a bulk update are
+        not lost, and records changed meanwhile appear again later.
         """
         while True:
             if after:
@@ -174,7 +174,7 @@ class SalesforceClient:
             after = PageCursor(parse_instant(records[-1]["SystemModstamp"]), records[-1]["Id"])
 
     def children_of(self, name: str, paths: Iterable[str], parent: str, ids: Sequence[str]) -> list[dict[str, Any]]:
-        """The records whose parent, by this relationship, is one of these."""
+        """Records whose parent, by this relationship, is one of `ids`."""
         found: list[dict[str, Any]] = []
         for start in range(0, len(ids), IDS_MAX):
             soql = f"{_select(name, paths)} WHERE {_checked_name(parent)}.Id IN {{ids}}"
@@ -184,17 +184,17 @@ class SalesforceClient:
     def children_modified_since(
         self, name: str, paths: Iterable[str], parent: str, since: datetime
     ) -> list[dict[str, Any]]:
-        """The records whose parent, by this relationship, was modified since then."""
+        """Records whose parent, by this relationship, was modified since a time."""
         soql = f"{_select(name, paths)} WHERE {_checked_name(parent)}.SystemModstamp >= {{at:literal}} ORDER BY Id"
         return self._query(soql, at=format_instant(since))
 
     def deleted_since(self, name: str, since: datetime) -> list[dict[str, Any]]:
-        """What was deleted since then, or merged into another record: ids and stamps, while the recycle bin has it."""
+        """Ids and stamps of records deleted or merged since a time, as long as the recycle bin has them."""
         soql = f"SELECT Id, SystemModstamp, IsDeleted FROM {_checked_name(name)} WHERE IsDeleted = TRUE AND "
         return self._query(soql + "SystemModstamp >= {at:literal} ORDER BY Id", True, at=format_instant(since))
 
     def write(self, name: str, fields: Mapping[str, Mapping[str, str]]) -> list[WriteResult]:
-        """Write fields to records by id, at most 200 in one call; one result a record, in order."""
+        """Write fields of up to 200 records by id in one call. One result per record, in order."""
         if len(fields) > WRITES_MAX:
             raise ValueError(f"{len(fields)} records in one write, at most {WRITES_MAX} go")
         records = [{"attributes": {"type": _checked_name(name)}, "id": id, **values} for id, values in fields.items()]
@@ -205,27 +205,27 @@ class SalesforceClient:
         return [_write_result(record, result) for record, result in zip(fields, answer, strict=True)]
 
     def log_in(self) -> None:
-        """A new token; RemoteError when none is given."""
+        """Request a new token. Raises RemoteError if it is refused."""
         self._salesforce = None
         self._call(lambda sf: sf.session_id)
 
     def fields(self, name: str) -> dict[str, bool]:
-        """The fields of an object that this user sees, and whether it may change each."""
+        """The fields of an object visible to this user, each with whether it is writable."""
         described = self._call(lambda sf: sf.restful(f"sobjects/{_checked_name(name)}/describe"))
         return {field["name"]: bool(field.get("updateable")) for field in described["fields"]}
 
     def probe(self, name: str, paths: Iterable[str]) -> int:
-        """One record by these paths, or none; RemoteError where one of them leads nowhere."""
+        """Read one record with these paths, if there is any. Raises RemoteError for an unknown path."""
         return len(self._query(_select(name, paths) + " LIMIT 1"))
 
     @property
     def usage(self) -> Decimal:
-        """The share of the organisation's calls of the last 24 hours, as the last answer told it."""
+        """The organisation's API usage of the last 24 hours as a share, by the latest response."""
         usage = self._salesforce.api_usage.get("api-usage") if self._salesforce else None
         return Decimal(usage.used) / usage.total if usage and usage.total else Decimal(0)
 
     def _query(self, soql: str, deleted: bool = False, /, **values: Any) -> list[dict[str, Any]]:
-        """All that a query finds; `deleted`: also in the recycle bin."""
+        """All records of a query; `deleted` includes the recycle bin."""
         from simple_salesforce.format import format_soql
 
         query = format_soql(soql, **values)
@@ -240,7 +240,7 @@ class SalesforceClient:
             return ask(self._connected())
         except exceptions.SalesforceAuthenticationFailed as error:
             self._salesforce = None
-            # 5xx and rate limits at the login come as the same class, with the status as code.
+            # 5xx and rate limits at the login raise the same class, with the status as code.
             if isinstance(error.code, int) and (error.code >= 500 or error.code == 429):
                 raise _unavailable_error(f"login: {error.code}") from error
             raise _refused_error(f"login refused: {error.code} {error.auth_message}") from error
@@ -256,7 +256,7 @@ class SalesforceClient:
             self._salesforce = None
             raise _refused_error(str(error)) from error
         except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError) as error:
-            # The library trips over a 401 or a login answer that is not JSON of the known shape.
+            # The library raises such errors for a 401 or a login response that is not the expected JSON.
             self._salesforce = None
             raise _unavailable_error(f"{type(error).__name__}: the answer could not be read") from error
 
@@ -266,7 +266,7 @@ class SalesforceClient:
 
             domain, username, consumer_key, private_key = self._login
             _check_key(private_key)
-            # The token is asked for at My Domain; its audience is the login host of production or of sandboxes.
+            # The token is requested from My Domain; its audience is the login host of production or of sandboxes.
             sandbox = domain == "test" or "--" in domain
             self._salesforce = Salesforce(
                 username=username,
@@ -283,12 +283,12 @@ class SalesforceClient:
 
 
 def _unavailable_error(why: str) -> RemoteError:
-    """It cannot answer now (network, 5xx, limits, locks): the same again later may work."""
+    """A transient error (network, 5xx, limits, locks)."""
     return RemoteError("SALESFORCE_UNAVAILABLE", said=sanitise_message(why))
 
 
 def _refused_error(why: str) -> RemoteError:
-    """It answered no: wrong credentials, an unknown field, no permission."""
+    """A refusal: wrong credentials, an unknown field, a missing permission."""
     return RemoteError("SALESFORCE_REFUSED", lasting=True, said=sanitise_message(why))
 
 
@@ -308,7 +308,7 @@ def _select(name: str, paths: Iterable[str]) -> str:
 
 
 def _checked_name(name: str) -> str:
-    """An API name as it may stand in a query."""
+    """An API name that is safe in a query."""
     if not _NAME.fullmatch(name):
         raise _refused_error(f"{name!r} is no API name of a field or object")
     return name
@@ -325,7 +325,7 @@ def _write_result(record: str, result: Mapping[str, Any]) -> WriteResult:
 
 
 def _first_error(content: Any) -> tuple[str, str]:
-    """Code and message of an error answer: a list of them, or a text."""
+    """Code and message of an error response, which is a list of errors or text."""
     if isinstance(content, list) and content and isinstance(content[0], dict):
         return str(content[0].get("errorCode", "")), str(content[0].get("message", ""))
     return "", ""

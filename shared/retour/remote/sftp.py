@@ -1,4 +1,4 @@
-"""A merchant's SFTP server, by asyncssh: approved host keys only, outdated algorithms only where the source says so."""
+"""An SFTP client on asyncssh: approved host keys only, outdated algorithms only if the source names them."""
 
 import asyncio
 import contextlib
@@ -33,7 +33,7 @@ ALGORITHMS_OF_KEY = {"ssh-rsa": RSA}
 
 
 class SftpClient:
-    """A Server by SFTP, logged in. Made by `connect`. Its event loop is its own affair."""
+    """A FileClient by SFTP with an event loop of its own. Created by `connect`."""
 
     def __init__(self, log_in: Callable[[], Coroutine[Any, Any, asyncssh.SSHClientConnection]], timeout: float) -> None:
         self._log_in = log_in
@@ -119,7 +119,7 @@ class SftpClient:
                 self._wait(file.close())
 
     def put(self, folder: str, name: str, body: bytes) -> None:
-        """Under another name first, and right under its own where the server allows no rename or no such name."""
+        """Upload and rename; upload directly if the server refuses the temporary name or the rename."""
         temporary, final = self._path(folder, f"{name}.part"), self._path(folder, name)
         with remote_errors(f"put {name}"):
             try:
@@ -139,7 +139,7 @@ class SftpClient:
             self._wait(self._store(temporary, body))
         except asyncssh.SFTPError as refused:
             try:
-                self._wait(self._client.remove(temporary))  # left by a broken attempt, and there is no overwriting
+                self._wait(self._client.remove(temporary))  # left by an interrupted attempt; rename does not overwrite
                 self._wait(self._store(temporary, body))
             except asyncssh.SFTPError:
                 raise refused from None
@@ -147,14 +147,14 @@ class SftpClient:
             self._wait(self._client.posix_rename(temporary, final))
         except asyncssh.SFTPError as refused:
             with contextlib.suppress(asyncssh.SFTPError):
-                self._wait(self._client.remove(final))  # our own earlier answer
+                self._wait(self._client.remove(final))  # our own earlier reply
             try:
                 self._wait(self._client.rename(temporary, final))
             except asyncssh.SFTPError:
                 raise refused from None
 
     def move(self, folder: str, name: str, to: str) -> None:
-        """Into a folder below this one, or one named from the root; what has the name there stays."""
+        """Move to a folder below this one, or to an absolute one. An existing file of that name is not replaced."""
         there = to if to.startswith("/") or folder in ("", ".") else f"{folder.rstrip('/')}/{to}"
         with remote_errors(f"move {name} to {to}"):
             self._wait(self._client.rename(self._path(folder, name), self._path(there, name)))
@@ -208,7 +208,7 @@ def remote_error(doing: str, error: Exception) -> RemoteError:
 
 
 class HostKeyPins(asyncssh.SSHClient):
-    """Believes the approved host keys only, and remembers what was shown instead."""
+    """Accepts approved host keys only, and keeps the key that was presented instead."""
 
     def __init__(self, approved: Sequence[asyncssh.SSHKey]) -> None:
         self.approved = approved
@@ -228,7 +228,7 @@ def connect(
     resolve: address.Resolve = address.resolve,
     watch: StepObserver = ignore_step,
 ) -> SftpClient:
-    """Logs in as the source's options say, by the stored key or password."""
+    """Log in as the source's options say, with the stored key or password."""
     host, port = options["host"], int(options.get("port", 22))
     password = secret.get("password") or None
     approved = [parse_host_key(line) for line in options.get("host_keys", ())]
@@ -278,7 +278,7 @@ def connect(
 def explain_failure(
     error: BaseException, host: str, port: int, user: str, pins: HostKeyPins, password: str | None
 ) -> BaseException:
-    """The failed start, in words an admin can act on."""
+    """The error of a failed login with a message an admin can act on."""
     said = sanitise_message(error, password or "") or type(error).__name__
     match error:
         case asyncssh.HostKeyNotVerifiable() if pins.shown is not None:
@@ -300,7 +300,7 @@ def host_key_error(host: str, key: asyncssh.SSHKey, others: bool) -> RemoteError
 
 
 def key_facts(key: asyncssh.SSHKey) -> dict[str, Any]:
-    """What the server proved itself with, for a person to compare."""
+    """The server's host key data for comparison by a person."""
     return {"fingerprint": key.get_fingerprint(), "algorithm": key.get_algorithm()}
 
 
@@ -322,9 +322,9 @@ def parse_private_key(secret: Mapping[str, str]) -> asyncssh.SSHKey:
 
 
 def allowed_algorithms(named: Sequence[str], approved: Sequence[asyncssh.SSHKey]) -> dict[str, list[str]]:
-    """The algorithms to offer: asyncssh's defaults without what is outdated, then what the source names.
+    """The algorithms to offer: asyncssh's defaults without outdated ones, plus those the source names.
 
-    Approved host keys come first, so that a server with several shows one of those.
+    Approved host key types come first, so that a server with several keys presents one of them.
     """
     every = {
         "kex_algs": (get_default_kex_algs(), get_kex_algs()),

@@ -10,15 +10,15 @@ from retour.remote.https import get_with_status
 from retour.settings import Service
 
 BYTES_MAX = 16 * 1024 * 1024
-"""Of one answer: a hundred orders, with all that plug-ins hang on them."""
+"""Maximum size of a response: 100 orders, with all the data plug-ins add."""
 EMPTY_STATUSES = (http.client.NOT_FOUND, http.client.NO_CONTENT)
 
 
 def get_json(url: str, headers: dict[str, str], *, service: Service, refusal: str) -> Any:
-    """The JSON at an address, numbers as they were sent; None where there is nothing.
+    """Get JSON, with numbers as written; None if nothing is found.
 
-    RemoteError for everything else: `SHOP_BUSY` where we are to come later, and lasting, under the code `refusal`,
-    where we are not let in.
+    Otherwise raises RemoteError: `SHOP_BUSY` if a retry may work, or a lasting one with the code `refusal` if access is
+    denied.
     """
     host = urlsplit(url).hostname or ""
     headers = {"accept": "application/json", **headers}

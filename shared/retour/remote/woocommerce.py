@@ -1,6 +1,6 @@
-"""Orders of a WooCommerce shop as they are now, each as its webhooks tell it, read with a key that may only read.
+"""Orders of a WooCommerce shop in the format of its webhooks, read with a read-only key.
 
-The key is made in the shop under WooCommerce, Settings, Advanced, REST API, with the permission Read.
+The key is created in the shop under WooCommerce, Settings, Advanced, REST API, with the permission Read.
 """
 
 import base64
@@ -20,7 +20,7 @@ SECOND = timedelta(seconds=1)
 
 @dataclass(frozen=True)
 class WooCommerceClient:
-    """The shop at this address. Its list of `any` orders has none that lies in the trash."""
+    """A client for one shop. Its list of `any` orders excludes those in the trash."""
 
     service: Service
     address: str
@@ -34,14 +34,14 @@ class WooCommerceClient:
         return cls(service, options["store_url"].rstrip("/"), secret["consumer_key"], secret["consumer_secret"])
 
     def changed(self, status: str, since: datetime, page: int) -> list[dict[str, Any]]:
-        """A page of the orders changed at that second or later, the longest unchanged first."""
-        # `modified_after` leaves its own second out; a time with an offset would be moved into the zone of the site
-        # before it is compared with times in UTC.
+        """A page of orders changed at that second or later, oldest change first."""
+        # `modified_after` excludes its own second; a time with an offset would be moved into the site's zone before it
+        # is compared with times in UTC.
         after = f"{(since - SECOND).astimezone(UTC):%Y-%m-%dT%H:%M:%S}"
         return self._orders(status=status, modified_after=after, orderby="modified", order="asc", page=page)
 
     def orders(self, numbers: Sequence[str]) -> list[dict[str, Any]]:
-        """These orders, at most a page of them; those that are gone are left out."""
+        """Up to a page of orders by number. Missing ones are left out."""
         return self._orders(status="any", include=",".join(numbers), page=1)
 
     @staticmethod

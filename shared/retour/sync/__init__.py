@@ -1,13 +1,13 @@
-"""Two-way sync: read records back when the sender announces a change, and poll for what it missed."""
+"""Two-way sync: read records back when a sender announces a change, and reconcile what was missed."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """How a reconcile ended. `whole`: everything up to now was seen; else the next run goes on.
+    """The result of a reconcile. `whole`: everything up to now was read; otherwise the next run continues.
 
-    `spared`: the other side asked us to slow down.
+    `spared`: the sender asked us to slow down.
     """
 
     records: int

@@ -1,4 +1,4 @@
-"""Run the sync of each kind of sender: by schedule, by a queue message, or on request."""
+"""Run reconciles and read-backs by kind of sender: scheduled, queued, or on request."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 TimeLeft = Callable[[], bool]
 RECONCILED = "reconciled"
-"""How the last reconcile of a source ended, and when."""
+"""State key with the result and time of a source's last reconcile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciler:
-    """How the records of one kind of sender are read.
+    """How records of one kind of sender are read.
 
-    `is_read`: whether a source lets us; `is_due`: whether the clock owes it a reconcile; `errand`: any other message of
-    the queue carried out, and what to log of it.
+    `is_read`: whether a source allows it; `is_due`: whether a scheduled reconcile is due; `errand`: handles any other
+    message of the queue and returns what to log.
     """
 
     is_read: Callable[[Source], bool]
@@ -36,17 +36,17 @@ RECONCILERS: Mapping[str, Reconciler] = {
     "salesforce": Reconciler(salesforce.is_read, lambda *_: True, salesforce.reconcile, salesforce.handle_message),
     **{kind: SHOP for kind, sender in senders().items() if sender.read_back},
 }
-"""By the kind of a source, or its channel where that is all there is to say."""
+"""By the source's kind, or by its channel."""
 
 
 def reconciler(source: Source | None) -> Reconciler | None:
-    """Who reads the records of a source; None where nobody can, or may."""
+    """The reconciler of a source; None if its records cannot be read."""
     found = RECONCILERS.get(source.kind or source.channel.value) if source else None
     return found if found and source and found.is_read(source) else None
 
 
 def due_sources(hub: "Hub") -> list[tuple[Program, Source]]:
-    """The sources that the clock owes a reconcile now."""
+    """The sources whose scheduled reconcile is due."""
     programs = [program for each in hub.programs.ids() if (program := hub.program(each))]
     return [
         (program, source)
@@ -57,7 +57,7 @@ def due_sources(hub: "Hub") -> list[tuple[Program, Source]]:
 
 
 def reconcile(hub: "Hub", program: Program, source: Source, time_left: TimeLeft) -> Reconciled:
-    """Take in what changed at a source's sender since the last time, and note how that ended."""
+    """Ingest what changed at a sender since the last reconcile, and save the result."""
     found = reconciler(source)
     assert found is not None, source.name
     ended = found.reconcile(hub, program, source, time_left)
@@ -66,7 +66,7 @@ def reconcile(hub: "Hub", program: Program, source: Source, time_left: TimeLeft)
 
 
 def handle_message(hub: "Hub", message: Mapping[str, Any], time_left: TimeLeft) -> dict[str, Any]:
-    """One message of the queue carried out. Tells what to log."""
+    """Handle a message of the queue. Returns what to log."""
     program = hub.program(message["program"])
     source = program.sources.get(message["source"]) if program else None
     named = {"program": message["program"], "source": message["source"]}
@@ -81,5 +81,5 @@ def handle_message(hub: "Hub", message: Mapping[str, Any], time_left: TimeLeft) 
 
 
 def ask_for_reconcile(hub: "Hub", program: Program, source: Source) -> None:
-    """Have a source's sender looked through now, whatever the clock owes it."""
+    """Request a reconcile now, whether or not it is due."""
     hub.send("writebacks", {"program": program.id, "source": source.name, "reconcile": True})

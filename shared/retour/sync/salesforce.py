@@ -1,10 +1,10 @@
-"""Two-way sync with Salesforce: read records back, reconcile what pushes missed, write outcomes to the record.
+"""Two-way sync with Salesforce: read records back, reconcile what pushes missed, write outcomes.
 
-What a source keeps (its state):
-`record#<id>`        how far this record was taken in: count of changes, digest, SystemModstamp, what it said last of
-                     which order
-`change#<id>#<n>`    its n-th change as read, claimed by the first reader; it is delivered before any later one
-`watermark`          the newest SystemModstamp that the reconcile has seen
+A source's state:
+
+`record#<id>`        progress of a record: count of changes, digest, SystemModstamp, last statement and its order
+`change#<id>#<n>`    the n-th change as read, claimed by its first reader and delivered before any later one
+`watermark`          the newest SystemModstamp seen by the reconcile
 `written#<id>`       what was last written back
 """
 
@@ -58,7 +58,7 @@ TOKENS_LIVE = 2
 MESSAGE_CHARS_MAX = 255
 STATE_CHARS_MAX = 40
 DELETED_DIGEST = "gone"
-"""The digest of a record that was deleted, or merged into another one."""
+"""The digest of a record that was deleted or merged."""
 STAMP_FIELDS = ("LastModifiedDate", "LastModifiedById", "SystemModstamp")
 
 
@@ -72,7 +72,7 @@ class State(Protocol):
 
 
 def is_read(source: Source) -> bool:
-    """Whether a source is switched on; what one that is not misses is found once it is."""
+    """Whether a source is enabled. Changes missed meanwhile are found once it is."""
     return source.channel is Channel.SALESFORCE and source.enabled
 
 
@@ -80,7 +80,7 @@ def is_read(source: Source) -> bool:
 
 
 def read_back(hub: "Hub", program: Program, source: Source, ids: Sequence[str], by_parent: bool = False) -> list[Batch]:
-    """Read these records, or `by_parent` those below these, as they are now and take in what changed."""
+    """Read records, or with `by_parent` their children, and ingest what changed."""
     salesforce = salesforce_client(hub, program, source)
     parent = parent_relationship(source) if by_parent else None
     if parent is None:
@@ -94,7 +94,7 @@ def read_back(hub: "Hub", program: Program, source: Source, ids: Sequence[str], 
 def handle_push(
     hub: "Hub", program: Program, source: Source, ids: Sequence[str], by_parent: bool = False
 ) -> list[Batch]:
-    """What a push is for. Where Salesforce does not answer now, the reading is put off (and the error told)."""
+    """Handle a push. If Salesforce is unavailable, the read is queued for later and the error raised."""
     if not source.enabled:
         return []
     try:
@@ -107,13 +107,13 @@ def handle_push(
 
 
 def is_of_parent(source: Source, object: str) -> bool:
-    """Whether a push speaks of the parents whose status the source's records have: `Order` of `Order.Status`."""
+    """Whether a push is about the parents whose status the records have: `Order` for `Order.Status`."""
     parent = parent_relationship(source)
     return parent is not None and object != source.options["object"] and object in (parent, f"{parent[:-1]}c")
 
 
 def reconcile(hub: "Hub", program: Program, source: Source, time_left: Callable[[], bool]) -> Reconciled:
-    """Take in whatever changed since the last time, page by page; the watermark follows what is safely stored."""
+    """Ingest all changes since the last reconcile, page by page. The watermark follows what is stored."""
     from retour.remote.salesforce import USAGE_LIMIT
 
     state = hub.state(program.id, source.name)
@@ -146,9 +146,9 @@ def reconcile(hub: "Hub", program: Program, source: Source, time_left: Callable[
 
 
 def ingest_records(hub: "Hub", program: Program, source: Source, records: Sequence[Mapping[str, Any]]) -> list[Batch]:
-    """What of these records is new, as deliveries of at most 200 changes, those of one record in their order.
+    """Ingest the changes in these records, in deliveries of at most 200. Changes of one record keep their order.
 
-    A record is a reading, or what is left of one that is gone: its id and SystemModstamp, with IsDeleted.
+    A record is either as read, or the id and SystemModstamp of a deleted one, with IsDeleted.
     """
     state = hub.state(program.id, source.name)
     batches: list[Batch] = []
@@ -169,13 +169,13 @@ def ingest_records(hub: "Hub", program: Program, source: Source, records: Sequen
 def list_undeclared_statuses(
     hub: "Hub", program: Program, source: Source, changes: Sequence[Mapping[str, Any]]
 ) -> None:
-    """List the statuses that the source does not declare, of records too that never said anything about returns."""
+    """List undeclared statuses, including those of records that never stated a return."""
     body = json.dumps(changes, ensure_ascii=False).encode()
     list_undeclared(hub, program.id, source, undeclared_statuses(body, source), hub.now())
 
 
 def with_previous_words(state: State, change: Mapping[str, Any]) -> dict[str, Any]:
-    """A change with what its record had said until then."""
+    """A change with the previous statement of its record."""
     said = (state.get(f"record#{change['id']}") or {}).get("said", {})
     gone = bool(change.get("gone"))
     return change_entry(change["id"], change["version"], change["modified"], change["fields"], said, gone=gone)
@@ -186,9 +186,9 @@ def has_rows(change: Mapping[str, Any], source: Source) -> bool:
 
 
 def claim_changes(state: State, source: Source, record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The changes of one record that are not known to be delivered, oldest first: claimed ones, then what it says now.
+    """The changes of one record not known to be delivered, oldest first: claimed ones, then the current reading.
 
-    A reading older than one already claimed says nothing: two readers may overtake each other.
+    A reading older than a claimed one is ignored, since readers may overtake each other.
     """
     id = id18(record["Id"]) or record["Id"]
     gone = record.get("IsDeleted") is True
@@ -220,8 +220,10 @@ def claim_changes(state: State, source: Source, record: Mapping[str, Any]) -> li
 
 
 def has_news(fields: Mapping[str, str], source: Source) -> bool:
-    """Whether a record that never said anything says something now. That nothing is taken back makes no record, but it
-    is remembered: an older reading that comes late says nothing any more."""
+    """Whether a record that never stated anything does so now.
+
+    That nothing is taken is no statement then, but it is saved, so that an older reading arriving later is ignored.
+    """
     meaning = record_meaning(fields, source)
     return meaning.takes != KEEP or meaning.beside is not None
 
@@ -236,7 +238,7 @@ def change_key(record: str, version: int) -> str:
 
 
 def deliver(hub: "Hub", program: Program, source: Source, entries: Sequence[dict[str, Any]]) -> Batch:
-    """One delivery of changes, at most one a record. Only when it is taken in are they known as delivered."""
+    """Ingest changes as one delivery, at most one per record. They are marked as delivered afterwards."""
     body = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
     # The same changes are the same delivery, whoever reads them again.
     versions = json.dumps([[each["id"], each["version"]] for each in entries])
@@ -250,7 +252,7 @@ def deliver(hub: "Hub", program: Program, source: Source, entries: Sequence[dict
 
 
 def save_delivered(hub: "Hub", program: Program, source: Source, body: bytes, results: Sequence[Result]) -> None:
-    """Know the records of a delivery as taken in: after `receive`, and again when stored deliveries are replayed."""
+    """Mark the records of a delivery as ingested. Also called when stored deliveries are replayed."""
     state = hub.state(program.id, source.name)
     refused = {result.place.partition("~")[0] for result in results if result.outcome is Outcome.REFUSED}
     for place, each in enumerate(json.loads(body), 1):
@@ -258,7 +260,7 @@ def save_delivered(hub: "Hub", program: Program, source: Source, body: bytes, re
 
 
 def save_sync_state(state: State, source: Source, change: Mapping[str, Any], *, refused: bool) -> None:
-    """Know a change as taken in. What was refused said nothing: the word before it stays the last one."""
+    """Mark a change as ingested. After a refusal the previous statement stays the last one."""
     if not change["version"]:
         return
     key = f"record#{change['id']}"
@@ -269,7 +271,7 @@ def save_sync_state(state: State, source: Source, change: Mapping[str, Any], *, 
 
 
 def store_unreadable(hub: "Hub", program: Program, source: Source, body: bytes) -> Batch:
-    """A genuine sender's message that cannot be read: stored and listed as refused, for a person to look at."""
+    """Store an authentic but unreadable message as a refused delivery, listed for a person."""
     identity = hashlib.sha256(body).hexdigest()
     return ingest(hub, build_delivery(hub, program, source, identity, body), body)
 
@@ -294,7 +296,7 @@ def build_delivery(hub: "Hub", program: Program, source: Source, identity: str, 
 def outcomes_to_write(
     entries: Sequence[Mapping[str, Any]], results: Sequence[Result], language: str
 ) -> list[dict[str, Any]]:
-    """What the records of a delivery are to be told."""
+    """The outcomes to write to the records of a delivery."""
     by_place = {result.place: result for result in results}
     told = ((each, result_at(by_place, str(place))) for place, each in enumerate(entries, 1) if not each.get("gone"))
     return [
@@ -305,12 +307,12 @@ def outcomes_to_write(
 
 
 def result_at(by_place: Mapping[str, Result], place: str) -> Result | None:
-    """What became of a record's own words; where it has none, of what the order was told that it spoke of before."""
+    """The result of a record's own statement, else of the one for the order it stated before."""
     return by_place.get(place) or by_place.get(f"{place}~before")
 
 
 def outcome_fields(result: Result, language: str) -> dict[str, str]:
-    """A result as it stands on a record: its outcome, and why or what it did."""
+    """A result as fields of a record: its outcome, and the reason or effect."""
     outcome, effect = result.outcome, result.effect
     if outcome is Outcome.DUPLICATE and effect:
         outcome = Outcome.APPLIED
@@ -324,10 +326,10 @@ def outcome_fields(result: Result, language: str) -> dict[str, str]:
 def write_back(
     hub: "Hub", program: Program, source: Source, records: Sequence[Mapping[str, Any]]
 ) -> "list[WriteResult]":
-    """Write outcomes to the fields the source names for them; one result for each record written to.
+    """Write outcomes to the fields a source names. Returns one result per record written.
 
-    What a record was already told is not written again, nor is an older word over a newer one. Only our own fields are
-    written, and none of them is mapped: our writing is never read as a change.
+    An outcome already written is skipped, as is an older one after a newer. Only fields that are not mapped are
+    written, so our own writes never count as changes.
     """
     from retour.remote.salesforce import WRITES_MAX
 
@@ -368,7 +370,7 @@ def truncate_message(message: str) -> str:
 
 
 def handle_message(hub: "Hub", message: Mapping[str, Any]) -> dict[str, Any]:
-    """Records to read that a push could not, or outcomes to write back."""
+    """Handle a queued read-back of a push, or a queued write-back."""
     program = hub.program(message["program"])
     source = program.sources.get(message["source"]) if program else None
     if program is None or source is None:
@@ -387,7 +389,7 @@ def handle_message(hub: "Hub", message: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def authenticate(hub: "Hub", program_id: str, source_name: str, token: str) -> tuple[Program, Source] | None:
-    """The program and source whose live token this is. Missing, foreign and wrong look alike, also to the clock."""
+    """The program and source with this valid token. Missing, foreign and wrong tokens take equal time."""
     program = hub.program(program_id)
     source = program.sources.get(source_name) if program else None
     tokens = hub.secret(program_id, source_name).get("tokens", []) if source else []
@@ -403,7 +405,7 @@ def authenticate(hub: "Hub", program_id: str, source_name: str, token: str) -> t
 
 
 def listening_sources(hub: "Hub", hint: Push | Resync) -> Iterator[tuple[Program, Source]]:
-    """The sources that listen to this object of this organisation, unless it tells them of their own writing."""
+    """The sources that listen to this object of this organisation, except for changes by their own user."""
     for program_id in hub.programs.ids():
         program = hub.program(program_id)
         if program is None:

@@ -1,12 +1,13 @@
-"""Shops whose orders can be read with a restricted key: read back when a webhook hints at one, and every night.
+"""Read orders of shops with a restricted key: when a webhook hints at one, and in a nightly reconcile.
 
-What is read is taken in as a delivery of its own, by the adapter of the shop's webhooks: the same subject, the same
-version. What the ledger knows already, by whatever message, is no delivery.
+Each reading is ingested as a delivery, by the adapter of the shop's webhooks with the same subject and version. What
+the ledger already knows makes no delivery.
 
-What a source keeps (its state):
-`order#<number>`    BigCommerce: the digest of the order as it was taken in last, and its time of change
-`refunded#<number>` WooCommerce: an order that was seen with refunds; that one is deleted changes no time of it
-`watermark`         for each list of orders the newest time of change that was seen; and the last night that was whole
+A source's state:
+
+`order#<number>`     BigCommerce: the digest and change time of the order as last ingested
+`refunded#<number>`  WooCommerce: an order seen with refunds, since deleting one does not change its time
+`watermark`          the newest change time seen per list of orders, and the last complete night
 """
 
 import hashlib
@@ -38,16 +39,16 @@ if TYPE_CHECKING:
     from retour.wiring import Hub
 
 OVERLAP = timedelta(minutes=15)
-"""Clocks of shops' database and web servers differ, and changes are saved after the time they carry."""
+"""Clocks of database and web servers differ, and changes are committed after their timestamp."""
 FIRST_DAYS = 35
 NIGHT = time(2)
 REFUNDED = "refunded#"
 KEPT = timedelta(days=60)
-"""So long a refund may still be deleted without a word."""
+"""How long an order with refunds is checked for deleted ones."""
 
 
 class Shop(Protocol):
-    """A shop that lists its orders by the time of their last change."""
+    """A shop that lists orders by change time."""
 
     page: ClassVar[int]
     lists: ClassVar[tuple[str, ...]]
@@ -57,7 +58,7 @@ class Shop(Protocol):
 
 
 def is_read(source: Source) -> bool:
-    """Whether a source is of a shop that may be asked."""
+    """Whether a source's shop can be read."""
     return source.enabled and bool(shop_secrets(source))
 
 
@@ -65,7 +66,7 @@ def is_read(source: Source) -> bool:
 
 
 def request_read_back(hub: "Hub", program: Program, source: Source, body: bytes) -> bool:
-    """Have the order read that a webhook of BigCommerce speaks of; whether it speaks of one."""
+    """Queue the order named by a BigCommerce webhook for reading. False if it names none."""
     number = hinted_order(body) if source.kind == "bigcommerce" and is_read(source) else None
     if number is None:
         return False
@@ -74,7 +75,7 @@ def request_read_back(hub: "Hub", program: Program, source: Source, body: bytes)
 
 
 def handle_message(hub: "Hub", message: Mapping[str, Any]) -> dict[str, Any]:
-    """An order to read that a webhook hinted at."""
+    """Handle a queued read-back of an order."""
     program = hub.program(message["program"])
     source = program.sources.get(message["source"]) if program else None
     if program is None or source is None or not is_read(source):
@@ -84,7 +85,7 @@ def handle_message(hub: "Hub", message: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_back(hub: "Hub", program: Program, source: Source, number: str) -> Batch | None:
-    """Read an order of BigCommerce as it is now and take it in; None where it says nothing new, or is not there."""
+    """Read a BigCommerce order and ingest it. None if it is missing or contains nothing new."""
     shop = shop_client(hub, program, source)
     found = shop.order(number) if isinstance(shop, BigCommerceClient) else None
     if found is None:
@@ -102,19 +103,19 @@ def read_back(hub: "Hub", program: Program, source: Source, number: str) -> Batc
 
 
 def is_due(hub: "Hub", program: Program, source: Source) -> bool:
-    """Whether the last night of a source is still to be looked through."""
+    """Whether the nightly reconcile of a source is due."""
     mark = hub.state(program.id, source.name).get("watermark") or {}
     return bool(mark.get("night", "") < night(hub.now(), source))
 
 
 def night(now: datetime, source: Source) -> str:
-    """The day whose night is the last that began, where the source is."""
+    """The local day of the source's latest night."""
     local = now.astimezone(ZoneInfo(source.time_zone))
     return str(local.date() - timedelta(days=local.time() < NIGHT))
 
 
 def reconcile(hub: "Hub", program: Program, source: Source, time_left: Callable[[], bool]) -> Reconciled:
-    """Take in what changed since the last time and nobody told, page by page; the watermark follows what is stored."""
+    """Ingest changes that no webhook announced, page by page. The watermark follows what is stored."""
     state, began = hub.state(program.id, source.name), hub.now()
     mark = state.get("watermark") or {}
     shop = shop_client(hub, program, source)
@@ -140,8 +141,10 @@ def reconcile(hub: "Hub", program: Program, source: Source, time_left: Callable[
 
 
 def pages(shop: Shop, list_: str, since: datetime) -> Iterator[list[dict[str, Any]]]:
-    """Pages of changed orders. Each begins anew at the last second of the one before: what changes meanwhile moves to
-    the end and pushes nothing over the edge of a page. Only where one second fills a page its next one is turned."""
+    """Pages of changed orders, each starting at the last second of the one before.
+
+    Orders changed meanwhile move to the end without shifting others. A second that fills a whole page is paged through.
+    """
     page = 1
     while orders := shop.changed(list_, since, page):
         yield orders
@@ -154,7 +157,7 @@ def pages(shop: Shop, list_: str, since: datetime) -> Iterator[list[dict[str, An
 def take_order(
     hub: "Hub", program: Program, source: Source, shop: BigCommerceClient | WooCommerceClient, order: Mapping[str, Any]
 ) -> int:
-    """Take in an order of a list, unless it says what is known; how many records that brought."""
+    """Ingest an order of a list if it contains anything new. Returns the number of records."""
     number, state = str(order["id"]), hub.state(program.id, source.name)
     if isinstance(shop, WooCommerceClient):
         note = f"{REFUNDED}{number}"
@@ -174,7 +177,7 @@ def take_order(
 
 
 def take_deleted_refunds(hub: "Hub", program: Program, source: Source, shop: WooCommerceClient) -> int:
-    """Look again at the orders that had refunds: deleting one leaves the time of its order as it was."""
+    """Check orders that had refunds, since deleting a refund does not change the order's time."""
     state = hub.state(program.id, source.name)
     noted = list(state.list(REFUNDED))
     for key, doc in noted:
@@ -191,9 +194,9 @@ def take_deleted_refunds(hub: "Hub", program: Program, source: Source, shop: Woo
 def take_news(
     hub: "Hub", program: Program, source: Source, number: str, found: Mapping[str, Any], *, again: bool = False
 ) -> int:
-    """Take in a reading, unless it says what is known; how many records that brought.
+    """Ingest a reading if it contains anything new. Returns the number of records.
 
-    `again`: of an order whose own time was told before, with refunds that may be gone: it is as it is read now.
+    `again`: the order's time is known already, but refunds may have been deleted; it counts as of its reading.
     """
     marks = {READ_BACK: format_instant(hub.now())} if again or source.kind == "bigcommerce" else {}
     body = json.dumps({**marks, **found}, ensure_ascii=False).encode()
@@ -206,7 +209,7 @@ def take_news(
 def tells_news(
     hub: "Hub", program: Program, source: Source, delivery: Delivery, body: bytes, *, at_reading: bool
 ) -> bool:
-    """Whether a reading says what no message said. What cannot be read is for a person to see."""
+    """Whether a reading contains anything no message did. An unreadable one is listed for a person."""
     told = rows_of(delivery, body, source)
     if not isinstance(told, Sequence):
         return not isinstance(told, Ignored | OrderNames)
