@@ -1,9 +1,9 @@
-"""Connection tests: check the connection of a source step by step, and on failure say what to do about it.
+"""Connection tests: check a source's connection step by step, and say what to do about a failure.
 
-A connection test does everything a real delivery would, up to ingesting anything: it logs in, lists and authenticates,
-then stops. It never touches an action, fetches nothing and deletes nothing.
+A connection test does everything a delivery would, except for ingesting: it resolves, authenticates and lists, then
+stops. It fetches nothing, deletes nothing and does not touch any action.
 
-steps      what a test consists of, how it is stored and shown
-run        a test started, and run by the function that has the library for it
-hooks, sftp, pull, mail, salesforce    the steps of each channel
+  steps      the steps of a test, and how it is stored and shown
+  runner     start a test, and run it in the function that has the library for it
+  webhook, sftp, pull, mail, salesforce    the steps of each channel
 """

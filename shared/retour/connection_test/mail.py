@@ -1,4 +1,4 @@
-"""Steps for a mail source: address, reception, signed replies; then a real mail that somebody sends."""
+"""Steps for a mail source: address, reception, signed replies, then a real mail that a person sends."""
 
 import re
 from datetime import timedelta
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MAIL_WAIT = timedelta(minutes=10)
 TEST_SUBJECT = "retour test"
-"""A mail with these in its subject is for the trial alone: none of its files is taken in."""
+"""Subject of a test mail, whose files are not ingested."""
 UNREAD_CODES = {
     mail.HELD_AUTOMATIC: "MAIL_DROPPED_AN_AUTOMATIC_REPLY",
     mail.LISTED_UNPROVEN: "MAIL_DROPPED_NOTHING_TO_HOLD",
@@ -41,7 +41,7 @@ def run_steps(hub: "Hub", program: Program, source: Source, recorder: StepRecord
 
 
 def address_tokens(hub: "Hub", program: Program, source: Source) -> list[str]:
-    """The live tokens that its addresses have in them; RemoteError while there is none."""
+    """The valid tokens of the source's addresses. Raises RemoteError if there are none."""
     tokens: list[str] = hub.secret(program.id, source.name).get("tokens", [])
     if not tokens:
         raise RemoteError("MAIL_WITHOUT_ADDRESS", source=source.name)
@@ -49,7 +49,7 @@ def address_tokens(hub: "Hub", program: Program, source: Source) -> list[str]:
 
 
 def check_reception(hub: "Hub", recorder: StepRecorder) -> None:
-    """Whether mail for the domain reaches us, and whether our answers are believed."""
+    """Check that mail for the domain reaches us, and that our replies are signed."""
     domain = hub.settings.mail_domain
     if hub.settings.receives_mail == "smtp":
         recorder.record_done("reception", "TRIED_EMAIL_RECEPTION_LOCAL", domain=domain)
@@ -65,14 +65,14 @@ def check_reception(hub: "Hub", recorder: StepRecorder) -> None:
 
 
 def covers_domain(rule: dict[str, object], domain: str) -> bool:
-    """A rule without recipients takes what any verified domain gets; one for `.in.example` takes its subdomains."""
+    """Whether an SES rule covers a domain: without recipients all domains, with `.in.example` its subdomains."""
     recipients = rule.get("Recipients") or [domain]
     assert isinstance(recipients, list)
     return any(domain == one or (one.startswith(".") and domain.endswith(one)) for one in recipients)
 
 
 def record_mail(hub: "Hub", program: Program, source: Source, verdict: MailVerdict) -> bool:
-    """A mail came to the source: ticks the step of a trial that waits for it. True where it was sent for that alone."""
+    """Complete the step of a test that waits for a mail. True if the mail was sent only for the test."""
     state = hub.state(program.id, source.name)
     trial = ConnectionTest.load(state)
     now = hub.now()
@@ -98,5 +98,5 @@ def record_mail(hub: "Hub", program: Program, source: Source, verdict: MailVerdi
 
 
 def drop_code(why: str) -> str:
-    """The code of the sentence for why a mail was dropped."""
+    """The code of the sentence for a rejected mail."""
     return "MAIL_DROPPED_" + re.sub(r"[^A-Z]+", "_", why.upper())

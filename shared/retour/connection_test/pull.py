@@ -53,7 +53,7 @@ def run_steps(
 
 
 def require_credential(hub: "Hub", program: Program, source: Source) -> str:
-    """What there is to log in with; RemoteError while there is nothing."""
+    """The credential to log in with. Raises RemoteError if there is none."""
     secret = hub.secret(program.id, source.name)
     held = next((name for name in ("private_key", "password") if secret.get(name)), None)
     if held is None:
@@ -62,7 +62,7 @@ def require_credential(hub: "Hub", program: Program, source: Source) -> str:
 
 
 def trust_code(seen: dict[str, Any]) -> str:
-    """By what the server was known to be the right one."""
+    """The code for how the server was authenticated."""
     if "fingerprint" in seen:
         return "TRIED_PULL_TRUST_HOST_KEY"
     return "TRIED_PULL_TRUST_CERTIFICATE" if "certificate" in seen else "TRIED_PULL_TRUST_NOTHING"

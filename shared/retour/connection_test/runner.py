@@ -31,13 +31,13 @@ REQUIREMENTS: Mapping[Channel, Callable[["Hub", Program, Source], object]] = {
     Channel.EMAIL: mail.address_tokens,
     Channel.SALESFORCE: require_salesforce,
 }
-"""The first step of each, which asks nobody outside."""
+"""The first step of each test, which needs no connection."""
 QUEUES: Mapping[Channel, str] = {Channel.PULL: "pulls", Channel.SALESFORCE: "writebacks"}
-"""Who has the library to speak to the other side is told by a queue; the others are tried while the caller waits."""
+"""Channels tested by the function that has their library, through its queue. Others are tested during the request."""
 
 
 def missing_requirement(hub: "Hub", program: Program, source: Source) -> RemoteError | None:
-    """What a source cannot work without and does not have, as far as can be told without asking the other side."""
+    """What a source lacks to work, as far as it can be determined locally."""
     try:
         REQUIREMENTS[source.channel](hub, program, source)
     except RemoteError as error:
@@ -46,7 +46,7 @@ def missing_requirement(hub: "Hub", program: Program, source: Source) -> RemoteE
 
 
 def start_test(hub: "Hub", program: Program, source: Source, by: str) -> ConnectionTest:
-    """A new trial, which takes the place of the last one; run through, or on its way to who can run it."""
+    """Start a test, replacing the last one. It is run directly or queued."""
     trial = ConnectionTest.start(secrets.token_hex(8), source, by, hub.now())
     trial.save(hub.state(program.id, source.name))
     queue = QUEUES.get(source.channel)
@@ -58,7 +58,7 @@ def start_test(hub: "Hub", program: Program, source: Source, by: str) -> Connect
 
 
 def handle_message(hub: "Hub", message: Mapping[str, Any]) -> dict[str, Any]:
-    """Runs the trial that a message of a queue asks for, unless it was overtaken. Tells what to log."""
+    """Run a queued test unless a newer one was started. Returns what to log."""
     program = hub.program(message["program"])
     source = program.sources.get(message["source"]) if program else None
     about = {"program": message["program"], "source": message["source"], "trial": message["trial"]}

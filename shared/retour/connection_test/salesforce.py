@@ -20,7 +20,7 @@ def run_steps(hub: "Hub", program: Program, source: Source, recorder: StepRecord
     recorder.record_done("login", domain=options.get("domain", "login"), user=options["username"])
     known = client.fields(options["object"])
     recorder.record_done("query", object=options["object"], count=len(known))
-    # Fields across a relation are another object's: the query itself says whether they are there.
+    # Fields of related objects are checked by the query.
     missing = [path for path in mapped_paths(source) if "." not in path and path not in known]
     if missing:
         raise RemoteError("SALESFORCE_FIELDS_MISSING", object=options["object"], fields=", ".join(missing))

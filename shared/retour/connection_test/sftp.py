@@ -42,7 +42,7 @@ def run_steps(hub: "Hub", program: Program, source: Source, recorder: StepRecord
 
 
 def declared_keys(hub: "Hub", program: Program, source: Source) -> list[str]:
-    """The keys as people compare them; RemoteError while there is none, or one cannot be used."""
+    """The fingerprints of the declared keys. Raises RemoteError if there are none or one is unusable."""
     keys = source.options.get("public_keys", ())
     if not keys and not hub.settings.is_local:
         raise RemoteError("SFTP_WITHOUT_KEY", source=source.name)
@@ -53,7 +53,7 @@ def declared_keys(hub: "Hub", program: Program, source: Source) -> list[str]:
 
 
 def read_greeting(where: str, allow_private: bool) -> str:
-    """What the server says first, before anybody is known: `SSH-2.0-…`."""
+    """The server's version string before authentication, `SSH-2.0-…`."""
     host, _, port = where.partition(":")
     with address.connect(host, int(port or DEFAULT_PORT), SECONDS, allow_private=allow_private) as sock:
         try:

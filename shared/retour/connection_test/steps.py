@@ -23,7 +23,7 @@ OPEN, RUNNING, WAITING, DONE, WARNED, FAILED = "open", "running", "waiting", "do
 PASSED = "passed"
 STATE_KEY = "trial"
 TEST_MAX = timedelta(minutes=3)
-"""A trial that is not over by then was never taken up, or its function was killed."""
+"""A test that takes longer was never started, or its function was killed."""
 
 
 class State(Protocol):
@@ -32,8 +32,7 @@ class State(Protocol):
 
 
 def steps_of(source: Source) -> tuple[str, ...]:
-    """What a trial consists of: a shop has messages to subscribe and calls with no key, and who writes nothing back
-    needs no right to."""
+    """The steps of a source's test. Some depend on its kind: subscribed webhooks, write access."""
     needless = {"events"} if source.kind in ("", "standard") else {"key"}
     needless |= set() if source.options.get("write_back") else {"write_back"}
     needless |= set() if shop_secrets(source) else {"orders"}
@@ -42,7 +41,7 @@ def steps_of(source: Source) -> tuple[str, ...]:
 
 @dataclass(slots=True)
 class Step:
-    """One thing that is tried. `code` is the sentence of what came of it, which `details` fill in."""
+    """A step. `code` is the sentence of its result, with values from `details`."""
 
     name: str
     state: str = OPEN
@@ -53,7 +52,7 @@ class Step:
 
 @dataclass(slots=True)
 class ConnectionTest:
-    """A trial as far as it has come; every step is kept as it is done, so that whoever waits sees it move."""
+    """A connection test and its progress. Every step is saved at once, so that callers see it advance."""
 
     id: str
     channel: Channel
@@ -69,7 +68,7 @@ class ConnectionTest:
 
     @classmethod
     def load(cls, state: State) -> "ConnectionTest | None":
-        """The last one of a source."""
+        """A source's last test."""
         doc = state.get(STATE_KEY)
         if doc is None:
             return None
@@ -99,11 +98,11 @@ class ConnectionTest:
             },
         )
 
-    # Where it stands
+    # Progress
 
     @property
     def current_step(self) -> Step | None:
-        """The step that is tried now."""
+        """The step in progress."""
         return next((step for step in self.steps if step.state in (OPEN, RUNNING, WAITING)), None)
 
     def state(self, now: datetime) -> str:
@@ -120,7 +119,7 @@ class ConnectionTest:
     def is_over(self, now: datetime) -> bool:
         return self.state(now) not in (RUNNING, WAITING)
 
-    # What becomes of a step
+    # Results of steps
 
     def set_step(self, name: str, state: str, code: str, at: datetime, details: Mapping[str, Any]) -> None:
         step = next(one for one in self.steps if one.name == name)
@@ -128,12 +127,12 @@ class ConnectionTest:
         step.details = {key: sanitise_message(value, most=1000) for key, value in details.items()}
 
     def fail(self, code: str, at: datetime, details: Mapping[str, Any]) -> None:
-        """The step under way did not work; those after it were not tried."""
+        """Fail the current step. Later steps are not run."""
         if self.current_step is not None:
             self.set_step(self.current_step.name, FAILED, code, at, details)
         self.finished_at = at
 
-    # How it is told
+    # Documents
 
     def document(self, language: str, now: datetime) -> dict[str, Any]:
         return {
@@ -163,7 +162,7 @@ class ConnectionTest:
 
 @dataclass(frozen=True, slots=True)
 class StepRecorder:
-    """A trial under way: each step that is done, warned of or waited for is kept at once."""
+    """Records the steps of a running test, saving each at once."""
 
     test: ConnectionTest
     state: State
@@ -173,11 +172,11 @@ class StepRecorder:
         self._record(step, DONE, code, details)
 
     def record_warning(self, step: str, code: str, **details: Any) -> None:
-        """It works, and somebody should know something about it."""
+        """Record a step that succeeded with a warning."""
         self._record(step, WARNED, code, details)
 
     def record_waiting(self, step: str, code: str, until: datetime, **details: Any) -> None:
-        """Somebody outside has to do something now."""
+        """Record a step that waits for a person."""
         self.test.waits_until = until
         self._record(step, WAITING, code, details)
 

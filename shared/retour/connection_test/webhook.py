@@ -89,7 +89,7 @@ def required_secrets(hub: "Hub", program: Program, source: Source) -> list[str]:
 
 
 def signing_secrets(hub: "Hub", program: Program, source: Source) -> list[str]:
-    """The live secrets that senders sign with; RemoteError while there is none."""
+    """The active signing secrets. Raises RemoteError if there are none."""
     live: list[str] = hub.secret(program.id, source.name).get("signing", [])
     if not live:
         raise RemoteError("SIGNING_SECRET_MISSING", source=source.name)
@@ -97,7 +97,7 @@ def signing_secrets(hub: "Hub", program: Program, source: Source) -> list[str]:
 
 
 def check_api_keys(hub: "Hub", program: Program, recorder: StepRecorder) -> None:
-    """Whether anybody may call with a key as well; who only sends webhooks needs none."""
+    """Check whether an API key exists. Sources that only receive webhooks need none."""
     live = [key for key in hub.programs.keys(program.id) if not key.revoked_at]
     newest = max((key.last_used_at for key in live), default="")
     if not live:
@@ -109,7 +109,7 @@ def check_api_keys(hub: "Hub", program: Program, recorder: StepRecorder) -> None
 
 
 def post_test_event(hub: "Hub", url: str, sender: WebhookAdapter, signed_with: list[str]) -> int:
-    """The status with which our own address answers a call that asks for nothing."""
+    """Post a signed request without effect to our own URL and return the status."""
     body = json.dumps({"type": "retour.test", "id": secrets.token_hex(8)}).encode()
     headers = sender.sign_headers(body, signed_with, hub.real_now())
     return post(url, body, headers, allow_private=hub.settings.allow_private_hosts, seconds=SECONDS)

@@ -1,8 +1,8 @@
-"""What a program's actions come to, counted every night over the indexes and kept for pages, thresholds and partners.
+"""The nightly count of a program's actions over the indexes, stored for pages, thresholds and partners.
 
-A count is of one moment, its *run*. It goes on in pieces, each written once, so that whoever runs next continues where
-the time was over. What locks later is found by the lock index; what is locked already by its partner's index, month by
-month, and months in which nothing moves any more are not read again: a count costs what is open, not what ever was.
+A count (a *run*) is as of one time. It proceeds in pieces, each written once, so that the next invocation continues
+where the last one stopped. Actions not locked yet are found by the lock index, locked ones by their partner's index,
+month by month. Months that cannot change any more are not read again, so a count costs as much as what is open.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,29 +34,29 @@ from retour.store.ledger import TableLedger
 from retour.store.rollups import HeadLine, RollUps
 
 NIGHT_ENDS_AFTER = timedelta(hours=3)
-"""So long after midnight, in the program's time zone, what was counted before is of yesterday."""
+"""How long after midnight, in the program's time zone, a count is still yesterday's."""
 PIECE_SIZE = 1_000
-"""Actions counted between two looks at the clock."""
+"""Actions counted between two checks of the time."""
 SMALL_PROGRAM_MAX = 1_000
-"""A program that has no more to count is counted again whenever something came."""
+"""A program with at most this many actions to count is recounted after every change."""
 RUN_TIMEOUT = timedelta(days=1)
-"""After so long a count that was begun is begun anew."""
+"""A run that did not finish within this time is started again."""
 PIECES_KEPT_FOR = timedelta(days=3)
 PARTNERS_PER_PAGE = 50
 LARGEST_PARTNERS = 20
-"""Partners of which the whole program's picture tells."""
+"""Partners listed in the program's summary."""
 ORDERS_AT_ONCE = 8
 LOOKBACK_DAYS = 7
 
 Document = dict[str, Any]
 IndexPosition = tuple[str, str]
-"""A partition of an index, and a sort key in it after which to go on."""
+"""An index partition, and the sort key to continue after."""
 
 
 def roll_up(
     ports: CountingPorts, program: Program, has_time: Callable[[], bool] = lambda: True, *, now: bool = False
 ) -> bool:
-    """Count if it is due, or go on with what was begun; whether the newest count is whole. `now`: somebody asks."""
+    """Start a count if it is due, or continue one. Returns whether the newest count is complete. `now` requests one."""
     rollups = rollups_of(ports, program)
     run = current_run(ports, program, rollups, now)
     return run is None or RollUpRun(ports, program, rollups, ports.ledger(program), run).resume(has_time)
@@ -68,7 +68,7 @@ def rollups_of(ports: CountingPorts, program: Program) -> RollUps:
 
 
 def current_run(ports: CountingPorts, program: Program, rollups: RollUps, is_requested: bool) -> str | None:
-    """The count to go on with, begun if one is due; None: there is nothing to do."""
+    """The run to continue, or to start if one is due; None otherwise."""
     moment, summary, at_work = ports.now(), rollups.summary(), rollups.current_run()
     begun: str | None = at_work["run"] if at_work else None
     is_open = begun is not None and (summary is None or begun > summary["at"])
@@ -98,7 +98,7 @@ def has_new_deliveries(ports: CountingPorts, program: Program, since: datetime, 
 
 @dataclass
 class RollUpRun:
-    """One count on its way. `partners` is what was added up so far of each."""
+    """A run in progress. `partners` holds each partner's totals so far."""
 
     ports: CountingPorts
     program: Program
@@ -113,7 +113,7 @@ class RollUpRun:
         return parse_instant(self.run)
 
     def resume(self, has_time: Callable[[], bool]) -> bool:
-        """As far as the time allows; whether all of it is counted and written."""
+        """Continue as far as the time allows. Returns whether the count is complete and written."""
         if not self.count_open(has_time):
             return False
         pieces = list(self.rollups.pieces(self.run))
@@ -127,7 +127,7 @@ class RollUpRun:
         self.write()
         return True
 
-    # What locks later, and what locked and is not final yet
+    # Actions that lock later, or locked without being final
 
     def count_open(self, has_time: Callable[[], bool]) -> bool:
         last = self.rollups.last_piece(self.run)
@@ -152,7 +152,7 @@ class RollUpRun:
                     yield (day.name, sort), order, action
 
     def piece(self, named: Sequence[tuple[str, str]]) -> Document:
-        """What locks later by partner; of what is locked only whose month it is in."""
+        """A piece: by partner the actions that lock later, and the partner months of locked ones."""
         lines = self.rollups.lines(named)
         later = [line for line in lines if not self.is_locked(line)]
         months = {f"{line.month}#{line.partner}" for line in lines if self.is_locked(line)}
@@ -161,12 +161,12 @@ class RollUpRun:
     def is_locked(self, line: HeadLine) -> bool:
         return line.locks_at is not None and line.locks_at <= self.at
 
-    # What is locked, whether final or not
+    # Locked actions, final or not
 
     def count_locked(
         self, pieces: Sequence[Document], months: dict[str, Document], has_time: Callable[[], bool]
     ) -> bool:
-        """The months of partners in which something can have moved since they were counted, counted anew."""
+        """Count again the partner months that may have changed since they were last counted."""
         marks = self.rollups.marks()
         seen = {name for piece in pieces for name in piece.get("months", ())}
         for name in sorted({*marks, *seen}):
@@ -204,7 +204,7 @@ class RollUpRun:
         self.rollups.put_month(name, new)
         return True
 
-    # Adding up
+    # Totals
 
     def by_partner(self, lines: Sequence[HeadLine], *, locked: bool = False) -> dict[str, Any]:
         tallies: dict[str, Tally] = {}
@@ -245,15 +245,15 @@ class RollUpRun:
             return dict(zip(sorted(keys), pool.map(self.ledger.order, sorted(keys)), strict=True))
 
     def contract(self, number: int) -> Contract:
-        """Also one that was recorded since the program was read."""
+        """A contract version, including those recorded since the program was read."""
         if number > len(self.ledger.contracts) and self.ledger.newest is not None:
             self.ledger.contracts = self.ledger.newest()
         return self.ledger.contracts[number - 1]
 
-    # What is kept of it
+    # Stored results
 
     def write(self) -> None:
-        """Partners first, the summary last: whoever reads a partner older than the summary knows that it is gone."""
+        """Write partners first and the summary last: a partner older than the summary has no actions any more."""
         ranked = sorted(self.partners, key=self.rank)
         with ThreadPoolExecutor(ORDERS_AT_ONCE) as pool:
             list(pool.map(self.write_partner, ranked))
@@ -280,7 +280,7 @@ class RollUpRun:
         )
 
     def night(self, before: Mapping[str, Any], total: Tally) -> Document:
-        """The first count of a day is the one by which all files of that day are judged."""
+        """The first count of a day, which is the reference for that day's thresholds."""
         day = local_day(self.at, self.program.time_zone).isoformat()
         if before.get("night", {}).get("day") == day:
             return dict(before["night"])
@@ -294,7 +294,7 @@ class RollUpRun:
         self.rollups.put_partner(partner, {"at": self.run, "numbers": self.partners[partner].numbers})
 
     def partner_summary(self, partner: str) -> Document:
-        """What a list of partners says of one."""
+        """A partner's entry in lists of partners."""
         numbers = self.partners[partner].numbers
         return {"partner": partner, "numbers": {name: numbers[name] for name in LISTED_SECTIONS if name in numbers}}
 
@@ -308,7 +308,7 @@ def has_late(line: HeadLine) -> bool:
 
 
 def pending_payout(ports: CountingPorts, program: Program) -> int | None:
-    """What was still to be paid at the first count of the newest day; None while there is none, or none lately."""
+    """Pending payouts at the first count of the newest day; None without a recent one."""
     summary = rollups_of(ports, program).summary()
     if summary is None:
         return None

@@ -1,6 +1,6 @@
-"""Actions added up: by state, by the day they lock, and how often and when something of them came back.
+"""Totals of actions: by state, by lock day, and how often and when something was returned.
 
-Parts may be added in any order; what is added up is kept as plain numbers, so that it can be stored as it is.
+Parts may be added in any order. Totals are plain numbers that can be stored as JSON.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from retour.domain.contracts.contract import Contract
 from retour.domain.contracts.lock import LockRule, OpenEnded
 
 RETURNS_WINDOW = timedelta(days=90)
-"""Returns are told of the orders of so many days."""
+"""Period of orders for which returns are counted."""
 OPEN_STATES = ("pending", "approved")
 
 Numbers = dict[str, dict[str, list[int]]]
@@ -25,12 +25,12 @@ Numbers = dict[str, dict[str, list[int]]]
 
 @dataclass
 class Tally:
-    """Sections of named rows of numbers; sums are in minor units of the currency their row names.
+    """Sections of rows of numbers. Sums are in minor units of the currency in the row's name.
 
-    `states` `<state> <currency>`: actions, payout · `locks` `<day> <state> <currency>`: actions, payout, of which is
-    expected · of the orders of the window: `orders`: all, reversed · `returns` `<days>`: all, of which came too late ·
-    `reasons`: returns · `rules` `<days>`: orders that lock so many days after they happened · `late` `<currency>`:
-    changes, what they would have taken back.
+    `states` `<state> <currency>`: actions, payout · `locks` `<day> <state> <currency>`: actions, payout, expected part
+    · of orders in the window: `orders`: all, reversed · `returns` `<days>`: all, too late · `reasons`: returns ·
+    `rules` `<days>`: orders that lock this many days after their event · `late` `<currency>`: changes, what they would
+    have taken back.
     """
 
     numbers: Numbers = field(default_factory=dict)
@@ -58,20 +58,20 @@ class Tally:
         return self.rows("states").get(f"{state} {currency}", (0, 0))[1]
 
     def by_lock(self) -> Iterator[tuple[date, str, str, int, int, int]]:
-        """Day, state, currency, actions, payout, and the part of it that is expected; what is reversed is left out."""
+        """Day, state, currency, actions, payout and its expected part, without reversed actions."""
         for row, (actions, payout, expected) in sorted(self.rows("locks").items()):
             day, state, currency = row.split(" ")
             yield date.fromisoformat(day), state, currency, actions, payout, expected
 
     def by_last_day(self) -> Iterator[tuple[date, str, str, int, int, int]]:
-        """The same by the last day on which it can change: what can still change locks at the end of a day."""
+        """The same by the last day for changes: open actions lock at the end of a day."""
         for day, state, currency, *numbers in self.by_lock():
             actions, payout, expected = numbers
             yield day - timedelta(days=1), state, currency, actions, payout, expected
 
     @property
     def orders(self) -> tuple[int, int]:
-        """All of the window, and how many of them are reversed whole."""
+        """All orders in the window, and the fully reversed ones."""
         found = self.rows("orders").get("", (0, 0))
         return found[0], found[1]
 
@@ -80,7 +80,7 @@ class Tally:
         return sum(changes for changes, _ in self.rows("late").values())
 
     def lock_days(self) -> int | None:
-        """After how many days half of the orders have locked."""
+        """The median number of days from event to lock."""
         rules = sorted((int(days), count) for days, (count,) in self.rows("rules").items())
         half = sum(count for _, count in rules) / 2
         for days, count in rules:
@@ -92,7 +92,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class CountedAction:
-    """One action as far as its state goes, at the moment of the count."""
+    """An action's values at the time of the count."""
 
     state: str
     payout: int
@@ -109,19 +109,19 @@ def count_state(tally: Tally, one: CountedAction, contract: Contract) -> None:
 
 
 def is_expected(rule: LockRule, state: str) -> bool:
-    """Whether the lock comes by itself if nothing changes; an open end only once it is approved."""
+    """Whether the action will lock by itself if nothing changes; open-ended ones only after their approval."""
     return not isinstance(rule, OpenEnded) or state == "approved"
 
 
 def count_order(tally: Tally, one: CountedAction) -> None:
-    """An order of the window."""
+    """Count an order of the window."""
     tally.add("orders", "", 1, int(one.state == "reversed"))
     if one.locks_at is not None:
         tally.add("rules", str((one.locks_at - one.event_time).days), 1)
 
 
 def count_returns(tally: Tally, order: Order, action: Action, head: ActionHead, contracts: Sequence[Contract]) -> None:
-    """What came back of an action, and what came too late to be taken from its payout."""
+    """Count the returns of an action, and those that came too late to reduce its payout."""
     for entry, record in payout_details.applied_records(order, head):
         if payout_details.is_reduction(head, action, entry):
             tally.add("returns", str((record.received_at - action.event_time).days), 1, 0)

@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from retour.wiring import Hub
 
 FAILING = "failing"
-"""The kind of what is listed, and the note of a source since when and why it is."""
+"""Kind of case for a failing source, and key of the note of since when and why it fails."""
 
 logger = logging.getLogger(__name__)
 
 
 def list_failing_source(hub: "Hub", program: Program, source: Source, report: PollReport) -> None:
-    """List a source whose visit failed, by its name and with the server's words; take it off after one that did not."""
+    """List a source whose poll failed, with the server's message; remove it after a successful poll."""
     note_failing(hub, program, source, report.first_error)
 
 
 def note_failing(hub: "Hub", program: Program, source: Source, error: RemoteError | None) -> None:
-    """List a source that cannot be asked, with the words of whoever refused; take it off once it can (`error` None)."""
+    """List a source that cannot be reached, with the error; remove it if `error` is None."""
     notes, deliveries = hub.state(program.id, source.name), hub.deliveries(program.id)
     noted = notes.get(FAILING)
     if error is None:

@@ -1,7 +1,6 @@
 """Redrive: resume open files and parked orders, and return dead letters to their queues.
 
-Each thing is taken up for itself: what cannot be handled keeps nothing else waiting. What has cost a worker its life
-before comes last.
+Each item is handled on its own, so a failure does not stop the others. Items that crashed a worker come last.
 """
 
 import logging
@@ -22,20 +21,20 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 50
-"""Messages brought back from one dead-letter queue, or orders folded, in one call."""
+"""Maximum messages per dead-letter queue, or orders folded, in one call."""
 DEAD_LETTER_QUEUES = {
     "answers_dead": "answers",
     "pulls_dead": "pulls",
     "writebacks_dead": "writebacks",
     "parked_dead": "parked",
 }
-"""Dead-letter queue to the queue its messages came from."""
+"""Each dead-letter queue with the queue its messages came from."""
 COVERED_DEAD_QUEUES = ("files_dead", "mail_dead", "schedules_dead", "salesforce_dead", "stream_dead")
-"""Where events end whose work the sweep, the next tick or the next reconcile finds by itself."""
+"""Dead-letter queues of events whose work is found again by the sweep, the next tick or the next reconcile."""
 
 
 def redrive_dead_letters(hub: "Hub") -> Counter[str]:
-    """Put dead letters on the queues they came from, each once; how many of each queue."""
+    """Return dead letters to their queues, each once. Returns the number per queue."""
     moved = Counter[str]()
     for dead, queue in DEAD_LETTER_QUEUES.items():
         for message, receipt in list(hub.receive_messages(dead, AT_ONCE)) if hub.has_queue(dead) else ():
@@ -46,7 +45,7 @@ def redrive_dead_letters(hub: "Hub") -> Counter[str]:
 
 
 def drop_covered_events(hub: "Hub") -> int:
-    """Drop the dead events whose work was just found without them; how many."""
+    """Delete dead events whose work has just been found without them. Returns how many."""
     dropped = 0
     for dead in COVERED_DEAD_QUEUES:
         for _, receipt in list(hub.receive_messages(dead, AT_ONCE)) if hub.has_queue(dead) else ():
@@ -56,7 +55,7 @@ def drop_covered_events(hub: "Hub") -> int:
 
 
 def refold_parked(hub: "Hub", has_time: Callable[[], bool] = lambda: True) -> Counter[str]:
-    """Fold orders that were set aside: `parked` are folded now, `failed` still cannot be and stay."""
+    """Fold orders that were set aside. Counts: `parked` were folded, `failed` remain."""
     counts = Counter[str]()
     for order, receipt in hub.receive_messages("parked", AT_ONCE):
         try:
@@ -102,7 +101,7 @@ def resume_open_files(
 
 
 def open_deliveries_in_order(hub: "Hub", program: str, before: datetime | None) -> Sequence[Delivery]:
-    """The open deliveries that no person is asked about, oldest first, those that ended workers last."""
+    """Open deliveries that are not held, oldest first, with those that crashed workers last."""
     open_ = [one for one, state in hub.deliveries(program).open_with_state() if state != HELD]
     young_enough = [one for one in open_ if before is None or one.received_at < before]
     costs: Mapping[str, int] = {

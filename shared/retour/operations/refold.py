@@ -14,12 +14,12 @@ from retour.store.ledger import TableLedger
 DATELESS = "9999-12-31"
 AT_ONCE = 100
 STATE_SOURCE = "operations.refold"
-"""Under what is kept that there is nothing more to do; no source of a merchant can be called so."""
+"""Source name under which a completed refold is recorded; merchants cannot use it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """An open action as it was booked, and as its records come to by today's rules."""
+    """An open action as booked, and as its records fold by today's rules."""
 
     order: Order
     action: Action
@@ -33,7 +33,7 @@ class Difference:
 
 @dataclass(slots=True)
 class RefoldScan:
-    """What was found on the way: `next` is where to go on, None at the end; `actions` were folded by older rules."""
+    """The result of a scan: `next` is where to continue (None at the end), `actions` were folded by older rules."""
 
     differences: list[Difference] = field(default_factory=list)
     actions: int = 0
@@ -43,9 +43,9 @@ class RefoldScan:
 def find_differences(
     ports: ReadPorts, program: Program, has_time: Callable[[], bool], cursor: str = "", most: int = 1_000
 ) -> RefoldScan:
-    """The open actions whose standing today's rules would change, from a place on, while there is time.
+    """Open actions whose state would change by today's rules, from a cursor on, as far as the time allows.
 
-    What is final or locked is left out: it shows what was booked, for good.
+    Locked and final actions are skipped: they keep what was booked.
     """
     ledger, looked, now = ports.ledger(program), RefoldScan(), ports.now()
     for some in batched(open_places(ledger, now.date().isoformat(), cursor), AT_ONCE):
@@ -66,8 +66,10 @@ def find_differences(
 
 
 def has_nothing_to_refold(ports: ReadPorts, program: Program, scan: RefoldScan | None = None) -> bool:
-    """Whether no open action of a program is of older rules any more: seen once it stays so, since all are written by
-    today's. What was `looked` at from the beginning is remembered where that is so."""
+    """Whether no open action was folded by older rules any more.
+
+    Once true it stays so, and is stored: all heads are now written by today's rules. `scan` saves a scan of one's own.
+    """
     state, key = ports.state(program.id, STATE_SOURCE), f"rules#{RULES_VERSION}"
     if scan is None:
         return state.get(key) is not None
@@ -78,7 +80,7 @@ def has_nothing_to_refold(ports: ReadPorts, program: Program, scan: RefoldScan |
 
 
 def is_visible_difference(found: Difference) -> bool:
-    """Whether anything that a person can see would be another."""
+    """Whether a difference is visible to people."""
 
     def seen(head: ActionHead) -> tuple[object, ...]:
         standing = head.standing
@@ -88,7 +90,7 @@ def is_visible_difference(found: Difference) -> bool:
 
 
 def open_places(ledger: TableLedger, today: str, cursor: str) -> Iterator[tuple[str, str, str]]:
-    """(order key, action id, place) of what may still be open, by lock, beyond a place."""
+    """(order key, action id, cursor) of actions that may be open, by lock, from a cursor on."""
     days, _, after = cursor.partition("|")
     for day in ledger.lock_days(DATELESS):
         if day.lock_day < today or day.name < days:
@@ -99,7 +101,7 @@ def open_places(ledger: TableLedger, today: str, cursor: str) -> Iterator[tuple[
 
 
 def rules_of_heads(ledger: TableLedger, some: list[tuple[str, str, str]]) -> list[int]:
-    """The number of the rules that each action was folded by; today's for what is not there any more."""
+    """The rules version each action was folded with; the current one for missing actions."""
     found = {
         (one.action.order_key, one.action.id): one.rules
         for one in load_listed_actions(ledger, [one[:2] for one in some])

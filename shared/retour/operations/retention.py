@@ -1,7 +1,7 @@
-"""Bodies of senders end: by their program's `raw_days`, or because a person asks to forget (spec 10.6).
+"""Delete senders' bodies: after the program's `raw_days`, or when a person asks to forget (spec 10.6).
 
-What was read from a body stays: records, actions, outcomes. Where the ledger has to be rebuilt from objects alone, as
-on one machine after a kill, that is put beside first (`readings/`), and a rebuild reads it instead of the body.
+What was read from a body stays: records, actions, outcomes. On a local hub, whose ledger is rebuilt from objects alone,
+that is first stored under `readings/`, and a rebuild reads it instead of the body.
 """
 
 import json
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
 
 READINGS = "readings/"
 UNTIL_NOTE, OPEN_NOTE = "raw-until", "raw-open"
-"""The notes of a program: up to which day its bodies have ended, and which deliveries of those days were open."""
+"""State keys of a program: the day up to which bodies were deleted, and open deliveries of those days."""
 OPEN_NOTED_MAX = 1_000
 RESULTS_AT_ONCE = 1_000
-"""Results read with one memory of orders."""
+"""Results read with a shared cache of orders."""
 DAY = timedelta(days=1)
 FINISHED = (DONE, REFUSED, IGNORED, "undone")
 READING_FORMAT = 1
-"""Of a reading."""
+"""Format of a stored reading."""
 
 log = logging.getLogger(__name__)
 
 
 def delete_expired_bodies(hub: "Hub", program: Program, has_time: Callable[[], bool] = lambda: True) -> int:
-    """End the bodies that were received more than `raw_days` ago, day by day; how many that were.
+    """Delete bodies received more than `raw_days` ago, day by day. Returns how many.
 
-    What is still open keeps its body until it is finished: it is looked at again with each day that follows.
+    Open deliveries keep theirs until they are finished, and are checked again each day.
     """
     note = hub.state(program.id, "")
     last = (hub.now() - timedelta(days=program.raw_days) - DAY).date()
@@ -74,12 +74,12 @@ def delete_expired_bodies(hub: "Hub", program: Program, has_time: Callable[[], b
 
 
 def delete_body(hub: "Hub", program: Program, header: DeliveryHeader) -> bool:
-    """End one body in all its versions, and the refused rows that were given back; whether there was any."""
+    """Delete all versions of a body and of the rejected file. Returns whether there was a body."""
     delivery = header.delivery
     if delivery.kind in KINDS_WITHOUT_RECORDS or delivery.facts.get("kept") == "names" or header.is_gone:
         return False
     if delivery.kind is DeliveryKind.ACTIONS:
-        # Of a call with actions nothing else says which they were.
+        # Only the report says which actions a call brought.
         reader = LedgerReader(program, hub.ledger(program), hub.deliveries(program.id), hub.now())
         reported = [[one.place, one.outcome, one.code, one.order, one.action] for one in reader.results(header)]
         header = replace(header, report={**header.report, REPORTED_KEY: reported})
@@ -92,13 +92,13 @@ def delete_body(hub: "Hub", program: Program, header: DeliveryHeader) -> bool:
                 hub.inbox.remove(key, version.id)
     key, at, uploaded = delivery.identity.rpartition("@")
     if delivery.channel is Channel.SFTP and at and key.startswith(f"sftp/{program.id}/"):
-        hub.inbox.remove(key, uploaded)  # As it was uploaded; it may be kept there.
+        hub.inbox.remove(key, uploaded)  # As uploaded; the source may keep it there.
     hub.deliveries(program.id).mark_body_deleted(delivery, header.report)
     return True
 
 
 def delete_leftovers(hub: "Hub", program: Program) -> None:
-    """What lies in the places of arrival, by the real clock, longer than any body may; not what is still to be read."""
+    """Delete objects in places of arrival that are older than any body may be, unless they are still to be read."""
     needed = {one.body_key for one in hub.deliveries(program.id).open()}
     longest = timedelta(days=program.raw_days) + DAY
     for place in ("sftp", "pull", "email", "api"):
@@ -107,7 +107,7 @@ def delete_leftovers(hub: "Hub", program: Program) -> None:
                 hub.inbox.remove(version.key, version.id)
 
 
-# What was read stays
+# Readings
 
 
 def reading_key(delivery: Delivery) -> str:
@@ -115,7 +115,7 @@ def reading_key(delivery: Delivery) -> str:
 
 
 def save_reading(hub: "Hub", program: Program, header: DeliveryHeader) -> None:
-    """Keep what a delivery brought into the ledger, a line each; the first says what became of the delivery."""
+    """Store what a delivery added to the ledger, as JSON lines; the first is its outcome."""
     first = {"format": READING_FORMAT, "state": header.state, "report": dict(header.report)}
     lines = (json.dumps(one, ensure_ascii=False) for one in reading_items(hub, program, header))
 
@@ -132,7 +132,7 @@ def save_reading(hub: "Hub", program: Program, header: DeliveryHeader) -> None:
 
 
 def reading_items(hub: "Hub", program: Program, header: DeliveryHeader) -> Iterator[Mapping[str, Any]]:
-    """The actions and records that a delivery was the first to bring, each as the table holds it."""
+    """The actions and records a delivery was the first to add, as stored in the table."""
     ledger, deliveries, skip = hub.ledger(program), hub.deliveries(program.id), 0
     while True:
         reader = LedgerReader(program, ledger, deliveries, hub.now())
@@ -150,7 +150,7 @@ def reading_items(hub: "Hub", program: Program, header: DeliveryHeader) -> Itera
 
 
 def restore_reading(hub: "Hub", delivery: Delivery) -> bool:
-    """Take in again what was read from a body that has ended; False where nothing was kept of it."""
+    """Ingest again what was read from a deleted body. False if no reading was stored."""
     from retour.intake import order_names
     from retour.intake.actions import report_action
     from retour.posting.rows import post_orders
@@ -174,7 +174,7 @@ def restore_reading(hub: "Hub", delivery: Delivery) -> bool:
         report_action(ledger, action, hub.now())
     orders: dict[str, list[Modification]] = {}
     for record in records:
-        # An attempt is made again where the first one was refused again.
+        # Repeat the new attempt if the first one was refused again.
         orders.setdefault(record.home, []).append(replace(record, attempt=""))
     for key, asked in orders.items():
         [results] = post_orders(ledger, program, {key: asked}, hub.now())
@@ -183,11 +183,11 @@ def restore_reading(hub: "Hub", delivery: Delivery) -> bool:
     return True
 
 
-# A person asks to forget
+# Forgetting on request
 
 
 def forget_order(hub: "Hub", program: Program, order_key: str) -> int:
-    """End the bodies of everything that spoke of an order, and redact the notes of its records; how many bodies."""
+    """Delete all bodies about an order and redact the notes of its records. Returns the number of bodies."""
     order = hub.ledger(program).order(order_key)
     brought = {record.provenance.delivery for record in order.records} | {one.delivery for one in order.actions}
     deliveries, ended = hub.deliveries(program.id), 0
@@ -202,8 +202,10 @@ def forget_order(hub: "Hub", program: Program, order_key: str) -> int:
 
 
 def forget_customer(hub: "Hub", program: Program, customer: str, day: str) -> tuple[int, str | None]:
-    """End the bodies of a day (YYYYMMDD) in which a customer is named: how many, and the day before it on which to go
-    on; None at the end."""
+    """Delete the bodies of a day (YYYYMMDD) that name a customer.
+
+    Returns how many, and the preceding day to continue with (None at the end).
+    """
     deliveries, ended = hub.deliveries(program.id), 0
     written = {one for name in (customer, customer.lower(), customer.upper()) for one in (name, json.dumps(name)[1:-1])}
     needles = {one.encode(code, "backslashreplace") for one in written for code in ("utf-8", "cp1252", "utf-16-le")}
@@ -229,7 +231,7 @@ def body_pieces(hub: "Hub", header: DeliveryHeader) -> Iterator[bytes]:
 
 
 def has_any(pieces: Iterator[bytes], needles: set[bytes]) -> bool:
-    """Whether any of these stands in what comes in pieces, letters large or small."""
+    """Whether a chunked text contains any of the needles, ignoring case."""
     small = {needle.lower() for needle in needles}
     longest, tail = max(map(len, small)), b""
     for piece in pieces:

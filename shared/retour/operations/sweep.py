@@ -1,7 +1,7 @@
-"""What lies in a place of arrival and no event told of, found and taken up; what is stored elsewhere, moved away.
+"""The sweep: find and ingest what arrived without an event, and move away what is stored elsewhere.
 
-A place of arrival holds only what was not taken in, but for what came within the hour: clients look at, rename or
-remove what they have just uploaded. So what a sweep reads does not grow with what came before.
+A place of arrival holds only what was not ingested, and what came within the last hour, since clients list, rename or
+delete what they have just uploaded. The cost of a sweep therefore does not grow with past deliveries.
 """
 
 import json
@@ -38,10 +38,10 @@ logger = logging.getLogger(__name__)
 MOVED_AFTER = timedelta(hours=1)
 SET_ASIDE_FOR = timedelta(days=1)
 SETTLED_NOTE = "settled"
-"""The note of a source that leaves its uploads where they are: up to which moment every one of them was taken in."""
+"""State key of a source that keeps uploads in place: the time up to which all of them were ingested."""
 RECHECK_NOTE = "looked-at-deliveries"
 RECHECK_LOOKBACK, RECHECK_LOOKBACK_MAX = timedelta(hours=2), timedelta(days=3)
-"""How far back deliveries are looked at the first time, and after a long pause."""
+"""How far back deliveries are checked the first time, and after a long pause."""
 ROWS_MAX = 20_000
 FAILED_NOTED_MAX = 200
 
@@ -78,9 +78,9 @@ def sweep(
 def sweep_uploads(
     hub: "Hub", program: Program, source: Source, older_than: timedelta, taken_up: set[str]
 ) -> Counter[str]:
-    """Take in every upload that lies there and no event told of, and take away what is stored elsewhere.
+    """Ingest uploads without an event, and delete objects that are stored elsewhere.
 
-    Of a source that keeps its uploads the last of each name stays, and is asked about no more once it was taken in.
+    If a source keeps its uploads, the last version of each name stays and is not checked again after its ingestion.
     """
     counts = Counter[str]()
     notes, now = hub.state(program.id, source.name), hub.real_now()
@@ -118,8 +118,7 @@ def sweep_uploads(
 class FolderSweep:
     """A sweep of one source's folder, key by key.
 
-    `settled`: of what was put before it, and is the last of its name, nothing has to be asked. `done_until` is what
-    that will be the next time.
+    `settled`: last versions put before this time need no check. `done_until` is its value for the next sweep.
     """
 
     hub: "Hub"
@@ -136,7 +135,7 @@ class FolderSweep:
         self.done_until = min(self.done_until, version.at)
 
     def sweep_key(self, key: str, history: Sequence[ObjectVersion]) -> Counter[str]:
-        """All that was ever put at a key, oldest first."""
+        """Process all versions ever put at a key, oldest first."""
         counts, now = Counter[str](), self.hub.real_now()
         name = names.base_name(key)
         put = [one for one in history if not one.removed]
@@ -151,11 +150,11 @@ class FolderSweep:
                 continue
             state = "" if is_settled else upload_state(self.hub, self.program, self.source, version)
             if is_settled:
-                self.hub.inbox.remove(key, version.id)  # Written over or removed since, and stored elsewhere.
+                self.hub.inbox.remove(key, version.id)  # Overwritten or deleted since, and stored elsewhere.
                 counts[MOVED] += 1
             elif state in ("", ARRIVED):
                 if not state and not is_last and names.may_be_renamed(name) and age >= MOVED_AFTER:
-                    self.hub.inbox.remove(key, version.id)  # Under its first name, of what was renamed or called off.
+                    self.hub.inbox.remove(key, version.id)  # The former name of a renamed or withdrawn upload.
                     counts[TIDIED] += 1
                 else:
                     pending = True
@@ -171,19 +170,19 @@ class FolderSweep:
                 counts[UPLOADS] += 1
                 self.taken_up.add(delivery.id)
         if history and not put and now - history[-1].at >= MOVED_AFTER:
-            for version in history:  # Only the marks of what was removed are left.
+            for version in history:  # Only delete markers are left.
                 self.hub.inbox.remove(key, version.id)
         return counts
 
 
 def upload_state(hub: "Hub", program: Program, source: Source, version: ObjectVersion) -> str:
-    """How far an upload is; empty where nobody took it up."""
+    """The state of an upload; empty if nobody claimed it."""
     claimed = hub.state(program.id, source.name).get(claim_key(version))
     header = hub.deliveries(program.id).get(claimed["delivery"]) if claimed else None
     return header.state if header else ""
 
 
-# Calls whose worker ended in the midst of them, and held records that nobody listed
+# Interrupted calls and held records that are not listed
 
 
 def recheck_deliveries(
@@ -224,7 +223,7 @@ def recheck_deliveries(
 
 
 def row_count(header: DeliveryHeader) -> int:
-    """About how many records there are to look up."""
+    """Roughly how many records have to be looked up."""
     if header.delivery.kind is DeliveryKind.FILE:
         return int(header.report.get("counts", {}).get(Outcome.HELD, 0))
     return len(header.report.get("rows", ())) or (
@@ -294,7 +293,7 @@ def touched_orders(reader: LedgerReader, results: Iterable[Result]) -> Iterator[
 
 
 def is_done(reader: LedgerReader, result: Result) -> bool:
-    """Whether a record stands in the ledger and in its order's fold, or an action was reported."""
+    """Whether a record is stored and folded, or an action reported."""
     if not result.modification:
         return not result.action or result.outcome is not Outcome.APPLIED or reader.action(result.action) is not None
     found = reader.modification(result.modification)
@@ -305,7 +304,7 @@ def is_done(reader: LedgerReader, result: Result) -> bool:
 
 
 def day_spans(start: datetime, end: datetime) -> Iterator[tuple[str, str]]:
-    """The span in parts that lie each within a UTC day, as ids of deliveries begin."""
+    """The span split at UTC midnights, as prefixes of delivery ids."""
     while start < end:
         until = min(end, start.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1))
         yield format_compact(start), format_compact(until) if until.date() == start.date() else f"{start:%Y%m%d}~"

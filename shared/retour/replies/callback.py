@@ -1,4 +1,4 @@
-"""Callbacks of a source of channel api: posted to its address, signed according to Standard Webhooks."""
+"""Callbacks of sources of channel api: posted to the source's URL and signed by Standard Webhooks."""
 
 import base64
 import binascii
@@ -32,10 +32,10 @@ SETTLED_EVENT = "batch.settled"
 def post_callback(
     hub: "Hub", program: Program, source: Source, header: DeliveryHeader, results: Sequence[Result], again: str = ""
 ) -> None:
-    """Post what became of a delivery, if its source asks for that. Told again after a crash, it is posted once.
+    """Post the outcome of a delivery if its source has a callback. Idempotent after a crash.
 
-    RemoteError when the receiver did not take it and may take it later. `again` names the records of a second answer,
-    which is another; so is that of a file which was held and then let go on.
+    Raises RemoteError if the receiver may accept it later. `again` names the records of a second answer, which is a
+    separate callback; so is the result of a held file after its release.
     """
     delivery = header.delivery
     url = source.options.get("callback")
@@ -71,14 +71,14 @@ def post_callback(
 
 
 def sign_callback(body: bytes, identity: str, at: datetime, secrets: Sequence[str]) -> dict[str, str]:
-    """The headers that prove a body: one signature for each live secret."""
+    """The headers of a signed body, with one signature per active secret."""
     if not secrets:
         raise RemoteError("NO_SECRET")
     return signature.sign_standard_webhook(body, identity, map(signing_key, secrets), at)
 
 
 def signing_key(secret: str) -> bytes:
-    """The key in `whsec_<base64>`; any other text is the key itself."""
+    """The key of `whsec_<base64>`; other text is used as it is."""
     encoded = secret.removeprefix("whsec_")
     with suppress(binascii.Error, ValueError):
         if encoded != secret:

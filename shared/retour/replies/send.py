@@ -42,14 +42,14 @@ REPEATED_LISTED_MAX = 5
 WORKBOOK_SUFFIX = re.compile(r"\.(xls[xmb]?|ods|html?)$", re.IGNORECASE)
 LOOKUP_WORKERS = 8
 WRITEBACKS_PER_MESSAGE = 200
-"""Salesforce records of which one message on the queue tells."""
+"""Salesforce records per write-back message."""
 ATTACHMENT_BYTES_MAX = 5 << 20
-"""What a mail can carry of refused rows, written out for its way; more are fetched from the hub."""
+"""Maximum size of the rejected file in a mail, before encoding. Larger ones are downloaded from the hub."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyFile:
-    """One file of an answer: its name, and where its bytes lie in the inbox."""
+    """A file of a reply: its name, and its key in the inbox."""
 
     name: str
     key: str
@@ -57,7 +57,7 @@ class ReplyFile:
 
 @dataclass(frozen=True, slots=True)
 class ReplyFiles:
-    """Every row's outcome, and (if any) the refused rows in the layout they came in."""
+    """The result file, and the rejected file if any rows were refused."""
 
     result: ReplyFile
     rejected: ReplyFile | None = None
@@ -68,9 +68,9 @@ class ReplyFiles:
 
 
 def send_reply(hub: "Hub", message: Mapping[str, Any]) -> str:
-    """Send the reply a queue message asks for; returns where it was left.
+    """Send the reply requested by a queue message. Returns where it went.
 
-    Told again after a crash, files are written over and a mail that was sent is not sent again.
+    Idempotent: after a crash files are overwritten, and a mail is not sent twice.
     """
     program = hub.program(message["program"])
     header = hub.deliveries(message["program"]).get(message["delivery"])
@@ -99,7 +99,7 @@ def send_reply(hub: "Hub", message: Mapping[str, Any]) -> str:
 def send_second_reply(
     hub: "Hub", program: Program, source: Source, header: DeliveryHeader, modifications: Sequence[str]
 ) -> str:
-    """The second answer: records that waited for their action and were settled now."""
+    """Send the second answer: records that waited for their action and are settled now."""
     reader = LedgerReader(program, hub.ledger(program), hub.deliveries(program.id), hub.now())
     with ThreadPoolExecutor(LOOKUP_WORKERS) as pool:
         found = list(pool.map(reader.modification, modifications))
@@ -124,7 +124,7 @@ def send_second_reply(
 
 
 def write_reply_files(hub: "Hub", program: Program, source: Source, header: DeliveryHeader) -> ReplyFiles:
-    """The answer's files, kept beside the outcomes whatever the channel; a piece at a time, however many rows."""
+    """Write a delivery's reply files beside its outcomes, streaming, for all channels."""
     delivery = header.delivery
     folder = outcomes.results_folder(delivery)
     say = partial(sentence, language=program.language)
@@ -142,7 +142,7 @@ def write_reply_files(hub: "Hub", program: Program, source: Source, header: Deli
 
 
 def result_format(hub: "Hub", source: Source, delivery: Delivery) -> ResultFormat:
-    """The delimiter and the decimal mark of a file, and what its sender may see: by mail, nothing of the sales."""
+    """The file's delimiter and decimal mark, and which values its sender may see: in mails, no payouts."""
     from retour.intake.encrypted_files import open_delivery
 
     mark = str(source.mapping.get("decimal") or ".")
@@ -155,7 +155,7 @@ def result_format(hub: "Hub", source: Source, delivery: Delivery) -> ResultForma
 
 
 def rejected_file_name(hub: "Hub", delivery: Delivery) -> str:
-    """Named for what it is: rows of workbooks and pages go back in a workbook of today, those of texts as text."""
+    """The name of the rejected file. Rows of workbooks and web pages are returned as .xlsx, text as text."""
     name = names.rejected_name(names.safe_name(delivery.name))
     stem = WORKBOOK_SUFFIX.sub("", name)
     match content_kind(hub, delivery):
@@ -167,19 +167,19 @@ def rejected_file_name(hub: "Hub", delivery: Delivery) -> str:
 
 
 def content_kind(hub: "Hub", delivery: Delivery) -> str:
-    """What the file of a delivery is, by its first bytes."""
+    """The type of a delivery's file by its first bytes."""
     return sniff(next(hub.inbox.pieces(delivery.body_key, SNIFF_BYTES), b""))
 
 
 def whole_file_result(header: DeliveryHeader) -> Result:
-    """A file of which nothing was read: one line that says so."""
+    """The single result of a file that could not be read at all."""
     outcome = Outcome.HELD if header.state == HELD else Outcome.REFUSED
     report = header.report
     return Result(place="", outcome=outcome, code=report.get("code", ""), details=report.get("details", {}))
 
 
 def refused_rows(hub: "Hub", source: Source, delivery: Delivery, results: Iterable[Result]) -> Iterator[bytes]:
-    """The refused rows of a file, read once more beside the outcomes of all its rows."""
+    """The refused rows of a file, read again in parallel with its outcomes."""
     from retour.intake.encrypted_files import open_delivery
 
     if action_reports.is_json(delivery):
@@ -199,7 +199,7 @@ def leave_reply(
     answer: ReplyFiles,
     again: str,
 ) -> str:
-    """Put the answer where this channel's senders look; `again` names a second answer, which is another."""
+    """Leave a reply where senders of this channel look for it. `again` identifies a second answer."""
     match header.delivery.channel:
         case Channel.SFTP:
             return leave_beside_upload(hub, header.delivery, answer)
@@ -211,7 +211,7 @@ def leave_reply(
 
 
 def leave_beside_upload(hub: "Hub", delivery: Delivery, answer: ReplyFiles) -> str:
-    """Where the upload lay, so that whoever uses folders finds it there; marked as ours."""
+    """Leave a reply in the folder of the upload, marked as ours."""
     folder = answer_folder(delivery)
     for file in answer.files:
         hub.inbox.copy(file.key, f"{folder}/{file.name}", metadata=answer_metadata(file.name))
@@ -219,7 +219,7 @@ def leave_beside_upload(hub: "Hub", delivery: Delivery, answer: ReplyFiles) -> s
 
 
 def leave_in_result_folder(hub: "Hub", delivery: Delivery, source: Source, answer: ReplyFiles) -> str:
-    """The visiting function has the means to write there; it finds the bytes where they are kept."""
+    """Queue a reply for the polling function, which has the credentials; its bytes stay in the inbox."""
     about = {"program": delivery.program, "source": delivery.source}
     kept = outcomes.results_folder(delivery)
     for file in answer.files:
@@ -237,12 +237,12 @@ def send_by_mail(
     answer: ReplyFiles,
     again: str,
 ) -> str:
-    """One answer to a mail, however many files it brought: told when the last of them is done."""
+    """Send one reply to a mail, once all its files are processed."""
     from retour.channels import mail
 
     delivery = header.delivery
     if delivery.held in (mail.HELD_UNPROVEN, mail.HELD_UNCHECKED) and header.state != DONE:
-        return ""  # Nobody knows whose mail it is, until a person lets it go on.
+        return ""  # An unauthenticated mail has no reply address until a person releases it.
     to = delivery.reply.get("to", "")
     together = [] if again else delivery.reply.get("together", "").split()
     sent = hub.state(program.id, delivery.source)
@@ -278,7 +278,7 @@ def file_summary(
     refused: Iterable[Result],
     answer: ReplyFiles,
 ) -> "FileSummary":
-    """What a mail says of one file."""
+    """A mail's summary of one file."""
     from retour.channels.mail import FileSummary
 
     report = header.report
@@ -318,7 +318,7 @@ def repeated_rows(results: Iterable[Result]) -> "list[RepeatedRows]":
 
 
 def finished_file_summary(hub: "Hub", program: Program, header: DeliveryHeader) -> "FileSummary":
-    """The same of another file of the mail, which is done already."""
+    """The summary of another, already processed file of the mail."""
     source = program.source(header.delivery.source, header.delivery.channel)
     answer = write_reply_files(hub, program, source, header)
     refused = (one for one in outcomes.load_outcomes(hub.inbox, header.delivery) if one.outcome is Outcome.REFUSED)
@@ -328,9 +328,9 @@ def finished_file_summary(hub: "Hub", program: Program, header: DeliveryHeader) 
 
 
 def rejected_attachment(hub: "Hub", delivery: Delivery, answer: ReplyFiles) -> tuple[str, bytes] | None:
-    """The refused rows, if there are any and a mail can carry them.
+    """The rejected file as an attachment, unless it is empty, too large for a mail, or came encrypted.
 
-    Those of a file that came encrypted are not sent back for anybody on the way to read.
+    Rows of an encrypted file are not returned in plain text.
     """
     if answer.rejected is None or content_kind(hub, delivery) == "OPENPGP":
         return None

@@ -1,6 +1,6 @@
 """Scheduled work: polls that are due, silent sources, waiting records that expired.
 
-Asked every quarter of an hour; a question that was missed is made up for by the next.
+Runs every 15 minutes. A missed run is made up for by the next.
 """
 
 from collections.abc import Container, Iterable
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from retour.wiring import Hub
 
 EXPECTED_NOTE = "expected#"
-"""What begins the note of a source whether it spoke in time; the day follows."""
+"""Key prefix of a source's daily note of whether it was heard from in time, followed by the day."""
 HEARD_NOTE = "heard"
-"""The one note of a program of when its sources were last heard of."""
+"""Key of a program's note of when its sources were last heard from."""
 LOOKBACK = timedelta(days=2)
 OVERLAP = timedelta(minutes=10)
-"""So long a delivery may take from its receipt to its header."""
+"""Maximum time from a delivery's receipt to its header."""
 
 
 def request_polls(hub: "Hub", program: Program) -> list[str]:
-    """The sources of which a visit was owed and is now asked for, by one caller only for each time of day."""
+    """Request the polls that are due, each claimed by one caller. Returns the sources."""
     now = hub.now()
     asked = []
     for source in program.sources.values():
@@ -45,9 +45,9 @@ def request_polls(hub: "Hub", program: Program) -> list[str]:
 
 
 def list_silent_sources(hub: "Hub", program: Program) -> list[str]:
-    """The sources of which nothing came by the time it was expected, newly listed; who spoke since is taken off.
+    """List sources that were not heard from by their expected time, and remove those that were since.
 
-    However long a source is silent, it is listed once, with the time at which it was first missed.
+    A silent source is listed once, with the first time it was missed. Returns the newly listed ones.
     """
     deliveries = hub.deliveries(program.id)
     expecting = {one.name: one for one in program.sources.values() if one.expected_by is not None and one.enabled}
@@ -71,7 +71,7 @@ def list_silent_sources(hub: "Hub", program: Program) -> list[str]:
 def is_newly_silent(
     hub: "Hub", source: Source, heard: datetime | None, since: datetime, program_id: str, missed: Container[str]
 ) -> bool:
-    """Whether a source that was not listed did not speak within a day of its time; that is judged once a day."""
+    """Whether an unlisted source was silent on the day of its expected time. Evaluated once a day."""
     assert source.expected_by is not None
     expected = latest_time_of_day(source.expected_by, source.time_zone, hub.now())
     day_before = expected - timedelta(days=1)
@@ -90,10 +90,10 @@ def is_newly_silent(
 def last_heard_times(
     hub: "Hub", program: Program, expecting: Iterable[str]
 ) -> tuple[dict[str, datetime], dict[str, datetime]]:
-    """When each source was last heard of, and since when something is expected of it.
+    """When each source was last heard from, and since when it is expected.
 
-    Kept from one tick to the next, so that only what came since is looked at, and never more than of two days: who
-    spoke before those is silent whatever it said.
+    Kept between runs, so that only new deliveries are read, and those of two days at most: a source not heard from in
+    that time is silent anyway.
     """
     state, now = hub.state(program.id, ""), hub.now()
     kept = state.get(HEARD_NOTE) or {"until": format_instant(now - LOOKBACK), "heard": {}, "since": {}}
@@ -116,7 +116,7 @@ def last_heard_times(
 
 
 def latest_time_of_day(at: str, zone: str, now: datetime) -> datetime:
-    """The last moment, up to now, at which a clock in that zone showed that time of day."""
+    """The latest time up to now at which a clock in that zone showed this time of day."""
     today = now.astimezone(ZoneInfo(zone)).date()
     slots = (local_moment(day, time.fromisoformat(at), ZoneInfo(zone)) for day in (today, today - timedelta(days=1)))
     return max(slot for slot in slots if slot <= now)

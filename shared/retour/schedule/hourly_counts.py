@@ -1,6 +1,6 @@
-"""Hourly counts of deliveries by source, so that no page counts by reading.
+"""Hourly counts of deliveries by source, so that no page computes them by reading deliveries.
 
-What an hour brought is counted once it is closed, and again whenever something of it that was open is finished.
+An hour is counted once it is closed, and again when one of its open deliveries is finished.
 """
 
 from collections import Counter
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
 HOUR = timedelta(hours=1)
 HOUR_CLOSES_AFTER = timedelta(minutes=5)
-"""So long after its end an hour is closed."""
+"""An hour is closed this long after its end."""
 LOOKBACK = timedelta(days=15)
-"""How far back a program is counted that was never counted."""
+"""How far back a program is counted the first time."""
 RECOUNTED_FOR = timedelta(days=3)
-"""So long an hour is counted again while something of it is held or at work."""
+"""How long an hour with held or open deliveries is recounted."""
 ROWS_MAX = 20_000
-"""Rows of an hour whose outcomes are looked up; the others are told as not looked at."""
+"""Rows per hour whose outcomes are looked up. Beyond that, deliveries are marked as not looked up."""
 REFUSED_LISTED_MAX = 5
-"""Deliveries of a source refused whole that are listed for an hour."""
+"""Refused deliveries listed per source and hour."""
 WORKERS = 8
 DELIVERIES_AT_ONCE = 64
 HOURS_TO_ASK_FIRST = 4
-"""Of how many hours of a day at once it is asked first whether the day brought anything."""
+"""Hours checked at once for any deliveries before they are counted one by one."""
 FINISHED = (DONE, REFUSED, IGNORED, "undone")
 UNCOUNTED_ROWS = "rows"
 UNKNOWN_COUNT = -1
@@ -46,7 +46,7 @@ Document = dict[str, Any]
 
 
 def count_arrivals(hub: "Hub", program: Program, has_time: Callable[[], bool] = lambda: True) -> int:
-    """Count the hours that closed since the last time; how many there were."""
+    """Count the hours closed since the last run. Returns how many."""
     rollups, now = rollups_of(hub, program), hub.now()
     known = rollups.arrivals_progress() or {}
     until = start_of_hour(now - HOUR_CLOSES_AFTER)
@@ -76,16 +76,16 @@ def count_arrivals(hub: "Hub", program: Program, has_time: Callable[[], bool] = 
 
 
 def open_counts(known: Mapping[str, Any]) -> dict[str, int]:
-    """Hours with something unfinished, and how much of them was open when they were counted last.
+    """Hours with unfinished deliveries, and how many were open at the last count.
 
-    An older release kept the hours alone: they are counted again.
+    Older releases stored only the hours, which are counted again.
     """
     again = known.get("again", {})
     return dict(again) if isinstance(again, Mapping) else dict.fromkeys(again, UNKNOWN_COUNT)
 
 
 def open_by_hour(hub: "Hub", program: Program) -> "Counter[str]":
-    """How many deliveries of each hour are open."""
+    """The number of open deliveries by hour."""
     ids = hub.deliveries(program.id).open_ids()
     return Counter(format_instant(datetime.strptime(id_[:11], "%Y%m%dT%H").replace(tzinfo=UTC)) for id_ in ids)
 
@@ -110,7 +110,7 @@ def has_deliveries(hub: "Hub", program: Program, day: str, hours: Sequence[datet
 
 
 def count_hour(hub: "Hub", program: Program, hour: datetime) -> tuple[Document, int]:
-    """What each source brought in an hour, and how many deliveries of it are not finished."""
+    """The counts of an hour by source, and the number of its unfinished deliveries."""
     doc: Document = {}
     left, unfinished = ROWS_MAX, 0
     headers = hub.deliveries(program.id).between(format_compact(hour), format_compact(hour + HOUR))
@@ -130,7 +130,7 @@ def count_hour(hub: "Hub", program: Program, hour: datetime) -> tuple[Document, 
 
 
 def add_delivery(doc: Document, header: DeliveryHeader, counts: Mapping[str, int]) -> None:
-    """One delivery to what its source brought."""
+    """Add a delivery to the counts of its source."""
     delivery = header.delivery
     of_source = doc.setdefault(delivery.source, {"deliveries": 0, "counts": {}})
     of_source |= {"channel": delivery.channel.value, "last": delivery.id, "deliveries": of_source["deliveries"] + 1}
@@ -157,7 +157,7 @@ def row_count(header: DeliveryHeader) -> int:
 
 
 def outcome_counts(hub: "Hub", program: Program, header: DeliveryHeader, looked_at: bool) -> Mapping[str, int]:
-    """Of files it is kept what became of their rows; of calls and webhooks the ledger knows."""
+    """The outcomes of a delivery's rows: for files as stored, for calls and webhooks from the ledger."""
     known: Mapping[str, int] | None = header.report.get("counts")
     if known is not None or header.state not in FINISHED:
         return known or {}
@@ -168,5 +168,5 @@ def outcome_counts(hub: "Hub", program: Program, header: DeliveryHeader, looked_
 
 
 def is_refused_whole(header: DeliveryHeader) -> bool:
-    """By itself, not by a person."""
+    """Whether a delivery was refused as a whole, but not by a person."""
     return header.state == REFUSED and header.report.get("code") != "DISCARDED"

@@ -1,7 +1,7 @@
-"""The locker makes due actions final: it finds them by the lock index, folds their orders, and sets the fence.
+"""The locker: find due actions by the lock index, fold their orders, and make them final.
 
-Nothing is remembered between its runs: an action leaves the index by becoming final, so whoever runs next, after an end
-of the time or a crash, goes on with what is left. Two at once do the same work, and one of them writes.
+Nothing is stored between runs: a final action leaves the index, so after a timeout or crash the next run continues with
+the rest. Of two concurrent runs, one write per action succeeds.
 """
 
 import logging
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from retour.wiring import Hub
 
 WORKERS = 16
-"""Orders looked at side by side."""
+"""Orders processed concurrently."""
 CHUNK = 500
-"""Actions between two looks at the clock."""
+"""Actions between two checks of the time."""
 EMPTY_FOR = timedelta(hours=1)
-"""How long a partition must have been empty before it is taken off the list."""
+"""How long a partition must be empty before it is removed from the list."""
 
 log = logging.getLogger(__name__)
 
 
 def finalise_due(hub: "Hub", program: Program, has_time: Callable[[], bool] = lambda: True) -> Counter[str]:
-    """Make final what is due, as far as the time allows.
+    """Make due actions final, as far as the time allows.
 
-    Counts: `final`, `held_back` by deliveries still open, `open` for another reason, `failed`, and `left` (1) when
-    the time was over before the end.
+    Counts: `final`, `held_back` by open deliveries, `open` for another reason, `failed`, and `left` (1) if the time ran
+    out.
     """
     ledger, counts = hub.ledger(program), Counter[str]()
     for partition in list(ledger.lock_partitions(hub.now().date().isoformat())):
@@ -52,7 +52,7 @@ def lock_partition(
     counts = Counter[str]()
     found = ledger.due(partition, hub.now() - GRACE)
     while chunk := list(islice(found, CHUNK)):
-        # The moment first, then what is open, then the orders: so nothing that closes meanwhile is overlooked.
+        # In this order: time, open deliveries, orders. A delivery closed in between is then already in its order.
         now = hub.now()
         water = hub.deliveries(program.id).low_water()
         counts += lock_orders(ledger, chunk, water, now, timedelta(hours=program.hold_at_lock_hours))
@@ -66,7 +66,7 @@ def lock_partition(
 def lock_orders(
     ledger: Ledger, due: Iterable[DueAction], low_water: LowWaterMark, now: datetime, patience: timedelta
 ) -> Counter[str]:
-    """Make final what of this may be, an order at a time; one order's trouble keeps no other from its turn."""
+    """Make due actions final, order by order. An error in one order does not stop the others."""
     counts, orders = Counter[str](), dict[str, list[str]]()
     for one in due:
         if low_water.holds_back(one.locks_at, now, patience):
@@ -91,9 +91,9 @@ def lock_orders(
 def fence_order(
     ledger: Ledger, key: str, actions: Iterable[str], low_water: LowWaterMark, now: datetime, patience: timedelta
 ) -> Mapping[str, bool]:
-    """Fold an order and set the fence of those of its actions that are ready, in one write each: is each final now?
+    """Fold an order and fence its actions that are ready, one write each. Returns whether each is final now.
 
-    A parent waits until its children have what they are owed.
+    A parent waits until its children have the records due to them.
     """
     order = ledger.order(key)
     for name in actions:
@@ -115,7 +115,7 @@ def fence_order(
 
 
 def unlist_if_empty(ledger: TableLedger, partition: LockPartition, real_now: datetime) -> None:
-    """A partition that has been empty for long enough is taken off the list, by the real clock."""
+    """Remove a partition from the list if it has been empty long enough, by the real clock."""
     if partition.empty_since is None:
         ledger.mark_empty(partition, real_now)
     elif real_now - partition.empty_since >= EMPTY_FOR:

@@ -1,4 +1,4 @@
-"""Scheduled rates: fetch those of the European Central Bank, and report what will be missing tomorrow."""
+"""Scheduled rates: fetch those of the ECB, and report rates missing for tomorrow."""
 
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time, timedelta
@@ -18,19 +18,18 @@ if TYPE_CHECKING:
 
 FRANKFURT = ZoneInfo("Europe/Berlin")
 PUBLICATION_TIME = time(16)
-"""About when the bank publishes; asked from then on until they are there."""
+"""The approximate publication time. Rates are requested from then on until they are available."""
 REMINDER_TIME = time(17)
-"""From when on the day before, in the program's time zone, a rate that is not there is told to people."""
+"""When a rate missing for tomorrow is listed, in the program's time zone."""
 SOURCE = "ecb.rates"
-"""What no source of a merchant can be called."""
+"""A source name that merchants cannot use."""
 REMINDER = "rate"
 
 
 def pull_rates(hub: "Hub", program: Program) -> str | None:
-    """The day of the rates that were newly fetched, if the program wants the bank's and it has published since.
+    """Fetch newly published rates if the program uses the ECB's. Returns their day, or None.
 
-    Where they could not be had, what is wrong: they are asked for again with the next tick. What was answered and are
-    no rates is kept once as a delivery that was refused.
+    On failure returns the error; the next run retries. A response without rates is stored once as a refused delivery.
     """
     if program.fx_pull != "ecb" or not hub.settings.outward:
         return None
@@ -60,7 +59,7 @@ def pull_rates(hub: "Hub", program: Program) -> str | None:
 
 
 def publication_due(now: datetime) -> date:
-    """The day of the newest rates that should be out."""
+    """The day of the newest rates that should be published."""
     there = now.astimezone(FRANKFURT)
     is_out = is_publication_day(there.date()) and there.time() >= PUBLICATION_TIME
     return there.date() if is_out else last_publication(there.date() - timedelta(days=1))
@@ -81,7 +80,7 @@ def build_delivery(hub: "Hub", program: Program, body: bytes, day: date | None) 
 
 
 def remind_missing_rates(hub: "Hub", program: Program) -> list[str]:
-    """The currencies of which tomorrow no rate holds, listed for people; what has come since is taken off the list."""
+    """List currencies without a rate for tomorrow, and remove those that have one by now. Returns them."""
     deliveries = hub.deliveries(program.id)
     zone = ZoneInfo(program.time_zone)
     there = hub.now().astimezone(zone)
@@ -102,7 +101,7 @@ def remind_missing_rates(hub: "Hub", program: Program) -> list[str]:
 
 
 def currencies_without_rate(hub: "Hub", program: Program, day: date) -> Iterator[str]:
-    """The currencies that had a rate once and have none that holds on a day."""
+    """Currencies that had a rate once but have none for a day."""
     rates = hub.rates(program.id)
     for currency in sorted({*program.rates, *rates.currencies()} - {program.currency}):
         delivered = rates.newest(currency, day)

@@ -1,4 +1,4 @@
-"""Time budgets: programs share one run fairly, and the next run starts with the first that had no turn."""
+"""Time budgets: programs share a run's time fairly, and the next run starts with the first that had no turn."""
 
 import time
 from collections.abc import Iterator
@@ -8,13 +8,13 @@ if TYPE_CHECKING:
     from retour.wiring import Hub
 
 NEXT_NOTE = "next"
-"""The note of whose turn it was when the time was over."""
+"""Key of the note of where the last run stopped."""
 
 
 def programs_in_turn(hub: "Hub", clock: str, end: float) -> Iterator[tuple[str, "TimeBudget"]]:
     """Each program with its share of the time.
 
-    Begins with the program that had no turn when the last run of this `clock` ended, and ends when the time is over.
+    Starts with the program that had no turn when the last run of this `clock` ended. Ends when the time is over.
     """
     programs, note = hub.programs.ids(), hub.state("", clock)
     kept = note.get(NEXT_NOTE)
@@ -30,7 +30,7 @@ def programs_in_turn(hub: "Hub", clock: str, end: float) -> Iterator[tuple[str, 
 
 
 class TimeBudget:
-    """Whether time is left, until a moment of the monotonic clock."""
+    """Whether time is left until a point of the monotonic clock."""
 
     def __init__(self, until: float):
         self.until = until
@@ -39,11 +39,11 @@ class TimeBudget:
         return time.monotonic() < self.until
 
     def part(self, fraction: float) -> "TimeBudget":
-        """A part of what is left of it."""
+        """A budget of a fraction of the remaining time."""
         now = time.monotonic()
         return TimeBudget(now + (self.until - now) * fraction)
 
 
 def fair_share(end: float, programs_left: int) -> TimeBudget:
-    """Each program has its share of the time; what one does not need, the next ones have."""
+    """An equal share of the remaining time. What a program does not use is left to the next ones."""
     return TimeBudget(end).part(1 / programs_left)

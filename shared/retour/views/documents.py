@@ -1,4 +1,4 @@
-"""The JSON documents of the public API: the contract with users."""
+"""JSON documents of the public API. Their fields are a contract with users."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -78,7 +78,7 @@ def make_good_document(owed: MakeGood) -> MakeGoodDocument:
 
 
 def result_document(result: Result, language: str) -> RecordOutcomeDocument:
-    """The answer to one record of a delivery."""
+    """The result of one record of a delivery."""
     document: RecordOutcomeDocument = {
         "record": result.place,
         "id": result.modification,
@@ -103,21 +103,21 @@ def result_document(result: Result, language: str) -> RecordOutcomeDocument:
 
 
 def repetition_of(same_as: str, counts: Mapping[str, int], language: str, zone: str = "UTC") -> RepetitionFields:
-    """Of a delivery that changed nothing because the very same one had come before: which one, in words too."""
+    """The earlier delivery that this one repeats without effect, with its sentence."""
     case = {"case": "held"} if counts.get(Outcome.HELD) else {}
     details = {"batch": same_as, "received_at": format_instant(receipt_time(same_as)), "zone": zone, **case}
     return {"same_as": same_as, "explanation": sentence("SENT_BEFORE", details, language)}
 
 
 def first_counts(results: Iterable[Result]) -> dict[str, int]:
-    """How many records came to which outcome when they were first told."""
+    """The number of records by their first outcome."""
     return dict(Counter((one.first.outcome if one.first else one.outcome).value for one in results))
 
 
 def answer_document(batch: Batch, language: str) -> BatchAnswerDocument:
-    """What a caller hears at once: the batch and one outcome per record.
+    """The immediate response to a call: the batch with one outcome per record.
 
-    Of a call that was sent before, what became of it then is counted as well.
+    For a repeated call, the first outcomes are counted as well.
     """
     document: BatchAnswerDocument = {
         "batch": batch.delivery.id,
@@ -144,7 +144,7 @@ def add_refusal(document: BatchAnswerDocument | BatchDocument, refused: RefusalF
 
 
 def dry_run_document(batch: Batch, language: str) -> BatchAnswerDocument:
-    """What would happen; there is no batch to ask for later."""
+    """The response to a dry run. There is no batch to query later."""
     state = REFUSED if batch.state == REFUSED else HELD if batch.preview.get("warnings") else DONE
     document = answer_document(batch, language)
     document |= {"batch": None, "state": state, "dry_run": True}
@@ -152,7 +152,7 @@ def dry_run_document(batch: Batch, language: str) -> BatchAnswerDocument:
 
 
 def explain_warnings(preview: Mapping[str, Any], language: str) -> Document:
-    """What a dry run came to, its warnings in words."""
+    """The preview of a dry run, its warnings as sentences."""
     if "warnings" not in preview:
         return dict(preview)
     said = [{**one, "explanation": sentence(one["code"], one["details"], language)} for one in preview["warnings"]]
@@ -164,7 +164,7 @@ def count_outcomes(results: Iterable[Result]) -> dict[str, int]:
 
 
 def refusal_fields(code: str, details: Mapping[str, str], language: str) -> RefusalFields:
-    """Why a delivery as a whole was refused, held or ignored; nothing where it was not."""
+    """Why a delivery was refused, held or ignored as a whole; empty otherwise."""
     if code:
         return {"code": code, "explanation": sentence(code, details, language)}
     return {"explanation": details["why"]} if details.get("why") else {}
@@ -176,7 +176,7 @@ def modification_document(
     program: Program,
     others: dict[str, payout_details.OtherBasisPayouts] | None = None,
 ) -> ModificationDocument:
-    """A record as it was sent, where it came from, and what became of it; `others` as `told` keeps them."""
+    """A record as sent, its provenance and its outcome. `others` is the cache described in `to_result`."""
     outcome = result_document(to_result(order, record, record, program, others), program.language)
     change, amount = record.change, getattr(record.change, "amount", None)
     document: ModificationDocument = {
@@ -223,7 +223,7 @@ def modification_document(
 
 
 def action_line(action: Action, head: ActionHead, program: Program, now: datetime) -> ActionLineDocument:
-    """An action as lists show it."""
+    """An action in a list."""
     return {
         "id": action.id,
         "program": action.program,
@@ -251,7 +251,7 @@ def action_line(action: Action, head: ActionHead, program: Program, now: datetim
 
 
 def action_document(order: Order, action: Action, head: ActionHead, program: Program, now: datetime) -> ActionDocument:
-    """An action with its lines and everything that was ever said about it, in the order in which it was booked."""
+    """An action with its lines and its full history in booked order."""
     terms = program.contracts[head.standing.contract - 1]
     more: ActionDetailFields = {
         "sentence": payout_sentence(
@@ -282,7 +282,7 @@ def action_document(order: Order, action: Action, head: ActionHead, program: Pro
 
 
 def action_state_document(order: Order, action: Action, previous: ActionHead, program: Program) -> Document:
-    """How an action stands, beside how it was seen before: payout, amount, terms, and the payout by the others."""
+    """An action's state before and after: payout, amount, terms, and the payout by the other terms basis."""
     head = order.heads[action.id]
     terms = program.contracts[head.standing.contract - 1]
     basis, payouts = payout_details.payouts_by_other_basis(order, action, head, program.contracts)
@@ -311,7 +311,7 @@ def action_state_document(order: Order, action: Action, previous: ActionHead, pr
 
 
 def history(order: Order, action: Action, head: ActionHead, program: Program) -> list[HistoryEntryDocument]:
-    """Every entry of the log: who said what and where, what it came to, by which terms, and by the other basis."""
+    """The entries of an action's log with source, place, effect, terms, and the effect by the other basis."""
     others = {head.action: payout_details.payouts_by_other_basis(order, action, head, program.contracts)}
     told_: list[HistoryEntryDocument] = []
     for entry in head.log:
@@ -341,14 +341,14 @@ def history(order: Order, action: Action, head: ActionHead, program: Program) ->
 
 
 def payout_sentence(parts: Sequence[Phrase], language: str) -> str:
-    """One sentence: what is paid, then why."""
+    """The phrases of a payout as one sentence: the sum, then the reasons."""
     first, *why = [sentence(part.code, localize_days(part.details, language), language) for part in parts]
     colon = " : " if language == "fr" else ": "
     return f"{first}{colon}{'; '.join(why)}." if why else f"{first}."
 
 
 def localize_days(details: Mapping[str, str], language: str) -> Mapping[str, str]:
-    """Days as people write them in a language."""
+    """Values with days formatted for a language."""
     return {name: localize_day(value, language) if name.endswith("day") else value for name, value in details.items()}
 
 
@@ -368,7 +368,7 @@ def credit_document(credited: payout_details.CreditDate | None, language: str) -
 
 
 def batch_document(header: DeliveryHeader, program: Program, counts: Mapping[str, int]) -> BatchDocument:
-    """A delivery and what became of it, without its records."""
+    """A delivery with its outcome, without records."""
     delivery, facts = header.delivery, header.report
     path = f"/v1/programs/{delivery.program}/batches/{delivery.id}"
     document: BatchDocument = {
@@ -404,7 +404,7 @@ def batch_document(header: DeliveryHeader, program: Program, counts: Mapping[str
 
 
 def effect_totals(moved: Mapping[str, int]) -> list[EffectTotalDocument]:
-    """What payouts changed by together, by currency."""
+    """The changes of payouts by currency."""
     return [{"currency": currency, "change": to_text(change, currency)} for currency, change in moved.items()]
 
 

@@ -1,4 +1,4 @@
-"""Read from the stores what is asked for: an order, an action, a record, the outcome of a delivery."""
+"""Read orders, actions, records and the outcomes of deliveries."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,19 +26,19 @@ from retour.views.documents import action_line, count_outcomes, modification_doc
 from retour.views.schemas import ActionLineDocument, ModificationDocument
 
 ORDERS_MAX = 300
-"""Orders looked at for one page of a list."""
+"""Maximum orders read per page of a list."""
 REPORT_BYTES = 200
-"""About as long as the report of an action is."""
+"""Approximate size of an action's report."""
 ID_MAX = 300
 
 
 REPORTED_KEY = "reported"
-"""What became of each action of a call whose body has ended, in the report of its delivery."""
+"""Key in a delivery's report with the outcomes of its actions, kept after its body was deleted."""
 
 
 @dataclass
 class LedgerReader:
-    """One request's view of a program's ledger: an order that many rows name is read once."""
+    """A request's view of a program's ledger. Each order is read once."""
 
     program: Program
     ledger: Ledger
@@ -48,7 +48,7 @@ class LedgerReader:
     sources: dict[str, str] = field(default_factory=dict)
 
     def source_of(self, delivery: str) -> str:
-        """The source of a delivery by its id."""
+        """The source of a delivery."""
         if delivery not in self.sources:
             header = self.deliveries.get(delivery)
             self.sources[delivery] = header.delivery.source if header else ""
@@ -60,7 +60,7 @@ class LedgerReader:
         return self.orders[key]
 
     def action(self, action_id: str) -> tuple[Order, Action, ActionHead] | None:
-        """By the merchant's own id, or the one made of order key and event type."""
+        """Find an action by the merchant's id, or by one derived from order key and event type."""
         for key in self._candidate_order_keys(action_id) if is_key(action_id) else ():
             order = self.order(key)
             action, head = order.action(action_id), order.heads.get(action_id)
@@ -69,7 +69,7 @@ class LedgerReader:
         return None
 
     def order_by_id(self, order_id: str) -> Order:
-        """By the order id as a sender writes it."""
+        """Find an order by a sender's order id."""
         key = order_key(order_id, self.program.order_key)
         return self.order(key) if is_key(key) else Order(key="")
 
@@ -88,7 +88,7 @@ class LedgerReader:
         return self.candidate_order_keys(action_id, self.ledger.order_key_of(action_id))
 
     def candidate_order_keys(self, action_id: str, named: str | None) -> Iterator[str]:
-        """Where an action may be kept: under the order key its id was given to, or under one that its id is made of."""
+        """Order keys that may hold an action: the one linked to its id, and those contained in a derived id."""
         if named is not None:
             yield named
         parts = action_id.split("~")
@@ -97,7 +97,7 @@ class LedgerReader:
                 yield "~".join(parts[:cut])
 
     def modification(self, public_id: str) -> tuple[Order, Modification] | None:
-        """By its public id, which carries its order; what waited under an action id has moved to its order."""
+        """Find a record by its public id, which contains its home. A record that waited has moved to its order."""
         home, _, digits = public_id.rpartition("~")
         for key in self._candidate_homes(home) if is_key(home) else ():
             order = self.order(key)
@@ -112,7 +112,7 @@ class LedgerReader:
         yield home
 
     def results(self, header: DeliveryHeader, skip: int = 0) -> Iterator[Result]:
-        """What became of the records of a delivery: of a file as it was then, else as the ledger says now."""
+        """The results of a delivery: of a file as stored, otherwise from the ledger."""
         match header.delivery.kind:
             case DeliveryKind.FILE if header.state in (ARRIVED, HELD):
                 return
@@ -128,7 +128,7 @@ class LedgerReader:
                 yield from (self._result(header, row) for row in header.report.get("rows", ())[skip:])
 
     def counts(self, header: DeliveryHeader) -> dict[str, int]:
-        """How many records came to which outcome; empty where a list would have to look too many up."""
+        """The number of records by outcome; empty if too many would have to be looked up."""
         told_then: dict[str, int] = header.report.get("counts", {})
         rows = len(header.report.get("rows", ())) or header.delivery.size // REPORT_BYTES
         if told_then or header.delivery.kind is DeliveryKind.FILE or len(self.orders) + rows > ORDERS_MAX:
@@ -150,7 +150,7 @@ class LedgerReader:
     def report_results(
         self, delivery: Delivery, read: Sequence[ActionReport | Unreadable] | Refusal, skip: int = 0
     ) -> Iterator[Result]:
-        """What becomes, or became, of reports of actions in this delivery."""
+        """The results of a delivery's reported actions."""
         rates = Rates(self.deliveries.client, self.deliveries.table, self.program.id)
         for one in () if isinstance(read, Refusal) else read[skip:]:
             action = (
@@ -172,10 +172,10 @@ class LedgerReader:
             return as_duplicate(result, standing.delivery)
         return replace(result, outcome=Outcome.REFUSED, code="ACTION_EXISTS", details={"action": action.id})
 
-    # Documents of the records of a delivery, for lists
+    # Records of a delivery, for lists
 
     def modifications(self, header: DeliveryHeader, skip: int) -> Iterator[ModificationDocument | None]:
-        """The modifications a delivery brought; None for rows that are another's or no modification."""
+        """The modifications of a delivery; None for rows that are duplicates or no modification."""
         if is_action_report(header.delivery):
             return
         for result in self.results(header, skip):
@@ -198,14 +198,14 @@ def build_reader(ports: ReadPorts, program: Program) -> LedgerReader:
 
 
 def result_from_summary(kept: Sequence[str]) -> Result:
-    """What became of an action in a call whose body has ended."""
+    """The result of an action in a call whose body was deleted."""
     place, outcome, code, order, action = kept
     details = {"action": action} if code else {}
     return Result(place=place, outcome=Outcome(outcome), code=code, details=details, order=order, action=action)
 
 
 def is_key(text: str) -> bool:
-    """Whether anything could be kept under it."""
+    """Whether a text can be a key."""
     return 0 < len(text) <= ID_MAX and text.isprintable()
 
 

@@ -1,4 +1,4 @@
-"""Page through deliveries and records: where a page starts, how far it reads, where the next one starts."""
+"""Pages of deliveries and records by cursor."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -16,14 +16,14 @@ from retour.views.schemas import BatchDocument
 Item = TypeVar("Item")
 HEADERS_AT_ONCE = 50
 HEADERS_MAX = 300
-"""Deliveries looked at for one page."""
+"""Maximum deliveries read per page."""
 DAYS_MAX = 60
-"""Days without a delivery passed over for one page."""
+"""Maximum days without deliveries skipped per page."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListPosition:
-    """How far a list came: a day, a delivery of it, and how many records of it. No delivery: all of the day is next."""
+    """A position in a list: a day, a delivery, a number of its records. Without delivery, the whole day is next."""
 
     day: str
     delivery: str = ""
@@ -34,7 +34,7 @@ class ListPosition:
 
 
 def parse_cursor(cursor: str) -> ListPosition | None:
-    """None for a cursor that no list gave."""
+    """Parse a cursor. None if it is invalid."""
     found = CURSOR.fullmatch(cursor)
     if found is None or not is_day(found["day"]):
         return None
@@ -66,9 +66,9 @@ class Page(Generic[Item]):
 
 
 def scan_headers(deliveries: Deliveries, start: ListPosition, last_day: str) -> Iterator[DeliveryHeader | ListPosition]:
-    """Headers from a place on, newest first, down to the first day of the program.
+    """Headers from a position on, newest first, back to the program's first day.
 
-    A Place instead of a header says that the search stops there for now: so many days, or so many headers, were enough.
+    A ListPosition instead of a header ends the page, after too many days or headers.
     """
     if start.delivery and start.record:
         begun = deliveries.get(start.delivery)
@@ -123,7 +123,7 @@ def page_of_records(
     limit: int,
     rows: Callable[[DeliveryHeader, int], Iterator[Item | None]],
 ) -> Page[Item]:
-    """A list of records of deliveries: `rows` gives a document for each from a number on, None for one not wanted."""
+    """A page of records. `rows` yields the documents of a delivery from a number on, None for unwanted ones."""
     items: list[Item] = []
     for seen in scan_headers(reader.deliveries, start, last_day):
         if isinstance(seen, ListPosition):
