@@ -75,12 +75,12 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 @cache
 def quiet_hub() -> Hub:
-    """A hub that rebuilds and tells nobody."""
+    """A hub for a rebuild, which sends nothing."""
     return replace(hub(), settings=replace(hub().settings, outward=False))
 
 
 def resolve(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """HEAD is GET without its body."""
+    """Route a call; HEAD is GET without the body."""
     http = event["requestContext"]["http"]
     plain = {**event, "rawPath": normalize_path(event["rawPath"])}
     if http["method"].upper() != "HEAD":
@@ -89,7 +89,7 @@ def resolve(event: dict[str, Any], context: Any) -> dict[str, Any]:
     return {**app.resolve(shown, context), "body": "", "isBase64Encoded": False}
 
 
-# Who calls, what is understood of the call, and whether it comes for the first time
+# Authentication, parsing and idempotency
 
 
 def authenticate_call(app: APIGatewayHttpResolver, next_middleware: NextMiddleware) -> Response[Any]:
@@ -108,7 +108,7 @@ def authenticate_call(app: APIGatewayHttpResolver, next_middleware: NextMiddlewa
 
 
 def apply_idempotency_key(app: APIGatewayHttpResolver, next_middleware: NextMiddleware) -> Response[Any]:
-    """An Idempotency-Key is honoured on every POST."""
+    """Honour the Idempotency-Key on every POST."""
     call: Call = app.context["call"]
     if call.method != "POST" or call.path in PUBLIC_PATHS:
         return next_middleware(app)
@@ -127,7 +127,7 @@ app.use([authenticate_call, apply_idempotency_key])
 
 
 def problem_response(why: RequestError) -> Response[str]:
-    """In the program's language; where no program was opened, in one that the caller accepts."""
+    """An error in the program's language, or in one the caller accepts if no program was opened."""
     answer = problem_answer(why, app.context.get("language") or accepted_language(current_call().headers))
     headers = dict(answer["headers"])
     return Response(answer["statusCode"], headers.pop("content-type"), answer["body"], headers)
@@ -142,7 +142,7 @@ app.not_found(no_such_path)
 
 
 def options_response(call: Call) -> Response[str]:
-    """What is possible at a path. Web pages of other origins may read what is open to everybody, and nothing else."""
+    """The response to OPTIONS. Other origins may read public paths only."""
     allowed = ", ".join((*allowed_methods(call.path), "OPTIONS"))
     if not allowed_methods(call.path):
         raise no_route(call)
@@ -171,7 +171,7 @@ def open_context(program: str) -> Context[Hub]:
     return Context(ports=hub(), program=opened, caller=current_principal(), key=current_call().key)
 
 
-# For everybody
+# Public
 
 
 @app.get("/healthz")
@@ -403,11 +403,11 @@ def make_openpgp_key(program: str, source: str) -> Answer:
 
 
 def with_accepted_status(answer: BatchAnswerDocument) -> Answer:
-    """202 for what is stored and read later."""
+    """202 for deliveries that are processed later."""
     return answer, 202 if answer["state"] == ARRIVED else 200
 
 
-# What came back
+# Modifications
 
 
 @app.post("/v1/programs/<program>/modifications")
@@ -441,7 +441,7 @@ def prepare_upload(program: str) -> Answer:
     return modifications.prepare_upload(open_context(program), current_call()), 201
 
 
-# What was sold
+# Actions
 
 
 @app.post("/v1/programs/<program>/actions")
@@ -503,7 +503,7 @@ def rejected_of_batch(program: str, batch: str) -> Response[bytes]:
 
 
 def file_response(found: downloads.Download) -> Response[bytes]:
-    """Bytes for a file of their own, never for a browser to show; too many of them lie at an address for a while."""
+    """A file as a download, never displayed by a browser. Large ones redirect to a pre-signed URL."""
     headers = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
     if found.url:
         return Response(307, None, b"", {**headers, "location": found.url})
@@ -537,7 +537,7 @@ def replay_batch(program: str, batch: str) -> Answer:
     return batches.replay_batch(open_context(program), batch), 200
 
 
-# Operation
+# Operations
 
 
 @app.post("/v1/programs/<program>/forget")

@@ -16,15 +16,15 @@ def handler(event: dict[str, Any], _context: Any) -> None:
     with hub().programs.cache_reads():
         lost = [order for order in orders if not fold_or_park(hub(), *order)]
     logger.info("orders folded", orders=len(orders) - len(lost))
-    # The embedded AWS would tell a failed batch without end and nothing else; there the sweep finds what is left.
+    # The embedded AWS would retry a failed batch forever and block all others; there the sweep takes over.
     if lost and not hub().settings.is_local:
         raise RuntimeError(f"{len(lost)} orders neither folded nor parked")
 
 
 def touched_orders(records: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    """Program and home of each order with news, once, in the order of the news; other items of the table are no news.
+    """Program and home of each changed order, once, in order. Other items of the table are ignored.
 
-    A record and a report lie with their order (`A#`), or beside an action id that no order has yet (`I#`).
+    Records and reports are stored under their order (`A#`), or under an action id without an order (`I#`).
     """
     found = []
     for record in records:
@@ -37,9 +37,9 @@ def touched_orders(records: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 
 def fold_or_park(h: Hub, program: str, home: str) -> bool:
-    """A stream must not stop at one order: what cannot be folded now goes to the queue of its own.
+    """Fold an order; on failure queue it as parked, so that the stream does not stop.
 
-    False where even that failed: the batch is told again, the other orders of it are done by then.
+    False if even that failed: the batch is retried, which costs little for orders already folded.
     """
     try:
         for modification in refold_order(h, program, home):

@@ -17,7 +17,7 @@ from retour.intake.uploads import NO_HASH, complete_upload, to_business_clock
 from retour.wiring import hub
 
 LONGEST_UPLOAD = timedelta(hours=1)
-"""Of which a server says when it ended and not when it began."""
+"""Maximum duration of an upload whose start the server does not report."""
 
 logger = Logger(service="file_drop")
 
@@ -44,7 +44,7 @@ def events_of(event: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def deliveries_of_event(event: dict[str, Any]) -> Iterator[Delivery]:
-    """The stored deliveries that an event is about: told by the object, or by the server it was uploaded to."""
+    """The stored deliveries of an event, which comes from S3 or from the SFTP server."""
     detail = event["detail"]
     key = str(detail["object"]["key"]) if "object" in detail else object_key(detail)
     if not key.startswith(f"{SFTP_PREFIX}/"):
@@ -60,13 +60,13 @@ def deliveries_of_event(event: dict[str, Any]) -> Iterator[Delivery]:
 
 
 def object_key(detail: dict[str, Any]) -> str:
-    """The key of the object that a server's event is about, where it lies now."""
+    """The current key of the object in an SFTP server's event."""
     path = detail.get("renamed-file-path") or detail.get("file-path") or ""
     return str(path).lstrip("/").partition("/")[2]
 
 
 def announced_delivery(event: dict[str, Any]) -> Iterator[Delivery]:
-    """The delivery that said before that this object would come; it stands in the key."""
+    """The delivery that announced this object; its id is in the key."""
     found = event["detail"].get("object", {"key": ""})
     _, program, _, id, *_ = [*str(found["key"]).split("/"), "", "", ""]
     header = hub().deliveries(program).get(id)

@@ -19,7 +19,7 @@ def handler(event: dict[str, Any], _context: Any) -> None:
 
 
 def envelope_from_ses(arrived: dict[str, Any], receipt: dict[str, Any]) -> Envelope:
-    """The envelope as SES tells it beside the mail."""
+    """The envelope from an SES event."""
     return Envelope(
         id=arrived["messageId"],
         recipients=receipt["recipients"],

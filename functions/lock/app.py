@@ -12,7 +12,7 @@ from retour.schedule.time_budget import TimeBudget, programs_in_turn
 from retour.wiring import Hub, hub
 
 RESERVE_SECONDS = 30.0
-"""Kept back of the function's time, so that what was begun is done."""
+"""Time reserved at the end of the function's timeout to finish what was started."""
 
 logger = Logger(service="lock")
 
@@ -27,7 +27,7 @@ def handler(event: dict[str, Any], context: Any) -> None:
 
 
 def lock_program(h: Hub, program_id: str, has_time: Callable[[], bool]) -> bool:
-    """One program's trouble keeps no other from its turn."""
+    """Finalise one program. An error does not stop the others."""
     try:
         program = h.program(program_id)
         counts = finalise_due(h, program, has_time) if program is not None else Counter[str]()

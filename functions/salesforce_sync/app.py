@@ -34,7 +34,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> Any:
                 logger.info("errand done", **handle_message(hub(), message, lambda: time.monotonic() < end))
         except RemoteError as error:
             logger.warning("errand failed", code=error.code, why=str(error), lasting=error.lasting)
-            # What a person has to put right first is not tried again; the next reconcile finds what was not read.
+            # Errors that need a person are not retried; the next reconcile finds what was not read.
             if not error.lasting:
                 raise
 
@@ -42,7 +42,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> Any:
 
 
 def reconcile_all(end: float) -> None:
-    """Every source gets its share of the time, so that one with much to tell keeps no other waiting."""
+    """Reconcile all sources, each with its share of the time, so that a large one does not block the others."""
     waiting, surprises = due_sources(hub()), []
     for done, (program, source) in enumerate(waiting):
         until = time.monotonic() + (end - time.monotonic()) / (len(waiting) - done)

@@ -13,7 +13,7 @@ logger = Logger(service="sftp_login")
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
-    """Transfer compares the keys; an empty answer lets nobody in. The user is `<program>.<source>`."""
+    """Return the keys of user `<program>.<source>`, which Transfer compares. An empty response denies the login."""
     found = find_login(hub(), event["username"])
     if found is None:
         logger.warning("login refused", server=event.get("serverId"))

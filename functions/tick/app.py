@@ -25,13 +25,13 @@ from retour.schedule.time_budget import TimeBudget, programs_in_turn
 from retour.wiring import Hub, hub
 
 RESERVE_SECONDS = 60.0
-"""Kept back of the function's time: a piece of a count that was begun is done."""
+"""Time reserved at the end of the function's timeout to finish a piece of a count."""
 
 FIRST_WORKER_TIME = timedelta(minutes=20)
-"""So long what came may still have its first worker."""
+"""Time during which a new delivery may still have its first worker."""
 
 LEFT_OVER_COUNTS = ("files", "uploads", "redone", "held", "answers", "mails")
-"""What a sweep finds that no event or worker had ended: none of it, on a good day."""
+"""Items a sweep should not find: nothing had finished them."""
 
 logger = Logger(service="tick")
 
@@ -55,7 +55,7 @@ def handler(event: dict[str, Any], context: Any) -> None:
 
 
 def sweep_all(end: float, older_than: timedelta, *, thoroughly: bool) -> list[str]:
-    """Take up what is left anywhere; last, for nobody knows what it does to its worker. The programs it failed for."""
+    """Sweep all programs, last, since a leftover may crash the worker. Returns the programs that failed."""
     from retour.intake.mail import sweep_mails
     from retour.operations.redrive import drop_covered_events, redrive_dead_letters, refold_parked
     from retour.operations.sweep import sweep
@@ -123,6 +123,6 @@ JOBS: Mapping[str, Callable[[Hub, Program, Callable[[], bool]], Any]] = {
     "arrivals": count_arrivals,
     "rolled_up": roll_up,
 }
-"""What is looked at for each program, in this order; each goes on at the next tick where its time was over."""
+"""Jobs per program in order. A job that runs out of time continues at the next tick."""
 TIME_SHARES = {"expired": 1 / 3, "names": 1 / 3, "statements": 1 / 2, "arrivals": 1 / 2}
-"""Of what is left of a program's time; the last has all that the others leave."""
+"""Shares of a program's remaining time. The last job gets the rest."""

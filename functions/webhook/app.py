@@ -36,12 +36,12 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 def answer_call(call: Call, named: Mapping[str, str]) -> dict[str, Any]:
-    """Who is not believed hears the same whether there is such a program and source or not."""
+    """Answer a webhook. Rejected callers get the same response whether or not program and source exist."""
     try:
         refuse_control_characters(call)
         if len(call.body) > BODY_MAX:
             raise InvalidRequestError("BODY_TOO_LARGE", "hook", size=str(len(call.body)), most=str(BODY_MAX))
-        if is_ping(call.body):  # Answered at every address, so that nobody learns which there are.
+        if is_ping(call.body):  # Answered at every URL, so as not to reveal which exist.
             return ok_response(
                 {"state": "ignored", "explanation": "A trial of the address. What is signed is taken in."}
             )
@@ -104,7 +104,7 @@ def build_delivery(call: Call, program: Program, source: Source, sender: Webhook
 
 
 def ok_response(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Always 200: senders give up on an address that refuses a delivery for what one record of it says."""
+    """The response to every authenticated webhook: 200, since senders disable endpoints that reject deliveries."""
     return {
         "statusCode": 200,
         "headers": {"content-type": "application/json"},

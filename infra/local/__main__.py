@@ -46,7 +46,7 @@ def main() -> int:
 
 
 def parse_moment(text: str) -> datetime:
-    """A moment; without an offset in UTC."""
+    """Parse a time; without an offset it is UTC."""
     try:
         said = datetime.fromisoformat(text)
     except ValueError:

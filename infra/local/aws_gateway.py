@@ -1,15 +1,15 @@
 """The embedded AWS as the hub runs it: MiniStack behind an authenticating gateway.
 
-MiniStack answers anybody who reaches its port, lets every web page read what it says, and says that an object is stored
-when the disk did not take it. So this stands before it, as one more ASGI application:
+MiniStack accepts every request that reaches its port, sends CORS headers to every page, and confirms objects that could
+not be written to disk. This ASGI application in front of it adds:
 
-- Only what is signed with the hub's own key comes in, or carries it; an address that was signed for one object opens
-  that object. A web page gets nothing: the answers carry no CORS headers, but for an upload from the hub's own console.
-- What a full disk did not take is refused before it is answered, and is not in memory either.
-- If the state could not be saved at shutdown, the process exits with a code of its own, so that the next start does not
-  trust an older snapshot.
+  - Authentication: requests must be signed with the hub's key or contain it, and pre-signed URLs open their object
+    only. Responses have no CORS headers, except for uploads from the hub's own console.
+  - Disk errors: an object that was not written is refused, and removed from memory.
+  - Shutdown: if the state could not be saved, the process exits with a special code, so that the next start does not
+    use an older snapshot.
 
-Run by the embedded AWS's own interpreter, and by file, so that it imports nothing of the hub.
+It runs in the embedded AWS's own interpreter and is started as a file, so it imports nothing of the hub.
 """
 
 import contextlib
@@ -36,22 +36,22 @@ KEY_HEADER = "x-retour-key"
 READY = "/_ministack/ready"
 EXECUTE_API = "/_aws/execute-api/"
 ROLE_KEY_PREFIX = "ASIA"
-"""How the keys of functions begin that have a role of their own (retour up --auth)."""
+"""Prefix of the keys of functions with roles (retour up --auth)."""
 ROOT_AUTHORIZATION = (
     "AWS4-HMAC-SHA256 Credential=test/20200101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
 )
 PID_FILE = "emulator.pid"
-"""In the folder it runs in, for as long as its state is not saved."""
+"""Exists in the working folder while the state is not saved."""
 EXIT_NOT_SAVED = 3
-"""The exit code of an end at which not everything could be saved."""
+"""Exit code if the state could not be saved."""
 STATUS_NOT_STORED = 507
-"""The status of what the disk did not take. No SDK tries it again by itself, unlike 503."""
+"""Status of a failed write. Unlike 503, no SDK retries it."""
 
 failed_writes: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("not_written", default=None)
 
 
 class WriteFailures(logging.Handler):
-    """What MiniStack says in its log and nowhere else: that it could not write."""
+    """Detects failed writes in MiniStack's log, the only place that reports them."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -67,9 +67,9 @@ class WriteFailures(logging.Handler):
 
 @dataclass(frozen=True)
 class AwsGateway:
-    """`key` empty: everybody comes in, as in a test that has the embedded AWS for itself.
+    """With an empty `key` all requests are accepted, as in tests with an embedded AWS of their own.
 
-    `origins` are where the hub's own pages come from.
+    `origins` are those of the hub's own pages.
     """
 
     behind: App
@@ -103,7 +103,7 @@ class AwsGateway:
         await self.behind(scope, receive, GuardedResponse(send, self, scope, origin, complaints))
 
     async def _body(self, scope: Scope, headers: Mapping[str, str], receive: Receive) -> tuple[Receive, bytes]:
-        """The body, where it takes that to check a signature, and what gives it again."""
+        """The body if the signature check needs it, and a receiver that replays it."""
         hashed = headers.get("x-amz-content-sha256", "")
         is_signed = headers.get("authorization", "").startswith("AWS4-")
         if not is_signed or KEY_HEADER in headers or (hashed and not hashed.startswith("STREAMING-AWS4")):
@@ -149,7 +149,7 @@ class AwsGateway:
     def _is_signed_address(
         self, scope: Scope, query: Mapping[str, Any], headers: Mapping[str, str], method: str
     ) -> bool:
-        """Whether it was signed for this object and this method; of functions with a role MiniStack knows it itself."""
+        """Whether a URL was signed for this object and method. MiniStack checks the keys of functions with roles."""
         from ministack.core.sigv4 import (
             header_signature_failure,
             parse_query_signature,
@@ -174,7 +174,7 @@ class AwsGateway:
 
 @dataclass
 class GuardedResponse:
-    """What MiniStack sends, before it goes out."""
+    """Intercepts MiniStack's response before it is sent."""
 
     send: Send
     door: AwsGateway
@@ -200,7 +200,7 @@ class GuardedResponse:
 
 
 async def drop_unsaved_version(behind: App, scope: Scope, answered: Headers) -> None:
-    """Take the version of an object that is in memory alone out of there too; the one before it is the newest again."""
+    """Remove an object version that exists only in memory, so that the previous one is the newest again."""
     version = next((value for name, value in answered if name.lower() == b"x-amz-version-id"), None)
     if version is None:
         return
@@ -243,7 +243,7 @@ async def refuse(send: Send, status: int, code: str, told: str) -> None:
 
 
 def hub_origins(address: str) -> frozenset[str]:
-    """Everything a browser may call the hub's own front at."""
+    """All origins by which a browser may reach the hub."""
     port = urlsplit(address).port
     return frozenset(
         f"{scheme}://{host}:{port}" for scheme in ("http", "https") for host in ("127.0.0.1", "localhost") if port
@@ -251,9 +251,9 @@ def hub_origins(address: str) -> frozenset[str]:
 
 
 def end_with_parent() -> None:
-    """End as by SIGTERM when whoever started this process is gone, however that ended: its end of the pipe closes.
+    """Exit as on SIGTERM when the parent process ends in any way, detected by the end of a pipe.
 
-    For those alone who were started with `RETOUR_LIFELINE` in their environment and such a pipe as standard input.
+    Only for processes started with `RETOUR_LIFELINE` in their environment and a pipe as standard input.
     """
 
     def wait() -> None:
@@ -282,7 +282,7 @@ def main() -> int:
     if any(said.startswith("Persistence") for said in complaints.heard):
         return EXIT_NOT_SAVED
     with contextlib.suppress(OSError):
-        os.unlink(PID_FILE)  # Whoever finds it takes it that nothing was saved.
+        os.unlink(PID_FILE)  # As long as it exists, the state counts as not saved.
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The business clock of the local hub: its offset from the real clock, kept across restarts."""
+"""The business clock of the local hub: an offset from the real clock that survives restarts."""
 
 import json
 import threading
@@ -16,7 +16,7 @@ YEARS_MAX = 100
 
 
 class Clock:
-    """`offset_seconds` None: as it was left. It is kept in `path` before it holds, so a kill does not turn it back."""
+    """With `offset_seconds` None the stored offset is used. A new one is saved before it takes effect."""
 
     def __init__(self, path: Path, offset_seconds: int | None = None):
         self.path = path
@@ -46,20 +46,20 @@ class Clock:
 
 @dataclass
 class ClockControl:
-    """What turns the clock: once it is turned, `follow` brings everything along that shows it."""
+    """Changes the clock. `follow` then updates everything that depends on it."""
 
     clock: Clock
     follow: Callable[[], None]
     turning: threading.Lock = field(default_factory=threading.Lock)
 
     def advance(self, body: bytes) -> dict[str, Any]:
-        """To the moment in `{"to": ISO 8601}`, and everything that became due is looked after before this returns."""
+        """Advance to the time in `{"to": ISO 8601}`, and run everything that became due before returning."""
         wanted = parse_moment(body)
         with self.turning:
             now = self.clock.now()
             if wanted < now:
                 raise ConflictError("CLOCK_GOES_FORWARD", moment=format_instant(now))
-            # Whole seconds, and never short of the moment: what is due then must be due.
+            # Whole seconds, rounded up, so that everything due at that time is due.
             self.clock.set_offset(self.clock.offset_seconds + -((now - wanted) // timedelta(seconds=1)))
             self.follow()
             return self.clock.document()

@@ -1,4 +1,4 @@
-"""The data folder of a local hub, its keys and certificates, and the ports it listens on."""
+"""The data folder of a local hub, with its keys and certificates, and its ports."""
 
 import fcntl
 import json
@@ -17,23 +17,23 @@ import asyncssh
 import trustme
 
 HOST = "127.0.0.1"
-# Beside the port of the front, so that they are easy to remember and the same after every start.
+# Offsets from the front's port, so that ports are easy to remember and stable.
 PORT_OFFSETS = {"sftp": 22, "smtp": 25, "salesforce": 43, "controls": 44, "aws": 66}
 
 NAMED = {"sftp": "SFTP", "smtp": "SMTP", "salesforce": "Salesforce", "controls": "Salesforce's controls", "aws": "AWS"}
 
 
 FREE_BYTES_MIN = 8 << 20
-"""What a call may take at least: its bytes in two versions, and a function's code unpacked for it."""
+"""Minimum free space for a call: two versions of its body, and a function's unpacked code."""
 
 
 class StartupError(Exception):
-    """Why the hub does not start, and what to do about it."""
+    """Why the hub cannot start, and what to do about it."""
 
 
 @contextmanager
 def locked_folder(data: Path) -> Iterator[Path]:
-    """The folder, made for its owner alone if need be, and for one hub alone."""
+    """Create the folder for its owner only if needed, and lock it for one hub."""
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (data / "lock").open("w") as lock:
         try:
@@ -44,19 +44,19 @@ def locked_folder(data: Path) -> Iterator[Path]:
 
 
 def has_free_space(data: Path) -> bool:
-    """Whether its disk can take more. One that has no room is asked no more of: not even functions start there."""
+    """Whether the disk has space left. Without it not even functions start."""
     return shutil.disk_usage(data).free > FREE_BYTES_MIN
 
 
 def create_subfolders(data: Path) -> None:
-    """Its rooms; what an earlier run was just receiving is not there any more."""
+    """Create the subfolders and clear partial uploads of an earlier run."""
     shutil.rmtree(data / "uploading", ignore_errors=True)
     for room in ("aws", "keys", "mail", "salesforce", "sent", "tls", "uploading"):
         (data / room).mkdir(exist_ok=True, mode=0o700)
 
 
 def certificate_authority(folder: Path) -> trustme.CA:
-    """The hub's own, made once; whoever trusts ca.pem trusts its HTTPS, its SMTP and its Salesforce simulator."""
+    """The hub's own CA, created once. Clients that trust ca.pem trust its HTTPS, SMTP and Salesforce simulator."""
     public, private = folder / "ca.pem", folder / "ca.key"
     if public.exists() and private.exists():
         return trustme.CA.from_pem(public.read_bytes(), private.read_bytes())
@@ -74,9 +74,9 @@ def server_tls(authority: trustme.CA) -> ssl.SSLContext:
 
 
 def load_aws_key(path: Path) -> str:
-    """The key that opens the embedded AWS, made once and kept as the AWS tools read it (AWS_SHARED_CREDENTIALS_FILE).
+    """The key of the embedded AWS, created once in the format of AWS_SHARED_CREDENTIALS_FILE.
 
-    A kept one, for addresses that were signed with it hold over a restart.
+    It is kept, since pre-signed URLs must stay valid across restarts.
     """
     kept = re.search(r"^aws_secret_access_key = (\S+)$", path.read_text(), re.MULTILINE) if path.exists() else None
     if kept:
@@ -87,7 +87,7 @@ def load_aws_key(path: Path) -> str:
 
 
 def load_public_key(path: Path) -> str:
-    """The public half of the key in this file, made if there is none."""
+    """The public key of a key file, which is created if missing."""
     if not path.exists():
         key = asyncssh.generate_private_key("ssh-ed25519", comment=path.name)
         write_atomically(path, key.export_private_key().decode())
@@ -95,7 +95,7 @@ def load_public_key(path: Path) -> str:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Whole or not at all, for its owner alone."""
+    """Write a file atomically, readable by its owner only."""
     handle, fresh = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(handle, "w", errors="surrogateescape") as file:
         file.write(text)
@@ -116,7 +116,7 @@ def bind_socket(port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((HOST, port))
-        # Only a socket that listens keeps others from binding the same port.
+        # Only a listening socket keeps others from binding the same port.
         listening.listen(128)
     except OSError:
         listening.close()
@@ -125,7 +125,7 @@ def bind_socket(port: int) -> socket.socket:
 
 
 class Ports:
-    """The ports beside the front's: those of the last run, else the usual ones, else any that is free."""
+    """The hub's other ports: those of the last run, else the usual ones, else any free ones."""
 
     def __init__(self, front: int, remembered: Path):
         self.remembered = remembered
@@ -146,7 +146,7 @@ class Ports:
         return found
 
     def taken_port_sentences(self) -> list[str]:
-        """A sentence of every port that another program has, for those who know the usual one."""
+        """A sentence for each usual port that another program uses."""
         return [
             f"Port {wanted} ({NAMED.get(name, name)}) is taken by another program, so it is {self.taken[name]} this "
             f"time. To have {wanted} back, stop that program and start the hub again, or say --port with another one."
@@ -154,11 +154,11 @@ class Ports:
         ]
 
     def number(self, name: str) -> int:
-        """For a server that binds its port itself."""
+        """A port for a server that binds it itself."""
         if name not in self.taken:
             self.listen(name).close()
         return self.taken[name]
 
     def save(self) -> None:
-        """For the next run: one that was taken this time is tried again then."""
+        """Save the ports for the next run, which first tries those that were taken this time."""
         self.remembered.write_text(json.dumps({**self.taken, **self.moved}))

@@ -33,7 +33,7 @@ ARRIVALS_AT_ONCE = 4
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """The embedded AWS: its address, and the key that opens it; an open one has none."""
+    """The embedded AWS: its URL and key; an open one has no key."""
 
     url: str
     key: str = ""
@@ -44,7 +44,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class DeployedStack:
-    """A stack in the embedded AWS: where its API answers, and what its template says of itself."""
+    """A stack in the embedded AWS: its API's URL and its outputs."""
 
     api_base: str
     outputs: Mapping[str, str]
@@ -53,13 +53,13 @@ class DeployedStack:
 def deploy(
     endpoint: Endpoint | str, *, parameters: Mapping[str, str], root: Path, stack: str = "retour"
 ) -> DeployedStack:
-    """Create the stack from `root`/template.yaml, or bring it up to date in place; what it keeps stays."""
+    """Create or update the stack of `root`/template.yaml. Stored data is kept."""
     from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
     template = yaml_parse((root / "template.yaml").read_text())
     parameters = {**parameters, "InboxBucket": _create_inbox(endpoint, f"{stack}-inbox")}
     artifacts = _Artifacts(endpoint)
-    # A stack of its own: the emulator cannot update a nested one without losing the attributes of what stays the same.
+    # A separate stack, since the emulator loses attributes of unchanged resources when it updates a nested one.
     storage = template["Resources"].pop("Storage")["Properties"]
     child = (root / storage["TemplateURL"]).read_bytes()
     defaults = {name: str(declared["Default"]) for name, declared in template["Parameters"].items()}
@@ -82,7 +82,7 @@ def _root_session(key: str = "") -> boto3.Session:
 
 
 def client(service: str, endpoint: Endpoint | str) -> Any:
-    """A boto3 client of the embedded AWS, as its root user; never by a proxy of the environment."""
+    """A boto3 client for the embedded AWS as root user, ignoring proxies of the environment."""
     at = endpoint if isinstance(endpoint, Endpoint) else Endpoint(endpoint)
     session: Any = _root_session(at.key)
     return session.client(
@@ -98,7 +98,7 @@ def client(service: str, endpoint: Endpoint | str) -> Any:
 
 
 def _create_inbox(endpoint: Endpoint | str, bucket: str) -> str:
-    """The inbox, beside the stack: a killed emulator forgets its stacks, but finds its objects again."""
+    """Create the inbox outside the stack: a killed emulator loses its stacks but keeps its objects."""
     s3 = client("s3", endpoint)
     with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
         s3.create_bucket(Bucket=bucket)
@@ -110,7 +110,7 @@ def _create_inbox(endpoint: Endpoint | str, bucket: str) -> str:
 
 
 class _Artifacts:
-    """The bucket with what a deployment is made of."""
+    """The bucket with the deployment's artifacts."""
 
     def __init__(self, endpoint: Endpoint | str) -> None:
         self._s3 = client("s3", endpoint)
@@ -119,14 +119,14 @@ class _Artifacts:
 
     def put(self, key: str, body: bytes) -> str:
         self._s3.put_object(Bucket=ARTIFACTS, Key=key, Body=body)
-        # Without the endpoint's port, which changes: another address would be another template.
+        # Without the endpoint's port, which changes and would change the template.
         return f"https://s3.amazonaws.com/{ARTIFACTS}/{key}"
 
 
 def _upload(artifacts: _Artifacts, template: dict[str, Any], root: Path, parameters: Mapping[str, str]) -> None:
-    """Put up what the template names by local path, and name it by its object instead."""
+    """Upload what the template refers to by local path, and refer to the objects instead."""
     layer = _zip(root / "shared/retour", "python/retour")
-    # A version of a function is published when the name of its code changes; the layer and the settings make one too.
+    # A new version is published when its code's key changes. Layer and settings are part of the key too.
     everything_else = _digest(layer + json.dumps(dict(parameters), sort_keys=True).encode())
     for resource in template["Resources"].values():
         properties = resource.get("Properties", {})
@@ -143,8 +143,10 @@ def _upload(artifacts: _Artifacts, template: dict[str, Any], root: Path, paramet
 
 
 def _spare_the_machine(template: dict[str, Any]) -> None:
-    """At most a worker for every two cores: all of them, the API and the embedded AWS share one machine, and behind
-    the sixteen of the cloud a call would wait for many seconds."""
+    """Limit the workers to half the cores, shared with the API and the embedded AWS.
+
+    With the cloud's sixteen, a call would wait for many seconds.
+    """
     most = max(1, (os.cpu_count() or 1) // 2)
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::StateMachine":
@@ -184,15 +186,15 @@ def _translate(template: dict[str, Any], parameters: Mapping[str, str]) -> str:
     resources = translated["Resources"]
     for name, resource in list(resources.items()):
         if "StartingPosition" in resource.get("Properties", {}):
-            # The emulator's streams begin anew with it, yet a mapping would go on at its old position and see nothing
-            # for long. What came before a deployment is swept up by the hub.
+            # Streams restart with the emulator, but an old mapping would keep its position and miss records. The hub's
+            # sweep finds what came before the deployment.
             resource["Properties"]["StartingPosition"] = "LATEST"
             resources[f"{name}{time.time_ns()}"] = resources.pop(name)
     return json.dumps(translated, sort_keys=True)
 
 
 def _apply_stack(endpoint: Endpoint | str, stack: str, url: str, parameters: Mapping[str, str]) -> dict[str, str]:
-    """Create or update, wait, and return the outputs."""
+    """Create or update a stack, wait for it, and return its outputs."""
     cloudformation = client("cloudformation", endpoint)
     wanted = {
         "StackName": stack,
@@ -227,7 +229,7 @@ def _exists(cloudformation: Any, stack: str) -> bool:
             return False
         raise
     if found["StackStatus"] == "ROLLBACK_COMPLETE":
-        # What a first deployment that failed leaves behind can only be deleted.
+        # A failed first deployment can only be deleted.
         cloudformation.delete_stack(StackName=stack)
         cloudformation.get_waiter("stack_delete_complete").wait(StackName=stack, WaiterConfig={"Delay": 1})
         return False
@@ -242,7 +244,7 @@ def _failure_reasons(cloudformation: Any, stack: str) -> Iterator[str]:
 
 
 def _zip(folder: Path, prefix: str) -> bytes:
-    """The sources below `folder`, always the same bytes for the same sources."""
+    """A zip of a folder's sources, with reproducible bytes."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(folder.rglob("*")):

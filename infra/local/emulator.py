@@ -1,4 +1,4 @@
-"""The embedded AWS: MiniStack in a process of its own, on loopback only, behind our own gateway (aws_gateway.py)."""
+"""The embedded AWS: MiniStack in a process of its own, on loopback, behind our gateway (aws_gateway.py)."""
 
 import os
 import re
@@ -18,10 +18,10 @@ PYTHON = ROOT / ".venv-local/bin/python"
 GATEWAY_SCRIPT = Path(__file__).resolve().parent / "aws_gateway.py"
 REGION = "us-east-1"
 READY_SECONDS = 30.0
-# It saves its state only when it ends of itself, and that can take seconds with a large table.
+# It saves its state only on a clean exit, which can take seconds with a large table.
 SAVE_SECONDS = 45.0
 NO_PROXY_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""To this machine itself, whatever proxy the environment names."""
+"""Requests to this machine, ignoring proxies of the environment."""
 QUEUE_ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/(?=000000000000/)")
 
 
@@ -36,35 +36,35 @@ def emulator(
     key: str = "",
     front: str = "",
 ) -> Iterator[str]:
-    """Run the embedded AWS on `port` for as long as the block lasts; yields its endpoint URL.
+    """Run the embedded AWS on `port` while the context is open. Yields its endpoint URL.
 
-    What it keeps lies below `data`: after a clean end everything, after a kill the S3 objects alone. With `auth` the
-    functions may do only what their roles allow. Mail that functions send goes on to the SMTP server `relay`. With
-    `key` it answers only what is signed with it; the pages of `front` may upload to addresses that were signed for
-    them. An orphan that an earlier, killed run left on `data` is ended first.
+    Its data is below `data`: everything after a clean exit, only S3 objects after a kill. With `auth`, functions are
+    limited to their roles. Mail sent by functions is relayed to the SMTP server `relay`. With `key`, only requests
+    signed with it are answered, and pages of `front` may upload to pre-signed URLs. An emulator left by a killed run on
+    `data` is stopped first.
     """
     data = data.resolve()
     data.mkdir(parents=True, exist_ok=True)
     if was_killed(data):
-        # The last state that was saved is of an earlier day than the objects, and must not pass for the present.
+        # The saved state is older than the objects and must not be used.
         shutil.rmtree(data / "state", ignore_errors=True)
         (data / "emulator.pid").unlink()
     _kill_workers(data)
-    # Every worker leaves its unpacked code behind when it is killed.
+    # Killed workers leave their unpacked code behind.
     shutil.rmtree(data / "tmp", ignore_errors=True)
     for folder in ("tmp", "state", "s3"):
         (data / folder).mkdir(exist_ok=True)
     _readdress_queues(data / "state", port)
     with (data / "emulator.log").open("ab") as log:
         process = subprocess.Popen(
-            # -P: what lies beside the door has names of the standard library.
+            # -P: the gateway's folder has modules named like those of the standard library.
             [str(PYTHON), "-P", str(GATEWAY_SCRIPT)],
             env=_environment(data, port, auth=auth, persist=persist, relay=relay) | _access_environment(key, front),
             cwd=data,
-            stdin=subprocess.PIPE,  # It closes when this process ends, and then the emulator does.
+            stdin=subprocess.PIPE,  # It closes when this process ends, which stops the emulator.
             stdout=log,
             stderr=log,
-            # Ctrl-C in the terminal must reach the hub alone, which then ends things in their order.
+            # Ctrl-C in the terminal must reach only the hub, which stops everything in order.
             start_new_session=True,
         )
     (data / "emulator.pid").write_text(str(process.pid))
@@ -75,22 +75,22 @@ def emulator(
     finally:
         if _stop(process):
             (data / "emulator.pid").unlink(missing_ok=True)
-        # They end by themselves, each in its time; nobody waits for what they would still say.
+        # They exit on their own; nobody waits for their output.
         _kill_workers(data)
         shutil.rmtree(data / "tmp", ignore_errors=True)
 
 
 def was_killed(data: Path) -> bool:
-    """Whether the last run on `data` ended without saving its state, so that only the S3 objects are left of it.
+    """Whether the last run on `data` ended without saving its state, so that only S3 objects are left.
 
-    An orphan still running is told to end, and so to save.
+    An emulator that is still running is stopped, and saves its state.
     """
     pid_file = data / "emulator.pid"
     if not pid_file.exists():
         return False
     try:
         pid = int(pid_file.read_text() or "0")
-    except FileNotFoundError:  # It has just saved its state and ended.
+    except FileNotFoundError:  # It has just saved its state and exited.
         return False
     if not _is_emulator(pid):
         return True
@@ -106,7 +106,7 @@ def was_killed(data: Path) -> bool:
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on."""
+    """A free TCP port on loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -114,7 +114,7 @@ def free_port() -> int:
 
 
 def _readdress_queues(state: Path, port: int) -> None:
-    """Queues are known by their address, port included; without this, nobody would read them on another port."""
+    """Adapt queue URLs to the port, which is part of a queue's identity in the saved state."""
     for service in ("sqs", "lambda", "cloudformation"):
         saved = state / f"{service}.json"
         if saved.exists():
@@ -122,7 +122,7 @@ def _readdress_queues(state: Path, port: int) -> None:
 
 
 def _environment(data: Path, port: int, *, auth: bool, persist: bool, relay: str) -> dict[str, str]:
-    """All that the emulator, and so every function in it, sees of this machine."""
+    """The environment of the emulator, and so of the functions."""
     saved = "1" if persist else "0"
     return {
         "PATH": os.defpath,
@@ -142,14 +142,14 @@ def _environment(data: Path, port: int, *, auth: bool, persist: bool, relay: str
         "S3_DATA_DIR": str(data / "s3"),
         "LOG_LEVEL": "WARNING",
         "RETOUR_LIFELINE": "1",
-        # A burst of uploads starts a worker each, of some 60 MB; without work they end.
+        # A burst of uploads starts a worker each, of some 60 MB; idle ones exit.
         "LAMBDA_WARM_TTL_SECONDS": "30",
         **({"SMTP_HOST": relay} if relay else {}),
     }
 
 
 def _access_environment(key: str, front: str) -> dict[str, str]:
-    """Who comes in. Functions sign with the secret key they inherit; those with a role of their own show the key."""
+    """The gateway's settings. Functions sign with the inherited key; those with roles send the key itself."""
     return {"RETOUR_AWS_KEY": key, "RETOUR_FRONT": front, "AWS_SECRET_ACCESS_KEY": key} if key else {}
 
 
@@ -167,7 +167,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], endpoint: str, log: Path
 
 
 def _stop(process: subprocess.Popen[bytes]) -> bool:
-    """End the emulator; whether it had the time to save its state."""
+    """Stop the emulator. Returns whether it saved its state."""
     process.terminate()
     try:
         return process.wait(SAVE_SECONDS) == 0
@@ -181,7 +181,7 @@ def _stop(process: subprocess.Popen[bytes]) -> bool:
 
 
 def _kill_workers(data: Path) -> None:
-    """End what a killed emulator left running: its functions would go on, into the tables of the next one."""
+    """Kill workers left by a killed emulator, which would write to the tables of the next one."""
     mark = os.fsencode(data / "tmp") + b"/"
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -192,7 +192,7 @@ def _kill_workers(data: Path) -> None:
 
 
 def _is_emulator(pid: int) -> bool:
-    """Whether `pid` is still ours: the number may have been given to another process since."""
+    """Whether a process id still belongs to our emulator, since ids are reused."""
     if pid <= 0:
         return False
     command = Path(f"/proc/{pid}/cmdline")

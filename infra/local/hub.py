@@ -57,7 +57,7 @@ SWEEP_SECONDS = 60.0
 THOROUGH_EVERY = 3
 FACTS_LAST = timedelta(days=KEPT_DAYS["idempotency"])
 CHAOS_SEED = os.environ.get("RETOUR_WHIMS", "")
-"""A seed: the events of the SFTP server then come as unreliably as those of the cloud may."""
+"""A random seed. If set, events of the SFTP server are as unreliable as those in the cloud may be."""
 
 log = logging.getLogger("retour.local")
 T = TypeVar("T")
@@ -65,7 +65,7 @@ Say = Callable[[str], None]
 
 
 class StoppedError(Exception):
-    """Ctrl-C or SIGTERM came while the hub was still starting."""
+    """Ctrl-C or SIGTERM came while the hub was starting."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """The deployed stack, as its root user sees it."""
+    """The deployed stack, accessed as root user."""
 
     deployed: DeployedStack
     endpoint: Endpoint
@@ -102,9 +102,9 @@ class Stack:
 
 
 class Programs:
-    """The programs as applied last, and everything that it takes to use their sources.
+    """The applied programs, and the access data of their sources.
 
-    `refresh` asks the hub's own API, keeps what is new, and writes the ready-file again once there is one.
+    `refresh` reads them from the hub's own API, stores changes, and rewrites the ready-file if there is one.
     """
 
     def __init__(self, settings: Settings, stack: Stack, vault: secrets.Vault, kept: secrets.StoredSecrets):
@@ -131,12 +131,12 @@ class Programs:
             self.kept = kept
 
     def sync_secrets(self) -> None:
-        """Secrets that somebody set in Parameter Store itself are kept as well."""
+        """Store secrets that were changed in Parameter Store directly."""
         with self.lock:
             self.save_secrets(self.vault.sync(self.kept, self.documents))
 
     def keep_changes(self, method: str, path: str, status: int) -> None:
-        """Before a change of a program or of its keys is answered, it is kept."""
+        """Store a change of a program or its keys before it is answered."""
         if status < 300 and KEY_CHANGE_PATH.fullmatch(path):
             self.refresh()
 
@@ -159,7 +159,7 @@ class Programs:
         return self.settings.data / "keys" / f"{program}.{source}"
 
     def ready_document(self, api: str) -> dict[str, Any]:
-        """What the ready-file says of the programs."""
+        """The programs' part of the ready-file."""
         return {
             program: {
                 "api_key": self.kept.programs.get(program, ""),
@@ -232,10 +232,10 @@ class Programs:
 
 
 async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
-    """Serves until `stop` is set, then ends everything in its order."""
+    """Serve until `stop` is set, then stop everything in order."""
 
     async def step(call: Callable[..., T], *arguments: Any) -> T:
-        """Something that takes a while, and is done whole: a half-started emulator could not be ended."""
+        """Run a slow step to its end, since a half-started emulator could not be stopped."""
         done = await asyncio.to_thread(call, *arguments)
         if stop.is_set():
             raise StoppedError
@@ -392,7 +392,7 @@ async def run(settings: Settings, say: Say, stop: threading.Event) -> None:
 
 
 async def run_until(stop: threading.Event, *rounds: Callable[[], None]) -> None:
-    """Waits for the end, making its rounds now and then, and once more at the end."""
+    """Wait for `stop`, running the rounds periodically and once more at the end."""
     ended = False
     while not ended:
         ended = await asyncio.to_thread(stop.wait, POLL_SECONDS)
@@ -407,7 +407,7 @@ async def run_until(stop: threading.Event, *rounds: Callable[[], None]) -> None:
 
 @dataclass
 class PeriodicSweep:
-    """What the cloud's retries and the hourly sweep do, here once a minute: the embedded AWS tells an event once."""
+    """The cloud's retries and hourly sweep, once a minute, since the embedded AWS delivers events only once."""
 
     stack: Callable[[], Stack]
     last: float = field(default_factory=time.monotonic)
@@ -422,12 +422,12 @@ class PeriodicSweep:
 
 
 def sign_in_link(stack: Stack, api: str) -> str:
-    """A link that signs whoever runs the hub in, once."""
+    """A one-time link that signs in the person running the hub."""
     return f"{api}{stack.call('ConsoleFunction', {'sign_in': {'name': 'admin'}})['path']}"
 
 
 def rebuild_ledger(stack: Stack, say: Say, stop: threading.Event) -> list[dict[str, str]]:
-    """Rebuilds the ledger from what was stored; returns the answers that senders are still owed."""
+    """Rebuild the ledger from stored deliveries. Returns the replies still owed to senders."""
     s3 = stack.client("s3")
     stored = replay.list_envelopes(s3, stack.bucket)
     say(f"The last run was not shut down cleanly; rebuilding the ledger from {len(stored)} deliveries.")
@@ -445,7 +445,7 @@ def rebuild_ledger(stack: Stack, say: Say, stop: threading.Event) -> list[dict[s
 
 
 def pause_large_files(stack: Stack) -> None:
-    """Large files stop where they are, for the emulator would not end before them; the next run goes on with them."""
+    """Stop large files in progress, which the emulator would wait for. The next run resumes them."""
     states = stack.client("stepfunctions")
     ways: set[str] = set()
     deadline = time.monotonic() + PAUSE_SECONDS
@@ -469,7 +469,7 @@ def executions(states: Any, **of: str) -> list[str]:
 
 
 def resume_interrupted_files(programs: Programs) -> None:
-    """Resume what the last run left unfinished: files whose event was lost, and large files in progress."""
+    """Resume what the last run left: files whose event was lost, and large files in progress."""
     try:
         programs.call_api("POST", "/v1/redrive", b"{}")
         programs.stack.call("TickFunction", {"sweep": {"older_than_seconds": 0}})
@@ -479,7 +479,7 @@ def resume_interrupted_files(programs: Programs) -> None:
 
 
 def end_facts(s3: Any, bucket: str) -> None:
-    """Answers that are kept for a repeat of their call end with the table's own (store/state.py)."""
+    """Delete stored responses of idempotency keys when those in the table expire (store/source_state.py)."""
     oldest = datetime.now(UTC) - FACTS_LAST
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=FACTS_PREFIX):
         for one in page.get("Contents", ()):
@@ -488,8 +488,7 @@ def end_facts(s3: Any, bucket: str) -> None:
 
 
 def run_due_jobs(stack: Stack) -> None:
-    """What became due by the clock, now and not at the next quarter of an hour: locks, visits, expiries, statements of
-    what locked."""
+    """Run everything that is due now: locks, polls, expiries, statements."""
     for function in ("LockFunction", "TickFunction"):
         try:
             stack.call(function, {})
@@ -498,7 +497,7 @@ def run_due_jobs(stack: Stack) -> None:
 
 
 def wait_for_queues(stack: Stack) -> None:
-    """Waits until nothing is left in the queues that leads out of the house."""
+    """Wait until all queues with outgoing work are empty."""
     sqs = stack.client("sqs")
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     deadline = time.monotonic() + DRAIN_SECONDS
@@ -517,7 +516,7 @@ def deploy_stack(endpoint: Endpoint, parameters: Mapping[str, str]) -> Stack:
 
 
 def allow_sending(endpoint: Endpoint) -> None:
-    """SES sends only from domains that proved to be the sender's, and to strangers only outside its sandbox."""
+    """Allow sending by SES, which requires verified domains and production access."""
     client("ses", endpoint).verify_domain_identity(Domain=MAIL_DOMAIN)
     client("sesv2", endpoint).put_account_details(
         MailType="TRANSACTIONAL",
@@ -529,7 +528,7 @@ def allow_sending(endpoint: Endpoint) -> None:
 
 @asynccontextmanager
 async def embedded_aws(settings: Settings, ports: "Ports", front: str) -> AsyncIterator[Endpoint]:
-    """The emulator; the mark of a running hub goes only after a whole run whose state was saved at its end."""
+    """Run the emulator. The mark of a running hub is removed only after its state was saved."""
     data = settings.data / "aws"
     relay = f"{HOST}:{ports.number('outbox')}"
     key = load_aws_key(data / "credentials")
@@ -552,7 +551,7 @@ async def embedded_aws(settings: Settings, ports: "Ports", front: str) -> AsyncI
 
 
 def connect_salesforce(programs: Programs, simulator: salesforce.Simulator, api: str) -> None:
-    """What an admin does once: knows the app, and says where Outbound Messages go."""
+    """Configure the simulator as an admin would: the app, and the URL for Outbound Messages."""
     for program, name, source in programs.sources():
         options = source.get("options", {})
         if source["channel"] != "salesforce" or options["org_id"][:15] != simulator.org_id[:15]:
@@ -611,7 +610,7 @@ def ready_banner(
 
 
 async def run_until_stopped(settings: Settings, say: Say) -> None:
-    """Runs the hub until Ctrl-C or SIGTERM, even while it is still starting."""
+    """Run the hub until Ctrl-C or SIGTERM, even while it is starting."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -1,9 +1,8 @@
-"""The port people see: HTTP and HTTPS on one port, forwarded byte for byte to the API of the deployed stack.
+"""The public port: HTTP and HTTPS on one port, forwarded to the API of the deployed stack.
 
-What API Gateway does in the cloud it does here: it takes bodies of 10 MB, hands on what fits into an event of 6 MB,
-waits 29 seconds, tells names of headers in lower case and repeated ones as one, adds X-Forwarded-*, lets nothing
-through that only holds for one hop, and passes no answer back that a function could not give. Until the stack stands
-it answers 503 with Retry-After.
+It imitates API Gateway: bodies up to 10 MB, events up to 6 MB, a timeout of 29 seconds, header names in lower case,
+repeated headers joined, X-Forwarded-* added, hop-by-hop headers removed, invalid function responses rejected. Until the
+stack is deployed it answers 503 with Retry-After.
 """
 
 import hmac
@@ -29,9 +28,9 @@ log = logging.getLogger("retour.local")
 
 BODY_LIMIT = 10 * 1024 * 1024
 EVENT_LIMIT = 6 * 1024 * 1024
-"""Bytes of JSON that a function can be given, and can answer with."""
+"""Maximum JSON size of a function's event and response."""
 TEXT_TYPES = ("application/json", "application/xml", "application/javascript")
-"""Beside text/*: bodies of these stand in an event as text, all others in base64."""
+"""Types passed as text in an event, besides text/*. All others are base64."""
 CLIENT_SECONDS = 60
 UPSTREAM_SECONDS = 29
 TLS_HANDSHAKE = b"\x16"
@@ -40,14 +39,14 @@ FORWARDED_PATHS = ("/", "/console", "/openapi.json", "/healthz")
 SIGN_IN = "/console/sign-in"
 PROGRAM = re.compile(r"/(?:v1/programs|console)/([^/]+)")
 CALLS_PER_PROGRAM = 3
-"""Calls of one program that are under way at once; more wait here, so that the other programs' go on."""
+"""Concurrent calls per program. Further calls wait, so that other programs are not blocked."""
 QUEUE_SECONDS = 20
 HOP_BY_HOP = {
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
     "trailers", "transfer-encoding", "upgrade", "expect",
 }  # fmt: skip
 KEY_HEADER = "x-retour-key"
-"""By it the embedded AWS knows that a request comes from here (see aws_gateway.py)."""
+"""Header that identifies this proxy to the embedded AWS (see aws_gateway.py)."""
 OWN_HEADERS = {
     KEY_HEADER,
     "host",
@@ -66,12 +65,12 @@ PageAction = Callable[[bytes], Any]
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """What the front needs once the stack stands.
+    """What the proxy needs of the deployed stack.
 
-    `passed` is called with method, path and status after the API answered and before the answer is passed on, so that
-    what an answer promises can be kept first. `pages` are the hub's own, opened by the admin key alone; `welcome` is
-    what a browser shows that comes without a path. `knobs` are what POST to a page does. `aws_key` opens the embedded
-    AWS; without `has_room` nothing is taken that would have to be kept.
+    `passed` is called with method, path and status before a response is forwarded, so that what it promises can be
+    stored first. `pages` are the hub's own, for the admin key only; `welcome` is shown to browsers at `/`. `knobs`
+    handle POST to a page. `aws_key` is the key of the embedded AWS. Without `has_room`, calls that store data are
+    refused.
     """
 
     api_base: str
@@ -85,7 +84,7 @@ class Backend:
 
 
 class HubProxy(ThreadingHTTPServer):
-    """Listens from the start; `open` lets requests through."""
+    """Listens from the start. `open` begins forwarding."""
 
     daemon_threads = True
     allow_reuse_address = True
@@ -109,7 +108,7 @@ class HubProxy(ThreadingHTTPServer):
 
     @contextmanager
     def program_slot(self, path: str) -> Iterator[None]:
-        """A turn of the program that a path names. As an account's concurrency in the cloud, this machine is shared."""
+        """Limit a program's concurrent calls, as an account's concurrency limit does in the cloud."""
         found = PROGRAM.match(path)
         with self.counting:
             turns = self.under_way.setdefault(found[1] if found else "", threading.BoundedSemaphore(CALLS_PER_PROGRAM))
@@ -128,7 +127,7 @@ class HubProxy(ThreadingHTTPServer):
         self.server_close()
 
     def finish_request(self, request: Any, client_address: Any) -> None:
-        """In the connection's own thread, so that a client that says nothing keeps nobody waiting."""
+        """Handle a connection in its own thread, so that a silent client blocks nobody."""
         request.settimeout(CLIENT_SECONDS)
         secure = request.recv(1, socket.MSG_PEEK) == TLS_HANDSHAKE
         if secure:
@@ -140,11 +139,11 @@ class HubProxy(ThreadingHTTPServer):
                 self.shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hung up, or spoke neither HTTP nor TLS, is no news; the connection is closed by the caller."""
+        """Ignore clients that hang up or speak neither HTTP nor TLS. The caller closes the connection."""
 
 
 class ClientConnection(BaseHTTPRequestHandler):
-    """One connection of one client."""
+    """A client's connection."""
 
     protocol_version = "HTTP/1.1"
     server_version = "retour"
@@ -189,7 +188,7 @@ class ClientConnection(BaseHTTPRequestHandler):
         return path
 
     def body(self) -> bytes:
-        """The whole body, as API Gateway reads it before it calls a function."""
+        """Read the whole body, as API Gateway does before it calls a function."""
         lengths = {text.strip() for value in self.headers.get_all("content-length", []) for text in value.split(",")}
         coding = self.headers.get("transfer-encoding")
         if coding is not None:
@@ -229,7 +228,7 @@ class ClientConnection(BaseHTTPRequestHandler):
             self.rfile.readline(3)
 
     def handle_expect_100(self) -> bool:
-        """Lets a client send its body only when it will be read."""
+        """Let a client send its body only if it will be read."""
         length = self.headers.get("content-length", "")
         if length.isdigit() and int(length) > BODY_LIMIT:
             self.refuse(InvalidRequestError("BODY_TOO_LARGE", "call"))
@@ -253,7 +252,7 @@ class ClientConnection(BaseHTTPRequestHandler):
                 upstream.putheader(KEY_HEADER, backend.aws_key)
             upstream.endheaders(body)
             answer = upstream.getresponse()
-            if answer.status == HTTPStatus.BAD_GATEWAY:  # A function that could not be started, or ended on the way.
+            if answer.status == HTTPStatus.BAD_GATEWAY:  # A function that did not start or crashed.
                 raise http.client.HTTPException
             if int(answer.getheader("content-length") or 0) > EVENT_LIMIT:
                 upstream.close()
@@ -272,14 +271,14 @@ class ClientConnection(BaseHTTPRequestHandler):
             upstream.close()
 
     def event_bytes(self, body: bytes) -> int:
-        """How large the event of this call is for its function: a third more where its body stands in base64."""
+        """The size of this call's event, a third larger if the body is base64."""
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         is_text = kind.startswith("text/") or kind in TEXT_TYPES
         told = len(json.dumps(body.decode("utf-8", "replace"), ensure_ascii=False).encode()) if is_text else 0
         return (told or 4 * -(-len(body) // 3)) + len(self.path) * 2 + len(str(self.headers))
 
     def keep_changes(self, backend: Backend, path: str, status: int) -> None:
-        """What an answer promises is kept, or the answer is another one."""
+        """Store what a response promises, or replace the response by an error."""
         try:
             backend.passed(self.command, path, status)
         except Exception:
@@ -335,15 +334,15 @@ class ClientConnection(BaseHTTPRequestHandler):
         self.answer(HTTPStatus.OK, "application/json", json.dumps(turned).encode())
 
     def refuse(self, refused: RequestError) -> None:
-        """A problem document in the language the caller accepts, as the API's own are."""
+        """Send a problem document in a language the caller accepts."""
         language = accepted_language({"accept-language": self.accepted_languages()})
-        # What is left of a body that was not read would be taken for the next request.
+        # The rest of an unread body would be parsed as the next request.
         self.close_connection = True
         document = json.dumps(problem_document(refused, language), ensure_ascii=False).encode()
         self.answer(HTTPStatus(refused.status), MEDIA_TYPE, document, language)
 
     def accepted_languages(self) -> str:
-        """Nothing where the request could not be read as far as its headers."""
+        """The accepted languages; empty if the request has no readable headers."""
         headers = getattr(self, "headers", None)
         return ",".join(headers.get_all("accept-language", [])) if headers else ""
 
@@ -362,12 +361,12 @@ class ClientConnection(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """What the standard library refuses, such as a line that is no request, in our own words."""
+        """Requests refused by the standard library, such as malformed ones, with our own error."""
         name = HTTPStatus(code).name
         self.command = getattr(self, "command", None) or "GET"
-        # What could not be read counts as HTTP/0.9, which would get an answer without a head.
+        # An unparseable request counts as HTTP/0.9, whose responses have no headers.
         self.request_version = "HTTP/1.1"
         self.refuse(HttpError(name if name in error_catalog() else "HTTP_INVALID", method=excerpt(self.command)))
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Calls are in the API's own log."""
+        """Log nothing: calls are in the API's own log."""

@@ -1,7 +1,7 @@
-"""After an unclean stop: everything that was ever stored is taken in again, in the order in which it came.
+"""After an unclean stop: ingest all stored deliveries again in their original order.
 
-Only S3 objects survive a kill of the embedded AWS. Records are deterministic, and taking one in twice changes nothing,
-so whether the tables are empty or whole, the same ledger comes out. Nothing leaves the house meanwhile.
+Only S3 objects survive a kill of the embedded AWS. Ingesting is idempotent, so the result is the same whether the
+tables are empty or complete. Nothing is sent meanwhile.
 """
 
 import json
@@ -17,17 +17,17 @@ RESENT_MAX = 20
 
 
 class Functions(Protocol):
-    """As much of the Lambda client as is needed here."""
+    """The part of the Lambda client that is used here."""
 
     def invoke(self, *, FunctionName: str, InvocationType: str, Payload: str) -> Mapping[str, Any]: ...
 
 
 class FunctionError(Exception):
-    """A function that ended with an error instead of an answer."""
+    """A function failed instead of returning a response."""
 
 
 def invoke(functions: Functions, name: str, event: dict[str, Any]) -> Any:
-    """The function's answer; FunctionFailed when it has none."""
+    """Invoke a function and return its response. Raises FunctionError."""
     answer = functions.invoke(FunctionName=name, InvocationType="RequestResponse", Payload=json.dumps(event))
     said = answer["Payload"].read()
     if "FunctionError" in answer:
@@ -36,7 +36,7 @@ def invoke(functions: Functions, name: str, event: dict[str, Any]) -> Any:
 
 
 def list_envelopes(s3: "S3Client", bucket: str) -> list[str]:
-    """The keys of all deliveries, oldest first. An upload is older by its id than by its receipt."""
+    """The keys of all envelopes, oldest first. An upload's id is older than its receipt."""
 
     def received(key: str) -> tuple[str, str]:
         envelope = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
@@ -48,7 +48,7 @@ def list_envelopes(s3: "S3Client", bucket: str) -> list[str]:
 def replay(
     functions: Functions, name: str, deliveries: list[str], progress: Callable[[int], None]
 ) -> list[tuple[str, FunctionError]]:
-    """Takes each delivery in again; what failed and why."""
+    """Ingest each delivery again. Returns failures with their errors."""
     failed = []
     for number, key in enumerate(deliveries, 1):
         try:
@@ -60,9 +60,9 @@ def replay(
 
 
 def unanswered(s3: "S3Client", bucket: str, deliveries: list[str]) -> Iterator[dict[str, str]]:
-    """What to ask of the answers' queue: the newest files whose senders had not been told when the end came.
+    """Messages for the reply queue: the latest files whose senders had no reply yet.
 
-    And the last ones that may still have been on their way to a merchant's server: to leave them twice changes nothing.
+    Includes the last ones that may have been on their way to a merchant's server, since uploading twice is harmless.
     """
     written = [key.split("/") for key in list_keys(s3, bucket, "results/")]
     told = {id_ for _, _, id_, *name in written if name == ["told"]}

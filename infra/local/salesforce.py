@@ -69,7 +69,7 @@ Answer = tuple[int, Any]
 
 
 class SalesforceError(Exception):
-    """An answer that is an error: status, errorCode and message as Salesforce words them."""
+    """An error response: status, errorCode and message as in Salesforce."""
 
     def __init__(self, status: int, code: str, message: str, fields: list[str] | None = None) -> None:
         super().__init__(message)
@@ -90,7 +90,7 @@ class Notification:
 
 @dataclass
 class Outbound:
-    """Where Outbound Messages go, and how badly. `watch`: the fields whose change sends one."""
+    """Where Outbound Messages go. A change of a field in `watch` sends one."""
 
     url: str = ""
     object: str = "Case"
@@ -104,7 +104,7 @@ class Outbound:
 
 @dataclass
 class Faults:
-    """What goes wrong next, so many times each. `status` 0 with `seconds`: only slow."""
+    """Errors to inject, each a number of times. `status` 0 with `seconds` only delays."""
 
     status: int = 0
     count: int = 0
@@ -113,7 +113,7 @@ class Faults:
 
 
 class Organisation:
-    """The state of the simulated organisation. Every public method holds the lock; kept in a file if one is given."""
+    """The simulated organisation. Public methods are thread-safe; the state is kept in a file if one is given."""
 
     def __init__(self, my_domain: str, file: Path | None, page: int, now: Callable[[], datetime]) -> None:
         self.my_domain = my_domain
@@ -143,7 +143,7 @@ class Organisation:
             self.queue = [Notification(**each) for each in kept["queue"]]
 
     def save_state(self) -> None:
-        """Write the state, whole or not at all."""
+        """Save the state atomically."""
         if self._file:
             state = {
                 "records": self.records, "fields": self.fields, "apps": self.apps, "serial": self.serial,
@@ -157,7 +157,7 @@ class Organisation:
         self.serial += 1
         return id18(f"{prefix}5e{self.serial:010d}") or ""
 
-    # Logging in
+    # Login
 
     def login(self, form: Mapping[str, str]) -> Answer:
         import jwt
@@ -171,7 +171,7 @@ class Organisation:
             if app is None:
                 return 400, {"error": "invalid_client_id", "error_description": "client identifier invalid"}
             audience = [f"https://{host}.salesforce.com" for host in ("login", "test", self.my_domain)]
-            # The library writes exp as a text, which Salesforce takes.
+            # The library sends exp as text, which Salesforce accepts.
             claims = jwt.decode(
                 assertion, app["public_key"], algorithms=["RS256"], audience=audience, options={"verify_exp": False}
             )
@@ -202,7 +202,7 @@ class Organisation:
         return {each: (kind, 0) for each, kind in SYSTEM_FIELDS.items()} | self.fields[name]
 
     def validate(self, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Values that may be written; a Problem for an unknown or read-only field, a wrong type, a text too long."""
+        """Validate values to write: unknown or read-only fields, wrong types, too long texts raise SalesforceError."""
         fields = self.fields_of(name)
         good: dict[str, Any] = {}
         for key, value in values.items():
@@ -229,7 +229,7 @@ class Organisation:
         return good
 
     def save(self, name: str, record: str | None, values: Mapping[str, Any], user: str) -> str:
-        """Create or change a record. A watched field changed by anybody but the integration user queues a message."""
+        """Create or change a record. Changing a watched field queues a message, except by the integration user."""
         with self.lock:
             good = self.validate(name, values)
             stamp = self.stamp()
@@ -270,7 +270,7 @@ class Organisation:
         return seen
 
     def parent_view(self, relation: str, record: Mapping[str, Any], fields: tuple[str, ...]) -> Any:
-        """A parent as a query shows it: the fields asked of it, or nothing where there is none."""
+        """A parent as queries return it, with the requested fields; None without one."""
         parent = record.get(relation)
         if not isinstance(parent, Mapping) or "Id" not in parent:
             return parent
@@ -278,7 +278,7 @@ class Organisation:
         return self.view(relation, parent, asked)
 
     def with_parents(self, name: str, record: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A record with its parents, by the names of their relationships."""
+        """A record with its parents by relationship name."""
         parents = {
             field.removesuffix("Id"): self.records[parent].get(id18(str(record.get(field) or "")) or "")
             for field, (kind, _) in self.fields[name].items()
@@ -287,7 +287,7 @@ class Organisation:
         return {**record, **parents}
 
     def delete(self, name: str, record: str, master: str | None = None) -> None:
-        """Put a record into the recycle bin; with `master` as merged into that one."""
+        """Move a record to the recycle bin; with `master`, as merged into that one."""
         with self.lock:
             gone = self.find_record(name, record)
             gone["IsDeleted"] = True
@@ -300,7 +300,7 @@ class Organisation:
         return self.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
 
     def knows(self, name: str, path: str) -> bool:
-        """Whether a query of an object may name a path: its own field, or one of a parent."""
+        """Whether a query may use a path: a field of the object or of a parent."""
         relation, _, rest = path.partition(".")
         if not rest:
             return path in self.fields_of(name)
@@ -378,7 +378,7 @@ class Organisation:
             return ready[:BATCH_MAX]
 
     def envelope(self, batch: list[Notification]) -> bytes:
-        """The message as Salesforce writes it: what the record is now, empty fields left out."""
+        """The message as Salesforce writes it: the record's current state without empty fields."""
         out = self.outbound
         with self.lock:
             notifications = "".join(self._notification(each, out) for each in batch)
@@ -419,7 +419,7 @@ class Organisation:
 
 
 def post_message(url: str, message: bytes) -> str:
-    """POST one message; the reason it counts as not delivered, or nothing."""
+    """POST a message. Returns why it was not delivered, or an empty string."""
     request = urllib.request.Request(url, message, {"Content-Type": "text/xml; charset=utf-8", "SOAPAction": '""'})
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
@@ -430,13 +430,13 @@ def post_message(url: str, message: bytes) -> str:
     return "" if ACKNOWLEDGED.search(answer) else "the answer is no acknowledgement"
 
 
-# The front door
+# HTTP
 
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "sfdcedge"
-    wbufsize = -1  # Head and body in one packet: two wait for each other's acknowledgement.
+    wbufsize = -1  # Send headers and body in one packet, which avoids a delayed acknowledgement.
     org: Organisation
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -553,7 +553,7 @@ class Handler(BaseHTTPRequestHandler):
         raise SalesforceError(404, "NOT_FOUND", "The requested resource does not exist")
 
     def control(self, what: str) -> Answer:
-        """What an admin does by hand: asked by a loopback name, and by no web page."""
+        """Control requests, accepted only by a loopback host name and without Origin."""
         host = self.headers.get("Host", "").rpartition(":")[0]
         if host not in ("127.0.0.1", "localhost"):
             raise SalesforceError(404, "NOT_FOUND", "The requested resource does not exist")
@@ -627,7 +627,7 @@ def _save(org: Organisation, name: str, values: dict[str, Any]) -> str:
 
 @dataclass
 class Simulator:
-    """A running organisation. `connect` is where its TLS listens, `url` the plain address of its controls."""
+    """A running organisation. `connect` is its TLS address, `url` that of its controls."""
 
     org: Organisation
     connect: str
@@ -642,7 +642,7 @@ class Simulator:
         return ORG
 
     def register(self, consumer_key: str, username: str, public_key: str) -> None:
-        """Know an external client app: who signs with the other half of this key may act as this user."""
+        """Register an external client app, whose key may act as this user."""
         with self.org.lock:
             self.org.apps[consumer_key] = {"username": username, "public_key": public_key}
             self.org.save_state()
@@ -667,10 +667,9 @@ def start(
     page: int = 2000,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Simulator:
-    """An organisation that answers on two ports of `host`, 0 for any free one. `data` keeps records over a restart.
+    """Start an organisation on two ports of `host` (0: any free one). `data` keeps its records.
 
-    `now` stamps the records; signatures, tokens and TLS keep the real time. `page` is how many records a query answers
-    at once.
+    `now` is the time of records; signatures, tokens and TLS use the real time. `page` is the page size of queries.
     """
     import trustme
 
@@ -703,7 +702,7 @@ def start(
 
 
 class Server(ThreadingHTTPServer):
-    """Speaks TLS to who begins with a handshake and plain HTTP to who does not, on the same port."""
+    """Serves TLS to clients that begin with a handshake and HTTP to all others, on the same port."""
 
     daemon_threads = True
 
@@ -712,7 +711,7 @@ class Server(ThreadingHTTPServer):
         self.tls = tls
 
     def finish_request(self, request: Any, client_address: Any) -> None:
-        # In the connection's own thread: a silent client holds up nobody.
+        # In the connection's own thread, so that a silent client blocks nobody.
         request.settimeout(30)
         try:
             if request.recv(1, socket.MSG_PEEK) == TLS_HANDSHAKE:

@@ -1,7 +1,7 @@
-"""The secrets of a local hub: kept in one file of the data folder, and put back before anything else happens.
+"""The secrets of a local hub, kept in a file of the data folder and restored first at startup.
 
-The embedded AWS forgets its secrets and its table when it is killed. Keys that people have written into their systems
-must survive that, so every change is copied here before it is answered.
+A killed embedded AWS loses its secrets and its table. Keys that people have entered elsewhere must survive, so every
+change is copied here before it is answered.
 """
 
 import hashlib
@@ -29,10 +29,10 @@ MADE_BY = "local hub"
 
 @dataclass(slots=True)
 class StoredSecrets:
-    """What stands in secrets.json.
+    """The content of secrets.json.
 
-    `keys` are the items of the table by which API keys are believed: digests, and what each opens. `sources` are the
-    texts of Parameter Store by name. `programs` are the API keys that this hub made for its programs itself.
+    `keys` are the table's items of API keys: hashes with what they may access. `sources` are the parameters by name.
+    `programs` are the API keys that this hub created for its programs.
     """
 
     admin_key: str
@@ -42,14 +42,14 @@ class StoredSecrets:
 
 
 def load(path: Path) -> StoredSecrets:
-    """What an earlier run kept; at the first, a new admin key."""
+    """The secrets of an earlier run; at the first start a new admin key."""
     if path.exists():
         return StoredSecrets(**json.loads(path.read_text()))
     return StoredSecrets(admin_key=f"rk_admin_{secrets.token_urlsafe(24)}")
 
 
 def save(path: Path, stored: StoredSecrets) -> None:
-    """Whole or not at all, and for its owner's eyes only."""
+    """Save atomically, readable by the owner only."""
     document = {name: getattr(stored, name) for name in ("admin_key", "programs", "sources", "keys")}
     write_atomically(path, json.dumps(document, indent=1, sort_keys=True))
 
@@ -59,7 +59,7 @@ def hash_key(key: str) -> str:
 
 
 def complete_secret(secret: Mapping[str, Any], source: Source) -> dict[str, Any]:
-    """What is there, with what is missing. A merchant's server on this machine is made for a password of ours."""
+    """A source's secret, completed. A merchant's server on this machine gets a generated password."""
     own = {"password": secrets.token_urlsafe(18)} if source.channel is Channel.PULL and not secret else {}
     return {**own, **generate_missing(source, secret), **secret}
 
@@ -73,8 +73,7 @@ def public_half(private_key: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Vault:
-    """The table's keys and the secrets in the running stack's Parameter Store: those of sources below `prefix`, the
-    keys of payout accounts below `accounts`."""
+    """The stack's API keys, and its parameters: sources below `prefix`, keys of payout accounts below `accounts`."""
 
     table: str
     prefix: str
@@ -83,7 +82,7 @@ class Vault:
     accounts: str = ""
 
     def restore(self, stored: StoredSecrets) -> None:
-        """Everything that was kept opens again what it opened before."""
+        """Restore all stored keys and secrets."""
         for name, text in stored.sources.items():
             self.put_secret(name, text)
         for hashed, document in stored.keys.items():
@@ -91,8 +90,7 @@ class Vault:
         self.add_key(stored.admin_key, Principal(ANY_PROGRAM, "admin", MADE_BY))
 
     def sync(self, stored: StoredSecrets, documents: Mapping[str, Mapping[str, Any]]) -> StoredSecrets:
-        """What was kept and what the stack holds now, with an API key for every program and a secret for every source
-        whose channel needs one."""
+        """Stored and current secrets combined, with an API key per program and a secret per source that needs one."""
         own = dict(stored.programs)
         for program in documents.keys() - own.keys():
             own[program] = f"rk_{program}_{secrets.token_urlsafe(24)}"
@@ -119,7 +117,7 @@ class Vault:
         self.put_key(hash_key(key), key_document(key, opens, MADE_BY, None))
 
     def put_key(self, hashed: str, document: str) -> None:
-        """What the table knows of it beside, such as its last use, stays."""
+        """Restore a key's item, keeping its other attributes such as its last use."""
         with suppress(self.dynamodb.exceptions.ConditionalCheckFailedException):
             self.dynamodb.put_item(
                 TableName=self.table,

@@ -1,10 +1,10 @@
-"""The SFTP server of the local hub: what Transfer Family is in the cloud.
+"""The SFTP server of the local hub, in place of AWS Transfer Family.
 
-One user per source, key login only. A user sees one folder, which is the source's prefix of the inbox, and may make
-others in it. A file goes up as one object when its client closes it, and then the event that Transfer Family sends is
-raised; a file whose connection ends first leaves nothing. A rename copies and removes, since S3 knows nothing else.
+One user per source, login by key only. A user sees one folder, the source's prefix of the inbox, and may create
+subfolders. A file is stored as one object when its client closes it, then Transfer Family's event is sent; a file whose
+connection ends first is not stored. A rename copies and deletes, as in S3.
 
-The object is what counts: the store tells of it by itself, and an event of this server may come late, twice or never.
+The object alone counts: S3 sends its own event, and this server's may be late, repeated or missing.
 """
 
 import asyncio
@@ -49,12 +49,12 @@ LOGIN_SECONDS = 30
 NAME_BYTES = 255
 DEPTH = 4
 GAP_MAX = 64 * 1024 * 1024
-"""How far beyond what came a write may lie: clients send several at a time, and none leaves a hole."""
+"""Maximum gap in front of a write. Clients send several at a time, and none leaves a hole."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who may log in as `user`, and which source's folder that opens."""
+    """A user, and the source whose folder it opens."""
 
     user: str
     program: str
@@ -64,7 +64,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that went up whole, or that one of that name was given another: `renamed_from` then."""
+    """A completed upload, or a rename of one with `renamed_from`."""
 
     program: str
     source: str
@@ -86,7 +86,7 @@ class Upload:
         return "SFTP Server File Rename Completed" if self.renamed_from else "SFTP Server File Upload Completed"
 
     def event(self) -> dict[str, Any]:
-        """The `detail` of Transfer Family's event. Of the fields that it may leave out this one leaves out the ETag."""
+        """The `detail` of Transfer Family's event, without the optional ETag."""
         told = {
             "protocol": "SFTP",
             "client-ip": self.client,
@@ -114,14 +114,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """One source's folder: the objects below a prefix of the inbox. Names are paths below it."""
+    """A source's folder: the objects below a prefix of the inbox, named by their paths."""
 
     s3: "S3Client"
     bucket: str
     prefix: str
 
     def entries(self, path: str) -> Iterator[Entry]:
-        """What lies right in a folder; a folder in it ends with a slash."""
+        """The direct children of a folder; subfolders end with a slash."""
         prefix = f"{self.prefix}{path}/" if path else self.prefix
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix, Delimiter="/")
         for page in pages:
@@ -169,7 +169,7 @@ class OpenFile:
     broken: bool = False
     appends: bool = False
     came: int = 0
-    """How many bytes it began with or were written: a file of more has a hole."""
+    """Bytes present at the start or written. A larger file has a hole."""
 
     @property
     def size(self) -> int:
@@ -178,10 +178,7 @@ class OpenFile:
 
 
 class EventSender:
-    """Raises Transfer Family's events. `whims`: as unreliably as events may be, for tests and whoever doubts.
-
-    Then an event may lack what it may lack, and come late, twice or never.
-    """
+    """Sends Transfer Family's events. With `whims` they may lack optional fields, be late, repeated or missing."""
 
     OPTIONAL = ("bytes", "client-ip", "session-id", "start-timestamp", "failure-code", "failure-message", "protocol")
     LATEST_SECONDS = 5.0
@@ -205,7 +202,7 @@ class EventSender:
 
 
 class SftpSession(asyncssh.SFTPServer):
-    """One session of one user."""
+    """A user's session."""
 
     def __init__(
         self,
@@ -224,7 +221,7 @@ class SftpSession(asyncssh.SFTPServer):
         self.session = secrets.token_hex(8)
 
     def exit(self) -> None:
-        """Says that all went well, as OpenSSH's server does: `scp` fails without it."""
+        """Report success like OpenSSH's server, without which `scp` fails."""
         with suppress(OSError):
             self.channel.exit(0)
 
@@ -248,7 +245,7 @@ class SftpSession(asyncssh.SFTPServer):
         scratch = tempfile.TemporaryFile(dir=self.scratch)  # noqa: SIM115 it lives as long as the client's handle
         file = OpenFile(name, scratch, writes, datetime.now(UTC), appends=bool(pflags & FXF_APPEND))
         if present is not None and not pflags & FXF_TRUNC:
-            # What is resumed, appended to or changed in place begins as what lies there, and goes up whole again.
+            # A resumed, appended or modified file starts from the stored object and is stored again as a whole.
             await run_blocking(self.folder.fetch, name, file.scratch)
             file.came = file.size
         return file
@@ -276,8 +273,8 @@ class SftpSession(asyncssh.SFTPServer):
 
     async def close(self, file_obj: object) -> None:
         file = as_open_file(file_obj)
-        # When a connection ends, what its client left open is closed from within the handling of that end: such a file
-        # is a part of one, and nobody was told that it arrived.
+        # At the end of a connection, open files are closed from within its handling: they are incomplete, and no event
+        # is sent.
         abandoned = sys.exc_info()[0] is not None
         try:
             if not file.writes or file.broken or abandoned:
@@ -325,7 +322,7 @@ class SftpSession(asyncssh.SFTPServer):
         return attributes(file.size, file.started_at)
 
     async def setstat(self, path: bytes, attrs: asyncssh.SFTPAttrs) -> None:
-        """Modes and times that a client wants kept are accepted; an object has none."""
+        """Accept and ignore modes and times, which objects do not have."""
         await self.stat(path)
 
     async def lsetstat(self, path: bytes, attrs: asyncssh.SFTPAttrs) -> None:
@@ -413,11 +410,11 @@ class SftpSession(asyncssh.SFTPServer):
         raise asyncssh.SFTPOpUnsupported("the folder has no size of its own")
 
     def fsync(self, file_obj: object) -> None:
-        """A file is safe when its close is answered, not before."""
+        """Do nothing: a file is durable when its close is answered."""
 
 
 class KeyLogin(asyncssh.SSHServer):
-    """Who gets in: a user of a source, with a key of that source."""
+    """Accepts users of sources with one of the source's keys."""
 
     def __init__(self, account: Callable[[str], Account | None]):
         self.account = account
@@ -455,7 +452,7 @@ async def listen(
     scratch: Path,
     limit: int = SIZE_LIMIT,
 ) -> asyncssh.SSHAcceptor:
-    """Serves SFTP, and nothing else that SSH can do, until it is closed."""
+    """Serve SFTP, and no other SSH feature, until closed."""
 
     def session(chan: "asyncssh.SSHServerChannel[bytes]") -> SftpSession:
         found = account(str(chan.get_extra_info("username")))
@@ -480,7 +477,7 @@ async def listen(
 
 
 def path_parts(path: bytes) -> list[bytes]:
-    """The parts of a path, confined: `..` never leads above the folder."""
+    """The parts of a path, confined to the folder: `..` never leads above it."""
     found: list[bytes] = []
     for part in path.split(b"/"):
         if part == b"..":
@@ -544,7 +541,7 @@ def folder_attributes() -> asyncssh.SFTPAttrs:
 
 
 async def run_blocking(call: Callable[..., T], *arguments: Any) -> T:
-    """What a blocking call gives, run beside the loop; the storage's own trouble becomes a failure the client sees."""
+    """Run a blocking call in a thread. Storage errors become SFTP failures."""
     try:
         return await asyncio.to_thread(call, *arguments)
     except (BotoCoreError, ClientError, OSError) as error:

@@ -1,11 +1,11 @@
-"""The SMTP listener of the local hub: what SES receiving is in the cloud.
+"""The SMTP server of the local hub, in place of SES receiving.
 
-It takes mail for addresses that are formed like a source's, `<program>.<source>.<token>@<mail domain>`, and says of
-none whether it exists. What it takes is stored as it came, below the headers that SES would put on top, and then the
-same event is handed to the function that reads mail, again and again until it was read.
+It accepts mail for addresses of the form `<program>.<source>.<token>@<mail domain>`, without revealing whether they
+exist. An accepted mail is stored with the headers SES would add, and the same event is sent to the mail function until
+it succeeds.
 
-Nobody on loopback has an SPF record or a DKIM key. So `dmarc=pass` means here: the domain of the envelope's sender is
-the domain of the one address in From. That is DMARC's alignment, without the proof that only a real domain can give.
+There is no SPF or DKIM on loopback, so `dmarc=pass` means that the domains of envelope sender and From are equal:
+DMARC's alignment without its proof.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ log = logging.getLogger("retour.local.smtp")
 
 @dataclass(frozen=True)
 class Mail:
-    """One message as it came through the door."""
+    """A message as received."""
 
     id: str
     sender: str
@@ -63,7 +63,7 @@ def is_source_address(address: str, domain: str) -> bool:
 
 
 def dmarc_alignment(mail: Mail) -> tuple[bool, str]:
-    """Whether the envelope's sender and the From are of one domain, and the domain of the From."""
+    """Whether the domains of envelope sender and From are equal, and the From domain."""
     named = BytesHeaderParser().parsebytes(mail.raw).get_all("from", [])
     addresses = getaddresses([str(value) for value in named])
     if len(named) != 1 or len(addresses) != 1:
@@ -73,7 +73,7 @@ def dmarc_alignment(mail: Mail) -> tuple[bool, str]:
 
 
 def with_ses_headers(mail: Mail) -> bytes:
-    """The message below our own headers. Whatever alike it brought stays further down, where nobody looks for ours."""
+    """The message below our own headers. Its own headers of the same names stay further down and are ignored."""
     passed, domain = dmarc_alignment(mail)
     verdict = "pass" if passed else "fail"
     headers = [
@@ -89,7 +89,7 @@ def with_ses_headers(mail: Mail) -> bytes:
 
 
 def ses_event(mail: Mail) -> dict[str, Any]:
-    """What SES hands to a function for this mail."""
+    """The SES event for a mail."""
     passed, _ = dmarc_alignment(mail)
     message = BytesHeaderParser().parsebytes(with_ses_headers(mail))
     at = mail.received_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -137,19 +137,19 @@ def common_headers(message: Message, sender: str) -> Iterator[tuple[str, Any]]:
 
 
 def header_safe(text: str) -> str:
-    """What a stranger said, so that it cannot end our header or begin another."""
+    """Text safe for a header: it cannot end ours or add another."""
     return "".join(sign for sign in text if sign.isprintable() and sign not in "<>;()")
 
 
 class Listener(SMTP):
-    """Mail programs write lines longer than the 998 signs that the standard allows; SES takes them, so does this."""
+    """Accepts lines longer than the standard's 998 characters, as SES does and mail programs send."""
 
     line_length_limit = 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Reception:
-    """The answers to RCPT and DATA."""
+    """The responses to RCPT and DATA."""
 
     domain: str
     take: Callable[[Mail], Awaitable[None]]
@@ -182,7 +182,7 @@ class Reception:
 
 @dataclass(frozen=True)
 class Outbox:
-    """Takes every mail that the embedded AWS sends, for any address, and keeps it where it can be read."""
+    """Stores every mail the embedded AWS sends, for any address."""
 
     folder: Path
 
@@ -203,7 +203,7 @@ def content(envelope: Envelope) -> bytes:
 
 
 def sent_mails(folder: Path) -> list[dict[str, Any]]:
-    """Every mail that was sent, oldest first, as a person would want to read it."""
+    """All sent mails in readable form, oldest first."""
     return [mail_document(path.stem, json.loads(path.read_text())) for path in sorted(folder.glob("*.json"))]
 
 
@@ -239,9 +239,9 @@ def decode_part(part: Message) -> str:
 
 
 class MailQueue:
-    """Hands mails that were taken to the function that reads them.
+    """Passes accepted mails to the mail function.
 
-    Each waits as a small file until it was read, so that neither a failing function nor a kill loses one.
+    Each is kept in a small file until it was processed, so that neither a failure nor a kill loses one.
     """
 
     def __init__(self, waiting: Path, store: Callable[[str, bytes], None], read: Callable[[dict[str, Any]], None]):
@@ -250,14 +250,14 @@ class MailQueue:
         self.tasks: set[asyncio.Task[None]] = set()
 
     async def accept(self, mail: Mail) -> None:
-        """Stored when this returns; read soon after."""
+        """Store a mail durably and process it soon after."""
         path = self.waiting / f"{mail.id}.json"
         await asyncio.to_thread(self.store, mail.id, with_ses_headers(mail))
         await asyncio.to_thread(write_atomically, path, json.dumps(ses_event(mail)))
         self.start_reading(path)
 
     def resume(self) -> None:
-        """What an earlier run left unread."""
+        """Process mails left by an earlier run."""
         for path in sorted(self.waiting.glob("*.json"), key=lambda path: path.stat().st_mtime):
             self.start_reading(path)
 
@@ -286,7 +286,7 @@ class MailQueue:
 
 
 async def listen(listening: socket, handler: Reception | Outbox, tls: ssl.SSLContext | None = None) -> asyncio.Server:
-    """Serves SMTP, with STARTTLS where a certificate is given, until it is closed."""
+    """Serve SMTP until closed, with STARTTLS if a certificate is given."""
     loop = asyncio.get_running_loop()
     return await loop.create_server(
         lambda: Listener(

@@ -1,4 +1,4 @@
-"""The part of SOQL that programs send: SELECT, FROM, WHERE, ORDER BY, LIMIT and OFFSET, over dictionaries."""
+"""The subset of SOQL that programs use: SELECT, FROM, WHERE, ORDER BY, LIMIT and OFFSET, over dictionaries."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -22,7 +22,7 @@ WORDS = {"AND", "OR", "NOT", "ORDER", "LIMIT", "OFFSET", "WHERE", "FROM", "IN", 
 
 
 class MalformedQueryError(Exception):
-    """What Salesforce answers with MALFORMED_QUERY or INVALID_FIELD."""
+    """Reported by Salesforce as MALFORMED_QUERY or INVALID_FIELD."""
 
     def __init__(self, message: str, code: str = "MALFORMED_QUERY") -> None:
         super().__init__(message)
@@ -38,7 +38,7 @@ class Query:
     limit: int | None
     offset: int
     named: frozenset[str]
-    """Every field the query names, wherever."""
+    """All fields named anywhere in the query."""
 
     @property
     def counts(self) -> bool:
@@ -69,7 +69,7 @@ def value_at(record: Any, path: str) -> Any:
 
 
 def comparison_key(value: Any) -> Any:
-    """Instants as instants, text as Salesforce compares it: without regard to case."""
+    """A sort key: times as times, text case-insensitively as in Salesforce."""
     if isinstance(value, str):
         if re.fullmatch(r"\d{4}-\d\d-\d\dT.+", value):
             try:
@@ -125,7 +125,7 @@ class Parser:
         while self.is_next(","):
             fields.append(self.field())
         self.expect("FROM")
-        # An object may be called as a word of the language is: Order.
+        # Objects may be named like keywords: Order.
         kind, target = self.take()
         if kind != "name":
             raise MalformedQueryError(f"unexpected token: {target!r}")
@@ -169,7 +169,7 @@ class Parser:
         return int(value)
 
     def condition(self) -> Test:
-        """Terms joined by AND, or by OR; Salesforce takes a mixture only in brackets."""
+        """Terms joined by AND or by OR. Salesforce requires parentheses to mix them."""
         tests = [self.term()]
         joint = ""
         while self.peek()[1].upper() in ("AND", "OR") and self.peek()[0] == "name":

@@ -1,4 +1,4 @@
-"""Parse numbers as people and spreadsheets write them into exact decimals; ambiguous ones are refused."""
+"""Parse numbers as people and spreadsheets write them into exact decimals. Ambiguous ones are refused."""
 
 import re
 import unicodedata
@@ -9,7 +9,7 @@ from decimal import Decimal
 from retour.domain.money import InvalidAmountError, exponents, parse_decimal
 
 GROUP_SEPARATORS = " '\u2019\u00a0\u202f\u2009"
-"""Signs that only ever stand between groups of three: blank, apostrophes, no-break, narrow and thin blank."""
+"""Characters only used as thousands separators: space, apostrophes, no-break, narrow and thin spaces."""
 MINUS_SIGNS = str.maketrans({"−": "-", "﹣": "-", "－": "-", "‐": "-", "–": "-"})
 POUNDS = ("GBP", "EGP", "FKP", "GIP", "SHP", "SSP", "SYP", "LBP", "SDG")
 YEN = ("JPY", "CNY")
@@ -22,7 +22,7 @@ CURRENCY_SYMBOLS: Mapping[str, Sequence[str]] = {
     "₪": ("ILS",), "₫": ("VND",), "₺": ("TRY",), "₽": ("RUB",), "₴": ("UAH",), "₦": ("NGN",), "₱": ("PHP",),
     "฿": ("THB",), "₡": ("CRC",), "₲": ("PYG",), "₵": ("GHS",), "₸": ("KZT",), "₾": ("GEL",), "₼": ("AZN",),
 }  # fmt: skip
-"""The currencies a sign stands for, the one it means most often first."""
+"""Currencies per symbol, the most common one first."""
 WITH_CURRENCY_CODE = re.compile(
     rf"(?:([A-Z]{{3}})[{GROUP_SEPARATORS}]?)?([^A-Z]*?)(?:[{GROUP_SEPARATORS}]?([A-Z]{{3}}))?", re.DOTALL
 )
@@ -35,9 +35,9 @@ GROUPED_DIGITS = {
 
 
 class TypedNumber(str):
-    """A number that its file gives as one, not as a text: `digits` are its own, a point before the decimals.
+    """A number that its file stores as a number. `digits` are its own, with a decimal point.
 
-    As a text it is written as its source writes numbers. Stripped, it stays what it is.
+    As text it has the source's number format, also after `strip`.
     """
 
     digits: str
@@ -52,7 +52,7 @@ class TypedNumber(str):
 
 
 class TypedMoment(str):
-    """A moment that its file gives as one; as a text it is written as its source writes days."""
+    """A time that its file stores as a time. As text it has the source's date format."""
 
     moment: datetime
 
@@ -66,18 +66,18 @@ class TypedMoment(str):
 
 
 class AmbiguousNumberError(ValueError):
-    """The text reads as two numbers: `1,234` is more than a thousand, or little more than one."""
+    """The text can be read as two numbers: `1,234` is over a thousand, or just over one."""
 
 
 class ForeignCurrencyError(ValueError):
-    """The amount is written in another currency than its record names."""
+    """The amount has another currency than its record."""
 
 
 def parse_number(text: str, mark: str | None = None, currency: str | None = None) -> Decimal:
-    """The number a text is. `mark` is the decimal mark the source declares; undeclared it is the point.
+    """Parse a number. `mark` is the source's decimal mark, by default a point.
 
-    Understood are grouping, minus signs of any kind, before or after, parentheses, currency signs and codes.
-    NotAnAmount, Ambiguous or ForeignCurrency where it is not one number.
+    Accepts grouping, minus signs of any kind before or after, parentheses, currency symbols and codes. Raises
+    InvalidAmountError, AmbiguousNumberError or ForeignCurrencyError.
     """
     if isinstance(text, TypedNumber):
         return parse_decimal(text.digits)
@@ -98,7 +98,7 @@ def parse_number(text: str, mark: str | None = None, currency: str | None = None
 
 
 def ungroup_digits(digits: str, mark: str | None) -> str:
-    """Digits with a point before the decimals and no grouping."""
+    """Digits with a decimal point and without grouping."""
     if not digits.strip("0123456789.") and digits.count(".") < 2 and mark != ",":
         return digits
     if mark is None and GROUPED_DIGITS[","].fullmatch(digits):
@@ -117,8 +117,10 @@ def ungroup_digits(digits: str, mark: str | None) -> str:
 
 
 def currency_in(text: str, usual: str) -> str:
-    """The currency that stands with an amount, as a code or a sign; of a sign with several the `usual` one, if it is
-    among them. Empty where none stands there."""
+    """The currency stated with an amount, by code or symbol; empty without one.
+
+    A symbol of several currencies means `usual` if that is among them.
+    """
     if isinstance(text, TypedNumber) or not (text.strip("0123456789., +-")):
         return ""
     code = next((one for one in CURRENCY.findall(text) if one in exponents()), "")
@@ -127,7 +129,7 @@ def currency_in(text: str, usual: str) -> str:
 
 
 def strip_currency(digits: str, currency: str | None) -> str:
-    """Without the sign or code of a currency before or after it, which must not contradict the record's."""
+    """Remove a currency symbol or code before or after a number. It must not contradict the record's currency."""
     for sign in {one for one in digits if unicodedata.category(one) == "Sc"}:
         if sign not in CURRENCY_SYMBOLS:
             raise InvalidAmountError(digits)

@@ -9,12 +9,12 @@ REQUIRED = ("STACK", "LEDGER_TABLE", "INBOX_BUCKET")
 
 
 class SettingsError(Exception):
-    """Names that are missing from the environment, or values that cannot be read; it lists all of them."""
+    """Environment variables that are missing or invalid; lists all of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Where a service of somebody else answers, if not at its public address: host:port and the file of its CA."""
+    """An override of a service's public address: host:port and its CA file."""
 
     connect: str | None = None
     ca: str | None = None
@@ -22,7 +22,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """The OpenID Connect provider of the console; all empty where people sign in by link."""
+    """The console's OpenID Connect provider; empty if people sign in by link."""
 
     issuer: str = ""
     client: str = ""
@@ -31,41 +31,41 @@ class SignIn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What template.yaml and the local hub put into the environment, under the names given beside each field."""
+    """Settings from the environment, set by template.yaml and the local hub under the names given with each field."""
 
     stack: str
     """STACK: the prefix of our parameters in Parameter Store."""
     ledger_table: str
     inbox_bucket: str
     queues: Mapping[str, str] = field(default_factory=dict)
-    """<NAME>_QUEUE: the URL of each queue this function may use, by its name in lower case."""
+    """<NAME>_QUEUE: the URL of each queue this function may use, by its lower-case name."""
     api_url: str = ""
     mail_domain: str = ""
     mail_from: str = ""
     receives_mail: str = ""
-    """RECEIVES_MAIL: `ses` or `smtp`; empty where no mail is received."""
+    """RECEIVES_MAIL: `ses` or `smtp`; empty if no mail is received."""
     sftp_address: str = ""
-    """SFTP_ADDRESS: host:port of our SFTP server; empty where there is none."""
+    """SFTP_ADDRESS: host:port of our SFTP server; empty if there is none."""
     sftp_role: str = ""
     files_machine: str = ""
-    """FILES_MACHINE: the state machine that takes in large files; empty where there is none."""
+    """FILES_MACHINE: the state machine for large files; empty if there is none."""
     sweep_function: str = ""
     clock_offset: timedelta = timedelta()
-    """CLOCK_OFFSET_SECONDS: by how much the business clock is shifted, on a local hub only."""
+    """CLOCK_OFFSET_SECONDS: the offset of the business clock, on a local hub only."""
     is_local: bool = False
-    """KEEP_ENVELOPES=1: the hub on one machine; it keeps envelopes to rebuild from, and has keys of its own."""
+    """KEEP_ENVELOPES=1: a local hub, which keeps envelopes to rebuild from and has its own keys."""
     allow_private_hosts: bool = False
-    """ALLOW_PRIVATE_HOSTS=1: only the local hub connects to servers on private addresses."""
+    """ALLOW_PRIVATE_HOSTS=1: allow connections to private addresses, on a local hub only."""
     must_answer: bool = False
-    """MUST_ANSWER=1: a caller waits for this function, so its own calls have short timeouts."""
+    """MUST_ANSWER=1: a caller waits for this function, so its own requests have short timeouts."""
     outward: bool = True
-    """OUTWARD=off: nothing leaves the hub, as during a replay."""
+    """OUTWARD=off: nothing is sent from the hub, as during a replay."""
     calls_per_second: float = 0
-    """CALLS_PER_SECOND: the quota of one caller; 0 is no quota."""
+    """CALLS_PER_SECOND: rate limit per caller; 0 for none."""
     index_shards: int = 1
-    """INDEX_SHARDS: over how many index partitions the actions of a day are spread."""
+    """INDEX_SHARDS: index partitions for the actions of a day."""
     aws_key: str = ""
-    """RETOUR_AWS_KEY: by it the embedded AWS recognises the hub's own processes."""
+    """RETOUR_AWS_KEY: identifies the hub's own processes to the embedded AWS."""
     sign_in: SignIn = SignIn()
     salesforce: Service = Service()
     bigcommerce: Service = Service()
@@ -75,7 +75,7 @@ class Settings:
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
-    """The settings of this process, by default from its own environment. SettingsError."""
+    """Read the settings of this process, by default from its environment. Raises SettingsError."""
     given = os.environ if environment is None else environment
 
     def text(name: str) -> str:

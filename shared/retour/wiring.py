@@ -1,4 +1,4 @@
-"""The hub of a process: its settings, its clock, its stores and the only clients that are built."""
+"""The hub of a process: settings, clock, stores and clients."""
 
 import gc
 import json
@@ -35,16 +35,16 @@ EXECUTIONS_MAX = 50
 BACKGROUND_NICENESS = 10
 QUEUES = ("answers", "pulls", "writebacks", "parked")
 DEAD_LETTER_QUEUES = ("answers", "pulls", "writebacks", "parked", "files", "mail", "salesforce", "schedules", "stream")
-"""Of which there is a dead-letter queue, told to whoever brings its messages back."""
+"""Queues with a dead-letter queue, as known to the redrive function."""
 
 
 class ProgramNotFoundError(Exception):
-    """A program that is not there; for whoever asks from outside that is the same 404 as a foreign one."""
+    """An unknown program. Callers get the same 404 as for one they may not access."""
 
 
 @contextmanager
 def gc_disabled() -> Iterator[None]:
-    """Pause garbage collection while clients are built: it would cost a sixth of a cold start and free nothing."""
+    """Pause garbage collection while clients are built, which saves a sixth of a cold start and would free nothing."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -56,7 +56,7 @@ def gc_disabled() -> Iterator[None]:
 
 @dataclass
 class Hub:
-    """What the functions share in one process. Clients are built when first used."""
+    """Settings, stores and clients shared within a process. Clients are built on first use."""
 
     settings: Settings
     _last: dict[str, datetime] = field(default_factory=dict, repr=False)
@@ -66,29 +66,29 @@ class Hub:
     # Time
 
     def now(self) -> datetime:
-        """The business clock: UTC to the millisecond. Only the local hub may shift it."""
+        """The business clock: UTC in milliseconds. Only a local hub can shift it."""
         return truncate_to_milliseconds(self.real_now() + self.settings.clock_offset)
 
     def real_now(self) -> datetime:
-        """The clock of signatures, TLS and tokens; nothing ever shifts it."""
+        """The real clock, for signatures, TLS and tokens."""
         return datetime.now(UTC)
 
     def throttle(self, what: str, every: timedelta) -> bool:
-        """Whether `key` was not used within `interval`; per process, so a hint and no guarantee."""
+        """Whether `what` was not used within `every`. Per process, so only a hint."""
         now = self.real_now()
         if self._last.get(what, now - every) > now - every:
             return False
         self._last[what] = now
         return True
 
-    # Programs and who may touch them
+    # Programs
 
     @cached_property
     def programs(self) -> Programs:
         return Programs(self._dynamodb, self._table)
 
     def program(self, program_id: str) -> Program | None:
-        """The newest version. It is read in each call: what was recorded a moment ago prices what comes now."""
+        """The newest version, read again in each call so that new terms apply at once. None if it is unknown."""
         return self.programs.get(program_id) if PROGRAM_ID.fullmatch(program_id) else None
 
     def program_of(self, delivery: Delivery) -> Program:
@@ -105,11 +105,11 @@ class Hub:
         return Secrets(self._client("ssm"), self.settings.stack)
 
     def secret(self, program_id: str, source: str) -> dict[str, Any]:
-        """What a source's sender and we know and nobody else; empty when nothing was ever agreed."""
+        """The secret of a source; empty if there is none."""
         return self.secrets.get(program_id, source)
 
     def reload_secret(self, program_id: str, source: str) -> dict[str, Any]:
-        """The same read anew, for whoever was not believed: a secret made a moment ago works at once."""
+        """The current secret of a source after a failed authentication, so that a new secret works at once."""
         return self.secrets.reread(program_id, source)
 
     # Store
@@ -149,7 +149,7 @@ class Hub:
         return SourceState(self._dynamodb, self._table, program_id, source)
 
     def kept_state(self, program_id: str, source: str) -> OnceState:
-        """The same, for facts that must outlive a kill on one machine as well."""
+        """State that must survive a crash of a local hub too."""
         state = self.state(program_id, source)
         return ObjectState(state, self.inbox) if self.settings.is_local else state
 
@@ -161,10 +161,7 @@ class Hub:
         return Work(self.inbox, self._dynamodb, self._table, program_id, delivery_id)
 
     def start_execution(self, delivery: Delivery, more: Mapping[str, bool]) -> bool:
-        """Give a large file to the state machine that takes it in; False where there is none, as during a replay.
-
-        Given again while it is on its way, it is on its way once.
-        """
+        """Start the state machine for a large file. False if there is none, as during a replay. Idempotent."""
         machine = self.settings.files_machine
         if not machine or not self.settings.outward:
             return False
@@ -199,20 +196,20 @@ class Hub:
 
     @property
     def defers_large_files(self) -> bool:
-        """Whether this is a replay, after which the large files that were left on their way go on."""
+        """Whether this is a replay, after which interrupted large files are resumed."""
         return bool(self.settings.files_machine) and not self.settings.outward
 
-    # Outward
+    # Outgoing
 
     def send(self, queue: str, message: Mapping[str, Any], delay_seconds: int = 0) -> None:
-        """Put a message on one of our own queues; during a replay nothing is sent."""
+        """Send a message to one of our queues, except during a replay."""
         if self.settings.outward:
             self._sqs.send_message(
                 QueueUrl=self.settings.queues[queue], MessageBody=json.dumps(message), DelaySeconds=delay_seconds
             )
 
     def has_queue(self, queue: str) -> bool:
-        """Whether this function was told of a queue."""
+        """Whether this function has the URL of a queue."""
         return queue in self.settings.queues
 
     def receive_messages(self, queue: str, most: int) -> Iterator[tuple[dict[str, Any], str]]:
@@ -238,7 +235,7 @@ class Hub:
             taken += len(found)
 
     def request_sweep(self) -> bool:
-        """Have everything that was left anywhere taken up soon; False where nobody was told who does."""
+        """Request a sweep of all programs. False if this function cannot."""
         function = self.settings.sweep_function
         if not function or not self.settings.outward:
             return False
@@ -247,7 +244,7 @@ class Hub:
         return True
 
     def delete_message(self, queue: str, receipt: str) -> None:
-        """Take a message that was received off its queue for good."""
+        """Delete a received message."""
         self._sqs.delete_message(QueueUrl=self.settings.queues[queue], ReceiptHandle=receipt)
 
     def queue_depths(self) -> dict[str, int]:
@@ -264,17 +261,17 @@ class Hub:
         }
 
     def send_mail(self, raw: bytes, sender: str, to: Sequence[str]) -> None:
-        """Send one mail as it is, through SES."""
+        """Send a mail through SES."""
         if self.settings.outward:
             self._client("ses").send_raw_email(Source=sender, Destinations=list(to), RawMessage={"Data": raw})
 
     def receipt_rules(self) -> list[dict[str, Any]]:
-        """The rules by which SES takes mail in: those of the one active set of the region."""
+        """The rules of the region's active SES rule set."""
         found: list[dict[str, Any]] = self._client("ses").describe_active_receipt_rule_set().get("Rules", [])
         return found
 
     def is_mail_signed(self, domain: str) -> bool:
-        """Whether SES signs mails from this domain (DKIM), so that receivers believe them."""
+        """Whether SES signs mails from this domain (DKIM), which receivers need to accept them."""
         answer = self._client("ses").get_identity_dkim_attributes(Identities=[domain])
         dkim = answer["DkimAttributes"].get(domain, {})
         return bool(dkim.get("DkimEnabled")) and dkim.get("DkimVerificationStatus") == "Success"
@@ -306,13 +303,13 @@ class Hub:
 
         config = Config(
             max_pool_connections=CONNECTIONS,
-            # Addresses handed out are signed as every region wants it, not in the old way of the oldest region.
+            # Pre-signed URLs in the current signature version for every region.
             signature_version="s3v4" if service == "s3" else None,
-            # Adaptive: who is throttled slows down by itself, and chance keeps those who wait apart.
+            # Adaptive retries: throttled clients slow down, with jitter.
             retries={"mode": "adaptive", "total_max_attempts": 3 if self.settings.must_answer else 8},
             connect_timeout=1 if self.settings.must_answer else 5,
             read_timeout=5 if self.settings.must_answer else 60,
-            # Said once; else botocore puts it together anew for each request.
+            # Build this once instead of for each request.
             user_agent=f"Retour botocore/{__version__}",
         )
         client = aws_session().create_client(service, config=config)
@@ -321,13 +318,13 @@ class Hub:
         return client
 
     def _add_emulator_key(self, params: Mapping[str, Any], **_: Any) -> None:
-        """Only the embedded AWS has such a key: by it its functions are told from whoever else is on this machine."""
+        """Add the key by which the embedded AWS recognises our functions."""
         params["headers"]["x-retour-key"] = self.settings.aws_key
 
 
 @cache
 def aws_session() -> Any:
-    """botocore's session, with the models it has read. What boto3 adds is not used here and slow to import."""
+    """A botocore session with cached models. boto3 is not needed here and slow to import."""
     from botocore.session import get_session
 
     return get_session()

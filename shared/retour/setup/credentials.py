@@ -1,7 +1,7 @@
-"""What a source and its sender share: made once, shown once, two of a kind live while one is changed for the next.
+"""Credentials of sources: generated once, shown once, two active at a time during a rotation.
 
-Parameter Store holds the secrets themselves. Beside the source stands who made, handed over or revoked which of them
-and when, known by a digest of it; and, at most once an hour, when each was last used.
+The secrets are in Parameter Store. The source's state records who created or revoked which of them and when, by hash,
+and when each was last used, at most hourly.
 """
 
 import base64
@@ -20,7 +20,7 @@ from retour.ports import CredentialPorts
 from retour.setup.logins import sftp_user
 
 HAS_CRYPTOGRAPHY = find_spec("cryptography") is not None
-"""A library too heavy to bring along for one key: where it is not there, the key is made elsewhere and handed over."""
+"""A library too large for a single key. Functions without it cannot generate RSA keys."""
 ROTATABLE = ("signing", "callback", "tokens")
 LIVE_MAX = 2
 TAIL_CHARS = 4
@@ -31,20 +31,20 @@ HOUR = timedelta(hours=1)
 
 
 def shop_secrets(source: Source) -> tuple[str, ...]:
-    """The secrets of a source by which its shop is read; none where it is not."""
+    """The secrets needed to read a source's shop; none if it is not read."""
     access = sender_of(source.kind).read_back
     return access.secrets if access and source.options.get(access.option) else ()
 
 
 class TwoSecretsLiveError(Exception):
-    """A third one would silently end the oldest, and whoever uses it."""
+    """A third active secret would invalidate the oldest one."""
 
 
-# Made
+# Generate
 
 
 def generated_kinds(source: Source) -> tuple[str, ...]:
-    """The secrets of a source that we choose; others are handed over by who made them."""
+    """The secrets we generate for a source. Others are provided by their issuer."""
     match source.channel:
         case Channel.API:
             signing = ("signing",) if signs_with_secret(source) else ()
@@ -75,7 +75,7 @@ def generate_secret(source: Source, what: str) -> str:
 
 
 def generate_missing(source: Source, held: Mapping[str, Any]) -> dict[str, Any]:
-    """New secrets for what a source has none of yet; a list that was emptied stays so."""
+    """New secrets for those a source lacks. A list that was emptied stays empty."""
     lacking = (what for what in generated_kinds(source) if what not in held)
     return {
         what: [generate_secret(source, what)] if what in ROTATABLE else generate_secret(source, what)
@@ -84,12 +84,12 @@ def generate_missing(source: Source, held: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def new_signing_secret() -> str:
-    """As Standard Webhooks write one."""
+    """A secret in the format of Standard Webhooks."""
     return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def new_rsa_key() -> str:
-    """A private key as PEM: the only kind that Salesforce takes."""
+    """An RSA private key as PEM, the only type Salesforce accepts."""
     from cryptography.hazmat.primitives.asymmetric import rsa
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -97,11 +97,11 @@ def new_rsa_key() -> str:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
-# Shown
+# Show
 
 
 def create_credentials(ports: CredentialPorts, program: Program, by: str) -> dict[str, dict[str, str]]:
-    """Makes the secrets that sources lack; what it takes to use these sources, to be shown this once."""
+    """Generate missing secrets. Returns the access data of these sources, to be shown once."""
     shown: dict[str, dict[str, str]] = {}
     for name, source in program.sources.items():
         held = ports.secrets.newest(program.id, name)
@@ -113,7 +113,7 @@ def create_credentials(ports: CredentialPorts, program: Program, by: str) -> dic
 
 
 def access_info(ports: CredentialPorts, program: Program, source: Source) -> dict[str, str]:
-    """How a source is used, without what is secret: that part of an address is a …"""
+    """How to use a source, with the secret parts of addresses replaced by …"""
     match source.channel:
         case Channel.API:
             return {"url": hook_url(ports, program, source)}
@@ -134,7 +134,7 @@ def hook_url(ports: CredentialPorts, program: Program, source: Source) -> str:
 def secret_access_info(
     ports: CredentialPorts, program: Program, source: Source, secret: Mapping[str, Any]
 ) -> dict[str, str]:
-    """What of new secrets their senders have to be given."""
+    """The access data of new secrets for their senders."""
     told = {what: secret[what][0] for what in ROTATABLE if secret.get(what)}
     match source.channel:
         case Channel.API:
@@ -149,22 +149,22 @@ def secret_access_info(
     return {}
 
 
-# Kept
+# Store
 
 
 def flatten_secrets(secret: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(what, value) of each single secret."""
+    """(name, value) of each single secret."""
     lists = ((what, value if isinstance(value, list) else [value]) for what, value in secret.items())
     return [(what, one) for what, values in lists for one in values]
 
 
 def secret_id(what: str, value: str) -> str:
-    """By which a secret is spoken of. Only of random ones a digest is told: a password could be guessed from it."""
+    """The public id of a secret: a hash only for random ones, since a password could be guessed from its hash."""
     return hashlib.sha256(value.encode()).hexdigest()[:12] if what in ROTATABLE else what
 
 
 def live_secrets(ports: CredentialPorts, program: Program, source: Source) -> list[dict[str, Any]]:
-    """Every live secret of a source, the newest first: which it is, who made it and when, when it was last used."""
+    """The active secrets of a source, newest first: id, who created it and when, last use."""
     state = ports.state(program.id, source.name)
     changes = secret_changes(ports, program, source)
     found = []
@@ -186,7 +186,7 @@ def live_secrets(ports: CredentialPorts, program: Program, source: Source) -> li
 
 
 def secret_changes(ports: CredentialPorts, program: Program, source: Source) -> Sequence[dict[str, Any]]:
-    """Who did what to a source's secrets, oldest first."""
+    """The changes of a source's secrets, oldest first."""
     changes: Sequence[dict[str, Any]] = (ports.state(program.id, source.name).get(LOG_KEY) or {}).get("changes", ())
     return changes
 
@@ -204,13 +204,13 @@ def log_change(ports: CredentialPorts, program: Program, source: Source, act: st
     ports.state(program.id, source.name).put(LOG_KEY, {"changes": changes})
 
 
-# Changed
+# Change
 
 
 def store_secrets(
     ports: CredentialPorts, program: Program, source: Source, given: Mapping[str, Any], by: str
 ) -> list[str]:
-    """Secrets that somebody else made take the place of the ones before; the names of all that is held now."""
+    """Replace secrets by provided ones. Returns the names of all secrets now stored."""
     before = ports.secrets.newest(program.id, source.name)
     ports.secrets.put(program.id, source.name, {**before, **given})
     log_changes(
@@ -225,7 +225,7 @@ def store_secrets(
 
 
 def rotate_secret(ports: CredentialPorts, program: Program, source: Source, what: str, by: str) -> dict[str, str]:
-    """A second secret, live beside the first until that is revoked; what its sender has to be given, shown once."""
+    """Add a second active secret. Returns its access data, to be shown once."""
     before = ports.secrets.newest(program.id, source.name)
     live = before.get(what, [])
     if len(live) >= LIVE_MAX:
@@ -239,7 +239,7 @@ def rotate_secret(ports: CredentialPorts, program: Program, source: Source, what
 def revoke_secret(
     ports: CredentialPorts, program: Program, source: Source, what: str, id: str, by: str
 ) -> dict[str, Any] | None:
-    """Ends a secret for good; what was known of it, or None where none of this id is live."""
+    """Revoke a secret permanently. Returns its record, or None if it is not active."""
     found = next((one for one in live_secrets(ports, program, source) if (one["what"], one["id"]) == (what, id)), None)
     if found is None or what not in ROTATABLE:
         return None
@@ -250,11 +250,11 @@ def revoke_secret(
     return found
 
 
-# Used
+# Use
 
 
 def record_use(ports: CredentialPorts, program: str, source: str, what: str, value: str) -> None:
-    """Somebody proved themselves by this secret. Written at most once an hour, by whichever process comes first."""
+    """Record the use of a secret, at most hourly."""
     key = f"used#{secret_id(what, value)}"
     if ports.throttle(f"{program}.{source}.{key}", HOUR):
         now = ports.now()

@@ -10,9 +10,9 @@ SEPARATORS = (",", ";", "\t")
 
 
 def read_list(body: bytes) -> list[str] | list[Fault]:
-    """The entries in their order, each once; blank lines are nothing, and quotes around a whole line are no part of it.
+    """The distinct entries in order. Blank lines are ignored, and quotes around a line are removed.
 
-    The first list that is returned for a wrong text holds its faults, at most fifty.
+    For an invalid file returns its faults instead, at most fifty.
     """
     try:
         text = body.decode("utf-8-sig")

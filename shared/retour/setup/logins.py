@@ -1,4 +1,4 @@
-"""Who may log in on our SFTP server: the user `<program>.<source>`, by the keys that the program declares."""
+"""Logins of our SFTP server: user `<program>.<source>`, with the keys declared in the program."""
 
 import base64
 import binascii
@@ -12,7 +12,7 @@ from retour.ports import ProgramPort
 
 @dataclass(frozen=True, slots=True)
 class SftpLogin:
-    """Who a user name stands for, and where theirs is."""
+    """A user's source and folder."""
 
     program: Program
     source: Source
@@ -31,7 +31,7 @@ def sftp_user(program: Program, source: Source) -> str:
 
 
 def find_login(ports: ProgramPort, name: str) -> SftpLogin | None:
-    """Whoever knocks by this name; None for a name that is no source's, and for one that has no key."""
+    """The login for a user name; None for unknown sources and those without keys."""
     program_id, _, source_name = name.partition(".")
     program = ports.program(program_id) if source_name else None
     source = program.sources.get(source_name) if program else None
@@ -42,7 +42,7 @@ def find_login(ports: ProgramPort, name: str) -> SftpLogin | None:
 
 
 def fingerprint(line: str) -> str | None:
-    """`SHA256:…` of a key as it stands in an authorized_keys file; None for what is no key of the kind it says."""
+    """The `SHA256:…` fingerprint of an authorized_keys line; None if it is not a valid key."""
     kind, _, rest = line.partition(" ")
     try:
         blob = base64.b64decode(rest.split(" ")[0], validate=True)
@@ -54,5 +54,5 @@ def fingerprint(line: str) -> str | None:
 
 
 def key_comment(line: str) -> str:
-    """What its owner wrote behind a key."""
+    """The comment of a key."""
     return line.split(" ", 2)[2].strip() if line.count(" ") > 1 else ""

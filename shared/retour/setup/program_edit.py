@@ -1,4 +1,4 @@
-"""Edit one part of a program and keep everything else: comments, order and quotes."""
+"""Edit parts of a program and keep everything else: comments, order and quotes."""
 
 import json
 import re
@@ -15,10 +15,9 @@ WIDTH = 110
 
 
 def rewrite(text: str, wanted: Mapping[str, Any]) -> str:
-    """A program's text, changed so that it says what is wanted.
+    """Change a program's text so that it has the content `wanted`.
 
-    What is JSON, or not right any more, or written so that no part of it can be exchanged alone, is written anew from
-    the first line.
+    JSON, invalid text, and YAML whose parts cannot be replaced individually are rewritten completely.
     """
     before = parse_program(text)
     if before == wanted:
@@ -34,7 +33,7 @@ def rewrite(text: str, wanted: Mapping[str, Any]) -> str:
 
 
 def differing_paths(old: Mapping[str, Any], new: Mapping[str, Any], above: KeyPath = ()) -> Iterator[KeyPath]:
-    """The smallest groups and values that are not the same."""
+    """The paths of the smallest groups and values that differ."""
     for key in {**old, **new}:
         one, other = old.get(key), new.get(key)
         if isinstance(one, dict) and isinstance(other, dict) and one and other:
@@ -44,7 +43,7 @@ def differing_paths(old: Mapping[str, Any], new: Mapping[str, Any], above: KeyPa
 
 
 def patch_path(text: str, path: KeyPath, wanted: Mapping[str, Any]) -> str:
-    """The text with the part exchanged that holds this place and stands alone; as it was where there is none."""
+    """Replace the smallest independent part that contains a path. Returns the text unchanged if there is none."""
     import yaml
 
     node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -91,7 +90,7 @@ def add_pair(text: str, parent: "MappingNode", key: str, value: Any) -> str:
 
 
 def end_index(node: "Node") -> int:
-    """Where a node's own text ends; a block reaches up to the next token, past the comments between them."""
+    """The end of a node's own text. A block extends to the next token, including comments in between."""
     if node.value and not is_flow(node) and not isinstance(node.value, str):
         last = node.value[-1]
         return end_index(last[1] if isinstance(last, tuple) else last)
@@ -100,7 +99,7 @@ def end_index(node: "Node") -> int:
 
 
 def pair_text(key: str, value: Any, column: int, *, flow: bool) -> str:
-    """`key: value` in the line of its key, or below it where it is longer than a line."""
+    """`key: value` on one line, or with the value below if it is too long."""
     if flow or not isinstance(value, dict | list):
         line = dump_yaml({key: value}, flow=True, width=10**6).strip()[1:-1]
         if len(line) + column <= WIDTH and "\n" not in line:
@@ -109,7 +108,7 @@ def pair_text(key: str, value: Any, column: int, *, flow: bool) -> str:
 
 
 def dump_yaml(value: Any, *, flow: bool | None = None, width: int = WIDTH) -> str:
-    """As people write programs: what holds only plain values stands in one line, days without quotes."""
+    """YAML as people write programs: plain collections on one line, dates without quotes."""
     import yaml
 
     class Indented(yaml.SafeDumper):

@@ -1,4 +1,4 @@
-"""Parse a program in YAML or JSON, or list its errors with line, key and what right looks like."""
+"""Parse a program in YAML or JSON, or list its errors with line, key and the correct form."""
 
 import codecs
 import json
@@ -38,7 +38,7 @@ MAIL_LOCAL_PART_MAX = 64
 MAIL_TOKEN = 26
 RESERVED_PROGRAMS = {"admin"}
 RESERVED_SOURCES = {"console", "actions"}
-"""What Retour itself calls the deliveries of people and the reports of actions."""
+"""Source names used by Retour for people's decisions and reported actions."""
 MULTILINE_KEYS = {"ca", "delimiter", "signers", "public_keys", "signs"}
 """Whose texts may have line breaks and tabs."""
 SECRET_WORDS = {"password", "passwd", "secret", "secrets", "private_key", "token", "tokens", "signing", "api_key"}
@@ -50,7 +50,7 @@ Details = dict[str, Part]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong: line and column from 1, the keys leading there, a sentence that says what is right."""
+    """An error in a program: line and column from 1, path of keys, and a sentence with the correct form."""
 
     line: int
     column: int
@@ -62,11 +62,11 @@ class Fault:
         return self.message("en")
 
     def message(self, language: str) -> str:
-        """What is wrong, in a language."""
+        """The error in a language."""
         return sentence(self.what.code, self.what.details, language)
 
     def located_message(self, language: str) -> str:
-        """What is wrong and where, in a language."""
+        """The error with its position, in a language."""
         about: Details = {"line": str(self.line), "column": str(self.column), "key": self.key, "what": self.what}
         return sentence("FAULT_AT" if self.key else "FAULT_AT_WHOLE", about, language)
 
@@ -75,10 +75,9 @@ class Fault:
 
 
 def parse_program(text: str, lists: Iterable[str] | None = None) -> dict[str, Any] | list[Fault]:
-    """The document, valid in all that can be judged without asking anybody, or everything that is wrong with it.
+    """Parse and validate a program, or return its errors by line, at most fifty.
 
-    `lists` are the names of those that were uploaded; None: nobody knows, every name may be one. Dates stay texts. The
-    faults come in the order of the lines, at most fifty of them.
+    `lists` are the names of uploaded lists; with None every name may exist. Dates stay text.
     """
     page = _parse(text)
     if isinstance(page, Fault):
@@ -93,7 +92,7 @@ def parse_program(text: str, lists: Iterable[str] | None = None) -> dict[str, An
 
 
 def parse_recorded(text: str) -> dict[str, Any]:
-    """A document that was found right when it was recorded: what is asked of new ones since does not undo it."""
+    """Parse a recorded document without applying rules that were added since."""
     page = _parse(text)
     if isinstance(page, Fault) or not isinstance(page.document, dict):
         raise ValueError(f"a recorded program can no longer be read: {page}")
@@ -101,7 +100,7 @@ def parse_recorded(text: str) -> dict[str, Any]:
 
 
 def language_of(text: str) -> str:
-    """The language that a document asks for, right or wrong as it is; English where it asks for none of ours."""
+    """The language requested by a document, valid or not; English by default."""
     page = _parse(text)
     asked = (
         page.document.get("language") if isinstance(page, _ParsedProgram) and isinstance(page.document, dict) else None
@@ -110,21 +109,21 @@ def language_of(text: str) -> str:
 
 
 def fault_at(text: str, path: Path, what: Sentence, *, at_key: bool = False) -> Fault:
-    """A fault at a place of a document that can be read, found by whoever knows more than the document says."""
+    """An error at a path of a parseable document, for checks that need more than the document."""
     page = _parse(text)
     return page if isinstance(page, Fault) else page.fault(path, what, at_key=at_key)
 
 
 @cache
 def load_schema() -> dict[str, Any]:
-    """program.schema.json, as it is published."""
+    """The published program.schema.json."""
     published: dict[str, Any] = json.loads(files("retour.setup").joinpath("program.schema.json").read_text("utf-8"))
     return published
 
 
 @dataclass(slots=True)
 class _ParsedProgram:
-    """A document with the place of every key and value in its text; and the lists that were uploaded for it."""
+    """A document with the position of each key and value in its text, and the uploaded lists."""
 
     document: Any = None
     keys: dict[Path, tuple[int, int]] = field(default_factory=dict)
@@ -138,7 +137,7 @@ class _ParsedProgram:
 
 
 def dotted_path(path: Path) -> str:
-    """sources.mail.options.allow_from[2]: items are counted from 1."""
+    """Format as sources.mail.options.allow_from[2]; items are counted from 1."""
     return "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
 
 
@@ -149,7 +148,7 @@ def _parse(text: str) -> _ParsedProgram | Fault:
         return Fault(1, 1, "", Sentence("FAULT_TOO_LARGE", {"size": str(SIZE_MAX // 1024)}))
     text = text.removeprefix("\ufeff")
     if text.lstrip().startswith("{") and "\t" in text and _is_json(text):
-        text = text.replace("\t", " ")  # a tab between the marks of JSON is white space, in YAML it is an error
+        text = text.replace("\t", " ")  # tabs between JSON tokens are whitespace, but errors in YAML
     try:
         node = yaml.compose(text, Loader=_loader())
         page = _ParsedProgram()
@@ -170,7 +169,7 @@ def _parse(text: str) -> _ParsedProgram | Fault:
 
 
 def _unreadable(error: Any) -> Sentence:
-    """Why it is no YAML, in the words of its reader; what `_loader` refuses is told in ours."""
+    """Why the YAML cannot be parsed, in the parser's words; what `_loader` rejects, in ours."""
     if error.note:
         return Sentence("FAULT_ALIAS", {"anchor": error.note})
     problem = error.problem or error.context
@@ -187,7 +186,7 @@ def _is_json(text: str) -> bool:
 
 @cache
 def _loader() -> Any:
-    """Composes nodes with their places. Nothing is constructed by tags, and an alias, which could grow, is refused."""
+    """A loader of nodes with positions. It constructs nothing from tags and rejects aliases, which can grow."""
     import yaml
 
     class Plain(yaml.SafeLoader):
@@ -212,7 +211,7 @@ KNOWN_TAGS = {
 
 
 def _value(node: "Node", path: Path, page: _ParsedProgram) -> Any:
-    """Texts, whole numbers, true, false and null as JSON knows them; everything else, dates as well, is a text."""
+    """A node's value: text, integers, true, false and null as in JSON. Everything else, including dates, is text."""
     import yaml
 
     page.values[path] = _place(node.start_mark)
@@ -257,7 +256,7 @@ def _mapping(node: Any, path: Path, page: _ParsedProgram) -> dict[str, Any]:
 
 
 def _join_surrogates(text: str) -> str | None:
-    """JSON may write one character as two escapes, which YAML leaves apart. None: only half of one is there."""
+    """Join JSON surrogate escapes, which YAML keeps apart. None if one is unpaired."""
     try:
         return text.encode("utf-16", "surrogatepass").decode("utf-16")
     except UnicodeDecodeError:
@@ -364,7 +363,7 @@ def _resolve_reference(body: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _source_property(key: str) -> Mapping[str, Any]:
-    """What the schema says about a key that a channel requires from outside of its own part, such as `options`."""
+    """The schema of a key a channel requires at the source's level, such as `options`."""
     found: Mapping[str, Any] = load_schema()["$defs"]["source"]["properties"].get(key, {})
     return found
 
@@ -376,7 +375,7 @@ def _description_with_example(own: Mapping[str, Any]) -> Sentence:
 
 
 def _description(own: Mapping[str, Any]) -> Sentence:
-    """What the schema says of itself: of every description that may be quoted, descriptions.json has the others."""
+    """A description from the schema. descriptions.json has it in the other languages."""
     english = str(own.get("description", ""))
     return Sentence("FAULT_DESCRIPTION", {"case": english, "description": english})
 
@@ -416,7 +415,7 @@ def _describe_value(instance: Any) -> Part:
 
 
 def _semantic_faults(page: _ParsedProgram) -> Iterator[Fault]:
-    """What a schema cannot say: that names meet, that zones and dates exist, that everything tracked has its terms."""
+    """Checks beyond the schema: names refer to something, zones and dates exist, every event type has terms."""
     document: dict[str, Any] = page.document
     yield from _text_faults(page, document, ())
     if document["program"] in RESERVED_PROGRAMS:
@@ -486,13 +485,13 @@ def _is_zone(name: str) -> bool:
 
 
 def _not_known(code: str, kind: str, given: str, close: str, example: str) -> Sentence:
-    """That something is none of those that exist, with the one that may be meant, else an example."""
+    """An unknown name, with the closest known one, or else an example."""
     right = Sentence("FAULT_MEANT", {"close": close}) if close else Sentence("FAULT_EXAMPLE", {"example": example})
     return Sentence(code, {kind: repr(given), "right": right})
 
 
 def _closest_match(word: str, known: Iterable[str]) -> str:
-    """The one of them that is written most like a word; empty where none is."""
+    """The closest known word; empty if none is close."""
     folded = {name.casefold(): name for name in known}
     return next((folded[one] for one in get_close_matches(word.casefold(), folded, n=1)), "")
 
@@ -537,7 +536,7 @@ def _contract_faults(page: _ParsedProgram, document: Mapping[str, Any]) -> Itera
 
 
 def _billing_groups(page: _ParsedProgram, document: Mapping[str, Any]) -> Iterator[Fault]:
-    """The names in them meet, the default group takes what is left, and no group stands behind one that takes all."""
+    """Names in billing groups exist, the default group comes last, and no group follows one that matches all."""
     known = {
         "contracts": ("FAULT_NO_CONTRACT", document["contracts"]),
         "event_types": ("FAULT_NO_EVENT_TYPE", document["event_types"]),
@@ -573,7 +572,7 @@ def _not_money(text: str, currency: str) -> Sentence | None:
 def _date_range_faults(
     page: _ParsedProgram, body: Mapping[str, Any], path: Path, first: str, last: str
 ) -> Iterator[Fault]:
-    """Two days that exist, in their order."""
+    """Two dates exist and are in order."""
     days = {}
     for name in (first, last):
         try:

@@ -1,4 +1,4 @@
-"""What the program's schema and the documents say of terms, from the terms themselves."""
+"""Generate the terms' part of the program schema and of the documentation from the registries."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,12 +10,12 @@ from retour.domain.contracts.rule import rule_schema
 
 
 def term_definitions() -> Mapping[str, Mapping[str, Any]]:
-    """The parts of program.schema.json below `$defs` that terms declare."""
+    """The definitions below `$defs` of program.schema.json that terms declare."""
     return {"payout": PAY_SCHEMA, "rule": rule_schema(), "lock": lock_schema(), "locks": locks_schema()}
 
 
 def rules_table() -> list[str]:
-    """What a rule may say, as rows of a table."""
+    """Rows of the documentation table of rule keys."""
     rows = [(word, body) for word, body in rule_schema()["properties"].items() if word not in (*CONDITIONS, NOT)]
     return [
         "| key of a rule | says |",
@@ -28,7 +28,7 @@ def rules_table() -> list[str]:
 
 
 def locks_table() -> list[str]:
-    """The ways of locking, as rows of a table."""
+    """Rows of the documentation table of lock methods."""
     return [
         "| `lock` | the action locks |",
         "|---|---|",

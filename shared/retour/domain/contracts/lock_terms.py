@@ -1,6 +1,6 @@
-"""How a contract writes its lock: one entry a way says its keys and how it is read; several are ranked (spec 6).
+"""How a contract declares its lock: one entry per method with its keys and parser; several can be ranked (spec 6).
 
-What each way then does is in `lock`.
+The methods themselves are in `lock`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ Schema = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class RankedLock:
-    """A way of locking, for actions of which all that it asks holds; the first that holds is chosen at the report."""
+    """A lock method with conditions. The first whose conditions hold is chosen at the report."""
 
     rule: LockRule
     asks: tuple[TermCondition, ...] = ()
@@ -38,7 +38,7 @@ class RankedLock:
 
 @dataclass(frozen=True, slots=True)
 class LockMethod:
-    """One way of locking. One of its `leading` keys says that it is meant; `about` tells it in the documents."""
+    """A lock method, identified by one of its `leading` keys. `about` is its documentation."""
 
     leading: tuple[str, ...]
     about: str
@@ -151,7 +151,7 @@ def lock_of(body: Mapping[str, Any]) -> LockRule:
 def locks_of(
     body: Mapping[str, Any] | Sequence[Mapping[str, Any]], currency: str, lists: Mapping[str, Entries]
 ) -> tuple[RankedLock, ...]:
-    """One way for all, or ranked ones of which the last asks nothing."""
+    """A single method for all actions, or ranked ones of which the last has no conditions."""
     ranked = [body] if isinstance(body, Mapping) else body
     return tuple(RankedLock(lock_of(one), conditions_of(one, currency, lists)) for one in ranked)
 
@@ -159,7 +159,7 @@ def locks_of(
 def lock_faults(
     body: Mapping[str, Any] | Sequence[Mapping[str, Any]], program: KnownNames
 ) -> Iterator[tuple[tuple[str | int, ...], Sentence]]:
-    """What is wrong with locks of the right shape: the place below `lock`, and what is right."""
+    """Semantic faults of a valid lock, each with its path below `lock` and its message."""
     ranked = [((), body)] if isinstance(body, Mapping) else [((number,), one) for number, one in enumerate(body)]
     for rank, (place, one) in enumerate(ranked, 1):
         asks = [word for word in (*CONDITIONS, NOT) if word in one]
@@ -180,7 +180,7 @@ def lock_faults(
 
 
 def lock_schema() -> Schema:
-    """One way of locking, with the conditions that it may have in a list of several."""
+    """The schema of a lock method, with the conditions it may have in a ranked list."""
     return {
         "description": "When an action can no longer change, in one of these ways: days (and months) after the event "
         "or after the end of its month, days after a status, or open-ended until it is approved.",
@@ -201,7 +201,7 @@ def lock_schema() -> Schema:
 
 
 def locks_schema() -> Schema:
-    """Of a contract: one way, or several ranked."""
+    """The schema of a contract's lock: one method or several ranked ones."""
     return {
         "description": "When an action can no longer change; a list of such ways is ranked by their conditions on the "
         "action as reported, the last one without any.",

@@ -1,4 +1,4 @@
-"""What a rule pays: one entry a kind says how it is written, worked out and told, and what caps it (spec 6)."""
+"""What a rule pays: one entry per kind with its syntax, calculation and explanation; and the cap (spec 6)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ PERCENT_MAX = 100
 PERCENT_DIGITS = 7
 
 LineAmounts = Sequence[tuple[int, int]]
-"""Of each line the amount and the units that are left."""
+"""The remaining amount and units of each line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Percent:
-    """Of the amount: of every line, rounded once per line, or of the order as one line."""
+    """A percentage of each line, rounded per line, or of the order as a whole."""
 
     percent: Decimal
     per_order: bool = False
@@ -40,7 +40,7 @@ class Percent:
         return round_half_away(in_program_currency(amount, action, currency) * self.percent / 100)
 
     def phrase(self, rests: LineAmounts, paid: int, action: Action, currency: str) -> Phrase:
-        """The sum at the share; where the lines were rounded otherwise than their sum would be, what they came to."""
+        """The sum and the percentage. If rounding by line gives another sum, both are stated."""
         amount = sum(amount for amount, _ in rests)
         about = {
             "percent": plain_decimal(self.percent),
@@ -57,7 +57,7 @@ class Percent:
 
 @dataclass(frozen=True, slots=True)
 class Flat:
-    """Minor units of the program's currency: for every unit sold that has not come back, or once for the order."""
+    """A flat amount in minor units of the program's currency, per unit not returned or per order."""
 
     amount: int
     per_order: bool = False
@@ -78,14 +78,14 @@ Pay = Percent | Flat
 
 
 def pay_of(text: str, currency: str, *, per_order: bool) -> Pay:
-    """`8%`, or a flat amount of the program's currency such as `5.00` or `5.00 EUR`; NotAnAmount for all else."""
+    """Parse `8%`, or a flat amount such as `5.00` or `5.00 EUR`. Raises InvalidAmountError otherwise."""
     if text.endswith("%"):
         return Percent(parse_decimal(text[:-1].strip()), per_order)
     return Flat(to_minor(parse_decimal(text.removesuffix(currency).strip()), currency), per_order)
 
 
 def pay_fault(text: str, currency: str) -> Sentence | None:
-    """What is wrong with a payout, and what is right."""
+    """The fault of a payout's text, or None."""
     try:
         pay = pay_of(text, currency, per_order=False)
     except InvalidAmountError:
@@ -100,7 +100,7 @@ def pay_fault(text: str, currency: str) -> Sentence | None:
 
 
 def cap_fault(text: str, currency: str) -> Sentence | None:
-    """What is wrong with the most that a rule pays for an action."""
+    """The fault of a cap, or None."""
     try:
         to_minor(parse_decimal(text), currency)
     except InvalidAmountError:
@@ -110,12 +110,12 @@ def cap_fault(text: str, currency: str) -> Sentence | None:
 
 
 def cap_amounts(paid: Sequence[int], at_most: int | None) -> Sequence[int]:
-    """The parts as they are, or cut to a sum by largest remainder."""
+    """The amounts, reduced to a maximum sum by largest remainder if necessary."""
     return paid if at_most is None or sum(paid) <= at_most else allocate(at_most, paid)
 
 
 def in_program_currency(amount: int, action: Action, currency: str) -> Decimal:
-    """Minor units of the action's currency in those of the program's, at the rate frozen on the action."""
+    """Convert to minor units of the program's currency, at the action's frozen rate."""
     places = exponent(currency) - exponent(action.currency)
     return (Decimal(amount) * action.rate).scaleb(places)
 

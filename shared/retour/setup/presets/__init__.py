@@ -1,4 +1,4 @@
-"""Programs to begin with: each a file beside this one, with what a merchant says for itself in braces."""
+"""Program templates, each a file in this folder with placeholders in braces."""
 
 from importlib.resources import files
 
@@ -10,5 +10,5 @@ def presets() -> list[str]:
 
 
 def program_text(preset: str, **said: str) -> str:
-    """The text of a program; `said`: program, name, currency, time_zone and valid_from."""
+    """The text of a program from a template; placeholders are program, name, currency, time_zone and valid_from."""
     return files(__package__).joinpath(f"{preset}{SUFFIX}").read_text("utf-8").format_map(said)
